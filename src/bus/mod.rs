@@ -1,0 +1,8 @@
+//! In: messages from the broker.
+//! Out: deliveries that are settled exactly once by being consumed; announcements, confirmed.
+//! Absent: what a message means; attempts, reasons and headers are decided elsewhere.
+
+pub mod rabbit;
+mod seam;
+
+pub use seam::{Announced, Announcement, Bus, BusError, Delivery, Part, Settle, Settled};

@@ -1,0 +1,1 @@
+//! In: the bus's seam. Out: RabbitMQ by lapin. Absent: what a message means.

@@ -1,0 +1,9 @@
+//! Carries OpenCX handoffs and resolutions from RabbitMQ into Microsoft Dynamics 365, exactly once in effect.
+//!
+//! The rooms, in the order an event passes through them:
+
+pub mod bus;
+pub mod event;
+pub mod machine;
+pub mod store;
+pub mod watch;

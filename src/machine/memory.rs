@@ -1,0 +1,73 @@
+//! What the store remembers that an event's next step depends on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{ContactId, EventId, IncidentId, WorkItemId};
+
+/// Facts beyond the event itself, read from the store before deciding.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Memory {
+    /// The contact remembered for the customer's email, when it is fresh enough.
+    pub contact: Option<ContactId>,
+    /// What the environment turned out to want.
+    pub learned: Learned,
+    /// What the event's session has opened so far, oldest first.
+    pub session: Vec<SessionEntry>,
+}
+
+/// What an environment turned out to want: one refused request once, not one each time.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Learned {
+    /// It has no queue property on an incident: use `AddToQueue`.
+    pub queue_undeclared: bool,
+    /// It refuses to resolve by PATCH: use `CloseIncident`.
+    pub close_by_action: bool,
+    /// It refuses an incident without a customer (`0x80044410`).
+    pub customer_required: bool,
+    /// Its placeholder contact, once created.
+    pub placeholder: Option<ContactId>,
+}
+
+/// What one event did for a session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SessionEntry {
+    /// The handoff, or, for an incident closed by its `meta`, the resolution.
+    pub event_id: EventId,
+    /// What it became.
+    pub state: SessionState,
+}
+
+/// What an event of a session became.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum SessionState {
+    /// A handoff is on its way.
+    Opening,
+    /// Its incident is there.
+    Open {
+        /// Which.
+        incident: IncidentId,
+        /// Its number.
+        ticket_number: Option<String>,
+    },
+    /// The worker has closed that incident. A rep may have reopened it since: not ours to close again.
+    Closed {
+        /// Which.
+        incident: IncidentId,
+        /// Its number.
+        ticket_number: Option<String>,
+    },
+    /// It became a live work item.
+    Chat {
+        /// Which.
+        work_item: WorkItemId,
+    },
+    /// It was dead-lettered; nobody waits for it.
+    Dead,
+    /// A resolution closed, by its `meta`, an incident that no handoff known here opened.
+    ClosedByMeta {
+        /// Which.
+        incident: IncidentId,
+    },
+}

@@ -1,0 +1,21 @@
+//! In: an event, its organization's settings, what was done so far, what the store remembers, the time.
+//! Out: the next step, or the outcome; after a fault, when to try again.
+//! Absent: clocks, dice, I/O and logging; nothing here is async.
+
+mod fault;
+mod memory;
+mod outcome;
+mod progress;
+mod receipt;
+mod record;
+mod settings;
+mod step;
+
+pub use fault::{Fault, Remedy};
+pub use memory::{Learned, Memory, SessionEntry, SessionState};
+pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
+pub use progress::{ContactProgress, PostedIncident, Progress};
+pub use receipt::Receipt;
+pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
+pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
+pub use step::{Closing, LinkedCustomer, QueueBinding, Step, StepName};

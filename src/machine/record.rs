@@ -1,0 +1,90 @@
+//! An event as the store keeps it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Outcome;
+use super::progress::Progress;
+use super::step::StepName;
+use crate::event::{Kind, SessionId};
+
+/// Most entries of a history; the oldest but the first go when there are more, so a value stays under 4 KiB.
+pub const HISTORY_LIMIT: usize = 16;
+
+/// An event as the store keeps it: where it stands, what was done, what came of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Handoff or resolution.
+    pub kind: Kind,
+    /// The conversation, when it could be read.
+    pub session_id: Option<SessionId>,
+    /// First 16 bytes of the body's digest, in hex: the same key with another body is worth a warning.
+    pub body_digest: String,
+    /// When the worker first saw it; `retry.max_age` and `resolution_wait` count from here.
+    pub first_seen: Timestamp,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What was done.
+    pub progress: Progress,
+    /// Every request made for it, oldest first.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// Where an event stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// A worker has it in hand, or had when it died.
+    InHand,
+    /// It waits in a retry queue.
+    Waiting,
+    /// Answered: the same key again gets this.
+    Finished(Outcome),
+    /// Dead-lettered: no answer; the same key again starts afresh.
+    Dead(Outcome),
+}
+
+/// One request made for an event.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When its answer came.
+    pub at: Timestamp,
+    /// Which attempt it belongs to.
+    pub attempt: u32,
+    /// What it was for.
+    pub step: StepName,
+    /// How long it took.
+    pub elapsed_ms: u64,
+    /// HTTP status; absent when there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Dynamics' error code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What went wrong, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// `x-ms-service-request-id`: Microsoft's support asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Record {
+    /// The outcome, answered or dead.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.phase {
+            Phase::Finished(outcome) | Phase::Dead(outcome) => Some(outcome),
+            Phase::InHand | Phase::Waiting => None,
+        }
+    }
+
+    /// Adds to the history, within [`HISTORY_LIMIT`].
+    pub fn note(&mut self, entry: HistoryEntry) {
+        if self.history.len() >= HISTORY_LIMIT {
+            self.history.remove(1);
+        }
+        self.history.push(entry);
+    }
+}

@@ -1,0 +1,8 @@
+//! In: changes to remember, questions about what is remembered.
+//! Out: records, sessions, contacts, what environments want; `keep` returns when a change is durable.
+//! Absent: decisions; and the truth, which is the broker's and Dynamics' (the store may be lost).
+
+mod seam;
+pub mod sled;
+
+pub use seam::{Change, Cursor, Filter, Found, Page, Store, StoreError, Swept};

@@ -1,0 +1,2 @@
+//! handoffd
+fn main() {}
