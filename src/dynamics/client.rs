@@ -67,11 +67,17 @@ impl Dynamics {
 
     /// Replaces what is known of the organizations. Tokens and gates of unchanged ones stay.
     pub fn set_organizations(&self, all: Vec<Access>) {
-        let fresh =
-            |access: Access| Arc::new(Environment::new(access, &self.options.authority, self.options.max_concurrency));
-        let environments =
-            all.into_iter().map(|access| (access.settings.organization_id.clone(), fresh(access))).collect();
-        *self.environments.write().unwrap_or_else(PoisonError::into_inner) = environments;
+        let mut environments = self.environments.write().unwrap_or_else(PoisonError::into_inner);
+        let known = std::mem::take(&mut *environments);
+        for access in all {
+            let organization = access.settings.organization_id.clone();
+            let kept = known.get(&organization).filter(|environment| environment.access.same_as(&access)).cloned();
+            environments.insert(organization, kept.unwrap_or_else(|| self.open(access)));
+        }
+    }
+
+    fn open(&self, access: Access) -> Arc<Environment> {
+        Arc::new(Environment::new(access, &self.options.authority, self.options.max_concurrency))
     }
 
     fn environment(&self, organization: &OrganizationId) -> Option<Arc<Environment>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::gate::Gate;
 use super::token::TokenCache;
@@ -19,6 +19,16 @@ pub struct Access {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
+}
+
+impl Access {
+    /// Whether nothing has changed.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.settings == other.settings
+            && self.tenant_id == other.tenant_id
+            && self.client_id == other.client_id
+            && self.client_secret.expose_secret() == other.client_secret.expose_secret()
+    }
 }
 
 /// An organization's access, with what is shared by all who use it.
