@@ -1,2 +1,4 @@
-//! handoffd
-fn main() {}
+//! The parts together: a real broker, a real store, real processes.
+
+mod rabbit;
+mod support;
