@@ -3,6 +3,8 @@
 //! The rooms, in the order an event passes through them:
 
 pub mod bus;
+pub mod cli;
+pub mod config;
 pub mod event;
 pub mod machine;
 pub mod store;

@@ -1,2 +1,3 @@
-//! handoffd
-fn main() {}
+//! Everything that needs files, sockets, a broker or a process.
+
+mod config;
