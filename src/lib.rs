@@ -3,9 +3,12 @@
 //! The rooms, in the order an event passes through them:
 
 pub mod bus;
+pub mod cli;
+pub mod config;
 pub mod crm;
 pub mod dynamics;
 pub mod event;
 pub mod machine;
 pub mod store;
 pub mod watch;
+

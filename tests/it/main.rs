@@ -2,3 +2,6 @@
 
 mod rabbit;
 mod support;
+//! Everything that needs files, sockets, a broker or a process.
+
+mod config;
