@@ -11,4 +11,4 @@ pub mod event;
 pub mod machine;
 pub mod store;
 pub mod watch;
-
+pub mod worker;

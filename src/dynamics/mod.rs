@@ -6,6 +6,7 @@ mod classify;
 mod client;
 mod description;
 mod environment;
+mod explain;
 mod gate;
 mod keys;
 mod mask;
@@ -16,4 +17,5 @@ mod token;
 
 pub use client::{ClientError, Dynamics, Options};
 pub use environment::Access;
+pub use explain::{Explained, INCIDENT_OF_THE_STORE, explain};
 pub use request::{Method, Request, request};

@@ -3,7 +3,9 @@
 //! Absent: clocks, dice, I/O and logging; nothing here is async.
 
 mod after;
+pub mod announce;
 mod apply;
+pub mod contact_limit;
 mod decide;
 mod fault;
 mod finish;
