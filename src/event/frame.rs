@@ -147,7 +147,10 @@ impl<'a> Frame<'a> {
     /// The event's data, required of every event.
     pub(super) fn data(&self) -> Result<Data<'_>, Problem> {
         match &self.data {
-            Some(json) => Ok(Data { json, path: "data" }),
+            Some(json) => Ok(Data {
+                json: json.trim_ascii(),
+                path: "data",
+            }),
             None => Err(field::missing("data", "an object")),
         }
     }

@@ -149,16 +149,16 @@ fn pieces(
     items: &[&RawValue],
 ) -> Result<Vec<Piece>, Problem> {
     let base = frame.event_id()?;
-    let timestamp = frame.timestamp.text()?;
+    // As the worker writes it: ten thousand copies of what stands there could be gigabytes.
+    let timestamp = frame.timestamp.instant()?.map(|at| at.to_string());
     let mut taken = HashSet::new();
     items
         .iter()
         .enumerate()
         .map(|(index, item)| {
             let mut message_id = piece_id(frame, base.as_deref(), organization, index, item);
-            if !taken.insert(message_id.clone()) {
+            while !taken.insert(message_id.clone()) {
                 message_id = fit(format!("{message_id}#{index}"));
-                taken.insert(message_id.clone());
             }
             let single = Single {
                 event: NAME,

@@ -1,6 +1,8 @@
 //! Rules across files, by dialect.
 
+mod cloudevents;
 mod native;
+mod webhook;
 
 use serde_json::Value;
 
