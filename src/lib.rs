@@ -2,6 +2,7 @@
 //!
 //! The rooms, in the order an event passes through them:
 
+pub mod app;
 pub mod bus;
 pub mod cli;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod crm;
 pub mod dynamics;
 pub mod event;
 pub mod machine;
+pub mod ops;
 pub mod store;
 pub mod watch;
 pub mod worker;
