@@ -5,7 +5,10 @@
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod crm;
+pub mod dynamics;
 pub mod event;
 pub mod machine;
+pub mod ops;
 pub mod store;
 pub mod watch;
