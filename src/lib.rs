@@ -11,6 +11,7 @@ pub mod dynamics;
 pub mod event;
 pub mod machine;
 pub mod ops;
+pub mod schema;
 pub mod store;
 pub mod watch;
 pub mod worker;

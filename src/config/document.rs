@@ -30,14 +30,11 @@ pub struct Entry {
 /// Reads a file. `missing` says what to do when there is none.
 pub fn read(path: &Path, missing: &str) -> Result<Document, Faults> {
     let mut text = String::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
     match read {
         Ok(_) if text.len() as u64 > MAX_BYTES => Err(whole(path, "more than 1 MiB", "less")),
         Ok(_) => parse(path, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(whole(path, "no such file", missing))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(whole(path, "no such file", missing)),
         Err(error) => Err(whole(path, &error.to_string(), "a readable TOML file")),
     }
 }
@@ -48,10 +45,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Document, Faults> {
     let mut faults = Faults::default();
     let mut fault_at = |offset: Option<usize>, error: &toml::de::Error| {
         faults.push(Fault {
-            place: Place::File {
-                path: path.to_owned(),
-                line: offset.map(|offset| line_of(text, offset)),
-            },
+            place: Place::File { path: path.to_owned(), line: offset.map(|offset| line_of(text, offset)) },
             key: String::new(),
             found: Some(error.message().replace('\n', ", ")),
             expected: "TOML".to_owned(),
@@ -80,28 +74,21 @@ pub fn parse(path: &Path, text: &str) -> Result<Document, Faults> {
 
 fn lines_of(text: &str, value: &DeValue<'_>) -> BTreeMap<String, usize> {
     match value {
-        DeValue::Table(table) => table
-            .keys()
-            .map(|key| (key.get_ref().to_string(), line_of(text, key.span().start)))
-            .collect(),
+        DeValue::Table(table) => {
+            table.keys().map(|key| (key.get_ref().to_string(), line_of(text, key.span().start))).collect()
+        }
         _ => BTreeMap::new(),
     }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    1 + before
-        .split(|byte| *byte == b'\n')
-        .count()
-        .saturating_sub(1)
+    1 + before.split(|byte| *byte == b'\n').count().saturating_sub(1)
 }
 
 fn whole(path: &Path, found: &str, expected: &str) -> Faults {
     Faults(vec![Fault {
-        place: Place::File {
-            path: path.to_owned(),
-            line: None,
-        },
+        place: Place::File { path: path.to_owned(), line: None },
         key: String::new(),
         found: Some(found.to_owned()),
         expected: expected.to_owned(),

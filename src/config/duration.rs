@@ -12,8 +12,7 @@ pub struct Delay {
 }
 
 /// What a duration looks like, for messages.
-pub const FORM: &str =
-    "a whole number and a unit, such as \"200ms\", \"5s\", \"2m\", \"1h\" or \"30d\"";
+pub const FORM: &str = "a whole number and a unit, such as \"200ms\", \"5s\", \"2m\", \"1h\" or \"30d\"";
 
 /// Ten years: longer is a slip of the keyboard, and times computed from it might overflow.
 pub const LONGEST: Duration = Duration::from_secs(3650 * 86_400);

@@ -46,9 +46,8 @@ impl Faults {
 
     /// Whether one concerns this file as a whole: it is missing, or no TOML.
     pub fn concern_file(&self, file: &Path) -> bool {
-        let whole = |fault: &Fault| {
-            fault.key.is_empty() && matches!(&fault.place, Place::File { path, .. } if path == file)
-        };
+        let whole =
+            |fault: &Fault| fault.key.is_empty() && matches!(&fault.place, Place::File { path, .. } if path == file);
         self.0.iter().any(whole)
     }
 
@@ -64,11 +63,7 @@ impl Faults {
 
     /// The value when there is no fault.
     pub fn unless_any<T>(self, value: T) -> Result<T, Self> {
-        if self.is_empty() {
-            Ok(value)
-        } else {
-            Err(self)
-        }
+        if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }
 
@@ -106,10 +101,7 @@ impl fmt::Display for Fault {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File {
-                path,
-                line: Some(line),
-            } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Default => f.write_str("default"),

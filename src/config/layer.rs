@@ -48,10 +48,7 @@ pub fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
 
 fn add_document(layers: &mut Layers, path: &Path, document: Document, faults: &mut Faults) {
     for (section, entry) in document {
-        let place = |line| Place::File {
-            path: path.to_owned(),
-            line: Some(line),
-        };
+        let place = |line| Place::File { path: path.to_owned(), line: Some(line) };
         let Some(known) = KEYS.iter().find(|key| key.section == section) else {
             faults.push(unknown_section(place(entry.line), section, &entry.value));
             continue;
@@ -105,20 +102,13 @@ fn value_of(key: &Key, text: &str) -> Value {
         Kind::Text => plain(),
         Kind::Number => text.trim().parse().map_or_else(|_| plain(), Value::Integer),
         Kind::Switch => text.trim().parse().map_or_else(|_| plain(), Value::Boolean),
-        Kind::Secret => toml_value(text)
-            .filter(Value::is_table)
-            .unwrap_or_else(plain),
+        Kind::Secret => toml_value(text).filter(Value::is_table).unwrap_or_else(plain),
         Kind::List => {
             let split = || {
-                let items = text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|item| !item.is_empty());
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(Value::from).collect())
             };
-            toml_value(text)
-                .filter(Value::is_array)
-                .unwrap_or_else(split)
+            toml_value(text).filter(Value::is_array).unwrap_or_else(split)
         }
     }
 }
@@ -135,9 +125,7 @@ fn toml_value(text: &str) -> Option<Value> {
 fn unknown_section(place: Place, section: String, value: &Value) -> Fault {
     let sections = || KEYS.iter().map(|key| key.section);
     // A key written above the first section header is a common slip.
-    let homeless = KEYS
-        .iter()
-        .find(|key| key.name == section && !value.is_table());
+    let homeless = KEYS.iter().find(|key| key.name == section && !value.is_table());
     let suggestion = match homeless {
         Some(key) => Some(format!("`{section}` belongs under [{}]", key.section)),
         None => suggest(&section, sections()),
@@ -170,6 +158,5 @@ fn unknown_key(place: Place, section: &str, name: &str) -> Fault {
 }
 
 fn find(section: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter()
-        .find(|key| key.section == section && key.name == name)
+    KEYS.iter().find(|key| key.section == section && key.name == name)
 }

@@ -22,8 +22,8 @@ use std::path::Path;
 pub use duration::{Delay, parse_duration};
 pub use fault::{Fault, Faults, Place};
 pub use model::{
-    Broker, BrokerUrl, Config, Dynamics, Http, Log, LogFormat, OnCorruption, OrganizationFiles,
-    Retry, Store, StoreKind, Tracing, Worker,
+    Broker, BrokerUrl, Config, Dynamics, Http, Log, LogFormat, OnCorruption, OrganizationFiles, Retry, Store,
+    StoreKind, Tracing, Worker,
 };
 pub use organizations::{Credentials, Organization};
 pub use secret::Environment;
@@ -40,10 +40,7 @@ pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<
 }
 
 /// The configuration and all organizations, or everything that is wrong with any of them.
-pub fn load_everything(
-    path: &Path,
-    env: &Environment,
-) -> Result<(Effective, Vec<Organization>), Faults> {
+pub fn load_everything(path: &Path, env: &Environment) -> Result<(Effective, Vec<Organization>), Faults> {
     let (effective, mut faults) = Effective::read(path, env);
     // What a file that can't be read was to say of directory and addresses is unknown.
     if !faults.concern_file(path) {

@@ -11,10 +11,7 @@ use super::duration::Delay;
 
 /// Everything but the organizations. `Debug` shows no secret.
 #[derive(Clone, Debug)]
-#[expect(
-    missing_docs,
-    reason = "`schema::KEYS` documents every key, and a test holds them together"
-)]
+#[expect(missing_docs, reason = "`schema::KEYS` documents every key, and a test holds them together")]
 pub struct Config {
     pub broker: Broker,
     pub worker: Worker,

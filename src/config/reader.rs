@@ -56,11 +56,7 @@ impl Reader<'_> {
     /// A value that may be absent (or blank).
     pub fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
-        if setting
-            .value
-            .as_str()
-            .is_some_and(|text| text.trim().is_empty())
-        {
+        if setting.value.as_str().is_some_and(|text| text.trim().is_empty()) {
             return None;
         }
         match parse(&setting.value) {
@@ -88,9 +84,7 @@ impl Reader<'_> {
     pub fn required_secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         match secret::resolve(&setting.value, self.env) {
-            Ok(text) => parse(&text)
-                .map_err(|expected| self.fault(name, setting, None, expected))
-                .ok(),
+            Ok(text) => parse(&text).map_err(|expected| self.fault(name, setting, None, expected)).ok(),
             Err((found, expected)) => {
                 self.fault(name, setting, Some(found), expected);
                 None
@@ -100,10 +94,7 @@ impl Reader<'_> {
 
     /// Notes a fault of a value that is legal alone but not beside others.
     pub fn note(&mut self, name: &str, expected: String) {
-        let place = self
-            .set
-            .get(name)
-            .map_or(Place::Default, |setting| setting.place.clone());
+        let place = self.set.get(name).map_or(Place::Default, |setting| setting.place.clone());
         self.faults.push(Fault {
             place,
             key: self.path(name),

@@ -57,19 +57,8 @@ pub(super) const fn key(
     meaning: &'static str,
     allowed: &'static str,
 ) -> Key {
-    let default = if default.is_empty() {
-        None
-    } else {
-        Some(default)
-    };
-    Key {
-        section: place.0,
-        name: place.1,
-        kind,
-        default,
-        meaning,
-        allowed,
-    }
+    let default = if default.is_empty() { None } else { Some(default) };
+    Key { section: place.0, name: place.1, kind, default, meaning, allowed }
 }
 
 /// `config/handoffd.toml`
@@ -95,13 +84,7 @@ pub const KEYS: &[Key] = &[
         "Topic exchange that outcomes are published to.",
         "a name, not that of the events",
     ),
-    key(
-        ("broker", "queue"),
-        Kind::Text,
-        r#""handoffd.events""#,
-        "Queue that events are worked from.",
-        "a name",
-    ),
+    key(("broker", "queue"), Kind::Text, r#""handoffd.events""#, "Queue that events are worked from.", "a name"),
     key(
         ("broker", "dead_letter_queue"),
         Kind::Text,

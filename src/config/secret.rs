@@ -26,9 +26,7 @@ impl Environment {
 
     /// All of them, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -55,16 +53,10 @@ pub fn resolve(value: &Value, env: &Environment) -> Result<String, (String, Stri
             Some(Reference::File(path)) => from_file(Path::new(path)),
             None => {
                 let keys: Vec<&str> = table.keys().map(String::as_str).collect();
-                Err((
-                    format!("a table with the keys [{}]", keys.join(", ")),
-                    FORM.to_owned(),
-                ))
+                Err((format!("a table with the keys [{}]", keys.join(", ")), FORM.to_owned()))
             }
         },
-        other => Err((
-            format!("a value of type {}", other.type_str()),
-            FORM.to_owned(),
-        )),
+        other => Err((format!("a value of type {}", other.type_str()), FORM.to_owned())),
     }
 }
 
@@ -110,8 +102,7 @@ fn from_file(path: &Path) -> Result<String, (String, String)> {
         Err((found, format!("the secret in file {shown}")))
     };
     let mut text = String::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
     // An editor or `echo` ends a file with a newline that nobody means to be part of the secret.
     let secret = text.trim_end_matches(['\r', '\n']);
     match read {

@@ -3,8 +3,8 @@
 use super::fault::Faults;
 use super::layer::{Layers, Set};
 use super::model::{
-    Broker, Config, Dynamics, Http, Log, LogFormat, OnCorruption, OrganizationFiles, Retry, Store,
-    StoreKind, Tracing, Worker,
+    Broker, Config, Dynamics, Http, Log, LogFormat, OnCorruption, OrganizationFiles, Retry, Store, StoreKind, Tracing,
+    Worker,
 };
 use super::reader::Reader;
 use super::schema::KEYS;
@@ -27,20 +27,9 @@ pub fn config(layers: &Layers, env: &Environment, faults: &mut Faults) -> Config
     }
 }
 
-fn reader<'a>(
-    section: &'static str,
-    layers: &'a Layers,
-    env: &'a Environment,
-    faults: &'a mut Faults,
-) -> Reader<'a> {
+fn reader<'a>(section: &'static str, layers: &'a Layers, env: &'a Environment, faults: &'a mut Faults) -> Reader<'a> {
     static NOTHING: Set = Set::new();
-    Reader {
-        section,
-        keys: KEYS,
-        set: layers.get(section).unwrap_or(&NOTHING),
-        env,
-        faults,
-    }
+    Reader { section, keys: KEYS, set: layers.get(section).unwrap_or(&NOTHING), env, faults }
 }
 
 fn broker(reader: &mut Reader<'_>) -> Broker {
@@ -53,13 +42,8 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
         // A queue's name has 255 bytes at most, and the delay comes after the prefix.
         retry_queue_prefix: reader.read("retry_queue_prefix", value::name(200)),
         bindings: reader.read("bindings", value::bindings),
-        prefetch: reader.read(
-            "prefetch",
-            value::whole(
-                1..=65_535,
-                " (AMQP counts in 16 bits, and 0 would be no limit)",
-            ),
-        ),
+        prefetch: reader
+            .read("prefetch", value::whole(1..=65_535, " (AMQP counts in 16 bits, and 0 would be no limit)")),
         declare: reader.read("declare", value::switch),
     };
     if broker.queue == broker.dead_letter_queue {
@@ -69,20 +53,15 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
         );
     }
     if broker.events_exchange == broker.outcomes_exchange {
-        reader.note(
-            "outcomes_exchange",
-            "another exchange than broker.events_exchange".to_owned(),
-        );
+        reader.note("outcomes_exchange", "another exchange than broker.events_exchange".to_owned());
     }
     broker
 }
 
 fn worker(reader: &mut Reader<'_>) -> Worker {
     Worker {
-        max_event_bytes: reader.read(
-            "max_event_bytes",
-            value::whole(1024..=134_217_728, " (RabbitMQ takes 128 MiB at most)"),
-        ),
+        max_event_bytes: reader
+            .read("max_event_bytes", value::whole(1024..=134_217_728, " (RabbitMQ takes 128 MiB at most)")),
         resolution_wait: reader.read("resolution_wait", value::duration),
         drain_timeout: reader.read("drain_timeout", value::duration),
     }
@@ -102,10 +81,7 @@ fn dynamics(reader: &mut Reader<'_>) -> Dynamics {
         request_timeout: reader.read("request_timeout", value::positive_duration),
         max_concurrency: reader.read(
             "max_concurrency",
-            value::whole(
-                1..=52,
-                " (Dynamics serves 52 requests at once for one application user)",
-            ),
+            value::whole(1..=52, " (Dynamics serves 52 requests at once for one application user)"),
         ),
         contact_cache_ttl: reader.read("contact_cache_ttl", value::duration),
         live_work_item_entity_set: reader.read("live_work_item_entity_set", value::identifier),
@@ -123,19 +99,13 @@ fn store(reader: &mut Reader<'_>) -> Store {
         retention: reader.read("retention", value::positive_duration),
         on_corruption: reader.read(
             "on_corruption",
-            value::word(&[
-                ("quarantine", OnCorruption::Quarantine),
-                ("stop", OnCorruption::Stop),
-            ]),
+            value::word(&[("quarantine", OnCorruption::Quarantine), ("stop", OnCorruption::Stop)]),
         ),
     }
 }
 
 fn http(reader: &mut Reader<'_>) -> Http {
-    let http = Http {
-        listen: reader.read("listen", value::address),
-        token: reader.secret("token", value::token),
-    };
+    let http = Http { listen: reader.read("listen", value::address), token: reader.secret("token", value::token) };
     let loopback = http.listen.ip().to_canonical().is_loopback();
     // A token that is there but at fault has been named already.
     let wanted = http.token.is_none() && !reader.at_fault("token");
@@ -150,10 +120,7 @@ fn http(reader: &mut Reader<'_>) -> Http {
 
 fn log(reader: &mut Reader<'_>) -> Log {
     Log {
-        format: reader.read(
-            "format",
-            value::word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-        ),
+        format: reader.read("format", value::word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])),
         level: reader.read("level", value::level),
     }
 }
@@ -166,7 +133,5 @@ fn organizations(reader: &mut Reader<'_>) -> OrganizationFiles {
 }
 
 fn tracing(reader: &mut Reader<'_>) -> Tracing {
-    Tracing {
-        otlp_endpoint: reader.text("otlp_endpoint", url::endpoint),
-    }
+    Tracing { otlp_endpoint: reader.text("otlp_endpoint", url::endpoint) }
 }

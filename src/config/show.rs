@@ -47,10 +47,7 @@ impl Effective {
     }
 
     fn line(&self, key: &Key) -> String {
-        let setting = self
-            .layers
-            .get(key.section)
-            .and_then(|set| set.get(key.name));
+        let setting = self.layers.get(key.section).and_then(|set| set.get(key.name));
         match setting {
             Some(setting) => format!("{}  # {}", self.shown(key, setting), origin(setting)),
             None => self.masked(key, &default(key)).to_string(),
@@ -73,8 +70,7 @@ impl Effective {
 }
 
 fn default(key: &Key) -> Value {
-    key.default_value()
-        .expect("every key of the file has a default; a test reads them all")
+    key.default_value().expect("every key of the file has a default; a test reads them all")
 }
 
 fn origin(setting: &Setting) -> String {

@@ -16,23 +16,14 @@ pub enum Trust {
 impl Dynamics {
     /// What `allow_insecure` means for addresses.
     pub fn trust(&self) -> Trust {
-        if self.allow_insecure {
-            Trust::Anyone
-        } else {
-            Trust::Microsoft
-        }
+        if self.allow_insecure { Trust::Anyone } else { Trust::Microsoft }
     }
 }
 
 /// Endings of the names of Dynamics environments: worldwide (`crm`, `crm2`, …), US government (GCC High,
 /// DoD), China, and Germany as it was.
-const ENVIRONMENTS: [&str; 5] = [
-    ".dynamics.com",
-    ".microsoftdynamics.us",
-    ".appsplatform.us",
-    ".dynamics.cn",
-    ".microsoftdynamics.de",
-];
+const ENVIRONMENTS: [&str; 5] =
+    [".dynamics.com", ".microsoftdynamics.us", ".appsplatform.us", ".dynamics.cn", ".microsoftdynamics.de"];
 
 /// Entra ID's token hosts: worldwide (and its older name), US government, China (two names), Germany as it was.
 const AUTHORITIES: [&str; 6] = [
@@ -51,11 +42,7 @@ pub fn environment(text: &str, trust: Trust) -> Result<String, String> {
     if url.path() != "/" {
         return Err(format!("{expected}, without the path {}", url.path()));
     }
-    let ours = |host: &str| {
-        ENVIRONMENTS
-            .iter()
-            .any(|ending| host.len() > ending.len() && host.ends_with(ending))
-    };
+    let ours = |host: &str| ENVIRONMENTS.iter().any(|ending| host.len() > ending.len() && host.ends_with(ending));
     trusted(&url, trust, ours, "a host such as acme.crm.dynamics.com")?;
     Ok(text_of(&url))
 }
@@ -69,12 +56,7 @@ pub fn authority(text: &str, trust: Trust) -> Result<String, String> {
         return Err(format!("{expected}, without the path {}", url.path()));
     }
     let ours = |host: &str| AUTHORITIES.contains(&host);
-    trusted(
-        &url,
-        trust,
-        ours,
-        "login.microsoftonline.com or that of a national cloud",
-    )?;
+    trusted(&url, trust, ours, "login.microsoftonline.com or that of a national cloud")?;
     Ok(text_of(&url))
 }
 
@@ -132,20 +114,13 @@ fn origin(text: &str, trust: Trust, expected: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn trusted(
-    url: &Url,
-    trust: Trust,
-    ours: impl Fn(&str) -> bool,
-    expected: &str,
-) -> Result<(), String> {
+fn trusted(url: &Url, trust: Trust, ours: impl Fn(&str) -> bool, expected: &str) -> Result<(), String> {
     if trust == Trust::Anyone {
         return Ok(());
     }
     match url.host() {
         Some(Host::Domain(host)) if ours(host) && url.port().is_none() => Ok(()),
-        _ => Err(format!(
-            "{expected} (other hosts and ports only with dynamics.allow_insecure = true)"
-        )),
+        _ => Err(format!("{expected} (other hosts and ports only with dynamics.allow_insecure = true)")),
     }
 }
 

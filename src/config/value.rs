@@ -30,22 +30,10 @@ pub fn switch(value: &Value) -> Read<bool> {
 }
 
 /// A whole number within bounds; `why` ends the sentence that names them.
-pub fn whole<T: TryFrom<i64>>(
-    range: RangeInclusive<i64>,
-    why: &'static str,
-) -> impl Fn(&Value) -> Read<T> {
+pub fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static str) -> impl Fn(&Value) -> Read<T> {
     move |value| {
-        let expected = || {
-            format!(
-                "a whole number from {} to {}{why}",
-                range.start(),
-                range.end()
-            )
-        };
-        let number = value
-            .as_integer()
-            .filter(|number| range.contains(number))
-            .ok_or_else(expected)?;
+        let expected = || format!("a whole number from {} to {}{why}", range.start(), range.end());
+        let number = value.as_integer().filter(|number| range.contains(number)).ok_or_else(expected)?;
         T::try_from(number).map_err(|_| expected())
     }
 }
@@ -54,23 +42,16 @@ pub fn whole<T: TryFrom<i64>>(
 pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Read<T> {
     move |value| {
         let found = value.as_str().unwrap_or_default();
-        words
-            .iter()
-            .find(|(word, _)| *word == found)
-            .map(|(_, meaning)| *meaning)
-            .ok_or_else(|| {
-                let all: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-                all.join(" or ")
-            })
+        words.iter().find(|(word, _)| *word == found).map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let all: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            all.join(" or ")
+        })
     }
 }
 
 /// A duration, zero included.
 pub fn duration(value: &Value) -> Read<Duration> {
-    value
-        .as_str()
-        .and_then(duration::parse_duration)
-        .ok_or_else(|| duration::FORM.to_owned())
+    value.as_str().and_then(duration::parse_duration).ok_or_else(|| duration::FORM.to_owned())
 }
 
 /// A duration above zero.
@@ -83,27 +64,16 @@ pub fn positive_duration(value: &Value) -> Read<Duration> {
 
 /// The retry ladder: at least one step, none of them zero.
 pub fn delays(value: &Value) -> Read<Vec<Delay>> {
-    let expected = || {
-        format!(
-            "a list of at least one delay above zero and below 49d, each {}",
-            duration::FORM
-        )
-    };
+    let expected = || format!("a list of at least one delay above zero and below 49d, each {}", duration::FORM);
     let items = value.as_array().filter(|items| !items.is_empty());
     let items = items.ok_or_else(expected)?;
     let delay = |item: &Value| {
         let text = item.as_str()?;
         let duration = duration::parse_duration(text)?;
         let legal = !duration.is_zero() && duration <= LONGEST_DELAY;
-        legal.then(|| Delay {
-            text: text.to_owned(),
-            duration,
-        })
+        legal.then(|| Delay { text: text.to_owned(), duration })
     };
-    items
-        .iter()
-        .map(|item| delay(item).ok_or_else(expected))
-        .collect()
+    items.iter().map(|item| delay(item).ok_or_else(expected)).collect()
 }
 
 /// The name of an exchange or queue, at most `longest` bytes.
@@ -149,18 +119,14 @@ pub fn address(value: &Value) -> Read<SocketAddr> {
     value
         .as_str()
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| {
-            "an IP address and a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned()
-        })
+        .ok_or_else(|| "an IP address and a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned())
 }
 
 /// What an identifier of OData looks like: the name of a property or an entity set.
 pub fn identifier(value: &Value) -> Read<String> {
     let legal = |text: &&str| {
         let mut chars = text.chars();
-        chars
-            .next()
-            .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
             && chars.all(|char| char.is_ascii_alphanumeric() || char == '_')
             && text.len() <= 128
     };
@@ -175,18 +141,14 @@ pub fn identifier(value: &Value) -> Read<String> {
 pub fn level(value: &Value) -> Read<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     // A lone word that is no level would be read as a target and silence everything else.
-    let known = |directive: &str| {
-        directive.contains(['=', '[']) || LEVELS.contains(&directive.trim().to_lowercase().as_str())
-    };
+    let known =
+        |directive: &str| directive.contains(['=', '[']) || LEVELS.contains(&directive.trim().to_lowercase().as_str());
     value
         .as_str()
         .filter(|text| text.contains('[') || text.split(',').all(known))
         .filter(|text| EnvFilter::try_new(text).is_ok())
         .map(ToOwned::to_owned)
-        .ok_or_else(|| {
-            "error, warn, info, debug, trace, off, or directives such as \"info,handoffd=debug\""
-                .to_owned()
-        })
+        .ok_or_else(|| "error, warn, info, debug, trace, off, or directives such as \"info,handoffd=debug\"".to_owned())
 }
 
 /// `http.token`; empty is none.
@@ -206,9 +168,7 @@ pub fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let bytes = STANDARD
-        .decode(text)
-        .or_else(|_| STANDARD_NO_PAD.decode(text));
+    let bytes = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text));
     match bytes {
         Ok(bytes) if bytes.len() == 32 => Ok(Some(bytes.into())),
         _ => Err("32 bytes in base64, as `openssl rand -base64 32` prints them".to_owned()),
@@ -217,8 +177,5 @@ pub fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
 
 /// A short string of AMQP's, in bytes.
 fn legal_name(name: &str, longest: usize) -> bool {
-    !name.is_empty()
-        && name.len() <= longest
-        && !name.starts_with("amq.")
-        && !name.chars().any(char::is_control)
+    !name.is_empty() && name.len() <= longest && !name.starts_with("amq.") && !name.chars().any(char::is_control)
 }

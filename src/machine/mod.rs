@@ -16,6 +16,7 @@ mod receipt;
 mod record;
 mod settings;
 mod step;
+pub mod view;
 
 pub use after::{Again, Policy, Trial, after, look_again, rung};
 pub use apply::{Illegal, apply, learn};

@@ -13,17 +13,11 @@ fn shipped() -> PathBuf {
 }
 
 fn env(variables: &[(&str, &str)]) -> Environment {
-    variables
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn pairs(variables: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
-    let pairs: Vec<_> = variables
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let pairs: Vec<_> = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     pairs.into_iter()
 }
 
@@ -74,19 +68,13 @@ fn the_shipped_file_is_exactly_the_defaults() {
                 .iter()
                 .find(|key| key.section == section && key.name == name)
                 .unwrap_or_else(|| panic!("{section}.{name} is no key"));
-            assert_eq!(
-                Some(value),
-                key.default_value().as_ref(),
-                "{section}.{name}"
-            );
+            assert_eq!(Some(value), key.default_value().as_ref(), "{section}.{name}");
             seen.insert(key.variable());
         }
     }
     let all: BTreeSet<String> = KEYS.iter().map(Key::variable).collect();
     assert_eq!(seen, all);
-    let empty = Site::new("")
-        .load(&[])
-        .expect("an empty file is all defaults");
+    let empty = Site::new("").load(&[]).expect("an empty file is all defaults");
     let shipped = config::load(&shipped(), pairs(&[])).expect("the shipped file is legal");
     assert_eq!(format!("{empty:?}"), format!("{shipped:?}"));
 }
@@ -97,18 +85,14 @@ fn every_key_of_the_shipped_file_has_a_comment_of_its_own() {
     let lines: Vec<&str> = text.lines().collect();
     for (index, line) in lines.iter().enumerate() {
         if line.contains(" = ") && !line.starts_with('#') {
-            assert!(
-                lines[index - 1].starts_with("# "),
-                "no comment above: {line}"
-            );
+            assert!(lines[index - 1].starts_with("# "), "no comment above: {line}");
         }
     }
 }
 
 #[test]
 fn the_environment_wins_over_the_file() {
-    let site =
-        Site::new("[broker]\nqueue = \"from.file\"\nprefetch = 7\n[retry]\ndelays = [\"9s\"]\n");
+    let site = Site::new("[broker]\nqueue = \"from.file\"\nprefetch = 7\n[retry]\ndelays = [\"9s\"]\n");
     let config = site
         .load(&[
             ("HANDOFFD_BROKER__PREFETCH", "11"),
@@ -126,12 +110,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.broker.queue, "from.file");
     assert_eq!(config.broker.prefetch, 11);
     assert!(!config.broker.declare);
-    let delays: Vec<&str> = config
-        .retry
-        .delays
-        .iter()
-        .map(|delay| delay.text.as_str())
-        .collect();
+    let delays: Vec<&str> = config.retry.delays.iter().map(|delay| delay.text.as_str()).collect();
     assert_eq!(delays, ["200ms", "1s"]);
     assert_eq!(config.broker.bindings, ["a.#", "b"]);
     assert_eq!(config.log.format, LogFormat::Json);

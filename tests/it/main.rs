@@ -1,5 +1,6 @@
 //! The parts together: a real broker, a real store, real processes.
 
 mod config;
+mod ops;
 mod rabbit;
 mod support;

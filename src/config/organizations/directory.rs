@@ -68,12 +68,8 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let toml = path
-            .extension()
-            .is_some_and(|extension| extension == "toml");
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let toml = path.extension().is_some_and(|extension| extension == "toml");
         if toml && !hidden && !path.is_dir() {
             files.push(path);
         }
@@ -84,8 +80,7 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environment) {
     let missing = "a file: it was removed while it was read";
-    let organization = document::read(&path, missing)
-        .and_then(|document| file::read(&path, document, config, env));
+    let organization = document::read(&path, missing).and_then(|document| file::read(&path, document, config, env));
     match organization {
         Ok(organization) => loaded.organizations.push(organization),
         Err(faults) => {
@@ -104,10 +99,7 @@ fn refuse_doubles(loaded: &mut Loaded) {
     }
     files.retain(|_, files| files.len() > 1);
     for (id, files) in &files {
-        let names: Vec<String> = files
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
+        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
         loaded.faults.push(Fault {
             place: file(&files[0]),
             key: "organization_id".to_owned(),
@@ -118,9 +110,7 @@ fn refuse_doubles(loaded: &mut Loaded) {
         loaded.broken.extend(files.iter().cloned());
     }
     let broken = &loaded.broken;
-    loaded
-        .organizations
-        .retain(|organization| !broken.contains(&organization.file));
+    loaded.organizations.retain(|organization| !broken.contains(&organization.file));
 }
 
 /// A directory that nobody named may be missing: all organizations may be saved through the API.
@@ -134,8 +124,5 @@ fn is_unset(directory: &Path, error: &io::Error) -> bool {
 }
 
 fn file(path: &Path) -> Place {
-    Place::File {
-        path: path.to_owned(),
-        line: None,
-    }
+    Place::File { path: path.to_owned(), line: None }
 }

@@ -22,51 +22,27 @@ use crate::event::OrganizationId;
 use crate::machine::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 
 /// Reads text as if it stood in the file `path`: what `org save` and the API are given.
-pub fn parse(
-    path: &Path,
-    text: &str,
-    config: &Config,
-    env: &Environment,
-) -> Result<Organization, Faults> {
+pub fn parse(path: &Path, text: &str, config: &Config, env: &Environment) -> Result<Organization, Faults> {
     document::parse(path, text).and_then(|document| read(path, document, config, env))
 }
 
 /// An organization, or everything that is wrong with its file.
-pub fn read(
-    path: &Path,
-    document: Document,
-    config: &Config,
-    env: &Environment,
-) -> Result<Organization, Faults> {
+pub fn read(path: &Path, document: Document, config: &Config, env: &Environment) -> Result<Organization, Faults> {
     let mut faults = Faults::default();
     let set = known(path, document, &mut faults);
-    let mut reader = Reader {
-        section: "",
-        keys: KEYS,
-        set: &set,
-        env,
-        faults: &mut faults,
-    };
+    let mut reader = Reader { section: "", keys: KEYS, set: &set, env, faults: &mut faults };
     let credentials = credentials(&mut reader);
     let settings = settings(&mut reader, config);
-    for key in [
-        "organization_id",
-        "environment_url",
-        "tenant_id",
-        "client_id",
-        "client_secret",
-    ] {
+    for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
         if !set.contains_key(key) {
             faults.push(missing(path, key));
         }
     }
-    let organization = settings
-        .zip(credentials)
-        .map(|(settings, credentials)| Organization {
-            settings,
-            credentials,
-            file: path.to_owned(),
-        });
+    let organization = settings.zip(credentials).map(|(settings, credentials)| Organization {
+        settings,
+        credentials,
+        file: path.to_owned(),
+    });
     match organization {
         Some(organization) => faults.unless_any(organization),
         None => Err(faults),
@@ -77,19 +53,14 @@ fn credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
     let tenant_id = reader.required("tenant_id", tenant);
     let client_id = reader.required("client_id", guid);
     let client_secret = reader.required_secret("client_secret", client_secret);
-    Some(Credentials {
-        tenant_id: tenant_id?,
-        client_id: client_id?.to_string(),
-        client_secret: client_secret?,
-    })
+    Some(Credentials { tenant_id: tenant_id?, client_id: client_id?.to_string(), client_secret: client_secret? })
 }
 
 fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
     let trust = config.dynamics.trust();
     let organization_id = reader.required("organization_id", organization_id);
-    let environment_url = reader.required("environment_url", |value| {
-        value::text(value).and_then(|text| url::environment(text, trust))
-    });
+    let environment_url =
+        reader.required("environment_url", |value| value::text(value).and_then(|text| url::environment(text, trust)));
     let live_work_item_entity_set = config.dynamics.live_work_item_entity_set.clone();
     let rest = Settings {
         organization_id: OrganizationId::from(""),
@@ -99,10 +70,8 @@ fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
         default_owner_id: reader.optional("default_owner_id", guid),
         default_queue_id: reader.optional("default_queue_id", guid),
         default_workstream_id: reader.optional("default_workstream_id", guid),
-        description_limit: reader.read(
-            "description_limit",
-            value::whole(200..=1_048_576, " (the most Dynamics can be set to)"),
-        ),
+        description_limit: reader
+            .read("description_limit", value::whole(200..=1_048_576, " (the most Dynamics can be set to)")),
         queue_assignment: reader.read("queue_assignment", value::word(QUEUE_ASSIGNMENTS)),
         queue_field: reader.read("queue_field", value::identifier),
         close_with: reader.read("close_with", value::word(CLOSINGS)),
@@ -111,29 +80,17 @@ fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
         ticket_properties: reader.read("ticket_properties", ticket::properties),
         resolution_wait: config.worker.resolution_wait,
     };
-    Some(Settings {
-        organization_id: organization_id?,
-        environment_url: environment_url?,
-        ..rest
-    })
+    Some(Settings { organization_id: organization_id?, environment_url: environment_url?, ..rest })
 }
 
-const QUEUE_ASSIGNMENTS: &[(&str, QueueAssignment)] = &[
-    ("auto", QueueAssignment::Auto),
-    ("bind", QueueAssignment::Bind),
-    ("add_to_queue", QueueAssignment::AddToQueue),
-];
+const QUEUE_ASSIGNMENTS: &[(&str, QueueAssignment)] =
+    &[("auto", QueueAssignment::Auto), ("bind", QueueAssignment::Bind), ("add_to_queue", QueueAssignment::AddToQueue)];
 
-const CLOSINGS: &[(&str, CloseWith)] = &[
-    ("auto", CloseWith::Auto),
-    ("patch", CloseWith::Patch),
-    ("close_incident", CloseWith::CloseIncident),
-];
+const CLOSINGS: &[(&str, CloseWith)] =
+    &[("auto", CloseWith::Auto), ("patch", CloseWith::Patch), ("close_incident", CloseWith::CloseIncident)];
 
-const CONTACT_FAILURES: &[(&str, ContactFailure)] = &[
-    ("unlinked", ContactFailure::Unlinked),
-    ("dead_letter", ContactFailure::DeadLetter),
-];
+const CONTACT_FAILURES: &[(&str, ContactFailure)] =
+    &[("unlinked", ContactFailure::Unlinked), ("dead_letter", ContactFailure::DeadLetter)];
 
 fn organization_id(value: &Value) -> Read<OrganizationId> {
     value
@@ -141,9 +98,7 @@ fn organization_id(value: &Value) -> Read<OrganizationId> {
         .filter(|text| (1..=255).contains(&text.chars().count()))
         .filter(|text| text.trim() == *text && !text.chars().any(char::is_control))
         .map(OrganizationId::from)
-        .ok_or_else(|| {
-            "a string of 1 to 255 characters, no control characters, no spaces around it".to_owned()
-        })
+        .ok_or_else(|| "a string of 1 to 255 characters, no control characters, no spaces around it".to_owned())
 }
 
 /// A directory is named by its GUID or by one of its verified domains.
@@ -152,10 +107,7 @@ fn tenant(value: &Value) -> Read<String> {
     match Uuid::try_parse(text) {
         Ok(id) => Ok(id.to_string()),
         Err(_) if is_domain(text) => Ok(text.to_owned()),
-        Err(_) => Err(
-            "the directory's GUID, or a verified domain of it such as contoso.onmicrosoft.com"
-                .to_owned(),
-        ),
+        Err(_) => Err("the directory's GUID, or a verified domain of it such as contoso.onmicrosoft.com".to_owned()),
     }
 }
 
@@ -164,9 +116,7 @@ fn is_domain(text: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     text.len() <= 253 && text.contains('.') && text.split('.').all(legal)
 }
@@ -201,10 +151,7 @@ fn known(path: &Path, document: Document, faults: &mut Faults) -> Set {
     let mut set = Set::new();
     let names = || KEYS.iter().map(|key| key.name);
     for (key, entry) in document {
-        let place = Place::File {
-            path: path.to_owned(),
-            line: Some(entry.line),
-        };
+        let place = Place::File { path: path.to_owned(), line: Some(entry.line) };
         if names().any(|name| name == key) {
             let value = entry.value;
             set.insert(key, Setting { value, place });
@@ -222,15 +169,9 @@ fn known(path: &Path, document: Document, faults: &mut Faults) -> Set {
 }
 
 fn missing(path: &Path, name: &str) -> Fault {
-    let allowed = KEYS
-        .iter()
-        .find(|key| key.name == name)
-        .map(|key| key.allowed);
+    let allowed = KEYS.iter().find(|key| key.name == name).map(|key| key.allowed);
     Fault {
-        place: Place::File {
-            path: path.to_owned(),
-            line: None,
-        },
+        place: Place::File { path: path.to_owned(), line: None },
         key: name.to_owned(),
         found: Some("nothing".to_owned()),
         expected: allowed.unwrap_or_default().replace('`', ""),

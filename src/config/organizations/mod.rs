@@ -55,9 +55,7 @@ pub fn load_all(
 
 impl PartialEq for Organization {
     fn eq(&self, other: &Self) -> bool {
-        self.settings == other.settings
-            && self.credentials == other.credentials
-            && self.file == other.file
+        self.settings == other.settings && self.credentials == other.credentials && self.file == other.file
     }
 }
 

@@ -25,13 +25,7 @@ pub const KEYS: &[Key] = &[
         "Its Entra ID directory.",
         "required; a GUID, or a verified domain such as `contoso.onmicrosoft.com`",
     ),
-    key(
-        ("", "client_id"),
-        Kind::Text,
-        "",
-        "The application that the worker signs in as.",
-        "required; a GUID",
-    ),
+    key(("", "client_id"), Kind::Text, "", "The application that the worker signs in as.", "required; a GUID"),
     key(
         ("", "client_secret"),
         Kind::Secret,
@@ -53,13 +47,7 @@ pub const KEYS: &[Key] = &[
         "System user that owns new incidents; absent: Dynamics decides.",
         "a GUID",
     ),
-    key(
-        ("", "default_queue_id"),
-        Kind::Text,
-        "",
-        "Queue that new incidents go to; absent: none.",
-        "a GUID",
-    ),
+    key(("", "default_queue_id"), Kind::Text, "", "Queue that new incidents go to; absent: none.", "a GUID"),
     key(
         ("", "default_workstream_id"),
         Kind::Text,

@@ -39,9 +39,8 @@ pub enum Change {
 impl Snapshot {
     /// Exactly these.
     pub fn new(organizations: Vec<Organization>) -> Self {
-        let keyed = organizations
-            .into_iter()
-            .map(|organization| (organization.settings.organization_id.clone(), organization));
+        let keyed =
+            organizations.into_iter().map(|organization| (organization.settings.organization_id.clone(), organization));
         Self(keyed.collect())
     }
 
@@ -78,25 +77,17 @@ impl Snapshot {
                 kept.push(organization.file.clone());
             }
         }
-        Update {
-            changes: self.changes(&next),
-            snapshot: next,
-            faults: loaded.faults,
-            kept,
-        }
+        Update { changes: self.changes(&next), snapshot: next, faults: loaded.faults, kept }
     }
 
     fn changes(&self, next: &Self) -> Vec<Change> {
         let removed = self.0.keys().filter(|id| !next.0.contains_key(*id));
         let removed = removed.cloned().map(Change::Removed);
-        let others = next
-            .0
-            .iter()
-            .filter_map(|(id, organization)| match self.0.get(id) {
-                None => Some(Change::Added(id.clone())),
-                Some(before) if before != organization => Some(Change::Changed(id.clone())),
-                Some(_) => None,
-            });
+        let others = next.0.iter().filter_map(|(id, organization)| match self.0.get(id) {
+            None => Some(Change::Added(id.clone())),
+            Some(before) if before != organization => Some(Change::Changed(id.clone())),
+            Some(_) => None,
+        });
         removed.chain(others).collect()
     }
 }

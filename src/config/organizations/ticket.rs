@@ -7,12 +7,12 @@ use crate::config::value::Read;
 
 /// The table as JSON; `incidentid` is the worker's own.
 pub fn properties(value: &Value) -> Read<Map<String, Json>> {
-    let table = value
-        .as_table()
-        .ok_or_else(|| "a table [ticket_properties]".to_owned())?;
+    let table = value.as_table().ok_or_else(|| "a table [ticket_properties]".to_owned())?;
     for key in table.keys() {
         if key.eq_ignore_ascii_case("incidentid") {
-            return Err("any property but incidentid: that key is how the worker never makes an incident twice".to_owned());
+            return Err(
+                "any property but incidentid: that key is how the worker never makes an incident twice".to_owned()
+            );
         }
         if key.is_empty() || key.chars().any(char::is_control) {
             return Err("properties with names".to_owned());
@@ -22,10 +22,7 @@ pub fn properties(value: &Value) -> Read<Map<String, Json>> {
 }
 
 fn object(table: &toml::Table) -> Read<Map<String, Json>> {
-    table
-        .iter()
-        .map(|(key, value)| Ok((key.clone(), json(value)?)))
-        .collect()
+    table.iter().map(|(key, value)| Ok((key.clone(), json(value)?))).collect()
 }
 
 fn json(value: &Value) -> Read<Json> {
