@@ -5,5 +5,6 @@
 pub mod bus;
 pub mod event;
 pub mod machine;
+pub mod schema;
 pub mod store;
 pub mod watch;

@@ -2,6 +2,7 @@
 //! Out: the next step, or the outcome; after a fault, when to try again.
 //! Absent: clocks, dice, I/O and logging; nothing here is async.
 
+mod announce;
 mod fault;
 mod memory;
 mod outcome;
@@ -11,6 +12,7 @@ mod record;
 mod settings;
 mod step;
 
+pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
 pub use fault::{Fault, Remedy};
 pub use memory::{Learned, Memory, SessionEntry, SessionState};
 pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
