@@ -44,7 +44,7 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     reload::put_in_force(&snapshot, &dynamics, &metrics);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
     let server = http::serve(config.http.listen, options::http(&config, &broker, &store, &metrics, &signals)).await?;
-    info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
+    info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
     tokio::spawn(reload::keep_current(config.clone(), env, snapshot, dynamics.clone(), metrics.clone(), signals.hangup()));
     tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
 

@@ -1,15 +1,20 @@
 //! The configuration, in each room's own terms.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::bus::rabbit;
+use super::signals::Signals;
+use crate::bus::{Bus, rabbit};
 use crate::config::{Config, OnCorruption};
 use crate::dynamics;
 use crate::event::Limits;
 use crate::machine::Policy;
-use crate::store::sled;
+use crate::ops::http;
+use crate::ops::metrics::Metrics;
+use crate::store::{Store, sled};
 use crate::worker::Rules;
 
 /// What sled keeps in memory: enough for the pages in use, far below its own default of 1 GiB.
@@ -64,5 +69,28 @@ pub(super) fn rules(config: &Config) -> Rules {
             max_age: config.retry.max_age,
         },
         contact_ttl: config.dynamics.contact_cache_ttl,
+    }
+}
+
+pub(super) fn http(
+    config: &Config,
+    broker: &Arc<rabbit::Rabbit>,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+    signals: &Signals,
+) -> http::Parts {
+    let (broker, stopping) = (broker.clone(), signals.stopping());
+    let unready = move || {
+        let mut reasons = broker.unready();
+        if stopping.load(Ordering::Relaxed) {
+            reasons.insert(0, "the worker is stopping: it finishes what is in hand".to_owned());
+        }
+        reasons
+    };
+    http::Parts {
+        metrics: metrics.clone(),
+        store: store.clone(),
+        unready: Arc::new(unready),
+        token: config.http.token.clone(),
     }
 }

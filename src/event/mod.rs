@@ -12,9 +12,11 @@ mod ids;
 mod instant;
 mod lax;
 mod model;
+mod pieces;
 mod problem;
 mod rejection;
 mod resolution;
+mod schema;
 mod seen;
 mod text;
 mod webhook;
@@ -25,6 +27,7 @@ pub use envelope::Envelope;
 pub use ids::{ContactId, EventId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
 pub use model::{Body, Channel, Customer, Event, Handoff, Kind, Message, Resolution, Route, Verdict};
 pub use rejection::{Rejection, RejectionReason, Seen};
+pub use schema::schemas;
 
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,11 @@ use super::lax::{List, Loose, Object, Text};
 #[schemars(extend("required" = ["session_id", "channel"]))]
 pub(super) struct HandoffData {
     /// The conversation.
-    #[schemars(with = "String", length(min = 1, max = 255))]
+    #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     pub(super) session_id: Text,
     /// Decides the route: `web`, `sms`, `whatsapp` become a live work item, every other an incident.
     /// Trimmed and lower-cased.
-    #[schemars(with = "String", length(min = 1, max = 255))]
+    #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     pub(super) channel: Text,
     /// What it is about.
     pub(super) summary: Text,
@@ -61,7 +61,7 @@ pub(super) struct MessageData {
 #[schemars(extend("required" = ["session_id"]))]
 pub(super) struct ResolvedData {
     /// The conversation.
-    #[schemars(with = "String", length(min = 1, max = 255))]
+    #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     pub(super) session_id: Text,
     /// Where it took place.
     pub(super) channel: Text,
@@ -85,7 +85,7 @@ pub(super) struct Meta {
 #[schemars(extend("required" = ["conversation_id"]))]
 pub(super) struct ClosedData {
     /// The conversation.
-    #[schemars(with = "String", length(min = 1, max = 255))]
+    #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     pub(super) conversation_id: Text,
     /// When it was closed, RFC 3339.
     pub(super) timestamp: Text,

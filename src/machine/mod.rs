@@ -3,7 +3,7 @@
 //! Absent: clocks, dice, I/O and logging; nothing here is async.
 
 mod after;
-pub mod announce;
+mod announce;
 mod apply;
 pub mod contact_limit;
 mod decide;
@@ -21,6 +21,7 @@ pub mod view;
 pub use after::{Again, Policy, Trial, after, look_again, rung};
 pub use apply::{Illegal, apply, learn};
 pub use decide::{Decision, Time, decide};
+pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
 pub use fault::{Fault, Remedy};
 pub use memory::{Learned, Memory, SessionEntry, SessionState};
 pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};

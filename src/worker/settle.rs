@@ -9,7 +9,7 @@ use super::headers::{self, Headers};
 use super::verdict::{DeadLetter, Postponed, Verdict};
 use crate::bus::{Announced, Announcement, BusError, Delivery, Settled};
 use crate::event::EventKey;
-use crate::machine::{Outcome, Status, announce};
+use crate::machine::{Outcome, Status, render};
 use crate::watch::{EventEnd, Sighting};
 
 impl Worker {
@@ -80,7 +80,7 @@ impl Worker {
     }
 
     async fn announce(&self, key: &EventKey, outcome: &Outcome, headers: Headers) -> Result<(), BusError> {
-        let announced = announce::render(outcome, key);
+        let announced = render(outcome, key);
         let announcement = Announcement {
             routing_key: announced.event.clone(),
             message_id: announced.event_id.to_string(),

@@ -1,7 +1,9 @@
 //! Rules across files, by dialect.
 
 mod cloudevents;
+mod faults;
 mod native;
+mod properties;
 mod webhook;
 
 use serde_json::Value;
@@ -59,4 +61,18 @@ fn with(mut body: Value, pointer: &str, value: Option<Value>) -> Value {
         (parent, value) => panic!("can't set {value:?} in {parent}"),
     }
     body
+}
+
+fn handoff() -> Value {
+    serde_json::from_str(include_str!(
+        "../../../tests/it/fixtures/events/handoff-email.json"
+    ))
+    .expect("the sample is JSON")
+}
+
+fn resolved() -> Value {
+    serde_json::from_str(include_str!(
+        "../../../tests/it/fixtures/events/resolved.json"
+    ))
+    .expect("the sample is JSON")
 }

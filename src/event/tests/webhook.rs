@@ -5,7 +5,7 @@ use crate::event::{
     Body, Decoded, Envelope, Event, EventId, Kind, Piece, Rejection, SessionId, Verdict, decode,
 };
 
-fn closed(data: Value) -> Value {
+fn closed(data: &Value) -> Value {
     json!({
         "event": "conversation.closed",
         "organization_id": "org_acme",
@@ -62,7 +62,7 @@ fn is_resolved_by_a_person_s_word_or_else_the_ai_s() {
             "resolution_status": either,
             "ai_resolution_status": ai,
         });
-        let event = event(&closed(data.clone()));
+        let event = event(&closed(&data));
         assert_eq!(verdict_of(&event), verdict, "{data}");
         assert_eq!(event.kind(), Kind::Resolution);
     }
@@ -71,19 +71,19 @@ fn is_resolved_by_a_person_s_word_or_else_the_ai_s() {
 #[test]
 fn one_in_an_array_is_simply_that_event() {
     let data = json!({ "conversation_id": "c1", "ai_resolution_status": "resolved" });
-    assert_eq!(event(&closed(json!([data]))), event(&closed(data)));
+    assert_eq!(event(&closed(&json!([data]))), event(&closed(&data)));
 }
 
 #[test]
 fn its_time_is_the_conversation_s_else_the_envelope_s_else_none() {
     let time = |body: &Value| event(body).timestamp.map(|at| at.to_string());
     let own = json!({ "conversation_id": "c1", "timestamp": "2026-11-22T10:59:00Z" });
-    assert_eq!(time(&closed(own)).as_deref(), Some("2026-11-22T10:59:00Z"));
-    let bare = closed(json!({ "conversation_id": "c1" }));
+    assert_eq!(time(&closed(&own)).as_deref(), Some("2026-11-22T10:59:00Z"));
+    let bare = closed(&json!({ "conversation_id": "c1" }));
     assert_eq!(time(&bare).as_deref(), Some("2026-11-22T11:00:00Z"));
     assert_eq!(time(&with(bare.clone(), "/timestamp", None)), None);
     let wrong = rejection(&closed(
-        json!([{ "conversation_id": "c1", "timestamp": "x" }]),
+        &json!([{ "conversation_id": "c1", "timestamp": "x" }]),
     ));
     assert_eq!(wrong.path.as_deref(), Some("data[0].timestamp"));
     let wrong = rejection(&with(bare, "/timestamp", Some(json!("x"))));
@@ -92,7 +92,7 @@ fn its_time_is_the_conversation_s_else_the_envelope_s_else_none() {
 
 #[test]
 fn its_id_is_the_message_s_else_a_digest() {
-    let body = closed(json!({ "conversation_id": "c1" }));
+    let body = closed(&json!({ "conversation_id": "c1" }));
     let by_message = event_in(&envelope(Some("m1")), &body);
     assert_eq!(by_message.key.event_id.as_str(), "m1");
     let id = |body: &Value| event(body).key.event_id;
@@ -127,7 +127,7 @@ fn its_id_is_the_message_s_else_a_digest() {
 
 #[test]
 fn what_else_it_carries_is_ignored_or_used() {
-    let event = event(&closed(json!({
+    let event = event(&closed(&json!({
         "conversation_id": "c1",
         "channel": " Email ",
         "meta": { "dynamics365_incident_id": "0f8fad5b-d9cb-469f-a165-70867728950e" },
@@ -148,7 +148,7 @@ fn what_else_it_carries_is_ignored_or_used() {
         json!({ "type": "web" }),
     ] {
         let event = super::event(&closed(
-            json!({ "conversation_id": "c1", "channel": channel }),
+            &json!({ "conversation_id": "c1", "channel": channel }),
         ));
         assert_eq!(event.channel(), None);
     }
@@ -176,17 +176,17 @@ fn names_the_field_at_fault() {
             "data[0].meta.dynamics365_incident_id",
         ),
     ] {
-        let rejection = rejection(&closed(data.clone()));
+        let rejection = rejection(&closed(&data));
         assert_eq!(rejection.path.as_deref(), Some(path), "{data}");
         assert_eq!(rejection.seen.kind, Some(Kind::Resolution));
     }
-    let nobody = rejection(&with(closed(json!([{}, {}])), "/organization_id", None));
+    let nobody = rejection(&with(closed(&json!([{}, {}])), "/organization_id", None));
     assert_eq!(nobody.path.as_deref(), Some("organization_id"));
 }
 
 #[test]
 fn a_rejection_sees_the_same_id_as_the_event_would_have() {
-    let good = closed(json!([{ "conversation_id": "c1", "timestamp": "2026-11-22T10:59:00Z" }]));
+    let good = closed(&json!([{ "conversation_id": "c1", "timestamp": "2026-11-22T10:59:00Z" }]));
     let bad = with(good.clone(), "/data/0/meta", Some(json!(5)));
     let seen = rejection(&bad).seen;
     assert_eq!(seen.event_id, Some(event(&good).key.event_id));
@@ -197,7 +197,7 @@ fn a_rejection_sees_the_same_id_as_the_event_would_have() {
 
 #[test]
 fn several_become_messages_of_their_own() {
-    let body = closed(json!([
+    let body = closed(&json!([
         { "conversation_id": "c1", "resolution_status": "resolved", "extra": [1.0, "é"] },
         { "conversation_id": "c2", "timestamp": "2026-11-22T10:59:00Z" },
     ]));
@@ -225,7 +225,7 @@ fn several_become_messages_of_their_own() {
 
 #[test]
 fn a_bad_one_stops_no_other() {
-    let body = closed(json!([
+    let body = closed(&json!([
         5, null, [{ "conversation_id": "x" }, {}], {}, { "conversation_id": 1 },
         { "conversation_id": "c1", "meta": 5 }, { "conversation_id": "c2" },
     ]));
@@ -281,7 +281,7 @@ fn no_two_pieces_share_an_id() {
         envelope(None),
         envelope(Some(&"m".repeat(255))),
     ] {
-        let pieces = pieces_in(&envelope, &closed(data.clone()));
+        let pieces = pieces_in(&envelope, &closed(&data));
         let mut ids: Vec<_> = pieces.iter().map(|piece| &piece.message_id).collect();
         assert!(ids.iter().all(|id| id.len() <= 255));
         ids.sort();
@@ -294,14 +294,14 @@ fn no_two_pieces_share_an_id() {
 fn without_a_message_id_a_piece_has_the_id_it_would_have_alone() {
     let item = json!({ "conversation_id": "c1" });
     let other = json!({ "conversation_id": "c2" });
-    let pieces = pieces_in(&envelope(None), &closed(json!([item, other])));
-    assert_eq!(event_of(&pieces[0]).key, event(&closed(item)).key);
+    let pieces = pieces_in(&envelope(None), &closed(&json!([item, other])));
+    assert_eq!(event_of(&pieces[0]).key, event(&closed(&item)).key);
 }
 
 #[test]
 fn too_many_are_refused() {
     let many = vec![json!({ "conversation_id": "c" }); 10_001];
-    let rejection = rejection(&closed(Value::Array(many)));
+    let rejection = rejection(&closed(&Value::Array(many)));
     assert_eq!(rejection.path.as_deref(), Some("data"));
     assert_eq!(
         rejection.problem,
