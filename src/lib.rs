@@ -3,6 +3,7 @@
 //! The rooms, in the order an event passes through them:
 
 pub mod bus;
+pub mod dynamics;
 pub mod event;
 pub mod machine;
 pub mod store;

@@ -9,7 +9,5 @@ mod rejection;
 
 pub use envelope::Envelope;
 pub use ids::{ContactId, EventId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
-pub use model::{
-    Body, Channel, Customer, Event, Handoff, Kind, Message, Resolution, Route, Verdict,
-};
+pub use model::{Body, Channel, Customer, Event, Handoff, Kind, Message, Resolution, Route, Verdict};
 pub use rejection::{Rejection, RejectionReason, Seen};
