@@ -10,10 +10,7 @@ pub mod crm;
 pub mod dynamics;
 pub mod event;
 pub mod machine;
-<<<<<<< HEAD
 pub mod ops;
-=======
->>>>>>> part/event
 pub mod schema;
 pub mod store;
 pub mod watch;

@@ -12,6 +12,7 @@ mod keys;
 mod mask;
 mod reply;
 mod request;
+pub mod simulator;
 mod text;
 mod token;
 
