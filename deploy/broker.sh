@@ -4,11 +4,12 @@
 #   broker.sh ensure               installs Debian's rabbitmq-server if it is missing, without starting it
 #   broker.sh start DIR            starts a node with all its state under DIR, prints its AMQP URL
 #   broker.sh stop DIR             stops it, and its epmd
+#   broker.sh ctl DIR ARGUMENTS... runs rabbitmqctl on it
 #   broker.sh run -- COMMAND...    a node for one command: AMQP_URL and HANDOFFD_TEST_AMQP_URL tell it where
 #
 # `start` on a DIR used before starts the same node again: same data, same ports.
 # The node ends by itself when the process HANDOFFD_BROKER_OWNER (a pid) ends, or after 30 minutes
-# (HANDOFFD_BROKER_LIFE, in seconds, 0 for no end).
+# (HANDOFFD_BROKER_LIFE, in seconds, 0 for no end); with HANDOFFD_BROKER_TEMPORARY=yes DIR goes too.
 set -euo pipefail
 
 SERVER_HOME=${RABBITMQ_SERVER_HOME:-/usr/lib/rabbitmq/bin}
@@ -20,8 +21,9 @@ main() {
     ensure) ensure ;;
     start) start "${2:?usage: broker.sh start DIR}" ;;
     stop) stop "${2:?usage: broker.sh stop DIR}" ;;
+    ctl) shift; ctl "$@" ;;
     run) shift; [ "${1:-}" = "--" ] && shift; run "$@" ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 }
 
@@ -132,6 +134,7 @@ greets() {
 # A node must not outlive whoever asked for it, even one that was killed.
 watch_over() {
   local dir=$1 group=$2 owner=${HANDOFFD_BROKER_OWNER:-} life=${HANDOFFD_BROKER_LIFE:-1800}
+  local temporary=${HANDOFFD_BROKER_TEMPORARY:-}
   (
     trap '' INT TERM HUP
     end=$((SECONDS + life))
@@ -140,9 +143,19 @@ watch_over() {
       [ -z "$owner" ] || kill -0 "$owner" 2>/dev/null || break
       sleep 1
     done
+    # Another node may have been started there meanwhile.
+    [ "$(cat "$dir/group" 2>/dev/null)" = "$group" ] || exit 0
     kill -0 "$group" 2>/dev/null && end_node "$dir"
+    [ -z "$owner" ] || kill -0 "$owner" 2>/dev/null || [ -z "$temporary" ] || rm -rf "$dir"
   ) >/dev/null 2>&1 </dev/null &
   disown
+}
+
+ctl() {
+  local dir; dir=$(cd "${1:?usage: broker.sh ctl DIR ARGUMENTS...}" && pwd)
+  shift
+  prepare "$dir"
+  "$SERVER_HOME/rabbitmqctl" -q "$@"
 }
 
 stop() {

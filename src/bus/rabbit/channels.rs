@@ -1,12 +1,13 @@
 //! Confirmed publishing, many messages at a time, each sure of its own answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::Semaphore;
 
+use super::lock;
 use super::refusal;
 use crate::bus::{Announced, BusError};
 
@@ -80,17 +81,11 @@ impl Channels {
     }
 
     fn take(&self) -> Option<Channel> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+        lock(&self.idle).pop()
     }
 
     fn put_back(&self, channel: Channel) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(channel);
+        lock(&self.idle).push(channel);
     }
 
     async fn open(&self) -> lapin::Result<Channel> {

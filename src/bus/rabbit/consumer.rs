@@ -1,6 +1,6 @@
 //! Takes messages from the work queue and hands them on, one line after another.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::envelope::{delivery_count, envelope, original_routing_key};
 use super::line::Line;
+use super::lock;
 use super::options::Options;
 use super::settle::InHand;
 use crate::bus::Delivery;
 
 /// Starts to consume on a line. The prefetch is set anew each time: the client's buffer has no other bound.
 pub(super) async fn consume(line: &Line, options: &Options) -> lapin::Result<Subscription> {
-    let channel = line.consuming().create_channel().await?;
+    let channel = line.deliveries().clone();
     let per_consumer = BasicQosOptions { global: false };
     channel.basic_qos(options.prefetch, per_consumer).await?;
     let consumer = channel
@@ -30,6 +31,29 @@ pub(super) async fn consume(line: &Line, options: &Options) -> lapin::Result<Sub
         )
         .await?;
     Ok(Subscription { channel, consumer })
+}
+
+/// Where deliveries go, on every line, until it is shut.
+pub(super) struct Outlet(Mutex<Option<mpsc::Sender<Delivery>>>);
+
+impl Outlet {
+    pub(super) fn new(to: mpsc::Sender<Delivery>) -> Self {
+        Self(Mutex::new(Some(to)))
+    }
+
+    /// The way out, while it is open.
+    fn open(&self) -> Option<mpsc::Sender<Delivery>> {
+        self.lock().clone()
+    }
+
+    /// Ends the stream, once those in it are taken.
+    pub(super) fn shut(&self) {
+        self.lock().take();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<mpsc::Sender<Delivery>>> {
+        lock(&self.0)
+    }
 }
 
 /// One consumer and its channel.
@@ -44,9 +68,10 @@ impl Subscription {
         &mut self,
         line: &Arc<Line>,
         options: &Arc<Options>,
-        to: mpsc::Sender<Delivery>,
+        outlet: &Outlet,
         stop: &CancellationToken,
     ) -> Option<String> {
+        let to = outlet.open()?;
         loop {
             let message = tokio::select! {
                 message = self.consumer.next() => message,

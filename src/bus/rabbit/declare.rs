@@ -11,8 +11,8 @@ use super::topology::{Declaration, encode};
 /// Why the topology does not stand.
 #[derive(Debug)]
 pub(super) enum Shortfall {
-    /// Something is there, but other than it must be.
-    Differs(StartError),
+    /// Something is there but other than it must be, or can't be as it must: waiting is no use.
+    Wrong(StartError),
     /// Something is not there, and is not to be created.
     Missing(String),
     /// The broker refused, or went away.
@@ -112,10 +112,16 @@ async fn ask(connection: &Connection, declaration: &Declaration, ask: Ask) -> Re
 }
 
 fn shortfall(declaration: &Declaration, error: Error) -> Shortfall {
-    let differs = refusal::said(&error).and_then(|(_, text)| refusal::differs(text));
-    match differs {
-        Some(differs) => Shortfall::Differs(differs),
-        None if refusal::is_missing(&error) => Shortfall::Missing(declaration.to_string()),
-        None => Shortfall::Failed(declaration.to_string(), error),
+    let what = declaration.to_string();
+    if let Some(differs) = refusal::said(&error).and_then(|(_, text)| refusal::differs(text)) {
+        return Shortfall::Wrong(differs);
     }
+    if refusal::is_wrong(&error) {
+        let problem = refusal::in_words(&error);
+        return Shortfall::Wrong(StartError::Refused { what, problem });
+    }
+    if refusal::is_missing(&error) {
+        return Shortfall::Missing(what);
+    }
+    Shortfall::Failed(what, error)
 }

@@ -1,17 +1,20 @@
 //! One line to the broker: two connections that live and die together.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Connection, ConnectionProperties, Event};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Event};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::channels::{Address, Channels, Failure};
 use super::declare::{Shortfall, declare};
 use super::greeting;
+use super::lock;
 use super::options::Options;
 use super::refusal;
 use super::topology::topology;
@@ -27,6 +30,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Both connections, and when they ended. One failing ends both: what was in hand comes again.
 pub(super) struct Line {
     consuming: Connection,
+    /// These two are kept until the connection is closed. Dropped just before, they race with it, and
+    /// lapin (4.12.3) now and then hangs up without waiting for the broker's answer.
+    deliveries: Channel,
+    questions: Mutex<Option<Channel>>,
     channels: Channels,
     ended: CancellationToken,
     why: OnceLock<String>,
@@ -57,22 +64,56 @@ impl Line {
             .await
             .map_err(|_| NoLine::Away("its port is open, but it does not greet".to_owned()))?
             .map_err(|error| NoLine::Away(error.to_string()))?;
-        let consuming = open(&uri, "consumes").await?;
+        let consuming = open(&uri, "consumes").await.map_err(NoLine::Away)?;
         declare(&consuming, &topology(options, version), options.declare)
             .await
             .map_err(NoLine::Unfit)?;
-        let publishing = open(&uri, "publishes").await?;
+        let publishing = open(&uri, "publishes").await.map_err(NoLine::Away)?;
+        let deliveries = consuming
+            .create_channel()
+            .await
+            .map_err(|error| NoLine::Away(refusal::in_words(&error)))?;
         Ok(Self {
             consuming,
+            deliveries,
+            questions: Mutex::new(None),
             channels: Channels::new(publishing),
             ended: CancellationToken::new(),
             why: OnceLock::new(),
         })
     }
 
-    /// The connection to consume on.
-    pub(super) fn consuming(&self) -> &Connection {
-        &self.consuming
+    /// The channel to consume on.
+    pub(super) fn deliveries(&self) -> &Channel {
+        &self.deliveries
+    }
+
+    /// How many messages a queue has; nothing if it is not there.
+    pub(super) async fn depth(&self, queue: &str) -> Option<u32> {
+        let channel = self.question().await?;
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let answer = channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await;
+        if answer.is_err() {
+            // The broker closes the channel over a queue that is not there.
+            lock(&self.questions).take();
+        }
+        Some(answer.ok()?.message_count())
+    }
+
+    /// A channel to ask on, apart from all others.
+    async fn question(&self) -> Option<Channel> {
+        let open = lock(&self.questions).clone();
+        if open.is_some() {
+            return open;
+        }
+        let channel = self.consuming.create_channel().await.ok()?;
+        *lock(&self.questions) = Some(channel.clone());
+        Some(channel)
     }
 
     /// Publishes and waits for the confirm, at most as long as the line lives.
@@ -136,14 +177,16 @@ impl Line {
     }
 }
 
-async fn hang_up(connection: &Connection) {
+/// Closes one connection in good order.
+pub(super) async fn hang_up(connection: &Connection) {
     if connection.status().connected() {
         // One that breaks meanwhile is closed too.
         let _ = connection.close(200, "OK".into()).await;
     }
 }
 
-async fn open(uri: &AMQPUri, does: &str) -> Result<Connection, NoLine> {
+/// One connection, under a name that tells an operator at the broker what it is.
+pub(super) async fn open(uri: &AMQPUri, does: &str) -> Result<Connection, String> {
     let name = format!("handoffd {} {does}", env!("CARGO_PKG_VERSION"));
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
@@ -151,7 +194,7 @@ async fn open(uri: &AMQPUri, does: &str) -> Result<Connection, NoLine> {
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     Connection::connect_uri(uri.clone(), properties)
         .await
-        .map_err(|error| NoLine::Away(refusal::in_words(&error)))
+        .map_err(|error| refusal::in_words(&error))
 }
 
 /// Waits until a connection is lost. Errors of single channels are their users' business.

@@ -12,6 +12,7 @@ mod envelope;
 mod greeting;
 mod line;
 mod options;
+mod publisher;
 mod refusal;
 mod settle;
 mod state;
@@ -27,12 +28,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::channels::{Address, short};
+use self::consumer::Outlet;
 use self::state::State;
 use self::supervisor::{Signals, Supervisor};
 use super::{Announced, Announcement, Bus, BusError, Delivery};
 use crate::watch::Watch;
 
 pub use self::options::{Declare, Options};
+pub use self::publisher::{Message, Publisher};
 pub use self::refusal::StartError;
 
 /// Deliveries between the client's buffer and the worker; the prefetch bounds what is in hand.
@@ -45,6 +48,7 @@ pub struct Rabbit {
     options: Arc<Options>,
     state: Arc<State>,
     signals: Signals,
+    outlet: Arc<Outlet>,
     deliveries: Mutex<Option<mpsc::Receiver<Delivery>>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -57,17 +61,19 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
     let state = Arc::new(State::new(&options.place()));
     let signals = Signals::default();
     let (sender, receiver) = mpsc::channel(BETWEEN);
+    let outlet = Arc::new(Outlet::new(sender));
     let supervisor = Supervisor {
         options: Arc::clone(&options),
         state: Arc::clone(&state),
         watch,
-        deliveries: sender,
+        outlet: Arc::clone(&outlet),
         signals: signals.clone(),
     };
     Ok(Rabbit {
         options,
         state,
         signals,
+        outlet,
         deliveries: Mutex::new(Some(receiver)),
         supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
     })
@@ -111,12 +117,11 @@ impl Bus for Rabbit {
 
     async fn stop(&self) {
         self.signals.stop.cancel();
-        // So that the stream ends even if nobody ever consumed.
-        self.signals.consume.cancel();
+        self.outlet.shut();
     }
 
     async fn close(&self) {
-        self.signals.stop.cancel();
+        self.stop().await;
         self.signals.close.cancel();
         let supervisor = lock(&self.supervisor).take();
         if let Some(mut supervisor) = supervisor

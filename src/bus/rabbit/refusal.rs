@@ -29,6 +29,22 @@ pub enum StartError {
         /// What the broker has.
         found: String,
     },
+    /// The broker does not accept how it is to be declared.
+    #[error("the broker refuses {what}: {problem}")]
+    Refused {
+        /// Such as ``the queue `handoffd.retry.60d` ``.
+        what: String,
+        /// In the broker's words.
+        problem: String,
+    },
+    /// There is no connection to be had; only where nobody waits for one.
+    #[error("the broker at {place} is away: {problem}")]
+    Away {
+        /// Host, port and virtual host.
+        place: String,
+        /// Why.
+        problem: String,
+    },
 }
 
 /// Reads the broker's answer to a declaration that does not fit what is there:
@@ -65,6 +81,11 @@ pub(super) fn said(error: &Error) -> Option<(u16, &str)> {
 /// Whether the broker says that a queue or exchange is not there (404).
 pub(super) fn is_missing(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::NOTFOUND)
+}
+
+/// Whether the broker says that a declaration is wrong in itself (406).
+pub(super) fn is_wrong(error: &Error) -> bool {
+    is_soft(error, &AMQPSoftError::PRECONDITIONFAILED)
 }
 
 /// Whether the broker says that this user may not (403).

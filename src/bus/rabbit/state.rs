@@ -1,10 +1,11 @@
 //! What is known at this moment: the line, and why the worker is not ready.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
 use super::line::Line;
+use super::lock;
 use super::refusal::StartError;
 
 /// Shared by the supervisor, who writes it, and everybody else.
@@ -97,6 +98,6 @@ impl State {
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.now)
     }
 }

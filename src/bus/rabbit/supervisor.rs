@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
-use super::consumer::consume;
+use super::consumer::{Outlet, consume};
 use super::declare::Shortfall;
 use super::depths;
 use super::line::{Line, NoLine};
 use super::options::Options;
 use super::state::State;
-use crate::bus::Delivery;
 use crate::watch::{Sighting, Watch};
 
 /// For the broker to answer a good-bye.
@@ -25,7 +23,7 @@ pub(super) struct Supervisor {
     pub options: Arc<Options>,
     pub state: Arc<State>,
     pub watch: Arc<dyn Watch>,
-    pub deliveries: mpsc::Sender<Delivery>,
+    pub outlet: Arc<Outlet>,
     pub signals: Signals,
 }
 
@@ -42,7 +40,7 @@ pub(super) struct Signals {
 
 impl Supervisor {
     /// Runs until it is told to close.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
         self.watch.saw(Sighting::BrokerConnected(false));
         let mut backoff = Backoff::new();
         let close = self.signals.close.clone();
@@ -67,7 +65,7 @@ impl Supervisor {
     }
 
     /// While a line is up.
-    async fn hold(&mut self, line: Arc<Line>) {
+    async fn hold(&self, line: Arc<Line>) {
         info!(broker = %self.options.place(), "connected to the broker");
         self.state.connected(Arc::clone(&line));
         self.watch.saw(Sighting::BrokerConnected(true));
@@ -77,7 +75,7 @@ impl Supervisor {
         let why = tokio::select! {
             why = line.broken() => why,
             why = self.work(&line) => why,
-            () = depths::report(line.consuming(), &queues, watch.as_ref()) => String::new(),
+            () = depths::report(&line, &queues, watch.as_ref()) => String::new(),
             () = close.cancelled() => "closed".to_owned(),
         };
         line.end(&why);
@@ -96,7 +94,7 @@ impl Supervisor {
     }
 
     /// Consumes when told so, until told to stop; ends only when something breaks, with the reason.
-    async fn work(&mut self, line: &Arc<Line>) -> String {
+    async fn work(&self, line: &Arc<Line>) -> String {
         self.signals.consume.cancelled().await;
         if !self.signals.stop.is_cancelled() {
             let mut subscription = match consume(line, &self.options).await {
@@ -105,23 +103,16 @@ impl Supervisor {
             };
             info!(queue = %self.options.queue, prefetch = self.options.prefetch, "consumes");
             self.state.consuming();
-            let to = self.deliveries.clone();
-            let stop = self.signals.stop.clone();
-            if let Some(why) = subscription.forward(line, &self.options, to, &stop).await {
+            let stop = &self.signals.stop;
+            let end = subscription.forward(line, &self.options, &self.outlet, stop);
+            if let Some(why) = end.await {
                 return why;
             }
-            self.end_deliveries();
             subscription.cancel().await;
             info!(queue = %self.options.queue, "consumes no more");
         }
-        self.end_deliveries();
         self.state.not_consuming("consuming has been stopped");
         std::future::pending().await
-    }
-
-    /// Ends the stream of deliveries once those in it are taken.
-    fn end_deliveries(&mut self) {
-        self.deliveries = mpsc::channel(1).0;
     }
 
     /// While there is no line.
@@ -136,9 +127,9 @@ impl Supervisor {
                 "the broker at {place} does not give us {what}: {}",
                 super::refusal::in_words(&error)
             ),
-            NoLine::Unfit(Shortfall::Differs(differs)) => {
-                self.state.unfit(&differs);
-                let why = differs.to_string();
+            NoLine::Unfit(Shortfall::Wrong(wrong)) => {
+                self.state.unfit(&wrong);
+                let why = wrong.to_string();
                 if self.state.away(why.clone()) {
                     error!(broker = %place, "{why}");
                 }
