@@ -45,7 +45,14 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
     let server = http::serve(config.http.listen, options::http(&config, &broker, &store, &metrics, &signals)).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
-    tokio::spawn(reload::keep_current(config.clone(), env, snapshot, dynamics.clone(), metrics.clone(), signals.hangup()));
+    tokio::spawn(reload::keep_current(
+        config.clone(),
+        env,
+        snapshot,
+        dynamics.clone(),
+        metrics.clone(),
+        signals.hangup(),
+    ));
     tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
 
     let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics };
@@ -125,7 +132,12 @@ async fn keep_house(store: Arc<dyn Store>, retention: Duration, metrics: Arc<Met
         let before = jiff::Timestamp::now().saturating_sub(retention).unwrap_or(jiff::Timestamp::MIN);
         match store.sweep(before).await {
             Ok(swept) if swept != store::Swept::default() => {
-                info!(events = swept.records, sessions = swept.sessions, contacts = swept.contacts, "the store was swept");
+                info!(
+                    events = swept.records,
+                    sessions = swept.sessions,
+                    contacts = swept.contacts,
+                    "the store was swept"
+                );
             }
             Ok(_) => {}
             Err(problem) => error!(error = %problem, "the store could not be swept"),

@@ -53,7 +53,10 @@ fn report(update: &Update, reported: &mut String) {
     let faults = update.faults.to_string();
     if faults != *reported {
         if !faults.is_empty() {
-            error!(kept = update.kept.len(), "organization files are at fault, the last good versions stay in force: {faults}");
+            error!(
+                kept = update.kept.len(),
+                "organization files are at fault, the last good versions stay in force: {faults}"
+            );
         }
         *reported = faults;
     }
@@ -61,7 +64,9 @@ fn report(update: &Update, reported: &mut String) {
         match change {
             Change::Added(id) => info!(organization_id = %id, "an organization was added"),
             Change::Changed(id) => info!(organization_id = %id, "an organization's settings changed"),
-            Change::Removed(id) => warn!(organization_id = %id, "an organization was removed: its events become dead letters"),
+            Change::Removed(id) => {
+                warn!(organization_id = %id, "an organization was removed: its events become dead letters")
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::machine::Settings;
 ///
 /// # Errors
 /// When the file can't be read, holds no event, or its organization is not configured.
-pub fn explain_file(path: &Path, organizations: &[Organization], limits: &Limits) -> Result<String> {
+pub fn explain_file(path: &Path, organizations: &[Organization], limits: Limits) -> Result<String> {
     let body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let events = events(&body, limits)?;
     let mut explained = events.iter().map(|event| explained(event, organizations)).collect::<Result<Vec<_>>>()?;
@@ -22,9 +22,9 @@ pub fn explain_file(path: &Path, organizations: &[Organization], limits: &Limits
     Ok(serde_json::to_string_pretty(&value)? + "\n")
 }
 
-fn events(body: &[u8], limits: &Limits) -> Result<Vec<Event>> {
+fn events(body: &[u8], limits: Limits) -> Result<Vec<Event>> {
     let content_type = Some("application/json".to_owned());
-    let decoded = decode(&Envelope { content_type, ..Envelope::default() }, body, limits);
+    let decoded = decode(&Envelope { content_type, ..Envelope::default() }, body, &limits);
     match decoded {
         Ok(Decoded::Event(event)) => Ok(vec![event]),
         Ok(Decoded::Several(pieces)) => {

@@ -73,7 +73,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
         Command::Explain { file } => {
             let (config, organizations) = everything(path, &env)?;
             let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
-            print(&explain::explain_file(&file, &organizations, &limits)?);
+            print(&explain::explain_file(&file, &organizations, limits)?);
         }
         Command::Config(ConfigCommand::Check) => print(&config::check(path, &env)?),
         Command::Config(ConfigCommand::Show) => print(&config::show(path, &env)?),

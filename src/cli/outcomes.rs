@@ -133,8 +133,10 @@ async fn show(source: &Source, key: &str, json: bool) -> Result<String> {
         found.extend(source.one(&organization, &event_id).await?);
     }
     if found.is_empty() {
-        bail!("no outcome is known of {key:?}: expected an event id, organization/event id, session id, incident id, ticket \
-               number or chat id");
+        bail!(
+            "no outcome is known of {key:?}: expected an event id, organization/event id, session id, incident id, ticket \
+               number or chat id"
+        );
     }
     if !json {
         return Ok(found.iter().map(story).collect::<Vec<_>>().join("\n"));
@@ -165,7 +167,8 @@ fn key_of(outcome: &Value) -> (String, String) {
 }
 
 fn table(found: &[Value]) -> String {
-    const COLUMNS: [&str; 7] = ["finished_at", "status", "organization_id", "source_event_id", "session_id", "record", "reason"];
+    const COLUMNS: [&str; 7] =
+        ["finished_at", "status", "organization_id", "source_event_id", "session_id", "record", "reason"];
     let mut rows = vec![COLUMNS.map(str::to_owned)];
     rows.extend(found.iter().map(|outcome| {
         COLUMNS.map(|column| if column == "record" { record(outcome) } else { text(&outcome[column]) })

@@ -117,7 +117,8 @@ fn read(path: &Path) -> Result<Vec<Event>> {
     if bytes.trim_ascii().is_empty() {
         bail!("it is empty: expected an event, or one event a line");
     }
-    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&[u8]> =
+        bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
     let one_a_line = lines.len() > 1 && lines.iter().all(|line| line.starts_with(b"{") && line.ends_with(b"}"));
     let bodies = if one_a_line { lines } else { vec![bytes.as_slice()] };
     Ok(bodies.into_iter().map(event).collect())

@@ -26,7 +26,10 @@ impl Remote {
     pub(super) async fn find(config: &Config) -> Result<Option<Self>> {
         _ = rustls::crypto::ring::default_provider().install_default();
         let address = reachable(config.http.listen);
-        if tokio::time::timeout(CONNECT_LIMIT, tokio::net::TcpStream::connect(address)).await.is_ok_and(|link| link.is_ok()) {
+        if tokio::time::timeout(CONNECT_LIMIT, tokio::net::TcpStream::connect(address))
+            .await
+            .is_ok_and(|link| link.is_ok())
+        {
             let client = reqwest::Client::builder().timeout(ANSWER_LIMIT).no_proxy().build()?;
             return Ok(Some(Self { client, base: format!("http://{address}"), token: config.http.token.clone() }));
         }
@@ -45,8 +48,9 @@ impl Remote {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let value: Value = serde_json::from_slice(&body)
-            .with_context(|| format!("what listens at {} (http.listen) is no handoffd: it answered {status}", self.base))?;
+        let value: Value = serde_json::from_slice(&body).with_context(|| {
+            format!("what listens at {} (http.listen) is no handoffd: it answered {status}", self.base)
+        })?;
         if !status.is_success() {
             bail!("the worker at {} answered {status}: {}", self.base, value["detail"].as_str().unwrap_or_default());
         }

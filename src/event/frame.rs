@@ -93,15 +93,8 @@ impl<'a> Frame<'a> {
             (_, Err(TopError::Syntax(problem))) => Self::of_fault(mode, problem),
             (_, Err(TopError::Shape(problem))) => {
                 let top = seen::salvage(text);
-                let frame = if top.is_cloud_event(mode) {
-                    cloudevents::structured(&top)
-                } else {
-                    Self::native(&top)
-                };
-                Self {
-                    fault: Some(problem),
-                    ..frame
-                }
+                let frame = if top.is_cloud_event(mode) { cloudevents::structured(&top) } else { Self::native(&top) };
+                Self { fault: Some(problem), ..frame }
             }
         }
     }
@@ -112,10 +105,7 @@ impl<'a> Frame<'a> {
             Mode::Binary(headers) => headers.frame(None),
             _ => Self::native(&Top::default()),
         };
-        Self {
-            fault: Some(problem),
-            ..frame
-        }
+        Self { fault: Some(problem), ..frame }
     }
 
     fn native(top: &Top<'a>) -> Self {
@@ -147,10 +137,7 @@ impl<'a> Frame<'a> {
     /// The event's data, required of every event.
     pub(super) fn data(&self) -> Result<Data<'_>, Problem> {
         match &self.data {
-            Some(json) => Ok(Data {
-                json: json.trim_ascii(),
-                path: "data",
-            }),
+            Some(json) => Ok(Data { json: json.trim_ascii(), path: "data" }),
             None => Err(field::missing("data", "an object")),
         }
     }
@@ -194,12 +181,8 @@ fn text(body: &[u8], limit: usize) -> Result<&str, Problem> {
             body.len(),
         )));
     }
-    let text = std::str::from_utf8(body).map_err(|error| {
-        Problem::whole(format!(
-            "the body is not UTF-8: byte {}",
-            error.valid_up_to()
-        ))
-    })?;
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Problem::whole(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 

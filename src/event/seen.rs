@@ -21,19 +21,13 @@ impl Frame<'_> {
         let data = self.data.as_deref().map(members).unwrap_or_default();
         let session_id = id(&data, "session_id").or_else(|| id(&data, "conversation_id"));
         let given = self.event_id.id().ok().flatten();
-        let event_id = given
-            .or_else(|| self.message_id().ok().flatten())
-            .or_else(|| {
-                let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
-                let timestamp = timestamp.or_else(|| self.timestamp.instant().ok().flatten());
-                (event.as_deref()? == webhook::NAME).then_some(())?;
-                let organization = organization_id.as_deref()?;
-                Some(webhook::digest(
-                    organization,
-                    session_id.as_deref()?,
-                    timestamp,
-                ))
-            });
+        let event_id = given.or_else(|| self.message_id().ok().flatten()).or_else(|| {
+            let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
+            let timestamp = timestamp.or_else(|| self.timestamp.instant().ok().flatten());
+            (event.as_deref()? == webhook::NAME).then_some(())?;
+            let organization = organization_id.as_deref()?;
+            Some(webhook::digest(organization, session_id.as_deref()?, timestamp))
+        });
         Seen {
             organization_id: organization_id.map(OrganizationId::from),
             event_id: event_id.map(EventId::from),

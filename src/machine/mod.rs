@@ -19,9 +19,9 @@ mod step;
 pub mod view;
 
 pub use after::{Again, Policy, Trial, after, look_again, rung};
+pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
 pub use apply::{Illegal, apply, learn};
 pub use decide::{Decision, Time, decide};
-pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
 pub use fault::{Fault, Remedy};
 pub use memory::{Learned, Memory, SessionEntry, SessionState};
 pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};

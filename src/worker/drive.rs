@@ -174,7 +174,8 @@ impl Drive<'_> {
             }
         }
         let changes = remember(self.event, receipt, &mut self.memory, self.worker.now());
-        let contact_known = !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
+        let contact_known =
+            !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
         // The last receipt is kept with the outcome, at once; the others are noted, and the disk is not waited for.
         if !changes.is_empty() || !matches!(self.next(), Decision::Finish(_)) {
             let record = self.changed();

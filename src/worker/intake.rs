@@ -103,7 +103,9 @@ impl Worker {
         }
         match self.crm.settings(&event.key.organization_id) {
             Some(settings) => self.drive(event, &settings, known, arrival).await,
-            None => self.bury(letters::unknown_organization(event, first_seen, self.now()), &arrival.delivery.body).await,
+            None => {
+                self.bury(letters::unknown_organization(event, first_seen, self.now()), &arrival.delivery.body).await
+            }
         }
     }
 

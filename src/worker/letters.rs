@@ -12,9 +12,10 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
         RejectionReason::InvalidEvent => {
             (Reason::InvalidEvent, "Have the publisher correct the field, or replay with a corrected body.")
         }
-        RejectionReason::UnsupportedEvent => {
-            (Reason::UnsupportedEvent, "Unbind this routing key from the work queue, or use a worker that knows the event.")
-        }
+        RejectionReason::UnsupportedEvent => (
+            Reason::UnsupportedEvent,
+            "Unbind this routing key from the work queue, or use a worker that knows the event.",
+        ),
     };
     let failure = failure_of(rejection.text(), advice);
     let seen = rejection.seen;
@@ -57,10 +58,10 @@ pub(super) fn given_up(
         advice: Some(fault.advice).filter(|advice| !advice.is_empty()),
     };
     let outcome = Outcome {
-        incident: progress.incident.as_ref().map(|posted| IncidentRef {
-            id: posted.id,
-            ticket_number: posted.ticket_number.clone(),
-        }),
+        incident: progress
+            .incident
+            .as_ref()
+            .map(|posted| IncidentRef { id: posted.id, ticket_number: posted.ticket_number.clone() }),
         contact_id: progress.incident.as_ref().and_then(|posted| posted.contact),
         warnings: progress.warnings.clone(),
         ..failed(event.kind(), reason, failure, attempts, now)

@@ -73,8 +73,14 @@ pub struct Chance {
 impl Chance {
     /// The system's clock and dice.
     pub fn real() -> Self {
-        Self { now: Arc::new(Timestamp::now), dice: Arc::new(rand::random::<f64>) }
+        Self { now: Arc::new(in_milliseconds), dice: Arc::new(rand::random::<f64>) }
     }
+}
+
+/// Finer than this, a time in a list is only longer.
+fn in_milliseconds() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 impl Worker {

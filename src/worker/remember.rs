@@ -38,9 +38,10 @@ pub(super) fn remember(event: &Event, receipt: &Receipt, memory: &mut Memory, at
 
 /// A handoff begins: resolutions of its session wait for it.
 pub(super) fn opening(event: &Event, memory: &mut Memory, at: Timestamp) -> Option<Change> {
-    let known = memory.session.iter().any(|entry| {
-        entry.event_id == event.key.event_id && !matches!(entry.state, SessionState::Dead)
-    });
+    let known = memory
+        .session
+        .iter()
+        .any(|entry| entry.event_id == event.key.event_id && !matches!(entry.state, SessionState::Dead));
     if known || !matches!(event.body, Body::Handoff(_)) {
         return None;
     }
@@ -91,12 +92,7 @@ fn note_session(event: &Event, entry: SessionEntry, memory: &mut Memory, at: Tim
         Some(known) => *known = entry.clone(),
         None => memory.session.push(entry.clone()),
     }
-    Change::Session {
-        organization: event.key.organization_id.clone(),
-        session: event.session_id().clone(),
-        entry,
-        at,
-    }
+    Change::Session { organization: event.key.organization_id.clone(), session: event.session_id().clone(), entry, at }
 }
 
 fn email(event: &Event) -> Option<String> {

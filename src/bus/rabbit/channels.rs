@@ -39,11 +39,7 @@ pub(super) struct Channels {
 
 impl Channels {
     pub(super) fn new(connection: Connection) -> Self {
-        Self {
-            connection,
-            idle: Mutex::new(Vec::new()),
-            turns: Semaphore::new(OUTSTANDING),
-        }
+        Self { connection, idle: Mutex::new(Vec::new()), turns: Semaphore::new(OUTSTANDING) }
     }
 
     /// The connection they belong to.
@@ -66,16 +62,10 @@ impl Channels {
             Some(channel) => channel,
             None => self.open().await?,
         };
-        let options = BasicPublishOptions {
-            mandatory: true,
-            immediate: false,
-        };
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
         // A channel is put back only after its answer: one whose answer is still to come (this future
         // was dropped) would give it to the next message.
-        let answer = channel
-            .basic_publish(exchange, routing_key, options, body, properties)
-            .await?
-            .await?;
+        let answer = channel.basic_publish(exchange, routing_key, options, body, properties).await?.await?;
         self.put_back(channel);
         read(&answer)
     }
@@ -90,9 +80,7 @@ impl Channels {
 
     async fn open(&self) -> lapin::Result<Channel> {
         let channel = self.connection.create_channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(channel)
     }
 }
@@ -100,19 +88,12 @@ impl Channels {
 impl<'a> Address<'a> {
     /// One queue, by the default exchange.
     pub(super) fn queue(name: &'a str) -> Self {
-        Self {
-            exchange: "",
-            routing_key: name,
-        }
+        Self { exchange: "", routing_key: name }
     }
 
     /// For messages: the exchange, or the queue where the default exchange is used.
     pub(super) fn name(&self) -> String {
-        if self.exchange.is_empty() {
-            self.routing_key.to_owned()
-        } else {
-            self.exchange.to_owned()
-        }
+        if self.exchange.is_empty() { self.routing_key.to_owned() } else { self.exchange.to_owned() }
     }
 }
 
@@ -132,14 +113,10 @@ impl Failure {
         match self {
             Self::Refused(problem) => BusError::Refused { to, problem },
             // The broker closed the channel over this very message: no such exchange, no permission.
-            Self::Broken(error) if error.is_amqp_soft_error() => BusError::Refused {
-                to,
-                problem: refusal::in_words(&error),
-            },
-            Self::Broken(error) => BusError::Broken {
-                to,
-                source: Arc::new(error),
-            },
+            Self::Broken(error) if error.is_amqp_soft_error() => {
+                BusError::Refused { to, problem: refusal::in_words(&error) }
+            }
+            Self::Broken(error) => BusError::Broken { to, source: Arc::new(error) },
         }
     }
 }
@@ -160,8 +137,6 @@ fn read(answer: &Confirmation) -> Result<Announced, Failure> {
         Confirmation::Ack(None) => Ok(Announced::Routed),
         Confirmation::Ack(Some(_)) => Ok(Announced::Unrouted),
         Confirmation::Nack(_) => Err(Failure::Refused("basic.nack".to_owned())),
-        Confirmation::NotRequested => {
-            Err(Failure::Refused("its channel does not confirm".to_owned()))
-        }
+        Confirmation::NotRequested => Err(Failure::Refused("its channel does not confirm".to_owned())),
     }
 }

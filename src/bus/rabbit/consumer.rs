@@ -99,18 +99,11 @@ impl Subscription {
     /// Tells the broker to send no more; what was sent can still be settled.
     pub(super) async fn cancel(&self) {
         // Failing, the line is broken anyway.
-        let _ = self
-            .channel
-            .basic_cancel(self.consumer.tag(), BasicCancelOptions::default())
-            .await;
+        let _ = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await;
     }
 }
 
-fn delivery(
-    message: lapin::message::Delivery,
-    line: &Arc<Line>,
-    options: &Arc<Options>,
-) -> Delivery {
+fn delivery(message: lapin::message::Delivery, line: &Arc<Line>, options: &Arc<Options>) -> Delivery {
     let body = Bytes::from(message.data);
     let routing_key = original_routing_key(&message.properties, message.routing_key.as_str());
     let envelope = envelope(&message.properties);

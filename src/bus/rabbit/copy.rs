@@ -13,37 +13,24 @@ const ORIGINAL_USER_ID: &str = "x-handoffd-original-user-id";
 const ORIGINAL_DEATHS: &str = "x-handoffd-original-x-death";
 
 /// Headers that address further queues: a copy that still had them would arrive there too.
-const COPIES: [(&str, &str); 2] = [
-    ("CC", "x-handoffd-original-cc"),
-    ("BCC", "x-handoffd-original-bcc"),
-];
+const COPIES: [(&str, &str); 2] = [("CC", "x-handoffd-original-cc"), ("BCC", "x-handoffd-original-bcc")];
 
 /// For a retry queue.
-pub(super) fn for_retry(
-    source: &BasicProperties,
-    set: &[(&'static str, String)],
-) -> BasicProperties {
+pub(super) fn for_retry(source: &BasicProperties, set: &[(&'static str, String)]) -> BasicProperties {
     let mut headers = headers(source);
     hide_deaths(&mut headers);
     finish(source, headers, set)
 }
 
 /// For the dead-letter queue.
-pub(super) fn for_dead_letters(
-    source: &BasicProperties,
-    set: &[(&'static str, String)],
-) -> BasicProperties {
+pub(super) fn for_dead_letters(source: &BasicProperties, set: &[(&'static str, String)]) -> BasicProperties {
     let mut headers = headers(source);
     restore_deaths(&mut headers);
     finish(source, headers, set)
 }
 
 /// For the work queue, under a message id of its own.
-pub(super) fn for_part(
-    source: &BasicProperties,
-    routing_key: &str,
-    message_id: ShortString,
-) -> BasicProperties {
+pub(super) fn for_part(source: &BasicProperties, routing_key: &str, message_id: ShortString) -> BasicProperties {
     let mut headers = headers(source);
     hide_deaths(&mut headers);
     let set = [(ORIGINAL_ROUTING_KEY, routing_key.to_owned())];
@@ -113,27 +100,15 @@ fn remove(headers: &mut FieldTable, name: &str) {
 type SetText = fn(BasicProperties, ShortString) -> BasicProperties;
 
 /// All properties but `expiration` and `user_id`; there is no way to take one out.
-fn finish(
-    source: &BasicProperties,
-    mut headers: FieldTable,
-    set: &[(&'static str, String)],
-) -> BasicProperties {
+fn finish(source: &BasicProperties, mut headers: FieldTable, set: &[(&'static str, String)]) -> BasicProperties {
     for (name, value) in set {
         headers.insert((*name).into(), long(value));
     }
-    let mut copy = BasicProperties::default()
-        .with_headers(headers)
-        .with_delivery_mode(PERSISTENT);
+    let mut copy = BasicProperties::default().with_headers(headers).with_delivery_mode(PERSISTENT);
     let texts: [(_, SetText); 8] = [
         (source.content_type(), BasicProperties::with_content_type),
-        (
-            source.content_encoding(),
-            BasicProperties::with_content_encoding,
-        ),
-        (
-            source.correlation_id(),
-            BasicProperties::with_correlation_id,
-        ),
+        (source.content_encoding(), BasicProperties::with_content_encoding),
+        (source.correlation_id(), BasicProperties::with_correlation_id),
         (source.reply_to(), BasicProperties::with_reply_to),
         (source.message_id(), BasicProperties::with_message_id),
         (source.kind(), BasicProperties::with_type),

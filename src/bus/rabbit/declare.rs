@@ -20,11 +20,7 @@ pub(super) enum Shortfall {
 }
 
 /// Declares or checks one after another.
-pub(super) async fn declare(
-    connection: &Connection,
-    topology: &[Declaration],
-    mode: Declare,
-) -> Result<(), Shortfall> {
+pub(super) async fn declare(connection: &Connection, topology: &[Declaration], mode: Declare) -> Result<(), Shortfall> {
     for declaration in topology {
         match mode {
             Declare::Create => create(connection, declaration).await?,
@@ -35,9 +31,7 @@ pub(super) async fn declare(
 }
 
 async fn create(connection: &Connection, declaration: &Declaration) -> Result<(), Shortfall> {
-    ask(connection, declaration, Ask::Create)
-        .await
-        .map_err(|error| shortfall(declaration, error))
+    ask(connection, declaration, Ask::Create).await.map_err(|error| shortfall(declaration, error))
 }
 
 /// Is it there, and is it as it must be? The first needs no rights; the second can only be found out by
@@ -47,9 +41,7 @@ async fn check(connection: &Connection, declaration: &Declaration) -> Result<(),
     if matches!(declaration, Declaration::Binding { .. }) {
         return Ok(());
     }
-    ask(connection, declaration, Ask::IsItThere)
-        .await
-        .map_err(|error| shortfall(declaration, error))?;
+    ask(connection, declaration, Ask::IsItThere).await.map_err(|error| shortfall(declaration, error))?;
     match ask(connection, declaration, Ask::Create).await {
         Err(error) if refusal::is_forbidden(&error) => Ok(()),
         answer => answer.map_err(|error| shortfall(declaration, error)),
@@ -72,30 +64,14 @@ async fn ask(connection: &Connection, declaration: &Declaration, ask: Ask) -> Re
                 passive: ask == Ask::IsItThere,
                 ..ExchangeDeclareOptions::default()
             };
-            channel
-                .exchange_declare(
-                    name.as_str().into(),
-                    ExchangeKind::Topic,
-                    options,
-                    FieldTable::default(),
-                )
-                .await?;
+            channel.exchange_declare(name.as_str().into(), ExchangeKind::Topic, options, FieldTable::default()).await?;
         }
         Declaration::Queue { name, arguments } => {
-            let options = QueueDeclareOptions {
-                durable: true,
-                passive: ask == Ask::IsItThere,
-                ..QueueDeclareOptions::default()
-            };
-            channel
-                .queue_declare(name.as_str().into(), options, encode(arguments))
-                .await?;
+            let options =
+                QueueDeclareOptions { durable: true, passive: ask == Ask::IsItThere, ..QueueDeclareOptions::default() };
+            channel.queue_declare(name.as_str().into(), options, encode(arguments)).await?;
         }
-        Declaration::Binding {
-            exchange,
-            queue,
-            key,
-        } => {
+        Declaration::Binding { exchange, queue, key } => {
             channel
                 .queue_bind(
                     queue.as_str().into(),

@@ -19,17 +19,12 @@ pub(super) fn envelope(properties: &BasicProperties) -> Envelope {
 
 /// The routing key that the message was published with, before any retry queue.
 pub(super) fn original_routing_key(properties: &BasicProperties, routing_key: &str) -> String {
-    header(properties, ORIGINAL_ROUTING_KEY)
-        .and_then(text)
-        .unwrap_or_else(|| routing_key.to_owned())
+    header(properties, ORIGINAL_ROUTING_KEY).and_then(text).unwrap_or_else(|| routing_key.to_owned())
 }
 
 /// How often a quorum queue has delivered it before.
 pub(super) fn delivery_count(properties: &BasicProperties) -> u64 {
-    header(properties, "x-delivery-count")
-        .and_then(text)
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(0)
+    header(properties, "x-delivery-count").and_then(text).and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
@@ -37,11 +32,7 @@ fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPVal
 }
 
 fn texts(headers: &FieldTable) -> Vec<(String, String)> {
-    headers
-        .inner()
-        .iter()
-        .filter_map(|(name, value)| Some((name.to_string(), text(value)?)))
-        .collect()
+    headers.inner().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
 }
 
 /// Text, numbers, truth values and times as text; tables, arrays and bytes are nobody's business here.

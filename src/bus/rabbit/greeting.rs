@@ -24,18 +24,14 @@ const LONGEST: usize = 64 * 1024;
 /// and not merely its port, at no cost but a connection.
 pub(super) async fn version(uri: &AMQPUri) -> io::Result<BrokerVersion> {
     let runtime = lapin::runtime::default_runtime().map_err(io::Error::other)?;
-    let stream = uri
-        .connect_with_config_async(TLSConfig::default(), &runtime)
-        .await?;
+    let stream = uri.connect_with_config_async(TLSConfig::default(), &runtime).await?;
     let mut stream = pin!(stream);
     write(stream.as_mut(), HEADER).await?;
     let frame = read(stream.as_mut(), BEFORE_PAYLOAD).await?;
     let size = [frame[3], frame[4], frame[5], frame[6]];
     let size = usize::try_from(u32::from_be_bytes(size)).unwrap_or(LONGEST);
     if frame[0] != 1 || size > LONGEST {
-        return Err(io::Error::other(
-            "whoever answers there does not speak AMQP 0-9-1",
-        ));
+        return Err(io::Error::other("whoever answers there does not speak AMQP 0-9-1"));
     }
     let payload = read(stream.as_mut(), size).await?;
     Ok(read_version(&payload).unwrap_or(BrokerVersion::OLDEST))
@@ -44,10 +40,7 @@ pub(super) async fn version(uri: &AMQPUri) -> io::Result<BrokerVersion> {
 /// The version out of `connection.start`.
 fn read_version(payload: &[u8]) -> Option<BrokerVersion> {
     let (_, class) = parse_class(payload).ok()?;
-    let AMQPClass::Connection(AMQPMethod::Start(Start {
-        server_properties, ..
-    })) = class
-    else {
+    let AMQPClass::Connection(AMQPMethod::Start(Start { server_properties, .. })) = class else {
         return None;
     };
     match server_properties.inner().get("version")? {

@@ -57,22 +57,15 @@ impl Line {
     }
 
     async fn connect(options: &Options) -> Result<Self, NoLine> {
-        let uri = options
-            .uri()
-            .map_err(|error| NoLine::Away(error.to_string()))?;
+        let uri = options.uri().map_err(|error| NoLine::Away(error.to_string()))?;
         let version = timeout(GREETING_LIMIT, greeting::version(&uri))
             .await
             .map_err(|_| NoLine::Away("its port is open, but it does not greet".to_owned()))?
             .map_err(|error| NoLine::Away(error.to_string()))?;
         let consuming = open(&uri, "consumes").await.map_err(NoLine::Away)?;
-        declare(&consuming, &topology(options, version), options.declare)
-            .await
-            .map_err(NoLine::Unfit)?;
+        declare(&consuming, &topology(options, version), options.declare).await.map_err(NoLine::Unfit)?;
         let publishing = open(&uri, "publishes").await.map_err(NoLine::Away)?;
-        let deliveries = consuming
-            .create_channel()
-            .await
-            .map_err(|error| NoLine::Away(refusal::in_words(&error)))?;
+        let deliveries = consuming.create_channel().await.map_err(|error| NoLine::Away(refusal::in_words(&error)))?;
         Ok(Self {
             consuming,
             deliveries,
@@ -91,13 +84,8 @@ impl Line {
     /// How many messages a queue has; nothing if it is not there.
     pub(super) async fn depth(&self, queue: &str) -> Option<u32> {
         let channel = self.question().await?;
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let answer = channel
-            .queue_declare(queue.into(), passive, FieldTable::default())
-            .await;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let answer = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
         if answer.is_err() {
             // The broker closes the channel over a queue that is not there.
             lock(&self.questions).take();
@@ -166,12 +154,7 @@ impl Line {
     /// Says good-bye to the broker, if it listens; what is in hand comes again.
     pub(super) async fn close(&self, limit: Duration) {
         self.end("closed");
-        let both = async {
-            tokio::join!(
-                hang_up(&self.consuming),
-                hang_up(self.channels.connection())
-            )
-        };
+        let both = async { tokio::join!(hang_up(&self.consuming), hang_up(self.channels.connection())) };
         // A broker that hangs finds out by itself, from missing heartbeats.
         let _ = timeout(limit, both).await;
     }
@@ -192,9 +175,7 @@ pub(super) async fn open(uri: &AMQPUri, does: &str) -> Result<Connection, String
         .with_connection_name(name.into())
         .with_client_property("product".into(), "handoffd".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-    Connection::connect_uri(uri.clone(), properties)
-        .await
-        .map_err(|error| refusal::in_words(&error))
+    Connection::connect_uri(uri.clone(), properties).await.map_err(|error| refusal::in_words(&error))
 }
 
 /// Waits until a connection is lost. Errors of single channels are their users' business.

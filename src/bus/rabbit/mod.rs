@@ -93,17 +93,12 @@ impl Bus for Rabbit {
     async fn deliveries(&self) -> mpsc::Receiver<Delivery> {
         self.signals.consume.cancel();
         // There is one stream; whoever asks again gets one that has ended.
-        lock(&self.deliveries)
-            .take()
-            .unwrap_or_else(|| mpsc::channel(1).1)
+        lock(&self.deliveries).take().unwrap_or_else(|| mpsc::channel(1).1)
     }
 
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
         let line = self.state.line().ok_or(BusError::Away)?;
-        let to = Address {
-            exchange: &self.options.outcomes_exchange,
-            routing_key: &announcement.routing_key,
-        };
+        let to = Address { exchange: &self.options.outcomes_exchange, routing_key: &announcement.routing_key };
         let message_id = short(&announcement.message_id).map_err(|failure| failure.at(to))?;
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
@@ -125,9 +120,7 @@ impl Bus for Rabbit {
         self.signals.close.cancel();
         let supervisor = lock(&self.supervisor).take();
         if let Some(mut supervisor) = supervisor
-            && tokio::time::timeout(CLOSE_LIMIT, &mut supervisor)
-                .await
-                .is_err()
+            && tokio::time::timeout(CLOSE_LIMIT, &mut supervisor).await.is_err()
         {
             supervisor.abort();
         }
@@ -144,7 +137,5 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// AMQP's timestamp: whole seconds since 1970.
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -85,11 +85,7 @@ impl Options {
         let url = self.url.expose_secret();
         let mut uri: AMQPUri = url.parse().map_err(|problem: String| StartError::Url {
             // The parser quotes the whole URL, password and all, in one of its messages.
-            problem: if problem.contains(url) {
-                "it has no host".to_owned()
-            } else {
-                problem
-            },
+            problem: if problem.contains(url) { "it has no host".to_owned() } else { problem },
         })?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         Ok(uri)

@@ -46,21 +46,13 @@ impl Publisher {
         let connection = timeout(CONNECT_LIMIT, open(&uri, "publish"))
             .await
             .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
-            .map_err(|problem| StartError::Away {
-                place: options.place(),
-                problem,
-            })?;
-        Ok(Self {
-            channels: Channels::new(connection),
-        })
+            .map_err(|problem| StartError::Away { place: options.place(), problem })?;
+        Ok(Self { channels: Channels::new(connection) })
     }
 
     /// Publishes and waits for the broker's confirm; says whether a queue has it.
     pub async fn publish(&self, message: Message<'_>) -> Result<Announced, BusError> {
-        let to = Address {
-            exchange: message.exchange,
-            routing_key: message.routing_key,
-        };
+        let to = Address { exchange: message.exchange, routing_key: message.routing_key };
         let short = |text| short(text).map_err(|failure| failure.at(to));
         let mut properties = BasicProperties::default()
             .with_content_type(short(message.content_type)?)
@@ -69,10 +61,7 @@ impl Publisher {
         if let Some(message_id) = message.message_id {
             properties = properties.with_message_id(short(message_id)?);
         }
-        self.channels
-            .publish(to, message.body, properties)
-            .await
-            .map_err(|failure| failure.at(to))
+        self.channels.publish(to, message.body, properties).await.map_err(|failure| failure.at(to))
     }
 
     /// Says good-bye.

@@ -57,10 +57,7 @@ pub(super) fn differs(text: &str) -> Option<StartError> {
     let (argument, rest) = rest.split_once("' for ")?;
     let (what, rest) = rest.split_once(" '")?;
     let (name, rest) = rest.split_once("' in vhost '")?;
-    let (wanted, found) = rest
-        .split_once("received ")?
-        .1
-        .split_once(" but current is ")?;
+    let (wanted, found) = rest.split_once("received ")?.1.split_once(" but current is ")?;
     Some(StartError::Differs {
         what: what.to_owned(),
         name: name.to_owned(),

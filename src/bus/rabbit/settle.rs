@@ -29,20 +29,13 @@ impl Settle for InHand {
         Ok(self.done().await)
     }
 
-    async fn later(
-        self: Box<Self>,
-        rung: usize,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Settled, BusError> {
+    async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
         let queue = self.options.retry_queue(rung);
         let copy = copy::for_retry(&self.properties, &headers);
         self.move_to(&queue, copy).await
     }
 
-    async fn dead(
-        self: Box<Self>,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Settled, BusError> {
+    async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
         let copy = copy::for_dead_letters(&self.properties, &headers);
         self.move_to(&self.options.dead_letter_queue, copy).await
     }
@@ -71,8 +64,7 @@ impl InHand {
 
     async fn publish_part(&self, part: &Part) -> Result<(), BusError> {
         let queue = &self.options.queue;
-        let message_id =
-            short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
+        let message_id = short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
         let copy = copy::for_part(&self.properties, &self.routing_key, message_id);
         self.put(queue, &part.body, copy).await
     }
@@ -88,10 +80,7 @@ impl InHand {
             Announced::Unrouted => {
                 // Somebody deleted the queue. A new line declares it again.
                 self.line.end(&format!("the queue `{queue}` is not there"));
-                Err(BusError::Refused {
-                    to: queue.to_owned(),
-                    problem: "there is no such queue".to_owned(),
-                })
+                Err(BusError::Refused { to: queue.to_owned(), problem: "there is no such queue".to_owned() })
             }
         }
     }

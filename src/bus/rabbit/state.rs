@@ -24,10 +24,7 @@ struct Now {
 impl State {
     pub(super) fn new(place: &str) -> Self {
         Self {
-            now: Mutex::new(Now {
-                line: None,
-                instead: Some(format!("connecting to the broker at {place}")),
-            }),
+            now: Mutex::new(Now { line: None, instead: Some(format!("connecting to the broker at {place}")) }),
             contact: watch::Sender::new(None),
         }
     }
@@ -39,10 +36,7 @@ impl State {
 
     /// A line is up; `instead` it does not consume yet.
     pub(super) fn connected(&self, line: Arc<Line>) {
-        *self.lock() = Now {
-            line: Some(line),
-            instead: Some("the consumer has not been started".to_owned()),
-        };
+        *self.lock() = Now { line: Some(line), instead: Some("the consumer has not been started".to_owned()) };
         self.contact.send_replace(Some(Ok(())));
     }
 
@@ -60,10 +54,7 @@ impl State {
     pub(super) fn away(&self, why: String) -> bool {
         let mut now = self.lock();
         let news = now.line.is_some() || now.instead.as_ref() != Some(&why);
-        *now = Now {
-            line: None,
-            instead: Some(why),
-        };
+        *now = Now { line: None, instead: Some(why) };
         news
     }
 
@@ -92,8 +83,7 @@ impl State {
     pub(super) fn unready(&self) -> Vec<String> {
         let now = self.lock();
         let blocked = now.line.as_ref().is_some_and(|line| line.is_blocked());
-        let blocked =
-            blocked.then(|| "the broker blocks publishers (memory or disk alarm)".to_owned());
+        let blocked = blocked.then(|| "the broker blocks publishers (memory or disk alarm)".to_owned());
         now.instead.iter().cloned().chain(blocked).collect()
     }
 

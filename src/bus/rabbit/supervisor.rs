@@ -123,10 +123,9 @@ impl Supervisor {
             NoLine::Unfit(Shortfall::Missing(what)) => {
                 format!("{what} is not there at the broker {place}")
             }
-            NoLine::Unfit(Shortfall::Failed(what, error)) => format!(
-                "the broker at {place} does not give us {what}: {}",
-                super::refusal::in_words(&error)
-            ),
+            NoLine::Unfit(Shortfall::Failed(what, error)) => {
+                format!("the broker at {place} does not give us {what}: {}", super::refusal::in_words(&error))
+            }
             NoLine::Unfit(Shortfall::Wrong(wrong)) => {
                 self.state.unfit(&wrong);
                 let why = wrong.to_string();

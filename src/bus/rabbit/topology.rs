@@ -56,11 +56,8 @@ pub struct BrokerVersion {
 
 /// Everything, in the order in which it is declared: what others lead to comes first.
 pub fn topology(options: &Options, version: BrokerVersion) -> Vec<Declaration> {
-    let mut all = vec![
-        exchange(&options.events_exchange),
-        exchange(&options.outcomes_exchange),
-        dead_letters(options, version),
-    ];
+    let mut all =
+        vec![exchange(&options.events_exchange), exchange(&options.outcomes_exchange), dead_letters(options, version)];
     for (written, delay) in &options.delays {
         let queue = retry(options, written, *delay);
         if !all.contains(&queue) {
@@ -78,18 +75,12 @@ pub fn topology(options: &Options, version: BrokerVersion) -> Vec<Declaration> {
 
 impl BrokerVersion {
     /// What an unknown broker is taken for: the oldest that has all that is used here.
-    pub const OLDEST: Self = Self {
-        major: 3,
-        minor: 10,
-    };
+    pub const OLDEST: Self = Self { major: 3, minor: 10 };
 
     /// Reads `3.10.8`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(['.', '-', '+']);
-        Some(Self {
-            major: numbers.next()?.parse().ok()?,
-            minor: numbers.next()?.parse().ok()?,
-        })
+        Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
     }
 
     /// From 4.0 on a quorum queue has a delivery limit of 20 unless it says -1; before, it has none
@@ -104,11 +95,7 @@ impl fmt::Display for Declaration {
         match self {
             Self::Exchange { name } => write!(f, "the exchange `{name}`"),
             Self::Queue { name, .. } => write!(f, "the queue `{name}`"),
-            Self::Binding {
-                exchange,
-                queue,
-                key,
-            } => write!(f, "the binding `{key}` of `{queue}` to `{exchange}`"),
+            Self::Binding { exchange, queue, key } => write!(f, "the binding `{key}` of `{queue}` to `{exchange}`"),
         }
     }
 }
@@ -133,19 +120,14 @@ pub(super) fn encode(arguments: &[(&'static str, Argument)]) -> FieldTable {
 }
 
 fn exchange(name: &str) -> Declaration {
-    Declaration::Exchange {
-        name: name.to_owned(),
-    }
+    Declaration::Exchange { name: name.to_owned() }
 }
 
 fn work(options: &Options) -> Declaration {
     let mut arguments = quorum();
     arguments.push(("x-delivery-limit", Argument::Number(DELIVERY_LIMIT)));
     arguments.extend(dead_lettering_to(&options.dead_letter_queue));
-    Declaration::Queue {
-        name: options.queue.clone(),
-        arguments,
-    }
+    Declaration::Queue { name: options.queue.clone(), arguments }
 }
 
 fn retry(options: &Options, written: &str, delay: Duration) -> Declaration {
@@ -153,10 +135,7 @@ fn retry(options: &Options, written: &str, delay: Duration) -> Declaration {
     let ttl = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
     arguments.push(("x-message-ttl", Argument::Number(ttl)));
     arguments.extend(dead_lettering_to(&options.queue));
-    Declaration::Queue {
-        name: format!("{}.{written}", options.retry_queue_prefix),
-        arguments,
-    }
+    Declaration::Queue { name: format!("{}.{written}", options.retry_queue_prefix), arguments }
 }
 
 fn dead_letters(options: &Options, version: BrokerVersion) -> Declaration {
@@ -164,10 +143,7 @@ fn dead_letters(options: &Options, version: BrokerVersion) -> Declaration {
     if version.limits_by_default() {
         arguments.push(("x-delivery-limit", Argument::Number(-1)));
     }
-    Declaration::Queue {
-        name: options.dead_letter_queue.clone(),
-        arguments,
-    }
+    Declaration::Queue { name: options.dead_letter_queue.clone(), arguments }
 }
 
 fn quorum() -> Vec<(&'static str, Argument)> {
@@ -179,14 +155,8 @@ fn quorum() -> Vec<(&'static str, Argument)> {
 fn dead_lettering_to(queue: &str) -> Vec<(&'static str, Argument)> {
     vec![
         ("x-dead-letter-exchange", Argument::Text(String::new())),
-        (
-            "x-dead-letter-routing-key",
-            Argument::Text(queue.to_owned()),
-        ),
-        (
-            "x-dead-letter-strategy",
-            Argument::Text("at-least-once".to_owned()),
-        ),
+        ("x-dead-letter-routing-key", Argument::Text(queue.to_owned())),
+        ("x-dead-letter-strategy", Argument::Text("at-least-once".to_owned())),
         ("x-overflow", Argument::Text("reject-publish".to_owned())),
     ]
 }

@@ -10,9 +10,7 @@ use serde_json::Value;
 
 use super::{Decoded, Envelope, Event, Limits, Rejection, decode};
 
-const LIMITS: Limits = Limits {
-    max_event_bytes: 1_048_576,
-};
+const LIMITS: Limits = Limits { max_event_bytes: 1_048_576 };
 
 fn envelope(message_id: Option<&str>) -> Envelope {
     Envelope {
@@ -64,15 +62,10 @@ fn with(mut body: Value, pointer: &str, value: Option<Value>) -> Value {
 }
 
 fn handoff() -> Value {
-    serde_json::from_str(include_str!(
-        "../../../tests/it/fixtures/events/handoff-email.json"
-    ))
-    .expect("the sample is JSON")
+    serde_json::from_str(include_str!("../../../tests/it/fixtures/events/handoff-email.json"))
+        .expect("the sample is JSON")
 }
 
 fn resolved() -> Value {
-    serde_json::from_str(include_str!(
-        "../../../tests/it/fixtures/events/resolved.json"
-    ))
-    .expect("the sample is JSON")
+    serde_json::from_str(include_str!("../../../tests/it/fixtures/events/resolved.json")).expect("the sample is JSON")
 }

@@ -42,10 +42,7 @@ impl Committer {
         let thread = thread::Builder::new()
             .name("store-commit".to_owned())
             .spawn(move || serve(&orders, disk.as_ref(), watch.as_ref()))?;
-        Ok(Self {
-            line: Mutex::new(Some(line)),
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { line: Mutex::new(Some(line)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Waits until everything written so far is durable; `generation` is what the caller wrote to.
@@ -62,17 +59,8 @@ impl Committer {
 
     /// Serves what waits and stops the thread. Blocks.
     pub fn stop(&self) {
-        drop(
-            self.line
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        drop(self.line.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _panicked = thread.join();
         }
@@ -107,9 +95,7 @@ fn serve(orders: &Receiver<Order>, disk: &dyn Disk, watch: &dyn Watch) {
 fn verdict(written_to: u64, synced: &Result<u64, StoreError>) -> Result<(), StoreError> {
     match synced {
         Ok(generation) if *generation == written_to => Ok(()),
-        Ok(_) => Err(unwritten(
-            "the store was opened again before this was durable",
-        )),
+        Ok(_) => Err(unwritten("the store was opened again before this was durable")),
         Err(error) => Err(error.clone()),
     }
 }

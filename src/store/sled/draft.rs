@@ -31,37 +31,21 @@ pub(super) enum Removed {
 impl<'a> Draft<'a> {
     /// Nothing to write yet.
     pub fn new(tree: &'a Tree) -> Self {
-        Self {
-            tree,
-            writes: Vec::with_capacity(12),
-        }
+        Self { tree, writes: Vec::with_capacity(12) }
     }
 
     /// Adds a change.
     pub fn change(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::Record(key, record) => self.record(key, record),
-            Change::Session {
-                organization,
-                session,
-                entry,
-                at,
-            } => self.session(organization, session, entry, *at),
-            Change::Contact {
-                organization,
-                email,
-                contact,
-                at,
-            } => {
+            Change::Session { organization, session, entry, at } => self.session(organization, session, entry, *at),
+            Change::Contact { organization, email, contact, at } => {
                 let key = keys::contact(organization, email);
                 self.touch(&key, *at)?;
                 self.insert(key, codec::encode_contact(*contact, *at));
                 Ok(())
             }
-            Change::ForgetContact {
-                organization,
-                email,
-            } => self.forget(keys::contact(organization, email)),
+            Change::ForgetContact { organization, email } => self.forget(keys::contact(organization, email)),
             Change::Learned(organization, learned) => {
                 self.insert(keys::learned(organization), codec::encode_learned(learned));
                 Ok(())
@@ -87,10 +71,7 @@ impl<'a> Draft<'a> {
 
     /// Removes a session's entry or a contact, and the note of when it was touched.
     pub fn forget(&mut self, target: Vec<u8>) -> Result<(), StoreError> {
-        if let Some(at) = self
-            .get(&target)?
-            .and_then(|value| codec::touched_at(&value))
-        {
+        if let Some(at) = self.get(&target)?.and_then(|value| codec::touched_at(&value)) {
             self.remove(keys::touched(at, &target));
         }
         self.remove(target);
@@ -142,19 +123,13 @@ impl<'a> Draft<'a> {
         let key = keys::entry(organization, session, &entry.event_id);
         let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
         self.touch(&key, at)?;
-        let entry = Entry {
-            at,
-            first: before.map_or(at, |before| before.first),
-            state: entry.state.clone(),
-        };
+        let entry = Entry { at, first: before.map_or(at, |before| before.first), state: entry.state.clone() };
         self.insert(key, entry.encode());
         Ok(())
     }
 
     fn touch(&mut self, target: &[u8], at: Timestamp) -> Result<(), StoreError> {
-        let before = self
-            .get(target)?
-            .and_then(|value| codec::touched_at(&value));
+        let before = self.get(target)?.and_then(|value| codec::touched_at(&value));
         let before = before.map(|before| keys::touched(before, target));
         let after = keys::touched(at, target);
         if before.as_ref() == Some(&after) {
@@ -177,9 +152,7 @@ impl<'a> Draft<'a> {
             Some(Glance::Unended(first_seen)) => {
                 vec![(Index::Unended.entry(first_seen, key), Vec::new())]
             }
-            Some(Glance::Ended) => codec::decode_record(&value)
-                .map(|record| places(key, &record))
-                .unwrap_or_default(),
+            Some(Glance::Ended) => codec::decode_record(&value).map(|record| places(key, &record)).unwrap_or_default(),
             None => Vec::new(),
         })
     }
@@ -188,10 +161,7 @@ impl<'a> Draft<'a> {
         let drafted = self.writes.iter().rev().find(|(written, _)| written == key);
         match drafted {
             Some((_, value)) => Ok(value.as_deref().map(IVec::from)),
-            None => self
-                .tree
-                .get(key)
-                .map_err(|error| unreadable("what a change replaces", error)),
+            None => self.tree.get(key).map_err(|error| unreadable("what a change replaces", error)),
         }
     }
 

@@ -91,13 +91,9 @@ pub fn open_with(
     let mut quarantined = None;
     let db = match attempt(options) {
         Err(Trouble::Damaged(problem)) if options.on_corruption == OnCorruption::Quarantine => {
-            let aside = folder::set_aside(path, Timestamp::now()).map_err(|error| {
-                failed(path, &format!("{problem}; cannot set it aside: {error}"))
-            })?;
-            quarantined = Some(Quarantined {
-                path: aside,
-                problem,
-            });
+            let aside = folder::set_aside(path, Timestamp::now())
+                .map_err(|error| failed(path, &format!("{problem}; cannot set it aside: {error}")))?;
+            quarantined = Some(Quarantined { path: aside, problem });
             attempt(options).map_err(|trouble| trouble.into_error(path))?
         }
         other => other.map_err(|trouble| trouble.into_error(path))?,
@@ -105,10 +101,7 @@ pub fn open_with(
     let shared = Arc::new(Shared::new(path.clone(), options.cache_bytes, db)?);
     let committer = Committer::start(between(Box::new(Arc::clone(&shared))), watch)
         .map_err(|error| failed(path, &format!("no thread to commit on: {error}")))?;
-    Ok(Opened {
-        store: SledStore::new(shared, committer),
-        quarantined,
-    })
+    Ok(Opened { store: SledStore::new(shared, committer), quarantined })
 }
 
 enum Trouble {
@@ -180,8 +173,5 @@ impl Trouble {
 }
 
 fn failed(path: &Path, problem: &str) -> StoreError {
-    StoreError::Open {
-        path: path.display().to_string(),
-        problem: problem.to_owned(),
-    }
+    StoreError::Open { path: path.display().to_string(), problem: problem.to_owned() }
 }

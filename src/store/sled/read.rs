@@ -17,12 +17,8 @@ pub(super) const CONTACT: &str = "a remembered contact";
 pub(super) const LEARNED: &str = "what an environment wants";
 
 pub(super) fn record(tree: &Tree, key: &EventKey) -> Result<Option<Record>, StoreError> {
-    let value = tree
-        .get(keys::record(key))
-        .map_err(|error| unreadable(RECORD, error))?;
-    value
-        .map(|value| codec::decode_record(&value).map_err(|error| unreadable(RECORD, error)))
-        .transpose()
+    let value = tree.get(keys::record(key)).map_err(|error| unreadable(RECORD, error))?;
+    value.map(|value| codec::decode_record(&value).map_err(|error| unreadable(RECORD, error))).transpose()
 }
 
 /// Oldest first; those of the same moment by event.
@@ -36,16 +32,13 @@ pub(super) fn session(
     for row in tree.scan_prefix(&prefix) {
         let (key, value) = row.map_err(|error| unreadable(SESSION, error))?;
         let entry = Entry::decode(&value).map_err(|error| unreadable(SESSION, error))?;
-        let event_id = keys::event_of_entry(&key, prefix.len())
-            .ok_or_else(|| unreadable(SESSION, "its key makes no sense"))?;
+        let event_id =
+            keys::event_of_entry(&key, prefix.len()).ok_or_else(|| unreadable(SESSION, "its key makes no sense"))?;
         entries.push((entry, event_id));
     }
     // The keys are in the events' order, and the sort is stable.
     entries.sort_by_key(|(entry, _)| entry.first);
-    Ok(entries
-        .into_iter()
-        .map(|(entry, id)| entry.of(id))
-        .collect())
+    Ok(entries.into_iter().map(|(entry, id)| entry.of(id)).collect())
 }
 
 pub(super) fn contact(
@@ -58,15 +51,12 @@ pub(super) fn contact(
     let Some(value) = tree.get(key).map_err(|error| unreadable(CONTACT, error))? else {
         return Ok(None);
     };
-    let (contact, at) =
-        codec::decode_contact(&value).map_err(|error| unreadable(CONTACT, error))?;
+    let (contact, at) = codec::decode_contact(&value).map_err(|error| unreadable(CONTACT, error))?;
     Ok((at >= not_before).then_some(contact))
 }
 
 pub(super) fn learned(tree: &Tree, organization: &OrganizationId) -> Result<Learned, StoreError> {
-    let value = tree
-        .get(keys::learned(organization))
-        .map_err(|error| unreadable(LEARNED, error))?;
+    let value = tree.get(keys::learned(organization)).map_err(|error| unreadable(LEARNED, error))?;
     value.map_or(Ok(Learned::default()), |value| {
         codec::decode_learned(&value).map_err(|error| unreadable(LEARNED, error))
     })

@@ -51,12 +51,7 @@ struct Broken {
 impl Shared {
     /// Takes over an open database.
     pub fn new(path: PathBuf, cache_bytes: u64, db: Db) -> Result<Self, StoreError> {
-        let shared = Self {
-            path,
-            cache_bytes,
-            state: RwLock::new(State::Closed),
-            writing: Mutex::new(()),
-        };
+        let shared = Self { path, cache_bytes, state: RwLock::new(State::Closed), writing: Mutex::new(()) };
         shared.install(db, 0)?;
         Ok(shared)
     }
@@ -76,10 +71,7 @@ impl Shared {
     }
 
     /// Reads and writes, one caller at a time. Also returns the generation that has to be synced.
-    pub fn write<T>(
-        &self,
-        work: impl FnOnce(&Tree) -> Result<T, StoreError>,
-    ) -> Result<(T, u64), StoreError> {
+    pub fn write<T>(&self, work: impl FnOnce(&Tree) -> Result<T, StoreError>) -> Result<(T, u64), StoreError> {
         let state = self.state();
         let live = state.live()?;
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,11 +105,7 @@ impl Shared {
             State::Broken(broken) => broken.generation,
             State::Closed => return,
         };
-        self.replace(State::Broken(Broken {
-            problem,
-            since: Instant::now(),
-            generation,
-        }));
+        self.replace(State::Broken(Broken { problem, since: Instant::now(), generation }));
         let deadline = Instant::now() + MEND_EVERY;
         loop {
             match connect(&self.path, self.cache_bytes) {
@@ -136,11 +124,7 @@ impl Shared {
 
     fn install(&self, db: Db, generation: u64) -> Result<(), StoreError> {
         let file = File::open(self.path.join("db")).map_err(unwritten)?;
-        self.replace(State::Live(Live {
-            db,
-            file,
-            generation,
-        }));
+        self.replace(State::Live(Live { db, file, generation }));
         Ok(())
     }
 
@@ -166,7 +150,6 @@ impl State {
 
 impl Disk for std::sync::Arc<Shared> {
     fn sync(&self) -> Result<u64, StoreError> {
-        self.flush()
-            .inspect_err(|problem| self.mend(problem.clone()))
+        self.flush().inspect_err(|problem| self.mend(problem.clone()))
     }
 }

@@ -26,10 +26,7 @@ pub struct SledStore {
 
 impl SledStore {
     pub(super) fn new(shared: Arc<Shared>, committer: Committer) -> Self {
-        Self {
-            shared,
-            committer: Arc::new(committer),
-        }
+        Self { shared, committer: Arc::new(committer) }
     }
 
     /// Writes all changes; returns the generation that has to be synced for them to be durable.
@@ -54,8 +51,7 @@ impl SledStore {
 #[async_trait]
 impl Store for SledStore {
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
-        self.shared
-            .read(read::RECORD, |tree| read::record(tree, key))
+        self.shared.read(read::RECORD, |tree| read::record(tree, key))
     }
 
     async fn session(
@@ -63,9 +59,7 @@ impl Store for SledStore {
         organization: &OrganizationId,
         session: &SessionId,
     ) -> Result<Vec<SessionEntry>, StoreError> {
-        self.shared.read(read::SESSION, |tree| {
-            read::session(tree, organization, session)
-        })
+        self.shared.read(read::SESSION, |tree| read::session(tree, organization, session))
     }
 
     async fn contact(
@@ -74,14 +68,11 @@ impl Store for SledStore {
         email: &str,
         not_before: Timestamp,
     ) -> Result<Option<ContactId>, StoreError> {
-        self.shared.read(read::CONTACT, |tree| {
-            read::contact(tree, organization, email, not_before)
-        })
+        self.shared.read(read::CONTACT, |tree| read::contact(tree, organization, email, not_before))
     }
 
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
-        self.shared
-            .read(read::LEARNED, |tree| read::learned(tree, organization))
+        self.shared.read(read::LEARNED, |tree| read::learned(tree, organization))
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -93,18 +84,11 @@ impl Store for SledStore {
         self.committer.durable(generation).await
     }
 
-    async fn outcomes(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         let shared = Arc::clone(&self.shared);
         let (filter, after) = (filter.clone(), after.cloned());
         aside(listing::OUTCOMES, move || {
-            shared.read(listing::OUTCOMES, |tree| {
-                listing::outcomes(tree, &filter, after.as_ref(), limit)
-            })
+            shared.read(listing::OUTCOMES, |tree| listing::outcomes(tree, &filter, after.as_ref(), limit))
         })
         .await
     }
@@ -151,9 +135,7 @@ impl Store for SledStore {
 
 impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SledStore")
-            .field("path", &self.shared.path)
-            .finish_non_exhaustive()
+        f.debug_struct("SledStore").field("path", &self.shared.path).finish_non_exhaustive()
     }
 }
 
@@ -162,7 +144,5 @@ async fn aside<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(unreadable(what, error)))
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(unreadable(what, error)))
 }

@@ -41,25 +41,13 @@ enum What {
 impl Sweep {
     /// Forgets what ended, began without an end, or was touched before this time.
     pub fn new(before: Timestamp) -> Self {
-        let by_time = |what, index: Index<'_>| Walk {
-            what,
-            from: index.prefix(),
-            to: index.from(before),
-        };
+        let by_time = |what, index: Index<'_>| Walk { what, from: index.prefix(), to: index.from(before) };
         let mut last_day = keys::touched_on(before);
         last_day.push(0xFF); // after every key of that day
-        let touched = Walk {
-            what: What::Touched,
-            from: b"d".to_vec(),
-            to: last_day,
-        };
+        let touched = Walk { what: What::Touched, from: b"d".to_vec(), to: last_day };
         Self {
             before,
-            walks: vec![
-                touched,
-                by_time(What::Unended, Index::Unended),
-                by_time(What::Ended, Index::Ended),
-            ],
+            walks: vec![touched, by_time(What::Unended, Index::Unended), by_time(What::Ended, Index::Ended)],
             swept: Swept::default(),
         }
     }
@@ -86,13 +74,7 @@ impl Sweep {
         Ok(Step::More)
     }
 
-    fn look(
-        &mut self,
-        tree: &Tree,
-        draft: &mut Draft<'_>,
-        what: What,
-        row: &[u8],
-    ) -> Result<(), StoreError> {
+    fn look(&mut self, tree: &Tree, draft: &mut Draft<'_>, what: What, row: &[u8]) -> Result<(), StoreError> {
         match what {
             What::Ended => self.look_at_record(draft, row, Index::Ended),
             What::Unended => self.look_at_record(draft, row, Index::Unended),
@@ -101,12 +83,7 @@ impl Sweep {
     }
 
     /// The index says that the record is old.
-    fn look_at_record(
-        &mut self,
-        draft: &mut Draft<'_>,
-        row: &[u8],
-        index: Index<'_>,
-    ) -> Result<(), StoreError> {
+    fn look_at_record(&mut self, draft: &mut Draft<'_>, row: &[u8], index: Index<'_>) -> Result<(), StoreError> {
         match keys::position(row, index.prefix().len()) {
             Some(position) if draft.remove_record(&position.key(), row)? == Removed::Record => {
                 self.swept.records += 1;
@@ -117,12 +94,7 @@ impl Sweep {
         Ok(())
     }
 
-    fn look_at_touched(
-        &mut self,
-        tree: &Tree,
-        draft: &mut Draft<'_>,
-        row: &[u8],
-    ) -> Result<(), StoreError> {
+    fn look_at_touched(&mut self, tree: &Tree, draft: &mut Draft<'_>, row: &[u8]) -> Result<(), StoreError> {
         let target = keys::target_of(row).unwrap_or_default();
         let value = tree.get(target).map_err(|error| unreadable(OLD, error))?;
         match value.and_then(|value| codec::touched_at(&value)) {

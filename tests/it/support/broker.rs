@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -94,9 +94,7 @@ impl Drop for Broker {
 }
 
 fn start(directory: &Path) -> String {
-    script(&["start", &directory.display().to_string()])
-        .trim()
-        .to_owned()
+    script(&["start", &directory.display().to_string()]).trim().to_owned()
 }
 
 fn script(arguments: &[&str]) -> String {
@@ -132,10 +130,7 @@ impl Client {
         let channel = connection.create_channel().await.unwrap();
         let confirms = ConfirmSelectOptions::default();
         channel.confirm_select(confirms).await.unwrap();
-        Self {
-            connection,
-            channel,
-        }
+        Self { connection, channel }
     }
 
     /// For everything else.
@@ -144,19 +139,9 @@ impl Client {
     }
 
     /// Publishes and waits for the confirm.
-    pub async fn publish(
-        &self,
-        exchange: &str,
-        key: &str,
-        body: &[u8],
-        properties: BasicProperties,
-    ) {
+    pub async fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
         let options = BasicPublishOptions::default();
-        let confirm = self
-            .channel
-            .basic_publish(exchange.into(), key.into(), options, body, properties)
-            .await
-            .unwrap();
+        let confirm = self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await.unwrap();
         assert!(confirm.await.unwrap().is_ack());
     }
 
@@ -184,10 +169,7 @@ impl Client {
     /// How many messages wait in a queue; nothing if it is not there.
     pub async fn depth(&self, queue: &str) -> Option<u32> {
         let channel = self.connection.create_channel().await.unwrap();
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let table = FieldTable::default();
         let answer = channel.queue_declare(queue.into(), passive, table).await;
         Some(answer.ok()?.message_count())
@@ -196,10 +178,7 @@ impl Client {
     /// Deletes a queue, whatever is in it.
     pub async fn delete_queue(&self, queue: &str) {
         let options = QueueDeleteOptions::default();
-        self.channel
-            .queue_delete(queue.into(), options)
-            .await
-            .unwrap();
+        self.channel.queue_delete(queue.into(), options).await.unwrap();
     }
 }
 
