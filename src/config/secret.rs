@@ -29,6 +29,11 @@ impl Environment {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// All of them, owned.
+    pub fn pairs(&self) -> impl Iterator<Item = (String, String)> + use<> {
+        self.0.clone().into_iter()
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::contact_limit;
 use super::fault::{Fault, Remedy};
 use super::finish;
 use super::memory::{Memory, SessionState};
@@ -11,9 +12,6 @@ use super::receipt::Fit;
 use super::settings::{CloseWith, ContactFailure, QueueAssignment, Settings};
 use super::step::{Closing, LinkedCustomer, QueueBinding, Step, StepName};
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
-
-/// Longest `emailaddress1` of a contact, in UTF-16 units (Dataverse's stock schema).
-const EMAIL_LIMIT: usize = 100;
 
 /// How often the derived key is changed because a rep has given that record another email, and how often
 /// a contact that was gone is looked up again, before a person has to look.
@@ -89,7 +87,7 @@ fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
     let Some(email) = &handoff.customer.email else {
         return nobody(settings, memory);
     };
-    if !fits_a_contact(email) {
+    if !contact_limit::fits(email) {
         return match settings.contact_failure {
             ContactFailure::Unlinked => nobody(settings, memory),
             ContactFailure::DeadLetter => Customer::Impossible(email_too_long()),
@@ -199,14 +197,9 @@ fn closing(settings: &Settings, memory: &Memory) -> Closing {
     }
 }
 
-/// Whether an email can be a contact's at all (contract 4, 6.).
-pub(super) fn fits_a_contact(email: &str) -> bool {
-    email.encode_utf16().count() <= EMAIL_LIMIT
-}
-
 fn email_too_long() -> Fault {
     refusal(
-        format!("the customer's email is longer than a contact's may be ({EMAIL_LIMIT} characters)"),
+        format!("the customer's email is longer than a contact's may be ({} characters)", contact_limit::EMAIL_LIMIT),
         "Have the publisher send the real email address, or set contact_failure = \"unlinked\".",
     )
 }

@@ -1,6 +1,7 @@
 //! The outcome of an event that is over.
 
-use super::decide::{Time, fits_a_contact};
+use super::contact_limit;
+use super::decide::Time;
 use super::memory::{Memory, SessionState};
 use super::outcome::{IncidentRef, Outcome, Reason, Status, Warning};
 use super::progress::{ContactProgress, PostedIncident, Progress};
@@ -12,7 +13,7 @@ pub(super) fn incident(handoff: &Handoff, posted: &PostedIncident, progress: &Pr
     outcome.incident = Some(IncidentRef { id: posted.id, ticket_number: posted.ticket_number.clone() });
     outcome.contact_id = posted.contact;
     let email = handoff.customer.email.as_deref();
-    if progress.contact == ContactProgress::Refused || email.is_some_and(|email| !fits_a_contact(email)) {
+    if progress.contact == ContactProgress::Refused || email.is_some_and(|email| !contact_limit::fits(email)) {
         outcome.warnings.insert(0, Warning::ContactUnlinked);
     }
     outcome

@@ -3,7 +3,9 @@
 //! Absent: clocks, dice, I/O and logging; nothing here is async.
 
 mod after;
+mod announce;
 mod apply;
+pub mod contact_limit;
 mod decide;
 mod fault;
 mod finish;
@@ -17,6 +19,7 @@ mod step;
 pub mod view;
 
 pub use after::{Again, Policy, Trial, after, look_again, rung};
+pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
 pub use apply::{Illegal, apply, learn};
 pub use decide::{Decision, Time, decide};
 pub use fault::{Fault, Remedy};

@@ -1,4 +1,6 @@
-//! Everything that needs files, sockets, a broker or a process.
+//! The parts together: a real broker, a real store, real processes.
 
 mod config;
 mod ops;
+mod rabbit;
+mod support;

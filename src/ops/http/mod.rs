@@ -4,7 +4,7 @@
 
 mod guard;
 mod health;
-mod outcomes;
+pub mod outcomes;
 mod problem;
 mod query;
 
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
 use crate::store::Store;
-use problem::Problem;
+pub use problem::Problem;
 
 /// Longest body of a request: a selection or an organization is far shorter.
 const MAX_BODY_BYTES: usize = 256 * 1024;
