@@ -231,6 +231,28 @@ fn files_come_change_break_and_go() {
 }
 
 #[test]
+fn a_file_must_be_missed_twice_at_a_glance() {
+    let site = Site::new("");
+    site.organization("a.toml", ACME);
+    let config = config("false");
+    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let first = Snapshot::default().glance(look()).snapshot;
+
+    std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
+    let missed = first.glance(look());
+    assert!(missed.changes.is_empty() && missed.kept.is_empty() && missed.snapshot.len() == 1);
+
+    site.organization("a.toml", ACME);
+    let back = missed.snapshot.glance(look());
+    assert_eq!((back.changes, &back.snapshot), (vec![], &first));
+
+    std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
+    let gone = back.snapshot.glance(look()).snapshot.glance(look());
+    assert_eq!(gone.changes, [Change::Removed(id("org_acme"))]);
+    assert!(gone.snapshot.is_empty());
+}
+
+#[test]
 fn a_second_file_of_an_organization_does_not_shut_it() {
     let site = Site::new("");
     site.organization("a.toml", ACME);
