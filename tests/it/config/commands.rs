@@ -26,7 +26,7 @@ fn check_says_what_was_checked() {
 #[test]
 fn show_says_what_is_in_force_and_why() {
     let site = Site::new(
-        "[broker]\nurl = \"amqp://me:hidden@mq:5672/%2f\"\nprefetch = 9\n\n[http]\ntoken = { env = \"TOKEN\" }\n",
+        "[broker]\nurl = \"amqp://me:hidden@mq:5672/%2f\"\nprefetch = 9\ndeclare = true\n[http]\ntoken = { env = \"TOKEN\" }\n",
     );
     site.organization("a.toml", ACME);
     let text = site
@@ -40,6 +40,7 @@ fn show_says_what_is_in_force_and_why() {
         "delays = [\"1s\", \"2s\"]  # from HANDOFFD_RETRY__DELAYS".to_owned(),
         "level = \"debug\"  # from HANDOFFD_LOG__LEVEL".to_owned(),
         "queue = \"handoffd.events\"".to_owned(),
+        "declare = true".to_owned(),
         "encryption_key = \"\"".to_owned(),
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
