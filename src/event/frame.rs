@@ -75,10 +75,14 @@ impl<'a> Frame<'a> {
     /// Finds the fields, whatever the message is.
     pub(super) fn read(envelope: &'a Envelope, body: &'a [u8], limits: Limits) -> Self {
         let mode = Mode::of(envelope);
-        let mut frame = match text(body, limits.max_event_bytes) {
+        let mut frame = match text(body) {
             Ok(text) => Self::of_text(&mode, text),
             Err(problem) => Self::of_fault(&mode, problem),
         };
+        // Read all the same: its dead letter and outcome are to say whose it is.
+        if body.len() > limits.max_event_bytes {
+            frame.fault = Some(too_large(body.len(), limits.max_event_bytes));
+        }
         frame.message_id = envelope.message_id.as_deref();
         frame
     }
@@ -187,13 +191,7 @@ impl<'a> Top<'a> {
 }
 
 /// The body as text, without a byte order mark.
-fn text(body: &[u8], limit: usize) -> Result<&str, Problem> {
-    if body.len() > limit {
-        return Err(Problem::whole(format!(
-            "the body is {} bytes, more than worker.max_event_bytes allows ({limit})",
-            body.len(),
-        )));
-    }
+fn text(body: &[u8]) -> Result<&str, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Problem::whole(format!(
             "the body is not UTF-8: byte {}",
@@ -201,6 +199,12 @@ fn text(body: &[u8], limit: usize) -> Result<&str, Problem> {
         ))
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn too_large(size: usize, limit: usize) -> Problem {
+    Problem::whole(format!(
+        "the body is {size} bytes, more than worker.max_event_bytes allows ({limit})"
+    ))
 }
 
 /// serde_json's words for bad syntax are fixed ones; they quote nothing of the body.

@@ -257,6 +257,22 @@ fn names_size_and_limit() {
     };
     let rejection = decode(&envelope(None), b"{\"a\": \"bcd\"}", &limits).expect_err("too large");
     assert!(rejection.problem.contains("12 bytes") && rejection.problem.contains("(10)"));
+    let body = handoff().to_string();
+    let rejection = decode(&envelope(None), body.as_bytes(), &limits).expect_err("too large");
+    assert_eq!(
+        rejection.problem,
+        format!(
+            "the body is {} bytes, more than worker.max_event_bytes allows (10)",
+            body.len()
+        )
+    );
+    assert_eq!(rejection.path, None);
+    assert_eq!(
+        rejection.seen.organization_id,
+        Some(OrganizationId::from("org_acme"))
+    );
+    assert_eq!(rejection.seen.event_id, Some(EventId::from("evt_01JDA7")));
+    assert_eq!(rejection.seen.session_id, Some(SessionId::from("ses_9f2c")));
 }
 
 #[test]
@@ -307,5 +323,44 @@ fn a_lone_surrogate_is_refused() {
         let body = handoff().to_string().replacen(from, "\\ud800x", 1);
         let rejection = text(&body).expect_err("no character");
         assert_eq!(rejection.path.as_deref(), Some(path), "{rejection:?}");
+    }
+}
+
+#[test]
+fn no_problem_tells_what_a_customer_wrote() {
+    let secret = "Ann's-IBAN";
+    for pointer in [
+        "/timestamp",
+        "/data",
+        "/data/channel",
+        "/data/summary",
+        "/data/classification",
+        "/data/sentiment",
+        "/data/customer",
+        "/data/customer/name",
+        "/data/customer/email",
+        "/data/customer/phone",
+        "/data/transcript",
+        "/data/transcript/0",
+        "/data/transcript/0/timestamp",
+        "/data/transcript/0/sender",
+        "/data/transcript/0/name",
+        "/data/transcript/0/text",
+    ] {
+        let mut refused = 0;
+        for value in [
+            json!(secret),
+            json!(secret.repeat(100)),
+            json!([secret]),
+            json!({ secret: secret }),
+            json!([{ secret: [secret] }]),
+        ] {
+            let body = with(handoff(), pointer, Some(value)).to_string();
+            if let Err(rejection) = text(&body) {
+                refused += 1;
+                assert!(!rejection.text().contains("IBAN"), "{rejection:?}");
+            }
+        }
+        assert!(refused > 1, "{pointer}");
     }
 }
