@@ -71,6 +71,16 @@ enum TopError {
     Shape(Problem),
 }
 
+impl TopError {
+    /// Provided that it is JSON to the end: whatever comes after may rely on that.
+    fn shape(text: &str, problem: &str) -> Self {
+        match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Self::Shape(Problem::whole(problem)),
+            Err(error) => Self::Syntax(not_json(&error)),
+        }
+    }
+}
+
 impl<'a> Frame<'a> {
     /// Finds the fields, whatever the message is.
     pub(super) fn read(envelope: &'a Envelope, body: &'a [u8], limits: Limits) -> Self {
@@ -164,14 +174,11 @@ impl<'a> Top<'a> {
     fn read(text: &'a str) -> Result<Self, TopError> {
         // serde would take an array for a struct, by position.
         if !text.trim_ascii_start().starts_with('{') {
-            return Err(match serde_json::from_str::<IgnoredAny>(text) {
-                Ok(_) => TopError::Shape(Problem::whole("expected a JSON object at the top")),
-                Err(error) => TopError::Syntax(not_json(&error)),
-            });
+            return Err(TopError::shape(text, "expected a JSON object at the top"));
         }
         serde_json::from_str(text).map_err(|error| match error.classify() {
             // A field that stands there twice; which one is meant can't be known.
-            Category::Data => TopError::Shape(Problem::whole(error.to_string())),
+            Category::Data => TopError::shape(text, &error.to_string()),
             _ => TopError::Syntax(not_json(&error)),
         })
     }

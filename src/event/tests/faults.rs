@@ -31,95 +31,88 @@ fn names_the_required_field_that_is_not_there() {
 
 #[test]
 fn names_the_field_of_a_wrong_type_and_not_its_value() {
-    for (pointer, value, path, problem) in [
-        (
-            "/event",
-            json!(5),
-            "event",
-            "expected a string, found a number",
-        ),
-        (
-            "/event_id",
-            json!(5),
-            "event_id",
-            "expected a string, found a number",
-        ),
+    let (text, object, array) = (
+        "expected a string",
+        "expected an object",
+        "expected an array",
+    );
+    for (pointer, value, path, expected, found) in [
+        ("/event", json!(5), "event", text, "a number"),
+        ("/event_id", json!(5), "event_id", text, "a number"),
         (
             "/organization_id",
             json!(["x"]),
             "organization_id",
-            "expected a string, found an array",
+            text,
+            "an array",
         ),
         (
             "/timestamp",
             json!(1_763_806_500),
             "timestamp",
-            "expected a string, found a number",
+            text,
+            "a number",
         ),
-        (
-            "/data",
-            json!("secret"),
-            "data",
-            "expected an object, found a string",
-        ),
-        (
-            "/data",
-            json!([1]),
-            "data",
-            "expected an object, found an array",
-        ),
+        ("/data", json!("secret"), "data", object, "a string"),
+        ("/data", json!([1]), "data", object, "an array"),
         (
             "/data/session_id",
             json!(7.5),
             "data.session_id",
-            "expected a string, found a number",
+            text,
+            "a number",
         ),
         (
             "/data/channel",
             json!({}),
             "data.channel",
-            "expected a string, found an object",
+            text,
+            "an object",
         ),
-        (
-            "/data/summary",
-            json!(5),
-            "data.summary",
-            "expected a string, found a number",
-        ),
+        ("/data/summary", json!(5), "data.summary", text, "a number"),
         (
             "/data/customer",
             json!("secret"),
             "data.customer",
-            "expected an object, found a string",
+            object,
+            "a string",
         ),
         (
             "/data/customer/name",
             json!(true),
             "data.customer.name",
-            "expected a string, found a boolean",
+            text,
+            "a boolean",
         ),
         (
             "/data/transcript",
             json!({}),
             "data.transcript",
-            "expected an array, found an object",
+            array,
+            "an object",
         ),
         (
             "/data/transcript/1",
             json!("secret"),
             "data.transcript[1]",
-            "expected an object, found a string",
+            object,
+            "a string",
         ),
         (
             "/data/transcript/1/text",
             json!(-1),
             "data.transcript[1].text",
-            "expected a string, found a number",
+            text,
+            "a number",
         ),
     ] {
         let rejection = rejection(&with(handoff(), pointer, Some(value)));
         assert_eq!(rejection.path.as_deref(), Some(path), "{pointer}");
-        assert_eq!(rejection.problem, problem, "{pointer}");
+        assert_eq!(
+            rejection.problem,
+            format!("{expected}, found {found}"),
+            "{pointer}"
+        );
     }
 }
 
@@ -290,6 +283,8 @@ fn a_field_that_stands_there_twice_is_refused() {
     let rejection = text(&twice).expect_err("ambiguous");
     assert_eq!(rejection.path.as_deref(), Some("data"));
     assert_eq!(rejection.problem, "duplicate field `session_id`");
+    let broken = text(&format!("{twice}x")).expect_err("no JSON");
+    assert!(broken.problem.contains("not JSON"));
     let unknown = body.replacen('{', "{\"x\":1,\"x\":2,", 1);
     assert!(text(&unknown).is_ok());
 }
