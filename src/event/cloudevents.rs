@@ -41,15 +41,7 @@ impl<'a> Mode<'a> {
         }
         let headers = Headers::of(envelope);
         // A lone trace header says nothing of the body.
-        if headers
-            .find("specversion")
-            .or(headers.find("type"))
-            .is_some()
-        {
-            Self::Binary(headers)
-        } else {
-            Self::Plain
-        }
+        if headers.find("specversion").or(headers.find("type")).is_some() { Self::Binary(headers) } else { Self::Plain }
     }
 }
 
@@ -58,14 +50,13 @@ impl<'a> Headers<'a> {
         let attributes = envelope.headers.iter().filter_map(|(name, value)| {
             let (prefix, attribute) = name.split_at_checked("cloudEvents:".len())?;
             let known = ["cloudEvents:", "cloudEvents_"];
-            known
-                .iter()
-                .any(|known| prefix.eq_ignore_ascii_case(known))
-                .then_some((attribute, name.as_str(), value.as_str()))
+            known.iter().any(|known| prefix.eq_ignore_ascii_case(known)).then_some((
+                attribute,
+                name.as_str(),
+                value.as_str(),
+            ))
         });
-        Self {
-            attributes: attributes.collect(),
-        }
+        Self { attributes: attributes.collect() }
     }
 
     /// The header's whole name and value.
@@ -135,9 +126,7 @@ fn decode_base64(raw: &RawValue) -> Result<Option<Cow<'_, str>>, Problem> {
     let Some(text) = Field::json(path, Some(raw)).text()? else {
         return Ok(None);
     };
-    let bytes = BASE64
-        .decode(text)
-        .map_err(|_| Problem::at(path, "not base64"))?;
+    let bytes = BASE64.decode(text).map_err(|_| Problem::at(path, "not base64"))?;
     let json = String::from_utf8(bytes).map_err(|_| Problem::at(path, "holds no UTF-8"))?;
     serde_json::from_str::<serde::de::IgnoredAny>(&json)
         .map_err(|error| Problem::at(path, format!("holds no JSON: {error}")))?;
@@ -147,10 +136,9 @@ fn decode_base64(raw: &RawValue) -> Result<Option<Cow<'_, str>>, Problem> {
 /// 1.x; absent is taken for 1.0.
 fn check_version(version: &Field<'_>) -> Result<(), Problem> {
     match version.text()? {
-        Some(text) if text != "1" && !text.starts_with("1.") => Err(Problem::at(
-            version.path(),
-            format!("CloudEvents \"{}\", expected 1.0", shown(&text)),
-        )),
+        Some(text) if text != "1" && !text.starts_with("1.") => {
+            Err(Problem::at(version.path(), format!("CloudEvents \"{}\", expected 1.0", shown(&text))))
+        }
         _ => Ok(()),
     }
 }

@@ -35,11 +35,7 @@ pub struct Piece {
 
 /// Reads a message in whichever dialect it is written: native, public webhook or CloudEvents 1.0.
 /// Pure and total: any bytes give an answer.
-pub fn decode(
-    envelope: &Envelope,
-    body: &[u8],
-    limits: &Limits,
-) -> Result<Decoded, Box<Rejection>> {
+pub fn decode(envelope: &Envelope, body: &[u8], limits: &Limits) -> Result<Decoded, Box<Rejection>> {
     let frame = Frame::read(envelope, body, *limits);
     read(&frame).map_err(|problem| Box::new(problem.reject(frame.seen())))
 }
@@ -52,9 +48,7 @@ fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
         return Err(frame.event.missing("an event's name, session.handoff say"));
     };
     match event.as_str() {
-        "session.handoff" => one(frame, |data| {
-            handoff::read(data).map(Box::new).map(Body::Handoff)
-        }),
+        "session.handoff" => one(frame, |data| handoff::read(data).map(Box::new).map(Body::Handoff)),
         "session.resolved" => one(frame, |data| resolution::read(data).map(Body::Resolution)),
         webhook::NAME => webhook::read(frame),
         other => Err(Problem::unsupported(frame.event.path(), other)),
@@ -62,24 +56,16 @@ fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
 }
 
 /// A native event: everything but its data is the same for all.
-fn one(
-    frame: &Frame<'_>,
-    body: impl FnOnce(Data<'_>) -> Result<Body, Problem>,
-) -> Result<Decoded, Problem> {
+fn one(frame: &Frame<'_>, body: impl FnOnce(Data<'_>) -> Result<Body, Problem>) -> Result<Decoded, Problem> {
     let organization_id = organization(frame)?;
     let Some(event_id) = frame.event_id()? else {
-        return Err(frame
-            .event_id
-            .missing("an id, here or as the AMQP message_id"));
+        return Err(frame.event_id.missing("an id, here or as the AMQP message_id"));
     };
     let Some(timestamp) = frame.timestamp.instant()? else {
         return Err(frame.timestamp.missing("an RFC 3339 time"));
     };
     Ok(Decoded::Event(Event {
-        key: EventKey {
-            organization_id,
-            event_id: EventId::from(event_id),
-        },
+        key: EventKey { organization_id, event_id: EventId::from(event_id) },
         timestamp: Some(timestamp),
         body: body(frame.data()?)?,
     }))

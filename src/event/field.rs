@@ -31,17 +31,11 @@ pub(super) enum Value<'a> {
 
 impl<'a> Field<'a> {
     pub(super) fn json(path: &'static str, raw: Option<&'a RawValue>) -> Self {
-        Self {
-            path: Cow::Borrowed(path),
-            value: raw.map_or(Value::Absent, Value::Json),
-        }
+        Self { path: Cow::Borrowed(path), value: raw.map_or(Value::Absent, Value::Json) }
     }
 
     pub(super) fn header(name: Cow<'a, str>, value: Option<&'a str>) -> Self {
-        Self {
-            path: name,
-            value: value.map_or(Value::Absent, Value::Header),
-        }
+        Self { path: name, value: value.map_or(Value::Absent, Value::Header) }
     }
 
     /// The name in this dialect.
@@ -77,10 +71,7 @@ impl<'a> Field<'a> {
 
 /// A required field that is absent, null or blank.
 pub(super) fn missing(path: &str, expected: &str) -> Problem {
-    Problem::at(
-        path,
-        format!("required, but absent, null or blank; expected {expected}"),
-    )
+    Problem::at(path, format!("required, but absent, null or blank; expected {expected}"))
 }
 
 /// Checks an id's length and characters.
@@ -90,29 +81,19 @@ pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, Pro
     if length > LONGEST_ID {
         return Err(Problem::at(
             path,
-            format!(
-                "{length} characters, expected at most {LONGEST_ID}: \"{}\"",
-                shown(&text)
-            ),
+            format!("{length} characters, expected at most {LONGEST_ID}: \"{}\"", shown(&text)),
         ));
     }
     if text.chars().any(char::is_control) {
-        return Err(Problem::at(
-            path,
-            format!("an id can't have control characters: \"{}\"", shown(&text)),
-        ));
+        return Err(Problem::at(path, format!("an id can't have control characters: \"{}\"", shown(&text))));
     }
     Ok(Some(text))
 }
 
 /// Reads a time.
 pub(super) fn time(text: &str, path: &str) -> Result<Timestamp, Problem> {
-    instant::parse(text).ok_or_else(|| {
-        Problem::at(
-            path,
-            "not an RFC 3339 time with an offset; expected one like 2026-11-22T10:15:00Z",
-        )
-    })
+    instant::parse(text)
+        .ok_or_else(|| Problem::at(path, "not an RFC 3339 time with an offset; expected one like 2026-11-22T10:15:00Z"))
 }
 
 /// Reads an object of `data`; none when there is nothing.

@@ -107,15 +107,8 @@ impl<'a> Frame<'a> {
             (_, Err(TopError::Syntax(problem))) => Self::of_fault(mode, problem),
             (_, Err(TopError::Shape(problem))) => {
                 let top = seen::salvage(text);
-                let frame = if top.is_cloud_event(mode) {
-                    cloudevents::structured(&top)
-                } else {
-                    Self::native(&top)
-                };
-                Self {
-                    fault: Some(problem),
-                    ..frame
-                }
+                let frame = if top.is_cloud_event(mode) { cloudevents::structured(&top) } else { Self::native(&top) };
+                Self { fault: Some(problem), ..frame }
             }
         }
     }
@@ -126,10 +119,7 @@ impl<'a> Frame<'a> {
             Mode::Binary(headers) => headers.frame(None),
             _ => Self::native(&Top::default()),
         };
-        Self {
-            fault: Some(problem),
-            ..frame
-        }
+        Self { fault: Some(problem), ..frame }
     }
 
     fn native(top: &Top<'a>) -> Self {
@@ -161,10 +151,7 @@ impl<'a> Frame<'a> {
     /// The event's data, required of every event.
     pub(super) fn data(&self) -> Result<Data<'_>, Problem> {
         match &self.data {
-            Some(json) => Ok(Data {
-                json: json.trim_ascii(),
-                path: "data",
-            }),
+            Some(json) => Ok(Data { json: json.trim_ascii(), path: "data" }),
             None => Err(field::missing("data", "an object")),
         }
     }

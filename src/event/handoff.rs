@@ -12,8 +12,7 @@ use super::wire::{CustomerData, HandoffData, MessageData};
 /// Checks `data` and puts it into the worker's words.
 pub(super) fn read(data: Data<'_>) -> Result<Handoff, Problem> {
     let path = data.path;
-    let wire: HandoffData =
-        field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
+    let wire: HandoffData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
     Ok(Handoff {
         session_id: session(wire.session_id, &format!("{path}.session_id"))?,
         channel: match channel(wire.channel, path)? {
@@ -54,11 +53,7 @@ pub(super) fn channel(text: Text, path: &str) -> Result<Option<Channel>, Problem
 
 impl From<CustomerData> for Customer {
     fn from(wire: CustomerData) -> Self {
-        Self {
-            name: wire.name.trimmed(),
-            email: wire.email.trimmed(),
-            phone: wire.phone.trimmed(),
-        }
+        Self { name: wire.name.trimmed(), email: wire.email.trimmed(), phone: wire.phone.trimmed() }
     }
 }
 

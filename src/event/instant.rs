@@ -25,16 +25,7 @@ fn civil(text: &[u8], nanoseconds: i32) -> Option<DateTime> {
         60 => 59,
         second => second,
     };
-    DateTime::new(
-        year,
-        two(5)?,
-        two(8)?,
-        two(11)?,
-        two(14)?,
-        second,
-        nanoseconds,
-    )
-    .ok()
+    DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, second, nanoseconds).ok()
 }
 
 /// `.25Z` → 250,000,000 and `Z`.
@@ -69,11 +60,7 @@ fn number(digits: &[u8]) -> Option<i32> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(
-        digits
-            .iter()
-            .fold(0, |value, digit| value * 10 + i32::from(digit - b'0')),
-    )
+    Some(digits.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -90,10 +77,7 @@ mod tests {
             ("2026-11-22T10:15:00-00:00", "2026-11-22T10:15:00Z"),
             ("2026-11-22T23:15:00-23:59", "2026-11-23T23:14:00Z"),
             ("2026-11-22T10:15:00.25Z", "2026-11-22T10:15:00.25Z"),
-            (
-                "2026-11-22T10:15:00.1234567899Z",
-                "2026-11-22T10:15:00.123456789Z",
-            ),
+            ("2026-11-22T10:15:00.1234567899Z", "2026-11-22T10:15:00.123456789Z"),
             ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
             ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
         ] {

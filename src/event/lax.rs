@@ -68,11 +68,7 @@ macro_rules! nothing_or_refuse {
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-            if text.trim().is_empty() {
-                Ok(Self::Value::default())
-            } else {
-                Err(found(&self, "a string"))
-            }
+            if text.trim().is_empty() { Ok(Self::Value::default()) } else { Err(found(&self, "a string")) }
         }
     };
 }

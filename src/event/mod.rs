@@ -25,9 +25,7 @@ mod wire;
 pub use decode::{Decoded, Limits, Piece, decode};
 pub use envelope::Envelope;
 pub use ids::{ContactId, EventId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
-pub use model::{
-    Body, Channel, Customer, Event, Handoff, Kind, Message, Resolution, Route, Verdict,
-};
+pub use model::{Body, Channel, Customer, Event, Handoff, Kind, Message, Resolution, Route, Verdict};
 pub use rejection::{Rejection, RejectionReason, Seen};
 pub use schema::schemas;
 

@@ -14,11 +14,7 @@ use super::webhook::{NAME, digest, named};
 use super::wire::ClosedData;
 
 /// Every item becomes a piece, also one that is no conversation: it becomes a dead letter of its own.
-pub(super) fn of(
-    frame: &Frame<'_>,
-    organization: &OrganizationId,
-    items: &[&RawValue],
-) -> Result<Vec<Piece>, Problem> {
+pub(super) fn of(frame: &Frame<'_>, organization: &OrganizationId, items: &[&RawValue]) -> Result<Vec<Piece>, Problem> {
     let base = frame.event_id()?;
     // As the worker writes it: ten thousand copies of what stands there could be gigabytes.
     let timestamp = frame.timestamp.instant()?.map(|at| at.to_string());
@@ -35,11 +31,7 @@ pub(super) fn of(
                 event: NAME,
                 organization_id: organization.as_str(),
                 timestamp: timestamp.clone(),
-                data: if item.get().starts_with('[') {
-                    One::Nested([item])
-                } else {
-                    One::Item(item)
-                },
+                data: if item.get().starts_with('[') { One::Nested([item]) } else { One::Item(item) },
             };
             let body = serde_json::to_vec(&single)
                 .map_err(|error| Problem::at(format!("data[{index}]"), error.to_string()))?;
@@ -77,10 +69,7 @@ fn piece_id(
     let closed = field::object::<ClosedData>(item.get(), "").ok().flatten();
     let conversation = closed.and_then(|closed| {
         let id = field::id(closed.conversation_id.0, "").ok()??;
-        let own = closed
-            .timestamp
-            .0
-            .and_then(|text| field::time(&text, "").ok());
+        let own = closed.timestamp.0.and_then(|text| field::time(&text, "").ok());
         Some((id, own.or_else(|| frame.timestamp.instant().ok().flatten())))
     });
     match (base, conversation) {
@@ -96,9 +85,5 @@ fn piece_id(
 
 /// An AMQP message id is at most 255 bytes.
 fn fit(id: String) -> String {
-    if id.len() > LONGEST_ID {
-        named(&[&id])
-    } else {
-        id
-    }
+    if id.len() > LONGEST_ID { named(&[&id]) } else { id }
 }

@@ -18,20 +18,12 @@ pub(super) struct Problem {
 impl Problem {
     /// One field breaks a rule.
     pub(super) fn at(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            reason: RejectionReason::InvalidEvent,
-            path: Some(path.into()),
-            text: text.into(),
-        }
+        Self { reason: RejectionReason::InvalidEvent, path: Some(path.into()), text: text.into() }
     }
 
     /// The message as a whole can't be read.
     pub(super) fn whole(text: impl Into<String>) -> Self {
-        Self {
-            reason: RejectionReason::InvalidEvent,
-            path: None,
-            text: text.into(),
-        }
+        Self { reason: RejectionReason::InvalidEvent, path: None, text: text.into() }
     }
 
     /// An event nobody here knows.
@@ -48,12 +40,7 @@ impl Problem {
 
     /// Completes the rejection.
     pub(super) fn reject(self, seen: Seen) -> Rejection {
-        Rejection {
-            reason: self.reason,
-            path: self.path,
-            problem: self.text,
-            seen,
-        }
+        Rejection { reason: self.reason, path: self.path, problem: self.text, seen }
     }
 }
 

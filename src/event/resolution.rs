@@ -14,8 +14,7 @@ use super::wire::{Meta, ResolvedData};
 /// Checks `data` and puts it into the worker's words.
 pub(super) fn read(data: Data<'_>) -> Result<Resolution, Problem> {
     let path = data.path;
-    let wire: ResolvedData =
-        field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
+    let wire: ResolvedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
     Ok(Resolution {
         session_id: session(wire.session_id, &format!("{path}.session_id"))?,
         channel: channel(wire.channel, path)?,
@@ -32,10 +31,7 @@ pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<Incident
     // Dynamics' own tools write GUIDs with and without braces; the crate reads both.
     match Uuid::try_parse(text.trim()) {
         Ok(id) => Ok(Some(IncidentId(id))),
-        Err(_) => Err(Problem::at(
-            format!("{path}.meta.dynamics365_incident_id"),
-            "not a GUID",
-        )),
+        Err(_) => Err(Problem::at(format!("{path}.meta.dynamics365_incident_id"), "not a GUID")),
     }
 }
 
@@ -43,13 +39,7 @@ pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<Incident
 fn verdict(status: Option<&str>) -> Verdict {
     let not_resolved = ["closed_unresolved", "not_resolved"];
     match status {
-        Some(status)
-            if not_resolved
-                .iter()
-                .any(|not| status.eq_ignore_ascii_case(not)) =>
-        {
-            Verdict::NotResolved
-        }
+        Some(status) if not_resolved.iter().any(|not| status.eq_ignore_ascii_case(not)) => Verdict::NotResolved,
         _ => Verdict::Resolved,
     }
 }

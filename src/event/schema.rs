@@ -16,10 +16,7 @@ pub fn schemas(settings: &SchemaSettings) -> Vec<(&'static str, Schema)> {
 }
 
 fn schema<T: JsonSchema>(settings: &SchemaSettings) -> Schema {
-    settings
-        .clone()
-        .into_generator()
-        .into_root_schema_for::<T>()
+    settings.clone().into_generator().into_root_schema_for::<T>()
 }
 
 /// An event's name, which is fixed.

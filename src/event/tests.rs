@@ -10,9 +10,7 @@ use serde_json::Value;
 
 use super::{Decoded, Envelope, Event, Limits, Rejection, decode};
 
-const LIMITS: Limits = Limits {
-    max_event_bytes: 1_048_576,
-};
+const LIMITS: Limits = Limits { max_event_bytes: 1_048_576 };
 
 fn envelope(message_id: Option<&str>) -> Envelope {
     Envelope {

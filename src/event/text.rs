@@ -7,11 +7,7 @@ impl Text {
     pub(super) fn trimmed(self) -> Option<String> {
         let text = self.0?;
         let trimmed = text.trim();
-        if trimmed.len() == text.len() {
-            Some(clean(text))
-        } else {
-            Some(clean(trimmed.to_owned()))
-        }
+        if trimmed.len() == text.len() { Some(clean(text)) } else { Some(clean(trimmed.to_owned())) }
     }
 
     /// As it is: white space is part of a message.
@@ -22,11 +18,7 @@ impl Text {
 
 /// Replaces what XML 1.0 can't hold, for Dynamics refuses a whole record for one such character.
 fn clean(text: String) -> String {
-    if text.chars().any(is_unfit) {
-        text.replace(is_unfit, "\u{fffd}")
-    } else {
-        text
-    }
+    if text.chars().any(is_unfit) { text.replace(is_unfit, "\u{fffd}") } else { text }
 }
 
 fn is_unfit(char: char) -> bool {
@@ -43,9 +35,7 @@ mod tests {
         assert_eq!(text("  Ann\u{a0}").trimmed().as_deref(), Some("Ann"));
         assert_eq!(text("  a\n ").verbatim().as_deref(), Some("  a\n "));
         assert_eq!(
-            text("a\0b\u{1f}c\td\r\ne\u{7f}\u{ffff}")
-                .verbatim()
-                .as_deref(),
+            text("a\0b\u{1f}c\td\r\ne\u{7f}\u{ffff}").verbatim().as_deref(),
             Some("a\u{fffd}b\u{fffd}c\td\r\ne\u{7f}\u{fffd}")
         );
         assert_eq!(Text(None).trimmed(), None);

@@ -33,48 +33,32 @@ pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
     if !data.json.starts_with('[') {
         return one(frame, organization, data).map(Decoded::Event);
     }
-    let items: Vec<&RawValue> = serde_json::from_str(data.json)
-        .map_err(|_| Problem::at(data.path, "not readable as an array"))?;
+    let items: Vec<&RawValue> =
+        serde_json::from_str(data.json).map_err(|_| Problem::at(data.path, "not readable as an array"))?;
     match items.as_slice() {
         [] => Err(missing(data.path, "a conversation, or an array of some")),
         [item] => {
-            let data = Data {
-                json: item.get(),
-                path: "data[0]",
-            };
+            let data = Data { json: item.get(), path: "data[0]" };
             one(frame, organization, data).map(Decoded::Event)
         }
-        items if items.len() > MOST_PIECES => Err(Problem::at(
-            data.path,
-            format!(
-                "{} conversations, expected at most {MOST_PIECES}",
-                items.len()
-            ),
-        )),
+        items if items.len() > MOST_PIECES => {
+            Err(Problem::at(data.path, format!("{} conversations, expected at most {MOST_PIECES}", items.len())))
+        }
         items => pieces::of(frame, &organization, items).map(Decoded::Several),
     }
 }
 
 /// The id of a conversation's event where nothing gives it one: organization, event, conversation and
 /// timestamp. Ids have no control characters, so NUL keeps them apart.
-pub(super) fn digest(
-    organization: &str,
-    conversation: &str,
-    timestamp: Option<Timestamp>,
-) -> String {
+pub(super) fn digest(organization: &str, conversation: &str, timestamp: Option<Timestamp>) -> String {
     let timestamp = timestamp.map(|at| at.to_string()).unwrap_or_default();
     named(&[organization, NAME, conversation, &timestamp])
 }
 
-fn one(
-    frame: &Frame<'_>,
-    organization_id: OrganizationId,
-    data: Data<'_>,
-) -> Result<Event, Problem> {
+fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Result<Event, Problem> {
     let path = data.path;
     let given = frame.event_id()?;
-    let wire: ClosedData =
-        field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
+    let wire: ClosedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
     let timestamp = match &wire.timestamp.0 {
         Some(text) => Some(field::time(text, &format!("{path}.timestamp"))?),
         None => frame.timestamp.instant()?,
@@ -85,18 +69,9 @@ fn one(
         channel: channel(wire.channel.0, path)?,
         incident_id: incident(wire.meta, path)?,
     };
-    let event_id = given.unwrap_or_else(|| {
-        digest(
-            organization_id.as_str(),
-            resolution.session_id.as_str(),
-            timestamp,
-        )
-    });
+    let event_id = given.unwrap_or_else(|| digest(organization_id.as_str(), resolution.session_id.as_str(), timestamp));
     Ok(Event {
-        key: EventKey {
-            organization_id,
-            event_id: EventId::from(event_id),
-        },
+        key: EventKey { organization_id, event_id: EventId::from(event_id) },
         timestamp,
         body: Body::Resolution(resolution),
     })
@@ -115,11 +90,7 @@ fn verdict(wire: &ClosedData) -> Verdict {
     } else {
         resolved(&wire.ai_resolution_status)
     };
-    if closes {
-        Verdict::Resolved
-    } else {
-        Verdict::NotResolved
-    }
+    if closes { Verdict::Resolved } else { Verdict::NotResolved }
 }
 
 /// A UUIDv5 of these.

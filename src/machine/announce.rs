@@ -16,9 +16,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x2b9e_6d1c_47f3_4a58_8e0d_91c5_f6a3_b70
 #[schemars(rename = "Outcome")]
 pub struct OutcomeEvent {
     /// `dynamics365.<handoff|resolution>.<succeeded|skipped|failed>`
-    #[schemars(regex(
-        pattern = r"^dynamics365\.(handoff|resolution)\.(succeeded|skipped|failed)$"
-    ))]
+    #[schemars(regex(pattern = r"^dynamics365\.(handoff|resolution)\.(succeeded|skipped|failed)$"))]
     pub event: String,
     /// The same every time: a consumer may drop one that it has seen.
     pub event_id: Uuid,
@@ -125,12 +123,7 @@ pub fn render(outcome: &Outcome, key: &EventKey) -> OutcomeEvent {
 /// UUIDv5 of organization, source event id and result. Ids have no control characters, so NUL keeps
 /// them apart.
 fn event_id(outcome: &Outcome, key: &EventKey) -> Uuid {
-    let name = format!(
-        "{}\0{}\0{}",
-        key.organization_id,
-        key.event_id,
-        outcome.status.as_str()
-    );
+    let name = format!("{}\0{}\0{}", key.organization_id, key.event_id, outcome.status.as_str());
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 
@@ -144,10 +137,7 @@ fn session_meta(outcome: &Outcome) -> SessionMeta {
                 several => several.iter().map(|id| id.0).collect(),
             },
         },
-        (None, Some(id)) => SessionMeta::Chat {
-            dynamics365_chat_id: id.0,
-            dynamics365_chat_status: "initiated",
-        },
+        (None, Some(id)) => SessionMeta::Chat { dynamics365_chat_id: id.0, dynamics365_chat_status: "initiated" },
         (None, None) => SessionMeta::Nothing {},
     }
 }

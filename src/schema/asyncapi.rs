@@ -16,10 +16,7 @@ pub struct Exchanges {
 
 impl Default for Exchanges {
     fn default() -> Self {
-        Self {
-            events: "opencx.events".to_owned(),
-            outcomes: "opencx.outcomes".to_owned(),
-        }
+        Self { events: "opencx.events".to_owned(), outcomes: "opencx.outcomes".to_owned() }
     }
 }
 

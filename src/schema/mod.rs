@@ -18,11 +18,7 @@ pub fn schemas() -> Value {
 }
 
 fn all(settings: &SchemaSettings) -> impl Iterator<Item = (String, Value)> {
-    let outcome = settings
-        .clone()
-        .for_serialize()
-        .into_generator()
-        .into_root_schema_for::<OutcomeEvent>();
+    let outcome = settings.clone().for_serialize().into_generator().into_root_schema_for::<OutcomeEvent>();
     event::schemas(settings)
         .into_iter()
         .chain([("outcome", outcome)])

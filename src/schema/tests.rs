@@ -18,13 +18,9 @@ impl Judge {
     fn new(schema: Value, draft: Draft) -> Self {
         let mut compiler = Compiler::new();
         compiler.set_default_draft(draft);
-        compiler
-            .add_resource("mem:/schema.json", schema)
-            .expect("a resource");
+        compiler.add_resource("mem:/schema.json", schema).expect("a resource");
         let mut schemas = Schemas::new();
-        let index = compiler
-            .compile("mem:/schema.json", &mut schemas)
-            .expect("a valid schema");
+        let index = compiler.compile("mem:/schema.json", &mut schemas).expect("a valid schema");
         Self { schemas, index }
     }
 
@@ -43,11 +39,7 @@ fn samples() -> Vec<(String, Value)> {
     let files = fs::read_dir(folder).expect("the samples' folder");
     let samples = files.map(|file| {
         let path = file.expect("a file").path();
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let text = fs::read(&path).expect("a readable file");
         (name, serde_json::from_slice(&text).expect("JSON"))
     });
@@ -56,9 +48,7 @@ fn samples() -> Vec<(String, Value)> {
 
 #[test]
 fn every_sample_is_decoded_and_fits_its_schema() {
-    let limits = Limits {
-        max_event_bytes: 1_048_576,
-    };
+    let limits = Limits { max_event_bytes: 1_048_576 };
     let samples = samples();
     assert!(samples.len() >= 10);
     for (name, body) in samples {
@@ -91,11 +81,7 @@ fn the_schemas_refuse_what_decoding_refuses() {
         ("handoff-email.json", "/data/transcript/0/text", json!(5)),
         ("handoff-email.json", "/data/transcript", json!({})),
         ("resolved.json", "/data/session_id", json!(null)),
-        (
-            "resolved-with-meta.json",
-            "/data/meta/dynamics365_incident_id",
-            json!(5),
-        ),
+        ("resolved-with-meta.json", "/data/meta/dynamics365_incident_id", json!(5)),
         ("webhook-closed.json", "/data/conversation_id", json!(null)),
         ("webhook-closed-several.json", "/data", json!([])),
         ("webhook-closed-several.json", "/data/1", json!(5)),
@@ -136,10 +122,7 @@ fn an_outcome_fits_its_schema() {
         "error": { "step": "decode", "status": null, "code": null, "message": "m", "advice": "a" },
     }))
     .expect("an outcome");
-    let key = EventKey {
-        organization_id: "o".into(),
-        event_id: "e".into(),
-    };
+    let key = EventKey { organization_id: "o".into(), event_id: "e".into() };
     let mut event = serde_json::to_value(render(&outcome, &key)).expect("JSON");
     assert!(judge("outcome").takes(&event));
     event["data"]["session_meta"] = json!({
@@ -147,12 +130,9 @@ fn an_outcome_fits_its_schema() {
         "dynamics365_ticket_number": null,
     });
     assert!(judge("outcome").takes(&event));
-    for (field, value) in [
-        ("route", json!("email")),
-        ("attempts", json!("1")),
-        ("session_meta", json!({ "x": 1 })),
-        ("reason", json!(1)),
-    ] {
+    for (field, value) in
+        [("route", json!("email")), ("attempts", json!("1")), ("session_meta", json!({ "x": 1 })), ("reason", json!(1))]
+    {
         let mut wrong = event.clone();
         wrong["data"][field] = value;
         assert!(!judge("outcome").takes(&wrong), "{field}");
@@ -163,31 +143,18 @@ fn an_outcome_fits_its_schema() {
 
 #[test]
 fn asyncapi_tells_both_directions() {
-    let exchanges = Exchanges {
-        events: "e".to_owned(),
-        outcomes: "o".to_owned(),
-    };
+    let exchanges = Exchanges { events: "e".to_owned(), outcomes: "o".to_owned() };
     let document = asyncapi(&exchanges);
-    let exchange = |channel: &str| {
-        document["channels"][channel]["bindings"]["amqp"]["exchange"]["name"].clone()
-    };
+    let exchange = |channel: &str| document["channels"][channel]["bindings"]["amqp"]["exchange"]["name"].clone();
     for (operation, action, channel, name) in [
         ("receiveHandoff", "receive", "handoffs", "e"),
         ("receiveResolution", "receive", "resolutions", "e"),
-        (
-            "receiveClosedConversation",
-            "receive",
-            "closedConversations",
-            "e",
-        ),
+        ("receiveClosedConversation", "receive", "closedConversations", "e"),
         ("sendOutcome", "send", "outcomes", "o"),
     ] {
         assert_eq!(document["operations"][operation]["action"], action);
         let reference = format!("#/channels/{channel}");
-        assert_eq!(
-            document["operations"][operation]["channel"]["$ref"],
-            reference
-        );
+        assert_eq!(document["operations"][operation]["channel"]["$ref"], reference);
         assert_eq!(exchange(channel), name);
     }
 }
@@ -219,10 +186,7 @@ fn asyncapi_s_payloads_are_draft_7_schemas_of_the_samples() {
             continue;
         };
         let payload = &document["components"]["messages"][event.replace('.', "-")]["payload"];
-        assert_eq!(
-            payload["schemaFormat"],
-            "application/schema+json;version=draft-07"
-        );
+        assert_eq!(payload["schemaFormat"], "application/schema+json;version=draft-07");
         let judge = Judge::new(payload["schema"].clone(), Draft::V7);
         assert!(judge.takes(&body), "{name}");
     }

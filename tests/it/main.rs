@@ -1,2 +1,6 @@
-//! handoffd
-fn main() {}
+//! The parts together: a real broker, a real store, real processes.
+
+mod config;
+mod ops;
+mod rabbit;
+mod support;

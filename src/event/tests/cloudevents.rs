@@ -6,10 +6,8 @@ use super::{LIMITS, envelope, event, event_in, rejection, rejection_in, with};
 use crate::event::{Decoded, Envelope, EventId, Kind, OrganizationId, RejectionReason, decode};
 
 fn native() -> Value {
-    serde_json::from_str(include_str!(
-        "../../../tests/it/fixtures/events/handoff-email.json"
-    ))
-    .expect("the sample is JSON")
+    serde_json::from_str(include_str!("../../../tests/it/fixtures/events/handoff-email.json"))
+        .expect("the sample is JSON")
 }
 
 fn structured() -> Value {
@@ -27,10 +25,7 @@ fn structured() -> Value {
 }
 
 fn typed(content_type: &str) -> Envelope {
-    Envelope {
-        content_type: Some(content_type.to_owned()),
-        ..envelope(None)
-    }
+    Envelope { content_type: Some(content_type.to_owned()), ..envelope(None) }
 }
 
 fn binary(prefix: &str) -> Envelope {
@@ -42,10 +37,7 @@ fn binary(prefix: &str) -> Envelope {
         ("organizationid", "org_acme"),
     ];
     Envelope {
-        headers: headers
-            .iter()
-            .map(|(name, value)| (format!("{prefix}{name}"), (*value).to_owned()))
-            .collect(),
+        headers: headers.iter().map(|(name, value)| (format!("{prefix}{name}"), (*value).to_owned())).collect(),
         ..envelope(None)
     }
 }
@@ -63,11 +55,7 @@ fn structured_mode_is_the_same_event() {
         "Application/CloudEvents+JSON;charset=UTF-8",
         "application/json",
     ] {
-        assert_eq!(
-            event_in(&typed(content_type), &structured()),
-            event(&native()),
-            "{content_type}"
-        );
+        assert_eq!(event_in(&typed(content_type), &structured()), event(&native()), "{content_type}");
     }
 }
 
@@ -80,10 +68,7 @@ fn structured_data_may_be_base64() {
     for (value, problem) in [
         (json!("%%"), "not base64"),
         (json!("//79"), "holds no UTF-8"),
-        (
-            json!("e30x"),
-            "holds no JSON: trailing characters at line 1 column 3",
-        ),
+        (json!("e30x"), "holds no JSON: trailing characters at line 1 column 3"),
         (json!(5), "expected a string, found a number"),
     ] {
         let rejection = rejection(&with(body.clone(), "/data_base64", Some(value)));
@@ -97,17 +82,8 @@ fn structured_data_may_be_base64() {
 
 #[test]
 fn binary_mode_is_the_same_event() {
-    for prefix in [
-        "cloudEvents:",
-        "cloudEvents_",
-        "cloudevents:",
-        "CLOUDEVENTS_",
-    ] {
-        assert_eq!(
-            event_in(&binary(prefix), &native()["data"]),
-            event(&native()),
-            "{prefix}"
-        );
+    for prefix in ["cloudEvents:", "cloudEvents_", "cloudevents:", "CLOUDEVENTS_"] {
+        assert_eq!(event_in(&binary(prefix), &native()["data"]), event(&native()), "{prefix}");
     }
 }
 
@@ -179,10 +155,7 @@ fn only_version_one_is_known() {
     for version in [json!("0.3"), json!("2.0"), json!("10.0"), json!(1.0)] {
         let rejection = rejection(&set(version));
         assert_eq!(rejection.path.as_deref(), Some("specversion"));
-        assert_eq!(
-            rejection.seen.organization_id,
-            Some(OrganizationId::from("org_acme"))
-        );
+        assert_eq!(rejection.seen.organization_id, Some(OrganizationId::from("org_acme")));
     }
     let mut envelope = binary("cloudEvents_");
     envelope.headers[0].1 = "0.2".to_owned();
@@ -200,10 +173,7 @@ fn a_batch_is_refused_with_advice() {
 
 #[test]
 fn a_native_body_counts_more_than_its_headers() {
-    for envelope in [
-        binary("cloudEvents:"),
-        typed("application/cloudevents+json"),
-    ] {
+    for envelope in [binary("cloudEvents:"), typed("application/cloudevents+json")] {
         let body = with(native(), "/event_id", Some(json!("own")));
         assert_eq!(event_in(&envelope, &body).key.event_id.as_str(), "own");
     }
@@ -220,10 +190,7 @@ fn a_trace_header_alone_makes_no_cloud_event() {
 fn headers_tell_whose_a_broken_body_is() {
     let rejection = decode(&binary("cloudEvents:"), b"{", &LIMITS).expect_err("no JSON");
     assert_eq!(rejection.path, None);
-    assert_eq!(
-        rejection.seen.organization_id,
-        Some(OrganizationId::from("org_acme"))
-    );
+    assert_eq!(rejection.seen.organization_id, Some(OrganizationId::from("org_acme")));
     assert_eq!(rejection.seen.event_id, Some(EventId::from("evt_01JDA7")));
     assert_eq!(rejection.seen.kind, Some(Kind::Handoff));
 }
@@ -259,13 +226,7 @@ fn a_binary_body_may_be_an_array() {
             panic!("expected an event, got {decoded:?}");
         };
         assert_eq!(event.session_id().as_str(), conversation);
-        assert_eq!(
-            event.key.event_id.as_str(),
-            format!("evt_01JDA7:{conversation}")
-        );
-        assert_eq!(
-            event.timestamp.map(|at| at.to_string()).as_deref(),
-            Some("2026-11-22T10:15:00Z")
-        );
+        assert_eq!(event.key.event_id.as_str(), format!("evt_01JDA7:{conversation}"));
+        assert_eq!(event.timestamp.map(|at| at.to_string()).as_deref(), Some("2026-11-22T10:15:00Z"));
     }
 }

@@ -1,11 +1,7 @@
 use serde_json::json;
 
-use super::{
-    LIMITS, envelope, event, event_in, handoff, rejection, rejection_in, resolved, text, with,
-};
-use crate::event::{
-    Decoded, EventId, Kind, Limits, OrganizationId, RejectionReason, SessionId, decode,
-};
+use super::{LIMITS, envelope, event, event_in, handoff, rejection, rejection_in, resolved, text, with};
+use crate::event::{Decoded, EventId, Kind, Limits, OrganizationId, RejectionReason, SessionId, decode};
 
 #[test]
 fn names_the_required_field_that_is_not_there() {
@@ -123,24 +119,13 @@ fn counts_ids_in_characters() {
         event(&with(handoff(), pointer, Some(json!("é".repeat(255)))));
         let long = rejection(&with(handoff(), pointer, Some(json!("é".repeat(256)))));
         assert_eq!(long.path.as_deref(), Some(path.as_str()));
-        assert!(
-            long.problem
-                .starts_with("256 characters, expected at most 255")
-        );
+        assert!(long.problem.starts_with("256 characters, expected at most 255"));
         let control = rejection(&with(handoff(), pointer, Some(json!("a\0b"))));
         assert_eq!(control.path.as_deref(), Some(path.as_str()));
         assert!(control.problem.contains("control characters: \"a\\u{0}b\""));
     }
-    event(&with(
-        handoff(),
-        "/data/channel",
-        Some(json!("c".repeat(255))),
-    ));
-    let long = rejection(&with(
-        handoff(),
-        "/data/channel",
-        Some(json!("c".repeat(256))),
-    ));
+    event(&with(handoff(), "/data/channel", Some(json!("c".repeat(255)))));
+    let long = rejection(&with(handoff(), "/data/channel", Some(json!("c".repeat(256)))));
     assert_eq!(long.path.as_deref(), Some("data.channel"));
 }
 
@@ -172,14 +157,8 @@ fn refuses_a_timestamp_without_an_offset() {
 #[test]
 fn refuses_a_meta_that_is_no_guid() {
     for (meta, path) in [
-        (
-            json!({ "dynamics365_incident_id": "CAS-1" }),
-            "data.meta.dynamics365_incident_id",
-        ),
-        (
-            json!({ "dynamics365_incident_id": 1 }),
-            "data.meta.dynamics365_incident_id",
-        ),
+        (json!({ "dynamics365_incident_id": "CAS-1" }), "data.meta.dynamics365_incident_id"),
+        (json!({ "dynamics365_incident_id": 1 }), "data.meta.dynamics365_incident_id"),
         (json!([]), "data.meta"),
     ] {
         let rejection = rejection(&with(resolved(), "/data/meta", Some(meta)));
@@ -189,12 +168,7 @@ fn refuses_a_meta_that_is_no_guid() {
 
 #[test]
 fn names_an_event_it_does_not_know() {
-    for name in [
-        "session.paused",
-        "session.handoff.email",
-        "Session.Handoff",
-        "x\u{7}",
-    ] {
+    for name in ["session.paused", "session.handoff.email", "Session.Handoff", "x\u{7}"] {
         let rejection = rejection(&with(handoff(), "/event", Some(json!(name))));
         assert_eq!(rejection.reason, RejectionReason::UnsupportedEvent);
         assert_eq!(rejection.path.as_deref(), Some("event"));
@@ -205,10 +179,7 @@ fn names_an_event_it_does_not_know() {
 #[test]
 fn says_what_could_be_seen() {
     let rejection = rejection(&with(handoff(), "/data/transcript", Some(json!(5))));
-    assert_eq!(
-        rejection.seen.organization_id,
-        Some(OrganizationId::from("org_acme"))
-    );
+    assert_eq!(rejection.seen.organization_id, Some(OrganizationId::from("org_acme")));
     assert_eq!(rejection.seen.event_id, Some(EventId::from("evt_01JDA7")));
     assert_eq!(rejection.seen.session_id, Some(SessionId::from("ses_9f2c")));
     assert_eq!(rejection.seen.kind, Some(Kind::Handoff));
@@ -216,16 +187,7 @@ fn says_what_could_be_seen() {
 
 #[test]
 fn sees_the_message_id_of_what_is_no_json() {
-    for body in [
-        &b"\xff\xfe{"[..],
-        b"",
-        b"{",
-        b"{} {}",
-        b"[1]",
-        b"5",
-        b"\"secret\"",
-        b"null",
-    ] {
+    for body in [&b"\xff\xfe{"[..], b"", b"{", b"{} {}", b"[1]", b"5", b"\"secret\"", b"null"] {
         let rejection = decode(&envelope(Some("m1")), body, &LIMITS).expect_err("no event");
         assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
         assert_eq!(rejection.seen.event_id, Some(EventId::from("m1")));
@@ -245,9 +207,7 @@ fn says_where_json_breaks() {
 
 #[test]
 fn names_size_and_limit() {
-    let limits = Limits {
-        max_event_bytes: 10,
-    };
+    let limits = Limits { max_event_bytes: 10 };
     let rejection = decode(&envelope(None), b"{\"a\": \"bcd\"}", &limits).expect_err("too large");
     assert!(rejection.problem.contains("12 bytes") && rejection.problem.contains("(10)"));
     let body = handoff().to_string();
@@ -275,11 +235,7 @@ fn a_field_that_stands_there_twice_is_refused() {
     let rejection = text(&twice).expect_err("ambiguous");
     assert!(rejection.problem.contains("duplicate field `event_id`"));
     assert_eq!(rejection.seen.event_id, Some(EventId::from("evt_01JDA7")));
-    let twice = body.replacen(
-        "\"session_id\"",
-        "\"session_id\":\"first\",\"session_id\"",
-        1,
-    );
+    let twice = body.replacen("\"session_id\"", "\"session_id\":\"first\",\"session_id\"", 1);
     let rejection = text(&twice).expect_err("ambiguous");
     assert_eq!(rejection.path.as_deref(), Some("data"));
     assert_eq!(rejection.problem, "duplicate field `session_id`");
@@ -310,11 +266,9 @@ fn depth_in_an_unknown_field_does_no_harm() {
 
 #[test]
 fn a_lone_surrogate_is_refused() {
-    for (from, path) in [
-        ("ses_9f2c", "data.session_id"),
-        ("Billing", "data.classification"),
-        ("evt_01JDA7", "event_id"),
-    ] {
+    for (from, path) in
+        [("ses_9f2c", "data.session_id"), ("Billing", "data.classification"), ("evt_01JDA7", "event_id")]
+    {
         let body = handoff().to_string().replacen(from, "\\ud800x", 1);
         let rejection = text(&body).expect_err("no character");
         assert_eq!(rejection.path.as_deref(), Some(path), "{rejection:?}");

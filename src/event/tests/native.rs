@@ -24,26 +24,17 @@ fn reads_the_contract_s_handoff() {
     assert_eq!(event.key.event_id.as_str(), "evt_01JDA7");
     assert_eq!(event.kind(), Kind::Handoff);
     assert_eq!(event.route(), Some(Route::Incident));
-    assert_eq!(
-        event.timestamp.map(|at| at.to_string()).as_deref(),
-        Some("2026-11-22T10:15:00Z")
-    );
+    assert_eq!(event.timestamp.map(|at| at.to_string()).as_deref(), Some("2026-11-22T10:15:00Z"));
     let handoff = handoff_of(&handoff());
     assert_eq!(handoff.session_id.as_str(), "ses_9f2c");
     assert_eq!(handoff.channel.as_str(), "email");
     assert_eq!(handoff.classification.as_deref(), Some("Billing"));
     assert_eq!(handoff.sentiment.as_deref(), Some("negative"));
-    assert_eq!(
-        handoff.customer.email.as_deref(),
-        Some("ann.o'brien+vip@example.com")
-    );
+    assert_eq!(handoff.customer.email.as_deref(), Some("ann.o'brien+vip@example.com"));
     assert_eq!(handoff.transcript.len(), 2);
     assert_eq!(handoff.transcript[1].sender.as_deref(), Some("ai"));
     assert_eq!(handoff.transcript[1].name, None);
-    assert_eq!(
-        handoff.transcript[0].text.as_deref(),
-        Some("I was charged twice.")
-    );
+    assert_eq!(handoff.transcript[0].text.as_deref(), Some("I was charged twice."));
 }
 
 #[test]
@@ -110,28 +101,17 @@ fn trims_scalars_but_not_what_was_said() {
     let mut body = with(handoff(), "/data/summary", Some(json!("  Twice \n")));
     body = with(body, "/data/channel", Some(json!(" WhatsApp ")));
     body = with(body, "/data/customer/name", Some(json!("\tAnn ")));
-    body = with(
-        body,
-        "/data/transcript/0/text",
-        Some(json!("  code:\n    x\0 ")),
-    );
+    body = with(body, "/data/transcript/0/text", Some(json!("  code:\n    x\0 ")));
     let handoff = handoff_of(&body);
     assert_eq!(handoff.summary.as_deref(), Some("Twice"));
     assert_eq!(handoff.channel.as_str(), "whatsapp");
     assert_eq!(handoff.channel.route(), Route::LiveWorkItem);
     assert_eq!(handoff.customer.name.as_deref(), Some("Ann"));
-    assert_eq!(
-        handoff.transcript[0].text.as_deref(),
-        Some("  code:\n    x\u{fffd} ")
-    );
+    assert_eq!(handoff.transcript[0].text.as_deref(), Some("  code:\n    x\u{fffd} "));
 }
 
 #[test]
 fn a_message_s_unreadable_time_is_no_time() {
-    let body = with(
-        handoff(),
-        "/data/transcript/0/timestamp",
-        Some(json!("yesterday")),
-    );
+    let body = with(handoff(), "/data/transcript/0/timestamp", Some(json!("yesterday")));
     assert_eq!(handoff_of(&body).transcript[0].timestamp, None);
 }

@@ -30,17 +30,13 @@ fn prose() -> impl Strategy<Value = Value> {
 }
 
 fn instant() -> impl Strategy<Value = String> {
-    (
-        0_i64..4_000_000_000,
-        0_u32..1_000_000_000,
-        -23_i32..=23,
-        0_i32..60,
-    )
-        .prop_map(|(second, nanosecond, hours, minutes)| {
+    (0_i64..4_000_000_000, 0_u32..1_000_000_000, -23_i32..=23, 0_i32..60).prop_map(
+        |(second, nanosecond, hours, minutes)| {
             let base = jiff::Timestamp::from_second(second).expect("within jiff's range");
             let text = base.strftime("%Y-%m-%dT%H:%M:%S");
             format!("{text}.{nanosecond:09}{hours:+03}:{minutes:02}")
-        })
+        },
+    )
 }
 
 fn message() -> impl Strategy<Value = Value> {
@@ -53,13 +49,7 @@ fn message() -> impl Strategy<Value = Value> {
 fn handoff_data() -> impl Strategy<Value = Value> {
     let customer = [prose(), prose(), prose()];
     let texts = [prose(), prose(), prose()];
-    let parts = (
-        id(),
-        "[a-zA-Z_]{1,20}",
-        texts,
-        customer,
-        vec(message(), 0..4),
-    );
+    let parts = (id(), "[a-zA-Z_]{1,20}", texts, customer, vec(message(), 0..4));
     parts.prop_map(|(session, channel, texts, customer, transcript)| {
         let [summary, classification, sentiment] = texts;
         let [name, email, phone] = customer;
@@ -92,9 +82,8 @@ fn parts() -> impl Strategy<Value = (&'static str, String, String, String, Value
         handoff_data().prop_map(|data| ("session.handoff", data)),
         resolved_data().prop_map(|data| ("session.resolved", data)),
     ];
-    (named, id(), id(), instant()).prop_map(|((name, data), id, organization, timestamp)| {
-        (name, id, organization, timestamp, data)
-    })
+    (named, id(), id(), instant())
+        .prop_map(|((name, data), id, organization, timestamp)| (name, id, organization, timestamp, data))
 }
 
 /// Bytes that look like events more often than random ones do.
@@ -155,22 +144,10 @@ fn any_envelope() -> impl Strategy<Value = Envelope> {
         Just("CLOUDEVENTS:id".to_owned()),
         any::<String>(),
     ];
-    let value = prop_oneof![
-        Just("conversation.closed".to_owned()),
-        Just("1.0".to_owned()),
-        any::<String>(),
-    ];
+    let value = prop_oneof![Just("conversation.closed".to_owned()), Just("1.0".to_owned()), any::<String>(),];
     let headers = vec((name, value), 0..5);
-    (
-        option::of(content_type),
-        option::of(any::<String>()),
-        headers,
-    )
-        .prop_map(|(content_type, message_id, headers)| Envelope {
-            content_type,
-            message_id,
-            headers,
-        })
+    (option::of(content_type), option::of(any::<String>()), headers)
+        .prop_map(|(content_type, message_id, headers)| Envelope { content_type, message_id, headers })
 }
 
 proptest! {

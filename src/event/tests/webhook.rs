@@ -1,9 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{LIMITS, envelope, event, event_in, rejection, rejection_in, with};
-use crate::event::{
-    Body, Decoded, Envelope, Event, EventId, Kind, Piece, Rejection, SessionId, Verdict, decode,
-};
+use crate::event::{Body, Decoded, Envelope, Event, EventId, Kind, Piece, Rejection, SessionId, Verdict, decode};
 
 fn closed(data: &Value) -> Value {
     json!({
@@ -82,9 +80,7 @@ fn its_time_is_the_conversation_s_else_the_envelope_s_else_none() {
     let bare = closed(&json!({ "conversation_id": "c1" }));
     assert_eq!(time(&bare).as_deref(), Some("2026-11-22T11:00:00Z"));
     assert_eq!(time(&with(bare.clone(), "/timestamp", None)), None);
-    let wrong = rejection(&closed(
-        &json!([{ "conversation_id": "c1", "timestamp": "x" }]),
-    ));
+    let wrong = rejection(&closed(&json!([{ "conversation_id": "c1", "timestamp": "x" }])));
     assert_eq!(wrong.path.as_deref(), Some("data[0].timestamp"));
     let wrong = rejection(&with(bare, "/timestamp", Some(json!("x"))));
     assert_eq!(wrong.path.as_deref(), Some("timestamp"));
@@ -97,15 +93,8 @@ fn its_id_is_the_message_s_else_a_digest() {
     assert_eq!(by_message.key.event_id.as_str(), "m1");
     let id = |body: &Value| event(body).key.event_id;
     let digest = id(&body);
-    assert_eq!(
-        digest,
-        EventId::from("81e68813-4810-50ba-9ee5-3a372a30a520")
-    );
-    let same = with(
-        body.clone(),
-        "/timestamp",
-        Some(json!("2026-11-22T12:00:00+01:00")),
-    );
+    assert_eq!(digest, EventId::from("81e68813-4810-50ba-9ee5-3a372a30a520"));
+    let same = with(body.clone(), "/timestamp", Some(json!("2026-11-22T12:00:00+01:00")));
     assert_eq!(id(&same), digest);
     for (pointer, value) in [
         ("/organization_id", json!("org_b")),
@@ -116,13 +105,7 @@ fn its_id_is_the_message_s_else_a_digest() {
         assert_ne!(id(&with(body.clone(), pointer, Some(value))), digest);
     }
     let given = with(body, "/event_id", Some(json!("e1")));
-    assert_eq!(
-        event_in(&envelope(Some("m1")), &given)
-            .key
-            .event_id
-            .as_str(),
-        "e1"
-    );
+    assert_eq!(event_in(&envelope(Some("m1")), &given).key.event_id.as_str(), "e1");
 }
 
 #[test]
@@ -133,23 +116,11 @@ fn what_else_it_carries_is_ignored_or_used() {
         "meta": { "dynamics365_incident_id": "0f8fad5b-d9cb-469f-a165-70867728950e" },
         "contact": { "name": ["x"] },
     })));
-    assert_eq!(
-        event.channel().map(ToString::to_string).as_deref(),
-        Some("email")
-    );
-    for channel in [
-        json!(5),
-        json!(1.5),
-        json!(-1),
-        json!(true),
-        json!(null),
-        json!(""),
-        json!([1]),
-        json!({ "type": "web" }),
-    ] {
-        let event = super::event(&closed(
-            &json!({ "conversation_id": "c1", "channel": channel }),
-        ));
+    assert_eq!(event.channel().map(ToString::to_string).as_deref(), Some("email"));
+    for channel in
+        [json!(5), json!(1.5), json!(-1), json!(true), json!(null), json!(""), json!([1]), json!({ "type": "web" })]
+    {
+        let event = super::event(&closed(&json!({ "conversation_id": "c1", "channel": channel })));
         assert_eq!(event.channel(), None);
     }
 }
@@ -167,10 +138,7 @@ fn names_the_field_at_fault() {
         (json!([{}]), "data[0].conversation_id"),
         (json!({ "conversation_id": " " }), "data.conversation_id"),
         (json!([{ "conversation_id": 5 }]), "data[0].conversation_id"),
-        (
-            json!({ "conversation_id": "c1", "resolution_status": 1 }),
-            "data.resolution_status",
-        ),
+        (json!({ "conversation_id": "c1", "resolution_status": 1 }), "data.resolution_status"),
         (
             json!([{ "conversation_id": "c1", "meta": { "dynamics365_incident_id": "x" } }]),
             "data[0].meta.dynamics365_incident_id",
@@ -203,10 +171,7 @@ fn several_become_messages_of_their_own() {
     ]));
     let pieces = pieces_in(&envelope(Some("m1")), &body);
     assert_eq!(pieces, pieces_in(&envelope(Some("m1")), &body));
-    let ids: Vec<_> = pieces
-        .iter()
-        .map(|piece| piece.message_id.as_str())
-        .collect();
+    let ids: Vec<_> = pieces.iter().map(|piece| piece.message_id.as_str()).collect();
     assert_eq!(ids, ["m1:c1", "m1:c2"]);
     assert_eq!(
         String::from_utf8_lossy(&pieces[0].body),
@@ -217,10 +182,7 @@ fn several_become_messages_of_their_own() {
     assert_eq!(first.key.event_id.as_str(), "m1:c1");
     assert_eq!(verdict_of(&first), Verdict::Resolved);
     assert_eq!(verdict_of(&second), Verdict::NotResolved);
-    assert_eq!(
-        second.timestamp.map(|at| at.to_string()).as_deref(),
-        Some("2026-11-22T10:59:00Z")
-    );
+    assert_eq!(second.timestamp.map(|at| at.to_string()).as_deref(), Some("2026-11-22T10:59:00Z"));
 }
 
 #[test]
@@ -237,25 +199,14 @@ fn a_bad_one_stops_no_other() {
                 Ok(Decoded::Event(event)) => event.session_id().to_string(),
                 Ok(several) => panic!("{several:?}"),
                 Err(rejection) => {
-                    assert_eq!(
-                        rejection.seen.event_id.as_ref().map(EventId::as_str),
-                        Some(piece.message_id.as_str())
-                    );
+                    assert_eq!(rejection.seen.event_id.as_ref().map(EventId::as_str), Some(piece.message_id.as_str()));
                     rejection.path.unwrap_or_default()
                 }
             })
             .collect();
         assert_eq!(
             paths,
-            [
-                "data",
-                "data",
-                "data[0]",
-                "data.conversation_id",
-                "data.conversation_id",
-                "data.meta",
-                "c2"
-            ]
+            ["data", "data", "data[0]", "data.conversation_id", "data.conversation_id", "data.meta", "c2"]
         );
     }
 }
@@ -276,11 +227,7 @@ fn no_two_pieces_share_an_id() {
         {},
         item("#7")
     ]);
-    for envelope in [
-        envelope(Some("m1")),
-        envelope(None),
-        envelope(Some(&"m".repeat(255))),
-    ] {
+    for envelope in [envelope(Some("m1")), envelope(None), envelope(Some(&"m".repeat(255)))] {
         let pieces = pieces_in(&envelope, &closed(&data));
         let mut ids: Vec<_> = pieces.iter().map(|piece| &piece.message_id).collect();
         assert!(ids.iter().all(|id| id.len() <= 255));
@@ -303,8 +250,5 @@ fn too_many_are_refused() {
     let many = vec![json!({ "conversation_id": "c" }); 10_001];
     let rejection = rejection(&closed(&Value::Array(many)));
     assert_eq!(rejection.path.as_deref(), Some("data"));
-    assert_eq!(
-        rejection.problem,
-        "10001 conversations, expected at most 10000"
-    );
+    assert_eq!(rejection.problem, "10001 conversations, expected at most 10000");
 }

@@ -6,10 +6,7 @@ use crate::event::{Channel, ContactId, EventKey, IncidentId, Kind, Route, Sessio
 use crate::machine::{Failure, IncidentRef, Outcome, Reason, Status, StepName, Warning};
 
 fn key() -> EventKey {
-    EventKey {
-        organization_id: "org_acme".into(),
-        event_id: "evt_01JDA7".into(),
-    }
+    EventKey { organization_id: "org_acme".into(), event_id: "evt_01JDA7".into() }
 }
 
 fn outcome(kind: Kind, status: Status) -> Outcome {
@@ -107,16 +104,9 @@ fn a_resolution_names_all_that_it_closed() {
         closed: ids.iter().map(|n| IncidentId(uuid(*n))).collect(),
         ..outcome(Kind::Resolution, Status::Succeeded)
     };
-    let ids = |outcome: &Outcome| {
-        value(outcome)["data"]["session_meta"]
-            .get("dynamics365_incident_ids")
-            .cloned()
-    };
+    let ids = |outcome: &Outcome| value(outcome)["data"]["session_meta"].get("dynamics365_incident_ids").cloned();
     assert_eq!(ids(&closed(&[2])), None);
-    assert_eq!(
-        ids(&closed(&[1, 2])),
-        Some(json!([uuid(1).to_string(), uuid(2).to_string()]))
-    );
+    assert_eq!(ids(&closed(&[1, 2])), Some(json!([uuid(1).to_string(), uuid(2).to_string()])));
 }
 
 #[test]
@@ -153,10 +143,7 @@ fn a_failure_says_what_to_do() {
 #[test]
 fn its_id_depends_on_organization_event_and_result() {
     let id = |status, organization: &str, event: &str| {
-        let key = EventKey {
-            organization_id: organization.into(),
-            event_id: event.into(),
-        };
+        let key = EventKey { organization_id: organization.into(), event_id: event.into() };
         event_id(&outcome(Kind::Handoff, status), &key)
     };
     let first = id(Status::Succeeded, "a", "b");
@@ -173,9 +160,6 @@ fn its_id_depends_on_organization_event_and_result() {
         attempts: 9,
         ..outcome(Kind::Handoff, Status::Succeeded)
     };
-    let key = EventKey {
-        organization_id: "a".into(),
-        event_id: "b".into(),
-    };
+    let key = EventKey { organization_id: "a".into(), event_id: "b".into() };
     assert_eq!(event_id(&later, &key), first);
 }

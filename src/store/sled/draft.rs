@@ -1,0 +1,188 @@
+//! Changes on their way into the tree: written together, or not at all.
+
+use jiff::Timestamp;
+use sled::{Batch, IVec, Tree};
+
+use super::codec::{self, Entry, Glance};
+use super::errors::{unreadable, unwritten};
+use super::keys::{self, Index};
+use crate::event::{EventKey, OrganizationId, SessionId};
+use crate::machine::{Record, SessionEntry};
+use crate::store::{Change, StoreError, terms};
+
+/// Writes that see one another before the tree sees them.
+pub(super) struct Draft<'a> {
+    tree: &'a Tree,
+    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// The entries of the indexes that a record is in: key and value.
+type Places = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What there was to remove.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Removed {
+    /// The record and its entries.
+    Record,
+    /// An entry that the record had left behind.
+    StaleEntry,
+}
+
+impl<'a> Draft<'a> {
+    /// Nothing to write yet.
+    pub fn new(tree: &'a Tree) -> Self {
+        Self { tree, writes: Vec::with_capacity(12) }
+    }
+
+    /// Adds a change.
+    pub fn change(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Record(key, record) => self.record(key, record),
+            Change::Session { organization, session, entry, at } => self.session(organization, session, entry, *at),
+            Change::Contact { organization, email, contact, at } => {
+                let key = keys::contact(organization, email);
+                self.touch(&key, *at)?;
+                self.insert(key, codec::encode_contact(*contact, *at));
+                Ok(())
+            }
+            Change::ForgetContact { organization, email } => self.forget(keys::contact(organization, email)),
+            Change::Learned(organization, learned) => {
+                self.insert(keys::learned(organization), codec::encode_learned(learned));
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a record with everything that points at it, when it is listed at this place or can't be read at all.
+    pub fn remove_record(&mut self, key: &EventKey, listed: &[u8]) -> Result<Removed, StoreError> {
+        let at = keys::record(key);
+        let places = self.places_now(key, &at)?;
+        let elsewhere = !places.is_empty() && places.iter().all(|(place, _)| place != listed);
+        self.remove(listed.to_vec());
+        if elsewhere {
+            return Ok(Removed::StaleEntry);
+        }
+        for (place, _) in places {
+            self.remove(place);
+        }
+        self.remove(at);
+        Ok(Removed::Record)
+    }
+
+    /// Removes a session's entry or a contact, and the note of when it was touched.
+    pub fn forget(&mut self, target: Vec<u8>) -> Result<(), StoreError> {
+        if let Some(at) = self.get(&target)?.and_then(|value| codec::touched_at(&value)) {
+            self.remove(keys::touched(at, &target));
+        }
+        self.remove(target);
+        Ok(())
+    }
+
+    /// Removes one key.
+    pub fn remove(&mut self, key: Vec<u8>) {
+        self.writes.push((key, None));
+    }
+
+    /// Writes it all; a crash leaves all or nothing.
+    pub fn apply(self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (key, value) in self.writes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.tree.apply_batch(batch).map_err(unwritten)
+    }
+
+    fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
+        let at = keys::record(key);
+        let before = self.places_now(key, &at)?;
+        let after = places(key, record);
+        for (place, _) in &before {
+            if !after.iter().any(|(kept, _)| kept == place) {
+                self.remove(place.clone());
+            }
+        }
+        for place in after {
+            if !before.contains(&place) {
+                self.insert(place.0, place.1);
+            }
+        }
+        self.insert(at, codec::encode_record(record));
+        Ok(())
+    }
+
+    fn session(
+        &mut self,
+        organization: &OrganizationId,
+        session: &SessionId,
+        entry: &SessionEntry,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = keys::entry(organization, session, &entry.event_id);
+        let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
+        self.touch(&key, at)?;
+        let entry = Entry { at, first: before.map_or(at, |before| before.first), state: entry.state.clone() };
+        self.insert(key, entry.encode());
+        Ok(())
+    }
+
+    fn touch(&mut self, target: &[u8], at: Timestamp) -> Result<(), StoreError> {
+        let before = self.get(target)?.and_then(|value| codec::touched_at(&value));
+        let before = before.map(|before| keys::touched(before, target));
+        let after = keys::touched(at, target);
+        if before.as_ref() == Some(&after) {
+            return Ok(());
+        }
+        if let Some(before) = before {
+            self.remove(before);
+        }
+        self.insert(after, Vec::new());
+        Ok(())
+    }
+
+    /// Where the record that is there now is listed. One that can't be read is listed nowhere: its entries are skipped
+    /// by readers and removed by the sweep.
+    fn places_now(&self, key: &EventKey, at: &[u8]) -> Result<Places, StoreError> {
+        let Some(value) = self.get(at)? else {
+            return Ok(Vec::new());
+        };
+        Ok(match codec::glance(&value) {
+            Some(Glance::Unended(first_seen)) => {
+                vec![(Index::Unended.entry(first_seen, key), Vec::new())]
+            }
+            Some(Glance::Ended) => codec::decode_record(&value).map(|record| places(key, &record)).unwrap_or_default(),
+            None => Vec::new(),
+        })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        let drafted = self.writes.iter().rev().find(|(written, _)| written == key);
+        match drafted {
+            Some((_, value)) => Ok(value.as_deref().map(IVec::from)),
+            None => self.tree.get(key).map_err(|error| unreadable("what a change replaces", error)),
+        }
+    }
+
+    fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push((key, Some(value)));
+    }
+}
+
+/// Where a record is listed.
+fn places(key: &EventKey, record: &Record) -> Places {
+    let Some(outcome) = record.outcome() else {
+        return vec![(Index::Unended.entry(record.first_seen, key), Vec::new())];
+    };
+    let tickets = terms::ticket_numbers(record, outcome);
+    let mut indexes = vec![Index::Ended];
+    indexes.extend(terms::session(record, outcome).map(Index::Session));
+    indexes.extend(terms::work_item(record, outcome).map(|id| Index::WorkItem(id.0)));
+    let incidents = terms::incidents(record, outcome);
+    indexes.extend(incidents.iter().map(|id| Index::Incident(id.0)));
+    indexes.extend(tickets.iter().map(|ticket| Index::Ticket(ticket)));
+    let status = codec::encode_status(outcome.status);
+    let entry = |index: Index<'_>| (index.entry(outcome.finished_at, key), vec![status]);
+    indexes.into_iter().map(entry).collect()
+}
