@@ -186,19 +186,13 @@ impl<'a> Top<'a> {
 
 /// The body as text, without a byte order mark.
 fn text(body: &[u8]) -> Result<&str, Problem> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        Problem::whole(format!(
-            "the body is not UTF-8: byte {}",
-            error.valid_up_to()
-        ))
-    })?;
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Problem::whole(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 fn too_large(size: usize, limit: usize) -> Problem {
-    Problem::whole(format!(
-        "the body is {size} bytes, more than worker.max_event_bytes allows ({limit})"
-    ))
+    Problem::whole(format!("the body is {size} bytes, more than worker.max_event_bytes allows ({limit})"))
 }
 
 /// serde_json's words for bad syntax are fixed ones; they quote nothing of the body.

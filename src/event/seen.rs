@@ -23,18 +23,15 @@ impl Frame<'_> {
         let data = self.data.as_deref().map(members).unwrap_or_default();
         let session_id = id(&data, "session_id").or_else(|| id(&data, "conversation_id"));
         let given = self.event_id.id().ok().flatten();
-        let event_id = given
-            .or_else(|| self.message_id().ok().flatten())
-            .or_else(|| match event.as_deref() {
-                Some(webhook::NAME) => {
-                    let (organization, session) =
-                        (organization_id.as_deref()?, session_id.as_deref()?);
-                    let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
-                    let timestamp = timestamp.or_else(|| self.timestamp.instant().ok().flatten());
-                    Some(webhook::digest(organization, session, timestamp))
-                }
-                _ => None,
-            });
+        let event_id = given.or_else(|| self.message_id().ok().flatten()).or_else(|| match event.as_deref() {
+            Some(webhook::NAME) => {
+                let (organization, session) = (organization_id.as_deref()?, session_id.as_deref()?);
+                let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
+                let timestamp = timestamp.or_else(|| self.timestamp.instant().ok().flatten());
+                Some(webhook::digest(organization, session, timestamp))
+            }
+            _ => None,
+        });
         Seen {
             organization_id: organization_id.map(OrganizationId::from),
             event_id: event_id.map(EventId::from),

@@ -14,20 +14,14 @@ use std::collections::HashSet;
 use event::{Decoded, Envelope, Event, Limits, Piece, Rejection, decode};
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits {
-    max_event_bytes: 65_536,
-};
+const LIMITS: Limits = Limits { max_event_bytes: 65_536 };
 
 fuzz_target!(|input: &[u8]| {
     let mut parts = input.split(|byte| *byte == 0);
     let body = parts.next().unwrap_or_default();
     let envelope = envelope(parts);
     let answer = decode(&envelope, body, &LIMITS);
-    assert_eq!(
-        answer,
-        decode(&envelope, body, &LIMITS),
-        "not the same twice"
-    );
+    assert_eq!(answer, decode(&envelope, body, &LIMITS), "not the same twice");
     match answer {
         Ok(Decoded::Event(event)) => check_event(&event),
         Ok(Decoded::Several(pieces)) => check_pieces(&envelope, &pieces),
@@ -43,19 +37,11 @@ fn envelope<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Envelope {
     while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
         headers.push((name, value));
     }
-    Envelope {
-        content_type,
-        message_id,
-        headers,
-    }
+    Envelope { content_type, message_id, headers }
 }
 
 fn check_event(event: &Event) {
-    for id in [
-        event.key.organization_id.as_str(),
-        event.key.event_id.as_str(),
-        event.session_id().as_str(),
-    ] {
+    for id in [event.key.organization_id.as_str(), event.key.event_id.as_str(), event.session_id().as_str()] {
         let length = id.chars().count();
         assert!((1..=255).contains(&length), "{length} characters");
         assert!(!id.chars().any(char::is_control), "{id:?}");
@@ -68,10 +54,7 @@ fn check_pieces(envelope: &Envelope, pieces: &[Piece]) {
     assert_eq!(ids.len(), pieces.len(), "two pieces share an id");
     for piece in pieces {
         assert!(piece.message_id.len() <= 255);
-        let envelope = Envelope {
-            message_id: Some(piece.message_id.clone()),
-            ..envelope.clone()
-        };
+        let envelope = Envelope { message_id: Some(piece.message_id.clone()), ..envelope.clone() };
         match decode(&envelope, &piece.body, &LIMITS) {
             Ok(Decoded::Event(event)) => {
                 check_event(&event);

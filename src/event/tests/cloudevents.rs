@@ -202,11 +202,7 @@ fn a_binary_body_that_is_no_json_is_called_so() {
     let body = b"{\"timestamp\": \"a\", \"timestamp\": \"b\", \"x\\ty\": [\"\n";
     let rejection = decode(&binary("cloudEvents:"), body, &LIMITS).expect_err("no JSON");
     assert_eq!(rejection.path, None);
-    assert!(
-        rejection
-            .problem
-            .contains("the body is not JSON: control character")
-    );
+    assert!(rejection.problem.contains("the body is not JSON: control character"));
 }
 
 #[test]

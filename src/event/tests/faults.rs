@@ -27,88 +27,26 @@ fn names_the_required_field_that_is_not_there() {
 
 #[test]
 fn names_the_field_of_a_wrong_type_and_not_its_value() {
-    let (text, object, array) = (
-        "expected a string",
-        "expected an object",
-        "expected an array",
-    );
+    let (text, object, array) = ("expected a string", "expected an object", "expected an array");
     for (pointer, value, path, expected, found) in [
         ("/event", json!(5), "event", text, "a number"),
         ("/event_id", json!(5), "event_id", text, "a number"),
-        (
-            "/organization_id",
-            json!(["x"]),
-            "organization_id",
-            text,
-            "an array",
-        ),
-        (
-            "/timestamp",
-            json!(1_763_806_500),
-            "timestamp",
-            text,
-            "a number",
-        ),
+        ("/organization_id", json!(["x"]), "organization_id", text, "an array"),
+        ("/timestamp", json!(1_763_806_500), "timestamp", text, "a number"),
         ("/data", json!("secret"), "data", object, "a string"),
         ("/data", json!([1]), "data", object, "an array"),
-        (
-            "/data/session_id",
-            json!(7.5),
-            "data.session_id",
-            text,
-            "a number",
-        ),
-        (
-            "/data/channel",
-            json!({}),
-            "data.channel",
-            text,
-            "an object",
-        ),
+        ("/data/session_id", json!(7.5), "data.session_id", text, "a number"),
+        ("/data/channel", json!({}), "data.channel", text, "an object"),
         ("/data/summary", json!(5), "data.summary", text, "a number"),
-        (
-            "/data/customer",
-            json!("secret"),
-            "data.customer",
-            object,
-            "a string",
-        ),
-        (
-            "/data/customer/name",
-            json!(true),
-            "data.customer.name",
-            text,
-            "a boolean",
-        ),
-        (
-            "/data/transcript",
-            json!({}),
-            "data.transcript",
-            array,
-            "an object",
-        ),
-        (
-            "/data/transcript/1",
-            json!("secret"),
-            "data.transcript[1]",
-            object,
-            "a string",
-        ),
-        (
-            "/data/transcript/1/text",
-            json!(-1),
-            "data.transcript[1].text",
-            text,
-            "a number",
-        ),
+        ("/data/customer", json!("secret"), "data.customer", object, "a string"),
+        ("/data/customer/name", json!(true), "data.customer.name", text, "a boolean"),
+        ("/data/transcript", json!({}), "data.transcript", array, "an object"),
+        ("/data/transcript/1", json!("secret"), "data.transcript[1]", object, "a string"),
+        ("/data/transcript/1/text", json!(-1), "data.transcript[1].text", text, "a number"),
     ] {
         let rejection = rejection(&with(handoff(), pointer, Some(value)));
         assert_eq!(rejection.path.as_deref(), Some(path), "{pointer}");
-        assert_eq!(
-            rejection.problem,
-            format!("{expected}, found {found}"),
-            "{pointer}"
-        );
+        assert_eq!(rejection.problem, format!("{expected}, found {found}"), "{pointer}");
     }
 }
 
@@ -214,16 +152,10 @@ fn names_size_and_limit() {
     let rejection = decode(&envelope(None), body.as_bytes(), &limits).expect_err("too large");
     assert_eq!(
         rejection.problem,
-        format!(
-            "the body is {} bytes, more than worker.max_event_bytes allows (10)",
-            body.len()
-        )
+        format!("the body is {} bytes, more than worker.max_event_bytes allows (10)", body.len())
     );
     assert_eq!(rejection.path, None);
-    assert_eq!(
-        rejection.seen.organization_id,
-        Some(OrganizationId::from("org_acme"))
-    );
+    assert_eq!(rejection.seen.organization_id, Some(OrganizationId::from("org_acme")));
     assert_eq!(rejection.seen.event_id, Some(EventId::from("evt_01JDA7")));
     assert_eq!(rejection.seen.session_id, Some(SessionId::from("ses_9f2c")));
 }

@@ -37,10 +37,7 @@ fn value(outcome: &Outcome) -> Value {
 }
 
 fn incident(n: u128) -> IncidentRef {
-    IncidentRef {
-        id: IncidentId(uuid(n)),
-        ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()),
-    }
+    IncidentRef { id: IncidentId(uuid(n)), ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()) }
 }
 
 #[test]
