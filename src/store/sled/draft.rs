@@ -1,18 +1,18 @@
-//! Changes on their way into the tree: written together, or not at all.
+//! The changes of one call: written together, or not at all.
 
 use jiff::Timestamp;
-use sled::{Batch, IVec, Tree};
+use sled::IVec;
 
 use super::codec::{self, Entry, Glance};
-use super::errors::{unreadable, unwritten};
 use super::keys::{self, Index};
+use super::view::View;
 use crate::event::{EventKey, OrganizationId, SessionId};
 use crate::machine::{Record, SessionEntry};
 use crate::store::{Change, StoreError, terms};
 
-/// Writes that see one another before the tree sees them.
-pub(super) struct Draft<'a> {
-    tree: &'a Tree,
+/// Writes that see one another before anybody else sees them.
+pub(super) struct Draft<'a, 'v> {
+    view: &'a mut View<'v>,
     writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
@@ -28,11 +28,11 @@ pub(super) enum Removed {
     StaleEntry,
 }
 
-impl<'a> Draft<'a> {
+impl<'a, 'v> Draft<'a, 'v> {
     /// Nothing to write yet.
-    pub fn new(tree: &'a Tree) -> Self {
+    pub fn new(view: &'a mut View<'v>) -> Self {
         Self {
-            tree,
+            view,
             writes: Vec::with_capacity(12),
         }
     }
@@ -102,16 +102,9 @@ impl<'a> Draft<'a> {
         self.writes.push((key, None));
     }
 
-    /// Writes it all; a crash leaves all or nothing.
-    pub fn apply(self) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        for (key, value) in self.writes {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        self.tree.apply_batch(batch).map_err(unwritten)
+    /// Makes it all visible, and pending. Returns how many calls have written so far.
+    pub fn apply(self) -> u64 {
+        self.view.pending().add(self.writes)
     }
 
     fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
@@ -184,14 +177,12 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+    /// The value of a key, these changes included.
+    pub fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         let drafted = self.writes.iter().rev().find(|(written, _)| written == key);
         match drafted {
             Some((_, value)) => Ok(value.as_deref().map(IVec::from)),
-            None => self
-                .tree
-                .get(key)
-                .map_err(|error| unreadable("what a change replaces", error)),
+            None => self.view.get("what a change replaces", key),
         }
     }
 

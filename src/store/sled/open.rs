@@ -103,7 +103,8 @@ pub fn open_with(
         other => other.map_err(|trouble| trouble.into_error(path))?,
     };
     let shared = Arc::new(Shared::new(path.clone(), options.cache_bytes, db)?);
-    let committer = Committer::start(between(Box::new(Arc::clone(&shared))), watch)
+    let disk = between(Box::new(Arc::clone(&shared)));
+    let committer = Committer::start(Arc::clone(&shared), disk, watch)
         .map_err(|error| failed(path, &format!("no thread to commit on: {error}")))?;
     Ok(Opened {
         store: SledStore::new(shared, committer),

@@ -11,14 +11,19 @@ use tokio::task::spawn_blocking;
 use super::commit::Committer;
 use super::draft::Draft;
 use super::errors::unreadable;
+use super::pending::Pending;
 use super::state::Shared;
-use super::sweep::{Step, Sweep};
+use super::sweep::{self, Step, Sweep};
+use super::view::View;
 use super::{folder, listing, read};
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::machine::{Learned, Record, SessionEntry};
 use crate::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
 
-/// An open store in a folder. Dropped without `close`, it loses what was only noted a moment ago.
+/// Name of what is read before a change, for errors.
+const CHANGE: &str = "what a change replaces";
+
+/// An open store in a folder. Dropped without `close`, it makes everything durable on a thread of its own.
 pub struct SledStore {
     shared: Arc<Shared>,
     committer: Arc<Committer>,
@@ -32,22 +37,26 @@ impl SledStore {
         }
     }
 
-    /// Writes all changes; returns the generation that has to be synced for them to be durable.
+    /// Writes all changes to memory, where every reader sees them. Returns what to wait for until they are durable.
     fn apply(&self, changes: &[Change]) -> Result<u64, StoreError> {
-        let written = self.shared.write(|tree| {
-            let mut draft = Draft::new(tree);
+        let (written, first) = self.shared.view(CHANGE, |view| {
+            let first = view.pending().is_empty();
+            let mut draft = Draft::new(view);
             for change in changes {
                 draft.change(change)?;
             }
-            draft.apply()
-        });
-        match written {
-            Ok(((), generation)) => Ok(generation),
-            Err(error) => {
-                self.committer.check();
-                Err(error)
-            }
+            Ok((draft.apply(), first))
+        })?;
+        if first {
+            self.committer.noted()?;
         }
+        Ok(written)
+    }
+
+    /// Makes everything durable, so that walking the disk misses nothing. A disk that fails is walked as it is.
+    async fn settle(&self) {
+        let written = self.shared.pending().written();
+        let _disk_fails = self.committer.durable(written).await;
     }
 }
 
@@ -55,7 +64,7 @@ impl SledStore {
 impl Store for SledStore {
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
         self.shared
-            .read(read::RECORD, |tree| read::record(tree, key))
+            .view(read::RECORD, |view| read::record(view, key))
     }
 
     async fn session(
@@ -63,8 +72,8 @@ impl Store for SledStore {
         organization: &OrganizationId,
         session: &SessionId,
     ) -> Result<Vec<SessionEntry>, StoreError> {
-        self.shared.read(read::SESSION, |tree| {
-            read::session(tree, organization, session)
+        self.shared.view(read::SESSION, |view| {
+            read::session(view, organization, session)
         })
     }
 
@@ -74,14 +83,14 @@ impl Store for SledStore {
         email: &str,
         not_before: Timestamp,
     ) -> Result<Option<ContactId>, StoreError> {
-        self.shared.read(read::CONTACT, |tree| {
-            read::contact(tree, organization, email, not_before)
+        self.shared.view(read::CONTACT, |view| {
+            read::contact(view, organization, email, not_before)
         })
     }
 
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
         self.shared
-            .read(read::LEARNED, |tree| read::learned(tree, organization))
+            .view(read::LEARNED, |view| read::learned(view, organization))
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -99,11 +108,14 @@ impl Store for SledStore {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError> {
+        self.settle().await;
         let shared = Arc::clone(&self.shared);
         let (filter, after) = (filter.clone(), after.cloned());
         aside(listing::OUTCOMES, move || {
-            shared.read(listing::OUTCOMES, |tree| {
-                listing::outcomes(tree, &filter, after.as_ref(), limit)
+            shared.on_disk(listing::OUTCOMES, |db| {
+                let mut nothing = Pending::default();
+                let view = View::new(db, &mut nothing);
+                listing::outcomes(&view, &filter, after.as_ref(), limit)
             })
         })
         .await
@@ -112,9 +124,10 @@ impl Store for SledStore {
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
         let mut sweep = Sweep::new(finished_before);
         loop {
+            self.keep(Vec::new()).await?;
             let shared = Arc::clone(&self.shared);
-            let (step, rest) = aside("what is to be forgotten", move || {
-                let (step, _) = shared.write(|tree| sweep.step(tree))?;
+            let (step, rest) = aside(sweep::OLD, move || {
+                let step = shared.view(sweep::OLD, |view| sweep.step(view))?;
                 Ok((step, sweep))
             })
             .await?;
@@ -122,14 +135,13 @@ impl Store for SledStore {
             if step == Step::Done {
                 return Ok(sweep.swept);
             }
-            tokio::task::yield_now().await;
         }
     }
 
     async fn bytes(&self) -> Result<u64, StoreError> {
         let shared = Arc::clone(&self.shared);
         aside("the store's size", move || {
-            shared.read("the store's size", |_| {
+            shared.on_disk("the store's size", |_| {
                 folder::bytes(&shared.path).map_err(|error| unreadable("the store's size", error))
             })
         })

@@ -3,19 +3,19 @@
 use std::ops::Bound;
 
 use jiff::Timestamp;
-use sled::Tree;
 
 use super::codec;
 use super::draft::{Draft, Removed};
 use super::errors::unreadable;
 use super::keys::{self, Index};
+use super::view::View;
 use crate::store::{StoreError, Swept};
 
 /// Entries looked at in one batch: about a millisecond.
 const BATCH: usize = 64;
 
 /// Name of what is read, for errors.
-const OLD: &str = "what is to be forgotten";
+pub(super) const OLD: &str = "what is to be forgotten";
 
 /// Where a sweep stands: what is left of the index that it walks, then the indexes after it.
 pub(super) struct Sweep {
@@ -65,19 +65,19 @@ impl Sweep {
     }
 
     /// Forgets one batch; says whether that was the last.
-    pub fn step(&mut self, tree: &Tree) -> Result<Step, StoreError> {
+    pub fn step(&mut self, view: &mut View<'_>) -> Result<Step, StoreError> {
         let Some(walk) = self.walks.pop() else {
             return Ok(Step::Done);
         };
         let range = (Bound::Included(walk.from), Bound::Excluded(walk.to.clone()));
-        let rows = tree.range(range).keys().take(BATCH);
+        let rows = view.tree().range(range).keys().take(BATCH);
         let rows: Result<Vec<_>, _> = rows.collect();
         let rows = rows.map_err(|error| unreadable(OLD, error))?;
-        let mut draft = Draft::new(tree);
+        let mut draft = Draft::new(view);
         for row in &rows {
-            self.look(tree, &mut draft, walk.what, row)?;
+            self.look(&mut draft, walk.what, row)?;
         }
-        draft.apply()?;
+        draft.apply();
         if let Some(last) = rows.get(BATCH - 1) {
             let mut from = last.to_vec();
             from.push(0); // the very next key
@@ -88,22 +88,21 @@ impl Sweep {
 
     fn look(
         &mut self,
-        tree: &Tree,
-        draft: &mut Draft<'_>,
+        draft: &mut Draft<'_, '_>,
         what: What,
         row: &[u8],
     ) -> Result<(), StoreError> {
         match what {
             What::Ended => self.look_at_record(draft, row, Index::Ended),
             What::Unended => self.look_at_record(draft, row, Index::Unended),
-            What::Touched => self.look_at_touched(tree, draft, row),
+            What::Touched => self.look_at_touched(draft, row),
         }
     }
 
     /// The index says that the record is old.
     fn look_at_record(
         &mut self,
-        draft: &mut Draft<'_>,
+        draft: &mut Draft<'_, '_>,
         row: &[u8],
         index: Index<'_>,
     ) -> Result<(), StoreError> {
@@ -117,14 +116,9 @@ impl Sweep {
         Ok(())
     }
 
-    fn look_at_touched(
-        &mut self,
-        tree: &Tree,
-        draft: &mut Draft<'_>,
-        row: &[u8],
-    ) -> Result<(), StoreError> {
+    fn look_at_touched(&mut self, draft: &mut Draft<'_, '_>, row: &[u8]) -> Result<(), StoreError> {
         let target = keys::target_of(row).unwrap_or_default();
-        let value = tree.get(target).map_err(|error| unreadable(OLD, error))?;
+        let value = draft.get(target)?;
         match value.and_then(|value| codec::touched_at(&value)) {
             // On the last day some are old and some are not.
             Some(at) if at >= self.before => return Ok(()),
