@@ -16,7 +16,7 @@ use crate::watch::{Sighting, Watch};
 
 /// Time from one commit to the next, at least. A commit costs half a millisecond of CPU, however little there is to
 /// write, so on a fast disk it pays to gather. An event that comes alone does not wait.
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(10);
 
 /// How long something that was only noted may stay in memory: what a kill of the process may lose.
 const NOTED: Duration = Duration::from_millis(25);

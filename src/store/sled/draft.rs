@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sled::IVec;
 
-use super::codec::{self, Entry, Glance};
+use super::codec::{self, Entry};
 use super::keys::{self, Index};
 use super::view::View;
 use crate::event::{EventKey, OrganizationId, SessionId};
@@ -54,14 +54,16 @@ impl<'a, 'v> Draft<'a, 'v> {
                 at,
             } => {
                 let key = keys::contact(organization, email);
-                self.touch(&key, *at)?;
                 self.insert(key, codec::encode_contact(*contact, *at));
                 Ok(())
             }
             Change::ForgetContact {
                 organization,
                 email,
-            } => self.forget(keys::contact(organization, email)),
+            } => {
+                self.remove(keys::contact(organization, email));
+                Ok(())
+            }
             Change::Learned(organization, learned) => {
                 self.insert(keys::learned(organization), codec::encode_learned(learned));
                 Ok(())
@@ -69,13 +71,14 @@ impl<'a, 'v> Draft<'a, 'v> {
         }
     }
 
-    /// Removes a record with everything that points at it, when it is listed at this place or can't be read at all.
+    /// Removes an ended record with everything that points at it, when it is listed at this place or can't be read.
     pub fn remove_record(&mut self, key: &EventKey, listed: &[u8]) -> Result<Removed, StoreError> {
         let at = keys::record(key);
         let places = self.places_now(key, &at)?;
         let elsewhere = !places.is_empty() && places.iter().all(|(place, _)| place != listed);
+        let gone = self.get(&at)?.is_none();
         self.remove(listed.to_vec());
-        if elsewhere {
+        if elsewhere || gone {
             return Ok(Removed::StaleEntry);
         }
         for (place, _) in places {
@@ -83,18 +86,6 @@ impl<'a, 'v> Draft<'a, 'v> {
         }
         self.remove(at);
         Ok(Removed::Record)
-    }
-
-    /// Removes a session's entry or a contact, and the note of when it was touched.
-    pub fn forget(&mut self, target: Vec<u8>) -> Result<(), StoreError> {
-        if let Some(at) = self
-            .get(&target)?
-            .and_then(|value| codec::touched_at(&value))
-        {
-            self.remove(keys::touched(at, &target));
-        }
-        self.remove(target);
-        Ok(())
     }
 
     /// Removes one key.
@@ -108,8 +99,8 @@ impl<'a, 'v> Draft<'a, 'v> {
     }
 
     fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
-        let at = keys::record(key);
-        let before = self.places_now(key, &at)?;
+        let (unended, ended) = (keys::unended(key), keys::record(key));
+        let before = self.places_now(key, &ended)?;
         let after = places(key, record);
         for (place, _) in &before {
             if !after.iter().any(|(kept, _)| kept == place) {
@@ -121,7 +112,14 @@ impl<'a, 'v> Draft<'a, 'v> {
                 self.insert(place.0, place.1);
             }
         }
-        self.insert(at, codec::encode_record(record));
+        let (here, not_here) = match record.outcome() {
+            Some(_) => (ended, unended),
+            None => (unended, ended),
+        };
+        if self.get(&not_here)?.is_some() {
+            self.remove(not_here);
+        }
+        self.insert(here, codec::encode_record(record));
         Ok(())
     }
 
@@ -134,7 +132,6 @@ impl<'a, 'v> Draft<'a, 'v> {
     ) -> Result<(), StoreError> {
         let key = keys::entry(organization, session, &entry.event_id);
         let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
-        self.touch(&key, at)?;
         let entry = Entry {
             at,
             first: before.map_or(at, |before| before.first),
@@ -144,37 +141,16 @@ impl<'a, 'v> Draft<'a, 'v> {
         Ok(())
     }
 
-    fn touch(&mut self, target: &[u8], at: Timestamp) -> Result<(), StoreError> {
-        let before = self
-            .get(target)?
-            .and_then(|value| codec::touched_at(&value));
-        let before = before.map(|before| keys::touched(before, target));
-        let after = keys::touched(at, target);
-        if before.as_ref() == Some(&after) {
-            return Ok(());
-        }
-        if let Some(before) = before {
-            self.remove(before);
-        }
-        self.insert(after, Vec::new());
-        Ok(())
-    }
-
-    /// Where the record that is there now is listed. One that can't be read is listed nowhere: its entries are skipped
+    /// Where the ended record that is there now is listed. One that can't be read is listed nowhere: its entries are skipped
     /// by readers and removed by the sweep.
     fn places_now(&self, key: &EventKey, at: &[u8]) -> Result<Places, StoreError> {
         let Some(value) = self.get(at)? else {
             return Ok(Vec::new());
         };
-        Ok(match codec::glance(&value) {
-            Some(Glance::Unended(first_seen)) => {
-                vec![(Index::Unended.entry(first_seen, key), Vec::new())]
-            }
-            Some(Glance::Ended) => codec::decode_record(&value)
-                .map(|record| places(key, &record))
-                .unwrap_or_default(),
-            None => Vec::new(),
-        })
+        let record = codec::decode_record(&value);
+        Ok(record
+            .map(|record| places(key, &record))
+            .unwrap_or_default())
     }
 
     /// The value of a key, these changes included.
@@ -191,10 +167,10 @@ impl<'a, 'v> Draft<'a, 'v> {
     }
 }
 
-/// Where a record is listed.
+/// Where a record is listed: nowhere until it has ended.
 fn places(key: &EventKey, record: &Record) -> Places {
     let Some(outcome) = record.outcome() else {
-        return vec![(Index::Unended.entry(record.first_seen, key), Vec::new())];
+        return Vec::new();
     };
     let tickets = terms::ticket_numbers(record, outcome);
     let mut indexes = vec![Index::Ended];

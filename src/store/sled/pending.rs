@@ -37,10 +37,10 @@ impl Pending {
         found
     }
 
-    /// Adds the writes of one call. Returns how many calls there were, this one included.
+    /// Adds the writes of one call. Returns how many calls have written something, this one included.
     pub fn add(&mut self, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> u64 {
+        self.written += u64::from(!writes.is_empty());
         self.newer.extend(writes);
-        self.written += 1;
         self.written
     }
 

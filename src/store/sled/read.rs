@@ -16,8 +16,12 @@ pub(super) const SESSION: &str = "a session";
 pub(super) const CONTACT: &str = "a remembered contact";
 pub(super) const LEARNED: &str = "what an environment wants";
 
+/// Ended or not.
 pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, StoreError> {
-    let value = view.get(RECORD, &keys::record(key))?;
+    let value = match view.get(RECORD, &keys::unended(key))? {
+        Some(value) => Some(value),
+        None => view.get(RECORD, &keys::record(key))?,
+    };
     value
         .map(|value| codec::decode_record(&value).map_err(|error| unreadable(RECORD, error)))
         .transpose()

@@ -1,4 +1,7 @@
 //! Forgetting what is old, a little at a time: writers wait for one small batch at most.
+//!
+//! Ended events are found by their index. Sessions, contacts and what has not ended are walked over: an index of when
+//! each was touched would cost every event two writes, a walk costs a second of CPU in a million rows.
 
 use std::ops::Bound;
 
@@ -11,13 +14,13 @@ use super::keys::{self, Index};
 use super::view::View;
 use crate::store::{StoreError, Swept};
 
-/// Entries looked at in one batch: about a millisecond.
-const BATCH: usize = 64;
+/// Rows looked at in one batch: about a millisecond.
+const BATCH: usize = 128;
 
 /// Name of what is read, for errors.
 pub(super) const OLD: &str = "what is to be forgotten";
 
-/// Where a sweep stands: what is left of the index that it walks, then the indexes after it.
+/// Where a sweep stands: what is left of the walk that it is on, and the walks after it.
 pub(super) struct Sweep {
     before: Timestamp,
     walks: Vec<Walk>,
@@ -33,38 +36,46 @@ struct Walk {
 
 #[derive(Clone, Copy)]
 enum What {
+    /// The index of ended events.
     Ended,
+    /// Records in hand or waiting: their messages are long gone.
     Unended,
-    Touched,
+    /// Sessions' entries.
+    Entries,
+    /// Contacts.
+    Contacts,
+}
+
+/// Whether there is more to forget.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Step {
+    /// Perhaps.
+    More,
+    /// No.
+    Done,
 }
 
 impl Sweep {
     /// Forgets what ended, began without an end, or was touched before this time.
     pub fn new(before: Timestamp) -> Self {
-        let by_time = |what, index: Index<'_>| Walk {
-            what,
-            from: index.prefix(),
-            to: index.from(before),
-        };
-        let mut last_day = keys::touched_on(before);
-        last_day.push(0xFF); // after every key of that day
-        let touched = Walk {
-            what: What::Touched,
-            from: b"d".to_vec(),
-            to: last_day,
+        let ended = Walk {
+            what: What::Ended,
+            from: Index::Ended.prefix(),
+            to: Index::Ended.from(before),
         };
         Self {
             before,
             walks: vec![
-                touched,
-                by_time(What::Unended, Index::Unended),
-                by_time(What::Ended, Index::Ended),
+                Walk::all(What::Contacts, keys::CONTACTS),
+                Walk::all(What::Entries, keys::ENTRIES),
+                Walk::all(What::Unended, keys::UNENDED),
+                ended,
             ],
             swept: Swept::default(),
         }
     }
 
-    /// Forgets one batch; says whether that was the last.
+    /// Forgets one batch of what is on disk; says whether that was the last.
     pub fn step(&mut self, view: &mut View<'_>) -> Result<Step, StoreError> {
         let Some(walk) = self.walks.pop() else {
             return Ok(Step::Done);
@@ -75,7 +86,12 @@ impl Sweep {
         let rows = rows.map_err(|error| unreadable(OLD, error))?;
         let mut draft = Draft::new(view);
         for row in &rows {
-            self.look(&mut draft, walk.what, row)?;
+            match walk.what {
+                What::Ended => self.look_at_ended(&mut draft, row)?,
+                What::Unended | What::Entries | What::Contacts => {
+                    self.look_at_touched(&mut draft, walk.what, row)?;
+                }
+            }
         }
         draft.apply();
         if let Some(last) = rows.get(BATCH - 1) {
@@ -86,27 +102,9 @@ impl Sweep {
         Ok(Step::More)
     }
 
-    fn look(
-        &mut self,
-        draft: &mut Draft<'_, '_>,
-        what: What,
-        row: &[u8],
-    ) -> Result<(), StoreError> {
-        match what {
-            What::Ended => self.look_at_record(draft, row, Index::Ended),
-            What::Unended => self.look_at_record(draft, row, Index::Unended),
-            What::Touched => self.look_at_touched(draft, row),
-        }
-    }
-
     /// The index says that the record is old.
-    fn look_at_record(
-        &mut self,
-        draft: &mut Draft<'_, '_>,
-        row: &[u8],
-        index: Index<'_>,
-    ) -> Result<(), StoreError> {
-        match keys::position(row, index.prefix().len()) {
+    fn look_at_ended(&mut self, draft: &mut Draft<'_, '_>, row: &[u8]) -> Result<(), StoreError> {
+        match keys::position(row, Index::Ended.prefix().len()) {
             Some(position) if draft.remove_record(&position.key(), row)? == Removed::Record => {
                 self.swept.records += 1;
             }
@@ -116,27 +114,39 @@ impl Sweep {
         Ok(())
     }
 
-    fn look_at_touched(&mut self, draft: &mut Draft<'_, '_>, row: &[u8]) -> Result<(), StoreError> {
-        let target = keys::target_of(row).unwrap_or_default();
-        let value = draft.get(target)?;
-        match value.and_then(|value| codec::touched_at(&value)) {
-            // On the last day some are old and some are not.
-            Some(at) if at >= self.before => return Ok(()),
-            Some(_) if target.starts_with(b"e") => self.swept.sessions += 1,
-            Some(_) => self.swept.contacts += 1,
-            None => {}
+    /// The row itself says how old it is; one that can't be read is as good as old.
+    fn look_at_touched(
+        &mut self,
+        draft: &mut Draft<'_, '_>,
+        what: What,
+        row: &[u8],
+    ) -> Result<(), StoreError> {
+        let Some(value) = draft.get(row)? else {
+            return Ok(());
+        };
+        if codec::touched_at(&value).is_some_and(|at| at >= self.before) {
+            return Ok(());
         }
-        draft.forget(target.to_vec())?;
+        match what {
+            What::Ended | What::Unended => self.swept.records += 1,
+            What::Entries => self.swept.sessions += 1,
+            What::Contacts => self.swept.contacts += 1,
+        }
         draft.remove(row.to_vec());
         Ok(())
     }
 }
 
-/// Whether there is more to forget.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
-    /// Perhaps.
-    More,
-    /// No.
-    Done,
+impl Walk {
+    fn all(what: What, prefix: &[u8]) -> Self {
+        let mut to = prefix.to_vec();
+        if let Some(letter) = to.last_mut() {
+            *letter += 1;
+        }
+        Self {
+            what,
+            from: prefix.to_vec(),
+            to,
+        }
+    }
 }
