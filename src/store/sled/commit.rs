@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::pending::Scope;
 use super::state::Shared;
 use crate::store::StoreError;
 use crate::watch::{Sighting, Watch};
@@ -18,8 +19,12 @@ use crate::watch::{Sighting, Watch};
 /// write, so on a fast disk it pays to gather. An event that comes alone does not wait.
 const PACE: Duration = Duration::from_millis(10);
 
-/// How long something that was only noted may stay in memory: what a kill of the process may lose.
+/// How long something that was only noted stays in memory when there is nothing else to do: what a kill of the process
+/// may lose, at the price of a repeated request.
 const NOTED: Duration = Duration::from_millis(25);
+
+/// The same when commits follow one another: long enough for most events to end, so that their notes need no write.
+const NOTED_BUSY: Duration = Duration::from_millis(500);
 
 /// How often a broken store is opened again to see whether it can be written to.
 const MEND: Duration = Duration::from_secs(1);
@@ -38,10 +43,12 @@ pub(super) struct Committer {
 }
 
 enum Order {
-    /// Something was noted: it need not be durable soon.
+    /// Something was noted where nothing was pending: it need not be durable soon.
     Noted,
-    /// Tell when as many calls as this are durable.
+    /// Tell when this call is durable.
     Keep(u64, Waiter),
+    /// Tell when everything is.
+    Settle(Waiter),
 }
 
 type Waiter = oneshot::Sender<Result<(), StoreError>>;
@@ -60,8 +67,9 @@ impl Committer {
             watch,
             durable: 0,
             waiting: Vec::new(),
+            scope: Scope::Kept,
+            settled: Instant::now(),
             rested: Instant::now(),
-            since: Instant::now(),
             health: Health::Well,
         };
         let thread = thread::Builder::new()
@@ -73,15 +81,22 @@ impl Committer {
         })
     }
 
-    /// Says that there is something to write where there was nothing.
+    /// Says that something was noted where nothing was pending.
     pub fn noted(&self) -> Result<(), StoreError> {
         self.order(Order::Noted)
     }
 
-    /// Waits until this many calls are durable.
-    pub async fn durable(&self, written: u64) -> Result<(), StoreError> {
+    /// Waits until this call is durable.
+    pub async fn kept(&self, call: u64) -> Result<(), StoreError> {
         let (done, wait) = oneshot::channel();
-        self.order(Order::Keep(written, done))?;
+        self.order(Order::Keep(call, done))?;
+        wait.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Waits until everything written so far is durable.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        let (done, wait) = oneshot::channel();
+        self.order(Order::Settle(done))?;
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -115,13 +130,15 @@ struct Office {
     shared: Arc<Shared>,
     disk: Box<dyn Disk>,
     watch: Arc<dyn Watch>,
-    /// How many calls are durable.
+    /// The last call that is durable.
     durable: u64,
-    waiting: Vec<(u64, Waiter)>,
-    /// Not before this time.
+    waiting: Vec<Waiter>,
+    /// What the next commit is to make durable.
+    scope: Scope,
+    /// When everything was durable the last time.
+    settled: Instant,
+    /// No commit before this time.
     rested: Instant,
-    /// Since when there is something to write.
-    since: Instant,
     health: Health,
 }
 
@@ -136,7 +153,7 @@ impl Office {
     /// Ends when the line does: at `stop`, or when the store is dropped.
     fn serve(mut self, orders: &Receiver<Order>) {
         while let Ok(order) = orders.recv() {
-            self.since = Instant::now();
+            self.settled = Instant::now();
             self.take(order);
             while self.has_work() {
                 let pause = self.due().saturating_duration_since(Instant::now());
@@ -153,6 +170,7 @@ impl Office {
             }
         }
         if self.has_work() {
+            self.scope = Scope::All;
             self.commit();
         }
     }
@@ -160,10 +178,17 @@ impl Office {
     fn take(&mut self, order: Order) {
         match order {
             Order::Noted => {}
-            Order::Keep(written, done) if written <= self.durable => {
+            Order::Keep(call, done) if call <= self.durable => {
                 let _gone = done.send(Ok(()));
             }
-            Order::Keep(written, done) => self.waiting.push((written, done)),
+            Order::Keep(_, done) => self.waiting.push(done),
+            Order::Settle(done) if self.shared.pending().is_empty() => {
+                let _gone = done.send(Ok(()));
+            }
+            Order::Settle(done) => {
+                self.waiting.push(done);
+                self.scope = Scope::All;
+            }
         }
     }
 
@@ -174,7 +199,7 @@ impl Office {
 
     fn due(&self) -> Instant {
         if self.waiting.is_empty() {
-            self.rested.max(self.since + NOTED)
+            self.rested.max(self.settled + NOTED)
         } else {
             self.rested
         }
@@ -182,26 +207,37 @@ impl Office {
 
     fn commit(&mut self) {
         let started = Instant::now();
-        let (writes, written) = self.shared.pending().take();
+        if self.waiting.is_empty() || self.settled + NOTED_BUSY <= started {
+            self.scope = Scope::All;
+        }
+        let (writes, call) = self.shared.pending().take(self.scope);
         let committed = self
             .shared
             .mend()
             .and_then(|()| self.shared.write(&writes))
             .and_then(|()| self.disk.sync());
-        if let Err(problem) = &committed {
-            self.shared.broke(problem.clone());
-            self.health = Health::Broken;
-            self.rested = started + MEND;
-        } else {
-            self.shared.pending().arrived();
-            self.watch.saw(Sighting::StoreFlushed(started.elapsed()));
-            self.health = Health::Well;
-            self.rested = started + PACE;
-            self.durable = written;
+        match &committed {
+            Ok(()) => self.well(started, call),
+            Err(problem) => {
+                self.shared.broke(problem.clone());
+                self.health = Health::Broken;
+                self.rested = started + MEND;
+            }
         }
-        self.since = Instant::now();
-        for (_, done) in self.waiting.drain(..) {
+        for done in self.waiting.drain(..) {
             let _gone = done.send(committed.clone());
         }
+    }
+
+    fn well(&mut self, started: Instant, call: u64) {
+        self.shared.pending().arrived();
+        self.watch.saw(Sighting::StoreFlushed(started.elapsed()));
+        self.health = Health::Well;
+        self.rested = started + PACE;
+        self.durable = call;
+        if self.scope == Scope::All {
+            self.settled = Instant::now();
+        }
+        self.scope = Scope::Kept;
     }
 }

@@ -5,6 +5,7 @@ use sled::IVec;
 
 use super::codec::{self, Entry};
 use super::keys::{self, Index};
+use super::pending::Call;
 use super::view::View;
 use crate::event::{EventKey, OrganizationId, SessionId};
 use crate::machine::{Record, SessionEntry};
@@ -12,8 +13,8 @@ use crate::store::{Change, StoreError, terms};
 
 /// Writes that see one another before anybody else sees them.
 pub(super) struct Draft<'a, 'v> {
-    view: &'a mut View<'v>,
-    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    view: &'a View<'v>,
+    writes: Call,
 }
 
 /// The entries of the indexes that a record is in: key and value.
@@ -30,7 +31,7 @@ pub(super) enum Removed {
 
 impl<'a, 'v> Draft<'a, 'v> {
     /// Nothing to write yet.
-    pub fn new(view: &'a mut View<'v>) -> Self {
+    pub fn new(view: &'a View<'v>) -> Self {
         Self {
             view,
             writes: Vec::with_capacity(12),
@@ -93,9 +94,9 @@ impl<'a, 'v> Draft<'a, 'v> {
         self.writes.push((key, None));
     }
 
-    /// Makes it all visible, and pending. Returns how many calls have written so far.
-    pub fn apply(self) -> u64 {
-        self.view.pending().add(self.writes)
+    /// What is to be written.
+    pub fn into_call(self) -> Call {
+        self.writes
     }
 
     fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
@@ -107,10 +108,9 @@ impl<'a, 'v> Draft<'a, 'v> {
                 self.remove(place.clone());
             }
         }
-        for place in after {
-            if !before.contains(&place) {
-                self.insert(place.0, place.1);
-            }
+        // All of them, also those that are there: what was noted of them may never reach the disk.
+        for (place, status) in after {
+            self.insert(place, status);
         }
         let (here, not_here) = match record.outcome() {
             Some(_) => (ended, unended),

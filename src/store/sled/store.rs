@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::commit::Committer;
 use super::draft::Draft;
 use super::errors::unreadable;
-use super::pending::Pending;
+use super::pending::{Call, Pending};
 use super::state::Shared;
 use super::sweep::{self, Step, Sweep};
 use super::view::View;
@@ -37,26 +37,20 @@ impl SledStore {
         }
     }
 
-    /// Writes all changes to memory, where every reader sees them. Returns what to wait for until they are durable.
-    fn apply(&self, changes: &[Change]) -> Result<u64, StoreError> {
-        let (written, first) = self.shared.view(CHANGE, |view| {
-            let first = view.pending().is_empty();
+    /// Writes all changes to memory, where every reader sees them, in the way that `add` says.
+    fn apply<T>(
+        &self,
+        changes: &[Change],
+        add: impl FnOnce(&mut Pending, Call) -> T,
+    ) -> Result<T, StoreError> {
+        self.shared.view(CHANGE, |view| {
             let mut draft = Draft::new(view);
             for change in changes {
                 draft.change(change)?;
             }
-            Ok((draft.apply(), first))
-        })?;
-        if first {
-            self.committer.noted()?;
-        }
-        Ok(written)
-    }
-
-    /// Makes everything durable, so that walking the disk misses nothing. A disk that fails is walked as it is.
-    async fn settle(&self) {
-        let written = self.shared.pending().written();
-        let _disk_fails = self.committer.durable(written).await;
+            let call = draft.into_call();
+            Ok(add(view.pending(), call))
+        })
     }
 }
 
@@ -94,12 +88,20 @@ impl Store for SledStore {
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.apply(&changes).map(drop)
+        let first = self.apply(&changes, |pending, call| {
+            let first = pending.is_empty();
+            pending.note(call);
+            first
+        })?;
+        if first {
+            self.committer.noted()?;
+        }
+        Ok(())
     }
 
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let generation = self.apply(&changes)?;
-        self.committer.durable(generation).await
+        let call = self.apply(&changes, Pending::keep)?;
+        self.committer.kept(call).await
     }
 
     async fn outcomes(
@@ -108,7 +110,8 @@ impl Store for SledStore {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        self.settle().await;
+        // What is on disk is walked: nothing may be pending. A disk that fails is walked as it is.
+        let _disk_fails = self.committer.settled().await;
         let shared = Arc::clone(&self.shared);
         let (filter, after) = (filter.clone(), after.cloned());
         aside(listing::OUTCOMES, move || {
@@ -124,7 +127,7 @@ impl Store for SledStore {
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
         let mut sweep = Sweep::new(finished_before);
         loop {
-            self.keep(Vec::new()).await?;
+            self.committer.settled().await?;
             let shared = Arc::clone(&self.shared);
             let (step, rest) = aside(sweep::OLD, move || {
                 let step = shared.view(sweep::OLD, |view| sweep.step(view))?;
@@ -149,7 +152,10 @@ impl Store for SledStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        let flushed = self.keep(Vec::new()).await;
+        let settled = match self.committer.settled().await {
+            Err(StoreError::Closed) => Ok(()), // closed before: nothing to do
+            settled => settled,
+        };
         let (shared, committer) = (Arc::clone(&self.shared), Arc::clone(&self.committer));
         aside("the end of the store", move || {
             committer.stop();
@@ -157,7 +163,7 @@ impl Store for SledStore {
             Ok(())
         })
         .await?;
-        flushed
+        settled
     }
 }
 

@@ -93,7 +93,8 @@ impl Sweep {
                 }
             }
         }
-        draft.apply();
+        let call = draft.into_call();
+        view.pending().note(call);
         if let Some(last) = rows.get(BATCH - 1) {
             let mut from = last.to_vec();
             from.push(0); // the very next key
