@@ -233,3 +233,6 @@ fn cut(text: &mut String, longest: usize) {
         text.push('…');
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ fn split_text(bytes: &[u8]) -> Option<(String, &[u8])> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

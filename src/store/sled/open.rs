@@ -1,5 +1,6 @@
 //! Opening: waiting for the lock, setting a damaged store aside, checking the version.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +11,7 @@ use sled::Db;
 
 use super::commit::{Committer, Disk};
 use super::connect::{Refused, connect};
-use super::schema::{self, Schema};
+use super::schema::{self, Before, Schema};
 use super::state::Shared;
 use super::store::SledStore;
 use super::{folder, owner};
@@ -19,6 +20,9 @@ use crate::watch::Watch;
 
 /// After a kill the lock can outlive its process for a moment.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// An empty file beside sled's: the store was made completely.
+const COMPLETE: &str = "complete";
 
 /// Where a store is and how to open it.
 #[derive(Clone, Debug)]
@@ -120,10 +124,14 @@ enum Trouble {
 fn attempt(options: &Options) -> Result<Db, Trouble> {
     let path = &options.path;
     let other = |error: std::io::Error| Trouble::Other(failed(path, &error.to_string()));
-    let fresh = !path.join("db").exists();
     folder::create(path).map_err(other)?;
+    let before = if path.join(COMPLETE).exists() {
+        Before::Store
+    } else {
+        Before::Nothing
+    };
     let db = unlocked(options)?;
-    match schema::check(&db).map_err(Trouble::Other)? {
+    match schema::check(&db, before).map_err(Trouble::Other)? {
         Schema::Known => {}
         Schema::Newer(found) => {
             return Err(Trouble::Other(StoreError::Schema {
@@ -137,7 +145,8 @@ fn attempt(options: &Options) -> Result<Db, Trouble> {
             return Err(Trouble::Damaged(problem.to_owned()));
         }
     }
-    if fresh {
+    if before == Before::Nothing {
+        fs::write(path.join(COMPLETE), "").map_err(other)?;
         folder::sync_all(path).map_err(other)?;
     }
     Ok(db)

@@ -14,8 +14,8 @@ use super::keys::{self, Index};
 use super::view::View;
 use crate::store::{StoreError, Swept};
 
-/// Rows looked at in one batch: about a millisecond.
-const BATCH: usize = 128;
+/// Rows looked at in one batch: one to two milliseconds.
+const BATCH: usize = 256;
 
 /// Name of what is read, for errors.
 pub(super) const OLD: &str = "what is to be forgotten";
