@@ -1,7 +1,7 @@
 //! The machinery around a run: simulator, preloaded queue, process to measure.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -13,7 +13,7 @@ use lapin::{Connection, ConnectionProperties};
 use serde_json::Value;
 
 use super::events::handoff;
-use super::process;
+use super::process::{self, Running};
 use super::report::{Figures, Scenario};
 
 /// However slow the machine is, a run ends.
@@ -21,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 pub struct Machine {
     amqp_url: String,
-    simulator: Child,
+    /// Ends with this.
+    _simulator: Running,
     base: String,
     folder: tempfile::TempDir,
     name: String,
@@ -34,7 +35,7 @@ impl Machine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (simulator, base) = simulator(folder.path(), scenario);
         let name = format!("bench.{}", uuid::Uuid::new_v4().simple());
-        let machine = Self { amqp_url, simulator, base, folder, name };
+        let machine = Self { amqp_url, _simulator: simulator, base, folder, name };
         machine.configure(scenario);
         machine.preload(scenario).await;
         machine
@@ -57,26 +58,21 @@ impl Machine {
     /// Starts the process and measures until the simulator holds every incident and the queue is empty.
     pub async fn run(&self, mut command: Command, scenario: &Scenario) -> Figures {
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
-        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the process to measure");
-        let pid = child.id();
+        let mut child = Running::start(command.stdout(Stdio::null()).stderr(log));
+        let pid = child.pid();
         let started = self.wait_for(1, &mut child).await;
         let cpu_before = process::cpu(pid);
         let done_before = self.incidents().await;
         self.wait_for(scenario.events, &mut child).await;
-        let figures = Figures {
+        Figures {
             elapsed: started.elapsed(),
             cpu: process::cpu(pid).saturating_sub(cpu_before),
             peak_megabytes: process::peak_megabytes(pid),
             events: scenario.events.saturating_sub(done_before).max(1),
-        };
-        child.kill().expect("the process can be ended");
-        child.wait().expect("the process has ended");
-        figures
+        }
     }
 
-    pub async fn clean_up(mut self) {
-        self.simulator.kill().expect("the simulator can be ended");
-        self.simulator.wait().expect("the simulator has ended");
+    pub async fn clean_up(self) {
         let connection = self.connect().await;
         let channel = connection.create_channel().await.expect("a channel");
         for queue in ["events", "dead", "retry.5s", "outcomes"] {
@@ -165,12 +161,11 @@ impl Machine {
         Connection::connect(&self.amqp_url, ConnectionProperties::default()).await.expect("a connection to the broker")
     }
 
-    async fn wait_for(&self, incidents: u64, child: &mut Child) -> Instant {
+    async fn wait_for(&self, incidents: u64, child: &mut Running) -> Instant {
         let deadline = Instant::now() + LIMIT;
         while self.incidents().await < incidents {
             assert!(Instant::now() < deadline, "not done within {LIMIT:?}");
-            let ended = child.try_wait().expect("the state of the process");
-            assert!(ended.is_none(), "the process ended: {}", self.log());
+            assert!(child.is_alive(), "the process ended: {}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Instant::now()
@@ -189,16 +184,16 @@ impl Machine {
     }
 }
 
-fn simulator(folder: &Path, scenario: &Scenario) -> (Child, String) {
+fn simulator(folder: &Path, scenario: &Scenario) -> (Running, String) {
     let ready = folder.join("simulator.json");
-    let child = Command::new(env!("CARGO_BIN_EXE_dynamics-simulator"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dynamics-simulator"));
+    command
         .args(["--environment", "name=bench", "--journal", "1000", "--latency"])
         .arg(format!("{}ms", scenario.latency.as_millis()))
         .arg("--ready-file")
         .arg(&ready)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the simulator starts");
+        .stdout(Stdio::null());
+    let child = Running::start(&mut command);
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Ok(text) = std::fs::read_to_string(&ready)

@@ -1,10 +1,35 @@
-//! What a process has used, from /proc.
+//! Processes of a run, and what they have used, from /proc.
 
 use std::fs;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Linux counts CPU time in hundredths of a second for every process (`USER_HZ`).
 const TICKS: f64 = 100.0;
+
+/// A process that ends with this value, whatever happens.
+pub struct Running(Child);
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
 
 /// CPU time of a process, user and system.
 pub fn cpu(pid: u32) -> Duration {

@@ -3,4 +3,9 @@
 mod config;
 mod ops;
 mod rabbit;
+mod store_conformance;
+mod store_disk;
+mod store_model;
+mod store_outcomes;
+mod store_samples;
 mod support;
