@@ -3,6 +3,9 @@
 mod config;
 mod ops;
 mod rabbit;
+mod rabbit_copies;
+mod rabbit_outages;
+mod rabbit_topology;
 mod store_conformance;
 mod store_disk;
 mod store_model;
