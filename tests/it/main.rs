@@ -1,2 +1,3 @@
-//! handoffd
-fn main() {}
+//! The parts together: a real broker, a real store, real processes.
+
+mod simulator;
