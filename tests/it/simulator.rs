@@ -1,6 +1,7 @@
 //! The simulator is as strict, and as wrong, as it says.
 
 mod actions;
+mod bodies;
 mod client;
 mod clients;
 mod control;

@@ -36,7 +36,8 @@ async fn values_are_checked() {
 #[tokio::test]
 async fn lengths_and_choices_are_checked() {
     let client = Client::start(Profile::OpenCx).await;
-    let long = "The length of the 'title' attribute of the 'incident' entity exceeded the maximum allowed length of '200'.";
+    let long =
+        "The length of the 'title' attribute of the 'incident' entity exceeded the maximum allowed length of '200'.";
     let choice = "The value 5 of 'prioritycode' on record of type 'incident' is outside the valid range. Accepted Values: 1,2,3,4";
     for (set, body, code, message) in [
         ("incidents", json!({"title": "é".repeat(201)}), "0x80044331", long),

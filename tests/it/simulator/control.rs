@@ -44,7 +44,10 @@ async fn requests_are_remembered_and_counted() {
     let entry = &one[0];
     assert_eq!((&entry["method"], &entry["uri"]), (&json!("POST"), &json!("/api/data/v9.2/contacts")));
     assert_eq!((&entry["status"], &entry["environment"]), (&json!(201), &json!("acme")));
-    assert_eq!((&entry["headers"]["x-ms-client-request-id"], &entry["body"]["lastname"]), (&json!("abc"), &json!("Ann")));
+    assert_eq!(
+        (&entry["headers"]["x-ms-client-request-id"], &entry["body"]["lastname"]),
+        (&json!("abc"), &json!("Ann"))
+    );
     assert!(entry["headers"].get("authorization").is_none());
     let missing = client.control("GET", "requests?status=404", Value::Null).await.body;
     assert_eq!(missing[0]["operation"], "nothings.query");
