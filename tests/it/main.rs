@@ -6,6 +6,7 @@ mod rabbit;
 mod rabbit_copies;
 mod rabbit_outages;
 mod rabbit_topology;
+mod simulator;
 mod store_conformance;
 mod store_disk;
 mod store_model;

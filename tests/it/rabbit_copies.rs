@@ -25,32 +25,17 @@ fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
 fn odd_headers() -> FieldTable {
     table(&[
         ("text", text("Grüße")),
-        (
-            "bytes that are no text",
-            AMQPValue::LongString(vec![0, 159, 146, 150].into()),
-        ),
+        ("bytes that are no text", AMQPValue::LongString(vec![0, 159, 146, 150].into())),
         ("number", AMQPValue::LongInt(-7)),
         ("long", AMQPValue::LongLongInt(i64::MAX)),
         ("small", AMQPValue::ShortShortInt(-1)),
         ("double", AMQPValue::Double(0.1)),
-        (
-            "decimal",
-            AMQPValue::DecimalValue(DecimalValue {
-                scale: 2,
-                value: 314,
-            }),
-        ),
+        ("decimal", AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 314 })),
         ("truth", AMQPValue::Boolean(true)),
         ("time", AMQPValue::Timestamp(1_700_000_000)),
         ("void", AMQPValue::Void),
-        (
-            "array",
-            AMQPValue::FieldArray(FieldArray::from(vec![text("a"), AMQPValue::Void])),
-        ),
-        (
-            "table",
-            AMQPValue::FieldTable(table(&[("inner", text("x"))])),
-        ),
+        ("array", AMQPValue::FieldArray(FieldArray::from(vec![text("a"), AMQPValue::Void]))),
+        ("table", AMQPValue::FieldTable(table(&[("inner", text("x"))]))),
     ])
 }
 
@@ -92,13 +77,8 @@ async fn a_dead_letter_keeps_everything_and_says_why() {
     let dead = rig.client.take(&rig.options.dead_letter_queue).await;
     assert_eq!(dead.data, body.as_bytes());
     assert_kept(&odd_headers(), &dead);
-    assert_eq!(
-        header(&dead, "x-handoffd-reason"),
-        Some(&text("invalid_event"))
-    );
-    let expected = all_properties()
-        .with_delivery_mode(2)
-        .with_headers(dead.properties.headers().clone().unwrap());
+    assert_eq!(header(&dead, "x-handoffd-reason"), Some(&text("invalid_event")));
+    let expected = all_properties().with_delivery_mode(2).with_headers(dead.properties.headers().clone().unwrap());
     assert_eq!(dead.properties, expected);
     rig.bus.close().await;
     assert_eq!(rig.client.depth(&rig.options.queue).await, Some(0));
@@ -110,10 +90,7 @@ async fn a_retry_comes_back_after_its_delay_with_what_it_carries() {
     let mut rig = Rig::shared().await;
     rig.publish("again", all_properties()).await;
     let first = rig.next().await;
-    let headers = vec![
-        ("x-handoffd-attempts", "1".to_owned()),
-        (KEY_HEADER, first.routing_key.clone()),
-    ];
+    let headers = vec![("x-handoffd-attempts", "1".to_owned()), (KEY_HEADER, first.routing_key.clone())];
     let before = std::time::Instant::now();
     assert_eq!(first.later(0, headers).await.unwrap(), Settled::Taken);
     let second = rig.next().await;
@@ -150,15 +127,10 @@ async fn beyond_the_ladder_is_its_last_rung() {
 async fn what_would_expire_be_refused_or_go_astray_is_put_aside() {
     let mut rig = Rig::shared().await;
     let astray = format!("{}.astray", rig.options.queue);
-    let options = lapin::options::QueueDeclareOptions {
-        exclusive: true,
-        ..lapin::options::QueueDeclareOptions::default()
-    };
+    let options =
+        lapin::options::QueueDeclareOptions { exclusive: true, ..lapin::options::QueueDeclareOptions::default() };
     let channel = rig.client.channel();
-    channel
-        .queue_declare(astray.as_str().into(), options, FieldTable::default())
-        .await
-        .unwrap();
+    channel.queue_declare(astray.as_str().into(), options, FieldTable::default()).await.unwrap();
     let copies = AMQPValue::FieldArray(FieldArray::from(vec![text(&astray)]));
     let properties = BasicProperties::default()
         .with_expiration("86400000".into())
@@ -174,10 +146,7 @@ async fn what_would_expire_be_refused_or_go_astray_is_put_aside() {
     assert_eq!(dead.properties.expiration(), &None);
     assert_eq!(dead.properties.user_id(), &None);
     let kept = |name: &str| header(&dead, name).cloned();
-    assert_eq!(
-        kept("x-handoffd-original-expiration"),
-        Some(text("86400000"))
-    );
+    assert_eq!(kept("x-handoffd-original-expiration"), Some(text("86400000")));
     assert_eq!(kept("x-handoffd-original-user-id"), Some(text("guest")));
     assert_eq!(kept("x-handoffd-original-cc"), Some(copies));
     assert_eq!(kept("CC"), None);
@@ -195,16 +164,12 @@ async fn a_replayed_message_comes_back_from_a_retry_queue_too() {
         ("reason", text("delivery_limit")),
         ("count", AMQPValue::LongLongInt(1)),
         ("exchange", text(&rig.options.events_exchange)),
-        (
-            "routing-keys",
-            AMQPValue::FieldArray(FieldArray::from(vec![text("k")])),
-        ),
+        ("routing-keys", AMQPValue::FieldArray(FieldArray::from(vec![text("k")]))),
         ("time", AMQPValue::Timestamp(1_700_000_000)),
     ]);
     let deaths = AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::FieldTable(death)]));
     let headers = table(&[("x-death", deaths.clone())]);
-    rig.publish("replayed", BasicProperties::default().with_headers(headers))
-        .await;
+    rig.publish("replayed", BasicProperties::default().with_headers(headers)).await;
     for _ in 0..2 {
         rig.next().await.later(0, Vec::new()).await.unwrap();
     }
@@ -220,24 +185,15 @@ async fn a_replayed_message_comes_back_from_a_retry_queue_too() {
 async fn several_take_the_place_of_one() {
     let mut rig = Rig::shared().await;
     rig.publish("[1,2]", all_properties()).await;
-    let part = |number: &str| Part {
-        message_id: format!("message/{number}"),
-        body: number.as_bytes().to_vec(),
-    };
+    let part = |number: &str| Part { message_id: format!("message/{number}"), body: number.as_bytes().to_vec() };
     let whole = rig.next().await;
-    assert_eq!(
-        whole.split(vec![part("1"), part("2")]).await.unwrap(),
-        Settled::Taken
-    );
+    assert_eq!(whole.split(vec![part("1"), part("2")]).await.unwrap(), Settled::Taken);
     let mut seen = Vec::new();
     for _ in 0..2 {
         let part = rig.next().await;
         let body = String::from_utf8(part.body.to_vec()).unwrap();
         assert_eq!(part.envelope.message_id, Some(format!("message/{body}")));
-        assert_eq!(
-            part.envelope.content_type.as_deref(),
-            Some("application/json")
-        );
+        assert_eq!(part.envelope.content_type.as_deref(), Some("application/json"));
         assert_eq!(part.routing_key, "session.handoff.email");
         part.ack().await.unwrap();
         seen.push(body);
@@ -272,10 +228,7 @@ async fn a_vanished_queue_costs_no_message() {
         assert_eq!(&again.body[..], b"precious");
         assert_eq!(again.delivery_count, 1);
         again.dead(Vec::new()).await.unwrap();
-        assert_eq!(
-            rig.client.take(&rig.options.dead_letter_queue).await.data,
-            b"precious"
-        );
+        assert_eq!(rig.client.take(&rig.options.dead_letter_queue).await.data, b"precious");
         rig.finish().await;
     }
 }

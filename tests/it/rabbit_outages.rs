@@ -18,10 +18,7 @@ async fn a_consumer_that_the_broker_cancels_consumes_again() {
     let mut rig = Rig::shared().await;
     rig.client.delete_queue(&rig.options.queue).await;
     let (client, queue) = (&rig.client, &rig.options.queue);
-    eventually("the queue to be made again", async || {
-        client.depth(queue).await.is_some()
-    })
-    .await;
+    eventually("the queue to be made again", async || client.depth(queue).await.is_some()).await;
     rig.ready().await;
     rig.publish("after", BasicProperties::default()).await;
     let delivery = rig.next().await;
@@ -35,23 +32,13 @@ async fn a_channel_that_the_broker_closes_is_opened_again() {
     let mut rig = Rig::shared().await;
     let name = rig.options.outcomes_exchange.as_str().into();
     let options = ExchangeDeleteOptions::default();
-    rig.client
-        .channel()
-        .exchange_delete(name, options)
-        .await
-        .unwrap();
+    rig.client.channel().exchange_delete(name, options).await.unwrap();
     let error = rig.bus.announce(announcement("a", "1")).await.unwrap_err();
     assert!(matches!(error, BusError::Refused { .. }), "{error}");
-    assert!(
-        error.to_string().contains(&rig.options.outcomes_exchange),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&rig.options.outcomes_exchange), "{error}");
     let bus = &rig.bus;
     eventually("the exchange to be made again", async || {
-        matches!(
-            bus.announce(announcement("a", "1")).await,
-            Ok(Announced::Unrouted)
-        )
+        matches!(bus.announce(announcement("a", "1")).await, Ok(Announced::Unrouted))
     })
     .await;
     rig.ready().await;
@@ -76,11 +63,7 @@ async fn a_delivery_of_a_lost_connection_is_lost_and_comes_again() {
     // Over a missing exchange the broker closes a channel, and the adapter the whole line.
     let name = rig.options.outcomes_exchange.as_str().into();
     let delete = ExchangeDeleteOptions::default();
-    rig.client
-        .channel()
-        .exchange_delete(name, delete)
-        .await
-        .unwrap();
+    rig.client.channel().exchange_delete(name, delete).await.unwrap();
     rig.bus.announce(announcement("a", "1")).await.unwrap_err();
     let mut fresh = Vec::new();
     for _ in 0..4 {
@@ -99,10 +82,7 @@ async fn a_delivery_of_a_lost_connection_is_lost_and_comes_again() {
         assert_eq!(settled.unwrap(), Settled::Lost);
     }
     assert_eq!(rig.client.depth(&rig.options.retry_queue(1)).await, Some(0));
-    assert_eq!(
-        rig.client.depth(&rig.options.dead_letter_queue).await,
-        Some(0)
-    );
+    assert_eq!(rig.client.depth(&rig.options.dead_letter_queue).await, Some(0));
     for delivery in fresh {
         assert_eq!(delivery.ack().await.unwrap(), Settled::Taken);
     }
@@ -116,14 +96,8 @@ async fn a_broker_that_is_not_there_yet_is_waited_for() {
     let options = options(broker.url());
     let bus = rabbit::connect(options, Arc::new(Blind)).unwrap();
     assert!(!bus.unready().is_empty());
-    assert!(matches!(
-        bus.announce(announcement("a", "1")).await,
-        Err(BusError::Away)
-    ));
-    eventually("being unready over the broker", async || {
-        bus.unready()[0].contains("away")
-    })
-    .await;
+    assert!(matches!(bus.announce(announcement("a", "1")).await, Err(BusError::Away)));
+    eventually("being unready over the broker", async || bus.unready()[0].contains("away")).await;
     broker.restart();
     bus.first_contact().await.unwrap();
     bus.close().await;
@@ -174,10 +148,7 @@ async fn settle_all(rig: &mut Rig, broker: &Broker, events: usize) -> HashSet<St
                 }
             }
         }
-        if kills
-            .last()
-            .is_some_and(|kill| seen.len() + dead.len() >= *kill)
-        {
+        if kills.last().is_some_and(|kill| seen.len() + dead.len() >= *kill) {
             kills.pop();
             broker.kill9();
             let bus = &rig.bus;
@@ -222,11 +193,7 @@ async fn publish_until_confirmed(options: rabbit::Options, events: usize) {
 #[tokio::test]
 async fn a_broker_that_hangs_is_noticed_and_closing_is_bounded() {
     let broker = Broker::start();
-    let mut rig = Rig::start(
-        options(&format!("{}?heartbeat=1", broker.url())),
-        broker.url(),
-    )
-    .await;
+    let mut rig = Rig::start(options(&format!("{}?heartbeat=1", broker.url())), broker.url()).await;
     rig.publish("in hand", BasicProperties::default()).await;
     let in_hand = rig.next().await;
     broker.freeze();
@@ -241,11 +208,7 @@ async fn a_broker_that_hangs_is_noticed_and_closing_is_bounded() {
     broker.freeze();
     let closing = Instant::now();
     rig.bus.close().await;
-    assert!(
-        closing.elapsed() < Duration::from_secs(30),
-        "took {:?}",
-        closing.elapsed()
-    );
+    assert!(closing.elapsed() < Duration::from_secs(30), "took {:?}", closing.elapsed());
     broker.thaw();
 }
 
@@ -259,9 +222,7 @@ async fn a_broker_that_blocks_publishers_makes_it_unready() {
     // The broker tells a connection only when it publishes.
     let stalled = bus.announce(announcement("a", "1"));
     let blocked = eventually("being unready over an alarm", async || {
-        bus.unready()
-            .iter()
-            .any(|reason| reason.contains("blocks publishers"))
+        bus.unready().iter().any(|reason| reason.contains("blocks publishers"))
     });
     let lift = async {
         blocked.await;

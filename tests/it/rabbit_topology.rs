@@ -26,17 +26,11 @@ async fn first_contact(bus: &Rabbit) -> Result<(), StartError> {
 
 async fn says(bus: &Rabbit, text: &str) {
     let what = format!("being unready over: {text}");
-    eventually(&what, async || {
-        bus.unready().iter().any(|reason| reason.contains(text))
-    })
-    .await;
+    eventually(&what, async || bus.unready().iter().any(|reason| reason.contains(text))).await;
 }
 
 fn durable() -> QueueDeclareOptions {
-    QueueDeclareOptions {
-        durable: true,
-        ..QueueDeclareOptions::default()
-    }
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
 }
 
 /// The work queue's arguments, one of them changed or left out.
@@ -46,10 +40,7 @@ fn changed(options: &Options, argument: &str, value: Option<&AMQPValue>) -> Fiel
         ("x-queue-type", text("quorum")),
         ("x-delivery-limit", AMQPValue::LongInt(20)),
         ("x-dead-letter-exchange", text("")),
-        (
-            "x-dead-letter-routing-key",
-            text(&options.dead_letter_queue),
-        ),
+        ("x-dead-letter-routing-key", text(&options.dead_letter_queue)),
         ("x-dead-letter-strategy", text("at-least-once")),
         ("x-overflow", text("reject-publish")),
     ]);
@@ -82,37 +73,16 @@ async fn declares_exactly_the_contracts_queues_and_exchanges() {
         ..options(&url)
     };
     let rig = Rig::start(options, &url).await;
-    let queues = broker.ctl(&[
-        "list_queues",
-        "name",
-        "durable",
-        "arguments",
-        "--formatter=json",
-    ]);
+    let queues = broker.ctl(&["list_queues", "name", "durable", "arguments", "--formatter=json"]);
     insta::assert_json_snapshot!("queues", sorted(&queues));
-    let exchanges = broker.ctl(&[
-        "list_exchanges",
-        "name",
-        "type",
-        "durable",
-        "--formatter=json",
-    ]);
+    let exchanges = broker.ctl(&["list_exchanges", "name", "type", "durable", "--formatter=json"]);
     let exchanges: Vec<_> = sorted(&exchanges)
         .into_iter()
         .filter(|exchange| exchange["name"].as_str().unwrap().starts_with("opencx"))
         .collect();
     insta::assert_json_snapshot!("exchanges", exchanges);
-    let bindings = broker.ctl(&[
-        "list_bindings",
-        "source_name",
-        "destination_name",
-        "routing_key",
-        "--formatter=json",
-    ]);
-    let bindings: Vec<_> = sorted(&bindings)
-        .into_iter()
-        .filter(|binding| binding["source_name"] != "")
-        .collect();
+    let bindings = broker.ctl(&["list_bindings", "source_name", "destination_name", "routing_key", "--formatter=json"]);
+    let bindings: Vec<_> = sorted(&bindings).into_iter().filter(|binding| binding["source_name"] != "").collect();
     insta::assert_json_snapshot!("bindings", bindings);
     // A second worker finds nothing to object to.
     let second = connect(&rig.options);
@@ -134,48 +104,26 @@ async fn a_queue_that_differs_is_named_with_its_argument() {
     let cases = [
         ("x-delivery-limit", Some(AMQPValue::LongInt(7))),
         ("x-delivery-limit", None),
-        (
-            "x-dead-letter-routing-key",
-            Some(AMQPValue::LongString("elsewhere".into())),
-        ),
+        ("x-dead-letter-routing-key", Some(AMQPValue::LongString("elsewhere".into()))),
     ];
     for (argument, value) in cases {
         for declare in [Declare::Create, Declare::Check] {
-            let options = Options {
-                declare,
-                ..options(url)
-            };
+            let options = Options { declare, ..options(url) };
             if declare == Declare::Check {
-                let maker = connect(&Options {
-                    declare: Declare::Create,
-                    ..options.clone()
-                });
+                let maker = connect(&Options { declare: Declare::Create, ..options.clone() });
                 first_contact(&maker).await.unwrap();
                 maker.close().await;
                 client.delete_queue(&options.queue).await;
             }
             let queue = options.queue.as_str().into();
             let table = changed(&options, argument, value.as_ref());
-            client
-                .channel()
-                .queue_declare(queue, durable(), table)
-                .await
-                .unwrap();
+            client.channel().queue_declare(queue, durable(), table).await.unwrap();
             let bus = connect(&options);
             let error = first_contact(&bus).await.unwrap_err();
-            let StartError::Differs {
-                what,
-                name,
-                argument: named,
-                ..
-            } = &error
-            else {
+            let StartError::Differs { what, name, argument: named, .. } = &error else {
                 panic!("{error}");
             };
-            assert_eq!(
-                (what.as_str(), name, named.as_str()),
-                ("queue", &options.queue, argument)
-            );
+            assert_eq!((what.as_str(), name, named.as_str()), ("queue", &options.queue, argument));
             says(&bus, argument).await;
             bus.close().await;
         }
@@ -187,23 +135,13 @@ async fn an_exchange_that_differs_is_named_too() {
     let url = Broker::shared();
     let options = options(url);
     let client = Client::connect(url).await;
-    let durable = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let name = options.outcomes_exchange.as_str().into();
-    client
-        .channel()
-        .exchange_declare(name, ExchangeKind::Direct, durable, FieldTable::default())
-        .await
-        .unwrap();
+    client.channel().exchange_declare(name, ExchangeKind::Direct, durable, FieldTable::default()).await.unwrap();
     let bus = connect(&options);
     let error = first_contact(&bus).await.unwrap_err().to_string();
     assert!(error.contains(&options.outcomes_exchange), "{error}");
-    assert!(
-        error.contains("type") && error.contains("topic") && error.contains("direct"),
-        "{error}"
-    );
+    assert!(error.contains("type") && error.contains("topic") && error.contains("direct"), "{error}");
     bus.close().await;
 }
 
@@ -214,10 +152,7 @@ async fn a_delay_that_the_broker_can_not_take_is_an_error() {
     let bus = connect(&options);
     let error = first_contact(&bus).await.unwrap_err();
     assert!(matches!(error, StartError::Refused { .. }), "{error}");
-    assert!(
-        error.to_string().contains(&options.retry_queue(0)),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&options.retry_queue(0)), "{error}");
     bus.close().await;
 }
 
@@ -225,16 +160,10 @@ async fn a_delay_that_the_broker_can_not_take_is_an_error() {
 #[tokio::test]
 async fn only_checking_waits_for_what_is_missing() {
     let url = Broker::shared();
-    let checks = Options {
-        declare: Declare::Check,
-        ..options(url)
-    };
+    let checks = Options { declare: Declare::Check, ..options(url) };
     let bus = connect(&checks);
     says(&bus, &checks.events_exchange).await;
-    let maker = connect(&Options {
-        declare: Declare::Create,
-        ..checks.clone()
-    });
+    let maker = connect(&Options { declare: Declare::Create, ..checks.clone() });
     first_contact(&maker).await.unwrap();
     maker.close().await;
     first_contact(&bus).await.unwrap();
@@ -245,11 +174,7 @@ async fn only_checking_waits_for_what_is_missing() {
     let client = Client::connect(url).await;
     client.delete_queue(&checks.retry_queue(1)).await;
     let bus = connect(&checks);
-    says(
-        &bus,
-        &format!("the queue `{}` is not there", checks.retry_queue(1)),
-    )
-    .await;
+    says(&bus, &format!("the queue `{}` is not there", checks.retry_queue(1))).await;
     bus.close().await;
 }
 
@@ -271,14 +196,8 @@ async fn a_broker_that_refuses_us_is_asked_again_and_said_so() {
 
 #[tokio::test]
 async fn a_url_that_is_none_is_an_error_without_the_url() {
-    for url in [
-        "mailto:guest:s3cret",
-        "http://guest:s3cret@localhost/",
-        "amqp://guest:s3cret@localhost:port/",
-    ] {
-        let error = rabbit::connect(options(url), Arc::new(Blind))
-            .err()
-            .unwrap();
+    for url in ["mailto:guest:s3cret", "http://guest:s3cret@localhost/", "amqp://guest:s3cret@localhost:port/"] {
+        let error = rabbit::connect(options(url), Arc::new(Blind)).err().unwrap();
         assert!(matches!(error, StartError::Url { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
     }

@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{IncidentId, Kind, Route, SessionId, WorkItemId};
 use crate::machine::{
-    Failure, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, Reason, StepName, Warning,
+    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, QueueBinding, Reason, StepName,
+    Warning,
 };
 
 fn at(second: i64) -> Timestamp {
@@ -59,6 +60,8 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
                 id: incident,
                 ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()),
                 contact: Some(ContactId(Uuid::from_u128(u128::MAX))),
+                queue: QueueBinding::Unbound,
+                transcript: Fit::Whole,
             }),
             closed: ids,
             warnings: vec![Warning::ContactUnlinked, Warning::PlaceholderCustomer],
