@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -174,7 +175,8 @@ impl Environment {
         let headers = HEADERS.iter().filter_map(|name| Some((*name, call.header(name)?.to_owned())));
         let body = match target {
             Target::Token(_) => token::masked(&call.body).into(),
-            _ => call.body.clone(),
+            // A copy: a slice would keep the connection's whole read buffer.
+            _ => Bytes::copy_from_slice(&call.body),
         };
         Visit {
             environment: self,
