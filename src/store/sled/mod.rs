@@ -1,1 +1,28 @@
-//! In: the store's seam. Out: an embedded sled database. Absent: anything that knows what an event means.
+//! In: changes and questions; the folder of the store.
+//! Out: a [`Store`](super::Store) in one file of one process, durable by group commit.
+//! Absent: what the records mean; anything that must not be lost with the disk.
+
+mod codec;
+mod commit;
+mod connect;
+mod draft;
+mod errors;
+mod folder;
+mod keys;
+mod listing;
+mod open;
+mod owner;
+mod pending;
+mod read;
+mod schema;
+mod state;
+mod store;
+mod sweep;
+mod view;
+
+#[doc(hidden)]
+pub use commit::Disk;
+#[doc(hidden)]
+pub use open::open_with;
+pub use open::{OnCorruption, Opened, Options, Quarantined, open};
+pub use store::SledStore;

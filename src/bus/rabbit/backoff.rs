@@ -1,0 +1,34 @@
+//! How long to wait before trying again.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Pauses that double, each somewhere between half of it and all of it, so that many workers do not
+/// come back all at once.
+pub(super) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self { next: FIRST }
+    }
+
+    /// After something that lasted.
+    pub(super) fn reset_after(&mut self, lasted: Duration) {
+        if lasted > LONGEST {
+            self.next = FIRST;
+        }
+    }
+
+    /// The next pause.
+    pub(super) fn pause(&mut self) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(LONGEST);
+        whole.mul_f64(rand::rng().random_range(0.5..1.0))
+    }
+}

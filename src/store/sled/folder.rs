@@ -1,0 +1,70 @@
+//! The store's folder: made, made durable, measured, set aside.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+/// Makes the folder and those above it, and makes that durable.
+pub(super) fn create(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::create_dir_all(path)?;
+    for folder in missing {
+        sync(&parent(folder))?;
+    }
+    Ok(())
+}
+
+/// Makes durable what a new database has made in its folder: sled does it for none of them.
+pub(super) fn sync_all(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        sync(&entry?.path())?;
+    }
+    sync(path)
+}
+
+/// Moves the folder out of the way, next to where it was. Nothing is deleted.
+pub(super) fn set_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".corrupt-{}", now.strftime("%Y%m%dT%H%M%SZ")));
+    let mut aside = PathBuf::from(&name);
+    for again in 2..100 {
+        if !aside.exists() {
+            break;
+        }
+        let mut other = name.clone();
+        other.push(format!("-{again}"));
+        aside = PathBuf::from(other);
+    }
+    fs::rename(path, &aside)?;
+    sync(&parent(path))?;
+    Ok(aside)
+}
+
+/// What the folder takes on disk, in bytes. Files that go while it is measured count nothing.
+pub(super) fn bytes(path: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => sum += bytes(&entry.path())?,
+            Ok(metadata) => sum += metadata.blocks() * 512, // its unit, whatever the file system's
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sum)
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,160 @@
+//! The open database with what is on its way into it, and what takes its place when it is broken or closed.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use sled::{Batch, Db};
+
+use super::commit::Disk;
+use super::connect::{Refused, connect, panic_text};
+use super::errors::{unreadable, unwritten};
+use super::pending::{Pending, Writes};
+use super::view::View;
+use crate::store::StoreError;
+
+/// How long the threads of a database that was let go may hold its lock.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// What the store and its committer share.
+pub(super) struct Shared {
+    /// The store's folder.
+    pub path: PathBuf,
+    cache_bytes: u64,
+    state: RwLock<State>,
+    pending: Mutex<Pending>,
+}
+
+enum State {
+    Live(Live),
+    /// After one failed write (a full disk, for one) sled refuses all others, until it is opened again.
+    Broken(StoreError),
+    Closed,
+}
+
+struct Live {
+    db: Db,
+    /// sled's own flush does not reach the disk on Linux: this handle is for the `fsync` that does.
+    file: File,
+}
+
+impl Shared {
+    /// Takes over an open database.
+    pub fn new(path: PathBuf, cache_bytes: u64, db: Db) -> Result<Self, StoreError> {
+        let shared = Self { path, cache_bytes, state: RwLock::new(State::Closed), pending: Mutex::default() };
+        shared.install(db)?;
+        Ok(shared)
+    }
+
+    /// Reads something, or prepares a change; `what` names it in the error. One caller at a time, so what a change
+    /// replaces stays as it was read.
+    pub fn view<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let state = self.state();
+        let live = state.live()?;
+        let mut pending = self.pending();
+        let mut view = View::new(&live.db, &mut pending);
+        calmly(|| work(&mut view)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
+    }
+
+    /// Reads what is on disk, beside the writers.
+    pub fn on_disk<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let state = self.state();
+        let live = state.live()?;
+        calmly(|| work(&live.db)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
+    }
+
+    /// What is not durable yet.
+    pub fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives writes to sled; a crash leaves all of them or none.
+    pub fn write(&self, writes: &Writes) -> Result<(), StoreError> {
+        let state = self.state();
+        let live = state.live()?;
+        let mut batch = Batch::default();
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                None => batch.remove(key.as_slice()),
+            }
+        }
+        calmly(|| live.db.apply_batch(batch)).map_err(unwritten)?.map_err(unwritten)
+    }
+
+    /// Remembers that writing failed: nothing is written until the database is opened again.
+    pub fn broke(&self, problem: StoreError) {
+        self.replace(State::Broken(problem));
+    }
+
+    /// Opens a broken database again; what is pending is still there.
+    pub fn mend(&self) -> Result<(), StoreError> {
+        if !matches!(&*self.state(), State::Broken(_)) {
+            return Ok(());
+        }
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match connect(&self.path, self.cache_bytes) {
+                Ok(db) => return self.install(db),
+                Err(Refused::Locked) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(refused) => return Err(unwritten(refused)),
+            }
+        }
+    }
+
+    /// Lets go of the database for good.
+    pub fn close(&self) {
+        self.replace(State::Closed);
+    }
+
+    fn install(&self, db: Db) -> Result<(), StoreError> {
+        let file = File::open(self.path.join("db")).map_err(unwritten)?;
+        self.replace(State::Live(Live { db, file }));
+        Ok(())
+    }
+
+    fn replace(&self, state: State) {
+        let mut place = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        *place = state;
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn live(&self) -> Result<&Live, StoreError> {
+        match self {
+            Self::Live(live) => Ok(live),
+            Self::Broken(problem) => Err(problem.clone()),
+            Self::Closed => Err(StoreError::Closed),
+        }
+    }
+}
+
+impl Disk for Arc<Shared> {
+    fn sync(&self) -> Result<(), StoreError> {
+        let state = self.state();
+        let live = state.live()?;
+        calmly(|| live.db.flush()).map_err(unwritten)?.map_err(unwritten)?;
+        live.file.sync_all().map_err(unwritten)
+    }
+}
+
+/// Turns a panic inside sled into an error: damage that opening did not find must not take the worker down.
+fn calmly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()))
+}

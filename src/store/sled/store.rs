@@ -1,0 +1,164 @@
+//! The store, as the seam wants it. Reading and writing one event takes microseconds and is done in place; what takes
+//! longer goes to a blocking thread.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use super::commit::Committer;
+use super::draft::Draft;
+use super::errors::unreadable;
+use super::pending::{Call, Pending};
+use super::state::Shared;
+use super::sweep::{self, Step, Sweep};
+use super::view::View;
+use super::{folder, listing, read};
+use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
+use crate::machine::{Learned, Record, SessionEntry};
+use crate::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
+
+/// Name of what is read before a change, for errors.
+const CHANGE: &str = "what a change replaces";
+
+/// An open store in a folder. Dropped without `close`, it makes everything durable on a thread of its own.
+pub struct SledStore {
+    shared: Arc<Shared>,
+    committer: Arc<Committer>,
+}
+
+impl SledStore {
+    pub(super) fn new(shared: Arc<Shared>, committer: Committer) -> Self {
+        Self { shared, committer: Arc::new(committer) }
+    }
+
+    /// Writes all changes to memory, where every reader sees them, in the way that `add` says.
+    fn apply<T>(&self, changes: &[Change], add: impl FnOnce(&mut Pending, Call) -> T) -> Result<T, StoreError> {
+        self.shared.view(CHANGE, |view| {
+            let mut draft = Draft::new(view);
+            for change in changes {
+                draft.change(change)?;
+            }
+            let call = draft.into_call();
+            Ok(add(view.pending(), call))
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
+        self.shared.view(read::RECORD, |view| read::record(view, key))
+    }
+
+    async fn session(
+        &self,
+        organization: &OrganizationId,
+        session: &SessionId,
+    ) -> Result<Vec<SessionEntry>, StoreError> {
+        self.shared.view(read::SESSION, |view| read::session(view, organization, session))
+    }
+
+    async fn contact(
+        &self,
+        organization: &OrganizationId,
+        email: &str,
+        not_before: Timestamp,
+    ) -> Result<Option<ContactId>, StoreError> {
+        self.shared.view(read::CONTACT, |view| read::contact(view, organization, email, not_before))
+    }
+
+    async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
+        self.shared.view(read::LEARNED, |view| read::learned(view, organization))
+    }
+
+    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let first = self.apply(&changes, |pending, call| {
+            let first = pending.is_empty();
+            pending.note(call);
+            first
+        })?;
+        if first {
+            self.committer.noted()?;
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let call = self.apply(&changes, Pending::keep)?;
+        self.committer.kept(call).await
+    }
+
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        // What is on disk is walked: nothing may be pending. A disk that fails is walked as it is.
+        let _disk_fails = self.committer.settled().await;
+        let shared = Arc::clone(&self.shared);
+        let (filter, after) = (filter.clone(), after.cloned());
+        aside(listing::OUTCOMES, move || {
+            shared.on_disk(listing::OUTCOMES, |db| {
+                let mut nothing = Pending::default();
+                let view = View::new(db, &mut nothing);
+                listing::outcomes(&view, &filter, after.as_ref(), limit)
+            })
+        })
+        .await
+    }
+
+    async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
+        let mut sweep = Sweep::new(finished_before);
+        loop {
+            self.committer.settled().await?;
+            let shared = Arc::clone(&self.shared);
+            let (step, rest) = aside(sweep::OLD, move || {
+                let step = shared.view(sweep::OLD, |view| sweep.step(view))?;
+                Ok((step, sweep))
+            })
+            .await?;
+            sweep = rest;
+            if step == Step::Done {
+                return Ok(sweep.swept);
+            }
+        }
+    }
+
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        aside("the store's size", move || {
+            shared.on_disk("the store's size", |_| {
+                folder::bytes(&shared.path).map_err(|error| unreadable("the store's size", error))
+            })
+        })
+        .await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let settled = match self.committer.settled().await {
+            Err(StoreError::Closed) => Ok(()), // closed before: nothing to do
+            settled => settled,
+        };
+        let (shared, committer) = (Arc::clone(&self.shared), Arc::clone(&self.committer));
+        aside("the end of the store", move || {
+            committer.stop();
+            shared.close();
+            Ok(())
+        })
+        .await?;
+        settled
+    }
+}
+
+impl fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledStore").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+/// Does something that takes longer on a thread where that hurts nobody.
+async fn aside<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(unreadable(what, error)))
+}
