@@ -183,7 +183,8 @@ end_node() {
 end_epmd() {
   local pid
   for pid in $(pgrep -x epmd 2>/dev/null); do
-    if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "ERL_EPMD_PORT=$1"; then
+    # Others' epmds are not ours to read, which the shell would say.
+    if { tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null | grep -qx "ERL_EPMD_PORT=$1"; then
       kill "$pid" 2>/dev/null || true
     fi
   done
