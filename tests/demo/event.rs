@@ -39,6 +39,11 @@ impl EventFile {
         })
     }
 
+    /// Whether anything of it can be read.
+    pub fn is_readable(&self) -> bool {
+        !self.organization.is_empty()
+    }
+
     /// Whether an outcome (contract of the outcomes exchange) is this event's.
     pub fn is_source_of(&self, outcome: &Value) -> bool {
         let data = &outcome["data"];

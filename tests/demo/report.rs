@@ -25,12 +25,28 @@ pub fn table(findings: &[Finding]) -> String {
 /// What was skipped or given up, and why.
 pub fn reasons(findings: &[Finding]) -> String {
     let told = findings.iter().filter_map(|finding| Some((finding, finding.why.as_ref()?)));
-    told.map(|(finding, why)| format!("  {:<25} {:<12} {why}\n", finding.name, finding.outcome)).collect()
+    told.map(|(finding, why)| {
+        let why = why.replace('\n', &format!("\n{:42}", ""));
+        format!("  {:<26} {:<12} {why}\n", finding.name, finding.outcome)
+    })
+    .collect()
 }
 
 fn row(finding: &Finding) -> [String; 6] {
     let route = finding.route.replace('_', " ");
     let requests = format!("{:>8}", finding.requests);
     let Finding { name, organization, holds, outcome, .. } = finding;
-    [(*name).to_owned(), organization.clone(), route, holds.clone(), requests, outcome.clone()]
+    [name.clone(), organization.clone(), route, holds.clone(), requests, outcome.clone()]
+}
+
+/// A reason why an event is skipped, in words.
+pub fn in_words(reason: &str) -> &str {
+    match reason {
+        "not_resolved" => "not_resolved: the event says that the session was closed unresolved",
+        "live_work_item" => "live_work_item: the session went to a live work item, which agents close themselves",
+        "incident_not_found" => "incident_not_found: the case that the event names is not there",
+        "no_incident" => "no_incident: no handoff of this session came within worker.resolution_wait",
+        "already_closed" => "already_closed: the worker has closed the session's cases before",
+        other => other,
+    }
 }

@@ -21,7 +21,9 @@ pub struct Sample {
     pub name: &'static str,
     /// What Dynamics has to hold because of it.
     pub holds: Holds,
-    /// Requests to Dynamics that it may cost, without those for tokens.
+    /// Full name of the contact that its case is linked to.
+    pub customer: Option<&'static str>,
+    /// Requests to Dynamics that it costs, without those for tokens.
     pub requests: usize,
     /// How often it has to be tried.
     pub attempts: u64,
@@ -54,32 +56,34 @@ pub const ROUNDS: &[Round] = &[
         title: "handoffs of every channel",
         faults: Vec::new,
         samples: &[
-            case("email", 3),
+            // Looked up, not there, created; then the case.
+            case("email", 3).of("Ann O'Brien"),
             case("phone-anonymous", 1),
-            case("phone-voice", 3),
+            case("phone-voice", 3).of("Cai"),
             case("web-voice", 1),
-            case("slack-cloudevent", 3),
+            case("slack-cloudevent", 3).of("bo@example.com"),
             case("instagram", 1),
             case("messenger", 1),
             case("api", 1),
             case("unheard-of-channel", 1),
+            // The case, and the uncut transcript as a note.
             case("long-transcript", 2),
             case("email-too-long", 1).warns("contact_unlinked"),
             work_item("web", 1),
             work_item("sms", 1),
             work_item("whatsapp", 1),
             // What a stock environment wants is found out once: no queue lookup, a customer for each case.
-            case("stock-first-case", 5).warns("placeholder_customer"),
+            case("stock-first-case", 5).of("Anonymous").warns("placeholder_customer"),
         ],
     },
     Round {
         title: "customers come back; another environment as installed",
         faults: Vec::new,
         samples: &[
-            case("returning-customer", 1),
-            case("second-handoff", 1),
-            case("stock-new-customer", 4),
-            case("stock-anonymous", 2).warns("placeholder_customer"),
+            case("returning-customer", 1).of("Ann O'Brien"),
+            case("second-handoff", 1).of("Ann O'Brien"),
+            case("stock-new-customer", 4).of("Ida Ray"),
+            case("stock-anonymous", 2).of("Anonymous").warns("placeholder_customer"),
             work_item("stock-web", 1),
         ],
     },
@@ -116,6 +120,7 @@ pub const ROUNDS: &[Round] = &[
             skipped("not-resolved", "not_resolved", 0),
             skipped("resolved-live-work-item", "live_work_item", 0),
             skipped("resolved-by-meta", "incident_not_found", 1),
+            // Waits for its handoff first: worker.resolution_wait.
             skipped("resolved-unknown-session", "no_incident", 0),
         ],
     },
@@ -156,11 +161,15 @@ fn refusal() -> Vec<(&'static str, Value)> {
 
 impl Sample {
     const fn new(name: &'static str, holds: Holds, requests: usize) -> Self {
-        Self { name, holds, requests, attempts: 1, warning: None, reason: None }
+        Self { name, holds, customer: None, requests, attempts: 1, warning: None, reason: None }
     }
 
     const fn warns(self, warning: &'static str) -> Self {
         Self { warning: Some(warning), ..self }
+    }
+
+    const fn of(self, customer: &'static str) -> Self {
+        Self { customer: Some(customer), ..self }
     }
 
     const fn tried(self, attempts: u64) -> Self {

@@ -11,7 +11,6 @@ use crate::broker::{Broker, DELAYS, Keep, masked};
 use crate::dynamics::Dynamics;
 use crate::event::EventFile;
 use crate::processes::{Processes, executable};
-use crate::say;
 
 /// Processes start in well under a second; a busy machine may take longer.
 const START_LIMIT: Duration = Duration::from_secs(20);

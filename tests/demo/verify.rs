@@ -9,12 +9,13 @@ use crate::broker::Returns;
 use crate::costs::Costs;
 use crate::dynamics::Snapshot;
 use crate::event::EventFile;
+use crate::report::in_words;
 use crate::samples::{Holds, ROUNDS, ROWS, Sample};
 
 /// What was seen of one sample.
 pub struct Finding {
     /// The sample's name.
-    pub name: &'static str,
+    pub name: String,
     /// Whose event.
     pub organization: String,
     /// `incident`, `live_work_item`, or nothing.
@@ -67,7 +68,7 @@ impl<'a> Verifier<'a> {
             let found = self.snapshot.rows(environment, table).count();
             self.expect(environment, table, *expected, found);
         }
-        let to_close = all().map(|sample| if let Holds::Closed(cases) = sample.holds { cases.len() } else { 0 }).sum();
+        let to_close = all().map(|sample| cases_closed_by(sample)).sum();
         let closed = self.snapshot.cases().filter(|(_, row)| is_closed(row)).count();
         self.expect("all", "closed cases", to_close, closed);
         self.expect("all", "tokens asked for", 2, self.snapshot.tokens);
@@ -85,7 +86,7 @@ impl<'a> Verifier<'a> {
         let requests = if sample.holds == Holds::Before { 0 } else { self.costs.of(sample.name) };
         self.expect(sample.name, "requests", sample.requests, requests);
         Finding {
-            name: sample.name,
+            name: if sample.holds == Holds::Before { format!("{} again", sample.name) } else { sample.name.to_owned() },
             organization: file.organization.clone(),
             route: outcome["data"]["route"].as_str().unwrap_or("-").to_owned(),
             holds: self.held(sample, &outcome),
@@ -115,11 +116,11 @@ impl<'a> Verifier<'a> {
         }
         let warnings: Vec<&str> = data["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         self.expect(sample.name, "warnings", sample.warning.unwrap_or_default(), warnings.join(", ").as_str());
-        let error = data["error"]["advice"].as_str().map(|advice| format!(" → {advice}"));
+        let advice = data["error"]["advice"].as_str().map(|advice| format!("\n{advice}"));
         match sample.holds {
-            Holds::Skipped => ("skipped".to_owned(), Some(data["reason"].as_str().unwrap_or("-").to_owned())),
+            Holds::Skipped => ("skipped".to_owned(), Some(in_words(data["reason"].as_str().unwrap_or("-")).to_owned())),
             Holds::DeadLetter => {
-                let why = letter.flatten().map(|why| why + &error.unwrap_or_default());
+                let why = letter.flatten().map(|why| why + &advice.unwrap_or_default());
                 ("dead letter".to_owned(), why)
             }
             _ if warnings.is_empty() => ("succeeded".to_owned(), None),
@@ -157,7 +158,7 @@ impl<'a> Verifier<'a> {
                 let Some(row) = self.case(sample.name) else { return "-".to_owned() };
                 self.expect(sample.name, "incident id", &row["incidentid"], &meta["dynamics365_incident_id"]);
                 self.expect(sample.name, "ticket number", &row["ticketnumber"], &meta["dynamics365_ticket_number"]);
-                text(&row["ticketnumber"])
+                self.around(sample, &row)
             }
             Holds::WorkItem => {
                 let summary = self.files[sample.name].summary.as_deref();
@@ -175,6 +176,25 @@ impl<'a> Verifier<'a> {
             Holds::Closed(cases) => cases.iter().map(|name| self.closed(sample.name, name)).collect::<Vec<_>>().join(", "),
             Holds::Before | Holds::Skipped | Holds::DeadLetter => "-".to_owned(),
         }
+    }
+
+    /// A case, its customer, its queue, its note.
+    fn around(&mut self, sample: &Sample, row: &Value) -> String {
+        let environment = self.files[sample.name].organization.trim_start_matches("org_").to_owned();
+        let of = |table: &str, column: &str, key: &Value| {
+            let found = self.snapshot.rows(&environment, table).find(|other| !key.is_null() && other[column] == *key);
+            found.cloned()
+        };
+        let customer = of("contacts", "contactid", &row["_customerid_value"]).map(|contact| text(&contact["fullname"]));
+        let note = of("annotations", "_objectid_value", &row["incidentid"]).map(|note| text(&note["filename"]));
+        let queued = of("queueitems", "_objectid_value", &row["incidentid"]).is_some();
+        let in_queue = queued || !row["_queueid_value"].is_null();
+        self.expect(sample.name, "customer", sample.customer.unwrap_or("-"), customer.as_deref().unwrap_or("-"));
+        self.expect(sample.name, "is in its queue", true, in_queue);
+        let mut parts = vec![text(&row["ticketnumber"])];
+        parts.extend(customer);
+        parts.extend(note);
+        parts.join(", ")
     }
 
     fn closed(&mut self, sample: &str, case: &str) -> String {
@@ -206,6 +226,10 @@ impl<'a> Verifier<'a> {
 fn is_about(row: &Value, file: &EventFile) -> bool {
     let line = file.summary.as_deref().map(|summary| format!("\nSummary: {summary}\n"));
     line.is_some_and(|line| row["description"].as_str().is_some_and(|text| text.contains(&line)))
+}
+
+fn cases_closed_by(sample: &Sample) -> usize {
+    if let Holds::Closed(cases) = sample.holds { cases.len() } else { 0 }
 }
 
 fn is_closed(row: &Value) -> bool {
