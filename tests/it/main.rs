@@ -3,4 +3,5 @@
 mod config;
 mod ops;
 mod rabbit;
+mod story;
 mod support;
