@@ -17,7 +17,8 @@ async fn every_channel_takes_its_route() {
         let event = handoff(channel);
         assert_eq!(rig.requests_for(&event).await, ["oc_liveworkitems.create"], "{channel}");
     }
-    let others = ["email", "phone", "phone_voice", "web_voice", "slack", "instagram", "messenger", "api", "Carrier Pigeon"];
+    let others =
+        ["email", "phone", "phone_voice", "web_voice", "slack", "instagram", "messenger", "api", "Carrier Pigeon"];
     for channel in others {
         let event = handoff(channel);
         assert_eq!(rig.requests_for(&event).await, INCIDENT, "{channel}");
@@ -75,7 +76,11 @@ async fn dynamics_receives_what_the_contract_says() {
         })
     );
     let lookup = &rig.crm.requests("contacts.query")[0].uri;
-    assert!(lookup.contains("$filter=emailaddress1%20eq%20'ann.o''brien%2Bvip@example.com'") || lookup.contains("o%27%27brien%2Bvip"), "{lookup}");
+    assert!(
+        lookup.contains("$filter=emailaddress1%20eq%20'ann.o''brien%2Bvip@example.com'")
+            || lookup.contains("o%27%27brien%2Bvip"),
+        "{lookup}"
+    );
     let description = "Channel: email\nSummary: Customer was charged twice for order 1182.\nClassification: Billing\nSentiment: negative\n\
         Customer Details:\n  Name: Ann O'Brien\n  Email: ann.o'brien+vip@example.com\n  Phone: +14155550100\n\nTranscript:\n\
         [2026-11-22T10:11:02Z] Ann O'Brien (customer): I was charged twice.\n[2026-11-22T10:11:05Z] AI: Let me check that for you.";
@@ -168,7 +173,8 @@ async fn two_handoffs_of_a_session_are_two_incidents() {
 async fn an_outcome_is_what_the_contract_says() {
     let rig = rig().start().await;
     let event = handoff("email");
-    let trace = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("tracestate", "opencx=1")];
+    let trace =
+        [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("tracestate", "opencx=1")];
     let sent = properties(&event).with_headers(headers(&trace));
     rig.bus.publish_as(&event.routing_key(), &event.body(), sent).await;
     let outcome = rig.bus.outcome(event.id()).await;

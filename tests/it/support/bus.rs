@@ -85,13 +85,8 @@ impl Bus {
         for event in events {
             let (body, key, options) = (event.body(), event.routing_key(), BasicPublishOptions::default());
             self.note(&body);
-            let sent = channel.basic_publish(
-                exchange.as_str().into(),
-                key.as_str().into(),
-                options,
-                &body,
-                properties(event),
-            );
+            let sent =
+                channel.basic_publish(exchange.as_str().into(), key.as_str().into(), options, &body, properties(event));
             confirms.push(sent.await.unwrap());
         }
         assert!(join_all(confirms).await.into_iter().all(|confirm| confirm.unwrap().is_ack()));
@@ -143,6 +138,11 @@ impl Bus {
             });
         }
         self.outcomes.lock().unwrap().clone()
+    }
+
+    /// Takes the next message of a queue; waits for one.
+    pub async fn take(&self, queue: &str) -> Delivery {
+        self.client().await.as_ref().unwrap().take(queue).await
     }
 
     /// Takes the next dead letter; waits for one.

@@ -109,16 +109,29 @@ impl Files {
         path
     }
 
-    /// Writes the organization's file, as an operator would: all at once.
+    /// Writes the organization's file.
     pub fn write_organization(&self, folder: &Path) {
-        let directory = folder.join("organizations");
-        std::fs::create_dir_all(&directory).unwrap();
-        let draft = directory.join("acme.draft");
-        std::fs::write(&draft, self.organization.to_string()).unwrap();
-        std::fs::rename(draft, directory.join("acme.toml")).unwrap();
+        write(folder, &self.organization);
+    }
+
+    /// Writes the same under another organization's name.
+    pub fn write_another_organization(&self, folder: &Path, id: &str) {
+        let mut other = self.organization.clone();
+        other.insert("organization_id".to_owned(), id.into());
+        write(folder, &other);
     }
 }
 
 fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
+}
+
+/// As an operator would: all at once.
+fn write(folder: &Path, organization: &Table) {
+    let directory = folder.join("organizations");
+    std::fs::create_dir_all(&directory).unwrap();
+    let id = organization["organization_id"].as_str().unwrap();
+    let draft = directory.join(format!("{id}.draft"));
+    std::fs::write(&draft, organization.to_string()).unwrap();
+    std::fs::rename(draft, directory.join(format!("{id}.toml"))).unwrap();
 }

@@ -7,7 +7,7 @@ use handoffd::dynamics::simulator::Profile;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::broker::Broker;
+use super::broker::{Broker, eventually};
 use super::bus::{Bus, Outcome};
 use super::event::Event;
 use super::files::Files;
@@ -38,22 +38,12 @@ pub struct Rig {
 
 /// A rig on the broker that tests share, to be planned further.
 pub fn rig() -> Plan {
-    Plan {
-        profile: Profile::OpenCx,
-        broker: Broker::shared().to_owned(),
-        config: Vec::new(),
-        organization: Vec::new(),
-    }
+    Plan { profile: Profile::OpenCx, broker: Broker::shared().to_owned(), config: Vec::new(), organization: Vec::new() }
 }
 
 /// A rig on a broker of the test's own.
 pub fn rig_on(broker: &Broker) -> Plan {
-    Plan {
-        profile: Profile::OpenCx,
-        broker: broker.url().to_owned(),
-        config: Vec::new(),
-        organization: Vec::new(),
-    }
+    Plan { profile: Profile::OpenCx, broker: broker.url().to_owned(), config: Vec::new(), organization: Vec::new() }
 }
 
 impl Plan {
@@ -122,6 +112,19 @@ impl Rig {
     /// The worker started last.
     pub fn worker(&self) -> Arc<Worker> {
         self.workers().last().expect("a worker").clone()
+    }
+
+    /// The worker started first.
+    pub fn first_worker(&self) -> Arc<Worker> {
+        self.workers().first().expect("a worker").clone()
+    }
+
+    /// Waits until the worker has put an event into a retry queue for this reason.
+    pub async fn awaits(&self, reason: &str) {
+        let label = format!("reason=\"{reason}\"");
+        let worker = self.worker();
+        let retried = async || worker.metric("handoffd_retries_total", &label).await > 0.0;
+        eventually(&format!("a retry, {reason}"), retried).await;
     }
 
     /// Where the store of a worker called so is.
