@@ -29,7 +29,7 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// One environment.
 pub struct Environment {
     options: EnvironmentOptions,
-    urls: Vec<String>,
+    addresses: Vec<String>,
     live: RwLock<Arc<Live>>,
     rows: Mutex<Rows>,
     tokens: Mutex<Tokens>,
@@ -39,10 +39,14 @@ pub struct Environment {
     pub(super) stopping: CancellationToken,
 }
 
-/// Switches, and the tables they leave.
+/// Switches, and what follows from them.
 pub(super) struct Live {
+    /// The switches.
     pub settings: Settings,
+    /// The tables they leave.
     pub schema: Schema,
+    /// Every URL it goes by, its own first.
+    urls: Vec<String>,
 }
 
 /// A request in hand; it is in the journal once this is dropped.
@@ -54,11 +58,11 @@ pub(super) struct Visit<'a> {
 }
 
 impl Environment {
-    /// As its options say, reachable at these URLs; the first is its own.
-    pub(super) fn new(options: EnvironmentOptions, urls: Vec<String>, stopping: CancellationToken) -> Self {
-        let live = Live::of(options.settings.clone());
+    /// As its options say, listening at these URLs.
+    pub(super) fn new(options: EnvironmentOptions, addresses: Vec<String>, stopping: CancellationToken) -> Self {
+        let live = Live::of(options.settings.clone(), &addresses);
         let environment = Self {
-            urls,
+            addresses,
             live: RwLock::new(Arc::new(live)),
             rows: Mutex::default(),
             tokens: Mutex::default(),
@@ -78,8 +82,8 @@ impl Environment {
     }
 
     /// Its URL, without a trailing slash.
-    pub fn url(&self) -> &str {
-        &self.urls[0]
+    pub fn url(&self) -> String {
+        self.live().url().to_owned()
     }
 
     /// Its switches.
@@ -90,7 +94,7 @@ impl Environment {
     /// Changes some of them, as a JSON object names them.
     pub fn configure(&self, changes: &Value) -> Result<(), SettingsError> {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        *live = Arc::new(Live::of(live.settings.changed(changes)?));
+        *live = Arc::new(Live::of(live.settings.changed(changes)?, &self.addresses));
         Ok(())
     }
 
@@ -137,7 +141,7 @@ impl Environment {
 
     /// Everything as it was at the start: rows, switches, no faults, no tokens, an empty journal.
     pub fn reset(&self) {
-        let live = Live::of(self.options.settings.clone());
+        let live = Live::of(self.options.settings.clone(), &self.addresses);
         let mut rows = Rows::default();
         self.options.seeds.plant(&live.schema, &mut rows, user(&live.settings));
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
@@ -150,7 +154,7 @@ impl Environment {
 
     /// Whether this is one of its URLs.
     pub(super) fn is_at(&self, url: &str) -> bool {
-        self.urls.iter().any(|known| known == url)
+        self.live().urls.iter().any(|known| known == url)
     }
 
     pub(super) fn live(&self) -> Arc<Live> {
@@ -199,7 +203,7 @@ impl Environment {
     pub(super) fn perform(&self, call: &Call, target: &Target, in_flight: usize) -> Answer {
         let live = self.live();
         if let Target::Token(tenant) = target {
-            return token::answer(call, tenant, &live.settings, &self.urls, &mut lock(&self.tokens));
+            return token::answer(call, tenant, &live.settings, &live.urls, &mut lock(&self.tokens));
         }
         let answer = self.dataverse(call, target, &live, in_flight).unwrap_or_else(Into::into);
         match live.settings.dop_hint {
@@ -216,7 +220,7 @@ impl Environment {
         let user = user(&live.settings);
         access::check(call, target, &live.settings, user)?;
         let mut rows = self.rows();
-        let mut scene = Scene { call, live, base: self.url(), user, rows: &mut rows };
+        let mut scene = Scene { call, live, base: live.url(), user, rows: &mut rows };
         dataverse::answer(&mut scene, target)
     }
 
@@ -257,8 +261,13 @@ impl Environment {
 }
 
 impl Live {
-    fn of(settings: Settings) -> Self {
-        Self { schema: Schema::of(&settings), settings }
+    fn of(settings: Settings, addresses: &[String]) -> Self {
+        let urls = settings.url.iter().chain(addresses).cloned().collect();
+        Self { schema: Schema::of(&settings), settings, urls }
+    }
+
+    fn url(&self) -> &str {
+        self.urls.first().map_or("", String::as_str)
     }
 }
 
