@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::broker::eventually;
 use crate::support::event::handoff;
 use crate::support::rig::{Rig, examples, rig};
-use crate::support::simulator::{OWNER, QUEUE};
+use crate::support::simulator::OWNER;
 
 #[tokio::test]
 async fn publish_puts_files_on_the_bus() {
@@ -151,7 +151,7 @@ async fn the_configuration_is_checked_and_shown_without_its_secrets() {
 }
 
 #[tokio::test]
-async fn the_schemas_accept_what_is_published_and_announced() {
+async fn schema_prints_schemas_and_the_asyncapi_document() {
     let rig = rig().start().await;
     let printed: Value = serde_json::from_str(&run(&rig, &["schema"]).await).unwrap();
     assert!(printed["schemas"].is_object());

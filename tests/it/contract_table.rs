@@ -8,7 +8,7 @@ fn every_test_named_for_a_rule_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = std::fs::read_to_string(root.join("docs/CONTRACT_TESTS.md")).unwrap();
     let named: Vec<&str> = table.split('`').filter(|word| word.contains(".rs::")).collect();
-    assert!(named.len() > 100, "only {} tests are named", named.len());
+    assert!(named.len() > 100, "only {} names", named.len());
     let missing: Vec<&&str> = named.iter().filter(|name| !exists(root, name)).collect();
     assert!(missing.is_empty(), "named in docs/CONTRACT_TESTS.md, but not there: {missing:#?}");
 }

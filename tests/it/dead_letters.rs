@@ -114,7 +114,7 @@ async fn a_message_that_is_no_event_says_where() {
         ("no session", good.clone().without("/data/session_id").body(), "data.session_id"),
         ("a number", good.clone().with("/data/channel", 7).body(), "data.channel"),
         ("a list", good.clone().with("/data/customer", json!([])).body(), "data.customer"),
-        ("inside", good.clone().with("/data/transcript/0/timestamp", "noon").body(), "data.transcript[0].timestamp"),
+        ("inside", good.clone().with("/data/transcript/0/text", 7).body(), "data.transcript[0].text"),
         ("no time", good.clone().without("/timestamp").body(), "timestamp"),
         ("no organization", good.clone().without("/organization_id").body(), "organization_id"),
         ("too long", good.clone().with("/data/session_id", "x".repeat(256)).body(), "data.session_id"),
