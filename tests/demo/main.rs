@@ -136,11 +136,7 @@ async fn perform(
 }
 
 /// A sample that has not come back as often as it was published, as an outcome and, where it must be, as a dead letter.
-fn missing(
-    published: &[Sample],
-    files: &BTreeMap<&'static str, EventFile>,
-    returns: &Returns,
-) -> Option<&'static str> {
+fn missing(published: &[Sample], files: &BTreeMap<&'static str, EventFile>, returns: &Returns) -> Option<&'static str> {
     let outcomes = returns.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
     let dead = returns.dead.lock().unwrap_or_else(PoisonError::into_inner);
     let is_missing = |sample: &&Sample| {

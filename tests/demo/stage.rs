@@ -204,5 +204,4 @@ default_queue_id = "44444444-4444-4444-4444-444444444444"
         lines.push(format!("commands    handoffd --config {} outcomes list", self.config()));
         lines.join("\n")
     }
-
 }

@@ -173,7 +173,9 @@ impl<'a> Verifier<'a> {
                 self.expect(sample.name, "chat id", &row["oc_liveworkitemid"], &meta["dynamics365_chat_id"]);
                 text(&row["oc_liveworkitemid"])
             }
-            Holds::Closed(cases) => cases.iter().map(|name| self.closed(sample.name, name)).collect::<Vec<_>>().join(", "),
+            Holds::Closed(cases) => {
+                cases.iter().map(|name| self.closed(sample.name, name)).collect::<Vec<_>>().join(", ")
+            }
             Holds::Before | Holds::Skipped | Holds::DeadLetter => "-".to_owned(),
         }
     }
