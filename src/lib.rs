@@ -2,8 +2,16 @@
 //!
 //! The rooms, in the order an event passes through them:
 
+pub mod app;
 pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod crm;
+pub mod dynamics;
 pub mod event;
 pub mod machine;
+pub mod ops;
+pub mod schema;
 pub mod store;
 pub mod watch;
+pub mod worker;

@@ -50,16 +50,9 @@ pub trait Settle: Send + Sync {
     /// It is done.
     async fn ack(self: Box<Self>) -> Result<Settled, BusError>;
     /// Its copy, with these headers set, goes to the retry queue of this rung of the ladder.
-    async fn later(
-        self: Box<Self>,
-        rung: usize,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Settled, BusError>;
+    async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError>;
     /// Its copy, with these headers set, goes to the dead-letter queue.
-    async fn dead(
-        self: Box<Self>,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Settled, BusError>;
+    async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError>;
     /// These take its place in the work queue.
     async fn split(self: Box<Self>, parts: Vec<Part>) -> Result<Settled, BusError>;
 }
@@ -137,13 +130,7 @@ impl Delivery {
         delivery_count: u64,
         settle: Box<dyn Settle>,
     ) -> Self {
-        Self {
-            envelope,
-            body,
-            routing_key,
-            delivery_count,
-            settle,
-        }
+        Self { envelope, body, routing_key, delivery_count, settle }
     }
 
     /// It is done.
@@ -152,11 +139,7 @@ impl Delivery {
     }
 
     /// Tries again later, from the retry queue of this rung.
-    pub async fn later(
-        self,
-        rung: usize,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Settled, BusError> {
+    pub async fn later(self, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
         self.settle.later(rung, headers).await
     }
 
@@ -173,8 +156,6 @@ impl Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery")
-            .field("bytes", &self.body.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Delivery").field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }

@@ -71,3 +71,15 @@ pub enum SessionState {
         incident: IncidentId,
     },
 }
+
+impl SessionState {
+    /// The incident it is about, open or closed.
+    pub fn incident(&self) -> Option<IncidentId> {
+        match self {
+            Self::Open { incident, .. } | Self::Closed { incident, .. } | Self::ClosedByMeta { incident } => {
+                Some(*incident)
+            }
+            Self::Opening | Self::Chat { .. } | Self::Dead => None,
+        }
+    }
+}

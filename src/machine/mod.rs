@@ -2,7 +2,13 @@
 //! Out: the next step, or the outcome; after a fault, when to try again.
 //! Absent: clocks, dice, I/O and logging; nothing here is async.
 
+mod after;
+mod announce;
+mod apply;
+pub mod contact_limit;
+mod decide;
 mod fault;
+mod finish;
 mod memory;
 mod outcome;
 mod progress;
@@ -10,12 +16,17 @@ mod receipt;
 mod record;
 mod settings;
 mod step;
+pub mod view;
 
+pub use after::{Again, Policy, Trial, after, look_again, rung};
+pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
+pub use apply::{Illegal, apply, learn};
+pub use decide::{Decision, Time, decide};
 pub use fault::{Fault, Remedy};
 pub use memory::{Learned, Memory, SessionEntry, SessionState};
 pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
 pub use progress::{ContactProgress, PostedIncident, Progress};
-pub use receipt::Receipt;
+pub use receipt::{Fit, Receipt};
 pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
 pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 pub use step::{Closing, LinkedCustomer, QueueBinding, Step, StepName};

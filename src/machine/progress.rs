@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::Learned;
 use super::outcome::Warning;
+use super::receipt::Fit;
+use super::step::QueueBinding;
 use crate::event::{ContactId, IncidentId, WorkItemId};
 
 /// The receipts of one event, added up.
@@ -16,9 +17,6 @@ pub struct Progress {
     /// How often a contact was gone when the incident was posted.
     #[serde(skip_serializing_if = "is_default")]
     pub contacts_gone: u8,
-    /// What this event found out about the environment.
-    #[serde(skip_serializing_if = "is_default")]
-    pub learned: Learned,
     /// The case.
     #[serde(skip_serializing_if = "is_default")]
     pub incident: Option<PostedIncident>,
@@ -48,11 +46,15 @@ pub struct PostedIncident {
     /// Its key.
     pub id: IncidentId,
     /// Its number, when Dynamics told it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket_number: Option<String>,
-    /// The contact it is linked to; none when unlinked or linked to a placeholder.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    /// The customer's contact that it is linked to; none when it stands alone or with a placeholder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<ContactId>,
+    /// Whether it must still be put into its queue by the action.
+    pub queue: QueueBinding,
+    /// Whether the uncut transcript must still be attached.
+    pub transcript: Fit,
 }
 
 /// What is known of the customer's contact.

@@ -42,6 +42,13 @@ pub struct Settings {
     pub resolution_wait: Duration,
 }
 
+impl Settings {
+    /// Whether `ticket_properties` link every incident to a customer (or an account) by themselves.
+    pub fn binds_customer_itself(&self) -> bool {
+        self.ticket_properties.keys().any(|key| key.starts_with("customerid_"))
+    }
+}
+
 /// `queue_assignment`
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QueueAssignment {

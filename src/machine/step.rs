@@ -59,11 +59,14 @@ pub enum LinkedCustomer {
 }
 
 /// Whether the queue goes with the incident.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QueueBinding {
+    /// The organization has no queue, or `ticket_properties` name one.
+    NoQueue,
     /// `<queue_field>@odata.bind` is in the body.
     Bound,
-    /// It is not.
+    /// It is not: the action follows.
     Unbound,
 }
 

@@ -23,19 +23,12 @@ pub(super) struct Position {
 impl Position {
     /// The place of an event that ended at `at`.
     pub fn new(at: Timestamp, key: &EventKey) -> Self {
-        Self {
-            at,
-            event_id: key.event_id.clone(),
-            organization_id: key.organization_id.clone(),
-        }
+        Self { at, event_id: key.event_id.clone(), organization_id: key.organization_id.clone() }
     }
 
     /// The event that is there.
     pub fn key(&self) -> EventKey {
-        EventKey {
-            organization_id: self.organization_id.clone(),
-            event_id: self.event_id.clone(),
-        }
+        EventKey { organization_id: self.organization_id.clone(), event_id: self.event_id.clone() }
     }
 
     /// As callers carry it around: safe in a URL.
@@ -46,18 +39,13 @@ impl Position {
 
     /// Reads a cursor; callers may have made one up.
     pub fn read(cursor: &Cursor) -> Result<Self, StoreError> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(&cursor.0)
-            .map_err(|error| unreadable(Box::new(error)))?;
+        let bytes = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|error| unreadable(Box::new(error)))?;
         serde_json::from_slice(&bytes).map_err(|error| unreadable(Box::new(error)))
     }
 }
 
 fn unreadable(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
-    StoreError::Read {
-        what: "the cursor of a page of outcomes",
-        source: source.into(),
-    }
+    StoreError::Read { what: "the cursor of a page of outcomes", source: source.into() }
 }
 
 #[cfg(test)]
@@ -68,10 +56,7 @@ mod tests {
     fn a_cursor_reads_back_as_its_position() {
         let position = Position::new(
             "2026-11-22T10:15:00.123456789Z".parse().unwrap(),
-            &EventKey {
-                organization_id: "org\0é".into(),
-                event_id: "evt \"1\"".into(),
-            },
+            &EventKey { organization_id: "org\0é".into(), event_id: "evt \"1\"".into() },
         );
         assert_eq!(Position::read(&position.cursor()).unwrap(), position);
     }

@@ -40,12 +40,7 @@ pub trait Store: Send + Sync + 'static {
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// Finished and dead events that match, newest first.
-    async fn outcomes(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page, StoreError>;
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError>;
 
     /// Forgets events that ended before `finished_before`, sessions and contacts not touched since.
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError>;

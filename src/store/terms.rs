@@ -55,35 +55,22 @@ impl Filter {
         self.matches_names(key)
             && self.status.is_none_or(|status| status == outcome.status)
             && self.matches_time(outcome.finished_at)
-            && self
-                .session
-                .as_ref()
-                .is_none_or(|wanted| session(record, outcome) == Some(wanted))
-            && self
-                .incident
-                .is_none_or(|wanted| incidents(record, outcome).contains(&wanted))
+            && self.session.as_ref().is_none_or(|wanted| session(record, outcome) == Some(wanted))
+            && self.incident.is_none_or(|wanted| incidents(record, outcome).contains(&wanted))
             && self
                 .ticket_number
                 .as_deref()
                 .is_none_or(|wanted| ticket_numbers(record, outcome).contains(&fold(wanted)))
-            && self
-                .work_item
-                .is_none_or(|wanted| work_item(record, outcome) == Some(wanted))
+            && self.work_item.is_none_or(|wanted| work_item(record, outcome) == Some(wanted))
     }
 
     /// The part of the question that an event's names answer.
     pub(super) fn matches_names(&self, key: &EventKey) -> bool {
-        self.organization
-            .as_ref()
-            .is_none_or(|wanted| *wanted == key.organization_id)
-            && self
-                .event_id
-                .as_deref()
-                .is_none_or(|wanted| wanted == key.event_id.as_str())
+        self.organization.as_ref().is_none_or(|wanted| *wanted == key.organization_id)
+            && self.event_id.as_deref().is_none_or(|wanted| wanted == key.event_id.as_str())
     }
 
     fn matches_time(&self, finished_at: Timestamp) -> bool {
-        self.after.is_none_or(|after| finished_at >= after)
-            && self.before.is_none_or(|before| finished_at < before)
+        self.after.is_none_or(|after| finished_at >= after) && self.before.is_none_or(|before| finished_at < before)
     }
 }

@@ -9,8 +9,7 @@ use handoffd::store::{Change, Filter, Store, StoreError};
 use jiff::Timestamp;
 
 use crate::store_samples::{
-    all, at, change, contact, contact_change, every_store, finished, in_hand, incident, key,
-    session_change,
+    all, at, change, contact, contact_change, every_store, finished, in_hand, incident, key, session_change,
 };
 
 every_store! {
@@ -57,15 +56,9 @@ mod cases {
         let record = finished("ses", 1, at(0));
         store.note(vec![change(&one, &record)]).await.unwrap();
         assert_eq!(store.record(&other).await.unwrap(), None);
-        store
-            .note(vec![change(&other, &finished("ses", 2, at(1)))])
-            .await
-            .unwrap();
+        store.note(vec![change(&other, &finished("ses", 2, at(1)))]).await.unwrap();
         assert_eq!(store.record(&one).await.unwrap(), Some(record));
-        let of_both = Filter {
-            event_id: Some("evt".to_owned()),
-            ..Filter::default()
-        };
+        let of_both = Filter { event_id: Some("evt".to_owned()), ..Filter::default() };
         assert_eq!(all(&store, &of_both, 1).await.len(), 2);
     }
 
@@ -75,10 +68,7 @@ mod cases {
         for (nth, one) in (0..).zip(names) {
             for (mth, other) in (0..).zip(names) {
                 let record = finished("ses", nth * 100 + mth, at(0));
-                store
-                    .note(vec![change(&key(one, other), &record)])
-                    .await
-                    .unwrap();
+                store.note(vec![change(&key(one, other), &record)]).await.unwrap();
                 let opening = SessionState::Opening;
                 let entry = session_change(one, other, &format!("{nth}-{mth}"), opening, at(0));
                 store.note(vec![entry]).await.unwrap();
@@ -102,32 +92,18 @@ mod cases {
         let other = session_change("org", "ses2", "x", SessionState::Opening, at(0));
         store.note(vec![other]).await.unwrap();
         let entries = store.session(&"org".into(), &"ses".into()).await.unwrap();
-        let events: Vec<_> = entries
-            .iter()
-            .map(|entry| entry.event_id.as_str())
-            .collect();
+        let events: Vec<_> = entries.iter().map(|entry| entry.event_id.as_str()).collect();
         assert_eq!(events, ["c", "b", "d", "a"]);
     }
 
     pub async fn a_replaced_entry_keeps_its_place(store: S) {
-        let open = SessionState::Open {
-            incident: incident(1),
-            ticket_number: Some("CAS-1".to_owned()),
-        };
-        for (event, state, second) in [
-            ("first", SessionState::Opening, 1),
-            ("second", SessionState::Opening, 2),
-            ("first", open.clone(), 3),
-        ] {
-            store
-                .note(vec![session_change("org", "ses", event, state, at(second))])
-                .await
-                .unwrap();
+        let open = SessionState::Open { incident: incident(1), ticket_number: Some("CAS-1".to_owned()) };
+        for (event, state, second) in
+            [("first", SessionState::Opening, 1), ("second", SessionState::Opening, 2), ("first", open.clone(), 3)]
+        {
+            store.note(vec![session_change("org", "ses", event, state, at(second))]).await.unwrap();
         }
-        let entry = |event: &str, state| SessionEntry {
-            event_id: event.into(),
-            state,
-        };
+        let entry = |event: &str, state| SessionEntry { event_id: event.into(), state };
         assert_eq!(
             store.session(&"org".into(), &"ses".into()).await.unwrap(),
             [entry("first", open), entry("second", SessionState::Opening)]
@@ -142,70 +118,36 @@ mod cases {
             ("org", "ann.obrien@example.com", None),
             ("other", "ann.o'brien@example.com", None),
         ] {
-            let found = store
-                .contact(&organization.into(), email, Timestamp::MIN)
-                .await
-                .unwrap();
+            let found = store.contact(&organization.into(), email, Timestamp::MIN).await.unwrap();
             assert_eq!(found, expected, "{organization} {email}");
         }
     }
 
     pub async fn an_old_contact_is_as_good_as_none(store: S) {
-        store
-            .note(vec![contact_change("org", "a@b.c", 7, at(10))])
-            .await
-            .unwrap();
+        store.note(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
         for (not_before, expected) in [(10, Some(contact(7))), (11, None)] {
-            let found = store
-                .contact(&"org".into(), "a@b.c", at(not_before))
-                .await
-                .unwrap();
+            let found = store.contact(&"org".into(), "a@b.c", at(not_before)).await.unwrap();
             assert_eq!(found, expected);
         }
     }
 
     pub async fn a_forgotten_contact_is_gone(store: S) {
-        store
-            .keep(vec![contact_change("org", "a@b.c", 7, at(10))])
-            .await
-            .unwrap();
-        let forget = Change::ForgetContact {
-            organization: "org".into(),
-            email: "A@B.C".to_owned(),
-        };
+        store.keep(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
+        let forget = Change::ForgetContact { organization: "org".into(), email: "A@B.C".to_owned() };
         store.note(vec![forget.clone(), forget]).await.unwrap();
-        let found = store
-            .contact(&"org".into(), "a@b.c", Timestamp::MIN)
-            .await
-            .unwrap();
+        let found = store.contact(&"org".into(), "a@b.c", Timestamp::MIN).await.unwrap();
         assert_eq!(found, None);
     }
 
     pub async fn what_was_learned_is_replaced(store: S) {
-        assert_eq!(
-            store.learned(&"org".into()).await.unwrap(),
-            Learned::default()
-        );
-        let learned = Learned {
-            queue_undeclared: true,
-            placeholder: Some(contact(3)),
-            ..Learned::default()
-        };
-        store
-            .keep(vec![Change::Learned("org".into(), learned)])
-            .await
-            .unwrap();
+        assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
+        let learned = Learned { queue_undeclared: true, placeholder: Some(contact(3)), ..Learned::default() };
+        store.keep(vec![Change::Learned("org".into(), learned)]).await.unwrap();
         assert_eq!(store.learned(&"org".into()).await.unwrap(), learned);
-        assert_eq!(
-            store.learned(&"other".into()).await.unwrap(),
-            Learned::default()
-        );
+        assert_eq!(store.learned(&"other".into()).await.unwrap(), Learned::default());
         let forgotten = Change::Learned("org".into(), Learned::default());
         store.note(vec![forgotten]).await.unwrap();
-        assert_eq!(
-            store.learned(&"org".into()).await.unwrap(),
-            Learned::default()
-        );
+        assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
     }
 
     pub async fn nothing_is_done_after_close(store: S) {
@@ -218,12 +160,7 @@ mod cases {
         assert!(closed(store.note(changes.clone()).await.unwrap_err()));
         assert!(closed(store.keep(changes).await.unwrap_err()));
         assert!(closed(store.sweep(at(0)).await.unwrap_err()));
-        assert!(closed(
-            store
-                .outcomes(&Filter::default(), None, 1)
-                .await
-                .unwrap_err()
-        ));
+        assert!(closed(store.outcomes(&Filter::default(), None, 1).await.unwrap_err()));
         store.close().await.unwrap();
     }
 }

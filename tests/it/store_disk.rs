@@ -36,9 +36,7 @@ impl Disk for Gate {
         self.syncs.fetch_add(1, Ordering::SeqCst);
         match verdict {
             Verdict::Works => Ok(()),
-            Verdict::Fails => Err(StoreError::Write {
-                source: Arc::new(std::io::Error::other("no space left")),
-            }),
+            Verdict::Fails => Err(StoreError::Write { source: Arc::new(std::io::Error::other("no space left")) }),
         }
     }
 }
@@ -57,27 +55,15 @@ impl Gated {
         let syncs = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&syncs);
         let opened = open_with(&options(path), Arc::new(Blind), |inner| {
-            Box::new(Gate {
-                inner,
-                asked,
-                let_through: gate,
-                syncs: counter,
-            })
+            Box::new(Gate { inner, asked, let_through: gate, syncs: counter })
         });
-        Self {
-            store: Arc::new(opened.unwrap().store),
-            asked: Mutex::new(was_asked),
-            let_through,
-            syncs,
-        }
+        Self { store: Arc::new(opened.unwrap().store), asked: Mutex::new(was_asked), let_through, syncs }
     }
 
     /// Waits, off the runtime, until the disk is asked to sync.
     fn wait_until_asked(&self) {
         let asked = self.asked.lock().unwrap();
-        asked
-            .recv_timeout(Duration::from_secs(20))
-            .expect("the disk was never asked");
+        asked.recv_timeout(Duration::from_secs(20)).expect("the disk was never asked");
     }
 
     async fn close(self) {
@@ -102,19 +88,9 @@ async fn keep_returns_after_the_disk_has_synced() {
         flag.store(true, Ordering::SeqCst);
     });
     tokio::task::block_in_place(|| gated.wait_until_asked());
-    assert!(
-        !returned.load(Ordering::SeqCst),
-        "kept before the disk was asked"
-    );
+    assert!(!returned.load(Ordering::SeqCst), "kept before the disk was asked");
     assert_eq!(gated.syncs.load(Ordering::SeqCst), 0);
-    assert!(
-        gated
-            .store
-            .record(&key("org", "evt"))
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(gated.store.record(&key("org", "evt")).await.unwrap().is_some());
     gated.let_through.send(Verdict::Works).unwrap();
     keep.await.unwrap();
     assert_eq!(gated.syncs.load(Ordering::SeqCst), 1);
@@ -131,9 +107,7 @@ async fn everything_that_waits_shares_one_sync() {
     };
     let first = keep("first".to_owned());
     tokio::task::block_in_place(|| gated.wait_until_asked());
-    let others: Vec<_> = (0..100)
-        .map(|number| keep(format!("evt{number}")))
-        .collect();
+    let others: Vec<_> = (0..100).map(|number| keep(format!("evt{number}"))).collect();
     for number in 0..100 {
         let key = key("org", &format!("evt{number}"));
         // Visible means written; its order to the committer follows at once.
@@ -166,27 +140,14 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
     }
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while gated.store.note(Vec::new()).await.is_err() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "it never worked again"
-        );
+        assert!(std::time::Instant::now() < deadline, "it never worked again");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     gated.store.keep(one_change("later")).await.unwrap();
-    assert!(
-        gated
-            .store
-            .record(&key("org", "evt"))
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(gated.store.record(&key("org", "evt")).await.unwrap().is_some());
     gated.close().await;
     let store = opened(&folder.path().join("store"));
-    assert_eq!(
-        ids(&all(&store, &Filter::default(), 9).await),
-        ["later", "evt"]
-    );
+    assert_eq!(ids(&all(&store, &Filter::default(), 9).await), ["later", "evt"]);
     store.close().await.unwrap();
 }
 
@@ -242,11 +203,8 @@ async fn a_store_in_use_says_by_whom() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let store = opened(&path);
-    let impatient = Options {
-        lock_wait: Duration::from_millis(100),
-        on_corruption: OnCorruption::Quarantine,
-        ..options(&path)
-    };
+    let impatient =
+        Options { lock_wait: Duration::from_millis(100), on_corruption: OnCorruption::Quarantine, ..options(&path) };
     let error = open(&impatient, Arc::new(Blind)).unwrap_err();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     if cfg!(target_os = "linux") && Path::new("/proc/locks").exists() {
@@ -278,17 +236,7 @@ async fn a_newer_schema_is_refused() {
     raw.flush().unwrap();
     drop(raw);
     let error = open(&Options::at(&path), Arc::new(Blind)).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            StoreError::Schema {
-                found: 2,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Schema { found: 2, known: 1, .. }), "{error}");
 }
 
 type Damage = fn(&Path);
@@ -321,10 +269,7 @@ async fn a_damaged_store_is_set_aside_whole() {
         let path = folder.path().join("store");
         let store = opened(&path);
         for number in 0..200 {
-            store
-                .keep(one_change(&format!("evt{number}")))
-                .await
-                .unwrap();
+            store.keep(one_change(&format!("evt{number}"))).await.unwrap();
         }
         store.close().await.unwrap();
         drop(store);
@@ -337,19 +282,9 @@ async fn a_damaged_store_is_set_aside_whole() {
         let aside = opened.quarantined.expect(name);
         assert!(aside.path.join("db").exists(), "{name}");
         let file_name = aside.path.file_name().unwrap().to_str().unwrap();
-        assert!(
-            file_name.starts_with("store.corrupt-2"),
-            "{name}: {file_name}"
-        );
+        assert!(file_name.starts_with("store.corrupt-2"), "{name}: {file_name}");
         opened.store.keep(one_change("new")).await.unwrap();
-        assert!(
-            opened
-                .store
-                .record(&key("org", "evt1"))
-                .await
-                .unwrap()
-                .is_none()
-        );
+        assert!(opened.store.record(&key("org", "evt1")).await.unwrap().is_none());
         opened.store.close().await.unwrap();
     }
 }
@@ -362,24 +297,13 @@ async fn ids_as_long_as_they_get_are_stored_and_found() {
     for number in 0..40 {
         let event = format!("{}{number}", &long[..4 * 253]);
         let record = finished(&long, number, at(0));
-        store
-            .note(vec![change(&key(&long, &event), &in_hand(&long, at(0)))])
-            .await
-            .unwrap();
-        store
-            .keep(vec![change(&key(&long, &event), &record)])
-            .await
-            .unwrap();
+        store.note(vec![change(&key(&long, &event), &in_hand(&long, at(0)))]).await.unwrap();
+        store.keep(vec![change(&key(&long, &event), &record)]).await.unwrap();
     }
-    let of_session = Filter {
-        session: Some(long.as_str().into()),
-        organization: Some(long.as_str().into()),
-        ..Filter::default()
-    };
+    let of_session =
+        Filter { session: Some(long.as_str().into()), organization: Some(long.as_str().into()), ..Filter::default() };
     assert_eq!(all(&store, &of_session, 7).await.len(), 40);
     store.close().await.unwrap();
-    let blobs = fs::read_dir(folder.path().join("store/blobs"))
-        .unwrap()
-        .count();
+    let blobs = fs::read_dir(folder.path().join("store/blobs")).unwrap().count();
     assert_eq!(blobs, 0, "sled never syncs its blobs");
 }

@@ -11,8 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::store_samples::{
-    all, at, change, chat, contact, contact_change, dead, finished, in_hand, incident, key, opened,
-    session_change,
+    all, at, change, chat, contact, contact_change, dead, finished, in_hand, incident, key, opened, session_change,
 };
 
 const NAMES: [&str; 4] = ["a", "a\0", "ab", "B"];
@@ -71,10 +70,7 @@ async fn same_answers(model: &Arc<dyn Store>, store: &Arc<dyn Store>) {
     for one in NAMES {
         for other in NAMES {
             let key = key(one, other);
-            assert_eq!(
-                store.record(&key).await.unwrap(),
-                model.record(&key).await.unwrap()
-            );
+            assert_eq!(store.record(&key).await.unwrap(), model.record(&key).await.unwrap());
             let (organization, session) = (one.into(), other.into());
             assert_eq!(
                 store.session(&organization, &session).await.unwrap(),
@@ -85,17 +81,10 @@ async fn same_answers(model: &Arc<dyn Store>, store: &Arc<dyn Store>) {
                 model.contact(&organization, other, at(5)).await.unwrap()
             );
         }
-        assert_eq!(
-            store.learned(&one.into()).await.unwrap(),
-            model.learned(&one.into()).await.unwrap()
-        );
+        assert_eq!(store.learned(&one.into()).await.unwrap(), model.learned(&one.into()).await.unwrap());
     }
     for filter in filters() {
-        assert_eq!(
-            all(store, &filter, 3).await,
-            all(model, &filter, 3).await,
-            "{filter:?}"
-        );
+        assert_eq!(all(store, &filter, 3).await, all(model, &filter, 3).await, "{filter:?}");
     }
 }
 
@@ -103,41 +92,18 @@ fn filters() -> Vec<Filter> {
     let none = Filter::default;
     let mut filters = vec![
         none(),
-        Filter {
-            status: Some(Status::Failed),
-            ..none()
-        },
-        Filter {
-            after: Some(at(3)),
-            before: Some(at(8)),
-            ..none()
-        },
-        Filter {
-            ticket_number: Some("cas-00001-x1y2z3".to_owned()),
-            ..none()
-        },
+        Filter { status: Some(Status::Failed), ..none() },
+        Filter { after: Some(at(3)), before: Some(at(8)), ..none() },
+        Filter { ticket_number: Some("cas-00001-x1y2z3".to_owned()), ..none() },
     ];
     for name in NAMES {
         filters.extend([
-            Filter {
-                organization: Some(name.into()),
-                ..none()
-            },
-            Filter {
-                session: Some(name.into()),
-                status: Some(Status::Succeeded),
-                ..none()
-            },
-            Filter {
-                event_id: Some(name.to_owned()),
-                ..none()
-            },
+            Filter { organization: Some(name.into()), ..none() },
+            Filter { session: Some(name.into()), status: Some(Status::Succeeded), ..none() },
+            Filter { event_id: Some(name.to_owned()), ..none() },
         ]);
     }
-    filters.extend((0..3).map(|number| Filter {
-        incident: Some(incident(number)),
-        ..none()
-    }));
+    filters.extend((0..3).map(|number| Filter { incident: Some(incident(number)), ..none() }));
     filters
 }
 

@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::store_samples::{
-    all, at, change, chat, contact_change, dead, every_store, finished, ids, in_hand, incident,
-    key, session_change,
+    all, at, change, chat, contact_change, dead, every_store, finished, ids, in_hand, incident, key, session_change,
 };
 
 every_store! {
@@ -37,10 +36,7 @@ mod cases {
     pub async fn outcomes_are_newest_first(store: S) {
         for (event, second) in [("b", 2), ("d", 2), ("a", 3), ("c", 1)] {
             let record = finished("ses", 1, at(second));
-            store
-                .note(vec![change(&key("org", event), &record)])
-                .await
-                .unwrap();
+            store.note(vec![change(&key("org", event), &record)]).await.unwrap();
         }
         for limit in [1, 2, 3, 4, 5] {
             let found = all(&store, &Filter::default(), limit).await;
@@ -58,14 +54,8 @@ mod cases {
             change(&key("org", "done"), &chat("ses", 1, at(0))),
         ];
         store.keep(changes).await.unwrap();
-        assert_eq!(
-            ids(&all(&store, &Filter::default(), 9).await),
-            ["dead", "done"]
-        );
-        let by_id = Filter {
-            event_id: Some("waiting".to_owned()),
-            ..Filter::default()
-        };
+        assert_eq!(ids(&all(&store, &Filter::default(), 9).await), ["dead", "done"]);
+        let by_id = Filter { event_id: Some("waiting".to_owned()), ..Filter::default() };
         assert!(all(&store, &by_id, 9).await.is_empty());
     }
 
@@ -94,22 +84,13 @@ mod cases {
         (|f| f.event_id = Some("e1".to_owned()), &["e1"]),
         (|f| f.incident = Some(incident(1)), &["e4", "e1"]),
         (|f| f.incident = Some(incident(4)), &["e4"]),
-        (
-            |f| f.ticket_number = Some("CAS-00001-X1Y2Z3".to_owned()),
-            &["e1"],
-        ),
+        (|f| f.ticket_number = Some("CAS-00001-X1Y2Z3".to_owned()), &["e1"]),
         (|f| f.ticket_number = Some("CAS-00001".to_owned()), &[]),
-        (
-            |f| f.work_item = Some(WorkItemId(Uuid::from_u128(2))),
-            &["e2"],
-        ),
+        (|f| f.work_item = Some(WorkItemId(Uuid::from_u128(2))), &["e2"]),
         (|f| f.status = Some(Status::Failed), &["e3"]),
         (|f| f.after = Some(at(20)), &["e4", "e3", "e2"]),
         (|f| f.before = Some(at(20)), &["e1"]),
-        (
-            |f| (f.after, f.before) = (Some(at(20)), Some(at(40))),
-            &["e3", "e2"],
-        ),
+        (|f| (f.after, f.before) = (Some(at(20)), Some(at(40))), &["e3", "e2"]),
         (|f| (f.after, f.before) = (Some(at(40)), Some(at(20))), &[]),
     ];
 
@@ -127,11 +108,7 @@ mod cases {
 
     pub async fn filters_combine(store: S) {
         fill(&store).await;
-        let both = Filter {
-            session: Some("ses_1".into()),
-            status: Some(Status::Succeeded),
-            ..Filter::default()
-        };
+        let both = Filter { session: Some("ses_1".into()), status: Some(Status::Succeeded), ..Filter::default() };
         assert_eq!(ids(&all(&store, &both, 10).await), ["e1"]);
         let elsewhere = Filter {
             organization: Some("two".into()),
@@ -151,33 +128,18 @@ mod cases {
 
     pub async fn a_ticket_number_is_found_whatever_the_case(store: S) {
         fill(&store).await;
-        let filter = Filter {
-            ticket_number: Some("cas-00004-x1y2Z3".to_owned()),
-            ..Filter::default()
-        };
+        let filter = Filter { ticket_number: Some("cas-00004-x1y2Z3".to_owned()), ..Filter::default() };
         assert_eq!(ids(&all(&store, &filter, 10).await), ["e4"]);
     }
 
     pub async fn an_event_looked_at_afresh_leaves_no_trace_of_its_death(store: S) {
         let key = key("org", "evt");
-        store
-            .keep(vec![change(&key, &dead("ses", at(1)))])
-            .await
-            .unwrap();
-        store
-            .note(vec![change(&key, &in_hand("ses", at(2)))])
-            .await
-            .unwrap();
+        store.keep(vec![change(&key, &dead("ses", at(1)))]).await.unwrap();
+        store.note(vec![change(&key, &in_hand("ses", at(2)))]).await.unwrap();
         assert!(all(&store, &Filter::default(), 10).await.is_empty());
         let record = finished("ses", 1, at(3));
         store.keep(vec![change(&key, &record)]).await.unwrap();
-        for filter in [
-            Filter::default(),
-            Filter {
-                session: Some("ses".into()),
-                ..Filter::default()
-            },
-        ] {
+        for filter in [Filter::default(), Filter { session: Some("ses".into()), ..Filter::default() }] {
             let found = all(&store, &filter, 10).await;
             assert_eq!(ids(&found), ["evt"]);
             assert_eq!(found[0].record, record);
@@ -187,27 +149,15 @@ mod cases {
     pub async fn pages_stay_put_while_outcomes_are_added(store: S) {
         for number in 0..10u8 {
             let record = finished("ses", number.into(), at(number.into()));
-            store
-                .note(vec![change(&key("org", &format!("e{number}")), &record)])
-                .await
-                .unwrap();
+            store.note(vec![change(&key("org", &format!("e{number}")), &record)]).await.unwrap();
         }
         let first = store.outcomes(&Filter::default(), None, 4).await.unwrap();
         assert_eq!(ids(&first.found), ["e9", "e8", "e7", "e6"]);
         let late = finished("ses", 99, at(99));
-        store
-            .keep(vec![change(&key("org", "late"), &late)])
-            .await
-            .unwrap();
-        let second = store
-            .outcomes(&Filter::default(), first.next.as_ref(), 4)
-            .await
-            .unwrap();
+        store.keep(vec![change(&key("org", "late"), &late)]).await.unwrap();
+        let second = store.outcomes(&Filter::default(), first.next.as_ref(), 4).await.unwrap();
         assert_eq!(ids(&second.found), ["e5", "e4", "e3", "e2"]);
-        let third = store
-            .outcomes(&Filter::default(), second.next.as_ref(), 4)
-            .await
-            .unwrap();
+        let third = store.outcomes(&Filter::default(), second.next.as_ref(), 4).await.unwrap();
         assert_eq!(ids(&third.found), ["e1", "e0"]);
         assert_eq!(third.next, None);
     }
@@ -219,10 +169,7 @@ mod cases {
     }
 
     pub async fn a_page_of_nothing_is_empty(store: S) {
-        store
-            .note(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))])
-            .await
-            .unwrap();
+        store.note(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
         let page = store.outcomes(&Filter::default(), None, 0).await.unwrap();
         assert_eq!(page, Page::default());
     }
@@ -239,36 +186,21 @@ mod cases {
             changes.push(change(&key("org", &event), &record));
             let opening = SessionState::Opening;
             changes.push(session_change("org", &session, &event, opening, at(second)));
-            changes.push(contact_change(
-                "org",
-                &format!("{second}@x.y"),
-                1,
-                at(second),
-            ));
+            changes.push(contact_change("org", &format!("{second}@x.y"), 1, at(second)));
         }
         store.keep(changes).await.unwrap();
-        let expected = Swept {
-            records: 250,
-            sessions: 250,
-            contacts: 250,
-        };
+        let expected = Swept { records: 250, sessions: 250, contacts: 250 };
         assert_eq!(store.sweep(at(250)).await.unwrap(), expected);
         assert_eq!(store.sweep(at(250)).await.unwrap(), Swept::default());
         for second in [0, 1, 2, 249, 250, 251, 252, 299] {
             let kept = second >= 250;
-            let record = store
-                .record(&key("org", &format!("e{second}")))
-                .await
-                .unwrap();
+            let record = store.record(&key("org", &format!("e{second}"))).await.unwrap();
             assert_eq!(record.is_some(), kept, "{second}");
             let session = SessionId::from(format!("s{second}"));
             let entries = store.session(&"org".into(), &session).await.unwrap();
             assert_eq!(entries.len(), usize::from(kept), "{second}");
             let email = format!("{second}@x.y");
-            let found = store
-                .contact(&"org".into(), &email, Timestamp::MIN)
-                .await
-                .unwrap();
+            let found = store.contact(&"org".into(), &email, Timestamp::MIN).await.unwrap();
             assert_eq!(found.is_some(), kept, "{second}");
         }
     }
@@ -293,18 +225,9 @@ mod cases {
         store.sweep(at(1000)).await.unwrap();
         for filter in [
             Filter::default(),
-            Filter {
-                session: Some("ses_1".into()),
-                ..Filter::default()
-            },
-            Filter {
-                incident: Some(incident(1)),
-                ..Filter::default()
-            },
-            Filter {
-                event_id: Some("e1".to_owned()),
-                ..Filter::default()
-            },
+            Filter { session: Some("ses_1".into()), ..Filter::default() },
+            Filter { incident: Some(incident(1)), ..Filter::default() },
+            Filter { event_id: Some("e1".to_owned()), ..Filter::default() },
         ] {
             assert!(all(&store, &filter, 10).await.is_empty(), "{filter:?}");
         }
@@ -321,10 +244,7 @@ mod cases {
         let found = all(&store, &Filter::default(), 1).await;
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].record, finished("ses", 2, at(2)));
-        let first = Filter {
-            incident: Some(incident(1)),
-            ..Filter::default()
-        };
+        let first = Filter { incident: Some(incident(1)), ..Filter::default() };
         assert!(all(&store, &first, 1).await.is_empty());
     }
 }

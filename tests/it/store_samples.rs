@@ -4,12 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd::event::{
-    Channel, ContactId, EventKey, IncidentId, Kind, Route, SessionId, WorkItemId,
-};
+use handoffd::event::{Channel, ContactId, EventKey, IncidentId, Kind, Route, SessionId, WorkItemId};
 use handoffd::machine::{
-    HistoryEntry, IncidentRef, Outcome, Phase, PostedIncident, Progress, Reason, Record,
-    SessionEntry, SessionState, Status, StepName,
+    HistoryEntry, IncidentRef, Outcome, Phase, PostedIncident, Progress, Reason, Record, SessionEntry, SessionState,
+    Status, StepName,
 };
 use handoffd::store::memory::MemoryStore;
 use handoffd::store::sled::{OnCorruption, Options, open};
@@ -29,16 +27,8 @@ pub struct Backend {
 pub fn backends() -> Vec<Backend> {
     let folder = tempfile::tempdir().unwrap();
     vec![
-        Backend {
-            name: "memory",
-            store: Arc::new(MemoryStore::new()),
-            _folder: None,
-        },
-        Backend {
-            name: "sled",
-            store: opened(&folder.path().join("store.sled")),
-            _folder: Some(folder),
-        },
+        Backend { name: "memory", store: Arc::new(MemoryStore::new()), _folder: None },
+        Backend { name: "sled", store: opened(&folder.path().join("store.sled")), _folder: Some(folder) },
     ]
 }
 
@@ -63,10 +53,7 @@ pub fn at(seconds: i64) -> Timestamp {
 }
 
 pub fn key(organization: &str, event: &str) -> EventKey {
-    EventKey {
-        organization_id: organization.into(),
-        event_id: event.into(),
-    }
+    EventKey { organization_id: organization.into(), event_id: event.into() }
 }
 
 pub fn incident(number: u128) -> IncidentId {
@@ -104,17 +91,11 @@ pub fn in_hand(session: &str, first_seen: Timestamp) -> Record {
 pub fn finished(session: &str, number: u128, at: Timestamp) -> Record {
     let ticket_number = Some(format!("CAS-{number:05}-X1Y2Z3"));
     let mut record = in_hand(session, at);
-    record.progress.incident = Some(PostedIncident {
-        id: incident(number),
-        ticket_number: ticket_number.clone(),
-        contact: None,
-    });
+    record.progress.incident =
+        Some(PostedIncident { id: incident(number), ticket_number: ticket_number.clone(), contact: None });
     record.phase = Phase::Finished(Outcome {
         route: Some(Route::Incident),
-        incident: Some(IncidentRef {
-            id: incident(number),
-            ticket_number,
-        }),
+        incident: Some(IncidentRef { id: incident(number), ticket_number }),
         ..outcome(session, Status::Succeeded, at)
     });
     record
@@ -134,10 +115,8 @@ pub fn chat(session: &str, number: u128, at: Timestamp) -> Record {
 /// An event that was given up.
 pub fn dead(session: &str, at: Timestamp) -> Record {
     let mut record = in_hand(session, at);
-    record.phase = Phase::Dead(Outcome {
-        reason: Some(Reason::RetriesExhausted),
-        ..outcome(session, Status::Failed, at)
-    });
+    record.phase =
+        Phase::Dead(Outcome { reason: Some(Reason::RetriesExhausted), ..outcome(session, Status::Failed, at) });
     record
 }
 
@@ -165,31 +144,17 @@ pub fn change(key: &EventKey, record: &Record) -> Change {
     Change::Record(key.clone(), Box::new(record.clone()))
 }
 
-pub fn session_change(
-    organization: &str,
-    session: &str,
-    event: &str,
-    state: SessionState,
-    at: Timestamp,
-) -> Change {
+pub fn session_change(organization: &str, session: &str, event: &str, state: SessionState, at: Timestamp) -> Change {
     Change::Session {
         organization: organization.into(),
         session: session.into(),
-        entry: SessionEntry {
-            event_id: event.into(),
-            state,
-        },
+        entry: SessionEntry { event_id: event.into(), state },
         at,
     }
 }
 
 pub fn contact_change(organization: &str, email: &str, number: u128, at: Timestamp) -> Change {
-    Change::Contact {
-        organization: organization.into(),
-        email: email.to_owned(),
-        contact: contact(number),
-        at,
-    }
+    Change::Contact { organization: organization.into(), email: email.to_owned(), contact: contact(number), at }
 }
 
 /// Every page of a question, one after another.
@@ -197,10 +162,7 @@ pub async fn all(store: &Arc<dyn Store>, filter: &Filter, limit: usize) -> Vec<F
     let mut found = Vec::new();
     let mut cursor: Option<Cursor> = None;
     for _ in 0..1000 {
-        let page = store
-            .outcomes(filter, cursor.as_ref(), limit)
-            .await
-            .unwrap();
+        let page = store.outcomes(filter, cursor.as_ref(), limit).await.unwrap();
         assert!(page.found.len() <= limit);
         found.extend(page.found);
         match page.next {
@@ -213,10 +175,7 @@ pub async fn all(store: &Arc<dyn Store>, filter: &Filter, limit: usize) -> Vec<F
 
 /// Their events' ids.
 pub fn ids(found: &[Found]) -> Vec<&str> {
-    found
-        .iter()
-        .map(|found| found.key.event_id.as_str())
-        .collect()
+    found.iter().map(|found| found.key.event_id.as_str()).collect()
 }
 
 /// One test for each backend, out of one function over `Arc<dyn Store>`.

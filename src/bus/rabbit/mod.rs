@@ -1,1 +1,141 @@
-//! In: the bus's seam. Out: RabbitMQ by lapin. Absent: what a message means.
+//! In: the bus's seam, and where the broker is.
+//! Out: RabbitMQ by lapin: one line of two connections, built anew whenever anything of it breaks.
+//! Absent: what a message means, when to retry it, why it is given up.
+
+mod backoff;
+mod channels;
+mod consumer;
+mod copy;
+mod declare;
+mod depths;
+mod envelope;
+mod greeting;
+mod line;
+mod options;
+mod publisher;
+mod refusal;
+mod settle;
+mod state;
+mod supervisor;
+pub mod topology;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use lapin::BasicProperties;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use self::channels::{Address, short};
+use self::consumer::Outlet;
+use self::state::State;
+use self::supervisor::{Signals, Supervisor};
+use super::{Announced, Announcement, Bus, BusError, Delivery};
+use crate::watch::Watch;
+
+pub use self::options::{Declare, Options};
+pub use self::publisher::{Message, Publisher};
+pub use self::refusal::StartError;
+
+/// Deliveries between the client's buffer and the worker; the prefetch bounds what is in hand.
+const BETWEEN: usize = 16;
+/// Closing takes at most this long, even if the broker hangs.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// RabbitMQ.
+pub struct Rabbit {
+    options: Arc<Options>,
+    state: Arc<State>,
+    signals: Signals,
+    outlet: Arc<Outlet>,
+    deliveries: Mutex<Option<mpsc::Receiver<Delivery>>>,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Starts to connect, and goes on until [`Bus::close`]. Needs a tokio runtime; fails only over a URL
+/// that can't be read: a broker that is away is waited for.
+pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartError> {
+    options.uri()?;
+    let options = Arc::new(options);
+    let state = Arc::new(State::new(&options.place()));
+    let signals = Signals::default();
+    let (sender, receiver) = mpsc::channel(BETWEEN);
+    let outlet = Arc::new(Outlet::new(sender));
+    let supervisor = Supervisor {
+        options: Arc::clone(&options),
+        state: Arc::clone(&state),
+        watch,
+        outlet: Arc::clone(&outlet),
+        signals: signals.clone(),
+    };
+    Ok(Rabbit {
+        options,
+        state,
+        signals,
+        outlet,
+        deliveries: Mutex::new(Some(receiver)),
+        supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
+    })
+}
+
+impl Rabbit {
+    /// Returns once the broker has been reached and everything on it is as it must be; fails when a
+    /// queue or exchange is there but differs. While the broker is away, or something is missing that
+    /// is not to be created, it waits.
+    pub async fn first_contact(&self) -> Result<(), StartError> {
+        self.state.contact().await
+    }
+}
+
+#[async_trait]
+impl Bus for Rabbit {
+    async fn deliveries(&self) -> mpsc::Receiver<Delivery> {
+        self.signals.consume.cancel();
+        // There is one stream; whoever asks again gets one that has ended.
+        lock(&self.deliveries).take().unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
+        let line = self.state.line().ok_or(BusError::Away)?;
+        let to = Address { exchange: &self.options.outcomes_exchange, routing_key: &announcement.routing_key };
+        let message_id = short(&announcement.message_id).map_err(|failure| failure.at(to))?;
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_delivery_mode(copy::PERSISTENT)
+            .with_app_id("handoffd".into())
+            .with_message_id(message_id)
+            .with_timestamp(now())
+            .with_headers(copy::table(&announcement.headers));
+        line.publish(to, &announcement.body, properties).await
+    }
+
+    async fn stop(&self) {
+        self.signals.stop.cancel();
+        self.outlet.shut();
+    }
+
+    async fn close(&self) {
+        self.stop().await;
+        self.signals.close.cancel();
+        let supervisor = lock(&self.supervisor).take();
+        if let Some(mut supervisor) = supervisor
+            && tokio::time::timeout(CLOSE_LIMIT, &mut supervisor).await.is_err()
+        {
+            supervisor.abort();
+        }
+    }
+
+    fn unready(&self) -> Vec<String> {
+        self.state.unready()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// AMQP's timestamp: whole seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -97,12 +97,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn outcomes(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         self.open()?.now.outcomes(filter, after, limit)
     }
 

@@ -38,32 +38,16 @@ impl Tables {
             Change::Record(key, record) => {
                 self.records.insert(key, *record);
             }
-            Change::Session {
-                organization,
-                session,
-                entry,
-                at,
-            } => {
+            Change::Session { organization, session, entry, at } => {
                 let entries = self.sessions.entry((organization, session)).or_default();
-                let first = entries
-                    .get(&entry.event_id)
-                    .map_or(at, |before| before.first);
+                let first = entries.get(&entry.event_id).map_or(at, |before| before.first);
                 let state = entry.state;
                 entries.insert(entry.event_id, Entry { first, at, state });
             }
-            Change::Contact {
-                organization,
-                email,
-                contact,
-                at,
-            } => {
-                self.contacts
-                    .insert((organization, fold(&email)), (contact, at));
+            Change::Contact { organization, email, contact, at } => {
+                self.contacts.insert((organization, fold(&email)), (contact, at));
             }
-            Change::ForgetContact {
-                organization,
-                email,
-            } => {
+            Change::ForgetContact { organization, email } => {
                 self.contacts.remove(&(organization, fold(&email)));
             }
             Change::Learned(organization, learned) => {
@@ -89,12 +73,7 @@ impl Tables {
         entries.into_iter().map(entry).collect()
     }
 
-    pub fn contact(
-        &self,
-        organization: &OrganizationId,
-        email: &str,
-        not_before: Timestamp,
-    ) -> Option<ContactId> {
+    pub fn contact(&self, organization: &OrganizationId, email: &str, not_before: Timestamp) -> Option<ContactId> {
         let (contact, at) = self.contacts.get(&(organization.clone(), fold(email)))?;
         (*at >= not_before).then_some(*contact)
     }
@@ -103,33 +82,20 @@ impl Tables {
         self.learned.get(organization).copied().unwrap_or_default()
     }
 
-    pub fn outcomes(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    pub fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         let after = after.map(Position::read).transpose()?;
         let mut all: Vec<(Position, &Record)> = self
             .records
             .iter()
             .filter(|(key, record)| filter.matches(key, record))
-            .filter_map(|(key, record)| {
-                Some((Position::new(record.outcome()?.finished_at, key), record))
-            })
+            .filter_map(|(key, record)| Some((Position::new(record.outcome()?.finished_at, key), record)))
             .filter(|(position, _)| after.as_ref().is_none_or(|after| position < after))
             .collect();
         all.sort_by(|(one, _), (other, _)| other.cmp(one));
         let more = all.len() > limit;
         all.truncate(limit);
-        let next = all
-            .last()
-            .filter(|_| more)
-            .map(|(position, _)| position.cursor());
-        let found = |(position, record): (Position, &Record)| Found {
-            key: position.key(),
-            record: record.clone(),
-        };
+        let next = all.last().filter(|_| more).map(|(position, _)| position.cursor());
+        let found = |(position, record): (Position, &Record)| Found { key: position.key(), record: record.clone() };
         let found = all.into_iter().map(found).collect();
         Ok(Page { found, next })
     }

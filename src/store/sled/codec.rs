@@ -95,10 +95,7 @@ impl Entry {
 
     /// As the machine knows it.
     pub fn of(self, event_id: EventId) -> SessionEntry {
-        SessionEntry {
-            event_id,
-            state: self.state,
-        }
+        SessionEntry { event_id, state: self.state }
     }
 }
 
@@ -112,9 +109,7 @@ pub(super) fn encode_contact(contact: ContactId, at: Timestamp) -> Vec<u8> {
 
 /// Reads a remembered contact and when it was seen.
 pub(super) fn decode_contact(value: &[u8]) -> Result<(ContactId, Timestamp), Unreadable> {
-    let id = value
-        .get(1 + TIME..)
-        .and_then(|id| Uuid::from_slice(id).ok());
+    let id = value.get(1 + TIME..).and_then(|id| Uuid::from_slice(id).ok());
     match (value.first(), id, touched_at(value)) {
         (Some(&VERSION), Some(id), Some(at)) => Ok((ContactId(id), at)),
         _ => Err(form(value)),

@@ -55,11 +55,7 @@ type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
 impl Committer {
     /// Starts its thread.
-    pub fn start(
-        shared: Arc<Shared>,
-        disk: Box<dyn Disk>,
-        watch: Arc<dyn Watch>,
-    ) -> io::Result<Self> {
+    pub fn start(shared: Arc<Shared>, disk: Box<dyn Disk>, watch: Arc<dyn Watch>) -> io::Result<Self> {
         let (line, orders) = channel();
         let office = Office {
             shared,
@@ -72,13 +68,8 @@ impl Committer {
             rested: Instant::now(),
             health: Health::Well,
         };
-        let thread = thread::Builder::new()
-            .name("store-commit".to_owned())
-            .spawn(move || office.serve(&orders))?;
-        Ok(Self {
-            line: Mutex::new(Some(line)),
-            thread: Mutex::new(Some(thread)),
-        })
+        let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || office.serve(&orders))?;
+        Ok(Self { line: Mutex::new(Some(line)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Says that something was noted where nothing was pending.
@@ -102,17 +93,8 @@ impl Committer {
 
     /// Serves what waits, makes everything durable and stops the thread. Blocks.
     pub fn stop(&self) {
-        drop(
-            self.line
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        drop(self.line.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _panicked = thread.join();
         }
@@ -198,11 +180,7 @@ impl Office {
     }
 
     fn due(&self) -> Instant {
-        if self.waiting.is_empty() {
-            self.rested.max(self.settled + NOTED)
-        } else {
-            self.rested
-        }
+        if self.waiting.is_empty() { self.rested.max(self.settled + NOTED) } else { self.rested }
     }
 
     fn commit(&mut self) {
@@ -211,11 +189,7 @@ impl Office {
             self.scope = Scope::All;
         }
         let (writes, call) = self.shared.pending().take(self.scope);
-        let committed = self
-            .shared
-            .mend()
-            .and_then(|()| self.shared.write(&writes))
-            .and_then(|()| self.disk.sync());
+        let committed = self.shared.mend().and_then(|()| self.shared.write(&writes)).and_then(|()| self.disk.sync());
         match &committed {
             Ok(()) => self.well(started, call),
             Err(problem) => {

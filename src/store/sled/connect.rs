@@ -27,10 +27,7 @@ pub(super) enum Refused {
 
 /// Opens the database in this folder. sled panics on some damage (its issue 1533), so this happens on a thread of its own.
 pub(super) fn connect(path: &Path, cache_bytes: u64) -> Result<Db, Refused> {
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(cache_bytes)
-        .flush_every_ms(Some(FLUSH_EVERY_MS));
+    let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MS));
     let opening = thread::Builder::new()
         .name("store-open".to_owned())
         .spawn(move || config.open())
@@ -44,19 +41,14 @@ pub(super) fn connect(path: &Path, cache_bytes: u64) -> Result<Db, Refused> {
 
 /// What a panic said.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     format!("sled panicked: {}", text.unwrap_or("without a word"))
 }
 
 fn meaning(error: &sled::Error) -> Refused {
     match error {
         // The kind is `Other`, the text is all that tells it (sled 0.34.7, config.rs, `try_lock`).
-        sled::Error::Io(cause) if cause.to_string().contains("could not acquire lock") => {
-            Refused::Locked
-        }
+        sled::Error::Io(cause) if cause.to_string().contains("could not acquire lock") => Refused::Locked,
         sled::Error::Io(cause) if is_content(cause) => Refused::Damaged(error.to_string()),
         sled::Error::Io(_) => Refused::Failed(error.to_string()),
         sled::Error::Corruption { .. }
@@ -67,8 +59,5 @@ fn meaning(error: &sled::Error) -> Refused {
 }
 
 fn is_content(cause: &io::Error) -> bool {
-    matches!(
-        cause.kind(),
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-    )
+    matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }

@@ -32,36 +32,20 @@ pub(super) enum Removed {
 impl<'a, 'v> Draft<'a, 'v> {
     /// Nothing to write yet.
     pub fn new(view: &'a View<'v>) -> Self {
-        Self {
-            view,
-            writes: Vec::with_capacity(12),
-        }
+        Self { view, writes: Vec::with_capacity(12) }
     }
 
     /// Adds a change.
     pub fn change(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::Record(key, record) => self.record(key, record),
-            Change::Session {
-                organization,
-                session,
-                entry,
-                at,
-            } => self.session(organization, session, entry, *at),
-            Change::Contact {
-                organization,
-                email,
-                contact,
-                at,
-            } => {
+            Change::Session { organization, session, entry, at } => self.session(organization, session, entry, *at),
+            Change::Contact { organization, email, contact, at } => {
                 let key = keys::contact(organization, email);
                 self.insert(key, codec::encode_contact(*contact, *at));
                 Ok(())
             }
-            Change::ForgetContact {
-                organization,
-                email,
-            } => {
+            Change::ForgetContact { organization, email } => {
                 self.remove(keys::contact(organization, email));
                 Ok(())
             }
@@ -138,11 +122,7 @@ impl<'a, 'v> Draft<'a, 'v> {
     ) -> Result<(), StoreError> {
         let key = keys::entry(organization, session, &entry.event_id);
         let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
-        let entry = Entry {
-            at,
-            first: before.map_or(at, |before| before.first),
-            state: entry.state.clone(),
-        };
+        let entry = Entry { at, first: before.map_or(at, |before| before.first), state: entry.state.clone() };
         self.insert(key, entry.encode());
         Ok(())
     }
@@ -154,9 +134,7 @@ impl<'a, 'v> Draft<'a, 'v> {
             return Ok(Vec::new());
         };
         let record = codec::decode_record(&value);
-        Ok(record
-            .map(|record| places(key, &record))
-            .unwrap_or_default())
+        Ok(record.map(|record| places(key, &record)).unwrap_or_default())
     }
 
     /// The value of a key, these changes included.

@@ -9,10 +9,7 @@ use jiff::Timestamp;
 
 /// Makes the folder and those above it, and makes that durable.
 pub(super) fn create(path: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|folder| !folder.exists())
-        .collect();
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::create_dir_all(path)?;
     for folder in missing {
         sync(&parent(folder))?;

@@ -121,10 +121,7 @@ pub(super) fn records_of(event_id: &str) -> Vec<u8> {
 pub(super) fn event_of(record: &[u8]) -> Option<EventKey> {
     let (event_id, rest) = split_text(record.strip_prefix(b"r")?)?;
     let (organization_id, rest) = split_text(rest)?;
-    rest.is_empty().then_some(EventKey {
-        organization_id: organization_id.into(),
-        event_id: event_id.into(),
-    })
+    rest.is_empty().then_some(EventKey { organization_id: organization_id.into(), event_id: event_id.into() })
 }
 
 /// What the entries of a session begin with.
@@ -137,11 +134,7 @@ pub(super) fn entries_of(organization: &OrganizationId, session: &SessionId) -> 
 }
 
 /// What one event did for a session.
-pub(super) fn entry(
-    organization: &OrganizationId,
-    session: &SessionId,
-    event: &EventId,
-) -> Vec<u8> {
+pub(super) fn entry(organization: &OrganizationId, session: &SessionId, event: &EventId) -> Vec<u8> {
     let mut key = entries_of(organization, session);
     push_text(&mut key, event.as_str());
     key

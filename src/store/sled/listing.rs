@@ -38,27 +38,10 @@ pub(super) fn outcomes(
     }
     let ticket = filter.ticket_number.as_deref().map(terms::fold);
     let index = match (filter, &ticket) {
-        (
-            Filter {
-                incident: Some(id), ..
-            },
-            _,
-        ) => Index::Incident(id.0),
-        (
-            Filter {
-                work_item: Some(id),
-                ..
-            },
-            _,
-        ) => Index::WorkItem(id.0),
+        (Filter { incident: Some(id), .. }, _) => Index::Incident(id.0),
+        (Filter { work_item: Some(id), .. }, _) => Index::WorkItem(id.0),
         (_, Some(ticket)) => Index::Ticket(ticket),
-        (
-            Filter {
-                session: Some(session),
-                ..
-            },
-            _,
-        ) => Index::Session(session),
+        (Filter { session: Some(session), .. }, _) => Index::Session(session),
         _ => Index::Ended,
     };
     by_time(view, filter, index, after.as_ref(), limit)
@@ -80,9 +63,7 @@ fn by_event(
         if !filter.matches(&key, &record) {
             continue;
         }
-        let position = record
-            .outcome()
-            .map(|outcome| Position::new(outcome.finished_at, &key));
+        let position = record.outcome().map(|outcome| Position::new(outcome.finished_at, &key));
         if let Some(position) = position
             && after.is_none_or(|after| position < *after)
         {
@@ -92,20 +73,14 @@ fn by_event(
     all.sort_by(|(one, _), (other, _)| other.cmp(one));
     let more = all.len() > limit;
     all.truncate(limit);
-    let next = all
-        .last()
-        .filter(|_| more)
-        .map(|(position, _)| position.cursor());
+    let next = all.last().filter(|_| more).map(|(position, _)| position.cursor());
     let found = all.into_iter().map(|(_, found)| found).collect();
     Ok(Page { found, next })
 }
 
 fn events(view: &View<'_>, filter: &Filter, event_id: &str) -> Result<Vec<EventKey>, StoreError> {
     if let Some(organization_id) = &filter.organization {
-        return Ok(vec![EventKey {
-            organization_id: organization_id.clone(),
-            event_id: EventId::from(event_id),
-        }]);
+        return Ok(vec![EventKey { organization_id: organization_id.clone(), event_id: EventId::from(event_id) }]);
     }
     let rows = view.tree().scan_prefix(keys::records_of(event_id)).keys();
     let keys: Result<Vec<IVec>, _> = rows.collect();
@@ -124,12 +99,7 @@ fn by_time(
     let prefix = index.prefix().len();
     let mut page = Page::default();
     let mut last = None;
-    for (looked_at, row) in view
-        .tree()
-        .range(bounds(filter, index, after))
-        .rev()
-        .enumerate()
-    {
+    for (looked_at, row) in view.tree().range(bounds(filter, index, after)).rev().enumerate() {
         let (entry, status) = row.map_err(|error| unreadable(OUTCOMES, error))?;
         if looked_at >= LOOKED_AT {
             page.next = last.as_ref().map(Position::cursor);
@@ -151,12 +121,7 @@ fn by_time(
 }
 
 /// The event of an index entry, when it is asked for. What the entry tells is looked at first: most need not be read.
-fn find(
-    view: &View<'_>,
-    filter: &Filter,
-    position: &Position,
-    status: &[u8],
-) -> Result<Option<Found>, StoreError> {
+fn find(view: &View<'_>, filter: &Filter, position: &Position, status: &[u8]) -> Result<Option<Found>, StoreError> {
     let key = position.key();
     let wanted = filter.status.map(codec::encode_status);
     if !filter.matches_names(&key) || wanted.is_some_and(|wanted| status != [wanted]) {
@@ -166,20 +131,12 @@ fn find(
         return Ok(None);
     };
     // Since the entry was read the event may have been looked at afresh.
-    let there = record
-        .outcome()
-        .is_some_and(|outcome| outcome.finished_at == position.at);
+    let there = record.outcome().is_some_and(|outcome| outcome.finished_at == position.at);
     Ok((there && filter.matches(&key, &record)).then_some(Found { key, record }))
 }
 
-fn bounds(
-    filter: &Filter,
-    index: Index<'_>,
-    after: Option<&Position>,
-) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-    let lowest = filter
-        .after
-        .map_or_else(|| index.prefix(), |after| index.from(after));
+fn bounds(filter: &Filter, index: Index<'_>, after: Option<&Position>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let lowest = filter.after.map_or_else(|| index.prefix(), |after| index.from(after));
     let cursor = after.map(|position| index.entry(position.at, &position.key()));
     let before = filter.before.map(|before| index.from(before));
     let highest = cursor.into_iter().chain(before).min().unwrap_or_else(|| {

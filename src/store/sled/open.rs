@@ -95,13 +95,9 @@ pub fn open_with(
     let mut quarantined = None;
     let db = match attempt(options) {
         Err(Trouble::Damaged(problem)) if options.on_corruption == OnCorruption::Quarantine => {
-            let aside = folder::set_aside(path, Timestamp::now()).map_err(|error| {
-                failed(path, &format!("{problem}; cannot set it aside: {error}"))
-            })?;
-            quarantined = Some(Quarantined {
-                path: aside,
-                problem,
-            });
+            let aside = folder::set_aside(path, Timestamp::now())
+                .map_err(|error| failed(path, &format!("{problem}; cannot set it aside: {error}")))?;
+            quarantined = Some(Quarantined { path: aside, problem });
             attempt(options).map_err(|trouble| trouble.into_error(path))?
         }
         other => other.map_err(|trouble| trouble.into_error(path))?,
@@ -110,10 +106,7 @@ pub fn open_with(
     let disk = between(Box::new(Arc::clone(&shared)));
     let committer = Committer::start(Arc::clone(&shared), disk, watch)
         .map_err(|error| failed(path, &format!("no thread to commit on: {error}")))?;
-    Ok(Opened {
-        store: SledStore::new(shared, committer),
-        quarantined,
-    })
+    Ok(Opened { store: SledStore::new(shared, committer), quarantined })
 }
 
 enum Trouble {
@@ -125,11 +118,7 @@ fn attempt(options: &Options) -> Result<Db, Trouble> {
     let path = &options.path;
     let other = |error: std::io::Error| Trouble::Other(failed(path, &error.to_string()));
     folder::create(path).map_err(other)?;
-    let before = if path.join(COMPLETE).exists() {
-        Before::Store
-    } else {
-        Before::Nothing
-    };
+    let before = if path.join(COMPLETE).exists() { Before::Store } else { Before::Nothing };
     let db = unlocked(options)?;
     match schema::check(&db, before).map_err(Trouble::Other)? {
         Schema::Known => {}
@@ -190,8 +179,5 @@ impl Trouble {
 }
 
 fn failed(path: &Path, problem: &str) -> StoreError {
-    StoreError::Open {
-        path: path.display().to_string(),
-        problem: problem.to_owned(),
-    }
+    StoreError::Open { path: path.display().to_string(), problem: problem.to_owned() }
 }

@@ -22,9 +22,7 @@ pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, 
         Some(value) => Some(value),
         None => view.get(RECORD, &keys::record(key))?,
     };
-    value
-        .map(|value| codec::decode_record(&value).map_err(|error| unreadable(RECORD, error)))
-        .transpose()
+    value.map(|value| codec::decode_record(&value).map_err(|error| unreadable(RECORD, error))).transpose()
 }
 
 /// Oldest first; those of the same moment by event.
@@ -37,16 +35,13 @@ pub(super) fn session(
     let mut entries = Vec::new();
     for (key, value) in view.begins_with(SESSION, &prefix)? {
         let entry = Entry::decode(&value).map_err(|error| unreadable(SESSION, error))?;
-        let event_id = keys::event_of_entry(&key, prefix.len())
-            .ok_or_else(|| unreadable(SESSION, "its key makes no sense"))?;
+        let event_id =
+            keys::event_of_entry(&key, prefix.len()).ok_or_else(|| unreadable(SESSION, "its key makes no sense"))?;
         entries.push((entry, event_id));
     }
     // The keys are in the events' order, and the sort is stable.
     entries.sort_by_key(|(entry, _)| entry.first);
-    Ok(entries
-        .into_iter()
-        .map(|(entry, id)| entry.of(id))
-        .collect())
+    Ok(entries.into_iter().map(|(entry, id)| entry.of(id)).collect())
 }
 
 pub(super) fn contact(
@@ -59,15 +54,11 @@ pub(super) fn contact(
     let Some(value) = view.get(CONTACT, &key)? else {
         return Ok(None);
     };
-    let (contact, at) =
-        codec::decode_contact(&value).map_err(|error| unreadable(CONTACT, error))?;
+    let (contact, at) = codec::decode_contact(&value).map_err(|error| unreadable(CONTACT, error))?;
     Ok((at >= not_before).then_some(contact))
 }
 
-pub(super) fn learned(
-    view: &View<'_>,
-    organization: &OrganizationId,
-) -> Result<Learned, StoreError> {
+pub(super) fn learned(view: &View<'_>, organization: &OrganizationId) -> Result<Learned, StoreError> {
     let value = view.get(LEARNED, &keys::learned(organization))?;
     value.map_or(Ok(Learned::default()), |value| {
         codec::decode_learned(&value).map_err(|error| unreadable(LEARNED, error))

@@ -31,9 +31,7 @@ pub(super) enum Before {
 
 /// Reads the version, writes it into a new database, brings an older one up to date.
 pub(super) fn check(db: &Db, before: Before) -> Result<Schema, StoreError> {
-    let row = db
-        .get(SCHEMA)
-        .map_err(|error| unreadable("the schema version", error))?;
+    let row = db.get(SCHEMA).map_err(|error| unreadable("the schema version", error))?;
     match row.as_ref().map(version) {
         None if before == Before::Nothing && db.is_empty() => write(db).map(|()| Schema::Known),
         Some(Some(found)) if found > KNOWN => Ok(Schema::Newer(found)),

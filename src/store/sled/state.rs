@@ -43,12 +43,7 @@ struct Live {
 impl Shared {
     /// Takes over an open database.
     pub fn new(path: PathBuf, cache_bytes: u64, db: Db) -> Result<Self, StoreError> {
-        let shared = Self {
-            path,
-            cache_bytes,
-            state: RwLock::new(State::Closed),
-            pending: Mutex::default(),
-        };
+        let shared = Self { path, cache_bytes, state: RwLock::new(State::Closed), pending: Mutex::default() };
         shared.install(db)?;
         Ok(shared)
     }
@@ -94,9 +89,7 @@ impl Shared {
                 None => batch.remove(key.as_slice()),
             }
         }
-        calmly(|| live.db.apply_batch(batch))
-            .map_err(unwritten)?
-            .map_err(unwritten)
+        calmly(|| live.db.apply_batch(batch)).map_err(unwritten)?.map_err(unwritten)
     }
 
     /// Remembers that writing failed: nothing is written until the database is opened again.
@@ -156,9 +149,7 @@ impl Disk for Arc<Shared> {
     fn sync(&self) -> Result<(), StoreError> {
         let state = self.state();
         let live = state.live()?;
-        calmly(|| live.db.flush())
-            .map_err(unwritten)?
-            .map_err(unwritten)?;
+        calmly(|| live.db.flush()).map_err(unwritten)?.map_err(unwritten)?;
         live.file.sync_all().map_err(unwritten)
     }
 }

@@ -31,18 +31,11 @@ pub struct SledStore {
 
 impl SledStore {
     pub(super) fn new(shared: Arc<Shared>, committer: Committer) -> Self {
-        Self {
-            shared,
-            committer: Arc::new(committer),
-        }
+        Self { shared, committer: Arc::new(committer) }
     }
 
     /// Writes all changes to memory, where every reader sees them, in the way that `add` says.
-    fn apply<T>(
-        &self,
-        changes: &[Change],
-        add: impl FnOnce(&mut Pending, Call) -> T,
-    ) -> Result<T, StoreError> {
+    fn apply<T>(&self, changes: &[Change], add: impl FnOnce(&mut Pending, Call) -> T) -> Result<T, StoreError> {
         self.shared.view(CHANGE, |view| {
             let mut draft = Draft::new(view);
             for change in changes {
@@ -57,8 +50,7 @@ impl SledStore {
 #[async_trait]
 impl Store for SledStore {
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
-        self.shared
-            .view(read::RECORD, |view| read::record(view, key))
+        self.shared.view(read::RECORD, |view| read::record(view, key))
     }
 
     async fn session(
@@ -66,9 +58,7 @@ impl Store for SledStore {
         organization: &OrganizationId,
         session: &SessionId,
     ) -> Result<Vec<SessionEntry>, StoreError> {
-        self.shared.view(read::SESSION, |view| {
-            read::session(view, organization, session)
-        })
+        self.shared.view(read::SESSION, |view| read::session(view, organization, session))
     }
 
     async fn contact(
@@ -77,14 +67,11 @@ impl Store for SledStore {
         email: &str,
         not_before: Timestamp,
     ) -> Result<Option<ContactId>, StoreError> {
-        self.shared.view(read::CONTACT, |view| {
-            read::contact(view, organization, email, not_before)
-        })
+        self.shared.view(read::CONTACT, |view| read::contact(view, organization, email, not_before))
     }
 
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
-        self.shared
-            .view(read::LEARNED, |view| read::learned(view, organization))
+        self.shared.view(read::LEARNED, |view| read::learned(view, organization))
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -104,12 +91,7 @@ impl Store for SledStore {
         self.committer.kept(call).await
     }
 
-    async fn outcomes(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         // What is on disk is walked: nothing may be pending. A disk that fails is walked as it is.
         let _disk_fails = self.committer.settled().await;
         let shared = Arc::clone(&self.shared);
@@ -169,9 +151,7 @@ impl Store for SledStore {
 
 impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SledStore")
-            .field("path", &self.shared.path)
-            .finish_non_exhaustive()
+        f.debug_struct("SledStore").field("path", &self.shared.path).finish_non_exhaustive()
     }
 }
 
@@ -180,7 +160,5 @@ async fn aside<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(unreadable(what, error)))
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(unreadable(what, error)))
 }

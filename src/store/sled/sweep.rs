@@ -58,11 +58,7 @@ pub(super) enum Step {
 impl Sweep {
     /// Forgets what ended, began without an end, or was touched before this time.
     pub fn new(before: Timestamp) -> Self {
-        let ended = Walk {
-            what: What::Ended,
-            from: Index::Ended.prefix(),
-            to: Index::Ended.from(before),
-        };
+        let ended = Walk { what: What::Ended, from: Index::Ended.prefix(), to: Index::Ended.from(before) };
         Self {
             before,
             walks: vec![
@@ -116,12 +112,7 @@ impl Sweep {
     }
 
     /// The row itself says how old it is; one that can't be read is as good as old.
-    fn look_at_touched(
-        &mut self,
-        draft: &mut Draft<'_, '_>,
-        what: What,
-        row: &[u8],
-    ) -> Result<(), StoreError> {
+    fn look_at_touched(&mut self, draft: &mut Draft<'_, '_>, what: What, row: &[u8]) -> Result<(), StoreError> {
         let Some(value) = draft.get(row)? else {
             return Ok(());
         };
@@ -144,10 +135,6 @@ impl Walk {
         if let Some(letter) = to.last_mut() {
             *letter += 1;
         }
-        Self {
-            what,
-            from: prefix.to_vec(),
-            to,
-        }
+        Self { what, from: prefix.to_vec(), to }
     }
 }

@@ -39,15 +39,8 @@ impl<'a> View<'a> {
     }
 
     /// Everything that begins so, in the keys' order.
-    pub fn begins_with(
-        &self,
-        what: &'static str,
-        prefix: &[u8],
-    ) -> Result<BTreeMap<IVec, IVec>, StoreError> {
-        let rows = self
-            .tree
-            .scan_prefix(prefix)
-            .collect::<Result<BTreeMap<IVec, IVec>, _>>();
+    pub fn begins_with(&self, what: &'static str, prefix: &[u8]) -> Result<BTreeMap<IVec, IVec>, StoreError> {
+        let rows = self.tree.scan_prefix(prefix).collect::<Result<BTreeMap<IVec, IVec>, _>>();
         let mut rows = rows.map_err(|error| unreadable(what, error))?;
         for (key, value) in self.pending.begins_with(prefix) {
             match value {

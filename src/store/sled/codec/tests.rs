@@ -3,8 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{IncidentId, Kind, Route, SessionId, WorkItemId};
 use crate::machine::{
-    Failure, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, Reason, StepName,
-    Warning,
+    Failure, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, Reason, StepName, Warning,
 };
 
 fn at(second: i64) -> Timestamp {
@@ -24,9 +23,7 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
         error: Some(long.clone()),
         request_id: Some(long.clone()),
     };
-    let ids: Vec<IncidentId> = (0..closed)
-        .map(|id| IncidentId(Uuid::from_u128(id)))
-        .collect();
+    let ids: Vec<IncidentId> = (0..closed).map(|id| IncidentId(Uuid::from_u128(id))).collect();
     let incident = IncidentId(Uuid::from_u128(u128::MAX));
     let outcome = largest_outcome(id, long, ids.clone(), failed);
     Record {
@@ -58,10 +55,7 @@ fn largest_outcome(id: &str, long: String, closed: Vec<IncidentId>, status: Stat
         route: Some(Route::LiveWorkItem),
         session_id: Some(SessionId::from(id)),
         channel: Some(Channel::new(&long)),
-        incident: Some(IncidentRef {
-            id: incident,
-            ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()),
-        }),
+        incident: Some(IncidentRef { id: incident, ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()) }),
         closed,
         work_item: Some(WorkItemId(Uuid::from_u128(u128::MAX))),
         contact_id: Some(ContactId(Uuid::from_u128(u128::MAX))),
@@ -137,20 +131,14 @@ fn entries_contacts_and_wishes_read_back() {
     let entry = Entry {
         at: at(5),
         first: at(1),
-        state: SessionState::Open {
-            incident: IncidentId(Uuid::from_u128(7)),
-            ticket_number: None,
-        },
+        state: SessionState::Open { incident: IncidentId(Uuid::from_u128(7)), ticket_number: None },
     };
     assert_eq!(Entry::decode(&entry.encode()).unwrap(), entry);
     assert_eq!(touched_at(&entry.encode()), Some(at(5)));
     let contact = ContactId(Uuid::from_u128(9));
     let value = encode_contact(contact, at(3));
     assert_eq!(decode_contact(&value).unwrap(), (contact, at(3)));
-    let learned = Learned {
-        customer_required: true,
-        ..Learned::default()
-    };
+    let learned = Learned { customer_required: true, ..Learned::default() };
     assert_eq!(decode_learned(&encode_learned(&learned)).unwrap(), learned);
 }
 
@@ -162,10 +150,7 @@ fn nonsense_is_an_error_that_says_so() {
         assert!(decode_contact(value).is_err());
     }
     let unknown = decode_learned(b"\x07{}").unwrap_err().to_string();
-    assert_eq!(
-        unknown,
-        "its form is unknown (version Some(7), this program knows 1)"
-    );
+    assert_eq!(unknown, "its form is unknown (version Some(7), this program knows 1)");
 }
 
 /// Values outlive the program. These are as the first version wrote them: whatever is added later must have a default.

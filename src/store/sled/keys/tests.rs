@@ -3,29 +3,17 @@ use proptest::prelude::*;
 use super::*;
 
 fn event(organization: &str, event: &str) -> EventKey {
-    EventKey {
-        organization_id: organization.into(),
-        event_id: event.into(),
-    }
+    EventKey { organization_id: organization.into(), event_id: event.into() }
 }
 
 /// Texts in which the encoding's own bytes are frequent.
 fn text() -> impl Strategy<Value = String> {
-    let letter = prop_oneof![
-        Just('\0'),
-        Just('\u{1}'),
-        Just('a'),
-        Just('\u{ff}'),
-        any::<char>()
-    ];
+    let letter = prop_oneof![Just('\0'), Just('\u{1}'), Just('a'), Just('\u{ff}'), any::<char>()];
     prop::collection::vec(letter, 0..6).prop_map(|letters| letters.into_iter().collect())
 }
 
 fn moment() -> impl Strategy<Value = Timestamp> {
-    (
-        Timestamp::MIN.as_second()..Timestamp::MAX.as_second(),
-        0..1_000_000_000i32,
-    )
+    (Timestamp::MIN.as_second()..Timestamp::MAX.as_second(), 0..1_000_000_000i32)
         .prop_map(|(second, nanosecond)| Timestamp::new(second, nanosecond).unwrap())
 }
 
@@ -93,10 +81,7 @@ fn keys_are_what_they_were() {
     assert_eq!(record(&key), b"revt_1\x00\x01org_acme\x00\x01");
     assert_eq!(unended(&key), b"aevt_1\x00\x01org_acme\x00\x01");
     assert_eq!(learned(&key.organization_id), b"lorg_acme\x00\x01");
-    assert_eq!(
-        entry(&key.organization_id, &"ses".into(), &key.event_id),
-        b"eorg_acme\x00\x01ses\x00\x01evt_1\x00\x01"
-    );
+    assert_eq!(entry(&key.organization_id, &"ses".into(), &key.event_id), b"eorg_acme\x00\x01ses\x00\x01evt_1\x00\x01");
     let ended = Index::Ended.entry(Timestamp::UNIX_EPOCH, &key);
     assert_eq!(ended[..1], *b"f");
     assert_eq!(ended[13..], *b"evt_1\x00\x01org_acme\x00\x01");

@@ -1,0 +1,159 @@
+//! In: the configuration and the organizations.
+//! Out: a running worker, and its orderly end.
+//! Absent: everything an event goes through; this only joins the rooms. Nobody imports it but the command line.
+
+mod options;
+mod reload;
+mod signals;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use crate::bus::{Bus, rabbit};
+use crate::config::organizations::Snapshot;
+use crate::config::{Config, Environment, Organization};
+use crate::dynamics::Dynamics;
+use crate::ops::http;
+use crate::ops::metrics::Metrics;
+use crate::store::{self, Store};
+use crate::worker::{Chance, Tools, Worker};
+use signals::Signals;
+
+pub use options::{bus as bus_options, store as store_options};
+
+/// Threads of the runtime: the work is waiting for answers.
+const RUNTIME_THREADS: usize = 2;
+/// How long the store may take to close after the last event.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// How often the store is swept of what is older than its retention, and measured.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// The runtime that the worker runs on.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()
+}
+
+/// Runs the worker until a signal ends it.
+///
+/// # Errors
+/// When it can't start: the store, the HTTP address, a queue that exists with other arguments.
+pub async fn run(config: Config, organizations: Vec<Organization>, env: Environment) -> Result<()> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let metrics = Arc::new(Metrics::new());
+    let store = open_store(&config, metrics.clone()).await?;
+    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config), metrics.clone())?);
+    let snapshot = Snapshot::new(organizations);
+    reload::put_in_force(&snapshot, &dynamics, &metrics);
+    let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
+    let server = http::serve(config.http.listen, options::http(&config, &broker, &store, &metrics, &signals)).await?;
+    info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
+    tokio::spawn(reload::keep_current(
+        config.clone(),
+        env,
+        snapshot,
+        dynamics.clone(),
+        metrics.clone(),
+        signals.hangup(),
+    ));
+    tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
+
+    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics };
+    let worker = Worker::new(tools, options::rules(&config), Chance::real());
+    let result = tokio::select! {
+        contact = broker.first_contact() => match contact {
+            Ok(()) => carry(&worker, &broker, &config, &mut signals).await,
+            Err(problem) => Err(problem.into()),
+        },
+        () = signals.stop() => Ok(()),
+    };
+    close(&*broker, &*store).await;
+    server.stop().await;
+    result
+}
+
+/// Carries events until a signal, then finishes what is in hand.
+async fn carry(
+    worker: &Arc<Worker>,
+    broker: &Arc<rabbit::Rabbit>,
+    config: &Config,
+    signals: &mut Signals,
+) -> Result<()> {
+    let deliveries = broker.deliveries().await;
+    let mut working = tokio::spawn(worker.clone().run(deliveries));
+    info!(queue = %config.broker.queue, "the worker consumes");
+    tokio::select! {
+        ended = &mut working => ended.context("the worker ended unexpectedly"),
+        () = signals.stop() => {
+            drain(worker, broker, config.worker.drain_timeout, working).await;
+            Ok(())
+        }
+    }
+}
+
+async fn drain(worker: &Worker, broker: &Arc<rabbit::Rabbit>, limit: Duration, mut working: JoinHandle<()>) {
+    info!(drain_timeout_s = limit.as_secs(), "stopping: no new events, those in hand are finished");
+    worker.hurry();
+    let finished = timeout(limit, async {
+        broker.stop().await;
+        _ = (&mut working).await;
+    });
+    if finished.await.is_err() {
+        working.abort();
+        warn!("worker.drain_timeout passed: what is still in hand goes back to the broker");
+    }
+}
+
+async fn close(broker: &dyn Bus, store: &dyn Store) {
+    broker.close().await;
+    match timeout(CLOSE_LIMIT, store.close()).await {
+        Ok(Ok(())) => info!("stopped"),
+        Ok(Err(problem)) => error!(error = %problem, "the store could not be closed in order"),
+        Err(_) => error!("the store did not close in time"),
+    }
+}
+
+async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>> {
+    let options = options::store(config);
+    let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, metrics)).await??;
+    if let Some(aside) = opened.quarantined {
+        error!(
+            set_aside = %aside.path.display(),
+            problem = %aside.problem,
+            "THE STORE WAS DAMAGED: it was set aside and a new one started. Nothing is lost or doubled in Dynamics; outcomes from \
+             before are no longer listed"
+        );
+    }
+    Ok(Arc::new(opened.store))
+}
+
+async fn keep_house(store: Arc<dyn Store>, retention: Duration, metrics: Arc<Metrics>) {
+    use crate::watch::{Sighting, Watch};
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tick.tick().await;
+        let before = jiff::Timestamp::now().saturating_sub(retention).unwrap_or(jiff::Timestamp::MIN);
+        match store.sweep(before).await {
+            Ok(swept) if swept != store::Swept::default() => {
+                info!(
+                    events = swept.records,
+                    sessions = swept.sessions,
+                    contacts = swept.contacts,
+                    "the store was swept"
+                );
+            }
+            Ok(_) => {}
+            Err(problem) => error!(error = %problem, "the store could not be swept"),
+        }
+        if let Ok(bytes) = store.bytes().await {
+            metrics.saw(Sighting::StoreBytes(bytes));
+        }
+    }
+}

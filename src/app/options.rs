@@ -1,0 +1,96 @@
+//! The configuration, in each room's own terms.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::signals::Signals;
+use crate::bus::{Bus, rabbit};
+use crate::config::{Config, OnCorruption};
+use crate::dynamics;
+use crate::event::Limits;
+use crate::machine::Policy;
+use crate::ops::http;
+use crate::ops::metrics::Metrics;
+use crate::store::{Store, sled};
+use crate::worker::Rules;
+
+/// What sled keeps in memory: enough for the pages in use, far below its own default of 1 GiB.
+const CACHE_BYTES: u64 = 32 << 20;
+/// How long to wait for a predecessor to let go of the store.
+const LOCK_WAIT: Duration = Duration::from_secs(20);
+
+/// The bus, for the worker and for commands that talk to the broker themselves.
+pub fn bus(config: &Config) -> rabbit::Options {
+    let broker = &config.broker;
+    rabbit::Options {
+        url: SecretString::from(broker.url.expose().to_owned()),
+        events_exchange: broker.events_exchange.clone(),
+        outcomes_exchange: broker.outcomes_exchange.clone(),
+        queue: broker.queue.clone(),
+        dead_letter_queue: broker.dead_letter_queue.clone(),
+        retry_queue_prefix: broker.retry_queue_prefix.clone(),
+        bindings: broker.bindings.clone(),
+        prefetch: broker.prefetch,
+        declare: if broker.declare { rabbit::Declare::Create } else { rabbit::Declare::Check },
+        delays: config.retry.delays.iter().map(|delay| (delay.text.clone(), delay.duration)).collect(),
+    }
+}
+
+/// The store, for the worker and for `outcomes` when none runs.
+pub fn store(config: &Config) -> sled::Options {
+    sled::Options {
+        path: config.store.path.clone(),
+        cache_bytes: CACHE_BYTES,
+        on_corruption: match config.store.on_corruption {
+            OnCorruption::Quarantine => sled::OnCorruption::Quarantine,
+            OnCorruption::Stop => sled::OnCorruption::Stop,
+        },
+        lock_wait: LOCK_WAIT,
+    }
+}
+
+pub(super) fn dynamics(config: &Config) -> dynamics::Options {
+    dynamics::Options {
+        authority: config.dynamics.authority.clone(),
+        request_timeout: config.dynamics.request_timeout,
+        max_concurrency: usize::from(config.dynamics.max_concurrency),
+    }
+}
+
+pub(super) fn rules(config: &Config) -> Rules {
+    Rules {
+        limits: Limits { max_event_bytes: config.worker.max_event_bytes },
+        policy: Policy {
+            in_process: config.retry.in_process,
+            delays: config.retry.delays.iter().map(|delay| delay.duration).collect(),
+            max_age: config.retry.max_age,
+        },
+        contact_ttl: config.dynamics.contact_cache_ttl,
+    }
+}
+
+pub(super) fn http(
+    config: &Config,
+    broker: &Arc<rabbit::Rabbit>,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+    signals: &Signals,
+) -> http::Parts {
+    let (broker, stopping) = (broker.clone(), signals.stopping());
+    let unready = move || {
+        let mut reasons = broker.unready();
+        if stopping.load(Ordering::Relaxed) {
+            reasons.insert(0, "the worker is stopping: it finishes what is in hand".to_owned());
+        }
+        reasons
+    };
+    http::Parts {
+        metrics: metrics.clone(),
+        store: store.clone(),
+        unready: Arc::new(unready),
+        token: config.http.token.clone(),
+    }
+}

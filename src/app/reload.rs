@@ -1,0 +1,81 @@
+//! Organizations come, change and go without a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
+
+use crate::config::organizations::{self, Change, Snapshot, Update};
+use crate::config::{Config, Environment};
+use crate::dynamics::{Access, Dynamics};
+use crate::ops::metrics::Metrics;
+
+/// How often the directory is read. Files are few and small; events of the file system are not to be had on
+/// every mount (a Kubernetes secret, a network share).
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Makes exactly these organizations known.
+pub(super) fn put_in_force(snapshot: &Snapshot, dynamics: &Dynamics, metrics: &Metrics) {
+    metrics.configured(snapshot.iter().map(|organization| &organization.settings.organization_id));
+    dynamics.set_organizations(snapshot.iter().map(access).collect());
+    if snapshot.is_empty() {
+        warn!("no organization is configured: every event becomes a dead letter unknown_organization");
+    }
+}
+
+/// Reads the directory again and again, and at once on SIGHUP.
+pub(super) async fn keep_current(
+    config: Config,
+    env: Environment,
+    mut snapshot: Snapshot,
+    dynamics: Arc<Dynamics>,
+    metrics: Arc<Metrics>,
+    hangup: Arc<Notify>,
+) {
+    let mut reported = String::new();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = hangup.notified() => info!("SIGHUP: reading the organizations again"),
+        }
+        let update = snapshot.reload(organizations::read(&config.organizations.directory, &config, &env));
+        report(&update, &mut reported);
+        if !update.changes.is_empty() {
+            put_in_force(&update.snapshot, &dynamics, &metrics);
+        }
+        snapshot = update.snapshot;
+    }
+}
+
+/// Says what changed, and what is wrong: once, not at every look.
+fn report(update: &Update, reported: &mut String) {
+    let faults = update.faults.to_string();
+    if faults != *reported {
+        if !faults.is_empty() {
+            error!(
+                kept = update.kept.len(),
+                "organization files are at fault, the last good versions stay in force: {faults}"
+            );
+        }
+        *reported = faults;
+    }
+    for change in &update.changes {
+        match change {
+            Change::Added(id) => info!(organization_id = %id, "an organization was added"),
+            Change::Changed(id) => info!(organization_id = %id, "an organization's settings changed"),
+            Change::Removed(id) => {
+                warn!(organization_id = %id, "an organization was removed: its events become dead letters")
+            }
+        }
+    }
+}
+
+fn access(organization: &organizations::Organization) -> Access {
+    Access {
+        settings: Arc::new(organization.settings.clone()),
+        tenant_id: organization.credentials.tenant_id.clone(),
+        client_id: organization.credentials.client_id.clone(),
+        client_secret: organization.credentials.client_secret.clone(),
+    }
+}

@@ -1,0 +1,120 @@
+//! Takes messages from the work queue and hands them on, one line after another.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use lapin::Consumer;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::envelope::{delivery_count, envelope, original_routing_key};
+use super::line::Line;
+use super::lock;
+use super::options::Options;
+use super::settle::InHand;
+use crate::bus::Delivery;
+
+/// Starts to consume on a line. The prefetch is set anew each time: the client's buffer has no other bound.
+pub(super) async fn consume(line: &Line, options: &Options) -> lapin::Result<Subscription> {
+    let channel = line.deliveries().clone();
+    let per_consumer = BasicQosOptions { global: false };
+    channel.basic_qos(options.prefetch, per_consumer).await?;
+    let consumer = channel
+        .basic_consume(
+            options.queue.as_str().into(),
+            format!("handoffd-{}", uuid::Uuid::new_v4()).into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    Ok(Subscription { channel, consumer })
+}
+
+/// Where deliveries go, on every line, until it is shut.
+pub(super) struct Outlet(Mutex<Option<mpsc::Sender<Delivery>>>);
+
+impl Outlet {
+    pub(super) fn new(to: mpsc::Sender<Delivery>) -> Self {
+        Self(Mutex::new(Some(to)))
+    }
+
+    /// The way out, while it is open.
+    fn open(&self) -> Option<mpsc::Sender<Delivery>> {
+        self.lock().clone()
+    }
+
+    /// Ends the stream, once those in it are taken.
+    pub(super) fn shut(&self) {
+        self.lock().take();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<mpsc::Sender<Delivery>>> {
+        lock(&self.0)
+    }
+}
+
+/// One consumer and its channel.
+pub(super) struct Subscription {
+    channel: lapin::Channel,
+    consumer: Consumer,
+}
+
+impl Subscription {
+    /// Hands on what comes, until it ends (then: why) or `stop` (then nothing).
+    pub(super) async fn forward(
+        &mut self,
+        line: &Arc<Line>,
+        options: &Arc<Options>,
+        outlet: &Outlet,
+        stop: &CancellationToken,
+    ) -> Option<String> {
+        let to = outlet.open()?;
+        loop {
+            let message = tokio::select! {
+                message = self.consumer.next() => message,
+                () = stop.cancelled() => return None,
+            };
+            let message = match message {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Some(super::refusal::in_words(&error)),
+                // Its queue was deleted, or moved to another node.
+                None => return Some("the broker cancelled the consumer".to_owned()),
+            };
+            tokio::select! {
+                sent = to.send(delivery(message, line, options)) => {
+                    if sent.is_err() {
+                        // Nobody takes deliveries any more.
+                        stop.cancelled().await;
+                        return None;
+                    }
+                }
+                () = stop.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Tells the broker to send no more; what was sent can still be settled.
+    pub(super) async fn cancel(&self) {
+        // Failing, the line is broken anyway.
+        let _ = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await;
+    }
+}
+
+fn delivery(message: lapin::message::Delivery, line: &Arc<Line>, options: &Arc<Options>) -> Delivery {
+    let body = Bytes::from(message.data);
+    let routing_key = original_routing_key(&message.properties, message.routing_key.as_str());
+    let envelope = envelope(&message.properties);
+    let count = delivery_count(&message.properties);
+    let settle = InHand {
+        line: Arc::clone(line),
+        options: Arc::clone(options),
+        acker: message.acker,
+        properties: message.properties,
+        body: body.clone(),
+        routing_key: routing_key.clone(),
+    };
+    Delivery::new(envelope, body, routing_key, count, Box::new(settle))
+}

@@ -1,0 +1,206 @@
+//! The properties of a copy: the source's, but for what would make the broker lose or refuse it.
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+
+use super::envelope::ORIGINAL_ROUTING_KEY;
+
+/// AMQP's number for a persistent message.
+pub(super) const PERSISTENT: u8 = 2;
+
+const ORIGINAL_EXPIRATION: &str = "x-handoffd-original-expiration";
+const ORIGINAL_USER_ID: &str = "x-handoffd-original-user-id";
+const ORIGINAL_DEATHS: &str = "x-handoffd-original-x-death";
+
+/// Headers that address further queues: a copy that still had them would arrive there too.
+const COPIES: [(&str, &str); 2] = [("CC", "x-handoffd-original-cc"), ("BCC", "x-handoffd-original-bcc")];
+
+/// For a retry queue.
+pub(super) fn for_retry(source: &BasicProperties, set: &[(&'static str, String)]) -> BasicProperties {
+    let mut headers = headers(source);
+    hide_deaths(&mut headers);
+    finish(source, headers, set)
+}
+
+/// For the dead-letter queue.
+pub(super) fn for_dead_letters(source: &BasicProperties, set: &[(&'static str, String)]) -> BasicProperties {
+    let mut headers = headers(source);
+    restore_deaths(&mut headers);
+    finish(source, headers, set)
+}
+
+/// For the work queue, under a message id of its own.
+pub(super) fn for_part(source: &BasicProperties, routing_key: &str, message_id: ShortString) -> BasicProperties {
+    let mut headers = headers(source);
+    hide_deaths(&mut headers);
+    let set = [(ORIGINAL_ROUTING_KEY, routing_key.to_owned())];
+    finish(source, headers, &set).with_message_id(message_id)
+}
+
+/// Text headers as a table.
+pub(super) fn table(headers: &[(impl AsRef<str>, String)]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in headers {
+        table.insert(name.as_ref().into(), long(value));
+    }
+    table
+}
+
+/// The source's headers without those that work on a copy.
+fn headers(source: &BasicProperties) -> FieldTable {
+    let mut headers = FieldTable::default();
+    for (name, value) in source.headers().iter().flat_map(FieldTable::inner) {
+        // The broker's own count for this queue; in another one it would be a lie.
+        if name.as_str() == "x-delivery-count" {
+            continue;
+        }
+        let renamed = COPIES.iter().find(|(from, _)| *from == name.as_str());
+        let name = renamed.map_or_else(|| name.clone(), |(_, to)| (*to).into());
+        headers.insert(name, value.clone());
+    }
+    // A copy must not expire before its time, in the dead-letter queue not at all.
+    if let Some(expiration) = source.expiration() {
+        headers.insert(ORIGINAL_EXPIRATION.into(), long(expiration.as_str()));
+    }
+    // The broker refuses a user id that is not the publishing connection's.
+    if let Some(user) = source.user_id() {
+        headers.insert(ORIGINAL_USER_ID.into(), long(user.as_str()));
+    }
+    headers
+}
+
+/// The broker takes a message for one that goes round in circles, and drops it, when it expires
+/// towards a queue that its `x-death` names already. A message that had once passed the delivery
+/// limit of the work queue (and was replayed) could then never come back from a retry queue.
+fn hide_deaths(headers: &mut FieldTable) {
+    let Some(deaths) = headers.inner().get("x-death").cloned() else {
+        return;
+    };
+    remove(headers, "x-death");
+    // What it came with the first time is the source's; later ones tell only of our own retry queues.
+    let been_here = [ORIGINAL_DEATHS, ORIGINAL_ROUTING_KEY];
+    if !been_here.iter().any(|name| headers.contains_key(name)) {
+        headers.insert(ORIGINAL_DEATHS.into(), deaths);
+    }
+}
+
+fn restore_deaths(headers: &mut FieldTable) {
+    if let Some(deaths) = headers.inner().get(ORIGINAL_DEATHS).cloned() {
+        remove(headers, ORIGINAL_DEATHS);
+        headers.insert("x-death".into(), deaths);
+    }
+}
+
+/// A table has no way to take a header out.
+fn remove(headers: &mut FieldTable, name: &str) {
+    let mut inner = headers.inner().clone();
+    inner.remove(name);
+    *headers = FieldTable::from(inner);
+}
+
+type SetText = fn(BasicProperties, ShortString) -> BasicProperties;
+
+/// All properties but `expiration` and `user_id`; there is no way to take one out.
+fn finish(source: &BasicProperties, mut headers: FieldTable, set: &[(&'static str, String)]) -> BasicProperties {
+    for (name, value) in set {
+        headers.insert((*name).into(), long(value));
+    }
+    let mut copy = BasicProperties::default().with_headers(headers).with_delivery_mode(PERSISTENT);
+    let texts: [(_, SetText); 8] = [
+        (source.content_type(), BasicProperties::with_content_type),
+        (source.content_encoding(), BasicProperties::with_content_encoding),
+        (source.correlation_id(), BasicProperties::with_correlation_id),
+        (source.reply_to(), BasicProperties::with_reply_to),
+        (source.message_id(), BasicProperties::with_message_id),
+        (source.kind(), BasicProperties::with_type),
+        (source.app_id(), BasicProperties::with_app_id),
+        (source.cluster_id(), BasicProperties::with_cluster_id),
+    ];
+    for (value, set) in texts {
+        if let Some(value) = value {
+            copy = set(copy, value.clone());
+        }
+    }
+    if let Some(priority) = source.priority() {
+        copy = copy.with_priority(*priority);
+    }
+    if let Some(timestamp) = source.timestamp() {
+        copy = copy.with_timestamp(*timestamp);
+    }
+    copy
+}
+
+fn long(text: &str) -> AMQPValue {
+    AMQPValue::LongString(LongString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(headers: &[(&str, AMQPValue)]) -> BasicProperties {
+        let mut table = FieldTable::default();
+        for (name, value) in headers {
+            table.insert((*name).into(), value.clone());
+        }
+        BasicProperties::default().with_headers(table)
+    }
+
+    fn headers(of: &BasicProperties) -> Vec<(String, AMQPValue)> {
+        let headers = of.headers().iter().flat_map(FieldTable::inner);
+        headers
+            .map(|(name, value)| (name.to_string(), value.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn what_works_on_a_copy_is_put_aside() {
+        let source = with(&[
+            ("CC", long("a")),
+            ("BCC", long("b")),
+            ("x-delivery-count", AMQPValue::LongLongInt(3)),
+            ("kept", AMQPValue::Boolean(true)),
+        ])
+        .with_expiration("5".into())
+        .with_user_id("guest".into());
+        let copy = for_dead_letters(&source, &[("x-handoffd-reason", "r".to_owned())]);
+        let expected = [
+            ("kept", AMQPValue::Boolean(true)),
+            ("x-handoffd-original-bcc", long("b")),
+            ("x-handoffd-original-cc", long("a")),
+            ("x-handoffd-original-expiration", long("5")),
+            ("x-handoffd-original-user-id", long("guest")),
+            ("x-handoffd-reason", long("r")),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(headers(&copy), expected);
+        assert_eq!((copy.expiration(), copy.user_id()), (&None, &None));
+        assert_eq!(*copy.delivery_mode(), Some(PERSISTENT));
+    }
+
+    /// Only the first `x-death` is the source's own, and it is given back at the end.
+    #[test]
+    fn deaths_are_hidden_on_the_way_and_given_back() {
+        let source = with(&[("x-death", long("the work queue"))]);
+        let first = for_retry(&source, &[]);
+        assert_eq!(
+            headers(&first),
+            [(ORIGINAL_DEATHS.to_owned(), long("the work queue"))]
+        );
+        let mut back = first.headers().clone().unwrap();
+        back.insert("x-death".into(), long("a retry queue"));
+        let second = for_retry(&BasicProperties::default().with_headers(back), &[]);
+        assert_eq!(headers(&second), headers(&first));
+        let dead = for_dead_letters(&second, &[]);
+        assert_eq!(headers(&dead), headers(&source));
+    }
+
+    #[test]
+    fn a_part_keeps_its_routing_key_and_gets_an_id() {
+        let source = BasicProperties::default().with_message_id("whole".into());
+        let part = for_part(&source, "conversation.closed", "whole/1".into());
+        assert_eq!(part.message_id(), &Some("whole/1".into()));
+        let key = (ORIGINAL_ROUTING_KEY.to_owned(), long("conversation.closed"));
+        assert_eq!(headers(&part), [key]);
+    }
+}

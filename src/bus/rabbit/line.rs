@@ -1,0 +1,196 @@
+//! One line to the broker: two connections that live and die together.
+
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::uri::AMQPUri;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Event};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::channels::{Address, Channels, Failure};
+use super::declare::{Shortfall, declare};
+use super::greeting;
+use super::lock;
+use super::options::Options;
+use super::refusal;
+use super::topology::topology;
+use crate::bus::{Announced, BusError};
+
+/// For connecting and declaring everything; a healthy broker takes some 50 ms.
+const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
+/// For a broker to greet: longer means that it hangs, and trying anew is better.
+const GREETING_LIMIT: Duration = Duration::from_secs(10);
+/// How often a connection is looked at, should its end have gone unannounced.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Both connections, and when they ended. One failing ends both: what was in hand comes again.
+pub(super) struct Line {
+    consuming: Connection,
+    /// These two are kept until the connection is closed. Dropped just before, they race with it, and
+    /// lapin (4.12.3) now and then hangs up without waiting for the broker's answer.
+    deliveries: Channel,
+    questions: Mutex<Option<Channel>>,
+    channels: Channels,
+    ended: CancellationToken,
+    why: OnceLock<String>,
+}
+
+/// Why there is no line.
+#[derive(Debug)]
+pub(super) enum NoLine {
+    /// The broker does not answer, or refuses us.
+    Away(String),
+    /// Its queues and exchanges are not what they must be.
+    Unfit(Shortfall),
+}
+
+impl Line {
+    /// Connects twice and sees to the topology.
+    pub(super) async fn establish(options: &Options) -> Result<Self, NoLine> {
+        timeout(ESTABLISH_LIMIT, Self::connect(options))
+            .await
+            .unwrap_or_else(|_| Err(NoLine::Away("it does not answer in time".to_owned())))
+    }
+
+    async fn connect(options: &Options) -> Result<Self, NoLine> {
+        let uri = options.uri().map_err(|error| NoLine::Away(error.to_string()))?;
+        let version = timeout(GREETING_LIMIT, greeting::version(&uri))
+            .await
+            .map_err(|_| NoLine::Away("its port is open, but it does not greet".to_owned()))?
+            .map_err(|error| NoLine::Away(error.to_string()))?;
+        let consuming = open(&uri, "consumes").await.map_err(NoLine::Away)?;
+        declare(&consuming, &topology(options, version), options.declare).await.map_err(NoLine::Unfit)?;
+        let publishing = open(&uri, "publishes").await.map_err(NoLine::Away)?;
+        let deliveries = consuming.create_channel().await.map_err(|error| NoLine::Away(refusal::in_words(&error)))?;
+        Ok(Self {
+            consuming,
+            deliveries,
+            questions: Mutex::new(None),
+            channels: Channels::new(publishing),
+            ended: CancellationToken::new(),
+            why: OnceLock::new(),
+        })
+    }
+
+    /// The channel to consume on.
+    pub(super) fn deliveries(&self) -> &Channel {
+        &self.deliveries
+    }
+
+    /// How many messages a queue has; nothing if it is not there.
+    pub(super) async fn depth(&self, queue: &str) -> Option<u32> {
+        let channel = self.question().await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let answer = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        if answer.is_err() {
+            // The broker closes the channel over a queue that is not there.
+            lock(&self.questions).take();
+        }
+        Some(answer.ok()?.message_count())
+    }
+
+    /// A channel to ask on, apart from all others.
+    async fn question(&self) -> Option<Channel> {
+        let open = lock(&self.questions).clone();
+        if open.is_some() {
+            return open;
+        }
+        let channel = self.consuming.create_channel().await.ok()?;
+        *lock(&self.questions) = Some(channel.clone());
+        Some(channel)
+    }
+
+    /// Publishes and waits for the confirm, at most as long as the line lives.
+    pub(super) async fn publish(
+        &self,
+        to: Address<'_>,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<Announced, BusError> {
+        let answer = tokio::select! {
+            answer = self.channels.publish(to, body, properties) => answer,
+            () = self.ended.cancelled() => return Err(BusError::Away),
+        };
+        answer.map_err(|failure| {
+            // A new line declares anew what this one found missing.
+            if let Failure::Broken(error) = &failure {
+                self.end(&refusal::in_words(error));
+            }
+            failure.at(to)
+        })
+    }
+
+    /// Gives it up: what was in hand comes again on the next one.
+    pub(super) fn end(&self, why: &str) {
+        // The first reason is the cause, the others follow from it.
+        let _ = self.why.set(why.to_owned());
+        self.ended.cancel();
+    }
+
+    /// Whether it is no longer good for anything.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Whether the broker holds publishers back, for want of memory or disk.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.channels.connection().status().blocked()
+    }
+
+    /// Waits for the end, and says why.
+    pub(super) async fn broken(&self) -> String {
+        tokio::select! {
+            () = self.ended.cancelled() => {}
+            why = lost(&self.consuming) => self.end(&why),
+            why = lost(self.channels.connection()) => self.end(&why),
+        }
+        self.why.get().cloned().unwrap_or_default()
+    }
+
+    /// Says good-bye to the broker, if it listens; what is in hand comes again.
+    pub(super) async fn close(&self, limit: Duration) {
+        self.end("closed");
+        let both = async { tokio::join!(hang_up(&self.consuming), hang_up(self.channels.connection())) };
+        // A broker that hangs finds out by itself, from missing heartbeats.
+        let _ = timeout(limit, both).await;
+    }
+}
+
+/// Closes one connection in good order.
+pub(super) async fn hang_up(connection: &Connection) {
+    if connection.status().connected() {
+        // One that breaks meanwhile is closed too.
+        let _ = connection.close(200, "OK".into()).await;
+    }
+}
+
+/// One connection, under a name that tells an operator at the broker what it is.
+pub(super) async fn open(uri: &AMQPUri, does: &str) -> Result<Connection, String> {
+    let name = format!("handoffd {} {does}", env!("CARGO_PKG_VERSION"));
+    let properties = ConnectionProperties::default()
+        .with_connection_name(name.into())
+        .with_client_property("product".into(), "handoffd".into())
+        .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
+    Connection::connect_uri(uri.clone(), properties).await.map_err(|error| refusal::in_words(&error))
+}
+
+/// Waits until a connection is lost. Errors of single channels are their users' business.
+async fn lost(connection: &Connection) -> String {
+    let mut events = Box::pin(connection.events_listener());
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = tokio::time::sleep(LOOK_EVERY) => None,
+        };
+        if !connection.status().connected() {
+            return match event {
+                Some(Event::Error(error)) => refusal::in_words(&error),
+                _ => "the connection is gone".to_owned(),
+            };
+        }
+    }
+}

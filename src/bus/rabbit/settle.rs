@@ -1,0 +1,95 @@
+//! How one message in hand is settled: first its copy is safe, then it is acked.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lapin::options::BasicAckOptions;
+use lapin::{Acker, BasicProperties};
+
+use super::channels::{Address, short};
+use super::copy;
+use super::line::Line;
+use super::options::Options;
+use crate::bus::{Announced, BusError, Part, Settle, Settled};
+
+/// A message in hand, and the line that it came by: only there can it be acked.
+pub(super) struct InHand {
+    pub line: Arc<Line>,
+    pub options: Arc<Options>,
+    pub acker: Acker,
+    pub properties: BasicProperties,
+    pub body: Bytes,
+    pub routing_key: String,
+}
+
+#[async_trait]
+impl Settle for InHand {
+    async fn ack(self: Box<Self>) -> Result<Settled, BusError> {
+        Ok(self.done().await)
+    }
+
+    async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
+        let queue = self.options.retry_queue(rung);
+        let copy = copy::for_retry(&self.properties, &headers);
+        self.move_to(&queue, copy).await
+    }
+
+    async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
+        let copy = copy::for_dead_letters(&self.properties, &headers);
+        self.move_to(&self.options.dead_letter_queue, copy).await
+    }
+
+    async fn split(self: Box<Self>, parts: Vec<Part>) -> Result<Settled, BusError> {
+        let published = parts.iter().map(|part| self.publish_part(part));
+        for published in futures_util::future::join_all(published).await {
+            match published {
+                Err(BusError::Away) => return Ok(Settled::Lost),
+                published => published?,
+            }
+        }
+        Ok(self.done().await)
+    }
+}
+
+impl InHand {
+    /// Puts a copy into a queue, and acks the source once the broker has confirmed it.
+    async fn move_to(&self, queue: &str, copy: BasicProperties) -> Result<Settled, BusError> {
+        match self.put(queue, &self.body, copy).await {
+            Err(BusError::Away) => Ok(Settled::Lost),
+            Err(error) => Err(error),
+            Ok(()) => Ok(self.done().await),
+        }
+    }
+
+    async fn publish_part(&self, part: &Part) -> Result<(), BusError> {
+        let queue = &self.options.queue;
+        let message_id = short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
+        let copy = copy::for_part(&self.properties, &self.routing_key, message_id);
+        self.put(queue, &part.body, copy).await
+    }
+
+    async fn put(&self, queue: &str, body: &[u8], copy: BasicProperties) -> Result<(), BusError> {
+        // A source that can't be acked any more comes again by itself; a copy would be one too many.
+        if self.line.has_ended() || !self.acker.usable() {
+            return Err(BusError::Away);
+        }
+        let to = Address::queue(queue);
+        match self.line.publish(to, body, copy).await? {
+            Announced::Routed => Ok(()),
+            Announced::Unrouted => {
+                // Somebody deleted the queue. A new line declares it again.
+                self.line.end(&format!("the queue `{queue}` is not there"));
+                Err(BusError::Refused { to: queue.to_owned(), problem: "there is no such queue".to_owned() })
+            }
+        }
+    }
+
+    /// Acks. Whatever goes wrong with that, the message is not acked, and comes again.
+    async fn done(&self) -> Settled {
+        match self.acker.ack(BasicAckOptions::default()).await {
+            Ok(true) if !self.line.has_ended() => Settled::Taken,
+            _ => Settled::Lost,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Keeps a line to the broker up, and a consumer on it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::backoff::Backoff;
+use super::consumer::{Outlet, consume};
+use super::declare::Shortfall;
+use super::depths;
+use super::line::{Line, NoLine};
+use super::options::Options;
+use super::state::State;
+use crate::watch::{Sighting, Watch};
+
+/// For the broker to answer a good-bye.
+const GOODBYE: Duration = Duration::from_secs(4);
+
+/// What it needs to go on until it is told to stop.
+pub(super) struct Supervisor {
+    pub options: Arc<Options>,
+    pub state: Arc<State>,
+    pub watch: Arc<dyn Watch>,
+    pub outlet: Arc<Outlet>,
+    pub signals: Signals,
+}
+
+/// What it is told, each once.
+#[derive(Clone, Default)]
+pub(super) struct Signals {
+    /// Begin to consume.
+    pub consume: CancellationToken,
+    /// Consume no more.
+    pub stop: CancellationToken,
+    /// Close everything.
+    pub close: CancellationToken,
+}
+
+impl Supervisor {
+    /// Runs until it is told to close.
+    pub(super) async fn run(self) {
+        self.watch.saw(Sighting::BrokerConnected(false));
+        let mut backoff = Backoff::new();
+        let close = self.signals.close.clone();
+        while !close.is_cancelled() {
+            let established = tokio::select! {
+                established = Line::establish(&self.options) => established,
+                () = close.cancelled() => return,
+            };
+            match established {
+                Ok(line) => {
+                    let since = Instant::now();
+                    self.hold(Arc::new(line)).await;
+                    backoff.reset_after(since.elapsed());
+                }
+                Err(reason) => self.without(reason),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.pause()) => {}
+                () = close.cancelled() => {}
+            }
+        }
+    }
+
+    /// While a line is up.
+    async fn hold(&self, line: Arc<Line>) {
+        info!(broker = %self.options.place(), "connected to the broker");
+        self.state.connected(Arc::clone(&line));
+        self.watch.saw(Sighting::BrokerConnected(true));
+        let close = self.signals.close.clone();
+        let watch = Arc::clone(&self.watch);
+        let queues = self.options.queues();
+        let why = tokio::select! {
+            why = line.broken() => why,
+            why = self.work(&line) => why,
+            () = depths::report(&line, &queues, watch.as_ref()) => String::new(),
+            () = close.cancelled() => "closed".to_owned(),
+        };
+        line.end(&why);
+        self.watch.saw(Sighting::BrokerConnected(false));
+        let place = self.options.place();
+        let news = format!("the connection to the broker at {place} was lost: {why}");
+        self.state.away(news);
+        if close.is_cancelled() {
+            info!(broker = %place, "closes the connection to the broker");
+            line.close(GOODBYE).await;
+        } else {
+            warn!(broker = %place, reason = %why, "lost the connection to the broker, connects again");
+            // In the background: a broker that hangs must not keep us from the one that takes over.
+            tokio::spawn(async move { line.close(GOODBYE).await });
+        }
+    }
+
+    /// Consumes when told so, until told to stop; ends only when something breaks, with the reason.
+    async fn work(&self, line: &Arc<Line>) -> String {
+        self.signals.consume.cancelled().await;
+        if !self.signals.stop.is_cancelled() {
+            let mut subscription = match consume(line, &self.options).await {
+                Ok(subscription) => subscription,
+                Err(error) => return super::refusal::in_words(&error),
+            };
+            info!(queue = %self.options.queue, prefetch = self.options.prefetch, "consumes");
+            self.state.consuming();
+            let stop = &self.signals.stop;
+            let end = subscription.forward(line, &self.options, &self.outlet, stop);
+            if let Some(why) = end.await {
+                return why;
+            }
+            subscription.cancel().await;
+            info!(queue = %self.options.queue, "consumes no more");
+        }
+        self.state.not_consuming("consuming has been stopped");
+        std::future::pending().await
+    }
+
+    /// While there is no line.
+    fn without(&self, reason: NoLine) {
+        let place = self.options.place();
+        let why = match reason {
+            NoLine::Away(why) => format!("the broker at {place} is away: {why}"),
+            NoLine::Unfit(Shortfall::Missing(what)) => {
+                format!("{what} is not there at the broker {place}")
+            }
+            NoLine::Unfit(Shortfall::Failed(what, error)) => {
+                format!("the broker at {place} does not give us {what}: {}", super::refusal::in_words(&error))
+            }
+            NoLine::Unfit(Shortfall::Wrong(wrong)) => {
+                self.state.unfit(&wrong);
+                let why = wrong.to_string();
+                if self.state.away(why.clone()) {
+                    error!(broker = %place, "{why}");
+                }
+                return;
+            }
+        };
+        if self.state.away(why.clone()) {
+            warn!(broker = %place, "{why}; tries again");
+        }
+    }
+}

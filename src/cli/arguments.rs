@@ -1,0 +1,129 @@
+//! The command line's definition: help, completions and the man page come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::DEFAULT_PATH;
+
+/// Carries OpenCX handoffs and resolutions from RabbitMQ into Microsoft Dynamics 365, exactly once in effect.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "handoffd", version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// Configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "HANDOFFD_CONFIG", default_value = DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the worker until SIGTERM or SIGINT.
+    Run,
+    /// Publish event files with the broker's confirms.
+    Publish(Publish),
+    /// Show which way an event goes and the exact requests it would cause, as JSON. Sends nothing.
+    Explain {
+        /// An event file (JSON).
+        file: PathBuf,
+    },
+    /// Check or show the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Find out what became of events.
+    #[command(subcommand)]
+    Outcomes(OutcomesCommand),
+    /// Print the JSON Schemas of events and outcomes, and the AsyncAPI document.
+    Schema,
+}
+
+/// What to publish.
+#[derive(Clone, Debug, Args)]
+pub struct Publish {
+    /// Event files: JSON, or one event a line. `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How many events to publish in all, going through the files again and again; events after the first round
+    /// get ids of their own. [default: each event once]
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Events per second at most. [default: as fast as the broker confirms]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+}
+
+/// What to do with the configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Validate the configuration and every organization; report every fault.
+    Check,
+    /// Print the configuration in force, secrets masked.
+    Show,
+}
+
+/// Which outcomes.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OutcomesCommand {
+    /// List outcomes, newest first.
+    List(OutcomesList),
+    /// Show one outcome with its whole history.
+    Show {
+        /// Event id, or organization/event id, session id, incident id, ticket number or chat id.
+        key: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which outcomes to list; everything that is given must match.
+#[derive(Clone, Default, Debug, Args)]
+pub struct OutcomesList {
+    /// Of this organization.
+    #[arg(long, value_name = "ID")]
+    pub organization: Option<String>,
+    /// Of this session.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Of this event.
+    #[arg(long, value_name = "ID", alias = "event-id", alias = "id")]
+    pub event: Option<String>,
+    /// That created or closed this incident.
+    #[arg(long, value_name = "GUID", alias = "incident-id")]
+    pub incident: Option<String>,
+    /// That created or closed the incident of this number.
+    #[arg(long, value_name = "NUMBER", alias = "ticket-number")]
+    pub ticket: Option<String>,
+    /// That created this live work item.
+    #[arg(long, value_name = "GUID", alias = "chat-id")]
+    pub chat: Option<String>,
+    /// That ended so.
+    #[arg(long)]
+    pub status: Option<StatusName>,
+    /// Ended at or after this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub after: Option<String>,
+    /// Ended before this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub before: Option<String>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How an event ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum StatusName {
+    /// Dynamics holds what was wanted.
+    Succeeded,
+    /// There was nothing to do.
+    Skipped,
+    /// Given up: a dead letter.
+    Failed,
+}

@@ -1,0 +1,55 @@
+//! `config check` and `config show`.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::config::{self, Environment, Faults, Organization};
+
+/// Checks the configuration and every organization; what was checked, or everything that is wrong.
+pub fn check(path: &Path, env: &Environment) -> Result<String, Faults> {
+    let (effective, organizations) = config::load_everything(path, env)?;
+    let count = match organizations.len() {
+        1 => "1 organization".to_owned(),
+        count => format!("{count} organizations"),
+    };
+    let mut text = format!("ok: {}, {count}\n", path.display());
+    for line in listed(&organizations) {
+        text.push_str("  ");
+        text.push_str(&line);
+    }
+    if organizations.is_empty() {
+        let directory = effective.config.organizations.directory.display();
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            text,
+            "warning: no organization is configured in {directory}: events would be dead letters (unknown_organization)"
+        );
+    }
+    Ok(text)
+}
+
+/// The configuration in force, as TOML with comments that say where values came from; secrets masked.
+pub fn show(path: &Path, env: &Environment) -> Result<String, Faults> {
+    let (effective, organizations) = config::load_everything(path, env)?;
+    let mut text = effective.render();
+    text.push_str("\n# organizations in force:\n");
+    for line in listed(&organizations) {
+        text.push_str("#   ");
+        text.push_str(&line);
+    }
+    if organizations.is_empty() {
+        text.push_str("#   none\n");
+    }
+    Ok(text)
+}
+
+fn listed(organizations: &[Organization]) -> impl Iterator<Item = String> {
+    organizations.iter().map(|organization| {
+        format!(
+            "{} → {} ({})\n",
+            organization.settings.organization_id,
+            organization.settings.environment_url,
+            organization.file.display()
+        )
+    })
+}

@@ -1,0 +1,86 @@
+//! `explain`: which way an event goes, and the exact requests it would cause. Sends nothing.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value, json};
+
+use crate::config::Organization;
+use crate::dynamics::{Explained, INCIDENT_OF_THE_STORE, explain};
+use crate::event::{Decoded, Envelope, Event, Limits, Route, decode};
+use crate::machine::Settings;
+
+/// What an event file would cause, as JSON; of a file with several events, an array.
+///
+/// # Errors
+/// When the file can't be read, holds no event, or its organization is not configured.
+pub fn explain_file(path: &Path, organizations: &[Organization], limits: Limits) -> Result<String> {
+    let body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let events = events(&body, limits)?;
+    let mut explained = events.iter().map(|event| explained(event, organizations)).collect::<Result<Vec<_>>>()?;
+    let value = if explained.len() == 1 { explained.remove(0) } else { Value::Array(explained) };
+    Ok(serde_json::to_string_pretty(&value)? + "\n")
+}
+
+fn events(body: &[u8], limits: Limits) -> Result<Vec<Event>> {
+    let content_type = Some("application/json".to_owned());
+    let decoded = decode(&Envelope { content_type, ..Envelope::default() }, body, &limits);
+    match decoded {
+        Ok(Decoded::Event(event)) => Ok(vec![event]),
+        Ok(Decoded::Several(pieces)) => {
+            let parts = pieces.iter().map(|piece| events(&piece.body, limits)).collect::<Result<Vec<_>>>()?;
+            Ok(parts.into_iter().flatten().collect())
+        }
+        Err(rejection) => bail!("it would be a dead letter: {}", rejection.text()),
+    }
+}
+
+fn explained(event: &Event, organizations: &[Organization]) -> Result<Value> {
+    let id = &event.key.organization_id;
+    let Some(organization) = organizations.iter().find(|known| known.settings.organization_id == *id) else {
+        bail!("it would be a dead letter unknown_organization: {id:?} is not configured");
+    };
+    let requests: Vec<Value> =
+        explain(event, &organization.settings).into_iter().map(|one| request(one, &organization.settings)).collect();
+    Ok(json!({
+        "event_id": event.key.event_id,
+        "organization_id": id,
+        "session_id": event.session_id(),
+        "kind": event.kind().as_str(),
+        "route": event.route().map(Route::as_str),
+        "requests": requests,
+    }))
+}
+
+fn request(explained: Explained, settings: &Settings) -> Value {
+    let Explained { request, when } = explained;
+    let url = format!("{}/api/data/v9.2/{}", settings.environment_url, request.path);
+    let mut headers = Map::new();
+    for (name, value) in [
+        ("Authorization", "Bearer ***"),
+        ("Accept", "application/json"),
+        ("OData-Version", "4.0"),
+        ("OData-MaxVersion", "4.0"),
+        ("User-Agent", concat!("handoffd/", env!("CARGO_PKG_VERSION"))),
+        ("x-ms-client-request-id", "<a new GUID for each request>"),
+    ] {
+        headers.insert(name.to_owned(), json!(value));
+    }
+    if request.body.is_some() {
+        headers.insert("Content-Type".to_owned(), json!("application/json"));
+    }
+    headers.extend(request.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+    let value = json!({ "method": request.method.as_str(), "url": url, "headers": headers, "body": request.body, "when": when });
+    name_the_unknown(value)
+}
+
+/// A resolution's incident is in the store, which this command does not ask.
+fn name_the_unknown(value: Value) -> Value {
+    let unknown = INCIDENT_OF_THE_STORE.to_string();
+    match value {
+        Value::String(text) => Value::String(text.replace(&unknown, "<incident id>")),
+        Value::Array(items) => items.into_iter().map(name_the_unknown).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, name_the_unknown(value))).collect(),
+        other => other,
+    }
+}

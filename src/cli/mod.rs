@@ -1,0 +1,108 @@
+//! In: the command line.
+//! Out: text for a person or a program on standard output, an exit status: 0, 1 (it failed), 2 (usage or configuration).
+//! Absent: rules of any kind; a command asks other rooms.
+
+pub mod arguments;
+pub mod config;
+mod explain;
+mod outcomes;
+mod publish;
+mod remote;
+mod schema;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::config::{Config, Environment, Faults, Organization, load_everything};
+use crate::event::Limits;
+use arguments::{Arguments, Command, ConfigCommand};
+
+/// Failed.
+const FAILED: u8 = 1;
+/// Used or configured wrongly.
+const USAGE: u8 = 2;
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let env = Environment::of_process();
+    match dispatch(arguments, env) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Refusal::Configuration(faults)) => {
+            eprintln!("{faults}");
+            ExitCode::from(USAGE)
+        }
+        Err(Refusal::Failed(problem)) => {
+            eprintln!("error: {problem:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Why a command did not do what it was asked.
+enum Refusal {
+    /// Exit status 2.
+    Configuration(Faults),
+    /// Exit status 1.
+    Failed(anyhow::Error),
+}
+
+impl From<Faults> for Refusal {
+    fn from(faults: Faults) -> Self {
+        Self::Configuration(faults)
+    }
+}
+
+impl From<anyhow::Error> for Refusal {
+    fn from(problem: anyhow::Error) -> Self {
+        Self::Failed(problem)
+    }
+}
+
+fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
+    let path = arguments.config.as_path();
+    match arguments.command {
+        Command::Run => run(path, env)?,
+        Command::Publish(options) => {
+            let config = crate::config::load(path, env.pairs())?;
+            block_on(publish::publish(&config, &options))?;
+        }
+        Command::Explain { file } => {
+            let (config, organizations) = everything(path, &env)?;
+            let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
+            print(&explain::explain_file(&file, &organizations, limits)?);
+        }
+        Command::Config(ConfigCommand::Check) => print(&config::check(path, &env)?),
+        Command::Config(ConfigCommand::Show) => print(&config::show(path, &env)?),
+        Command::Outcomes(command) => {
+            let config = crate::config::load(path, env.pairs())?;
+            print(&block_on(outcomes::outcomes(&config, &command))?);
+        }
+        Command::Schema => print(&schema::schema()?),
+    }
+    Ok(())
+}
+
+fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
+    let (config, organizations) = everything(path, &env)?;
+    crate::ops::logs::init(&config.log).map_err(anyhow::Error::from)?;
+    Ok(block_on(crate::app::run(config, organizations, env))?)
+}
+
+fn everything(path: &Path, env: &Environment) -> Result<(Config, Vec<Organization>), Refusal> {
+    let (effective, organizations) = load_everything(path, env)?;
+    Ok((effective.config, organizations))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    crate::app::runtime()?.block_on(work)
+}
+
+/// A reader that has gone (`| head`) is no error of ours.
+fn print(text: &str) {
+    use std::io::Write;
+    _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,221 @@
+//! `outcomes list` and `outcomes show`: asks the running worker, else opens the store itself.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::arguments::{OutcomesCommand, OutcomesList, StatusName};
+use super::remote::Remote;
+use crate::app;
+use crate::config::Config;
+use crate::event::EventKey;
+use crate::ops::http::outcomes as answers;
+use crate::store::{self, Store};
+use crate::watch::Blind;
+
+/// Outcomes asked for at a time.
+const PAGE: usize = 500;
+
+/// Does what the subcommand says; the text to print.
+pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Result<String> {
+    let source = Source::find(config).await?;
+    let text = match command {
+        OutcomesCommand::List(options) => list(&source, options).await,
+        OutcomesCommand::Show { key, json } => show(&source, key, *json).await,
+    };
+    source.close().await;
+    text
+}
+
+/// Who knows: the worker, when one runs (the embedded store has one owner), else the store.
+enum Source {
+    Worker(Remote),
+    Store(Arc<dyn Store>),
+}
+
+impl Source {
+    async fn find(config: &Config) -> Result<Self> {
+        if let Some(remote) = Remote::find(config).await? {
+            return Ok(Self::Worker(remote));
+        }
+        if !config.store.path.exists() {
+            bail!("there is no store at {} (store.path), and no worker runs", config.store.path.display());
+        }
+        let mut options = app::store_options(config);
+        // A command never sets a damaged store aside: that is for the worker to say and do.
+        options.on_corruption = store::sled::OnCorruption::Stop;
+        let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, Arc::new(Blind))).await??;
+        Ok(Self::Store(Arc::new(opened.store)))
+    }
+
+    async fn list(&self, query: &str) -> Result<Value> {
+        match self {
+            Self::Worker(remote) => Ok(remote.get(&format!("/api/v1/outcomes?{query}")).await?.unwrap_or_default()),
+            Self::Store(store) => Ok(answers::find(&**store, query).await?),
+        }
+    }
+
+    async fn one(&self, organization: &str, event_id: &str) -> Result<Option<Value>> {
+        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        match self {
+            Self::Worker(remote) => {
+                remote.get(&format!("/api/v1/outcomes/{}/{}", encoded(organization), encoded(event_id))).await
+            }
+            Self::Store(store) => {
+                let key = EventKey { organization_id: organization.into(), event_id: event_id.into() };
+                Ok(answers::one(&**store, &key).await.ok())
+            }
+        }
+    }
+
+    async fn close(self) {
+        if let Self::Store(store) = self {
+            _ = store.close().await;
+        }
+    }
+}
+
+async fn list(source: &Source, options: &OutcomesList) -> Result<String> {
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    while found.len() < options.limit {
+        let page = source.list(&query(options, (options.limit - found.len()).min(PAGE), &cursor)).await?;
+        found.extend(page["outcomes"].as_array().cloned().unwrap_or_default());
+        match page["next"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    if options.json {
+        return Ok(serde_json::to_string_pretty(&found)? + "\n");
+    }
+    Ok(table(&found))
+}
+
+fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
+    let status = options.status.map(|status| match status {
+        StatusName::Succeeded => "succeeded".to_owned(),
+        StatusName::Skipped => "skipped".to_owned(),
+        StatusName::Failed => "failed".to_owned(),
+    });
+    let given = [
+        ("organization", &options.organization),
+        ("session", &options.session),
+        ("event_id", &options.event),
+        ("incident_id", &options.incident),
+        ("ticket_number", &options.ticket),
+        ("chat_id", &options.chat),
+        ("status", &status),
+        ("after", &options.after),
+        ("before", &options.before),
+    ];
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in given {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    query.append_pair("limit", &limit.to_string());
+    if !cursor.is_empty() {
+        query.append_pair("cursor", cursor);
+    }
+    query.finish()
+}
+
+/// A person may know an event by any of its names.
+async fn show(source: &Source, key: &str, json: bool) -> Result<String> {
+    let mut found = Vec::new();
+    for (organization, event_id) in names(source, key).await? {
+        found.extend(source.one(&organization, &event_id).await?);
+    }
+    if found.is_empty() {
+        bail!(
+            "no outcome is known of {key:?}: expected an event id, organization/event id, session id, incident id, ticket \
+               number or chat id"
+        );
+    }
+    if !json {
+        return Ok(found.iter().map(story).collect::<Vec<_>>().join("\n"));
+    }
+    let value = if found.len() == 1 { found.remove(0) } else { Value::Array(found) };
+    Ok(serde_json::to_string_pretty(&value)? + "\n")
+}
+
+async fn names(source: &Source, key: &str) -> Result<Vec<(String, String)>> {
+    let guid = key.parse::<uuid::Uuid>().is_ok();
+    for name in ["event_id", "incident_id", "chat_id", "ticket_number", "session"] {
+        if name.ends_with("t_id") && name != "event_id" && !guid {
+            continue;
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair(name, key).finish();
+        let page = source.list(&query).await?;
+        let found: Vec<_> = page["outcomes"].as_array().into_iter().flatten().map(key_of).collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let parts = key.split_once('/').map(|(organization, event_id)| (organization.to_owned(), event_id.to_owned()));
+    Ok(parts.into_iter().collect())
+}
+
+fn key_of(outcome: &Value) -> (String, String) {
+    (text(&outcome["organization_id"]), text(&outcome["source_event_id"]))
+}
+
+fn table(found: &[Value]) -> String {
+    const COLUMNS: [&str; 7] =
+        ["finished_at", "status", "organization_id", "source_event_id", "session_id", "record", "reason"];
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    rows.extend(found.iter().map(|outcome| {
+        COLUMNS.map(|column| if column == "record" { record(outcome) } else { text(&outcome[column]) })
+    }));
+    let widths: Vec<usize> =
+        (0..COLUMNS.len()).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &[String; 7]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What a person would look for in Dynamics.
+fn record(outcome: &Value) -> String {
+    let meta = &outcome["session_meta"];
+    let names = ["dynamics365_ticket_number", "dynamics365_incident_id", "dynamics365_chat_id"];
+    names.into_iter().map(|name| text(&meta[name])).find(|text| text != "-").unwrap_or_else(|| "-".to_owned())
+}
+
+fn story(outcome: &Value) -> String {
+    let mut told = String::new();
+    for (name, value) in outcome.as_object().into_iter().flatten().filter(|(name, _)| *name != "history") {
+        _ = writeln!(told, "{name:<16} {}", text(value));
+    }
+    _ = writeln!(told, "history");
+    for entry in outcome["history"].as_array().into_iter().flatten() {
+        let answer = [&entry["status"], &entry["code"], &entry["error"]].map(text);
+        let answer: Vec<&str> = answer.iter().map(String::as_str).filter(|text| *text != "-").collect();
+        _ = writeln!(
+            told,
+            "  {}  attempt {}  {:<20} {:>6} ms  {}  {}",
+            text(&entry["at"]),
+            entry["attempt"],
+            text(&entry["step"]),
+            entry["elapsed_ms"],
+            answer.join(" "),
+            text(&entry["request_id"]),
+        );
+    }
+    told
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

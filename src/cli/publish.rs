@@ -1,0 +1,149 @@
+//! `publish`: event files onto the bus, each confirmed by the broker.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::arguments::Publish;
+use crate::app;
+use crate::bus::Announced;
+use crate::bus::rabbit::{Message, Publisher};
+use crate::config::Config;
+
+/// Publishes that wait for their confirm at once.
+const OUTSTANDING: usize = 256;
+
+/// An event to publish.
+struct Event {
+    routing_key: String,
+    message_id: Option<String>,
+    body: Vec<u8>,
+}
+
+/// Publishes the files' events; says what became of them.
+pub(super) async fn publish(config: &Config, options: &Publish) -> Result<()> {
+    let mut events = Vec::new();
+    for path in &options.files {
+        events.extend(read(path).with_context(|| format!("cannot publish {}", path.display()))?);
+    }
+    let total = options.count.unwrap_or(events.len() as u64);
+    let publisher = Publisher::connect(&app::bus_options(config)).await?;
+    let unrouted = send_all(&publisher, config, &events, total, options.rate).await;
+    publisher.close().await;
+    let unrouted = unrouted?;
+    println!("{total} published to {}, each confirmed by the broker", config.broker.events_exchange);
+    if unrouted > 0 {
+        bail!("{unrouted} of them reached no queue: is {} bound (does a worker run)?", config.broker.queue);
+    }
+    Ok(())
+}
+
+async fn send_all(
+    publisher: &Publisher,
+    config: &Config,
+    events: &[Event],
+    total: u64,
+    rate: Option<u32>,
+) -> Result<u64> {
+    let bar = progress_bar(total);
+    let mut tick = rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
+    let mut outstanding = FuturesUnordered::new();
+    let mut unrouted = 0;
+    for (turn, event) in (0..total).zip(events.iter().cycle()) {
+        if let Some(tick) = &mut tick {
+            tick.tick().await;
+        }
+        let again = turn >= events.len() as u64;
+        outstanding.push(send(publisher, config, event, again));
+        if outstanding.len() >= OUTSTANDING {
+            unrouted += count(outstanding.next().await, &bar)?;
+        }
+    }
+    let rest: Vec<_> = outstanding.collect().await;
+    for sent in rest {
+        unrouted += count(Some(sent), &bar)?;
+    }
+    bar.finish_and_clear();
+    Ok(unrouted)
+}
+
+fn count(sent: Option<Result<Announced>>, bar: &ProgressBar) -> Result<u64> {
+    bar.inc(1);
+    Ok(u64::from(sent.transpose()? == Some(Announced::Unrouted)))
+}
+
+async fn send(publisher: &Publisher, config: &Config, event: &Event, again: bool) -> Result<Announced> {
+    let (message_id, body) = if again { renamed(event) } else { (event.message_id.clone(), event.body.clone()) };
+    let message = Message {
+        exchange: &config.broker.events_exchange,
+        routing_key: &event.routing_key,
+        body: &body,
+        content_type: "application/json",
+        message_id: message_id.as_deref(),
+        headers: &[],
+    };
+    Ok(publisher.publish(message).await?)
+}
+
+/// The same event under an id of its own: published again as it is, it would be the same event.
+fn renamed(event: &Event) -> (Option<String>, Vec<u8>) {
+    let id = format!("evt_{}", Uuid::new_v4().simple());
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(&event.body) else {
+        return (Some(id), event.body.clone());
+    };
+    for name in ["event_id", "id"] {
+        if fields.contains_key(name) {
+            fields.insert(name.to_owned(), Value::String(id.clone()));
+        }
+    }
+    (Some(id), Value::Object(fields).to_string().into_bytes())
+}
+
+/// One JSON document, or one a line. What is no JSON at all goes out as it is: the worker has to answer for it.
+fn read(path: &Path) -> Result<Vec<Event>> {
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes)?;
+    } else {
+        bytes = std::fs::read(path)?;
+    }
+    if bytes.trim_ascii().is_empty() {
+        bail!("it is empty: expected an event, or one event a line");
+    }
+    let lines: Vec<&[u8]> =
+        bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    let one_a_line = lines.len() > 1 && lines.iter().all(|line| line.starts_with(b"{") && line.ends_with(b"}"));
+    let bodies = if one_a_line { lines } else { vec![bytes.as_slice()] };
+    Ok(bodies.into_iter().map(event).collect())
+}
+
+fn event(body: &[u8]) -> Event {
+    let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let id = text(fields.get("event_id")).or_else(|| text(fields.get("id")));
+    Event { routing_key: routing_key(&fields), message_id: id, body: body.to_vec() }
+}
+
+/// `session.handoff.<channel>`; whatever is no event goes out as a handoff, for the worker trusts the body.
+fn routing_key(fields: &Map<String, Value>) -> String {
+    let named = fields.get("event").or_else(|| fields.get("type")).and_then(Value::as_str);
+    let channel = fields.get("data").and_then(|data| data.get("channel")?.as_str()).unwrap_or("unknown");
+    match named.unwrap_or_default() {
+        "conversation.closed" => "conversation.closed".to_owned(),
+        "session.resolved" => format!("session.resolved.{channel}"),
+        _ => format!("session.handoff.{channel}"),
+    }
+}
+
+fn progress_bar(total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}");
+    // Hidden unless standard error is a terminal; the template is a constant that parses.
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,12 @@
+//! `schema`: the JSON Schemas and the AsyncAPI document, as one JSON document.
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::schema::{Exchanges, asyncapi, schemas};
+
+/// `{ "schemas": { name: JSON Schema }, "asyncapi": AsyncAPI 3.0 }`
+pub(super) fn schema() -> Result<String> {
+    let document = json!({ "schemas": schemas(), "asyncapi": asyncapi(&Exchanges::default()) });
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}

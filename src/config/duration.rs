@@ -1,0 +1,97 @@
+//! Durations as a person writes them.
+
+use std::time::Duration;
+
+/// A step of the retry ladder. Its text is part of a queue's name, so it is kept as written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delay {
+    /// `5s`
+    pub text: String,
+    /// How long that is.
+    pub duration: Duration,
+}
+
+/// What a duration looks like, for messages.
+pub const FORM: &str = "a whole number and a unit, such as \"200ms\", \"5s\", \"2m\", \"1h\" or \"30d\"";
+
+/// Ten years: longer is a slip of the keyboard, and times computed from it might overflow.
+pub const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+
+/// `200ms`, `5s`, `2m`, `1h`, `30d`; `None` for anything else, and for more than ten years.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    let duration = Duration::from_millis(number.checked_mul(milliseconds)?);
+    (duration <= LONGEST).then_some(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_unit_is_read() {
+        for (text, milliseconds) in
+            [("200ms", 200), ("5s", 5_000), ("2m", 120_000), ("1h", 3_600_000), ("30d", 2_592_000_000), ("0s", 0)]
+        {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            " 5s",
+            "5s ",
+            "5S",
+            "5sec",
+            "1h30m",
+            "-5s",
+            "+5s",
+            "1.5s",
+            "1_000s",
+            "5µs",
+            "٥s",
+            "1w",
+            "3651d",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_written_is_read(number in 0_u64..=3650, unit in 0_usize..5) {
+            let (unit, milliseconds) = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)][unit];
+            let expected = Duration::from_millis(number * milliseconds);
+            prop_assert_eq!(parse_duration(&format!("{number}{unit}")), Some(expected));
+        }
+
+        #[test]
+        fn no_text_is_too_odd(text in ".*") {
+            if let Some(duration) = parse_duration(&text) {
+                prop_assert!(duration <= LONGEST);
+                prop_assert!(text.starts_with(|char: char| char.is_ascii_digit()));
+            }
+        }
+    }
+}

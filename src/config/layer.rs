@@ -1,0 +1,162 @@
+//! Defaults, overridden by the file, overridden by environment variables.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::Value;
+
+use super::document::{self, Document, Entry};
+use super::fault::{Fault, Faults, Place};
+use super::schema::{KEYS, Key, Kind};
+use super::secret::Environment;
+use super::suggest::suggest;
+
+/// What was set, by section and key; what was not has its default in the schema.
+pub type Layers = BTreeMap<&'static str, Set>;
+
+/// What was set, by key.
+pub type Set = BTreeMap<String, Setting>;
+
+/// A value and where it stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Setting {
+    /// The value.
+    pub value: Value,
+    /// Where it stands.
+    pub place: Place,
+}
+
+const MISSING: &str = "a configuration file there: copy the shipped config/handoffd.toml (an empty file means all defaults), \
+or name another with --config or HANDOFFD_CONFIG";
+
+/// Reads file and environment; unknown names are faults.
+pub fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
+    let mut layers = Layers::new();
+    match document::read(path, MISSING) {
+        Ok(document) => add_document(&mut layers, path, document, faults),
+        Err(found) => faults.extend(found),
+    }
+    for (name, text) in env.iter() {
+        if let Some(rest) = name.strip_prefix("HANDOFFD_")
+            && rest.contains("__")
+        {
+            add_variable(&mut layers, name, text, faults);
+        }
+    }
+    layers
+}
+
+fn add_document(layers: &mut Layers, path: &Path, document: Document, faults: &mut Faults) {
+    for (section, entry) in document {
+        let place = |line| Place::File { path: path.to_owned(), line: Some(line) };
+        let Some(known) = KEYS.iter().find(|key| key.section == section) else {
+            faults.push(unknown_section(place(entry.line), section, &entry.value));
+            continue;
+        };
+        let Entry { value, line, lines } = entry;
+        let Value::Table(table) = value else {
+            faults.push(Fault {
+                place: place(line),
+                key: section.clone(),
+                found: Some(format!("a value of type {}", value.type_str())),
+                expected: format!("a section [{section}]"),
+                suggestion: None,
+            });
+            continue;
+        };
+        for (key, value) in table {
+            let place = place(lines.get(&key).copied().unwrap_or(line));
+            if find(&section, &key).is_some() {
+                let set = layers.entry(known.section).or_default();
+                set.insert(key, Setting { value, place });
+            } else {
+                faults.push(unknown_key(place, &section, &key));
+            }
+        }
+    }
+}
+
+fn add_variable(layers: &mut Layers, name: &str, text: &str, faults: &mut Faults) {
+    let place = Place::Variable(name.to_owned());
+    if let Some(key) = KEYS.iter().find(|key| key.variable() == name) {
+        let value = value_of(key, text);
+        let set = layers.entry(key.section).or_default();
+        set.insert(key.name.to_owned(), Setting { value, place });
+        return;
+    }
+    let variables: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    faults.push(Fault {
+        place,
+        key: String::new(),
+        found: Some("a name that is no key of the configuration".to_owned()),
+        expected: "HANDOFFD_<SECTION>__<KEY>".to_owned(),
+        suggestion: suggest(name, variables.iter().map(String::as_str)),
+    });
+}
+
+/// A variable's text as a value of the kind its key wants; text that is none is left for the key's own
+/// check to refuse.
+fn value_of(key: &Key, text: &str) -> Value {
+    let plain = || Value::String(text.to_owned());
+    match key.kind {
+        Kind::Text => plain(),
+        Kind::Number => text.trim().parse().map_or_else(|_| plain(), Value::Integer),
+        Kind::Switch => text.trim().parse().map_or_else(|_| plain(), Value::Boolean),
+        Kind::Secret => toml_value(text).filter(Value::is_table).unwrap_or_else(plain),
+        Kind::List => {
+            let split = || {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Value::Array(items.map(Value::from).collect())
+            };
+            toml_value(text).filter(Value::is_array).unwrap_or_else(split)
+        }
+    }
+}
+
+fn toml_value(text: &str) -> Option<Value> {
+    let text = text.trim();
+    if !text.starts_with(['{', '[']) {
+        return None;
+    }
+    let mut table: toml::Table = toml::from_str(&format!("it = {text}")).ok()?;
+    table.remove("it").filter(|_| table.is_empty())
+}
+
+fn unknown_section(place: Place, section: String, value: &Value) -> Fault {
+    let sections = || KEYS.iter().map(|key| key.section);
+    // A key written above the first section header is a common slip.
+    let homeless = KEYS.iter().find(|key| key.name == section && !value.is_table());
+    let suggestion = match homeless {
+        Some(key) => Some(format!("`{section}` belongs under [{}]", key.section)),
+        None => suggest(&section, sections()),
+    };
+    let mut names: Vec<&str> = sections().collect();
+    names.dedup();
+    Fault {
+        place,
+        key: section,
+        found: Some("an unknown section".to_owned()),
+        expected: format!("one of [{}]", names.join("], [")),
+        suggestion,
+    }
+}
+
+fn unknown_key(place: Place, section: &str, name: &str) -> Fault {
+    let keys = || KEYS.iter().filter(|key| key.section == section);
+    let elsewhere = || {
+        let other = KEYS.iter().find(|key| key.name == name)?;
+        Some(format!("`{name}` belongs under [{}]", other.section))
+    };
+    let names: Vec<&str> = keys().map(|key| key.name).collect();
+    Fault {
+        place,
+        key: format!("{section}.{name}"),
+        found: Some("an unknown key".to_owned()),
+        expected: format!("one of {}", names.join(", ")),
+        suggestion: suggest(name, names.iter().copied()).or_else(elsewhere),
+    }
+}
+
+fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}

@@ -1,0 +1,128 @@
+//! Reads a directory of organization files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Organization;
+use super::file;
+use crate::config::document;
+use crate::config::fault::{Fault, Faults, Place};
+use crate::config::model::Config;
+use crate::config::schema::KEYS;
+use crate::config::secret::Environment;
+use crate::event::OrganizationId;
+
+/// What one reading of the directory gave.
+#[derive(Clone, Default, Debug)]
+pub struct Loaded {
+    /// Without fault, sorted by file name.
+    pub organizations: Vec<Organization>,
+    /// What is wrong.
+    pub faults: Faults,
+    /// The files that are at fault.
+    pub broken: BTreeSet<PathBuf>,
+    /// Whether the directory could be read at all.
+    pub listing: Listing,
+}
+
+/// Whether the directory could be read.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Listing {
+    /// It was: a file that is not there was removed.
+    #[default]
+    Read,
+    /// It is not there, but nobody asked for it: it is the default.
+    Absent,
+    /// It was not: nothing is known about files.
+    Failed,
+}
+
+/// Reads every `*.toml` of the directory.
+pub fn read(directory: &Path, config: &Config, env: &Environment) -> Loaded {
+    let mut loaded = Loaded::default();
+    match list(directory) {
+        Ok(files) => {
+            for path in files {
+                read_file(&mut loaded, path, config, env);
+            }
+            refuse_doubles(&mut loaded);
+        }
+        Err(error) if is_unset(directory, &error) => loaded.listing = Listing::Absent,
+        Err(error) => {
+            loaded.listing = Listing::Failed;
+            loaded.faults.push(Fault {
+                place: file(directory),
+                key: "organizations.directory".to_owned(),
+                found: Some(error.to_string()),
+                expected: "a readable directory with one file for each organization".to_owned(),
+                suggestion: None,
+            });
+        }
+    }
+    loaded
+}
+
+/// The files, by name. Hidden ones are an editor's or a mount's own business.
+fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let toml = path.extension().is_some_and(|extension| extension == "toml");
+        if toml && !hidden && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environment) {
+    let missing = "a file: it was removed while it was read";
+    let organization = document::read(&path, missing).and_then(|document| file::read(&path, document, config, env));
+    match organization {
+        Ok(organization) => loaded.organizations.push(organization),
+        Err(faults) => {
+            loaded.faults.extend(faults);
+            loaded.broken.insert(path);
+        }
+    }
+}
+
+/// Of two files with one id neither is right: which one was meant is not ours to guess.
+fn refuse_doubles(loaded: &mut Loaded) {
+    let mut files: BTreeMap<OrganizationId, Vec<PathBuf>> = BTreeMap::new();
+    for organization in &loaded.organizations {
+        let id = organization.settings.organization_id.clone();
+        files.entry(id).or_default().push(organization.file.clone());
+    }
+    files.retain(|_, files| files.len() > 1);
+    for (id, files) in &files {
+        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        loaded.faults.push(Fault {
+            place: file(&files[0]),
+            key: "organization_id".to_owned(),
+            found: Some(format!("{:?} in {}", id.as_str(), names.join(" and "))),
+            expected: "one file for each organization".to_owned(),
+            suggestion: None,
+        });
+        loaded.broken.extend(files.iter().cloned());
+    }
+    let broken = &loaded.broken;
+    loaded.organizations.retain(|organization| !broken.contains(&organization.file));
+}
+
+/// A directory that nobody named may be missing: all organizations may be saved through the API.
+fn is_unset(directory: &Path, error: &io::Error) -> bool {
+    let default = KEYS
+        .iter()
+        .find(|key| key.section == "organizations" && key.name == "directory")
+        .and_then(super::super::schema::Key::default_value);
+    let named = default.as_ref().and_then(|value| value.as_str()) != directory.to_str();
+    !named && error.kind() == io::ErrorKind::NotFound
+}
+
+fn file(path: &Path) -> Place {
+    Place::File { path: path.to_owned(), line: None }
+}

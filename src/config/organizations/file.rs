@@ -1,0 +1,180 @@
+//! Reads one organization's file.
+
+use std::path::Path;
+
+use secrecy::SecretString;
+use toml::Value;
+use uuid::Uuid;
+
+use super::schema::KEYS;
+use super::ticket;
+use super::{Credentials, Organization};
+use crate::config::document::{self, Document};
+use crate::config::fault::{Fault, Faults, Place};
+use crate::config::layer::{Set, Setting};
+use crate::config::model::Config;
+use crate::config::reader::Reader;
+use crate::config::secret::Environment;
+use crate::config::suggest::suggest;
+use crate::config::url;
+use crate::config::value::{self, Read};
+use crate::event::OrganizationId;
+use crate::machine::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
+
+/// Reads text as if it stood in the file `path`: what `org save` and the API are given.
+pub fn parse(path: &Path, text: &str, config: &Config, env: &Environment) -> Result<Organization, Faults> {
+    document::parse(path, text).and_then(|document| read(path, document, config, env))
+}
+
+/// An organization, or everything that is wrong with its file.
+pub fn read(path: &Path, document: Document, config: &Config, env: &Environment) -> Result<Organization, Faults> {
+    let mut faults = Faults::default();
+    let set = known(path, document, &mut faults);
+    let mut reader = Reader { section: "", keys: KEYS, set: &set, env, faults: &mut faults };
+    let credentials = credentials(&mut reader);
+    let settings = settings(&mut reader, config);
+    for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
+        if !set.contains_key(key) {
+            faults.push(missing(path, key));
+        }
+    }
+    let organization = settings.zip(credentials).map(|(settings, credentials)| Organization {
+        settings,
+        credentials,
+        file: path.to_owned(),
+    });
+    match organization {
+        Some(organization) => faults.unless_any(organization),
+        None => Err(faults),
+    }
+}
+
+fn credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
+    let tenant_id = reader.required("tenant_id", tenant);
+    let client_id = reader.required("client_id", guid);
+    let client_secret = reader.required_secret("client_secret", client_secret);
+    Some(Credentials { tenant_id: tenant_id?, client_id: client_id?.to_string(), client_secret: client_secret? })
+}
+
+fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
+    let trust = config.dynamics.trust();
+    let organization_id = reader.required("organization_id", organization_id);
+    let environment_url =
+        reader.required("environment_url", |value| value::text(value).and_then(|text| url::environment(text, trust)));
+    let live_work_item_entity_set = config.dynamics.live_work_item_entity_set.clone();
+    let rest = Settings {
+        organization_id: OrganizationId::from(""),
+        environment_url: String::new(),
+        live_work_item_entity_set,
+        default_priority: reader.read("default_priority", value::whole(1..=4, "")),
+        default_owner_id: reader.optional("default_owner_id", guid),
+        default_queue_id: reader.optional("default_queue_id", guid),
+        default_workstream_id: reader.optional("default_workstream_id", guid),
+        description_limit: reader
+            .read("description_limit", value::whole(200..=1_048_576, " (the most Dynamics can be set to)")),
+        queue_assignment: reader.read("queue_assignment", value::word(QUEUE_ASSIGNMENTS)),
+        queue_field: reader.read("queue_field", value::identifier),
+        close_with: reader.read("close_with", value::word(CLOSINGS)),
+        contact_failure: reader.read("contact_failure", value::word(CONTACT_FAILURES)),
+        fallback_customer: reader.optional("fallback_customer", customer),
+        ticket_properties: reader.read("ticket_properties", ticket::properties),
+        resolution_wait: config.worker.resolution_wait,
+    };
+    Some(Settings { organization_id: organization_id?, environment_url: environment_url?, ..rest })
+}
+
+const QUEUE_ASSIGNMENTS: &[(&str, QueueAssignment)] =
+    &[("auto", QueueAssignment::Auto), ("bind", QueueAssignment::Bind), ("add_to_queue", QueueAssignment::AddToQueue)];
+
+const CLOSINGS: &[(&str, CloseWith)] =
+    &[("auto", CloseWith::Auto), ("patch", CloseWith::Patch), ("close_incident", CloseWith::CloseIncident)];
+
+const CONTACT_FAILURES: &[(&str, ContactFailure)] =
+    &[("unlinked", ContactFailure::Unlinked), ("dead_letter", ContactFailure::DeadLetter)];
+
+fn organization_id(value: &Value) -> Read<OrganizationId> {
+    value
+        .as_str()
+        .filter(|text| (1..=255).contains(&text.chars().count()))
+        .filter(|text| text.trim() == *text && !text.chars().any(char::is_control))
+        .map(OrganizationId::from)
+        .ok_or_else(|| "a string of 1 to 255 characters, no control characters, no spaces around it".to_owned())
+}
+
+/// A directory is named by its GUID or by one of its verified domains.
+fn tenant(value: &Value) -> Read<String> {
+    let text = value.as_str().unwrap_or_default();
+    match Uuid::try_parse(text) {
+        Ok(id) => Ok(id.to_string()),
+        Err(_) if is_domain(text) => Ok(text.to_owned()),
+        Err(_) => Err("the directory's GUID, or a verified domain of it such as contoso.onmicrosoft.com".to_owned()),
+    }
+}
+
+fn is_domain(text: &str) -> bool {
+    let legal = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.len() <= 253 && text.contains('.') && text.split('.').all(legal)
+}
+
+fn guid(value: &Value) -> Read<Uuid> {
+    value
+        .as_str()
+        .and_then(|text| Uuid::try_parse(text.trim()).ok())
+        .ok_or_else(|| "a GUID such as 11111111-2222-3333-4444-555555555555".to_owned())
+}
+
+fn client_secret(text: &str) -> Read<SecretString> {
+    if text.trim().is_empty() {
+        return Err("the client secret's value".to_owned());
+    }
+    Ok(text.into())
+}
+
+fn customer(value: &Value) -> Read<FallbackCustomer> {
+    let row = |set: &str| {
+        let rest = value.as_str()?.strip_prefix(set)?;
+        Uuid::try_parse(rest.strip_suffix(')')?).ok()
+    };
+    row("/contacts(")
+        .map(FallbackCustomer::Contact)
+        .or_else(|| row("/accounts(").map(FallbackCustomer::Account))
+        .ok_or_else(|| "\"/contacts(<guid>)\" or \"/accounts(<guid>)\"".to_owned())
+}
+
+/// Sorts out unknown keys.
+fn known(path: &Path, document: Document, faults: &mut Faults) -> Set {
+    let mut set = Set::new();
+    let names = || KEYS.iter().map(|key| key.name);
+    for (key, entry) in document {
+        let place = Place::File { path: path.to_owned(), line: Some(entry.line) };
+        if names().any(|name| name == key) {
+            let value = entry.value;
+            set.insert(key, Setting { value, place });
+            continue;
+        }
+        faults.push(Fault {
+            place,
+            suggestion: suggest(&key, names()),
+            key,
+            found: Some("an unknown key".to_owned()),
+            expected: format!("one of {}", names().collect::<Vec<_>>().join(", ")),
+        });
+    }
+    set
+}
+
+fn missing(path: &Path, name: &str) -> Fault {
+    let allowed = KEYS.iter().find(|key| key.name == name).map(|key| key.allowed);
+    Fault {
+        place: Place::File { path: path.to_owned(), line: None },
+        key: name.to_owned(),
+        found: Some("nothing".to_owned()),
+        expected: allowed.unwrap_or_default().trim_start_matches("required; ").replace('`', ""),
+        suggestion: None,
+    }
+}

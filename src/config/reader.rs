@@ -1,0 +1,149 @@
+//! Reads the values of one section, and notes what is wrong with each.
+
+use toml::Value;
+
+use super::fault::{Fault, Faults, Place};
+use super::layer::{Set, Setting};
+use super::schema::Key;
+use super::secret::{self, Environment};
+use super::value::Read;
+
+/// Longest part of a value that a fault quotes.
+const QUOTED: usize = 80;
+
+/// The values of one section (or of one organization's file).
+pub struct Reader<'a> {
+    /// `broker`; empty for an organization's file.
+    pub section: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+    /// What was set.
+    pub set: &'a Set,
+    /// For secrets that stand there.
+    pub env: &'a Environment,
+    /// What is wrong so far.
+    pub faults: &'a mut Faults,
+}
+
+impl Reader<'_> {
+    /// A value that has a default. With a fault noted, the default stands in, so that reading goes on.
+    pub fn read<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> T {
+        if let Some(setting) = self.set.get(name) {
+            match parse(&setting.value) {
+                Ok(value) => return value,
+                Err(expected) => self.fault(name, setting, Some(quoted(&setting.value)), expected),
+            }
+        }
+        let default = self.default(name);
+        parse(&default).expect("a default is legal; a test reads them all")
+    }
+
+    /// A string that has a default.
+    pub fn text<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+        self.read(name, |value| super::value::text(value).and_then(&parse))
+    }
+
+    /// A secret that has a default.
+    pub fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+        if let Some(value) = self.required_secret(name, &parse) {
+            return value;
+        }
+        let default = self.default(name);
+        let text = default.as_str().unwrap_or_default();
+        parse(text).expect("a default is legal; a test reads them all")
+    }
+
+    /// A value that may be absent (or blank).
+    pub fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
+        let setting = self.set.get(name)?;
+        if setting.value.as_str().is_some_and(|text| text.trim().is_empty()) {
+            return None;
+        }
+        match parse(&setting.value) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.fault(name, setting, Some(quoted(&setting.value)), expected);
+                None
+            }
+        }
+    }
+
+    /// A value that must be there; `None` with a fault noted.
+    pub fn required<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
+        let setting = self.set.get(name)?;
+        match parse(&setting.value) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.fault(name, setting, Some(quoted(&setting.value)), expected);
+                None
+            }
+        }
+    }
+
+    /// A secret that was set; `None` when it was not, or with a fault noted.
+    pub fn required_secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
+        let setting = self.set.get(name)?;
+        match secret::resolve(&setting.value, self.env) {
+            Ok(text) => parse(&text).map_err(|expected| self.fault(name, setting, None, expected)).ok(),
+            Err((found, expected)) => {
+                self.fault(name, setting, Some(found), expected);
+                None
+            }
+        }
+    }
+
+    /// Notes a fault of a value that is legal alone but not beside others.
+    pub fn note(&mut self, name: &str, expected: String) {
+        let place = self.set.get(name).map_or(Place::Default, |setting| setting.place.clone());
+        self.faults.push(Fault {
+            place,
+            key: self.path(name),
+            found: self.set.get(name).map(|setting| quoted(&setting.value)),
+            expected,
+            suggestion: None,
+        });
+    }
+
+    /// Whether a fault of this key was noted.
+    pub fn at_fault(&self, name: &str) -> bool {
+        let path = self.path(name);
+        self.faults.0.iter().any(|fault| fault.key == path)
+    }
+
+    fn fault(&mut self, name: &str, setting: &Setting, found: Option<String>, expected: String) {
+        self.faults.push(Fault {
+            place: setting.place.clone(),
+            key: self.path(name),
+            found,
+            expected,
+            suggestion: None,
+        });
+    }
+
+    fn path(&self, name: &str) -> String {
+        match self.section {
+            "" => name.to_owned(),
+            section => format!("{section}.{name}"),
+        }
+    }
+
+    fn default(&self, name: &str) -> Value {
+        self.keys
+            .iter()
+            .find(|key| key.section == self.section && key.name == name)
+            .and_then(Key::default_value)
+            .expect("only keys of the schema that have a default are read; a test reads them all")
+    }
+}
+
+fn quoted(value: &Value) -> String {
+    let text = match value {
+        // Nobody should write a password into an address; who does, does not want to see it in a log.
+        Value::String(text) if text.contains('@') => format!("{:?}", super::url::masked(text)),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

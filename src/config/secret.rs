@@ -1,0 +1,119 @@
+//! Secrets, and the environment that some of them stand in.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use toml::Value;
+
+/// Longer than any key or token: a bound on what is read into memory.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The environment variables, as one snapshot.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// This process's; what is not UTF-8 is read as far as it goes.
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .map(|(name, value)| {
+                let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+                (text(name), text(value))
+            })
+            .collect()
+    }
+
+    /// All of them, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// All of them, owned.
+    pub fn pairs(&self) -> impl Iterator<Item = (String, String)> + use<> {
+        self.0.clone().into_iter()
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
+
+/// What a secret looks like, for messages.
+pub const FORM: &str = "a string, { env = \"VARIABLE\" } or { file = \"/path\" }";
+
+/// A secret's text and, when it stands elsewhere, where. The error says what was found and what was
+/// expected, never the secret.
+pub fn resolve(value: &Value, env: &Environment) -> Result<String, (String, String)> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Table(table) => match reference(table) {
+            Some(Reference::Variable(name)) => from_variable(name, env),
+            Some(Reference::File(path)) => from_file(Path::new(path)),
+            None => {
+                let keys: Vec<&str> = table.keys().map(String::as_str).collect();
+                Err((format!("a table with the keys [{}]", keys.join(", ")), FORM.to_owned()))
+            }
+        },
+        other => Err((format!("a value of type {}", other.type_str()), FORM.to_owned())),
+    }
+}
+
+/// Where a secret stands, for people; `None` when it stands in the value itself.
+pub fn whereabouts(value: &Value) -> Option<String> {
+    match reference(value.as_table()?)? {
+        Reference::Variable(name) => Some(format!("environment variable {name}")),
+        Reference::File(path) => Some(format!("file {path}")),
+    }
+}
+
+enum Reference<'a> {
+    Variable(&'a str),
+    File(&'a str),
+}
+
+fn reference(table: &toml::Table) -> Option<Reference<'_>> {
+    let (key, value) = table.iter().next().filter(|_| table.len() == 1)?;
+    let text = value.as_str().filter(|text| !text.is_empty())?;
+    match key.as_str() {
+        "env" => Some(Reference::Variable(text)),
+        "file" => Some(Reference::File(text)),
+        _ => None,
+    }
+}
+
+fn from_variable(name: &str, env: &Environment) -> Result<String, (String, String)> {
+    let problem = |what: &str| {
+        let found = format!("{{ env = {name:?} }} but {name} is {what}");
+        Err((found, format!("the secret in environment variable {name}")))
+    };
+    match env.get(name) {
+        None => problem("not set"),
+        Some("") => problem("empty"),
+        Some(text) => Ok(text.to_owned()),
+    }
+}
+
+fn from_file(path: &Path) -> Result<String, (String, String)> {
+    let shown = path.display();
+    let problem = |what: String| {
+        let found = format!("{{ file = \"{shown}\" }} but {what}");
+        Err((found, format!("the secret in file {shown}")))
+    };
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    // An editor or `echo` ends a file with a newline that nobody means to be part of the secret.
+    let secret = text.trim_end_matches(['\r', '\n']);
+    match read {
+        Err(error) => problem(format!("it can't be read: {error}")),
+        Ok(_) if text.len() as u64 > MAX_BYTES => problem("it is longer than 64 KiB".to_owned()),
+        Ok(_) if secret.is_empty() => problem("it is empty".to_owned()),
+        Ok(_) => Ok(secret.to_owned()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Reads the sections of the configuration file.
+
+use super::fault::Faults;
+use super::layer::{Layers, Set};
+use super::model::{
+    Broker, Config, Dynamics, Http, Log, LogFormat, OnCorruption, OrganizationFiles, Retry, Store, StoreKind, Tracing,
+    Worker,
+};
+use super::reader::Reader;
+use super::schema::KEYS;
+use super::secret::Environment;
+use super::url;
+use super::value;
+
+/// Everything that was set, typed; where a value is at fault its default stands in.
+pub fn config(layers: &Layers, env: &Environment, faults: &mut Faults) -> Config {
+    let config = Config {
+        broker: broker(&mut reader("broker", layers, env, faults)),
+        worker: worker(&mut reader("worker", layers, env, faults)),
+        retry: retry(&mut reader("retry", layers, env, faults)),
+        dynamics: dynamics(&mut reader("dynamics", layers, env, faults)),
+        store: store(&mut reader("store", layers, env, faults)),
+        http: http(&mut reader("http", layers, env, faults)),
+        log: log(&mut reader("log", layers, env, faults)),
+        organizations: organizations(&mut reader("organizations", layers, env, faults)),
+        tracing: tracing(&mut reader("tracing", layers, env, faults)),
+    };
+    tell_queues_apart(&config, &mut reader("broker", layers, env, faults));
+    config
+}
+
+fn reader<'a>(section: &'static str, layers: &'a Layers, env: &'a Environment, faults: &'a mut Faults) -> Reader<'a> {
+    static NOTHING: Set = Set::new();
+    Reader { section, keys: KEYS, set: layers.get(section).unwrap_or(&NOTHING), env, faults }
+}
+
+fn broker(reader: &mut Reader<'_>) -> Broker {
+    let broker = Broker {
+        url: reader.secret("url", url::broker),
+        events_exchange: reader.read("events_exchange", value::name(255)),
+        outcomes_exchange: reader.read("outcomes_exchange", value::name(255)),
+        queue: reader.read("queue", value::name(255)),
+        dead_letter_queue: reader.read("dead_letter_queue", value::name(255)),
+        // A queue's name has 255 bytes at most, and the delay comes after the prefix.
+        retry_queue_prefix: reader.read("retry_queue_prefix", value::name(200)),
+        bindings: reader.read("bindings", value::bindings),
+        prefetch: reader
+            .read("prefetch", value::whole(1..=65_535, " (AMQP counts in 16 bits, and 0 would be no limit)")),
+        declare: reader.read("declare", value::switch),
+    };
+    if broker.queue == broker.dead_letter_queue {
+        reader.note(
+            "dead_letter_queue",
+            "another queue than broker.queue: a dead letter would come back as an event".to_owned(),
+        );
+    }
+    if broker.events_exchange == broker.outcomes_exchange {
+        reader.note("outcomes_exchange", "another exchange than broker.events_exchange".to_owned());
+    }
+    broker
+}
+
+/// A retry queue sends its messages to the work queue; it can't be that queue, nor the last one.
+fn tell_queues_apart(config: &Config, reader: &mut Reader<'_>) {
+    let prefix = &config.broker.retry_queue_prefix;
+    for delay in &config.retry.delays {
+        let queue = format!("{prefix}.{}", delay.text);
+        if queue == config.broker.queue || queue == config.broker.dead_letter_queue {
+            reader.note("retry_queue_prefix", format!("another prefix: the queue {queue} has a use already"));
+        }
+    }
+}
+
+fn worker(reader: &mut Reader<'_>) -> Worker {
+    Worker {
+        max_event_bytes: reader
+            .read("max_event_bytes", value::whole(1024..=134_217_728, " (128 MiB: more is no event)")),
+        resolution_wait: reader.read("resolution_wait", value::duration),
+        drain_timeout: reader.read("drain_timeout", value::duration),
+    }
+}
+
+fn retry(reader: &mut Reader<'_>) -> Retry {
+    Retry {
+        in_process: reader.read("in_process", value::whole(1..=100, "")),
+        delays: reader.read("delays", value::delays),
+        max_age: reader.read("max_age", value::positive_duration),
+    }
+}
+
+fn dynamics(reader: &mut Reader<'_>) -> Dynamics {
+    let mut dynamics = Dynamics {
+        authority: String::new(),
+        request_timeout: reader.read("request_timeout", value::positive_duration),
+        max_concurrency: reader.read(
+            "max_concurrency",
+            value::whole(1..=52, " (Dynamics serves 52 requests at once for one application user)"),
+        ),
+        contact_cache_ttl: reader.read("contact_cache_ttl", value::duration),
+        live_work_item_entity_set: reader.read("live_work_item_entity_set", value::identifier),
+        allow_insecure: reader.read("allow_insecure", value::switch),
+    };
+    let trust = dynamics.trust();
+    dynamics.authority = reader.text("authority", |text| url::authority(text, trust));
+    dynamics
+}
+
+fn store(reader: &mut Reader<'_>) -> Store {
+    Store {
+        kind: reader.read("kind", value::word(&[("sled", StoreKind::Sled)])),
+        path: reader.read("path", value::path),
+        retention: reader.read("retention", value::positive_duration),
+        on_corruption: reader.read(
+            "on_corruption",
+            value::word(&[("quarantine", OnCorruption::Quarantine), ("stop", OnCorruption::Stop)]),
+        ),
+    }
+}
+
+fn http(reader: &mut Reader<'_>) -> Http {
+    let http = Http { listen: reader.read("listen", value::address), token: reader.secret("token", value::token) };
+    let loopback = http.listen.ip().to_canonical().is_loopback();
+    // A token that is there but at fault has been named already.
+    let wanted = http.token.is_none() && !reader.at_fault("token");
+    if !loopback && wanted {
+        reader.note(
+            "listen",
+            "a loopback address such as \"127.0.0.1:9464\", or http.token set: others could read outcomes and replay events".to_owned(),
+        );
+    }
+    http
+}
+
+fn log(reader: &mut Reader<'_>) -> Log {
+    Log {
+        format: reader.read("format", value::word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])),
+        level: reader.read("level", value::level),
+    }
+}
+
+fn organizations(reader: &mut Reader<'_>) -> OrganizationFiles {
+    OrganizationFiles {
+        directory: reader.read("directory", value::path),
+        encryption_key: reader.secret("encryption_key", value::encryption_key),
+    }
+}
+
+fn tracing(reader: &mut Reader<'_>) -> Tracing {
+    Tracing { otlp_endpoint: reader.text("otlp_endpoint", url::endpoint) }
+}

@@ -1,0 +1,82 @@
+//! The configuration in force, and where each value came from.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use toml::Value;
+
+use super::fault::{Faults, Place};
+use super::layer::{Layers, Setting, layers};
+use super::model::Config;
+use super::schema::{KEYS, Key, Kind};
+use super::secret::{self, Environment};
+use super::sections;
+
+/// The configuration in force, and where each value came from.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// Typed.
+    pub config: Config,
+    layers: Layers,
+}
+
+impl Effective {
+    /// Defaults, file, environment. Where something is at fault its default stands in.
+    pub(super) fn read(path: &Path, env: &Environment) -> (Self, Faults) {
+        let mut faults = Faults::default();
+        let layers = layers(path, env, &mut faults);
+        let config = sections::config(&layers, env, &mut faults);
+        (Self { config, layers }, faults)
+    }
+
+    /// As TOML, with a comment that says where each value came from that is not the default. Secrets
+    /// are `***`, a broker's URL without its password.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let mut section = "";
+        for key in KEYS {
+            if key.section != section {
+                let gap = if section.is_empty() { "" } else { "\n" };
+                section = key.section;
+                // Writing to a string can't fail.
+                let _ = writeln!(text, "{gap}[{section}]");
+            }
+            let _ = writeln!(text, "{} = {}", key.name, self.line(key));
+        }
+        text
+    }
+
+    fn line(&self, key: &Key) -> String {
+        let setting = self.layers.get(key.section).and_then(|set| set.get(key.name));
+        let shown = self.masked(key, setting.map_or(&default(key), |setting| &setting.value));
+        match setting {
+            Some(setting) if setting.value != default(key) => format!("{shown}  # {}", origin(setting)),
+            _ => shown.to_string(),
+        }
+    }
+
+    fn masked(&self, key: &Key, value: &Value) -> Value {
+        match value {
+            _ if key.name == "url" => Value::String(self.config.broker.url.masked()),
+            Value::String(text) if text.is_empty() => value.clone(),
+            _ if key.kind == Kind::Secret => Value::String("***".to_owned()),
+            Value::String(text) => Value::String(super::url::masked(text)),
+            other => other.clone(),
+        }
+    }
+}
+
+fn default(key: &Key) -> Value {
+    key.default_value().expect("every key of the file has a default; a test reads them all")
+}
+
+fn origin(setting: &Setting) -> String {
+    let place = match &setting.place {
+        Place::Variable(name) => format!("from {name}"),
+        other => format!("from {other}"),
+    };
+    match secret::whereabouts(&setting.value) {
+        Some(where_) => format!("{where_}, {place}"),
+        None => place,
+    }
+}

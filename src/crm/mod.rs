@@ -1,0 +1,50 @@
+//! In: a step, its event and its organization's settings.
+//! Out: the step's receipt or fault, and what every request it took came back with.
+//! Absent: which step comes next, when to try again; and which CRM it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::event::{Event, OrganizationId};
+use crate::machine::{Fault, Receipt, Settings, Step, StepName};
+
+/// Whatever holds the records: Dynamics 365, for now.
+#[async_trait]
+pub trait Crm: Send + Sync + 'static {
+    /// Performs one step. Safe to repeat: what it creates has a key derived from the event.
+    async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed;
+
+    /// The settings in force of an organization; none when it is not configured.
+    fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>>;
+}
+
+/// What came of a step.
+#[derive(Clone, Debug)]
+pub struct Performed {
+    /// Its receipt, or what went wrong.
+    pub result: Result<Receipt, Fault>,
+    /// The requests it took, oldest first.
+    pub exchanges: Vec<Exchange>,
+}
+
+/// One request and what came back.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Exchange {
+    /// When the answer was there, or given up.
+    pub at: Timestamp,
+    /// What it was for.
+    pub step: StepName,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// HTTP status; absent when there was no answer.
+    pub status: Option<u16>,
+    /// The answer's error code.
+    pub code: Option<String>,
+    /// What went wrong, in one line, without customer text.
+    pub error: Option<String>,
+    /// `x-ms-service-request-id`
+    pub request_id: Option<String>,
+}

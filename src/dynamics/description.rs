@@ -1,0 +1,145 @@
+//! The text of an incident: what the rep reads first.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::text::{cut, units};
+use crate::event::{Handoff, Message};
+use crate::machine::Fit;
+
+/// An incident's description, within the organization's limit.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Description {
+    /// What stands in the incident.
+    pub(super) text: String,
+    /// Whether that is all of it.
+    pub(super) fit: Fit,
+}
+
+/// The description of a handoff, cut to `limit` UTF-16 units (contract 4).
+pub(super) fn describe(handoff: &Handoff, limit: usize) -> Description {
+    let whole = whole(handoff);
+    if units(&whole) <= limit {
+        return Description { text: whole, fit: Fit::Whole };
+    }
+    Description { text: shortened(handoff, limit), fit: Fit::Cut }
+}
+
+/// The uncut description.
+pub(super) fn whole(handoff: &Handoff) -> String {
+    let mut text = header(handoff, handoff.summary.as_deref().unwrap_or("-"));
+    for message in &handoff.transcript {
+        text.push('\n');
+        line(&mut text, message);
+    }
+    text
+}
+
+fn shortened(handoff: &Handoff, limit: usize) -> String {
+    let total = handoff.transcript.len();
+    let header = fitting_header(handoff, limit.saturating_sub(units(&tail(total))));
+    let lines: Vec<String> = handoff
+        .transcript
+        .iter()
+        .map(|message| {
+            let mut text = String::from("\n");
+            line(&mut text, message);
+            text
+        })
+        .collect();
+    let shown = count_that_fit(&lines, units(&header), limit);
+    let mut text = header;
+    for line in &lines[..shown] {
+        text.push_str(line);
+    }
+    let mut left = total - shown;
+    if shown == 0 && left > 0 {
+        // Not even the first message fits: show as much of it as there is room for.
+        let room = limit.saturating_sub(units(&text) + units(&tail(left - 1)));
+        let part = cut(&lines[0], room);
+        if part.len() > 1 {
+            text.push_str(part);
+            left -= 1;
+        }
+    }
+    text.push_str(&tail(left));
+    // Name, email or phone alone are larger than the limit: the note has them whole.
+    cut(&text, limit).to_owned()
+}
+
+/// How many lines, from the first, fit beside the last line that says how many are missing.
+fn count_that_fit(lines: &[String], header: usize, limit: usize) -> usize {
+    let mut used = header;
+    for (index, line) in lines.iter().enumerate() {
+        used += units(line);
+        let left = lines.len() - index - 1;
+        if used + units(&tail(left)) > limit {
+            return index;
+        }
+    }
+    lines.len()
+}
+
+fn fitting_header(handoff: &Handoff, limit: usize) -> String {
+    let summary = handoff.summary.as_deref().unwrap_or("-");
+    let text = header(handoff, summary);
+    let over = units(&text).saturating_sub(limit);
+    if over == 0 {
+        return text;
+    }
+    header(handoff, cut(summary, units(summary).saturating_sub(over)))
+}
+
+fn tail(left: usize) -> String {
+    format!("\n[… {left} more messages in the attached transcript]")
+}
+
+fn header(handoff: &Handoff, summary: &str) -> String {
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let customer = &handoff.customer;
+    format!(
+        "Channel: {}\nSummary: {summary}\nClassification: {}\nSentiment: {}\nCustomer Details:\n  Name: {}\n  Email: {}\n  \
+         Phone: {}\n\nTranscript:",
+        handoff.channel,
+        or_dash(&handoff.classification),
+        or_dash(&handoff.sentiment),
+        or_dash(&customer.name),
+        or_dash(&customer.email),
+        or_dash(&customer.phone),
+    )
+}
+
+fn line(text: &mut String, message: &Message) {
+    text.push('[');
+    match message.timestamp {
+        Some(time) => text.push_str(&in_seconds(time)),
+        None => text.push('-'),
+    }
+    text.push_str("] ");
+    text.push_str(&speaker(message));
+    text.push_str(": ");
+    text.push_str(message.text.as_deref().unwrap_or("-"));
+}
+
+fn speaker(message: &Message) -> String {
+    let sender = message.sender.as_deref();
+    if let Some(name) = &message.name {
+        return match sender {
+            Some(sender) => format!("{name} ({sender})"),
+            None => name.clone(),
+        };
+    }
+    match sender {
+        Some("customer" | "contact") => "Customer".to_owned(),
+        Some("ai") => "AI".to_owned(),
+        Some("agent" | "human_agent") => "Agent".to_owned(),
+        Some("system") => "System".to_owned(),
+        Some(other) => other.to_owned(),
+        None => "-".to_owned(),
+    }
+}
+
+/// RFC 3339 in UTC, with seconds and no more.
+fn in_seconds(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

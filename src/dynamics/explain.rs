@@ -1,0 +1,110 @@
+//! The requests that an event would cause, without sending any.
+
+use super::description::describe;
+use super::keys;
+use super::request::{Request, request};
+use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
+use crate::machine::{
+    CloseWith, Closing, ContactFailure, FallbackCustomer, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Settings,
+    Step, contact_limit,
+};
+
+/// A request, and when it is sent.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Explained {
+    /// The exact request.
+    pub request: Request,
+    /// In words: always, or on which condition.
+    pub when: String,
+}
+
+/// The incident of a resolution is known to the store only; this key stands for it in [`explain`].
+pub const INCIDENT_OF_THE_STORE: IncidentId = IncidentId(uuid::Uuid::nil());
+
+const ALWAYS: &str = "always";
+
+/// Every request that this event may cause, in order.
+pub fn explain(event: &Event, settings: &Settings) -> Vec<Explained> {
+    let steps = match &event.body {
+        Body::Handoff(handoff) if handoff.channel.route() == Route::LiveWorkItem => {
+            vec![(Step::PostLiveWorkItem, ALWAYS.to_owned())]
+        }
+        Body::Handoff(handoff) => incident(event, handoff, settings),
+        Body::Resolution(resolution) => close(resolution, settings),
+    };
+    steps.into_iter().map(|(step, when)| Explained { request: request(&step, event, settings), when }).collect()
+}
+
+type Steps = Vec<(Step, String)>;
+
+fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
+    let (mut steps, customer) = contact(event, handoff, settings);
+    let queue = match (settings.default_queue_id, settings.queue_assignment) {
+        (None, _) => QueueBinding::NoQueue,
+        (Some(_), QueueAssignment::AddToQueue) => QueueBinding::Unbound,
+        (Some(_), QueueAssignment::Auto | QueueAssignment::Bind) => QueueBinding::Bound,
+    };
+    steps.push((Step::PostIncident { customer, queue }, ALWAYS.to_owned()));
+    if customer == LinkedCustomer::Nobody && !settings.binds_customer_itself() {
+        steps.extend(with_a_customer(event, settings, queue));
+    }
+    let id = keys::incident(&event.key);
+    if queue == QueueBinding::Bound && settings.queue_assignment == QueueAssignment::Auto {
+        let when = format!("once the environment has answered that it has no property {}", settings.queue_field);
+        steps.push((Step::PostIncident { customer, queue: QueueBinding::Unbound }, when.clone()));
+        steps.push((Step::AssignQueue { incident: id }, when));
+    } else if queue == QueueBinding::Unbound {
+        steps.push((Step::AssignQueue { incident: id }, ALWAYS.to_owned()));
+    }
+    if describe(handoff, settings.description_limit).fit == Fit::Cut {
+        let when = format!("always: the description is longer than {} UTF-16 units", settings.description_limit);
+        steps.push((Step::AttachTranscript { incident: id }, when));
+    }
+    steps
+}
+
+fn contact(event: &Event, handoff: &Handoff, settings: &Settings) -> (Steps, LinkedCustomer) {
+    let fits = |email: &&String| contact_limit::fits(email) || settings.contact_failure == ContactFailure::DeadLetter;
+    let Some(email) = handoff.customer.email.as_ref().filter(fits) else {
+        return (Vec::new(), LinkedCustomer::Nobody);
+    };
+    let steps = vec![
+        (Step::LookUpContact, "unless a contact is remembered for this email".to_owned()),
+        (Step::CreateContact { generation: 0 }, "if no contact has this email".to_owned()),
+    ];
+    // The key of a contact that is found is Dynamics' to tell; a new one's is this.
+    (steps, LinkedCustomer::Contact(keys::contact(&event.key.organization_id, email, 0)))
+}
+
+fn with_a_customer(event: &Event, settings: &Settings, queue: QueueBinding) -> Steps {
+    let when = "if the environment refuses an incident without a customer".to_owned();
+    match settings.fallback_customer {
+        Some(fallback @ (FallbackCustomer::Contact(_) | FallbackCustomer::Account(_))) => {
+            vec![(Step::PostIncident { customer: LinkedCustomer::Fallback(fallback), queue }, when)]
+        }
+        None => {
+            let customer = LinkedCustomer::Placeholder(keys::placeholder(&event.key.organization_id));
+            let once = format!("{when}, once for the organization");
+            vec![(Step::CreatePlaceholder, once), (Step::PostIncident { customer, queue }, when)]
+        }
+    }
+}
+
+fn close(resolution: &Resolution, settings: &Settings) -> Steps {
+    if resolution.verdict == Verdict::NotResolved {
+        return Vec::new();
+    }
+    let (incident, whose) = match resolution.incident_id {
+        Some(id) => (id, "for the incident that the event names, if the store does not know the session"),
+        None => (INCIDENT_OF_THE_STORE, "for each open incident of the session, as the store knows it"),
+    };
+    let by = |how| Step::CloseIncident { incident, how };
+    match settings.close_with {
+        CloseWith::Patch => vec![(by(Closing::Patch), whose.to_owned())],
+        CloseWith::CloseIncident => vec![(by(Closing::Action), whose.to_owned())],
+        CloseWith::Auto => vec![
+            (by(Closing::Patch), whose.to_owned()),
+            (by(Closing::Action), format!("{whose}, once the environment has insisted on CloseIncident")),
+        ],
+    }
+}

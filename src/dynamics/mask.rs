@@ -1,0 +1,98 @@
+//! Dynamics quotes what it refuses. What a customer wrote must reach no log, list or header.
+
+use crate::event::{Body, Event};
+
+/// Most of a message that is kept, in bytes: a store's value has to stay small.
+const MESSAGE_LIMIT: usize = 500;
+const MASK: &str = "***";
+
+/// Dynamics' message with every piece of customer text replaced by `***`, on one line and cut to size.
+pub(super) fn mask(message: &str, event: &Event) -> String {
+    let texts = customer_texts(event);
+    let mut masked = mask_quoted(message, &texts);
+    for text in &texts {
+        masked = replace(&masked, text);
+    }
+    one_line(&masked)
+}
+
+/// A message that can't hold customer text, on one line and cut to size.
+pub(super) fn one_line(message: &str) -> String {
+    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = line.trim();
+    if line.len() <= MESSAGE_LIMIT {
+        return line.to_owned();
+    }
+    let end = (0..=MESSAGE_LIMIT).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &line[..end])
+}
+
+/// Everything a customer (or an agent, about one) wrote in this event, longest first.
+fn customer_texts(event: &Event) -> Vec<String> {
+    let Body::Handoff(handoff) = &event.body else {
+        return Vec::new();
+    };
+    let customer = &handoff.customer;
+    let fields = [&customer.name, &customer.email, &customer.phone, &handoff.summary];
+    let mut texts: Vec<String> = fields.into_iter().flatten().cloned().collect();
+    texts.extend(customer.name.iter().flat_map(|name| name.split_whitespace()).map(str::to_owned));
+    for message in &handoff.transcript {
+        texts.extend(message.name.iter().chain(&message.text).cloned());
+    }
+    texts.retain(|text| text.chars().count() > 1);
+    texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    texts.dedup();
+    texts
+}
+
+/// Masks every quoted part that is a piece of customer text: Dynamics shortens what it quotes.
+fn mask_quoted(message: &str, texts: &[String]) -> String {
+    let mut masked = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(start) = rest.find(['\'', '"']) {
+        let quote = &rest[start..=start];
+        let Some(length) = rest[start + 1..].find(quote) else { break };
+        let inside = &rest[start + 1..start + 1 + length];
+        if is_piece(inside, texts) {
+            masked.push_str(&rest[..=start]);
+            masked.push_str(MASK);
+            masked.push_str(quote);
+            rest = &rest[start + length + 2..];
+        } else {
+            // The closing quote may open the next part: `'a' is not 'b'`, or an apostrophe.
+            masked.push_str(&rest[..=start]);
+            rest = &rest[start + 1..];
+        }
+    }
+    masked.push_str(rest);
+    masked
+}
+
+fn is_piece(quoted: &str, texts: &[String]) -> bool {
+    let quoted = quoted.trim_end_matches(['.', '…']).trim().to_lowercase();
+    quoted.chars().count() > 2 && texts.iter().any(|text| text.to_lowercase().contains(&quoted))
+}
+
+/// Replaces whole-word occurrences, in any case.
+fn replace(message: &str, text: &str) -> String {
+    let (haystack, needle) = (message.to_lowercase(), text.to_lowercase());
+    if haystack.len() != message.len() || needle.is_empty() {
+        // Lower-casing moved the bytes (`İ`): compare as it stands.
+        return message.replace(text, MASK);
+    }
+    let mut masked = String::with_capacity(message.len());
+    let mut from = 0;
+    while let Some(at) = haystack[from..].find(&needle).map(|at| at + from) {
+        let end = at + needle.len();
+        masked.push_str(&message[from..at]);
+        masked.push_str(if is_word(&haystack, at, end) { MASK } else { &message[at..end] });
+        from = end;
+    }
+    masked.push_str(&message[from..]);
+    masked
+}
+
+fn is_word(text: &str, start: usize, end: usize) -> bool {
+    let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    !touches(text[..start].chars().next_back()) && !touches(text[end..].chars().next())
+}

@@ -1,0 +1,22 @@
+//! In: a step of the machine. Out: its receipt or fault, from Dynamics 365's Web API.
+//! Absent: which step comes next, and when to try again.
+
+mod answer;
+mod classify;
+mod client;
+mod description;
+mod environment;
+mod explain;
+mod gate;
+mod keys;
+mod mask;
+mod reply;
+mod request;
+pub mod simulator;
+mod text;
+mod token;
+
+pub use client::{ClientError, Dynamics, Options};
+pub use environment::Access;
+pub use explain::{Explained, INCIDENT_OF_THE_STORE, explain};
+pub use request::{Method, Request, request};

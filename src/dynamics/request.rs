@@ -1,0 +1,256 @@
+//! A step, as the request that performs it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+
+use super::description::{describe, whole};
+use super::keys;
+use super::text::cut;
+use crate::event::{Body, Customer, Event, Handoff, IncidentId};
+use crate::machine::{Closing, FallbackCustomer, LinkedCustomer, QueueBinding, Settings, Step};
+
+/// What may stand in a `$filter` literal as it is (RFC 3986's unreserved characters); all else is percent-encoded.
+const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Dataverse's stock lengths, in UTF-16 units: incident title, contact names and phone, annotation file name.
+const TITLE_LIMIT: usize = 200;
+const NAME_LIMIT: usize = 50;
+const FILENAME_LIMIT: usize = 255;
+
+/// One request to the Web API.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// GET, POST or PATCH.
+    pub method: Method,
+    /// Path and query below `<environment_url>/api/data/v9.2/`.
+    pub path: String,
+    /// Headers beyond those that every request has.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// JSON.
+    pub body: Option<Value>,
+}
+
+/// An HTTP method that the worker uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates, or calls an action.
+    Post,
+    /// Changes what is there.
+    Patch,
+}
+
+impl Method {
+    /// As HTTP writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+        }
+    }
+}
+
+const RETURN: &[(&str, &str)] = &[("Prefer", "return=representation")];
+/// Without it, a PATCH on a key that is not there creates the row.
+const NEVER_CREATE: &[(&str, &str)] = &[("If-Match", "*")];
+
+/// The request that performs a step of this event.
+pub fn request(step: &Step, event: &Event, settings: &Settings) -> Request {
+    match (step, &event.body) {
+        (Step::CloseIncident { incident, how }, _) => close(*incident, *how),
+        (_, Body::Handoff(handoff)) => of_handoff(step, event, handoff, settings),
+        // `decide` asks nothing else for a resolution; a harmless read keeps this function total.
+        (_, Body::Resolution(_)) => get("WhoAmI".to_owned()),
+    }
+}
+
+/// Reads the contact under a derived key, to see whose it is.
+pub fn read_contact(event: &Event, email: &str, generation: u8) -> Request {
+    let id = keys::contact(&event.key.organization_id, email, generation);
+    get(format!("contacts({id})?$select=contactid,emailaddress1"))
+}
+
+/// Reads the incident under an event's key, for its number.
+pub fn read_incident(event: &Event) -> Request {
+    get(format!("incidents({})?$select=incidentid,ticketnumber", keys::incident(&event.key)))
+}
+
+fn of_handoff(step: &Step, event: &Event, handoff: &Handoff, settings: &Settings) -> Request {
+    match step {
+        Step::LookUpContact => look_up_contact(handoff),
+        Step::CreateContact { generation } => create_contact(event, handoff, *generation),
+        Step::CreatePlaceholder => create_placeholder(event),
+        Step::PostIncident { customer, queue } => post_incident(event, handoff, settings, *customer, *queue),
+        Step::AssignQueue { incident } => assign_queue(*incident, settings),
+        Step::AttachTranscript { incident } => attach_transcript(event, handoff, *incident),
+        Step::PostLiveWorkItem => post_live_work_item(event, handoff, settings),
+        Step::CloseIncident { incident, how } => close(*incident, *how),
+    }
+}
+
+fn look_up_contact(handoff: &Handoff) -> Request {
+    let email = handoff.customer.email.as_deref().unwrap_or_default().replace('\'', "''");
+    let literal = utf8_percent_encode(&email, LITERAL);
+    get(format!("contacts?$select=contactid&$filter=emailaddress1%20eq%20'{literal}'&$orderby=createdon%20asc&$top=1"))
+}
+
+fn create_contact(event: &Event, handoff: &Handoff, generation: u8) -> Request {
+    let Customer { name, email, phone } = &handoff.customer;
+    let email = email.as_deref().unwrap_or_default();
+    let mut body = Map::new();
+    body.insert("contactid".into(), json!(keys::contact(&event.key.organization_id, email, generation)));
+    match name.as_deref().map(|name| name.split_once(char::is_whitespace).unwrap_or((name, ""))) {
+        Some((first, last)) => {
+            body.insert("firstname".into(), json!(cut(first, NAME_LIMIT)));
+            let last = last.trim_start();
+            if !last.is_empty() {
+                body.insert("lastname".into(), json!(cut(last, NAME_LIMIT)));
+            }
+        }
+        None => _ = body.insert("lastname".into(), json!(cut(email, NAME_LIMIT))),
+    }
+    body.insert("emailaddress1".into(), json!(email));
+    if let Some(phone) = phone {
+        body.insert("mobilephone".into(), json!(cut(phone, NAME_LIMIT)));
+    }
+    body.insert("description".into(), json!(format!("Created from chat session {}", handoff.session_id)));
+    post("contacts".to_owned(), &[], Value::Object(body))
+}
+
+fn create_placeholder(event: &Event) -> Request {
+    let body = json!({
+        "contactid": keys::placeholder(&event.key.organization_id),
+        "lastname": "Anonymous",
+        "description": "Placeholder customer of cases that OpenCX handed over without a customer. \
+            Created by handoffd once, because this environment refuses a case without a customer.",
+    });
+    post("contacts".to_owned(), &[], body)
+}
+
+fn post_incident(
+    event: &Event,
+    handoff: &Handoff,
+    settings: &Settings,
+    customer: LinkedCustomer,
+    queue: QueueBinding,
+) -> Request {
+    let mut body = Map::new();
+    body.insert("incidentid".into(), json!(keys::incident(&event.key)));
+    body.insert("title".into(), json!(title(handoff)));
+    body.insert("description".into(), Value::String(describe(handoff, settings.description_limit).text));
+    body.insert("prioritycode".into(), json!(settings.default_priority));
+    if let Some((property, row)) = customer_bind(customer).filter(|_| !settings.binds_customer_itself()) {
+        body.insert(property.into(), Value::String(row));
+    }
+    if let Some(owner) = settings.default_owner_id {
+        body.insert("ownerid@odata.bind".into(), json!(format!("/systemusers({owner})")));
+    }
+    if let (QueueBinding::Bound, Some(queue)) = (queue, settings.default_queue_id) {
+        body.insert(format!("{}@odata.bind", settings.queue_field), json!(format!("/queues({queue})")));
+    }
+    body.extend(settings.ticket_properties.iter().map(|(key, value)| (key.clone(), value.clone())));
+    post("incidents?$select=incidentid,ticketnumber".to_owned(), RETURN, Value::Object(body))
+}
+
+fn title(handoff: &Handoff) -> String {
+    let Customer { name, email, phone } = &handoff.customer;
+    let voice = handoff.channel.is_voice().then_some(phone.as_deref()).flatten();
+    let who = name.as_deref().or(email.as_deref()).or(voice).unwrap_or("Anonymous");
+    let topic = handoff.classification.as_deref().unwrap_or("Support");
+    cut(&format!("{topic} - {who}"), TITLE_LIMIT).to_owned()
+}
+
+fn customer_bind(customer: LinkedCustomer) -> Option<(&'static str, String)> {
+    const CONTACT: &str = "customerid_contact@odata.bind";
+    match customer {
+        LinkedCustomer::Contact(id) | LinkedCustomer::Placeholder(id) => Some((CONTACT, format!("/contacts({id})"))),
+        LinkedCustomer::Fallback(FallbackCustomer::Contact(id)) => Some((CONTACT, format!("/contacts({id})"))),
+        LinkedCustomer::Fallback(FallbackCustomer::Account(id)) => {
+            Some(("customerid_account@odata.bind", format!("/accounts({id})")))
+        }
+        LinkedCustomer::Nobody => None,
+    }
+}
+
+/// The namespace and the `@odata.type` are mandatory: without them the action is not found.
+fn assign_queue(incident: IncidentId, settings: &Settings) -> Request {
+    let queue = settings.default_queue_id.unwrap_or_default();
+    let body = json!({ "Target": { "@odata.type": "Microsoft.Dynamics.CRM.incident", "incidentid": incident } });
+    post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), &[], body)
+}
+
+fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId) -> Request {
+    let session = cut(handoff.session_id.as_str(), FILENAME_LIMIT - "transcript-.txt".len());
+    let body = json!({
+        "annotationid": keys::annotation(&event.key),
+        "objectid_incident@odata.bind": format!("/incidents({incident})"),
+        "isdocument": true,
+        "subject": format!("Transcript of session {session}"),
+        "filename": format!("transcript-{session}.txt"),
+        "mimetype": "text/plain",
+        "documentbody": STANDARD.encode(whole(handoff)),
+    });
+    post("annotations".to_owned(), &[], body)
+}
+
+fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings) -> Request {
+    let name = handoff.customer.name.as_deref().unwrap_or("Anonymous");
+    let Customer { email, phone, .. } = &handoff.customer;
+    let workstream = settings.default_workstream_id.or(settings.default_queue_id);
+    let mut info = Map::new();
+    info.insert("name".into(), json!(name));
+    let mut body = Map::new();
+    body.insert("oc_liveworkitemid".into(), json!(keys::work_item(&event.key)));
+    body.insert("name".into(), json!(name));
+    if let Some(email) = email {
+        body.insert("email".into(), json!(email));
+        info.insert("email".into(), json!(email));
+    }
+    if let Some(summary) = &handoff.summary {
+        body.insert("subject".into(), json!(summary));
+    }
+    if let Some(phone) = phone {
+        info.insert("phone".into(), json!(phone));
+    }
+    body.insert("customerInfo".into(), Value::Object(info));
+    if let Some(id) = workstream {
+        body.insert("workstreamId".into(), json!(id));
+    }
+    body.insert("contextVariables".into(), json!({ "sessionId": handoff.session_id, "channel": handoff.channel }));
+    post(settings.live_work_item_entity_set.clone(), RETURN, Value::Object(body))
+}
+
+/// statecode 1 is Resolved, statuscode 5 Problem Solved (Dataverse's stock values).
+fn close(incident: IncidentId, how: Closing) -> Request {
+    match how {
+        Closing::Patch => Request {
+            method: Method::Patch,
+            path: format!("incidents({incident})"),
+            headers: NEVER_CREATE,
+            body: Some(json!({ "statecode": 1, "statuscode": 5 })),
+        },
+        Closing::Action => post(
+            "CloseIncident".to_owned(),
+            &[],
+            json!({
+                "IncidentResolution": {
+                    "subject": "Resolved in OpenCX",
+                    "incidentid@odata.bind": format!("/incidents({incident})"),
+                },
+                "Status": 5,
+            }),
+        ),
+    }
+}
+
+fn get(path: String) -> Request {
+    Request { method: Method::Get, path, headers: &[], body: None }
+}
+
+fn post(path: String, headers: &'static [(&'static str, &'static str)], body: Value) -> Request {
+    Request { method: Method::Post, path, headers, body: Some(body) }
+}

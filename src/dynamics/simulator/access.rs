@@ -1,0 +1,64 @@
+//! Who may talk to Dataverse at all.
+
+use uuid::Uuid;
+
+use super::call::Call;
+use super::refusal::Refusal;
+use super::settings::{ApplicationUser, Availability, Headers, Settings};
+use super::target::Target;
+
+/// The bearer token of a request.
+pub(super) fn bearer(call: &Call) -> Result<&str, Refusal> {
+    let token = call.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    token.ok_or_else(|| Refusal::unauthorized("The request has no bearer token."))
+}
+
+/// Refuses everybody that a fresh token does not help.
+pub(super) fn check(call: &Call, target: &Target, settings: &Settings, user: Uuid) -> Result<(), Refusal> {
+    if settings.availability == Availability::Disabled {
+        let message = "The organization is disabled. Please contact your system administrator.";
+        return Err(Refusal::new(403, "0x8004a104", message));
+    }
+    match settings.application_user {
+        ApplicationUser::Present => {}
+        ApplicationUser::Missing => {
+            return Err(Refusal::unauthorized("The application has no application user in this environment."));
+        }
+        ApplicationUser::NotAMember => {
+            return Err(Refusal::new(403, "0x80072560", "The user is not a member of the organization."));
+        }
+        ApplicationUser::Disabled => {
+            let message = format!("The specified user(Id = {user}) is disabled. Consider enabling this user.");
+            return Err(Refusal::new(403, "0x80040225", message));
+        }
+        // Without any role even `WhoAmI` is refused.
+        ApplicationUser::NoRoles => {
+            let message = format!(
+                "The user with id {user} has not been assigned any roles. They need a role with the prvReadUser privilege."
+            );
+            return Err(Refusal::new(403, "0x80042f09", message));
+        }
+    }
+    match settings.headers {
+        Headers::Strict => headers(call, target),
+        Headers::Lenient => Ok(()),
+    }
+}
+
+/// Stricter than Dataverse, which answers in whatever version it likes when these are left out.
+fn headers(call: &Call, target: &Target) -> Result<(), Refusal> {
+    let insists = |header: &str, expected: &str| {
+        let message = format!("The simulator insists on the header '{header}: {expected}'.");
+        Refusal::new(400, "0x80060800", message)
+    };
+    for header in ["OData-Version", "OData-MaxVersion"] {
+        if call.header(header) != Some("4.0") {
+            return Err(insists(header, "4.0"));
+        }
+    }
+    let accept = call.header("accept").unwrap_or_default();
+    if *target != Target::Metadata && !accept.contains("application/json") {
+        return Err(insists("Accept", "application/json"));
+    }
+    Ok(())
+}

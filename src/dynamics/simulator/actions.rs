@@ -1,0 +1,177 @@
+//! Actions and functions.
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::dataverse::Scene;
+use super::payload::{self, Changes};
+use super::privileges::{self, Verb};
+use super::refusal::Refusal;
+use super::schema::Table;
+use super::states::{self, RESOLVED};
+use super::target;
+use super::write;
+
+/// One that needs no row.
+pub(super) fn unbound(scene: &mut Scene<'_>, name: &str) -> Result<Answer, Refusal> {
+    match (name, &scene.call.method) {
+        ("CloseIncident", &Method::POST) => close_incident(scene),
+        ("WhoAmI", &Method::GET) => Ok(who_am_i(scene)),
+        ("CloseIncident" | "WhoAmI", method) => {
+            let message = format!("The requested resource does not support http method '{method}'.");
+            Err(Refusal::new(405, "0x0", message))
+        }
+        _ => Err(Refusal::not_simulated(name)),
+    }
+}
+
+/// One of a row.
+pub(super) fn bound(scene: &mut Scene<'_>, table: &Table, key: Uuid, name: &str) -> Result<Answer, Refusal> {
+    if !name.starts_with("Microsoft.Dynamics.CRM.") {
+        return Err(Refusal::no_table(name));
+    }
+    match (table.set.as_str(), target::bare(name)) {
+        ("queues", "AddToQueue") => add_to_queue(scene, key),
+        ("systemusers", "RetrieveUserPrivileges") => user_privileges(scene, table, key, None),
+        ("systemusers", "RetrieveUserPrivilegeByPrivilegeName") => {
+            let wanted = name.split('\'').nth(1).unwrap_or_default();
+            user_privileges(scene, table, key, Some(wanted))
+        }
+        (set, _) => Err(Refusal::no_table(&format!("{name}' on '{set}"))),
+    }
+}
+
+/// Resolves an incident, once; the second time is an error.
+fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
+    let resolutions = scene.table("incidentresolutions")?;
+    let incidents = scene.table("incidents")?;
+    let mut body = parameters(scene, resolutions, "CloseIncident", &["IncidentResolution", "Status"])?;
+    let Some(Value::Object(resolution)) = body.remove("IncidentResolution") else {
+        return Err(missing("IncidentResolution"));
+    };
+    let status = body.get("Status").and_then(Value::as_i64).ok_or_else(|| missing("Status"))?;
+    let mut changes = Changes::read(resolution, resolutions, &scene.live.schema)?;
+    let bound = changes.binds.iter().find(|(link, _)| link.navigation == "incidentid");
+    let incident = bound.and_then(|(_, key)| *key).ok_or_else(|| missing("incidentid"))?;
+
+    scene.may(Verb::Write, incidents)?;
+    let row = scene.row(incidents, incident)?;
+    if row.value("statecode") != 0 {
+        return Err(Refusal::closed_already());
+    }
+    // -1 asks for the default.
+    let status = if status == -1 { 5 } else { status };
+    let allowed = states::states(incidents).iter().find(|(state, ..)| *state == RESOLVED);
+    if !allowed.is_some_and(|(.., statuses)| statuses.contains(&status)) {
+        return Err(Refusal::bad_state(incidents, incident, status, "Resolved"));
+    }
+    changes.values.remove("statecode");
+    changes.values.remove("statuscode");
+    let key = changes.key.unwrap_or_else(Uuid::new_v4);
+    write::insert(scene, resolutions, key, changes)?;
+    let completed = values(json!({"statecode": 1, "statuscode": 2}));
+    scene.rows.of(resolutions).put(resolutions, key, completed);
+    let resolved = values(json!({"statecode": RESOLVED, "statuscode": status}));
+    scene.rows.of(incidents).put(incidents, incident, resolved);
+    Ok(Answer::empty())
+}
+
+/// Puts a row into a queue; in the same queue twice is an error, in another it moves.
+fn add_to_queue(scene: &mut Scene<'_>, queue: Uuid) -> Result<Answer, Refusal> {
+    let (queues, items) = (scene.table("queues")?, scene.table("queueitems")?);
+    let known = ["Target", "SourceQueue", "QueueItemProperties"];
+    let body = parameters(scene, items, "AddToQueue", &known)?;
+    let Some(Value::Object(target)) = body.get("Target") else {
+        return Err(missing("Target"));
+    };
+    let (table, key) = target_row(scene, items, target)?;
+    scene.may(Verb::AppendTo, queues)?;
+    scene.may(Verb::Create, items)?;
+    scene.row(queues, queue)?;
+    let title = scene.row(table, key)?.value(&table.name).clone();
+
+    let there = scene.rows.of(items).with_text(items, "_objectid_value", &key.to_string());
+    let there = there.unwrap_or_default().first().map(|item| (item.key, item.lookup("_queueid_value")));
+    let item = match there {
+        Some((_, Some(in_queue))) if in_queue == queue => {
+            let code = &scene.live.settings.already_queued;
+            let message = "An item with the same object is already in the specified queue; it already exists there.";
+            return Err(Refusal::new(400, code, message));
+        }
+        Some((item, _)) => item,
+        None => Uuid::new_v4(),
+    };
+    let row = json!({
+        "title": title, "enteredon": payload::seconds(jiff::Timestamp::now()), "createdon": payload::seconds(jiff::Timestamp::now()),
+        "_queueid_value": queue, "_objectid_value": key, "_ownerid_value": scene.user, "statecode": 0, "statuscode": 1,
+    });
+    scene.rows.of(items).put(items, item, values(row));
+    let context = scene.context("Microsoft.Dynamics.CRM.AddToQueueResponse");
+    Ok(Answer::odata(200, &json!({"@odata.context": context, "QueueItemId": item})))
+}
+
+/// The row that `Target` names by its type and its key.
+fn target_row<'a>(scene: &Scene<'a>, items: &Table, target: &Map<String, Value>) -> Result<(&'a Table, Uuid), Refusal> {
+    let of_type = target.get("@odata.type").and_then(Value::as_str);
+    let logical = of_type.and_then(|name| name.trim_start_matches('#').strip_prefix("Microsoft.Dynamics.CRM."));
+    let Some(logical) = logical else {
+        let problem = "The type 'Microsoft.Dynamics.CRM.crmbaseentity' is abstract: '@odata.type' must name the type of 'Target'.";
+        return Err(Refusal::payload(items, problem));
+    };
+    let table = scene.live.schema.logical(logical);
+    let table =
+        table.ok_or_else(|| Refusal::payload(items, &format!("A type named '{logical}' could not be resolved.")))?;
+    let key = target.get(&table.key).and_then(Value::as_str).and_then(|key| key.parse().ok());
+    let key =
+        key.ok_or_else(|| Refusal::payload(items, "EdmEntityObject passed should have the key property value set."))?;
+    Ok((table, key))
+}
+
+fn who_am_i(scene: &Scene<'_>) -> Answer {
+    let id = |name: &str| Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{}/{name}", scene.base).as_bytes());
+    let body = json!({
+        "@odata.context": scene.context("Microsoft.Dynamics.CRM.WhoAmIResponse"),
+        "BusinessUnitId": id("businessunit"), "UserId": scene.user, "OrganizationId": id("organization"),
+    });
+    Answer::odata(200, &body)
+}
+
+/// All privileges of a user, or the one asked for if they have it.
+fn user_privileges(scene: &Scene<'_>, users: &Table, user: Uuid, wanted: Option<&str>) -> Result<Answer, Refusal> {
+    scene.row(users, user)?;
+    let held = privileges::held(&scene.live.settings, scene.live.schema.tables());
+    let held = held.iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name));
+    let held: Vec<Value> = held
+        .map(|name| json!({"Depth": "Global", "PrivilegeId": privileges::id(name), "PrivilegeName": name}))
+        .collect();
+    let context = scene.context("Microsoft.Dynamics.CRM.RetrieveUserPrivilegesResponse");
+    Ok(Answer::odata(200, &json!({"@odata.context": context, "RolePrivileges": held})))
+}
+
+/// The body of an action, which has these parameters and no others.
+fn parameters(scene: &Scene<'_>, table: &Table, action: &str, known: &[&str]) -> Result<Map<String, Value>, Refusal> {
+    let body = payload::object(scene.call, table)?;
+    match body.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(Refusal::new(
+            400,
+            "0x80048d19",
+            format!(
+                "The parameter '{name}' in the request payload is not a valid parameter for the operation '{action}'."
+            ),
+        )),
+        None => Ok(body),
+    }
+}
+
+fn missing(parameter: &str) -> Refusal {
+    Refusal::new(400, "0x80040203", format!("Required field '{parameter}' is missing"))
+}
+
+fn values(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,72 @@
+//! What goes back.
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::Value;
+
+use super::refusal::Refusal;
+
+/// One answer, before it is written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Name, value.
+    pub headers: Vec<(String, String)>,
+    /// Whole.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// 204.
+    pub(super) fn empty() -> Self {
+        Self { status: 204, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// JSON, as OData types it.
+    pub(super) fn odata(status: u16, body: &Value) -> Self {
+        Self::typed(status, "application/json; odata.metadata=minimal", body.to_string())
+    }
+
+    /// JSON, plain.
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self::typed(status, "application/json; charset=utf-8", body.to_string())
+    }
+
+    /// Anything.
+    pub(super) fn typed(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: vec![("content-type".into(), content_type.into())], body: body.into() }
+    }
+
+    /// With one more header.
+    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.headers.push((name.into(), value.to_string()));
+        self
+    }
+
+    /// As HTTP. A header that HTTP can't carry is left out.
+    pub(super) fn into_response(mut self) -> Response {
+        let body = std::mem::take(&mut self.body);
+        self.carrying(Body::from(body))
+    }
+
+    /// As HTTP, with another body.
+    pub(super) fn carrying(self, body: Body) -> Response {
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or_default();
+        for (name, value) in &self.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        let answer = Self::odata(refusal.status, &refusal.body());
+        refusal.headers.into_iter().fold(answer, |answer, (name, value)| answer.with(name, value))
+    }
+}

@@ -1,0 +1,155 @@
+//! `/_simulator/…`: looking at an environment and tampering with it. No token, no journal.
+//!
+//! Each listener speaks for its own environment.
+//!
+//! | request | does |
+//! | --- | --- |
+//! | `GET /_simulator/` | name, URL, settings |
+//! | `GET /_simulator/records`, `?table=incidents` | whole rows in the order of their creation, by table or of one |
+//! | `POST /_simulator/records?table=contacts` | creates a row, or changes columns of the one with that key; no rules apply |
+//! | `DELETE /_simulator/records?table=contacts` | takes all rows of a table away, or with `&key=` that one |
+//! | `GET /_simulator/requests` | the journal; `?operation=`, `?status=`, `?since=<number>`, `?last=<n>` choose, `?body=1` shows bodies, `?count=1` only counts |
+//! | `DELETE /_simulator/requests` | empties it |
+//! | `GET`, `POST`, `DELETE /_simulator/faults` | the scripts with how often they fired; adds one ([`super::Script`]); ends all |
+//! | `GET`, `POST /_simulator/settings` | the switches ([`super::Settings`]); changes those in the body |
+//! | `DELETE /_simulator/tokens` | every token given so far is worth nothing |
+//! | `POST /_simulator/reset` | everything as at the start |
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::environment::Environment;
+use super::faults::Script;
+use super::journal::{Bodies, Entry};
+
+/// What follows `/_simulator`, if the path begins so.
+pub(super) fn path(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/_simulator")?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_matches('/'))
+}
+
+/// Answers it.
+pub(super) fn answer(environment: &Environment, call: &Call, rest: &str) -> Answer {
+    match route(environment, call, rest) {
+        Ok(Some(body)) => Answer::json(200, &body),
+        Ok(None) => Answer::empty(),
+        Err(problem) => Answer::json(400, &json!({"error": problem})),
+    }
+}
+
+fn route(environment: &Environment, call: &Call, rest: &str) -> Result<Option<Value>, String> {
+    match (&call.method, rest) {
+        (&Method::GET, "") => Ok(Some(about(environment))),
+        (&Method::GET, "records") => Ok(Some(records(environment, call))),
+        (&Method::POST, "records") => put(environment, call).map(|()| None),
+        (&Method::DELETE, "records") => remove(environment, call).map(|()| None),
+        (&Method::GET, "requests") => requests(environment, call).map(Some),
+        (&Method::DELETE, "requests") => {
+            environment.journal().clear();
+            Ok(None)
+        }
+        (&Method::GET, "faults") => Ok(Some(json!(environment.faults().all()))),
+        (&Method::POST, "faults") => {
+            let script: Script =
+                serde_json::from_value(body(call)?).map_err(|error| format!("no fault script: {error}"))?;
+            Ok(Some(json!({"id": environment.faults().add(script)})))
+        }
+        (&Method::DELETE, "faults") => {
+            environment.clear_faults();
+            Ok(None)
+        }
+        (&Method::GET, "settings") => Ok(Some(json!(environment.settings()))),
+        (&Method::POST, "settings") => {
+            environment.configure(&body(call)?).map_err(|error| error.to_string())?;
+            Ok(Some(json!(environment.settings())))
+        }
+        (&Method::DELETE, "tokens") => {
+            environment.revoke_tokens();
+            Ok(None)
+        }
+        (&Method::POST, "reset") => {
+            environment.reset();
+            Ok(None)
+        }
+        (method, rest) => Err(format!("no `{method} /_simulator/{rest}`; docs/SIMULATOR.md lists what there is")),
+    }
+}
+
+fn about(environment: &Environment) -> Value {
+    json!({"name": environment.name(), "url": environment.url(), "settings": environment.settings()})
+}
+
+fn records(environment: &Environment, call: &Call) -> Value {
+    if let Some(set) = call.option("table") {
+        return environment.records(set).into();
+    }
+    let live = environment.live();
+    let tables = live.schema.tables().iter();
+    let all: Map<String, Value> =
+        tables.map(|table| (table.set.clone(), environment.records(&table.set).into())).collect();
+    all.into()
+}
+
+/// As somebody in Dynamics would do it, past all rules.
+fn put(environment: &Environment, call: &Call) -> Result<(), String> {
+    let live = environment.live();
+    let set = call.option("table").ok_or("expected ?table=<entity set>")?;
+    let table = live.schema.table(set).ok_or_else(|| format!("no table `{set}`"))?;
+    let Value::Object(mut values) = body(call)? else {
+        return Err("expected a JSON object".into());
+    };
+    if let Some(name) = values.keys().find(|name| table.column(name).is_none()) {
+        return Err(format!("no column `{name}` in `{set}`"));
+    }
+    let key = match values.remove(&table.key) {
+        Some(key) => serde_json::from_value(key).map_err(|error| format!("`{}`: {error}", table.key))?,
+        None => Uuid::new_v4(),
+    };
+    environment.rows().of(table).put(table, key, values);
+    Ok(())
+}
+
+fn remove(environment: &Environment, call: &Call) -> Result<(), String> {
+    let live = environment.live();
+    let set = call.option("table").ok_or("expected ?table=<entity set>")?;
+    let table = live.schema.table(set).ok_or_else(|| format!("no table `{set}`"))?;
+    let mut rows = environment.rows();
+    let keys: Vec<Uuid> = match call.option("key") {
+        Some(key) => vec![key.parse().map_err(|_| format!("`{key}` is no GUID"))?],
+        None => rows.of(table).iter().map(|row| row.key).collect(),
+    };
+    for key in keys {
+        rows.of(table).remove(table, key);
+    }
+    Ok(())
+}
+
+fn requests(environment: &Environment, call: &Call) -> Result<Value, String> {
+    let journal = environment.journal();
+    if call.option("count").is_some() {
+        return Ok(journal.counts());
+    }
+    let number = |name: &str| {
+        let parsed = call.option(name).map(str::parse::<u64>).transpose();
+        parsed.map_err(|_| format!("?{name}= wants a number"))
+    };
+    let (status, since, last) = (number("status")?, number("since")?, number("last")?);
+    let bodies = if call.option("body").is_some() { Bodies::Shown } else { Bodies::Left };
+    let chosen = |entry: &&Entry| {
+        let operation = call.option("operation").is_none_or(|wanted| wanted == entry.operation);
+        let status = status.is_none_or(|wanted| wanted == entry.status.map_or(0, u64::from));
+        operation && status && since.is_none_or(|since| entry.number > since)
+    };
+    let most = last.and_then(|last| usize::try_from(last).ok()).unwrap_or(usize::MAX);
+    let mut shown: Vec<Value> =
+        journal.entries().rev().filter(chosen).take(most).map(|entry| entry.shown(bodies)).collect();
+    shown.reverse();
+    Ok(shown.into())
+}
+
+fn body(call: &Call) -> Result<Value, String> {
+    serde_json::from_slice(&call.body).map_err(|error| format!("the body is no JSON: {error}"))
+}

@@ -1,0 +1,132 @@
+//! One request to the Web API, with everything it finds there.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::actions;
+use super::answer::Answer;
+use super::call::Call;
+use super::environment::Live;
+use super::metadata;
+use super::privileges::{self, Verb};
+use super::query;
+use super::read;
+use super::refusal::Refusal;
+use super::rows::{Row, Rows};
+use super::schema::Table;
+use super::target::Target;
+use super::write;
+
+/// What a request finds.
+pub(super) struct Scene<'a> {
+    /// The request.
+    pub call: &'a Call,
+    /// The environment's settings and tables.
+    pub live: &'a Live,
+    /// The environment's URL.
+    pub base: &'a str,
+    /// Who asks.
+    pub user: Uuid,
+    /// All rows.
+    pub rows: &'a mut Rows,
+}
+
+/// Carries it out.
+pub(super) fn answer(scene: &mut Scene<'_>, target: &Target) -> Result<Answer, Refusal> {
+    let method = scene.call.method.clone();
+    match (target, &method) {
+        (Target::Service, &Method::GET) => Ok(service(scene)),
+        (Target::Metadata, &Method::GET) => Ok(metadata::document(scene)),
+        (Target::Definitions(rest), &Method::GET) => metadata::definitions(scene, rest),
+        (Target::Unbound(name), _) => actions::unbound(scene, name),
+        (Target::Bound(set, key, name), _) => actions::bound(scene, scene.table(set)?, *key, name),
+        // Whether bulk messages are there, the metadata tells; they aren't.
+        (Target::Rows(set), &Method::GET) if set == "sdkmessagefilters" => Ok(nothing(scene, set)),
+        (Target::Rows(set), _) => rows(scene, &method, set),
+        (Target::Row(set, key), _) => row(scene, &method, set, *key),
+        (Target::Property(set, key, name), &Method::GET) => {
+            let table = scene.table(set)?;
+            scene.may(Verb::Read, table)?;
+            read::property(scene, table, *key, name)
+        }
+        (Target::BadKey(set, key), _) => {
+            scene.table(set)?;
+            let problem = format!("The key '{key}' of '{set}' is neither a GUID nor an alternate key of the table.");
+            Err(Refusal::query(problem))
+        }
+        (Target::Batch, _) => Err(Refusal::not_simulated("$batch")),
+        (Target::Unknown(segment), _) => Err(Refusal::no_table(segment)),
+        (Target::Token(_), _) => Err(Refusal::no_table("token")),
+        _ => Err(not_allowed(&method)),
+    }
+}
+
+fn rows(scene: &mut Scene<'_>, method: &Method, set: &str) -> Result<Answer, Refusal> {
+    let table = scene.table(set)?;
+    match *method {
+        Method::GET => {
+            scene.may(Verb::Read, table)?;
+            query::rows(scene, table)
+        }
+        Method::POST => write::create(scene, table),
+        _ => Err(not_allowed(method)),
+    }
+}
+
+fn row(scene: &mut Scene<'_>, method: &Method, set: &str, key: Uuid) -> Result<Answer, Refusal> {
+    let table = scene.table(set)?;
+    match *method {
+        Method::GET => {
+            scene.may(Verb::Read, table)?;
+            read::row(scene, table, key)
+        }
+        Method::PATCH => write::update(scene, table, key),
+        Method::DELETE => write::delete(scene, table, key),
+        _ => Err(not_allowed(method)),
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// By entity set name.
+    pub(super) fn table(&self, set: &str) -> Result<&'a Table, Refusal> {
+        self.live.schema.table(set).ok_or_else(|| Refusal::no_table(set))
+    }
+
+    /// One row.
+    pub(super) fn row(&self, table: &Table, key: Uuid) -> Result<&Row, Refusal> {
+        self.rows.row(&table.set, key).ok_or_else(|| Refusal::no_row(table, key))
+    }
+
+    /// Refuses what the user has no privilege for.
+    pub(super) fn may(&self, verb: Verb, table: &Table) -> Result<(), Refusal> {
+        privileges::check(&self.live.settings, self.user, verb, table)
+    }
+
+    /// `@odata.context` of what an answer shows.
+    pub(super) fn context(&self, shown: &str) -> String {
+        format!("{}/api/data/v9.2/$metadata#{shown}", self.base)
+    }
+
+    /// The address of a row.
+    pub(super) fn address(&self, table: &Table, key: Uuid) -> String {
+        format!("{}/api/data/v9.2/{}({key})", self.base, table.set)
+    }
+}
+
+fn service(scene: &Scene<'_>) -> Answer {
+    let tables = scene.live.schema.tables().iter();
+    let sets: Vec<Value> =
+        tables.map(|table| json!({"name": table.set, "kind": "EntitySet", "url": table.set})).collect();
+    let context = format!("{}/api/data/v9.2/$metadata", scene.base);
+    Answer::odata(200, &json!({"@odata.context": context, "value": sets}))
+}
+
+fn nothing(scene: &Scene<'_>, set: &str) -> Answer {
+    Answer::odata(200, &json!({"@odata.context": scene.context(set), "value": []}))
+}
+
+fn not_allowed(method: &Method) -> Refusal {
+    let message = format!("The requested resource does not support http method '{method}'.");
+    Refusal::new(405, "0x0", message)
+}

@@ -1,0 +1,230 @@
+//! `$filter`, read into an expression.
+//!
+//! `eq ne gt ge lt le and or not`, parentheses, `contains startswith endswith`, constants. What Dataverse
+//! knows beyond that is refused, never ignored.
+
+use super::lexer::{self, Token};
+use super::literal::Literal;
+use super::refusal::Refusal;
+
+/// A condition.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Filter {
+    /// All of them. Not nested in pairs: a long chain must not be a deep one.
+    All(Vec<Filter>),
+    /// At least one of them.
+    Any(Vec<Filter>),
+    /// The contrary.
+    Not(Box<Filter>),
+    /// `title eq 'x'`
+    Compare(String, Comparison, Literal),
+    /// `contains(title,'x')`
+    Search(Search, String, String),
+}
+
+/// How two values are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Comparison {
+    /// `eq`
+    Equal,
+    /// `ne`
+    NotEqual,
+    /// `gt`
+    Greater,
+    /// `ge`
+    GreaterOrEqual,
+    /// `lt`
+    Less,
+    /// `le`
+    LessOrEqual,
+}
+
+/// Where a text is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Search {
+    /// Anywhere.
+    Contains,
+    /// At the beginning.
+    StartsWith,
+    /// At the end.
+    EndsWith,
+}
+
+/// Parentheses and `not`s deeper than this are refused, as the service does.
+const DEEPEST: usize = 100;
+
+impl Filter {
+    /// Reads a filter.
+    pub(super) fn parse(source: &str) -> Result<Self, Refusal> {
+        let mut parser = Parser { source, tokens: lexer::split(source)?, at: 0, depth: 0 };
+        let filter = parser.either()?;
+        match parser.tokens.get(parser.at) {
+            None => Ok(filter),
+            Some(_) => Err(parser.bad()),
+        }
+    }
+}
+
+struct Parser<'a> {
+    source: &'a str,
+    tokens: Vec<(usize, Token)>,
+    at: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn either(&mut self) -> Result<Filter, Refusal> {
+        let mut filters = vec![self.both()?];
+        while self.takes_word("or") {
+            filters.push(self.both()?);
+        }
+        Ok(single(filters).unwrap_or_else(Filter::Any))
+    }
+
+    fn both(&mut self) -> Result<Filter, Refusal> {
+        let mut filters = vec![self.one()?];
+        while self.takes_word("and") {
+            filters.push(self.one()?);
+        }
+        Ok(single(filters).unwrap_or_else(Filter::All))
+    }
+
+    fn one(&mut self) -> Result<Filter, Refusal> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(Refusal::query("The node count limit of '100' has been exceeded."));
+        }
+        let filter = if self.takes_word("not") {
+            Filter::Not(Box::new(self.one()?))
+        } else if self.takes(&Token::Open) {
+            let inner = self.either()?;
+            self.expect(&Token::Close)?;
+            inner
+        } else {
+            self.condition()?
+        };
+        self.depth -= 1;
+        Ok(filter)
+    }
+
+    fn condition(&mut self) -> Result<Filter, Refusal> {
+        let Some((_, Token::Word(name))) = self.next() else {
+            return Err(self.bad_before());
+        };
+        if self.takes(&Token::Open) {
+            return self.search(&name);
+        }
+        if name.contains('/') {
+            return Err(Refusal::not_simulated(&format!("filters across tables ('{name}')")));
+        }
+        let comparison = match self.next() {
+            Some((_, Token::Word(word))) => Comparison::of(&word),
+            _ => None,
+        };
+        let comparison = comparison.ok_or_else(|| self.bad_before())?;
+        let value = self.literal()?;
+        Ok(Filter::Compare(name, comparison, value))
+    }
+
+    fn search(&mut self, function: &str) -> Result<Filter, Refusal> {
+        let search = match function {
+            "contains" => Search::Contains,
+            "startswith" => Search::StartsWith,
+            "endswith" => Search::EndsWith,
+            _ => {
+                return Err(Refusal::query(format!("An unknown function with name '{function}' was found.")));
+            }
+        };
+        let Some((_, Token::Word(name))) = self.next() else {
+            return Err(self.bad_before());
+        };
+        self.expect(&Token::Comma)?;
+        let Some((_, Token::Text(text))) = self.next() else {
+            return Err(self.bad_before());
+        };
+        self.expect(&Token::Close)?;
+        Ok(Filter::Search(search, name, text))
+    }
+
+    fn literal(&mut self) -> Result<Literal, Refusal> {
+        let literal = match self.next() {
+            Some((_, Token::Text(text))) => Some(Literal::Text(text)),
+            Some((_, Token::Word(word))) => Literal::of(&word),
+            _ => None,
+        };
+        literal.ok_or_else(|| self.bad_before())
+    }
+
+    fn next(&mut self) -> Option<(usize, Token)> {
+        let token = self.tokens.get(self.at).cloned();
+        self.at += 1;
+        token
+    }
+
+    fn takes(&mut self, token: &Token) -> bool {
+        let there = self.tokens.get(self.at).is_some_and(|(_, next)| next == token);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn takes_word(&mut self, word: &str) -> bool {
+        self.takes(&Token::Word(word.to_owned()))
+    }
+
+    fn expect(&mut self, token: &Token) -> Result<(), Refusal> {
+        if self.takes(token) { Ok(()) } else { Err(self.bad()) }
+    }
+
+    /// The next word makes no sense.
+    fn bad(&self) -> Refusal {
+        let end = self.source.len();
+        lexer::bad(self.source, self.tokens.get(self.at).map_or(end, |(at, _)| *at))
+    }
+
+    /// The word just taken makes no sense.
+    fn bad_before(&mut self) -> Refusal {
+        self.at = self.at.saturating_sub(1);
+        self.bad()
+    }
+}
+
+impl Comparison {
+    fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "eq" => Self::Equal,
+            "ne" => Self::NotEqual,
+            "gt" => Self::Greater,
+            "ge" => Self::GreaterOrEqual,
+            "lt" => Self::Less,
+            "le" => Self::LessOrEqual,
+            _ => return None,
+        })
+    }
+
+    /// As error texts name it.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Equal => "Equal",
+            Self::NotEqual => "NotEqual",
+            Self::Greater => "GreaterThan",
+            Self::GreaterOrEqual => "GreaterThanOrEqual",
+            Self::Less => "LessThan",
+            Self::LessOrEqual => "LessThanOrEqual",
+        }
+    }
+}
+
+/// The only one, or all of them back.
+fn single(mut filters: Vec<Filter>) -> Result<Filter, Vec<Filter>> {
+    match filters.pop() {
+        Some(filter) if filters.is_empty() => Ok(filter),
+        Some(filter) => {
+            filters.push(filter);
+            Err(filters)
+        }
+        None => Err(filters),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The words of a filter.
+
+use super::refusal::Refusal;
+
+/// One word.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Token {
+    /// A name, an operator, or a constant without quotes.
+    Word(String),
+    /// A string, its quotes undoubled.
+    Text(String),
+    /// `(`
+    Open,
+    /// `)`
+    Close,
+    /// `,`
+    Comma,
+}
+
+/// Splits a filter into words, each with where it begins.
+pub(super) fn split(source: &str) -> Result<Vec<(usize, Token)>, Refusal> {
+    let mut tokens = Vec::new();
+    let mut rest = source.char_indices().peekable();
+    while let Some(&(at, c)) = rest.peek() {
+        let token = match c {
+            ' ' | '\t' => {
+                rest.next();
+                continue;
+            }
+            '(' | ')' | ',' => {
+                rest.next();
+                mark(c)
+            }
+            '\'' => {
+                rest.next();
+                Token::Text(text(source, at, &mut rest)?)
+            }
+            _ if in_word(c) => Token::Word(word(&mut rest)),
+            _ => return Err(bad(source, at)),
+        };
+        tokens.push((at, token));
+    }
+    Ok(tokens)
+}
+
+/// A filter that makes no sense at this position.
+pub(super) fn bad(source: &str, at: usize) -> Refusal {
+    Refusal::query(format!("Syntax error at position {at} in '{source}'."))
+}
+
+type Chars<'a> = std::iter::Peekable<std::str::CharIndices<'a>>;
+
+fn mark(c: char) -> Token {
+    match c {
+        '(' => Token::Open,
+        ')' => Token::Close,
+        _ => Token::Comma,
+    }
+}
+
+/// Up to the closing quote; a doubled one stands for itself.
+fn text(source: &str, start: usize, rest: &mut Chars<'_>) -> Result<String, Refusal> {
+    let mut text = String::new();
+    while let Some((_, c)) = rest.next() {
+        if c != '\'' {
+            text.push(c);
+        } else if rest.next_if(|(_, next)| *next == '\'').is_some() {
+            text.push('\'');
+        } else {
+            return Ok(text);
+        }
+    }
+    Err(Refusal::query(format!("There is an unterminated string literal at position {start} in '{source}'.")))
+}
+
+fn word(rest: &mut Chars<'_>) -> String {
+    let mut word = String::new();
+    while let Some((_, c)) = rest.next_if(|(_, c)| in_word(*c)) {
+        word.push(c);
+    }
+    word
+}
+
+fn in_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '.' | ':' | '/' | '@' | '$')
+}

@@ -1,0 +1,66 @@
+//! Values in a filter.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+/// A constant.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Literal {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Flag(bool),
+    /// `'O''Brien'`
+    Text(String),
+    /// `12`, `-0.5`
+    Number(f64),
+    /// Without quotes.
+    Guid(Uuid),
+    /// `2026-11-22T10:15:00Z`, `2026-11-22`
+    Time(Timestamp),
+}
+
+impl Literal {
+    /// What a word without quotes stands for, when it is no name.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        match word {
+            "null" => return Some(Self::Null),
+            "true" => return Some(Self::Flag(true)),
+            "false" => return Some(Self::Flag(false)),
+            _ => {}
+        }
+        if word.len() == 36
+            && let Ok(guid) = Uuid::try_parse(word)
+        {
+            return Some(Self::Guid(guid));
+        }
+        // `inf` and `nan` are names here, whatever a float makes of them.
+        let numeric = word.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
+        if !numeric {
+            return None;
+        }
+        let number = word.parse().ok().map(Self::Number);
+        number.or_else(|| time(word).map(Self::Time))
+    }
+
+    /// Its OData type, as error texts name it.
+    pub(super) fn edm(&self) -> &'static str {
+        match self {
+            Self::Null => "<null>",
+            Self::Flag(_) => "Edm.Boolean",
+            Self::Text(_) => "Edm.String",
+            Self::Number(number) if number.fract() == 0.0 => "Edm.Int32",
+            Self::Number(_) => "Edm.Decimal",
+            Self::Guid(_) => "Edm.Guid",
+            Self::Time(_) => "Edm.DateTimeOffset",
+        }
+    }
+}
+
+/// A moment, or midnight (UTC) of a day.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok();
+    text.parse().ok().or_else(|| Some(day()?.timestamp()))
+}

@@ -1,0 +1,144 @@
+//! What to serve.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use super::profile::Profile;
+use super::seeds::Seeds;
+use super::settings::Settings;
+
+/// Everything to serve.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// At least one; each has a listener of its own.
+    pub environments: Vec<EnvironmentOptions>,
+}
+
+/// One environment at its start; a reset goes back to this.
+#[derive(Clone, Debug)]
+pub struct EnvironmentOptions {
+    /// In the journal, and for [`super::Running::environment`].
+    pub name: String,
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Its switches.
+    pub settings: Settings,
+    /// The rows that are there.
+    pub seeds: Seeds,
+}
+
+/// An environment's description that can't be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("environment `{text}`: {problem}")]
+pub struct BadEnvironment {
+    text: String,
+    problem: String,
+}
+
+impl Options {
+    /// One environment on a free port of loopback.
+    pub fn one(name: &str, profile: Profile) -> Self {
+        Self { environments: vec![EnvironmentOptions::new(name, profile)] }
+    }
+}
+
+impl EnvironmentOptions {
+    /// On a free port of loopback, with the rows of the example organization file.
+    pub fn new(name: &str, profile: Profile) -> Self {
+        Self {
+            name: name.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            settings: Settings::of(profile),
+            seeds: Seeds::default(),
+        }
+    }
+
+    fn set(&mut self, seeds: &mut Seeds, key: &str, value: &str) -> Result<(), String> {
+        let id = || value.parse::<Uuid>().map_err(|_| format!("{key}={value}: expected a GUID"));
+        match key {
+            "name" => self.name = value.into(),
+            "profile" => value.parse::<Profile>()?.apply(&mut self.settings),
+            "listen" => {
+                self.listen =
+                    value.parse().map_err(|_| format!("listen={value}: expected an address as 127.0.0.1:7001"))?
+            }
+            "url" => self.settings.url = Some(value.trim_end_matches('/').into()),
+            "tenant" => self.settings.tenant_id = value.into(),
+            "client" => self.settings.client_id = value.into(),
+            "secret" => self.settings.client_secrets = vec![value.into()],
+            "owner" => seeds.owners.push(id()?),
+            "queue" => seeds.queues.push(id()?),
+            "account" => seeds.accounts.push(id()?),
+            "subject" => seeds.subjects.push(id()?),
+            _ => {
+                let known = "name, profile, listen, url, tenant, client, secret, owner, queue, account, subject";
+                return Err(format!("`{key}` is unknown; expected one of {known}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for EnvironmentOptions {
+    type Err = BadEnvironment;
+
+    /// `name=acme,profile=opencx,listen=127.0.0.1:7001`
+    fn from_str(text: &str) -> Result<Self, BadEnvironment> {
+        let bad = |problem: String| BadEnvironment { text: text.into(), problem };
+        let mut options = Self::new("", Profile::default());
+        let mut seeds = Seeds { owners: Vec::new(), queues: Vec::new(), accounts: Vec::new(), subjects: Vec::new() };
+        for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+            let (key, value) = part.trim().split_once('=').ok_or_else(|| bad(format!("`{part}` is no key=value")))?;
+            options.set(&mut seeds, key, value).map_err(bad)?;
+        }
+        if options.name.is_empty() {
+            return Err(bad("it needs a name: name=acme".into()));
+        }
+        let or = |given: Vec<Uuid>, default: &mut Vec<Uuid>| {
+            if !given.is_empty() {
+                *default = given;
+            }
+        };
+        or(seeds.owners, &mut options.seeds.owners);
+        or(seeds.queues, &mut options.seeds.queues);
+        or(seeds.accounts, &mut options.seeds.accounts);
+        or(seeds.subjects, &mut options.seeds.subjects);
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_read() {
+        let text = "name=globex,profile=stock,listen=127.0.0.1:7002,url=http://dynamics.test/,secret=s,owner=00000000-0000-0000-0000-000000000001";
+        let options: EnvironmentOptions = text.parse().expect("a description");
+        assert_eq!(options.listen.port(), 7002);
+        assert_eq!(options.settings.url.as_deref(), Some("http://dynamics.test"));
+        assert_eq!(options.settings.profile, Profile::Stock);
+        assert_eq!(options.seeds.owners, [Uuid::from_u128(1)]);
+        assert_eq!(options.seeds.queues, Seeds::default().queues);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, problem) in [
+            ("profile=stock", "it needs a name: name=acme"),
+            (
+                "name=a,port=1",
+                "`port` is unknown; expected one of name, profile, listen, url, tenant, client, secret, owner, queue, account, subject",
+            ),
+            ("name=a,listen=7001", "listen=7001: expected an address as 127.0.0.1:7001"),
+            ("name=a,profile=x", "profile `x`: expected `opencx` or `stock`"),
+            ("name=a,queue=1", "queue=1: expected a GUID"),
+            ("acme", "`acme` is no key=value"),
+        ] {
+            let error = text.parse::<EnvironmentOptions>().expect_err(text);
+            assert_eq!(error.problem, problem);
+        }
+    }
+}

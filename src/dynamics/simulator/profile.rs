@@ -1,0 +1,53 @@
+//! Whose environment it is.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::{Customer, Resolving, Settings};
+
+/// Which kind of environment is played.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Everything an environment prepared for OpenCX takes: incidents without a customer, a queue bound
+    /// with the incident, resolving by PATCH, four priorities.
+    #[default]
+    OpenCx,
+    /// Dynamics 365 Customer Service as installed: a customer is required, incidents have no queue
+    /// lookup, resolving needs the `CloseIncident` action, three priorities.
+    Stock,
+}
+
+impl Profile {
+    /// Sets the switches that make the difference, and only those.
+    pub fn apply(self, settings: &mut Settings) {
+        settings.profile = self;
+        match self {
+            Self::OpenCx => {
+                settings.customer = Customer::Optional;
+                settings.queue_field = Some("queueid".into());
+                settings.resolving = Resolving::Accepted;
+                settings.priorities = 4;
+            }
+            Self::Stock => {
+                settings.customer = Customer::Required;
+                settings.queue_field = None;
+                settings.resolving = Resolving::Refused;
+                settings.priorities = 3;
+            }
+        }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "opencx" => Ok(Self::OpenCx),
+            "stock" => Ok(Self::Stock),
+            _ => Err(format!("profile `{text}`: expected `opencx` or `stock`")),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! GET of one row, or of one of its columns, and how a row looks in an answer.
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::dataverse::Scene;
+use super::refusal::Refusal;
+use super::rows::Row;
+use super::schema::{Column, Kind, Table};
+
+/// The columns that an answer shows.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// All.
+    All,
+    /// Those that `$select` names, and the key.
+    Some(Vec<String>),
+}
+
+/// One row.
+pub(super) fn row(scene: &Scene<'_>, table: &Table, key: Uuid) -> Result<Answer, Refusal> {
+    let shown = Shown::of(scene.call, table)?;
+    only(scene.call, &["$select"])?;
+    let row = scene.row(table, key)?;
+    Ok(Answer::odata(200, &single(scene, table, row, &shown)).with("etag", row.etag()))
+}
+
+/// One column of one row.
+pub(super) fn property(scene: &Scene<'_>, table: &Table, key: Uuid, name: &str) -> Result<Answer, Refusal> {
+    let row = scene.row(table, key)?;
+    let column = table.queried(name).ok_or_else(|| Refusal::no_table(name))?;
+    match row.value(&column.name) {
+        Value::Null => Ok(Answer::empty()),
+        value => {
+            let context = scene.context(&format!("{}({key})/{name}", table.set));
+            Ok(Answer::odata(200, &json!({"@odata.context": context, "value": value})))
+        }
+    }
+}
+
+/// A row as a whole answer.
+pub(super) fn single(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown) -> Value {
+    let context = scene.context(&format!("{}{}/$entity", table.set, shown.context()));
+    let mut body = Map::new();
+    body.insert("@odata.context".into(), context.into());
+    body.extend(element(scene, table, row, shown));
+    Value::Object(body)
+}
+
+/// A row as a part of an answer: every column shown, null when it has no value.
+pub(super) fn element(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown) -> Map<String, Value> {
+    let annotated = scene.call.preference("odata.include-annotations").is_some();
+    let mut body = Map::new();
+    body.insert("@odata.etag".into(), row.etag().into());
+    for column in table.columns.iter().filter(|column| shown.shows(table, &column.name)) {
+        if annotated && let Some(target) = target(scene, table, column, row) {
+            let name = format!("{}@Microsoft.Dynamics.CRM.lookuplogicalname", column.name);
+            body.insert(name, target.into());
+        }
+        let value = match column.name.as_str() {
+            "versionnumber" => row.version.into(),
+            name if name == table.key => row.key.to_string().into(),
+            name => row.value(name).clone(),
+        };
+        body.insert(column.name.clone(), value);
+    }
+    body
+}
+
+/// Refuses system query options other than these, rather than ignoring them.
+pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Refusal> {
+    let mut options = call.query.iter().map(|(name, _)| name);
+    match options.find(|name| name.starts_with('$') && !known.contains(&name.as_str())) {
+        Some(name) => Err(Refusal::not_simulated(&format!("the query option '{name}' here"))),
+        None => Ok(()),
+    }
+}
+
+impl Shown {
+    /// What `$select` asks for.
+    pub(super) fn of(call: &Call, table: &Table) -> Result<Self, Refusal> {
+        let Some(select) = call.option("$select") else {
+            return Ok(Self::All);
+        };
+        if select.trim() == "*" {
+            return Ok(Self::All);
+        }
+        let names = select.split(',').map(|name| {
+            let name = name.trim();
+            let column = table.queried(name).ok_or_else(|| Refusal::no_property(table, name))?;
+            Ok(column.name.clone())
+        });
+        Ok(Self::Some(names.collect::<Result<_, Refusal>>()?))
+    }
+
+    fn shows(&self, table: &Table, column: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(names) => column == table.key || names.iter().any(|name| name == column),
+        }
+    }
+
+    /// As `@odata.context` spells it.
+    pub(super) fn context(&self) -> String {
+        match self {
+            Self::All => String::new(),
+            Self::Some(names) => format!("({})", names.join(",")),
+        }
+    }
+}
+
+/// Logical name of the table that a lookup's row is in.
+fn target(scene: &Scene<'_>, table: &Table, column: &Column, row: &Row) -> Option<String> {
+    let key = (column.kind == Kind::Lookup).then(|| row.lookup(&column.name))??;
+    let mut links = table.links.iter().filter(|link| column.name == link.column());
+    let link = links.find(|link| scene.rows.row(link.target, key).is_some())?;
+    Some(scene.live.schema.table(link.target)?.logical.clone())
+}

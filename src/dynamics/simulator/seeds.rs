@@ -1,0 +1,65 @@
+//! Rows that are there from the start.
+
+use serde_json::{Map, Value, json};
+use uuid::{Uuid, uuid};
+
+use super::rows::Rows;
+use super::schema::Schema;
+
+/// Ids of rows that an organization's configuration may name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seeds {
+    /// `systemusers`
+    pub owners: Vec<Uuid>,
+    /// `queues`
+    pub queues: Vec<Uuid>,
+    /// `accounts`
+    pub accounts: Vec<Uuid>,
+    /// `subjects`
+    pub subjects: Vec<Uuid>,
+}
+
+impl Default for Seeds {
+    /// The ids of the example organization file.
+    fn default() -> Self {
+        Self {
+            owners: vec![uuid!("33333333-3333-3333-3333-333333333333")],
+            queues: vec![uuid!("44444444-4444-4444-4444-444444444444")],
+            accounts: vec![uuid!("77777777-7777-7777-7777-777777777777")],
+            subjects: vec![uuid!("55555555-5555-5555-5555-555555555555")],
+        }
+    }
+}
+
+impl Seeds {
+    /// Plants them, and the application user.
+    pub(super) fn plant(&self, schema: &Schema, rows: &mut Rows, application_user: Uuid) {
+        let mut plant = |set: &str, key: Uuid, values: Value| {
+            if let (Some(table), Value::Object(values)) = (schema.table(set), values) {
+                rows.of(table).put(table, key, active(values));
+            }
+        };
+        let user = json!({"fullname": "# handoffd", "isdisabled": false, "accessmode": 4});
+        plant("systemusers", application_user, user);
+        for (number, key) in (1..).zip(&self.owners) {
+            let owner = json!({"fullname": format!("Owner {number}"), "isdisabled": false, "accessmode": 0});
+            plant("systemusers", *key, owner);
+        }
+        for (number, key) in (1..).zip(&self.queues) {
+            plant("queues", *key, json!({"name": format!("Queue {number}")}));
+        }
+        for (number, key) in (1..).zip(&self.accounts) {
+            plant("accounts", *key, json!({"name": format!("Account {number}")}));
+        }
+        for (number, key) in (1..).zip(&self.subjects) {
+            plant("subjects", *key, json!({"title": format!("Subject {number}")}));
+        }
+    }
+}
+
+/// Seeds are active rows.
+fn active(mut values: Map<String, Value>) -> Map<String, Value> {
+    values.insert("statecode".into(), json!(0));
+    values.insert("statuscode".into(), json!(1));
+    values
+}

@@ -1,0 +1,246 @@
+//! Every switch of an environment, as it stands on the wire of `/_simulator/settings`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::profile::Profile;
+
+/// How one environment behaves. All of it can be changed while it runs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Which kind of environment; setting it sets `customer`, `queue_field`, `resolving`, `priorities`.
+    pub profile: Profile,
+    /// The URL that clients use, without a trailing slash, where it is not `http://<listen>`.
+    pub url: Option<String>,
+    /// How long an answer takes: half before the effect, half after it.
+    pub latency_ms: u64,
+
+    /// The tenant that Entra ID knows.
+    pub tenant_id: String,
+    /// The application that Entra ID knows.
+    pub client_id: String,
+    /// Its secrets; while one is rotated, two are valid.
+    pub client_secrets: Vec<String>,
+    /// Whether they are still valid.
+    pub secret: Secret,
+    /// What Entra ID thinks of the application.
+    pub application: Application,
+    /// Status of an `invalid_client`; both 401 and 400 are seen.
+    pub invalid_client_status: u16,
+    /// How long a token is valid, in seconds.
+    pub token_lifetime_s: u64,
+
+    /// What Dataverse thinks of the application user.
+    pub application_user: ApplicationUser,
+    /// Privileges taken from it (`prvCreateIncident`).
+    pub missing_privileges: Vec<String>,
+    /// Whether the environment is there.
+    pub availability: Availability,
+    /// Entity sets that are not there (`accounts`).
+    pub missing_tables: Vec<String>,
+    /// Entity sets under which live work items are taken.
+    pub live_work_item_sets: Vec<String>,
+
+    /// Whether an incident needs one.
+    pub customer: Customer,
+    /// Lookup from incident to queue, if there is one.
+    pub queue_field: Option<String>,
+    /// Whether an incident is resolved by PATCH.
+    pub resolving: Resolving,
+    /// `prioritycode` goes from 1 to this.
+    pub priorities: u8,
+    /// Longest `description` of an incident, in UTF-16 units.
+    pub description_limit: usize,
+    /// How a key that exists is refused.
+    pub duplicate_key: DuplicateKey,
+    /// Error code of a second `AddToQueue`: `0x80040526` or `0x8004051b`.
+    pub already_queued: String,
+
+    /// Whether the OData headers are insisted on.
+    pub headers: Headers,
+    /// Service protection.
+    pub limits: Limits,
+    /// `x-ms-dop-hint` of every answer.
+    pub dop_hint: Option<u32>,
+    /// How many requests the journal keeps.
+    pub journal_entries: usize,
+    /// How many bytes of their bodies.
+    pub journal_body_bytes: usize,
+}
+
+macro_rules! switch {
+    ($(#[$doc:meta])* $name:ident { $(#[$first_doc:meta])* $first:ident, $($(#[$other_doc:meta])* $other:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            $(#[$first_doc])*
+            #[default]
+            $first,
+            $($(#[$other_doc])* $other),+
+        }
+    };
+}
+
+switch! {
+    /// Validity of the client secrets.
+    Secret {
+        /// They are.
+        Valid,
+        /// AADSTS7000222.
+        Expired,
+    }
+}
+switch! {
+    /// State of the application registration.
+    Application {
+        /// It works.
+        Enabled,
+        /// AADSTS7000112.
+        Disabled,
+        /// AADSTS700016.
+        Unknown,
+    }
+}
+switch! {
+    /// State of the application user in Dataverse.
+    ApplicationUser {
+        /// It works.
+        Present,
+        /// 401, although the token is fine.
+        Missing,
+        /// 403 `0x80072560`.
+        NotAMember,
+        /// 403 `0x80040225`.
+        Disabled,
+        /// 403 `0x80042f09`.
+        NoRoles,
+    }
+}
+switch! {
+    /// State of the environment.
+    Availability {
+        /// It answers.
+        Enabled,
+        /// 403 `0x8004a104`.
+        Disabled,
+    }
+}
+switch! {
+    /// Whether an incident needs a customer.
+    Customer {
+        /// It does not.
+        Optional,
+        /// 400 `0x80044410` without one.
+        Required,
+    }
+}
+switch! {
+    /// Whether an incident is resolved by PATCH.
+    Resolving {
+        /// It is.
+        Accepted,
+        /// 400, naming `CloseIncidentRequest`.
+        Refused,
+    }
+}
+switch! {
+    /// How a create with a key that exists is refused.
+    DuplicateKey {
+        /// 412 with `0x80040237`, as in production.
+        PreconditionFailed,
+        /// 412 with an empty code, as in the documentation's sample.
+        EmptyCode,
+        /// 409 with `0x80040237`.
+        Conflict,
+        /// 400 with an empty code: only the message tells.
+        MessageOnly,
+    }
+}
+switch! {
+    /// Whether the OData headers are insisted on.
+    Headers {
+        /// `Accept`, `OData-Version` and `OData-MaxVersion` must be there.
+        Strict,
+        /// They may be left out, as Dataverse allows.
+        Lenient,
+    }
+}
+
+/// Service protection limits; none by default.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// More at once are answered 429 `0x80072326`; Dataverse's own limit is 52.
+    pub concurrent: Option<usize>,
+    /// More in 300 s are answered 429 `0x80072322`; Dataverse's own limit is 6,000.
+    pub requests: Option<usize>,
+    /// `Retry-After` of both, in seconds.
+    pub retry_after_s: u64,
+}
+
+/// Settings that can't be.
+#[derive(Debug, thiserror::Error)]
+#[error("these settings can't be: {0}")]
+pub struct SettingsError(#[from] serde_json::Error);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::of(Profile::default())
+    }
+}
+
+impl Settings {
+    /// What this profile means. Ids are those of the example organization file.
+    pub fn of(profile: Profile) -> Self {
+        let mut settings = Self {
+            profile,
+            url: None,
+            latency_ms: 0,
+            tenant_id: "11111111-1111-1111-1111-111111111111".into(),
+            client_id: "22222222-2222-2222-2222-222222222222".into(),
+            client_secrets: vec!["simulator-secret".into()],
+            secret: Secret::default(),
+            application: Application::default(),
+            invalid_client_status: 401,
+            token_lifetime_s: 3599,
+            application_user: ApplicationUser::default(),
+            missing_privileges: Vec::new(),
+            availability: Availability::default(),
+            missing_tables: Vec::new(),
+            live_work_item_sets: vec!["oc_liveworkitems".into()],
+            customer: Customer::default(),
+            queue_field: None,
+            resolving: Resolving::default(),
+            priorities: 4,
+            description_limit: 2000,
+            duplicate_key: DuplicateKey::default(),
+            already_queued: "0x80040526".into(),
+            headers: Headers::default(),
+            limits: Limits::default(),
+            dop_hint: None,
+            journal_entries: 100_000,
+            journal_body_bytes: 32 << 20,
+        };
+        profile.apply(&mut settings);
+        settings
+    }
+
+    /// These settings with some of them changed, as a JSON object names them.
+    pub fn changed(&self, changes: &Value) -> Result<Self, SettingsError> {
+        let mut settings = self.clone();
+        if let Some(profile) = changes.get("profile") {
+            Profile::deserialize(profile)?.apply(&mut settings);
+        }
+        let mut merged = serde_json::to_value(&settings)?;
+        match (merged.as_object_mut(), changes.as_object()) {
+            (Some(merged), Some(changes)) => merged.extend(changes.clone()),
+            _ => {
+                let error: serde_json::Error = serde::de::Error::custom("expected a JSON object");
+                return Err(error.into());
+            }
+        }
+        Ok(serde_json::from_value(merged)?)
+    }
+}

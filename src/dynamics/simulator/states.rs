@@ -1,0 +1,83 @@
+//! `statecode` and `statuscode`: which go together, and who may set them.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::refusal::Refusal;
+use super::rows::Row;
+use super::schema::{Kind, Table};
+use super::settings::{Resolving, Settings};
+
+/// `statecode` of a resolved incident.
+pub(super) const RESOLVED: i64 = 1;
+
+/// A new row: its state can't be chosen, its status only among those of the first state.
+pub(super) fn at_first(table: &Table, key: Uuid, values: &mut Map<String, Value>) -> Result<(), Refusal> {
+    let Some((state, label, statuses)) = states(table).first() else {
+        return Ok(());
+    };
+    if values.contains_key("statecode") {
+        let message =
+            "State code is invalid or state code is valid but status code is invalid for a specified state code.";
+        return Err(Refusal::new(400, "0x80048408", message));
+    }
+    values.insert("statecode".into(), (*state).into());
+    match values.get("statuscode").and_then(Value::as_i64) {
+        Some(status) if statuses.contains(&status) => Ok(()),
+        Some(status) => Err(Refusal::bad_state(table, key, status, label)),
+        None => {
+            values.insert("statuscode".into(), statuses.first().copied().into());
+            Ok(())
+        }
+    }
+}
+
+/// A changed row. A state without a status gets the state's first one.
+pub(super) fn changed(
+    settings: &Settings,
+    table: &Table,
+    row: &Row,
+    values: &mut Map<String, Value>,
+) -> Result<(), Refusal> {
+    if !values.contains_key("statecode") && !values.contains_key("statuscode") {
+        return Ok(());
+    }
+    let number = |values: &Map<String, Value>, name: &str| values.get(name).and_then(Value::as_i64);
+    let before = number(&row.values, "statecode");
+    let wanted = number(values, "statecode").or(before).unwrap_or_default();
+    if table.set == "incidents"
+        && wanted == RESOLVED
+        && settings.resolving == Resolving::Refused
+        && values.contains_key("statecode")
+    {
+        return Err(needs_the_action());
+    }
+    let Some((state, label, statuses)) = states(table).iter().find(|(state, ..)| *state == wanted) else {
+        return Ok(());
+    };
+    let kept = number(&row.values, "statuscode").filter(|_| before == Some(*state));
+    let status = number(values, "statuscode").or(kept).or(statuses.first().copied()).unwrap_or_default();
+    if !statuses.contains(&status) {
+        return Err(Refusal::bad_state(table, row.key, status, label));
+    }
+    values.insert("statecode".into(), (*state).into());
+    values.insert("statuscode".into(), status.into());
+    Ok(())
+}
+
+/// The states of a table, each with its label and its statuses.
+pub(super) fn states(table: &Table) -> &[(i64, &'static str, Vec<i64>)] {
+    match table.column("statecode").map(|column| &column.kind) {
+        Some(Kind::State(states)) => states,
+        _ => &[],
+    }
+}
+
+fn needs_the_action() -> Refusal {
+    Refusal::new(
+        400,
+        "0x80040203",
+        "This message can not be used to set the state of incident to Resolved. In order to set state of incident to Resolved, \
+         use the CloseIncidentRequest message instead.",
+    )
+}

@@ -1,0 +1,171 @@
+//! Access tokens from Entra ID: one request however many wait for it, renewed shortly before it expires.
+
+use std::sync::Arc;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderValue;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::form_urlencoded;
+
+use super::answer::Answer;
+use super::environment::Access;
+use super::mask::one_line;
+use crate::machine::{Fault, Remedy, StepName};
+
+/// A token is renewed this long before it expires: longer than a request may take on the server (about 2 minutes).
+const RENEW_BEFORE: Duration = Duration::from_secs(300);
+
+/// AADSTS numbers of Entra ID's own trouble, which goes away by itself.
+const TRANSIENT: &[&str] = &["AADSTS90006", "AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90055"];
+
+/// An organization's token, once for all who need it.
+pub(super) struct TokenCache {
+    url: String,
+    form: secrecy::SecretString,
+    current: RwLock<Option<Arc<Token>>>,
+    fetching: Mutex<()>,
+}
+
+/// A token, as it goes into a header (marked sensitive: it is never printed).
+#[derive(Debug)]
+pub(super) struct Token {
+    pub(super) authorization: HeaderValue,
+    renew_at: Instant,
+}
+
+impl TokenCache {
+    pub(super) fn new(authority: &str, access: &Access) -> Self {
+        let scope = format!("{}/.default", access.settings.environment_url);
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &access.client_id)
+            .append_pair("client_secret", access.client_secret.expose_secret())
+            .append_pair("scope", &scope)
+            .finish();
+        Self {
+            url: format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), access.tenant_id),
+            form: form.into(),
+            current: RwLock::new(None),
+            fetching: Mutex::new(()),
+        }
+    }
+
+    /// The token at hand, when it is fresh.
+    pub(super) fn at_hand(&self) -> Option<Arc<Token>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().filter(|token| token.renew_at > Instant::now()).cloned()
+    }
+
+    /// Waits for whoever is fetching one. The holder of the turn asks [`Self::at_hand`] again, then fetches.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.fetching.lock().await
+    }
+
+    /// Forgets a token that Dynamics refused, unless it was replaced already.
+    pub(super) fn refuse(&self, refused: &Arc<Token>) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
+            *current = None;
+        }
+    }
+
+    /// The request for a token.
+    pub(super) fn request(&self, client: &reqwest::Client) -> reqwest::RequestBuilder {
+        client
+            .post(&self.url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("accept", "application/json")
+            .body(self.form.expose_secret().to_owned())
+    }
+
+    /// Keeps the token that the answer holds.
+    pub(super) fn accept(&self, answer: &Answer) -> Result<Arc<Token>, Fault> {
+        let token = Arc::new(read(answer)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+        Ok(token)
+    }
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    #[serde(default)]
+    expires_in: u64,
+}
+
+#[derive(Deserialize, Default)]
+struct Refused {
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+fn read(answer: &Answer) -> Result<Token, Fault> {
+    if answer.status != 200 {
+        return Err(refusal(answer));
+    }
+    let unreadable = || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), "");
+    let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+    let bearer = format!("Bearer {}", granted.access_token);
+    let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
+    authorization.set_sensitive(true);
+    let lifetime = Duration::from_secs(granted.expires_in);
+    // A short-lived token (a test's, say) is used for half of its life.
+    let use_for = lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2);
+    Ok(Token { authorization, renew_at: Instant::now() + use_for })
+}
+
+/// Decides on `error` and status; the AADSTS numbers only choose the words.
+fn refusal(answer: &Answer) -> Fault {
+    let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let description = refused.error_description.as_str();
+    let number = description.split(':').next().filter(|word| word.starts_with("AADSTS"));
+    let transient = number.is_some_and(|number| TRANSIENT.contains(&number));
+    let setup = (400..500).contains(&answer.status)
+        && !matches!(answer.status, 408 | 429)
+        && !refused.error.is_empty()
+        && !transient
+        && !matches!(refused.error.as_str(), "temporarily_unavailable" | "server_error");
+    let remedy = if setup { Remedy::Hold } else { Remedy::Retry };
+    let code = (!refused.error.is_empty()).then(|| refused.error.clone());
+    // The first sentence; what follows are trace ids and times.
+    let said = description.split(" Trace ID").next().unwrap_or_default();
+    let message = match said {
+        "" => format!("the token request was answered with HTTP status {}", answer.status),
+        text => one_line(text),
+    };
+    let advice = if setup { advice(number) } else { "" };
+    fault(answer, remedy, code, message, advice)
+}
+
+fn advice(number: Option<&str>) -> &'static str {
+    match number {
+        Some("AADSTS7000215") => {
+            "The client secret is wrong: set client_secret to the secret's Value (not its Secret ID) from Entra ID → App \
+             registrations → Certificates & secrets."
+        }
+        Some("AADSTS7000222") => {
+            "The client secret has expired: make a new one in Entra ID and set client_secret to it."
+        }
+        Some("AADSTS90002") => "There is no such tenant: correct tenant_id.",
+        Some("AADSTS700016") => "The tenant does not know this application: correct client_id or tenant_id.",
+        Some("AADSTS7000112") => "The application is disabled: enable it in Entra ID → Enterprise applications.",
+        _ => "Entra ID refuses the application: check tenant_id, client_id and client_secret.",
+    }
+}
+
+fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String, advice: &str) -> Fault {
+    Fault {
+        remedy,
+        step: StepName::Token,
+        status: Some(answer.status),
+        code,
+        message,
+        advice: advice.to_owned(),
+        request_id: answer.request_id.clone(),
+    }
+}

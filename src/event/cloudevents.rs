@@ -1,0 +1,144 @@
+//! CloudEvents 1.0, structured and binary (AMQP binding: headers `cloudEvents:` or `cloudEvents_`).
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::value::RawValue;
+
+use super::envelope::Envelope;
+use super::field::Field;
+use super::frame::{Frame, Top};
+use super::problem::{Problem, shown};
+
+/// What the envelope says of the body.
+pub(super) enum Mode<'a> {
+    /// `application/cloudevents+json`
+    Structured,
+    /// `application/cloudevents-batch+json`
+    Batch,
+    /// The attributes are in headers, the body is the data.
+    Binary(Headers<'a>),
+    /// Nothing of CloudEvents.
+    Plain,
+}
+
+/// The attributes of binary mode, each with its header's whole name.
+pub(super) struct Headers<'a> {
+    attributes: Vec<(&'a str, &'a str, &'a str)>,
+}
+
+impl<'a> Mode<'a> {
+    /// Looks at content type and headers.
+    pub(super) fn of(envelope: &'a Envelope) -> Self {
+        let content_type = envelope.content_type.as_deref().unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case("application/cloudevents+json") {
+            return Self::Structured;
+        }
+        if media_type.eq_ignore_ascii_case("application/cloudevents-batch+json") {
+            return Self::Batch;
+        }
+        let headers = Headers::of(envelope);
+        // A lone trace header says nothing of the body.
+        if headers.find("specversion").or(headers.find("type")).is_some() { Self::Binary(headers) } else { Self::Plain }
+    }
+}
+
+impl<'a> Headers<'a> {
+    fn of(envelope: &'a Envelope) -> Self {
+        let attributes = envelope.headers.iter().filter_map(|(name, value)| {
+            let (prefix, attribute) = name.split_at_checked("cloudEvents:".len())?;
+            let known = ["cloudEvents:", "cloudEvents_"];
+            known.iter().any(|known| prefix.eq_ignore_ascii_case(known)).then_some((
+                attribute,
+                name.as_str(),
+                value.as_str(),
+            ))
+        });
+        Self { attributes: attributes.collect() }
+    }
+
+    /// The header's whole name and value.
+    fn find(&self, attribute: &str) -> Option<(&'a str, &'a str)> {
+        self.attributes
+            .iter()
+            .find(|(name, ..)| name.eq_ignore_ascii_case(attribute))
+            .map(|(_, header, value)| (*header, *value))
+    }
+
+    fn field(&self, attribute: &str) -> Field<'a> {
+        match self.find(attribute) {
+            Some((header, value)) => Field::header(Cow::Borrowed(header), Some(value)),
+            None => Field::header(Cow::Owned(format!("cloudEvents:{attribute}")), None),
+        }
+    }
+
+    /// The body is the data; none when it can't be read.
+    pub(super) fn frame(&self, data: Option<&'a str>) -> Frame<'a> {
+        Frame {
+            fault: check_version(&self.field("specversion")).err(),
+            event: self.field("type"),
+            event_id: self.field("id"),
+            organization_id: self.field("organizationid"),
+            timestamp: self.field("time"),
+            data: data.map(Cow::Borrowed),
+            message_id: None,
+        }
+    }
+}
+
+/// The attributes and the data are members of the body.
+pub(super) fn structured<'a>(top: &Top<'a>) -> Frame<'a> {
+    let version = check_version(&Field::json("specversion", top.specversion));
+    let (data, fault) = match data(top) {
+        Ok(data) => (data, version.err()),
+        Err(problem) => (None, Some(problem)),
+    };
+    Frame {
+        fault,
+        event: Field::json("type", top.kind),
+        event_id: Field::json("id", top.id),
+        organization_id: Field::json("organizationid", top.organizationid),
+        timestamp: Field::json("time", top.time),
+        data,
+        message_id: None,
+    }
+}
+
+/// Several events in one message: nothing says how they would be acknowledged apart.
+pub(super) fn batch() -> Problem {
+    Problem::whole(
+        "a CloudEvents batch (application/cloudevents-batch+json) is not supported: publish each event as a message of its own",
+    )
+}
+
+fn data<'a>(top: &Top<'a>) -> Result<Option<Cow<'a, str>>, Problem> {
+    match (top.data, top.data_base64) {
+        (Some(data), _) => Ok(Some(Cow::Borrowed(data.get()))),
+        (None, Some(raw)) => decode_base64(raw),
+        (None, None) => Ok(None),
+    }
+}
+
+fn decode_base64(raw: &RawValue) -> Result<Option<Cow<'_, str>>, Problem> {
+    let path = "data_base64";
+    let Some(text) = Field::json(path, Some(raw)).text()? else {
+        return Ok(None);
+    };
+    let bytes = BASE64.decode(text).map_err(|_| Problem::at(path, "not base64"))?;
+    let json = String::from_utf8(bytes).map_err(|_| Problem::at(path, "holds no UTF-8"))?;
+    serde_json::from_str::<serde::de::IgnoredAny>(&json)
+        .map_err(|error| Problem::at(path, format!("holds no JSON: {error}")))?;
+    Ok(Some(Cow::Owned(json)))
+}
+
+/// 1.x; absent is taken for 1.0.
+fn check_version(version: &Field<'_>) -> Result<(), Problem> {
+    match version.text()? {
+        Some(text) if text != "1" && !text.starts_with("1.") => {
+            Err(Problem::at(version.path(), format!("CloudEvents \"{}\", expected 1.0", shown(&text))))
+        }
+        _ => Ok(()),
+    }
+}

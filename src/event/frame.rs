@@ -1,0 +1,201 @@
+//! What stands around an event's data, the same for all dialects.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::cloudevents::{self, Mode};
+use super::decode::Limits;
+use super::envelope::Envelope;
+use super::field::{self, Field};
+use super::problem::Problem;
+use super::seen;
+
+/// A message with its fields found, none of them checked yet.
+pub(super) struct Frame<'a> {
+    /// Why nothing more can be read, when that is so.
+    pub(super) fault: Option<Problem>,
+    pub(super) event: Field<'a>,
+    pub(super) event_id: Field<'a>,
+    pub(super) organization_id: Field<'a>,
+    pub(super) timestamp: Field<'a>,
+    /// JSON of `data`.
+    pub(super) data: Option<Cow<'a, str>>,
+    /// AMQP `message-id`.
+    pub(super) message_id: Option<&'a str>,
+}
+
+/// An event's data: JSON and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Data<'a> {
+    pub(super) json: &'a str,
+    pub(super) path: &'a str,
+}
+
+/// Every field that any dialect has at the top of its JSON.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Top<'a> {
+    #[serde(borrow)]
+    pub(super) event: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) event_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) organization_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) specversion: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) organizationid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) data_base64: Option<&'a RawValue>,
+}
+
+/// Why a body has no top.
+enum TopError {
+    /// It is no JSON.
+    Syntax(Problem),
+    /// It is JSON, but no object, or one with a field twice.
+    Shape(Problem),
+}
+
+impl TopError {
+    /// Provided that it is JSON to the end: whatever comes after may rely on that.
+    fn shape(text: &str, problem: &str) -> Self {
+        match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Self::Shape(Problem::whole(problem)),
+            Err(error) => Self::Syntax(not_json(&error)),
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// Finds the fields, whatever the message is.
+    pub(super) fn read(envelope: &'a Envelope, body: &'a [u8], limits: Limits) -> Self {
+        let mode = Mode::of(envelope);
+        let mut frame = match text(body) {
+            Ok(text) => Self::of_text(&mode, text),
+            Err(problem) => Self::of_fault(&mode, problem),
+        };
+        // Read all the same: its dead letter and outcome are to say whose it is.
+        if body.len() > limits.max_event_bytes {
+            frame.fault = Some(too_large(body.len(), limits.max_event_bytes));
+        }
+        frame.message_id = envelope.message_id.as_deref();
+        frame
+    }
+
+    fn of_text(mode: &Mode<'a>, text: &'a str) -> Self {
+        match (mode, Top::read(text)) {
+            (Mode::Batch, _) => Self::of_fault(mode, cloudevents::batch()),
+            (Mode::Binary(headers), Ok(top)) if !top.is_native() => headers.frame(Some(text)),
+            (Mode::Binary(headers), Err(TopError::Shape(_))) => headers.frame(Some(text)),
+            (_, Ok(top)) if top.is_cloud_event(mode) => cloudevents::structured(&top),
+            (_, Ok(top)) => Self::native(&top),
+            (_, Err(TopError::Syntax(problem))) => Self::of_fault(mode, problem),
+            (_, Err(TopError::Shape(problem))) => {
+                let top = seen::salvage(text);
+                let frame = if top.is_cloud_event(mode) { cloudevents::structured(&top) } else { Self::native(&top) };
+                Self { fault: Some(problem), ..frame }
+            }
+        }
+    }
+
+    /// A body of which nothing can be used; headers may still name its organization.
+    fn of_fault(mode: &Mode<'a>, problem: Problem) -> Self {
+        let frame = match mode {
+            Mode::Binary(headers) => headers.frame(None),
+            _ => Self::native(&Top::default()),
+        };
+        Self { fault: Some(problem), ..frame }
+    }
+
+    fn native(top: &Top<'a>) -> Self {
+        Self {
+            fault: None,
+            event: Field::json("event", top.event),
+            event_id: Field::json("event_id", top.event_id),
+            organization_id: Field::json("organization_id", top.organization_id),
+            timestamp: Field::json("timestamp", top.timestamp),
+            data: top.data.map(|raw| Cow::Borrowed(raw.get())),
+            message_id: None,
+        }
+    }
+
+    /// The event's id, else the AMQP `message_id`.
+    pub(super) fn event_id(&self) -> Result<Option<String>, Problem> {
+        match self.event_id.id()? {
+            Some(id) => Ok(Some(id)),
+            None => self.message_id(),
+        }
+    }
+
+    /// The AMQP `message_id`, when it can be an event's id.
+    pub(super) fn message_id(&self) -> Result<Option<String>, Problem> {
+        let id = self.message_id.filter(|id| !id.trim().is_empty());
+        field::id(id.map(str::to_owned), "AMQP message_id")
+    }
+
+    /// The event's data, required of every event.
+    pub(super) fn data(&self) -> Result<Data<'_>, Problem> {
+        match &self.data {
+            Some(json) => Ok(Data { json: json.trim_ascii(), path: "data" }),
+            None => Err(field::missing("data", "an object")),
+        }
+    }
+}
+
+impl<'a> Top<'a> {
+    fn read(text: &'a str) -> Result<Self, TopError> {
+        // serde would take an array for a struct, by position.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(TopError::shape(text, "expected a JSON object at the top"));
+        }
+        serde_json::from_str(text).map_err(|error| match error.classify() {
+            // A field that stands there twice; which one is meant can't be known.
+            Category::Data => TopError::shape(text, &error.to_string()),
+            _ => TopError::Syntax(not_json(&error)),
+        })
+    }
+
+    /// The native envelope, also where headers say otherwise: a piece of a split array keeps the headers
+    /// that its array came with.
+    fn is_native(&self) -> bool {
+        self.event.is_some() && self.data.is_some()
+    }
+
+    fn is_cloud_event(&self, mode: &Mode<'_>) -> bool {
+        match mode {
+            Mode::Structured => self.specversion.is_some() || self.event.is_none(),
+            _ => self.specversion.is_some() && self.kind.is_some() && self.event.is_none(),
+        }
+    }
+}
+
+/// The body as text, without a byte order mark.
+fn text(body: &[u8]) -> Result<&str, Problem> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Problem::whole(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn too_large(size: usize, limit: usize) -> Problem {
+    Problem::whole(format!("the body is {size} bytes, more than worker.max_event_bytes allows ({limit})"))
+}
+
+/// serde_json's words for bad syntax are fixed ones; they quote nothing of the body.
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::whole(format!("the body is not JSON: {error}"))
+}

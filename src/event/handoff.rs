@@ -1,0 +1,70 @@
+//! `session.handoff`
+
+use super::field::{self, LONGEST_ID, missing};
+use super::frame::Data;
+use super::ids::SessionId;
+use super::instant;
+use super::lax::Text;
+use super::model::{Channel, Customer, Handoff, Message};
+use super::problem::Problem;
+use super::wire::{CustomerData, HandoffData, MessageData};
+
+/// Checks `data` and puts it into the worker's words.
+pub(super) fn read(data: Data<'_>) -> Result<Handoff, Problem> {
+    let path = data.path;
+    let wire: HandoffData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
+    Ok(Handoff {
+        session_id: session(wire.session_id, &format!("{path}.session_id"))?,
+        channel: match channel(wire.channel, path)? {
+            Some(channel) => channel,
+            None => return Err(missing(&format!("{path}.channel"), "a channel, email say")),
+        },
+        summary: wire.summary.trimmed(),
+        classification: wire.classification.trimmed(),
+        sentiment: wire.sentiment.trimmed(),
+        customer: wire.customer.0.map(Customer::from).unwrap_or_default(),
+        transcript: wire.transcript.0.into_iter().map(Message::from).collect(),
+    })
+}
+
+/// The conversation's id, required of every event.
+pub(super) fn session(text: Text, path: &str) -> Result<SessionId, Problem> {
+    match field::id(text.0, path)? {
+        Some(id) => Ok(SessionId::from(id)),
+        None => Err(missing(path, "the conversation's id")),
+    }
+}
+
+/// Where it took place. It is in headers, lists and keys: as short as an id.
+pub(super) fn channel(text: Text, path: &str) -> Result<Option<Channel>, Problem> {
+    let Some(text) = text.trimmed() else {
+        return Ok(None);
+    };
+    let channel = Channel::new(&text);
+    let length = channel.as_str().chars().count();
+    if length > LONGEST_ID {
+        return Err(Problem::at(
+            format!("{path}.channel"),
+            format!("{length} characters, expected at most {LONGEST_ID}"),
+        ));
+    }
+    Ok(Some(channel))
+}
+
+impl From<CustomerData> for Customer {
+    fn from(wire: CustomerData) -> Self {
+        Self { name: wire.name.trimmed(), email: wire.email.trimmed(), phone: wire.phone.trimmed() }
+    }
+}
+
+impl From<MessageData> for Message {
+    fn from(wire: MessageData) -> Self {
+        Self {
+            // A time that can't be read is no reason to keep a customer waiting.
+            timestamp: wire.timestamp.0.and_then(|text| instant::parse(&text)),
+            sender: wire.sender.verbatim(),
+            name: wire.name.trimmed(),
+            text: wire.text.verbatim(),
+        }
+    }
+}

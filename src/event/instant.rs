@@ -1,0 +1,123 @@
+//! RFC 3339, and nothing else: jiff alone would take dates without a time zone's offset and more of ISO 8601.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+/// Reads `2026-11-22T10:15:00Z`, `…T10:15:00.25+01:00`; `t`, `z` and a space for the `T` are RFC 3339 too.
+/// Digits beyond nanoseconds are dropped. A leap second (`:60`) is the second before it.
+pub(super) fn parse(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    let (date_time, rest) = bytes.split_at_checked(19)?;
+    let (nanoseconds, zone) = fraction(rest)?;
+    let date_time = civil(date_time, nanoseconds)?;
+    offset(zone)?.to_timestamp(date_time).ok()
+}
+
+fn civil(text: &[u8], nanoseconds: i32) -> Option<DateTime> {
+    let separators = [text[4], text[7], text[13], text[16]];
+    if &separators != b"--::" || !matches!(text[10], b'T' | b't' | b' ') {
+        return None;
+    }
+    let two = |at: usize| number(&text[at..at + 2]).and_then(|value| i8::try_from(value).ok());
+    let year = i16::try_from(number(&text[0..4])?).ok()?;
+    let second = match two(17)? {
+        60 => 59,
+        second => second,
+    };
+    DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, second, nanoseconds).ok()
+}
+
+/// `.25Z` → 250,000,000 and `Z`.
+fn fraction(text: &[u8]) -> Option<(i32, &[u8])> {
+    let Some(digits) = text.strip_prefix(b".") else {
+        return Some((0, text));
+    };
+    let length = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, zone) = digits.split_at(length);
+    let kept = &digits[..length.min(9)];
+    let scale = 10_i32.pow(u32::try_from(9 - kept.len()).ok()?);
+    Some((number(kept)? * scale, zone))
+}
+
+fn offset(text: &[u8]) -> Option<Offset> {
+    if matches!(text, b"Z" | b"z") {
+        return Some(Offset::UTC);
+    }
+    let [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = text else {
+        return None;
+    };
+    let (hours, minutes) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = (hours * 60 + minutes) * 60;
+    Offset::from_seconds(if *sign == b'-' { -seconds } else { seconds }).ok()
+}
+
+/// A number of one to nine ASCII digits.
+fn number(digits: &[u8]) -> Option<i32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(digits.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn reads_rfc_3339() {
+        for (text, expected) in [
+            ("2026-11-22T10:15:00Z", "2026-11-22T10:15:00Z"),
+            ("2026-11-22t10:15:00z", "2026-11-22T10:15:00Z"),
+            ("2026-11-22 10:15:00Z", "2026-11-22T10:15:00Z"),
+            ("2026-11-22T10:15:00+01:30", "2026-11-22T08:45:00Z"),
+            ("2026-11-22T10:15:00-00:00", "2026-11-22T10:15:00Z"),
+            ("2026-11-22T23:15:00-23:59", "2026-11-23T23:14:00Z"),
+            ("2026-11-22T10:15:00.25Z", "2026-11-22T10:15:00.25Z"),
+            ("2026-11-22T10:15:00.1234567899Z", "2026-11-22T10:15:00.123456789Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
+        ] {
+            let read = parse(text).map(|timestamp| timestamp.to_string());
+            assert_eq!(read.as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in [
+            "",
+            "now",
+            "1763806500",
+            "2026-11-22",
+            "2026-11-22 10:15",
+            "2026-11-22T10:15Z",
+            "2026-11-22T10:15:00",
+            "2026-11-22T10:15:00+01",
+            "2026-11-22T10:15:00+0100",
+            "2026-11-22T10:15:00+24:00",
+            "2026-11-22T10:15:00+01:60",
+            "2026-11-22T10:15:00.Z",
+            "2026-11-22T10:15:00,5Z",
+            "2026-11-22T10:15:00Z ",
+            " 2026-11-22T10:15:00Z",
+            "2026-11-22T10:15:00Z[UTC]",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T10:60:00Z",
+            "2026-11-22T10:15:61Z",
+            "2026-02-29T10:15:00Z",
+            "2026-13-01T10:15:00Z",
+            "20261122T101500Z",
+            "2026-W47-7T10:15:00Z",
+            "+002026-11-22T10:15:00Z",
+            "٢٠٢٦-11-22T10:15:00Z",
+            "2026-11-22T10:15:0０Z",
+            "9999-12-31T23:59:59-23:59",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A webhook's array of several conversations, taken apart into messages of their own.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::decode::Piece;
+use super::field::{self, LONGEST_ID};
+use super::frame::Frame;
+use super::ids::OrganizationId;
+use super::problem::Problem;
+use super::webhook::{NAME, digest, named};
+use super::wire::ClosedData;
+
+/// Every item becomes a piece, also one that is no conversation: it becomes a dead letter of its own.
+pub(super) fn of(frame: &Frame<'_>, organization: &OrganizationId, items: &[&RawValue]) -> Result<Vec<Piece>, Problem> {
+    let base = frame.event_id()?;
+    // As the worker writes it: ten thousand copies of what stands there could be gigabytes.
+    let timestamp = frame.timestamp.instant()?.map(|at| at.to_string());
+    let mut taken = HashSet::new();
+    items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            let mut message_id = piece_id(frame, base.as_deref(), organization, index, item);
+            while !taken.insert(message_id.clone()) {
+                message_id = fit(format!("{message_id}#{index}"));
+            }
+            let single = Single {
+                event: NAME,
+                organization_id: organization.as_str(),
+                timestamp: timestamp.clone(),
+                data: if item.get().starts_with('[') { One::Nested([item]) } else { One::Item(item) },
+            };
+            let body = serde_json::to_vec(&single)
+                .map_err(|error| Problem::at(format!("data[{index}]"), error.to_string()))?;
+            Ok(Piece { message_id, body })
+        })
+        .collect()
+}
+
+/// A message of its own, with exactly one conversation.
+#[derive(Serialize)]
+struct Single<'a> {
+    event: &'static str,
+    organization_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<String>,
+    data: One<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum One<'a> {
+    Item(&'a RawValue),
+    /// An array that stands where a conversation should: kept as an item, or it would be taken apart again.
+    Nested([&'a RawValue; 1]),
+}
+
+/// `<id of the whole>:<conversation>`; of an item that has no usable one, its place.
+fn piece_id(
+    frame: &Frame<'_>,
+    base: Option<&str>,
+    organization: &OrganizationId,
+    index: usize,
+    item: &RawValue,
+) -> String {
+    let closed = field::object::<ClosedData>(item.get(), "").ok().flatten();
+    let conversation = closed.and_then(|closed| {
+        let id = field::id(closed.conversation_id.0, "").ok()??;
+        let own = closed.timestamp.0.and_then(|text| field::time(&text, "").ok());
+        Some((id, own.or_else(|| frame.timestamp.instant().ok().flatten())))
+    });
+    match (base, conversation) {
+        (Some(base), Some((id, _))) => fit(format!("{base}:{id}")),
+        (Some(base), None) => fit(format!("{base}:#{index}")),
+        (None, Some((id, timestamp))) => digest(organization.as_str(), &id, timestamp),
+        (None, None) => {
+            let place = format!("#{index}");
+            named(&[organization.as_str(), NAME, &place, item.get()])
+        }
+    }
+}
+
+/// An AMQP message id is at most 255 bytes.
+fn fit(id: String) -> String {
+    if id.len() > LONGEST_ID { named(&[&id]) } else { id }
+}

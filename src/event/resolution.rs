@@ -1,0 +1,45 @@
+//! `session.resolved`
+
+use uuid::Uuid;
+
+use super::field::{self, missing};
+use super::frame::Data;
+use super::handoff::{channel, session};
+use super::ids::IncidentId;
+use super::lax::Object;
+use super::model::{Resolution, Verdict};
+use super::problem::Problem;
+use super::wire::{Meta, ResolvedData};
+
+/// Checks `data` and puts it into the worker's words.
+pub(super) fn read(data: Data<'_>) -> Result<Resolution, Problem> {
+    let path = data.path;
+    let wire: ResolvedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
+    Ok(Resolution {
+        session_id: session(wire.session_id, &format!("{path}.session_id"))?,
+        channel: channel(wire.channel, path)?,
+        verdict: verdict(wire.status.trimmed().as_deref()),
+        incident_id: incident(wire.meta, path)?,
+    })
+}
+
+/// `data.meta.dynamics365_incident_id`
+pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<IncidentId>, Problem> {
+    let Some(text) = meta.0.and_then(|meta| meta.dynamics365_incident_id.0) else {
+        return Ok(None);
+    };
+    // Dynamics' own tools write GUIDs with and without braces; the crate reads both.
+    match Uuid::try_parse(text.trim()) {
+        Ok(id) => Ok(Some(IncidentId(id))),
+        Err(_) => Err(Problem::at(format!("{path}.meta.dynamics365_incident_id"), "not a GUID")),
+    }
+}
+
+/// Anything but a plain "not resolved" closes (contract 2).
+fn verdict(status: Option<&str>) -> Verdict {
+    let not_resolved = ["closed_unresolved", "not_resolved"];
+    match status {
+        Some(status) if not_resolved.iter().any(|not| status.eq_ignore_ascii_case(not)) => Verdict::NotResolved,
+        _ => Verdict::Resolved,
+    }
+}

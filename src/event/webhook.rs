@@ -1,0 +1,99 @@
+//! OpenCX's public webhook `conversation.closed`: one conversation, or an array of them.
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::decode::{Decoded, organization};
+use super::field::{self, missing};
+use super::frame::{Data, Frame};
+use super::handoff::{channel, session};
+use super::ids::{EventId, EventKey, OrganizationId};
+use super::lax::Text;
+use super::model::{Body, Event, Resolution, Verdict};
+use super::pieces;
+use super::problem::Problem;
+use super::resolution::incident;
+use super::wire::ClosedData;
+
+/// Its name.
+pub(super) const NAME: &str = "conversation.closed";
+
+/// Most conversations of one array. One by one they are far more bytes than together: a body of a
+/// mebibyte could become half a million messages.
+const MOST_PIECES: usize = 10_000;
+
+/// Namespace of the ids derived here; any fixed value does.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_8f0e_52a7_4c3b_9a64_d3e0_7b1c_25f8);
+
+/// Reads the one conversation, or takes several apart.
+pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
+    let organization = organization(frame)?;
+    let data = frame.data()?;
+    if !data.json.starts_with('[') {
+        return one(frame, organization, data).map(Decoded::Event);
+    }
+    let items: Vec<&RawValue> =
+        serde_json::from_str(data.json).map_err(|_| Problem::at(data.path, "not readable as an array"))?;
+    match items.as_slice() {
+        [] => Err(missing(data.path, "a conversation, or an array of some")),
+        [item] => {
+            let data = Data { json: item.get(), path: "data[0]" };
+            one(frame, organization, data).map(Decoded::Event)
+        }
+        items if items.len() > MOST_PIECES => {
+            Err(Problem::at(data.path, format!("{} conversations, expected at most {MOST_PIECES}", items.len())))
+        }
+        items => pieces::of(frame, &organization, items).map(Decoded::Several),
+    }
+}
+
+/// The id of a conversation's event where nothing gives it one: organization, event, conversation and
+/// timestamp. Ids have no control characters, so NUL keeps them apart.
+pub(super) fn digest(organization: &str, conversation: &str, timestamp: Option<Timestamp>) -> String {
+    let timestamp = timestamp.map(|at| at.to_string()).unwrap_or_default();
+    named(&[organization, NAME, conversation, &timestamp])
+}
+
+fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Result<Event, Problem> {
+    let path = data.path;
+    let given = frame.event_id()?;
+    let wire: ClosedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
+    let timestamp = match &wire.timestamp.0 {
+        Some(text) => Some(field::time(text, &format!("{path}.timestamp"))?),
+        None => frame.timestamp.instant()?,
+    };
+    let resolution = Resolution {
+        verdict: verdict(&wire),
+        session_id: session(wire.conversation_id, &format!("{path}.conversation_id"))?,
+        channel: channel(wire.channel.0, path)?,
+        incident_id: incident(wire.meta, path)?,
+    };
+    let event_id = given.unwrap_or_else(|| digest(organization_id.as_str(), resolution.session_id.as_str(), timestamp));
+    Ok(Event {
+        key: EventKey { organization_id, event_id: EventId::from(event_id) },
+        timestamp,
+        body: Body::Resolution(resolution),
+    })
+}
+
+/// A person's word counts; the AI's only where no person's is there.
+fn verdict(wire: &ClosedData) -> Verdict {
+    let said = |status: &Text| status.0.is_some();
+    let resolved = |status: &Text| {
+        let status = status.0.as_deref().unwrap_or_default();
+        status.trim().eq_ignore_ascii_case("resolved")
+    };
+    let (human, either) = (&wire.human_resolution_status, &wire.resolution_status);
+    let closes = if said(human) || said(either) {
+        resolved(human) || resolved(either)
+    } else {
+        resolved(&wire.ai_resolution_status)
+    };
+    if closes { Verdict::Resolved } else { Verdict::NotResolved }
+}
+
+/// A UUIDv5 of these.
+pub(super) fn named(parts: &[&str]) -> String {
+    Uuid::new_v5(&NAMESPACE, parts.join("\0").as_bytes()).to_string()
+}

@@ -1,0 +1,114 @@
+//! A receipt, added to the progress. The same function live and when a crash is made good.
+
+use super::memory::Learned;
+use super::outcome::Warning;
+use super::progress::{ContactProgress, PostedIncident, Progress};
+use super::receipt::Receipt;
+use super::step::LinkedCustomer;
+
+/// A receipt that no step asked for: a defect, never a state of the world.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[error("{receipt:?} does not fit the progress {progress:?}")]
+pub struct Illegal {
+    /// What was given back.
+    pub receipt: Receipt,
+    /// To whom.
+    pub progress: Box<Progress>,
+}
+
+/// Adds a receipt to the progress.
+///
+/// # Errors
+/// [`Illegal`] when [`super::decide`] could not have asked for it.
+pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal> {
+    if !fits(&progress, receipt) {
+        return Err(Illegal { receipt: receipt.clone(), progress: Box::new(progress) });
+    }
+    let mut next = progress;
+    match receipt {
+        Receipt::ContactFound(id) | Receipt::ContactCreated(id) => next.contact = ContactProgress::Known(*id),
+        Receipt::ContactAbsent => next.contact = ContactProgress::Absent { generation: 0 },
+        Receipt::ContactKeyTaken => next.contact = next_generation(next.contact),
+        Receipt::ContactRefused => next.contact = ContactProgress::Refused,
+        Receipt::ContactGone => {
+            next.contact = ContactProgress::Forgotten;
+            next.contacts_gone = next.contacts_gone.saturating_add(1);
+        }
+        Receipt::IncidentPosted { .. } => post(&mut next, receipt),
+        Receipt::QueueAssigned => next.queue_assigned = true,
+        Receipt::TranscriptAttached => next.transcript_attached = true,
+        Receipt::WorkItemPosted(id) => next.work_item = Some(*id),
+        Receipt::IncidentClosed(id) => next.closed.push(*id),
+        Receipt::IncidentMissing(id) => next.missing.push(*id),
+        // What the environment wants is remembered for the organization, not for the event: see `learn`.
+        Receipt::PlaceholderReady(_)
+        | Receipt::PlaceholderGone
+        | Receipt::QueueFieldUndeclared
+        | Receipt::CustomerRequired
+        | Receipt::CloseActionRequired => {}
+    }
+    Ok(next)
+}
+
+/// What a receipt tells about the environment.
+pub fn learn(learned: Learned, receipt: &Receipt) -> Learned {
+    match receipt {
+        Receipt::PlaceholderReady(id) => Learned { placeholder: Some(*id), ..learned },
+        Receipt::PlaceholderGone => Learned { placeholder: None, ..learned },
+        Receipt::QueueFieldUndeclared => Learned { queue_undeclared: true, ..learned },
+        Receipt::CustomerRequired => Learned { customer_required: true, ..learned },
+        Receipt::CloseActionRequired => Learned { close_by_action: true, ..learned },
+        _ => learned,
+    }
+}
+
+fn fits(progress: &Progress, receipt: &Receipt) -> bool {
+    use ContactProgress::{Absent, Forgotten, Known, Refused, Unknown};
+    let posted = progress.incident.is_some();
+    match receipt {
+        Receipt::ContactFound(_) | Receipt::ContactAbsent => !posted && matches!(progress.contact, Unknown | Forgotten),
+        Receipt::ContactCreated(_) | Receipt::ContactKeyTaken => !posted && matches!(progress.contact, Absent { .. }),
+        Receipt::ContactRefused => !posted && !matches!(progress.contact, Known(_) | Refused),
+        Receipt::ContactGone => !posted && matches!(progress.contact, Unknown | Known(_)),
+        Receipt::PlaceholderReady(_)
+        | Receipt::PlaceholderGone
+        | Receipt::QueueFieldUndeclared
+        | Receipt::CustomerRequired
+        | Receipt::IncidentPosted { .. } => !posted,
+        Receipt::QueueAssigned => posted && !progress.queue_assigned,
+        Receipt::TranscriptAttached => posted && !progress.transcript_attached,
+        Receipt::WorkItemPosted(_) => progress.work_item.is_none(),
+        Receipt::IncidentClosed(id) | Receipt::IncidentMissing(id) => {
+            !progress.closed.contains(id) && !progress.missing.contains(id)
+        }
+        Receipt::CloseActionRequired => true,
+    }
+}
+
+fn post(next: &mut Progress, receipt: &Receipt) {
+    let Receipt::IncidentPosted { id, ticket_number, customer, queue, transcript } = receipt else {
+        return;
+    };
+    let contact = match customer {
+        LinkedCustomer::Contact(contact) => Some(*contact),
+        LinkedCustomer::Fallback(_) | LinkedCustomer::Placeholder(_) => {
+            next.warn(Warning::PlaceholderCustomer);
+            None
+        }
+        LinkedCustomer::Nobody => None,
+    };
+    next.incident = Some(PostedIncident {
+        id: *id,
+        ticket_number: ticket_number.clone(),
+        contact,
+        queue: *queue,
+        transcript: *transcript,
+    });
+}
+
+fn next_generation(contact: ContactProgress) -> ContactProgress {
+    match contact {
+        ContactProgress::Absent { generation } => ContactProgress::Absent { generation: generation.saturating_add(1) },
+        other => other,
+    }
+}

@@ -1,0 +1,117 @@
+//! The outcome of an event that is over.
+
+use super::contact_limit;
+use super::decide::Time;
+use super::memory::{Memory, SessionState};
+use super::outcome::{IncidentRef, Outcome, Reason, Status, Warning};
+use super::progress::{ContactProgress, PostedIncident, Progress};
+use crate::event::{Handoff, IncidentId, Kind, Resolution, Route, WorkItemId};
+
+/// A handoff that became a case.
+pub(super) fn incident(handoff: &Handoff, posted: &PostedIncident, progress: &Progress, time: Time) -> Outcome {
+    let mut outcome = handed_off(handoff, Route::Incident, progress, time);
+    outcome.incident = Some(IncidentRef { id: posted.id, ticket_number: posted.ticket_number.clone() });
+    outcome.contact_id = posted.contact;
+    let email = handoff.customer.email.as_deref();
+    if progress.contact == ContactProgress::Refused || email.is_some_and(|email| !contact_limit::fits(email)) {
+        outcome.warnings.insert(0, Warning::ContactUnlinked);
+    }
+    outcome
+}
+
+/// A handoff that became a live work item.
+pub(super) fn live_work_item(handoff: &Handoff, work_item: WorkItemId, progress: &Progress, time: Time) -> Outcome {
+    Outcome { work_item: Some(work_item), ..handed_off(handoff, Route::LiveWorkItem, progress, time) }
+}
+
+/// A resolution that closed at least one case.
+pub(super) fn closed(resolution: &Resolution, memory: &Memory, progress: &Progress, time: Time) -> Outcome {
+    Outcome {
+        status: Status::Succeeded,
+        route: Some(Route::Incident),
+        incident: progress.closed.last().map(|id| incident_ref(memory, *id)),
+        closed: progress.closed.clone(),
+        ..resolved(resolution, progress, time)
+    }
+}
+
+/// A resolution that closed nothing, and why.
+pub(super) fn skipped(
+    resolution: &Resolution,
+    memory: &Memory,
+    progress: &Progress,
+    reason: Reason,
+    time: Time,
+) -> Outcome {
+    let incident = newest_incident(memory).or(progress.missing.last().copied());
+    let chat = memory.session.iter().rev().find_map(|entry| match entry.state {
+        SessionState::Chat { work_item } => Some(work_item),
+        _ => None,
+    });
+    let route = match (incident, chat) {
+        (Some(_), _) => Some(Route::Incident),
+        (None, Some(_)) => Some(Route::LiveWorkItem),
+        (None, None) => None,
+    };
+    Outcome {
+        reason: Some(reason),
+        route,
+        incident: incident.map(|id| incident_ref(memory, id)),
+        work_item: chat.filter(|_| incident.is_none()),
+        ..resolved(resolution, progress, time)
+    }
+}
+
+fn handed_off(handoff: &Handoff, route: Route, progress: &Progress, time: Time) -> Outcome {
+    Outcome {
+        kind: Kind::Handoff,
+        status: Status::Succeeded,
+        route: Some(route),
+        session_id: Some(handoff.session_id.clone()),
+        channel: Some(handoff.channel.clone()),
+        ..blank(progress, time)
+    }
+}
+
+fn resolved(resolution: &Resolution, progress: &Progress, time: Time) -> Outcome {
+    Outcome {
+        session_id: Some(resolution.session_id.clone()),
+        channel: resolution.channel.clone(),
+        ..blank(progress, time)
+    }
+}
+
+fn blank(progress: &Progress, time: Time) -> Outcome {
+    Outcome {
+        kind: Kind::Resolution,
+        status: Status::Skipped,
+        route: None,
+        session_id: None,
+        channel: None,
+        incident: None,
+        closed: Vec::new(),
+        work_item: None,
+        contact_id: None,
+        attempts: time.attempts,
+        warnings: progress.warnings.clone(),
+        reason: None,
+        error: None,
+        finished_at: time.now,
+    }
+}
+
+fn newest_incident(memory: &Memory) -> Option<IncidentId> {
+    memory.session.iter().rev().find_map(|entry| entry.state.incident())
+}
+
+fn incident_ref(memory: &Memory, id: IncidentId) -> IncidentRef {
+    let ticket_number = memory.session.iter().find_map(|entry| match &entry.state {
+        SessionState::Open { incident, ticket_number } | SessionState::Closed { incident, ticket_number }
+            if *incident == id =>
+        {
+            ticket_number.clone()
+        }
+        _ => None,
+    });
+    IncidentRef { id, ticket_number }
+}

@@ -1,0 +1,32 @@
+//! Health and metrics: for probes and monitors, without a token.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Parts;
+use crate::ops::metrics::CONTENT_TYPE;
+
+/// The process answers.
+pub async fn live() -> &'static str {
+    "ok"
+}
+
+/// The worker works events; 503 with reasons while it does not.
+pub async fn ready(State(parts): State<Arc<Parts>>) -> Response {
+    let reasons = (parts.unready)();
+    if reasons.is_empty() {
+        return Json(json!({ "status": "ready" })).into_response();
+    }
+    let body = Json(json!({ "status": "unready", "reasons": reasons }));
+    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+}
+
+/// What is counted.
+pub async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], parts.metrics.render()).into_response()
+}

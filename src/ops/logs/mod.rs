@@ -1,0 +1,64 @@
+//! In: events of `tracing` and `log`, from every room and library.
+//! Out: one line each on standard error, for people or for machines.
+//! Absent: rotation, shipping; whoever starts the worker keeps its standard error.
+
+mod line;
+
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::config::{Log, LogFormat};
+
+/// Logging that could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogsError {
+    /// `log.level` is neither a level nor directives.
+    #[error("log.level is {level:?}: {source}")]
+    Level {
+        /// What it is.
+        level: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Something else has set up logging in this process.
+    #[error("logging is set up already: {0}")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Logs to standard error from now on: standard output is for what commands print.
+pub fn init(log: &Log) -> Result<(), LogsError> {
+    let lines = layer(log.format, std::io::stderr);
+    Registry::default().with(filter(&log.level)?).with(lines).try_init()?;
+    Ok(())
+}
+
+/// What is logged. A level alone is the worker's own; libraries stay at warnings, for their `info` says
+/// nothing about an event. Directives are taken as they are.
+pub fn filter(level: &str) -> Result<EnvFilter, LogsError> {
+    let directives = match level.trim().to_lowercase().as_str() {
+        quiet @ ("off" | "error" | "warn") => quiet.to_owned(),
+        loud @ ("info" | "debug" | "trace") => format!("warn,handoffd={loud},dynamics_simulator={loud}"),
+        _ => level.to_owned(),
+    };
+    EnvFilter::try_new(directives).map_err(|source| LogsError::Level { level: level.to_owned(), source })
+}
+
+/// Lines of this format, written there.
+pub fn layer<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+    match format {
+        LogFormat::Text => layer.event_format(line::Line).fmt_fields(line::Line).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

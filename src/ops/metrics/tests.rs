@@ -1,0 +1,131 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// Contract 10, and the two that count what would otherwise only be a log line.
+const NAMES: [&str; 17] = [
+    "handoffd_broker_connected",
+    "handoffd_build_info",
+    "handoffd_dead_letters_total",
+    "handoffd_dynamics_request_seconds",
+    "handoffd_dynamics_requests_total",
+    "handoffd_dynamics_throttled_total",
+    "handoffd_event_age_seconds",
+    "handoffd_event_body_differs_total",
+    "handoffd_event_seconds",
+    "handoffd_events_total",
+    "handoffd_in_flight",
+    "handoffd_organization_blocked",
+    "handoffd_outcomes_unrouted_total",
+    "handoffd_queue_messages",
+    "handoffd_retries_total",
+    "handoffd_store_bytes",
+    "handoffd_store_flush_seconds",
+];
+
+fn acme() -> OrganizationId {
+    OrganizationId::from("org_acme")
+}
+
+/// One of every sighting.
+fn seen() -> Metrics {
+    let metrics = Metrics::new();
+    metrics.configured([acme()].iter());
+    let second = Duration::from_secs(1);
+    let (kind, route) = (Kind::Handoff, Some(Route::Incident));
+    for sighting in [
+        Sighting::Event(kind, EventEnd::Succeeded),
+        Sighting::Finished { kind, route, elapsed: second, age: Some(second) },
+        Sighting::InFlight(3),
+        Sighting::InFlight(-1),
+        Sighting::Retried("throttled"),
+        Sighting::DeadLettered(Reason::InvalidEvent),
+        Sighting::BodyDiffers(kind),
+        Sighting::OutcomeUnrouted(Kind::Resolution),
+        Sighting::Answered { step: StepName::PostIncident, status: 201, elapsed: second },
+        Sighting::Answered { step: StepName::Token, status: 0, elapsed: second },
+        Sighting::Throttled(&acme()),
+        Sighting::Blocked(&acme(), true),
+        Sighting::QueueMessages("handoffd.events", 7),
+        Sighting::BrokerConnected(true),
+        Sighting::StoreFlushed(second),
+        Sighting::StoreBytes(4096),
+    ] {
+        metrics.saw(sighting);
+    }
+    metrics
+}
+
+#[test]
+fn the_names_are_the_contracts() {
+    let text = seen().render();
+    let names: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|rest| rest.split(' ').next())
+        .collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), NAMES);
+}
+
+#[test]
+fn every_sighting_moves_its_series() {
+    let text = seen().render();
+    for line in [
+        "handoffd_events_total{outcome=\"succeeded\",type=\"handoff\"} 1",
+        "handoffd_events_total{outcome=\"duplicate\",type=\"resolution\"} 0",
+        "handoffd_event_seconds_count{route=\"incident\",type=\"handoff\"} 1",
+        "handoffd_event_seconds_bucket{route=\"incident\",type=\"handoff\",le=\"1\"} 1",
+        "handoffd_event_age_seconds_count{type=\"handoff\"} 1",
+        "handoffd_in_flight 2",
+        "handoffd_retries_total{reason=\"throttled\"} 1",
+        "handoffd_retries_total{reason=\"blocked\"} 0",
+        "handoffd_dead_letters_total{reason=\"invalid_event\"} 1",
+        "handoffd_dead_letters_total{reason=\"delivery_limit\"} 0",
+        "handoffd_event_body_differs_total{type=\"handoff\"} 1",
+        "handoffd_outcomes_unrouted_total{type=\"resolution\"} 1",
+        "handoffd_dynamics_requests_total{operation=\"post_incident\",status=\"201\"} 1",
+        "handoffd_dynamics_requests_total{operation=\"token\",status=\"0\"} 1",
+        "handoffd_dynamics_request_seconds_count{operation=\"post_incident\"} 1",
+        "handoffd_dynamics_throttled_total{organization=\"org_acme\"} 1",
+        "handoffd_organization_blocked{organization=\"org_acme\"} 1",
+        "handoffd_queue_messages{queue=\"handoffd.events\"} 7",
+        "handoffd_broker_connected 1",
+        "handoffd_store_flush_seconds_count 1",
+        "handoffd_store_bytes 4096",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    let version = format!("handoffd_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&version));
+}
+
+#[test]
+fn only_configured_organizations_have_series() {
+    let metrics = seen();
+    metrics.saw(Sighting::Throttled(&OrganizationId::from("org_stranger")));
+    assert!(!metrics.render().contains("org_stranger"));
+    metrics.configured([OrganizationId::from("org_other")].iter());
+    let text = metrics.render();
+    assert!(!text.contains("org_acme"));
+    assert!(text.contains("handoffd_organization_blocked{organization=\"org_other\"} 0"));
+}
+
+#[test]
+fn tables_and_indices_agree() {
+    for (index, kind) in KINDS.into_iter().enumerate() {
+        assert_eq!(index_of_kind(kind), index);
+    }
+    for (index, (end, _)) in ENDS.into_iter().enumerate() {
+        assert_eq!(index_of_end(end), index);
+    }
+    for (index, route) in ROUTES.into_iter().enumerate() {
+        assert_eq!(index_of_route(route), index);
+    }
+}
+
+#[test]
+fn any_status_is_its_digits() {
+    for status in [0, 9, 10, 201, 599, u16::MAX] {
+        assert_eq!(Digits::of(status).as_str(), status.to_string());
+    }
+}

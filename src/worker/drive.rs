@@ -1,0 +1,324 @@
+//! Decide, do, record; again, until the event is over or has to wait.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::intake::Arrival;
+use super::lanes::{Lane, Ticket};
+use super::pause::Pauses;
+use super::remember::{given_up, opening, remember};
+use super::verdict::{DeadLetter, Postponed, Verdict};
+use super::{Worker, headers, letters};
+use crate::crm::Performed;
+use crate::event::{Body, Event, EventKey};
+use crate::machine::{
+    Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
+    Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again,
+};
+use crate::store::{Change, StoreError};
+
+/// An event being driven.
+struct Drive<'a> {
+    worker: &'a Worker,
+    event: &'a Event,
+    settings: &'a Settings,
+    record: Record,
+    memory: Memory,
+    pauses: Pauses,
+    /// Held while this event looks up or creates its contact: others with the same email then know it.
+    contact_turn: Option<Ticket>,
+}
+
+impl Worker {
+    /// Drives an event as far as it goes now.
+    pub(super) async fn drive(
+        &self,
+        event: &Event,
+        settings: &Settings,
+        known: Option<Record>,
+        arrival: &Arrival,
+    ) -> Result<Verdict, StoreError> {
+        let record = self.take_up(event, known, arrival);
+        let memory = self.recall(event).await?;
+        let (pauses, contact_turn) = (Pauses::new(), None);
+        let mut drive = Drive { worker: self, event, settings, record, memory, pauses, contact_turn };
+        drive.begin().await?;
+        loop {
+            match drive.next() {
+                Decision::Call(step) => {
+                    if let Some(verdict) = drive.call(&step).await? {
+                        return Ok(verdict);
+                    }
+                }
+                Decision::Await(until) => return drive.wait(until).await,
+                Decision::Finish(outcome) => return drive.finish(outcome).await,
+                Decision::Refuse(fault) => return drive.give_up(Reason::RejectedByDynamics, *fault).await,
+            }
+        }
+    }
+
+    /// Keeps the record of a dead letter that was never driven.
+    pub(super) async fn keep_dead(&self, letter: &DeadLetter, key: &EventKey, body: &[u8]) -> Result<(), StoreError> {
+        let record = Record {
+            kind: letter.outcome.kind,
+            session_id: letter.session_id.clone(),
+            body_digest: digest(body),
+            first_seen: letter.first_seen,
+            attempts: letter.outcome.attempts,
+            phase: Phase::Dead(letter.outcome.clone()),
+            progress: Progress::default(),
+            history: Vec::new(),
+        };
+        self.store.keep(vec![Change::Record(key.clone(), Box::new(record))]).await
+    }
+
+    /// The record to go on with. A dead letter that comes again starts afresh.
+    fn take_up(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
+        let past = headers::past(&arrival.delivery.envelope);
+        let going_on = known.filter(|record| record.outcome().is_none());
+        let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
+        let first_seen = past.first_seen.into_iter().chain(seen).min().unwrap_or_else(|| self.now());
+        Record {
+            kind: event.kind(),
+            session_id: Some(event.session_id().clone()),
+            body_digest: digest(&arrival.delivery.body),
+            first_seen,
+            attempts: spent.max(past.attempts) + 1,
+            phase: Phase::InHand,
+            progress: going_on.as_ref().map(|record| record.progress.clone()).unwrap_or_default(),
+            history: going_on.map(|record| record.history).unwrap_or_default(),
+        }
+    }
+
+    /// What the store remembers that matters to this event.
+    async fn recall(&self, event: &Event) -> Result<Memory, StoreError> {
+        let organization = &event.key.organization_id;
+        Ok(Memory {
+            contact: self.known_contact(event).await?,
+            learned: self.store.learned(organization).await?,
+            session: self.store.session(organization, event.session_id()).await?,
+        })
+    }
+
+    async fn known_contact(&self, event: &Event) -> Result<Option<crate::event::ContactId>, StoreError> {
+        let Some(email) = email(event) else { return Ok(None) };
+        let fresh_since = self.now().saturating_sub(self.rules.contact_ttl).unwrap_or(Timestamp::MIN);
+        self.store.contact(&event.key.organization_id, email, fresh_since).await
+    }
+}
+
+impl Drive<'_> {
+    /// The attempt is written down before the first call.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        let mut changes = vec![self.changed()];
+        changes.extend(opening(self.event, &mut self.memory, self.worker.now()));
+        self.worker.store.note(changes).await
+    }
+
+    fn next(&self) -> Decision {
+        decide(self.event, self.settings, &self.memory, &self.record.progress, self.time())
+    }
+
+    /// Performs a step; a verdict when the event can't go on now.
+    async fn call(&mut self, step: &Step) -> Result<Option<Verdict>, StoreError> {
+        if self.wait_for_contact(step).await? {
+            return Ok(None);
+        }
+        let Performed { result, exchanges } = self.worker.crm.perform(step, self.event, self.settings).await;
+        for exchange in exchanges {
+            self.record.note(HistoryEntry {
+                at: exchange.at,
+                attempt: self.record.attempts,
+                step: exchange.step,
+                elapsed_ms: u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX),
+                status: exchange.status,
+                code: exchange.code,
+                error: exchange.error,
+                request_id: exchange.request_id,
+            });
+        }
+        match result {
+            Ok(receipt) => self.took(step, &receipt).await,
+            Err(fault) => self.failed(fault).await,
+        }
+    }
+
+    /// Of several events of one new customer, one makes the contact and the others wait for it. True when the
+    /// wait may have changed what to do.
+    async fn wait_for_contact(&mut self, step: &Step) -> Result<bool, StoreError> {
+        if !matches!(step.name(), StepName::LookUpContact | StepName::CreateContact) || self.contact_turn.is_some() {
+            return Ok(false);
+        }
+        let Some(email) = email(self.event) else { return Ok(false) };
+        let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
+        let mut ticket = self.worker.lanes.queue(lane);
+        ticket.turn().await;
+        self.contact_turn = Some(ticket);
+        if self.record.progress.contact == ContactProgress::Unknown {
+            self.memory.contact = self.worker.known_contact(self.event).await?;
+        }
+        Ok(true)
+    }
+
+    async fn took(&mut self, step: &Step, receipt: &Receipt) -> Result<Option<Verdict>, StoreError> {
+        match apply(std::mem::take(&mut self.record.progress), receipt) {
+            Ok(progress) => self.record.progress = progress,
+            Err(illegal) => {
+                self.record.progress = *illegal.progress;
+                let message = "a step gave back what it was not asked for: a defect".to_owned();
+                let fault = Fault { remedy: Remedy::Retry, step: step.name(), message, ..blank(step.name()) };
+                return self.failed(fault).await;
+            }
+        }
+        let changes = remember(self.event, receipt, &mut self.memory, self.worker.now());
+        let contact_known =
+            !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
+        // The last receipt is kept with the outcome, at once; the others are noted, and the disk is not waited for.
+        if !changes.is_empty() || !matches!(self.next(), Decision::Finish(_)) {
+            let record = self.changed();
+            self.worker.store.note(changes.into_iter().chain([record]).collect()).await?;
+        }
+        if contact_known {
+            self.contact_turn = None;
+        }
+        Ok(None)
+    }
+
+    async fn failed(&mut self, fault: Fault) -> Result<Option<Verdict>, StoreError> {
+        self.contact_turn = None;
+        let again = after(fault.remedy, self.trial(), &self.worker.rules.policy);
+        self.log(&fault, again);
+        match again {
+            Again::Soon if self.pause().await => {
+                self.record.attempts += 1;
+                self.worker.watch.saw(crate::watch::Sighting::Retried("in_process"));
+                Ok(None)
+            }
+            Again::Soon => self.later(0, "shutdown").await.map(Some),
+            Again::Later(rung) => {
+                if fault.remedy != Remedy::Retry {
+                    self.record.attempts -= 1;
+                }
+                self.later(rung, fault.remedy.as_str()).await.map(Some)
+            }
+            Again::Never(reason) => self.give_up(reason, fault).await.map(Some),
+        }
+    }
+
+    /// Waits a little; false when the worker is stopping, which leaves no time for that.
+    async fn pause(&mut self) -> bool {
+        let pause: Duration = self.pauses.next((self.worker.chance.dice)());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = self.worker.stopping.cancelled() => false,
+        }
+    }
+
+    /// A resolution looks again later whether its handoff has come.
+    async fn wait(&mut self, until: Option<Timestamp>) -> Result<Verdict, StoreError> {
+        match look_again(self.trial(), until, &self.worker.rules.policy) {
+            Again::Later(rung) => {
+                self.record.attempts -= 1;
+                self.later(rung, "handoff_awaited").await
+            }
+            Again::Soon | Again::Never(_) => {
+                let fault = Fault {
+                    message: "the handoff of this session was still in progress after retry.max_age".to_owned(),
+                    advice: "See what became of the session's handoff, then replay.".to_owned(),
+                    ..blank(StepName::CloseIncident)
+                };
+                self.give_up(Reason::RetriesExhausted, fault).await
+            }
+        }
+    }
+
+    async fn later(&mut self, rung: usize, why: &'static str) -> Result<Verdict, StoreError> {
+        self.record.phase = Phase::Waiting;
+        // Durable, so that a resolution finds its handoff on the way even after a crash.
+        self.worker.store.keep(vec![self.changed()]).await?;
+        let Record { kind, attempts, first_seen, .. } = self.record;
+        Ok(Verdict::Later(Postponed { rung, kind, attempts, first_seen, why }))
+    }
+
+    async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Verdict, StoreError> {
+        self.record.phase = Phase::Finished((*outcome).clone());
+        self.worker.store.keep(vec![self.changed()]).await?;
+        Ok(Verdict::Done(self.event.key.clone(), outcome))
+    }
+
+    async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Verdict, StoreError> {
+        let now = self.worker.now();
+        let Record { attempts, first_seen, .. } = self.record;
+        let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
+        self.record.phase = Phase::Dead(letter.outcome.clone());
+        let mut changes = vec![self.changed()];
+        changes.extend(given_up(self.event, &mut self.memory, now));
+        self.worker.store.keep(changes).await?;
+        Ok(Verdict::Dead(Box::new(letter)))
+    }
+
+    fn log(&self, fault: &Fault, again: Again) {
+        warn!(
+            event_id = %self.event.key.event_id,
+            organization_id = %self.event.key.organization_id,
+            session_id = %self.event.session_id(),
+            step = fault.step.as_str(),
+            attempt = self.record.attempts,
+            status = fault.status,
+            code = fault.code,
+            request_id = fault.request_id,
+            error = %fault.message,
+            advice = %fault.advice,
+            "{}",
+            in_words(again)
+        );
+        debug!(remedy = ?fault.remedy, again = ?again, "decided");
+    }
+
+    fn changed(&self) -> Change {
+        Change::Record(self.event.key.clone(), Box::new(self.record.clone()))
+    }
+
+    fn time(&self) -> Time {
+        Time { now: self.worker.now(), first_seen: self.record.first_seen, attempts: self.record.attempts }
+    }
+
+    fn trial(&self) -> Trial {
+        Trial { attempts: self.record.attempts, now: self.worker.now(), first_seen: self.record.first_seen }
+    }
+}
+
+/// Tells bodies apart, no more: 122 bits of SHA-1, by UUIDv5.
+pub(super) fn digest(body: &[u8]) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, body).simple().to_string()
+}
+
+fn in_words(again: Again) -> &'static str {
+    match again {
+        Again::Soon => "a step failed: trying again at once",
+        Again::Later(_) => "a step failed: the event goes to a retry queue",
+        Again::Never(_) => "a step failed for good: the event becomes a dead letter",
+    }
+}
+
+fn blank(step: StepName) -> Fault {
+    Fault {
+        remedy: Remedy::GiveUp,
+        step,
+        status: None,
+        code: None,
+        message: String::new(),
+        advice: String::new(),
+        request_id: None,
+    }
+}
+
+fn email(event: &Event) -> Option<&str> {
+    match &event.body {
+        Body::Handoff(handoff) => handoff.customer.email.as_deref(),
+        Body::Resolution(_) => None,
+    }
+}

@@ -1,0 +1,79 @@
+//! The `x-handoffd-*` headers: what a message tells of its own past, and what is told of it.
+
+use jiff::Timestamp;
+
+use super::verdict::{DeadLetter, Postponed};
+use crate::event::Envelope;
+
+pub(super) const ATTEMPTS: &str = "x-handoffd-attempts";
+pub(super) const FIRST_SEEN: &str = "x-handoffd-first-seen";
+const REASON: &str = "x-handoffd-reason";
+const ERROR: &str = "x-handoffd-error";
+const STEP: &str = "x-handoffd-step";
+const EVENT_ID: &str = "x-handoffd-event-id";
+const ORGANIZATION_ID: &str = "x-handoffd-organization-id";
+const SESSION_ID: &str = "x-handoffd-session-id";
+const DEAD_AT: &str = "x-handoffd-dead-at";
+const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
+
+/// W3C trace context, handed on from an event to its outcome.
+const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+
+/// Headers to set on a copy.
+pub(super) type Headers = Vec<(&'static str, String)>;
+
+/// What a message tells of its own past; nothing when it comes for the first time.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Past {
+    /// Attempts spent before.
+    pub(super) attempts: u32,
+    /// When a worker first saw it.
+    pub(super) first_seen: Option<Timestamp>,
+}
+
+/// Reads a message's past from its headers.
+pub(super) fn past(envelope: &Envelope) -> Past {
+    Past {
+        attempts: envelope.header(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or(0),
+        first_seen: envelope.header(FIRST_SEEN).and_then(|text| text.parse().ok()),
+    }
+}
+
+/// The headers of a copy in a retry queue.
+pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers {
+    vec![
+        (ATTEMPTS, postponed.attempts.to_string()),
+        (FIRST_SEEN, postponed.first_seen.to_string()),
+        (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
+    ]
+}
+
+/// The headers of a dead letter (contract 5).
+pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
+    let outcome = &letter.outcome;
+    let mut headers = vec![
+        (REASON, letter.reason.as_str().to_owned()),
+        (ATTEMPTS, outcome.attempts.to_string()),
+        (FIRST_SEEN, letter.first_seen.to_string()),
+        (DEAD_AT, outcome.finished_at.to_string()),
+        (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
+    ];
+    if let Some(error) = &outcome.error {
+        let code = error.code.as_deref().map(|code| format!("{code}: ")).unwrap_or_default();
+        headers.push((ERROR, format!("{code}{}", error.message)));
+        headers.push((STEP, error.step.as_str().to_owned()));
+    }
+    if let Some(key) = &letter.key {
+        headers.push((EVENT_ID, key.event_id.to_string()));
+        headers.push((ORGANIZATION_ID, key.organization_id.to_string()));
+    }
+    if let Some(session) = &letter.session_id {
+        headers.push((SESSION_ID, session.to_string()));
+    }
+    headers
+}
+
+/// The trace that an event belongs to.
+pub(super) fn trace(envelope: &Envelope) -> Headers {
+    TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name)?.to_owned()))).collect()
+}

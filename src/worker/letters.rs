@@ -1,0 +1,110 @@
+//! Dead letters, from whatever went wrong.
+
+use jiff::Timestamp;
+
+use super::verdict::DeadLetter;
+use crate::event::{Event, EventKey, Kind, Rejection, RejectionReason, Route};
+use crate::machine::{Failure, Fault, IncidentRef, Outcome, Progress, Reason, Status, StepName};
+
+/// A message that is no event.
+pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
+    let (reason, advice) = match rejection.reason {
+        RejectionReason::InvalidEvent => {
+            (Reason::InvalidEvent, "Have the publisher correct the field, or replay with a corrected body.")
+        }
+        RejectionReason::UnsupportedEvent => (
+            Reason::UnsupportedEvent,
+            "Unbind this routing key from the work queue, or use a worker that knows the event.",
+        ),
+    };
+    let failure = failure_of(rejection.text(), advice);
+    let seen = rejection.seen;
+    let key = seen.organization_id.zip(seen.event_id);
+    let kind = seen.kind.unwrap_or(Kind::Handoff);
+    DeadLetter {
+        key: key.map(|(organization_id, event_id)| EventKey { organization_id, event_id }),
+        outcome: Outcome { session_id: seen.session_id.clone(), ..failed(kind, reason, failure, 1, now) },
+        session_id: seen.session_id,
+        reason,
+        first_seen,
+    }
+}
+
+/// An event of an organization that is not configured.
+pub(super) fn unknown_organization(event: &Event, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
+    let organization = &event.key.organization_id;
+    let failure = failure_of(
+        format!("organization {organization:?} is not configured"),
+        "Add its file to the organizations' directory, then replay.",
+    );
+    of_event(event, failed(event.kind(), Reason::UnknownOrganization, failure, 1, now), first_seen)
+}
+
+/// An event that Dynamics refuses for good, or that was tried long enough.
+pub(super) fn given_up(
+    event: &Event,
+    reason: Reason,
+    fault: Fault,
+    done: (&Progress, u32),
+    times: (Timestamp, Timestamp),
+) -> DeadLetter {
+    let (progress, attempts) = done;
+    let (first_seen, now) = times;
+    let failure = Failure {
+        step: fault.step,
+        status: fault.status,
+        code: fault.code,
+        message: fault.message,
+        advice: Some(fault.advice).filter(|advice| !advice.is_empty()),
+    };
+    let outcome = Outcome {
+        incident: progress
+            .incident
+            .as_ref()
+            .map(|posted| IncidentRef { id: posted.id, ticket_number: posted.ticket_number.clone() }),
+        contact_id: progress.incident.as_ref().and_then(|posted| posted.contact),
+        warnings: progress.warnings.clone(),
+        ..failed(event.kind(), reason, failure, attempts, now)
+    };
+    of_event(event, outcome, first_seen)
+}
+
+fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> DeadLetter {
+    let reason = outcome.reason.unwrap_or(Reason::RejectedByDynamics);
+    let route = event.route().or(outcome.incident.as_ref().map(|_| Route::Incident));
+    DeadLetter {
+        key: Some(event.key.clone()),
+        session_id: Some(event.session_id().clone()),
+        reason,
+        outcome: Outcome {
+            session_id: Some(event.session_id().clone()),
+            channel: event.channel().cloned(),
+            route,
+            ..outcome
+        },
+        first_seen,
+    }
+}
+
+fn failed(kind: Kind, reason: Reason, failure: Failure, attempts: u32, now: Timestamp) -> Outcome {
+    Outcome {
+        kind,
+        status: Status::Failed,
+        route: None,
+        session_id: None,
+        channel: None,
+        incident: None,
+        closed: Vec::new(),
+        work_item: None,
+        contact_id: None,
+        attempts,
+        warnings: Vec::new(),
+        reason: Some(reason),
+        error: Some(failure),
+        finished_at: now,
+    }
+}
+
+fn failure_of(message: String, advice: &str) -> Failure {
+    Failure { step: StepName::Decode, status: None, code: None, message, advice: Some(advice.to_owned()) }
+}

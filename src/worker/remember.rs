@@ -1,0 +1,103 @@
+//! What a receipt means for the store: pure, so that it can be read and tested by itself.
+
+use jiff::Timestamp;
+
+use crate::event::{Body, Event, EventId, IncidentId};
+use crate::machine::{Memory, Receipt, SessionEntry, SessionState, learn};
+use crate::store::Change;
+
+/// Takes a receipt into the memory at hand, and says what the store must remember of it.
+pub(super) fn remember(event: &Event, receipt: &Receipt, memory: &mut Memory, at: Timestamp) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let learned = learn(memory.learned, receipt);
+    if learned != memory.learned {
+        memory.learned = learned;
+        changes.push(Change::Learned(event.key.organization_id.clone(), learned));
+    }
+    match receipt {
+        Receipt::ContactFound(contact) | Receipt::ContactCreated(contact) => {
+            memory.contact = Some(*contact);
+            changes.extend(email(event).map(|email| Change::Contact {
+                organization: event.key.organization_id.clone(),
+                email,
+                contact: *contact,
+                at,
+            }));
+        }
+        Receipt::ContactGone => {
+            memory.contact = None;
+            changes.extend(
+                email(event)
+                    .map(|email| Change::ForgetContact { organization: event.key.organization_id.clone(), email }),
+            );
+        }
+        _ => changes.extend(session_entry(event, receipt, memory).map(|entry| note_session(event, entry, memory, at))),
+    }
+    changes
+}
+
+/// A handoff begins: resolutions of its session wait for it.
+pub(super) fn opening(event: &Event, memory: &mut Memory, at: Timestamp) -> Option<Change> {
+    let known = memory
+        .session
+        .iter()
+        .any(|entry| entry.event_id == event.key.event_id && !matches!(entry.state, SessionState::Dead));
+    if known || !matches!(event.body, Body::Handoff(_)) {
+        return None;
+    }
+    let entry = SessionEntry { event_id: event.key.event_id.clone(), state: SessionState::Opening };
+    Some(note_session(event, entry, memory, at))
+}
+
+/// A handoff is given up: nobody waits for it any more. What it has opened stays open.
+pub(super) fn given_up(event: &Event, memory: &mut Memory, at: Timestamp) -> Option<Change> {
+    let entry = memory.session.iter().find(|entry| entry.event_id == event.key.event_id)?;
+    if entry.state != SessionState::Opening {
+        return None;
+    }
+    let entry = SessionEntry { event_id: event.key.event_id.clone(), state: SessionState::Dead };
+    Some(note_session(event, entry, memory, at))
+}
+
+fn session_entry(event: &Event, receipt: &Receipt, memory: &Memory) -> Option<SessionEntry> {
+    let own = |state| SessionEntry { event_id: event.key.event_id.clone(), state };
+    match receipt {
+        Receipt::IncidentPosted { id, ticket_number, .. } => {
+            Some(own(SessionState::Open { incident: *id, ticket_number: ticket_number.clone() }))
+        }
+        Receipt::WorkItemPosted(work_item) => Some(own(SessionState::Chat { work_item: *work_item })),
+        Receipt::IncidentClosed(incident) => Some(closed(&event.key.event_id, *incident, memory)),
+        _ => None,
+    }
+}
+
+/// The entry of the handoff that opened this incident; where none is known, the resolution's own.
+fn closed(resolution: &EventId, incident: IncidentId, memory: &Memory) -> SessionEntry {
+    let opened = memory.session.iter().find_map(|entry| match &entry.state {
+        SessionState::Open { incident: open, ticket_number } if *open == incident => {
+            Some((entry.event_id.clone(), ticket_number.clone()))
+        }
+        _ => None,
+    });
+    match opened {
+        Some((event_id, ticket_number)) => {
+            SessionEntry { event_id, state: SessionState::Closed { incident, ticket_number } }
+        }
+        None => SessionEntry { event_id: resolution.clone(), state: SessionState::ClosedByMeta { incident } },
+    }
+}
+
+fn note_session(event: &Event, entry: SessionEntry, memory: &mut Memory, at: Timestamp) -> Change {
+    match memory.session.iter_mut().find(|known| known.event_id == entry.event_id) {
+        Some(known) => *known = entry.clone(),
+        None => memory.session.push(entry.clone()),
+    }
+    Change::Session { organization: event.key.organization_id.clone(), session: event.session_id().clone(), entry, at }
+}
+
+fn email(event: &Event) -> Option<String> {
+    match &event.body {
+        Body::Handoff(handoff) => handoff.customer.email.clone(),
+        Body::Resolution(_) => None,
+    }
+}

@@ -1,0 +1,144 @@
+//! A verdict, carried out: announce before the ack, copy before the ack.
+
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::Worker;
+use super::headers::{self, Headers};
+use super::verdict::{DeadLetter, Postponed, Verdict};
+use crate::bus::{Announced, Announcement, BusError, Delivery, Settled};
+use crate::event::EventKey;
+use crate::machine::{Outcome, Status, render};
+use crate::watch::{EventEnd, Sighting};
+
+impl Worker {
+    /// Settles a delivery. Where the broker fails, the message stays unacked and comes again: its outcome is in
+    /// the store by then, and is only announced.
+    pub(super) async fn settle(&self, delivery: Delivery, received: Instant, verdict: Verdict) {
+        let settled = match verdict {
+            Verdict::Done(key, outcome) => self.done(delivery, received, &key, &outcome).await,
+            Verdict::Known(key, outcome) => self.known(delivery, &key, &outcome).await,
+            Verdict::Later(postponed) => self.later(delivery, &postponed).await,
+            Verdict::Dead(letter) => self.dead(delivery, received, &letter).await,
+            Verdict::Split(parts) => delivery.split(parts).await,
+        };
+        match settled {
+            Ok(Settled::Taken) => {}
+            Ok(Settled::Lost) => warn!("the connection that a message came by is gone: it comes again"),
+            Err(problem) => error!(error = %problem, "a message could not be settled: it comes again"),
+        }
+    }
+
+    async fn done(
+        &self,
+        delivery: Delivery,
+        received: Instant,
+        key: &EventKey,
+        outcome: &Outcome,
+    ) -> Result<Settled, BusError> {
+        let trace = headers::trace(&delivery.envelope);
+        self.announce(key, outcome, trace.clone()).await?;
+        let settled = delivery.ack().await?;
+        self.watch.saw(Sighting::Event(outcome.kind, ended(outcome)));
+        self.finished(received, outcome);
+        log(key, outcome, &trace, received.elapsed());
+        Ok(settled)
+    }
+
+    async fn known(&self, delivery: Delivery, key: &EventKey, outcome: &Outcome) -> Result<Settled, BusError> {
+        self.announce(key, outcome, headers::trace(&delivery.envelope)).await?;
+        let settled = delivery.ack().await?;
+        self.watch.saw(Sighting::Event(outcome.kind, EventEnd::Duplicate));
+        info!(
+            event_id = %key.event_id,
+            organization_id = %key.organization_id,
+            "an event came again: its outcome was announced again"
+        );
+        Ok(settled)
+    }
+
+    async fn later(&self, delivery: Delivery, postponed: &Postponed) -> Result<Settled, BusError> {
+        let headers = headers::of_postponed(postponed, &delivery.routing_key);
+        let settled = delivery.later(postponed.rung, headers).await?;
+        self.watch.saw(Sighting::Event(postponed.kind, EventEnd::Retried));
+        self.watch.saw(Sighting::Retried(postponed.why));
+        Ok(settled)
+    }
+
+    async fn dead(&self, delivery: Delivery, received: Instant, letter: &DeadLetter) -> Result<Settled, BusError> {
+        if let Some(key) = &letter.key {
+            self.announce(key, &letter.outcome, headers::trace(&delivery.envelope)).await?;
+        }
+        let headers = headers::of_dead(letter, &delivery.routing_key);
+        let settled = delivery.dead(headers).await?;
+        self.watch.saw(Sighting::Event(letter.outcome.kind, EventEnd::DeadLettered));
+        self.watch.saw(Sighting::DeadLettered(letter.reason));
+        self.finished(received, &letter.outcome);
+        log_dead(letter);
+        Ok(settled)
+    }
+
+    async fn announce(&self, key: &EventKey, outcome: &Outcome, headers: Headers) -> Result<(), BusError> {
+        let announced = render(outcome, key);
+        let announcement = Announcement {
+            routing_key: announced.event.clone(),
+            message_id: announced.event_id.to_string(),
+            body: serde_json::to_vec(&announced).unwrap_or_default(),
+            headers,
+        };
+        if self.bus.announce(announcement).await? == Announced::Unrouted {
+            self.watch.saw(Sighting::OutcomeUnrouted(outcome.kind));
+        }
+        Ok(())
+    }
+
+    fn finished(&self, received: Instant, outcome: &Outcome) {
+        self.watch.saw(Sighting::Finished {
+            kind: outcome.kind,
+            route: outcome.route,
+            elapsed: received.elapsed(),
+            age: None,
+        });
+    }
+}
+
+fn ended(outcome: &Outcome) -> EventEnd {
+    match outcome.status {
+        Status::Succeeded => EventEnd::Succeeded,
+        Status::Skipped => EventEnd::Skipped,
+        Status::Failed => EventEnd::DeadLettered,
+    }
+}
+
+fn log(key: &EventKey, outcome: &Outcome, trace: &Headers, elapsed: Duration) {
+    info!(
+        event_id = %key.event_id,
+        organization_id = %key.organization_id,
+        session_id = outcome.session_id.as_ref().map(tracing::field::display),
+        kind = outcome.kind.as_str(),
+        route = outcome.route.map(crate::event::Route::as_str),
+        status = outcome.status.as_str(),
+        reason = outcome.reason.map(crate::machine::Reason::as_str),
+        incident_id = outcome.incident.as_ref().map(|incident| tracing::field::display(incident.id)),
+        chat_id = outcome.work_item.map(tracing::field::display),
+        attempts = outcome.attempts,
+        elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        traceparent = trace.first().map(|(_, value)| value.as_str()),
+        "an event was carried"
+    );
+}
+
+fn log_dead(letter: &DeadLetter) {
+    let error = letter.outcome.error.as_ref();
+    warn!(
+        event_id = letter.key.as_ref().map(|key| tracing::field::display(&key.event_id)),
+        organization_id = letter.key.as_ref().map(|key| tracing::field::display(&key.organization_id)),
+        session_id = letter.session_id.as_ref().map(tracing::field::display),
+        reason = letter.reason.as_str(),
+        attempts = letter.outcome.attempts,
+        error = error.map(|error| error.message.as_str()),
+        advice = error.and_then(|error| error.advice.as_deref()),
+        "an event became a dead letter"
+    );
+}

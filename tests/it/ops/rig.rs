@@ -1,0 +1,202 @@
+//! A store that holds what a test puts there, and the interface before it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use handoffd::event::{Channel, ContactId, EventKey, IncidentId, Kind, OrganizationId, Route, SessionId};
+use handoffd::machine::{
+    HistoryEntry, IncidentRef, Learned, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName, Warning,
+};
+use handoffd::ops::http::{Parts, Running, serve};
+use handoffd::ops::metrics::Metrics;
+use handoffd::store::{Change, Cursor, Filter, Found, Page, Store, StoreError, Swept};
+use jiff::Timestamp;
+use reqwest::Response;
+use secrecy::SecretString;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Holds some events and remembers what it was asked for.
+#[derive(Default)]
+pub struct Shelf {
+    pub found: Vec<Found>,
+    pub asked: Mutex<Vec<(Filter, Option<Cursor>, usize)>>,
+    pub broken: bool,
+    pub hangs: bool,
+}
+
+#[async_trait]
+impl Store for Shelf {
+    async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
+        self.answer()?;
+        Ok(self.found.iter().find(|found| found.key == *key).map(|found| found.record.clone()))
+    }
+
+    async fn session(&self, _: &OrganizationId, _: &SessionId) -> Result<Vec<SessionEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn contact(&self, _: &OrganizationId, _: &str, _: Timestamp) -> Result<Option<ContactId>, StoreError> {
+        Ok(None)
+    }
+
+    async fn learned(&self, _: &OrganizationId) -> Result<Learned, StoreError> {
+        Ok(Learned::default())
+    }
+
+    async fn note(&self, _: Vec<Change>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn keep(&self, _: Vec<Change>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        self.answer()?;
+        self.asked.lock().unwrap().push((filter.clone(), after.cloned(), limit));
+        let ended = self.found.iter().filter(|found| found.record.outcome().is_some());
+        Ok(Page { found: ended.cloned().collect(), next: Some(Cursor("next/page".to_owned())) })
+    }
+
+    async fn sweep(&self, _: Timestamp) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
+    }
+
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Shelf {
+    fn answer(&self) -> Result<(), StoreError> {
+        if self.broken { Err(StoreError::Closed) } else { Ok(()) }
+    }
+}
+
+pub fn time(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+pub fn guid(last: u128) -> Uuid {
+    Uuid::from_u128(last)
+}
+
+pub fn outcome() -> Outcome {
+    Outcome {
+        kind: Kind::Handoff,
+        status: Status::Succeeded,
+        route: Some(Route::Incident),
+        session_id: Some("ses_9f2c".into()),
+        channel: Some(Channel::new("email")),
+        incident: Some(IncidentRef { id: IncidentId(guid(1)), ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()) }),
+        closed: Vec::new(),
+        work_item: None,
+        contact_id: Some(ContactId(guid(2))),
+        attempts: 1,
+        warnings: vec![Warning::PlaceholderCustomer],
+        reason: None,
+        error: None,
+        finished_at: time("2026-11-22T10:15:01Z"),
+    }
+}
+
+pub fn found(event_id: &str, phase: Phase) -> Found {
+    let key = EventKey { organization_id: "org_acme".into(), event_id: event_id.into() };
+    let history = vec![HistoryEntry {
+        at: time("2026-11-22T10:15:00Z"),
+        attempt: 1,
+        step: StepName::PostIncident,
+        elapsed_ms: 12,
+        status: Some(201),
+        code: None,
+        error: None,
+        request_id: Some("req-1".to_owned()),
+    }];
+    let record = Record {
+        kind: Kind::Handoff,
+        session_id: Some("ses_9f2c".into()),
+        body_digest: "00".to_owned(),
+        first_seen: time("2026-11-22T10:14:59Z"),
+        attempts: 1,
+        phase,
+        progress: Progress::default(),
+        history,
+    };
+    Found { key, record }
+}
+
+/// The interface on a free port, with a client.
+pub struct Rig {
+    pub running: Running,
+    pub client: reqwest::Client,
+    pub shelf: Arc<Shelf>,
+    pub reasons: Arc<Mutex<Vec<String>>>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Rig {
+    pub async fn start(found: Vec<Found>) -> Self {
+        Self::with(Shelf { found, ..Shelf::default() }, None).await
+    }
+
+    pub async fn with(shelf: Shelf, token: Option<&str>) -> Self {
+        let shelf = Arc::new(shelf);
+        let reasons = Arc::new(Mutex::new(Vec::new()));
+        let metrics = Arc::new(Metrics::new());
+        let told = Arc::clone(&reasons);
+        let parts = Parts {
+            metrics: Arc::clone(&metrics),
+            store: shelf.clone(),
+            unready: Arc::new(move || told.lock().unwrap().clone()),
+            token: token.map(SecretString::from),
+        };
+        let listen = "127.0.0.1:0".parse().expect("an address");
+        let running = serve(listen, parts).await.expect("a free port");
+        // Plain HTTP: the provider is never used, but the client will not be built without one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(120)).build().expect("a client");
+        Self { running, client, shelf, reasons, metrics }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.address)
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.client.get(self.url(path)).send().await.expect("an answer")
+    }
+
+    pub async fn json(&self, path: &str) -> Value {
+        body(self.get(path).await).await
+    }
+
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+pub async fn body(response: Response) -> Value {
+    let text = response.text().await.expect("a body");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Asserts a problem of this status and returns its detail.
+pub async fn problem(response: Response, status: u16) -> String {
+    assert_eq!(response.status(), status);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    let body = body(response).await;
+    assert_eq!(body["type"], "about:blank");
+    assert_eq!(body["status"], status);
+    assert!(body["title"].is_string());
+    body["detail"].as_str().expect("a detail").to_owned()
+}

@@ -1,0 +1,197 @@
+//! A private RabbitMQ, and a look into its queues.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+
+/// Longer than anything in a test takes on a busy machine, a broker's restart included.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A node of our own. Stopped when dropped, and by its own watchdog should this process be killed.
+pub struct Broker {
+    directory: tempfile::TempDir,
+    url: String,
+}
+
+impl Broker {
+    /// Starts one; takes seconds.
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a folder for the broker");
+        let url = start(directory.path());
+        Self { directory, url }
+    }
+
+    /// Where tests find a broker that several of them share: `HANDOFFD_TEST_AMQP_URL`, else one
+    /// that this process starts and never drops (its watchdog ends it with the process).
+    pub fn shared() -> &'static str {
+        static SHARED: OnceLock<String> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            std::env::var("HANDOFFD_TEST_AMQP_URL").unwrap_or_else(|_| {
+                let broker = Self::start();
+                let url = broker.url.clone();
+                std::mem::forget(broker);
+                url
+            })
+        })
+    }
+
+    /// Its AMQP URL, the same after a restart.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// It is killed, with no time to tidy up.
+    ///
+    /// RabbitMQ 3.10 writes down the name of a new quorum queue seconds after it has declared it: killed
+    /// before, it starts again with an empty queue of that name that never elects a leader (measured). That
+    /// is the broker's own affair, so the names are on disk here before it is killed.
+    pub fn kill9(&self) {
+        self.ctl(&["eval", "[ok = dets:sync(T) || T <- dets:all()]."]);
+        signal("-KILL", &self.group());
+    }
+
+    /// It hangs, with every connection open.
+    pub fn freeze(&self) {
+        signal("-STOP", &self.group());
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        signal("-CONT", &self.group());
+    }
+
+    /// Starts it again with the same data on the same ports.
+    pub fn restart(&self) {
+        assert_eq!(start(self.directory.path()), self.url);
+    }
+
+    /// Ends it in good order.
+    pub fn stop(&self) {
+        script(&["stop", &self.directory.path().display().to_string()]);
+    }
+
+    /// Runs `rabbitmqctl` on it.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        let mut all = vec!["ctl", self.directory.path().to_str().expect("a plain path")];
+        all.extend(arguments);
+        script(&all)
+    }
+
+    fn group(&self) -> String {
+        let group = std::fs::read_to_string(self.directory.path().join("group"));
+        format!("-{}", group.expect("a running broker").trim())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn start(directory: &Path) -> String {
+    script(&["start", &directory.display().to_string()]).trim().to_owned()
+}
+
+fn script(arguments: &[&str]) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/broker.sh");
+    let output = Command::new(path)
+        .args(arguments)
+        .env("HANDOFFD_BROKER_OWNER", std::process::id().to_string())
+        .env("HANDOFFD_BROKER_TEMPORARY", "yes")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("deploy/broker.sh runs");
+    assert!(output.status.success(), "broker.sh {arguments:?} failed");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn signal(signal: &str, target: &str) {
+    let sent = Command::new("kill").args([signal, "--", target]).status();
+    assert!(sent.expect("kill runs").success(), "kill {signal} {target}");
+}
+
+/// A plain AMQP client, independent of the adapter.
+pub struct Client {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Client {
+    /// Connects and asks for confirms.
+    pub async fn connect(url: &str) -> Self {
+        let properties = ConnectionProperties::default();
+        let connection = Connection::connect(url, properties).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let confirms = ConfirmSelectOptions::default();
+        channel.confirm_select(confirms).await.unwrap();
+        Self { connection, channel }
+    }
+
+    /// For everything else.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Publishes and waits for the confirm.
+    pub async fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
+        let options = BasicPublishOptions::default();
+        let confirm = self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await.unwrap();
+        assert!(confirm.await.unwrap().is_ack());
+    }
+
+    /// Takes the next message out of a queue; waits for one.
+    pub async fn take(&self, queue: &str) -> Delivery {
+        let mut found = None;
+        let what = format!("a message in {queue}");
+        eventually(&what, async || {
+            found = self.try_take(queue).await;
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// Takes the next message out of a queue, if there is one.
+    pub async fn try_take(&self, queue: &str) -> Option<Delivery> {
+        let options = BasicGetOptions::default();
+        let got = self.channel.basic_get(queue.into(), options).await;
+        let got = got.unwrap()?;
+        got.ack(BasicAckOptions::default()).await.unwrap();
+        Some(got.delivery)
+    }
+
+    /// How many messages wait in a queue; nothing if it is not there.
+    pub async fn depth(&self, queue: &str) -> Option<u32> {
+        let channel = self.connection.create_channel().await.unwrap();
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let table = FieldTable::default();
+        let answer = channel.queue_declare(queue.into(), passive, table).await;
+        Some(answer.ok()?.message_count())
+    }
+
+    /// Deletes a queue, whatever is in it.
+    pub async fn delete_queue(&self, queue: &str) {
+        let options = QueueDeleteOptions::default();
+        self.channel.queue_delete(queue.into(), options).await.unwrap();
+    }
+}
+
+/// Waits until a condition holds; fails after a generous time.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !holds().await {
+        assert!(start.elapsed() < DEADLINE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
