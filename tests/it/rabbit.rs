@@ -27,10 +27,7 @@ pub fn options(url: &str) -> Options {
         bindings: vec!["session.handoff.#".into(), "session.resolved.#".into()],
         prefetch: 16,
         declare: Declare::Create,
-        delays: vec![
-            ("300ms".into(), Duration::from_millis(300)),
-            ("1h".into(), Duration::from_secs(3600)),
-        ],
+        delays: vec![("300ms".into(), Duration::from_millis(300)), ("1h".into(), Duration::from_secs(3600))],
     }
 }
 
@@ -49,13 +46,7 @@ impl Rig {
         let bus = rabbit::connect(options.clone(), Arc::clone(&log) as _).unwrap();
         bus.first_contact().await.unwrap();
         let deliveries = bus.deliveries().await;
-        let rig = Self {
-            options,
-            bus,
-            deliveries,
-            client: Client::connect(url).await,
-            log,
-        };
+        let rig = Self { options, bus, deliveries, client: Client::connect(url).await, log };
         rig.ready().await;
         rig
     }
@@ -73,9 +64,7 @@ impl Rig {
     pub async fn publish(&self, body: &str, properties: BasicProperties) {
         let exchange = &self.options.events_exchange;
         let key = "session.handoff.email";
-        self.client
-            .publish(exchange, key, body.as_bytes(), properties)
-            .await;
+        self.client.publish(exchange, key, body.as_bytes(), properties).await;
     }
 
     pub async fn next(&mut self) -> Delivery {
@@ -89,17 +78,10 @@ impl Rig {
         for queue in self.options.queues() {
             self.client.delete_queue(&queue).await;
         }
-        for exchange in [
-            &self.options.events_exchange,
-            &self.options.outcomes_exchange,
-        ] {
+        for exchange in [&self.options.events_exchange, &self.options.outcomes_exchange] {
             let options = ExchangeDeleteOptions::default();
             let name = exchange.as_str().into();
-            self.client
-                .channel()
-                .exchange_delete(name, options)
-                .await
-                .unwrap();
+            self.client.channel().exchange_delete(name, options).await.unwrap();
         }
     }
 }
@@ -132,27 +114,12 @@ pub fn announcement(key: &str, id: &str) -> Announcement {
 /// A queue of our own, bound to the outcomes.
 async fn outcomes_of(rig: &Rig, key: &str) -> String {
     let queue = format!("{}.outcomes", rig.options.queue);
-    let exclusive = QueueDeclareOptions {
-        exclusive: true,
-        ..QueueDeclareOptions::default()
-    };
+    let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     let channel = rig.client.channel();
-    channel
-        .queue_declare(queue.as_str().into(), exclusive, FieldTable::default())
-        .await
-        .unwrap();
+    channel.queue_declare(queue.as_str().into(), exclusive, FieldTable::default()).await.unwrap();
     let exchange = rig.options.outcomes_exchange.as_str().into();
     let options = QueueBindOptions::default();
-    channel
-        .queue_bind(
-            queue.as_str().into(),
-            exchange,
-            key.into(),
-            options,
-            FieldTable::default(),
-        )
-        .await
-        .unwrap();
+    channel.queue_bind(queue.as_str().into(), exchange, key.into(), options, FieldTable::default()).await.unwrap();
     queue
 }
 
@@ -161,10 +128,7 @@ async fn delivers_an_event_and_acks_it() {
     let mut rig = Rig::shared().await;
     assert!(rig.log.has("BrokerConnected(true)"));
     let mut headers = FieldTable::default();
-    headers.insert(
-        "text".into(),
-        lapin::types::AMQPValue::LongString("a".into()),
-    );
+    headers.insert("text".into(), lapin::types::AMQPValue::LongString("a".into()));
     headers.insert("number".into(), 7i64.into());
     headers.insert("truth".into(), true.into());
     headers.insert("table".into(), FieldTable::default().into());
@@ -199,10 +163,7 @@ async fn an_outcome_arrives_as_it_must() {
     assert_eq!(rig.bus.announce(sent).await.unwrap(), Announced::Routed);
     let outcome = rig.client.take(&queue).await;
     assert_eq!(outcome.data, br#"{"event":"x"}"#);
-    assert_eq!(
-        outcome.routing_key.as_str(),
-        "dynamics365.handoff.succeeded"
-    );
+    assert_eq!(outcome.routing_key.as_str(), "dynamics365.handoff.succeeded");
     let properties = &outcome.properties;
     let text = |value: &Option<lapin::types::ShortString>| value.as_ref().unwrap().to_string();
     assert_eq!(text(properties.content_type()), "application/json");
@@ -210,13 +171,7 @@ async fn an_outcome_arrives_as_it_must() {
     assert_eq!(text(properties.app_id()), "handoffd");
     assert_eq!(*properties.delivery_mode(), Some(2));
     assert!(properties.timestamp().unwrap() > 1_700_000_000);
-    assert!(
-        properties
-            .headers()
-            .as_ref()
-            .unwrap()
-            .contains_key("traceparent")
-    );
+    assert!(properties.headers().as_ref().unwrap().contains_key("traceparent"));
     rig.finish().await;
 }
 
@@ -244,12 +199,7 @@ async fn stopping_ends_the_stream_and_what_is_in_hand_can_still_be_settled() {
     rig.publish("in hand", BasicProperties::default()).await;
     let in_hand = rig.next().await;
     rig.bus.stop().await;
-    assert!(
-        timeout(DEADLINE, rig.deliveries.recv())
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(timeout(DEADLINE, rig.deliveries.recv()).await.unwrap().is_none());
     let bus = &rig.bus;
     eventually("unreadiness", async || !bus.unready().is_empty()).await;
     // What comes now is for another worker.
@@ -271,8 +221,7 @@ async fn no_more_than_the_prefetch_is_in_hand() {
     options.prefetch = 3;
     let mut rig = Rig::start(options, Broker::shared()).await;
     for number in 0..10 {
-        rig.publish(&number.to_string(), BasicProperties::default())
-            .await;
+        rig.publish(&number.to_string(), BasicProperties::default()).await;
     }
     let mut in_hand = Vec::new();
     for _ in 0..3 {
@@ -297,13 +246,8 @@ async fn reports_how_many_messages_wait() {
     let delivery = rig.next().await;
     delivery.later(1, Vec::new()).await.unwrap();
     // A queue that is missing is not reported, and disturbs nothing.
-    rig.client
-        .delete_queue(&rig.options.dead_letter_queue)
-        .await;
-    let seen = format!(
-        "QueueMessages(\"{}.1h\", 1)",
-        rig.options.retry_queue_prefix
-    );
+    rig.client.delete_queue(&rig.options.dead_letter_queue).await;
+    let seen = format!("QueueMessages(\"{}.1h\", 1)", rig.options.retry_queue_prefix);
     let log = Arc::clone(&rig.log);
     eventually("the depth of a retry queue", async || log.has(&seen)).await;
     rig.ready().await;
@@ -326,26 +270,16 @@ async fn a_command_publishes_with_confirms() {
         headers: &headers,
     };
     let events = rig.options.events_exchange.clone();
-    let answer = publisher
-        .publish(message(&events, "session.resolved.sms"))
-        .await;
+    let answer = publisher.publish(message(&events, "session.resolved.sms")).await;
     assert_eq!(answer.unwrap(), Announced::Routed);
     let delivery = rig.next().await;
     assert_eq!(delivery.envelope.header("x-handoffd-replays"), Some("1"));
     assert_eq!(delivery.envelope.message_id.as_deref(), Some("id"));
     delivery.ack().await.unwrap();
-    let answer = publisher
-        .publish(message(&events, "nobody.wants.this"))
-        .await;
+    let answer = publisher.publish(message(&events, "nobody.wants.this")).await;
     assert_eq!(answer.unwrap(), Announced::Unrouted);
-    let refused = publisher
-        .publish(message("no-such-exchange", "x"))
-        .await
-        .unwrap_err();
-    assert!(
-        refused.to_string().contains("no-such-exchange"),
-        "{refused}"
-    );
+    let refused = publisher.publish(message("no-such-exchange", "x")).await.unwrap_err();
+    assert!(refused.to_string().contains("no-such-exchange"), "{refused}");
     publisher.close().await;
     rig.finish().await;
 }
@@ -353,11 +287,7 @@ async fn a_command_publishes_with_confirms() {
 #[tokio::test]
 async fn a_command_is_told_that_the_broker_is_away() {
     // A port that was just free.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = options(&format!("amqp://user:s3cret@127.0.0.1:{port}/%2f"));
     let error = Publisher::connect(&options).await.err().unwrap();
     assert!(matches!(error, StartError::Away { .. }));

@@ -148,9 +148,7 @@ mod tests {
 
     fn headers(of: &BasicProperties) -> Vec<(String, AMQPValue)> {
         let headers = of.headers().iter().flat_map(FieldTable::inner);
-        headers
-            .map(|(name, value)| (name.to_string(), value.clone()))
-            .collect()
+        headers.map(|(name, value)| (name.to_string(), value.clone())).collect()
     }
 
     #[test]
@@ -183,10 +181,7 @@ mod tests {
     fn deaths_are_hidden_on_the_way_and_given_back() {
         let source = with(&[("x-death", long("the work queue"))]);
         let first = for_retry(&source, &[]);
-        assert_eq!(
-            headers(&first),
-            [(ORIGINAL_DEATHS.to_owned(), long("the work queue"))]
-        );
+        assert_eq!(headers(&first), [(ORIGINAL_DEATHS.to_owned(), long("the work queue"))]);
         let mut back = first.headers().clone().unwrap();
         back.insert("x-death".into(), long("a retry queue"));
         let second = for_retry(&BasicProperties::default().with_headers(back), &[]);

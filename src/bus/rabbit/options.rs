@@ -126,12 +126,7 @@ pub(super) mod tests {
 
     #[test]
     fn every_queue_is_named_once() {
-        let expected = [
-            "handoffd.events",
-            "handoffd.retry.5s",
-            "handoffd.retry.2m",
-            "handoffd.dead-letters",
-        ];
+        let expected = ["handoffd.events", "handoffd.retry.5s", "handoffd.retry.2m", "handoffd.dead-letters"];
         assert_eq!(options().queues(), expected);
     }
 

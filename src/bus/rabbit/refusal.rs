@@ -121,13 +121,7 @@ mod tests {
 
     fn read(text: &str) -> [String; 5] {
         match differs(text) {
-            Some(StartError::Differs {
-                what,
-                name,
-                argument,
-                wanted,
-                found,
-            }) => [what, name, argument, wanted, found],
+            Some(StartError::Differs { what, name, argument, wanted, found }) => [what, name, argument, wanted, found],
             other => panic!("{other:?}"),
         }
     }

@@ -221,10 +221,7 @@ mod tests {
 
     #[test]
     fn what_others_lead_to_comes_first_and_each_once() {
-        let names: Vec<_> = topology(&options(), OLD)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let names: Vec<_> = topology(&options(), OLD).iter().map(ToString::to_string).collect();
         assert_eq!(
             names,
             [
