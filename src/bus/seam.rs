@@ -97,7 +97,8 @@ pub enum Announced {
     Unrouted,
 }
 
-/// A bus that could not do what it was asked. The message in hand comes again.
+/// A bus that could not do what it was asked. When the connection is gone the message in hand comes again; when only a
+/// publish was refused, it stays in hand, unacked, until somebody settles it or the connection ends.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BusError {
     /// There is no connection at the moment.

@@ -9,32 +9,45 @@ use super::Worker;
 use super::headers::{self, Headers};
 use super::verdict::{DeadLetter, Done, Postponed, Verdict};
 use crate::bus::{Announced, Announcement, BusError, Delivery, Settled};
-use crate::event::EventKey;
-use crate::machine::{Outcome, Status, render};
+use crate::event::{Envelope, EventKey, Kind};
+use crate::machine::{Outcome, Status, render, rung};
 use crate::watch::{EventEnd, Sighting};
 
 impl Worker {
-    /// Settles a delivery. Where the broker fails, the message stays unacked and comes again: its outcome is in
-    /// the store by then, and is only announced.
+    /// Settles a delivery: what is over is announced first. Where the broker is lost, the message stays unacked and
+    /// comes again: its outcome is in the store by then, and is only announced.
     pub(super) async fn settle(&self, delivery: Delivery, received: Instant, verdict: Verdict) {
-        let settled = match verdict {
+        let settled = match self.announce(&verdict, &delivery.envelope).await {
+            Ok(()) => self.conclude(delivery, received, verdict).await,
+            // The connection stands: without a copy in a retry queue the message would not come again.
+            Err(problem @ BusError::Refused { .. }) => {
+                warn!(error = %problem, "an outcome could not be announced: the event comes back from a retry queue");
+                self.later(delivery, &self.soon(&verdict)).await
+            }
+            Err(problem) => Err(problem),
+        };
+        match settled {
+            Ok(Settled::Taken) => {}
+            Ok(Settled::Lost) => warn!("the connection that a message came by is gone: it comes again"),
+            Err(problem) => {
+                error!(error = %problem, "a message could not be settled: it comes again with the next connection")
+            }
+        }
+    }
+
+    async fn conclude(&self, delivery: Delivery, received: Instant, verdict: Verdict) -> Result<Settled, BusError> {
+        match verdict {
             Verdict::Done(done) => self.done(delivery, received, &done).await,
             Verdict::Known(key, outcome) => self.known(delivery, &key, &outcome).await,
             Verdict::Later(postponed) => self.later(delivery, &postponed).await,
             Verdict::Dead(letter) => self.dead(delivery, received, &letter).await,
             Verdict::Split(parts) => delivery.split(parts).await,
-        };
-        match settled {
-            Ok(Settled::Taken) => {}
-            Ok(Settled::Lost) => warn!("the connection that a message came by is gone: it comes again"),
-            Err(problem) => error!(error = %problem, "a message could not be settled: it comes again"),
         }
     }
 
     async fn done(&self, delivery: Delivery, received: Instant, done: &Done) -> Result<Settled, BusError> {
         let Done { key, outcome, timestamp } = done;
         let trace = headers::trace(&delivery.envelope);
-        self.announce(key, outcome, trace.clone()).await?;
         let settled = delivery.ack().await?;
         self.watch.saw(Sighting::Event(outcome.kind, ended(outcome)));
         self.finished(received, outcome, *timestamp);
@@ -43,7 +56,6 @@ impl Worker {
     }
 
     async fn known(&self, delivery: Delivery, key: &EventKey, outcome: &Outcome) -> Result<Settled, BusError> {
-        self.announce(key, outcome, headers::trace(&delivery.envelope)).await?;
         let settled = delivery.ack().await?;
         self.watch.saw(Sighting::Event(outcome.kind, EventEnd::Duplicate));
         info!(
@@ -63,9 +75,6 @@ impl Worker {
     }
 
     async fn dead(&self, delivery: Delivery, received: Instant, letter: &DeadLetter) -> Result<Settled, BusError> {
-        if let Some(key) = &letter.key {
-            self.announce(key, &letter.outcome, headers::trace(&delivery.envelope)).await?;
-        }
         let headers = headers::of_dead(letter, &delivery.routing_key);
         let settled = delivery.dead(headers).await?;
         self.watch.saw(Sighting::Event(letter.outcome.kind, EventEnd::DeadLettered));
@@ -75,18 +84,28 @@ impl Worker {
         Ok(settled)
     }
 
-    async fn announce(&self, key: &EventKey, outcome: &Outcome, headers: Headers) -> Result<(), BusError> {
+    /// Announces what is over; what is not over has nothing to announce.
+    async fn announce(&self, verdict: &Verdict, envelope: &Envelope) -> Result<(), BusError> {
+        let Some((key, outcome)) = over(verdict) else { return Ok(()) };
         let announced = render(outcome, key);
         let announcement = Announcement {
             routing_key: announced.event.clone(),
             message_id: announced.event_id.to_string(),
             body: serde_json::to_vec(&announced).unwrap_or_default(),
-            headers,
+            headers: headers::trace(envelope),
         };
         if self.bus.announce(announcement).await? == Announced::Unrouted {
             self.watch.saw(Sighting::OutcomeUnrouted(outcome.kind));
         }
         Ok(())
+    }
+
+    /// Back from the shortest retry queue, as it is.
+    fn soon(&self, verdict: &Verdict) -> Postponed {
+        let (kind, attempts) =
+            over(verdict).map_or((Kind::Handoff, 0), |(_, outcome)| (outcome.kind, outcome.attempts));
+        let soonest = rung(Duration::ZERO, &self.rules.policy);
+        Postponed { rung: soonest, kind, attempts, first_seen: self.now(), why: "outcome_refused" }
     }
 
     fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
@@ -97,6 +116,16 @@ impl Worker {
             elapsed: received.elapsed(),
             age: timestamp.map(since),
         });
+    }
+}
+
+/// What a verdict announces, and of which event.
+fn over(verdict: &Verdict) -> Option<(&EventKey, &Outcome)> {
+    match verdict {
+        Verdict::Done(done) => Some((&done.key, &done.outcome)),
+        Verdict::Known(key, outcome) => Some((key, outcome)),
+        Verdict::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
+        Verdict::Later(_) | Verdict::Split(_) => None,
     }
 }
 
