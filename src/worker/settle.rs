@@ -30,7 +30,7 @@ impl Worker {
             Ok(Settled::Taken) => {}
             Ok(Settled::Lost) => warn!("the connection that a message came by is gone: it comes again"),
             Err(problem) => {
-                error!(error = %problem, "a message could not be settled: it comes again with the next connection")
+                error!(error = %problem, "a message could not be settled: it comes again with the next connection");
             }
         }
     }
