@@ -247,9 +247,5 @@ fn letter(delivery: &Delivery) -> Letter {
         Some(AMQPValue::LongString(text)) => text.to_string(),
         _ => String::new(),
     };
-    Letter {
-        body: delivery.data.clone(),
-        reason: header("x-handoffd-reason"),
-        error: header("x-handoffd-error"),
-    }
+    Letter { body: delivery.data.clone(), reason: header("x-handoffd-reason"), error: header("x-handoffd-error") }
 }

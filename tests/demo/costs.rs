@@ -34,7 +34,8 @@ impl Costs {
                 whose.entry(text(&meta["dynamics365_incident_id"])).or_insert(name);
             }
             let id = text(&outcome["data"]["source_event_id"]);
-            let shown = get(&stage.client, &format!("{}/api/v1/outcomes/{}/{id}", stage.worker, file.organization)).await?;
+            let shown =
+                get(&stage.client, &format!("{}/api/v1/outcomes/{}/{id}", stage.worker, file.organization)).await?;
             for entry in shown["history"].as_array().into_iter().flatten() {
                 whose.entry(text(&entry["request_id"])).or_insert(name);
             }

@@ -108,7 +108,11 @@ pub const ROUNDS: &[Round] = &[
             dead("rejected", "rejected_by_dynamics", 1),
         ],
     },
-    Round { title: "an event comes again", faults: Vec::new, samples: &[before("email"), before("same-id-other-body")] },
+    Round {
+        title: "an event comes again",
+        faults: Vec::new,
+        samples: &[before("email"), before("same-id-other-body")],
+    },
     Round {
         title: "resolutions",
         faults: Vec::new,
@@ -149,7 +153,10 @@ fn trouble() -> Vec<(&'static str, Value)> {
     vec![
         ("acme", json!({"operation": "incidents.create", "containing": "busy just now", "fault": {"status": 503}})),
         ("acme", json!({"operation": "incidents.create", "containing": "is lost", "fault": "reset_after_commit"})),
-        ("globex", json!({"operation": "*.create", "containing": "throttles", "fault": {"status": 429, "retry_after": 1}})),
+        (
+            "globex",
+            json!({"operation": "*.create", "containing": "throttles", "fault": {"status": 429, "retry_after": 1}}),
+        ),
     ]
 }
 

@@ -85,7 +85,12 @@ impl Stage {
         let mut command = executable("handoffd")?;
         command.args(["--config", &config, "publish"]).args(files.iter().map(|file| &file.path));
         let output = command.output()?;
-        ensure!(output.status.success(), "publish failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        ensure!(
+            output.status.success(),
+            "publish failed, {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
         Ok(())
     }
 
@@ -204,5 +209,4 @@ default_queue_id = "44444444-4444-4444-4444-444444444444"
         lines.push(format!("commands    handoffd --config {} outcomes list", self.config()));
         lines.join("\n")
     }
-
 }
