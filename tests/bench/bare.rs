@@ -21,7 +21,6 @@ pub fn main(arguments: &[String]) {
 }
 
 async fn run(amqp_url: &str, queue: &str, base: &str) {
-    _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().tcp_nodelay(true).build().expect("a client");
     let token = token(&client, base).await;
     let dynamics = Arc::new(Dynamics { client, base: base.to_owned(), token, places: Semaphore::new(CONCURRENCY) });

@@ -24,6 +24,7 @@ pub struct Machine {
     /// Ends with this.
     _simulator: Running,
     base: String,
+    client: reqwest::Client,
     folder: tempfile::TempDir,
     name: String,
 }
@@ -35,7 +36,7 @@ impl Machine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (simulator, base) = simulator(folder.path(), scenario);
         let name = format!("bench.{}", uuid::Uuid::new_v4().simple());
-        let machine = Self { amqp_url, _simulator: simulator, base, folder, name };
+        let machine = Self { amqp_url, _simulator: simulator, base, client: reqwest::Client::new(), folder, name };
         machine.configure(scenario);
         machine.preload(scenario).await;
         machine
@@ -176,8 +177,12 @@ impl Machine {
     }
 
     async fn incidents(&self) -> u64 {
-        let answer =
-            reqwest::get(format!("{}/_simulator/requests?count=1", self.base)).await.expect("the simulator answers");
+        let answer = self
+            .client
+            .get(format!("{}/_simulator/requests?count=1", self.base))
+            .send()
+            .await
+            .expect("the simulator answers");
         let text = answer.text().await.expect("the simulator's counters");
         let counts: Value = serde_json::from_str(&text).expect("JSON");
         counts["counts"]["incidents.create"]["201"].as_u64().unwrap_or(0)

@@ -22,6 +22,7 @@ const CONCURRENCY: usize = 52;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    rustls::crypto::ring::default_provider().install_default().expect("the first TLS provider of this process");
     if arguments.first().is_some_and(|first| first == "bare") {
         bare::main(&arguments[1..]);
         return;

@@ -210,17 +210,11 @@ async fn several_take_the_place_of_one() {
 async fn a_vanished_queue_costs_no_message() {
     for give_up in [true, false] {
         let mut rig = Rig::shared().await;
-        let gone = match give_up {
-            true => rig.options.dead_letter_queue.clone(),
-            false => rig.options.retry_queue(0),
-        };
+        let gone = if give_up { rig.options.dead_letter_queue.clone() } else { rig.options.retry_queue(0) };
         rig.client.delete_queue(&gone).await;
         rig.publish("precious", BasicProperties::default()).await;
         let delivery = rig.next().await;
-        let settled = match give_up {
-            true => delivery.dead(Vec::new()).await,
-            false => delivery.later(0, Vec::new()).await,
-        };
+        let settled = if give_up { delivery.dead(Vec::new()).await } else { delivery.later(0, Vec::new()).await };
         let error = settled.unwrap_err();
         assert!(matches!(error, BusError::Refused { .. }), "{error}");
         assert!(error.to_string().contains(&gone), "{error}");
