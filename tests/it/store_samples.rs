@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use handoffd::event::{Channel, ContactId, EventKey, IncidentId, Kind, Route, SessionId, WorkItemId};
 use handoffd::machine::{
-    HistoryEntry, IncidentRef, Outcome, Phase, PostedIncident, Progress, Reason, Record, SessionEntry, SessionState,
-    Status, StepName,
+    Fit, HistoryEntry, IncidentRef, Outcome, Phase, PostedIncident, Progress, QueueBinding, Reason, Record,
+    SessionEntry, SessionState, Status, StepName,
 };
 use handoffd::store::memory::MemoryStore;
 use handoffd::store::sled::{OnCorruption, Options, open};
@@ -91,8 +91,13 @@ pub fn in_hand(session: &str, first_seen: Timestamp) -> Record {
 pub fn finished(session: &str, number: u128, at: Timestamp) -> Record {
     let ticket_number = Some(format!("CAS-{number:05}-X1Y2Z3"));
     let mut record = in_hand(session, at);
-    record.progress.incident =
-        Some(PostedIncident { id: incident(number), ticket_number: ticket_number.clone(), contact: None });
+    record.progress.incident = Some(PostedIncident {
+        id: incident(number),
+        ticket_number: ticket_number.clone(),
+        contact: None,
+        queue: QueueBinding::NoQueue,
+        transcript: Fit::Whole,
+    });
     record.phase = Phase::Finished(Outcome {
         route: Some(Route::Incident),
         incident: Some(IncidentRef { id: incident(number), ticket_number }),

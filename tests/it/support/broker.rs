@@ -116,7 +116,8 @@ fn script(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn signal(signal: &str, target: &str) {
+/// Sends a signal to a process, or (`-<id>`) to its group.
+pub fn signal(signal: &str, target: &str) {
     let sent = Command::new("kill").args([signal, "--", target]).status();
     assert!(sent.expect("kill runs").success(), "kill {signal} {target}");
 }
