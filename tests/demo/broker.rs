@@ -180,7 +180,7 @@ pub fn masked(url: &str) -> String {
 }
 
 fn first_line(problem: &anyhow::Error) -> String {
-    format!("{problem:#}").lines().next().unwrap_or_default().to_owned()
+    problem.root_cause().to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// What came back so far.

@@ -47,13 +47,12 @@ impl EventFile {
     /// Whether an outcome (contract of the outcomes exchange) is this event's.
     pub fn is_source_of(&self, outcome: &Value) -> bool {
         let data = &outcome["data"];
-        let named = match &self.id {
-            Some(id) => data["source_event_id"] == id.as_str(),
+        let named = if let Some(id) = &self.id {
+            data["source_event_id"] == id.as_str()
+        } else {
             // Only the webhook has no id of its own: a resolution.
-            None => {
-                let resolution = outcome["event"].as_str().is_some_and(|event| event.contains(".resolution."));
-                resolution && data["session_id"] == self.session.as_str()
-            }
+            let resolution = outcome["event"].as_str().is_some_and(|event| event.contains(".resolution."));
+            resolution && data["session_id"] == self.session.as_str()
         };
         named && outcome["organization_id"] == self.organization.as_str()
     }

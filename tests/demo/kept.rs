@@ -28,13 +28,13 @@ pub fn folder(project: &Path, keep: Keep) -> Result<PathBuf> {
 pub fn release(stage: &mut Stage) -> Result<()> {
     let broker = stage.broker.as_ref().context("a broker runs")?;
     let names = &broker.names;
-    let state = json!({
+    let kept = json!({
         "processes": stage.processes.ids().map(|(name, id)| json!({"name": name, "id": id})).collect::<Vec<_>>(),
         "url": broker.url,
         "private": broker.private,
         "names": [names.events, names.outcomes, names.work, names.dead_letters, names.retry],
     });
-    std::fs::write(stage.folder.join(STATE), state.to_string())?;
+    std::fs::write(stage.folder.join(STATE), kept.to_string())?;
     stage.processes.release();
     say("left running until `make demo-stop`");
     Ok(())

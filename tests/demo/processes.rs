@@ -40,11 +40,11 @@ impl Processes {
         Ok(Self { folder: folder.to_owned(), running: Vec::new(), guard: Some(guard) })
     }
 
-    /// Starts one of the project's executables, in a process group of its own: Ctrl-C at the terminal is for us.
+    /// Starts one of the project's executables.
     pub fn start(&mut self, name: &'static str, arguments: &[&str]) -> Result<()> {
         let log = File::create(self.log(name))?;
         let mut command = executable(name)?;
-        command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         if let Some(guard) = self.guard.as_mut().and_then(|guard| guard.stdin.as_mut()) {
             writeln!(guard, "{}", child.id())?;
@@ -97,13 +97,15 @@ impl Processes {
     }
 }
 
-/// One of the project's executables, built beside this one; without what the caller's environment would change.
+/// One of the project's executables, built beside this one; without what the caller's environment would change, and in
+/// a process group of its own: Ctrl-C at the terminal is for us.
 pub fn executable(name: &str) -> Result<Command> {
     let ours = std::env::current_exe()?;
     let folder = ours.parent().and_then(Path::parent).context("an executable in examples/")?;
     let path = folder.join(name);
     anyhow::ensure!(path.exists(), "{} is not built: use `make demo`", path.display());
     let mut command = Command::new(path);
+    command.process_group(0);
     for (key, _) in std::env::vars_os() {
         let text = key.to_string_lossy().to_lowercase();
         if text.starts_with("handoffd_") || text.ends_with("_proxy") || text == "rust_log" {

@@ -85,7 +85,12 @@ impl Stage {
         let mut command = executable("handoffd")?;
         command.args(["--config", &config, "publish"]).args(files.iter().map(|file| &file.path));
         let output = command.output()?;
-        ensure!(output.status.success(), "publish failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        ensure!(
+            output.status.success(),
+            "publish failed, {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
         Ok(())
     }
 
