@@ -155,15 +155,18 @@ async fn a_throttled_event_waits_as_told_and_spends_no_attempt() {
 
 #[tokio::test]
 async fn a_throttled_organization_delays_no_other() {
-    let rig = rig().lay_out().await;
+    let rig = rig().set("broker", "prefetch", 2).set("retry", "delays", vec!["1h".to_owned()]).lay_out().await;
     rig.files.write_another_organization(rig.folder.path(), "org_globex");
     rig.start_worker("worker").ready().await;
     let answer = json!({ "status": 429, "retry_after": 3000 });
     rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": answer }));
-    let waiting = handoff("web");
-    rig.bus.publish(&waiting).await;
+    let first = handoff("web");
+    rig.bus.publish(&first).await;
     rig.awaits("throttled").await;
+    let waiting: Vec<_> = (0..5).map(|_| handoff("web")).collect();
+    rig.bus.publish_all(&waiting).await;
     rig.hand_off(&handoff("web").with("/organization_id", "org_globex")).await;
+    rig.bus.waiting(&rig.retry_queue("1h"), 6).await;
     assert_eq!(rig.crm.count("oc_liveworkitems.create"), 2, "the gate is shut for one of them");
 }
 

@@ -62,13 +62,18 @@ impl Worker {
 
     /// The sum of all series of a metric whose labels contain this text.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
-        let url = format!("http://{}/metrics", self.address().expect("an address"));
-        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        let text = self.metrics().await;
         let series = text.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with(['{', ' ']) && rest.contains(labels)
         });
         series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// All metrics, as a monitor reads them.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.address().expect("an address"));
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// Where its HTTP interface listens.
