@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use handoffd::event::SessionId;
 use handoffd::machine::{Learned, Phase, SessionEntry, SessionState};
+use handoffd::store::memory::MemoryStore;
 use handoffd::store::{Change, Filter, Store, StoreError};
 use jiff::Timestamp;
 
@@ -162,4 +163,20 @@ mod cases {
         assert!(closed(store.outcomes(&Filter::default(), None, 1).await.unwrap_err()));
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_crash_of_the_model_loses_what_was_only_noted() {
+    let store = MemoryStore::new();
+    let (kept, noted) = (key("org", "kept"), key("org", "noted"));
+    let record = finished("ses", 1, at(0));
+    store.note(vec![change(&noted, &record)]).await.unwrap();
+    store.keep(vec![change(&kept, &record)]).await.unwrap();
+    store.crash();
+    assert_eq!(store.record(&kept).await.unwrap(), Some(record.clone()));
+    assert_eq!(store.record(&noted).await.unwrap(), None);
+    store.note(vec![change(&noted, &record)]).await.unwrap();
+    store.close().await.unwrap();
+    store.crash();
+    assert_eq!(store.record(&noted).await.unwrap(), Some(record));
 }

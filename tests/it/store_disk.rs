@@ -239,8 +239,10 @@ async fn a_newer_schema_is_refused() {
     assert!(matches!(error, StoreError::Schema { found: 2, known: 1, .. }), "{error}");
 }
 
+type Damage = fn(&Path);
+
 /// Ways to damage a store that has content.
-fn damages() -> Vec<(&'static str, fn(&Path))> {
+fn damages() -> Vec<(&'static str, Damage)> {
     vec![
         ("garbled db", |path| {
             let mut bytes = fs::read(path.join("db")).unwrap();

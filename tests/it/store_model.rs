@@ -123,8 +123,7 @@ fn one_change() -> impl Strategy<Value = Change> {
         4 => (event(), name(), 0..6u8, 0..3u128, second()).prop_map(
             |(key, session, phase, number, second)| {
                 let mut record = match phase {
-                    0 => in_hand(session, second),
-                    1 => in_hand(session, second),
+                    0 | 1 => in_hand(session, second),
                     2 => dead(session, second),
                     3 => chat(session, number, second),
                     _ => finished(session, number, second),

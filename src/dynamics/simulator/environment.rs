@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use super::faults::{Effect, Faults, Script};
 use super::journal::{Entry, HEADERS, Journal, Room};
 use super::options::EnvironmentOptions;
 use super::refusal::Refusal;
-use super::rows::Rows;
+use super::rows::{RowSet, Rows};
 use super::schema::Schema;
 use super::settings::{Settings, SettingsError};
 use super::target::Target;
@@ -116,16 +117,12 @@ impl Environment {
     /// The rows of a table (`incidents`), whole, in the order of their creation.
     pub fn records(&self, set: &str) -> Vec<Value> {
         let live = self.live();
-        let (Some(table), rows) = (live.schema.table(set), self.rows()) else {
+        if live.schema.table(set).is_none() {
             return Vec::new();
-        };
-        let rows = rows.at(set).into_iter().flat_map(|rows| rows.iter());
-        let whole = rows.map(|row| {
-            let mut values = Map::new();
-            values.insert(table.key.clone(), row.key.to_string().into());
-            values.extend(row.values.clone());
-            Value::Object(values)
-        });
+        }
+        let rows = self.rows();
+        let rows = rows.at(set).into_iter().flat_map(RowSet::iter);
+        let whole = rows.map(|row| Value::Object(row.values.clone()));
         whole.collect()
     }
 
@@ -178,7 +175,8 @@ impl Environment {
         let headers = HEADERS.iter().filter_map(|name| Some((*name, call.header(name)?.to_owned())));
         let body = match target {
             Target::Token(_) => token::masked(&call.body).into(),
-            _ => call.body.clone(),
+            // A copy: a slice would keep the connection's whole read buffer.
+            _ => Bytes::copy_from_slice(&call.body),
         };
         Visit {
             environment: self,
@@ -207,7 +205,7 @@ impl Environment {
         }
         let answer = self.dataverse(call, target, &live, in_flight).unwrap_or_else(Into::into);
         match live.settings.dop_hint {
-            Some(hint) => answer.with("x-ms-dop-hint", hint),
+            Some(hint) => answer.with("x-ms-dop-hint", hint.to_string()),
             None => answer,
         }
     }

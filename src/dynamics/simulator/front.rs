@@ -149,5 +149,5 @@ fn truncated(answer: Answer) -> Response {
     let parts = stream::iter([Ok(half)]).chain(stream::once(end));
     let status = if answer.status == 204 { 200 } else { answer.status };
     let answer = Answer { status, ..answer };
-    answer.with("content-length", length).carrying(Body::from_stream(parts))
+    answer.with("content-length", length.to_string()).carrying(Body::from_stream(parts))
 }

@@ -61,8 +61,8 @@ impl EnvironmentOptions {
             "name" => self.name = value.into(),
             "profile" => value.parse::<Profile>()?.apply(&mut self.settings),
             "listen" => {
-                self.listen =
-                    value.parse().map_err(|_| format!("listen={value}: expected an address as 127.0.0.1:7001"))?
+                let bad = |_| format!("listen={value}: expected an address as 127.0.0.1:7001");
+                self.listen = value.parse().map_err(bad)?;
             }
             "url" => self.settings.url = Some(value.trim_end_matches('/').into()),
             "tenant" => self.settings.tenant_id = value.into(),

@@ -234,13 +234,11 @@ impl Settings {
             Profile::deserialize(profile)?.apply(&mut settings);
         }
         let mut merged = serde_json::to_value(&settings)?;
-        match (merged.as_object_mut(), changes.as_object()) {
-            (Some(merged), Some(changes)) => merged.extend(changes.clone()),
-            _ => {
-                let error: serde_json::Error = serde::de::Error::custom("expected a JSON object");
-                return Err(error.into());
-            }
-        }
+        let (Some(all), Some(changes)) = (merged.as_object_mut(), changes.as_object()) else {
+            let error: serde_json::Error = serde::de::Error::custom("expected a JSON object");
+            return Err(error.into());
+        };
+        all.extend(changes.clone());
         Ok(serde_json::from_value(merged)?)
     }
 }

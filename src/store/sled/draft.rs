@@ -85,24 +85,30 @@ impl<'a, 'v> Draft<'a, 'v> {
 
     fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
         let (unended, ended) = (keys::unended(key), keys::record(key));
-        let before = self.places_now(key, &ended)?;
+        // A record is in one place only: the one of an event in hand, most of the time.
+        let before = if self.get(&unended)?.is_some() {
+            if record.outcome().is_some() {
+                self.remove(unended.clone());
+            }
+            Vec::new()
+        } else {
+            let places = self.places_now(key, &ended)?;
+            if record.outcome().is_none() && !places.is_empty() {
+                self.remove(ended.clone());
+            }
+            places
+        };
         let after = places(key, record);
-        for (place, _) in &before {
-            if !after.iter().any(|(kept, _)| kept == place) {
-                self.remove(place.clone());
+        for (place, _) in before {
+            if !after.iter().any(|(kept, _)| *kept == place) {
+                self.remove(place);
             }
         }
         // All of them, also those that are there: what was noted of them may never reach the disk.
         for (place, status) in after {
             self.insert(place, status);
         }
-        let (here, not_here) = match record.outcome() {
-            Some(_) => (ended, unended),
-            None => (unended, ended),
-        };
-        if self.get(&not_here)?.is_some() {
-            self.remove(not_here);
-        }
+        let here = record.outcome().map_or(unended, |_| ended);
         self.insert(here, codec::encode_record(record));
         Ok(())
     }

@@ -38,13 +38,11 @@ impl Simulator {
         let child = self.0.take().expect("it was not waited for");
         let id = child.id().to_string();
         let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
-        match tokio::time::timeout(DEADLINE, ended).await {
-            Ok(output) => output.expect("waited").expect("it ran"),
-            Err(_) => {
-                signal("-KILL", &id);
-                panic!("it did not end");
-            }
-        }
+        let Ok(output) = tokio::time::timeout(DEADLINE, ended).await else {
+            signal("-KILL", &id);
+            panic!("it did not end");
+        };
+        output.expect("waited").expect("it ran")
     }
 }
 

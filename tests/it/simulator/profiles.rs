@@ -35,8 +35,8 @@ async fn stock_resolves_by_the_action_only() {
     let client = Client::start(Profile::Stock).await;
     assert_eq!(client.post("incidents", of_an_account()).await.status, 204);
     let path = format!("incidents({ONE})");
-    let patch = client.send("PATCH", &path, json!({"statecode": 1, "statuscode": 5})).await;
-    patch.refused(400, "0x80040203", "use the CloseIncidentRequest message instead.");
+    let refused = client.send("PATCH", &path, json!({"statecode": 1, "statuscode": 5})).await;
+    refused.refused(400, "0x80040203", "use the CloseIncidentRequest message instead.");
     assert_eq!(client.get(&path).await.body["statecode"], 0);
     let other = client.send("PATCH", &path, json!({"title": "y", "statuscode": 2})).await;
     assert_eq!(other.status, 204, "all else may be changed");

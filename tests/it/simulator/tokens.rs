@@ -3,10 +3,12 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 
+/// Settings, fields; status, error, AADSTS code.
+type Case = (Value, &'static [(&'static str, &'static str)], u16, &'static str, u32);
+
 #[tokio::test]
 async fn entra_id_refuses_as_it_does() {
     let mut client = Client::start(Profile::OpenCx).await;
-    type Case = (Value, &'static [(&'static str, &'static str)], u16, &'static str, u32);
     let cases: [Case; 14] = [
         (json!({}), &[("client_secret", "the secret's id")], 401, "invalid_client", 7_000_215),
         (json!({"invalid_client_status": 400}), &[("client_secret", "x")], 400, "invalid_client", 7_000_215),

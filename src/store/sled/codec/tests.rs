@@ -26,28 +26,7 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
     };
     let ids: Vec<IncidentId> = (0..closed).map(|id| IncidentId(Uuid::from_u128(id))).collect();
     let incident = IncidentId(Uuid::from_u128(u128::MAX));
-    let outcome = Outcome {
-        kind: Kind::Resolution,
-        status: failed,
-        route: Some(Route::LiveWorkItem),
-        session_id: Some(SessionId::from(id)),
-        channel: Some(Channel::new(&long)),
-        incident: Some(IncidentRef { id: incident, ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()) }),
-        closed: ids.clone(),
-        work_item: Some(WorkItemId(Uuid::from_u128(u128::MAX))),
-        contact_id: Some(ContactId(Uuid::from_u128(u128::MAX))),
-        attempts: u32::MAX,
-        warnings: vec![Warning::ContactUnlinked, Warning::PlaceholderCustomer],
-        reason: Some(Reason::RejectedByDynamics),
-        error: Some(Failure {
-            step: StepName::CreatePlaceholder,
-            status: Some(u16::MAX),
-            code: Some(long.clone()),
-            message: long.clone(),
-            advice: Some(long),
-        }),
-        finished_at: history.at,
-    };
+    let outcome = largest_outcome(id, long, ids.clone(), failed);
     Record {
         kind: Kind::Resolution,
         session_id: Some(SessionId::from(id)),
@@ -68,6 +47,32 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
             ..Progress::default()
         },
         history: vec![history; HISTORY_LIMIT],
+    }
+}
+
+fn largest_outcome(id: &str, long: String, closed: Vec<IncidentId>, status: Status) -> Outcome {
+    let incident = IncidentId(Uuid::from_u128(u128::MAX));
+    Outcome {
+        kind: Kind::Resolution,
+        status,
+        route: Some(Route::LiveWorkItem),
+        session_id: Some(SessionId::from(id)),
+        channel: Some(Channel::new(&long)),
+        incident: Some(IncidentRef { id: incident, ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()) }),
+        closed,
+        work_item: Some(WorkItemId(Uuid::from_u128(u128::MAX))),
+        contact_id: Some(ContactId(Uuid::from_u128(u128::MAX))),
+        attempts: u32::MAX,
+        warnings: vec![Warning::ContactUnlinked, Warning::PlaceholderCustomer],
+        reason: Some(Reason::RejectedByDynamics),
+        error: Some(Failure {
+            step: StepName::CreatePlaceholder,
+            status: Some(u16::MAX),
+            code: Some(long.clone()),
+            message: long.clone(),
+            advice: Some(long),
+        }),
+        finished_at: at(0),
     }
 }
 
