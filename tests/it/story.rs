@@ -220,7 +220,7 @@ async fn an_outcome_that_nobody_wants_is_not_waited_for() {
     rig.bus.listen_no_more().await;
     let event = handoff("email");
     rig.bus.publish(&event).await;
-    let unrouted = async || rig.worker().metric("handoffd_outcomes_unrouted_total", "").await == 1.0;
+    let unrouted = async || rig.worker().metric("handoffd_outcomes_unrouted_total", "").await == 1;
     eventually("an outcome for nobody", unrouted).await;
     assert!(rig.worker().command(&["outcomes", "show", event.id()]).await.status.success(), "it is in the store");
     rig.stop_workers().await;

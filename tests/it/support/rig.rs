@@ -123,7 +123,7 @@ impl Rig {
     pub async fn awaits(&self, reason: &str) {
         let label = format!("reason=\"{reason}\"");
         let worker = self.worker();
-        let retried = async || worker.metric("handoffd_retries_total", &label).await > 0.0;
+        let retried = async || worker.metric("handoffd_retries_total", &label).await > 0;
         eventually(&format!("a retry, {reason}"), retried).await;
     }
 

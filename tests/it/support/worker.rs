@@ -60,14 +60,14 @@ impl Worker {
         Some(body["reasons"].as_array()?.iter().map(|why| why.as_str().unwrap().to_owned()).collect())
     }
 
-    /// The sum of all series of a metric whose labels contain this text.
-    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+    /// The sum of all series of a counter or gauge whose labels contain this text.
+    pub async fn metric(&self, name: &str, labels: &str) -> i64 {
         let text = self.metrics().await;
         let series = text.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with(['{', ' ']) && rest.contains(labels)
         });
-        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        series.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum()
     }
 
     /// All metrics, as a monitor reads them.
