@@ -14,7 +14,7 @@ use crate::event::Limits;
 use crate::machine::Policy;
 use crate::ops::http;
 use crate::ops::metrics::Metrics;
-use crate::store::{Store, sled};
+use crate::store::{Store, sled as embedded};
 use crate::worker::Rules;
 
 /// What sled keeps in memory: enough for the pages in use, far below its own default of 1 GiB.
@@ -40,13 +40,13 @@ pub fn bus(config: &Config) -> rabbit::Options {
 }
 
 /// The store, for the worker and for `outcomes` when none runs.
-pub fn store(config: &Config) -> sled::Options {
-    sled::Options {
+pub fn store(config: &Config) -> embedded::Options {
+    embedded::Options {
         path: config.store.path.clone(),
         cache_bytes: CACHE_BYTES,
         on_corruption: match config.store.on_corruption {
-            OnCorruption::Quarantine => sled::OnCorruption::Quarantine,
-            OnCorruption::Stop => sled::OnCorruption::Stop,
+            OnCorruption::Quarantine => embedded::OnCorruption::Quarantine,
+            OnCorruption::Stop => embedded::OnCorruption::Stop,
         },
         lock_wait: LOCK_WAIT,
     }

@@ -10,7 +10,7 @@ use super::intake::Arrival;
 use super::lanes::{Lane, Ticket};
 use super::pause::Pauses;
 use super::remember::{given_up, opening, remember};
-use super::verdict::{DeadLetter, Postponed, Verdict};
+use super::verdict::{DeadLetter, Done, Postponed, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
 use crate::event::{Body, Event, EventKey};
@@ -246,7 +246,7 @@ impl Drive<'_> {
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Verdict, StoreError> {
         self.record.phase = Phase::Finished((*outcome).clone());
         self.worker.store.keep(vec![self.changed()]).await?;
-        Ok(Verdict::Done(self.event.key.clone(), outcome))
+        Ok(Verdict::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
 
     async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Verdict, StoreError> {

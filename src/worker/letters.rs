@@ -27,6 +27,7 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
         session_id: seen.session_id,
         reason,
         first_seen,
+        timestamp: None,
     }
 }
 
@@ -83,6 +84,7 @@ fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> DeadLette
             ..outcome
         },
         first_seen,
+        timestamp: event.timestamp,
     }
 }
 

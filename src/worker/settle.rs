@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tracing::{error, info, warn};
 
 use super::Worker;
 use super::headers::{self, Headers};
-use super::verdict::{DeadLetter, Postponed, Verdict};
+use super::verdict::{DeadLetter, Done, Postponed, Verdict};
 use crate::bus::{Announced, Announcement, BusError, Delivery, Settled};
 use crate::event::EventKey;
 use crate::machine::{Outcome, Status, render};
@@ -17,7 +18,7 @@ impl Worker {
     /// the store by then, and is only announced.
     pub(super) async fn settle(&self, delivery: Delivery, received: Instant, verdict: Verdict) {
         let settled = match verdict {
-            Verdict::Done(key, outcome) => self.done(delivery, received, &key, &outcome).await,
+            Verdict::Done(done) => self.done(delivery, received, &done).await,
             Verdict::Known(key, outcome) => self.known(delivery, &key, &outcome).await,
             Verdict::Later(postponed) => self.later(delivery, &postponed).await,
             Verdict::Dead(letter) => self.dead(delivery, received, &letter).await,
@@ -30,18 +31,13 @@ impl Worker {
         }
     }
 
-    async fn done(
-        &self,
-        delivery: Delivery,
-        received: Instant,
-        key: &EventKey,
-        outcome: &Outcome,
-    ) -> Result<Settled, BusError> {
+    async fn done(&self, delivery: Delivery, received: Instant, done: &Done) -> Result<Settled, BusError> {
+        let Done { key, outcome, timestamp } = done;
         let trace = headers::trace(&delivery.envelope);
         self.announce(key, outcome, trace.clone()).await?;
         let settled = delivery.ack().await?;
         self.watch.saw(Sighting::Event(outcome.kind, ended(outcome)));
-        self.finished(received, outcome);
+        self.finished(received, outcome, *timestamp);
         log(key, outcome, &trace, received.elapsed());
         Ok(settled)
     }
@@ -74,7 +70,7 @@ impl Worker {
         let settled = delivery.dead(headers).await?;
         self.watch.saw(Sighting::Event(letter.outcome.kind, EventEnd::DeadLettered));
         self.watch.saw(Sighting::DeadLettered(letter.reason));
-        self.finished(received, &letter.outcome);
+        self.finished(received, &letter.outcome, letter.timestamp);
         log_dead(letter);
         Ok(settled)
     }
@@ -93,12 +89,13 @@ impl Worker {
         Ok(())
     }
 
-    fn finished(&self, received: Instant, outcome: &Outcome) {
+    fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
+        let since = |time: Timestamp| Duration::try_from(self.now().duration_since(time)).unwrap_or(Duration::ZERO);
         self.watch.saw(Sighting::Finished {
             kind: outcome.kind,
             route: outcome.route,
             elapsed: received.elapsed(),
-            age: None,
+            age: timestamp.map(since),
         });
     }
 }

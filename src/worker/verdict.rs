@@ -10,7 +10,7 @@ use crate::machine::{Outcome, Reason};
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// Its outcome is durable: announce it, then ack.
-    Done(EventKey, Box<Outcome>),
+    Done(Done),
     /// It was answered before: announce that again, then ack.
     Known(EventKey, Box<Outcome>),
     /// A retry queue, from this rung of the ladder.
@@ -19,6 +19,17 @@ pub(super) enum Verdict {
     Dead(Box<DeadLetter>),
     /// Several messages take its place.
     Split(Vec<Part>),
+}
+
+/// An event that is over.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Done {
+    /// Which event.
+    pub(super) key: EventKey,
+    /// What became of it.
+    pub(super) outcome: Box<Outcome>,
+    /// When OpenCX says it happened.
+    pub(super) timestamp: Option<Timestamp>,
 }
 
 /// A message that goes to a retry queue.
@@ -49,4 +60,6 @@ pub(super) struct DeadLetter {
     pub(super) outcome: Outcome,
     /// When the worker first saw it.
     pub(super) first_seen: Timestamp,
+    /// When OpenCX says it happened, when it could be read.
+    pub(super) timestamp: Option<Timestamp>,
 }

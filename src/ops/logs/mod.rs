@@ -4,7 +4,8 @@
 
 mod line;
 
-use tracing::Subscriber;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -32,7 +33,7 @@ pub enum LogsError {
 /// Logs to standard error from now on: standard output is for what commands print.
 pub fn init(log: &Log) -> Result<(), LogsError> {
     let lines = layer(log.format, std::io::stderr);
-    Registry::default().with(filter(&log.level)?).with(lines).try_init()?;
+    Registry::default().with(filter(&log.level)?).with(filter_fn(may_be_logged)).with(lines).try_init()?;
     Ok(())
 }
 
@@ -45,6 +46,12 @@ pub fn filter(level: &str) -> Result<EnvFilter, LogsError> {
         _ => level.to_owned(),
     };
     EnvFilter::try_new(directives).map_err(|source| LogsError::Level { level: level.to_owned(), source })
+}
+
+/// lapin writes returned messages into its warnings, body and all, which is customer text: it is not logged at all,
+/// whatever `log.level` says. What matters of it, the bus adapter says itself.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("lapin")
 }
 
 /// Lines of this format, written there.

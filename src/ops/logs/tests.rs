@@ -28,7 +28,7 @@ fn logged(format: LogFormat, level: &str, log: impl FnOnce()) -> String {
     let paper = Paper::default();
     let writer = paper.clone();
     let lines = layer(format, move || writer.clone());
-    let subscriber = Registry::default().with(filter(level).unwrap()).with(lines);
+    let subscriber = Registry::default().with(filter(level).unwrap()).with(filter_fn(may_be_logged)).with(lines);
     tracing::subscriber::with_default(subscriber, log);
     paper.text()
 }
@@ -102,15 +102,26 @@ fn a_level_is_the_workers_own() {
         logged(LogFormat::Text, level, || {
             tracing::debug!(target: "handoffd::worker", "own debug");
             tracing::info!(target: "handoffd::worker", "own info");
-            tracing::info!(target: "lapin::channel", "library info");
-            tracing::warn!(target: "lapin::channel", "library warning");
+            tracing::info!(target: "sled::pagecache", "library info");
+            tracing::warn!(target: "sled::pagecache", "library warning");
+            tracing::warn!(target: "lapin::returned_messages", "a whole message");
         })
     };
     let info = all("info");
-    assert!(info.contains("own info") && info.contains("lapin::channel: library warning"));
+    assert!(info.contains("own info") && info.contains("sled::pagecache: library warning"));
     assert!(!info.contains("own debug") && !info.contains("library info"));
     assert!(all("DEBUG").contains("own debug"));
     assert!(!all("error").contains("library warning"));
     assert!(all("off").is_empty());
-    assert!(all("warn,lapin=info").contains("library info"));
+    assert!(all("warn,sled=info").contains("library info"));
+}
+
+#[test]
+fn what_lapin_says_is_never_logged_for_it_holds_whole_messages() {
+    for level in ["info", "trace", "lapin=trace", "lapin::returned_messages=warn"] {
+        let text = logged(LogFormat::Json, level, || {
+            tracing::warn!(target: "lapin::returned_messages", "a whole message");
+        });
+        assert!(text.is_empty(), "{level}: {text}");
+    }
 }

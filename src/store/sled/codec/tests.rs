@@ -40,7 +40,7 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
                 ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()),
                 contact: Some(ContactId(Uuid::from_u128(u128::MAX))),
                 queue: QueueBinding::Unbound,
-                transcript: Fit::Whole,
+                transcript: Fit::Cut,
             }),
             closed: ids,
             warnings: vec![Warning::ContactUnlinked, Warning::PlaceholderCustomer],
@@ -167,7 +167,8 @@ fn values_of_the_first_version_are_read() {
             "session_id":"ses_1","channel":"email","incident":{"id":"00000000-0000-0000-0000-000000000001",
             "ticket_number":"CAS-1"},"work_item":null,"contact_id":null,"attempts":2,
             "warnings":["contact_unlinked"],"reason":null,"error":null,"finished_at":"2026-11-22T10:15:01Z"}},
-            "progress":{"contact":"refused","incident":{"id":"00000000-0000-0000-0000-000000000001"}},
+            "progress":{"contact":"refused","incident":{"id":"00000000-0000-0000-0000-000000000001",
+            "queue":"no_queue","transcript":"whole"}},
             "history":[{"at":"2026-11-22T10:15:00Z","attempt":1,"step":"post_incident","elapsed_ms":3}],
             "a field of the future":1}"#,
     );
