@@ -192,7 +192,7 @@ fn chats(count: usize) -> Vec<Event> {
 }
 
 async fn in_hand(rig: &Rig) {
-    eventually("events in hand", async || rig.worker().metric("handoffd_in_flight", "").await >= 1.0).await;
+    eventually("events in hand", async || rig.worker().metric("handoffd_in_flight", "").await >= 1).await;
 }
 
 /// A request that hangs is in nobody's journal: the token that it took is.

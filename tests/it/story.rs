@@ -3,6 +3,7 @@
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
+use crate::support::broker::eventually;
 use crate::support::bus::{header, headers, properties};
 use crate::support::event::{Event, ORGANIZATION, anonymous, handoff};
 use crate::support::rig::{examples, rig};
@@ -211,6 +212,19 @@ async fn an_outcome_is_what_the_contract_says() {
     for (name, value) in trace {
         assert_eq!(header(sent, name).as_deref(), Some(value));
     }
+}
+
+#[tokio::test]
+async fn an_outcome_that_nobody_wants_is_not_waited_for() {
+    let rig = rig().start().await;
+    rig.bus.listen_no_more().await;
+    let event = handoff("email");
+    rig.bus.publish(&event).await;
+    let unrouted = async || rig.worker().metric("handoffd_outcomes_unrouted_total", "").await == 1;
+    eventually("an outcome for nobody", unrouted).await;
+    assert!(rig.worker().command(&["outcomes", "show", event.id()]).await.status.success(), "it is in the store");
+    rig.stop_workers().await;
+    assert_eq!(rig.bus.unfinished().await, 0);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Nothing of a transcript is lost: what the description can't hold goes into a note.
 
+use std::fmt::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -113,7 +115,7 @@ fn uncut(event: &Event) -> String {
         text(&customer["phone"]),
     );
     for message in data["transcript"].as_array().unwrap() {
-        whole += &format!("\n[{}] Customer: {}", text(&message["timestamp"]), text(&message["text"]));
+        write!(whole, "\n[{}] Customer: {}", text(&message["timestamp"]), text(&message["text"])).unwrap();
     }
     whole
 }

@@ -181,9 +181,20 @@ impl Bus {
         self.client().await.as_ref().unwrap().delete_queue(queue).await;
     }
 
+    /// No queue is bound for outcomes from now on.
+    pub async fn listen_no_more(&self) {
+        self.delete_queue(&self.outcomes_queue()).await;
+    }
+
     /// Forgets the connection: the broker is another process now.
     pub async fn reconnect(&self) {
         *self.client.lock().await = Some(Client::connect(&self.url).await);
+    }
+
+    /// The outcomes taken so far, as text.
+    pub fn seen(&self) -> String {
+        let outcomes = self.outcomes.lock().unwrap();
+        outcomes.iter().map(|outcome| String::from_utf8_lossy(&outcome.bytes)).collect()
     }
 
     /// The customers' texts in everything that was published.

@@ -123,7 +123,7 @@ impl Rig {
     pub async fn awaits(&self, reason: &str) {
         let label = format!("reason=\"{reason}\"");
         let worker = self.worker();
-        let retried = async || worker.metric("handoffd_retries_total", &label).await > 0.0;
+        let retried = async || worker.metric("handoffd_retries_total", &label).await > 0;
         eventually(&format!("a retry, {reason}"), retried).await;
     }
 
@@ -167,8 +167,9 @@ impl Rig {
         }
     }
 
-    /// No event is left: none waits, none is in hand, none was given up.
+    /// No event is left, and no metric tells of a customer: none waits, none is in hand, none was given up.
     pub async fn nothing_is_left(&self) {
+        keeps_to_itself(&self.worker().metrics().await, &self.bus.private_texts());
         self.stop_workers().await;
         assert_eq!((self.bus.unfinished().await, self.bus.dead_letters().await), (0, 0));
     }
@@ -189,17 +190,17 @@ impl Drop for Rig {
             eprintln!("the worker's log, newest first:\n{}", tail.join("\n"));
             return;
         }
-        keeps_to_itself(&logs, &self.bus.private_texts());
+        keeps_to_itself(&format!("{logs}{}", self.bus.seen()), &self.bus.private_texts());
     }
 }
 
-/// A secret or a customer's text in a log fails the test, whatever it is about.
-fn keeps_to_itself(logs: &str, private: &[String]) {
-    let logs = logs.to_lowercase();
+/// A secret or a customer's text in a log or an outcome fails the test, whatever it is about.
+fn keeps_to_itself(told: &str, private: &[String]) {
+    let told = told.to_lowercase();
     for text in private.iter().map(String::as_str).chain([SECRET]) {
         let written = serde_json::to_string(text).unwrap();
         let escaped = written.trim_matches('"').to_lowercase();
-        assert!(!logs.contains(&escaped), "a log holds {text:?}");
+        assert!(!told.contains(&escaped), "a log or an outcome holds {text:?}");
     }
 }
 
@@ -219,4 +220,20 @@ fn clean(broker: &str, files: &Files) {
 /// A folder with the contract's example events.
 pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/events")
+}
+
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "holds \"Ann \\\"O'Brien\\\"\"")]
+    fn a_customer_in_a_log_is_found_as_json_writes_it() {
+        keeps_to_itself(r#"{"message":"for ANN \"o'brien\""}"#, &["Ann \"O'Brien\"".to_owned()]);
+    }
+
+    #[test]
+    #[should_panic(expected = "simulator-secret")]
+    fn a_secret_in_a_log_is_found() {
+        keeps_to_itself("client_secret=simulator-secret", &[]);
+    }
 }

@@ -32,7 +32,7 @@ impl Simulator {
 
     /// Its URL: environment and authority in one.
     pub fn url(&self) -> String {
-        self.environment().url().to_owned()
+        self.environment().url()
     }
 
     /// All rows of a table.
@@ -48,11 +48,6 @@ impl Simulator {
     /// All contacts.
     pub fn contacts(&self) -> Vec<Value> {
         self.rows("contacts")
-    }
-
-    /// The case with this key.
-    pub fn incident(&self, id: &str) -> Value {
-        self.incidents().into_iter().find(|row| row["incidentid"] == id).unwrap_or_else(|| panic!("no incident {id}"))
     }
 
     /// How many requests of this operation there were.

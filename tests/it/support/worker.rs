@@ -60,15 +60,20 @@ impl Worker {
         Some(body["reasons"].as_array()?.iter().map(|why| why.as_str().unwrap().to_owned()).collect())
     }
 
-    /// The sum of all series of a metric whose labels contain this text.
-    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
-        let url = format!("http://{}/metrics", self.address().expect("an address"));
-        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+    /// The sum of all series of a counter or gauge whose labels contain this text.
+    pub async fn metric(&self, name: &str, labels: &str) -> i64 {
+        let text = self.metrics().await;
         let series = text.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with(['{', ' ']) && rest.contains(labels)
         });
-        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        series.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum()
+    }
+
+    /// All metrics, as a monitor reads them.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.address().expect("an address"));
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// Where its HTTP interface listens.
