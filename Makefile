@@ -32,8 +32,10 @@ lint: ## checks format and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 
-bench: ## measures events a second (release build)
-	$(CARGO) bench --bench throughput
+bench: ## measures events a second beside a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100
+	$(CARGO) bench --no-run --bench throughput
+	@bash deploy/broker.sh ensure
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput
 
 fuzz: ## fuzzes the decoders; SECONDS=60 for each
 	@bash tests/fuzz/run.sh $(or $(SECONDS),60)
