@@ -169,3 +169,6 @@ fn permanent(step: StepName, status: u16, code: &str) -> String {
 fn verdict(remedy: Remedy, advice: &str) -> Verdict {
     Verdict { remedy, advice: advice.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

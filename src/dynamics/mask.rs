@@ -5,6 +5,11 @@ use crate::event::{Body, Event};
 /// Most of a message that is kept, in bytes: a store's value has to stay small.
 const MESSAGE_LIMIT: usize = 500;
 const MASK: &str = "***";
+/// What opens a quoted part and what closes it, in the languages that environments speak.
+const QUOTES: [(char, char); 6] =
+    [('\'', '\''), ('"', '"'), ('\u{2018}', '\u{2019}'), ('\u{201c}', '\u{201d}'), ('\u{201e}', '\u{201c}'), ('«', '»')];
+/// How many closing quotes are tried for one part; a text with more of them is masked piece by piece.
+const QUOTES_WITHIN: usize = 16;
 
 /// Dynamics' message with every piece of customer text replaced by `***`, on one line and cut to size.
 pub(super) fn mask(message: &str, event: &Event) -> String {
@@ -49,27 +54,47 @@ fn customer_texts(event: &Event) -> Vec<String> {
 fn mask_quoted(message: &str, texts: &[String]) -> String {
     let mut masked = String::with_capacity(message.len());
     let mut rest = message;
-    while let Some(start) = rest.find(['\'', '"']) {
-        let quote = &rest[start..=start];
-        let Some(length) = rest[start + 1..].find(quote) else { break };
-        let inside = &rest[start + 1..start + 1 + length];
-        if is_piece(inside, texts) {
-            masked.push_str(&rest[..=start]);
-            masked.push_str(MASK);
-            masked.push_str(quote);
-            rest = &rest[start + length + 2..];
-        } else {
-            // The closing quote may open the next part: `'a' is not 'b'`, or an apostrophe.
-            masked.push_str(&rest[..=start]);
-            rest = &rest[start + 1..];
+    while let Some((start, open, close)) = opening(rest) {
+        let inside = start + open.len_utf8();
+        match piece_until(&rest[inside..], close, texts) {
+            Some(length) => {
+                masked.push_str(&rest[..inside]);
+                masked.push_str(MASK);
+                rest = &rest[inside + length..];
+                let quote = rest.len().min(close.len_utf8());
+                masked.push_str(&rest[..quote]);
+                rest = &rest[quote..];
+            }
+            // The next quote may open another part: `'a' is not 'b'`, or this one is an apostrophe.
+            None => {
+                masked.push_str(&rest[..inside]);
+                rest = &rest[inside..];
+            }
         }
     }
     masked.push_str(rest);
     masked
 }
 
+/// The first quote, and what closes it.
+fn opening(text: &str) -> Option<(usize, char, char)> {
+    text.char_indices().find_map(|(at, open)| {
+        let (_, close) = QUOTES.iter().find(|(quote, _)| *quote == open)?;
+        Some((at, open, *close))
+    })
+}
+
+/// How long the quoted part is, if it is a piece of customer text. The longest counts: a text may hold quotes of
+/// its own (`'ann.o'brien@example.com'`). A part that is cut off before its closing quote is one too.
+fn piece_until(text: &str, close: char, texts: &[String]) -> Option<usize> {
+    let ends = text.char_indices().filter(|(_, c)| *c == close).map(|(at, _)| at).take(QUOTES_WITHIN);
+    let ends: Vec<usize> = ends.chain([text.len()]).collect();
+    ends.into_iter().rev().find(|end| is_piece(&text[..*end], texts))
+}
+
 fn is_piece(quoted: &str, texts: &[String]) -> bool {
-    let quoted = quoted.trim_end_matches(['.', '…']).trim().to_lowercase();
+    // OData doubles a quote within a quoted text.
+    let quoted = quoted.trim_end_matches(['.', '…']).trim().replace("''", "'").to_lowercase();
     quoted.chars().count() > 2 && texts.iter().any(|text| text.to_lowercase().contains(&quoted))
 }
 
@@ -96,3 +121,6 @@ fn is_word(text: &str, start: usize, end: usize) -> bool {
     let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     !touches(text[..start].chars().next_back()) && !touches(text[end..].chars().next())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::announce::render;
 use super::outcome::Outcome;
 use super::record::Record;
 use crate::event::EventKey;
@@ -29,34 +30,11 @@ pub fn view(key: &EventKey, record: &Record, history: WithHistory) -> Option<Val
     Some(Value::Object(shown))
 }
 
-/// The `data` of an outcome event (contract 6).
+/// The `data` of an outcome event (contract 6), as it was announced.
 pub fn data(key: &EventKey, outcome: &Outcome) -> Map<String, Value> {
-    let fields = [
-        ("source_event_id", json!(key.event_id)),
-        ("session_id", json!(outcome.session_id)),
-        ("channel", json!(outcome.channel)),
-        ("route", json!(outcome.route)),
-        ("session_meta", session_meta(outcome)),
-        ("contact_id", json!(outcome.contact_id)),
-        ("attempts", json!(outcome.attempts)),
-        ("warnings", json!(outcome.warnings)),
-        ("reason", json!(outcome.reason)),
-        ("error", json!(outcome.error)),
-    ];
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// What OpenCX keeps with the session; empty when nothing in Dynamics belongs to it.
-fn session_meta(outcome: &Outcome) -> Value {
-    match (&outcome.incident, outcome.work_item) {
-        (Some(incident), _) => json!({
-            "dynamics365_incident_id": incident.id,
-            "dynamics365_ticket_number": incident.ticket_number,
-        }),
-        (None, Some(work_item)) => json!({
-            "dynamics365_chat_id": work_item,
-            "dynamics365_chat_status": "initiated",
-        }),
-        (None, None) => json!({}),
+    match json!(render(outcome, key).data) {
+        Value::Object(data) => data,
+        // Its `data` is a struct, so there is nothing else.
+        _ => Map::new(),
     }
 }
