@@ -5,8 +5,8 @@ use super::keys;
 use super::request::{Request, request};
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 use crate::machine::{
-    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Settings,
-    Step, contact_limit,
+    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Settings, Step,
+    contact_limit,
 };
 
 /// A request, and when it is sent.

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn keys_of_different_kinds_events_and_organizations_differ() {
-        let of = |organization: &str, event: &str| EventKey { organization_id: organization.into(), event_id: event.into() };
+        let of =
+            |organization: &str, event: &str| EventKey { organization_id: organization.into(), event_id: event.into() };
         let (one, other) = (of("org_acme", "evt_1"), of("org_acme", "evt_2"));
         let keys = [
             incident(&one).0,

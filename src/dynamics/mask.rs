@@ -6,8 +6,14 @@ use crate::event::{Body, Event};
 const MESSAGE_LIMIT: usize = 500;
 const MASK: &str = "***";
 /// What opens a quoted part and what closes it, in the languages that environments speak.
-const QUOTES: [(char, char); 6] =
-    [('\'', '\''), ('"', '"'), ('\u{2018}', '\u{2019}'), ('\u{201c}', '\u{201d}'), ('\u{201e}', '\u{201c}'), ('«', '»')];
+const QUOTES: [(char, char); 6] = [
+    ('\'', '\''),
+    ('"', '"'),
+    ('\u{2018}', '\u{2019}'),
+    ('\u{201c}', '\u{201d}'),
+    ('\u{201e}', '\u{201c}'),
+    ('«', '»'),
+];
 /// How many closing quotes are tried for one part; a text with more of them is masked piece by piece.
 const QUOTES_WITHIN: usize = 16;
 
@@ -56,7 +62,9 @@ fn mask_quoted(message: &str, texts: &[String]) -> String {
     let mut rest = message;
     while let Some((start, open, close)) = opening(rest) {
         let inside = start + open.len_utf8();
-        match piece_until(&rest[inside..], close, texts) {
+        let apostrophe = message[..message.len() - rest.len() + start].ends_with(char::is_alphanumeric);
+        let cut_off = if apostrophe { None } else { Some(rest.len() - inside) };
+        match piece_until(&rest[inside..], close, cut_off, texts) {
             Some(length) => {
                 masked.push_str(&rest[..inside]);
                 masked.push_str(MASK);
@@ -85,10 +93,10 @@ fn opening(text: &str) -> Option<(usize, char, char)> {
 }
 
 /// How long the quoted part is, if it is a piece of customer text. The longest counts: a text may hold quotes of
-/// its own (`'ann.o'brien@example.com'`). A part that is cut off before its closing quote is one too.
-fn piece_until(text: &str, close: char, texts: &[String]) -> Option<usize> {
+/// its own (`'ann.o'brien@example.com'`). A part may be cut off before its closing quote: then it is `cut_off` long.
+fn piece_until(text: &str, close: char, cut_off: Option<usize>, texts: &[String]) -> Option<usize> {
     let ends = text.char_indices().filter(|(_, c)| *c == close).map(|(at, _)| at).take(QUOTES_WITHIN);
-    let ends: Vec<usize> = ends.chain([text.len()]).collect();
+    let ends: Vec<usize> = ends.chain(cut_off).collect();
     ends.into_iter().rev().find(|end| is_piece(&text[..*end], texts))
 }
 

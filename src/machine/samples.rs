@@ -68,7 +68,9 @@ pub(crate) fn receipts(step: &Step, settings: &Settings, fit: Fit) -> Vec<Receip
     let unlinked = settings.contact_failure == ContactFailure::Unlinked;
     let refused = unlinked.then_some(Receipt::ContactRefused);
     match step {
-        Step::LookUpContact => [Receipt::ContactFound(contact(1)), Receipt::ContactAbsent].into_iter().chain(refused).collect(),
+        Step::LookUpContact => {
+            [Receipt::ContactFound(contact(1)), Receipt::ContactAbsent].into_iter().chain(refused).collect()
+        }
         Step::CreateContact { .. } => {
             [Receipt::ContactCreated(contact(2)), Receipt::ContactKeyTaken].into_iter().chain(refused).collect()
         }

@@ -54,7 +54,9 @@ fn transient_codes_are_retried_whatever_the_status() {
             assert_eq!(remedy(&answer(status, code, "SQL timeout")), Remedy::Retry, "{status} {code}");
         }
     }
-    for message in ["The plug-in execution failed because of a time-out.", "The operation has timed out", "timeout expired"] {
+    for message in
+        ["The plug-in execution failed because of a time-out.", "The operation has timed out", "timeout expired"]
+    {
         assert_eq!(remedy(&answer(400, "0x80040265", message)), Remedy::Retry, "{message}");
     }
 }

@@ -194,7 +194,12 @@ fn a_title_is_the_topic_and_who_it_is() {
 
 #[test]
 fn a_title_is_cut_to_200_utf16_units_on_a_character_boundary() {
-    for (name, units) in [("a".repeat(300), 200), ("é".repeat(300), 200), ("😀".repeat(300), 200), (format!("a{}", "😀".repeat(300)), 199)] {
+    for (name, units) in [
+        ("a".repeat(300), 200),
+        ("é".repeat(300), 200),
+        ("😀".repeat(300), 200),
+        (format!("a{}", "😀".repeat(300)), 199),
+    ] {
         let event = handoff(|it| (it.classification, it.customer.name) = (None, Some(name.clone())));
         let title = posted(&event, &settings())["title"].as_str().map(str::to_owned).unwrap_or_default();
         assert_eq!(title.encode_utf16().count(), units, "{title}");
@@ -282,7 +287,15 @@ fn the_note_holds_the_uncut_description_in_base64() {
     assert_eq!((asked.method, asked.path.as_str()), (Method::Post, "annotations"));
     assert_eq!(
         key_order(&body),
-        ["annotationid", "objectid_incident@odata.bind", "isdocument", "subject", "filename", "mimetype", "documentbody"]
+        [
+            "annotationid",
+            "objectid_incident@odata.bind",
+            "isdocument",
+            "subject",
+            "filename",
+            "mimetype",
+            "documentbody"
+        ]
     );
     assert_eq!(body["annotationid"], json!(keys::annotation(&event.key)));
     assert_eq!(body["objectid_incident@odata.bind"], format!("/incidents({})", incident(1)));
@@ -367,8 +380,14 @@ fn looking_back_reads_the_record_under_our_own_key() {
     let event = email();
     let contact = keys::contact(&event.key.organization_id, "ann.o'brien+vip@example.com", 1);
     let asked = read_contact(&event, "ann.o'brien+vip@example.com", 1);
-    assert_eq!((asked.method, asked.path), (Method::Get, format!("contacts({contact})?$select=contactid,emailaddress1")));
+    assert_eq!(
+        (asked.method, asked.path),
+        (Method::Get, format!("contacts({contact})?$select=contactid,emailaddress1"))
+    );
     let asked = read_incident(&event);
     let incident = keys::incident(&event.key);
-    assert_eq!((asked.method, asked.path), (Method::Get, format!("incidents({incident})?$select=incidentid,ticketnumber")));
+    assert_eq!(
+        (asked.method, asked.path),
+        (Method::Get, format!("incidents({incident})?$select=incidentid,ticketnumber"))
+    );
 }

@@ -144,7 +144,8 @@ fn an_incident_that_is_not_there_any_more_is_skipped_as_incident_not_found() {
 
 #[test]
 fn of_two_incidents_one_missing_the_other_closed_is_success() {
-    let answer = |step: Step| if format!("{step:?}").contains(&incident(1).to_string()) { miss(step) } else { close(step) };
+    let answer =
+        |step: Step| if format!("{step:?}").contains(&incident(1).to_string()) { miss(step) } else { close(step) };
     let (outcome, _) = walk(&[open(1), open(2)], None, answer);
     assert_eq!((outcome.status, outcome.closed.as_slice()), (Status::Succeeded, &[incident(2)][..]));
 }

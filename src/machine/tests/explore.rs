@@ -24,7 +24,9 @@ fn handoffs() -> Vec<(&'static str, Event)> {
 
 fn variants() -> Vec<(&'static str, Settings)> {
     let queue = |how| settings_with(|it| (it.default_queue_id, it.queue_assignment) = (Some(QUEUE), how));
-    let owns = settings_with(|it| drop(it.ticket_properties.insert("customerid_account@odata.bind".into(), "/accounts(1)".into())));
+    let owns = settings_with(|it| {
+        drop(it.ticket_properties.insert("customerid_account@odata.bind".into(), "/accounts(1)".into()))
+    });
     vec![
         ("plain", settings()),
         ("a queue, auto", queue(QueueAssignment::Auto)),
@@ -87,7 +89,13 @@ fn cases() -> Vec<Case> {
                 for fit in [Fit::Whole, Fit::Cut] {
                     let name = if fit == Fit::Cut { "a long handoff" } else { shape };
                     let (event, settings, memory) = (event.clone(), settings.clone(), memory.clone());
-                    cases.push(Case { name: if variant == "plain" { shape } else { name }, event, settings, memory, fit });
+                    cases.push(Case {
+                        name: if variant == "plain" { shape } else { name },
+                        event,
+                        settings,
+                        memory,
+                        fit,
+                    });
                 }
             }
         }

@@ -58,7 +58,13 @@ fn resolutions() -> Vec<Case> {
     let case = |meta, session: Vec<SessionState>| {
         let session = session.into_iter().enumerate().map(|(n, state)| entry(&n.to_string(), state)).collect();
         let event = resolution(|it| it.incident_id = meta);
-        Case { name: "resolution", event, settings: settings(), memory: Memory { session, ..Memory::default() }, fit: Fit::Whole }
+        Case {
+            name: "resolution",
+            event,
+            settings: settings(),
+            memory: Memory { session, ..Memory::default() },
+            fit: Fit::Whole,
+        }
     };
     vec![
         case(None, vec![open(1), open(2)]),
@@ -91,9 +97,20 @@ fn table(cases: &[Case]) -> String {
 /// The order in which an event goes through them.
 fn rank(row: &str) -> (usize, String) {
     const ORDER: [&str; 14] = [
-        "| contact unknown", "| contact remembered", "| no contact yet", "| contact gone", "| contact known",
-        "| contact refused", "| no email", "| not posted", "| posted, to do: queue", "| posted, to do: note", "| posted",
-        "| to close", "| nothing to close", "| ",
+        "| contact unknown",
+        "| contact remembered",
+        "| no contact yet",
+        "| contact gone",
+        "| contact known",
+        "| contact refused",
+        "| no email",
+        "| not posted",
+        "| posted, to do: queue",
+        "| posted, to do: note",
+        "| posted",
+        "| to close",
+        "| nothing to close",
+        "| ",
     ];
     let place = ORDER.iter().position(|start| row.starts_with(start)).unwrap_or(ORDER.len());
     (place, row.to_owned())
@@ -171,7 +188,9 @@ fn asked(step: &Step) -> &'static str {
         Step::CreatePlaceholder => "`CreatePlaceholder`",
         Step::PostIncident { customer: LinkedCustomer::Contact(_), .. } => "`PostIncident`, linked to the contact",
         Step::PostIncident { customer: LinkedCustomer::Fallback(_), .. } => "`PostIncident`, linked to the fallback",
-        Step::PostIncident { customer: LinkedCustomer::Placeholder(_), .. } => "`PostIncident`, linked to the placeholder",
+        Step::PostIncident { customer: LinkedCustomer::Placeholder(_), .. } => {
+            "`PostIncident`, linked to the placeholder"
+        }
         Step::PostIncident { customer: LinkedCustomer::Nobody, .. } => "`PostIncident`, linked to nobody",
         Step::AssignQueue { .. } => "`AssignQueue`",
         Step::AttachTranscript { .. } => "`AttachTranscript`",
@@ -194,7 +213,9 @@ fn ended(end: &Decision) -> String {
     match end {
         Decision::Finish(outcome) => {
             let mut text = format!("**{}**", outcome.status.as_str());
-            for note in outcome.reason.map(|it| it.as_str()).into_iter().chain(outcome.warnings.iter().map(|it| it.as_str())) {
+            for note in
+                outcome.reason.map(|it| it.as_str()).into_iter().chain(outcome.warnings.iter().map(|it| it.as_str()))
+            {
                 let _ = write!(text, ", `{note}`");
             }
             text

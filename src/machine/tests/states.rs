@@ -5,9 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::late;
 use crate::event::Event;
 use crate::machine::samples::receipts;
-use crate::machine::{
-    Decision, Fit, Memory, Progress, Receipt, SessionState, Settings, Step, apply, decide, learn,
-};
+use crate::machine::{Decision, Fit, Memory, Progress, Receipt, SessionState, Settings, Step, apply, decide, learn};
 
 /// No event of a test needs more steps in a row; a longer path is a circle.
 const LONGEST_PATH: usize = 64;

@@ -71,7 +71,9 @@ fn placeholder_customer_is_warned_of_for_the_fallback_and_for_the_placeholder_wi
         ..Memory::default()
     };
     let fallback = settings_with(|it| it.fallback_customer = Some(FallbackCustomer::Account(FALLBACK)));
-    for (settings, memory) in [(fallback, memory(None)), (settings(), memory(None)), (settings(), memory(Some(contact(3))))] {
+    for (settings, memory) in
+        [(fallback, memory(None)), (settings(), memory(None)), (settings(), memory(Some(contact(3))))]
+    {
         let case = Case { memory, ..case(settings, |it| it.customer.email = None) };
         for (_, outcome) in outcomes(&case) {
             assert_eq!(outcome.warnings, [Warning::PlaceholderCustomer]);
