@@ -4,6 +4,8 @@ use crate::event::{Body, Event};
 
 /// Most of a message that is kept, in bytes: a store's value has to stay small.
 const MESSAGE_LIMIT: usize = 500;
+/// Longest message that is looked through, in bytes; Dynamics' own have some hundred.
+const LONGEST_READ: usize = 16 * 1024;
 const MASK: &str = "***";
 /// What opens a quoted part and what closes it, in the languages that environments speak.
 const QUOTES: [(char, char); 6] = [
@@ -14,13 +16,15 @@ const QUOTES: [(char, char); 6] = [
     ('\u{201e}', '\u{201c}'),
     ('«', '»'),
 ];
-/// How many closing quotes are tried for one part; a text with more of them is masked piece by piece.
-const QUOTES_WITHIN: usize = 16;
 
 /// Dynamics' message with every piece of customer text replaced by `***`, on one line and cut to size.
 pub(super) fn mask(message: &str, event: &Event) -> String {
+    if message.len() > LONGEST_READ {
+        return format!("a message of {} bytes, withheld: it may quote the customer", message.len());
+    }
     let texts = customer_texts(event);
-    let mut masked = mask_quoted(message, &texts);
+    let all = texts.join("\n").to_lowercase();
+    let mut masked = mask_quoted(message, &all);
     for text in &texts {
         masked = replace(&masked, text);
     }
@@ -46,7 +50,8 @@ fn customer_texts(event: &Event) -> Vec<String> {
     let customer = &handoff.customer;
     let fields = [&customer.name, &customer.email, &customer.phone, &handoff.summary];
     let mut texts: Vec<String> = fields.into_iter().flatten().cloned().collect();
-    texts.extend(customer.name.iter().flat_map(|name| name.split_whitespace()).map(str::to_owned));
+    let names = customer.name.iter().chain(handoff.transcript.iter().filter_map(|message| message.name.as_ref()));
+    texts.extend(names.flat_map(|name| name.split_whitespace()).map(str::to_owned));
     for message in &handoff.transcript {
         texts.extend(message.name.iter().chain(&message.text).cloned());
     }
@@ -57,7 +62,7 @@ fn customer_texts(event: &Event) -> Vec<String> {
 }
 
 /// Masks every quoted part that is a piece of customer text: Dynamics shortens what it quotes.
-fn mask_quoted(message: &str, texts: &[String]) -> String {
+fn mask_quoted(message: &str, texts: &str) -> String {
     let mut masked = String::with_capacity(message.len());
     let mut rest = message;
     while let Some((start, open, close)) = opening(rest) {
@@ -94,16 +99,17 @@ fn opening(text: &str) -> Option<(usize, char, char)> {
 
 /// How long the quoted part is, if it is a piece of customer text. The longest counts: a text may hold quotes of
 /// its own (`'ann.o'brien@example.com'`). A part may be cut off before its closing quote: then it is `cut_off` long.
-fn piece_until(text: &str, close: char, cut_off: Option<usize>, texts: &[String]) -> Option<usize> {
-    let ends = text.char_indices().filter(|(_, c)| *c == close).map(|(at, _)| at).take(QUOTES_WITHIN);
-    let ends: Vec<usize> = ends.chain(cut_off).collect();
-    ends.into_iter().rev().find(|end| is_piece(&text[..*end], texts))
+fn piece_until(text: &str, close: char, cut_off: Option<usize>, texts: &str) -> Option<usize> {
+    let ends = text.char_indices().filter(|(_, c)| *c == close).map(|(at, _)| at);
+    let parts = ends.chain(cut_off).map(|end| (end, spoken(&text[..end])));
+    let long_enough = parts.filter(|(_, part)| part.chars().count() > 2);
+    // What begins with no piece is none.
+    long_enough.take_while(|(_, part)| texts.contains(part.as_str())).map(|(end, _)| end).last()
 }
 
-fn is_piece(quoted: &str, texts: &[String]) -> bool {
-    // OData doubles a quote within a quoted text.
-    let quoted = quoted.trim_end_matches(['.', '…']).trim().replace("''", "'").to_lowercase();
-    quoted.chars().count() > 2 && texts.iter().any(|text| text.to_lowercase().contains(&quoted))
+/// A quoted text as it was written: Dynamics ends a shortened one with dots, and OData doubles a quote within.
+fn spoken(quoted: &str) -> String {
+    quoted.trim_end_matches(['.', '…']).trim().replace("''", "'").to_lowercase()
 }
 
 /// Replaces whole-word occurrences, in any case.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{Answer, ErrorBody};
-use super::classify::{classify, is_duplicate_key};
+use super::classify::{classify, is_duplicate_key, is_missing_table};
 use super::description::describe;
 use super::keys;
 use super::mask::{mask, one_line};
@@ -181,7 +181,8 @@ fn incident_wants(
 ) -> Option<Receipt> {
     // The worker sends no customer of its own where `ticket_properties` do.
     let customer = if sent.settings.binds_customer_itself() { LinkedCustomer::Nobody } else { customer };
-    let undeclared = error.says("undeclared property") && names(error, &sent.settings.queue_field);
+    let unknown = error.says("undeclared property") || error.says("does not exist on type");
+    let undeclared = unknown && names(error, &sent.settings.queue_field);
     if queue == QueueBinding::Bound && sent.settings.queue_assignment == QueueAssignment::Auto && undeclared {
         return Some(Receipt::QueueFieldUndeclared);
     }
@@ -214,10 +215,9 @@ fn names_a_key(message: &str) -> bool {
     message.split(|c: char| !c.is_ascii_hexdigit() && c != '-').any(|word| Uuid::parse_str(word).is_ok())
 }
 
-/// A row that is not there; `0x8006088a` would be a whole table.
+/// A row that is not there; not a whole table.
 fn is_missing_row(answer: &Answer, error: &ErrorBody) -> bool {
-    let no_table = error.code == "0x8006088a" || error.says("resource not found for the segment");
-    error.code == "0x80040217" || (answer.status == 404 && !no_table && !error.message.is_empty())
+    error.code == "0x80040217" || (answer.status == 404 && !is_missing_table(error) && !error.message.is_empty())
 }
 
 fn look_back(sent: Sent<'_>) -> Option<Reading> {

@@ -64,6 +64,20 @@ fn a_resolution_has_no_customer_text() {
 }
 
 #[test]
+fn the_names_of_speakers_are_masked_too_word_by_word() {
+    let speaker = Message { timestamp: None, sender: None, name: Some("Sam Okafor".to_owned()), text: None };
+    let event = handoff(|it| it.transcript = vec![speaker]);
+    assert_eq!(mask("okafor and Sam Okafor", &event), "*** and ***");
+}
+
+#[test]
+fn a_message_too_long_to_look_through_is_withheld() {
+    let long = format!("Ann O'Brien{}", "x".repeat(LONGEST_READ));
+    assert_eq!(masked(&long), format!("a message of {} bytes, withheld: it may quote the customer", long.len()));
+    assert!(masked(&format!("Ann {}", "'a' ".repeat(4000))).starts_with("*** 'a' 'a'"));
+}
+
+#[test]
 fn a_message_is_one_line_of_at_most_500_bytes() {
     assert_eq!(one_line(" a\r\nb\u{0}c\u{85} "), "a  b c");
     let long = one_line(&"é".repeat(400));

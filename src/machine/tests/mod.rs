@@ -2,6 +2,7 @@
 
 mod closing;
 mod explore;
+mod outcomes;
 mod page;
 mod policy;
 mod states;

@@ -82,6 +82,9 @@ fn an_undeclared_queue_field_is_learned_with_auto_and_refused_with_bind() {
     let read = |step: &Step, settings: Settings| read_with(step, &settings, &refused);
     assert_eq!(read(&bound, with(QueueAssignment::Auto, "queueid")), receipt(Receipt::QueueFieldUndeclared));
     assert_eq!(read(&bound, with(QueueAssignment::Auto, "QueueId")), receipt(Receipt::QueueFieldUndeclared));
+    let auto = with(QueueAssignment::Auto, "queueid");
+    let other = refusal(400, "0x0", "The property 'queueid' does not exist on type 'Microsoft.Dynamics.CRM.incident'.");
+    assert_eq!(read_with(&bound, &auto, &other), receipt(Receipt::QueueFieldUndeclared), "in other words");
     for (step, settings) in [
         (&bound, with(QueueAssignment::Bind, "queueid")),
         (&unbound, with(QueueAssignment::Auto, "queueid")),
@@ -186,8 +189,10 @@ fn an_incident_that_is_not_there_any_more_is_missing() {
     let precondition = refusal(412, "", "");
     assert_eq!(reading(&close(Closing::Patch), &precondition), receipt(Receipt::IncidentMissing(incident(1))));
     assert_eq!(remedy(&reading(&close(Closing::Action), &precondition)), Some(Remedy::Retry));
-    let table = refusal(404, "0x8006088a", "Resource not found for the segment 'incidents'.");
-    assert_eq!(remedy(&reading(&close(Closing::Patch), &table)), Some(Remedy::Hold));
+    for code in ["0x8006088a", "0x80060888"] {
+        let table = refusal(404, code, "Resource not found");
+        assert_eq!(remedy(&reading(&close(Closing::Patch), &table)), Some(Remedy::Hold), "a whole table is missing");
+    }
 }
 
 #[test]
