@@ -46,7 +46,9 @@ ensure() {
   install_package || status=$?
   [ -z "$made" ] || rm -f "$policy"
   end_new_epmds "$before"
-  [ "$status" -eq 0 ] && installed || fail "rabbitmq-server could not be installed; see the lines above."
+  if [ "$status" -ne 0 ] || ! installed; then
+    fail "rabbitmq-server could not be installed; see the lines above."
+  fi
 }
 
 install_package() {
@@ -183,7 +185,8 @@ end_node() {
 end_epmd() {
   local pid
   for pid in $(pgrep -x epmd 2>/dev/null); do
-    if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "ERL_EPMD_PORT=$1"; then
+    # One that ends meanwhile, or is another user's, can't be read.
+    if { tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null | grep -qx "ERL_EPMD_PORT=$1"; then
       kill "$pid" 2>/dev/null || true
     fi
   done

@@ -26,10 +26,20 @@ use signals::Signals;
 
 pub use options::{bus as bus_options, store as store_options};
 
+/// Threads of the runtime: the work is waiting for answers.
+const RUNTIME_THREADS: usize = 2;
 /// How long the store may take to close after the last event.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// How often the store is swept of what is older than its retention, and measured.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// The runtime that the worker runs on.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()
+}
 
 /// Runs the worker until a signal ends it.
 ///

@@ -35,11 +35,18 @@ pub(super) async fn keep_current(
 ) {
     let mut reported = String::new();
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = hangup.notified() => info!("SIGHUP: reading the organizations again"),
-        }
-        let update = snapshot.reload(organizations::read(&config.organizations.directory, &config, &env));
+        let asked = tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+            () = hangup.notified() => true,
+        };
+        let loaded = organizations::read(&config.organizations.directory, &config, &env);
+        let update = if asked {
+            info!("SIGHUP: the organizations are read again");
+            snapshot.reload(loaded)
+        } else {
+            // An editor may delete a file and write it again: one look without it does not remove it.
+            snapshot.glance(loaded)
+        };
         report(&update, &mut reported);
         if !update.changes.is_empty() {
             put_in_force(&update.snapshot, &dynamics, &metrics);
@@ -65,7 +72,7 @@ fn report(update: &Update, reported: &mut String) {
             Change::Added(id) => info!(organization_id = %id, "an organization was added"),
             Change::Changed(id) => info!(organization_id = %id, "an organization's settings changed"),
             Change::Removed(id) => {
-                warn!(organization_id = %id, "an organization was removed: its events become dead letters")
+                warn!(organization_id = %id, "an organization was removed: its events become dead letters");
             }
         }
     }

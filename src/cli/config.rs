@@ -1,14 +1,14 @@
 //! `config check` and `config show`.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use crate::config::{self, Environment, Faults, Organization};
 
 /// Checks the configuration and every organization; what was checked, or everything that is wrong.
 pub fn check(path: &Path, env: &Environment) -> Result<String, Faults> {
-    let (_, organizations) = config::load_everything(path, env)?;
+    let (effective, organizations) = config::load_everything(path, env)?;
     let count = match organizations.len() {
-        0 => "no organization: every event will be a dead letter `unknown_organization`".to_owned(),
         1 => "1 organization".to_owned(),
         count => format!("{count} organizations"),
     };
@@ -16,6 +16,14 @@ pub fn check(path: &Path, env: &Environment) -> Result<String, Faults> {
     for line in listed(&organizations) {
         text.push_str("  ");
         text.push_str(&line);
+    }
+    if organizations.is_empty() {
+        let directory = effective.config.organizations.directory.display();
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            text,
+            "warning: no organization is configured in {directory}: events would be dead letters (unknown_organization)"
+        );
     }
     Ok(text)
 }

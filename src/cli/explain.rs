@@ -54,7 +54,7 @@ fn explained(event: &Event, organizations: &[Organization]) -> Result<Value> {
 
 fn request(explained: Explained, settings: &Settings) -> Value {
     let Explained { request, when } = explained;
-    let url = format!("{}/api/data/v9.2/{}", settings.environment_url, request.path);
+    let url = as_sent(format!("{}/api/data/v9.2/{}", settings.environment_url, request.path));
     let mut headers = Map::new();
     for (name, value) in [
         ("Authorization", "Bearer ***"),
@@ -72,6 +72,11 @@ fn request(explained: Explained, settings: &Settings) -> Value {
     headers.extend(request.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
     let value = json!({ "method": request.method.as_str(), "url": url, "headers": headers, "body": request.body, "when": when });
     name_the_unknown(value)
+}
+
+/// As the HTTP client puts it on the wire: it percent-encodes the quotes around a literal.
+fn as_sent(url: String) -> String {
+    url::Url::parse(&url).map_or(url, String::from)
 }
 
 /// A resolution's incident is in the store, which this command does not ask.

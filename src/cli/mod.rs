@@ -98,7 +98,7 @@ fn everything(path: &Path, env: &Environment) -> Result<(Config, Vec<Organizatio
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    crate::app::runtime()?.block_on(work)
 }
 
 /// A reader that has gone (`| head`) is no error of ours.

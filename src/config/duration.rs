@@ -33,3 +33,65 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     let duration = Duration::from_millis(number.checked_mul(milliseconds)?);
     (duration <= LONGEST).then_some(duration)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_unit_is_read() {
+        for (text, milliseconds) in
+            [("200ms", 200), ("5s", 5_000), ("2m", 120_000), ("1h", 3_600_000), ("30d", 2_592_000_000), ("0s", 0)]
+        {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            " 5s",
+            "5s ",
+            "5S",
+            "5sec",
+            "1h30m",
+            "-5s",
+            "+5s",
+            "1.5s",
+            "1_000s",
+            "5µs",
+            "٥s",
+            "1w",
+            "3651d",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_written_is_read(number in 0_u64..=3650, unit in 0_usize..5) {
+            let (unit, milliseconds) = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)][unit];
+            let expected = Duration::from_millis(number * milliseconds);
+            prop_assert_eq!(parse_duration(&format!("{number}{unit}")), Some(expected));
+        }
+
+        #[test]
+        fn no_text_is_too_odd(text in ".*") {
+            if let Some(duration) = parse_duration(&text) {
+                prop_assert!(duration <= LONGEST);
+                prop_assert!(text.starts_with(|char: char| char.is_ascii_digit()));
+            }
+        }
+    }
+}

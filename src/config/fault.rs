@@ -23,7 +23,7 @@ pub struct Fault {
 }
 
 /// Where a value stands.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Place {
     /// In a file.
     File {
@@ -61,9 +61,13 @@ impl Faults {
         self.0.extend(other.0);
     }
 
-    /// The value when there is no fault.
-    pub fn unless_any<T>(self, value: T) -> Result<T, Self> {
-        if self.is_empty() { Ok(value) } else { Err(self) }
+    /// The value when there is no fault; else the faults, file by file and line by line.
+    pub fn unless_any<T>(mut self, value: T) -> Result<T, Self> {
+        if self.is_empty() {
+            return Ok(value);
+        }
+        self.0.sort_by(|one, other| one.place.cmp(&other.place));
+        Err(self)
     }
 }
 

@@ -14,7 +14,7 @@ use super::value;
 
 /// Everything that was set, typed; where a value is at fault its default stands in.
 pub fn config(layers: &Layers, env: &Environment, faults: &mut Faults) -> Config {
-    Config {
+    let config = Config {
         broker: broker(&mut reader("broker", layers, env, faults)),
         worker: worker(&mut reader("worker", layers, env, faults)),
         retry: retry(&mut reader("retry", layers, env, faults)),
@@ -24,7 +24,9 @@ pub fn config(layers: &Layers, env: &Environment, faults: &mut Faults) -> Config
         log: log(&mut reader("log", layers, env, faults)),
         organizations: organizations(&mut reader("organizations", layers, env, faults)),
         tracing: tracing(&mut reader("tracing", layers, env, faults)),
-    }
+    };
+    tell_queues_apart(&config, &mut reader("broker", layers, env, faults));
+    config
 }
 
 fn reader<'a>(section: &'static str, layers: &'a Layers, env: &'a Environment, faults: &'a mut Faults) -> Reader<'a> {
@@ -58,10 +60,21 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
     broker
 }
 
+/// A retry queue sends its messages to the work queue; it can't be that queue, nor the last one.
+fn tell_queues_apart(config: &Config, reader: &mut Reader<'_>) {
+    let prefix = &config.broker.retry_queue_prefix;
+    for delay in &config.retry.delays {
+        let queue = format!("{prefix}.{}", delay.text);
+        if queue == config.broker.queue || queue == config.broker.dead_letter_queue {
+            reader.note("retry_queue_prefix", format!("another prefix: the queue {queue} has a use already"));
+        }
+    }
+}
+
 fn worker(reader: &mut Reader<'_>) -> Worker {
     Worker {
         max_event_bytes: reader
-            .read("max_event_bytes", value::whole(1024..=134_217_728, " (RabbitMQ takes 128 MiB at most)")),
+            .read("max_event_bytes", value::whole(1024..=134_217_728, " (128 MiB: more is no event)")),
         resolution_wait: reader.read("resolution_wait", value::duration),
         drain_timeout: reader.read("drain_timeout", value::duration),
     }

@@ -48,14 +48,11 @@ impl Effective {
 
     fn line(&self, key: &Key) -> String {
         let setting = self.layers.get(key.section).and_then(|set| set.get(key.name));
+        let shown = self.masked(key, setting.map_or(&default(key), |setting| &setting.value));
         match setting {
-            Some(setting) => format!("{}  # {}", self.shown(key, setting), origin(setting)),
-            None => self.masked(key, &default(key)).to_string(),
+            Some(setting) if setting.value != default(key) => format!("{shown}  # {}", origin(setting)),
+            _ => shown.to_string(),
         }
-    }
-
-    fn shown(&self, key: &Key, setting: &Setting) -> Value {
-        self.masked(key, &setting.value)
     }
 
     fn masked(&self, key: &Key, value: &Value) -> Value {

@@ -71,14 +71,28 @@ enum TopError {
     Shape(Problem),
 }
 
+impl TopError {
+    /// Provided that it is JSON to the end: whatever comes after may rely on that.
+    fn shape(text: &str, problem: &str) -> Self {
+        match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Self::Shape(Problem::whole(problem)),
+            Err(error) => Self::Syntax(not_json(&error)),
+        }
+    }
+}
+
 impl<'a> Frame<'a> {
     /// Finds the fields, whatever the message is.
     pub(super) fn read(envelope: &'a Envelope, body: &'a [u8], limits: Limits) -> Self {
         let mode = Mode::of(envelope);
-        let mut frame = match text(body, limits.max_event_bytes) {
+        let mut frame = match text(body) {
             Ok(text) => Self::of_text(&mode, text),
             Err(problem) => Self::of_fault(&mode, problem),
         };
+        // Read all the same: its dead letter and outcome are to say whose it is.
+        if body.len() > limits.max_event_bytes {
+            frame.fault = Some(too_large(body.len(), limits.max_event_bytes));
+        }
         frame.message_id = envelope.message_id.as_deref();
         frame
     }
@@ -147,14 +161,11 @@ impl<'a> Top<'a> {
     fn read(text: &'a str) -> Result<Self, TopError> {
         // serde would take an array for a struct, by position.
         if !text.trim_ascii_start().starts_with('{') {
-            return Err(match serde_json::from_str::<IgnoredAny>(text) {
-                Ok(_) => TopError::Shape(Problem::whole("expected a JSON object at the top")),
-                Err(error) => TopError::Syntax(not_json(&error)),
-            });
+            return Err(TopError::shape(text, "expected a JSON object at the top"));
         }
         serde_json::from_str(text).map_err(|error| match error.classify() {
             // A field that stands there twice; which one is meant can't be known.
-            Category::Data => TopError::Shape(Problem::whole(error.to_string())),
+            Category::Data => TopError::shape(text, &error.to_string()),
             _ => TopError::Syntax(not_json(&error)),
         })
     }
@@ -174,16 +185,14 @@ impl<'a> Top<'a> {
 }
 
 /// The body as text, without a byte order mark.
-fn text(body: &[u8], limit: usize) -> Result<&str, Problem> {
-    if body.len() > limit {
-        return Err(Problem::whole(format!(
-            "the body is {} bytes, more than worker.max_event_bytes allows ({limit})",
-            body.len(),
-        )));
-    }
+fn text(body: &[u8]) -> Result<&str, Problem> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Problem::whole(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn too_large(size: usize, limit: usize) -> Problem {
+    Problem::whole(format!("the body is {size} bytes, more than worker.max_event_bytes allows ({limit})"))
 }
 
 /// serde_json's words for bad syntax are fixed ones; they quote nothing of the body.

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::field;
@@ -21,12 +23,14 @@ impl Frame<'_> {
         let data = self.data.as_deref().map(members).unwrap_or_default();
         let session_id = id(&data, "session_id").or_else(|| id(&data, "conversation_id"));
         let given = self.event_id.id().ok().flatten();
-        let event_id = given.or_else(|| self.message_id().ok().flatten()).or_else(|| {
-            let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
-            let timestamp = timestamp.or_else(|| self.timestamp.instant().ok().flatten());
-            (event.as_deref()? == webhook::NAME).then_some(())?;
-            let organization = organization_id.as_deref()?;
-            Some(webhook::digest(organization, session_id.as_deref()?, timestamp))
+        let event_id = given.or_else(|| self.message_id().ok().flatten()).or_else(|| match event.as_deref() {
+            Some(webhook::NAME) => {
+                let (organization, session) = (organization_id.as_deref()?, session_id.as_deref()?);
+                let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
+                let timestamp = timestamp.or_else(|| self.timestamp.instant().ok().flatten());
+                Some(webhook::digest(organization, session, timestamp))
+            }
+            _ => None,
         });
         Seen {
             organization_id: organization_id.map(OrganizationId::from),
@@ -40,7 +44,7 @@ impl Frame<'_> {
 /// The top of an object that has a field twice: the last of each.
 pub(super) fn salvage(text: &str) -> Top<'_> {
     let members = members(text);
-    let get = |name: &str| members.get(name).copied();
+    let get = |name: &str| members.0.get(name).copied();
     Top {
         event: get("event"),
         event_id: get("event_id"),
@@ -67,19 +71,61 @@ fn kind(event: &str) -> Option<Kind> {
     }
 }
 
-type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+/// The members of an object that matter here. However large the rest is, it takes no memory.
+#[derive(Default)]
+struct Members<'a>(BTreeMap<&'static str, &'a RawValue>);
+
+const NAMES: [&str; 13] = [
+    "event",
+    "event_id",
+    "organization_id",
+    "timestamp",
+    "data",
+    "specversion",
+    "id",
+    "type",
+    "time",
+    "organizationid",
+    "data_base64",
+    "session_id",
+    "conversation_id",
+];
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members::default();
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            match NAMES.iter().find(|name| **name == key) {
+                Some(name) => drop(members.0.insert(name, map.next_value()?)),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(members)
+    }
+}
 
 /// The members of an object, or of the one object of an array; none of anything else.
 fn members(json: &str) -> Members<'_> {
-    let one = match serde_json::from_str::<Vec<&RawValue>>(json).as_deref() {
-        Ok([one]) => one.get(),
-        _ => json,
-    };
+    let one = serde_json::from_str::<[&RawValue; 1]>(json).map_or(json, |[one]| one.get());
     serde_json::from_str(one).unwrap_or_default()
 }
 
 fn text(members: &Members<'_>, name: &str) -> Option<String> {
-    let raw = members.get(name)?;
+    let raw = members.0.get(name)?;
     serde_json::from_str::<Text>(raw.get()).ok()?.0
 }
 

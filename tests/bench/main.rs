@@ -1,2 +1,69 @@
-//! handoffd
-fn main() {}
+//! How fast is the worker, and what does its care cost? Run by hand: `make bench`.
+//!
+//! 10,000 handoffs of new customers lie on the quorum queue. The worker carries them with everything on; in turn,
+//! in the same run, a bare loop (same lapin, same reqwest; consume, the same three requests, ack; no store, no
+//! outcome) does. Broker and simulator share the machine with both.
+
+mod bare;
+mod events;
+mod machine;
+mod process;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use machine::Machine;
+use report::{Figures, Scenario};
+
+/// Dataverse's own limit per application user, and the worker's default.
+const CONCURRENCY: usize = 52;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    rustls::crypto::ring::default_provider().install_default().expect("the first TLS provider of this process");
+    if arguments.first().is_some_and(|first| first == "bare") {
+        bare::main(&arguments[1..]);
+        return;
+    }
+    let number = |name: &str, default: u64| {
+        std::env::var(name)
+            .ok()
+            .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+    };
+    let (events, runs) = (number("EVENTS", 10_000), number("RUNS", 3));
+    let latencies: Vec<u64> = match std::env::var("LATENCIES") {
+        Ok(text) => {
+            text.split(',').map(|part| part.trim().parse().expect("LATENCIES: milliseconds, by commas")).collect()
+        }
+        Err(_) => vec![0, 100],
+    };
+    runtime.block_on(async {
+        for latency in latencies {
+            let scenario = Scenario { events, latency: Duration::from_millis(latency), concurrency: CONCURRENCY };
+            report::heading(&scenario, runs);
+            let mut figures: [Vec<Figures>; 2] = Default::default();
+            for run in 0..runs {
+                for (who, name) in ["bare loop", "handoffd"].into_iter().enumerate() {
+                    let measured = measure(&scenario, name).await;
+                    report::line(run, name, &measured);
+                    figures[who].push(measured);
+                }
+            }
+            report::summary(&scenario, &figures);
+        }
+    });
+}
+
+async fn measure(scenario: &Scenario, who: &str) -> Figures {
+    let machine = Machine::prepare(scenario).await;
+    let command = if who == "handoffd" { machine.worker() } else { machine.bare(&itself()) };
+    let figures = machine.run(command, scenario).await;
+    machine.clean_up().await;
+    figures
+}
+
+fn itself() -> PathBuf {
+    std::env::current_exe().expect("the path of this program")
+}

@@ -236,6 +236,14 @@ async fn a_store_that_fails_is_a_problem() {
     rig.stop().await;
 }
 
+/// The clock is paused: it jumps whenever nothing else is left to do.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_not_waited_for() {
+    let rig = Rig::with(Shelf { hangs: true, ..Shelf::default() }, None).await;
+    assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "no answer within 30 s");
+    rig.stop().await;
+}
+
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let rig = Rig::start(Vec::new()).await;

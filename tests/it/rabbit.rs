@@ -270,14 +270,14 @@ async fn a_command_publishes_with_confirms() {
         headers: &headers,
     };
     let events = rig.options.events_exchange.clone();
-    let published = publisher.publish(message(&events, "session.resolved.sms")).await;
-    assert_eq!(published.unwrap(), Announced::Routed);
+    let answer = publisher.publish(message(&events, "session.resolved.sms")).await;
+    assert_eq!(answer.unwrap(), Announced::Routed);
     let delivery = rig.next().await;
     assert_eq!(delivery.envelope.header("x-handoffd-replays"), Some("1"));
     assert_eq!(delivery.envelope.message_id.as_deref(), Some("id"));
     delivery.ack().await.unwrap();
-    let published = publisher.publish(message(&events, "nobody.wants.this")).await;
-    assert_eq!(published.unwrap(), Announced::Unrouted);
+    let answer = publisher.publish(message(&events, "nobody.wants.this")).await;
+    assert_eq!(answer.unwrap(), Announced::Unrouted);
     let refused = publisher.publish(message("no-such-exchange", "x")).await.unwrap_err();
     assert!(refused.to_string().contains("no-such-exchange"), "{refused}");
     publisher.close().await;

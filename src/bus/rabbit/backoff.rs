@@ -32,3 +32,20 @@ impl Backoff {
         whole.mul_f64(rand::rng().random_range(0.5..1.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_start_anew_after_something_that_lasted() {
+        let mut backoff = Backoff::new();
+        let pauses: Vec<_> = (0..20).map(|_| backoff.pause()).collect();
+        assert!(pauses[0] <= FIRST && pauses[0] >= FIRST / 2);
+        assert!(pauses[19] <= LONGEST && pauses[19] >= LONGEST / 2);
+        backoff.reset_after(LONGEST / 2);
+        assert!(backoff.pause() >= LONGEST / 2);
+        backoff.reset_after(LONGEST * 2);
+        assert!(backoff.pause() <= FIRST);
+    }
+}

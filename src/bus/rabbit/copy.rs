@@ -77,8 +77,9 @@ fn hide_deaths(headers: &mut FieldTable) {
         return;
     };
     remove(headers, "x-death");
-    // The first one is the source's; later ones tell only of our own retry queues.
-    if !headers.contains_key(ORIGINAL_DEATHS) {
+    // What it came with the first time is the source's; later ones tell only of our own retry queues.
+    let been_here = [ORIGINAL_DEATHS, ORIGINAL_ROUTING_KEY];
+    if !been_here.iter().any(|name| headers.contains_key(name)) {
         headers.insert(ORIGINAL_DEATHS.into(), deaths);
     }
 }
@@ -131,4 +132,70 @@ fn finish(source: &BasicProperties, mut headers: FieldTable, set: &[(&'static st
 
 fn long(text: &str) -> AMQPValue {
     AMQPValue::LongString(LongString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(headers: &[(&str, AMQPValue)]) -> BasicProperties {
+        let mut table = FieldTable::default();
+        for (name, value) in headers {
+            table.insert((*name).into(), value.clone());
+        }
+        BasicProperties::default().with_headers(table)
+    }
+
+    fn headers(of: &BasicProperties) -> Vec<(String, AMQPValue)> {
+        let headers = of.headers().iter().flat_map(FieldTable::inner);
+        headers.map(|(name, value)| (name.to_string(), value.clone())).collect()
+    }
+
+    #[test]
+    fn what_works_on_a_copy_is_put_aside() {
+        let source = with(&[
+            ("CC", long("a")),
+            ("BCC", long("b")),
+            ("x-delivery-count", AMQPValue::LongLongInt(3)),
+            ("kept", AMQPValue::Boolean(true)),
+        ])
+        .with_expiration("5".into())
+        .with_user_id("guest".into());
+        let copy = for_dead_letters(&source, &[("x-handoffd-reason", "r".to_owned())]);
+        let expected = [
+            ("kept", AMQPValue::Boolean(true)),
+            ("x-handoffd-original-bcc", long("b")),
+            ("x-handoffd-original-cc", long("a")),
+            ("x-handoffd-original-expiration", long("5")),
+            ("x-handoffd-original-user-id", long("guest")),
+            ("x-handoffd-reason", long("r")),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(headers(&copy), expected);
+        assert_eq!((copy.expiration(), copy.user_id()), (&None, &None));
+        assert_eq!(*copy.delivery_mode(), Some(PERSISTENT));
+    }
+
+    /// Only the first `x-death` is the source's own, and it is given back at the end.
+    #[test]
+    fn deaths_are_hidden_on_the_way_and_given_back() {
+        let source = with(&[("x-death", long("the work queue"))]);
+        let first = for_retry(&source, &[]);
+        assert_eq!(headers(&first), [(ORIGINAL_DEATHS.to_owned(), long("the work queue"))]);
+        let mut back = first.headers().clone().unwrap();
+        back.insert("x-death".into(), long("a retry queue"));
+        let second = for_retry(&BasicProperties::default().with_headers(back), &[]);
+        assert_eq!(headers(&second), headers(&first));
+        let dead = for_dead_letters(&second, &[]);
+        assert_eq!(headers(&dead), headers(&source));
+    }
+
+    #[test]
+    fn a_part_keeps_its_routing_key_and_gets_an_id() {
+        let source = BasicProperties::default().with_message_id("whole".into());
+        let part = for_part(&source, "conversation.closed", "whole/1".into());
+        assert_eq!(part.message_id(), &Some("whole/1".into()));
+        let key = (ORIGINAL_ROUTING_KEY.to_owned(), long("conversation.closed"));
+        assert_eq!(headers(&part), [key]);
+    }
 }

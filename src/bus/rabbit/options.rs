@@ -91,3 +91,57 @@ impl Options {
         Ok(uri)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The contract's defaults, with a ladder that repeats a step.
+    pub(in crate::bus::rabbit) fn options() -> Options {
+        Options {
+            url: "amqp://guest:s3cret@broker:5672/%2f".into(),
+            events_exchange: "opencx.events".into(),
+            outcomes_exchange: "opencx.outcomes".into(),
+            queue: "handoffd.events".into(),
+            dead_letter_queue: "handoffd.dead-letters".into(),
+            retry_queue_prefix: "handoffd.retry".into(),
+            bindings: vec!["session.handoff.#".into()],
+            prefetch: 256,
+            declare: Declare::Create,
+            delays: vec![
+                ("5s".into(), Duration::from_secs(5)),
+                ("5s".into(), Duration::from_secs(5)),
+                ("2m".into(), Duration::from_secs(120)),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_last_rung_repeats() {
+        let options = options();
+        assert_eq!(options.retry_queue(0), "handoffd.retry.5s");
+        assert_eq!(options.retry_queue(2), "handoffd.retry.2m");
+        assert_eq!(options.retry_queue(7), "handoffd.retry.2m");
+    }
+
+    #[test]
+    fn every_queue_is_named_once() {
+        let expected = ["handoffd.events", "handoffd.retry.5s", "handoffd.retry.2m", "handoffd.dead-letters"];
+        assert_eq!(options().queues(), expected);
+    }
+
+    #[test]
+    fn nothing_shows_the_password() {
+        let options = options();
+        assert_eq!(options.place(), "broker:5672/");
+        assert!(!format!("{options:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_heartbeat_is_ours_unless_the_url_names_one() {
+        let mut options = options();
+        assert_eq!(options.uri().unwrap().query.heartbeat, Some(10));
+        options.url = "amqp://broker/%2f?heartbeat=3".into();
+        assert_eq!(options.uri().unwrap().query.heartbeat, Some(3));
+    }
+}

@@ -114,3 +114,41 @@ fn value(text: &str) -> String {
         None => text.trim().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> [String; 5] {
+        match differs(text) {
+            Some(StartError::Differs { what, name, argument, wanted, found }) => [what, name, argument, wanted, found],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// As RabbitMQ 3.10.8 says it.
+    #[test]
+    fn a_difference_is_read() {
+        let texts = [
+            (
+                "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'handoffd.events' \
+                 in vhost '/': received the value '20' of type 'long' but current is none",
+                ["queue", "handoffd.events", "x-delivery-limit", "20", "none"],
+            ),
+            (
+                "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'q' in vhost 'a b': \
+                 received the value '5000' of type 'long' but current is the value '7000' of type 'long'",
+                ["queue", "q", "x-message-ttl", "5000", "7000"],
+            ),
+            (
+                "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'opencx.events' in vhost \
+                 '/': received 'topic' but current is 'direct'",
+                ["exchange", "opencx.events", "type", "topic", "direct"],
+            ),
+        ];
+        for (text, expected) in texts {
+            assert_eq!(read(text), expected, "{text}");
+        }
+        assert_eq!(differs("NOT_FOUND - no queue 'x' in vhost '/'"), None);
+    }
+}

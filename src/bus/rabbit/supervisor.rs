@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -15,6 +16,9 @@ use super::options::Options;
 use super::state::State;
 use crate::watch::{Sighting, Watch};
 
+/// For the broker to let us consume. Just after its restart RabbitMQ 3.10 may leave the question unanswered while a
+/// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); asked anew, it answers.
+const CONSUME_LIMIT: Duration = Duration::from_secs(5);
 /// For the broker to answer a good-bye.
 const GOODBYE: Duration = Duration::from_secs(4);
 
@@ -97,9 +101,10 @@ impl Supervisor {
     async fn work(&self, line: &Arc<Line>) -> String {
         self.signals.consume.cancelled().await;
         if !self.signals.stop.is_cancelled() {
-            let mut subscription = match consume(line, &self.options).await {
-                Ok(subscription) => subscription,
-                Err(error) => return super::refusal::in_words(&error),
+            let mut subscription = match timeout(CONSUME_LIMIT, consume(line, &self.options)).await {
+                Ok(Ok(subscription)) => subscription,
+                Ok(Err(error)) => return super::refusal::in_words(&error),
+                Err(_) => return "it does not let us consume in time".to_owned(),
             };
             info!(queue = %self.options.queue, prefetch = self.options.prefetch, "consumes");
             self.state.consuming();

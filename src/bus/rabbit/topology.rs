@@ -160,3 +160,88 @@ fn dead_lettering_to(queue: &str) -> Vec<(&'static str, Argument)> {
         ("x-overflow", Argument::Text("reject-publish".to_owned())),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::rabbit::options::tests::options;
+
+    const OLD: BrokerVersion = BrokerVersion::OLDEST;
+    const NEW: BrokerVersion = BrokerVersion { major: 4, minor: 0 };
+
+    fn arguments(of: &str, version: BrokerVersion) -> Vec<(&'static str, Argument)> {
+        topology(&options(), version)
+            .into_iter()
+            .find_map(|declaration| match declaration {
+                Declaration::Queue { name, arguments } if name == of => Some(arguments),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    fn text(text: &str) -> Argument {
+        Argument::Text(text.to_owned())
+    }
+
+    #[test]
+    fn the_work_queue_gives_up_into_the_dead_letter_queue() {
+        let expected = vec![
+            ("x-queue-type", text("quorum")),
+            ("x-delivery-limit", Argument::Number(20)),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text("handoffd.dead-letters")),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ];
+        assert_eq!(arguments("handoffd.events", OLD), expected);
+        assert_eq!(arguments("handoffd.events", NEW), expected);
+    }
+
+    #[test]
+    fn a_retry_queue_sends_back_after_its_delay() {
+        let expected = vec![
+            ("x-queue-type", text("quorum")),
+            ("x-message-ttl", Argument::Number(120_000)),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text("handoffd.events")),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ];
+        assert_eq!(arguments("handoffd.retry.2m", OLD), expected);
+    }
+
+    #[test]
+    fn the_dead_letter_queue_has_no_limit_whatever_the_version() {
+        let quorum = ("x-queue-type", text("quorum"));
+        let name = "handoffd.dead-letters";
+        assert_eq!(arguments(name, OLD), vec![quorum.clone()]);
+        let unlimited = ("x-delivery-limit", Argument::Number(-1));
+        assert_eq!(arguments(name, NEW), vec![quorum, unlimited]);
+    }
+
+    #[test]
+    fn what_others_lead_to_comes_first_and_each_once() {
+        let names: Vec<_> = topology(&options(), OLD).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            names,
+            [
+                "the exchange `opencx.events`",
+                "the exchange `opencx.outcomes`",
+                "the queue `handoffd.dead-letters`",
+                "the queue `handoffd.retry.5s`",
+                "the queue `handoffd.retry.2m`",
+                "the queue `handoffd.events`",
+                "the binding `session.handoff.#` of `handoffd.events` to `opencx.events`",
+            ]
+        );
+    }
+
+    #[test]
+    fn versions_are_read() {
+        let read = |text| BrokerVersion::parse(text).map(|read| (read.major, read.minor));
+        assert_eq!(read("3.10.8"), Some((3, 10)));
+        assert_eq!(read("4.0.0-rc.1"), Some((4, 0)));
+        assert_eq!(read("4.1+12.gabc"), Some((4, 1)));
+        assert_eq!(read("unknown"), None);
+    }
+}

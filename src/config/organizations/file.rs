@@ -174,7 +174,7 @@ fn missing(path: &Path, name: &str) -> Fault {
         place: Place::File { path: path.to_owned(), line: None },
         key: name.to_owned(),
         found: Some("nothing".to_owned()),
-        expected: allowed.unwrap_or_default().replace('`', ""),
+        expected: allowed.unwrap_or_default().trim_start_matches("required; ").replace('`', ""),
         suggestion: None,
     }
 }

@@ -1,6 +1,6 @@
 //! Which organizations are in force, across changes of their files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Organization;
@@ -10,7 +10,11 @@ use crate::event::OrganizationId;
 
 /// The organizations in force.
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Snapshot(BTreeMap<OrganizationId, Organization>);
+pub struct Snapshot {
+    organizations: BTreeMap<OrganizationId, Organization>,
+    /// Whose files the last glance did not find.
+    missed: BTreeSet<OrganizationId>,
+}
 
 /// A snapshot and how it differs from the one before.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,49 +45,82 @@ impl Snapshot {
     pub fn new(organizations: Vec<Organization>) -> Self {
         let keyed =
             organizations.into_iter().map(|organization| (organization.settings.organization_id.clone(), organization));
-        Self(keyed.collect())
+        Self { organizations: keyed.collect(), missed: BTreeSet::new() }
     }
 
     /// One of them.
     pub fn get(&self, id: &OrganizationId) -> Option<&Organization> {
-        self.0.get(id)
+        self.organizations.get(id)
     }
 
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Organization> {
-        self.0.values()
+        self.organizations.values()
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.organizations.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.organizations.is_empty()
     }
 
     /// What a new reading of the directory changes. A file at fault keeps its last good version in
     /// force; so does every file when the directory can't be read. A good file wins over the last good
     /// version of a broken one with the same id.
     pub fn reload(&self, loaded: Loaded) -> Update {
+        let removed = self.removed(&loaded);
+        self.update(loaded, &removed)
+    }
+
+    /// The same for a reading that nobody asked for: an organization is gone when two glances in a row
+    /// miss its file. An editor that saves by deleting and writing anew must not turn events into dead letters.
+    pub fn glance(&self, loaded: Loaded) -> Update {
+        let missed = self.removed(&loaded);
+        let removed = missed.intersection(&self.missed).cloned().collect();
+        let mut update = self.update(loaded, &removed);
+        update.snapshot.missed = missed.difference(&removed).cloned().collect();
+        update
+    }
+
+    /// Organizations that the reading neither found nor found at fault.
+    fn removed(&self, loaded: &Loaded) -> BTreeSet<OrganizationId> {
+        if loaded.listing != Listing::Read {
+            return BTreeSet::new();
+        }
+        let found =
+            |id: &OrganizationId| loaded.organizations.iter().any(|other| other.settings.organization_id == *id);
+        let gone = self
+            .organizations
+            .iter()
+            .filter(|(id, organization)| !loaded.broken.contains(&organization.file) && !found(id));
+        gone.map(|(id, _)| id.clone()).collect()
+    }
+
+    fn update(&self, loaded: Loaded, removed: &BTreeSet<OrganizationId>) -> Update {
+        let at_fault =
+            |organization: &Organization| loaded.broken.contains(&organization.file) || loaded.listing != Listing::Read;
         let mut next = Self::new(loaded.organizations);
         let mut kept = Vec::new();
-        for (id, organization) in &self.0 {
-            let broken = loaded.broken.contains(&organization.file);
-            if (broken || loaded.listing != Listing::Read) && !next.0.contains_key(id) {
-                next.0.insert(id.clone(), organization.clone());
+        for (id, organization) in &self.organizations {
+            if next.organizations.contains_key(id) || removed.contains(id) {
+                continue;
+            }
+            if at_fault(organization) {
                 kept.push(organization.file.clone());
             }
+            next.organizations.insert(id.clone(), organization.clone());
         }
         Update { changes: self.changes(&next), snapshot: next, faults: loaded.faults, kept }
     }
 
     fn changes(&self, next: &Self) -> Vec<Change> {
-        let removed = self.0.keys().filter(|id| !next.0.contains_key(*id));
+        let removed = self.organizations.keys().filter(|id| !next.organizations.contains_key(*id));
         let removed = removed.cloned().map(Change::Removed);
-        let others = next.0.iter().filter_map(|(id, organization)| match self.0.get(id) {
+        let others = next.organizations.iter().filter_map(|(id, organization)| match self.organizations.get(id) {
             None => Some(Change::Added(id.clone())),
             Some(before) if before != organization => Some(Change::Changed(id.clone())),
             Some(_) => None,

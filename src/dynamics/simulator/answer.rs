@@ -40,8 +40,8 @@ impl Answer {
     }
 
     /// With one more header.
-    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.headers.push((name.into(), value.to_string()));
+    pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 

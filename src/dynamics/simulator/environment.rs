@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use super::faults::{Effect, Faults, Script};
 use super::journal::{Entry, HEADERS, Journal, Room};
 use super::options::EnvironmentOptions;
 use super::refusal::Refusal;
-use super::rows::Rows;
+use super::rows::{RowSet, Rows};
 use super::schema::Schema;
 use super::settings::{Settings, SettingsError};
 use super::target::Target;
@@ -29,7 +30,7 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// One environment.
 pub struct Environment {
     options: EnvironmentOptions,
-    urls: Vec<String>,
+    addresses: Vec<String>,
     live: RwLock<Arc<Live>>,
     rows: Mutex<Rows>,
     tokens: Mutex<Tokens>,
@@ -39,10 +40,14 @@ pub struct Environment {
     pub(super) stopping: CancellationToken,
 }
 
-/// Switches, and the tables they leave.
+/// Switches, and what follows from them.
 pub(super) struct Live {
+    /// The switches.
     pub settings: Settings,
+    /// The tables they leave.
     pub schema: Schema,
+    /// Every URL it goes by, its own first.
+    urls: Vec<String>,
 }
 
 /// A request in hand; it is in the journal once this is dropped.
@@ -54,11 +59,11 @@ pub(super) struct Visit<'a> {
 }
 
 impl Environment {
-    /// As its options say, reachable at these URLs; the first is its own.
-    pub(super) fn new(options: EnvironmentOptions, urls: Vec<String>, stopping: CancellationToken) -> Self {
-        let live = Live::of(options.settings.clone());
+    /// As its options say, listening at these URLs.
+    pub(super) fn new(options: EnvironmentOptions, addresses: Vec<String>, stopping: CancellationToken) -> Self {
+        let live = Live::of(options.settings.clone(), &addresses);
         let environment = Self {
-            urls,
+            addresses,
             live: RwLock::new(Arc::new(live)),
             rows: Mutex::default(),
             tokens: Mutex::default(),
@@ -78,8 +83,8 @@ impl Environment {
     }
 
     /// Its URL, without a trailing slash.
-    pub fn url(&self) -> &str {
-        &self.urls[0]
+    pub fn url(&self) -> String {
+        self.live().url().to_owned()
     }
 
     /// Its switches.
@@ -90,7 +95,7 @@ impl Environment {
     /// Changes some of them, as a JSON object names them.
     pub fn configure(&self, changes: &Value) -> Result<(), SettingsError> {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        *live = Arc::new(Live::of(live.settings.changed(changes)?));
+        *live = Arc::new(Live::of(live.settings.changed(changes)?, &self.addresses));
         Ok(())
     }
 
@@ -112,16 +117,12 @@ impl Environment {
     /// The rows of a table (`incidents`), whole, in the order of their creation.
     pub fn records(&self, set: &str) -> Vec<Value> {
         let live = self.live();
-        let (Some(table), rows) = (live.schema.table(set), self.rows()) else {
+        if live.schema.table(set).is_none() {
             return Vec::new();
-        };
-        let rows = rows.at(set).into_iter().flat_map(|rows| rows.iter());
-        let whole = rows.map(|row| {
-            let mut values = Map::new();
-            values.insert(table.key.clone(), row.key.to_string().into());
-            values.extend(row.values.clone());
-            Value::Object(values)
-        });
+        }
+        let rows = self.rows();
+        let rows = rows.at(set).into_iter().flat_map(RowSet::iter);
+        let whole = rows.map(|row| Value::Object(row.values.clone()));
         whole.collect()
     }
 
@@ -137,7 +138,7 @@ impl Environment {
 
     /// Everything as it was at the start: rows, switches, no faults, no tokens, an empty journal.
     pub fn reset(&self) {
-        let live = Live::of(self.options.settings.clone());
+        let live = Live::of(self.options.settings.clone(), &self.addresses);
         let mut rows = Rows::default();
         self.options.seeds.plant(&live.schema, &mut rows, user(&live.settings));
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
@@ -150,7 +151,7 @@ impl Environment {
 
     /// Whether this is one of its URLs.
     pub(super) fn is_at(&self, url: &str) -> bool {
-        self.urls.iter().any(|known| known == url)
+        self.live().urls.iter().any(|known| known == url)
     }
 
     pub(super) fn live(&self) -> Arc<Live> {
@@ -174,7 +175,8 @@ impl Environment {
         let headers = HEADERS.iter().filter_map(|name| Some((*name, call.header(name)?.to_owned())));
         let body = match target {
             Target::Token(_) => token::masked(&call.body).into(),
-            _ => call.body.clone(),
+            // A copy: a slice would keep the connection's whole read buffer.
+            _ => Bytes::copy_from_slice(&call.body),
         };
         Visit {
             environment: self,
@@ -199,11 +201,11 @@ impl Environment {
     pub(super) fn perform(&self, call: &Call, target: &Target, in_flight: usize) -> Answer {
         let live = self.live();
         if let Target::Token(tenant) = target {
-            return token::answer(call, tenant, &live.settings, &self.urls, &mut lock(&self.tokens));
+            return token::answer(call, tenant, &live.settings, &live.urls, &mut lock(&self.tokens));
         }
         let answer = self.dataverse(call, target, &live, in_flight).unwrap_or_else(Into::into);
         match live.settings.dop_hint {
-            Some(hint) => answer.with("x-ms-dop-hint", hint),
+            Some(hint) => answer.with("x-ms-dop-hint", hint.to_string()),
             None => answer,
         }
     }
@@ -216,7 +218,7 @@ impl Environment {
         let user = user(&live.settings);
         access::check(call, target, &live.settings, user)?;
         let mut rows = self.rows();
-        let mut scene = Scene { call, live, base: self.url(), user, rows: &mut rows };
+        let mut scene = Scene { call, live, base: live.url(), user, rows: &mut rows };
         dataverse::answer(&mut scene, target)
     }
 
@@ -257,8 +259,13 @@ impl Environment {
 }
 
 impl Live {
-    fn of(settings: Settings) -> Self {
-        Self { schema: Schema::of(&settings), settings }
+    fn of(settings: Settings, addresses: &[String]) -> Self {
+        let urls = settings.url.iter().chain(addresses).cloned().collect();
+        Self { schema: Schema::of(&settings), settings, urls }
+    }
+
+    fn url(&self) -> &str {
+        self.urls.first().map_or("", String::as_str)
     }
 }
 

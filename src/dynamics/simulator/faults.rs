@@ -205,7 +205,7 @@ impl Scripted {
             None => Refusal::new(self.status, &self.code, self.message.as_str()).into(),
         };
         match &self.retry_after {
-            Some(RetryAfter::Seconds(seconds)) => answer = answer.with("retry-after", seconds),
+            Some(RetryAfter::Seconds(seconds)) => answer = answer.with("retry-after", seconds.to_string()),
             Some(RetryAfter::Text(text)) => answer = answer.with("retry-after", text),
             None => {}
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 
 use super::answer::Answer;
 use super::call::Call;
@@ -137,11 +137,17 @@ fn dressed(visit: &mut Visit<'_>, target: &Target, answer: Answer) -> Answer {
     answer.with("set-cookie", "ARRAffinity=0; path=/; httponly")
 }
 
-/// The head promises the whole body; half of it comes. An answer without a body ends before its head does.
+/// The head promises the whole body; half of it comes. An answer without a body promises one.
 fn truncated(answer: Answer) -> Response {
     let length = answer.body.len().max(1);
     let half = Bytes::copy_from_slice(&answer.body[..answer.body.len() / 2]);
-    let parts = [Ok(half), Err(io::Error::from(io::ErrorKind::UnexpectedEof))];
-    let answer = Answer { status: if answer.status == 204 { 200 } else { answer.status }, ..answer };
-    answer.with("content-length", length).carrying(Body::from_stream(stream::iter(parts)))
+    let end = async {
+        // The half that is there goes out first.
+        tokio::task::yield_now().await;
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof))
+    };
+    let parts = stream::iter([Ok(half)]).chain(stream::once(end));
+    let status = if answer.status == 204 { 200 } else { answer.status };
+    let answer = Answer { status, ..answer };
+    answer.with("content-length", length.to_string()).carrying(Body::from_stream(parts))
 }

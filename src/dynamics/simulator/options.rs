@@ -23,8 +23,6 @@ pub struct EnvironmentOptions {
     pub name: String,
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The URL that clients use when it is not `http://<listen>`, without a trailing slash.
-    pub url: Option<String>,
     /// Its switches.
     pub settings: Settings,
     /// The rows that are there.
@@ -52,7 +50,6 @@ impl EnvironmentOptions {
         Self {
             name: name.into(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            url: None,
             settings: Settings::of(profile),
             seeds: Seeds::default(),
         }
@@ -64,10 +61,10 @@ impl EnvironmentOptions {
             "name" => self.name = value.into(),
             "profile" => value.parse::<Profile>()?.apply(&mut self.settings),
             "listen" => {
-                self.listen =
-                    value.parse().map_err(|_| format!("listen={value}: expected an address as 127.0.0.1:7001"))?
+                let bad = |_| format!("listen={value}: expected an address as 127.0.0.1:7001");
+                self.listen = value.parse().map_err(bad)?;
             }
-            "url" => self.url = Some(value.trim_end_matches('/').into()),
+            "url" => self.settings.url = Some(value.trim_end_matches('/').into()),
             "tenant" => self.settings.tenant_id = value.into(),
             "client" => self.settings.client_id = value.into(),
             "secret" => self.settings.client_secrets = vec![value.into()],
@@ -121,7 +118,7 @@ mod tests {
         let text = "name=globex,profile=stock,listen=127.0.0.1:7002,url=http://dynamics.test/,secret=s,owner=00000000-0000-0000-0000-000000000001";
         let options: EnvironmentOptions = text.parse().expect("a description");
         assert_eq!(options.listen.port(), 7002);
-        assert_eq!(options.url.as_deref(), Some("http://dynamics.test"));
+        assert_eq!(options.settings.url.as_deref(), Some("http://dynamics.test"));
         assert_eq!(options.settings.profile, Profile::Stock);
         assert_eq!(options.seeds.owners, [Uuid::from_u128(1)]);
         assert_eq!(options.seeds.queues, Seeds::default().queues);

@@ -61,7 +61,6 @@ pub(super) fn element(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown
         }
         let value = match column.name.as_str() {
             "versionnumber" => row.version.into(),
-            name if name == table.key => row.key.to_string().into(),
             name => row.value(name).clone(),
         };
         body.insert(column.name.clone(), value);

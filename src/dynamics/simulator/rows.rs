@@ -31,7 +31,7 @@ pub(super) struct Row {
     pub key: Uuid,
     /// Grows with each change; the ETag.
     pub version: u64,
-    /// By column name, lookups as `_x_value`.
+    /// By column name, the key first, lookups as `_x_value`.
     pub values: Map<String, Value>,
 }
 
@@ -97,15 +97,16 @@ impl RowSet {
             self.next += 1;
             self.next
         });
-        let (version, merged) = match self.rows.remove(&serial) {
-            Some(mut row) => {
-                self.unindex(table, serial, &row);
-                row.values.extend(values);
-                (row.version + 1, row.values)
-            }
-            None => (1, values),
+        let (version, values) = if let Some(mut row) = self.rows.remove(&serial) {
+            self.unindex(table, serial, &row);
+            row.values.extend(values);
+            (row.version + 1, row.values)
+        } else {
+            let mut first = Map::from_iter([(table.key.clone(), key.to_string().into())]);
+            first.extend(values);
+            (1, first)
         };
-        let row = Row { key, version, values: merged };
+        let row = Row { key, version, values };
         self.index(table, serial, &row);
         self.rows.entry(serial).or_insert(row)
     }

@@ -57,7 +57,7 @@ pub async fn serve(options: Options) -> Result<Running, SimulatorError> {
             return Err(SimulatorError::SameName(options.name));
         }
         let (listener, address) = listen(&options).await?;
-        let urls = urls(&options, address);
+        let urls = urls(address);
         environments.push(Arc::new(Environment::new(options, urls, stopping.child_token())));
         listeners.push((listener, address));
     }
@@ -119,14 +119,12 @@ async fn listen(options: &EnvironmentOptions) -> Result<(TcpListener, SocketAddr
     Ok((listener, address))
 }
 
-/// Its own URL first, then the other names of this machine for it.
-fn urls(options: &EnvironmentOptions, address: SocketAddr) -> Vec<String> {
+/// The names that this machine has for an address.
+fn urls(address: SocketAddr) -> Vec<String> {
     let port = address.port();
-    let given = options.url.iter().cloned();
-    let host = if address.ip().is_unspecified() { format!("127.0.0.1:{port}") } else { address.to_string() };
-    given
-        .chain([format!("http://{host}"), format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}")])
-        .collect()
+    let loopback = [format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}")];
+    let own = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
+    own.into_iter().chain(loopback).collect()
 }
 
 async fn accept(listener: TcpListener, front: Front, stopping: CancellationToken) {

@@ -11,6 +11,8 @@ use super::profile::Profile;
 pub struct Settings {
     /// Which kind of environment; setting it sets `customer`, `queue_field`, `resolving`, `priorities`.
     pub profile: Profile,
+    /// The URL that clients use, without a trailing slash, where it is not `http://<listen>`.
+    pub url: Option<String>,
     /// How long an answer takes: half before the effect, half after it.
     pub latency_ms: u64,
 
@@ -194,6 +196,7 @@ impl Settings {
     pub fn of(profile: Profile) -> Self {
         let mut settings = Self {
             profile,
+            url: None,
             latency_ms: 0,
             tenant_id: "11111111-1111-1111-1111-111111111111".into(),
             client_id: "22222222-2222-2222-2222-222222222222".into(),
@@ -231,13 +234,11 @@ impl Settings {
             Profile::deserialize(profile)?.apply(&mut settings);
         }
         let mut merged = serde_json::to_value(&settings)?;
-        match (merged.as_object_mut(), changes.as_object()) {
-            (Some(merged), Some(changes)) => merged.extend(changes.clone()),
-            _ => {
-                let error: serde_json::Error = serde::de::Error::custom("expected a JSON object");
-                return Err(error.into());
-            }
-        }
+        let (Some(all), Some(changes)) = (merged.as_object_mut(), changes.as_object()) else {
+            let error: serde_json::Error = serde::de::Error::custom("expected a JSON object");
+            return Err(error.into());
+        };
+        all.extend(changes.clone());
         Ok(serde_json::from_value(merged)?)
     }
 }

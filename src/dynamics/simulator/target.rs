@@ -50,8 +50,8 @@ impl Target {
             "$batch" => return Self::Batch,
             _ => {}
         }
-        if rest.starts_with("EntityDefinitions") {
-            return Self::Definitions(rest["EntityDefinitions".len()..].to_owned());
+        if let Some(rest) = rest.strip_prefix("EntityDefinitions") {
+            return Self::Definitions(rest.to_owned());
         }
         let called = rest.split_once('(').map_or(rest, |(name, _)| name);
         if let Some(name) = UNBOUND.iter().find(|name| **name == called) {

@@ -10,6 +10,7 @@ use super::payload::{self, Changes};
 use super::privileges::Verb;
 use super::read::{self, Shown};
 use super::refusal::Refusal;
+use super::rows::Row;
 use super::schema::Table;
 use super::settings::Customer;
 use super::states;
@@ -29,7 +30,7 @@ pub(super) fn update(scene: &mut Scene<'_>, table: &Table, key: Uuid) -> Result<
     let shown = Shown::of(scene.call, table)?;
     read::only(scene.call, &["$select"])?;
     let changes = Changes::read(payload::object(scene.call, table)?, table, &scene.live.schema)?;
-    let there = scene.row(table, key).map(|row| row.etag());
+    let there = scene.row(table, key).map(Row::etag);
     match (&there, scene.call.header("if-match"), scene.call.header("if-none-match")) {
         (Err(missing), Some(_), _) => return Err(missing.clone()),
         (Ok(_), _, Some("*")) => return Err(Refusal::duplicate(scene.live.settings.duplicate_key)),
@@ -103,6 +104,9 @@ fn change(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> 
     Ok(())
 }
 
+/// Values by column.
+type Values = Map<String, Value>;
+
 /// The answer to a create or update: the row if `Prefer` asks for it, else its address.
 fn done(scene: &Scene<'_>, table: &Table, key: Uuid, shown: &Shown, status: u16) -> Result<Answer, Refusal> {
     if scene.call.preference("return").as_deref() == Some("representation") {
@@ -115,11 +119,7 @@ fn done(scene: &Scene<'_>, table: &Table, key: Uuid, shown: &Shown, status: u16)
 }
 
 /// The values, and those of the lookups, once it is sure that every bound row is there.
-fn linked(
-    scene: &Scene<'_>,
-    table: &Table,
-    changes: Changes,
-) -> Result<(Map<String, Value>, Map<String, Value>), Refusal> {
+fn linked(scene: &Scene<'_>, table: &Table, changes: Changes) -> Result<(Values, Values), Refusal> {
     let mut lookups = Map::new();
     if !changes.binds.is_empty() {
         scene.may(Verb::Append, table)?;
@@ -145,8 +145,8 @@ fn linked(
 }
 
 /// Columns that follow from others.
-fn computed(table: &Table, values: &mut Map<String, Value>) {
-    let text = |values: &Map<String, Value>, name: &str| values.get(name).and_then(Value::as_str).map(str::to_owned);
+fn computed(table: &Table, values: &mut Values) {
+    let text = |values: &Values, name: &str| values.get(name).and_then(Value::as_str).map(str::to_owned);
     if table.set == "contacts" {
         let names = ["firstname", "lastname"].map(|name| text(values, name));
         let names: Vec<String> = names.into_iter().flatten().collect();

@@ -195,6 +195,16 @@ fn headers_tell_whose_a_broken_body_is() {
     assert_eq!(rejection.seen.kind, Some(Kind::Handoff));
 }
 
+/// Found by fuzzing: the field that stands there twice hid that the rest is no JSON, and the path then
+/// named a key of the publisher's making.
+#[test]
+fn a_binary_body_that_is_no_json_is_called_so() {
+    let body = b"{\"timestamp\": \"a\", \"timestamp\": \"b\", \"x\\ty\": [\"\n";
+    let rejection = decode(&binary("cloudEvents:"), body, &LIMITS).expect_err("no JSON");
+    assert_eq!(rejection.path, None);
+    assert!(rejection.problem.contains("the body is not JSON: control character"));
+}
+
 #[test]
 fn a_binary_body_may_be_an_array() {
     let mut envelope = binary("cloudEvents:");

@@ -27,25 +27,26 @@ fn names_the_required_field_that_is_not_there() {
 
 #[test]
 fn names_the_field_of_a_wrong_type_and_not_its_value() {
-    for (pointer, value, path, problem) in [
-        ("/event", json!(5), "event", "expected a string, found a number"),
-        ("/event_id", json!(5), "event_id", "expected a string, found a number"),
-        ("/organization_id", json!(["x"]), "organization_id", "expected a string, found an array"),
-        ("/timestamp", json!(1_763_806_500), "timestamp", "expected a string, found a number"),
-        ("/data", json!("secret"), "data", "expected an object, found a string"),
-        ("/data", json!([1]), "data", "expected an object, found an array"),
-        ("/data/session_id", json!(7.5), "data.session_id", "expected a string, found a number"),
-        ("/data/channel", json!({}), "data.channel", "expected a string, found an object"),
-        ("/data/summary", json!(5), "data.summary", "expected a string, found a number"),
-        ("/data/customer", json!("secret"), "data.customer", "expected an object, found a string"),
-        ("/data/customer/name", json!(true), "data.customer.name", "expected a string, found a boolean"),
-        ("/data/transcript", json!({}), "data.transcript", "expected an array, found an object"),
-        ("/data/transcript/1", json!("secret"), "data.transcript[1]", "expected an object, found a string"),
-        ("/data/transcript/1/text", json!(-1), "data.transcript[1].text", "expected a string, found a number"),
+    let (text, object, array) = ("expected a string", "expected an object", "expected an array");
+    for (pointer, value, path, expected, found) in [
+        ("/event", json!(5), "event", text, "a number"),
+        ("/event_id", json!(5), "event_id", text, "a number"),
+        ("/organization_id", json!(["x"]), "organization_id", text, "an array"),
+        ("/timestamp", json!(1_763_806_500), "timestamp", text, "a number"),
+        ("/data", json!("secret"), "data", object, "a string"),
+        ("/data", json!([1]), "data", object, "an array"),
+        ("/data/session_id", json!(7.5), "data.session_id", text, "a number"),
+        ("/data/channel", json!({}), "data.channel", text, "an object"),
+        ("/data/summary", json!(5), "data.summary", text, "a number"),
+        ("/data/customer", json!("secret"), "data.customer", object, "a string"),
+        ("/data/customer/name", json!(true), "data.customer.name", text, "a boolean"),
+        ("/data/transcript", json!({}), "data.transcript", array, "an object"),
+        ("/data/transcript/1", json!("secret"), "data.transcript[1]", object, "a string"),
+        ("/data/transcript/1/text", json!(-1), "data.transcript[1].text", text, "a number"),
     ] {
         let rejection = rejection(&with(handoff(), pointer, Some(value)));
         assert_eq!(rejection.path.as_deref(), Some(path), "{pointer}");
-        assert_eq!(rejection.problem, problem, "{pointer}");
+        assert_eq!(rejection.problem, format!("{expected}, found {found}"), "{pointer}");
     }
 }
 
@@ -147,6 +148,16 @@ fn names_size_and_limit() {
     let limits = Limits { max_event_bytes: 10 };
     let rejection = decode(&envelope(None), b"{\"a\": \"bcd\"}", &limits).expect_err("too large");
     assert!(rejection.problem.contains("12 bytes") && rejection.problem.contains("(10)"));
+    let body = handoff().to_string();
+    let rejection = decode(&envelope(None), body.as_bytes(), &limits).expect_err("too large");
+    assert_eq!(
+        rejection.problem,
+        format!("the body is {} bytes, more than worker.max_event_bytes allows (10)", body.len())
+    );
+    assert_eq!(rejection.path, None);
+    assert_eq!(rejection.seen.organization_id, Some(OrganizationId::from("org_acme")));
+    assert_eq!(rejection.seen.event_id, Some(EventId::from("evt_01JDA7")));
+    assert_eq!(rejection.seen.session_id, Some(SessionId::from("ses_9f2c")));
 }
 
 #[test]
@@ -160,6 +171,8 @@ fn a_field_that_stands_there_twice_is_refused() {
     let rejection = text(&twice).expect_err("ambiguous");
     assert_eq!(rejection.path.as_deref(), Some("data"));
     assert_eq!(rejection.problem, "duplicate field `session_id`");
+    let broken = text(&format!("{twice}x")).expect_err("no JSON");
+    assert!(broken.problem.contains("not JSON"));
     let unknown = body.replacen('{', "{\"x\":1,\"x\":2,", 1);
     assert!(text(&unknown).is_ok());
 }
@@ -191,5 +204,44 @@ fn a_lone_surrogate_is_refused() {
         let body = handoff().to_string().replacen(from, "\\ud800x", 1);
         let rejection = text(&body).expect_err("no character");
         assert_eq!(rejection.path.as_deref(), Some(path), "{rejection:?}");
+    }
+}
+
+#[test]
+fn no_problem_tells_what_a_customer_wrote() {
+    let secret = "Ann's-IBAN";
+    for pointer in [
+        "/timestamp",
+        "/data",
+        "/data/channel",
+        "/data/summary",
+        "/data/classification",
+        "/data/sentiment",
+        "/data/customer",
+        "/data/customer/name",
+        "/data/customer/email",
+        "/data/customer/phone",
+        "/data/transcript",
+        "/data/transcript/0",
+        "/data/transcript/0/timestamp",
+        "/data/transcript/0/sender",
+        "/data/transcript/0/name",
+        "/data/transcript/0/text",
+    ] {
+        let mut refused = 0;
+        for value in [
+            json!(secret),
+            json!(secret.repeat(100)),
+            json!([secret]),
+            json!({ secret: secret }),
+            json!([{ secret: [secret] }]),
+        ] {
+            let body = with(handoff(), pointer, Some(value)).to_string();
+            if let Err(rejection) = text(&body) {
+                refused += 1;
+                assert!(!rejection.text().contains("IBAN"), "{rejection:?}");
+            }
+        }
+        assert!(refused > 1, "{pointer}");
     }
 }

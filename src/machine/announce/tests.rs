@@ -36,8 +36,8 @@ fn value(outcome: &Outcome) -> Value {
     serde_json::to_value(render(outcome, &key())).expect("an outcome is JSON")
 }
 
-fn incident(n: u128) -> Option<IncidentRef> {
-    Some(IncidentRef { id: IncidentId(uuid(n)), ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()) })
+fn incident(n: u128) -> IncidentRef {
+    IncidentRef { id: IncidentId(uuid(n)), ticket_number: Some("CAS-01234-X1Y2Z3".to_owned()) }
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_handoff_reads_as_the_contract_shows_it() {
     let outcome = Outcome {
         route: Some(Route::Incident),
         channel: Some(Channel::new("Email")),
-        incident: incident(1),
+        incident: Some(incident(1)),
         contact_id: Some(ContactId(uuid(2))),
         ..outcome(Kind::Handoff, Status::Succeeded)
     };
@@ -97,7 +97,7 @@ fn a_chat_is_initiated() {
 #[test]
 fn a_resolution_names_all_that_it_closed() {
     let closed = |ids: &[u128]| Outcome {
-        incident: incident(2),
+        incident: Some(incident(2)),
         closed: ids.iter().map(|n| IncidentId(uuid(*n))).collect(),
         ..outcome(Kind::Resolution, Status::Succeeded)
     };

@@ -4,12 +4,12 @@ use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// From a warm answer to a day: an event that waited for its organization to come back took that long.
-const EVENT_SECONDS: [f64; 20] = [
+const EVENT: [f64; 20] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
     21_600.0, 86_400.0,
 ];
 /// From a simulator's answer to twice the default time-out, Dynamics' own limit for one operation.
-const REQUEST_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+const REQUEST: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 /// From a fast disk's sync to one that is about to fail.
 const FLUSH_SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
@@ -38,29 +38,24 @@ impl Families {
     pub fn new() -> Self {
         Self {
             events: counters("handoffd_events_total", "How events ended, retries included.", &["type", "outcome"]),
-            event_seconds: histograms(
-                "handoffd_event_seconds",
-                "From an event's receipt to its final outcome.",
-                &["type", "route"],
-                &EVENT_SECONDS,
-            ),
-            event_age_seconds: histograms(
+            event_seconds: seconds("handoffd_event_seconds", "Receipt to final outcome.", &["type", "route"], &EVENT),
+            event_age_seconds: seconds(
                 "handoffd_event_age_seconds",
-                "From an event's own timestamp to its final outcome.",
+                "Event timestamp to final outcome.",
                 &["type"],
-                &EVENT_SECONDS,
+                &EVENT,
             ),
             in_flight: gauge("handoffd_in_flight", "Events in hand."),
-            retries: counters("handoffd_retries_total", "Attempts that will be made again, by why.", &["reason"]),
+            retries: counters("handoffd_retries_total", "Attempts to be made again, by why.", &["reason"]),
             dead_letters: counters("handoffd_dead_letters_total", "Events given up, by why.", &["reason"]),
             body_differs: counters(
                 "handoffd_event_body_differs_total",
-                "Events that came again with another body; the first one won.",
+                "Events repeated with another body.",
                 &["type"],
             ),
             outcomes_unrouted: counters(
                 "handoffd_outcomes_unrouted_total",
-                "Outcomes that no queue was bound for.",
+                "Outcomes no queue was bound for.",
                 &["type"],
             ),
             requests: counters(
@@ -68,20 +63,16 @@ impl Families {
                 "Requests to Dynamics and Entra ID by what they were for and their HTTP status; 0: no answer.",
                 &["operation", "status"],
             ),
-            request_seconds: histograms(
+            request_seconds: seconds(
                 "handoffd_dynamics_request_seconds",
                 "How long those requests took.",
                 &["operation"],
-                &REQUEST_SECONDS,
+                &REQUEST,
             ),
-            throttled: counters(
-                "handoffd_dynamics_throttled_total",
-                "How often Dynamics told an organization to wait.",
-                &["organization"],
-            ),
+            throttled: counters("handoffd_dynamics_throttled_total", "Answers that said to wait.", &["organization"]),
             blocked: gauges(
                 "handoffd_organization_blocked",
-                "1 while an organization is misconfigured and its events wait.",
+                "1 while misconfigured: its events wait.",
                 &["organization"],
             ),
             queue_messages: gauges("handoffd_queue_messages", "Messages ready in a queue.", &["queue"]),
@@ -136,7 +127,7 @@ fn gauge(name: &str, help: &str) -> IntGauge {
     registered(IntGauge::new(name, help))
 }
 
-fn histograms(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+fn seconds(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
     registered(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
 }
 

@@ -21,8 +21,6 @@ struct Memory {
     now: Tables,
     /// What a crash goes back to.
     kept: Tables,
-    /// What has to be done to `kept` to make it `now`.
-    noted: Vec<Change>,
     closed: Closed,
 }
 
@@ -39,11 +37,11 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Loses what was noted and not kept since, as a crash may; opens it again if it was closed.
+    /// Loses everything that was only noted, however long ago: the worst that a crash may do. Opens it again if it was
+    /// closed.
     pub fn crash(&self) {
         let mut memory = self.lock();
         memory.now = memory.kept.clone();
-        memory.noted.clear();
         memory.closed = Closed::No;
     }
 
@@ -56,21 +54,6 @@ impl MemoryStore {
         match memory.closed {
             Closed::No => Ok(memory),
             Closed::Yes => Err(StoreError::Closed),
-        }
-    }
-}
-
-impl Memory {
-    fn note(&mut self, changes: Vec<Change>) {
-        for change in &changes {
-            self.now.apply(change);
-        }
-        self.noted.extend(changes);
-    }
-
-    fn keep(&mut self) {
-        for change in self.noted.drain(..) {
-            self.kept.apply(&change);
         }
     }
 }
@@ -103,14 +86,14 @@ impl Store for MemoryStore {
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.open()?.note(changes);
+        self.open()?.now.apply(&changes);
         Ok(())
     }
 
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let mut memory = self.open()?;
-        memory.note(changes);
-        memory.keep();
+        memory.now.apply(&changes);
+        memory.kept.apply(&changes);
         Ok(())
     }
 
@@ -120,7 +103,6 @@ impl Store for MemoryStore {
 
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
         let mut memory = self.open()?;
-        memory.keep();
         memory.kept.sweep(finished_before);
         Ok(memory.now.sweep(finished_before))
     }
@@ -131,8 +113,8 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        let mut memory = self.open()?;
-        memory.keep();
+        let mut memory = self.lock();
+        memory.kept = memory.now.clone();
         memory.closed = Closed::Yes;
         Ok(())
     }

@@ -27,8 +27,14 @@ struct Entry {
 }
 
 impl Tables {
-    pub fn apply(&mut self, change: &Change) {
-        match change.clone() {
+    pub fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.change(change.clone());
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
             Change::Record(key, record) => {
                 self.records.insert(key, *record);
             }

@@ -17,8 +17,8 @@ const VERSION: u8 = 1;
 /// Longest value: sled puts pages over 128 KiB into files that it never syncs, and a page holds up to 17 values.
 pub(super) const LONGEST: usize = 4096;
 
-/// Bytes of a record before its JSON: version, ended or not, first seen.
-const RECORD_HEAD: usize = 2 + TIME;
+/// Bytes of a record before its JSON: version, first seen.
+const RECORD_HEAD: usize = 1 + TIME;
 
 /// Bytes of a session's entry before its JSON: version, last and first touched.
 const ENTRY_HEAD: usize = 1 + 2 * TIME;
@@ -32,15 +32,6 @@ pub(super) enum Unreadable {
     /// Not the JSON it should be.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-}
-
-/// What of a record is known without decoding it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Glance {
-    /// In hand or waiting, first seen then.
-    Unended(Timestamp),
-    /// Finished or dead.
-    Ended,
 }
 
 /// Writes a record, trimming what is too long in it: first errors' texts, then the history, never an id.
@@ -62,15 +53,6 @@ pub(super) fn encode_record(record: &Record) -> Vec<u8> {
 /// Reads a record.
 pub(super) fn decode_record(value: &[u8]) -> Result<Record, Unreadable> {
     json(value, RECORD_HEAD)
-}
-
-/// Reads whether a record has ended.
-pub(super) fn glance(value: &[u8]) -> Option<Glance> {
-    match value {
-        [VERSION, 0, rest @ ..] => read_time(rest).map(Glance::Unended),
-        [VERSION, 1, ..] => Some(Glance::Ended),
-        _ => None,
-    }
 }
 
 /// How an event ended, as its index entries say it.
@@ -134,7 +116,7 @@ pub(super) fn decode_contact(value: &[u8]) -> Result<(ContactId, Timestamp), Unr
     }
 }
 
-/// When a session's entry or a contact was last touched.
+/// When a session's entry or a contact was last touched, or when an event was first seen.
 pub(super) fn touched_at(value: &[u8]) -> Option<Timestamp> {
     read_time(value.strip_prefix(&[VERSION])?)
 }
@@ -153,7 +135,6 @@ pub(super) fn decode_learned(value: &[u8]) -> Result<Learned, Unreadable> {
 
 fn write_record(record: &Record) -> Vec<u8> {
     let mut value = head(1024);
-    value.push(u8::from(record.outcome().is_some()));
     value.extend_from_slice(&time(record.first_seen));
     append(&mut value, record);
     value
@@ -247,3 +228,6 @@ fn cut(text: &mut String, longest: usize) {
         text.push('…');
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,25 +1,39 @@
-//! The committer: one flush and one `fsync` for everything that waits.
+//! The committer: one batch, one flush and one `fsync` for everything that waits.
 //!
 //! On a thread of its own, with sled's blocking flush: ten `flush_async` in flight deadlock inside sled (its issue 1308).
 
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::errors::unwritten;
+use super::pending::Scope;
+use super::state::Shared;
 use crate::store::StoreError;
 use crate::watch::{Sighting, Watch};
 
-/// What is made durable. A seam, so that tests see when the disk was asked.
+/// Time from one commit to the next, at least. A commit costs half a millisecond of CPU, however little there is to
+/// write, so on a fast disk it pays to gather. An event that comes alone does not wait.
+const PACE: Duration = Duration::from_millis(10);
+
+/// How long something that was only noted stays in memory when there is nothing else to do: what a kill of the process
+/// may lose, at the price of a repeated request.
+const NOTED: Duration = Duration::from_millis(25);
+
+/// The same when commits follow one another: long enough for most events to end, so that their notes need no write.
+const NOTED_BUSY: Duration = Duration::from_millis(500);
+
+/// How often a broken store is opened again to see whether it can be written to.
+const MEND: Duration = Duration::from_secs(1);
+
+/// What everything is made durable on. A seam, so that tests see when the disk was asked, and can say no.
 #[doc(hidden)]
 pub trait Disk: Send + 'static {
-    /// Returns when everything written so far would survive the loss of power, and which generation of the database
-    /// that is true of. Called by one thread only.
-    fn sync(&self) -> Result<u64, StoreError>;
+    /// Returns when everything written so far would survive the loss of power. Called by one thread only.
+    fn sync(&self) -> Result<(), StoreError>;
 }
 
 /// Takes orders to make things durable.
@@ -29,35 +43,55 @@ pub(super) struct Committer {
 }
 
 enum Order {
-    /// Tell when what was written to this generation is durable.
-    Keep(u64, oneshot::Sender<Result<(), StoreError>>),
-    /// A write failed: see whether the disk still works.
-    Check,
+    /// Something was noted where nothing was pending: it need not be durable soon.
+    Noted,
+    /// Tell when this call is durable.
+    Keep(u64, Waiter),
+    /// Tell when everything is.
+    Settle(Waiter),
 }
+
+type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
 impl Committer {
     /// Starts its thread.
-    pub fn start(disk: Box<dyn Disk>, watch: Arc<dyn Watch>) -> io::Result<Self> {
+    pub fn start(shared: Arc<Shared>, disk: Box<dyn Disk>, watch: Arc<dyn Watch>) -> io::Result<Self> {
         let (line, orders) = channel();
-        let thread = thread::Builder::new()
-            .name("store-commit".to_owned())
-            .spawn(move || serve(&orders, disk.as_ref(), watch.as_ref()))?;
+        let office = Office {
+            shared,
+            disk,
+            watch,
+            durable: 0,
+            waiting: Vec::new(),
+            scope: Scope::Kept,
+            settled: Instant::now(),
+            rested: Instant::now(),
+            health: Health::Well,
+        };
+        let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || office.serve(&orders))?;
         Ok(Self { line: Mutex::new(Some(line)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Waits until everything written so far is durable; `generation` is what the caller wrote to.
-    pub async fn durable(&self, generation: u64) -> Result<(), StoreError> {
+    /// Says that something was noted where nothing was pending.
+    pub fn noted(&self) -> Result<(), StoreError> {
+        self.order(Order::Noted)
+    }
+
+    /// Waits until this call is durable.
+    pub async fn kept(&self, call: u64) -> Result<(), StoreError> {
         let (done, wait) = oneshot::channel();
-        self.order(Order::Keep(generation, done))?;
+        self.order(Order::Keep(call, done))?;
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Has the disk looked at after a write that failed.
-    pub fn check(&self) {
-        let _closed = self.order(Order::Check);
+    /// Waits until everything written so far is durable.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        let (done, wait) = oneshot::channel();
+        self.order(Order::Settle(done))?;
+        wait.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Serves what waits and stops the thread. Blocks.
+    /// Serves what waits, makes everything durable and stops the thread. Blocks.
     pub fn stop(&self) {
         drop(self.line.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -73,29 +107,111 @@ impl Committer {
     }
 }
 
-/// Ends when the line does: at `stop`, or when the store is dropped.
-fn serve(orders: &Receiver<Order>, disk: &dyn Disk, watch: &dyn Watch) {
-    let mut waiting = Vec::new();
-    while let Ok(first) = orders.recv() {
-        // Whoever comes later may have written after the flush below began: the next one is theirs.
-        waiting.extend([first].into_iter().chain(orders.try_iter()));
-        let started = Instant::now();
-        let synced = disk.sync();
-        if synced.is_ok() {
-            watch.saw(Sighting::StoreFlushed(started.elapsed()));
+/// Where the committer's thread works.
+struct Office {
+    shared: Arc<Shared>,
+    disk: Box<dyn Disk>,
+    watch: Arc<dyn Watch>,
+    /// The last call that is durable.
+    durable: u64,
+    waiting: Vec<Waiter>,
+    /// What the next commit is to make durable.
+    scope: Scope,
+    /// When everything was durable the last time.
+    settled: Instant,
+    /// No commit before this time.
+    rested: Instant,
+    health: Health,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Well,
+    /// The last commit failed.
+    Broken,
+}
+
+impl Office {
+    /// Ends when the line does: at `stop`, or when the store is dropped.
+    fn serve(mut self, orders: &Receiver<Order>) {
+        while let Ok(order) = orders.recv() {
+            self.settled = Instant::now();
+            self.take(order);
+            while self.has_work() {
+                let pause = self.due().saturating_duration_since(Instant::now());
+                match orders.recv_timeout(pause) {
+                    Ok(order) if !pause.is_zero() => self.take(order),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    last => {
+                        for order in last.into_iter().chain(orders.try_iter()) {
+                            self.take(order);
+                        }
+                        self.commit();
+                    }
+                }
+            }
         }
-        for order in waiting.drain(..) {
-            if let Order::Keep(generation, done) = order {
-                let _gone = done.send(verdict(generation, &synced));
+        if self.has_work() {
+            self.scope = Scope::All;
+            self.commit();
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Noted => {}
+            Order::Keep(call, done) if call <= self.durable => {
+                let _gone = done.send(Ok(()));
+            }
+            Order::Keep(_, done) => self.waiting.push(done),
+            Order::Settle(done) if self.shared.pending().is_empty() => {
+                let _gone = done.send(Ok(()));
+            }
+            Order::Settle(done) => {
+                self.waiting.push(done);
+                self.scope = Scope::All;
             }
         }
     }
-}
 
-fn verdict(written_to: u64, synced: &Result<u64, StoreError>) -> Result<(), StoreError> {
-    match synced {
-        Ok(generation) if *generation == written_to => Ok(()),
-        Ok(_) => Err(unwritten("the store was opened again before this was durable")),
-        Err(error) => Err(error.clone()),
+    fn has_work(&self) -> bool {
+        let idle = self.waiting.is_empty() && self.shared.pending().is_empty();
+        !idle || self.health == Health::Broken
+    }
+
+    fn due(&self) -> Instant {
+        if self.waiting.is_empty() { self.rested.max(self.settled + NOTED) } else { self.rested }
+    }
+
+    fn commit(&mut self) {
+        let started = Instant::now();
+        if self.waiting.is_empty() || self.settled + NOTED_BUSY <= started {
+            self.scope = Scope::All;
+        }
+        let (writes, call) = self.shared.pending().take(self.scope);
+        let committed = self.shared.mend().and_then(|()| self.shared.write(&writes)).and_then(|()| self.disk.sync());
+        match &committed {
+            Ok(()) => self.well(started, call),
+            Err(problem) => {
+                self.shared.broke(problem.clone());
+                self.health = Health::Broken;
+                self.rested = started + MEND;
+            }
+        }
+        for done in self.waiting.drain(..) {
+            let _gone = done.send(committed.clone());
+        }
+    }
+
+    fn well(&mut self, started: Instant, call: u64) {
+        self.shared.pending().arrived();
+        self.watch.saw(Sighting::StoreFlushed(started.elapsed()));
+        self.health = Health::Well;
+        self.rested = started + PACE;
+        self.durable = call;
+        if self.scope == Scope::All {
+            self.settled = Instant::now();
+        }
+        self.scope = Scope::Kept;
     }
 }

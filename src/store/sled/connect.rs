@@ -7,18 +7,21 @@ use std::thread;
 
 use sled::Db;
 
-/// How often sled writes out what was only noted, and tidies its file; half of that time at most goes into tidying.
-/// A killed process loses at most this much of what was noted, which costs a repeated request, never an event.
-const FLUSH_EVERY_MS: u64 = 250;
+/// How often sled's own thread tidies its file: without it old segments are never freed. Half of that time at most goes
+/// into tidying. Nothing waits for this flush; the committer's is what counts. sled's default.
+const FLUSH_EVERY_MS: u64 = 500;
 
 /// Why it could not be opened.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     /// Another process (or another store of this one) has it open.
+    #[error("it is locked")]
     Locked,
     /// Its content makes no sense.
+    #[error("it is damaged: {0}")]
     Damaged(String),
     /// The disk is full, a permission is missing: it may be fine.
+    #[error("{0}")]
     Failed(String),
 }
 

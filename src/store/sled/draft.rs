@@ -1,19 +1,20 @@
-//! Changes on their way into the tree: written together, or not at all.
+//! The changes of one call: written together, or not at all.
 
 use jiff::Timestamp;
-use sled::{Batch, IVec, Tree};
+use sled::IVec;
 
-use super::codec::{self, Entry, Glance};
-use super::errors::{unreadable, unwritten};
+use super::codec::{self, Entry};
 use super::keys::{self, Index};
+use super::pending::Call;
+use super::view::View;
 use crate::event::{EventKey, OrganizationId, SessionId};
 use crate::machine::{Record, SessionEntry};
 use crate::store::{Change, StoreError, terms};
 
-/// Writes that see one another before the tree sees them.
-pub(super) struct Draft<'a> {
-    tree: &'a Tree,
-    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+/// Writes that see one another before anybody else sees them.
+pub(super) struct Draft<'a, 'v> {
+    view: &'a View<'v>,
+    writes: Call,
 }
 
 /// The entries of the indexes that a record is in: key and value.
@@ -28,10 +29,10 @@ pub(super) enum Removed {
     StaleEntry,
 }
 
-impl<'a> Draft<'a> {
+impl<'a, 'v> Draft<'a, 'v> {
     /// Nothing to write yet.
-    pub fn new(tree: &'a Tree) -> Self {
-        Self { tree, writes: Vec::with_capacity(12) }
+    pub fn new(view: &'a View<'v>) -> Self {
+        Self { view, writes: Vec::with_capacity(12) }
     }
 
     /// Adds a change.
@@ -41,11 +42,13 @@ impl<'a> Draft<'a> {
             Change::Session { organization, session, entry, at } => self.session(organization, session, entry, *at),
             Change::Contact { organization, email, contact, at } => {
                 let key = keys::contact(organization, email);
-                self.touch(&key, *at)?;
                 self.insert(key, codec::encode_contact(*contact, *at));
                 Ok(())
             }
-            Change::ForgetContact { organization, email } => self.forget(keys::contact(organization, email)),
+            Change::ForgetContact { organization, email } => {
+                self.remove(keys::contact(organization, email));
+                Ok(())
+            }
             Change::Learned(organization, learned) => {
                 self.insert(keys::learned(organization), codec::encode_learned(learned));
                 Ok(())
@@ -53,13 +56,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Removes a record with everything that points at it, when it is listed at this place or can't be read at all.
+    /// Removes an ended record with everything that points at it, when it is listed at this place or can't be read.
     pub fn remove_record(&mut self, key: &EventKey, listed: &[u8]) -> Result<Removed, StoreError> {
         let at = keys::record(key);
         let places = self.places_now(key, &at)?;
         let elsewhere = !places.is_empty() && places.iter().all(|(place, _)| place != listed);
+        let gone = self.get(&at)?.is_none();
         self.remove(listed.to_vec());
-        if elsewhere {
+        if elsewhere || gone {
             return Ok(Removed::StaleEntry);
         }
         for (place, _) in places {
@@ -69,47 +73,43 @@ impl<'a> Draft<'a> {
         Ok(Removed::Record)
     }
 
-    /// Removes a session's entry or a contact, and the note of when it was touched.
-    pub fn forget(&mut self, target: Vec<u8>) -> Result<(), StoreError> {
-        if let Some(at) = self.get(&target)?.and_then(|value| codec::touched_at(&value)) {
-            self.remove(keys::touched(at, &target));
-        }
-        self.remove(target);
-        Ok(())
-    }
-
     /// Removes one key.
     pub fn remove(&mut self, key: Vec<u8>) {
         self.writes.push((key, None));
     }
 
-    /// Writes it all; a crash leaves all or nothing.
-    pub fn apply(self) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        for (key, value) in self.writes {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        self.tree.apply_batch(batch).map_err(unwritten)
+    /// What is to be written.
+    pub fn into_call(self) -> Call {
+        self.writes
     }
 
     fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
-        let at = keys::record(key);
-        let before = self.places_now(key, &at)?;
+        let (unended, ended) = (keys::unended(key), keys::record(key));
+        // A record is in one place only: the one of an event in hand, most of the time.
+        let before = if self.get(&unended)?.is_some() {
+            if record.outcome().is_some() {
+                self.remove(unended.clone());
+            }
+            Vec::new()
+        } else {
+            let places = self.places_now(key, &ended)?;
+            if record.outcome().is_none() && !places.is_empty() {
+                self.remove(ended.clone());
+            }
+            places
+        };
         let after = places(key, record);
-        for (place, _) in &before {
-            if !after.iter().any(|(kept, _)| kept == place) {
-                self.remove(place.clone());
+        for (place, _) in before {
+            if !after.iter().any(|(kept, _)| *kept == place) {
+                self.remove(place);
             }
         }
-        for place in after {
-            if !before.contains(&place) {
-                self.insert(place.0, place.1);
-            }
+        // All of them, also those that are there: what was noted of them may never reach the disk.
+        for (place, status) in after {
+            self.insert(place, status);
         }
-        self.insert(at, codec::encode_record(record));
+        let here = record.outcome().map_or(unended, |_| ended);
+        self.insert(here, codec::encode_record(record));
         Ok(())
     }
 
@@ -122,46 +122,27 @@ impl<'a> Draft<'a> {
     ) -> Result<(), StoreError> {
         let key = keys::entry(organization, session, &entry.event_id);
         let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
-        self.touch(&key, at)?;
         let entry = Entry { at, first: before.map_or(at, |before| before.first), state: entry.state.clone() };
         self.insert(key, entry.encode());
         Ok(())
     }
 
-    fn touch(&mut self, target: &[u8], at: Timestamp) -> Result<(), StoreError> {
-        let before = self.get(target)?.and_then(|value| codec::touched_at(&value));
-        let before = before.map(|before| keys::touched(before, target));
-        let after = keys::touched(at, target);
-        if before.as_ref() == Some(&after) {
-            return Ok(());
-        }
-        if let Some(before) = before {
-            self.remove(before);
-        }
-        self.insert(after, Vec::new());
-        Ok(())
-    }
-
-    /// Where the record that is there now is listed. One that can't be read is listed nowhere: its entries are skipped
+    /// Where the ended record that is there now is listed. One that can't be read is listed nowhere: its entries are skipped
     /// by readers and removed by the sweep.
     fn places_now(&self, key: &EventKey, at: &[u8]) -> Result<Places, StoreError> {
         let Some(value) = self.get(at)? else {
             return Ok(Vec::new());
         };
-        Ok(match codec::glance(&value) {
-            Some(Glance::Unended(first_seen)) => {
-                vec![(Index::Unended.entry(first_seen, key), Vec::new())]
-            }
-            Some(Glance::Ended) => codec::decode_record(&value).map(|record| places(key, &record)).unwrap_or_default(),
-            None => Vec::new(),
-        })
+        let record = codec::decode_record(&value);
+        Ok(record.map(|record| places(key, &record)).unwrap_or_default())
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+    /// The value of a key, these changes included.
+    pub fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         let drafted = self.writes.iter().rev().find(|(written, _)| written == key);
         match drafted {
             Some((_, value)) => Ok(value.as_deref().map(IVec::from)),
-            None => self.tree.get(key).map_err(|error| unreadable("what a change replaces", error)),
+            None => self.view.get("what a change replaces", key),
         }
     }
 
@@ -170,10 +151,10 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Where a record is listed.
+/// Where a record is listed: nowhere until it has ended.
 fn places(key: &EventKey, record: &Record) -> Places {
     let Some(outcome) = record.outcome() else {
-        return vec![(Index::Unended.entry(record.first_seen, key), Vec::new())];
+        return Vec::new();
     };
     let tickets = terms::ticket_numbers(record, outcome);
     let mut indexes = vec![Index::Ended];

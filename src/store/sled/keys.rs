@@ -14,7 +14,7 @@ use crate::store::terms;
 pub(super) const TIME: usize = 12;
 
 /// Name space of contacts' digests; any constant would do, it must never change.
-const CONTACTS: Uuid = Uuid::from_u128(0x6d1f_3c52_8f0e_4f0b_9d1c_5a3a_1f6e_72b4);
+const CONTACT_NAMES: Uuid = Uuid::from_u128(0x6d1f_3c52_8f0e_4f0b_9d1c_5a3a_1f6e_72b4);
 
 /// The row with the schema's version.
 pub(super) const SCHEMA: &[u8] = b"m:schema";
@@ -22,8 +22,6 @@ pub(super) const SCHEMA: &[u8] = b"m:schema";
 /// An index over events; its entries end with a [`Position`], so each lists its events by time.
 #[derive(Clone, Copy)]
 pub(super) enum Index<'a> {
-    /// Not ended yet, by when they were first seen.
-    Unended,
     /// All that ended.
     Ended,
     /// Those of a session.
@@ -41,7 +39,6 @@ impl Index<'_> {
     pub fn prefix(self) -> Vec<u8> {
         let mut key = Vec::with_capacity(96);
         match self {
-            Self::Unended => key.push(b'u'),
             Self::Ended => key.push(b'f'),
             Self::Session(session) => {
                 key.push(b's');
@@ -92,7 +89,20 @@ pub(super) fn position(entry: &[u8], prefix: usize) -> Option<Position> {
     })
 }
 
-/// A record. The event's id comes first: an event can be found without its organization.
+/// What the keys of all events that have not ended begin with, then of all sessions' entries, then of all contacts.
+pub(super) const UNENDED: &[u8] = b"a";
+pub(super) const ENTRIES: &[u8] = b"e";
+pub(super) const CONTACTS: &[u8] = b"c";
+
+/// The record of an event in hand or waiting. There are few of them and they change often, so they are kept apart from
+/// the many that never change again.
+pub(super) fn unended(event: &EventKey) -> Vec<u8> {
+    let mut key = record(event);
+    key[0] = UNENDED[0];
+    key
+}
+
+/// The record of an ended event. The event's id comes first: an event can be found without its organization.
 pub(super) fn record(event: &EventKey) -> Vec<u8> {
     let mut key = records_of(event.event_id.as_str());
     push_text(&mut key, event.organization_id.as_str());
@@ -143,7 +153,7 @@ pub(super) fn contact(organization: &OrganizationId, email: &str) -> Vec<u8> {
     push_text(&mut name, &terms::fold(email));
     let mut key = Vec::with_capacity(17);
     key.push(b'c');
-    key.extend_from_slice(Uuid::new_v5(&CONTACTS, &name).as_bytes());
+    key.extend_from_slice(Uuid::new_v5(&CONTACT_NAMES, &name).as_bytes());
     key
 }
 
@@ -152,29 +162,6 @@ pub(super) fn learned(organization: &OrganizationId) -> Vec<u8> {
     let mut key = vec![b'l'];
     push_text(&mut key, organization.as_str());
     key
-}
-
-/// Says on which day a session's entry or a contact was last touched. By the day, so that touching it again and again
-/// moves it once.
-pub(super) fn touched(at: Timestamp, target: &[u8]) -> Vec<u8> {
-    let mut key = touched_on(at);
-    key.extend_from_slice(target);
-    key
-}
-
-/// What the keys of everything touched on that day begin with.
-pub(super) fn touched_on(at: Timestamp) -> Vec<u8> {
-    let seconds = at.as_second() - Timestamp::MIN.as_second();
-    let mut key = Vec::with_capacity(96);
-    key.push(b'd');
-    let day = u32::try_from(seconds / 86_400).unwrap_or(u32::MAX); // 20,000 years are 7 million days
-    key.extend_from_slice(&day.to_be_bytes());
-    key
-}
-
-/// The key of what was touched.
-pub(super) fn target_of(touched: &[u8]) -> Option<&[u8]> {
-    touched.get(5..)
 }
 
 /// A time, sorting as times do.
@@ -223,3 +210,6 @@ fn split_text(bytes: &[u8]) -> Option<(String, &[u8])> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

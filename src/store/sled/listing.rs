@@ -1,13 +1,15 @@
-//! Outcomes, newest first, by the index that narrows them most.
+//! Outcomes, newest first, by the index that narrows them most. Walks what is on disk: what is pending is made durable
+//! before.
 
 use std::ops::Bound;
 
-use sled::{IVec, Tree};
+use sled::IVec;
 
 use super::codec;
 use super::errors::unreadable;
 use super::keys::{self, Index};
 use super::read;
+use super::view::View;
 use crate::event::{EventId, EventKey};
 use crate::store::position::Position;
 use crate::store::terms;
@@ -21,13 +23,18 @@ pub(super) const OUTCOMES: &str = "outcomes";
 const LOOKED_AT: usize = 100_000;
 
 /// One page.
-pub(super) fn outcomes(tree: &Tree, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+pub(super) fn outcomes(
+    view: &View<'_>,
+    filter: &Filter,
+    after: Option<&Cursor>,
+    limit: usize,
+) -> Result<Page, StoreError> {
     let after = after.map(Position::read).transpose()?;
     if limit == 0 {
         return Ok(Page::default());
     }
     if let Some(event_id) = &filter.event_id {
-        return by_event(tree, filter, event_id, after.as_ref(), limit);
+        return by_event(view, filter, event_id, after.as_ref(), limit);
     }
     let ticket = filter.ticket_number.as_deref().map(terms::fold);
     let index = match (filter, &ticket) {
@@ -37,20 +44,20 @@ pub(super) fn outcomes(tree: &Tree, filter: &Filter, after: Option<&Cursor>, lim
         (Filter { session: Some(session), .. }, _) => Index::Session(session),
         _ => Index::Ended,
     };
-    by_time(tree, filter, index, after.as_ref(), limit)
+    by_time(view, filter, index, after.as_ref(), limit)
 }
 
 /// One event id, of one organization or of each.
 fn by_event(
-    tree: &Tree,
+    view: &View<'_>,
     filter: &Filter,
     event_id: &str,
     after: Option<&Position>,
     limit: usize,
 ) -> Result<Page, StoreError> {
     let mut all = Vec::new();
-    for key in events(tree, filter, event_id)? {
-        let Some(record) = read::record(tree, &key)? else {
+    for key in events(view, filter, event_id)? {
+        let Some(record) = read::record(view, &key)? else {
             continue;
         };
         if !filter.matches(&key, &record) {
@@ -71,11 +78,11 @@ fn by_event(
     Ok(Page { found, next })
 }
 
-fn events(tree: &Tree, filter: &Filter, event_id: &str) -> Result<Vec<EventKey>, StoreError> {
+fn events(view: &View<'_>, filter: &Filter, event_id: &str) -> Result<Vec<EventKey>, StoreError> {
     if let Some(organization_id) = &filter.organization {
         return Ok(vec![EventKey { organization_id: organization_id.clone(), event_id: EventId::from(event_id) }]);
     }
-    let rows = tree.scan_prefix(keys::records_of(event_id)).keys();
+    let rows = view.tree().scan_prefix(keys::records_of(event_id)).keys();
     let keys: Result<Vec<IVec>, _> = rows.collect();
     let keys = keys.map_err(|error| unreadable(OUTCOMES, error))?;
     Ok(keys.iter().filter_map(|key| keys::event_of(key)).collect())
@@ -83,7 +90,7 @@ fn events(tree: &Tree, filter: &Filter, event_id: &str) -> Result<Vec<EventKey>,
 
 /// What an index lists, from the newest back.
 fn by_time(
-    tree: &Tree,
+    view: &View<'_>,
     filter: &Filter,
     index: Index<'_>,
     after: Option<&Position>,
@@ -92,7 +99,7 @@ fn by_time(
     let prefix = index.prefix().len();
     let mut page = Page::default();
     let mut last = None;
-    for (looked_at, row) in tree.range(bounds(filter, index, after)).rev().enumerate() {
+    for (looked_at, row) in view.tree().range(bounds(filter, index, after)).rev().enumerate() {
         let (entry, status) = row.map_err(|error| unreadable(OUTCOMES, error))?;
         if looked_at >= LOOKED_AT {
             page.next = last.as_ref().map(Position::cursor);
@@ -101,7 +108,7 @@ fn by_time(
         let Some(position) = keys::position(&entry, prefix) else {
             continue;
         };
-        if let Some(found) = find(tree, filter, &position, &status)? {
+        if let Some(found) = find(view, filter, &position, &status)? {
             if page.found.len() == limit {
                 page.next = last.as_ref().map(Position::cursor);
                 return Ok(page);
@@ -114,13 +121,13 @@ fn by_time(
 }
 
 /// The event of an index entry, when it is asked for. What the entry tells is looked at first: most need not be read.
-fn find(tree: &Tree, filter: &Filter, position: &Position, status: &[u8]) -> Result<Option<Found>, StoreError> {
+fn find(view: &View<'_>, filter: &Filter, position: &Position, status: &[u8]) -> Result<Option<Found>, StoreError> {
     let key = position.key();
     let wanted = filter.status.map(codec::encode_status);
     if !filter.matches_names(&key) || wanted.is_some_and(|wanted| status != [wanted]) {
         return Ok(None);
     }
-    let Some(record) = read::record(tree, &key)? else {
+    let Some(record) = read::record(view, &key)? else {
         return Ok(None);
     };
     // Since the entry was read the event may have been looked at afresh.

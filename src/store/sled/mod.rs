@@ -12,11 +12,13 @@ mod keys;
 mod listing;
 mod open;
 mod owner;
+mod pending;
 mod read;
 mod schema;
 mod state;
 mod store;
 mod sweep;
+mod view;
 
 #[doc(hidden)]
 pub use commit::Disk;

@@ -1,5 +1,6 @@
 //! Opening: waiting for the lock, setting a damaged store aside, checking the version.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +11,7 @@ use sled::Db;
 
 use super::commit::{Committer, Disk};
 use super::connect::{Refused, connect};
-use super::schema::{self, Schema};
+use super::schema::{self, Before, Schema};
 use super::state::Shared;
 use super::store::SledStore;
 use super::{folder, owner};
@@ -19,6 +20,9 @@ use crate::watch::Watch;
 
 /// After a kill the lock can outlive its process for a moment.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// An empty file beside sled's: the store was made completely.
+const COMPLETE: &str = "complete";
 
 /// Where a store is and how to open it.
 #[derive(Clone, Debug)]
@@ -99,7 +103,8 @@ pub fn open_with(
         other => other.map_err(|trouble| trouble.into_error(path))?,
     };
     let shared = Arc::new(Shared::new(path.clone(), options.cache_bytes, db)?);
-    let committer = Committer::start(between(Box::new(Arc::clone(&shared))), watch)
+    let disk = between(Box::new(Arc::clone(&shared)));
+    let committer = Committer::start(Arc::clone(&shared), disk, watch)
         .map_err(|error| failed(path, &format!("no thread to commit on: {error}")))?;
     Ok(Opened { store: SledStore::new(shared, committer), quarantined })
 }
@@ -112,10 +117,10 @@ enum Trouble {
 fn attempt(options: &Options) -> Result<Db, Trouble> {
     let path = &options.path;
     let other = |error: std::io::Error| Trouble::Other(failed(path, &error.to_string()));
-    let fresh = !path.join("db").exists();
     folder::create(path).map_err(other)?;
+    let before = if path.join(COMPLETE).exists() { Before::Store } else { Before::Nothing };
     let db = unlocked(options)?;
-    match schema::check(&db).map_err(Trouble::Other)? {
+    match schema::check(&db, before).map_err(Trouble::Other)? {
         Schema::Known => {}
         Schema::Newer(found) => {
             return Err(Trouble::Other(StoreError::Schema {
@@ -129,7 +134,8 @@ fn attempt(options: &Options) -> Result<Db, Trouble> {
             return Err(Trouble::Damaged(problem.to_owned()));
         }
     }
-    if fresh {
+    if before == Before::Nothing {
+        fs::write(path.join(COMPLETE), "").map_err(other)?;
         folder::sync_all(path).map_err(other)?;
     }
     Ok(db)

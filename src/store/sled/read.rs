@@ -1,11 +1,11 @@
 //! Questions about one thing.
 
 use jiff::Timestamp;
-use sled::Tree;
 
 use super::codec::{self, Entry};
 use super::errors::unreadable;
 use super::keys;
+use super::view::View;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::machine::{Learned, Record, SessionEntry};
 use crate::store::StoreError;
@@ -16,21 +16,24 @@ pub(super) const SESSION: &str = "a session";
 pub(super) const CONTACT: &str = "a remembered contact";
 pub(super) const LEARNED: &str = "what an environment wants";
 
-pub(super) fn record(tree: &Tree, key: &EventKey) -> Result<Option<Record>, StoreError> {
-    let value = tree.get(keys::record(key)).map_err(|error| unreadable(RECORD, error))?;
+/// Ended or not.
+pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, StoreError> {
+    let value = match view.get(RECORD, &keys::unended(key))? {
+        Some(value) => Some(value),
+        None => view.get(RECORD, &keys::record(key))?,
+    };
     value.map(|value| codec::decode_record(&value).map_err(|error| unreadable(RECORD, error))).transpose()
 }
 
 /// Oldest first; those of the same moment by event.
 pub(super) fn session(
-    tree: &Tree,
+    view: &View<'_>,
     organization: &OrganizationId,
     session: &SessionId,
 ) -> Result<Vec<SessionEntry>, StoreError> {
     let prefix = keys::entries_of(organization, session);
     let mut entries = Vec::new();
-    for row in tree.scan_prefix(&prefix) {
-        let (key, value) = row.map_err(|error| unreadable(SESSION, error))?;
+    for (key, value) in view.begins_with(SESSION, &prefix)? {
         let entry = Entry::decode(&value).map_err(|error| unreadable(SESSION, error))?;
         let event_id =
             keys::event_of_entry(&key, prefix.len()).ok_or_else(|| unreadable(SESSION, "its key makes no sense"))?;
@@ -42,21 +45,21 @@ pub(super) fn session(
 }
 
 pub(super) fn contact(
-    tree: &Tree,
+    view: &View<'_>,
     organization: &OrganizationId,
     email: &str,
     not_before: Timestamp,
 ) -> Result<Option<ContactId>, StoreError> {
     let key = keys::contact(organization, email);
-    let Some(value) = tree.get(key).map_err(|error| unreadable(CONTACT, error))? else {
+    let Some(value) = view.get(CONTACT, &key)? else {
         return Ok(None);
     };
     let (contact, at) = codec::decode_contact(&value).map_err(|error| unreadable(CONTACT, error))?;
     Ok((at >= not_before).then_some(contact))
 }
 
-pub(super) fn learned(tree: &Tree, organization: &OrganizationId) -> Result<Learned, StoreError> {
-    let value = tree.get(keys::learned(organization)).map_err(|error| unreadable(LEARNED, error))?;
+pub(super) fn learned(view: &View<'_>, organization: &OrganizationId) -> Result<Learned, StoreError> {
+    let value = view.get(LEARNED, &keys::learned(organization))?;
     value.map_or(Ok(Learned::default()), |value| {
         codec::decode_learned(&value).map_err(|error| unreadable(LEARNED, error))
     })

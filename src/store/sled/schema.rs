@@ -20,11 +20,20 @@ pub(super) enum Schema {
     Unknown,
 }
 
+/// Whether the folder had a complete store before it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Before {
+    /// No: it is new, or its making was cut short.
+    Nothing,
+    /// Yes. sled opens a file of which it can read nothing as an empty one, without a word: this tells the two apart.
+    Store,
+}
+
 /// Reads the version, writes it into a new database, brings an older one up to date.
-pub(super) fn check(db: &Db) -> Result<Schema, StoreError> {
+pub(super) fn check(db: &Db, before: Before) -> Result<Schema, StoreError> {
     let row = db.get(SCHEMA).map_err(|error| unreadable("the schema version", error))?;
     match row.as_ref().map(version) {
-        None if db.is_empty() => write(db).map(|()| Schema::Known),
+        None if before == Before::Nothing && db.is_empty() => write(db).map(|()| Schema::Known),
         Some(Some(found)) if found > KNOWN => Ok(Schema::Newer(found)),
         Some(Some(found)) => Ok(migrate(found)),
         None | Some(None) => Ok(Schema::Unknown),

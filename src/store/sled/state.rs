@@ -1,35 +1,36 @@
-//! The open database, and what takes its place when it is broken or closed.
+//! The open database with what is on its way into it, and what takes its place when it is broken or closed.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use sled::{Db, Tree};
+use sled::{Batch, Db};
 
 use super::commit::Disk;
 use super::connect::{Refused, connect, panic_text};
 use super::errors::{unreadable, unwritten};
+use super::pending::{Pending, Writes};
+use super::view::View;
 use crate::store::StoreError;
 
-/// How long a broken store is left alone before it is live again, and how long that may take.
-const MEND_EVERY: Duration = Duration::from_secs(1);
+/// How long the threads of a database that was let go may hold its lock.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// What the store and its committer share.
 pub(super) struct Shared {
     /// The store's folder.
     pub path: PathBuf,
-    /// What sled may keep in memory.
-    pub cache_bytes: u64,
+    cache_bytes: u64,
     state: RwLock<State>,
-    /// Held from reading what a change replaces until the change is applied.
-    writing: Mutex<()>,
+    pending: Mutex<Pending>,
 }
 
 enum State {
     Live(Live),
-    Broken(Broken),
+    /// After one failed write (a full disk, for one) sled refuses all others, until it is opened again.
+    Broken(StoreError),
     Closed,
 }
 
@@ -37,47 +38,79 @@ struct Live {
     db: Db,
     /// sled's own flush does not reach the disk on Linux: this handle is for the `fsync` that does.
     file: File,
-    /// Counts openings: what was written to one is not made durable by a flush of the next.
-    generation: u64,
-}
-
-/// After one failed write (a full disk, for one) sled refuses all others, until it is live again.
-struct Broken {
-    problem: StoreError,
-    since: Instant,
-    generation: u64,
 }
 
 impl Shared {
     /// Takes over an open database.
     pub fn new(path: PathBuf, cache_bytes: u64, db: Db) -> Result<Self, StoreError> {
-        let shared = Self { path, cache_bytes, state: RwLock::new(State::Closed), writing: Mutex::new(()) };
-        shared.install(db, 0)?;
+        let shared = Self { path, cache_bytes, state: RwLock::new(State::Closed), pending: Mutex::default() };
+        shared.install(db)?;
         Ok(shared)
     }
 
-    /// Reads something; `what` names it in the error.
-    pub fn read<T>(
+    /// Reads something, or prepares a change; `what` names it in the error. One caller at a time, so what a change
+    /// replaces stays as it was read.
+    pub fn view<T>(
         &self,
         what: &'static str,
-        work: impl FnOnce(&Tree) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let state = self.state();
         let live = state.live()?;
-        match catch_unwind(AssertUnwindSafe(|| work(&live.db))) {
-            Ok(done) => done,
-            Err(panic) => Err(unreadable(what, panic_text(panic.as_ref()))),
-        }
+        let mut pending = self.pending();
+        let mut view = View::new(&live.db, &mut pending);
+        calmly(|| work(&mut view)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
     }
 
-    /// Reads and writes, one caller at a time. Also returns the generation that has to be synced.
-    pub fn write<T>(&self, work: impl FnOnce(&Tree) -> Result<T, StoreError>) -> Result<(T, u64), StoreError> {
+    /// Reads what is on disk, beside the writers.
+    pub fn on_disk<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let state = self.state();
         let live = state.live()?;
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        match catch_unwind(AssertUnwindSafe(|| work(&live.db))) {
-            Ok(done) => Ok((done?, live.generation)),
-            Err(panic) => Err(unwritten(panic_text(panic.as_ref()))),
+        calmly(|| work(&live.db)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
+    }
+
+    /// What is not durable yet.
+    pub fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives writes to sled; a crash leaves all of them or none.
+    pub fn write(&self, writes: &Writes) -> Result<(), StoreError> {
+        let state = self.state();
+        let live = state.live()?;
+        let mut batch = Batch::default();
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                None => batch.remove(key.as_slice()),
+            }
+        }
+        calmly(|| live.db.apply_batch(batch)).map_err(unwritten)?.map_err(unwritten)
+    }
+
+    /// Remembers that writing failed: nothing is written until the database is opened again.
+    pub fn broke(&self, problem: StoreError) {
+        self.replace(State::Broken(problem));
+    }
+
+    /// Opens a broken database again; what is pending is still there.
+    pub fn mend(&self) -> Result<(), StoreError> {
+        if !matches!(&*self.state(), State::Broken(_)) {
+            return Ok(());
+        }
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match connect(&self.path, self.cache_bytes) {
+                Ok(db) => return self.install(db),
+                Err(Refused::Locked) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(refused) => return Err(unwritten(refused)),
+            }
         }
     }
 
@@ -86,45 +119,9 @@ impl Shared {
         self.replace(State::Closed);
     }
 
-    fn flush(&self) -> Result<u64, StoreError> {
-        let state = self.state();
-        let live = state.live()?;
-        match catch_unwind(AssertUnwindSafe(|| live.db.flush())) {
-            Ok(flushed) => flushed.map_err(unwritten)?,
-            Err(panic) => return Err(unwritten(panic_text(panic.as_ref()))),
-        };
-        live.file.sync_all().map_err(unwritten)?;
-        Ok(live.generation)
-    }
-
-    /// Opens a broken database again. What was not durable is gone, as after a crash.
-    fn mend(&self, problem: StoreError) {
-        let generation = match &*self.state() {
-            State::Live(live) => live.generation,
-            State::Broken(broken) if broken.since.elapsed() < MEND_EVERY => return,
-            State::Broken(broken) => broken.generation,
-            State::Closed => return,
-        };
-        self.replace(State::Broken(Broken { problem, since: Instant::now(), generation }));
-        let deadline = Instant::now() + MEND_EVERY;
-        loop {
-            match connect(&self.path, self.cache_bytes) {
-                Ok(db) => {
-                    let _still_broken = self.install(db, generation + 1);
-                    return;
-                }
-                // The threads of the one that was let go may hold the lock a little longer.
-                Err(Refused::Locked) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn install(&self, db: Db, generation: u64) -> Result<(), StoreError> {
+    fn install(&self, db: Db) -> Result<(), StoreError> {
         let file = File::open(self.path.join("db")).map_err(unwritten)?;
-        self.replace(State::Live(Live { db, file, generation }));
+        self.replace(State::Live(Live { db, file }));
         Ok(())
     }
 
@@ -142,14 +139,22 @@ impl State {
     fn live(&self) -> Result<&Live, StoreError> {
         match self {
             Self::Live(live) => Ok(live),
-            Self::Broken(broken) => Err(broken.problem.clone()),
+            Self::Broken(problem) => Err(problem.clone()),
             Self::Closed => Err(StoreError::Closed),
         }
     }
 }
 
-impl Disk for std::sync::Arc<Shared> {
-    fn sync(&self) -> Result<u64, StoreError> {
-        self.flush().inspect_err(|problem| self.mend(problem.clone()))
+impl Disk for Arc<Shared> {
+    fn sync(&self) -> Result<(), StoreError> {
+        let state = self.state();
+        let live = state.live()?;
+        calmly(|| live.db.flush()).map_err(unwritten)?.map_err(unwritten)?;
+        live.file.sync_all().map_err(unwritten)
     }
+}
+
+/// Turns a panic inside sled into an error: damage that opening did not find must not take the worker down.
+fn calmly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()))
 }

@@ -11,14 +11,19 @@ use tokio::task::spawn_blocking;
 use super::commit::Committer;
 use super::draft::Draft;
 use super::errors::unreadable;
+use super::pending::{Call, Pending};
 use super::state::Shared;
-use super::sweep::{Step, Sweep};
+use super::sweep::{self, Step, Sweep};
+use super::view::View;
 use super::{folder, listing, read};
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::machine::{Learned, Record, SessionEntry};
 use crate::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
 
-/// An open store in a folder. Dropped without `close`, it loses what was only noted a moment ago.
+/// Name of what is read before a change, for errors.
+const CHANGE: &str = "what a change replaces";
+
+/// An open store in a folder. Dropped without `close`, it makes everything durable on a thread of its own.
 pub struct SledStore {
     shared: Arc<Shared>,
     committer: Arc<Committer>,
@@ -29,29 +34,23 @@ impl SledStore {
         Self { shared, committer: Arc::new(committer) }
     }
 
-    /// Writes all changes; returns the generation that has to be synced for them to be durable.
-    fn apply(&self, changes: &[Change]) -> Result<u64, StoreError> {
-        let written = self.shared.write(|tree| {
-            let mut draft = Draft::new(tree);
+    /// Writes all changes to memory, where every reader sees them, in the way that `add` says.
+    fn apply<T>(&self, changes: &[Change], add: impl FnOnce(&mut Pending, Call) -> T) -> Result<T, StoreError> {
+        self.shared.view(CHANGE, |view| {
+            let mut draft = Draft::new(view);
             for change in changes {
                 draft.change(change)?;
             }
-            draft.apply()
-        });
-        match written {
-            Ok(((), generation)) => Ok(generation),
-            Err(error) => {
-                self.committer.check();
-                Err(error)
-            }
-        }
+            let call = draft.into_call();
+            Ok(add(view.pending(), call))
+        })
     }
 }
 
 #[async_trait]
 impl Store for SledStore {
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
-        self.shared.read(read::RECORD, |tree| read::record(tree, key))
+        self.shared.view(read::RECORD, |view| read::record(view, key))
     }
 
     async fn session(
@@ -59,7 +58,7 @@ impl Store for SledStore {
         organization: &OrganizationId,
         session: &SessionId,
     ) -> Result<Vec<SessionEntry>, StoreError> {
-        self.shared.read(read::SESSION, |tree| read::session(tree, organization, session))
+        self.shared.view(read::SESSION, |view| read::session(view, organization, session))
     }
 
     async fn contact(
@@ -68,27 +67,41 @@ impl Store for SledStore {
         email: &str,
         not_before: Timestamp,
     ) -> Result<Option<ContactId>, StoreError> {
-        self.shared.read(read::CONTACT, |tree| read::contact(tree, organization, email, not_before))
+        self.shared.view(read::CONTACT, |view| read::contact(view, organization, email, not_before))
     }
 
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
-        self.shared.read(read::LEARNED, |tree| read::learned(tree, organization))
+        self.shared.view(read::LEARNED, |view| read::learned(view, organization))
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.apply(&changes).map(drop)
+        let first = self.apply(&changes, |pending, call| {
+            let first = pending.is_empty();
+            pending.note(call);
+            first
+        })?;
+        if first {
+            self.committer.noted()?;
+        }
+        Ok(())
     }
 
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let generation = self.apply(&changes)?;
-        self.committer.durable(generation).await
+        let call = self.apply(&changes, Pending::keep)?;
+        self.committer.kept(call).await
     }
 
     async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        // What is on disk is walked: nothing may be pending. A disk that fails is walked as it is.
+        let _disk_fails = self.committer.settled().await;
         let shared = Arc::clone(&self.shared);
         let (filter, after) = (filter.clone(), after.cloned());
         aside(listing::OUTCOMES, move || {
-            shared.read(listing::OUTCOMES, |tree| listing::outcomes(tree, &filter, after.as_ref(), limit))
+            shared.on_disk(listing::OUTCOMES, |db| {
+                let mut nothing = Pending::default();
+                let view = View::new(db, &mut nothing);
+                listing::outcomes(&view, &filter, after.as_ref(), limit)
+            })
         })
         .await
     }
@@ -96,9 +109,10 @@ impl Store for SledStore {
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
         let mut sweep = Sweep::new(finished_before);
         loop {
+            self.committer.settled().await?;
             let shared = Arc::clone(&self.shared);
-            let (step, rest) = aside("what is to be forgotten", move || {
-                let (step, _) = shared.write(|tree| sweep.step(tree))?;
+            let (step, rest) = aside(sweep::OLD, move || {
+                let step = shared.view(sweep::OLD, |view| sweep.step(view))?;
                 Ok((step, sweep))
             })
             .await?;
@@ -106,14 +120,13 @@ impl Store for SledStore {
             if step == Step::Done {
                 return Ok(sweep.swept);
             }
-            tokio::task::yield_now().await;
         }
     }
 
     async fn bytes(&self) -> Result<u64, StoreError> {
         let shared = Arc::clone(&self.shared);
         aside("the store's size", move || {
-            shared.read("the store's size", |_| {
+            shared.on_disk("the store's size", |_| {
                 folder::bytes(&shared.path).map_err(|error| unreadable("the store's size", error))
             })
         })
@@ -121,7 +134,10 @@ impl Store for SledStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        let flushed = self.keep(Vec::new()).await;
+        let settled = match self.committer.settled().await {
+            Err(StoreError::Closed) => Ok(()), // closed before: nothing to do
+            settled => settled,
+        };
         let (shared, committer) = (Arc::clone(&self.shared), Arc::clone(&self.committer));
         aside("the end of the store", move || {
             committer.stop();
@@ -129,7 +145,7 @@ impl Store for SledStore {
             Ok(())
         })
         .await?;
-        flushed
+        settled
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Shelf {
     pub found: Vec<Found>,
     pub asked: Mutex<Vec<(Filter, Option<Cursor>, usize)>>,
     pub broken: bool,
+    pub hangs: bool,
 }
 
 #[async_trait]
@@ -53,6 +54,9 @@ impl Store for Shelf {
     }
 
     async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
         self.answer()?;
         self.asked.lock().unwrap().push((filter.clone(), after.cloned(), limit));
         let ended = self.found.iter().filter(|found| found.record.outcome().is_some());
@@ -159,7 +163,7 @@ impl Rig {
         let running = serve(listen, parts).await.expect("a free port");
         // Plain HTTP: the provider is never used, but the client will not be built without one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(120)).build().expect("a client");
         Self { running, client, shelf, reasons, metrics }
     }
 

@@ -1,5 +1,11 @@
-//! In: nothing.
-//! Out: the test rig: a private broker.
+//! In: what a test wants to be different.
+//! Out: the test rig: a broker, a simulated Dynamics, real workers, all of it stopped in the end.
 //! Absent: tests.
 
 pub mod broker;
+pub mod bus;
+pub mod event;
+pub mod files;
+pub mod rig;
+pub mod simulator;
+pub mod worker;

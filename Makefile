@@ -1,0 +1,42 @@
+# What there is to do with the project: `make help`.
+
+# rustup's folder, for a shell that does not know it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+CARGO = @command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, or your system's package)"; exit 1; }; cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop run test fmt lint bench fuzz clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## shows the worker with a broker and a simulated Dynamics 365; KEEP=1 leaves all running
+	@echo "demo: building (some minutes the first time)"
+	$(CARGO) build --bins --example demo
+	$(CARGO) run --quiet --example demo -- $(if $(KEEP),--keep)
+
+demo-stop: ## ends what `make demo KEEP=1` left running
+	$(CARGO) run --quiet --example demo -- stop
+
+run: ## runs the worker on config/handoffd.toml
+	$(CARGO) run --bin handoffd -- --config config/handoffd.toml run
+
+test: ## everything that must hold: format, lints, tests, the demo
+	@bash tests/run.sh
+
+fmt: ## formats the sources
+	$(CARGO) fmt
+
+lint: ## checks format and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+bench: ## measures events a second (release build)
+	$(CARGO) bench --bench throughput
+
+fuzz: ## fuzzes the decoders; SECONDS=60 for each
+	@bash tests/fuzz/run.sh $(or $(SECONDS),60)
+
+clean: ## removes what was built
+	$(CARGO) clean

@@ -1,0 +1,88 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn event(organization: &str, event: &str) -> EventKey {
+    EventKey { organization_id: organization.into(), event_id: event.into() }
+}
+
+/// Texts in which the encoding's own bytes are frequent.
+fn text() -> impl Strategy<Value = String> {
+    let letter = prop_oneof![Just('\0'), Just('\u{1}'), Just('a'), Just('\u{ff}'), any::<char>()];
+    prop::collection::vec(letter, 0..6).prop_map(|letters| letters.into_iter().collect())
+}
+
+fn moment() -> impl Strategy<Value = Timestamp> {
+    (Timestamp::MIN.as_second()..Timestamp::MAX.as_second(), 0..1_000_000_000i32)
+        .prop_map(|(second, nanosecond)| Timestamp::new(second, nanosecond).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn different_events_have_different_keys_and_read_back(
+        one in (text(), text()),
+        other in (text(), text()),
+    ) {
+        let (a, b) = (event(&one.0, &one.1), event(&other.0, &other.1));
+        prop_assert_eq!(record(&a) == record(&b), a == b);
+        prop_assert_eq!(unended(&a) == unended(&b), a == b);
+        prop_assert_eq!(event_of(&record(&a)), Some(a.clone()));
+        prop_assert_ne!(record(&a), unended(&a));
+    }
+
+    #[test]
+    fn no_session_begins_as_another_does(one in (text(), text()), other in (text(), text())) {
+        let a = entries_of(&one.0.as_str().into(), &one.1.as_str().into());
+        let b = entries_of(&other.0.as_str().into(), &other.1.as_str().into());
+        prop_assert_eq!(a.starts_with(&b), one == other);
+    }
+
+    #[test]
+    fn index_entries_sort_as_their_positions_do(
+        one in (moment(), text(), text()),
+        other in (moment(), text(), text()),
+    ) {
+        for index in [Index::Ended, Index::Ticket("cas-1"), Index::Incident(Uuid::nil())] {
+            let (a, b) = (event(&one.1, &one.2), event(&other.1, &other.2));
+            let (first, second) = (index.entry(one.0, &a), index.entry(other.0, &b));
+            let positions = (Position::new(one.0, &a), Position::new(other.0, &b));
+            prop_assert_eq!(first.cmp(&second), positions.0.cmp(&positions.1));
+            prop_assert_eq!(position(&first, index.prefix().len()), Some(positions.0));
+            prop_assert!(first >= index.from(one.0));
+        }
+    }
+
+    #[test]
+    fn times_sort_and_read_back(one in moment(), other in moment()) {
+        prop_assert_eq!(time(one).cmp(&time(other)), one.cmp(&other));
+        prop_assert_eq!(read_time(&time(one)), Some(one));
+    }
+
+    #[test]
+    fn nonsense_is_no_key(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        if let Some(event) = event_of(&bytes) {
+            prop_assert_eq!(record(&event), bytes);
+        }
+    }
+}
+
+#[test]
+fn an_email_is_in_no_key() {
+    let key = contact(&"org".into(), "ann@example.com");
+    assert_eq!(key.len(), 17);
+    assert_eq!(key, contact(&"org".into(), "ANN@Example.com"));
+    assert_ne!(key, contact(&"other".into(), "ann@example.com"));
+}
+
+/// Stored keys outlive the program: the form of each is fixed.
+#[test]
+fn keys_are_what_they_were() {
+    let key = event("org_acme", "evt_1");
+    assert_eq!(record(&key), b"revt_1\x00\x01org_acme\x00\x01");
+    assert_eq!(unended(&key), b"aevt_1\x00\x01org_acme\x00\x01");
+    assert_eq!(learned(&key.organization_id), b"lorg_acme\x00\x01");
+    assert_eq!(entry(&key.organization_id, &"ses".into(), &key.event_id), b"eorg_acme\x00\x01ses\x00\x01evt_1\x00\x01");
+    let ended = Index::Ended.entry(Timestamp::UNIX_EPOCH, &key);
+    assert_eq!(ended[..1], *b"f");
+    assert_eq!(ended[13..], *b"evt_1\x00\x01org_acme\x00\x01");
+}

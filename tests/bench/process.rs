@@ -1,0 +1,48 @@
+//! Processes of a run, and what they have used, from /proc.
+
+use std::fs;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+/// Linux counts CPU time in hundredths of a second for every process (`USER_HZ`).
+const TICKS: f64 = 100.0;
+
+/// A process that ends with this value, whatever happens.
+pub struct Running(Child);
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// CPU time of a process, user and system.
+pub fn cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name (2nd field) may hold spaces: count from behind its closing parenthesis.
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    let fields: Vec<f64> = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    Duration::from_secs_f64(fields.iter().sum::<f64>() / TICKS)
+}
+
+/// The most memory it has had resident, in MB.
+pub fn peak_megabytes(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|number| number.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+}

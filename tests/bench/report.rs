@@ -1,0 +1,87 @@
+//! Figures for a person, and their ratios.
+
+use std::time::Duration;
+
+/// What is measured.
+pub struct Scenario {
+    /// Events on the queue.
+    pub events: u64,
+    /// What the simulator takes for each answer.
+    pub latency: Duration,
+    /// Requests under way at most.
+    pub concurrency: usize,
+}
+
+/// What one run took.
+#[derive(Clone, Copy)]
+pub struct Figures {
+    /// From the first incident to the last.
+    pub elapsed: Duration,
+    /// Of the process alone.
+    pub cpu: Duration,
+    /// The most it had resident.
+    pub peak_megabytes: f64,
+    /// How many.
+    pub events: u64,
+}
+
+impl Figures {
+    fn per_second(&self) -> f64 {
+        self.events as f64 / self.elapsed.as_secs_f64()
+    }
+
+    fn cpu_per_event(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1000.0 / self.events as f64
+    }
+}
+
+pub fn heading(scenario: &Scenario, runs: u64) {
+    println!(
+        "\n{} handoffs of new customers, simulator at {} ms, {} requests at a time, {runs} runs",
+        scenario.events,
+        scenario.latency.as_millis(),
+        scenario.concurrency
+    );
+}
+
+pub fn line(run: u64, name: &str, figures: &Figures) {
+    println!(
+        "  run {}  {name:<10} {:>8.0} events/s  {:>6.3} ms CPU/event  {:>5.1} MB",
+        run + 1,
+        figures.per_second(),
+        figures.cpu_per_event(),
+        figures.peak_megabytes
+    );
+}
+
+/// Medians, and how the worker compares with the bare loop and with what the latency allows.
+pub fn summary(scenario: &Scenario, [bare, worker]: &[Vec<Figures>; 2]) {
+    let (rate, cpu) = (Figures::per_second as fn(&Figures) -> f64, Figures::cpu_per_event as fn(&Figures) -> f64);
+    let (bare_rate, worker_rate) = (median(bare, rate), median(worker, rate));
+    println!(
+        "  median events/s   bare loop {bare_rate:.0}, handoffd {worker_rate:.0}: ratio {:.2}",
+        worker_rate / bare_rate
+    );
+    let (bare_cpu, worker_cpu) = (median(bare, cpu), median(worker, cpu));
+    println!(
+        "  median CPU/event  bare loop {bare_cpu:.3} ms, handoffd {worker_cpu:.3} ms: ratio {:.2}",
+        worker_cpu / bare_cpu
+    );
+    if !scenario.latency.is_zero() {
+        // Three requests each, one after the other.
+        let allowed = scenario.concurrency as f64 / (3.0 * scenario.latency.as_secs_f64());
+        println!(
+            "  {} at a time allow {allowed:.0} events/s: handoffd reaches {:.2} of it",
+            scenario.concurrency,
+            worker_rate / allowed
+        );
+    }
+    let peak = worker.iter().map(|figures| figures.peak_megabytes).fold(0.0, f64::max);
+    println!("  peak memory of handoffd {peak:.1} MB");
+}
+
+fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,251 @@
+//! The broker: one that is there, else a private one. And what comes back on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicConsumeOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ConnectionProperties};
+use serde_json::Value;
+
+use crate::say;
+
+/// RabbitMQ's own address and user.
+const USUAL: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
+/// A broker answers at once; one that does not is not one to wait for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The delays of the demonstration's retry queues.
+pub const DELAYS: [&str; 3] = ["1s", "5s", "30s"];
+
+/// A broker to use.
+pub struct Broker {
+    /// Its AMQP URL.
+    pub url: String,
+    /// Its state, when it is our own.
+    pub private: Option<PathBuf>,
+    /// What exchanges and queues are called.
+    pub names: Names,
+}
+
+/// What exchanges and queues are called.
+#[derive(Clone)]
+pub struct Names {
+    /// Exchange.
+    pub events: String,
+    /// Exchange.
+    pub outcomes: String,
+    /// Queue.
+    pub work: String,
+    /// Queue.
+    pub dead_letters: String,
+    /// Prefix of the retry queues.
+    pub retry: String,
+}
+
+impl Broker {
+    /// `AMQP_URL`, else the usual one on this machine, else a private one under `place`.
+    pub async fn find(project: &Path, place: &Path, keep: Keep) -> Result<Self> {
+        let given = std::env::var("AMQP_URL").ok().filter(|url| !url.trim().is_empty());
+        if let Some(url) = given {
+            say(&format!("using the broker that AMQP_URL names: {}", masked(&url)));
+            let refused = "AMQP_URL names a broker that does not let us in; unset it to have a private one started";
+            connect(&url).await.context(refused)?;
+            return Ok(Self { url, private: None, names: Names::of_our_own() });
+        }
+        match connect(USUAL).await {
+            Ok(_) => {
+                say("using the broker at 127.0.0.1:5672, with queues of our own that are deleted in the end");
+                return Ok(Self { url: USUAL.to_owned(), private: None, names: Names::of_our_own() });
+            }
+            Err(problem) => say(&format!("no broker to use at 127.0.0.1:5672 ({})", first_line(&problem))),
+        }
+        let (project, place) = (project.to_owned(), place.join("broker"));
+        let started = tokio::task::spawn_blocking(move || start(&project, &place, keep)).await?;
+        started.context("without a broker there is nothing to show; AMQP_URL may name one elsewhere")
+    }
+
+    /// Ends the private one; takes our queues and exchanges away from another.
+    pub async fn clear(&self, project: &Path) {
+        if let Some(place) = &self.private {
+            _ = script(project).arg("stop").arg(place).status();
+            return;
+        }
+        if let Err(problem) = self.delete().await {
+            say(&format!("could not delete the queues {}*: {problem:#}", self.names.work));
+        }
+    }
+
+    /// Ends a private one whose start was interrupted.
+    pub fn stop_half_started(project: &Path, place: &Path) {
+        _ = script(project).arg("stop").arg(place.join("broker")).stderr(Stdio::null()).status();
+    }
+
+    async fn delete(&self) -> Result<()> {
+        let connection = connect(&self.url).await?;
+        let channel = connection.create_channel().await?;
+        let Names { events, outcomes, work, dead_letters, retry } = &self.names;
+        let retries = DELAYS.map(|delay| format!("{retry}.{delay}"));
+        for queue in [work, dead_letters].into_iter().chain(&retries) {
+            channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+        }
+        for exchange in [events, outcomes] {
+            channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether things stay after the demonstration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing does.
+    Nothing,
+    /// All keeps running.
+    Running,
+}
+
+impl Names {
+    /// handoffd's default names.
+    pub fn usual() -> Self {
+        Self::with("opencx.events", "opencx.outcomes", "handoffd")
+    }
+
+    /// Names that nobody else uses.
+    pub fn of_our_own() -> Self {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let prefix = format!("handoffd-demo-{}", &id[..8]);
+        Self::with(&format!("{prefix}.in"), &format!("{prefix}.out"), &prefix)
+    }
+
+    fn with(events: &str, outcomes: &str, prefix: &str) -> Self {
+        Self {
+            events: events.to_owned(),
+            outcomes: outcomes.to_owned(),
+            work: format!("{prefix}.events"),
+            dead_letters: format!("{prefix}.dead-letters"),
+            retry: format!("{prefix}.retry"),
+        }
+    }
+}
+
+fn start(project: &Path, place: &Path, keep: Keep) -> Result<Broker> {
+    // Installs it where it is missing and may be; says what to install otherwise.
+    if !script(project).arg("ensure").status()?.success() {
+        bail!("RabbitMQ is not there and could not be installed: see the line above");
+    }
+    say("starting a private RabbitMQ (about 5 s) …");
+    let mut start = script(project);
+    start.arg("start").arg(place).stderr(Stdio::inherit());
+    match keep {
+        Keep::Nothing => start.env("HANDOFFD_BROKER_OWNER", std::process::id().to_string()),
+        Keep::Running => start.env("HANDOFFD_BROKER_LIFE", "0"),
+    };
+    let output = start.output()?;
+    if !output.status.success() {
+        bail!("a private RabbitMQ did not start");
+    }
+    let url = String::from_utf8(output.stdout)?.trim().to_owned();
+    Ok(Broker { url, private: Some(place.to_owned()), names: Names::usual() })
+}
+
+fn script(project: &Path) -> Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new("bash");
+    // In a group of its own, so that Ctrl-C at the terminal does not end it halfway.
+    command.arg(project.join("deploy/broker.sh")).stdin(Stdio::null()).process_group(0);
+    command.env_remove("HANDOFFD_BROKER_OWNER").env_remove("HANDOFFD_BROKER_TEMPORARY");
+    command
+}
+
+async fn connect(url: &str) -> Result<Connection> {
+    let connecting = Connection::connect(url, ConnectionProperties::default());
+    Ok(tokio::time::timeout(PATIENCE, connecting).await.context("no answer within 5 s")??)
+}
+
+/// A URL without its password.
+pub fn masked(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else { return "(no URL)".to_owned() };
+    if url.password().is_some() {
+        _ = url.set_password(Some("***"));
+    }
+    url.to_string()
+}
+
+fn first_line(problem: &anyhow::Error) -> String {
+    format!("{problem:#}").lines().next().unwrap_or_default().to_owned()
+}
+
+/// What came back so far.
+pub struct Returns {
+    /// Outcomes, as announced.
+    pub outcomes: Arc<Mutex<Vec<Value>>>,
+    /// Dead letters.
+    pub dead: Arc<Mutex<Vec<Letter>>>,
+    /// Closing it puts the dead letters back where they were.
+    _connection: Connection,
+}
+
+/// A dead letter.
+pub struct Letter {
+    /// As it came.
+    pub body: Vec<u8>,
+    /// `x-handoffd-reason`
+    pub reason: String,
+    /// `x-handoffd-error`
+    pub error: String,
+}
+
+impl Returns {
+    /// Listens from now on.
+    pub async fn listen(broker: &Broker) -> Result<Self> {
+        let connection = connect(&broker.url).await?;
+        let channel = connection.create_channel().await?;
+        let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare("".into(), own, FieldTable::default()).await?.name().clone();
+        let (exchange, all) = (broker.names.outcomes.as_str(), "#");
+        let options = QueueBindOptions::default();
+        channel.queue_bind(queue.clone(), exchange.into(), all.into(), options, FieldTable::default()).await?;
+        let (outcomes, dead): (Arc<Mutex<Vec<_>>>, Arc<Mutex<Vec<_>>>) = Default::default();
+        let automatic = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        collect(&channel, queue.as_str(), automatic, outcomes.clone(), outcome).await?;
+        let looking = BasicConsumeOptions::default();
+        collect(&channel, &broker.names.dead_letters, looking, dead.clone(), letter).await?;
+        Ok(Self { outcomes, dead, _connection: connection })
+    }
+}
+
+async fn collect<T: Send + 'static>(
+    channel: &Channel,
+    queue: &str,
+    options: BasicConsumeOptions,
+    into: Arc<Mutex<Vec<T>>>,
+    read: fn(&Delivery) -> T,
+) -> Result<()> {
+    let mut consumer = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
+    tokio::spawn(async move {
+        while let Some(Ok(delivery)) = consumer.next().await {
+            into.lock().unwrap_or_else(PoisonError::into_inner).push(read(&delivery));
+        }
+    });
+    Ok(())
+}
+
+fn outcome(delivery: &Delivery) -> Value {
+    serde_json::from_slice(&delivery.data).unwrap_or_default()
+}
+
+fn letter(delivery: &Delivery) -> Letter {
+    let header = |name: &str| match delivery.properties.headers().as_ref().and_then(|all| all.inner().get(name)) {
+        Some(AMQPValue::LongString(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    Letter { body: delivery.data.clone(), reason: header("x-handoffd-reason"), error: header("x-handoffd-error") }
+}

@@ -1,0 +1,67 @@
+//! What `make demo KEEP=1` leaves running in `.demo`, and its end.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, Keep, Names};
+use crate::processes::terminate;
+use crate::say;
+use crate::stage::Stage;
+
+/// What runs, for `stop`.
+const STATE: &str = "kept.json";
+
+/// The folder to work in: a temporary one, or `.demo`.
+pub fn folder(project: &Path, keep: Keep) -> Result<PathBuf> {
+    if keep == Keep::Nothing {
+        return Ok(tempfile::Builder::new().prefix("handoffd-demo.").tempdir()?.keep());
+    }
+    let folder = project.join(".demo");
+    ensure!(!folder.exists(), "a demonstration was left running in .demo: end it with `make demo-stop` first");
+    std::fs::create_dir(&folder)?;
+    Ok(folder)
+}
+
+/// Writes down what runs, and leaves it.
+pub fn release(stage: &mut Stage) -> Result<()> {
+    let broker = stage.broker.as_ref().context("a broker runs")?;
+    let names = &broker.names;
+    let state = json!({
+        "processes": stage.processes.ids().map(|(name, id)| json!({"name": name, "id": id})).collect::<Vec<_>>(),
+        "url": broker.url,
+        "private": broker.private,
+        "names": [names.events, names.outcomes, names.work, names.dead_letters, names.retry],
+    });
+    std::fs::write(stage.folder.join(STATE), state.to_string())?;
+    stage.processes.release();
+    say("left running until `make demo-stop`");
+    Ok(())
+}
+
+/// Ends what was left running.
+pub async fn stop(project: &Path) -> Result<()> {
+    let folder = project.join(".demo");
+    let text = std::fs::read_to_string(folder.join(STATE)).context("no demonstration was left running in .demo")?;
+    let state: Value = serde_json::from_str(&text)?;
+    for process in state["processes"].as_array().into_iter().flatten().rev() {
+        let (name, id) = (process["name"].as_str().unwrap_or_default(), process["id"].as_u64().unwrap_or_default());
+        // The id may be somebody else's by now.
+        let command = std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        if let (true, Ok(id)) = (command.contains(name), u32::try_from(id)) {
+            terminate(id);
+        }
+    }
+    let [events, outcomes, work, dead_letters, retry] =
+        [0, 1, 2, 3, 4].map(|at| state["names"][at].as_str().unwrap_or_default().to_owned());
+    let broker = Broker {
+        url: state["url"].as_str().unwrap_or_default().to_owned(),
+        private: state["private"].as_str().map(PathBuf::from),
+        names: Names { events, outcomes, work, dead_letters, retry },
+    };
+    broker.clear(project).await;
+    std::fs::remove_dir_all(&folder).context("cannot remove .demo")?;
+    say("stopped, .demo removed");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The real executables as processes, ended whatever happens.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// A worker ends within its drain time; then it is killed.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a shell does that outlives us: it reads what is to be ended, and ends it when nobody is left to write
+/// `done`. So not even `kill -9` leaves anything behind.
+const GUARD: &str = r#"
+while read -r word; do
+  [ "$word" = done ] && exit 0
+  processes="$processes $word"
+done
+kill $processes 2>/dev/null
+sleep 3
+rm -rf "$0"
+"#;
+
+/// The processes started, and the shell that guards them.
+pub struct Processes {
+    folder: PathBuf,
+    running: Vec<(&'static str, Child)>,
+    guard: Option<Child>,
+}
+
+impl Processes {
+    /// None yet. Logs go to `folder`, which is the guard's to remove should we be killed.
+    pub fn new(folder: &Path) -> Result<Self> {
+        let mut guard = Command::new("sh");
+        guard.args(["-c", GUARD]).arg(folder).stdin(Stdio::piped()).process_group(0);
+        let guard = guard.spawn().context("cannot start sh")?;
+        Ok(Self { folder: folder.to_owned(), running: Vec::new(), guard: Some(guard) })
+    }
+
+    /// Starts one of the project's executables, in a process group of its own: Ctrl-C at the terminal is for us.
+    pub fn start(&mut self, name: &'static str, arguments: &[&str]) -> Result<()> {
+        let log = File::create(self.log(name))?;
+        let mut command = executable(name)?;
+        command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        if let Some(guard) = self.guard.as_mut().and_then(|guard| guard.stdin.as_mut()) {
+            writeln!(guard, "{}", child.id())?;
+        }
+        self.running.push((name, child));
+        Ok(())
+    }
+
+    /// Its log.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.folder.join(name).with_extension("log")
+    }
+
+    /// The first one that has ended although nobody asked it to.
+    pub fn ended(&mut self) -> Option<&'static str> {
+        let has_ended = |child: &mut Child| child.try_wait().is_ok_and(|status| status.is_some());
+        self.running.iter_mut().find_map(|(name, child)| has_ended(child).then_some(*name))
+    }
+
+    /// Their ids, by name.
+    pub fn ids(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.running.iter().map(|(name, child)| (*name, child.id()))
+    }
+
+    /// Leaves them running.
+    pub fn release(&mut self) {
+        self.running.clear();
+        self.dismiss_guard();
+    }
+
+    /// Ends them, the last one first, each in good order if it does so in time.
+    pub fn stop(&mut self) {
+        while let Some((_, mut child)) = self.running.pop() {
+            terminate(child.id());
+            let deadline = Instant::now() + PATIENCE;
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            _ = child.kill();
+            _ = child.wait();
+        }
+        self.dismiss_guard();
+    }
+
+    fn dismiss_guard(&mut self) {
+        if let Some(mut guard) = self.guard.take() {
+            _ = guard.stdin.take().map(|mut stdin| writeln!(stdin, "done"));
+            _ = guard.wait();
+        }
+    }
+}
+
+/// One of the project's executables, built beside this one; without what the caller's environment would change.
+pub fn executable(name: &str) -> Result<Command> {
+    let ours = std::env::current_exe()?;
+    let folder = ours.parent().and_then(Path::parent).context("an executable in examples/")?;
+    let path = folder.join(name);
+    anyhow::ensure!(path.exists(), "{} is not built: use `make demo`", path.display());
+    let mut command = Command::new(path);
+    for (key, _) in std::env::vars_os() {
+        let text = key.to_string_lossy().to_lowercase();
+        if text.starts_with("handoffd_") || text.ends_with("_proxy") || text == "rust_log" {
+            command.env_remove(&key);
+        }
+    }
+    Ok(command)
+}
+
+/// Asks a process to end.
+pub fn terminate(id: u32) {
+    _ = Command::new("kill").arg(id.to_string()).stderr(Stdio::null()).status();
+}

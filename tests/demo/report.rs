@@ -1,0 +1,52 @@
+//! What was found, for a person to read.
+
+use crate::verify::Finding;
+
+const COLUMNS: [&str; 6] = ["event", "organization", "route", "Dynamics now holds", "requests", "outcome"];
+
+/// The table.
+pub fn table(findings: &[Finding]) -> String {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    rows.extend(findings.iter().map(row));
+    let mut widths = [0; COLUMNS.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    rows.insert(1, widths.map(|width| "─".repeat(width)));
+    let line = |row: &[String; 6]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What was skipped or given up, and why.
+pub fn reasons(findings: &[Finding]) -> String {
+    let told = findings.iter().filter_map(|finding| Some((finding, finding.why.as_ref()?)));
+    told.map(|(finding, why)| {
+        let why = why.replace('\n', &format!("\n{:42}", ""));
+        format!("  {:<26} {:<12} {why}\n", finding.name, finding.outcome)
+    })
+    .collect()
+}
+
+fn row(finding: &Finding) -> [String; 6] {
+    let route = finding.route.replace('_', " ");
+    let requests = format!("{:>8}", finding.requests);
+    let Finding { name, organization, holds, outcome, .. } = finding;
+    [name.clone(), organization.clone(), route, holds.clone(), requests, outcome.clone()]
+}
+
+/// A reason why an event is skipped, in words.
+pub fn in_words(reason: &str) -> &str {
+    match reason {
+        "not_resolved" => "not_resolved: the event says that the session was closed unresolved",
+        "live_work_item" => "live_work_item: the session went to a live work item, which agents close themselves",
+        "incident_not_found" => "incident_not_found: the case that the event names is not there",
+        "no_incident" => "no_incident: no handoff of this session came within worker.resolution_wait",
+        "already_closed" => "already_closed: the worker has closed the session's cases before",
+        other => other,
+    }
+}

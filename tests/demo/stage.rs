@@ -1,0 +1,207 @@
+//! Everything that runs during the demonstration: broker, simulator, worker, and their configuration.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::broker::{Broker, DELAYS, Keep, masked};
+use crate::dynamics::Dynamics;
+use crate::event::EventFile;
+use crate::processes::{Processes, executable};
+
+/// Processes start in well under a second; a busy machine may take longer.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// Two tenants' secrets; they open nothing but the simulator.
+const SECRETS: [(&str, &str); 2] = [("acme", "acme-demo-secret"), ("globex", "globex-demo-secret")];
+
+/// Everything that runs.
+pub struct Stage {
+    /// The project.
+    pub project: PathBuf,
+    /// Configuration, store and logs.
+    pub folder: PathBuf,
+    /// The worker's HTTP interface.
+    pub worker: String,
+    /// One client for all HTTP.
+    pub client: reqwest::Client,
+    /// The executables.
+    pub processes: Processes,
+    /// Set once it is found.
+    pub broker: Option<Broker>,
+}
+
+impl Stage {
+    /// Nothing runs yet.
+    pub fn new(project: &Path, folder: &Path) -> Result<Self> {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+        let processes = Processes::new(folder)?;
+        let (project, folder) = (project.to_owned(), folder.to_owned());
+        Ok(Self { project, folder, worker: String::new(), client, processes, broker: None })
+    }
+
+    /// Finds a broker.
+    pub async fn find_broker(&mut self, keep: Keep) -> Result<()> {
+        self.broker = Some(Broker::find(&self.project, &self.folder, keep).await?);
+        Ok(())
+    }
+
+    /// Plays two organizations' Dynamics.
+    pub async fn play_dynamics(&mut self) -> Result<Dynamics> {
+        let ready = self.folder.join("simulator.json");
+        let path = ready.display().to_string();
+        let [acme, globex] = [("opencx", SECRETS[0]), ("stock", SECRETS[1])]
+            .map(|(profile, (name, secret))| format!("name={name},profile={profile},secret={secret}"));
+        let arguments = ["--ready-file", &path, "--environment", &acme, "--environment", &globex];
+        self.processes.start("dynamics-simulator", &arguments)?;
+        let deadline = Instant::now() + START_LIMIT;
+        while !ready.exists() {
+            self.wait_a_little("dynamics-simulator", deadline).await?;
+        }
+        let told: Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
+        Ok(Dynamics::new(self.client.clone(), &told))
+    }
+
+    /// Starts the worker and waits until it is ready.
+    pub async fn start_worker(&mut self, dynamics: &Dynamics) -> Result<()> {
+        self.configure(dynamics)?;
+        let config = self.config();
+        self.processes.start("handoffd", &["--config", &config, "run"])?;
+        let url = format!("{}/readyz", self.worker);
+        let deadline = Instant::now() + START_LIMIT;
+        while !self.client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            self.wait_a_little("handoffd", deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// `handoffd publish`
+    pub fn publish(&self, files: &[&EventFile]) -> Result<()> {
+        let config = self.config();
+        let mut command = executable("handoffd")?;
+        command.args(["--config", &config, "publish"]).args(files.iter().map(|file| &file.path));
+        let output = command.output()?;
+        ensure!(output.status.success(), "publish failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> String {
+        self.folder.join("handoffd.toml").display().to_string()
+    }
+
+    /// Ends and removes everything.
+    pub async fn clear(&mut self) {
+        self.processes.stop();
+        match &self.broker {
+            Some(broker) => broker.clear(&self.project).await,
+            // Interrupted while it started.
+            None => Broker::stop_half_started(&self.project, &self.folder),
+        }
+        _ = std::fs::remove_dir_all(&self.folder);
+    }
+
+    /// Waits for what starts or works; an error when it has ended, or the time is over.
+    pub async fn wait_a_little(&mut self, what: &str, deadline: Instant) -> Result<()> {
+        if let Some(name) = self.processes.ended() {
+            bail!("{name} has ended:\n{}", self.last_words(name));
+        }
+        if Instant::now() > deadline {
+            bail!("waited in vain for {what}:\n{}", self.last_words("handoffd"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(())
+    }
+
+    fn last_words(&self, name: &str) -> String {
+        let log = std::fs::read_to_string(self.processes.log(name)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn configure(&mut self, dynamics: &Dynamics) -> Result<()> {
+        let broker = self.broker.as_ref().context("a broker was found before")?;
+        let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        self.worker = format!("http://{listen}");
+        let (names, folder) = (&broker.names, self.folder.display());
+        let text = format!(
+            r#"# What the demonstration changes; everything else is as in config/handoffd.toml.
+[broker]
+url = "{url}"
+events_exchange = "{events}"
+outcomes_exchange = "{outcomes}"
+queue = "{work}"
+dead_letter_queue = "{dead_letters}"
+retry_queue_prefix = "{retry}"
+
+[worker]
+resolution_wait = "1s"
+
+[retry]
+delays = {DELAYS:?}
+
+[dynamics]
+authority = "{authority}"
+allow_insecure = true
+
+[store]
+path = "{folder}/handoffd.sled"
+
+[http]
+listen = "{listen}"
+
+[organizations]
+directory = "{folder}/organizations"
+"#,
+            url = broker.url,
+            events = names.events,
+            outcomes = names.outcomes,
+            work = names.work,
+            dead_letters = names.dead_letters,
+            retry = names.retry,
+            authority = dynamics.environments["acme"],
+        );
+        std::fs::write(self.config(), text)?;
+        self.write_organizations(dynamics)
+    }
+
+    fn write_organizations(&self, dynamics: &Dynamics) -> Result<()> {
+        let folder = self.folder.join("organizations");
+        std::fs::create_dir_all(&folder)?;
+        for (name, secret) in SECRETS {
+            let secret_file = folder.join(format!("{name}.secret"));
+            std::fs::write(&secret_file, secret)?;
+            let text = format!(
+                r#"organization_id = "org_{name}"
+environment_url = "{url}"
+tenant_id = "11111111-1111-1111-1111-111111111111"
+client_id = "22222222-2222-2222-2222-222222222222"
+client_secret = {{ file = "{secret}" }}
+default_owner_id = "33333333-3333-3333-3333-333333333333"
+default_queue_id = "44444444-4444-4444-4444-444444444444"
+"#,
+                url = dynamics.environments[name],
+                secret = secret_file.display(),
+            );
+            std::fs::write(folder.join(format!("{name}.toml")), text)?;
+        }
+        Ok(())
+    }
+
+    /// Addresses for `KEEP=1`.
+    pub fn addresses(&self, dynamics: &Dynamics) -> String {
+        let mut lines = vec![format!("worker      {}  (/readyz /metrics /api/v1/outcomes)", self.worker)];
+        for (name, url) in &dynamics.environments {
+            lines.push(format!("Dynamics    {url}  ({name}; /_simulator/records /_simulator/requests)"));
+        }
+        let broker = self.broker.as_ref().map(|broker| masked(&broker.url)).unwrap_or_default();
+        lines.push(format!("RabbitMQ    {broker}"));
+        lines.push(format!("logs        {}/*.log", self.folder.display()));
+        lines.push(format!("commands    handoffd --config {} outcomes list", self.config()));
+        lines.join("\n")
+    }
+}

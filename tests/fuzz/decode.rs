@@ -1,0 +1,73 @@
+//! Any bytes in any envelope: decoding gives an answer, and the answer keeps its promises.
+//!
+//! The input is the body, then, each after a NUL: content type, message id, and header names and values
+//! in turn. A plain event file is an input as it is.
+
+#![no_main]
+
+#[expect(dead_code, reason = "a target uses part of the room")]
+#[path = "../../src/event/mod.rs"]
+mod event;
+
+use std::collections::HashSet;
+
+use event::{Decoded, Envelope, Event, Limits, Piece, Rejection, decode};
+use libfuzzer_sys::fuzz_target;
+
+const LIMITS: Limits = Limits { max_event_bytes: 65_536 };
+
+fuzz_target!(|input: &[u8]| {
+    let mut parts = input.split(|byte| *byte == 0);
+    let body = parts.next().unwrap_or_default();
+    let envelope = envelope(parts);
+    let answer = decode(&envelope, body, &LIMITS);
+    assert_eq!(answer, decode(&envelope, body, &LIMITS), "not the same twice");
+    match answer {
+        Ok(Decoded::Event(event)) => check_event(&event),
+        Ok(Decoded::Several(pieces)) => check_pieces(&envelope, &pieces),
+        Err(rejection) => check_rejection(&rejection),
+    }
+});
+
+fn envelope<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Envelope {
+    let mut texts = parts.map(|part| String::from_utf8_lossy(part).into_owned());
+    let content_type = texts.next();
+    let message_id = texts.next();
+    let mut headers = Vec::new();
+    while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+        headers.push((name, value));
+    }
+    Envelope { content_type, message_id, headers }
+}
+
+fn check_event(event: &Event) {
+    for id in [event.key.organization_id.as_str(), event.key.event_id.as_str(), event.session_id().as_str()] {
+        let length = id.chars().count();
+        assert!((1..=255).contains(&length), "{length} characters");
+        assert!(!id.chars().any(char::is_control), "{id:?}");
+    }
+}
+
+fn check_pieces(envelope: &Envelope, pieces: &[Piece]) {
+    assert!(pieces.len() > 1);
+    let ids: HashSet<_> = pieces.iter().map(|piece| &piece.message_id).collect();
+    assert_eq!(ids.len(), pieces.len(), "two pieces share an id");
+    for piece in pieces {
+        assert!(piece.message_id.len() <= 255);
+        let envelope = Envelope { message_id: Some(piece.message_id.clone()), ..envelope.clone() };
+        match decode(&envelope, &piece.body, &LIMITS) {
+            Ok(Decoded::Event(event)) => {
+                check_event(&event);
+                assert_eq!(event.key.event_id.as_str(), piece.message_id);
+            }
+            Ok(Decoded::Several(_)) => panic!("taken apart twice"),
+            Err(rejection) => check_rejection(&rejection),
+        }
+    }
+}
+
+fn check_rejection(rejection: &Rejection) {
+    let text = rejection.text();
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+    assert!(text.len() < 2_000, "{} bytes of problem", text.len());
+}

@@ -1,0 +1,175 @@
+//! Every kind of fault of the configuration file, and that all of them are told at once.
+
+use handoffd::config;
+
+use super::site::{Site, pairs};
+
+/// What a file must say to be refused, and what the refusal says.
+const CASES: &[(&str, &str)] = &[
+    ("[broker]\nprefetch = 0", ":2: broker.prefetch: found 0, expected a whole number from 1 to 65535"),
+    ("[broker]\nprefetch = 65536", "broker.prefetch: found 65536, expected a whole number from 1 to 65535"),
+    ("[broker]\nprefetch = \"many\"", "broker.prefetch: found \"many\", expected a whole number"),
+    ("[broker]\nprefetch = 1.5", "broker.prefetch: found 1.5, expected a whole number"),
+    ("[broker]\nprefetc = 1", ":2: broker.prefetc: found an unknown key, expected one of url, "),
+    ("[broker]\nprefetc = 1", "; did you mean `prefetch`?"),
+    ("[retry]\nprefetch = 1", "; `prefetch` belongs under [broker]"),
+    ("[brokers]\nurl = \"x\"", ":1: brokers: found an unknown section, expected one of [broker], [worker]"),
+    ("[brokers]\nurl = \"x\"", "; did you mean `broker`?"),
+    ("prefetch = 1", "; `prefetch` belongs under [broker]"),
+    ("broker = 1", "broker: found a value of type integer, expected a section [broker]"),
+    ("[broker]\nurl = \"http://x\"", "broker.url: expected a URL such as amqp://user:password@host:5672/%2f"),
+    ("[broker]\nurl = \"amqp://\"", "broker.url: expected a URL such as"),
+    ("[broker]\nurl = \"\"", "broker.url: expected a URL such as"),
+    ("[broker]\nurl = 5", "broker.url: found a value of type integer, expected a string, { env"),
+    ("[broker]\nurl = { env = \"NOT_SET\" }", "found { env = \"NOT_SET\" } but NOT_SET is not set"),
+    ("[broker]\nqueue = \"\"", "broker.queue: found \"\", expected a name of 1 to 255 bytes"),
+    ("[broker]\nqueue = \"amq.x\"", "not beginning with \"amq.\""),
+    (
+        "[broker]\nqueue = \"handoffd.dead-letters\"",
+        "broker.dead_letter_queue: expected another queue than broker.queue",
+    ),
+    ("[broker]\nqueue = \"handoffd.retry.5s\"", "broker.retry_queue_prefix: expected another prefix"),
+    ("[broker]\noutcomes_exchange = \"opencx.events\"", "expected another exchange than broker.events_exchange"),
+    ("[broker]\nbindings = []", "broker.bindings: found [], expected a list of at least one binding key"),
+    ("[broker]\nbindings = \"a\"", "broker.bindings: found \"a\", expected a list"),
+    ("[broker]\ndeclare = \"yes\"", "broker.declare: found \"yes\", expected true or false"),
+    ("[worker]\nmax_event_bytes = 1023", "expected a whole number from 1024 to 134217728"),
+    ("[worker]\nresolution_wait = 120", "worker.resolution_wait: found 120, expected a whole number and a unit"),
+    ("[worker]\ndrain_timeout = \"25\"", "worker.drain_timeout: found \"25\", expected a whole number and a unit"),
+    ("[retry]\nin_process = 0", "retry.in_process: found 0, expected a whole number from 1 to 100"),
+    ("[retry]\ndelays = []", "retry.delays: found [], expected a list of at least one delay"),
+    (
+        "[retry]\ndelays = [\"5s\", \"0s\"]",
+        "retry.delays: found [\"5s\", \"0s\"], expected a list of at least one delay above",
+    ),
+    ("[retry]\ndelays = [\"50d\"]", "expected a list of at least one delay above zero and below 49d"),
+    ("[retry]\ndelays = [5]", "retry.delays: found [5]"),
+    ("[retry]\nmax_age = \"0s\"", "retry.max_age: found \"0s\", expected more than zero"),
+    (
+        "[dynamics]\nauthority = \"http://login.microsoftonline.com\"",
+        "http:// only with dynamics.allow_insecure = true",
+    ),
+    ("[dynamics]\nauthority = \"https://login.microsoftonline.com.evil.example\"", "other hosts and ports only with"),
+    ("[dynamics]\nauthority = \"https://login.microsoftonline.com/common\"", "without the path /common"),
+    ("[dynamics]\nrequest_timeout = \"0ms\"", "dynamics.request_timeout: found \"0ms\", expected more than zero"),
+    ("[dynamics]\nmax_concurrency = 53", "from 1 to 52 (Dynamics serves 52 requests at once"),
+    ("[dynamics]\nlive_work_item_entity_set = \"a/b\"", "expected a name of letters, digits and underscores"),
+    ("[dynamics]\nallow_insecure = 1", "dynamics.allow_insecure: found 1, expected true or false"),
+    ("[store]\nkind = \"postgres\"", "store.kind: found \"postgres\", expected \"sled\""),
+    ("[store]\npath = \" \"", "store.path: found \" \", expected a path"),
+    ("[store]\nretention = \"0d\"", "store.retention: found \"0d\", expected more than zero"),
+    ("[store]\non_corruption = \"panic\"", "found \"panic\", expected \"quarantine\" or \"stop\""),
+    ("[http]\nlisten = \"localhost:9464\"", "expected an IP address and a port, such as \"127.0.0.1:9464\""),
+    ("[http]\nlisten = \"0.0.0.0:9464\"", "http.listen: found \"0.0.0.0:9464\", expected a loopback address"),
+    ("[http]\nlisten = \"[::]:9464\"", "or http.token set"),
+    ("[http]\ntoken = \"two words\"", "http.token: expected printable ASCII without spaces"),
+    (
+        "[http]\ntoken = { env = \"A\", file = \"b\" }",
+        "found a table with the keys [env, file], expected a string, { env",
+    ),
+    ("[http]\ntoken = { vault = \"A\" }", "found a table with the keys [vault]"),
+    ("[http]\ntoken = { file = \"/nowhere/token\" }", "found { file = \"/nowhere/token\" } but it can't be read"),
+    ("[log]\nformat = \"xml\"", "log.format: found \"xml\", expected \"text\" or \"json\""),
+    ("[log]\nlevel = \"verbose\"", "log.level: found \"verbose\", expected error, warn, info"),
+    ("[log]\nlevel = \"handoffd=loud\"", "log.level: found \"handoffd=loud\""),
+    ("[organizations]\nencryption_key = \"AAEC\"", "organizations.encryption_key: expected 32 bytes in base64"),
+    (
+        "[tracing]\notlp_endpoint = \"collector:4317\"",
+        "tracing.otlp_endpoint: found \"collector:4317\", expected an http://",
+    ),
+    ("[broker]\nqueue = \"a\"\nqueue = \"b\"", ":3: found duplicate key"),
+    ("[broker\n", ":1: found "),
+];
+
+#[test]
+fn every_fault_names_place_key_and_what_was_expected() {
+    for (text, expected) in CASES {
+        let site = Site::new(text);
+        let told = site.load(&[]).expect_err(text);
+        assert!(told.contains(expected), "{text}\n  told: {told}\n  expected: {expected}");
+        let file = site.file().display().to_string();
+        assert!(told.lines().all(|line| line.starts_with(&file) || line.starts_with("default: ")), "{told}");
+    }
+}
+
+#[test]
+fn variables_are_named() {
+    for (name, value, expected) in [
+        (
+            "HANDOFFD_BROKER__PREFETCH",
+            "x",
+            "environment variable HANDOFFD_BROKER__PREFETCH: broker.prefetch: found \"x\"",
+        ),
+        ("HANDOFFD_BROKER__PREFETCH", "", "broker.prefetch: found \"\", expected a whole number"),
+        ("HANDOFFD_BROKER__DECLARE", "yes", "broker.declare: found \"yes\", expected true or false"),
+        ("HANDOFFD_RETRY__DELAYS", "5s,x", "retry.delays: found [\"5s\", \"x\"]"),
+        ("HANDOFFD_BROKER__PREFETC", "1", "environment variable HANDOFFD_BROKER__PREFETC: found a name that is no key"),
+        ("HANDOFFD_BROKER__PREFETC", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
+        ("HANDOFFD_HTTP__TOKEN", "{ env = \"NOT_SET\" }", "but NOT_SET is not set"),
+    ] {
+        let told = Site::new("").load(&[(name, value)]).expect_err(name);
+        assert!(told.contains(expected), "{told}\n  expected: {expected}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let site = Site::new("[broker]\nprefetch = 0\nurl = \"x\"\nqeue = \"x\"\n[log]\nlevel = \"loud\"\n");
+    site.organization("a.toml", "organization_id = \"\"\ncolour = \"red\"\n");
+    let told = site.check(&[("HANDOFFD_RETRY__MAX_AGE", "soon"), ("HANDOFFD_X__Y", "1")]).expect_err("faults");
+    for expected in [
+        "broker.prefetch",
+        "broker.url",
+        "broker.qeue",
+        "log.level",
+        "HANDOFFD_RETRY__MAX_AGE",
+        "HANDOFFD_X__Y",
+        "a.toml:1: organization_id",
+        "a.toml:2: colour",
+        "a.toml: environment_url: ",
+        "a.toml: tenant_id: ",
+        "a.toml: client_id: ",
+        "a.toml: client_secret: ",
+    ] {
+        assert_eq!(told.lines().filter(|line| line.contains(expected)).count(), 1, "{expected} in\n{told}");
+    }
+    assert_eq!(told.lines().count(), 12, "{told}");
+}
+
+#[test]
+fn no_fault_tells_a_secret() {
+    let site = Site::new(
+        "[broker]\nurl = \"amqp:/user:hidden@host\"\n[http]\ntoken = \"hid den\"\n[organizations]\n\
+         encryption_key = \"hidden\"\n[dynamics]\nauthority = \"https://user:hidden@login.microsoftonline.com\"\n",
+    );
+    let acme = "organization_id = 1\nclient_secrets = \"hidden\"\nclient_secret = [\"hidden\"]\n\
+                environment_url = \"https://user:hidden@acme.crm.dynamics.com\"\n";
+    site.organization("a.toml", acme);
+    site.organization("b.toml", "client_secret = \"hidden\nx");
+    let told = site.check(&[("HANDOFFD_HTTP__TOKE", "hidden")]).expect_err("faults");
+    assert!(!told.contains("hidden") && !told.contains("hid den"), "{told}");
+}
+
+#[test]
+fn a_missing_file_is_told_with_what_to_do() {
+    let path = Site::new("").file().with_file_name("nowhere.toml");
+    let told = config::load(&path, pairs(&[])).expect_err("no such file").to_string();
+    let expected = format!("{}: found no such file, expected a configuration file there: copy", path.display());
+    assert!(told.starts_with(&expected), "{told}");
+}
+
+#[test]
+fn insecure_addresses_are_legal_once_allowed() {
+    let text = "[dynamics]\nallow_insecure = true\nauthority = \"http://127.0.0.1:8080/\"\n";
+    let config = Site::new(text).load(&[]).expect("legal");
+    assert_eq!(config.dynamics.authority, "http://127.0.0.1:8080");
+}
+
+#[test]
+fn a_token_allows_any_address() {
+    let text = "[http]\nlisten = \"0.0.0.0:9464\"\ntoken = \"s3cret\"\n";
+    assert!(Site::new(text).load(&[]).is_ok());
+    // One fault, not two: the token is there, only wrong.
+    let text = "[http]\nlisten = \"0.0.0.0:9464\"\ntoken = \"s3 cret\"\n";
+    assert_eq!(Site::new(text).load(&[]).expect_err("a fault").lines().count(), 1);
+}

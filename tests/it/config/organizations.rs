@@ -1,0 +1,278 @@
+//! Organization files: what they may say, and what changes while the worker runs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use handoffd::config::organizations::{self, Change, Snapshot};
+use handoffd::config::{Config, Environment, Organization};
+use handoffd::event::OrganizationId;
+use handoffd::machine::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::site::{ACME, Site, pairs};
+
+fn config(insecure: &str) -> Config {
+    Site::new(&format!("[dynamics]\nallow_insecure = {insecure}\n")).load(&[]).expect("legal")
+}
+
+fn parse(text: &str, config: &Config) -> Result<Organization, String> {
+    let env: Environment = pairs(&[("ACME_CLIENT_SECRET", "fr0m-env")]).collect();
+    organizations::parse(Path::new("acme.toml"), text, config, &env).map_err(|faults| faults.to_string())
+}
+
+fn id(text: &str) -> OrganizationId {
+    OrganizationId::from(text)
+}
+
+#[test]
+fn the_shipped_sample_is_the_contracts_example() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/organizations/example.toml.sample");
+    let text = std::fs::read_to_string(sample).expect("the sample");
+    let organization = parse(&text, &config("false")).expect("legal");
+    let settings = organization.settings;
+    assert_eq!(settings.organization_id, id("org_acme"));
+    assert_eq!(settings.environment_url, "https://acme.crm.dynamics.com");
+    assert_eq!(settings.default_priority, 2);
+    assert_eq!(settings.default_owner_id, Some(Uuid::from_u128(0x3333_3333_3333_3333_3333_3333_3333_3333)));
+    assert_eq!(settings.description_limit, 2000);
+    assert_eq!(settings.queue_assignment, QueueAssignment::Auto);
+    assert_eq!(settings.queue_field, "queueid");
+    assert_eq!(settings.close_with, CloseWith::Auto);
+    assert_eq!(settings.contact_failure, ContactFailure::Unlinked);
+    assert_eq!(settings.fallback_customer, None);
+    assert_eq!(settings.live_work_item_entity_set, "oc_liveworkitems");
+    assert_eq!(settings.resolution_wait, Duration::from_secs(120));
+    let properties = json!({
+        "casetypecode": 1,
+        "subjectid@odata.bind": "/subjects(55555555-5555-5555-5555-555555555555)",
+    });
+    assert_eq!(json!(settings.ticket_properties), properties);
+    assert_eq!(organization.credentials.tenant_id, "11111111-1111-1111-1111-111111111111");
+    assert_eq!(organization.credentials.client_secret.expose_secret(), "fr0m-env");
+}
+
+#[test]
+fn what_may_be_left_out_has_its_default() {
+    let organization = parse(ACME, &config("false")).expect("legal");
+    let settings = &organization.settings;
+    assert_eq!(settings.environment_url, "https://acme.crm.dynamics.com");
+    assert_eq!((settings.default_priority, settings.description_limit), (2, 2000));
+    assert_eq!(settings.default_owner_id, None);
+    assert!(settings.ticket_properties.is_empty());
+    assert!(!format!("{organization:?}").contains("pl41n"));
+}
+
+#[test]
+fn every_choice_is_read() {
+    let text = format!(
+        "{ACME}\nqueue_assignment = \"add_to_queue\"\nclose_with = \"close_incident\"\ncontact_failure = \"dead_letter\"\n\
+         fallback_customer = \"/accounts(77777777-7777-7777-7777-777777777777)\"\n\
+         default_queue_id = \"{{44444444-4444-4444-4444-444444444444}}\"\ndefault_workstream_id = \"\"\n\
+         [ticket_properties]\nname = \"x\"\nnumber = 1.5\nflag = true\nday = 2026-11-22\nlist = [1, \"a\"]\nrow.a = 1\n"
+    );
+    let settings = parse(&text, &config("false")).expect("legal").settings;
+    assert_eq!(settings.queue_assignment, QueueAssignment::AddToQueue);
+    assert_eq!(settings.close_with, CloseWith::CloseIncident);
+    assert_eq!(settings.contact_failure, ContactFailure::DeadLetter);
+    let account = Uuid::from_u128(0x7777_7777_7777_7777_7777_7777_7777_7777);
+    assert_eq!(settings.fallback_customer, Some(FallbackCustomer::Account(account)));
+    assert!(settings.default_queue_id.is_some() && settings.default_workstream_id.is_none());
+    let properties = json!({
+        "name": "x", "number": 1.5, "flag": true, "day": "2026-11-22", "list": [1, "a"], "row": { "a": 1 },
+    });
+    assert_eq!(json!(settings.ticket_properties), properties);
+}
+
+#[test]
+fn every_fault_names_file_key_and_what_was_expected() {
+    for (line, expected) in [
+        (
+            "organization_id = \"\"",
+            "acme.toml:1: organization_id: found \"\", expected a string of 1 to 255 characters",
+        ),
+        ("organization_id = \" a\"", "no spaces around it"),
+        ("environment_url = \"acme.crm.dynamics.com\"", "expected the environment's address alone"),
+        ("environment_url = \"http://acme.crm.dynamics.com\"", "http:// only with dynamics.allow_insecure = true"),
+        ("environment_url = \"https://acme.crm.dynamics.com/api/data/v9.2\"", "without the path /api/data/v9.2"),
+        ("environment_url = \"https://acme.crm.dynamics.com?a=b\"", "without a query or fragment"),
+        ("environment_url = \"https://me@acme.crm.dynamics.com\"", "without a user or password"),
+        ("environment_url = \"https://dynamics.com.evil.example\"", "expected a host such as acme.crm.dynamics.com"),
+        ("environment_url = \"https://evildynamics.com\"", "expected a host such as acme.crm.dynamics.com"),
+        ("environment_url = \"https://acme.crm.dynamics.com:8443\"", "other hosts and ports only with"),
+        ("environment_url = \"https://127.0.0.1\"", "other hosts and ports only with"),
+        ("tenant_id = \"common\"", "tenant_id: found \"common\", expected the directory's GUID, or a verified domain"),
+        ("tenant_id = \"../x.y\"", "expected the directory's GUID"),
+        ("client_id = \"app\"", "client_id: found \"app\", expected a GUID"),
+        ("client_secret = \" \"", "client_secret: expected the client secret's value"),
+        ("client_secret = { env = \"NOT_SET\" }", "but NOT_SET is not set"),
+        ("default_priority = 5", "default_priority: found 5, expected a whole number from 1 to 4"),
+        ("default_owner_id = \"me\"", "default_owner_id: found \"me\", expected a GUID"),
+        ("default_queue_id = 4", "default_queue_id: found 4, expected a GUID"),
+        ("description_limit = 199", "description_limit: found 199, expected a whole number from 200 to 1048576"),
+        ("queue_assignment = \"maybe\"", "expected \"auto\" or \"bind\" or \"add_to_queue\""),
+        ("queue_field = \"a b\"", "queue_field: found \"a b\", expected a name of letters"),
+        ("close_with = \"force\"", "expected \"auto\" or \"patch\" or \"close_incident\""),
+        ("contact_failure = \"drop\"", "expected \"unlinked\" or \"dead_letter\""),
+        ("fallback_customer = \"/leads(77777777-7777-7777-7777-777777777777)\"", "expected \"/contacts(<guid>)\" or"),
+        ("fallback_customer = \"/contacts(x)\"", "expected \"/contacts(<guid>)\" or \"/accounts(<guid>)\""),
+        ("ticket_properties = 5", "ticket_properties: found 5, expected a table"),
+        ("ticket_properties.IncidentId = 5", "expected any property but incidentid"),
+        ("ticket_properties.x = nan", "expected numbers that JSON has"),
+        ("default_priorty = 2", "default_priorty: found an unknown key, expected one of organization_id"),
+        ("default_priorty = 2", "; did you mean `default_priority`?"),
+    ] {
+        let key = line.split([' ', '.']).next().expect("a key");
+        let rest: Vec<&str> = ACME.lines().filter(|other| !other.starts_with(&format!("{key} ="))).collect();
+        let told = parse(&format!("{line}\n{}", rest.join("\n")), &config("false")).expect_err(line);
+        assert!(told.contains(expected) && told.starts_with("acme.toml:1: "), "{line}\n  told: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn what_is_required_is_missed() {
+    let told = parse("", &config("false")).expect_err("nothing is there");
+    for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
+        assert!(told.contains(&format!("acme.toml: {key}: found nothing, expected ")), "{told}");
+    }
+}
+
+#[test]
+fn clouds_and_simulators() {
+    let secure = config("false");
+    for url in [
+        "https://acme.crm4.dynamics.com",
+        "https://acme.crm.microsoftdynamics.us",
+        "https://acme.crm.appsplatform.us",
+        "https://acme.crm.dynamics.cn",
+        "https://ACME.crm.dynamics.com:443/",
+    ] {
+        assert!(parse(&ACME.replace("https://acme.crm.dynamics.com/", url), &secure).is_ok(), "{url}");
+    }
+    let simulator = ACME.replace("https://acme.crm.dynamics.com/", "http://127.0.0.1:4000/");
+    let simulator = simulator.replace("11111111-1111-1111-1111-111111111111", "contoso.onmicrosoft.com");
+    let organization = parse(&simulator, &config("true")).expect("legal when insecure is allowed");
+    assert_eq!(organization.settings.environment_url, "http://127.0.0.1:4000");
+    assert_eq!(organization.credentials.tenant_id, "contoso.onmicrosoft.com");
+}
+
+#[test]
+fn only_toml_files_are_read_in_order() {
+    let site = Site::new("");
+    site.organization("b.toml", &ACME.replace("org_acme", "org_b"));
+    site.organization("a.toml", ACME);
+    site.organization("a.toml.sample", "nonsense");
+    site.organization(".hidden.toml", "nonsense");
+    site.organization("README", "nonsense");
+    std::fs::create_dir(site.directory().join("dir.toml")).expect("a directory");
+    let (found, faults) = organizations::load_all(&site.directory(), &config("false"), pairs(&[]));
+    assert!(faults.is_empty(), "{faults}");
+    let ids: Vec<&str> = found.iter().map(|found| found.settings.organization_id.as_str()).collect();
+    assert_eq!(ids, ["org_acme", "org_b"]);
+    assert_eq!(found[0].file, site.directory().join("a.toml"));
+}
+
+#[test]
+fn two_files_of_one_organization_are_both_named() {
+    let site = Site::new("");
+    let (a, b) = (site.organization("a.toml", ACME), site.organization("b.toml", ACME));
+    let (found, faults) = organizations::load_all(&site.directory(), &config("false"), pairs(&[]));
+    assert!(found.is_empty());
+    let told = faults.to_string();
+    assert!(told.contains(&a) && told.contains(&b) && told.contains("\"org_acme\""), "{told}");
+}
+
+#[test]
+fn a_directory_that_was_named_must_be_there() {
+    let nowhere = PathBuf::from("/nowhere/organizations");
+    let (_, faults) = organizations::load_all(&nowhere, &config("false"), pairs(&[]));
+    assert!(faults.to_string().contains("/nowhere/organizations: organizations.directory: found"), "{faults}");
+}
+
+/// What a directory that changes does to what is in force.
+struct World {
+    site: Site,
+    config: Config,
+    snapshot: Snapshot,
+}
+
+impl World {
+    fn reload(&mut self) -> (Vec<Change>, Vec<PathBuf>, String) {
+        let loaded = organizations::read(&self.site.directory(), &self.config, &Environment::default());
+        let update = self.snapshot.reload(loaded);
+        self.snapshot = update.snapshot;
+        (update.changes, update.kept, update.faults.to_string())
+    }
+}
+
+#[test]
+fn files_come_change_break_and_go() {
+    let site = Site::new("");
+    let path = PathBuf::from(site.organization("a.toml", ACME));
+    let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };
+    assert_eq!(world.reload(), (vec![Change::Added(id("org_acme"))], vec![], String::new()));
+    assert_eq!(world.reload(), (vec![], vec![], String::new()));
+
+    world.site.organization("a.toml", &ACME.replace("pl41n", "r0tated"));
+    assert_eq!(world.reload().0, [Change::Changed(id("org_acme"))]);
+
+    world.site.organization("a.toml", "organization_id = ");
+    let (changes, kept, told) = world.reload();
+    assert_eq!((changes, kept), (vec![], vec![path]));
+    assert!(told.contains("a.toml:1: "), "{told}");
+    let secret = &world.snapshot.get(&id("org_acme")).expect("the last good version").credentials.client_secret;
+    assert_eq!(secret.expose_secret(), "r0tated");
+
+    std::fs::remove_file(world.site.directory().join("a.toml")).expect("a file");
+    assert_eq!(world.reload(), (vec![Change::Removed(id("org_acme"))], vec![], String::new()));
+    assert!(world.snapshot.is_empty());
+}
+
+#[test]
+fn a_file_must_be_missed_twice_at_a_glance() {
+    let site = Site::new("");
+    site.organization("a.toml", ACME);
+    let config = config("false");
+    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let first = Snapshot::default().glance(look()).snapshot;
+
+    std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
+    let missed = first.glance(look());
+    assert!(missed.changes.is_empty() && missed.kept.is_empty() && missed.snapshot.len() == 1);
+
+    site.organization("a.toml", ACME);
+    let back = missed.snapshot.glance(look());
+    assert_eq!((back.changes, &back.snapshot), (vec![], &first));
+
+    std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
+    let gone = back.snapshot.glance(look()).snapshot.glance(look());
+    assert_eq!(gone.changes, [Change::Removed(id("org_acme"))]);
+    assert!(gone.snapshot.is_empty());
+}
+
+#[test]
+fn a_second_file_of_an_organization_does_not_shut_it() {
+    let site = Site::new("");
+    site.organization("a.toml", ACME);
+    let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };
+    world.reload();
+    world.site.organization("b.toml", &ACME.replace("pl41n", "other"));
+    let (changes, kept, told) = world.reload();
+    assert!(changes.is_empty() && kept.len() == 1 && told.contains("one file for each organization"), "{told}");
+    std::fs::remove_file(world.site.directory().join("a.toml")).expect("a file");
+    assert_eq!(world.reload().0, [Change::Changed(id("org_acme"))]);
+}
+
+#[test]
+fn a_directory_that_is_gone_changes_nothing() {
+    let site = Site::new("");
+    site.organization("a.toml", ACME);
+    let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };
+    world.reload();
+    std::fs::remove_dir_all(world.site.directory()).expect("a directory");
+    let (changes, kept, told) = world.reload();
+    assert!(changes.is_empty() && kept.len() == 1 && told.contains("organizations.directory"), "{told}");
+    assert_eq!(world.snapshot.len(), 1);
+}

@@ -1,0 +1,256 @@
+//! What goes wrong for a while: retried, waited for, and never done twice.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::support::broker::eventually;
+use crate::support::bus::{header, headers};
+use crate::support::event::{handoff, resolved};
+use crate::support::files::Files;
+use crate::support::rig::{Rig, rig};
+use crate::support::simulator::SECRET;
+
+#[tokio::test]
+async fn what_passes_is_tried_again_in_the_process() {
+    let rig = rig().set("dynamics", "request_timeout", "1s").start().await;
+    let html = json!({ "status": 503, "body": "<html>Service Unavailable</html>" });
+    let mut trouble: Vec<Value> = [408, 500, 502, 503, 504].map(|status| json!({ "status": status })).to_vec();
+    trouble.extend(
+        ["reset_before", "reset_after_commit", "garbage", "truncate", "hang", "hang_after_commit"].map(Value::from),
+    );
+    trouble.push(html);
+    for (index, fault) in trouble.iter().enumerate() {
+        rig.crm.fault(&json!({ "operation": "incidents.create", "fault": fault }));
+        let outcome = rig.carry(&handoff("email")).await.body;
+        assert_eq!(outcome["event"], "dynamics365.handoff.succeeded", "{fault}");
+        assert_eq!(outcome["data"]["attempts"], 2, "{fault}");
+        assert_eq!(rig.crm.incidents().len(), index + 1, "{fault}");
+    }
+    assert_eq!(rig.worker().metric("handoffd_retries_total", "reason=\"transient\"").await, 0.0);
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_costs_a_look_and_no_second_record() {
+    let rig = rig().queue().organize("queue_assignment", "add_to_queue").start().await;
+    let long = json!([{ "sender": "customer", "text": "0123456789 ".repeat(300) }]);
+    for form in ["precondition_failed", "empty_code", "conflict", "message_only"] {
+        rig.crm.environment().configure(&json!({ "duplicate_key": form })).unwrap();
+        rig.crm.fault(&json!({ "operation": "contacts.create", "fault": "reset_after_commit" }));
+        rig.crm.fault(&json!({ "operation": "incidents.create", "fault": "reset_after_commit" }));
+        let steps = [
+            "contacts.query",
+            "contacts.create",
+            "contacts.create",
+            "contacts.read",
+            "incidents.create",
+            "incidents.create",
+            "incidents.read",
+            "AddToQueue",
+        ];
+        let event = handoff("email");
+        assert_eq!(rig.requests_for(&event).await, steps, "{form}");
+        let incident = rig.crm.incidents().pop().unwrap();
+        let outcome = rig.bus.outcome(event.id()).await.body;
+        assert_eq!(outcome["data"]["session_meta"]["dynamics365_ticket_number"], incident["ticketnumber"], "{form}");
+
+        rig.crm.fault(&json!({ "operation": "AddToQueue", "fault": "reset_after_commit" }));
+        rig.crm.fault(&json!({ "operation": "annotations.create", "fault": "reset_after_commit" }));
+        let steps = ["incidents.create", "AddToQueue", "AddToQueue", "annotations.create", "annotations.create"];
+        let event = event.next_session().with("/data/transcript", long.clone());
+        assert_eq!(rig.requests_for(&event).await, steps, "{form}");
+
+        rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": "reset_after_commit" }));
+        let chat = handoff("web");
+        assert_eq!(rig.requests_for(&chat).await, ["oc_liveworkitems.create"; 2], "{form}");
+    }
+    assert_eq!((rig.crm.incidents().len(), rig.crm.rows("oc_liveworkitems").len()), (8, 4));
+}
+
+#[tokio::test]
+async fn closing_whose_answer_was_lost_is_closed_once() {
+    let rig = rig().organize("close_with", "close_incident").start().await;
+    let event = handoff("email");
+    rig.hand_off(&event).await;
+    rig.crm.fault(&json!({ "operation": "CloseIncident", "fault": "reset_after_commit" }));
+    let outcome = rig.carry(&resolved(event.session())).await;
+    assert_eq!(outcome.routing_key, "dynamics365.resolution.succeeded");
+    assert_eq!(rig.crm.count("CloseIncident"), 2, "already closed is success");
+}
+
+#[tokio::test]
+async fn a_retry_goes_on_at_the_step_that_failed() {
+    let rig = rig().start().await;
+    rig.crm.refuse("incidents.create", 5, 503, "", "");
+    let event = handoff("email");
+    let outcome = rig.carry(&event).await.body;
+    assert_eq!(outcome["data"]["attempts"], 6);
+    assert_eq!((rig.crm.count("contacts.query"), rig.crm.count("contacts.create")), (1, 1));
+    assert_eq!(rig.crm.count("incidents.create"), 6);
+    assert_eq!(rig.worker().metric("handoffd_retries_total", "reason=\"transient\"").await, 3.0);
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_message_that_waits_tells_its_past_and_holds_no_prefetch() {
+    let rig = rig().set("retry", "delays", vec!["1h".to_owned()]).set("broker", "prefetch", 2).start().await;
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "status": 503 } }));
+    let events: Vec<_> = (0..6).map(|_| handoff("email")).collect();
+    rig.bus.publish_all(&events).await;
+    let queue = rig.retry_queue("1h");
+    rig.bus.waiting(&queue, 6).await;
+    assert_eq!(rig.carry(&handoff("web")).await.routing_key, "dynamics365.handoff.succeeded");
+
+    rig.crm.environment().clear_faults();
+    let mut attempts = Vec::new();
+    for _ in &events {
+        let message = rig.bus.take(&queue).await;
+        let past = |name: &str| header(&message.properties, name).unwrap_or_default();
+        assert_eq!(past("x-handoffd-attempts"), "3");
+        past("x-handoffd-first-seen").parse::<Timestamp>().unwrap();
+        assert_eq!(past("x-handoffd-original-routing-key"), "session.handoff.email");
+        assert_eq!(message.properties.content_type().as_ref().unwrap().as_str(), "application/json");
+        assert_eq!(*message.properties.delivery_mode(), Some(2));
+        // As the broker does when its time has come.
+        rig.bus.put(&rig.files.work_queue(), &message.data, message.properties).await;
+    }
+    for event in &events {
+        attempts.push(rig.bus.outcome(event.id()).await.body["data"]["attempts"].as_u64().unwrap());
+    }
+    assert_eq!(attempts, [4; 6]);
+    assert_eq!(rig.crm.count("contacts.query"), 6, "what is done is not done again");
+}
+
+#[tokio::test]
+async fn attempts_survive_a_lost_store_by_their_headers() {
+    let rig = rig().start().await;
+    let event = handoff("email");
+    let past = [("x-handoffd-attempts", "7"), ("x-handoffd-first-seen", "2026-11-22T10:15:00Z")];
+    let properties = crate::support::bus::properties(&event).with_headers(headers(&past));
+    rig.bus.put(&rig.files.work_queue(), &event.body(), properties).await;
+    assert_eq!(rig.bus.outcome(event.id()).await.body["data"]["attempts"], 8);
+}
+
+#[tokio::test]
+async fn a_throttled_event_waits_as_told_and_spends_no_attempt() {
+    let rig = rig().start().await;
+    let date = Timestamp::now().checked_add(jiff::SignedDuration::from_secs(2)).unwrap();
+    let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for wait in [json!(1), json!(date)] {
+        let answer = json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": wait });
+        rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": answer }));
+        let event = handoff("web");
+        let before = rig.crm.requests("oc_liveworkitems.create").len();
+        assert_eq!(rig.carry(&event).await.body["data"]["attempts"], 1, "{wait}");
+        let asked = rig.crm.requests("oc_liveworkitems.create").split_off(before);
+        assert_eq!(asked.len(), 2, "{wait}");
+        if wait.is_number() {
+            let pause = asked[1].time.duration_since(asked[0].time);
+            assert!(pause >= jiff::SignedDuration::from_millis(900), "asked again after {pause:?}");
+        }
+    }
+    assert_eq!(rig.worker().metric("handoffd_dynamics_throttled_total", "org_acme").await, 2.0);
+    assert_eq!(rig.bus.dead_letters().await, 0);
+}
+
+#[tokio::test]
+async fn a_throttled_organization_delays_no_other() {
+    let rig = rig().lay_out().await;
+    rig.files.write_another_organization(rig.folder.path(), "org_globex");
+    rig.start_worker("worker").ready().await;
+    let answer = json!({ "status": 429, "retry_after": 3000 });
+    rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": answer }));
+    let waiting = handoff("web");
+    rig.bus.publish(&waiting).await;
+    rig.awaits("throttled").await;
+    rig.hand_off(&handoff("web").with("/organization_id", "org_globex")).await;
+    assert_eq!(rig.crm.count("oc_liveworkitems.create"), 2, "the gate is shut for one of them");
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_renewed_once_and_nobody_notices() {
+    let rig = rig().start().await;
+    let event = handoff("web");
+    rig.hand_off(&event).await;
+    rig.crm.environment().revoke_tokens();
+    let steps = ["oc_liveworkitems.create"; 2];
+    assert_eq!(rig.requests_for(&handoff("web")).await, steps);
+    assert_eq!(rig.crm.count("token"), 2);
+    let outcome = rig.bus.all_outcomes().await.pop().unwrap();
+    assert_eq!(outcome.body["data"]["attempts"], 1);
+    assert_eq!(rig.worker().metric("handoffd_retries_total", "").await, 0.0);
+}
+
+#[tokio::test]
+async fn one_token_serves_all_who_wait_for_it() {
+    let rig = rig().start().await;
+    rig.crm.environment().configure(&json!({ "latency_ms": 50 })).unwrap();
+    let events: Vec<_> = (0..40).map(|_| handoff("web")).collect();
+    rig.bus.publish_all(&events).await;
+    rig.bus.outcomes_of(&events).await;
+    assert_eq!(rig.crm.count("token"), 1);
+}
+
+#[tokio::test]
+async fn a_refused_secret_waits_for_the_right_one() {
+    let rig = rig().start().await;
+    rotate(&rig);
+    let event = handoff("email");
+    rig.bus.publish(&event).await;
+    rig.awaits("blocked").await;
+    assert_eq!(rig.bus.dead_letters().await, 0);
+    corrected(&rig).write_organization(rig.folder.path());
+    let outcome = rig.bus.outcome(event.id()).await.body;
+    assert_eq!((&outcome["event"], &outcome["data"]["attempts"]), (&json!("dynamics365.handoff.succeeded"), &json!(1)));
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_hang_up_signal_reads_the_organizations_at_once() {
+    let rig = rig().start().await;
+    rotate(&rig);
+    corrected(&rig).write_organization(rig.folder.path());
+    rig.worker().hang_up();
+    eventually("the change", async || rig.worker().logged("an organization's settings changed")).await;
+    rig.hand_off(&handoff("email")).await;
+}
+
+#[tokio::test]
+async fn a_misconfigured_environment_is_waited_for() {
+    for trouble in [
+        json!({ "missing_privileges": ["prvCreateIncident"] }),
+        json!({ "missing_tables": ["incidents"] }),
+        json!({ "application_user": "missing" }),
+        json!({ "application_user": "no_roles" }),
+        json!({ "availability": "disabled" }),
+    ] {
+        let rig = rig().start().await;
+        let before = json!(rig.crm.environment().settings());
+        rig.crm.environment().configure(&trouble).unwrap();
+        let event = handoff("email");
+        rig.bus.publish(&event).await;
+        rig.awaits("blocked").await;
+        rig.crm.environment().configure(&before).unwrap();
+        let outcome = rig.bus.outcome(event.id()).await.body;
+        assert_eq!(outcome["event"], "dynamics365.handoff.succeeded", "{trouble}");
+        assert_eq!(outcome["data"]["attempts"], 1, "{trouble}");
+        rig.nothing_is_left().await;
+    }
+}
+
+/// Entra ID knows another secret from now on.
+fn rotate(rig: &Rig) {
+    rig.crm.environment().configure(&json!({ "client_secrets": [next_secret()] })).unwrap();
+    rig.crm.environment().revoke_tokens();
+}
+
+fn corrected(rig: &Rig) -> Files {
+    let mut files = rig.files.clone();
+    files.organize("client_secret", next_secret());
+    files
+}
+
+/// Begins as the first one does, so that logs are searched for it too.
+fn next_secret() -> String {
+    format!("{SECRET}-of-tomorrow")
+}

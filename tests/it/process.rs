@@ -1,0 +1,202 @@
+//! The process: how it starts, becomes ready, drains and ends.
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use serde_json::json;
+
+use crate::support::broker::{Broker, Client, eventually};
+use crate::support::event::{Event, handoff};
+use crate::support::rig::{Rig, rig, rig_on};
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_finishes_what_is_in_hand() {
+    let rig = rig().set("broker", "prefetch", 5).start().await;
+    rig.crm.environment().configure(&json!({ "latency_ms": 1500 })).unwrap();
+    let events = chats(20);
+    rig.bus.publish_all(&events).await;
+    in_hand(&rig).await;
+    let worker = rig.worker();
+    worker.terminate();
+    eventually("an unready worker", async || {
+        worker.try_unready().await.is_some_and(|why| why.iter().any(|why| why.contains("stopping")))
+    })
+    .await;
+    assert!(worker.exit().await.success());
+    let (answered, waiting) = (rig.bus.all_outcomes().await.len(), rig.bus.unfinished().await);
+    assert!(answered >= 1);
+    assert_eq!(answered + waiting as usize, events.len(), "what was in hand is finished, the rest is untouched");
+    assert_eq!(rig.crm.count("oc_liveworkitems.create"), answered as u64);
+
+    rig.crm.environment().configure(&json!({ "latency_ms": 0 })).unwrap();
+    rig.start_worker("worker").ready().await;
+    rig.bus.outcomes_of(&events).await;
+    assert_eq!(rig.crm.count("oc_liveworkitems.create"), 20, "nothing was asked twice");
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_drain_that_takes_too_long_gives_back_what_is_in_hand() {
+    let rig = rig().set("worker", "drain_timeout", "500ms").start().await;
+    rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": "hang" }));
+    let event = handoff("web");
+    rig.bus.publish(&event).await;
+    asked(&rig).await;
+    let worker = rig.worker();
+    worker.terminate();
+    assert!(worker.exit().await.success());
+    assert!(worker.logged("worker.drain_timeout passed"));
+    rig.bus.waiting(&rig.files.work_queue(), 1).await;
+    rig.start_worker("worker").ready().await;
+    assert_eq!(rig.bus.outcome(event.id()).await.routing_key, "dynamics365.handoff.succeeded");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_worker_at_once() {
+    let rig = rig().set("worker", "drain_timeout", "10m").set("dynamics", "request_timeout", "10m").start().await;
+    rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": "hang" }));
+    rig.bus.publish(&handoff("web")).await;
+    asked(&rig).await;
+    let worker = rig.worker();
+    worker.terminate();
+    eventually("the drain", async || worker.logged("stopping: no new events")).await;
+    worker.terminate();
+    assert_eq!(worker.exit().await.code(), Some(143));
+    rig.bus.waiting(&rig.files.work_queue(), 1).await;
+}
+
+#[tokio::test]
+async fn a_worker_waits_for_its_broker() {
+    let broker = Broker::start();
+    let rig = rig_on(&broker).lay_out().await;
+    broker.stop();
+    let worker = rig.start_worker("worker");
+    eventually("the reason", async || worker.unready().await.iter().any(|why| why.contains("away"))).await;
+    broker.restart();
+    worker.ready().await;
+    rig.bus.reconnect().await;
+    rig.hand_off(&handoff("email")).await;
+}
+
+#[tokio::test]
+async fn a_worker_without_a_broker_can_be_stopped() {
+    let broker = Broker::start();
+    let rig = rig_on(&broker).lay_out().await;
+    broker.stop();
+    let worker = rig.start_worker("worker");
+    worker.unready().await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_named_and_ends_the_start() {
+    let rig = rig().lay_out().await;
+    let client = Client::connect(Broker::shared()).await;
+    let (queue, durable) =
+        (rig.files.work_queue(), QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() });
+    client.channel().queue_declare(queue.as_str().into(), durable, FieldTable::default()).await.unwrap();
+    let worker = rig.start_worker("worker");
+    assert_eq!(worker.exit().await.code(), Some(1));
+    let said = worker.log();
+    assert!(said.contains(&queue) && said.contains("x-"), "{said}");
+}
+
+#[tokio::test]
+async fn a_worker_that_only_checks_says_what_is_missing() {
+    let mut rig = rig().set("broker", "declare", false).lay_out().await;
+    let checking = rig.start_worker("checking");
+    eventually("the missing queue", async || {
+        checking.unready().await.iter().any(|why| why.contains(&rig.files.name) && why.contains("not there"))
+    })
+    .await;
+    rig.files.set("broker", "declare", true);
+    let declaring = rig.start_worker("declaring");
+    declaring.ready().await;
+    declaring.stop().await;
+    checking.ready().await;
+    rig.hand_off(&handoff("email")).await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_queue_was_deleted_consumes_again() {
+    let rig = rig().start().await;
+    rig.bus.delete_queue(&rig.files.work_queue()).await;
+    eventually("the loss", async || rig.worker().logged("lost the connection to the broker")).await;
+    rig.worker().ready().await;
+    rig.hand_off(&handoff("email")).await;
+}
+
+#[tokio::test]
+async fn a_bad_configuration_names_file_key_and_what_was_expected() {
+    let mut rig = rig().set("broker", "prefetch", "many").lay_out().await;
+    let refused = async |rig: &Rig, says: &[&str]| {
+        let worker = rig.start_worker("worker");
+        assert_eq!(worker.exit().await.code(), Some(2));
+        let said = worker.log();
+        assert!(says.iter().all(|text| said.contains(text)), "{said}");
+    };
+    refused(&rig, &["worker.toml", "broker.prefetch", "65535"]).await;
+    rig.files.set("broker", "prefetch", 10);
+    rig.files.set("retry", "dleays", vec!["1s".to_owned()]);
+    refused(&rig, &["worker.toml", "dleays", "delays"]).await;
+    rig.files.set("retry", "delays", vec!["soon".to_owned()]);
+    refused(&rig, &["worker.toml", "retry.delays", "soon"]).await;
+    let mut rig = crate::support::rig::rig().lay_out().await;
+    rig.files.organize("default_priority", 9);
+    refused(&rig, &["org_acme.toml", "default_priority", "1", "4"]).await;
+    rig.files.organize("default_priority", 2);
+    rig.files.organize("environment_url", format!("{}/main.aspx", rig.crm.url()));
+    refused(&rig, &["org_acme.toml", "environment_url"]).await;
+}
+
+#[tokio::test]
+async fn a_broken_organization_file_leaves_the_last_good_one_in_force() {
+    let rig = rig().start().await;
+    let mut broken = rig.files.clone();
+    broken.organize("default_priority", "urgent");
+    broken.write_organization(rig.folder.path());
+    rig.worker().hang_up();
+    eventually("the report", async || rig.worker().logged("organization files are at fault")).await;
+    rig.hand_off(&handoff("email")).await;
+}
+
+#[tokio::test]
+async fn a_removed_organization_is_unknown() {
+    let rig = rig().start().await;
+    rig.hand_off(&handoff("email")).await;
+    std::fs::remove_file(rig.folder.path().join("organizations/org_acme.toml")).unwrap();
+    eventually("the removal", async || rig.worker().logged("an organization was removed")).await;
+    assert_eq!(rig.carry(&handoff("email")).await.body["data"]["reason"], "unknown_organization");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_is_set_aside_and_nothing_is_made_twice() {
+    let rig = rig().start().await;
+    let event = handoff("email");
+    rig.hand_off(&event).await;
+    rig.stop_workers().await;
+    for entry in std::fs::read_dir(rig.store("worker")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::write(path, [0xa5; 4096]).unwrap();
+        }
+    }
+    rig.start_worker("worker").ready().await;
+    assert!(rig.worker().logged("THE STORE WAS DAMAGED"));
+    rig.bus.publish(&event).await;
+    rig.bus.outcomes(event.id(), 2).await;
+    assert_eq!(rig.crm.incidents().len(), 1);
+}
+
+fn chats(count: usize) -> Vec<Event> {
+    (0..count).map(|_| handoff("web")).collect()
+}
+
+async fn in_hand(rig: &Rig) {
+    eventually("events in hand", async || rig.worker().metric("handoffd_in_flight", "").await >= 1.0).await;
+}
+
+/// A request that hangs is in nobody's journal: the token that it took is.
+async fn asked(rig: &Rig) {
+    eventually("a request under way", async || rig.crm.count("token") == 1).await;
+    in_hand(rig).await;
+}

@@ -1,0 +1,228 @@
+//! What becomes of a message on its way through the retry and dead-letter queues.
+
+use handoffd::bus::{Bus, BusError, Part, Settled};
+use lapin::BasicProperties;
+use lapin::message::Delivery;
+use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable};
+
+use crate::rabbit::Rig;
+
+const KEY_HEADER: &str = "x-handoffd-original-routing-key";
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        table.insert((*name).into(), value.clone());
+    }
+    table
+}
+
+/// Headers of every type that AMQP has.
+fn odd_headers() -> FieldTable {
+    table(&[
+        ("text", text("Grüße")),
+        ("bytes that are no text", AMQPValue::LongString(vec![0, 159, 146, 150].into())),
+        ("number", AMQPValue::LongInt(-7)),
+        ("long", AMQPValue::LongLongInt(i64::MAX)),
+        ("small", AMQPValue::ShortShortInt(-1)),
+        ("double", AMQPValue::Double(0.1)),
+        ("decimal", AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 314 })),
+        ("truth", AMQPValue::Boolean(true)),
+        ("time", AMQPValue::Timestamp(1_700_000_000)),
+        ("void", AMQPValue::Void),
+        ("array", AMQPValue::FieldArray(FieldArray::from(vec![text("a"), AMQPValue::Void]))),
+        ("table", AMQPValue::FieldTable(table(&[("inner", text("x"))]))),
+    ])
+}
+
+fn all_properties() -> BasicProperties {
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("identity".into())
+        .with_headers(odd_headers())
+        .with_delivery_mode(1)
+        .with_priority(3)
+        .with_correlation_id("correlation".into())
+        .with_reply_to("reply".into())
+        .with_message_id("message".into())
+        .with_timestamp(1_700_000_001)
+        .with_type("type".into())
+        .with_app_id("app".into())
+        .with_cluster_id("cluster".into())
+}
+
+fn header<'a>(message: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
+    message.properties.headers().as_ref()?.inner().get(name)
+}
+
+/// Every header of the source is there, unchanged.
+fn assert_kept(headers: &FieldTable, message: &Delivery) {
+    for (name, value) in headers.inner() {
+        assert_eq!(header(message, name.as_str()), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_keeps_everything_and_says_why() {
+    let mut rig = Rig::shared().await;
+    let body = "{\"odd\": \"\u{0}\u{1F600}\"}\n";
+    rig.publish(body, all_properties()).await;
+    let headers = vec![("x-handoffd-reason", "invalid_event".to_owned())];
+    let settled = rig.next().await.dead(headers).await.unwrap();
+    assert_eq!(settled, Settled::Taken);
+    let dead = rig.client.take(&rig.options.dead_letter_queue).await;
+    assert_eq!(dead.data, body.as_bytes());
+    assert_kept(&odd_headers(), &dead);
+    assert_eq!(header(&dead, "x-handoffd-reason"), Some(&text("invalid_event")));
+    let expected = all_properties().with_delivery_mode(2).with_headers(dead.properties.headers().clone().unwrap());
+    assert_eq!(dead.properties, expected);
+    rig.bus.close().await;
+    assert_eq!(rig.client.depth(&rig.options.queue).await, Some(0));
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_retry_comes_back_after_its_delay_with_what_it_carries() {
+    let mut rig = Rig::shared().await;
+    rig.publish("again", all_properties()).await;
+    let first = rig.next().await;
+    let headers = vec![("x-handoffd-attempts", "1".to_owned()), (KEY_HEADER, first.routing_key.clone())];
+    let before = std::time::Instant::now();
+    assert_eq!(first.later(0, headers).await.unwrap(), Settled::Taken);
+    let second = rig.next().await;
+    assert!(before.elapsed() >= rig.options.delays[0].1);
+    assert_eq!(&second.body[..], b"again");
+    assert_eq!(second.routing_key, "session.handoff.email");
+    assert_eq!(second.envelope.header("x-handoffd-attempts"), Some("1"));
+    assert_eq!(second.envelope.message_id.as_deref(), Some("message"));
+    assert_eq!(second.delivery_count, 0);
+    // Replaced, not doubled.
+    let headers = vec![("x-handoffd-attempts", "2".to_owned())];
+    second.later(0, headers).await.unwrap();
+    let third = rig.next().await;
+    assert_eq!(third.envelope.header("x-handoffd-attempts"), Some("2"));
+    assert_eq!(third.routing_key, "session.handoff.email");
+    third.dead(Vec::new()).await.unwrap();
+    let dead = rig.client.take(&rig.options.dead_letter_queue).await;
+    assert_kept(&odd_headers(), &dead);
+    rig.finish().await;
+}
+
+/// The ladder's last step repeats.
+#[tokio::test]
+async fn beyond_the_ladder_is_its_last_rung() {
+    let mut rig = Rig::shared().await;
+    rig.publish("far", BasicProperties::default()).await;
+    rig.next().await.later(99, Vec::new()).await.unwrap();
+    let last = rig.options.retry_queue(1);
+    assert_eq!(rig.client.take(&last).await.data, b"far");
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn what_would_expire_be_refused_or_go_astray_is_put_aside() {
+    let mut rig = Rig::shared().await;
+    let astray = format!("{}.astray", rig.options.queue);
+    let options =
+        lapin::options::QueueDeclareOptions { exclusive: true, ..lapin::options::QueueDeclareOptions::default() };
+    let channel = rig.client.channel();
+    channel.queue_declare(astray.as_str().into(), options, FieldTable::default()).await.unwrap();
+    let copies = AMQPValue::FieldArray(FieldArray::from(vec![text(&astray)]));
+    let properties = BasicProperties::default()
+        .with_expiration("86400000".into())
+        // On the events exchange it is a routing key that nobody is bound for; on the default one, that
+        // copies go by, a queue's name.
+        .with_headers(table(&[("CC", copies.clone())]))
+        // The one user id that the broker accepts from us.
+        .with_user_id("guest".into());
+    rig.publish("x", properties).await;
+    rig.next().await.later(0, Vec::new()).await.unwrap();
+    rig.next().await.dead(Vec::new()).await.unwrap();
+    let dead = rig.client.take(&rig.options.dead_letter_queue).await;
+    assert_eq!(dead.properties.expiration(), &None);
+    assert_eq!(dead.properties.user_id(), &None);
+    let kept = |name: &str| header(&dead, name).cloned();
+    assert_eq!(kept("x-handoffd-original-expiration"), Some(text("86400000")));
+    assert_eq!(kept("x-handoffd-original-user-id"), Some(text("guest")));
+    assert_eq!(kept("x-handoffd-original-cc"), Some(copies));
+    assert_eq!(kept("CC"), None);
+    assert_eq!(rig.client.depth(&astray).await, Some(0));
+    rig.finish().await;
+}
+
+/// A message that once passed the delivery limit names the work queue in its `x-death`. Expiring towards
+/// that queue it would look to the broker like one that goes round in circles, and be dropped.
+#[tokio::test]
+async fn a_replayed_message_comes_back_from_a_retry_queue_too() {
+    let mut rig = Rig::shared().await;
+    let death = table(&[
+        ("queue", text(&rig.options.queue)),
+        ("reason", text("delivery_limit")),
+        ("count", AMQPValue::LongLongInt(1)),
+        ("exchange", text(&rig.options.events_exchange)),
+        ("routing-keys", AMQPValue::FieldArray(FieldArray::from(vec![text("k")]))),
+        ("time", AMQPValue::Timestamp(1_700_000_000)),
+    ]);
+    let deaths = AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::FieldTable(death)]));
+    let headers = table(&[("x-death", deaths.clone())]);
+    rig.publish("replayed", BasicProperties::default().with_headers(headers)).await;
+    for _ in 0..2 {
+        rig.next().await.later(0, Vec::new()).await.unwrap();
+    }
+    let back = rig.next().await;
+    assert_eq!(&back.body[..], b"replayed");
+    back.dead(Vec::new()).await.unwrap();
+    let dead = rig.client.take(&rig.options.dead_letter_queue).await;
+    assert_eq!(header(&dead, "x-death"), Some(&deaths));
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn several_take_the_place_of_one() {
+    let mut rig = Rig::shared().await;
+    rig.publish("[1,2]", all_properties()).await;
+    let part = |number: &str| Part { message_id: format!("message/{number}"), body: number.as_bytes().to_vec() };
+    let whole = rig.next().await;
+    assert_eq!(whole.split(vec![part("1"), part("2")]).await.unwrap(), Settled::Taken);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let part = rig.next().await;
+        let body = String::from_utf8(part.body.to_vec()).unwrap();
+        assert_eq!(part.envelope.message_id, Some(format!("message/{body}")));
+        assert_eq!(part.envelope.content_type.as_deref(), Some("application/json"));
+        assert_eq!(part.routing_key, "session.handoff.email");
+        part.ack().await.unwrap();
+        seen.push(body);
+    }
+    seen.sort();
+    assert_eq!(seen, ["1", "2"]);
+    rig.bus.close().await;
+    assert_eq!(rig.client.depth(&rig.options.queue).await, Some(0));
+    rig.finish().await;
+}
+
+/// A copy that no queue took is no copy: the source stays, and the queue is made again.
+#[tokio::test]
+async fn a_vanished_queue_costs_no_message() {
+    for give_up in [true, false] {
+        let mut rig = Rig::shared().await;
+        let gone = if give_up { rig.options.dead_letter_queue.clone() } else { rig.options.retry_queue(0) };
+        rig.client.delete_queue(&gone).await;
+        rig.publish("precious", BasicProperties::default()).await;
+        let delivery = rig.next().await;
+        let settled = if give_up { delivery.dead(Vec::new()).await } else { delivery.later(0, Vec::new()).await };
+        let error = settled.unwrap_err();
+        assert!(matches!(error, BusError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains(&gone), "{error}");
+        let again = rig.next().await;
+        assert_eq!(&again.body[..], b"precious");
+        assert_eq!(again.delivery_count, 1);
+        again.dead(Vec::new()).await.unwrap();
+        assert_eq!(rig.client.take(&rig.options.dead_letter_queue).await.data, b"precious");
+        rig.finish().await;
+    }
+}

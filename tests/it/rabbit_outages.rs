@@ -1,0 +1,235 @@
+//! The broker goes, hangs, forgets; the adapter comes back and nothing is lost.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use handoffd::bus::rabbit::{self, Message, Publisher};
+use handoffd::bus::{Announced, Bus, BusError, Settled};
+use handoffd::watch::Blind;
+use lapin::BasicProperties;
+use lapin::options::ExchangeDeleteOptions;
+
+use crate::rabbit::{Rig, announcement, options};
+use crate::support::broker::{Broker, Client, eventually};
+
+#[tokio::test]
+async fn a_consumer_that_the_broker_cancels_consumes_again() {
+    let mut rig = Rig::shared().await;
+    rig.client.delete_queue(&rig.options.queue).await;
+    let (client, queue) = (&rig.client, &rig.options.queue);
+    eventually("the queue to be made again", async || client.depth(queue).await.is_some()).await;
+    rig.ready().await;
+    rig.publish("after", BasicProperties::default()).await;
+    let delivery = rig.next().await;
+    assert_eq!(&delivery.body[..], b"after");
+    assert_eq!(delivery.ack().await.unwrap(), Settled::Taken);
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_the_broker_closes_is_opened_again() {
+    let mut rig = Rig::shared().await;
+    let name = rig.options.outcomes_exchange.as_str().into();
+    let options = ExchangeDeleteOptions::default();
+    rig.client.channel().exchange_delete(name, options).await.unwrap();
+    let error = rig.bus.announce(announcement("a", "1")).await.unwrap_err();
+    assert!(matches!(error, BusError::Refused { .. }), "{error}");
+    assert!(error.to_string().contains(&rig.options.outcomes_exchange), "{error}");
+    let bus = &rig.bus;
+    eventually("the exchange to be made again", async || {
+        matches!(bus.announce(announcement("a", "1")).await, Ok(Announced::Unrouted))
+    })
+    .await;
+    rig.ready().await;
+    rig.publish("after", BasicProperties::default()).await;
+    rig.next().await.ack().await.unwrap();
+    rig.finish().await;
+}
+
+/// A delivery of a connection that is gone can't be settled on the next one; nothing is copied for it.
+#[tokio::test]
+async fn a_delivery_of_a_lost_connection_is_lost_and_comes_again() {
+    let mut options = options(Broker::shared());
+    options.prefetch = 4;
+    let mut rig = Rig::start(options, Broker::shared()).await;
+    for body in ["ack", "later", "dead", "split", "more", "yet more"] {
+        rig.publish(body, BasicProperties::default()).await;
+    }
+    let mut stale = Vec::new();
+    for _ in 0..4 {
+        stale.push(rig.next().await);
+    }
+    // Over a missing exchange the broker closes a channel, and the adapter the whole line.
+    let name = rig.options.outcomes_exchange.as_str().into();
+    let delete = ExchangeDeleteOptions::default();
+    rig.client.channel().exchange_delete(name, delete).await.unwrap();
+    rig.bus.announce(announcement("a", "1")).await.unwrap_err();
+    let mut fresh = Vec::new();
+    for _ in 0..4 {
+        fresh.push(rig.next().await);
+    }
+    // The prefetch holds on the new line too: two of six are still in the queue.
+    assert_eq!(rig.client.depth(&rig.options.queue).await, Some(2));
+    assert!(fresh.iter().all(|delivery| delivery.delivery_count == 1));
+    for delivery in stale {
+        let settled = match &delivery.body[..] {
+            b"ack" => delivery.ack().await,
+            b"later" => delivery.later(1, Vec::new()).await,
+            b"dead" => delivery.dead(Vec::new()).await,
+            _ => delivery.split(Vec::new()).await,
+        };
+        assert_eq!(settled.unwrap(), Settled::Lost);
+    }
+    assert_eq!(rig.client.depth(&rig.options.retry_queue(1)).await, Some(0));
+    assert_eq!(rig.client.depth(&rig.options.dead_letter_queue).await, Some(0));
+    for delivery in fresh {
+        assert_eq!(delivery.ack().await.unwrap(), Settled::Taken);
+    }
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_yet_is_waited_for() {
+    let broker = Broker::start();
+    broker.kill9();
+    let options = options(broker.url());
+    let bus = rabbit::connect(options, Arc::new(Blind)).unwrap();
+    assert!(!bus.unready().is_empty());
+    assert!(matches!(bus.announce(announcement("a", "1")).await, Err(BusError::Away)));
+    eventually("being unready over the broker", async || bus.unready()[0].contains("away")).await;
+    broker.restart();
+    bus.first_contact().await.unwrap();
+    bus.close().await;
+}
+
+/// Events flow in while the broker is killed twice; each is settled in one of the three ways at last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_killed_under_load_loses_nothing() {
+    const EVENTS: usize = 600;
+    let broker = Broker::start();
+    let url = broker.url().to_owned();
+    let mut rig = Rig::start(options(&url), &url).await;
+    let publishing = publish_until_confirmed(rig.options.clone(), EVENTS);
+    let (dead, ()) = tokio::join!(settle_all(&mut rig, &broker, EVENTS), publishing);
+    // Every dead letter is where it must be; a copy may be there twice, but none is missing.
+    let client = Client::connect(&url).await;
+    let mut found = HashSet::new();
+    while let Some(letter) = client.try_take(&rig.options.dead_letter_queue).await {
+        found.insert(letter.properties.message_id().as_ref().unwrap().to_string());
+    }
+    assert_eq!(found.intersection(&dead).count(), dead.len());
+    rig.bus.close().await;
+}
+
+/// Settles every event once for good, killing the broker on the way; returns those in the dead-letter queue.
+async fn settle_all(rig: &mut Rig, broker: &Broker, events: usize) -> HashSet<String> {
+    let mut kills = vec![events / 2, events / 4];
+    let mut seen = HashSet::new();
+    let mut dead = HashSet::new();
+    while seen.len() + dead.len() < events {
+        let delivery = rig.next().await;
+        let id = delivery.envelope.message_id.clone().unwrap();
+        let number: usize = id.parse().unwrap();
+        let retried = delivery.envelope.header("retried").is_some();
+        match number % 3 {
+            0 if !retried => {
+                let _ = delivery.later(0, vec![("retried", "yes".into())]).await;
+            }
+            1 => {
+                if matches!(delivery.dead(Vec::new()).await, Ok(Settled::Taken)) {
+                    dead.insert(id);
+                }
+            }
+            _ => {
+                let announced = rig.bus.announce(announcement("a", &id)).await;
+                if announced.is_ok() && matches!(delivery.ack().await, Ok(Settled::Taken)) {
+                    seen.insert(id);
+                }
+            }
+        }
+        if kills.last().is_some_and(|kill| seen.len() + dead.len() >= *kill) {
+            kills.pop();
+            broker.kill9();
+            let bus = &rig.bus;
+            let gone = "noticing that the broker is gone";
+            eventually(gone, async || !bus.unready().is_empty()).await;
+            tokio::task::block_in_place(|| broker.restart());
+        }
+    }
+    dead
+}
+
+/// As a careful publisher does it: what is not confirmed is published again.
+async fn publish_until_confirmed(options: rabbit::Options, events: usize) {
+    let mut publisher = None;
+    for number in 0..events {
+        let id = number.to_string();
+        eventually("a confirm", async || {
+            let current = match publisher.take() {
+                Some(current) => current,
+                None => match Publisher::connect(&options).await {
+                    Ok(connected) => connected,
+                    Err(_) => return false,
+                },
+            };
+            let message = Message {
+                exchange: &options.events_exchange,
+                routing_key: "session.handoff.email",
+                body: b"{}",
+                content_type: "application/json",
+                message_id: Some(&id),
+                headers: &[],
+            };
+            let confirmed = current.publish(message).await.is_ok();
+            publisher = confirmed.then_some(current);
+            confirmed
+        })
+        .await;
+    }
+}
+
+/// A broker that hangs with its connections open is noticed, and does not keep us from ending.
+#[tokio::test]
+async fn a_broker_that_hangs_is_noticed_and_closing_is_bounded() {
+    let broker = Broker::start();
+    let mut rig = Rig::start(options(&format!("{}?heartbeat=1", broker.url())), broker.url()).await;
+    rig.publish("in hand", BasicProperties::default()).await;
+    let in_hand = rig.next().await;
+    broker.freeze();
+    let answer = rig.bus.announce(announcement("a", "1")).await;
+    assert!(answer.is_err(), "{answer:?}");
+    let bus = &rig.bus;
+    eventually("noticing the silence", async || !bus.unready().is_empty()).await;
+    assert_eq!(in_hand.ack().await.unwrap(), Settled::Lost);
+    broker.thaw();
+    let again = rig.next().await;
+    assert_eq!(&again.body[..], b"in hand");
+    broker.freeze();
+    let closing = Instant::now();
+    rig.bus.close().await;
+    assert!(closing.elapsed() < Duration::from_secs(30), "took {:?}", closing.elapsed());
+    broker.thaw();
+}
+
+#[tokio::test]
+async fn a_broker_that_blocks_publishers_makes_it_unready() {
+    let broker = Broker::start();
+    let rig = Rig::start(options(broker.url()), broker.url()).await;
+    // Everything is above this.
+    broker.ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]);
+    let bus = &rig.bus;
+    // The broker tells a connection only when it publishes.
+    let stalled = bus.announce(announcement("a", "1"));
+    let blocked = eventually("being unready over an alarm", async || {
+        bus.unready().iter().any(|reason| reason.contains("blocks publishers"))
+    });
+    let lift = async {
+        blocked.await;
+        broker.ctl(&["set_vm_memory_high_watermark", "0.9"]);
+    };
+    let (announced, ()) = tokio::join!(stalled, lift);
+    assert_eq!(announced.unwrap(), Announced::Unrouted);
+    rig.ready().await;
+    rig.bus.close().await;
+}

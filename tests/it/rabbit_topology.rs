@@ -1,0 +1,204 @@
+//! What the adapter makes of a broker at start: what it declares, and what it says when it can't.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoffd::bus::Bus;
+use handoffd::bus::rabbit::{self, Declare, Options, Rabbit, StartError};
+use handoffd::watch::Blind;
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::time::timeout;
+
+use crate::rabbit::{Rig, options};
+use crate::support::broker::{Broker, Client, DEADLINE, eventually};
+
+fn connect(options: &Options) -> Rabbit {
+    rabbit::connect(options.clone(), Arc::new(Blind)).unwrap()
+}
+
+async fn first_contact(bus: &Rabbit) -> Result<(), StartError> {
+    let contact = timeout(DEADLINE, bus.first_contact()).await;
+    contact.expect("a first contact in time")
+}
+
+async fn says(bus: &Rabbit, text: &str) {
+    let what = format!("being unready over: {text}");
+    eventually(&what, async || bus.unready().iter().any(|reason| reason.contains(text))).await;
+}
+
+fn durable() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+}
+
+/// The work queue's arguments, one of them changed or left out.
+fn changed(options: &Options, argument: &str, value: Option<&AMQPValue>) -> FieldTable {
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let mut all = BTreeMap::from([
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", AMQPValue::LongInt(20)),
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(&options.dead_letter_queue)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+    ]);
+    all.remove(argument);
+    let mut table = FieldTable::default();
+    let value = value.map(|value| (argument, value.clone()));
+    for (name, value) in all.into_iter().chain(value) {
+        table.insert(name.into(), value);
+    }
+    table
+}
+
+/// The contract's table, as the broker itself tells it.
+#[tokio::test]
+async fn declares_exactly_the_contracts_queues_and_exchanges() {
+    let broker = Broker::start();
+    let url = broker.url().to_owned();
+    let options = Options {
+        events_exchange: "opencx.events".into(),
+        outcomes_exchange: "opencx.outcomes".into(),
+        queue: "handoffd.events".into(),
+        dead_letter_queue: "handoffd.dead-letters".into(),
+        retry_queue_prefix: "handoffd.retry".into(),
+        bindings: vec!["session.handoff.#".into(), "conversation.closed".into()],
+        delays: vec![
+            ("5s".into(), Duration::from_secs(5)),
+            ("2m".into(), Duration::from_secs(120)),
+            ("5s".into(), Duration::from_secs(5)),
+        ],
+        ..options(&url)
+    };
+    let rig = Rig::start(options, &url).await;
+    let queues = broker.ctl(&["list_queues", "name", "durable", "arguments", "--formatter=json"]);
+    insta::assert_json_snapshot!("queues", sorted(&queues));
+    let exchanges = broker.ctl(&["list_exchanges", "name", "type", "durable", "--formatter=json"]);
+    let exchanges: Vec<_> = sorted(&exchanges)
+        .into_iter()
+        .filter(|exchange| exchange["name"].as_str().unwrap().starts_with("opencx"))
+        .collect();
+    insta::assert_json_snapshot!("exchanges", exchanges);
+    let bindings = broker.ctl(&["list_bindings", "source_name", "destination_name", "routing_key", "--formatter=json"]);
+    let bindings: Vec<_> = sorted(&bindings).into_iter().filter(|binding| binding["source_name"] != "").collect();
+    insta::assert_json_snapshot!("bindings", bindings);
+    // A second worker finds nothing to object to.
+    let second = connect(&rig.options);
+    first_contact(&second).await.unwrap();
+    second.close().await;
+    rig.finish().await;
+}
+
+fn sorted(json: &str) -> Vec<serde_json::Value> {
+    let mut rows: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+    rows.sort_by_key(ToString::to_string);
+    rows
+}
+
+#[tokio::test]
+async fn a_queue_that_differs_is_named_with_its_argument() {
+    let url = Broker::shared();
+    let client = Client::connect(url).await;
+    let cases = [
+        ("x-delivery-limit", Some(AMQPValue::LongInt(7))),
+        ("x-delivery-limit", None),
+        ("x-dead-letter-routing-key", Some(AMQPValue::LongString("elsewhere".into()))),
+    ];
+    for (argument, value) in cases {
+        for declare in [Declare::Create, Declare::Check] {
+            let options = Options { declare, ..options(url) };
+            if declare == Declare::Check {
+                let maker = connect(&Options { declare: Declare::Create, ..options.clone() });
+                first_contact(&maker).await.unwrap();
+                maker.close().await;
+                client.delete_queue(&options.queue).await;
+            }
+            let queue = options.queue.as_str().into();
+            let table = changed(&options, argument, value.as_ref());
+            client.channel().queue_declare(queue, durable(), table).await.unwrap();
+            let bus = connect(&options);
+            let error = first_contact(&bus).await.unwrap_err();
+            let StartError::Differs { what, name, argument: named, .. } = &error else {
+                panic!("{error}");
+            };
+            assert_eq!((what.as_str(), name, named.as_str()), ("queue", &options.queue, argument));
+            says(&bus, argument).await;
+            bus.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_exchange_that_differs_is_named_too() {
+    let url = Broker::shared();
+    let options = options(url);
+    let client = Client::connect(url).await;
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let name = options.outcomes_exchange.as_str().into();
+    client.channel().exchange_declare(name, ExchangeKind::Direct, durable, FieldTable::default()).await.unwrap();
+    let bus = connect(&options);
+    let error = first_contact(&bus).await.unwrap_err().to_string();
+    assert!(error.contains(&options.outcomes_exchange), "{error}");
+    assert!(error.contains("type") && error.contains("topic") && error.contains("direct"), "{error}");
+    bus.close().await;
+}
+
+#[tokio::test]
+async fn a_delay_that_the_broker_can_not_take_is_an_error() {
+    let mut options = options(Broker::shared());
+    options.delays = vec![("4000d".into(), Duration::from_secs(4000 * 86_400))];
+    let bus = connect(&options);
+    let error = first_contact(&bus).await.unwrap_err();
+    assert!(matches!(error, StartError::Refused { .. }), "{error}");
+    assert!(error.to_string().contains(&options.retry_queue(0)), "{error}");
+    bus.close().await;
+}
+
+/// `declare = false`: whatever is missing is waited for, by name, one after another.
+#[tokio::test]
+async fn only_checking_waits_for_what_is_missing() {
+    let url = Broker::shared();
+    let checks = Options { declare: Declare::Check, ..options(url) };
+    let bus = connect(&checks);
+    says(&bus, &checks.events_exchange).await;
+    let maker = connect(&Options { declare: Declare::Create, ..checks.clone() });
+    first_contact(&maker).await.unwrap();
+    maker.close().await;
+    first_contact(&bus).await.unwrap();
+    let _deliveries = bus.deliveries().await;
+    eventually("readiness", async || bus.unready().is_empty()).await;
+    bus.close().await;
+    // One queue less, one name.
+    let client = Client::connect(url).await;
+    client.delete_queue(&checks.retry_queue(1)).await;
+    let bus = connect(&checks);
+    says(&bus, &format!("the queue `{}` is not there", checks.retry_queue(1))).await;
+    bus.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_refuses_us_is_asked_again_and_said_so() {
+    let url = Broker::shared();
+    let (_, place) = url.split_once('@').unwrap();
+    let wrong = options(&format!("amqp://guest:wr0ng@{place}"));
+    let bus = connect(&wrong);
+    says(&bus, "refuses the user or password").await;
+    assert!(!bus.unready().join(" ").contains("wr0ng"));
+    bus.close().await;
+
+    let (host, _) = url.rsplit_once('/').unwrap();
+    let bus = connect(&options(&format!("{host}/no-such-vhost")));
+    says(&bus, "refuses the virtual host").await;
+    bus.close().await;
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_an_error_without_the_url() {
+    for url in ["mailto:guest:s3cret", "http://guest:s3cret@localhost/", "amqp://guest:s3cret@localhost:port/"] {
+        let error = rabbit::connect(options(url), Arc::new(Blind)).err().unwrap();
+        assert!(matches!(error, StartError::Url { .. }), "{error}");
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+    }
+}

@@ -1,0 +1,182 @@
+//! What every store must do: each test runs on each backend.
+
+use std::sync::Arc;
+
+use handoffd::event::SessionId;
+use handoffd::machine::{Learned, Phase, SessionEntry, SessionState};
+use handoffd::store::memory::MemoryStore;
+use handoffd::store::{Change, Filter, Store, StoreError};
+use jiff::Timestamp;
+
+use crate::store_samples::{
+    all, at, change, contact, contact_change, every_store, finished, in_hand, incident, key, session_change,
+};
+
+every_store! {
+    a_record_comes_back_as_it_was_written
+    the_newest_record_is_the_one_that_counts
+    events_of_other_organizations_are_other_events
+    ids_never_run_into_one_another
+    a_session_lists_its_entries_oldest_first
+    a_replaced_entry_keeps_its_place
+    a_contact_is_found_whatever_the_case
+    an_old_contact_is_as_good_as_none
+    a_forgotten_contact_is_gone
+    what_was_learned_is_replaced
+    nothing_is_done_after_close
+}
+
+mod cases {
+    use super::*;
+
+    type S = Arc<dyn Store>;
+
+    pub async fn a_record_comes_back_as_it_was_written(store: S) {
+        let (key, record) = (key("org", "evt"), finished("ses", 1, at(0)));
+        assert_eq!(store.record(&key).await.unwrap(), None);
+        store.keep(vec![change(&key, &record)]).await.unwrap();
+        assert_eq!(store.record(&key).await.unwrap(), Some(record));
+    }
+
+    pub async fn the_newest_record_is_the_one_that_counts(store: S) {
+        let key = key("org", "evt");
+        let mut record = in_hand("ses", at(0));
+        store.note(vec![change(&key, &record)]).await.unwrap();
+        record.phase = Phase::Waiting;
+        record.attempts = 2;
+        store.note(vec![change(&key, &record)]).await.unwrap();
+        assert_eq!(store.record(&key).await.unwrap(), Some(record));
+        let record = finished("ses", 1, at(5));
+        store.keep(vec![change(&key, &record)]).await.unwrap();
+        assert_eq!(store.record(&key).await.unwrap(), Some(record));
+    }
+
+    pub async fn events_of_other_organizations_are_other_events(store: S) {
+        let (one, other) = (key("one", "evt"), key("other", "evt"));
+        let record = finished("ses", 1, at(0));
+        store.note(vec![change(&one, &record)]).await.unwrap();
+        assert_eq!(store.record(&other).await.unwrap(), None);
+        store.note(vec![change(&other, &finished("ses", 2, at(1)))]).await.unwrap();
+        assert_eq!(store.record(&one).await.unwrap(), Some(record));
+        let of_both = Filter { event_id: Some("evt".to_owned()), ..Filter::default() };
+        assert_eq!(all(&store, &of_both, 1).await.len(), 2);
+    }
+
+    pub async fn ids_never_run_into_one_another(store: S) {
+        let names = ["a", "ab", "b", "\0", "a\0", "\0a", "a\u{1}", "\u{ff}", "é"];
+        let mut expected = Vec::new();
+        for (nth, one) in (0..).zip(names) {
+            for (mth, other) in (0..).zip(names) {
+                let record = finished("ses", nth * 100 + mth, at(0));
+                store.note(vec![change(&key(one, other), &record)]).await.unwrap();
+                let opening = SessionState::Opening;
+                let entry = session_change(one, other, &format!("{nth}-{mth}"), opening, at(0));
+                store.note(vec![entry]).await.unwrap();
+                expected.push((key(one, other), record, format!("{nth}-{mth}")));
+            }
+        }
+        for (key, record, event) in expected {
+            assert_eq!(store.record(&key).await.unwrap(), Some(record), "{key:?}");
+            let session = SessionId::from(key.event_id.as_str());
+            let entries = store.session(&key.organization_id, &session).await.unwrap();
+            assert_eq!(entries.len(), 1, "{key:?}");
+            assert_eq!(entries[0].event_id.as_str(), event);
+        }
+    }
+
+    pub async fn a_session_lists_its_entries_oldest_first(store: S) {
+        for (event, second) in [("c", 1), ("a", 3), ("b", 2), ("d", 2)] {
+            let entry = session_change("org", "ses", event, SessionState::Opening, at(second));
+            store.note(vec![entry]).await.unwrap();
+        }
+        let other = session_change("org", "ses2", "x", SessionState::Opening, at(0));
+        store.note(vec![other]).await.unwrap();
+        let entries = store.session(&"org".into(), &"ses".into()).await.unwrap();
+        let events: Vec<_> = entries.iter().map(|entry| entry.event_id.as_str()).collect();
+        assert_eq!(events, ["c", "b", "d", "a"]);
+    }
+
+    pub async fn a_replaced_entry_keeps_its_place(store: S) {
+        let open = SessionState::Open { incident: incident(1), ticket_number: Some("CAS-1".to_owned()) };
+        for (event, state, second) in
+            [("first", SessionState::Opening, 1), ("second", SessionState::Opening, 2), ("first", open.clone(), 3)]
+        {
+            store.note(vec![session_change("org", "ses", event, state, at(second))]).await.unwrap();
+        }
+        let entry = |event: &str, state| SessionEntry { event_id: event.into(), state };
+        assert_eq!(
+            store.session(&"org".into(), &"ses".into()).await.unwrap(),
+            [entry("first", open), entry("second", SessionState::Opening)]
+        );
+    }
+
+    pub async fn a_contact_is_found_whatever_the_case(store: S) {
+        let remembered = contact_change("org", "Ann.O'Brien@Example.com", 7, at(0));
+        store.note(vec![remembered]).await.unwrap();
+        for (organization, email, expected) in [
+            ("org", "ann.o'brien@example.COM", Some(contact(7))),
+            ("org", "ann.obrien@example.com", None),
+            ("other", "ann.o'brien@example.com", None),
+        ] {
+            let found = store.contact(&organization.into(), email, Timestamp::MIN).await.unwrap();
+            assert_eq!(found, expected, "{organization} {email}");
+        }
+    }
+
+    pub async fn an_old_contact_is_as_good_as_none(store: S) {
+        store.note(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
+        for (not_before, expected) in [(10, Some(contact(7))), (11, None)] {
+            let found = store.contact(&"org".into(), "a@b.c", at(not_before)).await.unwrap();
+            assert_eq!(found, expected);
+        }
+    }
+
+    pub async fn a_forgotten_contact_is_gone(store: S) {
+        store.keep(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
+        let forget = Change::ForgetContact { organization: "org".into(), email: "A@B.C".to_owned() };
+        store.note(vec![forget.clone(), forget]).await.unwrap();
+        let found = store.contact(&"org".into(), "a@b.c", Timestamp::MIN).await.unwrap();
+        assert_eq!(found, None);
+    }
+
+    pub async fn what_was_learned_is_replaced(store: S) {
+        assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
+        let learned = Learned { queue_undeclared: true, placeholder: Some(contact(3)), ..Learned::default() };
+        store.keep(vec![Change::Learned("org".into(), learned)]).await.unwrap();
+        assert_eq!(store.learned(&"org".into()).await.unwrap(), learned);
+        assert_eq!(store.learned(&"other".into()).await.unwrap(), Learned::default());
+        let forgotten = Change::Learned("org".into(), Learned::default());
+        store.note(vec![forgotten]).await.unwrap();
+        assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
+    }
+
+    pub async fn nothing_is_done_after_close(store: S) {
+        let changes = vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))];
+        store.keep(changes.clone()).await.unwrap();
+        assert!(store.bytes().await.unwrap() > 0);
+        store.close().await.unwrap();
+        let closed = |error: StoreError| matches!(error, StoreError::Closed);
+        assert!(closed(store.record(&key("org", "evt")).await.unwrap_err()));
+        assert!(closed(store.note(changes.clone()).await.unwrap_err()));
+        assert!(closed(store.keep(changes).await.unwrap_err()));
+        assert!(closed(store.sweep(at(0)).await.unwrap_err()));
+        assert!(closed(store.outcomes(&Filter::default(), None, 1).await.unwrap_err()));
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_crash_of_the_model_loses_what_was_only_noted() {
+    let store = MemoryStore::new();
+    let (kept, noted) = (key("org", "kept"), key("org", "noted"));
+    let record = finished("ses", 1, at(0));
+    store.note(vec![change(&noted, &record)]).await.unwrap();
+    store.keep(vec![change(&kept, &record)]).await.unwrap();
+    store.crash();
+    assert_eq!(store.record(&kept).await.unwrap(), Some(record.clone()));
+    assert_eq!(store.record(&noted).await.unwrap(), None);
+    store.note(vec![change(&noted, &record)]).await.unwrap();
+    store.close().await.unwrap();
+    store.crash();
+    assert_eq!(store.record(&noted).await.unwrap(), Some(record));
+}

@@ -1,0 +1,309 @@
+//! What sled does with its folder: durability, locks, damage, versions.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use handoffd::store::sled::{Disk, OnCorruption, Options, open, open_with};
+use handoffd::store::{Change, Filter, Store, StoreError};
+use handoffd::watch::{Blind, Sighting, Watch};
+
+use crate::store_samples::{all, at, change, finished, ids, in_hand, key, opened, options};
+
+/// A disk whose every sync waits to be let through.
+struct Gate {
+    inner: Box<dyn Disk>,
+    asked: Sender<()>,
+    let_through: Receiver<Verdict>,
+    syncs: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Copy)]
+enum Verdict {
+    Works,
+    Fails,
+}
+
+impl Disk for Gate {
+    fn sync(&self) -> Result<(), StoreError> {
+        self.asked.send(()).unwrap();
+        // A test that is over lets everything through.
+        let verdict = self.let_through.recv().unwrap_or(Verdict::Works);
+        self.inner.sync()?;
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        match verdict {
+            Verdict::Works => Ok(()),
+            Verdict::Fails => Err(StoreError::Write { source: Arc::new(std::io::Error::other("no space left")) }),
+        }
+    }
+}
+
+struct Gated {
+    store: Arc<dyn Store>,
+    asked: Mutex<Receiver<()>>,
+    let_through: Sender<Verdict>,
+    syncs: Arc<AtomicU64>,
+}
+
+impl Gated {
+    fn open(path: &Path) -> Self {
+        let (asked, was_asked) = channel();
+        let (let_through, gate) = channel();
+        let syncs = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&syncs);
+        let opened = open_with(&options(path), Arc::new(Blind), |inner| {
+            Box::new(Gate { inner, asked, let_through: gate, syncs: counter })
+        });
+        Self { store: Arc::new(opened.unwrap().store), asked: Mutex::new(was_asked), let_through, syncs }
+    }
+
+    /// Waits, off the runtime, until the disk is asked to sync.
+    fn wait_until_asked(&self) {
+        let asked = self.asked.lock().unwrap();
+        asked.recv_timeout(Duration::from_secs(20)).expect("the disk was never asked");
+    }
+
+    async fn close(self) {
+        drop(self.let_through);
+        self.store.close().await.unwrap();
+    }
+}
+
+fn one_change(event: &str) -> Vec<Change> {
+    vec![change(&key("org", event), &finished("ses", 1, at(0)))]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keep_returns_after_the_disk_has_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    let gated = Gated::open(&folder.path().join("store"));
+    let store = Arc::clone(&gated.store);
+    let returned = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&returned);
+    let keep = tokio::spawn(async move {
+        store.keep(one_change("evt")).await.unwrap();
+        flag.store(true, Ordering::SeqCst);
+    });
+    tokio::task::block_in_place(|| gated.wait_until_asked());
+    assert!(!returned.load(Ordering::SeqCst), "kept before the disk was asked");
+    assert_eq!(gated.syncs.load(Ordering::SeqCst), 0);
+    assert!(gated.store.record(&key("org", "evt")).await.unwrap().is_some());
+    gated.let_through.send(Verdict::Works).unwrap();
+    keep.await.unwrap();
+    assert_eq!(gated.syncs.load(Ordering::SeqCst), 1);
+    gated.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_waits_shares_one_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let gated = Gated::open(&folder.path().join("store"));
+    let keep = |event: String| {
+        let store = Arc::clone(&gated.store);
+        tokio::spawn(async move { store.keep(one_change(&event)).await })
+    };
+    let first = keep("first".to_owned());
+    tokio::task::block_in_place(|| gated.wait_until_asked());
+    let others: Vec<_> = (0..100).map(|number| keep(format!("evt{number}"))).collect();
+    for number in 0..100 {
+        let key = key("org", &format!("evt{number}"));
+        // Visible means written; its order to the committer follows at once.
+        while gated.store.record(&key).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+    for _ in 0..50 {
+        gated.let_through.send(Verdict::Works).unwrap();
+    }
+    first.await.unwrap().unwrap();
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    let syncs = gated.syncs.load(Ordering::SeqCst);
+    assert!((2..=5).contains(&syncs), "{syncs} syncs for 101 events");
+    gated.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fails_is_an_error_until_it_works_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let gated = Gated::open(&folder.path().join("store"));
+    gated.let_through.send(Verdict::Fails).unwrap();
+    let error = gated.store.keep(one_change("evt")).await.unwrap_err();
+    assert!(error.to_string().contains("no space left"), "{error}");
+    // The committer tries by itself; what could not be written was not lost.
+    for _ in 0..100 {
+        gated.let_through.send(Verdict::Works).unwrap();
+    }
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while gated.store.note(Vec::new()).await.is_err() {
+        assert!(std::time::Instant::now() < deadline, "it never worked again");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gated.store.keep(one_change("later")).await.unwrap();
+    assert!(gated.store.record(&key("org", "evt")).await.unwrap().is_some());
+    gated.close().await;
+    let store = opened(&folder.path().join("store"));
+    assert_eq!(ids(&all(&store, &Filter::default(), 9).await), ["later", "evt"]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn flushes_are_watched() {
+    #[derive(Default)]
+    struct Counter(AtomicU64);
+    impl Watch for Counter {
+        fn saw(&self, sighting: Sighting<'_>) {
+            if let Sighting::StoreFlushed(_) = sighting {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let counter = Arc::new(Counter::default());
+    let options = options(&folder.path().join("store"));
+    let store = open(&options, counter.clone()).unwrap().store;
+    store.keep(one_change("evt")).await.unwrap();
+    assert_eq!(counter.0.load(Ordering::SeqCst), 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_noted_reaches_the_disk_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let gated = Gated::open(&folder.path().join("store"));
+    gated.store.note(one_change("evt")).await.unwrap();
+    tokio::task::spawn_blocking(move || {
+        gated.wait_until_asked();
+        gated
+    })
+    .await
+    .unwrap()
+    .close()
+    .await;
+}
+
+#[tokio::test]
+async fn a_dropped_store_lets_go_of_its_folder_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/er/store");
+    let store = opened(&path);
+    store.note(one_change("evt")).await.unwrap();
+    drop(store);
+    let store = opened(&path);
+    assert!(store.record(&key("org", "evt")).await.unwrap().is_some());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_in_use_says_by_whom() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = opened(&path);
+    let impatient =
+        Options { lock_wait: Duration::from_millis(100), on_corruption: OnCorruption::Quarantine, ..options(&path) };
+    let error = open(&impatient, Arc::new(Blind)).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+    if cfg!(target_os = "linux") && Path::new("/proc/locks").exists() {
+        let pid = format!("(pid {}", std::process::id());
+        assert!(error.to_string().contains(&pid), "{error}");
+    }
+    assert!(path.join("db").exists(), "a store in use is not damaged");
+    store.close().await.unwrap();
+    open(&impatient, Arc::new(Blind)).unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_not_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    let error = open(&Options::at(file.join("store")), Arc::new(Blind)).unwrap_err();
+    assert!(matches!(error, StoreError::Open { .. }), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    opened(&path).close().await.unwrap();
+    let raw = sled::open(&path).unwrap();
+    raw.insert("m:schema", &2u32.to_be_bytes()).unwrap();
+    raw.flush().unwrap();
+    drop(raw);
+    let error = open(&Options::at(&path), Arc::new(Blind)).unwrap_err();
+    assert!(matches!(error, StoreError::Schema { found: 2, known: 1, .. }), "{error}");
+}
+
+type Damage = fn(&Path);
+
+/// Ways to damage a store that has content.
+fn damages() -> Vec<(&'static str, Damage)> {
+    vec![
+        ("garbled db", |path| {
+            let mut bytes = fs::read(path.join("db")).unwrap();
+            for (at, byte) in bytes.iter_mut().enumerate() {
+                *byte ^= u8::try_from(at % 251).unwrap();
+            }
+            fs::write(path.join("db"), bytes).unwrap();
+        }),
+        ("nonsense in conf", |path| {
+            fs::write(path.join("conf"), "segment_size: many\nand more nonsense").unwrap();
+        }),
+        ("no schema row", |path| {
+            let raw = sled::open(path).unwrap();
+            raw.remove("m:schema").unwrap();
+            raw.flush().unwrap();
+        }),
+    ]
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_set_aside_whole() {
+    for (name, damage) in damages() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = opened(&path);
+        for number in 0..200 {
+            store.keep(one_change(&format!("evt{number}"))).await.unwrap();
+        }
+        store.close().await.unwrap();
+        drop(store);
+        damage(&path);
+        let stop = open(&options(&path), Arc::new(Blind)).expect_err(name);
+        assert!(matches!(stop, StoreError::Open { .. }), "{name}: {stop}");
+        assert!(stop.to_string().contains("quarantine"), "{name}: {stop}");
+
+        let opened = open(&Options::at(&path), Arc::new(Blind)).unwrap();
+        let aside = opened.quarantined.expect(name);
+        assert!(aside.path.join("db").exists(), "{name}");
+        let file_name = aside.path.file_name().unwrap().to_str().unwrap();
+        assert!(file_name.starts_with("store.corrupt-2"), "{name}: {file_name}");
+        opened.store.keep(one_change("new")).await.unwrap();
+        assert!(opened.store.record(&key("org", "evt1")).await.unwrap().is_none());
+        opened.store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn ids_as_long_as_they_get_are_stored_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder.path().join("store"));
+    let long = "𝄞".repeat(255);
+    for number in 0..40 {
+        let event = format!("{}{number}", &long[..4 * 253]);
+        let record = finished(&long, number, at(0));
+        store.note(vec![change(&key(&long, &event), &in_hand(&long, at(0)))]).await.unwrap();
+        store.keep(vec![change(&key(&long, &event), &record)]).await.unwrap();
+    }
+    let of_session =
+        Filter { session: Some(long.as_str().into()), organization: Some(long.as_str().into()), ..Filter::default() };
+    assert_eq!(all(&store, &of_session, 7).await.len(), 40);
+    store.close().await.unwrap();
+    let blobs = fs::read_dir(folder.path().join("store/blobs")).unwrap().count();
+    assert_eq!(blobs, 0, "sled never syncs its blobs");
+}

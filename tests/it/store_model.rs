@@ -1,0 +1,168 @@
+//! Random sequences of operations: sled must answer as the maps do, before and after being opened again.
+
+use std::sync::Arc;
+
+use handoffd::event::EventKey;
+use handoffd::machine::{Learned, Phase, SessionState, Status};
+use handoffd::store::memory::MemoryStore;
+use handoffd::store::{Change, Filter, Store};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::store_samples::{
+    all, at, change, chat, contact, contact_change, dead, finished, in_hand, incident, key, opened, session_change,
+};
+
+const NAMES: [&str; 4] = ["a", "a\0", "ab", "B"];
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Note(Vec<Change>),
+    Keep(Vec<Change>),
+    Sweep(Timestamp),
+    Reopen,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sled_answers_as_the_model_does(operations in prop::collection::vec(operation(), 1..25)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(compare(operations));
+    }
+}
+
+async fn compare(operations: Vec<Operation>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let model: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let mut store = opened(&path);
+    for operation in operations {
+        match operation {
+            Operation::Note(changes) => {
+                model.note(changes.clone()).await.unwrap();
+                store.note(changes).await.unwrap();
+            }
+            Operation::Keep(changes) => {
+                model.keep(changes.clone()).await.unwrap();
+                store.keep(changes).await.unwrap();
+            }
+            Operation::Sweep(before) => {
+                let expected = model.sweep(before).await.unwrap();
+                assert_eq!(store.sweep(before).await.unwrap(), expected);
+            }
+            Operation::Reopen => {
+                store.close().await.unwrap();
+                store = opened(&path);
+            }
+        }
+    }
+    same_answers(&model, &store).await;
+    store.close().await.unwrap();
+    let store = opened(&path);
+    same_answers(&model, &store).await;
+    store.close().await.unwrap();
+}
+
+async fn same_answers(model: &Arc<dyn Store>, store: &Arc<dyn Store>) {
+    for one in NAMES {
+        for other in NAMES {
+            let key = key(one, other);
+            assert_eq!(store.record(&key).await.unwrap(), model.record(&key).await.unwrap());
+            let (organization, session) = (one.into(), other.into());
+            assert_eq!(
+                store.session(&organization, &session).await.unwrap(),
+                model.session(&organization, &session).await.unwrap()
+            );
+            assert_eq!(
+                store.contact(&organization, other, at(5)).await.unwrap(),
+                model.contact(&organization, other, at(5)).await.unwrap()
+            );
+        }
+        assert_eq!(store.learned(&one.into()).await.unwrap(), model.learned(&one.into()).await.unwrap());
+    }
+    for filter in filters() {
+        assert_eq!(all(store, &filter, 3).await, all(model, &filter, 3).await, "{filter:?}");
+    }
+}
+
+fn filters() -> Vec<Filter> {
+    let none = Filter::default;
+    let mut filters = vec![
+        none(),
+        Filter { status: Some(Status::Failed), ..none() },
+        Filter { after: Some(at(3)), before: Some(at(8)), ..none() },
+        Filter { ticket_number: Some("cas-00001-x1y2z3".to_owned()), ..none() },
+    ];
+    for name in NAMES {
+        filters.extend([
+            Filter { organization: Some(name.into()), ..none() },
+            Filter { session: Some(name.into()), status: Some(Status::Succeeded), ..none() },
+            Filter { event_id: Some(name.to_owned()), ..none() },
+        ]);
+    }
+    filters.extend((0..3).map(|number| Filter { incident: Some(incident(number)), ..none() }));
+    filters
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let changes = || prop::collection::vec(one_change(), 1..6);
+    prop_oneof![
+        8 => changes().prop_map(Operation::Note),
+        4 => changes().prop_map(Operation::Keep),
+        1 => second().prop_map(Operation::Sweep),
+        1 => Just(Operation::Reopen),
+    ]
+}
+
+fn one_change() -> impl Strategy<Value = Change> {
+    let name = || select(&NAMES[..]);
+    prop_oneof![
+        4 => (event(), name(), 0..6u8, 0..3u128, second()).prop_map(
+            |(key, session, phase, number, second)| {
+                let mut record = match phase {
+                    0 | 1 => in_hand(session, second),
+                    2 => dead(session, second),
+                    3 => chat(session, number, second),
+                    _ => finished(session, number, second),
+                };
+                if phase == 1 {
+                    record.phase = Phase::Waiting;
+                }
+                change(&key, &record)
+            }
+        ),
+        2 => (name(), name(), name(), 0..3u128, second()).prop_map(
+            |(organization, session, event, number, second)| {
+                let state = match number {
+                    0 => SessionState::Opening,
+                    _ => SessionState::Open { incident: incident(number), ticket_number: None },
+                };
+                session_change(organization, session, event, state, second)
+            }
+        ),
+        1 => (name(), name(), 0..3u128, second()).prop_map(
+            |(organization, email, number, second)| {
+                contact_change(organization, email, number, second)
+            }
+        ),
+        1 => (name(), name()).prop_map(|(organization, email)| Change::ForgetContact {
+            organization: organization.into(),
+            email: email.to_owned(),
+        }),
+        1 => (name(), 0..3u128).prop_map(|(organization, number)| {
+            let learned = Learned { placeholder: Some(contact(number)), ..Learned::default() };
+            Change::Learned(organization.into(), learned)
+        }),
+    ]
+}
+
+fn event() -> impl Strategy<Value = EventKey> {
+    (select(&NAMES[..]), select(&NAMES[..])).prop_map(|(one, other)| key(one, other))
+}
+
+fn second() -> impl Strategy<Value = Timestamp> {
+    (0..10i64).prop_map(at)
+}

@@ -1,0 +1,244 @@
+//! OpenCX's side of the bus: events in, outcomes out; and an operator's look into the queues.
+
+use std::sync::Mutex;
+
+use futures_util::future::join_all;
+use lapin::BasicProperties;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{FieldTable, LongString};
+use lapin::{ExchangeKind, types::AMQPValue};
+use serde_json::Value;
+
+use super::broker::{Client, eventually};
+use super::event::{Event, customer_texts};
+use super::files::Files;
+
+/// What OpenCX has of the broker.
+pub struct Bus {
+    url: String,
+    names: Files,
+    client: tokio::sync::Mutex<Option<Client>>,
+    outcomes: Mutex<Vec<Outcome>>,
+    private: Mutex<Vec<String>>,
+}
+
+/// An outcome as it came.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its routing key.
+    pub routing_key: String,
+    /// Its properties.
+    pub properties: BasicProperties,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its body.
+    pub body: Value,
+}
+
+impl Bus {
+    /// Binds a queue for outcomes, before any worker runs.
+    pub async fn open(url: &str, names: &Files) -> Self {
+        let bus = Self {
+            url: url.to_owned(),
+            names: names.clone(),
+            client: tokio::sync::Mutex::default(),
+            outcomes: Mutex::default(),
+            private: Mutex::default(),
+        };
+        let client = Client::connect(url).await;
+        let channel = client.channel();
+        for exchange in names.exchanges() {
+            let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+            let (topic, none) = (ExchangeKind::Topic, FieldTable::default());
+            channel.exchange_declare(exchange.as_str().into(), topic, durable, none).await.unwrap();
+        }
+        let (queue, [_, exchange]) = (bus.outcomes_queue(), names.exchanges());
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await.unwrap();
+        let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
+        channel.queue_bind(queue.as_str().into(), exchange.as_str().into(), "#".into(), bind, none).await.unwrap();
+        *bus.client.lock().await = Some(client);
+        bus
+    }
+
+    /// Publishes an event as OpenCX does, and waits for the confirm.
+    pub async fn publish(&self, event: &Event) {
+        self.publish_as(&event.routing_key(), &event.body(), properties(event)).await;
+    }
+
+    /// Publishes any bytes under any key with any properties.
+    pub async fn publish_as(&self, key: &str, body: &[u8], properties: BasicProperties) {
+        self.note(body);
+        let [exchange, _] = self.names.exchanges();
+        self.client().await.as_ref().unwrap().publish(&exchange, key, body, properties).await;
+    }
+
+    /// Publishes many at once.
+    pub async fn publish_all(&self, events: &[Event]) {
+        let client = self.client().await;
+        let [exchange, _] = self.names.exchanges();
+        let channel = client.as_ref().unwrap().channel();
+        let mut confirms = Vec::new();
+        for event in events {
+            let (body, key, options) = (event.body(), event.routing_key(), BasicPublishOptions::default());
+            self.note(&body);
+            let sent =
+                channel.basic_publish(exchange.as_str().into(), key.as_str().into(), options, &body, properties(event));
+            confirms.push(sent.await.unwrap());
+        }
+        assert!(join_all(confirms).await.into_iter().all(|confirm| confirm.unwrap().is_ack()));
+    }
+
+    /// Puts a message into a queue.
+    pub async fn put(&self, queue: &str, body: &[u8], properties: BasicProperties) {
+        self.client().await.as_ref().unwrap().publish("", queue, body, properties).await;
+    }
+
+    /// Waits for the first outcome of an event.
+    pub async fn outcome(&self, event_id: &str) -> Outcome {
+        self.outcomes(event_id, 1).await.remove(0)
+    }
+
+    /// Waits for so many outcomes of an event; all that came.
+    pub async fn outcomes(&self, event_id: &str, least: usize) -> Vec<Outcome> {
+        let mut found = Vec::new();
+        eventually(&format!("{least} outcomes of {event_id}"), async || {
+            found = self.all_outcomes().await;
+            found.retain(|outcome| outcome.body["data"]["source_event_id"] == event_id);
+            found.len() >= least
+        })
+        .await;
+        found
+    }
+
+    /// Waits until every one of these events has an outcome.
+    pub async fn outcomes_of(&self, events: &[Event]) {
+        let ids: Vec<&str> = events.iter().map(Event::id).collect();
+        eventually("an outcome of each event", async || {
+            let all = self.all_outcomes().await;
+            let known: std::collections::HashSet<&str> =
+                all.iter().filter_map(|outcome| outcome.body["data"]["source_event_id"].as_str()).collect();
+            ids.iter().all(|id| known.contains(id))
+        })
+        .await;
+    }
+
+    /// Every outcome so far.
+    pub async fn all_outcomes(&self) -> Vec<Outcome> {
+        let client = self.client().await;
+        while let Some(delivery) = client.as_ref().unwrap().try_take(&self.outcomes_queue()).await {
+            self.outcomes.lock().unwrap().push(Outcome {
+                routing_key: delivery.routing_key.to_string(),
+                body: serde_json::from_slice(&delivery.data).unwrap(),
+                bytes: delivery.data,
+                properties: delivery.properties,
+            });
+        }
+        self.outcomes.lock().unwrap().clone()
+    }
+
+    /// Takes the next message of a queue; waits for one.
+    pub async fn take(&self, queue: &str) -> Delivery {
+        self.client().await.as_ref().unwrap().take(queue).await
+    }
+
+    /// Takes the next dead letter; waits for one.
+    pub async fn dead_letter(&self) -> Delivery {
+        self.client().await.as_ref().unwrap().take(&self.names.dead_letter_queue()).await
+    }
+
+    /// How many messages are ready in a queue.
+    pub async fn depth(&self, queue: &str) -> u32 {
+        self.client().await.as_ref().unwrap().depth(queue).await.unwrap_or_else(|| panic!("no queue {queue}"))
+    }
+
+    /// Messages ready in the work queue and the retry queues.
+    pub async fn unfinished(&self) -> u32 {
+        let mut sum = 0;
+        for queue in self.names.queues() {
+            if queue != self.names.dead_letter_queue() {
+                sum += self.depth(&queue).await;
+            }
+        }
+        sum
+    }
+
+    /// Dead letters that nobody has taken.
+    pub async fn dead_letters(&self) -> u32 {
+        self.depth(&self.names.dead_letter_queue()).await
+    }
+
+    /// Waits until messages wait for their next attempt.
+    pub async fn waiting(&self, queue: &str, count: u32) {
+        eventually(&format!("{count} messages in {queue}"), async || self.depth(queue).await == count).await;
+    }
+
+    /// Deletes a queue, whatever is in it.
+    pub async fn delete_queue(&self, queue: &str) {
+        self.client().await.as_ref().unwrap().delete_queue(queue).await;
+    }
+
+    /// Forgets the connection: the broker is another process now.
+    pub async fn reconnect(&self) {
+        *self.client.lock().await = Some(Client::connect(&self.url).await);
+    }
+
+    /// The customers' texts in everything that was published.
+    pub fn private_texts(&self) -> Vec<String> {
+        self.private.lock().unwrap().clone()
+    }
+
+    /// Removes everything of these names from the broker.
+    pub async fn clean(url: &str, names: &Files) {
+        let client = Client::connect(url).await;
+        for queue in names.queues().into_iter().chain([format!("{}.outcomes-seen", names.name)]) {
+            client.delete_queue(&queue).await;
+        }
+        for exchange in names.exchanges() {
+            let options = ExchangeDeleteOptions::default();
+            _ = client.channel().exchange_delete(exchange.as_str().into(), options).await;
+        }
+    }
+
+    async fn client(&self) -> tokio::sync::MutexGuard<'_, Option<Client>> {
+        self.client.lock().await
+    }
+
+    fn outcomes_queue(&self) -> String {
+        format!("{}.outcomes-seen", self.names.name)
+    }
+
+    fn note(&self, body: &[u8]) {
+        if let Ok(value) = serde_json::from_slice(body) {
+            self.private.lock().unwrap().extend(customer_texts(&value));
+        }
+    }
+}
+
+/// What OpenCX sends with an event.
+pub fn properties(event: &Event) -> BasicProperties {
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(2)
+        .with_message_id(event.id().into())
+}
+
+/// A text header.
+pub fn header(properties: &BasicProperties, name: &str) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        other => panic!("{name} is no string but {other:?}"),
+    }
+}
+
+/// Headers of text.
+pub fn headers(pairs: &[(&str, &str)]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in pairs {
+        table.insert((*name).into(), AMQPValue::LongString(LongString::from(*value)));
+    }
+    table
+}

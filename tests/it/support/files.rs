@@ -1,0 +1,137 @@
+//! The files that a worker is configured by.
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+use uuid::Uuid;
+
+use super::event::ORGANIZATION;
+use super::simulator::SECRET;
+
+/// A configuration and one organization, with names of their own on a broker that tests share.
+#[derive(Clone)]
+pub struct Files {
+    /// Of queues and exchanges.
+    pub name: String,
+    config: Table,
+    organization: Table,
+}
+
+impl Files {
+    /// For this broker and this simulator.
+    pub fn new(broker: &str, crm: &str) -> Self {
+        let name = format!("it-{}", Uuid::new_v4().simple());
+        let config = toml::toml! {
+            [broker]
+            [worker]
+            resolution_wait = "2s"
+            [retry]
+            delays = ["200ms", "1s"]
+            [dynamics]
+            allow_insecure = true
+            request_timeout = "5s"
+            [http]
+            listen = "127.0.0.1:0"
+            [log]
+            format = "json"
+            level = "debug"
+            [store]
+            [organizations]
+        };
+        let organization = toml::toml! {
+            tenant_id = "11111111-1111-1111-1111-111111111111"
+            client_id = "22222222-2222-2222-2222-222222222222"
+        };
+        let mut files = Self { name: name.clone(), config, organization };
+        for (key, value) in [
+            ("url", broker.to_owned()),
+            ("events_exchange", format!("{name}.opencx.events")),
+            ("outcomes_exchange", format!("{name}.opencx.outcomes")),
+            ("queue", format!("{name}.events")),
+            ("dead_letter_queue", format!("{name}.dead-letters")),
+            ("retry_queue_prefix", format!("{name}.retry")),
+        ] {
+            files.set("broker", key, value);
+        }
+        files.set("dynamics", "authority", crm);
+        files.organize("organization_id", ORGANIZATION);
+        files.organize("environment_url", crm);
+        files.organize("client_secret", SECRET);
+        files
+    }
+
+    /// A key of the configuration.
+    pub fn set(&mut self, section: &str, key: &str, value: impl Into<Value>) {
+        let section = self.config.entry(section).or_insert_with(|| Table::new().into());
+        section.as_table_mut().unwrap().insert(key.to_owned(), value.into());
+    }
+
+    /// A key of the configuration.
+    pub fn get(&self, section: &str, key: &str) -> &Value {
+        &self.config[section][key]
+    }
+
+    /// A key of the organization's file.
+    pub fn organize(&mut self, key: &str, value: impl Into<Value>) {
+        self.organization.insert(key.to_owned(), value.into());
+    }
+
+    /// Work queue, dead-letter queue and retry queues.
+    pub fn queues(&self) -> Vec<String> {
+        let delays = self.get("retry", "delays").as_array().unwrap();
+        let retry = delays.iter().map(|delay| format!("{}.retry.{}", self.name, delay.as_str().unwrap()));
+        [self.work_queue(), self.dead_letter_queue()].into_iter().chain(retry).collect()
+    }
+
+    /// Where events wait for a worker.
+    pub fn work_queue(&self) -> String {
+        format!("{}.events", self.name)
+    }
+
+    /// Where those are that were given up.
+    pub fn dead_letter_queue(&self) -> String {
+        format!("{}.dead-letters", self.name)
+    }
+
+    /// Both exchanges.
+    pub fn exchanges(&self) -> [String; 2] {
+        [format!("{}.opencx.events", self.name), format!("{}.opencx.outcomes", self.name)]
+    }
+
+    /// Writes all of it for a worker called so; the path of its configuration.
+    pub fn write(&self, folder: &Path, worker: &str) -> PathBuf {
+        let mut own = self.clone();
+        own.set("store", "path", text(&folder.join(format!("{worker}.sled"))));
+        own.set("organizations", "directory", text(&folder.join("organizations")));
+        self.write_organization(folder);
+        let path = folder.join(format!("{worker}.toml"));
+        std::fs::write(&path, own.config.to_string()).unwrap();
+        path
+    }
+
+    /// Writes the organization's file.
+    pub fn write_organization(&self, folder: &Path) {
+        write(folder, &self.organization);
+    }
+
+    /// Writes the same under another organization's name.
+    pub fn write_another_organization(&self, folder: &Path, id: &str) {
+        let mut other = self.organization.clone();
+        other.insert("organization_id".to_owned(), id.into());
+        write(folder, &other);
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// As an operator would: all at once.
+fn write(folder: &Path, organization: &Table) {
+    let directory = folder.join("organizations");
+    std::fs::create_dir_all(&directory).unwrap();
+    let id = organization["organization_id"].as_str().unwrap();
+    let draft = directory.join(format!("{id}.draft"));
+    std::fs::write(&draft, organization.to_string()).unwrap();
+    std::fs::rename(draft, directory.join(format!("{id}.toml"))).unwrap();
+}

@@ -1,0 +1,114 @@
+//! Dynamics 365 and Entra ID, played inside the test.
+
+use handoffd::dynamics::simulator::{Entry, Environment, Options, Profile, Running, Script, serve};
+use serde_json::{Value, json};
+
+use super::worker::http;
+
+/// One environment.
+pub struct Simulator {
+    running: Running,
+}
+
+/// The secret that the simulator knows; it must be in no log.
+pub const SECRET: &str = "simulator-secret";
+/// A queue that is there.
+pub const QUEUE: &str = "44444444-4444-4444-4444-444444444444";
+/// A system user that is there.
+pub const OWNER: &str = "33333333-3333-3333-3333-333333333333";
+/// An account that is there.
+pub const ACCOUNT: &str = "77777777-7777-7777-7777-777777777777";
+
+impl Simulator {
+    /// Starts one.
+    pub async fn start(profile: Profile) -> Self {
+        Self { running: serve(Options::one("acme", profile)).await.unwrap() }
+    }
+
+    /// For everything else.
+    pub fn environment(&self) -> &Environment {
+        self.running.first()
+    }
+
+    /// Its URL: environment and authority in one.
+    pub fn url(&self) -> String {
+        self.environment().url().to_owned()
+    }
+
+    /// All rows of a table.
+    pub fn rows(&self, table: &str) -> Vec<Value> {
+        self.environment().records(table)
+    }
+
+    /// All cases.
+    pub fn incidents(&self) -> Vec<Value> {
+        self.rows("incidents")
+    }
+
+    /// All contacts.
+    pub fn contacts(&self) -> Vec<Value> {
+        self.rows("contacts")
+    }
+
+    /// The case with this key.
+    pub fn incident(&self, id: &str) -> Value {
+        self.incidents().into_iter().find(|row| row["incidentid"] == id).unwrap_or_else(|| panic!("no incident {id}"))
+    }
+
+    /// How many requests of this operation there were.
+    pub fn count(&self, operation: &str) -> u64 {
+        self.environment().count(operation)
+    }
+
+    /// The operations so far but tokens, in the order in which they ended.
+    pub fn operations(&self) -> Vec<String> {
+        let requests = self.environment().requests();
+        requests.into_iter().map(|entry| entry.operation).filter(|operation| operation != "token").collect()
+    }
+
+    /// Runs something and tells the operations it took.
+    pub async fn during(&self, work: impl Future<Output = ()>) -> Vec<String> {
+        let before = self.operations().len();
+        work.await;
+        self.operations().split_off(before)
+    }
+
+    /// The requests of one operation.
+    pub fn requests(&self, operation: &str) -> Vec<Entry> {
+        self.environment().requests().into_iter().filter(|entry| entry.operation == operation).collect()
+    }
+
+    /// The last body sent to this operation.
+    pub fn sent(&self, operation: &str) -> Value {
+        let last = self.requests(operation).pop().unwrap_or_else(|| panic!("no {operation}"));
+        serde_json::from_slice(&last.body.unwrap()).unwrap()
+    }
+
+    /// Trouble, as `docs/SIMULATOR.md` writes it.
+    pub fn fault(&self, script: &Value) {
+        let script: Script = serde_json::from_value(script.clone()).unwrap();
+        self.environment().script(script);
+    }
+
+    /// So many requests of this operation are answered so.
+    pub fn refuse(&self, operation: &str, times: u64, status: u16, code: &str, message: &str) {
+        let answer = json!({ "status": status, "code": code, "message": message });
+        self.fault(&json!({ "operation": operation, "times": times, "fault": answer }));
+    }
+
+    /// What a person in Dynamics changes: columns of a row.
+    pub async fn edit(&self, table: &str, row: &Value) {
+        let request = http().post(self.control(table)).body(row.to_string());
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
+    /// What a person in Dynamics deletes.
+    pub async fn delete(&self, table: &str, key: &str) {
+        let request = http().delete(format!("{}&key={key}", self.control(table)));
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
+    fn control(&self, table: &str) -> String {
+        format!("{}/_simulator/records?table={table}", self.url())
+    }
+}

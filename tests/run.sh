@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# `make test`: everything that must hold, each runner with a closing line of its own.
+# All of them run, whatever fails; the exit status tells whether one did.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+PATH=$PATH:${HOME:-/root}/.cargo/bin
+
+SUMMARY=()
+STATUS=0
+
+main() {
+  need cargo "install Rust (rustup, or your system's package)"
+  need_component fmt rustfmt
+  need_component clippy clippy
+  # Installs RabbitMQ where it is missing and may be; says what to install otherwise.
+  bash deploy/broker.sh ensure || exit 1
+  runner formatting cargo fmt --check
+  runner clippy cargo clippy --quiet --all-targets -- -D warnings
+  runner tests tests
+  runner "doc tests" cargo test --quiet --doc
+  runner demo make --no-print-directory demo
+  printf '\n'
+  printf '%s\n' "${SUMMARY[@]}"
+  exit "$STATUS"
+}
+
+# One private broker for all tests that want none of their own.
+tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --no-run && bash deploy/broker.sh run -- cargo nextest run --no-fail-fast
+  else
+    cargo test --no-run && bash deploy/broker.sh run -- cargo test --no-fail-fast --lib --bins --tests
+  fi
+}
+
+runner() {
+  local name=$1 start=$SECONDS line
+  shift
+  printf '\n== %s\n' "$name"
+  if "$@"; then
+    line="$name: ok ($((SECONDS - start)) s)"
+  else
+    line="$name: FAILED ($((SECONDS - start)) s)"
+    STATUS=1
+  fi
+  printf '%s\n' "$line"
+  SUMMARY+=("$line")
+}
+
+need() {
+  command -v "$1" >/dev/null && return 0
+  printf '%s is missing: %s\n' "$1" "$2" >&2
+  exit 1
+}
+
+need_component() {
+  cargo "$1" --version >/dev/null 2>&1 && return 0
+  printf 'cargo %s is missing: rustup component add %s\n' "$1" "$2" >&2
+  exit 1
+}
+
+main "$@"
