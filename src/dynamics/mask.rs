@@ -53,7 +53,7 @@ fn customer_texts(event: &Event) -> Vec<String> {
     let names = customer.name.iter().chain(handoff.transcript.iter().filter_map(|message| message.name.as_ref()));
     texts.extend(names.flat_map(|name| name.split_whitespace()).map(str::to_owned));
     for message in &handoff.transcript {
-        texts.extend(message.name.iter().chain(&message.text).cloned());
+        texts.extend(message.name.iter().chain(&message.text).map(|text| text.trim().to_owned()));
     }
     texts.retain(|text| text.chars().count() > 1);
     texts.sort_by_key(|text| std::cmp::Reverse(text.len()));

@@ -65,9 +65,9 @@ fn a_resolution_has_no_customer_text() {
 
 #[test]
 fn the_names_of_speakers_are_masked_too_word_by_word() {
-    let speaker = Message { timestamp: None, sender: None, name: Some("Sam Okafor".to_owned()), text: None };
-    let event = handoff(|it| it.transcript = vec![speaker]);
-    assert_eq!(mask("okafor and Sam Okafor", &event), "*** and ***");
+    let (name, text) = (Some("Sam Okafor".to_owned()), Some(" my card 4711\n".to_owned()));
+    let event = handoff(|it| it.transcript = vec![Message { timestamp: None, sender: None, name, text }]);
+    assert_eq!(mask("okafor and Sam Okafor: my card 4711!", &event), "*** and ***: ***!");
 }
 
 #[test]
