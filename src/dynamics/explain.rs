@@ -87,16 +87,12 @@ fn contact(event: &Event, handoff: &Handoff) -> (Steps, LinkedCustomer) {
 
 fn with_a_customer(event: &Event, settings: &Settings, queue: QueueBinding) -> Steps {
     let when = "if the environment refuses an incident without a customer".to_owned();
-    match settings.fallback_customer {
-        Some(fallback) => {
-            vec![(Step::PostIncident { customer: LinkedCustomer::Fallback(fallback), queue }, when)]
-        }
-        None => {
-            let customer = LinkedCustomer::Placeholder(keys::placeholder(&event.key.organization_id));
-            let once = format!("{when}, once for the organization");
-            vec![(Step::CreatePlaceholder, once), (Step::PostIncident { customer, queue }, when)]
-        }
+    if let Some(fallback) = settings.fallback_customer {
+        return vec![(Step::PostIncident { customer: LinkedCustomer::Fallback(fallback), queue }, when)];
     }
+    let customer = LinkedCustomer::Placeholder(keys::placeholder(&event.key.organization_id));
+    let once = format!("{when}, once for the organization");
+    vec![(Step::CreatePlaceholder, once), (Step::PostIncident { customer, queue }, when)]
 }
 
 fn close(resolution: &Resolution, settings: &Settings) -> Steps {

@@ -1,5 +1,7 @@
 //! Dynamics quotes what it refuses. What a customer wrote must reach no log, list or header.
 
+use std::ops::Range;
+
 use crate::event::{Body, Event};
 
 /// Most of a message that is kept, in bytes: a store's value has to stay small.
@@ -24,11 +26,26 @@ pub(super) fn mask(message: &str, event: &Event) -> String {
     }
     let texts = customer_texts(event);
     let all = texts.join("\n").to_lowercase();
-    let mut masked = mask_quoted(message, &all);
-    for text in &texts {
-        masked = replace(&masked, text);
+    // All are found in the message as it stands: one that is masked first could hide what another is a part of.
+    let mut ranges = quoted(message, &all);
+    ranges.extend(texts.iter().flat_map(|text| occurrences(message, text)));
+    one_line(&without(message, ranges))
+}
+
+/// The message with `***` in the place of these ranges.
+fn without(message: &str, mut ranges: Vec<Range<usize>>) -> String {
+    ranges.sort_by_key(|range| range.start);
+    let mut masked = String::with_capacity(message.len());
+    let mut end = 0;
+    for range in ranges {
+        if range.start >= end {
+            masked.push_str(&message[end..range.start]);
+            masked.push_str(MASK);
+        }
+        end = end.max(range.end);
     }
-    one_line(&masked)
+    masked.push_str(&message[end..]);
+    masked
 }
 
 /// A message that can't hold customer text, on one line and cut to size.
@@ -61,32 +78,22 @@ fn customer_texts(event: &Event) -> Vec<String> {
     texts
 }
 
-/// Masks every quoted part that is a piece of customer text: Dynamics shortens what it quotes.
-fn mask_quoted(message: &str, texts: &str) -> String {
-    let mut masked = String::with_capacity(message.len());
-    let mut rest = message;
-    while let Some((start, open, close)) = opening(rest) {
-        let inside = start + open.len_utf8();
-        let apostrophe = message[..message.len() - rest.len() + start].ends_with(char::is_alphanumeric);
-        let cut_off = if apostrophe { None } else { Some(rest.len() - inside) };
-        match piece_until(&rest[inside..], close, cut_off, texts) {
-            Some(length) => {
-                masked.push_str(&rest[..inside]);
-                masked.push_str(MASK);
-                rest = &rest[inside + length..];
-                let quote = rest.len().min(close.len_utf8());
-                masked.push_str(&rest[..quote]);
-                rest = &rest[quote..];
-            }
-            // The next quote may open another part: `'a' is not 'b'`, or this one is an apostrophe.
-            None => {
-                masked.push_str(&rest[..inside]);
-                rest = &rest[inside..];
-            }
+/// Every quoted part that is a piece of customer text: Dynamics shortens what it quotes.
+fn quoted(message: &str, texts: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some((start, open, close)) = opening(&message[from..]) {
+        let apostrophe = message[..from + start].ends_with(char::is_alphanumeric);
+        from += start + open.len_utf8();
+        let cut_off = if apostrophe { None } else { Some(message.len() - from) };
+        // Where it is none, the next quote may open another part: `'a' is not 'b'`, or this one is an apostrophe.
+        if let Some(length) = piece_until(&message[from..], close, cut_off, texts) {
+            found.push(from..from + length);
+            from += length;
+            from += message[from..].chars().next().map_or(0, char::len_utf8);
         }
     }
-    masked.push_str(rest);
-    masked
+    found
 }
 
 /// The first quote, and what closes it.
@@ -112,23 +119,15 @@ fn spoken(quoted: &str) -> String {
     quoted.trim_end_matches(['.', '…']).trim().replace("''", "'").to_lowercase()
 }
 
-/// Replaces whole-word occurrences, in any case.
-fn replace(message: &str, text: &str) -> String {
+/// Where a text stands as whole words, in any case.
+fn occurrences(message: &str, text: &str) -> Vec<Range<usize>> {
     let (haystack, needle) = (message.to_lowercase(), text.to_lowercase());
-    if haystack.len() != message.len() || needle.is_empty() {
+    if haystack.len() != message.len() {
         // Lower-casing moved the bytes (`İ`): compare as it stands.
-        return message.replace(text, MASK);
+        return message.match_indices(text).map(|(at, found)| at..at + found.len()).collect();
     }
-    let mut masked = String::with_capacity(message.len());
-    let mut from = 0;
-    while let Some(at) = haystack[from..].find(&needle).map(|at| at + from) {
-        let end = at + needle.len();
-        masked.push_str(&message[from..at]);
-        masked.push_str(if is_word(&haystack, at, end) { MASK } else { &message[at..end] });
-        from = end;
-    }
-    masked.push_str(&message[from..]);
-    masked
+    let all = haystack.match_indices(&needle).map(|(at, found)| at..at + found.len());
+    all.filter(|range| is_word(&haystack, range.start, range.end)).collect()
 }
 
 fn is_word(text: &str, start: usize, end: usize) -> bool {

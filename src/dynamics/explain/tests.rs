@@ -51,7 +51,7 @@ fn the_queue_in_each_way() {
     let [post, add] = again;
     let always = "POST incidents: always".to_owned();
     assert_eq!(after_contact(&with(QueueAssignment::Auto)), [always.clone(), post, add]);
-    assert_eq!(after_contact(&with(QueueAssignment::Bind)), [always.clone()]);
+    assert_eq!(after_contact(&with(QueueAssignment::Bind)), std::slice::from_ref(&always));
     assert_eq!(after_contact(&with(QueueAssignment::AddToQueue)), [always.clone(), "POST queues: always".to_owned()]);
     let mut own = with(QueueAssignment::Auto);
     own.ticket_properties.insert("queueid@odata.bind".into(), "/queues(1)".into());

@@ -25,7 +25,7 @@ fn handoffs() -> Vec<(&'static str, Event)> {
 fn variants() -> Vec<(&'static str, Settings)> {
     let queue = |how| settings_with(|it| (it.default_queue_id, it.queue_assignment) = (Some(QUEUE), how));
     let owns = settings_with(|it| {
-        drop(it.ticket_properties.insert("customerid_account@odata.bind".into(), "/accounts(1)".into()))
+        drop(it.ticket_properties.insert("customerid_account@odata.bind".into(), "/accounts(1)".into()));
     });
     vec![
         ("plain", settings()),

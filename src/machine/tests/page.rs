@@ -9,7 +9,7 @@ use crate::event::samples::{handoff, resolution};
 use crate::event::{Body, Channel};
 use crate::machine::samples::{QUEUE, contact, incident, settings, settings_with, work_item};
 use crate::machine::{
-    Closing, ContactProgress, Decision, Fit, LinkedCustomer, Memory, QueueBinding, Receipt, SessionState, Step,
+    Closing, ContactProgress, Decision, Fit, LinkedCustomer, Memory, QueueBinding, Reason, Receipt, SessionState, Step,
 };
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/STATE_MACHINE.md");
@@ -213,9 +213,8 @@ fn ended(end: &Decision) -> String {
     match end {
         Decision::Finish(outcome) => {
             let mut text = format!("**{}**", outcome.status.as_str());
-            for note in
-                outcome.reason.map(|it| it.as_str()).into_iter().chain(outcome.warnings.iter().map(|it| it.as_str()))
-            {
+            let warnings = outcome.warnings.iter().map(|it| it.as_str());
+            for note in outcome.reason.map(Reason::as_str).into_iter().chain(warnings) {
                 let _ = write!(text, ", `{note}`");
             }
             text

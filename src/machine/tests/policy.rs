@@ -23,8 +23,8 @@ fn trial(attempts: u32, age: u64) -> Trial {
 
 #[test]
 fn in_process_attempts_first_included_then_the_ladder_whose_last_step_repeats() {
-    let again: Vec<Again> = (1..=10).map(|n| after(Remedy::Retry, trial(n, 60), &policy())).collect();
     use Again::{Later, Soon};
+    let again: Vec<Again> = (1..=10).map(|n| after(Remedy::Retry, trial(n, 60), &policy())).collect();
     assert_eq!(again, [Soon, Soon, Later(0), Later(1), Later(2), Later(3), Later(4), Later(4), Later(4), Later(4)]);
 }
 
