@@ -17,7 +17,7 @@ fn what_a_customer_wrote_is_masked() {
         ("No such person: Ann O'Brien", "No such person: ***"),
         ("ann, please", "***, please"),
         ("O'Brien is too long", "*** is too long"),
-        ("no 'Ann' here, Ann O'Brien 'Ann'", "no '***' here, *** '***'"),
+        ("no 'Ann' here, Ann O'Brien", "no '***' here, ***"),
         ("mobilephone +14155550100 is wrong", "mobilephone *** is wrong"),
         ("'Customer was charged twice for order 1182.' is too long", "'***' is too long"),
         ("said 'I was charged twice.'", "said '***'"),
@@ -74,7 +74,7 @@ fn the_names_of_speakers_are_masked_too_word_by_word() {
 #[test]
 fn a_text_with_quotes_of_its_own_is_masked_whole() {
     let event = handoff(|it| it.summary = Some("It says 'not found' twice".to_owned()));
-    assert_eq!(mask("Bad: It says 'not found' twice.", &event), "Bad: ***.");
+    assert_eq!(mask("Bad: It says 'not found' twice, he said", &event), "Bad: ***, he said");
     assert_eq!(mask("Bad: 'It says 'not found' tw...'.", &event), "Bad: '***'.");
 }
 
