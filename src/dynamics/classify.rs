@@ -70,6 +70,11 @@ pub(super) fn is_duplicate_key(answer: &Answer, error: &ErrorBody) -> bool {
     answer.status == 412 || error.code == "0x80040237" || exists || error.says("duplicate key")
 }
 
+/// Whether what is missing is a whole table, not a row of one.
+pub(super) fn is_missing_table(error: &ErrorBody) -> bool {
+    NO_TABLE.contains(&error.code.as_str()) || error.says("resource not found for the segment")
+}
+
 fn throttled(answer: &Answer, code: &str, now: Timestamp) -> Option<Duration> {
     let said = answer.retry_after.as_deref().and_then(|text| wait(text, now));
     let throttled = answer.status == 429 || THROTTLED.contains(&code) || (answer.status == 503 && said.is_some());
@@ -100,8 +105,7 @@ fn setup(step: StepName, status: u16, code: &str, error: &ErrorBody) -> Option<S
                 .to_owned(),
         );
     }
-    let no_table = NO_TABLE.contains(&code) || error.says("resource not found for the segment");
-    if status == 404 && no_table {
+    if status == 404 && is_missing_table(error) {
         return Some(missing_table(step));
     }
     let nobody_home = status == 404 && code.is_empty() && error.message.is_empty();
@@ -169,3 +173,6 @@ fn permanent(step: StepName, status: u16, code: &str) -> String {
 fn verdict(remedy: Remedy, advice: &str) -> Verdict {
     Verdict { remedy, advice: advice.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,7 @@ pub(super) fn whole(handoff: &Handoff) -> String {
         text.push('\n');
         line(&mut text, message);
     }
+    text.truncate(text.trim_end_matches('\n').len());
     text
 }
 
@@ -64,7 +65,7 @@ fn shortened(handoff: &Handoff, limit: usize) -> String {
     }
     text.push_str(&tail(left));
     // Name, email or phone alone are larger than the limit: the note has them whole.
-    cut(&text, limit).to_owned()
+    cut(&text, limit).trim_end_matches('\n').to_owned()
 }
 
 /// How many lines, from the first, fit beside the last line that says how many are missing.
@@ -143,3 +144,6 @@ fn speaker(message: &Message) -> String {
 fn in_seconds(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+#[cfg(test)]
+mod tests;

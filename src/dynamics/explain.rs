@@ -5,8 +5,8 @@ use super::keys;
 use super::request::{Request, request};
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 use crate::machine::{
-    CloseWith, Closing, ContactFailure, FallbackCustomer, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Settings,
-    Step, contact_limit,
+    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Settings, Step,
+    contact_limit,
 };
 
 /// A request, and when it is sent.
@@ -38,10 +38,14 @@ pub fn explain(event: &Event, settings: &Settings) -> Vec<Explained> {
 type Steps = Vec<(Step, String)>;
 
 fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
-    let (mut steps, customer) = contact(event, handoff, settings);
+    if is_refused(handoff, settings) {
+        return Vec::new();
+    }
+    let (mut steps, customer) = contact(event, handoff);
     let queue = match (settings.default_queue_id, settings.queue_assignment) {
         (None, _) => QueueBinding::NoQueue,
         (Some(_), QueueAssignment::AddToQueue) => QueueBinding::Unbound,
+        (Some(_), _) if settings.binds_queue_itself() => QueueBinding::NoQueue,
         (Some(_), QueueAssignment::Auto | QueueAssignment::Bind) => QueueBinding::Bound,
     };
     steps.push((Step::PostIncident { customer, queue }, ALWAYS.to_owned()));
@@ -63,9 +67,14 @@ fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
     steps
 }
 
-fn contact(event: &Event, handoff: &Handoff, settings: &Settings) -> (Steps, LinkedCustomer) {
-    let fits = |email: &&String| contact_limit::fits(email) || settings.contact_failure == ContactFailure::DeadLetter;
-    let Some(email) = handoff.customer.email.as_ref().filter(fits) else {
+/// An email that can't be a contact's, in an organization that wants no incident without one: a dead letter at once.
+fn is_refused(handoff: &Handoff, settings: &Settings) -> bool {
+    let too_long = handoff.customer.email.as_ref().is_some_and(|email| !contact_limit::fits(email));
+    too_long && settings.contact_failure == ContactFailure::DeadLetter
+}
+
+fn contact(event: &Event, handoff: &Handoff) -> (Steps, LinkedCustomer) {
+    let Some(email) = handoff.customer.email.as_ref().filter(|email| contact_limit::fits(email)) else {
         return (Vec::new(), LinkedCustomer::Nobody);
     };
     let steps = vec![
@@ -78,16 +87,12 @@ fn contact(event: &Event, handoff: &Handoff, settings: &Settings) -> (Steps, Lin
 
 fn with_a_customer(event: &Event, settings: &Settings, queue: QueueBinding) -> Steps {
     let when = "if the environment refuses an incident without a customer".to_owned();
-    match settings.fallback_customer {
-        Some(fallback @ (FallbackCustomer::Contact(_) | FallbackCustomer::Account(_))) => {
-            vec![(Step::PostIncident { customer: LinkedCustomer::Fallback(fallback), queue }, when)]
-        }
-        None => {
-            let customer = LinkedCustomer::Placeholder(keys::placeholder(&event.key.organization_id));
-            let once = format!("{when}, once for the organization");
-            vec![(Step::CreatePlaceholder, once), (Step::PostIncident { customer, queue }, when)]
-        }
+    if let Some(fallback) = settings.fallback_customer {
+        return vec![(Step::PostIncident { customer: LinkedCustomer::Fallback(fallback), queue }, when)];
     }
+    let customer = LinkedCustomer::Placeholder(keys::placeholder(&event.key.organization_id));
+    let once = format!("{when}, once for the organization");
+    vec![(Step::CreatePlaceholder, once), (Step::PostIncident { customer, queue }, when)]
 }
 
 fn close(resolution: &Resolution, settings: &Settings) -> Steps {
@@ -108,3 +113,6 @@ fn close(resolution: &Resolution, settings: &Settings) -> Steps {
         ],
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,10 +64,36 @@ mod tests {
     #[test]
     fn keys_never_change() {
         let key = EventKey { organization_id: "org_acme".into(), event_id: "evt_01JDA7".into() };
-        insta::assert_snapshot!(incident(&key), @"");
-        insta::assert_snapshot!(work_item(&key), @"");
-        insta::assert_snapshot!(annotation(&key), @"");
-        insta::assert_snapshot!(contact(&key.organization_id, "ann@example.com", 0), @"");
-        insta::assert_snapshot!(placeholder(&key.organization_id), @"");
+        let organization = &key.organization_id;
+        for (key, expected) in [
+            (incident(&key).0, "b0d890ee-9cf2-52cc-b06b-a4fc7e409573"),
+            (work_item(&key).0, "3cfbff27-1a72-5b1f-abb2-f387ee5023c6"),
+            (annotation(&key), "93c52f6c-6475-57a0-81c4-6264777f7c7a"),
+            (contact(organization, "ann@example.com", 0).0, "b78ebdb8-0901-5eb6-b018-40d49b5770ba"),
+            (contact(organization, "ann@example.com", 1).0, "54be2ab0-f06a-5ffc-85f4-af991f639b61"),
+            (placeholder(organization).0, "113dff03-d609-5978-ae84-ae53d3850797"),
+        ] {
+            assert_eq!(key.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn keys_of_different_kinds_events_and_organizations_differ() {
+        let of =
+            |organization: &str, event: &str| EventKey { organization_id: organization.into(), event_id: event.into() };
+        let (one, other) = (of("org_acme", "evt_1"), of("org_acme", "evt_2"));
+        let keys = [
+            incident(&one).0,
+            incident(&other).0,
+            incident(&of("org_b", "evt_1")).0,
+            // The parts are kept apart: no event id of one organization can spell another's.
+            incident(&of("org_acme\u{1}", "evt_1")).0,
+            work_item(&one).0,
+            annotation(&one),
+            contact(&one.organization_id, "evt_1", 0).0,
+            placeholder(&one.organization_id).0,
+        ];
+        let different: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len());
     }
 }

@@ -1,19 +1,51 @@
 //! Dynamics quotes what it refuses. What a customer wrote must reach no log, list or header.
 
+use std::ops::Range;
+
 use crate::event::{Body, Event};
 
 /// Most of a message that is kept, in bytes: a store's value has to stay small.
 const MESSAGE_LIMIT: usize = 500;
+/// Longest message that is looked through, in bytes; Dynamics' own have some hundred.
+const LONGEST_READ: usize = 16 * 1024;
 const MASK: &str = "***";
+/// What opens a quoted part and what closes it, in the languages that environments speak.
+const QUOTES: [(char, char); 6] = [
+    ('\'', '\''),
+    ('"', '"'),
+    ('\u{2018}', '\u{2019}'),
+    ('\u{201c}', '\u{201d}'),
+    ('\u{201e}', '\u{201c}'),
+    ('«', '»'),
+];
 
 /// Dynamics' message with every piece of customer text replaced by `***`, on one line and cut to size.
 pub(super) fn mask(message: &str, event: &Event) -> String {
-    let texts = customer_texts(event);
-    let mut masked = mask_quoted(message, &texts);
-    for text in &texts {
-        masked = replace(&masked, text);
+    if message.len() > LONGEST_READ {
+        return format!("a message of {} bytes, withheld: it may quote the customer", message.len());
     }
-    one_line(&masked)
+    let texts = customer_texts(event);
+    let all = texts.join("\n").to_lowercase();
+    // All are found in the message as it stands: one that is masked first could hide what another is a part of.
+    let mut ranges = quoted(message, &all);
+    ranges.extend(texts.iter().flat_map(|text| occurrences(message, text)));
+    one_line(&without(message, ranges))
+}
+
+/// The message with `***` in the place of these ranges.
+fn without(message: &str, mut ranges: Vec<Range<usize>>) -> String {
+    ranges.sort_by_key(|range| range.start);
+    let mut masked = String::with_capacity(message.len());
+    let mut end = 0;
+    for range in ranges {
+        if range.start >= end {
+            masked.push_str(&message[end..range.start]);
+            masked.push_str(MASK);
+        }
+        end = end.max(range.end);
+    }
+    masked.push_str(&message[end..]);
+    masked
 }
 
 /// A message that can't hold customer text, on one line and cut to size.
@@ -35,9 +67,10 @@ fn customer_texts(event: &Event) -> Vec<String> {
     let customer = &handoff.customer;
     let fields = [&customer.name, &customer.email, &customer.phone, &handoff.summary];
     let mut texts: Vec<String> = fields.into_iter().flatten().cloned().collect();
-    texts.extend(customer.name.iter().flat_map(|name| name.split_whitespace()).map(str::to_owned));
+    let names = customer.name.iter().chain(handoff.transcript.iter().filter_map(|message| message.name.as_ref()));
+    texts.extend(names.flat_map(|name| name.split_whitespace()).map(str::to_owned));
     for message in &handoff.transcript {
-        texts.extend(message.name.iter().chain(&message.text).cloned());
+        texts.extend(message.name.iter().chain(&message.text).map(|text| text.trim().to_owned()));
     }
     texts.retain(|text| text.chars().count() > 1);
     texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
@@ -45,54 +78,62 @@ fn customer_texts(event: &Event) -> Vec<String> {
     texts
 }
 
-/// Masks every quoted part that is a piece of customer text: Dynamics shortens what it quotes.
-fn mask_quoted(message: &str, texts: &[String]) -> String {
-    let mut masked = String::with_capacity(message.len());
-    let mut rest = message;
-    while let Some(start) = rest.find(['\'', '"']) {
-        let quote = &rest[start..=start];
-        let Some(length) = rest[start + 1..].find(quote) else { break };
-        let inside = &rest[start + 1..start + 1 + length];
-        if is_piece(inside, texts) {
-            masked.push_str(&rest[..=start]);
-            masked.push_str(MASK);
-            masked.push_str(quote);
-            rest = &rest[start + length + 2..];
-        } else {
-            // The closing quote may open the next part: `'a' is not 'b'`, or an apostrophe.
-            masked.push_str(&rest[..=start]);
-            rest = &rest[start + 1..];
+/// Every quoted part that is a piece of customer text: Dynamics shortens what it quotes.
+fn quoted(message: &str, texts: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some((start, open, close)) = opening(&message[from..]) {
+        let apostrophe = message[..from + start].ends_with(char::is_alphanumeric);
+        from += start + open.len_utf8();
+        let cut_off = if apostrophe { None } else { Some(message.len() - from) };
+        // Where it is none, the next quote may open another part: `'a' is not 'b'`, or this one is an apostrophe.
+        if let Some(length) = piece_until(&message[from..], close, cut_off, texts) {
+            found.push(from..from + length);
+            from += length;
+            from += message[from..].chars().next().map_or(0, char::len_utf8);
         }
     }
-    masked.push_str(rest);
-    masked
+    found
 }
 
-fn is_piece(quoted: &str, texts: &[String]) -> bool {
-    let quoted = quoted.trim_end_matches(['.', '…']).trim().to_lowercase();
-    quoted.chars().count() > 2 && texts.iter().any(|text| text.to_lowercase().contains(&quoted))
+/// The first quote, and what closes it.
+fn opening(text: &str) -> Option<(usize, char, char)> {
+    text.char_indices().find_map(|(at, open)| {
+        let (_, close) = QUOTES.iter().find(|(quote, _)| *quote == open)?;
+        Some((at, open, *close))
+    })
 }
 
-/// Replaces whole-word occurrences, in any case.
-fn replace(message: &str, text: &str) -> String {
+/// How long the quoted part is, if it is a piece of customer text. The longest counts: a text may hold quotes of
+/// its own (`'ann.o'brien@example.com'`). A part may be cut off before its closing quote: then it is `cut_off` long.
+fn piece_until(text: &str, close: char, cut_off: Option<usize>, texts: &str) -> Option<usize> {
+    let ends = text.char_indices().filter(|(_, c)| *c == close).map(|(at, _)| at);
+    let parts = ends.chain(cut_off).map(|end| (end, spoken(&text[..end])));
+    let long_enough = parts.filter(|(_, part)| part.chars().count() > 2);
+    // What begins with no piece is none.
+    long_enough.take_while(|(_, part)| texts.contains(part.as_str())).map(|(end, _)| end).last()
+}
+
+/// A quoted text as it was written: Dynamics ends a shortened one with dots, and OData doubles a quote within.
+fn spoken(quoted: &str) -> String {
+    quoted.trim_end_matches(['.', '…']).trim().replace("''", "'").to_lowercase()
+}
+
+/// Where a text stands as whole words, in any case.
+fn occurrences(message: &str, text: &str) -> Vec<Range<usize>> {
     let (haystack, needle) = (message.to_lowercase(), text.to_lowercase());
-    if haystack.len() != message.len() || needle.is_empty() {
+    if haystack.len() != message.len() {
         // Lower-casing moved the bytes (`İ`): compare as it stands.
-        return message.replace(text, MASK);
+        return message.match_indices(text).map(|(at, found)| at..at + found.len()).collect();
     }
-    let mut masked = String::with_capacity(message.len());
-    let mut from = 0;
-    while let Some(at) = haystack[from..].find(&needle).map(|at| at + from) {
-        let end = at + needle.len();
-        masked.push_str(&message[from..at]);
-        masked.push_str(if is_word(&haystack, at, end) { MASK } else { &message[at..end] });
-        from = end;
-    }
-    masked.push_str(&message[from..]);
-    masked
+    let all = haystack.match_indices(&needle).map(|(at, found)| at..at + found.len());
+    all.filter(|range| is_word(&haystack, range.start, range.end)).collect()
 }
 
 fn is_word(text: &str, start: usize, end: usize) -> bool {
     let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     !touches(text[..start].chars().next_back()) && !touches(text[end..].chars().next())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,16 +5,20 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{Answer, ErrorBody};
-use super::classify::{classify, is_duplicate_key};
+use super::classify::{classify, is_duplicate_key, is_missing_table};
 use super::description::describe;
 use super::keys;
-use super::mask::mask;
+use super::mask::{mask, one_line};
 use super::request::{Request, read_contact, read_incident};
+use super::text::cut;
 use crate::event::{Body, ContactId, Event, Handoff, IncidentId};
 use crate::machine::{
     CloseWith, Closing, ContactFailure, Fault, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Receipt, Remedy,
     Settings, Step,
 };
+
+/// Dataverse's codes have ten characters; what else stands there is cut to this.
+const LONGEST_CODE: usize = 64;
 
 /// What an answer means for its step.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,6 +45,10 @@ pub struct Sent<'a> {
 /// Reads the answer to a step's request.
 pub fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     if answer.is_success() {
+        // Without its representation, the incident's number is not known yet.
+        if answer.body.is_empty() && matches!(sent.step, Step::PostIncident { .. }) {
+            return Reading::LookBack(read_incident(sent.event));
+        }
         return match done(sent, answer) {
             Some(receipt) => Reading::Receipt(receipt),
             None => Reading::Fault(unreadable(sent, answer)),
@@ -66,12 +74,12 @@ pub fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
         fault.remedy = Remedy::Retry;
         fault.advice = String::from(
             "Dynamics says that the record exists, and then that it does not: see whether another key of it (an \
-                        alternate key) is taken.",
+             alternate key) is taken.",
         );
         return Reading::Fault(fault);
     }
     if !answer.is_success() {
-        return Reading::Fault(fault(sent, answer, &error, now));
+        return excuse(sent, fault(sent, answer, &error, now));
     }
     match found(sent, answer) {
         Some(receipt) => Reading::Receipt(receipt),
@@ -130,7 +138,11 @@ fn posted(sent: Sent<'_>, body: Option<&Value>) -> Option<Receipt> {
 /// "Already there" is no fault.
 fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
-        Step::CloseIncident { incident, .. } if error.code == "0x80044411" => Some(Receipt::IncidentClosed(*incident)),
+        Step::CloseIncident { incident, .. } if is_closed(error) => Some(Receipt::IncidentClosed(*incident)),
+        // `If-Match: *` fails for one reason only: there is no such row.
+        Step::CloseIncident { incident, how: Closing::Patch } if answer.status == 412 => {
+            Some(Receipt::IncidentMissing(*incident))
+        }
         Step::CloseIncident { incident, .. } if is_missing_row(answer, error) => {
             Some(Receipt::IncidentMissing(*incident))
         }
@@ -141,6 +153,11 @@ fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Rece
         }
         _ => None,
     }
+}
+
+fn is_closed(error: &ErrorBody) -> bool {
+    let says = error.says("already") && (error.says("closed") || error.says("resolved"));
+    error.code == "0x80044411" || (error.code.is_empty() && says)
 }
 
 /// Refusals that tell how this environment wants it: the machine asks differently next time.
@@ -162,7 +179,10 @@ fn incident_wants(
     answer: &Answer,
     error: &ErrorBody,
 ) -> Option<Receipt> {
-    let undeclared = error.says("undeclared property") && error.says(&sent.settings.queue_field);
+    // The worker sends no customer of its own where `ticket_properties` do.
+    let customer = if sent.settings.binds_customer_itself() { LinkedCustomer::Nobody } else { customer };
+    let unknown = error.says("undeclared property") || error.says("does not exist on type");
+    let undeclared = unknown && names(error, &sent.settings.queue_field);
     if queue == QueueBinding::Bound && sent.settings.queue_assignment == QueueAssignment::Auto && undeclared {
         return Some(Receipt::QueueFieldUndeclared);
     }
@@ -185,14 +205,19 @@ fn blames(error: &ErrorBody, contact: ContactId) -> bool {
     error.says(&contact.to_string()) || !names_a_key(&error.message)
 }
 
+/// Whether the message names this property, and not one whose name it is a part of.
+fn names(error: &ErrorBody, property: &str) -> bool {
+    let mut words = error.message.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.any(|word| word.eq_ignore_ascii_case(property))
+}
+
 fn names_a_key(message: &str) -> bool {
     message.split(|c: char| !c.is_ascii_hexdigit() && c != '-').any(|word| Uuid::parse_str(word).is_ok())
 }
 
-/// A row that is not there; `0x8006088a` would be a whole table.
+/// A row that is not there; not a whole table.
 fn is_missing_row(answer: &Answer, error: &ErrorBody) -> bool {
-    let no_table = error.code == "0x8006088a" || error.says("resource not found for the segment");
-    error.code == "0x80040217" || (answer.status == 404 && !no_table && !error.message.is_empty())
+    error.code == "0x80040217" || (answer.status == 404 && !is_missing_table(error) && !error.message.is_empty())
 }
 
 fn look_back(sent: Sent<'_>) -> Option<Reading> {
@@ -247,7 +272,7 @@ fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> 
         remedy: verdict.remedy,
         step: sent.step.name(),
         status: Some(answer.status),
-        code: (!error.code.is_empty()).then(|| error.code.clone()),
+        code: (!error.code.is_empty()).then(|| cut(&one_line(&error.code), LONGEST_CODE).to_owned()),
         message,
         advice: verdict.advice,
         request_id: answer.request_id.clone(),
@@ -277,3 +302,6 @@ fn handoff(event: &Event) -> Option<&Handoff> {
 fn guid(row: &Value, field: &str) -> Option<Uuid> {
     row.get(field)?.as_str()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

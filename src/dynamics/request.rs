@@ -254,3 +254,6 @@ fn get(path: String) -> Request {
 fn post(path: String, headers: &'static [(&'static str, &'static str)], body: Value) -> Request {
     Request { method: Method::Post, path, headers, body: Some(body) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,4 +30,6 @@ pub use rejection::{Rejection, RejectionReason, Seen};
 pub use schema::schemas;
 
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;

@@ -34,6 +34,7 @@ pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal>
             next.contact = ContactProgress::Forgotten;
             next.contacts_gone = next.contacts_gone.saturating_add(1);
         }
+        Receipt::PlaceholderGone => next.contacts_gone = next.contacts_gone.saturating_add(1),
         Receipt::IncidentPosted { .. } => post(&mut next, receipt),
         Receipt::QueueAssigned => next.queue_assigned = true,
         Receipt::TranscriptAttached => next.transcript_attached = true,
@@ -42,7 +43,6 @@ pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal>
         Receipt::IncidentMissing(id) => next.missing.push(*id),
         // What the environment wants is remembered for the organization, not for the event: see `learn`.
         Receipt::PlaceholderReady(_)
-        | Receipt::PlaceholderGone
         | Receipt::QueueFieldUndeclared
         | Receipt::CustomerRequired
         | Receipt::CloseActionRequired => {}

@@ -61,7 +61,9 @@ fn incident(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
             Customer::Impossible(fault) => Decision::Refuse(Box::new(fault)),
         };
     };
-    if posted.queue == QueueBinding::Unbound && !progress.queue_assigned {
+    let queued = posted.queue != QueueBinding::Unbound || progress.queue_assigned;
+    // A queue that the organization's file has lost meanwhile can't be assigned any more.
+    if !queued && settings.default_queue_id.is_some() {
         return Decision::Call(Step::AssignQueue { incident: posted.id });
     }
     if posted.transcript == Fit::Cut && !progress.transcript_attached {
@@ -85,22 +87,22 @@ enum Customer {
 
 fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &Progress) -> Customer {
     let Some(email) = &handoff.customer.email else {
-        return nobody(settings, memory);
+        return nobody(settings, memory, progress);
     };
     if !contact_limit::fits(email) {
         return match settings.contact_failure {
-            ContactFailure::Unlinked => nobody(settings, memory),
+            ContactFailure::Unlinked => nobody(settings, memory, progress),
             ContactFailure::DeadLetter => Customer::Impossible(email_too_long()),
         };
     }
     match progress.contact {
         ContactProgress::Known(id) => Customer::Known(LinkedCustomer::Contact(id)),
-        ContactProgress::Refused => nobody(settings, memory),
+        ContactProgress::Refused => nobody(settings, memory, progress),
         ContactProgress::Absent { generation } if generation < CONTACT_TRIES => {
             Customer::Needs(Step::CreateContact { generation })
         }
         ContactProgress::Absent { .. } => Customer::Impossible(keys_taken()),
-        ContactProgress::Forgotten if progress.contacts_gone > CONTACT_TRIES => Customer::Impossible(contact_gone()),
+        ContactProgress::Forgotten if progress.contacts_gone >= CONTACT_TRIES => Customer::Impossible(contact_gone()),
         ContactProgress::Forgotten => Customer::Needs(Step::LookUpContact),
         ContactProgress::Unknown => match memory.contact {
             Some(id) => Customer::Known(LinkedCustomer::Contact(id)),
@@ -110,13 +112,14 @@ fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
 }
 
 /// An incident without a contact of its own: contract 4, "No customer".
-fn nobody(settings: &Settings, memory: &Memory) -> Customer {
+fn nobody(settings: &Settings, memory: &Memory, progress: &Progress) -> Customer {
     if !memory.learned.customer_required || settings.binds_customer_itself() {
         return Customer::Known(LinkedCustomer::Nobody);
     }
     match (settings.fallback_customer, memory.learned.placeholder) {
         (Some(fallback), _) => Customer::Known(LinkedCustomer::Fallback(fallback)),
         (None, Some(id)) => Customer::Known(LinkedCustomer::Placeholder(id)),
+        (None, None) if progress.contacts_gone >= CONTACT_TRIES => Customer::Impossible(contact_gone()),
         (None, None) => Customer::Needs(Step::CreatePlaceholder),
     }
 }
@@ -127,6 +130,7 @@ fn queue_binding(settings: &Settings, memory: &Memory) -> QueueBinding {
     }
     match settings.queue_assignment {
         QueueAssignment::AddToQueue => QueueBinding::Unbound,
+        QueueAssignment::Auto | QueueAssignment::Bind if settings.binds_queue_itself() => QueueBinding::NoQueue,
         QueueAssignment::Auto if memory.learned.queue_undeclared => QueueBinding::Unbound,
         QueueAssignment::Bind | QueueAssignment::Auto => QueueBinding::Bound,
     }

@@ -30,3 +30,8 @@ pub use receipt::{Fit, Receipt};
 pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
 pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 pub use step::{Closing, LinkedCustomer, QueueBinding, Step, StepName};
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;

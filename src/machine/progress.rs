@@ -14,7 +14,7 @@ pub struct Progress {
     /// Who the incident is to be linked to, as far as that is known.
     #[serde(skip_serializing_if = "is_default")]
     pub contact: ContactProgress,
-    /// How often a contact was gone when the incident was posted.
+    /// How often a contact, or the placeholder, was gone when the incident was posted.
     #[serde(skip_serializing_if = "is_default")]
     pub contacts_gone: u8,
     /// The case.

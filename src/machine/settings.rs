@@ -47,6 +47,11 @@ impl Settings {
     pub fn binds_customer_itself(&self) -> bool {
         self.ticket_properties.keys().any(|key| key.starts_with("customerid_"))
     }
+
+    /// Whether `ticket_properties` put every incident into a queue by themselves.
+    pub fn binds_queue_itself(&self) -> bool {
+        self.ticket_properties.contains_key(&format!("{}@odata.bind", self.queue_field))
+    }
 }
 
 /// `queue_assignment`

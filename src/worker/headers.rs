@@ -7,6 +7,8 @@ use crate::event::Envelope;
 
 pub(super) const ATTEMPTS: &str = "x-handoffd-attempts";
 pub(super) const FIRST_SEEN: &str = "x-handoffd-first-seen";
+/// Nobody tries as often; a header that says more is not the worker's own.
+const MOST_ATTEMPTS: u32 = 1_000_000;
 const REASON: &str = "x-handoffd-reason";
 const ERROR: &str = "x-handoffd-error";
 const STEP: &str = "x-handoffd-step";
@@ -34,7 +36,7 @@ pub(super) struct Past {
 /// Reads a message's past from its headers.
 pub(super) fn past(envelope: &Envelope) -> Past {
     Past {
-        attempts: envelope.header(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or(0),
+        attempts: envelope.header(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or(0).min(MOST_ATTEMPTS),
         first_seen: envelope.header(FIRST_SEEN).and_then(|text| text.parse().ok()),
     }
 }
@@ -77,3 +79,6 @@ pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
 pub(super) fn trace(envelope: &Envelope) -> Headers {
     TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name)?.to_owned()))).collect()
 }
+
+#[cfg(test)]
+mod tests;

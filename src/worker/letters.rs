@@ -110,3 +110,6 @@ fn failed(kind: Kind, reason: Reason, failure: Failure, attempts: u32, now: Time
 fn failure_of(message: String, advice: &str) -> Failure {
     Failure { step: StepName::Decode, status: None, code: None, message, advice: Some(advice.to_owned()) }
 }
+
+#[cfg(test)]
+mod tests;

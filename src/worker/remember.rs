@@ -101,3 +101,6 @@ fn email(event: &Event) -> Option<String> {
         Body::Resolution(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::samples::{email, handoff, resolution};
+use crate::event::{Customer, Message};
+
+fn masked(message: &str) -> String {
+    mask(message, &email())
+}
+
+#[test]
+fn what_a_customer_wrote_is_masked() {
+    for (message, expected) in [
+        ("Invalid value 'ann.o'brien+vip@example.com'.", "Invalid value '***'."),
+        ("Invalid value 'ann.o''brien+vip@example.com'.", "Invalid value '***'."),
+        ("Invalid value \"ANN.O'BRIEN+VIP@EXAMPLE.COM\" here", "Invalid value \"***\" here"),
+        ("No such person: Ann O'Brien", "No such person: ***"),
+        ("ann, please", "***, please"),
+        ("O'Brien is too long", "*** is too long"),
+        ("no 'Ann' here, Ann O'Brien", "no '***' here, ***"),
+        ("mobilephone +14155550100 is wrong", "mobilephone *** is wrong"),
+        ("'Customer was charged twice for order 1182.' is too long", "'***' is too long"),
+        ("said 'I was charged twice.'", "said '***'"),
+        ("»Let me check that for you.« «Let me check that for you.»", "»***« «***»"),
+        ("„Ann O'Brien“ und “Ann O'Brien”", "„***“ und “***”"),
+    ] {
+        assert_eq!(masked(message), expected);
+    }
+}
+
+#[test]
+fn what_dynamics_quotes_shortened_is_masked() {
+    for message in [
+        "The value 'Customer was charged tw...' is too long",
+        "The value 'Customer was charged tw…' is too long",
+        "The value 'ustomer was charged' is too long",
+        "The value 'Ann O'Br...' is too long",
+        "The value \"Let me ch\" is too long",
+        "The value 'Customer was charged tw",
+    ] {
+        let masked = masked(message);
+        assert!(masked.starts_with("The value ") && masked.contains("***"), "{masked}");
+        for piece in ["charged", "O'Br", "Let me"] {
+            assert!(!masked.contains(piece), "{message} → {masked}");
+        }
+    }
+}
+
+#[test]
+fn ids_fields_and_tables_stay() {
+    for message in [
+        "contact With Id = 7d0ba8ad-8d4f-4d4e-8a8c-0d6a1c1d5a11 Does Not Exist",
+        "An undeclared property 'queueid' which only has property annotations in the payload",
+        "Principal user is missing prvCreateIncident privilege",
+        "Annotation and Annex hold no part of that name",
+        "it's 'a' field of the 'incident' entity, isn't it",
+    ] {
+        assert_eq!(masked(message), message);
+    }
+}
+
+#[test]
+fn a_resolution_has_no_customer_text() {
+    assert_eq!(mask("Ann O'Brien", &resolution(|_| {})), "Ann O'Brien");
+}
+
+#[test]
+fn the_names_of_speakers_are_masked_too_word_by_word() {
+    let (name, text) = (Some("Sam Okafor".to_owned()), Some(" my card 4711\n".to_owned()));
+    let event = handoff(|it| it.transcript = vec![Message { timestamp: None, sender: None, name, text }]);
+    assert_eq!(mask("okafor and Sam Okafor: my card 4711!", &event), "*** and ***: ***!");
+}
+
+#[test]
+fn a_text_with_quotes_of_its_own_is_masked_whole() {
+    let event = handoff(|it| it.summary = Some("It says 'not found' twice".to_owned()));
+    assert_eq!(mask("Bad: It says 'not found' twice, he said", &event), "Bad: ***, he said");
+    assert_eq!(mask("Bad: 'It says 'not found' tw...'.", &event), "Bad: '***'.");
+}
+
+#[test]
+fn a_message_too_long_to_look_through_is_withheld() {
+    let long = format!("Ann O'Brien{}", "x".repeat(LONGEST_READ));
+    assert_eq!(masked(&long), format!("a message of {} bytes, withheld: it may quote the customer", long.len()));
+    assert!(masked(&format!("Ann {}", "'a' ".repeat(4000))).starts_with("*** 'a' 'a'"));
+}
+
+#[test]
+fn a_message_is_one_line_of_at_most_500_bytes() {
+    assert_eq!(one_line(" a\r\nb\u{0}c\u{85} "), "a  b c");
+    let long = one_line(&"é".repeat(400));
+    assert_eq!(long, format!("{}…", "é".repeat(250)));
+    assert_eq!(one_line(&"x".repeat(500)).len(), 500);
+    assert_eq!(one_line(&format!("x{}", "é".repeat(400))), format!("x{}…", "é".repeat(249)));
+}
+
+#[test]
+fn text_whose_length_changes_in_lower_case_is_masked_too() {
+    let event = handoff(|it| it.customer.name = Some("İpek Kaya".to_owned()));
+    assert_eq!(mask("İpek Kaya is unknown", &event), "*** is unknown");
+    assert_eq!(mask("'İpek Kaya' is unknown", &event), "'***' is unknown");
+}
+
+fn words() -> impl Strategy<Value = String> {
+    "[A-Zİ][a-zéß]{3,9}( [A-Z]'?[a-zé😀]{3,9}){1,3}"
+}
+
+prop_compose! {
+    fn customers()(
+        name in words(), summary in words(), text in words(), speaker in words(),
+        email in "[a-z]{4,8}('|\\+|\\.)?[a-z]{4,8}@[a-z]{5,9}\\.example", phone in "\\+[0-9]{9,14}",
+    ) -> (Event, Vec<String>) {
+        let event = handoff(|it| {
+            it.customer = Customer { name: Some(name.clone()), email: Some(email.clone()), phone: Some(phone.clone()) };
+            it.summary = Some(summary.clone());
+            it.transcript = vec![Message { timestamp: None, sender: None, name: Some(speaker.clone()), text: Some(text.clone()) }];
+        });
+        (event, vec![name, summary, text, speaker, email, phone])
+    }
+}
+
+/// How Dynamics might work a value into its message.
+fn quoted(text: &str, how: usize) -> String {
+    let half: String = text.chars().take(text.chars().count() / 2 + 2).collect();
+    match how {
+        0 => format!("the value '{text}' of the attribute"),
+        1 => format!("the value \"{text}\" of the attribute"),
+        2 => format!("the value {text} of the attribute"),
+        3 => format!("the value '{}' of the attribute", text.replace('\'', "''")),
+        4 => format!("the value '{half}...' of the attribute"),
+        5 => format!("the value \"{half}…\" of the attribute"),
+        _ => format!("the value ({}) of the attribute", text.to_uppercase().to_lowercase()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn customer_text_never_survives((event, texts) in customers(), picks in prop::collection::vec((0usize..6, 0usize..6), 1..4)) {
+        let message: Vec<String> = picks.iter().map(|(which, how)| quoted(&texts[*which], *how)).collect();
+        let masked = mask(&message.join("; "), &event);
+        for (which, _) in picks {
+            let text = &texts[which];
+            let half: String = text.chars().take(text.chars().count() / 2 + 2).collect();
+            prop_assert!(!masked.to_lowercase().contains(&half.to_lowercase()), "{text} in {masked}");
+        }
+        prop_assert!(masked.starts_with("the value ") && masked.ends_with(" of the attribute"), "{masked}");
+    }
+
+    #[test]
+    fn any_message_is_masked_without_a_panic(message in "\\PC{0,300}", name in prop::option::of("\\PC{0,20}")) {
+        let event = handoff(|it| it.customer.name = name);
+        let masked = mask(&message, &event);
+        prop_assert!(masked.len() <= MESSAGE_LIMIT + '…'.len_utf8());
+        prop_assert!(!masked.chars().any(char::is_control));
+    }
+}

@@ -1,0 +1,104 @@
+//! Settings, and what steps may give back, for the tests of this and other rooms.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Map;
+use uuid::Uuid;
+
+use super::{
+    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Receipt, Settings, Step,
+};
+use crate::event::{ContactId, IncidentId, WorkItemId};
+
+pub(crate) const QUEUE: Uuid = Uuid::from_u128(0x4444_4444_4444_4444_4444_4444_4444_4444);
+pub(crate) const OWNER: Uuid = Uuid::from_u128(0x3333_3333_3333_3333_3333_3333_3333_3333);
+pub(crate) const FALLBACK: Uuid = Uuid::from_u128(0x7777_7777_7777_7777_7777_7777_7777_7777);
+
+/// An organization that has set nothing but what it must.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        organization_id: "org_acme".into(),
+        environment_url: "https://acme.crm.dynamics.com".to_owned(),
+        live_work_item_entity_set: "oc_liveworkitems".to_owned(),
+        default_priority: 2,
+        default_owner_id: None,
+        default_queue_id: None,
+        default_workstream_id: None,
+        description_limit: 2000,
+        queue_assignment: QueueAssignment::Auto,
+        queue_field: "queueid".to_owned(),
+        close_with: CloseWith::Auto,
+        contact_failure: ContactFailure::Unlinked,
+        fallback_customer: None,
+        ticket_properties: Map::new(),
+        resolution_wait: Duration::from_secs(120),
+    }
+}
+
+/// That organization, with what a test cares for.
+pub(crate) fn settings_with(change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = settings();
+    change(&mut settings);
+    settings
+}
+
+/// A time, from RFC 3339.
+pub(crate) fn at(text: &str) -> Timestamp {
+    text.parse().expect("a test's time is RFC 3339")
+}
+
+/// Contact number `n`.
+pub(crate) fn contact(n: u8) -> ContactId {
+    ContactId(Uuid::from_u128(0xc000 + u128::from(n)))
+}
+
+/// Incident number `n`.
+pub(crate) fn incident(n: u8) -> IncidentId {
+    IncidentId(Uuid::from_u128(0x1000 + u128::from(n)))
+}
+
+/// Live work item number `n`.
+pub(crate) fn work_item(n: u8) -> WorkItemId {
+    WorkItemId(Uuid::from_u128(0xa000 + u128::from(n)))
+}
+
+/// Everything that a step can give back under these settings. `fit` is the description's.
+pub(crate) fn receipts(step: &Step, settings: &Settings, fit: Fit) -> Vec<Receipt> {
+    let unlinked = settings.contact_failure == ContactFailure::Unlinked;
+    let refused = unlinked.then_some(Receipt::ContactRefused);
+    match step {
+        Step::LookUpContact => {
+            [Receipt::ContactFound(contact(1)), Receipt::ContactAbsent].into_iter().chain(refused).collect()
+        }
+        Step::CreateContact { .. } => {
+            [Receipt::ContactCreated(contact(2)), Receipt::ContactKeyTaken].into_iter().chain(refused).collect()
+        }
+        Step::CreatePlaceholder => vec![Receipt::PlaceholderReady(contact(3))],
+        Step::PostIncident { customer, queue } => posting(*customer, *queue, settings, fit),
+        Step::AssignQueue { .. } => vec![Receipt::QueueAssigned],
+        Step::AttachTranscript { .. } => vec![Receipt::TranscriptAttached],
+        Step::PostLiveWorkItem => vec![Receipt::WorkItemPosted(work_item(1))],
+        Step::CloseIncident { incident, how } => {
+            let insists = *how == Closing::Patch && settings.close_with == CloseWith::Auto;
+            let given = [Receipt::IncidentClosed(*incident), Receipt::IncidentMissing(*incident)];
+            given.into_iter().chain(insists.then_some(Receipt::CloseActionRequired)).collect()
+        }
+    }
+}
+
+fn posting(customer: LinkedCustomer, queue: QueueBinding, settings: &Settings, transcript: Fit) -> Vec<Receipt> {
+    let ticket_number = Some("CAS-01234-X1Y2Z3".to_owned());
+    let mut receipts = vec![Receipt::IncidentPosted { id: incident(1), ticket_number, customer, queue, transcript }];
+    if queue == QueueBinding::Bound && settings.queue_assignment == QueueAssignment::Auto {
+        receipts.push(Receipt::QueueFieldUndeclared);
+    }
+    match customer {
+        _ if settings.binds_customer_itself() => {}
+        LinkedCustomer::Nobody => receipts.push(Receipt::CustomerRequired),
+        LinkedCustomer::Contact(_) => receipts.push(Receipt::ContactGone),
+        LinkedCustomer::Placeholder(_) => receipts.push(Receipt::PlaceholderGone),
+        LinkedCustomer::Fallback(_) => {}
+    }
+    receipts
+}

@@ -1,0 +1,117 @@
+use super::super::letters;
+use super::*;
+use crate::event::samples::email;
+use crate::event::{Kind, Rejection, RejectionReason, Seen};
+use crate::machine::samples::at;
+use crate::machine::{Fault, Progress, Reason, Remedy, StepName};
+
+const SEEN: &str = "2026-11-22T10:15:00Z";
+const DEAD: &str = "2026-11-22T10:16:01.5Z";
+
+fn envelope(headers: &[(&str, &str)]) -> Envelope {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Envelope { headers, ..Envelope::default() }
+}
+
+fn refused() -> DeadLetter {
+    let fault = Fault {
+        remedy: Remedy::GiveUp,
+        step: StepName::PostIncident,
+        status: Some(400),
+        code: Some("0x80044331".to_owned()),
+        message: "A validation error occurred.".to_owned(),
+        advice: "Lower description_limit.".to_owned(),
+        request_id: None,
+    };
+    letters::given_up(&email(), Reason::RejectedByDynamics, fault, (&Progress::default(), 3), (at(SEEN), at(DEAD)))
+}
+
+fn sorted(mut headers: Headers) -> Headers {
+    headers.sort();
+    headers
+}
+
+#[test]
+fn a_dead_letter_has_every_header_of_the_contract() {
+    let expected = [
+        ("x-handoffd-attempts", "3"),
+        ("x-handoffd-dead-at", DEAD),
+        ("x-handoffd-error", "0x80044331: A validation error occurred."),
+        ("x-handoffd-event-id", "evt_01JDA7"),
+        ("x-handoffd-first-seen", SEEN),
+        ("x-handoffd-organization-id", "org_acme"),
+        ("x-handoffd-original-routing-key", "session.handoff.email"),
+        ("x-handoffd-reason", "rejected_by_dynamics"),
+        ("x-handoffd-session-id", "ses_9f2c"),
+        ("x-handoffd-step", "post_incident"),
+    ];
+    let headers = sorted(of_dead(&refused(), "session.handoff.email"));
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(headers, expected);
+}
+
+#[test]
+fn what_could_not_be_read_of_a_dead_letter_has_no_header() {
+    let rejection = Rejection {
+        reason: RejectionReason::InvalidEvent,
+        path: Some("data.session_id".to_owned()),
+        problem: "required, but absent".to_owned(),
+        seen: Seen::default(),
+    };
+    let headers = of_dead(&letters::rejected(rejection, at(SEEN), at(DEAD)), "");
+    let value = |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
+    for absent in ["x-handoffd-event-id", "x-handoffd-organization-id", "x-handoffd-session-id"] {
+        assert_eq!(value(absent), None, "{absent}");
+    }
+    assert_eq!(value("x-handoffd-error"), Some("data.session_id: required, but absent"));
+    assert_eq!(value("x-handoffd-reason"), Some("invalid_event"));
+    assert_eq!(value("x-handoffd-step"), Some("decode"));
+}
+
+#[test]
+fn no_header_of_a_dead_letter_holds_customer_text() {
+    for (name, value) in of_dead(&refused(), "session.handoff.email") {
+        for text in ["Ann", "O'Brien", "example.com", "4155550100", "charged"] {
+            assert!(!value.contains(text), "{name}: {value}");
+        }
+    }
+}
+
+#[test]
+fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
+    let postponed = Postponed { rung: 0, kind: Kind::Handoff, attempts: 4, first_seen: at(DEAD), why: "transient" };
+    let headers = of_postponed(&postponed, "session.handoff.email");
+    assert_eq!(
+        headers,
+        [
+            ("x-handoffd-attempts", "4".to_owned()),
+            ("x-handoffd-first-seen", DEAD.to_owned()),
+            ("x-handoffd-original-routing-key", "session.handoff.email".to_owned()),
+        ]
+    );
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(past(&envelope(&headers)), Past { attempts: 4, first_seen: Some(at(DEAD)) });
+}
+
+#[test]
+fn a_past_that_makes_no_sense_is_none() {
+    for (attempts, first_seen, expected) in [
+        ("", "", Past::default()),
+        ("many", "yesterday", Past::default()),
+        ("-1", "1758", Past::default()),
+        ("4294967296", SEEN, Past { attempts: 0, first_seen: Some(at(SEEN)) }),
+        // As many again are added to it: it must not overflow.
+        ("4294967295", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)) }),
+    ] {
+        let envelope = envelope(&[("x-handoffd-attempts", attempts), ("x-handoffd-first-seen", first_seen)]);
+        assert_eq!(past(&envelope), expected, "{attempts} {first_seen}");
+    }
+    assert_eq!(past(&Envelope::default()), Past::default());
+}
+
+#[test]
+fn the_trace_context_and_nothing_else_is_handed_on() {
+    let given = envelope(&[("traceparent", "00-a-b-01"), ("tracestate", "x=1"), ("x-other", "y")]);
+    assert_eq!(trace(&given), [("traceparent", "00-a-b-01".to_owned()), ("tracestate", "x=1".to_owned())]);
+    assert_eq!(trace(&Envelope::default()), []);
+}
