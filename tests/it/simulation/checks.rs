@@ -55,7 +55,7 @@ pub fn all(world: &World) -> Vec<String> {
             broken.extend(ended(world, &ends, &key).err());
         }
         broken.extend(carried(world, &ends, &publication.content).err());
-        broken.extend(closed(world, &ends, publication.at, &publication.content).err());
+        broken.extend(closed(world, &ends, &publication.content).err());
     }
     broken.extend(nameless(world, &ends).err());
     broken.extend(tidy(world));
@@ -140,8 +140,10 @@ fn carried(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
 }
 
 /// A resolution that comes after its handoff was answered closes the case.
-fn closed(world: &World, ends: &Ends, at: Duration, content: &Content) -> Result<(), String> {
+fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
+    let copies = world.publications.iter().filter(|publication| publication.content == *content);
+    let at = copies.map(|copy| copy.at).min().unwrap_or_default();
     let Some(answer) = ends.answer(key).filter(|_| !world.lost) else { return Ok(()) };
     for publication in &world.publications {
         let Content::Handoff { key: handoff, session: opened, live: false, .. } = &publication.content else { continue };
