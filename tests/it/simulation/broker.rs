@@ -49,6 +49,7 @@ pub struct Queues {
     pub dead: Vec<Message>,
     /// What was announced, and how long after the run began.
     pub announced: Vec<(Duration, Announcement)>,
+    pub disconnections: u32,
     tag: u64,
     consumer: Option<(Life, Sender<Delivery>)>,
     /// When the next connection is there.
@@ -113,6 +114,7 @@ impl Broker {
         let shuffled = self.scene.happens(0.3);
         self.scene.tell(|| format!("DISCONNECTED: {why}"));
         self.look(|queues| {
+            queues.disconnections += 1;
             let mut back: Vec<_> = std::mem::take(&mut queues.in_hand).into_values().collect();
             if shuffled {
                 back.reverse();

@@ -108,8 +108,14 @@ fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
     ensure(answers.iter().all(|one| one.body == first.body), || format!("{key:?}: answers that differ"))?;
     let failed_later = outcomes.iter().any(|outcome| outcome.failed && outcome.at > first.at);
     ensure(!failed_later, || format!("{key:?}: failed after it was answered"))?;
-    let asked = world.cloud.asked.lock().unwrap().get(key).copied().unwrap_or_default();
-    ensure(asked <= first.at, || format!("{key:?}: a request after it was answered"))
+    let asked = world.cloud.asked(key, |asked| *asked);
+    ensure(asked.at <= first.at, || format!("{key:?}: a request after it was answered"))?;
+    // A process that dies is an attempt, for it may be this event that kills it; a store that is away is none, but once
+    // it may fail after the attempt was written down.
+    let store = 1 + world.scene.hiccups();
+    let most = 1 + asked.spent + store + world.broker.look(|queues| queues.disconnections);
+    let attempts = first.json["data"]["attempts"].as_u64().unwrap_or_default();
+    ensure((1..=most.into()).contains(&attempts), || format!("{key:?}: {attempts} attempts, expected 1 to {most}"))
 }
 
 /// Invariant 2: a handoff that succeeded is there, once and whole.
@@ -146,7 +152,9 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     let at = copies.map(|copy| copy.at).min().unwrap_or_default();
     let Some(answer) = ends.answer(key).filter(|_| !world.lost) else { return Ok(()) };
     for publication in &world.publications {
-        let Content::Handoff { key: handoff, session: opened, live: false, .. } = &publication.content else { continue };
+        let Content::Handoff { key: handoff, session: opened, live: false, .. } = &publication.content else {
+            continue;
+        };
         let same = handoff.organization_id == key.organization_id && opened == session;
         if !same || ends.answer(handoff).is_none_or(|outcome| outcome.at >= at) {
             continue;

@@ -13,13 +13,21 @@ use tokio::time::sleep;
 use super::environment::Environment;
 use super::scene::{Life, Scene};
 
-/// All environments, and who has asked when; they outlive the workers.
+/// All environments, and what each event has asked for; they outlive the workers.
 pub struct Cloud {
     pub scene: Arc<Scene>,
     pub organizations: BTreeMap<OrganizationId, Arc<Settings>>,
     pub environments: Mutex<BTreeMap<OrganizationId, Environment>>,
-    /// When each event last asked for something.
-    pub asked: Mutex<BTreeMap<EventKey, Duration>>,
+    pub asked: Mutex<BTreeMap<EventKey, Asked>>,
+}
+
+/// What an event has asked for.
+#[derive(Clone, Copy, Default)]
+pub struct Asked {
+    /// When it did so last.
+    pub at: Duration,
+    /// How many answers spent an attempt.
+    pub spent: u32,
 }
 
 /// The cloud as one process sees it.
@@ -33,6 +41,10 @@ impl Cloud {
         look(self.environments.lock().unwrap().get_mut(organization).expect("it is configured"))
     }
 
+    pub fn asked<T>(&self, key: &EventKey, look: impl FnOnce(&mut Asked) -> T) -> T {
+        look(self.asked.lock().unwrap().entry(key.clone()).or_default())
+    }
+
     fn commit(&self, step: &Step, event: &Event) -> Receipt {
         let receipt = self.environment(&event.key.organization_id, |environment| environment.perform(step, event));
         self.scene.tell(|| format!("committed {} for {}: {receipt:?}", step.name().as_str(), event.key.event_id));
@@ -44,10 +56,11 @@ impl Cloud {
 impl Crm for FakeCrm {
     async fn perform(&self, step: &Step, event: &Event, _settings: &Settings) -> Performed {
         let scene = &self.cloud.scene;
-        self.cloud.asked.lock().unwrap().insert(event.key.clone(), scene.elapsed());
+        self.cloud.asked(&event.key, |asked| asked.at = scene.elapsed());
         let begun = scene.elapsed();
         let result = self.ask(step, event).await;
         if let Err(fault) = &result {
+            self.cloud.asked(&event.key, |asked| asked.spent += u32::from(fault.remedy == Remedy::Retry));
             scene.tell(|| format!("FAULT {:?} of {} for {}", fault.remedy, fault.step.as_str(), event.key.event_id));
         }
         let exchange = Exchange {

@@ -1,6 +1,7 @@
 //! Clock, dice and diary of one run: everything in it follows from the seed.
 
 use std::future::pending;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,19 +25,25 @@ pub struct Scene {
     diary: Mutex<Vec<String>>,
     begun: Instant,
     crashes: AtomicU32,
+    hiccups: AtomicU32,
     /// How likely the process dies at a call.
     fragility: f64,
+    /// The store fails for a while.
+    store_fails: Range<Duration>,
 }
 
 impl Scene {
     pub fn new(seed: u64) -> Arc<Self> {
         let mut dice = SmallRng::seed_from_u64(seed);
         let fragility = [0.0, 0.001, 0.005, 0.02][dice.random_range(0..4)];
+        let (from, length) = (dice.random_range(0..900), [0, 0, 0, 30, 300][dice.random_range(0..5)]);
         Arc::new(Self {
+            store_fails: Duration::from_secs(from)..Duration::from_secs(from + length),
             dice: Mutex::new(dice),
             diary: Mutex::default(),
             begun: Instant::now(),
             crashes: AtomicU32::new(0),
+            hiccups: AtomicU32::new(0),
             fragility,
         })
     }
@@ -71,6 +78,18 @@ impl Scene {
     /// Whether something goes wrong; nothing does once the trouble has ended.
     pub fn fails(&self, probability: f64) -> bool {
         self.happens(probability) && self.elapsed() < TROUBLE_ENDS
+    }
+
+    /// Whether the store fails: by the dice now and then, and for a while in some runs.
+    pub fn store_fails(&self, probability: f64) -> bool {
+        let hiccup = self.fails(probability);
+        self.hiccups.fetch_add(u32::from(hiccup), Ordering::Relaxed);
+        hiccup || self.store_fails.contains(&self.elapsed())
+    }
+
+    /// How often the store has failed by the dice.
+    pub fn hiccups(&self) -> u32 {
+        self.hiccups.load(Ordering::Relaxed)
     }
 
     /// A number below `limit`.

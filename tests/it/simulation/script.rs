@@ -45,7 +45,7 @@ pub fn organizations(
     scene: &Scene,
 ) -> (BTreeMap<OrganizationId, Arc<Settings>>, BTreeMap<OrganizationId, Environment>) {
     let names = ["org_a", "org_b", "org_c"].into_iter().take(1 + scene.below(3)).map(OrganizationId::from);
-    let blocked = scene.happens(0.2);
+    let blocked = scene.happens(0.15);
     let of = |id: OrganizationId| {
         let profile = Profile {
             queue_undeclared: scene.happens(0.3),
@@ -140,7 +140,8 @@ fn message(scene: &Scene, content: &Content, number: usize) -> Message {
             native("session.resolved", key, &json!({"session_id": session, "status": status, "meta": meta}))
         }
         Content::Several { keys } => {
-            let item = |_| json!({"conversation_id": format!("ses_{}", scene.below(4)), "resolution_status": "resolved"});
+            let item =
+                |_| json!({"conversation_id": format!("ses_{}", scene.below(4)), "resolution_status": "resolved"});
             let data: Vec<_> = keys.iter().map(item).collect();
             json!({"event": "conversation.closed", "organization_id": keys[0].organization_id, "data": data})
         }
@@ -161,10 +162,8 @@ fn pieces(organization: &OrganizationId, message: &Message) -> Vec<EventKey> {
     let Ok(Decoded::Several(pieces)) = decode(&message.envelope, &message.body, &limits) else {
         panic!("not an array of several conversations");
     };
-    let key = |piece: &Piece| EventKey {
-        organization_id: organization.clone(),
-        event_id: piece.message_id.as_str().into(),
-    };
+    let key =
+        |piece: &Piece| EventKey { organization_id: organization.clone(), event_id: piece.message_id.as_str().into() };
     pieces.iter().map(key).collect()
 }
 

@@ -27,7 +27,7 @@ pub struct FakeStore {
 
 impl FakeStore {
     fn read(&self, what: &'static str) -> Result<(), StoreError> {
-        if self.scene.fails(FAILS) {
+        if self.scene.store_fails(FAILS) {
             self.scene.tell(|| format!("STORE FAILS to read {what}"));
             return Err(StoreError::Read { what, source: problem() });
         }
@@ -35,7 +35,7 @@ impl FakeStore {
     }
 
     fn write(&self) -> Result<(), StoreError> {
-        if self.scene.fails(FAILS) {
+        if self.scene.store_fails(FAILS) {
             self.scene.tell(|| "STORE FAILS to write".to_owned());
             return Err(StoreError::Write { source: problem() });
         }

@@ -24,6 +24,9 @@ use super::store::FakeStore;
 /// A run that is not quiet by then has lost something.
 const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
 
+/// By then everything has been published, and the reps have gone home.
+const EVENING: Duration = Duration::from_secs(3700);
+
 /// What a run came to.
 pub struct Report {
     /// Which invariants did not hold, and for what.
@@ -65,7 +68,7 @@ impl World {
         let names: Vec<OrganizationId> = organizations.keys().cloned().collect();
         let publications = publications(&scene, &names);
         let blocked = environments.values().any(|environment| environment.profile.blocked);
-        let oldest = scene.pick(if blocked { &[1800, 7200] } else { &[7200, 86400] });
+        let oldest = scene.pick(if blocked { &[1800] } else { &[7200, 86400] });
         let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
         let rules = Rules {
             limits: Limits { max_event_bytes: 1 << 20 },
@@ -97,7 +100,7 @@ impl World {
             if timeout(Duration::from_secs(60), life.death()).await.is_ok() {
                 life = self.restart().await;
             }
-            if self.scene.elapsed() > 2 * TROUBLE_ENDS && self.broker.unfinished() == (0, 0, 0) {
+            if self.scene.elapsed() > EVENING && self.broker.unfinished() == (0, 0, 0) {
                 return true;
             }
         }
