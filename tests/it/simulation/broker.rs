@@ -22,7 +22,10 @@ pub const DELAYS: [Duration; 5] = [
     Duration::from_secs(3600),
 ];
 /// `x-delivery-limit` of the work queue.
-const DELIVERY_LIMIT: u64 = 20;
+pub const DELIVERY_LIMIT: u64 = 20;
+/// How likely the connection breaks at each point where it may, and how often it does at most.
+const BREAKS: f64 = 0.01;
+const MOST_BREAKS: u32 = 12;
 /// RabbitMQ closes a channel that holds a message for longer.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1800);
 
@@ -82,6 +85,11 @@ impl Broker {
         self.look(|queues| queues.consumer = Some((life, sender)));
         self.deliver();
         receiver
+    }
+
+    /// Whether the connection breaks now; not so often that the delivery limit is all that one sees.
+    pub fn breaks(&self) -> bool {
+        self.scene.fails(BREAKS) && self.look(|queues| queues.disconnections < MOST_BREAKS)
     }
 
     pub fn is_away(&self) -> bool {

@@ -13,9 +13,8 @@ use super::scene::Life;
 
 /// How long a confirm takes, at most.
 const CONFIRM: Duration = Duration::from_millis(20);
-/// How likely a publish is refused, and how likely the connection breaks at each point.
+/// How likely a publish is refused.
 const REFUSED: f64 = 0.01;
-const BREAKS: f64 = 0.01;
 
 /// The bus as one process sees it.
 pub struct FakeBus {
@@ -126,7 +125,7 @@ impl InHand {
         if !self.broker.holds(self.tag) {
             return Settled::Lost;
         }
-        if self.broker.scene.fails(BREAKS) {
+        if self.broker.breaks() {
             self.broker.disconnect("an ack was lost");
             return if self.broker.scene.happens(0.5) { Settled::Taken } else { Settled::Lost };
         }
@@ -146,13 +145,13 @@ async fn publish(broker: &Arc<Broker>, life: &Life, to: &'static str, effect: im
     if broker.scene.fails(REFUSED) {
         return Err(BusError::Refused { to: to.to_owned(), problem: "the dice".to_owned() });
     }
-    if broker.scene.fails(BREAKS) {
+    if broker.breaks() {
         broker.disconnect("before a publish");
         return Err(broken(to));
     }
     effect();
     life.pass(to).await;
-    if broker.scene.fails(BREAKS) {
+    if broker.breaks() {
         broker.disconnect("before a confirm");
         return Err(broken(to));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use handoffd::event::EventKey;
 use serde_json::Value;
 
-use super::broker::{Broker, Message};
+use super::broker::{Broker, DELIVERY_LIMIT, Message};
 use super::environment::{Environment, Incident};
 use super::scene::TROUBLE_ENDS;
 use super::script::Content;
@@ -86,6 +86,13 @@ impl Ends {
         self.outcomes(key).find(|outcome| !outcome.failed)
     }
 
+    /// The broker itself has given it up: no outcome is promised then.
+    fn was_too_often_delivered(&self, key: &EventKey) -> bool {
+        let of = |id: &str| key.event_id.as_str().starts_with(id);
+        let too_often = self.dead.iter().filter(|letter| letter.deliveries > DELIVERY_LIMIT);
+        too_often.filter_map(|letter| letter.envelope.message_id.as_deref()).any(of)
+    }
+
     fn is_dead(&self, key: &EventKey) -> bool {
         self.dead.iter().any(|letter| {
             letter.envelope.header("x-handoffd-event-id") == Some(key.event_id.as_str())
@@ -97,10 +104,11 @@ impl Ends {
 /// Invariants 1 and 6: an event ends in one way, and says so.
 fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
     let outcomes: Vec<_> = ends.outcomes(key).collect();
-    ensure(!outcomes.is_empty(), || format!("{key:?}: no outcome"))?;
+    ensure(!outcomes.is_empty() || ends.was_too_often_delivered(key), || format!("{key:?}: no outcome"))?;
     let answers: Vec<_> = outcomes.iter().filter(|outcome| !outcome.failed).collect();
     let Some(first) = answers.first() else {
-        return ensure(ends.is_dead(key), || format!("{key:?}: it has failed, and is no dead letter"));
+        let dead = ends.is_dead(key) || ends.was_too_often_delivered(key);
+        return ensure(dead, || format!("{key:?}: it has failed, and is no dead letter"));
     };
     if world.lost {
         return Ok(());

@@ -36,7 +36,7 @@ impl Scene {
     pub fn new(seed: u64) -> Arc<Self> {
         let mut dice = SmallRng::seed_from_u64(seed);
         let fragility = [0.0, 0.001, 0.005, 0.02][dice.random_range(0..4)];
-        let (from, length) = (dice.random_range(0..900), [0, 0, 0, 30, 300][dice.random_range(0..5)]);
+        let (from, length) = (dice.random_range(0..900), [0, 0, 0, 0, 100][dice.random_range(0..5)]);
         Arc::new(Self {
             store_fails: Duration::from_secs(from)..Duration::from_secs(from + length),
             dice: Mutex::new(dice),
