@@ -66,7 +66,7 @@ impl Crm for FakeCrm {
         let exchange = Exchange {
             at: scene.now(),
             step: step.name(),
-            elapsed: scene.elapsed() - begun,
+            elapsed: scene.elapsed().saturating_sub(begun),
             status: None,
             code: None,
             error: None,

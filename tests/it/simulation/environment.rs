@@ -9,7 +9,8 @@ use uuid::Uuid;
 /// Longer transcripts do not fit into the description.
 pub const LONGEST_TRANSCRIPT: usize = 2;
 
-/// What this environment wants.
+/// What this environment wants: each may be so or not.
+#[allow(clippy::struct_excessive_bools)] // independent switches, all sixteen combinations make sense
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Profile {
     pub queue_undeclared: bool,
