@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::keys::{TIME, read_time, time};
 use crate::event::{Channel, ContactId, EventId};
-use crate::machine::{Learned, Outcome, Phase, Record, SessionEntry, SessionState, Status};
+use crate::machine::{Learned, Outcome, Phase, Record, SessionEntry, SessionState};
 
 /// Version of the values' form; another one is not read.
 const VERSION: u8 = 1;
@@ -53,15 +53,6 @@ pub(super) fn encode_record(record: &Record) -> Vec<u8> {
 /// Reads a record.
 pub(super) fn decode_record(value: &[u8]) -> Result<Record, Unreadable> {
     json(value, RECORD_HEAD)
-}
-
-/// How an event ended, as its index entries say it.
-pub(super) fn encode_status(status: Status) -> u8 {
-    match status {
-        Status::Succeeded => 0,
-        Status::Skipped => 1,
-        Status::Failed => 2,
-    }
 }
 
 /// What one event did for a session, when that was last and first written.

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{IncidentId, Kind, Route, SessionId, WorkItemId};
 use crate::machine::{
-    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, QueueBinding, Reason, StepName,
-    Warning,
+    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, QueueBinding, Reason, Status,
+    StepName, Warning,
 };
 
 fn at(second: i64) -> Timestamp {
