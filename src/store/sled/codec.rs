@@ -1,4 +1,4 @@
-//! Values as bytes: a version, what must be known without decoding, then JSON. Pure.
+//! Values as bytes: a version, what must be known without decoding, then JSON in shorthand. Pure.
 //!
 //! JSON, because fields come and go: a value written by an older version lacks fields, one by a newer has more, and both
 //! must be read. New fields of what is stored must have a default.
@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::keys::{TIME, read_time, time};
+use super::shorthand;
 use crate::event::{Channel, ContactId, EventId};
 use crate::machine::{Learned, Outcome, Phase, Record, SessionEntry, SessionState};
 
@@ -138,13 +139,15 @@ fn head(capacity: usize) -> Vec<u8> {
 }
 
 fn append(value: &mut Vec<u8>, content: &impl serde::Serialize) {
-    serde_json::to_writer(value, content)
-        .expect("text keys and plain data always serialize, and a Vec takes every byte");
+    shorthand::write(value, content).expect("text keys and plain data always serialize, and a Vec takes every byte");
 }
 
 fn json<T: DeserializeOwned>(value: &[u8], head: usize) -> Result<T, Unreadable> {
     match value.split_at_checked(head) {
-        Some(([VERSION, ..], text)) => Ok(serde_json::from_slice(text)?),
+        Some(([VERSION, ..], short)) => {
+            let text = shorthand::expand(short).ok_or_else(|| form(value))?;
+            Ok(serde_json::from_slice(&text)?)
+        }
         _ => Err(form(value)),
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::codec::LONGEST;
 use super::keys::{TIME, read_time, time};
-use crate::event::EventKey;
+use crate::event::{EventKey, SessionId};
 use crate::machine::{Outcome, Record, Status};
 use crate::store::position::Position;
 use crate::store::{Filter, terms};
@@ -48,7 +48,7 @@ pub(super) fn encode(key: &EventKey, record: &Record, outcome: &Outcome) -> Vec<
     entry.push(encode_status(outcome.status));
     push_text(&mut entry, key.event_id.as_str());
     push_text(&mut entry, key.organization_id.as_str());
-    let sessions: Vec<_> = terms::session(record, outcome).into_iter().map(|session| session.as_str()).collect();
+    let sessions: Vec<_> = terms::session(record, outcome).into_iter().map(SessionId::as_str).collect();
     push_texts(&mut entry, &sessions);
     let tickets = terms::ticket_numbers(record, outcome);
     push_texts(&mut entry, &tickets.iter().map(String::as_str).collect::<Vec<_>>());

@@ -16,6 +16,7 @@ mod owner;
 mod pending;
 mod read;
 mod schema;
+mod shorthand;
 mod state;
 mod store;
 mod sweep;

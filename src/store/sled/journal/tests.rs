@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{IncidentId, Kind, SessionId, WorkItemId};
+use crate::event::{IncidentId, Kind, WorkItemId};
 use crate::machine::{IncidentRef, Phase, Progress};
 
 fn at(second: i64) -> Timestamp {
