@@ -177,7 +177,9 @@ impl Drive<'_> {
         let contact_known =
             !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
         // The last receipt is kept with the outcome, at once; the others are noted, and the disk is not waited for.
-        if !changes.is_empty() || !matches!(self.next(), Decision::Finish(_)) {
+        // That there is no contact is not worth a write: a crash costs one more look.
+        let slight = *receipt == Receipt::ContactAbsent;
+        if !slight && (!changes.is_empty() || !matches!(self.next(), Decision::Finish(_))) {
             let record = self.changed();
             self.worker.store.note(changes.into_iter().chain([record]).collect()).await?;
         }
