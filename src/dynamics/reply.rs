@@ -182,7 +182,7 @@ fn incident_wants(
     // The worker sends no customer of its own where `ticket_properties` do.
     let customer = if sent.settings.binds_customer_itself() { LinkedCustomer::Nobody } else { customer };
     let unknown = error.says("undeclared property") || error.says("does not exist on type");
-    let undeclared = unknown && names(error, &sent.settings.queue_field);
+    let undeclared = unknown && (names(error, &sent.settings.queue_field) || names_nothing(error));
     if queue == QueueBinding::Bound && sent.settings.queue_assignment == QueueAssignment::Auto && undeclared {
         return Some(Receipt::QueueFieldUndeclared);
     }
@@ -209,6 +209,11 @@ fn blames(error: &ErrorBody, contact: ContactId) -> bool {
 fn names(error: &ErrorBody, property: &str) -> bool {
     let mut words = error.message.split(|c: char| !c.is_alphanumeric() && c != '_');
     words.any(|word| word.eq_ignore_ascii_case(property))
+}
+
+/// Whether the message quotes no property at all: then the queue's is the one to try without.
+fn names_nothing(error: &ErrorBody) -> bool {
+    !error.message.contains(['\'', '"', '`', '@'])
 }
 
 fn names_a_key(message: &str) -> bool {
