@@ -129,8 +129,8 @@ fn read(path: &Path) -> Result<Vec<Event>> {
 /// A line that is broken among others is one bad event, and stops no other.
 fn is_one_a_line(lines: &[&[u8]]) -> bool {
     let braced = |line: &&[u8]| line.starts_with(b"{") && line.ends_with(b"}");
-    let complete = |line: &&&[u8]| braced(line) && serde_json::from_slice::<IgnoredAny>(line).is_ok();
-    lines.len() > 1 && (lines.first().filter(complete).is_some() || lines.iter().all(|line| braced(&line)))
+    let complete = |line: &&[u8]| braced(line) && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    lines.len() > 1 && (lines.first().is_some_and(complete) || lines.iter().all(|line| braced(line)))
 }
 
 fn event(body: &[u8]) -> Event {
