@@ -130,7 +130,7 @@ fn read(path: &Path) -> Result<Vec<Event>> {
 fn is_one_a_line(lines: &[&[u8]]) -> bool {
     let braced = |line: &&[u8]| line.starts_with(b"{") && line.ends_with(b"}");
     let complete = |line: &&[u8]| braced(line) && serde_json::from_slice::<IgnoredAny>(line).is_ok();
-    lines.len() > 1 && (lines.first().is_some_and(complete) || lines.iter().all(|line| braced(line)))
+    lines.len() > 1 && (lines.first().is_some_and(complete) || lines.iter().all(braced))
 }
 
 fn event(body: &[u8]) -> Event {
