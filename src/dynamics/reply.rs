@@ -143,6 +143,10 @@ fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Rece
         Step::CloseIncident { incident, how: Closing::Patch } if answer.status == 412 => {
             Some(Receipt::IncidentMissing(*incident))
         }
+        // Not even a gateway's page: the row is not there, and whoever answers says no more.
+        Step::CloseIncident { incident, how: Closing::Patch } if answer.status == 404 && answer.body.is_empty() => {
+            Some(Receipt::IncidentMissing(*incident))
+        }
         Step::CloseIncident { incident, .. } if is_missing_row(answer, error) => {
             Some(Receipt::IncidentMissing(*incident))
         }

@@ -27,6 +27,9 @@ struct Drive<'a> {
     settings: &'a Settings,
     record: Record,
     memory: Memory,
+    /// What was done for the session since the record was last kept. A crash may lose what was only noted: kept with
+    /// the record, or the session would not know of an outcome that OpenCX has heard of.
+    session: Vec<Change>,
     pauses: Pauses,
     /// Held while this event looks up or creates its contact: others with the same email then know it.
     contact_turn: Option<Ticket>,
@@ -43,8 +46,8 @@ impl Worker {
     ) -> Result<Verdict, StoreError> {
         let record = self.take_up(event, known, arrival);
         let memory = self.recall(event).await?;
-        let (pauses, contact_turn) = (Pauses::new(), None);
-        let mut drive = Drive { worker: self, event, settings, record, memory, pauses, contact_turn };
+        let (session, pauses, contact_turn) = (Vec::new(), Pauses::new(), None);
+        let mut drive = Drive { worker: self, event, settings, record, memory, session, pauses, contact_turn };
         drive.begin().await?;
         loop {
             match drive.next() {
@@ -113,9 +116,9 @@ impl Worker {
 impl Drive<'_> {
     /// The attempt is written down before the first call.
     async fn begin(&mut self) -> Result<(), StoreError> {
-        let mut changes = vec![self.changed()];
-        changes.extend(opening(self.event, &mut self.memory, self.worker.now()));
-        self.worker.store.note(changes).await
+        let opening = opening(self.event, &mut self.memory, self.worker.now());
+        self.session.extend(opening.clone());
+        self.worker.store.note([self.changed()].into_iter().chain(opening).collect()).await
     }
 
     fn next(&self) -> Decision {
@@ -173,15 +176,19 @@ impl Drive<'_> {
                 return self.failed(fault).await;
             }
         }
-        let changes = remember(self.event, receipt, &mut self.memory, self.worker.now());
+        let mut changes = remember(self.event, receipt, &mut self.memory, self.worker.now());
         let contact_known =
             !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
+        self.session.extend(changes.iter().filter(|change| is_of_session(change)).cloned());
         // The last receipt is kept with the outcome, at once; the others are noted, and the disk is not waited for.
         // That there is no contact is not worth a write: a crash costs one more look.
-        let slight = *receipt == Receipt::ContactAbsent;
-        if !slight && (!changes.is_empty() || !matches!(self.next(), Decision::Finish(_))) {
-            let record = self.changed();
-            self.worker.store.note(changes.into_iter().chain([record]).collect()).await?;
+        if matches!(self.next(), Decision::Finish(_)) {
+            changes.retain(|change| !is_of_session(change));
+        } else if *receipt != Receipt::ContactAbsent {
+            changes.push(self.changed());
+        }
+        if !changes.is_empty() {
+            self.worker.store.note(changes).await?;
         }
         if contact_known {
             self.contact_turn = None;
@@ -240,14 +247,14 @@ impl Drive<'_> {
     async fn later(&mut self, rung: usize, why: &'static str) -> Result<Verdict, StoreError> {
         self.record.phase = Phase::Waiting;
         // Durable, so that a resolution finds its handoff on the way even after a crash.
-        self.worker.store.keep(vec![self.changed()]).await?;
+        self.keep().await?;
         let Record { kind, attempts, first_seen, .. } = self.record;
         Ok(Verdict::Later(Postponed { rung, kind, attempts, first_seen, why }))
     }
 
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Verdict, StoreError> {
         self.record.phase = Phase::Finished((*outcome).clone());
-        self.worker.store.keep(vec![self.changed()]).await?;
+        self.keep().await?;
         Ok(Verdict::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
 
@@ -256,10 +263,15 @@ impl Drive<'_> {
         let Record { attempts, first_seen, .. } = self.record;
         let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
         self.record.phase = Phase::Dead(letter.outcome.clone());
-        let mut changes = vec![self.changed()];
-        changes.extend(given_up(self.event, &mut self.memory, now));
-        self.worker.store.keep(changes).await?;
+        self.session.extend(given_up(self.event, &mut self.memory, now));
+        self.keep().await?;
         Ok(Verdict::Dead(Box::new(letter)))
+    }
+
+    /// Returns when the record is durable, and what was done for the session with it.
+    async fn keep(&mut self) -> Result<(), StoreError> {
+        let session = std::mem::take(&mut self.session);
+        self.worker.store.keep(session.into_iter().chain([self.changed()]).collect()).await
     }
 
     fn log(&self, fault: &Fault, again: Again) {
@@ -296,6 +308,10 @@ impl Drive<'_> {
 /// Tells bodies apart, no more: 122 bits of SHA-1, by UUIDv5.
 pub(super) fn digest(body: &[u8]) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, body).simple().to_string()
+}
+
+fn is_of_session(change: &Change) -> bool {
+    matches!(change, Change::Session { .. })
 }
 
 fn in_words(again: Again) -> &'static str {

@@ -73,11 +73,12 @@ impl Worker {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(problem)) => {
                 error!(error = %problem, "the store failed: the event goes to a retry queue");
-                self.put_off(arrival, "store")
+                // No attempt of the event's: a store that is away for long would leave it none.
+                self.put_off(arrival, 0, "store")
             }
             Err(_) => {
                 error!("a defect in the worker (a panic): the event goes to a retry queue");
-                self.put_off(arrival, "panic")
+                self.put_off(arrival, 1, "panic")
             }
         }
     }
@@ -134,7 +135,7 @@ impl Worker {
         );
     }
 
-    fn put_off(&self, arrival: &Arrival, why: &'static str) -> Verdict {
+    fn put_off(&self, arrival: &Arrival, spent: u32, why: &'static str) -> Verdict {
         let past = headers::past(&arrival.delivery.envelope);
         let kind = match &arrival.decoded {
             Ok(Decoded::Event(event)) => event.kind(),
@@ -144,7 +145,7 @@ impl Worker {
         Verdict::Later(Postponed {
             rung: soonest,
             kind,
-            attempts: past.attempts + 1,
+            attempts: past.attempts + spent,
             first_seen: past.first_seen.unwrap_or_else(|| self.now()),
             why,
         })

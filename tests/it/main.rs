@@ -12,6 +12,7 @@ mod rabbit;
 mod rabbit_copies;
 mod rabbit_outages;
 mod rabbit_topology;
+mod simulation;
 mod simulator;
 mod store_conformance;
 mod store_disk;

@@ -1,0 +1,78 @@
+//! The whole worker over a broker, a store and a CRM in memory, on a clock that jumps: thousands of runs, each from
+//! one seed, with crashes, lost answers, broken connections and people at work; after each the invariants must hold.
+
+mod broker;
+mod bus;
+mod checks;
+mod crm;
+mod environment;
+mod reps;
+mod scene;
+mod script;
+mod store;
+mod world;
+
+use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// Runs of `cargo test`; `SIMULATION_SEEDS` asks for another number.
+const SEEDS: u64 = 2000;
+/// After so many failed seeds there is enough to look at.
+const ENOUGH: usize = 5;
+
+#[test]
+fn every_seed_keeps_the_invariants() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        let report = world::run(seed);
+        println!("{}", report.diary.join("\n"));
+        assert!(report.broken.is_empty(), "seed {seed}:\n{}", report.broken.join("\n"));
+        return;
+    }
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let failed = failing(seeds);
+    println!("{seeds} seeds were run");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 0..20 {
+        let (one, other) = (world::run(seed).diary, world::run(seed).diary);
+        assert!(one.len() > 5, "seed {seed}: nothing happened");
+        assert_eq!(one, other, "seed {seed}");
+    }
+}
+
+/// The first seeds that break something, each with what it breaks and how to see it again.
+fn failing(seeds: u64) -> Vec<String> {
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds || failed.lock().unwrap().len() >= ENOUGH {
+                        return;
+                    }
+                    let report = world::run(seed);
+                    if !report.broken.is_empty() {
+                        failed.lock().unwrap().push(described(seed, &report.broken));
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap()
+}
+
+fn described(seed: u64, broken: &[String]) -> String {
+    let again = format!("SIMULATION_SEED={seed} cargo test --test it simulation::every_seed -- --nocapture");
+    format!("seed {seed} (again: {again}):\n  {}", broken.join("\n  "))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text:?} is not a number")))
+}

@@ -1,0 +1,227 @@
+//! What must hold after every run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use handoffd::event::EventKey;
+use serde_json::Value;
+
+use super::broker::{Broker, DELIVERY_LIMIT, Message};
+use super::environment::{Environment, Incident};
+use super::scene::TROUBLE_ENDS;
+use super::script::Content;
+use super::world::World;
+
+/// An outcome as it was announced.
+pub struct Announced {
+    pub at: Duration,
+    pub failed: bool,
+    body: Vec<u8>,
+    json: Value,
+}
+
+impl Announced {
+    pub fn is_of(&self, organization: &str, event: &str) -> bool {
+        self.json["organization_id"] == organization && self.json["data"]["source_event_id"] == event
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.json["data"]["reason"].as_str()
+    }
+
+    fn warns_of(&self, warning: &str) -> bool {
+        self.json["data"]["warnings"].as_array().is_some_and(|all| all.iter().any(|one| one == warning))
+    }
+}
+
+/// All outcomes announced so far.
+pub fn announcements(broker: &Broker) -> Vec<Announced> {
+    let announced = broker.look(|queues| queues.announced.clone());
+    let read = |(at, announcement): (Duration, handoffd::bus::Announcement)| Announced {
+        at,
+        failed: announcement.routing_key.ends_with(".failed"),
+        json: serde_json::from_slice(&announcement.body).expect("an outcome is JSON"),
+        body: announcement.body,
+    };
+    announced.into_iter().map(read).collect()
+}
+
+/// Every invariant that does not hold, in words.
+pub fn all(world: &World) -> Vec<String> {
+    let ends = Ends::of(world);
+    let mut broken = Vec::new();
+    for publication in &world.publications {
+        for key in publication.content.keys() {
+            broken.extend(ended(world, &ends, &key).err());
+        }
+        broken.extend(carried(world, &ends, &publication.content).err());
+        broken.extend(closed(world, &ends, &publication.content).err());
+    }
+    broken.extend(nameless(world, &ends).err());
+    broken.extend(tidy(world));
+    broken.extend(undelayed(world, &ends));
+    broken.sort();
+    broken.dedup();
+    broken
+}
+
+/// How everything ended.
+struct Ends {
+    announced: Vec<Announced>,
+    dead: Vec<Message>,
+}
+
+impl Ends {
+    fn of(world: &World) -> Self {
+        Self { announced: announcements(&world.broker), dead: world.broker.look(|queues| queues.dead.clone()) }
+    }
+
+    fn outcomes<'a>(&'a self, key: &'a EventKey) -> impl Iterator<Item = &'a Announced> {
+        let (organization, event) = (key.organization_id.as_str(), key.event_id.as_str());
+        self.announced.iter().filter(move |outcome| outcome.is_of(organization, event))
+    }
+
+    /// The first answer: succeeded or skipped.
+    fn answer<'a>(&'a self, key: &'a EventKey) -> Option<&'a Announced> {
+        self.outcomes(key).find(|outcome| !outcome.failed)
+    }
+
+    /// The broker itself has given it up: no outcome is promised then.
+    fn was_too_often_delivered(&self, key: &EventKey) -> bool {
+        let of = |id: &str| key.event_id.as_str().starts_with(id);
+        let too_often = self.dead.iter().filter(|letter| letter.deliveries > DELIVERY_LIMIT);
+        too_often.filter_map(|letter| letter.envelope.message_id.as_deref()).any(of)
+    }
+
+    fn is_dead(&self, key: &EventKey) -> bool {
+        self.dead.iter().any(|letter| {
+            letter.envelope.header("x-handoffd-event-id") == Some(key.event_id.as_str())
+                && letter.envelope.header("x-handoffd-organization-id") == Some(key.organization_id.as_str())
+        })
+    }
+}
+
+/// Invariants 1 and 6: an event ends in one way, and says so.
+fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
+    let outcomes: Vec<_> = ends.outcomes(key).collect();
+    ensure(!outcomes.is_empty() || ends.was_too_often_delivered(key), || format!("{key:?}: no outcome"))?;
+    let answers: Vec<_> = outcomes.iter().filter(|outcome| !outcome.failed).collect();
+    let Some(first) = answers.first() else {
+        let dead = ends.is_dead(key) || ends.was_too_often_delivered(key);
+        return ensure(dead, || format!("{key:?}: it has failed, and is no dead letter"));
+    };
+    if world.lost {
+        return Ok(());
+    }
+    ensure(answers.iter().all(|one| one.body == first.body), || format!("{key:?}: answers that differ"))?;
+    let failed_later = outcomes.iter().any(|outcome| outcome.failed && outcome.at > first.at);
+    ensure(!failed_later, || format!("{key:?}: failed after it was answered"))?;
+    let asked = world.cloud.asked(key, |asked| *asked);
+    ensure(asked.at <= first.at, || format!("{key:?}: a request after it was answered"))?;
+    // A process that dies is an attempt, for it may be this event that kills it; a store that is away is none, but once
+    // it may fail after the attempt was written down.
+    let store = 1 + world.scene.hiccups();
+    let most = 1 + asked.spent + store + world.broker.look(|queues| queues.disconnections);
+    let attempts = first.json["data"]["attempts"].as_u64().unwrap_or_default();
+    ensure((1..=most.into()).contains(&attempts), || format!("{key:?}: {attempts} attempts, expected 1 to {most}"))
+}
+
+/// Invariant 2: a handoff that succeeded is there, once and whole.
+fn carried(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+    let Content::Handoff { key, live, long, email, .. } = content else { return Ok(()) };
+    let Some(answer) = ends.answer(key) else { return Ok(()) };
+    world.cloud.environment(&key.organization_id, |environment| {
+        let work_items = environment.work_items.values().filter(|event| **event == key.event_id).count();
+        ensure(work_items == usize::from(*live), || format!("{key:?}: {work_items} work items"))?;
+        let meta = &answer.json["data"]["session_meta"];
+        let incidents: Vec<_> = of_event(environment, key).collect();
+        match incidents.as_slice() {
+            [] if *live => Ok(()),
+            [] => {
+                let deleted = environment.deleted.iter().any(|id| meta["dynamics365_incident_id"] == id.to_string());
+                ensure(deleted, || format!("{key:?}: no incident"))
+            }
+            [incident] if !live => {
+                let queue = world.cloud.organizations[&key.organization_id].default_queue_id;
+                let whole = incident.notes == u32::from(*long) && incident.queue_items == u32::from(queue.is_some());
+                ensure(whole, || format!("{key:?}: not whole: {incident:?}"))?;
+                let linked = email.is_none() || incident.customer.is_some() || answer.warns_of("contact_unlinked");
+                ensure(linked, || format!("{key:?}: not linked to its contact: {incident:?}"))
+            }
+            several => Err(format!("{key:?}: {} incidents", several.len())),
+        }
+    })
+}
+
+/// A resolution that comes after its handoff was answered closes the case.
+fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+    let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
+    let copies = world.publications.iter().filter(|publication| publication.content == *content);
+    let at = copies.map(|copy| copy.at).min().unwrap_or_default();
+    let Some(answer) = ends.answer(key).filter(|_| !world.lost) else { return Ok(()) };
+    for publication in &world.publications {
+        let Content::Handoff { key: handoff, session: opened, live: false, .. } = &publication.content else {
+            continue;
+        };
+        let same = handoff.organization_id == key.organization_id && opened == session;
+        if !same || ends.answer(handoff).is_none_or(|outcome| outcome.at >= at) {
+            continue;
+        }
+        ensure(answer.reason() != Some("no_incident"), || format!("{key:?}: no_incident after {handoff:?}"))?;
+        world.cloud.environment(&key.organization_id, |environment| {
+            let open = of_event(environment, handoff).find(|incident| incident.closed_by.is_empty());
+            ensure(open.is_none(), || format!("{key:?}: left open what {handoff:?} opened"))
+        })?;
+    }
+    Ok(())
+}
+
+/// A message that names no event is a dead letter, and nothing else.
+fn nameless(world: &World, ends: &Ends) -> Result<(), String> {
+    let bodies = world.publications.iter().filter(|publication| publication.content.keys().is_empty());
+    let published = bodies.count();
+    let dead = ends.dead.iter().filter(|letter| letter.envelope.header("x-handoffd-event-id").is_none()).count();
+    ensure(dead >= published, || format!("{published} nameless messages, {dead} nameless dead letters"))
+}
+
+/// What Dynamics holds, whatever became of the events: one contact per email, no case closed twice, no reopened case
+/// closed again.
+fn tidy(world: &World) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (organization, environment) in world.cloud.environments.lock().unwrap().iter() {
+        let mut emails = BTreeSet::new();
+        for (id, email) in &environment.contacts {
+            if !emails.insert(email) {
+                broken.push(format!("{organization}: a second contact {id} of {email:?}"));
+            }
+        }
+        for (id, incident) in &environment.incidents {
+            let often = incident.closed_by.len() > 1 || incident.closed_again > 0;
+            if often && !world.lost {
+                broken.push(format!("{organization}: {id} was closed again: {incident:?}"));
+            }
+        }
+    }
+    broken
+}
+
+/// Invariant 5: the events of others are over long before those of a blocked organization are given up.
+fn undelayed(world: &World, ends: &Ends) -> Vec<String> {
+    let blocked: BTreeMap<_, _> = {
+        let environments = world.cloud.environments.lock().unwrap();
+        environments.iter().map(|(id, environment)| (id.clone(), environment.profile.blocked)).collect()
+    };
+    let late = TROUBLE_ENDS + Duration::from_secs(4 * 3600);
+    let keys = world.publications.iter().flat_map(|publication| publication.content.keys());
+    let others = keys.filter(|key| !blocked[&key.organization_id]);
+    let delayed = others.filter(|key| ends.outcomes(key).next().is_some_and(|outcome| outcome.at > late));
+    delayed.map(|key| format!("{key:?}: its outcome came late")).collect()
+}
+
+fn of_event<'a>(environment: &'a Environment, key: &'a EventKey) -> impl Iterator<Item = &'a Incident> {
+    environment.incidents.values().filter(|incident| incident.event == key.event_id)
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}

@@ -1,0 +1,75 @@
+//! What people do in Dynamics meanwhile: they reopen cases, delete them, and change contacts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoffd::event::IncidentId;
+use tokio::time::sleep;
+
+use super::broker::Broker;
+use super::checks::announcements;
+use super::crm::Cloud;
+
+/// Nobody touches a case before all that was under way for it has arrived.
+const RESPITE: Duration = Duration::from_secs(600);
+
+/// Looks in every few minutes for an hour.
+pub async fn reps(broker: Arc<Broker>, cloud: Arc<Cloud>) {
+    let contacts = cloud.scene.below(6);
+    for _ in 0..15 {
+        sleep(Duration::from_secs(240)).await;
+        touch_contacts(&cloud, contacts);
+        touch_cases(&broker, &cloud);
+    }
+}
+
+/// In some runs contacts are deleted, in some they get another email.
+fn touch_contacts(cloud: &Cloud, kind: usize) {
+    let scene = &cloud.scene;
+    for environment in cloud.environments.lock().unwrap().values_mut() {
+        if environment.contacts.is_empty() || !scene.happens(0.1) {
+            continue;
+        }
+        let index = scene.below(environment.contacts.len());
+        match kind {
+            0 => {
+                let (id, _) = environment.contacts.remove(index);
+                scene.tell(|| format!("a rep deletes contact {id}"));
+            }
+            1 if !environment.contacts[index].1.is_empty() => {
+                let (id, email) = &mut environment.contacts[index];
+                scene.tell(|| format!("a rep gives contact {id} another email"));
+                *email = format!("{id}@changed.org");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn touch_cases(broker: &Broker, cloud: &Cloud) {
+    let scene = &cloud.scene;
+    let announced = announcements(broker);
+    let settled = |organization: &str, event: &str| {
+        let of = announced.iter().filter(|outcome| outcome.is_of(organization, event) && !outcome.failed);
+        of.map(|outcome| outcome.at).min().is_some_and(|at| at + RESPITE < scene.elapsed())
+    };
+    for (organization, environment) in cloud.environments.lock().unwrap().iter_mut() {
+        let mut deleted: Vec<IncidentId> = Vec::new();
+        for (id, incident) in &mut environment.incidents {
+            if !settled(organization.as_str(), incident.event.as_str()) {
+                continue;
+            }
+            if scene.happens(0.01) {
+                scene.tell(|| format!("a rep deletes case {id}"));
+                deleted.push(*id);
+            }
+            let closer = incident.closed_by.last().filter(|_| !incident.open && !incident.reopened);
+            if closer.is_some_and(|event| settled(organization.as_str(), event.as_str())) && scene.happens(0.3) {
+                scene.tell(|| format!("a rep reopens case {id}"));
+                (incident.open, incident.reopened) = (true, true);
+            }
+        }
+        environment.incidents.retain(|id, _| !deleted.contains(id));
+        environment.deleted.extend(deleted);
+    }
+}

@@ -1,0 +1,166 @@
+//! Clock, dice and diary of one run: everything in it follows from the seed.
+
+use std::future::pending;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use handoffd::worker::Chance;
+use jiff::Timestamp;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+/// How long things go wrong: after it, everything works, so that every event must come to its end.
+pub const TROUBLE_ENDS: Duration = Duration::from_secs(1200);
+
+/// Most crashes of the process in one run: with lost connections together fewer than the broker's delivery limit.
+const MOST_CRASHES: u32 = 6;
+
+/// What all parts of a run share.
+pub struct Scene {
+    dice: Mutex<SmallRng>,
+    diary: Mutex<Vec<String>>,
+    begun: Instant,
+    crashes: AtomicU32,
+    hiccups: AtomicU32,
+    /// How likely the process dies at a call.
+    fragility: f64,
+    /// The store fails for a while.
+    store_fails: Range<Duration>,
+}
+
+impl Scene {
+    pub fn new(seed: u64) -> Arc<Self> {
+        let mut dice = SmallRng::seed_from_u64(seed);
+        let fragility = [0.0, 0.001, 0.005, 0.02][dice.random_range(0..4)];
+        let (from, length) = (dice.random_range(0..900), [0, 0, 0, 0, 100][dice.random_range(0..5)]);
+        Arc::new(Self {
+            store_fails: Duration::from_secs(from)..Duration::from_secs(from + length),
+            dice: Mutex::new(dice),
+            diary: Mutex::default(),
+            begun: Instant::now(),
+            crashes: AtomicU32::new(0),
+            hiccups: AtomicU32::new(0),
+            fragility,
+        })
+    }
+
+    /// Since the run began.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        let begun: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let elapsed = Duration::from_millis(u64::try_from(self.elapsed().as_millis()).unwrap());
+        begun.saturating_add(elapsed).unwrap()
+    }
+
+    /// The worker's clock and dice.
+    pub fn chance(self: &Arc<Self>) -> Chance {
+        let (clock, dice) = (self.clone(), self.clone());
+        Chance { now: Arc::new(move || clock.now()), dice: Arc::new(move || dice.lot()) }
+    }
+
+    /// A number from 0 to 1.
+    pub fn lot(&self) -> f64 {
+        self.dice.lock().unwrap().random()
+    }
+
+    /// Whether something of this probability happens.
+    pub fn happens(&self, probability: f64) -> bool {
+        self.lot() < probability
+    }
+
+    /// Whether something goes wrong; nothing does once the trouble has ended.
+    pub fn fails(&self, probability: f64) -> bool {
+        self.happens(probability) && self.elapsed() < TROUBLE_ENDS
+    }
+
+    /// Whether the store fails: by the dice now and then, and for a while in some runs.
+    pub fn store_fails(&self, probability: f64) -> bool {
+        let hiccup = self.fails(probability);
+        self.hiccups.fetch_add(u32::from(hiccup), Ordering::Relaxed);
+        hiccup || self.store_fails.contains(&self.elapsed())
+    }
+
+    /// How often the store has failed by the dice.
+    pub fn hiccups(&self) -> u32 {
+        self.hiccups.load(Ordering::Relaxed)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&self, limit: usize) -> usize {
+        self.dice.lock().unwrap().random_range(0..limit)
+    }
+
+    pub fn pick<T: Copy>(&self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    /// Lets up to this much time pass.
+    pub async fn dawdle(&self, longest: Duration) {
+        sleep(longest.mul_f64(self.lot())).await;
+    }
+
+    /// Writes down what happened.
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        let line = format!("{:>12.3} {}", self.elapsed().as_secs_f64(), what());
+        self.diary.lock().unwrap().push(line);
+    }
+
+    pub fn diary(&self) -> Vec<String> {
+        self.diary.lock().unwrap().clone()
+    }
+}
+
+/// One life of the worker's process. What it asks for after its death is never answered, so all of its tasks stop
+/// where they stand, as those of a killed process do.
+#[derive(Clone)]
+pub struct Life {
+    scene: Arc<Scene>,
+    over: Arc<AtomicBool>,
+    died: Arc<Notify>,
+}
+
+impl Life {
+    pub fn new(scene: Arc<Scene>) -> Self {
+        Self { scene, over: Arc::default(), died: Arc::default() }
+    }
+
+    /// Every call behind a seam passes here, before and after its effect: here the process may die.
+    pub async fn pass(&self, place: &'static str) {
+        if !self.is_over() && self.scene.fails(self.scene.fragility) {
+            let crashes = self.scene.crashes.fetch_add(1, Ordering::Relaxed);
+            if crashes < MOST_CRASHES {
+                self.scene.tell(|| format!("CRASH at {place}"));
+                self.end();
+            }
+        }
+        self.go_on().await;
+    }
+
+    /// Returns while the process lives, and never after.
+    pub async fn go_on(&self) {
+        if self.is_over() {
+            pending::<()>().await;
+        }
+    }
+
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.died.notify_one();
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the process' death.
+    pub async fn death(&self) {
+        self.died.notified().await;
+    }
+}

@@ -1,0 +1,178 @@
+//! What is published in a run: a mix of handoffs and resolutions of a few sessions and customers, some twice, some broken.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoffd::event::{Decoded, Envelope, EventKey, Limits, OrganizationId, Piece, decode};
+use handoffd::machine::{CloseWith, ContactFailure, QueueAssignment, Settings};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::broker::Message;
+use super::environment::{Environment, Profile};
+use super::scene::Scene;
+
+/// One message to publish.
+pub struct Publication {
+    pub at: Duration,
+    pub message: Message,
+    pub content: Content,
+}
+
+/// What is in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Content {
+    Handoff { key: EventKey, session: String, live: bool, long: bool, email: Option<String> },
+    Resolution { key: EventKey, session: String, closes: bool, named: bool },
+    Several { keys: Vec<EventKey> },
+    Invalid { key: Option<EventKey> },
+}
+
+impl Content {
+    /// The events that must get an outcome.
+    pub fn keys(&self) -> Vec<EventKey> {
+        match self {
+            Self::Handoff { key, .. } | Self::Resolution { key, .. } => vec![key.clone()],
+            Self::Several { keys } => keys.clone(),
+            Self::Invalid { key } => key.iter().cloned().collect(),
+        }
+    }
+}
+
+/// The organizations of a run, with their environments.
+pub fn organizations(
+    scene: &Scene,
+) -> (BTreeMap<OrganizationId, Arc<Settings>>, BTreeMap<OrganizationId, Environment>) {
+    let names = ["org_a", "org_b", "org_c"].into_iter().take(1 + scene.below(3)).map(OrganizationId::from);
+    let blocked = scene.happens(0.15);
+    let of = |id: OrganizationId| {
+        let profile = Profile {
+            queue_undeclared: scene.happens(0.3),
+            customer_required: scene.happens(0.3),
+            close_by_action: scene.happens(0.3),
+            blocked: blocked && id.as_str() == "org_c",
+        };
+        let environment = Environment { profile, ..Environment::default() };
+        ((id.clone(), Arc::new(settings(scene, &id))), (id, environment))
+    };
+    names.map(of).unzip()
+}
+
+fn settings(scene: &Scene, organization: &OrganizationId) -> Settings {
+    Settings {
+        organization_id: organization.clone(),
+        environment_url: "https://acme.crm.dynamics.com".to_owned(),
+        live_work_item_entity_set: "oc_liveworkitems".to_owned(),
+        default_priority: 2,
+        default_owner_id: None,
+        default_queue_id: scene.happens(0.7).then(|| Uuid::from_u128(4)),
+        default_workstream_id: None,
+        description_limit: 2000,
+        queue_assignment: if scene.happens(0.2) { QueueAssignment::AddToQueue } else { QueueAssignment::Auto },
+        queue_field: "queueid".to_owned(),
+        close_with: CloseWith::Auto,
+        contact_failure: ContactFailure::Unlinked,
+        fallback_customer: None,
+        ticket_properties: Map::new(),
+        resolution_wait: Duration::from_secs(120),
+    }
+}
+
+/// What is published, in order of time.
+pub fn publications(scene: &Scene, organizations: &[OrganizationId]) -> Vec<Publication> {
+    let count = 4 + scene.below(16);
+    let mut all: Vec<Publication> = Vec::new();
+    for number in 0..count {
+        let at = Duration::from_secs(900).mul_f64(scene.lot().powi(2));
+        let organization = &organizations[scene.below(organizations.len())];
+        let mut content = content(scene, organization, number);
+        let message = message(scene, &content, number);
+        if let Content::Several { keys } = &mut content {
+            *keys = pieces(organization, &message);
+        }
+        let again = scene.happens(0.2).then(|| at + Duration::from_secs(1800).mul_f64(scene.lot().powi(3)));
+        let publications = [Some(at), again].into_iter().flatten();
+        all.extend(publications.map(|at| Publication { at, message: message.clone(), content: content.clone() }));
+    }
+    all.sort_by_key(|publication| publication.at);
+    all
+}
+
+fn content(scene: &Scene, organization: &OrganizationId, number: usize) -> Content {
+    let key = |id: String| EventKey { organization_id: organization.clone(), event_id: id.as_str().into() };
+    let session = |scene: &Scene| format!("ses_{}", scene.below(4));
+    let id = format!("evt_{number}");
+    match scene.lot() {
+        ..0.55 => Content::Handoff {
+            key: key(id),
+            session: session(scene),
+            live: scene.happens(0.25),
+            long: scene.happens(0.3),
+            email: scene.happens(0.8).then(|| scene.pick(&["ann@x.org", "Ann@X.org", "bob@x.org"]).to_owned()),
+        },
+        ..0.87 => Content::Resolution {
+            key: key(id),
+            session: session(scene),
+            closes: scene.happens(0.85),
+            named: scene.happens(0.2),
+        },
+        ..0.94 => Content::Several { keys: vec![key(id); 3] },
+        _ => Content::Invalid { key: scene.happens(0.5).then(|| key(id)) },
+    }
+}
+
+fn message(scene: &Scene, content: &Content, number: usize) -> Message {
+    let body = match content {
+        Content::Handoff { key, session, live, long, email } => {
+            let line = json!({"sender": "customer", "text": "…"});
+            let data = json!({
+                "session_id": session,
+                "channel": if *live { "web" } else { "email" },
+                "customer": {"email": email},
+                "transcript": vec![line; if *long { 3 } else { 1 }],
+            });
+            native("session.handoff", key, &data)
+        }
+        Content::Resolution { key, session, closes, named } => {
+            let meta = named.then(|| json!({"dynamics365_incident_id": Uuid::from_u128(0xdead)}));
+            let status = if *closes { "resolved" } else { "not_resolved" };
+            native("session.resolved", key, &json!({"session_id": session, "status": status, "meta": meta}))
+        }
+        Content::Several { keys } => {
+            let item =
+                |_| json!({"conversation_id": format!("ses_{}", scene.below(4)), "resolution_status": "resolved"});
+            let data: Vec<_> = keys.iter().map(item).collect();
+            json!({"event": "conversation.closed", "organization_id": keys[0].organization_id, "data": data})
+        }
+        Content::Invalid { key: Some(key) } => native("session.handoff", key, &json!({"channel": "email"})),
+        Content::Invalid { key: None } => json!("no event"),
+    };
+    let envelope = Envelope {
+        content_type: Some("application/json".to_owned()),
+        message_id: Some(format!("evt_{number}")),
+        headers: Vec::new(),
+    };
+    Message { envelope, body: body.to_string().into(), routing_key: "session.handoff.email".to_owned(), deliveries: 0 }
+}
+
+/// What an array's conversations are called once they are messages of their own.
+fn pieces(organization: &OrganizationId, message: &Message) -> Vec<EventKey> {
+    let limits = Limits { max_event_bytes: 1 << 20 };
+    let Ok(Decoded::Several(pieces)) = decode(&message.envelope, &message.body, &limits) else {
+        panic!("not an array of several conversations");
+    };
+    let key =
+        |piece: &Piece| EventKey { organization_id: organization.clone(), event_id: piece.message_id.as_str().into() };
+    pieces.iter().map(key).collect()
+}
+
+fn native(event: &str, key: &EventKey, data: &Value) -> Value {
+    json!({
+        "event": event,
+        "event_id": key.event_id,
+        "organization_id": key.organization_id,
+        "timestamp": "2026-11-22T10:00:00Z",
+        "data": data,
+    })
+}

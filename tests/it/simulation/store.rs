@@ -1,0 +1,119 @@
+//! The memory store as one process sees it: calls take time, fail, and end with the process.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use handoffd::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd::machine::{Learned, Record, SessionEntry};
+use handoffd::store::memory::MemoryStore;
+use handoffd::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
+use jiff::Timestamp;
+
+use super::scene::{Life, Scene};
+
+/// How likely a call fails; a write then may have had its effect.
+const FAILS: f64 = 0.002;
+/// How long a commit takes, at most.
+const COMMIT: Duration = Duration::from_millis(12);
+
+/// The store in a process.
+pub struct FakeStore {
+    pub scene: Arc<Scene>,
+    pub life: Life,
+    pub memory: Arc<MemoryStore>,
+}
+
+impl FakeStore {
+    fn read(&self, what: &'static str) -> Result<(), StoreError> {
+        if self.scene.store_fails(FAILS) {
+            self.scene.tell(|| format!("STORE FAILS to read {what}"));
+            return Err(StoreError::Read { what, source: problem() });
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), StoreError> {
+        if self.scene.store_fails(FAILS) {
+            self.scene.tell(|| "STORE FAILS to write".to_owned());
+            return Err(StoreError::Write { source: problem() });
+        }
+        Ok(())
+    }
+}
+
+fn problem() -> Arc<dyn std::error::Error + Send + Sync> {
+    Arc::new(io::Error::other("the dice"))
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
+        self.life.pass("reading a record").await;
+        self.read("a record")?;
+        self.memory.record(key).await
+    }
+
+    async fn session(
+        &self,
+        organization: &OrganizationId,
+        session: &SessionId,
+    ) -> Result<Vec<SessionEntry>, StoreError> {
+        self.life.pass("reading a session").await;
+        self.read("a session")?;
+        self.memory.session(organization, session).await
+    }
+
+    async fn contact(
+        &self,
+        organization: &OrganizationId,
+        email: &str,
+        not_before: Timestamp,
+    ) -> Result<Option<ContactId>, StoreError> {
+        self.life.pass("reading a contact").await;
+        self.read("a contact")?;
+        self.memory.contact(organization, email, not_before).await
+    }
+
+    async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
+        self.life.pass("reading what was learned").await;
+        self.memory.learned(organization).await
+    }
+
+    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.life.pass("before a note").await;
+        self.write()?;
+        self.memory.note(changes).await?;
+        self.life.pass("after a note").await;
+        Ok(())
+    }
+
+    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.life.pass("before keeping").await;
+        self.write()?;
+        // Seen at once, durable later.
+        self.memory.note(changes.clone()).await?;
+        self.scene.dawdle(COMMIT).await;
+        self.life.pass("while keeping").await;
+        self.memory.keep(changes).await?;
+        self.life.pass("after keeping").await;
+        self.write()
+    }
+
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.memory.outcomes(filter, after, limit).await
+    }
+
+    async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
+        self.memory.sweep(finished_before).await
+    }
+
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        self.memory.bytes().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.memory.close().await
+    }
+}
