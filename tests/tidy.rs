@@ -1,5 +1,7 @@
 //! The rules of the house that a machine can check: who may import whom, what is pure, how long a file may be.
 
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // our own files, which we name
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

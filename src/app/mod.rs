@@ -26,8 +26,9 @@ use signals::Signals;
 
 pub use options::{bus as bus_options, store as store_options};
 
-/// Threads of the runtime: the work is waiting for answers.
-const RUNTIME_THREADS: usize = 2;
+/// Threads of the runtime. The work is waiting for answers: one thread carries thousands of events a second, and hands
+/// nothing over to another.
+const RUNTIME_THREADS: usize = 1;
 /// How long the store may take to close after the last event.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// How often the store is swept of what is older than its retention, and measured.

@@ -18,7 +18,7 @@ use crate::store::{Store, sled as embedded};
 use crate::worker::Rules;
 
 /// What sled keeps in memory: enough for the pages in use, far below its own default of 1 GiB.
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
 /// How long to wait for a predecessor to let go of the store.
 const LOCK_WAIT: Duration = Duration::from_secs(20);
 

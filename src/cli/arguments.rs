@@ -92,22 +92,22 @@ pub struct OutcomesList {
     #[arg(long, value_name = "ID", alias = "event-id", alias = "id")]
     pub event: Option<String>,
     /// That created or closed this incident.
-    #[arg(long, value_name = "GUID", alias = "incident-id")]
+    #[arg(long, value_name = "GUID", alias = "incident-id", value_parser = guid)]
     pub incident: Option<String>,
     /// That created or closed the incident of this number.
     #[arg(long, value_name = "NUMBER", alias = "ticket-number")]
     pub ticket: Option<String>,
     /// That created this live work item.
-    #[arg(long, value_name = "GUID", alias = "chat-id")]
+    #[arg(long, value_name = "GUID", alias = "chat-id", value_parser = guid)]
     pub chat: Option<String>,
     /// That ended so.
     #[arg(long)]
     pub status: Option<StatusName>,
     /// Ended at or after this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub after: Option<String>,
     /// Ended before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub before: Option<String>,
     /// How many at most.
     #[arg(long, value_name = "N", default_value_t = 50)]
@@ -126,4 +126,13 @@ pub enum StatusName {
     Skipped,
     /// Given up: a dead letter.
     Failed,
+}
+
+fn time(text: &str) -> Result<String, &'static str> {
+    let time = text.parse::<jiff::Timestamp>().map(|_| text.to_owned());
+    time.map_err(|_| "expected an RFC 3339 time such as 2026-11-22T10:15:00Z")
+}
+
+fn guid(text: &str) -> Result<String, &'static str> {
+    text.parse::<uuid::Uuid>().map(|_| text.to_owned()).map_err(|_| "expected a GUID")
 }

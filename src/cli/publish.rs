@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ use crate::config::Config;
 
 /// Publishes that wait for their confirm at once.
 const OUTSTANDING: usize = 256;
+/// Longest AMQP message id, in bytes.
+const LONGEST_MESSAGE_ID: usize = 255;
 
 /// An event to publish.
 struct Event {
@@ -119,15 +122,23 @@ fn read(path: &Path) -> Result<Vec<Event>> {
     }
     let lines: Vec<&[u8]> =
         bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
-    let one_a_line = lines.len() > 1 && lines.iter().all(|line| line.starts_with(b"{") && line.ends_with(b"}"));
-    let bodies = if one_a_line { lines } else { vec![bytes.as_slice()] };
+    let bodies = if is_one_a_line(&lines) { lines } else { vec![bytes.as_slice()] };
     Ok(bodies.into_iter().map(event).collect())
+}
+
+/// A line that is broken among others is one bad event, and stops no other.
+fn is_one_a_line(lines: &[&[u8]]) -> bool {
+    let braced = |line: &&[u8]| line.starts_with(b"{") && line.ends_with(b"}");
+    let complete = |line: &&[u8]| braced(line) && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    lines.len() > 1 && (lines.first().is_some_and(complete) || lines.iter().all(braced))
 }
 
 fn event(body: &[u8]) -> Event {
     let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let id = text(fields.get("event_id")).or_else(|| text(fields.get("id")));
+    // AMQP has no room for more; the worker has to answer for it.
+    let id = id.filter(|id| id.len() <= LONGEST_MESSAGE_ID);
     Event { routing_key: routing_key(&fields), message_id: id, body: body.to_vec() }
 }
 
@@ -146,4 +157,30 @@ fn progress_bar(total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}");
     // Hidden unless standard error is a terminal; the template is a constant that parses.
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_line_is_one_bad_event() {
+        let lines = |text: &'static str| is_one_a_line(&text.lines().map(str::as_bytes).collect::<Vec<_>>());
+        assert!(lines("{\"event\":1}\nnot json\n{\"event\":2}"));
+        assert!(lines("{\"event\":1}\n{\"event\":2"));
+        assert!(lines("{broken}\n{\"event\":2}"));
+        assert!(!lines("{\n\"event\": {}\n}"));
+        assert!(!lines("{\"event\":1}"));
+    }
+
+    #[test]
+    fn an_id_that_is_no_message_id_goes_out_in_the_body_only() {
+        let with = |id: String| event(json_of(&id).as_bytes()).message_id;
+        assert_eq!(with("a".repeat(255)), Some("a".repeat(255)));
+        assert_eq!(with("a".repeat(256)), None);
+    }
+
+    fn json_of(id: &str) -> String {
+        format!(r#"{{"event":"session.handoff","event_id":"{id}"}}"#)
+    }
 }

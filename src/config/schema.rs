@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
         Kind::Number,
         "1048576",
         "A longer message is a dead letter `invalid_event`.",
-        "1024 to 134217728 (128 MiB)",
+        "1 to 134217728 (128 MiB)",
     ),
     key(
         ("worker", "resolution_wait"),

@@ -73,8 +73,7 @@ fn tell_queues_apart(config: &Config, reader: &mut Reader<'_>) {
 
 fn worker(reader: &mut Reader<'_>) -> Worker {
     Worker {
-        max_event_bytes: reader
-            .read("max_event_bytes", value::whole(1024..=134_217_728, " (128 MiB: more is no event)")),
+        max_event_bytes: reader.read("max_event_bytes", value::whole(1..=134_217_728, " (128 MiB: more is no event)")),
         resolution_wait: reader.read("resolution_wait", value::duration),
         drain_timeout: reader.read("drain_timeout", value::duration),
     }

@@ -75,7 +75,8 @@ pub(super) fn is_missing_table(error: &ErrorBody) -> bool {
     NO_TABLE.contains(&error.code.as_str()) || error.says("resource not found for the segment")
 }
 
-fn throttled(answer: &Answer, code: &str, now: Timestamp) -> Option<Duration> {
+/// How long an answer asks to wait, when it does: Dynamics' or the token service's.
+pub(super) fn throttled(answer: &Answer, code: &str, now: Timestamp) -> Option<Duration> {
     let said = answer.retry_after.as_deref().and_then(|text| wait(text, now));
     let throttled = answer.status == 429 || THROTTLED.contains(&code) || (answer.status == 503 && said.is_some());
     throttled.then(|| said.unwrap_or(THROTTLED_UNSAID).min(LONGEST_WAIT))

@@ -150,7 +150,7 @@ impl Call<'_> {
         }
         let builder = environment.token.request(&self.dynamics.client);
         let answer = self.exchange(StepName::Token, builder).await?;
-        environment.token.accept(&answer)
+        environment.token.accept(&answer, Timestamp::now()).inspect_err(|fault| self.tell(environment, fault))
     }
 
     async fn send(&mut self, environment: &Environment, asked: &Request, token: &Token) -> Result<Answer, Fault> {

@@ -143,6 +143,10 @@ fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Rece
         Step::CloseIncident { incident, how: Closing::Patch } if answer.status == 412 => {
             Some(Receipt::IncidentMissing(*incident))
         }
+        // Not even a gateway's page: the row is not there, and whoever answers says no more.
+        Step::CloseIncident { incident, how: Closing::Patch } if answer.status == 404 && answer.body.is_empty() => {
+            Some(Receipt::IncidentMissing(*incident))
+        }
         Step::CloseIncident { incident, .. } if is_missing_row(answer, error) => {
             Some(Receipt::IncidentMissing(*incident))
         }
@@ -182,7 +186,7 @@ fn incident_wants(
     // The worker sends no customer of its own where `ticket_properties` do.
     let customer = if sent.settings.binds_customer_itself() { LinkedCustomer::Nobody } else { customer };
     let unknown = error.says("undeclared property") || error.says("does not exist on type");
-    let undeclared = unknown && names(error, &sent.settings.queue_field);
+    let undeclared = unknown && (names(error, &sent.settings.queue_field) || names_nothing(error));
     if queue == QueueBinding::Bound && sent.settings.queue_assignment == QueueAssignment::Auto && undeclared {
         return Some(Receipt::QueueFieldUndeclared);
     }
@@ -209,6 +213,11 @@ fn blames(error: &ErrorBody, contact: ContactId) -> bool {
 fn names(error: &ErrorBody, property: &str) -> bool {
     let mut words = error.message.split(|c: char| !c.is_alphanumeric() && c != '_');
     words.any(|word| word.eq_ignore_ascii_case(property))
+}
+
+/// Whether the message quotes no property at all: then the queue's is the one to try without.
+fn names_nothing(error: &ErrorBody) -> bool {
+    !error.message.contains(['\'', '"', '`', '@'])
 }
 
 fn names_a_key(message: &str) -> bool {

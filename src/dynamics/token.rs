@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use url::form_urlencoded;
 
 use super::answer::Answer;
+use super::classify::throttled;
 use super::environment::Access;
 use super::mask::one_line;
 use crate::machine::{Fault, Remedy, StepName};
@@ -82,8 +85,8 @@ impl TokenCache {
     }
 
     /// Keeps the token that the answer holds.
-    pub(super) fn accept(&self, answer: &Answer) -> Result<Arc<Token>, Fault> {
-        let token = Arc::new(read(answer)?);
+    pub(super) fn accept(&self, answer: &Answer, now: Timestamp) -> Result<Arc<Token>, Fault> {
+        let token = Arc::new(read(answer, now)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
     }
@@ -92,8 +95,9 @@ impl TokenCache {
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
+    /// Seconds; Entra ID's older endpoint, and stand-ins for it, write them as a string.
     #[serde(default)]
-    expires_in: u64,
+    expires_in: Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -104,23 +108,27 @@ struct Refused {
     error_description: String,
 }
 
-fn read(answer: &Answer) -> Result<Token, Fault> {
+fn read(answer: &Answer, now: Timestamp) -> Result<Token, Fault> {
     if answer.status != 200 {
-        return Err(refusal(answer));
+        return Err(refusal(answer, now));
     }
     let unreadable = || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), "");
     let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
     let bearer = format!("Bearer {}", granted.access_token);
     let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
     authorization.set_sensitive(true);
-    let lifetime = Duration::from_secs(granted.expires_in);
+    let lifetime = Duration::from_secs(seconds(&granted.expires_in));
     // A short-lived token (a test's, say) is used for half of its life.
     let use_for = lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2);
     Ok(Token { authorization, renew_at: Instant::now() + use_for })
 }
 
+fn seconds(value: &Value) -> u64 {
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()).unwrap_or_default()
+}
+
 /// Decides on `error` and status; the AADSTS numbers only choose the words.
-fn refusal(answer: &Answer) -> Fault {
+fn refusal(answer: &Answer, now: Timestamp) -> Fault {
     let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
     let description = refused.error_description.as_str();
     let number = description.split(':').next().filter(|word| word.starts_with("AADSTS"));
@@ -130,7 +138,11 @@ fn refusal(answer: &Answer) -> Fault {
         && !refused.error.is_empty()
         && !transient
         && !matches!(refused.error.as_str(), "temporarily_unavailable" | "server_error");
-    let remedy = if setup { Remedy::Hold } else { Remedy::Retry };
+    let remedy = match throttled(answer, "", now) {
+        Some(wait) => Remedy::NotBefore(now.saturating_add(wait).unwrap_or(now)),
+        None if setup => Remedy::Hold,
+        None => Remedy::Retry,
+    };
     let code = (!refused.error.is_empty()).then(|| refused.error.clone());
     // The first sentence; what follows are trace ids and times.
     let said = description.split(" Trace ID").next().unwrap_or_default();
@@ -167,5 +179,38 @@ fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String,
         message,
         advice: advice.to_owned(),
         request_id: answer.request_id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::machine::samples::at;
+
+    const NOW: &str = "2026-11-22T10:15:00Z";
+
+    fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
+        let retry_after = retry_after.map(str::to_owned);
+        Answer { status, retry_after, request_id: None, body: Bytes::from(body.to_owned()) }
+    }
+
+    #[test]
+    fn a_lifetime_is_a_number_or_its_text() {
+        for lifetime in ["3599", "\"3599\""] {
+            let body = format!(r#"{{"token_type":"Bearer","expires_in":{lifetime},"access_token":"t"}}"#);
+            let token = read(&answer(200, None, &body), at(NOW)).unwrap();
+            assert!(token.renew_at > Instant::now() + Duration::from_secs(3000), "{lifetime}");
+        }
+    }
+
+    #[test]
+    fn a_token_service_that_throttles_is_given_its_time() {
+        let wait = |status, retry_after| read(&answer(status, retry_after, ""), at(NOW)).unwrap_err().remedy;
+        let after = |seconds| Remedy::NotBefore(at(NOW) + Duration::from_secs(seconds));
+        assert_eq!(wait(429, Some("7")), after(7));
+        assert_eq!(wait(429, Some("Sun, 22 Nov 2026 10:15:09 GMT")), after(9));
+        assert_eq!(wait(503, None), Remedy::Retry);
     }
 }

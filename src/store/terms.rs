@@ -70,7 +70,8 @@ impl Filter {
             && self.event_id.as_deref().is_none_or(|wanted| wanted == key.event_id.as_str())
     }
 
-    fn matches_time(&self, finished_at: Timestamp) -> bool {
+    /// The part that the time of its end answers.
+    pub(super) fn matches_time(&self, finished_at: Timestamp) -> bool {
         self.after.is_none_or(|after| finished_at >= after) && self.before.is_none_or(|before| finished_at < before)
     }
 }

@@ -181,9 +181,10 @@ impl Drive<'_> {
             !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
         self.session.extend(changes.iter().filter(|change| is_of_session(change)).cloned());
         // The last receipt is kept with the outcome, at once; the others are noted, and the disk is not waited for.
+        // That there is no contact is not worth a write: a crash costs one more look.
         if matches!(self.next(), Decision::Finish(_)) {
             changes.retain(|change| !is_of_session(change));
-        } else {
+        } else if *receipt != Receipt::ContactAbsent {
             changes.push(self.changed());
         }
         if !changes.is_empty() {

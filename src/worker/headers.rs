@@ -33,11 +33,17 @@ pub(super) struct Past {
     pub(super) first_seen: Option<Timestamp>,
 }
 
-/// Reads a message's past from its headers.
+/// Reads a message's past from its headers. A dead letter that somebody moved back has none: it starts afresh.
 pub(super) fn past(envelope: &Envelope) -> Past {
+    let time = |name| envelope.header(name).and_then(|text| text.parse::<Timestamp>().ok());
+    let first_seen = time(FIRST_SEEN);
+    // Copies in the retry queues keep the header that tells of a death; what was seen since is a life after it.
+    if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
+        return Past::default();
+    }
     Past {
         attempts: envelope.header(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or(0).min(MOST_ATTEMPTS),
-        first_seen: envelope.header(FIRST_SEEN).and_then(|text| text.parse().ok()),
+        first_seen,
     }
 }
 

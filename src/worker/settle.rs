@@ -96,6 +96,12 @@ impl Worker {
         };
         if self.bus.announce(announcement).await? == Announced::Unrouted {
             self.watch.saw(Sighting::OutcomeUnrouted(outcome.kind));
+            info!(
+                event_id = %key.event_id,
+                organization_id = %key.organization_id,
+                routing_key = announced.event,
+                "no queue is bound for an outcome: it is in the store only"
+            );
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream;
 use handoffd::bus::rabbit::{self, Message, Publisher};
-use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use serde_json::Value;
@@ -151,7 +151,7 @@ impl Machine {
             queue.as_str().into(),
             exchange.into(),
             "#".into(),
-            Default::default(),
+            QueueBindOptions::default(),
             FieldTable::default(),
         );
         bound.await.expect("a binding");

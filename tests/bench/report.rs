@@ -1,4 +1,5 @@
 //! Figures for a person, and their ratios.
+#![allow(clippy::cast_precision_loss)] // counts of events are far below 2^52
 
 use std::time::Duration;
 

@@ -130,6 +130,12 @@ async fn outcomes_are_told_by_the_worker_and_without_it() {
     assert!(run(&rig, &["outcomes", "list"]).await.contains(mail.id()));
     assert!(run(&rig, &["outcomes", "show", mail.id()]).await.contains("post_incident"));
     assert_eq!(rig.worker().command(&["outcomes", "show", "evt_nobody"]).await.status.code(), Some(1));
+    for (option, value) in
+        [("--after", "yesterday"), ("--before", "2026-11-22"), ("--incident", "CAS-1"), ("--chat", "1")]
+    {
+        let output = rig.worker().command(&["outcomes", "list", option, value]).await;
+        assert_eq!(output.status.code(), Some(2), "{option} {value}: it is used wrongly");
+    }
 }
 
 #[tokio::test]

@@ -233,6 +233,10 @@ async fn a_store_that_fails_is_a_problem() {
     let rig = Rig::with(Shelf { broken: true, ..Shelf::default() }, None).await;
     assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "the store is closed");
     assert_eq!(problem(rig.get("/api/v1/outcomes/a/b").await, 503).await, "the store is closed");
+    let unready = rig.get("/readyz").await;
+    assert_eq!(unready.status(), 503);
+    let reasons = body(unready).await["reasons"].to_string();
+    assert!(reasons.contains("the store fails: the store is closed"), "{reasons}");
     rig.stop().await;
 }
 

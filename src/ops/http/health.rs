@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Parts;
+use crate::event::OrganizationId;
 use crate::ops::metrics::CONTENT_TYPE;
 
 /// The process answers.
@@ -18,7 +19,11 @@ pub async fn live() -> &'static str {
 
 /// The worker works events; 503 with reasons while it does not.
 pub async fn ready(State(parts): State<Arc<Parts>>) -> Response {
-    let reasons = (parts.unready)();
+    let mut reasons = (parts.unready)();
+    // Any read tells: a store that could not be written to refuses reads too, until it is mended.
+    if let Err(problem) = parts.store.learned(&OrganizationId::from("")).await {
+        reasons.push(format!("the store fails: {problem}"));
+    }
     if reasons.is_empty() {
         return Json(json!({ "status": "ready" })).into_response();
     }

@@ -1,4 +1,4 @@
-//! Values as bytes: a version, what must be known without decoding, then JSON. Pure.
+//! Values as bytes: a version, what must be known without decoding, then JSON in shorthand. Pure.
 //!
 //! JSON, because fields come and go: a value written by an older version lacks fields, one by a newer has more, and both
 //! must be read. New fields of what is stored must have a default.
@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::keys::{TIME, read_time, time};
+use super::shorthand;
 use crate::event::{Channel, ContactId, EventId};
-use crate::machine::{Learned, Outcome, Phase, Record, SessionEntry, SessionState, Status};
+use crate::machine::{Learned, Outcome, Phase, Record, SessionEntry, SessionState};
 
 /// Version of the values' form; another one is not read.
 const VERSION: u8 = 1;
@@ -53,15 +54,6 @@ pub(super) fn encode_record(record: &Record) -> Vec<u8> {
 /// Reads a record.
 pub(super) fn decode_record(value: &[u8]) -> Result<Record, Unreadable> {
     json(value, RECORD_HEAD)
-}
-
-/// How an event ended, as its index entries say it.
-pub(super) fn encode_status(status: Status) -> u8 {
-    match status {
-        Status::Succeeded => 0,
-        Status::Skipped => 1,
-        Status::Failed => 2,
-    }
 }
 
 /// What one event did for a session, when that was last and first written.
@@ -147,13 +139,15 @@ fn head(capacity: usize) -> Vec<u8> {
 }
 
 fn append(value: &mut Vec<u8>, content: &impl serde::Serialize) {
-    serde_json::to_writer(value, content)
-        .expect("text keys and plain data always serialize, and a Vec takes every byte");
+    shorthand::write(value, content).expect("text keys and plain data always serialize, and a Vec takes every byte");
 }
 
 fn json<T: DeserializeOwned>(value: &[u8], head: usize) -> Result<T, Unreadable> {
     match value.split_at_checked(head) {
-        Some(([VERSION, ..], text)) => Ok(serde_json::from_slice(text)?),
+        Some(([VERSION, ..], short)) => {
+            let text = shorthand::expand(short).ok_or_else(|| form(value))?;
+            Ok(serde_json::from_slice(&text)?)
+        }
         _ => Err(form(value)),
     }
 }

@@ -4,29 +4,17 @@ use jiff::Timestamp;
 use sled::IVec;
 
 use super::codec::{self, Entry};
-use super::keys::{self, Index};
 use super::pending::Call;
 use super::view::View;
+use super::{journal, keys};
 use crate::event::{EventKey, OrganizationId, SessionId};
 use crate::machine::{Record, SessionEntry};
-use crate::store::{Change, StoreError, terms};
+use crate::store::{Change, StoreError};
 
 /// Writes that see one another before anybody else sees them.
 pub(super) struct Draft<'a, 'v> {
     view: &'a View<'v>,
     writes: Call,
-}
-
-/// The entries of the indexes that a record is in: key and value.
-type Places = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// What there was to remove.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Removed {
-    /// The record and its entries.
-    Record,
-    /// An entry that the record had left behind.
-    StaleEntry,
 }
 
 impl<'a, 'v> Draft<'a, 'v> {
@@ -56,23 +44,6 @@ impl<'a, 'v> Draft<'a, 'v> {
         }
     }
 
-    /// Removes an ended record with everything that points at it, when it is listed at this place or can't be read.
-    pub fn remove_record(&mut self, key: &EventKey, listed: &[u8]) -> Result<Removed, StoreError> {
-        let at = keys::record(key);
-        let places = self.places_now(key, &at)?;
-        let elsewhere = !places.is_empty() && places.iter().all(|(place, _)| place != listed);
-        let gone = self.get(&at)?.is_none();
-        self.remove(listed.to_vec());
-        if elsewhere || gone {
-            return Ok(Removed::StaleEntry);
-        }
-        for (place, _) in places {
-            self.remove(place);
-        }
-        self.remove(at);
-        Ok(Removed::Record)
-    }
-
     /// Removes one key.
     pub fn remove(&mut self, key: Vec<u8>) {
         self.writes.push((key, None));
@@ -86,29 +57,17 @@ impl<'a, 'v> Draft<'a, 'v> {
     fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
         let (unended, ended) = (keys::unended(key), keys::record(key));
         // A record is in one place only: the one of an event in hand, most of the time.
-        let before = if self.get(&unended)?.is_some() {
-            if record.outcome().is_some() {
-                self.remove(unended.clone());
+        let (here, there) = match record.outcome() {
+            Some(outcome) => {
+                // Listed each time: what was noted of it before may never reach the disk.
+                self.insert(keys::listed(key), journal::encode(key, record, outcome));
+                (ended, unended)
             }
-            Vec::new()
-        } else {
-            let places = self.places_now(key, &ended)?;
-            if record.outcome().is_none() && !places.is_empty() {
-                self.remove(ended.clone());
-            }
-            places
+            None => (unended, ended),
         };
-        let after = places(key, record);
-        for (place, _) in before {
-            if !after.iter().any(|(kept, _)| *kept == place) {
-                self.remove(place);
-            }
+        if self.get(&there)?.is_some() {
+            self.remove(there);
         }
-        // All of them, also those that are there: what was noted of them may never reach the disk.
-        for (place, status) in after {
-            self.insert(place, status);
-        }
-        let here = record.outcome().map_or(unended, |_| ended);
         self.insert(here, codec::encode_record(record));
         Ok(())
     }
@@ -127,16 +86,6 @@ impl<'a, 'v> Draft<'a, 'v> {
         Ok(())
     }
 
-    /// Where the ended record that is there now is listed. One that can't be read is listed nowhere: its entries are skipped
-    /// by readers and removed by the sweep.
-    fn places_now(&self, key: &EventKey, at: &[u8]) -> Result<Places, StoreError> {
-        let Some(value) = self.get(at)? else {
-            return Ok(Vec::new());
-        };
-        let record = codec::decode_record(&value);
-        Ok(record.map(|record| places(key, &record)).unwrap_or_default())
-    }
-
     /// The value of a key, these changes included.
     pub fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         let drafted = self.writes.iter().rev().find(|(written, _)| written == key);
@@ -146,24 +95,8 @@ impl<'a, 'v> Draft<'a, 'v> {
         }
     }
 
-    fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    /// Writes one key.
+    pub fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.writes.push((key, Some(value)));
     }
-}
-
-/// Where a record is listed: nowhere until it has ended.
-fn places(key: &EventKey, record: &Record) -> Places {
-    let Some(outcome) = record.outcome() else {
-        return Vec::new();
-    };
-    let tickets = terms::ticket_numbers(record, outcome);
-    let mut indexes = vec![Index::Ended];
-    indexes.extend(terms::session(record, outcome).map(Index::Session));
-    indexes.extend(terms::work_item(record, outcome).map(|id| Index::WorkItem(id.0)));
-    let incidents = terms::incidents(record, outcome);
-    indexes.extend(incidents.iter().map(|id| Index::Incident(id.0)));
-    indexes.extend(tickets.iter().map(|ticket| Index::Ticket(ticket)));
-    let status = codec::encode_status(outcome.status);
-    let entry = |index: Index<'_>| (index.entry(outcome.finished_at, key), vec![status]);
-    indexes.into_iter().map(entry).collect()
 }

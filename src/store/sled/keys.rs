@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::event::{EventId, EventKey, OrganizationId, SessionId};
-use crate::store::position::Position;
 use crate::store::terms;
 
 /// Bytes of a time in a key or a value.
@@ -19,74 +18,54 @@ const CONTACT_NAMES: Uuid = Uuid::from_u128(0x6d1f_3c52_8f0e_4f0b_9d1c_5a3a_1f6e
 /// The row with the schema's version.
 pub(super) const SCHEMA: &[u8] = b"m:schema";
 
-/// An index over events; its entries end with a [`Position`], so each lists its events by time.
-#[derive(Clone, Copy)]
-pub(super) enum Index<'a> {
-    /// All that ended.
-    Ended,
-    /// Those of a session.
-    Session(&'a SessionId),
-    /// Those that created or closed an incident.
-    Incident(Uuid),
-    /// The same by its number, folded.
-    Ticket(&'a str),
-    /// Those that created a live work item.
-    WorkItem(Uuid),
+/// What the keys of all rows of the journal begin with.
+pub(super) const JOURNAL: &[u8] = b"f";
+
+/// What the keys of events that are to be listed begin with. These are never on disk: the committer packs them into rows
+/// of the journal.
+pub(super) const LISTED: &[u8] = b"j";
+
+/// A row of the journal, by the time of its newest entry. The id tells rows of the same moment apart.
+pub(super) fn journal(newest: Timestamp, id: Uuid) -> Vec<u8> {
+    let mut key = journal_from(newest);
+    key.extend_from_slice(id.as_bytes());
+    key
 }
 
-impl Index<'_> {
-    /// What all its entries begin with.
-    pub fn prefix(self) -> Vec<u8> {
-        let mut key = Vec::with_capacity(96);
-        match self {
-            Self::Ended => key.push(b'f'),
-            Self::Session(session) => {
-                key.push(b's');
-                push_text(&mut key, session.as_str());
-            }
-            Self::Incident(id) => {
-                key.push(b'i');
-                key.extend_from_slice(id.as_bytes());
-            }
-            Self::Ticket(folded) => {
-                key.push(b't');
-                push_text(&mut key, folded);
-            }
-            Self::WorkItem(id) => {
-                key.push(b'w');
-                key.extend_from_slice(id.as_bytes());
-            }
-        }
-        key
-    }
-
-    /// The entry of one event.
-    pub fn entry(self, at: Timestamp, event: &EventKey) -> Vec<u8> {
-        let mut key = self.prefix();
-        key.extend_from_slice(&time(at));
-        push_text(&mut key, event.event_id.as_str());
-        push_text(&mut key, event.organization_id.as_str());
-        key
-    }
-
-    /// Where entries of this time or later begin.
-    pub fn from(self, at: Timestamp) -> Vec<u8> {
-        let mut key = self.prefix();
-        key.extend_from_slice(&time(at));
-        key
-    }
+/// Where the journal's rows of this time begin.
+pub(super) fn journal_from(at: Timestamp) -> Vec<u8> {
+    let mut key = Vec::with_capacity(JOURNAL.len() + TIME + 16);
+    key.extend_from_slice(JOURNAL);
+    key.extend_from_slice(&time(at));
+    key
 }
 
-/// What an index entry points at, given the length of its index's prefix.
-pub(super) fn position(entry: &[u8], prefix: usize) -> Option<Position> {
-    let (at, rest) = entry.get(prefix..)?.split_at_checked(TIME)?;
-    let (event_id, rest) = split_text(rest)?;
-    let (organization_id, rest) = split_text(rest)?;
-    rest.is_empty().then_some(Position {
-        at: read_time(at)?,
-        event_id: event_id.into(),
-        organization_id: organization_id.into(),
-    })
+/// Where the journal's rows of this time have ended.
+pub(super) fn journal_after(at: Timestamp) -> Vec<u8> {
+    let mut key = journal_from(at);
+    key.extend_from_slice(&[0xFF; 17]); // longer than any id
+    key
+}
+
+/// The time of a row of the journal: its newest entry's.
+pub(super) fn journal_time(row: &[u8]) -> Option<Timestamp> {
+    read_time(row.strip_prefix(JOURNAL)?)
+}
+
+/// An event that is to be listed.
+pub(super) fn listed(event: &EventKey) -> Vec<u8> {
+    let mut key = record(event);
+    key[0] = LISTED[0];
+    key
+}
+
+/// What comes after everything that begins so.
+pub(super) fn end(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    if let Some(letter) = end.last_mut() {
+        *letter += 1; // prefixes are letters
+    }
+    end
 }
 
 /// What the keys of all events that have not ended begin with, then of all sessions' entries, then of all contacts.

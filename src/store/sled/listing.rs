@@ -1,15 +1,17 @@
-//! Outcomes, newest first, by the index that narrows them most. Walks what is on disk: what is pending is made durable
-//! before.
+//! Outcomes, newest first, out of the journal, a little at a time. Walks what is on disk: what is pending is made
+//! durable before.
 
+use std::collections::BinaryHeap;
 use std::ops::Bound;
 
+use jiff::{SignedDuration, Timestamp};
 use sled::IVec;
 
-use super::codec;
 use super::errors::unreadable;
-use super::keys::{self, Index};
+use super::journal::{self, SPAN};
 use super::read;
 use super::view::View;
+use super::{Step, keys};
 use crate::event::{EventId, EventKey};
 use crate::store::position::Position;
 use crate::store::terms;
@@ -18,33 +20,147 @@ use crate::store::{Cursor, Filter, Found, Page, StoreError};
 /// Name of what is read, for errors.
 pub(super) const OUTCOMES: &str = "outcomes";
 
-/// Index entries looked at for one page, at most: about 0.1 s. A page may then be short, or empty, and still say where
-/// to go on.
-const LOOKED_AT: usize = 100_000;
+/// Entries of the journal looked at for one page, at most: about a second. A page may then be short, or empty, and still
+/// say where to go on.
+const LOOKED_AT: usize = 1_000_000;
 
-/// One page.
-pub(super) fn outcomes(
-    view: &View<'_>,
-    filter: &Filter,
-    after: Option<&Cursor>,
+/// Entries and records looked at in one step: a few milliseconds, for which the committer may have to wait.
+const STEP: usize = 4_000;
+
+/// What reading a record counts for: it takes as long as so many entries.
+const RECORD: usize = 20;
+
+/// A walk over the journal, from the newest row back.
+///
+/// A row is kept under the time of its newest entry, so no entry of a row to come is newer than that row's time: what has
+/// been found is handed out as soon as it is newer.
+pub(super) struct Listing {
+    filter: Filter,
+    ticket: Option<String>,
+    after: Option<Position>,
     limit: usize,
-) -> Result<Page, StoreError> {
-    let after = after.map(Position::read).transpose()?;
-    if limit == 0 {
-        return Ok(Page::default());
+    /// Where the rows end that are still to be read.
+    before: Vec<u8>,
+    /// Entries that may be asked for, not yet handed out.
+    waiting: BinaryHeap<Position>,
+    looked_at: usize,
+    /// The last that was found.
+    last: Option<Position>,
+    /// What was found.
+    pub page: Page,
+}
+
+impl Listing {
+    /// Starts behind the cursor, or at the newest.
+    pub fn new(filter: Filter, after: Option<&Cursor>, limit: usize) -> Result<Self, StoreError> {
+        let after = after.map(Position::read).transpose()?;
+        let newest = after.as_ref().map(|position| position.at).into_iter().chain(filter.before).min();
+        // Rows of up to a span later may have entries as old as that.
+        let before = match newest.and_then(|newest| newest.checked_add(SPAN).ok()) {
+            Some(newest) => keys::journal_after(newest),
+            None => keys::end(keys::JOURNAL),
+        };
+        let ticket = filter.ticket_number.as_deref().map(terms::fold);
+        let (waiting, last, page) = (BinaryHeap::new(), None, Page::default());
+        Ok(Self { filter, ticket, after, limit, before, waiting, looked_at: 0, last, page })
     }
-    if let Some(event_id) = &filter.event_id {
-        return by_event(view, filter, event_id, after.as_ref(), limit);
+
+    /// Walks on for a few milliseconds; says whether the page is done.
+    pub fn step(&mut self, view: &View<'_>) -> Result<Step, StoreError> {
+        if self.limit == 0 {
+            return Ok(Step::Done);
+        }
+        if let Some(event_id) = self.filter.event_id.clone() {
+            self.page = by_event(view, &self.filter, &event_id, self.after.as_ref(), self.limit)?;
+            return Ok(Step::Done);
+        }
+        let until = self.looked_at + STEP;
+        let oldest = self.filter.after.map_or_else(|| keys::JOURNAL.to_vec(), keys::journal_from);
+        if oldest >= self.before {
+            return self.hand_out(view, None);
+        }
+        let range = (Bound::Included(oldest), Bound::Excluded(self.before.clone()));
+        for row in view.tree().range(range).rev() {
+            let (key, value) = row.map_err(|error| unreadable(OUTCOMES, error))?;
+            if self.row(view, &key, &value)? == Step::Done {
+                return Ok(Step::Done);
+            }
+            self.before = key.to_vec();
+            if self.looked_at >= until {
+                return Ok(Step::More);
+            }
+        }
+        self.hand_out(view, None)
     }
-    let ticket = filter.ticket_number.as_deref().map(terms::fold);
-    let index = match (filter, &ticket) {
-        (Filter { incident: Some(id), .. }, _) => Index::Incident(id.0),
-        (Filter { work_item: Some(id), .. }, _) => Index::WorkItem(id.0),
-        (_, Some(ticket)) => Index::Ticket(ticket),
-        (Filter { session: Some(session), .. }, _) => Index::Session(session),
-        _ => Index::Ended,
+
+    /// Hands out what is newer than the row, then takes the row's entries.
+    fn row(&mut self, view: &View<'_>, key: &[u8], value: &IVec) -> Result<Step, StoreError> {
+        let Some(time) = keys::journal_time(key) else {
+            return Ok(Step::More);
+        };
+        if self.hand_out(view, Some(time))? == Step::Done || self.stop(time) {
+            return Ok(Step::Done);
+        }
+        for listed in journal::entries(value) {
+            self.looked_at += 1;
+            if listed.may_match(&self.filter, self.ticket.as_deref()) {
+                let position = listed.position();
+                if self.after.as_ref().is_none_or(|after| position < *after) {
+                    self.waiting.push(position);
+                }
+            }
+        }
+        Ok(Step::More)
+    }
+
+    /// Puts on the page what waits and is newer than this time, or all of it.
+    fn hand_out(&mut self, view: &View<'_>, newer_than: Option<Timestamp>) -> Result<Step, StoreError> {
+        while let Some(position) = self.waiting.peek() {
+            if newer_than.is_some_and(|time| position.at <= time) {
+                return Ok(Step::More);
+            }
+            let Some(position) = self.waiting.pop() else { break };
+            self.looked_at += RECORD;
+            // An event that was listed twice at the same place is there once.
+            let again = self.last.as_ref() == Some(&position);
+            let Some(found) = find(view, &self.filter, &position)?.filter(|_| !again) else {
+                continue;
+            };
+            if self.page.found.len() == self.limit {
+                self.page.next = self.last.as_ref().map(Position::cursor);
+                return Ok(Step::Done);
+            }
+            self.page.found.push(found);
+            self.last = Some(position);
+        }
+        Ok(if newer_than.is_some() { Step::More } else { Step::Done })
+    }
+
+    /// Whether enough was looked at. The page then goes on at this time: everything newer was handed out.
+    fn stop(&mut self, time: Timestamp) -> bool {
+        if self.looked_at < LOOKED_AT {
+            return false;
+        }
+        let just_after = time.saturating_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX);
+        let place = Position { at: just_after, event_id: "".into(), organization_id: "".into() };
+        // A page that would go on where it began would never end.
+        let ahead = self.after.as_ref().is_none_or(|after| place < *after);
+        if ahead {
+            self.page.next = Some(place.cursor());
+        }
+        ahead
+    }
+}
+
+/// The event at a place in the list, when it is asked for.
+fn find(view: &View<'_>, filter: &Filter, position: &Position) -> Result<Option<Found>, StoreError> {
+    let key = position.key();
+    let Some(record) = read::record(view, &key)? else {
+        return Ok(None);
     };
-    by_time(view, filter, index, after.as_ref(), limit)
+    // Since the entry was written the event may have been looked at afresh, and may have ended again.
+    let there = record.outcome().is_some_and(|outcome| outcome.finished_at == position.at);
+    Ok((there && filter.matches(&key, &record)).then_some(Found { key, record }))
 }
 
 /// One event id, of one organization or of each.
@@ -86,65 +202,4 @@ fn events(view: &View<'_>, filter: &Filter, event_id: &str) -> Result<Vec<EventK
     let keys: Result<Vec<IVec>, _> = rows.collect();
     let keys = keys.map_err(|error| unreadable(OUTCOMES, error))?;
     Ok(keys.iter().filter_map(|key| keys::event_of(key)).collect())
-}
-
-/// What an index lists, from the newest back.
-fn by_time(
-    view: &View<'_>,
-    filter: &Filter,
-    index: Index<'_>,
-    after: Option<&Position>,
-    limit: usize,
-) -> Result<Page, StoreError> {
-    let prefix = index.prefix().len();
-    let mut page = Page::default();
-    let mut last = None;
-    for (looked_at, row) in view.tree().range(bounds(filter, index, after)).rev().enumerate() {
-        let (entry, status) = row.map_err(|error| unreadable(OUTCOMES, error))?;
-        if looked_at >= LOOKED_AT {
-            page.next = last.as_ref().map(Position::cursor);
-            return Ok(page);
-        }
-        let Some(position) = keys::position(&entry, prefix) else {
-            continue;
-        };
-        if let Some(found) = find(view, filter, &position, &status)? {
-            if page.found.len() == limit {
-                page.next = last.as_ref().map(Position::cursor);
-                return Ok(page);
-            }
-            page.found.push(found);
-        }
-        last = Some(position);
-    }
-    Ok(page)
-}
-
-/// The event of an index entry, when it is asked for. What the entry tells is looked at first: most need not be read.
-fn find(view: &View<'_>, filter: &Filter, position: &Position, status: &[u8]) -> Result<Option<Found>, StoreError> {
-    let key = position.key();
-    let wanted = filter.status.map(codec::encode_status);
-    if !filter.matches_names(&key) || wanted.is_some_and(|wanted| status != [wanted]) {
-        return Ok(None);
-    }
-    let Some(record) = read::record(view, &key)? else {
-        return Ok(None);
-    };
-    // Since the entry was read the event may have been looked at afresh.
-    let there = record.outcome().is_some_and(|outcome| outcome.finished_at == position.at);
-    Ok((there && filter.matches(&key, &record)).then_some(Found { key, record }))
-}
-
-fn bounds(filter: &Filter, index: Index<'_>, after: Option<&Position>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-    let lowest = filter.after.map_or_else(|| index.prefix(), |after| index.from(after));
-    let cursor = after.map(|position| index.entry(position.at, &position.key()));
-    let before = filter.before.map(|before| index.from(before));
-    let highest = cursor.into_iter().chain(before).min().unwrap_or_else(|| {
-        let mut end = index.prefix();
-        end.push(0xFF); // no time begins with it
-        end
-    });
-    // An empty range the wrong way round is an error to sled.
-    let highest = highest.max(lowest.clone());
-    (Bound::Included(lowest), Bound::Excluded(highest))
 }

@@ -8,6 +8,7 @@ mod connect;
 mod draft;
 mod errors;
 mod folder;
+mod journal;
 mod keys;
 mod listing;
 mod open;
@@ -15,6 +16,7 @@ mod owner;
 mod pending;
 mod read;
 mod schema;
+mod shorthand;
 mod state;
 mod store;
 mod sweep;
@@ -26,3 +28,12 @@ pub use commit::Disk;
 pub use open::open_with;
 pub use open::{OnCorruption, Opened, Options, Quarantined, open};
 pub use store::SledStore;
+
+/// Whether work that is done a little at a time goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// There is more to do.
+    More,
+    /// That was all.
+    Done,
+}

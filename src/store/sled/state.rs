@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use sled::{Batch, Db};
+use uuid::Uuid;
 
 use super::commit::Disk;
 use super::connect::{Refused, connect, panic_text};
 use super::errors::{unreadable, unwritten};
 use super::pending::{Pending, Writes};
 use super::view::View;
+use super::{journal, keys};
 use crate::store::StoreError;
 
 /// How long the threads of a database that was let go may hold its lock.
@@ -83,7 +85,11 @@ impl Shared {
         let state = self.state();
         let live = state.live()?;
         let mut batch = Batch::default();
-        for (key, value) in writes {
+        let (listed, rows): (Vec<_>, Vec<_>) = writes.iter().partition(|(key, _)| key.starts_with(keys::LISTED));
+        for (newest, row) in journal::pack(listed.into_iter().filter_map(|(_, entry)| entry.as_deref())) {
+            batch.insert(keys::journal(newest, Uuid::new_v4()), row);
+        }
+        for (key, value) in rows {
             match value {
                 Some(value) => batch.insert(key.as_slice(), value.as_slice()),
                 None => batch.remove(key.as_slice()),

@@ -11,11 +11,12 @@ use tokio::task::spawn_blocking;
 use super::commit::Committer;
 use super::draft::Draft;
 use super::errors::unreadable;
+use super::listing::{self, Listing};
 use super::pending::{Call, Pending};
 use super::state::Shared;
-use super::sweep::{self, Step, Sweep};
+use super::sweep::{self, Sweep};
 use super::view::View;
-use super::{folder, listing, read};
+use super::{Step, folder, read};
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::machine::{Learned, Record, SessionEntry};
 use crate::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
@@ -94,16 +95,22 @@ impl Store for SledStore {
     async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         // What is on disk is walked: nothing may be pending. A disk that fails is walked as it is.
         let _disk_fails = self.committer.settled().await;
-        let shared = Arc::clone(&self.shared);
-        let (filter, after) = (filter.clone(), after.cloned());
-        aside(listing::OUTCOMES, move || {
-            shared.on_disk(listing::OUTCOMES, |db| {
-                let mut nothing = Pending::default();
-                let view = View::new(db, &mut nothing);
-                listing::outcomes(&view, &filter, after.as_ref(), limit)
+        let mut listing = Listing::new(filter.clone(), after, limit)?;
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let (step, rest) = aside(listing::OUTCOMES, move || {
+                let step = shared.on_disk(listing::OUTCOMES, |db| {
+                    let mut nothing = Pending::default();
+                    listing.step(&View::new(db, &mut nothing))
+                })?;
+                Ok((step, listing))
             })
-        })
-        .await
+            .await?;
+            listing = rest;
+            if step == Step::Done {
+                return Ok(listing.page);
+            }
+        }
     }
 
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {

@@ -110,6 +110,18 @@ fn a_past_that_makes_no_sense_is_none() {
 }
 
 #[test]
+fn a_dead_letter_that_comes_back_as_it_is_starts_afresh() {
+    let headers = of_dead(&refused(), "session.handoff.email");
+    let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(past(&envelope(&headers)), Past::default());
+    // From a retry queue it comes with what was counted since, and with the old death still on it.
+    let since = "2026-11-23T08:00:00Z";
+    headers.retain(|(name, _)| !matches!(*name, ATTEMPTS | FIRST_SEEN));
+    headers.extend([(ATTEMPTS, "2"), (FIRST_SEEN, since)]);
+    assert_eq!(past(&envelope(&headers)), Past { attempts: 2, first_seen: Some(at(since)) });
+}
+
+#[test]
 fn the_trace_context_and_nothing_else_is_handed_on() {
     let given = envelope(&[("traceparent", "00-a-b-01"), ("tracestate", "x=1"), ("x-other", "y")]);
     assert_eq!(trace(&given), [("traceparent", "00-a-b-01".to_owned()), ("tracestate", "x=1".to_owned())]);

@@ -85,6 +85,8 @@ fn an_undeclared_queue_field_is_learned_with_auto_and_refused_with_bind() {
     let auto = with(QueueAssignment::Auto, "queueid");
     let other = refusal(400, "0x0", "The property 'queueid' does not exist on type 'Microsoft.Dynamics.CRM.incident'.");
     assert_eq!(read_with(&bound, &auto, &other), receipt(Receipt::QueueFieldUndeclared), "in other words");
+    let nameless = refusal(400, "0x80048d19", "Undeclared property");
+    assert_eq!(read_with(&bound, &auto, &nameless), receipt(Receipt::QueueFieldUndeclared), "without its name");
     for (step, settings) in [
         (&bound, with(QueueAssignment::Bind, "queueid")),
         (&unbound, with(QueueAssignment::Auto, "queueid")),

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{IncidentId, Kind, Route, SessionId, WorkItemId};
 use crate::machine::{
-    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, QueueBinding, Reason, StepName,
-    Warning,
+    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, QueueBinding, Reason, Status,
+    StepName, Warning,
 };
 
 fn at(second: i64) -> Timestamp {
@@ -176,4 +176,27 @@ fn values_of_the_first_version_are_read() {
     assert_eq!(record.outcome().unwrap().status, Status::Succeeded);
     assert_eq!(record.history[0].step, StepName::PostIncident);
     assert_eq!(decode_learned(b"\x01{}").unwrap(), Learned::default());
+}
+
+/// What is copied for every event: 1.3 KB as plain JSON.
+#[test]
+fn a_typical_record_is_short() {
+    let id = "ses_0123456789abcdef0123456789abcdef";
+    let mut record = largest(id, 0, 0, Status::Succeeded);
+    record.history.truncate(3);
+    for entry in &mut record.history {
+        (entry.step, entry.status) = (StepName::PostIncident, Some(201));
+        (entry.attempt, entry.elapsed_ms, entry.code, entry.error) = (1, 12, None, None);
+        entry.request_id = Some(Uuid::from_u128(u128::MAX).to_string());
+    }
+    record.attempts = 1;
+    record.progress.warnings.clear();
+    if let Some(outcome) = outcome(&mut record) {
+        (outcome.error, outcome.reason, outcome.work_item, outcome.attempts) = (None, None, None, 1);
+        (outcome.channel, outcome.route) = (Some(Channel::new("email")), Some(Route::Incident));
+        outcome.warnings.clear();
+    }
+    let value = encode_record(&record);
+    assert!(value.len() < 768, "{} bytes", value.len());
+    assert_eq!(decode_record(&value).unwrap(), record);
 }

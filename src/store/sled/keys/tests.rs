@@ -38,18 +38,16 @@ proptest! {
     }
 
     #[test]
-    fn index_entries_sort_as_their_positions_do(
-        one in (moment(), text(), text()),
-        other in (moment(), text(), text()),
-    ) {
-        for index in [Index::Ended, Index::Ticket("cas-1"), Index::Incident(Uuid::nil())] {
-            let (a, b) = (event(&one.1, &one.2), event(&other.1, &other.2));
-            let (first, second) = (index.entry(one.0, &a), index.entry(other.0, &b));
-            let positions = (Position::new(one.0, &a), Position::new(other.0, &b));
-            prop_assert_eq!(first.cmp(&second), positions.0.cmp(&positions.1));
-            prop_assert_eq!(position(&first, index.prefix().len()), Some(positions.0));
-            prop_assert!(first >= index.from(one.0));
+    fn rows_of_the_journal_sort_as_their_times_do(one in moment(), other in moment(), id in any::<u128>()) {
+        let (first, second) = (journal(one, Uuid::from_u128(id)), journal(other, Uuid::from_u128(!id)));
+        if one != other {
+            prop_assert_eq!(first.cmp(&second), one.cmp(&other));
         }
+        prop_assert_eq!(journal_time(&first), Some(one));
+        prop_assert!(first >= journal_from(one));
+        prop_assert!(first < journal_after(one));
+        prop_assert_eq!(journal_after(one) < journal_from(other), one < other);
+        prop_assert!(journal_after(one) < end(JOURNAL));
     }
 
     #[test]
@@ -82,7 +80,9 @@ fn keys_are_what_they_were() {
     assert_eq!(unended(&key), b"aevt_1\x00\x01org_acme\x00\x01");
     assert_eq!(learned(&key.organization_id), b"lorg_acme\x00\x01");
     assert_eq!(entry(&key.organization_id, &"ses".into(), &key.event_id), b"eorg_acme\x00\x01ses\x00\x01evt_1\x00\x01");
-    let ended = Index::Ended.entry(Timestamp::UNIX_EPOCH, &key);
-    assert_eq!(ended[..1], *b"f");
-    assert_eq!(ended[13..], *b"evt_1\x00\x01org_acme\x00\x01");
+    assert_eq!(listed(&key), b"jevt_1\x00\x01org_acme\x00\x01");
+    let row = journal(Timestamp::UNIX_EPOCH, Uuid::from_u128(7));
+    assert_eq!(row[..1], *b"f");
+    assert_eq!(row[1..13], time(Timestamp::UNIX_EPOCH));
+    assert_eq!(row[13..], Uuid::from_u128(7).into_bytes());
 }
