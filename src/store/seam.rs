@@ -36,7 +36,8 @@ pub trait Store: Send + Sync + 'static {
     /// Applies all of these or none, without waiting for the disk.
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
-    /// Applies all of these or none, and returns when they would survive the loss of power.
+    /// Applies all of these or none, and returns when they would survive the loss of power. What was only noted before
+    /// may still be lost, other than what these replace: changes that belong together go into one call.
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// Finished and dead events that match, newest first.

@@ -22,7 +22,8 @@ impl Worker {
             // The connection stands: without a copy in a retry queue the message would not come again.
             Err(problem @ BusError::Refused { .. }) => {
                 warn!(error = %problem, "an outcome could not be announced: the event comes back from a retry queue");
-                self.later(delivery, &self.soon(&verdict)).await
+                let postponed = self.soon(&verdict, &delivery.envelope);
+                self.later(delivery, &postponed).await
             }
             Err(problem) => Err(problem),
         };
@@ -107,11 +108,12 @@ impl Worker {
     }
 
     /// Back from the shortest retry queue, as it is.
-    fn soon(&self, verdict: &Verdict) -> Postponed {
+    fn soon(&self, verdict: &Verdict, envelope: &Envelope) -> Postponed {
         let (kind, attempts) =
             over(verdict).map_or((Kind::Handoff, 0), |(_, outcome)| (outcome.kind, outcome.attempts));
         let soonest = rung(Duration::ZERO, &self.rules.policy);
-        Postponed { rung: soonest, kind, attempts, first_seen: self.now(), why: "outcome_refused" }
+        let first_seen = headers::past(envelope).first_seen.unwrap_or_else(|| self.now());
+        Postponed { rung: soonest, kind, attempts, first_seen, why: "outcome_refused" }
     }
 
     fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
