@@ -142,6 +142,14 @@ impl Event {
         }
     }
 
+    /// The customer's email; a resolution names no customer.
+    pub fn email(&self) -> Option<&str> {
+        match &self.body {
+            Body::Handoff(handoff) => handoff.customer.email.as_deref(),
+            Body::Resolution(_) => None,
+        }
+    }
+
     /// The route of a handoff; a resolution's depends on what its session became.
     pub fn route(&self) -> Option<Route> {
         match &self.body {

@@ -83,20 +83,8 @@ fn resolved(resolution: &Resolution, progress: &Progress, time: Time) -> Outcome
 
 fn blank(progress: &Progress, time: Time) -> Outcome {
     Outcome {
-        kind: Kind::Resolution,
-        status: Status::Skipped,
-        route: None,
-        session_id: None,
-        channel: None,
-        incident: None,
-        closed: Vec::new(),
-        work_item: None,
-        contact_id: None,
-        attempts: time.attempts,
         warnings: progress.warnings.clone(),
-        reason: None,
-        error: None,
-        finished_at: time.now,
+        ..Outcome::bare(Kind::Resolution, Status::Skipped, time.attempts, time.now)
     }
 }
 

@@ -114,6 +114,28 @@ pub struct Failure {
     pub advice: Option<String>,
 }
 
+impl Outcome {
+    /// An outcome that says no more than this; the rest is filled in by whoever knows it.
+    pub fn bare(kind: Kind, status: Status, attempts: u32, finished_at: Timestamp) -> Self {
+        Self {
+            kind,
+            status,
+            route: None,
+            session_id: None,
+            channel: None,
+            incident: None,
+            closed: Vec::new(),
+            work_item: None,
+            contact_id: None,
+            attempts,
+            warnings: Vec::new(),
+            reason: None,
+            error: None,
+            finished_at,
+        }
+    }
+}
+
 impl Status {
     /// As it stands in routing keys and lists.
     pub fn as_str(self) -> &'static str {

@@ -13,7 +13,7 @@ use super::remember::{given_up, opening, remember};
 use super::verdict::{DeadLetter, Done, Postponed, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
-use crate::event::{Body, Event, EventKey};
+use crate::event::{Event, EventKey};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
     Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again,
@@ -107,7 +107,7 @@ impl Worker {
     }
 
     async fn known_contact(&self, event: &Event) -> Result<Option<crate::event::ContactId>, StoreError> {
-        let Some(email) = email(event) else { return Ok(None) };
+        let Some(email) = event.email() else { return Ok(None) };
         let fresh_since = self.now().saturating_sub(self.rules.contact_ttl).unwrap_or(Timestamp::MIN);
         self.store.contact(&event.key.organization_id, email, fresh_since).await
     }
@@ -155,7 +155,7 @@ impl Drive<'_> {
         if !matches!(step.name(), StepName::LookUpContact | StepName::CreateContact) || self.contact_turn.is_some() {
             return Ok(false);
         }
-        let Some(email) = email(self.event) else { return Ok(false) };
+        let Some(email) = self.event.email() else { return Ok(false) };
         let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
         let mut ticket = self.worker.lanes.queue(lane);
         ticket.turn().await;
@@ -331,12 +331,5 @@ fn blank(step: StepName) -> Fault {
         message: String::new(),
         advice: String::new(),
         request_id: None,
-    }
-}
-
-fn email(event: &Event) -> Option<&str> {
-    match &event.body {
-        Body::Handoff(handoff) => handoff.customer.email.as_deref(),
-        Body::Resolution(_) => None,
     }
 }

@@ -89,22 +89,7 @@ fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> DeadLette
 }
 
 fn failed(kind: Kind, reason: Reason, failure: Failure, attempts: u32, now: Timestamp) -> Outcome {
-    Outcome {
-        kind,
-        status: Status::Failed,
-        route: None,
-        session_id: None,
-        channel: None,
-        incident: None,
-        closed: Vec::new(),
-        work_item: None,
-        contact_id: None,
-        attempts,
-        warnings: Vec::new(),
-        reason: Some(reason),
-        error: Some(failure),
-        finished_at: now,
-    }
+    Outcome { reason: Some(reason), error: Some(failure), ..Outcome::bare(kind, Status::Failed, attempts, now) }
 }
 
 fn failure_of(message: String, advice: &str) -> Failure {

@@ -17,7 +17,7 @@ pub(super) fn remember(event: &Event, receipt: &Receipt, memory: &mut Memory, at
     match receipt {
         Receipt::ContactFound(contact) | Receipt::ContactCreated(contact) => {
             memory.contact = Some(*contact);
-            changes.extend(email(event).map(|email| Change::Contact {
+            changes.extend(event.email().map(str::to_owned).map(|email| Change::Contact {
                 organization: event.key.organization_id.clone(),
                 email,
                 contact: *contact,
@@ -27,7 +27,9 @@ pub(super) fn remember(event: &Event, receipt: &Receipt, memory: &mut Memory, at
         Receipt::ContactGone => {
             memory.contact = None;
             changes.extend(
-                email(event)
+                event
+                    .email()
+                    .map(str::to_owned)
                     .map(|email| Change::ForgetContact { organization: event.key.organization_id.clone(), email }),
             );
         }
@@ -93,13 +95,6 @@ fn note_session(event: &Event, entry: SessionEntry, memory: &mut Memory, at: Tim
         None => memory.session.push(entry.clone()),
     }
     Change::Session { organization: event.key.organization_id.clone(), session: event.session_id().clone(), entry, at }
-}
-
-fn email(event: &Event) -> Option<String> {
-    match &event.body {
-        Body::Handoff(handoff) => handoff.customer.email.clone(),
-        Body::Resolution(_) => None,
-    }
 }
 
 #[cfg(test)]
