@@ -19,6 +19,36 @@ pub trait Crm: Send + Sync + 'static {
 
     /// The settings in force of an organization; none when it is not configured.
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>>;
+
+    /// Whether events of an organization can be taken up now, and how many at once.
+    fn standing(&self, organization: &OrganizationId) -> Standing;
+}
+
+/// How an organization stands with its CRM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Events can be taken up.
+    Open {
+        /// How many of its events, at most, are worth having in hand at once: what is under way, and what would get
+        /// its turn within a moment.
+        room: usize,
+    },
+    /// Nothing gets through before this time; what comes sooner should wait in a retry queue.
+    Shut {
+        /// Dynamics' `Retry-After`, or when it is looked at again.
+        until: Timestamp,
+        /// Why.
+        why: Shut,
+    },
+}
+
+/// Why an organization is shut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shut {
+    /// Dynamics told it to wait (429).
+    Throttled,
+    /// It is misconfigured: credentials, privileges, environment.
+    Blocked,
 }
 
 /// What came of a step.

@@ -16,7 +16,7 @@ use super::mask::one_line;
 use super::reply::{Reading, Sent, read, read_back};
 use super::request::{Method, Request, request};
 use super::token::Token;
-use crate::crm::{Crm, Exchange, Performed};
+use crate::crm::{Crm, Exchange, Performed, Shut, Standing};
 use crate::event::{Event, OrganizationId};
 use crate::machine::{Fault, Receipt, Remedy, Settings, Step, StepName};
 use crate::watch::{Sighting, Watch};
@@ -98,6 +98,14 @@ impl Crm for Dynamics {
 
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>> {
         self.environment(organization).map(|environment| environment.access.settings.clone())
+    }
+
+    fn standing(&self, organization: &OrganizationId) -> Standing {
+        let shut = self.environment(organization).and_then(|environment| environment.gate.shut_until(Timestamp::now()));
+        match shut {
+            Some(until) => Standing::Shut { until, why: Shut::Throttled },
+            None => Standing::Open { room: self.options.max_concurrency },
+        }
     }
 }
 

@@ -31,10 +31,12 @@ impl Gate {
         *shut = (*shut).max(Some(until));
     }
 
+    /// Until when nobody enters, if so.
+    pub(super) fn shut_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.shut_until.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > now)
+    }
+
     fn open(&self, now: Timestamp) -> Result<(), Timestamp> {
-        match *self.shut_until.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(until) if until > now => Err(until),
-            _ => Ok(()),
-        }
+        self.shut_until(now).map_or(Ok(()), Err)
     }
 }

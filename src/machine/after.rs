@@ -39,6 +39,8 @@ pub enum Again {
     Soon,
     /// From the retry queue of this rung.
     Later(usize),
+    /// As soon as the organization has room for it.
+    InLine,
     /// Not at all.
     Never(Reason),
 }
@@ -56,6 +58,7 @@ pub fn after(remedy: Remedy, trial: Trial, policy: &Policy) -> Again {
         Remedy::Retry => Again::Later(step_of_the_ladder(trial.attempts, policy)),
         Remedy::NotBefore(time) => Again::Later(rung(until(trial.now, time), policy)),
         Remedy::Hold | Remedy::GiveUp => Again::Later(rung(BLOCKED_LOOK, policy)),
+        Remedy::Crowded => Again::InLine,
     }
 }
 

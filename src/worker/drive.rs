@@ -16,7 +16,7 @@ use crate::crm::Performed;
 use crate::event::{Event, EventKey};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
-    Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again,
+    Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
 };
 use crate::store::{Change, StoreError};
 
@@ -213,6 +213,10 @@ impl Drive<'_> {
                 }
                 self.later(rung, fault.remedy.as_str()).await.map(Some)
             }
+            Again::InLine => {
+                self.record.attempts -= 1;
+                self.later(rung(Duration::ZERO, &self.worker.rules.policy), fault.remedy.as_str()).await.map(Some)
+            }
             Again::Never(reason) => self.give_up(reason, fault).await.map(Some),
         }
     }
@@ -233,7 +237,7 @@ impl Drive<'_> {
                 self.record.attempts -= 1;
                 self.later(rung, "handoff_awaited").await
             }
-            Again::Soon | Again::Never(_) => {
+            Again::Soon | Again::InLine | Again::Never(_) => {
                 let fault = Fault {
                     message: "the handoff of this session was still in progress after retry.max_age".to_owned(),
                     advice: "See what became of the session's handoff, then replay.".to_owned(),
@@ -318,6 +322,7 @@ fn in_words(again: Again) -> &'static str {
     match again {
         Again::Soon => "a step failed: trying again at once",
         Again::Later(_) => "a step failed: the event goes to a retry queue",
+        Again::InLine => "a step has to wait for its organization's turn",
         Again::Never(_) => "a step failed for good: the event becomes a dead letter",
     }
 }

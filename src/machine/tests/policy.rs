@@ -101,7 +101,13 @@ prop_compose! {
 
 fn remedies() -> impl Strategy<Value = Remedy> {
     let time = (0i64..4_000_000_000).prop_map(|s| Timestamp::from_second(s).expect("before the year 9999"));
-    prop_oneof![Just(Remedy::Retry), Just(Remedy::Hold), Just(Remedy::GiveUp), time.prop_map(Remedy::NotBefore)]
+    prop_oneof![
+        Just(Remedy::Retry),
+        Just(Remedy::Hold),
+        Just(Remedy::Crowded),
+        Just(Remedy::GiveUp),
+        time.prop_map(Remedy::NotBefore)
+    ]
 }
 
 proptest! {
@@ -117,6 +123,7 @@ proptest! {
                 prop_assert!(rung < policy.delays.len());
                 prop_assert!(Duration::from_secs(age) < policy.max_age, "later than max_age");
             }
+            Again::InLine => prop_assert_eq!(remedy, Remedy::Crowded),
             Again::Never(reason) => {
                 let given_up = remedy == Remedy::GiveUp;
                 prop_assert_eq!(reason == Reason::RejectedByDynamics, given_up);
@@ -128,7 +135,7 @@ proptest! {
     #[test]
     fn waiting_spends_no_attempt(policy in policies(), one in any::<u32>(), two in any::<u32>(), age in 0u64..2_000_000) {
         let time = trial(1, age + 77).now;
-        for remedy in [Remedy::Hold, Remedy::NotBefore(time)] {
+        for remedy in [Remedy::Hold, Remedy::NotBefore(time), Remedy::Crowded] {
             prop_assert_eq!(after(remedy, trial(one, age), &policy), after(remedy, trial(two, age), &policy));
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handoffd::crm::{Crm, Exchange, Performed};
+use handoffd::crm::{Crm, Exchange, Performed, Standing};
 use handoffd::event::{Event, EventKey, OrganizationId};
 use handoffd::machine::{Fault, Receipt, Remedy, Settings, Step, StepName};
 use tokio::time::sleep;
@@ -77,6 +77,10 @@ impl Crm for FakeCrm {
 
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>> {
         self.cloud.organizations.get(organization).cloned()
+    }
+
+    fn standing(&self, _organization: &OrganizationId) -> Standing {
+        Standing::Open { room: usize::MAX }
     }
 }
 
