@@ -5,4 +5,4 @@
 pub mod rabbit;
 mod seam;
 
-pub use seam::{Announced, Announcement, Bus, BusError, Delivery, Part, Settle, Settled};
+pub use seam::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};

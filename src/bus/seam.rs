@@ -7,13 +7,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::event::Envelope;
+use crate::event::{Envelope, OrganizationId};
 
 /// The broker, as the worker sees it. It reconnects by itself; what was in hand then comes again.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Starts to consume. The stream goes on across lost connections; it ends after [`Bus::stop`].
     async fn deliveries(&self) -> mpsc::Receiver<Delivery>;
+
+    /// Every backlog of an organization that this worker takes from, as soon as it does: those it has found at the
+    /// broker, before the first delivery; those it opened itself, before [`Delivery::park`] has returned.
+    async fn backlogs(&self) -> mpsc::UnboundedReceiver<Backlog>;
+
+    /// How many messages wait in an organization's backlog; nothing when that can't be told.
+    async fn waiting(&self, organization: &OrganizationId) -> Option<u64>;
 
     /// Publishes an outcome and waits for the broker's confirm.
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError>;
@@ -43,6 +50,18 @@ pub struct Delivery {
     settle: Box<dyn Settle>,
 }
 
+/// The messages of one organization for which there was no room. They wait in the broker, first in, first out.
+#[derive(Debug)]
+pub struct Backlog {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// How many waited when it was opened.
+    pub waiting: u64,
+    /// They come as they are taken, and hold no prefetch slot of anybody else's. It ends with the connection, or when
+    /// there has been nothing in it for long.
+    pub deliveries: mpsc::Receiver<Delivery>,
+}
+
 /// How an adapter settles one message. Every call returns after the broker has confirmed the copy, if
 /// there is one, and the source message is acked.
 #[async_trait]
@@ -51,6 +70,14 @@ pub trait Settle: Send + Sync {
     async fn ack(self: Box<Self>) -> Result<Settled, BusError>;
     /// Its copy, with these headers set, goes to the retry queue of this rung of the ladder.
     async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError>;
+    /// Its copy, with these headers set, goes to the end of its organization's backlog; where the broker has none and
+    /// this worker may not declare one, to the retry queue of the rung `otherwise`.
+    async fn park(
+        self: Box<Self>,
+        organization: &OrganizationId,
+        otherwise: usize,
+        headers: Vec<(&'static str, String)>,
+    ) -> Result<Parked, BusError>;
     /// Its copy, with these headers set, goes to the dead-letter queue.
     async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError>;
     /// These take its place in the work queue.
@@ -71,6 +98,17 @@ pub struct Part {
 pub enum Settled {
     /// The broker has taken it.
     Taken,
+    /// The connection it came by is gone: the message comes again.
+    Lost,
+}
+
+/// Where a message waits that there was no room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parked {
+    /// At the end of its organization's backlog.
+    Behind,
+    /// In a retry queue.
+    Later,
     /// The connection it came by is gone: the message comes again.
     Lost,
 }
@@ -142,6 +180,16 @@ impl Delivery {
     /// Tries again later, from the retry queue of this rung.
     pub async fn later(self, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
         self.settle.later(rung, headers).await
+    }
+
+    /// Puts it behind all others of its organization.
+    pub async fn park(
+        self,
+        organization: &OrganizationId,
+        otherwise: usize,
+        headers: Vec<(&'static str, String)>,
+    ) -> Result<Parked, BusError> {
+        self.settle.park(organization, otherwise, headers).await
     }
 
     /// Gives it up.

@@ -1,6 +1,6 @@
 //! Takes messages from the work queue and hands them on, one line after another.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{delivery_count, envelope, original_routing_key};
+use super::backlogs::Hold;
 use super::line::Line;
 use super::lock;
 use super::options::Options;
-use super::settle::InHand;
+use super::settle::{InHand, Way};
 use crate::bus::Delivery;
 
 /// Starts to consume on a line. The prefetch is set anew each time: the client's buffer has no other bound.
@@ -66,8 +67,7 @@ impl Subscription {
     /// Hands on what comes, until it ends (then: why) or `stop` (then nothing).
     pub(super) async fn forward(
         &mut self,
-        line: &Arc<Line>,
-        options: &Arc<Options>,
+        way: &Way,
         outlet: &Outlet,
         stop: &CancellationToken,
     ) -> Option<String> {
@@ -84,7 +84,7 @@ impl Subscription {
                 None => return Some("the broker cancelled the consumer".to_owned()),
             };
             tokio::select! {
-                sent = to.send(delivery(message, line, options)) => {
+                sent = to.send(delivery(message, way, None)) => {
                     if sent.is_err() {
                         // Nobody takes deliveries any more.
                         stop.cancelled().await;
@@ -103,14 +103,15 @@ impl Subscription {
     }
 }
 
-fn delivery(message: lapin::message::Delivery, line: &Arc<Line>, options: &Arc<Options>) -> Delivery {
+/// A message of the work queue's, or (held) of a backlog's.
+pub(super) fn delivery(message: lapin::message::Delivery, way: &Way, hold: Option<Hold>) -> Delivery {
     let body = Bytes::from(message.data);
     let routing_key = original_routing_key(&message.properties, message.routing_key.as_str());
     let envelope = envelope(&message.properties);
     let count = delivery_count(&message.properties);
     let settle = InHand {
-        line: Arc::clone(line),
-        options: Arc::clone(options),
+        way: way.clone(),
+        hold,
         acker: message.acker,
         properties: message.properties,
         body: body.clone(),

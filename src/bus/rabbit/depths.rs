@@ -1,7 +1,9 @@
 //! How many messages wait in each queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::backlogs::Backlogs;
 use super::line::Line;
 use crate::watch::{Sighting, Watch};
 
@@ -9,13 +11,15 @@ use crate::watch::{Sighting, Watch};
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Reports the depths for ever. A queue that is not there has none.
-pub(super) async fn report(line: &Line, queues: &[String], watch: &dyn Watch) {
+pub(super) async fn report(line: &Arc<Line>, queues: &[String], backlogs: &Backlogs, watch: &dyn Watch) {
+    let label = backlogs.label();
     loop {
         for queue in queues {
             if let Some(depth) = line.depth(queue).await {
                 watch.saw(Sighting::QueueMessages(queue, u64::from(depth)));
             }
         }
+        watch.saw(Sighting::QueueMessages(&label, backlogs.all_waiting(line).await));
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -39,6 +39,15 @@ pub(super) struct Line {
     why: OnceLock<String>,
 }
 
+/// What is in a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Messages that nobody has in hand.
+    pub ready: u32,
+    /// Consumers.
+    pub consumers: u32,
+}
+
 /// Why there is no line.
 #[derive(Debug)]
 pub(super) enum NoLine {
@@ -93,6 +102,19 @@ impl Line {
         Some(answer.ok()?.message_count())
     }
 
+    /// What is in a queue; nothing if it is not there. On a channel of its own, which the broker closes in that case.
+    pub(super) async fn look_apart(&self, queue: &str) -> Option<Look> {
+        let channel = self.channel().await.ok()?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await.ok()?;
+        Some(Look { ready: queue.message_count(), consumers: queue.consumer_count() })
+    }
+
+    /// One more channel on the connection that consumes.
+    pub(super) async fn channel(&self) -> lapin::Result<Channel> {
+        self.consuming.create_channel().await
+    }
+
     /// A channel to ask on, apart from all others.
     async fn question(&self) -> Option<Channel> {
         let open = lock(&self.questions).clone();
@@ -129,6 +151,11 @@ impl Line {
         // The first reason is the cause, the others follow from it.
         let _ = self.why.set(why.to_owned());
         self.ended.cancel();
+    }
+
+    /// Waits until it is no longer good for anything.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Whether it is no longer good for anything.

@@ -2,6 +2,7 @@
 //! Out: RabbitMQ by lapin: one line of two connections, built anew whenever anything of it breaks.
 //! Absent: what a message means, when to retry it, why it is given up.
 
+mod backlogs;
 mod backoff;
 mod channels;
 mod consumer;
@@ -27,11 +28,13 @@ use lapin::BasicProperties;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::backlogs::Backlogs;
 use self::channels::{Address, short};
 use self::consumer::Outlet;
 use self::state::State;
 use self::supervisor::{Signals, Supervisor};
-use super::{Announced, Announcement, Bus, BusError, Delivery};
+use super::{Announced, Announcement, Backlog, Bus, BusError, Delivery};
+use crate::event::OrganizationId;
 use crate::watch::Watch;
 
 pub use self::options::{Declare, Options};
@@ -49,6 +52,8 @@ pub struct Rabbit {
     state: Arc<State>,
     signals: Signals,
     outlet: Arc<Outlet>,
+    backlogs: Arc<Backlogs>,
+    found: Mutex<Option<mpsc::UnboundedReceiver<Backlog>>>,
     deliveries: Mutex<Option<mpsc::Receiver<Delivery>>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -61,12 +66,14 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
     let state = Arc::new(State::new(&options.place()));
     let signals = Signals::default();
     let (sender, receiver) = mpsc::channel(BETWEEN);
+    let (backlogs, found) = Backlogs::new(Arc::clone(&options), signals.stop.clone());
     let outlet = Arc::new(Outlet::new(sender));
     let supervisor = Supervisor {
         options: Arc::clone(&options),
         state: Arc::clone(&state),
         watch,
         outlet: Arc::clone(&outlet),
+        backlogs: Arc::clone(&backlogs),
         signals: signals.clone(),
     };
     Ok(Rabbit {
@@ -74,6 +81,8 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
         state,
         signals,
         outlet,
+        backlogs,
+        found: Mutex::new(Some(found)),
         deliveries: Mutex::new(Some(receiver)),
         supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
     })
@@ -86,6 +95,16 @@ impl Rabbit {
     pub async fn first_contact(&self) -> Result<(), StartError> {
         self.state.contact().await
     }
+
+    /// Says which organizations there are: their backlogs are looked for, at once and with each connection.
+    pub fn serve(&self, organizations: Vec<OrganizationId>) {
+        let added = self.backlogs.serve(organizations);
+        let consumes = self.signals.consume.is_cancelled();
+        if let Some(line) = self.state.line().filter(|_| consumes && !added.is_empty()) {
+            let backlogs = Arc::clone(&self.backlogs);
+            tokio::spawn(async move { backlogs.find(&line, added).await });
+        }
+    }
 }
 
 #[async_trait]
@@ -94,6 +113,14 @@ impl Bus for Rabbit {
         self.signals.consume.cancel();
         // There is one stream; whoever asks again gets one that has ended.
         lock(&self.deliveries).take().unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    async fn backlogs(&self) -> mpsc::UnboundedReceiver<Backlog> {
+        lock(&self.found).take().unwrap_or_else(|| mpsc::unbounded_channel().1)
+    }
+
+    async fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
+        self.backlogs.waiting(&*self.state.line()?, organization).await
     }
 
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {

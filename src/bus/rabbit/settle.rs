@@ -7,16 +7,27 @@ use bytes::Bytes;
 use lapin::options::BasicAckOptions;
 use lapin::{Acker, BasicProperties};
 
+use super::backlogs::{Backlogs, Hold};
 use super::channels::{Address, short};
 use super::copy;
 use super::line::Line;
 use super::options::Options;
-use crate::bus::{Announced, BusError, Part, Settle, Settled};
+use crate::bus::{Announced, BusError, Parked, Part, Settle, Settled};
+use crate::event::OrganizationId;
+
+/// How messages come, and go on.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub line: Arc<Line>,
+    pub options: Arc<Options>,
+    pub backlogs: Arc<Backlogs>,
+}
 
 /// A message in hand, and the line that it came by: only there can it be acked.
 pub(super) struct InHand {
-    pub line: Arc<Line>,
-    pub options: Arc<Options>,
+    pub way: Way,
+    /// Of a backlog's.
+    pub hold: Option<Hold>,
     pub acker: Acker,
     pub properties: BasicProperties,
     pub body: Bytes,
@@ -30,14 +41,33 @@ impl Settle for InHand {
     }
 
     async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        let queue = self.options.retry_queue(rung);
+        let queue = self.way.options.retry_queue(rung);
         let copy = copy::for_retry(&self.properties, &headers);
         self.move_to(&queue, copy).await
     }
 
+    async fn park(
+        self: Box<Self>,
+        organization: &OrganizationId,
+        otherwise: usize,
+        headers: Vec<(&'static str, String)>,
+    ) -> Result<Parked, BusError> {
+        if self.is_lost() {
+            return Ok(Parked::Lost);
+        }
+        let copy = copy::for_retry(&self.properties, &headers);
+        let Way { line, backlogs, .. } = &self.way;
+        match backlogs.put(line, organization, &self.body, copy).await {
+            Ok(true) => Ok(parked(self.done().await, Parked::Behind)),
+            Ok(false) => Ok(parked(self.later(otherwise, headers).await?, Parked::Later)),
+            Err(BusError::Away) => Ok(Parked::Lost),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
         let copy = copy::for_dead_letters(&self.properties, &headers);
-        self.move_to(&self.options.dead_letter_queue, copy).await
+        self.move_to(&self.way.options.dead_letter_queue, copy).await
     }
 
     async fn split(self: Box<Self>, parts: Vec<Part>) -> Result<Settled, BusError> {
@@ -63,7 +93,7 @@ impl InHand {
     }
 
     async fn publish_part(&self, part: &Part) -> Result<(), BusError> {
-        let queue = &self.options.queue;
+        let queue = &self.way.options.queue;
         let message_id = short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
         let copy = copy::for_part(&self.properties, &self.routing_key, message_id);
         self.put(queue, &part.body, copy).await
@@ -71,25 +101,41 @@ impl InHand {
 
     async fn put(&self, queue: &str, body: &[u8], copy: BasicProperties) -> Result<(), BusError> {
         // A source that can't be acked any more comes again by itself; a copy would be one too many.
-        if self.line.has_ended() || !self.acker.usable() {
+        if self.is_lost() {
             return Err(BusError::Away);
         }
         let to = Address::queue(queue);
-        match self.line.publish(to, body, copy).await? {
+        match self.way.line.publish(to, body, copy).await? {
             Announced::Routed => Ok(()),
             Announced::Unrouted => {
                 // Somebody deleted the queue. A new line declares it again.
-                self.line.end(&format!("the queue `{queue}` is not there"));
+                self.way.line.end(&format!("the queue `{queue}` is not there"));
                 Err(BusError::Refused { to: queue.to_owned(), problem: "there is no such queue".to_owned() })
             }
         }
     }
 
+    fn is_lost(&self) -> bool {
+        self.way.line.has_ended() || !self.acker.usable()
+    }
+
     /// Acks. Whatever goes wrong with that, the message is not acked, and comes again.
     async fn done(&self) -> Settled {
         match self.acker.ack(BasicAckOptions::default()).await {
-            Ok(true) if !self.line.has_ended() => Settled::Taken,
+            Ok(true) if !self.way.line.has_ended() => {
+                if let Some(hold) = &self.hold {
+                    hold.acked();
+                }
+                Settled::Taken
+            }
             _ => Settled::Lost,
         }
+    }
+}
+
+fn parked(settled: Settled, place: Parked) -> Parked {
+    match settled {
+        Settled::Taken => place,
+        Settled::Lost => Parked::Lost,
     }
 }

@@ -7,12 +7,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::backlogs::Backlogs;
 use super::backoff::Backoff;
 use super::consumer::{Outlet, consume};
 use super::declare::Shortfall;
 use super::depths;
 use super::line::{Line, NoLine};
 use super::options::Options;
+use super::settle::Way;
 use super::state::State;
 use crate::watch::{Sighting, Watch};
 
@@ -28,6 +30,7 @@ pub(super) struct Supervisor {
     pub state: Arc<State>,
     pub watch: Arc<dyn Watch>,
     pub outlet: Arc<Outlet>,
+    pub backlogs: Arc<Backlogs>,
     pub signals: Signals,
 }
 
@@ -79,7 +82,7 @@ impl Supervisor {
         let why = tokio::select! {
             why = line.broken() => why,
             why = self.work(&line) => why,
-            () = depths::report(&line, &queues, watch.as_ref()) => String::new(),
+            () = depths::report(&line, &queues, &self.backlogs, watch.as_ref()) => String::new(),
             () = close.cancelled() => "closed".to_owned(),
         };
         line.end(&why);
@@ -101,6 +104,8 @@ impl Supervisor {
     async fn work(&self, line: &Arc<Line>) -> String {
         self.signals.consume.cancelled().await;
         if !self.signals.stop.is_cancelled() {
+            // First, so that nobody overtakes those who wait already.
+            self.backlogs.find_all(line).await;
             let mut subscription = match timeout(CONSUME_LIMIT, consume(line, &self.options)).await {
                 Ok(Ok(subscription)) => subscription,
                 Ok(Err(error)) => return super::refusal::in_words(&error),
@@ -109,7 +114,9 @@ impl Supervisor {
             info!(queue = %self.options.queue, prefetch = self.options.prefetch, "consumes");
             self.state.consuming();
             let stop = &self.signals.stop;
-            let end = subscription.forward(line, &self.options, &self.outlet, stop);
+            let way =
+                Way { line: line.clone(), options: self.options.clone(), backlogs: self.backlogs.clone() };
+            let end = subscription.forward(&way, &self.outlet, stop);
             if let Some(why) = end.await {
                 return why;
             }
