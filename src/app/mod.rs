@@ -22,6 +22,7 @@ use crate::ops::http;
 use crate::ops::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::worker::{Chance, Tools, Worker};
+use reload::Parties;
 use signals::Signals;
 
 pub use options::{bus as bus_options, store as store_options};
@@ -52,18 +53,12 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let store = open_store(&config, metrics.clone()).await?;
     let dynamics = Arc::new(Dynamics::new(options::dynamics(&config), metrics.clone())?);
     let snapshot = Snapshot::new(organizations);
-    reload::put_in_force(&snapshot, &dynamics, &metrics);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
+    let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
+    reload::put_in_force(&snapshot, &parties);
     let server = http::serve(config.http.listen, options::http(&config, &broker, &store, &metrics, &signals)).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
-    tokio::spawn(reload::keep_current(
-        config.clone(),
-        env,
-        snapshot,
-        dynamics.clone(),
-        metrics.clone(),
-        signals.hangup(),
-    ));
+    tokio::spawn(reload::keep_current(config.clone(), env, snapshot, parties, signals.hangup()));
     tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
 
     let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics };

@@ -69,6 +69,7 @@ pub(super) fn rules(config: &Config) -> Rules {
             max_age: config.retry.max_age,
         },
         contact_ttl: config.dynamics.contact_cache_ttl,
+        prefetch: usize::from(config.broker.prefetch),
     }
 }
 

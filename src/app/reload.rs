@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use crate::bus::rabbit::Rabbit;
 use crate::config::organizations::{self, Change, Snapshot, Update};
 use crate::config::{Config, Environment};
 use crate::dynamics::{Access, Dynamics};
@@ -15,10 +16,20 @@ use crate::ops::metrics::Metrics;
 /// every mount (a Kubernetes secret, a network share).
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Who must know which organizations there are.
+#[derive(Clone)]
+pub(super) struct Parties {
+    pub(super) dynamics: Arc<Dynamics>,
+    pub(super) broker: Arc<Rabbit>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
 /// Makes exactly these organizations known.
-pub(super) fn put_in_force(snapshot: &Snapshot, dynamics: &Dynamics, metrics: &Metrics) {
-    metrics.configured(snapshot.iter().map(|organization| &organization.settings.organization_id));
-    dynamics.set_organizations(snapshot.iter().map(access).collect());
+pub(super) fn put_in_force(snapshot: &Snapshot, parties: &Parties) {
+    let ids = || snapshot.iter().map(|organization| &organization.settings.organization_id);
+    parties.metrics.configured(ids());
+    parties.dynamics.set_organizations(snapshot.iter().map(access).collect());
+    parties.broker.serve(ids().cloned().collect());
     if snapshot.is_empty() {
         warn!("no organization is configured: every event becomes a dead letter unknown_organization");
     }
@@ -29,8 +40,7 @@ pub(super) async fn keep_current(
     config: Config,
     env: Environment,
     mut snapshot: Snapshot,
-    dynamics: Arc<Dynamics>,
-    metrics: Arc<Metrics>,
+    parties: Parties,
     hangup: Arc<Notify>,
 ) {
     let mut reported = String::new();
@@ -49,7 +59,7 @@ pub(super) async fn keep_current(
         };
         report(&update, &mut reported);
         if !update.changes.is_empty() {
-            put_in_force(&update.snapshot, &dynamics, &metrics);
+            put_in_force(&update.snapshot, &parties);
         }
         snapshot = update.snapshot;
     }

@@ -10,13 +10,13 @@ use super::intake::Arrival;
 use super::lanes::{Lane, Ticket};
 use super::pause::Pauses;
 use super::remember::{given_up, opening, remember};
-use super::verdict::{DeadLetter, Done, Postponed, Verdict};
+use super::verdict::{DeadLetter, Done, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
 use crate::event::{Event, EventKey};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
-    Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
+    Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again,
 };
 use crate::store::{Change, StoreError};
 
@@ -24,13 +24,16 @@ use crate::store::{Change, StoreError};
 /// crash then loses is repeated, and costs a request at most: a tenth of a second's work is not worth a write.
 const WORTH_NOTING: Duration = Duration::from_millis(100);
 
+/// An event that goes back into its organization's backlog is back before: what waits there for longer goes back to work.
+const LONGEST_IN_LINE: Duration = Duration::from_secs(600);
+
 /// An event being driven.
-struct Drive<'a> {
-    worker: &'a Worker,
-    event: &'a Event,
+pub(super) struct Drive<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) event: &'a Event,
     settings: &'a Settings,
-    record: Record,
-    memory: Memory,
+    pub(super) record: Record,
+    pub(super) memory: Memory,
     /// What was done for the session since the record was last kept. A crash may lose what was only noted: kept with
     /// the record, or the session would not know of an outcome that OpenCX has heard of.
     session: Vec<Change>,
@@ -66,6 +69,9 @@ impl Worker {
             pauses: Pauses::new(),
             contact_turn: None,
         };
+        if let Some(obstacle) = drive.obstacle(arrival) {
+            return drive.stand_back(obstacle).await;
+        }
         drive.begin();
         if again {
             drive.note(Vec::new()).await?;
@@ -152,7 +158,7 @@ impl Drive<'_> {
         Duration::try_from(since).is_ok_and(|since| since >= WORTH_NOTING)
     }
 
-    fn next(&self) -> Decision {
+    pub(super) fn next(&self) -> Decision {
         decide(self.event, self.settings, &self.memory, &self.record.progress, self.time())
     }
 
@@ -236,14 +242,18 @@ impl Drive<'_> {
             }
             Again::Soon => self.later(0, "shutdown").await.map(Some),
             Again::Later(rung) => {
-                if fault.remedy != Remedy::Retry {
-                    self.record.attempts -= 1;
+                if fault.remedy == Remedy::Retry {
+                    return self.later(rung, fault.remedy.as_str()).await.map(Some);
                 }
-                self.later(rung, fault.remedy.as_str()).await.map(Some)
+                self.record.attempts -= 1;
+                self.rest().await?;
+                Ok(Some(self.put_off(rung, fault.remedy.as_str())))
             }
             Again::InLine => {
                 self.record.attempts -= 1;
-                self.later(rung(Duration::ZERO, &self.worker.rules.policy), fault.remedy.as_str()).await.map(Some)
+                self.rest().await?;
+                self.worker.away.leaves(self.event, LONGEST_IN_LINE);
+                Ok(Some(self.park(fault.remedy.as_str())))
             }
             Again::Never(reason) => self.give_up(reason, fault).await.map(Some),
         }
@@ -277,11 +287,14 @@ impl Drive<'_> {
     }
 
     async fn later(&mut self, rung: usize, why: &'static str) -> Result<Verdict, StoreError> {
+        self.rest().await?;
+        Ok(Verdict::Later(self.postponed(rung, why)))
+    }
+
+    /// It waits from here. Durable, so that a resolution finds its handoff on the way even after a crash.
+    async fn rest(&mut self) -> Result<(), StoreError> {
         self.record.phase = Phase::Waiting;
-        // Durable, so that a resolution finds its handoff on the way even after a crash.
-        self.keep().await?;
-        let Record { kind, attempts, first_seen, .. } = self.record;
-        Ok(Verdict::Later(Postponed { rung, kind, attempts, first_seen, why }))
+        self.keep().await
     }
 
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Verdict, StoreError> {
@@ -290,7 +303,7 @@ impl Drive<'_> {
         Ok(Verdict::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
 
-    async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Verdict, StoreError> {
+    pub(super) async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Verdict, StoreError> {
         let now = self.worker.now();
         let Record { attempts, first_seen, .. } = self.record;
         let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
@@ -332,7 +345,7 @@ impl Drive<'_> {
         Time { now: self.worker.now(), first_seen: self.record.first_seen, attempts: self.record.attempts }
     }
 
-    fn trial(&self) -> Trial {
+    pub(super) fn trial(&self) -> Trial {
         Trial { attempts: self.record.attempts, now: self.worker.now(), first_seen: self.record.first_seen }
     }
 }
@@ -355,7 +368,7 @@ fn in_words(again: Again) -> &'static str {
     }
 }
 
-fn blank(step: StepName) -> Fault {
+pub(super) fn blank(step: StepName) -> Fault {
     Fault {
         remedy: Remedy::GiveUp,
         step,

@@ -1,16 +1,14 @@
 //! The story of an event, from the bus and back to it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use tokio::sync::mpsc::Receiver;
-use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::lanes::{Lane, Ticket};
 use super::verdict::{DeadLetter, Postponed, Verdict};
+use super::visit::Visit;
 use super::{Worker, headers, letters};
 use crate::bus::{Delivery, Part};
 use crate::event::{Decoded, Event, Kind, Piece, Rejection, decode};
@@ -22,47 +20,48 @@ use crate::watch::Sighting;
 pub(super) struct Arrival {
     pub(super) delivery: Delivery,
     pub(super) received: Instant,
-    decoded: Result<Decoded, Box<Rejection>>,
-    tickets: Vec<Ticket>,
+    pub(super) decoded: Result<Decoded, Box<Rejection>>,
+    pub(super) tickets: Vec<Ticket>,
+    /// With the reception; none for what is of no organization.
+    pub(super) visit: Option<Visit>,
+}
+
+impl Arrival {
+    /// The event, when it is one.
+    pub(super) fn event(&self) -> Option<&Event> {
+        match &self.decoded {
+            Ok(Decoded::Event(event)) => Some(event),
+            Ok(Decoded::Several(_)) | Err(_) => None,
+        }
+    }
+
+    /// Whether there was no room for it.
+    pub(super) fn is_turned_away(&self) -> bool {
+        self.visit.as_ref().is_some_and(Visit::is_turned_away)
+    }
 }
 
 impl Worker {
-    /// Carries everything that is delivered, until the stream ends and the last one in hand is settled.
-    pub async fn run(self: Arc<Self>, mut deliveries: Receiver<Delivery>) {
-        let in_hand = TaskTracker::new();
-        while let Some(delivery) = deliveries.recv().await {
-            // Read here, one after the other: that is what keeps the order of a session.
-            let arrival = self.receive(delivery);
-            let worker = self.clone();
-            in_hand.spawn(async move { worker.carry(arrival).await });
-        }
-        in_hand.close();
-        in_hand.wait().await;
-    }
-
     /// THE STORY: a message is read, waits for its session's turn, is carried into Dynamics step by step, and is
     /// settled: acked once its outcome is durable and announced, else put where it comes back from or is kept.
-    async fn carry(&self, mut arrival: Arrival) {
+    pub(super) async fn carry(&self, mut arrival: Arrival) {
         self.watch.saw(Sighting::InFlight(1));
         for ticket in &mut arrival.tickets {
             ticket.turn().await;
         }
         let verdict = self.judge_safely(&arrival).await;
-        self.settle(arrival.delivery, arrival.received, verdict).await;
+        self.settle(arrival, verdict).await;
         self.watch.saw(Sighting::InFlight(-1));
     }
 
-    fn receive(&self, delivery: Delivery) -> Arrival {
+    pub(super) fn receive(&self, delivery: Delivery) -> Arrival {
         let decoded = decode(&delivery.envelope, &delivery.body, &self.rules.limits);
-        let tickets = match &decoded {
-            Ok(Decoded::Event(event)) => self.tickets(event),
-            Ok(Decoded::Several(_)) | Err(_) => Vec::new(),
-        };
-        Arrival { delivery, received: Instant::now(), decoded, tickets }
+        Arrival { delivery, received: Instant::now(), decoded, tickets: Vec::new(), visit: None }
     }
 
     /// Copies of one event and events of one session, one at a time.
-    fn tickets(&self, event: &Event) -> Vec<Ticket> {
+    pub(super) fn tickets(&self, arrival: &Arrival) -> Vec<Ticket> {
+        let Some(event) = arrival.event() else { return Vec::new() };
         let session = Lane::Session(event.key.organization_id.clone(), event.session_id().clone());
         vec![self.lanes.queue(session), self.lanes.queue(Lane::Event(event.key.clone()))]
     }

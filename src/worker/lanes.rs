@@ -13,6 +13,8 @@ use crate::event::{EventKey, OrganizationId, SessionId};
 pub(super) enum Lane {
     /// The events of one conversation.
     Session(OrganizationId, SessionId),
+    /// Of those, the ones that go to the backlog.
+    Backlog(OrganizationId, SessionId),
     /// The copies of one event.
     Event(EventKey),
     /// Looking up and creating the contact of one email (lower-cased).

@@ -2,15 +2,20 @@
 //! Out: each one settled, once: its outcome kept and announced, or its copy in a retry or dead-letter queue.
 //! Absent: RabbitMQ, Dynamics and sled, which are behind their seams; which step comes next is the machine's.
 
+mod away;
+mod desk;
 mod drive;
 mod headers;
 mod intake;
 mod lanes;
 mod letters;
+mod obstacle;
 mod pause;
+mod reception;
 mod remember;
 mod settle;
 mod verdict;
+mod visit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +29,7 @@ use crate::event::Limits;
 use crate::machine::Policy;
 use crate::store::Store;
 use crate::watch::Watch;
+use away::Away;
 use lanes::Lanes;
 
 /// Carries events, many at once, one at a time per session.
@@ -35,6 +41,7 @@ pub struct Worker {
     rules: Rules,
     chance: Chance,
     lanes: Lanes,
+    away: Away,
     stopping: CancellationToken,
 }
 
@@ -59,6 +66,8 @@ pub struct Rules {
     pub policy: Policy,
     /// How long a contact is remembered without asking Dynamics.
     pub contact_ttl: Duration,
+    /// Of the work queue: events in hand at once, of all organizations. No organization takes more than half of it.
+    pub prefetch: usize,
 }
 
 /// Clock and dice: real in the program, of the test's making in a simulation.
@@ -87,8 +96,8 @@ impl Worker {
     /// A worker, not yet at work.
     pub fn new(tools: Tools, rules: Rules, chance: Chance) -> Arc<Self> {
         let Tools { store, bus, crm, watch } = tools;
-        let (lanes, stopping) = (Lanes::default(), CancellationToken::new());
-        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, stopping })
+        let (lanes, away, stopping) = (Lanes::default(), Away::default(), CancellationToken::new());
+        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, away, stopping })
     }
 
     /// Ends all pauses: what would be tried again soon goes to a retry queue instead.

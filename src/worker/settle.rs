@@ -7,16 +7,23 @@ use tracing::{error, info, warn};
 
 use super::Worker;
 use super::headers::{self, Headers};
+use super::intake::Arrival;
 use super::verdict::{DeadLetter, Done, Postponed, Verdict};
-use crate::bus::{Announced, Announcement, BusError, Delivery, Settled};
-use crate::event::{Envelope, EventKey, Kind};
+use super::visit::Visit;
+use crate::bus::{Announced, Announcement, BusError, Delivery, Parked, Settled};
+use crate::event::{Decoded, Envelope, EventKey, Kind, OrganizationId};
 use crate::machine::{Outcome, Status, render, rung};
 use crate::watch::{EventEnd, Sighting};
 
 impl Worker {
     /// Settles a delivery: what is over is announced first. Where the broker is lost, the message stays unacked and
     /// comes again: its outcome is in the store by then, and is only announced.
-    pub(super) async fn settle(&self, delivery: Delivery, received: Instant, verdict: Verdict) {
+    pub(super) async fn settle(&self, arrival: Arrival, verdict: Verdict) {
+        if let Verdict::Park(organization, postponed) = verdict {
+            return self.park(arrival, &organization, &postponed).await;
+        }
+        // Tickets and visit end with this function: those behind are let go once this one is settled.
+        let Arrival { delivery, received, tickets: _tickets, visit: _visit, .. } = arrival;
         let settled = match self.announce(&verdict, &delivery.envelope).await {
             Ok(()) => self.conclude(delivery, received, verdict).await,
             // The connection stands: without a copy in a retry queue the message would not come again.
@@ -27,20 +34,37 @@ impl Worker {
             }
             Err(problem) => Err(problem),
         };
-        match settled {
-            Ok(Settled::Taken) => {}
-            Ok(Settled::Lost) => warn!("the connection that a message came by is gone: it comes again"),
-            Err(problem) => {
-                error!(error = %problem, "a message could not be settled: it comes again with the next connection");
-            }
+        report(settled);
+    }
+
+    /// Into its organization's backlog; the reception is told where it is.
+    async fn park(&self, mut arrival: Arrival, organization: &OrganizationId, postponed: &Postponed) {
+        let mut visit = arrival.visit.take();
+        visit.iter_mut().for_each(Visit::parks);
+        let Arrival { delivery, decoded, tickets: _tickets, .. } = arrival;
+        let headers = headers::of_postponed(postponed, &delivery.routing_key);
+        let parked = delivery.park(organization, postponed.rung, headers).await;
+        if let (Ok(Parked::Later), Ok(Decoded::Event(event))) = (&parked, &decoded) {
+            let delay = self.rules.policy.delays.get(postponed.rung).copied().unwrap_or_default();
+            self.away.leaves(event, delay);
         }
+        if let (Some(visit), Ok(place)) = (&mut visit, &parked) {
+            visit.is_parked(*place);
+        }
+        report(parked.map(|place| match place {
+            Parked::Lost => Settled::Lost,
+            Parked::Behind | Parked::Later => {
+                self.watch.saw(Sighting::Retried(postponed.why));
+                Settled::Taken
+            }
+        }));
     }
 
     async fn conclude(&self, delivery: Delivery, received: Instant, verdict: Verdict) -> Result<Settled, BusError> {
         match verdict {
             Verdict::Done(done) => self.done(delivery, received, &done).await,
             Verdict::Known(key, outcome) => self.known(delivery, &key, &outcome).await,
-            Verdict::Later(postponed) => self.later(delivery, &postponed).await,
+            Verdict::Later(postponed) | Verdict::Park(_, postponed) => self.later(delivery, &postponed).await,
             Verdict::Dead(letter) => self.dead(delivery, received, &letter).await,
             Verdict::Split(parts) => delivery.split(parts).await,
         }
@@ -127,13 +151,23 @@ impl Worker {
     }
 }
 
+fn report(settled: Result<Settled, BusError>) {
+    match settled {
+        Ok(Settled::Taken) => {}
+        Ok(Settled::Lost) => warn!("the connection that a message came by is gone: it comes again"),
+        Err(problem) => {
+            error!(error = %problem, "a message could not be settled: it comes again with the next connection");
+        }
+    }
+}
+
 /// What a verdict announces, and of which event.
 fn over(verdict: &Verdict) -> Option<(&EventKey, &Outcome)> {
     match verdict {
         Verdict::Done(done) => Some((&done.key, &done.outcome)),
         Verdict::Known(key, outcome) => Some((key, outcome)),
         Verdict::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
-        Verdict::Later(_) | Verdict::Split(_) => None,
+        Verdict::Later(_) | Verdict::Park(..) | Verdict::Split(_) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::bus::Part;
-use crate::event::{EventKey, Kind, SessionId};
+use crate::event::{EventKey, Kind, OrganizationId, SessionId};
 use crate::machine::{Outcome, Reason};
 
 /// What is to become of a message; the shell settles accordingly.
@@ -15,6 +15,8 @@ pub(super) enum Verdict {
     Known(EventKey, Box<Outcome>),
     /// A retry queue, from this rung of the ladder.
     Later(Postponed),
+    /// The end of its organization's backlog; where there can't be one, that retry queue.
+    Park(OrganizationId, Postponed),
     /// The dead-letter queue, with a failed outcome where an event could be read.
     Dead(Box<DeadLetter>),
     /// Several messages take its place.
@@ -43,7 +45,7 @@ pub(super) struct Postponed {
     pub(super) attempts: u32,
     /// When the worker first saw it.
     pub(super) first_seen: Timestamp,
-    /// For the metric: `transient`, `throttled`, `blocked`, `handoff_awaited`, `store`.
+    /// For the metric: `transient`, `throttled`, `blocked`, `crowded`, `in_order`, `handoff_awaited`, `store`.
     pub(super) why: &'static str,
 }
 

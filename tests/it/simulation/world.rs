@@ -74,6 +74,7 @@ impl World {
             limits: Limits { max_event_bytes: 1 << 20 },
             policy,
             contact_ttl: Duration::from_secs(scene.pick(&[300, 86400])),
+            prefetch: 256,
         };
         let environments = Mutex::new(environments);
         let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default() };

@@ -1,0 +1,122 @@
+//! Why an event can't be carried now, found out before anything is asked of Dynamics; and where it waits instead.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::debug;
+
+use super::drive::{Drive, blank};
+use super::intake::Arrival;
+use super::remember::opening;
+use super::verdict::{Postponed, Verdict};
+use crate::crm::{Shut, Standing};
+use crate::machine::{Again, Decision, Fault, Remedy, StepName, after, rung};
+use crate::store::StoreError;
+
+/// Why an event can't be carried now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Obstacle {
+    /// Others of its session are still away, for so long.
+    Behind(Duration),
+    /// There is no room for it.
+    NoRoom,
+    /// Its organization is shut.
+    Shut(Shut, Timestamp),
+}
+
+impl Drive<'_> {
+    /// What keeps this event from being carried, if anything does.
+    pub(super) fn obstacle(&self, arrival: &Arrival) -> Option<Obstacle> {
+        if let Some(wait) = self.worker.away.ahead(self.event) {
+            return Some(Obstacle::Behind(wait));
+        }
+        if arrival.is_turned_away() {
+            return Some(Obstacle::NoRoom);
+        }
+        // What is to be answered without Dynamics is answered, however its organization stands.
+        let Decision::Call(_) = self.next() else { return None };
+        match self.worker.crm.standing(&self.event.key.organization_id) {
+            Standing::Open { .. } => None,
+            Standing::Shut { until, why } => Some(Obstacle::Shut(why, until)),
+        }
+    }
+
+    /// Puts it where it waits. No attempt is spent, and the disk is not waited for: there may be thousands.
+    pub(super) async fn stand_back(&mut self, obstacle: Obstacle) -> Result<Verdict, StoreError> {
+        self.record.attempts -= 1;
+        let now = self.worker.now();
+        let again = after(obstacle.remedy(now), self.trial(), &self.worker.rules.policy);
+        if let Again::Never(reason) = again {
+            return self.give_up(reason, obstacle.fault(&self.next())).await;
+        }
+        if let Some(change) = opening(self.event, &mut self.memory, now) {
+            // A resolution that comes back before its handoff waits for it.
+            self.worker.store.note(vec![change]).await?;
+        }
+        debug!(
+            event_id = %self.event.key.event_id,
+            organization_id = %self.event.key.organization_id,
+            session_id = %self.event.session_id(),
+            ?obstacle,
+            "an event waits in the broker"
+        );
+        Ok(match again {
+            Again::Later(rung) => self.put_off(rung, obstacle.as_str()),
+            _ => self.park(obstacle.as_str()),
+        })
+    }
+
+    /// Into a retry queue, for no fault of its own: those of its session wait behind it.
+    pub(super) fn put_off(&self, rung: usize, why: &'static str) -> Verdict {
+        let delay = self.worker.rules.policy.delays.get(rung).copied().unwrap_or_default();
+        self.worker.away.leaves(self.event, delay);
+        Verdict::Later(self.postponed(rung, why))
+    }
+
+    /// Into its organization's backlog.
+    pub(super) fn park(&self, why: &'static str) -> Verdict {
+        let soonest = rung(Duration::ZERO, &self.worker.rules.policy);
+        Verdict::Park(self.event.key.organization_id.clone(), self.postponed(soonest, why))
+    }
+
+    pub(super) fn postponed(&self, rung: usize, why: &'static str) -> Postponed {
+        let (kind, attempts, first_seen) = (self.record.kind, self.record.attempts, self.record.first_seen);
+        Postponed { rung, kind, attempts, first_seen, why }
+    }
+}
+
+impl Obstacle {
+    fn remedy(self, now: Timestamp) -> Remedy {
+        match self {
+            Self::Behind(wait) => Remedy::NotBefore(now.saturating_add(wait).unwrap_or(now)),
+            Self::NoRoom => Remedy::Crowded,
+            Self::Shut(Shut::Throttled, until) => Remedy::NotBefore(until),
+            Self::Shut(Shut::Blocked, _) => Remedy::Hold,
+        }
+    }
+
+    /// The `reason` label of `handoffd_retries_total`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Behind(_) => "in_order",
+            Self::NoRoom => "crowded",
+            Self::Shut(Shut::Throttled, _) => "throttled",
+            Self::Shut(Shut::Blocked, _) => "blocked",
+        }
+    }
+
+    fn fault(self, next: &Decision) -> Fault {
+        let step = match next {
+            Decision::Call(step) => step.name(),
+            _ => StepName::Decode,
+        };
+        let (message, advice) = match self {
+            Self::Behind(_) => ("an earlier event of its session was still waiting", "See what became of that event"),
+            Self::NoRoom => ("there were more events of its organization than it takes", "See what slows Dynamics down"),
+            Self::Shut(Shut::Throttled, _) => ("Dynamics still throttled its organization", "See what else asks Dynamics"),
+            Self::Shut(Shut::Blocked, _) => ("its organization was still misconfigured", "Correct what the log says of it"),
+        };
+        let (message, advice) = (format!("{message} after retry.max_age"), format!("{advice}, then replay."));
+        Fault { message, advice, ..blank(step) }
+    }
+}
