@@ -51,8 +51,8 @@ struct Account<T> {
     pulled: usize,
     /// From the work queue, with the time of arrival.
     waiting: VecDeque<(T, Duration)>,
-    /// The first of the backlog.
-    first: Option<T>,
+    /// The first of the backlog, with the time when it has waited long enough.
+    first: Option<(T, Duration)>,
     /// Others in the backlog, as far as this worker knows.
     behind: u64,
     /// On their way into the backlog.
@@ -73,9 +73,10 @@ impl<T> Desk<T> {
         self.account(organization).waiting.push_back((event, now));
     }
 
-    /// An event comes out of the backlog; the next one comes after this one was taken.
-    pub(super) fn comes_first(&mut self, organization: &OrganizationId, event: T) {
-        let replaced = self.account(organization).first.replace(event);
+    /// An event comes out of the backlog; the next one comes after this one was taken. From `expires` on it is taken even
+    /// while its organization is shut: to be given up.
+    pub(super) fn comes_first(&mut self, organization: &OrganizationId, event: T, expires: Duration) {
+        let replaced = self.account(organization).first.replace((event, expires));
         self.waiting += usize::from(replaced.is_none());
     }
 
@@ -188,9 +189,11 @@ impl<T> Account<T> {
             Standing::Shut { .. } => None,
         };
         let in_hand = self.held + self.pulled;
-        if room.is_some_and(|room| in_hand < room)
-            && let Some(first) = self.first.take()
-        {
+        let expired = |(_, expires): &mut (T, Duration)| now >= *expires;
+        if let Some((first, _)) = match room {
+            Some(room) => self.first.take_if(|_| in_hand < room),
+            None => self.first.take_if(expired),
+        } {
             self.pulled += 1;
             self.behind = self.behind.saturating_sub(1);
             return Some(Ruling::Take(first, Source::Backlog));

@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::Worker;
 use super::desk::{Desk, Ruling};
 use super::intake::Arrival;
 use super::lanes::Lane;
 use super::visit::{News, Stream, Visit};
+use super::{Worker, headers};
 use crate::bus::{Backlog, Delivery};
 use crate::event::OrganizationId;
 
-/// How often those who wait are looked at again: a gate opens by the clock, without a word.
+/// Those who wait are looked at again after this: a gate opens by the clock, without a word.
 const LOOK: Duration = Duration::from_millis(25);
+/// The same while looking changes nothing.
+const LONGEST_LOOK: Duration = Duration::from_millis(200);
 /// A backlog that nothing has come out of for so long is counted: it may be empty without this worker's doing.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -26,6 +28,8 @@ struct Reception {
     worker: Arc<Worker>,
     desk: Desk<Visitor>,
     begun: Instant,
+    next_look: Instant,
+    pause: Duration,
     in_hand: TaskTracker,
     news: UnboundedSender<News>,
     /// What is taken from; a number for each, as the end of one may be heard of after the beginning of the next.
@@ -46,19 +50,17 @@ impl Worker {
         let mut backlogs = self.bus.backlogs().await;
         let (news, mut heard) = unbounded_channel();
         let mut reception = Reception::new(self, news);
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // A backlog is known of before what might overtake it.
                 biased;
                 Some(backlog) = backlogs.recv() => reception.opened(backlog),
                 Some(news) = heard.recv() => reception.heard(news),
+                () = sleep_until(reception.next_look), if reception.desk.has_waiting() => reception.look(),
                 delivery = deliveries.recv() => match delivery {
                     Some(delivery) => reception.receive(delivery),
                     None => break,
                 },
-                _ = looks.tick(), if reception.desk.has_waiting() => reception.look(),
             }
         }
         // Whoever was not taken up comes again.
@@ -68,11 +70,21 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// How long a message may still be tried.
+    fn time_left(&self, arrival: &Arrival) -> Duration {
+        let now = self.now();
+        let first_seen = headers::past(&arrival.delivery.envelope).first_seen.unwrap_or(now);
+        let age = Duration::try_from(now.duration_since(first_seen)).unwrap_or(Duration::ZERO);
+        self.rules.policy.max_age.saturating_sub(age)
+    }
+}
+
 impl Reception {
     fn new(worker: Arc<Worker>, news: UnboundedSender<News>) -> Self {
         let desk = Desk::new(worker.rules.prefetch);
-        let (in_hand, streams) = (TaskTracker::new(), Vec::new());
-        Self { worker, desk, begun: Instant::now(), in_hand, news, streams, numbers: 0 }
+        let (begun, in_hand, streams) = (Instant::now(), TaskTracker::new(), Vec::new());
+        Self { worker, desk, begun, next_look: begun, pause: LOOK, in_hand, news, streams, numbers: 0 }
     }
 
     /// Read here, one after the other: that is what keeps the order of a session.
@@ -129,7 +141,8 @@ impl Reception {
         let arrival = self.worker.receive(delivery);
         match self.ruled(&arrival) {
             Some(organization) if organization == stream.organization => {
-                self.desk.comes_first(&organization, Visitor { arrival, taken: Some(taken) });
+                let expires = self.begun.elapsed().saturating_add(self.worker.time_left(&arrival));
+                self.desk.comes_first(&organization, Visitor { arrival, taken: Some(taken) }, expires);
                 self.rule(&organization);
             }
             // Not what belongs there: removed meanwhile, or put there by somebody else.
@@ -160,15 +173,19 @@ impl Reception {
     }
 
     fn look(&mut self) {
+        self.pause = (self.pause * 2).min(LONGEST_LOOK);
         for organization in self.desk.undecided() {
             self.rule(&organization);
         }
+        self.next_look = Instant::now() + self.pause;
     }
 
     fn rule(&mut self, organization: &OrganizationId) {
         while self.desk.is_undecided(organization) {
             let standing = self.worker.crm.standing(organization);
-            match self.desk.rule(organization, standing, self.begun.elapsed()) {
+            let ruling = self.desk.rule(organization, standing, self.begun.elapsed());
+            self.pause = if ruling.is_some() { LOOK } else { self.pause };
+            match ruling {
                 None => return,
                 Some(Ruling::Take(Visitor { mut arrival, taken }, source)) => {
                     arrival.visit = Some(Visit::taken(organization.clone(), source, self.news.clone()));

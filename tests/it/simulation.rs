@@ -1,6 +1,7 @@
 //! The whole worker over a broker, a store and a CRM in memory, on a clock that jumps: thousands of runs, each from
 //! one seed, with crashes, lost answers, broken connections and people at work; after each the invariants must hold.
 
+mod backlogs;
 mod broker;
 mod bus;
 mod checks;

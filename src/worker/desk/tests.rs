@@ -91,7 +91,7 @@ fn a_short_backlog_is_waited_for_until_it_is_empty() {
     let a = org("a");
     desk.opened(&a, 1);
     assert_eq!(flood(&mut desk, "a", 1, open(16), Duration::ZERO), (0, 0));
-    desk.comes_first(&a, 77);
+    desk.comes_first(&a, 77, Duration::MAX);
     assert_eq!(desk.rule(&a, open(16), Duration::ZERO), Some(Ruling::Take(77, Source::Backlog)));
     assert_eq!(desk.rule(&a, open(16), Duration::ZERO), Some(Ruling::Take(0, Source::Work)));
 }
@@ -101,10 +101,20 @@ fn what_is_in_the_backlog_waits_while_the_organization_is_shut() {
     let mut desk = desk();
     let a = org("a");
     desk.opened(&a, 1);
-    desk.comes_first(&a, 77);
+    desk.comes_first(&a, 77, Duration::MAX);
     assert_eq!(flood(&mut desk, "a", 3, SHUT, Duration::ZERO), (0, 3));
     assert_eq!(desk.rule(&a, SHUT, LATE), None);
     assert_eq!(desk.rule(&a, open(1), LATE), Some(Ruling::Take(77, Source::Backlog)));
+}
+
+#[test]
+fn what_has_waited_long_enough_is_taken_to_be_given_up() {
+    let mut desk = desk();
+    let a = org("a");
+    desk.opened(&a, 1);
+    desk.comes_first(&a, 77, LATE);
+    assert_eq!(desk.rule(&a, SHUT, LATE - PATIENCE), None);
+    assert_eq!(desk.rule(&a, SHUT, LATE), Some(Ruling::Take(77, Source::Backlog)));
 }
 
 #[test]
@@ -138,7 +148,7 @@ fn nothing_is_kept_of_an_organization_with_nothing_to_do() {
     flood(&mut desk, "a", 1, open(16), Duration::ZERO);
     desk.left(&a, Source::Work);
     desk.opened(&a, 3);
-    desk.comes_first(&a, 7);
+    desk.comes_first(&a, 7, Duration::MAX);
     desk.ended(&a);
     assert!(desk.accounts.is_empty() && desk.held == 0 && desk.waiting == 0);
 }
@@ -218,7 +228,7 @@ impl Play {
             Happening::Brings if self.first.is_none() => {
                 if let Some(event) = self.backlog.pop_front() {
                     self.first = Some(event);
-                    self.desk.comes_first(&a, event);
+                    self.desk.comes_first(&a, event, Duration::MAX);
                 }
             }
             Happening::Lands => {

@@ -10,6 +10,7 @@ use handoffd::event::Envelope;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep};
 
+use super::backlogs::Backlogs;
 use super::bus::InHand;
 use super::scene::{Life, Scene};
 
@@ -40,7 +41,7 @@ pub struct Message {
 /// The broker; it outlives the workers.
 pub struct Broker {
     pub scene: Arc<Scene>,
-    prefetch: usize,
+    pub prefetch: usize,
     queues: Mutex<Queues>,
 }
 
@@ -49,6 +50,7 @@ pub struct Queues {
     ready: VecDeque<Message>,
     in_hand: BTreeMap<u64, Message>,
     waiting: usize,
+    pub backlogs: Backlogs,
     pub dead: Vec<Message>,
     /// What was announced, and how long after the run began.
     pub announced: Vec<(Duration, Announcement)>,
@@ -69,9 +71,9 @@ impl Broker {
         at(&mut self.queues.lock().unwrap())
     }
 
-    /// What is neither done nor dead: ready, in hand, and in the retry queues.
+    /// What is neither done nor dead: ready, in hand, and in the retry queues and backlogs.
     pub fn unfinished(&self) -> (usize, usize, usize) {
-        self.look(|queues| (queues.ready.len(), queues.in_hand.len(), queues.waiting))
+        self.look(|queues| (queues.ready.len(), queues.in_hand.len(), queues.waiting + queues.backlogs.count()))
     }
 
     pub fn publish(self: &Arc<Self>, message: Message) {
@@ -97,12 +99,16 @@ impl Broker {
     }
 
     pub fn holds(&self, tag: u64) -> bool {
-        self.look(|queues| queues.in_hand.contains_key(&tag))
+        self.look(|queues| queues.in_hand.contains_key(&tag) || queues.backlogs.holds(tag))
     }
 
     pub fn ack(self: &Arc<Self>, tag: u64) {
-        self.look(|queues| queues.in_hand.remove(&tag));
+        self.look(|queues| {
+            queues.in_hand.remove(&tag);
+            queues.backlogs.ack(tag);
+        });
         self.deliver();
+        self.deliver_from_backlogs();
     }
 
     /// A copy waits in the retry queue of this rung.
@@ -134,11 +140,13 @@ impl Broker {
                     _ => queues.dead.push(message),
                 }
             }
+            queues.backlogs.disconnect();
             queues.away_until = Some(Instant::now() + away);
         });
         let broker = self.clone();
         tokio::spawn(async move {
             sleep(away).await;
+            broker.deliver_from_backlogs();
             broker.deliver();
         });
     }
@@ -152,7 +160,8 @@ impl Broker {
             while queues.in_hand.len() < self.prefetch {
                 let Some(message) = queues.ready.pop_front() else { return };
                 queues.tag += 1;
-                let tag = queues.tag;
+                // Even, and odd in the backlogs.
+                let tag = 2 * queues.tag;
                 queues.in_hand.insert(tag, message.clone());
                 let settle = InHand { broker: self.clone(), life: life.clone(), tag, message: message.clone() };
                 let Message { envelope, body, routing_key, deliveries } = message;

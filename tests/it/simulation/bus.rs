@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handoffd::bus::{Announced, Announcement, Bus, BusError, Delivery, Part, Settle, Settled};
-use tokio::sync::mpsc::Receiver;
+use handoffd::bus::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};
+use handoffd::event::OrganizationId;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, unbounded_channel};
 
 use super::broker::{Broker, Message};
 use super::scene::Life;
@@ -34,6 +35,17 @@ pub struct InHand {
 impl Bus for FakeBus {
     async fn deliveries(&self) -> Receiver<Delivery> {
         self.broker.consume(self.life.clone())
+    }
+
+    async fn backlogs(&self) -> UnboundedReceiver<Backlog> {
+        let (news, receiver) = unbounded_channel();
+        self.broker.take_from_backlogs(self.life.clone(), news);
+        receiver
+    }
+
+    async fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
+        self.life.pass("a count").await;
+        (!self.broker.is_away()).then(|| self.broker.look(|queues| queues.backlogs.ready(organization)))
     }
 
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
@@ -70,6 +82,26 @@ impl Settle for InHand {
             self.broker.put_off(copy.clone(), rung);
         })
         .await
+    }
+
+    async fn park(
+        self: Box<Self>,
+        organization: &OrganizationId,
+        otherwise: usize,
+        headers: Vec<(&'static str, String)>,
+    ) -> Result<Parked, BusError> {
+        let is_refused = self.broker.scene.happens(0.1);
+        if is_refused {
+            let settled = self.later(otherwise, headers).await?;
+            return Ok(if settled == Settled::Taken { Parked::Later } else { Parked::Lost });
+        }
+        let copy = self.copy(headers);
+        let effect = || {
+            self.broker.scene.tell(|| format!("parked {}", name(&copy)));
+            self.broker.park(organization, copy.clone());
+        };
+        let settled = self.move_to("a backlog", effect).await?;
+        Ok(if settled == Settled::Taken { Parked::Behind } else { Parked::Lost })
     }
 
     async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handoffd::crm::{Crm, Exchange, Performed, Standing};
+use handoffd::crm::{Crm, Exchange, Performed, Shut, Standing};
 use handoffd::event::{Event, EventKey, OrganizationId};
 use handoffd::machine::{Fault, Receipt, Remedy, Settings, Step, StepName};
 use tokio::time::sleep;
@@ -79,8 +79,20 @@ impl Crm for FakeCrm {
         self.cloud.organizations.get(organization).cloned()
     }
 
-    fn standing(&self, _organization: &OrganizationId) -> Standing {
-        Standing::Open { room: usize::MAX }
+    fn standing(&self, organization: &OrganizationId) -> Standing {
+        let scene = &self.cloud.scene;
+        let shut = |seconds, why| Standing::Shut {
+            until: scene.now().saturating_add(Duration::from_secs(seconds)).unwrap(),
+            why,
+        };
+        if self.cloud.environment(organization, |environment| environment.profile.blocked) {
+            return shut(30, Shut::Blocked);
+        }
+        if scene.fails(0.05) {
+            let why = if scene.happens(0.5) { Shut::Throttled } else { Shut::Blocked };
+            return shut(1 + scene.below(60) as u64, why);
+        }
+        Standing::Open { room: scene.pick(&[1, 4, 64]) }
     }
 }
 
@@ -119,6 +131,7 @@ impl FakeCrm {
             ..0.11 => Remedy::NotBefore(until),
             ..0.13 => Remedy::Hold,
             ..0.135 => Remedy::GiveUp,
+            ..0.145 => Remedy::Crowded,
             _ => return None,
         };
         scene.fails(1.0).then_some(remedy)

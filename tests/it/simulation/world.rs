@@ -70,17 +70,18 @@ impl World {
         let blocked = environments.values().any(|environment| environment.profile.blocked);
         let oldest = scene.pick(if blocked { &[1800] } else { &[7200, 86400] });
         let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
+        let broker = Broker::new(scene.clone());
         let rules = Rules {
             limits: Limits { max_event_bytes: 1 << 20 },
             policy,
             contact_ttl: Duration::from_secs(scene.pick(&[300, 86400])),
-            prefetch: 256,
+            prefetch: broker.prefetch,
         };
         let environments = Mutex::new(environments);
         let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default() };
         let forgetful = scene.happens(0.15);
         Self {
-            broker: Broker::new(scene.clone()),
+            broker,
             scene,
             cloud: Arc::new(cloud),
             publications,
