@@ -43,6 +43,8 @@ const PURE: &[&str] = &[
     "store/sled/codec.rs",
     "bus/rabbit/topology.rs",
     "bus/rabbit/copy.rs",
+    "bus/rabbit/backlogs/name.rs",
+    "worker/desk.rs",
     "worker/headers.rs",
     "worker/remember.rs",
     "worker/letters.rs",

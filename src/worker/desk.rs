@@ -153,7 +153,12 @@ impl<T> Desk<T> {
     }
 
     /// Rules on an organization's next event, if the time for it has come.
-    pub(super) fn rule(&mut self, organization: &OrganizationId, standing: Standing, now: Duration) -> Option<Ruling<T>> {
+    pub(super) fn rule(
+        &mut self,
+        organization: &OrganizationId,
+        standing: Standing,
+        now: Duration,
+    ) -> Option<Ruling<T>> {
         let left = self.prefetch.saturating_sub(self.held + 1);
         let prefetch = self.prefetch;
         let account = self.accounts.get_mut(organization)?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::intake::Arrival;
 use super::lanes::{Lane, Ticket};
 use super::pause::Pauses;
-use super::remember::{given_up, opening, remember};
+use super::remember::{given_up, noted_before, opening, remember};
 use super::verdict::{DeadLetter, Done, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
@@ -143,7 +143,10 @@ impl Worker {
 impl Drive<'_> {
     /// Resolutions of its session wait for a handoff from now on.
     fn begin(&mut self) {
-        self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
+        let now = self.worker.now();
+        // What an earlier try has noted for the session may not have reached the disk: it is kept with this one's end.
+        self.session.extend(noted_before(self.event, &self.memory, now));
+        self.session.extend(opening(self.event, &mut self.memory, now));
     }
 
     /// Writes down how far it is, and these; the disk is not waited for.

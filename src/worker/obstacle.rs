@@ -112,9 +112,15 @@ impl Obstacle {
         };
         let (message, advice) = match self {
             Self::Behind(_) => ("an earlier event of its session was still waiting", "See what became of that event"),
-            Self::NoRoom => ("there were more events of its organization than it takes", "See what slows Dynamics down"),
-            Self::Shut(Shut::Throttled, _) => ("Dynamics still throttled its organization", "See what else asks Dynamics"),
-            Self::Shut(Shut::Blocked, _) => ("its organization was still misconfigured", "Correct what the log says of it"),
+            Self::NoRoom => {
+                ("there were more events of its organization than it takes", "See what slows Dynamics down")
+            }
+            Self::Shut(Shut::Throttled, _) => {
+                ("Dynamics still throttled its organization", "See what else asks Dynamics")
+            }
+            Self::Shut(Shut::Blocked, _) => {
+                ("its organization was still misconfigured", "Correct what the log says of it")
+            }
         };
         let (message, advice) = (format!("{message} after retry.max_age"), format!("{advice}, then replay."));
         Fault { message, advice, ..blank(step) }

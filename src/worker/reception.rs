@@ -212,7 +212,8 @@ impl Reception {
 
     /// It does not wait for those in hand, only for others of its session that go to the backlog.
     fn put_behind(&self, mut arrival: Arrival) {
-        let lane = arrival.event().map(|event| Lane::Backlog(event.key.organization_id.clone(), event.session_id().clone()));
+        let lane =
+            arrival.event().map(|event| Lane::Backlog(event.key.organization_id.clone(), event.session_id().clone()));
         arrival.tickets = lane.into_iter().map(|lane| self.worker.lanes.queue(lane)).collect();
         let worker = self.worker.clone();
         self.in_hand.spawn(async move { worker.carry(arrival).await });

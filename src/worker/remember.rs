@@ -51,6 +51,17 @@ pub(super) fn opening(event: &Event, memory: &mut Memory, at: Timestamp) -> Opti
     Some(note_session(event, entry, memory, at))
 }
 
+/// What an event has done for its session already.
+pub(super) fn noted_before(event: &Event, memory: &Memory, at: Timestamp) -> Option<Change> {
+    let entry = memory.session.iter().find(|entry| entry.event_id == event.key.event_id)?.clone();
+    Some(Change::Session {
+        organization: event.key.organization_id.clone(),
+        session: event.session_id().clone(),
+        entry,
+        at,
+    })
+}
+
 /// A handoff is given up: nobody waits for it any more. What it has opened stays open.
 pub(super) fn given_up(event: &Event, memory: &mut Memory, at: Timestamp) -> Option<Change> {
     let entry = memory.session.iter().find(|entry| entry.event_id == event.key.event_id)?;

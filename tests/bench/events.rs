@@ -2,22 +2,32 @@
 
 use serde_json::json;
 
+/// The organization that is measured.
+pub const ORGANIZATION: &str = "org_bench";
+/// The one that is in its way.
+pub const TROUBLED: &str = "org_troubled";
+
 /// The body of handoff number `n`: about a thousand bytes, four messages.
 pub fn handoff(n: u64) -> Vec<u8> {
+    handoff_of(ORGANIZATION, n)
+}
+
+/// The same of any organization, whose name is in each request that the handoff costs.
+pub fn handoff_of(organization: &str, n: u64) -> Vec<u8> {
     let message =
         |sender: &str, text: &str| json!({ "timestamp": "2026-11-22T10:11:02Z", "sender": sender, "text": text });
     let body = json!({
         "event": "session.handoff",
-        "event_id": format!("evt_bench_{n}"),
-        "organization_id": "org_bench",
+        "event_id": format!("evt_{organization}_{n}"),
+        "organization_id": organization,
         "timestamp": "2026-11-22T10:15:00Z",
         "data": {
-            "session_id": format!("ses_bench_{n}"),
+            "session_id": format!("ses_{organization}_{n}"),
             "channel": "email",
             "summary": "Customer was charged twice for an order and asks for one of the charges back.",
             "classification": "Billing",
             "sentiment": "negative",
-            "customer": { "name": format!("Customer Number{n}"), "email": format!("customer{n}@example.com"), "phone": "+14155550100" },
+            "customer": { "name": format!("Customer Number{n}"), "email": format!("customer{n}@{organization}.example.com"), "phone": "+14155550100" },
             "transcript": [
                 message("customer", "I was charged twice for my order, and nobody has answered my last two emails about it."),
                 message("ai", "I am sorry to hear that. Let me check that for you. Could you tell me the order's number?"),

@@ -12,7 +12,7 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use serde_json::Value;
 
-use super::events::handoff;
+use super::events::{ORGANIZATION, TROUBLED, handoff};
 use super::process::{self, Running};
 use super::report::{Figures, Scenario};
 
@@ -32,13 +32,18 @@ pub struct Machine {
 impl Machine {
     /// A fresh simulator, and all events on a fresh queue.
     pub async fn prepare(scenario: &Scenario) -> Self {
+        Self::prepare_with(scenario, (0..scenario.events).map(handoff)).await
+    }
+
+    /// A fresh simulator, and these events on a fresh queue, in about this order.
+    pub async fn prepare_with(scenario: &Scenario, events: impl Iterator<Item = Vec<u8>>) -> Self {
         let amqp_url = std::env::var("AMQP_URL").expect("AMQP_URL: run this by `make bench`");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (simulator, base) = simulator(folder.path(), scenario);
         let name = format!("bench.{}", uuid::Uuid::new_v4().simple());
         let machine = Self { amqp_url, _simulator: simulator, base, client: reqwest::Client::new(), folder, name };
         machine.configure(scenario);
-        machine.preload(scenario).await;
+        machine.preload(events).await;
         machine
     }
 
@@ -73,10 +78,32 @@ impl Machine {
         }
     }
 
+    /// Starts the process and measures from its first request until the simulator holds so many incidents.
+    pub async fn time_to(&self, incidents: u64, mut command: Command) -> Duration {
+        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
+        let mut child = Running::start(command.stdout(Stdio::null()).stderr(log));
+        let deadline = Instant::now() + LIMIT;
+        while self.counts().await["total"].as_u64().unwrap_or(0) == 0 {
+            assert!(Instant::now() < deadline && child.is_alive(), "no request: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let started = Instant::now();
+        self.wait_for(incidents, &mut child).await;
+        started.elapsed()
+    }
+
+    /// Has the simulator play a fault, as its API takes them.
+    pub async fn fault(&self, script: &Value) {
+        let url = format!("{}/_simulator/faults", self.base);
+        let answer = self.client.post(url).body(script.to_string()).send().await.expect("the simulator answers");
+        assert!(answer.status().is_success(), "a fault is refused: {:?}", answer.text().await);
+    }
+
     pub async fn clean_up(self) {
         let connection = self.connect().await;
         let channel = connection.create_channel().await.expect("a channel");
-        for queue in ["events", "dead", "retry.5s", "outcomes"] {
+        for queue in ["events", "dead", "retry.5s", "outcomes", "retry.backlog.org_bench", "retry.backlog.org_troubled"]
+        {
             _ = channel
                 .queue_delete(format!("{}.{queue}", self.name).as_str().into(), QueueDeleteOptions::default())
                 .await;
@@ -100,16 +127,19 @@ impl Machine {
         );
         std::fs::write(folder.join("handoffd.toml"), config).expect("the configuration is written");
         std::fs::create_dir(folder.join("organizations")).expect("a folder for organizations");
-        let organization = format!(
-            "organization_id = \"org_bench\"\nenvironment_url = \"{}\"\ntenant_id = \"11111111-1111-1111-1111-111111111111\"\n\
-             client_id = \"22222222-2222-2222-2222-222222222222\"\nclient_secret = \"simulator-secret\"\n",
-            self.base
-        );
-        std::fs::write(folder.join("organizations/bench.toml"), organization).expect("the organization is written");
+        for id in [ORGANIZATION, TROUBLED] {
+            let organization = format!(
+                "organization_id = \"{id}\"\nenvironment_url = \"{}\"\ntenant_id = \"11111111-1111-1111-1111-111111111111\"\n\
+                 client_id = \"22222222-2222-2222-2222-222222222222\"\nclient_secret = \"simulator-secret\"\n",
+                self.base
+            );
+            let path = folder.join(format!("organizations/{id}.toml"));
+            std::fs::write(path, organization).expect("the organization is written");
+        }
     }
 
     /// Has the worker's own topology declared, adds a queue for the outcomes, and publishes the events.
-    async fn preload(&self, scenario: &Scenario) {
+    async fn preload(&self, events: impl Iterator<Item = Vec<u8>>) {
         let config = handoffd::config::load(&self.folder.path().join("handoffd.toml"), std::iter::empty())
             .expect("the configuration");
         let options = handoffd::app::bus_options(&config);
@@ -119,10 +149,9 @@ impl Machine {
         self.bind_outcomes(&options.outcomes_exchange).await;
         let publisher = Publisher::connect(&options).await.expect("a publisher");
         let queue = options.queue.clone();
-        let publish = |n| {
+        let publish = |body: Vec<u8>| {
             let (publisher, queue) = (&publisher, &queue);
             async move {
-                let body = handoff(n);
                 let message = Message {
                     exchange: "",
                     routing_key: queue,
@@ -134,7 +163,7 @@ impl Machine {
                 publisher.publish(message).await.expect("a confirm");
             }
         };
-        stream::iter(0..scenario.events).for_each_concurrent(200, publish).await;
+        stream::iter(events).for_each_concurrent(200, publish).await;
         publisher.close().await;
     }
 
@@ -177,15 +206,14 @@ impl Machine {
     }
 
     async fn incidents(&self) -> u64 {
-        let answer = self
-            .client
-            .get(format!("{}/_simulator/requests?count=1", self.base))
-            .send()
-            .await
-            .expect("the simulator answers");
+        self.counts().await["counts"]["incidents.create"]["201"].as_u64().unwrap_or(0)
+    }
+
+    async fn counts(&self) -> Value {
+        let url = format!("{}/_simulator/requests?count=1", self.base);
+        let answer = self.client.get(url).send().await.expect("the simulator answers");
         let text = answer.text().await.expect("the simulator's counters");
-        let counts: Value = serde_json::from_str(&text).expect("JSON");
-        counts["counts"]["incidents.create"]["201"].as_u64().unwrap_or(0)
+        serde_json::from_str(&text).expect("JSON")
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod bare;
 mod events;
+mod fairness;
 mod machine;
 mod process;
 mod report;
@@ -32,6 +33,11 @@ fn main() {
             .ok()
             .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
     };
+    if arguments.first().is_some_and(|first| first == "fairness") {
+        let latency = Duration::from_millis(number("LATENCY", 100));
+        runtime.block_on(fairness::main(number("TROUBLED", 2000), number("EVENTS", 200), number("RUNS", 3), latency));
+        return;
+    }
     let (events, runs) = (number("EVENTS", 10_000), number("RUNS", 3));
     let latencies: Vec<u64> = match std::env::var("LATENCIES") {
         Ok(text) => {

@@ -82,7 +82,12 @@ pub fn summary(scenario: &Scenario, [bare, worker]: &[Vec<Figures>; 2]) {
 }
 
 fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
-    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    median_of(&figures.iter().map(of).collect::<Vec<_>>())
+}
+
+/// The one in the middle.
+pub fn median_of(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

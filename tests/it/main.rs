@@ -5,6 +5,7 @@ mod config;
 mod contract_table;
 mod crash;
 mod dead_letters;
+mod fairness;
 mod faults;
 mod ops;
 mod process;

@@ -10,8 +10,8 @@ use lapin::types::FieldTable;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::envelope::{delivery_count, envelope, original_routing_key};
 use super::backlogs::Hold;
+use super::envelope::{delivery_count, envelope, original_routing_key};
 use super::line::Line;
 use super::lock;
 use super::options::Options;
@@ -65,12 +65,7 @@ pub(super) struct Subscription {
 
 impl Subscription {
     /// Hands on what comes, until it ends (then: why) or `stop` (then nothing).
-    pub(super) async fn forward(
-        &mut self,
-        way: &Way,
-        outlet: &Outlet,
-        stop: &CancellationToken,
-    ) -> Option<String> {
+    pub(super) async fn forward(&mut self, way: &Way, outlet: &Outlet, stop: &CancellationToken) -> Option<String> {
         let to = outlet.open()?;
         loop {
             let message = tokio::select! {

@@ -21,6 +21,8 @@ use crate::watch::{Sighting, Watch};
 /// For the broker to let us consume. Just after its restart RabbitMQ 3.10 may leave the question unanswered while a
 /// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); asked anew, it answers.
 const CONSUME_LIMIT: Duration = Duration::from_secs(5);
+/// For it to tell which backlogs there are: some milliseconds for each organization, many at a time.
+const FIND_LIMIT: Duration = Duration::from_secs(10);
 /// For the broker to answer a good-bye.
 const GOODBYE: Duration = Duration::from_secs(4);
 
@@ -105,7 +107,9 @@ impl Supervisor {
         self.signals.consume.cancelled().await;
         if !self.signals.stop.is_cancelled() {
             // First, so that nobody overtakes those who wait already.
-            self.backlogs.find_all(line).await;
+            if timeout(FIND_LIMIT, self.backlogs.find_all(line)).await.is_err() {
+                warn!("the broker is slow to tell which backlogs there are: what is in the others comes later");
+            }
             let mut subscription = match timeout(CONSUME_LIMIT, consume(line, &self.options)).await {
                 Ok(Ok(subscription)) => subscription,
                 Ok(Err(error)) => return super::refusal::in_words(&error),
@@ -114,8 +118,7 @@ impl Supervisor {
             info!(queue = %self.options.queue, prefetch = self.options.prefetch, "consumes");
             self.state.consuming();
             let stop = &self.signals.stop;
-            let way =
-                Way { line: line.clone(), options: self.options.clone(), backlogs: self.backlogs.clone() };
+            let way = Way { line: line.clone(), options: self.options.clone(), backlogs: self.backlogs.clone() };
             let end = subscription.forward(&way, &self.outlet, stop);
             if let Some(why) = end.await {
                 return why;

@@ -40,7 +40,7 @@ const OPERATIONS: [StepName; 9] = [
     StepName::CloseIncident,
 ];
 /// What a retry can have for a reason; see `machine::Remedy`.
-const RETRY_REASONS: [&str; 3] = ["transient", "throttled", "blocked"];
+const RETRY_REASONS: [&str; 5] = ["transient", "throttled", "blocked", "crowded", "in_order"];
 const DEAD_REASONS: [Reason; 6] = [
     Reason::InvalidEvent,
     Reason::UnsupportedEvent,

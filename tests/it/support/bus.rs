@@ -155,9 +155,23 @@ impl Bus {
         self.client().await.as_ref().unwrap().depth(queue).await.unwrap_or_else(|| panic!("no queue {queue}"))
     }
 
-    /// Messages ready in the work queue and the retry queues.
+    /// Messages that wait in an organization's backlog; none when it has none.
+    pub async fn backlog(&self, organization: &str) -> u32 {
+        let queue = self.names.backlog(organization);
+        self.client().await.as_ref().unwrap().depth(&queue).await.unwrap_or(0)
+    }
+
+    /// Whether there is such a queue.
+    pub async fn has_queue(&self, queue: &str) -> bool {
+        self.client().await.as_ref().unwrap().depth(queue).await.is_some()
+    }
+
+    /// Messages ready in the work queue, the retry queues and the backlogs.
     pub async fn unfinished(&self) -> u32 {
         let mut sum = 0;
+        for queue in self.names.backlogs() {
+            sum += self.client().await.as_ref().unwrap().depth(&queue).await.unwrap_or(0);
+        }
         for queue in self.names.queues() {
             if queue != self.names.dead_letter_queue() {
                 sum += self.depth(&queue).await;
@@ -205,7 +219,8 @@ impl Bus {
     /// Removes everything of these names from the broker.
     pub async fn clean(url: &str, names: &Files) {
         let client = Client::connect(url).await;
-        for queue in names.queues().into_iter().chain([format!("{}.outcomes-seen", names.name)]) {
+        for queue in names.queues().into_iter().chain(names.backlogs()).chain([format!("{}.outcomes-seen", names.name)])
+        {
             client.delete_queue(&queue).await;
         }
         for exchange in names.exchanges() {

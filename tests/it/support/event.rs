@@ -10,6 +10,9 @@ pub struct Event(pub Value);
 /// The organization that every event is of, unless it is changed.
 pub const ORGANIZATION: &str = "org_acme";
 
+/// One more, where a test has two.
+pub const ANOTHER_ORGANIZATION: &str = "org_globex";
+
 /// A handoff from this channel, of a customer that nobody has seen.
 pub fn handoff(channel: &str) -> Event {
     let mark = Uuid::new_v4().simple().to_string();

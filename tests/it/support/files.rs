@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 use uuid::Uuid;
 
-use super::event::ORGANIZATION;
+use super::event::{ANOTHER_ORGANIZATION, ORGANIZATION};
 use super::simulator::SECRET;
 
 /// A configuration and one organization, with names of their own on a broker that tests share.
@@ -81,6 +81,16 @@ impl Files {
         let delays = self.get("retry", "delays").as_array().unwrap();
         let retry = delays.iter().map(|delay| format!("{}.retry.{}", self.name, delay.as_str().unwrap()));
         [self.work_queue(), self.dead_letter_queue()].into_iter().chain(retry).collect()
+    }
+
+    /// Where those of an organization wait that there is no room for.
+    pub fn backlog(&self, organization: &str) -> String {
+        format!("{}.retry.backlog.{organization}", self.name)
+    }
+
+    /// The backlogs that there may be.
+    pub fn backlogs(&self) -> [String; 2] {
+        [ORGANIZATION, ANOTHER_ORGANIZATION].map(|id| self.backlog(id))
     }
 
     /// Where events wait for a worker.

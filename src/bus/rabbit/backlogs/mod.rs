@@ -40,10 +40,7 @@ pub(super) struct Backlogs {
 }
 
 impl Backlogs {
-    pub(super) fn new(
-        options: Arc<Options>,
-        stop: CancellationToken,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Backlog>) {
+    pub(super) fn new(options: Arc<Options>, stop: CancellationToken) -> (Arc<Self>, mpsc::UnboundedReceiver<Backlog>) {
         let (news, receiver) = mpsc::unbounded_channel();
         (Arc::new(Self { options, served: Mutex::default(), slots: Mutex::default(), news, stop }), receiver)
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use lapin::options::QueueDeclareOptions;
 use tokio::sync::RwLock;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::Backlogs;
@@ -14,6 +15,9 @@ use crate::bus::rabbit::refusal;
 use crate::bus::rabbit::topology::{Declaration, backlog, encode};
 use crate::event::OrganizationId;
 
+/// For the broker to answer. Just after its restart RabbitMQ 3.10 may leave a question unanswered while a quorum queue has
+/// no leader (measured).
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// A backlog that can't be had is not asked for again before.
 const OUT_OF_REACH: Duration = Duration::from_secs(60);
 
@@ -59,17 +63,17 @@ impl Backlogs {
         if stand.is_out_of_reach() {
             return false;
         }
-        match self.declare(slot, line, before.is_none()).await {
-            Ok(()) => {
-                *stand = Stand::Open { line: line.clone(), generation: before.map_or(0, |before| before + 1) };
-                true
-            }
-            Err(error) => {
-                out_of_reach(slot, &error);
-                *stand = Stand::OutOfReach(Instant::now() + OUT_OF_REACH);
-                false
-            }
+        let declared = timeout(ANSWER_LIMIT, self.declare(slot, line, before.is_none())).await;
+        let is_there = matches!(declared, Ok(Ok(())));
+        if let Ok(Err(error)) = &declared {
+            out_of_reach(slot, error);
         }
+        *stand = if is_there {
+            Stand::Open { line: line.clone(), generation: before.map_or(0, |before| before + 1) }
+        } else {
+            Stand::OutOfReach(Instant::now() + OUT_OF_REACH)
+        };
+        is_there
     }
 
     async fn declare(self: &Arc<Self>, slot: &Arc<Slot>, line: &Arc<Line>, first: bool) -> lapin::Result<()> {

@@ -29,6 +29,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// For what the broker has sent before it ended the consumer.
 const LATE: Duration = Duration::from_secs(1);
 
+/// For all of the broker's answers while a backlog is looked at and deleted: nobody can put anything into it meanwhile.
+const RETIRE_LIMIT: Duration = Duration::from_secs(10);
+
 /// Someone who takes from a backlog.
 pub(super) struct Taking {
     backlogs: Arc<Backlogs>,
@@ -110,10 +113,10 @@ impl Taking {
         loop {
             match self.forward(&mut subscription).await {
                 End::Over => break,
-                End::Quiet => match self.retire(&mut subscription).await {
-                    Retired::Not => continue,
-                    Retired::Interrupted => {}
-                    Retired::Done => return,
+                End::Quiet => match timeout(RETIRE_LIMIT, self.retire(&mut subscription)).await {
+                    Ok(Retired::Not) => continue,
+                    Ok(Retired::Done) => return,
+                    Ok(Retired::Interrupted) | Err(_) => {}
                 },
                 End::Broken(why) => {
                     debug!(queue = %self.slot.queue, reason = %why, "takes from a backlog no more: tries again");

@@ -1,0 +1,178 @@
+//! One organization's trouble is its own: whatever becomes of its events, those of another are carried.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::support::broker::eventually;
+use crate::support::event::{ANOTHER_ORGANIZATION, Event, ORGANIZATION, handoff, resolved};
+use crate::support::rig::{Plan, Rig, rig};
+
+/// In the sessions of the organization that is in trouble.
+const TROUBLED: &str = "ses_troubled";
+
+#[tokio::test]
+async fn an_organization_that_is_throttled_delays_no_other() {
+    let rig = two(rig().set("broker", "prefetch", 20)).await;
+    trouble(&rig, &json!({ "status": 429, "retry_after": 3000 }));
+    let (theirs, ours) = (troubled(300), quick(50));
+    rig.bus.publish_all(&theirs).await;
+    rig.bus.publish_all(&ours).await;
+    rig.bus.outcomes_of(&ours).await;
+    assert_eq!(done(&rig, ORGANIZATION).await, 0);
+    eventually("their events back in the broker", async || rig.bus.unfinished().await == 300).await;
+    assert_eq!(rig.bus.depth(&rig.files.work_queue()).await, 0, "they wait in retry queues");
+    let asked = rig.crm.count("oc_liveworkitems.create");
+    assert!(asked <= 50 + 16, "{asked} requests: the gate is shut");
+    assert_eq!(rig.bus.dead_letters().await, 0);
+}
+
+#[tokio::test]
+async fn an_organization_that_hangs_delays_no_other() {
+    let rig = two(rig().set("broker", "prefetch", 20).set("dynamics", "request_timeout", "100s")).await;
+    trouble(&rig, &json!("hang"));
+    let (theirs, ours) = (troubled(300), quick(50));
+    rig.bus.publish_all(&theirs).await;
+    rig.bus.publish_all(&ours).await;
+    rig.bus.outcomes_of(&ours).await;
+    assert_eq!(done(&rig, ORGANIZATION).await, 0);
+    eventually("a backlog", async || rig.bus.backlog(ORGANIZATION).await > 100).await;
+    assert!(rig.worker().metric("handoffd_retries_total", "reason=\"crowded\"").await > 100);
+    let label = format!("queue=\"{}.retry.backlog\"", rig.files.name);
+    eventually("the metric", async || rig.worker().metric("handoffd_queue_messages", &label).await > 100).await;
+}
+
+#[tokio::test]
+async fn an_organization_that_is_busy_delays_no_other_and_is_done_in_its_time() {
+    let rig = two(rig().set("dynamics", "max_concurrency", 4)).await;
+    trouble(&rig, &json!({ "delay_ms": 50 }));
+    let (theirs, ours) = (troubled(600), quick(1));
+    rig.bus.publish_all(&theirs).await;
+    rig.bus.publish_all(&ours).await;
+    rig.bus.outcomes_of(&ours).await;
+    let left = 600 - done(&rig, ORGANIZATION).await;
+    assert!(left > 200, "only {left} of 600 were left: ours has waited for theirs");
+    rig.bus.outcomes_of(&theirs).await;
+    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 601);
+    assert_eq!(rig.bus.all_outcomes().await.len(), 601);
+    let backlog = rig.files.backlog(ORGANIZATION);
+    eventually("an end of the backlog", async || !rig.bus.has_queue(&backlog).await).await;
+    // It is made again when it is needed again.
+    let more = troubled(300);
+    rig.bus.publish_all(&more).await;
+    rig.bus.outcomes_of(&more).await;
+    assert!(rig.bus.has_queue(&backlog).await);
+    rig.nothing_is_left().await;
+}
+
+/// In each session a handoff, its resolution and another handoff: two cases, of which the first is closed.
+#[tokio::test]
+async fn sessions_keep_their_order_through_a_backlog_and_a_shut_gate() {
+    let rig = two(rig().set("broker", "prefetch", 8).set("dynamics", "max_concurrency", 3)).await;
+    rig.crm
+        .fault(&json!({ "operation": "incidents.*", "times": null, "probability": 0.3, "fault": { "delay_ms": 30 } }));
+    let throttled = json!({ "status": 429, "retry_after": 1 });
+    rig.crm
+        .fault(&json!({ "operation": "incidents.*", "times": 4, "skip": 20, "probability": 0.1, "fault": throttled }));
+    let mut events = Vec::new();
+    for session in 0..40 {
+        let first = handoff("email").with("/data/session_id", format!("{TROUBLED}_{session}"));
+        let second = first.next();
+        events.push([first, resolved(&format!("{TROUBLED}_{session}")), second]);
+    }
+    for step in 0..3 {
+        let all: Vec<Event> = events.iter().map(|session| session[step].clone()).collect();
+        rig.bus.publish_all(&all).await;
+    }
+    for session in &events {
+        rig.bus.outcomes_of(session).await;
+    }
+    let states: HashMap<String, i64> =
+        rig.crm.incidents().iter().map(|row| (text(row, "incidentid"), state(row))).collect();
+    assert_eq!(states.len(), 80);
+    let outcomes = rig.bus.all_outcomes().await;
+    let incident_of = |event: &Event| {
+        let outcome = outcomes.iter().find(|outcome| outcome.body["data"]["source_event_id"] == event.id()).unwrap();
+        text(&outcome.body["data"]["session_meta"], "dynamics365_incident_id")
+    };
+    for [first, closing, second] in &events {
+        assert_eq!(states[&incident_of(first)], 1, "the first case of {} was left open", first.session());
+        assert_eq!(states[&incident_of(second)], 0, "the second case of {} was closed", first.session());
+        assert_eq!(incident_of(closing), incident_of(first));
+    }
+    assert!(rig.worker().metric("handoffd_retries_total", "reason=\"crowded\"").await > 0, "nothing was in a backlog");
+    assert!(rig.worker().metric("handoffd_retries_total", "reason=\"throttled\"").await > 0, "the gate was never shut");
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_in_the_middle_of_a_backlog_goes_on_with_it() {
+    let rig = two(rig().set("broker", "prefetch", 20).set("dynamics", "max_concurrency", 4)).await;
+    trouble(&rig, &json!({ "delay_ms": 20 }));
+    let theirs = troubled(400);
+    rig.bus.publish_all(&theirs).await;
+    for so_many in [50, 150] {
+        eventually("a backlog", async || rig.bus.backlog(ORGANIZATION).await > 50).await;
+        eventually("some of it done", async || rig.crm.rows("oc_liveworkitems").len() > so_many).await;
+        rig.worker().kill9();
+        rig.start_worker("worker").ready().await;
+        eventually("the backlog found", async || rig.worker().logged("takes from a backlog")).await;
+    }
+    rig.bus.outcomes_of(&theirs).await;
+    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 400);
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_nobody_declares_is_done_without() {
+    let mut rig = two(rig().set("broker", "prefetch", 20)).await;
+    rig.worker().stop().await;
+    rig.files.set("broker", "declare", false);
+    rig.start_worker("another").ready().await;
+    trouble(&rig, &json!("hang"));
+    let (theirs, ours) = (troubled(100), quick(20));
+    rig.bus.publish_all(&theirs).await;
+    rig.bus.publish_all(&ours).await;
+    rig.bus.outcomes_of(&ours).await;
+    assert_eq!(done(&rig, ORGANIZATION).await, 0);
+    assert!(!rig.bus.has_queue(&rig.files.backlog(ORGANIZATION)).await);
+    rig.crm.environment().clear_faults();
+    rig.bus.outcomes_of(&theirs).await;
+    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 120);
+    rig.nothing_is_left().await;
+}
+
+/// A worker for two organizations, one of which will be in trouble.
+async fn two(plan: Plan) -> Rig {
+    let rig = plan.lay_out().await;
+    rig.files.write_another_organization(rig.folder.path(), ANOTHER_ORGANIZATION);
+    rig.start_worker("worker").ready().await;
+    rig
+}
+
+fn trouble(rig: &Rig, fault: &Value) {
+    let (operation, containing) = ("oc_liveworkitems.create", TROUBLED);
+    rig.crm.fault(&json!({ "operation": operation, "containing": containing, "times": null, "fault": fault }));
+}
+
+fn troubled(count: usize) -> Vec<Event> {
+    let session = || format!("{TROUBLED}_{}", uuid::Uuid::new_v4().simple());
+    (0..count).map(|_| handoff("web").with("/data/session_id", session())).collect()
+}
+
+fn quick(count: usize) -> Vec<Event> {
+    (0..count).map(|_| handoff("web").with("/organization_id", ANOTHER_ORGANIZATION)).collect()
+}
+
+async fn done(rig: &Rig, organization: &str) -> usize {
+    let outcomes = rig.bus.all_outcomes().await;
+    outcomes.iter().filter(|outcome| outcome.body["organization_id"] == organization).count()
+}
+
+fn text(of: &Value, field: &str) -> String {
+    of[field].as_str().unwrap_or_else(|| panic!("no {field} in {of}")).to_owned()
+}
+
+fn state(incident: &Value) -> i64 {
+    incident["statecode"].as_i64().unwrap()
+}
