@@ -10,6 +10,7 @@ mod faults;
 mod ops;
 mod process;
 mod rabbit;
+mod rabbit_backlogs;
 mod rabbit_copies;
 mod rabbit_outages;
 mod rabbit_topology;
