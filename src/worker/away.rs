@@ -2,7 +2,6 @@
 //! that come after it wait behind it, or a resolution would close what is handed off only later.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use crate::event::{Event, EventId, OrganizationId, SessionId};
 
 /// An event that is so much too late has been taken by another worker, or by an operator: nobody waits for it.
 const GRACE: Duration = Duration::from_secs(60);
+/// What waits in a backlog for longer goes back to work.
+const LONGEST_IN_BACKLOG: Duration = Duration::from_secs(600);
 /// Most events to remember, some ten megabytes. Beyond it a resolution still waits for its handoff: the store knows of that.
 const MOST: usize = 50_000;
 
@@ -27,48 +28,60 @@ struct Sessions {
 
 struct Absent {
     event: EventId,
+    /// When it may be back.
     back: Instant,
+    /// When it must be.
+    late: Instant,
 }
 
 impl Away {
-    /// An event comes: how long those of its session that are ahead of it are still away; nothing when there are none, and
-    /// then it is back.
+    /// How long those of its session that are ahead of an event are still away; nothing when there are none.
     pub(super) fn ahead(&self, event: &Event) -> Option<Duration> {
         let mut sessions = self.lock();
-        if sessions.count == 0 {
-            return None;
-        }
         let now = Instant::now();
-        let Entry::Occupied(mut session) = sessions.absent.entry(key(event)) else { return None };
-        let before = session.get().len();
-        session.get_mut().retain(|absent| now < absent.back + GRACE);
-        let ahead = session.get().iter().take_while(|absent| absent.event != event.key.event_id);
-        let until = ahead.map(|absent| absent.back).max();
-        if until.is_none() && !session.get().is_empty() {
-            session.get_mut().remove(0);
-        }
-        let after = session.get().len();
-        if after == 0 {
-            session.remove();
-        }
-        sessions.count -= before - after;
-        until.map(|back| back.saturating_duration_since(now))
+        let session = sessions.of(event)?;
+        let ahead = session.iter().take_while(|absent| absent.event != event.key.event_id);
+        let there = ahead.filter(|absent| now < absent.late);
+        there.map(|absent| absent.back).max().map(|back| back.saturating_duration_since(now))
     }
 
-    /// An event goes away, and is back in so long. It keeps its place in its session.
+    /// An event goes on: it is away no more, nor are those that should have been back long ago.
+    pub(super) fn is_back(&self, event: &Event) {
+        let mut sessions = self.lock();
+        let now = Instant::now();
+        let Some(session) = sessions.of(event) else { return };
+        let before = session.len();
+        session.retain(|absent| absent.event != event.key.event_id && now < absent.late);
+        let after = session.len();
+        sessions.count -= before - after;
+        if after == 0 {
+            sessions.absent.remove(&key(event));
+        }
+    }
+
+    /// An event goes into a retry queue, and is back in so long. It keeps its place in its session.
     pub(super) fn leaves(&self, event: &Event, back_in: Duration) {
+        self.remember(event, back_in, back_in + GRACE);
+    }
+
+    /// An event goes back into its backlog, where others of its session may be ahead of it by now.
+    pub(super) fn returns_to_backlog(&self, event: &Event) {
+        self.remember(event, Duration::ZERO, LONGEST_IN_BACKLOG + GRACE);
+    }
+
+    fn remember(&self, event: &Event, back_in: Duration, late_in: Duration) {
         let mut sessions = self.lock();
         if sessions.count >= MOST {
             sessions.forget_the_late();
         }
         let full = sessions.count >= MOST;
-        let back = Instant::now() + back_in;
+        let (back, late) = (Instant::now() + back_in, Instant::now() + late_in);
         let session = sessions.absent.entry(key(event)).or_default();
         match session.iter_mut().find(|absent| absent.event == event.key.event_id) {
-            Some(absent) => absent.back = back,
+            Some(absent) => (absent.back, absent.late) = (back, late),
             None if full => {}
             None => {
-                session.push(Absent { event: event.key.event_id.clone(), back });
+                session.push(Absent { event: event.key.event_id.clone(), back, late });
                 sessions.count += 1;
             }
         }
@@ -80,10 +93,15 @@ impl Away {
 }
 
 impl Sessions {
+    /// Those of an event's session that are away. Most often there is nobody at all.
+    fn of(&mut self, event: &Event) -> Option<&mut Vec<Absent>> {
+        if self.absent.is_empty() { None } else { self.absent.get_mut(&key(event)) }
+    }
+
     fn forget_the_late(&mut self) {
         let now = Instant::now();
         self.absent.retain(|_, session| {
-            session.retain(|absent| now < absent.back + GRACE);
+            session.retain(|absent| now < absent.late);
             !session.is_empty()
         });
         self.count = self.absent.values().map(Vec::len).sum();

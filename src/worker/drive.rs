@@ -13,19 +13,16 @@ use super::remember::{given_up, noted_before, opening, remember};
 use super::verdict::{DeadLetter, Done, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
-use crate::event::{Event, EventKey};
+use crate::event::{Event, EventKey, Kind};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
-    Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again,
+    Remedy, SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again,
 };
 use crate::store::{Change, StoreError};
 
 /// An event that takes longer than this is written down as it goes; one that is faster has only its end written. What a
 /// crash then loses is repeated, and costs a request at most: a tenth of a second's work is not worth a write.
 const WORTH_NOTING: Duration = Duration::from_millis(100);
-
-/// An event that goes back into its organization's backlog is back before: what waits there for longer goes back to work.
-const LONGEST_IN_LINE: Duration = Duration::from_secs(600);
 
 /// An event being driven.
 pub(super) struct Drive<'a> {
@@ -57,7 +54,12 @@ impl Worker {
         // that ends the process would be tried for ever.
         let again = known.is_some() || arrival.delivery.delivery_count > 0;
         let record = self.take_up(event, known, arrival);
-        let memory = self.recall(event).await?;
+        let session = match event.kind() {
+            // What else happened in its session matters to no handoff.
+            Kind::Handoff if !again => Vec::new(),
+            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
+        };
+        let memory = self.recall(event, session).await?;
         let mut drive = Drive {
             worker: self,
             event,
@@ -124,12 +126,12 @@ impl Worker {
     }
 
     /// What the store remembers that matters to this event.
-    async fn recall(&self, event: &Event) -> Result<Memory, StoreError> {
+    async fn recall(&self, event: &Event, session: Vec<SessionEntry>) -> Result<Memory, StoreError> {
         let organization = &event.key.organization_id;
         Ok(Memory {
             contact: self.known_contact(event).await?,
             learned: self.store.learned(organization).await?,
-            session: self.store.session(organization, event.session_id()).await?,
+            session,
         })
     }
 
@@ -255,7 +257,7 @@ impl Drive<'_> {
             Again::InLine => {
                 self.record.attempts -= 1;
                 self.rest().await?;
-                self.worker.away.leaves(self.event, LONGEST_IN_LINE);
+                self.worker.away.returns_to_backlog(self.event);
                 Ok(Some(self.park(fault.remedy.as_str())))
             }
             Again::Never(reason) => self.give_up(reason, fault).await.map(Some),

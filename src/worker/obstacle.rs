@@ -30,9 +30,15 @@ impl Drive<'_> {
         if let Some(wait) = self.worker.away.ahead(self.event) {
             return Some(Obstacle::Behind(wait));
         }
-        if arrival.is_turned_away() {
-            return Some(Obstacle::NoRoom);
+        let shut = if arrival.is_turned_away() { Some(Obstacle::NoRoom) } else { self.shut() };
+        // Whoever is put off once more keeps its place before those that came after it; in a backlog it has one anyway.
+        if !matches!(shut, Some(Obstacle::Shut(..))) {
+            self.worker.away.is_back(self.event);
         }
+        shut
+    }
+
+    fn shut(&self) -> Option<Obstacle> {
         // What is to be answered without Dynamics is answered, however its organization stands.
         let Decision::Call(_) = self.next() else { return None };
         match self.worker.crm.standing(&self.event.key.organization_id) {

@@ -25,7 +25,9 @@ async fn those_of_a_session_come_back_in_their_order_whoever_is_quicker() {
     assert_eq!(away.ahead(&other), None);
     assert_eq!(away.ahead(&second), Some(SOON), "it has a place already");
     assert_eq!(away.ahead(&first), None);
+    away.is_back(&first);
     assert_eq!(away.ahead(&second), None);
+    away.is_back(&second);
     assert_eq!(away.ahead(&third), None);
     assert_eq!(away.lock().count, 0);
     assert!(away.lock().absent.is_empty());
@@ -37,8 +39,10 @@ async fn an_event_that_goes_away_again_keeps_its_place() {
     let [first, second] = [event("1", "a"), event("2", "a")];
     away.leaves(&first, SOON);
     away.leaves(&second, SOON);
+    assert_eq!(away.ahead(&first), None, "it has come, and is put off again");
     away.leaves(&first, SOON * 3);
     assert_eq!(away.ahead(&second), Some(SOON * 3));
+    assert_eq!(away.ahead(&first), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,6 +51,7 @@ async fn nobody_waits_for_one_that_never_comes() {
     away.leaves(&event("1", "a"), SOON);
     tokio::time::advance(SOON + GRACE).await;
     assert_eq!(away.ahead(&event("2", "a")), None);
+    away.is_back(&event("2", "a"));
     assert_eq!(away.lock().count, 0);
 }
 
@@ -61,4 +66,15 @@ async fn what_is_remembered_is_bounded_and_the_late_go_first() {
     away.leaves(&event("1", "fits again"), SOON);
     assert_eq!(away.lock().count, 1);
     assert!(away.ahead(&event("2", "fits again")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_in_the_backlog_may_be_back_at_any_time_and_is_waited_for_as_long_as_it_may_take() {
+    let away = Away::default();
+    away.returns_to_backlog(&event("1", "a"));
+    assert_eq!(away.ahead(&event("2", "a")), Some(Duration::ZERO));
+    tokio::time::advance(LONGEST_IN_BACKLOG).await;
+    assert_eq!(away.ahead(&event("2", "a")), Some(Duration::ZERO));
+    tokio::time::advance(GRACE).await;
+    assert_eq!(away.ahead(&event("2", "a")), None);
 }
