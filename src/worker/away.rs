@@ -45,7 +45,7 @@ impl Away {
         there.map(|absent| absent.back).max().map(|back| back.saturating_duration_since(now))
     }
 
-    /// An event goes on: it is away no more, nor are those that should have been back long ago.
+    /// An event is over, or goes its own way: nobody waits for it any more, nor for those that should have been back long ago.
     pub(super) fn is_back(&self, event: &Event) {
         let mut sessions = self.lock();
         let now = Instant::now();

@@ -257,7 +257,6 @@ impl Drive<'_> {
             Again::InLine => {
                 self.record.attempts -= 1;
                 self.rest().await?;
-                self.worker.away.returns_to_backlog(self.event);
                 Ok(Some(self.park(fault.remedy.as_str())))
             }
             Again::Never(reason) => self.give_up(reason, fault).await.map(Some),

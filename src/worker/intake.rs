@@ -50,6 +50,7 @@ impl Worker {
             ticket.turn().await;
         }
         let verdict = self.judge_safely(&arrival).await;
+        self.keep_place(&arrival, &verdict);
         self.settle(arrival, verdict).await;
         self.watch.saw(Sighting::InFlight(-1));
     }

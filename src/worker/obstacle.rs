@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::debug;
 
+use super::Worker;
 use super::drive::{Drive, blank};
 use super::intake::Arrival;
 use super::remember::opening;
@@ -24,18 +25,31 @@ pub(super) enum Obstacle {
     Shut(Shut, Timestamp),
 }
 
+impl Worker {
+    /// Remembers whether others of its session have to wait for an event. Before its ticket is given back, and not sooner:
+    /// an event that is put off again and again keeps its place before those that came after it.
+    pub(super) fn keep_place(&self, arrival: &Arrival, verdict: &Verdict) {
+        let Some(event) = arrival.event() else { return };
+        match verdict {
+            Verdict::Wait(postponed) => self.away.leaves(event, self.delay(postponed.rung)),
+            Verdict::Park(..) if !arrival.is_turned_away() => self.away.returns_to_backlog(event),
+            _ => self.away.is_back(event),
+        }
+    }
+
+    /// How long a retry queue holds a message.
+    pub(super) fn delay(&self, rung: usize) -> Duration {
+        self.rules.policy.delays.get(rung).copied().unwrap_or_default()
+    }
+}
+
 impl Drive<'_> {
     /// What keeps this event from being carried, if anything does.
     pub(super) fn obstacle(&self, arrival: &Arrival) -> Option<Obstacle> {
         if let Some(wait) = self.worker.away.ahead(self.event) {
             return Some(Obstacle::Behind(wait));
         }
-        let shut = if arrival.is_turned_away() { Some(Obstacle::NoRoom) } else { self.shut() };
-        // Whoever is put off once more keeps its place before those that came after it; in a backlog it has one anyway.
-        if !matches!(shut, Some(Obstacle::Shut(..))) {
-            self.worker.away.is_back(self.event);
-        }
-        shut
+        if arrival.is_turned_away() { Some(Obstacle::NoRoom) } else { self.shut() }
     }
 
     fn shut(&self) -> Option<Obstacle> {
@@ -74,9 +88,7 @@ impl Drive<'_> {
 
     /// Into a retry queue, for no fault of its own: those of its session wait behind it.
     pub(super) fn put_off(&self, rung: usize, why: &'static str) -> Verdict {
-        let delay = self.worker.rules.policy.delays.get(rung).copied().unwrap_or_default();
-        self.worker.away.leaves(self.event, delay);
-        Verdict::Later(self.postponed(rung, why))
+        Verdict::Wait(self.postponed(rung, why))
     }
 
     /// Into its organization's backlog.

@@ -45,8 +45,7 @@ impl Worker {
         let headers = headers::of_postponed(postponed, &delivery.routing_key);
         let parked = delivery.park(organization, postponed.rung, headers).await;
         if let (Ok(Parked::Later), Ok(Decoded::Event(event))) = (&parked, &decoded) {
-            let delay = self.rules.policy.delays.get(postponed.rung).copied().unwrap_or_default();
-            self.away.leaves(event, delay);
+            self.away.leaves(event, self.delay(postponed.rung));
         }
         if let (Some(visit), Ok(place)) = (&mut visit, &parked) {
             visit.is_parked(*place);
@@ -64,7 +63,9 @@ impl Worker {
         match verdict {
             Verdict::Done(done) => self.done(delivery, received, &done).await,
             Verdict::Known(key, outcome) => self.known(delivery, &key, &outcome).await,
-            Verdict::Later(postponed) | Verdict::Park(_, postponed) => self.later(delivery, &postponed).await,
+            Verdict::Later(postponed) | Verdict::Wait(postponed) | Verdict::Park(_, postponed) => {
+                self.later(delivery, &postponed).await
+            }
             Verdict::Dead(letter) => self.dead(delivery, received, &letter).await,
             Verdict::Split(parts) => delivery.split(parts).await,
         }
@@ -167,7 +168,7 @@ fn over(verdict: &Verdict) -> Option<(&EventKey, &Outcome)> {
         Verdict::Done(done) => Some((&done.key, &done.outcome)),
         Verdict::Known(key, outcome) => Some((key, outcome)),
         Verdict::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
-        Verdict::Later(_) | Verdict::Park(..) | Verdict::Split(_) => None,
+        Verdict::Later(_) | Verdict::Wait(_) | Verdict::Park(..) | Verdict::Split(_) => None,
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) enum Verdict {
     Known(EventKey, Box<Outcome>),
     /// A retry queue, from this rung of the ladder.
     Later(Postponed),
+    /// A retry queue, for no fault of its own: others of its session wait behind it.
+    Wait(Postponed),
     /// The end of its organization's backlog; where there can't be one, that retry queue.
     Park(OrganizationId, Postponed),
     /// The dead-letter queue, with a failed outcome where an event could be read.

@@ -17,7 +17,7 @@ use crate::event::OrganizationId;
 
 /// For the broker to answer. Just after its restart RabbitMQ 3.10 may leave a question unanswered while a quorum queue has
 /// no leader (measured).
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// A backlog that can't be had is not asked for again before.
 const OUT_OF_REACH: Duration = Duration::from_secs(60);
 

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use super::Backlogs;
-use super::slot::{Slot, Stand};
+use super::slot::{ANSWER_LIMIT, Slot, Stand};
 use crate::bus::rabbit::consumer::delivery;
 use crate::bus::rabbit::line::Line;
 use crate::bus::rabbit::refusal;
@@ -120,17 +120,29 @@ impl Taking {
                 },
                 End::Broken(why) => {
                     debug!(queue = %self.slot.queue, reason = %why, "takes from a backlog no more: tries again");
-                    sleep(AGAIN).await;
                 }
             }
-            match self.subscribe().await {
-                Ok(next) => subscription = next,
-                Err(_) => break,
+            match self.subscribe_again().await {
+                Some(next) => subscription = next,
+                None => break,
             }
         }
         let mut stand = self.slot.stand.write().await;
         if stand.on(&self.line).is_some() {
             *stand = Stand::Closed;
+        }
+    }
+
+    /// Asked anew where the broker leaves it unanswered; nothing when the queue is gone, or the line.
+    async fn subscribe_again(&self) -> Option<Subscription> {
+        loop {
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                () = self.over() => return None,
+            }
+            if let Ok(answer) = timeout(ANSWER_LIMIT, self.subscribe()).await {
+                return answer.ok();
+            }
         }
     }
 
