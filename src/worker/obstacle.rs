@@ -69,8 +69,11 @@ impl Drive<'_> {
         if let Again::Never(reason) = again {
             return self.give_up(reason, obstacle.fault(&self.next())).await;
         }
-        if let Some(change) = opening(self.event, &mut self.memory, now) {
-            // A resolution that comes back before its handoff waits for it.
+        if matches!(obstacle, Obstacle::Shut(..))
+            && let Some(change) = opening(self.event, &mut self.memory, now)
+        {
+            // A resolution that comes back before its handoff waits for it, even after a crash. Not so where others are
+            // ahead: a resolution among those must not wait for a handoff that came after it.
             self.worker.store.note(vec![change]).await?;
         }
         debug!(

@@ -97,14 +97,6 @@ async fn sessions_keep_their_order_through_a_backlog_and_a_shut_gate() {
     };
     for [first, closing, second] in &events {
         assert_eq!(states[&incident_of(first)], 1, "the first case of {} was left open", first.session());
-        if states[&incident_of(second)] != 0 {
-            for line in rig.worker().lines() {
-                if line.to_string().contains(&format!("{}\"", first.session())) {
-                    eprintln!("DBG {line}");
-                }
-            }
-            eprintln!("DBG {} {} {}", first.id(), closing.id(), second.id());
-        }
         assert_eq!(states[&incident_of(second)], 0, "the second case of {} was closed", first.session());
         assert_eq!(incident_of(closing), incident_of(first));
     }
