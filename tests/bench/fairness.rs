@@ -22,11 +22,11 @@ pub async fn main(troubled: u64, measured: u64, runs: u64, latency: Duration) {
     );
     let alone = times(runs, 0, measured, latency, None).await;
     report("alone", &alone, None);
-    let troubles = [
+    let faults = [
         ("behind 429, Retry-After 5", json!({ "status": 429, "code": "0x80072322", "retry_after": 5 })),
         ("behind a hang", json!("hang")),
     ];
-    for (name, fault) in troubles {
+    for (name, fault) in faults {
         let behind = times(runs, troubled, measured, latency, Some(&fault)).await;
         report(name, &behind, Some(&alone));
     }

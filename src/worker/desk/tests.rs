@@ -113,7 +113,7 @@ fn what_has_waited_long_enough_is_taken_to_be_given_up() {
     let a = org("a");
     desk.opened(&a, 1);
     desk.comes_first(&a, 77, LATE);
-    assert_eq!(desk.rule(&a, SHUT, LATE - PATIENCE), None);
+    assert_eq!(desk.rule(&a, SHUT, LATE.saturating_sub(PATIENCE)), None);
     assert_eq!(desk.rule(&a, SHUT, LATE), Some(Ruling::Take(77, Source::Backlog)));
 }
 
@@ -277,7 +277,9 @@ proptest! {
     #[test]
     fn nobody_is_overtaken_forgotten_or_taken_beyond_the_room(happenings in prop::collection::vec(happening(), 0..200)) {
         let mut play = Play::new();
-        happenings.into_iter().for_each(|happening| play.goes(happening));
+        for happening in happenings {
+            play.goes(happening);
+        }
         prop_assert!(play.finishes(), "someone is left: {:?}", play.desk.undecided());
         // Whoever was sent back after having been taken up comes later, behind others.
         let first_times: Vec<usize> = {

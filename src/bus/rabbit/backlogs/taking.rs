@@ -15,7 +15,7 @@ use tracing::{debug, info};
 use super::Backlogs;
 use super::slot::{ANSWER_LIMIT, Slot, Stand};
 use crate::bus::rabbit::consumer::delivery;
-use crate::bus::rabbit::line::Line;
+use crate::bus::rabbit::line::{Line, Look};
 use crate::bus::rabbit::refusal;
 use crate::bus::rabbit::settle::Way;
 use crate::bus::{Backlog, Delivery};
@@ -185,9 +185,11 @@ impl Taking {
     async fn retire(&self, subscription: &mut Subscription) -> Retired {
         let queue = self.slot.queue.as_str();
         let mut stand = self.slot.stand.write().await;
-        let empty = async || self.line.look_apart(queue).await.is_some_and(|look| look.ready == 0);
-        if subscription.unacked.load(Ordering::Relaxed) > 0 || !empty().await {
-            return Retired::Not;
+        match self.line.look_apart(queue).await {
+            // Deleted, and perhaps made again, without a word to us.
+            None | Some(Look { consumers: 0, .. }) => return Retired::Interrupted,
+            Some(look) if look.ready > 0 || subscription.unacked.load(Ordering::Relaxed) > 0 => return Retired::Not,
+            Some(_) => {}
         }
         let tag = subscription.consumer.tag();
         // Failing, the channel is broken and the consumer gone.
