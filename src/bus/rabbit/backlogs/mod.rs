@@ -145,7 +145,7 @@ impl Options {
 impl Stand {
     fn on(&self, line: &Arc<Line>) -> Option<u64> {
         match self {
-            Self::Open { line: open, generation } if Arc::ptr_eq(open, line) => Some(*generation),
+            Self::Open { line: open, generation, .. } if Arc::ptr_eq(open, line) => Some(*generation),
             _ => None,
         }
     }

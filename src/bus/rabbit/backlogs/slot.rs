@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use lapin::options::QueueDeclareOptions;
 use tokio::sync::RwLock;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Backlogs;
@@ -33,8 +34,9 @@ pub(super) struct Slot {
 pub(super) enum Stand {
     /// Not as far as this worker knows.
     Closed,
-    /// It is declared, and consumed, on this line; so many times declared on it.
-    Open { line: Arc<Line>, generation: u64 },
+    /// It is declared, and taken from, on this line; so many times declared on it. Whoever takes from it is told when it
+    /// has to be made again: the broker does not always tell that a queue was deleted.
+    Open { line: Arc<Line>, generation: u64, taking: CancellationToken },
     /// It is not there and may not be made, until this time at least.
     OutOfReach(Instant),
 }
@@ -63,20 +65,29 @@ impl Backlogs {
         if stand.is_out_of_reach() {
             return false;
         }
-        let declared = timeout(ANSWER_LIMIT, self.declare(slot, line, before.is_none())).await;
+        if let Stand::Open { taking, .. } = &*stand {
+            taking.cancel();
+        }
+        let taking = CancellationToken::new();
+        let declared = timeout(ANSWER_LIMIT, self.declare(slot, line, &taking)).await;
         let is_there = matches!(declared, Ok(Ok(())));
         if let Ok(Err(error)) = &declared {
             out_of_reach(slot, error);
         }
         *stand = if is_there {
-            Stand::Open { line: line.clone(), generation: before.map_or(0, |before| before + 1) }
+            Stand::Open { line: line.clone(), generation: before.map_or(0, |before| before + 1), taking }
         } else {
             Stand::OutOfReach(Instant::now() + OUT_OF_REACH)
         };
         is_there
     }
 
-    async fn declare(self: &Arc<Self>, slot: &Arc<Slot>, line: &Arc<Line>, first: bool) -> lapin::Result<()> {
+    async fn declare(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        line: &Arc<Line>,
+        taking: &CancellationToken,
+    ) -> lapin::Result<()> {
         let Declaration::Queue { name, arguments } = backlog(&self.options, &slot.organization) else {
             return Ok(());
         };
@@ -85,9 +96,9 @@ impl Backlogs {
         let options = QueueDeclareOptions { durable: true, passive, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare(name.as_str().into(), options, encode(&arguments)).await?;
         // After the last delivery nobody takes from it; what is put into it waits for the next worker.
-        if first && !self.stop.is_cancelled() {
+        if !self.stop.is_cancelled() {
             let waiting = u64::from(queue.message_count());
-            Taking::begin(self.clone(), slot.clone(), line.clone(), waiting).await?;
+            Taking::begin(self.clone(), slot.clone(), line.clone(), taking.clone(), waiting).await?;
             info!(organization_id = %slot.organization, queue = %slot.queue, waiting, "takes from a backlog");
         }
         Ok(())

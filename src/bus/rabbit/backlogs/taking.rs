@@ -10,6 +10,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::Backlogs;
@@ -37,6 +38,8 @@ pub(super) struct Taking {
     backlogs: Arc<Backlogs>,
     slot: Arc<Slot>,
     line: Arc<Line>,
+    /// Somebody else takes from it from now on.
+    replaced: CancellationToken,
     to: mpsc::Sender<Delivery>,
 }
 
@@ -86,10 +89,11 @@ impl Taking {
         backlogs: Arc<Backlogs>,
         slot: Arc<Slot>,
         line: Arc<Line>,
+        replaced: CancellationToken,
         waiting: u64,
     ) -> lapin::Result<()> {
         let (to, deliveries) = mpsc::channel(1);
-        let taking = Self { backlogs, slot, line, to };
+        let taking = Self { backlogs, slot, line, replaced, to };
         let subscription = taking.subscribe().await?;
         let organization = taking.slot.organization.clone();
         // Nobody listens any more: then nobody takes either, and the task ends by itself.
@@ -100,13 +104,16 @@ impl Taking {
 
     async fn subscribe(&self) -> lapin::Result<Subscription> {
         let channel = self.line.channel().await?;
-        let prefetch = self.backlogs.options.prefetch.clamp(1, PREFETCH);
-        channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
+        channel.basic_qos(self.prefetch(), BasicQosOptions { global: false }).await?;
         let tag = format!("handoffd-{}", uuid::Uuid::new_v4());
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         let consumer =
             channel.basic_consume(self.slot.queue.as_str().into(), tag.as_str().into(), options, none).await?;
         Ok(Subscription { channel, consumer, unacked: Arc::default() })
+    }
+
+    fn prefetch(&self) -> u16 {
+        self.backlogs.options.prefetch.clamp(1, PREFETCH)
     }
 
     async fn run(self, mut subscription: Subscription) {
@@ -128,7 +135,7 @@ impl Taking {
             }
         }
         let mut stand = self.slot.stand.write().await;
-        if stand.on(&self.line).is_some() {
+        if !self.replaced.is_cancelled() && stand.on(&self.line).is_some() {
             *stand = Stand::Closed;
         }
     }
@@ -173,6 +180,7 @@ impl Taking {
         tokio::select! {
             () = self.line.ended() => {}
             () = self.backlogs.stop.cancelled() => {}
+            () = self.replaced.cancelled() => {}
         }
     }
 
@@ -185,10 +193,16 @@ impl Taking {
     async fn retire(&self, subscription: &mut Subscription) -> Retired {
         let queue = self.slot.queue.as_str();
         let mut stand = self.slot.stand.write().await;
+        if self.replaced.is_cancelled() {
+            return Retired::Done;
+        }
+        let unacked = subscription.unacked.load(Ordering::Relaxed);
         match self.line.look_apart(queue).await {
             // Deleted, and perhaps made again, without a word to us.
             None | Some(Look { consumers: 0, .. }) => return Retired::Interrupted,
-            Some(look) if look.ready > 0 || subscription.unacked.load(Ordering::Relaxed) > 0 => return Retired::Not,
+            // The broker would have sent them, if it still knew us.
+            Some(look) if look.ready > 0 && unacked < usize::from(self.prefetch()) => return Retired::Interrupted,
+            Some(look) if look.ready > 0 || unacked > 0 => return Retired::Not,
             Some(_) => {}
         }
         let tag = subscription.consumer.tag();
