@@ -43,6 +43,9 @@ const PURE: &[&str] = &[
     "store/sled/codec.rs",
     "bus/rabbit/topology.rs",
     "bus/rabbit/copy.rs",
+    "bus/rabbit/fit.rs",
+    "bus/rabbit/mend.rs",
+    "bus/rabbit/shrink.rs",
     "worker/headers.rs",
     "worker/remember.rs",
     "worker/letters.rs",
@@ -69,6 +72,7 @@ const IMPURE_WORDS: &[&str] = &[
 /// Where each library lives, and nowhere else.
 const HOMES: &[(&str, &[&str])] = &[
     ("lapin", &["bus/rabbit/"]),
+    ("async_rs", &["bus/rabbit/connect.rs"]),
     ("reqwest", &["dynamics/client.rs", "dynamics/token.rs", "cli/remote.rs"]),
     ("sled", &["store/sled/"]),
     ("backoff", &["worker/pause.rs"]),

@@ -4,17 +4,22 @@
 
 mod backoff;
 mod channels;
+mod connect;
 mod consumer;
 mod copy;
 mod declare;
 mod depths;
 mod envelope;
+mod fit;
 mod greeting;
 mod line;
+mod mend;
 mod options;
 mod publisher;
 mod refusal;
 mod settle;
+mod shrink;
+mod sieve;
 mod state;
 mod supervisor;
 pub mod topology;

@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lapin::options::BasicAckOptions;
 use lapin::{Acker, BasicProperties};
+use tracing::warn;
 
 use super::channels::{Address, short};
 use super::copy;
+use super::fit::fit;
 use super::line::Line;
 use super::options::Options;
 use crate::bus::{Announced, BusError, Part, Settle, Settled};
@@ -73,6 +75,14 @@ impl InHand {
         // A source that can't be acked any more comes again by itself; a copy would be one too many.
         if self.line.has_ended() || !self.acker.usable() {
             return Err(BusError::Away);
+        }
+        let (copy, left_out) = fit(copy, self.line.longest_frame());
+        if left_out > 0 {
+            warn!(
+                queue,
+                left_out,
+                "a message's headers do not fit into a frame with the worker's own: the largest were left out"
+            );
         }
         let to = Address::queue(queue);
         match self.line.publish(to, body, copy).await? {
