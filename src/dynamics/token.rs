@@ -21,6 +21,11 @@ use crate::machine::{Fault, Remedy, StepName};
 /// A token is renewed this long before it expires: longer than a request may take on the server (about 2 minutes).
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
+/// The longest life that is believed: Entra ID's own tokens have an hour, at most a day.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Entra ID's codes are words such as `invalid_client`; what is longer is none.
+const LONGEST_CODE: usize = 64;
+
 /// AADSTS numbers of Entra ID's own trouble, which goes away by itself.
 const TRANSIENT: &[&str] = &["AADSTS90006", "AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90055"];
 
@@ -28,6 +33,7 @@ const TRANSIENT: &[&str] = &["AADSTS90006", "AADSTS90012", "AADSTS90024", "AADST
 pub(super) struct TokenCache {
     url: String,
     form: secrecy::SecretString,
+    secrets: Secrets,
     current: RwLock<Option<Arc<Token>>>,
     fetching: Mutex<()>,
 }
@@ -51,6 +57,7 @@ impl TokenCache {
         Self {
             url: format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), access.tenant_id),
             form: form.into(),
+            secrets: Secrets::of(&access.client_secret),
             current: RwLock::new(None),
             fetching: Mutex::new(()),
         }
@@ -86,9 +93,25 @@ impl TokenCache {
 
     /// Keeps the token that the answer holds.
     pub(super) fn accept(&self, answer: &Answer, now: Timestamp) -> Result<Arc<Token>, Fault> {
-        let token = Arc::new(read(answer, now)?);
+        let token = Arc::new(read(answer, now, &self.secrets)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
+    }
+}
+
+/// A secret as it is and as the form has it: texts that no message may hold.
+struct Secrets([secrecy::SecretString; 2]);
+
+impl Secrets {
+    fn of(secret: &secrecy::SecretString) -> Self {
+        let encoded: String = form_urlencoded::byte_serialize(secret.expose_secret().as_bytes()).collect();
+        Self([secret.clone(), encoded.into()])
+    }
+
+    /// The text without them: a proxy's page may quote the whole request.
+    fn hidden(&self, text: &str) -> String {
+        let secrets = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -108,16 +131,16 @@ struct Refused {
     error_description: String,
 }
 
-fn read(answer: &Answer, now: Timestamp) -> Result<Token, Fault> {
+fn read(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Result<Token, Fault> {
     if answer.status != 200 {
-        return Err(refusal(answer, now));
+        return Err(refusal(answer, now, secrets));
     }
     let unreadable = || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), "");
     let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
     let bearer = format!("Bearer {}", granted.access_token);
     let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
     authorization.set_sensitive(true);
-    let lifetime = Duration::from_secs(seconds(&granted.expires_in));
+    let lifetime = Duration::from_secs(seconds(&granted.expires_in)).min(LONGEST_LIFE);
     // A short-lived token (a test's, say) is used for half of its life.
     let use_for = lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2);
     Ok(Token { authorization, renew_at: Instant::now() + use_for })
@@ -128,7 +151,7 @@ fn seconds(value: &Value) -> u64 {
 }
 
 /// Decides on `error` and status; the AADSTS numbers only choose the words.
-fn refusal(answer: &Answer, now: Timestamp) -> Fault {
+fn refusal(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Fault {
     let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
     let description = refused.error_description.as_str();
     let number = description.split(':').next().filter(|word| word.starts_with("AADSTS"));
@@ -143,12 +166,14 @@ fn refusal(answer: &Answer, now: Timestamp) -> Fault {
         None if setup => Remedy::Hold,
         None => Remedy::Retry,
     };
-    let code = (!refused.error.is_empty()).then(|| refused.error.clone());
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let code = Some(secrets.hidden(&refused.error))
+        .filter(|code| (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(plain));
     // The first sentence; what follows are trace ids and times.
     let said = description.split(" Trace ID").next().unwrap_or_default();
     let message = match said {
         "" => format!("the token request was answered with HTTP status {}", answer.status),
-        text => one_line(text),
+        text => one_line(&secrets.hidden(text)),
     };
     let advice = if setup { advice(number) } else { "" };
     fault(answer, remedy, code, message, advice)
@@ -200,14 +225,44 @@ mod tests {
     fn a_lifetime_is_a_number_or_its_text() {
         for lifetime in ["3599", "\"3599\""] {
             let body = format!(r#"{{"token_type":"Bearer","expires_in":{lifetime},"access_token":"t"}}"#);
-            let token = read(&answer(200, None, &body), at(NOW)).unwrap();
+            let token = read(&answer(200, None, &body), at(NOW), &secrets()).unwrap();
             assert!(token.renew_at > Instant::now() + Duration::from_secs(3000), "{lifetime}");
+        }
+    }
+
+    fn secrets() -> Secrets {
+        Secrets::of(&"s3cret/+ü".to_owned().into())
+    }
+
+    #[test]
+    fn a_lifetime_that_is_none_does_no_harm() {
+        for lifetime in
+            ["18446744073709551615", "\"99999999999999999999\"", "-5", "1e400", "null", "{}", "3599.5", "true"]
+        {
+            let body = format!(r#"{{"expires_in":{lifetime},"access_token":"t"}}"#);
+            // 1e400 is no number that can be read: then the whole answer is none.
+            if let Ok(token) = read(&answer(200, None, &body), at(NOW), &secrets()) {
+                assert!(token.renew_at <= Instant::now() + LONGEST_LIFE, "{lifetime}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_quoted_is_hidden() {
+        for quoted in ["s3cret/+ü", "client_secret=s3cret%2F%2B%C3%BC&scope=x"] {
+            let body = serde_json::json!({ "error": "invalid_client", "error_description": format!("Bad: {quoted}.") });
+            let fault = read(&answer(401, None, &body.to_string()), at(NOW), &secrets()).unwrap_err();
+            assert!(!fault.message.contains("s3cret") && fault.message.contains("***"), "{}", fault.message);
+            let body = serde_json::json!({ "error": quoted });
+            let fault = read(&answer(401, None, &body.to_string()), at(NOW), &secrets()).unwrap_err();
+            assert_eq!(fault.code, None);
         }
     }
 
     #[test]
     fn a_token_service_that_throttles_is_given_its_time() {
-        let wait = |status, retry_after| read(&answer(status, retry_after, ""), at(NOW)).unwrap_err().remedy;
+        let wait =
+            |status, retry_after| read(&answer(status, retry_after, ""), at(NOW), &secrets()).unwrap_err().remedy;
         let after = |seconds| Remedy::NotBefore(at(NOW) + Duration::from_secs(seconds));
         assert_eq!(wait(429, Some("7")), after(7));
         assert_eq!(wait(429, Some("Sun, 22 Nov 2026 10:15:09 GMT")), after(9));
