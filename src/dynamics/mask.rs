@@ -2,13 +2,23 @@
 
 use std::ops::Range;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::form_urlencoded;
+
+use super::request::LITERAL;
 use crate::event::{Body, Event};
 
 /// Most of a message that is kept, in bytes: a store's value has to stay small.
 const MESSAGE_LIMIT: usize = 500;
 /// Longest message that is looked through, in bytes; Dynamics' own have some hundred.
-const LONGEST_READ: usize = 16 * 1024;
+const LONGEST_READ: usize = 4 * 1024;
 const MASK: &str = "***";
+/// Longest text that is looked for in other spellings, in bytes: names, addresses and numbers, no whole transcripts.
+const LONGEST_ENCODED: usize = 512;
+/// Most programs leave a quote in a URL as it is.
+const BARE_QUOTES: &AsciiSet = &LITERAL.remove(b'\'');
+/// Shortest token, in bytes; a word after "bearer" is none.
+const SHORTEST_TOKEN: usize = 16;
 /// What opens a quoted part and what closes it, in the languages that environments speak.
 const QUOTES: [(char, char); 6] = [
     ('\'', '\''),
@@ -28,7 +38,9 @@ pub(super) fn mask(message: &str, event: &Event) -> String {
     let all = texts.join("\n").to_lowercase();
     // All are found in the message as it stands: one that is masked first could hide what another is a part of.
     let mut ranges = quoted(message, &all);
-    ranges.extend(texts.iter().flat_map(|text| occurrences(message, text)));
+    let lower = message.to_lowercase();
+    ranges.extend(texts.iter().flat_map(|text| occurrences(message, &lower, text)));
+    ranges.extend(tokens(message));
     one_line(&without(message, ranges))
 }
 
@@ -72,10 +84,47 @@ fn customer_texts(event: &Event) -> Vec<String> {
     for message in &handoff.transcript {
         texts.extend(message.name.iter().chain(&message.text).map(|text| text.trim().to_owned()));
     }
+    let written: Vec<String> = texts.iter().flat_map(|text| otherwise(text)).collect();
+    texts.extend(written);
     texts.retain(|text| text.chars().count() > 1);
     texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
     texts.dedup();
     texts
+}
+
+/// The same text as URLs, HTML pages and JSON write it, where that differs: gateways quote requests so.
+fn otherwise(text: &str) -> Vec<String> {
+    if text.len() > LONGEST_ENCODED {
+        return Vec::new();
+    }
+    let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let json = serde_json::Value::from(text).to_string();
+    let forms = [
+        utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
+        utf8_percent_encode(text, LITERAL).to_string(),
+        utf8_percent_encode(&text.replace('\'', "''"), LITERAL).to_string(),
+        utf8_percent_encode(text, BARE_QUOTES).to_string(),
+        utf8_percent_encode(&text.replace('\'', "''"), BARE_QUOTES).to_string(),
+        form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+        html.replace('\'', "&#39;"),
+        html.replace('\'', "&#x27;"),
+        html.replace('\'', "&apos;"),
+        html,
+        json.trim_matches('"').to_owned(),
+    ];
+    forms.into_iter().filter(|form| form != text).collect()
+}
+
+/// Access tokens: what follows `Bearer`, and what begins as a signed token's JSON does in base64.
+fn tokens(message: &str) -> Vec<Range<usize>> {
+    let lower = message.to_ascii_lowercase();
+    let named = lower.match_indices("bearer ").map(|(at, word)| at + word.len());
+    let begun = message.match_indices("eyJ").map(|(at, _)| at);
+    let length = |at: usize| {
+        let ends = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | '~' | '+' | '/' | '=');
+        message[at..].find(ends).unwrap_or(message.len() - at)
+    };
+    named.chain(begun).map(|at| at..at + length(at)).filter(|range| range.len() >= SHORTEST_TOKEN).collect()
 }
 
 /// Every quoted part that is a piece of customer text: Dynamics shortens what it quotes.
@@ -120,14 +169,14 @@ fn spoken(quoted: &str) -> String {
 }
 
 /// Where a text stands as whole words, in any case.
-fn occurrences(message: &str, text: &str) -> Vec<Range<usize>> {
-    let (haystack, needle) = (message.to_lowercase(), text.to_lowercase());
+fn occurrences(message: &str, haystack: &str, text: &str) -> Vec<Range<usize>> {
+    let needle = text.to_lowercase();
     if haystack.len() != message.len() {
         // Lower-casing moved the bytes (`İ`): compare as it stands.
         return message.match_indices(text).map(|(at, found)| at..at + found.len()).collect();
     }
-    let all = haystack.match_indices(&needle).map(|(at, found)| at..at + found.len());
-    all.filter(|range| is_word(&haystack, range.start, range.end)).collect()
+    let all = haystack.match_indices(needle.as_str()).map(|(at, found)| at..at + found.len());
+    all.filter(|range| is_word(haystack, range.start, range.end)).collect()
 }
 
 fn is_word(text: &str, start: usize, end: usize) -> bool {

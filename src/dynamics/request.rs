@@ -12,7 +12,7 @@ use crate::event::{Body, Customer, Event, Handoff, IncidentId};
 use crate::machine::{Closing, FallbackCustomer, LinkedCustomer, QueueBinding, Settings, Step};
 
 /// What may stand in a `$filter` literal as it is (RFC 3986's unreserved characters); all else is percent-encoded.
-const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Dataverse's stock lengths, in UTF-16 units: incident title, contact names and phone, annotation file name.
 const TITLE_LIMIT: usize = 200;
