@@ -17,6 +17,8 @@ use crate::machine::{
     Settings, Step,
 };
 
+/// Dataverse's stock length of an incident's number, in UTF-16 units.
+const TICKET_NUMBER_LIMIT: usize = 100;
 /// Dataverse's codes have ten characters; what else stands there is cut to this.
 const LONGEST_CODE: usize = 64;
 
@@ -127,11 +129,17 @@ fn posted(sent: Sent<'_>, body: Option<&Value>) -> Option<Receipt> {
     };
     Some(Receipt::IncidentPosted {
         id,
-        ticket_number: body.and_then(|body| body.get("ticketnumber")?.as_str().map(str::to_owned)),
+        ticket_number: body.and_then(|body| body.get("ticketnumber")?.as_str().and_then(ticket_number)),
         customer: *customer,
         queue: *queue,
         transcript: handoff(sent.event).map_or(Fit::Whole, |handoff| fit(handoff, sent.settings.description_limit)),
     })
+}
+
+/// A number as Dynamics makes them; it is shown in lists, and kept in a store of small values.
+fn ticket_number(text: &str) -> Option<String> {
+    let number = one_line(text);
+    Some(cut(&number, TICKET_NUMBER_LIMIT).trim_end().to_owned()).filter(|number| !number.is_empty())
 }
 
 /// "Already there" is no fault.
