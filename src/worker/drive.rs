@@ -109,7 +109,8 @@ impl Worker {
         let past = headers::past(&arrival.delivery.envelope);
         let going_on = known.filter(|record| record.outcome().is_none());
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
-        let first_seen = past.first_seen.into_iter().chain(seen).min().unwrap_or_else(|| self.now());
+        // A first sight that is still to come is none: such an event would never be old enough to be given up.
+        let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min);
         Record {
             kind: event.kind(),
             session_id: Some(event.session_id().clone()),

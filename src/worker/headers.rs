@@ -20,6 +20,10 @@ const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
 
 /// W3C trace context, handed on from an event to its outcome.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+/// A `tracestate` may be dropped beyond this (W3C Trace Context, 3.3.1.5).
+const LONGEST_TRACE: usize = 512;
+/// Characters of a `traceparent` of version 00.
+const TRACEPARENT: usize = 55;
 
 /// Headers to set on a copy.
 pub(super) type Headers = Vec<(&'static str, String)>;
@@ -81,9 +85,17 @@ pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
     headers
 }
 
-/// The trace that an event belongs to.
+/// The trace that an event belongs to; what is longer or odder than W3C allows is none.
 pub(super) fn trace(envelope: &Envelope) -> Headers {
-    TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name)?.to_owned()))).collect()
+    let fit = |value: &&str| value.len() <= LONGEST_TRACE && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name).filter(fit)?.to_owned()))).collect()
+}
+
+/// The trace's id for a log line, which nothing but such an id may get into.
+pub(super) fn traceparent(trace: &Headers) -> Option<&str> {
+    let (_, value) = trace.iter().find(|(name, _)| *name == TRACE[0])?;
+    let hex = value.len() >= TRACEPARENT && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    hex.then_some(value.as_str())
 }
 
 #[cfg(test)]

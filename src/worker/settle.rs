@@ -158,7 +158,7 @@ fn log(key: &EventKey, outcome: &Outcome, trace: &Headers, elapsed: Duration) {
         chat_id = outcome.work_item.map(tracing::field::display),
         attempts = outcome.attempts,
         elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        traceparent = trace.first().map(|(_, value)| value.as_str()),
+        traceparent = headers::traceparent(trace),
         "an event was carried"
     );
 }

@@ -126,4 +126,20 @@ fn the_trace_context_and_nothing_else_is_handed_on() {
     let given = envelope(&[("traceparent", "00-a-b-01"), ("tracestate", "x=1"), ("x-other", "y")]);
     assert_eq!(trace(&given), [("traceparent", "00-a-b-01".to_owned()), ("tracestate", "x=1".to_owned())]);
     assert_eq!(trace(&Envelope::default()), []);
+    for odd in ["a\nb", "é", &"x".repeat(513)] {
+        assert_eq!(trace(&envelope(&[("traceparent", odd), ("tracestate", odd)])), [], "{odd:?}");
+    }
+}
+
+#[test]
+fn only_a_trace_parent_is_logged_as_one() {
+    let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (name, value, expected) in [
+        ("traceparent", whole, Some(whole)),
+        ("tracestate", whole, None),
+        ("traceparent", "Ann O'Brien, ann@example.com, and more of what a customer wrote", None),
+        ("traceparent", "00-4bf92f35", None),
+    ] {
+        assert_eq!(traceparent(&trace(&envelope(&[(name, value)]))), expected, "{name} {value}");
+    }
 }
