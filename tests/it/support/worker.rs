@@ -78,8 +78,14 @@ impl Worker {
 
     /// Where its HTTP interface listens.
     pub fn address(&self) -> Option<String> {
-        let line = self.lines().into_iter().find(|line| says(line, "the HTTP interface listens"))?;
-        Some(field(&line, "address").as_str()?.to_owned())
+        const LISTENS: &str = "the HTTP interface listens";
+        if let Some(line) = self.lines().into_iter().find(|line| says(line, LISTENS)) {
+            return Some(field(&line, "address").as_str()?.to_owned());
+        }
+        // A log in text.
+        let log = self.log();
+        let (_, rest) = log.lines().find(|line| line.contains(LISTENS))?.split_once("address=")?;
+        Some(rest.split(' ').next()?.to_owned())
     }
 
     /// What it has logged.
