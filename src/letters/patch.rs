@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn what_would_be_refused_again_is_refused_here_with_its_path() {
-        let refused = patch(event().to_string().as_bytes(), &json!({ "data": { "session_id": null } }));
+        let refused =
+            patch(event().to_string().as_bytes(), &json!({ "data": { "session_id": null, "channel": "web" } }));
         let Err(PatchError::StillInvalid(problem)) = refused else { panic!("{refused:?}") };
         assert!(problem.starts_with("data.session_id"), "{problem}");
         let same = patch(event().to_string().as_bytes(), &json!({ "data": { "channel": 7 } }));

@@ -10,6 +10,7 @@ mod ops;
 mod process;
 mod rabbit;
 mod rabbit_copies;
+mod rabbit_letters;
 mod rabbit_outages;
 mod rabbit_topology;
 mod simulation;
