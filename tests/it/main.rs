@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod contract_table;
 mod crash;
+mod dead_letter_commands;
 mod dead_letters;
 mod faults;
 mod ops;

@@ -25,7 +25,7 @@ pub enum DeadLettersCommand {
     Show {
         /// Event ids.
         #[arg(value_name = "ID")]
-        ids: Vec<String>,
+        names: Vec<String>,
         /// Which.
         #[command(flatten)]
         selection: SelectionArguments,

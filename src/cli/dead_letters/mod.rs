@@ -35,9 +35,9 @@ fn read(command: DeadLettersCommand) -> Result<(Selection, Action, Form), Refusa
     let form = |json| if json { Form::Json } else { Form::Text };
     Ok(match command {
         DeadLettersCommand::List { selection, json } => (selection.selection(), Action::List, form(json)),
-        DeadLettersCommand::Show { ids, selection, json } => {
+        DeadLettersCommand::Show { names, selection, json } => {
             let mut selection = selection.selection();
-            selection.ids.extend(ids);
+            selection.ids.extend(names);
             (named(selection, "show")?, Action::Show, form(json))
         }
         DeadLettersCommand::Replay { selection, doing, patch, keep } => {
