@@ -9,12 +9,11 @@ use crate::bus::DeliveryLimit;
 /// The broker's word for a message that it delivered too often.
 const LIMIT: &str = "delivery_limit";
 
-/// Whether, and when, the work queue gave it up for its delivery limit: its last death of that kind.
-pub(super) fn delivery_limit(properties: &BasicProperties, queue: &str) -> Option<DeliveryLimit> {
-    let of_work = |death: &&FieldTable| text(death, "queue").is_some_and(|name| name == queue);
-    let by_limit = |death: &&FieldTable| text(death, "reason").is_some_and(|reason| reason == LIMIT);
-    let at = deaths(properties).find(|death| of_work(death) && by_limit(death)).map(time);
-    at.map(|at| DeliveryLimit { at })
+/// Whether, and when, a queue gave it up for its delivery limit: its last death of that kind.
+pub(super) fn delivery_limit(properties: &BasicProperties) -> Option<DeliveryLimit> {
+    let reason = |death: &FieldTable| death.inner().get("reason").and_then(in_words);
+    let by_limit = |death: &&FieldTable| reason(death).is_some_and(|reason| reason == LIMIT);
+    deaths(properties).find(by_limit).map(|death| DeliveryLimit { at: time(death) })
 }
 
 /// The key it was published with first: that of its oldest death, for the queues on the way have only names.
@@ -43,10 +42,6 @@ fn time(death: &FieldTable) -> Option<Timestamp> {
         AMQPValue::Timestamp(seconds) => Timestamp::from_second(i64::try_from(*seconds).ok()?).ok(),
         _ => None,
     }
-}
-
-fn text(death: &FieldTable, name: &str) -> Option<String> {
-    death.inner().get(name).and_then(in_words)
 }
 
 fn in_words(value: &AMQPValue) -> Option<String> {
@@ -83,21 +78,23 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_limit_is_the_work_queues() {
+    fn a_delivery_limit_is_found_among_other_deaths() {
         let properties = died(vec![
+            death("retry.1h", "expired", 1_765_000_000, "retry.1h"),
             death("events", "delivery_limit", 1_764_000_000, "events"),
             death("retry.5s", "expired", 1_763_000_000, "retry.5s"),
             death("elsewhere", "rejected", 1_762_000_000, "session.handoff.web"),
         ]);
-        let limit = delivery_limit(&properties, "events").unwrap();
+        let limit = delivery_limit(&properties).unwrap();
         assert_eq!(limit.at.unwrap().to_string(), "2025-11-24T16:00:00Z");
         assert_eq!(first_routing_key(&properties).as_deref(), Some("session.handoff.web"));
-        assert_eq!(delivery_limit(&properties, "retry.5s"), None);
+        let rejected = died(vec![death("elsewhere", "rejected", 1_762_000_000, "session.handoff.web")]);
+        assert_eq!(delivery_limit(&rejected), None);
     }
 
     #[test]
     fn a_message_that_never_died_has_no_limit() {
-        assert_eq!(delivery_limit(&BasicProperties::default(), "events"), None);
+        assert_eq!(delivery_limit(&BasicProperties::default()), None);
         assert_eq!(first_routing_key(&BasicProperties::default()), None);
     }
 }

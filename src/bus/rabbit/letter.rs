@@ -32,7 +32,7 @@ struct Held {
 /// A delivery, as a dead letter.
 pub(super) fn letter(delivery: Delivery, desk: &Arc<Desk>, held: &Arc<AtomicU64>) -> Letter {
     let Delivery { properties, routing_key, data, acker, .. } = delivery;
-    let (envelope, limit) = (envelope(&properties), delivery_limit(&properties, desk.work_queue()));
+    let (envelope, limit) = (envelope(&properties), delivery_limit(&properties));
     let published = first_routing_key(&properties).unwrap_or_else(|| routing_key.to_string());
     let routing_key = original_routing_key(&properties, &published);
     let held = Held { desk: Arc::clone(desk), acker, held: Arc::clone(held), properties, routing_key };
