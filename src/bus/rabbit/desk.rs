@@ -16,6 +16,8 @@ use crate::bus::{LettersError, Notice};
 
 /// A command does not keep its user waiting longer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A broker that is busy with 100,000 unacked messages may be silent for more than the worker's heartbeat allows (measured).
+const HEARTBEAT_SECONDS: u16 = 60;
 /// For the broker to answer a good-bye.
 const GOODBYE: Duration = Duration::from_secs(4);
 /// How long another operator's command is waited for; a replay of 100,000 takes less.
@@ -153,7 +155,10 @@ impl Desk {
 }
 
 async fn connect(options: &Options, does: &str) -> Result<Connection, LettersError> {
-    let uri = options.uri().map_err(|error| LettersError::Settings(error.to_string()))?;
+    let mut uri = options.uri().map_err(|error| LettersError::Settings(error.to_string()))?;
+    // None (0) stays none.
+    uri.query.heartbeat =
+        uri.query.heartbeat.map(|seconds| if seconds == 0 { 0 } else { seconds.max(HEARTBEAT_SECONDS) });
     timeout(CONNECT_LIMIT, open(&uri, does))
         .await
         .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))

@@ -30,6 +30,9 @@ const QUIET: Duration = Duration::from_secs(1);
 const MOST_SILENCES: u32 = 30;
 /// Consumers whose messages go back in the order of their tags, however the channel ends (measured, 3.10.8).
 const WINDOWS_PER_CHANNEL: usize = 32;
+/// For each ack the broker goes through all that the channel still holds in front of it: where many are acked among
+/// many that are not, a channel must not hold many.
+const WINDOWS_PER_ACKING_CHANNEL: usize = 4;
 /// What a window may weigh, in bytes, judged by the mean of those before.
 const WINDOW_BYTES: u64 = 8 << 20;
 /// What a message weighs besides its body.
@@ -102,8 +105,16 @@ struct Reading {
 struct Section {
     channel: Channel,
     windows: usize,
+    delivered: u64,
     /// Delivered on it and not taken out.
     held: Arc<AtomicU64>,
+}
+
+impl Section {
+    fn is_full(&self) -> bool {
+        let acking = self.held.load(Ordering::Relaxed) < self.delivered;
+        self.windows >= if acking { WINDOWS_PER_ACKING_CHANNEL } else { WINDOWS_PER_CHANNEL }
+    }
 }
 
 #[derive(Default)]
@@ -125,7 +136,11 @@ impl Letters for Reading {
         }
         let (channel, held, number) = self.section().await?;
         let window = self.read(&channel, size, number).await?;
-        held.fetch_add(window.len() as u64, Ordering::Relaxed);
+        let count = window.len() as u64;
+        held.fetch_add(count, Ordering::Relaxed);
+        if let Some(section) = self.sections.last_mut() {
+            section.delivered += count;
+        }
         // Fewer than were there: somebody else has taken the rest, or it has gone.
         self.left = if window.len() < usize::from(size) { 0 } else { self.left - u64::from(size) };
         self.seen.add(&window);
@@ -148,9 +163,9 @@ impl Letters for Reading {
 impl Reading {
     /// The channel to read the next window on, what is held on it, and which window of it that is.
     async fn section(&mut self) -> Result<(Channel, Arc<AtomicU64>, usize), LettersError> {
-        if self.sections.last().is_none_or(|section| section.windows == WINDOWS_PER_CHANNEL) {
+        if self.sections.last().is_none_or(Section::is_full) {
             let channel = self.desk.channel().await?;
-            self.sections.push(Section { channel, windows: 0, held: Arc::default() });
+            self.sections.push(Section { channel, windows: 0, delivered: 0, held: Arc::default() });
         }
         let last = self.sections.len() - 1;
         let section = &mut self.sections[last];
