@@ -61,7 +61,7 @@ impl Fate {
 
 impl Entry {
     /// What a dead letter tells of itself: by its headers, or, where only the broker wrote on it, by its body.
-    pub fn of(letter: &Letter, limits: &Limits) -> Self {
+    pub fn of(letter: &Letter, limits: Limits) -> Self {
         let said = by_headers(&letter.envelope);
         // A death of its own that is younger than the headers: somebody moved it back by hand, and a worker died of it.
         let Some(limit) = letter.limit.filter(|limit| said.reason.is_none() || limit.at > said.dead_at) else {
@@ -97,8 +97,8 @@ fn by_headers(envelope: &Envelope) -> Entry {
     }
 }
 
-fn by_body(letter: &Letter, limits: &Limits) -> Entry {
-    let (key, session) = match decode(&letter.envelope, &letter.body, limits) {
+fn by_body(letter: &Letter, limits: Limits) -> Entry {
+    let (key, session) = match decode(&letter.envelope, &letter.body, &limits) {
         Ok(Decoded::Event(event)) => (Some(event.key.clone()), Some(event.session_id().clone())),
         // Several conversations: none of them is the letter.
         Ok(Decoded::Several(_)) => (None, None),
@@ -159,7 +159,7 @@ mod tests {
         let limit = limit.map(|at| DeliveryLimit { at: at.parse().ok() });
         let envelope = Envelope { headers, ..Envelope::default() };
         let letter = Letter::new(envelope, Bytes::from(body.to_string()), limit, Box::new(Nothing));
-        serde_json::to_value(Entry::of(&letter, &LIMITS)).unwrap()
+        serde_json::to_value(Entry::of(&letter, LIMITS)).unwrap()
     }
 
     fn event() -> Value {

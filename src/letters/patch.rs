@@ -34,14 +34,14 @@ pub enum PatchError {
 }
 
 /// A body with a patch applied, checked to be an event. A body that is no JSON is replaced by the patch as a whole.
-pub fn patched(envelope: &Envelope, body: &[u8], patch: &Value, limits: &Limits) -> Result<Patched, PatchError> {
+pub fn patched(envelope: &Envelope, body: &[u8], patch: &Value, limits: Limits) -> Result<Patched, PatchError> {
     let before = serde_json::from_slice(body).unwrap_or(Value::Null);
     let after = merge(before.clone(), patch);
     if after == before {
         return Err(PatchError::NothingChanged);
     }
     let corrected = after.to_string().into_bytes();
-    decode(envelope, &corrected, limits).map_err(|rejection| PatchError::StillInvalid(rejection.text()))?;
+    decode(envelope, &corrected, &limits).map_err(|rejection| PatchError::StillInvalid(rejection.text()))?;
     let first = envelope.header(REPLACED_BODY).map_or_else(|| STANDARD.encode(body), str::to_owned);
     Ok(Patched { body: corrected, original: Some(first).filter(|text| text.len() <= LONGEST_HEADER) })
 }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     fn patch(body: &[u8], patch: &Value) -> Result<Patched, PatchError> {
-        patched(&Envelope::default(), body, patch, &LIMITS)
+        patched(&Envelope::default(), body, patch, LIMITS)
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
         let headers = vec![(REPLACED_BODY.to_owned(), "Zmlyc3Q=".to_owned())];
         let envelope = Envelope { headers, ..Envelope::default() };
         let body = event().to_string();
-        let again = patched(&envelope, body.as_bytes(), &json!({ "data": { "channel": "web" } }), &LIMITS).unwrap();
+        let again = patched(&envelope, body.as_bytes(), &json!({ "data": { "channel": "web" } }), LIMITS).unwrap();
         assert_eq!(again.original.as_deref(), Some("Zmlyc3Q="));
     }
 

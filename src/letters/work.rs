@@ -116,7 +116,7 @@ impl Work<'_> {
     }
 
     async fn deal_with(&mut self, window: Vec<Letter>) -> Result<(), Failure> {
-        let read = window.into_iter().map(|letter| (Entry::of(&letter, &self.order.limits), letter));
+        let read = window.into_iter().map(|letter| (Entry::of(&letter, self.order.limits), letter));
         let chosen: Vec<_> = read.filter(|(entry, _)| self.order.selection.matches(entry)).collect();
         self.tally.matched += chosen.len() as u64;
         match &self.order.action {
@@ -168,7 +168,7 @@ impl Work<'_> {
         let Some((entry, letter)) = self.only.take().filter(|_| self.tally.matched == 1) else {
             return Err(Failure::NotOne(self.tally.matched));
         };
-        let patched = patched(&letter.envelope, &letter.body, &substitute.patch, &self.order.limits)?;
+        let patched = patched(&letter.envelope, &letter.body, &substitute.patch, self.order.limits)?;
         if patched.original.is_none() && substitute.keep.is_none() {
             return Err(Failure::NowhereToKeep);
         }

@@ -47,7 +47,9 @@ pub(super) fn for_replay(
     let mut headers = headers(source);
     let deaths = headers.inner().keys().filter(|name| is_of_a_death(name.as_str()));
     let gone: Vec<_> = deaths.map(ToString::to_string).chain(without.iter().map(ToString::to_string)).collect();
-    gone.iter().for_each(|name| remove(&mut headers, name));
+    for name in &gone {
+        remove(&mut headers, name);
+    }
     headers.insert(ORIGINAL_ROUTING_KEY.into(), long(routing_key));
     finish(source, headers, set)
 }

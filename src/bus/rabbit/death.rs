@@ -72,7 +72,9 @@ mod tests {
     fn died(deaths: Vec<AMQPValue>) -> BasicProperties {
         let mut headers = FieldTable::default();
         let mut list = FieldArray::default();
-        deaths.into_iter().for_each(|death| list.push(death));
+        for death in deaths {
+            list.push(death);
+        }
         headers.insert("x-death".into(), AMQPValue::FieldArray(list));
         BasicProperties::default().with_headers(headers)
     }

@@ -60,7 +60,7 @@ impl Desk {
     }
 
     /// Where dead letters are.
-    pub(super) fn queue(&self) -> &str {
+    pub(super) fn dead_letter_queue(&self) -> &str {
         &self.options.dead_letter_queue
     }
 
@@ -102,14 +102,14 @@ impl Desk {
     pub(super) async fn there(&self) -> Result<There, LettersError> {
         let channel = self.channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let answer = channel.queue_declare(self.queue().into(), passive, FieldTable::default()).await;
+        let answer = channel.queue_declare(self.dead_letter_queue().into(), passive, FieldTable::default()).await;
         let queue = answer.map_err(|error| self.failed(&error))?;
         Ok(There { ready: queue.message_count(), consumers: queue.consumer_count() })
     }
 
     pub(super) fn broken(&self, problem: &str) -> LettersError {
         LettersError::Broken {
-            queue: self.queue().to_owned(),
+            queue: self.dead_letter_queue().to_owned(),
             place: self.options.place(),
             problem: problem.to_owned(),
         }
@@ -121,7 +121,7 @@ impl Desk {
 
     pub(super) fn failed(&self, error: &lapin::Error) -> LettersError {
         if refusal::is_missing(error) {
-            return self.missing(self.queue());
+            return self.missing(self.dead_letter_queue());
         }
         self.broken(&refusal::in_words(error))
     }
@@ -129,7 +129,7 @@ impl Desk {
     /// The broker frees a connection's exclusive queue when the connection ends, however it ends: so it serves as the
     /// mark of the one who looks through the letters. Two at once would each see a part and take it for all.
     async fn take_turn(&self, notice: Notice<'_>) -> Result<(), LettersError> {
-        let mark = format!("{}.operator", self.queue());
+        let mark = format!("{}.operator", self.dead_letter_queue());
         let exclusive = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let start = Instant::now();
         let mut told = false;
@@ -150,7 +150,10 @@ impl Desk {
             }
             tokio::time::sleep(TURN_LOOK).await;
         }
-        Err(LettersError::InUse { queue: self.queue().to_owned(), waited: format!("{} s", TURN_LIMIT.as_secs()) })
+        Err(LettersError::InUse {
+            queue: self.dead_letter_queue().to_owned(),
+            waited: format!("{} s", TURN_LIMIT.as_secs()),
+        })
     }
 }
 

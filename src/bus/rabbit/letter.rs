@@ -24,7 +24,7 @@ struct Held {
     desk: Arc<Desk>,
     acker: Acker,
     /// How many of its channel's are not taken out.
-    held: Arc<AtomicU64>,
+    on_channel: Arc<AtomicU64>,
     properties: BasicProperties,
     routing_key: String,
 }
@@ -35,7 +35,7 @@ pub(super) fn letter(delivery: Delivery, desk: &Arc<Desk>, held: &Arc<AtomicU64>
     let (envelope, limit) = (envelope(&properties), delivery_limit(&properties));
     let published = first_routing_key(&properties).unwrap_or_else(|| routing_key.to_string());
     let routing_key = original_routing_key(&properties, &published);
-    let held = Held { desk: Arc::clone(desk), acker, held: Arc::clone(held), properties, routing_key };
+    let held = Held { desk: Arc::clone(desk), acker, on_channel: Arc::clone(held), properties, routing_key };
     Letter::new(envelope, Bytes::from(data), limit, Box::new(held))
 }
 
@@ -74,7 +74,7 @@ impl Held {
     async fn take_out(&self) -> Result<(), String> {
         match self.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => {
-                self.held.fetch_sub(1, Ordering::Relaxed);
+                self.on_channel.fetch_sub(1, Ordering::Relaxed);
                 Ok(())
             }
             Ok(false) => Err("its channel is gone".to_owned()),

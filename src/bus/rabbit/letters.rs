@@ -81,7 +81,7 @@ impl LetterBox for DeadLetterQueue {
         if there.consumers > 0 {
             notice(&format!(
                 "warning: others take messages from {} ({} consumers): what they hold is not seen here",
-                desk.queue(),
+                desk.dead_letter_queue(),
                 there.consumers
             ));
         }
@@ -180,7 +180,7 @@ impl Reading {
         // Sorted by their tags, the windows are in their order.
         let tag = format!("handoffd-dead-letters-{number:03}");
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        let consumer = channel.basic_consume(self.desk.queue().into(), tag.as_str().into(), options, none);
+        let consumer = channel.basic_consume(self.desk.dead_letter_queue().into(), tag.as_str().into(), options, none);
         let mut consumer = consumer.await.map_err(failed)?;
         let mut window = Vec::with_capacity(size.into());
         let mut silences = 0;

@@ -21,7 +21,7 @@ pub(super) fn head(listing: bool) -> String {
     if !listing {
         names.insert(0, (RESULT.0.to_owned(), RESULT.1));
     }
-    line(names, "error")
+    line(&names, "error")
 }
 
 /// One entry.
@@ -33,7 +33,7 @@ pub(super) fn row(entry: &Entry) -> String {
     if let Some(result) = entry.result {
         cells.insert(0, (result.as_str().to_owned(), RESULT.1));
     }
-    line(cells, &plain(entry.problem.as_deref().or(entry.error.as_deref())))
+    line(&cells, &plain(entry.problem.as_deref().or(entry.error.as_deref())))
 }
 
 /// Everything about a dead letter.
@@ -83,11 +83,13 @@ fn put_body(whole: &mut Map<String, Value>, name: &str, body: &[u8]) {
     whole.insert(name, value);
 }
 
-fn line(cells: Vec<(String, usize)>, last: &str) -> String {
-    let mut line: String = cells.iter().map(|(cell, width)| format!("{cell:<width$}  ")).collect();
-    line.push_str(last);
-    line.push('\n');
-    line
+fn line(cells: &[(String, usize)], last: &str) -> String {
+    let mut line = String::new();
+    for (cell, width) in cells {
+        // Writing to a string can't fail.
+        _ = write!(line, "{cell:<width$}  ");
+    }
+    line + last + "\n"
 }
 
 fn text(value: &Value) -> String {
