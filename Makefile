@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench simulate-seeds fuzz clean
+.PHONY: help demo demo-stop run test fmt lint bench dead-letters simulate-seeds fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +36,11 @@ bench: ## measures events a second beside a bare loop (release build); EVENTS=10
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput
+
+dead-letters: ## goes through COUNT=100000 dead letters and tells time and memory
+	$(CARGO) test --test it --no-run
+	@bash deploy/broker.sh ensure
+	@COUNT=$(or $(COUNT),100000) bash deploy/broker.sh run -- cargo test --quiet --test it dead_letter_commands::bench -- --ignored --nocapture
 
 simulate-seeds: ## plays N=20000 seeded runs of the whole worker over a broker, store and CRM in memory
 	$(CARGO) test --test it --no-run

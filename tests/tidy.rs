@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bus", &["event", "machine", "watch"]),
     ("dynamics", &["event", "machine", "watch", "crm"]),
     ("worker", &["event", "machine", "watch", "crm", "store", "bus"]),
+    ("letters", &["event", "machine", "bus"]),
     ("config", &["event", "machine"]),
     ("ops", &["event", "machine", "watch", "store", "config"]),
 ];
@@ -46,6 +47,10 @@ const PURE: &[&str] = &[
     "bus/rabbit/fit.rs",
     "bus/rabbit/mend.rs",
     "bus/rabbit/shrink.rs",
+    "bus/rabbit/death.rs",
+    "letters/entry.rs",
+    "letters/patch.rs",
+    "letters/selection.rs",
     "worker/headers.rs",
     "worker/remember.rs",
     "worker/letters.rs",
@@ -102,6 +107,7 @@ fn seams_and_backends_do_not_know_each_other() {
         let others: &[&str] = match path.as_str() {
             path if path.starts_with("store/sled/") => &["store::memory", "crate::bus", "crate::dynamics"],
             path if path.starts_with("store/memory/") => &["store::sled", "crate::bus", "crate::dynamics"],
+            path if path.starts_with("letters/") => &["bus::rabbit"],
             path if path.starts_with("worker/") => &["bus::rabbit", "store::sled", "store::memory", "crate::dynamics"],
             path if path.starts_with("ops/") => &["store::sled", "bus::rabbit"],
             path if path.starts_with(SIMULATOR) => &["crate::event", "crate::machine", "crate::worker", "super::super"],

@@ -107,7 +107,10 @@ impl Worker {
     /// The record to go on with. A dead letter that comes again starts afresh.
     fn take_up(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
         let past = headers::past(&arrival.delivery.envelope);
-        let going_on = known.filter(|record| record.outcome().is_none());
+        // The broker's delivery limit leaves a record that is still in hand: a replay starts afresh after that too.
+        let replayed = headers::replayed_at(&arrival.delivery.envelope);
+        let of_this_life = |record: &Record| replayed.is_none_or(|replayed| record.first_seen >= replayed);
+        let going_on = known.filter(|record| record.outcome().is_none() && of_this_life(record));
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
         // A first sight that is still to come is none: such an event would never be old enough to be given up.
         let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min);

@@ -3,20 +3,14 @@
 use jiff::Timestamp;
 
 use super::verdict::{DeadLetter, Postponed};
+use crate::bus::headers::{
+    ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REPLAYED_AT,
+    SESSION_ID, STEP,
+};
 use crate::event::Envelope;
 
-pub(super) const ATTEMPTS: &str = "x-handoffd-attempts";
-pub(super) const FIRST_SEEN: &str = "x-handoffd-first-seen";
 /// Nobody tries as often; a header that says more is not the worker's own.
 const MOST_ATTEMPTS: u32 = 1_000_000;
-const REASON: &str = "x-handoffd-reason";
-const ERROR: &str = "x-handoffd-error";
-const STEP: &str = "x-handoffd-step";
-const EVENT_ID: &str = "x-handoffd-event-id";
-const ORGANIZATION_ID: &str = "x-handoffd-organization-id";
-const SESSION_ID: &str = "x-handoffd-session-id";
-const DEAD_AT: &str = "x-handoffd-dead-at";
-const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
 
 /// W3C trace context, handed on from an event to its outcome.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
@@ -35,6 +29,11 @@ pub(super) struct Past {
     pub(super) attempts: u32,
     /// When a worker first saw it.
     pub(super) first_seen: Option<Timestamp>,
+}
+
+/// When an operator put it back to work, the last time: what the store remembers from before is of a former life.
+pub(super) fn replayed_at(envelope: &Envelope) -> Option<Timestamp> {
+    envelope.header(REPLAYED_AT).and_then(|text| text.parse().ok())
 }
 
 /// Reads a message's past from its headers. A dead letter that somebody moved back has none: it starts afresh.

@@ -5,8 +5,7 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use crate::event::Envelope;
 
-/// The header that carries the routing key of a message that no longer travels by it.
-pub(super) const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
+pub(super) use crate::bus::headers::ORIGINAL_ROUTING_KEY;
 
 /// Longest routing key, in bytes (AMQP's short string); a header that says more was not set by a worker.
 const LONGEST_KEY: usize = 255;
