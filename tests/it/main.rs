@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod contract_table;
 mod crash;
+mod crash_matrix;
 mod dead_letters;
 mod faults;
 mod ops;

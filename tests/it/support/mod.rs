@@ -8,4 +8,5 @@ pub mod event;
 pub mod files;
 pub mod rig;
 pub mod simulator;
+pub mod sluice;
 pub mod worker;
