@@ -75,17 +75,8 @@ pub fn of(rows: &[Row]) -> String {
     let mut text = format!("{:<11}{:<32}{:<8}{}  verdict\n", "event", "killed when", "profile", heads.join("  "));
     for row in rows {
         let Counts { contacts, incidents, notes, queue_items, work_items, closed, dead_letters } = row.counts;
-        let figures = [
-            contacts,
-            incidents,
-            notes,
-            queue_items,
-            work_items,
-            closed,
-            dead_letters,
-            row.outcomes,
-            row.requests,
-        ];
+        let figures =
+            [contacts, incidents, notes, queue_items, work_items, closed, dead_letters, row.outcomes, row.requests];
         let figures: Vec<String> =
             heads.iter().zip(figures).map(|(head, figure)| format!("{figure:>width$}", width = head.len())).collect();
         let profile = if row.profile == Profile::Stock { "stock" } else { "opencx" };
