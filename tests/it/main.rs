@@ -6,6 +6,8 @@ mod contract_table;
 mod crash;
 mod crash_matrix;
 mod dead_letters;
+mod disk_full;
+mod drain;
 mod faults;
 mod ops;
 mod process;
