@@ -1,5 +1,6 @@
 //! The parts together: a real broker, a real store, real processes.
 
+mod ack_order;
 mod commands;
 mod config;
 mod contract_table;
@@ -29,3 +30,4 @@ mod story_once;
 mod story_resolutions;
 mod story_transcripts;
 mod support;
+mod traced;
