@@ -13,10 +13,10 @@ use super::remember::{given_up, opening, remember};
 use super::verdict::{DeadLetter, Done, Postponed, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
-use crate::event::{Event, EventKey};
+use crate::event::{Event, EventKey, Kind};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
-    Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
+    Remedy, SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
 };
 use crate::store::{Change, StoreError};
 
@@ -54,7 +54,12 @@ impl Worker {
         // that ends the process would be tried for ever.
         let again = known.is_some() || arrival.delivery.delivery_count > 0;
         let record = self.take_up(event, known, arrival);
-        let memory = self.recall(event).await?;
+        let session = match event.kind() {
+            // What else happened in its session matters to no handoff.
+            Kind::Handoff if !again => Vec::new(),
+            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
+        };
+        let memory = self.recall(event, session).await?;
         let mut drive = Drive {
             worker: self,
             event,
@@ -118,12 +123,12 @@ impl Worker {
     }
 
     /// What the store remembers that matters to this event.
-    async fn recall(&self, event: &Event) -> Result<Memory, StoreError> {
+    async fn recall(&self, event: &Event, session: Vec<SessionEntry>) -> Result<Memory, StoreError> {
         let organization = &event.key.organization_id;
         Ok(Memory {
             contact: self.known_contact(event).await?,
             learned: self.store.learned(organization).await?,
-            session: self.store.session(organization, event.session_id()).await?,
+            session,
         })
     }
 

@@ -136,6 +136,7 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
     gated.let_through.send(Verdict::Fails).unwrap();
     let error = gated.store.keep(one_change("evt")).await.unwrap_err();
     assert!(error.to_string().contains("no space left"), "{error}");
+    assert!(gated.store.record(&key("", "")).await.is_err(), "what /readyz asks");
     assert!(gated.health.borrow().as_ref().is_some_and(|problem| problem.to_string().contains("no space left")));
     // The committer tries by itself; what could not be written was not lost.
     for _ in 0..100 {

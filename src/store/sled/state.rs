@@ -13,6 +13,7 @@ use super::commit::Disk;
 use super::connect::panic_text;
 use super::errors::{unreadable, unwritten};
 use super::pending::{Pending, Writes};
+use super::unended::Unended;
 use super::view::View;
 use super::{journal, keys};
 use crate::store::StoreError;
@@ -47,18 +48,21 @@ struct Live {
 impl Shared {
     /// Takes over an open database.
     pub fn new(path: PathBuf, db: Db, again: Again) -> Result<Self, StoreError> {
+        let unended = calmly(|| Unended::of(&db)).map_err(|panic| unreadable("events that have not ended", panic))?;
+        let unended = unended.map_err(|error| unreadable("events that have not ended", error))?;
         let shared = Self {
             path,
             again,
             state: RwLock::new(State::Closed),
-            pending: Mutex::default(),
+            pending: Mutex::new(Pending::over(unended)),
             health: watch::Sender::default(),
         };
         shared.install(db)?;
         Ok(shared)
     }
 
-    /// There is none yet, for this reason.
+    /// There is none yet, for this reason. Which events have not ended is not known until the next start: the disk is
+    /// asked each time.
     pub fn without(path: PathBuf, problem: StoreError, again: Again) -> Self {
         Self {
             path,
