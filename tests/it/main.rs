@@ -1,11 +1,15 @@
 //! The parts together: a real broker, a real store, real processes.
 
+mod ack_order;
 mod commands;
 mod config;
 mod contract_table;
 mod crash;
 mod dead_letter_commands;
+mod crash_matrix;
 mod dead_letters;
+mod disk_full;
+mod drain;
 mod faults;
 mod hostile;
 mod hostile_bus;
@@ -31,3 +35,4 @@ mod story_once;
 mod story_resolutions;
 mod story_transcripts;
 mod support;
+mod traced;

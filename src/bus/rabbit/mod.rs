@@ -97,6 +97,17 @@ impl Rabbit {
     pub async fn first_contact(&self) -> Result<(), StartError> {
         self.state.contact().await
     }
+
+    /// Consumes nothing until [`Rabbit::resume`]; the reason is among those of [`Bus::unready`]. What has been delivered
+    /// is handed on, and can be settled.
+    pub fn pause(&self, why: String) {
+        self.signals.pause.send_replace(Some(why));
+    }
+
+    /// Consumes again.
+    pub fn resume(&self) {
+        self.signals.pause.send_replace(None);
+    }
 }
 
 #[async_trait]

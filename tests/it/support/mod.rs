@@ -9,4 +9,5 @@ pub mod files;
 pub mod raw;
 pub mod rig;
 pub mod simulator;
+pub mod sluice;
 pub mod worker;

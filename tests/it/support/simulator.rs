@@ -91,6 +91,13 @@ impl Simulator {
         self.fault(&json!({ "operation": operation, "times": times, "fault": answer }));
     }
 
+    /// How many requests faults have happened to so far, those that hang included.
+    pub async fn fired(&self) -> u64 {
+        let answer = http().get(format!("{}/_simulator/faults", self.url())).send().await.unwrap();
+        let scripts: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        scripts.as_array().unwrap().iter().filter_map(|script| script["fired"].as_u64()).sum()
+    }
+
     /// What a person in Dynamics changes: columns of a row.
     pub async fn edit(&self, table: &str, row: &Value) {
         let request = http().post(self.control(table)).body(row.to_string());
