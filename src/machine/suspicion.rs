@@ -24,7 +24,7 @@ pub enum Suspicion {
 }
 
 /// What is known of an event that is taken up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Traces<'a> {
     /// Deaths that the message itself tells of, in its header.
     pub told: u32,

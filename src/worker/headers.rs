@@ -7,6 +7,8 @@ use crate::event::Envelope;
 
 pub(super) const ATTEMPTS: &str = "x-handoffd-attempts";
 pub(super) const FIRST_SEEN: &str = "x-handoffd-first-seen";
+/// How often the process died with it in hand, where that makes it a suspect: the broker counts anew for each copy.
+const DEATHS: &str = "x-handoffd-deaths";
 /// Nobody tries as often; a header that says more is not the worker's own.
 const MOST_ATTEMPTS: u32 = 1_000_000;
 const REASON: &str = "x-handoffd-reason";
@@ -31,6 +33,8 @@ pub(super) struct Past {
     pub(super) attempts: u32,
     /// When a worker first saw it.
     pub(super) first_seen: Option<Timestamp>,
+    /// Deaths of the process with it in hand.
+    pub(super) deaths: u32,
 }
 
 /// Reads a message's past from its headers. A dead letter that somebody moved back has none: it starts afresh.
@@ -41,19 +45,24 @@ pub(super) fn past(envelope: &Envelope) -> Past {
     if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
         return Past::default();
     }
-    Past {
-        attempts: envelope.header(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or(0).min(MOST_ATTEMPTS),
-        first_seen,
-    }
+    let count = |name| envelope.header(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+    Past { attempts: count(ATTEMPTS).min(MOST_ATTEMPTS), first_seen, deaths: count(DEATHS).min(MOST_ATTEMPTS) }
+}
+
+/// What a copy has to tell of deaths: nothing when there are none and the message says nothing else.
+pub(super) fn deaths_to_tell(envelope: &Envelope, deaths: u32) -> Option<u32> {
+    (deaths > 0 || envelope.header(DEATHS).is_some()).then_some(deaths)
 }
 
 /// The headers of a copy in a retry queue.
 pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers {
-    vec![
+    let mut headers = vec![
         (ATTEMPTS, postponed.attempts.to_string()),
         (FIRST_SEEN, postponed.first_seen.to_string()),
         (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
-    ]
+    ];
+    headers.extend(postponed.deaths.map(|deaths| (DEATHS, deaths.to_string())));
+    headers
 }
 
 /// The headers of a dead letter (contract 5).

@@ -56,6 +56,7 @@ pub fn all(world: &World) -> Vec<String> {
         }
         broken.extend(carried(world, &ends, &publication.content).err());
         broken.extend(closed(world, &ends, &publication.content).err());
+        broken.extend(found_out(&ends, &publication.content).err());
     }
     broken.extend(nameless(world, &ends).err());
     broken.extend(tidy(world));
@@ -121,7 +122,7 @@ fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
     // A process that dies is an attempt, for it may be this event that kills it; a store that is away is none, but once
     // it may fail after the attempt was written down.
     let store = 1 + world.scene.hiccups();
-    let most = 1 + asked.spent + store + world.broker.look(|queues| queues.disconnections);
+    let most = 1 + asked.spent + store + world.scene.panics() + world.broker.look(|queues| queues.disconnections);
     let attempts = first.json["data"]["attempts"].as_u64().unwrap_or_default();
     ensure((1..=most.into()).contains(&attempts), || format!("{key:?}: {attempts} attempts, expected 1 to {most}"))
 }
@@ -172,6 +173,19 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
             let open = of_event(environment, handoff).find(|incident| incident.closed_by.is_empty());
             ensure(open.is_none(), || format!("{key:?}: left open what {handoff:?} opened"))
         })?;
+    }
+    Ok(())
+}
+
+/// An event that ends the process is a dead letter for that, and no other event is.
+fn found_out(ends: &Ends, content: &Content) -> Result<(), String> {
+    for key in content.keys() {
+        let convicted = ends.outcomes(&key).any(|outcome| {
+            outcome.json["data"]["error"]["message"].as_str().is_some_and(|text| text.contains("the worker died"))
+        });
+        let guilty = content.poison().is_some();
+        ensure(guilty || !convicted, || format!("{key:?}: given up for deaths that are not its own"))?;
+        ensure(!guilty || ends.answer(&key).is_none(), || format!("{key:?}: answered, though it ends the process"))?;
     }
     Ok(())
 }

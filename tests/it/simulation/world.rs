@@ -17,12 +17,15 @@ use super::bus::FakeBus;
 use super::checks;
 use super::crm::{Cloud, FakeCrm};
 use super::reps::reps;
-use super::scene::{Life, Scene, TROUBLE_ENDS};
+use super::scene::{Diary, Life, Scene, TROUBLE_ENDS};
 use super::script::{Publication, organizations, publications};
 use super::store::FakeStore;
 
 /// A run that is not quiet by then has lost something.
 const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
+
+/// How often it is looked whether all is quiet.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// By then everything has been published, and the reps have gone home.
 const EVENING: Duration = Duration::from_secs(3700);
@@ -48,10 +51,10 @@ pub struct World {
 }
 
 /// Plays a seed.
-pub fn run(seed: u64) -> Report {
+pub fn run(seed: u64, diary: Diary) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, diary);
         let quiet = world.play().await;
         let mut broken = checks::all(&world);
         if !quiet {
@@ -62,8 +65,8 @@ pub fn run(seed: u64) -> Report {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        let scene = Scene::new(seed);
+    fn new(seed: u64, diary: Diary) -> Self {
+        let scene = Scene::new(seed, diary);
         let (organizations, environments) = organizations(&scene);
         let names: Vec<OrganizationId> = organizations.keys().cloned().collect();
         let publications = publications(&scene, &names);
@@ -76,7 +79,8 @@ impl World {
             contact_ttl: Duration::from_secs(scene.pick(&[300, 86400])),
         };
         let environments = Mutex::new(environments);
-        let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default() };
+        let poison = publications.iter().filter_map(|publication| publication.content.poison().cloned()).collect();
+        let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default(), poison };
         let forgetful = scene.happens(0.15);
         Self {
             broker: Broker::new(scene.clone()),
@@ -95,9 +99,20 @@ impl World {
         tokio::spawn(publish(self.broker.clone(), self.publish_all()));
         tokio::spawn(weather(self.broker.clone()));
         tokio::spawn(reps(self.broker.clone(), self.cloud.clone()));
+        let mut lightning: Vec<Duration> =
+            (0..self.scene.below(3)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.lot())).collect();
+        lightning.sort();
         let mut life = self.start().await;
         while self.scene.elapsed() < LONGEST_RUN {
-            if timeout(Duration::from_secs(60), life.death()).await.is_ok() {
+            let until_the_next = lightning.first().map(|at| at.saturating_sub(self.scene.elapsed()));
+            let patience = until_the_next.unwrap_or(LOOK).min(LOOK);
+            if timeout(patience, life.death()).await.is_ok() {
+                life = self.restart().await;
+            } else if lightning.first().is_some_and(|at| *at <= self.scene.elapsed()) {
+                lightning.remove(0);
+                // Whatever the worker was waiting for: not only at a call does a process die.
+                self.scene.tell(|| "CRASH out of the blue".to_owned());
+                life.end();
                 life = self.restart().await;
             }
             if self.scene.elapsed() > EVENING && self.broker.unfinished() == (0, 0, 0) {
