@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::intake::Arrival;
 use super::lanes::{Lane, Ticket};
 use super::pause::Pauses;
-use super::remember::{given_up, opening, remember};
+use super::remember::{as_noted, given_up, opening, remember};
 use super::suspects::Alone;
 use super::verdict::{Done, Postponed, Verdict};
 use super::{Worker, headers, letters};
@@ -90,13 +90,16 @@ impl Worker {
         known: Option<Record>,
         arrival: &'a Arrival,
     ) -> Result<Drive<'a>, StoreError> {
+        let memory = self.recall(event).await?;
+        // An attempt that ended in a panic, or for the store, may have noted more than was ever kept.
+        let under_way = known.as_ref().is_some_and(|record| record.outcome().is_none());
         Ok(Drive {
             worker: self,
             event,
             settings,
             record: self.take_up(event, known, arrival),
-            memory: self.recall(event).await?,
-            session: Vec::new(),
+            session: if under_way { as_noted(event, &memory, self.now()) } else { Vec::new() },
+            memory,
             noted: self.now(),
             pauses: Pauses::new(),
             contact_turn: None,
@@ -143,7 +146,7 @@ impl Worker {
 
 impl Drive<'_> {
     /// Resolutions of its session wait for a handoff from now on.
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
     }
 

@@ -111,3 +111,6 @@ impl Worker {
         (self.chance.now)()
     }
 }
+
+#[cfg(test)]
+mod tests;

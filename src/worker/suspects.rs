@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::drive::Drive;
 use super::verdict::Verdict;
@@ -115,6 +115,7 @@ impl Drive<'_> {
             () = sleep(SILENCE) => {}
             () = self.worker.stopping.cancelled() => {}
         }
+        info!(event_id = %self.event.key.event_id, "a suspect waits for an answer like all others: it is no longer on trial");
         self.record.phase = Phase::InHand;
         self.keep().await?;
         self.alone = None;

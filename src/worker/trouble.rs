@@ -44,7 +44,8 @@ impl Worker {
         if let Some(Record { phase: Phase::Finished(outcome), .. }) = known {
             return Ok(Some(Verdict::Known(event.key.clone(), Box::new(outcome))));
         }
-        let drive = self.board(event, &settings, known, arrival).await?;
+        let mut drive = self.board(event, &settings, known, arrival).await?;
+        drive.begin();
         drive.stumble(defect, headers::past(&arrival.delivery.envelope).attempts + 1).await.map(Some)
     }
 

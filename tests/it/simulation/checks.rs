@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::broker::{Broker, DELIVERY_LIMIT, Message};
 use super::environment::{Environment, Incident};
 use super::scene::TROUBLE_ENDS;
-use super::script::Content;
+use super::script::{Content, Curse};
 use super::world::World;
 
 /// An outcome as it was announced.
@@ -177,15 +177,20 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     Ok(())
 }
 
-/// An event that ends the process is a dead letter for that, and no other event is.
+/// An event that ends the process, or makes it panic, is a dead letter for that, and no other event is.
 fn found_out(ends: &Ends, content: &Content) -> Result<(), String> {
     for key in content.keys() {
-        let convicted = ends.outcomes(&key).any(|outcome| {
-            outcome.json["data"]["error"]["message"].as_str().is_some_and(|text| text.contains("the worker died"))
-        });
-        let guilty = content.poison().is_some();
-        ensure(guilty || !convicted, || format!("{key:?}: given up for deaths that are not its own"))?;
-        ensure(!guilty || ends.answer(&key).is_none(), || format!("{key:?}: answered, though it ends the process"))?;
+        let given_up_for = |words: &str| {
+            let error = |outcome: &Announced| outcome.json["data"]["error"]["message"].as_str().map(str::to_owned);
+            ends.outcomes(&key).filter_map(error).any(|text| text.contains(words))
+        };
+        let (deadly, panics) = (given_up_for("the worker died"), given_up_for("a defect"));
+        let curse = content.cursed().map(|(_, curse)| curse);
+        let kills = curse == Some(Curse::Kills);
+        ensure(kills || !deadly, || format!("{key:?}: given up for deaths that are not its own"))?;
+        ensure(kills || !ends.was_too_often_delivered(&key), || format!("{key:?}: delivered too often"))?;
+        ensure(curse != Some(Curse::Panics) || panics, || format!("{key:?}: not given up, though it panics"))?;
+        ensure(curse.is_none() || ends.answer(&key).is_none(), || format!("{key:?}: answered against all odds"))?;
     }
     Ok(())
 }

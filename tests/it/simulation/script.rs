@@ -23,7 +23,7 @@ pub struct Publication {
 /// What is in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
-    Handoff { key: EventKey, session: String, live: bool, long: bool, email: Option<String>, poison: bool },
+    Handoff { key: EventKey, session: String, live: bool, long: bool, email: Option<String>, curse: Option<Curse> },
     Resolution { key: EventKey, session: String, closes: bool, named: bool },
     Several { keys: Vec<EventKey> },
     Invalid { key: Option<EventKey> },
@@ -40,13 +40,30 @@ impl Content {
     }
 }
 
+/// What is wrong with an event for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Curse {
+    /// Its first request ends the process.
+    Kills,
+    /// The worker panics at its first request.
+    Panics,
+}
+
 impl Content {
-    /// The event, when it ends the process.
-    pub fn poison(&self) -> Option<&EventKey> {
+    /// The event, when something is wrong with it for good.
+    pub fn cursed(&self) -> Option<(EventKey, Curse)> {
         match self {
-            Self::Handoff { key, poison: true, .. } => Some(key),
+            Self::Handoff { key, curse: Some(curse), .. } => Some((key.clone(), *curse)),
             _ => None,
         }
+    }
+}
+
+fn curse(scene: &Scene) -> Option<Curse> {
+    match scene.lot() {
+        ..0.008 => Some(Curse::Kills),
+        ..0.012 => Some(Curse::Panics),
+        _ => None,
     }
 }
 
@@ -119,7 +136,7 @@ fn content(scene: &Scene, organization: &OrganizationId, number: usize) -> Conte
             session: session(scene),
             live: scene.happens(0.25),
             long: scene.happens(0.3),
-            poison: scene.happens(0.01),
+            curse: curse(scene),
             email: scene.happens(0.8).then(|| scene.pick(&["ann@x.org", "Ann@X.org", "bob@x.org"]).to_owned()),
         },
         ..0.87 => Content::Resolution {

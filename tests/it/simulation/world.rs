@@ -1,5 +1,6 @@
 //! One run: the worker over the broker, the store and the cloud, until all is quiet.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::checks;
 use super::crm::{Cloud, FakeCrm};
 use super::reps::reps;
 use super::scene::{Diary, Life, Scene, TROUBLE_ENDS};
-use super::script::{Publication, organizations, publications};
+use super::script::{Curse, Publication, organizations, publications};
 use super::store::FakeStore;
 
 /// A run that is not quiet by then has lost something.
@@ -70,8 +71,12 @@ impl World {
         let (organizations, environments) = organizations(&scene);
         let names: Vec<OrganizationId> = organizations.keys().cloned().collect();
         let publications = publications(&scene, &names);
+        let cursed: BTreeMap<_, _> =
+            publications.iter().filter_map(|publication| publication.content.cursed()).collect();
+        // What waits to be given up must not hold up a run, or its session, for a day.
+        let panics = cursed.values().any(|curse| *curse == Curse::Panics);
         let blocked = environments.values().any(|environment| environment.profile.blocked);
-        let oldest = scene.pick(if blocked { &[1800] } else { &[7200, 86400] });
+        let oldest = scene.pick(if blocked || panics { &[1800] } else { &[7200, 86400] });
         let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
         let rules = Rules {
             limits: Limits { max_event_bytes: 1 << 20 },
@@ -79,8 +84,7 @@ impl World {
             contact_ttl: Duration::from_secs(scene.pick(&[300, 86400])),
         };
         let environments = Mutex::new(environments);
-        let poison = publications.iter().filter_map(|publication| publication.content.poison().cloned()).collect();
-        let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default(), poison };
+        let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default(), cursed };
         let forgetful = scene.happens(0.15);
         Self {
             broker: Broker::new(scene.clone()),
