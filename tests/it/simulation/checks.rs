@@ -56,10 +56,12 @@ pub fn all(world: &World) -> Vec<String> {
         }
         broken.extend(carried(world, &ends, &publication.content).err());
         broken.extend(closed(world, &ends, &publication.content).err());
+        broken.extend(awaited(world, &ends, &publication.content).err());
         broken.extend(found_out(&ends, &publication.content).err());
     }
     broken.extend(nameless(world, &ends).err());
     broken.extend(tidy(world));
+    broken.extend(world.crowded.iter().cloned());
     broken.extend(undelayed(world, &ends));
     broken.sort();
     broken.dedup();
@@ -173,6 +175,25 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
             let open = of_event(environment, handoff).find(|incident| incident.closed_by.is_empty());
             ensure(open.is_none(), || format!("{key:?}: left open what {handoff:?} opened"))
         })?;
+    }
+    Ok(())
+}
+
+/// A resolution that comes while its handoff is put off waits for it.
+fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+    let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
+    let copies = world.publications.iter().filter(|publication| publication.content == *content);
+    let at = copies.map(|copy| copy.at).min().unwrap_or_default();
+    let Some(answer) = ends.answer(key).filter(|_| !world.lost && world.scene.kept_everything()) else { return Ok(()) };
+    for publication in &world.publications {
+        let Content::Handoff { key: handoff, session: opened, .. } = &publication.content else { continue };
+        let put_off = world.broker.look(|queues| queues.put_off.get(handoff.event_id.as_str()).copied());
+        let under_way = put_off.is_some_and(|first| first < at) && ends.outcomes(handoff).all(|one| one.at > at);
+        if handoff.organization_id != key.organization_id || opened != session || !under_way {
+            continue;
+        }
+        let first = ends.outcomes(handoff).map(|one| one.at).min();
+        ensure(first.is_none_or(|first| first <= answer.at), || format!("{key:?}: answered before {handoff:?}"))?;
     }
     Ok(())
 }

@@ -125,6 +125,11 @@ impl Scene {
         self.hiccups.load(Ordering::Relaxed)
     }
 
+    /// Whether the store never failed, and the worker met no defect: then all that it has put off is on record.
+    pub fn kept_everything(&self) -> bool {
+        self.hiccups() == 0 && self.store_fails.is_empty() && self.panics() == 0
+    }
+
     /// A number below `limit`.
     pub fn below(&self, limit: usize) -> usize {
         self.dice.lock().unwrap().random_range(0..limit)

@@ -108,7 +108,7 @@ fn settings(scene: &Scene, organization: &OrganizationId) -> Settings {
 
 /// What is published, in order of time.
 pub fn publications(scene: &Scene, organizations: &[OrganizationId]) -> Vec<Publication> {
-    let count = 4 + scene.below(16);
+    let count = 3 + scene.below(10);
     let mut all: Vec<Publication> = Vec::new();
     for number in 0..count {
         let at = Duration::from_secs(900).mul_f64(scene.lot().powi(2));

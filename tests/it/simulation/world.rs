@@ -1,12 +1,12 @@
 //! One run: the worker over the broker, the store and the cloud, until all is quiet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handoffd::bus::Bus;
-use handoffd::event::{Limits, OrganizationId};
-use handoffd::machine::Policy;
+use handoffd::event::{EventKey, Limits, OrganizationId};
+use handoffd::machine::{Phase, Policy};
 use handoffd::store::Store;
 use handoffd::store::memory::MemoryStore;
 use handoffd::watch::Blind;
@@ -47,6 +47,8 @@ pub struct World {
     pub memory: Arc<MemoryStore>,
     /// Whether the store was lost as a whole.
     pub lost: bool,
+    /// What was wrong with what a process has left behind.
+    pub crowded: Vec<String>,
     forgetful: bool,
     rules: Rules,
 }
@@ -93,6 +95,7 @@ impl World {
             publications,
             memory: Arc::default(),
             lost: false,
+            crowded: Vec::new(),
             forgetful,
             rules,
         }
@@ -154,6 +157,7 @@ impl World {
             self.memory.close().await.unwrap();
         }
         self.memory.crash();
+        self.examine().await;
         if self.forgetful && self.scene.happens(0.5) {
             self.scene.tell(|| "THE STORE IS LOST".to_owned());
             self.memory = Arc::default();
@@ -161,6 +165,21 @@ impl World {
         }
         self.scene.dawdle(Duration::from_secs(30)).await;
         self.start().await
+    }
+}
+
+impl World {
+    /// Of those that a process had in hand when it died, one at most may have been on trial.
+    async fn examine(&mut self) {
+        let mut on_trial: BTreeMap<u64, BTreeSet<EventKey>> = BTreeMap::new();
+        for key in self.publications.iter().flat_map(|publication| publication.content.keys()) {
+            let record = self.memory.record(&key).await.unwrap();
+            if let Some(Phase::OnTrial { life, .. }) = record.map(|record| record.phase) {
+                on_trial.entry(life).or_default().insert(key);
+            }
+        }
+        let several = on_trial.into_values().filter(|events| events.len() > 1);
+        self.crowded.extend(several.map(|events| format!("on trial at once: {events:?}")));
     }
 }
 
