@@ -11,6 +11,7 @@ pub(super) const FIRST_SEEN: &str = "x-handoffd-first-seen";
 const DEATHS: &str = "x-handoffd-deaths";
 /// Nobody tries as often; a header that says more is not the worker's own.
 const MOST_ATTEMPTS: u32 = 1_000_000;
+const REPLAYS: &str = "x-handoffd-replays";
 const REASON: &str = "x-handoffd-reason";
 const ERROR: &str = "x-handoffd-error";
 const STEP: &str = "x-handoffd-step";
@@ -52,6 +53,11 @@ pub(super) fn past(envelope: &Envelope) -> Past {
 /// What a copy has to tell of deaths: nothing when there are none and the message says nothing else.
 pub(super) fn deaths_to_tell(envelope: &Envelope, deaths: u32) -> Option<u32> {
     (deaths > 0 || envelope.header(DEATHS).is_some()).then_some(deaths)
+}
+
+/// Whether an operator has put it back to work: it starts afresh, whatever the store remembers of a former life.
+pub(super) fn is_replay(envelope: &Envelope) -> bool {
+    envelope.header(REPLAYS).is_some()
 }
 
 /// The headers of a copy in a retry queue.

@@ -113,7 +113,8 @@ impl Worker {
 
     /// Another body came under this key while the first one is still under way: once that is answered, so is this one.
     fn give_way(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Verdict> {
-        let first = known.filter(|record| record.outcome().is_none())?;
+        let replay = headers::is_replay(&arrival.delivery.envelope);
+        let first = known.filter(|record| record.outcome().is_none() && !replay)?;
         if !self.differs(event, &first.body_digest, &arrival.delivery.body) {
             return None;
         }

@@ -53,12 +53,11 @@ impl Suspects {
 impl Worker {
     /// What the deaths of the process say of an event in hand.
     pub(super) fn suspicion(&self, delivery: &Delivery, known: Option<&Record>) -> Suspicion {
-        suspicion(Traces {
-            told: headers::past(&delivery.envelope).deaths,
-            deliveries: delivery.delivery_count,
-            phase: known.map(|record| &record.phase),
-            life: self.life,
-        })
+        let (told, deliveries) = (headers::past(&delivery.envelope).deaths, delivery.delivery_count);
+        // After the broker's delivery limit, say, the store may still have it on trial.
+        let afresh = headers::is_replay(&delivery.envelope) && told == 0 && deliveries == 0;
+        let phase = known.filter(|_| !afresh).map(|record| &record.phase);
+        suspicion(Traces { told, deliveries, phase, life: self.life })
     }
 }
 
