@@ -14,10 +14,10 @@ use super::suspects::Alone;
 use super::verdict::{Done, Postponed, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
-use crate::event::{Envelope, Event};
+use crate::event::{Envelope, Event, Kind};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
-    Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
+    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
 };
 use crate::store::{Change, StoreError};
 
@@ -90,7 +90,12 @@ impl Worker {
         known: Option<Record>,
         arrival: &'a Arrival,
     ) -> Result<Drive<'a>, StoreError> {
-        let memory = self.recall(event).await?;
+        let session = match (event.kind(), &known) {
+            // What else happened in its session matters to no handoff.
+            (Kind::Handoff, None) if arrival.delivery.delivery_count == 0 => Vec::new(),
+            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
+        };
+        let memory = self.recall(event, session).await?;
         // An attempt that ended in a panic, or for the store, may have noted more than was ever kept.
         let under_way = known.as_ref().is_some_and(|record| record.outcome().is_none());
         Ok(Drive {
@@ -128,12 +133,12 @@ impl Worker {
     }
 
     /// What the store remembers that matters to this event.
-    async fn recall(&self, event: &Event) -> Result<Memory, StoreError> {
+    async fn recall(&self, event: &Event, session: Vec<SessionEntry>) -> Result<Memory, StoreError> {
         let organization = &event.key.organization_id;
         Ok(Memory {
             contact: self.known_contact(event).await?,
             learned: self.store.learned(organization).await?,
-            session: self.store.session(organization, event.session_id()).await?,
+            session,
         })
     }
 
