@@ -133,29 +133,29 @@ pub(super) fn envelope(headers: &[(&str, &str)]) -> Envelope {
 struct Slip(Arc<Mutex<Option<End>>>);
 
 impl Slip {
-    fn settled(&self, end: End) -> Result<Settled, BusError> {
+    fn settled(&self, end: End) -> Settled {
         let before = self.0.lock().unwrap().replace(end);
         assert_eq!(before, None, "settled twice");
-        Ok(Settled::Taken)
+        Settled::Taken
     }
 }
 
 #[async_trait]
 impl Settle for Slip {
     async fn ack(self: Box<Self>) -> Result<Settled, BusError> {
-        self.settled(End::Acked)
+        Ok(self.settled(End::Acked))
     }
 
     async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        self.settled(End::Later { rung, headers: headers.into_iter().collect() })
+        Ok(self.settled(End::Later { rung, headers: headers.into_iter().collect() }))
     }
 
     async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        self.settled(End::Dead { headers: headers.into_iter().collect() })
+        Ok(self.settled(End::Dead { headers: headers.into_iter().collect() }))
     }
 
     async fn split(self: Box<Self>, _: Vec<Part>) -> Result<Settled, BusError> {
-        self.settled(End::Split)
+        Ok(self.settled(End::Split))
     }
 }
 
