@@ -100,6 +100,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
 fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
     let (config, organizations) = everything(path, &env)?;
     crate::ops::logs::init(&config.log).map_err(anyhow::Error::from)?;
+    crate::worker::watch_for_defects();
     Ok(block_on(crate::app::run(config, organizations, env))?)
 }
 

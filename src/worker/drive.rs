@@ -9,14 +9,15 @@ use uuid::Uuid;
 use super::intake::Arrival;
 use super::lanes::{Lane, Ticket};
 use super::pause::Pauses;
-use super::remember::{given_up, opening, remember};
-use super::verdict::{DeadLetter, Done, Postponed, Verdict};
+use super::remember::{as_noted, given_up, opening, remember};
+use super::suspects::Alone;
+use super::verdict::{Done, Postponed, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
-use crate::event::{Event, EventKey, Kind};
+use crate::event::{Envelope, Event, Kind};
 use crate::machine::{
-    Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
-    Remedy, SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
+    Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
+    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
 };
 use crate::store::{Change, StoreError};
 
@@ -25,11 +26,11 @@ use crate::store::{Change, StoreError};
 const WORTH_NOTING: Duration = Duration::from_millis(100);
 
 /// An event being driven.
-struct Drive<'a> {
-    worker: &'a Worker,
-    event: &'a Event,
+pub(super) struct Drive<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) event: &'a Event,
     settings: &'a Settings,
-    record: Record,
+    pub(super) record: Record,
     memory: Memory,
     /// What was done for the session since the record was last kept. A crash may lose what was only noted: kept with
     /// the record, or the session would not know of an outcome that OpenCX has heard of.
@@ -39,6 +40,11 @@ struct Drive<'a> {
     pauses: Pauses,
     /// Held while this event looks up or creates its contact: others with the same email then know it.
     contact_turn: Option<Ticket>,
+    /// Held while this event is on trial.
+    pub(super) alone: Option<Alone>,
+    /// Deaths that a copy of the message is to tell of.
+    pub(super) deaths: u32,
+    envelope: &'a Envelope,
 }
 
 impl Worker {
@@ -53,26 +59,13 @@ impl Worker {
         // It was in hand before, and did not end there: the attempt is written down before its first call, or an event
         // that ends the process would be tried for ever.
         let again = known.is_some() || arrival.delivery.delivery_count > 0;
-        let record = self.take_up(event, known, arrival);
-        let session = match event.kind() {
-            // What else happened in its session matters to no handoff.
-            Kind::Handoff if !again => Vec::new(),
-            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
-        };
-        let memory = self.recall(event, session).await?;
-        let mut drive = Drive {
-            worker: self,
-            event,
-            settings,
-            record,
-            memory,
-            session: Vec::new(),
-            noted: self.now(),
-            pauses: Pauses::new(),
-            contact_turn: None,
-        };
+        let suspicion = self.suspicion(&arrival.delivery, known.as_ref());
+        let mut drive = self.board(event, settings, known, arrival).await?;
         drive.begin();
-        if again {
+        if let Some(verdict) = drive.stand_trial(suspicion).await? {
+            return Ok(verdict);
+        }
+        if again && drive.alone.is_none() {
             drive.note(Vec::new()).await?;
         }
         loop {
@@ -89,19 +82,36 @@ impl Worker {
         }
     }
 
-    /// Keeps the record of a dead letter that was never driven.
-    pub(super) async fn keep_dead(&self, letter: &DeadLetter, key: &EventKey, body: &[u8]) -> Result<(), StoreError> {
-        let record = Record {
-            kind: letter.outcome.kind,
-            session_id: letter.session_id.clone(),
-            body_digest: digest(body),
-            first_seen: letter.first_seen,
-            attempts: letter.outcome.attempts,
-            phase: Phase::Dead(letter.outcome.clone()),
-            progress: Progress::default(),
-            history: Vec::new(),
+    /// Takes an event up, with all that is known of it.
+    pub(super) async fn board<'a>(
+        &'a self,
+        event: &'a Event,
+        settings: &'a Settings,
+        known: Option<Record>,
+        arrival: &'a Arrival,
+    ) -> Result<Drive<'a>, StoreError> {
+        let session = match (event.kind(), &known) {
+            // What else happened in its session matters to no handoff.
+            (Kind::Handoff, None) if arrival.delivery.delivery_count == 0 => Vec::new(),
+            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
         };
-        self.store.keep(vec![Change::Record(key.clone(), Box::new(record))]).await
+        let memory = self.recall(event, session).await?;
+        // An attempt that ended in a panic, or for the store, may have noted more than was ever kept.
+        let under_way = known.as_ref().is_some_and(|record| record.outcome().is_none());
+        Ok(Drive {
+            worker: self,
+            event,
+            settings,
+            record: self.take_up(event, known, arrival),
+            session: if under_way { as_noted(event, &memory, self.now()) } else { Vec::new() },
+            memory,
+            noted: self.now(),
+            pauses: Pauses::new(),
+            contact_turn: None,
+            alone: None,
+            deaths: 0,
+            envelope: &arrival.delivery.envelope,
+        })
     }
 
     /// The record to go on with. A dead letter that comes again starts afresh.
@@ -145,7 +155,7 @@ impl Worker {
 
 impl Drive<'_> {
     /// Resolutions of its session wait for a handoff from now on.
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
     }
 
@@ -165,12 +175,21 @@ impl Drive<'_> {
         decide(self.event, self.settings, &self.memory, &self.record.progress, self.time())
     }
 
+    /// Where it stands.
+    pub(super) fn next_step(&self) -> StepName {
+        match self.next() {
+            Decision::Call(step) => step.name(),
+            Decision::Await(_) | Decision::Finish(_) | Decision::Refuse(_) => StepName::Decode,
+        }
+    }
+
     /// Performs a step; a verdict when the event can't go on now.
     async fn call(&mut self, step: &Step) -> Result<Option<Verdict>, StoreError> {
         if self.wait_for_contact(step).await? {
             return Ok(None);
         }
-        let Performed { result, exchanges } = self.worker.crm.perform(step, self.event, self.settings).await;
+        let performing = self.worker.crm.perform(step, self.event, self.settings);
+        let Performed { result, exchanges } = self.observed(performing).await?;
         for exchange in exchanges {
             self.record.note(HistoryEntry {
                 at: exchange.at,
@@ -198,7 +217,7 @@ impl Drive<'_> {
         let Some(email) = self.event.email() else { return Ok(false) };
         let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
         let mut ticket = self.worker.lanes.queue(lane);
-        ticket.turn().await;
+        self.observed(ticket.turn()).await?;
         self.contact_turn = Some(ticket);
         if self.record.progress.contact == ContactProgress::Unknown {
             self.memory.contact = self.worker.known_contact(self.event).await?;
@@ -285,12 +304,13 @@ impl Drive<'_> {
         }
     }
 
-    async fn later(&mut self, rung: usize, why: &'static str) -> Result<Verdict, StoreError> {
+    pub(super) async fn later(&mut self, rung: usize, why: &'static str) -> Result<Verdict, StoreError> {
         self.record.phase = Phase::Waiting;
         // Durable, so that a resolution finds its handoff on the way even after a crash.
         self.keep().await?;
         let Record { kind, attempts, first_seen, .. } = self.record;
-        Ok(Verdict::Later(Postponed { rung, kind, attempts, first_seen, why }))
+        let deaths = headers::deaths_to_tell(self.envelope, self.deaths);
+        Ok(Verdict::Later(Postponed { rung, kind, attempts, first_seen, deaths, why }))
     }
 
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Verdict, StoreError> {
@@ -299,7 +319,7 @@ impl Drive<'_> {
         Ok(Verdict::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
 
-    async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Verdict, StoreError> {
+    pub(super) async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Verdict, StoreError> {
         let now = self.worker.now();
         let Record { attempts, first_seen, .. } = self.record;
         let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
@@ -310,12 +330,12 @@ impl Drive<'_> {
     }
 
     /// Returns when the record is durable, and what was done for the session with it.
-    async fn keep(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn keep(&mut self) -> Result<(), StoreError> {
         let session = std::mem::take(&mut self.session);
         self.worker.store.keep(session.into_iter().chain([self.changed()]).collect()).await
     }
 
-    fn log(&self, fault: &Fault, again: Again) {
+    pub(super) fn log(&self, fault: &Fault, again: Again) {
         warn!(
             event_id = %self.event.key.event_id,
             organization_id = %self.event.key.organization_id,
@@ -341,7 +361,7 @@ impl Drive<'_> {
         Time { now: self.worker.now(), first_seen: self.record.first_seen, attempts: self.record.attempts }
     }
 
-    fn trial(&self) -> Trial {
+    pub(super) fn trial(&self) -> Trial {
         Trial { attempts: self.record.attempts, now: self.worker.now(), first_seen: self.record.first_seen }
     }
 }

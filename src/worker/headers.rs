@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::verdict::{DeadLetter, Postponed};
 use crate::bus::headers::{
-    ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REPLAYED_AT,
-    SESSION_ID, STEP,
+    ATTEMPTS, DEAD_AT, DEATHS, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REPLAYED_AT,
+    REPLAYS, SESSION_ID, STEP,
 };
 use crate::event::Envelope;
 
@@ -29,6 +29,8 @@ pub(super) struct Past {
     pub(super) attempts: u32,
     /// When a worker first saw it.
     pub(super) first_seen: Option<Timestamp>,
+    /// Deaths of the process with it in hand.
+    pub(super) deaths: u32,
 }
 
 /// When an operator put it back to work, the last time: what the store remembers from before is of a former life.
@@ -44,19 +46,29 @@ pub(super) fn past(envelope: &Envelope) -> Past {
     if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
         return Past::default();
     }
-    Past {
-        attempts: envelope.header(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or(0).min(MOST_ATTEMPTS),
-        first_seen,
-    }
+    let count = |name| envelope.header(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+    Past { attempts: count(ATTEMPTS).min(MOST_ATTEMPTS), first_seen, deaths: count(DEATHS).min(MOST_ATTEMPTS) }
+}
+
+/// What a copy has to tell of deaths: nothing when there are none and the message says nothing else.
+pub(super) fn deaths_to_tell(envelope: &Envelope, deaths: u32) -> Option<u32> {
+    (deaths > 0 || envelope.header(DEATHS).is_some()).then_some(deaths)
+}
+
+/// Whether an operator has put it back to work: it starts afresh, whatever the store remembers of a former life.
+pub(super) fn is_replay(envelope: &Envelope) -> bool {
+    envelope.header(REPLAYS).is_some()
 }
 
 /// The headers of a copy in a retry queue.
 pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers {
-    vec![
+    let mut headers = vec![
         (ATTEMPTS, postponed.attempts.to_string()),
         (FIRST_SEEN, postponed.first_seen.to_string()),
         (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
-    ]
+    ];
+    headers.extend(postponed.deaths.map(|deaths| (DEATHS, deaths.to_string())));
+    headers
 }
 
 /// The headers of a dead letter (contract 5).

@@ -2,6 +2,8 @@
 //! Out: each one settled, once: its outcome kept and announced, or its copy in a retry or dead-letter queue.
 //! Absent: RabbitMQ, Dynamics and sled, which are behind their seams; which step comes next is the machine's.
 
+mod bury;
+mod defect;
 mod drive;
 mod headers;
 mod intake;
@@ -10,6 +12,8 @@ mod letters;
 mod pause;
 mod remember;
 mod settle;
+mod suspects;
+mod trouble;
 mod verdict;
 
 use std::sync::Arc;
@@ -25,6 +29,9 @@ use crate::machine::Policy;
 use crate::store::Store;
 use crate::watch::Watch;
 use lanes::Lanes;
+use suspects::Suspects;
+
+pub use defect::watch_for_defects;
 
 /// Carries events, many at once, one at a time per session.
 pub struct Worker {
@@ -36,6 +43,9 @@ pub struct Worker {
     chance: Chance,
     lanes: Lanes,
     stopping: CancellationToken,
+    suspects: Suspects,
+    /// This life of the process, told apart from others in the store.
+    life: u64,
 }
 
 /// What the worker works with.
@@ -88,7 +98,8 @@ impl Worker {
     pub fn new(tools: Tools, rules: Rules, chance: Chance) -> Arc<Self> {
         let Tools { store, bus, crm, watch } = tools;
         let (lanes, stopping) = (Lanes::default(), CancellationToken::new());
-        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, stopping })
+        let (suspects, life) = (Suspects::default(), (chance.dice)().to_bits());
+        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, stopping, suspects, life })
     }
 
     /// Ends all pauses: what would be tried again soon goes to a retry queue instead.
@@ -100,3 +111,6 @@ impl Worker {
         (self.chance.now)()
     }
 }
+
+#[cfg(test)]
+mod tests;

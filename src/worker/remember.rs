@@ -51,6 +51,17 @@ pub(super) fn opening(event: &Event, memory: &mut Memory, at: Timestamp) -> Opti
     Some(note_session(event, entry, memory, at))
 }
 
+/// What the session of an event has seen so far, once more.
+pub(super) fn as_noted(event: &Event, memory: &Memory, at: Timestamp) -> Vec<Change> {
+    let change = |entry: &SessionEntry| Change::Session {
+        organization: event.key.organization_id.clone(),
+        session: event.session_id().clone(),
+        entry: entry.clone(),
+        at,
+    };
+    memory.session.iter().map(change).collect()
+}
+
 /// A handoff is given up: nobody waits for it any more. What it has opened stays open.
 pub(super) fn given_up(event: &Event, memory: &mut Memory, at: Timestamp) -> Option<Change> {
     let entry = memory.session.iter().find(|entry| entry.event_id == event.key.event_id)?;

@@ -113,7 +113,7 @@ impl Worker {
             over(verdict).map_or((Kind::Handoff, 0), |(_, outcome)| (outcome.kind, outcome.attempts));
         let soonest = rung(Duration::ZERO, &self.rules.policy);
         let first_seen = headers::past(envelope).first_seen.unwrap_or_else(|| self.now());
-        Postponed { rung: soonest, kind, attempts, first_seen, why: "outcome_refused" }
+        Postponed { rung: soonest, kind, attempts, first_seen, deaths: None, why: "outcome_refused" }
     }
 
     fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {

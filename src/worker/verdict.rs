@@ -43,7 +43,9 @@ pub(super) struct Postponed {
     pub(super) attempts: u32,
     /// When the worker first saw it.
     pub(super) first_seen: Timestamp,
-    /// For the metric: `transient`, `throttled`, `blocked`, `handoff_awaited`, `store`.
+    /// Deaths of the process that the copy tells of; none: it tells of none.
+    pub(super) deaths: Option<u32>,
+    /// For the metric: `transient`, `throttled`, `blocked`, `handoff_awaited`, `suspected`, `panic`, `store`.
     pub(super) why: &'static str,
 }
 

@@ -1,17 +1,19 @@
 //! The CRM behind its seam: slow, moody, and now and then silent about what it has done.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handoffd::crm::{Crm, Exchange, Performed, Standing};
+use handoffd::crm::{Crm, Exchange, Performed, Shut, Standing};
 use handoffd::event::{Event, EventKey, OrganizationId};
 use handoffd::machine::{Fault, Receipt, Remedy, Settings, Step, StepName};
 use tokio::time::sleep;
 
 use super::environment::Environment;
 use super::scene::{Life, Scene};
+use super::script::Curse;
 
 /// All environments, and what each event has asked for; they outlive the workers.
 pub struct Cloud {
@@ -19,6 +21,8 @@ pub struct Cloud {
     pub organizations: BTreeMap<OrganizationId, Arc<Settings>>,
     pub environments: Mutex<BTreeMap<OrganizationId, Environment>>,
     pub asked: Mutex<BTreeMap<EventKey, Asked>>,
+    /// Events that something is wrong with for good.
+    pub cursed: BTreeMap<EventKey, Curse>,
 }
 
 /// What an event has asked for.
@@ -79,8 +83,20 @@ impl Crm for FakeCrm {
         self.cloud.organizations.get(organization).cloned()
     }
 
-    fn standing(&self, _organization: &OrganizationId) -> Standing {
-        Standing::Open { room: usize::MAX }
+    fn standing(&self, organization: &OrganizationId) -> Standing {
+        let scene = &self.cloud.scene;
+        let shut = |seconds, why| Standing::Shut {
+            until: scene.now().saturating_add(Duration::from_secs(seconds)).unwrap(),
+            why,
+        };
+        if self.cloud.environment(organization, |environment| environment.profile.blocked) {
+            return shut(30, Shut::Blocked);
+        }
+        if scene.fails(0.05) {
+            let why = if scene.happens(0.5) { Shut::Throttled } else { Shut::Blocked };
+            return shut(1 + scene.below(60) as u64, why);
+        }
+        Standing::Open { room: scene.pick(&[1, 4, 64]) }
     }
 }
 
@@ -88,6 +104,18 @@ impl FakeCrm {
     async fn ask(&self, step: &Step, event: &Event) -> Result<Receipt, Fault> {
         let (scene, name) = (&self.cloud.scene, step.name());
         self.life.pass("before a request").await;
+        match self.cloud.cursed.get(&event.key) {
+            Some(Curse::Kills) => {
+                if scene.happens(0.5) {
+                    self.cloud.commit(step, event);
+                }
+                scene.dawdle(Duration::from_millis(300)).await;
+                self.life.kill(|| format!("{} has ended the process", event.key.event_id)).await;
+            }
+            Some(Curse::Panics) => resume_unwind(Box::new("a curse")),
+            None => {}
+        }
+        scene.may_panic(0.005);
         if self.cloud.environment(&event.key.organization_id, |environment| environment.profile.blocked) {
             return Err(fault(name, Remedy::Hold));
         }
@@ -106,6 +134,7 @@ impl FakeCrm {
         self.life.pass("a request under way").await;
         scene.dawdle(self.patience()).await;
         self.life.pass("after a request").await;
+        scene.may_panic(0.005);
         if scene.fails(0.05) { Err(fault(name, Remedy::Retry)) } else { Ok(receipt) }
     }
 
@@ -119,6 +148,7 @@ impl FakeCrm {
             ..0.11 => Remedy::NotBefore(until),
             ..0.13 => Remedy::Hold,
             ..0.135 => Remedy::GiveUp,
+            ..0.145 => Remedy::Crowded,
             _ => return None,
         };
         scene.fails(1.0).then_some(remedy)

@@ -110,6 +110,12 @@ impl Simulator {
         assert!(request.send().await.unwrap().status().is_success());
     }
 
+    /// All scripts, with how often each one has fired: also at a request that is not answered yet.
+    pub async fn scripts(&self) -> Value {
+        let answer = http().get(format!("{}/_simulator/faults", self.url())).send().await.unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    }
+
     fn control(&self, table: &str) -> String {
         format!("{}/_simulator/records?table={table}", self.url())
     }
