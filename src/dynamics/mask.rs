@@ -6,6 +6,8 @@ use crate::event::{Body, Event};
 
 /// Most of a message that is kept, in bytes: a store's value has to stay small.
 const MESSAGE_LIMIT: usize = 500;
+/// Most of a message in an event's history, in bytes: there may be sixteen of them, in one value of 4 KiB.
+const HISTORY_LIMIT: usize = 160;
 /// Longest message that is looked through, in bytes; Dynamics' own have some hundred.
 const LONGEST_READ: usize = 16 * 1024;
 const MASK: &str = "***";
@@ -51,11 +53,19 @@ fn without(message: &str, mut ranges: Vec<Range<usize>>) -> String {
 /// A message that can't hold customer text, on one line and cut to size.
 pub(super) fn one_line(message: &str) -> String {
     let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let line = line.trim();
-    if line.len() <= MESSAGE_LIMIT {
+    cut_to(line.trim(), MESSAGE_LIMIT)
+}
+
+/// A message that was masked, cut to what an event's history keeps of each request.
+pub(super) fn brief(message: &str) -> String {
+    cut_to(message, HISTORY_LIMIT)
+}
+
+fn cut_to(line: &str, limit: usize) -> String {
+    if line.len() <= limit {
         return line.to_owned();
     }
-    let end = (0..=MESSAGE_LIMIT).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    let end = (0..=limit).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
     format!("{}…", &line[..end])
 }
 

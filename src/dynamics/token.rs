@@ -1,7 +1,7 @@
 //! Access tokens from Entra ID: one request however many wait for it, renewed shortly before it expires.
 
-use std::sync::Arc;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,12 +9,13 @@ use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use url::form_urlencoded;
 
 use super::answer::Answer;
 use super::classify::throttled;
 use super::environment::Access;
+use super::gate::Ended;
 use super::mask::one_line;
 use crate::machine::{Fault, Remedy, StepName};
 
@@ -29,7 +30,20 @@ pub(super) struct TokenCache {
     url: String,
     form: secrecy::SecretString,
     current: RwLock<Option<Arc<Token>>>,
-    fetching: Mutex<()>,
+    /// Held by whoever fetches; how the last fetch failed, if it did.
+    fetching: Mutex<Option<Failure>>,
+    /// How many fetches have failed.
+    failures: AtomicU64,
+}
+
+/// Why there is no token, and how the request went if it had no answer.
+pub(super) type Failure = (Fault, Option<Ended>);
+
+/// The turn to fetch a token. Others wait until it is dropped.
+pub(super) struct Turn<'a> {
+    cache: &'a TokenCache,
+    last: MutexGuard<'a, Option<Failure>>,
+    failures_seen: u64,
 }
 
 /// A token, as it goes into a header (marked sensitive: it is never printed).
@@ -52,7 +66,8 @@ impl TokenCache {
             url: format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), access.tenant_id),
             form: form.into(),
             current: RwLock::new(None),
-            fetching: Mutex::new(()),
+            fetching: Mutex::new(None),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -62,9 +77,10 @@ impl TokenCache {
         current.as_ref().filter(|token| token.renew_at > Instant::now()).cloned()
     }
 
-    /// Waits for whoever is fetching one. The holder of the turn asks [`Self::at_hand`] again, then fetches.
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.fetching.lock().await
+    /// Waits for whoever is fetching one.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        let failures_seen = self.failures.load(Ordering::Acquire);
+        Turn { cache: self, last: self.fetching.lock().await, failures_seen }
     }
 
     /// Forgets a token that Dynamics refused, unless it was replaced already.
@@ -89,6 +105,23 @@ impl TokenCache {
         let token = Arc::new(read(answer, now)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
+    }
+}
+
+impl Turn<'_> {
+    /// What came of the fetch that this turn has waited for: its token or its failure. None: it is on us to fetch.
+    pub(super) fn over(&self) -> Option<Result<Arc<Token>, Failure>> {
+        if let Some(token) = self.cache.at_hand() {
+            return Some(Ok(token));
+        }
+        let failed_meanwhile = self.cache.failures.load(Ordering::Acquire) != self.failures_seen;
+        self.last.clone().filter(|_| failed_meanwhile).map(Err)
+    }
+
+    /// Tells those who wait that it failed: they do not ask again, one after the other.
+    pub(super) fn failed(&mut self, fault: &Fault, ended: Option<Ended>) {
+        *self.last = Some((fault.clone(), ended));
+        self.cache.failures.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -193,7 +226,7 @@ mod tests {
 
     fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
         let retry_after = retry_after.map(str::to_owned);
-        Answer { status, retry_after, request_id: None, body: Bytes::from(body.to_owned()) }
+        Answer { status, retry_after, request_id: None, dop_hint: None, body: Bytes::from(body.to_owned()) }
     }
 
     #[test]
