@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use url::form_urlencoded;
 
-use super::answer::Answer;
-use super::classify::throttled;
+use super::answer::{Answer, ErrorBody};
+use super::classify::classify;
 use super::environment::Access;
 use super::gate::Ended;
 use super::mask::one_line;
@@ -21,9 +21,6 @@ use crate::machine::{Fault, Remedy, StepName};
 
 /// A token is renewed this long before it expires: longer than a request may take on the server (about 2 minutes).
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
-
-/// AADSTS numbers of Entra ID's own trouble, which goes away by itself.
-const TRANSIENT: &[&str] = &["AADSTS90006", "AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90055"];
 
 /// An organization's token, once for all who need it.
 pub(super) struct TokenCache {
@@ -145,7 +142,8 @@ fn read(answer: &Answer, now: Timestamp) -> Result<Token, Fault> {
     if answer.status != 200 {
         return Err(refusal(answer, now));
     }
-    let unreadable = || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), "");
+    let unreadable =
+        || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), String::new());
     let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
     let bearer = format!("Bearer {}", granted.access_token);
     let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
@@ -160,57 +158,27 @@ fn seconds(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()).unwrap_or_default()
 }
 
-/// Decides on `error` and status; the AADSTS numbers only choose the words.
 fn refusal(answer: &Answer, now: Timestamp) -> Fault {
     let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let description = refused.error_description.as_str();
-    let number = description.split(':').next().filter(|word| word.starts_with("AADSTS"));
-    let transient = number.is_some_and(|number| TRANSIENT.contains(&number));
-    let setup = (400..500).contains(&answer.status)
-        && !matches!(answer.status, 408 | 429)
-        && !refused.error.is_empty()
-        && !transient
-        && !matches!(refused.error.as_str(), "temporarily_unavailable" | "server_error");
-    let remedy = match throttled(answer, "", now) {
-        Some(wait) => Remedy::NotBefore(now.saturating_add(wait).unwrap_or(now)),
-        None if setup => Remedy::Hold,
-        None => Remedy::Retry,
-    };
-    let code = (!refused.error.is_empty()).then(|| refused.error.clone());
+    let error = ErrorBody { code: refused.error.to_lowercase(), message: refused.error_description };
+    let verdict = classify(StepName::Token, answer, &error, now);
     // The first sentence; what follows are trace ids and times.
-    let said = description.split(" Trace ID").next().unwrap_or_default();
-    let message = match said {
+    let message = match error.message.split(" Trace ID").next().unwrap_or_default() {
         "" => format!("the token request was answered with HTTP status {}", answer.status),
         text => one_line(text),
     };
-    let advice = if setup { advice(number) } else { "" };
-    fault(answer, remedy, code, message, advice)
+    let code = (!error.code.is_empty()).then(|| one_line(&error.code));
+    fault(answer, verdict.remedy, code, message, verdict.advice)
 }
 
-fn advice(number: Option<&str>) -> &'static str {
-    match number {
-        Some("AADSTS7000215") => {
-            "The client secret is wrong: set client_secret to the secret's Value (not its Secret ID) from Entra ID → App \
-             registrations → Certificates & secrets."
-        }
-        Some("AADSTS7000222") => {
-            "The client secret has expired: make a new one in Entra ID and set client_secret to it."
-        }
-        Some("AADSTS90002") => "There is no such tenant: correct tenant_id.",
-        Some("AADSTS700016") => "The tenant does not know this application: correct client_id or tenant_id.",
-        Some("AADSTS7000112") => "The application is disabled: enable it in Entra ID → Enterprise applications.",
-        _ => "Entra ID refuses the application: check tenant_id, client_id and client_secret.",
-    }
-}
-
-fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String, advice: &str) -> Fault {
+fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String, advice: String) -> Fault {
     Fault {
         remedy,
         step: StepName::Token,
         status: Some(answer.status),
         code,
         message,
-        advice: advice.to_owned(),
+        advice,
         request_id: answer.request_id.clone(),
     }
 }

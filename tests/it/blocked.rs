@@ -139,9 +139,9 @@ async fn a_secret_that_changes_while_events_are_in_hand_loses_none() {
     rig.bus.publish_all(&events).await;
     asked(&rig, "oc_liveworkitems.create", 20).await;
     let next = format!("{SECRET}-of-tomorrow");
-    rig.crm.environment().configure(&json!({ "client_secrets": [next] })).unwrap();
+    rig.crm.environment().configure(&json!({ "client_secrets": [&next] })).unwrap();
     rig.crm.environment().revoke_tokens();
-    corrected(&rig, "client_secret", &next);
+    corrected(&rig, "client_secret", next);
     rig.bus.outcomes_of(&events).await;
     assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 200);
     is_blocked(&rig, 0).await;

@@ -2,26 +2,17 @@
 
 use std::time::Duration;
 
-use handoffd::dynamics::simulator::Profile;
 use serde_json::json;
 
 use crate::support::broker::eventually;
 use crate::support::event::{Event, handoff};
-use crate::support::rig::{Rig, rig};
-use crate::support::simulator::Simulator;
+use crate::support::rig::rig;
 use crate::support::worker::field;
 
 fn chats(count: usize, organization: &str) -> Vec<Event> {
-    (0..count).map(|_| handoff("web").with("/organization_id", organization)).collect()
-}
-
-/// A second organization with an environment of its own.
-async fn globex(rig: &Rig) -> Simulator {
-    let crm = Simulator::start(Profile::OpenCx).await;
-    let mut files = rig.files.clone();
-    files.organize("environment_url", crm.url());
-    files.write_another_organization(rig.folder.path(), "org_globex");
-    crm
+    let session = |n| format!("ses_{n}_of_{organization}");
+    let chat = |n| handoff("web").with("/organization_id", organization).with("/data/session_id", session(n));
+    (0..count).map(chat).collect()
 }
 
 #[tokio::test]
@@ -68,7 +59,7 @@ async fn limits_are_kept_to_and_cost_nobody_an_attempt() {
 #[tokio::test]
 async fn a_retry_after_shuts_one_gate_with_one_line() {
     let rig = rig().set("retry", "delays", vec!["200ms".to_owned(), "1s".to_owned()]).lay_out().await;
-    let other = globex(&rig).await;
+    rig.files.write_another_organization(rig.folder.path(), "org_globex");
     rig.start_worker("worker").ready().await;
     let answer = json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": 4 });
     rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": answer }));
@@ -79,9 +70,10 @@ async fn a_retry_after_shuts_one_gate_with_one_line() {
     let theirs = chats(50, "org_globex");
     rig.bus.publish_all(&theirs).await;
     rig.bus.outcomes_of(&theirs).await;
-    assert_eq!(rig.crm.count("oc_liveworkitems.create"), before, "nothing is sent into a shut gate");
+    let sent = rig.crm.count("oc_liveworkitems.create");
+    assert_eq!(sent, before + 50, "nothing of ours is sent into a shut gate");
     rig.bus.outcomes_of(&ours).await;
-    assert_eq!(other.rows("oc_liveworkitems").len(), 50);
+    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 100);
     assert_eq!(rig.worker().metric("handoffd_dynamics_throttled_total", "org_acme").await, 1);
     assert_eq!(rig.worker().metric("handoffd_dynamics_throttled_total", "org_globex").await, 0);
     let lines = rig.worker().lines();
@@ -94,19 +86,20 @@ async fn a_retry_after_shuts_one_gate_with_one_line() {
 #[tokio::test]
 async fn who_hangs_delays_no_other_and_loses_nothing() {
     let rig = rig().set("dynamics", "request_timeout", "3s").set("broker", "prefetch", 100).lay_out().await;
-    let other = globex(&rig).await;
+    rig.files.write_another_organization(rig.folder.path(), "org_globex");
     rig.start_worker("worker").ready().await;
-    rig.crm.fault(&json!({ "operation": "*", "times": null, "fault": "hang" }));
+    let ours_hang = json!({ "operation": "*", "containing": "of_org_acme", "times": null, "fault": "hang" });
+    rig.crm.fault(&ours_hang);
     let ours = chats(150, "org_acme");
     rig.bus.publish_all(&ours).await;
     eventually("requests that hang", async || rig.worker().metric("handoffd_in_flight", "").await > 5).await;
     let theirs = chats(30, "org_globex");
     rig.bus.publish_all(&theirs).await;
     tokio::time::timeout(Duration::from_secs(60), rig.bus.outcomes_of(&theirs)).await.expect("they pass");
-    assert_eq!(other.rows("oc_liveworkitems").len(), 30);
+    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 30);
     rig.crm.environment().clear_faults();
     rig.bus.outcomes_of(&ours).await;
-    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 150);
+    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 180);
     rig.nothing_is_left().await;
 }
 
