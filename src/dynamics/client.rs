@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use super::answer::Answer;
@@ -13,14 +14,31 @@ use super::token::{Token, TokenCache};
 
 /// The longest answer that is read: what the worker asks for is a few hundred bytes, an error page a few thousand.
 const LONGEST_ANSWER: usize = 1 << 20;
+/// Never asked through a proxy: it would be the proxy's own machine.
+const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 
 /// An HTTP client for all organizations.
 pub(super) struct Client(reqwest::Client);
 
+/// The way out where there is no direct one: for `https://` only, which is all that real hosts have.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// `HTTPS_PROXY`; may hold a password.
+    pub url: SecretString,
+    /// `NO_PROXY`: hosts to be asked directly. This machine always is.
+    pub except: String,
+}
+
 /// The HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the HTTP client: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+pub enum ClientError {
+    /// By the system's fault, most likely: its TLS roots can't be read.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(#[source] reqwest::Error),
+    /// The variable may hold a password, so it is not quoted.
+    #[error("HTTPS_PROXY is no URL of a proxy: expected http://host:port")]
+    Proxy,
+}
 
 /// A request without an answer: why, in one line, without the URL (its filter holds an email).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,15 +51,21 @@ pub(super) enum Unanswered {
 
 impl Client {
     /// A client that gives up on a request after so long.
-    pub(super) fn new(request_timeout: Duration) -> Result<Self, ClientError> {
+    pub(super) fn new(request_timeout: Duration, proxy: Option<&Proxy>) -> Result<Self, ClientError> {
         // A process has one TLS provider; a second installation is refused, and that is fine.
         _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        // Not the library's own reading of the environment: it would send even loopback through HTTP_PROXY.
+        let mut builder = reqwest::Client::builder().no_proxy();
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(way_out(proxy)?);
+        }
+        let client = builder
             .timeout(request_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .default_headers(standing_headers())
             .tcp_nodelay(true)
-            .build()?;
+            .build()
+            .map_err(ClientError::Client)?;
         Ok(Self(client))
     }
 
@@ -68,6 +92,12 @@ impl Client {
     pub(super) async fn ask_token(&self, cache: &TokenCache) -> Result<Answer, Unanswered> {
         fetch(cache.request(&self.0)).await
     }
+}
+
+fn way_out(proxy: &Proxy) -> Result<reqwest::Proxy, ClientError> {
+    let spared = format!("{},{THIS_MACHINE}", proxy.except);
+    let way = reqwest::Proxy::https(proxy.url.expose_secret()).map_err(|_| ClientError::Proxy)?;
+    Ok(way.no_proxy(reqwest::NoProxy::from_string(&spared)))
 }
 
 async fn fetch(builder: reqwest::RequestBuilder) -> Result<Answer, Unanswered> {
@@ -126,4 +156,57 @@ fn standing_headers() -> HeaderMap {
         (reqwest::header::HeaderName::from_static("odata-version"), HeaderValue::from_static("4.0")),
         (reqwest::header::HeaderName::from_static("odata-maxversion"), HeaderValue::from_static("4.0")),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    async fn listener() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        (listener, address)
+    }
+
+    /// Answers the first request; its first line.
+    async fn first_line(listener: TcpListener) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut start = [0; 256];
+        let count = stream.read(&mut start).await.unwrap();
+        stream.write_all(b"HTTP/1.1 418 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await.unwrap();
+        String::from_utf8_lossy(&start[..count]).lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_real_hosts_and_never_for_this_machine() {
+        let (proxy, proxy_address) = listener().await;
+        let way = Proxy { url: format!("http://{proxy_address}").into(), except: "example.org".to_owned() };
+        let client = Client::new(LIMIT, Some(&way)).unwrap();
+
+        let (here, here_address) = listener().await;
+        let heard = tokio::spawn(first_line(here));
+        let answer = fetch(client.0.get(format!("http://{here_address}/here"))).await.unwrap();
+        assert_eq!((answer.status, heard.await.unwrap().as_str()), (418, "GET /here HTTP/1.1"));
+        let (here, here_address) = listener().await;
+        let heard = tokio::spawn(first_line(here));
+        // No TLS there: what matters is who was asked.
+        assert!(fetch(client.0.get(format!("https://{here_address}/here"))).await.is_err());
+        assert!(!heard.await.unwrap().starts_with("CONNECT"));
+
+        let heard = tokio::spawn(first_line(proxy));
+        assert!(fetch(client.0.get("https://acme.crm.dynamics.invalid/api")).await.is_err());
+        assert_eq!(heard.await.unwrap(), "CONNECT acme.crm.dynamics.invalid:443 HTTP/1.1");
+    }
+
+    #[test]
+    fn a_proxy_that_is_none_is_told_without_its_password() {
+        let way = Proxy { url: "http://user:hunter2@".to_owned().into(), except: String::new() };
+        let problem = Client::new(LIMIT, Some(&way)).err().expect("no proxy").to_string();
+        assert!(problem.contains("HTTPS_PROXY") && !problem.contains("hunter2"), "{problem}");
+    }
 }

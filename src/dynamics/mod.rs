@@ -23,7 +23,7 @@ mod text;
 mod token;
 mod wire;
 
-pub use client::ClientError;
+pub use client::{ClientError, Proxy};
 pub use environment::Access;
 pub use explain::{Explained, INCIDENT_OF_THE_STORE, explain};
 pub use organizations::{Blocked, Condition, Dynamics, Options};

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::blockade::Change;
 use super::call::{Call, blank};
-use super::client::{Client, ClientError};
+use super::client::{Client, ClientError, Proxy};
 use super::environment::{Access, Environment};
 use super::gate::Stand;
 use super::reply::Sent;
@@ -32,6 +32,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Most requests of one organization under way.
     pub max_concurrency: usize,
+    /// The way out, where there is no direct one.
+    pub proxy: Option<Proxy>,
 }
 
 /// Dynamics 365, for every organization.
@@ -63,9 +65,9 @@ impl Dynamics {
     /// A client that knows no organization yet.
     ///
     /// # Errors
-    /// When the system's TLS roots can't be read.
+    /// When the system's TLS roots can't be read, or the proxy is none.
     pub fn new(options: Options, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
-        let wire = Arc::new(Wire { client: Client::new(options.request_timeout)?, watch });
+        let wire = Arc::new(Wire { client: Client::new(options.request_timeout, options.proxy.as_ref())?, watch });
         Ok(Self { wire, options, environments: RwLock::default() })
     }
 
