@@ -7,6 +7,12 @@ use super::text::{cut, units};
 use crate::event::{Handoff, Message};
 use crate::machine::Fit;
 
+/// Bytes of a description's first lines beside what the event brings.
+const HEADER: usize = 128;
+
+/// Bytes of a line beside what the message brings: line break, time, brackets, a sender's name of ours.
+const LINE: usize = 48;
+
 /// An incident's description, within the organization's limit.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Description {
@@ -23,6 +29,29 @@ pub(super) fn describe(handoff: &Handoff, limit: usize) -> Description {
         return Description { text: whole, fit: Fit::Whole };
     }
     Description { text: shortened(handoff, limit), fit: Fit::Cut }
+}
+
+/// Whether all of a handoff fits into `limit` UTF-16 units.
+pub(super) fn fit(handoff: &Handoff, limit: usize) -> Fit {
+    // A byte is a UTF-16 unit at most, and what is not the customer's text is counted with room to spare.
+    if bytes(handoff) <= limit { Fit::Whole } else { describe(handoff, limit).fit }
+}
+
+/// No fewer than the uncut description has.
+fn bytes(handoff: &Handoff) -> usize {
+    let of = |text: &Option<String>| text.as_deref().map_or(1, str::len);
+    let customer = &handoff.customer;
+    let header = [
+        &handoff.summary,
+        &handoff.classification,
+        &handoff.sentiment,
+        &customer.name,
+        &customer.email,
+        &customer.phone,
+    ];
+    let lines =
+        handoff.transcript.iter().map(|message| LINE + of(&message.name) + of(&message.sender) + of(&message.text));
+    HEADER + handoff.channel.as_str().len() + header.into_iter().map(of).sum::<usize>() + lines.sum::<usize>()
 }
 
 /// The uncut description.

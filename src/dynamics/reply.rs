@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::answer::{Answer, ErrorBody};
 use super::classify::{classify, is_duplicate_key, is_missing_table};
-use super::description::describe;
+use super::description::fit;
 use super::keys;
 use super::mask::{mask, one_line};
 use super::request::{Request, read_contact, read_incident};
@@ -143,8 +143,7 @@ fn posted(sent: Sent<'_>, body: Option<&Value>) -> Option<Receipt> {
         ticket_number: body.and_then(|body| body.get("ticketnumber")?.as_str().map(str::to_owned)),
         customer: *customer,
         queue: *queue,
-        transcript: handoff(sent.event)
-            .map_or(Fit::Whole, |handoff| describe(handoff, sent.settings.description_limit).fit),
+        transcript: handoff(sent.event).map_or(Fit::Whole, |handoff| fit(handoff, sent.settings.description_limit)),
     })
 }
 

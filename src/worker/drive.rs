@@ -13,12 +13,16 @@ use super::remember::{given_up, opening, remember};
 use super::verdict::{DeadLetter, Done, Postponed, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
-use crate::event::{Event, EventKey};
+use crate::event::{Event, EventKey, Kind};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
-    Remedy, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
+    Remedy, SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again, rung,
 };
 use crate::store::{Change, StoreError};
+
+/// An event that takes longer than this is written down as it goes; one that is faster has only its end written. What a
+/// crash then loses is repeated, and costs a request at most: a tenth of a second's work is not worth a write.
+const WORTH_NOTING: Duration = Duration::from_millis(100);
 
 /// An event being driven.
 struct Drive<'a> {
@@ -30,6 +34,8 @@ struct Drive<'a> {
     /// What was done for the session since the record was last kept. A crash may lose what was only noted: kept with
     /// the record, or the session would not know of an outcome that OpenCX has heard of.
     session: Vec<Change>,
+    /// When the record was last written, or the event taken up.
+    noted: Timestamp,
     pauses: Pauses,
     /// Held while this event looks up or creates its contact: others with the same email then know it.
     contact_turn: Option<Ticket>,
@@ -44,11 +50,31 @@ impl Worker {
         known: Option<Record>,
         arrival: &Arrival,
     ) -> Result<Verdict, StoreError> {
+        // It was in hand before, and did not end there: the attempt is written down before its first call, or an event
+        // that ends the process would be tried for ever.
+        let again = known.is_some() || arrival.delivery.delivery_count > 0;
         let record = self.take_up(event, known, arrival);
-        let memory = self.recall(event).await?;
-        let (session, pauses, contact_turn) = (Vec::new(), Pauses::new(), None);
-        let mut drive = Drive { worker: self, event, settings, record, memory, session, pauses, contact_turn };
-        drive.begin().await?;
+        let session = match event.kind() {
+            // What else happened in its session matters to no handoff.
+            Kind::Handoff if !again => Vec::new(),
+            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
+        };
+        let memory = self.recall(event, session).await?;
+        let mut drive = Drive {
+            worker: self,
+            event,
+            settings,
+            record,
+            memory,
+            session: Vec::new(),
+            noted: self.now(),
+            pauses: Pauses::new(),
+            contact_turn: None,
+        };
+        drive.begin();
+        if again {
+            drive.note(Vec::new()).await?;
+        }
         loop {
             match drive.next() {
                 Decision::Call(step) => {
@@ -97,12 +123,12 @@ impl Worker {
     }
 
     /// What the store remembers that matters to this event.
-    async fn recall(&self, event: &Event) -> Result<Memory, StoreError> {
+    async fn recall(&self, event: &Event, session: Vec<SessionEntry>) -> Result<Memory, StoreError> {
         let organization = &event.key.organization_id;
         Ok(Memory {
             contact: self.known_contact(event).await?,
             learned: self.store.learned(organization).await?,
-            session: self.store.session(organization, event.session_id()).await?,
+            session,
         })
     }
 
@@ -114,11 +140,21 @@ impl Worker {
 }
 
 impl Drive<'_> {
-    /// The attempt is written down before the first call.
-    async fn begin(&mut self) -> Result<(), StoreError> {
-        let opening = opening(self.event, &mut self.memory, self.worker.now());
-        self.session.extend(opening.clone());
-        self.worker.store.note([self.changed()].into_iter().chain(opening).collect()).await
+    /// Resolutions of its session wait for a handoff from now on.
+    fn begin(&mut self) {
+        self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
+    }
+
+    /// Writes down how far it is, and these; the disk is not waited for.
+    async fn note(&mut self, others: Vec<Change>) -> Result<(), StoreError> {
+        self.noted = self.worker.now();
+        let changes = others.into_iter().chain(self.session.iter().cloned()).chain([self.changed()]);
+        self.worker.store.note(changes.collect()).await
+    }
+
+    fn worth_noting(&self) -> bool {
+        let since = self.worker.now().duration_since(self.noted);
+        Duration::try_from(since).is_ok_and(|since| since >= WORTH_NOTING)
     }
 
     fn next(&self) -> Decision {
@@ -176,19 +212,16 @@ impl Drive<'_> {
                 return self.failed(fault).await;
             }
         }
-        let mut changes = remember(self.event, receipt, &mut self.memory, self.worker.now());
+        let changes = remember(self.event, receipt, &mut self.memory, self.worker.now());
         let contact_known =
             !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
-        self.session.extend(changes.iter().filter(|change| is_of_session(change)).cloned());
-        // The last receipt is kept with the outcome, at once; the others are noted, and the disk is not waited for.
-        // That there is no contact is not worth a write: a crash costs one more look.
-        if matches!(self.next(), Decision::Finish(_)) {
-            changes.retain(|change| !is_of_session(change));
-        } else if *receipt != Receipt::ContactAbsent {
-            changes.push(self.changed());
-        }
-        if !changes.is_empty() {
-            self.worker.store.note(changes).await?;
+        let (own, others): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_of_session);
+        self.session.extend(own);
+        // The last receipt is kept with the outcome, at once. What other events go by is noted at once too.
+        if self.worth_noting() && !matches!(self.next(), Decision::Finish(_)) {
+            self.note(others).await?;
+        } else if !others.is_empty() {
+            self.worker.store.note(others).await?;
         }
         if contact_known {
             self.contact_turn = None;

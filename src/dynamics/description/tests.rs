@@ -190,7 +190,7 @@ prop_compose! {
             customer: Customer { name, email: None, phone: None },
             transcript: transcript
                 .into_iter()
-                .map(|(sender, name, text)| Message { timestamp: None, sender, name, text })
+                .map(|(sender, name, text)| Message { timestamp: Some(Timestamp::MIN), sender, name, text })
                 .collect(),
         }
     }
@@ -204,6 +204,8 @@ proptest! {
         let Description { text, fit } = describe(&handoff, limit);
         prop_assert!(units(&text) <= limit, "{} of {limit}", units(&text));
         prop_assert_eq!(fit == Fit::Whole, units(&whole(&handoff)) <= limit);
+        prop_assert_eq!(super::fit(&handoff, limit), fit);
+        prop_assert!(bytes(&handoff) >= whole(&handoff).len());
         prop_assert!(!text.ends_with('\n'));
     }
 

@@ -19,6 +19,12 @@ use crate::watch::{Sighting, Watch};
 /// write, so on a fast disk it pays to gather. An event that comes alone does not wait.
 const PACE: Duration = Duration::from_millis(10);
 
+/// The same, at most, when many wait: more of them will come.
+const PACE_BUSY: Duration = Duration::from_millis(25);
+
+/// How much longer the next commit takes its time for each who waited for the last one.
+const PACE_EACH: Duration = Duration::from_millis(1);
+
 /// How long something that was only noted stays in memory when there is nothing else to do: what a kill of the process
 /// may lose, at the price of a repeated request.
 const NOTED: Duration = Duration::from_millis(25);
@@ -66,6 +72,7 @@ impl Committer {
             scope: Scope::Kept,
             settled: Instant::now(),
             rested: Instant::now(),
+            pace: PACE,
             health: Health::Well,
         };
         let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || office.serve(&orders))?;
@@ -121,6 +128,8 @@ struct Office {
     settled: Instant,
     /// No commit before this time.
     rested: Instant,
+    /// From the last commit to the next.
+    pace: Duration,
     health: Health,
 }
 
@@ -139,6 +148,7 @@ impl Office {
             self.take(order);
             while self.has_work() {
                 let pause = self.due().saturating_duration_since(Instant::now());
+                let pause = self.sleep(pause);
                 match orders.recv_timeout(pause) {
                     Ok(order) if !pause.is_zero() => self.take(order),
                     Err(RecvTimeoutError::Disconnected) => break,
@@ -155,6 +165,16 @@ impl Office {
             self.scope = Scope::All;
             self.commit();
         }
+    }
+
+    /// Sleeps through this pause when no order could end it; returns what is left of it. A thread that waits for orders
+    /// is woken by each of them, which costs more than the order.
+    fn sleep(&self, pause: Duration) -> Duration {
+        if self.waiting.is_empty() || pause > PACE_BUSY {
+            return pause;
+        }
+        thread::sleep(pause);
+        Duration::ZERO
     }
 
     fn take(&mut self, order: Order) {
@@ -185,6 +205,7 @@ impl Office {
 
     fn commit(&mut self) {
         let started = Instant::now();
+        self.pace = pace(self.waiting.len());
         if self.waiting.is_empty() || self.settled + NOTED_BUSY <= started {
             self.scope = Scope::All;
         }
@@ -207,11 +228,16 @@ impl Office {
         self.shared.pending().arrived();
         self.watch.saw(Sighting::StoreFlushed(started.elapsed()));
         self.health = Health::Well;
-        self.rested = started + PACE;
+        self.rested = started + self.pace;
         self.durable = call;
         if self.scope == Scope::All {
             self.settled = Instant::now();
         }
         self.scope = Scope::Kept;
     }
+}
+
+fn pace(waited: usize) -> Duration {
+    let waited = u32::try_from(waited).unwrap_or(u32::MAX);
+    PACE_EACH.saturating_mul(waited).clamp(PACE, PACE_BUSY)
 }

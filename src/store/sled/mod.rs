@@ -20,6 +20,7 @@ mod shorthand;
 mod state;
 mod store;
 mod sweep;
+mod unended;
 mod view;
 
 #[doc(hidden)]

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::unended::Unended;
+
 /// Keys with their new values; none: removed.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -25,6 +27,8 @@ pub(super) struct Pending {
     leaving: Arc<Writes>,
     /// Counts calls that are waited for.
     calls: u64,
+    /// Absent: anything may be on disk.
+    unended: Option<Unended>,
 }
 
 /// How much of what is pending to make durable.
@@ -37,6 +41,16 @@ pub(super) enum Scope {
 }
 
 impl Pending {
+    /// Nothing is pending for a disk that has these events.
+    pub fn over(unended: Unended) -> Self {
+        Self { unended: Some(unended), ..Self::default() }
+    }
+
+    /// Whether a key that is not pending may be on disk.
+    pub fn may_be_on_disk(&self, key: &[u8]) -> bool {
+        self.unended.as_ref().is_none_or(|unended| unended.may_have(key))
+    }
+
     /// What will become of a key; none: it stays as it is on disk.
     pub fn get(&self, key: &[u8]) -> Option<&Option<Vec<u8>>> {
         let newest = self.kept.get(key).or_else(|| self.noted.get(key));
@@ -88,11 +102,17 @@ impl Pending {
             leaving.append(&mut self.noted);
         }
         leaving.append(&mut self.kept);
+        if let Some(unended) = &mut self.unended {
+            unended.will_have(&self.leaving);
+        }
         (Arc::clone(&self.leaving), self.calls)
     }
 
     /// What was taken is durable.
     pub fn arrived(&mut self) {
+        if let Some(unended) = &mut self.unended {
+            unended.has(&self.leaving);
+        }
         self.leaving = Arc::default();
     }
 }

@@ -13,6 +13,7 @@ use super::commit::Disk;
 use super::connect::{Refused, connect, panic_text};
 use super::errors::{unreadable, unwritten};
 use super::pending::{Pending, Writes};
+use super::unended::Unended;
 use super::view::View;
 use super::{journal, keys};
 use crate::store::StoreError;
@@ -45,7 +46,10 @@ struct Live {
 impl Shared {
     /// Takes over an open database.
     pub fn new(path: PathBuf, cache_bytes: u64, db: Db) -> Result<Self, StoreError> {
-        let shared = Self { path, cache_bytes, state: RwLock::new(State::Closed), pending: Mutex::default() };
+        let unended = calmly(|| Unended::of(&db)).map_err(|panic| unreadable("events that have not ended", panic))?;
+        let unended = unended.map_err(|error| unreadable("events that have not ended", error))?;
+        let pending = Mutex::new(Pending::over(unended));
+        let shared = Self { path, cache_bytes, state: RwLock::new(State::Closed), pending };
         shared.install(db)?;
         Ok(shared)
     }

@@ -1,8 +1,9 @@
 //! The store, as the seam wants it. Reading and writing one event takes microseconds and is done in place; what takes
 //! longer goes to a blocking thread.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -28,11 +29,13 @@ const CHANGE: &str = "what a change replaces";
 pub struct SledStore {
     shared: Arc<Shared>,
     committer: Arc<Committer>,
+    /// What was asked for or written last: every event asks, and it hardly ever changes.
+    learned: Mutex<HashMap<OrganizationId, Learned>>,
 }
 
 impl SledStore {
     pub(super) fn new(shared: Arc<Shared>, committer: Committer) -> Self {
-        Self { shared, committer: Arc::new(committer) }
+        Self { shared, committer: Arc::new(committer), learned: Mutex::default() }
     }
 
     /// Writes all changes to memory, where every reader sees them, in the way that `add` says.
@@ -43,8 +46,15 @@ impl SledStore {
                 draft.change(change)?;
             }
             let call = draft.into_call();
+            self.learned().extend(changes.iter().filter_map(learned));
             Ok(add(view.pending(), call))
         })
+    }
+}
+
+impl SledStore {
+    fn learned(&self) -> MutexGuard<'_, HashMap<OrganizationId, Learned>> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,7 +82,14 @@ impl Store for SledStore {
     }
 
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
-        self.shared.view(read::LEARNED, |view| read::learned(view, organization))
+        if let Some(learned) = self.learned().get(organization) {
+            return Ok(*learned);
+        }
+        self.shared.view(read::LEARNED, |view| {
+            let learned = read::learned(view, organization)?;
+            self.learned().insert(organization.clone(), learned);
+            Ok(learned)
+        })
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -168,4 +185,11 @@ async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     spawn_blocking(work).await.unwrap_or_else(|error| Err(unreadable(what, error)))
+}
+
+fn learned(change: &Change) -> Option<(OrganizationId, Learned)> {
+    match change {
+        Change::Learned(organization, learned) => Some((organization.clone(), *learned)),
+        _ => None,
+    }
 }

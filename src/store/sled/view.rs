@@ -34,6 +34,7 @@ impl<'a> View<'a> {
     pub fn get(&self, what: &'static str, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         match self.pending.get(key) {
             Some(value) => Ok(value.as_deref().map(IVec::from)),
+            None if !self.pending.may_be_on_disk(key) => Ok(None),
             None => self.tree.get(key).map_err(|error| unreadable(what, error)),
         }
     }
