@@ -50,7 +50,7 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let metrics = Arc::new(Metrics::new());
     let store = open_store(&config, metrics.clone()).await?;
-    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config), metrics.clone())?);
+    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
     let snapshot = Snapshot::new(organizations);
     reload::put_in_force(&snapshot, &dynamics, &metrics);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);

@@ -1,11 +1,13 @@
 //! The parts together: a real broker, a real store, real processes.
 
+mod blocked;
 mod commands;
 mod config;
 mod contract_table;
 mod crash;
 mod dead_letters;
 mod faults;
+mod gate;
 mod hostile;
 mod hostile_bus;
 mod hostile_dynamics;
