@@ -52,7 +52,7 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let metrics = Arc::new(Metrics::new());
     let opened = open_store(&config, metrics.clone()).await?;
     let (health, store): (_, Arc<dyn Store>) = (opened.health(), Arc::new(opened));
-    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config), metrics.clone())?);
+    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
     let snapshot = Snapshot::new(organizations);
     reload::put_in_force(&snapshot, &dynamics, &metrics);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);

@@ -16,6 +16,8 @@ pub struct Answer {
     pub retry_after: Option<String>,
     /// `x-ms-service-request-id`
     pub request_id: Option<String>,
+    /// `x-ms-dop-hint`: how many requests at once Dynamics advises.
+    pub dop_hint: Option<usize>,
     /// The body, decoded from the wire.
     pub body: Bytes,
 }

@@ -14,7 +14,7 @@ use super::text::cut;
 use crate::event::{Body, ContactId, Event, Handoff, IncidentId};
 use crate::machine::{
     CloseWith, Closing, ContactFailure, Fault, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Receipt, Remedy,
-    Settings, Step,
+    Settings, Step, StepName,
 };
 
 /// Dataverse's stock length of an incident's number, in UTF-16 units.
@@ -87,6 +87,19 @@ pub fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
         Some(receipt) => Reading::Receipt(receipt),
         None => Reading::Fault(unreadable(sent, answer)),
     }
+}
+
+/// Reads the answer to a probe: nothing against the organization, or what is.
+///
+/// # Errors
+/// Whatever the table of faults makes of it.
+pub fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
+    if answer.is_success() {
+        return Ok(());
+    }
+    let error = answer.error();
+    // A probe holds no customer text that could be quoted.
+    Err(refused(StepName::Probe, answer, &error, one_line(&error.message), now))
 }
 
 fn done(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
@@ -279,17 +292,18 @@ fn excuse(sent: Sent<'_>, fault: Fault) -> Reading {
 }
 
 fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
-    let verdict = classify(sent.step.name(), answer, error, now);
-    let message = match error.message.as_str() {
-        "" => format!("HTTP status {} without a Dynamics error", answer.status),
-        text => mask(text, sent.event),
-    };
+    refused(sent.step.name(), answer, error, mask(&error.message, sent.event), now)
+}
+
+fn refused(step: StepName, answer: &Answer, error: &ErrorBody, said: String, now: Timestamp) -> Fault {
+    let verdict = classify(step, answer, error, now);
+    let nothing = || format!("HTTP status {} without a Dynamics error", answer.status);
     Fault {
         remedy: verdict.remedy,
-        step: sent.step.name(),
+        step,
         status: Some(answer.status),
         code: (!error.code.is_empty()).then(|| cut(&one_line(&error.code), LONGEST_CODE).to_owned()),
-        message,
+        message: if said.is_empty() { nothing() } else { said },
         advice: verdict.advice,
         request_id: answer.request_id.clone(),
     }

@@ -156,7 +156,8 @@ fn post_incident(
     post("incidents?$select=incidentid,ticketnumber".to_owned(), RETURN, Value::Object(body))
 }
 
-fn title(handoff: &Handoff) -> String {
+/// What the case is called.
+pub(super) fn title(handoff: &Handoff) -> String {
     let Customer { name, email, phone } = &handoff.customer;
     let voice = handoff.channel.is_voice().then_some(phone.as_deref()).flatten();
     let who = name.as_deref().or(email.as_deref()).or(voice).unwrap_or("Anonymous");

@@ -1,7 +1,7 @@
 //! Access tokens from Entra ID: one request however many wait for it, renewed shortly before it expires.
 
-use std::sync::Arc;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,12 +9,13 @@ use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use url::form_urlencoded;
 
-use super::answer::Answer;
-use super::classify::throttled;
+use super::answer::{Answer, ErrorBody};
+use super::classify::classify;
 use super::environment::Access;
+use super::gate::Ended;
 use super::mask::one_line;
 use crate::machine::{Fault, Remedy, StepName};
 
@@ -26,16 +27,26 @@ const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Entra ID's codes are words such as `invalid_client`; what is longer is none.
 const LONGEST_CODE: usize = 64;
 
-/// AADSTS numbers of Entra ID's own trouble, which goes away by itself.
-const TRANSIENT: &[&str] = &["AADSTS90006", "AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90055"];
-
 /// An organization's token, once for all who need it.
 pub(super) struct TokenCache {
     url: String,
     form: secrecy::SecretString,
     secrets: Secrets,
     current: RwLock<Option<Arc<Token>>>,
-    fetching: Mutex<()>,
+    /// Held by whoever fetches; how the last fetch failed, if it did.
+    fetching: Mutex<Option<Failure>>,
+    /// How many fetches have failed.
+    failures: AtomicU64,
+}
+
+/// Why there is no token, and how the request went if it had no answer.
+pub(super) type Failure = (Fault, Option<Ended>);
+
+/// The turn to fetch a token. Others wait until it is dropped.
+pub(super) struct Turn<'a> {
+    cache: &'a TokenCache,
+    last: MutexGuard<'a, Option<Failure>>,
+    failures_seen: u64,
 }
 
 /// A token, as it goes into a header (marked sensitive: it is never printed).
@@ -59,7 +70,8 @@ impl TokenCache {
             form: form.into(),
             secrets: Secrets::of(&access.client_secret),
             current: RwLock::new(None),
-            fetching: Mutex::new(()),
+            fetching: Mutex::new(None),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -69,9 +81,10 @@ impl TokenCache {
         current.as_ref().filter(|token| token.renew_at > Instant::now()).cloned()
     }
 
-    /// Waits for whoever is fetching one. The holder of the turn asks [`Self::at_hand`] again, then fetches.
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.fetching.lock().await
+    /// Waits for whoever is fetching one.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        let failures_seen = self.failures.load(Ordering::Acquire);
+        Turn { cache: self, last: self.fetching.lock().await, failures_seen }
     }
 
     /// Forgets a token that Dynamics refused, unless it was replaced already.
@@ -96,6 +109,23 @@ impl TokenCache {
         let token = Arc::new(read(answer, now, &self.secrets)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
+    }
+}
+
+impl Turn<'_> {
+    /// What came of the fetch that this turn has waited for: its token or its failure. None: it is on us to fetch.
+    pub(super) fn over(&self) -> Option<Result<Arc<Token>, Failure>> {
+        if let Some(token) = self.cache.at_hand() {
+            return Some(Ok(token));
+        }
+        let failed_meanwhile = self.cache.failures.load(Ordering::Acquire) != self.failures_seen;
+        self.last.clone().filter(|_| failed_meanwhile).map(Err)
+    }
+
+    /// Tells those who wait that it failed: they do not ask again, one after the other.
+    pub(super) fn failed(&mut self, fault: &Fault, ended: Option<Ended>) {
+        *self.last = Some((fault.clone(), ended));
+        self.cache.failures.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -135,7 +165,8 @@ fn read(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Result<Token, Fau
     if answer.status != 200 {
         return Err(refusal(answer, now, secrets));
     }
-    let unreadable = || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), "");
+    let unreadable =
+        || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), String::new());
     let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
     let bearer = format!("Bearer {}", granted.access_token);
     let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
@@ -150,59 +181,35 @@ fn seconds(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()).unwrap_or_default()
 }
 
-/// Decides on `error` and status; the AADSTS numbers only choose the words.
+/// Decides on all that was said; what is told of it holds no secret.
 fn refusal(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Fault {
     let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let description = refused.error_description.as_str();
-    let number = description.split(':').next().filter(|word| word.starts_with("AADSTS"));
-    let transient = number.is_some_and(|number| TRANSIENT.contains(&number));
-    let setup = (400..500).contains(&answer.status)
-        && !matches!(answer.status, 408 | 429)
-        && !refused.error.is_empty()
-        && !transient
-        && !matches!(refused.error.as_str(), "temporarily_unavailable" | "server_error");
-    let remedy = match throttled(answer, "", now) {
-        Some(wait) => Remedy::NotBefore(now.saturating_add(wait).unwrap_or(now)),
-        None if setup => Remedy::Hold,
-        None => Remedy::Retry,
-    };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let code = Some(secrets.hidden(&refused.error))
-        .filter(|code| (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(plain));
+    let code = code(&secrets.hidden(&refused.error));
+    let error = ErrorBody { code: refused.error.to_lowercase(), message: refused.error_description };
+    let verdict = classify(StepName::Token, answer, &error, now);
     // The first sentence; what follows are trace ids and times.
-    let said = description.split(" Trace ID").next().unwrap_or_default();
-    let message = match said {
+    let message = match error.message.split(" Trace ID").next().unwrap_or_default() {
         "" => format!("the token request was answered with HTTP status {}", answer.status),
         text => one_line(&secrets.hidden(text)),
     };
-    let advice = if setup { advice(number) } else { "" };
-    fault(answer, remedy, code, message, advice)
+    fault(answer, verdict.remedy, code, message, verdict.advice)
 }
 
-fn advice(number: Option<&str>) -> &'static str {
-    match number {
-        Some("AADSTS7000215") => {
-            "The client secret is wrong: set client_secret to the secret's Value (not its Secret ID) from Entra ID → App \
-             registrations → Certificates & secrets."
-        }
-        Some("AADSTS7000222") => {
-            "The client secret has expired: make a new one in Entra ID and set client_secret to it."
-        }
-        Some("AADSTS90002") => "There is no such tenant: correct tenant_id.",
-        Some("AADSTS700016") => "The tenant does not know this application: correct client_id or tenant_id.",
-        Some("AADSTS7000112") => "The application is disabled: enable it in Entra ID → Enterprise applications.",
-        _ => "Entra ID refuses the application: check tenant_id, client_id and client_secret.",
-    }
+/// What stands where a code should, if it can be one.
+fn code(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let is_code = (1..=LONGEST_CODE).contains(&text.len()) && text.bytes().all(plain);
+    is_code.then(|| text.to_lowercase())
 }
 
-fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String, advice: &str) -> Fault {
+fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String, advice: String) -> Fault {
     Fault {
         remedy,
         step: StepName::Token,
         status: Some(answer.status),
         code,
         message,
-        advice: advice.to_owned(),
+        advice,
         request_id: answer.request_id.clone(),
     }
 }
@@ -218,7 +225,7 @@ mod tests {
 
     fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
         let retry_after = retry_after.map(str::to_owned);
-        Answer { status, retry_after, request_id: None, body: Bytes::from(body.to_owned()) }
+        Answer { status, retry_after, request_id: None, dop_hint: None, body: Bytes::from(body.to_owned()) }
     }
 
     #[test]

@@ -336,6 +336,17 @@ impl Drive<'_> {
     }
 
     pub(super) fn log(&self, fault: &Fault, again: Again) {
+        // Its organization's trouble is told once, by whoever knows that organization; not for each event that waits.
+        if fault.remedy != Remedy::Retry && !matches!(again, Again::Never(_)) {
+            debug!(
+                event_id = %self.event.key.event_id,
+                organization_id = %self.event.key.organization_id,
+                step = fault.step.as_str(),
+                error = %fault.message,
+                "an event waits for its organization"
+            );
+            return;
+        }
         warn!(
             event_id = %self.event.key.event_id,
             organization_id = %self.event.key.organization_id,

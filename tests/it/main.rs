@@ -1,6 +1,7 @@
 //! The parts together: a real broker, a real store, real processes.
 
 mod ack_order;
+mod blocked;
 mod commands;
 mod config;
 mod contract_table;
@@ -11,6 +12,7 @@ mod dead_letters;
 mod disk_full;
 mod drain;
 mod faults;
+mod gate;
 mod hostile;
 mod hostile_bus;
 mod hostile_dynamics;

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::*;
 use crate::event::samples::{email, resolution};
-use crate::machine::StepName;
 use crate::machine::samples::{QUEUE, at, contact, incident, settings, settings_with, work_item};
 
 const NOW: &str = "2026-11-22T10:15:00Z";
@@ -16,7 +15,7 @@ const FIRST: Step = Step::CreateContact { generation: 0 };
 
 fn answer(status: u16, body: &str) -> Answer {
     let request_id = Some("8f4c".to_owned());
-    Answer { status, retry_after: None, request_id, body: Bytes::from(body.to_owned()) }
+    Answer { status, retry_after: None, request_id, dop_hint: None, body: Bytes::from(body.to_owned()) }
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Answer {

@@ -28,8 +28,9 @@ const ENDS: [(EventEnd, &str); 5] = [
 ];
 const ROUTES: [Option<Route>; 3] = [None, Some(Route::Incident), Some(Route::LiveWorkItem)];
 /// Every step that sends a request.
-const OPERATIONS: [StepName; 9] = [
+const OPERATIONS: [StepName; 10] = [
     StepName::Token,
+    StepName::Probe,
     StepName::LookUpContact,
     StepName::CreateContact,
     StepName::CreatePlaceholder,
@@ -57,7 +58,7 @@ pub struct Metrics {
     events: [[IntCounter; 5]; 2],
     event_seconds: [[Histogram; 3]; 2],
     event_age_seconds: [Histogram; 2],
-    request_seconds: [Histogram; 9],
+    request_seconds: [Histogram; 10],
     organizations: RwLock<BTreeSet<OrganizationId>>,
 }
 

@@ -116,6 +116,19 @@ impl Simulator {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
+    /// How many requests it had in hand at once, at most; counted anew since [`Self::forget`].
+    pub async fn peak(&self) -> u64 {
+        let answer = http().get(format!("{}/_simulator/requests?count=1", self.url())).send().await.unwrap();
+        let counted: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        counted["peak_in_flight"].as_u64().unwrap()
+    }
+
+    /// Forgets the requests so far.
+    pub async fn forget(&self) {
+        let request = http().delete(format!("{}/_simulator/requests", self.url()));
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
     fn control(&self, table: &str) -> String {
         format!("{}/_simulator/records?table={table}", self.url())
     }
