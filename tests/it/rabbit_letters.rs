@@ -126,7 +126,7 @@ async fn what_is_discarded_is_gone_and_the_rest_stays_in_order() {
         if window.is_empty() {
             break;
         }
-        for letter in window.into_iter().filter(|letter| number(&letter.body) % 10 != 0) {
+        for letter in window.into_iter().filter(|letter| !number(&letter.body).is_multiple_of(10)) {
             letter.discard().await.unwrap();
         }
     }

@@ -38,8 +38,8 @@ async fn a_hundred_thousand_dead_letters() {
 
 fn one(number: usize) -> Dead {
     let event = handoff("email").with("/data/summary", "s".repeat(SUMMARY));
-    let event = if number % 10 == 0 { event.with("/organization_id", "org_other") } else { event };
-    let reason = if number % 4 == 0 { "invalid_event" } else { "rejected_by_dynamics" };
+    let event = if number.is_multiple_of(10) { event.with("/organization_id", "org_other") } else { event };
+    let reason = if number.is_multiple_of(4) { "invalid_event" } else { "rejected_by_dynamics" };
     Dead::of(event).reason(reason)
 }
 
@@ -89,13 +89,13 @@ async fn measure(rig: &Rig, arguments: &[&str], expected: usize) {
         arguments.join(" "),
         entries.len(),
         elapsed.as_secs_f64(),
-        peak as f64 / 1024.0
+        f64::from(peak) / 1024.0
     );
     assert_eq!(entries.len(), expected);
     assert!(peak < 100 * 1024, "{peak} KB");
 }
 
-fn peak_kilobytes(status: &str) -> u64 {
+fn peak_kilobytes(status: &str) -> u32 {
     let text = std::fs::read_to_string(status).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)

@@ -18,12 +18,12 @@ pub const DEAD_AT: &str = "2026-11-22T10:16:00Z";
 pub struct Dead {
     pub event: Event,
     pub reason: &'static str,
-    pub dead_at: String,
+    pub died: String,
 }
 
 impl Dead {
     pub fn of(event: Event) -> Self {
-        Self { event, reason: "rejected_by_dynamics", dead_at: DEAD_AT.to_owned() }
+        Self { event, reason: "rejected_by_dynamics", died: DEAD_AT.to_owned() }
     }
 
     pub fn new() -> Self {
@@ -34,8 +34,8 @@ impl Dead {
         Self { reason, ..self }
     }
 
-    pub fn at(self, dead_at: impl ToString) -> Self {
-        Self { dead_at: dead_at.to_string(), ..self }
+    pub fn at(self, died: &str) -> Self {
+        Self { died: died.to_owned(), ..self }
     }
 
     pub fn properties(&self) -> BasicProperties {
@@ -48,7 +48,7 @@ impl Dead {
             ("x-handoffd-organization-id", self.event.0["organization_id"].as_str().unwrap()),
             ("x-handoffd-session-id", self.event.session()),
             ("x-handoffd-first-seen", "2026-11-22T10:15:30Z"),
-            ("x-handoffd-dead-at", &self.dead_at),
+            ("x-handoffd-dead-at", &self.died),
             ("x-handoffd-original-routing-key", &self.event.routing_key()),
         ]);
         crate::support::bus::properties(&self.event).with_headers(table)

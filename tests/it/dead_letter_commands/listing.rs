@@ -50,7 +50,7 @@ async fn every_filter_selects() {
     let old = Dead::new().at("2026-11-01T00:00:00Z").bury(&rig).await;
     let invalid = Dead::new().reason("invalid_event").bury(&rig).await;
     let other = Dead::of(handoff("web").with("/organization_id", "org_other")).bury(&rig).await;
-    let fresh = Dead::new().reason("retries_exhausted").at(now).bury(&rig).await;
+    let fresh = Dead::new().reason("retries_exhausted").at(&now.to_string()).bury(&rig).await;
     let all = [&old, &invalid, &other, &fresh].map(|event| event.id().to_owned());
     let [old_id, invalid_id, other_id, fresh_id] = all.each_ref().map(String::as_str);
     let cases: [(&[&str], &[&str]); 11] = [

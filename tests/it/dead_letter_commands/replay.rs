@@ -64,7 +64,7 @@ async fn a_replay_is_as_it_was_before_its_death_byte_for_byte() {
         assert_eq!(kept.get(*name), Some(value), "{name}");
     }
     let ours: Vec<&str> =
-        kept.keys().map(|name| name.as_str()).filter(|name| name.starts_with("x-handoffd-")).collect();
+        kept.keys().map(lapin::types::ShortString::as_str).filter(|name| name.starts_with("x-handoffd-")).collect();
     assert_eq!(ours, ["x-handoffd-original-routing-key", "x-handoffd-replayed-at", "x-handoffd-replays"]);
     assert_eq!(
         header(&replayed.properties, "x-handoffd-original-routing-key").as_deref(),
