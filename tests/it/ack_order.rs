@@ -139,14 +139,15 @@ async fn no_event_is_announced_or_acked_before_its_record_is_on_the_disk() {
     const EVENTS: usize = 300;
     let facts = carry(EVENTS, 0).await;
     let place = |fact: &Fact| facts.iter().position(|other| other == fact).unwrap_or_else(|| panic!("no {fact:?}"));
-    let acked: Vec<String> =
+    let done: Vec<String> =
         facts.iter().filter_map(|fact| if let Fact::Acked(id) = fact { Some(id.clone()) } else { None }).collect();
-    assert_eq!(acked.len(), EVENTS);
-    for id in acked {
-        let answered = place(&Fact::Answered(id.clone()));
-        let asked =
-            answered + facts[answered..].iter().position(|fact| *fact == Fact::Asked).expect("the disk is asked");
-        let synced = asked + facts[asked..].iter().position(|fact| *fact == Fact::Synced).expect("the disk answers");
+    assert_eq!(done.len(), EVENTS);
+    for id in done {
+        let after = |place: usize, fact: &Fact| {
+            place + facts[place..].iter().position(|other| other == fact).unwrap_or_else(|| panic!("{id}: no {fact:?}"))
+        };
+        let begun = after(place(&Fact::Answered(id.clone())), &Fact::Asked);
+        let synced = after(begun, &Fact::Synced);
         let (announced, acked) = (place(&Fact::Announced(id.clone())), place(&Fact::Acked(id.clone())));
         assert!(synced < announced, "{id}: announced before its record was on the disk");
         assert!(announced < acked, "{id}: acked before it was announced");

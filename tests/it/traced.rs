@@ -135,19 +135,25 @@ fn read(trace: &Path) -> Vec<Call> {
 
 /// `fsync(9</…/worker.sled/db>)`; with `-xx` the path is in hexadecimal too.
 fn is_store(call: &str) -> bool {
-    let hexadecimal: String = "worker.sled/db".bytes().map(|byte| format!("\\x{byte:02x}")).collect();
-    call.contains("worker.sled/db>") || call.contains(&hexadecimal)
+    call.contains("worker.sled/db>") || call.replace("\\x", "").contains(&hexadecimal("worker.sled/db"))
 }
 
 /// What a piece of data on a socket is, in the order of its frames.
 fn sent(call: &str) -> Vec<Call> {
     let data: String = call.split('"').skip(1).step_by(2).collect();
     let data = data.replace("\\x", "");
-    let post: String = "POST /api/data".bytes().map(|byte| format!("{byte:02x}")).collect();
+    let post = hexadecimal("POST /api/data");
     let mut found: Vec<(usize, Call)> = Vec::new();
     for (mark, meaning) in [(post.as_str(), Call::Post), (PUBLISH, Call::Publish), (ACK, Call::Ack)] {
         found.extend(data.match_indices(mark).filter(|(at, _)| at % 2 == 0).map(|(at, _)| (at, meaning)));
     }
     found.sort_by_key(|(at, _)| *at);
     found.into_iter().map(|(_, meaning)| meaning).collect()
+}
+
+fn hexadecimal(text: &str) -> String {
+    text.bytes()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
