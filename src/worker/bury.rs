@@ -1,6 +1,9 @@
 //! Dead letters that were not driven: what is no event, and what is nobody's.
 
+use jiff::Timestamp;
+
 use super::drive::digest;
+use super::remember::given_up_as;
 use super::verdict::{DeadLetter, Verdict};
 use super::{Worker, letters};
 use crate::event::EventKey;
@@ -19,23 +22,23 @@ impl Worker {
         }
         let under_way = known.filter(|record| record.outcome().is_none());
         let letter = under_way.iter().fold(letter, letters::after_all);
-        let session = self.forsaken(&key, &letter).await?;
         let record = buried(&letter, digest, under_way);
+        let session = self.forsaken(&key, &record, letter.outcome.finished_at).await?;
         let changes = session.into_iter().chain([Change::Record(key, Box::new(record))]);
         self.store.keep(changes.collect()).await?;
         Ok(Verdict::Dead(Box::new(letter)))
     }
 
     /// Nobody waits for this handoff any more. What it has opened stays open.
-    async fn forsaken(&self, key: &EventKey, letter: &DeadLetter) -> Result<Option<Change>, StoreError> {
-        let Some(session) = letter.session_id.clone() else { return Ok(None) };
+    async fn forsaken(&self, key: &EventKey, record: &Record, at: Timestamp) -> Result<Option<Change>, StoreError> {
+        let Some(session) = record.session_id.clone() else { return Ok(None) };
         let entries = self.store.session(&key.organization_id, &session).await?;
         let awaited = |entry: &SessionEntry| entry.event_id == key.event_id && entry.state == SessionState::Opening;
         Ok(entries.iter().any(awaited).then(|| Change::Session {
             organization: key.organization_id.clone(),
             session,
-            entry: SessionEntry { event_id: key.event_id.clone(), state: SessionState::Dead },
-            at: letter.outcome.finished_at,
+            entry: SessionEntry { event_id: key.event_id.clone(), state: given_up_as(&record.progress) },
+            at,
         }))
     }
 }

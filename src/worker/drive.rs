@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::intake::Arrival;
 use super::lanes::{Lane, Ticket};
 use super::pause::Pauses;
-use super::remember::{as_noted, given_up, opening, remember};
+use super::remember::{as_noted, given_up, handed_off, opening, remember};
 use super::suspects::Alone;
 use super::verdict::{Done, Postponed, Verdict};
 use super::{Worker, headers, letters};
@@ -315,6 +315,8 @@ impl Drive<'_> {
 
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Verdict, StoreError> {
         self.record.phase = Phase::Finished((*outcome).clone());
+        let now = self.worker.now();
+        self.session.extend(handed_off(self.event, &self.record.progress, &mut self.memory, now));
         self.keep().await?;
         Ok(Verdict::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
@@ -324,7 +326,7 @@ impl Drive<'_> {
         let Record { attempts, first_seen, .. } = self.record;
         let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
         self.record.phase = Phase::Dead(letter.outcome.clone());
-        self.session.extend(given_up(self.event, &mut self.memory, now));
+        self.session.extend(given_up(self.event, &self.record.progress, &mut self.memory, now));
         self.keep().await?;
         Ok(Verdict::Dead(Box::new(letter)))
     }

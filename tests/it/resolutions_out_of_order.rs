@@ -74,6 +74,27 @@ async fn while_its_handoff_is_in_hand() {
 }
 
 #[tokio::test]
+async fn while_its_handoff_has_a_case_but_no_note() {
+    for profile in PROFILES {
+        let rig = planned(profile).set("retry", "in_process", 1).start().await;
+        rig.crm.refuse("annotations.create", 3, 503, "", "");
+        let long = json!([{ "sender": "customer", "text": "0123456789 ".repeat(300) }]);
+        let event = handoff("email").with("/data/transcript", long);
+        rig.bus.publish(&event).await;
+        rig.awaits("transient").await;
+        let resolution = resolved(event.session());
+        rig.bus.publish(&resolution).await;
+        closes(&rig, &resolution, 1).await;
+        let operations = rig.crm.operations();
+        let last_note = operations.iter().rposition(|name| name == "annotations.create").unwrap();
+        let closing = operations.iter().position(|name| name == "incidents.update" || name == "CloseIncident").unwrap();
+        assert!(last_note < closing, "it was closed before it was whole: {operations:?}");
+        assert_eq!(states(&rig), [1]);
+        rig.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
 async fn after_its_handoff_was_dead_lettered() {
     for profile in PROFILES {
         let rig = planned(profile).set("worker", "resolution_wait", "1s").start().await;

@@ -171,6 +171,9 @@ impl World {
 impl World {
     /// Of those that a process had in hand when it died, one at most may have been on trial.
     async fn examine(&mut self) {
+        if !self.scene.kept_everything() {
+            return;
+        }
         let mut on_trial: BTreeMap<u64, BTreeSet<EventKey>> = BTreeMap::new();
         for key in self.publications.iter().flat_map(|publication| publication.content.keys()) {
             let record = self.memory.record(&key).await.unwrap();
