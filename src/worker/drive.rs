@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::intake::Arrival;
@@ -337,35 +336,6 @@ impl Drive<'_> {
         self.worker.store.keep(session.into_iter().chain([self.changed()]).collect()).await
     }
 
-    pub(super) fn log(&self, fault: &Fault, again: Again) {
-        // Its organization's trouble is told once, by whoever knows that organization; not for each event that waits.
-        if fault.remedy != Remedy::Retry && !matches!(again, Again::Never(_)) {
-            debug!(
-                event_id = %self.event.key.event_id,
-                organization_id = %self.event.key.organization_id,
-                step = fault.step.as_str(),
-                error = %fault.message,
-                "an event waits for its organization"
-            );
-            return;
-        }
-        warn!(
-            event_id = %self.event.key.event_id,
-            organization_id = %self.event.key.organization_id,
-            session_id = %self.event.session_id(),
-            step = fault.step.as_str(),
-            attempt = self.record.attempts,
-            status = fault.status,
-            code = fault.code,
-            request_id = fault.request_id,
-            error = %fault.message,
-            advice = %fault.advice,
-            "{}",
-            in_words(again)
-        );
-        debug!(remedy = ?fault.remedy, again = ?again, "decided");
-    }
-
     fn changed(&self) -> Change {
         Change::Record(self.event.key.clone(), Box::new(self.record.clone()))
     }
@@ -386,15 +356,6 @@ pub(super) fn digest(body: &[u8]) -> String {
 
 fn is_of_session(change: &Change) -> bool {
     matches!(change, Change::Session { .. })
-}
-
-fn in_words(again: Again) -> &'static str {
-    match again {
-        Again::Soon => "a step failed: trying again at once",
-        Again::Later(_) => "a step failed: the event goes to a retry queue",
-        Again::InLine => "a step has to wait for its organization's turn",
-        Again::Never(_) => "a step failed for good: the event becomes a dead letter",
-    }
 }
 
 fn blank(step: StepName) -> Fault {

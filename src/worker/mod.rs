@@ -5,6 +5,7 @@
 mod bury;
 mod defect;
 mod drive;
+mod fault_log;
 mod headers;
 mod intake;
 mod lanes;
