@@ -68,7 +68,7 @@ async fn a_worker_that_is_told_to_stop_strikes_nobody() {
     }
     rig.crm.environment().clear_faults();
     rig.worker().stop().await;
-    rig.start_worker("worker");
+    rig.start_worker("worker").ready().await;
     assert_eq!(rig.bus.outcome(slow.id()).await.routing_key, "dynamics365.handoff.succeeded");
     rig.nothing_is_left().await;
 }
