@@ -42,6 +42,12 @@ impl Answer {
         serde_json::from_slice::<Value>(&self.body).ok().filter(Value::is_object)
     }
 
+    /// Whether the body was to be JSON and did not arrive whole.
+    pub fn is_broken(&self) -> bool {
+        let begins = self.body.trim_ascii_start().starts_with(b"{");
+        begins && serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_err()
+    }
+
     /// The error that the body tells.
     pub fn error(&self) -> ErrorBody {
         ErrorBody::read(&self.body)

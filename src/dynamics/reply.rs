@@ -292,6 +292,10 @@ fn excuse(sent: Sent<'_>, fault: Fault) -> Reading {
 }
 
 fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
+    if answer.is_broken() && matches!(answer.status, 400 | 404 | 405 | 413 | 422) {
+        // A refusal for good, or only of a property that we can do without: its words would tell.
+        return unreadable(sent, answer);
+    }
     refused(sent.step.name(), answer, error, mask(&error.message, sent.event), now)
 }
 

@@ -112,6 +112,22 @@ fn what_is_created_has_the_key_that_we_gave_it() {
 }
 
 #[test]
+fn a_refusal_that_did_not_arrive_whole_is_retried_at_every_step() {
+    for step in steps() {
+        for status in [400, 404, 405, 413, 422] {
+            for body in ["{", " {\"error\":{\"code\":\"0x80048d19\",\"mess", "{\"error\": <html>"] {
+                let found = remedy(&reading(&step, &answer(status, body)));
+                assert_eq!(found, Some(Remedy::Retry), "{step:?}: {status} {body}");
+            }
+        }
+    }
+    for body in ["", "{}", "<html>Bad Request</html>", "Bad Request"] {
+        let incident = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::Unbound };
+        assert_eq!(remedy(&reading(&incident, &answer(400, body))), Some(Remedy::GiveUp), "whole: {body}");
+    }
+}
+
+#[test]
 fn an_unreadable_success_is_retried_at_every_step() {
     for step in steps() {
         for body in ["<html>Sign in</html>", "{\"value\":[{\"contac", "[]", "null", "\"ok\"", "\u{feff}"] {
