@@ -112,6 +112,10 @@ fn seams_and_backends_do_not_know_each_other() {
             path if path.starts_with("letters/") => &["bus::rabbit"],
             path if path.starts_with("worker/tests/") => &["bus::rabbit", "store::sled", "crate::dynamics"],
             path if path.starts_with("worker/") => &["bus::rabbit", "store::sled", "store::memory", "crate::dynamics"],
+            // Its tests stand on the store in memory, as a fake.
+            path if path.starts_with("worker/") && !is_test(path) => {
+                &["bus::rabbit", "store::sled", "store::memory", "crate::dynamics"]
+            }
             path if path.starts_with("ops/") => &["store::sled", "bus::rabbit"],
             path if path.starts_with(SIMULATOR) => &["crate::event", "crate::machine", "crate::worker", "super::super"],
             _ => &[],
