@@ -135,6 +135,19 @@ async fn what_is_discarded_is_gone_and_the_rest_stays_in_order() {
     rig.finish().await;
 }
 
+/// The broker hands acks on to the queue in the background.
+#[tokio::test]
+async fn what_is_settled_just_before_the_end_is_settled() {
+    let rig = Rig::with(1000).await;
+    let mut letters = rig.open(400).await;
+    let window = letters.next().await.unwrap();
+    let discarded = futures_util::future::join_all(window.into_iter().map(Letter::discard)).await;
+    letters.close().await.unwrap();
+    assert!(discarded.into_iter().all(|done| done.is_ok()));
+    assert_eq!(rig.drain(600).await, (400..1000).collect::<Vec<u32>>());
+    rig.finish().await;
+}
+
 #[tokio::test]
 async fn what_comes_meanwhile_is_not_touched_and_lies_behind() {
     let rig = Rig::with(30).await;

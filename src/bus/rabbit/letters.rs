@@ -29,7 +29,10 @@ const QUIET: Duration = Duration::from_secs(1);
 /// So many such silences while messages are ready, and the broker does not deliver.
 const MOST_SILENCES: u32 = 30;
 /// Consumers whose messages go back in the order of their tags, however the channel ends (measured, 3.10.8).
-const WINDOWS_PER_CHANNEL: usize = 32;
+const WINDOWS_PER_CHANNEL: usize = MOST_IN_ORDER - END_MARKS.len();
+const MOST_IN_ORDER: usize = 32;
+/// Tags of the consumers that wait for the acks; behind those of all windows.
+const END_MARKS: [&str; 2] = ["handoffd-dead-letters-998", "handoffd-dead-letters-999"];
 /// For each ack the broker goes through all that the channel still holds in front of it: where many are acked among
 /// many that are not, a channel must not hold many.
 const WINDOWS_PER_ACKING_CHANNEL: usize = 4;
@@ -111,9 +114,12 @@ struct Section {
 }
 
 impl Section {
+    fn is_acking(&self) -> bool {
+        self.held.load(Ordering::Relaxed) < self.delivered
+    }
+
     fn is_full(&self) -> bool {
-        let acking = self.held.load(Ordering::Relaxed) < self.delivered;
-        self.windows >= if acking { WINDOWS_PER_ACKING_CHANNEL } else { WINDOWS_PER_CHANNEL }
+        self.windows >= if self.is_acking() { WINDOWS_PER_ACKING_CHANNEL } else { WINDOWS_PER_CHANNEL }
     }
 }
 
@@ -150,6 +156,9 @@ impl Letters for Reading {
     async fn close(&mut self) -> Result<(), LettersError> {
         for section in std::mem::take(&mut self.sections) {
             let ready = self.desk.there().await?.ready;
+            if section.is_acking() {
+                self.await_acks(&section.channel).await?;
+            }
             let closed = timeout(GOODBYE, section.channel.close(200, "OK".into())).await;
             closed.map_err(|_| self.desk.broken("it does not answer"))?.map_err(|error| self.desk.failed(&error))?;
             // The next channel's come behind these, and the next operator sees all.
@@ -213,6 +222,23 @@ impl Reading {
             // The queue was deleted, or moved to another node.
             None => Err(self.desk.broken("the broker cancelled the consumer")),
         }
+    }
+
+    /// Returns when the queue has all acks. An ack has no answer, the broker hands acks on in the background (no more than
+    /// 32 at a time, RabbitMQ's `quorum_commands_soft_limit`), and those it holds back are lost when the channel closes
+    /// (measured, 3.10.8). A consumer that comes or goes is answered by the queue, after all that was handed on before it;
+    /// what was held back goes on with the first answers. A message that such a consumer gets is the next behind the
+    /// windows', and goes back behind them.
+    async fn await_acks(&self, channel: &Channel) -> Result<(), LettersError> {
+        let failed = |error: lapin::Error| self.desk.failed(&error);
+        channel.basic_qos(1, BasicQosOptions { global: false }).await.map_err(failed)?;
+        for tag in END_MARKS {
+            let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+            let consumer = channel.basic_consume(self.desk.dead_letter_queue().into(), tag.into(), options, none);
+            let _unread = consumer.await.map_err(failed)?;
+            channel.basic_cancel(tag.into(), BasicCancelOptions::default()).await.map_err(failed)?;
+        }
+        Ok(())
     }
 
     async fn await_return(&self, count: u64) -> Result<(), LettersError> {
