@@ -132,7 +132,8 @@ pub(super) fn short(text: &str) -> Result<ShortString, Failure> {
     ShortString::try_new(text).map_err(|error| Failure::Refused(error.to_string()))
 }
 
-fn read(answer: &Confirmation) -> Result<Announced, Failure> {
+/// What a confirm says.
+pub(super) fn read(answer: &Confirmation) -> Result<Announced, Failure> {
     match answer {
         Confirmation::Ack(None) => Ok(Announced::Routed),
         Confirmation::Ack(Some(_)) => Ok(Announced::Unrouted),

@@ -17,6 +17,7 @@ use super::greeting;
 use super::lock;
 use super::options::Options;
 use super::refusal;
+use super::stream::Stream;
 use super::topology::topology;
 use crate::bus::{Announced, BusError};
 
@@ -35,6 +36,7 @@ pub(super) struct Line {
     deliveries: Channel,
     questions: Mutex<Option<Channel>>,
     channels: Channels,
+    outcomes: Stream,
     ended: CancellationToken,
     why: OnceLock<String>,
 }
@@ -71,6 +73,7 @@ impl Line {
             deliveries,
             questions: Mutex::new(None),
             channels: Channels::new(publishing),
+            outcomes: Stream::new(),
             ended: CancellationToken::new(),
             why: OnceLock::new(),
         })
@@ -111,8 +114,27 @@ impl Line {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<Announced, BusError> {
+        self.live(to, self.channels.publish(to, body, properties)).await
+    }
+
+    /// The same for a message that may reach no queue.
+    pub(super) async fn announce(
+        &self,
+        to: Address<'_>,
+        id: &str,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<Announced, BusError> {
+        self.live(to, self.outcomes.publish(self.channels.connection(), to, id, body, properties)).await
+    }
+
+    async fn live(
+        &self,
+        to: Address<'_>,
+        publish: impl Future<Output = Result<Announced, Failure>>,
+    ) -> Result<Announced, BusError> {
         let answer = tokio::select! {
-            answer = self.channels.publish(to, body, properties) => answer,
+            answer = publish => answer,
             () = self.ended.cancelled() => return Err(BusError::Away),
         };
         answer.map_err(|failure| {

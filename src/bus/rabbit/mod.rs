@@ -16,6 +16,7 @@ mod publisher;
 mod refusal;
 mod settle;
 mod state;
+mod stream;
 mod supervisor;
 pub mod topology;
 
@@ -118,7 +119,7 @@ impl Bus for Rabbit {
             .with_message_id(message_id)
             .with_timestamp(now())
             .with_headers(copy::table(&announcement.headers));
-        line.publish(to, &announcement.body, properties).await
+        line.announce(to, &announcement.message_id, &announcement.body, properties).await
     }
 
     async fn stop(&self) {
