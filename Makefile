@@ -7,6 +7,7 @@ CARGO = @command -v cargo >/dev/null || { echo "cargo is missing: install Rust (
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop run test fmt lint bench fairness simulate-seeds fuzz clean
+.PHONY: help demo demo-stop run test fmt lint bench dead-letters simulate-seeds crash soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,10 +42,22 @@ fairness: ## measures what 2,000 events of an organization in trouble cost 200 o
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- fairness
+dead-letters: ## goes through COUNT=100000 dead letters and tells time and memory
+	$(CARGO) test --test it --no-run
+	@bash deploy/broker.sh ensure
+	@COUNT=$(or $(COUNT),100000) bash deploy/broker.sh run -- cargo test --quiet --test it dead_letter_commands::bench -- --ignored --nocapture
 
 simulate-seeds: ## plays N=20000 seeded runs of the whole worker over a broker, store and CRM in memory
 	$(CARGO) test --test it --no-run
 	@SIMULATION_SEEDS=$(or $(N),20000) cargo test --quiet --test it simulation::every_seed -- --nocapture
+
+crash: ## kills the worker at every point between two effects, and shows that the disk comes before the ack
+	@bash tests/crash.sh
+
+soak: ## everything goes wrong for MINUTES=10 (RATE=25 events a second, SEED=…), then each event is looked for
+	@bash deploy/broker.sh ensure
+	$(CARGO) test --test soak --no-run
+	@HANDOFFD_BROKER_LIFE=0 MINUTES=$(or $(MINUTES),10) RATE=$(or $(RATE),25) SEED=$(SEED) cargo test --quiet --test soak
 
 fuzz: ## fuzzes the decoders; SECONDS=60 for each
 	@bash tests/fuzz/run.sh $(or $(SECONDS),60)

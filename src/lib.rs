@@ -9,6 +9,7 @@ pub mod config;
 pub mod crm;
 pub mod dynamics;
 pub mod event;
+pub mod letters;
 pub mod machine;
 pub mod ops;
 pub mod schema;

@@ -2,6 +2,7 @@
 //! Out: a running worker, and its orderly end.
 //! Absent: everything an event goes through; this only joins the rooms. Nobody imports it but the command line.
 
+mod fitness;
 mod options;
 mod reload;
 mod signals;
@@ -50,12 +51,14 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 pub async fn run(config: Config, organizations: Vec<Organization>, env: Environment) -> Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let metrics = Arc::new(Metrics::new());
-    let store = open_store(&config, metrics.clone()).await?;
-    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config), metrics.clone())?);
+    let opened = open_store(&config, metrics.clone()).await?;
+    let (health, store): (_, Arc<dyn Store>) = (opened.health(), Arc::new(opened));
+    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
     let snapshot = Snapshot::new(organizations);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
     let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
     reload::put_in_force(&snapshot, &parties);
+    fitness::mind(health, broker.clone());
     let server = http::serve(config.http.listen, options::http(&config, &broker, &store, &metrics, &signals)).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
     tokio::spawn(reload::keep_current(config.clone(), env, snapshot, parties, signals.hangup()));
@@ -116,7 +119,7 @@ async fn close(broker: &dyn Bus, store: &dyn Store) {
     }
 }
 
-async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>> {
+async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<store::sled::SledStore> {
     let options = options::store(config);
     let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, metrics)).await??;
     if let Some(aside) = opened.quarantined {
@@ -127,7 +130,7 @@ async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn St
              before are no longer listed"
         );
     }
-    Ok(Arc::new(opened.store))
+    Ok(opened.store)
 }
 
 async fn keep_house(store: Arc<dyn Store>, retention: Duration, metrics: Arc<Metrics>) {

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::signals::Signals;
 use crate::bus::{Bus, rabbit};
-use crate::config::{Config, OnCorruption};
+use crate::config::{Config, Environment, OnCorruption};
 use crate::dynamics;
 use crate::event::Limits;
 use crate::machine::Policy;
@@ -52,12 +52,23 @@ pub fn store(config: &Config) -> embedded::Options {
     }
 }
 
-pub(super) fn dynamics(config: &Config) -> dynamics::Options {
+pub(super) fn dynamics(config: &Config, env: &Environment) -> dynamics::Options {
     dynamics::Options {
         authority: config.dynamics.authority.clone(),
         request_timeout: config.dynamics.request_timeout,
         max_concurrency: usize::from(config.dynamics.max_concurrency),
+        proxy: proxy(env),
     }
+}
+
+/// By the variables that other programs know, in either case: Dynamics may be reachable through a proxy only.
+fn proxy(env: &Environment) -> Option<dynamics::Proxy> {
+    let value = |names: [&str; 2]| {
+        let all = || env.iter().filter(|(_, value)| !value.trim().is_empty());
+        names.iter().find_map(|wanted| all().find(|(name, _)| name == wanted)).map(|(_, value)| value.to_owned())
+    };
+    let url = value(["HTTPS_PROXY", "https_proxy"]).or_else(|| value(["ALL_PROXY", "all_proxy"]))?;
+    Some(dynamics::Proxy { url: url.into(), except: value(["NO_PROXY", "no_proxy"]).unwrap_or_default() })
 }
 
 pub(super) fn rules(config: &Config) -> Rules {

@@ -2,7 +2,10 @@
 //! Out: deliveries that are settled exactly once by being consumed; announcements, confirmed.
 //! Absent: what a message means; attempts, reasons and headers are decided elsewhere.
 
+pub mod headers;
+mod letters;
 pub mod rabbit;
 mod seam;
 
+pub use letters::{DeliveryLimit, Letter, LetterBox, Letters, LettersError, Notice, Replay, Resolve};
 pub use seam::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::dead_letters::arguments::DeadLettersCommand;
 use crate::config::DEFAULT_PATH;
 
 /// Carries OpenCX handoffs and resolutions from RabbitMQ into Microsoft Dynamics 365, exactly once in effect.
@@ -36,6 +37,9 @@ pub enum Command {
     /// Find out what became of events.
     #[command(subcommand)]
     Outcomes(OutcomesCommand),
+    /// List, show, replay or discard events that were given up. Talks to the broker itself: needs no running worker.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Print the JSON Schemas of events and outcomes, and the AsyncAPI document.
     Schema,
 }

@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub mod config;
+mod dead_letters;
 mod explain;
 mod outcomes;
 mod publish;
@@ -35,6 +36,10 @@ pub fn main() -> ExitCode {
             eprintln!("{faults}");
             ExitCode::from(USAGE)
         }
+        Err(Refusal::Usage(problem)) => {
+            eprintln!("error: {problem}");
+            ExitCode::from(USAGE)
+        }
         Err(Refusal::Failed(problem)) => {
             eprintln!("error: {problem:#}");
             ExitCode::from(FAILED)
@@ -46,6 +51,8 @@ pub fn main() -> ExitCode {
 enum Refusal {
     /// Exit status 2.
     Configuration(Faults),
+    /// Exit status 2.
+    Usage(String),
     /// Exit status 1.
     Failed(anyhow::Error),
 }
@@ -81,6 +88,10 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
             let config = crate::config::load(path, env.pairs())?;
             print(&block_on(outcomes::outcomes(&config, &command))?);
         }
+        Command::DeadLetters(command) => {
+            let config = crate::config::load(path, env.pairs())?;
+            dead_letters::dead_letters(&config, command)?;
+        }
         Command::Schema => print(&schema::schema()?),
     }
     Ok(())
@@ -89,6 +100,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
 fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
     let (config, organizations) = everything(path, &env)?;
     crate::ops::logs::init(&config.log).map_err(anyhow::Error::from)?;
+    crate::worker::watch_for_defects();
     Ok(block_on(crate::app::run(config, organizations, env))?)
 }
 

@@ -38,12 +38,17 @@ pub fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
     }
     for (name, text) in env.iter() {
         if let Some(rest) = name.strip_prefix("HANDOFFD_")
-            && rest.contains("__")
+            && (rest.contains("__") || is_slip(name))
         {
             add_variable(&mut layers, name, text, faults);
         }
     }
     layers
+}
+
+/// One underscore where two belong; it would be as if it had not been set. Names of secrets are anybody's to choose.
+fn is_slip(name: &str) -> bool {
+    KEYS.iter().any(|key| key.kind != Kind::Secret && key.variable().replace("__", "_") == name)
 }
 
 fn add_document(layers: &mut Layers, path: &Path, document: Document, faults: &mut Faults) {

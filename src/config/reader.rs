@@ -140,6 +140,8 @@ fn quoted(value: &Value) -> String {
     let text = match value {
         // Nobody should write a password into an address; who does, does not want to see it in a log.
         Value::String(text) if text.contains('@') => format!("{:?}", super::url::masked(text)),
+        // On one line, whatever it is.
+        Value::String(text) if text.contains(char::is_control) => format!("{text:?}"),
         other => other.to_string(),
     };
     match text.char_indices().nth(QUOTED) {

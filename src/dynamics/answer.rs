@@ -4,6 +4,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Dataverse's codes have ten characters; those of a gateway before it are words.
+const LONGEST_CODE: usize = 64;
+
 /// What Dynamics (or something in between) answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
@@ -13,6 +16,8 @@ pub struct Answer {
     pub retry_after: Option<String>,
     /// `x-ms-service-request-id`
     pub request_id: Option<String>,
+    /// `x-ms-dop-hint`: how many requests at once Dynamics advises.
+    pub dop_hint: Option<usize>,
     /// The body, decoded from the wire.
     pub body: Bytes,
 }
@@ -37,8 +42,26 @@ impl Answer {
         serde_json::from_slice::<Value>(&self.body).ok().filter(Value::is_object)
     }
 
+    /// Whether the body was to be JSON and did not arrive whole.
+    pub fn is_broken(&self) -> bool {
+        let begins = self.body.trim_ascii_start().starts_with(b"{");
+        begins && serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_err()
+    }
+
     /// The error that the body tells.
     pub fn error(&self) -> ErrorBody {
+        ErrorBody::read(&self.body)
+    }
+}
+
+/// What stands where a code should: kept only if it can be one. It goes where no customer text may, unmasked.
+fn code(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if text.len() <= LONGEST_CODE && text.bytes().all(plain) { text.to_lowercase() } else { String::new() }
+}
+
+impl ErrorBody {
+    fn read(body: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Wire {
             error: Inner,
@@ -51,16 +74,56 @@ impl Answer {
             message: Value,
         }
         let text = |value: Value| value.as_str().map(str::trim).unwrap_or_default().to_owned();
-        match serde_json::from_slice::<Wire>(&self.body) {
-            Ok(Wire { error }) => ErrorBody { code: text(error.code).to_lowercase(), message: text(error.message) },
-            Err(_) => ErrorBody::default(),
+        match serde_json::from_slice::<Wire>(body) {
+            Ok(Wire { error }) => Self { code: code(&text(error.code)), message: text(error.message) },
+            Err(_) => Self::default(),
         }
     }
-}
 
-impl ErrorBody {
     /// Whether the message says this, in any case.
     pub fn says(&self, part: &str) -> bool {
         self.message.to_lowercase().contains(&part.to_lowercase())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(body: &str) -> ErrorBody {
+        ErrorBody::read(body.as_bytes())
+    }
+
+    #[test]
+    fn only_what_can_be_a_code_is_one() {
+        for (written, expected) in [
+            ("\"0x80040237\"", "0x80040237"),
+            ("\" 0X80040217 \"", "0x80040217"),
+            ("\"InvalidRequest\"", "invalidrequest"),
+            ("\"\"", ""),
+            ("5", ""),
+            ("null", ""),
+            ("[\"0x0\"]", ""),
+            ("\"ann@example.com\"", ""),
+            ("\"Ann O'Brien\"", ""),
+            ("\"0x0\\nlevel=ERROR\"", ""),
+        ] {
+            assert_eq!(
+                error(&format!(r#"{{"error":{{"code":{written},"message":"m"}}}}"#)).code,
+                expected,
+                "{written}"
+            );
+        }
+        assert_eq!(error(&format!(r#"{{"error":{{"code":"{}"}}}}"#, "c".repeat(65))).code, "");
+    }
+
+    #[test]
+    fn anything_else_tells_no_error() {
+        let deep = format!("{{\"error\":{}", "[".repeat(100_000));
+        for body in ["", "<html>", "[]", "{", "{\"error\":[]}", "{\"error\":\"x\"}", "\u{feff}{}", "null", &deep] {
+            assert_eq!(error(body), ErrorBody::default(), "{body:.20}");
+        }
+        let odd = error(r#"{"error":{"message":{"value":"m"}},"error_description":"d"}"#);
+        assert_eq!(odd, ErrorBody::default());
     }
 }

@@ -34,13 +34,19 @@ impl Access {
 /// An organization's access, with what is shared by all who use it.
 pub(super) struct Environment {
     pub(super) access: Access,
-    pub(super) gate: Gate,
+    pub(super) gate: Arc<Gate>,
     pub(super) token: TokenCache,
 }
 
 impl Environment {
-    pub(super) fn new(access: Access, authority: &str, concurrency: usize) -> Self {
+    /// One that nothing is known of.
+    pub(super) fn new(access: Access, authority: &str, concurrency: usize) -> Arc<Self> {
+        Self::with(access, authority, Gate::new(concurrency))
+    }
+
+    /// One whose gate is there already.
+    pub(super) fn with(access: Access, authority: &str, gate: Arc<Gate>) -> Arc<Self> {
         let token = TokenCache::new(authority, &access);
-        Self { access, gate: Gate::new(concurrency), token }
+        Arc::new(Self { access, gate, token })
     }
 }

@@ -2,6 +2,8 @@
 //! Absent: which step comes next, and when to try again.
 
 mod answer;
+mod blockade;
+mod call;
 mod classify;
 mod client;
 mod description;
@@ -10,13 +12,19 @@ mod explain;
 mod gate;
 mod keys;
 mod mask;
+mod notice;
+mod organizations;
+mod pace;
+mod probe;
 mod reply;
 mod request;
 pub mod simulator;
 mod text;
 mod token;
+mod wire;
 
-pub use client::{ClientError, Dynamics, Options};
+pub use client::{ClientError, Proxy};
 pub use environment::Access;
 pub use explain::{Explained, INCIDENT_OF_THE_STORE, explain};
+pub use organizations::{Blocked, Condition, Dynamics, Options};
 pub use request::{Method, Request, request};

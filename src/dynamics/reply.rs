@@ -14,9 +14,11 @@ use super::text::cut;
 use crate::event::{Body, ContactId, Event, Handoff, IncidentId};
 use crate::machine::{
     CloseWith, Closing, ContactFailure, Fault, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Receipt, Remedy,
-    Settings, Step,
+    Settings, Step, StepName,
 };
 
+/// Dataverse's stock length of an incident's number, in UTF-16 units.
+const TICKET_NUMBER_LIMIT: usize = 100;
 /// Dataverse's codes have ten characters; what else stands there is cut to this.
 const LONGEST_CODE: usize = 64;
 
@@ -87,6 +89,19 @@ pub fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     }
 }
 
+/// Reads the answer to a probe: nothing against the organization, or what is.
+///
+/// # Errors
+/// Whatever the table of faults makes of it.
+pub fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
+    if answer.is_success() {
+        return Ok(());
+    }
+    let error = answer.error();
+    // A probe holds no customer text that could be quoted.
+    Err(refused(StepName::Probe, answer, &error, one_line(&error.message), now))
+}
+
 fn done(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
     let body = answer.object();
     if body.is_none() && !answer.body.is_empty() {
@@ -127,11 +142,17 @@ fn posted(sent: Sent<'_>, body: Option<&Value>) -> Option<Receipt> {
     };
     Some(Receipt::IncidentPosted {
         id,
-        ticket_number: body.and_then(|body| body.get("ticketnumber")?.as_str().map(str::to_owned)),
+        ticket_number: body.and_then(|body| body.get("ticketnumber")?.as_str().and_then(ticket_number)),
         customer: *customer,
         queue: *queue,
         transcript: handoff(sent.event).map_or(Fit::Whole, |handoff| fit(handoff, sent.settings.description_limit)),
     })
+}
+
+/// A number as Dynamics makes them; it is shown in lists, and kept in a store of small values.
+fn ticket_number(text: &str) -> Option<String> {
+    let number = one_line(text);
+    Some(cut(&number, TICKET_NUMBER_LIMIT).trim_end().to_owned()).filter(|number| !number.is_empty())
 }
 
 /// "Already there" is no fault.
@@ -271,17 +292,22 @@ fn excuse(sent: Sent<'_>, fault: Fault) -> Reading {
 }
 
 fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
-    let verdict = classify(sent.step.name(), answer, error, now);
-    let message = match error.message.as_str() {
-        "" => format!("HTTP status {} without a Dynamics error", answer.status),
-        text => mask(text, sent.event),
-    };
+    if answer.is_broken() && matches!(answer.status, 400 | 404 | 405 | 413 | 422) {
+        // A refusal for good, or only of a property that we can do without: its words would tell.
+        return unreadable(sent, answer);
+    }
+    refused(sent.step.name(), answer, error, mask(&error.message, sent.event), now)
+}
+
+fn refused(step: StepName, answer: &Answer, error: &ErrorBody, said: String, now: Timestamp) -> Fault {
+    let verdict = classify(step, answer, error, now);
+    let nothing = || format!("HTTP status {} without a Dynamics error", answer.status);
     Fault {
         remedy: verdict.remedy,
-        step: sent.step.name(),
+        step,
         status: Some(answer.status),
         code: (!error.code.is_empty()).then(|| cut(&one_line(&error.code), LONGEST_CODE).to_owned()),
-        message,
+        message: if said.is_empty() { nothing() } else { said },
         advice: verdict.advice,
         request_id: answer.request_id.clone(),
     }

@@ -12,7 +12,7 @@ use crate::event::{Body, Customer, Event, Handoff, IncidentId};
 use crate::machine::{Closing, FallbackCustomer, LinkedCustomer, QueueBinding, Settings, Step};
 
 /// What may stand in a `$filter` literal as it is (RFC 3986's unreserved characters); all else is percent-encoded.
-const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Dataverse's stock lengths, in UTF-16 units: incident title, contact names and phone, annotation file name.
 const TITLE_LIMIT: usize = 200;
@@ -156,7 +156,8 @@ fn post_incident(
     post("incidents?$select=incidentid,ticketnumber".to_owned(), RETURN, Value::Object(body))
 }
 
-fn title(handoff: &Handoff) -> String {
+/// What the case is called.
+pub(super) fn title(handoff: &Handoff) -> String {
     let Customer { name, email, phone } = &handoff.customer;
     let voice = handoff.channel.is_voice().then_some(phone.as_deref()).flatten();
     let who = name.as_deref().or(email.as_deref()).or(voice).unwrap_or("Anonymous");

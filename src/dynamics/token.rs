@@ -1,7 +1,7 @@
 //! Access tokens from Entra ID: one request however many wait for it, renewed shortly before it expires.
 
-use std::sync::Arc;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,27 +9,44 @@ use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use url::form_urlencoded;
 
-use super::answer::Answer;
-use super::classify::throttled;
+use super::answer::{Answer, ErrorBody};
+use super::classify::classify;
 use super::environment::Access;
+use super::gate::Ended;
 use super::mask::one_line;
 use crate::machine::{Fault, Remedy, StepName};
 
 /// A token is renewed this long before it expires: longer than a request may take on the server (about 2 minutes).
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
-/// AADSTS numbers of Entra ID's own trouble, which goes away by itself.
-const TRANSIENT: &[&str] = &["AADSTS90006", "AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90055"];
+/// The longest life that is believed: Entra ID's own tokens have an hour, at most a day.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Entra ID's codes are words such as `invalid_client`; what is longer is none.
+const LONGEST_CODE: usize = 64;
 
 /// An organization's token, once for all who need it.
 pub(super) struct TokenCache {
     url: String,
     form: secrecy::SecretString,
+    secrets: Secrets,
     current: RwLock<Option<Arc<Token>>>,
-    fetching: Mutex<()>,
+    /// Held by whoever fetches; how the last fetch failed, if it did.
+    fetching: Mutex<Option<Failure>>,
+    /// How many fetches have failed.
+    failures: AtomicU64,
+}
+
+/// Why there is no token, and how the request went if it had no answer.
+pub(super) type Failure = (Fault, Option<Ended>);
+
+/// The turn to fetch a token. Others wait until it is dropped.
+pub(super) struct Turn<'a> {
+    cache: &'a TokenCache,
+    last: MutexGuard<'a, Option<Failure>>,
+    failures_seen: u64,
 }
 
 /// A token, as it goes into a header (marked sensitive: it is never printed).
@@ -51,8 +68,10 @@ impl TokenCache {
         Self {
             url: format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), access.tenant_id),
             form: form.into(),
+            secrets: Secrets::of(&access.client_secret),
             current: RwLock::new(None),
-            fetching: Mutex::new(()),
+            fetching: Mutex::new(None),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -62,9 +81,10 @@ impl TokenCache {
         current.as_ref().filter(|token| token.renew_at > Instant::now()).cloned()
     }
 
-    /// Waits for whoever is fetching one. The holder of the turn asks [`Self::at_hand`] again, then fetches.
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.fetching.lock().await
+    /// Waits for whoever is fetching one.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        let failures_seen = self.failures.load(Ordering::Acquire);
+        Turn { cache: self, last: self.fetching.lock().await, failures_seen }
     }
 
     /// Forgets a token that Dynamics refused, unless it was replaced already.
@@ -86,9 +106,42 @@ impl TokenCache {
 
     /// Keeps the token that the answer holds.
     pub(super) fn accept(&self, answer: &Answer, now: Timestamp) -> Result<Arc<Token>, Fault> {
-        let token = Arc::new(read(answer, now)?);
+        let token = Arc::new(read(answer, now, &self.secrets)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
+    }
+}
+
+impl Turn<'_> {
+    /// What came of the fetch that this turn has waited for: its token or its failure. None: it is on us to fetch.
+    pub(super) fn over(&self) -> Option<Result<Arc<Token>, Failure>> {
+        if let Some(token) = self.cache.at_hand() {
+            return Some(Ok(token));
+        }
+        let failed_meanwhile = self.cache.failures.load(Ordering::Acquire) != self.failures_seen;
+        self.last.clone().filter(|_| failed_meanwhile).map(Err)
+    }
+
+    /// Tells those who wait that it failed: they do not ask again, one after the other.
+    pub(super) fn failed(&mut self, fault: &Fault, ended: Option<Ended>) {
+        *self.last = Some((fault.clone(), ended));
+        self.cache.failures.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// A secret as it is and as the form has it: texts that no message may hold.
+struct Secrets([secrecy::SecretString; 2]);
+
+impl Secrets {
+    fn of(secret: &secrecy::SecretString) -> Self {
+        let encoded: String = form_urlencoded::byte_serialize(secret.expose_secret().as_bytes()).collect();
+        Self([secret.clone(), encoded.into()])
+    }
+
+    /// The text without them: a proxy's page may quote the whole request.
+    fn hidden(&self, text: &str) -> String {
+        let secrets = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -108,16 +161,17 @@ struct Refused {
     error_description: String,
 }
 
-fn read(answer: &Answer, now: Timestamp) -> Result<Token, Fault> {
+fn read(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Result<Token, Fault> {
     if answer.status != 200 {
-        return Err(refusal(answer, now));
+        return Err(refusal(answer, now, secrets));
     }
-    let unreadable = || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), "");
+    let unreadable =
+        || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), String::new());
     let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
     let bearer = format!("Bearer {}", granted.access_token);
     let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
     authorization.set_sensitive(true);
-    let lifetime = Duration::from_secs(seconds(&granted.expires_in));
+    let lifetime = Duration::from_secs(seconds(&granted.expires_in)).min(LONGEST_LIFE);
     // A short-lived token (a test's, say) is used for half of its life.
     let use_for = lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2);
     Ok(Token { authorization, renew_at: Instant::now() + use_for })
@@ -127,57 +181,35 @@ fn seconds(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()).unwrap_or_default()
 }
 
-/// Decides on `error` and status; the AADSTS numbers only choose the words.
-fn refusal(answer: &Answer, now: Timestamp) -> Fault {
+/// Decides on all that was said; what is told of it holds no secret.
+fn refusal(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Fault {
     let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let description = refused.error_description.as_str();
-    let number = description.split(':').next().filter(|word| word.starts_with("AADSTS"));
-    let transient = number.is_some_and(|number| TRANSIENT.contains(&number));
-    let setup = (400..500).contains(&answer.status)
-        && !matches!(answer.status, 408 | 429)
-        && !refused.error.is_empty()
-        && !transient
-        && !matches!(refused.error.as_str(), "temporarily_unavailable" | "server_error");
-    let remedy = match throttled(answer, "", now) {
-        Some(wait) => Remedy::NotBefore(now.saturating_add(wait).unwrap_or(now)),
-        None if setup => Remedy::Hold,
-        None => Remedy::Retry,
-    };
-    let code = (!refused.error.is_empty()).then(|| refused.error.clone());
+    let code = code(&secrets.hidden(&refused.error));
+    let error = ErrorBody { code: refused.error.to_lowercase(), message: refused.error_description };
+    let verdict = classify(StepName::Token, answer, &error, now);
     // The first sentence; what follows are trace ids and times.
-    let said = description.split(" Trace ID").next().unwrap_or_default();
-    let message = match said {
+    let message = match error.message.split(" Trace ID").next().unwrap_or_default() {
         "" => format!("the token request was answered with HTTP status {}", answer.status),
-        text => one_line(text),
+        text => one_line(&secrets.hidden(text)),
     };
-    let advice = if setup { advice(number) } else { "" };
-    fault(answer, remedy, code, message, advice)
+    fault(answer, verdict.remedy, code, message, verdict.advice)
 }
 
-fn advice(number: Option<&str>) -> &'static str {
-    match number {
-        Some("AADSTS7000215") => {
-            "The client secret is wrong: set client_secret to the secret's Value (not its Secret ID) from Entra ID → App \
-             registrations → Certificates & secrets."
-        }
-        Some("AADSTS7000222") => {
-            "The client secret has expired: make a new one in Entra ID and set client_secret to it."
-        }
-        Some("AADSTS90002") => "There is no such tenant: correct tenant_id.",
-        Some("AADSTS700016") => "The tenant does not know this application: correct client_id or tenant_id.",
-        Some("AADSTS7000112") => "The application is disabled: enable it in Entra ID → Enterprise applications.",
-        _ => "Entra ID refuses the application: check tenant_id, client_id and client_secret.",
-    }
+/// What stands where a code should, if it can be one.
+fn code(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let is_code = (1..=LONGEST_CODE).contains(&text.len()) && text.bytes().all(plain);
+    is_code.then(|| text.to_lowercase())
 }
 
-fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String, advice: &str) -> Fault {
+fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String, advice: String) -> Fault {
     Fault {
         remedy,
         step: StepName::Token,
         status: Some(answer.status),
         code,
         message,
-        advice: advice.to_owned(),
+        advice,
         request_id: answer.request_id.clone(),
     }
 }
@@ -193,21 +225,51 @@ mod tests {
 
     fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
         let retry_after = retry_after.map(str::to_owned);
-        Answer { status, retry_after, request_id: None, body: Bytes::from(body.to_owned()) }
+        Answer { status, retry_after, request_id: None, dop_hint: None, body: Bytes::from(body.to_owned()) }
     }
 
     #[test]
     fn a_lifetime_is_a_number_or_its_text() {
         for lifetime in ["3599", "\"3599\""] {
             let body = format!(r#"{{"token_type":"Bearer","expires_in":{lifetime},"access_token":"t"}}"#);
-            let token = read(&answer(200, None, &body), at(NOW)).unwrap();
+            let token = read(&answer(200, None, &body), at(NOW), &secrets()).unwrap();
             assert!(token.renew_at > Instant::now() + Duration::from_secs(3000), "{lifetime}");
+        }
+    }
+
+    fn secrets() -> Secrets {
+        Secrets::of(&"s3cret/+ü".to_owned().into())
+    }
+
+    #[test]
+    fn a_lifetime_that_is_none_does_no_harm() {
+        for lifetime in
+            ["18446744073709551615", "\"99999999999999999999\"", "-5", "1e400", "null", "{}", "3599.5", "true"]
+        {
+            let body = format!(r#"{{"expires_in":{lifetime},"access_token":"t"}}"#);
+            // 1e400 is no number that can be read: then the whole answer is none.
+            if let Ok(token) = read(&answer(200, None, &body), at(NOW), &secrets()) {
+                assert!(token.renew_at <= Instant::now() + LONGEST_LIFE, "{lifetime}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_quoted_is_hidden() {
+        for quoted in ["s3cret/+ü", "client_secret=s3cret%2F%2B%C3%BC&scope=x"] {
+            let body = serde_json::json!({ "error": "invalid_client", "error_description": format!("Bad: {quoted}.") });
+            let fault = read(&answer(401, None, &body.to_string()), at(NOW), &secrets()).unwrap_err();
+            assert!(!fault.message.contains("s3cret") && fault.message.contains("***"), "{}", fault.message);
+            let body = serde_json::json!({ "error": quoted });
+            let fault = read(&answer(401, None, &body.to_string()), at(NOW), &secrets()).unwrap_err();
+            assert_eq!(fault.code, None);
         }
     }
 
     #[test]
     fn a_token_service_that_throttles_is_given_its_time() {
-        let wait = |status, retry_after| read(&answer(status, retry_after, ""), at(NOW)).unwrap_err().remedy;
+        let wait =
+            |status, retry_after| read(&answer(status, retry_after, ""), at(NOW), &secrets()).unwrap_err().remedy;
         let after = |seconds| Remedy::NotBefore(at(NOW) + Duration::from_secs(seconds));
         assert_eq!(wait(429, Some("7")), after(7));
         assert_eq!(wait(429, Some("Sun, 22 Nov 2026 10:15:09 GMT")), after(9));

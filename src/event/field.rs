@@ -128,5 +128,11 @@ fn locate<T: DeserializeOwned>(text: &str, path: &str) -> Problem {
 fn bare(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+    match text.strip_suffix(&position).unwrap_or(&text) {
+        // serde_json's words for one half of a pair, with or without the beginning of another.
+        half if half.contains("hex escape") => {
+            "an escape such as \\ud800 that is half a character; expected both".to_owned()
+        }
+        text => text.to_owned(),
+    }
 }

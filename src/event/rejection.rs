@@ -1,6 +1,6 @@
 //! Why a message can't be an event, in words a person can act on.
 
-use super::ids::{EventId, OrganizationId, SessionId};
+use super::ids::{EventId, EventKey, OrganizationId, SessionId};
 use super::model::Kind;
 
 /// A message that is no event. Never holds what a customer wrote.
@@ -39,6 +39,12 @@ pub struct Seen {
 }
 
 impl Rejection {
+    /// Which event it would be, when that could be read.
+    pub fn key(&self) -> Option<EventKey> {
+        let (organization_id, event_id) = self.seen.organization_id.clone().zip(self.seen.event_id.clone())?;
+        Some(EventKey { organization_id, event_id })
+    }
+
     /// `data.session_id: expected …`, the text of `x-handoffd-error`.
     pub fn text(&self) -> String {
         match &self.path {

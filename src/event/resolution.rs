@@ -31,7 +31,10 @@ pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<Incident
     // Dynamics' own tools write GUIDs with and without braces; the crate reads both.
     match Uuid::try_parse(text.trim()) {
         Ok(id) => Ok(Some(IncidentId(id))),
-        Err(_) => Err(Problem::at(format!("{path}.meta.dynamics365_incident_id"), "not a GUID")),
+        Err(_) => Err(Problem::at(
+            format!("{path}.meta.dynamics365_incident_id"),
+            "not a GUID; expected the incident's id, one like 7d0ba8ad-8d4f-4d4e-8a8c-0d6a1c1d5a11, not its ticket number",
+        )),
     }
 }
 

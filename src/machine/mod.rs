@@ -16,6 +16,7 @@ mod receipt;
 mod record;
 mod settings;
 mod step;
+mod suspicion;
 pub mod view;
 
 pub use after::{Again, Policy, Trial, after, look_again, rung};
@@ -30,6 +31,7 @@ pub use receipt::{Fit, Receipt};
 pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
 pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 pub use step::{Closing, LinkedCustomer, QueueBinding, Step, StepName};
+pub use suspicion::{ALONE, SUSPECT, Suspicion, Traces, suspicion};
 
 #[cfg(test)]
 pub(crate) mod samples;

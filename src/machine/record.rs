@@ -38,6 +38,14 @@ pub struct Record {
 pub enum Phase {
     /// A worker has it in hand, or had when it died.
     InHand,
+    /// The only suspect in hand, durably so before its first request: a process of another life that finds it thus has
+    /// died with it.
+    OnTrial {
+        /// Of which process.
+        life: u64,
+        /// Deaths before.
+        deaths: u32,
+    },
     /// It waits in a retry queue.
     Waiting,
     /// Answered: the same key again gets this.
@@ -76,7 +84,7 @@ impl Record {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::Finished(outcome) | Phase::Dead(outcome) => Some(outcome),
-            Phase::InHand | Phase::Waiting => None,
+            Phase::InHand | Phase::OnTrial { .. } | Phase::Waiting => None,
         }
     }
 

@@ -87,6 +87,8 @@ pub enum StepName {
     Decode,
     /// Fetching a token.
     Token,
+    /// Asking whether a blocked organization works again; never an event's.
+    Probe,
     /// [`Step::LookUpContact`]
     LookUpContact,
     /// [`Step::CreateContact`]
@@ -127,6 +129,7 @@ impl StepName {
         match self {
             Self::Decode => "decode",
             Self::Token => "token",
+            Self::Probe => "probe",
             Self::LookUpContact => "look_up_contact",
             Self::CreateContact => "create_contact",
             Self::CreatePlaceholder => "create_placeholder",

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::intake::Arrival;
 use super::lanes::{Lane, Ticket};
 use super::pause::Pauses;
-use super::remember::{given_up, noted_before, opening, remember};
-use super::verdict::{DeadLetter, Done, Verdict};
+use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
+use super::suspects::Alone;
+use super::verdict::{Done, Verdict};
 use super::{Worker, headers, letters};
 use crate::crm::Performed;
-use crate::event::{Event, EventKey, Kind};
+use crate::event::{Envelope, Event, Kind};
 use crate::machine::{
-    Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Progress, Reason, Receipt, Record,
-    Remedy, SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, decide, look_again,
+    Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
+    SessionEntry, Settings, Step, StepName, Suspicion, Time, Trial, after, apply, decide, look_again,
 };
 use crate::store::{Change, StoreError};
 
@@ -39,6 +39,11 @@ pub(super) struct Drive<'a> {
     pauses: Pauses,
     /// Held while this event looks up or creates its contact: others with the same email then know it.
     contact_turn: Option<Ticket>,
+    /// Held while this event is on trial.
+    pub(super) alone: Option<Alone>,
+    /// Deaths that a copy of the message is to tell of.
+    pub(super) deaths: u32,
+    pub(super) envelope: &'a Envelope,
 }
 
 impl Worker {
@@ -53,29 +58,16 @@ impl Worker {
         // It was in hand before, and did not end there: the attempt is written down before its first call, or an event
         // that ends the process would be tried for ever.
         let again = known.is_some() || arrival.delivery.delivery_count > 0;
-        let record = self.take_up(event, known, arrival);
-        let session = match event.kind() {
-            // What else happened in its session matters to no handoff.
-            Kind::Handoff if !again => Vec::new(),
-            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
-        };
-        let memory = self.recall(event, session).await?;
-        let mut drive = Drive {
-            worker: self,
-            event,
-            settings,
-            record,
-            memory,
-            session: Vec::new(),
-            noted: self.now(),
-            pauses: Pauses::new(),
-            contact_turn: None,
-        };
-        if let Some(obstacle) = drive.obstacle(arrival) {
-            return drive.stand_back(obstacle).await;
+        let suspicion = self.suspicion(&arrival.delivery, known.as_ref());
+        let mut drive = self.board(event, settings, known, arrival).await?;
+        if let (Suspicion::None | Suspicion::Suspect(_), Some(obstacle)) = (suspicion, drive.obstacle(arrival)) {
+            return drive.stand_back(obstacle, suspicion).await;
         }
         drive.begin();
-        if again {
+        if let Some(verdict) = drive.stand_trial(suspicion).await? {
+            return Ok(verdict);
+        }
+        if again && drive.alone.is_none() {
             drive.note(Vec::new()).await?;
         }
         loop {
@@ -92,27 +84,51 @@ impl Worker {
         }
     }
 
-    /// Keeps the record of a dead letter that was never driven.
-    pub(super) async fn keep_dead(&self, letter: &DeadLetter, key: &EventKey, body: &[u8]) -> Result<(), StoreError> {
-        let record = Record {
-            kind: letter.outcome.kind,
-            session_id: letter.session_id.clone(),
-            body_digest: digest(body),
-            first_seen: letter.first_seen,
-            attempts: letter.outcome.attempts,
-            phase: Phase::Dead(letter.outcome.clone()),
-            progress: Progress::default(),
-            history: Vec::new(),
+    /// Takes an event up, with all that is known of it.
+    pub(super) async fn board<'a>(
+        &'a self,
+        event: &'a Event,
+        settings: &'a Settings,
+        known: Option<Record>,
+        arrival: &'a Arrival,
+    ) -> Result<Drive<'a>, StoreError> {
+        let session = match (event.kind(), &known) {
+            // What else happened in its session matters to no handoff.
+            (Kind::Handoff, None) if arrival.delivery.delivery_count == 0 => Vec::new(),
+            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
         };
-        self.store.keep(vec![Change::Record(key.clone(), Box::new(record))]).await
+        let memory = self.recall(event, session).await?;
+        // What was noted before may not have reached the disk: by an attempt that ended in a panic, or for the store; by one
+        // that stood back.
+        let session_as_noted = match &known {
+            Some(record) if record.outcome().is_none() => as_noted(event, &memory, self.now()),
+            _ => own_as_noted(event, &memory, self.now()),
+        };
+        Ok(Drive {
+            worker: self,
+            event,
+            settings,
+            record: self.take_up(event, known, arrival),
+            session: session_as_noted,
+            memory,
+            noted: self.now(),
+            pauses: Pauses::new(),
+            contact_turn: None,
+            alone: None,
+            deaths: 0,
+            envelope: &arrival.delivery.envelope,
+        })
     }
 
     /// The record to go on with. A dead letter that comes again starts afresh.
     fn take_up(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
         let past = headers::past(&arrival.delivery.envelope);
-        let going_on = known.filter(|record| record.outcome().is_none());
+        // The broker's delivery limit leaves a record that is still in hand: a replay starts afresh after that too.
+        let of_this_life = |record: &Record| headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen);
+        let going_on = known.filter(|record| record.outcome().is_none() && of_this_life(record));
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
-        let first_seen = past.first_seen.into_iter().chain(seen).min().unwrap_or_else(|| self.now());
+        // A first sight that is still to come is none: such an event would never be old enough to be given up.
+        let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min);
         Record {
             kind: event.kind(),
             session_id: Some(event.session_id().clone()),
@@ -144,11 +160,8 @@ impl Worker {
 
 impl Drive<'_> {
     /// Resolutions of its session wait for a handoff from now on.
-    fn begin(&mut self) {
-        let now = self.worker.now();
-        // What an earlier try has noted for the session may not have reached the disk: it is kept with this one's end.
-        self.session.extend(noted_before(self.event, &self.memory, now));
-        self.session.extend(opening(self.event, &mut self.memory, now));
+    pub(super) fn begin(&mut self) {
+        self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
     }
 
     /// Writes down how far it is, and these; the disk is not waited for.
@@ -167,12 +180,21 @@ impl Drive<'_> {
         decide(self.event, self.settings, &self.memory, &self.record.progress, self.time())
     }
 
+    /// Where it stands.
+    pub(super) fn next_step(&self) -> StepName {
+        match self.next() {
+            Decision::Call(step) => step.name(),
+            Decision::Await(_) | Decision::Finish(_) | Decision::Refuse(_) => StepName::Decode,
+        }
+    }
+
     /// Performs a step; a verdict when the event can't go on now.
     async fn call(&mut self, step: &Step) -> Result<Option<Verdict>, StoreError> {
         if self.wait_for_contact(step).await? {
             return Ok(None);
         }
-        let Performed { result, exchanges } = self.worker.crm.perform(step, self.event, self.settings).await;
+        let performing = self.worker.crm.perform(step, self.event, self.settings);
+        let Performed { result, exchanges } = self.observed(performing).await?;
         for exchange in exchanges {
             self.record.note(HistoryEntry {
                 at: exchange.at,
@@ -200,7 +222,7 @@ impl Drive<'_> {
         let Some(email) = self.event.email() else { return Ok(false) };
         let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
         let mut ticket = self.worker.lanes.queue(lane);
-        ticket.turn().await;
+        self.observed(ticket.turn()).await?;
         self.contact_turn = Some(ticket);
         if self.record.progress.contact == ContactProgress::Unknown {
             self.memory.contact = self.worker.known_contact(self.event).await?;
@@ -290,7 +312,7 @@ impl Drive<'_> {
         }
     }
 
-    async fn later(&mut self, rung: usize, why: &'static str) -> Result<Verdict, StoreError> {
+    pub(super) async fn later(&mut self, rung: usize, why: &'static str) -> Result<Verdict, StoreError> {
         self.rest().await?;
         Ok(Verdict::Later(self.postponed(rung, why)))
     }
@@ -303,6 +325,8 @@ impl Drive<'_> {
 
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Verdict, StoreError> {
         self.record.phase = Phase::Finished((*outcome).clone());
+        let now = self.worker.now();
+        self.session.extend(handed_off(self.event, &self.record.progress, &mut self.memory, now));
         self.keep().await?;
         Ok(Verdict::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
@@ -312,33 +336,15 @@ impl Drive<'_> {
         let Record { attempts, first_seen, .. } = self.record;
         let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
         self.record.phase = Phase::Dead(letter.outcome.clone());
-        self.session.extend(given_up(self.event, &mut self.memory, now));
+        self.session.extend(given_up(self.event, &self.record.progress, &mut self.memory, now));
         self.keep().await?;
         Ok(Verdict::Dead(Box::new(letter)))
     }
 
     /// Returns when the record is durable, and what was done for the session with it.
-    async fn keep(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn keep(&mut self) -> Result<(), StoreError> {
         let session = std::mem::take(&mut self.session);
         self.worker.store.keep(session.into_iter().chain([self.changed()]).collect()).await
-    }
-
-    fn log(&self, fault: &Fault, again: Again) {
-        warn!(
-            event_id = %self.event.key.event_id,
-            organization_id = %self.event.key.organization_id,
-            session_id = %self.event.session_id(),
-            step = fault.step.as_str(),
-            attempt = self.record.attempts,
-            status = fault.status,
-            code = fault.code,
-            request_id = fault.request_id,
-            error = %fault.message,
-            advice = %fault.advice,
-            "{}",
-            in_words(again)
-        );
-        debug!(remedy = ?fault.remedy, again = ?again, "decided");
     }
 
     fn changed(&self) -> Change {
@@ -361,15 +367,6 @@ pub(super) fn digest(body: &[u8]) -> String {
 
 fn is_of_session(change: &Change) -> bool {
     matches!(change, Change::Session { .. })
-}
-
-fn in_words(again: Again) -> &'static str {
-    match again {
-        Again::Soon => "a step failed: trying again at once",
-        Again::Later(_) => "a step failed: the event goes to a retry queue",
-        Again::InLine => "a step has to wait for its organization's turn",
-        Again::Never(_) => "a step failed for good: the event becomes a dead letter",
-    }
 }
 
 pub(super) fn blank(step: StepName) -> Fault {

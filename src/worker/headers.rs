@@ -3,23 +3,21 @@
 use jiff::Timestamp;
 
 use super::verdict::{DeadLetter, Postponed};
+use crate::bus::headers::{
+    ATTEMPTS, DEAD_AT, DEATHS, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REPLAYED_AT,
+    SESSION_ID, STEP,
+};
 use crate::event::Envelope;
 
-pub(super) const ATTEMPTS: &str = "x-handoffd-attempts";
-pub(super) const FIRST_SEEN: &str = "x-handoffd-first-seen";
 /// Nobody tries as often; a header that says more is not the worker's own.
 const MOST_ATTEMPTS: u32 = 1_000_000;
-const REASON: &str = "x-handoffd-reason";
-const ERROR: &str = "x-handoffd-error";
-const STEP: &str = "x-handoffd-step";
-const EVENT_ID: &str = "x-handoffd-event-id";
-const ORGANIZATION_ID: &str = "x-handoffd-organization-id";
-const SESSION_ID: &str = "x-handoffd-session-id";
-const DEAD_AT: &str = "x-handoffd-dead-at";
-const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
 
 /// W3C trace context, handed on from an event to its outcome.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+/// A `tracestate` may be dropped beyond this (W3C Trace Context, 3.3.1.5).
+const LONGEST_TRACE: usize = 512;
+/// Characters of a `traceparent` of version 00.
+const TRACEPARENT: usize = 55;
 
 /// Headers to set on a copy.
 pub(super) type Headers = Vec<(&'static str, String)>;
@@ -31,6 +29,15 @@ pub(super) struct Past {
     pub(super) attempts: u32,
     /// When a worker first saw it.
     pub(super) first_seen: Option<Timestamp>,
+    /// Deaths of the process with it in hand.
+    pub(super) deaths: u32,
+}
+
+/// Whether what the store remembers of an event, first seen then, is of its present life: when an operator puts a dead
+/// letter back to work it begins another one.
+pub(super) fn is_of_this_life(envelope: &Envelope, first_seen: Timestamp) -> bool {
+    let replayed_at = envelope.header(REPLAYED_AT).and_then(|text| text.parse::<Timestamp>().ok());
+    replayed_at.is_none_or(|replayed_at| first_seen >= replayed_at)
 }
 
 /// Reads a message's past from its headers. A dead letter that somebody moved back has none: it starts afresh.
@@ -41,19 +48,24 @@ pub(super) fn past(envelope: &Envelope) -> Past {
     if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
         return Past::default();
     }
-    Past {
-        attempts: envelope.header(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or(0).min(MOST_ATTEMPTS),
-        first_seen,
-    }
+    let count = |name| envelope.header(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+    Past { attempts: count(ATTEMPTS).min(MOST_ATTEMPTS), first_seen, deaths: count(DEATHS).min(MOST_ATTEMPTS) }
+}
+
+/// What a copy has to tell of deaths: nothing when there are none and the message says nothing else.
+pub(super) fn deaths_to_tell(envelope: &Envelope, deaths: u32) -> Option<u32> {
+    (deaths > 0 || envelope.header(DEATHS).is_some()).then_some(deaths)
 }
 
 /// The headers of a copy in a retry queue.
 pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers {
-    vec![
+    let mut headers = vec![
         (ATTEMPTS, postponed.attempts.to_string()),
         (FIRST_SEEN, postponed.first_seen.to_string()),
         (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
-    ]
+    ];
+    headers.extend(postponed.deaths.map(|deaths| (DEATHS, deaths.to_string())));
+    headers
 }
 
 /// The headers of a dead letter (contract 5).
@@ -81,9 +93,17 @@ pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
     headers
 }
 
-/// The trace that an event belongs to.
+/// The trace that an event belongs to; what is longer or odder than W3C allows is none.
 pub(super) fn trace(envelope: &Envelope) -> Headers {
-    TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name)?.to_owned()))).collect()
+    let fit = |value: &&str| value.len() <= LONGEST_TRACE && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name).filter(fit)?.to_owned()))).collect()
+}
+
+/// The trace's id for a log line, which nothing but such an id may get into.
+pub(super) fn traceparent(trace: &Headers) -> Option<&str> {
+    let (_, value) = trace.iter().find(|(name, _)| *name == TRACE[0])?;
+    let hex = value.len() >= TRACEPARENT && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    hex.then_some(value.as_str())
 }
 
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! The story of an event, from the bus and back to it.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use futures_util::FutureExt;
-use tracing::{error, warn};
+use tracing::warn;
 
+use super::defect::{Defect, caught_at_once};
 use super::lanes::{Lane, Ticket};
-use super::verdict::{DeadLetter, Postponed, Verdict};
+use super::verdict::Verdict;
 use super::visit::Visit;
 use super::{Worker, headers, letters};
 use crate::bus::{Delivery, Part};
-use crate::event::{Decoded, Event, Kind, Piece, Rejection, decode};
-use crate::machine::{Phase, Record, rung};
+use crate::event::{Decoded, Event, Piece, Rejection, decode};
+use crate::machine::{Again, Phase, Record, Trial, look_again};
 use crate::store::StoreError;
 use crate::watch::Sighting;
 
@@ -20,7 +19,7 @@ use crate::watch::Sighting;
 pub(super) struct Arrival {
     pub(super) delivery: Delivery,
     pub(super) received: Instant,
-    pub(super) decoded: Result<Decoded, Box<Rejection>>,
+    pub(super) decoded: Result<Decoded, Unread>,
     pub(super) tickets: Vec<Ticket>,
     /// With the reception; none for what is of no organization.
     pub(super) visit: Option<Visit>,
@@ -41,6 +40,14 @@ impl Arrival {
     }
 }
 
+/// Why a message is no event.
+pub(super) enum Unread {
+    /// It breaks a rule.
+    Rejected(Box<Rejection>),
+    /// Reading it met a defect of the worker's.
+    Defect(Defect),
+}
+
 impl Worker {
     /// THE STORY: a message is read, waits for its session's turn, is carried into Dynamics step by step, and is
     /// settled: acked once its outcome is durable and announced, else put where it comes back from or is kept.
@@ -56,34 +63,28 @@ impl Worker {
     }
 
     pub(super) fn receive(&self, delivery: Delivery) -> Arrival {
-        let decoded = decode(&delivery.envelope, &delivery.body, &self.rules.limits);
+        let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits)) {
+            Ok(decoded) => decoded.map_err(Unread::Rejected),
+            Err(defect) => Err(Unread::Defect(defect)),
+        };
         Arrival { delivery, received: Instant::now(), decoded, tickets: Vec::new(), visit: None }
     }
 
     /// Copies of one event and events of one session, one at a time.
     pub(super) fn tickets(&self, arrival: &Arrival) -> Vec<Ticket> {
-        let Some(event) = arrival.event() else { return Vec::new() };
-        let session = Lane::Session(event.key.organization_id.clone(), event.session_id().clone());
-        vec![self.lanes.queue(session), self.lanes.queue(Lane::Event(event.key.clone()))]
-    }
-
-    /// A panic is a defect of ours, in this one event: it is tried again, and disturbs no other.
-    async fn judge_safely(&self, arrival: &Arrival) -> Verdict {
-        match AssertUnwindSafe(self.judge(arrival)).catch_unwind().await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(problem)) => {
-                error!(error = %problem, "the store failed: the event goes to a retry queue");
-                // No attempt of the event's: a store that is away for long would leave it none.
-                self.put_off(arrival, 0, "store")
+        match &arrival.decoded {
+            Ok(Decoded::Event(event)) => {
+                let session = Lane::Session(event.key.organization_id.clone(), event.session_id().clone());
+                vec![self.lanes.queue(session), self.lanes.queue(Lane::Event(event.key.clone()))]
             }
-            Err(_) => {
-                error!("a defect in the worker (a panic): the event goes to a retry queue");
-                self.put_off(arrival, 1, "panic")
+            Err(Unread::Rejected(rejection)) => {
+                rejection.key().map(|key| self.lanes.queue(Lane::Event(key))).into_iter().collect()
             }
+            Ok(Decoded::Several(_)) | Err(Unread::Defect(_)) => Vec::new(),
         }
     }
 
-    async fn judge(&self, arrival: &Arrival) -> Result<Verdict, StoreError> {
+    pub(super) async fn judge(&self, arrival: &Arrival) -> Result<Verdict, StoreError> {
         let past = headers::past(&arrival.delivery.envelope);
         let first_seen = past.first_seen.unwrap_or_else(|| self.now());
         let event = match &arrival.decoded {
@@ -92,15 +93,19 @@ impl Worker {
                 let whole = |piece: &Piece| Part { message_id: piece.message_id.clone(), body: piece.body.clone() };
                 return Ok(Verdict::Split(pieces.iter().map(whole).collect()));
             }
-            Err(rejection) => {
+            Err(Unread::Rejected(rejection)) => {
                 let letter = letters::rejected((**rejection).clone(), first_seen, self.now());
                 return self.bury(letter, &arrival.delivery.body).await;
             }
+            Err(Unread::Defect(defect)) => return Ok(self.stumble_blindly(arrival, defect)),
         };
         let known = self.store.record(&event.key).await?;
         if let Some(Record { phase: Phase::Finished(outcome), body_digest, .. }) = &known {
-            self.compare(event, body_digest, &arrival.delivery.body);
+            self.differs(event, body_digest, &arrival.delivery.body);
             return Ok(Verdict::Known(event.key.clone(), Box::new(outcome.clone())));
+        }
+        if let Some(verdict) = self.give_way(event, known.as_ref(), arrival) {
+            return Ok(verdict);
         }
         match self.crm.settings(&event.key.organization_id) {
             Some(settings) => self.drive(event, &settings, known, arrival).await,
@@ -110,21 +115,29 @@ impl Worker {
         }
     }
 
-    /// Keeps a dead letter that was never tried, unless its key was answered before: then that answer stands.
-    async fn bury(&self, letter: DeadLetter, body: &[u8]) -> Result<Verdict, StoreError> {
-        if let Some(key) = &letter.key {
-            let known = self.store.record(key).await?;
-            let answered = known.is_some_and(|record| matches!(record.phase, Phase::Finished(_)));
-            if !answered {
-                self.keep_dead(&letter, key, body).await?;
-            }
+    /// Another body came under this key while the first one is still under way: once that is answered, so is this one.
+    fn give_way(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Verdict> {
+        let is_another = |record: &&Record| {
+            record.outcome().is_none() && headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
+        };
+        let first = known.filter(is_another)?;
+        if !self.differs(event, &first.body_digest, &arrival.delivery.body) {
+            return None;
         }
-        Ok(Verdict::Dead(Box::new(letter)))
+        let past = headers::past(&arrival.delivery.envelope);
+        let (now, attempts) = (self.now(), past.attempts);
+        let trial = Trial { attempts, now, first_seen: past.first_seen.unwrap_or(now) };
+        match look_again(trial, None, &self.rules.policy) {
+            Again::Later(rung) => Some(self.put_off(arrival, rung, attempts, "first_awaited")),
+            // The first one has not been seen for so long that it will not come any more.
+            Again::Soon | Again::InLine | Again::Never(_) => None,
+        }
     }
 
-    fn compare(&self, event: &Event, digest: &str, body: &[u8]) {
+    /// Whether a message of a known key has another body than the first one; noted where it has.
+    fn differs(&self, event: &Event, digest: &str, body: &[u8]) -> bool {
         if digest == super::drive::digest(body) {
-            return;
+            return false;
         }
         self.watch.saw(Sighting::BodyDiffers(event.kind()));
         warn!(
@@ -133,21 +146,6 @@ impl Worker {
             session_id = %event.session_id(),
             "the same event came again with another body: the first one stands"
         );
-    }
-
-    fn put_off(&self, arrival: &Arrival, spent: u32, why: &'static str) -> Verdict {
-        let past = headers::past(&arrival.delivery.envelope);
-        let kind = match &arrival.decoded {
-            Ok(Decoded::Event(event)) => event.kind(),
-            _ => Kind::Handoff,
-        };
-        let soonest = rung(std::time::Duration::ZERO, &self.rules.policy);
-        Verdict::Later(Postponed {
-            rung: soonest,
-            kind,
-            attempts: past.attempts + spent,
-            first_seen: past.first_seen.unwrap_or_else(|| self.now()),
-            why,
-        })
+        true
     }
 }

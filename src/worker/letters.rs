@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::verdict::DeadLetter;
-use crate::event::{Event, EventKey, Kind, Rejection, RejectionReason, Route};
-use crate::machine::{Failure, Fault, IncidentRef, Outcome, Progress, Reason, Status, StepName};
+use crate::event::{Event, Kind, Rejection, RejectionReason, Route};
+use crate::machine::{Failure, Fault, IncidentRef, Outcome, Progress, Reason, Record, Status, StepName};
 
 /// A message that is no event.
 pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
@@ -18,11 +18,11 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
         ),
     };
     let failure = failure_of(rejection.text(), advice);
+    let key = rejection.key();
     let seen = rejection.seen;
-    let key = seen.organization_id.zip(seen.event_id);
     let kind = seen.kind.unwrap_or(Kind::Handoff);
     DeadLetter {
-        key: key.map(|(organization_id, event_id)| EventKey { organization_id, event_id }),
+        key,
         outcome: Outcome { session_id: seen.session_id.clone(), ..failed(kind, reason, failure, 1, now) },
         session_id: seen.session_id,
         reason,
@@ -41,6 +41,46 @@ pub(super) fn unknown_organization(event: &Event, first_seen: Timestamp, now: Ti
     of_event(event, failed(event.kind(), Reason::UnknownOrganization, failure, 1, now), first_seen)
 }
 
+/// A message that the worker fails on again and again before it is read.
+pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timestamp, Timestamp)) -> DeadLetter {
+    let reason = Reason::RetriesExhausted;
+    DeadLetter {
+        key: None,
+        session_id: None,
+        reason,
+        outcome: failed(Kind::Handoff, reason, failure(fault), attempts, now),
+        first_seen,
+        timestamp: None,
+    }
+}
+
+/// An event that the worker fails on again and again, of whose progress nothing can be said.
+pub(super) fn exhausted(event: &Event, fault: Fault, attempts: u32, times: (Timestamp, Timestamp)) -> DeadLetter {
+    given_up(event, Reason::RetriesExhausted, fault, (&Progress::default(), attempts), times)
+}
+
+/// A letter of an event that was under way: what was done stays done, and its attempts count.
+pub(super) fn after_all(letter: DeadLetter, record: &Record) -> DeadLetter {
+    let DeadLetter { outcome, .. } = letter;
+    let posted = record.progress.incident.as_ref();
+    let incident = posted.map(|it| IncidentRef { id: it.id, ticket_number: it.ticket_number.clone() });
+    let session_id = letter.session_id.or_else(|| record.session_id.clone());
+    DeadLetter {
+        outcome: Outcome {
+            route: outcome.route.or(incident.as_ref().map(|_| Route::Incident)),
+            incident,
+            contact_id: posted.and_then(|it| it.contact),
+            session_id: session_id.clone(),
+            attempts: outcome.attempts.max(record.attempts),
+            warnings: record.progress.warnings.clone(),
+            ..outcome
+        },
+        session_id,
+        first_seen: letter.first_seen.min(record.first_seen),
+        ..letter
+    }
+}
+
 /// An event that Dynamics refuses for good, or that was tried long enough.
 pub(super) fn given_up(
     event: &Event,
@@ -51,13 +91,7 @@ pub(super) fn given_up(
 ) -> DeadLetter {
     let (progress, attempts) = done;
     let (first_seen, now) = times;
-    let failure = Failure {
-        step: fault.step,
-        status: fault.status,
-        code: fault.code,
-        message: fault.message,
-        advice: Some(fault.advice).filter(|advice| !advice.is_empty()),
-    };
+    let failure = failure(fault);
     let outcome = Outcome {
         incident: progress
             .incident
@@ -90,6 +124,16 @@ fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> DeadLette
 
 fn failed(kind: Kind, reason: Reason, failure: Failure, attempts: u32, now: Timestamp) -> Outcome {
     Outcome { reason: Some(reason), error: Some(failure), ..Outcome::bare(kind, Status::Failed, attempts, now) }
+}
+
+fn failure(fault: Fault) -> Failure {
+    Failure {
+        step: fault.step,
+        status: fault.status,
+        code: fault.code,
+        message: fault.message,
+        advice: Some(fault.advice).filter(|advice| !advice.is_empty()),
+    }
 }
 
 fn failure_of(message: String, advice: &str) -> Failure {

@@ -3,8 +3,11 @@
 //! Absent: RabbitMQ, Dynamics and sled, which are behind their seams; which step comes next is the machine's.
 
 mod away;
+mod bury;
+mod defect;
 mod desk;
 mod drive;
+mod fault_log;
 mod headers;
 mod intake;
 mod lanes;
@@ -14,6 +17,8 @@ mod pause;
 mod reception;
 mod remember;
 mod settle;
+mod suspects;
+mod trouble;
 mod verdict;
 mod visit;
 
@@ -31,6 +36,9 @@ use crate::store::Store;
 use crate::watch::Watch;
 use away::Away;
 use lanes::Lanes;
+use suspects::Suspects;
+
+pub use defect::watch_for_defects;
 
 /// Carries events, many at once, one at a time per session.
 pub struct Worker {
@@ -43,6 +51,9 @@ pub struct Worker {
     lanes: Lanes,
     away: Away,
     stopping: CancellationToken,
+    suspects: Suspects,
+    /// This life of the process, told apart from others in the store.
+    life: u64,
 }
 
 /// What the worker works with.
@@ -96,8 +107,9 @@ impl Worker {
     /// A worker, not yet at work.
     pub fn new(tools: Tools, rules: Rules, chance: Chance) -> Arc<Self> {
         let Tools { store, bus, crm, watch } = tools;
-        let (lanes, away, stopping) = (Lanes::default(), Away::default(), CancellationToken::new());
-        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, away, stopping })
+        let (lanes, away, suspects) = (Lanes::default(), Away::default(), Suspects::default());
+        let (stopping, life) = (CancellationToken::new(), (chance.dice)().to_bits());
+        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, away, stopping, suspects, life })
     }
 
     /// Ends all pauses: what would be tried again soon goes to a retry queue instead.
@@ -109,3 +121,6 @@ impl Worker {
         (self.chance.now)()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::Worker;
 use super::drive::{Drive, blank};
 use super::intake::Arrival;
 use super::remember::opening;
 use super::verdict::{Postponed, Verdict};
+use super::{Worker, headers};
 use crate::crm::{Shut, Standing};
-use crate::machine::{Again, Decision, Fault, Remedy, StepName, after, rung};
+use crate::machine::{Again, Decision, Fault, Record, Remedy, StepName, Suspicion, after, rung};
 use crate::store::StoreError;
 
 /// Why an event can't be carried now.
@@ -62,12 +62,14 @@ impl Drive<'_> {
     }
 
     /// Puts it where it waits. No attempt is spent, and the disk is not waited for: there may be thousands.
-    pub(super) async fn stand_back(&mut self, obstacle: Obstacle) -> Result<Verdict, StoreError> {
+    pub(super) async fn stand_back(&mut self, obstacle: Obstacle, suspicion: Suspicion) -> Result<Verdict, StoreError> {
         self.record.attempts -= 1;
+        // It was not tried: whoever was a suspect is one still.
+        self.deaths = suspicion.deaths();
         let now = self.worker.now();
         let again = after(obstacle.remedy(now), self.trial(), &self.worker.rules.policy);
         if let Again::Never(reason) = again {
-            return self.give_up(reason, obstacle.fault(&self.next())).await;
+            return self.give_up(reason, obstacle.fault(self.next_step())).await;
         }
         if matches!(obstacle, Obstacle::Shut(..))
             && let Some(change) = opening(self.event, &mut self.memory, now)
@@ -101,8 +103,9 @@ impl Drive<'_> {
     }
 
     pub(super) fn postponed(&self, rung: usize, why: &'static str) -> Postponed {
-        let (kind, attempts, first_seen) = (self.record.kind, self.record.attempts, self.record.first_seen);
-        Postponed { rung, kind, attempts, first_seen, why }
+        let Record { kind, attempts, first_seen, .. } = self.record;
+        let deaths = headers::deaths_to_tell(self.envelope, self.deaths);
+        Postponed { rung, kind, attempts, first_seen, deaths, why }
     }
 }
 
@@ -126,11 +129,7 @@ impl Obstacle {
         }
     }
 
-    fn fault(self, next: &Decision) -> Fault {
-        let step = match next {
-            Decision::Call(step) => step.name(),
-            _ => StepName::Decode,
-        };
+    fn fault(self, step: StepName) -> Fault {
         let (message, advice) = match self {
             Self::Behind(_) => ("an earlier event of its session was still waiting", "See what became of that event"),
             Self::NoRoom => {

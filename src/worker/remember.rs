@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::event::{Body, Event, EventId, IncidentId};
-use crate::machine::{Memory, Receipt, SessionEntry, SessionState, learn};
+use crate::machine::{Memory, Progress, Receipt, SessionEntry, SessionState, learn};
 use crate::store::Change;
 
 /// Takes a receipt into the memory at hand, and says what the store must remember of it.
@@ -51,34 +51,56 @@ pub(super) fn opening(event: &Event, memory: &mut Memory, at: Timestamp) -> Opti
     Some(note_session(event, entry, memory, at))
 }
 
-/// What an event has done for its session already.
-pub(super) fn noted_before(event: &Event, memory: &Memory, at: Timestamp) -> Option<Change> {
-    let entry = memory.session.iter().find(|entry| entry.event_id == event.key.event_id)?.clone();
-    Some(Change::Session {
-        organization: event.key.organization_id.clone(),
-        session: event.session_id().clone(),
-        entry,
-        at,
-    })
+/// What the session of an event has seen so far, once more.
+pub(super) fn as_noted(event: &Event, memory: &Memory, at: Timestamp) -> Vec<Change> {
+    memory.session.iter().map(|entry| noted(event, entry.clone(), at)).collect()
+}
+
+/// What an event itself has noted for its session, once more.
+pub(super) fn own_as_noted(event: &Event, memory: &Memory, at: Timestamp) -> Vec<Change> {
+    let own = memory.session.iter().filter(|entry| entry.event_id == event.key.event_id);
+    own.map(|entry| noted(event, entry.clone(), at)).collect()
+}
+
+/// A handoff is done, with all that belongs to it: what it opened may be closed from now on.
+pub(super) fn handed_off(event: &Event, progress: &Progress, memory: &mut Memory, at: Timestamp) -> Option<Change> {
+    let state = came_to(progress)?;
+    let before = memory.session.iter().find(|entry| entry.event_id == event.key.event_id);
+    // Replayed after a resolution has closed its case: that it is closed stays true.
+    if before.is_some_and(|entry| state.incident().is_some() && entry.state.incident() == state.incident()) {
+        return None;
+    }
+    let entry = SessionEntry { event_id: event.key.event_id.clone(), state };
+    Some(note_session(event, entry, memory, at))
 }
 
 /// A handoff is given up: nobody waits for it any more. What it has opened stays open.
-pub(super) fn given_up(event: &Event, memory: &mut Memory, at: Timestamp) -> Option<Change> {
+pub(super) fn given_up(event: &Event, progress: &Progress, memory: &mut Memory, at: Timestamp) -> Option<Change> {
     let entry = memory.session.iter().find(|entry| entry.event_id == event.key.event_id)?;
     if entry.state != SessionState::Opening {
         return None;
     }
-    let entry = SessionEntry { event_id: event.key.event_id.clone(), state: SessionState::Dead };
+    let entry = SessionEntry { event_id: event.key.event_id.clone(), state: given_up_as(progress) };
     Some(note_session(event, entry, memory, at))
 }
 
+/// How a handoff stands in its session once it is given up.
+pub(super) fn given_up_as(progress: &Progress) -> SessionState {
+    came_to(progress).unwrap_or(SessionState::Dead)
+}
+
+/// What a handoff has opened.
+fn came_to(progress: &Progress) -> Option<SessionState> {
+    let incident = progress
+        .incident
+        .as_ref()
+        .map(|posted| SessionState::Open { incident: posted.id, ticket_number: posted.ticket_number.clone() });
+    incident.or(progress.work_item.map(|work_item| SessionState::Chat { work_item }))
+}
+
 fn session_entry(event: &Event, receipt: &Receipt, memory: &Memory) -> Option<SessionEntry> {
-    let own = |state| SessionEntry { event_id: event.key.event_id.clone(), state };
+    // What a handoff opens is its session's only when all of it is done: until then a resolution waits.
     match receipt {
-        Receipt::IncidentPosted { id, ticket_number, .. } => {
-            Some(own(SessionState::Open { incident: *id, ticket_number: ticket_number.clone() }))
-        }
-        Receipt::WorkItemPosted(work_item) => Some(own(SessionState::Chat { work_item: *work_item })),
         Receipt::IncidentClosed(incident) => Some(closed(&event.key.event_id, *incident, memory)),
         _ => None,
     }
@@ -105,6 +127,10 @@ fn note_session(event: &Event, entry: SessionEntry, memory: &mut Memory, at: Tim
         Some(known) => *known = entry.clone(),
         None => memory.session.push(entry.clone()),
     }
+    noted(event, entry, at)
+}
+
+fn noted(event: &Event, entry: SessionEntry, at: Timestamp) -> Change {
     Change::Session { organization: event.key.organization_id.clone(), session: event.session_id().clone(), entry, at }
 }
 

@@ -138,7 +138,7 @@ impl Worker {
             over(verdict).map_or((Kind::Handoff, 0), |(_, outcome)| (outcome.kind, outcome.attempts));
         let soonest = rung(Duration::ZERO, &self.rules.policy);
         let first_seen = headers::past(envelope).first_seen.unwrap_or_else(|| self.now());
-        Postponed { rung: soonest, kind, attempts, first_seen, why: "outcome_refused" }
+        Postponed { rung: soonest, kind, attempts, first_seen, deaths: None, why: "outcome_refused" }
     }
 
     fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
@@ -193,7 +193,7 @@ fn log(key: &EventKey, outcome: &Outcome, trace: &Headers, elapsed: Duration) {
         chat_id = outcome.work_item.map(tracing::field::display),
         attempts = outcome.attempts,
         elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        traceparent = trace.first().map(|(_, value)| value.as_str()),
+        traceparent = headers::traceparent(trace),
         "an event was carried"
     );
 }

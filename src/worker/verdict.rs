@@ -47,7 +47,9 @@ pub(super) struct Postponed {
     pub(super) attempts: u32,
     /// When the worker first saw it.
     pub(super) first_seen: Timestamp,
-    /// For the metric: `transient`, `throttled`, `blocked`, `crowded`, `in_order`, `handoff_awaited`, `store`.
+    /// Deaths of the process that the copy tells of; none: it tells of none.
+    pub(super) deaths: Option<u32>,
+    /// For the metric, see [`crate::watch::Sighting::Retried`].
     pub(super) why: &'static str,
 }
 

@@ -67,6 +67,22 @@ async fn an_answer_that_was_lost_costs_a_look_and_no_second_record() {
     assert_eq!((rig.crm.incidents().len(), rig.crm.rows("oc_liveworkitems").len()), (8, 4));
 }
 
+/// Stock Dynamics refuses an incident with its queue, and closing by PATCH: a refusal that can't be read is none for good.
+#[tokio::test]
+async fn a_refusal_that_was_garbled_is_asked_for_again() {
+    for fault in ["garbage", "truncate"] {
+        let rig = rig().stock().queue().start().await;
+        rig.crm.fault(&json!({ "operation": "incidents.create", "fault": fault }));
+        let event = handoff("email");
+        let outcome = rig.carry(&event).await.body;
+        assert_eq!(outcome["event"], "dynamics365.handoff.succeeded", "{fault}: {outcome}");
+        rig.crm.fault(&json!({ "operation": "incidents.update", "fault": fault }));
+        let outcome = rig.carry(&resolved(event.session())).await.body;
+        assert_eq!(outcome["event"], "dynamics365.resolution.succeeded", "{fault}: {outcome}");
+        rig.nothing_is_left().await;
+    }
+}
+
 #[tokio::test]
 async fn closing_whose_answer_was_lost_is_closed_once() {
     let rig = rig().organize("close_with", "close_incident").start().await;

@@ -1,19 +1,32 @@
 //! The parts together: a real broker, a real store, real processes.
 
+mod ack_order;
+mod blocked;
 mod commands;
 mod config;
 mod contract_table;
 mod crash;
+mod crash_matrix;
+mod dead_letter_commands;
 mod dead_letters;
+mod disk_full;
+mod drain;
 mod fairness;
 mod faults;
+mod gate;
+mod hostile;
+mod hostile_bus;
+mod hostile_dynamics;
 mod ops;
+mod poison;
 mod process;
 mod rabbit;
 mod rabbit_backlogs;
 mod rabbit_copies;
+mod rabbit_letters;
 mod rabbit_outages;
 mod rabbit_topology;
+mod resolutions_out_of_order;
 mod simulation;
 mod simulator;
 mod store_conformance;
@@ -28,3 +41,4 @@ mod story_once;
 mod story_resolutions;
 mod story_transcripts;
 mod support;
+mod traced;

@@ -43,6 +43,7 @@ impl Disk for Gate {
 
 struct Gated {
     store: Arc<dyn Store>,
+    health: tokio::sync::watch::Receiver<Option<StoreError>>,
     asked: Mutex<Receiver<()>>,
     let_through: Sender<Verdict>,
     syncs: Arc<AtomicU64>,
@@ -57,7 +58,8 @@ impl Gated {
         let opened = open_with(&options(path), Arc::new(Blind), |inner| {
             Box::new(Gate { inner, asked, let_through: gate, syncs: counter })
         });
-        Self { store: Arc::new(opened.unwrap().store), asked: Mutex::new(was_asked), let_through, syncs }
+        let store = opened.unwrap().store;
+        Self { health: store.health(), store: Arc::new(store), asked: Mutex::new(was_asked), let_through, syncs }
     }
 
     /// Waits, off the runtime, until the disk is asked to sync.
@@ -134,6 +136,8 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
     gated.let_through.send(Verdict::Fails).unwrap();
     let error = gated.store.keep(one_change("evt")).await.unwrap_err();
     assert!(error.to_string().contains("no space left"), "{error}");
+    assert!(gated.store.record(&key("", "")).await.is_err(), "what /readyz asks");
+    assert!(gated.health.borrow().as_ref().is_some_and(|problem| problem.to_string().contains("no space left")));
     // The committer tries by itself; what could not be written was not lost.
     for _ in 0..100 {
         gated.let_through.send(Verdict::Works).unwrap();
@@ -143,6 +147,9 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
         assert!(std::time::Instant::now() < deadline, "it never worked again");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // Said after the store works again, so a moment later.
+    let mut health = gated.health.clone();
+    tokio::time::timeout(Duration::from_secs(20), health.wait_for(Option::is_none)).await.unwrap().unwrap();
     gated.store.keep(one_change("later")).await.unwrap();
     assert!(gated.store.record(&key("org", "evt")).await.unwrap().is_some());
     gated.close().await;
@@ -287,6 +294,32 @@ async fn a_damaged_store_is_set_aside_whole() {
         assert!(opened.store.record(&key("org", "evt1")).await.unwrap().is_none());
         opened.store.close().await.unwrap();
     }
+}
+
+/// sled leaves one behind when it is killed while it opens a store, and on a full disk; it would not open it again.
+#[tokio::test]
+async fn a_snapshot_that_was_never_finished_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    for content in ["", "half of a snapshot, with no checksum"] {
+        let store = opened(&path);
+        store.keep(one_change("evt")).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        fs::write(path.join("snap.FFFFFFFFFFFFFFFF.generating"), content).unwrap();
+        let store = opened(&path);
+        assert!(store.record(&key("org", "evt")).await.unwrap().is_some());
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_store_whose_making_was_cut_short_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("conf"), "").unwrap();
+    opened(&path).close().await.unwrap();
 }
 
 #[tokio::test]

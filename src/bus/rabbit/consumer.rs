@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use lapin::Consumer;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::backlogs::Hold;
@@ -57,6 +57,16 @@ impl Outlet {
     }
 }
 
+/// Why a subscription hands nothing on any more.
+pub(super) enum End {
+    /// Something broke.
+    Broken(String),
+    /// It was told to stop; what the broker has sent and nobody has taken comes again with the next connection.
+    Stopped,
+    /// It was told to pause; everything that the broker has sent is handed on.
+    Paused,
+}
+
 /// One consumer and its channel.
 pub(super) struct Subscription {
     channel: lapin::Channel,
@@ -64,29 +74,42 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Hands on what comes, until it ends (then: why) or `stop` (then nothing).
-    pub(super) async fn forward(&mut self, way: &Way, outlet: &Outlet, stop: &CancellationToken) -> Option<String> {
-        let to = outlet.open()?;
+    /// Hands on what comes.
+    pub(super) async fn forward(
+        &mut self,
+        way: &Way,
+        outlet: &Outlet,
+        stop: &CancellationToken,
+        pause: &mut watch::Receiver<Option<String>>,
+    ) -> End {
+        let Some(to) = outlet.open() else { return End::Stopped };
+        let mut cancelled = false;
         loop {
             let message = tokio::select! {
                 message = self.consumer.next() => message,
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => return End::Stopped,
+                () = asked_for(pause), if !cancelled => {
+                    self.cancel().await;
+                    cancelled = true;
+                    continue;
+                }
             };
             let message = match message {
                 Some(Ok(message)) => message,
-                Some(Err(error)) => return Some(super::refusal::in_words(&error)),
+                Some(Err(error)) => return End::Broken(super::refusal::in_words(&error)),
+                None if cancelled => return End::Paused,
                 // Its queue was deleted, or moved to another node.
-                None => return Some("the broker cancelled the consumer".to_owned()),
+                None => return End::Broken("the broker cancelled the consumer".to_owned()),
             };
             tokio::select! {
                 sent = to.send(delivery(message, way, None)) => {
                     if sent.is_err() {
                         // Nobody takes deliveries any more.
                         stop.cancelled().await;
-                        return None;
+                        return End::Stopped;
                     }
                 }
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => return End::Stopped,
             }
         }
     }
@@ -95,6 +118,14 @@ impl Subscription {
     pub(super) async fn cancel(&self) {
         // Failing, the line is broken anyway.
         let _ = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await;
+    }
+}
+
+/// Waits until a pause is asked for.
+async fn asked_for(pause: &mut watch::Receiver<Option<String>>) {
+    if pause.wait_for(Option::is_some).await.is_err() {
+        // Nobody can ask any more.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -37,6 +37,29 @@ pub(super) fn for_part(source: &BasicProperties, routing_key: &str, message_id: 
     finish(source, headers, &set).with_message_id(message_id)
 }
 
+/// For the work queue, from the dead-letter queue: as it was before its death, `without` these headers.
+pub(super) fn for_replay(
+    source: &BasicProperties,
+    routing_key: &str,
+    without: &[&str],
+    set: &[(&'static str, String)],
+) -> BasicProperties {
+    let mut headers = headers(source);
+    let deaths = headers.inner().keys().filter(|name| is_of_a_death(name.as_str()));
+    let gone: Vec<_> = deaths.map(ToString::to_string).chain(without.iter().map(ToString::to_string)).collect();
+    for name in &gone {
+        remove(&mut headers, name);
+    }
+    headers.insert(ORIGINAL_ROUTING_KEY.into(), long(routing_key));
+    finish(source, headers, set)
+}
+
+/// The broker's own notes on where a message died (`x-first-death-queue`, from 4.0 on `x-last-death-…` too).
+fn is_of_a_death(header: &str) -> bool {
+    let notes = ["x-death", "x-first-death-", "x-last-death-", ORIGINAL_DEATHS];
+    notes.iter().any(|note| header.starts_with(note))
+}
+
 /// Text headers as a table.
 pub(super) fn table(headers: &[(impl AsRef<str>, String)]) -> FieldTable {
     let mut table = FieldTable::default();
@@ -188,6 +211,29 @@ mod tests {
         assert_eq!(headers(&second), headers(&first));
         let dead = for_dead_letters(&second, &[]);
         assert_eq!(headers(&dead), headers(&source));
+    }
+
+    #[test]
+    fn a_replay_is_as_before_its_death() {
+        let kept = [("kept", AMQPValue::LongInt(7)), ("x-handoffd-original-expiration", long("5"))];
+        let died = [
+            ("x-death", long("d")),
+            ("x-first-death-queue", long("q")),
+            ("x-last-death-reason", long("r")),
+            (ORIGINAL_DEATHS, long("d")),
+            ("x-delivery-count", AMQPValue::LongLongInt(3)),
+            ("x-handoffd-reason", long("r")),
+        ];
+        let source = with(&[&kept[..], &died[..]].concat()).with_message_id("evt".into());
+        let replay = for_replay(&source, "session.handoff.web", &["x-handoffd-reason"], &[("x-new", "1".to_owned())]);
+        let expected = [
+            ("kept", AMQPValue::LongInt(7)),
+            ("x-handoffd-original-expiration", long("5")),
+            (ORIGINAL_ROUTING_KEY, long("session.handoff.web")),
+            ("x-new", long("1")),
+        ];
+        assert_eq!(headers(&replay), expected.map(|(name, value)| (name.to_owned(), value)));
+        assert_eq!(replay.message_id(), &Some("evt".into()));
     }
 
     #[test]

@@ -5,8 +5,10 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use crate::event::Envelope;
 
-/// The header that carries the routing key of a message that no longer travels by it.
-pub(super) const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
+pub(super) use crate::bus::headers::ORIGINAL_ROUTING_KEY;
+
+/// Longest routing key, in bytes (AMQP's short string); a header that says more was not set by a worker.
+const LONGEST_KEY: usize = 255;
 
 /// What decoding may look at.
 pub(super) fn envelope(properties: &BasicProperties) -> Envelope {
@@ -19,7 +21,8 @@ pub(super) fn envelope(properties: &BasicProperties) -> Envelope {
 
 /// The routing key that the message was published with, before any retry queue.
 pub(super) fn original_routing_key(properties: &BasicProperties, routing_key: &str) -> String {
-    header(properties, ORIGINAL_ROUTING_KEY).and_then(text).unwrap_or_else(|| routing_key.to_owned())
+    let said = header(properties, ORIGINAL_ROUTING_KEY).and_then(text);
+    said.filter(|key| key.len() <= LONGEST_KEY).unwrap_or_else(|| routing_key.to_owned())
 }
 
 /// How often a quorum queue has delivered it before.
@@ -35,7 +38,7 @@ fn texts(headers: &FieldTable) -> Vec<(String, String)> {
     headers.inner().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
 }
 
-/// Text, numbers, truth values and times as text; tables, arrays and bytes are nobody's business here.
+/// Text, numbers and truth values as text, times in RFC 3339 as CloudEvents' `time` is; tables, arrays and bytes are nobody's business here.
 fn text(value: &AMQPValue) -> Option<String> {
     match value {
         AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
@@ -48,7 +51,7 @@ fn text(value: &AMQPValue) -> Option<String> {
         AMQPValue::LongInt(number) => Some(number.to_string()),
         AMQPValue::LongUInt(number) => Some(number.to_string()),
         AMQPValue::LongLongInt(number) => Some(number.to_string()),
-        AMQPValue::Timestamp(seconds) => Some(seconds.to_string()),
+        AMQPValue::Timestamp(seconds) => time(*seconds),
         AMQPValue::Float(number) => Some(number.to_string()),
         AMQPValue::Double(number) => Some(number.to_string()),
         AMQPValue::DecimalValue(_)
@@ -58,3 +61,11 @@ fn text(value: &AMQPValue) -> Option<String> {
         | AMQPValue::Void => None,
     }
 }
+
+fn time(seconds: u64) -> Option<String> {
+    let seconds = i64::try_from(seconds).ok()?;
+    jiff::Timestamp::from_second(seconds).ok().map(|time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::channels::{Address, Channels, Failure};
+use super::connect::connect;
 use super::declare::{Shortfall, declare};
 use super::greeting;
 use super::lock;
@@ -168,6 +169,12 @@ impl Line {
         })
     }
 
+    /// The longest frame that the broker takes, in bytes.
+    pub(super) fn longest_frame(&self) -> usize {
+        let agreed = self.channels.connection().configuration().frame_max();
+        usize::try_from(agreed).unwrap_or(usize::MAX)
+    }
+
     /// Gives it up: what was in hand comes again on the next one.
     pub(super) fn end(&self, why: &str) {
         // The first reason is the cause, the others follow from it.
@@ -224,7 +231,7 @@ pub(super) async fn open(uri: &AMQPUri, does: &str) -> Result<Connection, String
         .with_connection_name(name.into())
         .with_client_property("product".into(), "handoffd".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-    Connection::connect_uri(uri.clone(), properties).await.map_err(|error| refusal::in_words(&error))
+    connect(uri.clone(), properties).await.map_err(|error| refusal::in_words(&error))
 }
 
 /// Waits until a connection is lost. Errors of single channels are their users' business.

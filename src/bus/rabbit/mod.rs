@@ -5,17 +5,26 @@
 mod backlogs;
 mod backoff;
 mod channels;
+mod connect;
 mod consumer;
 mod copy;
+mod death;
 mod declare;
 mod depths;
+mod desk;
 mod envelope;
+mod fit;
 mod greeting;
+mod letter;
+mod letters;
 mod line;
+mod mend;
 mod options;
 mod publisher;
 mod refusal;
 mod settle;
+mod shrink;
+mod sieve;
 mod state;
 mod stream;
 mod supervisor;
@@ -38,6 +47,7 @@ use super::{Announced, Announcement, Backlog, Bus, BusError, Delivery};
 use crate::event::OrganizationId;
 use crate::watch::Watch;
 
+pub use self::letters::{DeadLetterQueue, Window};
 pub use self::options::{Declare, Options};
 pub use self::publisher::{Message, Publisher};
 pub use self::refusal::StartError;
@@ -67,7 +77,7 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
     let state = Arc::new(State::new(&options.place()));
     let signals = Signals::default();
     let (sender, receiver) = mpsc::channel(BETWEEN);
-    let (backlogs, found) = Backlogs::new(Arc::clone(&options), signals.stop.clone());
+    let (backlogs, found) = Backlogs::new(Arc::clone(&options), &signals);
     let outlet = Arc::new(Outlet::new(sender));
     let supervisor = Supervisor {
         options: Arc::clone(&options),
@@ -105,6 +115,17 @@ impl Rabbit {
             let backlogs = Arc::clone(&self.backlogs);
             tokio::spawn(async move { backlogs.find(&line, added).await });
         }
+    }
+
+    /// Consumes nothing until [`Rabbit::resume`]; the reason is among those of [`Bus::unready`]. What has been delivered
+    /// is handed on, and can be settled.
+    pub fn pause(&self, why: String) {
+        self.signals.pause.send_replace(Some(why));
+    }
+
+    /// Consumes again.
+    pub fn resume(&self) {
+        self.signals.pause.send_replace(None);
     }
 }
 

@@ -90,6 +90,11 @@ pub(super) fn is_forbidden(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::ACCESSREFUSED)
 }
 
+/// Whether the broker says that another connection has it for itself (405).
+pub(super) fn is_locked(error: &Error) -> bool {
+    is_soft(error, &AMQPSoftError::RESOURCELOCKED)
+}
+
 /// An error in words for a log line: what it is and, where there is one, what to do.
 pub(super) fn in_words(error: &Error) -> String {
     let text = said(error).map_or_else(|| error.to_string(), |(_, text)| text.to_owned());

@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lapin::options::BasicAckOptions;
 use lapin::{Acker, BasicProperties};
+use tracing::warn;
 
 use super::backlogs::{Backlogs, Hold};
 use super::channels::{Address, short};
 use super::copy;
+use super::fit::fit;
 use super::line::Line;
 use super::options::Options;
 use crate::bus::{Announced, BusError, Parked, Part, Settle, Settled};
@@ -55,8 +57,8 @@ impl Settle for InHand {
         if self.is_lost() {
             return Ok(Parked::Lost);
         }
-        let copy = copy::for_retry(&self.properties, &headers);
         let Way { line, backlogs, .. } = &self.way;
+        let copy = self.fitting(copy::for_retry(&self.properties, &headers), organization.as_str());
         match backlogs.put(line, organization, &self.body, copy).await {
             Ok(true) => Ok(parked(self.done().await, Parked::Behind)),
             Ok(false) => Ok(parked(self.later(otherwise, headers).await?, Parked::Later)),
@@ -104,6 +106,7 @@ impl InHand {
         if self.is_lost() {
             return Err(BusError::Away);
         }
+        let copy = self.fitting(copy, queue);
         let to = Address::queue(queue);
         match self.way.line.publish(to, body, copy).await? {
             Announced::Routed => Ok(()),
@@ -113,6 +116,19 @@ impl InHand {
                 Err(BusError::Refused { to: queue.to_owned(), problem: "there is no such queue".to_owned() })
             }
         }
+    }
+
+    /// With as many headers as a frame takes.
+    fn fitting(&self, copy: BasicProperties, to: &str) -> BasicProperties {
+        let (copy, left_out) = fit(copy, self.way.line.longest_frame());
+        if left_out > 0 {
+            warn!(
+                to,
+                left_out,
+                "a message's headers do not fit into a frame with the worker's own: the largest were left out"
+            );
+        }
+        copy
     }
 
     fn is_lost(&self) -> bool {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::backlogs::Backlogs;
 use super::backoff::Backoff;
-use super::consumer::{Outlet, consume};
+use super::consumer::{End, Outlet, consume};
 use super::declare::Shortfall;
 use super::depths;
 use super::line::{Line, NoLine};
@@ -36,11 +37,13 @@ pub(super) struct Supervisor {
     pub signals: Signals,
 }
 
-/// What it is told, each once.
+/// What it is told.
 #[derive(Clone, Default)]
 pub(super) struct Signals {
     /// Begin to consume.
     pub consume: CancellationToken,
+    /// Consume nothing for the moment, for this reason.
+    pub pause: watch::Sender<Option<String>>,
     /// Consume no more.
     pub stop: CancellationToken,
     /// Close everything.
@@ -102,7 +105,7 @@ impl Supervisor {
         }
     }
 
-    /// Consumes when told so, until told to stop; ends only when something breaks, with the reason.
+    /// Consumes when told so, but for pauses, until told to stop; ends only when something breaks, with the reason.
     async fn work(&self, line: &Arc<Line>) -> String {
         self.signals.consume.cancelled().await;
         if !self.signals.stop.is_cancelled() {
@@ -110,6 +113,10 @@ impl Supervisor {
             if timeout(FIND_LIMIT, self.backlogs.find_all(line)).await.is_err() {
                 warn!("the broker is slow to tell which backlogs there are: what is in the others comes later");
             }
+        }
+        let way = Way { line: line.clone(), options: self.options.clone(), backlogs: self.backlogs.clone() };
+        let mut pause = self.signals.pause.subscribe();
+        while self.may_consume(&mut pause).await {
             let mut subscription = match timeout(CONSUME_LIMIT, consume(line, &self.options)).await {
                 Ok(Ok(subscription)) => subscription,
                 Ok(Err(error)) => return super::refusal::in_words(&error),
@@ -118,16 +125,32 @@ impl Supervisor {
             info!(queue = %self.options.queue, prefetch = self.options.prefetch, "consumes");
             self.state.consuming();
             let stop = &self.signals.stop;
-            let way = Way { line: line.clone(), options: self.options.clone(), backlogs: self.backlogs.clone() };
-            let end = subscription.forward(&way, &self.outlet, stop);
-            if let Some(why) = end.await {
-                return why;
+            match subscription.forward(&way, &self.outlet, stop, &mut pause).await {
+                End::Broken(why) => return why,
+                End::Stopped => subscription.cancel().await,
+                End::Paused => {}
             }
-            subscription.cancel().await;
             info!(queue = %self.options.queue, "consumes no more");
         }
         self.state.not_consuming("consuming has been stopped");
         std::future::pending().await
+    }
+
+    /// Waits for the end of a pause; false when it is to stop for good.
+    async fn may_consume(&self, pause: &mut watch::Receiver<Option<String>>) -> bool {
+        let stop = &self.signals.stop;
+        loop {
+            let why = pause.borrow_and_update().clone();
+            match why {
+                None => return !stop.is_cancelled(),
+                Some(why) => self.state.not_consuming(&format!("consuming is paused: {why}")),
+            }
+            tokio::select! {
+                // It ends with the signals that it is one of.
+                _ = pause.changed() => {}
+                () = stop.cancelled() => return false,
+            }
+        }
     }
 
     /// While there is no line.

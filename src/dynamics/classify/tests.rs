@@ -1,3 +1,5 @@
+mod rows;
+
 use bytes::Bytes;
 use serde_json::json;
 
@@ -8,11 +10,11 @@ const NOW: &str = "2026-11-22T10:15:00Z";
 
 fn answer(status: u16, code: &str, message: &str) -> Answer {
     let body = Bytes::from(json!({ "error": { "code": code, "message": message } }).to_string());
-    Answer { status, retry_after: None, request_id: None, body }
+    Answer { status, retry_after: None, request_id: None, dop_hint: None, body }
 }
 
 fn plain(status: u16, body: &str) -> Answer {
-    Answer { status, retry_after: None, request_id: None, body: Bytes::from(body.to_owned()) }
+    Answer { status, retry_after: None, request_id: None, dop_hint: None, body: Bytes::from(body.to_owned()) }
 }
 
 fn throttled(status: u16, retry_after: &str) -> Answer {
@@ -137,11 +139,16 @@ fn a_403_that_names_no_privilege_and_no_role_is_not_the_organizations_setup() {
 #[test]
 fn a_missing_privilege_is_named_as_administrators_know_it() {
     for (message, expected) in [
-        ("Principal user (Id=1, type=8) is missing prvCreateIncident privilege (Id=2)", "Create on Incident"),
+        (
+            "Principal user (Id=1, type=8) is missing prvCreateIncident privilege (Id=2)",
+            "Create on Case (prvCreateIncident)",
+        ),
         ("is missing prvReadContact privilege on OTC=2", "Read on Contact"),
-        ("is missing prvAppendToQueue privilege", "AppendTo on Queue"),
-        ("is missing prvAppendIncident privilege", "Append on Incident"),
-        ("is missing prvWriteQueueItem privilege", "Write on QueueItem"),
+        ("is missing prvAppendToQueue privilege", "Append To on Queue (prvAppendToQueue)"),
+        ("is missing prvAppendIncident privilege", "Append on Case"),
+        ("is missing prvWriteQueueItem privilege", "Write on Queue Item"),
+        ("is missing prvCreateNote privilege", "Create on Note"),
+        ("is missing prvReadSystemUser privilege", "Read on User"),
         ("SecLib failed", "no security role"),
         ("prv", "no security role"),
         ("prvX", "no security role"),

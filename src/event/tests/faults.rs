@@ -204,6 +204,7 @@ fn a_lone_surrogate_is_refused() {
         let body = handoff().to_string().replacen(from, "\\ud800x", 1);
         let rejection = text(&body).expect_err("no character");
         assert_eq!(rejection.path.as_deref(), Some(path), "{rejection:?}");
+        assert!(rejection.problem.contains("half a character"), "{rejection:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Parts;
-use crate::event::OrganizationId;
+use crate::event::EventKey;
 use crate::ops::metrics::CONTENT_TYPE;
 
 /// The process answers.
@@ -20,8 +20,8 @@ pub async fn live() -> &'static str {
 /// The worker works events; 503 with reasons while it does not.
 pub async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     let mut reasons = (parts.unready)();
-    // Any read tells: a store that could not be written to refuses reads too, until it is mended.
-    if let Err(problem) = parts.store.learned(&OrganizationId::from("")).await {
+    // A store that could not be written to refuses reads too, until it is mended. Of no event it can answer from memory.
+    if let Err(problem) = parts.store.record(&EventKey { organization_id: "".into(), event_id: "".into() }).await {
         reasons.push(format!("the store fails: {problem}"));
     }
     if reasons.is_empty() {

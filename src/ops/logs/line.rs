@@ -96,9 +96,13 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && !value.contains(odd)
 }
 
-/// Characters that end a line, or turn the direction of what follows, without being control characters.
+/// Characters that end a line, turn the direction of what follows or show nothing at all (so that two ids would look the
+/// same), without being control characters.
 fn is_hidden(char: char) -> bool {
-    matches!(char, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(
+        char,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// Text with every character that could break a line or confuse a terminal written as an escape.

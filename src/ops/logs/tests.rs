@@ -45,7 +45,7 @@ fn a_text_line_is_a_sentence_and_fields() {
 
 #[test]
 fn no_value_breaks_a_line() {
-    let evil = "a\nb\r\u{1b}[31m\u{2028}c \"q\" \\ \u{7f}\u{85}\u{202e}";
+    let evil = "a\nb\r\u{1b}[31m\u{2028}c \"q\" \\ \u{7f}\u{85}\u{202e}\u{61c}\u{200b}\u{feff}\u{e0041}";
     for format in [LogFormat::Text, LogFormat::Json] {
         let text = logged(format, "info", || {
             let span = tracing::info_span!(target: "handoffd::worker", "work", session_id = %evil);
@@ -56,7 +56,8 @@ fn no_value_breaks_a_line() {
         assert!(!body.contains(|char: char| char < ' '), "{text:?}");
         // JSON's own rules let the others stand: no reader of lines takes them for an end.
         if format == LogFormat::Text {
-            let odd = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{202e}');
+            let hidden = ['\u{2028}', '\u{202e}', '\u{61c}', '\u{200b}', '\u{feff}', '\u{e0041}'];
+            let odd = |char: char| char.is_control() || hidden.contains(&char);
             assert!(!body.contains(odd), "{text:?}");
         } else {
             assert!(serde_json::from_str::<Value>(body).is_ok());

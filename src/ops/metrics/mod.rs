@@ -28,8 +28,9 @@ const ENDS: [(EventEnd, &str); 5] = [
 ];
 const ROUTES: [Option<Route>; 3] = [None, Some(Route::Incident), Some(Route::LiveWorkItem)];
 /// Every step that sends a request.
-const OPERATIONS: [StepName; 9] = [
+const OPERATIONS: [StepName; 10] = [
     StepName::Token,
+    StepName::Probe,
     StepName::LookUpContact,
     StepName::CreateContact,
     StepName::CreatePlaceholder,
@@ -39,8 +40,22 @@ const OPERATIONS: [StepName; 9] = [
     StepName::PostLiveWorkItem,
     StepName::CloseIncident,
 ];
-/// What a retry can have for a reason; see `machine::Remedy`.
-const RETRY_REASONS: [&str; 5] = ["transient", "throttled", "blocked", "crowded", "in_order"];
+/// What a retry can have for a reason; see [`Sighting::Retried`].
+const RETRY_REASONS: [&str; 13] = [
+    "in_process",
+    "transient",
+    "throttled",
+    "blocked",
+    "crowded",
+    "in_order",
+    "handoff_awaited",
+    "first_awaited",
+    "store",
+    "panic",
+    "suspected",
+    "shutdown",
+    "outcome_refused",
+];
 const DEAD_REASONS: [Reason; 6] = [
     Reason::InvalidEvent,
     Reason::UnsupportedEvent,
@@ -57,7 +72,7 @@ pub struct Metrics {
     events: [[IntCounter; 5]; 2],
     event_seconds: [[Histogram; 3]; 2],
     event_age_seconds: [Histogram; 2],
-    request_seconds: [Histogram; 9],
+    request_seconds: [Histogram; 10],
     organizations: RwLock<BTreeSet<OrganizationId>>,
 }
 

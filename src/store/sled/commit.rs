@@ -63,6 +63,11 @@ impl Committer {
     /// Starts its thread.
     pub fn start(shared: Arc<Shared>, disk: Box<dyn Disk>, watch: Arc<dyn Watch>) -> io::Result<Self> {
         let (line, orders) = channel();
+        let health = if shared.health.borrow().is_some() { Health::Broken } else { Health::Well };
+        if health == Health::Broken {
+            // The first order, or it would not begin to mend. Nobody has hung up yet.
+            let _received = line.send(Order::Noted);
+        }
         let office = Office {
             shared,
             disk,
@@ -73,7 +78,7 @@ impl Committer {
             settled: Instant::now(),
             rested: Instant::now(),
             pace: PACE,
-            health: Health::Well,
+            health,
         };
         let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || office.serve(&orders))?;
         Ok(Self { line: Mutex::new(Some(line)), thread: Mutex::new(Some(thread)) })
@@ -226,6 +231,7 @@ impl Office {
 
     fn well(&mut self, started: Instant, call: u64) {
         self.shared.pending().arrived();
+        self.shared.is_well();
         self.watch.saw(Sighting::StoreFlushed(started.elapsed()));
         self.health = Health::Well;
         self.rested = started + self.pace;

@@ -20,7 +20,10 @@ pub(super) enum Refused {
     /// Its content makes no sense.
     #[error("it is damaged: {0}")]
     Damaged(String),
-    /// The disk is full, a permission is missing: it may be fine.
+    /// There is no room on the disk: it is fine once there is.
+    #[error("{0}")]
+    Full(String),
+    /// A permission is missing, the disk fails: it may be fine.
     #[error("{0}")]
     Failed(String),
 }
@@ -50,12 +53,19 @@ fn meaning(error: &sled::Error) -> Refused {
         // The kind is `Other`, the text is all that tells it (sled 0.34.7, config.rs, `try_lock`).
         sled::Error::Io(cause) if cause.to_string().contains("could not acquire lock") => Refused::Locked,
         sled::Error::Io(cause) if is_content(cause) => Refused::Damaged(error.to_string()),
+        sled::Error::Io(cause) if is_room(cause) => Refused::Full(error.to_string()),
         sled::Error::Io(_) => Refused::Failed(error.to_string()),
         sled::Error::Corruption { .. }
         | sled::Error::Unsupported(_)
         | sled::Error::ReportableBug(_)
         | sled::Error::CollectionNotFound(_) => Refused::Damaged(error.to_string()),
     }
+}
+
+/// Whether the disk, a quota or a limit of the process left no room.
+pub(super) fn is_room(cause: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 fn is_content(cause: &io::Error) -> bool {

@@ -17,6 +17,31 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes what sled began and did not finish, on a full disk or when it was killed, for it would take that for damage:
+/// a `conf` with nothing in it beside no `db`, and a half-written snapshot (0.34.7 writes `snap.….generating`, and skips
+/// `snap.….in___motion` when it reads them). The snapshot before is there until the new one is complete.
+pub(super) fn tidy(path: &Path) -> io::Result<()> {
+    let Ok(db) = File::open(path.join("db")) else {
+        let settings = path.join("conf");
+        return if fs::metadata(&settings).is_ok_and(|file| file.len() == 0) {
+            fs::remove_file(settings)
+        } else {
+            Ok(())
+        };
+    };
+    // sled's own lock: a process that has the store open may be writing one.
+    if db.try_lock().is_err() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
+            fs::remove_file(path.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes durable what a new database has made in its folder: sled does it for none of them.
 pub(super) fn sync_all(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {

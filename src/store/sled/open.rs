@@ -10,13 +10,17 @@ use jiff::Timestamp;
 use sled::Db;
 
 use super::commit::{Committer, Disk};
-use super::connect::{Refused, connect};
+use super::connect::{Refused, connect, is_room};
+use super::errors::{is_for_want_of_room, unwritten};
 use super::schema::{self, Before, Schema};
 use super::state::Shared;
 use super::store::SledStore;
 use super::{folder, owner};
 use crate::store::StoreError;
 use crate::watch::Watch;
+
+/// How long the threads of a database that was let go may hold its lock.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// After a kill the lock can outlive its process for a moment.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
@@ -76,7 +80,8 @@ impl Options {
     }
 }
 
-/// Opens the store. Blocks, for `lock_wait` and longer with a large store: not for an async task.
+/// Opens the store. Blocks, for `lock_wait` and longer with a large store: not for an async task. Where the disk is full,
+/// all that is asked of the store fails until there is room ([`SledStore::health`] tells).
 ///
 /// # Errors
 /// `InUse` when another process keeps it, `Schema` when a newer program wrote it, `Open` for everything else.
@@ -93,16 +98,22 @@ pub fn open_with(
 ) -> Result<Opened, StoreError> {
     let path = &options.path;
     let mut quarantined = None;
-    let db = match attempt(options) {
+    let first = match attempt(options) {
         Err(Trouble::Damaged(problem)) if options.on_corruption == OnCorruption::Quarantine => {
             let aside = folder::set_aside(path, Timestamp::now())
                 .map_err(|error| failed(path, &format!("{problem}; cannot set it aside: {error}")))?;
             quarantined = Some(Quarantined { path: aside, problem });
-            attempt(options).map_err(|trouble| trouble.into_error(path))?
+            attempt(options)
         }
-        other => other.map_err(|trouble| trouble.into_error(path))?,
+        first => first,
     };
-    let shared = Arc::new(Shared::new(path.clone(), options.cache_bytes, db)?);
+    let again = Options { lock_wait: LET_GO, ..options.clone() };
+    let again = move || attempt(&again).map_err(|trouble| unwritten(trouble.into_error(&again.path).to_string()));
+    let shared = Arc::new(match first {
+        Ok(db) => Shared::new(path.clone(), db, Box::new(again))?,
+        Err(Trouble::Full(problem)) => Shared::without(path.clone(), unwritten(problem), Box::new(again)),
+        Err(trouble) => return Err(trouble.into_error(path)),
+    });
     let disk = between(Box::new(Arc::clone(&shared)));
     let committer = Committer::start(Arc::clone(&shared), disk, watch)
         .map_err(|error| failed(path, &format!("no thread to commit on: {error}")))?;
@@ -111,16 +122,21 @@ pub fn open_with(
 
 enum Trouble {
     Damaged(String),
+    Full(String),
     Other(StoreError),
 }
 
 fn attempt(options: &Options) -> Result<Db, Trouble> {
     let path = &options.path;
-    let other = |error: std::io::Error| Trouble::Other(failed(path, &error.to_string()));
+    let other = |error: std::io::Error| match error.to_string() {
+        problem if is_room(&error) => Trouble::Full(problem),
+        problem => Trouble::Other(failed(path, &problem)),
+    };
     folder::create(path).map_err(other)?;
+    folder::tidy(path).map_err(other)?;
     let before = if path.join(COMPLETE).exists() { Before::Store } else { Before::Nothing };
     let db = unlocked(options)?;
-    match schema::check(&db, before).map_err(Trouble::Other)? {
+    match schema::check(&db, before).map_err(Trouble::of)? {
         Schema::Known => {}
         Schema::Newer(found) => {
             return Err(Trouble::Other(StoreError::Schema {
@@ -149,6 +165,7 @@ fn unlocked(options: &Options) -> Result<Db, Trouble> {
         match connect(path, options.cache_bytes) {
             Ok(db) => return Ok(db),
             Err(Refused::Damaged(problem)) => return Err(Trouble::Damaged(problem)),
+            Err(Refused::Full(problem)) => return Err(Trouble::Full(problem)),
             Err(Refused::Failed(problem)) => return Err(Trouble::Other(failed(path, &problem))),
             Err(Refused::Locked) if started.elapsed() < options.lock_wait => {
                 thread::sleep(LOCK_RETRY);
@@ -165,9 +182,14 @@ fn unlocked(options: &Options) -> Result<Db, Trouble> {
 }
 
 impl Trouble {
+    fn of(error: StoreError) -> Self {
+        if is_for_want_of_room(&error) { Self::Full(error.to_string()) } else { Self::Other(error) }
+    }
+
     fn into_error(self, path: &Path) -> StoreError {
         match self {
             Self::Other(error) => error,
+            Self::Full(problem) => failed(path, &problem),
             Self::Damaged(problem) => failed(
                 path,
                 &format!(

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, Instant};
 
 use sled::{Batch, Db};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::commit::Disk;
-use super::connect::{Refused, connect, panic_text};
+use super::connect::panic_text;
 use super::errors::{unreadable, unwritten};
 use super::pending::{Pending, Writes};
 use super::unended::Unended;
@@ -18,16 +18,18 @@ use super::view::View;
 use super::{journal, keys};
 use crate::store::StoreError;
 
-/// How long the threads of a database that was let go may hold its lock.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// Opens the database again.
+pub(super) type Again = Box<dyn Fn() -> Result<Db, StoreError> + Send + Sync>;
 
 /// What the store and its committer share.
 pub(super) struct Shared {
     /// The store's folder.
     pub path: PathBuf,
-    cache_bytes: u64,
+    again: Again,
     state: RwLock<State>,
     pending: Mutex<Pending>,
+    /// Why nothing can be written; none while all is well.
+    pub health: watch::Sender<Option<StoreError>>,
 }
 
 enum State {
@@ -45,13 +47,30 @@ struct Live {
 
 impl Shared {
     /// Takes over an open database.
-    pub fn new(path: PathBuf, cache_bytes: u64, db: Db) -> Result<Self, StoreError> {
+    pub fn new(path: PathBuf, db: Db, again: Again) -> Result<Self, StoreError> {
         let unended = calmly(|| Unended::of(&db)).map_err(|panic| unreadable("events that have not ended", panic))?;
         let unended = unended.map_err(|error| unreadable("events that have not ended", error))?;
-        let pending = Mutex::new(Pending::over(unended));
-        let shared = Self { path, cache_bytes, state: RwLock::new(State::Closed), pending };
+        let shared = Self {
+            path,
+            again,
+            state: RwLock::new(State::Closed),
+            pending: Mutex::new(Pending::over(unended)),
+            health: watch::Sender::default(),
+        };
         shared.install(db)?;
         Ok(shared)
+    }
+
+    /// There is none yet, for this reason. Which events have not ended is not known until the next start: the disk is
+    /// asked each time.
+    pub fn without(path: PathBuf, problem: StoreError, again: Again) -> Self {
+        Self {
+            path,
+            again,
+            health: watch::Sender::new(Some(problem.clone())),
+            state: RwLock::new(State::Broken(problem)),
+            pending: Mutex::default(),
+        }
     }
 
     /// Reads something, or prepares a change; `what` names it in the error. One caller at a time, so what a change
@@ -104,7 +123,13 @@ impl Shared {
 
     /// Remembers that writing failed: nothing is written until the database is opened again.
     pub fn broke(&self, problem: StoreError) {
-        self.replace(State::Broken(problem));
+        self.replace(State::Broken(problem.clone()));
+        self.health.send_replace(Some(problem));
+    }
+
+    /// All that was written is durable.
+    pub fn is_well(&self) {
+        self.health.send_if_modified(|problem| problem.take().is_some());
     }
 
     /// Opens a broken database again; what is pending is still there.
@@ -112,16 +137,7 @@ impl Shared {
         if !matches!(&*self.state(), State::Broken(_)) {
             return Ok(());
         }
-        let deadline = Instant::now() + LOCK_WAIT;
-        loop {
-            match connect(&self.path, self.cache_bytes) {
-                Ok(db) => return self.install(db),
-                Err(Refused::Locked) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                Err(refused) => return Err(unwritten(refused)),
-            }
-        }
+        (self.again)().and_then(|db| self.install(db))
     }
 
     /// Lets go of the database for good.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::commit::Committer;
@@ -36,6 +37,11 @@ pub struct SledStore {
 impl SledStore {
     pub(super) fn new(shared: Arc<Shared>, committer: Committer) -> Self {
         Self { shared, committer: Arc::new(committer), learned: Mutex::default() }
+    }
+
+    /// Why nothing can be written; none while all is well. It mends by itself.
+    pub fn health(&self) -> watch::Receiver<Option<StoreError>> {
+        self.shared.health.subscribe()
     }
 
     /// Writes all changes to memory, where every reader sees them, in the way that `add` says.

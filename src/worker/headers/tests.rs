@@ -79,7 +79,8 @@ fn no_header_of_a_dead_letter_holds_customer_text() {
 
 #[test]
 fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
-    let postponed = Postponed { rung: 0, kind: Kind::Handoff, attempts: 4, first_seen: at(DEAD), why: "transient" };
+    let (kind, first_seen) = (Kind::Handoff, at(DEAD));
+    let postponed = Postponed { rung: 0, kind, attempts: 4, first_seen, deaths: None, why: "transient" };
     let headers = of_postponed(&postponed, "session.handoff.email");
     assert_eq!(
         headers,
@@ -90,7 +91,20 @@ fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
         ]
     );
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(past(&envelope(&headers)), Past { attempts: 4, first_seen: Some(at(DEAD)) });
+    assert_eq!(past(&envelope(&headers)), Past { attempts: 4, first_seen: Some(at(DEAD)), deaths: 0 });
+}
+
+#[test]
+fn deaths_are_told_while_there_are_any_and_then_taken_back() {
+    let (none, two) = (envelope(&[]), envelope(&[("x-handoffd-deaths", "2")]));
+    assert_eq!((deaths_to_tell(&none, 0), deaths_to_tell(&none, 3)), (None, Some(3)));
+    assert_eq!((deaths_to_tell(&two, 0), deaths_to_tell(&two, 3)), (Some(0), Some(3)));
+    assert_eq!((past(&none).deaths, past(&two).deaths), (0, 2));
+    let (kind, first_seen) = (Kind::Handoff, at(DEAD));
+    let postponed = Postponed { rung: 0, kind, attempts: 1, first_seen, deaths: Some(0), why: "transient" };
+    assert_eq!(of_postponed(&postponed, "key").last(), Some(&("x-handoffd-deaths", "0".to_owned())));
+    let dead = [("x-handoffd-deaths", "7"), ("x-handoffd-first-seen", SEEN), ("x-handoffd-dead-at", DEAD)];
+    assert_eq!(past(&envelope(&dead)).deaths, 0, "replayed, it starts afresh");
 }
 
 #[test]
@@ -99,9 +113,9 @@ fn a_past_that_makes_no_sense_is_none() {
         ("", "", Past::default()),
         ("many", "yesterday", Past::default()),
         ("-1", "1758", Past::default()),
-        ("4294967296", SEEN, Past { attempts: 0, first_seen: Some(at(SEEN)) }),
+        ("4294967296", SEEN, Past { attempts: 0, first_seen: Some(at(SEEN)), deaths: 0 }),
         // As many again are added to it: it must not overflow.
-        ("4294967295", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)) }),
+        ("4294967295", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), deaths: 0 }),
     ] {
         let envelope = envelope(&[("x-handoffd-attempts", attempts), ("x-handoffd-first-seen", first_seen)]);
         assert_eq!(past(&envelope), expected, "{attempts} {first_seen}");
@@ -118,7 +132,7 @@ fn a_dead_letter_that_comes_back_as_it_is_starts_afresh() {
     let since = "2026-11-23T08:00:00Z";
     headers.retain(|(name, _)| !matches!(*name, ATTEMPTS | FIRST_SEEN));
     headers.extend([(ATTEMPTS, "2"), (FIRST_SEEN, since)]);
-    assert_eq!(past(&envelope(&headers)), Past { attempts: 2, first_seen: Some(at(since)) });
+    assert_eq!(past(&envelope(&headers)), Past { attempts: 2, first_seen: Some(at(since)), deaths: 0 });
 }
 
 #[test]
@@ -126,4 +140,20 @@ fn the_trace_context_and_nothing_else_is_handed_on() {
     let given = envelope(&[("traceparent", "00-a-b-01"), ("tracestate", "x=1"), ("x-other", "y")]);
     assert_eq!(trace(&given), [("traceparent", "00-a-b-01".to_owned()), ("tracestate", "x=1".to_owned())]);
     assert_eq!(trace(&Envelope::default()), []);
+    for odd in ["a\nb", "é", &"x".repeat(513)] {
+        assert_eq!(trace(&envelope(&[("traceparent", odd), ("tracestate", odd)])), [], "{odd:?}");
+    }
+}
+
+#[test]
+fn only_a_trace_parent_is_logged_as_one() {
+    let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (name, value, expected) in [
+        ("traceparent", whole, Some(whole)),
+        ("tracestate", whole, None),
+        ("traceparent", "Ann O'Brien, ann@example.com, and more of what a customer wrote", None),
+        ("traceparent", "00-4bf92f35", None),
+    ] {
+        assert_eq!(traceparent(&trace(&envelope(&[(name, value)]))), expected, "{name} {value}");
+    }
 }

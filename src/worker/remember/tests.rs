@@ -1,7 +1,7 @@
 use super::*;
 use crate::event::samples::{email, handoff, resolution};
 use crate::machine::samples::{at, contact, incident, work_item};
-use crate::machine::{Fit, Learned, LinkedCustomer, QueueBinding};
+use crate::machine::{Fit, Learned, LinkedCustomer, QueueBinding, apply};
 
 const NOW: &str = "2026-11-22T10:15:00Z";
 
@@ -69,8 +69,13 @@ fn what_an_environment_wants_is_remembered_for_the_organization_once() {
     );
 }
 
+/// Progress after these receipts.
+fn progress(receipts: &[Receipt]) -> Progress {
+    receipts.iter().fold(Progress::default(), |progress, receipt| apply(progress, receipt).expect("it fits"))
+}
+
 #[test]
-fn what_a_handoff_became_takes_the_place_of_its_opening() {
+fn what_a_handoff_became_takes_the_place_of_its_opening_at_its_end() {
     for (receipt, entry) in [
         (posted(1), open("evt_01JDA7", 1)),
         (
@@ -81,29 +86,48 @@ fn what_a_handoff_became_takes_the_place_of_its_opening() {
         let mut memory = Memory::default();
         let opened = opening(&email(), &mut memory, at(NOW));
         let on_its_way = SessionEntry { event_id: "evt_01JDA7".into(), state: SessionState::Opening };
-        assert_eq!(opened, Some(session_change(on_its_way)));
-        assert_eq!(noted(&email(), &receipt, &mut memory), [session_change(entry.clone())]);
+        assert_eq!(opened, Some(session_change(on_its_way.clone())));
+        assert_eq!(noted(&email(), &receipt, &mut memory), [], "its note or its queue may still be missing");
+        assert_eq!(memory.session, [on_its_way]);
+        let done = handed_off(&email(), &progress(&[receipt]), &mut memory, at(NOW));
+        assert_eq!(done, Some(session_change(entry.clone())));
         assert_eq!(memory.session, [entry]);
     }
 }
 
 #[test]
+fn a_case_that_was_closed_stays_so_when_its_handoff_is_replayed() {
+    let state = SessionState::Closed { incident: incident(1), ticket_number: None };
+    let closed = SessionEntry { event_id: "evt_01JDA7".into(), state };
+    let mut memory = Memory { session: vec![closed.clone()], ..Memory::default() };
+    assert_eq!(handed_off(&email(), &progress(&[posted(1)]), &mut memory, at(NOW)), None);
+    assert_eq!(memory.session, [closed]);
+}
+
+#[test]
 fn a_handoff_opens_once_a_dead_one_again_and_a_resolution_never() {
-    let mut memory = Memory::default();
+    let (mut memory, nothing) = (Memory::default(), Progress::default());
     assert!(opening(&email(), &mut memory, at(NOW)).is_some());
     assert_eq!(opening(&email(), &mut memory, at(NOW)), None);
-    assert!(given_up(&email(), &mut memory, at(NOW)).is_some());
+    assert!(given_up(&email(), &nothing, &mut memory, at(NOW)).is_some());
     assert!(opening(&email(), &mut memory, at(NOW)).is_some(), "replayed: resolutions wait for it again");
-    assert_eq!(opening(&resolution(|_| {}), &mut memory, at(NOW)), None);
+    let resolution = resolution(|_| {});
+    assert_eq!(opening(&resolution, &mut memory, at(NOW)), None);
+    assert_eq!(handed_off(&resolution, &nothing, &mut memory, at(NOW)), None);
     assert_eq!(memory.session.len(), 1);
 }
 
 #[test]
 fn a_handoff_that_is_given_up_is_waited_for_no_more_but_what_it_opened_stays_open() {
+    let nothing = Progress::default();
     let mut memory = Memory { session: vec![open("evt_01JDA7", 1)], ..Memory::default() };
-    assert_eq!(given_up(&email(), &mut memory, at(NOW)), None);
+    assert_eq!(given_up(&email(), &nothing, &mut memory, at(NOW)), None);
     assert_eq!(memory.session, [open("evt_01JDA7", 1)]);
-    assert_eq!(given_up(&resolution(|_| {}), &mut memory, at(NOW)), None, "a resolution opens nothing");
+    let mut memory = Memory::default();
+    _ = opening(&email(), &mut memory, at(NOW));
+    let given_up_late = given_up(&email(), &progress(&[posted(1)]), &mut memory, at(NOW));
+    assert_eq!(given_up_late, Some(session_change(open("evt_01JDA7", 1))));
+    assert_eq!(given_up(&resolution(|_| {}), &nothing, &mut memory, at(NOW)), None, "a resolution opens nothing");
 }
 
 #[test]
@@ -132,6 +156,8 @@ fn what_concerns_the_event_alone_changes_nothing_else() {
         Receipt::ContactAbsent,
         Receipt::ContactKeyTaken,
         Receipt::ContactRefused,
+        posted(1),
+        Receipt::WorkItemPosted(work_item(1)),
         Receipt::QueueAssigned,
         Receipt::TranscriptAttached,
         Receipt::IncidentMissing(incident(1)),

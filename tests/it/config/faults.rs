@@ -105,6 +105,8 @@ fn variables_are_named() {
         ("HANDOFFD_RETRY__DELAYS", "5s,x", "retry.delays: found [\"5s\", \"x\"]"),
         ("HANDOFFD_BROKER__PREFETC", "1", "environment variable HANDOFFD_BROKER__PREFETC: found a name that is no key"),
         ("HANDOFFD_BROKER__PREFETC", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
+        ("HANDOFFD_BROKER_PREFETCH", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
+        ("HANDOFFD_LOG__FORMAT", "a\nb", "log.format: found \"a\\nb\", expected"),
         ("HANDOFFD_HTTP__TOKEN", "{ env = \"NOT_SET\" }", "but NOT_SET is not set"),
     ] {
         let told = Site::new("").load(&[(name, value)]).expect_err(name);

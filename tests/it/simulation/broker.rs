@@ -55,6 +55,8 @@ pub struct Queues {
     /// What was announced, and how long after the run began.
     pub announced: Vec<(Duration, Announcement)>,
     pub disconnections: u32,
+    /// When a message was first put off, by its id.
+    pub put_off: BTreeMap<String, Duration>,
     tag: u64,
     consumer: Option<(Life, Sender<Delivery>)>,
     /// When the next connection is there.
@@ -113,7 +115,11 @@ impl Broker {
 
     /// A copy waits in the retry queue of this rung.
     pub fn put_off(self: &Arc<Self>, message: Message, rung: usize) {
-        self.look(|queues| queues.waiting += 1);
+        let (id, after) = (message.envelope.message_id.clone().unwrap_or_default(), self.scene.elapsed());
+        self.look(|queues| {
+            queues.waiting += 1;
+            queues.put_off.entry(id).or_insert(after);
+        });
         let broker = self.clone();
         tokio::spawn(async move {
             sleep(DELAYS[rung]).await;

@@ -72,7 +72,9 @@ impl Bus for FakeBus {
 impl Settle for InHand {
     async fn ack(self: Box<Self>) -> Result<Settled, BusError> {
         self.life.pass("ack").await;
-        Ok(self.done())
+        let settled = self.done();
+        self.life.pass("after an ack").await;
+        Ok(settled)
     }
 
     async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
@@ -140,7 +142,9 @@ impl InHand {
             Err(problem) => Err(problem),
             Ok(()) => {
                 self.life.pass("ack of a source").await;
-                Ok(self.done())
+                let settled = self.done();
+                self.life.pass("after the ack of a source").await;
+                Ok(settled)
             }
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::broker::{Broker, DELIVERY_LIMIT, Message};
 use super::environment::{Environment, Incident};
 use super::scene::TROUBLE_ENDS;
-use super::script::Content;
+use super::script::{Content, Curse};
 use super::world::World;
 
 /// An outcome as it was announced.
@@ -56,9 +56,12 @@ pub fn all(world: &World) -> Vec<String> {
         }
         broken.extend(carried(world, &ends, &publication.content).err());
         broken.extend(closed(world, &ends, &publication.content).err());
+        broken.extend(awaited(world, &ends, &publication.content).err());
+        broken.extend(found_out(&ends, &publication.content).err());
     }
     broken.extend(nameless(world, &ends).err());
     broken.extend(tidy(world));
+    broken.extend(world.crowded.iter().cloned());
     broken.extend(undelayed(world, &ends));
     broken.sort();
     broken.dedup();
@@ -121,7 +124,7 @@ fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
     // A process that dies is an attempt, for it may be this event that kills it; a store that is away is none, but once
     // it may fail after the attempt was written down.
     let store = 1 + world.scene.hiccups();
-    let most = 1 + asked.spent + store + world.broker.look(|queues| queues.disconnections);
+    let most = 1 + asked.spent + store + world.scene.panics() + world.broker.look(|queues| queues.disconnections);
     let attempts = first.json["data"]["attempts"].as_u64().unwrap_or_default();
     ensure((1..=most.into()).contains(&attempts), || format!("{key:?}: {attempts} attempts, expected 1 to {most}"))
 }
@@ -172,6 +175,43 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
             let open = of_event(environment, handoff).find(|incident| incident.closed_by.is_empty());
             ensure(open.is_none(), || format!("{key:?}: left open what {handoff:?} opened"))
         })?;
+    }
+    Ok(())
+}
+
+/// A resolution that comes while its handoff is put off waits for it.
+fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+    let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
+    let copies = world.publications.iter().filter(|publication| publication.content == *content);
+    let at = copies.map(|copy| copy.at).min().unwrap_or_default();
+    let Some(answer) = ends.answer(key).filter(|_| !world.lost && world.scene.kept_everything()) else { return Ok(()) };
+    for publication in &world.publications {
+        let Content::Handoff { key: handoff, session: opened, .. } = &publication.content else { continue };
+        let put_off = world.broker.look(|queues| queues.put_off.get(handoff.event_id.as_str()).copied());
+        let under_way = put_off.is_some_and(|first| first < at) && ends.outcomes(handoff).all(|one| one.at > at);
+        if handoff.organization_id != key.organization_id || opened != session || !under_way {
+            continue;
+        }
+        let first = ends.outcomes(handoff).map(|one| one.at).min();
+        ensure(first.is_none_or(|first| first <= answer.at), || format!("{key:?}: answered before {handoff:?}"))?;
+    }
+    Ok(())
+}
+
+/// An event that ends the process, or makes it panic, is a dead letter for that, and no other event is.
+fn found_out(ends: &Ends, content: &Content) -> Result<(), String> {
+    for key in content.keys() {
+        let given_up_for = |words: &str| {
+            let error = |outcome: &Announced| outcome.json["data"]["error"]["message"].as_str().map(str::to_owned);
+            ends.outcomes(&key).filter_map(error).any(|text| text.contains(words))
+        };
+        let (deadly, panics) = (given_up_for("the worker died"), given_up_for("a defect"));
+        let curse = content.cursed().map(|(_, curse)| curse);
+        let kills = curse == Some(Curse::Kills);
+        ensure(kills || !deadly, || format!("{key:?}: given up for deaths that are not its own"))?;
+        ensure(kills || !ends.was_too_often_delivered(&key), || format!("{key:?}: delivered too often"))?;
+        ensure(curse != Some(Curse::Panics) || panics, || format!("{key:?}: not given up, though it panics"))?;
+        ensure(curse.is_none() || ends.answer(&key).is_none(), || format!("{key:?}: answered against all odds"))?;
     }
     Ok(())
 }

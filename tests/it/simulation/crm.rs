@@ -1,6 +1,7 @@
 //! The CRM behind its seam: slow, moody, and now and then silent about what it has done.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 
 use super::environment::Environment;
 use super::scene::{Life, Scene};
+use super::script::Curse;
 
 /// All environments, and what each event has asked for; they outlive the workers.
 pub struct Cloud {
@@ -19,6 +21,8 @@ pub struct Cloud {
     pub organizations: BTreeMap<OrganizationId, Arc<Settings>>,
     pub environments: Mutex<BTreeMap<OrganizationId, Environment>>,
     pub asked: Mutex<BTreeMap<EventKey, Asked>>,
+    /// Events that something is wrong with for good.
+    pub cursed: BTreeMap<EventKey, Curse>,
 }
 
 /// What an event has asked for.
@@ -100,6 +104,18 @@ impl FakeCrm {
     async fn ask(&self, step: &Step, event: &Event) -> Result<Receipt, Fault> {
         let (scene, name) = (&self.cloud.scene, step.name());
         self.life.pass("before a request").await;
+        match self.cloud.cursed.get(&event.key) {
+            Some(Curse::Kills) => {
+                if scene.happens(0.5) {
+                    self.cloud.commit(step, event);
+                }
+                scene.dawdle(Duration::from_millis(300)).await;
+                self.life.kill(|| format!("{} has ended the process", event.key.event_id)).await;
+            }
+            Some(Curse::Panics) => resume_unwind(Box::new("a curse")),
+            None => {}
+        }
+        scene.may_panic(0.005);
         if self.cloud.environment(&event.key.organization_id, |environment| environment.profile.blocked) {
             return Err(fault(name, Remedy::Hold));
         }
@@ -118,6 +134,7 @@ impl FakeCrm {
         self.life.pass("a request under way").await;
         scene.dawdle(self.patience()).await;
         self.life.pass("after a request").await;
+        scene.may_panic(0.005);
         if scene.fails(0.05) { Err(fault(name, Remedy::Retry)) } else { Ok(receipt) }
     }
 

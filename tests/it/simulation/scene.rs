@@ -2,12 +2,13 @@
 
 use std::future::pending;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handoffd::worker::Chance;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
@@ -19,13 +20,25 @@ pub const TROUBLE_ENDS: Duration = Duration::from_secs(1200);
 /// Most crashes of the process in one run: with lost connections together fewer than the broker's delivery limit.
 const MOST_CRASHES: u32 = 6;
 
+/// Whether a run writes down what happens: that takes longer than the run itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Diary {
+    /// Every line of it.
+    Kept,
+    /// Nothing.
+    Not,
+}
+
 /// What all parts of a run share.
 pub struct Scene {
     dice: Mutex<SmallRng>,
-    diary: Mutex<Vec<String>>,
+    diary: Option<Mutex<Vec<String>>>,
     begun: Instant,
     crashes: AtomicU32,
     hiccups: AtomicU32,
+    panics: AtomicU32,
+    /// When the worker's clock is set, and by how many seconds.
+    jumps: Vec<(Duration, i64)>,
     /// How likely the process dies at a call.
     fragility: f64,
     /// The store fails for a while.
@@ -33,17 +46,22 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub fn new(seed: u64) -> Arc<Self> {
+    pub fn new(seed: u64, diary: Diary) -> Arc<Self> {
         let mut dice = SmallRng::seed_from_u64(seed);
         let fragility = [0.0, 0.001, 0.005, 0.02][dice.random_range(0..4)];
         let (from, length) = (dice.random_range(0..900), [0, 0, 0, 0, 100][dice.random_range(0..5)]);
+        let jumps = (0..[0, 0, 1, 3][dice.random_range(0..4)])
+            .map(|_| (Duration::from_secs(dice.random_range(0..1200)), dice.random_range(-3600..3600)))
+            .collect();
         Arc::new(Self {
+            jumps,
             store_fails: Duration::from_secs(from)..Duration::from_secs(from + length),
             dice: Mutex::new(dice),
-            diary: Mutex::default(),
+            diary: (diary == Diary::Kept).then(Mutex::default),
             begun: Instant::now(),
             crashes: AtomicU32::new(0),
             hiccups: AtomicU32::new(0),
+            panics: AtomicU32::new(0),
             fragility,
         })
     }
@@ -56,7 +74,22 @@ impl Scene {
     pub fn now(&self) -> Timestamp {
         let begun: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
         let elapsed = Duration::from_millis(u64::try_from(self.elapsed().as_millis()).unwrap());
-        begun.saturating_add(elapsed).unwrap()
+        let set: i64 = self.jumps.iter().filter(|(at, _)| *at <= self.elapsed()).map(|(_, by)| by).sum();
+        begun.saturating_add(elapsed).unwrap().saturating_add(SignedDuration::from_secs(set)).unwrap()
+    }
+
+    /// A defect of the worker's, met in here. Nobody's hook hears of it.
+    pub fn may_panic(&self, probability: f64) {
+        if self.fails(probability) {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+            self.tell(|| "PANIC".to_owned());
+            resume_unwind(Box::new("the dice"));
+        }
+    }
+
+    /// How often the worker has panicked.
+    pub fn panics(&self) -> u32 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     /// The worker's clock and dice.
@@ -92,6 +125,11 @@ impl Scene {
         self.hiccups.load(Ordering::Relaxed)
     }
 
+    /// Whether the store never failed, and the worker met no defect: then all that it has put off is on record.
+    pub fn kept_everything(&self) -> bool {
+        self.hiccups() == 0 && self.store_fails.is_empty() && self.panics() == 0
+    }
+
     /// A number below `limit`.
     pub fn below(&self, limit: usize) -> usize {
         self.dice.lock().unwrap().random_range(0..limit)
@@ -108,12 +146,14 @@ impl Scene {
 
     /// Writes down what happened.
     pub fn tell(&self, what: impl FnOnce() -> String) {
-        let line = format!("{:>12.3} {}", self.elapsed().as_secs_f64(), what());
-        self.diary.lock().unwrap().push(line);
+        if let Some(diary) = &self.diary {
+            let line = format!("{:>12.3} {}", self.elapsed().as_secs_f64(), what());
+            diary.lock().unwrap().push(line);
+        }
     }
 
     pub fn diary(&self) -> Vec<String> {
-        self.diary.lock().unwrap().clone()
+        self.diary.as_ref().map(|diary| diary.lock().unwrap().clone()).unwrap_or_default()
     }
 }
 
@@ -139,6 +179,15 @@ impl Life {
                 self.scene.tell(|| format!("CRASH at {place}"));
                 self.end();
             }
+        }
+        self.go_on().await;
+    }
+
+    /// Ends the process here and now.
+    pub async fn kill(&self, why: impl FnOnce() -> String) {
+        if !self.is_over() {
+            self.scene.tell(why);
+            self.end();
         }
         self.go_on().await;
     }

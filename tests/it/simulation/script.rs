@@ -23,7 +23,7 @@ pub struct Publication {
 /// What is in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
-    Handoff { key: EventKey, session: String, live: bool, long: bool, email: Option<String> },
+    Handoff { key: EventKey, session: String, live: bool, long: bool, email: Option<String>, curse: Option<Curse> },
     Resolution { key: EventKey, session: String, closes: bool, named: bool },
     Several { keys: Vec<EventKey> },
     Invalid { key: Option<EventKey> },
@@ -37,6 +37,33 @@ impl Content {
             Self::Several { keys } => keys.clone(),
             Self::Invalid { key } => key.iter().cloned().collect(),
         }
+    }
+}
+
+/// What is wrong with an event for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Curse {
+    /// Its first request ends the process.
+    Kills,
+    /// The worker panics at its first request.
+    Panics,
+}
+
+impl Content {
+    /// The event, when something is wrong with it for good.
+    pub fn cursed(&self) -> Option<(EventKey, Curse)> {
+        match self {
+            Self::Handoff { key, curse: Some(curse), .. } => Some((key.clone(), *curse)),
+            _ => None,
+        }
+    }
+}
+
+fn curse(scene: &Scene) -> Option<Curse> {
+    match scene.lot() {
+        ..0.008 => Some(Curse::Kills),
+        ..0.012 => Some(Curse::Panics),
+        _ => None,
     }
 }
 
@@ -81,7 +108,7 @@ fn settings(scene: &Scene, organization: &OrganizationId) -> Settings {
 
 /// What is published, in order of time.
 pub fn publications(scene: &Scene, organizations: &[OrganizationId]) -> Vec<Publication> {
-    let count = 4 + scene.below(16);
+    let count = 3 + scene.below(10);
     let mut all: Vec<Publication> = Vec::new();
     for number in 0..count {
         let at = Duration::from_secs(900).mul_f64(scene.lot().powi(2));
@@ -92,8 +119,8 @@ pub fn publications(scene: &Scene, organizations: &[OrganizationId]) -> Vec<Publ
             *keys = pieces(organization, &message);
         }
         let again = scene.happens(0.2).then(|| at + Duration::from_secs(1800).mul_f64(scene.lot().powi(3)));
-        let publications = [Some(at), again].into_iter().flatten();
-        all.extend(publications.map(|at| Publication { at, message: message.clone(), content: content.clone() }));
+        all.extend(again.map(|at| Publication { at, message: reworded(scene, &message), content: content.clone() }));
+        all.push(Publication { at, message, content });
     }
     all.sort_by_key(|publication| publication.at);
     all
@@ -109,6 +136,7 @@ fn content(scene: &Scene, organization: &OrganizationId, number: usize) -> Conte
             session: session(scene),
             live: scene.happens(0.25),
             long: scene.happens(0.3),
+            curse: curse(scene),
             email: scene.happens(0.8).then(|| scene.pick(&["ann@x.org", "Ann@X.org", "bob@x.org"]).to_owned()),
         },
         ..0.87 => Content::Resolution {
@@ -124,7 +152,7 @@ fn content(scene: &Scene, organization: &OrganizationId, number: usize) -> Conte
 
 fn message(scene: &Scene, content: &Content, number: usize) -> Message {
     let body = match content {
-        Content::Handoff { key, session, live, long, email } => {
+        Content::Handoff { key, session, live, long, email, .. } => {
             let line = json!({"sender": "customer", "text": "…"});
             let data = json!({
                 "session_id": session,
@@ -154,6 +182,15 @@ fn message(scene: &Scene, content: &Content, number: usize) -> Message {
         headers: Vec::new(),
     };
     Message { envelope, body: body.to_string().into(), routing_key: "session.handoff.email".to_owned(), deliveries: 0 }
+}
+
+/// Now and then a publisher says it again in other bytes: the same event, for all that.
+fn reworded(scene: &Scene, message: &Message) -> Message {
+    let mut again = message.clone();
+    if scene.happens(0.3) && message.body.starts_with(b"{\"event\":\"session.") {
+        again.body = [message.body.as_ref(), b" "].concat().into();
+    }
+    again
 }
 
 /// What an array's conversations are called once they are messages of their own.

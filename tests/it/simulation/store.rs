@@ -51,6 +51,7 @@ fn problem() -> Arc<dyn std::error::Error + Send + Sync> {
 impl Store for FakeStore {
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
         self.life.pass("reading a record").await;
+        self.scene.may_panic(0.001);
         self.read("a record")?;
         self.memory.record(key).await
     }
@@ -78,6 +79,7 @@ impl Store for FakeStore {
 
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
         self.life.pass("reading what was learned").await;
+        self.read("what was learned")?;
         self.memory.learned(organization).await
     }
 
@@ -98,6 +100,7 @@ impl Store for FakeStore {
         self.life.pass("while keeping").await;
         self.memory.keep(changes).await?;
         self.life.pass("after keeping").await;
+        self.scene.may_panic(0.001);
         self.write()
     }
 

@@ -1,11 +1,12 @@
 //! One run: the worker over the broker, the store and the cloud, until all is quiet.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handoffd::bus::Bus;
-use handoffd::event::{Limits, OrganizationId};
-use handoffd::machine::Policy;
+use handoffd::event::{EventKey, Limits, OrganizationId};
+use handoffd::machine::{Phase, Policy};
 use handoffd::store::Store;
 use handoffd::store::memory::MemoryStore;
 use handoffd::watch::Blind;
@@ -17,12 +18,15 @@ use super::bus::FakeBus;
 use super::checks;
 use super::crm::{Cloud, FakeCrm};
 use super::reps::reps;
-use super::scene::{Life, Scene, TROUBLE_ENDS};
-use super::script::{Publication, organizations, publications};
+use super::scene::{Diary, Life, Scene, TROUBLE_ENDS};
+use super::script::{Curse, Publication, organizations, publications};
 use super::store::FakeStore;
 
 /// A run that is not quiet by then has lost something.
 const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
+
+/// How often it is looked whether all is quiet.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// By then everything has been published, and the reps have gone home.
 const EVENING: Duration = Duration::from_secs(3700);
@@ -43,15 +47,17 @@ pub struct World {
     pub memory: Arc<MemoryStore>,
     /// Whether the store was lost as a whole.
     pub lost: bool,
+    /// What was wrong with what a process has left behind.
+    pub crowded: Vec<String>,
     forgetful: bool,
     rules: Rules,
 }
 
 /// Plays a seed.
-pub fn run(seed: u64) -> Report {
+pub fn run(seed: u64, diary: Diary) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, diary);
         let quiet = world.play().await;
         let mut broken = checks::all(&world);
         if !quiet {
@@ -62,13 +68,17 @@ pub fn run(seed: u64) -> Report {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        let scene = Scene::new(seed);
+    fn new(seed: u64, diary: Diary) -> Self {
+        let scene = Scene::new(seed, diary);
         let (organizations, environments) = organizations(&scene);
         let names: Vec<OrganizationId> = organizations.keys().cloned().collect();
         let publications = publications(&scene, &names);
+        let cursed: BTreeMap<_, _> =
+            publications.iter().filter_map(|publication| publication.content.cursed()).collect();
+        // What waits to be given up must not hold up a run, or its session, for a day.
+        let panics = cursed.values().any(|curse| *curse == Curse::Panics);
         let blocked = environments.values().any(|environment| environment.profile.blocked);
-        let oldest = scene.pick(if blocked { &[1800] } else { &[7200, 86400] });
+        let oldest = scene.pick(if blocked || panics { &[1800] } else { &[7200, 86400] });
         let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
         let broker = Broker::new(scene.clone());
         let rules = Rules {
@@ -78,7 +88,7 @@ impl World {
             prefetch: broker.prefetch,
         };
         let environments = Mutex::new(environments);
-        let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default() };
+        let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default(), cursed };
         let forgetful = scene.happens(0.15);
         Self {
             broker,
@@ -87,6 +97,7 @@ impl World {
             publications,
             memory: Arc::default(),
             lost: false,
+            crowded: Vec::new(),
             forgetful,
             rules,
         }
@@ -97,9 +108,20 @@ impl World {
         tokio::spawn(publish(self.broker.clone(), self.publish_all()));
         tokio::spawn(weather(self.broker.clone()));
         tokio::spawn(reps(self.broker.clone(), self.cloud.clone()));
+        let mut lightning: Vec<Duration> =
+            (0..self.scene.below(3)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.lot())).collect();
+        lightning.sort();
         let mut life = self.start().await;
         while self.scene.elapsed() < LONGEST_RUN {
-            if timeout(Duration::from_secs(60), life.death()).await.is_ok() {
+            let until_the_next = lightning.first().map(|at| at.saturating_sub(self.scene.elapsed()));
+            let patience = until_the_next.unwrap_or(LOOK).min(LOOK);
+            if timeout(patience, life.death()).await.is_ok() {
+                life = self.restart().await;
+            } else if lightning.first().is_some_and(|at| *at <= self.scene.elapsed()) {
+                lightning.remove(0);
+                // Whatever the worker was waiting for: not only at a call does a process die.
+                self.scene.tell(|| "CRASH out of the blue".to_owned());
+                life.end();
                 life = self.restart().await;
             }
             if self.scene.elapsed() > EVENING && self.broker.unfinished() == (0, 0, 0) {
@@ -137,6 +159,7 @@ impl World {
             self.memory.close().await.unwrap();
         }
         self.memory.crash();
+        self.examine().await;
         if self.forgetful && self.scene.happens(0.5) {
             self.scene.tell(|| "THE STORE IS LOST".to_owned());
             self.memory = Arc::default();
@@ -144,6 +167,24 @@ impl World {
         }
         self.scene.dawdle(Duration::from_secs(30)).await;
         self.start().await
+    }
+}
+
+impl World {
+    /// Of those that a process had in hand when it died, one at most may have been on trial.
+    async fn examine(&mut self) {
+        if !self.scene.kept_everything() {
+            return;
+        }
+        let mut on_trial: BTreeMap<u64, BTreeSet<EventKey>> = BTreeMap::new();
+        for key in self.publications.iter().flat_map(|publication| publication.content.keys()) {
+            let record = self.memory.record(&key).await.unwrap();
+            if let Some(Phase::OnTrial { life, .. }) = record.map(|record| record.phase) {
+                on_trial.entry(life).or_default().insert(key);
+            }
+        }
+        let several = on_trial.into_values().filter(|events| events.len() > 1);
+        self.crowded.extend(several.map(|events| format!("on trial at once: {events:?}")));
     }
 }
 

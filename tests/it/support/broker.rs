@@ -181,6 +181,13 @@ impl Client {
         Some(answer.ok()?.message_count())
     }
 
+    /// How many consume from a queue. None of a process that is gone: what it had in hand is back in the queue.
+    pub async fn consumers(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let answer = self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        answer.unwrap().consumer_count()
+    }
+
     /// Deletes a queue, whatever is in it.
     pub async fn delete_queue(&self, queue: &str) {
         let options = QueueDeleteOptions::default();

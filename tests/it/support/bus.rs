@@ -166,6 +166,13 @@ impl Bus {
         self.client().await.as_ref().unwrap().depth(queue).await.is_some()
     }
 
+    /// Waits until nobody consumes events: what a worker that is gone had in hand is back in the queue.
+    pub async fn abandoned(&self) {
+        let queue = self.names.work_queue();
+        let gone = async || self.client().await.as_ref().unwrap().consumers(&queue).await == 0;
+        eventually("the broker to notice that the worker is gone", gone).await;
+    }
+
     /// Messages ready in the work queue, the retry queues and the backlogs.
     pub async fn unfinished(&self) -> u32 {
         let mut sum = 0;

@@ -6,6 +6,8 @@ pub mod broker;
 pub mod bus;
 pub mod event;
 pub mod files;
+pub mod raw;
 pub mod rig;
 pub mod simulator;
+pub mod sluice;
 pub mod worker;

@@ -101,10 +101,19 @@ impl Plan {
 impl Rig {
     /// Starts a worker; the same name again goes on with the same store.
     pub fn start_worker(&self, name: &str) -> Arc<Worker> {
+        self.employ(name, Worker::start)
+    }
+
+    /// Starts a worker by another program, which turns into it.
+    pub fn start_worker_under(&self, name: &str, wrapper: &[&str]) -> Arc<Worker> {
+        self.employ(name, |config, log| Worker::start_under(wrapper, config, log))
+    }
+
+    fn employ(&self, name: &str, start: impl FnOnce(&Path, PathBuf) -> Worker) -> Arc<Worker> {
         let config = self.files.write(self.folder.path(), name);
         let number = self.workers().len();
         let log = self.folder.path().join(format!("{name}-{number}.log"));
-        let worker = Arc::new(Worker::start(&config, log));
+        let worker = Arc::new(start(&config, log));
         self.workers().push(worker.clone());
         worker
     }

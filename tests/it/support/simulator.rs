@@ -91,6 +91,13 @@ impl Simulator {
         self.fault(&json!({ "operation": operation, "times": times, "fault": answer }));
     }
 
+    /// How many requests faults have happened to so far, those that hang included.
+    pub async fn fired(&self) -> u64 {
+        let answer = http().get(format!("{}/_simulator/faults", self.url())).send().await.unwrap();
+        let scripts: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        scripts.as_array().unwrap().iter().filter_map(|script| script["fired"].as_u64()).sum()
+    }
+
     /// What a person in Dynamics changes: columns of a row.
     pub async fn edit(&self, table: &str, row: &Value) {
         let request = http().post(self.control(table)).body(row.to_string());
@@ -100,6 +107,25 @@ impl Simulator {
     /// What a person in Dynamics deletes.
     pub async fn delete(&self, table: &str, key: &str) {
         let request = http().delete(format!("{}&key={key}", self.control(table)));
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
+    /// All scripts, with how often each one has fired: also at a request that is not answered yet.
+    pub async fn scripts(&self) -> Value {
+        let answer = http().get(format!("{}/_simulator/faults", self.url())).send().await.unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    }
+
+    /// How many requests it had in hand at once, at most; counted anew since [`Self::forget`].
+    pub async fn peak(&self) -> u64 {
+        let answer = http().get(format!("{}/_simulator/requests?count=1", self.url())).send().await.unwrap();
+        let counted: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        counted["peak_in_flight"].as_u64().unwrap()
+    }
+
+    /// Forgets the requests so far.
+    pub async fn forget(&self) {
+        let request = http().delete(format!("{}/_simulator/requests", self.url()));
         assert!(request.send().await.unwrap().status().is_success());
     }
 

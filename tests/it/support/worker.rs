@@ -20,13 +20,27 @@ pub struct Worker {
 impl Worker {
     /// Starts one; its log goes to a file beside its configuration.
     pub fn start(config: &Path, log: PathBuf) -> Self {
-        let child = program()
+        Self::start_as(program(), config, log, |log| File::create(log).unwrap().into())
+    }
+
+    /// Starts one by another program, which turns into it (`env`, `prlimit`). Its log goes through a pipe: limits on its
+    /// files are none on the log.
+    pub fn start_under(wrapper: &[&str], config: &Path, log: PathBuf) -> Self {
+        let worker = Self::start_as(program_under(wrapper), config, log, |_| Stdio::piped());
+        let told = worker.child.lock().unwrap().stderr.take();
+        let mut file = File::create(&worker.log).unwrap();
+        std::thread::spawn(move || std::io::copy(&mut told.unwrap(), &mut file));
+        worker
+    }
+
+    fn start_as(mut program: Command, config: &Path, log: PathBuf, tells: impl FnOnce(&Path) -> Stdio) -> Self {
+        let child = program
             .arg("--config")
             .arg(config)
             .arg("run")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&log).unwrap())
+            .stderr(tells(&log))
             .spawn()
             .unwrap();
         Self { child: Mutex::new(child), config: config.to_owned(), log, client: http() }
@@ -78,8 +92,14 @@ impl Worker {
 
     /// Where its HTTP interface listens.
     pub fn address(&self) -> Option<String> {
-        let line = self.lines().into_iter().find(|line| says(line, "the HTTP interface listens"))?;
-        Some(field(&line, "address").as_str()?.to_owned())
+        const LISTENS: &str = "the HTTP interface listens";
+        if let Some(line) = self.lines().into_iter().find(|line| says(line, LISTENS)) {
+            return Some(field(&line, "address").as_str()?.to_owned());
+        }
+        // A log in text.
+        let log = self.log();
+        let (_, rest) = log.lines().find(|line| line.contains(LISTENS))?.split_once("address=")?;
+        Some(rest.split(' ').next()?.to_owned())
     }
 
     /// What it has logged.
@@ -142,7 +162,8 @@ impl Worker {
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
-    fn id(&self) -> String {
+    /// Its process id.
+    pub fn id(&self) -> String {
         self.child.lock().unwrap().id().to_string()
     }
 }
@@ -164,14 +185,15 @@ pub fn http() -> reqwest::Client {
 
 /// The executable. Where the system can, it ends with the test even if that is killed.
 pub fn program() -> Command {
-    let executable = env!("CARGO_BIN_EXE_handoffd");
-    let mut command = if Path::new("/usr/bin/setpriv").exists() {
-        let mut command = Command::new("/usr/bin/setpriv");
-        command.args(["--pdeathsig", "KILL", "--", executable]);
-        command
-    } else {
-        Command::new(executable)
-    };
+    program_under(&[])
+}
+
+fn program_under(wrapper: &[&str]) -> Command {
+    let tied: &[&str] =
+        if Path::new("/usr/bin/setpriv").exists() { &["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"] } else { &[] };
+    let mut words = tied.iter().chain(wrapper).chain(&[env!("CARGO_BIN_EXE_handoffd")]);
+    let mut command = Command::new(words.next().expect("the executable at least"));
+    command.args(words);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HANDOFFD_")) {
         command.env_remove(name);
     }

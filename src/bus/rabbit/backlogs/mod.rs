@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, stream};
 use lapin::BasicProperties;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::slot::{Slot, Stand};
@@ -19,6 +19,7 @@ use super::channels::Address;
 use super::line::Line;
 use super::lock;
 use super::options::{Declare, Options};
+use super::supervisor::Signals;
 use crate::bus::{Announced, Backlog, BusError};
 use crate::event::OrganizationId;
 
@@ -37,12 +38,16 @@ pub(super) struct Backlogs {
     slots: Mutex<HashMap<OrganizationId, Arc<Slot>>>,
     news: mpsc::UnboundedSender<Backlog>,
     stop: CancellationToken,
+    /// Why nothing is handed on at the moment, if so.
+    pause: watch::Receiver<Option<String>>,
 }
 
 impl Backlogs {
-    pub(super) fn new(options: Arc<Options>, stop: CancellationToken) -> (Arc<Self>, mpsc::UnboundedReceiver<Backlog>) {
+    pub(super) fn new(options: Arc<Options>, signals: &Signals) -> (Arc<Self>, mpsc::UnboundedReceiver<Backlog>) {
         let (news, receiver) = mpsc::unbounded_channel();
-        (Arc::new(Self { options, served: Mutex::default(), slots: Mutex::default(), news, stop }), receiver)
+        let (stop, pause) = (signals.stop.clone(), signals.pause.subscribe());
+        let (served, slots) = (Mutex::default(), Mutex::default());
+        (Arc::new(Self { options, served, slots, news, stop, pause }), receiver)
     }
 
     /// Sets whose backlogs are looked for. Those that are new to it.
@@ -128,6 +133,12 @@ impl Backlogs {
     fn slot(&self, organization: &OrganizationId) -> Arc<Slot> {
         let new = || Arc::new(Slot::new(organization.clone(), self.options.backlog_queue(organization)));
         lock(&self.slots).entry(organization.clone()).or_insert_with(new).clone()
+    }
+
+    /// Waits for the end of a pause.
+    async fn awake(&self) {
+        // It fails when nobody can pause any more.
+        let _ = self.pause.clone().wait_for(Option::is_none).await;
     }
 
     fn may_declare(&self) -> bool {

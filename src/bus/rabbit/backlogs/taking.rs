@@ -169,8 +169,12 @@ impl Taking {
             };
             subscription.unacked.fetch_add(1, Ordering::Relaxed);
             let hold = Hold { _channel: subscription.channel.clone(), unacked: subscription.unacked.clone() };
+            let sending = async {
+                self.backlogs.awake().await;
+                self.to.send(delivery(message, &way, Some(hold))).await
+            };
             tokio::select! {
-                sent = self.to.send(delivery(message, &way, Some(hold))) => if sent.is_err() { return End::Over },
+                sent = sending => if sent.is_err() { return End::Over },
                 () = self.over() => return End::Over,
             }
         }

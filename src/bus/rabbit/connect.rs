@@ -1,0 +1,61 @@
+//! A connection of lapin's over a sieve.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use async_rs::traits::Reactor;
+use async_rs::util::{DummyIO, RuntimeParts};
+use async_rs::{Runtime, Tokio};
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::Stream;
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream};
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties};
+
+use super::sieve::Sieve;
+
+/// Connects, by TLS where the URL says so.
+pub(super) async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {
+    let tokio = Tokio::current();
+    let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), Sifting(tokio)));
+    let through_sieve = async |uri: AMQPUri, _: Runtime<_>| {
+        let plain = Runtime::tokio_current();
+        let stream = uri.connect_async(&plain).await?;
+        Ok(AsyncTcpStream::Plain(Sieve::new(stream)))
+    };
+    Connection::connector(uri, runtime, through_sieve, properties).await
+}
+
+/// tokio, whose streams are read through a sieve: lapin takes its stream's type from here.
+#[derive(Clone, Debug)]
+struct Sifting(Tokio);
+
+impl Reactor for Sifting {
+    type TcpStream = Sieve<AsyncTcpStream<<Tokio as Reactor>::TcpStream>>;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    /// lapin never asks for it.
+    fn register<H: Read + Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        Err::<DummyIO, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, length: Duration) -> Self::Sleep {
+        self.0.sleep(length)
+    }
+
+    fn interval(&self, length: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.0.interval(length)
+    }
+
+    fn tcp_connect_addr(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        let connected = self.0.tcp_connect_addr(address);
+        async { connected.await.map(|stream| Sieve::new(AsyncTcpStream::Plain(stream))) }
+    }
+}

@@ -1,0 +1,169 @@
+//! What all letters of one look have in common: connections, the operator's turn, words for what fails.
+
+use std::time::{Duration, Instant};
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::channels::Channels;
+use super::line::{hang_up, open};
+use super::options::Options;
+use super::refusal;
+use crate::bus::{LettersError, Notice};
+
+/// A command does not keep its user waiting longer.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A broker that is busy with 100,000 unacked messages may be silent for more than the worker's heartbeat allows (measured).
+const HEARTBEAT_SECONDS: u16 = 60;
+/// For the broker to answer a good-bye.
+const GOODBYE: Duration = Duration::from_secs(4);
+/// How long another operator's command is waited for; a replay of 100,000 takes less.
+const TURN_LIMIT: Duration = Duration::from_secs(300);
+const TURN_LOOK: Duration = Duration::from_millis(200);
+/// So many looks at the queue, so far apart, until two say the same.
+const STEADY_LOOKS: u32 = 10;
+const STEADY_FOR: Duration = Duration::from_millis(50);
+
+/// What all letters of one look have in common.
+pub(super) struct Desk {
+    options: Options,
+    connection: Connection,
+    /// Only a replay needs it. Apart from the other: a broker short of memory or disk does not read from a connection that
+    /// publishes.
+    publishing: OnceCell<Channels>,
+}
+
+/// The answer to a passive declaration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct There {
+    /// Messages that nobody holds.
+    pub ready: u32,
+    /// Who takes them.
+    pub consumers: u32,
+}
+
+impl Desk {
+    /// Connects, and waits until no other operator is at it.
+    pub(super) async fn take(options: &Options, notice: Notice<'_>) -> Result<Self, LettersError> {
+        let connection = connect(options, "reads dead letters").await?;
+        let desk = Self { options: options.clone(), connection, publishing: OnceCell::new() };
+        desk.take_turn(notice).await?;
+        Ok(desk)
+    }
+
+    /// Where replayed letters go.
+    pub(super) fn work_queue(&self) -> &str {
+        &self.options.queue
+    }
+
+    /// Where dead letters are.
+    pub(super) fn dead_letter_queue(&self) -> &str {
+        &self.options.dead_letter_queue
+    }
+
+    /// Where to publish.
+    pub(super) async fn channels(&self) -> Result<&Channels, LettersError> {
+        let connect = async || Ok(Channels::new(connect(&self.options, "replays dead letters").await?));
+        self.publishing.get_or_try_init(connect).await
+    }
+
+    /// Ends the connections, and with them the turn.
+    pub(super) async fn leave(&self) {
+        // A broker that hangs finds out by itself, from missing heartbeats.
+        if let Some(channels) = self.publishing.get() {
+            _ = timeout(GOODBYE, hang_up(channels.connection())).await;
+        }
+        _ = timeout(GOODBYE, hang_up(&self.connection)).await;
+    }
+
+    /// A channel of its own.
+    pub(super) async fn channel(&self) -> Result<Channel, LettersError> {
+        self.connection.create_channel().await.map_err(|error| self.failed(&error))
+    }
+
+    /// What is there once it no longer changes: messages of an operator who was killed a moment ago come back now.
+    pub(super) async fn steady(&self) -> Result<There, LettersError> {
+        let mut before = self.there().await?;
+        for _ in 0..STEADY_LOOKS {
+            tokio::time::sleep(STEADY_FOR).await;
+            let now = self.there().await?;
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        Ok(before)
+    }
+
+    /// What is there now.
+    pub(super) async fn there(&self) -> Result<There, LettersError> {
+        let channel = self.channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let answer = channel.queue_declare(self.dead_letter_queue().into(), passive, FieldTable::default()).await;
+        let queue = answer.map_err(|error| self.failed(&error))?;
+        Ok(There { ready: queue.message_count(), consumers: queue.consumer_count() })
+    }
+
+    pub(super) fn broken(&self, problem: &str) -> LettersError {
+        LettersError::Broken {
+            queue: self.dead_letter_queue().to_owned(),
+            place: self.options.place(),
+            problem: problem.to_owned(),
+        }
+    }
+
+    pub(super) fn missing(&self, queue: &str) -> LettersError {
+        LettersError::Missing { queue: format!("the queue `{queue}`"), place: self.options.place() }
+    }
+
+    pub(super) fn failed(&self, error: &lapin::Error) -> LettersError {
+        if refusal::is_missing(error) {
+            return self.missing(self.dead_letter_queue());
+        }
+        self.broken(&refusal::in_words(error))
+    }
+
+    /// The broker frees a connection's exclusive queue when the connection ends, however it ends: so it serves as the
+    /// mark of the one who looks through the letters. Two at once would each see a part and take it for all.
+    async fn take_turn(&self, notice: Notice<'_>) -> Result<(), LettersError> {
+        let mark = format!("{}.operator", self.dead_letter_queue());
+        let exclusive = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let start = Instant::now();
+        let mut told = false;
+        while start.elapsed() < TURN_LIMIT {
+            // A channel of its own: the broker closes it when it refuses.
+            let channel = self.channel().await?;
+            match channel.queue_declare(mark.as_str().into(), exclusive, FieldTable::default()).await {
+                Ok(_) => return Ok(()),
+                Err(error) if refusal::is_locked(&error) => {}
+                Err(error) if refusal::is_forbidden(&error) => {
+                    notice(&format!("warning: this user may not declare {mark}: another command may be at work too"));
+                    return Ok(());
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+            if !std::mem::replace(&mut told, true) {
+                notice("another `dead-letters` command is at work: waiting for it to end");
+            }
+            tokio::time::sleep(TURN_LOOK).await;
+        }
+        Err(LettersError::InUse {
+            queue: self.dead_letter_queue().to_owned(),
+            waited: format!("{} s", TURN_LIMIT.as_secs()),
+        })
+    }
+}
+
+async fn connect(options: &Options, does: &str) -> Result<Connection, LettersError> {
+    let mut uri = options.uri().map_err(|error| LettersError::Settings(error.to_string()))?;
+    // None (0) stays none.
+    uri.query.heartbeat =
+        uri.query.heartbeat.map(|seconds| if seconds == 0 { 0 } else { seconds.max(HEARTBEAT_SECONDS) });
+    timeout(CONNECT_LIMIT, open(&uri, does))
+        .await
+        .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
+        .map_err(|problem| LettersError::Away { place: options.place(), problem })
+}

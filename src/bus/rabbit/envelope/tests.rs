@@ -1,0 +1,83 @@
+use lapin::types::{ByteArray, DecimalValue, FieldArray, LongString, ShortString};
+use proptest::prelude::*;
+
+use super::*;
+
+fn of(name: &str, value: AMQPValue) -> BasicProperties {
+    let mut table = FieldTable::default();
+    table.insert(name.into(), value);
+    BasicProperties::default().with_headers(table)
+}
+
+/// One of every kind, at the edges of its range.
+fn values() -> Vec<(AMQPValue, Option<&'static str>)> {
+    let bytes = |bytes: &[u8]| AMQPValue::LongString(LongString::from(bytes.to_vec()));
+    vec![
+        (AMQPValue::Boolean(true), Some("true")),
+        (AMQPValue::ShortShortInt(i8::MIN), Some("-128")),
+        (AMQPValue::ShortShortUInt(u8::MAX), Some("255")),
+        (AMQPValue::ShortInt(i16::MIN), Some("-32768")),
+        (AMQPValue::ShortUInt(u16::MAX), Some("65535")),
+        (AMQPValue::LongInt(i32::MIN), Some("-2147483648")),
+        (AMQPValue::LongUInt(u32::MAX), Some("4294967295")),
+        (AMQPValue::LongLongInt(i64::MIN), Some("-9223372036854775808")),
+        (AMQPValue::Float(f32::NAN), Some("NaN")),
+        (AMQPValue::Double(f64::NEG_INFINITY), Some("-inf")),
+        (AMQPValue::DecimalValue(DecimalValue { scale: 255, value: u32::MAX }), None),
+        (AMQPValue::ShortString(ShortString::from("short")), Some("short")),
+        (bytes("text\n\0\u{202e}".as_bytes()), Some("text\n\0\u{202e}")),
+        (bytes(b""), Some("")),
+        (bytes(b"\xff\xfe"), None),
+        (AMQPValue::FieldArray(FieldArray::default()), None),
+        (AMQPValue::FieldTable(FieldTable::default()), None),
+        (AMQPValue::ByteArray(ByteArray::from(b"text".to_vec())), None),
+        (AMQPValue::Timestamp(0), Some("1970-01-01T00:00:00Z")),
+        (AMQPValue::Timestamp(1_764_000_000), Some("2025-11-24T16:00:00Z")),
+        (AMQPValue::Timestamp(u64::MAX), None),
+        (AMQPValue::Void, None),
+    ]
+}
+
+#[test]
+fn every_kind_of_header_is_text_or_nothing() {
+    for (value, expected) in values() {
+        let properties = of("x", value.clone());
+        assert_eq!(envelope(&properties).header("x"), expected, "{value:?}");
+    }
+}
+
+#[test]
+fn a_routing_key_is_taken_from_a_header_only_if_it_can_be_one() {
+    for (value, expected) in values() {
+        let key = original_routing_key(&of(ORIGINAL_ROUTING_KEY, value), "own");
+        assert_eq!(key, expected.unwrap_or("own"));
+    }
+    let long = |length: usize| of(ORIGINAL_ROUTING_KEY, AMQPValue::LongString("k".repeat(length).into()));
+    assert_eq!(original_routing_key(&long(255), "own").len(), 255);
+    assert_eq!(original_routing_key(&long(256), "own"), "own");
+}
+
+#[test]
+fn a_delivery_count_is_a_number_or_none() {
+    for (value, _) in values() {
+        let count = delivery_count(&of("x-delivery-count", value.clone()));
+        let expected = match value {
+            AMQPValue::ShortShortUInt(number) => u64::from(number),
+            AMQPValue::ShortUInt(number) => u64::from(number),
+            AMQPValue::LongUInt(number) => u64::from(number),
+            _ => 0,
+        };
+        assert_eq!(count, expected, "{value:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_itself(name in "\\PC{0,50}", text in any::<String>()) {
+        let properties = of(&name, AMQPValue::LongString(text.clone().into()));
+        let envelope = envelope(&properties);
+        prop_assert_eq!(envelope.header(&name), Some(text.as_str()));
+    }
+}

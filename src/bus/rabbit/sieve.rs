@@ -1,0 +1,239 @@
+//! A stream from the broker of which every frame is mended before the client reads it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use tracing::warn;
+
+use super::mend::{AROUND, HEAD, mend};
+use super::shrink::shrink;
+
+/// Bytes asked of the stream at once.
+const CHUNK: usize = 64 * 1024;
+/// No broker sends longer frames (RabbitMQ's default is 128 KiB): what says so speaks no AMQP, and is the client's to
+/// refuse.
+const LONGEST_FRAME: usize = 16 * 1024 * 1024;
+/// The kinds of frames: method, header, body, heartbeat. A broker of another version answers with none of them.
+const KINDS: [u8; 4] = [1, 2, 3, 8];
+
+/// A stream, read through [`mend`]; writing goes straight through.
+pub(super) struct Sieve<S> {
+    stream: S,
+    /// Mended bytes from `from` to `mended`, then the beginning of a frame.
+    buffer: Vec<u8>,
+    from: usize,
+    mended: usize,
+    /// The longest frame that the client will take, once the broker has said so.
+    longest: usize,
+    passes: bool,
+}
+
+impl<S> Sieve<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, buffer: Vec::new(), from: 0, mended: 0, longest: usize::MAX, passes: false }
+    }
+
+    /// Mends every frame that is complete.
+    fn advance(&mut self) {
+        while !self.passes {
+            match length(&self.buffer[self.mended..]) {
+                Length::Unknown => break,
+                Length::None => self.passes = true,
+                Length::Of(length) if self.buffer.len() - self.mended < length => break,
+                Length::Of(length) => self.mended += self.sift(length),
+            }
+        }
+        if self.passes {
+            self.mended = self.buffer.len();
+        }
+    }
+
+    /// Mends the next frame; how long it is then.
+    fn sift(&mut self, length: usize) -> usize {
+        let (start, end) = (self.mended, self.mended + length);
+        let places = mend(&mut self.buffer[start..end]);
+        if places > 0 {
+            warn!(places, "a message whose properties are not AMQP: they were mended");
+        }
+        self.longest = tuned(&self.buffer[start..end]).unwrap_or(self.longest);
+        if length <= self.longest {
+            return length;
+        }
+        let Some(shrunk) = shrink(&self.buffer[start..end], self.longest) else { return length };
+        warn!(bytes = length, "a message whose headers fill more than a frame: the largest were left out");
+        let length = shrunk.len();
+        self.buffer.splice(start..end, shrunk);
+        length
+    }
+
+    fn give(&mut self, to: &mut [u8]) -> usize {
+        let length = to.len().min(self.mended - self.from);
+        to[..length].copy_from_slice(&self.buffer[self.from..self.from + length]);
+        self.from += length;
+        length
+    }
+
+    /// Forgets what was read.
+    fn compact(&mut self) {
+        self.buffer.drain(..self.from);
+        self.mended -= self.from;
+        self.from = 0;
+    }
+}
+
+/// The longest frame, if this is the method by which the broker says so (connection.tune); no number is no limit.
+fn tuned(frame: &[u8]) -> Option<usize> {
+    match frame.get(HEAD..)? {
+        [0, 10, 0, 30, _, _, a, b, c, d, ..] if frame[0] == 1 => {
+            let longest = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).ok()?;
+            Some(longest).filter(|longest| *longest > 0)
+        }
+        _ => None,
+    }
+}
+
+/// How long the frame that begins here is.
+enum Length {
+    /// Its head is not here yet.
+    Unknown,
+    /// It is no frame.
+    None,
+    /// So many bytes.
+    Of(usize),
+}
+
+fn length(bytes: &[u8]) -> Length {
+    match bytes {
+        [kind, ..] if !KINDS.contains(kind) => Length::None,
+        [_, _, _, a, b, c, d, ..] => match usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])) {
+            Ok(length) if length <= LONGEST_FRAME => Length::Of(length + AROUND),
+            _ => Length::None,
+        },
+        _ => {
+            debug_assert!(bytes.len() < HEAD);
+            Length::Unknown
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Sieve<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        while this.from == this.mended && !to.is_empty() {
+            this.compact();
+            let filled = this.buffer.len();
+            this.buffer.resize(filled + CHUNK, 0);
+            let read = Pin::new(&mut this.stream).poll_read(cx, &mut this.buffer[filled..]);
+            let length = if let Poll::Ready(Ok(length)) = &read { *length } else { 0 };
+            this.buffer.truncate(filled + length);
+            if ready!(read)? == 0 {
+                // What is left is half a frame; the client is to see that it ends there.
+                this.mended = filled;
+                return Poll::Ready(Ok(this.give(to)));
+            }
+            this.advance();
+        }
+        Poll::Ready(Ok(this.give(to)))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Sieve<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Bytes that come in pieces of this length.
+    struct Pieces(Vec<u8>, usize);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+            let length = self.1.min(to.len()).min(self.0.len());
+            to[..length].copy_from_slice(&self.0[..length]);
+            self.0.drain(..length);
+            Poll::Ready(Ok(length))
+        }
+    }
+
+    fn read(bytes: &[u8], piece: usize, room: usize) -> Vec<u8> {
+        let mut sieve = Sieve::new(Pieces(bytes.to_vec(), piece));
+        let (mut all, mut to) = (Vec::new(), vec![0; room]);
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match Pin::new(&mut sieve).poll_read(&mut cx, &mut to) {
+                Poll::Ready(Ok(0)) => return all,
+                Poll::Ready(Ok(length)) => all.extend_from_slice(&to[..length]),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[kind, 0, 1][..], &length, payload, &[0xCE]].concat()
+    }
+
+    /// A content header whose one property is a content type.
+    fn header(text: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(text.len()).unwrap();
+        frame(2, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, length][..], text].concat())
+    }
+
+    #[test]
+    fn frames_come_whole_and_mended_however_they_are_cut() {
+        let sent = [frame(8, b""), header(b"a\xffb"), frame(3, &[0xff; 300]), header(b"fine"), frame(3, b"")].concat();
+        let expected = [frame(8, b""), header(b"a?b"), frame(3, &[0xff; 300]), header(b"fine"), frame(3, b"")].concat();
+        for piece in [1, 2, 7, 8, 100, 100_000] {
+            for room in [1, 3, 64, 100_000] {
+                assert_eq!(read(&sent, piece, room), expected, "{piece} {room}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_outgrew_its_frame_is_shrunk() {
+        let tune = frame(1, &[0, 10, 0, 30, 0, 0, 0, 0, 0, 100, 0, 10]);
+        let entry = |name: u8, length: u8| [&[1, name, b'S', 0, 0, 0, length][..], &vec![b'x'; length.into()]].concat();
+        let header = |entries: &[u8]| {
+            let length = u8::try_from(entries.len()).unwrap();
+            frame(2, &[&[0; 12][..], &[0x20, 0, 0, 0, 0, length], entries].concat())
+        };
+        let large = header(&[entry(b'a', 10), entry(b'b', 90)].concat());
+        let sent = [tune.clone(), large, frame(3, b"body")].concat();
+        assert_eq!(read(&sent, 9, 64), [tune, header(&entry(b'a', 10)), frame(3, b"body")].concat());
+    }
+
+    #[test]
+    fn what_is_no_frame_goes_through_as_it_is() {
+        let old = b"AMQP\x00\x01\x00\x00".to_vec();
+        let lie = [frame(8, b""), vec![2, 0, 1, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]].concat();
+        let half = [frame(8, b""), header(b"\xff")[..9].to_vec()].concat();
+        for bytes in [b"HTTP/1.1 400 Bad Request\r\n".to_vec(), old, lie, half, vec![1], Vec::new()] {
+            assert_eq!(read(&bytes, 5, 64), bytes);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! In: `dead-letters list`, `show`, `replay`, `discard` and their options.
+//! Out: an order to the room of letters, and its entries on standard output as they come.
+//! Absent: what matches, what a replay is; the broker.
+
+pub mod arguments;
+mod page;
+mod progress;
+mod table;
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use self::arguments::DeadLettersCommand;
+use self::page::{Form, Page};
+use super::Refusal;
+use crate::app;
+use crate::bus::LetterBox;
+use crate::bus::rabbit::DeadLetterQueue;
+use crate::config::Config;
+use crate::event::Limits;
+use crate::letters::{Action, Effect, Failure, Order, Selection, Substitute, Tally, carry_out};
+
+/// Does what the subcommand says.
+pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), Refusal> {
+    let (selection, action, form) = read(command)?;
+    let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
+    let order = Order { selection, action, limits };
+    super::block_on(async { Ok(work(config, &order, form).await) })?
+}
+
+fn read(command: DeadLettersCommand) -> Result<(Selection, Action, Form), Refusal> {
+    let form = |json| if json { Form::Json } else { Form::Text };
+    Ok(match command {
+        DeadLettersCommand::List { selection, json } => (selection.selection(), Action::List, form(json)),
+        DeadLettersCommand::Show { names, selection, json } => {
+            let mut selection = selection.selection();
+            selection.ids.extend(names);
+            (named(selection, "show")?, Action::Show, form(json))
+        }
+        DeadLettersCommand::Replay { selection, doing, patch, keep } => {
+            let selection = named(selection.selection(), "replay")?;
+            let action = match patch {
+                Some(_) if selection.ids.len() != 1 => {
+                    return Err(Refusal::Usage("--patch is for exactly one event: give one --id".to_owned()));
+                }
+                Some(file) => Action::Substitute(doing.effect(), Substitute { patch: json(&file)?, keep }),
+                None => Action::Replay(doing.effect()),
+            };
+            (selection, action, form(doing.json))
+        }
+        DeadLettersCommand::Discard { selection, doing } => {
+            (named(selection.selection(), "discard")?, Action::Discard(doing.effect()), form(doing.json))
+        }
+    })
+}
+
+/// What changes something, or shows customers' text, wants to be told which.
+fn named(selection: Selection, command: &str) -> Result<Selection, Refusal> {
+    if selection.is_empty() {
+        return Err(Refusal::Usage(format!(
+            "`dead-letters {command}` wants to know which: --id, --organization, --reason, --session, --before, --after, or \
+             --all; `dead-letters list` shows what there is"
+        )));
+    }
+    Ok(selection)
+}
+
+fn json(file: &Path) -> anyhow::Result<Value> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read the patch {}", file.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("the patch {} is not JSON", file.display()))
+}
+
+async fn work(config: &Config, order: &Order, form: Form) -> Result<(), Refusal> {
+    let stop = CancellationToken::new();
+    heed_signals(&stop).context("cannot listen for signals")?;
+    let queue = DeadLetterQueue::new(app::bus_options(config));
+    let opened = tokio::select! {
+        opened = queue.open(&|text| eprintln!("{text}")) => opened.map_err(anyhow::Error::from)?,
+        () = stop.cancelled() => return Err(anyhow!("interrupted: nothing was done").into()),
+    };
+    let mut letters = opened;
+    let mut page = Page::begin(form, order);
+    let done = carry_out(&mut *letters, order, &mut page, &stop).await;
+    page.end();
+    conclude(order, done)
+}
+
+/// What came of it, for a person, and as an exit status.
+fn conclude(order: &Order, done: Result<Tally, Failure>) -> Result<(), Refusal> {
+    let tally = match done {
+        Ok(tally) => tally,
+        Err(problem @ Failure::NotOne(_)) => return Err(Refusal::Usage(problem.to_string())),
+        Err(problem) => return Err(anyhow::Error::from(problem).into()),
+    };
+    eprintln!("{}", sum(order, &tally));
+    if tally.failed > 0 {
+        return Err(anyhow!("{} of {} failed; they are dead letters as before", tally.failed, tally.matched).into());
+    }
+    if tally.stopped {
+        return Err(anyhow!("interrupted; what was not dealt with lies where it lay: run it again to go on").into());
+    }
+    if tally.matched == 0 && matches!(order.action, Action::Show) {
+        return Err(anyhow!("there is nothing to show").into());
+    }
+    Ok(())
+}
+
+fn sum(order: &Order, tally: &Tally) -> String {
+    let Tally { seen, matched, failed, .. } = *tally;
+    let did = match &order.action {
+        Action::List | Action::Show => "",
+        Action::Replay(Effect::Real) | Action::Substitute(Effect::Real, _) => " replayed",
+        Action::Discard(Effect::Real) => " discarded",
+        Action::Replay(Effect::Rehearsed) | Action::Substitute(Effect::Rehearsed, _) => " would be replayed",
+        Action::Discard(Effect::Rehearsed) => " would be discarded",
+    };
+    match (seen, matched) {
+        (0, _) => "there are no dead letters".to_owned(),
+        (_, 0) => format!("none of {seen} dead letters matches"),
+        _ => format!("{} of {seen} dead letters{did}", matched - failed),
+    }
+}
+
+/// The first signal ends the work after what is in hand, the second at once: nothing is lost by either.
+fn heed_signals(stop: &CancellationToken) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        for last in [false, true] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if last {
+                std::process::exit(super::FAILED.into());
+            }
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

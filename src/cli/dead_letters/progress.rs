@@ -1,0 +1,41 @@
+//! How far it is: a bar on a terminal, a line now and then otherwise; on standard error.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Between two lines.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How far it is.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    said: Instant,
+}
+
+impl Progress {
+    pub(super) fn begin() -> Self {
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}");
+        // Hidden unless standard error is a terminal; the template is a constant that parses.
+        let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, said: Instant::now() }
+    }
+
+    /// For whoever writes on the same terminal.
+    pub(super) fn bar(&self) -> ProgressBar {
+        self.bar.clone()
+    }
+
+    pub(super) fn at(&mut self, count: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(count);
+        if self.bar.is_hidden() && self.said.elapsed() >= EVERY {
+            self.said = Instant::now();
+            eprintln!("looked at {count} of {total} dead letters");
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

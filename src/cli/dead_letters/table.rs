@@ -1,0 +1,154 @@
+//! Dead letters for a person to read.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::letters::{Entry, REPLACED_BODY};
+
+/// Columns of a list and how wide they are; what is wider pushes its line, for a list of 100,000 is not held to be
+/// measured.
+const COLUMNS: [(&str, usize); 5] =
+    [("dead_at", 24), ("reason", 20), ("organization_id", 16), ("event_id", 24), ("session_id", 20)];
+/// Before them, where something was done.
+const RESULT: (&str, usize) = ("result", 13);
+
+/// The line above a list.
+pub(super) fn head(listing: bool) -> String {
+    let mut names: Vec<(String, usize)> = COLUMNS.map(|(name, width)| (name.to_owned(), width)).to_vec();
+    if !listing {
+        names.insert(0, (RESULT.0.to_owned(), RESULT.1));
+    }
+    line(&names, "error")
+}
+
+/// One entry.
+pub(super) fn row(entry: &Entry) -> String {
+    let dead_at = entry.dead_at.map(|time| time.to_string());
+    let texts = [&dead_at, &entry.reason, &entry.organization_id, &entry.event_id, &entry.session_id];
+    let mut cells: Vec<(String, usize)> =
+        texts.into_iter().zip(COLUMNS).map(|(text, (_, width))| (plain(text.as_deref()), width)).collect();
+    if let Some(result) = entry.result {
+        cells.insert(0, (result.as_str().to_owned(), RESULT.1));
+    }
+    line(&cells, &plain(entry.problem.as_deref().or(entry.error.as_deref())))
+}
+
+/// Everything about a dead letter.
+pub(super) fn whole(entry: &Entry, details: Value, body: &[u8]) -> Map<String, Value> {
+    let mut whole = match serde_json::to_value(entry) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    if let Value::Object(details) = details {
+        whole.extend(details);
+    }
+    put_body(&mut whole, "body", body);
+    if let Some(header) = whole.get_mut("headers").and_then(|headers| headers.get_mut(REPLACED_BODY)) {
+        let original = STANDARD.decode(header.as_str().unwrap_or_default()).unwrap_or_default();
+        *header = json!("(see replaced_body)");
+        put_body(&mut whole, "replaced_body", &original);
+    }
+    whole
+}
+
+/// The same as lines.
+pub(super) fn story(whole: &Map<String, Value>) -> String {
+    let mut told = String::new();
+    for (name, value) in whole {
+        match value {
+            Value::Object(fields) if matches!(name.as_str(), "properties" | "headers") => {
+                // Writing to a string can't fail, here and below.
+                _ = writeln!(told, "{name}");
+                for (name, value) in fields {
+                    _ = writeln!(told, "  {:<34} {}", plain(Some(name)), text(value));
+                }
+            }
+            value if name.ends_with("body") => _ = writeln!(told, "{name}\n{value:#}"),
+            value => _ = writeln!(told, "{name:<16} {}", text(value)),
+        }
+    }
+    told
+}
+
+/// As JSON where it is JSON, as text where it is text, else base64.
+fn put_body(whole: &mut Map<String, Value>, name: &str, body: &[u8]) {
+    let (name, value) = match (serde_json::from_slice(body), std::str::from_utf8(body)) {
+        (Ok(value), _) => (name.to_owned(), value),
+        (_, Ok(text)) => (name.to_owned(), json!(text)),
+        _ => (format!("{name}_base64"), json!(STANDARD.encode(body))),
+    };
+    whole.insert(name, value);
+}
+
+fn line(cells: &[(String, usize)], last: &str) -> String {
+    let mut line = String::new();
+    for (cell, width) in cells {
+        // Writing to a string can't fail.
+        _ = write!(line, "{cell:<width$}  ");
+    }
+    line + last + "\n"
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => plain(Some(text)),
+        other => other.to_string(),
+    }
+}
+
+/// On a terminal, a control character of somebody else's is a command.
+fn plain(text: Option<&str>) -> String {
+    let text = text.unwrap_or("-").chars();
+    text.map(|char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::letters::Fate;
+
+    fn entry() -> Entry {
+        Entry {
+            event_id: Some("evt_1".to_owned()),
+            organization_id: Some("org_acme".to_owned()),
+            reason: Some("invalid_event".to_owned()),
+            error: Some("data.session_id: \u{1b}[2J".to_owned()),
+            dead_at: "2026-11-22T10:15:00.5Z".parse().ok(),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn a_list_is_in_columns_and_a_control_character_is_no_command() {
+        let told = head(true) + &row(&entry());
+        assert_eq!(
+            told,
+            "dead_at                   reason                organization_id   event_id                  session_id            error\n\
+             2026-11-22T10:15:00.5Z    invalid_event         org_acme          evt_1                     -                     \
+             data.session_id: \\u{1b}[2J\n"
+        );
+    }
+
+    #[test]
+    fn what_was_done_comes_first_and_why_not_last() {
+        assert!(head(false).starts_with("result         dead_at "));
+        assert!(row(&entry().with(Fate::WouldReplay)).starts_with("would_replay   2026-11-22"));
+        let failed = row(&entry().failed("no such queue".to_owned()));
+        assert!(failed.starts_with("failed ") && failed.ends_with("  no such queue\n"), "{failed}");
+    }
+
+    #[test]
+    fn a_body_is_shown_as_what_it_is() {
+        let details = |body: &str| json!({ "properties": {}, "headers": { REPLACED_BODY: STANDARD.encode(body) } });
+        let json = whole(&entry(), details("{ not json"), br#"{"z":1,"a":"b"}"#);
+        assert_eq!((&json["body"], &json["replaced_body"]), (&json!({ "z": 1, "a": "b" }), &json!("{ not json")));
+        assert_eq!(json["headers"][REPLACED_BODY], "(see replaced_body)");
+        assert!(story(&json).contains("body\n{\n  \"z\": 1,"), "{}", story(&json));
+        let bytes = whole(&entry(), json!({}), &[0, 255]);
+        assert_eq!((bytes.get("body"), &bytes["body_base64"]), (None, &json!("AP8=")));
+    }
+}

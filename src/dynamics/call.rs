@@ -1,0 +1,170 @@
+//! One step being performed: a token, its requests, and what each came back with.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::answer::Answer;
+use super::client::Unanswered;
+use super::environment::Environment;
+use super::gate::Ended;
+use super::mask::{brief, mask, one_line};
+use super::notice;
+use super::reply::{Reading, Sent, read, read_back};
+use super::request::{Request, request};
+use super::token::Token;
+use super::wire::Wire;
+use crate::crm::Exchange;
+use crate::event::Event;
+use crate::machine::{Fault, Receipt, Remedy, StepName};
+
+/// One step being performed, and the requests it has taken so far.
+pub(super) struct Call<'a> {
+    wire: &'a Wire,
+    step: StepName,
+    /// Whose texts are masked in what Dynamics says.
+    event: Option<&'a Event>,
+    pub(super) exchanges: Vec<Exchange>,
+    /// How the request went that had no answer.
+    lost: Option<Ended>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(wire: &'a Wire, step: StepName, event: Option<&'a Event>) -> Self {
+        Self { wire, step, event, exchanges: Vec::new(), lost: None }
+    }
+
+    /// Performs the step.
+    pub(super) async fn perform(&mut self, environment: &Environment, sent: Sent<'_>) -> Result<Receipt, Fault> {
+        let asked = request(sent.step, sent.event, sent.settings);
+        let answer = self.ask(environment, &asked).await?;
+        let mut reading = read(sent, &answer, Timestamp::now());
+        if let Reading::LookBack(again) = &reading {
+            let answer = self.ask(environment, again).await?;
+            reading = read_back(sent, &answer, Timestamp::now());
+        }
+        match reading {
+            Reading::Receipt(receipt) => Ok(receipt),
+            Reading::Fault(fault) => {
+                self.heed(environment, &fault);
+                Err(fault)
+            }
+            Reading::LookBack(_) => {
+                let message = "looking back leads to another look back: a defect".to_owned();
+                Err(blank(self.step, Remedy::Retry, message))
+            }
+        }
+    }
+
+    /// Asks with a token, and once more with a new one when the first is refused.
+    pub(super) async fn ask(&mut self, environment: &Environment, asked: &Request) -> Result<Answer, Fault> {
+        let token = self.token(environment).await?;
+        let answer = self.send(environment, asked, &token).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        environment.token.refuse(&token);
+        let token = self.token(environment).await?;
+        self.send(environment, asked, &token).await
+    }
+
+    /// A fault that concerns the whole organization: its gate shuts at once, not when the step is over.
+    pub(super) fn heed(&self, environment: &Environment, fault: &Fault) {
+        if let Remedy::NotBefore(until) = fault.remedy {
+            let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+            let newly = environment.gate.shut(wait, Instant::now());
+            notice::throttled(&*self.wire.watch, environment, fault, newly.then_some(wait));
+        }
+    }
+
+    /// How it went, as far as the gate is concerned.
+    pub(super) fn ended(&self, result: &Result<Receipt, Fault>) -> Ended {
+        match result {
+            Ok(_) => Ended::Answered,
+            Err(fault) => match (self.lost, fault.remedy) {
+                (Some(lost), _) => lost,
+                (None, Remedy::NotBefore(_)) => Ended::Throttled,
+                (None, Remedy::GiveUp) => Ended::Answered,
+                (None, Remedy::Retry | Remedy::Hold | Remedy::Crowded) => Ended::Failed,
+            },
+        }
+    }
+
+    async fn token(&mut self, environment: &Environment) -> Result<Arc<Token>, Fault> {
+        if let Some(token) = environment.token.at_hand() {
+            return Ok(token);
+        }
+        let mut turn = environment.token.turn().await;
+        match turn.over() {
+            Some(Ok(token)) => return Ok(token),
+            Some(Err((fault, lost))) => {
+                self.lost = lost;
+                return Err(fault);
+            }
+            None => {}
+        }
+        let answer = self.exchange(StepName::Token, self.wire.client.ask_token(&environment.token)).await;
+        let result = answer.and_then(|answer| environment.token.accept(&answer, Timestamp::now()));
+        if let Err(fault) = &result {
+            self.explain(|| one_line(&fault.message));
+            self.heed(environment, fault);
+            turn.failed(fault, self.lost);
+        }
+        result
+    }
+
+    async fn send(&mut self, environment: &Environment, asked: &Request, token: &Token) -> Result<Answer, Fault> {
+        let url = &environment.access.settings.environment_url;
+        let answer = self.exchange(self.step, self.wire.client.ask(url, asked, token)).await?;
+        if let Some(hint) = answer.dop_hint {
+            environment.gate.advise(hint);
+        }
+        if !answer.is_success() {
+            let (said, event) = (answer.error().message, self.event);
+            self.explain(|| event.map_or_else(|| one_line(&said), |event| mask(&said, event)));
+        }
+        Ok(answer)
+    }
+
+    async fn exchange(
+        &mut self,
+        step: StepName,
+        asking: impl Future<Output = Result<Answer, Unanswered>>,
+    ) -> Result<Answer, Fault> {
+        let (result, elapsed) = self.wire.exchange(step, asking).await;
+        self.exchanges.push(exchange(step, elapsed, &result));
+        result.map_err(|unanswered| {
+            let (lost, message) = match unanswered {
+                Unanswered::Silent(message) => (Ended::Silent, message),
+                Unanswered::Broken(message) => (Ended::Broken, message),
+            };
+            self.lost = Some(lost);
+            blank(step, Remedy::Retry, message)
+        })
+    }
+
+    /// Says in the history what the last answer said, briefly.
+    fn explain(&mut self, said: impl FnOnce() -> String) {
+        if let Some(last) = self.exchanges.last_mut().filter(|last| last.error.is_none()) {
+            last.error = Some(brief(&said())).filter(|error| !error.is_empty());
+        }
+    }
+}
+
+/// A fault that no answer is behind.
+pub(super) fn blank(step: StepName, remedy: Remedy, message: String) -> Fault {
+    Fault { remedy, step, status: None, code: None, message, advice: String::new(), request_id: None }
+}
+
+fn exchange(step: StepName, elapsed: Duration, result: &Result<Answer, Unanswered>) -> Exchange {
+    let (status, code, error, request_id) = match result {
+        Ok(answer) if answer.is_success() => (Some(answer.status), None, None, answer.request_id.clone()),
+        Ok(answer) => {
+            let code = Some(answer.error().code).filter(|code| !code.is_empty());
+            (Some(answer.status), code, None, answer.request_id.clone())
+        }
+        Err(Unanswered::Silent(message) | Unanswered::Broken(message)) => (None, None, Some(message.clone()), None),
+    };
+    Exchange { at: Timestamp::now(), step, elapsed, status, code, error, request_id }
+}

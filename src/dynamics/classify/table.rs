@@ -1,0 +1,322 @@
+//! The table. The first row that fits decides, so what is special stands before what is general.
+
+use std::ops::RangeInclusive;
+
+use super::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE, Seen};
+use crate::machine::StepName;
+
+/// One row: what is seen, and what that means.
+pub(super) struct Row {
+    of: Of,
+    status: &'static [RangeInclusive<u16>],
+    code: Code,
+    text: Text,
+    pub(super) means: Means,
+    pub(super) advice: Advice,
+}
+
+/// Which operation was answered.
+#[derive(Clone, Copy)]
+enum Of {
+    Any,
+    Token,
+    Only(StepName),
+}
+
+/// Its code.
+enum Code {
+    Any,
+    Some,
+    None,
+    In(&'static [&'static str]),
+    /// No matter, when `Retry-After` can be read.
+    WithRetryAfter,
+}
+
+/// Its words, in lower case.
+enum Text {
+    Any,
+    None,
+    Says(&'static [&'static str]),
+}
+
+/// What an answer means for its event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Means {
+    /// The whole organization waits, as long as `Retry-After` says.
+    Wait,
+    /// The organization's setup is wrong, the event is not.
+    Hold,
+    /// It may pass.
+    Retry,
+    /// This event never succeeds as it is.
+    GiveUp,
+}
+
+/// What a person can do about it.
+#[derive(Clone, Copy)]
+pub(super) enum Advice {
+    None,
+    Words(&'static str),
+    /// The privilege that the text names.
+    Privilege,
+}
+
+impl Row {
+    pub(super) fn fits(&self, seen: &Seen<'_>) -> bool {
+        let of = match self.of {
+            Of::Any => true,
+            Of::Token => seen.step == StepName::Token,
+            Of::Only(step) => seen.step == step,
+        };
+        let code = match self.code {
+            Code::Any => true,
+            Code::Some => !seen.code.is_empty(),
+            Code::None => seen.code.is_empty(),
+            Code::In(codes) => codes.contains(&seen.code),
+            Code::WithRetryAfter => seen.wait.is_some(),
+        };
+        let text = match self.text {
+            Text::Any => true,
+            Text::None => seen.text.is_empty(),
+            Text::Says(parts) => parts.iter().any(|part| seen.text.contains(part)),
+        };
+        of && code && text && (self.status.is_empty() || self.status.iter().any(|range| range.contains(&seen.status)))
+    }
+}
+
+use Advice::Words;
+use Code::In;
+use Means::{GiveUp, Hold, Retry, Wait};
+use Text::Says;
+
+const ANY: &[RangeInclusive<u16>] = &[];
+const REFUSED: &[RangeInclusive<u16>] = &[400..=499];
+const TROUBLE: &[RangeInclusive<u16>] = &[408..=408, 500..=599];
+
+const fn row(
+    of: Of,
+    status: &'static [RangeInclusive<u16>],
+    code: Code,
+    text: Text,
+    means: Means,
+    advice: Advice,
+) -> Row {
+    Row { of, status, code, text, means, advice }
+}
+
+/// An AADSTS number of Entra ID's, which chooses the words; that a token is refused is told by status and `error`.
+const fn aadsts(numbers: &'static [&'static str], advice: &'static str) -> Row {
+    row(Of::Token, REFUSED, Code::Some, Says(numbers), Hold, Words(advice))
+}
+
+/// A code of Dynamics' that means the same with any status.
+const fn code(codes: &'static [&'static str], means: Means, advice: Advice) -> Row {
+    row(Of::Any, ANY, In(codes), Text::Any, means, advice)
+}
+
+/// A status, whatever else there is.
+const fn status(status: &'static [RangeInclusive<u16>], means: Means, advice: Advice) -> Row {
+    row(Of::Any, status, Code::Any, Text::Any, means, advice)
+}
+
+/// Contract 5 and the error classes of Dataverse and Entra ID.
+pub(super) const ROWS: &[Row] = &[
+    // Throttled. The codes: 6,000 requests in 300 s, 1,200 s of execution in 300 s, 52 at once.
+    status(&[429..=429], Wait, Advice::None),
+    code(&["0x80072322", "0x80072321", "0x80072326"], Wait, Advice::None),
+    row(Of::Any, &[503..=503], Code::WithRetryAfter, Text::Any, Wait, Advice::None),
+    // Entra ID: trouble of its own goes away by itself.
+    row(Of::Token, TROUBLE, Code::Any, Text::Any, Retry, Advice::None),
+    row(Of::Token, ANY, In(&["temporarily_unavailable", "server_error"]), Text::Any, Retry, Advice::None),
+    row(
+        Of::Token,
+        ANY,
+        Code::Any,
+        Says(&["aadsts90006:", "aadsts90012:", "aadsts90024:", "aadsts90033:", "aadsts90055:"]),
+        Retry,
+        Advice::None,
+    ),
+    // A token refused.
+    aadsts(
+        &["aadsts7000215:"],
+        "The client secret is wrong: set client_secret to the secret's Value (not its Secret ID) from Entra ID → App \
+         registrations → Certificates & secrets.",
+    ),
+    aadsts(
+        &["aadsts7000222:"],
+        "The client secret has expired: make a new one in Entra ID → App registrations → Certificates & secrets, and set \
+         client_secret to it.",
+    ),
+    aadsts(
+        &["aadsts90002:", "aadsts900023:"],
+        "There is no such tenant: correct tenant_id (Entra ID → Overview → Tenant ID).",
+    ),
+    aadsts(
+        &["aadsts700016:"],
+        "The tenant does not know this application: correct client_id or tenant_id, or have the tenant's administrator \
+         consent to it.",
+    ),
+    aadsts(&["aadsts7000112:"], "The application is disabled: enable it in Entra ID → Enterprise applications."),
+    aadsts(
+        &["aadsts500011:", "aadsts650057:"],
+        "The tenant knows no such environment: correct environment_url, or tenant_id if the environment is another tenant's.",
+    ),
+    aadsts(
+        &["aadsts53003:", "aadsts530035:"],
+        "A conditional access policy of the tenant refuses the application: exempt it, or let it sign in from the worker's \
+         address.",
+    ),
+    row(
+        Of::Token,
+        REFUSED,
+        Code::Some,
+        Text::Any,
+        Hold,
+        Words("Entra ID refuses the application: check tenant_id, client_id and client_secret."),
+    ),
+    row(
+        Of::Token,
+        ANY,
+        Code::Any,
+        Text::Any,
+        Retry,
+        Words("If this stays: see whether dynamics.authority, or a proxy in between, answers with a page of its own."),
+    ),
+    // The application user.
+    code(
+        &["0x80042f09"],
+        Hold,
+        Words(
+            "The application user has no security role: Power Platform admin center → environment → Settings → Users + \
+             permissions → Application users → Manage roles.",
+        ),
+    ),
+    code(
+        &["0x80072560"],
+        Hold,
+        Words(
+            "The application user is no member of this environment: add it there (Power Platform admin center → \
+             environment → Settings → Users + permissions → Application users), or correct environment_url.",
+        ),
+    ),
+    code(
+        &["0x80040225"],
+        Hold,
+        Words(
+            "A user is disabled: the application user (Power Platform admin center → environment → Settings → Users + \
+             permissions → Application users → Activate), or the one that default_owner_id names.",
+        ),
+    ),
+    code(&["0x80040220"], Hold, Advice::Privilege),
+    row(Of::Any, &[403..=403], Code::Any, Says(&["privilege", "role"]), Hold, Advice::Privilege),
+    status(
+        &[401..=401],
+        Hold,
+        Words(
+            "Dynamics does not know the application: Power Platform admin center → environment → Settings → Users + \
+             permissions → Application users → New app user, with this organization's client_id.",
+        ),
+    ),
+    // The environment.
+    code(&["0x8004a104"], Hold, Words("The environment is disabled: enable it in the Power Platform admin center.")),
+    row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), Text::Any, Hold, NO_CHATS),
+    row(Of::Only(StepName::PostLiveWorkItem), &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, NO_CHATS),
+    code(NO_TABLE, Hold, NO_CASES),
+    row(Of::Any, &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, NO_CASES),
+    row(
+        Of::Any,
+        &[404..=404],
+        Code::None,
+        Text::None,
+        Hold,
+        Words("Nothing answers there as Dynamics does: check environment_url, and that the environment still exists."),
+    ),
+    // What passes: time-outs and locks of the SQL behind Dataverse, time-outs of plug-ins.
+    code(&["0x80044150", "0x80044151", "0x80073000", "0x80072031"], Retry, Advice::None),
+    row(
+        Of::Any,
+        ANY,
+        In(&["0x80040265"]),
+        Says(&["time-out", "timeout", "timed out"]),
+        Retry,
+        Words("If this stays: a plug-in of the environment takes too long; see its trace log."),
+    ),
+    // The event, or what the organization's file makes of it. A duplicate detection rule can answer with a 500.
+    code(
+        &[DUPLICATE_RULE],
+        GiveUp,
+        Words(
+            "A duplicate detection rule of the environment refuses the record: exempt the application user, or unpublish \
+             the rule.",
+        ),
+    ),
+    row(
+        Of::Any,
+        &[400..=400],
+        In(&["0x80048d19", "0x0"]),
+        Text::Any,
+        GiveUp,
+        Words(
+            "Dynamics does not know a property of the record: correct ticket_properties, queue_field or the owner in the \
+             organization's file, then replay.",
+        ),
+    ),
+    of_the_event(
+        &["0x80044331"],
+        "A value is too long: lower description_limit or correct ticket_properties, then replay.",
+    ),
+    of_the_event(
+        &["0x8004431a"],
+        "A choice is not one of the column's: correct default_priority or ticket_properties, then replay.",
+    ),
+    of_the_event(&["0x80040265"], "A plug-in of the environment refused it: see its trace log, then replay."),
+    of_the_event(&["0x80044410"], "The environment wants another customer: correct fallback_customer, then replay."),
+    row(
+        Of::Only(StepName::AssignQueue),
+        &[404..=404],
+        Code::Any,
+        Text::Any,
+        GiveUp,
+        Words("The queue is not there: correct default_queue_id, then replay."),
+    ),
+    status(
+        &[404..=404],
+        GiveUp,
+        Words(
+            "A row that the record names is not there: correct default_owner_id, default_queue_id, fallback_customer or \
+             ticket_properties, then replay.",
+        ),
+    ),
+    status(
+        &[413..=413],
+        GiveUp,
+        Words("The record is too large for Dynamics: see what the transcript holds, then replay a shorter one."),
+    ),
+    status(
+        &[400..=400, 405..=405, 422..=422],
+        GiveUp,
+        Words(
+            "Dynamics refuses this record: correct the organization's file or the event as its message says, then replay.",
+        ),
+    ),
+    // What is left passes, or nobody has foreseen it.
+    status(
+        &[403..=403],
+        Retry,
+        Words("If this stays: look at the environment's IP firewall, and at proxies in between."),
+    ),
+    status(ANY, Retry, Advice::None),
+];
+
+const NO_CHATS: Advice = Words(
+    "The environment has no such table for live work items: install Omnichannel, or set \
+     dynamics.live_work_item_entity_set to the name of its entity set.",
+);
+const NO_CASES: Advice = Words(
+    "The environment has no such table: install Dynamics 365 Customer Service in it, or correct environment_url.",
+);
+
+const fn of_the_event(codes: &'static [&'static str], advice: &'static str) -> Row {
+    row(Of::Any, &[400..=400, 404..=405, 413..=413, 422..=422], In(codes), Text::Any, GiveUp, Words(advice))
+}

@@ -1,0 +1,113 @@
+//! The table, row by row: each has a case here, in the table's order.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use StepName::{AssignQueue, LookUpContact, PostIncident, PostLiveWorkItem, Probe, Token};
+
+/// What is answered to which step: status, code, words.
+type Case = (StepName, u16, &'static str, &'static str);
+
+const WAIT: Remedy = Remedy::Crowded; // stands for any `NotBefore`
+
+#[rustfmt::skip]
+const CASES: &[(Case, Remedy, &str)] = &[
+    // Throttled.
+    ((PostIncident, 429, "0x80072322", "Number of requests exceeded the limit of 6000"), WAIT, ""),
+    ((Token, 429, "", ""), WAIT, ""),
+    ((PostIncident, 503, "0x80072326", "Number of concurrent requests exceeded the limit of 52"), WAIT, ""),
+    ((LookUpContact, 503, "retry-after", ""), WAIT, ""),
+    // Entra ID's own trouble.
+    ((Token, 503, "", "<html>"), Remedy::Retry, ""),
+    ((Token, 408, "invalid_client", "AADSTS7000215: too late"), Remedy::Retry, ""),
+    ((Token, 400, "temporarily_unavailable", "AADSTS90099: later"), Remedy::Retry, ""),
+    ((Token, 400, "invalid_request", "AADSTS90033: A transient error has occurred. Please try again."), Remedy::Retry, ""),
+    // A token refused: the words differ.
+    ((Token, 401, "invalid_client", "AADSTS7000215: Invalid client secret provided."), Remedy::Hold, "not its Secret ID"),
+    ((Token, 400, "invalid_client", "AADSTS7000215: Invalid client secret provided."), Remedy::Hold, "not its Secret ID"),
+    ((Token, 401, "invalid_client", "AADSTS7000222: The provided client secret keys are expired."), Remedy::Hold, "has expired"),
+    ((Token, 400, "invalid_request", "AADSTS90002: Tenant 'x' not found."), Remedy::Hold, "correct tenant_id"),
+    ((Token, 400, "unauthorized_client", "AADSTS700016: Application was not found in the directory"), Remedy::Hold, "correct client_id"),
+    ((Token, 400, "unauthorized_client", "AADSTS7000112: Application is disabled."), Remedy::Hold, "enable it in Entra ID"),
+    ((Token, 400, "invalid_resource", "AADSTS500011: The resource principal was not found"), Remedy::Hold, "environment_url"),
+    ((Token, 400, "invalid_grant", "AADSTS53003: Access has been blocked by Conditional Access policies."), Remedy::Hold, "conditional access"),
+    ((Token, 400, "invalid_scope", "AADSTS1002012: The provided value for scope is not valid."), Remedy::Hold, "tenant_id, client_id and client_secret"),
+    ((Token, 404, "", "<html>"), Remedy::Retry, "dynamics.authority"),
+    ((Token, 302, "", ""), Remedy::Retry, "dynamics.authority"),
+    // The application user.
+    ((Probe, 403, "0x80042f09", "The user has not been assigned any roles."), Remedy::Hold, "has no security role"),
+    ((PostIncident, 403, "0x80072560", "The user is not a member of the organization."), Remedy::Hold, "no member"),
+    ((PostIncident, 403, "0x80040225", "The specified user(Id = 1) is disabled."), Remedy::Hold, "Activate"),
+    ((PostIncident, 403, "0x80040220", "is missing prvCreateIncident privilege"), Remedy::Hold, "lacks Create on Case"),
+    ((LookUpContact, 400, "0x80040220", "SecLib::AccessCheckEx failed."), Remedy::Hold, "Manage roles"),
+    ((PostIncident, 403, "", "The user lacks a privilege."), Remedy::Hold, "Manage roles"),
+    ((PostIncident, 401, "", ""), Remedy::Hold, "New app user"),
+    ((Probe, 401, "0x80048306", "who?"), Remedy::Hold, "New app user"),
+    // The environment.
+    ((PostIncident, 403, "0x8004a104", "The organization is disabled."), Remedy::Hold, "is disabled"),
+    ((PostLiveWorkItem, 404, "0x8006088a", "Resource not found for the segment 'oc_liveworkitems'."), Remedy::Hold, "live_work_item_entity_set"),
+    ((PostLiveWorkItem, 404, "", "Resource not found for the segment 'oc_liveworkitems'."), Remedy::Hold, "live_work_item_entity_set"),
+    ((PostIncident, 404, "0x80060888", "Resource not found"), Remedy::Hold, "Customer Service"),
+    ((PostIncident, 404, "", "Resource not found for the segment 'incidents'."), Remedy::Hold, "Customer Service"),
+    ((LookUpContact, 404, "", ""), Remedy::Hold, "environment_url"),
+    // What passes.
+    ((PostIncident, 500, "0x80044150", "Generic SQL error."), Remedy::Retry, ""),
+    ((PostIncident, 400, "0x80072031", "try again"), Remedy::Retry, ""),
+    ((PostIncident, 400, "0x80040265", "The plug-in execution failed because of a time-out."), Remedy::Retry, "plug-in"),
+    // The event.
+    ((PostIncident, 500, "0x80040333", "a duplicate was detected"), Remedy::GiveUp, "duplicate detection rule"),
+    ((PostIncident, 400, "0x0", "Invalid property 'x'"), Remedy::GiveUp, "ticket_properties"),
+    ((PostIncident, 400, "0x80044331", "too long"), Remedy::GiveUp, "description_limit"),
+    ((PostIncident, 400, "0x8004431a", "out of range"), Remedy::GiveUp, "default_priority"),
+    ((PostIncident, 400, "0x80040265", "ISV code aborted the operation."), Remedy::GiveUp, "trace log"),
+    ((PostIncident, 400, "0x80044410", "You should specify a parent contact or account."), Remedy::GiveUp, "fallback_customer"),
+    ((AssignQueue, 404, "0x80040217", "queue With Id = 4 Does Not Exist"), Remedy::GiveUp, "default_queue_id"),
+    ((PostIncident, 404, "0x80040217", "systemuser With Id = 3 Does Not Exist"), Remedy::GiveUp, "default_owner_id"),
+    ((PostIncident, 413, "", ""), Remedy::GiveUp, "too large"),
+    ((PostIncident, 400, "0x80040203", "Invalid argument"), Remedy::GiveUp, "as its message says"),
+    ((PostIncident, 405, "", ""), Remedy::GiveUp, "as its message says"),
+    ((PostIncident, 422, "", ""), Remedy::GiveUp, "as its message says"),
+    // What is left.
+    ((PostIncident, 403, "", "IP address is not in the allowed range"), Remedy::Retry, "firewall"),
+    ((PostIncident, 418, "", "I am a teapot"), Remedy::Retry, ""),
+    ((PostIncident, 500, "", "<html>"), Remedy::Retry, ""),
+];
+
+fn seen((_, status, code, text): Case) -> Answer {
+    let retry_after = (code == "retry-after").then(|| "7".to_owned());
+    let code = if retry_after.is_some() { "" } else { code };
+    Answer { retry_after, ..answer(status, code, text) }
+}
+
+#[test]
+fn every_row_has_its_case_and_every_case_its_remedy_and_advice() {
+    let mut decided = BTreeSet::new();
+    for (case, remedy, advice) in CASES {
+        let answer = seen(*case);
+        let error = answer.error();
+        let verdict = classify(case.0, &answer, &error, at(NOW));
+        match verdict.remedy {
+            Remedy::NotBefore(_) => assert_eq!(*remedy, WAIT, "{case:?}"),
+            other => assert_eq!(other, *remedy, "{case:?}"),
+        }
+        assert!(verdict.advice.contains(advice), "{case:?}: {}", verdict.advice);
+        assert_eq!(verdict.advice.is_empty(), advice.is_empty(), "{case:?}: {}", verdict.advice);
+        let text = error.message.to_lowercase();
+        let wait = answer.retry_after.as_deref().and_then(|text| wait(text, at(NOW)));
+        let seen = Seen { step: case.0, status: answer.status, code: &error.code, text: &text, wait };
+        decided.extend(ROWS.iter().position(|row| row.fits(&seen)));
+    }
+    let missing: Vec<usize> = (0..ROWS.len()).filter(|row| !decided.contains(row)).collect();
+    assert!(missing.is_empty(), "no case is decided by rows {missing:?}");
+}
+
+#[test]
+fn each_problem_of_the_setup_has_advice_of_its_own() {
+    let held = CASES.iter().filter(|(_, remedy, _)| *remedy == Remedy::Hold);
+    let advice: BTreeSet<String> =
+        held.map(|(case, ..)| classify(case.0, &seen(*case), &seen(*case).error(), at(NOW)).advice).collect();
+    assert!(advice.len() >= 17, "{advice:#?}");
+    for advice in advice {
+        assert!(advice.contains(':') && advice.ends_with('.'), "what is wrong, then what to do: {advice}");
+    }
+}

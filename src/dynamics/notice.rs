@@ -1,0 +1,85 @@
+//! What is told of an organization's trouble: once, where it begins and where it ends; not for each event that waits.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::blockade::Change;
+use super::call::blank;
+use super::environment::Environment;
+use super::gate::Turned;
+use crate::machine::{Fault, Remedy, StepName};
+use crate::watch::{Sighting, Watch};
+
+/// The fault of a step that was not let in: no request was made for it.
+pub(super) fn turned(step: StepName, turned: Turned) -> Fault {
+    match turned {
+        Turned::Throttled(wait) => {
+            let until = jiff::Timestamp::now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
+            let message = "the organization's gate is shut until Dynamics lets it in again".to_owned();
+            blank(step, Remedy::NotBefore(until), message)
+        }
+        Turned::Blocked(cause) => Fault {
+            status: cause.fault.status,
+            code: cause.fault.code.clone(),
+            advice: cause.fault.advice.clone(),
+            ..blank(step, Remedy::Hold, format!("the organization is blocked: {}", cause.fault.message))
+        },
+        Turned::Crowded => {
+            blank(step, Remedy::Crowded, "too many of the organization's requests are ahead of it".to_owned())
+        }
+    }
+}
+
+/// An organization became blocked, or works again.
+pub(super) fn tell(watch: &dyn Watch, environment: &Environment, change: Change) {
+    let organization = &environment.access.settings.organization_id;
+    match change {
+        Change::Same => {}
+        Change::Blocked(fault) => {
+            watch.saw(Sighting::Blocked(organization, true));
+            blocked(environment, &fault, "an organization is blocked: its events wait until it works again");
+        }
+        Change::Otherwise(fault) => {
+            blocked(environment, &fault, "an organization is still blocked, for another reason now");
+        }
+        Change::Opened(blocked_for) => {
+            watch.saw(Sighting::Blocked(organization, false));
+            info!(
+                organization_id = %organization,
+                blocked_for_s = blocked_for.as_secs(),
+                "an organization works again: its events flow"
+            );
+        }
+    }
+}
+
+/// Dynamics, or Entra ID, has told an organization to wait; `shut` is how long, when it was open until now.
+pub(super) fn throttled(watch: &dyn Watch, environment: &Environment, fault: &Fault, shut: Option<Duration>) {
+    let organization = &environment.access.settings.organization_id;
+    watch.saw(Sighting::Throttled(organization));
+    if let Some(wait) = shut {
+        warn!(
+            organization_id = %organization,
+            step = fault.step.as_str(),
+            status = fault.status,
+            code = fault.code,
+            request_id = fault.request_id,
+            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "an organization is throttled: its events wait as long as Dynamics says"
+        );
+    }
+}
+
+fn blocked(environment: &Environment, fault: &Fault, sentence: &str) {
+    warn!(
+        organization_id = %environment.access.settings.organization_id,
+        step = fault.step.as_str(),
+        status = fault.status,
+        code = fault.code,
+        request_id = fault.request_id,
+        error = %fault.message,
+        advice = %fault.advice,
+        "{sentence}"
+    );
+}

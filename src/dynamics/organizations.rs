@@ -1,0 +1,157 @@
+//! Dynamics 365 for every organization: which there are, how each stands, and the way in for a step.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::blockade::Change;
+use super::call::{Call, blank};
+use super::client::{Client, ClientError, Proxy};
+use super::environment::{Access, Environment};
+use super::gate::Stand;
+use super::reply::Sent;
+use super::wire::Wire;
+use super::{notice, probe};
+use crate::crm::{Crm, Performed, Shut, Standing};
+use crate::event::{Event, OrganizationId};
+use crate::machine::{Fault, Remedy, Settings, Step};
+use crate::watch::Watch;
+
+/// Events in hand of an organization that is not configured: each is a dead letter at once.
+const ROOM_OF_STRANGERS: usize = 64;
+
+/// What all organizations share (contract 7, `[dynamics]`).
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where tokens come from: `https://login.microsoftonline.com`.
+    pub authority: String,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+    /// Most requests of one organization under way.
+    pub max_concurrency: usize,
+    /// The way out, where there is no direct one.
+    pub proxy: Option<Proxy>,
+}
+
+/// Dynamics 365, for every organization.
+pub struct Dynamics {
+    wire: Arc<Wire>,
+    options: Options,
+    environments: RwLock<HashMap<OrganizationId, Arc<Environment>>>,
+}
+
+/// How an organization fares, for lists and pages.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// How many of its requests may be under way now.
+    pub concurrency: usize,
+    /// Why its events wait, when it is misconfigured.
+    pub blocked: Option<Blocked>,
+}
+
+/// Why an organization's events wait.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    /// Since when.
+    pub since: Timestamp,
+    /// What Dynamics or Entra ID said last, and what to do about it.
+    pub fault: Arc<Fault>,
+}
+
+impl Dynamics {
+    /// A client that knows no organization yet.
+    ///
+    /// # Errors
+    /// When the system's TLS roots can't be read, or the proxy is none.
+    pub fn new(options: Options, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
+        let wire = Arc::new(Wire { client: Client::new(options.request_timeout, options.proxy.as_ref())?, watch });
+        Ok(Self { wire, options, environments: RwLock::default() })
+    }
+
+    /// Replaces what is known of the organizations. Tokens and gates of unchanged ones stay; one that is blocked and
+    /// whose file has changed is looked at again at once. Call it within the runtime.
+    pub fn set_organizations(&self, all: Vec<Access>) {
+        let mut environments = self.environments.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = std::mem::take(&mut *environments);
+        for access in all {
+            let organization = access.settings.organization_id.clone();
+            let environment = match known.remove(&organization) {
+                Some(same) if same.access.same_as(&access) => same,
+                Some(other) => self.reopen(access, &other),
+                None => Environment::new(access, &self.options.authority, self.options.max_concurrency),
+            };
+            environments.insert(organization, environment);
+        }
+        for gone in known.values() {
+            gone.gate.retire();
+        }
+    }
+
+    /// How an organization fares; none when it is not configured.
+    pub fn condition(&self, organization: &OrganizationId) -> Option<Condition> {
+        let now = Instant::now();
+        let (concurrency, cause) = self.environment(organization)?.gate.condition(now);
+        let ago = |since| Timestamp::now().saturating_sub(now.saturating_duration_since(since));
+        let blocked =
+            cause.map(|cause| Blocked { since: ago(cause.since).unwrap_or(Timestamp::MIN), fault: cause.fault });
+        Some(Condition { concurrency, blocked })
+    }
+
+    fn reopen(&self, access: Access, other: &Environment) -> Arc<Environment> {
+        let gate = other.gate.succeeded_by(self.options.max_concurrency, Instant::now());
+        let environment = Environment::with(access, &self.options.authority, gate);
+        probe::attend(&self.wire, &environment);
+        environment
+    }
+
+    fn environment(&self, organization: &OrganizationId) -> Option<Arc<Environment>> {
+        self.environments.read().unwrap_or_else(PoisonError::into_inner).get(organization).cloned()
+    }
+}
+
+#[async_trait]
+impl Crm for Dynamics {
+    async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed {
+        let Some(environment) = self.environment(&event.key.organization_id) else {
+            let message = "the organization was removed meanwhile".to_owned();
+            return Performed { result: Err(blank(step.name(), Remedy::Retry, message)), exchanges: Vec::new() };
+        };
+        let place = match environment.gate.enter().await {
+            Ok(place) => place,
+            Err(turned) => {
+                return Performed { result: Err(notice::turned(step.name(), turned)), exchanges: Vec::new() };
+            }
+        };
+        let mut call = Call::new(&self.wire, step.name(), Some(event));
+        let result = call.perform(&environment, Sent { step, event, settings }).await;
+        let held = result.as_ref().err().filter(|fault| fault.remedy == Remedy::Hold);
+        let change = place.leave(step.name(), call.ended(&result), held);
+        if matches!(change, Change::Blocked(_)) {
+            probe::attend(&self.wire, &environment);
+        }
+        notice::tell(&*self.wire.watch, &environment, change);
+        Performed { result, exchanges: call.exchanges }
+    }
+
+    fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>> {
+        self.environment(organization).map(|environment| environment.access.settings.clone())
+    }
+
+    fn standing(&self, organization: &OrganizationId) -> Standing {
+        let Some(environment) = self.environment(organization) else {
+            return Standing::Open { room: ROOM_OF_STRANGERS };
+        };
+        let shut = |wait, why| {
+            let now = Timestamp::now();
+            Standing::Shut { until: now.saturating_add(wait).unwrap_or(now), why }
+        };
+        match environment.gate.stand(Instant::now()) {
+            Stand::Open(room) => Standing::Open { room },
+            Stand::Throttled(wait) => shut(wait, Shut::Throttled),
+            Stand::Blocked(wait) => shut(wait, Shut::Blocked),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! One request and its answer, counted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::answer::Answer;
+use super::client::{Client, Unanswered};
+use crate::machine::StepName;
+use crate::watch::{Sighting, Watch};
+
+/// The way to Dynamics and Entra ID, and who counts what goes over it.
+pub(super) struct Wire {
+    pub(super) client: Client,
+    pub(super) watch: Arc<dyn Watch>,
+}
+
+impl Wire {
+    /// Waits for an answer, and counts it; how long it took.
+    pub(super) async fn exchange(
+        &self,
+        step: StepName,
+        asking: impl Future<Output = Result<Answer, Unanswered>>,
+    ) -> (Result<Answer, Unanswered>, Duration) {
+        let started = Instant::now();
+        let result = asking.await;
+        let elapsed = started.elapsed();
+        let status = result.as_ref().map_or(0, |answer| answer.status);
+        self.watch.saw(Sighting::Answered { step, status, elapsed });
+        (result, elapsed)
+    }
+}

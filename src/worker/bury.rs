@@ -1,0 +1,68 @@
+//! Dead letters that were not driven: what is no event, and what is nobody's.
+
+use jiff::Timestamp;
+
+use super::drive::digest;
+use super::remember::given_up_as;
+use super::verdict::{DeadLetter, Verdict};
+use super::{Worker, letters};
+use crate::event::EventKey;
+use crate::machine::{Phase, Progress, Record, SessionEntry, SessionState};
+use crate::store::{Change, StoreError};
+
+impl Worker {
+    /// Gives a message up, and keeps that for its key, unless the key is another message's: one that was answered, or one
+    /// that is under way. The first one wins, this one is no more than a dead letter.
+    pub(super) async fn bury(&self, letter: DeadLetter, body: &[u8]) -> Result<Verdict, StoreError> {
+        let Some(key) = letter.key.clone() else { return Ok(Verdict::Dead(Box::new(letter))) };
+        let known = self.store.record(&key).await?;
+        let digest = digest(body);
+        if known.as_ref().is_some_and(|record| is_anothers(record, &digest)) {
+            return Ok(Verdict::Dead(Box::new(letter)));
+        }
+        let under_way = known.filter(|record| record.outcome().is_none());
+        let letter = under_way.iter().fold(letter, letters::after_all);
+        let record = buried(&letter, digest, under_way);
+        let session = self.forsaken(&key, &record, letter.outcome.finished_at).await?;
+        let changes = session.into_iter().chain([Change::Record(key, Box::new(record))]);
+        self.store.keep(changes.collect()).await?;
+        Ok(Verdict::Dead(Box::new(letter)))
+    }
+
+    /// Nobody waits for this handoff any more. What it has opened stays open.
+    async fn forsaken(&self, key: &EventKey, record: &Record, at: Timestamp) -> Result<Option<Change>, StoreError> {
+        let Some(session) = record.session_id.clone() else { return Ok(None) };
+        let entries = self.store.session(&key.organization_id, &session).await?;
+        let awaited = |entry: &SessionEntry| entry.event_id == key.event_id && entry.state == SessionState::Opening;
+        Ok(entries.iter().any(awaited).then(|| Change::Session {
+            organization: key.organization_id.clone(),
+            session,
+            entry: SessionEntry { event_id: key.event_id.clone(), state: given_up_as(&record.progress) },
+            at,
+        }))
+    }
+}
+
+fn is_anothers(record: &Record, digest: &str) -> bool {
+    match record.phase {
+        Phase::Finished(_) => true,
+        Phase::InHand | Phase::OnTrial { .. } | Phase::Waiting => record.body_digest != digest,
+        // A dead letter is no answer.
+        Phase::Dead(_) => false,
+    }
+}
+
+fn buried(letter: &DeadLetter, body_digest: String, under_way: Option<Record>) -> Record {
+    let (progress, history) =
+        under_way.map_or((Progress::default(), Vec::new()), |record| (record.progress, record.history));
+    Record {
+        kind: letter.outcome.kind,
+        session_id: letter.session_id.clone(),
+        body_digest,
+        first_seen: letter.first_seen,
+        attempts: letter.outcome.attempts,
+        phase: Phase::Dead(letter.outcome.clone()),
+        progress,
+        history,
+    }
+}

@@ -1,0 +1,7 @@
+//! In: one worker over fakes, to which each message is handed by itself.
+//! Out: that what goes wrong with the worker itself costs no event and no other one its time.
+//! Absent: a broker, a Dynamics; the simulation and the integration tests have those.
+
+mod buried;
+mod rig;
+mod trouble;

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# `make crash`: the worker killed at every named point, and the proof that the disk comes before the ack.
+# Installs strace where it is missing and may be; says what to install otherwise.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+main() {
+  bash deploy/broker.sh ensure
+  ensure_strace
+  cargo test --test it --no-run
+  bash deploy/broker.sh run -- cargo test --quiet --test it -- --nocapture --include-ignored --test-threads 1 \
+    crash_matrix:: ack_order:: traced::
+}
+
+ensure_strace() {
+  if ! command -v strace >/dev/null; then
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+      fail "strace is not installed. Install it (Debian, Ubuntu: apt-get install --no-install-recommends strace)."
+    fi
+    echo "installing strace" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -q --no-install-recommends strace >&2 ||
+      { apt-get update -q >&2 && apt-get install -y -q --no-install-recommends strace >&2; }
+  fi
+  strace -D -f -qq -o /dev/null true ||
+    fail "strace may not trace here (a container needs the capability SYS_PTRACE, or seccomp allowing ptrace)."
+}
+
+fail() {
+  printf 'crash.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+main "$@"

@@ -1,0 +1,32 @@
+//! Any frame from a broker: what comes out can be read without running out of stack, and is no longer.
+//!
+//! The input is the frame without its head and end mark; its first byte chooses the kind.
+
+#![no_main]
+
+#[path = "../../src/bus/rabbit/mend.rs"]
+mod mend;
+#[path = "../../src/bus/rabbit/shrink.rs"]
+mod shrink;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((kind, payload)) = input.split_first() else { return };
+    let size = u32::try_from(payload.len()).expect("a short input").to_be_bytes();
+    let sent = [&[kind % 4, 0, 1][..], &size, payload, &[0xCE]].concat();
+    let mut frame = sent.clone();
+    let places = mend::mend(&mut frame);
+    assert_eq!(frame.len(), sent.len());
+    assert_eq!(places == 0, frame == sent);
+    let mut again = frame.clone();
+    assert_eq!(mend::mend(&mut again), 0, "mended twice");
+    for limit in [0, 64, frame.len()] {
+        if let Some(shrunk) = shrink::shrink(&frame, limit) {
+            assert!(shrunk.len() <= limit.max(frame.len()));
+            assert!(limit < frame.len() || shrunk == frame);
+            let size = u32::from_be_bytes(shrunk[3..7].try_into().expect("four bytes"));
+            assert_eq!(usize::try_from(size).expect("a short frame"), shrunk.len() - 8);
+        }
+    }
+});

@@ -1,0 +1,239 @@
+//! The disk comes before the outcome, the outcome before the ack: for every event, however many share a commit.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use handoffd::bus::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};
+use handoffd::crm::{Crm, Performed, Standing};
+use handoffd::event::{Envelope, Event, Limits, OrganizationId, WorkItemId};
+use handoffd::machine::{CloseWith, ContactFailure, Policy, QueueAssignment, Receipt, Settings, Step};
+use handoffd::store::sled::{Disk, open_with};
+use handoffd::store::{Store, StoreError};
+use handoffd::watch::Blind;
+use handoffd::worker::{Chance, Rules, Tools, Worker};
+use serde_json::Value;
+use tokio::sync::mpsc::{self, Receiver};
+use uuid::Uuid;
+
+use crate::store_samples::options;
+use crate::support::event::{ORGANIZATION, handoff};
+
+/// What happened, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Fact {
+    /// Dynamics has answered for this event.
+    Answered(String),
+    /// The disk is asked to make everything durable that was written by now.
+    Asked,
+    /// It has.
+    Synced,
+    /// It could not.
+    Failed,
+    /// The outcome of this event is with the broker.
+    Announced(String),
+    /// This event's message is acked.
+    Acked(String),
+    /// It goes to a retry queue.
+    Postponed(String),
+}
+
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<Fact>>>);
+
+impl Diary {
+    fn note(&self, fact: Fact) {
+        self.0.lock().unwrap().push(fact);
+    }
+
+    fn read(&self) -> Vec<Fact> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+struct Recorder {
+    inner: Box<dyn Disk>,
+    diary: Diary,
+    /// So many syncs fail first.
+    fails: Mutex<u32>,
+}
+
+impl Disk for Recorder {
+    fn sync(&self) -> Result<(), StoreError> {
+        self.diary.note(Fact::Asked);
+        let mut fails = self.fails.lock().unwrap();
+        if *fails > 0 {
+            *fails -= 1;
+            self.diary.note(Fact::Failed);
+            return Err(StoreError::Write { source: Arc::new(std::io::Error::other("no space left")) });
+        }
+        self.inner.sync()?;
+        self.diary.note(Fact::Synced);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Crm for Diary {
+    async fn perform(&self, _: &Step, event: &Event, _: &Settings) -> Performed {
+        self.note(Fact::Answered(event.key.event_id.to_string()));
+        Performed { result: Ok(Receipt::WorkItemPosted(WorkItemId(Uuid::new_v4()))), exchanges: Vec::new() }
+    }
+
+    fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>> {
+        Some(Arc::new(settings(organization)))
+    }
+
+    fn standing(&self, _: &OrganizationId) -> Standing {
+        Standing::Open { room: usize::MAX }
+    }
+}
+
+#[async_trait]
+impl Bus for Diary {
+    async fn deliveries(&self) -> Receiver<Delivery> {
+        unreachable!("the test delivers itself")
+    }
+
+    async fn backlogs(&self) -> mpsc::UnboundedReceiver<Backlog> {
+        mpsc::unbounded_channel().1
+    }
+
+    async fn waiting(&self, _: &OrganizationId) -> Option<u64> {
+        None
+    }
+
+    async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
+        let body: Value = serde_json::from_slice(&announcement.body).unwrap();
+        self.note(Fact::Announced(body["data"]["source_event_id"].as_str().unwrap().to_owned()));
+        Ok(Announced::Routed)
+    }
+
+    async fn stop(&self) {}
+
+    async fn close(&self) {}
+
+    fn unready(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+struct InHand(Diary, String);
+
+#[async_trait]
+impl Settle for InHand {
+    async fn ack(self: Box<Self>) -> Result<Settled, BusError> {
+        self.0.note(Fact::Acked(self.1));
+        Ok(Settled::Taken)
+    }
+
+    async fn later(self: Box<Self>, _: usize, _: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
+        self.0.note(Fact::Postponed(self.1));
+        Ok(Settled::Taken)
+    }
+
+    async fn park(
+        self: Box<Self>,
+        _: &OrganizationId,
+        _: usize,
+        _: Vec<(&'static str, String)>,
+    ) -> Result<Parked, BusError> {
+        unreachable!("there is room for all")
+    }
+
+    async fn dead(self: Box<Self>, _: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
+        unreachable!("nothing is given up here")
+    }
+
+    async fn split(self: Box<Self>, _: Vec<Part>) -> Result<Settled, BusError> {
+        unreachable!("nothing is split here")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_event_is_announced_or_acked_before_its_record_is_on_the_disk() {
+    const EVENTS: usize = 300;
+    let facts = carry(EVENTS, 0).await;
+    let place = |fact: &Fact| facts.iter().position(|other| other == fact).unwrap_or_else(|| panic!("no {fact:?}"));
+    let done: Vec<String> =
+        facts.iter().filter_map(|fact| if let Fact::Acked(id) = fact { Some(id.clone()) } else { None }).collect();
+    assert_eq!(done.len(), EVENTS);
+    for id in done {
+        let after = |place: usize, fact: &Fact| {
+            place + facts[place..].iter().position(|other| other == fact).unwrap_or_else(|| panic!("{id}: no {fact:?}"))
+        };
+        let begun = after(place(&Fact::Answered(id.clone())), &Fact::Asked);
+        let synced = after(begun, &Fact::Synced);
+        let (announced, acked) = (place(&Fact::Announced(id.clone())), place(&Fact::Acked(id.clone())));
+        assert!(synced < announced, "{id}: announced before its record was on the disk");
+        assert!(announced < acked, "{id}: acked before it was announced");
+    }
+    let syncs = facts.iter().filter(|fact| **fact == Fact::Synced).count();
+    assert!(syncs < EVENTS / 2, "{syncs} syncs: they are shared");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_whose_record_is_not_on_the_disk_is_neither_announced_nor_acked() {
+    let facts = carry(1, 1).await;
+    assert!(facts.contains(&Fact::Failed));
+    assert!(facts.iter().any(|fact| matches!(fact, Fact::Postponed(_))));
+    assert!(!facts.iter().any(|fact| matches!(fact, Fact::Announced(_) | Fact::Acked(_))), "{facts:?}");
+}
+
+/// Carries so many events at once, on a real store; so many of its syncs fail first.
+async fn carry(events: usize, fails: u32) -> Vec<Fact> {
+    let folder = tempfile::tempdir().unwrap();
+    let diary = Diary::default();
+    let recorded = diary.clone();
+    let opened = open_with(&options(&folder.path().join("store")), Arc::new(Blind), |inner| {
+        Box::new(Recorder { inner, diary: recorded, fails: Mutex::new(fails) })
+    });
+    let store: Arc<dyn Store> = Arc::new(opened.unwrap().store);
+    let (crm, bus) = (Arc::new(diary.clone()), Arc::new(diary.clone()));
+    let tools = Tools { store: store.clone(), bus, crm, watch: Arc::new(Blind) };
+    let worker = Worker::new(tools, rules(), Chance::real());
+    let (deliver, deliveries) = mpsc::channel(events);
+    for _ in 0..events {
+        let event = handoff("web");
+        let settle = Box::new(InHand(diary.clone(), event.id().to_owned()));
+        let envelope =
+            Envelope { content_type: Some("application/json".to_owned()), message_id: None, headers: Vec::new() };
+        let delivery = Delivery::new(envelope, Bytes::from(event.body()), event.routing_key(), 0, settle);
+        deliver.try_send(delivery).expect("there is room for all");
+    }
+    drop(deliver);
+    worker.run(deliveries).await;
+    store.close().await.unwrap();
+    diary.read()
+}
+
+fn rules() -> Rules {
+    Rules {
+        limits: Limits { max_event_bytes: 1 << 20 },
+        policy: Policy { in_process: 1, delays: vec![Duration::from_secs(1)], max_age: Duration::from_secs(60) },
+        contact_ttl: Duration::from_secs(60),
+        prefetch: 1000,
+    }
+}
+
+fn settings(organization: &OrganizationId) -> Settings {
+    assert_eq!(organization.as_str(), ORGANIZATION);
+    Settings {
+        organization_id: organization.clone(),
+        environment_url: "https://acme.crm.dynamics.com".to_owned(),
+        live_work_item_entity_set: "oc_liveworkitems".to_owned(),
+        default_priority: 2,
+        default_owner_id: None,
+        default_queue_id: None,
+        default_workstream_id: None,
+        description_limit: 2000,
+        queue_assignment: QueueAssignment::Auto,
+        queue_field: "queueid".to_owned(),
+        close_with: CloseWith::Auto,
+        contact_failure: ContactFailure::Unlinked,
+        fallback_customer: None,
+        ticket_properties: serde_json::Map::new(),
+        resolution_wait: Duration::from_secs(1),
+    }
+}

@@ -1,0 +1,218 @@
+//! The real process, killed with SIGKILL at every named point between two effects, in both kinds of environment, and
+//! started again: one of everything in Dynamics, one answer, an empty queue. `make crash` prints the table.
+//!
+//! Nothing in the program knows of this: Dynamics holds the request that the worker is to die over, a [`Sluice`] holds
+//! the AMQP frame.
+
+mod points;
+mod table;
+
+use handoffd::dynamics::simulator::Profile;
+use serde_json::{Value, json};
+
+use crate::support::broker::{Broker, eventually};
+use crate::support::bus::Outcome;
+use crate::support::event::{Event, handoff, resolved};
+use crate::support::rig::{Rig, rig};
+use crate::support::sluice::Sluice;
+use points::{Case, Moment, POINTS, Point};
+use table::{Counts, Row};
+
+/// The only step of the ladder: short, so that a retry is soon back.
+const DELAY: &str = "200ms";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_point_it_does_everything_once() {
+    let (opencx, stock) = tokio::join!(column(Profile::OpenCx), column(Profile::Stock));
+    let rows: Vec<Row> = opencx.into_iter().zip(stock).flat_map(<[Row; 2]>::from).collect();
+    println!("{}", table::of(&rows));
+    let wrong = rows.iter().filter(|row| row.problem.is_some()).count();
+    assert_eq!(wrong, 0, "of {} kills; the table says what is wrong", rows.len());
+}
+
+/// Every point in one kind of environment, one after another: the worker that comes back is the next one to be killed.
+async fn column(profile: Profile) -> Vec<Row> {
+    let sluice = Sluice::before(Broker::shared()).await;
+    let rig = rig()
+        .profile(profile)
+        .queue()
+        .organize("queue_assignment", "add_to_queue")
+        .set("broker", "url", sluice.url())
+        .set("retry", "in_process", 1)
+        .set("retry", "delays", vec![DELAY.to_owned()])
+        .start()
+        .await;
+    warm_up(&rig).await;
+    let mut rows = Vec::new();
+    for point in POINTS {
+        rows.push(Killing { rig: &rig, sluice: &sluice, profile, point }.row().await);
+    }
+    eventually("empty queues", async || rig.bus.unfinished().await == 0).await;
+    rows
+}
+
+/// What an environment wants is learned, and the disk has it.
+async fn warm_up(rig: &Rig) {
+    let event = handoff("email");
+    rig.hand_off(&event).await;
+    rig.carry(&resolved(event.session())).await;
+    rig.stop_workers().await;
+    rig.start_worker("worker").ready().await;
+}
+
+/// One of the table's rows in the making.
+struct Killing<'a> {
+    rig: &'a Rig,
+    sluice: &'a Sluice,
+    profile: Profile,
+    point: Point,
+}
+
+impl Killing<'_> {
+    async fn row(self) -> Row {
+        let event = self.prepare().await;
+        let (before, requests) = (self.counts().await, self.rig.crm.operations().len());
+        self.shut();
+        self.rig.bus.publish(&event).await;
+        eventually(self.point.name, async || self.is_reached().await).await;
+        self.rig.worker().kill9();
+        self.sluice.open();
+        self.mend();
+        let copies = self.copies().await;
+        self.rig.start_worker("worker").ready().await;
+        let outcomes = self.outcomes(&event, copies).await;
+        let counts = self.counts().await.since(&before);
+        let requests = self.rig.crm.operations().len() - requests;
+        let problem = self.problem(&counts, &outcomes);
+        self.rig.crm.environment().clear_faults();
+        Row { point: self.point, profile: self.profile, counts, outcomes: outcomes.len(), requests, problem }
+    }
+
+    /// What has to be there before, and the event.
+    async fn prepare(&self) -> Event {
+        let long = json!([{ "sender": "customer", "text": "0123456789 ".repeat(300) }]);
+        match self.point.of {
+            Case::Incident => handoff("email").with("/data/transcript", long),
+            Case::Chat => handoff("web"),
+            Case::Retried | Case::Refused => handoff("email"),
+            Case::Resolution => {
+                let event = handoff("email");
+                self.rig.hand_off(&event).await;
+                resolved(event.session())
+            }
+        }
+    }
+
+    fn shut(&self) {
+        let crm = &self.rig.crm;
+        match self.point.of {
+            Case::Retried => {
+                crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "status": 503 } }));
+            }
+            Case::Refused => {
+                let answer = json!({ "status": 400, "code": "0x80040203", "message": "Refused by a plug-in." });
+                crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": answer }));
+            }
+            _ => {}
+        }
+        let hang = match self.point.at {
+            Moment::Asked(operation) => Some(("hang", operation)),
+            Moment::Done(operation) => Some(("hang_after_commit", operation)),
+            _ => None,
+        };
+        if let Some((fault, operation)) = hang {
+            let operation = operation.name(self.profile);
+            if operation == "token" {
+                // The worker has one already.
+                crm.environment().revoke_tokens();
+            }
+            crm.fault(&json!({ "operation": operation, "fault": fault }));
+        }
+        if let Some(stop) = self.point.at.stop(&self.rig.files, &self.rig.retry_queue(DELAY)) {
+            self.sluice.stop_at(stop);
+        }
+    }
+
+    /// A request hangs, or a frame is held; what was done before is done.
+    async fn is_reached(&self) -> bool {
+        match self.point.at {
+            Moment::Asked(_) | Moment::Done(_) => self.rig.crm.fired().await > 0,
+            _ => self.sluice.is_shut(),
+        }
+    }
+
+    /// Dynamics takes what it did not take; what it refuses it refuses again.
+    fn mend(&self) {
+        if self.point.of != Case::Refused {
+            self.rig.crm.environment().clear_faults();
+        }
+    }
+
+    /// How many copies of the event the kill left, once the broker knows of it.
+    async fn copies(&self) -> u32 {
+        self.rig.bus.abandoned().await;
+        let least = match (self.point.of, self.point.at) {
+            (Case::Retried, Moment::Unconfirmed(_) | Moment::Unacked) => 2,
+            (Case::Retried, _) => 1,
+            (_, Moment::Acked) => 0,
+            _ => 1,
+        };
+        let mut copies = 0;
+        eventually("the event to be back", async || {
+            copies = self.rig.bus.unfinished().await;
+            copies >= least
+        })
+        .await;
+        copies
+    }
+
+    /// All that come, once each copy is settled.
+    async fn outcomes(&self, event: &Event, copies: u32) -> Vec<Outcome> {
+        self.rig.bus.outcome(event.id()).await;
+        let worker = self.rig.worker();
+        let settled = async || worker.metric("handoffd_events_total", "").await >= i64::from(copies);
+        eventually("each copy to be settled", settled).await;
+        eventually("empty queues", async || self.rig.bus.unfinished().await == 0).await;
+        eventually("nothing in hand", async || worker.metric("handoffd_in_flight", "").await == 0).await;
+        self.rig.bus.outcomes(event.id(), 1).await
+    }
+
+    async fn counts(&self) -> Counts {
+        let crm = &self.rig.crm;
+        let incidents = crm.incidents();
+        let mut dead_letters = 0;
+        while self.point.of == Case::Refused && self.rig.bus.dead_letters().await > 0 {
+            self.rig.bus.dead_letter().await;
+            dead_letters += 1;
+        }
+        Counts {
+            contacts: crm.contacts().len(),
+            incidents: incidents.len(),
+            notes: crm.rows("annotations").len(),
+            queue_items: crm.rows("queueitems").len(),
+            work_items: crm.rows("oc_liveworkitems").len(),
+            closed: incidents.iter().filter(|row| row["statecode"] == 1).count(),
+            dead_letters,
+        }
+    }
+
+    /// What is not as it must be.
+    fn problem(&self, counts: &Counts, outcomes: &[Outcome]) -> Option<String> {
+        let expected = Counts::of(&self.point);
+        let made = *counts == expected;
+        let answer = |outcome: &Outcome| match self.point.of {
+            // Given up anew, at another time.
+            Case::Refused => json!([outcome.body["event"], outcome.body["event_id"], outcome.body["data"]["reason"]]),
+            _ => outcome.body.clone(),
+        };
+        let answers: Vec<Value> = outcomes.iter().map(answer).collect();
+        let status = if self.point.of == Case::Refused { "failed" } else { "succeeded" };
+        let ends = outcomes.iter().all(|outcome| outcome.routing_key.ends_with(status));
+        match (made, answers.iter().all(|answer| *answer == answers[0]), ends) {
+            (true, true, true) => None,
+            (false, ..) => Some(format!("expected {expected:?}")),
+            (_, false, _) => Some(format!("answers differ: {answers:?}")),
+            (.., false) => Some(format!("not {status}: {}", outcomes[0].body)),
+        }
+    }
+}

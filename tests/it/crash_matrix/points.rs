@@ -1,0 +1,144 @@
+//! The named points: between any two effects of the worker's.
+
+use handoffd::dynamics::simulator::Profile;
+
+use crate::support::files::Files;
+use crate::support::sluice::{Frame, Stop};
+
+/// Where the worker is killed.
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    /// In words.
+    pub name: &'static str,
+    /// With which event in hand.
+    pub of: Case,
+    /// The moment.
+    pub at: Moment,
+}
+
+/// Which event is in hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Case {
+    /// A handoff of a new customer with a long transcript, to an incident in a queue.
+    Incident,
+    /// A handoff to a live work item.
+    Chat,
+    /// A resolution of a handed-off session.
+    Resolution,
+    /// A handoff that Dynamics does not take now.
+    Retried,
+    /// A handoff that Dynamics refuses.
+    Refused,
+}
+
+/// When.
+#[derive(Clone, Copy, Debug)]
+pub enum Moment {
+    /// The request has arrived, nothing is done.
+    Asked(Operation),
+    /// What it asks for is done, nobody has been told.
+    Done(Operation),
+    /// The worker sends this, and the broker does not get it.
+    Unsent(Message),
+    /// The broker has it safe, and the worker is not told.
+    Unconfirmed(Message),
+    /// All is said but the ack, which the broker does not get.
+    Unacked,
+    /// The broker gets the ack.
+    Acked,
+}
+
+/// A request to Dynamics.
+#[derive(Clone, Copy, Debug)]
+pub enum Operation {
+    /// As the simulator calls it.
+    Named(&'static str),
+    /// However this kind of environment has it.
+    Close,
+}
+
+/// A message of the worker's.
+#[derive(Clone, Copy, Debug)]
+pub enum Message {
+    /// To the outcomes exchange.
+    Outcome,
+    /// To a retry queue.
+    Retry,
+    /// To the dead-letter queue.
+    DeadLetter,
+}
+
+impl Operation {
+    /// As the simulator calls it in such an environment.
+    pub fn name(self, profile: Profile) -> &'static str {
+        match (self, profile) {
+            (Self::Named(name), _) => name,
+            (Self::Close, Profile::OpenCx) => "incidents.update",
+            (Self::Close, Profile::Stock) => "CloseIncident",
+        }
+    }
+}
+
+impl Moment {
+    /// Where the way to the broker shuts for it, with these names.
+    pub fn stop(self, files: &Files, retry_queue: &str) -> Option<Stop> {
+        let to = |message| match message {
+            Message::Outcome => files.exchanges()[1].clone(),
+            Message::Retry => retry_queue.to_owned(),
+            Message::DeadLetter => files.dead_letter_queue(),
+        };
+        match self {
+            Self::Asked(_) | Self::Done(_) => None,
+            Self::Unsent(message) => Some(Stop::Before(Frame::Publish(to(message)))),
+            Self::Unconfirmed(message) => Some(Stop::Before(Frame::Confirm(to(message)))),
+            Self::Unacked => Some(Stop::Before(Frame::Ack)),
+            Self::Acked => Some(Stop::After(Frame::Ack)),
+        }
+    }
+}
+
+/// All of them, in the order of their way.
+pub const POINTS: [Point; 33] = {
+    use Case::{Chat, Incident, Refused, Resolution, Retried};
+    use Message::{DeadLetter, Outcome, Retry};
+    use Moment::{Acked, Asked, Done, Unacked, Unconfirmed, Unsent};
+    use Operation::{Close, Named};
+    const fn point(of: Case, name: &'static str, at: Moment) -> Point {
+        Point { name, of, at }
+    }
+    [
+        point(Incident, "delivered, token asked for", Asked(Named("token"))),
+        point(Incident, "token given", Done(Named("token"))),
+        point(Incident, "contact asked for", Asked(Named("contacts.query"))),
+        point(Incident, "contact looked up", Done(Named("contacts.query"))),
+        point(Incident, "contact about to be made", Asked(Named("contacts.create"))),
+        point(Incident, "contact made", Done(Named("contacts.create"))),
+        point(Incident, "incident about to be made", Asked(Named("incidents.create"))),
+        point(Incident, "incident made", Done(Named("incidents.create"))),
+        point(Incident, "about to be put in its queue", Asked(Named("AddToQueue"))),
+        point(Incident, "put in its queue", Done(Named("AddToQueue"))),
+        point(Incident, "note about to be attached", Asked(Named("annotations.create"))),
+        point(Incident, "note attached", Done(Named("annotations.create"))),
+        point(Incident, "record kept, outcome unsent", Unsent(Outcome)),
+        point(Incident, "outcome safe, unconfirmed", Unconfirmed(Outcome)),
+        point(Incident, "outcome confirmed, unacked", Unacked),
+        point(Incident, "acked", Acked),
+        point(Chat, "work item about to be made", Asked(Named("oc_liveworkitems.create"))),
+        point(Chat, "work item made", Done(Named("oc_liveworkitems.create"))),
+        point(Chat, "record kept, outcome unsent", Unsent(Outcome)),
+        point(Chat, "outcome confirmed, unacked", Unacked),
+        point(Resolution, "case about to be closed", Asked(Close)),
+        point(Resolution, "case closed", Done(Close)),
+        point(Resolution, "record kept, outcome unsent", Unsent(Outcome)),
+        point(Resolution, "outcome confirmed, unacked", Unacked),
+        point(Retried, "retry copy unsent", Unsent(Retry)),
+        point(Retried, "retry copy safe, unconfirmed", Unconfirmed(Retry)),
+        point(Retried, "retry copy confirmed, unacked", Unacked),
+        point(Retried, "retry copy confirmed, acked", Acked),
+        point(Refused, "failure kept, outcome unsent", Unsent(Outcome)),
+        point(Refused, "dead letter unsent", Unsent(DeadLetter)),
+        point(Refused, "dead letter safe, unconfirmed", Unconfirmed(DeadLetter)),
+        point(Refused, "dead letter confirmed, unacked", Unacked),
+        point(Refused, "dead letter confirmed, acked", Acked),
+    ]
+};

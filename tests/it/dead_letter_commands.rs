@@ -1,0 +1,9 @@
+//! `dead-letters`, run as a person runs it.
+
+mod bench;
+mod broker_limit;
+mod desk;
+mod interrupted;
+mod listing;
+mod patch;
+mod replay;

@@ -1,0 +1,100 @@
+//! What the tests of these commands have in common.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use lapin::BasicProperties;
+use serde_json::Value;
+
+use crate::support::bus::headers;
+use crate::support::event::{Event, handoff};
+use crate::support::rig::Rig;
+use crate::support::worker::program;
+
+/// When a dead letter of these tests died, unless it says otherwise.
+pub const DEAD_AT: &str = "2026-11-22T10:16:00Z";
+
+/// A dead letter as a worker leaves it.
+pub struct Dead {
+    pub event: Event,
+    pub reason: &'static str,
+    pub died: String,
+}
+
+impl Dead {
+    pub fn of(event: Event) -> Self {
+        Self { event, reason: "rejected_by_dynamics", died: DEAD_AT.to_owned() }
+    }
+
+    pub fn new() -> Self {
+        Self::of(handoff("email"))
+    }
+
+    pub fn reason(self, reason: &'static str) -> Self {
+        Self { reason, ..self }
+    }
+
+    pub fn at(self, died: &str) -> Self {
+        Self { died: died.to_owned(), ..self }
+    }
+
+    pub fn properties(&self) -> BasicProperties {
+        let table = headers(&[
+            ("x-handoffd-reason", self.reason),
+            ("x-handoffd-error", "0x80040265: refused by a plug-in"),
+            ("x-handoffd-step", "post_incident"),
+            ("x-handoffd-attempts", "1"),
+            ("x-handoffd-event-id", self.event.id()),
+            ("x-handoffd-organization-id", self.event.0["organization_id"].as_str().unwrap()),
+            ("x-handoffd-session-id", self.event.session()),
+            ("x-handoffd-first-seen", "2026-11-22T10:15:30Z"),
+            ("x-handoffd-dead-at", &self.died),
+            ("x-handoffd-original-routing-key", &self.event.routing_key()),
+        ]);
+        crate::support::bus::properties(&self.event).with_headers(table)
+    }
+
+    /// Puts it into the dead-letter queue.
+    pub async fn bury(self, rig: &Rig) -> Event {
+        rig.bus.put(&rig.files.dead_letter_queue(), &self.event.body(), self.properties()).await;
+        self.event
+    }
+}
+
+/// `handoffd --config … dead-letters …`, with or without a worker running.
+pub fn command(rig: &Rig, arguments: &[&str]) -> Command {
+    let config = rig.files.write(rig.folder.path(), "worker");
+    let mut command = program();
+    command.arg("--config").arg(config).arg("dead-letters").args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs it.
+pub async fn run(rig: &Rig, arguments: &[&str]) -> Output {
+    let mut command = command(rig, arguments);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// What it prints with `--json`, when it succeeds.
+pub async fn entries(rig: &Rig, arguments: &[&str]) -> Vec<Value> {
+    let mut all = arguments.to_vec();
+    all.push("--json");
+    let output = run(rig, &all).await;
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
+}
+
+/// The event ids of entries.
+pub fn ids(entries: &[Value]) -> Vec<&str> {
+    entries.iter().map(|entry| entry["event_id"].as_str().unwrap()).collect()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+pub fn write(folder: &Path, name: &str, value: &Value) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, value.to_string()).unwrap();
+    path.display().to_string()
+}

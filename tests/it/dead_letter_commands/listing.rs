@@ -1,0 +1,143 @@
+//! `dead-letters list` and `show`: which, in what shape, and never a customer's text in a list.
+
+use lapin::BasicProperties;
+use serde_json::{Value, json};
+
+use super::desk::{DEAD_AT, Dead, entries, ids, run, text};
+use crate::support::event::handoff;
+use crate::support::rig::{Rig, rig};
+
+/// Queues as a worker leaves them, and no worker.
+async fn without_a_worker() -> Rig {
+    let rig = rig().start().await;
+    rig.stop_workers().await;
+    rig
+}
+
+#[tokio::test]
+async fn a_list_is_what_the_contract_says() {
+    let rig = without_a_worker().await;
+    let event = Dead::new().bury(&rig).await;
+    rig.bus.put(&rig.files.dead_letter_queue(), b"{ put here by hand", BasicProperties::default()).await;
+    let expected = json!([
+        {
+            "event_id": event.id(),
+            "organization_id": "org_acme",
+            "session_id": event.session(),
+            "reason": "rejected_by_dynamics",
+            "error": "0x80040265: refused by a plug-in",
+            "dead_at": DEAD_AT,
+        },
+        { "event_id": null, "organization_id": null, "session_id": null, "reason": null, "error": null, "dead_at": null },
+    ]);
+    assert_eq!(Value::from(entries(&rig, &["list"]).await), expected);
+    assert_eq!(Value::from(entries(&rig, &["list", "--all"]).await), expected);
+
+    let told = run(&rig, &["list"]).await;
+    let (table, sum) = (text(&told.stdout), text(&told.stderr));
+    assert!(table.contains(event.id()) && table.contains("refused by a plug-in"), "{table}");
+    assert!(sum.contains("2 of 2 dead letters"), "{sum}");
+    for private in [event.email(), event.0["data"]["summary"].as_str().unwrap()] {
+        assert!(!table.contains(private), "{table}");
+    }
+    assert_eq!(rig.bus.dead_letters().await, 2, "they are still there");
+}
+
+#[tokio::test]
+async fn every_filter_selects() {
+    let rig = without_a_worker().await;
+    let now = jiff::Timestamp::now();
+    let old = Dead::new().at("2026-11-01T00:00:00Z").bury(&rig).await;
+    let invalid = Dead::new().reason("invalid_event").bury(&rig).await;
+    let other = Dead::of(handoff("web").with("/organization_id", "org_other")).bury(&rig).await;
+    let fresh = Dead::new().reason("retries_exhausted").at(&now.to_string()).bury(&rig).await;
+    let all = [&old, &invalid, &other, &fresh].map(|event| event.id().to_owned());
+    let [old_id, invalid_id, other_id, fresh_id] = all.each_ref().map(String::as_str);
+    let cases: [(&[&str], &[&str]); 11] = [
+        (&[], &[old_id, invalid_id, other_id, fresh_id]),
+        (&["--id", old_id], &[old_id]),
+        (&["--id", fresh_id, "--id", old_id, "--id", "evt_nobody"], &[old_id, fresh_id]),
+        (&["--organization", "org_other"], &[other_id]),
+        (&["--session", invalid.session()], &[invalid_id]),
+        (&["--reason", "retries_exhausted"], &[fresh_id]),
+        (&["--reason", "rejected_by_dynamics", "--organization", "org_acme"], &[old_id]),
+        (&["--before", "2026-11-02T00:00:00Z"], &[old_id]),
+        (&["--after", DEAD_AT, "--before", "2026-11-22T10:16:00.001Z"], &[invalid_id, other_id]),
+        (&["--after", "1h"], &[fresh_id]),
+        (&["--all", "--reason", "delivery_limit"], &[]),
+    ];
+    for (selection, expected) in cases {
+        let mut arguments = vec!["list"];
+        arguments.extend(selection);
+        assert_eq!(ids(&entries(&rig, &arguments).await), expected, "{selection:?}");
+    }
+    let nothing = run(&rig, &["list", "--session", "ses_nobody"]).await;
+    assert_eq!(nothing.status.code(), Some(0));
+    assert!(text(&nothing.stderr).contains("none of 4 dead letters matches"), "{}", text(&nothing.stderr));
+}
+
+#[tokio::test]
+async fn nothing_is_done_without_a_selection() {
+    let rig = without_a_worker().await;
+    Dead::new().bury(&rig).await;
+    for command in ["replay", "discard", "show"] {
+        let output = run(&rig, &[command]).await;
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(text(&output.stderr).contains("--organization"), "{}", text(&output.stderr));
+    }
+    for wrong in [
+        ["list", "--reason", "because"],
+        ["list", "--before", "yesterday"],
+        ["discard", "--after", "2026-11-22"],
+        ["replay", "--patch", "x.json"],
+    ] {
+        assert_eq!(run(&rig, &wrong).await.status.code(), Some(2), "{wrong:?}");
+    }
+    assert_eq!(rig.bus.dead_letters().await, 1);
+    assert_eq!(rig.bus.unfinished().await, 0);
+}
+
+#[tokio::test]
+async fn show_tells_everything_of_one() {
+    let rig = without_a_worker().await;
+    let event = Dead::new().bury(&rig).await;
+    Dead::new().bury(&rig).await;
+    for name in
+        [["show", event.id()].as_slice(), &["show", "--id", event.id()], &["show", "--session", event.session()]]
+    {
+        let shown = entries(&rig, name).await;
+        assert_eq!((shown.len(), &shown[0]["event_id"], &shown[0]["body"]), (1, &json!(event.id()), &event.0));
+        assert_eq!(shown[0]["headers"]["x-handoffd-step"], "post_incident");
+        assert_eq!(shown[0]["properties"]["message_id"], event.id());
+        assert_eq!(shown[0]["properties"]["routing_key"], "session.handoff.email");
+    }
+    let told = text(&run(&rig, &["show", event.id()]).await.stdout);
+    assert!(told.contains("x-handoffd-first-seen") && told.contains(event.email()), "{told}");
+    assert_eq!(run(&rig, &["show", "evt_nobody"]).await.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_and_a_queue_that_is_not_there_are_named() {
+    let rig = rig().lay_out().await;
+    let missing = run(&rig, &["list"]).await;
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains(&rig.files.dead_letter_queue()), "{}", text(&missing.stderr));
+
+    let away = super::desk::command(&rig, &["replay", "--all"])
+        .env("HANDOFFD_BROKER__URL", "amqp://user:pa55word@127.0.0.1:1/%2f")
+        .output()
+        .unwrap();
+    assert_eq!(away.status.code(), Some(1));
+    let said = text(&away.stderr);
+    assert!(said.contains("127.0.0.1:1") && said.contains("broker.url") && !said.contains("pa55word"), "{said}");
+}
+
+#[tokio::test]
+async fn an_empty_queue_says_so() {
+    let rig = without_a_worker().await;
+    for arguments in [["list", "--all"], ["replay", "--all"], ["discard", "--all"]] {
+        assert_eq!(entries(&rig, &arguments).await, [] as [Value; 0]);
+        let output = run(&rig, &arguments).await;
+        assert_eq!((output.status.code(), text(&output.stderr).trim()), (Some(0), "there are no dead letters"));
+    }
+}

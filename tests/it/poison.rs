@@ -1,0 +1,178 @@
+//! An event that ends the process: found out, given up, and nobody else with it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::broker::{DEADLINE, eventually};
+use crate::support::bus::header;
+use crate::support::event::{Event, handoff, resolved};
+use crate::support::rig::{Rig, rig};
+
+/// Deaths until it is given up: two in a crowd, five alone (`machine::SUSPECT`, `machine::ALONE`).
+const DEATHS: u64 = 7;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_ends_the_process_is_found_out_and_its_neighbours_are_not() {
+    let rig = rig().set("retry", "delays", vec!["300ms".to_owned()]).start().await;
+    let poison = handoff("web");
+    let channels = ["web", "email"];
+    let neighbours: Vec<Event> = (0..50).map(|number| handoff(channels[number % 2])).collect();
+    deadly(&rig, &poison);
+    let (before, after) = neighbours.split_at(25);
+    rig.bus.publish_all(before).await;
+    rig.bus.publish(&poison).await;
+    rig.bus.publish_all(after).await;
+
+    let deaths = kill_whenever_it_is_asked_for(&rig).await;
+    assert!(deaths >= DEATHS, "given up after {deaths} deaths");
+    let letter = rig.bus.dead_letter().await;
+    assert_eq!(letter.data, poison.body());
+    let told = |name: &str| header(&letter.properties, name).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(told("x-handoffd-reason"), "retries_exhausted");
+    assert_eq!(told("x-handoffd-error"), "the worker died 5 times while it carried this event alone");
+    assert_eq!(told("x-handoffd-step"), "post_live_work_item");
+    let failed = rig.bus.outcome(poison.id()).await;
+    assert_eq!(failed.routing_key, "dynamics365.handoff.failed");
+
+    rig.bus.outcomes_of(&neighbours).await;
+    for outcome in rig.bus.all_outcomes().await {
+        let of_poison = outcome.body["data"]["source_event_id"] == poison.id();
+        assert_eq!(of_poison, outcome.routing_key != "dynamics365.handoff.succeeded", "{}", outcome.body);
+    }
+    assert_eq!((rig.crm.incidents().len(), rig.crm.rows("oc_liveworkitems").len()), (25, 25));
+
+    // Mended: it succeeds like any other.
+    rig.crm.environment().clear_faults();
+    rig.bus.put(&rig.files.work_queue(), &letter.data, letter.properties).await;
+    assert_eq!(rig.bus.outcomes(poison.id(), 2).await[1].body["data"]["attempts"], 1);
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_told_to_stop_strikes_nobody() {
+    let rig = rig().set("worker", "drain_timeout", "200ms").set("dynamics", "request_timeout", "30s").start().await;
+    let slow = handoff("web");
+    deadly(&rig, &slow);
+    rig.bus.publish(&slow).await;
+    for ends in 1..=DEATHS + 3 {
+        eventually(&format!("request {ends}"), async || fired(&rig).await >= ends).await;
+        if ends <= 2 {
+            // Makes a suspect of it.
+            rig.worker().kill9();
+        } else {
+            rig.worker().stop().await;
+        }
+        rig.start_worker("worker").ready().await;
+    }
+    rig.crm.environment().clear_faults();
+    rig.worker().stop().await;
+    rig.start_worker("worker").ready().await;
+    assert_eq!(rig.bus.outcome(slow.id()).await.routing_key, "dynamics365.handoff.succeeded");
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_answer_is_no_crime() {
+    let rig = rig().set("dynamics", "request_timeout", "30s").start().await;
+    let slow = handoff("web");
+    deadly(&rig, &slow);
+    rig.bus.publish(&slow).await;
+    for ends in 1..=DEATHS + 2 {
+        eventually(&format!("request {ends}"), async || fired(&rig).await >= ends).await;
+        if ends > 2 {
+            // Longer than a suspect's silence may last: whatever ends the process now is not it.
+            eventually("an acquittal", async || rig.worker().logged("a suspect waits for an answer like all others"))
+                .await;
+        }
+        rig.worker().kill9();
+        rig.start_worker("worker").ready().await;
+    }
+    rig.crm.environment().clear_faults();
+    rig.worker().kill9();
+    rig.start_worker("worker");
+    assert_eq!(rig.bus.outcome(slow.id()).await.routing_key, "dynamics365.handoff.succeeded");
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_and_what_was_done_survive_deaths_between_retries() {
+    let rig = rig().set("retry", "in_process", 1).set("retry", "delays", vec!["1s".to_owned()]).start().await;
+    rig.crm.refuse("incidents.create", 4, 503, "", "");
+    let event = handoff("email");
+    rig.bus.publish(&event).await;
+    let queue = rig.retry_queue("1s");
+    for attempt in 1..=4 {
+        eventually(&format!("attempt {attempt}"), async || rig.crm.count("incidents.create") >= attempt).await;
+        rig.bus.waiting(&queue, 1).await;
+        // Killed before its ack, the source would come again beside its copy.
+        rig.awaits("transient").await;
+        rig.worker().kill9();
+        if attempt == 3 {
+            // Its headers carry on.
+            std::fs::remove_dir_all(rig.store("worker")).unwrap();
+        }
+        rig.start_worker("worker").ready().await;
+    }
+    let outcome = rig.bus.outcome(event.id()).await.body;
+    assert_eq!(outcome["data"]["attempts"], 5);
+    assert_eq!(rig.crm.count("incidents.create"), 5);
+    // The contact was looked up, and created, before the first attempt failed; and once more without a store.
+    assert_eq!((rig.crm.count("contacts.query"), rig.crm.count("contacts.create")), (2, 1));
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_organization_that_is_removed_ends_what_was_under_way() {
+    let rig = rig().set("retry", "in_process", 1).set("retry", "delays", vec!["1s".to_owned()]).start().await;
+    let event = handoff("email");
+    rig.crm.refuse("incidents.create", 99, 503, "", "");
+    rig.bus.publish(&event).await;
+    rig.awaits("transient").await;
+    let file = rig.folder.path().join("organizations/org_acme.toml");
+    std::fs::remove_file(&file).unwrap();
+    rig.worker().hang_up();
+    let outcome = rig.bus.outcome(event.id()).await.body;
+    assert_eq!(outcome["data"]["reason"], "unknown_organization", "{outcome}");
+    assert!(outcome["data"]["attempts"].as_u64().unwrap() >= 1);
+    rig.bus.dead_letter().await;
+
+    rig.crm.environment().clear_faults();
+    rig.files.write_organization(rig.folder.path());
+    rig.worker().hang_up();
+    eventually("the organization", async || rig.worker().logged("an organization was added")).await;
+    assert_eq!(
+        rig.carry(&resolved(event.session())).await.body["data"]["reason"],
+        "no_incident",
+        "nobody waits for it"
+    );
+    rig.bus.publish(&event).await;
+    assert_eq!(rig.bus.outcomes(event.id(), 2).await[1].routing_key, "dynamics365.handoff.succeeded");
+}
+
+/// Every request of this live work item hangs, and so can be seen.
+fn deadly(rig: &Rig, event: &Event) {
+    let script = json!({ "operation": "oc_liveworkitems.create", "containing": event.session(), "times": null, "fault": "hang" });
+    rig.crm.fault(&script);
+}
+
+/// Kills the worker at each request that hangs, and starts it again, until an event is given up; how often.
+async fn kill_whenever_it_is_asked_for(rig: &Rig) -> u64 {
+    let (mut deaths, begun) = (0, Instant::now());
+    while rig.bus.dead_letters().await == 0 {
+        assert!(begun.elapsed() < DEADLINE, "not given up after {deaths} deaths");
+        if fired(rig).await > deaths {
+            rig.worker().kill9();
+            deaths += 1;
+            rig.start_worker("worker");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    deaths
+}
+
+async fn fired(rig: &Rig) -> u64 {
+    let scripts = rig.crm.scripts().await;
+    scripts.as_array().unwrap().iter().filter_map(|script| script["fired"].as_u64()).sum()
+}

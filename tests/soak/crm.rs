@@ -1,0 +1,167 @@
+//! Three organizations' Dynamics, with faults.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use handoffd::dynamics::simulator::{Environment, EnvironmentOptions, Options, Profile, Running, Script, serve};
+use serde_json::{Value, json};
+
+use crate::support::worker::http;
+
+/// Each has an environment of the same name.
+pub const ORGANIZATIONS: [&str; 3] = ["org_acme", "org_globex", "org_initech"];
+/// In a summary: Dynamics refuses such an incident, for good.
+pub const REFUSED: &str = "refused by a plug-in";
+/// Of all requests, one in so many meets with each of the faults below: some 5 % altogether.
+const EACH: f64 = 0.004;
+
+/// All environments.
+pub struct Crm {
+    running: Running,
+    client: reqwest::Client,
+    /// Faults that happened, in scripts that are gone.
+    past: AtomicU64,
+    seed: Mutex<u64>,
+}
+
+/// What an organization goes through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// Nothing goes wrong, but what is refused for good.
+    Nothing,
+    /// The usual faults.
+    Usual,
+    /// Its secret has expired.
+    BadSecret,
+    /// Its application user has lost its roles.
+    NoRoles,
+    /// No answer comes.
+    Hangs,
+    /// Everything is told to wait.
+    Throttled,
+    /// Connections are refused, or nearly.
+    Away,
+}
+
+impl Crm {
+    /// Serves them, with the usual faults.
+    pub async fn play(seed: u64) -> Self {
+        let profiles = [Profile::OpenCx, Profile::Stock, Profile::OpenCx];
+        let environments = ORGANIZATIONS.iter().zip(profiles);
+        let environments = environments.map(|(name, profile)| {
+            let mut options = EnvironmentOptions::new(name, profile);
+            options.settings.latency_ms = 20;
+            options
+        });
+        let running = serve(Options { environments: environments.collect() }).await.expect("a simulator");
+        let crm = Self { running, client: http(), past: AtomicU64::new(0), seed: Mutex::new(seed) };
+        for organization in ORGANIZATIONS {
+            crm.put(organization, Trouble::Usual).await;
+        }
+        crm
+    }
+
+    /// An organization's URL.
+    pub fn url(&self, organization: &str) -> String {
+        self.environment(organization).url()
+    }
+
+    /// All rows of a table.
+    pub fn rows(&self, organization: &str, table: &str) -> Vec<Value> {
+        self.environment(organization).records(table)
+    }
+
+    /// How many rows there are that an event makes.
+    pub fn records(&self) -> usize {
+        ORGANIZATIONS.iter().map(|id| self.rows(id, "incidents").len() + self.rows(id, "oc_liveworkitems").len()).sum()
+    }
+
+    /// How many requests have met with a fault so far.
+    pub async fn faults(&self) -> u64 {
+        let mut sum = self.past.load(Ordering::Relaxed);
+        for organization in ORGANIZATIONS {
+            sum += self.fired(organization).await;
+        }
+        sum
+    }
+
+    /// From now on this is what an organization goes through.
+    pub async fn put(&self, organization: &str, trouble: Trouble) {
+        self.clear(organization).await;
+        let environment = self.environment(organization);
+        let refusal = json!({ "status": 400, "code": "0x80040265", "message": "A plug-in refused it." });
+        self.script(organization, json!({ "operation": "incidents.create", "containing": REFUSED, "fault": refusal }));
+        let secret = if trouble == Trouble::BadSecret { "expired" } else { "valid" };
+        let user = if trouble == Trouble::NoRoles { "no_roles" } else { "present" };
+        environment.configure(&json!({ "secret": secret, "application_user": user })).expect("settings that are known");
+        match trouble {
+            Trouble::Usual => {
+                for fault in usual() {
+                    self.script(organization, json!({ "operation": "*", "probability": EACH, "fault": fault }));
+                }
+                for fault in [json!({ "status": 503 }), json!("hang"), json!("garbage")] {
+                    self.script(organization, json!({ "operation": "token", "probability": 0.02, "fault": fault }));
+                }
+            }
+            // A token that is there would do for an hour.
+            Trouble::BadSecret => environment.revoke_tokens(),
+            Trouble::NoRoles | Trouble::Nothing => {}
+            Trouble::Hangs => {
+                let mix = [("hang", 0.5), ("hang_after_commit", 1.0)];
+                for (fault, probability) in mix {
+                    self.script(organization, json!({ "operation": "*", "probability": probability, "fault": fault }));
+                }
+            }
+            Trouble::Throttled => {
+                let answer = json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": 2 });
+                self.script(organization, json!({ "operation": "*", "fault": answer }));
+            }
+            Trouble::Away => self.script(organization, json!({ "operation": "*", "fault": "reset_before" })),
+        }
+    }
+
+    /// No faults at all, but the refusals that are for good.
+    pub async fn calm(&self) {
+        for organization in ORGANIZATIONS {
+            self.put(organization, Trouble::Nothing).await;
+        }
+    }
+
+    fn environment(&self, organization: &str) -> &Environment {
+        self.running.environment(organization).expect("one of ours")
+    }
+
+    /// For ever, with dice of its own.
+    fn script(&self, organization: &str, mut script: Value) {
+        let mut seed = self.seed.lock().expect("nobody panics with it");
+        *seed = seed.wrapping_add(1);
+        script["seed"] = (*seed).into();
+        script["times"] = Value::Null;
+        let script: Script = serde_json::from_value(script).expect("a script");
+        self.environment(organization).script(script);
+    }
+
+    async fn clear(&self, organization: &str) {
+        self.past.fetch_add(self.fired(organization).await, Ordering::Relaxed);
+        self.environment(organization).clear_faults();
+    }
+
+    async fn fired(&self, organization: &str) -> u64 {
+        let answer = self.client.get(format!("{}/_simulator/faults", self.url(organization))).send().await;
+        let Ok(answer) = answer else { return 0 };
+        let scripts: Value = serde_json::from_slice(&answer.bytes().await.unwrap_or_default()).unwrap_or_default();
+        let scripts = scripts.as_array().into_iter().flatten();
+        scripts.filter(|script| script["containing"].is_null()).filter_map(|script| script["fired"].as_u64()).sum()
+    }
+}
+
+/// One of every kind.
+fn usual() -> Vec<Value> {
+    let mut faults: Vec<Value> = [500, 502, 503, 504, 408].map(|status| json!({ "status": status })).to_vec();
+    faults.push(json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": 1 }));
+    faults.push(json!({ "status": 503, "retry_after": 1 }));
+    faults.extend(
+        ["reset_before", "reset_after_commit", "hang", "hang_after_commit", "garbage", "truncate"].map(Value::from),
+    );
+    faults
+}

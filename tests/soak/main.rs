@@ -1,0 +1,125 @@
+//! `make soak`: the real worker under everything that goes wrong, for minutes or hours, and a ledger at the end.
+//!
+//! A private RabbitMQ, a simulated Dynamics of three organizations with some 5 % faults of every kind, of which one is
+//! always in trouble; the worker is killed every few seconds, the broker now and then. Meanwhile events are published,
+//! with copies, resolutions and returning customers. Then all trouble ends, everything drains, and each event is looked
+//! for: lost must be 0, doubled must be 0. `MINUTES`, `RATE` (events a second) and `SEED` are read from the environment.
+
+mod chaos;
+mod crm;
+mod ledger;
+mod report;
+mod stage;
+#[path = "../it/support/mod.rs"]
+#[allow(dead_code, unused_imports)] // what only the integration tests use
+mod support;
+mod traffic;
+mod verdict;
+mod wire;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use chaos::Chaos;
+use ledger::Ledger;
+use stage::Stage;
+use traffic::Traffic;
+
+/// After the trouble is over: the longest retry delay, a broker's restart, and a busy machine.
+const DRAIN_LIMIT: Duration = Duration::from_secs(300);
+/// A line for whoever watches.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // `cargo test` passes arguments of its own; this program has none.
+    let minutes = number("MINUTES", 10.0);
+    let rate = number("RATE", 25.0);
+    let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random::<u32>);
+    println!("soak: {minutes} min, {rate} events/s, SEED={seed}");
+    tokio::select! {
+        passed = soak(Duration::from_secs_f64(minutes * 60.0), rate, seed.into()) => passed,
+        () = interrupted() => {
+            println!("soak: interrupted");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// THE STORY: everything is started, events flow while everything goes wrong, the trouble ends, the ledger is read.
+async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
+    let mut dice = SmallRng::seed_from_u64(seed);
+    let stage = Arc::new(Stage::set(&mut dice).await);
+    let ledger = Arc::new(Ledger::default());
+    let started = Instant::now();
+    let (over, closing) = (CancellationToken::new(), CancellationToken::new());
+
+    let traffic = Traffic::new(dice.random(), rate);
+    let publishing = tokio::spawn(traffic.flow(stage.clone(), ledger.clone(), over.clone()));
+    let collecting = tokio::spawn(wire::collect(stage.clone(), ledger.clone(), closing.clone()));
+    let chaos = Chaos::begin(&stage, dice.random(), &over);
+    let mut reporting = tokio::time::interval(PROGRESS_EVERY);
+    while started.elapsed() < length {
+        tokio::select! {
+            _ = reporting.tick() => report::progress(started, &stage, &ledger).await,
+            () = tokio::time::sleep(length.saturating_sub(started.elapsed())) => {}
+        }
+    }
+    over.cancel();
+    publishing.await.expect("the publisher does not panic");
+    chaos.end().await;
+    println!("soak: the trouble is over, everything drains");
+    let drained = drain(started, &stage, &ledger).await;
+    closing.cancel();
+    collecting.await.expect("the collector does not panic");
+    let dead = wire::dead_letters(&stage).await;
+    let verdict = verdict::Verdict::find(&ledger, &dead, &stage);
+    stage.stop_worker().await;
+    report::summary(started.elapsed(), seed, &stage, &ledger, &verdict).await;
+    if verdict.is_clean() && drained {
+        println!("soak: ok: lost 0, doubled 0");
+        return ExitCode::SUCCESS;
+    }
+    let unread = if drained { "" } else { ", and not everything was done in time" };
+    println!("soak: FAILED: see above{unread}");
+    stage.keep_logs()
+}
+
+/// Waits until every event is answered and every queue is empty; false when the time is over.
+async fn drain(started: Instant, stage: &Stage, ledger: &Ledger) -> bool {
+    let end = Instant::now() + DRAIN_LIMIT;
+    let mut told = Instant::now();
+    while Instant::now() < end {
+        if ledger.unanswered() == 0 && wire::unfinished(stage).await == Some(0) && stage.nothing_in_hand().await {
+            return true;
+        }
+        if told.elapsed() >= PROGRESS_EVERY {
+            told = Instant::now();
+            report::progress(started, stage, ledger).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    false
+}
+
+fn number(name: &str, default: f64) -> f64 {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a number"))
+}
+
+async fn interrupted() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,139 @@
+//! OpenCX's side of a broker that comes and goes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Channel, Confirmation, Connection, ConnectionProperties};
+use serde_json::Value;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Ledger;
+use crate::stage::Stage;
+use crate::support::bus::{header, properties};
+use crate::support::event::Event;
+
+/// A broker that takes longer is taken to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Begins the routing key of an event that nobody knows.
+pub const UNBOUND: &str = "session.opened";
+
+/// Publishes, whatever happens to the broker.
+pub struct Publisher {
+    url: String,
+    exchange: String,
+    line: Option<(Connection, Channel)>,
+}
+
+/// A dead letter.
+pub struct Letter {
+    /// The event's id, as its body has it.
+    pub event_id: String,
+    /// `x-handoffd-reason`; the broker's own have none.
+    pub reason: String,
+}
+
+impl Publisher {
+    /// Not yet connected.
+    pub fn new(stage: &Stage) -> Self {
+        let [exchange, _] = stage.files.exchanges();
+        Self { url: stage.broker.url().to_owned(), exchange, line: None }
+    }
+
+    /// Returns once the broker has it. What was not confirmed is published again, and may be there twice.
+    pub async fn publish(&mut self, event: &Event, repeated: &AtomicU64) {
+        while !timeout(PATIENCE, self.attempt(event)).await.is_ok_and(|result| result.is_ok_and(|taken| taken)) {
+            self.line = None;
+            repeated.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn attempt(&mut self, event: &Event) -> lapin::Result<bool> {
+        let (_, channel) = match self.line.take() {
+            Some(line) => self.line.insert(line),
+            None => self.line.insert(connect(&self.url).await?),
+        };
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        // What is of no kind that is known comes by a key that is: there is no queue for others.
+        let key = Some(event.routing_key()).filter(|key| !key.starts_with(UNBOUND));
+        let key = key.unwrap_or_else(|| "session.handoff.email".to_owned());
+        let exchange = self.exchange.as_str().into();
+        let sent =
+            channel.basic_publish(exchange, key.as_str().into(), options, &event.body(), properties(event)).await?;
+        Ok(matches!(sent.await?, Confirmation::Ack(None)))
+    }
+}
+
+/// Takes outcomes as they come, until told to close.
+pub async fn collect(stage: Arc<Stage>, ledger: Arc<Ledger>, closing: CancellationToken) {
+    while !closing.is_cancelled() {
+        // A broker that goes ends it: then it begins anew.
+        _ = closing.run_until_cancelled(listen(&stage, &ledger)).await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn listen(stage: &Stage, ledger: &Ledger) -> lapin::Result<()> {
+    let (_connection, channel) = connect(stage.broker.url()).await?;
+    let queue = format!("{}.outcomes-seen", stage.files.name);
+    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let mut consumer = channel.basic_consume(queue.as_str().into(), "soak".into(), options, none).await?;
+    while let Some(message) = consumer.next().await {
+        let message = message?;
+        ledger.heard(serde_json::from_slice(&message.data).unwrap_or(Value::Null));
+        message.ack(BasicAckOptions::default()).await?;
+    }
+    Ok(())
+}
+
+/// Messages ready in the work queue and the retry queues; none when the broker does not say.
+pub async fn unfinished(stage: &Stage) -> Option<u32> {
+    let count = async {
+        let (_connection, channel) = connect(stage.broker.url()).await?;
+        let mut sum = 0;
+        for queue in stage.files.queues() {
+            if queue != stage.files.dead_letter_queue() {
+                let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+                sum +=
+                    channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?.message_count();
+            }
+        }
+        lapin::Result::Ok(sum)
+    };
+    timeout(PATIENCE, count).await.ok()?.ok()
+}
+
+/// Takes all dead letters.
+pub async fn dead_letters(stage: &Stage) -> Vec<Letter> {
+    let (_connection, channel) = connect(stage.broker.url()).await.expect("the trouble is over");
+    let queue = stage.files.dead_letter_queue();
+    let mut letters = Vec::new();
+    while let Some(message) =
+        channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true }).await.expect("a queue")
+    {
+        let body: Value = serde_json::from_slice(&message.data).unwrap_or_default();
+        letters.push(Letter {
+            event_id: body["event_id"].as_str().unwrap_or_default().to_owned(),
+            reason: header(&message.properties, "x-handoffd-reason").unwrap_or_else(|| "delivery_limit".to_owned()),
+        });
+    }
+    letters
+}
+
+async fn connect(url: &str) -> lapin::Result<(Connection, Channel)> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok((connection, channel))
+}
