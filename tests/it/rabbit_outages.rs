@@ -8,7 +8,8 @@ use handoffd::bus::rabbit::{self, Message, Publisher};
 use handoffd::bus::{Announced, Bus, BusError, Settled};
 use handoffd::watch::Blind;
 use lapin::BasicProperties;
-use lapin::options::ExchangeDeleteOptions;
+use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions};
+use tokio::time::timeout;
 
 use crate::rabbit::{Rig, announcement, options};
 use crate::support::broker::{Broker, Client, eventually};
@@ -101,6 +102,39 @@ async fn a_broker_that_is_not_there_yet_is_waited_for() {
     broker.restart();
     bus.first_contact().await.unwrap();
     bus.close().await;
+}
+
+/// A queue that is full, say: the message is nowhere as safe as in hand, and from there it would not come again by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_the_broker_refuses_is_offered_until_it_takes_it() {
+    let broker = Broker::start();
+    let mut rig = Rig::start(options(broker.url()), broker.url()).await;
+    let queue = rig.options.retry_queue(2);
+    let full = r#"{"max-length":1,"overflow":"reject-publish"}"#;
+    broker.ctl(&["set_policy", "--apply-to", "queues", "full", &format!("^{}$", queue.replace('.', "\\.")), full]);
+    let channel = rig.client.channel();
+    eventually("the queue to be full", async || {
+        let offered = channel.basic_publish(
+            "".into(),
+            queue.as_str().into(),
+            BasicPublishOptions::default(),
+            b"filling",
+            BasicProperties::default(),
+        );
+        !offered.await.unwrap().await.unwrap().is_ack()
+    })
+    .await;
+
+    rig.publish("precious", BasicProperties::default()).await;
+    let delivery = rig.next().await;
+    let mut moving = tokio::spawn(delivery.later(2, Vec::new()));
+    // Longer than the first pauses between two offers.
+    assert!(timeout(Duration::from_secs(2), &mut moving).await.is_err(), "it was given away");
+    while rig.client.take(&queue).await.data != b"precious" {}
+    let moved = timeout(Duration::from_secs(30), moving).await;
+    assert_eq!(moved.expect("it is offered again").unwrap().unwrap(), Settled::Taken);
+    assert_eq!(rig.client.depth(&rig.options.queue).await, Some(0));
+    rig.bus.close().await;
 }
 
 /// Events flow in while the broker is killed twice; each is settled in one of the three ways at last.

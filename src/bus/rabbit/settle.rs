@@ -1,11 +1,13 @@
 //! How one message in hand is settled: first its copy is safe, then it is acked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use lapin::options::BasicAckOptions;
 use lapin::{Acker, BasicProperties};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::backlogs::{Backlogs, Hold};
@@ -17,12 +19,23 @@ use super::options::Options;
 use crate::bus::{Announced, BusError, Parked, Part, Settle, Settled};
 use crate::event::OrganizationId;
 
+/// Before a refused copy is offered again, the first time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The same, each further time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// How messages come, and go on.
 #[derive(Clone)]
 pub(super) struct Way {
     pub line: Arc<Line>,
     pub options: Arc<Options>,
     pub backlogs: Arc<Backlogs>,
+}
+
+/// A copy that the broker refuses (its queue is full, or without a leader) is offered again and again, as long as the line
+/// is up: nowhere else is the message as safe as in hand, and from there it would not come again by itself.
+struct Insistence {
+    pause: Duration,
 }
 
 /// A message in hand, and the line that it came by: only there can it be acked.
@@ -57,9 +70,8 @@ impl Settle for InHand {
         if self.is_lost() {
             return Ok(Parked::Lost);
         }
-        let Way { line, backlogs, .. } = &self.way;
         let copy = self.fitting(copy::for_retry(&self.properties, &headers), organization.as_str());
-        match backlogs.put(line, organization, &self.body, copy).await {
+        match self.put_behind(organization, copy).await {
             Ok(true) => Ok(parked(self.done().await, Parked::Behind)),
             Ok(false) => Ok(parked(self.later(otherwise, headers).await?, Parked::Later)),
             Err(BusError::Away) => Ok(Parked::Lost),
@@ -108,12 +120,35 @@ impl InHand {
         }
         let copy = self.fitting(copy, queue);
         let to = Address::queue(queue);
-        match self.way.line.publish(to, body, copy).await? {
+        match self.offer(to, body, copy).await? {
             Announced::Routed => Ok(()),
             Announced::Unrouted => {
                 // Somebody deleted the queue. A new line declares it again.
                 self.way.line.end(&format!("the queue `{queue}` is not there"));
                 Err(BusError::Refused { to: queue.to_owned(), problem: "there is no such queue".to_owned() })
+            }
+        }
+    }
+
+    /// Into a backlog; false when it can't be had.
+    async fn put_behind(&self, organization: &OrganizationId, copy: BasicProperties) -> Result<bool, BusError> {
+        let Way { line, backlogs, .. } = &self.way;
+        let mut insistence = Insistence::new();
+        loop {
+            match backlogs.put(line, organization, &self.body, copy.clone()).await {
+                Err(refused @ BusError::Refused { .. }) => insistence.pause(line, &refused).await?,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn offer(&self, to: Address<'_>, body: &[u8], copy: BasicProperties) -> Result<Announced, BusError> {
+        let line = &self.way.line;
+        let mut insistence = Insistence::new();
+        loop {
+            match line.publish(to, body, copy.clone()).await {
+                Err(refused @ BusError::Refused { .. }) => insistence.pause(line, &refused).await?,
+                answer => return answer,
             }
         }
     }
@@ -146,6 +181,23 @@ impl InHand {
             }
             _ => Settled::Lost,
         }
+    }
+}
+
+impl Insistence {
+    fn new() -> Self {
+        Self { pause: FIRST_PAUSE }
+    }
+
+    /// Waits before the next offer; the line may end meanwhile.
+    async fn pause(&mut self, line: &Line, refused: &BusError) -> Result<(), BusError> {
+        warn!(error = %refused, pause_ms = self.pause.as_millis(), "a copy was refused: it is offered again");
+        tokio::select! {
+            () = sleep(self.pause) => {}
+            () = line.ended() => return Err(BusError::Away),
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
     }
 }
 

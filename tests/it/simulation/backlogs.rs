@@ -116,6 +116,7 @@ impl Broker {
                 let Some(to) = &queue.to else { continue };
                 while queue.in_hand.len() < PREFETCH {
                     let Some((tag, message)) = queue.ready.pop_front() else { break };
+                    self.watch_over(tag);
                     queue.in_hand.insert(tag, message.clone());
                     let settle = InHand { broker: self.clone(), life: life.clone(), tag, message: message.clone() };
                     let Message { envelope, body, routing_key, deliveries } = message;

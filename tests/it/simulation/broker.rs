@@ -178,7 +178,8 @@ impl Broker {
         });
     }
 
-    fn watch_over(self: &Arc<Self>, tag: u64) {
+    /// It is not held for ever.
+    pub fn watch_over(self: &Arc<Self>, tag: u64) {
         let broker = self.clone();
         tokio::spawn(async move {
             sleep(ACK_TIMEOUT).await;
