@@ -1,4 +1,4 @@
-//! `docs/CONTRACT_TESTS.md` names tests that exist.
+//! `docs/CONTRACT_TESTS.md` names tests that exist, and `docs/OPERATIONS.md` names every reason of a dead letter.
 
 use std::path::Path;
 
@@ -23,6 +23,36 @@ fn every_rule_has_a_test() {
         .filter(|line| line.starts_with("| ") && !line.starts_with("| ---") && !line.starts_with("| rule"));
     let bare: Vec<&str> = rows.filter(|row| !row.contains(".rs::")).collect();
     assert!(bare.is_empty(), "rules without a test: {bare:#?}");
+}
+
+/// Every reason that the machine knows for a dead letter has a section: what it means, what to look at, what to do.
+#[test]
+fn every_reason_of_a_dead_letter_has_a_section_for_operators() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = std::fs::read_to_string(root.join("src/machine/outcome.rs")).unwrap();
+    let variants = source.split("/// Dead letter:").skip(1).filter_map(|rest| rest.lines().nth(1));
+    let reasons: Vec<String> = variants.map(|line| snake(line.trim().trim_end_matches(','))).collect();
+    assert!(reasons.len() >= 6 && reasons.contains(&"delivery_limit".to_owned()), "{reasons:?}");
+    let page = std::fs::read_to_string(root.join("docs/OPERATIONS.md")).unwrap();
+    for reason in reasons {
+        let section = page.split("\n### ").find(|it| it.starts_with(&format!("`{reason}`\n")));
+        let section = section.unwrap_or_else(|| panic!("docs/OPERATIONS.md has no section `{reason}`"));
+        assert!(
+            section.contains("\nLook at: ") && section.contains("\nDo: "),
+            "what to look at, what to do: {section}"
+        );
+    }
+}
+
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
 }
 
 fn exists(root: &Path, name: &str) -> bool {

@@ -109,11 +109,24 @@ async fn looking_loses_nothing_and_changes_no_order() {
 #[tokio::test]
 async fn a_look_that_ends_without_a_word_loses_nothing_and_changes_no_order() {
     let rig = Rig::with(310).await;
-    let mut letters = rig.open(10).await;
+    let mut letters = rig.open(11).await;
     assert_eq!(look(&mut *letters).await.len(), 310);
-    // The connection just goes: 31 windows on one channel.
+    // The connection just goes: 29 windows on one channel.
     drop(letters);
     assert_eq!(rig.drain(310).await, (0..310).collect::<Vec<u32>>());
+    rig.finish().await;
+}
+
+/// The broker ends the channels of a connection in any order, so only each channel's own order stays.
+#[tokio::test]
+async fn a_long_look_that_ends_without_a_word_loses_and_doubles_nothing() {
+    let rig = Rig::with(401).await;
+    let mut letters = rig.open(10).await;
+    assert_eq!(look(&mut *letters).await, (0..401).collect::<Vec<u32>>());
+    drop(letters);
+    let mut left = rig.drain(401).await;
+    left.sort_unstable();
+    assert_eq!(left, (0..401).collect::<Vec<u32>>());
     rig.finish().await;
 }
 
@@ -132,6 +145,28 @@ async fn what_is_discarded_is_gone_and_the_rest_stays_in_order() {
     }
     letters.close().await.unwrap();
     assert_eq!(rig.drain(300).await, (0..300).map(|number| number * 10).collect::<Vec<u32>>());
+    rig.finish().await;
+}
+
+/// Some channels' worth of windows are thinned out, the rest is not even seen, and more comes in.
+#[tokio::test]
+async fn a_look_that_ends_early_shows_nothing_twice_and_leaves_the_order() {
+    let rig = Rig::with(2000).await;
+    let mut letters = rig.open(100).await;
+    let mut seen = Vec::new();
+    while seen.len() < 1400 {
+        let window = letters.next().await.unwrap();
+        seen.extend(window.iter().map(|letter| number(&letter.body)));
+        for letter in window.into_iter().filter(|letter| !number(&letter.body).is_multiple_of(10)) {
+            letter.discard().await.unwrap();
+        }
+    }
+    rig.bury(2000..2010).await;
+    letters.close().await.unwrap();
+    let unseen = u32::try_from(seen.len()).unwrap();
+    assert_eq!(seen, (0..unseen).collect::<Vec<u32>>());
+    let left: Vec<u32> = (0..2010).filter(|number| number % 10 == 0 || *number >= unseen).collect();
+    assert_eq!(rig.drain(left.len()).await, left);
     rig.finish().await;
 }
 

@@ -3,14 +3,15 @@
 //! A window is one consumer whose prefetch is the window's size. Full, it is cancelled; its messages stay unacked, so
 //! the next consumer gets those behind them. A channel that ends, however it ends, gives back what was not acked: each
 //! consumer's in their order, and the consumers in the order of their tags as long as there are no more than 32 of
-//! them. So a channel has that many windows at most, and channels are closed one after the other.
+//! them. So a channel has that many windows at most, and channels are closed one after the other. Killed, the broker
+//! ends the channels in any order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -25,14 +26,16 @@ use crate::bus::{Letter, LetterBox, Letters, LettersError, Notice};
 /// For the broker to answer a good-bye.
 const GOODBYE: Duration = Duration::from_secs(4);
 /// So long without a delivery, and it is worth asking whether there is anything left.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(100);
 /// So many such silences while messages are ready, and the broker does not deliver.
-const MOST_SILENCES: u32 = 30;
+const MOST_SILENCES: u32 = 300;
 /// Consumers whose messages go back in the order of their tags, however the channel ends (measured, 3.10.8).
-const WINDOWS_PER_CHANNEL: usize = MOST_IN_ORDER - END_MARKS.len();
 const MOST_IN_ORDER: usize = 32;
-/// Tags of the consumers that wait for the acks; behind those of all windows.
-const END_MARKS: [&str; 2] = ["handoffd-dead-letters-998", "handoffd-dead-letters-999"];
+/// Answers of the queue after an ack until it is sure, see [`Section::is_unsure`].
+const ANSWERS: usize = 2;
+const WINDOWS_PER_CHANNEL: usize = MOST_IN_ORDER - ANSWERS;
+/// Acks that the broker hands on at once (RabbitMQ's `quorum_commands_soft_limit`).
+const SURE_AT_ONCE: u64 = 32;
 /// For each ack the broker goes through all that the channel still holds in front of it: where many are acked among
 /// many that are not, a channel must not hold many.
 const WINDOWS_PER_ACKING_CHANNEL: usize = 4;
@@ -111,15 +114,42 @@ struct Section {
     delivered: u64,
     /// Delivered on it and not taken out.
     held: Arc<AtomicU64>,
+    /// Acks that were there before the last window but one: the queue has these.
+    sure: u64,
+    /// Acks that were there before the last window.
+    before: u64,
 }
 
 impl Section {
-    fn is_acking(&self) -> bool {
-        self.held.load(Ordering::Relaxed) < self.delivered
+    fn new(channel: Channel) -> Self {
+        Self { channel, windows: 0, delivered: 0, held: Arc::default(), sure: 0, before: 0 }
     }
 
-    fn is_full(&self) -> bool {
-        self.windows >= if self.is_acking() { WINDOWS_PER_ACKING_CHANNEL } else { WINDOWS_PER_CHANNEL }
+    fn begin_window(&mut self) {
+        self.windows += 1;
+        (self.sure, self.before) = (self.before, self.acked());
+    }
+
+    fn add(&mut self, window: &[Delivery]) {
+        self.delivered += window.len() as u64;
+        self.held.fetch_add(window.len() as u64, Ordering::Relaxed);
+    }
+
+    fn acked(&self) -> u64 {
+        self.delivered.saturating_sub(self.held.load(Ordering::Relaxed))
+    }
+
+    /// Whether acks might be lost if the channel ended now. An ack has no answer; the broker hands acks on in the
+    /// background, few at a time, and those it holds back are lost when the channel ends (measured, 3.10.8). A
+    /// consumer that comes or goes is answered by the queue, after all that was handed on before it; what was held back
+    /// goes on with the first answers. So an ack is sure two windows later.
+    fn is_unsure(&self) -> bool {
+        self.acked() > self.sure + SURE_AT_ONCE
+    }
+
+    /// Whether it is to have no more windows but those that make its acks sure.
+    fn is_long(&self) -> bool {
+        self.windows >= if self.acked() > 0 { WINDOWS_PER_ACKING_CHANNEL } else { WINDOWS_PER_CHANNEL }
     }
 }
 
@@ -136,17 +166,17 @@ impl Letters for Reading {
     }
 
     async fn next(&mut self) -> Result<Vec<Letter>, LettersError> {
-        let size = self.seen.window(self.window).min(u16::try_from(self.left).unwrap_or(u16::MAX));
+        let size = self.size();
         if size == 0 {
             return Ok(Vec::new());
         }
-        let (channel, held, number) = self.section().await?;
-        let window = self.read(&channel, size, number).await?;
-        let count = window.len() as u64;
-        held.fetch_add(count, Ordering::Relaxed);
-        if let Some(section) = self.sections.last_mut() {
-            section.delivered += count;
-        }
+        let mut section = self.section().await?;
+        section.begin_window();
+        let read = self.read(&section.channel, size, section.windows).await;
+        let held = Arc::clone(&section.held);
+        let window = read.inspect(|window| section.add(window));
+        self.sections.push(section);
+        let window = window?;
         // Fewer than were there: somebody else has taken the rest, or it has gone.
         self.left = if window.len() < usize::from(size) { 0 } else { self.left - u64::from(size) };
         self.seen.add(&window);
@@ -154,11 +184,13 @@ impl Letters for Reading {
     }
 
     async fn close(&mut self) -> Result<(), LettersError> {
-        for section in std::mem::take(&mut self.sections) {
+        let mut sections = std::mem::take(&mut self.sections);
+        // Before any of them is closed: what that gives back would be taken again.
+        for section in &mut sections {
+            self.make_sure(section).await?;
+        }
+        for section in sections {
             let ready = self.desk.there().await?.ready;
-            if section.is_acking() {
-                self.await_acks(&section.channel).await?;
-            }
             let closed = timeout(GOODBYE, section.channel.close(200, "OK".into())).await;
             closed.map_err(|_| self.desk.broken("it does not answer"))?.map_err(|error| self.desk.failed(&error))?;
             // The next channel's come behind these, and the next operator sees all.
@@ -170,16 +202,29 @@ impl Letters for Reading {
 }
 
 impl Reading {
-    /// The channel to read the next window on, what is held on it, and which window of it that is.
-    async fn section(&mut self) -> Result<(Channel, Arc<AtomicU64>, usize), LettersError> {
-        if self.sections.last().is_none_or(Section::is_full) {
-            let channel = self.desk.channel().await?;
-            self.sections.push(Section { channel, windows: 0, delivered: 0, held: Arc::default() });
+    /// How many messages the next window has: one alone where a window is only to make acks sure.
+    fn size(&self) -> u16 {
+        let left = u16::try_from(self.left).unwrap_or(u16::MAX);
+        let ends = self.sections.last().is_some_and(|section| section.is_long() && section.is_unsure());
+        left.min(if ends { 1 } else { self.seen.window(self.window) })
+    }
+
+    /// Where to read the next window.
+    async fn section(&mut self) -> Result<Section, LettersError> {
+        match self.sections.pop_if(|section| !section.is_long() || section.is_unsure()) {
+            Some(section) => Ok(section),
+            None => Ok(Section::new(self.desk.channel().await?)),
         }
-        let last = self.sections.len() - 1;
-        let section = &mut self.sections[last];
-        section.windows += 1;
-        Ok((section.channel.clone(), Arc::clone(&section.held), section.windows))
+    }
+
+    /// Returns when the queue has all acks. What is taken meanwhile is the next behind the windows, and goes back behind them.
+    async fn make_sure(&self, section: &mut Section) -> Result<(), LettersError> {
+        while section.is_unsure() {
+            section.begin_window();
+            let window = self.read(&section.channel, 1, section.windows).await?;
+            section.add(&window);
+        }
+        Ok(())
     }
 
     /// Takes so many messages, or what there is.
@@ -196,9 +241,14 @@ impl Reading {
         while window.len() < size.into() {
             match timeout(QUIET, consumer.next()).await {
                 Ok(message) => window.push(self.delivered(message)?),
-                Err(_) if self.desk.there().await?.ready == 0 => break,
                 Err(_) if silences == MOST_SILENCES => return Err(self.desk.broken("it delivers nothing")),
-                Err(_) => silences += 1,
+                Err(_) if self.desk.there().await?.ready > 0 => silences += 1,
+                // What was on its way when the queue said so comes ahead of the next answer on its channel.
+                Err(_) => {
+                    channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
+                    let Some(message) = consumer.next().now_or_never() else { break };
+                    window.push(self.delivered(message)?);
+                }
             }
         }
         // From here on what is acked makes no room for more.
@@ -222,23 +272,6 @@ impl Reading {
             // The queue was deleted, or moved to another node.
             None => Err(self.desk.broken("the broker cancelled the consumer")),
         }
-    }
-
-    /// Returns when the queue has all acks. An ack has no answer, the broker hands acks on in the background (no more than
-    /// 32 at a time, RabbitMQ's `quorum_commands_soft_limit`), and those it holds back are lost when the channel closes
-    /// (measured, 3.10.8). A consumer that comes or goes is answered by the queue, after all that was handed on before it;
-    /// what was held back goes on with the first answers. A message that such a consumer gets is the next behind the
-    /// windows', and goes back behind them.
-    async fn await_acks(&self, channel: &Channel) -> Result<(), LettersError> {
-        let failed = |error: lapin::Error| self.desk.failed(&error);
-        channel.basic_qos(1, BasicQosOptions { global: false }).await.map_err(failed)?;
-        for tag in END_MARKS {
-            let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-            let consumer = channel.basic_consume(self.desk.dead_letter_queue().into(), tag.into(), options, none);
-            let _unread = consumer.await.map_err(failed)?;
-            channel.basic_cancel(tag.into(), BasicCancelOptions::default()).await.map_err(failed)?;
-        }
-        Ok(())
     }
 
     async fn await_return(&self, count: u64) -> Result<(), LettersError> {
