@@ -108,7 +108,7 @@ async fn sessions_keep_their_order_through_a_backlog_and_a_shut_gate() {
 #[tokio::test]
 async fn a_worker_killed_in_the_middle_of_a_backlog_goes_on_with_it() {
     let rig = two(rig().set("broker", "prefetch", 20).set("dynamics", "max_concurrency", 4)).await;
-    trouble(&rig, &json!({ "delay_ms": 40 }));
+    trouble(&rig, &json!({ "delay_ms": 150 }));
     let theirs = troubled(250);
     rig.bus.publish_all(&theirs).await;
     for so_many in [30, 90] {
