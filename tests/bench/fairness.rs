@@ -51,14 +51,13 @@ pub async fn main(extent: Extent) {
     }
 }
 
-fn troubles() -> [(&'static str, Trouble); 5] {
+fn troubles() -> [(&'static str, Trouble); 4] {
     let throttled = json!({ "status": 429, "code": "0x80072322", "retry_after": 5 });
     [
         ("behind 429, Retry-After 5", Trouble::Fault(throttled)),
         ("behind a hang", Trouble::Fault(json!("hang"))),
         ("behind an expired secret", Trouble::Setting(json!({ "secret": "expired" }))),
         ("behind 100 ms an answer", Trouble::Setting(json!({ "latency_ms": 100 }))),
-        ("behind 2 s an answer", Trouble::Setting(json!({ "latency_ms": 2000 }))),
     ]
 }
 
