@@ -6,8 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench fairness simulate-seeds fuzz clean
-.PHONY: help demo demo-stop run test fmt lint bench dead-letters simulate-seeds crash soak fuzz clean
+.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash soak fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,10 +37,11 @@ bench: ## measures events a second beside a bare loop (release build); EVENTS=10
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput
 
-fairness: ## measures what 2,000 events of an organization in trouble cost 200 of another (release build); RUNS=3 LATENCY=100
+fairness: ## measures what 2,000 events of an organization in trouble cost 200 of another (release build); RUNS=3 LATENCY=75
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- fairness
+
 dead-letters: ## goes through COUNT=100000 dead letters and tells time and memory
 	$(CARGO) test --test it --no-run
 	@bash deploy/broker.sh ensure

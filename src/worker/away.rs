@@ -69,6 +69,16 @@ impl Away {
         self.remember(event, Duration::ZERO, LONGEST_IN_BACKLOG + GRACE);
     }
 
+    /// An event goes to the end of its backlog, as all of its organization do. Those that are there already may be of its
+    /// session, and after it: so it keeps its place, where it has one.
+    pub(super) fn joins_backlog(&self, event: &Event) {
+        let has_place = |absent: &Absent| absent.event == event.key.event_id;
+        let known = self.lock().of(event).is_some_and(|session| session.iter().any(has_place));
+        if known {
+            self.returns_to_backlog(event);
+        }
+    }
+
     fn remember(&self, event: &Event, back_in: Duration, late_in: Duration) {
         let mut sessions = self.lock();
         if sessions.count >= MOST {

@@ -13,6 +13,8 @@ use crate::event::OrganizationId;
 /// How long an event may wait in hand for others of its organization to be done. An organization that is quick has room
 /// again within that, and its events never see a backlog; the events of one that is slow hold others up no longer.
 const PATIENCE: Duration = Duration::from_millis(150);
+/// The same while none of them is done: so long after the last one was, it is not quick.
+const PATIENCE_WHILE_STILL: Duration = Duration::from_millis(50);
 /// The same for an organization that is shut: its events are merely put off, as fast as the broker takes them.
 const PATIENCE_WHILE_SHUT: Duration = Duration::from_secs(1);
 /// Of a backlog this much shorter than the prefetch it is waited for that it is empty again.
@@ -57,6 +59,10 @@ struct Account<T> {
     behind: u64,
     /// On their way into the backlog.
     parking: usize,
+    /// Since when nobody of it was done.
+    still_since: Duration,
+    /// Somebody was, since it was ruled on last.
+    stirs: bool,
     /// How many ever set out for the backlog: a count of it that was asked for before is worth nothing.
     set_out: u64,
 }
@@ -70,7 +76,9 @@ impl<T> Desk<T> {
     /// An event comes from the work queue.
     pub(super) fn arrives(&mut self, organization: &OrganizationId, event: T, now: Duration) {
         self.waiting += 1;
-        self.account(organization).waiting.push_back((event, now));
+        let account = self.account(organization);
+        account.stirs |= account.waiting.is_empty() && account.held + account.pulled == 0;
+        account.waiting.push_back((event, now));
     }
 
     /// An event comes out of the backlog; the next one comes after this one was taken. From `expires` on it is taken even
@@ -83,6 +91,7 @@ impl<T> Desk<T> {
     /// An event in hand is settled.
     pub(super) fn left(&mut self, organization: &OrganizationId, source: Source) {
         let account = self.account(organization);
+        account.stirs = true;
         match source {
             Source::Work => {
                 account.held -= 1;
@@ -184,7 +193,17 @@ impl<T> Desk<T> {
 
 impl<T> Account<T> {
     fn new() -> Self {
-        Self { held: 0, pulled: 0, waiting: VecDeque::new(), first: None, behind: 0, parking: 0, set_out: 0 }
+        Self {
+            held: 0,
+            pulled: 0,
+            waiting: VecDeque::new(),
+            first: None,
+            behind: 0,
+            parking: 0,
+            still_since: Duration::ZERO,
+            stirs: true,
+            set_out: 0,
+        }
     }
 
     /// `left`: of the prefetch, should one more be taken from the work queue.
@@ -194,6 +213,9 @@ impl<T> Account<T> {
             Standing::Shut { .. } => None,
         };
         let in_hand = self.held + self.pulled;
+        if std::mem::take(&mut self.stirs) {
+            self.still_since = now;
+        }
         let expired = |(_, expires): &mut (T, Duration)| now >= *expires;
         if let Some((first, _)) = match room {
             Some(room) => self.first.take_if(|_| in_hand < room),
@@ -212,7 +234,7 @@ impl<T> Account<T> {
             self.held += 1;
             return Some(Ruling::Take(event, Source::Work));
         }
-        if now.saturating_sub(since) < self.patience(room, prefetch) {
+        if now.saturating_sub(since) < self.patience(room, prefetch, now) {
             return None;
         }
         let (event, _) = self.waiting.pop_front()?;
@@ -221,7 +243,7 @@ impl<T> Account<T> {
     }
 
     /// How long it is worth to wait for room.
-    fn patience(&self, room: Option<usize>, prefetch: usize) -> Duration {
+    fn patience(&self, room: Option<usize>, prefetch: usize, now: Duration) -> Duration {
         let in_backlog = usize::try_from(self.behind).unwrap_or(usize::MAX).saturating_add(self.parking);
         match room {
             None if self.has_backlog() => Duration::ZERO,
@@ -229,6 +251,7 @@ impl<T> Account<T> {
             Some(_) if in_backlog > prefetch / SHORT => Duration::ZERO,
             // Nothing will be done that makes room.
             Some(_) if self.held + self.pulled == 0 && !self.has_backlog() => Duration::ZERO,
+            Some(_) if now.saturating_sub(self.still_since) >= PATIENCE_WHILE_STILL => PATIENCE_WHILE_STILL,
             Some(_) => PATIENCE,
         }
     }

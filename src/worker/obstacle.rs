@@ -32,7 +32,8 @@ impl Worker {
         let Some(event) = arrival.event() else { return };
         match verdict {
             Verdict::Wait(postponed) => self.away.leaves(event, self.delay(postponed.rung)),
-            Verdict::Park(..) if !arrival.is_turned_away() => self.away.returns_to_backlog(event),
+            Verdict::Park(..) if arrival.is_turned_away() => self.away.joins_backlog(event),
+            Verdict::Park(..) => self.away.returns_to_backlog(event),
             _ => self.away.is_back(event),
         }
     }
@@ -46,10 +47,12 @@ impl Worker {
 impl Drive<'_> {
     /// What keeps this event from being carried, if anything does.
     pub(super) fn obstacle(&self, arrival: &Arrival) -> Option<Obstacle> {
-        if let Some(wait) = self.worker.away.ahead(self.event) {
-            return Some(Obstacle::Behind(wait));
+        // Whoever of its session is away: others of it may be in the backlog, and from a retry queue this one would
+        // come back before them.
+        if arrival.is_turned_away() {
+            return Some(Obstacle::NoRoom);
         }
-        if arrival.is_turned_away() { Some(Obstacle::NoRoom) } else { self.shut() }
+        self.worker.away.ahead(self.event).map(Obstacle::Behind).or_else(|| self.shut())
     }
 
     fn shut(&self) -> Option<Obstacle> {

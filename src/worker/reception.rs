@@ -19,7 +19,7 @@ use crate::event::OrganizationId;
 /// Those who wait are looked at again after this: a gate opens by the clock, without a word.
 const LOOK: Duration = Duration::from_millis(25);
 /// The same while looking changes nothing.
-const LONGEST_LOOK: Duration = Duration::from_millis(200);
+const LONGEST_LOOK: Duration = Duration::from_millis(50);
 /// A backlog that nothing has come out of for so long is counted: it may be empty without this worker's doing.
 const QUIET: Duration = Duration::from_secs(1);
 

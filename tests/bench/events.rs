@@ -9,11 +9,22 @@ pub const TROUBLED: &str = "org_troubled";
 
 /// The body of handoff number `n`: about a thousand bytes, four messages.
 pub fn handoff(n: u64) -> Vec<u8> {
-    handoff_of(ORGANIZATION, n)
+    by("email", ORGANIZATION, n)
 }
 
-/// The same of any organization, whose name is in each request that the handoff costs.
-pub fn handoff_of(organization: &str, n: u64) -> Vec<u8> {
+/// The same of any organization by mixed channels: three incidents for two live work items.
+pub fn mixed(organization: &str, n: u64) -> Vec<u8> {
+    let channel = match n % 5 {
+        0 => "email",
+        1 => "web",
+        2 => "phone",
+        3 => "whatsapp",
+        _ => "instagram",
+    };
+    by(channel, organization, n)
+}
+
+fn by(channel: &str, organization: &str, n: u64) -> Vec<u8> {
     let message =
         |sender: &str, text: &str| json!({ "timestamp": "2026-11-22T10:11:02Z", "sender": sender, "text": text });
     let body = json!({
@@ -23,7 +34,7 @@ pub fn handoff_of(organization: &str, n: u64) -> Vec<u8> {
         "timestamp": "2026-11-22T10:15:00Z",
         "data": {
             "session_id": format!("ses_{organization}_{n}"),
-            "channel": "email",
+            "channel": channel,
             "summary": "Customer was charged twice for an order and asks for one of the charges back.",
             "classification": "Billing",
             "sentiment": "negative",

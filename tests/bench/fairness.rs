@@ -1,48 +1,80 @@
 //! What an organization's trouble costs another one. Run by hand: `make fairness`.
 //!
-//! 2,000 handoffs of one organization, which is throttled, hangs or is merely slow, lie on the queue before 200 of another
-//! one. How much longer do those 200 take than alone? Counted from the worker's first request to the last of their cases.
+//! 2,000 handoffs of one organization, which is throttled, hangs, is blocked or is merely slow, lie on the queue before 200 of
+//! another one; then the worker starts. How much longer do those 200 take than alone? Counted from the worker's first
+//! request to anybody to the last of their outcomes.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::CONCURRENCY;
-use super::events::{ORGANIZATION, TROUBLED, handoff_of};
+use super::events::{ORGANIZATION, TROUBLED, mixed};
 use super::machine::Machine;
 use super::report::{Scenario, median_of};
 
 /// What they may take at most, in times of what they take alone (the project's own aim).
 const AIM: f64 = 1.5;
 
-/// Measures and prints; `troubled` and `measured`: how many events of each.
-pub async fn main(troubled: u64, measured: u64, runs: u64, latency: Duration) {
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub struct Extent {
+    /// Events of the organization in trouble.
+    pub troubled: u64,
+    /// Events of the other one.
+    pub measured: u64,
+    /// How often.
+    pub runs: u64,
+    /// What the simulator takes for each answer.
+    pub latency: Duration,
+}
+
+/// What is the matter with the organization in the way.
+enum Trouble {
+    /// Every request for data is answered so.
+    Fault(Value),
+    /// Its environment is set so.
+    Setting(Value),
+}
+
+/// Measures and prints.
+pub async fn main(extent: Extent) {
+    let Extent { troubled, measured, runs, latency } = extent;
     println!(
         "{troubled} handoffs of an organization in trouble before {measured} of another, {latency:?} an answer, {runs} runs"
     );
-    let alone = times(runs, 0, measured, latency, None).await;
+    let alone = times(extent, None).await;
     report("alone", &alone, None);
-    let faults = [
-        ("behind 429, Retry-After 5", json!({ "status": 429, "code": "0x80072322", "retry_after": 5 })),
-        ("behind a hang", json!("hang")),
-    ];
-    for (name, fault) in faults {
-        let behind = times(runs, troubled, measured, latency, Some(&fault)).await;
+    for (name, trouble) in troubles() {
+        let behind = times(extent, Some(&trouble)).await;
         report(name, &behind, Some(&alone));
     }
 }
 
-async fn times(runs: u64, troubled: u64, measured: u64, latency: Duration, fault: Option<&Value>) -> Vec<f64> {
+fn troubles() -> [(&'static str, Trouble); 4] {
+    let throttled = json!({ "status": 429, "code": "0x80072322", "retry_after": 5 });
+    [
+        ("behind 429, Retry-After 5", Trouble::Fault(throttled)),
+        ("behind a hang", Trouble::Fault(json!("hang"))),
+        ("behind an expired secret", Trouble::Setting(json!({ "secret": "expired" }))),
+        ("behind 100 ms an answer", Trouble::Setting(json!({ "latency_ms": 100 }))),
+    ]
+}
+
+async fn times(extent: Extent, trouble: Option<&Trouble>) -> Vec<f64> {
     let mut times = Vec::new();
-    for _ in 0..runs {
-        let scenario = Scenario { events: troubled + measured, latency, concurrency: CONCURRENCY };
-        let theirs = (0..troubled).map(|n| handoff_of(TROUBLED, n));
-        let ours = (0..measured).map(|n| handoff_of(ORGANIZATION, n));
-        let machine = Machine::prepare_with(&scenario, theirs.chain(ours)).await;
-        if let Some(fault) = fault {
-            machine.fault(&json!({ "operation": "*", "containing": TROUBLED, "times": null, "fault": fault })).await;
+    for _ in 0..extent.runs {
+        let troubled = if trouble.is_some() { extent.troubled } else { 0 };
+        let events = troubled + extent.measured;
+        let machine = Machine::set_up(&Scenario { events, latency: extent.latency, concurrency: CONCURRENCY }).await;
+        match trouble {
+            Some(Trouble::Fault(fault)) => machine.trouble(fault).await,
+            Some(Trouble::Setting(setting)) => machine.switch(setting).await,
+            None => {}
         }
-        times.push(machine.time_to(measured, machine.worker()).await.as_secs_f64());
+        machine.publish((0..troubled).map(|n| mixed(TROUBLED, n))).await;
+        machine.publish((0..extent.measured).map(|n| mixed(ORGANIZATION, n))).await;
+        times.push(machine.time_to(ORGANIZATION, extent.measured).await.as_secs_f64());
         machine.clean_up().await;
     }
     times

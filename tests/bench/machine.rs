@@ -1,5 +1,6 @@
 //! The machinery around a run: simulator, preloaded queue, process to measure.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,10 +8,11 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream;
 use handoffd::bus::rabbit::{self, Message, Publisher};
-use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
-use serde_json::Value;
+use lapin::{Connection, ConnectionProperties, Consumer};
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::events::{ORGANIZATION, TROUBLED, handoff};
 use super::process::{self, Running};
@@ -23,7 +25,10 @@ pub struct Machine {
     amqp_url: String,
     /// Ends with this.
     _simulator: Running,
+    /// The environment of the organization that is measured.
     base: String,
+    /// The one of the organization in its way.
+    troubled: String,
     client: reqwest::Client,
     folder: tempfile::TempDir,
     name: String,
@@ -32,18 +37,21 @@ pub struct Machine {
 impl Machine {
     /// A fresh simulator, and all events on a fresh queue.
     pub async fn prepare(scenario: &Scenario) -> Self {
-        Self::prepare_with(scenario, (0..scenario.events).map(handoff)).await
+        let machine = Self::set_up(scenario).await;
+        machine.publish((0..scenario.events).map(handoff)).await;
+        machine
     }
 
-    /// A fresh simulator, and these events on a fresh queue, in about this order.
-    pub async fn prepare_with(scenario: &Scenario, events: impl Iterator<Item = Vec<u8>>) -> Self {
+    /// A fresh simulator, and a fresh queue.
+    pub async fn set_up(scenario: &Scenario) -> Self {
         let amqp_url = std::env::var("AMQP_URL").expect("AMQP_URL: run this by `make bench`");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (simulator, base) = simulator(folder.path(), scenario);
+        let (simulator, [base, troubled]) = simulator(folder.path(), scenario);
         let name = format!("bench.{}", uuid::Uuid::new_v4().simple());
-        let machine = Self { amqp_url, _simulator: simulator, base, client: reqwest::Client::new(), folder, name };
+        let client = reqwest::Client::new();
+        let machine = Self { amqp_url, _simulator: simulator, base, troubled, client, folder, name };
         machine.configure(scenario);
-        machine.preload(events).await;
+        machine.declare().await;
         machine
     }
 
@@ -78,35 +86,67 @@ impl Machine {
         }
     }
 
-    /// Starts the process and measures from its first request until the simulator holds so many incidents.
-    pub async fn time_to(&self, incidents: u64, mut command: Command) -> Duration {
+    /// Starts the worker and measures from its first request to anybody until this organization has so many outcomes.
+    pub async fn time_to(&self, organization: &str, outcomes: u64) -> Duration {
+        let connection = self.connect().await;
+        let mut told = self.outcomes(&connection).await;
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
-        let mut child = Running::start(command.stdout(Stdio::null()).stderr(log));
+        let mut child = Running::start(self.worker().stdout(Stdio::null()).stderr(log));
         let deadline = Instant::now() + LIMIT;
-        while self.counts().await["total"].as_u64().unwrap_or(0) == 0 {
+        while self.has_asked(&self.base).await + self.has_asked(&self.troubled).await == 0 {
             assert!(Instant::now() < deadline && child.is_alive(), "no request: {}", self.log());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let started = Instant::now();
-        self.wait_for(incidents, &mut child).await;
-        started.elapsed()
+        let mut answered = HashSet::new();
+        while (answered.len() as u64) < outcomes {
+            let next = timeout(LIMIT, told.next()).await.expect("an outcome in time");
+            let message = next.expect("the broker is there").expect("a message");
+            let outcome: Value = serde_json::from_slice(&message.data).expect("an outcome");
+            if outcome["organization_id"] == organization {
+                answered.insert(outcome["data"]["source_event_id"].to_string());
+            }
+        }
+        let elapsed = started.elapsed();
+        _ = connection.close(200, "done".into()).await;
+        elapsed
     }
 
-    /// Has the simulator play a fault, as its API takes them.
-    pub async fn fault(&self, script: &Value) {
-        let url = format!("{}/_simulator/faults", self.base);
-        let answer = self.client.post(url).body(script.to_string()).send().await.expect("the simulator answers");
-        assert!(answer.status().is_success(), "a fault is refused: {:?}", answer.text().await);
+    /// Has the environment in the way play a fault in answer to every request but those for a token.
+    pub async fn trouble(&self, fault: &Value) {
+        for operation in ["contacts.*", "incidents.*", "oc_liveworkitems.*"] {
+            self.tell("faults", &json!({ "operation": operation, "times": null, "fault": fault })).await;
+        }
+    }
+
+    /// Switches something in the environment in the way.
+    pub async fn switch(&self, settings: &Value) {
+        self.tell("settings", settings).await;
+    }
+
+    async fn tell(&self, what: &str, body: &Value) {
+        let url = format!("{}/_simulator/{what}", self.troubled);
+        let answer = self.client.post(url).body(body.to_string()).send().await.expect("the simulator answers");
+        assert!(answer.status().is_success(), "{what} are refused: {:?}", answer.text().await);
+    }
+
+    async fn outcomes(&self, connection: &Connection) -> Consumer {
+        let channel = connection.create_channel().await.expect("a channel");
+        let unacked = BasicConsumeOptions { no_ack: true, ..Default::default() };
+        let queue = format!("{}.outcomes", self.name);
+        let consumer = channel.basic_consume(queue.as_str().into(), "bench".into(), unacked, FieldTable::default());
+        consumer.await.expect("a consumer")
     }
 
     pub async fn clean_up(self) {
         let connection = self.connect().await;
         let channel = connection.create_channel().await.expect("a channel");
-        for queue in ["events", "dead", "retry.5s", "outcomes", "retry.backlog.org_bench", "retry.backlog.org_troubled"]
-        {
-            _ = channel
-                .queue_delete(format!("{}.{queue}", self.name).as_str().into(), QueueDeleteOptions::default())
-                .await;
+        let retries = ["5s", "30s", "2m", "10m", "1h"].map(|delay| format!("retry.{delay}"));
+        let backlogs = [ORGANIZATION, TROUBLED].map(|organization| format!("retry.backlog.{organization}"));
+        let others = ["events", "dead", "outcomes"].map(str::to_owned);
+        for queue in retries.into_iter().chain(backlogs).chain(others) {
+            let queue = format!("{}.{queue}", self.name);
+            _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
         }
         _ = connection.close(200, "done".into()).await;
     }
@@ -116,7 +156,7 @@ impl Machine {
         let name = &self.name;
         let config = format!(
             "[broker]\nurl = \"{}\"\nevents_exchange = \"{name}.in\"\noutcomes_exchange = \"{name}.out\"\nqueue = \"{name}.events\"\n\
-             dead_letter_queue = \"{name}.dead\"\nretry_queue_prefix = \"{name}.retry\"\n[retry]\ndelays = [\"5s\"]\n\
+             dead_letter_queue = \"{name}.dead\"\nretry_queue_prefix = \"{name}.retry\"\n\
              [dynamics]\nauthority = \"{}\"\nallow_insecure = true\nmax_concurrency = {}\n[store]\npath = \"{}\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\n[organizations]\ndirectory = \"{}\"\n",
             self.amqp_url,
@@ -127,26 +167,34 @@ impl Machine {
         );
         std::fs::write(folder.join("handoffd.toml"), config).expect("the configuration is written");
         std::fs::create_dir(folder.join("organizations")).expect("a folder for organizations");
-        for id in [ORGANIZATION, TROUBLED] {
+        for (id, url) in [(ORGANIZATION, &self.base), (TROUBLED, &self.troubled)] {
             let organization = format!(
-                "organization_id = \"{id}\"\nenvironment_url = \"{}\"\ntenant_id = \"11111111-1111-1111-1111-111111111111\"\n\
-                 client_id = \"22222222-2222-2222-2222-222222222222\"\nclient_secret = \"simulator-secret\"\n",
-                self.base
+                "organization_id = \"{id}\"\nenvironment_url = \"{url}\"\ntenant_id = \"11111111-1111-1111-1111-111111111111\"\n\
+                 client_id = \"22222222-2222-2222-2222-222222222222\"\nclient_secret = \"simulator-secret\"\n"
             );
             let path = folder.join(format!("organizations/{id}.toml"));
             std::fs::write(path, organization).expect("the organization is written");
         }
     }
 
-    /// Has the worker's own topology declared, adds a queue for the outcomes, and publishes the events.
-    async fn preload(&self, events: impl Iterator<Item = Vec<u8>>) {
+    fn options(&self) -> rabbit::Options {
         let config = handoffd::config::load(&self.folder.path().join("handoffd.toml"), std::iter::empty())
             .expect("the configuration");
-        let options = handoffd::app::bus_options(&config);
+        handoffd::app::bus_options(&config)
+    }
+
+    /// Has the worker's own topology declared, and adds a queue for the outcomes.
+    async fn declare(&self) {
+        let options = self.options();
         let declared = rabbit::connect(options.clone(), std::sync::Arc::new(handoffd::watch::Blind)).expect("a bus");
         declared.first_contact().await.expect("the topology");
         handoffd::bus::Bus::close(&declared).await;
         self.bind_outcomes(&options.outcomes_exchange).await;
+    }
+
+    /// Puts events on the queue, in about this order, before or after others.
+    pub async fn publish(&self, events: impl Iterator<Item = Vec<u8>>) {
+        let options = self.options();
         let publisher = Publisher::connect(&options).await.expect("a publisher");
         let queue = options.queue.clone();
         let publish = |body: Vec<u8>| {
@@ -206,22 +254,26 @@ impl Machine {
     }
 
     async fn incidents(&self) -> u64 {
-        self.counts().await["counts"]["incidents.create"]["201"].as_u64().unwrap_or(0)
+        self.counts(&self.base).await["counts"]["incidents.create"]["201"].as_u64().unwrap_or(0)
     }
 
-    async fn counts(&self) -> Value {
-        let url = format!("{}/_simulator/requests?count=1", self.base);
+    async fn has_asked(&self, base: &str) -> u64 {
+        self.counts(base).await["total"].as_u64().unwrap_or(0)
+    }
+
+    async fn counts(&self, base: &str) -> Value {
+        let url = format!("{base}/_simulator/requests?count=1");
         let answer = self.client.get(url).send().await.expect("the simulator answers");
         let text = answer.text().await.expect("the simulator's counters");
         serde_json::from_str(&text).expect("JSON")
     }
 }
 
-fn simulator(folder: &Path, scenario: &Scenario) -> (Running, String) {
+fn simulator(folder: &Path, scenario: &Scenario) -> (Running, [String; 2]) {
     let ready = folder.join("simulator.json");
     let mut command = Command::new(env!("CARGO_BIN_EXE_dynamics-simulator"));
     command
-        .args(["--environment", "name=bench", "--journal", "1000", "--latency"])
+        .args(["--environment", "name=bench", "--environment", "name=troubled", "--journal", "1000", "--latency"])
         .arg(format!("{}ms", scenario.latency.as_millis()))
         .arg("--ready-file")
         .arg(&ready)
@@ -231,9 +283,9 @@ fn simulator(folder: &Path, scenario: &Scenario) -> (Running, String) {
     loop {
         if let Ok(text) = std::fs::read_to_string(&ready)
             && let Ok(environments) = serde_json::from_str::<Value>(&text)
-            && let Some(url) = environments[0]["url"].as_str()
+            && let [Some(base), Some(troubled)] = [0, 1].map(|of: usize| environments[of]["url"].as_str())
         {
-            return (child, url.to_owned());
+            return (child, [base.to_owned(), troubled.to_owned()]);
         }
         assert!(Instant::now() < deadline, "the simulator did not start");
         std::thread::sleep(Duration::from_millis(20));

@@ -34,8 +34,9 @@ fn main() {
             .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
     };
     if arguments.first().is_some_and(|first| first == "fairness") {
-        let latency = Duration::from_millis(number("LATENCY", 100));
-        runtime.block_on(fairness::main(number("TROUBLED", 2000), number("EVENTS", 200), number("RUNS", 3), latency));
+        let latency = Duration::from_millis(number("LATENCY", 75));
+        let (troubled, measured, runs) = (number("TROUBLED", 2000), number("EVENTS", 200), number("RUNS", 3));
+        runtime.block_on(fairness::main(fairness::Extent { troubled, measured, runs, latency }));
         return;
     }
     let (events, runs) = (number("EVENTS", 10_000), number("RUNS", 3));

@@ -5,8 +5,10 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::broker::eventually;
-use crate::support::event::{Event, handoff};
+use crate::support::event::{Event, ORGANIZATION, handoff};
 use crate::support::rig::{Rig, rig};
 use crate::support::worker::Worker;
 
@@ -34,6 +36,29 @@ async fn a_worker_whose_disk_fills_up_takes_no_event_until_there_is_room() {
     let distinct: std::collections::HashSet<_> = incidents.iter().map(ToString::to_string).collect();
     assert_eq!((incidents.len(), distinct.len()), (EVENTS + 1, EVENTS + 1));
     assert_eq!(rig.crm.contacts().len(), EVENTS + 1);
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn nothing_is_drained_from_a_backlog_while_the_disk_is_full() {
+    let rig = rig().set("broker", "prefetch", 8).set("dynamics", "max_concurrency", 2).lay_out().await;
+    let worker = rig.start_worker_under("worker", &["env", "--ignore-signal=XFSZ"]);
+    worker.ready().await;
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "delay_ms": 300 } }));
+    let events = load(100);
+    rig.bus.publish_all(&events).await;
+    eventually("a backlog", async || rig.bus.backlog(ORGANIZATION).await > 70).await;
+    limit(&worker, "1:unlimited");
+    stuck(&rig, &worker).await;
+    eventually("nothing in hand", async || worker.metric("handoffd_in_flight", "").await == 0).await;
+    let left = rig.bus.backlog(ORGANIZATION).await;
+    assert!(left > 40, "only {left} are left in the backlog");
+
+    limit(&worker, "unlimited");
+    rig.crm.environment().clear_faults();
+    worker.ready().await;
+    rig.bus.outcomes_of(&events).await;
+    assert_eq!(rig.crm.incidents().len(), events.len());
     rig.nothing_is_left().await;
 }
 

@@ -44,21 +44,21 @@ async fn an_organization_that_hangs_delays_no_other() {
 
 #[tokio::test]
 async fn an_organization_that_is_busy_delays_no_other_and_is_done_in_its_time() {
-    let rig = two(rig().set("dynamics", "max_concurrency", 4)).await;
+    let rig = two(rig().set("broker", "prefetch", 20).set("dynamics", "max_concurrency", 4)).await;
     trouble(&rig, &json!({ "delay_ms": 50 }));
-    let (theirs, ours) = (troubled(600), quick(1));
+    let (theirs, ours) = (troubled(200), quick(1));
     rig.bus.publish_all(&theirs).await;
     rig.bus.publish_all(&ours).await;
     rig.bus.outcomes_of(&ours).await;
-    let left = 600 - done(&rig, ORGANIZATION).await;
-    assert!(left > 200, "only {left} of 600 were left: ours has waited for theirs");
+    let left = 200 - done(&rig, ORGANIZATION).await;
+    assert!(left > 50, "only {left} of 200 were left: ours has waited for theirs");
     rig.bus.outcomes_of(&theirs).await;
-    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 601);
-    assert_eq!(rig.bus.all_outcomes().await.len(), 601);
+    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 201);
+    assert_eq!(rig.bus.all_outcomes().await.len(), 201);
     let backlog = rig.files.backlog(ORGANIZATION);
     eventually("an end of the backlog", async || !rig.bus.has_queue(&backlog).await).await;
     // It is made again when it is needed again.
-    let more = troubled(300);
+    let more = troubled(100);
     rig.bus.publish_all(&more).await;
     rig.bus.outcomes_of(&more).await;
     assert!(rig.bus.has_queue(&backlog).await);
@@ -69,13 +69,13 @@ async fn an_organization_that_is_busy_delays_no_other_and_is_done_in_its_time() 
 #[tokio::test]
 async fn sessions_keep_their_order_through_a_backlog_and_a_shut_gate() {
     let rig = two(rig().set("broker", "prefetch", 8).set("dynamics", "max_concurrency", 3)).await;
-    rig.crm
-        .fault(&json!({ "operation": "incidents.*", "times": null, "probability": 0.3, "fault": { "delay_ms": 30 } }));
     let throttled = json!({ "status": 429, "retry_after": 1 });
     rig.crm
         .fault(&json!({ "operation": "incidents.*", "times": 4, "skip": 20, "probability": 0.1, "fault": throttled }));
+    // Slow enough that those who wait lose their patience: three at a time, four in hand.
+    rig.crm.fault(&json!({ "operation": "incidents.*", "times": null, "fault": { "delay_ms": 150 } }));
     let mut events = Vec::new();
-    for session in 0..40 {
+    for session in 0..30 {
         let first = handoff("email").with("/data/session_id", format!("{TROUBLED}_{session}"));
         let second = first.next();
         events.push([first, resolved(&format!("{TROUBLED}_{session}")), second]);
@@ -89,7 +89,7 @@ async fn sessions_keep_their_order_through_a_backlog_and_a_shut_gate() {
     }
     let states: HashMap<String, i64> =
         rig.crm.incidents().iter().map(|row| (text(row, "incidentid"), state(row))).collect();
-    assert_eq!(states.len(), 80);
+    assert_eq!(states.len(), 60);
     let outcomes = rig.bus.all_outcomes().await;
     let incident_of = |event: &Event| {
         let outcome = outcomes.iter().find(|outcome| outcome.body["data"]["source_event_id"] == event.id()).unwrap();
@@ -108,10 +108,10 @@ async fn sessions_keep_their_order_through_a_backlog_and_a_shut_gate() {
 #[tokio::test]
 async fn a_worker_killed_in_the_middle_of_a_backlog_goes_on_with_it() {
     let rig = two(rig().set("broker", "prefetch", 20).set("dynamics", "max_concurrency", 4)).await;
-    trouble(&rig, &json!({ "delay_ms": 20 }));
-    let theirs = troubled(400);
+    trouble(&rig, &json!({ "delay_ms": 150 }));
+    let theirs = troubled(250);
     rig.bus.publish_all(&theirs).await;
-    for so_many in [50, 150] {
+    for so_many in [30, 90] {
         eventually("a backlog", async || rig.bus.backlog(ORGANIZATION).await > 50).await;
         eventually("some of it done", async || rig.crm.rows("oc_liveworkitems").len() > so_many).await;
         rig.worker().kill9();
@@ -119,7 +119,7 @@ async fn a_worker_killed_in_the_middle_of_a_backlog_goes_on_with_it() {
         eventually("the backlog found", async || rig.worker().logged("takes from a backlog")).await;
     }
     rig.bus.outcomes_of(&theirs).await;
-    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 400);
+    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 250);
     rig.nothing_is_left().await;
 }
 

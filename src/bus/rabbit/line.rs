@@ -28,6 +28,8 @@ const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
 const GREETING_LIMIT: Duration = Duration::from_secs(10);
 /// How often a connection is looked at, should its end have gone unannounced.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// RabbitMQ's own limit of channels on a connection (`channel_max`).
+const CHANNEL_NUMBERS: u16 = 2047;
 
 /// Both connections, and when they ended. One failing ends both: what was in hand comes again.
 pub(super) struct Line {
@@ -115,8 +117,18 @@ impl Line {
     }
 
     /// One more channel on the connection that consumes.
+    ///
+    /// lapin (4.12.3) never forgets that the broker closed a channel of some number over an error (a queue that is not
+    /// there), and fails a new one of that number with the error of old, once it has come round. So the next is tried.
     pub(super) async fn channel(&self) -> lapin::Result<Channel> {
-        self.consuming.create_channel().await
+        let mut channel = self.consuming.create_channel().await;
+        for _ in 0..CHANNEL_NUMBERS {
+            match &channel {
+                Err(error) if refusal::is_missing(error) => channel = self.consuming.create_channel().await,
+                _ => break,
+            }
+        }
+        channel
     }
 
     /// A channel to ask on, apart from all others.
@@ -125,7 +137,7 @@ impl Line {
         if open.is_some() {
             return open;
         }
-        let channel = self.consuming.create_channel().await.ok()?;
+        let channel = self.channel().await.ok()?;
         *lock(&self.questions) = Some(channel.clone());
         Some(channel)
     }

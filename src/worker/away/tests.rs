@@ -78,3 +78,17 @@ async fn an_event_in_the_backlog_may_be_back_at_any_time_and_is_waited_for_as_lo
     tokio::time::advance(GRACE).await;
     assert_eq!(away.ahead(&event("2", "a")), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_joins_the_backlog_keeps_its_place_and_gets_none() {
+    let away = Away::default();
+    let [first, second] = [event("1", "a"), event("2", "a")];
+    away.joins_backlog(&second);
+    assert_eq!(away.ahead(&first), None, "all of them are in the backlog, in their order");
+    away.leaves(&first, SOON);
+    away.joins_backlog(&first);
+    tokio::time::advance(LONGEST_IN_BACKLOG).await;
+    assert_eq!(away.ahead(&second), Some(Duration::ZERO), "it is behind the second one there");
+    away.leaves(&second, SOON);
+    assert_eq!(away.ahead(&first), None);
+}

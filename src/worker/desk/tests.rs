@@ -86,6 +86,17 @@ fn what_waits_too_long_goes_to_the_backlog_and_the_next_follow_at_once() {
 }
 
 #[test]
+fn an_organization_of_which_nobody_is_done_is_waited_for_less() {
+    let mut desk = desk();
+    flood(&mut desk, "a", 20, open(16), Duration::ZERO);
+    assert_eq!(rulings(&mut desk, "a", open(16), PATIENCE_WHILE_STILL / 2), (0, 0));
+    desk.left(&org("a"), Source::Work);
+    assert_eq!(rulings(&mut desk, "a", open(16), PATIENCE_WHILE_STILL), (1, 0), "it stirs");
+    assert_eq!(rulings(&mut desk, "a", open(16), PATIENCE_WHILE_STILL * 3 / 2), (0, 0));
+    assert_eq!(rulings(&mut desk, "a", open(16), PATIENCE_WHILE_STILL * 2), (0, 3));
+}
+
+#[test]
 fn a_short_backlog_is_waited_for_until_it_is_empty() {
     let mut desk = desk();
     let a = org("a");

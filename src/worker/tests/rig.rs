@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::super::{Chance, Rules, Tools, Worker};
 use crate::bus::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};
-use crate::crm::{Crm, Performed, Standing};
+use crate::crm::{Crm, Performed, Shut, Standing};
 use crate::event::{ContactId, Envelope, Event, EventKey, Limits, OrganizationId, SessionId};
 use crate::machine::samples::{incident, settings};
 use crate::machine::{
@@ -60,6 +60,7 @@ pub(super) struct Destination {
     /// By event id.
     pub(super) moods: Mutex<BTreeMap<String, Mood>>,
     pub(super) unknown: AtomicBool,
+    pub(super) throttled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -230,6 +231,10 @@ impl Crm for Destination {
     }
 
     fn standing(&self, _: &OrganizationId) -> Standing {
+        if self.throttled.load(Ordering::Relaxed) {
+            let until = NOW.parse::<Timestamp>().unwrap() + Duration::from_secs(30);
+            return Standing::Shut { until, why: Shut::Throttled };
+        }
         Standing::Open { room: usize::MAX }
     }
 }

@@ -7,6 +7,7 @@ use crate::event::Envelope;
 use crate::machine::{Phase, SessionState};
 
 const ATTEMPTS: &str = "x-handoffd-attempts";
+const DEATHS: &str = "x-handoffd-deaths";
 const FIRST_SEEN: &str = "x-handoffd-first-seen";
 
 fn told(end: &End) -> (usize, &str) {
@@ -70,6 +71,17 @@ async fn where_even_the_store_panics_the_message_counts_for_itself() {
     let End::Dead { headers } = rig.carry(old, handoff("evt_1")).await else { panic!("it is given up") };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "4"));
     assert_eq!(headers["x-handoffd-event-id"], "evt_1");
+}
+
+#[tokio::test]
+async fn a_suspect_that_waits_for_its_organization_is_one_still() {
+    let rig = rig();
+    rig.crm.throttled.store(true, Ordering::Relaxed);
+    let suspect = envelope(&[(ATTEMPTS, "2"), (DEATHS, "3"), (FIRST_SEEN, "2026-11-22T11:59:00Z")]);
+    let End::Later { rung, headers } = rig.carry(suspect, handoff("evt_1")).await else { panic!("it is put off") };
+    assert_eq!((rung, headers[ATTEMPTS].as_str(), headers[DEATHS].as_str()), (1, "2", "3"));
+    let End::Later { headers, .. } = rig.carry(Envelope::default(), handoff("evt_2")).await else { panic!("put off") };
+    assert_eq!((headers[ATTEMPTS].as_str(), headers.get(DEATHS)), ("0", None), "nothing speaks against it");
 }
 
 #[tokio::test]

@@ -124,6 +124,7 @@ pub fn signal(signal: &str, target: &str) {
 
 /// A plain AMQP client, independent of the adapter.
 pub struct Client {
+    url: String,
     connection: Connection,
     channel: Channel,
 }
@@ -136,7 +137,7 @@ impl Client {
         let channel = connection.create_channel().await.unwrap();
         let confirms = ConfirmSelectOptions::default();
         channel.confirm_select(confirms).await.unwrap();
-        Self { connection, channel }
+        Self { url: url.to_owned(), connection, channel }
     }
 
     /// For everything else.
@@ -174,11 +175,16 @@ impl Client {
 
     /// How many messages wait in a queue; nothing if it is not there.
     pub async fn depth(&self, queue: &str) -> Option<u32> {
-        let channel = self.connection.create_channel().await.unwrap();
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let table = FieldTable::default();
-        let answer = channel.queue_declare(queue.into(), passive, table).await;
-        Some(answer.ok()?.message_count())
+        if let Ok(channel) = self.connection.create_channel().await {
+            return Some(channel.queue_declare(queue.into(), passive, table).await.ok()?.message_count());
+        }
+        // lapin gives no second channel of a number that was once closed over a queue that is not there, and after two
+        // thousand questions the numbers come round.
+        let afresh = Connection::connect(&self.url, ConnectionProperties::default()).await.unwrap();
+        let channel = afresh.create_channel().await.unwrap();
+        Some(channel.queue_declare(queue.into(), passive, table).await.ok()?.message_count())
     }
 
     /// How many consume from a queue. None of a process that is gone: what it had in hand is back in the queue.

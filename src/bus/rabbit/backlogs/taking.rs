@@ -24,7 +24,7 @@ use crate::bus::{Backlog, Delivery};
 /// In hand, or on the way to it, from one backlog: enough for Dynamics' 52 at once and what is between two of their steps.
 const PREFETCH: u16 = 128;
 /// A backlog that has been empty for so long is deleted.
-const EMPTY_FOR: Duration = Duration::from_secs(30);
+const EMPTY_FOR: Duration = Duration::from_secs(10);
 /// Before a consumer that the broker has ended (after 30 minutes with a message in hand, say) is replaced.
 const AGAIN: Duration = Duration::from_secs(1);
 /// For what the broker has sent before it ended the consumer.
