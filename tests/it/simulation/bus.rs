@@ -179,6 +179,7 @@ async fn publish(broker: &Arc<Broker>, life: &Life, to: &'static str, effect: im
         return Err(BusError::Away);
     }
     if broker.scene.fails(REFUSED) {
+        broker.scene.tell(|| format!("REFUSED: a publish to {to}"));
         return Err(BusError::Refused { to: to.to_owned(), problem: "the dice".to_owned() });
     }
     if broker.breaks() {
