@@ -45,14 +45,17 @@ impl Worker {
 }
 
 impl Drive<'_> {
-    /// What keeps this event from being carried, if anything does.
+    /// What keeps this event from being carried, if anything does. After `retry.max_age` nothing does but room: it goes on,
+    /// and whoever refuses it says why, which is why it is given up then.
     pub(super) fn obstacle(&self, arrival: &Arrival) -> Option<Obstacle> {
         // Whoever of its session is away: others of it may be in the backlog, and from a retry queue this one would
         // come back before them.
         if arrival.is_turned_away() {
             return Some(Obstacle::NoRoom);
         }
-        self.worker.away.ahead(self.event).map(Obstacle::Behind).or_else(|| self.shut())
+        let obstacle = self.worker.away.ahead(self.event).map(Obstacle::Behind).or_else(|| self.shut())?;
+        let again = after(obstacle.remedy(self.worker.now()), self.trial(), &self.worker.rules.policy);
+        (!matches!(again, Again::Never(_))).then_some(obstacle)
     }
 
     fn shut(&self) -> Option<Obstacle> {
@@ -72,7 +75,7 @@ impl Drive<'_> {
         let now = self.worker.now();
         let again = after(obstacle.remedy(now), self.trial(), &self.worker.rules.policy);
         if let Again::Never(reason) = again {
-            return self.give_up(reason, obstacle.fault(self.next_step())).await;
+            return self.give_up(reason, crowded_out(self.next_step())).await;
         }
         if matches!(obstacle, Obstacle::Shut(..))
             && let Some(change) = opening(self.event, &mut self.memory, now)
@@ -131,21 +134,13 @@ impl Obstacle {
             Self::Shut(Shut::Blocked, _) => "blocked",
         }
     }
+}
 
-    fn fault(self, step: StepName) -> Fault {
-        let (message, advice) = match self {
-            Self::Behind(_) => ("an earlier event of its session was still waiting", "See what became of that event"),
-            Self::NoRoom => {
-                ("there were more events of its organization than it takes", "See what slows Dynamics down")
-            }
-            Self::Shut(Shut::Throttled, _) => {
-                ("Dynamics still throttled its organization", "See what else asks Dynamics")
-            }
-            Self::Shut(Shut::Blocked, _) => {
-                ("its organization was still misconfigured", "Correct what the log says of it")
-            }
-        };
-        let (message, advice) = (format!("{message} after retry.max_age"), format!("{advice}, then replay."));
-        Fault { message, advice, ..blank(step) }
+/// It never got its turn.
+fn crowded_out(step: StepName) -> Fault {
+    Fault {
+        message: "there were more events of its organization than it takes, for all of retry.max_age".to_owned(),
+        advice: "See what slows Dynamics down, then replay.".to_owned(),
+        ..blank(step)
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use handoffd::bus::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};
 use handoffd::crm::{Crm, Performed, Standing};
 use handoffd::event::{Envelope, Event, Limits, OrganizationId, WorkItemId};
-use handoffd::machine::{CloseWith, ContactFailure, Policy, QueueAssignment, Receipt, Settings, Step};
+use handoffd::machine::{Policy, Receipt, Settings, Step};
 use handoffd::store::sled::{Disk, open_with};
 use handoffd::store::{Store, StoreError};
 use handoffd::watch::Blind;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::store_samples::options;
 use crate::support::event::{ORGANIZATION, handoff};
+use crate::support::settings::plain_settings;
 
 /// What happened, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -219,21 +220,5 @@ fn rules() -> Rules {
 
 fn settings(organization: &OrganizationId) -> Settings {
     assert_eq!(organization.as_str(), ORGANIZATION);
-    Settings {
-        organization_id: organization.clone(),
-        environment_url: "https://acme.crm.dynamics.com".to_owned(),
-        live_work_item_entity_set: "oc_liveworkitems".to_owned(),
-        default_priority: 2,
-        default_owner_id: None,
-        default_queue_id: None,
-        default_workstream_id: None,
-        description_limit: 2000,
-        queue_assignment: QueueAssignment::Auto,
-        queue_field: "queueid".to_owned(),
-        close_with: CloseWith::Auto,
-        contact_failure: ContactFailure::Unlinked,
-        fallback_customer: None,
-        ticket_properties: serde_json::Map::new(),
-        resolution_wait: Duration::from_secs(1),
-    }
+    plain_settings(organization)
 }

@@ -210,8 +210,8 @@ fn found_out(ends: &Ends, content: &Content) -> Result<(), String> {
         let kills = curse == Some(Curse::Kills);
         ensure(kills || !deadly, || format!("{key:?}: given up for deaths that are not its own"))?;
         ensure(kills || !ends.was_too_often_delivered(&key), || format!("{key:?}: delivered too often"))?;
-        // Nobody who was never let through had an occasion to.
-        let panics = panics || given_up_for("after retry.max_age");
+        // Nobody who never got a turn had an occasion to.
+        let panics = panics || given_up_for("for all of retry.max_age");
         ensure(curse != Some(Curse::Panics) || panics, || format!("{key:?}: not given up, though it panics"))?;
         ensure(curse.is_none() || ends.answer(&key).is_none(), || format!("{key:?}: answered against all odds"))?;
     }

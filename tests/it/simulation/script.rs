@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handoffd::event::{Decoded, Envelope, EventKey, Limits, OrganizationId, Piece, decode};
-use handoffd::machine::{CloseWith, ContactFailure, QueueAssignment, Settings};
-use serde_json::{Map, Value, json};
+use handoffd::machine::{QueueAssignment, Settings};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::broker::Message;
 use super::environment::{Environment, Profile};
 use super::scene::Scene;
+use crate::support::settings::plain_settings;
 
 /// One message to publish.
 pub struct Publication {
@@ -88,21 +89,10 @@ pub fn organizations(
 
 fn settings(scene: &Scene, organization: &OrganizationId) -> Settings {
     Settings {
-        organization_id: organization.clone(),
-        environment_url: "https://acme.crm.dynamics.com".to_owned(),
-        live_work_item_entity_set: "oc_liveworkitems".to_owned(),
-        default_priority: 2,
-        default_owner_id: None,
         default_queue_id: scene.happens(0.7).then(|| Uuid::from_u128(4)),
-        default_workstream_id: None,
-        description_limit: 2000,
         queue_assignment: if scene.happens(0.2) { QueueAssignment::AddToQueue } else { QueueAssignment::Auto },
-        queue_field: "queueid".to_owned(),
-        close_with: CloseWith::Auto,
-        contact_failure: ContactFailure::Unlinked,
-        fallback_customer: None,
-        ticket_properties: Map::new(),
         resolution_wait: Duration::from_secs(120),
+        ..plain_settings(organization)
     }
 }
 

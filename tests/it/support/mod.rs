@@ -8,6 +8,7 @@ pub mod event;
 pub mod files;
 pub mod raw;
 pub mod rig;
+pub mod settings;
 pub mod simulator;
 pub mod sluice;
 pub mod worker;
