@@ -60,7 +60,7 @@ impl Worker {
         let again = known.is_some() || arrival.delivery.delivery_count > 0;
         let suspicion = self.suspicion(&arrival.delivery, known.as_ref());
         let mut drive = self.board(event, settings, known, arrival).await?;
-        if let (Suspicion::None | Suspicion::Suspect(_), Some(obstacle)) = (suspicion, drive.obstacle(arrival)) {
+        if let (Suspicion::None | Suspicion::Suspect(_), Some(obstacle)) = (suspicion, drive.obstacle()) {
             return drive.stand_back(obstacle, suspicion).await;
         }
         drive.begin();
@@ -369,7 +369,7 @@ fn is_of_session(change: &Change) -> bool {
     matches!(change, Change::Session { .. })
 }
 
-pub(super) fn blank(step: StepName) -> Fault {
+fn blank(step: StepName) -> Fault {
     Fault {
         remedy: Remedy::GiveUp,
         step,

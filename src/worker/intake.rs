@@ -56,7 +56,10 @@ impl Worker {
         for ticket in &mut arrival.tickets {
             ticket.turn().await;
         }
-        let verdict = self.judge_safely(&arrival).await;
+        let verdict = match self.turned_away(&arrival) {
+            Some(verdict) => verdict,
+            None => self.judge_safely(&arrival).await,
+        };
         self.keep_place(&arrival, &verdict);
         self.settle(arrival, verdict).await;
         self.watch.saw(Sighting::InFlight(-1));

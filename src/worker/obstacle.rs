@@ -5,13 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::drive::{Drive, blank};
+use super::drive::Drive;
 use super::intake::Arrival;
 use super::remember::opening;
 use super::verdict::{Postponed, Verdict};
 use super::{Worker, headers};
 use crate::crm::{Shut, Standing};
-use crate::machine::{Again, Decision, Fault, Record, Remedy, StepName, Suspicion, after, rung};
+use crate::machine::{Again, Decision, Record, Remedy, Suspicion, after, rung};
 use crate::store::StoreError;
 
 /// Why an event can't be carried now.
@@ -19,13 +19,23 @@ use crate::store::StoreError;
 pub(super) enum Obstacle {
     /// Others of its session are still away, for so long.
     Behind(Duration),
-    /// There is no room for it.
-    NoRoom,
     /// Its organization is shut.
     Shut(Shut, Timestamp),
 }
 
 impl Worker {
+    /// Where an event waits that there was no room for: behind all others of its organization. Nothing is asked of the
+    /// store: it is not this one's turn, and what the store has of its key may be another copy's, and not yet on the disk.
+    pub(super) fn turned_away(&self, arrival: &Arrival) -> Option<Verdict> {
+        let event = arrival.event().filter(|_| arrival.is_turned_away())?;
+        let past = headers::past(&arrival.delivery.envelope);
+        let soonest = rung(Duration::ZERO, &self.rules.policy);
+        let deaths = self.suspicion(&arrival.delivery, None).deaths().max(past.deaths);
+        let postponed = self.as_told(arrival, soonest, past.attempts, "crowded");
+        let deaths = headers::deaths_to_tell(&arrival.delivery.envelope, deaths);
+        Some(Verdict::Park(event.key.organization_id.clone(), Postponed { deaths, ..postponed }))
+    }
+
     /// Remembers whether others of its session have to wait for an event. Before its ticket is given back, and not sooner:
     /// an event that is put off again and again keeps its place before those that came after it.
     pub(super) fn keep_place(&self, arrival: &Arrival, verdict: &Verdict) {
@@ -45,17 +55,15 @@ impl Worker {
 }
 
 impl Drive<'_> {
-    /// What keeps this event from being carried, if anything does. After `retry.max_age` nothing does but room: it goes on,
-    /// and whoever refuses it says why, which is why it is given up then.
-    pub(super) fn obstacle(&self, arrival: &Arrival) -> Option<Obstacle> {
-        // Whoever of its session is away: others of it may be in the backlog, and from a retry queue this one would
-        // come back before them.
-        if arrival.is_turned_away() {
-            return Some(Obstacle::NoRoom);
-        }
+    /// What keeps this event from being carried, if anything does. After `retry.max_age` nothing does: it goes on, and
+    /// whoever refuses it says why, which is why it is given up then.
+    pub(super) fn obstacle(&self) -> Option<Obstacle> {
         let obstacle = self.worker.away.ahead(self.event).map(Obstacle::Behind).or_else(|| self.shut())?;
-        let again = after(obstacle.remedy(self.worker.now()), self.trial(), &self.worker.rules.policy);
-        (!matches!(again, Again::Never(_))).then_some(obstacle)
+        (!matches!(self.again(obstacle), Again::Never(_))).then_some(obstacle)
+    }
+
+    fn again(&self, obstacle: Obstacle) -> Again {
+        after(obstacle.remedy(self.worker.now()), self.trial(), &self.worker.rules.policy)
     }
 
     fn shut(&self) -> Option<Obstacle> {
@@ -73,10 +81,6 @@ impl Drive<'_> {
         // It was not tried: whoever was a suspect is one still.
         self.deaths = suspicion.deaths();
         let now = self.worker.now();
-        let again = after(obstacle.remedy(now), self.trial(), &self.worker.rules.policy);
-        if let Again::Never(reason) = again {
-            return self.give_up(reason, crowded_out(self.next_step())).await;
-        }
         if matches!(obstacle, Obstacle::Shut(..))
             && let Some(change) = opening(self.event, &mut self.memory, now)
         {
@@ -91,10 +95,8 @@ impl Drive<'_> {
             ?obstacle,
             "an event waits in the broker"
         );
-        Ok(match again {
-            Again::Later(rung) => self.put_off(rung, obstacle.as_str()),
-            _ => self.park(obstacle.as_str()),
-        })
+        let Again::Later(rung) = self.again(obstacle) else { return Ok(self.park(obstacle.as_str())) };
+        Ok(self.put_off(rung, obstacle.as_str()))
     }
 
     /// Into a retry queue, for no fault of its own: those of its session wait behind it.
@@ -119,7 +121,6 @@ impl Obstacle {
     fn remedy(self, now: Timestamp) -> Remedy {
         match self {
             Self::Behind(wait) => Remedy::NotBefore(now.saturating_add(wait).unwrap_or(now)),
-            Self::NoRoom => Remedy::Crowded,
             Self::Shut(Shut::Throttled, until) => Remedy::NotBefore(until),
             Self::Shut(Shut::Blocked, _) => Remedy::Hold,
         }
@@ -129,18 +130,8 @@ impl Obstacle {
     fn as_str(self) -> &'static str {
         match self {
             Self::Behind(_) => "in_order",
-            Self::NoRoom => "crowded",
             Self::Shut(Shut::Throttled, _) => "throttled",
             Self::Shut(Shut::Blocked, _) => "blocked",
         }
-    }
-}
-
-/// It never got its turn.
-fn crowded_out(step: StepName) -> Fault {
-    Fault {
-        message: "there were more events of its organization than it takes, for all of retry.max_age".to_owned(),
-        advice: "See what slows Dynamics down, then replay.".to_owned(),
-        ..blank(step)
     }
 }

@@ -74,6 +74,11 @@ impl Worker {
     }
 
     pub(super) fn put_off(&self, arrival: &Arrival, rung: usize, attempts: u32, why: &'static str) -> Verdict {
+        Verdict::Later(self.as_told(arrival, rung, attempts, why))
+    }
+
+    /// With what the message tells of its past.
+    pub(super) fn as_told(&self, arrival: &Arrival, rung: usize, attempts: u32, why: &'static str) -> Postponed {
         let envelope = &arrival.delivery.envelope;
         let past = headers::past(envelope);
         let kind = match &arrival.decoded {
@@ -82,7 +87,7 @@ impl Worker {
         };
         let first_seen = past.first_seen.unwrap_or_else(|| self.now());
         let deaths = headers::deaths_to_tell(envelope, past.deaths);
-        Verdict::Later(Postponed { rung, kind, attempts, first_seen, deaths, why })
+        Postponed { rung, kind, attempts, first_seen, deaths, why }
     }
 }
 
