@@ -136,7 +136,8 @@ pub enum Announced {
 }
 
 /// A bus that could not do what it was asked. When the connection is gone the message in hand comes again; when only a
-/// publish was refused, it stays in hand, unacked, until somebody settles it or the connection ends.
+/// publish was refused, it stays in hand, unacked, until somebody settles it or the connection ends. A copy that the broker
+/// refuses is offered again by whoever settles; what is refused then is what can't be addressed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BusError {
     /// There is no connection at the moment.

@@ -45,6 +45,15 @@ pub struct Broker {
     queues: Mutex<Queues>,
 }
 
+/// A message in a retry queue.
+#[derive(Clone, Copy)]
+pub struct PutOff {
+    /// When it was put off first.
+    pub first: Duration,
+    /// Whether it was tried before. If not, only its process knows who is to wait for it.
+    pub tried: bool,
+}
+
 #[derive(Default)]
 pub struct Queues {
     ready: VecDeque<Message>,
@@ -56,7 +65,7 @@ pub struct Queues {
     pub announced: Vec<(Duration, Announcement)>,
     pub disconnections: u32,
     /// When a message was first put off, by its id.
-    pub put_off: BTreeMap<String, Duration>,
+    pub put_off: BTreeMap<String, PutOff>,
     tag: u64,
     consumer: Option<(Life, Sender<Delivery>)>,
     /// When the next connection is there.
@@ -113,13 +122,21 @@ impl Broker {
         self.deliver_from_backlogs();
     }
 
-    /// A copy waits in the retry queue of this rung.
+    /// A copy waits in the retry queue of this rung, and whatever comes after it in its session for it.
     pub fn put_off(self: &Arc<Self>, message: Message, rung: usize) {
         let (id, after) = (message.envelope.message_id.clone().unwrap_or_default(), self.scene.elapsed());
+        let attempts = message.envelope.header("x-handoffd-attempts").and_then(|text| text.parse::<u32>().ok());
+        let tried = attempts.is_some_and(|attempts| attempts > 0);
         self.look(|queues| {
-            queues.waiting += 1;
-            queues.put_off.entry(id).or_insert(after);
+            let known = queues.put_off.entry(id).or_insert(PutOff { first: after, tried });
+            known.tried |= tried;
         });
+        self.hold_back(message, rung);
+    }
+
+    /// A copy waits in the retry queue of this rung.
+    pub fn hold_back(self: &Arc<Self>, message: Message, rung: usize) {
+        self.look(|queues| queues.waiting += 1);
         let broker = self.clone();
         tokio::spawn(async move {
             sleep(DELAYS[rung]).await;

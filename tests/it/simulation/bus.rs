@@ -14,6 +14,8 @@ use super::scene::Life;
 
 /// How long a confirm takes, at most.
 const CONFIRM: Duration = Duration::from_millis(20);
+/// How long it is waited after a refusal before a copy is offered again, at most.
+const REFUSAL: Duration = Duration::from_secs(2);
 /// How likely a publish is refused.
 const REFUSED: f64 = 0.01;
 
@@ -93,11 +95,15 @@ impl Settle for InHand {
         headers: Vec<(&'static str, String)>,
     ) -> Result<Parked, BusError> {
         let is_refused = self.broker.scene.happens(0.1);
+        let copy = self.copy(headers);
         if is_refused {
-            let settled = self.later(otherwise, headers).await?;
+            let effect = || {
+                self.broker.scene.tell(|| format!("no backlog for {}: rung {otherwise}", name(&copy)));
+                self.broker.hold_back(copy.clone(), otherwise);
+            };
+            let settled = self.move_to("a retry queue", effect).await?;
             return Ok(if settled == Settled::Taken { Parked::Later } else { Parked::Lost });
         }
-        let copy = self.copy(headers);
         let effect = || {
             self.broker.scene.tell(|| format!("parked {}", name(&copy)));
             self.broker.park(organization, copy.clone());
@@ -153,7 +159,13 @@ impl InHand {
         if !self.broker.holds(self.tag) {
             return Err(BusError::Away);
         }
-        publish(&self.broker, &self.life, to, effect).await
+        loop {
+            match publish(&self.broker, &self.life, to, &effect).await {
+                // As the adapter does.
+                Err(BusError::Refused { .. }) => self.broker.scene.dawdle(REFUSAL).await,
+                answer => return answer,
+            }
+        }
     }
 
     /// An ack is not confirmed: it may be on its way when the connection breaks.

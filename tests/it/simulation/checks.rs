@@ -35,6 +35,11 @@ impl Announced {
         ["dynamics365_incident_id", "dynamics365_chat_id"].into_iter().find_map(|name| meta[name].as_str())
     }
 
+    /// By the worker's clock, which jumps.
+    fn finished(&self) -> Option<&str> {
+        self.json["timestamp"].as_str()
+    }
+
     fn warns_of(&self, warning: &str) -> bool {
         self.json["data"]["warnings"].as_array().is_some_and(|all| all.iter().any(|one| one == warning))
     }
@@ -194,13 +199,15 @@ fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
     for publication in &world.publications {
         let Content::Handoff { key: handoff, session: opened, .. } = &publication.content else { continue };
         let put_off = world.broker.look(|queues| queues.put_off.get(handoff.event_id.as_str()).copied());
-        let under_way = put_off.is_some_and(|first| first < at) && ends.outcomes(handoff).all(|one| one.at > at);
+        let under_way =
+            put_off.is_some_and(|put_off| put_off.first < at) && ends.outcomes(handoff).all(|one| one.at > at);
         if handoff.organization_id != key.organization_id || opened != session || !under_way {
             continue;
         }
         let first = ends.outcomes(handoff).map(|one| one.at).min();
-        // Done is not yet announced: an answer that names what the handoff made did wait for it.
-        let waited_for = ends.answer(handoff).is_some_and(|done| done.made().is_some() && done.made() == answer.made());
+        // Done is not yet announced: an answer that names what the handoff made, or that came later, did wait for it.
+        let names = |done: &Announced| done.made().is_some() && done.made() == answer.made();
+        let waited_for = ends.answer(handoff).is_some_and(|done| names(done) || done.finished() <= answer.finished());
         ensure(waited_for || first.is_none_or(|first| first <= answer.at), || {
             format!("{key:?}: answered before {handoff:?}")
         })?;

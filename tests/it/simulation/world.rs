@@ -154,6 +154,8 @@ impl World {
     /// The process has died: another one starts on what has survived.
     async fn restart(&mut self) -> Life {
         self.broker.disconnect("the process died");
+        // Who waits for an event that never got its turn is not written down.
+        self.broker.look(|queues| queues.put_off.retain(|_, put_off| put_off.tried));
         if self.scene.happens(0.5) {
             // All notes have reached the disk in time; else, none has.
             self.memory.close().await.unwrap();
