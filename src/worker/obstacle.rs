@@ -84,8 +84,8 @@ impl Drive<'_> {
         if matches!(obstacle, Obstacle::Shut(..))
             && let Some(change) = opening(self.event, &mut self.memory, now)
         {
-            // A resolution that comes back before its handoff waits for it, even after a crash. Not so where others are
-            // ahead: a resolution among those must not wait for a handoff that came after it.
+            // A resolution that comes back before its handoff waits for it, after a crash too once this is on the disk. Not
+            // so where others are ahead: a resolution among those must not wait for a handoff that came after it.
             self.worker.store.note(vec![change]).await?;
         }
         debug!(

@@ -20,7 +20,7 @@ use std::thread;
 
 use scene::Diary;
 
-/// Runs of `cargo test`: about 9 ms of processor time each. `SIMULATION_SEEDS` asks for another number.
+/// Runs of `cargo test`: about 6 ms of processor time each. `SIMULATION_SEEDS` asks for another number.
 const SEEDS: u64 = 10_000;
 /// After so many failed seeds there is enough to look at.
 const ENOUGH: usize = 5;
