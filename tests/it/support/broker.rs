@@ -59,9 +59,15 @@ impl Broker {
         signal("-KILL", &self.group());
     }
 
-    /// It hangs, with every connection open.
+    /// It hangs, with every connection open. Its threads stop one after the other: the last may still answer until then.
     pub fn freeze(&self) {
-        signal("-STOP", &self.group());
+        let group = self.group();
+        signal("-STOP", &group);
+        let start = Instant::now();
+        while threads_of(group.trim_start_matches('-')).iter().any(|state| state != "T") {
+            assert!(start.elapsed() < Duration::from_secs(30), "the broker does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// It goes on.
@@ -96,6 +102,20 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The states of all threads of a process group (proc(5), `stat`), zombies apart.
+fn threads_of(group: &str) -> Vec<String> {
+    let entries = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let stat = |path: &Path| {
+        let text = std::fs::read_to_string(path.join("stat")).ok()?;
+        // After the name, which may hold anything: state, parent, group.
+        let fields = text.rsplit_once(')')?.1.split_whitespace().take(3).map(str::to_owned).collect::<Vec<_>>();
+        <[String; 3]>::try_from(fields).ok()
+    };
+    let of_group = |path: &PathBuf| stat(path).is_some_and(|[_, _, its]| its == group);
+    let threads = entries("/proc".into()).filter(of_group).flat_map(|process| entries(process.join("task")));
+    threads.filter_map(|thread| stat(&thread)).map(|[state, ..]| state).filter(|state| state != "Z").collect()
 }
 
 fn start(directory: &Path) -> String {
