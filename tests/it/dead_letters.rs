@@ -57,7 +57,7 @@ async fn a_refused_event_is_a_dead_letter_at_once_and_whole() {
     );
     assert!(failure["message"].is_string() && failure["advice"].is_string());
     assert_eq!(rig.crm.count("incidents.create"), 1);
-    assert_eq!(rig.worker().metric("handoffd_dead_letters_total", "rejected_by_dynamics").await, 1);
+    rig.worker().counts("handoffd_dead_letters_total", "rejected_by_dynamics", 1).await;
 }
 
 #[tokio::test]

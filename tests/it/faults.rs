@@ -103,7 +103,7 @@ async fn a_retry_goes_on_at_the_step_that_failed() {
     assert_eq!(outcome["data"]["attempts"], 6);
     assert_eq!((rig.crm.count("contacts.query"), rig.crm.count("contacts.create")), (1, 1));
     assert_eq!(rig.crm.count("incidents.create"), 6);
-    assert_eq!(rig.worker().metric("handoffd_retries_total", "reason=\"transient\"").await, 3);
+    rig.worker().counts("handoffd_retries_total", "reason=\"transient\"", 3).await;
     rig.nothing_is_left().await;
 }
 
@@ -165,7 +165,7 @@ async fn a_throttled_event_waits_as_told_and_spends_no_attempt() {
             assert!(pause >= jiff::SignedDuration::from_millis(900), "asked again after {pause:?}");
         }
     }
-    assert_eq!(rig.worker().metric("handoffd_dynamics_throttled_total", "org_acme").await, 2);
+    rig.worker().counts("handoffd_dynamics_throttled_total", "org_acme", 2).await;
     assert_eq!(rig.bus.dead_letters().await, 0);
 }
 

@@ -84,6 +84,12 @@ impl Worker {
         series.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum()
     }
 
+    /// Waits until a metric has this value: what is counted when a message is settled is so a moment after others see it.
+    pub async fn counts(&self, name: &str, labels: &str, expected: i64) {
+        let what = format!("{name} {labels} to be {expected}");
+        eventually(&what, async || self.metric(name, labels).await == expected).await;
+    }
+
     /// All metrics, as a monitor reads them.
     pub async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.address().expect("an address"));
