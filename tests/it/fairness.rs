@@ -20,8 +20,9 @@ async fn an_organization_that_is_throttled_delays_no_other() {
     rig.bus.publish_all(&ours).await;
     rig.bus.outcomes_of(&ours).await;
     assert_eq!(done(&rig, ORGANIZATION).await, 0);
-    eventually("their events in retry queues", async || {
-        rig.bus.depth(&rig.files.work_queue()).await == 0 && rig.bus.unfinished().await == 300
+    eventually("their events back in the broker", async || {
+        // As many as the prefetch may be on their way out of a backlog, and are counted nowhere.
+        rig.bus.depth(&rig.files.work_queue()).await == 0 && rig.bus.unfinished().await >= 300 - 20
     })
     .await;
     let asked = rig.crm.count("oc_liveworkitems.create");
