@@ -52,11 +52,17 @@ impl Broker {
     /// It is killed, with no time to tidy up.
     ///
     /// RabbitMQ 3.10 writes down the name of a new quorum queue seconds after it has declared it: killed
-    /// before, it starts again with an empty queue of that name that never elects a leader (measured). That
-    /// is the broker's own affair, so the names are on disk here before it is killed.
+    /// before, it starts again with an empty queue of that name that never elects a leader, and what it had confirmed
+    /// is gone (measured). That is the broker's own affair (`docs/RELIABILITY.md`), so the names are on disk here before
+    /// it is killed: by the node itself, as a worker declares backlogs at any time, even while `kill` starts.
     pub fn kill9(&self) {
-        self.ctl(&["eval", "[ok = dets:sync(T) || T <- dets:all()]."]);
-        signal("-KILL", &self.group());
+        let group = self.group();
+        let last = "[ok = dets:sync(T) || T <- dets:all()], erlang:halt(abort).";
+        // It does not live to answer.
+        let mut ctl = command(&["ctl", self.directory.path().to_str().expect("a plain path"), "eval", last]);
+        ctl.stderr(Stdio::null()).status().expect("deploy/broker.sh runs");
+        // Whatever else is of its group, if anything is left of it.
+        Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().expect("kill runs");
     }
 
     /// It hangs, with every connection open. Its threads stop one after the other: the last may still answer until then.
@@ -123,17 +129,21 @@ fn start(directory: &Path) -> String {
 }
 
 fn script(arguments: &[&str]) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/broker.sh");
-    let output = Command::new(path)
+    let output =
+        command(arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).output().expect("deploy/broker.sh runs");
+    assert!(output.status.success(), "broker.sh {arguments:?} failed");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/broker.sh"));
+    command
         .args(arguments)
         .env("HANDOFFD_BROKER_OWNER", std::process::id().to_string())
         .env("HANDOFFD_BROKER_TEMPORARY", "yes")
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("deploy/broker.sh runs");
-    assert!(output.status.success(), "broker.sh {arguments:?} failed");
-    String::from_utf8(output.stdout).expect("text")
+        .stdout(Stdio::null());
+    command
 }
 
 /// Sends a signal to a process, or (`-<id>`) to its group.

@@ -71,8 +71,10 @@ impl Backlogs {
         let taking = CancellationToken::new();
         let declared = timeout(ANSWER_LIMIT, self.declare(slot, line, &taking)).await;
         let is_there = matches!(declared, Ok(Ok(())));
-        if let Ok(Err(error)) = &declared {
-            out_of_reach(slot, error);
+        match &declared {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => out_of_reach(slot, error),
+            Err(_) => no_answer(slot),
         }
         *stand = if is_there {
             Stand::Open { line: line.clone(), generation: before.map_or(0, |before| before + 1), taking }
@@ -113,4 +115,15 @@ fn out_of_reach(slot: &Slot, error: &lapin::Error) {
     }
     let problem = refusal::in_words(error);
     warn!(%organization_id, %queue, error = %problem, "a backlog can't be had: a retry queue serves for it");
+}
+
+fn no_answer(slot: &Slot) {
+    let (organization_id, queue) = (&slot.organization, &slot.queue);
+    warn!(
+        %organization_id,
+        %queue,
+        limit_s = ANSWER_LIMIT.as_secs(),
+        "the broker does not answer for a backlog, so a retry queue serves for it: if this goes on, the queue has no leader \
+         (`rabbitmqctl list_queues name state leader`); delete it once nothing is left in it"
+    );
 }
