@@ -17,7 +17,7 @@ use super::token::Token;
 use super::wire::Wire;
 use crate::crm::Exchange;
 use crate::event::Event;
-use crate::machine::{Fault, Receipt, Remedy, StepName};
+use crate::machine::{Fault, Receipt, Remedy, StepName, between};
 
 /// One step being performed, and the requests it has taken so far.
 pub(super) struct Call<'a> {
@@ -52,7 +52,7 @@ impl<'a> Call<'a> {
             }
             Reading::LookBack(_) => {
                 let message = "looking back leads to another look back: a defect".to_owned();
-                Err(blank(self.step, Remedy::Retry, message))
+                Err(Fault::unanswered(self.step, Remedy::Retry, message))
             }
         }
     }
@@ -72,7 +72,7 @@ impl<'a> Call<'a> {
     /// A fault that concerns the whole organization: its gate shuts at once, not when the step is over.
     pub(super) fn heed(&self, environment: &Environment, fault: &Fault) {
         if let Remedy::NotBefore(until) = fault.remedy {
-            let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+            let wait = between(Timestamp::now(), until);
             let newly = environment.gate.shut(wait, Instant::now());
             notice::throttled(&*self.wire.watch, environment, fault, newly.then_some(wait));
         }
@@ -140,7 +140,7 @@ impl<'a> Call<'a> {
                 Unanswered::Broken(message) => (Ended::Broken, message),
             };
             self.lost = Some(lost);
-            blank(step, Remedy::Retry, message)
+            Fault::unanswered(step, Remedy::Retry, message)
         })
     }
 
@@ -150,11 +150,6 @@ impl<'a> Call<'a> {
             last.error = Some(brief(&said())).filter(|error| !error.is_empty());
         }
     }
-}
-
-/// A fault that no answer is behind.
-pub(super) fn blank(step: StepName, remedy: Remedy, message: String) -> Fault {
-    Fault { remedy, step, status: None, code: None, message, advice: String::new(), request_id: None }
 }
 
 fn exchange(step: StepName, elapsed: Duration, result: &Result<Answer, Unanswered>) -> Exchange {

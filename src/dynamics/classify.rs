@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::answer::{Answer, ErrorBody};
-use crate::machine::{Remedy, StepName};
+use crate::machine::{Remedy, StepName, between};
 use table::{Advice, Means, ROWS};
 
 /// How long a 429 without a usable `Retry-After` asks us to wait: Microsoft's clients wait about this long.
@@ -92,7 +92,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
         return Duration::try_from_secs_f64(seconds.max(0.0)).ok();
     }
     let date = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+    Some(between(now, date))
 }
 
 #[cfg(test)]

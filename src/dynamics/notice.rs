@@ -5,7 +5,6 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::blockade::Change;
-use super::call::blank;
 use super::environment::Environment;
 use super::gate::Turned;
 use crate::machine::{Fault, Remedy, StepName};
@@ -17,17 +16,19 @@ pub(super) fn turned(step: StepName, turned: Turned) -> Fault {
         Turned::Throttled(wait) => {
             let until = jiff::Timestamp::now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
             let message = "the organization's gate is shut until Dynamics lets it in again".to_owned();
-            blank(step, Remedy::NotBefore(until), message)
+            Fault::unanswered(step, Remedy::NotBefore(until), message)
         }
         Turned::Blocked(cause) => Fault {
             status: cause.fault.status,
             code: cause.fault.code.clone(),
             advice: cause.fault.advice.clone(),
-            ..blank(step, Remedy::Hold, format!("the organization is blocked: {}", cause.fault.message))
+            ..Fault::unanswered(step, Remedy::Hold, format!("the organization is blocked: {}", cause.fault.message))
         },
-        Turned::Crowded => {
-            blank(step, Remedy::Crowded, "too many of the organization's requests are ahead of it".to_owned())
-        }
+        Turned::Crowded => Fault::unanswered(
+            step,
+            Remedy::Crowded,
+            "too many of the organization's requests are ahead of it".to_owned(),
+        ),
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::blockade::Change;
-use super::call::{Call, blank};
+use super::call::Call;
 use super::client::{Client, ClientError, Proxy};
 use super::environment::{Access, Environment};
 use super::gate::Stand;
@@ -117,7 +117,10 @@ impl Crm for Dynamics {
     async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed {
         let Some(environment) = self.environment(&event.key.organization_id) else {
             let message = "the organization was removed meanwhile".to_owned();
-            return Performed { result: Err(blank(step.name(), Remedy::Retry, message)), exchanges: Vec::new() };
+            return Performed {
+                result: Err(Fault::unanswered(step.name(), Remedy::Retry, message)),
+                exchanges: Vec::new(),
+            };
         };
         let place = match environment.gate.enter().await {
             Ok(place) => place,

@@ -56,7 +56,7 @@ pub fn after(remedy: Remedy, trial: Trial, policy: &Policy) -> Again {
     match remedy {
         Remedy::Retry if trial.attempts < policy.in_process => Again::Soon,
         Remedy::Retry => Again::Later(step_of_the_ladder(trial.attempts, policy)),
-        Remedy::NotBefore(time) => Again::Later(rung(until(trial.now, time), policy)),
+        Remedy::NotBefore(time) => Again::Later(rung(between(trial.now, time), policy)),
         Remedy::Hold | Remedy::GiveUp => Again::Later(rung(BLOCKED_LOOK, policy)),
         Remedy::Crowded => Again::InLine,
     }
@@ -68,7 +68,7 @@ pub fn look_again(trial: Trial, until: Option<Timestamp>, policy: &Policy) -> Ag
         return Again::Never(Reason::RetriesExhausted);
     }
     let as_old = age(trial).max(policy.delays[0]);
-    let left = until.map_or(as_old, |time| self::until(trial.now, time));
+    let left = until.map_or(as_old, |time| between(trial.now, time));
     Again::Later(rung(as_old.min(left), policy))
 }
 
@@ -86,9 +86,10 @@ fn step_of_the_ladder(attempts: u32, policy: &Policy) -> usize {
 }
 
 fn age(trial: Trial) -> Duration {
-    until(trial.first_seen, trial.now)
+    between(trial.first_seen, trial.now)
 }
 
-fn until(from: Timestamp, to: Timestamp) -> Duration {
+/// How long after `from` it is at `to`; nothing when it is before.
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }

@@ -223,13 +223,5 @@ fn contact_gone() -> Fault {
 }
 
 fn refusal(message: String, advice: &str) -> Fault {
-    Fault {
-        remedy: Remedy::GiveUp,
-        step: StepName::LookUpContact,
-        status: None,
-        code: None,
-        message,
-        advice: advice.to_owned(),
-        request_id: None,
-    }
+    Fault { advice: advice.to_owned(), ..Fault::unanswered(StepName::LookUpContact, Remedy::GiveUp, message) }
 }

@@ -24,6 +24,13 @@ pub struct Fault {
     pub request_id: Option<String>,
 }
 
+impl Fault {
+    /// A fault that no answer of Dynamics tells of, without advice.
+    pub fn unanswered(step: StepName, remedy: Remedy, message: String) -> Self {
+        Self { remedy, step, status: None, code: None, message, advice: String::new(), request_id: None }
+    }
+}
+
 /// What a fault means for its event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

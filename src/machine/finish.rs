@@ -10,7 +10,7 @@ use crate::event::{Handoff, IncidentId, Kind, Resolution, Route, WorkItemId};
 /// A handoff that became a case.
 pub(super) fn incident(handoff: &Handoff, posted: &PostedIncident, progress: &Progress, time: Time) -> Outcome {
     let mut outcome = handed_off(handoff, Route::Incident, progress, time);
-    outcome.incident = Some(IncidentRef { id: posted.id, ticket_number: posted.ticket_number.clone() });
+    outcome.incident = Some(posted.reference());
     outcome.contact_id = posted.contact;
     let email = handoff.customer.email.as_deref();
     if progress.contact == ContactProgress::Refused || email.is_some_and(|email| !contact_limit::fits(email)) {

@@ -19,7 +19,7 @@ mod step;
 mod suspicion;
 pub mod view;
 
-pub use after::{Again, Policy, Trial, after, look_again, rung};
+pub use after::{Again, Policy, Trial, after, between, look_again, rung};
 pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
 pub use apply::{Illegal, apply, learn};
 pub use decide::{Decision, Time, decide};

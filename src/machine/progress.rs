@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::Warning;
+use super::outcome::{IncidentRef, Warning};
 use super::receipt::Fit;
 use super::step::QueueBinding;
 use crate::event::{ContactId, IncidentId, WorkItemId};
@@ -75,6 +75,13 @@ pub enum ContactProgress {
     Known(ContactId),
     /// Refused for good: the incident goes without.
     Refused,
+}
+
+impl PostedIncident {
+    /// As outcomes name it.
+    pub fn reference(&self) -> IncidentRef {
+        IncidentRef { id: self.id, ticket_number: self.ticket_number.clone() }
+    }
 }
 
 impl Progress {

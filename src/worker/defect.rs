@@ -48,14 +48,10 @@ impl Defect {
 
     /// What it means for the event: an attempt like any other.
     pub(super) fn fault(&self, step: StepName) -> Fault {
+        let message = format!("the worker failed on this event: a defect (it panicked at {})", self.place);
         Fault {
-            remedy: Remedy::Retry,
-            step,
-            status: None,
-            code: None,
-            message: format!("the worker failed on this event: a defect (it panicked at {})", self.place),
             advice: "Report it with this place; replay the event with a version that mends it.".to_owned(),
-            request_id: None,
+            ..Fault::unanswered(step, Remedy::Retry, message)
         }
     }
 }

@@ -236,8 +236,7 @@ impl Drive<'_> {
             Err(illegal) => {
                 self.record.progress = *illegal.progress;
                 let message = "a step gave back what it was not asked for: a defect".to_owned();
-                let fault = Fault { remedy: Remedy::Retry, step: step.name(), message, ..blank(step.name()) };
-                return self.failed(fault).await;
+                return self.failed(Fault::unanswered(step.name(), Remedy::Retry, message)).await;
             }
         }
         let changes = remember(self.event, receipt, &mut self.memory, self.worker.now());
@@ -302,10 +301,10 @@ impl Drive<'_> {
                 self.later(rung, "handoff_awaited").await
             }
             Again::Soon | Again::InLine | Again::Never(_) => {
+                let message = "the handoff of this session was still in progress after retry.max_age".to_owned();
                 let fault = Fault {
-                    message: "the handoff of this session was still in progress after retry.max_age".to_owned(),
                     advice: "See what became of the session's handoff, then replay.".to_owned(),
-                    ..blank(StepName::CloseIncident)
+                    ..Fault::unanswered(StepName::CloseIncident, Remedy::GiveUp, message)
                 };
                 self.give_up(Reason::RetriesExhausted, fault).await
             }
@@ -367,16 +366,4 @@ pub(super) fn digest(body: &[u8]) -> String {
 
 fn is_of_session(change: &Change) -> bool {
     matches!(change, Change::Session { .. })
-}
-
-fn blank(step: StepName) -> Fault {
-    Fault {
-        remedy: Remedy::GiveUp,
-        step,
-        status: None,
-        code: None,
-        message: String::new(),
-        advice: String::new(),
-        request_id: None,
-    }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::verdict::DeadLetter;
 use crate::event::{Event, Kind, Rejection, RejectionReason, Route};
-use crate::machine::{Failure, Fault, IncidentRef, Outcome, Progress, Reason, Record, Status, StepName};
+use crate::machine::{Failure, Fault, Outcome, PostedIncident, Progress, Reason, Record, Status, StepName};
 
 /// A message that is no event.
 pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
@@ -63,7 +63,7 @@ pub(super) fn exhausted(event: &Event, fault: Fault, attempts: u32, times: (Time
 pub(super) fn after_all(letter: DeadLetter, record: &Record) -> DeadLetter {
     let DeadLetter { outcome, .. } = letter;
     let posted = record.progress.incident.as_ref();
-    let incident = posted.map(|it| IncidentRef { id: it.id, ticket_number: it.ticket_number.clone() });
+    let incident = posted.map(PostedIncident::reference);
     let session_id = letter.session_id.or_else(|| record.session_id.clone());
     DeadLetter {
         outcome: Outcome {
@@ -93,10 +93,7 @@ pub(super) fn given_up(
     let (first_seen, now) = times;
     let failure = failure(fault);
     let outcome = Outcome {
-        incident: progress
-            .incident
-            .as_ref()
-            .map(|posted| IncidentRef { id: posted.id, ticket_number: posted.ticket_number.clone() }),
+        incident: progress.incident.as_ref().map(PostedIncident::reference),
         contact_id: progress.incident.as_ref().and_then(|posted| posted.contact),
         warnings: progress.warnings.clone(),
         ..failed(event.kind(), reason, failure, attempts, now)

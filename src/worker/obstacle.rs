@@ -55,28 +55,30 @@ impl Worker {
 }
 
 impl Drive<'_> {
-    /// What keeps this event from being carried, if anything does. After `retry.max_age` nothing does: it goes on, and
-    /// whoever refuses it says why, which is why it is given up then.
-    pub(super) fn obstacle(&self) -> Option<Obstacle> {
+    /// What keeps this event from being carried, if anything does, and the retry queue to wait in. After `retry.max_age`
+    /// nothing does: it goes on, and whoever refuses it says why, which is why it is given up then.
+    pub(super) fn obstacle(&self) -> Option<(Obstacle, usize)> {
         let obstacle = self.worker.away.ahead(self.event).map(Obstacle::Behind).or_else(|| self.shut())?;
-        (!matches!(self.again(obstacle), Again::Never(_))).then_some(obstacle)
-    }
-
-    fn again(&self, obstacle: Obstacle) -> Again {
-        after(obstacle.remedy(self.worker.now()), self.trial(), &self.worker.rules.policy)
-    }
-
-    fn shut(&self) -> Option<Obstacle> {
-        // What is to be answered without Dynamics is answered, however its organization stands.
-        let Decision::Call(_) = self.next() else { return None };
-        match self.worker.crm.standing(&self.event.key.organization_id) {
-            Standing::Open { .. } => None,
-            Standing::Shut { until, why } => Some(Obstacle::Shut(why, until)),
+        match after(obstacle.remedy(self.worker.now()), self.trial(), &self.worker.rules.policy) {
+            Again::Later(rung) => Some((obstacle, rung)),
+            Again::Soon | Again::InLine | Again::Never(_) => None,
         }
     }
 
+    fn shut(&self) -> Option<Obstacle> {
+        let Standing::Shut { until, why } = self.worker.crm.standing(&self.event.key.organization_id) else {
+            return None;
+        };
+        // What is to be answered without Dynamics is answered, however its organization stands.
+        matches!(self.next(), Decision::Call(_)).then_some(Obstacle::Shut(why, until))
+    }
+
     /// Puts it where it waits. No attempt is spent, and the disk is not waited for: there may be thousands.
-    pub(super) async fn stand_back(&mut self, obstacle: Obstacle, suspicion: Suspicion) -> Result<Verdict, StoreError> {
+    pub(super) async fn stand_back(
+        &mut self,
+        (obstacle, rung): (Obstacle, usize),
+        suspicion: Suspicion,
+    ) -> Result<Verdict, StoreError> {
         self.record.attempts -= 1;
         // It was not tried: whoever was a suspect is one still.
         self.deaths = suspicion.deaths();
@@ -95,7 +97,6 @@ impl Drive<'_> {
             ?obstacle,
             "an event waits in the broker"
         );
-        let Again::Later(rung) = self.again(obstacle) else { return Ok(self.park(obstacle.as_str())) };
         Ok(self.put_off(rung, obstacle.as_str()))
     }
 

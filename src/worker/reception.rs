@@ -15,6 +15,7 @@ use super::visit::{News, Stream, Visit};
 use super::{Worker, headers};
 use crate::bus::{Backlog, Delivery};
 use crate::event::OrganizationId;
+use crate::machine::between;
 
 /// Those who wait are looked at again after this: a gate opens by the clock, without a word.
 const LOOK: Duration = Duration::from_millis(25);
@@ -75,7 +76,7 @@ impl Worker {
     fn time_left(&self, arrival: &Arrival) -> Duration {
         let now = self.now();
         let first_seen = headers::past(&arrival.delivery.envelope).first_seen.unwrap_or(now);
-        let age = Duration::try_from(now.duration_since(first_seen)).unwrap_or(Duration::ZERO);
+        let age = between(first_seen, now);
         self.rules.policy.max_age.saturating_sub(age)
     }
 }

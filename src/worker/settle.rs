@@ -12,7 +12,7 @@ use super::verdict::{DeadLetter, Done, Postponed, Verdict};
 use super::visit::Visit;
 use crate::bus::{Announced, Announcement, BusError, Delivery, Parked, Settled};
 use crate::event::{Decoded, Envelope, EventKey, Kind, OrganizationId};
-use crate::machine::{Outcome, Status, render, rung};
+use crate::machine::{Outcome, Status, between, render, rung};
 use crate::watch::{EventEnd, Sighting};
 
 impl Worker {
@@ -142,12 +142,11 @@ impl Worker {
     }
 
     fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
-        let since = |time: Timestamp| Duration::try_from(self.now().duration_since(time)).unwrap_or(Duration::ZERO);
         self.watch.saw(Sighting::Finished {
             kind: outcome.kind,
             route: outcome.route,
             elapsed: received.elapsed(),
-            age: timestamp.map(since),
+            age: timestamp.map(|time| between(time, self.now())),
         });
     }
 }

@@ -124,16 +124,12 @@ impl Drive<'_> {
 }
 
 fn killer(step: crate::machine::StepName) -> Fault {
+    let message = format!("the worker died {ALONE} times while it carried this event alone");
     Fault {
-        remedy: Remedy::GiveUp,
-        step,
-        status: None,
-        code: None,
-        message: format!("the worker died {ALONE} times while it carried this event alone"),
         advice:
             "See how it ended (the end of its log, the system's log: out of memory?) and report it; replay the event \
                  with a version that mends it."
                 .to_owned(),
-        request_id: None,
+        ..Fault::unanswered(step, Remedy::GiveUp, message)
     }
 }

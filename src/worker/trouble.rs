@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tracing::error;
 
 use super::defect::{Defect, caught};
@@ -11,7 +10,7 @@ use super::intake::Arrival;
 use super::verdict::{Postponed, Verdict};
 use super::{Worker, headers, letters};
 use crate::event::{Decoded, Event, Kind};
-use crate::machine::{Again, Phase, Reason, Record, StepName, Trial, after, rung};
+use crate::machine::{Again, Phase, Reason, Record, StepName, Trial, after, between, rung};
 use crate::store::StoreError;
 
 /// However old an event is, it does not wait longer for a store that fails: that may be back at any time.
@@ -69,7 +68,7 @@ impl Worker {
     fn without_store(&self, arrival: &Arrival, problem: &StoreError) -> Verdict {
         error!(error = %problem, "the store failed: the event goes to a retry queue");
         let past = headers::past(&arrival.delivery.envelope);
-        let age = past.first_seen.map_or(Duration::ZERO, |seen| since(seen, self.now()));
+        let age = past.first_seen.map_or(Duration::ZERO, |seen| between(seen, self.now()));
         self.put_off(arrival, rung(age.min(STORE_LOOK), &self.rules.policy), past.attempts, "store")
     }
 
@@ -112,8 +111,4 @@ fn ladder(again: Again) -> usize {
         Again::Later(rung) => rung,
         Again::Soon | Again::InLine | Again::Never(_) => 0,
     }
-}
-
-fn since(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO)
 }

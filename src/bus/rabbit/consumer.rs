@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use lapin::Consumer;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -21,17 +21,16 @@ use crate::bus::Delivery;
 /// Starts to consume on a line. The prefetch is set anew each time: the client's buffer has no other bound.
 pub(super) async fn consume(line: &Line, options: &Options) -> lapin::Result<Subscription> {
     let channel = line.deliveries().clone();
-    let per_consumer = BasicQosOptions { global: false };
-    channel.basic_qos(options.prefetch, per_consumer).await?;
-    let consumer = channel
-        .basic_consume(
-            options.queue.as_str().into(),
-            format!("handoffd-{}", uuid::Uuid::new_v4()).into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    let consumer = subscribe(&channel, &options.queue, options.prefetch).await?;
     Ok(Subscription { channel, consumer })
+}
+
+/// A consumer of a queue under a name of its own, with so many messages in hand at most.
+pub(super) async fn subscribe(channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Consumer> {
+    channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
+    let tag = format!("handoffd-{}", uuid::Uuid::new_v4());
+    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    channel.basic_consume(queue.into(), tag.into(), options, none).await
 }
 
 /// Where deliveries go, on every line, until it is shut.
@@ -69,7 +68,7 @@ pub(super) enum End {
 
 /// One consumer and its channel.
 pub(super) struct Subscription {
-    channel: lapin::Channel,
+    channel: Channel,
     consumer: Consumer,
 }
 

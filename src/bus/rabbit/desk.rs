@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::channels::Channels;
 use super::line::{hang_up, open};
+use super::look::Look;
 use super::options::Options;
 use super::refusal;
 use crate::bus::{LettersError, Notice};
@@ -34,15 +35,6 @@ pub(super) struct Desk {
     /// Only a replay needs it. Apart from the other: a broker short of memory or disk does not read from a connection that
     /// publishes.
     publishing: OnceCell<Channels>,
-}
-
-/// The answer to a passive declaration.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct There {
-    /// Messages that nobody holds.
-    pub ready: u32,
-    /// Who takes them.
-    pub consumers: u32,
 }
 
 impl Desk {
@@ -85,7 +77,7 @@ impl Desk {
     }
 
     /// What is there once it no longer changes: messages of an operator who was killed a moment ago come back now.
-    pub(super) async fn steady(&self) -> Result<There, LettersError> {
+    pub(super) async fn steady(&self) -> Result<Look, LettersError> {
         let mut before = self.there().await?;
         for _ in 0..STEADY_LOOKS {
             tokio::time::sleep(STEADY_FOR).await;
@@ -99,12 +91,9 @@ impl Desk {
     }
 
     /// What is there now.
-    pub(super) async fn there(&self) -> Result<There, LettersError> {
+    pub(super) async fn there(&self) -> Result<Look, LettersError> {
         let channel = self.channel().await?;
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let answer = channel.queue_declare(self.dead_letter_queue().into(), passive, FieldTable::default()).await;
-        let queue = answer.map_err(|error| self.failed(&error))?;
-        Ok(There { ready: queue.message_count(), consumers: queue.consumer_count() })
+        Look::at(self.dead_letter_queue(), &channel).await.map_err(|error| self.failed(&error))
     }
 
     pub(super) fn broken(&self, problem: &str) -> LettersError {

@@ -4,8 +4,6 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Event};
 use tokio::time::timeout;
@@ -16,6 +14,7 @@ use super::connect::connect;
 use super::declare::{Shortfall, declare};
 use super::greeting;
 use super::lock;
+use super::look::Look;
 use super::options::Options;
 use super::refusal;
 use super::stream::Stream;
@@ -42,15 +41,6 @@ pub(super) struct Line {
     outcomes: Stream,
     ended: CancellationToken,
     why: OnceLock<String>,
-}
-
-/// What is in a queue.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    /// Messages that nobody has in hand.
-    pub ready: u32,
-    /// Consumers.
-    pub consumers: u32,
 }
 
 /// Why there is no line.
@@ -99,21 +89,16 @@ impl Line {
     /// How many messages a queue has; nothing if it is not there.
     pub(super) async fn depth(&self, queue: &str) -> Option<u32> {
         let channel = self.question().await?;
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let answer = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
-        if answer.is_err() {
-            // The broker closes the channel over a queue that is not there.
+        let look = Look::at(queue, &channel).await;
+        if look.is_err() {
             lock(&self.questions).take();
         }
-        Some(answer.ok()?.message_count())
+        Some(look.ok()?.ready)
     }
 
     /// What is in a queue; nothing if it is not there. On a channel of its own, which the broker closes in that case.
     pub(super) async fn look_apart(&self, queue: &str) -> Option<Look> {
-        let channel = self.channel().await.ok()?;
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await.ok()?;
-        Some(Look { ready: queue.message_count(), consumers: queue.consumer_count() })
+        Look::at(queue, &self.channel().await.ok()?).await.ok()
     }
 
     /// One more channel on the connection that consumes.

@@ -18,6 +18,7 @@ mod greeting;
 mod letter;
 mod letters;
 mod line;
+mod look;
 mod mend;
 mod options;
 mod publisher;

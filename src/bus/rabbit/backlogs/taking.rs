@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicCancelOptions, QueueDeleteOptions};
 use lapin::{Channel, Consumer};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -15,8 +14,9 @@ use tracing::{debug, info};
 
 use super::Backlogs;
 use super::slot::{ANSWER_LIMIT, Slot, Stand};
-use crate::bus::rabbit::consumer::delivery;
-use crate::bus::rabbit::line::{Line, Look};
+use crate::bus::rabbit::consumer::{delivery, subscribe};
+use crate::bus::rabbit::line::Line;
+use crate::bus::rabbit::look::Look;
 use crate::bus::rabbit::refusal;
 use crate::bus::rabbit::settle::Way;
 use crate::bus::{Backlog, Delivery};
@@ -104,11 +104,7 @@ impl Taking {
 
     async fn subscribe(&self) -> lapin::Result<Subscription> {
         let channel = self.line.channel().await?;
-        channel.basic_qos(self.prefetch(), BasicQosOptions { global: false }).await?;
-        let tag = format!("handoffd-{}", uuid::Uuid::new_v4());
-        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        let consumer =
-            channel.basic_consume(self.slot.queue.as_str().into(), tag.as_str().into(), options, none).await?;
+        let consumer = subscribe(&channel, &self.slot.queue, self.prefetch()).await?;
         Ok(Subscription { channel, consumer, unacked: Arc::default() })
     }
 
