@@ -2,7 +2,7 @@ use super::*;
 use crate::event::samples::{email, resolution};
 use crate::event::{Channel, Seen};
 use crate::machine::samples::{at, contact, incident};
-use crate::machine::{Fit, PostedIncident, QueueBinding, Remedy, Warning};
+use crate::machine::{Fit, IncidentRef, QueueBinding, Remedy, Warning};
 
 const SEEN: &str = "2026-11-22T10:15:00Z";
 const DEAD: &str = "2026-11-22T10:16:01Z";
