@@ -2,6 +2,8 @@
 //! Out: the metrics of contract 10 in Prometheus' text format.
 //! Absent: labels without bound: an organization has one only while it is configured.
 
+mod answers;
+mod counts;
 mod families;
 
 use std::collections::BTreeSet;
@@ -13,6 +15,8 @@ use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 use crate::event::{Kind, OrganizationId, Route};
 use crate::machine::{Reason, StepName};
 use crate::watch::{EventEnd, Sighting, Watch};
+pub use answers::Answers;
+pub use counts::{Counts, Ends};
 use families::Families;
 
 /// The content type of [`Metrics::render`].
