@@ -49,7 +49,7 @@ impl Metrics {
 
     fn queues(&self) -> Vec<(String, u64)> {
         let families = self.families.queue_messages.collect();
-        let series = families.iter().flat_map(|family| family.get_metric());
+        let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
         let depths = series.filter_map(|series| {
             let queue = series.get_label().first()?.value().to_owned();
             // A gauge of whole numbers that are not negative.
