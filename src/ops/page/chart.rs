@@ -49,7 +49,9 @@ impl Chart<'_> {
         let (x, width) = (step * (number(at) + GAP / 2.0), step * (1.0 - GAP));
         let Some(bar) = bar else {
             let height = 2.0;
-            return vec![html! { rect class="unknown" x=(short(x)) y=(short(HEIGHT - height)) width=(short(width)) height=(height) {} }];
+            return vec![
+                html! { rect class="unknown" x=(short(x)) y=(short(HEIGHT - height)) width=(short(width)) height=(height) {} },
+            ];
         };
         let mut ground = HEIGHT;
         let mut rects = Vec::new();

@@ -67,8 +67,7 @@ impl History {
 
     /// The last hour up to now, oldest minute first; `None` for what was before the start.
     pub fn minutes(&self, now: &Sample) -> [Option<Minute>; MINUTES] {
-        let mut samples: Vec<Sample> =
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        let mut samples: Vec<Sample> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
         samples.push(*now);
         minutes(&samples, now.at)
     }

@@ -2,8 +2,12 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::assets::{SCRIPT_PATH, STYLE_PATH};
 use super::text;
+
+/// With the version, so that a browser never mixes two.
+const STYLE: &str = concat!("/page.css?", env!("CARGO_PKG_VERSION"));
+/// See [`STYLE`].
+const SCRIPT: &str = concat!("/page.js?", env!("CARGO_PKG_VERSION"));
 
 /// The rooms of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,8 +20,6 @@ pub enum Place {
     DeadLetters,
     /// Whose events they are.
     Organizations,
-    /// Somewhere else: an error.
-    Elsewhere,
 }
 
 /// Each with its path and its name.
@@ -54,16 +56,7 @@ pub fn page(place: Place, title: &str, standing: &Standing, body: &Markup) -> Ma
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                title { (text::visible(title)) " · handoffd" }
-                link rel="icon" href="/icon.svg" type="image/svg+xml";
-                link rel="stylesheet" href=(STYLE_PATH);
-                script src=(SCRIPT_PATH) defer {}
-            }
+            (head(title))
             body {
                 a class="skip" href="#main" { "Skip to the content" }
                 header class="top" {
@@ -79,6 +72,22 @@ pub fn page(place: Place, title: &str, standing: &Standing, body: &Markup) -> Ma
                     }
                 }
             }
+        }
+    }
+}
+
+/// The head of any page.
+pub fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="robots" content="noindex";
+            title { (text::visible(title)) " · handoffd" }
+            link rel="icon" href="/icon.svg" type="image/svg+xml";
+            link rel="stylesheet" href=(STYLE);
+            script src=(SCRIPT) defer {}
         }
     }
 }
@@ -137,14 +146,18 @@ mod tests {
     fn a_page_says_where_one_is_and_needs_nobody_else() {
         let page = drawn(Place::DeadLetters, &Standing { dead_letters: Some(1200), ..Standing::default() });
         assert_eq!(page.matches("aria-current=\"page\"").count(), 1);
-        assert!(page.contains(r#"<a href="/dead-letters" aria-current="page">Dead letters <span class="tally">1,200</span>"#));
+        assert!(
+            page.contains(
+                r#"<a href="/dead-letters" aria-current="page">Dead letters <span class="tally">1,200</span>"#
+            )
+        );
         assert!(!page.contains("://") && !page.contains("style=") && !page.contains("onclick"), "{page}");
         assert!(page.contains(r"<title>&lt;i&gt;\u{202e} · handoffd</title>"));
     }
 
     #[test]
     fn a_label_is_there_for_the_search_and_only_one_search() {
-        for place in [Place::Now, Place::Elsewhere] {
+        for place in [Place::Now, Place::Organizations] {
             let page = drawn(place, &Standing::default());
             assert_eq!((page.matches("id=\"q\"").count(), page.matches("for=\"q\"").count()), (1, 1));
         }

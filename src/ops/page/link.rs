@@ -37,7 +37,10 @@ mod tests {
     #[test]
     fn only_a_web_address_is_a_link() {
         let found = record("https://acme.crm.dynamics.com/", "incident", "1-2");
-        assert_eq!(found.as_deref(), Some("https://acme.crm.dynamics.com/main.aspx?pagetype=entityrecord&etn=incident&id=1-2"));
+        assert_eq!(
+            found.as_deref(),
+            Some("https://acme.crm.dynamics.com/main.aspx?pagetype=entityrecord&etn=incident&id=1-2")
+        );
         assert_eq!(record("javascript:alert(1)//", "incident", "1"), None);
     }
 }

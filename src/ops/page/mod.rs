@@ -2,7 +2,6 @@
 //! Out: the operators' page: HTML that reads without a script, its style, its little script.
 //! Absent: who may ask, which the HTTP interface decides before; anything from elsewhere: no font, no library, no address.
 
-mod assets;
 mod badge;
 mod chart;
 mod failure;
@@ -13,6 +12,9 @@ mod letters;
 mod link;
 mod now;
 mod organizations;
+mod routes;
 mod text;
 mod timeline;
 mod words;
+
+pub use routes::router;

@@ -15,7 +15,7 @@ use crate::store::Found;
 /// Everything that is shown.
 pub struct Now<'a> {
     /// The present.
-    pub now: Timestamp,
+    pub at: Timestamp,
     /// Whether it works.
     pub standing: &'a Standing,
     /// Events in hand.
@@ -72,10 +72,10 @@ pub fn now(it: &Now<'_>) -> Markup {
             @match it.failures {
                 Err(problem) => p class="error" { "The store can't tell: " (text::said(problem)) },
                 Ok([]) => p class="empty" { "No event has been given up." },
-                Ok(found) => ol class="cards" { @for found in found { li { (failure::card(found, it.now)) } } },
+                Ok(found) => ol class="cards" { @for found in found { li { (failure::card(found, it.at)) } } },
             }
         }
-        p class="asof" { "As of " time datetime=(it.now) { (text::clock(it.now)) } }
+        p class="asof" { "As of " time datetime=(it.at) { (text::clock(it.at)) } }
     }
 }
 
@@ -102,14 +102,17 @@ fn band(it: &Now<'_>) -> Markup {
     }
 }
 
+/// A state in words, and whether it is this one.
+type Kind = (&'static str, fn(&State) -> bool);
+
 /// Whose events do not flow, in a line for each state.
 fn trouble(organizations: &[OrganizationView]) -> Vec<Markup> {
-    let kinds: [(&str, fn(&State) -> bool); 3] = [
+    let kinds: [Kind; 3] = [
         ("blocked", |state| matches!(state, State::Blocked { .. })),
         ("throttled by Dynamics", |state| matches!(state, State::Throttled { .. })),
         ("paused", |state| matches!(state, State::Paused { .. })),
     ];
-    let line = |(word, is): (&str, fn(&State) -> bool)| {
+    let line = |(word, is): Kind| {
         let ids: Vec<&str> =
             organizations.iter().filter(|it| is(&it.state)).map(|it| it.organization_id.as_str()).collect();
         let first = *ids.first()?;
@@ -127,7 +130,7 @@ fn tiles(it: &Now<'_>) -> Markup {
     let minute = it.minutes[MINUTES - 1].unwrap_or_default();
     let waiting: u64 =
         it.queues.iter().filter(|queue| queue.what != QueueKind::DeadLetters).map(|queue| queue.depth).sum();
-    let oldest = it.oldest.map(|at| text::span(it.now.duration_since(at).unsigned_abs()));
+    let oldest = it.oldest.map(|at| text::span(it.at.duration_since(at).unsigned_abs()));
     html! {
         section aria-label="Figures" {
             dl class="tiles" {
@@ -178,7 +181,9 @@ fn in_hand_chart(minutes: &[Option<Minute>]) -> Markup {
 fn answers_chart(minutes: &[Option<Minute>]) -> Markup {
     let slowest = minutes.iter().flatten().filter_map(|minute| minute.request).max();
     let summary = match slowest {
-        Some(slowest) => format!("A request to Dynamics took {} on the average of the slowest minute.", text::span(slowest)),
+        Some(slowest) => {
+            format!("A request to Dynamics took {} on the average of the slowest minute.", text::span(slowest))
+        }
         None => "No request to Dynamics in the last hour.".to_owned(),
     };
     Chart {

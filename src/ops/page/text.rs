@@ -129,10 +129,7 @@ mod tests {
     #[test]
     fn a_tag_is_text() {
         let shown = id(r#"<script>alert("1")</script>&'"#).into_string();
-        assert_eq!(
-            shown,
-            r#"<bdi class="id">&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;'</bdi>"#
-        );
+        assert_eq!(shown, r#"<bdi class="id">&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;'</bdi>"#);
     }
 
     #[test]
@@ -174,10 +171,7 @@ mod tests {
         assert_eq!(ago(at("2026-11-22T10:15:30Z"), now), "in 30 s");
         assert_eq!(ago(at("2026-11-22T10:14:59.5Z"), now), "just now");
         let shown = moment(at("2026-11-22T08:15:00Z"), now).into_string();
-        assert_eq!(
-            shown,
-            r#"<time datetime="2026-11-22T08:15:00Z" title="2026-11-22 08:15:00 UTC">2 h ago</time>"#
-        );
+        assert_eq!(shown, r#"<time datetime="2026-11-22T08:15:00Z" title="2026-11-22 08:15:00 UTC">2 h ago</time>"#);
         assert!(precise(at("2026-11-22T08:15:00.0421Z")).into_string().contains(">08:15:00.042<"));
     }
 

@@ -144,7 +144,9 @@ fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     }
     let ago = parse_duration(text).and_then(|ago| SignedDuration::try_from(ago).ok());
     let at = ago.and_then(|ago| now.checked_sub(ago).ok());
-    at.ok_or_else(|| format!("{text:?} is no time: expected one such as 2026-11-22T10:15:00Z, or how long ago, such as 2h"))
+    at.ok_or_else(|| {
+        format!("{text:?} is no time: expected one such as 2026-11-22T10:15:00Z, or how long ago, such as 2h")
+    })
 }
 
 #[cfg(test)]
@@ -159,7 +161,9 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_what_is_meant() {
-        let found = selection("organization=+org_acme+&reason=delivery_limit&id=a&id=b%26c&session=&after=2h&before=2026-11-22T10:00");
+        let found = selection(
+            "organization=+org_acme+&reason=delivery_limit&id=a&id=b%26c&session=&after=2h&before=2026-11-22T10:00",
+        );
         let expected = Selection {
             ids: vec!["a".to_owned(), "b&c".to_owned()],
             organization: Some("org_acme".to_owned()),
@@ -183,7 +187,10 @@ mod tests {
     fn it_comes_back_as_it_was() {
         let filter = Filter::parse("id=%3Cb%3E&id=2&organization=a%20b&all=yes");
         assert_eq!(Filter::parse(filter.address("/x", &[]).strip_prefix("/x?").expect("a query")), filter);
-        assert_eq!(filter.address("/x", &[("act", "replay")]), "/x?act=replay&id=%3Cb%3E&id=2&organization=a+b&all=yes");
+        assert_eq!(
+            filter.address("/x", &[("act", "replay")]),
+            "/x?act=replay&id=%3Cb%3E&id=2&organization=a+b&all=yes"
+        );
         assert!(filter.hidden().into_string().contains(r#"<input type="hidden" name="id" value="&lt;b&gt;">"#));
         assert!(filter.form().into_string().contains(r#"value="a b""#));
     }

@@ -3,14 +3,9 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
-const ICON: &str = include_str!("icon.svg");
-
-/// What the pages name them by: with the version, so that a browser never mixes two.
-pub const STYLE_PATH: &str = concat!("/page.css?", env!("CARGO_PKG_VERSION"));
-/// See [`STYLE_PATH`].
-pub const SCRIPT_PATH: &str = concat!("/page.js?", env!("CARGO_PKG_VERSION"));
+const STYLE: &str = include_str!("../page.css");
+const SCRIPT: &str = include_str!("../page.js");
+const ICON: &str = include_str!("../icon.svg");
 
 /// `/page.css`
 pub async fn style() -> Response {
