@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn one_among_thousands_is_seen() {
         let drawn = chart(vec![Some(vec![5000.0, 1.0])]);
-        assert!(drawn.contains(r#"class="bad" x="36" y="0" width="228" height="1.5""#), "{drawn}");
+        assert!(drawn.contains(r#"class="bad" x="36" y="30.5" width="228" height="1.5""#), "{drawn}");
     }
 
     #[test]

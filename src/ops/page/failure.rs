@@ -24,7 +24,7 @@ pub fn card(found: &Found, now: Timestamp) -> Markup {
             }
             @match &outcome.error {
                 Some(error) => (told(error, reason.advice)),
-                None => p class="advice" { (reason.advice) },
+                None => p class="advice" { (text::prose(reason.advice)) },
             }
         }
     }
@@ -32,7 +32,7 @@ pub fn card(found: &Found, now: Timestamp) -> Markup {
 
 /// What went wrong and what to do: the error's own advice, else the reason's.
 pub fn told(error: &Failure, otherwise: &str) -> Markup {
-    let advice = error.advice.as_deref().filter(|advice| !advice.is_empty()).unwrap_or(otherwise);
+    let own = error.advice.as_deref().filter(|advice| !advice.is_empty());
     html! {
         p class="error" {
             span class="step" { (words::step(error.step)) ": " }
@@ -40,6 +40,6 @@ pub fn told(error: &Failure, otherwise: &str) -> Markup {
             @if let Some(code) = error.code.as_deref().filter(|code| !code.is_empty()) { (text::id(code)) " " }
             (text::said(&error.message))
         }
-        p class="advice" { (text::said(advice)) }
+        p class="advice" { @match own { Some(advice) => (text::said(advice)), None => (text::prose(otherwise)) } }
     }
 }

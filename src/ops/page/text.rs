@@ -26,6 +26,15 @@ pub fn said(text: &str) -> Markup {
     html! { bdi { (visible(text)) } }
 }
 
+/// A sentence of ours, with what is to be typed between backticks.
+pub fn prose(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// What stands for nothing, also for who listens.
 pub fn nothing() -> Markup {
     html! { span class="nothing" { span aria-hidden="true" { "–" } span class="unseen" { "none" } } }
@@ -106,7 +115,7 @@ pub fn counted(number: u64, one: &str, many: &str) -> String {
 
 /// A rate: a digit behind the point only where it says something.
 pub fn rate(number: f64) -> String {
-    if number > 0.0 && number < 9.95 { format!("{number:.1}") } else { format!("{number:.0}") }
+    if number < 9.95 && number.fract() > 0.0 { format!("{number:.1}") } else { format!("{number:.0}") }
 }
 
 /// Controls, marks of direction, joiners and spaces of no width: Unicode's ways to show something else than is there.
@@ -137,6 +146,11 @@ mod tests {
         assert_eq!(visible("ses_\u{202e}gpj.exe"), r"ses_\u{202e}gpj.exe");
         assert_eq!(visible("a\u{200b}b\u{0}c\nd\u{2066}e\u{feff}"), r"a\u{200b}b\u{0}c\u{a}d\u{2066}e\u{feff}");
         assert_eq!(visible("مرحبا שלום 漢字 é"), "مرحبا שלום 漢字 é");
+    }
+
+    #[test]
+    fn what_is_to_be_typed_is_code() {
+        assert_eq!(prose("a `b <c>` d").into_string(), "a <code>b &lt;c&gt;</code> d");
     }
 
     #[test]
@@ -179,6 +193,6 @@ mod tests {
     fn numbers_are_easy_to_read() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([counted(1, "event", "events"), counted(2000, "event", "events")], ["1 event", "2,000 events"]);
-        assert_eq!([0.0, 0.04, 3.21, 9.96, 1234.5].map(rate), ["0", "0.0", "3.2", "10", "1234"]);
+        assert_eq!([0.0, 1.0, 0.04, 3.21, 9.96, 1234.5].map(rate), ["0", "1", "0.0", "3.2", "10", "1234"]);
     }
 }

@@ -116,10 +116,10 @@ fn verdict(found: &Found, now: Timestamp) -> Markup {
             @let meaning = words::meaning(reason);
             section class={ "verdict " (if is_dead(found) { "bad" } else { "calm" }) } {
                 h3 { (meaning.title) }
-                p { (meaning.means) }
+                p { (text::prose(meaning.means)) }
                 @match &outcome.error {
                     Some(error) => (failure::told(error, meaning.advice)),
-                    None => @if is_dead(found) || reason == Reason::NoIncident { p class="advice" { (meaning.advice) } },
+                    None => @if is_dead(found) || reason == Reason::NoIncident { p class="advice" { (text::prose(meaning.advice)) } },
                 }
                 @if is_dead(found) { (to_letter(found)) }
             }

@@ -1,6 +1,6 @@
 //! Dead letters by reason and organization, and one by one. Ids, reasons and errors; never a customer's text. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::filter::Filter;
@@ -47,7 +47,7 @@ pub fn letters(it: &Letters<'_>) -> Markup {
             } @else {
                 section aria-labelledby="groups" {
                     h2 id="groups" { "By reason and organization" }
-                    ul class="cards" { @for group in groups { li { (card(group, it.now)) } } }
+                    ul class="cards" { @for (reason, groups) in by_reason(groups) { li { (card(reason, &groups, it.now)) } } }
                 }
             }
         }
@@ -58,37 +58,71 @@ pub fn letters(it: &Letters<'_>) -> Markup {
     }
 }
 
-fn card(group: &Group, now: Timestamp) -> Markup {
-    let meaning = words::by_name(group.reason.as_deref());
-    let filter = Filter {
-        organization: group.organization.clone().unwrap_or_default(),
-        reason: group.reason.clone().unwrap_or_default(),
-        ..Filter::default()
-    };
+/// Groups of one reason, with what to do about it said once.
+fn card(reason: Option<&str>, groups: &[&Group], now: Timestamp) -> Markup {
+    let meaning = words::by_name(reason);
+    let filter = Filter { reason: reason.unwrap_or_default().to_owned(), ..Filter::default() };
+    let sum: u64 = groups.iter().map(|group| group.count).sum();
     html! {
         article class="card" {
-            h3 {
-                span class="value" { (text::count(group.count)) } " "
-                a href=(filter.address("/dead-letters", &[])) { (meaning.title) }
-                " " span class="why" { (text::maybe_id(group.organization.as_deref())) }
+            h3 { span class="value" { (text::count(sum)) } " " a href=(filter.address("/dead-letters", &[])) { (meaning.title) } }
+            p { (text::prose(meaning.means)) }
+            p class="advice" { (text::prose(meaning.advice)) }
+            table class="stack inner" {
+                thead { tr {
+                    th scope="col" { "Organization" } th scope="col" class="number" { "Letters" } th scope="col" { "The last" }
+                    th scope="col" { span class="unseen" { "What to do" } }
+                } }
+                tbody { @for group in groups { (of_organization(group, &filter, now)) } }
             }
-            p { (meaning.means) }
-            @if let Some(error) = &group.error {
-                p class="error" { "Last" @if let Some(last) = group.last { ", " (text::moment(last, now)) } ": " (text::said(error)) }
+        }
+    }
+}
+
+fn of_organization(group: &Group, reason: &Filter, now: Timestamp) -> Markup {
+    let filter = Filter { organization: group.organization.clone().unwrap_or_default(), ..reason.clone() };
+    let act = |act| filter.address("/dead-letters/confirm", &[("act", act)]);
+    html! {
+        tr {
+            th scope="row" data-name="Organization" {
+                @match &group.organization {
+                    Some(id) => a href=(filter.address("/dead-letters", &[])) { (text::id(id)) },
+                    None => "could not be read",
+                }
             }
-            p class="advice" { (meaning.advice) }
-            @if group.reason.is_some() {
-                p class="actions" {
-                    a class="button" href=(filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay " (all_of(group.count)) }
-                    a class="button danger" href=(filter.address("/dead-letters/confirm", &[("act", "discard")])) { "Discard " (all_of(group.count)) }
+            td class="number" data-name="Letters" { (text::count(group.count)) }
+            td data-name="The last" {
+                @if let Some(last) = group.last { (text::moment(last, now)) }
+                @if let Some(error) = &group.error { p class="error" { (text::said(error)) } }
+            }
+            td class="act" {
+                // Without an organization, or a reason, the others of the same would be meant too.
+                @if group.organization.is_some() && group.reason.is_some() {
+                    a class="button" href=(act("replay")) { (all("Replay", group)) }
+                    a class="button danger" href=(act("discard")) { (all("Discard", group)) }
                 }
             }
         }
     }
 }
 
-fn all_of(count: u64) -> String {
-    if count == 1 { "it".to_owned() } else { format!("all {}", text::count(count)) }
+/// The rest of the sentence is for those who hear one link after the other.
+fn all(word: &str, group: &Group) -> Markup {
+    let of = group.organization.as_deref().map(text::visible).unwrap_or_default();
+    html! {
+        (word) @if group.count > 1 { " all " (text::count(group.count)) } "…" span class="unseen" { " of " (of) }
+    }
+}
+
+/// By reason, in the order of the runbook.
+fn by_reason(groups: &[Group]) -> Vec<(Option<&str>, Vec<&Group>)> {
+    let reasons = words::DEAD.into_iter().map(|reason| Some(reason.as_str()));
+    let of = |reason: Option<&'static str>| {
+        let known = |group: &&Group| words::DEAD.iter().any(|reason| Some(reason.as_str()) == group.reason.as_deref());
+        let is = |group: &&Group| if reason.is_some() { group.reason.as_deref() == reason } else { !known(group) };
+        (reason, groups.iter().filter(is).collect::<Vec<_>>())
+    };
+    reasons.chain([None]).map(of).filter(|(_, groups)| !groups.is_empty()).collect()
 }
 
 fn list(it: &Letters<'_>) -> Markup {
@@ -176,7 +210,7 @@ fn row(entry: &Entry, now: Timestamp, boxes: Boxes, results: bool) -> Markup {
             th scope="row" data-name="Event" {
                 @match &entry.event_id {
                     Some(id) => a href=(link::with("/dead-letters/show", &[("id", id), ("organization", organization.unwrap_or_default())])) { (text::id(id)) },
-                    None => (text::nothing()),
+                    None => (unnamed(entry)),
                 }
             }
             td data-name="Organization" { (text::maybe_id(organization)) }
@@ -187,7 +221,24 @@ fn row(entry: &Entry, now: Timestamp, boxes: Boxes, results: bool) -> Markup {
                 }
             }
             td data-name="Reason" { (words::by_name(entry.reason.as_deref()).title) (why(entry)) }
-            td data-name="Died" { @match entry.dead_at { Some(at) => (text::moment(at, now)), None => (text::nothing()) } }
+            td class="when" data-name="Died" { @match entry.dead_at { Some(at) => (text::moment(at, now)), None => (text::nothing()) } }
+        }
+    }
+}
+
+/// One whose id could not be read is found by its reason and the moment of its death.
+fn unnamed(entry: &Entry) -> Markup {
+    let moment = entry.dead_at.and_then(|at| Some((at, at.checked_add(SignedDuration::from_millis(1)).ok()?)));
+    let filter = moment.map(|(from, until)| Filter {
+        reason: entry.reason.clone().unwrap_or_default(),
+        after: from.to_string(),
+        before: until.to_string(),
+        ..Filter::default()
+    });
+    html! {
+        @match filter {
+            Some(filter) => a href=(filter.address("/dead-letters/show", &[])) { "no id" },
+            None => (text::nothing()),
         }
     }
 }

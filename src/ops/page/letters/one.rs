@@ -30,9 +30,9 @@ pub fn one(it: &One<'_>) -> Markup {
         h1 { "Dead letter " (text::maybe_id(event)) }
         section class="verdict bad" {
             h2 { (meaning.title) }
-            p { (meaning.means) }
+            p { (text::prose(meaning.means)) }
             @if let Some(error) = &entry.error { p class="error" { (text::said(error)) } }
-            p class="advice" { (meaning.advice) }
+            p class="advice" { (text::prose(meaning.advice)) }
         }
         dl class="facts" {
             div { dt { "Organization" } dd { (text::maybe_id(organization)) } }

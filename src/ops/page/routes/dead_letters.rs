@@ -52,7 +52,7 @@ pub(super) async fn show(State(page): State<Arc<Page>>, RawQuery(query): RawQuer
     let query = query.unwrap_or_default();
     let filter = Filter::parse(&query);
     let selection = page.selection(&filter)?;
-    if selection.ids.is_empty() {
+    if selection.is_empty() {
         return Err(page.unclear("expected the id of an event"));
     }
     let wanted = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "content" && value == "shown");
