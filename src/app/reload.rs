@@ -93,6 +93,6 @@ fn access(organization: &organizations::Organization) -> Access {
         settings: Arc::new(organization.settings.clone()),
         tenant_id: organization.credentials.tenant_id.clone(),
         client_id: organization.credentials.client_id.clone(),
-        client_secret: organization.credentials.client_secret.clone(),
+        client_secret: crate::dynamics::Secret::Known(organization.credentials.client_secret.clone()),
     }
 }

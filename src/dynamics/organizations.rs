@@ -12,6 +12,7 @@ use super::call::{Call, blank};
 use super::client::{Client, ClientError, Proxy};
 use super::environment::{Access, Environment};
 use super::gate::Stand;
+use super::inspect::{Finding, inspect};
 use super::reply::Sent;
 use super::wire::Wire;
 use super::{notice, probe};
@@ -88,6 +89,12 @@ impl Dynamics {
         for gone in known.values() {
             gone.gate.retire();
         }
+    }
+
+    /// Tests an organization, known or not, with a token of its own. It writes nothing in Dynamics.
+    pub async fn inspect(&self, access: Access) -> Vec<Finding> {
+        let environment = Environment::new(access, &self.options.authority, self.options.max_concurrency);
+        inspect(&self.wire, &environment).await
     }
 
     /// How an organization fares; none when it is not configured.
