@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("worker", &["event", "machine", "watch", "crm", "store", "bus"]),
     ("letters", &["event", "machine", "bus"]),
     ("config", &["event", "machine"]),
-    ("ops", &["event", "machine", "watch", "store", "config"]),
+    ("ops", &["event", "machine", "watch", "store", "config", "bus", "letters"]),
 ];
 
 /// The simulator plays the other side: it knows nothing of handoffd.
@@ -55,6 +55,7 @@ const PURE: &[&str] = &[
     "letters/entry.rs",
     "letters/patch.rs",
     "letters/selection.rs",
+    "letters/whole.rs",
     "worker/headers.rs",
     "worker/remember.rs",
     "worker/letters.rs",

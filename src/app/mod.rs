@@ -4,6 +4,7 @@
 
 mod fitness;
 mod options;
+mod organizations;
 mod reload;
 mod signals;
 
@@ -23,6 +24,7 @@ use crate::ops::http;
 use crate::ops::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::worker::{Chance, Tools, Worker};
+use organizations::ReadOnly;
 use reload::Parties;
 use signals::Signals;
 
@@ -59,7 +61,8 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
     reload::put_in_force(&snapshot, &parties);
     fitness::mind(health, broker.clone());
-    let server = http::serve(config.http.listen, options::http(&config, &broker, &store, &metrics, &signals)).await?;
+    let known = Arc::new(ReadOnly { dynamics: dynamics.clone(), config: config.clone(), env: env.clone() });
+    let server = http::serve(config.http.listen, options::http(&config, &parties, &store, known, &signals)).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
     tokio::spawn(reload::keep_current(config.clone(), env, snapshot, parties, signals.hangup()));
     tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::reload::Parties;
 use super::signals::Signals;
 use crate::bus::{Bus, rabbit};
 use crate::config::{Config, Environment, OnCorruption};
@@ -13,7 +14,8 @@ use crate::dynamics;
 use crate::event::Limits;
 use crate::machine::Policy;
 use crate::ops::http;
-use crate::ops::metrics::Metrics;
+use crate::ops::http::letters::Desk;
+use crate::ops::seam::Organizations;
 use crate::store::{Store, sled as embedded};
 use crate::worker::Rules;
 
@@ -73,7 +75,7 @@ fn proxy(env: &Environment) -> Option<dynamics::Proxy> {
 
 pub(super) fn rules(config: &Config) -> Rules {
     Rules {
-        limits: Limits { max_event_bytes: config.worker.max_event_bytes },
+        limits: limits(config),
         policy: Policy {
             in_process: config.retry.in_process,
             delays: config.retry.delays.iter().map(|delay| delay.duration).collect(),
@@ -86,12 +88,12 @@ pub(super) fn rules(config: &Config) -> Rules {
 
 pub(super) fn http(
     config: &Config,
-    broker: &Arc<rabbit::Rabbit>,
+    parties: &Parties,
     store: &Arc<dyn Store>,
-    metrics: &Arc<Metrics>,
+    organizations: Arc<dyn Organizations>,
     signals: &Signals,
-) -> http::Parts {
-    let (broker, stopping) = (broker.clone(), signals.stopping());
+) -> http::Given {
+    let (broker, stopping) = (parties.broker.clone(), signals.stopping());
     let unready = move || {
         let mut reasons = broker.unready();
         if stopping.load(Ordering::Relaxed) {
@@ -99,10 +101,16 @@ pub(super) fn http(
         }
         reasons
     };
-    http::Parts {
-        metrics: metrics.clone(),
+    http::Given {
+        metrics: parties.metrics.clone(),
         store: store.clone(),
         unready: Arc::new(unready),
         token: config.http.token.clone(),
+        organizations,
+        letters: Desk::new(Arc::new(rabbit::DeadLetterQueue::new(bus(config))), limits(config)),
     }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { max_event_bytes: config.worker.max_event_bytes }
 }

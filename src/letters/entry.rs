@@ -1,6 +1,7 @@
 //! A dead letter as a list shows it: ids, reason, time. Never its body.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bus::{DeliveryLimit, Letter};
@@ -8,7 +9,8 @@ use crate::event::{Decoded, Envelope, EventKey, Limits, Seen, SessionId, decode}
 use crate::machine::Reason;
 
 /// A dead letter in a list, and what became of it (contract 8). What could not be read is null.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
 pub struct Entry {
     /// Which event.
     pub event_id: Option<String>,
@@ -21,6 +23,7 @@ pub struct Entry {
     /// What went wrong, in one line.
     pub error: Option<String>,
     /// When it was given up.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub dead_at: Option<Timestamp>,
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +34,7 @@ pub struct Entry {
 }
 
 /// What was done about a dead letter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It is back in the work queue.

@@ -6,10 +6,12 @@ mod entry;
 mod order;
 mod patch;
 mod selection;
+mod whole;
 mod work;
 
 pub use entry::{Entry, Fate};
 pub use order::{Action, Effect, Order, Substitute};
 pub use patch::{PatchError, Patched, REPLACED_BODY, merge, patched};
 pub use selection::Selection;
+pub use whole::whole;
 pub use work::{Failure, Observer, Tally, carry_out};

@@ -1,5 +1,6 @@
 //! Goes through the dead letters and does what was ordered, with an entry for each one that matches.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -17,7 +18,10 @@ use crate::bus::{Letter, Letters, LettersError, Replay};
 const OUTSTANDING: usize = 64;
 
 /// Who is told as it goes.
+#[async_trait]
 pub trait Observer: Send {
+    /// Returns when there is room for some more entries; it is asked before each window.
+    async fn room(&mut self) {}
     /// So many have been looked at so far, of so many.
     fn looked_at(&mut self, count: u64, total: u64);
     /// One that matches, after what was done.
@@ -101,6 +105,7 @@ impl Work<'_> {
     async fn go_through(&mut self, letters: &mut dyn Letters) -> Result<(), Failure> {
         let total = letters.total();
         loop {
+            self.observer.room().await;
             if self.stop.is_cancelled() {
                 self.tally.stopped = true;
                 return Ok(());

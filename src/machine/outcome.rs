@@ -1,6 +1,7 @@
 //! What became of an event.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::step::StepName;
@@ -50,7 +51,7 @@ pub struct IncidentRef {
 }
 
 /// How an event ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Dynamics holds what was wanted.

@@ -1,6 +1,7 @@
 //! An event as the store keeps it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
@@ -55,13 +56,16 @@ pub enum Phase {
 }
 
 /// One request made for an event.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Request")]
 pub struct HistoryEntry {
     /// When its answer came.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// Which attempt it belongs to.
     pub attempt: u32,
     /// What it was for.
+    #[schemars(with = "String")]
     pub step: StepName,
     /// How long it took.
     pub elapsed_ms: u64,

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use handoffd::event::{IncidentId, Kind, Route, WorkItemId};
 use handoffd::machine::{Failure, Outcome, Phase, Reason, Status, StepName};
-use handoffd::ops::http::{HttpError, Parts, serve};
+use handoffd::ops::http::{HttpError, serve};
 use handoffd::ops::metrics::Metrics;
 use handoffd::store::{Cursor, Filter};
 use handoffd::watch::{EventEnd, Sighting, Watch};
 use reqwest::Method;
 use serde_json::json;
 
-use rig::{Rig, Shelf, body, found, guid, outcome, problem, time};
+use rig::{Rig, Shelf, body, found, given, guid, outcome, problem, time};
 
 #[tokio::test]
 async fn health_and_metrics_are_open_to_all() {
@@ -251,14 +251,9 @@ async fn a_store_that_hangs_is_not_waited_for() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let rig = Rig::start(Vec::new()).await;
-    let parts = Parts {
-        metrics: Arc::new(Metrics::new()),
-        store: Arc::new(Shelf::default()),
-        unready: Arc::new(Vec::new),
-        token: None,
-    };
+    let another = given(Arc::new(Metrics::new()), Arc::new(Shelf::default()));
     let address = rig.running.address;
-    let Err(HttpError::Bind { .. }) = serve(address, parts).await.map(|_| ()).inspect_err(|error| {
+    let Err(HttpError::Bind { .. }) = serve(address, another).await.map(|_| ()).inspect_err(|error| {
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }) else {
         panic!("two listen on one address");

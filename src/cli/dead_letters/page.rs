@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::progress::Progress;
 use super::table;
-use crate::letters::{Action, Entry, Observer, Order};
+use crate::letters::{Action, Entry, Observer, Order, whole};
 
 /// Text for a person, or JSON for a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +83,7 @@ impl Observer for Page {
     }
 
     fn shown(&mut self, entry: Entry, details: Value, body: &Bytes) {
-        let whole = table::whole(&entry, details, body);
+        let whole = whole(&entry, details, body);
         if self.form == Form::Json {
             return self.object(&whole);
         }

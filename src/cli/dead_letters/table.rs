@@ -2,11 +2,9 @@
 
 use std::fmt::Write;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::letters::{Entry, REPLACED_BODY};
+use crate::letters::Entry;
 
 /// Columns of a list and how wide they are; what is wider pushes its line, for a list of 100,000 is not held to be
 /// measured.
@@ -36,25 +34,7 @@ pub(super) fn row(entry: &Entry) -> String {
     line(&cells, &plain(entry.problem.as_deref().or(entry.error.as_deref())))
 }
 
-/// Everything about a dead letter.
-pub(super) fn whole(entry: &Entry, details: Value, body: &[u8]) -> Map<String, Value> {
-    let mut whole = match serde_json::to_value(entry) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    };
-    if let Value::Object(details) = details {
-        whole.extend(details);
-    }
-    put_body(&mut whole, "body", body);
-    if let Some(header) = whole.get_mut("headers").and_then(|headers| headers.get_mut(REPLACED_BODY)) {
-        let original = STANDARD.decode(header.as_str().unwrap_or_default()).unwrap_or_default();
-        *header = json!("(see replaced_body)");
-        put_body(&mut whole, "replaced_body", &original);
-    }
-    whole
-}
-
-/// The same as lines.
+/// Everything about a dead letter, as lines.
 pub(super) fn story(whole: &Map<String, Value>) -> String {
     let mut told = String::new();
     for (name, value) in whole {
@@ -71,16 +51,6 @@ pub(super) fn story(whole: &Map<String, Value>) -> String {
         }
     }
     told
-}
-
-/// As JSON where it is JSON, as text where it is text, else base64.
-fn put_body(whole: &mut Map<String, Value>, name: &str, body: &[u8]) {
-    let (name, value) = match (serde_json::from_slice(body), std::str::from_utf8(body)) {
-        (Ok(value), _) => (name.to_owned(), value),
-        (_, Ok(text)) => (name.to_owned(), json!(text)),
-        _ => (format!("{name}_base64"), json!(STANDARD.encode(body))),
-    };
-    whole.insert(name, value);
 }
 
 fn line(cells: &[(String, usize)], last: &str) -> String {
@@ -139,16 +109,5 @@ mod tests {
         assert!(row(&entry().with(Fate::WouldReplay)).starts_with("would_replay   2026-11-22"));
         let failed = row(&entry().failed("no such queue".to_owned()));
         assert!(failed.starts_with("failed ") && failed.ends_with("  no such queue\n"), "{failed}");
-    }
-
-    #[test]
-    fn a_body_is_shown_as_what_it_is() {
-        let details = |body: &str| json!({ "properties": {}, "headers": { REPLACED_BODY: STANDARD.encode(body) } });
-        let json = whole(&entry(), details("{ not json"), br#"{"z":1,"a":"b"}"#);
-        assert_eq!((&json["body"], &json["replaced_body"]), (&json!({ "z": 1, "a": "b" }), &json!("{ not json")));
-        assert_eq!(json["headers"][REPLACED_BODY], "(see replaced_body)");
-        assert!(story(&json).contains("body\n{\n  \"z\": 1,"), "{}", story(&json));
-        let bytes = whole(&entry(), json!({}), &[0, 255]);
-        assert_eq!((bytes.get("body"), &bytes["body_base64"]), (None, &json!("AP8=")));
     }
 }

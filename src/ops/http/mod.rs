@@ -1,12 +1,23 @@
 //! In: requests of operators, monitors and the `outcomes` command.
-//! Out: health, metrics, outcomes; problems as `application/problem+json`.
+//! Out: health, metrics, outcomes, dead letters, organizations, queues; problems as `application/problem+json`. The same as values,
+//! for the operators' page.
 //! Absent: events; nothing here is needed for one to be worked. TLS, which is a proxy's business.
 
+mod document;
 mod guard;
 mod health;
+pub mod letters;
+mod listen;
+pub mod login;
+pub mod organizations;
 pub mod outcomes;
+mod parameter;
 mod problem;
 mod query;
+pub mod queues;
+mod recent;
+mod route;
+mod session;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,19 +28,28 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
+use super::seam::Organizations;
 use crate::store::Store;
+pub use document::document;
+use letters::Desk;
 pub use problem::Problem;
+use recent::Recent;
+use route::MOMENT;
+use session::Sessions;
 
 /// Longest body of a request: a selection or an organization is far shorter.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-/// How long a stopping server lets requests come to their end.
+/// Requests under way at once. Operators are few; what a page asks for every few seconds is answered within milliseconds.
+const MOST_AT_ONCE: usize = 64;
+/// How long a stopping server lets a look through the dead letters come to its end.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// What the interface answers from.
@@ -42,6 +62,32 @@ pub struct Parts {
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Bearer token of everything but health and metrics.
     pub token: Option<SecretString>,
+    /// Whose events they are.
+    pub organizations: Arc<dyn Organizations>,
+    /// What was given up.
+    pub letters: Arc<Desk>,
+    /// The last minute of what is counted.
+    pub recent: Arc<Recent>,
+    /// Browsers that have signed in.
+    pub sessions: Sessions,
+    /// For requests under way.
+    pub places: Semaphore,
+}
+
+/// What the interface is given; the rest it has of its own.
+pub struct Given {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// Why the worker is not ready; empty when it is.
+    pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Bearer token of everything but health and metrics.
+    pub token: Option<SecretString>,
+    /// Whose events they are.
+    pub organizations: Arc<dyn Organizations>,
+    /// What was given up.
+    pub letters: Desk,
 }
 
 /// The interface, listening.
@@ -49,7 +95,8 @@ pub struct Running {
     /// Where, with the port that was chosen when 0 was asked for.
     pub address: SocketAddr,
     stop: CancellationToken,
-    task: JoinHandle<io::Result<()>>,
+    letters: Arc<Desk>,
+    task: JoinHandle<()>,
 }
 
 /// An interface that could not be started.
@@ -68,41 +115,75 @@ pub enum HttpError {
 }
 
 /// Listens, and answers until stopped.
-pub async fn serve(listen: SocketAddr, parts: Parts) -> Result<Running, HttpError> {
+pub async fn serve(listen: SocketAddr, given: Given) -> Result<Running, HttpError> {
     let bind_error = |source| HttpError::Bind { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
-    let stop = CancellationToken::new();
-    let stopped = stop.clone().cancelled_owned();
-    let app = router(Arc::new(parts));
-    let task = tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await });
-    Ok(Running { address, stop, task })
+    let (stop, parts) = (CancellationToken::new(), Arc::new(Parts::from(given)));
+    let follow = tokio::spawn(Arc::clone(&parts.recent).follow(Arc::clone(&parts.metrics)));
+    let answer = listen::listen(listener, router(&parts), stop.clone());
+    let letters = Arc::clone(&parts.letters);
+    let task = tokio::spawn(async move {
+        answer.await;
+        follow.abort();
+    });
+    Ok(Running { address, stop, letters, task })
 }
 
 impl Running {
     /// Stops listening; what is being answered has a few seconds to come to its end.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.stop.cancel();
-        if tokio::time::timeout(DRAIN, &mut self.task).await.is_err() {
-            self.task.abort();
+        self.letters.close(DRAIN).await;
+        // It ends by itself, and does not panic.
+        _ = self.task.await;
+    }
+}
+
+impl From<Given> for Parts {
+    fn from(given: Given) -> Self {
+        let Given { metrics, store, unready, token, organizations, letters } = given;
+        Self {
+            metrics,
+            store,
+            unready,
+            token,
+            organizations,
+            letters: Arc::new(letters),
+            recent: Arc::default(),
+            sessions: Sessions::new(),
+            places: Semaphore::new(MOST_AT_ONCE),
         }
     }
 }
 
-fn router(parts: Arc<Parts>) -> Router {
+fn router(parts: &Arc<Parts>) -> Router {
+    api()
+        .merge(pages().route_layer(from_fn_with_state(MOMENT, guard::in_time)))
+        .method_not_allowed_fallback(not_allowed)
+        .fallback(nothing_there)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(parts), guard::one_of_many))
+        .layer(from_fn_with_state(Arc::clone(parts), guard::admit))
+        .layer(from_fn(guard::seal))
+        .with_state(Arc::clone(parts))
+}
+
+/// What the document describes, each within its time.
+fn api() -> Router<Arc<Parts>> {
+    document::routes().fold(Router::new(), |router, route| {
+        router.route(route.path, route.method_router().layer(from_fn_with_state(route.within, guard::in_time)))
+    })
+}
+
+/// Health and metrics, signing in, and the operators' page.
+fn pages() -> Router<Arc<Parts>> {
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/api/v1/outcomes", get(outcomes::list))
-        .route("/api/v1/outcomes/{organization}/{event_id}", get(outcomes::show))
-        .fallback(nothing_there)
-        .method_not_allowed_fallback(not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(Arc::clone(&parts), guard::admit))
-        .layer(from_fn(guard::in_time))
-        .layer(from_fn(guard::seal))
-        .with_state(parts)
+        .route(login::FORM, post(login::sign_in))
+        .route("/logout", post(login::sign_out))
 }
 
 async fn nothing_there(uri: Uri) -> Problem {

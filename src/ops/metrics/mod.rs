@@ -2,6 +2,7 @@
 //! Out: the metrics of contract 10 in Prometheus' text format.
 //! Absent: labels without bound: an organization has one only while it is configured.
 
+mod counts;
 mod families;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 use crate::event::{Kind, OrganizationId, Route};
 use crate::machine::{Reason, StepName};
 use crate::watch::{EventEnd, Sighting, Watch};
+pub use counts::{Counts, Ends};
 use families::Families;
 
 /// The content type of [`Metrics::render`].

@@ -4,12 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handoffd::event::{Channel, ContactId, EventKey, IncidentId, Kind, OrganizationId, Route, SessionId};
+use handoffd::bus::{LetterBox, Letters, LettersError, Notice};
+use handoffd::event::{Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId};
 use handoffd::machine::{
     HistoryEntry, IncidentRef, Learned, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName, Warning,
 };
-use handoffd::ops::http::{Parts, Running, serve};
+use handoffd::ops::http::letters::Desk;
+use handoffd::ops::http::{Given, Running, serve};
 use handoffd::ops::metrics::Metrics;
+use handoffd::ops::seam::{OrganizationError, OrganizationView, Organizations, TestReport};
 use handoffd::store::{Change, Cursor, Filter, Found, Page, Store, StoreError, Swept};
 use jiff::Timestamp;
 use reqwest::Response;
@@ -154,11 +157,10 @@ impl Rig {
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let metrics = Arc::new(Metrics::new());
         let told = Arc::clone(&reasons);
-        let parts = Parts {
-            metrics: Arc::clone(&metrics),
-            store: shelf.clone(),
+        let parts = Given {
             unready: Arc::new(move || told.lock().unwrap().clone()),
             token: token.map(SecretString::from),
+            ..given(Arc::clone(&metrics), shelf.clone())
         };
         let listen = "127.0.0.1:0".parse().expect("an address");
         let running = serve(listen, parts).await.expect("a free port");
@@ -182,6 +184,59 @@ impl Rig {
 
     pub async fn stop(self) {
         self.running.stop().await;
+    }
+}
+
+/// An interface without organizations and dead letters.
+pub fn given(metrics: Arc<Metrics>, store: Arc<Shelf>) -> Given {
+    let limits = Limits { max_event_bytes: 1 << 20 };
+    Given {
+        metrics,
+        store,
+        unready: Arc::new(Vec::new),
+        token: None,
+        organizations: Arc::new(Nobody),
+        letters: Desk::new(Arc::new(Nowhere), limits),
+    }
+}
+
+/// No organization.
+struct Nobody;
+
+#[async_trait]
+impl Organizations for Nobody {
+    async fn list(&self) -> Vec<OrganizationView> {
+        Vec::new()
+    }
+
+    async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {
+        Err(OrganizationError::Unknown(id.clone()))
+    }
+
+    async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
+        Err(OrganizationError::Unknown(id.clone()))
+    }
+
+    async fn resume(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
+        Err(OrganizationError::Unknown(id.clone()))
+    }
+
+    async fn save(&self, _: &OrganizationId, _: Value) -> Result<TestReport, OrganizationError> {
+        Err(OrganizationError::Refused("there is no key".to_owned()))
+    }
+
+    async fn delete(&self, id: &OrganizationId) -> Result<(), OrganizationError> {
+        Err(OrganizationError::Unknown(id.clone()))
+    }
+}
+
+/// A broker that is away.
+struct Nowhere;
+
+#[async_trait]
+impl LetterBox for Nowhere {
+    async fn open(&self, _: Notice<'_>) -> Result<Box<dyn Letters>, LettersError> {
+        Err(LettersError::Away { place: "nowhere".to_owned(), problem: "nobody listens".to_owned() })
     }
 }
 

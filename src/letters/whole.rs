@@ -1,0 +1,51 @@
+//! Everything about one dead letter, its body included: customer text.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::entry::Entry;
+use super::patch::REPLACED_BODY;
+
+/// The entry, all properties and headers, and the body as what it is: JSON, text or base64.
+pub fn whole(entry: &Entry, details: Value, body: &[u8]) -> Map<String, Value> {
+    let mut whole = match serde_json::to_value(entry) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    if let Value::Object(details) = details {
+        whole.extend(details);
+    }
+    put_body(&mut whole, "body", body);
+    if let Some(header) = whole.get_mut("headers").and_then(|headers| headers.get_mut(REPLACED_BODY)) {
+        let original = STANDARD.decode(header.as_str().unwrap_or_default()).unwrap_or_default();
+        *header = json!("(see replaced_body)");
+        put_body(&mut whole, "replaced_body", &original);
+    }
+    whole
+}
+
+/// As JSON where it is JSON, as text where it is text, else base64.
+fn put_body(whole: &mut Map<String, Value>, name: &str, body: &[u8]) {
+    let (name, value) = match (serde_json::from_slice(body), std::str::from_utf8(body)) {
+        (Ok(value), _) => (name.to_owned(), value),
+        (_, Ok(text)) => (name.to_owned(), json!(text)),
+        _ => (format!("{name}_base64"), json!(STANDARD.encode(body))),
+    };
+    whole.insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_shown_as_what_it_is() {
+        let details = |body: &str| json!({ "properties": {}, "headers": { REPLACED_BODY: STANDARD.encode(body) } });
+        let json = whole(&Entry::default(), details("{ not json"), br#"{"z":1,"a":"b"}"#);
+        assert_eq!((&json["body"], &json["replaced_body"]), (&json!({ "z": 1, "a": "b" }), &json!("{ not json")));
+        assert_eq!(json["headers"][REPLACED_BODY], "(see replaced_body)");
+        let bytes = whole(&Entry::default(), json!({}), &[0, 255]);
+        assert_eq!((bytes.get("body"), &bytes["body_base64"]), (None, &json!("AP8=")));
+    }
+}

@@ -1,0 +1,148 @@
+//! Which dead letters, as an operator says it over HTTP.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use crate::letters::{Effect, Selection};
+use crate::machine::Reason;
+use crate::ops::http::Problem;
+use crate::ops::http::parameter::{Kind, Parameter, count, expected, in_query, read, time};
+
+/// Most entries that a list may be asked to stop at; without a limit it has all.
+const MAX_LIMIT: usize = 100_000;
+const REASONS: [Reason; 6] = [
+    Reason::InvalidEvent,
+    Reason::UnsupportedEvent,
+    Reason::UnknownOrganization,
+    Reason::RejectedByDynamics,
+    Reason::RetriesExhausted,
+    Reason::DeliveryLimit,
+];
+const REASON_NAMES: &[&str] = &[
+    "invalid_event",
+    "unsupported_event",
+    "unknown_organization",
+    "rejected_by_dynamics",
+    "retries_exhausted",
+    "delivery_limit",
+];
+
+/// A selection in a query.
+pub const PARAMETERS: &[Parameter] = &[
+    in_query("ids", Kind::Texts, "Of these events; repeated for more than one."),
+    in_query("organization", Kind::Text, "Of this organization."),
+    in_query("reason", Kind::Word(REASON_NAMES), "Given up for this reason."),
+    in_query("session", Kind::Text, "Of this conversation."),
+    in_query("after", Kind::Time, "Given up at this time or later."),
+    in_query("before", Kind::Time, "Given up before this time."),
+    in_query("all", Kind::Word(&["true", "false"]), "All of them, as without any parameter."),
+    in_query("limit", Kind::Count(MAX_LIMIT), "So many at most, the oldest; all unless told."),
+];
+
+/// How the two that change something answer.
+pub const WAIT: &[Parameter] = &[
+    in_query("wait", Kind::Word(&["true", "false"]), "`false`: answer at once with a job (202)."),
+    Parameter {
+        name: "Prefer",
+        place: crate::ops::http::parameter::Place::Header,
+        kind: Kind::Text,
+        about: "`respond-async` (RFC 7240): as `wait=false`.",
+    },
+];
+
+/// Which dead letters, and whether it is only said what would happen. Everything that is given must match; something
+/// must be given.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Selection")]
+pub struct Request {
+    /// Of these events.
+    #[serde(deserialize_with = "or_default")]
+    #[schemars(with = "Option<Vec<String>>")]
+    ids: Vec<String>,
+    /// Of this organization.
+    organization: Option<String>,
+    /// Given up for this reason.
+    #[schemars(extend("enum" = ["invalid_event", "unsupported_event", "unknown_organization", "rejected_by_dynamics",
+        "retries_exhausted", "delivery_limit", null]))]
+    reason: Option<String>,
+    /// Of this conversation.
+    session: Option<String>,
+    /// Given up before this time: RFC 3339, or how long ago (`2h`).
+    before: Option<String>,
+    /// Given up at this time or later: RFC 3339, or how long ago.
+    after: Option<String>,
+    /// All of them (that match what else is given).
+    #[serde(deserialize_with = "or_default")]
+    #[schemars(with = "Option<bool>")]
+    all: bool,
+    /// Says what would happen, and does nothing.
+    #[serde(deserialize_with = "or_default")]
+    #[schemars(with = "Option<bool>")]
+    dry_run: bool,
+}
+
+impl Request {
+    /// Which; nothing given at all is a mistake.
+    pub fn selection(&self) -> Result<Selection, Problem> {
+        let selection = Selection {
+            ids: self.ids.clone(),
+            organization: self.organization.clone(),
+            reason: self.reason.as_deref().map(reason).transpose()?,
+            session: self.session.clone(),
+            before: moment("before", self.before.as_deref())?,
+            after: moment("after", self.after.as_deref())?,
+            all: self.all,
+        };
+        if selection.is_empty() {
+            return Err(Problem::bad_request(
+                "expected to be told which: ids, organization, reason, session, before, after, or \"all\": true"
+                    .to_owned(),
+            ));
+        }
+        Ok(selection)
+    }
+
+    /// Whether it is done or only said.
+    pub fn effect(&self) -> Effect {
+        if self.dry_run { Effect::Rehearsed } else { Effect::Real }
+    }
+}
+
+/// A selection from a query, and how many at most.
+pub fn listed(query: &str) -> Result<(Selection, Option<usize>), Problem> {
+    let (mut selection, mut limit) = (Selection::default(), None);
+    for (name, value) in read(query, PARAMETERS)? {
+        match name {
+            "ids" => selection.ids.push(value),
+            "organization" => selection.organization = Some(value),
+            "reason" => selection.reason = Some(reason(&value)?),
+            "session" => selection.session = Some(value),
+            "after" => selection.after = Some(time(name, &value)?),
+            "before" => selection.before = Some(time(name, &value)?),
+            "all" => selection.all = truth(name, &value)?,
+            _ => limit = Some(count(name, &value, MAX_LIMIT)?),
+        }
+    }
+    Ok((selection, limit))
+}
+
+/// `true` or `false`.
+pub fn truth(name: &str, value: &str) -> Result<bool, Problem> {
+    value.parse().map_err(|_| expected(name, value, "true or false"))
+}
+
+fn reason(value: &str) -> Result<Reason, Problem> {
+    let found = REASONS.into_iter().find(|reason| reason.as_str() == value);
+    found.ok_or_else(|| expected("reason", value, &REASON_NAMES.join(", ")))
+}
+
+fn moment(name: &str, value: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    value.map(|value| time(name, value)).transpose()
+}
+
+/// `null` is as good as absent.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
