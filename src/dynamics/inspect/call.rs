@@ -1,5 +1,7 @@
 //! A test's requests, one after the other: it is a person who waits, and an environment that others use.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -28,12 +30,14 @@ const LATER: [&str; 9] = [
     "priority",
     "ticket_properties",
 ];
+/// After this nothing more is asked: an environment that hangs must not keep a person waiting for each of its answers.
+const LONGEST_TEST: Duration = Duration::from_secs(90);
 /// Rows that `ticket_properties` bind; nobody has more, and each is a request.
 const MOST_ROWS: usize = 10;
 
 /// Does what "Test & Save" does, a token and then a look at the cases, and goes on to everything that events need.
 pub(in crate::dynamics) async fn inspect(wire: &Wire, environment: &Environment) -> Vec<Finding> {
-    let bench = Bench { wire, environment, settings: &environment.access.settings };
+    let bench = Bench { begun: Instant::now(), wire, environment, settings: &environment.access.settings };
     let (token, rest) = reply::token(&Call::new(wire, StepName::Probe, None).sign_in(environment).await);
     if rest == Rest::IsSkipped {
         let mut skipped = reply::skipped(&token, &["probe"]);
@@ -62,6 +66,7 @@ pub(in crate::dynamics) async fn inspect(wire: &Wire, environment: &Environment)
 }
 
 struct Bench<'a> {
+    begun: Instant,
     wire: &'a Wire,
     environment: &'a Environment,
     settings: &'a Settings,
@@ -69,6 +74,13 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     async fn ask(&self, asked: Request) -> Asked {
+        if self.begun.elapsed() >= LONGEST_TEST {
+            return Err(blank(
+                StepName::Probe,
+                Remedy::Retry,
+                "not asked: the test has taken too long already".to_owned(),
+            ));
+        }
         let mut call = Call::new(self.wire, StepName::Probe, None);
         let answer = call.ask(self.environment, &asked).await?;
         probed(&answer, Timestamp::now())?;
