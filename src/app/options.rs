@@ -108,6 +108,10 @@ pub(super) fn http(
         token: config.http.token.clone(),
         organizations,
         letters: Desk::new(Arc::new(rabbit::DeadLetterQueue::new(bus(config))), limits(config)),
+        queues: http::QueueNames {
+            work: config.broker.queue.clone(),
+            dead_letters: config.broker.dead_letter_queue.clone(),
+        },
     }
 }
 

@@ -5,4 +5,5 @@
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod page;
 pub mod seam;

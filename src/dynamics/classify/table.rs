@@ -220,8 +220,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     // The environment.
     code(&["0x8004a104"], Hold, Words("The environment is disabled: enable it in the Power Platform admin center.")),
-    row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), Text::Any, Hold, NO_CHATS),
-    row(Of::Only(StepName::PostLiveWorkItem), &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, NO_CHATS),
+    row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), Text::Any, Hold, Words(NO_CHATS)),
+    row(Of::Only(StepName::PostLiveWorkItem), &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, Words(NO_CHATS)),
     code(NO_TABLE, Hold, NO_CASES),
     row(Of::Any, &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, NO_CASES),
     row(
@@ -309,10 +309,9 @@ pub(super) const ROWS: &[Row] = &[
     status(ANY, Retry, Advice::None),
 ];
 
-const NO_CHATS: Advice = Words(
-    "The environment has no such table for live work items: install Omnichannel, or set \
-     dynamics.live_work_item_entity_set to the name of its entity set.",
-);
+/// What to do where live work items have no table.
+pub(super) const NO_CHATS: &str = "The environment has no such table for live work items: install Omnichannel, or set \
+                                   dynamics.live_work_item_entity_set to the name of its entity set.";
 const NO_CASES: Advice = Words(
     "The environment has no such table: install Dynamics 365 Customer Service in it, or correct environment_url.",
 );

@@ -36,13 +36,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
+use super::page;
 use super::seam::Organizations;
 use crate::store::Store;
 pub use document::document;
 use letters::Desk;
 pub use problem::Problem;
 use recent::Recent;
-use route::MOMENT;
+use route::{MOMENT, PATIENCE};
 use session::Sessions;
 
 /// Longest body of a request: a selection or an organization is far shorter.
@@ -66,6 +67,8 @@ pub struct Parts {
     pub organizations: Arc<dyn Organizations>,
     /// What was given up.
     pub letters: Arc<Desk>,
+    /// What queues are for.
+    pub queues: QueueNames,
     /// The last minute of what is counted.
     pub recent: Arc<Recent>,
     /// Browsers that have signed in.
@@ -88,6 +91,17 @@ pub struct Given {
     pub organizations: Arc<dyn Organizations>,
     /// What was given up.
     pub letters: Desk,
+    /// What queues are for.
+    pub queues: QueueNames,
+}
+
+/// Which queue is which; the others are for retries.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct QueueNames {
+    /// Events for any worker.
+    pub work: String,
+    /// Events that were given up.
+    pub dead_letters: String,
 }
 
 /// The interface, listening.
@@ -142,7 +156,7 @@ impl Running {
 
 impl From<Given> for Parts {
     fn from(given: Given) -> Self {
-        let Given { metrics, store, unready, token, organizations, letters } = given;
+        let Given { metrics, store, unready, token, organizations, letters, queues } = given;
         Self {
             metrics,
             store,
@@ -150,6 +164,7 @@ impl From<Given> for Parts {
             token,
             organizations,
             letters: Arc::new(letters),
+            queues,
             recent: Arc::default(),
             sessions: Sessions::new(),
             places: Semaphore::new(MOST_AT_ONCE),
@@ -160,6 +175,7 @@ impl From<Given> for Parts {
 fn router(parts: &Arc<Parts>) -> Router {
     api()
         .merge(pages().route_layer(from_fn_with_state(MOMENT, guard::in_time)))
+        .merge(page::router(parts).route_layer(from_fn_with_state(PATIENCE, guard::in_time)))
         .method_not_allowed_fallback(not_allowed)
         .fallback(nothing_there)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -176,7 +192,7 @@ fn api() -> Router<Arc<Parts>> {
     })
 }
 
-/// Health and metrics, signing in, and the operators' page.
+/// Health and metrics, and signing in.
 fn pages() -> Router<Arc<Parts>> {
     Router::new()
         .route("/livez", get(health::live))

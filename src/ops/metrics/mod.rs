@@ -2,6 +2,7 @@
 //! Out: the metrics of contract 10 in Prometheus' text format.
 //! Absent: labels without bound: an organization has one only while it is configured.
 
+mod answers;
 mod counts;
 mod families;
 
@@ -14,6 +15,7 @@ use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 use crate::event::{Kind, OrganizationId, Route};
 use crate::machine::{Reason, StepName};
 use crate::watch::{EventEnd, Sighting, Watch};
+pub use answers::Answers;
 pub use counts::{Counts, Ends};
 use families::Families;
 
@@ -43,11 +45,12 @@ const OPERATIONS: [StepName; 10] = [
     StepName::CloseIncident,
 ];
 /// What a retry can have for a reason; see [`Sighting::Retried`].
-const RETRY_REASONS: [&str; 13] = [
+const RETRY_REASONS: [&str; 14] = [
     "in_process",
     "transient",
     "throttled",
     "blocked",
+    "paused",
     "crowded",
     "in_order",
     "handoff_awaited",

@@ -197,6 +197,7 @@ pub fn given(metrics: Arc<Metrics>, store: Arc<Shelf>) -> Given {
         token: None,
         organizations: Arc::new(Nobody),
         letters: Desk::new(Arc::new(Nowhere), limits),
+        queues: handoffd::ops::http::QueueNames::default(),
     }
 }
 

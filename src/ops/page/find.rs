@@ -1,0 +1,65 @@
+//! *Find*: what is known by any of an event's names. Pure.
+
+use maud::{Markup, html};
+
+use super::layout::{Size, search};
+use super::text;
+use super::timeline::{Around, story};
+use crate::store::Found;
+
+/// The page, before or after a question.
+pub fn find(query: &str, found: Option<&Answer<'_>>) -> Markup {
+    html! {
+        h1 { "Find an event" }
+        (search(query, Size::Large))
+        @match found {
+            None => p class="hint" {
+                "Type what you have: the id of a session or an event, of a case (GUID) or its ticket number, of a live work item. "
+                "All events it belongs to are shown, with every request made for them."
+            },
+            Some(answer) => (answered(query, answer)),
+        }
+    }
+}
+
+/// What was found.
+pub struct Answer<'a> {
+    /// What the name turned out to be: `session`, `ticket number`, …
+    pub by: &'static str,
+    /// Oldest first.
+    pub found: &'a [(Found, Around<'a>)],
+    /// Whether there are more than are shown.
+    pub more: More,
+}
+
+/// Whether there are more than are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum More {
+    /// There are; the newest are shown.
+    Left,
+    /// These are all.
+    None,
+}
+
+fn answered(query: &str, answer: &Answer<'_>) -> Markup {
+    let count = answer.found.len() as u64;
+    html! {
+        @if answer.found.is_empty() {
+            div class="empty" role="status" {
+                p { "Nothing is known of " (text::id(query)) "." }
+                ul {
+                    li { "Is it whole? Only the whole id or number is found, capitals included." }
+                    li { "A session whose event could not be read is known by its event at most: see the " a href="/dead-letters" { "dead letters" } "." }
+                    li { "What is older than the store's retention is forgotten." }
+                    li { "It may not have come at all: then no worker has seen it." }
+                }
+            }
+        } @else {
+            p class="sum" role="status" {
+                (text::counted(count, "event", "events")) " of the " (answer.by) " " (text::id(query))
+                @if answer.more == More::Left { "; these are the newest, there are older ones" }
+            }
+            @for (found, around) in answer.found { (story(found, around)) }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# A browser for the tests of the operators' page.
+#
+#   browser.sh ensure   installs Debian's chromium and chromium-driver if they are missing
+#
+# Exit status 1, with the reason in the last line, where there is none and none can be had: the tests then say that
+# they are skipped. HANDOFFD_TEST_CHROMIUM and HANDOFFD_TEST_CHROMEDRIVER name others than those in the PATH.
+set -euo pipefail
+
+CHROMIUM=${HANDOFFD_TEST_CHROMIUM:-chromium}
+DRIVER=${HANDOFFD_TEST_CHROMEDRIVER:-chromedriver}
+
+main() {
+  case "${1:-}" in
+    ensure) ensure ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  esac
+}
+
+ensure() {
+  there && return 0
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    fail "no browser: install one (Debian, Ubuntu: apt-get install --no-install-recommends chromium chromium-driver)"
+  fi
+  echo "installing chromium and chromium-driver" >&2
+  install_packages && there || fail "no browser: chromium and chromium-driver could not be installed; see the lines above"
+}
+
+there() { command -v "$CHROMIUM" >/dev/null && command -v "$DRIVER" >/dev/null; }
+
+install_packages() {
+  local packages=(chromium chromium-driver)
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get install -y -q --no-install-recommends "${packages[@]}" >&2 && return 0
+  apt-get update -q >&2 && apt-get install -y -q --no-install-recommends "${packages[@]}" >&2
+}
+
+fail() {
+  printf 'browser.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+main "$@"

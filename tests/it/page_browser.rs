@@ -1,0 +1,51 @@
+//! The operators' page in a real browser, on a real worker with a real broker and a simulated Dynamics.
+
+mod looks;
+mod tour;
+
+use std::sync::Arc;
+
+use crate::support::browser::Browser;
+use crate::support::event::{Event, handoff};
+use crate::support::rig::{Rig, rig};
+
+const PLUG_IN: &str = "The plug-in Acme.CaseGuard refuses cases without a product.";
+
+/// A worker with one event that succeeded and one that Dynamics refuses; and a browser, if there is one.
+struct Scene {
+    rig: Rig,
+    browser: Browser,
+    fine: Event,
+    refused: Event,
+}
+
+impl Scene {
+    async fn set() -> Option<Self> {
+        let rig = rig().start().await;
+        let address = rig.worker().address().expect("an address");
+        let browser = Browser::start(&format!("http://{address}")).await?;
+        let (fine, refused) = (handoff("email"), handoff("email"));
+        rig.hand_off(&fine).await;
+        rig.crm.refuse("incidents.create", 100, 400, "0x80040265", PLUG_IN);
+        rig.carry(&refused).await;
+        rig.bus.waiting(&rig.files.dead_letter_queue(), 1).await;
+        Some(Self { rig, browser, fine, refused })
+    }
+
+    /// Somebody in Dynamics has put it right.
+    fn mend(&self) {
+        self.rig.crm.environment().clear_faults();
+    }
+
+    /// What customers wrote is on no page but the one that was asked for it.
+    async fn keeps_to_itself(&self) {
+        let (source, path) = (self.browser.source().await, self.browser.path().await);
+        for text in self.rig.bus.private_texts() {
+            assert!(!source.contains(&text), "{path} shows {text:?}");
+        }
+    }
+
+    fn worker(&self) -> Arc<crate::support::worker::Worker> {
+        self.rig.worker()
+    }
+}

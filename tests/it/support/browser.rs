@@ -1,0 +1,247 @@
+//! A real browser: Chromium without a window, driven by its own driver.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities};
+
+use super::broker::eventually;
+use super::worker::http;
+
+/// What keeps it from asking anybody else for anything, and lets it run as root in a container.
+const ARGUMENTS: [&str; 12] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--hide-scrollbars",
+];
+
+/// A browser with one page. It is gone, with its driver and its profile, when this is dropped.
+pub struct Browser {
+    driver: Option<WebDriver>,
+    service: Child,
+    profile: TempDir,
+    base: String,
+}
+
+/// How wide and high a screen is, in CSS pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Screen(pub u32, pub u32);
+
+/// A screen on a desk.
+pub const DESK: Screen = Screen(1280, 900);
+/// A small phone.
+pub const PHONE: Screen = Screen(360, 780);
+/// The screen on the desk, with everything twice as large.
+pub const TWICE: Screen = Screen(640, 450);
+
+impl Browser {
+    /// Starts one for the pages under this address. None where there is no browser, and a line that says so:
+    /// `tests/browser.sh ensure` has said before why there is none.
+    pub async fn start(base: &str) -> Option<Self> {
+        let (chromium, driver) = (program("HANDOFFD_TEST_CHROMIUM", "chromium"), program("HANDOFFD_TEST_CHROMEDRIVER", "chromedriver"));
+        let (Some(chromium), Some(driver)) = (chromium, driver) else {
+            eprintln!("SKIPPED: no chromium or no chromedriver; `bash tests/browser.sh ensure` installs them or says how");
+            return None;
+        };
+        let profile = tempfile::tempdir().expect("a folder for the profile");
+        let (service, port) = serve(&driver, profile.path());
+        // If what follows fails, the driver goes with this.
+        let mut browser = Self { driver: None, service, profile, base: base.to_owned() };
+        let capabilities = capabilities(&chromium, browser.profile.path()).expect("capabilities");
+        let url = format!("http://127.0.0.1:{port}");
+        let driver = WebDriver::builder(url, capabilities).client(http()).await;
+        browser.driver = Some(driver.expect("a session of chromium"));
+        browser.screen(DESK).await;
+        Some(browser)
+    }
+
+    /// Goes to a page.
+    pub async fn go(&self, path: &str) {
+        self.driver().goto(format!("{}{path}", self.base)).await.expect("a page");
+    }
+
+    /// Reads the page anew.
+    pub async fn reload(&self) {
+        self.driver().refresh().await.expect("a page");
+    }
+
+    /// Where it is.
+    pub async fn path(&self) -> String {
+        let url = self.driver().current_url().await.expect("an address");
+        url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+    }
+
+    /// What a person reads: no markup, nothing that is hidden.
+    pub async fn text(&self) -> String {
+        self.driver().find(By::Tag("body")).await.expect("a body").text().await.expect("its text")
+    }
+
+    /// Waits until this can be read.
+    pub async fn reads(&self, expected: &str) {
+        // A page that is just being replaced has no text.
+        let reads = async || match self.driver().find(By::Tag("body")).await {
+            Ok(body) => body.text().await.is_ok_and(|text| text.contains(expected)),
+            Err(_) => false,
+        };
+        eventually(&format!("a page that says {expected:?}"), reads).await;
+    }
+
+    /// The markup as it came.
+    pub async fn source(&self) -> String {
+        self.driver().source().await.expect("its source")
+    }
+
+    /// The one thing that this selects; waits for it.
+    pub async fn the(&self, css: &str) -> WebElement {
+        eventually(&format!("{css} on the page"), async || self.driver().find(By::Css(css)).await.is_ok()).await;
+        self.driver().find(By::Css(css)).await.expect("it was there")
+    }
+
+    /// Clicks what this selects.
+    pub async fn click(&self, css: &str) {
+        self.the(css).await.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
+    }
+
+    /// Clicks the link with this text.
+    pub async fn follow(&self, text: &str) {
+        eventually(&format!("a link {text:?}"), async || self.driver().find(By::PartialLinkText(text)).await.is_ok()).await;
+        self.driver().find(By::PartialLinkText(text)).await.expect("it was there").click().await.expect("a click");
+    }
+
+    /// Clicks the button with this text.
+    pub async fn press(&self, text: &str) {
+        let path = format!("//button[contains(normalize-space(.), '{text}')]");
+        eventually(&format!("a button {text:?}"), async || self.driver().find(By::XPath(&*path)).await.is_ok()).await;
+        self.driver().find(By::XPath(&*path)).await.expect("it was there").click().await.expect("a click");
+    }
+
+    /// Types into the field that has the focus.
+    pub async fn types(&self, keys: impl Into<TypingData> + Send) {
+        let focused = self.driver().active_element().await.expect("a focus");
+        focused.send_keys(keys).await.expect("keys");
+    }
+
+    /// What a script on the page returns.
+    pub async fn run(&self, script: &str) -> Value {
+        let returned = self.driver().execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"));
+        returned.json().clone()
+    }
+
+    /// Has another screen from now on.
+    pub async fn screen(&self, Screen(width, height): Screen) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+    }
+
+    /// Prefers `light` or `dark` from now on.
+    pub async fn prefers(&self, scheme: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Pages run no script from now on.
+    pub async fn without_scripts(&self) {
+        self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    }
+
+    /// The whole page as a PNG, at most so high.
+    pub async fn picture(&self, Screen(width, height): Screen) -> Vec<u8> {
+        self.screen(Screen(width, height)).await;
+        self.driver().screenshot_as_png().await.expect("a picture")
+    }
+
+    /// What the browser complained about on its console.
+    pub async fn complaints(&self) -> Vec<String> {
+        let log = self.devtools("Runtime.evaluate", json!({ "expression": "JSON.stringify(window.complaints ?? [])" })).await;
+        serde_json::from_str(log["result"]["value"].as_str().unwrap_or("[]")).expect("an array")
+    }
+
+    async fn devtools(&self, method: &str, parameters: Value) -> Value {
+        self.driver().cdp().send_raw(method, parameters).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn driver(&self) -> &WebDriver {
+        self.driver.as_ref().expect("a session, from start to drop")
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Ends the session, which ends the browser.
+        drop(self.driver.take());
+        _ = self.service.kill();
+        _ = self.service.wait();
+        end_all_of(self.profile.path());
+    }
+}
+
+/// The driver, on a port of its choice.
+fn serve(driver: &str, profile: &Path) -> (Child, u16) {
+    let tied = Path::new("/usr/bin/setpriv").exists();
+    let mut command = if tied { Command::new("/usr/bin/setpriv") } else { Command::new(driver) };
+    if tied {
+        command.args(["--pdeathsig", "KILL", "--", driver]);
+    }
+    let mut service = command
+        .args(["--port=0", "--allowed-ips=127.0.0.1"])
+        // The browser's own files in places that are not there yet: nobody else's.
+        .env("HOME", profile)
+        .env("TMPDIR", profile)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver");
+    let told = BufReader::new(service.stdout.take().expect("its output")).lines();
+    let port = told.map_while(Result::ok).find_map(|line| {
+        let (_, rest) = line.split_once("started successfully on port ")?;
+        rest.trim_end_matches('.').parse().ok()
+    });
+    (service, port.expect("a port of chromedriver"))
+}
+
+fn capabilities(chromium: &str, profile: &Path) -> WebDriverResult<ChromeCapabilities> {
+    let mut capabilities = ChromeCapabilities::new();
+    capabilities.set_binary(chromium)?;
+    for argument in ARGUMENTS {
+        capabilities.add_arg(argument)?;
+    }
+    capabilities.add_arg(&format!("--user-data-dir={}", profile.join("profile").display()))?;
+    Ok(capabilities)
+}
+
+/// A program by a variable, else by its name in the PATH.
+fn program(variable: &str, name: &str) -> Option<String> {
+    let named = std::env::var(variable).ok();
+    let wanted = named.as_deref().unwrap_or(name);
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&folders).map(|folder| folder.join(wanted));
+    let found = if wanted.contains('/') { Some(wanted.into()).filter(|path: &std::path::PathBuf| path.exists()) } else { places.find(|path| path.is_file()) };
+    found.map(|path| path.display().to_string())
+}
+
+/// A browser whose driver was killed stays: it is known by its profile, which is of this test alone.
+fn end_all_of(profile: &Path) {
+    let profile = profile.display().to_string();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(id) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&profile) {
+            // It may end by itself meanwhile.
+            _ = Command::new("kill").args(["-KILL", &id.to_string()]).stderr(Stdio::null()).status();
+        }
+    }
+}
