@@ -85,6 +85,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["dynamics/client.rs", "dynamics/token.rs", "cli/remote.rs"]),
     ("sled", &["store/sled/"]),
     ("backoff", &["worker/pause.rs"]),
+    ("sd_notify", &["app/herald.rs"]),
     ("axum", &["ops/http/", "dynamics/simulator/"]),
     ("clap", &["cli/", "bin/"]),
     ("prometheus", &["ops/metrics/"]),

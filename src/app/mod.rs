@@ -3,9 +3,11 @@
 //! Absent: everything an event goes through; this only joins the rooms. Nobody imports it but the command line.
 
 mod fitness;
+mod herald;
 mod options;
 mod reload;
 mod signals;
+mod vitals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,7 @@ use crate::ops::http;
 use crate::ops::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::worker::{Chance, Tools, Worker};
+use herald::Herald;
 use reload::Parties;
 use signals::Signals;
 
@@ -58,20 +61,27 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
     let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
     reload::put_in_force(&snapshot, &parties);
-    fitness::mind(health, broker.clone());
-    let server = http::serve(config.http.listen, options::http(&config, &broker, &store, &metrics, &signals)).await?;
+    fitness::mind(health.clone(), broker.clone());
+    let parts = options::http(&config, &broker, &store, &metrics, &signals);
+    let unready = parts.unready.clone();
+    let server = http::serve(config.http.listen, parts).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
-    tokio::spawn(reload::keep_current(config.clone(), env, snapshot, parties, signals.hangup()));
+    let herald = Herald::speak(unready.clone());
+    tokio::spawn(reload::keep_current(config.clone(), env, snapshot, parties, (signals.hangup(), herald.clone())));
     tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
 
-    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics };
+    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics.clone() };
     let worker = Worker::new(tools, options::rules(&config), Chance::real());
+    metrics.ask_vitals_of(vitals::of(worker.clone(), broker.clone(), health, unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => carry(&worker, &broker, &config, &mut signals).await,
+            Ok(()) => carry(&worker, &broker, &config, &mut signals, &herald).await,
             Err(problem) => Err(problem.into()),
         },
-        () = signals.stop() => Ok(()),
+        () = signals.stop() => {
+            herald.stops();
+            Ok(())
+        }
     };
     close(&*broker, &*store).await;
     server.stop().await;
@@ -84,6 +94,7 @@ async fn carry(
     broker: &Arc<rabbit::Rabbit>,
     config: &Config,
     signals: &mut Signals,
+    herald: &Herald,
 ) -> Result<()> {
     let deliveries = broker.deliveries().await;
     let mut working = tokio::spawn(worker.clone().run(deliveries));
@@ -91,6 +102,7 @@ async fn carry(
     tokio::select! {
         ended = &mut working => ended.context("the worker ended unexpectedly"),
         () = signals.stop() => {
+            herald.stops();
             drain(worker, broker, config.worker.drain_timeout, working).await;
             Ok(())
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use super::herald::Herald;
 use crate::bus::rabbit::Rabbit;
 use crate::config::organizations::{self, Change, Snapshot, Update};
 use crate::config::{Config, Environment};
@@ -41,13 +42,16 @@ pub(super) async fn keep_current(
     env: Environment,
     mut snapshot: Snapshot,
     parties: Parties,
-    hangup: Arc<Notify>,
+    (hangup, herald): (Arc<Notify>, Herald),
 ) {
     let mut reported = String::new();
     loop {
         let asked = tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => false,
-            () = hangup.notified() => true,
+            () = hangup.notified() => {
+                herald.reloads();
+                true
+            }
         };
         let loaded = organizations::read(&config.organizations.directory, &config, &env);
         let update = if asked {
@@ -62,6 +66,9 @@ pub(super) async fn keep_current(
             put_in_force(&update.snapshot, &parties);
         }
         snapshot = update.snapshot;
+        if asked {
+            herald.has_reloaded();
+        }
     }
 }
 

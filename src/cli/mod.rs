@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod config;
 mod dead_letters;
 mod explain;
+mod health;
 mod outcomes;
 mod publish;
 mod remote;
@@ -91,6 +92,11 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
         Command::DeadLetters(command) => {
             let config = crate::config::load(path, env.pairs())?;
             dead_letters::dead_letters(&config, command)?;
+        }
+        Command::Health { ready } => {
+            let config = crate::config::load(path, env.pairs())?;
+            let question = if ready { health::Question::Ready } else { health::Question::Alive };
+            print(&block_on(health::health(&config, question))?);
         }
         Command::Schema => print(&schema::schema()?),
     }

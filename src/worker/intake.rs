@@ -6,6 +6,7 @@ use tracing::warn;
 
 use super::defect::{Defect, caught_at_once};
 use super::lanes::{Lane, Ticket};
+use super::unfinished::Presence;
 use super::verdict::Verdict;
 use super::visit::Visit;
 use super::{Worker, headers, letters};
@@ -23,6 +24,8 @@ pub(super) struct Arrival {
     pub(super) tickets: Vec<Ticket>,
     /// With the reception; none for what is of no organization.
     pub(super) visit: Option<Visit>,
+    /// Counts it among those that are not over.
+    pub(super) _presence: Presence,
 }
 
 impl Arrival {
@@ -70,7 +73,20 @@ impl Worker {
             Ok(decoded) => decoded.map_err(Unread::Rejected),
             Err(defect) => Err(Unread::Defect(defect)),
         };
-        Arrival { delivery, received: Instant::now(), decoded, tickets: Vec::new(), visit: None }
+        let first_seen = headers::past(&delivery.envelope).first_seen.unwrap_or_else(|| self.now());
+        let key = match &decoded {
+            Ok(Decoded::Event(event)) => Some(&event.key),
+            Ok(Decoded::Several(_)) | Err(_) => None,
+        };
+        let presence = self.unfinished.comes(key, first_seen);
+        Arrival {
+            delivery,
+            received: Instant::now(),
+            decoded,
+            tickets: Vec::new(),
+            visit: None,
+            _presence: presence,
+        }
     }
 
     /// Copies of one event and events of one session, one at a time.

@@ -46,6 +46,7 @@ impl Worker {
         let parked = delivery.park(organization, postponed.rung, headers).await;
         if let (Ok(Parked::Later), Ok(Decoded::Event(event))) = (&parked, &decoded) {
             self.away.leaves(event, self.delay(postponed.rung));
+            self.unfinished.leaves(&event.key, postponed.first_seen, self.delay(postponed.rung));
         }
         if let (Some(visit), Ok(place)) = (&mut visit, &parked) {
             visit.is_parked(*place);
