@@ -105,9 +105,16 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
 
 fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
     let (config, organizations) = everything(path, &env)?;
-    crate::ops::logs::init(&config.log).map_err(anyhow::Error::from)?;
+    let endpoint = config.tracing.otlp_endpoint.as_ref();
+    let traces = endpoint.map(crate::ops::traces::start).transpose().map_err(anyhow::Error::from)?;
+    crate::ops::logs::init(&config.log, traces.as_ref()).map_err(anyhow::Error::from)?;
     crate::worker::watch_for_defects();
-    Ok(block_on(crate::app::run(config, organizations, env))?)
+    let result = block_on(crate::app::run(config, organizations, env));
+    // Also of a worker that failed: its last spans say of what it was about.
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    Ok(result?)
 }
 
 fn everything(path: &Path, env: &Environment) -> Result<(Config, Vec<Organization>), Refusal> {

@@ -145,7 +145,9 @@ fn the_vitals_are_asked_for_when_somebody_looks() {
         Vitals { ready: true, consuming: true, store_healthy: times == 0, oldest_event: Duration::from_millis(1500) }
     });
     let (first, second) = (metrics.render(), metrics.render());
-    for line in ["handoffd_ready 1", "handoffd_consuming 1", "handoffd_store_healthy 1", "handoffd_oldest_event_seconds 1.5"] {
+    for line in
+        ["handoffd_ready 1", "handoffd_consuming 1", "handoffd_store_healthy 1", "handoffd_oldest_event_seconds 1.5"]
+    {
         assert!(first.lines().any(|found| found == line), "{line} is not in\n{first}");
     }
     assert!(second.contains("\nhandoffd_store_healthy 0\n"), "{second}");
