@@ -18,6 +18,7 @@ main() {
   runner clippy cargo clippy --quiet --all-targets -- -D warnings
   runner tests tests
   runner "doc tests" cargo test --quiet --doc
+  runner deployment bash deploy/check.sh all
   runner demo make --no-print-directory demo
   printf '\n'
   printf '%s\n' "${SUMMARY[@]}"

@@ -3,6 +3,7 @@
 //! Absent: everything an event goes through; this only joins the rooms. Nobody imports it but the command line.
 
 mod fitness;
+mod herald;
 mod offline;
 mod options;
 mod organizations;
@@ -11,6 +12,7 @@ mod reload;
 mod roster;
 mod signals;
 mod views;
+mod vitals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use crate::ops::http;
 use crate::ops::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::worker::{Chance, Tools, Worker};
+use herald::Herald;
 use register::Register;
 use reload::Parties;
 use signals::Signals;
@@ -64,21 +67,27 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
     let register = Register::new(config.clone(), env, store.clone(), parties.clone(), organizations);
     register.begin().await;
-    fitness::mind(health, broker.clone());
-    let known = register.clone();
-    let server = http::serve(config.http.listen, options::http(&config, &parties, &store, known, &signals)).await?;
+    fitness::mind(health.clone(), broker.clone());
+    let parts = options::http(&config, &parties, &store, register.clone(), &signals);
+    let unready = parts.unready.clone();
+    let server = http::serve(config.http.listen, parts).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
-    tokio::spawn(reload::keep_current(register.clone(), signals.hangup()));
+    let herald = Herald::speak(unready.clone());
+    tokio::spawn(reload::keep_current(register.clone(), (signals.hangup(), herald.clone())));
     tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
 
-    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics };
+    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics.clone() };
     let worker = Worker::new(tools, options::rules(&config), Chance::real());
+    metrics.ask_vitals_of(vitals::of(worker.clone(), broker.clone(), health, unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => carry(&worker, &broker, &register, &mut signals).await,
+            Ok(()) => carry(&worker, &broker, &register, (&mut signals, &herald)).await,
             Err(problem) => Err(problem.into()),
         },
-        () = signals.stop() => Ok(()),
+        () = signals.stop() => {
+            herald.stops();
+            Ok(())
+        }
     };
     close(&*broker, &*store).await;
     server.stop().await;
@@ -90,11 +99,14 @@ async fn carry(
     worker: &Arc<Worker>,
     broker: &Arc<rabbit::Rabbit>,
     register: &Register,
-    signals: &mut Signals,
+    (signals, herald): (&mut Signals, &Herald),
 ) -> Result<()> {
     tokio::select! {
         () = register.loaded() => {}
-        () = signals.stop() => return Ok(()),
+        () = signals.stop() => {
+            herald.stops();
+            return Ok(());
+        }
     }
     let config = &register.config;
     let deliveries = broker.deliveries().await;
@@ -103,6 +115,7 @@ async fn carry(
     tokio::select! {
         ended = &mut working => ended.context("the worker ended unexpectedly"),
         () = signals.stop() => {
+            herald.stops();
             drain(worker, broker, config.worker.drain_timeout, working).await;
             Ok(())
         }

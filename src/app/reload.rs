@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use super::herald::Herald;
 use super::register::Register;
 use crate::bus::rabbit::Rabbit;
 use crate::config::organizations::{self, Change, Organization, Snapshot, Update};
@@ -36,12 +37,15 @@ pub(super) fn put_in_force(snapshot: &Snapshot, parties: &Parties) {
 }
 
 /// Reads the directory again and again, and at once on SIGHUP.
-pub(super) async fn keep_current(register: Arc<Register>, hangup: Arc<Notify>) {
+pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc<Notify>, Herald)) {
     let mut reported = String::new();
     loop {
         let asked = tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => false,
-            () = hangup.notified() => true,
+            () = hangup.notified() => {
+                herald.reloads();
+                true
+            }
         };
         let config = &register.config;
         let loaded = organizations::read(&config.organizations.directory, config, &register.env);
@@ -56,6 +60,9 @@ pub(super) async fn keep_current(register: Arc<Register>, hangup: Arc<Notify>) {
         report_faults(&update, &mut reported);
         roster.files = update.snapshot;
         register.refresh(&mut roster);
+        if asked {
+            herald.has_reloaded();
+        }
     }
 }
 

@@ -43,6 +43,12 @@ pub enum Command {
     /// List, show, replay or discard events that were given up. Talks to the broker itself: needs no running worker.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Ask the running worker whether it is alive; exit status 1 when it is not.
+    Health {
+        /// Ask whether it is ready: connected, consuming, its store in order.
+        #[arg(long)]
+        ready: bool,
+    },
     /// Print the JSON Schemas of events and outcomes, and the AsyncAPI document.
     Schema,
 }

@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod config;
 mod dead_letters;
 mod explain;
+mod health;
 mod org;
 mod outcomes;
 mod publish;
@@ -97,6 +98,11 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
             let config = crate::config::load(path, env.pairs())?;
             dead_letters::dead_letters(&config, command)?;
         }
+        Command::Health { ready } => {
+            let config = crate::config::load(path, env.pairs())?;
+            let question = if ready { health::Question::Ready } else { health::Question::Alive };
+            print(&block_on(health::health(&config, question))?);
+        }
         Command::Schema => print(&schema::schema()?),
     }
     Ok(())
@@ -104,9 +110,16 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
 
 fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
     let (config, organizations) = everything(path, &env)?;
-    crate::ops::logs::init(&config.log).map_err(anyhow::Error::from)?;
+    let endpoint = config.tracing.otlp_endpoint.as_ref();
+    let traces = endpoint.map(crate::ops::traces::start).transpose().map_err(anyhow::Error::from)?;
+    crate::ops::logs::init(&config.log, traces.as_ref()).map_err(anyhow::Error::from)?;
     crate::worker::watch_for_defects();
-    Ok(block_on(crate::app::run(config, organizations, env))?)
+    let result = block_on(crate::app::run(config, organizations, env));
+    // Also of a worker that failed: its last spans say of what it was about.
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    Ok(result?)
 }
 
 fn everything(path: &Path, env: &Environment) -> Result<(Config, Vec<Organization>), Refusal> {

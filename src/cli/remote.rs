@@ -12,6 +12,8 @@ use crate::config::Config;
 
 /// A worker on the same machine answers at once; one that does not is not there.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// Whoever asks whether it is well does not wait long for that.
+const HEALTH_LIMIT: Duration = Duration::from_secs(4);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// For what asks Dynamics several times.
 const ASKING_LIMIT: Duration = Duration::from_secs(300);
@@ -36,6 +38,20 @@ impl Remote {
             return Ok(Some(Self { client, base: format!("http://{address}"), token: config.http.token.clone() }));
         }
         Ok(None)
+    }
+
+    /// None where it answers that all is well; else why it is not, as `/readyz` has it.
+    pub(super) async fn is_well(&self, path: &str) -> Result<Option<Vec<String>>> {
+        let asked = self.client.get(format!("{}{path}", self.base)).timeout(HEALTH_LIMIT);
+        let answer = asked.send().await.with_context(|| format!("the worker at {} does not answer", self.base))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(None);
+        }
+        let body: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
+        let reasons = body["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let reasons: Vec<String> = reasons.collect();
+        Ok(Some(if reasons.is_empty() { vec![format!("it answered {status}")] } else { reasons }))
     }
 
     /// What it answers to `GET <path>`; none for 404.

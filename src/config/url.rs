@@ -79,6 +79,10 @@ pub fn endpoint(text: &str) -> Result<Option<Url>, String> {
         return Ok(None);
     }
     match Url::parse(text) {
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err("a URL without user and password, which would be shown: OTEL_EXPORTER_OTLP_HEADERS is for those"
+                .to_owned())
+        }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
         _ => Err("an http:// or https:// URL, or \"\" for no export".to_owned()),
     }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
+
 use super::answer::Answer;
 use super::client::{Client, Unanswered};
 use crate::machine::StepName;
-use crate::watch::{Sighting, Watch};
+use crate::watch::{Sighting, Watch, trace};
 
 /// The way to Dynamics and Entra ID, and who counts what goes over it.
 pub(super) struct Wire {
@@ -22,9 +24,11 @@ impl Wire {
         asking: impl Future<Output = Result<Answer, Unanswered>>,
     ) -> (Result<Answer, Unanswered>, Duration) {
         let started = Instant::now();
-        let result = asking.await;
+        let span = trace::request(step);
+        let result = asking.instrument(span.clone()).await;
         let elapsed = started.elapsed();
         let status = result.as_ref().map_or(0, |answer| answer.status);
+        trace::answered(&span, status, result.as_ref().ok().and_then(|answer| answer.request_id.as_deref()));
         self.watch.saw(Sighting::Answered { step, status, elapsed });
         (result, elapsed)
     }

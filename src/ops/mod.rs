@@ -1,5 +1,5 @@
 //! In: sightings of the other rooms, requests of operators and monitors, the store to answer them from.
-//! Out: metrics, log lines, health, outcomes over HTTP.
+//! Out: metrics, log lines, traces, health, outcomes over HTTP.
 //! Absent: anything the flow of events needs; nothing in the flow imports this room.
 
 pub mod http;
@@ -7,3 +7,4 @@ pub mod logs;
 pub mod metrics;
 pub mod page;
 pub mod seam;
+pub mod traces;

@@ -1,6 +1,8 @@
 //! In: facts worth counting, from every room.
-//! Out: calls of one trait, which the metrics implement.
-//! Absent: prometheus, labels' text, aggregation.
+//! Out: calls of one trait, which the metrics implement; spans, which whoever exports traces takes.
+//! Absent: prometheus, labels' text, aggregation; where traces go.
+
+pub mod trace;
 
 use std::time::Duration;
 

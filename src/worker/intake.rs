@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use tracing::warn;
+use tracing::{Instrument, Span, warn};
 
 use super::defect::{Defect, caught_at_once};
 use super::lanes::{Lane, Ticket};
+use super::unfinished::Presence;
 use super::verdict::Verdict;
 use super::visit::Visit;
 use super::{Worker, headers, letters};
@@ -13,7 +14,7 @@ use crate::bus::{Delivery, Part};
 use crate::event::{Decoded, Event, Piece, Rejection, decode};
 use crate::machine::{Again, Phase, Record, Trial, look_again};
 use crate::store::StoreError;
-use crate::watch::Sighting;
+use crate::watch::{Sighting, trace};
 
 /// A message in hand, read and with its place in the queues it has to wait in.
 pub(super) struct Arrival {
@@ -23,6 +24,10 @@ pub(super) struct Arrival {
     pub(super) tickets: Vec<Ticket>,
     /// With the reception; none for what is of no organization.
     pub(super) visit: Option<Visit>,
+    /// From its receipt until it is settled.
+    pub(super) span: Span,
+    /// Counts it among those that are not over.
+    pub(super) _presence: Presence,
 }
 
 impl Arrival {
@@ -51,7 +56,12 @@ pub(super) enum Unread {
 impl Worker {
     /// THE STORY: a message is read, waits for its session's turn, is carried into Dynamics step by step, and is
     /// settled: acked once its outcome is durable and announced, else put where it comes back from or is kept.
-    pub(super) async fn carry(&self, mut arrival: Arrival) {
+    pub(super) async fn carry(&self, arrival: Arrival) {
+        let span = arrival.span.clone();
+        self.tell_the_story(arrival).instrument(span).await;
+    }
+
+    async fn tell_the_story(&self, mut arrival: Arrival) {
         self.watch.saw(Sighting::InFlight(1));
         for ticket in &mut arrival.tickets {
             ticket.turn().await;
@@ -70,7 +80,25 @@ impl Worker {
             Ok(decoded) => decoded.map_err(Unread::Rejected),
             Err(defect) => Err(Unread::Defect(defect)),
         };
-        Arrival { delivery, received: Instant::now(), decoded, tickets: Vec::new(), visit: None }
+        let first_seen = headers::past(&delivery.envelope).first_seen.unwrap_or_else(|| self.now());
+        let span = trace::message(|| headers::trace(&delivery.envelope));
+        let event = match &decoded {
+            Ok(Decoded::Event(event)) => Some(event),
+            Ok(Decoded::Several(_)) | Err(_) => None,
+        };
+        if let Some(event) = event {
+            trace::identify(&span, event);
+        }
+        let presence = self.unfinished.comes(event.map(|event| &event.key), first_seen);
+        Arrival {
+            delivery,
+            received: Instant::now(),
+            decoded,
+            tickets: Vec::new(),
+            visit: None,
+            span,
+            _presence: presence,
+        }
     }
 
     /// Copies of one event and events of one session, one at a time.

@@ -19,6 +19,7 @@ mod remember;
 mod settle;
 mod suspects;
 mod trouble;
+mod unfinished;
 mod verdict;
 mod visit;
 
@@ -37,6 +38,7 @@ use crate::watch::Watch;
 use away::Away;
 use lanes::Lanes;
 use suspects::Suspects;
+use unfinished::Unfinished;
 
 pub use defect::watch_for_defects;
 
@@ -50,6 +52,7 @@ pub struct Worker {
     chance: Chance,
     lanes: Lanes,
     away: Away,
+    unfinished: Arc<Unfinished>,
     stopping: CancellationToken,
     suspects: Suspects,
     /// This life of the process, told apart from others in the store.
@@ -108,13 +111,22 @@ impl Worker {
     pub fn new(tools: Tools, rules: Rules, chance: Chance) -> Arc<Self> {
         let Tools { store, bus, crm, watch } = tools;
         let (lanes, away, suspects) = (Lanes::default(), Away::default(), Suspects::default());
+        let unfinished = Arc::default();
         let (stopping, life) = (CancellationToken::new(), (chance.dice)().to_bits());
-        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, away, stopping, suspects, life })
+        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, away, unfinished, stopping, suspects, life })
     }
 
     /// Ends all pauses: what would be tried again soon goes to a retry queue instead.
     pub fn hurry(&self) {
         self.stopping.cancel();
+    }
+
+    /// How long ago a worker first saw the oldest event that is not over: of those in hand, those that wait for room here
+    /// and the first one of each backlog among them, and those that this process has put into a retry queue and that are
+    /// not overdue from there. Zero when there is none.
+    pub fn oldest_event(&self) -> Duration {
+        let age = self.unfinished.oldest().map(|first_seen| self.now().duration_since(first_seen));
+        age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default()
     }
 
     fn now(&self) -> Timestamp {

@@ -40,6 +40,9 @@ impl Worker {
     /// an event that is put off again and again keeps its place before those that came after it.
     pub(super) fn keep_place(&self, arrival: &Arrival, verdict: &Verdict) {
         let Some(event) = arrival.event() else { return };
+        if let Verdict::Later(postponed) | Verdict::Wait(postponed) = verdict {
+            self.unfinished.leaves(&event.key, postponed.first_seen, self.delay(postponed.rung));
+        }
         match verdict {
             Verdict::Wait(postponed) => self.away.leaves(event, self.delay(postponed.rung)),
             Verdict::Park(..) if arrival.is_turned_away() => self.away.joins_backlog(event),

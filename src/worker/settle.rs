@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tracing::{error, info, warn};
+use tracing::{Instrument, Span, error, info, warn};
 
 use super::Worker;
 use super::headers::{self, Headers};
@@ -12,8 +12,8 @@ use super::verdict::{DeadLetter, Done, Postponed, Verdict};
 use super::visit::Visit;
 use crate::bus::{Announced, Announcement, BusError, Delivery, Parked, Settled};
 use crate::event::{Decoded, Envelope, EventKey, Kind, OrganizationId};
-use crate::machine::{Outcome, Status, between, render, rung};
-use crate::watch::{EventEnd, Sighting};
+use crate::machine::{Outcome, Reason, Status, between, render, rung};
+use crate::watch::{EventEnd, Sighting, trace};
 
 impl Worker {
     /// Settles a delivery: what is over is announced first. Where the broker is lost, the message stays unacked and
@@ -42,10 +42,11 @@ impl Worker {
         let mut visit = arrival.visit.take();
         visit.iter_mut().for_each(Visit::parks);
         let Arrival { delivery, decoded, tickets: _tickets, .. } = arrival;
-        let headers = headers::of_postponed(postponed, &delivery.routing_key);
+        let headers = with_trace(headers::of_postponed(postponed, &delivery.routing_key), &delivery.envelope);
         let parked = delivery.park(organization, postponed.rung, headers).await;
         if let (Ok(Parked::Later), Ok(Decoded::Event(event))) = (&parked, &decoded) {
             self.away.leaves(event, self.delay(postponed.rung));
+            self.unfinished.leaves(&event.key, postponed.first_seen, self.delay(postponed.rung));
         }
         if let (Some(visit), Ok(place)) = (&mut visit, &parked) {
             visit.is_parked(*place);
@@ -54,6 +55,7 @@ impl Worker {
             Parked::Lost => Settled::Lost,
             Parked::Behind | Parked::Later => {
                 self.watch.saw(Sighting::Retried(postponed.why));
+                trace::ended("retried", postponed.attempts, Some(postponed.why));
                 Settled::Taken
             }
         }));
@@ -75,6 +77,7 @@ impl Worker {
         let Done { key, outcome, timestamp } = done;
         let trace = headers::trace(&delivery.envelope);
         let settled = delivery.ack().await?;
+        trace::ended(outcome.status.as_str(), outcome.attempts, outcome.reason.map(Reason::as_str));
         self.watch.saw(Sighting::Event(outcome.kind, ended(outcome)));
         self.finished(received, outcome, *timestamp);
         log(key, outcome, &trace, received.elapsed());
@@ -84,6 +87,7 @@ impl Worker {
     async fn known(&self, delivery: Delivery, key: &EventKey, outcome: &Outcome) -> Result<Settled, BusError> {
         let settled = delivery.ack().await?;
         self.watch.saw(Sighting::Event(outcome.kind, EventEnd::Duplicate));
+        trace::ended("duplicate", outcome.attempts, None);
         info!(
             event_id = %key.event_id,
             organization_id = %key.organization_id,
@@ -93,16 +97,18 @@ impl Worker {
     }
 
     async fn later(&self, delivery: Delivery, postponed: &Postponed) -> Result<Settled, BusError> {
-        let headers = headers::of_postponed(postponed, &delivery.routing_key);
+        let headers = with_trace(headers::of_postponed(postponed, &delivery.routing_key), &delivery.envelope);
         let settled = delivery.later(postponed.rung, headers).await?;
+        trace::ended("retried", postponed.attempts, Some(postponed.why));
         self.watch.saw(Sighting::Event(postponed.kind, EventEnd::Retried));
         self.watch.saw(Sighting::Retried(postponed.why));
         Ok(settled)
     }
 
     async fn dead(&self, delivery: Delivery, received: Instant, letter: &DeadLetter) -> Result<Settled, BusError> {
-        let headers = headers::of_dead(letter, &delivery.routing_key);
+        let headers = with_trace(headers::of_dead(letter, &delivery.routing_key), &delivery.envelope);
         let settled = delivery.dead(headers).await?;
+        trace::ended("dead_lettered", letter.outcome.attempts, Some(letter.reason.as_str()));
         self.watch.saw(Sighting::Event(letter.outcome.kind, EventEnd::DeadLettered));
         self.watch.saw(Sighting::DeadLettered(letter.reason));
         self.finished(received, &letter.outcome, letter.timestamp);
@@ -114,13 +120,15 @@ impl Worker {
     async fn announce(&self, verdict: &Verdict, envelope: &Envelope) -> Result<(), BusError> {
         let Some((key, outcome)) = over(verdict) else { return Ok(()) };
         let announced = render(outcome, key);
+        let span = trace::announcement(&announced.event);
+        let own = trace::context(&span);
         let announcement = Announcement {
             routing_key: announced.event.clone(),
             message_id: announced.event_id.to_string(),
             body: serde_json::to_vec(&announced).unwrap_or_default(),
-            headers: headers::trace(envelope),
+            headers: if own.is_empty() { headers::trace(envelope) } else { own },
         };
-        if self.bus.announce(announcement).await? == Announced::Unrouted {
+        if self.bus.announce(announcement).instrument(span).await? == Announced::Unrouted {
             self.watch.saw(Sighting::OutcomeUnrouted(outcome.kind));
             info!(
                 event_id = %key.event_id,
@@ -149,6 +157,14 @@ impl Worker {
             age: timestamp.map(|time| between(time, self.now())),
         });
     }
+}
+
+/// A copy keeps the trace it came with; one that came with none goes on with the worker's own, where there is one.
+fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
+    if headers::trace(envelope).is_empty() {
+        headers.extend(trace::context(&Span::current()));
+    }
+    headers
 }
 
 fn report(settled: Result<Settled, BusError>) {

@@ -124,6 +124,11 @@ impl Rabbit {
         self.signals.pause.send_replace(Some(why));
     }
 
+    /// Whether the broker hands out events to this worker now.
+    pub fn consumes(&self) -> bool {
+        self.state.consumes()
+    }
+
     /// Consumes again.
     pub fn resume(&self) {
         self.signals.pause.send_replace(None);

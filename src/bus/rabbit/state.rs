@@ -79,6 +79,11 @@ impl State {
         }
     }
 
+    /// Whether it consumes.
+    pub(super) fn consumes(&self) -> bool {
+        self.lock().instead.is_none()
+    }
+
     /// Why it is not ready.
     pub(super) fn unready(&self) -> Vec<String> {
         let now = self.lock();

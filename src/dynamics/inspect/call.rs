@@ -11,7 +11,7 @@ use super::finding::Finding;
 use super::privileges::{self, held, needed};
 use super::reply::{self, Asked, Rest};
 use super::request;
-use crate::dynamics::call::{Call, blank};
+use crate::dynamics::call::Call;
 use crate::dynamics::environment::Environment;
 use crate::dynamics::reply::probed;
 use crate::dynamics::request::Request;
@@ -75,7 +75,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     async fn ask(&self, asked: Request) -> Asked {
         if self.begun.elapsed() >= LONGEST_TEST {
-            return Err(blank(
+            return Err(Fault::unanswered(
                 StepName::Probe,
                 Remedy::Retry,
                 "not asked: the test has taken too long already".to_owned(),
@@ -86,7 +86,7 @@ impl Bench<'_> {
         probed(&answer, Timestamp::now())?;
         answer.object().ok_or_else(|| {
             let message = "an answer that is no JSON: a proxy in between, or another service's address".to_owned();
-            blank(StepName::Probe, Remedy::Retry, message)
+            Fault::unanswered(StepName::Probe, Remedy::Retry, message)
         })
     }
 

@@ -5,14 +5,16 @@
 mod line;
 
 use tracing::{Metadata, Subscriber};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::traces::Traces;
 use crate::config::{Log, LogFormat};
+use crate::watch::trace;
 
 /// Logging that could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +32,21 @@ pub enum LogsError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Logs to standard error from now on: standard output is for what commands print.
-pub fn init(log: &Log) -> Result<(), LogsError> {
-    let lines = layer(log.format, std::io::stderr);
-    Registry::default().with(filter(&log.level)?).with(filter_fn(may_be_logged)).with(lines).try_init()?;
+/// Logs to standard error from now on, standard output being for what commands print; and takes spans, where traces are
+/// exported.
+pub fn init(log: &Log, traces: Option<&Traces>) -> Result<(), LogsError> {
+    match traces {
+        None => {
+            let lines = layer(log.format, std::io::stderr);
+            // For the whole process, so that the place of a span knows once and for all that nobody wants it.
+            Registry::default().with(filter(&log.level)?).with(filter_fn(may_be_logged)).with(lines).try_init()?;
+        }
+        Some(traces) => {
+            let lines = layer(log.format, std::io::stderr);
+            let lines = lines.with_filter(filter(&log.level)?.and(filter_fn(may_be_logged)));
+            Registry::default().with(lines).with(traces.layer()).try_init()?;
+        }
+    }
     Ok(())
 }
 
@@ -49,9 +62,9 @@ pub fn filter(level: &str) -> Result<EnvFilter, LogsError> {
 }
 
 /// lapin writes returned messages into its warnings, body and all, which is customer text: it is not logged at all,
-/// whatever `log.level` says. What matters of it, the bus adapter says itself.
+/// whatever `log.level` says. What matters of it, the bus adapter says itself. Spans are for who exports traces.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    !metadata.target().starts_with("lapin")
+    !metadata.target().starts_with("lapin") && metadata.target() != trace::TARGET
 }
 
 /// Lines of this format, written there.

@@ -126,3 +126,30 @@ fn what_lapin_says_is_never_logged_for_it_holds_whole_messages() {
         assert!(text.is_empty(), "{level}: {text}");
     }
 }
+
+/// What `init` sets up where no endpoint is configured, and one that counts spans beside it.
+#[test]
+fn no_span_is_made_where_no_traces_are_exported() {
+    use tracing_subscriber::layer::Context as LayerContext;
+
+    struct Counting(Arc<std::sync::atomic::AtomicUsize>);
+    impl<S: tracing::Subscriber> Layer<S> for Counting {
+        fn on_new_span(&self, _: &tracing::span::Attributes<'_>, _: &tracing::span::Id, _: LayerContext<'_, S>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    let spans = Arc::<std::sync::atomic::AtomicUsize>::default();
+    for level in ["info", "trace", "handoffd::trace=trace"] {
+        let lines = layer(LogFormat::Json, io::sink);
+        let stack = Registry::default().with(filter(level).unwrap()).with(filter_fn(may_be_logged)).with(lines);
+        tracing::subscriber::with_default(stack.with(Counting(spans.clone())), || {
+            let span = trace::message(|| panic!("nobody asks for the context"));
+            assert!(span.is_disabled());
+            assert_eq!(trace::context(&span), Vec::new());
+            assert!(trace::announcement("dynamics365.handoff.succeeded").is_disabled());
+            assert!(trace::request(crate::machine::StepName::Token).is_disabled());
+        });
+    }
+    assert_eq!(spans.load(std::sync::atomic::Ordering::Relaxed), 0);
+}

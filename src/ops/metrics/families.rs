@@ -1,7 +1,7 @@
 //! The metric families: names, help, labels, buckets.
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// From a warm answer to a day: an event that waited for its organization to come back took that long.
 const EVENT: [f64; 20] = [
@@ -19,6 +19,9 @@ pub struct Families {
     pub event_seconds: HistogramVec,
     pub event_age_seconds: HistogramVec,
     pub in_flight: IntGauge,
+    pub oldest_event_seconds: Gauge,
+    pub ready: IntGauge,
+    pub consuming: IntGauge,
     pub retries: IntCounterVec,
     pub dead_letters: IntCounterVec,
     pub body_differs: IntCounterVec,
@@ -31,6 +34,7 @@ pub struct Families {
     pub broker_connected: IntGauge,
     pub store_flush_seconds: Histogram,
     pub store_bytes: IntGauge,
+    pub store_healthy: IntGauge,
     pub build_info: IntGaugeVec,
 }
 
@@ -46,6 +50,13 @@ impl Families {
                 &EVENT,
             ),
             in_flight: gauge("handoffd_in_flight", "Events in hand."),
+            oldest_event_seconds: registered(Gauge::new(
+                "handoffd_oldest_event_seconds",
+                "Since a worker first saw the oldest event that is in hand, or in a retry queue by this process's doing and not \
+                 overdue from there; 0: there is none.",
+            )),
+            ready: gauge("handoffd_ready", "1 while /readyz says so."),
+            consuming: gauge("handoffd_consuming", "1 while the broker hands out events to this worker."),
             retries: counters("handoffd_retries_total", "Attempts to be made again, by why.", &["reason"]),
             dead_letters: counters("handoffd_dead_letters_total", "Events given up, by why.", &["reason"]),
             body_differs: counters(
@@ -82,6 +93,7 @@ impl Families {
                     .buckets(FLUSH_SECONDS.to_vec()),
             )),
             store_bytes: gauge("handoffd_store_bytes", "What the store takes on disk."),
+            store_healthy: gauge("handoffd_store_healthy", "0 while the store can't be written to."),
             build_info: gauges("handoffd_build_info", "1, with the version that runs.", &["version"]),
         }
     }
@@ -89,11 +101,14 @@ impl Families {
     /// A registry of its own: two workers in one process do not share numbers.
     pub fn registry(&self) -> Registry {
         let registry = Registry::new();
-        let all: [Box<dyn Collector>; 17] = [
+        let all: [Box<dyn Collector>; 21] = [
             Box::new(self.events.clone()),
             Box::new(self.event_seconds.clone()),
             Box::new(self.event_age_seconds.clone()),
             Box::new(self.in_flight.clone()),
+            Box::new(self.oldest_event_seconds.clone()),
+            Box::new(self.ready.clone()),
+            Box::new(self.consuming.clone()),
             Box::new(self.retries.clone()),
             Box::new(self.dead_letters.clone()),
             Box::new(self.body_differs.clone()),
@@ -106,6 +121,7 @@ impl Families {
             Box::new(self.broker_connected.clone()),
             Box::new(self.store_flush_seconds.clone()),
             Box::new(self.store_bytes.clone()),
+            Box::new(self.store_healthy.clone()),
             Box::new(self.build_info.clone()),
         ];
         for collector in all {

@@ -7,7 +7,7 @@ mod counts;
 mod families;
 
 use std::collections::BTreeSet;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
@@ -70,6 +70,22 @@ const DEAD_REASONS: [Reason; 6] = [
     Reason::DeliveryLimit,
 ];
 
+/// How requests for a token end: `rate()` must see the first refusal.
+const TOKEN_STATUSES: [&str; 5] = ["0", "200", "400", "401", "403"];
+
+/// How it stands with the worker at this moment: asked for when somebody looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vitals {
+    /// It is ready.
+    pub ready: bool,
+    /// The broker hands out events to it.
+    pub consuming: bool,
+    /// The store can be written to.
+    pub store_healthy: bool,
+    /// Since the oldest event that is not over was first seen; zero: there is none.
+    pub oldest_event: Duration,
+}
+
 /// All that is counted. What the hot path counts has its place in an array: no label is looked up there.
 pub struct Metrics {
     registry: Registry,
@@ -79,6 +95,7 @@ pub struct Metrics {
     event_age_seconds: [Histogram; 2],
     request_seconds: [Histogram; 10],
     organizations: RwLock<BTreeSet<OrganizationId>>,
+    vitals: OnceLock<Box<dyn Fn() -> Vitals + Send + Sync>>,
 }
 
 impl Metrics {
@@ -97,6 +114,7 @@ impl Metrics {
             event_age_seconds: KINDS.map(|kind| families.event_age_seconds.with_label_values(&[kind.as_str()])),
             request_seconds: OPERATIONS.map(|step| families.request_seconds.with_label_values(&[step.as_str()])),
             organizations: RwLock::default(),
+            vitals: OnceLock::new(),
             families,
         };
         metrics.begin_at_zero();
@@ -119,12 +137,28 @@ impl Metrics {
         *known = next;
     }
 
+    /// Says whom to ask for the vitals; before that, and where nobody is, they are 0. The first one stays.
+    pub fn ask_vitals_of(&self, worker: impl Fn() -> Vitals + Send + Sync + 'static) {
+        _ = self.vitals.set(Box::new(worker));
+    }
+
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
+        if let Some(vitals) = self.vitals.get() {
+            self.feel(vitals());
+        }
         let mut text = String::new();
         // The encoder fails only where a family has no name or a metric no value; ours are registered.
         let _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
         text
+    }
+
+    fn feel(&self, vitals: Vitals) {
+        let families = &self.families;
+        families.ready.set(vitals.ready.into());
+        families.consuming.set(vitals.consuming.into());
+        families.store_healthy.set(vitals.store_healthy.into());
+        families.oldest_event_seconds.set(vitals.oldest_event.as_secs_f64());
     }
 
     fn begin_at_zero(&self) {
@@ -133,6 +167,9 @@ impl Metrics {
         }
         for reason in DEAD_REASONS {
             self.families.dead_letters.with_label_values(&[reason.as_str()]);
+        }
+        for status in TOKEN_STATUSES {
+            self.families.requests.with_label_values(&[StepName::Token.as_str(), status]);
         }
         for kind in KINDS {
             self.families.body_differs.with_label_values(&[kind.as_str()]);

@@ -2,10 +2,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-/// Contract 10, and the two that count what would otherwise only be a log line.
-const NAMES: [&str; 17] = [
+/// Contract 10; the two that count what would otherwise only be a log line; the four that alerts go by.
+const NAMES: [&str; 21] = [
     "handoffd_broker_connected",
     "handoffd_build_info",
+    "handoffd_consuming",
     "handoffd_dead_letters_total",
     "handoffd_dynamics_request_seconds",
     "handoffd_dynamics_requests_total",
@@ -15,12 +16,15 @@ const NAMES: [&str; 17] = [
     "handoffd_event_seconds",
     "handoffd_events_total",
     "handoffd_in_flight",
+    "handoffd_oldest_event_seconds",
     "handoffd_organization_blocked",
     "handoffd_outcomes_unrouted_total",
     "handoffd_queue_messages",
+    "handoffd_ready",
     "handoffd_retries_total",
     "handoffd_store_bytes",
     "handoffd_store_flush_seconds",
+    "handoffd_store_healthy",
 ];
 
 fn acme() -> OrganizationId {
@@ -128,4 +132,62 @@ fn any_status_is_its_digits() {
     for status in [0, 9, 10, 201, 599, u16::MAX] {
         assert_eq!(Digits::of(status).as_str(), status.to_string());
     }
+}
+
+#[test]
+fn the_vitals_are_asked_for_when_somebody_looks() {
+    let metrics = Metrics::new();
+    assert!(metrics.render().contains("\nhandoffd_ready 0\n"), "nobody to ask yet");
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let count = asked.clone();
+    metrics.ask_vitals_of(move || {
+        let times = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Vitals { ready: true, consuming: true, store_healthy: times == 0, oldest_event: Duration::from_millis(1500) }
+    });
+    let (first, second) = (metrics.render(), metrics.render());
+    for line in
+        ["handoffd_ready 1", "handoffd_consuming 1", "handoffd_store_healthy 1", "handoffd_oldest_event_seconds 1.5"]
+    {
+        assert!(first.lines().any(|found| found == line), "{line} is not in\n{first}");
+    }
+    assert!(second.contains("\nhandoffd_store_healthy 0\n"), "{second}");
+}
+
+/// A first refusal is an increase only if its series was there before.
+#[test]
+fn requests_for_a_token_have_their_series_from_the_start() {
+    let text = Metrics::new().render();
+    for status in TOKEN_STATUSES {
+        let line = format!("handoffd_dynamics_requests_total{{operation=\"token\",status=\"{status}\"}} 0");
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+/// Whatever publishers and servers say, there is an end to the series: those of `status` are HTTP's own numbers.
+#[test]
+fn no_label_is_without_bound() {
+    let metrics = Metrics::new();
+    metrics.configured([acme()].iter());
+    let tell = |number: u16| {
+        let stranger = OrganizationId::from(format!("org_{number}"));
+        metrics.saw(Sighting::Throttled(&stranger));
+        metrics.saw(Sighting::Blocked(&stranger, true));
+        for kind in KINDS {
+            metrics.saw(Sighting::BodyDiffers(kind));
+            for (end, _) in ENDS {
+                metrics.saw(Sighting::Event(kind, end));
+            }
+            for route in ROUTES {
+                let second = Duration::from_secs(1);
+                metrics.saw(Sighting::Finished { kind, route, elapsed: second, age: Some(second) });
+            }
+        }
+        for step in OPERATIONS {
+            metrics.saw(Sighting::Answered { step, status: 100 + number % 900, elapsed: Duration::ZERO });
+        }
+    };
+    (0..900).for_each(tell);
+    let series = metrics.render().lines().count();
+    (900..3_000).for_each(tell);
+    assert_eq!(metrics.render().lines().count(), series);
 }

@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod bus;
+pub mod collector;
 pub mod event;
 pub mod files;
 pub mod raw;

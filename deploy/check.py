@@ -1,0 +1,154 @@
+"""What check.sh can't ask a tool: do dashboard, rules, manifests and definitions fit each other and the code?
+
+Writes the dashboard's queries as rules to the file that it is given, for promtool to parse."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+SUFFIXES = ("_bucket", "_count", "_sum")
+
+
+def main(queries_file):
+    faults = [
+        *unreadable(),
+        *metrics_that_are_not_there(),
+        *metrics_that_nobody_looks_at(),
+        *alerts_without_a_section_or_test(),
+        *panels_that_are_wrong(),
+        *rights_that_differ(),
+        *manifests_that_do_not_meet(),
+        *units_that_promise_too_much(),
+    ]
+    rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries())]
+    Path(queries_file).write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    if faults:
+        sys.exit("\n".join(faults))
+    print(f"deploy/ fits the code: {len(alerts())} alerts, {len(rules)} queries of the dashboard")
+
+
+def unreadable():
+    for path in sorted(HERE.rglob("*")):
+        try:
+            if path.suffix in (".yaml", ".yml"):
+                list(yaml.safe_load_all(path.read_text()))
+            elif path.suffix == ".json":
+                json.loads(path.read_text())
+        except (yaml.YAMLError, ValueError) as problem:
+            yield f"{path}: {problem}"
+
+
+def metrics_that_are_not_there():
+    there = set(re.findall(r'"(handoffd_\w+)"', (ROOT / "src/ops/metrics/families.rs").read_text()))
+    for where, text in [("rules.yaml", (HERE / "prometheus/rules.yaml").read_text()), ("handoffd.json", "\n".join(queries()))]:
+        for name in sorted(set(re.findall(r"\bhandoffd_\w+", text))):
+            base = next((name.removesuffix(end) for end in SUFFIXES if name.endswith(end)), name)
+            if name not in there and base not in there:
+                yield f"{where}: the worker has no metric {name}"
+
+
+def metrics_that_nobody_looks_at():
+    shown = "\n".join(queries())
+    for name in re.findall(r'"(handoffd_\w+)"', (ROOT / "src/ops/metrics/families.rs").read_text()):
+        if name not in shown:
+            yield f"handoffd.json: {name} is on no panel"
+
+
+def alerts_without_a_section_or_test():
+    runbook = (ROOT / "docs/OPERATIONS.md").read_text()
+    sections = {title.strip().lower() for title in re.findall(r"^### (.+)$", runbook, re.M)}
+    tested = (HERE / "prometheus/rules_test.yaml").read_text()
+    for alert in alerts():
+        name, (page, _, anchor) = alert["alert"], alert["annotations"]["runbook_url"].partition("#")
+        # An alert of several stages shares the section of the first.
+        if page != "docs/OPERATIONS.md" or anchor not in sections or not name.lower().startswith(anchor):
+            yield f"{name}: docs/OPERATIONS.md has no section for {alert['annotations']['runbook_url']}"
+        firing = f'ALERTS{{alertname="{name}",alertstate="firing",'
+        nothing = re.search(rf'expr: ALERTS{{alertname="{name}",alertstate="firing"}}\n +eval_time: .+\n +exp_samples: \[\]', tested)
+        if firing not in tested or not nothing:
+            yield f"{name}: rules_test.yaml does not show it both firing and not firing"
+
+
+def panels_that_are_wrong():
+    board = dashboard()
+    numbers = [panel["id"] for panel in board["panels"]]
+    if len(numbers) != len(set(numbers)):
+        yield "handoffd.json: two panels have one id"
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        if place["x"] + place["w"] > 24:
+            yield f"handoffd.json: {panel['title']} is wider than the page"
+        if panel["type"] != "row" and panel["datasource"]["uid"] != "${datasource}":
+            yield f"handoffd.json: {panel['title']} has a data source of its own"
+
+
+def rights_that_differ():
+    real = rights("rabbitmq/definitions.json")
+    trial = rights("compose/definitions.json")
+    for user in ("handoffd", "opencx"):
+        if real[user] != trial[user]:
+            yield f"the user {user} has other rights in compose/definitions.json than in rabbitmq/definitions.json"
+    prefix = "handoffd.retry"
+    for queue in ("handoffd.events", "handoffd.dead-letters", f"{prefix}.1h", f"{prefix}.backlog.org_acme", f"{prefix}.backlog.a~0123"):
+        if not re.search(real["handoffd"]["configure"], queue) or not re.search(real["handoffd"]["read"], queue):
+            yield f"the user handoffd may not declare and read {queue}"
+    if any(re.search(rights["configure"], "handoffd.events") for user, rights in real.items() if user != "handoffd"):
+        yield "somebody else than the user handoffd may declare the work queue"
+
+
+def manifests_that_do_not_meet():
+    documents = [each for path in sorted((HERE / "kubernetes").glob("*.yaml")) for each in yaml.safe_load_all(path.read_text())]
+    kinds = {each["kind"]: each for each in documents}
+    spec = kinds["StatefulSet"]["spec"]
+    labels = spec["template"]["metadata"]["labels"]
+    selectors = {
+        "StatefulSet": spec["selector"]["matchLabels"],
+        "Service": kinds["Service"]["spec"]["selector"],
+        "NetworkPolicy": kinds["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+    }
+    for kind, selector in selectors.items():
+        if not selector.items() <= labels.items():
+            yield f"kubernetes: {kind} does not select the pod"
+    if not kinds["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= kinds["Service"]["metadata"]["labels"].items():
+        yield "kubernetes: ServiceMonitor does not select the service"
+    if spec["serviceName"] != kinds["Service"]["metadata"]["name"]:
+        yield "kubernetes: the StatefulSet names another service"
+    have = {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]} | {each["name"] for each in spec["template"]["spec"]["volumes"]}
+    for container in spec["template"]["spec"]["containers"]:
+        for mount in container["volumeMounts"]:
+            if mount["name"] not in have:
+                yield f"kubernetes: there is no volume {mount['name']}"
+
+
+def units_that_promise_too_much():
+    unit = (HERE / "systemd/handoffd.service").read_text()
+    speaks = any("sd_notify" in path.read_text() or "NOTIFY_SOCKET" in path.read_text() for path in (ROOT / "src").rglob("*.rs"))
+    if re.search(r"^(Type=notify|WatchdogSec=)", unit, re.M) and not speaks:
+        yield "handoffd.service: the worker does not speak to the service manager"
+
+
+def alerts():
+    rules = yaml.safe_load((HERE / "prometheus/rules.yaml").read_text())
+    return [rule for group in rules["groups"] for rule in group["rules"]]
+
+
+def dashboard():
+    return json.loads((HERE / "grafana/handoffd.json").read_text())
+
+
+def queries():
+    targets = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
+    return [query.replace("$__rate_interval", "5m") for query in targets]
+
+
+def rights(path):
+    permissions = json.loads((HERE / path).read_text())["permissions"]
+    return {each["user"]: {right: each[right] for right in ("configure", "write", "read")} for each in permissions}
+
+
+main(sys.argv[1])

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Checks what is in this folder, without a container runtime or a cluster:
+#
+#   check.sh          Prometheus' rules and their unit tests, the dashboard, the unit, YAML and JSON, and that they fit the code
+#   check.sh broker   a private RabbitMQ takes the definitions
+#   check.sh all      both
+#
+# promtool (Debian's package prometheus) is installed where it is missing and may be, without starting Prometheus; set
+# PROMTOOL to use another. What else is missing (python3 with PyYAML, kubernetes-validate, systemd-analyze) is said and left out.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+PROMTOOL=${PROMTOOL:-promtool}
+# systemd-analyze security, in tenths: 0 is shut, 100 is open. The unit has 1.2.
+MOST_EXPOSED=20
+SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/handoffd-check.XXXXXX")
+trap 'rm -rf "$SCRATCH"' EXIT
+
+main() {
+  case "${1:-files}" in
+    files) files ;;
+    broker) broker ;;
+    all) files; broker ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' check.sh >&2; exit 2 ;;
+  esac
+}
+
+files() {
+  ensure_promtool
+  "$PROMTOOL" check config prometheus/prometheus.yml
+  "$PROMTOOL" test rules prometheus/rules_test.yaml
+  if python3 -c 'import yaml' 2>/dev/null; then
+    python3 check.py "$SCRATCH/dashboard.yaml"
+    "$PROMTOOL" check rules "$SCRATCH/dashboard.yaml"
+  else
+    left_out "python3 with PyYAML" "dashboard, YAML, and whether they fit the code"
+  fi
+  # PyPI's kubernetes-validate brings the schemas along. ServiceMonitor is not Kubernetes' own.
+  if command -v kubernetes-validate >/dev/null; then
+    kubernetes-validate --strict kubernetes/{configmap,secret.sample,service,statefulset,networkpolicy}.yaml
+  else
+    left_out kubernetes-validate "Kubernetes' schemas"
+  fi
+  if command -v systemd-analyze >/dev/null; then
+    unit
+  else
+    left_out systemd-analyze "the unit"
+  fi
+}
+
+# verify wants the executable to be there; it is not, where handoffd is not installed.
+unit() {
+  sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#' systemd/handoffd.service >"$SCRATCH/handoffd.service"
+  systemd-analyze verify --man=no "$SCRATCH/handoffd.service"
+  # Since systemd 250; before, only of units that are loaded.
+  if systemd-analyze security --help 2>&1 | grep -q -- --offline; then
+    systemd-analyze security --offline=true --threshold="$MOST_EXPOSED" --no-pager systemd/handoffd.service >"$SCRATCH/security" ||
+      { cat "$SCRATCH/security"; exit 1; }
+    tail -n 1 "$SCRATCH/security"
+  else
+    left_out "systemd-analyze security --offline" "how exposed the unit is"
+  fi
+}
+
+broker() {
+  ./broker.sh ensure
+  HANDOFFD_BROKER_OWNER=$$ ./broker.sh start "$SCRATCH/broker" >/dev/null
+  local status=0
+  import || status=$?
+  ./broker.sh stop "$SCRATCH/broker"
+  return "$status"
+}
+
+# Called where errexit does not hold.
+import() {
+  local file version
+  version=$(ctl version | cut -d. -f1) || return 1
+  for file in rabbitmq/definitions.json "rabbitmq/topology-$version.json"; do
+    take "$file" || return 1
+  done
+  # Users of whom no password is known must not get in without one.
+  if ctl authenticate_user handoffd '' >/dev/null 2>&1 </dev/null; then
+    echo "check.sh: the user handoffd gets in without a password" >&2
+    return 1
+  fi
+  take compose/definitions.json && ctl authenticate_user handoffd local-trial >/dev/null
+}
+
+take() { ctl import_definitions "$PWD/$1" && echo "RabbitMQ takes deploy/$1"; }
+
+ctl() { ./broker.sh ctl "$SCRATCH/broker" "$@"; }
+
+ensure_promtool() {
+  command -v "$PROMTOOL" >/dev/null && return 0
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    fail "promtool is not installed. Install it (Debian, Ubuntu: apt-get install --no-install-recommends prometheus) or set PROMTOOL."
+  fi
+  echo "installing prometheus, for promtool" >&2
+  # A policy-rc.d that says 101 keeps the package from starting its service; one that is there stays.
+  local policy=/usr/sbin/policy-rc.d made=
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    made=yes
+  fi
+  local status=0
+  install_package || status=$?
+  [ -z "$made" ] || rm -f "$policy"
+  [ "$status" -eq 0 ] || fail "prometheus could not be installed; see the lines above."
+}
+
+install_package() {
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get install -y -q --no-install-recommends prometheus >&2 && return 0
+  apt-get update -q >&2
+  apt-get install -y -q --no-install-recommends prometheus >&2
+}
+
+left_out() { printf 'left out, for want of %s: %s\n' "$1" "$2"; }
+
+fail() {
+  printf 'check.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+main "$@"

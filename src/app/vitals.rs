@@ -1,0 +1,31 @@
+//! How it stands with the worker at this moment, for who reads the metrics.
+
+use std::sync::Arc;
+
+use tokio::sync::watch::Receiver;
+
+use crate::bus::rabbit::Rabbit;
+use crate::ops::metrics::Vitals;
+use crate::store::StoreError;
+use crate::worker::Worker;
+
+/// Why the worker is not ready; nothing when it is.
+pub(super) type Unready = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// Asks all who know.
+pub(super) fn of(
+    worker: Arc<Worker>,
+    broker: Arc<Rabbit>,
+    health: Receiver<Option<StoreError>>,
+    unready: Unready,
+) -> impl Fn() -> Vitals + Send + Sync + 'static {
+    move || {
+        let store_healthy = health.borrow().is_none();
+        Vitals {
+            ready: store_healthy && unready().is_empty(),
+            consuming: broker.consumes(),
+            store_healthy,
+            oldest_event: worker.oldest_event(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the service manager hears of a worker, and what a container's health check does.
+
+use std::collections::VecDeque;
+
+use tokio::net::UnixDatagram;
+
+use crate::support::broker::DEADLINE;
+use crate::support::rig::rig;
+
+/// A service manager's ear.
+struct Ear {
+    socket: UnixDatagram,
+    heard: VecDeque<String>,
+}
+
+impl Ear {
+    /// Waits until a message with this line has come; what came before it, line by line.
+    async fn hears(&mut self, line: &str) -> Vec<String> {
+        let mut before = Vec::new();
+        loop {
+            while let Some(next) = self.heard.pop_front() {
+                let found = next == line;
+                before.push(next);
+                if found {
+                    return before;
+                }
+            }
+            let mut message = vec![0; 4096];
+            let received = tokio::time::timeout(DEADLINE, self.socket.recv(&mut message)).await;
+            let length = received.unwrap_or_else(|_| panic!("{line} was not heard, but {before:?}")).unwrap();
+            let text = String::from_utf8(message[..length].to_vec()).unwrap();
+            self.heard.extend(text.lines().map(str::to_owned));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_service_manager_hears_of_readiness_life_reload_and_stop() {
+    let rig = rig().lay_out().await;
+    let path = rig.folder.path().join("notify");
+    let mut ear = Ear { socket: UnixDatagram::bind(&path).unwrap(), heard: VecDeque::new() };
+    let socket = format!("NOTIFY_SOCKET={}", path.display());
+    let worker = rig.start_worker_under("worker", &["env", &socket, "WATCHDOG_USEC=400000"]);
+
+    let before = ear.hears("READY=1").await;
+    assert!(!before.contains(&"STATUS=carries events".to_owned()), "{before:?}");
+    assert_eq!(worker.try_unready().await, Some(Vec::new()), "it is ready when it says so");
+    ear.hears("STATUS=carries events").await;
+    ear.hears("WATCHDOG=1").await;
+    ear.hears("WATCHDOG=1").await;
+
+    worker.hang_up();
+    ear.hears("RELOADING=1").await;
+    let until_ready = ear.hears("READY=1").await;
+    assert!(until_ready[0].starts_with("MONOTONIC_USEC="), "{until_ready:?}");
+
+    worker.terminate();
+    ear.hears("STOPPING=1").await;
+    assert!(worker.exit().await.success());
+}
+
+#[tokio::test]
+async fn health_is_told_by_the_exit_status() {
+    let rig = rig().start().await;
+    let worker = rig.worker();
+    for question in [&["health"][..], &["health", "--ready"]] {
+        let told = worker.command(question).await;
+        assert_eq!(told.status.code(), Some(0), "{told:?}");
+    }
+    rig.crm.environment().configure(&serde_json::json!({ "latency_ms": 3000 })).unwrap();
+    rig.bus.publish(&crate::support::event::handoff("web")).await;
+    crate::support::broker::eventually("an event in hand", async || {
+        worker.metric("handoffd_in_flight", "").await > 0 && worker.metrics().await.contains("handoffd_ready 1")
+    })
+    .await;
+    worker.terminate();
+    crate::support::broker::eventually("a worker that stops", async || {
+        worker.try_unready().await.is_some_and(|why| !why.is_empty())
+    })
+    .await;
+    let (alive, ready) = (worker.command(&["health"]).await, worker.command(&["health", "--ready"]).await);
+    assert_eq!((alive.status.code(), ready.status.code()), (Some(0), Some(1)), "{alive:?} {ready:?}");
+    assert!(String::from_utf8_lossy(&ready.stderr).contains("stopping"), "{ready:?}");
+    assert!(worker.exit().await.success());
+    let told = worker.command(&["health"]).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("no worker answers"), "{told:?}");
+}
