@@ -18,6 +18,7 @@ mod hostile;
 mod hostile_bus;
 mod hostile_dynamics;
 mod ops;
+mod page_browser;
 mod poison;
 mod process;
 mod rabbit;

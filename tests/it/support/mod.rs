@@ -3,6 +3,7 @@
 //! Absent: tests.
 
 pub mod broker;
+pub mod browser;
 pub mod bus;
 pub mod event;
 pub mod files;
