@@ -2,6 +2,7 @@
 //! Out: the test rig: a broker, a simulated Dynamics, real workers, all of it stopped in the end.
 //! Absent: tests.
 
+pub mod api;
 pub mod broker;
 pub mod browser;
 pub mod bus;
