@@ -48,7 +48,7 @@ async fn all_of_it_is_there_without_a_script() {
     }
     browser.go("/").await;
     browser.click("#q").await;
-    browser.types(scene.fine.session().to_owned() + &Key::Enter).await;
+    browser.types(scene.fine.session().to_owned() + Key::Enter).await;
     browser.reads("Create the case").await;
     scene.mend();
     browser.go("/dead-letters").await;
@@ -91,13 +91,13 @@ async fn assert_fits(browser: &Browser, path: &str, screen: Screen) {
 async fn the_keyboard_leads_to_the_content(browser: &Browser) {
     browser.go("/organizations").await;
     let focus = "const it = document.activeElement; return it.id || it.className || it.textContent";
-    browser.types(Key::Tab.to_string()).await;
+    browser.types(Key::Tab).await;
     assert_eq!(browser.run(focus).await, "skip");
     let outline = browser.run("return getComputedStyle(document.activeElement).outlineStyle").await;
     assert_ne!(outline, "none", "the focus is seen");
-    browser.types(Key::Enter.to_string()).await;
+    browser.types(Key::Enter).await;
     assert_eq!(browser.run(focus).await, "main");
-    browser.types(Key::Tab.to_string()).await;
+    browser.types(Key::Tab).await;
     assert_eq!(browser.run("return document.activeElement.textContent").await, "Test org_acme");
 }
 

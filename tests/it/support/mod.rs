@@ -8,6 +8,7 @@ pub mod browser;
 pub mod bus;
 pub mod event;
 pub mod files;
+pub mod office;
 pub mod raw;
 pub mod rig;
 pub mod settings;
