@@ -14,6 +14,8 @@ main() {
   need_component clippy clippy
   # Installs RabbitMQ where it is missing and may be; says what to install otherwise.
   bash deploy/broker.sh ensure || exit 1
+  # A browser for the page likewise; without one those tests say that they are skipped.
+  bash tests/browser.sh ensure || SUMMARY+=("browser tests: SKIPPED, there is no browser (see above)")
   runner formatting cargo fmt --check
   runner clippy cargo clippy --quiet --all-targets -- -D warnings
   runner tests tests

@@ -32,17 +32,14 @@ impl Organizations for Register {
     async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
         let mut roster = self.roster().await;
         let organization = roster.get(id).cloned().ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
-        let since = match roster.pauses.get(id) {
-            Some(since) => *since,
-            None => {
-                let now = Timestamp::now();
-                self.keep(vec![Change::Pause(id.clone(), now)]).await?;
-                roster.pauses.insert(id.clone(), now);
-                self.refresh(&mut roster);
-                info!(organization_id = %id, "an organization was paused: its events wait until it is resumed");
-                now
-            }
-        };
+        let known = roster.pauses.get(id).copied();
+        let since = known.unwrap_or_else(Timestamp::now);
+        if known.is_none() {
+            self.keep(vec![Change::Pause(id.clone(), since)]).await?;
+            roster.pauses.insert(id.clone(), since);
+            self.refresh(&mut roster);
+            info!(organization_id = %id, "an organization was paused: its events wait until it is resumed");
+        }
         drop(roster);
         self.stands(&organization, Some(since)).await
     }

@@ -110,7 +110,7 @@ impl Register {
         if !begun || !found.changes.is_empty() {
             put_in_force(roster.in_force(), &self.parties);
         }
-        self.warn_of_shadows(roster);
+        warn_of_shadows(roster);
     }
 
     /// Tests an organization, known or not.
@@ -162,19 +162,19 @@ impl Register {
                 roster.saved.extend(anew);
             }
             Err(problem) => {
-                error!(error = %problem, "secrets of saved organizations could not be sealed anew: the old key is still needed")
+                error!(error = %problem, "saved secrets could not be sealed anew: organizations.previous_encryption_key is still needed");
             }
         }
     }
+}
 
-    /// Once for each.
-    fn warn_of_shadows(&self, roster: &mut Roster) {
-        for (id, file) in roster.newly_shadowed() {
-            warn!(
-                organization_id = %id,
-                file,
-                "an organization has a file and was saved too: the file counts; remove one of the two"
-            );
-        }
+/// Once for each.
+fn warn_of_shadows(roster: &mut Roster) {
+    for (id, file) in roster.newly_shadowed() {
+        warn!(
+            organization_id = %id,
+            file,
+            "an organization has a file and was saved too: the file counts; remove one of the two"
+        );
     }
 }

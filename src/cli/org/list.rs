@@ -21,7 +21,8 @@ pub(super) async fn list(config: &Config, env: &Environment) -> Result<Value> {
     for file in &loaded.broken {
         let of_it = |place: &Place| matches!(place, Place::File { path, .. } if path == file);
         let faults = loaded.faults.0.iter().filter(|fault| of_it(&fault.place)).map(ToString::to_string);
-        listed.push(entry(None, Some(file.display().to_string()), None, Some(faults.collect::<Vec<_>>().join("; "))));
+        let problem = faults.collect::<Vec<_>>().join("; ");
+        listed.push(entry(None, Some(&file.display().to_string()), None, Some(&problem)));
     }
     Ok(Value::Array(listed))
 }
@@ -65,23 +66,22 @@ async fn saved(config: &Config, env: &Environment) -> Result<Vec<Value>> {
     let rows = read.map(|(id, organization)| match organization {
         Ok(Organization { settings, withheld, .. }) => {
             let problem = withheld.map(|withheld| format!("{} {}", withheld.why, withheld.advice));
-            entry(Some(id.to_string()), None, Some(settings.environment_url), problem)
+            entry(Some(id.as_str()), None, Some(&settings.environment_url), problem.as_deref())
         }
-        Err(faults) => entry(Some(id.to_string()), None, None, Some(faults.to_string())),
+        Err(faults) => entry(Some(id.as_str()), None, None, Some(&faults.to_string())),
     });
     Ok(rows.collect())
 }
 
 /// The worker knows it, so it can be read; it is blocked where its secret can't.
 fn of_worker(view: &Value) -> Value {
-    let text = |name: &str| view[name].as_str().map(str::to_owned);
-    entry(text("organization_id"), None, text("environment_url"), None)
+    entry(view["organization_id"].as_str(), None, view["environment_url"].as_str(), None)
 }
 
 fn of_file(organization: &Organization) -> Value {
     let settings = &organization.settings;
-    let (id, url) = (settings.organization_id.to_string(), settings.environment_url.clone());
-    entry(Some(id), Some(organization.source.to_string()), Some(url), None)
+    let file = organization.source.to_string();
+    entry(Some(settings.organization_id.as_str()), Some(&file), Some(&settings.environment_url), None)
 }
 
 fn shadowed(mut one: Value) -> Value {
@@ -89,7 +89,7 @@ fn shadowed(mut one: Value) -> Value {
     one
 }
 
-fn entry(id: Option<String>, file: Option<String>, environment_url: Option<String>, problem: Option<String>) -> Value {
+fn entry(id: Option<&str>, file: Option<&str>, environment_url: Option<&str>, problem: Option<&str>) -> Value {
     let source = if file.is_some() { "file" } else { "store" };
     json!({
         "organization_id": id, "source": source, "file": file, "environment_url": environment_url,

@@ -39,7 +39,7 @@ use super::metrics::Metrics;
 use super::page;
 use super::seam::Organizations;
 use crate::store::Store;
-pub use document::document;
+pub use document::{Access, document};
 use letters::Desk;
 pub use problem::Problem;
 use recent::Recent;

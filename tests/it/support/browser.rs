@@ -28,6 +28,12 @@ const ARGUMENTS: [&str; 12] = [
     "--hide-scrollbars",
 ];
 
+/// Keeps what the browser refuses on a page, and what goes wrong in its script.
+const COMPLAIN: &str = "window.complaints = [];
+    addEventListener('securitypolicyviolation', (event) => complaints.push(`${event.violatedDirective}: ${event.blockedURI}`));
+    addEventListener('error', (event) => complaints.push(String(event.message)));
+    addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason)));";
+
 /// A browser with one page. It is gone, with its driver and its profile, when this is dropped.
 pub struct Browser {
     driver: Option<WebDriver>,
@@ -51,9 +57,12 @@ impl Browser {
     /// Starts one for the pages under this address. None where there is no browser, and a line that says so:
     /// `tests/browser.sh ensure` has said before why there is none.
     pub async fn start(base: &str) -> Option<Self> {
-        let (chromium, driver) = (program("HANDOFFD_TEST_CHROMIUM", "chromium"), program("HANDOFFD_TEST_CHROMEDRIVER", "chromedriver"));
+        let (chromium, driver) =
+            (program("HANDOFFD_TEST_CHROMIUM", "chromium"), program("HANDOFFD_TEST_CHROMEDRIVER", "chromedriver"));
         let (Some(chromium), Some(driver)) = (chromium, driver) else {
-            eprintln!("SKIPPED: no chromium or no chromedriver; `bash tests/browser.sh ensure` installs them or says how");
+            eprintln!(
+                "SKIPPED: no chromium or no chromedriver; `bash tests/browser.sh ensure` installs them or says how"
+            );
             return None;
         };
         let profile = tempfile::tempdir().expect("a folder for the profile");
@@ -65,6 +74,7 @@ impl Browser {
         let driver = WebDriver::builder(url, capabilities).client(http()).await;
         browser.driver = Some(driver.expect("a session of chromium"));
         browser.screen(DESK).await;
+        browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": COMPLAIN })).await;
         Some(browser)
     }
 
@@ -117,7 +127,8 @@ impl Browser {
 
     /// Clicks the link with this text.
     pub async fn follow(&self, text: &str) {
-        eventually(&format!("a link {text:?}"), async || self.driver().find(By::PartialLinkText(text)).await.is_ok()).await;
+        eventually(&format!("a link {text:?}"), async || self.driver().find(By::PartialLinkText(text)).await.is_ok())
+            .await;
         self.driver().find(By::PartialLinkText(text)).await.expect("it was there").click().await.expect("a click");
     }
 
@@ -136,7 +147,8 @@ impl Browser {
 
     /// What a script on the page returns.
     pub async fn run(&self, script: &str) -> Value {
-        let returned = self.driver().execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"));
+        let returned =
+            self.driver().execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"));
         returned.json().clone()
     }
 
@@ -163,10 +175,9 @@ impl Browser {
         self.driver().screenshot_as_png().await.expect("a picture")
     }
 
-    /// What the browser complained about on its console.
-    pub async fn complaints(&self) -> Vec<String> {
-        let log = self.devtools("Runtime.evaluate", json!({ "expression": "JSON.stringify(window.complaints ?? [])" })).await;
-        serde_json::from_str(log["result"]["value"].as_str().unwrap_or("[]")).expect("an array")
+    /// What the browser refused on this page, and what went wrong in its script.
+    pub async fn complaints(&self) -> Value {
+        self.run("return window.complaints").await
     }
 
     async fn devtools(&self, method: &str, parameters: Value) -> Value {
@@ -229,7 +240,11 @@ fn program(variable: &str, name: &str) -> Option<String> {
     let wanted = named.as_deref().unwrap_or(name);
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let mut places = std::env::split_paths(&folders).map(|folder| folder.join(wanted));
-    let found = if wanted.contains('/') { Some(wanted.into()).filter(|path: &std::path::PathBuf| path.exists()) } else { places.find(|path| path.is_file()) };
+    let found = if wanted.contains('/') {
+        Some(wanted.into()).filter(|path: &std::path::PathBuf| path.exists())
+    } else {
+        places.find(|path| path.is_file())
+    };
     found.map(|path| path.display().to_string())
 }
 

@@ -1,0 +1,121 @@
+//! How the pages look and read: for who has no script, a keyboard, a phone, weak eyes.
+
+use std::path::Path;
+
+use thirtyfour::Key;
+
+use super::Scene;
+use crate::support::browser::{Browser, DESK, PHONE, Screen, TWICE};
+
+/// Faults that a program can find; the reasons are those of WCAG 2.2 AA.
+const EXAMINE: &str = include_str!("examine.js");
+/// A folder to write pictures to, for `docs/screenshots`.
+const PICTURES: &str = "HANDOFFD_SCREENSHOTS";
+
+#[tokio::test]
+async fn every_page_can_be_read_by_everybody() {
+    let Some(scene) = Scene::set().await else { return };
+    let browser = &scene.browser;
+    for path in pages(&scene) {
+        for scheme in ["light", "dark"] {
+            browser.prefers(scheme).await;
+            browser.screen(DESK).await;
+            browser.go(&path).await;
+            let faults = browser.run(EXAMINE).await;
+            assert_eq!(faults, serde_json::json!([]), "{path}, {scheme}");
+        }
+        for screen in [PHONE, TWICE] {
+            browser.screen(screen).await;
+            browser.go(&path).await;
+            assert_fits(browser, &path, screen).await;
+        }
+        assert_eq!(browser.complaints().await, serde_json::json!([]), "{path}");
+    }
+    browser.screen(DESK).await;
+    the_keyboard_leads_to_the_content(browser).await;
+    take_pictures(&scene).await;
+}
+
+#[tokio::test]
+async fn all_of_it_is_there_without_a_script() {
+    let Some(scene) = Scene::set().await else { return };
+    let browser = &scene.browser;
+    browser.without_scripts().await;
+    for (path, expected) in pages(&scene).into_iter().zip(EXPECTED) {
+        browser.go(&path).await;
+        browser.reads(expected).await;
+        assert!(!browser.text().await.contains("Pause updates"), "{path}: a script ran");
+    }
+    browser.go("/").await;
+    browser.click("#q").await;
+    browser.types(scene.fine.session().to_owned() + Key::Enter).await;
+    browser.reads("Create the case").await;
+    scene.mend();
+    browser.go("/dead-letters").await;
+    browser.follow("Replay…").await;
+    browser.press("Replay 1 dead letter").await;
+    browser.reads("replay").await;
+    scene.rig.bus.outcomes(scene.refused.id(), 2).await;
+}
+
+/// What each of the pages says.
+const EXPECTED: [&str; 7] = [
+    "It is working",
+    "Type what you have",
+    "Put the case into its queue",
+    "By reason and organization",
+    "Its content",
+    "Replay 1 dead letter?",
+    "Requests under way",
+];
+
+fn pages(scene: &Scene) -> Vec<String> {
+    let id = scene.refused.id();
+    vec![
+        "/".to_owned(),
+        "/find".to_owned(),
+        format!("/find?q={}", scene.fine.session()),
+        "/dead-letters".to_owned(),
+        format!("/dead-letters/show?id={id}"),
+        format!("/dead-letters/confirm?act=replay&id={id}"),
+        "/organizations".to_owned(),
+    ]
+}
+
+/// Nothing is wider than the screen but what scrolls by itself.
+async fn assert_fits(browser: &Browser, path: &str, screen: Screen) {
+    let width = browser.run("return document.documentElement.scrollWidth").await;
+    assert!(width.as_u64().expect("a number") <= u64::from(screen.0), "{path} is {width} wide on {screen:?}");
+}
+
+async fn the_keyboard_leads_to_the_content(browser: &Browser) {
+    browser.go("/organizations").await;
+    let focus = "const it = document.activeElement; return it.id || it.className || it.textContent";
+    browser.types(Key::Tab).await;
+    assert_eq!(browser.run(focus).await, "skip");
+    let outline = browser.run("return getComputedStyle(document.activeElement).outlineStyle").await;
+    assert_ne!(outline, "none", "the focus is seen");
+    browser.types(Key::Enter).await;
+    assert_eq!(browser.run(focus).await, "main");
+    browser.types(Key::Tab).await;
+    assert_eq!(browser.run("return document.activeElement.textContent").await, "Test org_acme");
+}
+
+async fn take_pictures(scene: &Scene) {
+    let Some(folder) = std::env::var_os(PICTURES) else { return };
+    let (folder, browser) = (Path::new(&folder), &scene.browser);
+    std::fs::create_dir_all(folder).expect("a folder for pictures");
+    let find = format!("/find?q={}", scene.refused.session());
+    for (name, path, scheme, screen) in [
+        ("now", "/", "light", Screen(1180, 1010)),
+        ("now-dark", "/", "dark", Screen(1180, 1010)),
+        ("find", &*find, "light", Screen(1180, 760)),
+        ("dead-letters-phone", "/dead-letters", "light", Screen(390, 844)),
+        ("organizations-dark", "/organizations", "dark", Screen(1180, 420)),
+    ] {
+        browser.screen(screen).await;
+        browser.prefers(scheme).await;
+        browser.go(path).await;
+        std::fs::write(folder.join(format!("{name}.png")), browser.picture(screen).await).expect("a picture on disk");
+    }
+}
