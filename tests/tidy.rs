@@ -91,6 +91,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sd_notify", &["app/herald.rs"]),
     ("axum", &["ops/http/", "dynamics/simulator/"]),
     ("clap", &["cli/", "bin/"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/"]),
     ("prometheus", &["ops/metrics/"]),
     ("anyhow", &["app/", "cli/", "main.rs", "bin/"]),
 ];
