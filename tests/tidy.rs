@@ -112,6 +112,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["ops/http/", "dynamics/simulator/"]),
     ("chacha20poly1305", &["config/organizations/vault.rs"]),
     ("clap", &["cli/", "bin/"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/"]),
     ("prometheus", &["ops/metrics/"]),
     ("anyhow", &["app/", "cli/", "main.rs", "bin/"]),
 ];

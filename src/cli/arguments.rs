@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use super::dead_letters::arguments::DeadLettersCommand;
 use crate::config::DEFAULT_PATH;
@@ -49,6 +50,13 @@ pub enum Command {
         #[arg(long)]
         ready: bool,
     },
+    /// Print completions for a shell.
+    Completions {
+        /// For which.
+        shell: Shell,
+    },
+    /// Print the man page.
+    Man,
     /// Print the JSON Schemas of events and outcomes, and the AsyncAPI document.
     Schema,
 }

@@ -7,6 +7,7 @@ pub mod config;
 mod dead_letters;
 mod explain;
 mod health;
+mod manual;
 mod org;
 mod outcomes;
 mod publish;
@@ -103,6 +104,8 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
             let question = if ready { health::Question::Ready } else { health::Question::Alive };
             print(&block_on(health::health(&config, question))?);
         }
+        Command::Completions { shell } => print(&manual::completions(shell)),
+        Command::Man => print(&manual::man()?),
         Command::Schema => print(&schema::schema()?),
     }
     Ok(())

@@ -36,6 +36,7 @@ mod rabbit_letters;
 mod rabbit_outages;
 mod rabbit_topology;
 mod resolutions_out_of_order;
+mod secrecy;
 mod simulation;
 mod simulator;
 mod store_conformance;

@@ -136,6 +136,11 @@ impl Rig {
         eventually(&format!("a retry, {reason}"), retried).await;
     }
 
+    /// What the workers have logged so far, all of them.
+    pub fn logs(&self) -> String {
+        self.workers().iter().map(|worker| worker.log()).collect()
+    }
+
     /// Where the store of a worker called so is.
     pub fn store(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.sled"))

@@ -1,0 +1,246 @@
+//! Everything is run with marked values, and every output is searched for them: customers' texts, secrets, tokens.
+
+use std::fmt::Write;
+
+use lapin::types::AMQPValue;
+use lapin::{BasicProperties, message::Delivery};
+use serde_json::json;
+
+use crate::support::broker::eventually;
+use crate::support::bus::{headers, properties};
+use crate::support::collector::Collector;
+use crate::support::event::{Event, handoff, resolved};
+use crate::support::rig::{Rig, rig};
+use crate::support::simulator::SECRET;
+use crate::support::worker::http;
+
+const HTTP_TOKEN: &str = "marked-http-token-5b1c";
+const ACCESS_TOKEN: &str = "marked-access-token-77aa";
+const BROKER_PASSWORD: &str = "marked-broker-password-c0de";
+/// 32 bytes in base64: `marked-encryption-key-0123456789`.
+const ENCRYPTION_KEY: &str = "bWFya2VkLWVuY3J5cHRpb24ta2V5LTAxMjM0NTY3ODk=";
+
+/// What operators and monitors can ask for; what is not there answers too.
+const PATHS: &[&str] = &[
+    "/",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/api/v1/outcomes",
+    "/api/v1/outcomes?limit=1",
+    "/api/v1/dead-letters",
+    "/api/v1/organizations",
+    "/api/v1/queues",
+    "/api/v1/version",
+    "/api/v1/openapi.json",
+    "/nowhere",
+];
+
+/// All that was told to anybody, by where.
+struct Told(Vec<(String, String)>);
+
+impl Told {
+    fn by(&mut self, place: &str, text: impl Into<String>) {
+        self.0.push((place.to_owned(), text.into()));
+    }
+
+    async fn by_command(&mut self, rig: &Rig, words: &[&str]) {
+        let output = rig.worker().command(words).await;
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(text.len() > 10, "{words:?} says nothing: {}", output.status);
+        self.by(&words.join(" "), text);
+    }
+
+    async fn by_http(&mut self, rig: &Rig, events: &[Event]) {
+        let address = rig.worker().address().unwrap();
+        let outcomes = events.iter().map(|event| format!("/api/v1/outcomes/org_acme/{}", event.id()));
+        for path in PATHS.iter().map(|path| (*path).to_owned()).chain(outcomes) {
+            for token in [HTTP_TOKEN, "another"] {
+                let answer = http().get(format!("http://{address}{path}")).bearer_auth(token).send().await.unwrap();
+                let heads = format!("{:?}", answer.headers());
+                self.by(&format!("GET {path}"), heads + &answer.text().await.unwrap());
+            }
+        }
+    }
+
+    fn by_headers(&mut self, place: &str, delivery: &Delivery, event: &Event) {
+        // What the publisher sent is its own; everything else is ours.
+        let ours = |properties: &BasicProperties| {
+            let table = properties.headers().clone().unwrap_or_default();
+            table.inner().iter().fold(String::new(), |mut text, (name, value)| {
+                match value {
+                    AMQPValue::LongString(value) => writeln!(text, "{name}: {value}").unwrap(),
+                    other => writeln!(text, "{name}: {other:?}").unwrap(),
+                }
+                text
+            })
+        };
+        let text = ours(&delivery.properties);
+        assert!(text.contains("x-handoffd-"), "{place} of {}: {text}", event.id());
+        self.by(place, text);
+    }
+
+    /// In any case, as it is and as JSON, URLs, base64 and debug output write it.
+    fn holds_none_of(&self, marked: &[String]) {
+        for (place, text) in &self.0 {
+            let text = text.to_lowercase();
+            for mark in marked {
+                for written in spellings(mark) {
+                    let at = text.find(&written);
+                    assert!(
+                        at.is_none(),
+                        "{place} holds {written:?}: …{}",
+                        &text[at.unwrap_or(0)..].chars().take(200).collect::<String>()
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn spellings(mark: &str) -> Vec<String> {
+    use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+    let json = serde_json::to_string(mark).unwrap();
+    let form: String = url::form_urlencoded::byte_serialize(mark.as_bytes()).collect();
+    let percent = percent_encoding::utf8_percent_encode(mark, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let bytes = format!("{:?}", mark.as_bytes());
+    let mut all: Vec<String> = [mark, json.trim_matches('"'), &form, &percent, &bytes[1..bytes.len() - 1]]
+        .iter()
+        .map(|it| it.to_lowercase())
+        .collect();
+    // Where the text begins within what is encoded is not known: only what it is when encoded by itself.
+    all.push(STANDARD_NO_PAD.encode(mark).to_lowercase());
+    all.dedup();
+    all
+}
+
+/// Successes of every kind, a retry, refusals that quote the customer and the secrets, what is no event, and repetitions.
+async fn everything(rig: &Rig) -> Vec<Event> {
+    let token = json!({ "access_token": ACCESS_TOKEN, "expires_in": 3600 }).to_string();
+    rig.crm.fault(&json!({ "operation": "token", "fault": { "status": 200, "body": token } }));
+    let (mail, chat) = (handoff("email"), handoff("web"));
+    rig.hand_off(&mail).await;
+    rig.hand_off(&chat).await;
+    rig.carry(&resolved(mail.session())).await;
+    rig.bus.publish(&mail.clone().with("/data/summary", "Another marked summary of the same key")).await;
+    rig.bus.outcomes(mail.id(), 2).await;
+
+    let refused = handoff("email");
+    let customer = &refused.0["data"]["customer"];
+    let quote = format!(
+        "Cannot save {} <{}>, {}: {} (Authorization: Bearer {ACCESS_TOKEN}, secret {SECRET})",
+        customer["name"].as_str().unwrap(),
+        refused.email(),
+        customer["phone"].as_str().unwrap(),
+        refused.0["data"]["summary"].as_str().unwrap(),
+    );
+    // First it may pass, then not any more.
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "status": 503, "body": format!("<html>{quote}</html>") } }));
+    rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &quote);
+    rig.carry(&refused).await;
+    let wrong = handoff("email")
+        .with("/data/transcript", json!([{ "sender": "customer", "text": 5, "name": "Marked Transcript Name" }]));
+    rig.carry(&wrong).await;
+    let strange = handoff("email").with("/event", "session.marked");
+    rig.carry(&strange).await;
+    let torn = format!(
+        "{{ \"data\": {{ \"customer\": {{ \"name\": \"{}\"",
+        chat.0["data"]["customer"]["name"].as_str().unwrap()
+    );
+    rig.bus.publish_as("session.handoff.email", torn.as_bytes(), BasicProperties::default()).await;
+    rig.bus.waiting(&rig.files.dead_letter_queue(), 4).await;
+
+    rig.crm.environment().revoke_tokens();
+    let quoted =
+        json!({ "error": "invalid_client", "error_description": format!("AADSTS7000215: client_secret={SECRET}") });
+    rig.crm.fault(&json!({ "operation": "token", "fault": { "status": 401, "body": quoted.to_string() } }));
+    let held = handoff("email");
+    let context = headers(&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]);
+    rig.bus.publish_as(&held.routing_key(), &held.body(), properties(&held).with_headers(context)).await;
+    rig.bus.outcome(held.id()).await;
+    vec![mail, chat, refused, wrong, strange, held]
+}
+
+#[tokio::test]
+async fn nothing_that_is_told_to_anybody_holds_a_customers_text_or_a_secret() {
+    let collector = Collector::start().await;
+    let mut rig = rig()
+        .set("tracing", "otlp_endpoint", collector.endpoint.as_str())
+        .set("http", "token", HTTP_TOKEN)
+        .set("organizations", "encryption_key", ENCRYPTION_KEY)
+        .set("retry", "in_process", 1)
+        // Everything, of every library.
+        .set("log", "level", "trace")
+        .lay_out()
+        .await;
+    rig.start_worker("worker").ready().await;
+    let mut events = everything(&rig).await;
+    let mut told = Told(Vec::new());
+    told.by_http(&rig, &events).await;
+    for words in [
+        &["outcomes", "list"][..],
+        &["outcomes", "list", "--json"],
+        &["outcomes", "show", events[2].id()],
+        &["outcomes", "show", events[2].id(), "--json"],
+        &["dead-letters", "list"],
+        &["dead-letters", "list", "--json"],
+        &["dead-letters", "replay", "--all", "--dry-run"],
+        &["config", "show"],
+        &["config", "check"],
+        &["health", "--ready"],
+    ] {
+        told.by_command(&rig, words).await;
+    }
+    rig.stop_workers().await;
+
+    // The same again as text, and at the level that says the most of libraries.
+    rig.files.set("log", "format", "text");
+    rig.files.set("log", "level", "trace,handoffd=trace");
+    rig.start_worker("worker").ready().await;
+    rig.crm.refuse("incidents.create", 100, 503, "", "Not now.");
+    let late = handoff("email");
+    rig.bus.publish(&late).await;
+    rig.awaits("transient").await;
+    rig.stop_workers().await;
+    eventually("its copy in a retry queue", async || rig.bus.unfinished().await > 0).await;
+    let copy = rig.bus.take(&rig.files.work_queue()).await;
+    told.by_headers("a copy that comes back from a retry queue", &copy, &late);
+    for event in &events[2..5] {
+        told.by_headers("a dead letter", &rig.bus.dead_letter().await, event);
+    }
+    events.push(late);
+
+    rig.files.set("broker", "url", wrong_password(rig.files.get("broker", "url").as_str().unwrap()));
+    let refused = rig.start_worker("refused");
+    eventually("a broker that refuses", async || refused.log().contains("refuses the user or password")).await;
+    told.by_command(&rig, &["config", "show"]).await;
+    told.by_command(&rig, &["dead-letters", "list"]).await;
+    rig.stop_workers().await;
+
+    told.by("the outcomes", rig.bus.seen());
+    told.by("the traces", collector.seen());
+    told.by("the logs", rig.logs());
+    let mut marked = rig.bus.private_texts();
+    marked.push("Marked Transcript Name".to_owned());
+    marked.extend([SECRET, HTTP_TOKEN, ACCESS_TOKEN, BROKER_PASSWORD, ENCRYPTION_KEY].map(str::to_owned));
+    assert!(marked.len() > 30 && told.0.len() > 40, "{} marks, {} places", marked.len(), told.0.len());
+    told.holds_none_of(&marked);
+}
+
+fn wrong_password(url: &str) -> String {
+    let mut url: url::Url = url.parse().unwrap();
+    url.set_password(Some(BROKER_PASSWORD)).unwrap();
+    url.into()
+}
+
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a log holds")]
+    fn a_mark_is_found_in_any_spelling() {
+        let told =
+            Told(vec![("a log".to_owned(), "GET ?$filter=emailaddress1 eq 'ANN%2Bvip%40example%2Ecom'".to_owned())]);
+        told.holds_none_of(&["ann+vip@example.com".to_owned()]);
+    }
+}
