@@ -2,11 +2,11 @@
 //! Out: the test rig: a broker, a simulated Dynamics, real workers, all of it stopped in the end.
 //! Absent: tests.
 
-pub mod api;
 pub mod broker;
 pub mod bus;
 pub mod event;
 pub mod files;
+pub mod interface;
 pub mod raw;
 pub mod rig;
 pub mod settings;
