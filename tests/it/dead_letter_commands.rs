@@ -2,7 +2,7 @@
 
 mod bench;
 mod broker_limit;
-mod desk;
+pub mod desk;
 mod interrupted;
 mod listing;
 mod patch;

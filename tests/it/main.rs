@@ -17,6 +17,8 @@ mod gate;
 mod hostile;
 mod hostile_bus;
 mod hostile_dynamics;
+mod http_dead_letters;
+mod http_interface;
 mod ops;
 mod org_pause;
 mod org_save;

@@ -12,6 +12,7 @@ use handoffd::store::{Cursor, Filter};
 use handoffd::watch::{EventEnd, Sighting, Watch};
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use rig::{Rig, Shelf, body, found, given, guid, outcome, problem, time};
 
@@ -245,6 +246,34 @@ async fn a_store_that_fails_is_a_problem() {
 async fn a_store_that_hangs_is_not_waited_for() {
     let rig = Rig::with(Shelf { hangs: true, ..Shelf::default() }, None).await;
     assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "no answer within 30 s");
+    rig.stop().await;
+}
+
+/// The clock is paused here too.
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_head_has_no_end_is_ended() {
+    let rig = Rig::start(Vec::new()).await;
+    for begun in ["", "GET /api/v1/outcomes HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] {
+        let mut stream = tokio::net::TcpStream::connect(rig.running.address).await.expect("a connection");
+        stream.write_all(begun.as_bytes()).await.expect("it is taken");
+        let mut answer = Vec::new();
+        // An error (a reset) is an end too.
+        _ = stream.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
+    }
+    rig.json("/api/v1/outcomes").await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_too_long_is_refused() {
+    let rig = Rig::start(Vec::new()).await;
+    let request = rig.client.get(rig.url("/livez")).header("x-long", "x".repeat(64 << 10));
+    // It may be cut off before its answer is read.
+    if let Ok(response) = request.send().await {
+        assert_eq!(response.status(), 431);
+    }
+    assert_eq!(rig.get("/livez").await.status(), 200);
     rig.stop().await;
 }
 

@@ -1,6 +1,9 @@
 //! The OpenAPI document, made of the same table as the router.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::State;
 use axum::routing::on;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -8,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::parameter::Parameter;
 use super::route::{MOMENT, Make, Route, Verb, problem};
-use super::{letters, organizations, outcomes, queues};
+use super::{Parts, letters, organizations, outcomes, queues};
 
 const ABOUT: &str = "Outcomes, dead letters, organizations and queues of a running handoffd. Every answer is JSON; every error is \
     `application/problem+json` (RFC 9457). docs/API.md shows each call.";
@@ -23,7 +26,7 @@ const OWN: [Route; 1] = [Route {
     answers: &[(200, "OpenAPI 3.1.", Some(any_object))],
     problems: &[],
     within: MOMENT,
-    handler: |verb| on(verb, async || Json(document())),
+    handler: |verb| on(verb, show),
 }];
 
 /// Everything that can be asked for below `/api/v1`.
@@ -36,8 +39,21 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     [OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, DOCUMENT].into_iter().flatten()
 }
 
+/// Whether the interface wants a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// It does.
+    Token,
+    /// It is for this machine alone.
+    Open,
+}
+
+async fn show(State(parts): State<Arc<Parts>>) -> Json<Value> {
+    Json(document(if parts.token.is_some() { Access::Token } else { Access::Open }))
+}
+
 /// The document.
-pub fn document() -> Value {
+pub fn document(access: Access) -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let settings = settings.with(|it| it.definitions_path = "/components/schemas".into());
     let mut generator = settings.into_generator();
@@ -50,7 +66,7 @@ pub fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": { "title": "handoffd", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT },
-        "security": [{}, { "token": [] }],
+        "security": if access == Access::Token { json!([{ "token": [] }]) } else { json!([]) },
         "paths": paths,
         "components": {
             "securitySchemes": {
@@ -108,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = document();
+        let document = document(Access::Token);
         let text = document.to_string();
         let references: BTreeSet<&str> =
             text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
@@ -132,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_route_of_the_contract_is_there() {
-        let document = document();
+        let document = document(Access::Token);
         for (verb, path) in [
             ("get", "/api/v1/outcomes"),
             ("get", "/api/v1/outcomes/{organization}/{event_id}"),

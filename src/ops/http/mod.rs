@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::Metrics;
 use super::seam::Organizations;
 use crate::store::Store;
-pub use document::document;
+pub use document::{Access, document};
 use letters::Desk;
 pub use problem::Problem;
 use recent::Recent;

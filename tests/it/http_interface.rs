@@ -1,0 +1,171 @@
+//! The rest of `/api/v1`, and who may ask, on a live worker.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::api::{Api, answer};
+use crate::support::broker::eventually;
+use crate::support::event::{ORGANIZATION, handoff};
+use crate::support::rig::rig;
+
+#[tokio::test]
+async fn an_outcome_has_its_whole_history() {
+    let rig = rig().start().await;
+    let api = Api::of(&rig);
+    rig.crm.refuse("incidents.create", 1, 503, "0x0", "Busy.");
+    let event = handoff("email");
+    rig.carry(&event).await;
+    let shown = api.get(&format!("/api/v1/outcomes/{ORGANIZATION}/{}", event.id())).await;
+    assert_eq!((&shown["status"], &shown["source_event_id"]), (&json!("succeeded"), &json!(event.id())));
+    let history = shown["history"].as_array().unwrap();
+    let steps: Vec<_> = history.iter().map(|entry| entry["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["token", "look_up_contact", "create_contact", "post_incident", "post_incident"]);
+    let failed = &history[3];
+    assert_eq!((&failed["status"], &failed["attempt"], &history[4]["attempt"]), (&json!(503), &json!(1), &json!(2)));
+    for entry in history {
+        assert!(entry["elapsed_ms"].is_u64() && entry["at"].is_string(), "{entry}");
+    }
+    assert!(history[4]["request_id"].is_string(), "{}", history[4]);
+    let incident = shown["session_meta"]["dynamics365_incident_id"].as_str().unwrap();
+    for query in [format!("incident_id={incident}"), format!("session={}", event.session()), "after=1h".to_owned()] {
+        let found = api.get(&format!("/api/v1/outcomes?{query}")).await;
+        assert_eq!(found["outcomes"][0]["source_event_id"], event.id(), "{query}");
+    }
+    let none = answer(api.request(Method::GET, &format!("/api/v1/outcomes/{ORGANIZATION}/evt_none")), 404).await;
+    assert!(none.get("event").is_none(), "{none}");
+}
+
+#[tokio::test]
+async fn of_an_event_without_outcome_the_problem_tells_what_is_known() {
+    let rig = rig().set("retry", "delays", vec!["1h"]).set("retry", "in_process", 1).start().await;
+    let api = Api::of(&rig);
+    rig.crm.refuse("incidents.create", 1, 500, "0x0", "Out of order.");
+    let event = handoff("email");
+    rig.bus.publish(&event).await;
+    rig.bus.waiting(&rig.retry_queue("1h"), 1).await;
+    let problem =
+        answer(api.request(Method::GET, &format!("/api/v1/outcomes/{ORGANIZATION}/{}", event.id())), 404).await;
+    assert_eq!((&problem["event"]["status"], &problem["event"]["attempts"]), (&json!("waiting"), &json!(1)));
+    assert_eq!(problem["event"]["history"][3]["status"], 500, "{problem}");
+}
+
+#[tokio::test]
+async fn queues_are_told_with_rates() {
+    let rig = rig().set("retry", "delays", vec!["1h"]).start().await;
+    let api = Api::of(&rig);
+    rig.carry(&handoff("email")).await;
+    rig.bus.put(&rig.files.dead_letter_queue(), b"{}", lapin::BasicProperties::default()).await;
+    let mut told = Value::Null;
+    eventually("the depth of the dead-letter queue", async || {
+        told = api.get("/api/v1/queues").await;
+        let queues = told["queues"].as_array().unwrap();
+        queues.iter().any(|it| it["queue"] == rig.files.dead_letter_queue().as_str() && it["messages"] == 1)
+    })
+    .await;
+    let names: Vec<_> = told["queues"].as_array().unwrap().iter().map(|it| it["queue"].as_str().unwrap()).collect();
+    for queue in [rig.files.work_queue(), rig.retry_queue("1h")] {
+        assert!(names.contains(&queue.as_str()), "{names:?}");
+    }
+    assert_eq!(told["broker_connected"], true);
+    assert!(told["rates"]["per_second"]["succeeded"].as_f64().unwrap() > 0.0, "{told}");
+    assert_eq!(api.get("/api/v1/version").await, json!({ "name": "handoffd", "version": env!("CARGO_PKG_VERSION") }));
+}
+
+#[tokio::test]
+async fn organizations_are_listed_and_unknown_ones_are_not_found() {
+    let rig = rig().start().await;
+    let api = Api::of(&rig);
+    let listed = api.get("/api/v1/organizations").await;
+    let one = &listed["organizations"][0];
+    assert_eq!((&one["organization_id"], &one["state"]), (&json!(ORGANIZATION), &json!("open")));
+    assert!(!listed.to_string().contains("secret"), "{listed}");
+    assert_eq!(api.get(&format!("/api/v1/organizations/{ORGANIZATION}")).await["organization_id"], ORGANIZATION);
+    for (method, path) in [
+        (Method::GET, ""),
+        (Method::POST, "/test"),
+        (Method::POST, "/pause"),
+        (Method::POST, "/resume"),
+        (Method::DELETE, ""),
+    ] {
+        let problem = answer(api.request(method, &format!("/api/v1/organizations/org_none{path}")), 404).await;
+        assert!(problem["detail"].as_str().unwrap().contains("org_none"), "{problem}");
+    }
+    for wrong in [json!([]), json!("x"), json!(null)] {
+        answer(api.with(Method::PUT, "/api/v1/organizations/org_none", &wrong), 400).await;
+    }
+}
+
+/// What the document names is there, and what is there and not named is not.
+#[tokio::test]
+async fn the_document_names_what_is_there() {
+    let rig = rig().start().await;
+    let api = Api::of(&rig);
+    let document = api.get("/api/v1/openapi.json").await;
+    assert_eq!((&document["openapi"], &document["security"]), (&json!("3.1.0"), &json!([])));
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let address = path.replace(['{', '}'], "");
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            // Without what it takes, so that nothing is done.
+            let response =
+                api.request(method.clone(), &format!("{address}?no_such=1")).send().await.expect("an answer");
+            let named = &operations[method.as_str().to_lowercase()];
+            let status = response.status().as_u16();
+            if named.is_null() {
+                assert_eq!(status, 405, "{method} {path}");
+                assert!(response.headers().contains_key("allow"), "{method} {path}");
+            } else {
+                assert!(named["responses"][status.to_string()].is_object(), "{method} {path}: {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_signs_in_with_the_token_and_other_sites_change_nothing() {
+    let rig = rig().set("http", "token", "t0ken-of-this-test").start().await;
+    let api = Api::of(&rig);
+    let list = || api.request(Method::GET, "/api/v1/organizations");
+    answer(list(), 401).await;
+    answer(list().bearer_auth("another"), 401).await;
+    answer(list().bearer_auth("t0ken-of-this-test"), 200).await;
+
+    let form = |token: &str| {
+        let form = api.request(Method::POST, "/login").header("content-type", "application/x-www-form-urlencoded");
+        form.body(format!("token={token}"))
+    };
+    let refused = form("another").send().await.expect("an answer");
+    assert!(!refused.headers().contains_key("set-cookie"));
+    let foreign = form("t0ken-of-this-test").header("sec-fetch-site", "cross-site");
+    answer(foreign, 403).await;
+    // The client follows the redirect to `/`, so the cookie is read from an answer it does not follow.
+    let patient = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let signed_in = patient
+        .post(format!("{}/login", api.base()))
+        .header("sec-fetch-site", "same-origin")
+        .body("token=t0ken-of-this-test")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!((signed_in.status().as_u16(), &signed_in.headers()["location"]), (303, &"/".parse().unwrap()));
+    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    assert!(!cookie.contains("t0ken"), "{cookie}");
+    let session = cookie.split(';').next().unwrap();
+    answer(list().header("cookie", session), 200).await;
+    answer(list().header("cookie", format!("{session}x")), 401).await;
+
+    let discard = |site| {
+        let request = api.with(Method::POST, "/api/v1/dead-letters/discard", &json!({ "all": true, "dry_run": true }));
+        request.header("cookie", session).header("sec-fetch-site", site)
+    };
+    for site in ["cross-site", "same-site"] {
+        answer(discard(site), 403).await;
+    }
+    answer(discard("same-origin"), 200).await;
+    // A person in a browser is led to the form, a program gets a problem.
+    let led = patient.get(format!("{}/anywhere", api.base())).header("accept", "text/html,*/*").send().await.unwrap();
+    assert_eq!((led.status().as_u16(), &led.headers()["location"]), (303, &"/login".parse().unwrap()));
+    let left = patient.post(format!("{}/logout", api.base())).header("cookie", session).send().await.unwrap();
+    assert!(left.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
+    assert_eq!(rig.worker().log().matches("t0ken").count(), 0);
+}
