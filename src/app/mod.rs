@@ -3,10 +3,14 @@
 //! Absent: everything an event goes through; this only joins the rooms. Nobody imports it but the command line.
 
 mod fitness;
+mod offline;
 mod options;
 mod organizations;
+mod register;
 mod reload;
+mod roster;
 mod signals;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +21,17 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::bus::{Bus, rabbit};
-use crate::config::organizations::Snapshot;
 use crate::config::{Config, Environment, Organization};
 use crate::dynamics::Dynamics;
 use crate::ops::http;
 use crate::ops::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::worker::{Chance, Tools, Worker};
-use organizations::ReadOnly;
+use register::Register;
 use reload::Parties;
 use signals::Signals;
 
+pub use offline::{Offline, inspect};
 pub use options::{bus as bus_options, store as store_options};
 
 /// Threads of the runtime. The work is waiting for answers: one thread carries thousands of events a second, and hands
@@ -56,22 +60,22 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let opened = open_store(&config, metrics.clone()).await?;
     let (health, store): (_, Arc<dyn Store>) = (opened.health(), Arc::new(opened));
     let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
-    let snapshot = Snapshot::new(organizations);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
     let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
-    reload::put_in_force(&snapshot, &parties);
+    let register = Register::new(config.clone(), env, store.clone(), parties.clone(), organizations);
+    register.begin().await;
     fitness::mind(health, broker.clone());
-    let known = Arc::new(ReadOnly { dynamics: dynamics.clone(), config: config.clone(), env: env.clone() });
+    let known = register.clone();
     let server = http::serve(config.http.listen, options::http(&config, &parties, &store, known, &signals)).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
-    tokio::spawn(reload::keep_current(config.clone(), env, snapshot, parties, signals.hangup()));
+    tokio::spawn(reload::keep_current(register.clone(), signals.hangup()));
     tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
 
     let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics };
     let worker = Worker::new(tools, options::rules(&config), Chance::real());
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => carry(&worker, &broker, &config, &mut signals).await,
+            Ok(()) => carry(&worker, &broker, &register, &mut signals).await,
             Err(problem) => Err(problem.into()),
         },
         () = signals.stop() => Ok(()),
@@ -85,9 +89,14 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
 async fn carry(
     worker: &Arc<Worker>,
     broker: &Arc<rabbit::Rabbit>,
-    config: &Config,
+    register: &Register,
     signals: &mut Signals,
 ) -> Result<()> {
+    tokio::select! {
+        () = register.loaded() => {}
+        () = signals.stop() => return Ok(()),
+    }
+    let config = &register.config;
     let deliveries = broker.deliveries().await;
     let mut working = tokio::spawn(worker.clone().run(deliveries));
     info!(queue = %config.broker.queue, "the worker consumes");

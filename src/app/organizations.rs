@@ -1,84 +1,175 @@
-//! The organizations for operators, as far as they can be read: their files, and how each fares with Dynamics.
-//!
-//! It stands in until they can be tested, paused and saved too; then this file is that.
-
-use std::sync::Arc;
+//! What an operator may ask and do about organizations.
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
+use jiff::Timestamp;
 use serde_json::Value;
+use tracing::info;
 
-use crate::config::organizations::{self, Organization};
-use crate::config::{Config, Environment};
-use crate::crm::{Crm, Shut, Standing};
-use crate::dynamics::Dynamics;
+use super::register::Register;
+use crate::config::organizations::{Organization, parse_document, sealed};
 use crate::event::OrganizationId;
-use crate::ops::seam::{OrganizationError, OrganizationView, Organizations, Source, State, TestReport};
-
-/// Organizations of files, to be read.
-pub(super) struct ReadOnly {
-    pub(super) dynamics: Arc<Dynamics>,
-    pub(super) config: Config,
-    pub(super) env: Environment,
-}
+use crate::ops::seam::{Check, CheckResult, Half, OrganizationError, OrganizationView, Organizations, TestReport};
+use crate::store::{Change, SavedOrganization};
 
 #[async_trait]
-impl Organizations for ReadOnly {
+impl Organizations for Register {
     async fn list(&self) -> Vec<OrganizationView> {
-        let loaded = organizations::read(&self.config.organizations.directory, &self.config, &self.env);
-        let mut views: Vec<_> = loaded.organizations.iter().filter_map(|found| self.view(found)).collect();
-        views.sort_by(|one, other| one.organization_id.cmp(&other.organization_id));
-        views
+        let known: Vec<(Organization, Option<Timestamp>)> = {
+            let roster = self.roster().await;
+            let paused = |one: &Organization| roster.pauses.get(&one.settings.organization_id).copied();
+            roster.in_force().iter().map(|one| (one.clone(), paused(one))).collect()
+        };
+        // The broker is asked without holding anybody up.
+        join_all(known.iter().map(|(one, paused)| self.view(one, *paused))).await.into_iter().flatten().collect()
     }
 
     async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {
-        Err(self.not_yet(id, "tested"))
+        let organization = self.known(id).await?;
+        Ok(self.inspect(&organization).await)
     }
 
     async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
-        Err(self.not_yet(id, "paused"))
+        let mut roster = self.roster().await;
+        let organization = roster.get(id).cloned().ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
+        let known = roster.pauses.get(id).copied();
+        let since = known.unwrap_or_else(Timestamp::now);
+        if known.is_none() {
+            self.keep(vec![Change::Pause(id.clone(), since)]).await?;
+            roster.pauses.insert(id.clone(), since);
+            self.refresh(&mut roster);
+            info!(organization_id = %id, "an organization was paused: its events wait until it is resumed");
+        }
+        drop(roster);
+        self.stands(&organization, Some(since)).await
     }
 
     async fn resume(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
-        Err(self.not_yet(id, "resumed"))
+        let mut roster = self.roster().await;
+        let organization = roster.get(id).cloned().ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
+        if roster.pauses.contains_key(id) {
+            self.keep(vec![Change::Resume(id.clone())]).await?;
+            roster.pauses.remove(id);
+            self.refresh(&mut roster);
+            info!(organization_id = %id, "an organization was resumed: its events flow");
+        }
+        drop(roster);
+        self.stands(&organization, None).await
     }
 
-    async fn save(&self, _: &OrganizationId, _: Value) -> Result<TestReport, OrganizationError> {
-        Err(OrganizationError::Refused("an organization is saved as a file in organizations.directory".to_owned()))
+    async fn save(&self, id: &OrganizationId, document: Value) -> Result<TestReport, OrganizationError> {
+        let document = named(id, document)?;
+        let organization = parse_document(&document, &self.config, &self.env)
+            .map_err(|faults| OrganizationError::Invalid(faults.to_string()))?;
+        if !self.vault.has_key() {
+            return Err(OrganizationError::Refused(
+                "there is no key to encrypt the secret with: set organizations.encryption_key (openssl rand -base64 32) and \
+                 start the worker again, or configure the organization by a file"
+                    .to_owned(),
+            ));
+        }
+        let row = self.row(id, &document)?;
+        let mut report = self.inspect(&organization).await;
+        if !report.passed {
+            return Err(OrganizationError::Untested(report));
+        }
+        let mut roster = self.roster().await;
+        let kept = serde_json::from_str(&row.document).unwrap_or_default();
+        self.keep(vec![Change::Organization(row)]).await?;
+        roster.saved.insert(id.clone(), kept);
+        info!(organization_id = %id, "an organization was saved in the store");
+        self.refresh(&mut roster);
+        if let Some(file) = roster.files.get(id) {
+            report.checks.push(shadowed(&file.source.to_string()));
+        }
+        Ok(report)
     }
 
     async fn delete(&self, id: &OrganizationId) -> Result<(), OrganizationError> {
-        Err(self.not_yet(id, "deleted"))
+        let mut roster = self.roster().await;
+        if !roster.saved.contains_key(id) {
+            return Err(match roster.get(id) {
+                Some(of_file) => OrganizationError::Refused(format!(
+                    "organization {:?} is not in the store: it is configured by {}; remove that file instead",
+                    id.as_str(),
+                    of_file.source
+                )),
+                None => OrganizationError::Unknown(id.clone()),
+            });
+        }
+        let mut changes = vec![Change::ForgetOrganization(id.clone())];
+        let is_gone = roster.files.get(id).is_none();
+        // A pause of one that is no more would surprise whoever saves it anew.
+        changes.extend(is_gone.then(|| Change::Resume(id.clone())));
+        self.keep(changes).await?;
+        roster.saved.remove(id);
+        if is_gone {
+            roster.pauses.remove(id);
+        }
+        info!(organization_id = %id, "an organization was deleted from the store");
+        self.refresh(&mut roster);
+        Ok(())
     }
 }
 
-impl ReadOnly {
-    fn view(&self, found: &Organization) -> Option<OrganizationView> {
-        let id = &found.settings.organization_id;
-        let condition = self.dynamics.condition(id)?;
-        let state = match (condition.blocked, self.dynamics.standing(id)) {
-            (Some(blocked), _) => State::Blocked {
-                since: blocked.since,
-                error: blocked.fault.message.clone(),
-                advice: blocked.fault.advice.clone(),
-            },
-            (None, Standing::Shut { until, why: Shut::Throttled }) => State::Throttled { until },
-            (None, _) => State::Open,
-        };
-        Some(OrganizationView {
-            organization_id: id.to_string(),
-            environment_url: found.settings.environment_url.clone(),
-            source: Source::File(found.file.display().to_string()),
-            state,
-            concurrency: condition.concurrency,
-            under_way: 0,
-            backlog: None,
-        })
+impl Register {
+    async fn known(&self, id: &OrganizationId) -> Result<Organization, OrganizationError> {
+        self.roster().await.get(id).cloned().ok_or_else(|| OrganizationError::Unknown(id.clone()))
     }
 
-    fn not_yet(&self, id: &OrganizationId, done: &str) -> OrganizationError {
-        if self.dynamics.settings(id).is_none() {
-            return OrganizationError::Unknown(id.clone());
+    async fn stands(
+        &self,
+        organization: &Organization,
+        paused: Option<Timestamp>,
+    ) -> Result<OrganizationView, OrganizationError> {
+        let id = organization.settings.organization_id.clone();
+        self.view(organization, paused).await.ok_or(OrganizationError::Unknown(id))
+    }
+
+    /// A legal document as it is kept.
+    fn row(&self, id: &OrganizationId, document: &Value) -> Result<SavedOrganization, OrganizationError> {
+        let kept = sealed(id, document, &self.vault).unwrap_or_default().to_string();
+        if kept.len() > SavedOrganization::LONGEST {
+            return Err(OrganizationError::Invalid(format!(
+                "the document takes {} bytes, the store keeps {}: shorten ticket_properties, or configure the organization by a \
+                 file",
+                kept.len(),
+                SavedOrganization::LONGEST
+            )));
         }
-        OrganizationError::Refused(format!("an organization can't be {done} through this interface yet"))
+        Ok(SavedOrganization { id: id.clone(), document: kept })
+    }
+}
+
+/// The document with its id, which may stand in the path alone.
+fn named(id: &OrganizationId, mut document: Value) -> Result<Value, OrganizationError> {
+    let Some(object) = document.as_object_mut() else {
+        return Err(OrganizationError::Invalid(
+            "expected a JSON object with the keys of an organization's file".to_owned(),
+        ));
+    };
+    match object.get("organization_id") {
+        None | Some(Value::Null) => {
+            object.insert("organization_id".to_owned(), id.as_str().into());
+        }
+        Some(given) if given == id.as_str() => {}
+        Some(_) => {
+            return Err(OrganizationError::Invalid(format!(
+                "organization_id: expected {:?}, as in the address, or nothing",
+                id.as_str()
+            )));
+        }
+    }
+    Ok(document)
+}
+
+/// It was saved, and changes nothing.
+fn shadowed(file: &str) -> Check {
+    Check {
+        check: "source".to_owned(),
+        half: Half::Environment,
+        result: CheckResult::Warned,
+        message: format!("it is saved, but {file} has the same organization, and the file counts"),
+        advice: "Remove the file, and what was saved takes effect.".to_owned(),
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use super::register::Register;
 use crate::bus::rabbit::Rabbit;
-use crate::config::organizations::{self, Change, Snapshot, Update};
-use crate::config::{Config, Environment};
-use crate::dynamics::{Access, Dynamics};
+use crate::config::organizations::{self, Change, Organization, Snapshot, Update};
+use crate::dynamics::{Access, Dynamics, Secret};
 use crate::ops::metrics::Metrics;
 
 /// How often the directory is read. Files are few and small; events of the file system are not to be had on
@@ -36,37 +36,31 @@ pub(super) fn put_in_force(snapshot: &Snapshot, parties: &Parties) {
 }
 
 /// Reads the directory again and again, and at once on SIGHUP.
-pub(super) async fn keep_current(
-    config: Config,
-    env: Environment,
-    mut snapshot: Snapshot,
-    parties: Parties,
-    hangup: Arc<Notify>,
-) {
+pub(super) async fn keep_current(register: Arc<Register>, hangup: Arc<Notify>) {
     let mut reported = String::new();
     loop {
         let asked = tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => false,
             () = hangup.notified() => true,
         };
-        let loaded = organizations::read(&config.organizations.directory, &config, &env);
+        let config = &register.config;
+        let loaded = organizations::read(&config.organizations.directory, config, &register.env);
+        let mut roster = register.roster().await;
         let update = if asked {
             info!("SIGHUP: the organizations are read again");
-            snapshot.reload(loaded)
+            roster.files.reload(loaded)
         } else {
             // An editor may delete a file and write it again: one look without it does not remove it.
-            snapshot.glance(loaded)
+            roster.files.glance(loaded)
         };
-        report(&update, &mut reported);
-        if !update.changes.is_empty() {
-            put_in_force(&update.snapshot, &parties);
-        }
-        snapshot = update.snapshot;
+        report_faults(&update, &mut reported);
+        roster.files = update.snapshot;
+        register.refresh(&mut roster);
     }
 }
 
-/// Says what changed, and what is wrong: once, not at every look.
-fn report(update: &Update, reported: &mut String) {
+/// Says what is wrong with files: once, not at every look.
+fn report_faults(update: &Update, reported: &mut String) {
     let faults = update.faults.to_string();
     if faults != *reported {
         if !faults.is_empty() {
@@ -77,7 +71,22 @@ fn report(update: &Update, reported: &mut String) {
         }
         *reported = faults;
     }
-    for change in &update.changes {
+}
+
+/// Says what is wrong with saved organizations: once, not at every look.
+pub(super) fn report_problems(problems: &[String], reported: &mut String) {
+    let problems = problems.join("; ");
+    if problems != *reported {
+        if !problems.is_empty() {
+            error!("saved organizations are at fault, their events wait: {problems}");
+        }
+        *reported = problems;
+    }
+}
+
+/// Says what changed.
+pub(super) fn report_changes(changes: &[Change]) {
+    for change in changes {
         match change {
             Change::Added(id) => info!(organization_id = %id, "an organization was added"),
             Change::Changed(id) => info!(organization_id = %id, "an organization's settings changed"),
@@ -88,11 +97,16 @@ fn report(update: &Update, reported: &mut String) {
     }
 }
 
-fn access(organization: &organizations::Organization) -> Access {
+/// An organization, in the terms of the room that signs in for it.
+pub(super) fn access(organization: &Organization) -> Access {
+    let secret = match &organization.withheld {
+        None => Secret::Known(organization.credentials.client_secret.clone()),
+        Some(withheld) => Secret::Withheld { why: withheld.why.clone(), advice: withheld.advice.clone() },
+    };
     Access {
         settings: Arc::new(organization.settings.clone()),
         tenant_id: organization.credentials.tenant_id.clone(),
         client_id: organization.credentials.client_id.clone(),
-        client_secret: organization.credentials.client_secret.clone(),
+        client_secret: secret,
     }
 }

@@ -22,7 +22,7 @@ struct Arguments {
     /// name (required) · profile: opencx (default: takes all that handoffd sends) or stock (Dynamics as installed) · listen:
     /// address (default 127.0.0.1:0, a free port) · url: the URL clients use, when it is not http://<listen> · tenant,
     /// client, secret: what Entra ID knows (defaults: the ids of the example organization, `simulator-secret`) · owner,
-    /// queue, account, subject: id of a row that is there from the start; may be given several times (default: those of the
+    /// queue, account, subject, workstream: id of a row that is there from the start; may be given several times (default: those of the
     /// example organization)
     #[arg(long = "environment", value_name = "KEY=VALUE,…", required = true)]
     environments: Vec<EnvironmentOptions>,

@@ -34,6 +34,9 @@ pub enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Test, save or list organizations.
+    #[command(subcommand)]
+    Org(OrgCommand),
     /// Find out what became of events.
     #[command(subcommand)]
     Outcomes(OutcomesCommand),
@@ -66,6 +69,34 @@ pub enum ConfigCommand {
     Check,
     /// Print the configuration in force, secrets masked.
     Show,
+}
+
+/// What to do with organizations.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OrgCommand {
+    /// Do what "Test & Save" tests, and go on: token, probe, owner, queue, workstream, privileges, limits, properties.
+    /// Writes nothing in Dynamics. Ends with 1 when a check fails.
+    Test {
+        /// The organization's id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Test an organization's file, and only on success put it in place.
+    Save {
+        /// The file (TOML). It keeps its name in `organizations.directory`.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the organizations, where each is configured and whether it can be read.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Which outcomes.

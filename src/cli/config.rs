@@ -47,9 +47,7 @@ fn listed(organizations: &[Organization]) -> impl Iterator<Item = String> {
     organizations.iter().map(|organization| {
         format!(
             "{} → {} ({})\n",
-            organization.settings.organization_id,
-            organization.settings.environment_url,
-            organization.file.display()
+            organization.settings.organization_id, organization.settings.environment_url, organization.source
         )
     })
 }

@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod config;
 mod dead_letters;
 mod explain;
+mod org;
 mod outcomes;
 mod publish;
 mod remote;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
             eprintln!("error: {problem}");
             ExitCode::from(USAGE)
         }
+        Err(Refusal::Told) => ExitCode::from(FAILED),
         Err(Refusal::Failed(problem)) => {
             eprintln!("error: {problem:#}");
             ExitCode::from(FAILED)
@@ -55,6 +57,8 @@ enum Refusal {
     Usage(String),
     /// Exit status 1.
     Failed(anyhow::Error),
+    /// Exit status 1; why was told already.
+    Told,
 }
 
 impl From<Faults> for Refusal {
@@ -84,6 +88,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
         }
         Command::Config(ConfigCommand::Check) => print(&config::check(path, &env)?),
         Command::Config(ConfigCommand::Show) => print(&config::show(path, &env)?),
+        Command::Org(command) => org::org(path, &env, &command)?,
         Command::Outcomes(command) => {
             let config = crate::config::load(path, env.pairs())?;
             print(&block_on(outcomes::outcomes(&config, &command))?);

@@ -13,6 +13,8 @@ use crate::config::Config;
 /// A worker on the same machine answers at once; one that does not is not there.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// For what asks Dynamics several times.
+const ASKING_LIMIT: Duration = Duration::from_secs(300);
 
 /// A worker's HTTP interface.
 pub(super) struct Remote {
@@ -38,7 +40,15 @@ impl Remote {
 
     /// What it answers to `GET <path>`; none for 404.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Value>> {
-        let mut request = self.client.get(format!("{}{path}", self.base));
+        self.answer(self.client.get(format!("{}{path}", self.base))).await
+    }
+
+    /// What it answers to `POST <path>` without a body; none for 404. It may ask Dynamics before it answers.
+    pub(super) async fn post(&self, path: &str) -> Result<Option<Value>> {
+        self.answer(self.client.post(format!("{}{path}", self.base)).timeout(ASKING_LIMIT)).await
+    }
+
+    async fn answer(&self, mut request: reqwest::RequestBuilder) -> Result<Option<Value>> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
         }

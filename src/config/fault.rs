@@ -32,6 +32,8 @@ pub enum Place {
         /// On which line, counted from 1.
         line: Option<usize>,
     },
+    /// In a document that somebody has sent.
+    Document,
     /// In an environment variable.
     Variable(String),
     /// Nowhere: it is the default.
@@ -107,6 +109,7 @@ impl fmt::Display for Place {
         match self {
             Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
+            Self::Document => f.write_str("the document"),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Default => f.write_str("default"),
         }

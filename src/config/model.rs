@@ -103,6 +103,8 @@ pub struct OrganizationFiles {
     pub directory: PathBuf,
     /// 32 bytes.
     pub encryption_key: Option<SecretSlice<u8>>,
+    /// 32 bytes.
+    pub previous_encryption_key: Option<SecretSlice<u8>>,
 }
 
 /// `[tracing]`

@@ -275,6 +275,13 @@ pub const KEYS: &[Key] = &[
         "32 bytes in base64 (`openssl rand -base64 32`), as a string, `{ env = … }` or `{ file = … }`",
     ),
     key(
+        ("organizations", "previous_encryption_key"),
+        Kind::Secret,
+        r#""""#,
+        "The key before `encryption_key`, while secrets are sealed anew: at the next start; empty: none.",
+        "as `organizations.encryption_key`",
+    ),
+    key(
         ("tracing", "otlp_endpoint"),
         Kind::Text,
         r#""""#,

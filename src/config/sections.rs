@@ -141,6 +141,7 @@ fn organizations(reader: &mut Reader<'_>) -> OrganizationFiles {
     OrganizationFiles {
         directory: reader.read("directory", value::path),
         encryption_key: reader.secret("encryption_key", value::encryption_key),
+        previous_encryption_key: reader.secret("previous_encryption_key", value::encryption_key),
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Shut {
     Throttled,
     /// It is misconfigured: credentials, privileges, environment.
     Blocked,
+    /// An operator wants its events to wait.
+    Paused,
 }
 
 /// What came of a step.

@@ -57,6 +57,11 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Gets a token, and nothing else.
+    pub(super) async fn sign_in(&mut self, environment: &Environment) -> Result<(), Fault> {
+        self.token(environment).await.map(|_| ())
+    }
+
     /// Asks with a token, and once more with a new one when the first is refused.
     pub(super) async fn ask(&mut self, environment: &Environment, asked: &Request) -> Result<Answer, Fault> {
         let token = self.token(environment).await?;
@@ -94,6 +99,9 @@ impl<'a> Call<'a> {
     async fn token(&mut self, environment: &Environment) -> Result<Arc<Token>, Fault> {
         if let Some(token) = environment.token.at_hand() {
             return Ok(token);
+        }
+        if let Some(fault) = environment.token.withheld() {
+            return Err(fault.clone());
         }
         let mut turn = environment.token.turn().await;
         match turn.over() {

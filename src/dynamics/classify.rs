@@ -13,6 +13,8 @@ use super::answer::{Answer, ErrorBody};
 use crate::machine::{Remedy, StepName};
 use table::{Advice, Means, ROWS};
 
+pub(super) use privilege::lacking;
+
 /// How long a 429 without a usable `Retry-After` asks us to wait: Microsoft's clients wait about this long.
 const THROTTLED_UNSAID: Duration = Duration::from_secs(5);
 /// The longest wait taken from `Retry-After`: Dataverse's own windows are 300 s; more is a lie or a mistake.
@@ -23,6 +25,9 @@ const DUPLICATE_RULE: &str = "0x80040333";
 const NO_TABLE: &[&str] = &["0x8006088a", "0x80060888"];
 /// What a missing table is called where the code does not tell.
 const NO_SEGMENT: &str = "resource not found for the segment";
+
+/// What to do where live work items have no table.
+pub(super) const NO_CHATS: &str = table::NO_CHATS;
 
 /// What an answer means, and what a person can do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]

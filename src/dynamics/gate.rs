@@ -75,6 +75,19 @@ pub(super) enum Stand {
     Blocked(Duration),
 }
 
+/// How a gate fares.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    /// How many requests may be under way.
+    pub(super) places: usize,
+    /// How many are.
+    pub(super) under_way: usize,
+    /// How long Dynamics wants none.
+    pub(super) wait: Option<Duration>,
+    /// Why it is blocked, when it is.
+    pub(super) cause: Option<Cause>,
+}
+
 /// What whoever looks after a blocked organization has to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Look {
@@ -185,10 +198,15 @@ impl Gate {
         state.told(change)
     }
 
-    /// How many requests may be under way, and why none, when it is blocked: for lists and pages.
-    pub(super) fn condition(&self, now: Instant) -> (usize, Option<Cause>) {
+    /// How it fares, for lists and pages.
+    pub(super) fn condition(&self, now: Instant) -> Reading {
         let state = self.lock();
-        (state.pace.places(now), state.blockade.cause().cloned())
+        Reading {
+            places: state.pace.places(now),
+            under_way: state.under_way,
+            wait: state.wait(now),
+            cause: state.blockade.cause().cloned(),
+        }
     }
 
     fn with(most: usize, blockade: Blockade) -> Arc<Self> {

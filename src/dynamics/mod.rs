@@ -10,6 +10,7 @@ mod description;
 mod environment;
 mod explain;
 mod gate;
+mod inspect;
 mod keys;
 mod mask;
 mod notice;
@@ -24,7 +25,8 @@ mod token;
 mod wire;
 
 pub use client::{ClientError, Proxy};
-pub use environment::Access;
+pub use environment::{Access, Secret};
 pub use explain::{Explained, INCIDENT_OF_THE_STORE, explain};
+pub use inspect::{Finding, Found, Half};
 pub use organizations::{Blocked, Condition, Dynamics, Options};
 pub use request::{Method, Request, request};

@@ -1,6 +1,6 @@
 //! Dynamics 365 for every organization: which there are, how each stands, and the way in for a step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use super::call::{Call, blank};
 use super::client::{Client, ClientError, Proxy};
 use super::environment::{Access, Environment};
 use super::gate::Stand;
+use super::inspect::{Finding, inspect};
 use super::reply::Sent;
 use super::wire::Wire;
 use super::{notice, probe};
@@ -22,6 +23,9 @@ use crate::watch::Watch;
 
 /// Events in hand of an organization that is not configured: each is a dead letter at once.
 const ROOM_OF_STRANGERS: usize = 64;
+
+/// What waits for a pause to end is looked at again after about this long.
+const LOOK_AT_PAUSE: Duration = Duration::from_secs(60);
 
 /// What all organizations share (contract 7, `[dynamics]`).
 #[derive(Clone, Debug)]
@@ -41,6 +45,7 @@ pub struct Dynamics {
     wire: Arc<Wire>,
     options: Options,
     environments: RwLock<HashMap<OrganizationId, Arc<Environment>>>,
+    paused: RwLock<HashSet<OrganizationId>>,
 }
 
 /// How an organization fares, for lists and pages.
@@ -48,6 +53,10 @@ pub struct Dynamics {
 pub struct Condition {
     /// How many of its requests may be under way now.
     pub concurrency: usize,
+    /// How many are.
+    pub under_way: usize,
+    /// Until when Dynamics wants none of its requests.
+    pub throttled_until: Option<Timestamp>,
     /// Why its events wait, when it is misconfigured.
     pub blocked: Option<Blocked>,
 }
@@ -68,7 +77,7 @@ impl Dynamics {
     /// When the system's TLS roots can't be read, or the proxy is none.
     pub fn new(options: Options, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
         let wire = Arc::new(Wire { client: Client::new(options.request_timeout, options.proxy.as_ref())?, watch });
-        Ok(Self { wire, options, environments: RwLock::default() })
+        Ok(Self { wire, options, environments: RwLock::default(), paused: RwLock::default() })
     }
 
     /// Replaces what is known of the organizations. Tokens and gates of unchanged ones stay; one that is blocked and
@@ -90,14 +99,30 @@ impl Dynamics {
         }
     }
 
+    /// Exactly these are paused: none of their events is begun; what is in hand comes to its end.
+    pub fn set_paused(&self, all: HashSet<OrganizationId>) {
+        *self.paused.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    fn is_paused(&self, organization: &OrganizationId) -> bool {
+        self.paused.read().unwrap_or_else(PoisonError::into_inner).contains(organization)
+    }
+
+    /// Tests an organization, known or not, with a token of its own. It writes nothing in Dynamics.
+    pub async fn inspect(&self, access: Access) -> Vec<Finding> {
+        let environment = Environment::new(access, &self.options.authority, self.options.max_concurrency);
+        inspect(&self.wire, &environment).await
+    }
+
     /// How an organization fares; none when it is not configured.
     pub fn condition(&self, organization: &OrganizationId) -> Option<Condition> {
         let now = Instant::now();
-        let (concurrency, cause) = self.environment(organization)?.gate.condition(now);
+        let gate = self.environment(organization)?.gate.condition(now);
         let ago = |since| Timestamp::now().saturating_sub(now.saturating_duration_since(since));
         let blocked =
-            cause.map(|cause| Blocked { since: ago(cause.since).unwrap_or(Timestamp::MIN), fault: cause.fault });
-        Some(Condition { concurrency, blocked })
+            gate.cause.map(|cause| Blocked { since: ago(cause.since).unwrap_or(Timestamp::MIN), fault: cause.fault });
+        let throttled_until = gate.wait.and_then(|wait| Timestamp::now().saturating_add(wait).ok());
+        Some(Condition { concurrency: gate.places, under_way: gate.under_way, throttled_until, blocked })
     }
 
     fn reopen(&self, access: Access, other: &Environment) -> Arc<Environment> {
@@ -148,6 +173,9 @@ impl Crm for Dynamics {
             let now = Timestamp::now();
             Standing::Shut { until: now.saturating_add(wait).unwrap_or(now), why }
         };
+        if self.is_paused(organization) {
+            return shut(LOOK_AT_PAUSE, Shut::Paused);
+        }
         match environment.gate.stand(Instant::now()) {
             Stand::Open(room) => Standing::Open { room },
             Stand::Throttled(wait) => shut(wait, Shut::Throttled),

@@ -14,7 +14,7 @@ use url::form_urlencoded;
 
 use super::answer::{Answer, ErrorBody};
 use super::classify::classify;
-use super::environment::Access;
+use super::environment::{Access, Secret};
 use super::gate::Ended;
 use super::mask::one_line;
 use crate::machine::{Fault, Remedy, StepName};
@@ -32,6 +32,8 @@ pub(super) struct TokenCache {
     url: String,
     form: secrecy::SecretString,
     secrets: Secrets,
+    /// Why there can't be one.
+    withheld: Option<Fault>,
     current: RwLock<Option<Arc<Token>>>,
     /// Held by whoever fetches; how the last fetch failed, if it did.
     fetching: Mutex<Option<Failure>>,
@@ -59,20 +61,31 @@ pub(super) struct Token {
 impl TokenCache {
     pub(super) fn new(authority: &str, access: &Access) -> Self {
         let scope = format!("{}/.default", access.settings.environment_url);
+        let nothing = secrecy::SecretString::default();
+        let (secret, withheld) = match &access.client_secret {
+            Secret::Known(secret) => (secret, None),
+            Secret::Withheld { why, advice } => (&nothing, Some(withheld(why, advice))),
+        };
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", &access.client_id)
-            .append_pair("client_secret", access.client_secret.expose_secret())
+            .append_pair("client_secret", secret.expose_secret())
             .append_pair("scope", &scope)
             .finish();
         Self {
             url: format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), access.tenant_id),
             form: form.into(),
-            secrets: Secrets::of(&access.client_secret),
+            secrets: Secrets::of(secret),
+            withheld,
             current: RwLock::new(None),
             fetching: Mutex::new(None),
             failures: AtomicU64::new(0),
         }
+    }
+
+    /// Why none can be asked for, when that is so.
+    pub(super) fn withheld(&self) -> Option<&Fault> {
+        self.withheld.as_ref()
     }
 
     /// The token at hand, when it is fresh.
@@ -142,6 +155,19 @@ impl Secrets {
     fn hidden(&self, text: &str) -> String {
         let secrets = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+}
+
+/// The organization is at fault, not its event.
+fn withheld(why: &str, advice: &str) -> Fault {
+    Fault {
+        remedy: Remedy::Hold,
+        step: StepName::Token,
+        status: None,
+        code: None,
+        message: why.to_owned(),
+        advice: advice.to_owned(),
+        request_id: None,
     }
 }
 

@@ -8,4 +8,4 @@ mod seam;
 pub mod sled;
 mod terms;
 
-pub use seam::{Change, Cursor, Filter, Found, Page, Store, StoreError, Swept};
+pub use seam::{Change, Cursor, Filter, Found, Page, SavedOrganization, Store, StoreError, Swept};

@@ -33,6 +33,12 @@ pub trait Store: Send + Sync + 'static {
     /// What an organization's environment turned out to want.
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError>;
 
+    /// Every organization that was saved, by id.
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError>;
+
+    /// Every organization that is paused, by id, and since when.
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError>;
+
     /// Applies all of these or none, without waiting for the disk.
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
@@ -89,6 +95,28 @@ pub enum Change {
     },
     /// What an environment turned out to want; replaces what was known.
     Learned(OrganizationId, Learned),
+    /// An organization is saved, in place of what was saved of it before.
+    Organization(SavedOrganization),
+    /// What was saved of an organization is forgotten.
+    ForgetOrganization(OrganizationId),
+    /// An operator pauses an organization, at this time.
+    Pause(OrganizationId, Timestamp),
+    /// That is over.
+    Resume(OrganizationId),
+}
+
+/// An organization whose settings are kept here and not in a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SavedOrganization {
+    /// Whose settings.
+    pub id: OrganizationId,
+    /// JSON, as whoever saves it understands it; no secret in clear. At most [`SavedOrganization::LONGEST`] bytes.
+    pub document: String,
+}
+
+impl SavedOrganization {
+    /// Longest document, in bytes. A store keeps small values well, and nobody writes longer ones by hand.
+    pub const LONGEST: usize = 3800;
 }
 
 /// Which outcomes to list; every field that is set must match.

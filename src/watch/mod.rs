@@ -32,7 +32,7 @@ pub enum Sighting<'a> {
     /// One more (or one less) event in hand.
     InFlight(i64),
     /// An event is tried again at once (`in_process`), or waits in the broker: after a fault that may pass (`transient`),
-    /// for its organization (`throttled`, `blocked`, `crowded`), for others of its session (`in_order`, `handoff_awaited`) or
+    /// for its organization (`throttled`, `blocked`, `paused`, `crowded`), for others of its session (`in_order`, `handoff_awaited`) or
     /// of its key (`first_awaited`), because of the worker itself (`store`, `panic`, `suspected`, `shutdown`), because the
     /// broker would not take its outcome (`outcome_refused`).
     Retried(&'a str),

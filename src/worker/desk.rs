@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::bus::Parked;
-use crate::crm::Standing;
+use crate::crm::{Shut, Standing};
 use crate::event::OrganizationId;
 
 /// How long an event may wait in hand for others of its organization to be done. An organization that is quick has room
@@ -212,6 +212,8 @@ impl<T> Account<T> {
             Standing::Open { room } => Some(room),
             Standing::Shut { .. } => None,
         };
+        // Nobody is given up for a pause.
+        let paused = matches!(standing, Standing::Shut { why: Shut::Paused, .. });
         let in_hand = self.held + self.pulled;
         if std::mem::take(&mut self.stirs) {
             self.still_since = now;
@@ -219,6 +221,7 @@ impl<T> Account<T> {
         let expired = |(_, expires): &mut (T, Duration)| now >= *expires;
         if let Some((first, _)) = match room {
             Some(room) => self.first.take_if(|_| in_hand < room),
+            None if paused => None,
             None => self.first.take_if(expired),
         } {
             self.pulled += 1;

@@ -11,7 +11,7 @@ use super::remember::opening;
 use super::verdict::{Postponed, Verdict};
 use super::{Worker, headers};
 use crate::crm::{Shut, Standing};
-use crate::machine::{Again, Decision, Record, Remedy, Suspicion, after, rung};
+use crate::machine::{Again, Decision, Record, Remedy, Suspicion, Trial, after, rung};
 use crate::store::StoreError;
 
 /// Why an event can't be carried now.
@@ -55,15 +55,20 @@ impl Worker {
 }
 
 impl Drive<'_> {
-    /// What keeps this event from being carried, if anything does. After `retry.max_age` nothing does: it goes on, and
-    /// whoever refuses it says why, which is why it is given up then.
+    /// What keeps this event from being carried, if anything does. After `retry.max_age` nothing but a pause does: it goes
+    /// on, and whoever refuses it says why, which is why it is given up then.
     pub(super) fn obstacle(&self) -> Option<Obstacle> {
         let obstacle = self.worker.away.ahead(self.event).map(Obstacle::Behind).or_else(|| self.shut())?;
         (!matches!(self.again(obstacle), Again::Never(_))).then_some(obstacle)
     }
 
     fn again(&self, obstacle: Obstacle) -> Again {
-        after(obstacle.remedy(self.worker.now()), self.trial(), &self.worker.rules.policy)
+        let trial = match obstacle {
+            // Somebody wants it so: however long that takes, no event is given up for it.
+            Obstacle::Shut(Shut::Paused, _) => Trial { first_seen: self.worker.now(), ..self.trial() },
+            _ => self.trial(),
+        };
+        after(obstacle.remedy(self.worker.now()), trial, &self.worker.rules.policy)
     }
 
     fn shut(&self) -> Option<Obstacle> {
@@ -122,7 +127,7 @@ impl Obstacle {
         match self {
             Self::Behind(wait) => Remedy::NotBefore(now.saturating_add(wait).unwrap_or(now)),
             Self::Shut(Shut::Throttled, until) => Remedy::NotBefore(until),
-            Self::Shut(Shut::Blocked, _) => Remedy::Hold,
+            Self::Shut(Shut::Blocked | Shut::Paused, _) => Remedy::Hold,
         }
     }
 
@@ -132,6 +137,7 @@ impl Obstacle {
             Self::Behind(_) => "in_order",
             Self::Shut(Shut::Throttled, _) => "throttled",
             Self::Shut(Shut::Blocked, _) => "blocked",
+            Self::Shut(Shut::Paused, _) => "paused",
         }
     }
 }

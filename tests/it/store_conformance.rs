@@ -5,7 +5,7 @@ use std::sync::Arc;
 use handoffd::event::SessionId;
 use handoffd::machine::{Learned, Phase, SessionEntry, SessionState};
 use handoffd::store::memory::MemoryStore;
-use handoffd::store::{Change, Filter, Store, StoreError};
+use handoffd::store::{Change, Filter, SavedOrganization, Store, StoreError};
 use jiff::Timestamp;
 
 use crate::store_samples::{
@@ -23,6 +23,8 @@ every_store! {
     an_old_contact_is_as_good_as_none
     a_forgotten_contact_is_gone
     what_was_learned_is_replaced
+    a_saved_organization_is_replaced_and_forgotten
+    a_pause_lasts_until_it_is_over
     nothing_is_done_after_close
 }
 
@@ -148,6 +150,30 @@ mod cases {
         let forgotten = Change::Learned("org".into(), Learned::default());
         store.note(vec![forgotten]).await.unwrap();
         assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
+    }
+
+    pub async fn a_saved_organization_is_replaced_and_forgotten(store: S) {
+        let saved = |id: &str, document: &str| SavedOrganization { id: id.into(), document: document.to_owned() };
+        assert_eq!(store.organizations().await.unwrap(), []);
+        let (one, other) = (saved("b\0", "{\"a\":1}"), saved("a", "é"));
+        store.keep(vec![Change::Organization(one.clone())]).await.unwrap();
+        store.note(vec![Change::Organization(other.clone())]).await.unwrap();
+        assert_eq!(store.organizations().await.unwrap(), [other.clone(), one], "by id");
+        let longest = saved("b\0", &"x".repeat(SavedOrganization::LONGEST));
+        store.keep(vec![Change::Organization(longest.clone())]).await.unwrap();
+        assert_eq!(store.organizations().await.unwrap(), [other, longest.clone()]);
+        let forget = Change::ForgetOrganization("a".into());
+        store.keep(vec![forget.clone(), forget]).await.unwrap();
+        store.sweep(Timestamp::MAX).await.unwrap();
+        assert_eq!(store.organizations().await.unwrap(), [longest], "no sweep takes it");
+    }
+
+    pub async fn a_pause_lasts_until_it_is_over(store: S) {
+        store.keep(vec![Change::Pause("b".into(), at(2)), Change::Pause("a".into(), at(1))]).await.unwrap();
+        store.sweep(Timestamp::MAX).await.unwrap();
+        assert_eq!(store.pauses().await.unwrap(), [("a".into(), at(1)), ("b".into(), at(2))]);
+        store.keep(vec![Change::Resume("a".into()), Change::Resume("c".into())]).await.unwrap();
+        assert_eq!(store.pauses().await.unwrap(), [("b".into(), at(2))]);
     }
 
     pub async fn nothing_is_done_after_close(store: S) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use handoffd::event::EventKey;
 use handoffd::machine::{Learned, Phase, SessionState, Status};
 use handoffd::store::memory::MemoryStore;
-use handoffd::store::{Change, Filter, Store};
+use handoffd::store::{Change, Filter, SavedOrganization, Store};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -83,6 +83,8 @@ async fn same_answers(model: &Arc<dyn Store>, store: &Arc<dyn Store>) {
         }
         assert_eq!(store.learned(&one.into()).await.unwrap(), model.learned(&one.into()).await.unwrap());
     }
+    assert_eq!(store.organizations().await.unwrap(), model.organizations().await.unwrap());
+    assert_eq!(store.pauses().await.unwrap(), model.pauses().await.unwrap());
     for filter in filters() {
         assert_eq!(all(store, &filter, 3).await, all(model, &filter, 3).await, "{filter:?}");
     }
@@ -155,6 +157,12 @@ fn one_change() -> impl Strategy<Value = Change> {
         1 => (name(), 0..3u128).prop_map(|(organization, number)| {
             let learned = Learned { placeholder: Some(contact(number)), ..Learned::default() };
             Change::Learned(organization.into(), learned)
+        }),
+        1 => (name(), 0..4u8, second()).prop_map(|(organization, what, second)| match what {
+            0 => Change::Organization(SavedOrganization { id: organization.into(), document: second.to_string() }),
+            1 => Change::ForgetOrganization(organization.into()),
+            2 => Change::Pause(organization.into(), second),
+            _ => Change::Resume(organization.into()),
         }),
     ]
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Organization;
-use super::file;
+use super::{Organization, Source, file};
 use crate::config::document;
 use crate::config::fault::{Fault, Faults, Place};
 use crate::config::model::Config;
@@ -80,7 +79,8 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environment) {
     let missing = "a file: it was removed while it was read";
-    let organization = document::read(&path, missing).and_then(|document| file::read(&path, document, config, env));
+    let source = Source::File(path.clone());
+    let organization = document::read(&path, missing).and_then(|document| file::read(&source, document, config, env));
     match organization {
         Ok(organization) => loaded.organizations.push(organization),
         Err(faults) => {
@@ -95,7 +95,7 @@ fn refuse_doubles(loaded: &mut Loaded) {
     let mut files: BTreeMap<OrganizationId, Vec<PathBuf>> = BTreeMap::new();
     for organization in &loaded.organizations {
         let id = organization.settings.organization_id.clone();
-        files.entry(id).or_default().push(organization.file.clone());
+        files.entry(id).or_default().extend(organization.source.file().map(Path::to_owned));
     }
     files.retain(|_, files| files.len() > 1);
     for (id, files) in &files {
@@ -110,7 +110,7 @@ fn refuse_doubles(loaded: &mut Loaded) {
         loaded.broken.extend(files.iter().cloned());
     }
     let broken = &loaded.broken;
-    loaded.organizations.retain(|organization| !broken.contains(&organization.file));
+    loaded.organizations.retain(|organization| organization.source.file().is_none_or(|file| !broken.contains(file)));
 }
 
 /// A directory that nobody named may be missing: all organizations may be saved through the API.

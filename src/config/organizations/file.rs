@@ -1,4 +1,4 @@
-//! Reads one organization's file.
+//! Reads one organization's file, or a document with the same keys.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::schema::KEYS;
 use super::ticket;
-use super::{Credentials, Organization};
+use super::{Credentials, Organization, Source, json};
 use crate::config::document::{self, Document};
-use crate::config::fault::{Fault, Faults, Place};
+use crate::config::fault::{Fault, Faults};
 use crate::config::layer::{Set, Setting};
 use crate::config::model::Config;
 use crate::config::reader::Reader;
@@ -21,27 +21,38 @@ use crate::config::value::{self, Read};
 use crate::event::OrganizationId;
 use crate::machine::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 
-/// Reads text as if it stood in the file `path`: what `org save` and the API are given.
+/// Reads text as if it stood in the file `path`: what `org save` is given.
 pub fn parse(path: &Path, text: &str, config: &Config, env: &Environment) -> Result<Organization, Faults> {
-    document::parse(path, text).and_then(|document| read(path, document, config, env))
+    let source = Source::File(path.to_owned());
+    document::parse(path, text).and_then(|document| read(&source, document, config, env))
+}
+
+/// Reads the same keys as JSON: what the API is given.
+pub fn parse_document(
+    document: &serde_json::Value,
+    config: &Config,
+    env: &Environment,
+) -> Result<Organization, Faults> {
+    read(&Source::Store, json::document(document)?, config, env)
 }
 
 /// An organization, or everything that is wrong with its file.
-pub fn read(path: &Path, document: Document, config: &Config, env: &Environment) -> Result<Organization, Faults> {
+pub fn read(source: &Source, document: Document, config: &Config, env: &Environment) -> Result<Organization, Faults> {
     let mut faults = Faults::default();
-    let set = known(path, document, &mut faults);
+    let set = known(source, document, &mut faults);
     let mut reader = Reader { section: "", keys: KEYS, set: &set, env, faults: &mut faults };
     let credentials = credentials(&mut reader);
     let settings = settings(&mut reader, config);
     for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
         if !set.contains_key(key) {
-            faults.push(missing(path, key));
+            faults.push(missing(source, key));
         }
     }
     let organization = settings.zip(credentials).map(|(settings, credentials)| Organization {
         settings,
         credentials,
-        file: path.to_owned(),
+        source: source.clone(),
+        withheld: None,
     });
     match organization {
         Some(organization) => faults.unless_any(organization),
@@ -147,11 +158,11 @@ fn customer(value: &Value) -> Read<FallbackCustomer> {
 }
 
 /// Sorts out unknown keys.
-fn known(path: &Path, document: Document, faults: &mut Faults) -> Set {
+fn known(source: &Source, document: Document, faults: &mut Faults) -> Set {
     let mut set = Set::new();
     let names = || KEYS.iter().map(|key| key.name);
     for (key, entry) in document {
-        let place = Place::File { path: path.to_owned(), line: Some(entry.line) };
+        let place = source.place(Some(entry.line));
         if names().any(|name| name == key) {
             let value = entry.value;
             set.insert(key, Setting { value, place });
@@ -168,10 +179,10 @@ fn known(path: &Path, document: Document, faults: &mut Faults) -> Set {
     set
 }
 
-fn missing(path: &Path, name: &str) -> Fault {
+fn missing(source: &Source, name: &str) -> Fault {
     let allowed = KEYS.iter().find(|key| key.name == name).map(|key| key.allowed);
     Fault {
-        place: Place::File { path: path.to_owned(), line: None },
+        place: source.place(None),
         key: name.to_owned(),
         found: Some("nothing".to_owned()),
         expected: allowed.unwrap_or_default().trim_start_matches("required; ").replace('`', ""),

@@ -1,20 +1,29 @@
-//! In: a directory of organization files, what the last reading of it gave.
-//! Out: organizations with typed settings and credentials; what changed; what is wrong.
-//! Absent: watching the directory, rows saved through the API, requests to Dynamics.
+//! In: a directory of organization files, what the last reading of it gave; documents that were saved over HTTP.
+//! Out: organizations with typed settings and credentials; what changed; what is wrong; secrets sealed and opened again.
+//! Absent: watching the directory, where saved documents are kept, requests to Dynamics.
 
 mod directory;
 mod file;
+mod json;
+mod place;
+mod saved;
 pub mod schema;
 mod snapshot;
+mod source;
 mod ticket;
+mod vault;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
 pub use directory::{Loaded, read};
-pub use file::parse;
+pub use file::{parse, parse_document};
+pub use place::{Holds, PlaceError, place};
+pub use saved::{read_saved, sealed, to_be_resealed};
 pub use snapshot::{Change, Snapshot, Update};
+pub use source::Source;
+pub use vault::{Unopened, Vault};
 
 use super::fault::Faults;
 use super::model::Config;
@@ -28,7 +37,18 @@ pub struct Organization {
     /// What it signs in with.
     pub credentials: Credentials,
     /// Where it stands.
-    pub file: PathBuf,
+    pub source: Source,
+    /// Why it can't be used as it is: its events wait. Only a saved one can be in that state; a file at fault is not read.
+    pub withheld: Option<Withheld>,
+}
+
+/// Why a saved organization can't be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Withheld {
+    /// What is wrong with it.
+    pub why: String,
+    /// What to do about it.
+    pub advice: String,
 }
 
 /// What the worker signs in with at Entra ID, for one organization.
@@ -55,7 +75,10 @@ pub fn load_all(
 
 impl PartialEq for Organization {
     fn eq(&self, other: &Self) -> bool {
-        self.settings == other.settings && self.credentials == other.credentials && self.file == other.file
+        self.settings == other.settings
+            && self.credentials == other.credentials
+            && self.source == other.source
+            && self.withheld == other.withheld
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which organizations are in force, across changes of their files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Organization;
 use super::directory::{Listing, Loaded};
@@ -96,28 +96,27 @@ impl Snapshot {
         let gone = self
             .organizations
             .iter()
-            .filter(|(id, organization)| !loaded.broken.contains(&organization.file) && !found(id));
+            .filter(|(id, organization)| !is_broken(organization, &loaded.broken) && !found(id));
         gone.map(|(id, _)| id.clone()).collect()
     }
 
     fn update(&self, loaded: Loaded, removed: &BTreeSet<OrganizationId>) -> Update {
-        let at_fault =
-            |organization: &Organization| loaded.broken.contains(&organization.file) || loaded.listing != Listing::Read;
-        let mut next = Self::new(loaded.organizations);
+        let Loaded { organizations, faults, broken, listing } = loaded;
+        let mut next = Self::new(organizations);
         let mut kept = Vec::new();
         for (id, organization) in &self.organizations {
             if next.organizations.contains_key(id) || removed.contains(id) {
                 continue;
             }
-            if at_fault(organization) {
-                kept.push(organization.file.clone());
-            }
+            let at_fault = is_broken(organization, &broken) || listing != Listing::Read;
+            kept.extend(organization.source.file().filter(|_| at_fault).map(Path::to_owned));
             next.organizations.insert(id.clone(), organization.clone());
         }
-        Update { changes: self.changes(&next), snapshot: next, faults: loaded.faults, kept }
+        Update { changes: self.changes(&next), snapshot: next, faults, kept }
     }
 
-    fn changes(&self, next: &Self) -> Vec<Change> {
+    /// How another snapshot differs from this one.
+    pub fn changes(&self, next: &Self) -> Vec<Change> {
         let removed = self.organizations.keys().filter(|id| !next.organizations.contains_key(*id));
         let removed = removed.cloned().map(Change::Removed);
         let others = next.organizations.iter().filter_map(|(id, organization)| match self.organizations.get(id) {
@@ -127,4 +126,9 @@ impl Snapshot {
         });
         removed.chain(others).collect()
     }
+}
+
+/// Whether the file of an organization is at fault now.
+fn is_broken(organization: &Organization, broken: &BTreeSet<PathBuf>) -> bool {
+    organization.source.file().is_some_and(|file| broken.contains(file))
 }

@@ -16,6 +16,15 @@ pub(super) fn advice(message: &str) -> String {
     }
 }
 
+/// What to do about several that are missing.
+pub(in crate::dynamics) fn lacking(names: &[String]) -> String {
+    let words = names.iter().map(|name| match in_words(name) {
+        Some(words) => format!("{words} ({name})"),
+        None => name.clone(),
+    });
+    format!("The application user lacks {}: {WHERE}.", words.collect::<Vec<_>>().join(", "))
+}
+
 /// `prvCreateIncident` is "Create on Case".
 fn in_words(privilege: &str) -> Option<String> {
     let rest = privilege.strip_prefix("prv")?;

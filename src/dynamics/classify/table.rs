@@ -183,7 +183,15 @@ pub(super) const ROWS: &[Row] = &[
         Retry,
         Words("If this stays: see whether dynamics.authority, or a proxy in between, answers with a page of its own."),
     ),
-    // The application user.
+    // The application user. A 401 says that there is none, whatever its code (it can be that of the 403 below).
+    status(
+        &[401..=401],
+        Hold,
+        Words(
+            "Dynamics does not know the application: Power Platform admin center → environment → Settings → Users + \
+             permissions → Application users → New app user, with this organization's client_id.",
+        ),
+    ),
     code(
         &["0x80042f09"],
         Hold,
@@ -210,18 +218,10 @@ pub(super) const ROWS: &[Row] = &[
     ),
     code(&["0x80040220"], Hold, Advice::Privilege),
     row(Of::Any, &[403..=403], Code::Any, Says(&["privilege", "role"]), Hold, Advice::Privilege),
-    status(
-        &[401..=401],
-        Hold,
-        Words(
-            "Dynamics does not know the application: Power Platform admin center → environment → Settings → Users + \
-             permissions → Application users → New app user, with this organization's client_id.",
-        ),
-    ),
     // The environment.
     code(&["0x8004a104"], Hold, Words("The environment is disabled: enable it in the Power Platform admin center.")),
-    row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), Text::Any, Hold, NO_CHATS),
-    row(Of::Only(StepName::PostLiveWorkItem), &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, NO_CHATS),
+    row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), Text::Any, Hold, Words(NO_CHATS)),
+    row(Of::Only(StepName::PostLiveWorkItem), &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, Words(NO_CHATS)),
     code(NO_TABLE, Hold, NO_CASES),
     row(Of::Any, &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, NO_CASES),
     row(
@@ -309,10 +309,9 @@ pub(super) const ROWS: &[Row] = &[
     status(ANY, Retry, Advice::None),
 ];
 
-const NO_CHATS: Advice = Words(
-    "The environment has no such table for live work items: install Omnichannel, or set \
-     dynamics.live_work_item_entity_set to the name of its entity set.",
-);
+/// What to do where live work items have no table.
+pub(super) const NO_CHATS: &str = "The environment has no such table for live work items: install Omnichannel, or set \
+                                   dynamics.live_work_item_entity_set to the name of its entity set.";
 const NO_CASES: Advice = Words(
     "The environment has no such table: install Dynamics 365 Customer Service in it, or correct environment_url.",
 );

@@ -30,7 +30,7 @@ fn held(step: StepName) -> Fault {
 }
 
 fn places(gate: &Gate) -> usize {
-    gate.condition(Instant::now()).0
+    gate.condition(Instant::now()).places
 }
 
 #[tokio::test]

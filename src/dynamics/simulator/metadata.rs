@@ -62,18 +62,26 @@ pub(super) fn document(scene: &Scene<'_>) -> Answer {
     Answer::typed(200, "application/xml", text)
 }
 
-/// `EntityDefinitions`, all or those of one `LogicalName`.
+/// `EntityDefinitions`, all or those of one `LogicalName` or `EntitySetName`.
 fn list(scene: &Scene<'_>, rest: &str) -> Result<Answer, Refusal> {
     if !rest.is_empty() {
         return Err(Refusal::no_table(rest.trim_start_matches('/')));
     }
     let wanted = match scene.call.option("$filter").map(Filter::parse).transpose()? {
         None => None,
-        Some(Filter::Compare(name, Comparison::Equal, Literal::Text(text))) if name == "LogicalName" => Some(text),
+        Some(Filter::Compare(name, Comparison::Equal, Literal::Text(text)))
+            if matches!(name.as_str(), "LogicalName" | "EntitySetName") =>
+        {
+            Some((name, text))
+        }
         Some(_) => return Err(Refusal::not_simulated("this filter of EntityDefinitions")),
     };
     let tables = scene.live.schema.tables().iter();
-    let tables = tables.filter(|table| wanted.as_ref().is_none_or(|wanted| *wanted == table.logical));
+    let named = |table: &Table, (name, text): &(String, String)| match name.as_str() {
+        "LogicalName" => *text == table.logical,
+        _ => *text == table.set,
+    };
+    let tables = tables.filter(|table| wanted.as_ref().is_none_or(|wanted| named(table, wanted)));
     many(scene, "EntityDefinitions", tables.map(definition).collect())
 }
 
@@ -155,6 +163,7 @@ fn many_to_one(scene: &Scene<'_>, table: &Table) -> Vec<Value> {
     let links = table.links.iter().filter_map(|link| {
         let target = scene.live.schema.table(link.target)?;
         Some(json!({
+            "MetadataId": id(&format!("{}.{}", table.logical, link.navigation)),
             "SchemaName": format!("{}_{}", target.logical, link.navigation),
             "ReferencingEntity": table.logical,
             "ReferencingAttribute": link.lookup,

@@ -72,8 +72,10 @@ impl EnvironmentOptions {
             "queue" => seeds.queues.push(id()?),
             "account" => seeds.accounts.push(id()?),
             "subject" => seeds.subjects.push(id()?),
+            "workstream" => seeds.workstreams.push(id()?),
             _ => {
-                let known = "name, profile, listen, url, tenant, client, secret, owner, queue, account, subject";
+                let known =
+                    "name, profile, listen, url, tenant, client, secret, owner, queue, account, subject, workstream";
                 return Err(format!("`{key}` is unknown; expected one of {known}"));
             }
         }
@@ -88,7 +90,7 @@ impl FromStr for EnvironmentOptions {
     fn from_str(text: &str) -> Result<Self, BadEnvironment> {
         let bad = |problem: String| BadEnvironment { text: text.into(), problem };
         let mut options = Self::new("", Profile::default());
-        let mut seeds = Seeds { owners: Vec::new(), queues: Vec::new(), accounts: Vec::new(), subjects: Vec::new() };
+        let mut seeds = Seeds::none();
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
             let (key, value) = part.trim().split_once('=').ok_or_else(|| bad(format!("`{part}` is no key=value")))?;
             options.set(&mut seeds, key, value).map_err(bad)?;
@@ -105,6 +107,7 @@ impl FromStr for EnvironmentOptions {
         or(seeds.queues, &mut options.seeds.queues);
         or(seeds.accounts, &mut options.seeds.accounts);
         or(seeds.subjects, &mut options.seeds.subjects);
+        or(seeds.workstreams, &mut options.seeds.workstreams);
         Ok(options)
     }
 }
@@ -130,7 +133,7 @@ mod tests {
             ("profile=stock", "it needs a name: name=acme"),
             (
                 "name=a,port=1",
-                "`port` is unknown; expected one of name, profile, listen, url, tenant, client, secret, owner, queue, account, subject",
+                "`port` is unknown; expected one of name, profile, listen, url, tenant, client, secret, owner, queue, account, subject, workstream",
             ),
             ("name=a,listen=7001", "listen=7001: expected an address as 127.0.0.1:7001"),
             ("name=a,profile=x", "profile `x`: expected `opencx` or `stock`"),

@@ -43,10 +43,10 @@ pub(super) fn check(settings: &Settings, user: Uuid, verb: Verb, table: &Table) 
     ))
 }
 
-/// The names of all that the user has.
-pub(super) fn held(settings: &Settings, tables: &[Table]) -> Vec<String> {
+/// The names of all that a user has from whom these were taken.
+pub(super) fn held(missing: &[String], tables: &[Table]) -> Vec<String> {
     let names = tables.iter().flat_map(|table| ALL.map(|verb| name(verb, table)));
-    names.filter(|name| !settings.missing_privileges.contains(name)).collect()
+    names.filter(|name| !missing.contains(name)).collect()
 }
 
 /// A privilege's id: the same in every run.

@@ -17,6 +17,8 @@ pub struct Seeds {
     pub accounts: Vec<Uuid>,
     /// `subjects`
     pub subjects: Vec<Uuid>,
+    /// `msdyn_liveworkstreams`
+    pub workstreams: Vec<Uuid>,
 }
 
 impl Default for Seeds {
@@ -27,11 +29,23 @@ impl Default for Seeds {
             queues: vec![uuid!("44444444-4444-4444-4444-444444444444")],
             accounts: vec![uuid!("77777777-7777-7777-7777-777777777777")],
             subjects: vec![uuid!("55555555-5555-5555-5555-555555555555")],
+            workstreams: vec![uuid!("66666666-6666-6666-6666-666666666666")],
         }
     }
 }
 
 impl Seeds {
+    /// No row at all.
+    pub(super) fn none() -> Self {
+        Self {
+            owners: Vec::new(),
+            queues: Vec::new(),
+            accounts: Vec::new(),
+            subjects: Vec::new(),
+            workstreams: Vec::new(),
+        }
+    }
+
     /// Plants them, and the application user.
     pub(super) fn plant(&self, schema: &Schema, rows: &mut Rows, application_user: Uuid) {
         let mut plant = |set: &str, key: Uuid, values: Value| {
@@ -53,6 +67,9 @@ impl Seeds {
         }
         for (number, key) in (1..).zip(&self.subjects) {
             plant("subjects", *key, json!({"title": format!("Subject {number}")}));
+        }
+        for (number, key) in (1..).zip(&self.workstreams) {
+            plant("msdyn_liveworkstreams", *key, json!({"msdyn_name": format!("Workstream {number}")}));
         }
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Table> {
         annotations(),
         subjects(),
         resolutions(),
+        workstreams(),
     ];
     tables.extend(settings.live_work_item_sets.iter().map(|set| live_work_items(set)));
     tables
@@ -166,6 +167,14 @@ fn resolutions() -> Table {
         .with("timespent", Kind::Whole(0, i64::from(i32::MAX)))
         .linked("incidentid", "incidentid", "incidents");
     owned(table).states(vec![(0, "Open", vec![1]), (1, "Completed", vec![2]), (2, "Canceled", vec![3])])
+}
+
+/// Omnichannel's, as far as a live work item may name one.
+fn workstreams() -> Table {
+    let table = Table::new("msdyn_liveworkstreams", "msdyn_liveworkstream", "msdyn_liveworkstreamid", "msdyn_name")
+        .called("Workstream", "msdyn_liveworkstream")
+        .texts(100, &["msdyn_name"]);
+    owned(table).states(active())
 }
 
 /// What OpenCX posts for a chat, under whatever name the environment has for it.

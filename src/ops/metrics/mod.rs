@@ -43,11 +43,12 @@ const OPERATIONS: [StepName; 10] = [
     StepName::CloseIncident,
 ];
 /// What a retry can have for a reason; see [`Sighting::Retried`].
-const RETRY_REASONS: [&str; 13] = [
+const RETRY_REASONS: [&str; 14] = [
     "in_process",
     "transient",
     "throttled",
     "blocked",
+    "paused",
     "crowded",
     "in_order",
     "handoff_awaited",

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::tables::Tables;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::machine::{Learned, Record, SessionEntry};
-use crate::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
+use crate::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
 
 /// A store in memory.
 #[derive(Default, Debug)]
@@ -83,6 +83,14 @@ impl Store for MemoryStore {
 
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
         Ok(self.open()?.now.learned(organization))
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        Ok(self.open()?.now.organizations())
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        Ok(self.open()?.now.pauses())
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {

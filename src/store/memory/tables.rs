@@ -8,7 +8,7 @@ use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
 use crate::machine::{Learned, Record, SessionEntry, SessionState};
 use crate::store::position::Position;
 use crate::store::terms::fold;
-use crate::store::{Change, Cursor, Filter, Found, Page, StoreError, Swept};
+use crate::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, StoreError, Swept};
 
 /// Everything remembered.
 #[derive(Clone, Default, Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Tables {
     sessions: BTreeMap<(OrganizationId, SessionId), BTreeMap<EventId, Entry>>,
     contacts: BTreeMap<(OrganizationId, String), (ContactId, Timestamp)>,
     learned: BTreeMap<OrganizationId, Learned>,
+    organizations: BTreeMap<OrganizationId, String>,
+    pauses: BTreeMap<OrganizationId, Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +55,18 @@ impl Tables {
             Change::Learned(organization, learned) => {
                 self.learned.insert(organization, learned);
             }
+            Change::Organization(SavedOrganization { id, document }) => {
+                self.organizations.insert(id, document);
+            }
+            Change::ForgetOrganization(organization) => {
+                self.organizations.remove(&organization);
+            }
+            Change::Pause(organization, since) => {
+                self.pauses.insert(organization, since);
+            }
+            Change::Resume(organization) => {
+                self.pauses.remove(&organization);
+            }
         }
     }
 
@@ -80,6 +94,18 @@ impl Tables {
 
     pub fn learned(&self, organization: &OrganizationId) -> Learned {
         self.learned.get(organization).copied().unwrap_or_default()
+    }
+
+    pub fn organizations(&self) -> Vec<SavedOrganization> {
+        let saved = |(id, document): (&OrganizationId, &String)| SavedOrganization {
+            id: id.clone(),
+            document: document.clone(),
+        };
+        self.organizations.iter().map(saved).collect()
+    }
+
+    pub fn pauses(&self) -> Vec<(OrganizationId, Timestamp)> {
+        self.pauses.iter().map(|(id, since)| (id.clone(), *since)).collect()
     }
 
     pub fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
@@ -122,6 +148,7 @@ impl Tables {
     /// How many things are remembered.
     pub fn len(&self) -> u64 {
         let things = self.records.len() + self.entries() + self.contacts.len() + self.learned.len();
+        let things = things + self.organizations.len() + self.pauses.len();
         things as u64
     }
 

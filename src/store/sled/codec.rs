@@ -108,7 +108,27 @@ pub(super) fn decode_contact(value: &[u8]) -> Result<(ContactId, Timestamp), Unr
     }
 }
 
-/// When a session's entry or a contact was last touched, or when an event was first seen.
+/// Writes what was saved of an organization.
+pub(super) fn encode_document(document: &str) -> Vec<u8> {
+    let mut value = head(1 + document.len());
+    value.extend_from_slice(document.as_bytes());
+    value
+}
+
+/// Reads what was saved of an organization.
+pub(super) fn decode_document(value: &[u8]) -> Result<String, Unreadable> {
+    let text = value.strip_prefix(&[VERSION]).and_then(|text| std::str::from_utf8(text).ok());
+    text.map(str::to_owned).ok_or_else(|| form(value))
+}
+
+/// Writes since when an organization is paused.
+pub(super) fn encode_pause(at: Timestamp) -> Vec<u8> {
+    let mut value = head(1 + TIME);
+    value.extend_from_slice(&time(at));
+    value
+}
+
+/// When a session's entry or a contact was last touched, when an event was first seen, or since when an organization is paused.
 pub(super) fn touched_at(value: &[u8]) -> Option<Timestamp> {
     read_time(value.strip_prefix(&[VERSION])?)
 }

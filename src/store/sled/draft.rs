@@ -41,6 +41,22 @@ impl<'a, 'v> Draft<'a, 'v> {
                 self.insert(keys::learned(organization), codec::encode_learned(learned));
                 Ok(())
             }
+            Change::Organization(saved) => {
+                self.insert(keys::organization(&saved.id), codec::encode_document(&saved.document));
+                Ok(())
+            }
+            Change::ForgetOrganization(organization) => {
+                self.remove(keys::organization(organization));
+                Ok(())
+            }
+            Change::Pause(organization, since) => {
+                self.insert(keys::pause(organization), codec::encode_pause(*since));
+                Ok(())
+            }
+            Change::Resume(organization) => {
+                self.remove(keys::pause(organization));
+                Ok(())
+            }
         }
     }
 

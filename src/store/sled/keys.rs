@@ -143,6 +143,32 @@ pub(super) fn learned(organization: &OrganizationId) -> Vec<u8> {
     key
 }
 
+/// What the keys of saved organizations begin with, and those of paused ones.
+pub(super) const ORGANIZATIONS: &[u8] = b"o";
+pub(super) const PAUSES: &[u8] = b"p";
+
+/// What was saved of an organization.
+pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
+    of_organization(ORGANIZATIONS, organization)
+}
+
+/// Since when an organization is paused.
+pub(super) fn pause(organization: &OrganizationId) -> Vec<u8> {
+    of_organization(PAUSES, organization)
+}
+
+/// Whose row this is, of those that begin so.
+pub(super) fn organization_of(key: &[u8], prefix: &[u8]) -> Option<OrganizationId> {
+    let (organization, rest) = split_text(key.strip_prefix(prefix)?)?;
+    rest.is_empty().then(|| organization.into())
+}
+
+fn of_organization(prefix: &[u8], organization: &OrganizationId) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    push_text(&mut key, organization.as_str());
+    key
+}
+
 /// A time, sorting as times do.
 pub(super) fn time(at: Timestamp) -> [u8; TIME] {
     let since_first = at.as_nanosecond() - Timestamp::MIN.as_nanosecond();

@@ -8,13 +8,15 @@ use super::keys;
 use super::view::View;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::machine::{Learned, Record, SessionEntry};
-use crate::store::StoreError;
+use crate::store::{SavedOrganization, StoreError};
 
 /// Names of what is read, for errors.
 pub(super) const RECORD: &str = "a record";
 pub(super) const SESSION: &str = "a session";
 pub(super) const CONTACT: &str = "a remembered contact";
 pub(super) const LEARNED: &str = "what an environment wants";
+pub(super) const ORGANIZATIONS: &str = "saved organizations";
+pub(super) const PAUSES: &str = "paused organizations";
 
 /// Ended or not.
 pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, StoreError> {
@@ -63,4 +65,30 @@ pub(super) fn learned(view: &View<'_>, organization: &OrganizationId) -> Result<
     value.map_or(Ok(Learned::default()), |value| {
         codec::decode_learned(&value).map_err(|error| unreadable(LEARNED, error))
     })
+}
+
+pub(super) fn organizations(view: &View<'_>) -> Result<Vec<SavedOrganization>, StoreError> {
+    let rows = view.begins_with(ORGANIZATIONS, keys::ORGANIZATIONS)?;
+    rows.iter()
+        .map(|(key, value)| {
+            let id = keys::organization_of(key, keys::ORGANIZATIONS).ok_or_else(|| senseless(ORGANIZATIONS))?;
+            let document = codec::decode_document(value).map_err(|error| unreadable(ORGANIZATIONS, error))?;
+            Ok(SavedOrganization { id, document })
+        })
+        .collect()
+}
+
+pub(super) fn pauses(view: &View<'_>) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+    let rows = view.begins_with(PAUSES, keys::PAUSES)?;
+    rows.iter()
+        .map(|(key, value)| {
+            let id = keys::organization_of(key, keys::PAUSES).ok_or_else(|| senseless(PAUSES))?;
+            let since = codec::touched_at(value).ok_or_else(|| senseless(PAUSES))?;
+            Ok((id, since))
+        })
+        .collect()
+}
+
+fn senseless(what: &'static str) -> StoreError {
+    unreadable(what, "a row of it makes no sense")
 }

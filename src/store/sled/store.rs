@@ -21,7 +21,7 @@ use super::view::View;
 use super::{Step, folder, read};
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::machine::{Learned, Record, SessionEntry};
-use crate::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
+use crate::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
 
 /// Name of what is read before a change, for errors.
 const CHANGE: &str = "what a change replaces";
@@ -96,6 +96,14 @@ impl Store for SledStore {
             self.learned().insert(organization.clone(), learned);
             Ok(learned)
         })
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        self.shared.view(read::ORGANIZATIONS, |view| read::organizations(view))
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.shared.view(read::PAUSES, |view| read::pauses(view))
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ use crate::machine::{
     Fault, Fit, LinkedCustomer, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step,
 };
 use crate::store::memory::MemoryStore;
-use crate::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
+use crate::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
 use crate::watch::Blind;
 
 /// The time in all of these tests.
@@ -271,6 +271,14 @@ impl Store for Memory {
 
     async fn learned(&self, of: &OrganizationId) -> Result<crate::machine::Learned, StoreError> {
         self.kept.learned(of).await
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        self.kept.organizations().await
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.kept.pauses().await
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {

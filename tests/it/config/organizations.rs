@@ -171,7 +171,7 @@ fn only_toml_files_are_read_in_order() {
     assert!(faults.is_empty(), "{faults}");
     let ids: Vec<&str> = found.iter().map(|found| found.settings.organization_id.as_str()).collect();
     assert_eq!(ids, ["org_acme", "org_b"]);
-    assert_eq!(found[0].file, site.directory().join("a.toml"));
+    assert_eq!(found[0].source.file(), Some(&*site.directory().join("a.toml")));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use handoffd::ops::http::letters::Desk;
 use handoffd::ops::http::{Given, Running, serve};
 use handoffd::ops::metrics::Metrics;
 use handoffd::ops::seam::{OrganizationError, OrganizationView, Organizations, TestReport};
-use handoffd::store::{Change, Cursor, Filter, Found, Page, Store, StoreError, Swept};
+use handoffd::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, Store, StoreError, Swept};
 use jiff::Timestamp;
 use reqwest::Response;
 use secrecy::SecretString;
@@ -47,6 +47,14 @@ impl Store for Shelf {
     async fn learned(&self, _: &OrganizationId) -> Result<Learned, StoreError> {
         self.answer()?;
         Ok(Learned::default())
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn note(&self, _: Vec<Change>) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use handoffd::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd::machine::{Learned, Record, SessionEntry};
 use handoffd::store::memory::MemoryStore;
-use handoffd::store::{Change, Cursor, Filter, Page, Store, StoreError, Swept};
+use handoffd::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
 use jiff::Timestamp;
 
 use super::scene::{Life, Scene};
@@ -81,6 +81,14 @@ impl Store for FakeStore {
         self.life.pass("reading what was learned").await;
         self.read("what was learned")?;
         self.memory.learned(organization).await
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        self.memory.organizations().await
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.memory.pauses().await
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {

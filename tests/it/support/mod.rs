@@ -7,6 +7,7 @@ pub mod bus;
 pub mod event;
 pub mod files;
 pub mod interface;
+pub mod office;
 pub mod raw;
 pub mod rig;
 pub mod settings;

@@ -1,0 +1,56 @@
+//! Organizations without a running worker: tested as they stand in a file, or read out of the store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::{options, reload, views};
+use crate::config::organizations::{Organization, Vault, read_saved};
+use crate::config::{Config, Environment, Faults};
+use crate::dynamics::Dynamics;
+use crate::event::OrganizationId;
+use crate::ops::seam::TestReport;
+use crate::store::{self, Store};
+use crate::watch::Blind;
+
+/// Tests an organization; nothing but Entra ID and Dynamics is asked.
+///
+/// # Errors
+/// When the HTTP client can't be made.
+pub async fn inspect(config: &Config, env: &Environment, organization: &Organization) -> Result<TestReport> {
+    let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(Blind))?;
+    let findings = dynamics.inspect(reload::access(organization)).await;
+    Ok(views::report(organization, findings))
+}
+
+/// What a store that no worker owns has of organizations.
+pub struct Offline(pub Vec<(OrganizationId, Result<Organization, Faults>)>);
+
+impl Offline {
+    /// Reads the store, where there is one.
+    ///
+    /// # Errors
+    /// When it can't be opened: a worker without an HTTP interface has it, say.
+    pub async fn read(config: &Config, env: &Environment) -> Result<Self> {
+        let path: &PathBuf = &config.store.path;
+        if !path.exists() {
+            return Ok(Self(Vec::new()));
+        }
+        let mut options = options::store(config);
+        // A command never sets a damaged store aside: that is for the worker to say and do.
+        options.on_corruption = store::sled::OnCorruption::Stop;
+        let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, Arc::new(Blind))).await??;
+        let saved = opened.store.organizations().await;
+        _ = opened.store.close().await;
+        let keys = &config.organizations;
+        let vault = Vault::new(keys.encryption_key.as_ref(), keys.previous_encryption_key.as_ref());
+        let read = |row: store::SavedOrganization| {
+            let kept = serde_json::from_str(&row.document).unwrap_or(Value::Null);
+            let organization = read_saved(&row.id, &kept, &vault, config, env);
+            (row.id, organization)
+        };
+        Ok(Self(saved?.into_iter().map(read).collect()))
+    }
+}

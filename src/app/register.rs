@@ -1,0 +1,180 @@
+//! Keeps the organizations: from files and from the store, tested, saved, paused, and put in force.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
+use tracing::{debug, error, info, warn};
+
+use super::reload::{Parties, put_in_force, report_changes, report_problems};
+use super::roster::{Glasses, Roster};
+use super::views;
+use crate::bus::Bus;
+use crate::config::organizations::{Organization, Snapshot, Vault, to_be_resealed};
+use crate::config::{Config, Environment};
+use crate::event::OrganizationId;
+use crate::ops::seam::{OrganizationError, OrganizationView, TestReport};
+use crate::store::{Change, SavedOrganization, Store, StoreError};
+
+/// Before a store that can't be read is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a list waits for the broker to count a backlog.
+const COUNT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The organizations of a running worker.
+pub(super) struct Register {
+    pub(super) config: Config,
+    pub(super) env: Environment,
+    pub(super) vault: Vault,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) parties: Parties,
+    roster: Mutex<Roster>,
+    /// What is wrong with saved ones, as reported last.
+    told: std::sync::Mutex<String>,
+    /// Something is in force.
+    begun: AtomicBool,
+    /// The store has been read.
+    loaded: AtomicBool,
+}
+
+impl Register {
+    /// With these of files; nothing of the store yet.
+    pub(super) fn new(
+        config: Config,
+        env: Environment,
+        store: Arc<dyn Store>,
+        parties: Parties,
+        files: Vec<Organization>,
+    ) -> Arc<Self> {
+        let keys = &config.organizations;
+        let vault = Vault::new(keys.encryption_key.as_ref(), keys.previous_encryption_key.as_ref());
+        let roster = Mutex::new(Roster::of(Snapshot::new(files)));
+        let (told, begun, loaded) = Default::default();
+        Arc::new(Self { config, env, vault, store, parties, roster, told, begun, loaded })
+    }
+
+    /// Puts in force what there is to begin with. A store that can't be read yet is asked again ([`Register::loaded`]).
+    pub(super) async fn begin(&self) {
+        if let Err(problem) = self.load().await {
+            error!(error = %problem, "saved organizations can't be read: no event is consumed until they can");
+            self.refresh(&mut *self.roster().await);
+        }
+    }
+
+    /// Reads what the store has, seals anew what an older key has sealed, and puts all of it in force.
+    pub(super) async fn load(&self) -> Result<(), StoreError> {
+        let (saved, pauses) = (self.store.organizations().await?, self.store.pauses().await?);
+        let mut roster = self.roster.lock().await;
+        // What is no JSON is reported as one that can't be known.
+        let document = |row: SavedOrganization| (row.id, serde_json::from_str(&row.document).unwrap_or(Value::Null));
+        roster.saved = saved.into_iter().map(document).collect();
+        roster.pauses = pauses.into_iter().collect();
+        self.seal_anew(&mut roster).await;
+        self.refresh(&mut roster);
+        self.loaded.store(true, Ordering::Release);
+        for (id, since) in &roster.pauses {
+            warn!(organization_id = %id, %since, "an organization is paused: its events wait until it is resumed");
+        }
+        Ok(())
+    }
+
+    /// Returns when the store has been read: before that, an event of a saved organization would be taken for a stranger's.
+    pub(super) async fn loaded(&self) {
+        while !self.loaded.load(Ordering::Acquire) {
+            tokio::time::sleep(ASK_AGAIN).await;
+            if let Err(problem) = self.load().await {
+                debug!(error = %problem, "saved organizations can't be read yet");
+            }
+        }
+    }
+
+    /// Alone with the roster.
+    pub(super) async fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().await
+    }
+
+    /// Puts in force what files and store say now, and tells what changed.
+    pub(super) fn refresh(&self, roster: &mut Roster) {
+        let glasses = Glasses { vault: &self.vault, config: &self.config, env: &self.env };
+        let found = roster.refresh(glasses);
+        report_problems(&found.problems, &mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
+        self.parties.dynamics.set_paused(roster.pauses.keys().cloned().collect());
+        // What the worker begins with is no change.
+        let begun = self.begun.swap(true, Ordering::AcqRel);
+        if begun {
+            report_changes(&found.changes);
+        }
+        if !begun || !found.changes.is_empty() {
+            put_in_force(roster.in_force(), &self.parties);
+        }
+        warn_of_shadows(roster);
+    }
+
+    /// Tests an organization, known or not.
+    pub(super) async fn inspect(&self, organization: &Organization) -> TestReport {
+        let findings = self.parties.dynamics.inspect(super::reload::access(organization)).await;
+        views::report(organization, findings)
+    }
+
+    /// How one stands.
+    pub(super) async fn view(
+        &self,
+        organization: &Organization,
+        paused: Option<Timestamp>,
+    ) -> Option<OrganizationView> {
+        let id = &organization.settings.organization_id;
+        let condition = self.parties.dynamics.condition(id)?;
+        let counted = tokio::time::timeout(COUNT_LIMIT, self.parties.broker.waiting(id)).await;
+        Some(views::view(organization, condition, paused, counted.ok().flatten()))
+    }
+
+    /// Makes a change durable.
+    pub(super) async fn keep(&self, changes: Vec<Change>) -> Result<(), OrganizationError> {
+        if !self.loaded.load(Ordering::Acquire) {
+            return Err(OrganizationError::Store("the store could not be read yet: try again when it can".to_owned()));
+        }
+        self.store.keep(changes).await.map_err(|problem| OrganizationError::Store(problem.to_string()))
+    }
+
+    /// With the key in use, so that the one before it can be put away.
+    async fn seal_anew(&self, roster: &mut Roster) {
+        let anew: Vec<(OrganizationId, Value)> = roster
+            .saved
+            .iter()
+            .filter_map(|(id, kept)| Some((id.clone(), to_be_resealed(id, kept, &self.vault)?)))
+            .collect();
+        if anew.is_empty() {
+            return;
+        }
+        let change = |(id, kept): &(OrganizationId, Value)| {
+            Change::Organization(SavedOrganization { id: id.clone(), document: kept.to_string() })
+        };
+        match self.store.keep(anew.iter().map(change).collect()).await {
+            Ok(()) => {
+                info!(
+                    organizations = anew.len(),
+                    "secrets of saved organizations were sealed anew with organizations.encryption_key: \
+                     organizations.previous_encryption_key can be removed"
+                );
+                roster.saved.extend(anew);
+            }
+            Err(problem) => {
+                error!(error = %problem, "saved secrets could not be sealed anew: organizations.previous_encryption_key is still needed");
+            }
+        }
+    }
+}
+
+/// Once for each.
+fn warn_of_shadows(roster: &mut Roster) {
+    for (id, file) in roster.newly_shadowed() {
+        warn!(
+            organization_id = %id,
+            file,
+            "an organization has a file and was saved too: the file counts; remove one of the two"
+        );
+    }
+}

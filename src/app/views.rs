@@ -1,0 +1,73 @@
+//! Organizations and their tests, as operators see them.
+
+use jiff::Timestamp;
+
+use crate::config::organizations::{self, Organization};
+use crate::dynamics::{Condition, Finding, Found, Half};
+use crate::ops::seam::{self, Check, CheckResult, OrganizationView, State, TestReport};
+
+/// How an organization stands. A pause comes first: it is what an operator has to end.
+pub(super) fn view(
+    organization: &Organization,
+    condition: Condition,
+    paused: Option<Timestamp>,
+    backlog: Option<u64>,
+) -> OrganizationView {
+    OrganizationView {
+        organization_id: organization.settings.organization_id.to_string(),
+        environment_url: organization.settings.environment_url.clone(),
+        source: source(&organization.source),
+        concurrency: condition.concurrency,
+        under_way: condition.under_way,
+        backlog,
+        state: state(condition, paused),
+    }
+}
+
+/// What a test found.
+pub(super) fn report(organization: &Organization, findings: Vec<Finding>) -> TestReport {
+    TestReport {
+        organization_id: organization.settings.organization_id.to_string(),
+        passed: findings.iter().all(|finding| finding.result != Found::Failed),
+        checks: findings.into_iter().map(check).collect(),
+    }
+}
+
+fn state(condition: Condition, paused: Option<Timestamp>) -> State {
+    match (paused, condition.blocked, condition.throttled_until) {
+        (Some(since), _, _) => State::Paused { since },
+        (None, Some(blocked), _) => State::Blocked {
+            since: blocked.since,
+            error: blocked.fault.message.clone(),
+            advice: blocked.fault.advice.clone(),
+        },
+        (None, None, Some(until)) => State::Throttled { until },
+        (None, None, None) => State::Open,
+    }
+}
+
+fn source(source: &organizations::Source) -> seam::Source {
+    match source.file() {
+        Some(path) => seam::Source::File(path.display().to_string()),
+        None => seam::Source::Store,
+    }
+}
+
+fn check(finding: Finding) -> Check {
+    let Finding { check, half, result, message, advice } = finding;
+    Check {
+        check: check.to_owned(),
+        half: match half {
+            Half::Credentials => seam::Half::Credentials,
+            Half::Environment => seam::Half::Environment,
+        },
+        result: match result {
+            Found::Passed => CheckResult::Passed,
+            Found::Failed => CheckResult::Failed,
+            Found::Warned => CheckResult::Warned,
+            Found::Skipped => CheckResult::Skipped,
+        },
+        message,
+        advice,
+    }
+}

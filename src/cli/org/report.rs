@@ -1,0 +1,109 @@
+//! A test's report, for a person.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// The widest line, as of `--help`.
+const WIDTH: usize = 110;
+
+/// One check a line, with what to do below it where there is something to do.
+pub(super) fn text(report: &Value) -> String {
+    let checks: Vec<&Value> = report["checks"].as_array().into_iter().flatten().collect();
+    let widest = checks.iter().map(|check| string(&check["check"]).chars().count()).max().unwrap_or_default();
+    let mut told = String::new();
+    for check in checks {
+        let (mark, name) = (mark(string(&check["result"])), string(&check["check"]));
+        // Writing to a string can't fail.
+        _ = write!(told, "{mark:<4}  {name:<widest$}  ");
+        wrapped(&mut told, string(&check["message"]), widest + 8);
+        let advice = string(&check["advice"]);
+        if !advice.is_empty() {
+            told.push_str(&" ".repeat(widest + 8));
+            wrapped(&mut told, &format!("→ {advice}"), widest + 10);
+        }
+    }
+    told.push_str(&verdict(report));
+    told
+}
+
+/// Which half fails.
+fn verdict(report: &Value) -> String {
+    let id = string(&report["organization_id"]);
+    let checks = || report["checks"].as_array().into_iter().flatten();
+    if report["passed"] == true {
+        let warnings = checks().filter(|check| check["result"] == "warned").count();
+        return match warnings {
+            0 => format!("\n{id} passes.\n"),
+            count => format!("\n{id} passes, with {count} to look at.\n"),
+        };
+    }
+    let half = |half: &str| checks().any(|check| check["result"] == "failed" && check["half"] == half);
+    let failing = match (half("credentials"), half("environment")) {
+        (true, _) => "its credentials (Entra ID)",
+        (false, _) => "its environment (Dynamics 365)",
+    };
+    format!("\n{id} fails: {failing}.\n")
+}
+
+fn mark(result: &str) -> &'static str {
+    match result {
+        "passed" => "ok",
+        "failed" => "FAIL",
+        "warned" => "warn",
+        _ => "-",
+    }
+}
+
+/// Text in lines of a width, those after the first indented.
+fn wrapped(told: &mut String, text: &str, indent: usize) {
+    let mut column = indent;
+    for (at, word) in text.split(' ').enumerate() {
+        let long = word.chars().count();
+        if at > 0 && column + 1 + long > WIDTH {
+            told.push('\n');
+            told.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if at > 0 {
+            told.push(' ');
+            column += 1;
+        }
+        told.push_str(word);
+        column += long;
+    }
+    told.push('\n');
+}
+
+fn string(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_aligned_and_says_which_half_fails() {
+        let report = json!({ "organization_id": "org_acme", "passed": false, "checks": [
+            { "check": "token", "half": "credentials", "result": "passed", "message": "Entra ID gives a token", "advice": "" },
+            { "check": "owner", "half": "environment", "result": "failed", "message": "it is disabled",
+              "advice": format!("Enable {}it.", "the user ".repeat(12)) },
+            { "check": "queue", "half": "environment", "result": "skipped", "message": "none", "advice": "" },
+        ] });
+        let expected = format!(
+            "ok    token  Entra ID gives a token\nFAIL  owner  it is disabled\n             → Enable {}the\n               user the user the user it.\n\
+             -     queue  none\n\norg_acme fails: its environment (Dynamics 365).\n",
+            "the user ".repeat(9)
+        );
+        assert_eq!(text(&report), expected);
+    }
+
+    #[test]
+    fn warnings_are_counted() {
+        let report = json!({ "organization_id": "o", "passed": true, "checks": [
+            { "check": "x", "half": "environment", "result": "warned", "message": "m", "advice": "a" }] });
+        assert!(text(&report).ends_with("\no passes, with 1 to look at.\n"), "{}", text(&report));
+    }
+}

@@ -1,0 +1,200 @@
+//! Documents of organizations as they are kept in the store: the keys of a file as JSON, the secret sealed.
+
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::file::parse_document;
+use super::{Organization, Source, Unopened, Vault, Withheld};
+use crate::config::fault::{Fault, Faults};
+use crate::config::model::Config;
+use crate::config::secret::Environment;
+use crate::event::OrganizationId;
+
+const SECRET: &str = "client_secret";
+const ID: &str = "organization_id";
+
+/// A legal document as it is kept: its secret sealed, unless it only says where that stands. None without a key.
+pub fn sealed(id: &OrganizationId, document: &Value, vault: &Vault) -> Option<Value> {
+    let mut kept = document.clone();
+    kept[ID] = id.as_str().into();
+    if let Some(secret) = document[SECRET].as_str() {
+        kept[SECRET] = vault.seal(id, &secret.into())?;
+    }
+    Some(kept)
+}
+
+/// The same document, sealed with the key in use; none when it is so already, or can't be opened.
+pub fn to_be_resealed(id: &OrganizationId, kept: &Value, vault: &Vault) -> Option<Value> {
+    let secret = &kept[SECRET];
+    if !is_sealed(secret) || vault.is_current(secret) {
+        return None;
+    }
+    let mut anew = kept.clone();
+    anew[SECRET] = vault.seal(id, &vault.open(id, secret).ok()?)?;
+    Some(anew)
+}
+
+/// The organization that was saved. One whose secret can't be opened, or that is not legal any more, is withheld: it is
+/// known, so that its events wait.
+///
+/// # Errors
+/// When so little of it can be read that it can't even be known.
+pub fn read_saved(
+    id: &OrganizationId,
+    kept: &Value,
+    vault: &Vault,
+    config: &Config,
+    env: &Environment,
+) -> Result<Organization, Faults> {
+    if kept[ID] != id.as_str() {
+        return Err(not_it());
+    }
+    let mut document = kept.clone();
+    if is_sealed(&kept[SECRET]) {
+        match vault.open(id, &kept[SECRET]) {
+            Ok(secret) => document[SECRET] = secret.expose_secret().into(),
+            Err(problem) => return withheld(document, sealed_shut(&problem), config, env),
+        }
+    }
+    parse_document(&document, config, env).or_else(|faults| withheld(document, at_fault(&faults), config, env))
+}
+
+/// As much of it as can be read; no request is ever made by it.
+fn withheld(mut document: Value, why: Withheld, config: &Config, env: &Environment) -> Result<Organization, Faults> {
+    // Never used: it stands in for one that can't be had, and may be of a length.
+    document[SECRET] = "withheld".into();
+    let mut lenient = config.clone();
+    lenient.dynamics.allow_insecure = true;
+    let organization = parse_document(&document, &lenient, env)?;
+    Ok(Organization { withheld: Some(why), ..organization })
+}
+
+fn sealed_shut(problem: &Unopened) -> Withheld {
+    let advice = match problem {
+        Unopened::NoKey { .. } => {
+            "Set organizations.encryption_key (or organizations.previous_encryption_key) to the key it was saved with, or save \
+             the organization again."
+        }
+        Unopened::Damaged => "Save the organization again.",
+    };
+    Withheld { why: problem.to_string(), advice: advice.to_owned() }
+}
+
+fn at_fault(faults: &Faults) -> Withheld {
+    Withheld {
+        why: format!("what was saved of it is not legal any more: {}", faults.to_string().replace('\n', "; ")),
+        advice: "Correct the configuration, or save the organization again.".to_owned(),
+    }
+}
+
+fn is_sealed(secret: &Value) -> bool {
+    secret.get("sealed").is_some()
+}
+
+fn not_it() -> Faults {
+    Faults(vec![Fault {
+        place: Source::Store.place(None),
+        key: ID.to_owned(),
+        found: None,
+        expected: "the organization under whose id it was saved".to_owned(),
+        suggestion: None,
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretSlice;
+    use serde_json::json;
+
+    use super::*;
+
+    const INSECURE: [(&str, &str); 1] = [("HANDOFFD_DYNAMICS__ALLOW_INSECURE", "true")];
+
+    fn vault(byte: u8) -> Vault {
+        Vault::new(Some(&SecretSlice::from(vec![byte; 32])), None)
+    }
+
+    fn acme() -> OrganizationId {
+        "org_acme".into()
+    }
+
+    fn document() -> Value {
+        json!({
+            "environment_url": "https://acme.crm.dynamics.com", "tenant_id": "11111111-1111-1111-1111-111111111111",
+            "client_id": "22222222-2222-2222-2222-222222222222", "client_secret": "s3cret",
+        })
+    }
+
+    fn config(variables: &[(&str, &str)]) -> Config {
+        let file = std::env::temp_dir().join(format!("handoffd-saved-{}.toml", uuid::Uuid::new_v4()));
+        std::fs::write(&file, "").unwrap();
+        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = crate::config::load(&file, pairs).unwrap();
+        std::fs::remove_file(file).unwrap();
+        config
+    }
+
+    fn read(kept: &Value, vault: &Vault, config: &Config) -> Result<Organization, Faults> {
+        read_saved(&acme(), kept, vault, config, &Environment::default())
+    }
+
+    #[test]
+    fn what_is_kept_holds_no_secret_and_comes_back() {
+        let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
+        assert!(!kept.to_string().contains("s3cret"));
+        let organization = read(&kept, &vault(1), &config(&[])).unwrap();
+        assert_eq!(organization.credentials.client_secret.expose_secret(), "s3cret");
+        assert_eq!((organization.withheld, organization.source), (None, Source::Store));
+    }
+
+    #[test]
+    fn a_secret_that_stands_elsewhere_stays_there() {
+        let mut document = document();
+        document["client_secret"] = json!({ "env": "ACME" });
+        let kept = sealed(&acme(), &document, &vault(1)).unwrap();
+        assert_eq!(kept["client_secret"], json!({ "env": "ACME" }));
+        assert_eq!(to_be_resealed(&acme(), &kept, &vault(2)), None);
+        // It is not set here: the organization waits.
+        let withheld = read(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap();
+        assert!(withheld.why.contains("ACME is not set"), "{}", withheld.why);
+    }
+
+    #[test]
+    fn one_that_can_not_be_opened_is_known_and_waits() {
+        let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
+        let organization = read(&kept, &vault(2), &config(&[])).unwrap();
+        let withheld = organization.withheld.unwrap();
+        assert!(withheld.advice.contains("organizations.encryption_key"), "{}", withheld.advice);
+        assert_eq!(organization.settings.environment_url, "https://acme.crm.dynamics.com");
+        assert_ne!(organization.credentials.client_secret.expose_secret(), "s3cret");
+    }
+
+    #[test]
+    fn one_that_is_not_legal_any_more_waits_too() {
+        let mut document = document();
+        document["environment_url"] = "http://127.0.0.1:1".into();
+        let kept = sealed(&acme(), &document, &vault(1)).unwrap();
+        assert_eq!(read(&kept, &vault(1), &config(&INSECURE)).unwrap().withheld, None);
+        let withheld = read(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap();
+        assert!(withheld.why.contains("allow_insecure"), "{}", withheld.why);
+    }
+
+    #[test]
+    fn a_row_under_another_id_is_nobody() {
+        let kept = sealed(&"org_globex".into(), &document(), &vault(1)).unwrap();
+        assert!(read(&kept, &vault(1), &config(&[])).is_err());
+        assert!(read(&json!(null), &vault(1), &config(&[])).is_err());
+    }
+
+    #[test]
+    fn rotation_seals_anew_what_the_key_before_has_sealed() {
+        let (old, new) = (SecretSlice::from(vec![1; 32]), SecretSlice::from(vec![2; 32]));
+        let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
+        let rotating = Vault::new(Some(&new), Some(&old));
+        let anew = to_be_resealed(&acme(), &kept, &rotating).unwrap();
+        assert_eq!(to_be_resealed(&acme(), &anew, &rotating), None);
+        assert_eq!(to_be_resealed(&acme(), &kept, &vault(2)), None, "it can't be opened: it is left as it is");
+        let organization = read(&anew, &vault(2), &config(&[])).unwrap();
+        assert_eq!(organization.credentials.client_secret.expose_secret(), "s3cret");
+    }
+}

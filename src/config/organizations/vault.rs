@@ -1,0 +1,168 @@
+//! Secrets of saved organizations, encrypted at rest: XChaCha20-Poly1305, a fresh random nonce each time. The organization
+//! and the field are authenticated with it, so that no secret can be moved to another row.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use serde_json::{Value, json};
+use uuid::{Uuid, uuid};
+
+use crate::event::OrganizationId;
+
+/// Name space of keys' ids. Such an id is a digest of 256 random bits: it tells keys apart, and nothing about them.
+const KEY_NAMES: Uuid = uuid!("5b0c8b3e-6a0e-4f6c-9b39-7f9d1f3c2a61");
+/// Bytes of XChaCha20's nonce: long enough to be chosen at random for ever.
+const NONCE: usize = 24;
+/// The field that is sealed, as the cipher authenticates it.
+const FIELD: &str = "client_secret";
+
+/// Seals and opens secrets. Without a key it can do neither.
+#[derive(Clone, Default)]
+pub struct Vault {
+    /// The first one seals; all of them open what they have sealed.
+    keys: Vec<Key>,
+}
+
+#[derive(Clone)]
+struct Key {
+    id: String,
+    cipher: XChaCha20Poly1305,
+}
+
+/// A sealed secret that stays sealed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unopened {
+    /// None of the keys has sealed it.
+    #[error("its secret was sealed with the key {sealed_with}, which is not configured")]
+    NoKey {
+        /// That key's id.
+        sealed_with: String,
+    },
+    /// It is not what was sealed.
+    #[error("its sealed secret is damaged, or is another organization's")]
+    Damaged,
+}
+
+impl Vault {
+    /// With the key in use, and the one before it while rows are sealed anew.
+    pub fn new(current: Option<&SecretSlice<u8>>, previous: Option<&SecretSlice<u8>>) -> Self {
+        Self { keys: current.into_iter().chain(previous).filter_map(Key::new).collect() }
+    }
+
+    /// Whether there is a key to seal with.
+    pub fn has_key(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// A secret, sealed with the key in use; none without one.
+    pub fn seal(&self, organization: &OrganizationId, secret: &SecretString) -> Option<Value> {
+        let key = self.keys.first()?;
+        let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
+        let bound = bound_to(&key.id, organization);
+        let payload = Payload { msg: secret.expose_secret().as_bytes(), aad: &bound };
+        // It fails for texts of 256 GiB only.
+        let text = key.cipher.encrypt(&nonce, payload).ok()?;
+        Some(json!({ "sealed": { "key": key.id, "nonce": STANDARD.encode(nonce), "text": STANDARD.encode(text) } }))
+    }
+
+    /// What was sealed.
+    pub fn open(&self, organization: &OrganizationId, sealed: &Value) -> Result<SecretString, Unopened> {
+        let sealed = &sealed["sealed"];
+        let bytes = |name: &str| sealed[name].as_str().and_then(|text| STANDARD.decode(text).ok());
+        let sealed_with = sealed["key"].as_str().ok_or(Unopened::Damaged)?;
+        let Some(key) = self.keys.iter().find(|key| key.id == sealed_with) else {
+            return Err(Unopened::NoKey { sealed_with: sealed_with.to_owned() });
+        };
+        let nonce = bytes("nonce").filter(|nonce| nonce.len() == NONCE).ok_or(Unopened::Damaged)?;
+        let text = bytes("text").ok_or(Unopened::Damaged)?;
+        let bound = bound_to(&key.id, organization);
+        let payload = Payload { msg: &text, aad: &bound };
+        let plain = key.cipher.decrypt(XNonce::from_slice(&nonce), payload).map_err(|_| Unopened::Damaged)?;
+        String::from_utf8(plain).map(Into::into).map_err(|_| Unopened::Damaged)
+    }
+
+    /// Whether it was sealed with the key in use.
+    pub fn is_current(&self, sealed: &Value) -> bool {
+        self.keys.first().is_some_and(|key| sealed["sealed"]["key"] == key.id.as_str())
+    }
+}
+
+impl Key {
+    fn new(bytes: &SecretSlice<u8>) -> Option<Self> {
+        let bytes = bytes.expose_secret();
+        let cipher = XChaCha20Poly1305::new_from_slice(bytes).ok()?;
+        Some(Self { id: Uuid::new_v5(&KEY_NAMES, bytes).simple().to_string(), cipher })
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
+    }
+}
+
+/// What a sealed secret belongs to. The organization comes last: nothing follows that it could run into.
+fn bound_to(key: &str, organization: &OrganizationId) -> Vec<u8> {
+    format!("handoffd 1\0{key}\0{FIELD}\0{organization}").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> SecretSlice<u8> {
+        vec![byte; 32].into()
+    }
+
+    fn vault(current: u8, previous: Option<u8>) -> Vault {
+        Vault::new(Some(&key(current)), previous.map(key).as_ref())
+    }
+
+    fn acme() -> OrganizationId {
+        "org_acme".into()
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_and_never_looks_the_same() {
+        let (vault, secret) = (vault(1, None), SecretString::from("s3cret ü"));
+        let (one, other) = (vault.seal(&acme(), &secret).unwrap(), vault.seal(&acme(), &secret).unwrap());
+        assert_ne!(one, other, "a fresh nonce each time");
+        assert!(!one.to_string().contains("s3cret"));
+        assert_eq!(vault.open(&acme(), &one).unwrap().expose_secret(), "s3cret ü");
+        assert!(vault.is_current(&one));
+    }
+
+    #[test]
+    fn another_key_or_organization_or_a_changed_byte_opens_nothing() {
+        let sealed = vault(1, None).seal(&acme(), &"x".into()).unwrap();
+        let refused = vault(2, None).open(&acme(), &sealed).unwrap_err();
+        assert!(matches!(&refused, Unopened::NoKey { sealed_with } if sealed["sealed"]["key"] == sealed_with.as_str()));
+        assert_eq!(vault(1, None).open(&"org_globex".into(), &sealed).unwrap_err(), Unopened::Damaged);
+        for (field, value) in [("nonce", "AAAA"), ("text", "AAAAAAAAAAAAAAAAAAAAAAAA"), ("text", "?"), ("nonce", "")] {
+            let mut changed = sealed.clone();
+            changed["sealed"][field] = value.into();
+            assert_eq!(vault(1, None).open(&acme(), &changed).unwrap_err(), Unopened::Damaged, "{field} {value}");
+        }
+        assert_eq!(vault(1, None).open(&acme(), &Value::Null).unwrap_err(), Unopened::Damaged);
+    }
+
+    #[test]
+    fn the_key_before_opens_and_the_one_in_use_seals() {
+        let sealed = vault(1, None).seal(&acme(), &"x".into()).unwrap();
+        let rotating = vault(2, Some(1));
+        assert_eq!(rotating.open(&acme(), &sealed).unwrap().expose_secret(), "x");
+        assert!(!rotating.is_current(&sealed));
+        let anew = rotating.seal(&acme(), &"x".into()).unwrap();
+        assert!(vault(2, None).is_current(&anew));
+    }
+
+    #[test]
+    fn without_a_key_nothing_is_sealed_and_debug_shows_none() {
+        assert!(Vault::default().seal(&acme(), &"x".into()).is_none() && !Vault::default().has_key());
+        assert!(!format!("{:?}", vault(7, None)).contains("07"));
+    }
+}

@@ -1,0 +1,198 @@
+//! A test's requests, one after the other: it is a person who waits, and an environment that others use.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::fields::{self, Fields};
+use super::finding::Finding;
+use super::privileges::{self, held, needed};
+use super::reply::{self, Asked, Rest};
+use super::request;
+use crate::dynamics::call::{Call, blank};
+use crate::dynamics::environment::Environment;
+use crate::dynamics::reply::probed;
+use crate::dynamics::request::Request;
+use crate::dynamics::wire::Wire;
+use crate::machine::{Fault, Remedy, Settings, StepName};
+
+/// What comes after the probe.
+const LATER: [&str; 9] = [
+    "owner",
+    "queue",
+    "fallback_customer",
+    "live_work_items",
+    "workstream",
+    "privileges",
+    "description_limit",
+    "priority",
+    "ticket_properties",
+];
+/// After this nothing more is asked: an environment that hangs must not keep a person waiting for each of its answers.
+const LONGEST_TEST: Duration = Duration::from_secs(90);
+/// Rows that `ticket_properties` bind; nobody has more, and each is a request.
+const MOST_ROWS: usize = 10;
+
+/// Does what "Test & Save" does, a token and then a look at the cases, and goes on to everything that events need.
+pub(in crate::dynamics) async fn inspect(wire: &Wire, environment: &Environment) -> Vec<Finding> {
+    let bench = Bench { begun: Instant::now(), wire, environment, settings: &environment.access.settings };
+    let (token, rest) = reply::token(&Call::new(wire, StepName::Probe, None).sign_in(environment).await);
+    if rest == Rest::IsSkipped {
+        let mut skipped = reply::skipped(&token, &["probe"]);
+        skipped.extend(reply::skipped(&token, &LATER));
+        return std::iter::once(token).chain(skipped).collect();
+    }
+    let (probe, rest) = reply::probe(bench.settings, &bench.ask(request::probe()).await);
+    if rest == Rest::IsSkipped {
+        let skipped = reply::skipped(&probe, &LATER);
+        return [token, probe].into_iter().chain(skipped).collect();
+    }
+    let fields = bench.fields().await;
+    let mut findings = vec![token, probe];
+    findings.push(bench.owner().await);
+    findings.push(bench.queue(fields.as_ref().ok()).await);
+    findings.push(bench.fallback_customer().await);
+    let set = &bench.settings.live_work_item_entity_set;
+    let (chats, table) = reply::chats(set, &bench.ask(request::table(set)).await);
+    findings.push(chats);
+    findings.push(bench.workstream(table.as_deref()).await);
+    findings.push(bench.privileges(table.as_deref()).await);
+    findings.push(bench.description_limit().await);
+    findings.push(reply::priority(bench.settings.default_priority, &bench.ask(request::priorities()).await));
+    findings.push(bench.ticket_properties(fields).await);
+    findings
+}
+
+struct Bench<'a> {
+    begun: Instant,
+    wire: &'a Wire,
+    environment: &'a Environment,
+    settings: &'a Settings,
+}
+
+impl Bench<'_> {
+    async fn ask(&self, asked: Request) -> Asked {
+        if self.begun.elapsed() >= LONGEST_TEST {
+            return Err(blank(
+                StepName::Probe,
+                Remedy::Retry,
+                "not asked: the test has taken too long already".to_owned(),
+            ));
+        }
+        let mut call = Call::new(self.wire, StepName::Probe, None);
+        let answer = call.ask(self.environment, &asked).await?;
+        probed(&answer, Timestamp::now())?;
+        answer.object().ok_or_else(|| {
+            let message = "an answer that is no JSON: a proxy in between, or another service's address".to_owned();
+            blank(StepName::Probe, Remedy::Retry, message)
+        })
+    }
+
+    async fn fields(&self) -> Result<Fields, Fault> {
+        let columns = self.ask(request::columns()).await?;
+        let lookups = self.ask(request::lookups()).await?;
+        Ok(Fields::read(&columns, &lookups))
+    }
+
+    async fn owner(&self) -> Finding {
+        let Some(id) = self.settings.default_owner_id else {
+            return Finding::skipped("owner", "default_owner_id is not set: Dynamics decides who owns a case");
+        };
+        let asked = self.ask(request::user(id)).await;
+        let reads = match asked {
+            Ok(_) => self.may(id, "prvReadIncident").await,
+            Err(_) => None,
+        };
+        reply::owner(id, &asked, reads)
+    }
+
+    async fn queue(&self, fields: Option<&Fields>) -> Finding {
+        let Some(id) = self.settings.default_queue_id else {
+            return Finding::skipped("queue", "default_queue_id is not set: cases go into no queue");
+        };
+        reply::queue(id, self.settings, &self.ask(request::queue(id)).await, fields)
+    }
+
+    async fn fallback_customer(&self) -> Finding {
+        let Some(customer) = self.settings.fallback_customer else {
+            return Finding::skipped("fallback_customer", "fallback_customer is not set: a placeholder contact serves");
+        };
+        reply::fallback_customer(customer, &self.ask(request::row(&reply::customer_path(customer))).await)
+    }
+
+    async fn workstream(&self, chats: Option<&str>) -> Finding {
+        match (self.settings.default_workstream_id, chats) {
+            (_, None) => Finding::skipped("workstream", "there are no live work items to go into one"),
+            (None, Some(_)) => Finding::skipped(
+                "workstream",
+                "default_workstream_id is not set: live work items carry default_queue_id, if that is",
+            ),
+            (Some(id), Some(_)) => reply::workstream(id, &self.ask(request::workstream(id)).await),
+        }
+    }
+
+    async fn privileges(&self, chats: Option<&str>) -> Finding {
+        let me = self.ask(request::who_am_i()).await;
+        let me = match me {
+            Ok(me) => me["UserId"].as_str().and_then(|id| id.parse::<Uuid>().ok()),
+            Err(fault) => return Finding::unknown("privileges", "who the application is", &fault),
+        };
+        let Some(user) = me else {
+            return Finding::warned("privileges", "Dynamics does not tell who the application is", String::new());
+        };
+        let all = needed(self.settings, chats);
+        let known = self.ask(request::privileges(user)).await;
+        let by_roles = known.as_ref().map(held).unwrap_or_default();
+        let (mut missing, mut unknown) = (Vec::new(), Vec::new());
+        // Roles of its teams count too, and are told only for one privilege at a time; so is all of it where the list is
+        // too long to be read (an administrator's).
+        for need in all.iter().filter(|need| !need.is_met(&by_roles)) {
+            match self.any(user, &need.names).await {
+                Some(true) => {}
+                Some(false) => missing.push(need.clone()),
+                None if known.is_ok() => missing.push(need.clone()),
+                None => unknown.push(need.clone()),
+            }
+        }
+        privileges::judged(&all, &missing, &unknown)
+    }
+
+    /// Whether a user has any of these; none when Dynamics does not tell.
+    async fn any(&self, user: Uuid, names: &[String]) -> Option<bool> {
+        let mut told = None;
+        for name in names {
+            match self.may(user, name).await {
+                Some(true) => return Some(true),
+                Some(false) => told = Some(false),
+                None => {}
+            }
+        }
+        told
+    }
+
+    async fn may(&self, user: Uuid, name: &str) -> Option<bool> {
+        self.ask(request::privilege(user, name)).await.ok().map(|answer: Value| privileges::has(&answer))
+    }
+
+    async fn description_limit(&self) -> Finding {
+        let asked = self.ask(request::description_length()).await;
+        reply::description_limit(self.settings.description_limit, &asked)
+    }
+
+    async fn ticket_properties(&self, fields: Result<Fields, Fault>) -> Finding {
+        let properties = &self.settings.ticket_properties;
+        if properties.is_empty() {
+            return Finding::skipped("ticket_properties", "there are none");
+        }
+        let mut finding = match fields {
+            Ok(fields) => fields::judged(properties, &fields),
+            Err(fault) => Finding::unknown("ticket_properties", "the properties of a case", &fault),
+        };
+        for (key, path) in fields::bound_rows(properties).into_iter().take(MOST_ROWS) {
+            finding = reply::bound_row(finding, &key, &path, &self.ask(request::row(&path)).await);
+        }
+        finding
+    }
+}

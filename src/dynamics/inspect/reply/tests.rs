@@ -1,0 +1,111 @@
+use serde_json::json;
+
+use super::*;
+use crate::dynamics::inspect::Found;
+use crate::machine::samples::settings;
+
+fn fault(status: u16, code: &str, remedy: Remedy) -> Fault {
+    Fault {
+        remedy,
+        step: StepName::Probe,
+        status: Some(status),
+        code: Some(code.to_owned()),
+        message: "said so".to_owned(),
+        advice: String::new(),
+        request_id: None,
+    }
+}
+
+fn missing_row() -> Asked {
+    Err(fault(404, "0x80040217", Remedy::GiveUp))
+}
+
+fn missing_table() -> Asked {
+    Err(fault(404, "0x8006088a", Remedy::Hold))
+}
+
+#[test]
+fn a_token_that_is_refused_for_the_environment_is_the_other_half() {
+    let refused = |message: &str| Err(Fault { message: message.to_owned(), ..fault(400, "x", Remedy::Hold) });
+    assert_eq!(token(&refused("AADSTS7000215: Invalid client secret provided.")).0.half, Half::Credentials);
+    assert_eq!(token(&refused("AADSTS500011: The resource principal …")).0.half, Half::Environment);
+    assert_eq!(token(&Ok(())), (Finding::passed("token", "Entra ID gives a token").of_credentials(), Rest::GoesOn));
+}
+
+#[test]
+fn a_missing_privilege_does_not_end_the_test_and_a_missing_user_does() {
+    let settings = settings();
+    assert_eq!(probe(&settings, &Err(fault(403, "0x80040220", Remedy::Hold))).1, Rest::GoesOn);
+    assert_eq!(probe(&settings, &Err(fault(401, "", Remedy::Hold))).1, Rest::IsSkipped);
+    assert_eq!(probe(&settings, &missing_table()).1, Rest::IsSkipped);
+}
+
+#[test]
+fn an_owner_is_there_enabled_and_allowed_to_read() {
+    let id = Uuid::nil();
+    let result = |asked: &Asked, reads| owner(id, asked, reads).result;
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(true)), Found::Passed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), None), Found::Passed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(false)), Found::Warned);
+    assert_eq!(result(&Ok(json!({ "isdisabled": true })), Some(true)), Found::Failed);
+    assert!(owner(id, &missing_row(), None).advice.contains("default_owner_id"));
+}
+
+#[test]
+fn a_queue_is_there_active_and_has_a_way_in() {
+    let (id, there) = (Uuid::nil(), Ok(json!({ "statecode": 0 })));
+    let none = Fields::default();
+    let some = Fields::read(&json!({}), &json!({"value": [{ "ReferencingEntityNavigationPropertyName": "queueid" }]}));
+    for (assignment, fields, expected, says) in [
+        (QueueAssignment::Auto, &some, Found::Passed, "bound to it by queueid"),
+        (QueueAssignment::Auto, &none, Found::Passed, "by AddToQueue"),
+        (QueueAssignment::Bind, &none, Found::Failed, "no lookup \"queueid\""),
+        (QueueAssignment::AddToQueue, &some, Found::Passed, "by AddToQueue"),
+    ] {
+        let settings = Settings { queue_assignment: assignment, ..settings() };
+        let finding = queue(id, &settings, &there, Some(fields));
+        assert_eq!(finding.result, expected, "{finding:?}");
+        assert!(finding.message.contains(says), "{finding:?}");
+    }
+    let settings = settings();
+    assert_eq!(queue(id, &settings, &Ok(json!({ "statecode": 1 })), None).result, Found::Failed);
+    assert!(queue(id, &settings, &missing_row(), None).advice.contains("default_queue_id"));
+}
+
+#[test]
+fn chats_that_an_environment_does_not_have_are_a_warning() {
+    let (finding, table) = chats("oc_liveworkitems", &Ok(json!({ "value": [] })));
+    assert_eq!((finding.result, table), (Found::Warned, None));
+    assert!(finding.advice.contains("Omnichannel"));
+    let (_, table) = chats("x", &Ok(json!({ "value": [{ "SchemaName": "oc_LiveWorkItem" }] })));
+    assert_eq!(table.as_deref(), Some("oc_LiveWorkItem"));
+}
+
+#[test]
+fn a_workstream_can_be_wrong_or_beyond_telling() {
+    assert_eq!(workstream(Uuid::nil(), &Ok(json!({}))).result, Found::Passed);
+    assert_eq!(workstream(Uuid::nil(), &missing_row()).result, Found::Failed);
+    assert_eq!(workstream(Uuid::nil(), &missing_table()).result, Found::Warned);
+}
+
+#[test]
+fn limits_are_compared_with_the_columns() {
+    let length = |length| Ok(json!({ "MaxLength": length }));
+    assert_eq!(description_limit(2000, &length(2000)).result, Found::Passed);
+    assert!(description_limit(4000, &length(2000)).advice.contains("2000 or less"));
+    assert_eq!(description_limit(4000, &Ok(json!({}))).result, Found::Warned);
+    let options = Ok(json!({ "OptionSet": { "Options": [{ "Value": 1 }, { "Value": 2 }, { "Value": 3 }] } }));
+    assert_eq!(priority(2, &options).result, Found::Passed);
+    assert!(priority(4, &options).message.contains("a case takes 1, 2, 3"));
+}
+
+#[test]
+fn a_row_that_is_bound_must_be_there() {
+    let fine = Finding::passed("ticket_properties", "");
+    let row =
+        |finding: &Finding, asked: &Asked| bound_row(finding.clone(), "subjectid@odata.bind", "subjects(1)", asked);
+    assert_eq!(row(&fine, &Ok(json!({}))), fine);
+    assert!(row(&fine, &missing_row()).message.contains("there is no subjects(1)"));
+    let failed = Finding::failed("ticket_properties", "first", "");
+    assert_eq!(row(&failed, &missing_row()), failed, "the first thing that is wrong is told");
+}

@@ -1,0 +1,101 @@
+//! `org save` and `org list`.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::support::office::Office;
+use crate::support::simulator::SECRET;
+
+#[tokio::test]
+async fn a_file_is_put_in_place_only_when_its_test_passes() {
+    let office = Office::open().await;
+    let (config, draft) = laid_out(&office, "acme.toml", |_| {});
+    office.crm.environment().configure(&json!({ "application_user": "missing" })).unwrap();
+    let said = office.run_with(&config, &["org", "save", &draft]).await;
+    assert_eq!(said.status, 1, "{}", said.err);
+    assert!(said.out.contains("New app user") && said.err.contains("not saved"), "{} {}", said.out, said.err);
+    assert_eq!(names(&office.directory()), Vec::<String>::new());
+
+    office.crm.environment().configure(&json!({ "application_user": "present" })).unwrap();
+    let said = office.run_with(&config, &["org", "save", &draft]).await;
+    assert_eq!(said.status, 0, "{} {}", said.out, said.err);
+    let saved = office.directory().join("acme.toml");
+    assert_eq!(names(&office.directory()), ["acme.toml"]);
+    assert_eq!(std::fs::read(&saved).unwrap(), std::fs::read(&draft).unwrap());
+    assert_eq!(std::fs::metadata(&saved).unwrap().mode() & 0o777, 0o600, "it holds the secret itself");
+    assert!(!said.out.contains(SECRET));
+
+    // The same file again, with what is wrong: the last good one stays.
+    std::fs::write(&draft, std::fs::read_to_string(&draft).unwrap().replace(SECRET, "wrong")).unwrap();
+    assert_eq!(office.run_with(&config, &["org", "save", &draft]).await.status, 1);
+    assert!(std::fs::read_to_string(&saved).unwrap().contains(SECRET));
+}
+
+#[tokio::test]
+async fn what_would_hurt_another_file_is_refused() {
+    let office = Office::open().await;
+    let (config, draft) = laid_out(&office, "acme.toml", |_| {});
+    assert_eq!(office.run_with(&config, &["org", "save", &draft]).await.status, 0);
+    let asked = office.crm.environment().requests().len();
+
+    let (_, other_name) = laid_out(&office, "acme-new.toml", |_| {});
+    let said = office.run_with(&config, &["org", "save", &other_name]).await;
+    assert_eq!(said.status, 2);
+    assert!(said.err.contains("acme.toml already"), "{}", said.err);
+
+    let (_, other_id) =
+        laid_out(&office, "acme.toml", |table| _ = table.insert("organization_id".into(), "org_x".into()));
+    let said = office.run_with(&config, &["org", "save", &other_id]).await;
+    assert_eq!(said.status, 2);
+    assert!(said.err.contains("is the file of organization \"org_acme\""), "{}", said.err);
+
+    let (_, faulty) = laid_out(&office, "acme.toml", |table| _ = table.insert("client_sekret".into(), "x".into()));
+    let said = office.run_with(&config, &["org", "save", &faulty]).await;
+    assert_eq!(said.status, 2);
+    assert!(said.err.contains("did you mean"), "{}", said.err);
+    assert_eq!(office.crm.environment().requests().len(), asked, "none of them was tested");
+}
+
+#[tokio::test]
+async fn the_list_says_what_is_there_and_what_can_be_read() {
+    let office = Office::open().await;
+    let said = office.run(&["org", "list"]).await;
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(said.out.contains("org_acme") && said.out.contains(&office.crm.url()), "{}", said.out);
+    std::fs::write(office.directory().join("broken.toml"), "organization_id = 7\n").unwrap();
+    let listed = office.run(&["org", "list", "--json"]).await.json();
+    let all = listed.as_array().unwrap();
+    assert_eq!(all.len(), 2, "{listed:#}");
+    let file = office.directory().join("org_acme.toml").display().to_string();
+    assert_eq!(
+        all[0],
+        json!({
+            "organization_id": "org_acme", "source": "file", "file": file, "environment_url": office.crm.url(),
+            "readable": true, "problem": null,
+        })
+    );
+    assert_eq!((&all[1]["readable"], &all[1]["organization_id"]), (&json!(false), &json!(null)));
+    assert!(all[1]["problem"].as_str().unwrap().contains("organization_id"), "{listed:#}");
+    assert!(office.run(&["org", "list"]).await.out.contains("NO: "));
+}
+
+/// A configuration without organizations, and a file for one beside it.
+fn laid_out(office: &Office, name: &str, change: impl Fn(&mut toml::Table)) -> (PathBuf, String) {
+    let config = office.files.write(office.folder.path(), "office");
+    let written = office.directory().join("org_acme.toml");
+    let mut table: toml::Table = std::fs::read_to_string(&written).unwrap().parse().unwrap();
+    std::fs::remove_file(written).unwrap();
+    change(&mut table);
+    let drafts = office.folder.path().join("drafts");
+    std::fs::create_dir_all(&drafts).unwrap();
+    let draft = drafts.join(name);
+    std::fs::write(&draft, table.to_string()).unwrap();
+    (config, draft.display().to_string())
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}

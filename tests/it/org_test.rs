@@ -1,0 +1,281 @@
+//! `org test`: each way in which an organization can be set up wrongly is told apart, with what to do about it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::office::{Office, Said};
+use crate::support::simulator::{OWNER, QUEUE, SECRET};
+
+/// A setup, what is done to it, and what the test must say.
+struct Case {
+    name: &'static str,
+    /// Of the organization's file.
+    file: &'static [(&'static str, &'static str)],
+    /// Of the simulator.
+    settings: &'static str,
+    /// The check that fails.
+    fails: &'static str,
+    half: &'static str,
+    /// Part of the advice.
+    advice: &'static str,
+}
+
+const CASES: [Case; 12] = [
+    case(
+        "wrong_secret",
+        &[("client_secret", "wrong")],
+        "{}",
+        ("token", "credentials"),
+        "secret's Value (not its Secret ID)",
+    ),
+    case("expired_secret", &[], r#"{"secret":"expired"}"#, ("token", "credentials"), "has expired"),
+    case(
+        "unknown_tenant",
+        &[("tenant_id", "99999999-9999-9999-9999-999999999999")],
+        "{}",
+        ("token", "credentials"),
+        "correct tenant_id (Entra ID",
+    ),
+    case(
+        "unknown_application",
+        &[("client_id", "99999999-9999-9999-9999-999999999999")],
+        "{}",
+        ("token", "credentials"),
+        "correct client_id",
+    ),
+    case(
+        "no_application_user",
+        &[],
+        r#"{"application_user":"missing"}"#,
+        ("probe", "environment"),
+        "New app user, with this organization's client_id",
+    ),
+    case("no_role", &[], r#"{"application_user":"no_roles"}"#, ("probe", "environment"), "has no security role"),
+    case(
+        "missing_privilege",
+        &[],
+        r#"{"missing_privileges":["prvCreateIncident","prvAppendNote"]}"#,
+        ("privileges", "environment"),
+        "lacks Create on Case (prvCreateIncident), Append on Note (prvAppendNote)",
+    ),
+    case("disabled_owner", &[("default_owner_id", OWNER)], "{}", ("owner", "environment"), "Enable the user"),
+    case(
+        "unknown_queue",
+        &[("default_queue_id", "99999999-9999-9999-9999-999999999999")],
+        "{}",
+        ("queue", "environment"),
+        "Correct default_queue_id",
+    ),
+    case(
+        "unknown_workstream",
+        &[("default_workstream_id", "99999999-9999-9999-9999-999999999999")],
+        "{}",
+        ("workstream", "environment"),
+        "Correct default_workstream_id",
+    ),
+    case(
+        "unknown_field",
+        &[("ticket_properties", "{ casetypcode = 1 }")],
+        "{}",
+        ("ticket_properties", "environment"),
+        "[ticket_properties]",
+    ),
+    case(
+        "long_description",
+        &[],
+        r#"{"description_limit":1000}"#,
+        ("description_limit", "environment"),
+        "1000 or less",
+    ),
+];
+
+const fn case(
+    name: &'static str,
+    file: &'static [(&'static str, &'static str)],
+    settings: &'static str,
+    fails: (&'static str, &'static str),
+    advice: &'static str,
+) -> Case {
+    Case { name, file, settings, fails: fails.0, half: fails.1, advice }
+}
+
+macro_rules! one_test_each {
+    ($($name:ident)+) => { $(
+        #[tokio::test]
+        async fn $name() {
+            CASES.iter().find(|case| case.name == stringify!($name)).unwrap().check().await;
+        }
+    )+ };
+}
+
+one_test_each! {
+    wrong_secret expired_secret unknown_tenant unknown_application no_application_user no_role missing_privilege disabled_owner
+    unknown_queue unknown_workstream unknown_field long_description
+}
+
+impl Case {
+    async fn check(&self) {
+        let (office, said) = self.run().await;
+        assert_eq!(said.status, 1, "{}: {} {}", self.name, said.out, said.err);
+        let report = said.json();
+        let failed: Vec<&Value> = checks(&report).iter().filter(|check| check["result"] == "failed").collect();
+        assert_eq!((failed.len(), &report["passed"]), (1, &json!(false)), "{report:#}");
+        assert_eq!((&failed[0]["check"], &failed[0]["half"]), (&json!(self.fails), &json!(self.half)), "{report:#}");
+        assert!(failed[0]["advice"].as_str().unwrap().contains(self.advice), "{}", failed[0]["advice"]);
+        assert!(!failed[0]["message"].as_str().unwrap().is_empty());
+        assert!(!said.out.contains(SECRET), "{}", said.out);
+        writes_nothing(&office);
+
+        let told = office.run(&["org", "test", "org_acme"]).await;
+        assert_eq!(told.status, 1);
+        let half = if self.half == "credentials" { "Entra ID" } else { "Dynamics 365" };
+        assert!(told.out.contains("FAIL") && told.out.contains(&format!("org_acme fails: its {} (", self.half)));
+        assert!(told.out.trim_end().ends_with(&format!("({half}).")), "{}", told.out);
+    }
+
+    async fn run(&self) -> (Office, Said) {
+        let mut office = Office::open().await;
+        for (key, value) in self.file {
+            match *key {
+                "ticket_properties" => {
+                    let table: toml::Table = format!("it = {value}").parse().unwrap();
+                    office.files.organize(key, table["it"].clone());
+                }
+                _ => office.files.organize(key, *value),
+            }
+        }
+        office.crm.environment().configure(&serde_json::from_str(self.settings).unwrap()).unwrap();
+        if self.name == "disabled_owner" {
+            office.crm.edit("systemusers", &json!({ "systemuserid": OWNER, "isdisabled": true })).await;
+        }
+        let said = office.run(&["org", "test", "org_acme", "--json"]).await;
+        (office, said)
+    }
+}
+
+#[tokio::test]
+async fn each_of_them_is_told_something_else() {
+    let mut advice = BTreeSet::new();
+    for case in &CASES {
+        let report = case.run().await.1.json();
+        let failed = checks(&report).iter().find(|check| check["result"] == "failed").unwrap().clone();
+        advice.insert(failed["advice"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(advice.len(), CASES.len(), "{advice:#?}");
+}
+
+#[tokio::test]
+async fn right() {
+    let mut office = Office::open().await;
+    let properties: toml::Table = "it = { casetypecode = 1, \"subjectid@odata.bind\" = \
+                                   \"/subjects(55555555-5555-5555-5555-555555555555)\" }"
+        .parse()
+        .unwrap();
+    for (key, value) in [
+        ("default_owner_id", OWNER.into()),
+        ("default_queue_id", QUEUE.into()),
+        ("default_workstream_id", "66666666-6666-6666-6666-666666666666".into()),
+        ("fallback_customer", "/accounts(77777777-7777-7777-7777-777777777777)".into()),
+        ("ticket_properties", properties["it"].clone()),
+    ] {
+        office.files.organize(key, value);
+    }
+    let said = office.run(&["org", "test", "org_acme", "--json"]).await;
+    let report = said.json();
+    assert_eq!((said.status, &report["passed"]), (0, &json!(true)), "{report:#}");
+    for check in checks(&report) {
+        assert_eq!(check["result"], "passed", "{check}");
+        assert_eq!(check["advice"], "", "{check}");
+    }
+    assert_eq!(checks(&report).len(), 11);
+    let operations = office.crm.operations();
+    assert_eq!(&operations[..2], ["incidents.query", "metadata"], "the probe of Test & Save comes first");
+    writes_nothing(&office);
+
+    let told = office.run(&["org", "test", "org_acme"]).await;
+    assert_eq!(told.status, 0);
+    assert!(told.out.ends_with("\norg_acme passes.\n"), "{}", told.out);
+}
+
+#[tokio::test]
+async fn trailing_slash() {
+    let mut office = Office::open().await;
+    office.files.organize("environment_url", format!("{}/", office.crm.url()));
+    let said = office.run(&["org", "test", "org_acme", "--json"]).await;
+    assert_eq!((said.status, &said.json()["passed"]), (0, &json!(true)), "{}", said.out);
+    assert!(!said.out.contains(&format!("{}/", office.crm.url())), "it was removed: {}", said.out);
+}
+
+#[tokio::test]
+async fn path_in_the_url() {
+    let mut office = Office::open().await;
+    office.files.organize("environment_url", format!("{}/main.aspx", office.crm.url()));
+    let said = office.run(&["org", "test", "org_acme"]).await;
+    assert_eq!(said.status, 2, "{}", said.out);
+    let advice = "the environment's address alone, such as https://acme.crm.dynamics.com, without the path /main.aspx";
+    assert!(said.err.contains("environment_url") && said.err.contains(advice), "{}", said.err);
+    assert_eq!(office.crm.environment().requests().len(), 0, "nothing is asked of it");
+}
+
+#[tokio::test]
+async fn an_organization_that_nobody_has_configured() {
+    let office = Office::open().await;
+    let said = office.run(&["org", "test", "org_nobody"]).await;
+    assert_eq!(said.status, 2);
+    assert!(said.err.contains("\"org_nobody\" is not configured"), "{}", said.err);
+    assert_eq!(office.run(&["org", "test"]).await.status, 2);
+}
+
+#[tokio::test]
+async fn another_organizations_broken_file_does_not_stop_a_test() {
+    let office = Office::open().await;
+    std::fs::create_dir_all(office.directory()).unwrap();
+    std::fs::write(office.directory().join("broken.toml"), "no = toml = at all").unwrap();
+    assert_eq!(office.run(&["org", "test", "org_acme"]).await.status, 0);
+}
+
+#[tokio::test]
+async fn an_environment_that_is_not_there() {
+    let mut office = Office::open().await;
+    office.files.organize("environment_url", "http://127.0.0.1:1");
+    let said = office.run(&["org", "test", "org_acme", "--json"]).await;
+    let report = said.json();
+    // Entra ID gives no token for what it does not know: that is the environment's half.
+    assert_eq!((&checks(&report)[0]["result"], &checks(&report)[0]["half"]), (&json!("failed"), &json!("environment")));
+    assert!(checks(&report)[0]["advice"].as_str().unwrap().contains("environment_url"), "{report:#}");
+}
+
+#[tokio::test]
+async fn a_stock_environment_passes_with_what_it_can_do() {
+    let mut office = Office::open().await;
+    office.crm.environment().configure(&json!({ "profile": "stock", "missing_tables": ["oc_liveworkitems"] })).unwrap();
+    office.files.organize("default_queue_id", QUEUE);
+    let report = office.run(&["org", "test", "org_acme", "--json"]).await.json();
+    let of = |name: &str| checks(&report).iter().find(|check| check["check"] == name).unwrap().clone();
+    assert_eq!(report["passed"], true, "{report:#}");
+    assert!(of("queue")["message"].as_str().unwrap().contains("AddToQueue"), "{report:#}");
+    assert_eq!(of("live_work_items")["result"], "warned");
+    assert!(of("live_work_items")["advice"].as_str().unwrap().contains("Omnichannel"));
+    assert_eq!(of("workstream")["result"], "skipped");
+
+    office.files.organize("default_priority", 4);
+    office.files.organize("queue_assignment", "bind");
+    let report = office.run(&["org", "test", "org_acme", "--json"]).await.json();
+    let failed: Vec<&str> = checks(&report)
+        .iter()
+        .filter(|check| check["result"] == "failed")
+        .map(|check| check["check"].as_str().unwrap())
+        .collect();
+    assert_eq!(failed, ["queue", "priority"], "{report:#}");
+}
+
+fn checks(report: &Value) -> &Vec<Value> {
+    report["checks"].as_array().expect("checks")
+}
+
+fn writes_nothing(office: &Office) {
+    for entry in office.crm.environment().requests() {
+        assert!(entry.method == "GET" || entry.operation == "token", "{} {}", entry.method, entry.uri);
+    }
+}

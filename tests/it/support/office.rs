@@ -1,0 +1,79 @@
+//! A configuration, a folder of organizations and a simulated Dynamics, without a broker and a worker.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use handoffd::dynamics::simulator::Profile;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::files::Files;
+use super::simulator::Simulator;
+use super::worker::program;
+
+/// All that `org` needs.
+pub struct Office {
+    /// Dynamics.
+    pub crm: Simulator,
+    /// What it is configured by.
+    pub files: Files,
+    /// Where that is.
+    pub folder: TempDir,
+}
+
+/// What a command said.
+pub struct Said {
+    /// Its exit status.
+    pub status: i32,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+impl Office {
+    /// One whose organization is right.
+    pub async fn open() -> Self {
+        let crm = Simulator::start(Profile::OpenCx).await;
+        let mut files = Files::new("amqp://127.0.0.1:1", &crm.url());
+        // Nobody listens there.
+        files.set("http", "listen", "127.0.0.1:1");
+        Self { crm, files, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Runs a command with all that is configured now.
+    pub async fn run(&self, arguments: &[&str]) -> Said {
+        let config = self.files.write(self.folder.path(), "office");
+        self.run_with(&config, arguments).await
+    }
+
+    /// Runs a command with what has been written.
+    pub async fn run_with(&self, config: &Path, arguments: &[&str]) -> Said {
+        let mut command = program();
+        command.arg("--config").arg(config).args(arguments).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        Said::of(&output)
+    }
+
+    /// Where organizations' files are.
+    pub fn directory(&self) -> PathBuf {
+        self.folder.path().join("organizations")
+    }
+}
+
+impl Said {
+    /// What a process said.
+    pub fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Self {
+            status: output.status.code().expect("an exit status"),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+
+    /// Its standard output, as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{} {}", self.out, self.err))
+    }
+}
