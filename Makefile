@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash soak fuzz clean
+.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash soak fuzz fuzz-api clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,6 +61,9 @@ soak: ## everything goes wrong for MINUTES=10 (RATE=25 events a second, SEED=…
 
 fuzz: ## fuzzes the decoders; SECONDS=60 for each
 	@bash tests/fuzz/run.sh $(or $(SECONDS),60)
+
+fuzz-api: ## tries the HTTP interface with a public fuzzer made of its OpenAPI document; EXAMPLES=50 SEED=…
+	@bash tests/api-fuzz.sh
 
 clean: ## removes what was built
 	$(CARGO) clean

@@ -58,6 +58,9 @@ impl Organizations for Register {
     }
 
     async fn save(&self, id: &OrganizationId, document: Value) -> Result<TestReport, OrganizationError> {
+        let document = named(id, document)?;
+        let organization = parse_document(&document, &self.config, &self.env)
+            .map_err(|faults| OrganizationError::Invalid(faults.to_string()))?;
         if !self.vault.has_key() {
             return Err(OrganizationError::Refused(
                 "there is no key to encrypt the secret with: set organizations.encryption_key (openssl rand -base64 32) and \
@@ -65,9 +68,6 @@ impl Organizations for Register {
                     .to_owned(),
             ));
         }
-        let document = named(id, document)?;
-        let organization = parse_document(&document, &self.config, &self.env)
-            .map_err(|faults| OrganizationError::Invalid(faults.to_string()))?;
         let row = self.row(id, &document)?;
         let mut report = self.inspect(&organization).await;
         if !report.passed {

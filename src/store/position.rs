@@ -39,13 +39,9 @@ impl Position {
 
     /// Reads a cursor; callers may have made one up.
     pub fn read(cursor: &Cursor) -> Result<Self, StoreError> {
-        let bytes = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|error| unreadable(Box::new(error)))?;
-        serde_json::from_slice(&bytes).map_err(|error| unreadable(Box::new(error)))
+        let bytes = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|_| StoreError::Cursor(cursor.clone()))?;
+        serde_json::from_slice(&bytes).map_err(|_| StoreError::Cursor(cursor.clone()))
     }
-}
-
-fn unreadable(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
-    StoreError::Read { what: "the cursor of a page of outcomes", source: source.into() }
 }
 
 #[cfg(test)]
@@ -65,7 +61,7 @@ mod tests {
     fn a_made_up_cursor_is_an_error() {
         for text in ["", "!!", "bm90IGpzb24"] {
             let error = Position::read(&Cursor(text.to_owned())).unwrap_err();
-            assert!(matches!(error, StoreError::Read { .. }), "{error}");
+            assert!(matches!(error, StoreError::Cursor(_)), "{error}");
         }
     }
 }

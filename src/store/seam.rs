@@ -208,6 +208,9 @@ pub enum StoreError {
         /// The newest this program knows.
         known: u32,
     },
+    /// Somebody has made up a place to go on from.
+    #[error("found {:?} as cursor, expected the `next` of the page before", .0.0)]
+    Cursor(Cursor),
     /// Reading failed.
     #[error("cannot read {what} from the store: {source}")]
     Read {

@@ -4,9 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::dead_letter_commands::desk::{DEAD_AT, Dead, entries, ids};
-use crate::support::api::{Api, answer};
 use crate::support::broker::eventually;
 use crate::support::event::{Event, handoff};
+use crate::support::interface::{Api, answer};
 use crate::support::rig::{Rig, rig};
 
 const REPLAY: &str = "/api/v1/dead-letters/replay";

@@ -3,9 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::api::{Api, answer};
 use crate::support::broker::eventually;
 use crate::support::event::{ORGANIZATION, handoff};
+use crate::support::interface::{Api, answer};
 use crate::support::rig::rig;
 
 #[tokio::test]

@@ -93,7 +93,7 @@ mod tests {
             { "check": "queue", "half": "environment", "result": "skipped", "message": "none", "advice": "" },
         ] });
         let expected = format!(
-            "ok    token  Entra ID gives a token\nFAIL  owner  it is disabled\n             → Enable {}the\n               user the user it.\n\
+            "ok    token  Entra ID gives a token\nFAIL  owner  it is disabled\n             → Enable {}the\n               user the user the user it.\n\
              -     queue  none\n\norg_acme fails: its environment (Dynamics 365).\n",
             "the user ".repeat(9)
         );

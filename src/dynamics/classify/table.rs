@@ -183,7 +183,15 @@ pub(super) const ROWS: &[Row] = &[
         Retry,
         Words("If this stays: see whether dynamics.authority, or a proxy in between, answers with a page of its own."),
     ),
-    // The application user.
+    // The application user. A 401 says that there is none, whatever its code (it can be that of the 403 below).
+    status(
+        &[401..=401],
+        Hold,
+        Words(
+            "Dynamics does not know the application: Power Platform admin center → environment → Settings → Users + \
+             permissions → Application users → New app user, with this organization's client_id.",
+        ),
+    ),
     code(
         &["0x80042f09"],
         Hold,
@@ -210,14 +218,6 @@ pub(super) const ROWS: &[Row] = &[
     ),
     code(&["0x80040220"], Hold, Advice::Privilege),
     row(Of::Any, &[403..=403], Code::Any, Says(&["privilege", "role"]), Hold, Advice::Privilege),
-    status(
-        &[401..=401],
-        Hold,
-        Words(
-            "Dynamics does not know the application: Power Platform admin center → environment → Settings → Users + \
-             permissions → Application users → New app user, with this organization's client_id.",
-        ),
-    ),
     // The environment.
     code(&["0x8004a104"], Hold, Words("The environment is disabled: enable it in the Power Platform admin center.")),
     row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), Text::Any, Hold, Words(NO_CHATS)),

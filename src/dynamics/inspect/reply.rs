@@ -83,7 +83,14 @@ pub(super) fn owner(id: Uuid, asked: &Asked, reads: Option<bool>) -> Finding {
 pub(super) fn queue(id: Uuid, settings: &Settings, asked: &Asked, fields: Option<&Fields>) -> Finding {
     const CHECK: &str = "queue";
     let field = &settings.queue_field;
-    let binds = fields.is_none_or(|fields| fields.binds(field));
+    let binds = fields.map(|fields| fields.binds(field));
+    let how = match (settings.queue_assignment, binds) {
+        (QueueAssignment::AddToQueue, _) | (QueueAssignment::Auto, Some(false)) => {
+            "; cases get into it by AddToQueue".to_owned()
+        }
+        (_, Some(true)) => format!("; cases are bound to it by {field}"),
+        (_, _) => String::new(),
+    };
     match (asked, settings.queue_assignment) {
         (Err(fault), _) if is_missing_row(fault) => Finding::failed(
             CHECK,
@@ -96,15 +103,12 @@ pub(super) fn queue(id: Uuid, settings: &Settings, asked: &Asked, fields: Option
             format!("queue {id} is inactive"),
             "Activate the queue, or set default_queue_id to another.",
         ),
-        (Ok(_), QueueAssignment::Bind) if !binds => Finding::failed(
+        (Ok(_), QueueAssignment::Bind) if binds == Some(false) => Finding::failed(
             CHECK,
             format!("queue {id} is there, but a case has no lookup {field:?} to bind it by"),
             "Set queue_assignment to \"auto\" or \"add_to_queue\", or correct queue_field.",
         ),
-        (Ok(_), QueueAssignment::Bind | QueueAssignment::Auto) if binds => {
-            Finding::passed(CHECK, format!("queue {id} is there; cases are bound to it by {field}"))
-        }
-        (Ok(_), _) => Finding::passed(CHECK, format!("queue {id} is there; cases get into it by AddToQueue")),
+        (Ok(_), _) => Finding::passed(CHECK, format!("queue {id} is there{how}")),
     }
 }
 

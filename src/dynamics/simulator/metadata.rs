@@ -163,6 +163,7 @@ fn many_to_one(scene: &Scene<'_>, table: &Table) -> Vec<Value> {
     let links = table.links.iter().filter_map(|link| {
         let target = scene.live.schema.table(link.target)?;
         Some(json!({
+            "MetadataId": id(&format!("{}.{}", table.logical, link.navigation)),
             "SchemaName": format!("{}_{}", target.logical, link.navigation),
             "ReferencingEntity": table.logical,
             "ReferencingAttribute": link.lookup,

@@ -10,7 +10,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::parameter::Parameter;
-use super::route::{MOMENT, Make, Route, Verb, problem};
+use super::route::{Answer, Link, MOMENT, Make, Route, Verb, problem};
 use super::{Parts, letters, organizations, outcomes, queues};
 
 const ABOUT: &str = "Outcomes, dead letters, organizations and queues of a running handoffd. Every answer is JSON; every error is \
@@ -23,7 +23,7 @@ const OWN: [Route; 1] = [Route {
     summary: "This document.",
     parameters: &[],
     body: None,
-    answers: &[(200, "OpenAPI 3.1.", Some(any_object))],
+    answers: &[Answer::new(200, "OpenAPI 3.1.", any_object)],
     problems: &[],
     within: MOMENT,
     handler: |verb| on(verb, show),
@@ -94,18 +94,26 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
 
 fn responses(route: &Route, generator: &mut SchemaGenerator) -> Map<String, Value> {
     let mut responses = Map::new();
-    for (status, about, make) in route.answers {
-        let mut response = json!({ "description": about });
-        if let Some(make) = make {
-            response["content"] = content("application/json", *make, generator);
+    for answer in route.answers {
+        let mut response = json!({ "description": answer.about });
+        if let Some(make) = answer.make {
+            response["content"] = content("application/json", make, generator);
         }
-        responses.insert(status.to_string(), response);
+        if !answer.links.is_empty() {
+            response["links"] = answer.links.iter().map(link).collect();
+        }
+        responses.insert(answer.status.to_string(), response);
     }
     for (status, about) in route.all_problems() {
         let content = content("application/problem+json", problem, generator);
         responses.insert(status.to_string(), json!({ "description": about, "content": content }));
     }
     responses
+}
+
+fn link(link: &Link) -> (String, Value) {
+    let with: Map<String, Value> = link.with.iter().map(|(name, from)| ((*name).to_owned(), json!(from))).collect();
+    (link.to.to_owned(), json!({ "operationId": link.to, "parameters": with }))
 }
 
 fn content(kind: &str, make: Make, generator: &mut SchemaGenerator) -> Value {

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use super::Parts;
 use super::parameter::{Kind, Parameter, in_path};
 use super::problem::Problem;
-use super::route::{MOMENT, PATIENCE, Route, Verb, schema};
+use super::route::{Answer, Link, MOMENT, PATIENCE, Route, Verb, schema};
 use crate::event::OrganizationId;
 use crate::ops::seam::{OrganizationError, OrganizationView, TestReport};
 
-const ID: &[Parameter] = &[in_path("id", Kind::Text, "OpenCX's id of it.")];
+const ID: &[Parameter] = &[in_path("id", Kind::Text, "OpenCX's id of it.").such_as("org_acme")];
 const UNKNOWN: (u16, &str) = (404, "No organization has this id.");
 const NO_TEXT: (u16, &str) = (400, "The id is no percent-encoded UTF-8.");
 const NOT_SO: (u16, &str) = (409, "It can't be done as things are; the problem says why.");
@@ -31,7 +31,10 @@ pub(super) const ROUTES: [Route; 7] = [
         summary: "Which organizations there are, and how each stands.",
         parameters: &[],
         body: None,
-        answers: &[(200, "All of them, by id.", Some(schema::<List>))],
+        answers: &[Answer::new(200, "All of them, by id.", schema::<List>).leading_to(&[Link {
+            to: "showOrganization",
+            with: &[("id", "$response.body#/organizations/0/organization_id")],
+        }])],
         problems: &[],
         within: MOMENT,
         handler: |verb| on(verb, list),
@@ -43,7 +46,7 @@ pub(super) const ROUTES: [Route; 7] = [
         summary: "How one organization stands.",
         parameters: &[ID],
         body: None,
-        answers: &[(200, "How it stands.", Some(schema::<OrganizationView>))],
+        answers: &[Answer::new(200, "How it stands.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN],
         within: MOMENT,
         handler: |verb| on(verb, show),
@@ -55,7 +58,7 @@ pub(super) const ROUTES: [Route; 7] = [
         summary: "Tests what an organization's file would say, as JSON, and saves it only if the test passes.",
         parameters: &[ID],
         body: Some(schema::<Document>),
-        answers: &[(200, "It passed, and is saved; the secret encrypted.", Some(schema::<TestReport>))],
+        answers: &[Answer::new(200, "It passed, and is saved; the secret encrypted.", schema::<TestReport>)],
         problems: &[NOT_SO, (422, "Its test failed, and nothing was saved: `report` says what failed and what to do.")],
         within: PATIENCE,
         handler: |verb| on(verb, save),
@@ -67,7 +70,7 @@ pub(super) const ROUTES: [Route; 7] = [
         summary: "Removes one that was saved so. Its events become dead letters, replayable once it is back.",
         parameters: &[ID],
         body: None,
-        answers: &[(204, "It is gone.", None)],
+        answers: &[Answer::empty(204, "It is gone.")],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
         within: MOMENT,
         handler: |verb| on(verb, delete),
@@ -79,7 +82,7 @@ pub(super) const ROUTES: [Route; 7] = [
         summary: "Does what `Test & Save` does, and goes on; changes nothing.",
         parameters: &[ID],
         body: None,
-        answers: &[(200, "What was found, passed or not.", Some(schema::<TestReport>))],
+        answers: &[Answer::new(200, "What was found, passed or not.", schema::<TestReport>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
         within: PATIENCE,
         handler: |verb| on(verb, test),
@@ -91,7 +94,7 @@ pub(super) const ROUTES: [Route; 7] = [
         summary: "Its events wait until it is resumed, over restarts too.",
         parameters: &[ID],
         body: None,
-        answers: &[(200, "How it stands now.", Some(schema::<OrganizationView>))],
+        answers: &[Answer::new(200, "How it stands now.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
         within: MOMENT,
         handler: |verb| on(verb, pause),
@@ -103,7 +106,7 @@ pub(super) const ROUTES: [Route; 7] = [
         summary: "Ends a pause.",
         parameters: &[ID],
         body: None,
-        answers: &[(200, "How it stands now.", Some(schema::<OrganizationView>))],
+        answers: &[Answer::new(200, "How it stands now.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
         within: MOMENT,
         handler: |verb| on(verb, resume),

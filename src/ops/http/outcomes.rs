@@ -14,13 +14,15 @@ use super::Parts;
 use super::parameter::{Kind, Parameter, in_path};
 use super::problem::Problem;
 use super::query::{PARAMETERS, Query};
-use super::route::{MOMENT, Route, Verb, schema};
+use super::route::{Answer, Link, MOMENT, Route, Verb, schema};
 use crate::event::{EventId, EventKey, OrganizationId};
 use crate::machine::view::{Standing, Unfinished, View, WithHistory, unfinished, view};
 use crate::store::{Store, StoreError};
 
-const KEY: &[Parameter] =
-    &[in_path("organization", Kind::Text, "Whose event."), in_path("event_id", Kind::Text, "Which event.")];
+const KEY: &[Parameter] = &[
+    in_path("organization", Kind::Text, "Whose event.").such_as("org_acme"),
+    in_path("event_id", Kind::Text, "Which event.").such_as("evt_01JDA7"),
+];
 
 pub(super) const ROUTES: [Route; 2] = [
     Route {
@@ -30,7 +32,15 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "What became of events, newest first, a page at a time.",
         parameters: &[PARAMETERS],
         body: None,
-        answers: &[(200, "Those that match, and where the next page begins.", Some(schema::<Page>))],
+        answers: &[Answer::new(200, "Those that match, and where the next page begins.", schema::<Page>).leading_to(
+            &[Link {
+                to: "showOutcome",
+                with: &[
+                    ("organization", "$response.body#/outcomes/0/organization_id"),
+                    ("event_id", "$response.body#/outcomes/0/source_event_id"),
+                ],
+            }],
+        )],
         problems: &[(400, "A parameter is not as it should be.")],
         within: MOMENT,
         handler: |verb| on(verb, list),
@@ -42,7 +52,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "What became of one event, with every request that was made for it.",
         parameters: &[KEY],
         body: None,
-        answers: &[(200, "Its outcome and its history.", Some(schema::<View>))],
+        answers: &[Answer::new(200, "Its outcome and its history.", schema::<View>)],
         problems: &[
             (400, "An id is no percent-encoded UTF-8."),
             (404, "It is not remembered; or it has no outcome yet, and `event` tells what is known of it."),
@@ -125,6 +135,9 @@ fn in_words(standing: Standing) -> &'static str {
 }
 
 fn away(error: &StoreError) -> Problem {
+    if let StoreError::Cursor(_) = error {
+        return Problem::bad_request(error.to_string());
+    }
     tracing::warn!(error = error as &dyn std::error::Error, "the store could not answer an operator");
     Problem::unavailable(error.to_string())
 }

@@ -8,6 +8,9 @@ use uuid::Uuid;
 use super::problem::Problem;
 use crate::config::parse_duration;
 
+/// How long ago, as durations are written everywhere in the configuration.
+pub const AGO: &str = "^([0-9]{1,4}(ms|s|m|h)|[0-9]{1,3}d)$";
+
 /// A parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
@@ -19,6 +22,8 @@ pub struct Parameter {
     pub kind: Kind,
     /// What it is for.
     pub about: &'static str,
+    /// A value that it might have; empty for none.
+    pub example: &'static str,
 }
 
 /// Where a parameter stands.
@@ -51,12 +56,12 @@ pub enum Kind {
 
 /// In the path.
 pub const fn in_path(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
-    Parameter { name, place: Place::Path, kind, about }
+    Parameter { name, place: Place::Path, kind, about, example: "" }
 }
 
 /// In the query.
 pub const fn in_query(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
-    Parameter { name, place: Place::Query, kind, about }
+    Parameter { name, place: Place::Query, kind, about, example: "" }
 }
 
 /// The parameters of a query, without blank ones. An unknown one is a mistake, for it would silently select too much;
@@ -111,6 +116,12 @@ fn unknown(name: &str, known: &[Parameter]) -> Problem {
 }
 
 impl Parameter {
+    /// With a value that it might have.
+    #[must_use]
+    pub const fn such_as(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
     /// As OpenAPI describes it.
     pub fn document(&self) -> Value {
         let place = match self.place {
@@ -118,13 +129,21 @@ impl Parameter {
             Place::Query => "query",
             Place::Header => "header",
         };
-        json!({
+        let mut schema = self.kind.schema();
+        if self.place == Place::Query && !matches!(self.kind, Kind::Text | Kind::Texts) {
+            schema = json!({ "anyOf": [schema, { "type": "string", "maxLength": 0 }] });
+        }
+        let mut document = json!({
             "name": self.name,
             "in": place,
             "required": self.place == Place::Path,
             "description": self.about,
-            "schema": self.kind.schema(),
-        })
+            "schema": schema,
+        });
+        if !self.example.is_empty() {
+            document["example"] = json!(self.example);
+        }
+        document
     }
 }
 
@@ -137,7 +156,7 @@ impl Kind {
             Self::Guid => json!({ "type": "string", "format": "uuid" }),
             Self::Time => json!({ "anyOf": [
                 { "type": "string", "format": "date-time" },
-                { "type": "string", "pattern": "^[0-9]{1,6}(ms|s|m|h|d)$" },
+                { "type": "string", "pattern": AGO },
             ] }),
             Self::Count(most) => json!({ "type": "integer", "minimum": 1, "maximum": most }),
         }

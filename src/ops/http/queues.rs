@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Parts;
-use super::route::{MOMENT, Route, Verb, schema};
+use super::route::{Answer, MOMENT, Route, Verb, schema};
 use crate::ops::metrics::Ends;
 
 pub(super) const ROUTES: [Route; 2] = [
@@ -20,7 +20,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "How many messages are ready in each queue, and how fast events end.",
         parameters: &[],
         body: None,
-        answers: &[(200, "The queues, as the broker told some seconds ago.", Some(schema::<Queues>))],
+        answers: &[Answer::new(200, "The queues, as the broker told some seconds ago.", schema::<Queues>)],
         problems: &[],
         within: MOMENT,
         handler: |verb| on(verb, list),
@@ -32,7 +32,7 @@ pub(super) const ROUTES: [Route; 2] = [
         summary: "What runs.",
         parameters: &[],
         body: None,
-        answers: &[(200, "Its name and version.", Some(schema::<Version>))],
+        answers: &[Answer::new(200, "Its name and version.", schema::<Version>)],
         problems: &[],
         within: MOMENT,
         handler: |verb| on(verb, async || Json(version())),

@@ -68,13 +68,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rate_is_of_the_last_minute() {
         let recent = Recent::new();
-        assert_eq!(recent.rates(Ends::default()).per_second.succeeded, 0.0);
+        assert_eq!(told(&recent.rates(Ends::default())), "0 succeeded, 0 retried in 0 s");
         for second in (5..=120).step_by(5) {
             tokio::time::advance(EVERY).await;
             recent.note(Instant::now(), Ends { succeeded: if second > 60 { 600 } else { 0 }, ..Ends::default() });
         }
         let rates = recent.rates(Ends { succeeded: 600, retried: 55, ..Ends::default() });
-        assert_eq!(rates.over_seconds, 55.0);
-        assert_eq!((rates.per_second.succeeded, rates.per_second.retried), (0.0, 1.0));
+        assert_eq!(told(&rates), "0 succeeded, 1 retried in 55 s");
+    }
+
+    fn told(rates: &Rates) -> String {
+        let Ends { succeeded, retried, .. } = rates.per_second;
+        format!("{succeeded} succeeded, {retried} retried in {} s", rates.over_seconds)
     }
 }

@@ -30,13 +30,33 @@ pub struct Route {
     /// What it takes.
     pub body: Option<Make>,
     /// What it answers when all is well, by status.
-    pub answers: &'static [(u16, &'static str, Option<Make>)],
+    pub answers: &'static [Answer],
     /// What else it may answer, besides what every route may: problems, by status.
     pub problems: &'static [(u16, &'static str)],
     /// How long an answer may take.
     pub within: Duration,
     /// Who answers.
     pub handler: fn(MethodFilter) -> MethodRouter<Arc<Parts>>,
+}
+
+/// What is answered when all is well.
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// What it means.
+    pub about: &'static str,
+    /// Its body.
+    pub make: Option<Make>,
+    /// What can be asked for next.
+    pub links: &'static [Link],
+}
+
+/// What can be asked for next, with what was just answered.
+pub struct Link {
+    /// Which operation.
+    pub to: &'static str,
+    /// Its parameters, each with where in the answer its value is.
+    pub with: &'static [(&'static str, &'static str)],
 }
 
 /// HTTP's methods, as far as they are used.
@@ -73,6 +93,24 @@ pub const ALWAYS: [(u16, &str); 3] = [
 /// The schema of every problem.
 pub fn problem(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<Document>()
+}
+
+impl Answer {
+    /// With a body of this shape.
+    pub const fn new(status: u16, about: &'static str, make: Make) -> Self {
+        Self { status, about, make: Some(make), links: &[] }
+    }
+
+    /// Without a body.
+    pub const fn empty(status: u16, about: &'static str) -> Self {
+        Self { status, about, make: None, links: &[] }
+    }
+
+    /// With what can be asked for next.
+    #[must_use]
+    pub const fn leading_to(self, links: &'static [Link]) -> Self {
+        Self { links, ..self }
+    }
 }
 
 impl Route {

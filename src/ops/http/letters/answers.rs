@@ -19,7 +19,7 @@ use super::requests::{PARAMETERS, Request, WAIT, listed, truth};
 use super::stream::{Pieces, pair};
 use crate::letters::{Action, Entry, Selection};
 use crate::ops::http::parameter::{Kind, Parameter, in_path, in_query, read};
-use crate::ops::http::route::{MOMENT, Route, Verb, schema};
+use crate::ops::http::route::{Answer, Link, MOMENT, Route, Verb, schema};
 use crate::ops::http::{Parts, Problem};
 
 /// Whole letters in one answer: each may have a body of a megabyte.
@@ -31,10 +31,12 @@ const JOB: &[Parameter] = &[in_path("id", Kind::Guid, "Which job.")];
 
 const IN_USE: (u16, &str) = (409, "Another operator goes through the dead letters.");
 const BAD_PARAMETER: (u16, &str) = (400, "A parameter is not as it should be.");
-const ENTRIES: (u16, &str, Option<crate::ops::http::route::Make>) =
-    (200, "What became of each one that matches.", Some(schema::<Vec<Entry>>));
-const ACCEPTED: (u16, &str, Option<crate::ops::http::route::Make>) =
-    (202, "A job does it: `Location` says where to look.", Some(schema::<JobView>));
+const ENTRIES: Answer = Answer::new(200, "What became of each one that matches.", schema::<Vec<Entry>>);
+const ACCEPTED: Answer = Answer::new(202, "A job does it: `Location` says where to look.", schema::<JobView>)
+    .leading_to(&[
+        Link { to: "showJob", with: &[("id", "$response.body#/id")] },
+        Link { to: "stopJob", with: &[("id", "$response.body#/id")] },
+    ]);
 const UNKNOWN_JOB: (u16, &str) = (404, "There is no such job, or no longer.");
 
 /// What can be asked for.
@@ -46,7 +48,8 @@ pub const ROUTES: [Route; 8] = [
         summary: "Dead letters, oldest first: ids, reasons, times; no customer's text.",
         parameters: &[PARAMETERS],
         body: None,
-        answers: &[(200, "Those that match.", Some(schema::<Vec<Entry>>))],
+        answers: &[Answer::new(200, "Those that match.", schema::<Vec<Entry>>)
+            .leading_to(&[Link { to: "showDeadLetter", with: &[("event_id", "$response.body#/0/event_id")] }])],
         problems: &[BAD_PARAMETER, IN_USE],
         within: MOMENT,
         handler: |verb| on(verb, list),
@@ -58,7 +61,7 @@ pub const ROUTES: [Route; 8] = [
         summary: "Everything about the dead letters of one event: properties, headers and the body, which is CUSTOMER TEXT.",
         parameters: &[EVENT, OF],
         body: None,
-        answers: &[(200, "The letters, ten at most.", Some(whole_letters))],
+        answers: &[Answer::new(200, "The letters, ten at most.", whole_letters)],
         problems: &[BAD_PARAMETER, (404, "No dead letter is of this event."), IN_USE],
         within: MOMENT,
         handler: |verb| on(verb, show),
@@ -70,7 +73,7 @@ pub const ROUTES: [Route; 8] = [
         summary: "The same for a selection, so that letters without a readable event id can be shown too.",
         parameters: &[],
         body: Some(schema::<Request>),
-        answers: &[(200, "The first ten that match.", Some(whole_letters))],
+        answers: &[Answer::new(200, "The first ten that match.", whole_letters)],
         problems: &[IN_USE],
         within: MOMENT,
         handler: |verb| on(verb, show_selected),
@@ -106,7 +109,8 @@ pub const ROUTES: [Route; 8] = [
         summary: "Jobs under way and the last ones that ended, the newest first, without their results.",
         parameters: &[],
         body: None,
-        answers: &[(200, "All that are remembered; a restart forgets them.", Some(schema::<Jobs>))],
+        answers: &[Answer::new(200, "All that are remembered; a restart forgets them.", schema::<Jobs>)
+            .leading_to(&[Link { to: "showJob", with: &[("id", "$response.body#/jobs/0/id")] }])],
         problems: &[],
         within: MOMENT,
         handler: |verb| on(verb, jobs),
@@ -118,7 +122,7 @@ pub const ROUTES: [Route; 8] = [
         summary: "How far a job is, and what came of it.",
         parameters: &[JOB],
         body: None,
-        answers: &[(200, "How it stands.", Some(schema::<JobView>))],
+        answers: &[Answer::new(200, "How it stands.", schema::<JobView>)],
         problems: &[(400, "The id is no GUID."), UNKNOWN_JOB],
         within: MOMENT,
         handler: |verb| on(verb, job),
@@ -130,7 +134,7 @@ pub const ROUTES: [Route; 8] = [
         summary: "Stops a job after what is in hand, if it runs, and forgets it.",
         parameters: &[JOB],
         body: None,
-        answers: &[(200, "How it stood at its end.", Some(schema::<JobView>))],
+        answers: &[Answer::new(200, "How it stood at its end.", schema::<JobView>)],
         problems: &[(400, "The id is no GUID."), UNKNOWN_JOB],
         within: MOMENT,
         handler: |verb| on(verb, stop),

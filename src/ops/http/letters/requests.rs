@@ -1,13 +1,14 @@
 //! Which dead letters, as an operator says it over HTTP.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 use crate::letters::{Effect, Selection};
 use crate::machine::Reason;
 use crate::ops::http::Problem;
-use crate::ops::http::parameter::{Kind, Parameter, count, expected, in_query, read, time};
+use crate::ops::http::parameter::{AGO, Kind, Parameter, count, expected, in_query, read, time};
 
 /// Most entries that a list may be asked to stop at; without a limit it has all.
 const MAX_LIMIT: usize = 100_000;
@@ -48,6 +49,7 @@ pub const WAIT: &[Parameter] = &[
         place: crate::ops::http::parameter::Place::Header,
         kind: Kind::Text,
         about: "`respond-async` (RFC 7240): as `wait=false`.",
+        example: "respond-async",
     },
 ];
 
@@ -55,7 +57,7 @@ pub const WAIT: &[Parameter] = &[
 /// must be given.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Selection")]
+#[schemars(rename = "Selection", transform = something)]
 pub struct Request {
     /// Of these events.
     #[serde(deserialize_with = "or_default")]
@@ -70,8 +72,10 @@ pub struct Request {
     /// Of this conversation.
     session: Option<String>,
     /// Given up before this time: RFC 3339, or how long ago (`2h`).
+    #[schemars(schema_with = "time_schema")]
     before: Option<String>,
     /// Given up at this time or later: RFC 3339, or how long ago.
+    #[schemars(schema_with = "time_schema")]
     after: Option<String>,
     /// All of them (that match what else is given).
     #[serde(deserialize_with = "or_default")]
@@ -140,6 +144,25 @@ fn reason(value: &str) -> Result<Reason, Problem> {
 
 fn moment(name: &str, value: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     value.map(|value| time(name, value)).transpose()
+}
+
+fn time_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [
+        { "type": "string", "format": "date-time" },
+        { "type": "string", "pattern": AGO },
+        { "type": "null" },
+    ] })
+}
+
+/// All of it may be absent, but not all at once: something must say which.
+fn something(schema: &mut Schema) {
+    schema.remove("required");
+    let given = |name: &str, value: Value| json!({ "required": [name], "properties": { name: value } });
+    let mut ways =
+        vec![given("ids", json!({ "type": "array", "minItems": 1 })), given("all", json!({ "const": true }))];
+    let texts = ["organization", "reason", "session", "before", "after"];
+    ways.extend(texts.map(|name| given(name, json!({ "type": "string" }))));
+    schema.insert("anyOf".to_owned(), Value::Array(ways));
 }
 
 /// `null` is as good as absent.

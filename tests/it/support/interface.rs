@@ -44,25 +44,6 @@ impl Api {
     }
 }
 
-impl Worker {
-    /// Asks; status and body (null where there is none).
-    pub async fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let url = format!("http://{}/api/v1{path}", self.address().expect("an address"));
-        let mut request = http().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let answer = request.send().await.unwrap();
-        let (status, body) = (answer.status().as_u16(), answer.bytes().await.unwrap());
-        (status, serde_json::from_slice(&body).unwrap_or_default())
-    }
-
-    /// How an organization stands.
-    pub async fn stands(&self, organization: &str) -> Value {
-        self.api("GET", &format!("/organizations/{organization}"), None).await.1
-    }
-}
-
 /// Sends it; its body as JSON, when it has this status.
 pub async fn answer(request: RequestBuilder, status: u16) -> Value {
     json(request.send().await.expect("an answer"), status).await
@@ -79,4 +60,23 @@ pub async fn json(response: Response, status: u16) -> Value {
         assert_eq!((&value["status"], value["detail"].is_string()), (&Value::from(status), true), "{value}");
     }
     value
+}
+
+impl Worker {
+    /// Asks below `/api/v1`, whatever comes of it: status and body (null where there is none).
+    pub async fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let url = format!("http://{}/api/v1{path}", self.address().expect("an address"));
+        let mut request = http().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        let (status, body) = (answer.status().as_u16(), answer.bytes().await.unwrap());
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// How an organization stands.
+    pub async fn stands(&self, organization: &str) -> Value {
+        self.api("GET", &format!("/organizations/{organization}"), None).await.1
+    }
 }
