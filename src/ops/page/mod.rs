@@ -18,3 +18,6 @@ mod timeline;
 mod words;
 
 pub use routes::router;
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,8 @@ pub struct Now<'a> {
     pub minutes: &'a [Option<Minute>; MINUTES],
     /// Queues by name with what is ready in each.
     pub queues: &'a [Queue],
-    /// When the oldest event was received that has no outcome yet.
-    pub oldest: Option<Timestamp>,
+    /// Since the oldest event was first seen that is not over.
+    pub oldest: Option<Duration>,
     /// By id.
     pub organizations: &'a [OrganizationView],
     /// Newest first; or why they can't be told.
@@ -130,7 +130,7 @@ fn tiles(it: &Now<'_>) -> Markup {
     let minute = it.minutes[MINUTES - 1].unwrap_or_default();
     let waiting: u64 =
         it.queues.iter().filter(|queue| queue.what != QueueKind::DeadLetters).map(|queue| queue.depth).sum();
-    let oldest = it.oldest.map(|at| text::span(it.at.duration_since(at).unsigned_abs()));
+    let oldest = it.oldest.map(text::span);
     html! {
         section aria-label="Figures" {
             dl class="tiles" {
@@ -139,7 +139,7 @@ fn tiles(it: &Now<'_>) -> Markup {
                 (tile("Dead letters", &html! { (text::count(minute.dead)) }, "in the last minute", if minute.dead > 0 { "bad" } else { "" }))
                 (tile("In hand", &html! { (text::count(it.in_flight)) }, "being worked now", ""))
                 (tile("Waiting", &html! { (text::count(waiting)) }, "in queues", ""))
-                (tile("Oldest", &html! { (oldest.as_deref().unwrap_or("–")) }, "event without an outcome", ""))
+                (tile("Oldest", &html! { (oldest.as_deref().unwrap_or("–")) }, "unfinished event", ""))
             }
         }
     }

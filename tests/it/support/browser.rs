@@ -83,11 +83,6 @@ impl Browser {
         self.driver().goto(format!("{}{path}", self.base)).await.expect("a page");
     }
 
-    /// Reads the page anew.
-    pub async fn reload(&self) {
-        self.driver().refresh().await.expect("a page");
-    }
-
     /// Where it is.
     pub async fn path(&self) -> String {
         let url = self.driver().current_url().await.expect("an address");

@@ -1,6 +1,7 @@
 //! `/`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use jiff::Timestamp;
@@ -30,11 +31,18 @@ pub(super) async fn now(State(page): State<Arc<Page>>) -> Answer {
         in_flight: sample.in_flight,
         minutes: &page.history.minutes(&sample),
         queues: &page.queues(),
-        oldest: None,
+        oldest: oldest(&page.parts.metrics.render()),
         organizations: &page.parts.organizations.list().await,
         failures: found.as_ref().map(|page| page.found.as_slice()).map_err(|_| problem.as_str()),
     });
     Ok(page.answer(Place::Now, "Now", &living(Living::Every(EVERY), &body)))
+}
+
+/// The age of the oldest event that is not over, as every monitor reads it; none where there is no such event.
+fn oldest(metrics: &str) -> Option<Duration> {
+    let value = metrics.lines().find_map(|line| line.strip_prefix("handoffd_oldest_event_seconds "))?;
+    let age = Duration::try_from_secs_f64(value.parse().ok()?).ok()?;
+    (!age.is_zero()).then_some(age)
 }
 
 impl Page {
@@ -52,5 +60,18 @@ impl Page {
         let mut queues: Vec<Queue> = self.parts.metrics.counts().queues.into_iter().map(of).collect();
         queues.sort_by(|one, other| (one.what, &one.name).cmp(&(other.what, &other.name)));
         queues
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_event_has_no_age() {
+        let text =
+            |value| format!("# HELP handoffd_oldest_event_seconds x\nhandoffd_oldest_event_seconds {value}\nb 1\n");
+        assert_eq!(oldest(&text("12.5")), Some(Duration::from_millis(12_500)));
+        assert_eq!((oldest(&text("0")), oldest("")), (None, None));
     }
 }
