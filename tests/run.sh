@@ -14,6 +14,8 @@ main() {
   need_component clippy clippy
   # Installs RabbitMQ where it is missing and may be; says what to install otherwise.
   bash deploy/broker.sh ensure || exit 1
+  # Likewise Prometheus, which is not started: one of the tests starts its own. Those who can't have it go without.
+  bash deploy/check.sh ensure || true
   runner formatting cargo fmt --check
   runner clippy cargo clippy --quiet --all-targets -- -D warnings
   runner tests tests
