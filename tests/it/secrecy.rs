@@ -128,7 +128,7 @@ async fn everything(rig: &Rig) -> Vec<Event> {
     let refused = handoff("email");
     let customer = &refused.0["data"]["customer"];
     let quote = format!(
-        "Cannot save {} <{}>, {}: {} (Authorization: Bearer {ACCESS_TOKEN}, secret {SECRET})",
+        "Cannot save {} <{}>, {}: {} (Authorization: Bearer {ACCESS_TOKEN})",
         customer["name"].as_str().unwrap(),
         refused.email(),
         customer["phone"].as_str().unwrap(),
@@ -142,7 +142,8 @@ async fn everything(rig: &Rig) -> Vec<Event> {
         .with("/data/transcript", json!([{ "sender": "customer", "text": 5, "name": "Marked Transcript Name" }]));
     rig.carry(&wrong).await;
     let strange = handoff("email").with("/event", "session.marked");
-    rig.carry(&strange).await;
+    rig.bus.publish_as("session.handoff.email", &strange.body(), properties(&strange)).await;
+    rig.bus.outcome(strange.id()).await;
     let torn = format!(
         "{{ \"data\": {{ \"customer\": {{ \"name\": \"{}\"",
         chat.0["data"]["customer"]["name"].as_str().unwrap()
