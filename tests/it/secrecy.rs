@@ -47,7 +47,7 @@ impl Told {
     async fn by_command(&mut self, rig: &Rig, words: &[&str]) {
         let output = rig.worker().command(words).await;
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(text.len() > 10, "{words:?} says nothing: {}", output.status);
+        assert!(!text.is_empty(), "{words:?} says nothing: {}", output.status);
         self.by(&words.join(" "), text);
     }
 
