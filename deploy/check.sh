@@ -4,6 +4,7 @@
 #   check.sh          Prometheus' rules and their unit tests, the dashboard, the unit, YAML and JSON, and that they fit the code
 #   check.sh broker   a private RabbitMQ takes the definitions
 #   check.sh all      both
+#   check.sh ensure   what is said below of promtool, and no more
 #
 # promtool (Debian's package prometheus) is installed where it is missing and may be, without starting Prometheus; set
 # PROMTOOL to use another. What else is missing (python3 with PyYAML, kubernetes-validate, systemd-analyze) is said and left out.
@@ -21,7 +22,8 @@ main() {
     files) files ;;
     broker) broker ;;
     all) files; broker ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' check.sh >&2; exit 2 ;;
+    ensure) ensure_promtool ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' check.sh >&2; exit 2 ;;
   esac
 }
 

@@ -18,6 +18,8 @@ main() {
   bash tests/browser.sh ensure || SUMMARY+=("browser tests: SKIPPED, there is no browser (see above)")
   runner formatting cargo fmt --check
   runner clippy cargo clippy --quiet --all-targets -- -D warnings
+  # Prometheus, which is not started: one of the tests starts its own; without one it says that it is skipped.
+  bash deploy/check.sh ensure || SUMMARY+=("Prometheus' test: SKIPPED, there is no Prometheus (see above)")
   runner tests tests
   runner "doc tests" cargo test --quiet --doc
   runner deployment bash deploy/check.sh all

@@ -285,7 +285,7 @@ pub const KEYS: &[Key] = &[
         ("tracing", "otlp_endpoint"),
         Kind::Text,
         r#""""#,
-        "Where traces are sent by OTLP; empty: nowhere.",
-        "an `http://` or `https://` URL",
+        "Where traces are sent by OTLP (HTTP, protobuf, to `/v1/traces` under it); empty: nowhere.",
+        "an `http://` or `https://` URL without user and password",
     ),
 ];

@@ -101,6 +101,7 @@ fn messages() -> Value {
         let message = json!({
             "name": name,
             "contentType": "application/json",
+            "headers": trace_context(),
             "payload": {
                 "schemaFormat": "application/schema+json;version=draft-07",
                 "schema": schema,
@@ -109,6 +110,24 @@ fn messages() -> Value {
         (message_id(&name), message)
     });
     Value::Object(messages.collect::<Map<_, _>>())
+}
+
+/// Handed on from an event to its outcome.
+fn trace_context() -> Value {
+    json!({
+        "schemaFormat": "application/schema+json;version=draft-07",
+        "schema": {
+            "type": "object",
+            "properties": {
+                "traceparent": {
+                    "type": "string",
+                    "description": "W3C Trace Context: the trace that the message belongs to.",
+                    "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+                },
+                "tracestate": { "type": "string", "description": "W3C Trace Context: what tracing systems add to it." },
+            },
+        },
+    })
 }
 
 fn parameters() -> Value {

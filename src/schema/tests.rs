@@ -189,5 +189,9 @@ fn asyncapi_s_payloads_are_draft_7_schemas_of_the_samples() {
         assert_eq!(payload["schemaFormat"], "application/schema+json;version=draft-07");
         let judge = Judge::new(payload["schema"].clone(), Draft::V7);
         assert!(judge.takes(&body), "{name}");
+        let headers = &document["components"]["messages"][event.replace('.', "-")]["headers"]["schema"];
+        let judge = Judge::new(headers.clone(), Draft::V7);
+        assert!(judge.takes(&json!({ "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" })));
+        assert!(!judge.takes(&json!({ "traceparent": "none" })));
     }
 }

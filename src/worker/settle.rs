@@ -161,8 +161,9 @@ impl Worker {
 
 /// A copy keeps the trace it came with; one that came with none goes on with the worker's own, where there is one.
 fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
-    if headers::trace(envelope).is_empty() {
-        headers.extend(trace::context(&Span::current()));
+    let own = trace::context(&Span::current());
+    if !own.is_empty() && headers::trace(envelope).is_empty() {
+        headers.extend(own);
     }
     headers
 }

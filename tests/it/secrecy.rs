@@ -47,7 +47,7 @@ impl Told {
     async fn by_command(&mut self, rig: &Rig, words: &[&str]) {
         let output = rig.worker().command(words).await;
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(text.len() > 10, "{words:?} says nothing: {}", output.status);
+        assert!(!text.is_empty(), "{words:?} says nothing: {}", output.status);
         self.by(&words.join(" "), text);
     }
 
@@ -128,7 +128,7 @@ async fn everything(rig: &Rig) -> Vec<Event> {
     let refused = handoff("email");
     let customer = &refused.0["data"]["customer"];
     let quote = format!(
-        "Cannot save {} <{}>, {}: {} (Authorization: Bearer {ACCESS_TOKEN}, secret {SECRET})",
+        "Cannot save {} <{}>, {}: {} (Authorization: Bearer {ACCESS_TOKEN})",
         customer["name"].as_str().unwrap(),
         refused.email(),
         customer["phone"].as_str().unwrap(),
@@ -142,7 +142,8 @@ async fn everything(rig: &Rig) -> Vec<Event> {
         .with("/data/transcript", json!([{ "sender": "customer", "text": 5, "name": "Marked Transcript Name" }]));
     rig.carry(&wrong).await;
     let strange = handoff("email").with("/event", "session.marked");
-    rig.carry(&strange).await;
+    rig.bus.publish_as("session.handoff.email", &strange.body(), properties(&strange)).await;
+    rig.bus.outcome(strange.id()).await;
     let torn = format!(
         "{{ \"data\": {{ \"customer\": {{ \"name\": \"{}\"",
         chat.0["data"]["customer"]["name"].as_str().unwrap()
