@@ -58,7 +58,7 @@ impl Told {
             for token in [HTTP_TOKEN, "another"] {
                 let answer = http().get(format!("http://{address}{path}")).bearer_auth(token).send().await.unwrap();
                 let heads = format!("{:?}", answer.headers());
-                self.by(&format!("GET {path}"), heads + &answer.text().await.unwrap());
+                self.by(&format!("GET {path}"), heads + answer.text().await.unwrap().as_str());
             }
         }
     }
