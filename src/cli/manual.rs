@@ -1,7 +1,7 @@
 //! `completions` and `man`: from the command line's definition, so that they can't say anything else.
 
 use anyhow::{Context, Result};
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -19,25 +19,60 @@ pub(super) fn completions(shell: Shell) -> String {
 pub(super) fn man() -> Result<String> {
     let mut command = Arguments::command();
     command.build();
-    let mut text = Vec::new();
-    Man::new(command.clone()).render(&mut text).context("cannot write the man page")?;
+    let mut text = roff(|page| Man::new(command.clone()).render(page))?;
+    // They have no pages of their own, but sections of this one.
+    text = text.lines().map(|line| section_of(line) + "\n").collect();
+    text.push_str(".SH COMMANDS\n");
     subcommands(&command, &mut text)?;
-    String::from_utf8(text).context("the man page is no UTF-8")
+    text.push_str(AROUND);
+    Ok(text)
 }
 
-/// Their own headings would begin new pages: only what follows those is taken.
-fn subcommands(command: &clap::Command, text: &mut Vec<u8>) -> Result<()> {
+/// What the definition does not know.
+const AROUND: &str = r".SH ENVIRONMENT
+.TP
+\fBHANDOFFD_CONFIG\fR
+The configuration file, where \-\-config does not say it.
+.TP
+\fBHANDOFFD_\fISECTION\fB__\fIKEY\fR
+A key of the configuration, in capitals; it wins over the file.
+.SH EXIT STATUS
+0; 1 when it failed; 2 when it was used or configured wrongly.
+";
+
+fn subcommands(command: &Command, text: &mut String) -> Result<()> {
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-        let page = Man::new(subcommand.clone());
-        let name = subcommand.get_bin_name().unwrap_or_else(|| subcommand.get_name()).to_uppercase();
-        text.extend(format!(".SH \"{name}\"\n").bytes());
-        page.render_description_section(text).context("cannot write the man page")?;
-        if subcommand.get_arguments().next().is_some() {
-            page.render_options_section(text).context("cannot write the man page")?;
-        }
+        let page = Man::new(with_own_options(subcommand.clone()));
+        let name = subcommand.get_bin_name().unwrap_or_else(|| subcommand.get_name());
+        text.extend([".SS \"", name, "\"\n"]);
+        let sections =
+            roff(|text| page.render_description_section(text).and_then(|()| page.render_options_section(text)))?;
+        let heading = |line: &&str| !line.starts_with(".SH ") && !line.starts_with(".ie ") && !line.starts_with(".el ");
+        text.extend(sections.lines().filter(heading).map(|line| format!("{line}\n")));
         subcommands(subcommand, text)?;
     }
     Ok(())
+}
+
+/// Without those that every command has, which are told once.
+fn with_own_options(command: Command) -> Command {
+    let common: Vec<_> = command.get_arguments().map(|argument| argument.get_id().clone()).collect();
+    let common = common.into_iter().filter(|id| ["config", "help", "version"].contains(&id.as_str()));
+    common.fold(command, |command, id| command.mut_arg(id, |argument| argument.hide(true)))
+}
+
+/// `handoffd\-run(1)` of the list of subcommands, as the command that it is.
+fn section_of(line: &str) -> String {
+    match line.strip_suffix("(1)").filter(|name| name.starts_with("handoffd\\-")) {
+        Some(name) => format!("\\fB{}\\fR", name.replacen("\\-", " ", 1)),
+        None => line.to_owned(),
+    }
+}
+
+fn roff(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Result<String> {
+    let mut text = Vec::new();
+    write(&mut text).context("cannot write the man page")?;
+    String::from_utf8(text).context("the man page is no UTF-8")
 }
 
 #[cfg(test)]
@@ -69,6 +104,7 @@ mod tests {
         for name in names(&Arguments::command()) {
             assert!(text.to_lowercase().contains(&name), "{name}");
         }
+        assert!(!text.contains("handoffd-run(1)"), "there is no such page");
         for option in ["--config", "--dry-run", "--organization", "--patch", "HANDOFFD_CONFIG"] {
             assert!(text.contains(option), "{option}");
         }

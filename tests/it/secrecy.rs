@@ -63,6 +63,28 @@ impl Told {
         }
     }
 
+    /// An organization saved with a marked secret, and asked for.
+    async fn by_saving(&mut self, rig: &Rig) {
+        let url = format!("http://{}/api/v1/organizations/org_marked", rig.worker().address().unwrap());
+        let document = json!({
+            "organization_id": "org_marked",
+            "environment_url": rig.crm.url(),
+            "tenant_id": "11111111-1111-1111-1111-111111111111",
+            "client_id": "22222222-2222-2222-2222-222222222222",
+            "client_secret": SECRET,
+        });
+        for body in [document.to_string(), format!("{{ \"client_secret\": \"{SECRET}\", "), json!([SECRET]).to_string()]
+        {
+            let saved = http().put(&url).bearer_auth(HTTP_TOKEN).header("content-type", "application/json").body(body);
+            let answer = saved.send().await.unwrap();
+            self.by("PUT of an organization", answer.text().await.unwrap());
+        }
+        let tested = http().post(format!("{url}/test")).bearer_auth(HTTP_TOKEN).send().await.unwrap();
+        self.by("POST …/test", tested.text().await.unwrap());
+        let shown = http().get(&url).bearer_auth(HTTP_TOKEN).send().await.unwrap();
+        self.by("GET of an organization", shown.text().await.unwrap());
+    }
+
     fn by_headers(&mut self, place: &str, delivery: &Delivery, event: &Event) {
         // What the publisher sent is its own; everything else is ours.
         let ours = |properties: &BasicProperties| {
@@ -177,6 +199,7 @@ async fn nothing_that_is_told_to_anybody_holds_a_customers_text_or_a_secret() {
     rig.start_worker("worker").ready().await;
     let mut events = everything(&rig).await;
     let mut told = Told(Vec::new());
+    told.by_saving(&rig).await;
     told.by_http(&rig, &events).await;
     for words in [
         &["outcomes", "list"][..],
@@ -188,6 +211,8 @@ async fn nothing_that_is_told_to_anybody_holds_a_customers_text_or_a_secret() {
         &["dead-letters", "replay", "--all", "--dry-run"],
         &["config", "show"],
         &["config", "check"],
+        &["org", "list"],
+        &["org", "test", "org_acme"],
         &["health", "--ready"],
     ] {
         told.by_command(&rig, words).await;
