@@ -85,6 +85,7 @@ token = "$TOKEN"
 format = "json"
 [organizations]
 directory = "$FOLDER/organizations"
+encryption_key = "$(head -c 32 /dev/urandom | base64)"
 END
   cat >"$FOLDER/organizations/acme.toml" <<END
 organization_id = "org_acme"
