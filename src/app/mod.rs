@@ -64,7 +64,7 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
     let register = Register::new(config.clone(), env, store.clone(), parties.clone(), organizations);
     register.begin().await;
-    fitness::mind(health, broker.clone());
+    fitness::mind(health, broker.clone(), register.clone());
     let known = register.clone();
     let server = http::serve(config.http.listen, options::http(&config, &parties, &store, known, &signals)).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
@@ -75,7 +75,7 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let worker = Worker::new(tools, options::rules(&config), Chance::real());
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => carry(&worker, &broker, &register, &mut signals).await,
+            Ok(()) => carry(&worker, &broker, &config, &mut signals).await,
             Err(problem) => Err(problem.into()),
         },
         () = signals.stop() => Ok(()),
@@ -89,14 +89,9 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
 async fn carry(
     worker: &Arc<Worker>,
     broker: &Arc<rabbit::Rabbit>,
-    register: &Register,
+    config: &Config,
     signals: &mut Signals,
 ) -> Result<()> {
-    tokio::select! {
-        () = register.loaded() => {}
-        () = signals.stop() => return Ok(()),
-    }
-    let config = &register.config;
     let deliveries = broker.deliveries().await;
     let mut working = tokio::spawn(worker.clone().run(deliveries));
     info!(queue = %config.broker.queue, "the worker consumes");
