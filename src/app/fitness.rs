@@ -1,21 +1,35 @@
-//! While the store can't be written to, nothing is consumed: an event stays where it is safe.
+//! While the store can't be written to, or what organizations were saved is not known, nothing is consumed: an event stays
+//! where it is safe.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tracing::{error, info};
 
+use super::register::Register;
 use crate::bus::rabbit::Rabbit;
 use crate::store::StoreError;
 
 /// Stops consuming when the store fails, and goes on when it works again. The first look is taken before this returns,
 /// so a worker that starts with a full disk takes no event.
-pub(super) fn mind(mut health: watch::Receiver<Option<StoreError>>, broker: Arc<Rabbit>) {
+pub(super) fn mind(mut health: watch::Receiver<Option<StoreError>>, broker: Arc<Rabbit>, register: Arc<Register>) {
     let mut paused = look(&mut health, &broker, Paused::No);
+    if paused == Paused::No && !register.is_loaded() {
+        broker.pause("the store fails: saved organizations can't be read".to_owned());
+        paused = Paused::Yes;
+    }
     tokio::spawn(async move {
-        // It fails when the store is gone: the worker ends.
-        while health.changed().await.is_ok() {
+        loop {
+            let well = health.borrow().is_none();
+            if well {
+                // An event of a saved organization would be taken for a stranger's.
+                register.loaded().await;
+            }
             paused = look(&mut health, &broker, paused);
+            // It fails when the store is gone: the worker ends.
+            if health.changed().await.is_err() {
+                return;
+            }
         }
     });
 }

@@ -67,7 +67,7 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
     let register = Register::new(config.clone(), env, store.clone(), parties.clone(), organizations);
     register.begin().await;
-    fitness::mind(health.clone(), broker.clone());
+    fitness::mind(health.clone(), broker.clone(), register.clone());
     let parts = options::http(&config, &parties, &store, register.clone(), &signals);
     let unready = parts.unready.clone();
     let server = http::serve(config.http.listen, parts).await?;
@@ -81,7 +81,7 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     metrics.ask_vitals_of(vitals::of(worker.clone(), broker.clone(), health, unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => carry(&worker, &broker, &register, (&mut signals, &herald)).await,
+            Ok(()) => carry(&worker, &broker, &config, (&mut signals, &herald)).await,
             Err(problem) => Err(problem.into()),
         },
         () = signals.stop() => {
@@ -98,17 +98,9 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
 async fn carry(
     worker: &Arc<Worker>,
     broker: &Arc<rabbit::Rabbit>,
-    register: &Register,
+    config: &Config,
     (signals, herald): (&mut Signals, &Herald),
 ) -> Result<()> {
-    tokio::select! {
-        () = register.loaded() => {}
-        () = signals.stop() => {
-            herald.stops();
-            return Ok(());
-        }
-    }
-    let config = &register.config;
     let deliveries = broker.deliveries().await;
     let mut working = tokio::spawn(worker.clone().run(deliveries));
     info!(queue = %config.broker.queue, "the worker consumes");

@@ -81,12 +81,17 @@ impl Register {
         Ok(())
     }
 
-    /// Returns when the store has been read: before that, an event of a saved organization would be taken for a stranger's.
+    /// Whether the store has been read: before that, an event of a saved organization would be taken for a stranger's.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    /// Returns when the store has been read.
     pub(super) async fn loaded(&self) {
-        while !self.loaded.load(Ordering::Acquire) {
-            tokio::time::sleep(ASK_AGAIN).await;
+        while !self.is_loaded() {
             if let Err(problem) = self.load().await {
                 debug!(error = %problem, "saved organizations can't be read yet");
+                tokio::time::sleep(ASK_AGAIN).await;
             }
         }
     }
@@ -133,7 +138,7 @@ impl Register {
 
     /// Makes a change durable.
     pub(super) async fn keep(&self, changes: Vec<Change>) -> Result<(), OrganizationError> {
-        if !self.loaded.load(Ordering::Acquire) {
+        if !self.is_loaded() {
             return Err(OrganizationError::Store("the store could not be read yet: try again when it can".to_owned()));
         }
         self.store.keep(changes).await.map_err(|problem| OrganizationError::Store(problem.to_string()))

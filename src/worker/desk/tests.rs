@@ -129,6 +129,17 @@ fn what_has_waited_long_enough_is_taken_to_be_given_up() {
 }
 
 #[test]
+fn nothing_is_given_up_for_a_pause() {
+    let paused = Standing::Shut { until: Timestamp::MAX, why: Shut::Paused };
+    let mut desk = desk();
+    let a = org("a");
+    desk.opened(&a, 1);
+    desk.comes_first(&a, 77, LATE);
+    assert_eq!(desk.rule(&a, paused, LATE + PATIENCE), None);
+    assert_eq!(desk.rule(&a, open(1), LATE + PATIENCE), Some(Ruling::Take(77, Source::Backlog)));
+}
+
+#[test]
 fn what_is_shut_is_looked_at_as_it_comes_whatever_its_room() {
     let mut desk = desk();
     flood(&mut desk, "a", 200, SHUT, Duration::ZERO);
