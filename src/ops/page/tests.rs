@@ -29,6 +29,7 @@ fn at() -> Timestamp {
     "2026-11-22T10:15:00Z".parse().expect("a test's time is RFC 3339")
 }
 
+#[allow(clippy::unnecessary_wraps)] // as most fields want it
 fn text() -> Option<String> {
     Some(HOSTILE.to_owned())
 }

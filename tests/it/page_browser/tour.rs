@@ -64,7 +64,7 @@ async fn an_organization_is_tested_paused_and_resumed_and_a_dead_letter_discarde
 
     browser.go("/organizations").await;
     browser.press("Test").await;
-    browser.reads("look-up of").await;
+    browser.reads("Entra ID: tenant").await;
     browser.press("Pause").await;
     browser.reads("Paused by an operator").await;
     let event = handoff("email");

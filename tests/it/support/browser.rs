@@ -186,8 +186,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Ends the session, which ends the browser.
-        drop(self.driver.take());
+        // Its own end would ask the driver once more, in the way of this runtime, which now waits for nobody.
+        std::mem::forget(self.driver.take());
         _ = self.service.kill();
         _ = self.service.wait();
         end_all_of(self.profile.path());

@@ -58,7 +58,11 @@ pub fn course(it: &Course<'_>) -> Markup {
         }
         @if !it.lines.is_empty() { (table(it)) }
         @if it.beyond > 0 { p { "And " (text::counted(it.beyond, "other", "others")) "." } }
-        p class="actions" { a class="button" href="/dead-letters" { "To the dead letters" } }
+        p class="actions" {
+            // For who has no script: the page's own address.
+            @if it.done == Done::No { a class="button" href="" { "Look again" } }
+            a class="button" href="/dead-letters" { "To the dead letters" }
+        }
     }
 }
 
