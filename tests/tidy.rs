@@ -109,7 +109,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["ops/http/", "ops/page/routes/", "dynamics/simulator/"]),
     ("maud", &["ops/page/"]),
     ("sd_notify", &["app/herald.rs"]),
-    ("axum", &["ops/http/", "dynamics/simulator/"]),
     ("chacha20poly1305", &["config/organizations/vault.rs"]),
     ("clap", &["cli/", "bin/"]),
     ("clap_complete", &["cli/"]),

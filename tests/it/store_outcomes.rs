@@ -165,7 +165,7 @@ mod cases {
     pub async fn a_made_up_cursor_is_an_error(store: S) {
         let cursor = Cursor("made up".to_owned());
         let answer = store.outcomes(&Filter::default(), Some(&cursor), 1).await;
-        assert!(matches!(answer, Err(StoreError::Read { .. })), "{answer:?}");
+        assert!(matches!(answer, Err(StoreError::Cursor(_))), "{answer:?}");
     }
 
     pub async fn a_page_of_nothing_is_empty(store: S) {

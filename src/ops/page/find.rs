@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::layout::{Size, search};
 use super::text;
 use super::timeline::{Around, story};
+use crate::event::EventKey;
 use crate::store::Found;
 
 /// The page, before or after a question.
@@ -28,6 +29,8 @@ pub struct Answer<'a> {
     pub by: &'static str,
     /// Oldest first.
     pub found: &'a [(Found, Around<'a>)],
+    /// Handoffs that wait and were never tried.
+    pub untried: &'a [EventKey],
     /// Whether there are more than are shown.
     pub more: More,
 }
@@ -42,9 +45,9 @@ pub enum More {
 }
 
 fn answered(query: &str, answer: &Answer<'_>) -> Markup {
-    let count = answer.found.len() as u64;
+    let count = (answer.found.len() + answer.untried.len()) as u64;
     html! {
-        @if answer.found.is_empty() {
+        @if count == 0 {
             div class="empty" role="status" {
                 p { "Nothing is known of " (text::id(query)) "." }
                 ul {
@@ -60,6 +63,23 @@ fn answered(query: &str, answer: &Answer<'_>) -> Markup {
                 @if answer.more == More::Left { "; these are the newest, there are older ones" }
             }
             @for (found, around) in answer.found { (story(found, around)) }
+            @for key in answer.untried { (waits(key)) }
+        }
+    }
+}
+
+/// It has not had its turn: nothing is remembered of it but that it is on its way.
+fn waits(key: &EventKey) -> Markup {
+    html! {
+        article class="story" {
+            header { h2 { "Handoff " (text::id(key.event_id.as_str())) } }
+            section class="verdict warn" {
+                h3 { "It waits for its turn" }
+                p {
+                    "It came, is without an outcome so far and was not tried yet: " (text::id(key.organization_id.as_str()))
+                    " is paused, blocked, throttled or busy (" a href="/organizations" { "organizations" } "). Nothing is lost."
+                }
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Page;
 use super::answer::{Answer, Living, living};
 use crate::event::{EventKey, IncidentId, WorkItemId};
+use crate::machine::SessionState;
 use crate::ops::http::Problem;
 use crate::ops::page::find::{self as view, More};
 use crate::ops::page::layout::Place;
@@ -28,6 +29,8 @@ const EVERY: u8 = 2;
 struct Known {
     by: &'static str,
     found: Vec<Found>,
+    /// Handoffs that wait and were never tried: nothing but their being there is remembered.
+    untried: Vec<EventKey>,
     more: More,
 }
 
@@ -39,9 +42,9 @@ pub(super) async fn find(State(page): State<Arc<Page>>, RawQuery(query): RawQuer
     };
     let known = page.known(name).await.map_err(|error| page.away(Place::Find, &error))?;
     let environments = page.environments().await;
-    let how = living_by(&known.found);
+    let how = if known.untried.is_empty() { living_by(&known.found) } else { Living::Every(EVERY) };
     let around = around(known.found, &environments);
-    let answer = view::Answer { by: known.by, found: &around, more: known.more };
+    let answer = view::Answer { by: known.by, found: &around, untried: &known.untried, more: known.more };
     Ok(page.answer(Place::Find, &format!("{name} – Find"), &living(how, &view::find(name, Some(&answer)))))
 }
 
@@ -75,10 +78,10 @@ impl Page {
             let mut known = self.ended(by, &filter).await?;
             match by {
                 "event" => known.found.extend(self.unended_event(name).await?),
-                "session" => known.found.extend(self.unended_of_session(name).await?),
+                "session" => self.unended_of_session(name, &mut known).await?,
                 _ => {}
             }
-            if !known.found.is_empty() {
+            if !known.found.is_empty() || !known.untried.is_empty() {
                 known.found.sort_by_key(|found| found.record.first_seen);
                 return Ok(known);
             }
@@ -90,13 +93,13 @@ impl Page {
             Some(key) => self.record(key).await?.into_iter().collect(),
             None => Vec::new(),
         };
-        Ok(Known { by: "event", found, more: More::None })
+        Ok(Known { by: "event", found, untried: Vec::new(), more: More::None })
     }
 
     async fn ended(&self, by: &'static str, filter: &Filter) -> Result<Known, StoreError> {
         let page = self.parts.store.outcomes(filter, None, MOST).await?;
         let more = if page.next.is_some() { More::Left } else { More::None };
-        Ok(Known { by, found: page.found, more })
+        Ok(Known { by, found: page.found, untried: Vec::new(), more })
     }
 
     /// An event without an outcome is in no list, but it is remembered: under the name of its organization.
@@ -110,16 +113,19 @@ impl Page {
     }
 
     /// Those of a session that are on their way.
-    async fn unended_of_session(&self, session: &str) -> Result<Vec<Found>, StoreError> {
-        let mut found = Vec::new();
+    async fn unended_of_session(&self, session: &str, known: &mut Known) -> Result<(), StoreError> {
         for organization in self.parts.organizations.list().await {
             let organization_id = organization.organization_id.into();
             for entry in self.parts.store.session(&organization_id, &session.into()).await?.into_iter().take(MOST) {
                 let key = EventKey { organization_id: organization_id.clone(), event_id: entry.event_id };
-                found.extend(self.record(key).await?.filter(|found| found.record.outcome().is_none()));
+                match self.record(key.clone()).await? {
+                    Some(found) => known.found.extend(Some(found).filter(|found| found.record.outcome().is_none())),
+                    None if entry.state == SessionState::Opening => known.untried.push(key),
+                    None => {}
+                }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     async fn record(&self, key: EventKey) -> Result<Option<Found>, StoreError> {
