@@ -55,6 +55,7 @@ async fn all_of_it_is_there_without_a_script() {
     browser.go("/dead-letters").await;
     browser.follow("Replay…").await;
     browser.press("Replay 1 dead letter").await;
+    eventually("the replay's course", async || browser.path().await.starts_with("/dead-letters/course")).await;
     // Without a script somebody has to look again.
     let course = browser.path().await;
     let replayed = async || {
