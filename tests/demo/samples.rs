@@ -163,7 +163,7 @@ fn trouble() -> Vec<(&'static str, Value)> {
 fn refusal() -> Vec<(&'static str, Value)> {
     let message = "The plug-in Acme.CaseGuard refuses cases without a product.";
     let fault = json!({"status": 400, "code": "0x80040265", "message": message});
-    vec![("acme", json!({"operation": "incidents.create", "containing": "A plug-in", "fault": fault}))]
+    vec![("acme", json!({"operation": "incidents.create", "containing": "A plug-in", "times": null, "fault": fault}))]
 }
 
 impl Sample {
