@@ -199,7 +199,7 @@ default_queue_id = "44444444-4444-4444-4444-444444444444"
 
     /// Addresses for `KEEP=1`.
     pub fn addresses(&self, dynamics: &Dynamics) -> String {
-        let mut lines = vec![format!("worker      {}  (/readyz /metrics /api/v1/outcomes)", self.worker)];
+        let mut lines = vec![format!("worker      {}  (the page; /readyz /metrics /api/v1/outcomes)", self.worker)];
         for (name, url) in &dynamics.environments {
             lines.push(format!("Dynamics    {url}  ({name}; /_simulator/records /_simulator/requests)"));
         }

@@ -86,7 +86,8 @@ async fn list(State(parts): State<Arc<Parts>>) -> Json<Queues> {
 /// What `GET /api/v1/queues` answers.
 pub fn queues(parts: &Parts) -> Queues {
     let counts = parts.metrics.counts();
-    let queues = counts.queues.into_iter().map(|(queue, messages)| Queue { queue, messages }).collect();
+    let mut queues: Vec<_> = counts.queues.into_iter().map(|(queue, messages)| Queue { queue, messages }).collect();
+    queues.sort_by(|one, other| one.queue.cmp(&other.queue));
     Queues {
         broker_connected: counts.broker_connected,
         queues,
