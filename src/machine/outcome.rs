@@ -149,6 +149,16 @@ impl Status {
 }
 
 impl Reason {
+    /// All that a dead letter can have.
+    pub const DEAD: [Self; 6] = [
+        Self::InvalidEvent,
+        Self::UnsupportedEvent,
+        Self::UnknownOrganization,
+        Self::RejectedByDynamics,
+        Self::RetriesExhausted,
+        Self::DeliveryLimit,
+    ];
+
     /// As it stands in headers, metrics and outcomes.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -61,14 +61,6 @@ const RETRY_REASONS: [&str; 14] = [
     "shutdown",
     "outcome_refused",
 ];
-const DEAD_REASONS: [Reason; 6] = [
-    Reason::InvalidEvent,
-    Reason::UnsupportedEvent,
-    Reason::UnknownOrganization,
-    Reason::RejectedByDynamics,
-    Reason::RetriesExhausted,
-    Reason::DeliveryLimit,
-];
 
 /// How requests for a token end: `rate()` must see the first refusal.
 const TOKEN_STATUSES: [&str; 5] = ["0", "200", "400", "401", "403"];
@@ -165,7 +157,7 @@ impl Metrics {
         for reason in RETRY_REASONS {
             self.families.retries.with_label_values(&[reason]);
         }
-        for reason in DEAD_REASONS {
+        for reason in Reason::DEAD {
             self.families.dead_letters.with_label_values(&[reason.as_str()]);
         }
         for status in TOKEN_STATUSES {

@@ -15,16 +15,6 @@ pub struct Meaning {
     pub advice: &'static str,
 }
 
-/// All reasons that a dead letter can have.
-pub const DEAD: [Reason; 6] = [
-    Reason::InvalidEvent,
-    Reason::UnsupportedEvent,
-    Reason::UnknownOrganization,
-    Reason::RejectedByDynamics,
-    Reason::RetriesExhausted,
-    Reason::DeliveryLimit,
-];
-
 /// What a dead letter without one of ours needs: somebody else put it there.
 pub const NO_REASON: Meaning = Meaning {
     title: "No reason given",
@@ -34,7 +24,7 @@ pub const NO_REASON: Meaning = Meaning {
 
 /// What a reason means, by its name in headers and lists.
 pub fn by_name(reason: Option<&str>) -> Meaning {
-    let known = DEAD.into_iter().find(|known| Some(known.as_str()) == reason);
+    let known = Reason::DEAD.into_iter().find(|known| Some(known.as_str()) == reason);
     known.map_or(NO_REASON, meaning)
 }
 
@@ -157,9 +147,9 @@ mod tests {
 
     #[test]
     fn each_reason_has_words_of_its_own() {
-        let titles: std::collections::BTreeSet<&str> = DEAD.map(|reason| meaning(reason).title).into();
-        assert_eq!(titles.len(), DEAD.len());
-        for reason in DEAD {
+        let titles: std::collections::BTreeSet<&str> = Reason::DEAD.map(|reason| meaning(reason).title).into();
+        assert_eq!(titles.len(), Reason::DEAD.len());
+        for reason in Reason::DEAD {
             assert_eq!(by_name(Some(reason.as_str())), meaning(reason));
             assert_ne!(meaning(reason), NO_REASON);
         }
@@ -169,7 +159,7 @@ mod tests {
     #[test]
     fn every_reason_of_a_dead_letter_is_in_the_runbook() {
         let runbook = include_str!("../../../docs/OPERATIONS.md");
-        for reason in DEAD {
+        for reason in Reason::DEAD {
             assert!(runbook.contains(&format!("### `{}`", reason.as_str())), "{}", reason.as_str());
         }
     }

@@ -12,14 +12,6 @@ use crate::ops::http::parameter::{AGO, Kind, Parameter, count, expected, in_quer
 
 /// Most entries that a list may be asked to stop at; without a limit it has all.
 const MAX_LIMIT: usize = 100_000;
-const REASONS: [Reason; 6] = [
-    Reason::InvalidEvent,
-    Reason::UnsupportedEvent,
-    Reason::UnknownOrganization,
-    Reason::RejectedByDynamics,
-    Reason::RetriesExhausted,
-    Reason::DeliveryLimit,
-];
 const REASON_NAMES: &[&str] = &[
     "invalid_event",
     "unsupported_event",
@@ -138,7 +130,7 @@ pub fn truth(name: &str, value: &str) -> Result<bool, Problem> {
 }
 
 fn reason(value: &str) -> Result<Reason, Problem> {
-    let found = REASONS.into_iter().find(|reason| reason.as_str() == value);
+    let found = Reason::DEAD.into_iter().find(|reason| reason.as_str() == value);
     found.ok_or_else(|| expected("reason", value, &REASON_NAMES.join(", ")))
 }
 

@@ -101,7 +101,7 @@ impl Filter {
                     label for="f-reason" { "Reason" }
                     select id="f-reason" name="reason" {
                         option value="" { "any" }
-                        @for reason in words::DEAD {
+                        @for reason in Reason::DEAD {
                             option value=(reason.as_str()) selected[reason.as_str() == self.reason] { (words::meaning(reason).title) }
                         }
                     }
@@ -128,7 +128,7 @@ fn field(name: &str, label: &str, value: &str, example: &str) -> Markup {
 }
 
 fn reason(name: &str) -> Result<Reason, String> {
-    let known = words::DEAD.into_iter().find(|reason| reason.as_str() == name);
+    let known = Reason::DEAD.into_iter().find(|reason| reason.as_str() == name);
     known.ok_or_else(|| format!("{name:?} is no reason of a dead letter"))
 }
 

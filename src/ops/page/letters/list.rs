@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::filter::Filter;
 use crate::letters::{Entry, Fate};
+use crate::machine::Reason;
 use crate::ops::page::{badge, link, text, words};
 
 /// Dead letters of one reason and one organization.
@@ -116,9 +117,9 @@ fn all(word: &str, group: &Group) -> Markup {
 
 /// By reason, in the order of the runbook.
 fn by_reason(groups: &[Group]) -> Vec<(Option<&str>, Vec<&Group>)> {
-    let reasons = words::DEAD.into_iter().map(|reason| Some(reason.as_str()));
+    let reasons = Reason::DEAD.into_iter().map(|reason| Some(reason.as_str()));
     let of = |reason: Option<&'static str>| {
-        let known = |group: &&Group| words::DEAD.iter().any(|reason| Some(reason.as_str()) == group.reason.as_deref());
+        let known = |group: &&Group| Reason::DEAD.iter().any(|reason| Some(reason.as_str()) == group.reason.as_deref());
         let is = |group: &&Group| if reason.is_some() { group.reason.as_deref() == reason } else { !known(group) };
         (reason, groups.iter().filter(is).collect::<Vec<_>>())
     };
