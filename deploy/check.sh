@@ -7,11 +7,15 @@
 #   check.sh ensure   what is said below of promtool, and no more
 #
 # promtool (Debian's package prometheus) is installed where it is missing and may be, without starting Prometheus; set
-# PROMTOOL to use another. What else is missing (python3 with PyYAML, kubernetes-validate, systemd-analyze) is said and left out.
+# PROMTOOL to use another. kubernetes-validate, and PyYAML with it, comes from PyPI where it can be had. What else is
+# missing (python3, systemd-analyze) is said and left out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 PROMTOOL=${PROMTOOL:-promtool}
+PYTHON=python3
+VALIDATE=kubernetes-validate
+VALIDATE_VERSION=1.37.0
 # systemd-analyze security, in tenths: 0 is shut, 100 is open. The unit has 1.2.
 MOST_EXPOSED=20
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/handoffd-check.XXXXXX")
@@ -31,23 +35,37 @@ files() {
   ensure_promtool
   "$PROMTOOL" check config prometheus/prometheus.yml
   "$PROMTOOL" test rules prometheus/rules_test.yaml
-  if python3 -c 'import yaml' 2>/dev/null; then
-    python3 check.py "$SCRATCH/dashboard.yaml"
+  # ServiceMonitor is not Kubernetes' own.
+  if ensure_kubernetes_validate; then
+    "$VALIDATE" --strict kubernetes/{configmap,secret.sample,service,statefulset,networkpolicy}.yaml
+  else
+    left_out kubernetes-validate "Kubernetes' schemas"
+  fi
+  if "$PYTHON" -c 'import yaml' 2>/dev/null; then
+    "$PYTHON" check.py "$SCRATCH/dashboard.yaml"
     "$PROMTOOL" check rules "$SCRATCH/dashboard.yaml"
   else
     left_out "python3 with PyYAML" "dashboard, YAML, and whether they fit the code"
-  fi
-  # PyPI's kubernetes-validate brings the schemas along. ServiceMonitor is not Kubernetes' own.
-  if command -v kubernetes-validate >/dev/null; then
-    kubernetes-validate --strict kubernetes/{configmap,secret.sample,service,statefulset,networkpolicy}.yaml
-  else
-    left_out kubernetes-validate "Kubernetes' schemas"
   fi
   if command -v systemd-analyze >/dev/null; then
     unit
   else
     left_out systemd-analyze "the unit"
   fi
+}
+
+# PyPI's kubernetes-validate brings the schemas along. In a virtual environment of its own, unless it is installed.
+ensure_kubernetes_validate() {
+  command -v "$VALIDATE" >/dev/null && return 0
+  local venv=../target/tmp/kubernetes-validate
+  VALIDATE=$venv/bin/kubernetes-validate
+  python3 -c 'import yaml' 2>/dev/null || PYTHON=$venv/bin/python3
+  [ "$(cat "$venv/installed" 2>/dev/null)" = "$VALIDATE_VERSION" ] && return 0
+  echo "installing kubernetes-validate into target/tmp" >&2
+  # `--clear`: one that was interrupted is not built upon.
+  timeout 60 python3 -m venv --clear "$venv" >&2 || return 1
+  timeout 120 "$venv/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$VALIDATE_VERSION" >&2 || return 1
+  echo "$VALIDATE_VERSION" >"$venv/installed"
 }
 
 # verify wants the executable to be there; it is not, where handoffd is not installed.
