@@ -61,6 +61,20 @@ async fn what_is_parked_comes_out_in_its_order_with_all_that_it_carries() {
     finish(rig).await;
 }
 
+/// The page asks after each organization's backlog every few seconds, and most have none.
+#[tokio::test]
+async fn asking_after_a_backlog_that_is_not_there_costs_nothing_that_runs_out() {
+    let mut rig = Rig::shared().await;
+    let mut backlogs = rig.bus.backlogs().await;
+    for _ in 0..2100 {
+        assert_eq!(rig.bus.waiting(&acme()).await, None);
+    }
+    rig.publish("late", BasicProperties::default()).await;
+    assert_eq!(park(rig.next().await).await, Parked::Behind);
+    first(&mut opened(&mut backlogs).await).await.ack().await.unwrap();
+    finish(rig).await;
+}
+
 #[tokio::test]
 async fn a_backlog_holds_no_slot_of_the_work_queue() {
     let url = Broker::shared();

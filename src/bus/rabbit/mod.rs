@@ -148,7 +148,7 @@ impl Bus for Rabbit {
     }
 
     async fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
-        self.backlogs.waiting(&*self.state.line()?, organization).await
+        self.backlogs.waiting(&self.state.line()?, organization).await
     }
 
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {

@@ -107,9 +107,10 @@ impl Backlogs {
         Ok(false)
     }
 
-    /// How many wait in a backlog.
-    pub(super) async fn waiting(&self, line: &Line, organization: &OrganizationId) -> Option<u64> {
-        line.depth(&self.slot(organization).queue).await.map(u64::from)
+    /// How many wait in a backlog; nothing where this worker knows of none. The broker is not asked after those: each
+    /// question after a queue that is not there uses up a channel's number for good ([`Line::channel`]).
+    pub(super) async fn waiting(&self, line: &Arc<Line>, organization: &OrganizationId) -> Option<u64> {
+        depth(&self.slot(organization), line).await
     }
 
     /// How many wait in all backlogs that this worker takes from.
@@ -117,10 +118,7 @@ impl Backlogs {
         let slots: Vec<_> = lock(&self.slots).values().cloned().collect();
         let mut sum = 0;
         for slot in slots {
-            let open = slot.stand.read().await.on(line).is_some();
-            if open && let Some(depth) = line.depth(&slot.queue).await {
-                sum += u64::from(depth);
-            }
+            sum += depth(&slot, line).await.unwrap_or(0);
         }
         sum
     }
@@ -144,6 +142,12 @@ impl Backlogs {
     fn may_declare(&self) -> bool {
         self.options.declare == Declare::Create
     }
+}
+
+/// How many wait in a backlog that is open on this line.
+async fn depth(slot: &Slot, line: &Arc<Line>) -> Option<u64> {
+    slot.stand.read().await.on(line)?;
+    line.depth(&slot.queue).await.map(u64::from)
 }
 
 impl Options {
