@@ -39,6 +39,9 @@ pub trait Store: Send + Sync + 'static {
     /// Every organization that is paused, by id, and since when.
     async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError>;
 
+    /// Every organization whose queue a worker has declared, by id, and when it was declared the last time.
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError>;
+
     /// Applies all of these or none, without waiting for the disk.
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
@@ -103,6 +106,10 @@ pub enum Change {
     Pause(OrganizationId, Timestamp),
     /// That is over.
     Resume(OrganizationId),
+    /// A worker declared an organization's queue at this time; replaces the time stored before. No sweep removes it.
+    OrganizationQueue(OrganizationId, Timestamp),
+    /// An organization's queue is no longer remembered.
+    ForgetOrganizationQueue(OrganizationId),
 }
 
 /// An organization whose settings are kept here and not in a file.

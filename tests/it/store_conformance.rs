@@ -25,6 +25,7 @@ every_store! {
     what_was_learned_is_replaced
     a_saved_organization_is_replaced_and_forgotten
     a_pause_lasts_until_it_is_over
+    a_declared_queue_is_remembered_until_it_is_forgotten
     nothing_is_done_after_close
 }
 
@@ -174,6 +175,20 @@ mod cases {
         assert_eq!(store.pauses().await.unwrap(), [("a".into(), at(1)), ("b".into(), at(2))]);
         store.keep(vec![Change::Resume("a".into()), Change::Resume("c".into())]).await.unwrap();
         assert_eq!(store.pauses().await.unwrap(), [("b".into(), at(2))]);
+    }
+
+    pub async fn a_declared_queue_is_remembered_until_it_is_forgotten(store: S) {
+        assert_eq!(store.organization_queues().await.unwrap(), []);
+        let declared = |id: &str, second| Change::OrganizationQueue(id.into(), at(second));
+        store.keep(vec![declared("b", 1), declared("a\0", 2)]).await.unwrap();
+        store.note(vec![declared("b", 3), Change::Pause("b".into(), at(4))]).await.unwrap();
+        store.sweep(Timestamp::MAX).await.unwrap();
+        let queues = [("a\0".into(), at(2)), ("b".into(), at(3))];
+        assert_eq!(store.organization_queues().await.unwrap(), queues, "by id, and no sweep removes any");
+        let forget = |id: &str| Change::ForgetOrganizationQueue(id.into());
+        store.keep(vec![forget("b"), forget("c")]).await.unwrap();
+        assert_eq!(store.organization_queues().await.unwrap(), [("a\0".into(), at(2))]);
+        assert_eq!(store.pauses().await.unwrap(), [("b".into(), at(4))], "a pause is another thing");
     }
 
     pub async fn nothing_is_done_after_close(store: S) {

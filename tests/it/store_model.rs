@@ -85,6 +85,7 @@ async fn same_answers(model: &Arc<dyn Store>, store: &Arc<dyn Store>) {
     }
     assert_eq!(store.organizations().await.unwrap(), model.organizations().await.unwrap());
     assert_eq!(store.pauses().await.unwrap(), model.pauses().await.unwrap());
+    assert_eq!(store.organization_queues().await.unwrap(), model.organization_queues().await.unwrap());
     for filter in filters() {
         assert_eq!(all(store, &filter, 3).await, all(model, &filter, 3).await, "{filter:?}");
     }
@@ -158,10 +159,12 @@ fn one_change() -> impl Strategy<Value = Change> {
             let learned = Learned { placeholder: Some(contact(number)), ..Learned::default() };
             Change::Learned(organization.into(), learned)
         }),
-        1 => (name(), 0..4u8, second()).prop_map(|(organization, what, second)| match what {
+        1 => (name(), 0..6u8, second()).prop_map(|(organization, what, second)| match what {
             0 => Change::Organization(SavedOrganization { id: organization.into(), document: second.to_string() }),
             1 => Change::ForgetOrganization(organization.into()),
             2 => Change::Pause(organization.into(), second),
+            3 => Change::OrganizationQueue(organization.into(), second),
+            4 => Change::ForgetOrganizationQueue(organization.into()),
             _ => Change::Resume(organization.into()),
         }),
     ]

@@ -93,6 +93,10 @@ impl Store for MemoryStore {
         Ok(self.open()?.now.pauses())
     }
 
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        Ok(self.open()?.now.organization_queues())
+    }
+
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.open()?.now.apply(&changes);
         Ok(())

@@ -19,6 +19,7 @@ pub(super) struct Tables {
     learned: BTreeMap<OrganizationId, Learned>,
     organizations: BTreeMap<OrganizationId, String>,
     pauses: BTreeMap<OrganizationId, Timestamp>,
+    queues: BTreeMap<OrganizationId, Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +68,12 @@ impl Tables {
             Change::Resume(organization) => {
                 self.pauses.remove(&organization);
             }
+            Change::OrganizationQueue(organization, declared) => {
+                self.queues.insert(organization, declared);
+            }
+            Change::ForgetOrganizationQueue(organization) => {
+                self.queues.remove(&organization);
+            }
         }
     }
 
@@ -106,6 +113,10 @@ impl Tables {
 
     pub fn pauses(&self) -> Vec<(OrganizationId, Timestamp)> {
         self.pauses.iter().map(|(id, since)| (id.clone(), *since)).collect()
+    }
+
+    pub fn organization_queues(&self) -> Vec<(OrganizationId, Timestamp)> {
+        self.queues.iter().map(|(id, declared)| (id.clone(), *declared)).collect()
     }
 
     pub fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
@@ -148,7 +159,7 @@ impl Tables {
     /// How many things are remembered.
     pub fn len(&self) -> u64 {
         let things = self.records.len() + self.entries() + self.contacts.len() + self.learned.len();
-        let things = things + self.organizations.len() + self.pauses.len();
+        let things = things + self.organizations.len() + self.pauses.len() + self.queues.len();
         things as u64
     }
 

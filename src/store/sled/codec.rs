@@ -121,14 +121,15 @@ pub(super) fn decode_document(value: &[u8]) -> Result<String, Unreadable> {
     text.map(str::to_owned).ok_or_else(|| form(value))
 }
 
-/// Writes since when an organization is paused.
-pub(super) fn encode_pause(at: Timestamp) -> Vec<u8> {
+/// Writes a time alone: since when an organization is paused, or when its queue was declared.
+pub(super) fn encode_time(at: Timestamp) -> Vec<u8> {
     let mut value = head(1 + TIME);
     value.extend_from_slice(&time(at));
     value
 }
 
-/// When a session's entry or a contact was last touched, when an event was first seen, or since when an organization is paused.
+/// The time that a value begins with: when a session's entry or a contact was last touched, when an event was first
+/// seen, since when an organization is paused, when its queue was declared.
 pub(super) fn touched_at(value: &[u8]) -> Option<Timestamp> {
     read_time(value.strip_prefix(&[VERSION])?)
 }

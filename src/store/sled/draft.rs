@@ -50,11 +50,19 @@ impl<'a, 'v> Draft<'a, 'v> {
                 Ok(())
             }
             Change::Pause(organization, since) => {
-                self.insert(keys::pause(organization), codec::encode_pause(*since));
+                self.insert(keys::pause(organization), codec::encode_time(*since));
                 Ok(())
             }
             Change::Resume(organization) => {
                 self.remove(keys::pause(organization));
+                Ok(())
+            }
+            Change::OrganizationQueue(organization, declared) => {
+                self.insert(keys::queue(organization), codec::encode_time(*declared));
+                Ok(())
+            }
+            Change::ForgetOrganizationQueue(organization) => {
+                self.remove(keys::queue(organization));
                 Ok(())
             }
         }

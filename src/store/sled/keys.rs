@@ -143,9 +143,10 @@ pub(super) fn learned(organization: &OrganizationId) -> Vec<u8> {
     key
 }
 
-/// What the keys of saved organizations begin with, and those of paused ones.
+/// What the keys of saved organizations begin with, those of paused ones, and those of organizations' queues.
 pub(super) const ORGANIZATIONS: &[u8] = b"o";
 pub(super) const PAUSES: &[u8] = b"p";
+pub(super) const QUEUES: &[u8] = b"q";
 
 /// What was saved of an organization.
 pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
@@ -155,6 +156,11 @@ pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
 /// Since when an organization is paused.
 pub(super) fn pause(organization: &OrganizationId) -> Vec<u8> {
     of_organization(PAUSES, organization)
+}
+
+/// When an organization's queue was declared.
+pub(super) fn queue(organization: &OrganizationId) -> Vec<u8> {
+    of_organization(QUEUES, organization)
 }
 
 /// Whose row this is, of those that begin so.

@@ -17,6 +17,7 @@ pub(super) const CONTACT: &str = "a remembered contact";
 pub(super) const LEARNED: &str = "what an environment wants";
 pub(super) const ORGANIZATIONS: &str = "saved organizations";
 pub(super) const PAUSES: &str = "paused organizations";
+pub(super) const QUEUES: &str = "organizations' queues";
 
 /// Ended or not.
 pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, StoreError> {
@@ -79,12 +80,21 @@ pub(super) fn organizations(view: &View<'_>) -> Result<Vec<SavedOrganization>, S
 }
 
 pub(super) fn pauses(view: &View<'_>) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
-    let rows = view.begins_with(PAUSES, keys::PAUSES)?;
+    times(view, PAUSES, keys::PAUSES)
+}
+
+pub(super) fn organization_queues(view: &View<'_>) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+    times(view, QUEUES, keys::QUEUES)
+}
+
+/// The time stored for each organization under this prefix, by id.
+fn times(view: &View<'_>, what: &'static str, prefix: &[u8]) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+    let rows = view.begins_with(what, prefix)?;
     rows.iter()
         .map(|(key, value)| {
-            let id = keys::organization_of(key, keys::PAUSES).ok_or_else(|| senseless(PAUSES))?;
-            let since = codec::touched_at(value).ok_or_else(|| senseless(PAUSES))?;
-            Ok((id, since))
+            let id = keys::organization_of(key, prefix).ok_or_else(|| senseless(what))?;
+            let at = codec::touched_at(value).ok_or_else(|| senseless(what))?;
+            Ok((id, at))
         })
         .collect()
 }

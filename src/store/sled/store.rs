@@ -106,6 +106,10 @@ impl Store for SledStore {
         self.shared.view(read::PAUSES, |view| read::pauses(view))
     }
 
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.shared.view(read::QUEUES, |view| read::organization_queues(view))
+    }
+
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let first = self.apply(&changes, |pending, call| {
             let first = pending.is_empty();

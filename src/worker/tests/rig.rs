@@ -281,6 +281,10 @@ impl Store for Memory {
         self.kept.pauses().await
     }
 
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.kept.organization_queues().await
+    }
+
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.trouble()?;
         self.kept.note(changes).await

@@ -57,6 +57,10 @@ impl Store for Shelf {
         Ok(Vec::new())
     }
 
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn note(&self, _: Vec<Change>) -> Result<(), StoreError> {
         Ok(())
     }

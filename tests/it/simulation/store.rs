@@ -91,6 +91,10 @@ impl Store for FakeStore {
         self.memory.pauses().await
     }
 
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.memory.organization_queues().await
+    }
+
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.life.pass("before a note").await;
         self.write()?;

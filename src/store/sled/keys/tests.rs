@@ -79,6 +79,9 @@ fn keys_are_what_they_were() {
     assert_eq!(record(&key), b"revt_1\x00\x01org_acme\x00\x01");
     assert_eq!(unended(&key), b"aevt_1\x00\x01org_acme\x00\x01");
     assert_eq!(learned(&key.organization_id), b"lorg_acme\x00\x01");
+    assert_eq!(organization(&key.organization_id), b"oorg_acme\x00\x01");
+    assert_eq!(pause(&key.organization_id), b"porg_acme\x00\x01");
+    assert_eq!(queue(&key.organization_id), b"qorg_acme\x00\x01");
     assert_eq!(entry(&key.organization_id, &"ses".into(), &key.event_id), b"eorg_acme\x00\x01ses\x00\x01evt_1\x00\x01");
     assert_eq!(listed(&key), b"jevt_1\x00\x01org_acme\x00\x01");
     let row = journal(Timestamp::UNIX_EPOCH, Uuid::from_u128(7));
