@@ -31,6 +31,10 @@ pub struct Record {
     pub progress: Progress,
     /// Every request made for it, oldest first.
     pub history: Vec<HistoryEntry>,
+    /// A dead letter's copy lies in the dead-letter queue and its outcome is announced: the same key again starts afresh.
+    /// False for a dead event that is still to be announced or copied.
+    #[serde(default)]
+    pub settled: bool,
 }
 
 /// Where an event stands.
@@ -39,13 +43,20 @@ pub struct Record {
 pub enum Phase {
     /// A worker has it in hand, or had when it died.
     InHand,
-    /// The only suspect in hand, durably so before its first request: a process of another life that finds it thus has
-    /// died with it.
-    OnTrial {
-        /// Of which process.
+    /// Quarantined: written down before its first call, because it was in flight when a process died. A process of another
+    /// life that finds it so counts one more death.
+    #[serde(rename = "on_trial")] // the name on disk
+    Quarantined {
+        /// The process that wrote it.
         life: u64,
         /// Deaths before.
         deaths: u32,
+        /// It has waited long for an answer, so a death says less.
+        #[serde(default)]
+        waiting: bool,
+        /// Deaths while it was waiting for an answer.
+        #[serde(default)]
+        silent: u32,
     },
     /// It waits in a retry queue.
     Waiting,
@@ -88,7 +99,7 @@ impl Record {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::Finished(outcome) | Phase::Dead(outcome) => Some(outcome),
-            Phase::InHand | Phase::OnTrial { .. } | Phase::Waiting => None,
+            Phase::InHand | Phase::Quarantined { .. } | Phase::Waiting => None,
         }
     }
 

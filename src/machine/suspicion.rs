@@ -52,7 +52,7 @@ pub fn suspicion(traces: Traces<'_>) -> Suspicion {
     let deaths = traces.told.max(crowd);
     match traces.phase {
         // Whoever comes through, and whoever is only slow, is no longer on trial.
-        Some(Phase::OnTrial { life, deaths: before }) if *life != traces.life => {
+        Some(Phase::Quarantined { life, deaths: before, .. }) if *life != traces.life => {
             let deaths = deaths.max(*before).saturating_add(1);
             if deaths >= SUSPECT + ALONE { Suspicion::Guilty(deaths) } else { Suspicion::Struck(deaths) }
         }
@@ -71,6 +71,10 @@ mod tests {
         suspicion(Traces { told, deliveries, phase, life: LIFE })
     }
 
+    fn quarantined(life: u64, deaths: u32) -> Phase {
+        Phase::Quarantined { life, deaths, waiting: false, silent: 0 }
+    }
+
     #[test]
     fn one_death_says_nothing_and_two_make_a_suspect() {
         for phase in [None, Some(&Phase::InHand), Some(&Phase::Waiting)] {
@@ -84,9 +88,9 @@ mod tests {
 
     #[test]
     fn only_who_was_alone_in_hand_is_struck() {
-        let then = Phase::OnTrial { life: LIFE - 1, deaths: 2 };
+        let then = quarantined(LIFE - 1, 2);
         assert_eq!(judged(0, 3, Some(&then)), Suspicion::Struck(3));
-        let now = Phase::OnTrial { life: LIFE, deaths: 2 };
+        let now = quarantined(LIFE, 2);
         assert_eq!(judged(0, 3, Some(&now)), Suspicion::Suspect(2), "this process lives");
     }
 
@@ -94,13 +98,13 @@ mod tests {
     fn it_is_given_up_after_so_many_deaths_alone() {
         let mut deaths = SUSPECT;
         for _ in 1..ALONE {
-            let Suspicion::Struck(more) = judged(deaths, 1, Some(&Phase::OnTrial { life: 1, deaths })) else {
+            let Suspicion::Struck(more) = judged(deaths, 1, Some(&quarantined(1, deaths))) else {
                 panic!("struck {deaths} times")
             };
             assert_eq!(more, deaths + 1);
             deaths = more;
         }
-        let last = judged(deaths, 1, Some(&Phase::OnTrial { life: 1, deaths }));
+        let last = judged(deaths, 1, Some(&quarantined(1, deaths)));
         assert_eq!(last, Suspicion::Guilty(SUSPECT + ALONE));
     }
 }

@@ -85,7 +85,7 @@ pub fn view(key: &EventKey, record: &Record, history: WithHistory) -> Option<Val
 pub fn unfinished(key: &EventKey, record: &Record) -> Option<Unfinished> {
     let status = match record.phase {
         Phase::Waiting => Standing::Waiting,
-        Phase::InHand | Phase::OnTrial { .. } => Standing::InHand,
+        Phase::InHand | Phase::Quarantined { .. } => Standing::InHand,
         Phase::Finished(_) | Phase::Dead(_) => return None,
     };
     Some(Unfinished {

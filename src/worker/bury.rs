@@ -46,7 +46,7 @@ impl Worker {
 fn is_anothers(record: &Record, digest: &str) -> bool {
     match record.phase {
         Phase::Finished(_) => true,
-        Phase::InHand | Phase::OnTrial { .. } | Phase::Waiting => record.body_digest != digest,
+        Phase::InHand | Phase::Quarantined { .. } | Phase::Waiting => record.body_digest != digest,
         // A dead letter is no answer.
         Phase::Dead(_) => false,
     }
@@ -64,5 +64,6 @@ fn buried(letter: &DeadLetter, body_digest: String, under_way: Option<Record>) -
         phase: Phase::Dead(letter.outcome.clone()),
         progress,
         history,
+        settled: false,
     }
 }

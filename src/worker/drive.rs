@@ -138,6 +138,7 @@ impl Worker {
             phase: Phase::InHand,
             progress: going_on.as_ref().map(|record| record.progress.clone()).unwrap_or_default(),
             history: going_on.map(|record| record.history).unwrap_or_default(),
+            settled: false,
         }
     }
 

@@ -90,7 +90,7 @@ impl Drive<'_> {
             return self.step_back(deaths, soonest).await.map(Some);
         };
         self.alone = Some(alone);
-        self.record.phase = Phase::OnTrial { life: self.worker.life, deaths };
+        self.record.phase = Phase::Quarantined { life: self.worker.life, deaths, waiting: false, silent: 0 };
         // On the disk before the first request, with the attempt.
         self.keep().await?;
         Ok(None)

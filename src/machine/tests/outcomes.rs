@@ -24,6 +24,7 @@ fn record(phase: Phase) -> Record {
         phase,
         progress: Progress::default(),
         history: Vec::new(),
+        settled: false,
     }
 }
 

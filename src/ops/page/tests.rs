@@ -69,6 +69,7 @@ fn found(phase: Phase) -> Found {
         phase,
         progress: Progress::default(),
         history: vec![entry],
+        settled: false,
     };
     Found { key: EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }, record }
 }

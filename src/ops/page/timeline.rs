@@ -53,7 +53,7 @@ fn phase_badge(phase: &Phase) -> Markup {
     match phase {
         Phase::Finished(outcome) | Phase::Dead(outcome) => badge::status(outcome.status),
         Phase::Waiting => badge::badge("warn", "waiting"),
-        Phase::InHand | Phase::OnTrial { .. } => badge::badge("warn", "in hand"),
+        Phase::InHand | Phase::Quarantined { .. } => badge::badge("warn", "in hand"),
     }
 }
 

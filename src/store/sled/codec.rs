@@ -227,7 +227,7 @@ fn shorten_names(record: &mut Record) {
 fn outcome(record: &mut Record) -> Option<&mut Outcome> {
     match &mut record.phase {
         Phase::Finished(outcome) | Phase::Dead(outcome) => Some(outcome),
-        Phase::InHand | Phase::OnTrial { .. } | Phase::Waiting => None,
+        Phase::InHand | Phase::Quarantined { .. } | Phase::Waiting => None,
     }
 }
 

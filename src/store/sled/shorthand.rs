@@ -74,6 +74,7 @@ const WORDS: &[&str] = &[
     "queue_assigned",
     "transcript_attached",
     "contacts_gone",
+    "settled",
 ];
 
 /// Appends this as JSON in shorthand.
@@ -187,7 +188,14 @@ mod tests {
     /// Stored values outlive the program: a word keeps its number.
     #[test]
     fn words_keep_their_numbers() {
-        let places = [("kind", 0), ("first_seen", 3), ("finished_at", 29), ("opening", 50), ("contacts_gone", 55)];
+        let places = [
+            ("kind", 0),
+            ("first_seen", 3),
+            ("finished_at", 29),
+            ("opening", 50),
+            ("contacts_gone", 55),
+            ("settled", 56),
+        ];
         for (word, place) in places {
             assert_eq!(number(word), Some(place), "{word}");
         }

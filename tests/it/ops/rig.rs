@@ -146,6 +146,7 @@ pub fn found(event_id: &str, phase: Phase) -> Found {
         phase,
         progress: Progress::default(),
         history,
+        settled: false,
     };
     Found { key, record }
 }

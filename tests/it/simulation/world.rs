@@ -181,7 +181,7 @@ impl World {
         let mut on_trial: BTreeMap<u64, BTreeSet<EventKey>> = BTreeMap::new();
         for key in self.publications.iter().flat_map(|publication| publication.content.keys()) {
             let record = self.memory.record(&key).await.unwrap();
-            if let Some(Phase::OnTrial { life, .. }) = record.map(|record| record.phase) {
+            if let Some(Phase::Quarantined { life, .. }) = record.map(|record| record.phase) {
                 on_trial.entry(life).or_default().insert(key);
             }
         }

@@ -47,6 +47,7 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
             ..Progress::default()
         },
         history: vec![history; HISTORY_LIMIT],
+        settled: true,
     }
 }
 
@@ -83,7 +84,7 @@ fn essence(record: &Record) -> impl PartialEq + std::fmt::Debug {
         record.session_id.clone(),
         record.body_digest.clone(),
         record.first_seen,
-        record.progress.clone(),
+        (record.progress.clone(), record.settled),
         (outcome.session_id, outcome.incident, outcome.closed),
         (outcome.work_item, outcome.contact_id, outcome.status),
         (outcome.reason, outcome.warnings, outcome.finished_at),
@@ -175,7 +176,22 @@ fn values_of_the_first_version_are_read() {
     let record = decode_record(&value).unwrap();
     assert_eq!(record.outcome().unwrap().status, Status::Succeeded);
     assert_eq!(record.history[0].step, StepName::PostIncident);
+    assert!(!record.settled);
     assert_eq!(decode_learned(b"\x01{}").unwrap(), Learned::default());
+}
+
+/// Another version writes fewer fields of a quarantined event, or reads fewer.
+#[test]
+fn a_quarantined_record_keeps_its_name_on_disk_and_gets_what_is_new() {
+    let quarantined = |waiting, silent| Phase::Quarantined { life: 7, deaths: 2, waiting, silent };
+    let old: Phase = serde_json::from_str(r#"{"on_trial":{"life":7,"deaths":2}}"#).unwrap();
+    assert_eq!(old, quarantined(false, 0));
+    let mut record = largest("ses_1", 1, 0, Status::Failed);
+    record.phase = quarantined(true, 3);
+    let value = encode_record(&record);
+    assert_eq!(decode_record(&value).unwrap().phase, quarantined(true, 3));
+    let text = String::from_utf8_lossy(&shorthand::expand(&value[RECORD_HEAD..]).unwrap()).into_owned();
+    assert!(text.contains("\"on_trial\""), "{text}");
 }
 
 /// What is copied for every event: 1.3 KB as plain JSON.

@@ -35,6 +35,7 @@ fn entry(id: &str, second: i64, incidents: u128) -> Vec<u8> {
         phase: Phase::InHand,
         progress: Progress::default(),
         history: Vec::new(),
+        settled: false,
     };
     encode(&key(id), &record, &outcome)
 }
