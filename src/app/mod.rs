@@ -2,6 +2,7 @@
 //! Out: a running worker, and its orderly end.
 //! Absent: everything an event goes through; this only joins the rooms. Nobody imports it but the command line.
 
+mod acceptance;
 mod fitness;
 mod herald;
 mod offline;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -27,14 +29,14 @@ use crate::config::{Config, Environment, Organization};
 use crate::dynamics::Dynamics;
 use crate::ops::http;
 use crate::ops::metrics::Metrics;
-use crate::store::{self, Store};
+use crate::store::{self, Store, StoreError};
 use crate::worker::{Chance, Tools, Worker};
 use herald::Herald;
 use register::Register;
 use reload::Parties;
 use signals::Signals;
 
-pub use offline::{Offline, inspect};
+pub use offline::{Offline, accept_store, inspect};
 pub use options::{bus as bus_options, store as store_options};
 
 /// Threads of the runtime. The work is waiting for answers: one thread carries thousands of events a second, and hands
@@ -61,14 +63,15 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let metrics = Arc::new(Metrics::new());
     let opened = open_store(&config, metrics.clone()).await?;
-    let (health, store): (_, Arc<dyn Store>) = (opened.health(), Arc::new(opened));
+    let (health, embedded) = (opened.health(), Arc::new(opened));
+    let store: Arc<dyn Store> = embedded.clone();
     let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
     let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
     let register = Register::new(config.clone(), env, store.clone(), parties.clone(), organizations);
     register.begin().await;
-    fitness::mind(health.clone(), broker.clone(), register.clone());
-    let parts = options::http(&config, &parties, &store, register.clone(), &signals);
+    fitness::mind(&embedded, broker.clone(), register.clone());
+    let parts = options::http(&config, &parties, &embedded, register.clone(), &signals);
     let unready = parts.unready.clone();
     let server = http::serve(config.http.listen, parts).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
@@ -78,12 +81,13 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
 
     let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics.clone() };
     let worker = Worker::new(tools, options::rules(&config), Chance::real());
-    metrics.ask_vitals_of(vitals::of(worker.clone(), broker.clone(), health, unready));
+    metrics.ask_vitals_of(vitals::of(worker.clone(), broker.clone(), health.clone(), unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => carry(&worker, &broker, &config, (&mut signals, &herald)).await,
+            Ok(()) => carry((&worker, &broker, health), &config, (&mut signals, &herald)).await,
             Err(problem) => Err(problem.into()),
         },
+        problem = fitness::damaged(health.clone()) => Err(problem.into()),
         () = signals.stop() => {
             herald.stops();
             Ok(())
@@ -94,10 +98,9 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     result
 }
 
-/// Carries events until a signal, then finishes what is in hand.
+/// Carries events until a signal, then finishes what is in hand. Ends at once when the store is damaged and stays so.
 async fn carry(
-    worker: &Arc<Worker>,
-    broker: &Arc<rabbit::Rabbit>,
+    (worker, broker, health): (&Arc<Worker>, &Arc<rabbit::Rabbit>, Receiver<Option<StoreError>>),
     config: &Config,
     (signals, herald): (&mut Signals, &Herald),
 ) -> Result<()> {
@@ -106,6 +109,10 @@ async fn carry(
     info!(queue = %config.broker.queue, "the worker consumes");
     tokio::select! {
         ended = &mut working => ended.context("the worker ended unexpectedly"),
+        problem = fitness::damaged(health) => {
+            working.abort();
+            Err(problem.into())
+        }
         () = signals.stop() => {
             herald.stops();
             drain(worker, broker, config.worker.drain_timeout, working).await;
@@ -131,6 +138,8 @@ async fn close(broker: &dyn Bus, store: &dyn Store) {
     broker.close().await;
     match timeout(CLOSE_LIMIT, store.close()).await {
         Ok(Ok(())) => info!("stopped"),
+        // It is what the worker ends with.
+        Ok(Err(StoreError::Damaged { .. })) => {}
         Ok(Err(problem)) => error!(error = %problem, "the store could not be closed in order"),
         Err(_) => error!("the store did not close in time"),
     }
@@ -140,12 +149,7 @@ async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<store::sle
     let options = options::store(config);
     let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, metrics)).await??;
     if let Some(aside) = opened.quarantined {
-        error!(
-            set_aside = %aside.path.display(),
-            problem = %aside.problem,
-            "THE STORE WAS DAMAGED: it was set aside and a new one started. Nothing is lost or doubled in Dynamics; outcomes from \
-             before are no longer listed"
-        );
+        fitness::report(&aside, opened.store.unaccepted().borrow().as_ref());
     }
     Ok(opened.store)
 }

@@ -1,4 +1,4 @@
-//! Organizations without a running worker: tested as they stand in a file, or read out of the store.
+//! Without a running worker: organizations tested as they stand in a file, or read out of the store; a new store accepted.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde_json::Value;
 
+use super::acceptance::accepted;
 use super::{options, reload, views};
 use crate::config::organizations::{Organization, Vault, read_saved};
 use crate::config::{Config, Environment, Faults};
 use crate::dynamics::Dynamics;
 use crate::event::OrganizationId;
-use crate::ops::seam::TestReport;
+use crate::ops::seam::{StoreAccepted, TestReport};
 use crate::store::{self, Store};
 use crate::watch::Blind;
 
@@ -23,6 +24,28 @@ pub async fn inspect(config: &Config, env: &Environment, organization: &Organiza
     let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(Blind))?;
     let findings = dynamics.inspect(reload::access(organization)).await;
     Ok(views::report(organization, findings))
+}
+
+/// Accepts a store that took the place of a damaged one and that no worker owns.
+///
+/// # Errors
+/// When it can't be opened: a worker without an HTTP interface has it, say.
+pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
+    if store::sled::unaccepted(&config.store.path)?.is_none() {
+        return Ok(accepted(None));
+    }
+    let store = open(config).await?;
+    let unaccepted = store.accept().await;
+    _ = store.close().await;
+    Ok(accepted(unaccepted?))
+}
+
+/// A command never sets a damaged store aside: that is for the worker to report and do.
+async fn open(config: &Config) -> Result<store::sled::SledStore> {
+    let mut options = options::store(config);
+    options.on_corruption = store::sled::OnCorruption::Stop;
+    let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, Arc::new(Blind))).await??;
+    Ok(opened.store)
 }
 
 /// What a store that no worker owns has of organizations.
@@ -38,12 +61,9 @@ impl Offline {
         if !path.exists() {
             return Ok(Self(Vec::new()));
         }
-        let mut options = options::store(config);
-        // A command never sets a damaged store aside: that is for the worker to say and do.
-        options.on_corruption = store::sled::OnCorruption::Stop;
-        let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, Arc::new(Blind))).await??;
-        let saved = opened.store.organizations().await;
-        _ = opened.store.close().await;
+        let store = open(config).await?;
+        let saved = store.organizations().await;
+        _ = store.close().await;
         let keys = &config.organizations;
         let vault = Vault::new(keys.encryption_key.as_ref(), keys.previous_encryption_key.as_ref());
         let read = |row: store::SavedOrganization| {

@@ -16,7 +16,7 @@ use crate::machine::Policy;
 use crate::ops::http;
 use crate::ops::http::letters::Desk;
 use crate::ops::seam::Organizations;
-use crate::store::{Store, sled as embedded};
+use crate::store::sled as embedded;
 use crate::worker::Rules;
 
 /// What sled keeps in memory: enough for the pages in use, far below its own default of 1 GiB.
@@ -47,6 +47,10 @@ pub fn store(config: &Config) -> embedded::Options {
         path: config.store.path.clone(),
         cache_bytes: CACHE_BYTES,
         on_corruption: match config.store.on_corruption {
+            // It may keep organizations: their events would be a stranger's.
+            OnCorruption::Quarantine if config.organizations.encryption_key.is_some() => {
+                embedded::OnCorruption::QuarantineUntilAccepted
+            }
             OnCorruption::Quarantine => embedded::OnCorruption::Quarantine,
             OnCorruption::Stop => embedded::OnCorruption::Stop,
         },
@@ -89,7 +93,7 @@ pub(super) fn rules(config: &Config) -> Rules {
 pub(super) fn http(
     config: &Config,
     parties: &Parties,
-    store: &Arc<dyn Store>,
+    store: &Arc<embedded::SledStore>,
     organizations: Arc<dyn Organizations>,
     signals: &Signals,
 ) -> http::Given {
@@ -107,6 +111,7 @@ pub(super) fn http(
         unready: Arc::new(unready),
         token: config.http.token.clone(),
         organizations,
+        acceptance: store.clone(),
         letters: Desk::new(Arc::new(rabbit::DeadLetterQueue::new(bus(config))), limits(config)),
         queues: http::QueueNames {
             work: config.broker.queue.clone(),

@@ -34,8 +34,9 @@ impl Organizations for Register {
         let organization = roster.get(id).cloned().ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
         let known = roster.pauses.get(id).copied();
         let since = known.unwrap_or_else(Timestamp::now);
+        // Also of one that is paused: a store that took the place of a damaged one does not have it.
+        self.keep(vec![Change::Pause(id.clone(), since)]).await?;
         if known.is_none() {
-            self.keep(vec![Change::Pause(id.clone(), since)]).await?;
             roster.pauses.insert(id.clone(), since);
             self.refresh(&mut roster);
             info!(organization_id = %id, "an organization was paused: its events wait until it is resumed");

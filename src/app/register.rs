@@ -86,6 +86,11 @@ impl Register {
         self.loaded.load(Ordering::Acquire)
     }
 
+    /// What was read is of a store that is no more.
+    pub(super) fn forget(&self) {
+        self.loaded.store(false, Ordering::Release);
+    }
+
     /// Returns when the store has been read.
     pub(super) async fn loaded(&self) {
         while !self.is_loaded() {

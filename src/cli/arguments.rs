@@ -44,6 +44,9 @@ pub enum Command {
     /// List, show, replay or discard events that were given up. Talks to the broker itself: needs no running worker.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Deal with the embedded store.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Ask the running worker whether it is alive; exit status 1 when it is not.
     Health {
         /// Ask whether it is ready: connected, consuming, its store in order.
@@ -111,6 +114,14 @@ pub enum OrgCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What to do with the embedded store.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Accept the new store that took the place of a damaged one: the worker consumes events again. Organizations that
+    /// were paused are resumed, and those that were saved over HTTP are gone: pause and save them again first.
+    Accept,
 }
 
 /// Which outcomes.

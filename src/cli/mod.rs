@@ -13,6 +13,7 @@ mod outcomes;
 mod publish;
 mod remote;
 mod schema;
+mod store;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -98,6 +99,10 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
         Command::DeadLetters(command) => {
             let config = crate::config::load(path, env.pairs())?;
             dead_letters::dead_letters(&config, command)?;
+        }
+        Command::Store(command) => {
+            let config = crate::config::load(path, env.pairs())?;
+            print(&block_on(store::store(&config, command))?);
         }
         Command::Health { ready } => {
             let config = crate::config::load(path, env.pairs())?;

@@ -229,7 +229,7 @@ pub const KEYS: &[Key] = &[
         ("store", "on_corruption"),
         Kind::Text,
         r#""quarantine""#,
-        r#"A store that can't be opened: `"quarantine"` sets it aside and starts a new one, loudly; `"stop"` does not start."#,
+        r#"A store that can't be opened or reports damage: `"quarantine"` sets it aside and starts a new one, loudly (with `organizations.encryption_key`, nothing is consumed until `handoffd store accept`); `"stop"` ends the worker."#,
         r#"`"quarantine"` or `"stop"`"#,
     ),
     key(

@@ -1,4 +1,4 @@
-//! What an operator may ask and do about organizations, whoever keeps them.
+//! What an operator may ask and do about organizations, whoever keeps them, and about a store that is new.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::event::OrganizationId;
+use crate::store::StoreError;
 
 /// The organizations, as an operator deals with them.
 #[async_trait]
@@ -28,6 +29,22 @@ pub trait Organizations: Send + Sync + 'static {
 
     /// Removes one that was saved in the store.
     async fn delete(&self, id: &OrganizationId) -> Result<(), OrganizationError>;
+}
+
+/// A store that took the place of a damaged one, as an operator deals with it.
+#[async_trait]
+pub trait StoreAcceptance: Send + Sync + 'static {
+    /// Accepts it: the worker consumes again. Nothing to accept: nothing happens.
+    async fn accept_store(&self) -> Result<StoreAccepted, StoreError>;
+}
+
+/// What was accepted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub struct StoreAccepted {
+    /// Whether there was a new store to accept.
+    pub accepted: bool,
+    /// Where the damaged store is; null when there was nothing to accept.
+    pub set_aside: Option<String>,
 }
 
 /// An organization as lists show it. No secret, no customer's text.

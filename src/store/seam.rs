@@ -232,6 +232,25 @@ pub enum StoreError {
         /// Why.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// It reports that what it holds makes no sense. It is examined; nothing is read or written meanwhile.
+    #[error("the store reports damage and is examined: {source}")]
+    Suspect {
+        /// The report.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// It was examined: it is damaged, and is to be left as it is (`store.on_corruption = "stop"`).
+    #[error(
+        "the store at {path} is damaged ({problem}): move the folder away, or set store.on_corruption = \"quarantine\""
+    )]
+    Damaged {
+        /// Where it is.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// It took the place of a damaged one, and no operator has accepted it: no event begins.
+    #[error("the store was damaged and a new one started: nothing is consumed until `handoffd store accept`")]
+    Unaccepted,
     /// It was closed.
     #[error("the store is closed")]
     Closed,

@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 
 use super::parameter::Parameter;
 use super::route::{Answer, Link, MOMENT, Make, Route, Verb, problem};
-use super::{Parts, letters, organizations, outcomes, queues};
+use super::{Parts, letters, organizations, outcomes, queues, store};
 
-const ABOUT: &str = "Outcomes, dead letters, organizations and queues of a running handoffd. Every answer is JSON; every error is \
+const ABOUT: &str = "Outcomes, dead letters, organizations, queues and the store of a running handoffd. Every answer is JSON; every error is \
     `application/problem+json` (RFC 9457). docs/API.md shows each call.";
 
 const OWN: [Route; 1] = [Route {
@@ -35,8 +35,9 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     const LETTERS: &[Route] = &letters::ROUTES;
     const ORGANIZATIONS: &[Route] = &organizations::ROUTES;
     const QUEUES: &[Route] = &queues::ROUTES;
+    const STORE: &[Route] = &store::ROUTES;
     const DOCUMENT: &[Route] = &OWN;
-    [OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, DOCUMENT].into_iter().flatten()
+    [OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, STORE, DOCUMENT].into_iter().flatten()
 }
 
 /// Whether the interface wants a token.
@@ -168,6 +169,7 @@ mod tests {
             ("post", "/api/v1/organizations/{id}/pause"),
             ("post", "/api/v1/organizations/{id}/resume"),
             ("put", "/api/v1/organizations/{id}"),
+            ("post", "/api/v1/store/accept"),
             ("delete", "/api/v1/organizations/{id}"),
         ] {
             assert!(document["paths"][path][verb].is_object(), "{verb} {path}");

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Parts;
 use crate::event::EventKey;
 use crate::ops::metrics::CONTENT_TYPE;
+use crate::store::StoreError;
 
 /// The process answers.
 pub async fn live() -> &'static str {
@@ -22,7 +23,14 @@ pub async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     let mut reasons = (parts.unready)();
     // A store that could not be written to refuses reads too, until it is mended. Of no event it can answer from memory.
     if let Err(problem) = parts.store.record(&EventKey { organization_id: "".into(), event_id: "".into() }).await {
-        reasons.push(format!("the store fails: {problem}"));
+        let problem = match problem {
+            StoreError::Unaccepted => problem.to_string(),
+            problem => format!("the store fails: {problem}"),
+        };
+        // It may be why nothing is consumed.
+        if !reasons.iter().any(|reason| reason.contains(&problem)) {
+            reasons.push(problem);
+        }
     }
     if reasons.is_empty() {
         return Json(json!({ "status": "ready" })).into_response();

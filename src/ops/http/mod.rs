@@ -18,6 +18,7 @@ pub mod queues;
 mod recent;
 mod route;
 mod session;
+mod store;
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
 use super::page;
-use super::seam::Organizations;
+use super::seam::{Organizations, StoreAcceptance};
 use crate::store::Store;
 pub use document::{Access, document};
 use letters::Desk;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub token: Option<SecretString>,
     /// Whose events they are.
     pub organizations: Arc<dyn Organizations>,
+    /// A store that took the place of a damaged one.
+    pub acceptance: Arc<dyn StoreAcceptance>,
     /// What was given up.
     pub letters: Arc<Desk>,
     /// What queues are for.
@@ -89,6 +92,8 @@ pub struct Given {
     pub token: Option<SecretString>,
     /// Whose events they are.
     pub organizations: Arc<dyn Organizations>,
+    /// A store that took the place of a damaged one.
+    pub acceptance: Arc<dyn StoreAcceptance>,
     /// What was given up.
     pub letters: Desk,
     /// What queues are for.
@@ -156,13 +161,14 @@ impl Running {
 
 impl From<Given> for Parts {
     fn from(given: Given) -> Self {
-        let Given { metrics, store, unready, token, organizations, letters, queues } = given;
+        let Given { metrics, store, unready, token, organizations, acceptance, letters, queues } = given;
         Self {
             metrics,
             store,
             unready,
             token,
             organizations,
+            acceptance,
             letters: Arc::new(letters),
             queues,
             recent: Arc::default(),

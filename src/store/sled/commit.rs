@@ -3,6 +3,7 @@
 //! On a thread of its own, with sled's blocking flush: ten `flush_async` in flight deadlock inside sled (its issue 1308).
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::errors::unwritten;
 use super::pending::Scope;
-use super::state::Shared;
+use super::state::{Mended, Shared};
 use crate::store::StoreError;
 use crate::watch::{Sighting, Watch};
 
@@ -55,6 +57,8 @@ enum Order {
     Keep(u64, Waiter),
     /// Tell when everything is.
     Settle(Waiter),
+    /// Somebody has met damage.
+    Suspect(StoreError),
 }
 
 type Waiter = oneshot::Sender<Result<(), StoreError>>;
@@ -73,6 +77,7 @@ impl Committer {
             disk,
             watch,
             durable: 0,
+            lost: 0..=0,
             waiting: Vec::new(),
             scope: Scope::Kept,
             settled: Instant::now(),
@@ -87,6 +92,11 @@ impl Committer {
     /// Says that something was noted where nothing was pending.
     pub fn noted(&self) -> Result<(), StoreError> {
         self.order(Order::Noted)
+    }
+
+    /// Says that this was met on the disk, and looks like damage.
+    pub fn suspects(&self, problem: StoreError) -> Result<(), StoreError> {
+        self.order(Order::Suspect(problem))
     }
 
     /// Waits until this call is durable.
@@ -126,6 +136,8 @@ struct Office {
     watch: Arc<dyn Watch>,
     /// The last call that is durable.
     durable: u64,
+    /// Calls that went with a damaged database.
+    lost: RangeInclusive<u64>,
     waiting: Vec<Waiter>,
     /// What the next commit is to make durable.
     scope: Scope,
@@ -185,6 +197,9 @@ impl Office {
     fn take(&mut self, order: Order) {
         match order {
             Order::Noted => {}
+            Order::Keep(call, done) if self.lost.contains(&call) => {
+                let _gone = done.send(Err(gone()));
+            }
             Order::Keep(call, done) if call <= self.durable => {
                 let _gone = done.send(Ok(()));
             }
@@ -195,6 +210,10 @@ impl Office {
             Order::Settle(done) => {
                 self.waiting.push(done);
                 self.scope = Scope::All;
+            }
+            Order::Suspect(problem) => {
+                self.shared.broke(problem);
+                self.health = Health::Broken;
             }
         }
     }
@@ -214,10 +233,13 @@ impl Office {
         if self.waiting.is_empty() || self.settled + NOTED_BUSY <= started {
             self.scope = Scope::All;
         }
-        let (writes, call) = self.shared.pending().take(self.scope);
-        let committed = self.shared.mend().and_then(|()| self.shared.write(&writes)).and_then(|()| self.disk.sync());
+        let committed = self.mended().and_then(|()| {
+            let (writes, call) = self.shared.pending().take(self.scope);
+            self.shared.write(&writes)?;
+            self.disk.sync().map(|()| call)
+        });
         match &committed {
-            Ok(()) => self.well(started, call),
+            Ok(call) => self.well(started, *call),
             Err(problem) => {
                 self.shared.broke(problem.clone());
                 self.health = Health::Broken;
@@ -225,8 +247,19 @@ impl Office {
             }
         }
         for done in self.waiting.drain(..) {
-            let _gone = done.send(committed.clone());
+            let _gone = done.send(committed.clone().map(drop));
         }
+    }
+
+    /// Opens a broken database again. What waits for one that was damaged waits in vain.
+    fn mended(&mut self) -> Result<(), StoreError> {
+        if let Mended::New(last) = self.shared.mend()? {
+            self.lost = self.durable + 1..=last;
+            for done in self.waiting.drain(..) {
+                let _gone = done.send(Err(gone()));
+            }
+        }
+        Ok(())
     }
 
     fn well(&mut self, started: Instant, call: u64) {
@@ -241,6 +274,10 @@ impl Office {
         }
         self.scope = Scope::Kept;
     }
+}
+
+fn gone() -> StoreError {
+    unwritten("it was damaged, and a new one has taken its place")
 }
 
 fn pace(waited: usize) -> Duration {

@@ -48,7 +48,8 @@ pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     format!("sled panicked: {}", text.unwrap_or("without a word"))
 }
 
-fn meaning(error: &sled::Error) -> Refused {
+/// What an error of sled's means.
+pub(super) fn meaning(error: &sled::Error) -> Refused {
     match error {
         // The kind is `Other`, the text is all that tells it (sled 0.34.7, config.rs, `try_lock`).
         sled::Error::Io(cause) if cause.to_string().contains("could not acquire lock") => Refused::Locked,

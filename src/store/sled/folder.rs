@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -12,7 +14,7 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::create_dir_all(path)?;
     for folder in missing {
-        sync(&parent(folder))?;
+        sync_parent(folder)?;
     }
     Ok(())
 }
@@ -50,8 +52,8 @@ pub(super) fn sync_all(path: &Path) -> io::Result<()> {
     sync(path)
 }
 
-/// Moves the folder out of the way, next to where it was. Nothing is deleted.
-pub(super) fn set_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
+/// Where the folder goes when it is set aside now: next to where it is, under a name that is free.
+pub(super) fn aside(path: &Path, now: Timestamp) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".corrupt-{}", now.strftime("%Y%m%dT%H%M%SZ")));
     let mut aside = PathBuf::from(&name);
@@ -63,9 +65,26 @@ pub(super) fn set_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
         other.push(format!("-{again}"));
         aside = PathBuf::from(other);
     }
-    fs::rename(path, &aside)?;
-    sync(&parent(path))?;
-    Ok(aside)
+    aside
+}
+
+/// Moves the folder there. Nothing is deleted.
+pub(super) fn set_aside(path: &Path, aside: &Path) -> io::Result<()> {
+    fs::rename(path, aside)?;
+    sync_parent(path)
+}
+
+/// Returns when no database has the folder open, or after this time.
+pub(super) fn wait_until_free(path: &Path, limit: Duration) {
+    let started = Instant::now();
+    while File::open(path.join("db")).is_ok_and(|db| db.try_lock().is_err()) && started.elapsed() < limit {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Makes it durable that something of this name was made, moved or removed.
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+    sync(&parent(path))
 }
 
 /// What the folder takes on disk, in bytes. Files that go while it is measured count nothing.

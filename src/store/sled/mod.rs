@@ -2,6 +2,7 @@
 //! Out: a [`Store`](super::Store) in one file of one process, durable by group commit.
 //! Absent: what the records mean; anything that must not be lost with the disk.
 
+mod acceptance;
 mod codec;
 mod commit;
 mod connect;
@@ -15,6 +16,7 @@ mod open;
 mod owner;
 mod pending;
 mod read;
+mod reopen;
 mod schema;
 mod shorthand;
 mod state;
@@ -23,6 +25,7 @@ mod sweep;
 mod unended;
 mod view;
 
+pub use acceptance::{Unaccepted, unaccepted};
 #[doc(hidden)]
 pub use commit::Disk;
 #[doc(hidden)]

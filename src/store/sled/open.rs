@@ -6,21 +6,20 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use sled::Db;
 
+use super::acceptance::unaccepted;
 use super::commit::{Committer, Disk};
 use super::connect::{Refused, connect, is_room};
-use super::errors::{is_for_want_of_room, unwritten};
+use super::errors::{calmly, is_damage, is_for_want_of_room, unreadable, unwritten};
+use super::reopen::{Live, Reopener, set_aside};
 use super::schema::{self, Before, Schema};
 use super::state::Shared;
 use super::store::SledStore;
+use super::unended::Unended;
 use super::{folder, owner};
 use crate::store::StoreError;
 use crate::watch::Watch;
-
-/// How long the threads of a database that was let go may hold its lock.
-const LET_GO: Duration = Duration::from_secs(1);
 
 /// After a kill the lock can outlive its process for a moment.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
@@ -41,11 +40,13 @@ pub struct Options {
     pub lock_wait: Duration,
 }
 
-/// What to do with a store that can't be opened because its content makes no sense.
+/// What to do with a store whose content makes no sense, found at the start or later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnCorruption {
     /// Rename its folder to `<path>.corrupt-<UTC time>` and start a new one.
     Quarantine,
+    /// The same; the new one is [`Unaccepted`](super::Unaccepted) until an operator accepts it.
+    QuarantineUntilAccepted,
     /// Fail.
     Stop,
 }
@@ -98,20 +99,18 @@ pub fn open_with(
 ) -> Result<Opened, StoreError> {
     let path = &options.path;
     let mut quarantined = None;
-    let first = match attempt(options) {
-        Err(Trouble::Damaged(problem)) if options.on_corruption == OnCorruption::Quarantine => {
-            let aside = folder::set_aside(path, Timestamp::now())
-                .map_err(|error| failed(path, &format!("{problem}; cannot set it aside: {error}")))?;
-            quarantined = Some(Quarantined { path: aside, problem });
-            attempt(options)
+    let found = match first(options) {
+        Err(Trouble::Damaged(problem)) if options.on_corruption != OnCorruption::Stop => {
+            quarantined = Some(set_aside(options, problem)?);
+            first(options)
         }
-        first => first,
+        found => found,
     };
-    let again = Options { lock_wait: LET_GO, ..options.clone() };
-    let again = move || attempt(&again).map_err(|trouble| unwritten(trouble.into_error(&again.path).to_string()));
-    let shared = Arc::new(match first {
-        Ok(db) => Shared::new(path.clone(), db, Box::new(again))?,
-        Err(Trouble::Full(problem)) => Shared::without(path.clone(), unwritten(problem), Box::new(again)),
+    let unaccepted = unaccepted(path).map_err(|error| failed(path, &error.to_string()))?;
+    let reopener = Reopener::new(options);
+    let shared = Arc::new(match found {
+        Ok((db, unended)) => Shared::new(path.clone(), (Live::of(path, db)?, unended), reopener, unaccepted),
+        Err(Trouble::Full(problem)) => Shared::without(path.clone(), unwritten(problem), reopener, unaccepted),
         Err(trouble) => return Err(trouble.into_error(path)),
     });
     let disk = between(Box::new(Arc::clone(&shared)));
@@ -120,23 +119,32 @@ pub fn open_with(
     Ok(Opened { store: SledStore::new(shared, committer), quarantined })
 }
 
-enum Trouble {
+/// Why a database was not opened.
+pub(super) enum Trouble {
     Damaged(String),
     Full(String),
     Other(StoreError),
 }
 
-fn attempt(options: &Options) -> Result<Db, Trouble> {
+/// Opens the database, and reads which events in it have not ended.
+fn first(options: &Options) -> Result<(Db, Unended), Trouble> {
+    let db = attempt(options)?;
+    match calmly(|| Unended::of(&db)) {
+        Ok(Ok(unended)) => Ok((db, unended)),
+        Ok(Err(error)) => Err(Trouble::of(unreadable("events that have not ended", error))),
+        Err(panic) => Err(Trouble::Damaged(panic.to_string())),
+    }
+}
+
+/// One attempt at opening the database.
+pub(super) fn attempt(options: &Options) -> Result<Db, Trouble> {
     let path = &options.path;
-    let other = |error: std::io::Error| match error.to_string() {
-        problem if is_room(&error) => Trouble::Full(problem),
-        problem => Trouble::Other(failed(path, &problem)),
-    };
+    let other = |error| Trouble::io(path, &error);
     folder::create(path).map_err(other)?;
-    folder::tidy(path).map_err(other)?;
     let before = if path.join(COMPLETE).exists() { Before::Store } else { Before::Nothing };
     let db = unlocked(options)?;
-    match schema::check(&db, before).map_err(Trouble::of)? {
+    let schema = calmly(|| schema::check(&db, before)).map_err(|panic| Trouble::Damaged(panic.to_string()))?;
+    match schema.map_err(Trouble::of)? {
         Schema::Known => {}
         Schema::Newer(found) => {
             return Err(Trouble::Other(StoreError::Schema {
@@ -162,6 +170,8 @@ fn unlocked(options: &Options) -> Result<Db, Trouble> {
     let path = &options.path;
     let started = Instant::now();
     loop {
+        // Each time: what holds the lock now may leave something unfinished.
+        folder::tidy(path).map_err(|error| Trouble::io(path, &error))?;
         match connect(path, options.cache_bytes) {
             Ok(db) => return Ok(db),
             Err(Refused::Damaged(problem)) => return Err(Trouble::Damaged(problem)),
@@ -182,11 +192,23 @@ fn unlocked(options: &Options) -> Result<Db, Trouble> {
 }
 
 impl Trouble {
-    fn of(error: StoreError) -> Self {
-        if is_for_want_of_room(&error) { Self::Full(error.to_string()) } else { Self::Other(error) }
+    /// What a failure of an open database means for opening it.
+    pub(super) fn of(error: StoreError) -> Self {
+        match error.to_string() {
+            problem if is_for_want_of_room(&error) => Self::Full(problem),
+            problem if is_damage(&error) => Self::Damaged(problem),
+            _ => Self::Other(error),
+        }
     }
 
-    fn into_error(self, path: &Path) -> StoreError {
+    fn io(path: &Path, error: &std::io::Error) -> Self {
+        match error.to_string() {
+            problem if is_room(error) => Self::Full(problem),
+            problem => Self::Other(failed(path, &problem)),
+        }
+    }
+
+    pub(super) fn into_error(self, path: &Path) -> StoreError {
         match self {
             Self::Other(error) => error,
             Self::Full(problem) => failed(path, &problem),
@@ -200,6 +222,6 @@ impl Trouble {
     }
 }
 
-fn failed(path: &Path, problem: &str) -> StoreError {
+pub(super) fn failed(path: &Path, problem: &str) -> StoreError {
     StoreError::Open { path: path.display().to_string(), problem: problem.to_owned() }
 }

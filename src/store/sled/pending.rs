@@ -90,6 +90,13 @@ impl Pending {
         self.calls
     }
 
+    /// Forgets everything, for a database that is new. Returns the number of the last call.
+    pub fn begin_anew(&mut self) -> u64 {
+        let calls = self.calls;
+        *self = Self { calls, unended: Some(Unended::none()), ..Self::default() };
+        calls
+    }
+
     /// Whether everything is durable.
     pub fn is_empty(&self) -> bool {
         self.noted.is_empty() && self.kept.is_empty() && self.leaving.is_empty()

@@ -1,7 +1,7 @@
 //! The open database with what is on its way into it, and what takes its place when it is broken or closed.
 
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::HashMap;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
@@ -9,27 +9,43 @@ use sled::{Batch, Db};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::acceptance::Unaccepted;
 use super::commit::Disk;
-use super::connect::panic_text;
-use super::errors::{unreadable, unwritten};
+use super::errors::{calmly, is_damage, unreadable, unwritten};
+use super::open::Quarantined;
 use super::pending::{Pending, Writes};
+use super::reopen::{Live, Reopened, Reopener, Trust};
 use super::unended::Unended;
 use super::view::View;
 use super::{journal, keys};
+use crate::event::OrganizationId;
+use crate::machine::Learned;
 use crate::store::StoreError;
-
-/// Opens the database again.
-pub(super) type Again = Box<dyn Fn() -> Result<Db, StoreError> + Send + Sync>;
 
 /// What the store and its committer share.
 pub(super) struct Shared {
     /// The store's folder.
     pub path: PathBuf,
-    again: Again,
+    reopener: Reopener,
     state: RwLock<State>,
     pending: Mutex<Pending>,
+    /// What environments want, as asked for or written last: every event asks, and it hardly ever changes.
+    learned: Mutex<HashMap<OrganizationId, Learned>>,
     /// Why nothing can be written; none while all is well.
     pub health: watch::Sender<Option<StoreError>>,
+    /// The store that was set aside last, while this one was open.
+    pub quarantined: watch::Sender<Option<Quarantined>>,
+    /// No event begins while this is not accepted.
+    pub unaccepted: watch::Sender<Option<Unaccepted>>,
+}
+
+/// What a broken database turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mended {
+    /// It holds what it held, and what is pending is still there.
+    Same,
+    /// A new one took its place. All calls up to this one are lost, unless they were durable before.
+    New(u64),
 }
 
 enum State {
@@ -39,37 +55,33 @@ enum State {
     Closed,
 }
 
-struct Live {
-    db: Db,
-    /// sled's own flush does not reach the disk on Linux: this handle is for the `fsync` that does.
-    file: File,
-}
-
 impl Shared {
-    /// Takes over an open database.
-    pub fn new(path: PathBuf, db: Db, again: Again) -> Result<Self, StoreError> {
-        let unended = calmly(|| Unended::of(&db)).map_err(|panic| unreadable("events that have not ended", panic))?;
-        let unended = unended.map_err(|error| unreadable("events that have not ended", error))?;
-        let shared = Self {
-            path,
-            again,
-            state: RwLock::new(State::Closed),
-            pending: Mutex::new(Pending::over(unended)),
-            health: watch::Sender::default(),
-        };
-        shared.install(db)?;
-        Ok(shared)
+    /// Takes over an open database, which has these events that have not ended.
+    pub fn new(
+        path: PathBuf,
+        (live, unended): (Live, Unended),
+        reopener: Reopener,
+        unaccepted: Option<Unaccepted>,
+    ) -> Self {
+        let shared = Self::without(path, StoreError::Closed, reopener, unaccepted);
+        *shared.pending() = Pending::over(unended);
+        shared.replace(State::Live(live));
+        shared.is_well();
+        shared
     }
 
     /// There is none yet, for this reason. Which events have not ended is not known until the next start: the disk is
     /// asked each time.
-    pub fn without(path: PathBuf, problem: StoreError, again: Again) -> Self {
+    pub fn without(path: PathBuf, problem: StoreError, reopener: Reopener, unaccepted: Option<Unaccepted>) -> Self {
         Self {
             path,
-            again,
+            reopener,
             health: watch::Sender::new(Some(problem.clone())),
             state: RwLock::new(State::Broken(problem)),
             pending: Mutex::default(),
+            learned: Mutex::default(),
+            quarantined: watch::Sender::default(),
+            unaccepted: watch::Sender::new(unaccepted),
         }
     }
 
@@ -103,6 +115,11 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What environments want, as far as it was asked for.
+    pub fn learned(&self) -> MutexGuard<'_, HashMap<OrganizationId, Learned>> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Gives writes to sled; a crash leaves all of them or none.
     pub fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         let state = self.state();
@@ -121,9 +138,14 @@ impl Shared {
         calmly(|| live.db.apply_batch(batch)).map_err(unwritten)?.map_err(unwritten)
     }
 
-    /// Remembers that writing failed: nothing is written until the database is opened again.
+    /// Remembers that it failed: nothing is read or written until the database is opened again. Damage that was reported
+    /// stays a reason to examine it, whatever else fails meanwhile.
     pub fn broke(&self, problem: StoreError) {
-        self.replace(State::Broken(problem.clone()));
+        let problem = if is_damage(&problem) { StoreError::Suspect { source: Arc::new(problem) } } else { problem };
+        let suspect = matches!(&*self.state(), State::Broken(StoreError::Suspect { .. }));
+        if !suspect || matches!(problem, StoreError::Damaged { .. }) {
+            self.replace(State::Broken(problem.clone()));
+        }
         self.health.send_replace(Some(problem));
     }
 
@@ -132,12 +154,21 @@ impl Shared {
         self.health.send_if_modified(|problem| problem.take().is_some());
     }
 
-    /// Opens a broken database again; what is pending is still there.
-    pub fn mend(&self) -> Result<(), StoreError> {
-        if !matches!(&*self.state(), State::Broken(_)) {
-            return Ok(());
-        }
-        (self.again)().and_then(|db| self.install(db))
+    /// Opens a broken database again, or a new one where it is damaged.
+    pub fn mend(&self) -> Result<Mended, StoreError> {
+        let trust = match &*self.state() {
+            State::Live(_) | State::Closed => return Ok(Mended::Same),
+            State::Broken(problem @ StoreError::Damaged { .. }) => return Err(problem.clone()),
+            State::Broken(StoreError::Suspect { .. }) => Trust::Nothing,
+            State::Broken(_) => Trust::Content,
+        };
+        Ok(match self.reopener.reopen(trust)? {
+            Reopened::Same(live) => {
+                self.replace(State::Live(live));
+                Mended::Same
+            }
+            Reopened::New(live, quarantined) => self.begin_anew(live, quarantined),
+        })
     }
 
     /// Lets go of the database for good.
@@ -145,15 +176,24 @@ impl Shared {
         self.replace(State::Closed);
     }
 
-    fn install(&self, db: Db) -> Result<(), StoreError> {
-        let file = File::open(self.path.join("db")).map_err(unwritten)?;
-        self.replace(State::Live(Live { db, file }));
-        Ok(())
+    /// Forgets all that is in memory of the damaged database, then takes over the new one.
+    fn begin_anew(&self, live: Live, quarantined: Quarantined) -> Mended {
+        let lost = self.pending().begin_anew();
+        self.learned().clear();
+        if self.reopener.asks() {
+            self.unaccepted.send_replace(Some(Unaccepted { set_aside: quarantined.path.clone() }));
+        }
+        self.quarantined.send_replace(Some(quarantined));
+        self.replace(State::Live(live));
+        Mended::New(lost)
     }
 
     fn replace(&self, state: State) {
         let mut place = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        *place = state;
+        let before = mem::replace(&mut *place, state);
+        drop(place);
+        // A damaged database may panic once more when it is dropped.
+        _ = calmly(|| drop(before));
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -178,9 +218,4 @@ impl Disk for Arc<Shared> {
         calmly(|| live.db.flush()).map_err(unwritten)?.map_err(unwritten)?;
         live.file.sync_all().map_err(unwritten)
     }
-}
-
-/// Turns a panic inside sled into an error: damage that opening did not find must not take the worker down.
-fn calmly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()))
 }

@@ -1,19 +1,20 @@
 //! The store, as the seam wants it. Reading and writing one event takes microseconds and is done in place; what takes
 //! longer goes to a blocking thread.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use super::acceptance::{self, Unaccepted};
 use super::commit::Committer;
 use super::draft::Draft;
-use super::errors::unreadable;
+use super::errors::{is_damage, unreadable, unwritten};
 use super::listing::{self, Listing};
+use super::open::Quarantined;
 use super::pending::{Call, Pending};
 use super::state::Shared;
 use super::sweep::{self, Sweep};
@@ -30,13 +31,11 @@ const CHANGE: &str = "what a change replaces";
 pub struct SledStore {
     shared: Arc<Shared>,
     committer: Arc<Committer>,
-    /// What was asked for or written last: every event asks, and it hardly ever changes.
-    learned: Mutex<HashMap<OrganizationId, Learned>>,
 }
 
 impl SledStore {
     pub(super) fn new(shared: Arc<Shared>, committer: Committer) -> Self {
-        Self { shared, committer: Arc::new(committer), learned: Mutex::default() }
+        Self { shared, committer: Arc::new(committer) }
     }
 
     /// Why nothing can be written; none while all is well. It mends by itself.
@@ -44,30 +43,75 @@ impl SledStore {
         self.shared.health.subscribe()
     }
 
+    /// The damaged store that was set aside last, since this one was opened.
+    pub fn quarantined(&self) -> watch::Receiver<Option<Quarantined>> {
+        self.shared.quarantined.subscribe()
+    }
+
+    /// Set while an operator has not accepted what took the place of a damaged store: no record can be read, so no event
+    /// begins. All else goes on: organizations can be saved, and paused.
+    pub fn unaccepted(&self) -> watch::Receiver<Option<Unaccepted>> {
+        self.shared.unaccepted.subscribe()
+    }
+
+    /// Accepts it, durably. Returns what there was to accept.
+    ///
+    /// # Errors
+    /// When the store fails, or the marker can't be removed.
+    pub async fn accept(&self) -> Result<Option<Unaccepted>, StoreError> {
+        if let Some(problem) = self.shared.health.borrow().clone() {
+            return Err(problem);
+        }
+        let Some(unaccepted) = self.shared.unaccepted.borrow().clone() else {
+            return Ok(None);
+        };
+        let path = self.shared.path.clone();
+        aside("the marker", move || acceptance::accept(&path).map_err(unwritten)).await?;
+        self.shared.unaccepted.send_replace(None);
+        Ok(Some(unaccepted))
+    }
+
+    /// Reads something, or prepares a change.
+    fn view<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.examined(self.shared.view(what, work))
+    }
+
+    /// Has the store examined when this is damage.
+    fn examined<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(problem) = &result
+            && is_damage(problem)
+        {
+            // A store that was closed meanwhile needs no examination.
+            _ = self.committer.suspects(problem.clone());
+        }
+        result
+    }
+
     /// Writes all changes to memory, where every reader sees them, in the way that `add` says.
     fn apply<T>(&self, changes: &[Change], add: impl FnOnce(&mut Pending, Call) -> T) -> Result<T, StoreError> {
-        self.shared.view(CHANGE, |view| {
+        self.view(CHANGE, |view| {
             let mut draft = Draft::new(view);
             for change in changes {
                 draft.change(change)?;
             }
             let call = draft.into_call();
-            self.learned().extend(changes.iter().filter_map(learned));
+            self.shared.learned().extend(changes.iter().filter_map(learned));
             Ok(add(view.pending(), call))
         })
-    }
-}
-
-impl SledStore {
-    fn learned(&self) -> MutexGuard<'_, HashMap<OrganizationId, Learned>> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Store for SledStore {
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
-        self.shared.view(read::RECORD, |view| read::record(view, key))
+        if self.shared.unaccepted.borrow().is_some() {
+            return Err(StoreError::Unaccepted);
+        }
+        self.view(read::RECORD, |view| read::record(view, key))
     }
 
     async fn session(
@@ -75,7 +119,7 @@ impl Store for SledStore {
         organization: &OrganizationId,
         session: &SessionId,
     ) -> Result<Vec<SessionEntry>, StoreError> {
-        self.shared.view(read::SESSION, |view| read::session(view, organization, session))
+        self.view(read::SESSION, |view| read::session(view, organization, session))
     }
 
     async fn contact(
@@ -84,30 +128,30 @@ impl Store for SledStore {
         email: &str,
         not_before: Timestamp,
     ) -> Result<Option<ContactId>, StoreError> {
-        self.shared.view(read::CONTACT, |view| read::contact(view, organization, email, not_before))
+        self.view(read::CONTACT, |view| read::contact(view, organization, email, not_before))
     }
 
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
-        if let Some(learned) = self.learned().get(organization) {
+        if let Some(learned) = self.shared.learned().get(organization) {
             return Ok(*learned);
         }
-        self.shared.view(read::LEARNED, |view| {
+        self.view(read::LEARNED, |view| {
             let learned = read::learned(view, organization)?;
-            self.learned().insert(organization.clone(), learned);
+            self.shared.learned().insert(organization.clone(), learned);
             Ok(learned)
         })
     }
 
     async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
-        self.shared.view(read::ORGANIZATIONS, |view| read::organizations(view))
+        self.view(read::ORGANIZATIONS, |view| read::organizations(view))
     }
 
     async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
-        self.shared.view(read::PAUSES, |view| read::pauses(view))
+        self.view(read::PAUSES, |view| read::pauses(view))
     }
 
     async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
-        self.shared.view(read::QUEUES, |view| read::organization_queues(view))
+        self.view(read::QUEUES, |view| read::organization_queues(view))
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -133,14 +177,14 @@ impl Store for SledStore {
         let mut listing = Listing::new(filter.clone(), after, limit)?;
         loop {
             let shared = Arc::clone(&self.shared);
-            let (step, rest) = aside(listing::OUTCOMES, move || {
+            let walked = aside(listing::OUTCOMES, move || {
                 let step = shared.on_disk(listing::OUTCOMES, |db| {
                     let mut nothing = Pending::default();
                     listing.step(&View::new(db, &mut nothing))
                 })?;
                 Ok((step, listing))
-            })
-            .await?;
+            });
+            let (step, rest) = self.examined(walked.await)?;
             listing = rest;
             if step == Step::Done {
                 return Ok(listing.page);
@@ -153,11 +197,11 @@ impl Store for SledStore {
         loop {
             self.committer.settled().await?;
             let shared = Arc::clone(&self.shared);
-            let (step, rest) = aside(sweep::OLD, move || {
+            let walked = aside(sweep::OLD, move || {
                 let step = shared.view(sweep::OLD, |view| sweep.step(view))?;
                 Ok((step, sweep))
-            })
-            .await?;
+            });
+            let (step, rest) = self.examined(walked.await)?;
             sweep = rest;
             if step == Step::Done {
                 return Ok(sweep.swept);

@@ -14,6 +14,11 @@ pub(super) struct Unended {
 }
 
 impl Unended {
+    /// None, as in a new database.
+    pub fn none() -> Self {
+        Self { digests: HashSet::new() }
+    }
+
     /// Those on disk.
     pub fn of(tree: &Tree) -> sled::Result<Self> {
         let keys = tree.scan_prefix(UNENDED).keys();

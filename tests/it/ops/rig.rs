@@ -12,7 +12,9 @@ use handoffd::machine::{
 use handoffd::ops::http::letters::Desk;
 use handoffd::ops::http::{Given, Running, serve};
 use handoffd::ops::metrics::Metrics;
-use handoffd::ops::seam::{OrganizationError, OrganizationView, Organizations, TestReport};
+use handoffd::ops::seam::{
+    OrganizationError, OrganizationView, Organizations, StoreAcceptance, StoreAccepted, TestReport,
+};
 use handoffd::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, Store, StoreError, Swept};
 use jiff::Timestamp;
 use reqwest::Response;
@@ -209,13 +211,21 @@ pub fn given(metrics: Arc<Metrics>, store: Arc<Shelf>) -> Given {
         unready: Arc::new(Vec::new),
         token: None,
         organizations: Arc::new(Nobody),
+        acceptance: Arc::new(Nobody),
         letters: Desk::new(Arc::new(Nowhere), limits),
         queues: handoffd::ops::http::QueueNames::default(),
     }
 }
 
-/// No organization.
+/// No organization, and no store to accept.
 struct Nobody;
+
+#[async_trait]
+impl StoreAcceptance for Nobody {
+    async fn accept_store(&self) -> Result<StoreAccepted, StoreError> {
+        Ok(StoreAccepted { accepted: false, set_aside: None })
+    }
+}
 
 #[async_trait]
 impl Organizations for Nobody {

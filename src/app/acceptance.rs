@@ -1,0 +1,25 @@
+//! A store that took the place of a damaged one, accepted by an operator.
+
+use async_trait::async_trait;
+use tracing::warn;
+
+use crate::ops::seam::{StoreAcceptance, StoreAccepted};
+use crate::store::StoreError;
+use crate::store::sled::{SledStore, Unaccepted};
+
+#[async_trait]
+impl StoreAcceptance for SledStore {
+    async fn accept_store(&self) -> Result<StoreAccepted, StoreError> {
+        let accepted = accepted(self.accept().await?);
+        if let Some(set_aside) = &accepted.set_aside {
+            warn!(set_aside, "an operator accepted the new store");
+        }
+        Ok(accepted)
+    }
+}
+
+/// What an operator is told of it.
+pub(super) fn accepted(unaccepted: Option<Unaccepted>) -> StoreAccepted {
+    let set_aside = unaccepted.map(|unaccepted| unaccepted.set_aside.display().to_string());
+    StoreAccepted { accepted: set_aside.is_some(), set_aside }
+}

@@ -1,0 +1,44 @@
+//! `store accept`: asks the running worker, else opens the store itself.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::arguments::StoreCommand;
+use super::remote::Remote;
+use crate::app;
+use crate::config::Config;
+
+/// Does what the subcommand says; the text to print.
+pub(super) async fn store(config: &Config, command: StoreCommand) -> Result<String> {
+    match command {
+        StoreCommand::Accept => accept(config).await,
+    }
+}
+
+async fn accept(config: &Config) -> Result<String> {
+    let accepted = match Remote::find(config).await? {
+        Some(remote) => remote
+            .post("/api/v1/store/accept")
+            .await?
+            .context("the running worker is of a version without `store accept`")?,
+        None => json!(app::accept_store(config).await?),
+    };
+    Ok(text(config, &accepted))
+}
+
+fn text(config: &Config, accepted: &Value) -> String {
+    let Some(set_aside) = accepted["set_aside"].as_str() else {
+        return "nothing to accept: no store was set aside, or the new one is accepted already\n".to_owned();
+    };
+    let mut text = format!("accepted the new store at {}; events are consumed\n", config.store.path.display());
+    _ = writeln!(text, "  - the damaged store is kept at {set_aside}");
+    _ = writeln!(text, "  - organizations that were paused are resumed, unless you have paused them again");
+    _ = writeln!(
+        text,
+        "  - organizations that were saved over HTTP are gone, unless you have saved them again: their events become dead letters \
+         `unknown_organization`; save the organization, then replay them"
+    );
+    text
+}

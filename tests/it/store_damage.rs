@@ -1,0 +1,253 @@
+//! Damage that is met while the store is open, and a new store that an operator has to accept.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use handoffd::event::EventKey;
+use handoffd::machine::Learned;
+use handoffd::store::sled::{Disk, OnCorruption, Options, Quarantined, SledStore, open, open_with, unaccepted};
+use handoffd::store::{Change, Filter, SavedOrganization, Store, StoreError};
+use handoffd::watch::Blind;
+use tokio::time::timeout;
+
+use crate::store_samples::{at, change, finished, key, opened, options};
+
+/// Events in a store before it is damaged: some dozens of pages, none of which is in memory when it is opened again.
+const EVENTS: u32 = 2000;
+
+fn number(event: u32) -> EventKey {
+    key("org", &format!("evt{event:05}"))
+}
+
+/// A store with events, closed.
+pub async fn filled(path: &Path) {
+    let store = opened(path);
+    let changes = (0..EVENTS).map(|event| change(&number(event), &finished("ses", event.into(), at(event.into()))));
+    store.keep(changes.collect()).await.unwrap();
+    store.close().await.unwrap();
+}
+
+/// Turns all bits of the file with the content, in place: whoever has it open meets it when it reads.
+pub fn garble(path: &Path) {
+    let mut db = OpenOptions::new().read(true).write(true).open(path.join("db")).unwrap();
+    let mut bytes = Vec::new();
+    db.read_to_end(&mut bytes).unwrap();
+    for byte in &mut bytes {
+        *byte = !*byte;
+    }
+    db.seek(SeekFrom::Start(0)).unwrap();
+    db.write_all(&bytes).unwrap();
+    db.sync_all().unwrap();
+}
+
+fn with(path: &Path, on_corruption: OnCorruption) -> Options {
+    Options { on_corruption, ..options(path) }
+}
+
+fn open_as(path: &Path, on_corruption: OnCorruption) -> SledStore {
+    open(&with(path, on_corruption), Arc::new(Blind)).unwrap().store
+}
+
+/// Reads until damage is met.
+async fn met(store: &SledStore) -> StoreError {
+    for event in 0..EVENTS {
+        if let Err(problem) = store.record(&number(event)).await {
+            return problem;
+        }
+    }
+    panic!("no read has met the damage");
+}
+
+/// What was set aside, once the new store is in use.
+async fn replaced(store: &SledStore) -> Quarantined {
+    let (mut quarantined, mut health) = (store.quarantined(), store.health());
+    let limit = Duration::from_secs(20);
+    let aside =
+        timeout(limit, quarantined.wait_for(Option::is_some)).await.expect("a store set aside").unwrap().clone();
+    timeout(limit, health.wait_for(Option::is_none)).await.expect("a store that works").unwrap();
+    aside.unwrap()
+}
+
+fn corrupt(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_str().unwrap().contains(".corrupt-")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_met_by_a_read_sets_the_store_aside_and_nothing_of_it_is_left_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    let store = open_as(&path, OnCorruption::Quarantine);
+    let learned = Learned { customer_required: true, ..Learned::default() };
+    store.keep(vec![Change::Learned("org".into(), learned)]).await.unwrap();
+    assert_eq!(store.learned(&"org".into()).await.unwrap(), learned);
+    garble(&path);
+    let problem = met(&store).await;
+    assert!(!matches!(problem, StoreError::Closed), "{problem}");
+    let aside = replaced(&store).await;
+    assert_eq!(corrupt(folder.path()), [aside.path.as_path()]);
+    assert!(aside.path.join("db").exists());
+
+    assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
+    for event in 0..EVENTS {
+        assert_eq!(store.record(&number(event)).await.unwrap(), None);
+    }
+    assert_eq!(store.outcomes(&Filter::default(), None, 9).await.unwrap().found, []);
+    let record = finished("ses", 1, at(1));
+    store.keep(vec![change(&number(1), &record)]).await.unwrap();
+    store.close().await.unwrap();
+    let store = open_as(&path, OnCorruption::Stop);
+    assert_eq!(store.record(&number(1)).await.unwrap(), Some(record));
+    assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
+    store.close().await.unwrap();
+    assert!(unaccepted(&path).unwrap().is_none(), "nobody has to accept it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_met_by_a_walk_sets_the_store_aside_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    let store = open_as(&path, OnCorruption::Quarantine);
+    garble(&path);
+    store.outcomes(&Filter::default(), None, 9).await.unwrap_err();
+    replaced(&store).await;
+    assert_eq!(store.outcomes(&Filter::default(), None, 9).await.unwrap().found, []);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_to_be_left_as_it_is_stays_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    let store = open_as(&path, OnCorruption::Stop);
+    garble(&path);
+    met(&store).await;
+    let mut health = store.health();
+    let damaged = |problem: &Option<StoreError>| matches!(problem, Some(StoreError::Damaged { .. }));
+    timeout(Duration::from_secs(20), health.wait_for(damaged)).await.expect("damage").unwrap();
+    assert!(matches!(store.record(&number(1)).await, Err(StoreError::Damaged { .. })));
+    assert!(matches!(store.keep(Vec::new()).await, Err(StoreError::Damaged { .. })));
+    assert!(corrupt(folder.path()).is_empty());
+    assert!(store.quarantined().borrow().is_none());
+}
+
+/// A disk that reports a bug of sled's, on request.
+struct Liar(Box<dyn Disk>, Arc<AtomicBool>);
+
+impl Disk for Liar {
+    fn sync(&self) -> Result<(), StoreError> {
+        if self.1.swap(false, Ordering::SeqCst) {
+            let source = Arc::new(sled::Error::ReportableBug("a false alarm".to_owned()));
+            return Err(StoreError::Write { source });
+        }
+        self.0.sync()
+    }
+}
+
+fn with_liar(path: &Path) -> (SledStore, Arc<AtomicBool>) {
+    let lies = Arc::new(AtomicBool::new(false));
+    let liar = Arc::clone(&lies);
+    let opened = open_with(&with(path, OnCorruption::Quarantine), Arc::new(Blind), |disk| Box::new(Liar(disk, liar)));
+    (opened.unwrap().store, lies)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_only_seems_damaged_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    let (store, lies) = with_liar(&path);
+    lies.store(true, Ordering::SeqCst);
+    let record = finished("ses", 1, at(1));
+    let new = key("org", "new");
+    store.keep(vec![change(&new, &record)]).await.unwrap_err();
+    assert!(matches!(store.record(&new).await, Err(StoreError::Suspect { .. })), "it is examined");
+    let mut health = store.health();
+    timeout(Duration::from_secs(20), health.wait_for(Option::is_none)).await.expect("a store that works").unwrap();
+    assert_eq!(store.record(&new).await.unwrap(), Some(record), "what could not be written is not lost");
+    assert!(store.record(&number(EVENTS - 1)).await.unwrap().is_some());
+    assert!(corrupt(folder.path()).is_empty());
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_written_into_a_damaged_store_is_not_in_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    let (store, lies) = with_liar(&path);
+    garble(&path);
+    lies.store(true, Ordering::SeqCst);
+    let record = finished("ses", 1, at(1));
+    let new = key("org", "new");
+    let (kept, _noted) =
+        tokio::join!(store.keep(vec![change(&new, &record)]), store.note(vec![change(&number(3), &record)]));
+    kept.unwrap_err();
+    replaced(&store).await;
+    assert_eq!(store.record(&new).await.unwrap(), None);
+    assert_eq!(store.record(&number(3)).await.unwrap(), None);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_store_that_is_to_be_accepted_begins_no_event_before_over_restarts_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    let store = open_as(&path, OnCorruption::QuarantineUntilAccepted);
+    assert_eq!(store.accept().await.unwrap(), None, "there is nothing to accept");
+    garble(&path);
+    met(&store).await;
+    let aside = replaced(&store).await.path;
+    let refuses = async |store: &SledStore| {
+        let problem = store.record(&number(1)).await.unwrap_err();
+        assert!(matches!(problem, StoreError::Unaccepted), "{problem}");
+        assert!(problem.to_string().contains("handoffd store accept"), "{problem}");
+        assert!(store.unaccepted().borrow().is_some());
+    };
+    refuses(&store).await;
+    let saved = SavedOrganization { id: "org".into(), document: "{}".to_owned() };
+    store.keep(vec![Change::Organization(saved.clone())]).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+
+    // However it is opened, and whether or not it asks for acceptance by now.
+    for on_corruption in [OnCorruption::Stop, OnCorruption::QuarantineUntilAccepted, OnCorruption::Quarantine] {
+        let store = open_as(&path, on_corruption);
+        refuses(&store).await;
+        assert_eq!(store.organizations().await.unwrap(), std::slice::from_ref(&saved), "it can be saved again before");
+        store.close().await.unwrap();
+    }
+    let store = open_as(&path, OnCorruption::Quarantine);
+    assert_eq!(store.accept().await.unwrap().expect("something to accept").set_aside, aside);
+    assert_eq!(store.record(&number(1)).await.unwrap(), None);
+    assert_eq!(store.accept().await.unwrap(), None);
+    store.close().await.unwrap();
+    drop(store);
+    let store = open_as(&path, OnCorruption::Quarantine);
+    assert_eq!(store.record(&number(1)).await.unwrap(), None);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_set_aside_at_the_start_is_to_be_accepted_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    garble(&path);
+    let opened = open(&with(&path, OnCorruption::QuarantineUntilAccepted), Arc::new(Blind)).unwrap();
+    let (store, aside) = (opened.store, opened.quarantined.expect("a store set aside").path);
+    assert_eq!(unaccepted(&path).unwrap().expect("a marker").set_aside, aside);
+    assert!(matches!(store.record(&number(1)).await, Err(StoreError::Unaccepted)));
+    assert!(store.quarantined().borrow().is_none(), "that is for damage met later");
+    store.accept().await.unwrap().unwrap();
+    assert_eq!(store.record(&number(1)).await.unwrap(), None);
+    store.close().await.unwrap();
+}
