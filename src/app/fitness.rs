@@ -84,7 +84,7 @@ impl Guard {
             if unread || obstacle == Some(Obstacle::Unread) {
                 self.register.forget();
                 self.register.loaded().await;
-                self.stale = self.stale && obstacle == Some(Obstacle::Unaccepted);
+                self.stale = false;
                 continue;
             }
             let changed = tokio::select! {

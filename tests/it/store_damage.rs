@@ -44,6 +44,19 @@ pub fn garble(path: &Path) {
     db.sync_all().unwrap();
 }
 
+/// Turns one byte of one event, which opening does not read.
+fn nick(path: &Path) {
+    let mut bytes = fs::read(path.join("db")).unwrap();
+    let ticket = b"CAS-01000-X1Y2Z3";
+    let places: Vec<usize> = (0..bytes.len() - ticket.len()).filter(|at| bytes[*at..].starts_with(ticket)).collect();
+    assert!(!places.is_empty(), "the ticket number is there in clear");
+    for at in places {
+        bytes[at] = !bytes[at];
+    }
+    let mut db = OpenOptions::new().write(true).open(path.join("db")).unwrap();
+    db.write_all(&bytes).unwrap();
+}
+
 fn with(path: &Path, on_corruption: OnCorruption) -> Options {
     Options { on_corruption, ..options(path) }
 }
@@ -106,6 +119,24 @@ async fn damage_met_by_a_read_sets_the_store_aside_and_nothing_of_it_is_left_in_
     assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
     store.close().await.unwrap();
     assert!(unaccepted(&path).unwrap().is_none(), "nobody has to accept it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_of_one_page_that_opening_does_not_find_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    // sled notes at the next start what it need not read again.
+    opened(&path).close().await.unwrap();
+    nick(&path);
+    let reopened = open(&with(&path, OnCorruption::Quarantine), Arc::new(Blind)).unwrap();
+    assert_eq!(reopened.quarantined, None, "opening does not find it");
+    let store = reopened.store;
+    assert!(store.record(&number(0)).await.unwrap().is_some(), "nor does who reads elsewhere");
+    met(&store).await;
+    replaced(&store).await;
+    assert_eq!(store.record(&number(1000)).await.unwrap(), None);
+    store.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
