@@ -10,6 +10,8 @@
 # `start` on a DIR used before starts the same node again: same data, same ports.
 # The node ends by itself when the process HANDOFFD_BROKER_OWNER (a pid) ends, or after 30 minutes
 # (HANDOFFD_BROKER_LIFE, in seconds, 0 for no end); with HANDOFFD_BROKER_TEMPORARY=yes DIR goes too.
+# HANDOFFD_BROKER_ROOT names the root folder of another system whose RabbitMQ is started instead of this system's, as
+# root only (`make compat`). A DIR keeps the one that it was first started with.
 set -euo pipefail
 
 SERVER_HOME=${RABBITMQ_SERVER_HOME:-/usr/lib/rabbitmq/bin}
@@ -23,7 +25,7 @@ main() {
     stop) stop "${2:?usage: broker.sh stop DIR}" ;;
     ctl) shift; ctl "$@" ;;
     run) shift; [ "${1:-}" = "--" ] && shift; run "$@" ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 }
 
@@ -58,7 +60,7 @@ install_package() {
   apt-get install -y -q --no-install-recommends rabbitmq-server >&2
 }
 
-installed() { [ -x "$SERVER_HOME/rabbitmq-server" ] && [ -x "$SERVER_HOME/rabbitmqctl" ]; }
+installed() { [ -x "${1:-}$SERVER_HOME/rabbitmq-server" ] && [ -x "${1:-}$SERVER_HOME/rabbitmqctl" ]; }
 
 # The package's own scripts leave an epmd behind; one that was there before is somebody's.
 epmds() { pgrep -x epmd 2>/dev/null | sort || true; }
@@ -70,12 +72,16 @@ end_new_epmds() {
 }
 
 start() {
-  installed || fail "RabbitMQ is not installed: broker.sh ensure"
+  if [ -n "${HANDOFFD_BROKER_ROOT:-}" ]; then
+    installed "$HANDOFFD_BROKER_ROOT" || fail "RabbitMQ is not installed in $HANDOFFD_BROKER_ROOT"
+  else
+    installed || fail "RabbitMQ is not installed: broker.sh ensure"
+  fi
   mkdir -p "$1"
   local dir; dir=$(cd "$1" && pwd)
   [ -f "$dir/ports" ] || pick_ports >"$dir/ports"
   prepare "$dir"
-  setsid "$SERVER_HOME/rabbitmq-server" >>"$dir/out" 2>&1 </dev/null &
+  setsid "${INSIDE[@]}" "$SERVER_HOME/rabbitmq-server" >>"$dir/out" 2>&1 </dev/null &
   echo $! >"$dir/group"
   watch_over "$dir" "$!"
   await_up "$dir"
@@ -85,6 +91,7 @@ start() {
 # Everything that a node would otherwise share with another one, or with the system's.
 prepare() {
   local dir=$1 amqp dist epmd
+  choose_root "$dir"
   read -r amqp dist epmd <"$dir/ports"
   mkdir -p "$dir/home" "$dir/mnesia" "$dir/log" "$dir/schema" "$dir/generated"
   printf '[].\n' >"$dir/enabled_plugins"
@@ -99,6 +106,21 @@ prepare() {
   export RABBITMQ_SCHEMA_DIR=$dir/schema RABBITMQ_GENERATED_CONFIG_DIR=$dir/generated
   export RABBITMQ_CONF_ENV_FILE=$dir/no-such-file RABBITMQ_PID_FILE=$dir/pid
   export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+}
+
+# How the node's programs are run: INSIDE, and then the program. With a root folder of the node's own they run in there
+# and find DIR at the same path. Its mounts are in a mount namespace of the program's own: no other process sees
+# them, and they are gone with the last process in it, however that ends.
+choose_root() {
+  local dir=$1 root
+  [ -f "$dir/root" ] || printf '%s\n' "${HANDOFFD_BROKER_ROOT:-}" >"$dir/root"
+  root=$(cat "$dir/root")
+  INSIDE=(env)
+  [ -n "$root" ] || return 0
+  mkdir -p "$root$dir"
+  # shellcheck disable=SC2016 # for the shell within
+  INSIDE=(unshare --mount bash -c 'mount -t proc proc "$0/proc" && mount --bind "$1" "$0$1" &&
+    TMPDIR=/tmp exec chroot "$0" "${@:2}"' "$root" "$dir")
 }
 
 # Three free ports below the range that outgoing connections take theirs from. Another process may take
@@ -117,7 +139,7 @@ await_up() {
   local deadline=$((SECONDS + START_LIMIT)) group
   group=$(cat "$1/group")
   while [ "$SECONDS" -lt "$deadline" ]; do
-    kill -0 "$group" 2>/dev/null || { tail -n 20 "$1/out" >&2; fail "the broker ended while it started"; }
+    kill -0 "$group" 2>/dev/null || { tail -n 20 "$1/out" >&2; stop "$1"; fail "the broker ended while it started"; }
     # Asking the port is cheap; the node opens it last. rabbitmqctl costs a virtual machine each time.
     greets "$RABBITMQ_NODE_PORT" && return 0
     sleep 0.2
@@ -140,14 +162,14 @@ watch_over() {
   (
     trap '' INT TERM HUP
     end=$((SECONDS + life))
-    while kill -0 "$group" 2>/dev/null; do
+    # A node that was killed leaves its epmd behind, for an owner that may start it again.
+    while kill -0 "${owner:-$group}" 2>/dev/null && [ "$(cat "$dir/group" 2>/dev/null)" = "$group" ]; do
       [ "$life" -eq 0 ] || [ "$SECONDS" -lt "$end" ] || break
-      [ -z "$owner" ] || kill -0 "$owner" 2>/dev/null || break
       sleep 1
     done
-    # Another node may have been started there meanwhile.
+    # It may have been stopped, or another one started there, meanwhile.
     [ "$(cat "$dir/group" 2>/dev/null)" = "$group" ] || exit 0
-    kill -0 "$group" 2>/dev/null && end_node "$dir"
+    if [ -n "$owner" ] || kill -0 "$group" 2>/dev/null; then end_node "$dir"; fi
     [ -z "$owner" ] || kill -0 "$owner" 2>/dev/null || [ -z "$temporary" ] || rm -rf "$dir"
   ) >/dev/null 2>&1 </dev/null &
   disown
@@ -157,7 +179,7 @@ ctl() {
   local dir; dir=$(cd "${1:?usage: broker.sh ctl DIR ARGUMENTS...}" && pwd)
   shift
   prepare "$dir"
-  "$SERVER_HOME/rabbitmqctl" -q "$@"
+  "${INSIDE[@]}" "$SERVER_HOME/rabbitmqctl" -q "$@"
 }
 
 stop() {
@@ -166,7 +188,8 @@ stop() {
 }
 
 end_node() {
-  local dir=$1 group epmd
+  local dir group epmd root
+  dir=$(cd "$1" && pwd)
   group=$(cat "$dir/group")
   kill -TERM -- "-$group" 2>/dev/null || true
   local tries=0
@@ -177,6 +200,9 @@ end_node() {
   kill -KILL -- "-$group" 2>/dev/null || true
   read -r _ _ epmd <"$dir/ports"
   end_epmd "$epmd"
+  root=$(cat "$dir/root" 2>/dev/null || true)
+  # Where DIR was mounted: an empty folder.
+  [ -z "$root" ] || rmdir "$root$dir" 2>/dev/null || true
   rm -f "$dir/group"
 }
 
