@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash soak fuzz fuzz-api clean
+.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash compat soak fuzz fuzz-api clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,6 +53,9 @@ simulate-seeds: ## plays N=20000 seeded runs of the whole worker over a broker, 
 
 crash: ## kills the worker at every point between two effects, and shows that the disk comes before the ack
 	@bash tests/crash.sh
+
+compat: ## the tests that use a broker, on RabbitMQ 3.10, 4.0 and 4.3 (root); VERSIONS="4.0 4.3" FILTER="rabbit story"
+	@VERSIONS="$(VERSIONS)" FILTER="$(FILTER)" MIRROR="$(MIRROR)" bash tests/compat.sh
 
 soak: ## everything goes wrong for MINUTES=10 (RATE=25 events a second, SEED=…), then each event is looked for
 	@bash deploy/broker.sh ensure
