@@ -225,7 +225,7 @@ run() {
   trap 'exit 130' INT
   trap 'exit 143' TERM
   local url status=0
-  url=$(HANDOFFD_BROKER_OWNER=$$ "$0" start "$RUN_DIR")
+  url=$(HANDOFFD_BROKER_OWNER=$$ HANDOFFD_BROKER_TEMPORARY=yes "$0" start "$RUN_DIR")
   AMQP_URL=$url HANDOFFD_TEST_AMQP_URL=$url "$@" || status=$?
   exit "$status"
 }
