@@ -56,7 +56,7 @@ impl Offline {
     ///
     /// # Errors
     /// When it can't be opened: a worker without an HTTP interface has it, say.
-    pub async fn read(config: &Config, env: &Environment) -> Result<Self> {
+    pub async fn read(config: &Config) -> Result<Self> {
         let path: &PathBuf = &config.store.path;
         if !path.exists() {
             return Ok(Self(Vec::new()));
@@ -68,7 +68,7 @@ impl Offline {
         let vault = Vault::new(keys.encryption_key.as_ref(), keys.previous_encryption_key.as_ref());
         let read = |row: store::SavedOrganization| {
             let kept = serde_json::from_str(&row.document).unwrap_or(Value::Null);
-            let organization = read_saved(&row.id, &kept, &vault, config, env);
+            let organization = read_saved(&row.id, &kept, &vault, config);
             (row.id, organization)
         };
         Ok(Self(saved?.into_iter().map(read).collect()))

@@ -60,8 +60,8 @@ impl Organizations for Register {
 
     async fn save(&self, id: &OrganizationId, document: Value) -> Result<TestReport, OrganizationError> {
         let document = named(id, document)?;
-        let organization = parse_document(&document, &self.config, &self.env)
-            .map_err(|faults| OrganizationError::Invalid(faults.to_string()))?;
+        let organization =
+            parse_document(&document, &self.config).map_err(|faults| OrganizationError::Invalid(faults.to_string()))?;
         if !self.vault.has_key() {
             return Err(OrganizationError::Refused(
                 "there is no key to encrypt the secret with: set organizations.encryption_key (openssl rand -base64 32) and \
@@ -77,7 +77,7 @@ impl Organizations for Register {
         let mut roster = self.roster().await;
         let kept = serde_json::from_str(&row.document).unwrap_or_default();
         self.keep(vec![Change::Organization(row)]).await?;
-        roster.saved.insert(id.clone(), kept);
+        roster.save(id.clone(), &kept, &self.vault, &self.config);
         info!(organization_id = %id, "an organization was saved in the store");
         self.refresh(&mut roster);
         if let Some(file) = roster.files.get(id) {
@@ -88,7 +88,7 @@ impl Organizations for Register {
 
     async fn delete(&self, id: &OrganizationId) -> Result<(), OrganizationError> {
         let mut roster = self.roster().await;
-        if !roster.saved.contains_key(id) {
+        if !roster.has_saved(id) {
             return Err(match roster.get(id) {
                 Some(of_file) => OrganizationError::Refused(format!(
                     "organization {:?} is not in the store: it is configured by {}; remove that file instead",
@@ -103,7 +103,7 @@ impl Organizations for Register {
         // A pause of one that is no more would surprise whoever saves it anew.
         changes.extend(is_gone.then(|| Change::Resume(id.clone())));
         self.keep(changes).await?;
-        roster.saved.remove(id);
+        roster.forget(id);
         if is_gone {
             roster.pauses.remove(id);
         }

@@ -1,5 +1,6 @@
 //! Keeps the organizations: from files and from the store, tested, saved, paused, and put in force.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tracing::{debug, error, info, warn};
 
 use super::reload::{Parties, put_in_force, report_changes, report_problems};
-use super::roster::{Glasses, Roster};
+use super::roster::Roster;
 use super::views;
 use crate::bus::Bus;
 use crate::config::organizations::{Organization, Snapshot, Vault, to_be_resealed};
@@ -67,12 +68,16 @@ impl Register {
     /// Reads what the store has, seals anew what an older key has sealed, and puts all of it in force.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
         let (saved, pauses) = (self.store.organizations().await?, self.store.pauses().await?);
-        let mut roster = self.roster.lock().await;
         // What is no JSON is reported as one that can't be known.
         let document = |row: SavedOrganization| (row.id, serde_json::from_str(&row.document).unwrap_or(Value::Null));
-        roster.saved = saved.into_iter().map(document).collect();
+        let mut saved = saved.into_iter().map(document).collect();
+        self.seal_anew(&mut saved).await;
+        let mut roster = self.roster.lock().await;
+        roster.forget_saved();
+        for (id, kept) in saved {
+            roster.save(id, &kept, &self.vault, &self.config);
+        }
         roster.pauses = pauses.into_iter().collect();
-        self.seal_anew(&mut roster).await;
         self.refresh(&mut roster);
         self.loaded.store(true, Ordering::Release);
         for (id, since) in &roster.pauses {
@@ -108,8 +113,7 @@ impl Register {
 
     /// Puts in force what files and store say now, and tells what changed.
     pub(super) fn refresh(&self, roster: &mut Roster) {
-        let glasses = Glasses { vault: &self.vault, config: &self.config, env: &self.env };
-        let found = roster.refresh(glasses);
+        let found = roster.refresh();
         report_problems(&found.problems, &mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
         self.parties.dynamics.set_paused(roster.pauses.keys().cloned().collect());
         // What the worker begins with is no change.
@@ -150,12 +154,9 @@ impl Register {
     }
 
     /// With the key in use, so that the one before it can be put away.
-    async fn seal_anew(&self, roster: &mut Roster) {
-        let anew: Vec<(OrganizationId, Value)> = roster
-            .saved
-            .iter()
-            .filter_map(|(id, kept)| Some((id.clone(), to_be_resealed(id, kept, &self.vault)?)))
-            .collect();
+    async fn seal_anew(&self, saved: &mut BTreeMap<OrganizationId, Value>) {
+        let anew: Vec<(OrganizationId, Value)> =
+            saved.iter().filter_map(|(id, kept)| Some((id.clone(), to_be_resealed(id, kept, &self.vault)?))).collect();
         if anew.is_empty() {
             return;
         }
@@ -169,7 +170,7 @@ impl Register {
                     "secrets of saved organizations were sealed anew with organizations.encryption_key: \
                      organizations.previous_encryption_key can be removed"
                 );
-                roster.saved.extend(anew);
+                saved.extend(anew);
             }
             Err(problem) => {
                 error!(error = %problem, "saved secrets could not be sealed anew: organizations.previous_encryption_key is still needed");

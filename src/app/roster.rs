@@ -5,33 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::config::organizations::{Change, Organization, Snapshot, Vault, read_saved};
-use crate::config::{Config, Environment};
 use crate::event::OrganizationId;
 
-/// All that is known of organizations.
+/// All that is known of organizations. Nothing here waits for a file or the store.
 #[derive(Default)]
 pub(super) struct Roster {
     /// What the directory says.
     pub(super) files: Snapshot,
-    /// What was saved, as it is kept.
-    pub(super) saved: BTreeMap<OrganizationId, Value>,
     /// Who is paused, and since when.
     pub(super) pauses: BTreeMap<OrganizationId, Timestamp>,
-    /// The saved ones, as last read without fault.
-    rows: BTreeMap<OrganizationId, Organization>,
+    /// The saved ones, or why nothing is known of one but its id.
+    saved: BTreeMap<OrganizationId, Result<Organization, String>>,
     /// What is in force.
     in_force: Snapshot,
     /// Saved ones that count for nothing.
     shadowed: BTreeSet<OrganizationId>,
-}
-
-/// What is read with.
-#[derive(Clone, Copy)]
-pub(super) struct Glasses<'a> {
-    pub(super) vault: &'a Vault,
-    pub(super) config: &'a Config,
-    pub(super) env: &'a Environment,
 }
 
 /// What a look at the roster found.
@@ -59,29 +49,37 @@ impl Roster {
         self.in_force.get(id)
     }
 
-    /// Reads what was saved again (a secret may stand in a file), and puts in force what files and store say now.
-    pub(super) fn refresh(&mut self, glasses: Glasses<'_>) -> Found {
-        let mut found = Found::default();
-        let before = std::mem::take(&mut self.rows);
-        for (id, kept) in &self.saved {
-            match read_saved(id, kept, glasses.vault, glasses.config, glasses.env) {
-                Ok(organization) => {
-                    let problem = organization.withheld.as_ref();
-                    found
-                        .problems
-                        .extend(problem.map(|withheld| format!("{id}: {} {}", withheld.why, withheld.advice)));
-                    let last_good = before.get(id).filter(|last| problem.is_some() && is_good(last, &organization));
-                    self.rows.insert(id.clone(), last_good.cloned().unwrap_or(organization));
-                }
-                Err(faults) => found.problems.push(format!("{id}: {faults}; its events are dead letters")),
-            }
-        }
+    /// Returns true if an organization with this id was saved.
+    pub(super) fn has_saved(&self, id: &OrganizationId) -> bool {
+        self.saved.contains_key(id)
+    }
+
+    /// Takes over a saved one as it is kept. The same row reads the same for as long as the process lives.
+    pub(super) fn save(&mut self, id: OrganizationId, kept: &Value, vault: &Vault, config: &Config) {
+        let read = read_saved(&id, kept, vault, config)
+            .map_err(|faults| format!("{id}: {faults}; its events are dead letters"));
+        self.saved.insert(id, read);
+    }
+
+    /// Forgets a saved one.
+    pub(super) fn forget(&mut self, id: &OrganizationId) {
+        self.saved.remove(id);
+    }
+
+    /// Forgets all saved ones.
+    pub(super) fn forget_saved(&mut self) {
+        self.saved.clear();
+    }
+
+    /// Puts in force what files and store say now.
+    pub(super) fn refresh(&mut self) -> Found {
         let files = self.files.iter().cloned();
-        let rows = self.rows.values().filter(|row| self.files.get(&row.settings.organization_id).is_none()).cloned();
+        let rows = self.saved.values().flatten();
+        let rows = rows.filter(|row| self.files.get(&row.settings.organization_id).is_none()).cloned();
         let next = Snapshot::new(files.chain(rows).collect());
-        found.changes = self.in_force.changes(&next);
+        let changes = self.in_force.changes(&next);
         self.in_force = next;
-        found
+        Found { changes, problems: self.saved.iter().filter_map(problem).collect() }
     }
 
     /// Which saved ones have come to count for nothing since last asked, because of which file.
@@ -93,7 +91,11 @@ impl Roster {
     }
 }
 
-/// Whether what was in force of it still serves: the same settings, with a secret that could be read then.
-fn is_good(last: &Organization, now: &Organization) -> bool {
-    last.withheld.is_none() && last.settings == now.settings
+fn problem((id, saved): (&OrganizationId, &Result<Organization, String>)) -> Option<String> {
+    match saved {
+        Ok(organization) => {
+            organization.withheld.as_ref().map(|withheld| format!("{id}: {} {}", withheld.why, withheld.advice))
+        }
+        Err(problem) => Some(problem.clone()),
+    }
 }

@@ -1,7 +1,6 @@
 //! A TOML file as keys with their lines.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -9,6 +8,7 @@ use toml::Value;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::fault::{Fault, Faults, Place};
+use super::regular::{self, FileError};
 
 /// Nobody writes a longer one by hand: a bound on what is read into memory.
 const MAX_BYTES: u64 = 1 << 20;
@@ -27,15 +27,31 @@ pub struct Entry {
     pub lines: BTreeMap<String, usize>,
 }
 
-/// Reads a file. `missing` says what to do when there is none.
+/// Reads a file that the command line names, a pipe included. `missing` says what to do when there is none.
 pub fn read(path: &Path, missing: &str) -> Result<Document, Faults> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    let file = std::fs::File::open(path).map_err(FileError::Io);
+    parsed(path, missing, file.and_then(|file| regular::bounded(file, MAX_BYTES)))
+}
+
+/// Reads a regular file; everything else is refused unopened.
+pub fn read_regular(path: &Path, missing: &str) -> Result<Document, Faults> {
+    parsed(path, missing, regular::read(path, MAX_BYTES))
+}
+
+/// The text of a regular file that is no longer than a document may be.
+pub fn text(path: &Path) -> Option<String> {
+    regular::read(path, MAX_BYTES).ok()
+}
+
+fn parsed(path: &Path, missing: &str, read: Result<String, FileError>) -> Result<Document, Faults> {
     match read {
-        Ok(_) if text.len() as u64 > MAX_BYTES => Err(whole(path, "more than 1 MiB", "less")),
-        Ok(_) => parse(path, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(whole(path, "no such file", missing)),
-        Err(error) => Err(whole(path, &error.to_string(), "a readable TOML file")),
+        Ok(text) => parse(path, &text),
+        Err(FileError::TooLong) => Err(whole(path, "more than 1 MiB", "less")),
+        Err(FileError::NotRegular(kind)) => Err(whole(path, kind, "a regular file")),
+        Err(FileError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(whole(path, "no such file", missing))
+        }
+        Err(FileError::Io(error)) => Err(whole(path, &error.to_string(), "a readable TOML file")),
     }
 }
 

@@ -9,6 +9,7 @@ mod layer;
 mod model;
 pub mod organizations;
 mod reader;
+mod regular;
 pub mod schema;
 mod secret;
 mod sections;

@@ -92,6 +92,14 @@ impl Reader<'_> {
         }
     }
 
+    /// A secret that was set and stands in the value itself; `None` when it was not, or with a fault noted. What else was
+    /// set is neither quoted nor looked at: `elsewhere` is the answer to all of it.
+    pub fn own_secret<T>(&mut self, name: &str, elsewhere: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
+        let setting = self.set.get(name)?;
+        let read = setting.value.as_str().ok_or_else(|| elsewhere.to_owned()).and_then(parse);
+        read.map_err(|expected| self.fault(name, setting, None, expected)).ok()
+    }
+
     /// Notes a fault of a value that is legal alone but not beside others.
     pub fn note(&mut self, name: &str, expected: String) {
         let place = self.set.get(name).map_or(Place::Default, |setting| setting.place.clone());

@@ -1,12 +1,13 @@
 //! Secrets, and the environment that some of them stand in.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use toml::Value;
 
-/// Longer than any key or token: a bound on what is read into memory.
+use super::regular::{self, FileError};
+
+/// Longest file of a secret: longer than any key or token.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// The environment variables, as one snapshot.
@@ -106,14 +107,13 @@ fn from_file(path: &Path) -> Result<String, (String, String)> {
         let found = format!("{{ file = \"{shown}\" }} but {what}");
         Err((found, format!("the secret in file {shown}")))
     };
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
-    // An editor or `echo` ends a file with a newline that nobody means to be part of the secret.
-    let secret = text.trim_end_matches(['\r', '\n']);
-    match read {
-        Err(error) => problem(format!("it can't be read: {error}")),
-        Ok(_) if text.len() as u64 > MAX_BYTES => problem("it is longer than 64 KiB".to_owned()),
-        Ok(_) if secret.is_empty() => problem("it is empty".to_owned()),
-        Ok(_) => Ok(secret.to_owned()),
+    match regular::read(path, MAX_BYTES) {
+        Err(FileError::TooLong) => problem("it is longer than 64 KiB".to_owned()),
+        Err(unread) => problem(unread.to_string()),
+        // An editor or `echo` ends a file with a newline that nobody means to be part of the secret.
+        Ok(text) => match text.trim_end_matches(['\r', '\n']) {
+            "" => problem("it is empty".to_owned()),
+            secret => Ok(secret.to_owned()),
+        },
     }
 }

@@ -13,7 +13,7 @@ pub(super) async fn list(config: &Config, env: &Environment) -> Result<Value> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     let mut listed: Vec<Value> = loaded.organizations.iter().map(of_file).collect();
     let files: Vec<Value> = listed.iter().map(|one| one["organization_id"].clone()).collect();
-    for one in saved(config, env).await? {
+    for one in saved(config).await? {
         let hidden = files.contains(&one["organization_id"]);
         listed.push(if hidden { shadowed(one) } else { one });
     }
@@ -56,13 +56,13 @@ fn row(one: &Value) -> [String; 4] {
 }
 
 /// Those of the store: asked of the worker, which owns it, where one runs.
-async fn saved(config: &Config, env: &Environment) -> Result<Vec<Value>> {
+async fn saved(config: &Config) -> Result<Vec<Value>> {
     if let Some(remote) = Remote::find(config).await? {
         let answer = remote.get("/api/v1/organizations").await?.unwrap_or_default();
         let all = answer["organizations"].as_array().cloned().unwrap_or_default();
         return Ok(all.iter().filter(|view| view["source"] == "store").map(of_worker).collect());
     }
-    let read = Offline::read(config, env).await?.0.into_iter();
+    let read = Offline::read(config).await?.0.into_iter();
     let rows = read.map(|(id, organization)| match organization {
         Ok(Organization { settings, withheld, .. }) => {
             let problem = withheld.map(|withheld| format!("{} {}", withheld.why, withheld.advice));

@@ -43,7 +43,7 @@ fn found(config: &Config, env: &Environment, id: &str) -> Result<Value, Refusal>
         return tested(config, env, organization);
     }
     // A running worker may have the last good version of it: that is not what was asked about.
-    if loaded.broken.iter().any(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains(id))) {
+    if loaded.broken.iter().any(|file| organizations::text(file).is_some_and(|text| text.contains(id))) {
         return Err(Refusal::Configuration(loaded.faults));
     }
     if let Some(report) = block_on(of_worker(config, env, id))? {
@@ -69,7 +69,7 @@ async fn of_worker(config: &Config, env: &Environment, id: &str) -> anyhow::Resu
         let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
         return remote.post(&format!("/api/v1/organizations/{id}/test")).await;
     }
-    for (known, organization) in Offline::read(config, env).await?.0 {
+    for (known, organization) in Offline::read(config).await?.0 {
         if known.as_str() == id {
             return Ok(Some(json!(app::inspect(config, env, &organization?).await?)));
         }

@@ -1,5 +1,6 @@
 //! `org save`: tests first, and puts the file in place only on success.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -34,14 +35,15 @@ pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) 
 
 fn read(file: &Path) -> Result<String, Refusal> {
     let told = || format!("cannot read {}", file.display());
-    let length = std::fs::metadata(file).with_context(told)?.len();
-    if length > LONGEST {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)).with_context(told)?;
+    if bytes.len() as u64 > LONGEST {
         return Err(Refusal::Usage(format!(
             "{} is longer than 1 MiB: expected an organization's file",
             file.display()
         )));
     }
-    Ok(std::fs::read_to_string(file).with_context(told)?)
+    Ok(String::from_utf8(bytes).with_context(told)?)
 }
 
 /// Two files with one id would both count for nothing, and a file that is another organization's would be lost.

@@ -80,7 +80,8 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environment) {
     let missing = "a file: it was removed while it was read";
     let source = Source::File(path.clone());
-    let organization = document::read(&path, missing).and_then(|document| file::read(&source, document, config, env));
+    let organization =
+        document::read_regular(&path, missing).and_then(|document| file::read(&source, document, config, env));
     match organization {
         Ok(organization) => loaded.organizations.push(organization),
         Err(faults) => {

@@ -27,13 +27,9 @@ pub fn parse(path: &Path, text: &str, config: &Config, env: &Environment) -> Res
     document::parse(path, text).and_then(|document| read(&source, document, config, env))
 }
 
-/// Reads the same keys as JSON: what the API is given.
-pub fn parse_document(
-    document: &serde_json::Value,
-    config: &Config,
-    env: &Environment,
-) -> Result<Organization, Faults> {
-    read(&Source::Store, json::document(document)?, config, env)
+/// Reads the same keys as JSON: what the API is given. The secret stands in the document itself.
+pub fn parse_document(document: &serde_json::Value, config: &Config) -> Result<Organization, Faults> {
+    read(&Source::Store, json::document(document)?, config, &Environment::default())
 }
 
 /// An organization, or everything that is wrong with its file.
@@ -41,7 +37,7 @@ pub fn read(source: &Source, document: Document, config: &Config, env: &Environm
     let mut faults = Faults::default();
     let set = known(source, document, &mut faults);
     let mut reader = Reader { section: "", keys: KEYS, set: &set, env, faults: &mut faults };
-    let credentials = credentials(&mut reader);
+    let credentials = credentials(&mut reader, source);
     let settings = settings(&mut reader, config);
     for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
         if !set.contains_key(key) {
@@ -60,10 +56,14 @@ pub fn read(source: &Source, document: Document, config: &Config, env: &Environm
     }
 }
 
-fn credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
+fn credentials(reader: &mut Reader<'_>, source: &Source) -> Option<Credentials> {
     let tenant_id = reader.required("tenant_id", tenant);
     let client_id = reader.required("client_id", guid);
-    let client_secret = reader.required_secret("client_secret", client_secret);
+    let client_secret = match source {
+        Source::File(_) => reader.required_secret("client_secret", client_secret),
+        // Whoever may send a document must not learn, or make the worker open, what only the worker can see.
+        Source::Store => reader.own_secret("client_secret", SECRET_OF_DOCUMENT, client_secret),
+    };
     Some(Credentials { tenant_id: tenant_id?, client_id: client_id?.to_string(), client_secret: client_secret? })
 }
 
@@ -93,6 +93,10 @@ fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
     };
     Some(Settings { organization_id: organization_id?, environment_url: environment_url?, ..rest })
 }
+
+/// What the secret of a document is.
+const SECRET_OF_DOCUMENT: &str =
+    "the secret itself, a string: { env = … } and { file = … } are for the file of an organization";
 
 const QUEUE_ASSIGNMENTS: &[(&str, QueueAssignment)] =
     &[("auto", QueueAssignment::Auto), ("bind", QueueAssignment::Bind), ("add_to_queue", QueueAssignment::AddToQueue)];
@@ -180,7 +184,10 @@ fn known(source: &Source, document: Document, faults: &mut Faults) -> Set {
 }
 
 fn missing(source: &Source, name: &str) -> Fault {
-    let allowed = KEYS.iter().find(|key| key.name == name).map(|key| key.allowed);
+    let allowed = match source {
+        Source::Store if name == "client_secret" => Some(SECRET_OF_DOCUMENT),
+        _ => KEYS.iter().find(|key| key.name == name).map(|key| key.allowed),
+    };
     Fault {
         place: source.place(None),
         key: name.to_owned(),

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use super::document::text;
 pub use directory::{Loaded, read};
 pub use file::{parse, parse_document};
 pub use place::{Holds, PlaceError, place};

@@ -7,19 +7,16 @@ use super::file::parse_document;
 use super::{Organization, Source, Unopened, Vault, Withheld};
 use crate::config::fault::{Fault, Faults};
 use crate::config::model::Config;
-use crate::config::secret::Environment;
 use crate::event::OrganizationId;
 
 const SECRET: &str = "client_secret";
 const ID: &str = "organization_id";
 
-/// A legal document as it is kept: its secret sealed, unless it only says where that stands. None without a key.
+/// A legal document as it is kept: its secret sealed. None without a key, and of a document without a secret.
 pub fn sealed(id: &OrganizationId, document: &Value, vault: &Vault) -> Option<Value> {
     let mut kept = document.clone();
     kept[ID] = id.as_str().into();
-    if let Some(secret) = document[SECRET].as_str() {
-        kept[SECRET] = vault.seal(id, &secret.into())?;
-    }
+    kept[SECRET] = vault.seal(id, &document[SECRET].as_str()?.into())?;
     Some(kept)
 }
 
@@ -39,13 +36,7 @@ pub fn to_be_resealed(id: &OrganizationId, kept: &Value, vault: &Vault) -> Optio
 ///
 /// # Errors
 /// When so little of it can be read that it can't even be known.
-pub fn read_saved(
-    id: &OrganizationId,
-    kept: &Value,
-    vault: &Vault,
-    config: &Config,
-    env: &Environment,
-) -> Result<Organization, Faults> {
+pub fn read_saved(id: &OrganizationId, kept: &Value, vault: &Vault, config: &Config) -> Result<Organization, Faults> {
     if kept[ID] != id.as_str() {
         return Err(not_it());
     }
@@ -53,19 +44,19 @@ pub fn read_saved(
     if is_sealed(&kept[SECRET]) {
         match vault.open(id, &kept[SECRET]) {
             Ok(secret) => document[SECRET] = secret.expose_secret().into(),
-            Err(problem) => return withheld(document, sealed_shut(&problem), config, env),
+            Err(problem) => return withheld(document, sealed_shut(&problem), config),
         }
     }
-    parse_document(&document, config, env).or_else(|faults| withheld(document, at_fault(&faults), config, env))
+    parse_document(&document, config).or_else(|faults| withheld(document, at_fault(&faults), config))
 }
 
 /// As much of it as can be read; no request is ever made by it.
-fn withheld(mut document: Value, why: Withheld, config: &Config, env: &Environment) -> Result<Organization, Faults> {
+fn withheld(mut document: Value, why: Withheld, config: &Config) -> Result<Organization, Faults> {
     // Never used: it stands in for one that can't be had, and may be of a length.
     document[SECRET] = "withheld".into();
     let mut lenient = config.clone();
     lenient.dynamics.allow_insecure = true;
-    let organization = parse_document(&document, &lenient, env)?;
+    let organization = parse_document(&document, &lenient)?;
     Ok(Organization { withheld: Some(why), ..organization })
 }
 
@@ -135,7 +126,7 @@ mod tests {
     }
 
     fn read(kept: &Value, vault: &Vault, config: &Config) -> Result<Organization, Faults> {
-        read_saved(&acme(), kept, vault, config, &Environment::default())
+        read_saved(&acme(), kept, vault, config)
     }
 
     #[test]
@@ -148,15 +139,17 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_stands_elsewhere_stays_there() {
-        let mut document = document();
-        document["client_secret"] = json!({ "env": "ACME" });
-        let kept = sealed(&acme(), &document, &vault(1)).unwrap();
-        assert_eq!(kept["client_secret"], json!({ "env": "ACME" }));
-        assert_eq!(to_be_resealed(&acme(), &kept, &vault(2)), None);
-        // It is not set here: the organization waits.
-        let withheld = read(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap();
-        assert!(withheld.why.contains("ACME is not set"), "{}", withheld.why);
+    fn a_row_that_points_at_its_secret_waits_whatever_it_points_at() {
+        let elsewhere = [json!({ "env": "PATH" }), json!({ "env": "NO_SUCH" }), json!({ "file": "/etc/hostname" })];
+        let why = elsewhere.map(|secret| {
+            let mut kept = document();
+            kept["organization_id"] = "org_acme".into();
+            kept["client_secret"] = secret;
+            assert_eq!(sealed(&acme(), &kept, &vault(1)), None);
+            read(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap().why
+        });
+        assert!(why[0].contains("expected the secret itself"), "{}", why[0]);
+        assert!(why.iter().all(|other| *other == why[0]), "{why:?}");
     }
 
     #[test]

@@ -121,9 +121,12 @@ struct List {
     organizations: Vec<OrganizationView>,
 }
 
-/// An organization's file as a JSON object; docs/CONFIGURATION.md has its keys.
+/// An organization's file as a JSON object; docs/CONFIGURATION.md has its keys. `client_secret` is the secret itself.
 #[derive(JsonSchema)]
-#[schemars(rename = "OrganizationDocument", extend("type" = "object"))]
+#[schemars(
+    rename = "OrganizationDocument",
+    extend("type" = "object", "properties" = json!({ "client_secret": { "type": "string", "writeOnly": true } }))
+)]
 struct Document(#[allow(dead_code)] Value);
 
 type Id = Result<Path<String>, PathRejection>;

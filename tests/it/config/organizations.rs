@@ -174,6 +174,28 @@ fn only_toml_files_are_read_in_order() {
     assert_eq!(found[0].source.file(), Some(&*site.directory().join("a.toml")));
 }
 
+/// A FIFO that nobody writes to: a read of it would wait for ever.
+#[test]
+fn what_is_no_regular_file_is_a_fault_that_names_it() {
+    let site = Site::new("");
+    let fifo = site.directory().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
+    let secret = format!("{{ file = \"{}\" }}", fifo.display());
+    site.organization("a.toml", &ACME.replace("\"pl41n\"", &secret));
+    std::os::unix::fs::symlink(&fifo, site.directory().join("b.toml")).expect("a link");
+    site.organization("c.toml", &" ".repeat((1 << 20) + 1));
+    let (found, faults) = organizations::load_all(&site.directory(), &config("false"), pairs(&[]));
+    assert!(found.is_empty());
+    let told = faults.to_string();
+    for expected in [
+        format!("client_secret: found {secret} but it is a FIFO, not a regular file"),
+        "b.toml: found a FIFO, expected a regular file".to_owned(),
+        "c.toml: found more than 1 MiB".to_owned(),
+    ] {
+        assert!(told.contains(&expected), "{expected:?} is not in {told}");
+    }
+}
+
 #[test]
 fn two_files_of_one_organization_are_both_named() {
     let site = Site::new("");
