@@ -3,6 +3,7 @@
 //! Absent: everything an event goes through; this only joins the rooms. Nobody imports it but the command line.
 
 mod acceptance;
+mod background;
 mod fitness;
 mod herald;
 mod offline;

@@ -6,16 +6,19 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use super::background::{BackgroundReader, CompletedRead};
 use super::herald::Herald;
 use super::register::Register;
 use crate::bus::rabbit::Rabbit;
-use crate::config::organizations::{self, Change, Organization, Snapshot, Update};
+use crate::config::organizations::{self, Change, Loaded, Organization, Snapshot, Update};
 use crate::dynamics::{Access, Dynamics, Secret};
 use crate::ops::metrics::Metrics;
 
 /// How often the directory is read. Files are few and small; events of the file system are not to be had on
 /// every mount (a Kubernetes secret, a network share).
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Longest read of the directory before it is reported: a network mount may hang.
+const READ_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who must know which organizations there are.
 #[derive(Clone)]
@@ -38,31 +41,46 @@ pub(super) fn put_in_force(snapshot: &Snapshot, parties: &Parties) {
 
 /// Reads the directory again and again, and at once on SIGHUP.
 pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc<Notify>, Herald)) {
+    let of = register.clone();
+    let read = move || organizations::read(&of.config.organizations.directory, &of.config, &of.env);
+    let mut reading = BackgroundReader::new("organizations.directory", READ_LIMIT, read);
     let mut reported = String::new();
     loop {
-        let asked = tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => false,
-            () = hangup.notified() => {
-                herald.reloads();
-                true
+        // A read that was requested while another one was under way begins at once.
+        if !reading.is_asked() {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = hangup.notified() => {
+                    info!("SIGHUP: the organizations are read again");
+                    herald.reloads();
+                    reading.ask();
+                }
             }
-        };
-        let config = &register.config;
-        let loaded = organizations::read(&config.organizations.directory, config, &register.env);
-        let mut roster = register.roster().await;
-        let update = if asked {
-            info!("SIGHUP: the organizations are read again");
-            roster.files.reload(loaded)
-        } else {
-            // An editor may delete a file and write it again: one look without it does not remove it.
-            roster.files.glance(loaded)
-        };
-        report_faults(&update, &mut reported);
-        roster.files = update.snapshot;
-        register.refresh(&mut roster);
+        }
+        let asked = reading.is_asked();
+        if let Some(read) = reading.next().await {
+            take_over(&register, read, &mut reported).await;
+        }
+        // Also when the read hangs: the service manager must not wait for it.
         if asked {
             herald.has_reloaded();
         }
+    }
+}
+
+/// Puts in force what a reading of the directory changes.
+async fn take_over(register: &Register, read: CompletedRead<Loaded>, reported: &mut String) {
+    let mut roster = register.roster().await;
+    let update = if read.asked {
+        roster.files.reload(read.result)
+    } else {
+        // An editor may delete a file and write it again: one look without it does not remove it.
+        roster.files.glance(read.result)
+    };
+    report_faults(&update, reported);
+    roster.files = update.snapshot;
+    if !update.changes.is_empty() {
+        register.refresh(&mut roster);
     }
 }
 

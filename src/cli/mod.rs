@@ -17,6 +17,7 @@ mod store;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
@@ -29,6 +30,8 @@ use arguments::{Arguments, Command, ConfigCommand};
 const FAILED: u8 = 1;
 /// Used or configured wrongly.
 const USAGE: u8 = 2;
+/// How long a process that is done waits for calls that can't be broken off.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
@@ -136,7 +139,11 @@ fn everything(path: &Path, env: &Environment) -> Result<(Config, Vec<Organizatio
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    crate::app::runtime()?.block_on(work)
+    let runtime = crate::app::runtime()?;
+    let result = runtime.block_on(work);
+    // A read of a mount that hangs, or a look-up of a name, can't be broken off: the process ends without it.
+    runtime.shutdown_timeout(END_LIMIT);
+    result
 }
 
 /// A reader that has gone (`| head`) is no error of ours.
