@@ -100,7 +100,10 @@ const IMPURE_WORDS: &[&str] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("lapin", &["bus/rabbit/"]),
     ("async_rs", &["bus/rabbit/connect.rs"]),
-    ("reqwest", &["dynamics/client.rs", "dynamics/token.rs", "cli/remote.rs", "ops/traces/post.rs"]),
+    (
+        "reqwest",
+        &["dynamics/client.rs", "dynamics/resolver.rs", "dynamics/token.rs", "cli/remote.rs", "ops/traces/post.rs"],
+    ),
     ("opentelemetry", &["ops/traces/", "watch/trace.rs"]),
     ("opentelemetry_sdk", &["ops/traces/", "watch/trace.rs"]),
     ("tracing_opentelemetry", &["ops/traces/", "watch/trace.rs"]),

@@ -1,5 +1,6 @@
 //! The one who talks HTTP: request out, answer in, and nothing decided here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::mask::one_line;
 use super::request::{Method, Request};
+use super::resolver::Resolver;
 use super::token::{Token, TokenCache};
 
 /// The longest answer that is read: what the worker asks for is a few hundred bytes, an error page a few thousand.
@@ -64,6 +66,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .default_headers(standing_headers())
             .tcp_nodelay(true)
+            .dns_resolver(Arc::new(Resolver::new()))
             .build()
             .map_err(ClientError::Client)?;
         Ok(Self(client))

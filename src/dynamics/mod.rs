@@ -19,6 +19,7 @@ mod pace;
 mod probe;
 mod reply;
 mod request;
+mod resolver;
 pub mod simulator;
 mod text;
 mod token;

@@ -1,0 +1,146 @@
+//! Looks up the addresses of hosts.
+//!
+//! A look-up is a blocking call that can't be broken off: where a name server hangs, each one takes a thread for as long as
+//! the system waits. So a host is looked up once however many connections wait for it, and only so many hosts at a time,
+//! which leaves threads for the store and for files.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::{Semaphore, oneshot};
+
+/// Look-ups at once: a quarter of the threads that tokio has for blocking calls.
+const MOST: usize = 128;
+
+type Addresses = Result<Vec<SocketAddr>, String>;
+type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
+/// Looks up hosts by the system's own resolver.
+#[derive(Clone)]
+pub(super) struct Resolver {
+    look_up: LookUp,
+    under_way: Arc<Mutex<HashMap<String, Shared<BoxFuture<'static, Addresses>>>>>,
+    places: Arc<Semaphore>,
+}
+
+impl Resolver {
+    /// Asks the system.
+    pub(super) fn new() -> Self {
+        Self::with(Arc::new(|host| {
+            // The port is the URL's.
+            async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) }.boxed()
+        }))
+    }
+
+    fn with(look_up: LookUp) -> Self {
+        Self { look_up, under_way: Arc::default(), places: Arc::new(Semaphore::new(MOST)) }
+    }
+
+    /// The look-up of this host: the one under way, else a new one. It goes on when nobody waits for it any more.
+    fn find(&self, host: &str) -> Shared<BoxFuture<'static, Addresses>> {
+        let mut under_way = self.under_way();
+        if let Some(found) = under_way.get(host) {
+            return found.clone();
+        }
+        let (done, wait) = oneshot::channel();
+        let (resolver, name) = (self.clone(), host.to_owned());
+        tokio::spawn(async move {
+            // The semaphore is never closed.
+            let place = resolver.places.acquire().await;
+            let found = (resolver.look_up)(name.clone()).await;
+            drop(place);
+            resolver.under_way().remove(&name);
+            // Nobody may wait any more.
+            _ = done.send(found.map_err(|error| error.to_string()));
+        });
+        let found = wait.map(|found| found.unwrap_or_else(|_| Err("the look-up was broken off".to_owned())));
+        let found = found.boxed().shared();
+        under_way.insert(host.to_owned(), found.clone());
+        found
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, Shared<BoxFuture<'static, Addresses>>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let found = self.find(name.as_str());
+        Box::pin(async move {
+            let addresses = found.await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    /// Answers at once, but for hosts that hang until they are let go; counts the look-ups begun.
+    fn hanging() -> (Resolver, Arc<Semaphore>, Arc<AtomicUsize>) {
+        let (let_go, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (gate, counter) = (let_go.clone(), begun.clone());
+        let look_up = move |host: String| {
+            let gate = gate.clone();
+            counter.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if host.starts_with("hangs") {
+                    gate.acquire().await.unwrap().forget();
+                }
+                Ok(vec![HERE])
+            }
+            .boxed()
+        };
+        (Resolver::with(Arc::new(look_up)), let_go, begun)
+    }
+
+    #[tokio::test]
+    async fn a_host_is_looked_up_once_however_many_wait_and_anew_afterwards() {
+        let (resolver, let_go, begun) = hanging();
+        let waiting: Vec<_> = (0..100).map(|_| resolver.find("hangs.example")).collect();
+        assert_eq!(resolver.find("other.example").await.unwrap()[..], [HERE]);
+        assert_eq!(begun.load(Ordering::SeqCst), 2);
+        let_go.add_permits(1);
+        for found in waiting {
+            assert_eq!(found.await.unwrap()[..], [HERE]);
+        }
+        let_go.add_permits(1);
+        resolver.find("hangs.example").await.unwrap();
+        assert_eq!(begun.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn hosts_that_hang_take_only_so_many_places() {
+        let (resolver, let_go, begun) = hanging();
+        let waiting: Vec<_> = (0..MOST + 10).map(|n| resolver.find(&format!("hangs-{n}.example"))).collect();
+        while begun.load(Ordering::SeqCst) < MOST {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(begun.load(Ordering::SeqCst), MOST);
+        let_go.add_permits(MOST + 10);
+        for found in waiting {
+            assert_eq!(found.await.unwrap()[..], [HERE]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_system_is_asked_and_its_refusal_is_told() {
+        let resolver = Resolver::new();
+        assert!(resolver.find("localhost").await.unwrap().iter().all(|address| address.ip().is_loopback()));
+        assert!(resolver.find("no-such-host.invalid").await.is_err());
+    }
+}
