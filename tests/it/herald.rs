@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use tokio::net::UnixDatagram;
 
 use crate::support::broker::DEADLINE;
+use crate::support::event::handoff;
 use crate::support::rig::rig;
 
 /// A service manager's ear.
@@ -57,6 +58,24 @@ async fn the_service_manager_hears_of_readiness_life_reload_and_stop() {
     worker.terminate();
     ear.hears("STOPPING=1").await;
     assert!(worker.exit().await.success());
+}
+
+/// Its queue is full: who sends to it waits for ever.
+#[tokio::test]
+async fn a_service_manager_that_takes_nothing_holds_nothing_up() {
+    let rig = rig().lay_out().await;
+    let path = rig.folder.path().join("notify");
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    while sender.send_to(b"WATCHDOG=1", &path).is_ok() {}
+
+    let socket = format!("NOTIFY_SOCKET={}", path.display());
+    let worker = rig.start_worker_under("worker", &["env", &socket, "WATCHDOG_USEC=20000"]);
+    // A thread that is held answers nothing, for ever.
+    tokio::time::timeout(DEADLINE, worker.ready()).await.expect("the event thread is held");
+    rig.hand_off(&handoff("email")).await;
+    worker.stop().await;
 }
 
 #[tokio::test]
