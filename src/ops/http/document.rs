@@ -1,9 +1,10 @@
 //! The OpenAPI document, made of the same table as the router.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::on;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -49,8 +50,11 @@ pub enum Access {
     Open,
 }
 
-async fn show(State(parts): State<Arc<Parts>>) -> Json<Value> {
-    Json(document(if parts.token.is_some() { Access::Token } else { Access::Open }))
+/// Made once: making it takes milliseconds, in which no event is carried.
+async fn show(State(parts): State<Arc<Parts>>) -> impl IntoResponse {
+    static TEXTS: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    let (text, access) = if parts.token.is_some() { (&TEXTS[0], Access::Token) } else { (&TEXTS[1], Access::Open) };
+    ([(CONTENT_TYPE, "application/json")], text.get_or_init(|| document(access).to_string()).as_str())
 }
 
 /// The document.
