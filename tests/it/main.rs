@@ -14,6 +14,7 @@ mod drain;
 mod fairness;
 mod faults;
 mod gate;
+mod held;
 mod herald;
 mod hostile;
 mod hostile_bus;
