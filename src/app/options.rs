@@ -34,6 +34,7 @@ pub fn bus(config: &Config) -> rabbit::Options {
         queue: broker.queue.clone(),
         dead_letter_queue: broker.dead_letter_queue.clone(),
         retry_queue_prefix: broker.retry_queue_prefix.clone(),
+        organization_queue_prefix: "handoffd.organization".to_owned(),
         bindings: broker.bindings.clone(),
         prefetch: broker.prefetch,
         declare: if broker.declare { rabbit::Declare::Create } else { rabbit::Declare::Check },

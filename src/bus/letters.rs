@@ -7,8 +7,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::headers::{DEAD_AT, REASON};
 use super::seam::BusError;
 use crate::event::Envelope;
+use crate::machine::Reason;
 
 /// The dead-letter queue.
 #[async_trait]
@@ -29,6 +31,9 @@ pub trait Letters: Send {
     /// The next ones, oldest first, some at a time; none when all have been seen. One that is dropped stays where it is.
     async fn next(&mut self) -> Result<Vec<Letter>, LettersError>;
 
+    /// Warning that looks drive the letters' delivery counts up, once that is so of those seen.
+    fn warning(&self) -> Option<String>;
+
     /// Everything that was neither replayed nor discarded lies where it lay. So it does without this, if the process is
     /// killed; this waits until it is so.
     async fn close(&mut self) -> Result<(), LettersError>;
@@ -40,15 +45,16 @@ pub struct Letter {
     pub envelope: Envelope,
     /// The body, byte for byte.
     pub body: Bytes,
-    /// Of a message that the broker gave up by itself.
-    pub limit: Option<DeliveryLimit>,
+    death: Option<BrokerDeath>,
     resolve: Box<dyn Resolve>,
 }
 
-/// The broker delivered it too often (contract 5).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DeliveryLimit {
-    /// When, as its `x-death` says.
+/// Death of a message that the broker dead-lettered by itself (contract 5).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct BrokerDeath {
+    /// [`Reason::DeliveryLimit`] or [`Reason::Expired`].
+    pub reason: Reason,
+    /// Time of death in its `x-death`.
     pub at: Option<Timestamp>,
 }
 
@@ -129,8 +135,16 @@ pub enum LettersError {
 
 impl Letter {
     /// A dead letter and the way to do away with it.
-    pub fn new(envelope: Envelope, body: Bytes, limit: Option<DeliveryLimit>, resolve: Box<dyn Resolve>) -> Self {
-        Self { envelope, body, limit, resolve }
+    pub fn new(envelope: Envelope, body: Bytes, death: Option<BrokerDeath>, resolve: Box<dyn Resolve>) -> Self {
+        Self { envelope, body, death, resolve }
+    }
+
+    /// Death by the broker, if that is what made it a dead letter. A worker's headers are believed, unless the broker's
+    /// death is younger: somebody moved the letter back by hand, and there it died anew.
+    pub fn broker_death(&self) -> Option<BrokerDeath> {
+        let by_worker = self.envelope.header(REASON).is_some();
+        let dead_at: Option<Timestamp> = self.envelope.header(DEAD_AT).and_then(|text| text.parse().ok());
+        self.death.filter(|death| !by_worker || death.at > dead_at)
     }
 
     /// Puts it back to work.

@@ -7,5 +7,5 @@ mod letters;
 pub mod rabbit;
 mod seam;
 
-pub use letters::{DeliveryLimit, Letter, LetterBox, Letters, LettersError, Notice, Replay, Resolve};
+pub use letters::{BrokerDeath, Letter, LetterBox, Letters, LettersError, Notice, Replay, Resolve};
 pub use seam::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};

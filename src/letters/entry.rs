@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::bus::{DeliveryLimit, Letter};
+use crate::bus::{BrokerDeath, Letter};
 use crate::event::{Decoded, Envelope, EventKey, Limits, Seen, SessionId, decode};
 use crate::machine::Reason;
 
@@ -65,12 +65,11 @@ impl Fate {
 impl Entry {
     /// What a dead letter tells of itself: by its headers, or, where only the broker wrote on it, by its body.
     pub fn of(letter: &Letter, limits: Limits) -> Self {
+        if let Some(death) = letter.broker_death() {
+            return by_broker(by_body(letter, limits), death);
+        }
         let said = by_headers(&letter.envelope);
-        // A death of its own that is younger than the headers: somebody moved it back by hand, and a worker died of it.
-        let Some(limit) = letter.limit.filter(|limit| said.reason.is_none() || limit.at > said.dead_at) else {
-            return if said.reason.is_some() { said } else { Self { reason: None, ..by_body(letter, limits) } };
-        };
-        by_limit(by_body(letter, limits), limit)
+        if said.reason.is_some() { said } else { by_body(letter, limits) }
     }
 
     /// With what was done.
@@ -121,14 +120,15 @@ fn of_seen(seen: &Seen) -> Entry {
     }
 }
 
-fn by_limit(entry: Entry, limit: DeliveryLimit) -> Entry {
-    let error = "the broker delivered it again and again and nobody settled it: the worker may have crashed on it";
-    Entry {
-        reason: Some(Reason::DeliveryLimit.as_str().to_owned()),
-        error: Some(error.to_owned()),
-        dead_at: limit.at,
-        ..entry
-    }
+fn by_broker(entry: Entry, death: BrokerDeath) -> Entry {
+    let error = match death.reason {
+        Reason::Expired => {
+            "it expired in the broker before a worker took it: by its publisher's expiration, or by a policy"
+        }
+        _ => "the broker delivered it again and again and nobody settled it: the worker may have crashed on it",
+    };
+    let reason = Some(death.reason.as_str().to_owned());
+    Entry { reason, error: Some(error.to_owned()), dead_at: death.at, ..entry }
 }
 
 #[cfg(test)]
@@ -158,10 +158,14 @@ mod tests {
     const LIMITS: Limits = Limits { max_event_bytes: 1 << 20 };
 
     fn read(headers: &[(&str, &str)], limit: Option<&str>, body: &Value) -> Value {
+        read_dead_of(Reason::DeliveryLimit, headers, limit, body)
+    }
+
+    fn read_dead_of(reason: Reason, headers: &[(&str, &str)], at: Option<&str>, body: &Value) -> Value {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let limit = limit.map(|at| DeliveryLimit { at: at.parse().ok() });
+        let death = at.map(|at| BrokerDeath { reason, at: at.parse().ok() });
         let envelope = Envelope { headers, ..Envelope::default() };
-        let letter = Letter::new(envelope, Bytes::from(body.to_string()), limit, Box::new(Nothing));
+        let letter = Letter::new(envelope, Bytes::from(body.to_string()), death, Box::new(Nothing));
         serde_json::to_value(Entry::of(&letter, LIMITS)).unwrap()
     }
 
@@ -197,6 +201,14 @@ mod tests {
         assert!(entry["error"].is_string());
         let broken = read(&[], Some("2026-11-22T10:17:00Z"), &json!({ "event_id": "evt_2" }));
         assert_eq!((&broken["event_id"], &broken["session_id"]), (&json!("evt_2"), &Value::Null));
+    }
+
+    #[test]
+    fn what_expired_in_the_broker_is_read_from_its_body() {
+        let entry = read_dead_of(Reason::Expired, &[], Some("2026-11-22T10:17:00Z"), &event());
+        assert_eq!((&entry["event_id"], &entry["reason"]), (&json!("evt_1"), &json!("expired")));
+        assert_eq!(entry["dead_at"], "2026-11-22T10:17:00Z");
+        assert!(entry["error"].as_str().is_some_and(|error| error.contains("expired")), "{entry}");
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub enum Reason {
     RetriesExhausted,
     /// Dead letter: the broker delivered it too often.
     DeliveryLimit,
+    /// Dead letter: it expired in the broker before a worker took it.
+    Expired,
 }
 
 /// What an operator should know although it went well.
@@ -150,13 +152,14 @@ impl Status {
 
 impl Reason {
     /// All that a dead letter can have.
-    pub const DEAD: [Self; 6] = [
+    pub const DEAD: [Self; 7] = [
         Self::InvalidEvent,
         Self::UnsupportedEvent,
         Self::UnknownOrganization,
         Self::RejectedByDynamics,
         Self::RetriesExhausted,
         Self::DeliveryLimit,
+        Self::Expired,
     ];
 
     /// As it stands in headers, metrics and outcomes.
@@ -173,6 +176,7 @@ impl Reason {
             Self::RejectedByDynamics => "rejected_by_dynamics",
             Self::RetriesExhausted => "retries_exhausted",
             Self::DeliveryLimit => "delivery_limit",
+            Self::Expired => "expired",
         }
     }
 }

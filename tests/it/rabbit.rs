@@ -24,6 +24,7 @@ pub fn options(url: &str) -> Options {
         queue: format!("{name}.events"),
         dead_letter_queue: format!("{name}.dead-letters"),
         retry_queue_prefix: format!("{name}.retry"),
+        organization_queue_prefix: format!("{name}.organization"),
         bindings: vec!["session.handoff.#".into(), "session.resolved.#".into()],
         prefetch: 16,
         declare: Declare::Create,

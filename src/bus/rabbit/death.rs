@@ -4,16 +4,20 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::bus::DeliveryLimit;
+use crate::bus::BrokerDeath;
+use crate::machine::Reason;
 
-/// The broker's word for a message that it delivered too often.
-const LIMIT: &str = "delivery_limit";
-
-/// Whether, and when, a queue gave it up for its delivery limit: its last death of that kind.
-pub(super) fn delivery_limit(properties: &BasicProperties) -> Option<DeliveryLimit> {
-    let reason = |death: &FieldTable| death.inner().get("reason").and_then(in_words);
-    let by_limit = |death: &&FieldTable| reason(death).is_some_and(|reason| reason == LIMIT);
-    deaths(properties).find(by_limit).map(|death| DeliveryLimit { at: time(death) })
+/// The newest death by which the broker gave it up: delivered too often, or expired where events wait for a worker. In a
+/// retry queue expiring is no death, and in a queue of somebody else's it is none of ours.
+pub(super) fn broker_death(properties: &BasicProperties, is_event_queue: impl Fn(&str) -> bool) -> Option<BrokerDeath> {
+    deaths(properties).find_map(|death| {
+        let reason = match text(death, "reason")?.as_str() {
+            "delivery_limit" => Reason::DeliveryLimit,
+            "expired" if text(death, "queue").is_some_and(|queue| is_event_queue(&queue)) => Reason::Expired,
+            _ => return None,
+        };
+        Some(BrokerDeath { reason, at: time(death) })
+    })
 }
 
 /// The key it was published with first: that of its oldest death, for the queues on the way have only names.
@@ -35,6 +39,10 @@ fn deaths(properties: &BasicProperties) -> impl DoubleEndedIterator<Item = &Fiel
         AMQPValue::FieldTable(death) => Some(death),
         _ => None,
     })
+}
+
+fn text(death: &FieldTable, field: &str) -> Option<String> {
+    death.inner().get(field).and_then(in_words)
 }
 
 fn time(death: &FieldTable) -> Option<Timestamp> {
@@ -79,6 +87,11 @@ mod tests {
         BasicProperties::default().with_headers(headers)
     }
 
+    fn read(properties: &BasicProperties) -> Option<(&'static str, String)> {
+        let death = broker_death(properties, |queue| queue == "events" || queue.starts_with("organization."))?;
+        Some((death.reason.as_str(), death.at.map(|at| at.to_string()).unwrap_or_default()))
+    }
+
     #[test]
     fn a_delivery_limit_is_found_among_other_deaths() {
         let properties = died(vec![
@@ -87,16 +100,42 @@ mod tests {
             death("retry.5s", "expired", 1_763_000_000, "retry.5s"),
             death("elsewhere", "rejected", 1_762_000_000, "session.handoff.web"),
         ]);
-        let limit = delivery_limit(&properties).unwrap();
-        assert_eq!(limit.at.unwrap().to_string(), "2025-11-24T16:00:00Z");
+        assert_eq!(read(&properties), Some(("delivery_limit", "2025-11-24T16:00:00Z".to_owned())));
         assert_eq!(first_routing_key(&properties).as_deref(), Some("session.handoff.web"));
         let rejected = died(vec![death("elsewhere", "rejected", 1_762_000_000, "session.handoff.web")]);
-        assert_eq!(delivery_limit(&rejected), None);
+        assert_eq!(read(&rejected), None);
     }
 
     #[test]
-    fn a_message_that_never_died_has_no_limit() {
-        assert_eq!(delivery_limit(&BasicProperties::default()), None);
+    fn what_expired_where_events_wait_is_dead() {
+        for queue in ["events", "organization.org_acme"] {
+            let properties = died(vec![
+                death(queue, "expired", 1_764_000_000, queue),
+                death("opencx.delay", "expired", 1_762_000_000, "session.handoff.web"),
+            ]);
+            assert_eq!(read(&properties), Some(("expired", "2025-11-24T16:00:00Z".to_owned())), "{queue}");
+            assert_eq!(first_routing_key(&properties).as_deref(), Some("session.handoff.web"));
+        }
+    }
+
+    #[test]
+    fn expiring_in_a_retry_queue_or_elsewhere_is_no_death() {
+        for queue in ["retry.5s", "retry.events", "opencx.delay"] {
+            assert_eq!(read(&died(vec![death(queue, "expired", 1_764_000_000, queue)])), None, "{queue}");
+        }
+    }
+
+    #[test]
+    fn the_newest_death_counts() {
+        let [limit, expired] = ["delivery_limit", "expired"].map(|reason| death("events", reason, 1_764_000_000, "k"));
+        let reason = |deaths| read(&died(deaths)).unwrap().0;
+        assert_eq!(reason(vec![limit.clone(), expired.clone()]), "delivery_limit");
+        assert_eq!(reason(vec![expired, limit]), "expired");
+    }
+
+    #[test]
+    fn a_message_that_never_died_has_no_death() {
+        assert_eq!(read(&BasicProperties::default()), None);
         assert_eq!(first_routing_key(&BasicProperties::default()), None);
     }
 }

@@ -56,6 +56,11 @@ impl Desk {
         &self.options.dead_letter_queue
     }
 
+    /// Whether events wait for a worker in a queue of this name.
+    pub(super) fn is_event_queue(&self, name: &str) -> bool {
+        self.options.is_event_queue(name)
+    }
+
     /// Where to publish.
     pub(super) async fn channels(&self) -> Result<&Channels, LettersError> {
         let connect = async || Ok(Channels::new(connect(&self.options, "replays dead letters").await?));

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::channels::Address;
 use super::copy;
-use super::death::{delivery_limit, first_routing_key};
+use super::death::{broker_death, first_routing_key};
 use super::desk::Desk;
 use super::envelope::{envelope, original_routing_key};
 use super::refusal;
@@ -32,11 +32,11 @@ struct Held {
 /// A delivery, as a dead letter.
 pub(super) fn letter(delivery: Delivery, desk: &Arc<Desk>, held: &Arc<AtomicU64>) -> Letter {
     let Delivery { properties, routing_key, data, acker, .. } = delivery;
-    let (envelope, limit) = (envelope(&properties), delivery_limit(&properties));
+    let (envelope, death) = (envelope(&properties), broker_death(&properties, |queue| desk.is_event_queue(queue)));
     let published = first_routing_key(&properties).unwrap_or_else(|| routing_key.to_string());
     let routing_key = original_routing_key(&properties, &published);
     let held = Held { desk: Arc::clone(desk), acker, on_channel: Arc::clone(held), properties, routing_key };
-    Letter::new(envelope, Bytes::from(data), limit, Box::new(held))
+    Letter::new(envelope, Bytes::from(data), death, Box::new(held))
 }
 
 #[async_trait]

@@ -18,6 +18,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
+use super::delivery_counts::{DeliveryCounts, log_hourly};
 use super::desk::Desk;
 use super::letter::letter;
 use super::options::Options;
@@ -93,7 +94,8 @@ impl LetterBox for DeadLetterQueue {
         }
         let total = u64::from(there.ready);
         let (window, seen, sections) = (self.window, Seen::default(), Vec::new());
-        Ok(Box::new(Reading { desk, total, left: total, window, seen, sections }))
+        let counts = DeliveryCounts::default();
+        Ok(Box::new(Reading { desk, total, left: total, window, seen, counts, sections }))
     }
 }
 
@@ -104,6 +106,7 @@ struct Reading {
     left: u64,
     window: Window,
     seen: Seen,
+    counts: DeliveryCounts,
     sections: Vec<Section>,
 }
 
@@ -180,10 +183,18 @@ impl Letters for Reading {
         // Fewer than were there: somebody else has taken the rest, or it has gone.
         self.left = if window.len() < usize::from(size) { 0 } else { self.left - u64::from(size) };
         self.seen.add(&window);
+        window.iter().for_each(|delivery| self.counts.add(&delivery.properties));
         Ok(window.into_iter().map(|delivery| letter(delivery, &self.desk, &held)).collect())
     }
 
+    fn warning(&self) -> Option<String> {
+        self.counts.warning(self.desk.dead_letter_queue())
+    }
+
     async fn close(&mut self) -> Result<(), LettersError> {
+        if let Some(warning) = self.warning() {
+            log_hourly(&warning);
+        }
         let mut sections = std::mem::take(&mut self.sections);
         // Before any of them is closed: what that gives back would be taken again.
         for section in &mut sections {

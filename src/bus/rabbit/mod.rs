@@ -10,6 +10,7 @@ mod consumer;
 mod copy;
 mod death;
 mod declare;
+mod delivery_counts;
 mod depths;
 mod desk;
 mod envelope;

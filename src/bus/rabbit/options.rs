@@ -26,6 +26,8 @@ pub struct Options {
     pub dead_letter_queue: String,
     /// Retry queues are called `<prefix>.<delay as written>`.
     pub retry_queue_prefix: String,
+    /// Organizations' queues are called `<prefix>.<id>`.
+    pub organization_queue_prefix: String,
     /// Binding keys of the work queue on the events exchange.
     pub bindings: Vec<String>,
     /// Deliveries in hand at once.
@@ -69,6 +71,13 @@ impl Options {
         names
     }
 
+    /// Whether events wait for a worker in a queue of this name: the inbox, or an organization's. Retry queues apart,
+    /// where expiring is how an event goes on.
+    pub(super) fn is_event_queue(&self, name: &str) -> bool {
+        let of_organization = |rest: &str| rest.starts_with('.');
+        name == self.queue || name.strip_prefix(&self.organization_queue_prefix).is_some_and(of_organization)
+    }
+
     /// Where the broker is, for people: no user, no password.
     pub fn place(&self) -> String {
         self.uri().map_or_else(
@@ -105,6 +114,7 @@ pub(super) mod tests {
             queue: "handoffd.events".into(),
             dead_letter_queue: "handoffd.dead-letters".into(),
             retry_queue_prefix: "handoffd.retry".into(),
+            organization_queue_prefix: "handoffd.organization".into(),
             bindings: vec!["session.handoff.#".into()],
             prefetch: 256,
             declare: Declare::Create,
@@ -128,6 +138,15 @@ pub(super) mod tests {
     fn every_queue_is_named_once() {
         let expected = ["handoffd.events", "handoffd.retry.5s", "handoffd.retry.2m", "handoffd.dead-letters"];
         assert_eq!(options().queues(), expected);
+    }
+
+    #[test]
+    fn events_wait_in_the_inbox_and_in_organizations_queues() {
+        let waits = |name| options().is_event_queue(name);
+        assert!(waits("handoffd.events") && waits("handoffd.organization.org_acme"));
+        for other in ["handoffd.organization", "handoffd.organizations.x", "handoffd.retry.5s", "opencx.delay", ""] {
+            assert!(!waits(other), "{other}");
+        }
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub enum ReasonName {
     RetriesExhausted,
     /// The broker delivered it too often.
     DeliveryLimit,
+    /// It expired in the broker before a worker took it.
+    Expired,
 }
 
 impl SelectionArguments {
@@ -139,6 +141,7 @@ impl From<ReasonName> for Reason {
             ReasonName::RejectedByDynamics => Self::RejectedByDynamics,
             ReasonName::RetriesExhausted => Self::RetriesExhausted,
             ReasonName::DeliveryLimit => Self::DeliveryLimit,
+            ReasonName::Expired => Self::Expired,
         }
     }
 }

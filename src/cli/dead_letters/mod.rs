@@ -85,6 +85,9 @@ async fn work(config: &Config, order: &Order, form: Form) -> Result<(), Refusal>
     let mut page = Page::begin(form, order);
     let done = carry_out(&mut *letters, order, &mut page, &stop).await;
     page.end();
+    if let Some(warning) = letters.warning() {
+        eprintln!("warning: {warning}");
+    }
     conclude(order, done)
 }
 

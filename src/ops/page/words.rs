@@ -96,6 +96,13 @@ fn dead(reason: Reason) -> Meaning {
             "See why workers ended (killed, out of memory, the last lines of their logs). If the broker or the machine was to \
              blame, replay. If it is the event, keep it and report it.",
         ),
+        Reason::Expired => (
+            "Expired",
+            "The event expired in the broker before a worker took it: its publisher set an expiration, or a policy of the \
+             broker sets message-ttl.",
+            "See how long workers were away, and whether the publisher or a policy (`rabbitmqctl list_policies`) limits how \
+             long events may wait. Remove that limit, then replay: a replayed event does not expire.",
+        ),
         _ => (
             "Invalid event",
             "The message breaks a rule: not JSON, too large, or a field that is missing or of a wrong kind. The error names \

@@ -19,6 +19,7 @@ const REASON_NAMES: &[&str] = &[
     "rejected_by_dynamics",
     "retries_exhausted",
     "delivery_limit",
+    "expired",
 ];
 
 /// A selection in a query.
@@ -59,7 +60,7 @@ pub struct Request {
     organization: Option<String>,
     /// Given up for this reason.
     #[schemars(extend("enum" = ["invalid_event", "unsupported_event", "unknown_organization", "rejected_by_dynamics",
-        "retries_exhausted", "delivery_limit", null]))]
+        "retries_exhausted", "delivery_limit", "expired", null]))]
     reason: Option<String>,
     /// Of this conversation.
     session: Option<String>,
