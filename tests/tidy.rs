@@ -57,6 +57,8 @@ const PURE: &[&str] = &[
     "bus/rabbit/mend.rs",
     "bus/rabbit/shrink.rs",
     "bus/rabbit/death.rs",
+    "bus/rabbit/broker_deaths/rise.rs",
+    "bus/rabbit/broker_deaths/tally.rs",
     "letters/entry.rs",
     "letters/patch.rs",
     "letters/selection.rs",

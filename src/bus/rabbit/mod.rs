@@ -4,6 +4,7 @@
 
 mod backlogs;
 mod backoff;
+mod broker_deaths;
 mod channels;
 mod connect;
 mod consumer;
@@ -41,6 +42,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::backlogs::Backlogs;
+use self::broker_deaths::BrokerDeaths;
 use self::channels::{Address, short};
 use self::consumer::Outlet;
 use self::state::State;
@@ -79,7 +81,8 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
     let state = Arc::new(State::new(&options.place()));
     let signals = Signals::default();
     let (sender, receiver) = mpsc::channel(BETWEEN);
-    let (backlogs, found) = Backlogs::new(Arc::clone(&options), &signals);
+    let deaths = Arc::new(BrokerDeaths::new(&options, Arc::clone(&watch)));
+    let (backlogs, found) = Backlogs::new(Arc::clone(&options), Arc::clone(&deaths), &signals);
     let outlet = Arc::new(Outlet::new(sender));
     let supervisor = Supervisor {
         options: Arc::clone(&options),
@@ -87,6 +90,7 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
         watch,
         outlet: Arc::clone(&outlet),
         backlogs: Arc::clone(&backlogs),
+        deaths,
         signals: signals.clone(),
     };
     Ok(Rabbit {

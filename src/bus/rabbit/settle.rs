@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::backlogs::{Backlogs, Hold};
+use super::broker_deaths::BrokerDeaths;
 use super::channels::{Address, short};
 use super::copy;
 use super::fit::fit;
@@ -30,6 +31,7 @@ pub(super) struct Way {
     pub line: Arc<Line>,
     pub options: Arc<Options>,
     pub backlogs: Arc<Backlogs>,
+    pub deaths: Arc<BrokerDeaths>,
 }
 
 /// A copy that the broker refuses (its queue is full, or without a leader) is offered again and again, as long as the line
@@ -81,6 +83,7 @@ impl Settle for InHand {
 
     async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
         let copy = copy::for_dead_letters(&self.properties, &headers);
+        let _copying = self.way.deaths.copying();
         self.move_to(&self.way.options.dead_letter_queue, copy).await
     }
 

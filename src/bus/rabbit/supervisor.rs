@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use super::backlogs::Backlogs;
 use super::backoff::Backoff;
+use super::broker_deaths::BrokerDeaths;
 use super::consumer::{End, Outlet, consume};
 use super::declare::Shortfall;
 use super::depths;
@@ -34,6 +35,7 @@ pub(super) struct Supervisor {
     pub watch: Arc<dyn Watch>,
     pub outlet: Arc<Outlet>,
     pub backlogs: Arc<Backlogs>,
+    pub deaths: Arc<BrokerDeaths>,
     pub signals: Signals,
 }
 
@@ -87,7 +89,7 @@ impl Supervisor {
         let why = tokio::select! {
             why = line.broken() => why,
             why = self.work(&line) => why,
-            () = depths::report(&line, &queues, &self.backlogs, watch.as_ref()) => String::new(),
+            () = depths::report(&line, &queues, &self.backlogs, &self.deaths, watch.as_ref()) => String::new(),
             () = close.cancelled() => "closed".to_owned(),
         };
         line.end(&why);
@@ -114,7 +116,12 @@ impl Supervisor {
                 warn!("the broker is slow to tell which backlogs there are: what is in the others comes later");
             }
         }
-        let way = Way { line: line.clone(), options: self.options.clone(), backlogs: self.backlogs.clone() };
+        let way = Way {
+            line: line.clone(),
+            options: self.options.clone(),
+            backlogs: self.backlogs.clone(),
+            deaths: self.deaths.clone(),
+        };
         let mut pause = self.signals.pause.subscribe();
         while self.may_consume(&mut pause).await {
             let mut subscription = match timeout(CONSUME_LIMIT, consume(line, &self.options)).await {

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::slot::{Slot, Stand};
+use super::broker_deaths::BrokerDeaths;
 use super::channels::Address;
 use super::line::Line;
 use super::lock;
@@ -33,6 +34,7 @@ const TRIES: u32 = 3;
 /// The backlogs of all organizations, whatever line to the broker there is.
 pub(super) struct Backlogs {
     options: Arc<Options>,
+    deaths: Arc<BrokerDeaths>,
     /// Organizations whose backlogs are looked for.
     served: Mutex<BTreeSet<OrganizationId>>,
     slots: Mutex<HashMap<OrganizationId, Arc<Slot>>>,
@@ -43,11 +45,15 @@ pub(super) struct Backlogs {
 }
 
 impl Backlogs {
-    pub(super) fn new(options: Arc<Options>, signals: &Signals) -> (Arc<Self>, mpsc::UnboundedReceiver<Backlog>) {
+    pub(super) fn new(
+        options: Arc<Options>,
+        deaths: Arc<BrokerDeaths>,
+        signals: &Signals,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Backlog>) {
         let (news, receiver) = mpsc::unbounded_channel();
         let (stop, pause) = (signals.stop.clone(), signals.pause.subscribe());
         let (served, slots) = (Mutex::default(), Mutex::default());
-        (Arc::new(Self { options, served, slots, news, stop, pause }), receiver)
+        (Arc::new(Self { options, deaths, served, slots, news, stop, pause }), receiver)
     }
 
     /// Sets whose backlogs are looked for. Those that are new to it.

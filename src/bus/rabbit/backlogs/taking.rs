@@ -150,8 +150,12 @@ impl Taking {
     }
 
     async fn forward(&self, subscription: &mut Subscription) -> End {
-        let way =
-            Way { line: self.line.clone(), options: self.backlogs.options.clone(), backlogs: self.backlogs.clone() };
+        let way = Way {
+            line: self.line.clone(),
+            options: self.backlogs.options.clone(),
+            backlogs: self.backlogs.clone(),
+            deaths: self.backlogs.deaths.clone(),
+        };
         loop {
             let message = tokio::select! {
                 message = timeout(EMPTY_FOR, subscription.consumer.next()) => message,
