@@ -183,7 +183,9 @@ impl Letters for Reading {
         // Fewer than were there: somebody else has taken the rest, or it has gone.
         self.left = if window.len() < usize::from(size) { 0 } else { self.left - u64::from(size) };
         self.seen.add(&window);
-        window.iter().for_each(|delivery| self.counts.add(&delivery.properties));
+        for delivery in &window {
+            self.counts.add(&delivery.properties);
+        }
         Ok(window.into_iter().map(|delivery| letter(delivery, &self.desk, &held)).collect())
     }
 

@@ -145,6 +145,8 @@ async fn the_worker_looks_for_others_letters_and_not_for_its_own() {
     }
     let depth = format!("queue=\"{queue}\"");
     worker.counts("handoffd_queue_messages", &depth, 3).await;
+    // Longer than a rise is left alone: a look would come now.
+    tokio::time::sleep(std::time::Duration::from_secs(16)).await;
     let event = handoff("email");
     rig.bus.put(&queue, &event.body(), given_up(&rig, &event, "delivery_limit")).await;
     worker.counts("handoffd_dead_letters_total", "reason=\"delivery_limit\"", 1).await;

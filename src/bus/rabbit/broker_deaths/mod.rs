@@ -143,7 +143,9 @@ impl BrokerDeaths {
                 break true;
             }
             seen += window.len() as u64;
-            window.iter().for_each(|letter| self.count(letter, &mut found));
+            for letter in &window {
+                self.count(letter, &mut found);
+            }
             if seen >= MOST || start.elapsed() >= LONGEST {
                 break seen >= letters.total();
             }
