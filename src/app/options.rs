@@ -28,16 +28,18 @@ const LOCK_WAIT: Duration = Duration::from_secs(20);
 pub fn bus(config: &Config) -> rabbit::Options {
     let broker = &config.broker;
     rabbit::Options {
-        url: SecretString::from(broker.url.expose().to_owned()),
+        urls: broker.urls.iter().map(|url| SecretString::from(url.expose().to_owned())).collect(),
         events_exchange: broker.events_exchange.clone(),
         outcomes_exchange: broker.outcomes_exchange.clone(),
         queue: broker.queue.clone(),
         dead_letter_queue: broker.dead_letter_queue.clone(),
         retry_queue_prefix: broker.retry_queue_prefix.clone(),
-        organization_queue_prefix: "handoffd.organization".to_owned(),
+        organization_queue_prefix: broker.organization_queue_prefix.clone(),
         bindings: broker.bindings.clone(),
         prefetch: broker.prefetch,
         declare: if broker.declare { rabbit::Declare::Create } else { rabbit::Declare::Check },
+        new_queue_wait: broker.new_queue_wait,
+        confirm_timeout: broker.confirm_timeout,
         delays: config.retry.delays.iter().map(|delay| (delay.text.clone(), delay.duration)).collect(),
     }
 }

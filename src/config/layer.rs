@@ -107,7 +107,7 @@ fn value_of(key: &Key, text: &str) -> Value {
         Kind::Text => plain(),
         Kind::Number => text.trim().parse().map_or_else(|_| plain(), Value::Integer),
         Kind::Switch => text.trim().parse().map_or_else(|_| plain(), Value::Boolean),
-        Kind::Secret => toml_value(text).filter(Value::is_table).unwrap_or_else(plain),
+        Kind::Secret => toml_value(text).filter(|value| is_secret(key, value)).unwrap_or_else(plain),
         Kind::List => {
             let split = || {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -116,6 +116,10 @@ fn value_of(key: &Key, text: &str) -> Value {
             toml_value(text).filter(Value::is_array).unwrap_or_else(split)
         }
     }
+}
+
+fn is_secret(key: &Key, value: &Value) -> bool {
+    value.is_table() || (value.is_array() && key.takes_many())
 }
 
 fn toml_value(text: &str) -> Option<Value> {

@@ -28,15 +28,19 @@ pub struct Config {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Broker {
-    pub url: BrokerUrl,
+    /// At least one.
+    pub urls: Vec<BrokerUrl>,
     pub events_exchange: String,
     pub outcomes_exchange: String,
     pub queue: String,
     pub dead_letter_queue: String,
     pub retry_queue_prefix: String,
+    pub organization_queue_prefix: String,
     pub bindings: Vec<String>,
     pub prefetch: u16,
     pub declare: bool,
+    pub new_queue_wait: Duration,
+    pub confirm_timeout: Duration,
 }
 
 /// `[worker]`
@@ -139,7 +143,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The broker's address; its password shows nowhere but in [`BrokerUrl::expose`].
+/// The address of a broker's node; its password shows nowhere but in [`BrokerUrl::expose`].
 #[derive(Clone)]
 pub struct BrokerUrl(SecretString);
 

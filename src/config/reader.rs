@@ -53,6 +53,32 @@ impl Reader<'_> {
         parse(text).expect("a default is legal; a test reads them all")
     }
 
+    /// Secrets that have a default: one, or a list of them. Each text is parsed into any number of values.
+    pub fn secrets<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
+        let Some(setting) = self.set.get(name) else { return self.default_secrets(name, parse) };
+        let items = match &setting.value {
+            Value::Array(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let mut values = Vec::new();
+        for item in items {
+            let text = secret::resolve(item, self.env).map_err(|(found, expected)| (Some(found), expected));
+            match text.and_then(|text| parse(&text).map_err(|expected| (None, expected))) {
+                Ok(parsed) => values.extend(parsed),
+                Err((found, expected)) => self.fault(name, setting, found, expected),
+            }
+        }
+        if items.is_empty() {
+            self.fault(name, setting, Some("an empty list".to_owned()), "at least one".to_owned());
+        }
+        if values.is_empty() { self.default_secrets(name, parse) } else { values }
+    }
+
+    fn default_secrets<T>(&self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
+        let default = self.default(name);
+        parse(default.as_str().unwrap_or_default()).expect("a default is legal; a test reads them all")
+    }
+
     /// A value that may be absent (or blank).
     pub fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;

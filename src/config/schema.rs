@@ -30,7 +30,7 @@ pub enum Kind {
     Switch,
     /// A TOML (or JSON) array, or items separated by commas.
     List,
-    /// A string, or a TOML table that says where the string is. Never shown.
+    /// A string, or a TOML table that names the place of the string; `broker.url` takes a list of them. Never shown.
     Secret,
 }
 
@@ -38,6 +38,11 @@ impl Key {
     /// `HANDOFFD_BROKER__PREFETCH`
     pub fn variable(&self) -> String {
         format!("HANDOFFD_{}__{}", self.section, self.name).to_uppercase()
+    }
+
+    /// Whether a list of secrets may stand there.
+    pub(super) fn takes_many(&self) -> bool {
+        (self.section, self.name) == ("broker", "url")
     }
 
     /// The default, parsed.
@@ -67,8 +72,8 @@ pub const KEYS: &[Key] = &[
         ("broker", "url"),
         Kind::Secret,
         r#""amqp://guest:guest@127.0.0.1:5672/%2f""#,
-        "Where RabbitMQ is. May carry options, such as `?heartbeat=10`.",
-        "`amqp://` or `amqps://`, a string, `{ env = … }` or `{ file = … }`",
+        "Where RabbitMQ is; a list for the nodes of a cluster. May carry options, such as `?heartbeat=10`.",
+        "`amqp://` or `amqps://`, a string, `{ env = … }` or `{ file = … }`, or a list of these; one text may hold several, separated by commas",
     ),
     key(
         ("broker", "events_exchange"),
@@ -100,6 +105,13 @@ pub const KEYS: &[Key] = &[
         "a name of at most 200 bytes",
     ),
     key(
+        ("broker", "organization_queue_prefix"),
+        Kind::Text,
+        r#""handoffd.organization""#,
+        "Organizations' queues are called `<prefix>.<id>`, one for each organization.",
+        "a name of at most 200 bytes; no other queue's name begins with it and a dot",
+    ),
+    key(
         ("broker", "bindings"),
         Kind::List,
         r#"["session.handoff.#", "session.resolved.#", "conversation.closed"]"#,
@@ -119,6 +131,20 @@ pub const KEYS: &[Key] = &[
         "true",
         "`true`: declare exchanges, queues and bindings at start; `false`: only check them, and stay unready while one is missing.",
         "`true` or `false`",
+    ),
+    key(
+        ("broker", "new_queue_wait"),
+        Kind::Text,
+        r#""5s""#,
+        "How long a queue that the worker made is left unused: RabbitMQ loses a quorum queue that is younger than about a second when its node is killed.",
+        "a duration of at least `1s`",
+    ),
+    key(
+        ("broker", "confirm_timeout"),
+        Kind::Text,
+        r#""30s""#,
+        "How long the broker may take to confirm a message.",
+        "a duration above zero",
     ),
     key(
         ("worker", "max_event_bytes"),

@@ -66,8 +66,12 @@ pub fn resolve(value: &Value, env: &Environment) -> Result<String, (String, Stri
     }
 }
 
-/// Where a secret stands, for people; `None` when it stands in the value itself.
+/// Where a secret stands, for people, or each of a list; `None` when it stands in the value itself.
 pub fn whereabouts(value: &Value) -> Option<String> {
+    if let Value::Array(items) = value {
+        let places: Vec<String> = items.iter().filter_map(whereabouts).collect();
+        return Some(places.join(", ")).filter(|places| !places.is_empty());
+    }
     match reference(value.as_table()?)? {
         Reference::Variable(name) => Some(format!("environment variable {name}")),
         Reference::File(path) => Some(format!("file {path}")),

@@ -1,5 +1,7 @@
 //! Reads the sections of the configuration file.
 
+use std::time::Duration;
+
 use super::fault::Faults;
 use super::layer::{Layers, Set};
 use super::model::{
@@ -36,17 +38,20 @@ fn reader<'a>(section: &'static str, layers: &'a Layers, env: &'a Environment, f
 
 fn broker(reader: &mut Reader<'_>) -> Broker {
     let broker = Broker {
-        url: reader.secret("url", url::broker),
+        urls: reader.secrets("url", url::brokers),
         events_exchange: reader.read("events_exchange", value::name(255)),
         outcomes_exchange: reader.read("outcomes_exchange", value::name(255)),
         queue: reader.read("queue", value::name(255)),
         dead_letter_queue: reader.read("dead_letter_queue", value::name(255)),
         // A queue's name has 255 bytes at most, and the delay comes after the prefix.
         retry_queue_prefix: reader.read("retry_queue_prefix", value::name(200)),
+        organization_queue_prefix: reader.read("organization_queue_prefix", value::name(200)),
         bindings: reader.read("bindings", value::bindings),
         prefetch: reader
             .read("prefetch", value::whole(1..=65_535, " (AMQP counts in 16 bits, and 0 would be no limit)")),
         declare: reader.read("declare", value::switch),
+        new_queue_wait: reader.read("new_queue_wait", value::duration_from(Duration::from_secs(1))),
+        confirm_timeout: reader.read("confirm_timeout", value::positive_duration),
     };
     if broker.queue == broker.dead_letter_queue {
         reader.note(
@@ -60,14 +65,23 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
     broker
 }
 
-/// A retry queue sends its messages to the work queue; it can't be that queue, nor the last one.
+/// A retry queue sends its messages to the work queue; it can't be that queue, nor the last one. Ids of organizations
+/// are anybody's to choose, so that no other queue may have a name that could be an organization's.
 fn tell_queues_apart(config: &Config, reader: &mut Reader<'_>) {
     let prefix = &config.broker.retry_queue_prefix;
+    let mut others = vec![config.broker.queue.clone(), config.broker.dead_letter_queue.clone()];
+    others.push(format!("{}.operator", config.broker.dead_letter_queue));
     for delay in &config.retry.delays {
         let queue = format!("{prefix}.{}", delay.text);
         if queue == config.broker.queue || queue == config.broker.dead_letter_queue {
             reader.note("retry_queue_prefix", format!("another prefix: the queue {queue} has a use already"));
         }
+        others.push(queue);
+    }
+    let organizations = format!("{}.", config.broker.organization_queue_prefix);
+    if let Some(queue) = others.iter().find(|queue| queue.starts_with(&organizations)) {
+        let expected = format!("another prefix: the queue {queue} could be that of an organization");
+        reader.note("organization_queue_prefix", expected);
     }
 }
 

@@ -7,7 +7,7 @@ use toml::Value;
 
 use super::fault::{Faults, Place};
 use super::layer::{Layers, Setting, layers};
-use super::model::Config;
+use super::model::{BrokerUrl, Config};
 use super::schema::{KEYS, Key, Kind};
 use super::secret::{self, Environment};
 use super::sections;
@@ -57,12 +57,19 @@ impl Effective {
 
     fn masked(&self, key: &Key, value: &Value) -> Value {
         match value {
-            _ if key.name == "url" => Value::String(self.config.broker.url.masked()),
+            _ if key.takes_many() => masked_urls(&self.config.broker.urls),
             Value::String(text) if text.is_empty() => value.clone(),
             _ if key.kind == Kind::Secret => Value::String("***".to_owned()),
             Value::String(text) => Value::String(super::url::masked(text)),
             other => other.clone(),
         }
+    }
+}
+
+fn masked_urls(urls: &[BrokerUrl]) -> Value {
+    match urls {
+        [url] => Value::String(url.masked()),
+        urls => Value::Array(urls.iter().map(|url| Value::String(url.masked())).collect()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Addresses, and which of them a secret may be sent to.
 
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use super::model::{BrokerUrl, Dynamics};
 
@@ -60,15 +60,43 @@ pub fn authority(text: &str, trust: Trust) -> Result<String, String> {
     Ok(text_of(&url))
 }
 
-/// `broker.url`
-pub fn broker(text: &str) -> Result<BrokerUrl, String> {
+/// `broker.url`: one URL, or several that are separated by commas. A comma inside a URL (in a password, say) is one that
+/// no `amqp://` follows.
+pub fn brokers(text: &str) -> Result<Vec<BrokerUrl>, String> {
+    let mut urls: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match urls.last_mut() {
+            Some(before) if !begins_url(part) => {
+                before.push(',');
+                before.push_str(part);
+            }
+            _ => urls.push(part.to_owned()),
+        }
+    }
+    urls.iter().map(|url| broker(url.trim())).collect()
+}
+
+fn begins_url(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with("amqp://") || text.starts_with("amqps://")
+}
+
+fn broker(text: &str) -> Result<BrokerUrl, String> {
     let expected = "a URL such as amqp://user:password@host:5672/%2f (or amqps://)";
-    let url = Url::parse(text).map_err(|problem| format!("{expected}: {problem}"))?;
+    let advice = "percent-encode /, #, ? and @ in user, password and virtual host";
+    let url = Url::parse(text).map_err(|problem| format!("{expected}: {problem}; {advice}"))?;
     if !matches!(url.scheme(), "amqp" | "amqps") {
         return Err(format!("{expected}, not {}://", url.scheme()));
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err(format!("{expected}: it has no host"));
+    }
+    // A whole URL of another kind after a comma, or a comma at the end.
+    if url.host_str().is_some_and(|host| host.contains(',')) {
+        return Err(format!("{expected}; of several each begins with amqp:// or amqps://"));
+    }
+    if url[Position::AfterPort..].contains('@') {
+        return Err(format!("{expected}: {advice}"));
     }
     Ok(BrokerUrl::new(text.to_owned()))
 }

@@ -62,6 +62,14 @@ pub fn positive_duration(value: &Value) -> Read<Duration> {
     }
 }
 
+/// A duration that is not shorter than this.
+pub fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Duration> {
+    move |value| match duration(value)? {
+        long if long >= shortest => Ok(long),
+        _ => Err(format!("at least {}s: {}", shortest.as_secs(), duration::FORM)),
+    }
+}
+
 /// The retry ladder: at least one step, none of them zero.
 pub fn delays(value: &Value) -> Read<Vec<Delay>> {
     let expected = || format!("a list of at least one delay above zero and below 49d, each {}", duration::FORM);

@@ -156,7 +156,7 @@ impl Machine {
         let name = &self.name;
         let config = format!(
             "[broker]\nurl = \"{}\"\nevents_exchange = \"{name}.in\"\noutcomes_exchange = \"{name}.out\"\nqueue = \"{name}.events\"\n\
-             dead_letter_queue = \"{name}.dead\"\nretry_queue_prefix = \"{name}.retry\"\n\
+             dead_letter_queue = \"{name}.dead\"\nretry_queue_prefix = \"{name}.retry\"\norganization_queue_prefix = \"{name}.organization\"\n\
              [dynamics]\nauthority = \"{}\"\nallow_insecure = true\nmax_concurrency = {}\n[store]\npath = \"{}\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\n[organizations]\ndirectory = \"{}\"\n",
             self.amqp_url,

@@ -18,7 +18,7 @@ use crate::support::broker::{Broker, Client, DEADLINE, eventually};
 pub fn options(url: &str) -> Options {
     let name = uuid::Uuid::new_v4().simple().to_string();
     Options {
-        url: url.into(),
+        urls: vec![url.into()],
         events_exchange: format!("{name}.opencx.events"),
         outcomes_exchange: format!("{name}.opencx.outcomes"),
         queue: format!("{name}.events"),
@@ -28,6 +28,8 @@ pub fn options(url: &str) -> Options {
         bindings: vec!["session.handoff.#".into(), "session.resolved.#".into()],
         prefetch: 16,
         declare: Declare::Create,
+        new_queue_wait: Duration::from_secs(1),
+        confirm_timeout: Duration::from_secs(30),
         delays: vec![("300ms".into(), Duration::from_millis(300)), ("1h".into(), Duration::from_secs(3600))],
     }
 }

@@ -259,11 +259,11 @@ async fn failures_say_where_and_what() {
     let error = open_fails(&options).await;
     assert!(matches!(error, LettersError::Missing { .. }), "{error}");
     assert!(error.to_string().contains(&options.dead_letter_queue), "{error}");
-    options.url = "amqp://guest:wrong-secret@127.0.0.1:1/%2f".into();
+    options.urls = vec!["amqp://guest:wrong-secret@127.0.0.1:1/%2f".into()];
     let error = open_fails(&options).await;
     assert!(matches!(error, LettersError::Away { .. }), "{error}");
     assert!(error.to_string().contains("127.0.0.1:1/") && !error.to_string().contains("secret"), "{error}");
-    options.url = Broker::shared().replace("guest:guest", "guest:wrong-secret").as_str().into();
+    options.urls = vec![Broker::shared().replace("guest:guest", "guest:wrong-secret").into()];
     let error = open_fails(&options).await.to_string();
     assert!(error.contains("user or password") && !error.contains("wrong-secret"), "{error}");
 }

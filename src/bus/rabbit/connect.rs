@@ -1,4 +1,4 @@
-//! A connection of lapin's over a sieve.
+//! A connection of lapin's over a sieve, to one address.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -9,30 +9,44 @@ use async_rs::util::{DummyIO, RuntimeParts};
 use async_rs::{Runtime, Tokio};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::Stream;
-use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream};
-use lapin::uri::AMQPUri;
+use lapin::tcp::{AsyncTcpStream, TLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 
 use super::sieve::Sieve;
 
-/// Connects, by TLS where the URL says so.
-pub(super) async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {
+/// Connects to this address, by TLS where the URL says so.
+pub(super) async fn connect(
+    uri: AMQPUri,
+    address: SocketAddr,
+    properties: ConnectionProperties,
+) -> lapin::Result<Connection> {
     let tokio = Tokio::current();
     let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), Sifting(tokio)));
-    let through_sieve = async |uri: AMQPUri, _: Runtime<_>| {
-        let plain = Runtime::tokio_current();
-        let stream = uri.connect_async(&plain).await?;
+    let through_sieve = async move |uri: AMQPUri, _: Runtime<_>| {
+        let stream = dial(&uri, address).await?;
         Ok(AsyncTcpStream::Plain(Sieve::new(stream)))
     };
     Connection::connector(uri, runtime, through_sieve, properties).await
 }
+
+/// A stream to one address of a URL's host. The certificate has to bear the host's name, whatever the address.
+pub(super) async fn dial(uri: &AMQPUri, address: SocketAddr) -> io::Result<TokioStream> {
+    let stream = AsyncTcpStream::connect(&Tokio::current(), address).await?;
+    match uri.scheme {
+        AMQPScheme::AMQP => Ok(stream),
+        AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, TLSConfig::default()).await,
+    }
+}
+
+type TokioStream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
 /// tokio, whose streams are read through a sieve: lapin takes its stream's type from here.
 #[derive(Clone, Debug)]
 struct Sifting(Tokio);
 
 impl Reactor for Sifting {
-    type TcpStream = Sieve<AsyncTcpStream<<Tokio as Reactor>::TcpStream>>;
+    type TcpStream = Sieve<TokioStream>;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     /// lapin never asks for it.

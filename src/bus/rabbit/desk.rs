@@ -8,6 +8,7 @@ use lapin::{Channel, Connection};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use super::addresses::reach;
 use super::channels::Channels;
 use super::line::{hang_up, open};
 use super::look::Look;
@@ -152,11 +153,15 @@ impl Desk {
 }
 
 async fn connect(options: &Options, does: &str) -> Result<Connection, LettersError> {
-    let mut uri = options.uri().map_err(|error| LettersError::Settings(error.to_string()))?;
-    // None (0) stays none.
-    uri.query.heartbeat =
-        uri.query.heartbeat.map(|seconds| if seconds == 0 { 0 } else { seconds.max(HEARTBEAT_SECONDS) });
-    timeout(CONNECT_LIMIT, open(&uri, does))
+    options.uris().map_err(|error| LettersError::Settings(error.to_string()))?;
+    let connected = async {
+        let mut reached = reach(options).await?;
+        // None (0) stays none.
+        let heartbeat = &mut reached.uri.query.heartbeat;
+        *heartbeat = heartbeat.map(|seconds| if seconds == 0 { 0 } else { seconds.max(HEARTBEAT_SECONDS) });
+        open(&reached, does).await
+    };
+    timeout(CONNECT_LIMIT, connected)
         .await
         .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
         .map_err(|problem| LettersError::Away { place: options.place(), problem })

@@ -7,9 +7,7 @@ use std::pin::{Pin, pin};
 use futures_io::{AsyncRead, AsyncWrite};
 use lapin::protocol::connection::{AMQPMethod, Start};
 use lapin::protocol::{AMQPClass, parse_class};
-use lapin::tcp::{AMQPUriTcpExt, TLSConfig};
 use lapin::types::AMQPValue;
-use lapin::uri::AMQPUri;
 
 use super::topology::BrokerVersion;
 
@@ -20,11 +18,9 @@ const BEFORE_PAYLOAD: usize = 7;
 /// Longest greeting that is read; a broker's is about 500 bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// Connects, waits for the greeting and hangs up. That it comes also shows that the broker is there
+/// Waits for the greeting on a fresh connection and hangs up. That it comes also shows that the broker is there
 /// and not merely its port, at no cost but a connection.
-pub(super) async fn version(uri: &AMQPUri) -> io::Result<BrokerVersion> {
-    let runtime = lapin::runtime::default_runtime().map_err(io::Error::other)?;
-    let stream = uri.connect_with_config_async(TLSConfig::default(), &runtime).await?;
+pub(super) async fn version(stream: impl AsyncRead + AsyncWrite) -> io::Result<BrokerVersion> {
     let mut stream = pin!(stream);
     write(stream.as_mut(), HEADER).await?;
     let frame = read(stream.as_mut(), BEFORE_PAYLOAD).await?;

@@ -4,15 +4,14 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Event};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::addresses::{Reached, reach};
 use super::channels::{Address, Channels, Failure};
 use super::connect::connect;
 use super::declare::{Shortfall, declare};
-use super::greeting;
 use super::lock;
 use super::look::Look;
 use super::options::Options;
@@ -23,8 +22,6 @@ use crate::bus::{Announced, BusError};
 
 /// For connecting and declaring everything; a healthy broker takes some 50 ms.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
-/// For a broker to greet: longer means that it hangs, and trying anew is better.
-const GREETING_LIMIT: Duration = Duration::from_secs(10);
 /// How often a connection is looked at, should its end have gone unannounced.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// RabbitMQ's own limit of channels on a connection (`channel_max`).
@@ -55,20 +52,16 @@ pub(super) enum NoLine {
 impl Line {
     /// Connects twice and sees to the topology.
     pub(super) async fn establish(options: &Options) -> Result<Self, NoLine> {
-        timeout(ESTABLISH_LIMIT, Self::connect(options))
+        let reached = reach(options).await.map_err(NoLine::Away)?;
+        timeout(ESTABLISH_LIMIT, Self::to(&reached, options))
             .await
             .unwrap_or_else(|_| Err(NoLine::Away("it does not answer in time".to_owned())))
     }
 
-    async fn connect(options: &Options) -> Result<Self, NoLine> {
-        let uri = options.uri().map_err(|error| NoLine::Away(error.to_string()))?;
-        let version = timeout(GREETING_LIMIT, greeting::version(&uri))
-            .await
-            .map_err(|_| NoLine::Away("its port is open, but it does not greet".to_owned()))?
-            .map_err(|error| NoLine::Away(error.to_string()))?;
-        let consuming = open(&uri, "consumes").await.map_err(NoLine::Away)?;
-        declare(&consuming, &topology(options, version), options.declare).await.map_err(NoLine::Unfit)?;
-        let publishing = open(&uri, "publishes").await.map_err(NoLine::Away)?;
+    async fn to(reached: &Reached, options: &Options) -> Result<Self, NoLine> {
+        let consuming = open(reached, "consumes").await.map_err(NoLine::Away)?;
+        declare(&consuming, &topology(options, reached.version), options.declare).await.map_err(NoLine::Unfit)?;
+        let publishing = open(reached, "publishes").await.map_err(NoLine::Away)?;
         let deliveries = consuming.create_channel().await.map_err(|error| NoLine::Away(refusal::in_words(&error)))?;
         Ok(Self {
             consuming,
@@ -222,13 +215,13 @@ pub(super) async fn hang_up(connection: &Connection) {
 }
 
 /// One connection, under a name that tells an operator at the broker what it is.
-pub(super) async fn open(uri: &AMQPUri, does: &str) -> Result<Connection, String> {
+pub(super) async fn open(reached: &Reached, does: &str) -> Result<Connection, String> {
     let name = format!("handoffd {} {does}", env!("CARGO_PKG_VERSION"));
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
         .with_client_property("product".into(), "handoffd".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-    connect(uri.clone(), properties).await.map_err(|error| refusal::in_words(&error))
+    connect(reached.uri.clone(), reached.address, properties).await.map_err(|error| refusal::in_words(&error))
 }
 
 /// Waits until a connection is lost. Errors of single channels are their users' business.

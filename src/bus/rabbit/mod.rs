@@ -2,6 +2,7 @@
 //! Out: RabbitMQ by lapin: one line of two connections, built anew whenever anything of it breaks.
 //! Absent: what a message means, when to retry it, why it is given up.
 
+mod addresses;
 mod backlogs;
 mod backoff;
 mod broker_deaths;
@@ -23,6 +24,7 @@ mod line;
 mod look;
 mod mend;
 mod options;
+mod organization_queue;
 mod publisher;
 mod refusal;
 mod settle;
@@ -76,7 +78,7 @@ pub struct Rabbit {
 /// Starts to connect, and goes on until [`Bus::close`]. Needs a tokio runtime; fails only over a URL
 /// that can't be read: a broker that is away is waited for.
 pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartError> {
-    options.uri()?;
+    options.uris()?;
     let options = Arc::new(options);
     let state = Arc::new(State::new(&options.place()));
     let signals = Signals::default();

@@ -5,7 +5,9 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::organization_queue;
 use super::refusal::StartError;
+use crate::event::OrganizationId;
 
 /// Heartbeat that is asked for unless the URL names one. A broker that is gone without a word is
 /// noticed after twice this; brokers' own default, 60 s, would take two minutes.
@@ -14,8 +16,8 @@ const HEARTBEAT_SECONDS: u16 = 10;
 /// Names and numbers of the bus.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `amqp://user:password@host:5672/%2f`, or `amqps://`. Never shown.
-    pub url: SecretString,
+    /// The broker, or each node of a cluster: `amqp://user:password@host:5672/%2f`, or `amqps://`. Never shown.
+    pub urls: Vec<SecretString>,
     /// Topic exchange that events are published to.
     pub events_exchange: String,
     /// Topic exchange for outcomes.
@@ -34,6 +36,10 @@ pub struct Options {
     pub prefetch: u16,
     /// Whether missing queues and exchanges are created.
     pub declare: Declare,
+    /// How long a queue that was made by this worker is left unused.
+    pub new_queue_wait: Duration,
+    /// Longest wait for a confirm.
+    pub confirm_timeout: Duration,
     /// The retry ladder: each delay as written in the configuration, and what it means.
     pub delays: Vec<(String, Duration)>,
 }
@@ -58,6 +64,11 @@ impl Options {
         }
     }
 
+    /// The queue of an organization.
+    pub fn organization_queue(&self, organization: &OrganizationId) -> String {
+        organization_queue::name(&self.organization_queue_prefix, organization)
+    }
+
     /// Every queue, the work queue first; a delay that is written twice has one queue.
     pub fn queues(&self) -> Vec<String> {
         let mut names = vec![self.queue.clone()];
@@ -78,27 +89,38 @@ impl Options {
         name == self.queue || name.strip_prefix(&self.organization_queue_prefix).is_some_and(of_organization)
     }
 
-    /// Where the broker is, for people: no user, no password.
+    /// Where the broker is, for people: each node and its virtual host; no user, no password.
     pub fn place(&self) -> String {
-        self.uri().map_or_else(
-            |_| "broker.url".to_owned(),
-            |uri| {
-                let vhost = uri.vhost.trim_start_matches('/');
-                format!("{}:{}/{vhost}", uri.authority.host, uri.authority.port)
-            },
-        )
+        let place = |uri: &AMQPUri| {
+            let (host, port, vhost) = (&uri.authority.host, uri.authority.port, uri.vhost.trim_start_matches('/'));
+            if host.contains(':') { format!("[{host}]:{port}/{vhost}") } else { format!("{host}:{port}/{vhost}") }
+        };
+        self.uris()
+            .map_or_else(|_| "broker.url".to_owned(), |uris| uris.iter().map(place).collect::<Vec<_>>().join(", "))
     }
 
-    /// The URL, read.
-    pub(super) fn uri(&self) -> Result<AMQPUri, StartError> {
-        let url = self.url.expose_secret();
-        let mut uri: AMQPUri = url.parse().map_err(|problem: String| StartError::Url {
-            // The parser quotes the whole URL, password and all, in one of its messages.
-            problem: if problem.contains(url) { "it has no host".to_owned() } else { problem },
-        })?;
-        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        Ok(uri)
+    /// The URLs, read; at least one.
+    pub(super) fn uris(&self) -> Result<Vec<AMQPUri>, StartError> {
+        if self.urls.is_empty() {
+            return Err(StartError::Url { problem: "there is none".to_owned() });
+        }
+        self.urls.iter().map(|url| read(url.expose_secret())).collect()
     }
+}
+
+fn read(url: &str) -> Result<AMQPUri, StartError> {
+    let mut uri: AMQPUri = url.parse().map_err(|problem: String| StartError::Url {
+        // The parser quotes the whole URL, password and all, in one of its messages.
+        problem: if problem.contains(url) { "it has no host".to_owned() } else { problem },
+    })?;
+    // lapin's parser (amq-protocol-uri 10.6.3) takes an IPv6 address in brackets for no host, and that for localhost.
+    if let Some(url::Host::Ipv6(address)) =
+        url::Url::parse(url).ok().and_then(|url| url.host().map(|host| host.to_owned()))
+    {
+        uri.authority.host = address.to_string();
+    }
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    Ok(uri)
 }
 
 #[cfg(test)]
@@ -108,7 +130,7 @@ pub(super) mod tests {
     /// The contract's defaults, with a ladder that repeats a step.
     pub(in crate::bus::rabbit) fn options() -> Options {
         Options {
-            url: "amqp://guest:s3cret@broker:5672/%2f".into(),
+            urls: vec!["amqp://guest:s3cret@broker:5672/%2f".into()],
             events_exchange: "opencx.events".into(),
             outcomes_exchange: "opencx.outcomes".into(),
             queue: "handoffd.events".into(),
@@ -118,6 +140,8 @@ pub(super) mod tests {
             bindings: vec!["session.handoff.#".into()],
             prefetch: 256,
             declare: Declare::Create,
+            new_queue_wait: Duration::from_secs(5),
+            confirm_timeout: Duration::from_secs(30),
             delays: vec![
                 ("5s".into(), Duration::from_secs(5)),
                 ("5s".into(), Duration::from_secs(5)),
@@ -157,10 +181,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn every_node_is_named_and_an_ipv6_address_is_one() {
+        let mut options = options();
+        options.urls = vec!["amqp://u:s3cret@one/a".into(), "amqps://u:s3cret@[2001:db8::7]:5673/%2f".into()];
+        assert_eq!(options.place(), "one:5672/a, [2001:db8::7]:5673/");
+        assert_eq!(options.uris().unwrap()[1].authority.host, "2001:db8::7");
+        options.urls.clear();
+        assert!(options.uris().is_err());
+    }
+
+    #[test]
+    fn an_organization_has_a_queue_under_the_prefix() {
+        assert_eq!(options().organization_queue(&"org_acme".into()), "handoffd.organization.org_acme");
+    }
+
+    #[test]
     fn the_heartbeat_is_ours_unless_the_url_names_one() {
         let mut options = options();
-        assert_eq!(options.uri().unwrap().query.heartbeat, Some(10));
-        options.url = "amqp://broker/%2f?heartbeat=3".into();
-        assert_eq!(options.uri().unwrap().query.heartbeat, Some(3));
+        assert_eq!(options.uris().unwrap()[0].query.heartbeat, Some(10));
+        options.urls = vec!["amqp://broker/%2f?heartbeat=3".into()];
+        assert_eq!(options.uris().unwrap()[0].query.heartbeat, Some(3));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lapin::BasicProperties;
 use tokio::time::timeout;
 
+use super::addresses::reach;
 use super::channels::{Address, Channels, short};
 use super::copy;
 use super::line::{hang_up, open};
@@ -42,8 +43,9 @@ pub struct Message<'a> {
 impl Publisher {
     /// Connects once. A broker that is away, or refuses the user, is an error.
     pub async fn connect(options: &Options) -> Result<Self, StartError> {
-        let uri = options.uri()?;
-        let connection = timeout(CONNECT_LIMIT, open(&uri, "publish"))
+        options.uris()?;
+        let connected = async { open(&reach(options).await?, "publish").await };
+        let connection = timeout(CONNECT_LIMIT, connected)
             .await
             .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
             .map_err(|problem| StartError::Away { place: options.place(), problem })?;

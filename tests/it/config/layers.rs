@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use handoffd::config::schema::{KEYS, Key};
-use handoffd::config::{self, LogFormat, OnCorruption};
+use handoffd::config::{self, BrokerUrl, Config, LogFormat, OnCorruption};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
@@ -13,6 +13,10 @@ use super::site::{Site, pairs};
 
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config/handoffd.toml")
+}
+
+fn urls(config: &Config) -> Vec<&str> {
+    config.broker.urls.iter().map(BrokerUrl::expose).collect()
 }
 
 #[test]
@@ -40,7 +44,10 @@ fn the_shipped_file_is_exactly_the_defaults() {
 #[test]
 fn the_defaults_are_the_contracts() {
     let config = Site::new("").load(&[]).expect("all defaults");
-    assert_eq!(config.broker.url.expose(), "amqp://guest:guest@127.0.0.1:5672/%2f");
+    assert_eq!(urls(&config), ["amqp://guest:guest@127.0.0.1:5672/%2f"]);
+    assert_eq!(config.broker.organization_queue_prefix, "handoffd.organization");
+    assert_eq!(config.broker.new_queue_wait, Duration::from_secs(5));
+    assert_eq!(config.broker.confirm_timeout, Duration::from_secs(30));
     assert_eq!(config.broker.queue, "handoffd.events");
     assert_eq!(config.broker.bindings, ["session.handoff.#", "session.resolved.#", "conversation.closed"]);
     assert_eq!(config.broker.prefetch, 256);
@@ -115,12 +122,38 @@ fn secrets_stand_in_files_and_variables_too() {
     );
     let config = Site::new(&text).load(&[("KEY", key)]).expect("legal");
     assert_eq!(config.http.token.as_ref().expect("a token").expose_secret(), "from-file");
-    assert_eq!(config.broker.url.expose(), "amqps://user:hidden@mq.example.net/%2f");
-    assert_eq!(config.broker.url.masked(), "amqps://user:***@mq.example.net/%2f");
+    assert_eq!(urls(&config), ["amqps://user:hidden@mq.example.net/%2f"]);
+    assert_eq!(config.broker.urls[0].masked(), "amqps://user:***@mq.example.net/%2f");
     let bytes: Vec<u8> = (0..32).collect();
     assert_eq!(config.organizations.encryption_key.as_ref().expect("a key").expose_secret(), bytes);
     let debugged = format!("{config:?}");
     assert!(!debugged.contains("hidden") && !debugged.contains("from-file"), "{debugged}");
+}
+
+/// The nodes of a cluster, in each form that they may be given in.
+#[test]
+fn the_url_may_be_a_list() {
+    let both = ["amqp://u:a,b@one:5672/%2f", "amqps://u:p@two/v"];
+    let (list, commas) = (format!("{both:?}"), both.join(", "));
+    let site = Site::new("");
+    let file = site.write("urls", &format!("{commas}\n"));
+    let inline = format!("[broker]\nurl = {list}\n");
+    let cases = [
+        (inline, vec![]),
+        (format!("[broker]\nurl = {commas:?}\n"), vec![]),
+        (format!("[broker]\nurl = {{ file = {file:?} }}\n"), vec![]),
+        (
+            "[broker]\nurl = [{ env = \"ONE\" }, { env = \"TWO\" }]\n".to_owned(),
+            vec![("ONE", both[0]), ("TWO", both[1])],
+        ),
+        (String::new(), vec![("HANDOFFD_BROKER__URL", commas.as_str())]),
+        (String::new(), vec![("HANDOFFD_BROKER__URL", list.as_str())]),
+    ];
+    for (text, variables) in cases {
+        let config = Site::new(&text).load(&variables).unwrap_or_else(|told| panic!("{text}: {told}"));
+        assert_eq!(urls(&config), both, "{text} {variables:?}");
+        assert!(!format!("{config:?}").contains("u:p"), "{config:?}");
+    }
 }
 
 #[test]

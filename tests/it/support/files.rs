@@ -50,6 +50,8 @@ impl Files {
             ("queue", format!("{name}.events")),
             ("dead_letter_queue", format!("{name}.dead-letters")),
             ("retry_queue_prefix", format!("{name}.retry")),
+            ("organization_queue_prefix", format!("{name}.organization")),
+            ("new_queue_wait", "1s".to_owned()),
         ] {
             files.set("broker", key, value);
         }

@@ -2,7 +2,6 @@
 //! Out: one durable queue for each such organization, and what comes out of it, apart from the work queue's prefetch.
 //! Absent: when there is no room, and who is taken from a backlog when; that is the worker's.
 
-mod name;
 mod slot;
 mod taking;
 
@@ -20,6 +19,7 @@ use super::channels::Address;
 use super::line::Line;
 use super::lock;
 use super::options::{Declare, Options};
+use super::organization_queue;
 use super::supervisor::Signals;
 use crate::bus::{Announced, Backlog, BusError};
 use crate::event::OrganizationId;
@@ -159,7 +159,7 @@ async fn depth(slot: &Slot, line: &Arc<Line>) -> Option<u64> {
 impl Options {
     /// The queue of an organization's backlog.
     pub fn backlog_queue(&self, organization: &OrganizationId) -> String {
-        name::name(&self.retry_queue_prefix, organization)
+        organization_queue::name(&format!("{}.backlog", self.retry_queue_prefix), organization)
     }
 }
 

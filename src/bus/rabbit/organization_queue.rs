@@ -1,11 +1,11 @@
-//! What the queue of an organization's backlog is called.
+//! Names of organizations' queues.
 
 use uuid::Uuid;
 
 use crate::event::OrganizationId;
 
-/// Longest id that is taken as it is. With the longest prefix that the configuration allows (200 bytes) and the word
-/// between them a name stays below AMQP's 255 bytes.
+/// Longest id that is taken as it is. With the longest prefix that the configuration allows (200 bytes) a name stays below
+/// AMQP's 255 bytes.
 const LONGEST: usize = 40;
 /// What remains readable of any other id.
 const READABLE: usize = 20;
@@ -16,12 +16,12 @@ const MARK: char = '~';
 pub(super) fn name(prefix: &str, organization: &OrganizationId) -> String {
     let id = organization.as_str();
     if !id.is_empty() && id.len() <= LONGEST && id.chars().all(is_plain) {
-        return format!("{prefix}.backlog.{id}");
+        return format!("{prefix}.{id}");
     }
     let readable: String = id.chars().take(READABLE).map(|char| if is_plain(char) { char } else { '-' }).collect();
     // 64 bits of SHA-1: ids are the operator's own, nobody looks for two that collide.
     let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).as_u64_pair().0;
-    format!("{prefix}.backlog.{readable}{MARK}{digest:016x}")
+    format!("{prefix}.{readable}{MARK}{digest:016x}")
 }
 
 fn is_plain(char: char) -> bool {
@@ -35,20 +35,20 @@ mod tests {
     use super::*;
 
     fn of(id: &str) -> String {
-        name("handoffd.retry", &OrganizationId::from(id))
+        name("handoffd.organization", &OrganizationId::from(id))
     }
 
     #[test]
     fn a_plain_id_is_read_in_the_name() {
-        assert_eq!(of("org_acme"), "handoffd.retry.backlog.org_acme");
-        assert_eq!(of(&"x".repeat(40)), format!("handoffd.retry.backlog.{}", "x".repeat(40)));
+        assert_eq!(of("org_acme"), "handoffd.organization.org_acme");
+        assert_eq!(of(&"x".repeat(40)), format!("handoffd.organization.{}", "x".repeat(40)));
     }
 
     #[test]
     fn any_other_id_has_a_digest() {
-        assert_eq!(of("Größe & Söhne\n"), "handoffd.retry.backlog.Gr--e---S-hne-~5c56f5c233625a9a");
+        assert_eq!(of("Größe & Söhne\n"), "handoffd.organization.Gr--e---S-hne-~5c56f5c233625a9a");
         let (long, longer) = (of(&"x".repeat(41)), of(&"x".repeat(42)));
-        assert!(long.starts_with("handoffd.retry.backlog.xxxxxxxxxxxxxxxxxxxx~"), "{long}");
+        assert!(long.starts_with("handoffd.organization.xxxxxxxxxxxxxxxxxxxx~"), "{long}");
         assert_ne!(long, longer);
         assert_ne!(of(""), of(" "));
         assert_ne!(of("a~0123456789abcdef"), of("a"));
