@@ -51,7 +51,7 @@ const PURE: &[&str] = &[
     "store/sled/codec.rs",
     "bus/rabbit/topology.rs",
     "bus/rabbit/copy.rs",
-    "bus/rabbit/backlogs/name.rs",
+    "bus/rabbit/organization_queue.rs",
     "worker/desk.rs",
     "bus/rabbit/fit.rs",
     "bus/rabbit/mend.rs",

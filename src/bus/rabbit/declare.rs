@@ -1,51 +1,119 @@
 //! Makes the broker have what the topology says, or finds out that it does not.
+//!
+//! Each name is looked at first (a passive declaration, which needs no rights), then declared, which changes nothing where
+//! it is there and shows whether it is as it must be. The look is how a queue that is new is told from one that was there.
+//!
+//! All of it happens on connections of its own. The broker closes the channel of a question that it refuses, and lapin
+//! (4.12.3) never forgets that a channel of this number was closed over an error: a new one of that number fails with the
+//! old error. So a connection serves fewer questions than it has numbers, and is closed afterwards.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, Error, ExchangeKind};
+use lapin::{Channel, Connection, Error, ExchangeKind};
+use tokio::time::timeout;
 
+use super::addresses::Reached;
+use super::line::{hang_up, open};
+use super::lock;
 use super::options::Declare;
 use super::refusal::{self, StartError};
 use super::topology::{Declaration, encode};
+
+/// Questions to the broker at once: 2,000 organizations take some seconds.
+const AT_ONCE: usize = 16;
+/// Declarations on one connection; each loses it one channel number at most.
+const ON_ONE_CONNECTION: usize = 1000;
+/// For the broker to answer one question. It may not answer at all for a quorum queue without a leader (measured, 3.10,
+/// just after a restart).
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// For the broker to answer a good-bye.
+const GOODBYE: Duration = Duration::from_secs(4);
 
 /// Why the topology does not stand.
 #[derive(Debug)]
 pub(super) enum Shortfall {
     /// Something is there but other than it must be, or can't be as it must: waiting is no use.
     Wrong(StartError),
-    /// Something is not there, and is not to be created.
-    Missing(String),
+    /// These are not there, and are not to be created.
+    Missing(Vec<Declaration>),
     /// The broker refused, or went away.
     Failed(String, Error),
+    /// There is no connection to be had.
+    Away(String),
 }
 
-/// Declares or checks one after another.
-pub(super) async fn declare(connection: &Connection, topology: &[Declaration], mode: Declare) -> Result<(), Shortfall> {
-    for declaration in topology {
-        match mode {
-            Declare::Create => create(connection, declaration).await?,
-            Declare::Check => check(connection, declaration).await?,
+/// What came of it.
+#[derive(Default, Debug)]
+pub(super) struct Declared {
+    /// Queues that were not there before and that were made, or may have been: also where the rest failed.
+    pub made: BTreeSet<String>,
+    /// What the broker did not answer for in time.
+    pub unanswered: Vec<Declaration>,
+    /// Why not all of the rest stands.
+    pub shortfall: Option<Shortfall>,
+}
+
+/// Declares or checks all of them.
+pub(super) async fn declare(reached: &Reached, declarations: &[Declaration], mode: Declare) -> Declared {
+    let mut declared = Declared::default();
+    let mut missing = Vec::new();
+    if let Err(shortfall) = all(reached, declarations, mode, &mut declared, &mut missing).await {
+        declared.shortfall = Some(shortfall);
+    } else if !missing.is_empty() {
+        declared.shortfall = Some(Shortfall::Missing(missing));
+    }
+    declared
+}
+
+async fn all(
+    reached: &Reached,
+    declarations: &[Declaration],
+    mode: Declare,
+    declared: &mut Declared,
+    missing: &mut Vec<Declaration>,
+) -> Result<(), Shortfall> {
+    let is_binding = |declaration: &&Declaration| matches!(declaration, Declaration::Binding { .. });
+    let (bindings, first): (Vec<_>, Vec<_>) = declarations.iter().partition(is_binding);
+    let mut session: Option<Session> = None;
+    // A binding needs both of its ends.
+    for mut rest in [first.as_slice(), bindings.as_slice()] {
+        while !rest.is_empty() {
+            let mut open = match session.take() {
+                Some(open) if open.room > 0 => open,
+                _ => Session::open(reached).await.map_err(Shortfall::Away)?,
+            };
+            let (batch, after) = rest.split_at(open.room.min(rest.len()));
+            open.ask_all(batch, mode, declared, missing).await?;
+            session = Some(open);
+            rest = after;
         }
     }
     Ok(())
 }
 
-async fn create(connection: &Connection, declaration: &Declaration) -> Result<(), Shortfall> {
-    ask(connection, declaration, Ask::Create).await.map_err(|error| shortfall(declaration, error))
+/// What became of one declaration.
+enum Found {
+    /// It stands, and did before.
+    There,
+    /// It was made.
+    Made,
+    /// It is not there.
+    Missing,
+    /// The broker does not answer for it; it may have been made.
+    Unanswered { made: bool },
 }
 
-/// Is it there, and is it as it must be? The first needs no rights; the second can only be found out by
-/// declaring it, which changes nothing where it is there, but needs the right to configure: a user
-/// without it gets the first answer only. Bindings can't be asked for.
-async fn check(connection: &Connection, declaration: &Declaration) -> Result<(), Shortfall> {
-    if matches!(declaration, Declaration::Binding { .. }) {
-        return Ok(());
-    }
-    ask(connection, declaration, Ask::IsItThere).await.map_err(|error| shortfall(declaration, error))?;
-    match ask(connection, declaration, Ask::Create).await {
-        Err(error) if refusal::is_forbidden(&error) => Ok(()),
-        answer => answer.map_err(|error| shortfall(declaration, error)),
-    }
+/// Why a question had no good answer.
+enum NoAnswer {
+    /// The broker said why.
+    Refused(Error),
+    /// It said nothing in time.
+    Silence,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,37 +122,176 @@ enum Ask {
     IsItThere,
 }
 
-/// On a channel of its own: the broker closes the channel of a declaration that it refuses.
-async fn ask(connection: &Connection, declaration: &Declaration, ask: Ask) -> Result<(), Error> {
-    let channel = connection.create_channel().await?;
-    match declaration {
-        Declaration::Exchange { name } => {
-            let options = ExchangeDeclareOptions {
-                durable: true,
-                passive: ask == Ask::IsItThere,
-                ..ExchangeDeclareOptions::default()
-            };
-            channel.exchange_declare(name.as_str().into(), ExchangeKind::Topic, options, FieldTable::default()).await?;
+/// One connection, and its channels that nobody asks on at the moment.
+struct Session {
+    connection: Option<Connection>,
+    idle: Mutex<Vec<Channel>>,
+    /// Declarations that it still serves.
+    room: usize,
+}
+
+impl Session {
+    async fn open(reached: &Reached) -> Result<Self, String> {
+        let connection = open(reached, "declares").await?;
+        // No limit is written as 0. An operator may allow few channels.
+        let numbers = match usize::from(connection.configuration().channel_max()) {
+            0 => ON_ONE_CONNECTION,
+            numbers => numbers.saturating_sub(AT_ONCE).max(1),
+        };
+        let room = numbers.min(ON_ONE_CONNECTION);
+        Ok(Self { connection: Some(connection), idle: Mutex::default(), room })
+    }
+
+    async fn ask_all(
+        &mut self,
+        batch: &[&Declaration],
+        mode: Declare,
+        declared: &mut Declared,
+        missing: &mut Vec<Declaration>,
+    ) -> Result<(), Shortfall> {
+        self.room -= batch.len();
+        let session = &*self;
+        let asked: Vec<_> = batch
+            .iter()
+            .map(|declaration| async move { (*declaration, session.stands(declaration, mode).await) })
+            .collect();
+        // In order, so that names are.
+        let mut answers = stream::iter(asked).buffered(AT_ONCE);
+        let mut first_shortfall = Ok(());
+        while let Some((declaration, found)) = answers.next().await {
+            match found {
+                Ok(Found::There) => {}
+                Ok(Found::Made) => declared.note_made(declaration),
+                Ok(Found::Missing) => missing.push(declaration.clone()),
+                Ok(Found::Unanswered { made }) => {
+                    if made {
+                        declared.note_made(declaration);
+                    }
+                    declared.unanswered.push(declaration.clone());
+                }
+                // Those that were asked meanwhile may have been made: their answers are waited for.
+                Err(shortfall) if first_shortfall.is_ok() => first_shortfall = Err(shortfall),
+                Err(_) => {}
+            }
         }
-        Declaration::Queue { name, arguments } => {
-            let options =
-                QueueDeclareOptions { durable: true, passive: ask == Ask::IsItThere, ..QueueDeclareOptions::default() };
-            channel.queue_declare(name.as_str().into(), options, encode(arguments)).await?;
+        first_shortfall
+    }
+
+    async fn stands(&self, declaration: &Declaration, mode: Declare) -> Result<Found, Shortfall> {
+        if let Declaration::Binding { .. } = declaration {
+            return self.binding(declaration, mode).await;
         }
-        Declaration::Binding { exchange, queue, key } => {
-            channel
-                .queue_bind(
-                    queue.as_str().into(),
-                    exchange.as_str().into(),
-                    key.as_str().into(),
-                    QueueBindOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
+        let there = match self.ask(declaration, Ask::IsItThere).await {
+            Ok(()) => true,
+            Err(NoAnswer::Refused(error)) if refusal::is_missing(&error) => false,
+            Err(NoAnswer::Refused(error)) => return Err(shortfall(declaration, error)),
+            Err(NoAnswer::Silence) => return Ok(Found::Unanswered { made: false }),
+        };
+        if !there && mode == Declare::Check {
+            return Ok(Found::Missing);
+        }
+        match self.ask(declaration, Ask::Create).await {
+            Ok(()) => Ok(if there { Found::There } else { Found::Made }),
+            Err(NoAnswer::Silence) => Ok(Found::Unanswered { made: !there }),
+            Err(NoAnswer::Refused(error)) if there && is_no_fault(declaration, mode, &error) => Ok(Found::There),
+            Err(NoAnswer::Refused(error)) => Err(shortfall(declaration, error)),
         }
     }
-    // Closed in the background as it is dropped.
-    Ok(())
+
+    /// Bindings can't be looked at.
+    async fn binding(&self, binding: &Declaration, mode: Declare) -> Result<Found, Shortfall> {
+        if mode == Declare::Check {
+            return Ok(Found::There);
+        }
+        match self.ask(binding, Ask::Create).await {
+            Ok(()) => Ok(Found::There),
+            Err(NoAnswer::Silence) => Ok(Found::Unanswered { made: false }),
+            Err(NoAnswer::Refused(error)) => Err(shortfall(binding, error)),
+        }
+    }
+
+    /// On a channel that nobody else asks on: the broker closes it when it refuses, and answers in order.
+    async fn ask(&self, declaration: &Declaration, ask: Ask) -> Result<(), NoAnswer> {
+        let answer = timeout(ANSWER_LIMIT, async {
+            let channel = self.channel().await?;
+            put(&channel, declaration, ask).await?;
+            lock(&self.idle).push(channel);
+            Ok(())
+        });
+        answer.await.map_err(|_| NoAnswer::Silence)?.map_err(NoAnswer::Refused)
+    }
+
+    async fn channel(&self) -> lapin::Result<Channel> {
+        let idle = lock(&self.idle).pop();
+        match (idle, &self.connection) {
+            (Some(channel), _) => Ok(channel),
+            (None, Some(connection)) => connection.create_channel().await,
+            // Only once it is dropped.
+            (None, None) => Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into()),
+        }
+    }
+}
+
+impl Drop for Session {
+    /// Closed in the background, with its channels kept until then: lapin (4.12.3) now and then hangs up without waiting
+    /// for the broker's answer where they are dropped just before.
+    fn drop(&mut self) {
+        let (connection, channels) = (self.connection.take(), std::mem::take(&mut *lock(&self.idle)));
+        if let (Some(connection), Ok(runtime)) = (connection, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                // A broker that hangs finds out by itself, from missing heartbeats.
+                let _ = timeout(GOODBYE, hang_up(&connection)).await;
+                drop(channels);
+            });
+        }
+    }
+}
+
+impl Declared {
+    fn note_made(&mut self, declaration: &Declaration) {
+        if let Declaration::Queue { name, .. } = declaration {
+            self.made.insert(name.clone());
+        }
+    }
+}
+
+async fn put(channel: &Channel, declaration: &Declaration, ask: Ask) -> lapin::Result<()> {
+    let passive = ask == Ask::IsItThere;
+    match declaration {
+        Declaration::Exchange { name } => {
+            let options = ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
+            let name = name.as_str().into();
+            channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default()).await
+        }
+        Declaration::Queue { name, arguments } => {
+            let options = QueueDeclareOptions { durable: true, passive, ..QueueDeclareOptions::default() };
+            channel.queue_declare(name.as_str().into(), options, encode(arguments)).await.map(drop)
+        }
+        Declaration::Binding { exchange, queue, key } => {
+            let (queue, exchange, key) = (queue.as_str().into(), exchange.as_str().into(), key.as_str().into());
+            channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await
+        }
+    }
+}
+
+/// Whether it may be as it is although the broker refuses to declare it.
+///
+/// Exchanges are OpenCX's: durable and topic is all that is asked of them (the broker compares these two first), and the
+/// right to configure them is not needed. Of a queue that is only checked, a user without that right learns that it is
+/// there and no more.
+fn is_no_fault(declaration: &Declaration, mode: Declare, error: &Error) -> bool {
+    match declaration {
+        Declaration::Exchange { .. } => {
+            let differs = refusal::said(error).and_then(|(_, text)| refusal::differs(text));
+            let foreign = |differs: StartError| match differs {
+                StartError::Differs { argument, .. } => !matches!(argument.as_str(), "type" | "durable"),
+                _ => false,
+            };
+            refusal::is_forbidden(error) || differs.is_some_and(foreign)
+        }
+        Declaration::Queue { .. } => mode == Declare::Check && refusal::is_forbidden(error),
+        Declaration::Binding { .. } => false,
+    }
 }
 
 fn shortfall(declaration: &Declaration, error: Error) -> Shortfall {
@@ -97,7 +304,17 @@ fn shortfall(declaration: &Declaration, error: Error) -> Shortfall {
         return Shortfall::Wrong(StartError::Refused { what, problem });
     }
     if refusal::is_missing(&error) {
-        return Shortfall::Missing(what);
+        return Shortfall::Missing(vec![declaration.clone()]);
     }
     Shortfall::Failed(what, error)
+}
+
+/// ``the exchange `a` and the queue `b` are not there``
+pub(super) fn missing_in_words(missing: &[Declaration]) -> String {
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    match names.as_slice() {
+        [one] => format!("{one} is not there"),
+        [first @ .., last] => format!("{} and {last} are not there", first.join(", ")),
+        [] => String::new(),
+    }
 }

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Event};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use super::addresses::{Reached, reach};
 use super::channels::{Address, Channels, Failure};
@@ -59,8 +60,17 @@ impl Line {
     }
 
     async fn to(reached: &Reached, options: &Options) -> Result<Self, NoLine> {
+        let declared = declare(reached, &topology(options, reached.version), options.declare).await;
+        for queue in &declared.made {
+            info!(%queue, "declared a new queue");
+        }
+        for declaration in &declared.unanswered {
+            warn!("the broker does not answer for {declaration}");
+        }
+        if let Some(shortfall) = declared.shortfall {
+            return Err(NoLine::Unfit(shortfall));
+        }
         let consuming = open(reached, "consumes").await.map_err(NoLine::Away)?;
-        declare(&consuming, &topology(options, reached.version), options.declare).await.map_err(NoLine::Unfit)?;
         let publishing = open(reached, "publishes").await.map_err(NoLine::Away)?;
         let deliveries = consuming.create_channel().await.map_err(|error| NoLine::Away(refusal::in_words(&error)))?;
         Ok(Self {

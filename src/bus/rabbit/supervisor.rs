@@ -12,7 +12,7 @@ use super::backlogs::Backlogs;
 use super::backoff::Backoff;
 use super::broker_deaths::BrokerDeaths;
 use super::consumer::{End, Outlet, consume};
-use super::declare::Shortfall;
+use super::declare::{Shortfall, missing_in_words};
 use super::depths;
 use super::line::{Line, NoLine};
 use super::options::Options;
@@ -164,9 +164,9 @@ impl Supervisor {
     fn without(&self, reason: NoLine) {
         let place = self.options.place();
         let why = match reason {
-            NoLine::Away(why) => format!("the broker at {place} is away: {why}"),
-            NoLine::Unfit(Shortfall::Missing(what)) => {
-                format!("{what} is not there at the broker {place}")
+            NoLine::Away(why) | NoLine::Unfit(Shortfall::Away(why)) => format!("the broker at {place} is away: {why}"),
+            NoLine::Unfit(Shortfall::Missing(missing)) => {
+                format!("{} at the broker {place}", missing_in_words(&missing))
             }
             NoLine::Unfit(Shortfall::Failed(what, error)) => {
                 format!("the broker at {place} does not give us {what}: {}", super::refusal::in_words(&error))

@@ -64,7 +64,7 @@ pub fn topology(options: &Options, version: BrokerVersion) -> Vec<Declaration> {
     let mut all =
         vec![exchange(&options.events_exchange), exchange(&options.outcomes_exchange), dead_letters(options, version)];
     for (written, delay) in &options.delays {
-        let queue = retry(options, written, *delay);
+        let queue = retry(options, written, *delay, version);
         if !all.contains(&queue) {
             all.push(queue);
         }
@@ -93,6 +93,10 @@ impl BrokerVersion {
     fn limits_by_default(self) -> bool {
         self.major >= 4
     }
+}
+
+fn no_delivery_limit(version: BrokerVersion) -> Option<(&'static str, Argument)> {
+    version.limits_by_default().then_some(("x-delivery-limit", Argument::Number(-1)))
 }
 
 impl fmt::Display for Declaration {
@@ -124,6 +128,14 @@ pub(super) fn encode(arguments: &[(&'static str, Argument)]) -> FieldTable {
     table
 }
 
+/// The queue in which an organization's events wait. It has no delivery limit: what waits is looked at and given back often.
+pub fn organization_queue(options: &Options, organization: &OrganizationId, version: BrokerVersion) -> Declaration {
+    let mut arguments = quorum();
+    arguments.extend(no_delivery_limit(version));
+    arguments.extend(dead_lettering_to(&options.dead_letter_queue));
+    Declaration::Queue { name: options.organization_queue(organization), arguments }
+}
+
 /// The backlog of an organization. What is left behind by a worker that went away, or of an organization that was
 /// removed, comes back to the work queue by itself; so does what kills its worker again and again, and is counted there.
 pub(super) fn backlog(options: &Options, organization: &OrganizationId) -> Declaration {
@@ -146,8 +158,9 @@ fn work(options: &Options) -> Declaration {
     Declaration::Queue { name: options.queue.clone(), arguments }
 }
 
-fn retry(options: &Options, written: &str, delay: Duration) -> Declaration {
+fn retry(options: &Options, written: &str, delay: Duration, version: BrokerVersion) -> Declaration {
     let mut arguments = quorum();
+    arguments.extend(no_delivery_limit(version));
     let ttl = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
     arguments.push(("x-message-ttl", Argument::Number(ttl)));
     arguments.extend(dead_lettering_to(&options.queue));
@@ -156,9 +169,7 @@ fn retry(options: &Options, written: &str, delay: Duration) -> Declaration {
 
 fn dead_letters(options: &Options, version: BrokerVersion) -> Declaration {
     let mut arguments = quorum();
-    if version.limits_by_default() {
-        arguments.push(("x-delivery-limit", Argument::Number(-1)));
-    }
+    arguments.extend(no_delivery_limit(version));
     Declaration::Queue { name: options.dead_letter_queue.clone(), arguments }
 }
 
@@ -224,6 +235,30 @@ mod tests {
             ("x-overflow", text("reject-publish")),
         ];
         assert_eq!(arguments("handoffd.retry.2m", OLD), expected);
+        assert_eq!(arguments("handoffd.retry.2m", NEW), unlimited(expected));
+    }
+
+    /// From RabbitMQ 4.0 on a limit is what a queue has unless it says so.
+    fn unlimited(mut old: Vec<(&'static str, Argument)>) -> Vec<(&'static str, Argument)> {
+        old.insert(1, ("x-delivery-limit", Argument::Number(-1)));
+        old
+    }
+
+    #[test]
+    fn an_organization_has_a_queue_without_a_limit() {
+        let queue = |version| match organization_queue(&options(), &"org_acme".into(), version) {
+            Declaration::Queue { name, arguments } if name == "handoffd.organization.org_acme" => arguments,
+            other => panic!("{other}"),
+        };
+        let expected = vec![
+            ("x-queue-type", text("quorum")),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text("handoffd.dead-letters")),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ];
+        assert_eq!(queue(OLD), expected);
+        assert_eq!(queue(NEW), unlimited(expected));
     }
 
     #[test]
