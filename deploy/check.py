@@ -93,8 +93,11 @@ def rights_that_differ():
     for user in ("handoffd", "opencx"):
         if real[user] != trial[user]:
             yield f"the user {user} has other rights in compose/definitions.json than in rabbitmq/definitions.json"
-    prefix = "handoffd.retry"
-    for queue in ("handoffd.events", "handoffd.dead-letters", f"{prefix}.1h", f"{prefix}.backlog.org_acme", f"{prefix}.backlog.a~0123"):
+    organizations = ["handoffd.organization.org_acme", "handoffd.organization.a~0123"]
+    for queue in ("handoffd.events", "handoffd.dead-letters", *organizations):
+        if not re.search(real["handoffd-checked"]["read"], queue):
+            yield f"the user handoffd-checked may not read {queue}"
+    for queue in ("handoffd.events", "handoffd.dead-letters", "handoffd.retry.1h", *organizations):
         if not re.search(real["handoffd"]["configure"], queue) or not re.search(real["handoffd"]["read"], queue):
             yield f"the user handoffd may not declare and read {queue}"
     if any(re.search(rights["configure"], "handoffd.events") for user, rights in real.items() if user != "handoffd"):

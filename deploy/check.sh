@@ -93,11 +93,7 @@ broker() {
 
 # Called where errexit does not hold.
 import() {
-  local file version
-  version=$(ctl version | cut -d. -f1) || return 1
-  for file in rabbitmq/definitions.json "rabbitmq/topology-$version.json"; do
-    take "$file" || return 1
-  done
+  take rabbitmq/definitions.json || return 1
   # Users of whom no password is known must not get in without one.
   if ctl authenticate_user handoffd '' >/dev/null 2>&1 </dev/null; then
     echo "check.sh: the user handoffd gets in without a password" >&2

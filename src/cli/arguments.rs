@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::dead_letters::arguments::DeadLettersCommand;
+use crate::bus::rabbit::topology::BrokerVersion;
 use crate::config::DEFAULT_PATH;
 
 /// Carries OpenCX handoffs and resolutions from RabbitMQ into Microsoft Dynamics 365, exactly once in effect.
@@ -47,6 +48,8 @@ pub enum Command {
     /// Deal with the embedded store.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Print RabbitMQ definitions (JSON, to import) of all exchanges, queues and bindings for the configured organizations.
+    Topology(Topology),
     /// Ask the running worker whether it is alive; exit status 1 when it is not.
     Health {
         /// Ask whether it is ready: connected, consuming, its store in order.
@@ -77,6 +80,17 @@ pub struct Publish {
     /// Events per second at most. [default: as fast as the broker confirms]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
+}
+
+/// For which broker.
+#[derive(Clone, Debug, Args)]
+pub struct Topology {
+    /// The broker's version, such as 4.0. [default: the broker is asked]
+    #[arg(long, value_name = "VERSION", value_parser = broker_version)]
+    pub broker_version: Option<BrokerVersion>,
+    /// Virtual host. [default: that of `broker.url`]
+    #[arg(long, value_name = "NAME")]
+    pub vhost: Option<String>,
 }
 
 /// What to do with the configuration.
@@ -191,6 +205,10 @@ pub enum StatusName {
 fn time(text: &str) -> Result<String, &'static str> {
     let time = text.parse::<jiff::Timestamp>().map(|_| text.to_owned());
     time.map_err(|_| "expected an RFC 3339 time such as 2026-11-22T10:15:00Z")
+}
+
+fn broker_version(text: &str) -> Result<BrokerVersion, &'static str> {
+    BrokerVersion::parse(text).ok_or("expected a version such as 3.13 or 4.0")
 }
 
 fn guid(text: &str) -> Result<String, &'static str> {

@@ -14,6 +14,7 @@ mod publish;
 mod remote;
 mod schema;
 mod store;
+mod topology;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -106,6 +107,10 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
         Command::Store(command) => {
             let config = crate::config::load(path, env.pairs())?;
             print(&block_on(store::store(&config, command))?);
+        }
+        Command::Topology(options) => {
+            let (config, organizations) = everything(path, &env)?;
+            print(&block_on(topology::topology(&config, &organizations, &options))?);
         }
         Command::Health { ready } => {
             let config = crate::config::load(path, env.pairs())?;

@@ -54,5 +54,6 @@ mod story_once;
 mod story_resolutions;
 mod story_transcripts;
 mod support;
+mod topology_command;
 mod traced;
 mod traces;

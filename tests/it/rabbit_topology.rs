@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handoffd::bus::Bus;
-use handoffd::bus::rabbit::{self, Declare, Options, Rabbit, StartError};
+use handoffd::bus::rabbit::{self, Declare, Options, Publisher, Rabbit, StartError};
 use handoffd::watch::Blind;
 use lapin::ExchangeKind;
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::rabbit::{Rig, options};
@@ -161,6 +162,40 @@ async fn an_exchange_that_differs_is_named_too() {
     bus.close().await;
 }
 
+/// OpenCX's exchanges are its own: the worker needs no more of them than that they are durable topics.
+#[tokio::test]
+async fn an_exchange_may_have_arguments_of_its_own() {
+    let url = Broker::shared();
+    let client = Client::connect(url).await;
+    let mut unrouted = FieldTable::default();
+    unrouted.insert("alternate-exchange".into(), AMQPValue::LongString("amq.fanout".into()));
+    for declare in [Declare::Create, Declare::Check] {
+        let options = Options { declare, ..options(url) };
+        let maker = connect(&Options { declare: Declare::Create, ..options.clone() });
+        first_contact(&maker).await.unwrap();
+        maker.close().await;
+        for name in [&options.events_exchange, &options.outcomes_exchange] {
+            let of_its_own = ExchangeDeclareOptions { durable: true, auto_delete: true, ..Default::default() };
+            let gone = ExchangeDeleteOptions::default();
+            client.channel().exchange_delete(name.as_str().into(), gone).await.unwrap();
+            let name = name.as_str().into();
+            client.channel().exchange_declare(name, ExchangeKind::Topic, of_its_own, unrouted.clone()).await.unwrap();
+        }
+        let bus = connect(&options);
+        first_contact(&bus).await.unwrap();
+        bus.close().await;
+
+        let transient = ExchangeDeclareOptions::default();
+        let name = || options.outcomes_exchange.as_str().into();
+        client.channel().exchange_delete(name(), ExchangeDeleteOptions::default()).await.unwrap();
+        client.channel().exchange_declare(name(), ExchangeKind::Topic, transient, unrouted.clone()).await.unwrap();
+        let bus = connect(&options);
+        let error = first_contact(&bus).await.unwrap_err().to_string();
+        assert!(error.contains(&options.outcomes_exchange) && error.contains("durable"), "{error}");
+        bus.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_delay_that_the_broker_can_not_take_is_an_error() {
     let mut options = options(Broker::shared());
@@ -172,13 +207,19 @@ async fn a_delay_that_the_broker_can_not_take_is_an_error() {
     bus.close().await;
 }
 
-/// `declare = false`: whatever is missing is waited for, by name, one after another.
+/// `declare = false`: whatever is missing is waited for, all of it by name.
 #[tokio::test]
 async fn only_checking_waits_for_what_is_missing() {
     let url = Broker::shared();
     let checks = Options { declare: Declare::Check, ..options(url) };
     let bus = connect(&checks);
-    says(&bus, &checks.events_exchange).await;
+    let Options { events_exchange, outcomes_exchange, dead_letter_queue, queue, .. } = &checks;
+    let (soon, late) = (checks.retry_queue(0), checks.retry_queue(1));
+    let all = format!(
+        "the exchange `{events_exchange}`, the exchange `{outcomes_exchange}`, the queue `{dead_letter_queue}`, \
+         the queue `{soon}`, the queue `{late}` and the queue `{queue}` are not there"
+    );
+    says(&bus, &all).await;
     let maker = connect(&Options { declare: Declare::Create, ..checks.clone() });
     first_contact(&maker).await.unwrap();
     maker.close().await;
@@ -191,6 +232,45 @@ async fn only_checking_waits_for_what_is_missing() {
     client.delete_queue(&checks.retry_queue(1)).await;
     let bus = connect(&checks);
     says(&bus, &format!("the queue `{}` is not there", checks.retry_queue(1))).await;
+    bus.close().await;
+}
+
+/// More names than a connection has numbers of channels, each of which a missing name uses up.
+#[tokio::test]
+async fn thousands_of_missing_names_are_all_found() {
+    let delays = (1..=2500).map(|step| (format!("{step}ms"), Duration::from_millis(step))).collect();
+    let checks = Options { declare: Declare::Check, delays, ..options(Broker::shared()) };
+    let bus = connect(&checks);
+    says(&bus, &checks.queue).await;
+    let reasons = bus.unready().join(" ");
+    for rung in 0..2500 {
+        assert!(reasons.contains(&format!("`{}`", checks.retry_queue(rung))), "{rung}");
+    }
+    bus.close().await;
+}
+
+/// The nodes of a cluster: one of them is gone, one is frozen.
+#[tokio::test]
+async fn another_node_is_taken_where_one_is_gone_or_frozen() {
+    let broker = Broker::shared();
+    let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = frozen.local_addr().unwrap().port();
+    let urls = [
+        "amqp://guest:guest@127.0.0.1:1/%2f".into(),
+        format!("amqp://guest:guest@localhost:{port}/%2f"),
+        broker.into(),
+    ];
+    let options = Options { urls: urls.map(Into::into).to_vec(), ..options(broker) };
+    let bus = connect(&options);
+    first_contact(&bus).await.unwrap();
+    bus.close().await;
+    // Commands too.
+    Publisher::connect(&options).await.unwrap().close().await;
+
+    let away = Options { urls: options.urls[..2].to_vec(), ..options };
+    let bus = connect(&away);
+    says(&bus, "127.0.0.1:1 (127.0.0.1): Connection refused").await;
+    says(&bus, &format!("localhost:{port} (127.0.0.1): its port is open, but it does not greet")).await;
     bus.close().await;
 }
 

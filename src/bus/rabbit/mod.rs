@@ -12,6 +12,7 @@ mod consumer;
 mod copy;
 mod death;
 mod declare;
+mod definitions;
 mod delivery_counts;
 mod depths;
 mod desk;
@@ -49,10 +50,12 @@ use self::channels::{Address, short};
 use self::consumer::Outlet;
 use self::state::State;
 use self::supervisor::{Signals, Supervisor};
+use self::topology::BrokerVersion;
 use super::{Announced, Announcement, Backlog, Bus, BusError, Delivery};
 use crate::event::OrganizationId;
 use crate::watch::Watch;
 
+pub use self::definitions::definitions;
 pub use self::letters::{DeadLetterQueue, Window};
 pub use self::options::{Declare, Options};
 pub use self::publisher::{Message, Publisher};
@@ -105,6 +108,16 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
         deliveries: Mutex::new(Some(receiver)),
         supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
     })
+}
+
+/// The version of the broker, from its greeting. Needs no user.
+///
+/// # Errors
+/// When a URL can't be read, or none of them leads to a broker that greets.
+pub async fn broker_version(options: &Options) -> Result<BrokerVersion, StartError> {
+    options.uris()?;
+    let reached = addresses::reach(options).await;
+    reached.map(|reached| reached.version).map_err(|problem| StartError::Away { place: options.place(), problem })
 }
 
 impl Rabbit {

@@ -99,6 +99,14 @@ impl Options {
             .map_or_else(|_| "broker.url".to_owned(), |uris| uris.iter().map(place).collect::<Vec<_>>().join(", "))
     }
 
+    /// The virtual host, by the first URL.
+    ///
+    /// # Errors
+    /// When a URL can't be read.
+    pub fn virtual_host(&self) -> Result<String, StartError> {
+        self.uris().map(|mut uris| uris.remove(0).vhost)
+    }
+
     /// The URLs, read; at least one.
     pub(super) fn uris(&self) -> Result<Vec<AMQPUri>, StartError> {
         if self.urls.is_empty() {

@@ -82,10 +82,10 @@ impl BrokerVersion {
     /// What an unknown broker is taken for: the oldest that has all that is used here.
     pub const OLDEST: Self = Self { major: 3, minor: 10 };
 
-    /// Reads `3.10.8`.
+    /// Reads `3.10.8`, `4.0` and `4`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(['.', '-', '+']);
-        Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
+        Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next().unwrap_or("0").parse().ok()? })
     }
 
     /// From 4.0 on a quorum queue has a delivery limit of 20 unless it says -1; before, it has none
@@ -310,6 +310,8 @@ mod tests {
         assert_eq!(read("3.10.8"), Some((3, 10)));
         assert_eq!(read("4.0.0-rc.1"), Some((4, 0)));
         assert_eq!(read("4.1+12.gabc"), Some((4, 1)));
+        assert_eq!(read("4"), Some((4, 0)));
         assert_eq!(read("unknown"), None);
+        assert_eq!(read("4.x"), None);
     }
 }

@@ -7,6 +7,7 @@ use crate::app::Offline;
 use crate::cli::remote::Remote;
 use crate::config::organizations::{self, Organization};
 use crate::config::{Config, Environment, Place};
+use crate::event::OrganizationId;
 
 /// An object for each, by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`.
 pub(super) async fn list(config: &Config, env: &Environment) -> Result<Value> {
@@ -53,6 +54,12 @@ fn row(one: &Value) -> [String; 4] {
         (false, problem) => format!("NO: {}", problem.unwrap_or_default()),
     };
     [text("organization_id"), source, text("environment_url"), readable]
+}
+
+/// The ids of those that were saved in the store.
+pub(in crate::cli) async fn saved_ids(config: &Config) -> Result<Vec<OrganizationId>> {
+    let saved = saved(config).await?;
+    Ok(saved.iter().filter_map(|one| one["organization_id"].as_str()).map(OrganizationId::from).collect())
 }
 
 /// Those of the store: asked of the worker, which owns it, where one runs.

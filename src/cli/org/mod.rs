@@ -18,6 +18,8 @@ use crate::app::{self, Offline};
 use crate::config::organizations::{self, Loaded, Organization};
 use crate::config::{Config, Environment};
 
+pub(super) use list::saved_ids;
+
 /// Does what the subcommand says.
 pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Result<(), Refusal> {
     let config = crate::config::load(path, env.pairs())?;

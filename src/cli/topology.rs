@@ -1,0 +1,30 @@
+//! `topology`: what must be at the broker, as definitions to import.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+
+use super::arguments::Topology;
+use super::org;
+use crate::app;
+use crate::bus::rabbit::{self, definitions};
+use crate::config::{Config, Organization};
+
+/// The definitions, for these organizations and those that were saved in the store.
+pub(super) async fn topology(config: &Config, organizations: &[Organization], options: &Topology) -> Result<String> {
+    let bus = app::bus_options(config);
+    let version = match options.broker_version {
+        Some(version) => version,
+        None => rabbit::broker_version(&bus)
+            .await
+            .context("the broker's version is unknown: set --broker-version, to 4.0 for example")?,
+    };
+    let mut ids: BTreeSet<_> = org::saved_ids(config).await?.into_iter().collect();
+    ids.extend(organizations.iter().map(|organization| organization.settings.organization_id.clone()));
+    let virtual_host = match &options.vhost {
+        Some(name) => name.clone(),
+        None => bus.virtual_host()?,
+    };
+    let ids: Vec<_> = ids.into_iter().collect();
+    Ok(serde_json::to_string_pretty(&definitions(&bus, &ids, version, &virtual_host))? + "\n")
+}
