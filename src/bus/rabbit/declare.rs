@@ -170,8 +170,7 @@ impl Session {
                     declared.unanswered.push(declaration.clone());
                 }
                 // Those that were asked meanwhile may have been made: their answers are waited for.
-                Err(shortfall) if first_shortfall.is_ok() => first_shortfall = Err(shortfall),
-                Err(_) => {}
+                Err(shortfall) => first_shortfall = first_shortfall.and(Err(shortfall)),
             }
         }
         first_shortfall
