@@ -1,5 +1,7 @@
 //! The process: how it starts, becomes ready, drains and ends.
 
+use std::collections::BTreeSet;
+
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use serde_json::json;
@@ -7,6 +9,7 @@ use serde_json::json;
 use crate::support::broker::{Broker, Client, eventually};
 use crate::support::event::{Event, handoff};
 use crate::support::rig::{Rig, rig, rig_on};
+use crate::support::worker::{Worker, field};
 
 #[tokio::test]
 async fn a_worker_that_is_told_to_stop_finishes_what_is_in_hand() {
@@ -114,6 +117,26 @@ async fn a_worker_that_only_checks_says_what_is_missing() {
     declaring.stop().await;
     checking.ready().await;
     rig.hand_off(&handoff("email")).await;
+}
+
+/// A queue that was there before is not new to a worker that starts: it need not be waited for.
+#[tokio::test]
+async fn only_queues_that_were_not_there_are_new() {
+    let rig = rig().start().await;
+    let new = |worker: &Worker| {
+        let all = worker.lines();
+        let of_them = all.iter().filter(|line| field(line, "message") == "declared a new queue");
+        of_them.map(|line| field(line, "queue").as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let first = new(&rig.worker());
+    assert!(rig.files.queues().iter().all(|queue| first.contains(queue)), "{first:?}");
+    rig.worker().stop().await;
+    let gone = rig.retry_queue("1s");
+    rig.bus.delete_queue(&gone).await;
+    let second = rig.start_worker("second");
+    second.ready().await;
+    assert_eq!(new(&second), BTreeSet::from([gone]));
+    second.stop().await;
 }
 
 #[tokio::test]
