@@ -9,6 +9,7 @@ mod herald;
 mod offline;
 mod options;
 mod organizations;
+mod queues;
 mod register;
 mod reload;
 mod roster;
@@ -33,6 +34,7 @@ use crate::ops::metrics::Metrics;
 use crate::store::{self, Store, StoreError};
 use crate::worker::{Chance, Tools, Worker};
 use herald::Herald;
+use queues::Queues;
 use register::Register;
 use reload::Parties;
 use signals::Signals;
@@ -68,7 +70,12 @@ pub async fn run(config: Config, organizations: Vec<Organization>, env: Environm
     let store: Arc<dyn Store> = embedded.clone();
     let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
-    let parties = Parties { dynamics: dynamics.clone(), broker: broker.clone(), metrics: metrics.clone() };
+    let parties = Parties {
+        dynamics: dynamics.clone(),
+        broker: broker.clone(),
+        queues: Queues::keep(store.clone(), broker.clone()),
+        metrics: metrics.clone(),
+    };
     let register = Register::new(config.clone(), env, store.clone(), parties.clone(), organizations);
     register.begin().await;
     fitness::mind(&embedded, broker.clone(), register.clone());
@@ -105,9 +112,7 @@ async fn carry(
     config: &Config,
     (signals, herald): (&mut Signals, &Herald),
 ) -> Result<()> {
-    let deliveries = broker.deliveries().await;
-    let mut working = tokio::spawn(worker.clone().run(deliveries));
-    info!(queue = %config.broker.queue, "the worker consumes");
+    let mut working = tokio::spawn(worker.clone().run());
     tokio::select! {
         ended = &mut working => ended.context("the worker ended unexpectedly"),
         problem = fitness::damaged(health) => {
@@ -123,7 +128,7 @@ async fn carry(
 }
 
 async fn drain(worker: &Worker, broker: &Arc<rabbit::Rabbit>, limit: Duration, mut working: JoinHandle<()>) {
-    info!(drain_timeout_s = limit.as_secs(), "stopping: no new events, those in hand are finished");
+    info!(drain_timeout_s = limit.as_secs(), "stopping: no new events; those in flight are finished");
     worker.hurry();
     let finished = timeout(limit, async {
         broker.stop().await;
@@ -131,7 +136,7 @@ async fn drain(worker: &Worker, broker: &Arc<rabbit::Rabbit>, limit: Duration, m
     });
     if finished.await.is_err() {
         working.abort();
-        warn!("worker.drain_timeout passed: what is still in hand goes back to the broker");
+        warn!("worker.drain_timeout passed: what is still in flight goes back to the broker");
     }
 }
 

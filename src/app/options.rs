@@ -21,6 +21,9 @@ use crate::worker::Rules;
 
 /// What sled keeps in memory: enough for the pages in use, far below its own default of 1 GiB.
 const CACHE_BYTES: u64 = 8 << 20;
+/// Deliveries of an organization unacked at once beyond `dynamics.max_concurrency`: some whose turn is next, and those whose outcome is
+/// being written down and announced, which takes up to 25 ms where the store commits many of them at once.
+const BESIDE_REQUESTS: u16 = 76;
 /// How long to wait for a predecessor to let go of the store.
 const LOCK_WAIT: Duration = Duration::from_secs(20);
 
@@ -89,7 +92,7 @@ pub(super) fn rules(config: &Config) -> Rules {
             max_age: config.retry.max_age,
         },
         contact_ttl: config.dynamics.contact_cache_ttl,
-        prefetch: usize::from(config.broker.prefetch),
+        prefetch: config.dynamics.max_concurrency.saturating_add(BESIDE_REQUESTS),
     }
 }
 

@@ -13,7 +13,6 @@ use tracing::{debug, error, info, warn};
 use super::reload::{Parties, put_in_force, report_changes, report_problems};
 use super::roster::Roster;
 use super::views;
-use crate::bus::Bus;
 use crate::config::organizations::{Organization, Snapshot, Vault, to_be_resealed};
 use crate::config::{Config, Environment};
 use crate::event::OrganizationId;
@@ -22,7 +21,7 @@ use crate::store::{Change, SavedOrganization, Store, StoreError};
 
 /// Before a store that can't be read is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a list waits for the broker to count a backlog.
+/// Longest time that a list waits for the broker to count the events of a queue.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The organizations of a running worker.
@@ -142,7 +141,8 @@ impl Register {
         let id = &organization.settings.organization_id;
         let condition = self.parties.dynamics.condition(id)?;
         let counted = tokio::time::timeout(COUNT_LIMIT, self.parties.broker.waiting(id)).await;
-        Some(views::view(organization, condition, paused, counted.ok().flatten()))
+        let missing = self.parties.broker.missing_queue(id);
+        Some(views::view(organization, condition, paused, (counted.ok().flatten(), missing)))
     }
 
     /// Makes a change durable.

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::background::{BackgroundReader, CompletedRead};
 use super::herald::Herald;
+use super::queues::Queues;
 use super::register::Register;
 use crate::bus::rabbit::Rabbit;
 use crate::config::organizations::{self, Change, Loaded, Organization, Snapshot, Update};
@@ -25,6 +26,7 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Parties {
     pub(super) dynamics: Arc<Dynamics>,
     pub(super) broker: Arc<Rabbit>,
+    pub(super) queues: Queues,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -33,7 +35,7 @@ pub(super) fn put_in_force(snapshot: &Snapshot, parties: &Parties) {
     let ids = || snapshot.iter().map(|organization| &organization.settings.organization_id);
     parties.metrics.configured(ids());
     parties.dynamics.set_organizations(snapshot.iter().map(access).collect());
-    parties.broker.serve(ids().cloned().collect());
+    parties.queues.configured(ids().cloned());
     if snapshot.is_empty() {
         warn!("no organization is configured: every event becomes a dead letter unknown_organization");
     }

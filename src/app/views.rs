@@ -11,7 +11,7 @@ pub(super) fn view(
     organization: &Organization,
     condition: Condition,
     paused: Option<Timestamp>,
-    backlog: Option<u64>,
+    (waiting, missing_queue): (Option<u64>, Option<(String, Timestamp)>),
 ) -> OrganizationView {
     OrganizationView {
         organization_id: organization.settings.organization_id.to_string(),
@@ -19,8 +19,8 @@ pub(super) fn view(
         source: source(&organization.source),
         concurrency: condition.concurrency,
         under_way: condition.under_way,
-        backlog,
-        state: state(condition, paused),
+        waiting,
+        state: state(condition, paused, missing_queue),
     }
 }
 
@@ -33,7 +33,15 @@ pub(super) fn report(organization: &Organization, findings: Vec<Finding>) -> Tes
     }
 }
 
-fn state(condition: Condition, paused: Option<Timestamp>) -> State {
+fn state(condition: Condition, paused: Option<Timestamp>, missing_queue: Option<(String, Timestamp)>) -> State {
+    if let Some((queue, since)) = missing_queue {
+        return State::Blocked {
+            since,
+            error: format!("the queue `{queue}` is missing, and broker.declare is false"),
+            advice: "Create it (`handoffd topology` prints its definition); its events are on hold until then."
+                .to_owned(),
+        };
+    }
     match (paused, condition.blocked, condition.throttled_until) {
         (Some(since), _, _) => State::Paused { since },
         (None, Some(blocked), _) => State::Blocked {

@@ -20,8 +20,10 @@ pub const FIRST_SEEN: &str = "x-handoffd-first-seen";
 pub const DEAD_AT: &str = "x-handoffd-dead-at";
 /// The routing key that it was published with first.
 pub const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
-/// How often the process died with it in hand, where that makes it a suspect: the broker counts anew for each copy.
-pub const DEATHS: &str = "x-handoffd-deaths";
+/// Time since its first failed attempt in milliseconds, without the time that it waited for its organization.
+pub const AGE: &str = "x-handoffd-age-ms";
+/// How often a destination has refused it since its outcome was decided.
+pub const REFUSALS: &str = "x-handoffd-refusals";
 /// How often an operator has put it back to work.
 pub const REPLAYS: &str = "x-handoffd-replays";
 /// When an operator did so last: what is remembered of it from before counts no more.
@@ -29,4 +31,4 @@ pub const REPLAYED_AT: &str = "x-handoffd-replayed-at";
 
 /// What tells of a life that has ended: a replayed event begins without.
 pub const OF_A_DEATH: &[&str] =
-    &[REASON, ERROR, STEP, ATTEMPTS, EVENT_ID, ORGANIZATION_ID, SESSION_ID, FIRST_SEEN, DEAD_AT, DEATHS];
+    &[REASON, ERROR, STEP, ATTEMPTS, EVENT_ID, ORGANIZATION_ID, SESSION_ID, FIRST_SEEN, DEAD_AT, AGE, REFUSALS];

@@ -72,7 +72,7 @@ pub struct Replay {
 /// How an adapter does away with one dead letter.
 #[async_trait]
 pub trait Resolve: Send + Sync {
-    /// Puts it into the work queue, confirmed, and only then takes it out of the dead-letter queue. Killed in between
+    /// Puts it into the inbox, confirmed, and only then takes it out of the dead-letter queue. Killed in between
     /// it is in both.
     async fn replay(&self, body: &Bytes, replay: Replay) -> Result<(), LettersError>;
 
@@ -125,10 +125,10 @@ pub enum LettersError {
         /// Why.
         problem: String,
     },
-    /// It is in the work queue, but could not be taken out of the dead-letter queue.
-    #[error("it is in the work queue, and still a dead letter too, which does no harm: {0}")]
+    /// It is in the inbox, but could not be taken out of the dead-letter queue.
+    #[error("it is in the inbox, and still a dead letter too, which does no harm: {0}")]
     Twice(String),
-    /// The work queue did not take it; it is a dead letter as before.
+    /// The inbox did not take it; it is a dead letter as before.
     #[error(transparent)]
     Publish(#[from] BusError),
 }

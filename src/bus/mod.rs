@@ -8,4 +8,7 @@ pub mod rabbit;
 mod seam;
 
 pub use letters::{BrokerDeath, Letter, LetterBox, Letters, LettersError, Notice, Replay, Resolve};
-pub use seam::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};
+pub use seam::{
+    Announced, Announcement, Bus, BusError, Consumption, CopyTo, Delivery, Forwarded, Forwarding, Part, Received,
+    Settle, Settled,
+};

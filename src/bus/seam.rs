@@ -1,31 +1,36 @@
 //! What any bus must be able to do.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use futures_util::stream::Stream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::event::{Envelope, OrganizationId};
 
-/// The broker, as the worker sees it. It reconnects by itself; what was in hand then comes again.
+/// The broker, as the worker sees it. It reconnects by itself; what was in flight then comes again.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Starts to consume. The stream goes on across lost connections; it ends after [`Bus::stop`].
-    async fn deliveries(&self) -> mpsc::Receiver<Delivery>;
+    /// Consumes the inbox. The stream continues across lost connections; it ends after [`Bus::stop`].
+    async fn inbox(&self) -> mpsc::Receiver<Delivery>;
 
-    /// Every backlog of an organization that this worker takes from, as soon as it does: those it has found at the
-    /// broker, before the first delivery; those it opened itself, before [`Delivery::park`] has returned.
-    async fn backlogs(&self) -> mpsc::UnboundedReceiver<Backlog>;
+    /// Organizations whose queues are to be consumed: those that are configured, and former ones whose queues may still
+    /// hold events.
+    fn organizations(&self) -> watch::Receiver<Vec<OrganizationId>>;
 
-    /// How many messages wait in an organization's backlog; nothing when that can't be told.
-    async fn waiting(&self, organization: &OrganizationId) -> Option<u64>;
+    /// Consumes an organization's queue with this prefetch. Waits until the broker allows it: for a connection, for the
+    /// queue, for the end of a pause.
+    async fn consume(&self, organization: &OrganizationId, prefetch: u16) -> Consumption;
 
     /// Publishes an outcome and waits for the broker's confirm.
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError>;
 
-    /// Stops consuming; what is in hand can still be settled and announced.
+    /// Stops consuming; what is in flight can still be settled and announced.
     async fn stop(&self);
 
     /// Closes the connections; the last call.
@@ -35,53 +40,64 @@ pub trait Bus: Send + Sync + 'static {
     fn unready(&self) -> Vec<String>;
 }
 
-/// One message in hand. Settling consumes it; dropping it means that the broker delivers it again
-/// once this connection is gone.
-#[must_use = "a delivery that is not settled holds its prefetch slot until the connection ends"]
+/// A consumer of one organization's queue.
+pub struct Consumption {
+    /// Deliveries in the queue's order. Ends with the connection, with a pause, and after `cancel` once everything that the
+    /// broker had sent is through.
+    pub deliveries: Pin<Box<dyn Stream<Item = Delivery> + Send>>,
+    /// Asks the broker to send no more.
+    pub cancel: CancellationToken,
+    /// Cancelled once everything that came by it is settled, or is back in the queue: some time after the last delivery and
+    /// `deliveries` were dropped.
+    pub closed: CancellationToken,
+}
+
+/// One message in flight. Settling consumes it; dropping it leaves it unacked until its connection ends.
+#[must_use = "a delivery that is not settled stays unacked until its connection ends"]
 pub struct Delivery {
     /// Content type, message id and headers.
     pub envelope: Envelope,
     /// The body, shared with the settlement.
     pub body: Bytes,
-    /// As published first, before any retry queue.
+    /// As published first, before any queue of the worker's own.
     pub routing_key: String,
-    /// How often the broker delivered it before (quorum queues count), 0 the first time.
-    pub delivery_count: u64,
+    /// Whether the broker has delivered this very copy before.
+    pub redelivered: bool,
+    /// When it was received.
+    pub received: Instant,
+    /// Cancelled once it can't be settled any more: its connection is gone, and it comes again.
+    pub lost: CancellationToken,
     settle: Box<dyn Settle>,
 }
 
-/// The messages of one organization for which there was no room. They wait in the broker, first in, first out.
-#[derive(Debug)]
-pub struct Backlog {
-    /// Whose.
-    pub organization: OrganizationId,
-    /// How many waited when it was opened.
-    pub waiting: u64,
-    /// They come as they are taken, and hold no prefetch slot of anybody else's. It ends with the connection, or when
-    /// there has been nothing in it for long.
-    pub deliveries: mpsc::Receiver<Delivery>,
-}
-
-/// How an adapter settles one message. Every call returns after the broker has confirmed the copy, if
-/// there is one, and the source message is acked.
+/// How an adapter settles one message.
 #[async_trait]
 pub trait Settle: Send + Sync {
-    /// It is done.
-    async fn ack(self: Box<Self>) -> Result<Settled, BusError>;
-    /// Its copy, with these headers set, goes to the retry queue of this rung of the ladder.
-    async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError>;
-    /// Its copy, with these headers set, goes to the end of its organization's backlog; where the broker has none and
-    /// this worker may not declare one, to the retry queue of the rung `otherwise`.
-    async fn park(
-        self: Box<Self>,
-        organization: &OrganizationId,
-        otherwise: usize,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Parked, BusError>;
-    /// Its copy, with these headers set, goes to the dead-letter queue.
-    async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError>;
-    /// These take its place in the work queue.
-    async fn split(self: Box<Self>, parts: Vec<Part>) -> Result<Settled, BusError>;
+    /// Acknowledges it.
+    async fn ack(&self) -> Settled;
+    /// Gives it back to its queue. One of an organization's queue is back at its old place once its [`Consumption`] is closed:
+    /// RabbitMQ (3.10, measured) puts what is rejected to the end of a queue without a delivery limit, what a closed channel leaves
+    /// behind to its old place.
+    async fn give_back(&self) -> Settled;
+    /// Puts a copy of it, with these headers set, elsewhere; returns once the broker has confirmed that copy.
+    async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError>;
+    /// Puts these in its place into the inbox, each a message of its own; returns once the broker has confirmed all of them.
+    async fn split(&self, parts: Vec<Part>) -> Result<(), BusError>;
+    /// Puts a copy of it into its organization's queue, and acknowledges it once the broker has confirmed that. The order of
+    /// calls is the order in that queue. A queue that can't be used yet: the retry queue of the rung `otherwise` takes it.
+    fn forward(&self, organization: &OrganizationId, otherwise: usize) -> Forwarding;
+}
+
+/// A message on its way to its organization's queue.
+pub type Forwarding = Pin<Box<dyn Future<Output = Result<Forwarded, BusError>> + Send>>;
+
+/// Where a copy goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CopyTo {
+    /// The retry queue of this rung of the ladder.
+    Retry(usize),
+    /// The dead-letter queue.
+    DeadLetters,
 }
 
 /// One of several messages that take the place of one.
@@ -102,18 +118,18 @@ pub enum Settled {
     Lost,
 }
 
-/// Where a message waits that there was no room for.
+/// What became of a message that was to be moved to its organization's queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Parked {
-    /// At the end of its organization's backlog.
-    Behind,
-    /// In a retry queue.
-    Later,
+pub enum Forwarded {
+    /// It is there.
+    Moved,
+    /// It waits in a retry queue: its organization's queue can't be used yet.
+    Waits,
     /// The connection it came by is gone: the message comes again.
     Lost,
 }
 
-/// An outcome on its way to the bus.
+/// An outcome for the bus.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Announcement {
     /// `dynamics365.<kind>.<status>`
@@ -135,21 +151,26 @@ pub enum Announced {
     Unrouted,
 }
 
-/// A bus that could not do what it was asked. When the connection is gone the message in hand comes again; when only a
-/// publish was refused, it stays in hand, unacked, until somebody settles it or the connection ends. A copy that the broker
-/// refuses is offered again by whoever settles; what is refused then is what can't be addressed.
+/// A bus that could not do what it was asked. When the connection is gone the message in flight comes again; when only a
+/// publish was refused or not confirmed, it stays unacked until somebody settles it or the connection ends.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BusError {
     /// There is no connection at the moment.
     #[error("the broker is away")]
     Away,
     /// The broker refused a publish (`basic.nack`), or could not route it.
-    #[error("the broker did not take a message for {to}: {problem}")]
+    #[error("the broker refused a message for {to}: {problem}")]
     Refused {
         /// Exchange or queue.
         to: String,
-        /// What it said.
+        /// The broker's words.
         problem: String,
+    },
+    /// The broker has not confirmed a publish for minutes: nobody knows whether it has the message.
+    #[error("the broker has not confirmed a message for {to}")]
+    Unconfirmed {
+        /// Exchange or queue.
+        to: String,
     },
     /// The connection broke while the broker was to confirm.
     #[error("the connection broke while publishing to {to}: {source}")]
@@ -161,46 +182,62 @@ pub enum BusError {
     },
 }
 
+impl BusError {
+    /// Whether the connection still stands, so that the message can be put elsewhere.
+    pub fn is_of_destination(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Unconfirmed { .. })
+    }
+}
+
+/// A message as an adapter received it.
+pub struct Received {
+    /// Content type, message id and headers.
+    pub envelope: Envelope,
+    /// The body.
+    pub body: Bytes,
+    /// As published first.
+    pub routing_key: String,
+    /// Whether the broker has delivered this very copy before.
+    pub redelivered: bool,
+    /// Cancelled once it can't be settled any more.
+    pub lost: CancellationToken,
+}
+
 impl Delivery {
-    /// A message and the way to settle it.
-    pub fn new(
-        envelope: Envelope,
-        body: Bytes,
-        routing_key: String,
-        delivery_count: u64,
-        settle: Box<dyn Settle>,
-    ) -> Self {
-        Self { envelope, body, routing_key, delivery_count, settle }
+    /// A message, received now, and the way to settle it.
+    pub fn new(received: Received, settle: Box<dyn Settle>) -> Self {
+        let Received { envelope, body, routing_key, redelivered, lost } = received;
+        Self { envelope, body, routing_key, redelivered, received: Instant::now(), lost, settle }
     }
 
-    /// It is done.
-    pub async fn ack(self) -> Result<Settled, BusError> {
+    /// Acknowledges it.
+    pub async fn ack(self) -> Settled {
         self.settle.ack().await
     }
 
-    /// Tries again later, from the retry queue of this rung.
-    pub async fn later(self, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        self.settle.later(rung, headers).await
+    /// Gives it back to its queue.
+    pub async fn give_back(self) -> Settled {
+        self.settle.give_back().await
     }
 
-    /// Puts it behind all others of its organization.
-    pub async fn park(
-        self,
-        organization: &OrganizationId,
-        otherwise: usize,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Parked, BusError> {
-        self.settle.park(organization, otherwise, headers).await
-    }
-
-    /// Gives it up.
-    pub async fn dead(self, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        self.settle.dead(headers).await
+    /// Puts a copy of it elsewhere.
+    pub async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError> {
+        self.settle.copy(to, headers).await
     }
 
     /// Puts several messages in its place.
-    pub async fn split(self, parts: Vec<Part>) -> Result<Settled, BusError> {
+    pub async fn split(&self, parts: Vec<Part>) -> Result<(), BusError> {
         self.settle.split(parts).await
+    }
+
+    /// Moves it to its organization's queue.
+    pub fn forward(&self, organization: &OrganizationId, otherwise: usize) -> Forwarding {
+        self.settle.forward(organization, otherwise)
+    }
+
+    /// Whether it can't be settled any more.
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
     }
 }
 

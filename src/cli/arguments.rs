@@ -45,11 +45,11 @@ pub enum Command {
     /// List, show, replay or discard events that were given up. Talks to the broker itself: needs no running worker.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Print RabbitMQ definitions (JSON, to import) of all exchanges, queues and bindings for the configured organizations.
+    Topology(Topology),
     /// Deal with the embedded store.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Print RabbitMQ definitions (JSON, to import) of all exchanges, queues and bindings for the configured organizations.
-    Topology(Topology),
     /// Ask the running worker whether it is alive; exit status 1 when it is not.
     Health {
         /// Ask whether it is ready: connected, consuming, its store in order.

@@ -104,13 +104,13 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
             let config = crate::config::load(path, env.pairs())?;
             dead_letters::dead_letters(&config, command)?;
         }
-        Command::Store(command) => {
-            let config = crate::config::load(path, env.pairs())?;
-            print(&block_on(store::store(&config, command))?);
-        }
         Command::Topology(options) => {
             let (config, organizations) = everything(path, &env)?;
             print(&block_on(topology::topology(&config, &organizations, &options))?);
+        }
+        Command::Store(command) => {
+            let config = crate::config::load(path, env.pairs())?;
+            print(&block_on(store::store(&config, command))?);
         }
         Command::Health { ready } => {
             let config = crate::config::load(path, env.pairs())?;

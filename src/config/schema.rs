@@ -95,7 +95,7 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         r#""handoffd.dead-letters""#,
         "Queue of events that were given up.",
-        "a name, not that of the work queue",
+        "a name, not that of the inbox",
     ),
     key(
         ("broker", "retry_queue_prefix"),
@@ -115,7 +115,7 @@ pub const KEYS: &[Key] = &[
         ("broker", "bindings"),
         Kind::List,
         r#"["session.handoff.#", "session.resolved.#", "conversation.closed"]"#,
-        "Binding keys of the work queue.",
+        "Binding keys of the inbox.",
         "at least one",
     ),
     key(
@@ -185,7 +185,7 @@ pub const KEYS: &[Key] = &[
         ("retry", "max_age"),
         Kind::Text,
         r#""24h""#,
-        "How long after the worker first saw it an event is given up.",
+        "How long after its first failed attempt an event is given up; waits for its organization do not count.",
         "a duration above zero",
     ),
     key(

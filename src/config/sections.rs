@@ -65,7 +65,7 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
     broker
 }
 
-/// A retry queue sends its messages to the work queue; it can't be that queue, nor the last one. Ids of organizations
+/// A retry queue sends its messages to the inbox; it can't be that queue, nor the last one. Ids of organizations
 /// are anybody's to choose, so that no other queue may have a name that could be an organization's.
 fn tell_queues_apart(config: &Config, reader: &mut Reader<'_>) {
     let prefix = &config.broker.retry_queue_prefix;

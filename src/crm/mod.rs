@@ -14,43 +14,53 @@ use crate::machine::{Fault, Receipt, Settings, Step, StepName};
 /// Whatever holds the records: Dynamics 365, for now.
 #[async_trait]
 pub trait Crm: Send + Sync + 'static {
-    /// Performs one step. Safe to repeat: what it creates has a key derived from the event.
+    /// Performs one step. Safe to repeat: what it creates has a key derived from the event. Waits for its turn among the
+    /// requests of its organization.
     async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed;
 
     /// The settings in force of an organization; none when it is not configured.
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>>;
 
     /// Whether events of an organization can be taken up now, and how many at once.
-    fn standing(&self, organization: &OrganizationId) -> Standing;
+    fn availability(&self, organization: &OrganizationId) -> Availability;
+
+    /// Waits until events of an organization can be taken up. Costs nothing meanwhile: whoever ends the trouble wakes it.
+    async fn available(&self, organization: &OrganizationId);
 }
 
-/// How an organization stands with its CRM.
+/// Whether an organization can take requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
-    /// Events can be taken up.
-    Open {
-        /// How many of its events, at most, are worth having in hand at once: what is under way, and what would get
-        /// its turn within a moment.
+pub enum Availability {
+    /// It can.
+    Available {
+        /// Number of its events, at most, that are worth having in flight at once: those with a request under way, and those
+        /// whose turn comes within a moment.
         room: usize,
     },
-    /// Nothing gets through before this time; what comes sooner should wait in a retry queue.
-    Shut {
-        /// Dynamics' `Retry-After`, or when it is looked at again.
-        until: Timestamp,
-        /// Why.
-        why: Shut,
-    },
+    /// No request gets through at the moment.
+    Unavailable(Unavailable),
 }
 
-/// Why an organization is shut.
+/// Why an organization can't take requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Shut {
-    /// Dynamics told it to wait (429).
+pub enum Unavailable {
+    /// Dynamics asked for a pause (429, `Retry-After`).
     Throttled,
     /// It is misconfigured: credentials, privileges, environment.
     Blocked,
-    /// An operator wants its events to wait.
+    /// An operator has paused it.
     Paused,
+}
+
+impl Unavailable {
+    /// The `reason` label of `handoffd_retries_total`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Blocked => "blocked",
+            Self::Paused => "paused",
+        }
+    }
 }
 
 /// What came of a step.

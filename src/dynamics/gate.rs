@@ -5,18 +5,19 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 
 use super::blockade::{Blockade, Cause, Change};
 use super::pace::Pace;
 use crate::machine::{Fault, StepName};
 
-/// How long an event may wait for a place. Longer, and it is better off in the broker: it holds a prefetch slot here.
-const MOMENT: Duration = Duration::from_millis(500);
-
 /// One organization's gate.
-pub(super) struct Gate(Mutex<State>);
+pub(super) struct Gate {
+    state: Mutex<State>,
+    /// Wakes whoever waits for the organization to become available.
+    changed: Notify,
+}
 
 struct State {
     pace: Pace,
@@ -45,8 +46,6 @@ pub(super) enum Turned {
     Throttled(Duration),
     /// The organization is misconfigured.
     Blocked(Cause),
-    /// Too many are ahead.
-    Crowded,
 }
 
 /// How a step's requests ended, as far as the gate is concerned.
@@ -69,10 +68,10 @@ pub(super) enum Ended {
 pub(super) enum Stand {
     /// So many events are worth having in hand.
     Open(usize),
-    /// Shut for so long.
-    Throttled(Duration),
-    /// Shut; to be looked at in so long.
-    Blocked(Duration),
+    /// Shut for a while.
+    Throttled,
+    /// Shut until a probe passes.
+    Blocked,
 }
 
 /// How a gate fares.
@@ -105,31 +104,41 @@ impl Gate {
         Self::with(most, Blockade::new())
     }
 
-    /// A place among the requests under way, at once or in a moment.
+    /// A place among the requests under way, in the order of asking.
     pub(super) async fn enter(self: &Arc<Self>) -> Result<Place, Turned> {
-        let turn = {
-            let now = Instant::now();
-            let mut state = self.lock();
-            state.admits(now)?;
-            if state.line.is_empty() && state.has_place(now) {
-                return Ok(self.place(&mut state, now));
+        loop {
+            let turn = {
+                let now = Instant::now();
+                let mut state = self.lock();
+                state.admits(now)?;
+                if state.line.is_empty() && state.has_place(now) {
+                    return Ok(self.place(&mut state, now));
+                }
+                state.queue()
+            };
+            // An error: the gate shut while it waited. It may be open again already.
+            if let Ok(place) = turn.await {
+                return Ok(place);
             }
-            state.queue()
-        };
-        match timeout(MOMENT, turn).await {
-            Ok(Ok(place)) => Ok(place),
-            // Shut while it waited; or open again already.
-            Ok(Err(_)) => Err(self.lock().admits(Instant::now()).err().unwrap_or(Turned::Crowded)),
-            Err(_) => Err(Turned::Crowded),
         }
+    }
+
+    /// Completes at the next change of whether anybody may enter; enable it before looking.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Says that something has changed which the gate itself does not see: a pause.
+    pub(super) fn touch(&self) {
+        self.changed.notify_waiters();
     }
 
     /// How it stands.
     pub(super) fn stand(&self, now: Instant) -> Stand {
         let state = self.lock();
         match (&state.blockade, state.wait(now)) {
-            (Blockade::Waiting(_, due), _) => Stand::Blocked(due.saturating_duration_since(now)),
-            (_, Some(wait)) => Stand::Throttled(wait),
+            (Blockade::Waiting(..), _) => Stand::Blocked,
+            (_, Some(_)) => Stand::Throttled,
             (Blockade::Trying(..), None) => Stand::Open(1),
             (Blockade::Open { .. }, None) => Stand::Open(state.pace.room(now)),
         }
@@ -144,6 +153,7 @@ impl Gate {
         if state.wait(now).is_some() {
             state.line.clear();
         }
+        self.touch();
         was_open && !wait.is_zero() && !state.retired
     }
 
@@ -156,12 +166,14 @@ impl Gate {
     pub(super) fn succeeded_by(&self, most: usize, now: Instant) -> Arc<Self> {
         let mut state = self.lock();
         state.retired = true;
+        self.touch();
         Self::with(most, state.blockade.succeeding(now))
     }
 
     /// The organization is gone.
     pub(super) fn retire(&self) {
         self.lock().retired = true;
+        self.touch();
     }
 
     /// Takes it upon the caller to look after a blocked organization; false when it is open, or somebody does already.
@@ -176,6 +188,9 @@ impl Gate {
     pub(super) fn look(&self, now: Instant) -> (Look, Change) {
         let mut state = self.lock();
         let change = state.blockade.passes(now);
+        if !matches!(change, Change::Same) {
+            self.touch();
+        }
         if state.retired || state.blockade.cause().is_none() {
             state.attended = false;
             return (Look::Done, state.told(change));
@@ -195,6 +210,7 @@ impl Gate {
                 Change::Same
             }
         };
+        self.touch();
         state.told(change)
     }
 
@@ -219,7 +235,7 @@ impl Gate {
             attended: false,
             retired: false,
         };
-        Arc::new(Self(Mutex::new(state)))
+        Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
     }
 
     fn place(self: &Arc<Self>, state: &mut State, now: Instant) -> Place {
@@ -242,7 +258,7 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -250,15 +266,15 @@ impl State {
     /// Whether anybody may enter at all.
     fn admits(&self, now: Instant) -> Result<(), Turned> {
         match &self.blockade {
-            Blockade::Open { .. } => {}
-            Blockade::Trying(..) if self.under_way == 0 => {}
-            Blockade::Trying(cause, _) | Blockade::Waiting(cause, _) => return Err(Turned::Blocked(cause.clone())),
+            Blockade::Open { .. } | Blockade::Trying(..) => {}
+            Blockade::Waiting(cause, _) => return Err(Turned::Blocked(cause.clone())),
         }
         self.wait(now).map_or(Ok(()), |wait| Err(Turned::Throttled(wait)))
     }
 
     fn has_place(&self, now: Instant) -> bool {
-        self.under_way < self.pace.places(now)
+        let places = if matches!(self.blockade, Blockade::Trying(..)) { 1 } else { self.pace.places(now) };
+        self.under_way < places
     }
 
     /// How long nobody may enter.
@@ -267,10 +283,6 @@ impl State {
     }
 
     fn queue(&mut self) -> oneshot::Receiver<Place> {
-        // All wait equally long, so who has given up stands at the front.
-        while self.line.front().is_some_and(oneshot::Sender::is_closed) {
-            self.line.pop_front();
-        }
         let (next, turn) = oneshot::channel();
         self.line.push_back(next);
         turn
@@ -300,8 +312,11 @@ impl Place {
             (None, Ended::Answered) => state.blockade.answered(step, began, now),
             (None, _) => Change::Same,
         };
-        if matches!(change, Change::Blocked(_)) {
+        if matches!(state.blockade, Blockade::Waiting(..)) {
             state.line.clear();
+        }
+        if !matches!(change, Change::Same) {
+            self.gate.touch();
         }
         let change = state.told(change);
         self.gate.free(state, now);

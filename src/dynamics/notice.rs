@@ -24,11 +24,6 @@ pub(super) fn turned(step: StepName, turned: Turned) -> Fault {
             advice: cause.fault.advice.clone(),
             ..Fault::unanswered(step, Remedy::Hold, format!("the organization is blocked: {}", cause.fault.message))
         },
-        Turned::Crowded => Fault::unanswered(
-            step,
-            Remedy::Crowded,
-            "too many of the organization's requests are ahead of it".to_owned(),
-        ),
     }
 }
 

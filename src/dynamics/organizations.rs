@@ -1,6 +1,7 @@
 //! Dynamics 365 for every organization: which there are, how each stands, and the way in for a step.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -16,16 +17,13 @@ use super::inspect::{Finding, inspect};
 use super::reply::Sent;
 use super::wire::Wire;
 use super::{notice, probe};
-use crate::crm::{Crm, Performed, Shut, Standing};
+use crate::crm::{Availability, Crm, Performed, Unavailable};
 use crate::event::{Event, OrganizationId};
 use crate::machine::{Fault, Remedy, Settings, Step};
 use crate::watch::Watch;
 
-/// Events in hand of an organization that is not configured: each is a dead letter at once.
-const ROOM_OF_STRANGERS: usize = 64;
-
-/// What waits for a pause to end is looked at again after about this long.
-const LOOK_AT_PAUSE: Duration = Duration::from_secs(60);
+/// Events in flight of an organization that is not configured: each is a dead letter at once.
+const ROOM_OF_STRANGERS: usize = 16;
 
 /// What all organizations share (contract 7, `[dynamics]`).
 #[derive(Clone, Debug)]
@@ -102,6 +100,8 @@ impl Dynamics {
     /// Exactly these are paused: none of their events is begun; what is in hand comes to its end.
     pub fn set_paused(&self, all: HashSet<OrganizationId>) {
         *self.paused.write().unwrap_or_else(PoisonError::into_inner) = all;
+        let environments = self.environments.read().unwrap_or_else(PoisonError::into_inner);
+        environments.values().for_each(|environment| environment.gate.touch());
     }
 
     fn is_paused(&self, organization: &OrganizationId) -> bool {
@@ -168,21 +168,31 @@ impl Crm for Dynamics {
         self.environment(organization).map(|environment| environment.access.settings.clone())
     }
 
-    fn standing(&self, organization: &OrganizationId) -> Standing {
+    fn availability(&self, organization: &OrganizationId) -> Availability {
         let Some(environment) = self.environment(organization) else {
-            return Standing::Open { room: ROOM_OF_STRANGERS };
-        };
-        let shut = |wait, why| {
-            let now = Timestamp::now();
-            Standing::Shut { until: now.saturating_add(wait).unwrap_or(now), why }
+            return Availability::Available { room: ROOM_OF_STRANGERS };
         };
         if self.is_paused(organization) {
-            return shut(LOOK_AT_PAUSE, Shut::Paused);
+            return Availability::Unavailable(Unavailable::Paused);
         }
         match environment.gate.stand(Instant::now()) {
-            Stand::Open(room) => Standing::Open { room },
-            Stand::Throttled(wait) => shut(wait, Shut::Throttled),
-            Stand::Blocked(wait) => shut(wait, Shut::Blocked),
+            Stand::Open(room) => Availability::Available { room },
+            Stand::Throttled => Availability::Unavailable(Unavailable::Throttled),
+            Stand::Blocked => Availability::Unavailable(Unavailable::Blocked),
+        }
+    }
+
+    async fn available(&self, organization: &OrganizationId) {
+        while let Some(environment) = self.environment(organization) {
+            let mut changed = pin!(environment.gate.changed());
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            let Availability::Unavailable(why) = self.availability(organization) else { return };
+            let over = environment.gate.condition(Instant::now()).wait.filter(|_| why == Unavailable::Throttled);
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(over.unwrap_or_default()), if over.is_some() => {}
+            }
         }
     }
 }

@@ -14,8 +14,8 @@ const LATENCY_UNKNOWN: Duration = Duration::from_millis(250);
 const SILENCE: Duration = Duration::from_secs(5);
 /// Places, and events in hand, of an environment that hangs: enough to notice that it is back.
 const SILENT: usize = 4;
-/// Most events in hand: more than any prefetch that helps (100 to 300), few enough to hold in memory.
-const MOST_ROOM: usize = 1024;
+/// Events in flight beyond those with a request under way, at most: those between two of their steps, and the next ones.
+pub(super) const WAITING: usize = 12;
 /// The weight of one answer in the moving average of latency, as its inverse: TCP's own (RFC 6298).
 const SMOOTHING: u32 = 8;
 
@@ -57,7 +57,8 @@ impl Pace {
         if self.is_silent(now) { self.limit.min(SILENT) } else { self.limit }
     }
 
-    /// How many events are worth having in hand: those under way, and those that would get their turn in a moment.
+    /// How many events are worth having in flight: those with a request under way, and those whose turn comes in a moment. An
+    /// environment that is quick is given as many as ever: what holds an event up then is not Dynamics.
     pub(super) fn room(&self, now: Instant) -> usize {
         if self.is_silent(now) {
             return self.places(now);
@@ -65,8 +66,8 @@ impl Pace {
         let latency = self.latency.unwrap_or(LATENCY_UNKNOWN).as_micros().max(1);
         let waiting = WORTH_WAITING.as_micros() * self.limit as u128 / latency;
         // A slow environment has all its places, and somebody to take the first that is free.
-        let waiting = usize::try_from(waiting).unwrap_or(MOST_ROOM).max(1);
-        self.limit.saturating_add(waiting).min(MOST_ROOM.max(self.limit))
+        let waiting = usize::try_from(waiting).unwrap_or(usize::MAX).max(1);
+        self.limit.saturating_add(waiting).min(self.most + WAITING)
     }
 
     /// A request gets under way.

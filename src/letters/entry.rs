@@ -37,7 +37,7 @@ pub struct Entry {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
-    /// It is back in the work queue.
+    /// It is back in the inbox.
     Replayed,
     /// It would be, were this no rehearsal.
     WouldReplay,

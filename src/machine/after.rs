@@ -7,9 +7,6 @@ use jiff::Timestamp;
 use super::fault::Remedy;
 use super::outcome::Reason;
 
-/// An organization that is blocked is looked at again at least this often (contract 5).
-const BLOCKED_LOOK: Duration = Duration::from_secs(60);
-
 /// Contract 7, `[retry]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
@@ -26,10 +23,8 @@ pub struct Policy {
 pub struct Trial {
     /// Attempts spent, the failed one included.
     pub attempts: u32,
-    /// The time now.
-    pub now: Timestamp,
-    /// When the worker first saw the event.
-    pub first_seen: Timestamp,
+    /// Time since its first failed attempt, without the time that it waited for its organization.
+    pub age: Duration,
 }
 
 /// When to try again.
@@ -39,37 +34,31 @@ pub enum Again {
     Soon,
     /// From the retry queue of this rung.
     Later(usize),
-    /// As soon as the organization has room for it.
-    InLine,
+    /// As soon as its organization can take requests again.
+    WhenAvailable,
     /// Not at all.
     Never(Reason),
 }
 
-/// When to try an event again after a fault.
+/// When to try an event again after a fault. Waiting for its organization spends neither an attempt nor age, so no event is
+/// given up for it.
 pub fn after(remedy: Remedy, trial: Trial, policy: &Policy) -> Again {
-    if remedy == Remedy::GiveUp {
-        return Again::Never(Reason::RejectedByDynamics);
-    }
-    if age(trial) >= policy.max_age {
-        return Again::Never(Reason::RetriesExhausted);
-    }
     match remedy {
+        Remedy::GiveUp => Again::Never(Reason::RejectedByDynamics),
+        Remedy::NotBefore(_) | Remedy::Hold => Again::WhenAvailable,
+        Remedy::Retry if trial.age >= policy.max_age => Again::Never(Reason::RetriesExhausted),
         Remedy::Retry if trial.attempts < policy.in_process => Again::Soon,
         Remedy::Retry => Again::Later(step_of_the_ladder(trial.attempts, policy)),
-        Remedy::NotBefore(time) => Again::Later(rung(between(trial.now, time), policy)),
-        Remedy::Hold | Remedy::GiveUp => Again::Later(rung(BLOCKED_LOOK, policy)),
-        Remedy::Crowded => Again::InLine,
     }
 }
 
-/// When to look again for something that is still missing: often at first, then ever less, and at `until`.
-pub fn look_again(trial: Trial, until: Option<Timestamp>, policy: &Policy) -> Again {
-    if age(trial) >= policy.max_age {
+/// When to look again for something that is still missing: often at first, then ever less, and when `left` has passed.
+pub fn look_again(age: Duration, left: Option<Duration>, policy: &Policy) -> Again {
+    if age >= policy.max_age {
         return Again::Never(Reason::RetriesExhausted);
     }
-    let as_old = age(trial).max(policy.delays[0]);
-    let left = until.map_or(as_old, |time| between(trial.now, time));
-    Again::Later(rung(as_old.min(left), policy))
+    let as_old = age.max(policy.delays[0]);
+    Again::Later(rung(as_old.min(left.unwrap_or(as_old)), policy))
 }
 
 /// The rung whose delay is nearest below `wait`; the shortest when all are longer.
@@ -80,13 +69,14 @@ pub fn rung(wait: Duration, policy: &Policy) -> usize {
     nearest.or_else(shortest).map_or(0, |(index, _)| index)
 }
 
+/// The rung with the shortest delay.
+pub fn soonest(policy: &Policy) -> usize {
+    rung(Duration::ZERO, policy)
+}
+
 fn step_of_the_ladder(attempts: u32, policy: &Policy) -> usize {
     let step = usize::try_from(attempts.saturating_sub(policy.in_process)).unwrap_or(usize::MAX);
     step.min(policy.delays.len().saturating_sub(1))
-}
-
-fn age(trial: Trial) -> Duration {
-    between(trial.first_seen, trial.now)
 }
 
 /// How long after `from` it is at `to`; nothing when it is before.

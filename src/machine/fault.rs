@@ -41,8 +41,6 @@ pub enum Remedy {
     NotBefore(Timestamp),
     /// The organization is misconfigured, the event is not; spends none.
     Hold,
-    /// Too many events of its organization are ahead of it: back into its organization's line; spends none.
-    Crowded,
     /// This event can never succeed as it is.
     GiveUp,
 }
@@ -54,7 +52,6 @@ impl Remedy {
             Self::Retry => "transient",
             Self::NotBefore(_) => "throttled",
             Self::Hold => "blocked",
-            Self::Crowded => "crowded",
             Self::GiveUp => "permanent",
         }
     }

@@ -6,6 +6,7 @@ mod after;
 mod announce;
 mod apply;
 pub mod contact_limit;
+mod deaths;
 mod decide;
 mod fault;
 mod finish;
@@ -16,12 +17,12 @@ mod receipt;
 mod record;
 mod settings;
 mod step;
-mod suspicion;
 pub mod view;
 
-pub use after::{Again, Policy, Trial, after, between, look_again, rung};
+pub use after::{Again, Policy, Trial, after, between, look_again, rung, soonest};
 pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
 pub use apply::{Illegal, apply, learn};
+pub use deaths::{Deaths, deaths};
 pub use decide::{Decision, Time, decide};
 pub use fault::{Fault, Remedy};
 pub use memory::{Learned, Memory, SessionEntry, SessionState};
@@ -31,7 +32,6 @@ pub use receipt::{Fit, Receipt};
 pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
 pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 pub use step::{Closing, LinkedCustomer, QueueBinding, Step, StepName};
-pub use suspicion::{ALONE, SUSPECT, Suspicion, Traces, suspicion};
 
 #[cfg(test)]
 pub(crate) mod samples;

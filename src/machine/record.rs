@@ -27,14 +27,19 @@ pub struct Record {
     pub attempts: u32,
     /// Where it stands.
     pub phase: Phase,
+    /// A dead letter's copy lies in the dead-letter queue and its outcome is announced: the same key again starts afresh. False
+    /// for a dead event that is still to be announced or copied.
+    /// A record of a version without it is.
+    #[serde(default = "settled")]
+    pub settled: bool,
     /// What was done.
     pub progress: Progress,
     /// Every request made for it, oldest first.
     pub history: Vec<HistoryEntry>,
-    /// A dead letter's copy lies in the dead-letter queue and its outcome is announced: the same key again starts afresh.
-    /// False for a dead event that is still to be announced or copied.
-    #[serde(default)]
-    pub settled: bool,
+}
+
+fn settled() -> bool {
+    true
 }
 
 /// Where an event stands.
@@ -43,7 +48,7 @@ pub struct Record {
 pub enum Phase {
     /// A worker has it in hand, or had when it died.
     InHand,
-    /// Quarantined: written down before its first call, because it was in flight when a process died. A process of another
+    /// Written down before its first call, because it was in flight when a process died. A process of another
     /// life that finds it so counts one more death.
     #[serde(rename = "on_trial")] // the name on disk
     Quarantined {

@@ -63,9 +63,9 @@ pub struct OrganizationView {
     pub concurrency: usize,
     /// How many are.
     pub under_way: usize,
-    /// Events in its backlog; absent when the broker was not asked or does not say.
+    /// Events that wait in its queue; absent when that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub backlog: Option<u64>,
+    pub waiting: Option<u64>,
 }
 
 /// Where an organization's settings come from.

@@ -33,11 +33,13 @@ pub enum Sighting<'a> {
     },
     /// One more (or one less) event in hand.
     InFlight(i64),
-    /// An event is tried again at once (`in_process`), or waits in the broker: after a fault that may pass (`transient`),
-    /// for its organization (`throttled`, `blocked`, `paused`, `crowded`), for others of its session (`in_order`, `handoff_awaited`) or
-    /// of its key (`first_awaited`), because of the worker itself (`store`, `panic`, `suspected`, `shutdown`), because the
-    /// broker would not take its outcome (`outcome_refused`).
+    /// An event is tried again at once (`in_process`), or waits in a retry queue: after a fault that may pass (`transient`), for
+    /// its organization (`throttled`, `blocked`, `paused`), for a queue that is too young (`new_queue`), for others of its
+    /// session (`handoff_awaited`) or of its key (`first_awaited`), because of the worker itself (`store`, `panic`, `held`,
+    /// `shutdown`), because a destination refused it (`queue_refused`, `destination_refused`).
     Retried(&'a str),
+    /// An event was moved from the inbox to its organization's queue.
+    Forwarded,
     /// An event was dead-lettered.
     DeadLettered(Reason),
     /// The same key came with another body.
@@ -59,6 +61,8 @@ pub enum Sighting<'a> {
     Blocked(&'a OrganizationId, bool),
     /// Messages ready in a queue.
     QueueMessages(&'a str, u64),
+    /// Events ready in an organization's queue.
+    OrganizationWaiting(&'a OrganizationId, u64),
     /// The broker is there, or not.
     BrokerConnected(bool),
     /// One flush of the store.

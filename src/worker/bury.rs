@@ -1,10 +1,10 @@
-//! Dead letters that were not driven: what is no event, and what is nobody's.
+//! Dead-letters messages that never reached the workflow: undecodable ones and those of unknown organizations.
 
 use jiff::Timestamp;
 
-use super::drive::digest;
+use super::attempt::digest;
 use super::remember::given_up_as;
-use super::verdict::{DeadLetter, Verdict};
+use super::settlement::{DeadLetter, Settlement};
 use super::{Worker, letters};
 use crate::event::EventKey;
 use crate::machine::{Phase, Progress, Record, SessionEntry, SessionState};
@@ -13,20 +13,21 @@ use crate::store::{Change, StoreError};
 impl Worker {
     /// Gives a message up, and keeps that for its key, unless the key is another message's: one that was answered, or one
     /// that is under way. The first one wins, this one is no more than a dead letter.
-    pub(super) async fn bury(&self, letter: DeadLetter, body: &[u8]) -> Result<Verdict, StoreError> {
-        let Some(key) = letter.key.clone() else { return Ok(Verdict::Dead(Box::new(letter))) };
+    pub(super) async fn bury(&self, letter: DeadLetter, body: &[u8]) -> Result<Settlement, StoreError> {
+        let Some(key) = letter.key.clone() else { return Ok(Settlement::Dead(Box::new(letter))) };
         let known = self.store.record(&key).await?;
         let digest = digest(body);
         if known.as_ref().is_some_and(|record| is_anothers(record, &digest)) {
-            return Ok(Verdict::Dead(Box::new(letter)));
+            return Ok(Settlement::Dead(Box::new(letter)));
         }
         let under_way = known.filter(|record| record.outcome().is_none());
         let letter = under_way.iter().fold(letter, letters::after_all);
         let record = buried(&letter, digest, under_way);
         let session = self.forsaken(&key, &record, letter.outcome.finished_at).await?;
-        let changes = session.into_iter().chain([Change::Record(key, Box::new(record))]);
+        let record = Box::new(record);
+        let changes = session.into_iter().chain([Change::Record(key, record.clone())]);
         self.store.keep(changes.collect()).await?;
-        Ok(Verdict::Dead(Box::new(letter)))
+        Ok(Settlement::Dead(Box::new(DeadLetter { record: Some(record), ..letter })))
     }
 
     /// Nobody waits for this handoff any more. What it has opened stays open.
@@ -62,8 +63,8 @@ fn buried(letter: &DeadLetter, body_digest: String, under_way: Option<Record>) -
         first_seen: letter.first_seen,
         attempts: letter.outcome.attempts,
         phase: Phase::Dead(letter.outcome.clone()),
+        settled: false,
         progress,
         history,
-        settled: false,
     }
 }

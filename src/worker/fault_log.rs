@@ -2,10 +2,10 @@
 
 use tracing::{debug, warn};
 
-use super::drive::Drive;
+use super::attempt::Attempt;
 use crate::machine::{Again, Fault, Remedy};
 
-impl Drive<'_> {
+impl Attempt<'_> {
     /// Says it once, here, where it is known what becomes of the event.
     pub(super) fn log(&self, fault: &Fault, again: Again) {
         // Its organization's trouble is told once, by whoever knows that organization; not for each event that waits.
@@ -41,7 +41,7 @@ fn in_words(again: Again) -> &'static str {
     match again {
         Again::Soon => "a step failed: trying again at once",
         Again::Later(_) => "a step failed: the event goes to a retry queue",
-        Again::InLine => "a step has to wait for its organization's turn",
+        Again::WhenAvailable => "a step waits for its organization",
         Again::Never(_) => "a step failed for good: the event becomes a dead letter",
     }
 }

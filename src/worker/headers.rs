@@ -1,11 +1,13 @@
 //! The `x-handoffd-*` headers: what a message tells of its own past, and what is told of it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use super::verdict::{DeadLetter, Postponed};
+use super::settlement::{DeadLetter, Postponed};
 use crate::bus::headers::{
-    ATTEMPTS, DEAD_AT, DEATHS, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REPLAYED_AT,
-    SESSION_ID, STEP,
+    AGE, ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REFUSALS,
+    REPLAYED_AT, SESSION_ID, STEP,
 };
 use crate::event::Envelope;
 
@@ -22,15 +24,17 @@ const TRACEPARENT: usize = 55;
 /// Headers to set on a copy.
 pub(super) type Headers = Vec<(&'static str, String)>;
 
-/// What a message tells of its own past; nothing when it comes for the first time.
+/// What a message says of its own past; nothing when it comes for the first time.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Past {
     /// Attempts spent before.
     pub(super) attempts: u32,
     /// When a worker first saw it.
     pub(super) first_seen: Option<Timestamp>,
-    /// Deaths of the process with it in hand.
-    pub(super) deaths: u32,
+    /// Time since its first failed attempt, without the time that it waited for its organization; none before that.
+    pub(super) age: Option<Duration>,
+    /// How often a destination has refused it since it was decided.
+    pub(super) refusals: u32,
 }
 
 /// Whether what the store remembers of an event, first seen then, is of its present life: when an operator puts a dead
@@ -48,13 +52,10 @@ pub(super) fn past(envelope: &Envelope) -> Past {
     if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
         return Past::default();
     }
-    let count = |name| envelope.header(name).and_then(|text| text.parse().ok()).unwrap_or(0);
-    Past { attempts: count(ATTEMPTS).min(MOST_ATTEMPTS), first_seen, deaths: count(DEATHS).min(MOST_ATTEMPTS) }
-}
-
-/// What a copy has to tell of deaths: nothing when there are none and the message says nothing else.
-pub(super) fn deaths_to_tell(envelope: &Envelope, deaths: u32) -> Option<u32> {
-    (deaths > 0 || envelope.header(DEATHS).is_some()).then_some(deaths)
+    let number = |name| envelope.header(name).and_then(|text| text.parse::<u64>().ok());
+    let count = |name| u32::try_from(number(name).unwrap_or(0)).unwrap_or(u32::MAX).min(MOST_ATTEMPTS);
+    let age = number(AGE).map(Duration::from_millis);
+    Past { attempts: count(ATTEMPTS), first_seen, age, refusals: count(REFUSALS) }
 }
 
 /// The headers of a copy in a retry queue.
@@ -64,7 +65,8 @@ pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers 
         (FIRST_SEEN, postponed.first_seen.to_string()),
         (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
     ];
-    headers.extend(postponed.deaths.map(|deaths| (DEATHS, deaths.to_string())));
+    headers.extend(postponed.age.map(|age| (AGE, age.as_millis().to_string())));
+    headers.extend((postponed.refusals > 0).then(|| (REFUSALS, postponed.refusals.to_string())));
     headers
 }
 

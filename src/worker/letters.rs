@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::verdict::DeadLetter;
+use super::settlement::DeadLetter;
 use crate::event::{Event, Kind, Rejection, RejectionReason, Route};
-use crate::machine::{Failure, Fault, Outcome, PostedIncident, Progress, Reason, Record, Status, StepName};
+use crate::machine::{Failure, Fault, Outcome, Phase, PostedIncident, Progress, Reason, Record, Status, StepName};
 
 /// A message that is no event.
 pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
@@ -12,10 +12,9 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
         RejectionReason::InvalidEvent => {
             (Reason::InvalidEvent, "Have the publisher correct the field, or replay with a corrected body.")
         }
-        RejectionReason::UnsupportedEvent => (
-            Reason::UnsupportedEvent,
-            "Unbind this routing key from the work queue, or use a worker that knows the event.",
-        ),
+        RejectionReason::UnsupportedEvent => {
+            (Reason::UnsupportedEvent, "Unbind this routing key from the inbox, or use a worker that knows the event.")
+        }
     };
     let failure = failure_of(rejection.text(), advice);
     let key = rejection.key();
@@ -28,6 +27,7 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
         reason,
         first_seen,
         timestamp: None,
+        record: None,
     }
 }
 
@@ -51,12 +51,20 @@ pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timest
         outcome: failed(Kind::Handoff, reason, failure(fault), attempts, now),
         first_seen,
         timestamp: None,
+        record: None,
     }
 }
 
 /// An event that the worker fails on again and again, of whose progress nothing can be said.
 pub(super) fn exhausted(event: &Event, fault: Fault, attempts: u32, times: (Timestamp, Timestamp)) -> DeadLetter {
     given_up(event, Reason::RetriesExhausted, fault, (&Progress::default(), attempts), times)
+}
+
+/// The letter of an event that is dead, as its record says, and still to be announced or copied.
+pub(super) fn decided(event: &Event, record: &Record) -> Option<DeadLetter> {
+    let Phase::Dead(outcome) = &record.phase else { return None };
+    let letter = of_event(event, outcome.clone(), record.first_seen);
+    Some(DeadLetter { record: Some(Box::new(record.clone())), ..letter })
 }
 
 /// A letter of an event that was under way: what was done stays done, and its attempts count.
@@ -116,6 +124,7 @@ fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> DeadLette
         },
         first_seen,
         timestamp: event.timestamp,
+        record: None,
     }
 }
 

@@ -1,33 +1,41 @@
 //! In: deliveries from the bus.
-//! Out: each one settled, once: its outcome kept and announced, or its copy in a retry or dead-letter queue.
+//! Out: each one settled, once: moved to its organization's queue; its outcome kept and announced; or its copy in a retry or
+//! dead-letter queue.
 //! Absent: RabbitMQ, Dynamics and sled, which are behind their seams; which step comes next is the machine's.
+//!
+//! Every event takes two steps. The router moves it from the inbox to its organization's queue, and waits for nobody. The
+//! consumer of that organization takes from there what can be under way with Dynamics soon, and carries it.
 
-mod away;
+mod router;
+
+mod organization_consumer;
+mod prefetch;
+
+mod age;
+mod attempt;
 mod bury;
 mod defect;
-mod desk;
-mod drive;
+mod failures;
 mod fault_log;
 mod headers;
-mod intake;
 mod lanes;
 mod letters;
-mod obstacle;
 mod pause;
-mod reception;
+mod pending;
+mod process;
+mod quarantine;
 mod remember;
+mod room;
 mod settle;
-mod suspects;
-mod trouble;
-mod unfinished;
-mod verdict;
-mod visit;
+mod settlement;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::bus::Bus;
 use crate::crm::Crm;
@@ -35,12 +43,17 @@ use crate::event::Limits;
 use crate::machine::Policy;
 use crate::store::Store;
 use crate::watch::Watch;
-use away::Away;
 use lanes::Lanes;
-use suspects::Suspects;
-use unfinished::Unfinished;
+use organization_consumer::OrganizationConsumer;
+use pending::PendingEvents;
+use quarantine::Quarantine;
 
 pub use defect::watch_for_defects;
+
+/// Longest time that a delivery is held unacked while its event can't go on. With a request under way at its end, and the broker's
+/// confirms that may be waited for, nothing is held for 10 minutes (contract 5): RabbitMQ closes the channel after 30 by default, and
+/// a shared broker may be set to less.
+const HOLD: Duration = Duration::from_secs(240);
 
 /// Carries events, many at once, one at a time per session.
 pub struct Worker {
@@ -51,10 +64,9 @@ pub struct Worker {
     rules: Rules,
     chance: Chance,
     lanes: Lanes,
-    away: Away,
-    unfinished: Arc<Unfinished>,
+    pending: Arc<PendingEvents>,
     stopping: CancellationToken,
-    suspects: Suspects,
+    quarantine: Quarantine,
     /// This life of the process, told apart from others in the store.
     life: u64,
 }
@@ -67,21 +79,22 @@ pub struct Tools {
     pub bus: Arc<dyn Bus>,
     /// Dynamics.
     pub crm: Arc<dyn Crm>,
-    /// Who counts.
+    /// The metrics.
     pub watch: Arc<dyn Watch>,
 }
 
-/// What the worker goes by.
+/// Settings of the worker.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// What an event may be.
+    /// Limits of a legal event.
     pub limits: Limits,
     /// When to try again.
     pub policy: Policy,
     /// How long a contact is remembered without asking Dynamics.
     pub contact_ttl: Duration,
-    /// Of the work queue: events in hand at once, of all organizations. No organization takes more than half of it.
-    pub prefetch: usize,
+    /// Deliveries of one organization unacked at once, at most: those that `dynamics.max_concurrency` allows, a few whose turn is
+    /// next, and those whose outcome is being written down and announced.
+    pub prefetch: u16,
 }
 
 /// Clock and dice: real in the program, of the test's making in a simulation.
@@ -107,13 +120,59 @@ fn in_milliseconds() -> Timestamp {
 }
 
 impl Worker {
-    /// A worker, not yet at work.
+    /// A worker that does not run yet.
     pub fn new(tools: Tools, rules: Rules, chance: Chance) -> Arc<Self> {
         let Tools { store, bus, crm, watch } = tools;
-        let (lanes, away, suspects) = (Lanes::default(), Away::default(), Suspects::default());
-        let unfinished = Arc::default();
-        let (stopping, life) = (CancellationToken::new(), (chance.dice)().to_bits());
-        Arc::new(Self { store, bus, crm, watch, rules, chance, lanes, away, unfinished, stopping, suspects, life })
+        let life = (chance.dice)().to_bits();
+        Arc::new(Self {
+            store,
+            bus,
+            crm,
+            watch,
+            rules,
+            chance,
+            lanes: Lanes::default(),
+            pending: Arc::default(),
+            stopping: CancellationToken::new(),
+            quarantine: Quarantine::default(),
+            life,
+        })
+    }
+
+    /// Carries events until the bus is stopped and the last one in flight is settled.
+    pub async fn run(self: Arc<Self>) {
+        let (stopped, in_flight) = (CancellationToken::new(), TaskTracker::new());
+        let consumers = tokio::spawn(self.clone().consume_organizations(stopped.clone(), in_flight.clone()));
+        self.route(&in_flight).await;
+        stopped.cancel();
+        // It ends with the token.
+        _ = consumers.await;
+        in_flight.close();
+        in_flight.wait().await;
+    }
+
+    /// Starts a consumer for each organization as it becomes known. None ends before the worker does: the queue of an
+    /// organization that was removed is drained into the dead letters.
+    async fn consume_organizations(self: Arc<Self>, stopped: CancellationToken, in_flight: TaskTracker) {
+        let (mut known, mut started, consumers) = (self.bus.organizations(), HashSet::new(), TaskTracker::new());
+        loop {
+            let organizations = known.borrow_and_update().clone();
+            for organization in organizations {
+                if started.insert(organization.clone()) {
+                    let consumer = OrganizationConsumer::new(self.clone(), organization, in_flight.clone());
+                    consumers.spawn(consumer.run(stopped.clone()));
+                }
+            }
+            tokio::select! {
+                changed = known.changed() => if changed.is_err() { stopped.cancelled().await },
+                () = stopped.cancelled() => {}
+            }
+            if stopped.is_cancelled() {
+                break;
+            }
+        }
+        consumers.close();
+        consumers.wait().await;
     }
 
     /// Ends all pauses: what would be tried again soon goes to a retry queue instead.
@@ -121,11 +180,9 @@ impl Worker {
         self.stopping.cancel();
     }
 
-    /// How long ago a worker first saw the oldest event that is not over: of those in hand, those that wait for room here
-    /// and the first one of each backlog among them, and those that this process has put into a retry queue and that are
-    /// not overdue from there. Zero when there is none.
+    /// Age of the oldest unfinished event that this worker has taken from a queue. Zero when there is none.
     pub fn oldest_event(&self) -> Duration {
-        let age = self.unfinished.oldest().map(|first_seen| self.now().duration_since(first_seen));
+        let age = self.pending.oldest().map(|first_seen| self.now().duration_since(first_seen));
         age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default()
     }
 

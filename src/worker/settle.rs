@@ -1,124 +1,167 @@
-//! A verdict, carried out: announce before the ack, copy before the ack.
+//! A settlement, carried out: announce before the ack, copy before the ack.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tracing::{Instrument, Span, error, info, warn};
+use tracing::{Instrument, Span, debug, error, info, warn};
 
 use super::Worker;
+use super::defect::caught;
 use super::headers::{self, Headers};
-use super::intake::Arrival;
-use super::verdict::{DeadLetter, Done, Postponed, Verdict};
-use super::visit::Visit;
-use crate::bus::{Announced, Announcement, BusError, Delivery, Parked, Settled};
-use crate::event::{Decoded, Envelope, EventKey, Kind, OrganizationId};
-use crate::machine::{Outcome, Reason, Status, between, render, rung};
+use super::lanes::Ticket;
+use super::process::Arrival;
+use super::settlement::{DeadLetter, Done, Postponed, Settlement};
+use crate::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Part, Settled};
+use crate::event::{Envelope, EventKey, Kind};
+use crate::machine::{Outcome, Reason, Record, Status, between, render};
+use crate::store::Change;
 use crate::watch::{EventEnd, Sighting, trace};
 
 impl Worker {
     /// Settles a delivery: what is over is announced first. Where the broker is lost, the message stays unacked and
-    /// comes again: its outcome is in the store by then, and is only announced.
-    pub(super) async fn settle(&self, arrival: Arrival, verdict: Verdict) {
-        if let Verdict::Park(organization, postponed) = verdict {
-            return self.park(arrival, &organization, &postponed).await;
-        }
-        // Tickets and visit end with this function: those behind are let go once this one is settled.
-        let Arrival { delivery, received, tickets: _tickets, visit: _visit, .. } = arrival;
-        let settled = match self.announce(&verdict, &delivery.envelope).await {
-            Ok(()) => self.conclude(delivery, received, verdict).await,
-            // The connection stands: without a copy in a retry queue the message would not come again.
-            Err(problem @ BusError::Refused { .. }) => {
-                warn!(error = %problem, "an outcome could not be announced: the event comes back from a retry queue");
-                let postponed = self.soon(&verdict, &delivery.envelope);
-                self.later(delivery, &postponed).await
-            }
+    /// comes again: its outcome is in the store by then, and is only announced. A destination that refuses, or does not
+    /// confirm: the event waits on the ladder, and what was decided stands.
+    pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Whereabouts {
+        // The tickets end with this function: those behind are let go once this one is settled.
+        let Arrival { delivery, received, tickets, .. } = arrival;
+        let announced = self.announce(&settlement, &delivery.envelope).await;
+        let settled = match announced {
+            Ok(()) => self.conclude(&delivery, received, settlement).await,
             Err(problem) => Err(problem),
         };
-        report(settled);
-    }
-
-    /// Into its organization's backlog; the reception is told where it is.
-    async fn park(&self, mut arrival: Arrival, organization: &OrganizationId, postponed: &Postponed) {
-        let mut visit = arrival.visit.take();
-        visit.iter_mut().for_each(Visit::parks);
-        let Arrival { delivery, decoded, tickets: _tickets, .. } = arrival;
-        let headers = with_trace(headers::of_postponed(postponed, &delivery.routing_key), &delivery.envelope);
-        let parked = delivery.park(organization, postponed.rung, headers).await;
-        if let (Ok(Parked::Later), Ok(Decoded::Event(event))) = (&parked, &decoded) {
-            self.away.leaves(event, self.delay(postponed.rung));
-            self.unfinished.leaves(&event.key, postponed.first_seen, self.delay(postponed.rung));
-        }
-        if let (Some(visit), Ok(place)) = (&mut visit, &parked) {
-            visit.is_parked(*place);
-        }
-        report(parked.map(|place| match place {
-            Parked::Lost => Settled::Lost,
-            Parked::Behind | Parked::Later => {
-                self.watch.saw(Sighting::Retried(postponed.why));
-                trace::ended("retried", postponed.attempts, Some(postponed.why));
-                Settled::Taken
+        match settled {
+            Ok(AfterCopy::Ack) => {
+                report(delivery.ack().await);
+                Whereabouts::Elsewhere
             }
-        }));
-    }
-
-    async fn conclude(&self, delivery: Delivery, received: Instant, verdict: Verdict) -> Result<Settled, BusError> {
-        match verdict {
-            Verdict::Done(done) => self.done(delivery, received, &done).await,
-            Verdict::Known(key, outcome) => self.known(delivery, &key, &outcome).await,
-            Verdict::Later(postponed) | Verdict::Wait(postponed) | Verdict::Park(_, postponed) => {
-                self.later(delivery, &postponed).await
+            Ok(AfterCopy::GiveBack) => {
+                tickets.into_iter().for_each(Ticket::give_back);
+                report(delivery.give_back().await);
+                Whereabouts::Unacked
             }
-            Verdict::Dead(letter) => self.dead(delivery, received, &letter).await,
-            Verdict::Split(parts) => delivery.split(parts).await,
+            Ok(AfterCopy::Again) => self.onto_the_ladder(delivery, "store").await,
+            Err(problem) if problem.is_of_destination() => {
+                warn!(error = %problem, "could not announce or copy a decided event; it waits in a retry queue");
+                self.onto_the_ladder(delivery, "destination_refused").await
+            }
+            Err(problem) => {
+                error!(error = %problem, "could not settle a message; the broker will redeliver it");
+                Whereabouts::Unacked
+            }
         }
     }
 
-    async fn done(&self, delivery: Delivery, received: Instant, done: &Done) -> Result<Settled, BusError> {
+    /// Puts a message onto the ladder of retries for a destination that refuses it: one rung further each time.
+    pub(super) async fn onto_the_ladder(&self, delivery: Delivery, why: &'static str) -> Whereabouts {
+        let past = headers::past(&delivery.envelope);
+        let last = self.rules.policy.delays.len().saturating_sub(1);
+        let rung = usize::try_from(past.refusals).unwrap_or(usize::MAX).min(last);
+        let postponed = Postponed {
+            rung,
+            kind: Kind::Handoff,
+            attempts: past.attempts,
+            first_seen: past.first_seen.unwrap_or_else(|| self.now()),
+            age: past.age,
+            refusals: past.refusals.saturating_add(1),
+            why,
+        };
+        match self.copy_later(&delivery, &postponed).await {
+            Ok(()) => {
+                report(delivery.ack().await);
+                Whereabouts::Elsewhere
+            }
+            Err(problem) => {
+                error!(error = %problem, "no retry queue takes an event; it goes back to its queue");
+                report(delivery.give_back().await);
+                Whereabouts::Unacked
+            }
+        }
+    }
+
+    async fn conclude(
+        &self,
+        delivery: &Delivery,
+        received: Instant,
+        settlement: Settlement,
+    ) -> Result<AfterCopy, BusError> {
+        match settlement {
+            Settlement::Done(done) => self.done(delivery, received, &done),
+            Settlement::Known(key, outcome) => self.known(&key, &outcome),
+            Settlement::Later(postponed) => self.copy_later(delivery, &postponed).await?,
+            Settlement::Dead(letter) => return self.dead(delivery, received, *letter).await,
+            Settlement::Split(parts) => self.split(delivery, parts).await?,
+            Settlement::GiveBack => return Ok(AfterCopy::GiveBack),
+        }
+        Ok(AfterCopy::Ack)
+    }
+
+    fn done(&self, delivery: &Delivery, received: Instant, done: &Done) {
         let Done { key, outcome, timestamp } = done;
-        let trace = headers::trace(&delivery.envelope);
-        let settled = delivery.ack().await?;
         trace::ended(outcome.status.as_str(), outcome.attempts, outcome.reason.map(Reason::as_str));
         self.watch.saw(Sighting::Event(outcome.kind, ended(outcome)));
         self.finished(received, outcome, *timestamp);
-        log(key, outcome, &trace, received.elapsed());
-        Ok(settled)
+        log(key, outcome, &headers::trace(&delivery.envelope), received.elapsed());
     }
 
-    async fn known(&self, delivery: Delivery, key: &EventKey, outcome: &Outcome) -> Result<Settled, BusError> {
-        let settled = delivery.ack().await?;
+    fn known(&self, key: &EventKey, outcome: &Outcome) {
         self.watch.saw(Sighting::Event(outcome.kind, EventEnd::Duplicate));
         trace::ended("duplicate", outcome.attempts, None);
         info!(
             event_id = %key.event_id,
             organization_id = %key.organization_id,
-            "an event came again: its outcome was announced again"
+            "duplicate event; announced the stored outcome again"
         );
-        Ok(settled)
     }
 
-    async fn later(&self, delivery: Delivery, postponed: &Postponed) -> Result<Settled, BusError> {
+    async fn copy_later(&self, delivery: &Delivery, postponed: &Postponed) -> Result<(), BusError> {
         let headers = with_trace(headers::of_postponed(postponed, &delivery.routing_key), &delivery.envelope);
-        let settled = delivery.later(postponed.rung, headers).await?;
+        delivery.copy(CopyTo::Retry(postponed.rung), headers).await?;
         trace::ended("retried", postponed.attempts, Some(postponed.why));
         self.watch.saw(Sighting::Event(postponed.kind, EventEnd::Retried));
         self.watch.saw(Sighting::Retried(postponed.why));
-        Ok(settled)
+        debug!(
+            message_id = delivery.envelope.message_id,
+            reason = postponed.why,
+            attempts = postponed.attempts,
+            delay_s = self.delay(postponed.rung).as_secs(),
+            "event waits in a retry queue"
+        );
+        Ok(())
     }
 
-    async fn dead(&self, delivery: Delivery, received: Instant, letter: &DeadLetter) -> Result<Settled, BusError> {
-        let headers = with_trace(headers::of_dead(letter, &delivery.routing_key), &delivery.envelope);
-        let settled = delivery.dead(headers).await?;
+    async fn dead(&self, delivery: &Delivery, received: Instant, letter: DeadLetter) -> Result<AfterCopy, BusError> {
+        let headers = with_trace(headers::of_dead(&letter, &delivery.routing_key), &delivery.envelope);
+        delivery.copy(CopyTo::DeadLetters, headers).await?;
         trace::ended("dead_lettered", letter.outcome.attempts, Some(letter.reason.as_str()));
         self.watch.saw(Sighting::Event(letter.outcome.kind, EventEnd::DeadLettered));
         self.watch.saw(Sighting::DeadLettered(letter.reason));
         self.finished(received, &letter.outcome, letter.timestamp);
-        log_dead(letter);
-        Ok(settled)
+        log_dead(&letter);
+        Ok(self.lies_in_the_dead_letter_queue(letter).await)
+    }
+
+    /// From here on the same key starts afresh. Durable before the ack: with the message gone, a replay of the letter must not be
+    /// taken for the message that is still to be settled. Where the store fails, the event comes again, and is copied again.
+    async fn lies_in_the_dead_letter_queue(&self, letter: DeadLetter) -> AfterCopy {
+        let (Some(key), Some(record)) = (letter.key, letter.record) else { return AfterCopy::Ack };
+        let settled = Record { settled: true, ..*record };
+        match caught(self.store.keep(vec![Change::Record(key, Box::new(settled))])).await {
+            Ok(Ok(())) => AfterCopy::Ack,
+            Ok(Err(problem)) => {
+                error!(error = %problem, "the store failed after a dead letter was copied; it will be copied again");
+                AfterCopy::Again
+            }
+            Err(_) => AfterCopy::Again,
+        }
+    }
+
+    async fn split(&self, delivery: &Delivery, parts: Vec<Part>) -> Result<(), BusError> {
+        delivery.split(parts).await
     }
 
     /// Announces what is over; what is not over has nothing to announce.
-    async fn announce(&self, verdict: &Verdict, envelope: &Envelope) -> Result<(), BusError> {
-        let Some((key, outcome)) = over(verdict) else { return Ok(()) };
+    async fn announce(&self, settlement: &Settlement, envelope: &Envelope) -> Result<(), BusError> {
+        let Some((key, outcome)) = over(settlement) else { return Ok(()) };
         let announced = render(outcome, key);
         let span = trace::announcement(&announced.event);
         let own = trace::context(&span);
@@ -134,19 +177,10 @@ impl Worker {
                 event_id = %key.event_id,
                 organization_id = %key.organization_id,
                 routing_key = announced.event,
-                "no queue is bound for an outcome: it is in the store only"
+                "no queue is bound for an outcome; it is in the store only"
             );
         }
         Ok(())
-    }
-
-    /// Back from the shortest retry queue, as it is.
-    fn soon(&self, verdict: &Verdict, envelope: &Envelope) -> Postponed {
-        let (kind, attempts) =
-            over(verdict).map_or((Kind::Handoff, 0), |(_, outcome)| (outcome.kind, outcome.attempts));
-        let soonest = rung(Duration::ZERO, &self.rules.policy);
-        let first_seen = headers::past(envelope).first_seen.unwrap_or_else(|| self.now());
-        Postponed { rung: soonest, kind, attempts, first_seen, deaths: None, why: "outcome_refused" }
     }
 
     fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
@@ -159,7 +193,7 @@ impl Worker {
     }
 }
 
-/// A copy keeps the trace it came with; one that came with none goes on with the worker's own, where there is one.
+/// A copy keeps the trace it came with; one that came with none continues the worker's own, where there is one.
 fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
     let own = trace::context(&Span::current());
     if !own.is_empty() && headers::trace(envelope).is_empty() {
@@ -168,23 +202,36 @@ fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
     headers
 }
 
-fn report(settled: Result<Settled, BusError>) {
-    match settled {
-        Ok(Settled::Taken) => {}
-        Ok(Settled::Lost) => warn!("the connection that a message came by is gone: it comes again"),
-        Err(problem) => {
-            error!(error = %problem, "a message could not be settled: it comes again with the next connection");
-        }
+/// Where a message is once it was settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whereabouts {
+    /// It is acknowledged.
+    Elsewhere,
+    /// It is on its way back to its queue, at the latest when its channel is closed.
+    Unacked,
+}
+
+/// What remains to be done with a delivery.
+enum AfterCopy {
+    Ack,
+    GiveBack,
+    /// Put it into a retry queue: it is decided, and comes again for the rest.
+    Again,
+}
+
+fn report(settled: Settled) {
+    if settled == Settled::Lost {
+        warn!("could not acknowledge message; the broker will redeliver it");
     }
 }
 
-/// What a verdict announces, and of which event.
-fn over(verdict: &Verdict) -> Option<(&EventKey, &Outcome)> {
-    match verdict {
-        Verdict::Done(done) => Some((&done.key, &done.outcome)),
-        Verdict::Known(key, outcome) => Some((key, outcome)),
-        Verdict::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
-        Verdict::Later(_) | Verdict::Wait(_) | Verdict::Park(..) | Verdict::Split(_) => None,
+/// The outcome that a settlement announces, and its event.
+fn over(settlement: &Settlement) -> Option<(&EventKey, &Outcome)> {
+    match settlement {
+        Settlement::Done(done) => Some((&done.key, &done.outcome)),
+        Settlement::Known(key, outcome) => Some((key, outcome)),
+        Settlement::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
+        Settlement::Later(_) | Settlement::GiveBack | Settlement::Split(_) => None,
     }
 }
 
@@ -210,7 +257,7 @@ fn log(key: &EventKey, outcome: &Outcome, trace: &Headers, elapsed: Duration) {
         attempts = outcome.attempts,
         elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         traceparent = headers::traceparent(trace),
-        "an event was carried"
+        "event completed"
     );
 }
 
@@ -224,6 +271,6 @@ fn log_dead(letter: &DeadLetter) {
         attempts = letter.outcome.attempts,
         error = error.map(|error| error.message.as_str()),
         advice = error.and_then(|error| error.advice.as_deref()),
-        "an event became a dead letter"
+        "event dead-lettered"
     );
 }

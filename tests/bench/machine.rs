@@ -142,9 +142,9 @@ impl Machine {
         let connection = self.connect().await;
         let channel = connection.create_channel().await.expect("a channel");
         let retries = ["5s", "30s", "2m", "10m", "1h"].map(|delay| format!("retry.{delay}"));
-        let backlogs = [ORGANIZATION, TROUBLED].map(|organization| format!("retry.backlog.{organization}"));
+        let organizations = [ORGANIZATION, TROUBLED].map(|organization| format!("organization.{organization}"));
         let others = ["events", "dead", "outcomes"].map(str::to_owned);
-        for queue in retries.into_iter().chain(backlogs).chain(others) {
+        for queue in retries.into_iter().chain(organizations).chain(others) {
             let queue = format!("{}.{queue}", self.name);
             _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
         }

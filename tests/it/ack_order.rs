@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use handoffd::bus::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};
-use handoffd::crm::{Crm, Performed, Standing};
+use futures_util::stream;
+use handoffd::bus::{
+    Announced, Announcement, Bus, BusError, Consumption, CopyTo, Delivery, Forwarding, Part, Received, Settle, Settled,
+};
+use handoffd::crm::{Availability, Crm, Performed};
 use handoffd::event::{Envelope, Event, Limits, OrganizationId, WorkItemId};
 use handoffd::machine::{Policy, Receipt, Settings, Step};
 use handoffd::store::sled::{Disk, open_with};
@@ -14,7 +17,8 @@ use handoffd::store::{Store, StoreError};
 use handoffd::watch::Blind;
 use handoffd::worker::{Chance, Rules, Tools, Worker};
 use serde_json::Value;
-use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::store_samples::options;
@@ -46,6 +50,11 @@ struct Diary(Arc<Mutex<Vec<Fact>>>);
 impl Diary {
     fn note(&self, fact: Fact) {
         self.0.lock().unwrap().push(fact);
+    }
+
+    /// How many events are acked or postponed.
+    fn settled(&self) -> usize {
+        self.read().iter().filter(|fact| matches!(fact, Fact::Acked(_) | Fact::Postponed(_))).count()
     }
 
     fn read(&self) -> Vec<Fact> {
@@ -86,28 +95,60 @@ impl Crm for Diary {
         Some(Arc::new(settings(organization)))
     }
 
-    fn standing(&self, _: &OrganizationId) -> Standing {
-        Standing::Open { room: usize::MAX }
+    fn availability(&self, _: &OrganizationId) -> Availability {
+        Availability::Available { room: usize::MAX }
     }
+
+    async fn available(&self, _: &OrganizationId) {}
+}
+
+/// A bus whose one organization has all events in its queue, and whose inbox stays empty until they are acked or postponed.
+struct OneQueue {
+    diary: Diary,
+    events: usize,
+    known: watch::Sender<Vec<OrganizationId>>,
+    deliveries: Mutex<Vec<Delivery>>,
 }
 
 #[async_trait]
-impl Bus for Diary {
-    async fn deliveries(&self) -> Receiver<Delivery> {
-        unreachable!("the test delivers itself")
+impl Bus for OneQueue {
+    async fn inbox(&self) -> mpsc::Receiver<Delivery> {
+        let (open, inbox) = mpsc::channel(1);
+        let (diary, events) = (self.diary.clone(), self.events);
+        tokio::spawn(async move {
+            while diary.settled() < events {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            drop(open);
+        });
+        inbox
     }
 
-    async fn backlogs(&self) -> mpsc::UnboundedReceiver<Backlog> {
-        mpsc::unbounded_channel().1
+    fn organizations(&self) -> watch::Receiver<Vec<OrganizationId>> {
+        self.known.subscribe()
     }
 
-    async fn waiting(&self, _: &OrganizationId) -> Option<u64> {
-        None
+    async fn consume(&self, _: &OrganizationId, prefetch: u16) -> Consumption {
+        // All of them but to a consumer that takes one: nothing here feeds more after an ack.
+        let deliveries = {
+            let mut all = self.deliveries.lock().unwrap();
+            let count = if prefetch == 1 { all.len().min(1) } else { all.len() };
+            all.drain(..count).collect::<Vec<_>>()
+        };
+        let cancel = CancellationToken::new();
+        let ends = cancel.clone();
+        let rest = stream::once(async move { ends.cancelled_owned().await });
+        let deliveries = futures_util::StreamExt::chain(
+            stream::iter(deliveries.into_iter().map(Some)),
+            futures_util::StreamExt::map(rest, |()| None),
+        );
+        let deliveries = futures_util::StreamExt::filter_map(deliveries, async |delivery| delivery);
+        Consumption { deliveries: Box::pin(deliveries), cancel, closed: closed() }
     }
 
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
         let body: Value = serde_json::from_slice(&announcement.body).unwrap();
-        self.note(Fact::Announced(body["data"]["source_event_id"].as_str().unwrap().to_owned()));
+        self.diary.note(Fact::Announced(body["data"]["source_event_id"].as_str().unwrap().to_owned()));
         Ok(Announced::Routed)
     }
 
@@ -124,31 +165,30 @@ struct InHand(Diary, String);
 
 #[async_trait]
 impl Settle for InHand {
-    async fn ack(self: Box<Self>) -> Result<Settled, BusError> {
-        self.0.note(Fact::Acked(self.1));
-        Ok(Settled::Taken)
+    async fn ack(&self) -> Settled {
+        let fact = Fact::Acked(self.1.clone());
+        if !self.0.read().contains(&Fact::Postponed(self.1.clone())) {
+            self.0.note(fact);
+        }
+        Settled::Taken
     }
 
-    async fn later(self: Box<Self>, _: usize, _: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        self.0.note(Fact::Postponed(self.1));
-        Ok(Settled::Taken)
+    async fn give_back(&self) -> Settled {
+        unreachable!("nothing has to wait here")
     }
 
-    async fn park(
-        self: Box<Self>,
-        _: &OrganizationId,
-        _: usize,
-        _: Vec<(&'static str, String)>,
-    ) -> Result<Parked, BusError> {
-        unreachable!("there is room for all")
+    async fn copy(&self, to: CopyTo, _: Vec<(&'static str, String)>) -> Result<(), BusError> {
+        assert!(matches!(to, CopyTo::Retry(_)), "nothing is given up here");
+        self.0.note(Fact::Postponed(self.1.clone()));
+        Ok(())
     }
 
-    async fn dead(self: Box<Self>, _: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        unreachable!("nothing is given up here")
-    }
-
-    async fn split(self: Box<Self>, _: Vec<Part>) -> Result<Settled, BusError> {
+    async fn split(&self, _: Vec<Part>) -> Result<(), BusError> {
         unreachable!("nothing is split here")
+    }
+
+    fn forward(&self, _: &OrganizationId, _: usize) -> Forwarding {
+        unreachable!("the inbox is empty")
     }
 }
 
@@ -191,22 +231,29 @@ async fn carry(events: usize, fails: u32) -> Vec<Fact> {
         Box::new(Recorder { inner, diary: recorded, fails: Mutex::new(fails) })
     });
     let store: Arc<dyn Store> = Arc::new(opened.unwrap().store);
-    let (crm, bus) = (Arc::new(diary.clone()), Arc::new(diary.clone()));
+    let deliveries = (0..events).map(|_| delivery(&diary)).collect();
+    let known = watch::Sender::new(vec![OrganizationId::from(ORGANIZATION)]);
+    let bus = OneQueue { diary: diary.clone(), events, known, deliveries: Mutex::new(deliveries) };
+    let (crm, bus) = (Arc::new(diary.clone()), Arc::new(bus));
     let tools = Tools { store: store.clone(), bus, crm, watch: Arc::new(Blind) };
-    let worker = Worker::new(tools, rules(), Chance::real());
-    let (deliver, deliveries) = mpsc::channel(events);
-    for _ in 0..events {
-        let event = handoff("web");
-        let settle = Box::new(InHand(diary.clone(), event.id().to_owned()));
-        let envelope =
-            Envelope { content_type: Some("application/json".to_owned()), message_id: None, headers: Vec::new() };
-        let delivery = Delivery::new(envelope, Bytes::from(event.body()), event.routing_key(), 0, settle);
-        deliver.try_send(delivery).expect("there is room for all");
-    }
-    drop(deliver);
-    worker.run(deliveries).await;
+    Worker::new(tools, rules(), Chance::real()).run().await;
     store.close().await.unwrap();
     diary.read()
+}
+
+fn delivery(diary: &Diary) -> Delivery {
+    let event = handoff("web");
+    let settle = Box::new(InHand(diary.clone(), event.id().to_owned()));
+    let envelope =
+        Envelope { content_type: Some("application/json".to_owned()), message_id: None, headers: Vec::new() };
+    let received = Received {
+        envelope,
+        body: Bytes::from(event.body()),
+        routing_key: event.routing_key(),
+        redelivered: false,
+        lost: CancellationToken::new(),
+    };
+    Delivery::new(received, settle)
 }
 
 fn rules() -> Rules {
@@ -221,4 +268,11 @@ fn rules() -> Rules {
 fn settings(organization: &OrganizationId) -> Settings {
     assert_eq!(organization.as_str(), ORGANIZATION);
     plain_settings(organization)
+}
+
+/// What is given back is back at once.
+fn closed() -> CancellationToken {
+    let closed = CancellationToken::new();
+    closed.cancel();
+    closed
 }

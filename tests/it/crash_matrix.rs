@@ -15,7 +15,7 @@ use crate::support::bus::Outcome;
 use crate::support::event::{Event, handoff, resolved};
 use crate::support::rig::{Rig, rig};
 use crate::support::sluice::Sluice;
-use points::{Case, Moment, POINTS, Point};
+use points::{Case, Message, Moment, POINTS, Point};
 use table::{Counts, Row};
 
 /// The only step of the ladder: short, so that a retry is soon back.
@@ -152,9 +152,11 @@ impl Killing<'_> {
     async fn copies(&self) -> u32 {
         self.rig.bus.abandoned().await;
         let least = match (self.point.of, self.point.at) {
-            (Case::Retried, Moment::Unconfirmed(_) | Moment::Unacked) => 2,
-            (Case::Retried, _) => 1,
-            (_, Moment::Acked) => 0,
+            (
+                _,
+                Moment::Unconfirmed(Message::Move | Message::Retry) | Moment::Unacked(Message::Move | Message::Retry),
+            ) => 2,
+            (_, Moment::Acked(Message::Outcome | Message::DeadLetter)) => 0,
             _ => 1,
         };
         let mut copies = 0;

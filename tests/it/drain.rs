@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::broker::{Broker, eventually};
-use crate::support::event::{Event, handoff};
+use crate::support::event::{Event, ORGANIZATION, handoff};
 use crate::support::rig::{Rig, rig, rig_on};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +60,7 @@ async fn a_worker_told_to_stop_while_dynamics_hangs_ends_in_time_and_doubles_not
     worker.terminate();
     assert!(worker.exit().await.success());
     assert!(worker.logged("worker.drain_timeout passed"));
-    rig.bus.waiting(&rig.files.work_queue(), 1).await;
+    rig.bus.waiting(&rig.files.organization_queue(ORGANIZATION), 1).await;
 
     rig.start_worker("worker").ready().await;
     assert_eq!(rig.bus.outcome(event.id()).await.routing_key, "dynamics365.handoff.succeeded");

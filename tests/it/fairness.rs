@@ -10,6 +10,8 @@ use crate::support::rig::{Plan, Rig, rig};
 
 /// In the sessions of the organization that is in trouble.
 const TROUBLED: &str = "ses_troubled";
+/// Most events of one organization that a worker has in hand while nothing is answered: far fewer than wait.
+const IN_HAND: u32 = 40;
 
 #[tokio::test]
 async fn an_organization_that_is_throttled_delays_no_other() {
@@ -20,11 +22,9 @@ async fn an_organization_that_is_throttled_delays_no_other() {
     rig.bus.publish_all(&ours).await;
     rig.bus.outcomes_of(&ours).await;
     assert_eq!(done(&rig, ORGANIZATION).await, 0);
-    eventually("their events back in the broker", async || {
-        // As many as the prefetch may be on their way out of a backlog, and are counted nowhere.
-        rig.bus.depth(&rig.files.work_queue()).await == 0 && rig.bus.unfinished().await >= 300 - 20
-    })
-    .await;
+    // Those that were under way when the gate shut are in hand for a while.
+    rig.bus.gather(ORGANIZATION, 300 - IN_HAND).await;
+    assert_eq!(rig.bus.depth(&rig.files.work_queue()).await, 0);
     let asked = rig.crm.count("oc_liveworkitems.create");
     assert!(asked <= 50 + 16, "{asked} requests: the gate is shut");
     assert_eq!(rig.bus.dead_letters().await, 0);
@@ -39,10 +39,11 @@ async fn an_organization_that_hangs_delays_no_other() {
     rig.bus.publish_all(&ours).await;
     rig.bus.outcomes_of(&ours).await;
     assert_eq!(done(&rig, ORGANIZATION).await, 0);
-    eventually("a backlog", async || rig.bus.backlog(ORGANIZATION).await > 100).await;
-    assert!(rig.worker().metric("handoffd_retries_total", "reason=\"crowded\"").await > 100);
-    let label = format!("queue=\"{}.retry.backlog\"", rig.files.name);
-    eventually("the metric", async || rig.worker().metric("handoffd_queue_messages", &label).await > 100).await;
+    rig.bus.gather(ORGANIZATION, 300 - IN_HAND).await;
+    assert_eq!(rig.bus.depth(&rig.files.work_queue()).await, 0);
+    let waiting = async || rig.worker().metric("handoffd_organization_waiting", ORGANIZATION).await;
+    eventually("the metric", async || waiting().await >= i64::from(300 - IN_HAND)).await;
+    assert_eq!(rig.worker().metric("handoffd_retries_total", "").await, 0, "waiting is no retry");
 }
 
 #[tokio::test]
@@ -58,24 +59,18 @@ async fn an_organization_that_is_busy_delays_no_other_and_is_done_in_its_time() 
     rig.bus.outcomes_of(&theirs).await;
     assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 201);
     assert_eq!(rig.bus.all_outcomes().await.len(), 201);
-    let backlog = rig.files.backlog(ORGANIZATION);
-    eventually("an end of the backlog", async || !rig.bus.has_queue(&backlog).await).await;
-    // It is made again when it is needed again.
-    let more = troubled(100);
-    rig.bus.publish_all(&more).await;
-    rig.bus.outcomes_of(&more).await;
-    assert!(rig.bus.has_queue(&backlog).await);
     rig.nothing_is_left().await;
+    assert!(rig.bus.has_queue(&rig.files.organization_queue(ORGANIZATION)).await, "it stays");
 }
 
 /// In each session a handoff, its resolution and another handoff: two cases, of which the first is closed.
 #[tokio::test]
-async fn sessions_keep_their_order_through_a_backlog_and_a_shut_gate() {
+async fn sessions_keep_their_order_through_a_full_queue_and_a_shut_gate() {
     let rig = two(rig().set("broker", "prefetch", 8).set("dynamics", "max_concurrency", 3)).await;
     let throttled = json!({ "status": 429, "retry_after": 1 });
     rig.crm
         .fault(&json!({ "operation": "incidents.*", "times": 4, "skip": 20, "probability": 0.1, "fault": throttled }));
-    // Slow enough that those who wait lose their patience: three at a time, four in hand.
+    // Slow enough that many wait: three at a time.
     rig.crm.fault(&json!({ "operation": "incidents.*", "times": null, "fault": { "delay_ms": 150 } }));
     let mut events = Vec::new();
     for session in 0..30 {
@@ -103,45 +98,25 @@ async fn sessions_keep_their_order_through_a_backlog_and_a_shut_gate() {
         assert_eq!(states[&incident_of(second)], 0, "the second case of {} was closed", first.session());
         assert_eq!(incident_of(closing), incident_of(first));
     }
-    assert!(rig.worker().metric("handoffd_retries_total", "reason=\"crowded\"").await > 0, "nothing was in a backlog");
-    assert!(rig.worker().metric("handoffd_retries_total", "reason=\"throttled\"").await > 0, "the gate was never shut");
+    let throttled = rig.worker().metric("handoffd_dynamics_throttled_total", ORGANIZATION).await;
+    assert!(throttled > 0, "the gate was never shut");
     rig.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_worker_killed_in_the_middle_of_a_backlog_goes_on_with_it() {
+async fn a_worker_killed_while_many_wait_goes_on_with_them() {
     let rig = two(rig().set("broker", "prefetch", 20).set("dynamics", "max_concurrency", 4)).await;
     trouble(&rig, &json!({ "delay_ms": 150 }));
     let theirs = troubled(250);
     rig.bus.publish_all(&theirs).await;
     for so_many in [30, 90] {
-        eventually("a backlog", async || rig.bus.backlog(ORGANIZATION).await > 50).await;
+        rig.bus.gather(ORGANIZATION, 50).await;
         eventually("some of it done", async || rig.crm.rows("oc_liveworkitems").len() > so_many).await;
         rig.worker().kill9();
         rig.start_worker("worker").ready().await;
-        eventually("the backlog found", async || rig.worker().logged("takes from a backlog")).await;
     }
     rig.bus.outcomes_of(&theirs).await;
     assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 250);
-    rig.nothing_is_left().await;
-}
-
-#[tokio::test]
-async fn what_nobody_declares_is_done_without() {
-    let mut rig = two(rig().set("broker", "prefetch", 20)).await;
-    rig.worker().stop().await;
-    rig.files.set("broker", "declare", false);
-    rig.start_worker("another").ready().await;
-    trouble(&rig, &json!("hang"));
-    let (theirs, ours) = (troubled(100), quick(20));
-    rig.bus.publish_all(&theirs).await;
-    rig.bus.publish_all(&ours).await;
-    rig.bus.outcomes_of(&ours).await;
-    assert_eq!(done(&rig, ORGANIZATION).await, 0);
-    assert!(!rig.bus.has_queue(&rig.files.backlog(ORGANIZATION)).await);
-    rig.crm.environment().clear_faults();
-    rig.bus.outcomes_of(&theirs).await;
-    assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 120);
     rig.nothing_is_left().await;
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::broker::eventually;
 use crate::support::bus::{header, headers};
-use crate::support::event::{handoff, resolved};
+use crate::support::event::{ORGANIZATION, handoff, resolved};
 use crate::support::files::Files;
 use crate::support::rig::{Rig, rig};
 use crate::support::simulator::SECRET;
@@ -178,11 +178,11 @@ async fn a_throttled_organization_delays_no_other() {
     rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": answer }));
     let first = handoff("web");
     rig.bus.publish(&first).await;
-    rig.awaits("throttled").await;
+    rig.worker().counts("handoffd_dynamics_throttled_total", "org_acme", 1).await;
     let waiting: Vec<_> = (0..5).map(|_| handoff("web")).collect();
     rig.bus.publish_all(&waiting).await;
     rig.hand_off(&handoff("web").with("/organization_id", "org_globex")).await;
-    rig.bus.waiting(&rig.retry_queue("1h"), 6).await;
+    assert_eq!(rig.bus.depth(&rig.retry_queue("1h")).await, 0, "waiting is no retry");
     assert_eq!(rig.crm.count("oc_liveworkitems.create"), 2, "the gate is shut for one of them");
 }
 
@@ -216,7 +216,7 @@ async fn a_refused_secret_waits_for_the_right_one() {
     rotate(&rig);
     let event = handoff("email");
     rig.bus.publish(&event).await;
-    rig.awaits("blocked").await;
+    is_blocked(&rig, ORGANIZATION).await;
     assert_eq!(rig.bus.dead_letters().await, 0);
     corrected(&rig).write_organization(rig.folder.path());
     let outcome = rig.bus.outcome(event.id()).await.body;
@@ -248,13 +248,17 @@ async fn a_misconfigured_environment_is_waited_for() {
         rig.crm.environment().configure(&trouble).unwrap();
         let event = handoff("email");
         rig.bus.publish(&event).await;
-        rig.awaits("blocked").await;
+        is_blocked(&rig, ORGANIZATION).await;
         rig.crm.environment().configure(&before).unwrap();
         let outcome = rig.bus.outcome(event.id()).await.body;
         assert_eq!(outcome["event"], "dynamics365.handoff.succeeded", "{trouble}");
         assert_eq!(outcome["data"]["attempts"], 1, "{trouble}");
         rig.nothing_is_left().await;
     }
+}
+
+async fn is_blocked(rig: &Rig, organization: &str) {
+    rig.worker().counts("handoffd_organization_blocked", organization, 1).await;
 }
 
 /// Entra ID knows another secret from now on.

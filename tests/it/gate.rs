@@ -65,7 +65,7 @@ async fn a_retry_after_shuts_one_gate_with_one_line() {
     rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": answer }));
     let ours = chats(50, "org_acme");
     rig.bus.publish_all(&ours).await;
-    rig.awaits("throttled").await;
+    rig.worker().counts("handoffd_dynamics_throttled_total", "org_acme", 1).await;
     let before = rig.crm.count("oc_liveworkitems.create");
     let theirs = chats(50, "org_globex");
     rig.bus.publish_all(&theirs).await;
@@ -92,7 +92,7 @@ async fn who_hangs_delays_no_other_and_loses_nothing() {
     rig.crm.fault(&ours_hang);
     let ours = chats(150, "org_acme");
     rig.bus.publish_all(&ours).await;
-    eventually("requests that hang", async || rig.worker().metric("handoffd_in_flight", "").await > 5).await;
+    eventually("requests that hang", async || rig.worker().metric("handoffd_in_flight", "").await > 0).await;
     let theirs = chats(30, "org_globex");
     rig.bus.publish_all(&theirs).await;
     tokio::time::timeout(Duration::from_secs(60), rig.bus.outcomes_of(&theirs)).await.expect("they pass");

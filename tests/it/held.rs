@@ -22,6 +22,7 @@ use crate::support::broker::{eventually, signal};
 use crate::support::event::{ANOTHER_ORGANIZATION, ORGANIZATION, handoff};
 use crate::support::rig::{Plan, Rig, rig};
 use crate::support::simulator::SECRET;
+use crate::support::worker::http_anew;
 
 /// What answers within this time is not held.
 const HELD: Duration = Duration::from_secs(10);
@@ -47,7 +48,8 @@ impl Worker {
         let (longest, stop) = (Arc::default(), CancellationToken::new());
         let worker = Self {
             base: format!("http://{address}"),
-            client: client(),
+
+            client: http_anew(),
             longest: Arc::clone(&longest),
             stop: stop.clone(),
         };
@@ -113,12 +115,6 @@ async fn beat(longest: Arc<AtomicU64>) {
         longest.fetch_max(gap, Ordering::Relaxed);
         last = Instant::now();
     }
-}
-
-/// A connection for each request: one that is kept may be closed by the other side while the next request is sent.
-fn client() -> reqwest::Client {
-    _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
 }
 
 /// A FIFO that nobody writes to.

@@ -31,9 +31,10 @@ mod poison;
 mod process;
 mod prometheus;
 mod rabbit;
-mod rabbit_backlogs;
+
 mod rabbit_copies;
 mod rabbit_letters;
+mod rabbit_organization_queues;
 mod rabbit_outages;
 mod rabbit_topology;
 mod resolutions_out_of_order;

@@ -119,7 +119,7 @@ async fn a_key_is_exchanged_without_losing_an_event() {
     rig.start_worker("worker").ready().await;
     let waiting = theirs();
     rig.bus.publish(&waiting).await;
-    rig.awaits("blocked").await;
+    rig.worker().counts("handoffd_organization_blocked", ANOTHER_ORGANIZATION, 1).await;
     rig.hand_off(&handoff("email")).await;
     let stands = rig.worker().stands(ANOTHER_ORGANIZATION).await;
     assert_eq!(stands["state"], "blocked", "{stands}");

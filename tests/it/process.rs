@@ -7,7 +7,7 @@ use lapin::types::FieldTable;
 use serde_json::json;
 
 use crate::support::broker::{Broker, Client, eventually};
-use crate::support::event::{Event, handoff};
+use crate::support::event::{Event, ORGANIZATION, handoff};
 use crate::support::rig::{Rig, rig, rig_on};
 use crate::support::worker::{Worker, field};
 
@@ -48,7 +48,7 @@ async fn a_drain_that_takes_too_long_gives_back_what_is_in_hand() {
     worker.terminate();
     assert!(worker.exit().await.success());
     assert!(worker.logged("worker.drain_timeout passed"));
-    rig.bus.waiting(&rig.files.work_queue(), 1).await;
+    rig.bus.waiting(&rig.files.organization_queue(ORGANIZATION), 1).await;
     rig.start_worker("worker").ready().await;
     assert_eq!(rig.bus.outcome(event.id()).await.routing_key, "dynamics365.handoff.succeeded");
 }
@@ -64,7 +64,7 @@ async fn a_second_signal_ends_the_worker_at_once() {
     eventually("the drain", async || worker.logged("stopping: no new events")).await;
     worker.terminate();
     assert_eq!(worker.exit().await.code(), Some(143));
-    rig.bus.waiting(&rig.files.work_queue(), 1).await;
+    rig.bus.waiting(&rig.files.organization_queue(ORGANIZATION), 1).await;
 }
 
 #[tokio::test]
@@ -73,7 +73,8 @@ async fn a_worker_waits_for_its_broker() {
     let rig = rig_on(&broker).lay_out().await;
     broker.stop();
     let worker = rig.start_worker("worker");
-    eventually("the reason", async || worker.unready().await.iter().any(|why| why.contains("away"))).await;
+    eventually("the reason", async || worker.unready().await.iter().any(|why| why.contains("can't reach the broker")))
+        .await;
     broker.restart();
     worker.ready().await;
     rig.bus.reconnect().await;
@@ -108,7 +109,7 @@ async fn a_worker_that_only_checks_says_what_is_missing() {
     let mut rig = rig().set("broker", "declare", false).lay_out().await;
     let checking = rig.start_worker("checking");
     eventually("the missing queue", async || {
-        checking.unready().await.iter().any(|why| why.contains(&rig.files.name) && why.contains("not there"))
+        checking.unready().await.iter().any(|why| why.contains(&rig.files.name) && why.contains("missing: "))
     })
     .await;
     rig.files.set("broker", "declare", true);

@@ -12,7 +12,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use crate::rabbit::options;
 use crate::support::broker::{Broker, Client, eventually};
 
-/// A dead-letter queue and a work queue as the worker declares them.
+/// A dead-letter queue and an inbox as the worker declares them.
 struct Rig {
     options: Options,
     client: Client,

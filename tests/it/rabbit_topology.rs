@@ -34,7 +34,7 @@ fn durable() -> QueueDeclareOptions {
     QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
 }
 
-/// The work queue's arguments, one of them changed or left out.
+/// The inbox's arguments, one of them changed or left out.
 fn changed(options: &Options, argument: &str, value: Option<&AMQPValue>) -> FieldTable {
     let text = |text: &str| AMQPValue::LongString(text.into());
     let mut all = BTreeMap::from([
@@ -216,22 +216,23 @@ async fn only_checking_waits_for_what_is_missing() {
     let Options { events_exchange, outcomes_exchange, dead_letter_queue, queue, .. } = &checks;
     let (soon, late) = (checks.retry_queue(0), checks.retry_queue(1));
     let all = format!(
-        "the exchange `{events_exchange}`, the exchange `{outcomes_exchange}`, the queue `{dead_letter_queue}`, \
-         the queue `{soon}`, the queue `{late}` and the queue `{queue}` are not there"
+        "missing: the exchange `{events_exchange}`, the exchange `{outcomes_exchange}`, the queue `{dead_letter_queue}`, \
+         the queue `{soon}`, the queue `{late}`, the queue `{queue}`; create what is missing"
     );
     says(&bus, &all).await;
     let maker = connect(&Options { declare: Declare::Create, ..checks.clone() });
     first_contact(&maker).await.unwrap();
     maker.close().await;
     first_contact(&bus).await.unwrap();
-    let _deliveries = bus.deliveries().await;
+    bus.serve(rabbit::Served::default());
+    let _inbox = bus.inbox().await;
     eventually("readiness", async || bus.unready().is_empty()).await;
     bus.close().await;
     // One queue less, one name.
     let client = Client::connect(url).await;
     client.delete_queue(&checks.retry_queue(1)).await;
     let bus = connect(&checks);
-    says(&bus, &format!("the queue `{}` is not there", checks.retry_queue(1))).await;
+    says(&bus, &format!("missing: the queue `{}`; create what is missing", checks.retry_queue(1))).await;
     bus.close().await;
 }
 

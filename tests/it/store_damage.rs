@@ -12,6 +12,7 @@ use handoffd::machine::Learned;
 use handoffd::store::sled::{Disk, OnCorruption, Options, Quarantined, SledStore, open, open_with, unaccepted};
 use handoffd::store::{Change, Filter, SavedOrganization, Store, StoreError};
 use handoffd::watch::Blind;
+use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::store_samples::{at, change, finished, key, opened, options};
@@ -55,6 +56,25 @@ fn nick(path: &Path) {
     }
     let mut db = OpenOptions::new().write(true).open(path.join("db")).unwrap();
     db.write_all(&bytes).unwrap();
+}
+
+/// A store with damage that opening does not find. What sled reads again when it opens is a matter of its threads' timing: in three of
+/// four stores it does not read the pages that [`nick`] damages (measured), so one of these is.
+async fn nicked_where_opening_does_not_look() -> (TempDir, SledStore) {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        filled(&path).await;
+        // sled notes at the next start what it need not read again.
+        opened(&path).close().await.unwrap();
+        nick(&path);
+        let reopened = open(&with(&path, OnCorruption::Quarantine), Arc::new(Blind)).unwrap();
+        if reopened.quarantined.is_none() {
+            return (folder, reopened.store);
+        }
+        reopened.store.close().await.unwrap();
+    }
+    panic!("opening finds the damage of one page each time");
 }
 
 fn with(path: &Path, on_corruption: OnCorruption) -> Options {
@@ -123,15 +143,7 @@ async fn damage_met_by_a_read_sets_the_store_aside_and_nothing_of_it_is_left_in_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_of_one_page_that_opening_does_not_find_is_damage() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    filled(&path).await;
-    // sled notes at the next start what it need not read again.
-    opened(&path).close().await.unwrap();
-    nick(&path);
-    let reopened = open(&with(&path, OnCorruption::Quarantine), Arc::new(Blind)).unwrap();
-    assert_eq!(reopened.quarantined, None, "opening does not find it");
-    let store = reopened.store;
+    let (_folder, store) = nicked_where_opening_does_not_look().await;
     assert!(store.record(&number(0)).await.unwrap().is_some(), "nor does who reads elsewhere");
     met(&store).await;
     replaced(&store).await;

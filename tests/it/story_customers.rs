@@ -22,7 +22,7 @@ async fn two_workers_make_one_contact() {
     let first = rig.first_worker();
     crowd(&rig).await;
     for worker in [first, rig.worker()] {
-        assert!(worker.logged("an event was carried"), "each took part");
+        assert!(worker.logged("event completed"), "each took part");
     }
 }
 

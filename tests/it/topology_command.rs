@@ -20,9 +20,9 @@ fn site(broker: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
     let text = format!(
-        "[broker]\n{broker}\n[store]\npath = {:?}\n[organizations]\ndirectory = {:?}\n[http]\nlisten = \"127.0.0.1:1\"\n",
-        place("store"),
-        place("organizations"),
+        "[broker]\n{broker}\n[store]\npath = \"{}\"\n[organizations]\ndirectory = \"{}\"\n[http]\nlisten = \"127.0.0.1:1\"\n",
+        place("store").display(),
+        place("organizations").display(),
     );
     std::fs::write(place("handoffd.toml"), text).unwrap();
     std::fs::create_dir(place("organizations")).unwrap();
@@ -77,7 +77,8 @@ async fn what_is_imported_is_what_a_worker_declares() {
     broker.ctl(&["import_definitions", imported.to_str().unwrap()]);
     let bus = rabbit::connect(options(checked.path()), Arc::new(Blind)).unwrap();
     timeout(DEADLINE, bus.first_contact()).await.unwrap().unwrap();
-    let _deliveries = bus.deliveries().await;
+    bus.serve(rabbit::Served::default());
+    let _inbox = bus.inbox().await;
     eventually("readiness", async || bus.unready().is_empty()).await;
     bus.close().await;
 
@@ -87,8 +88,8 @@ async fn what_is_imported_is_what_a_worker_declares() {
         broker.ctl(&["set_permissions", "-p", "declared", user, &configure, &write, &read]);
     }
     let own = url("handoffd").replace("%2f", "declared");
-    let declares = site(&format!("url = {own:?}"));
-    let bus = rabbit::connect(options(declares.path()), Arc::new(Blind)).unwrap();
+    let other = site(&format!("url = {own:?}"));
+    let bus = rabbit::connect(options(other.path()), Arc::new(Blind)).unwrap();
     timeout(DEADLINE, bus.first_contact()).await.unwrap().unwrap();
     bus.close().await;
     let (imported, declared) = (queues(&broker, "/"), queues(&broker, "declared"));

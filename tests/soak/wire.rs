@@ -97,7 +97,7 @@ async fn listen(stage: &Stage, ledger: &Ledger) -> lapin::Result<()> {
     Ok(())
 }
 
-/// Messages ready in the work queue and the retry queues; none when the broker does not say.
+/// Messages ready in the inbox and the retry queues; none when the broker does not say.
 pub async fn unfinished(stage: &Stage) -> Option<u32> {
     let count = async {
         let (_connection, channel) = connect(stage.broker.url()).await?;

@@ -1,39 +1,27 @@
-//! Takes messages from the work queue and hands them on, one line after another.
+//! Takes messages from the inbox and from organizations' queues, and hands them on.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use futures_util::stream::unfold;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::backlogs::Hold;
 use super::envelope::{delivery_count, envelope, original_routing_key};
-use super::line::Line;
+use super::held_channel::HeldChannel;
 use super::lock;
-use super::options::Options;
-use super::settle::{InHand, Way};
-use crate::bus::Delivery;
+use super::refusal;
+use super::settle::{ConsumeContext, InFlight, Message};
+use super::subscription::Subscription;
+use crate::bus::{Consumption, Delivery, Received};
 
-/// Starts to consume on a line. The prefetch is set anew each time: the client's buffer has no other bound.
-pub(super) async fn consume(line: &Line, options: &Options) -> lapin::Result<Subscription> {
-    let channel = line.deliveries().clone();
-    let consumer = subscribe(&channel, &options.queue, options.prefetch).await?;
-    Ok(Subscription { channel, consumer })
-}
+/// So long without a message, and those that a process may have died of are through.
+const QUIET: Duration = Duration::from_millis(500);
 
-/// A consumer of a queue under a name of its own, with so many messages in hand at most.
-pub(super) async fn subscribe(channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Consumer> {
-    channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
-    let tag = format!("handoffd-{}", uuid::Uuid::new_v4());
-    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-    channel.basic_consume(queue.into(), tag.into(), options, none).await
-}
-
-/// Where deliveries go, on every line, until it is shut.
+/// Where deliveries of the inbox go, on every line, until it is shut.
 pub(super) struct Outlet(Mutex<Option<mpsc::Sender<Delivery>>>);
 
 impl Outlet {
@@ -41,7 +29,7 @@ impl Outlet {
         Self(Mutex::new(Some(to)))
     }
 
-    /// The way out, while it is open.
+    /// The sender, while it is open.
     fn open(&self) -> Option<mpsc::Sender<Delivery>> {
         self.lock().clone()
     }
@@ -56,91 +44,149 @@ impl Outlet {
     }
 }
 
+/// How carefully the inbox is consumed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Care {
+    /// One message at a time, as long as they were delivered before: the process may have died of one of them, and its
+    /// neighbours in the prefetch would be counted up with it.
+    OneAtATime,
+    /// As many as the prefetch allows.
+    None,
+}
+
 /// Why a subscription hands nothing on any more.
 pub(super) enum End {
     /// Something broke.
     Broken(String),
-    /// It was told to stop; what the broker has sent and nobody has taken comes again with the next connection.
+    /// It was to stop; what the broker has sent and nobody has taken comes again with the next connection.
     Stopped,
-    /// It was told to pause; everything that the broker has sent is handed on.
+    /// It was to pause; everything that the broker has sent is handed on.
     Paused,
+    /// The messages that were delivered before are through.
+    Through,
 }
 
-/// One consumer and its channel.
-pub(super) struct Subscription {
-    channel: Channel,
-    consumer: Consumer,
+/// Hands on what comes into the inbox.
+pub(super) async fn forward(
+    subscription: &mut Subscription,
+    context: &Arc<ConsumeContext>,
+    outlet: &Outlet,
+    care: Care,
+    (stop, pause): (&CancellationToken, &mut watch::Receiver<Option<String>>),
+) -> End {
+    let Some(to) = outlet.open() else { return End::Stopped };
+    let mut ends = None;
+    loop {
+        let message = tokio::select! {
+            message = subscription.consumer.next() => message,
+            () = stop.cancelled() => return End::Stopped,
+            end = over(care, pause), if ends.is_none() => {
+                subscription.cancel().await;
+                ends = Some(end);
+                continue;
+            }
+        };
+        let message = match (message, ends.take()) {
+            (Some(Ok(message)), end) => {
+                ends = end;
+                message
+            }
+            (Some(Err(error)), _) => return End::Broken(refusal::in_words(&error)),
+            (None, Some(end)) => return end,
+            // Its queue was deleted, or moved to another node.
+            (None, None) => return End::Broken("the broker cancelled the consumer".to_owned()),
+        };
+        let delivery = delivery(message, context, None);
+        let is_new = care == Care::OneAtATime && !delivery.redelivered && ends.is_none();
+        tokio::select! {
+            sent = to.send(delivery) => {
+                if sent.is_err() {
+                    // Nobody takes deliveries any more.
+                    stop.cancelled().await;
+                    return End::Stopped;
+                }
+            }
+            () = stop.cancelled() => return End::Stopped,
+        }
+        if is_new {
+            subscription.cancel().await;
+            ends = Some(End::Through);
+        }
+    }
 }
 
-impl Subscription {
-    /// Hands on what comes.
-    pub(super) async fn forward(
-        &mut self,
-        way: &Way,
-        outlet: &Outlet,
-        stop: &CancellationToken,
-        pause: &mut watch::Receiver<Option<String>>,
-    ) -> End {
-        let Some(to) = outlet.open() else { return End::Stopped };
-        let mut cancelled = false;
+/// Why to end without a message: a pause is asked for, or those that were delivered before are through.
+async fn over(care: Care, pause: &mut watch::Receiver<Option<String>>) -> End {
+    // An error: nobody can ask any more.
+    let asked = async { pause.wait_for(Option::is_some).await.is_ok() };
+    match care {
+        Care::None => {
+            if !asked.await {
+                std::future::pending::<()>().await;
+            }
+            End::Paused
+        }
+        Care::OneAtATime => match timeout(QUIET, asked).await {
+            Ok(true) => End::Paused,
+            Ok(false) | Err(_) => End::Through,
+        },
+    }
+}
+
+/// The deliveries of an organization's queue. They end with the connection, with `until`, and when they are cancelled.
+pub(super) fn consumption(
+    subscription: Subscription,
+    queue: String,
+    context: Arc<ConsumeContext>,
+    until: CancellationToken,
+) -> Consumption {
+    let (cancel, closed) = (CancellationToken::new(), CancellationToken::new());
+    let held = HeldChannel::new(subscription.channel.clone(), context.line.clone(), queue, closed.clone());
+    let state = (subscription, context, until, cancel.clone(), Some(Arc::new(held)), false);
+    let deliveries = unfold(state, async |(mut subscription, context, until, cancel, held, mut cancelled)| {
         loop {
+            let ended = context.line.ended().clone();
             let message = tokio::select! {
-                message = self.consumer.next() => message,
-                () = stop.cancelled() => return End::Stopped,
-                () = asked_for(pause), if !cancelled => {
-                    self.cancel().await;
+                biased;
+                () = ended.cancelled() => return None,
+                message = subscription.consumer.next() => message,
+                () = async { tokio::select! { () = until.cancelled() => {}, () = cancel.cancelled() => {} } }, if !cancelled => {
+                    subscription.cancel().await;
                     cancelled = true;
                     continue;
                 }
             };
-            let message = match message {
-                Some(Ok(message)) => message,
-                Some(Err(error)) => return End::Broken(super::refusal::in_words(&error)),
-                None if cancelled => return End::Paused,
-                // Its queue was deleted, or moved to another node.
-                None => return End::Broken("the broker cancelled the consumer".to_owned()),
-            };
-            tokio::select! {
-                sent = to.send(delivery(message, way, None)) => {
-                    if sent.is_err() {
-                        // Nobody takes deliveries any more.
-                        stop.cancelled().await;
-                        return End::Stopped;
-                    }
-                }
-                () = stop.cancelled() => return End::Stopped,
-            }
+            // An error ends the channel, and with it the line.
+            let message = message?.inspect_err(|error| context.line.end(&refusal::in_words(error))).ok()?;
+            let delivery = delivery(message, &context, held.clone());
+            return Some((delivery, (subscription, context, until, cancel, held, cancelled)));
         }
-    }
-
-    /// Tells the broker to send no more; what was sent can still be settled.
-    pub(super) async fn cancel(&self) {
-        // Failing, the line is broken anyway.
-        let _ = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await;
-    }
+    });
+    Consumption { deliveries: Box::pin(deliveries), cancel, closed }
 }
 
-/// Waits until a pause is asked for.
-async fn asked_for(pause: &mut watch::Receiver<Option<String>>) {
-    if pause.wait_for(Option::is_some).await.is_err() {
-        // Nobody can ask any more.
-        std::future::pending::<()>().await;
-    }
-}
-
-/// A message of the work queue's, or (held) of a backlog's.
-pub(super) fn delivery(message: lapin::message::Delivery, way: &Way, hold: Option<Hold>) -> Delivery {
+/// A message, as a delivery.
+fn delivery(
+    message: lapin::message::Delivery,
+    context: &Arc<ConsumeContext>,
+    held: Option<Arc<HeldChannel>>,
+) -> Delivery {
     let body = Bytes::from(message.data);
     let routing_key = original_routing_key(&message.properties, message.routing_key.as_str());
-    let envelope = envelope(&message.properties);
-    let count = delivery_count(&message.properties);
-    let settle = InHand {
-        way: way.clone(),
-        hold,
-        acker: message.acker,
-        properties: message.properties,
+    let received = Received {
+        envelope: envelope(&message.properties),
         body: body.clone(),
         routing_key: routing_key.clone(),
+        redelivered: message.redelivered || delivery_count(&message.properties) > 0,
+        lost: context.line.ended().clone(),
     };
-    Delivery::new(envelope, body, routing_key, count, Box::new(settle))
+    let in_flight = Message {
+        context: context.clone(),
+        acker: message.acker,
+        properties: message.properties,
+        body,
+        routing_key,
+        held,
+    };
+    Delivery::new(received, Box::new(InFlight(Arc::new(in_flight))))
 }

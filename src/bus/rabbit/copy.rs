@@ -29,7 +29,7 @@ pub(super) fn for_dead_letters(source: &BasicProperties, set: &[(&'static str, S
     finish(source, headers, set)
 }
 
-/// For the work queue, under a message id of its own.
+/// For the inbox, under a message id of its own.
 pub(super) fn for_part(source: &BasicProperties, routing_key: &str, message_id: ShortString) -> BasicProperties {
     let mut headers = headers(source);
     hide_deaths(&mut headers);
@@ -37,7 +37,7 @@ pub(super) fn for_part(source: &BasicProperties, routing_key: &str, message_id: 
     finish(source, headers, &set).with_message_id(message_id)
 }
 
-/// For the work queue, from the dead-letter queue: as it was before its death, `without` these headers.
+/// For the inbox, from the dead-letter queue: as it was before its death, `without` these headers.
 pub(super) fn for_replay(
     source: &BasicProperties,
     routing_key: &str,
@@ -94,7 +94,7 @@ fn headers(source: &BasicProperties) -> FieldTable {
 
 /// The broker takes a message for one that goes round in circles, and drops it, when it expires
 /// towards a queue that its `x-death` names already. A message that had once passed the delivery
-/// limit of the work queue (and was replayed) could then never come back from a retry queue.
+/// limit of the inbox (and was replayed) could then never come back from a retry queue.
 fn hide_deaths(headers: &mut FieldTable) {
     let Some(deaths) = headers.inner().get("x-death").cloned() else {
         return;
@@ -202,9 +202,9 @@ mod tests {
     /// Only the first `x-death` is the source's own, and it is given back at the end.
     #[test]
     fn deaths_are_hidden_on_the_way_and_given_back() {
-        let source = with(&[("x-death", long("the work queue"))]);
+        let source = with(&[("x-death", long("the inbox"))]);
         let first = for_retry(&source, &[]);
-        assert_eq!(headers(&first), [(ORIGINAL_DEATHS.to_owned(), long("the work queue"))]);
+        assert_eq!(headers(&first), [(ORIGINAL_DEATHS.to_owned(), long("the inbox"))]);
         let mut back = first.headers().clone().unwrap();
         back.insert("x-death".into(), long("a retry queue"));
         let second = for_retry(&BasicProperties::default().with_headers(back), &[]);

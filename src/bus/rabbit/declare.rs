@@ -308,12 +308,17 @@ fn shortfall(declaration: &Declaration, error: Error) -> Shortfall {
     Shortfall::Failed(what, error)
 }
 
-/// ``the exchange `a` and the queue `b` are not there``
-pub(super) fn missing_in_words(missing: &[Declaration]) -> String {
-    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    match names.as_slice() {
-        [one] => format!("{one} is not there"),
-        [first @ .., last] => format!("{} and {last} are not there", first.join(", ")),
-        [] => String::new(),
+impl Shortfall {
+    /// What is wrong, for people.
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Self::Wrong(wrong) => wrong.to_string(),
+            Self::Missing(missing) => {
+                let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                format!("missing: {}; create what is missing (`handoffd topology`)", names.join(", "))
+            }
+            Self::Failed(what, error) => format!("refuses {what}: {}", refusal::in_words(error)),
+            Self::Away(why) => why.clone(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What all letters of one look have in common: connections, the operator's turn, words for what fails.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lapin::options::QueueDeclareOptions;
@@ -9,11 +10,12 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::addresses::reach;
-use super::channels::Channels;
 use super::line::{hang_up, open};
 use super::look::Look;
 use super::options::Options;
+use super::publish::ConfirmedPublisher;
 use super::refusal;
+use super::troubles::Troubles;
 use crate::bus::{LettersError, Notice};
 
 /// A command does not keep its user waiting longer.
@@ -35,7 +37,7 @@ pub(super) struct Desk {
     connection: Connection,
     /// Only a replay needs it. Apart from the other: a broker short of memory or disk does not read from a connection that
     /// publishes.
-    publishing: OnceCell<Channels>,
+    publishing: OnceCell<(Arc<Connection>, ConfirmedPublisher)>,
 }
 
 impl Desk {
@@ -62,17 +64,21 @@ impl Desk {
         self.options.is_event_queue(name)
     }
 
-    /// Where to publish.
-    pub(super) async fn channels(&self) -> Result<&Channels, LettersError> {
-        let connect = async || Ok(Channels::new(connect(&self.options, "replays dead letters").await?));
-        self.publishing.get_or_try_init(connect).await
+    /// Publishes replayed letters.
+    pub(super) async fn publisher(&self) -> Result<&ConfirmedPublisher, LettersError> {
+        let connect = async || {
+            let connection = Arc::new(connect(&self.options, "replays dead letters").await?);
+            let (timeout, troubles) = (self.options.confirm_timeout, Arc::new(Troubles::new()));
+            Ok((connection.clone(), ConfirmedPublisher::start(connection, timeout, troubles)))
+        };
+        self.publishing.get_or_try_init(connect).await.map(|(_, publisher)| publisher)
     }
 
     /// Ends the connections, and with them the turn.
     pub(super) async fn leave(&self) {
         // A broker that hangs finds out by itself, from missing heartbeats.
-        if let Some(channels) = self.publishing.get() {
-            _ = timeout(GOODBYE, hang_up(channels.connection())).await;
+        if let Some((connection, _)) = self.publishing.get() {
+            _ = timeout(GOODBYE, hang_up(connection)).await;
         }
         _ = timeout(GOODBYE, hang_up(&self.connection)).await;
     }

@@ -11,7 +11,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, BasicProperties};
 use serde_json::{Map, Value, json};
 
-use super::channels::Address;
+use super::address::Address;
 use super::copy;
 use super::death::{broker_death, first_routing_key};
 use super::desk::Desk;
@@ -48,8 +48,8 @@ impl Resolve for Held {
         let copy = copy::for_replay(&self.properties, &self.routing_key, replay.without, &replay.headers);
         let body = replay.body.as_ref().unwrap_or(body);
         let to = Address::queue(self.desk.work_queue());
-        let channels = self.desk.channels().await?;
-        match channels.publish(to, body, copy).await.map_err(|failure| failure.at(to)) {
+        let publisher = self.desk.publisher().await?;
+        match publisher.send(to, body.clone(), copy).await.map_err(|failure| failure.at(to)) {
             Ok(Announced::Routed) => {}
             Ok(Announced::Unrouted) => return Err(self.desk.missing(self.desk.work_queue())),
             Err(BusError::Broken { source, .. }) => return Err(self.desk.broken(&source.to_string())),

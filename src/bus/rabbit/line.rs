@@ -1,45 +1,61 @@
 //! One line to the broker: two connections that live and die together.
 
-use std::sync::{Mutex, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Event};
-use tokio::time::timeout;
+use lapin::{Channel, Connection, ConnectionProperties, Event};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::address::{Address, Failure};
 use super::addresses::{Reached, reach};
-use super::channels::{Address, Channels, Failure};
 use super::connect::connect;
-use super::declare::{Shortfall, declare};
-use super::lock;
+use super::declare::{Declared, Shortfall, declare};
 use super::look::Look;
 use super::options::Options;
+use super::organization_queues::OrganizationQueues;
+use super::publish::ConfirmedPublisher;
 use super::refusal;
-use super::stream::Stream;
-use super::topology::topology;
+use super::settle::{Answer, passed};
+use super::topology::{Declaration, topology};
+use super::troubles::Troubles;
 use crate::bus::{Announced, BusError};
 
-/// For connecting and declaring everything; a healthy broker takes some 50 ms.
-const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
-/// How often a connection is looked at, should its end have gone unannounced.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// For connecting and declaring everything: some 50 ms for a healthy broker, and 6 ms for each quorum queue that is not there yet.
+const ESTABLISH_LIMIT: Duration = Duration::from_secs(120);
+/// For a node that has greeted to open a connection; one that freezes meanwhile is replaced by another.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// For a queue to answer.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// How often a connection is checked, should its end have gone unannounced.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// RabbitMQ's own limit of channels on a connection (`channel_max`).
 const CHANNEL_NUMBERS: u16 = 2047;
 
-/// Both connections, and when they ended. One failing ends both: what was in hand comes again.
+/// Both connections, and when they ended. One failing ends both: what was in flight comes again.
 pub(super) struct Line {
+    reached: Reached,
     consuming: Connection,
-    /// These two are kept until the connection is closed. Dropped just before, they race with it, and
+    /// These are kept until the connection is closed. Dropped just before, they race with it, and
     /// lapin (4.12.3) now and then hangs up without waiting for the broker's answer.
-    deliveries: Channel,
-    questions: Mutex<Option<Channel>>,
-    channels: Channels,
-    outcomes: Stream,
+    inbox: Channel,
+    /// Further connections to consume organizations' queues on; the last one has room.
+    organizations: tokio::sync::Mutex<Consumers>,
+    /// Apart from the others: a queue without a leader leaves questions unanswered, and RabbitMQ then ends their connection.
+    questions: tokio::sync::Mutex<Option<(Connection, Channel)>>,
+    publishing: Arc<Connection>,
+    copies: ConfirmedPublisher,
+    outcomes: ConfirmedPublisher,
     ended: CancellationToken,
     why: OnceLock<String>,
 }
+
+/// Connections beyond the first one, each with as many channels as the broker allows.
+#[derive(Default)]
+struct Consumers(Vec<Connection>);
 
 /// Why there is no line.
 #[derive(Debug)]
@@ -51,140 +67,148 @@ pub(super) enum NoLine {
 }
 
 impl Line {
-    /// Connects twice and sees to the topology.
-    pub(super) async fn establish(options: &Options) -> Result<Self, NoLine> {
-        let reached = reach(options).await.map_err(NoLine::Away)?;
-        timeout(ESTABLISH_LIMIT, Self::to(&reached, options))
+    /// Connects twice and declares or checks the topology.
+    pub(super) async fn establish(
+        options: &Options,
+        troubles: &Arc<Troubles>,
+        queues: &OrganizationQueues,
+    ) -> Result<Self, NoLine> {
+        timeout(ESTABLISH_LIMIT, Self::connect(options, troubles, queues))
             .await
             .unwrap_or_else(|_| Err(NoLine::Away("it does not answer in time".to_owned())))
     }
 
-    async fn to(reached: &Reached, options: &Options) -> Result<Self, NoLine> {
-        let declared = declare(reached, &topology(options, reached.version), options.declare).await;
-        for queue in &declared.made {
-            info!(%queue, "declared a new queue");
-        }
-        for declaration in &declared.unanswered {
-            warn!("the broker does not answer for {declaration}");
-        }
-        if let Some(shortfall) = declared.shortfall {
+    async fn connect(options: &Options, troubles: &Arc<Troubles>, queues: &OrganizationQueues) -> Result<Self, NoLine> {
+        let reached = reach(options).await.map_err(NoLine::Away)?;
+        let shared = topology(options, reached.version);
+        let Declared { made, unanswered, shortfall } = declare(&reached, &shared, options.declare).await;
+        report(&made, &unanswered);
+        if let Some(shortfall) = shortfall {
             return Err(NoLine::Unfit(shortfall));
         }
-        let consuming = open(reached, "consumes").await.map_err(NoLine::Away)?;
-        let publishing = open(reached, "publishes").await.map_err(NoLine::Away)?;
-        let deliveries = consuming.create_channel().await.map_err(|error| NoLine::Away(refusal::in_words(&error)))?;
+        queues.declare(&reached, !made.is_empty()).await.map_err(NoLine::Unfit)?;
+        let consuming = open(&reached, "consumes").await.map_err(NoLine::Away)?;
+        let publishing = Arc::new(open(&reached, "publishes").await.map_err(NoLine::Away)?);
+        let failed = |error: lapin::Error| NoLine::Away(refusal::in_words(&error));
+        let inbox = consuming.create_channel().await.map_err(failed)?;
+        let publisher = || ConfirmedPublisher::start(publishing.clone(), options.confirm_timeout, troubles.clone());
         Ok(Self {
+            reached,
             consuming,
-            deliveries,
-            questions: Mutex::new(None),
-            channels: Channels::new(publishing),
-            outcomes: Stream::new(),
+            inbox,
+            organizations: tokio::sync::Mutex::default(),
+            questions: tokio::sync::Mutex::new(None),
+            copies: publisher(),
+            outcomes: publisher(),
+            publishing,
             ended: CancellationToken::new(),
             why: OnceLock::new(),
         })
     }
 
-    /// The channel to consume on.
-    pub(super) fn deliveries(&self) -> &Channel {
-        &self.deliveries
+    /// The node of the broker.
+    pub(super) fn reached(&self) -> &Reached {
+        &self.reached
     }
 
-    /// How many messages a queue has; nothing if it is not there.
-    pub(super) async fn depth(&self, queue: &str) -> Option<u32> {
-        let channel = self.question().await?;
-        let look = Look::at(queue, &channel).await;
-        if look.is_err() {
-            lock(&self.questions).take();
-        }
-        Some(look.ok()?.ready)
+    /// The channel to consume the inbox on.
+    pub(super) fn inbox(&self) -> &Channel {
+        &self.inbox
     }
 
-    /// What is in a queue; nothing if it is not there. On a channel of its own, which the broker closes in that case.
-    pub(super) async fn look_apart(&self, queue: &str) -> Option<Look> {
-        Look::at(queue, &self.channel().await.ok()?).await.ok()
-    }
-
-    /// One more channel on the connection that consumes.
-    ///
-    /// lapin (4.12.3) never forgets that the broker closed a channel of some number over an error (a queue that is not
-    /// there), and fails a new one of that number with the error of old, once it has come round. So the next is tried.
-    pub(super) async fn channel(&self) -> lapin::Result<Channel> {
-        let mut channel = self.consuming.create_channel().await;
-        for _ in 0..CHANNEL_NUMBERS {
-            match &channel {
-                Err(error) if refusal::is_missing(error) => channel = self.consuming.create_channel().await,
-                _ => break,
+    /// A channel to consume an organization's queue on.
+    pub(super) async fn organization_channel(&self) -> lapin::Result<Channel> {
+        let mut organizations = self.organizations.lock().await;
+        loop {
+            let opened = match organizations.0.last() {
+                Some(connection) => open_channel(connection).await,
+                None => open_channel(&self.consuming).await,
+            };
+            match opened {
+                Err(error) if is_full(&error) => {
+                    let further = open(&self.reached, "consumes organizations").await;
+                    let further = further.map_err(|why| lapin::Error::from(std::io::Error::other(why)))?;
+                    organizations.0.push(further);
+                }
+                opened => return opened,
             }
         }
-        channel
     }
 
-    /// A channel to ask on, apart from all others.
-    async fn question(&self) -> Option<Channel> {
-        let open = lock(&self.questions).clone();
-        if open.is_some() {
-            return open;
+    /// Publishes copies of events into queues.
+    pub(super) fn copies(&self) -> &ConfirmedPublisher {
+        &self.copies
+    }
+
+    /// Publishes outcomes.
+    pub(super) fn outcomes(&self) -> &ConfirmedPublisher {
+        &self.outcomes
+    }
+
+    /// What is in a queue; nothing if it is missing, or does not answer.
+    pub(super) async fn look(&self, queue: &str) -> Option<Look> {
+        let mut asking = self.questions.lock().await;
+        if asking
+            .as_ref()
+            .is_none_or(|(connection, channel)| !connection.status().connected() || !channel.status().connected())
+        {
+            let connection = match asking.take() {
+                Some((connection, _)) if connection.status().connected() => connection,
+                _ => open(&self.reached, "asks").await.ok()?,
+            };
+            let channel = open_channel(&connection).await.ok()?;
+            *asking = Some((connection, channel));
         }
-        let channel = self.channel().await.ok()?;
-        *lock(&self.questions) = Some(channel.clone());
-        Some(channel)
+        let (_, channel) = asking.as_ref()?;
+        if let Ok(look) = timeout(LOOK_LIMIT, Look::at(queue, channel)).await {
+            look.ok()
+        } else {
+            // The channel may never answer again.
+            *asking = None;
+            None
+        }
     }
 
-    /// Publishes and waits for the confirm, at most as long as the line lives.
-    pub(super) async fn publish(
+    /// Waits for the confirm of a publish, at most as long as the line lives, and until `limit`.
+    pub(super) async fn live(
         &self,
         to: Address<'_>,
-        body: &[u8],
-        properties: BasicProperties,
-    ) -> Result<Announced, BusError> {
-        self.live(to, self.channels.publish(to, body, properties)).await
-    }
-
-    /// The same for a message that may reach no queue.
-    pub(super) async fn announce(
-        &self,
-        to: Address<'_>,
-        id: &str,
-        body: &[u8],
-        properties: BasicProperties,
-    ) -> Result<Announced, BusError> {
-        self.live(to, self.outcomes.publish(self.channels.connection(), to, id, body, properties)).await
-    }
-
-    async fn live(
-        &self,
-        to: Address<'_>,
+        limit: Instant,
         publish: impl Future<Output = Result<Announced, Failure>>,
-    ) -> Result<Announced, BusError> {
+    ) -> Result<Announced, Answer> {
         let answer = tokio::select! {
             answer = publish => answer,
-            () = self.ended.cancelled() => return Err(BusError::Away),
-        };
-        answer.map_err(|failure| {
-            // A new line declares anew what this one found missing.
-            if let Failure::Broken(error) = &failure {
-                self.end(&refusal::in_words(error));
+            () = self.ended.cancelled() => return Err(Answer::Failed(BusError::Away)),
+            () = passed(limit) => {
+                return Err(Answer::Failed(BusError::Unconfirmed { to: to.name().to_owned() }));
             }
-            failure.at(to)
+        };
+        answer.map_err(|failure| match failure {
+            Failure::Forbidden => Answer::Forbidden,
+            Failure::Broken(error) => {
+                // The next connection declares anew what this one found missing.
+                self.end(&refusal::in_words(&error));
+                Answer::Failed(Failure::Broken(error).at(to))
+            }
+            failure => Answer::Failed(failure.at(to)),
         })
     }
 
     /// The longest frame that the broker takes, in bytes.
     pub(super) fn longest_frame(&self) -> usize {
-        let agreed = self.channels.connection().configuration().frame_max();
-        usize::try_from(agreed).unwrap_or(usize::MAX)
+        usize::try_from(self.publishing.configuration().frame_max()).unwrap_or(usize::MAX)
     }
 
-    /// Gives it up: what was in hand comes again on the next one.
+    /// Gives it up: what was in flight comes again on the next one.
     pub(super) fn end(&self, why: &str) {
         // The first reason is the cause, the others follow from it.
         let _ = self.why.set(why.to_owned());
         self.ended.cancel();
     }
 
-    /// Waits until it is no longer good for anything.
-    pub(super) async fn ended(&self) {
-        self.ended.cancelled().await;
+    /// Cancelled once it is no longer good for anything.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
     }
 
     /// Whether it is no longer good for anything.
@@ -194,26 +218,59 @@ impl Line {
 
     /// Whether the broker holds publishers back, for want of memory or disk.
     pub(super) fn is_blocked(&self) -> bool {
-        self.channels.connection().status().blocked()
+        self.publishing.status().blocked()
     }
 
-    /// Waits for the end, and says why.
+    /// Waits for the end, and returns the reason.
     pub(super) async fn broken(&self) -> String {
         tokio::select! {
             () = self.ended.cancelled() => {}
             why = lost(&self.consuming) => self.end(&why),
-            why = lost(self.channels.connection()) => self.end(&why),
+            why = lost(&self.publishing) => self.end(&why),
         }
         self.why.get().cloned().unwrap_or_default()
     }
 
-    /// Says good-bye to the broker, if it listens; what is in hand comes again.
+    /// Says good-bye to the broker, if it listens; what is in flight comes again.
     pub(super) async fn close(&self, limit: Duration) {
         self.end("closed");
-        let both = async { tokio::join!(hang_up(&self.consuming), hang_up(self.channels.connection())) };
+        let organizations = self.organizations.lock().await;
+        let further = futures_util::future::join_all(organizations.0.iter().map(hang_up));
+        let both = async { tokio::join!(hang_up(&self.consuming), hang_up(&self.publishing), further) };
         // A broker that hangs finds out by itself, from missing heartbeats.
         let _ = timeout(limit, both).await;
     }
+}
+
+/// Reports queues that are new, and what did not answer.
+pub(super) fn report(made: &BTreeSet<String>, unanswered: &[Declaration]) {
+    for queue in made {
+        info!(queue, "declared a new queue");
+    }
+    for declaration in unanswered {
+        warn!("the broker does not answer for {declaration}");
+    }
+}
+
+/// One more channel on a connection.
+///
+/// lapin (4.12.3) never forgets that the broker closed a channel of some number over an error (a queue that is missing, a
+/// permission that is not given), and fails a new one of that number with the old error, once it has come round. So the next is
+/// tried.
+pub(super) async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
+    let mut channel = connection.create_channel().await;
+    for _ in 0..CHANNEL_NUMBERS {
+        match &channel {
+            Err(error) if error.is_amqp_soft_error() => channel = connection.create_channel().await,
+            _ => break,
+        }
+    }
+    channel
+}
+
+/// Whether a connection has no channel left.
+fn is_full(error: &lapin::Error) -> bool {
+    matches!(error.kind(), lapin::ErrorKind::ChannelsLimitReached)
 }
 
 /// Closes one connection in good order.
@@ -224,14 +281,15 @@ pub(super) async fn hang_up(connection: &Connection) {
     }
 }
 
-/// One connection, under a name that tells an operator at the broker what it is.
+/// One connection, under a name that shows an operator at the broker what it is.
 pub(super) async fn open(reached: &Reached, does: &str) -> Result<Connection, String> {
     let name = format!("handoffd {} {does}", env!("CARGO_PKG_VERSION"));
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
         .with_client_property("product".into(), "handoffd".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-    connect(reached.uri.clone(), reached.address, properties).await.map_err(|error| refusal::in_words(&error))
+    let connected = timeout(OPEN_LIMIT, connect(reached.uri.clone(), reached.address, properties)).await;
+    connected.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| refusal::in_words(&error))
 }
 
 /// Waits until a connection is lost. Errors of single channels are their users' business.
@@ -240,7 +298,7 @@ async fn lost(connection: &Connection) -> String {
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = tokio::time::sleep(LOOK_EVERY) => None,
+            () = tokio::time::sleep(CHECK_EVERY) => None,
         };
         if !connection.status().connected() {
             return match event {

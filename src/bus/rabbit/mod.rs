@@ -2,11 +2,10 @@
 //! Out: RabbitMQ by lapin: one line of two connections, built anew whenever anything of it breaks.
 //! Absent: what a message means, when to retry it, why it is given up.
 
+mod address;
 mod addresses;
-mod backlogs;
 mod backoff;
 mod broker_deaths;
-mod channels;
 mod connect;
 mod consumer;
 mod copy;
@@ -19,6 +18,7 @@ mod desk;
 mod envelope;
 mod fit;
 mod greeting;
+mod held_channel;
 mod letter;
 mod letters;
 mod line;
@@ -26,43 +26,56 @@ mod look;
 mod mend;
 mod options;
 mod organization_queue;
+mod organization_queues;
+mod publish;
 mod publisher;
 mod refusal;
 mod settle;
 mod shrink;
 mod sieve;
 mod state;
-mod stream;
+mod subscription;
 mod supervisor;
 pub mod topology;
+mod troubles;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use lapin::BasicProperties;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use self::backlogs::Backlogs;
+use self::address::{Address, short};
 use self::broker_deaths::BrokerDeaths;
-use self::channels::{Address, short};
-use self::consumer::Outlet;
+use self::consumer::{Outlet, consumption};
+use self::organization_queues::OrganizationQueues;
+use self::settle::{Answer, CONFIRM_LIMIT, ConsumeContext};
 use self::state::State;
+use self::subscription::Subscription;
 use self::supervisor::{Signals, Supervisor};
 use self::topology::BrokerVersion;
-use super::{Announced, Announcement, Backlog, Bus, BusError, Delivery};
+use self::troubles::Troubles;
+use super::{Announced, Announcement, Bus, BusError, Consumption, Delivery};
 use crate::event::OrganizationId;
 use crate::watch::Watch;
 
 pub use self::definitions::definitions;
 pub use self::letters::{DeadLetterQueue, Window};
 pub use self::options::{Declare, Options};
+pub use self::organization_queues::Served;
 pub use self::publisher::{Message, Publisher};
 pub use self::refusal::StartError;
 
 /// Deliveries between the client's buffer and the worker; the prefetch bounds what is in hand.
 const BETWEEN: usize = 16;
+/// Before a queue that does not answer is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Closing takes at most this long, even if the broker hangs.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -72,13 +85,13 @@ pub struct Rabbit {
     state: Arc<State>,
     signals: Signals,
     outlet: Arc<Outlet>,
-    backlogs: Arc<Backlogs>,
-    found: Mutex<Option<mpsc::UnboundedReceiver<Backlog>>>,
-    deliveries: Mutex<Option<mpsc::Receiver<Delivery>>>,
+    queues: Arc<OrganizationQueues>,
+    troubles: Arc<Troubles>,
+    inbox: Mutex<Option<mpsc::Receiver<Delivery>>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Starts to connect, and goes on until [`Bus::close`]. Needs a tokio runtime; fails only over a URL
+/// Starts to connect, and continues until [`Bus::close`]. Needs a tokio runtime; fails only over a URL
 /// that can't be read: a broker that is away is waited for.
 pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartError> {
     options.uris()?;
@@ -87,15 +100,17 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
     let signals = Signals::default();
     let (sender, receiver) = mpsc::channel(BETWEEN);
     let deaths = Arc::new(BrokerDeaths::new(&options, Arc::clone(&watch)));
-    let (backlogs, found) = Backlogs::new(Arc::clone(&options), Arc::clone(&deaths), &signals);
+    let queues = OrganizationQueues::new(Arc::clone(&options));
+    let troubles = Arc::new(Troubles::new());
     let outlet = Arc::new(Outlet::new(sender));
     let supervisor = Supervisor {
         options: Arc::clone(&options),
         state: Arc::clone(&state),
         watch,
         outlet: Arc::clone(&outlet),
-        backlogs: Arc::clone(&backlogs),
         deaths,
+        queues: Arc::clone(&queues),
+        troubles: Arc::clone(&troubles),
         signals: signals.clone(),
     };
     Ok(Rabbit {
@@ -103,9 +118,9 @@ pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartE
         state,
         signals,
         outlet,
-        backlogs,
-        found: Mutex::new(Some(found)),
-        deliveries: Mutex::new(Some(receiver)),
+        queues,
+        troubles,
+        inbox: Mutex::new(Some(receiver)),
         supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
     })
 }
@@ -122,20 +137,29 @@ pub async fn broker_version(options: &Options) -> Result<BrokerVersion, StartErr
 
 impl Rabbit {
     /// Returns once the broker has been reached and everything on it is as it must be; fails when a
-    /// queue or exchange is there but differs. While the broker is away, or something is missing that
+    /// queue or exchange exists but differs. While the broker is away, or something is missing that
     /// is not to be created, it waits.
     pub async fn first_contact(&self) -> Result<(), StartError> {
         self.state.contact().await
     }
 
-    /// Says which organizations there are: their backlogs are looked for, at once and with each connection.
-    pub fn serve(&self, organizations: Vec<OrganizationId>) {
-        let added = self.backlogs.serve(organizations);
-        let consumes = self.signals.consume.is_cancelled();
-        if let Some(line) = self.state.line().filter(|_| consumes && !added.is_empty()) {
-            let backlogs = Arc::clone(&self.backlogs);
-            tokio::spawn(async move { backlogs.find(&line, added).await });
+    /// Sets the organizations: their queues are declared, at once and with each connection.
+    pub fn serve(&self, served: Served) {
+        let is_new = self.queues.serve(served);
+        if let Some(context) = self.state.context().filter(|_| is_new) {
+            tokio::spawn(async move { declare_new(&context).await });
         }
+    }
+
+    /// The name of an organization's queue that is missing and may not be declared, and since when that is known.
+    pub fn missing_queue(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
+        self.queues.missing(organization)
+    }
+
+    /// Number of events that wait in an organization's queue; none when that is not known.
+    pub async fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
+        let line = self.state.line().filter(|_| self.queues.exists(organization))?;
+        line.look(&self.options.organization_queue(organization)).await.map(|look| u64::from(look.ready))
     }
 
     /// Consumes nothing until [`Rabbit::resume`]; the reason is among those of [`Bus::unready`]. What has been delivered
@@ -153,36 +177,87 @@ impl Rabbit {
     pub fn resume(&self) {
         self.signals.pause.send_replace(None);
     }
+
+    /// Waits until the queue of an organization can be consumed.
+    async fn consumable(&self, organization: &OrganizationId) -> (Arc<ConsumeContext>, CancellationToken) {
+        let (mut changes, mut queues) = (self.state.changes(), self.queues.changes());
+        loop {
+            changes.borrow_and_update();
+            queues.borrow_and_update();
+            if let Some(consumer) = self.state.consumer().filter(|_| self.queues.exists(organization)) {
+                return consumer;
+            }
+            tokio::select! {
+                // They live as long as `self`.
+                _ = changes.changed() => {}
+                _ = queues.changed() => {}
+            }
+        }
+    }
+}
+
+/// Declares the queues of organizations that were added.
+async fn declare_new(context: &ConsumeContext) {
+    if let Err(shortfall) = context.queues.declare_new(context.line.reached()).await {
+        let why = shortfall.in_words();
+        warn!(problem = %why, "could not declare the queues of new organizations");
+        // The next connection tries again, and says what is wrong.
+        context.line.end(&why);
+    }
 }
 
 #[async_trait]
 impl Bus for Rabbit {
-    async fn deliveries(&self) -> mpsc::Receiver<Delivery> {
+    async fn inbox(&self) -> mpsc::Receiver<Delivery> {
         self.signals.consume.cancel();
         // There is one stream; whoever asks again gets one that has ended.
-        lock(&self.deliveries).take().unwrap_or_else(|| mpsc::channel(1).1)
+        lock(&self.inbox).take().unwrap_or_else(|| mpsc::channel(1).1)
     }
 
-    async fn backlogs(&self) -> mpsc::UnboundedReceiver<Backlog> {
-        lock(&self.found).take().unwrap_or_else(|| mpsc::unbounded_channel().1)
+    fn organizations(&self) -> watch::Receiver<Vec<OrganizationId>> {
+        self.queues.known()
     }
 
-    async fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
-        self.backlogs.waiting(&self.state.line()?, organization).await
+    async fn consume(&self, organization: &OrganizationId, prefetch: u16) -> Consumption {
+        let queue = self.options.organization_queue(organization);
+        loop {
+            let (context, until) = self.consumable(organization).await;
+            // A queue without a leader leaves its consumer, and all others of the channel, without an answer.
+            if context.line.look(&queue).await.is_none() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+            match Subscription::organization(&context.line, &queue, prefetch).await {
+                Ok(subscription) => {
+                    return consumption(subscription, queue, context, until);
+                }
+                // Its queue was deleted, say: the next connection declares it.
+                Err(error) => context.line.end(&refusal::in_words(&error)),
+            }
+        }
     }
 
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
         let line = self.state.line().ok_or(BusError::Away)?;
-        let to = Address { exchange: &self.options.outcomes_exchange, routing_key: &announcement.routing_key };
-        let message_id = short(&announcement.message_id).map_err(|failure| failure.at(to))?;
+        let Announcement { routing_key, message_id, body, headers } = announcement;
+        let to = Address { exchange: &self.options.outcomes_exchange, routing_key: &routing_key };
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_delivery_mode(copy::PERSISTENT)
             .with_app_id("handoffd".into())
-            .with_message_id(message_id)
+            .with_message_id(short(&message_id).map_err(|failure| failure.at(to))?)
             .with_timestamp(now())
-            .with_headers(copy::table(&announcement.headers));
-        line.announce(to, &announcement.message_id, &announcement.body, properties).await
+            .with_headers(copy::table(&headers));
+        let (body, limit) = (bytes::Bytes::from(body), Instant::now() + CONFIRM_LIMIT);
+        loop {
+            let sent = line.outcomes().send(to, body.clone(), properties.clone());
+            match line.live(to, limit, sent).await {
+                Ok(announced) => return Ok(announced),
+                // It waits until the exchange may be tried again.
+                Err(Answer::Forbidden) => {}
+                Err(Answer::Failed(problem)) => return Err(problem),
+            }
+        }
     }
 
     async fn stop(&self) {
@@ -202,7 +277,13 @@ impl Bus for Rabbit {
     }
 
     fn unready(&self) -> Vec<String> {
-        self.state.unready()
+        let mut reasons = self.state.unready();
+        for trouble in self.troubles.reasons() {
+            if !reasons.iter().any(|known| known.contains(&trouble)) {
+                reasons.push(trouble);
+            }
+        }
+        reasons
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Options {
     pub events_exchange: String,
     /// Topic exchange for outcomes.
     pub outcomes_exchange: String,
-    /// Work queue.
+    /// The inbox.
     pub queue: String,
     /// Where events go that were given up.
     pub dead_letter_queue: String,
@@ -30,7 +30,7 @@ pub struct Options {
     pub retry_queue_prefix: String,
     /// Organizations' queues are called `<prefix>.<id>`.
     pub organization_queue_prefix: String,
-    /// Binding keys of the work queue on the events exchange.
+    /// Binding keys of the inbox on the events exchange.
     pub bindings: Vec<String>,
     /// Deliveries in hand at once.
     pub prefetch: u16,
@@ -69,7 +69,7 @@ impl Options {
         organization_queue::name(&self.organization_queue_prefix, organization)
     }
 
-    /// Every queue, the work queue first; a delay that is written twice has one queue.
+    /// Every queue, the inbox first; a delay that is written twice has one queue.
     pub fn queues(&self) -> Vec<String> {
         let mut names = vec![self.queue.clone()];
         for rung in 0..self.delays.len() {

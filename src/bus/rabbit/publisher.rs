@@ -1,16 +1,20 @@
 //! Publishing for commands: without a consumer, without waiting for a broker that is away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::BasicProperties;
+use bytes::Bytes;
+use lapin::{BasicProperties, Connection};
 use tokio::time::timeout;
 
+use super::address::{Address, short};
 use super::addresses::reach;
-use super::channels::{Address, Channels, short};
 use super::copy;
 use super::line::{hang_up, open};
 use super::options::Options;
+use super::publish::ConfirmedPublisher;
 use super::refusal::StartError;
+use super::troubles::Troubles;
 use crate::bus::{Announced, BusError};
 
 /// A command does not keep its user waiting longer.
@@ -20,7 +24,8 @@ const GOODBYE: Duration = Duration::from_secs(4);
 
 /// A connection to publish on. Many publishes may run at once; a bounded number is outstanding.
 pub struct Publisher {
-    channels: Channels,
+    connection: Arc<Connection>,
+    publisher: ConfirmedPublisher,
 }
 
 /// A message to publish, persistent.
@@ -49,7 +54,10 @@ impl Publisher {
             .await
             .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
             .map_err(|problem| StartError::Away { place: options.place(), problem })?;
-        Ok(Self { channels: Channels::new(connection) })
+        let connection = Arc::new(connection);
+        let troubles = Arc::new(Troubles::new());
+        let publisher = ConfirmedPublisher::start(connection.clone(), options.confirm_timeout, troubles);
+        Ok(Self { connection, publisher })
     }
 
     /// Publishes and waits for the broker's confirm; says whether a queue has it.
@@ -63,12 +71,13 @@ impl Publisher {
         if let Some(message_id) = message.message_id {
             properties = properties.with_message_id(short(message_id)?);
         }
-        self.channels.publish(to, message.body, properties).await.map_err(|failure| failure.at(to))
+        let sent = self.publisher.send(to, Bytes::copy_from_slice(message.body), properties);
+        sent.await.map_err(|failure| failure.at(to))
     }
 
     /// Says good-bye.
     pub async fn close(&self) {
         // A broker that hangs finds out by itself.
-        let _ = timeout(GOODBYE, hang_up(self.channels.connection())).await;
+        let _ = timeout(GOODBYE, hang_up(&self.connection)).await;
     }
 }

@@ -1,164 +1,185 @@
-//! How one message in hand is settled: first its copy is safe, then it is acked.
+//! How one message in flight is settled: first its copy is safe, then it is acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lapin::options::BasicAckOptions;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Acker, BasicProperties};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::backlogs::{Backlogs, Hold};
+use super::address::{Address, Failure, short};
 use super::broker_deaths::BrokerDeaths;
-use super::channels::{Address, short};
 use super::copy;
+use super::envelope::ORIGINAL_ROUTING_KEY;
 use super::fit::fit;
+use super::held_channel::HeldChannel;
 use super::line::Line;
 use super::options::Options;
-use crate::bus::{Announced, BusError, Parked, Part, Settle, Settled};
+use super::organization_queues::OrganizationQueues;
+use crate::bus::{Announced, BusError, CopyTo, Forwarded, Forwarding, Part, Settle, Settled};
 use crate::event::OrganizationId;
 
-/// Before a refused copy is offered again, the first time.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The same, each further time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest time for a confirm. Then the copy goes elsewhere, or the message stays unacked until its connection ends: RabbitMQ
+/// closes the channel of a message that is unacked for 30 minutes by default, and a shared broker may be set to less.
+pub(super) const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
 
-/// How messages come, and go on.
-#[derive(Clone)]
-pub(super) struct Way {
+/// What messages are settled with.
+pub(super) struct ConsumeContext {
     pub line: Arc<Line>,
     pub options: Arc<Options>,
-    pub backlogs: Arc<Backlogs>,
+    pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
 }
 
-/// A copy that the broker refuses (its queue is full, or without a leader) is offered again and again, as long as the line
-/// is up: nowhere else is the message as safe as in hand, and from there it would not come again by itself.
-struct Insistence {
-    pause: Duration,
-}
+/// A message in flight, and the connection that it came by: only there can it be acknowledged.
+#[derive(Clone)]
+pub(super) struct InFlight(pub Arc<Message>);
 
-/// A message in hand, and the line that it came by: only there can it be acked.
-pub(super) struct InHand {
-    pub way: Way,
-    /// Of a backlog's.
-    pub hold: Option<Hold>,
+pub(super) struct Message {
+    pub context: Arc<ConsumeContext>,
     pub acker: Acker,
     pub properties: BasicProperties,
     pub body: Bytes,
     pub routing_key: String,
+    /// Of an organization's queue: its channel gives it back when that is closed. None: of the inbox.
+    pub held: Option<Arc<HeldChannel>>,
 }
 
 #[async_trait]
-impl Settle for InHand {
-    async fn ack(self: Box<Self>) -> Result<Settled, BusError> {
-        Ok(self.done().await)
+impl Settle for InFlight {
+    async fn ack(&self) -> Settled {
+        self.0.ack().await
     }
 
-    async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        let queue = self.way.options.retry_queue(rung);
-        let copy = copy::for_retry(&self.properties, &headers);
-        self.move_to(&queue, copy).await
+    async fn give_back(&self) -> Settled {
+        self.0.give_back().await
     }
 
-    async fn park(
-        self: Box<Self>,
-        organization: &OrganizationId,
-        otherwise: usize,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Parked, BusError> {
-        if self.is_lost() {
-            return Ok(Parked::Lost);
-        }
-        let copy = self.fitting(copy::for_retry(&self.properties, &headers), organization.as_str());
-        match self.put_behind(organization, copy).await {
-            Ok(true) => Ok(parked(self.done().await, Parked::Behind)),
-            Ok(false) => Ok(parked(self.later(otherwise, headers).await?, Parked::Later)),
-            Err(BusError::Away) => Ok(Parked::Lost),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        let copy = copy::for_dead_letters(&self.properties, &headers);
-        let _copying = self.way.deaths.copying();
-        self.move_to(&self.way.options.dead_letter_queue, copy).await
-    }
-
-    async fn split(self: Box<Self>, parts: Vec<Part>) -> Result<Settled, BusError> {
-        let published = parts.iter().map(|part| self.publish_part(part));
-        for published in futures_util::future::join_all(published).await {
-            match published {
-                Err(BusError::Away) => return Ok(Settled::Lost),
-                published => published?,
+    async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError> {
+        match to {
+            CopyTo::Retry(rung) => self.0.retry(rung, &headers).await,
+            CopyTo::DeadLetters => {
+                let copy = copy::for_dead_letters(&self.0.properties, &headers);
+                let _copying = self.0.context.deaths.copying();
+                self.0.put(&self.0.context.options.dead_letter_queue, self.0.body.clone(), copy, limit()).await
             }
         }
-        Ok(self.done().await)
+    }
+
+    async fn split(&self, parts: Vec<Part>) -> Result<(), BusError> {
+        let published = parts.into_iter().map(|part| self.0.publish_part(part));
+        futures_util::future::join_all(published).await.into_iter().collect()
+    }
+
+    fn forward(&self, organization: &OrganizationId, otherwise: usize) -> Forwarding {
+        let message = self.0.clone();
+        if message.is_lost() {
+            return Box::pin(async { Ok(Forwarded::Lost) });
+        }
+        let headers = message.with_routing_key();
+        let Some(queue) = message.context.queues.usable(organization) else {
+            return Box::pin(async move {
+                message.retry(otherwise, &headers).await?;
+                Ok(message.ack().await.forwarded(Forwarded::Waits))
+            });
+        };
+        let copy = copy::for_retry(&message.properties, &headers);
+        // Published in the order of the calls: here, not when the answer is waited for.
+        let first = message.offer(&queue, message.body.clone(), copy.clone());
+        Box::pin(async move {
+            message.confirmed(&queue, message.body.clone(), copy, limit(), first).await?;
+            Ok(message.ack().await.forwarded(Forwarded::Moved))
+        })
     }
 }
 
-impl InHand {
-    /// Puts a copy into a queue, and acks the source once the broker has confirmed it.
-    async fn move_to(&self, queue: &str, copy: BasicProperties) -> Result<Settled, BusError> {
-        match self.put(queue, &self.body, copy).await {
-            Err(BusError::Away) => Ok(Settled::Lost),
-            Err(error) => Err(error),
-            Ok(()) => Ok(self.done().await),
-        }
-    }
-
-    async fn publish_part(&self, part: &Part) -> Result<(), BusError> {
-        let queue = &self.way.options.queue;
+impl Message {
+    async fn publish_part(&self, part: Part) -> Result<(), BusError> {
+        let queue = &self.context.options.queue;
         let message_id = short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
         let copy = copy::for_part(&self.properties, &self.routing_key, message_id);
-        self.put(queue, &part.body, copy).await
+        self.put(queue, part.body.into(), copy, limit()).await
     }
 
-    async fn put(&self, queue: &str, body: &[u8], copy: BasicProperties) -> Result<(), BusError> {
+    /// Into the retry queue of a rung; into another one when that one does not take it.
+    async fn retry(&self, rung: usize, headers: &[(&'static str, String)]) -> Result<(), BusError> {
+        let copy = copy::for_retry(&self.properties, headers);
+        let options = &self.context.options;
+        let queue = options.retry_queue(rung);
+        let mut answer = self.put(&queue, self.body.clone(), copy.clone(), limit()).await;
+        for other in (0..options.delays.len()).map(|rung| options.retry_queue(rung)).filter(|other| *other != queue) {
+            match &answer {
+                Err(problem) if problem.is_of_destination() => {
+                    warn!(error = %problem, queue = other, "could not put an event into its retry queue; uses another one");
+                }
+                _ => break,
+            }
+            let limit = Instant::now() + options.confirm_timeout;
+            answer = self.put(&other, self.body.clone(), copy.clone(), limit).await;
+        }
+        answer
+    }
+
+    /// Puts a copy into a queue; returns once the broker has confirmed it.
+    async fn put(&self, queue: &str, body: Bytes, copy: BasicProperties, limit: Instant) -> Result<(), BusError> {
         // A source that can't be acked any more comes again by itself; a copy would be one too many.
         if self.is_lost() {
             return Err(BusError::Away);
         }
-        let copy = self.fitting(copy, queue);
-        let to = Address::queue(queue);
-        match self.offer(to, body, copy).await? {
-            Announced::Routed => Ok(()),
-            Announced::Unrouted => {
-                // Somebody deleted the queue. A new line declares it again.
-                self.way.line.end(&format!("the queue `{queue}` is not there"));
-                Err(BusError::Refused { to: queue.to_owned(), problem: "there is no such queue".to_owned() })
+        let first = self.offer(queue, body.clone(), copy.clone());
+        self.confirmed(queue, body, copy, limit, first).await
+    }
+
+    fn is_lost(&self) -> bool {
+        self.context.line.has_ended() || !self.acker.usable()
+    }
+
+    fn offer(
+        &self,
+        queue: &str,
+        body: Bytes,
+        copy: BasicProperties,
+    ) -> impl Future<Output = Result<Announced, Failure>> + Send + use<> {
+        self.context.line.copies().send(Address::queue(queue), body, self.fitting(copy, queue))
+    }
+
+    /// Waits for the confirm of a copy. Offered again where this user may not write: the publisher says when.
+    async fn confirmed(
+        &self,
+        queue: &str,
+        body: Bytes,
+        copy: BasicProperties,
+        limit: Instant,
+        first: impl Future<Output = Result<Announced, Failure>> + Send,
+    ) -> Result<(), BusError> {
+        let line = &self.context.line;
+        let mut answer = line.live(Address::queue(queue), limit, first).await;
+        while matches!(answer, Err(Answer::Forbidden)) {
+            let again = self.offer(queue, body.clone(), copy.clone());
+            answer = line.live(Address::queue(queue), limit, again).await;
+        }
+        match answer {
+            Ok(Announced::Routed) => Ok(()),
+            Ok(Announced::Unrouted) => {
+                // Somebody deleted the queue. The next connection declares it again.
+                line.end(&format!("the queue `{queue}` is missing"));
+                Err(BusError::Away)
             }
+            Err(Answer::Failed(problem)) => Err(problem),
+            Err(Answer::Forbidden) => Err(BusError::Away),
         }
     }
 
-    /// Into a backlog; false when it can't be had.
-    async fn put_behind(&self, organization: &OrganizationId, copy: BasicProperties) -> Result<bool, BusError> {
-        let Way { line, backlogs, .. } = &self.way;
-        let mut insistence = Insistence::new();
-        loop {
-            match backlogs.put(line, organization, &self.body, copy.clone()).await {
-                Err(refused @ BusError::Refused { .. }) => insistence.pause(line, &refused).await?,
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn offer(&self, to: Address<'_>, body: &[u8], copy: BasicProperties) -> Result<Announced, BusError> {
-        let line = &self.way.line;
-        let mut insistence = Insistence::new();
-        loop {
-            match line.publish(to, body, copy.clone()).await {
-                Err(refused @ BusError::Refused { .. }) => insistence.pause(line, &refused).await?,
-                answer => return answer,
-            }
-        }
+    fn with_routing_key(&self) -> Vec<(&'static str, String)> {
+        vec![(ORIGINAL_ROUTING_KEY, self.routing_key.clone())]
     }
 
     /// With as many headers as a frame takes.
     fn fitting(&self, copy: BasicProperties, to: &str) -> BasicProperties {
-        let (copy, left_out) = fit(copy, self.way.line.longest_frame());
+        let (copy, left_out) = fit(copy, self.context.line.longest_frame());
         if left_out > 0 {
             warn!(
                 to,
@@ -169,44 +190,48 @@ impl InHand {
         copy
     }
 
-    fn is_lost(&self) -> bool {
-        self.way.line.has_ended() || !self.acker.usable()
+    /// Acknowledges. Whatever goes wrong with that, the message is not acked, and comes again.
+    async fn ack(&self) -> Settled {
+        self.settled(&self.acker.ack(BasicAckOptions::default()).await)
     }
 
-    /// Acks. Whatever goes wrong with that, the message is not acked, and comes again.
-    async fn done(&self) -> Settled {
-        match self.acker.ack(BasicAckOptions::default()).await {
-            Ok(true) if !self.way.line.has_ended() => {
-                if let Some(hold) = &self.hold {
-                    hold.acked();
-                }
-                Settled::Taken
-            }
+    async fn give_back(&self) -> Settled {
+        if self.held.is_some() {
+            return Settled::Taken;
+        }
+        let requeue = BasicNackOptions { requeue: true, multiple: false };
+        self.settled(&self.acker.nack(requeue).await)
+    }
+
+    fn settled(&self, answer: &lapin::Result<bool>) -> Settled {
+        match answer {
+            Ok(true) if !self.context.line.has_ended() => Settled::Taken,
             _ => Settled::Lost,
         }
     }
 }
 
-impl Insistence {
-    fn new() -> Self {
-        Self { pause: FIRST_PAUSE }
-    }
+/// Why a publish was not confirmed, as far as whoever waits for it is concerned.
+pub(super) enum Answer {
+    /// To be offered again: it waits until the destination may be tried.
+    Forbidden,
+    Failed(BusError),
+}
 
-    /// Waits before the next offer; the line may end meanwhile.
-    async fn pause(&mut self, line: &Line, refused: &BusError) -> Result<(), BusError> {
-        warn!(error = %refused, pause_ms = self.pause.as_millis(), "a copy was refused: it is offered again");
-        tokio::select! {
-            () = sleep(self.pause) => {}
-            () = line.ended() => return Err(BusError::Away),
+impl Settled {
+    fn forwarded(self, taken: Forwarded) -> Forwarded {
+        match self {
+            Self::Taken => taken,
+            Self::Lost => Forwarded::Lost,
         }
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        Ok(())
     }
 }
 
-fn parked(settled: Settled, place: Parked) -> Parked {
-    match settled {
-        Settled::Taken => place,
-        Settled::Lost => Parked::Lost,
-    }
+fn limit() -> Instant {
+    Instant::now() + CONFIRM_LIMIT
+}
+
+/// Waits until then.
+pub(super) async fn passed(limit: Instant) {
+    sleep_until(limit).await;
 }

@@ -1,51 +1,56 @@
 //! Keeps a line to the broker up, and a consumer on it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::backlogs::Backlogs;
 use super::backoff::Backoff;
 use super::broker_deaths::BrokerDeaths;
-use super::consumer::{End, Outlet, consume};
-use super::declare::{Shortfall, missing_in_words};
+use super::consumer::{Care, End, Outlet, forward};
+use super::declare::Shortfall;
 use super::depths;
 use super::line::{Line, NoLine};
 use super::options::Options;
-use super::settle::Way;
+use super::organization_queues::OrganizationQueues;
+use super::settle::ConsumeContext;
 use super::state::State;
+use super::subscription::Subscription;
+use super::troubles::Troubles;
 use crate::watch::{Sighting, Watch};
 
 /// For the broker to let us consume. Just after its restart RabbitMQ 3.10 may leave the question unanswered while a
 /// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); asked anew, it answers.
 const CONSUME_LIMIT: Duration = Duration::from_secs(5);
-/// For it to tell which backlogs there are: some milliseconds for each organization, many at a time.
-const FIND_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is checked whether the broker blocks publishers.
+const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
 /// For the broker to answer a good-bye.
 const GOODBYE: Duration = Duration::from_secs(4);
 
-/// What it needs to go on until it is told to stop.
+/// Keeps a line up until it is to close.
 pub(super) struct Supervisor {
     pub options: Arc<Options>,
     pub state: Arc<State>,
     pub watch: Arc<dyn Watch>,
     pub outlet: Arc<Outlet>,
-    pub backlogs: Arc<Backlogs>,
+    pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
+    pub troubles: Arc<Troubles>,
     pub signals: Signals,
 }
 
-/// What it is told.
+/// Signals to it.
 #[derive(Clone, Default)]
 pub(super) struct Signals {
     /// Begin to consume.
     pub consume: CancellationToken,
-    /// Consume nothing for the moment, for this reason.
+    /// Consume nothing for the moment, for this reason: by whoever owns the bus.
     pub pause: watch::Sender<Option<String>>,
+    /// The same, by the bus itself too.
+    pub paused: watch::Sender<Option<String>>,
     /// Consume no more.
     pub stop: CancellationToken,
     /// Close everything.
@@ -57,16 +62,17 @@ impl Supervisor {
     pub(super) async fn run(self) {
         self.watch.saw(Sighting::BrokerConnected(false));
         let mut backoff = Backoff::new();
+        let mut care = Care::OneAtATime;
         let close = self.signals.close.clone();
         while !close.is_cancelled() {
             let established = tokio::select! {
-                established = Line::establish(&self.options) => established,
+                established = Line::establish(&self.options, &self.troubles, &self.queues) => established,
                 () = close.cancelled() => return,
             };
             match established {
                 Ok(line) => {
                     let since = Instant::now();
-                    self.hold(Arc::new(line)).await;
+                    self.hold(Arc::new(line), &mut care).await;
                     backoff.reset_after(since.elapsed());
                 }
                 Err(reason) => self.without(reason),
@@ -79,68 +85,106 @@ impl Supervisor {
     }
 
     /// While a line is up.
-    async fn hold(&self, line: Arc<Line>) {
+    async fn hold(&self, line: Arc<Line>, care: &mut Care) {
         info!(broker = %self.options.place(), "connected to the broker");
-        self.state.connected(Arc::clone(&line));
+        let context = Arc::new(ConsumeContext {
+            line: line.clone(),
+            options: self.options.clone(),
+            queues: self.queues.clone(),
+            deaths: self.deaths.clone(),
+        });
+        self.state.connected(context.clone());
         self.watch.saw(Sighting::BrokerConnected(true));
         let close = self.signals.close.clone();
-        let watch = Arc::clone(&self.watch);
-        let queues = self.options.queues();
         let why = tokio::select! {
             why = line.broken() => why,
-            why = self.work(&line) => why,
-            () = depths::report(&line, &queues, &self.backlogs, &self.deaths, watch.as_ref()) => String::new(),
+            why = self.work(&context, care) => why,
+            () = self.merge_pauses(&line) => String::new(),
+            why = depths::report(&context, &self.state, self.watch.as_ref()) => why,
             () = close.cancelled() => "closed".to_owned(),
         };
         line.end(&why);
         self.watch.saw(Sighting::BrokerConnected(false));
         let place = self.options.place();
-        let news = format!("the connection to the broker at {place} was lost: {why}");
-        self.state.away(news);
+        self.state.away(format!("the connection to the broker at {place} was lost: {why}"));
+        self.queues.forget();
+        self.troubles.forget();
         if close.is_cancelled() {
             info!(broker = %place, "closes the connection to the broker");
             line.close(GOODBYE).await;
         } else {
-            warn!(broker = %place, reason = %why, "lost the connection to the broker, connects again");
+            warn!(broker = %place, reason = %why, "lost the connection to the broker; reconnecting");
             // In the background: a broker that hangs must not keep us from the one that takes over.
             tokio::spawn(async move { line.close(GOODBYE).await });
         }
     }
 
-    /// Consumes when told so, but for pauses, until told to stop; ends only when something breaks, with the reason.
-    async fn work(&self, line: &Arc<Line>) -> String {
+    /// Consumes the inbox, but for pauses, until it is to stop; ends only when something breaks, with the reason.
+    async fn work(&self, context: &Arc<ConsumeContext>, care: &mut Care) -> String {
         self.signals.consume.cancelled().await;
-        if !self.signals.stop.is_cancelled() {
-            // First, so that nobody overtakes those who wait already.
-            if timeout(FIND_LIMIT, self.backlogs.find_all(line)).await.is_err() {
-                warn!("the broker is slow to tell which backlogs there are: what is in the others comes later");
-            }
-        }
-        let way = Way {
-            line: line.clone(),
-            options: self.options.clone(),
-            backlogs: self.backlogs.clone(),
-            deaths: self.deaths.clone(),
-        };
-        let mut pause = self.signals.pause.subscribe();
+        let mut pause = self.signals.paused.subscribe();
         while self.may_consume(&mut pause).await {
-            let mut subscription = match timeout(CONSUME_LIMIT, consume(line, &self.options)).await {
+            self.queues.complete().await;
+            self.await_queues().await;
+            if *care == Care::OneAtATime && self.is_inbox_empty(&context.line).await {
+                *care = Care::None;
+            }
+            let prefetch = if *care == Care::OneAtATime { 1 } else { self.options.prefetch };
+            let subscribing = Subscription::inbox(&context.line, &self.options.queue, prefetch);
+            let mut subscription = match timeout(CONSUME_LIMIT, subscribing).await {
                 Ok(Ok(subscription)) => subscription,
                 Ok(Err(error)) => return super::refusal::in_words(&error),
                 Err(_) => return "it does not let us consume in time".to_owned(),
             };
-            info!(queue = %self.options.queue, prefetch = self.options.prefetch, "consumes");
             self.state.consuming();
+            if *care == Care::None {
+                info!(queue = %self.options.queue, prefetch, "started consuming");
+            }
             let stop = &self.signals.stop;
-            match subscription.forward(&way, &self.outlet, stop, &mut pause).await {
+            match forward(&mut subscription, context, &self.outlet, *care, (stop, &mut pause)).await {
                 End::Broken(why) => return why,
                 End::Stopped => subscription.cancel().await,
-                End::Paused => {}
+                End::Paused => info!(queue = %self.options.queue, "stopped consuming"),
+                End::Through => *care = Care::None,
             }
-            info!(queue = %self.options.queue, "consumes no more");
         }
         self.state.not_consuming("consuming has been stopped");
         std::future::pending().await
+    }
+
+    /// Whether no message is there that a process may have died of.
+    async fn is_inbox_empty(&self, line: &Line) -> bool {
+        line.look(&self.options.queue).await.is_some_and(|inbox| inbox.ready == 0)
+    }
+
+    /// Keeps the reason up to date for which nothing is consumed: the owner's, a destination that may not be written to, a broker
+    /// that blocks publishers.
+    async fn merge_pauses(&self, line: &Line) {
+        let (mut pause, mut forbidden) = (self.signals.pause.subscribe(), self.troubles.forbidden());
+        loop {
+            let blocked = line.is_blocked().then(|| "the broker blocks publishers (memory or disk alarm)".to_owned());
+            let owner = pause.borrow_and_update().clone();
+            let reason = owner.or(forbidden.borrow_and_update().clone()).or(blocked);
+            self.signals.paused.send_if_modified(|known| {
+                let changes = *known != reason;
+                *known = reason;
+                changes
+            });
+            tokio::select! {
+                // Both live as long as `self`.
+                _ = pause.changed() => {}
+                _ = forbidden.changed() => {}
+                () = tokio::time::sleep(CHECK_BLOCKED_EVERY) => {}
+            }
+        }
+    }
+
+    /// Waits until every queue is old enough for the broker to have it for good.
+    async fn await_queues(&self) {
+        let Some(from) = self.queues.all_usable_from().filter(|from| *from > Instant::now()) else { return };
+        let wait = from.saturating_duration_since(Instant::now());
+        self.state.not_consuming(&format!("new queues were declared; consuming starts in {} s", wait.as_secs() + 1));
+        tokio::time::sleep_until(from).await;
     }
 
     /// Waits for the end of a pause; false when it is to stop for good.
@@ -164,12 +208,11 @@ impl Supervisor {
     fn without(&self, reason: NoLine) {
         let place = self.options.place();
         let why = match reason {
-            NoLine::Away(why) | NoLine::Unfit(Shortfall::Away(why)) => format!("the broker at {place} is away: {why}"),
-            NoLine::Unfit(Shortfall::Missing(missing)) => {
-                format!("{} at the broker {place}", missing_in_words(&missing))
+            NoLine::Away(why) | NoLine::Unfit(Shortfall::Away(why)) => {
+                format!("can't reach the broker at {place}: {why}")
             }
-            NoLine::Unfit(Shortfall::Failed(what, error)) => {
-                format!("the broker at {place} does not give us {what}: {}", super::refusal::in_words(&error))
+            NoLine::Unfit(shortfall @ (Shortfall::Missing(_) | Shortfall::Failed(..))) => {
+                format!("the broker at {place}: {}", shortfall.in_words())
             }
             NoLine::Unfit(Shortfall::Wrong(wrong)) => {
                 self.state.unfit(&wrong);
@@ -181,7 +224,7 @@ impl Supervisor {
             }
         };
         if self.state.away(why.clone()) {
-            warn!(broker = %place, "{why}; tries again");
+            warn!(broker = %place, "{why}; retrying automatically");
         }
     }
 }

@@ -11,10 +11,6 @@ use crate::event::OrganizationId;
 /// Deliveries of one message before the broker itself gives it up.
 pub const DELIVERY_LIMIT: i64 = 20;
 
-/// How long a message waits in a backlog that nobody takes from. Long enough that a backlog of 100,000 is not carried
-/// round and round, short enough for a worker that dies and is not replaced.
-pub const BACKLOG_TTL: Duration = Duration::from_secs(600);
-
 /// One thing that must be there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Declaration {
@@ -30,7 +26,7 @@ pub enum Declaration {
         /// Its `x-` arguments.
         arguments: Vec<(&'static str, Argument)>,
     },
-    /// A binding of the work queue.
+    /// A binding of the inbox.
     Binding {
         /// Exchange.
         exchange: String,
@@ -134,17 +130,6 @@ pub fn organization_queue(options: &Options, organization: &OrganizationId, vers
     arguments.extend(no_delivery_limit(version));
     arguments.extend(dead_lettering_to(&options.dead_letter_queue));
     Declaration::Queue { name: options.organization_queue(organization), arguments }
-}
-
-/// The backlog of an organization. What is left behind by a worker that went away, or of an organization that was
-/// removed, comes back to the work queue by itself; so does what kills its worker again and again, and is counted there.
-pub(super) fn backlog(options: &Options, organization: &OrganizationId) -> Declaration {
-    let mut arguments = quorum();
-    let ttl = i64::try_from(BACKLOG_TTL.as_millis()).unwrap_or(i64::MAX);
-    arguments.push(("x-message-ttl", Argument::Number(ttl)));
-    arguments.push(("x-delivery-limit", Argument::Number(DELIVERY_LIMIT)));
-    arguments.extend(dead_lettering_to(&options.queue));
-    Declaration::Queue { name: options.backlog_queue(organization), arguments }
 }
 
 fn exchange(name: &str) -> Declaration {
@@ -259,23 +244,6 @@ mod tests {
         ];
         assert_eq!(queue(OLD), expected);
         assert_eq!(queue(NEW), unlimited(expected));
-    }
-
-    #[test]
-    fn a_backlog_sends_back_what_nobody_takes() {
-        let organization = OrganizationId::from("org_acme");
-        let Declaration::Queue { name, arguments } = backlog(&options(), &organization) else { panic!("no queue") };
-        assert_eq!(name, "handoffd.retry.backlog.org_acme");
-        let expected = vec![
-            ("x-queue-type", text("quorum")),
-            ("x-message-ttl", Argument::Number(600_000)),
-            ("x-delivery-limit", Argument::Number(20)),
-            ("x-dead-letter-exchange", text("")),
-            ("x-dead-letter-routing-key", text("handoffd.events")),
-            ("x-dead-letter-strategy", text("at-least-once")),
-            ("x-overflow", text("reject-publish")),
-        ];
-        assert_eq!(arguments, expected);
     }
 
     #[test]

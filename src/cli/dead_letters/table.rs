@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_list_is_in_columns_and_a_control_character_is_no_command() {
-        let told = head(true) + &row(&entry());
+        let told = format!("{}{}", head(true), row(&entry()));
         assert_eq!(
             told,
             "dead_at                   reason                organization_id   event_id                  session_id            error\n\

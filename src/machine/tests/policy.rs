@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use crate::machine::samples::at;
-use crate::machine::{Again, Policy, Reason, Remedy, Trial, after, look_again, rung};
+use crate::machine::{Again, Policy, Reason, Remedy, Trial, after, look_again, rung, soonest};
 
 fn seconds(all: &[u64]) -> Vec<Duration> {
     all.iter().copied().map(Duration::from_secs).collect()
@@ -17,8 +17,7 @@ fn policy() -> Policy {
 }
 
 fn trial(attempts: u32, age: u64) -> Trial {
-    let first_seen = at("2026-11-22T10:15:00Z");
-    Trial { attempts, now: first_seen + Duration::from_secs(age), first_seen }
+    Trial { attempts, age: Duration::from_secs(age) }
 }
 
 #[test]
@@ -35,12 +34,17 @@ fn one_in_process_attempt_means_the_ladder_at_once() {
 }
 
 #[test]
-fn at_max_age_retries_are_exhausted_whatever_the_remedy() {
-    for remedy in [Remedy::Retry, Remedy::Hold, Remedy::NotBefore(at("2027-01-01T00:00:00Z"))] {
-        assert_eq!(after(remedy, trial(1, 86_400), &policy()), Again::Never(Reason::RetriesExhausted), "{remedy:?}");
-        assert_ne!(after(remedy, trial(1, 86_399), &policy()), Again::Never(Reason::RetriesExhausted), "{remedy:?}");
+fn at_max_age_what_fails_is_exhausted_and_what_waits_for_its_organization_is_not() {
+    assert_eq!(after(Remedy::Retry, trial(1, 86_400), &policy()), Again::Never(Reason::RetriesExhausted));
+    assert_eq!(after(Remedy::Retry, trial(1, 86_399), &policy()), Again::Soon);
+    for remedy in [Remedy::Hold, Remedy::NotBefore(at("2027-01-01T00:00:00Z"))] {
+        for (attempts, age) in [(1, 0), (9, 86_400), (1_000_000, 86_400_000)] {
+            assert_eq!(after(remedy, trial(attempts, age), &policy()), Again::WhenAvailable, "{remedy:?}");
+        }
     }
-    assert_eq!(look_again(trial(1, 86_400), None, &policy()), Again::Never(Reason::RetriesExhausted));
+    let age = Duration::from_secs;
+    assert_eq!(look_again(age(86_400), None, &policy()), Again::Never(Reason::RetriesExhausted));
+    assert_eq!(look_again(age(86_400), Some(age(1)), &policy()), Again::Never(Reason::RetriesExhausted));
 }
 
 #[test]
@@ -50,42 +54,29 @@ fn what_dynamics_refuses_for_good_is_given_up_at_once() {
 }
 
 #[test]
-fn a_blocked_organizations_event_is_looked_at_at_least_every_minute() {
-    for (delays, expected) in [
-        (seconds(&[5, 30, 120]), 1),
-        (seconds(&[60, 120]), 0),
-        (seconds(&[120, 60, 30]), 1),
-        (seconds(&[3600, 120]), 1),
-    ] {
-        let policy = Policy { delays, ..policy() };
-        assert_eq!(after(Remedy::Hold, trial(1, 0), &policy), Again::Later(expected), "{policy:?}");
+fn what_waits_for_a_young_queue_waits_on_the_shortest_rung() {
+    for (delays, expected) in
+        [(seconds(&[5, 30, 120]), 0), (seconds(&[120, 60, 30]), 2), (seconds(&[3600, 120, 3600]), 1)]
+    {
+        assert_eq!(soonest(&Policy { delays, ..policy() }), expected);
     }
-}
-
-#[test]
-fn a_retry_after_waits_in_the_nearest_rung_below_it() {
-    for (wait, expected) in [(0, 0), (3, 0), (5, 0), (29, 0), (30, 1), (599, 2), (86_399, 4)] {
-        let time = trial(1, wait).now;
-        assert_eq!(after(Remedy::NotBefore(time), trial(1, 0), &policy()), Again::Later(expected), "{wait} s");
-    }
-    let past = at("2026-11-22T10:00:00Z");
-    assert_eq!(after(Remedy::NotBefore(past), trial(1, 0), &policy()), Again::Later(0), "already over");
 }
 
 #[test]
 fn what_is_missing_is_looked_for_often_at_first_and_at_its_time() {
-    let until = Some(trial(1, 120).now);
-    for (age, until, expected) in [
-        (0, until, 0),
-        (30, until, 1),
-        (60, until, 1),
-        (100, until, 0),
-        (119, until, 0),
+    let seconds = Duration::from_secs;
+    for (age, left, expected) in [
+        (0, Some(120), 0),
+        (30, Some(90), 1),
+        (60, Some(60), 1),
+        (100, Some(20), 0),
+        (119, Some(1), 0),
         (0, None, 0),
         (200, None, 2),
         (50_000, None, 4),
     ] {
-        assert_eq!(look_again(trial(1, age), until, &policy()), Again::Later(expected), "at {age} s, until {until:?}");
+        let again = look_again(seconds(age), left.map(seconds), &policy());
+        assert_eq!(again, Again::Later(expected), "at {age} s, {left:?} left");
     }
 }
 
@@ -101,13 +92,7 @@ prop_compose! {
 
 fn remedies() -> impl Strategy<Value = Remedy> {
     let time = (0i64..4_000_000_000).prop_map(|s| Timestamp::from_second(s).expect("before the year 9999"));
-    prop_oneof![
-        Just(Remedy::Retry),
-        Just(Remedy::Hold),
-        Just(Remedy::Crowded),
-        Just(Remedy::GiveUp),
-        time.prop_map(Remedy::NotBefore)
-    ]
+    prop_oneof![Just(Remedy::Retry), Just(Remedy::Hold), Just(Remedy::GiveUp), time.prop_map(Remedy::NotBefore)]
 }
 
 proptest! {
@@ -123,7 +108,7 @@ proptest! {
                 prop_assert!(rung < policy.delays.len());
                 prop_assert!(Duration::from_secs(age) < policy.max_age, "later than max_age");
             }
-            Again::InLine => prop_assert_eq!(remedy, Remedy::Crowded),
+            Again::WhenAvailable => prop_assert!(matches!(remedy, Remedy::Hold | Remedy::NotBefore(_))),
             Again::Never(reason) => {
                 let given_up = remedy == Remedy::GiveUp;
                 prop_assert_eq!(reason == Reason::RejectedByDynamics, given_up);
@@ -133,18 +118,9 @@ proptest! {
     }
 
     #[test]
-    fn waiting_spends_no_attempt(policy in policies(), one in any::<u32>(), two in any::<u32>(), age in 0u64..2_000_000) {
-        let time = trial(1, age + 77).now;
-        for remedy in [Remedy::Hold, Remedy::NotBefore(time), Remedy::Crowded] {
-            prop_assert_eq!(after(remedy, trial(one, age), &policy), after(remedy, trial(two, age), &policy));
-        }
-    }
-
-    #[test]
-    fn a_blocked_event_waits_a_minute_at_most_wherever_the_ladder_has_such_a_rung(policy in policies()) {
-        let short = policy.delays.iter().any(|delay| *delay <= Duration::from_secs(60));
-        if let Again::Later(rung) = after(Remedy::Hold, trial(1, 0), &policy) {
-            prop_assert!(!short || policy.delays[rung] <= Duration::from_secs(60));
+    fn no_event_is_given_up_for_waiting(policy in policies(), attempts in any::<u32>(), age in 0u64..2_000_000) {
+        for remedy in [Remedy::Hold, Remedy::NotBefore(at("2026-11-22T10:15:00Z"))] {
+            prop_assert_eq!(after(remedy, trial(attempts, age), &policy), Again::WhenAvailable);
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) const ROUTES: [Route; 2] = [
 pub struct Queues {
     /// Whether the broker is there; if not, the numbers are those of before.
     pub broker_connected: bool,
-    /// The work queue, the retry queues, the dead-letter queue, and all backlogs of organizations together.
+    /// The inbox, the retry queues and the dead-letter queue.
     pub queues: Vec<Queue>,
     /// Events that this worker has in hand.
     pub in_flight: i64,

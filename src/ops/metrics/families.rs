@@ -1,7 +1,9 @@
 //! The metric families: names, help, labels, buckets.
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// From a warm answer to a day: an event that waited for its organization to come back took that long.
 const EVENT: [f64; 20] = [
@@ -23,6 +25,7 @@ pub struct Families {
     pub ready: IntGauge,
     pub consuming: IntGauge,
     pub retries: IntCounterVec,
+    pub forwarded: IntCounter,
     pub dead_letters: IntCounterVec,
     pub body_differs: IntCounterVec,
     pub outcomes_unrouted: IntCounterVec,
@@ -31,6 +34,7 @@ pub struct Families {
     pub throttled: IntCounterVec,
     pub blocked: IntGaugeVec,
     pub queue_messages: IntGaugeVec,
+    pub organization_waiting: IntGaugeVec,
     pub broker_connected: IntGauge,
     pub store_flush_seconds: Histogram,
     pub store_bytes: IntGauge,
@@ -49,15 +53,18 @@ impl Families {
                 &["type"],
                 &EVENT,
             ),
-            in_flight: gauge("handoffd_in_flight", "Events in hand."),
+            in_flight: gauge("handoffd_in_flight", "Events in flight."),
             oldest_event_seconds: registered(Gauge::new(
                 "handoffd_oldest_event_seconds",
-                "Since a worker first saw the oldest event that is in hand, or in a retry queue by this process's doing and not \
-                 overdue from there; 0: there is none.",
+                "Age of the oldest unfinished event that this worker has taken from a queue; 0: there is none.",
             )),
             ready: gauge("handoffd_ready", "1 while /readyz says so."),
             consuming: gauge("handoffd_consuming", "1 while the broker hands out events to this worker."),
             retries: counters("handoffd_retries_total", "Attempts to be made again, by why.", &["reason"]),
+            forwarded: registered(IntCounter::new(
+                "handoffd_forwarded_total",
+                "Events moved from the inbox to their organizations' queues.",
+            )),
             dead_letters: counters("handoffd_dead_letters_total", "Events given up, by why.", &["reason"]),
             body_differs: counters(
                 "handoffd_event_body_differs_total",
@@ -87,6 +94,11 @@ impl Families {
                 &["organization"],
             ),
             queue_messages: gauges("handoffd_queue_messages", "Messages ready in a queue.", &["queue"]),
+            organization_waiting: gauges(
+                "handoffd_organization_waiting",
+                "Events ready in an organization's queue.",
+                &["organization"],
+            ),
             broker_connected: gauge("handoffd_broker_connected", "1 while the broker is there."),
             store_flush_seconds: registered(Histogram::with_opts(
                 HistogramOpts::new("handoffd_store_flush_seconds", "How long making the store durable took.")
@@ -101,7 +113,7 @@ impl Families {
     /// A registry of its own: two workers in one process do not share numbers.
     pub fn registry(&self) -> Registry {
         let registry = Registry::new();
-        let all: [Box<dyn Collector>; 21] = [
+        let all: [Box<dyn Collector>; 23] = [
             Box::new(self.events.clone()),
             Box::new(self.event_seconds.clone()),
             Box::new(self.event_age_seconds.clone()),
@@ -110,6 +122,7 @@ impl Families {
             Box::new(self.ready.clone()),
             Box::new(self.consuming.clone()),
             Box::new(self.retries.clone()),
+            Box::new(self.forwarded.clone()),
             Box::new(self.dead_letters.clone()),
             Box::new(self.body_differs.clone()),
             Box::new(self.outcomes_unrouted.clone()),
@@ -118,6 +131,7 @@ impl Families {
             Box::new(self.throttled.clone()),
             Box::new(self.blocked.clone()),
             Box::new(self.queue_messages.clone()),
+            Box::new(self.organization_waiting.clone()),
             Box::new(self.broker_connected.clone()),
             Box::new(self.store_flush_seconds.clone()),
             Box::new(self.store_bytes.clone()),

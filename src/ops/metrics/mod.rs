@@ -51,15 +51,15 @@ const RETRY_REASONS: [&str; 14] = [
     "throttled",
     "blocked",
     "paused",
-    "crowded",
-    "in_order",
+    "new_queue",
     "handoff_awaited",
     "first_awaited",
     "store",
     "panic",
-    "suspected",
+    "held",
     "shutdown",
-    "outcome_refused",
+    "queue_refused",
+    "destination_refused",
 ];
 
 /// How requests for a token end: `rate()` must see the first refusal.
@@ -121,6 +121,7 @@ impl Metrics {
             // An error means that there was no such series.
             let _ = self.families.throttled.remove_label_values(&[gone.as_str()]);
             let _ = self.families.blocked.remove_label_values(&[gone.as_str()]);
+            let _ = self.families.organization_waiting.remove_label_values(&[gone.as_str()]);
         }
         for id in &next {
             self.families.throttled.with_label_values(&[id.as_str()]);
@@ -202,6 +203,7 @@ impl Watch for Metrics {
             Sighting::Finished { kind, route, elapsed, age } => self.finished(kind, route, elapsed, age),
             Sighting::InFlight(change) => families.in_flight.add(change),
             Sighting::Retried(reason) => families.retries.with_label_values(&[reason]).inc(),
+            Sighting::Forwarded => families.forwarded.inc(),
             Sighting::DeadLettered(reason) => families.dead_letters.with_label_values(&[reason.as_str()]).inc(),
             Sighting::BodyDiffers(kind) => families.body_differs.with_label_values(&[kind.as_str()]).inc(),
             Sighting::OutcomeUnrouted(kind) => families.outcomes_unrouted.with_label_values(&[kind.as_str()]).inc(),
@@ -215,6 +217,9 @@ impl Watch for Metrics {
             Sighting::QueueMessages(queue, count) => {
                 families.queue_messages.with_label_values(&[queue]).set(signed(count));
             }
+            Sighting::OrganizationWaiting(organization, count) => self.if_configured(organization, |families, id| {
+                families.organization_waiting.with_label_values(&[id]).set(signed(count));
+            }),
             Sighting::BrokerConnected(connected) => families.broker_connected.set(i64::from(connected)),
             Sighting::StoreFlushed(elapsed) => families.store_flush_seconds.observe(elapsed.as_secs_f64()),
             Sighting::StoreBytes(bytes) => families.store_bytes.set(signed(bytes)),

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// Contract 10; the two that count what would otherwise only be a log line; the four that alerts go by.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "handoffd_broker_connected",
     "handoffd_build_info",
     "handoffd_consuming",
@@ -15,6 +15,7 @@ const NAMES: [&str; 21] = [
     "handoffd_event_body_differs_total",
     "handoffd_event_seconds",
     "handoffd_events_total",
+    "handoffd_forwarded_total",
     "handoffd_in_flight",
     "handoffd_oldest_event_seconds",
     "handoffd_organization_blocked",

@@ -210,7 +210,7 @@ fn organizations(it: &Now<'_>) -> Markup {
                 div class="scroll" tabindex="0" role="group" aria-labelledby="organizations" {
                     table {
                         thead { tr { th scope="col" { "Organization" } th scope="col" { "State" }
-                            th scope="col" class="number" { "Requests" } th scope="col" class="number" { "Backlog" } } }
+                            th scope="col" class="number" { "Requests" } th scope="col" class="number" { "Waiting" } } }
                         tbody {
                             @for one in it.organizations {
                                 tr {
@@ -218,7 +218,7 @@ fn organizations(it: &Now<'_>) -> Markup {
                                     td { (badge::state(&one.state)) }
                                     td class="number" { (one.under_way) span class="of" { " of " (one.concurrency) } }
                                     td class="number" {
-                                        @match one.backlog { Some(backlog) => (text::count(backlog)), None => (text::nothing()) }
+                                        @match one.waiting { Some(waiting) => (text::count(waiting)), None => (text::nothing()) }
                                     }
                                 }
                             }

@@ -40,8 +40,8 @@ fn organization(line: &Line<'_>, now: Timestamp) -> Markup {
             dl class="facts" {
                 div { dt { "Environment" } dd { (text::id(&view.environment_url)) } }
                 div { dt { "Requests under way" } dd { (view.under_way) " of " (view.concurrency) " at once" } }
-                div { dt { "Backlog" } dd {
-                    @match view.backlog { Some(backlog) => (text::counted(backlog, "event", "events")), None => (text::nothing()) }
+                div { dt { "Waiting" } dd {
+                    @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => (text::nothing()) }
                 } }
                 div { dt { "Settings" } dd { @match &view.source {
                     Source::File(path) => (text::id(path)),

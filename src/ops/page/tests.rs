@@ -95,7 +95,7 @@ fn view(state: State) -> OrganizationView {
         state,
         concurrency: 4,
         under_way: 1,
-        backlog: Some(3),
+        waiting: Some(3),
     }
 }
 

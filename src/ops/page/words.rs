@@ -65,7 +65,7 @@ fn dead(reason: Reason) -> Meaning {
     let (title, means, advice) = match reason {
         Reason::UnsupportedEvent => (
             "Unsupported event",
-            "An event that this worker does not know. A publisher sends it under a routing key that the work queue is bound \
+            "An event that this worker does not know. A publisher sends it under a routing key that the inbox is bound \
              with, or the worker is older than the publisher.",
             "Look at the name in the error and at broker.bindings. Bind the queue more narrowly and discard these, or run a \
              worker that knows the event and replay.",

@@ -77,11 +77,19 @@ fn no_header_of_a_dead_letter_holds_customer_text() {
     }
 }
 
+fn postponed() -> Postponed {
+    let (kind, first_seen) = (Kind::Handoff, at(DEAD));
+    Postponed { rung: 0, kind, attempts: 4, first_seen, age: None, refusals: 0, why: "transient" }
+}
+
+fn read_back(headers: &Headers) -> Past {
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    past(&envelope(&headers))
+}
+
 #[test]
 fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
-    let (kind, first_seen) = (Kind::Handoff, at(DEAD));
-    let postponed = Postponed { rung: 0, kind, attempts: 4, first_seen, deaths: None, why: "transient" };
-    let headers = of_postponed(&postponed, "session.handoff.email");
+    let headers = of_postponed(&postponed(), "session.handoff.email");
     assert_eq!(
         headers,
         [
@@ -90,21 +98,17 @@ fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
             ("x-handoffd-original-routing-key", "session.handoff.email".to_owned()),
         ]
     );
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(past(&envelope(&headers)), Past { attempts: 4, first_seen: Some(at(DEAD)), deaths: 0 });
+    assert_eq!(read_back(&headers), Past { attempts: 4, first_seen: Some(at(DEAD)), ..Past::default() });
 }
 
 #[test]
-fn deaths_are_told_while_there_are_any_and_then_taken_back() {
-    let (none, two) = (envelope(&[]), envelope(&[("x-handoffd-deaths", "2")]));
-    assert_eq!((deaths_to_tell(&none, 0), deaths_to_tell(&none, 3)), (None, Some(3)));
-    assert_eq!((deaths_to_tell(&two, 0), deaths_to_tell(&two, 3)), (Some(0), Some(3)));
-    assert_eq!((past(&none).deaths, past(&two).deaths), (0, 2));
-    let (kind, first_seen) = (Kind::Handoff, at(DEAD));
-    let postponed = Postponed { rung: 0, kind, attempts: 1, first_seen, deaths: Some(0), why: "transient" };
-    assert_eq!(of_postponed(&postponed, "key").last(), Some(&("x-handoffd-deaths", "0".to_owned())));
-    let dead = [("x-handoffd-deaths", "7"), ("x-handoffd-first-seen", SEEN), ("x-handoffd-dead-at", DEAD)];
-    assert_eq!(past(&envelope(&dead)).deaths, 0, "replayed, it starts afresh");
+fn age_and_refusals_go_with_a_copy_and_end_with_a_death() {
+    let age = Some(Duration::from_millis(90_500));
+    let headers = of_postponed(&Postponed { age, refusals: 3, ..postponed() }, "session.handoff.email");
+    assert_eq!(headers[3..], [(AGE, "90500".to_owned()), (REFUSALS, "3".to_owned())]);
+    assert_eq!(read_back(&headers), Past { attempts: 4, first_seen: Some(at(DEAD)), age, refusals: 3 });
+    let dead: Headers = headers.into_iter().chain([(DEAD_AT, "2026-11-22T10:17:00Z".to_owned())]).collect();
+    assert_eq!(read_back(&dead), Past::default(), "replayed, it starts afresh");
 }
 
 #[test]
@@ -113,9 +117,9 @@ fn a_past_that_makes_no_sense_is_none() {
         ("", "", Past::default()),
         ("many", "yesterday", Past::default()),
         ("-1", "1758", Past::default()),
-        ("4294967296", SEEN, Past { attempts: 0, first_seen: Some(at(SEEN)), deaths: 0 }),
+        ("4294967296", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..Past::default() }),
         // As many again are added to it: it must not overflow.
-        ("4294967295", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), deaths: 0 }),
+        ("4294967295", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..Past::default() }),
     ] {
         let envelope = envelope(&[("x-handoffd-attempts", attempts), ("x-handoffd-first-seen", first_seen)]);
         assert_eq!(past(&envelope), expected, "{attempts} {first_seen}");
@@ -132,7 +136,7 @@ fn a_dead_letter_that_comes_back_as_it_is_starts_afresh() {
     let since = "2026-11-23T08:00:00Z";
     headers.retain(|(name, _)| !matches!(*name, ATTEMPTS | FIRST_SEEN));
     headers.extend([(ATTEMPTS, "2"), (FIRST_SEEN, since)]);
-    assert_eq!(past(&envelope(&headers)), Past { attempts: 2, first_seen: Some(at(since)), deaths: 0 });
+    assert_eq!(past(&envelope(&headers)), Past { attempts: 2, first_seen: Some(at(since)), ..Past::default() });
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::rig::{End, Mood, Rig, envelope, handoff, rig};
+use super::broker::End;
+use super::rig::{Mood, Rig, envelope, handoff, rig};
 use crate::event::Envelope;
 use crate::machine::{Phase, Remedy, SessionState};
 
@@ -24,7 +25,7 @@ fn reason(end: &End) -> &str {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_no_event_leaves_the_event_of_its_key_alone() {
     let rig = rig();
     put_off(&rig, "evt_1").await;
@@ -34,14 +35,14 @@ async fn what_is_no_event_leaves_the_event_of_its_key_alone() {
     assert_eq!(rig.record("evt_1").await, waiting);
     assert_eq!(rig.session("ses_evt_1").await[0].state, SessionState::Opening);
 
-    rig.crm.moods.lock().unwrap().clear();
+    rig.recovers();
     assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
     let answered = rig.record("evt_1").await;
     assert_eq!(reason(&rig.carry(Envelope::default(), broken("evt_1")).await), "invalid_event");
     assert_eq!(rig.record("evt_1").await, answered);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_no_event_is_kept_under_a_key_of_its_own() {
     let rig = rig();
     for _ in 0..2 {
@@ -52,7 +53,7 @@ async fn what_is_no_event_is_kept_under_a_key_of_its_own() {
     assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "a dead letter is no answer");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_organization_that_is_gone_ends_what_was_under_way() {
     let rig = rig();
     put_off(&rig, "evt_1").await;
@@ -66,33 +67,33 @@ async fn an_organization_that_is_gone_ends_what_was_under_way() {
     assert_eq!(rig.session("ses_evt_1").await[0].state, SessionState::Dead, "no resolution waits for it");
 
     rig.crm.unknown.store(false, Ordering::Relaxed);
-    rig.crm.moods.lock().unwrap().clear();
+    rig.recovers();
     assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
     assert!(matches!(rig.session("ses_evt_1").await[0].state, SessionState::Open { .. }));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_body_waits_until_the_first_one_is_answered() {
     let rig = rig();
     put_off(&rig, "evt_1").await;
     let other = handoff("evt_1").replace("secret", "other secret");
-    rig.crm.moods.lock().unwrap().clear();
+    rig.recovers();
     let End::Later { rung, headers } = rig.carry(Envelope::default(), other.clone()).await else {
         panic!("the first one wins")
     };
     assert_eq!((rung, headers["x-handoffd-attempts"].as_str()), (0, "0"));
     assert_eq!(rig.record("evt_1").await.unwrap().phase, Phase::Waiting);
     assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
-    let answers = rig.outcomes.0.lock().unwrap().clone();
+    let answers = rig.broker.outcomes.lock().unwrap().clone();
     assert_eq!(rig.carry(Envelope::default(), other).await, End::Acked);
-    assert_eq!(rig.outcomes.0.lock().unwrap().clone(), [answers.clone(), answers].concat(), "the same answer");
+    assert_eq!(rig.broker.outcomes.lock().unwrap().clone(), [answers.clone(), answers].concat(), "the same answer");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_body_is_carried_when_the_first_one_does_not_come_any_more() {
     let rig = rig();
     put_off(&rig, "evt_1").await;
-    rig.crm.moods.lock().unwrap().clear();
-    let old = envelope(&[("x-handoffd-first-seen", "2026-11-22T10:59:59Z")]);
+    rig.recovers();
+    let old = envelope(&[("x-handoffd-first-seen", "2026-11-22T10:59:59Z"), ("x-handoffd-age-ms", "3600000")]);
     assert_eq!(rig.carry(old, handoff("evt_1").replace("secret", "other")).await, End::Acked);
 }

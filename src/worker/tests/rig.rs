@@ -1,4 +1,4 @@
-//! A worker, a store in memory that may fail, a CRM that may panic, and what became of each message.
+//! A worker, a broker and a store in memory that may fail, a CRM that may panic, and what became of each message.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use super::super::{Chance, Rules, Tools, Worker};
-use crate::bus::{Announced, Announcement, Backlog, Bus, BusError, Delivery, Parked, Part, Settle, Settled};
-use crate::crm::{Crm, Performed, Shut, Standing};
+use super::broker::{Broker, End, Message};
+use crate::crm::{Availability, Crm, Performed, Unavailable};
 use crate::event::{ContactId, Envelope, Event, EventKey, Limits, OrganizationId, SessionId};
 use crate::machine::samples::{incident, settings};
 use crate::machine::{
@@ -25,26 +25,18 @@ use crate::watch::Blind;
 /// The time in all of these tests.
 pub(super) const NOW: &str = "2026-11-22T12:00:00Z";
 
-/// What became of a message.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum End {
-    Acked,
-    Later { rung: usize, headers: BTreeMap<&'static str, String> },
-    Dead { headers: BTreeMap<&'static str, String> },
-    Split,
-}
-
-/// What Dynamics does with a step of an event whose summary begins so.
+/// What Dynamics does with a step of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mood {
     Panics,
     Refuses(Remedy),
+    Hangs,
 }
 
 pub(super) struct Rig {
     pub(super) store: Arc<Memory>,
     pub(super) crm: Arc<Destination>,
-    pub(super) outcomes: Arc<Outcomes>,
+    pub(super) broker: Arc<Broker>,
     pub(super) worker: Arc<Worker>,
 }
 
@@ -60,45 +52,43 @@ pub(super) struct Destination {
     /// By event id.
     pub(super) moods: Mutex<BTreeMap<String, Mood>>,
     pub(super) unknown: AtomicBool,
-    pub(super) throttled: AtomicBool,
+    /// The events whose steps it was asked for, in order.
+    pub(super) asked: Mutex<Vec<String>>,
+    /// Room for events, where there is a limit.
+    pub(super) room: Mutex<Option<usize>>,
+    unavailable: Mutex<Option<Unavailable>>,
+    changed: Notify,
 }
 
-#[derive(Default)]
-pub(super) struct Outcomes(pub(super) Mutex<Vec<String>>);
-
 pub(super) fn rig() -> Rig {
-    let (store, crm, outcomes) = (Arc::<Memory>::default(), Arc::<Destination>::default(), Arc::<Outcomes>::default());
-    let tools = Tools { store: store.clone(), bus: outcomes.clone(), crm: crm.clone(), watch: Arc::new(Blind) };
+    let (store, crm, broker) = (Arc::<Memory>::default(), Arc::<Destination>::default(), Broker::new());
+    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: crm.clone(), watch: Arc::new(Blind) };
     let delays = [5, 30, 120].map(Duration::from_secs).to_vec();
     let rules = Rules {
         limits: Limits { max_event_bytes: 1 << 20 },
         policy: Policy { in_process: 3, delays, max_age: Duration::from_secs(3600) },
         contact_ttl: Duration::from_secs(3600),
-        prefetch: 256,
+        prefetch: 64,
     };
     let chance = Chance { now: Arc::new(|| NOW.parse().unwrap()), dice: Arc::new(|| 0.5) };
     let worker = Worker::new(tools, rules, chance);
-    Rig { store, crm, outcomes, worker }
+    Rig { store, crm, broker, worker }
 }
 
 impl Rig {
-    /// Hands over these messages at once; what became of each.
-    pub(super) async fn hand_over(&self, messages: Vec<(Envelope, String)>) -> Vec<End> {
-        let (sender, receiver) = mpsc::channel(64);
-        let ends: Vec<Arc<Mutex<Option<End>>>> = messages.iter().map(|_| Arc::default()).collect();
-        for ((envelope, body), end) in messages.into_iter().zip(&ends) {
-            let settle = Box::new(Slip(end.clone()));
-            let delivery = Delivery::new(envelope, body.into(), "session.handoff.email".to_owned(), 0, settle);
-            sender.send(delivery).await.unwrap();
-        }
-        drop(sender);
-        self.worker.clone().run(receiver).await;
-        ends.iter().map(|end| end.lock().unwrap().clone().expect("it is settled")).collect()
+    /// Hands these messages to a worker's inbox; what became of each once all are settled.
+    pub(super) async fn hand_over(&self, messages: Vec<Message>) -> Vec<End> {
+        let (inbox, settled) = self.broker.begin(messages);
+        let running = tokio::spawn(self.worker.clone().run());
+        self.broker.settled(&settled).await;
+        drop(inbox);
+        running.await.unwrap();
+        settled.iter().map(|end| end.lock().unwrap().clone().expect("it is settled")).collect()
     }
 
     /// Hands over one message.
     pub(super) async fn carry(&self, envelope: Envelope, body: String) -> End {
-        self.hand_over(vec![(envelope, body)]).await.remove(0)
+        self.hand_over(vec![Message::new(envelope, body)]).await.remove(0)
     }
 
     pub(super) async fn record(&self, event: &str) -> Option<Record> {
@@ -111,6 +101,17 @@ impl Rig {
 
     pub(super) fn mood(&self, event: &str, mood: Mood) {
         self.crm.moods.lock().unwrap().insert(event.to_owned(), mood);
+    }
+
+    /// Dynamics is well again.
+    pub(super) fn recovers(&self) {
+        self.crm.moods.lock().unwrap().clear();
+        self.crm.stands(None);
+    }
+
+    /// Number of steps that Dynamics was asked for.
+    pub(super) fn asked(&self) -> usize {
+        self.crm.asked.lock().unwrap().len()
     }
 }
 
@@ -132,88 +133,34 @@ pub(super) fn envelope(headers: &[(&str, &str)]) -> Envelope {
     Envelope { headers, ..Envelope::default() }
 }
 
-struct Slip(Arc<Mutex<Option<End>>>);
-
-impl Slip {
-    fn settled(&self, end: End) -> Settled {
-        let before = self.0.lock().unwrap().replace(end);
-        assert_eq!(before, None, "settled twice");
-        Settled::Taken
-    }
-}
-
-#[async_trait]
-impl Settle for Slip {
-    async fn ack(self: Box<Self>) -> Result<Settled, BusError> {
-        Ok(self.settled(End::Acked))
+impl Destination {
+    /// Whether its organization can take requests from now on, and why not.
+    pub(super) fn stands(&self, unavailable: Option<Unavailable>) {
+        *self.unavailable.lock().unwrap() = unavailable;
+        self.changed.notify_waiters();
     }
 
-    async fn later(self: Box<Self>, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        Ok(self.settled(End::Later { rung, headers: headers.into_iter().collect() }))
-    }
-
-    async fn park(
-        self: Box<Self>,
-        _: &OrganizationId,
-        _: usize,
-        _: Vec<(&'static str, String)>,
-    ) -> Result<Parked, BusError> {
-        panic!("there is room for all")
-    }
-
-    async fn dead(self: Box<Self>, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
-        Ok(self.settled(End::Dead { headers: headers.into_iter().collect() }))
-    }
-
-    async fn split(self: Box<Self>, _: Vec<Part>) -> Result<Settled, BusError> {
-        Ok(self.settled(End::Split))
-    }
-}
-
-#[async_trait]
-impl Bus for Outcomes {
-    async fn deliveries(&self) -> mpsc::Receiver<Delivery> {
-        mpsc::channel(1).1
-    }
-
-    async fn backlogs(&self) -> mpsc::UnboundedReceiver<Backlog> {
-        mpsc::unbounded_channel().1
-    }
-
-    async fn waiting(&self, _: &OrganizationId) -> Option<u64> {
-        None
-    }
-
-    async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
-        self.0.lock().unwrap().push(String::from_utf8(announcement.body).unwrap());
-        Ok(Announced::Routed)
-    }
-
-    async fn stop(&self) {}
-
-    async fn close(&self) {}
-
-    fn unready(&self) -> Vec<String> {
-        Vec::new()
+    fn refused(&self, step: &Step, remedy: Remedy) -> Fault {
+        match remedy {
+            Remedy::Hold => self.stands(Some(Unavailable::Blocked)),
+            Remedy::NotBefore(_) => self.stands(Some(Unavailable::Throttled)),
+            Remedy::Retry | Remedy::GiveUp => {}
+        }
+        Fault::unanswered(step.name(), remedy, "no".to_owned())
     }
 }
 
 #[async_trait]
 impl Crm for Destination {
     async fn perform(&self, step: &Step, event: &Event, _: &Settings) -> Performed {
-        let mood = self.moods.lock().unwrap().get(event.key.event_id.as_str()).copied();
+        let id = event.key.event_id.as_str();
+        self.asked.lock().unwrap().push(id.to_owned());
+        let mood = self.moods.lock().unwrap().get(id).copied();
         let result = match (mood, step) {
             // No hook hears of it, so the test's output stays clean.
             (Some(Mood::Panics), _) => resume_unwind(Box::new("Ann's secret")),
-            (Some(Mood::Refuses(remedy)), _) => Err(Fault {
-                remedy,
-                step: step.name(),
-                status: None,
-                code: None,
-                message: "no".to_owned(),
-                advice: String::new(),
-                request_id: None,
-            }),
+            (Some(Mood::Hangs), _) => std::future::pending().await,
+            (Some(Mood::Refuses(remedy)), _) => Err(self.refused(step, remedy)),
             (None, Step::PostIncident { .. }) => Ok(Receipt::IncidentPosted {
                 id: incident(1),
                 ticket_number: None,
@@ -230,12 +177,20 @@ impl Crm for Destination {
         (!self.unknown.load(Ordering::Relaxed)).then(|| Arc::new(settings()))
     }
 
-    fn standing(&self, _: &OrganizationId) -> Standing {
-        if self.throttled.load(Ordering::Relaxed) {
-            let until = NOW.parse::<Timestamp>().unwrap() + Duration::from_secs(30);
-            return Standing::Shut { until, why: Shut::Throttled };
+    fn availability(&self, _: &OrganizationId) -> Availability {
+        let room = self.room.lock().unwrap().unwrap_or(64);
+        self.unavailable.lock().unwrap().map_or(Availability::Available { room }, Availability::Unavailable)
+    }
+
+    async fn available(&self, organization: &OrganizationId) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if matches!(self.availability(organization), Availability::Available { .. }) {
+                return;
+            }
+            changed.await;
         }
-        Standing::Open { room: usize::MAX }
     }
 }
 

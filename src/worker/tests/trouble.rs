@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use super::rig::{End, Mood, envelope, handoff, rig};
+use super::broker::{End, Message};
+use super::rig::{Mood, envelope, handoff, rig};
 use crate::event::Envelope;
 use crate::machine::{Phase, SessionState};
 
 const ATTEMPTS: &str = "x-handoffd-attempts";
-const DEATHS: &str = "x-handoffd-deaths";
+const AGE: &str = "x-handoffd-age-ms";
 const FIRST_SEEN: &str = "x-handoffd-first-seen";
 
 fn told(end: &End) -> (usize, &str) {
@@ -21,7 +22,7 @@ fn told(end: &End) -> (usize, &str) {
 async fn a_panic_is_an_attempt_of_its_event_and_disturbs_no_other() {
     let rig = rig();
     rig.mood("evt_bad", Mood::Panics);
-    let messages = ["evt_1", "evt_bad", "evt_2"].map(|event| (Envelope::default(), handoff(event)));
+    let messages = ["evt_1", "evt_bad", "evt_2"].map(|event| Message::new(Envelope::default(), handoff(event)));
     let ends = rig.hand_over(messages.to_vec()).await;
     assert_eq!((&ends[0], &ends[2]), (&End::Acked, &End::Acked));
     assert_eq!(told(&ends[1]), (0, "1"));
@@ -49,7 +50,7 @@ async fn panics_climb_the_ladder_by_store_and_headers() {
 async fn panics_end_in_the_dead_letters_and_tell_no_words() {
     let rig = rig();
     rig.mood("evt_bad", Mood::Panics);
-    let old = envelope(&[(ATTEMPTS, "8"), (FIRST_SEEN, "2026-11-22T11:00:00Z")]);
+    let old = envelope(&[(ATTEMPTS, "8"), (FIRST_SEEN, "2026-11-22T11:00:00Z"), (AGE, "3600000")]);
     let End::Dead { headers } = rig.carry(old, handoff("evt_bad")).await else { panic!("it is given up") };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "9"));
     assert_eq!(headers["x-handoffd-step"], "post_incident");
@@ -57,7 +58,7 @@ async fn panics_end_in_the_dead_letters_and_tell_no_words() {
     assert!(error.contains("the worker failed on this event: a defect") && !error.contains("Ann"), "{error}");
     assert!(matches!(rig.record("evt_bad").await.unwrap().phase, Phase::Dead(_)));
     assert_eq!(rig.session("ses_evt_bad").await[0].state, SessionState::Dead, "no resolution waits for it");
-    let outcomes = rig.outcomes.0.lock().unwrap();
+    let outcomes = rig.broker.outcomes.lock().unwrap();
     assert!(outcomes[0].contains(".handoff.failed") && outcomes[0].contains("replay"), "{outcomes:?}");
 }
 
@@ -65,23 +66,13 @@ async fn panics_end_in_the_dead_letters_and_tell_no_words() {
 async fn where_even_the_store_panics_the_message_counts_for_itself() {
     let rig = rig();
     rig.store.panics.store(true, Ordering::Relaxed);
-    let young = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T11:59:00Z")]);
+    // Long ago, but it has waited for its organization since.
+    let young = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T10:00:00Z"), (AGE, "60000")]);
     assert_eq!(told(&rig.carry(young, handoff("evt_1")).await), (1, "4"));
-    let old = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T11:00:00Z")]);
+    let old = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T11:00:00Z"), (AGE, "3600000")]);
     let End::Dead { headers } = rig.carry(old, handoff("evt_1")).await else { panic!("it is given up") };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "4"));
     assert_eq!(headers["x-handoffd-event-id"], "evt_1");
-}
-
-#[tokio::test]
-async fn a_suspect_that_waits_for_its_organization_is_one_still() {
-    let rig = rig();
-    rig.crm.throttled.store(true, Ordering::Relaxed);
-    let suspect = envelope(&[(ATTEMPTS, "2"), (DEATHS, "3"), (FIRST_SEEN, "2026-11-22T11:59:00Z")]);
-    let End::Later { rung, headers } = rig.carry(suspect, handoff("evt_1")).await else { panic!("it is put off") };
-    assert_eq!((rung, headers[ATTEMPTS].as_str(), headers[DEATHS].as_str()), (1, "2", "3"));
-    let End::Later { headers, .. } = rig.carry(Envelope::default(), handoff("evt_2")).await else { panic!("put off") };
-    assert_eq!((headers[ATTEMPTS].as_str(), headers.get(DEATHS)), ("0", None), "nothing speaks against it");
 }
 
 #[tokio::test]

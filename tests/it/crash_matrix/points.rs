@@ -2,6 +2,7 @@
 
 use handoffd::dynamics::simulator::Profile;
 
+use crate::support::event::ORGANIZATION;
 use crate::support::files::Files;
 use crate::support::sluice::{Frame, Stop};
 
@@ -42,10 +43,10 @@ pub enum Moment {
     Unsent(Message),
     /// The broker has it safe, and the worker is not told.
     Unconfirmed(Message),
-    /// All is said but the ack, which the broker does not get.
-    Unacked,
-    /// The broker gets the ack.
-    Acked,
+    /// This is safe and confirmed; the ack that follows does not get to the broker.
+    Unacked(Message),
+    /// The broker gets the ack that follows this.
+    Acked(Message),
 }
 
 /// A request to Dynamics.
@@ -60,6 +61,8 @@ pub enum Operation {
 /// A message of the worker's.
 #[derive(Clone, Copy, Debug)]
 pub enum Message {
+    /// From the inbox to the organization's queue.
+    Move,
     /// To the outcomes exchange.
     Outcome,
     /// To a retry queue.
@@ -83,6 +86,7 @@ impl Moment {
     /// Where the way to the broker shuts for it, with these names.
     pub fn stop(self, files: &Files, retry_queue: &str) -> Option<Stop> {
         let to = |message| match message {
+            Message::Move => files.organization_queue(ORGANIZATION),
             Message::Outcome => files.exchanges()[1].clone(),
             Message::Retry => retry_queue.to_owned(),
             Message::DeadLetter => files.dead_letter_queue(),
@@ -91,22 +95,26 @@ impl Moment {
             Self::Asked(_) | Self::Done(_) => None,
             Self::Unsent(message) => Some(Stop::Before(Frame::Publish(to(message)))),
             Self::Unconfirmed(message) => Some(Stop::Before(Frame::Confirm(to(message)))),
-            Self::Unacked => Some(Stop::Before(Frame::Ack)),
-            Self::Acked => Some(Stop::After(Frame::Ack)),
+            Self::Unacked(message) => Some(Stop::Before(Frame::Ack(to(message)))),
+            Self::Acked(message) => Some(Stop::After(Frame::Ack(to(message)))),
         }
     }
 }
 
 /// All of them, in the order of their way.
-pub const POINTS: [Point; 33] = {
+pub const POINTS: [Point; 38] = {
     use Case::{Chat, Incident, Refused, Resolution, Retried};
-    use Message::{DeadLetter, Outcome, Retry};
+    use Message::{DeadLetter, Move, Outcome, Retry};
     use Moment::{Acked, Asked, Done, Unacked, Unconfirmed, Unsent};
     use Operation::{Close, Named};
     const fn point(of: Case, name: &'static str, at: Moment) -> Point {
         Point { name, of, at }
     }
     [
+        point(Incident, "copy for the organization unsent", Unsent(Move)),
+        point(Incident, "copy for the organization safe, unconfirmed", Unconfirmed(Move)),
+        point(Incident, "copy for the organization confirmed, unacked", Unacked(Move)),
+        point(Incident, "moved to the organization's queue", Acked(Move)),
         point(Incident, "delivered, token asked for", Asked(Named("token"))),
         point(Incident, "token given", Done(Named("token"))),
         point(Incident, "contact asked for", Asked(Named("contacts.query"))),
@@ -121,24 +129,25 @@ pub const POINTS: [Point; 33] = {
         point(Incident, "note attached", Done(Named("annotations.create"))),
         point(Incident, "record kept, outcome unsent", Unsent(Outcome)),
         point(Incident, "outcome safe, unconfirmed", Unconfirmed(Outcome)),
-        point(Incident, "outcome confirmed, unacked", Unacked),
-        point(Incident, "acked", Acked),
+        point(Incident, "outcome confirmed, unacked", Unacked(Outcome)),
+        point(Incident, "acked", Acked(Outcome)),
         point(Chat, "work item about to be made", Asked(Named("oc_liveworkitems.create"))),
         point(Chat, "work item made", Done(Named("oc_liveworkitems.create"))),
         point(Chat, "record kept, outcome unsent", Unsent(Outcome)),
-        point(Chat, "outcome confirmed, unacked", Unacked),
+        point(Chat, "outcome confirmed, unacked", Unacked(Outcome)),
+        point(Resolution, "copy for the organization confirmed, unacked", Unacked(Move)),
         point(Resolution, "case about to be closed", Asked(Close)),
         point(Resolution, "case closed", Done(Close)),
         point(Resolution, "record kept, outcome unsent", Unsent(Outcome)),
-        point(Resolution, "outcome confirmed, unacked", Unacked),
+        point(Resolution, "outcome confirmed, unacked", Unacked(Outcome)),
         point(Retried, "retry copy unsent", Unsent(Retry)),
         point(Retried, "retry copy safe, unconfirmed", Unconfirmed(Retry)),
-        point(Retried, "retry copy confirmed, unacked", Unacked),
-        point(Retried, "retry copy confirmed, acked", Acked),
+        point(Retried, "retry copy confirmed, unacked", Unacked(Retry)),
+        point(Retried, "retry copy confirmed, acked", Acked(Retry)),
         point(Refused, "failure kept, outcome unsent", Unsent(Outcome)),
         point(Refused, "dead letter unsent", Unsent(DeadLetter)),
         point(Refused, "dead letter safe, unconfirmed", Unconfirmed(DeadLetter)),
-        point(Refused, "dead letter confirmed, unacked", Unacked),
-        point(Refused, "dead letter confirmed, acked", Acked),
+        point(Refused, "dead letter confirmed, unacked", Unacked(DeadLetter)),
+        point(Refused, "dead letter confirmed, acked", Acked(DeadLetter)),
     ]
 };

@@ -47,7 +47,7 @@ impl Counts {
             // Nobody can ask a broker whether it has a copy. Of a letter that was there before the kill a second one
             // comes: it is the same event, and replaying both makes nothing twice.
             Case::Refused => match point.at {
-                Moment::Unconfirmed(Message::DeadLetter) | Moment::Unacked => {
+                Moment::Unconfirmed(Message::DeadLetter) | Moment::Unacked(_) => {
                     Self { contacts: 1, dead_letters: 2, ..nothing }
                 }
                 _ => Self { contacts: 1, dead_letters: 1, ..nothing },

@@ -5,21 +5,20 @@ use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use serde_json::json;
 
 use super::desk::{entries, ids};
-use crate::support::broker::{Client, eventually};
+use crate::support::broker::{Broker, eventually};
 use crate::support::bus::properties;
 use crate::support::event::{Event, handoff};
 use crate::support::rig::{Rig, rig};
 
-/// Takes a message and gives it back until the broker has had enough.
+/// Takes a message and lets the channel end with it until the broker has had enough. From RabbitMQ 4.3 a `nack` does not
+/// count towards the limit.
 async fn crash_on(rig: &Rig, event: &Event) {
-    let client = Client::connect(crate::support::broker::Broker::shared()).await;
+    let connection = lapin::Connection::connect(Broker::shared(), <_>::default()).await.unwrap();
     rig.bus.publish(event).await;
     eventually("the broker to give it up", async || {
-        let got = client.channel().basic_get(rig.files.work_queue().as_str().into(), <_>::default()).await.unwrap();
-        if let Some(got) = got {
-            let requeue = lapin::options::BasicNackOptions { multiple: false, requeue: true };
-            got.nack(requeue).await.unwrap();
-        }
+        let channel = connection.create_channel().await.unwrap();
+        channel.basic_get(rig.files.work_queue().as_str().into(), <_>::default()).await.unwrap();
+        channel.close(200, "".into()).await.unwrap();
         rig.bus.depth(&rig.files.work_queue()).await == 0 && rig.bus.dead_letters().await > 0
     })
     .await;

@@ -6,11 +6,18 @@ use std::time::Duration;
 use handoffd::event::EventKey;
 use serde_json::Value;
 
-use super::broker::{Broker, DELIVERY_LIMIT, Message};
+use super::broker::{Broker, DELIVERY_LIMIT};
 use super::environment::{Environment, Incident};
+use super::message::Message;
 use super::scene::TROUBLE_ENDS;
 use super::script::{Content, Curse};
 use super::world::World;
+
+/// Deaths of the process by one event, at most (contract 5).
+const MOST_DEATHS: u32 = 7;
+
+/// How exact an age is: the milliseconds in its header, a confirm.
+const MOMENT: Duration = Duration::from_secs(60);
 
 /// An outcome as it was announced.
 pub struct Announced {
@@ -27,6 +34,10 @@ impl Announced {
 
     fn reason(&self) -> Option<&str> {
         self.json["data"]["reason"].as_str()
+    }
+
+    fn error(&self) -> Option<&str> {
+        self.json["data"]["error"]["message"].as_str()
     }
 
     /// The incident or live work item that it names.
@@ -47,7 +58,7 @@ impl Announced {
 
 /// All outcomes announced so far.
 pub fn announcements(broker: &Broker) -> Vec<Announced> {
-    let announced = broker.look(|queues| queues.announced.clone());
+    let announced = broker.look(|state| state.notes.announced.clone());
     let read = |(at, announcement): (Duration, handoffd::bus::Announcement)| Announced {
         at,
         failed: announcement.routing_key.ends_with(".failed"),
@@ -68,11 +79,15 @@ pub fn all(world: &World) -> Vec<String> {
         broken.extend(carried(world, &ends, &publication.content).err());
         broken.extend(closed(world, &ends, &publication.content).err());
         broken.extend(awaited(world, &ends, &publication.content).err());
-        broken.extend(found_out(&ends, &publication.content).err());
+        broken.extend(found_out(world, &ends, &publication.content).err());
+        broken.extend(patient(world, &ends, &publication.content).err());
     }
     broken.extend(nameless(world, &ends).err());
     broken.extend(tidy(world));
-    broken.extend(world.crowded.iter().cloned());
+    broken.extend(world.left_behind.iter().cloned());
+    broken.extend(world.cloud.ledger.broken());
+    broken.extend(world.broker.look(|state| state.notes.broken.clone()));
+    broken.extend(in_order(world, &ends));
     broken.extend(undelayed(world, &ends));
     broken.sort();
     broken.dedup();
@@ -87,7 +102,7 @@ struct Ends {
 
 impl Ends {
     fn of(world: &World) -> Self {
-        Self { announced: announcements(&world.broker), dead: world.broker.look(|queues| queues.dead.clone()) }
+        Self { announced: announcements(&world.broker), dead: world.broker.look(|state| state.dead.clone()) }
     }
 
     fn outcomes<'a>(&'a self, key: &'a EventKey) -> impl Iterator<Item = &'a Announced> {
@@ -134,8 +149,8 @@ fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
     ensure(asked.at <= first.at, || format!("{key:?}: a request after it was answered"))?;
     // A process that dies is an attempt, for it may be this event that kills it; a store that is away is none, but once
     // it may fail after the attempt was written down.
-    let store = 1 + world.scene.hiccups();
-    let most = 1 + asked.spent + store + world.scene.panics() + world.broker.look(|queues| queues.disconnections);
+    let store = if world.scene.kept_everything() { 0 } else { 1 + world.scene.hiccups() };
+    let most = 1 + asked.spent + store + world.scene.panics() + world.broker.look(|state| state.notes.disconnections);
     let attempts = first.json["data"]["attempts"].as_u64().unwrap_or_default();
     ensure((1..=most.into()).contains(&attempts), || format!("{key:?}: {attempts} attempts, expected 1 to {most}"))
 }
@@ -190,24 +205,28 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     Ok(())
 }
 
-/// A resolution that comes while its handoff is put off waits for it.
+/// A resolution that comes while its handoff is under way waits for it, wherever that is: in its organization's queue, in flight, in
+/// a retry queue.
 fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
+    let is_told = !world.lost && world.scene.kept_everything() && !world.broker.shuffles;
+    let Some(answer) = ends.answer(key).filter(|_| is_told) else { return Ok(()) };
     let copies = world.publications.iter().filter(|publication| publication.content == *content);
     let at = copies.map(|copy| copy.at).min().unwrap_or_default();
-    let Some(answer) = ends.answer(key).filter(|_| !world.lost && world.scene.kept_everything()) else { return Ok(()) };
     for publication in &world.publications {
         let Content::Handoff { key: handoff, session: opened, .. } = &publication.content else { continue };
-        let put_off = world.broker.look(|queues| queues.put_off.get(handoff.event_id.as_str()).copied());
-        let under_way =
-            put_off.is_some_and(|put_off| put_off.first < at) && ends.outcomes(handoff).all(|one| one.at > at);
-        if handoff.organization_id != key.organization_id || opened != session || !under_way {
+        if handoff.organization_id != key.organization_id || opened != session {
+            continue;
+        }
+        let moved = world.broker.look(|state| state.notes.forwarded.get(handoff.event_id.as_str()).copied());
+        let under_way = moved.is_some_and(|moved| moved < at) && ends.outcomes(handoff).all(|one| one.at > at);
+        if !under_way {
             continue;
         }
         let first = ends.outcomes(handoff).map(|one| one.at).min();
         // Done is not yet announced: an answer that names what the handoff made, or that came later, did wait for it.
         let names = |done: &Announced| done.made().is_some() && done.made() == answer.made();
-        let waited_for = ends.answer(handoff).is_some_and(|done| names(done) || done.finished() <= answer.finished());
+        let waited_for = ends.outcomes(handoff).any(|done| names(done) || done.finished() <= answer.finished());
         ensure(waited_for || first.is_none_or(|first| first <= answer.at), || {
             format!("{key:?}: answered before {handoff:?}")
         })?;
@@ -215,19 +234,78 @@ fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
     Ok(())
 }
 
-/// An event that ends the process, or makes it panic, is a dead letter for that, and no other event is.
-fn found_out(ends: &Ends, content: &Content) -> Result<(), String> {
+/// The events of a session that met no trouble are answered in the order in which they were published.
+fn in_order(world: &World, ends: &Ends) -> Vec<String> {
+    let (disconnections, put_off) =
+        world.broker.look(|state| (state.notes.disconnections, state.notes.put_off.clone()));
+    if disconnections > 0 || world.scene.panics() > 0 {
+        return Vec::new();
+    }
+    let mut sessions: BTreeMap<_, Vec<(Duration, &EventKey)>> = BTreeMap::new();
+    for publication in &world.publications {
+        if let Content::Handoff { key, session, .. } | Content::Resolution { key, session, .. } = &publication.content {
+            sessions.entry((&key.organization_id, session)).or_default().push((publication.at, key));
+        }
+    }
+    let mut broken = Vec::new();
+    for (session, mut events) in sessions {
+        if events.iter().any(|(_, key)| put_off.contains_key(key.event_id.as_str())) {
+            continue;
+        }
+        events.sort();
+        let mut last = Duration::ZERO;
+        let mut seen = BTreeSet::new();
+        for (_, key) in events.into_iter().filter(|(_, key)| seen.insert(*key)) {
+            let at = ends.outcomes(key).map(|outcome| outcome.at).min().unwrap_or(last);
+            if at < last {
+                broken.push(format!("{session:?}: {key:?} was answered before one that came earlier"));
+            }
+            last = last.max(at);
+        }
+    }
+    broken
+}
+
+/// No event is given up for having waited: neither attempts nor age are spent by it.
+fn patient(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     for key in content.keys() {
-        let given_up_for = |words: &str| {
-            let error = |outcome: &Announced| outcome.json["data"]["error"]["message"].as_str().map(str::to_owned);
-            ends.outcomes(&key).filter_map(error).any(|text| text.contains(words))
-        };
+        for outcome in ends.outcomes(&key).filter(|outcome| outcome.reason() == Some("retries_exhausted")) {
+            if outcome.error().is_some_and(|error| error.contains("the worker died")) || world.scene.panics() > 0 {
+                continue;
+            }
+            let asked = world.cloud.asked(&key, |asked| *asked);
+            if content.cursed().is_some() || !matches!(content, Content::Handoff { .. }) {
+                continue;
+            }
+            let failed = asked.failed.filter(|failed| *failed <= outcome.at);
+            let Some(failed) = failed else { return Err(format!("{key:?}: given up, and it never failed")) };
+            let delayed = world.broker.look(|state| state.notes.delayed.get(key.event_id.as_str()).cloned());
+            let delayed = delayed.unwrap_or_default();
+            let aged = world.cloud.spans.aged(&key.organization_id, failed..outcome.at, &delayed);
+            ensure(aged + MOMENT >= world.rules.policy.max_age, || {
+                format!("{key:?}: given up at an age of {aged:?} at most")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// An event that ends the process, or makes it panic, is a dead letter for that, and no other event is.
+fn found_out(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+    for key in content.keys() {
+        let given_up_for =
+            |words: &str| ends.outcomes(&key).filter_map(Announced::error).any(|text| text.contains(words));
         let (deadly, panics) = (given_up_for("the worker died"), given_up_for("a defect"));
         let curse = content.cursed().map(|(_, curse)| curse);
         let kills = curse == Some(Curse::Kills);
-        ensure(kills || !deadly, || format!("{key:?}: given up for deaths that are not its own"))?;
+        // A death that the store could not take is not counted, and a record that it could not give is not gone by. A panic meanwhile is
+        // another end of an attempt, and acquits.
+        let is_counted = !world.lost && world.scene.kept_everything();
+        ensure(kills || !deadly || !is_counted, || format!("{key:?}: given up for deaths that are not its own"))?;
         ensure(kills || !ends.was_too_often_delivered(&key), || format!("{key:?}: delivered too often"))?;
         ensure(curse != Some(Curse::Panics) || panics, || format!("{key:?}: not given up, though it panics"))?;
+        let deaths = world.cloud.asked(&key, |asked| asked.kills.1);
+        ensure(deaths <= MOST_DEATHS || !is_counted, || format!("{key:?}: it has ended the process {deaths} times"))?;
         ensure(curse.is_none() || ends.answer(&key).is_none(), || format!("{key:?}: answered against all odds"))?;
     }
     Ok(())
@@ -262,16 +340,12 @@ fn tidy(world: &World) -> Vec<String> {
     broken
 }
 
-/// Invariant 5: the events of others are over long before those of a blocked organization are given up.
+/// Invariant 5: the events of an organization are over soon after the end of its own troubles, whatever those of others are.
 fn undelayed(world: &World, ends: &Ends) -> Vec<String> {
-    let blocked: BTreeMap<_, _> = {
-        let environments = world.cloud.environments.lock().unwrap();
-        environments.iter().map(|(id, environment)| (id.clone(), environment.profile.blocked)).collect()
-    };
-    let late = TROUBLE_ENDS + Duration::from_secs(4 * 3600);
     let keys = world.publications.iter().flat_map(|publication| publication.content.keys());
-    let others = keys.filter(|key| !blocked[&key.organization_id]);
-    let delayed = others.filter(|key| ends.outcomes(key).next().is_some_and(|outcome| outcome.at > late));
+    let late =
+        |key: &EventKey| TROUBLE_ENDS.max(world.cloud.spans.end(&key.organization_id)) + Duration::from_secs(4 * 3600);
+    let delayed = keys.filter(|key| ends.outcomes(key).next().is_some_and(|outcome| outcome.at > late(key)));
     delayed.map(|key| format!("{key:?}: its outcome came late")).collect()
 }
 

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handoffd::crm::{Crm, Exchange, Performed, Shut, Standing};
+use handoffd::crm::{Availability, Crm, Exchange, Performed, Unavailable};
 use handoffd::event::{Event, EventKey, OrganizationId};
 use handoffd::machine::{Fault, Receipt, Remedy, Settings, Step, StepName};
 use tokio::time::sleep;
 
 use super::environment::Environment;
+use super::ledger::Ledger;
 use super::scene::{Life, Scene};
 use super::script::Curse;
+use super::spans::{KnownSpans, Spans};
 
 /// All environments, and what each event has asked for; they outlive the workers.
 pub struct Cloud {
@@ -23,6 +25,12 @@ pub struct Cloud {
     pub asked: Mutex<BTreeMap<EventKey, Asked>>,
     /// Events that something is wrong with for good.
     pub cursed: BTreeMap<EventKey, Curse>,
+    /// When organizations can't take requests.
+    pub spans: Spans,
+    /// When organizations are added that are not there from the beginning.
+    pub added: BTreeMap<OrganizationId, Duration>,
+    /// What was decided.
+    pub ledger: Arc<Ledger>,
 }
 
 /// What an event has asked for.
@@ -32,12 +40,19 @@ pub struct Asked {
     pub at: Duration,
     /// How many answers spent an attempt.
     pub spent: u32,
+    /// When the first of them came.
+    pub failed: Option<Duration>,
+    /// How often it has ended the process since it was given up last, and at most.
+    pub kills: (u32, u32),
 }
 
 /// The cloud as one process sees it.
 pub struct FakeCrm {
     pub cloud: Arc<Cloud>,
     pub life: Life,
+    pub known: KnownSpans,
+    /// Requests of an event in a span.
+    pub refused: Mutex<BTreeMap<(EventKey, usize), u32>>,
 }
 
 impl Cloud {
@@ -64,7 +79,12 @@ impl Crm for FakeCrm {
         let begun = scene.elapsed();
         let result = self.ask(step, event).await;
         if let Err(fault) = &result {
-            self.cloud.asked(&event.key, |asked| asked.spent += u32::from(fault.remedy == Remedy::Retry));
+            if fault.remedy == Remedy::Retry {
+                self.cloud.asked(&event.key, |asked| {
+                    asked.spent += 1;
+                    asked.failed.get_or_insert(scene.elapsed());
+                });
+            }
             scene.tell(|| format!("FAULT {:?} of {} for {}", fault.remedy, fault.step.as_str(), event.key.event_id));
         }
         let exchange = Exchange {
@@ -80,23 +100,25 @@ impl Crm for FakeCrm {
     }
 
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>> {
-        self.cloud.organizations.get(organization).cloned()
+        let is_there = self.cloud.added.get(organization).is_none_or(|at| *at <= self.cloud.scene.elapsed());
+        self.cloud.organizations.get(organization).filter(|_| is_there).cloned()
     }
 
-    fn standing(&self, organization: &OrganizationId) -> Standing {
-        let scene = &self.cloud.scene;
-        let shut = |seconds, why| Standing::Shut {
-            until: scene.now().saturating_add(Duration::from_secs(seconds)).unwrap(),
-            why,
-        };
-        if self.cloud.environment(organization, |environment| environment.profile.blocked) {
-            return shut(30, Shut::Blocked);
+    fn availability(&self, organization: &OrganizationId) -> Availability {
+        if self.life.is_over() {
+            // Whoever looks now and then without a call that never returns would do so until the end of the run.
+            resume_unwind(Box::new("the process is dead"));
         }
-        if scene.fails(0.05) {
-            let why = if scene.happens(0.5) { Shut::Throttled } else { Shut::Blocked };
-            return shut(1 + scene.below(60) as u64, why);
+        match self.known.of(&self.cloud.spans, organization) {
+            Some(span) => Availability::Unavailable(span.why),
+            None => Availability::Available { room: self.cloud.scene.room(organization) },
         }
-        Standing::Open { room: scene.pick(&[1, 4, 64]) }
+    }
+
+    async fn available(&self, organization: &OrganizationId) {
+        self.life.go_on().await;
+        self.known.end(&self.cloud.spans, organization).await;
+        self.life.go_on().await;
     }
 }
 
@@ -104,22 +126,28 @@ impl FakeCrm {
     async fn ask(&self, step: &Step, event: &Event) -> Result<Receipt, Fault> {
         let (scene, name) = (&self.cloud.scene, step.name());
         self.life.pass("before a request").await;
+        if self.cloud.ledger.asks(&event.key) {
+            self.cloud.asked(&event.key, |asked| asked.kills.0 = 0);
+        }
+        if let Some(fault) = self.refusal(step, event) {
+            scene.dawdle(Duration::from_millis(80)).await;
+            return Err(fault);
+        }
         match self.cloud.cursed.get(&event.key) {
             Some(Curse::Kills) => {
                 if scene.happens(0.5) {
                     self.cloud.commit(step, event);
                 }
                 scene.dawdle(Duration::from_millis(300)).await;
+                self.cloud
+                    .asked(&event.key, |asked| asked.kills = (asked.kills.0 + 1, asked.kills.1.max(asked.kills.0 + 1)));
                 self.life.kill(|| format!("{} has ended the process", event.key.event_id)).await;
             }
             Some(Curse::Panics) => resume_unwind(Box::new("a curse")),
             None => {}
         }
         scene.may_panic(0.005);
-        if self.cloud.environment(&event.key.organization_id, |environment| environment.profile.blocked) {
-            return Err(fault(name, Remedy::Hold));
-        }
-        if let Some(remedy) = self.mood() {
+        if let Some(remedy) = self.mood(&event.key.organization_id) {
             return Err(fault(name, remedy));
         }
         if scene.fails(0.02) {
@@ -138,20 +166,43 @@ impl FakeCrm {
         if scene.fails(0.05) { Err(fault(name, Remedy::Retry)) } else { Ok(receipt) }
     }
 
-    /// What it answers instead of doing anything.
-    fn mood(&self) -> Option<Remedy> {
+    /// The organization can't take requests at the moment: this one has found out.
+    fn refusal(&self, step: &Step, event: &Event) -> Option<Fault> {
+        let (scene, organization) = (&self.cloud.scene, &event.key.organization_id);
+        let (number, span) = self.cloud.spans.now(organization).into_iter().max_by_key(|(_, span)| span.until)?;
+        self.known.meet(organization, number);
+        let often = {
+            let mut refused = self.refused.lock().unwrap();
+            let count = refused.entry((event.key.clone(), number)).or_default();
+            *count += 1;
+            *count
+        };
+        self.cloud.ledger.refused(event, span, often);
+        let until = scene.now().checked_add(span.until.saturating_sub(scene.elapsed())).unwrap();
+        let remedy = if span.why == Unavailable::Throttled { Remedy::NotBefore(until) } else { Remedy::Hold };
+        Some(fault(step.name(), remedy))
+    }
+
+    /// What it answers instead of doing anything. An organization that is throttled or blocked from here on stays so for a while.
+    fn mood(&self, organization: &OrganizationId) -> Option<Remedy> {
         let scene = &self.cloud.scene;
         let lot = scene.lot();
-        let until = scene.now().checked_add(Duration::from_secs(1 + scene.below(120) as u64)).unwrap();
-        let remedy = match lot {
-            ..0.08 => Remedy::Retry,
-            ..0.11 => Remedy::NotBefore(until),
-            ..0.13 => Remedy::Hold,
-            ..0.135 => Remedy::GiveUp,
-            ..0.145 => Remedy::Crowded,
-            _ => return None,
+        if lot >= 0.135 || !scene.fails(1.0) {
+            return None;
+        }
+        let length = Duration::from_secs(1 + scene.below(120) as u64);
+        let until = scene.now().checked_add(length).unwrap();
+        let (remedy, why) = match lot {
+            ..0.08 => return Some(Remedy::Retry),
+            ..0.105 => (Remedy::NotBefore(until), Unavailable::Throttled),
+            ..0.125 => (Remedy::Hold, Unavailable::Blocked),
+            _ => return Some(Remedy::GiveUp),
         };
-        scene.fails(1.0).then_some(remedy)
+        self.cloud.spans.begin(organization, length, why);
+        for (number, _) in self.cloud.spans.now(organization) {
+            self.known.meet(organization, number);
+        }
+        Some(remedy)
     }
 
     /// The answer is given up, and the request is carried out after all.

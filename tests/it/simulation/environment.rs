@@ -10,14 +10,11 @@ use uuid::Uuid;
 pub const LONGEST_TRANSCRIPT: usize = 2;
 
 /// What this environment wants: each may be so or not.
-#[allow(clippy::struct_excessive_bools)] // independent switches, all sixteen combinations make sense
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Profile {
     pub queue_undeclared: bool,
     pub customer_required: bool,
     pub close_by_action: bool,
-    /// Its credentials are refused, for good.
-    pub blocked: bool,
 }
 
 /// The records.

@@ -1,12 +1,14 @@
 //! Clock, dice and diary of one run: everything in it follows from the seed.
 
 use std::future::pending;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use handoffd::event::OrganizationId;
 use handoffd::worker::Chance;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::SmallRng;
@@ -17,8 +19,8 @@ use tokio::time::{Instant, sleep};
 /// How long things go wrong: after it, everything works, so that every event must come to its end.
 pub const TROUBLE_ENDS: Duration = Duration::from_secs(1200);
 
-/// Most crashes of the process in one run: with lost connections together fewer than the broker's delivery limit.
-const MOST_CRASHES: u32 = 6;
+/// Most deaths of the process in one run that no event is to blame for: fewer than those after which an event is given up.
+const MOST_CRASHES: u32 = 5;
 
 /// Whether a run writes down what happens: that takes longer than the run itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +43,8 @@ pub struct Scene {
     jumps: Vec<(Duration, i64)>,
     /// How likely the process dies at a call.
     fragility: f64,
+    /// Decides how much room organizations have.
+    rooms: u64,
     /// The store fails for a while.
     store_fails: Range<Duration>,
 }
@@ -49,6 +53,7 @@ impl Scene {
     pub fn new(seed: u64, diary: Diary) -> Arc<Self> {
         let mut dice = SmallRng::seed_from_u64(seed);
         let fragility = [0.0, 0.001, 0.005, 0.02][dice.random_range(0..4)];
+        let rooms = dice.random();
         let (from, length) = (dice.random_range(0..900), [0, 0, 0, 0, 100][dice.random_range(0..5)]);
         let jumps = (0..[0, 0, 1, 3][dice.random_range(0..4)])
             .map(|_| (Duration::from_secs(dice.random_range(0..1200)), dice.random_range(-3600..3600)))
@@ -63,6 +68,7 @@ impl Scene {
             hiccups: AtomicU32::new(0),
             panics: AtomicU32::new(0),
             fragility,
+            rooms,
         })
     }
 
@@ -76,6 +82,11 @@ impl Scene {
         let elapsed = Duration::from_millis(u64::try_from(self.elapsed().as_millis()).unwrap());
         let set: i64 = self.jumps.iter().filter(|(at, _)| *at <= self.elapsed()).map(|(_, by)| by).sum();
         begun.saturating_add(elapsed).unwrap().saturating_add(SignedDuration::from_secs(set)).unwrap()
+    }
+
+    /// Whether the worker's clock is never set.
+    pub fn clock_is_right(&self) -> bool {
+        self.jumps.is_empty()
     }
 
     /// A defect of the worker's, met in here. Nobody's hook hears of it.
@@ -120,6 +131,11 @@ impl Scene {
         hiccup || self.store_fails.contains(&self.elapsed())
     }
 
+    /// Counts a death of the process that no event is to blame for; false when there were enough.
+    pub fn may_crash(&self) -> bool {
+        self.crashes.fetch_add(1, Ordering::Relaxed) < MOST_CRASHES
+    }
+
     /// How often the store has failed by the dice.
     pub fn hiccups(&self) -> u32 {
         self.hiccups.load(Ordering::Relaxed)
@@ -137,6 +153,13 @@ impl Scene {
 
     pub fn pick<T: Copy>(&self, of: &[T]) -> T {
         of[self.below(of.len())]
+    }
+
+    /// Number of its events that an organization has room for: another one every half minute.
+    pub fn room(&self, organization: &OrganizationId) -> usize {
+        let mut hasher = DefaultHasher::new();
+        (self.rooms, organization.as_str(), self.elapsed().as_secs() / 30).hash(&mut hasher);
+        [1, 4, 16, 64][usize::try_from(hasher.finish() % 4).unwrap()]
     }
 
     /// Lets up to this much time pass.
@@ -163,24 +186,27 @@ impl Scene {
 pub struct Life {
     scene: Arc<Scene>,
     over: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
     died: Arc<Notify>,
 }
 
 impl Life {
     pub fn new(scene: Arc<Scene>) -> Self {
-        Self { scene, over: Arc::default(), died: Arc::default() }
+        Self { scene, over: Arc::default(), stopped: Arc::default(), died: Arc::default() }
     }
 
     /// Every call behind a seam passes here, before and after its effect: here the process may die.
     pub async fn pass(&self, place: &'static str) {
-        if !self.is_over() && self.scene.fails(self.scene.fragility) {
-            let crashes = self.scene.crashes.fetch_add(1, Ordering::Relaxed);
-            if crashes < MOST_CRASHES {
-                self.scene.tell(|| format!("CRASH at {place}"));
-                self.end();
-            }
-        }
+        self.may_die(place);
         self.go_on().await;
+    }
+
+    /// The same for a call that returns at once: its caller looks whether the process has died.
+    pub fn may_die(&self, place: &'static str) {
+        if !self.is_over() && self.scene.fails(self.scene.fragility) && self.scene.may_crash() {
+            self.scene.tell(|| format!("CRASH at {place}"));
+            self.end();
+        }
     }
 
     /// Ends the process here and now.
@@ -202,6 +228,15 @@ impl Life {
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
         self.died.notify_one();
+    }
+
+    /// It consumes no inbox any more.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     pub fn is_over(&self) -> bool {

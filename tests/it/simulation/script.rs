@@ -9,8 +9,8 @@ use handoffd::machine::{QueueAssignment, Settings};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::broker::Message;
 use super::environment::{Environment, Profile};
+use super::message::Message;
 use super::scene::Scene;
 use crate::support::settings::plain_settings;
 
@@ -24,17 +24,37 @@ pub struct Publication {
 /// What is in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
-    Handoff { key: EventKey, session: String, live: bool, long: bool, email: Option<String>, curse: Option<Curse> },
-    Resolution { key: EventKey, session: String, closes: bool, named: bool },
-    Several { keys: Vec<EventKey> },
-    Invalid { key: Option<EventKey> },
+    Handoff {
+        key: EventKey,
+        session: String,
+        live: bool,
+        long: bool,
+        email: Option<String>,
+        curse: Option<Curse>,
+    },
+    Resolution {
+        key: EventKey,
+        session: String,
+        closes: bool,
+        named: bool,
+    },
+    Several {
+        keys: Vec<EventKey>,
+    },
+    Invalid {
+        key: Option<EventKey>,
+    },
+    /// Of an organization that is not configured.
+    Stranger {
+        key: EventKey,
+    },
 }
 
 impl Content {
     /// The events that must get an outcome.
     pub fn keys(&self) -> Vec<EventKey> {
         match self {
-            Self::Handoff { key, .. } | Self::Resolution { key, .. } => vec![key.clone()],
+            Self::Handoff { key, .. } | Self::Resolution { key, .. } | Self::Stranger { key } => vec![key.clone()],
             Self::Several { keys } => keys.clone(),
             Self::Invalid { key } => key.iter().cloned().collect(),
         }
@@ -73,13 +93,11 @@ pub fn organizations(
     scene: &Scene,
 ) -> (BTreeMap<OrganizationId, Arc<Settings>>, BTreeMap<OrganizationId, Environment>) {
     let names = ["org_a", "org_b", "org_c"].into_iter().take(1 + scene.below(3)).map(OrganizationId::from);
-    let blocked = scene.happens(0.15);
     let of = |id: OrganizationId| {
         let profile = Profile {
             queue_undeclared: scene.happens(0.3),
             customer_required: scene.happens(0.3),
             close_by_action: scene.happens(0.3),
-            blocked: blocked && id.as_str() == "org_c",
         };
         let environment = Environment { profile, ..Environment::default() };
         ((id.clone(), Arc::new(settings(scene, &id))), (id, environment))
@@ -96,13 +114,27 @@ fn settings(scene: &Scene, organization: &OrganizationId) -> Settings {
     }
 }
 
+/// When organizations are added that are not there from the beginning.
+pub fn added(scene: &Scene, organizations: &[OrganizationId]) -> BTreeMap<OrganizationId, Duration> {
+    let last = organizations.last().filter(|_| organizations.len() > 1 && scene.happens(0.3));
+    let at = Duration::from_secs(600).mul_f64(scene.lot());
+    last.map(|organization| (organization.clone(), at)).into_iter().collect()
+}
+
 /// What is published, in order of time.
-pub fn publications(scene: &Scene, organizations: &[OrganizationId]) -> Vec<Publication> {
+pub fn publications(
+    scene: &Scene,
+    organizations: &[OrganizationId],
+    added: &BTreeMap<OrganizationId, Duration>,
+) -> Vec<Publication> {
     let count = 3 + scene.below(10);
     let mut all: Vec<Publication> = Vec::new();
     for number in 0..count {
-        let at = Duration::from_secs(900).mul_f64(scene.lot().powi(2));
         let organization = &organizations[scene.below(organizations.len())];
+        let from = added.get(organization).copied().unwrap_or_default();
+        // Some of the first ones come while the queues are young, some sessions at a burst.
+        let span = scene.pick(&[5, 900, 900]);
+        let at = from + Duration::from_secs(span).mul_f64(scene.lot().powi(2));
         let mut content = content(scene, organization, number);
         let message = message(scene, &content, number);
         if let Content::Several { keys } = &mut content {
@@ -135,7 +167,8 @@ fn content(scene: &Scene, organization: &OrganizationId, number: usize) -> Conte
             closes: scene.happens(0.85),
             named: scene.happens(0.2),
         },
-        ..0.94 => Content::Several { keys: vec![key(id); 3] },
+        ..0.92 => Content::Several { keys: vec![key(id); 3] },
+        ..0.94 => Content::Stranger { key: EventKey { organization_id: "org_z".into(), event_id: id.as_str().into() } },
         _ => Content::Invalid { key: scene.happens(0.5).then(|| key(id)) },
     }
 }
@@ -163,6 +196,9 @@ fn message(scene: &Scene, content: &Content, number: usize) -> Message {
             let data: Vec<_> = keys.iter().map(item).collect();
             json!({"event": "conversation.closed", "organization_id": keys[0].organization_id, "data": data})
         }
+        Content::Stranger { key } => {
+            native("session.resolved", key, &json!({"session_id": "ses_z", "status": "resolved"}))
+        }
         Content::Invalid { key: Some(key) } => native("session.handoff", key, &json!({"channel": "email"})),
         Content::Invalid { key: None } => json!("no event"),
     };
@@ -171,7 +207,14 @@ fn message(scene: &Scene, content: &Content, number: usize) -> Message {
         message_id: Some(format!("evt_{number}")),
         headers: Vec::new(),
     };
-    Message { envelope, body: body.to_string().into(), routing_key: "session.handoff.email".to_owned(), deliveries: 0 }
+    Message {
+        envelope,
+        body: body.to_string().into(),
+        routing_key: "session.handoff.email".to_owned(),
+        deliveries: 0,
+        redelivered: false,
+        arrived: Duration::ZERO,
+    }
 }
 
 /// Now and then a publisher says it again in other bytes: the same event, for all that.

@@ -11,6 +11,7 @@ use handoffd::store::memory::MemoryStore;
 use handoffd::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
 use jiff::Timestamp;
 
+use super::ledger::Ledger;
 use super::scene::{Life, Scene};
 
 /// How likely a call fails; a write then may have had its effect.
@@ -23,6 +24,7 @@ pub struct FakeStore {
     pub scene: Arc<Scene>,
     pub life: Life,
     pub memory: Arc<MemoryStore>,
+    pub ledger: Arc<Ledger>,
 }
 
 impl FakeStore {
@@ -41,6 +43,13 @@ impl FakeStore {
         }
         Ok(())
     }
+}
+
+fn records(changes: &[Change]) -> impl Iterator<Item = (&EventKey, &Record)> {
+    changes.iter().filter_map(|change| match change {
+        Change::Record(key, record) => Some((key, record.as_ref())),
+        _ => None,
+    })
 }
 
 fn problem() -> Arc<dyn std::error::Error + Send + Sync> {
@@ -108,9 +117,15 @@ impl Store for FakeStore {
         self.write()?;
         // Seen at once, durable later.
         self.memory.note(changes.clone()).await?;
+        for (key, record) in records(&changes) {
+            self.ledger.writes(key, record);
+        }
         self.scene.dawdle(COMMIT).await;
         self.life.pass("while keeping").await;
-        self.memory.keep(changes).await?;
+        self.memory.keep(changes.clone()).await?;
+        for (key, record) in records(&changes) {
+            self.ledger.keeps(key, record);
+        }
         self.life.pass("after keeping").await;
         self.scene.may_panic(0.001);
         self.write()

@@ -11,16 +11,21 @@ use handoffd::store::Store;
 use handoffd::store::memory::MemoryStore;
 use handoffd::watch::Blind;
 use handoffd::worker::{Rules, Tools, Worker};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::broker::{Broker, DELAYS};
 use super::bus::FakeBus;
 use super::checks;
 use super::crm::{Cloud, FakeCrm};
-use super::reps::reps;
+use super::destinations::Windows;
+use super::ledger::Ledger;
+use super::people::{operator, reps};
 use super::scene::{Diary, Life, Scene, TROUBLE_ENDS};
-use super::script::{Curse, Publication, organizations, publications};
+use super::script::{Curse, Publication, added, organizations, publications};
+use super::spans::{KnownSpans, Spans};
 use super::store::FakeStore;
+use super::weather;
 
 /// A run that is not quiet by then has lost something.
 const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
@@ -28,8 +33,11 @@ const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
 /// How often it is looked whether all is quiet.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// By then everything has been published, and the reps have gone home.
-const EVENING: Duration = Duration::from_secs(3700);
+/// By then everything has been published, and people have gone home.
+pub const EVENING: Duration = Duration::from_secs(3700);
+
+/// Longest time for a worker to stop.
+const STOP: Duration = Duration::from_secs(600);
 
 /// What a run came to.
 pub struct Report {
@@ -48,9 +56,17 @@ pub struct World {
     /// Whether the store was lost as a whole.
     pub lost: bool,
     /// What was wrong with what a process has left behind.
-    pub crowded: Vec<String>,
+    pub left_behind: Vec<String>,
     forgetful: bool,
-    rules: Rules,
+    pub rules: Rules,
+}
+
+/// A process, and the end of its worker.
+struct Process {
+    life: Life,
+    bus: Arc<FakeBus>,
+    worker: Arc<Worker>,
+    run: JoinHandle<()>,
 }
 
 /// Plays a seed.
@@ -72,23 +88,32 @@ impl World {
         let scene = Scene::new(seed, diary);
         let (organizations, environments) = organizations(&scene);
         let names: Vec<OrganizationId> = organizations.keys().cloned().collect();
-        let publications = publications(&scene, &names);
+        let added = added(&scene, &names);
+        let publications = publications(&scene, &names, &added);
         let cursed: BTreeMap<_, _> =
             publications.iter().filter_map(|publication| publication.content.cursed()).collect();
         // What waits to be given up must not hold up a run, or its session, for a day.
         let panics = cursed.values().any(|curse| *curse == Curse::Panics);
-        let blocked = environments.values().any(|environment| environment.profile.blocked);
-        let oldest = scene.pick(if blocked || panics { &[1800] } else { &[7200, 86400] });
+        let oldest = scene.pick(if panics { &[1800] } else { &[1800, 7200, 86400] });
         let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
-        let broker = Broker::new(scene.clone());
+        let there = names.iter().filter(|name| !added.contains_key(*name)).cloned().collect();
+        let broker = Broker::new(scene.clone(), Windows::new(&scene, &names), there);
         let rules = Rules {
             limits: Limits { max_event_bytes: 1 << 20 },
             policy,
             contact_ttl: Duration::from_secs(scene.pick(&[300, 86400])),
-            prefetch: broker.prefetch,
+            prefetch: scene.pick(&[1, 4, 24, 72]),
         };
-        let environments = Mutex::new(environments);
-        let cloud = Cloud { scene: scene.clone(), organizations, environments, asked: Mutex::default(), cursed };
+        let cloud = Cloud {
+            spans: Spans::new(&scene, &names),
+            scene: scene.clone(),
+            organizations,
+            environments: Mutex::new(environments),
+            asked: Mutex::default(),
+            cursed,
+            added,
+            ledger: Ledger::new(&scene),
+        };
         let forgetful = scene.happens(0.15);
         Self {
             broker,
@@ -97,7 +122,7 @@ impl World {
             publications,
             memory: Arc::default(),
             lost: false,
-            crowded: Vec::new(),
+            left_behind: Vec::new(),
             forgetful,
             rules,
         }
@@ -105,57 +130,99 @@ impl World {
 
     /// Whether it became quiet in time.
     async fn play(&mut self) -> bool {
-        tokio::spawn(publish(self.broker.clone(), self.publish_all()));
-        tokio::spawn(weather(self.broker.clone()));
+        if self.scene.happens(0.6) {
+            self.broker.have_queues();
+        }
+        self.broker.connect();
+        tokio::spawn(weather::publish(self.broker.clone(), self.publish_all()));
+        tokio::spawn(weather::breaks(self.broker.clone()));
+        weather::kills(&self.broker, &self.cloud);
+        weather::edges(&self.broker);
+        weather::additions(&self.broker, &self.cloud);
         tokio::spawn(reps(self.broker.clone(), self.cloud.clone()));
+        tokio::spawn(operator(self.broker.clone(), self.cloud.clone()));
         let mut lightning: Vec<Duration> =
-            (0..self.scene.below(3)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.lot())).collect();
+            (0..self.scene.below(4)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.lot())).collect();
         lightning.sort();
-        let mut life = self.start().await;
+        let mut process = self.start();
         while self.scene.elapsed() < LONGEST_RUN {
             let until_the_next = lightning.first().map(|at| at.saturating_sub(self.scene.elapsed()));
             let patience = until_the_next.unwrap_or(LOOK).min(LOOK);
-            if timeout(patience, life.death()).await.is_ok() {
-                life = self.restart().await;
+            if timeout(patience, process.life.death()).await.is_ok() {
+                process = self.restart().await;
             } else if lightning.first().is_some_and(|at| *at <= self.scene.elapsed()) {
                 lightning.remove(0);
-                // Whatever the worker was waiting for: not only at a call does a process die.
-                self.scene.tell(|| "CRASH out of the blue".to_owned());
-                life.end();
-                life = self.restart().await;
+                process = self.end(process).await;
             }
-            if self.scene.elapsed() > EVENING && self.broker.unfinished() == (0, 0, 0) {
+            self.broker.inspect();
+            if self.scene.elapsed() > EVENING && self.broker.unfinished() == [0; 5] {
                 return true;
             }
         }
         false
     }
 
-    fn publish_all(&self) -> Vec<(Duration, super::broker::Message)> {
+    fn publish_all(&self) -> Vec<(Duration, super::message::Message)> {
         self.publications.iter().map(|publication| (publication.at, publication.message.clone())).collect()
     }
 
-    async fn start(&self) -> Life {
+    fn start(&self) -> Process {
         let life = Life::new(self.scene.clone());
         let bus = Arc::new(FakeBus { broker: self.broker.clone(), life: life.clone() });
-        let store = FakeStore { scene: self.scene.clone(), life: life.clone(), memory: self.memory.clone() };
-        let tools = Tools {
-            store: Arc::new(store),
-            bus: bus.clone(),
-            crm: Arc::new(FakeCrm { cloud: self.cloud.clone(), life: life.clone() }),
-            watch: Arc::new(Blind),
+        let store = FakeStore {
+            scene: self.scene.clone(),
+            life: life.clone(),
+            memory: self.memory.clone(),
+            ledger: self.cloud.ledger.clone(),
         };
+        let (known, refused) = (KnownSpans::default(), Mutex::default());
+        let crm = FakeCrm { cloud: self.cloud.clone(), life: life.clone(), known, refused };
+        let tools = Tools { store: Arc::new(store), bus: bus.clone(), crm: Arc::new(crm), watch: Arc::new(Blind) };
         let worker = Worker::new(tools, self.rules.clone(), self.scene.chance());
-        let deliveries = bus.deliveries().await;
-        tokio::spawn(worker.run(deliveries));
-        life
+        self.scene.tell(|| "a process starts".to_owned());
+        let run = tokio::spawn(worker.clone().run());
+        Process { life, bus, worker, run }
+    }
+
+    /// Not only at a call does a process die, whatever the worker was waiting for. Some are stopped, and end well.
+    async fn end(&mut self, process: Process) -> Process {
+        if self.scene.happens(0.3) {
+            self.stop(&process).await;
+        } else if self.scene.may_crash() {
+            self.scene.tell(|| "CRASH out of the blue".to_owned());
+        } else {
+            return process;
+        }
+        process.life.end();
+        self.restart().await
+    }
+
+    async fn stop(&mut self, process: &Process) {
+        let disconnections = self.broker.look(|state| state.notes.disconnections);
+        self.scene.tell(|| "the process is stopped".to_owned());
+        process.worker.hurry();
+        process.bus.stop().await;
+        let death = process.life.death();
+        let run = async {
+            while !process.run.is_finished() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let in_time = tokio::select! {
+            biased;
+            in_time = timeout(STOP, run) => in_time.is_ok(),
+            () = death => return,
+        };
+        let undisturbed = disconnections == self.broker.look(|state| state.notes.disconnections);
+        let flying = self.broker.look(|state| state.flying.len());
+        if !in_time || (flying > 0 && undisturbed && self.scene.panics() == 0) {
+            self.left_behind.push(format!("stopped: in time {in_time}, {flying} unacked"));
+        }
     }
 
     /// The process has died: another one starts on what has survived.
-    async fn restart(&mut self) -> Life {
+    async fn restart(&mut self) -> Process {
         self.broker.disconnect("the process died");
-        // Who waits for an event that never got its turn is not written down.
-        self.broker.look(|queues| queues.put_off.retain(|_, put_off| put_off.tried));
         if self.scene.happens(0.5) {
             // All notes have reached the disk in time; else, none has.
             self.memory.close().await.unwrap();
@@ -165,43 +232,26 @@ impl World {
         if self.forgetful && self.scene.happens(0.5) {
             self.scene.tell(|| "THE STORE IS LOST".to_owned());
             self.memory = Arc::default();
+            self.cloud.ledger.forget();
             self.lost = true;
         }
         self.scene.dawdle(Duration::from_secs(30)).await;
-        self.start().await
+        self.start()
     }
-}
 
-impl World {
-    /// Of those that a process had in hand when it died, one at most may have been on trial.
+    /// Of those that a process had in flight when it died, one at most may have been carried alone.
     async fn examine(&mut self) {
         if !self.scene.kept_everything() {
             return;
         }
-        let mut on_trial: BTreeMap<u64, BTreeSet<EventKey>> = BTreeMap::new();
+        let mut alone: BTreeMap<u64, BTreeSet<EventKey>> = BTreeMap::new();
         for key in self.publications.iter().flat_map(|publication| publication.content.keys()) {
             let record = self.memory.record(&key).await.unwrap();
-            if let Some(Phase::Quarantined { life, .. }) = record.map(|record| record.phase) {
-                on_trial.entry(life).or_default().insert(key);
+            if let Some(Phase::Quarantined { life, deaths: 2.., waiting: false, .. }) = record.map(|it| it.phase) {
+                alone.entry(life).or_default().insert(key);
             }
         }
-        let several = on_trial.into_values().filter(|events| events.len() > 1);
-        self.crowded.extend(several.map(|events| format!("on trial at once: {events:?}")));
-    }
-}
-
-async fn publish(broker: Arc<Broker>, publications: Vec<(Duration, super::broker::Message)>) {
-    for (at, message) in publications {
-        sleep(at.saturating_sub(broker.scene.elapsed())).await;
-        broker.scene.tell(|| format!("published {}", String::from_utf8_lossy(&message.body)));
-        broker.publish(message);
-    }
-}
-
-/// Now and then the connection breaks while nothing is asked of it.
-async fn weather(broker: Arc<Broker>) {
-    for _ in 0..broker.scene.below(4) {
-        broker.scene.dawdle(TROUBLE_ENDS / 3).await;
-        broker.disconnect("the weather");
+        let several = alone.into_values().filter(|events| events.len() > 1);
+        self.left_behind.extend(several.map(|events| format!("carried alone at once: {events:?}")));
     }
 }

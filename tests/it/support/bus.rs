@@ -155,10 +155,16 @@ impl Bus {
         self.client().await.as_ref().unwrap().depth(queue).await.unwrap_or_else(|| panic!("no queue {queue}"))
     }
 
-    /// Messages that wait in an organization's backlog; none when it has none.
-    pub async fn backlog(&self, organization: &str) -> u32 {
-        let queue = self.names.backlog(organization);
+    /// Messages that are ready in an organization's queue; none when it has no queue.
+    pub async fn ready(&self, organization: &str) -> u32 {
+        let queue = self.names.organization_queue(organization);
         self.client().await.as_ref().unwrap().depth(&queue).await.unwrap_or(0)
+    }
+
+    /// Waits until so many messages, or more, are ready in an organization's queue.
+    pub async fn gather(&self, organization: &str, least: u32) {
+        let gathered = async || self.ready(organization).await >= least;
+        eventually(&format!("{least} messages in the queue of {organization}"), gathered).await;
     }
 
     /// Whether there is such a queue.
@@ -166,17 +172,22 @@ impl Bus {
         self.client().await.as_ref().unwrap().depth(queue).await.is_some()
     }
 
-    /// Waits until nobody consumes events: what a worker that is gone had in hand is back in the queue.
+    /// Waits until nobody consumes events: what a worker that is gone had in hand is back in its queue.
     pub async fn abandoned(&self) {
-        let queue = self.names.work_queue();
-        let gone = async || self.client().await.as_ref().unwrap().consumers(&queue).await == 0;
-        eventually("the broker to notice that the worker is gone", gone).await;
+        for queue in self.names.organization_queues().into_iter().chain([self.names.work_queue()]) {
+            let gone = async || {
+                let client = self.client().await;
+                let client = client.as_ref().unwrap();
+                client.depth(&queue).await.is_none() || client.consumers(&queue).await == 0
+            };
+            eventually("the broker to notice that the worker is gone", gone).await;
+        }
     }
 
-    /// Messages ready in the work queue, the retry queues and the backlogs.
+    /// Messages ready in the inbox, the retry queues and the organizations' queues.
     pub async fn unfinished(&self) -> u32 {
         let mut sum = 0;
-        for queue in self.names.backlogs() {
+        for queue in self.names.organization_queues() {
             sum += self.client().await.as_ref().unwrap().depth(&queue).await.unwrap_or(0);
         }
         for queue in self.names.queues() {
@@ -226,8 +237,8 @@ impl Bus {
     /// Removes everything of these names from the broker.
     pub async fn clean(url: &str, names: &Files) {
         let client = Client::connect(url).await;
-        for queue in names.queues().into_iter().chain(names.backlogs()).chain([format!("{}.outcomes-seen", names.name)])
-        {
+        let outcomes = format!("{}.outcomes-seen", names.name);
+        for queue in names.queues().into_iter().chain(names.organization_queues()).chain([outcomes]) {
             client.delete_queue(&queue).await;
         }
         for exchange in names.exchanges() {

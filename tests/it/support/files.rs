@@ -78,21 +78,21 @@ impl Files {
         self.organization.insert(key.to_owned(), value.into());
     }
 
-    /// Work queue, dead-letter queue and retry queues.
+    /// The inbox, dead-letter queue and retry queues.
     pub fn queues(&self) -> Vec<String> {
         let delays = self.get("retry", "delays").as_array().unwrap();
         let retry = delays.iter().map(|delay| format!("{}.retry.{}", self.name, delay.as_str().unwrap()));
         [self.work_queue(), self.dead_letter_queue()].into_iter().chain(retry).collect()
     }
 
-    /// Where those of an organization wait that there is no room for.
-    pub fn backlog(&self, organization: &str) -> String {
-        format!("{}.retry.backlog.{organization}", self.name)
+    /// Where the events of an organization wait, and are carried from.
+    pub fn organization_queue(&self, organization: &str) -> String {
+        format!("{}.organization.{organization}", self.name)
     }
 
-    /// The backlogs that there may be.
-    pub fn backlogs(&self) -> [String; 2] {
-        [ORGANIZATION, ANOTHER_ORGANIZATION].map(|id| self.backlog(id))
+    /// The organizations' queues that there may be.
+    pub fn organization_queues(&self) -> [String; 2] {
+        [ORGANIZATION, ANOTHER_ORGANIZATION].map(|id| self.organization_queue(id))
     }
 
     /// Where events wait for a worker.

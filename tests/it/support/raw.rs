@@ -48,6 +48,13 @@ impl Raw {
         assert_eq!(answer[..4], [0, 60, 0, 80], "no basic.ack: {}", String::from_utf8_lossy(&answer));
     }
 
+    /// Takes the first message of a queue, and vanishes with it: the broker puts it back.
+    pub fn take_and_vanish(mut self, queue: &str) {
+        self.method(1, (60, 70), &[vec![0, 0], short(queue.as_bytes()), vec![0]].concat());
+        let answer = self.read();
+        assert_eq!(answer[..4], [0, 60, 0, 71], "no basic.get-ok: {}", String::from_utf8_lossy(&answer));
+    }
+
     fn method(&mut self, channel: u16, (class, method): (u16, u16), arguments: &[u8]) {
         self.frame(1, channel, &[&class.to_be_bytes()[..], &method.to_be_bytes(), arguments].concat());
     }

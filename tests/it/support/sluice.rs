@@ -26,8 +26,8 @@ pub enum Frame {
     Publish(String),
     /// The broker confirms that.
     Confirm(String),
-    /// The worker acks a delivery.
-    Ack,
+    /// The worker acks a delivery, after it has last published to this exchange or queue.
+    Ack(String),
 }
 
 /// Where to shut.
@@ -49,6 +49,8 @@ pub struct Sluice {
 struct Shared {
     broker: String,
     stop: Mutex<Option<Stop>>,
+    /// Where the worker has last published to, on any connection.
+    latest: Mutex<String>,
     shut: watch::Sender<bool>,
     /// Ends the connections there are.
     flush: Mutex<CancellationToken>,
@@ -62,7 +64,7 @@ impl Sluice {
         let url = url::Url::parse(broker).unwrap();
         let broker = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5672));
         let (shut, flush) = (watch::Sender::new(false), Mutex::default());
-        let shared = Arc::new(Shared { broker, stop: Mutex::default(), shut, flush });
+        let shared = Arc::new(Shared { broker, stop: Mutex::default(), latest: Mutex::default(), shut, flush });
         let closing = CancellationToken::new();
         tokio::spawn(closing.clone().run_until_cancelled_owned(accept(listener, shared.clone())));
         Self { address, shared, closing }
@@ -138,7 +140,7 @@ async fn connect(mut worker: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     broker.write_all(&greeting).await?;
     let (from_worker, to_worker) = worker.split();
     let (from_broker, to_broker) = broker.split();
-    let published = Published::default();
+    let published = Published { shared: shared.clone(), by_channel: Mutex::default() };
     tokio::select! {
         end = pass(from_worker, to_broker, &shared, |frame| published.sent(frame)) => end,
         end = pass(from_broker, to_worker, &shared, |frame| published.answered(frame)) => end,
@@ -171,8 +173,10 @@ async fn pass(
 }
 
 /// What was published last on each channel of a connection: that is what a confirm there is about.
-#[derive(Default)]
-struct Published(Mutex<HashMap<u16, String>>);
+struct Published {
+    shared: Arc<Shared>,
+    by_channel: Mutex<HashMap<u16, String>>,
+}
 
 impl Published {
     fn sent(&self, frame: &[u8]) -> Option<Frame> {
@@ -181,17 +185,18 @@ impl Published {
                 let (exchange, rest) = short(&frame[HEAD + 6..])?;
                 let (key, _) = short(rest)?;
                 let to = if exchange.is_empty() { key } else { exchange };
-                self.0.lock().unwrap().insert(channel(frame), to.clone());
+                self.by_channel.lock().unwrap().insert(channel(frame), to.clone());
+                self.shared.latest.lock().unwrap().clone_from(&to);
                 Some(Frame::Publish(to))
             }
-            ACK => Some(Frame::Ack),
+            ACK => Some(Frame::Ack(self.shared.latest.lock().unwrap().clone())),
             _ => None,
         }
     }
 
     fn answered(&self, frame: &[u8]) -> Option<Frame> {
         let confirms = method(frame)? == ACK;
-        confirms.then(|| self.0.lock().unwrap().get(&channel(frame)).cloned().map(Frame::Confirm))?
+        confirms.then(|| self.by_channel.lock().unwrap().get(&channel(frame)).cloned().map(Frame::Confirm))?
     }
 }
 

@@ -184,9 +184,18 @@ impl Drop for Worker {
 
 /// A client that goes straight to loopback.
 pub fn http() -> reqwest::Client {
+    http_builder().build().unwrap()
+}
+
+/// A client with a connection for each request: a server that hangs up on what it refuses harms none that come later.
+pub fn http_anew() -> reqwest::Client {
+    http_builder().pool_max_idle_per_host(0).build().unwrap()
+}
+
+fn http_builder() -> reqwest::ClientBuilder {
     // It needs the process's TLS provider, even for plain HTTP; another test may have been first.
     _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    reqwest::Client::builder().no_proxy()
 }
 
 /// The executable. Where the system can, it ends with the test even if that is killed.

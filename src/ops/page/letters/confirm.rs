@@ -73,7 +73,7 @@ pub fn confirm(it: &Rehearsal<'_>) -> Markup {
         } @else {
             p {
                 @match it.act {
-                    Act::Replay => "Each goes back into the work queue and starts afresh. What was done before is not done again. If its cause is not mended, it fails again and is a dead letter again.",
+                    Act::Replay => "Each goes back into the inbox and starts afresh. What was done before is not done again. If its cause is not mended, it fails again and is a dead letter again.",
                     Act::Discard => strong { "They are gone for good, with their text. There is no way back." },
                 }
             }

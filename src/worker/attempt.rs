@@ -5,18 +5,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::intake::Arrival;
+use super::age::Age;
 use super::lanes::{Lane, Ticket};
 use super::pause::Pauses;
+use super::process::{Arrival, is_of_this_life};
+use super::quarantine::Isolation;
 use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
-use super::suspects::Alone;
-use super::verdict::{Done, Verdict};
-use super::{Worker, headers, letters};
+use super::settlement::{DeadLetter, Done, Postponed, Settlement};
+use super::{HOLD, Worker, letters};
 use crate::crm::Performed;
-use crate::event::{Envelope, Event, Kind};
+use crate::event::{Event, Kind};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
-    SessionEntry, Settings, Step, StepName, Suspicion, Time, Trial, after, apply, decide, look_again,
+    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, between, deaths, decide, look_again, soonest,
 };
 use crate::store::{Change, StoreError};
 
@@ -24,10 +25,11 @@ use crate::store::{Change, StoreError};
 /// crash then loses is repeated, and costs a request at most: a tenth of a second's work is not worth a write.
 const WORTH_NOTING: Duration = Duration::from_millis(100);
 
-/// An event being driven.
-pub(super) struct Drive<'a> {
+/// One attempt to carry an event.
+pub(super) struct Attempt<'a> {
     pub(super) worker: &'a Worker,
     pub(super) event: &'a Event,
+    pub(super) arrival: &'a Arrival,
     settings: &'a Settings,
     pub(super) record: Record,
     pub(super) memory: Memory,
@@ -37,97 +39,91 @@ pub(super) struct Drive<'a> {
     /// When the record was last written, or the event taken up.
     noted: Timestamp,
     pauses: Pauses,
+    age: Age,
     /// Held while this event looks up or creates its contact: others with the same email then know it.
     contact_turn: Option<Ticket>,
-    /// Held while this event is on trial.
-    pub(super) alone: Option<Alone>,
-    /// Deaths that a copy of the message is to tell of.
-    pub(super) deaths: u32,
-    pub(super) envelope: &'a Envelope,
+    /// Held while this event is quarantined.
+    pub(super) isolation: Option<Isolation>,
 }
 
 impl Worker {
-    /// Drives an event as far as it goes now.
-    pub(super) async fn drive(
+    /// Carries an event as far as it goes now.
+    pub(super) async fn attempt(
         &self,
         event: &Event,
         settings: &Settings,
         known: Option<Record>,
         arrival: &Arrival,
-    ) -> Result<Verdict, StoreError> {
-        // It was in hand before, and did not end there: the attempt is written down before its first call, or an event
-        // that ends the process would be tried for ever.
-        let again = known.is_some() || arrival.delivery.delivery_count > 0;
-        let suspicion = self.suspicion(&arrival.delivery, known.as_ref());
-        let mut drive = self.board(event, settings, known, arrival).await?;
-        if let (Suspicion::None | Suspicion::Suspect(_), Some(obstacle)) = (suspicion, drive.obstacle()) {
-            return drive.stand_back(obstacle, suspicion).await;
-        }
-        drive.begin();
-        if let Some(verdict) = drive.stand_trial(suspicion).await? {
-            return Ok(verdict);
-        }
-        if again && drive.alone.is_none() {
-            drive.note(Vec::new()).await?;
+    ) -> Result<Settlement, StoreError> {
+        let redelivered = arrival.delivery.redelivered;
+        let phase = known.as_ref().filter(|record| is_of_this_life(arrival, record)).map(|record| &record.phase);
+        let deaths = deaths(redelivered, phase, self.life);
+        let was_begun = known.is_some();
+        let mut attempt = self.take_up(event, settings, known, arrival).await?;
+        attempt.begin();
+        if let Some(deaths) = deaths {
+            if let Some(settlement) = attempt.enter_quarantine(deaths).await? {
+                return Ok(settlement);
+            }
+        } else if was_begun {
+            attempt.note(Vec::new()).await?;
         }
         loop {
-            match drive.next() {
+            match attempt.next() {
                 Decision::Call(step) => {
-                    if let Some(verdict) = drive.call(&step).await? {
-                        return Ok(verdict);
+                    if let Some(settlement) = attempt.call(&step).await? {
+                        return Ok(settlement);
                     }
                 }
-                Decision::Await(until) => return drive.wait(until).await,
-                Decision::Finish(outcome) => return drive.finish(outcome).await,
-                Decision::Refuse(fault) => return drive.give_up(Reason::RejectedByDynamics, *fault).await,
+                Decision::Await(until) => return attempt.wait(until).await,
+                Decision::Finish(outcome) => return attempt.finish(outcome).await,
+                Decision::Refuse(fault) => return attempt.give_up(Reason::RejectedByDynamics, *fault).await,
             }
         }
     }
 
     /// Takes an event up, with all that is known of it.
-    pub(super) async fn board<'a>(
+    pub(super) async fn take_up<'a>(
         &'a self,
         event: &'a Event,
         settings: &'a Settings,
         known: Option<Record>,
         arrival: &'a Arrival,
-    ) -> Result<Drive<'a>, StoreError> {
+    ) -> Result<Attempt<'a>, StoreError> {
         let session = match (event.kind(), &known) {
             // What else happened in its session matters to no handoff.
-            (Kind::Handoff, None) if arrival.delivery.delivery_count == 0 => Vec::new(),
+            (Kind::Handoff, None) if !arrival.delivery.redelivered => Vec::new(),
             _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
         };
         let memory = self.recall(event, session).await?;
-        // What was noted before may not have reached the disk: by an attempt that ended in a panic, or for the store; by one
-        // that stood back.
+        // What was noted before may not have reached the disk: by an attempt that ended in a panic, or for the store.
         let session_as_noted = match &known {
             Some(record) if record.outcome().is_none() => as_noted(event, &memory, self.now()),
             _ => own_as_noted(event, &memory, self.now()),
         };
-        Ok(Drive {
+        Ok(Attempt {
             worker: self,
             event,
+            arrival,
             settings,
-            record: self.take_up(event, known, arrival),
+            record: self.record_to_go_on_with(event, known, arrival),
             session: session_as_noted,
             memory,
             noted: self.now(),
             pauses: Pauses::new(),
+            age: Age::new(arrival.past.age),
             contact_turn: None,
-            alone: None,
-            deaths: 0,
-            envelope: &arrival.delivery.envelope,
+            isolation: None,
         })
     }
 
     /// The record to go on with. A dead letter that comes again starts afresh.
-    fn take_up(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
-        let past = headers::past(&arrival.delivery.envelope);
-        // The broker's delivery limit leaves a record that is still in hand: a replay starts afresh after that too.
-        let of_this_life = |record: &Record| headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen);
-        let going_on = known.filter(|record| record.outcome().is_none() && of_this_life(record));
+    fn record_to_go_on_with(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
+        let past = &arrival.past;
+        // The broker's delivery limit leaves a record that is still in flight: a replay starts afresh after that too.
+        let going_on = known.filter(|record| record.outcome().is_none() && is_of_this_life(arrival, record));
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
-        // A first sight that is still to come is none: such an event would never be old enough to be given up.
+        // A first sight that is still to come is none.
         let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min);
         Record {
             kind: event.kind(),
@@ -136,9 +132,9 @@ impl Worker {
             first_seen,
             attempts: spent.max(past.attempts) + 1,
             phase: Phase::InHand,
+            settled: false,
             progress: going_on.as_ref().map(|record| record.progress.clone()).unwrap_or_default(),
             history: going_on.map(|record| record.history).unwrap_or_default(),
-            settled: false,
         }
     }
 
@@ -159,7 +155,7 @@ impl Worker {
     }
 }
 
-impl Drive<'_> {
+impl Attempt<'_> {
     /// Resolutions of its session wait for a handoff from now on.
     pub(super) fn begin(&mut self) {
         self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
@@ -189,8 +185,8 @@ impl Drive<'_> {
         }
     }
 
-    /// Performs a step; a verdict when the event can't go on now.
-    async fn call(&mut self, step: &Step) -> Result<Option<Verdict>, StoreError> {
+    /// Performs a step; a settlement when the event can't go on now.
+    async fn call(&mut self, step: &Step) -> Result<Option<Settlement>, StoreError> {
         if self.wait_for_contact(step).await? {
             return Ok(None);
         }
@@ -223,7 +219,8 @@ impl Drive<'_> {
         let Some(email) = self.event.email() else { return Ok(false) };
         let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
         let mut ticket = self.worker.lanes.queue(lane);
-        self.observed(ticket.turn()).await?;
+        // Nobody gives back from this lane: who is in it has begun.
+        _ = self.observed(ticket.turn()).await?;
         self.contact_turn = Some(ticket);
         if self.record.progress.contact == ContactProgress::Unknown {
             self.memory.contact = self.worker.known_contact(self.event).await?;
@@ -231,7 +228,7 @@ impl Drive<'_> {
         Ok(true)
     }
 
-    async fn took(&mut self, step: &Step, receipt: &Receipt) -> Result<Option<Verdict>, StoreError> {
+    async fn took(&mut self, step: &Step, receipt: &Receipt) -> Result<Option<Settlement>, StoreError> {
         match apply(std::mem::take(&mut self.record.progress), receipt) {
             Ok(progress) => self.record.progress = progress,
             Err(illegal) => {
@@ -257,32 +254,50 @@ impl Drive<'_> {
         Ok(None)
     }
 
-    async fn failed(&mut self, fault: Fault) -> Result<Option<Verdict>, StoreError> {
+    async fn failed(&mut self, fault: Fault) -> Result<Option<Settlement>, StoreError> {
         self.contact_turn = None;
+        if fault.remedy == Remedy::Retry {
+            self.age.begins();
+        }
         let again = after(fault.remedy, self.trial(), &self.worker.rules.policy);
         self.log(&fault, again);
         match again {
+            Again::Soon if self.is_held_too_long() => self.later(0, "held").await.map(Some),
             Again::Soon if self.pause().await => {
                 self.record.attempts += 1;
                 self.worker.watch.saw(crate::watch::Sighting::Retried("in_process"));
                 Ok(None)
             }
             Again::Soon => self.later(0, "shutdown").await.map(Some),
-            Again::Later(rung) => {
-                if fault.remedy == Remedy::Retry {
-                    return self.later(rung, fault.remedy.as_str()).await.map(Some);
-                }
-                self.record.attempts -= 1;
-                self.rest().await?;
-                Ok(Some(self.put_off(rung, fault.remedy.as_str())))
-            }
-            Again::InLine => {
-                self.record.attempts -= 1;
-                self.rest().await?;
-                Ok(Some(self.park(fault.remedy.as_str())))
-            }
+            Again::Later(rung) => self.later(rung, fault.remedy.as_str()).await.map(Some),
+            Again::WhenAvailable => self.when_available(&fault).await,
             Again::Never(reason) => self.give_up(reason, fault).await.map(Some),
         }
+    }
+
+    /// Waits for the organization in this process, where that does not take long, and goes on at the step that failed; else in
+    /// a retry queue. Neither spends an attempt or age.
+    async fn when_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
+        let age = self.age.told();
+        self.leave_quarantine().await?;
+        self.note(Vec::new()).await?;
+        if self.worker.becomes_available(&self.event.key.organization_id, self.arrival).await {
+            self.age.resumes_at(age);
+            self.return_to_quarantine().await?;
+            return Ok(None);
+        }
+        self.record.attempts -= 1;
+        // An answer that the organization is unavailable does not acquit one that may end the process.
+        if !matches!(self.record.phase, Phase::Quarantined { .. }) {
+            self.record.phase = Phase::Waiting;
+        }
+        self.keep().await?;
+        let postponed = self.postponed(soonest(&self.worker.rules.policy), fault.remedy.as_str());
+        Ok(Some(Settlement::Later(Postponed { age, ..postponed })))
+    }
+
+    fn is_held_too_long(&self) -> bool {
+        self.arrival.delivery.received.elapsed() >= HOLD
     }
 
     /// Waits a little; false when the worker is stopping, which leaves no time for that.
@@ -295,13 +310,15 @@ impl Drive<'_> {
     }
 
     /// A resolution looks again later whether its handoff has come.
-    async fn wait(&mut self, until: Option<Timestamp>) -> Result<Verdict, StoreError> {
-        match look_again(self.trial(), until, &self.worker.rules.policy) {
+    async fn wait(&mut self, until: Option<Timestamp>) -> Result<Settlement, StoreError> {
+        self.age.begins();
+        let left = until.map(|until| between(self.worker.now(), until));
+        match look_again(self.age.now(), left, &self.worker.rules.policy) {
             Again::Later(rung) => {
                 self.record.attempts -= 1;
                 self.later(rung, "handoff_awaited").await
             }
-            Again::Soon | Again::InLine | Again::Never(_) => {
+            Again::Soon | Again::WhenAvailable | Again::Never(_) => {
                 let message = "the handoff of this session was still in progress after retry.max_age".to_owned();
                 let fault = Fault {
                     advice: "See what became of the session's handoff, then replay.".to_owned(),
@@ -312,9 +329,15 @@ impl Drive<'_> {
         }
     }
 
-    pub(super) async fn later(&mut self, rung: usize, why: &'static str) -> Result<Verdict, StoreError> {
+    pub(super) async fn later(&mut self, rung: usize, why: &'static str) -> Result<Settlement, StoreError> {
         self.rest().await?;
-        Ok(Verdict::Later(self.postponed(rung, why)))
+        let age = self.age.now() + self.worker.delay(rung);
+        Ok(Settlement::Later(Postponed { age: Some(age), ..self.postponed(rung, why) }))
+    }
+
+    fn postponed(&self, rung: usize, why: &'static str) -> Postponed {
+        let Record { kind, attempts, first_seen, .. } = self.record;
+        Postponed { rung, kind, attempts, first_seen, age: None, refusals: 0, why }
     }
 
     /// It waits from here. Durable, so that a resolution finds its handoff on the way even after a crash.
@@ -323,22 +346,23 @@ impl Drive<'_> {
         self.keep().await
     }
 
-    async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Verdict, StoreError> {
+    async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Settlement, StoreError> {
         self.record.phase = Phase::Finished((*outcome).clone());
         let now = self.worker.now();
         self.session.extend(handed_off(self.event, &self.record.progress, &mut self.memory, now));
         self.keep().await?;
-        Ok(Verdict::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
+        Ok(Settlement::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
 
-    pub(super) async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Verdict, StoreError> {
+    pub(super) async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Settlement, StoreError> {
         let now = self.worker.now();
         let Record { attempts, first_seen, .. } = self.record;
         let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
         self.record.phase = Phase::Dead(letter.outcome.clone());
         self.session.extend(given_up(self.event, &self.record.progress, &mut self.memory, now));
         self.keep().await?;
-        Ok(Verdict::Dead(Box::new(letter)))
+        let record = Some(Box::new(self.record.clone()));
+        Ok(Settlement::Dead(Box::new(DeadLetter { record, ..letter })))
     }
 
     /// Returns when the record is durable, and what was done for the session with it.
@@ -356,11 +380,17 @@ impl Drive<'_> {
     }
 
     pub(super) fn trial(&self) -> Trial {
-        Trial { attempts: self.record.attempts, now: self.worker.now(), first_seen: self.record.first_seen }
+        Trial { attempts: self.record.attempts, age: self.age.now() }
+    }
+
+    /// Attempts that the message says were spent, this one included, where it says more than the record.
+    pub(super) fn correct_attempts(&mut self, told: u32) {
+        self.record.attempts = (self.record.attempts - 1).max(told);
+        self.age.begins();
     }
 }
 
-/// Tells bodies apart, no more: 122 bits of SHA-1, by UUIDv5.
+/// Digest that tells bodies apart, no more: 122 bits of SHA-1, by UUIDv5.
 pub(super) fn digest(body: &[u8]) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, body).simple().to_string()
 }

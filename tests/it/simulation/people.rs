@@ -1,14 +1,16 @@
-//! What people do in Dynamics meanwhile: they reopen cases, delete them, and change contacts.
+//! What people do meanwhile. Reps reopen cases, delete them, and change contacts; an operator replays dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd::event::IncidentId;
+use handoffd::bus::headers::{EVENT_ID, OF_A_DEATH, ORGANIZATION_ID, REPLAYED_AT};
+use handoffd::event::{EventKey, IncidentId};
 use tokio::time::sleep;
 
 use super::broker::Broker;
 use super::checks::announcements;
 use super::crm::Cloud;
+use super::message::Message;
 
 /// Nobody touches a case before all that was under way for it has arrived.
 const RESPITE: Duration = Duration::from_secs(600);
@@ -72,4 +74,36 @@ fn touch_cases(broker: &Broker, cloud: &Cloud) {
         environment.incidents.retain(|id, _| !deleted.contains(id));
         environment.deleted.extend(deleted);
     }
+}
+
+/// In some runs an operator replays dead letters, whatever they died of; not those that end the process.
+pub async fn operator(broker: Arc<Broker>, cloud: Arc<Cloud>) {
+    let scene = &cloud.scene;
+    // What a replayed event is told by is the clock.
+    if !scene.happens(0.3) || !scene.clock_is_right() {
+        return;
+    }
+    for _ in 0..15 {
+        scene.dawdle(Duration::from_secs(400)).await;
+        let letters = broker.look(|state| state.dead.clone());
+        let replayable: Vec<_> = letters.into_iter().filter_map(|letter| Some((key(&letter)?, letter))).collect();
+        let replayable: Vec<_> = replayable.iter().filter(|(key, _)| !cloud.cursed.contains_key(key)).collect();
+        if replayable.is_empty() {
+            continue;
+        }
+        let (key, letter) = replayable[scene.below(replayable.len())];
+        scene.tell(|| format!("an operator replays {key:?}"));
+        let mut message = letter.clone();
+        message.envelope.headers.retain(|(name, _)| !OF_A_DEATH.contains(&name.as_str()));
+        message.envelope.headers.retain(|(name, _)| name != REPLAYED_AT);
+        message.envelope.headers.push((REPLAYED_AT.to_owned(), scene.now().to_string()));
+        cloud.ledger.replayed(key);
+        broker.publish(message);
+    }
+}
+
+fn key(letter: &Message) -> Option<EventKey> {
+    let header = |name| letter.envelope.header(name);
+    let (organization, event) = (header(ORGANIZATION_ID)?, header(EVENT_ID)?);
+    Some(EventKey { organization_id: organization.into(), event_id: event.into() })
 }

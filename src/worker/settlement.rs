@@ -1,36 +1,36 @@
-//! What is to become of a message.
+//! What is to be done with a delivery.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::bus::Part;
-use crate::event::{EventKey, Kind, OrganizationId, SessionId};
-use crate::machine::{Outcome, Reason};
+use crate::event::{EventKey, Kind, SessionId};
+use crate::machine::{Outcome, Reason, Record};
 
-/// What is to become of a message; the shell settles accordingly.
+/// What is to be done with a delivery; the shell settles accordingly.
 #[derive(Debug)]
-pub(super) enum Verdict {
-    /// Its outcome is durable: announce it, then ack.
+pub(super) enum Settlement {
+    /// Its outcome is durable: announce it, then acknowledge.
     Done(Done),
-    /// It was answered before: announce that again, then ack.
+    /// It was answered before: announce that again, then acknowledge.
     Known(EventKey, Box<Outcome>),
-    /// A retry queue, from this rung of the ladder.
+    /// Put a copy into a retry queue, from this rung of the ladder.
     Later(Postponed),
-    /// A retry queue, for no fault of its own: others of its session wait behind it.
-    Wait(Postponed),
-    /// The end of its organization's backlog; where there can't be one, that retry queue.
-    Park(OrganizationId, Postponed),
-    /// The dead-letter queue, with a failed outcome where an event could be read.
+    /// It was not begun: give it back to its queue, at its old place.
+    GiveBack,
+    /// Announce the failed outcome, where an event could be read, and put a copy into the dead-letter queue.
     Dead(Box<DeadLetter>),
-    /// Several messages take its place.
+    /// Put several messages in its place.
     Split(Vec<Part>),
 }
 
 /// An event that is over.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Done {
-    /// Which event.
+    /// Its key.
     pub(super) key: EventKey,
-    /// What became of it.
+    /// Its outcome.
     pub(super) outcome: Box<Outcome>,
     /// When OpenCX says it happened.
     pub(super) timestamp: Option<Timestamp>,
@@ -47,8 +47,10 @@ pub(super) struct Postponed {
     pub(super) attempts: u32,
     /// When the worker first saw it.
     pub(super) first_seen: Timestamp,
-    /// Deaths of the process that the copy tells of; none: it tells of none.
-    pub(super) deaths: Option<u32>,
+    /// Age when it comes back; none before its first failed attempt.
+    pub(super) age: Option<Duration>,
+    /// How often a destination has refused it since it was decided.
+    pub(super) refusals: u32,
     /// For the metric, see [`crate::watch::Sighting::Retried`].
     pub(super) why: &'static str,
 }
@@ -56,9 +58,9 @@ pub(super) struct Postponed {
 /// A message that is given up.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct DeadLetter {
-    /// Which event, when it could be read.
+    /// The event's key, when it could be read.
     pub(super) key: Option<EventKey>,
-    /// Which conversation, when it could be read.
+    /// The conversation, when it could be read.
     pub(super) session_id: Option<SessionId>,
     /// Why.
     pub(super) reason: Reason,
@@ -68,4 +70,6 @@ pub(super) struct DeadLetter {
     pub(super) first_seen: Timestamp,
     /// When OpenCX says it happened, when it could be read.
     pub(super) timestamp: Option<Timestamp>,
+    /// The event's record, which says that it is dead; none of a message whose key is none, or another message's.
+    pub(super) record: Option<Box<Record>>,
 }

@@ -1,0 +1,127 @@
+//! Which organizations' queues the worker uses: those of the configured ones, and of former ones, which the store remembers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::bus::rabbit::{Rabbit, Served};
+use crate::event::OrganizationId;
+use crate::store::{Change, Store};
+
+/// Before a store that can't be read is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Keeps the store's and the broker's view of the queues up to date.
+#[derive(Clone)]
+pub(super) struct Queues(watch::Sender<Option<BTreeSet<OrganizationId>>>);
+
+impl Queues {
+    /// Starts to. Needs a tokio runtime.
+    pub(super) fn keep(store: Arc<dyn Store>, broker: Arc<Rabbit>) -> Self {
+        let (wanted, receiver) = watch::channel(None);
+        tokio::spawn(keep(store, broker, receiver));
+        Self(wanted)
+    }
+
+    /// Sets the configured organizations.
+    pub(super) fn configured(&self, organizations: impl Iterator<Item = OrganizationId>) {
+        self.0.send_replace(Some(organizations.collect()));
+    }
+}
+
+async fn keep(
+    store: Arc<dyn Store>,
+    broker: Arc<Rabbit>,
+    mut wanted: watch::Receiver<Option<BTreeSet<OrganizationId>>>,
+) {
+    let mut remembered = remembered(&*store).await;
+    loop {
+        let configured = wanted.borrow_and_update().clone();
+        let kept = match configured {
+            Some(configured) => {
+                let kept = remember(&*store, &configured, &mut remembered).await;
+                broker.serve(served(&configured, &remembered));
+                kept
+            }
+            None => true,
+        };
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = sleep(ASK_AGAIN), if !kept => {}
+        }
+    }
+}
+
+/// What the store remembers; it is asked until it can be read. Nothing is consumed while it can't.
+async fn remembered(store: &dyn Store) -> BTreeMap<OrganizationId, Timestamp> {
+    let mut is_news = true;
+    loop {
+        match store.organization_queues().await {
+            Ok(queues) => return queues.into_iter().collect(),
+            Err(problem) if is_news => {
+                warn!(error = %problem, "can't read which organizations have queues; retrying");
+                is_news = false;
+            }
+            Err(_) => {}
+        }
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// On the disk before a queue is declared: a worker that starts within seconds must not trust it, and once its organization is
+/// removed, whatever lies in it must be found. False when the store did not take it.
+async fn remember(
+    store: &dyn Store,
+    configured: &BTreeSet<OrganizationId>,
+    remembered: &mut BTreeMap<OrganizationId, Timestamp>,
+) -> bool {
+    let now = Timestamp::now();
+    let new: Vec<_> = configured.iter().filter(|id| !remembered.contains_key(id)).cloned().collect();
+    if new.is_empty() {
+        return true;
+    }
+    let changes = new.iter().map(|id| Change::OrganizationQueue(id.clone(), now)).collect();
+    if let Err(problem) = store.keep(changes).await {
+        warn!(error = %problem, "can't remember which organizations have queues; retrying");
+        return false;
+    }
+    remembered.extend(new.into_iter().map(|id| (id, now)));
+    true
+}
+
+fn served(configured: &BTreeSet<OrganizationId>, remembered: &BTreeMap<OrganizationId, Timestamp>) -> Served {
+    Served {
+        configured: configured.iter().map(|id| (id.clone(), remembered.get(id).copied())).collect(),
+        former: remembered.keys().filter(|id| !configured.contains(id)).cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    fn ids(all: &[&str]) -> BTreeSet<OrganizationId> {
+        all.iter().map(|id| OrganizationId::from(*id)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_removed_organization_is_remembered_as_a_former_one() {
+        let store = MemoryStore::new();
+        let mut known = remembered(&store).await;
+        assert!(known.is_empty());
+        remember(&store, &ids(&["org_a", "org_b"]), &mut known).await;
+        // Another process, after the removal of one.
+        let mut known = remembered(&store).await;
+        remember(&store, &ids(&["org_b", "org_c"]), &mut known).await;
+        let served = served(&ids(&["org_b", "org_c"]), &known);
+        assert_eq!(served.configured.keys().cloned().collect::<BTreeSet<_>>(), ids(&["org_b", "org_c"]));
+        assert_eq!(served.former, ids(&["org_a"]));
+        assert!(served.configured.values().all(Option::is_some), "the store says since when");
+    }
+}

@@ -1,0 +1,242 @@
+//! THE STORY of an event, from its organization's queue to its end.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+use tracing::{Instrument, Span, debug, warn};
+
+use super::attempt::digest;
+use super::defect::{Defect, caught_at_once};
+use super::headers::Past;
+use super::lanes::{Lane, Ticket};
+use super::pending::Pending;
+use super::room::Place;
+use super::settle::Whereabouts;
+use super::settlement::{DeadLetter, Settlement};
+use super::{HOLD, Worker, headers, letters};
+use crate::bus::{Delivery, Part};
+use crate::crm::Availability;
+use crate::event::{Decoded, Event, OrganizationId, Piece, Rejection, decode};
+use crate::machine::{Again, Phase, Record, look_again};
+use crate::store::StoreError;
+use crate::watch::{Sighting, trace};
+
+/// A message in flight: read, and with its place in the lanes that it has to wait in.
+pub(super) struct Arrival {
+    pub(super) delivery: Delivery,
+    pub(super) received: Instant,
+    pub(super) decoded: Result<Decoded, Unread>,
+    /// What the message says of its own past.
+    pub(super) past: Past,
+    pub(super) tickets: Vec<Ticket>,
+    /// From its receipt until it is settled.
+    pub(super) span: Span,
+    /// Counts it among those that are not over.
+    pub(super) _pending: Pending,
+}
+
+impl Arrival {
+    /// The event, when it is one.
+    pub(super) fn event(&self) -> Option<&Event> {
+        match &self.decoded {
+            Ok(Decoded::Event(event)) => Some(event),
+            Ok(Decoded::Several(_)) | Err(_) => None,
+        }
+    }
+
+    /// Waits until everyone ahead in its lanes is gone.
+    async fn turn(&mut self) -> Turn {
+        let until = self.delivery.received + HOLD;
+        for ticket in &mut self.tickets {
+            let turn = tokio::select! {
+                turn = timeout_at(until, ticket.turn()) => turn,
+                () = self.delivery.lost.cancelled() => return Turn::Lost,
+            };
+            if !matches!(turn, Ok(Ok(()))) {
+                return Turn::GiveBack;
+            }
+        }
+        if self.delivery.is_lost() { Turn::Lost } else { Turn::Now }
+    }
+}
+
+/// What came of waiting in the lanes.
+enum Turn {
+    Now,
+    /// It can't be settled any more, and comes again.
+    Lost,
+    /// It has waited for as long as it may, or whoever was ahead went back.
+    GiveBack,
+}
+
+/// Why a message is no event.
+pub(super) enum Unread {
+    /// It breaks a rule.
+    Rejected(Box<Rejection>),
+    /// Reading it met a defect of the worker's.
+    Defect(Defect),
+}
+
+impl Worker {
+    /// Carries a message to its end: it waits for its session's turn, is answered from the store where it was answered before,
+    /// waits for its organization, is carried into Dynamics step by step, and is settled.
+    /// Its place among those that need Dynamics is free once nothing more is asked of Dynamics for it.
+    pub(super) async fn process(&self, arrival: Arrival, place: Option<Place>) {
+        let span = arrival.span.clone();
+        self.tell_the_story(arrival, place).instrument(span).await;
+    }
+
+    async fn tell_the_story(&self, mut arrival: Arrival, mut place: Option<Place>) {
+        self.watch.saw(Sighting::InFlight(1));
+        let settlement = match arrival.turn().await {
+            Turn::Now => Some(self.judge_safely(&arrival).await),
+            Turn::GiveBack => Some(Settlement::GiveBack),
+            Turn::Lost => None,
+        };
+        place.iter_mut().for_each(Place::carried);
+        if let Some(settlement) = settlement {
+            if self.settle(arrival, settlement).await == Whereabouts::Unacked {
+                place.iter().for_each(Place::gave_back);
+            }
+        } else {
+            debug!("an event's connection is gone; the broker will redeliver it");
+        }
+        self.watch.saw(Sighting::InFlight(-1));
+    }
+
+    pub(super) async fn judge(&self, arrival: &Arrival) -> Result<Settlement, StoreError> {
+        let event = match &arrival.decoded {
+            Ok(Decoded::Event(event)) => event,
+            Ok(Decoded::Several(pieces)) => return Ok(Settlement::Split(pieces.iter().map(part).collect())),
+            Err(Unread::Rejected(rejection)) => return self.reject(arrival, rejection).await,
+            Err(Unread::Defect(defect)) => return Ok(self.stumble_blindly(arrival, defect)),
+        };
+        let known = self.store.record(&event.key).await?;
+        if let Some(settlement) = self.decided(event, known.as_ref(), arrival) {
+            return Ok(settlement);
+        }
+        if let Some(settlement) = self.give_way(event, known.as_ref(), arrival) {
+            return Ok(settlement);
+        }
+        let Some(settings) = self.crm.settings(&event.key.organization_id) else {
+            return self.bury(self.unknown_organization(event, arrival), &arrival.delivery.body).await;
+        };
+        if !self.becomes_available(&event.key.organization_id, arrival).await {
+            return Ok(Settlement::GiveBack);
+        }
+        self.attempt(event, &settings, known, arrival).await
+    }
+
+    /// Reads a message.
+    pub(super) fn receive(&self, delivery: Delivery) -> Arrival {
+        let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits)) {
+            Ok(decoded) => decoded.map_err(Unread::Rejected),
+            Err(defect) => Err(Unread::Defect(defect)),
+        };
+        let past = headers::past(&delivery.envelope);
+        let span = trace::message(|| headers::trace(&delivery.envelope));
+        if let Ok(Decoded::Event(event)) = &decoded {
+            trace::identify(&span, event);
+        }
+        let pending = self.pending.register(past.first_seen.unwrap_or_else(|| self.now()));
+        let (received, tickets) = (Instant::now(), Vec::new());
+        Arrival { delivery, received, decoded, past, tickets, span, _pending: pending }
+    }
+
+    /// Copies of one event and events of one session, one at a time.
+    pub(super) fn tickets(&self, arrival: &Arrival) -> Vec<Ticket> {
+        match &arrival.decoded {
+            Ok(Decoded::Event(event)) => {
+                let session = Lane::Session(event.key.organization_id.clone(), event.session_id().clone());
+                vec![self.lanes.queue(session), self.lanes.queue(Lane::Event(event.key.clone()))]
+            }
+            Err(Unread::Rejected(rejection)) => {
+                rejection.key().map(|key| self.lanes.queue(Lane::Event(key))).into_iter().collect()
+            }
+            Ok(Decoded::Several(_)) | Err(Unread::Defect(_)) => Vec::new(),
+        }
+    }
+
+    async fn reject(&self, arrival: &Arrival, rejection: &Rejection) -> Result<Settlement, StoreError> {
+        let first_seen = arrival.past.first_seen.unwrap_or_else(|| self.now());
+        let letter = letters::rejected(rejection.clone(), first_seen, self.now());
+        self.bury(letter, &arrival.delivery.body).await
+    }
+
+    fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> DeadLetter {
+        let first_seen = arrival.past.first_seen.unwrap_or_else(|| self.now());
+        letters::unknown_organization(event, first_seen, self.now())
+    }
+
+    /// What was decided of this event before and is still to be announced, or announced again. Nothing is asked of Dynamics.
+    pub(super) fn decided(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
+        let record = known?;
+        match &record.phase {
+            Phase::Finished(outcome) => {
+                self.differs(event, &record.body_digest, &arrival.delivery.body);
+                Some(Settlement::Known(event.key.clone(), Box::new(outcome.clone())))
+            }
+            Phase::Dead(_) if !record.settled && is_of_this_life(arrival, record) => {
+                letters::decided(event, record).map(|letter| Settlement::Dead(Box::new(letter)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Another body came under this key while the first one is still under way: once that is answered, so is this one.
+    fn give_way(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
+        let is_another = |record: &&Record| record.outcome().is_none() && is_of_this_life(arrival, record);
+        let first = known.filter(is_another)?;
+        if !self.differs(event, &first.body_digest, &arrival.delivery.body) {
+            return None;
+        }
+        let age = arrival.past.age.unwrap_or_default();
+        match look_again(age, None, &self.rules.policy) {
+            Again::Later(rung) => Some(self.put_off(arrival, rung, Some(age), "first_awaited")),
+            // The first one has not been seen for so long that it will not come any more.
+            Again::Soon | Again::WhenAvailable | Again::Never(_) => None,
+        }
+    }
+
+    /// Whether a message of a known key has another body than the first one; noted where it has.
+    fn differs(&self, event: &Event, first: &str, body: &[u8]) -> bool {
+        if first == digest(body) {
+            return false;
+        }
+        self.watch.saw(Sighting::BodyDiffers(event.kind()));
+        warn!(
+            event_id = %event.key.event_id,
+            organization_id = %event.key.organization_id,
+            session_id = %event.session_id(),
+            "the same event came again with another body; the first one stands"
+        );
+        true
+    }
+
+    /// Waits until the organization can take requests, as long as the delivery may be held. False when it can't by then.
+    pub(super) async fn becomes_available(&self, organization: &OrganizationId, arrival: &Arrival) -> bool {
+        if matches!(self.crm.availability(organization), Availability::Available { .. }) {
+            return true;
+        }
+        let until = arrival.delivery.received + HOLD;
+        tokio::select! {
+            available = timeout_at(until, self.crm.available(organization)) => available.is_ok(),
+            () = arrival.delivery.lost.cancelled() => false,
+            () = self.stopping.cancelled() => false,
+        }
+    }
+
+    /// How long a retry queue holds a message.
+    pub(super) fn delay(&self, rung: usize) -> Duration {
+        self.rules.policy.delays.get(rung).copied().unwrap_or_default()
+    }
+}
+
+/// Whether what the store has of an event belongs to its present life; a replayed event begins another one.
+pub(super) fn is_of_this_life(arrival: &Arrival, record: &Record) -> bool {
+    headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
+}
+
+fn part(piece: &Piece) -> Part {
+    Part { message_id: piece.message_id.clone(), body: piece.body.clone() }
+}

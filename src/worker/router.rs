@@ -1,0 +1,61 @@
+//! The router: moves every event from the inbox to its organization's queue, in order, and acknowledges it there once the broker
+//! has confirmed the copy. It never waits for an organization, a store or Dynamics: what is no event, and what is of an
+//! organization that is not configured, is dead-lettered beside it.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+use super::Worker;
+use super::process::Arrival;
+use crate::bus::{Forwarded, Forwarding};
+use crate::event::OrganizationId;
+use crate::machine::soonest;
+use crate::watch::Sighting;
+
+impl Worker {
+    /// Routes everything that comes into the inbox, until the bus is stopped.
+    pub(super) async fn route(self: &Arc<Self>, in_flight: &TaskTracker) {
+        let mut inbox = self.bus.inbox().await;
+        while let Some(delivery) = inbox.recv().await {
+            let arrival = self.receive(delivery);
+            match self.destination(&arrival) {
+                Some(organization) => {
+                    // The copy is queued for publishing here, in the order of the inbox; its confirm is waited for elsewhere.
+                    let forwarding = arrival.delivery.forward(&organization, soonest(&self.rules.policy));
+                    in_flight.spawn(self.clone().forwarded(arrival, organization, forwarding));
+                }
+                None => self.spawn(arrival, in_flight),
+            }
+        }
+    }
+
+    /// The configured organization that a message belongs to; none of what is no event, and of what is several.
+    fn destination(&self, arrival: &Arrival) -> Option<OrganizationId> {
+        let organization = &arrival.event()?.key.organization_id;
+        self.crm.settings(organization).is_some().then(|| organization.clone())
+    }
+
+    async fn forwarded(self: Arc<Self>, arrival: Arrival, organization: OrganizationId, forwarding: Forwarding) {
+        match forwarding.await {
+            Ok(Forwarded::Moved) => self.watch.saw(Sighting::Forwarded),
+            Ok(Forwarded::Waits) => self.watch.saw(Sighting::Retried("new_queue")),
+            Ok(Forwarded::Lost) => {}
+            Err(problem) if problem.is_of_destination() => {
+                warn!(organization_id = %organization, error = %problem, "could not move an event to its organization's queue");
+                _ = self.onto_the_ladder(arrival.delivery, "queue_refused").await;
+            }
+            Err(problem) => {
+                error!(error = %problem, "could not move an event; the broker will redeliver it");
+            }
+        }
+    }
+
+    /// Carries a message in a task of its own.
+    fn spawn(self: &Arc<Self>, mut arrival: Arrival, in_flight: &TaskTracker) {
+        arrival.tickets = self.tickets(&arrival);
+        let worker = self.clone();
+        in_flight.spawn(async move { worker.process(arrival, None).await });
+    }
+}

@@ -1,0 +1,209 @@
+//! Organizations' queues on a real broker: made ahead of need, never trusted too early, never deleted; in order, and given back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use handoffd::bus::rabbit::{Declare, Options, Served};
+use handoffd::bus::{Bus, Consumption, Delivery, Forwarded, Settled};
+use handoffd::event::OrganizationId;
+use jiff::Timestamp;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::time::timeout;
+
+use crate::rabbit::{Rig, options, served};
+use crate::support::broker::{Broker, DEADLINE, eventually};
+
+const ACME: &str = "org acme";
+
+fn acme() -> OrganizationId {
+    OrganizationId::from(ACME)
+}
+
+async fn forward(rig: &mut Rig) -> Forwarded {
+    let delivery = rig.next().await;
+    delivery.forward(&acme(), 0).await.unwrap()
+}
+
+async fn first(consumption: &mut Consumption) -> Delivery {
+    timeout(DEADLINE, consumption.deliveries.next()).await.expect("a delivery in time").expect("a delivery")
+}
+
+async fn rig() -> Rig {
+    let url = Broker::shared();
+    Rig::serving(options(url), url, served(&[ACME])).await
+}
+
+#[tokio::test]
+async fn what_is_moved_comes_out_in_its_order_with_all_that_it_carries() {
+    let mut rig = rig().await;
+    let mut deaths = FieldTable::default();
+    deaths.insert("x-death".into(), AMQPValue::LongString("another life".into()));
+    for number in 0..20 {
+        let properties = BasicProperties::default().with_headers(deaths.clone()).with_expiration("60000".into());
+        rig.publish(&number.to_string(), properties.with_message_id("message".into())).await;
+    }
+    // All of them before the first confirm is waited for.
+    let mut moving = Vec::new();
+    for _ in 0..10 {
+        moving.push(rig.next().await.forward(&acme(), 0));
+    }
+    for forwarded in futures_util::future::join_all(moving).await {
+        assert_eq!(forwarded.unwrap(), Forwarded::Moved);
+    }
+    for _ in 10..20 {
+        assert_eq!(forward(&mut rig).await, Forwarded::Moved);
+    }
+    let mut consumption = rig.bus.consume(&acme(), 5).await;
+    for number in 0..20 {
+        let delivery = first(&mut consumption).await;
+        assert_eq!(delivery.body, number.to_string().as_bytes());
+        assert_eq!(delivery.routing_key, "session.handoff.email", "as published");
+        assert_eq!(delivery.envelope.header("x-death"), None, "the broker would take it for going in circles");
+        assert_eq!(delivery.envelope.message_id.as_deref(), Some("message"));
+        assert!(!delivery.redelivered);
+        assert_eq!(delivery.ack().await, Settled::Taken);
+    }
+    assert_eq!(rig.bus.waiting(&acme()).await, Some(0));
+    assert_eq!(rig.client.depth(&rig.options.queue).await, Some(0), "the inbox is empty");
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn no_more_than_the_prefetch_is_taken_and_what_is_given_back_finds_its_place() {
+    let mut rig = rig().await;
+    for number in 0..6 {
+        rig.publish(&number.to_string(), BasicProperties::default()).await;
+        forward(&mut rig).await;
+    }
+    let mut consumption = rig.bus.consume(&acme(), 3).await;
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        taken.push(first(&mut consumption).await);
+    }
+    assert_eq!(rig.bus.waiting(&acme()).await, Some(3));
+    consumption.cancel.cancel();
+    assert!(timeout(DEADLINE, consumption.deliveries.next()).await.unwrap().is_none(), "nothing comes any more");
+    assert_eq!(taken.remove(0).ack().await, Settled::Taken, "what was taken can be settled");
+    let closed = consumption.closed.clone();
+    drop(consumption);
+    while let Some(delivery) = taken.pop() {
+        assert!(!closed.is_cancelled(), "somebody has one still");
+        assert_eq!(delivery.give_back().await, Settled::Taken);
+    }
+    timeout(DEADLINE, closed.cancelled()).await.expect("its channel is closed");
+    let mut again = rig.bus.consume(&acme(), 100).await;
+    for number in 1..6 {
+        let delivery = first(&mut again).await;
+        assert_eq!(delivery.body, number.to_string().as_bytes());
+        assert_eq!(delivery.redelivered, number < 3);
+        delivery.ack().await;
+    }
+    rig.finish().await;
+}
+
+/// RabbitMQ loses a quorum queue that was declared less than a second before its node is killed.
+#[tokio::test]
+async fn nothing_is_put_into_a_queue_that_was_just_made() {
+    let url = Broker::shared();
+    let mut rig = Rig::start(Options { new_queue_wait: Duration::from_secs(3), ..options(url) }, url).await;
+    rig.bus.serve(served(&[ACME]));
+    let queue = rig.options.organization_queue(&acme());
+    eventually("the queue of an organization that is added", async || rig.client.depth(&queue).await.is_some()).await;
+    rig.publish("early", BasicProperties::default()).await;
+    assert_eq!(forward(&mut rig).await, Forwarded::Waits);
+    assert_eq!(rig.client.depth(&queue).await, Some(0));
+    let mut forwarded = forward(&mut rig).await;
+    while forwarded == Forwarded::Waits {
+        forwarded = forward(&mut rig).await;
+    }
+    assert_eq!(forwarded, Forwarded::Moved, "it comes by the shortest retry queue until the queue is old enough");
+    rig.finish().await;
+}
+
+/// A worker that ends within seconds of a declaration is followed by one that finds the queue.
+#[tokio::test]
+async fn a_queue_that_a_worker_declared_a_moment_ago_is_not_trusted_by_the_next_one() {
+    let url = Broker::shared();
+    let creator = Rig::serving(options(url), url, served(&[ACME])).await;
+    creator.bus.close().await;
+    let declared = Timestamp::now();
+    let just_now = Served { configured: BTreeMap::from([(acme(), Some(declared))]), former: BTreeSet::new() };
+    let options = Options { new_queue_wait: Duration::from_secs(4), ..creator.options.clone() };
+    let next = Rig::serving(options, url, just_now).await;
+    let waited = Timestamp::now().duration_since(declared);
+    assert!(waited.as_secs() >= 3, "it was ready after {waited}");
+    next.finish().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_consumed_by_the_next_worker_also_of_a_former_organization() {
+    let mut rig = rig().await;
+    for number in 0..5 {
+        rig.publish(&number.to_string(), BasicProperties::default()).await;
+        forward(&mut rig).await;
+    }
+    rig.bus.close().await;
+    let former = Served { configured: BTreeMap::new(), former: BTreeSet::from([acme(), "org_never".into()]) };
+    let next = Rig::serving(rig.options.clone(), Broker::shared(), former).await;
+    assert_eq!(next.bus.organizations().borrow().len(), 2);
+    let mut consumption = next.bus.consume(&acme(), 5).await;
+    for number in 0..5 {
+        assert_eq!(first(&mut consumption).await.body, number.to_string().as_bytes());
+    }
+    let never = next.options.organization_queue(&"org_never".into());
+    assert_eq!(next.client.depth(&never).await, None, "nobody declares the queue of a former organization");
+    next.finish().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_deleted_under_our_hands_is_made_again() {
+    let mut rig = rig().await;
+    rig.client.delete_queue(&rig.options.organization_queue(&acme())).await;
+    rig.publish("kept", BasicProperties::default()).await;
+    let mut forwarded = None;
+    while !matches!(forwarded, Some(Ok(Forwarded::Moved))) {
+        forwarded = Some(rig.next().await.forward(&acme(), 0).await);
+    }
+    let mut consumption = rig.bus.consume(&acme(), 5).await;
+    assert_eq!(&first(&mut consumption).await.body[..], b"kept");
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn without_the_right_to_declare_it_the_organization_waits_and_others_go_on() {
+    let url = Broker::shared();
+    let creator = Rig::serving(options(url), url, served(&["org_other"])).await;
+    creator.bus.close().await;
+    let checks = Options { declare: Declare::Check, ..creator.options.clone() };
+    let mut rig = Rig::serving(checks, url, served(&[ACME, "org_other"])).await;
+    let queue = rig.options.organization_queue(&acme());
+    assert_eq!(rig.bus.missing_queue(&acme()).map(|(name, _)| name), Some(queue.clone()));
+    rig.publish("waits", BasicProperties::default()).await;
+    assert_eq!(forward(&mut rig).await, Forwarded::Waits);
+    rig.publish("goes on", BasicProperties::default()).await;
+    let mut moved = 0;
+    while moved == 0 {
+        let delivery = rig.next().await;
+        let organization = if &delivery.body[..] == b"goes on" { "org_other".into() } else { acme() };
+        moved += usize::from(delivery.forward(&organization, 0).await.unwrap() == Forwarded::Moved);
+    }
+    // Somebody creates it.
+    let created = Rig::serving(Options { declare: Declare::Create, ..rig.options.clone() }, url, served(&[ACME])).await;
+    created.bus.close().await;
+    eventually("the queue to be found", async || rig.bus.missing_queue(&acme()).is_none()).await;
+    rig.finish().await;
+}
+
+/// Pages ask how many wait every few seconds.
+#[tokio::test]
+async fn asking_for_a_queue_that_is_missing_costs_nothing_that_runs_out() {
+    let mut rig = rig().await;
+    for _ in 0..2100 {
+        assert_eq!(rig.bus.waiting(&"org_unknown".into()).await, None);
+    }
+    rig.publish("late", BasicProperties::default()).await;
+    assert_eq!(forward(&mut rig).await, Forwarded::Moved);
+    rig.finish().await;
+}

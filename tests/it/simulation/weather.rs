@@ -1,0 +1,75 @@
+//! What happens to the broker by itself, and what is published.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::broker::Broker;
+use super::crm::Cloud;
+use super::message::Message;
+use super::scene::TROUBLE_ENDS;
+
+/// Publishes a run's messages.
+pub async fn publish(broker: Arc<Broker>, publications: Vec<(Duration, Message)>) {
+    for (at, message) in publications {
+        sleep(at.saturating_sub(broker.scene.elapsed())).await;
+        broker.scene.tell(|| format!("published {}", String::from_utf8_lossy(&message.body)));
+        broker.publish(message);
+    }
+}
+
+/// Now and then the connection breaks while nothing is asked of it.
+pub async fn breaks(broker: Arc<Broker>) {
+    for _ in 0..broker.scene.below(4) {
+        broker.scene.dawdle(TROUBLE_ENDS / 3).await;
+        broker.disconnect("the weather");
+    }
+}
+
+/// The broker is killed, mostly while queues are young.
+pub fn kills(broker: &Arc<Broker>, cloud: &Cloud) {
+    let scene = &broker.scene;
+    let mut times: Vec<Duration> = Vec::new();
+    if scene.happens(0.2) {
+        times.push(Duration::from_secs(5).mul_f64(scene.lot()));
+    }
+    for at in cloud.added.values().filter(|_| scene.happens(0.5)) {
+        times.push(*at + Duration::from_secs(5).mul_f64(scene.lot()));
+    }
+    if scene.happens(0.1) {
+        times.push(TROUBLE_ENDS.mul_f64(scene.lot()));
+    }
+    for at in times {
+        let broker = broker.clone();
+        tokio::spawn(async move {
+            sleep(at).await;
+            broker.kill();
+        });
+    }
+}
+
+/// Organizations are added while the worker runs.
+pub fn additions(broker: &Arc<Broker>, cloud: &Cloud) {
+    for (organization, at) in cloud.added.clone() {
+        let broker = broker.clone();
+        tokio::spawn(async move {
+            sleep(at).await;
+            broker.add(&organization);
+        });
+    }
+}
+
+/// What waits for the end of a trouble goes on there, and consumers end where a pause begins.
+pub fn edges(broker: &Arc<Broker>) {
+    let (broker, edges) = (broker.clone(), broker.windows.edges());
+    tokio::spawn(async move {
+        for at in edges {
+            sleep(at.saturating_sub(broker.scene.elapsed())).await;
+            if broker.is_paused() {
+                broker.look(|state| state.organizations.end_consumers());
+            }
+            broker.wake();
+        }
+    });
+}
