@@ -51,11 +51,12 @@ pub fn init(log: &Log, traces: Option<&Traces>) -> Result<(), LogsError> {
 }
 
 /// What is logged. A level alone is the worker's own; libraries stay at warnings, for their `info` says
-/// nothing about an event. Directives are taken as they are.
+/// nothing about an event, and sled is silent: what it could not do, the store says once and in its own words. Directives are
+/// taken as they are.
 pub fn filter(level: &str) -> Result<EnvFilter, LogsError> {
     let directives = match level.trim().to_lowercase().as_str() {
-        quiet @ ("off" | "error" | "warn") => quiet.to_owned(),
-        loud @ ("info" | "debug" | "trace") => format!("warn,handoffd={loud},dynamics_simulator={loud}"),
+        quiet @ ("off" | "error" | "warn") => format!("{quiet},sled=off"),
+        loud @ ("info" | "debug" | "trace") => format!("warn,sled=off,handoffd={loud},dynamics_simulator={loud}"),
         _ => level.to_owned(),
     };
     EnvFilter::try_new(directives).map_err(|source| LogsError::Level { level: level.to_owned(), source })

@@ -103,18 +103,20 @@ fn a_level_is_the_workers_own() {
         logged(LogFormat::Text, level, || {
             tracing::debug!(target: "handoffd::worker", "own debug");
             tracing::info!(target: "handoffd::worker", "own info");
-            tracing::info!(target: "sled::pagecache", "library info");
-            tracing::warn!(target: "sled::pagecache", "library warning");
+            tracing::info!(target: "reqwest::connect", "library info");
+            tracing::warn!(target: "reqwest::connect", "library warning");
+            tracing::error!(target: "sled::flusher", "what the store says itself");
             tracing::warn!(target: "lapin::returned_messages", "a whole message");
         })
     };
     let info = all("info");
-    assert!(info.contains("own info") && info.contains("sled::pagecache: library warning"));
+    assert!(info.contains("own info") && info.contains("reqwest::connect: library warning"));
+    assert!(!info.contains("the store says"));
     assert!(!info.contains("own debug") && !info.contains("library info"));
     assert!(all("DEBUG").contains("own debug"));
     assert!(!all("error").contains("library warning"));
     assert!(all("off").is_empty());
-    assert!(all("warn,sled=info").contains("library info"));
+    assert!(all("warn,sled=info").contains("the store says"));
 }
 
 #[test]
