@@ -8,9 +8,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
-use super::process::Arrival;
-use crate::bus::{Forwarded, Forwarding};
-use crate::event::OrganizationId;
+use super::defect::caught_at_once;
+use crate::bus::{Delivery, Forwarded, Forwarding};
+use crate::event::{Decoded, OrganizationId, decode};
 use crate::machine::soonest;
 use crate::watch::Sighting;
 
@@ -19,32 +19,33 @@ impl Worker {
     pub(super) async fn route(self: &Arc<Self>, in_flight: &TaskTracker) {
         let mut inbox = self.bus.inbox().await;
         while let Some(delivery) = inbox.recv().await {
-            let arrival = self.receive(delivery);
-            match self.destination(&arrival) {
+            match self.destination(&delivery) {
                 Some(organization) => {
                     // The copy is queued for publishing here, in the order of the inbox; its confirm is waited for elsewhere.
-                    let forwarding = arrival.delivery.forward(&organization, soonest(&self.rules.policy));
-                    in_flight.spawn(self.clone().forwarded(arrival, organization, forwarding));
+                    let forwarding = delivery.forward(&organization, soonest(&self.rules.policy));
+                    in_flight.spawn(self.clone().forwarded(delivery, organization, forwarding));
                 }
-                None => self.spawn(arrival, in_flight),
+                None => self.spawn(delivery, in_flight),
             }
         }
     }
 
     /// The configured organization that a message belongs to; none of what is no event, and of what is several.
-    fn destination(&self, arrival: &Arrival) -> Option<OrganizationId> {
-        let organization = &arrival.event()?.key.organization_id;
-        self.crm.settings(organization).is_some().then(|| organization.clone())
+    fn destination(&self, delivery: &Delivery) -> Option<OrganizationId> {
+        let decoded = caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits));
+        let Ok(Ok(Decoded::Event(event))) = decoded else { return None };
+        let organization = event.key.organization_id;
+        self.crm.settings(&organization).is_some().then_some(organization)
     }
 
-    async fn forwarded(self: Arc<Self>, arrival: Arrival, organization: OrganizationId, forwarding: Forwarding) {
+    async fn forwarded(self: Arc<Self>, delivery: Delivery, organization: OrganizationId, forwarding: Forwarding) {
         match forwarding.await {
             Ok(Forwarded::Moved) => self.watch.saw(Sighting::Forwarded),
             Ok(Forwarded::Waits) => self.watch.saw(Sighting::Retried("new_queue")),
             Ok(Forwarded::Lost) => {}
             Err(problem) if problem.is_of_destination() => {
                 warn!(organization_id = %organization, error = %problem, "could not move an event to its organization's queue");
-                _ = self.onto_the_ladder(arrival.delivery, "queue_refused").await;
+                _ = self.onto_the_ladder(delivery, "queue_refused").await;
             }
             Err(problem) => {
                 error!(error = %problem, "could not move an event; the broker will redeliver it");
@@ -53,7 +54,8 @@ impl Worker {
     }
 
     /// Carries a message in a task of its own.
-    fn spawn(self: &Arc<Self>, mut arrival: Arrival, in_flight: &TaskTracker) {
+    fn spawn(self: &Arc<Self>, delivery: Delivery, in_flight: &TaskTracker) {
+        let mut arrival = self.receive(delivery);
         arrival.tickets = self.tickets(&arrival);
         let worker = self.clone();
         in_flight.spawn(async move { worker.process(arrival, None).await });
