@@ -62,6 +62,55 @@ async fn a_broker_killed_under_load_loses_nothing() {
     rig.nothing_is_left().await;
 }
 
+/// When the broker is killed after the events were published: at these times a queue that was declared for them was lost.
+const KILLED_AFTER: [Duration; 3] =
+    [Duration::from_millis(300), Duration::from_millis(500), Duration::from_millis(800)];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_killed_soon_after_the_events_of_a_slow_organization_loses_none() {
+    let broker = Broker::start();
+    let rig = rig_on(&broker).set("broker", "new_queue_wait", "5s").start().await;
+    rig.crm.environment().configure(&json!({ "latency_ms": 1000 })).unwrap();
+    let mut events = Vec::new();
+    for after in KILLED_AFTER {
+        let more = load(200);
+        killed_after(after, &broker, &rig, &more).await;
+        rig.bus.outcomes_of(&more).await;
+        events.extend(more);
+    }
+    each_exactly_once(&rig, &events).await;
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_killed_while_an_organization_is_being_added_loses_none_of_its_events() {
+    let broker = Broker::start();
+    let rig = rig_on(&broker).set("broker", "new_queue_wait", "5s").start().await;
+    let mut events = Vec::new();
+    for (number, after) in KILLED_AFTER.into_iter().enumerate() {
+        let added = format!("org_added_{number}");
+        rig.files.write_another_organization(rig.folder.path(), &added);
+        let queue = rig.files.organization_queue(&added);
+        eventually("its queue", async || rig.bus.has_queue(&queue).await).await;
+        let more: Vec<_> = load(200).into_iter().map(|event| event.with("/organization_id", added.as_str())).collect();
+        killed_after(after, &broker, &rig, &more).await;
+        rig.bus.outcomes_of(&more).await;
+        events.extend(more);
+    }
+    each_exactly_once(&rig, &events).await;
+    rig.nothing_is_left().await;
+}
+
+/// Events are published and confirmed; soon after that the broker is killed as it is, and starts again.
+async fn killed_after(after: Duration, broker: &Broker, rig: &Rig, events: &[Event]) {
+    rig.bus.publish_all(events).await;
+    tokio::time::sleep(after).await;
+    broker.kill_at_once();
+    broker.restart();
+    rig.worker().ready().await;
+    rig.bus.reconnect().await;
+}
+
 /// Handoffs of some customers by all routes.
 fn load(count: usize) -> Vec<Event> {
     let customers: Vec<Event> = (0..CUSTOMERS).map(|_| handoff("email")).collect();

@@ -30,6 +30,7 @@ mod organization_queues;
 mod publish;
 mod publisher;
 mod refusal;
+mod remake;
 mod settle;
 mod shrink;
 mod sieve;

@@ -18,6 +18,7 @@ use super::declare::{Declared, Shortfall, declare};
 use super::line::report;
 use super::lock;
 use super::options::{Declare, Options};
+use super::remake::delete_lost;
 use super::topology::{Declaration, organization_queue};
 use crate::event::OrganizationId;
 
@@ -44,6 +45,10 @@ pub(super) struct OrganizationQueues {
     served: Mutex<Option<Served>>,
     /// Since when the queue of an organization can be used, or from when on.
     usable: Mutex<HashMap<OrganizationId, Instant>>,
+    /// Organizations whose queues this process has made, and from when on each is trusted.
+    young: Mutex<HashMap<OrganizationId, Instant>>,
+    /// Organizations whose queues were young when a connection ended: the broker may have lost them.
+    doubtful: Mutex<BTreeSet<OrganizationId>>,
     /// Queues that are missing and may not be declared, or don't answer; and since when that is known.
     missing: Mutex<BTreeMap<OrganizationId, (String, Timestamp)>>,
     /// Organizations to consume.
@@ -58,6 +63,8 @@ impl OrganizationQueues {
             options,
             served: Mutex::default(),
             usable: Mutex::default(),
+            young: Mutex::default(),
+            doubtful: Mutex::default(),
             missing: Mutex::default(),
             known: watch::Sender::new(Vec::new()),
             changes: watch::Sender::new(0),
@@ -133,6 +140,7 @@ impl OrganizationQueues {
     /// Declares, or checks, the queues of all organizations. `made`: something else was just made.
     pub(super) async fn declare(&self, reached: &Reached, made: bool) -> Result<(), Shortfall> {
         let Served { configured, former } = lock(&self.served).clone().unwrap_or_default();
+        self.remake_doubtful(reached).await;
         let young = self.ensure(reached, &configured, Ownership::Configured).await?;
         let old = former.into_iter().map(|id| (id, None)).collect();
         self.ensure(reached, &old, Ownership::Former).await?;
@@ -163,8 +171,20 @@ impl OrganizationQueues {
 
     /// The connection has ended: on the next one all is declared, or checked, anew.
     pub(super) fn forget(&self) {
+        let now = Instant::now();
+        let young = std::mem::take(&mut *lock(&self.young));
+        lock(&self.doubtful).extend(young.into_iter().filter(|(_, trusted)| *trusted > now).map(|(id, _)| id));
         self.table().clear();
         lock(&self.missing).clear();
+    }
+
+    /// Makes those anew that the broker may have lost.
+    async fn remake_doubtful(&self, reached: &Reached) {
+        let doubtful = std::mem::take(&mut *lock(&self.doubtful));
+        if !doubtful.is_empty() {
+            let queues: Vec<String> = doubtful.iter().map(|id| self.options.organization_queue(id)).collect();
+            delete_lost(reached, &queues).await;
+        }
     }
 
     /// Whether one of them was made just now, or so lately that the broker may still lose it.
@@ -201,6 +221,9 @@ impl OrganizationQueues {
                 let is_new = made.contains(&self.options.organization_queue(id));
                 let wait = if is_new { self.options.new_queue_wait } else { wait };
                 is_young |= !wait.is_zero();
+                if is_new {
+                    lock(&self.young).insert((*id).clone(), now + wait);
+                }
                 usable.insert((*id).clone(), now + wait);
             }
         }

@@ -49,19 +49,23 @@ impl Broker {
         &self.url
     }
 
-    /// It is killed, with no time to tidy up.
+    /// It is killed, with no time to tidy up; the names of its queues, whatever their age, are on its disk.
     ///
     /// RabbitMQ 3.10 writes down the name of a new quorum queue seconds after it has declared it: killed
     /// before, it starts again with an empty queue of that name that never elects a leader, and what it had confirmed
-    /// is gone (measured). That is the broker's own affair (`docs/RELIABILITY.md`), so the names are on disk here before
-    /// it is killed: by the node itself, as a worker declares backlogs at any time, even while `kill` starts.
+    /// is gone (measured). Tests that are about something else declare queues and kill the broker at once.
     pub fn kill9(&self) {
-        let group = self.group();
         let last = "[ok = dets:sync(T) || T <- dets:all()], erlang:halt(abort).";
         // It does not live to answer.
         let mut ctl = command(&["ctl", self.directory.path().to_str().expect("a plain path"), "eval", last]);
         ctl.stderr(Stdio::null()).status().expect("deploy/broker.sh runs");
-        // Whatever else is of its group, if anything is left of it.
+        self.kill_at_once();
+    }
+
+    /// It is killed as it is.
+    pub fn kill_at_once(&self) {
+        // Of some of its group nothing may be left.
+        let group = self.group();
         Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().expect("kill runs");
     }
 
@@ -89,6 +93,12 @@ impl Broker {
     /// Ends it in good order.
     pub fn stop(&self) {
         script(&["stop", &self.directory.path().display().to_string()]);
+    }
+
+    /// What it has logged: warnings and worse.
+    pub fn log(&self) -> String {
+        let files = std::fs::read_dir(self.directory.path().join("log")).expect("a folder for its log");
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap_or_default()).collect()
     }
 
     /// Runs `rabbitmqctl` on it.
