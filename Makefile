@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash compat soak fuzz fuzz-api clean
+.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,6 +56,15 @@ crash: ## kills the worker at every point between two effects, and shows that th
 
 compat: ## the tests that use a broker, on RabbitMQ 3.10, 4.0 and 4.3 (root); VERSIONS="4.0 4.3" FILTER="rabbit story"
 	@VERSIONS="$(VERSIONS)" FILTER="$(FILTER)" MIRROR="$(MIRROR)" bash tests/compat.sh
+
+crowds: ## 60,000 events of a blocked organization; 200 organizations that hang with 500 events of 20 KB each
+	@bash deploy/broker.sh ensure
+	$(CARGO) test --test it --no-run
+	@HANDOFFD_BROKER_LIFE=0 cargo test --quiet --test it crowds:: -- --ignored --nocapture --test-threads 1
+
+long-waits: ## an organization throttled for 40 minutes, one paused for 15: nothing is given up or disturbed
+	@bash deploy/broker.sh ensure
+	@HANDOFFD_BROKER_LIFE=0 $(CARGO) test --quiet --test it long_waits:: -- --ignored
 
 soak: ## everything goes wrong for MINUTES=10 (RATE=25 events a second, SEED=…), then each event is looked for
 	@bash deploy/broker.sh ensure
