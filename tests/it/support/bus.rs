@@ -16,6 +16,9 @@ use super::broker::{Client, eventually};
 use super::event::{Event, customer_texts};
 use super::files::Files;
 
+/// Customers' texts that are looked for in logs, at most: each is looked for in all of them.
+const PRIVATE_TEXTS: usize = 5_000;
+
 /// What OpenCX has of the broker.
 pub struct Bus {
     url: String,
@@ -256,8 +259,12 @@ impl Bus {
     }
 
     fn note(&self, body: &[u8]) {
+        let mut private = self.private.lock().unwrap();
+        if private.len() >= PRIVATE_TEXTS {
+            return;
+        }
         if let Ok(value) = serde_json::from_slice(body) {
-            self.private.lock().unwrap().extend(customer_texts(&value));
+            private.extend(customer_texts(&value));
         }
     }
 }
