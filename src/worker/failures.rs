@@ -7,6 +7,7 @@ use tracing::error;
 use super::Worker;
 use super::attempt::Attempt;
 use super::defect::{Defect, caught};
+use super::headers::Past;
 use super::letters;
 use super::process::Arrival;
 use super::settlement::{Postponed, Settlement};
@@ -58,7 +59,7 @@ impl Worker {
     pub(super) fn stumble_blindly(&self, arrival: &Arrival, defect: &Defect) -> Settlement {
         let (past, now) = (&arrival.past, self.now());
         let (attempts, age) = (past.attempts + 1, past.age.unwrap_or_default());
-        let first_seen = past.first_seen.unwrap_or(now);
+        let first_seen = self.first_seen(past);
         let fault = defect.fault(StepName::Decode);
         error!(error = %fault.message, attempts, "a defect in the worker met a message");
         match after(fault.remedy, Trial { attempts, age }, &self.rules.policy) {
@@ -69,7 +70,7 @@ impl Worker {
             again => {
                 let rung = ladder(again);
                 let age = Some(age + self.delay(rung));
-                Settlement::Later(Postponed { attempts, age, ..self.as_told(arrival, rung, "panic") })
+                Settlement::Later(Postponed { attempts, age, ..self.as_told(past, kind(arrival), rung, "panic") })
             }
         }
     }
@@ -89,15 +90,19 @@ impl Worker {
         age: Option<Duration>,
         why: &'static str,
     ) -> Settlement {
-        Settlement::Later(Postponed { age, ..self.as_told(arrival, rung, why) })
+        Settlement::Later(Postponed { age, ..self.as_told(&arrival.past, kind(arrival), rung, why) })
     }
 
     /// A postponement with what the message carries of its past.
-    fn as_told(&self, arrival: &Arrival, rung: usize, why: &'static str) -> Postponed {
-        let kind = arrival.event().map_or(Kind::Handoff, Event::kind);
-        let first_seen = arrival.past.first_seen.unwrap_or_else(|| self.now());
-        Postponed { rung, kind, attempts: arrival.past.attempts, first_seen, age: arrival.past.age, refusals: 0, why }
+    pub(super) fn as_told(&self, past: &Past, kind: Kind, rung: usize, why: &'static str) -> Postponed {
+        let (attempts, first_seen) = (past.attempts, self.first_seen(past));
+        Postponed { rung, kind, attempts, first_seen, age: past.age, refusals: 0, why }
     }
+}
+
+/// The kind of an event; a handoff where there is none.
+fn kind(arrival: &Arrival) -> Kind {
+    arrival.event().map_or(Kind::Handoff, Event::kind)
 }
 
 impl Attempt<'_> {

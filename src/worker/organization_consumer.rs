@@ -51,14 +51,12 @@ pub(super) struct OrganizationConsumer {
 /// What happened.
 enum News {
     Stopped,
-    /// Events were carried or settled; or it is time to look whether an organization still answers.
+    /// Events were carried or settled; the organization is available again; it is time to look whether it still answers.
     Changed,
     Delivered(Delivery),
     /// The consumer has ended: its connection is gone, or the broker ended it.
     Ended,
     Opened(Consumption),
-    /// The organization is available again.
-    Available,
     /// The longest-held delivery has been held for long enough.
     Overdue,
     /// What was given back is in its old place.
@@ -89,7 +87,7 @@ impl OrganizationConsumer {
             let available = self.begin();
             match self.news(available, &stopped).await {
                 News::Stopped => break,
-                News::Changed | News::Available => {}
+                News::Changed => {}
                 News::Delivered(delivery) => {
                     let changed = self.prefetch.comes(delivery.redelivered);
                     self.taken.push_back(delivery);
@@ -128,8 +126,7 @@ impl OrganizationConsumer {
             let Some(delivery) = self.taken.pop_front() else { return true };
             let place = self.room.begin();
             // Read here, one after the other: the order of a session is the order of its lane.
-            let mut arrival = self.worker.receive(delivery);
-            arrival.tickets = self.worker.tickets(&arrival);
+            let arrival = self.worker.receive(delivery);
             let worker = self.worker.clone();
             self.in_flight.spawn(async move { worker.process(arrival, Some(place)).await });
         }
@@ -145,7 +142,7 @@ impl OrganizationConsumer {
             () = self.room.changed() => News::Changed,
             next = next(&mut self.consumption) => next.map_or(News::Ended, News::Delivered),
             () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => News::Overdue,
-            () = worker.crm.available(&self.organization), if !available => News::Available,
+            () = worker.crm.available(&self.organization), if !available => News::Changed,
             opened = opened(&mut self.opening) => News::Opened(opened),
             () = all_closed(&mut self.closing), if returning => News::GaveBack,
             // An organization that hangs has less room, and nothing happens that says so.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::time::timeout_at;
 use tracing::{Instrument, Span, debug, warn};
 
@@ -127,7 +128,7 @@ impl Worker {
         self.attempt(event, &settings, known, arrival).await
     }
 
-    /// Reads a message.
+    /// Reads a message, and takes its places in the lanes: the order of calls is the order of turns.
     pub(super) fn receive(&self, delivery: Delivery) -> Arrival {
         let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits)) {
             Ok(decoded) => decoded.map_err(Unread::Rejected),
@@ -138,14 +139,14 @@ impl Worker {
         if let Ok(Decoded::Event(event)) = &decoded {
             trace::identify(&span, event);
         }
-        let pending = self.pending.register(past.first_seen.unwrap_or_else(|| self.now()));
-        let (received, tickets) = (Instant::now(), Vec::new());
-        Arrival { delivery, received, decoded, past, tickets, span, _pending: pending }
+        let pending = self.pending.register(self.first_seen(&past));
+        let tickets = self.tickets(&decoded);
+        Arrival { delivery, received: Instant::now(), decoded, past, tickets, span, _pending: pending }
     }
 
     /// Copies of one event and events of one session, one at a time.
-    pub(super) fn tickets(&self, arrival: &Arrival) -> Vec<Ticket> {
-        match &arrival.decoded {
+    fn tickets(&self, decoded: &Result<Decoded, Unread>) -> Vec<Ticket> {
+        match decoded {
             Ok(Decoded::Event(event)) => {
                 let session = Lane::Session(event.key.organization_id.clone(), event.session_id().clone());
                 vec![self.lanes.queue(session), self.lanes.queue(Lane::Event(event.key.clone()))]
@@ -158,14 +159,12 @@ impl Worker {
     }
 
     async fn reject(&self, arrival: &Arrival, rejection: &Rejection) -> Result<Settlement, StoreError> {
-        let first_seen = arrival.past.first_seen.unwrap_or_else(|| self.now());
-        let letter = letters::rejected(rejection.clone(), first_seen, self.now());
+        let letter = letters::rejected(rejection.clone(), self.first_seen(&arrival.past), self.now());
         self.bury(letter, &arrival.delivery.body).await
     }
 
     fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> DeadLetter {
-        let first_seen = arrival.past.first_seen.unwrap_or_else(|| self.now());
-        letters::unknown_organization(event, first_seen, self.now())
+        letters::unknown_organization(event, self.first_seen(&arrival.past), self.now())
     }
 
     /// What was decided of this event before and is still to be announced, or announced again. Nothing is asked of Dynamics.
@@ -224,6 +223,11 @@ impl Worker {
             () = arrival.delivery.lost.cancelled() => false,
             () = self.stopping.cancelled() => false,
         }
+    }
+
+    /// When a worker first saw a message: now, where it says nothing else.
+    pub(super) fn first_seen(&self, past: &Past) -> Timestamp {
+        past.first_seen.unwrap_or_else(|| self.now())
     }
 
     /// How long a retry queue holds a message.

@@ -55,8 +55,7 @@ impl Worker {
 
     /// Carries a message in a task of its own.
     fn spawn(self: &Arc<Self>, delivery: Delivery, in_flight: &TaskTracker) {
-        let mut arrival = self.receive(delivery);
-        arrival.tickets = self.tickets(&arrival);
+        let arrival = self.receive(delivery);
         let worker = self.clone();
         in_flight.spawn(async move { worker.process(arrival, None).await });
     }

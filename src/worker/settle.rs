@@ -11,7 +11,7 @@ use super::headers::{self, Headers};
 use super::lanes::Ticket;
 use super::process::Arrival;
 use super::settlement::{DeadLetter, Done, Postponed, Settlement};
-use crate::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Part, Settled};
+use crate::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Settled};
 use crate::event::{Envelope, EventKey, Kind};
 use crate::machine::{Outcome, Reason, Record, Status, between, render};
 use crate::store::Change;
@@ -56,15 +56,8 @@ impl Worker {
         let past = headers::past(&delivery.envelope);
         let last = self.rules.policy.delays.len().saturating_sub(1);
         let rung = usize::try_from(past.refusals).unwrap_or(usize::MAX).min(last);
-        let postponed = Postponed {
-            rung,
-            kind: Kind::Handoff,
-            attempts: past.attempts,
-            first_seen: past.first_seen.unwrap_or_else(|| self.now()),
-            age: past.age,
-            refusals: past.refusals.saturating_add(1),
-            why,
-        };
+        let refusals = past.refusals.saturating_add(1);
+        let postponed = Postponed { refusals, ..self.as_told(&past, Kind::Handoff, rung, why) };
         match self.copy_later(&delivery, &postponed).await {
             Ok(()) => {
                 report(delivery.ack().await);
@@ -89,7 +82,7 @@ impl Worker {
             Settlement::Known(key, outcome) => self.known(&key, &outcome),
             Settlement::Later(postponed) => self.copy_later(delivery, &postponed).await?,
             Settlement::Dead(letter) => return self.dead(delivery, received, *letter).await,
-            Settlement::Split(parts) => self.split(delivery, parts).await?,
+            Settlement::Split(parts) => delivery.split(parts).await?,
             Settlement::GiveBack => return Ok(AfterCopy::GiveBack),
         }
         Ok(AfterCopy::Ack)
@@ -153,10 +146,6 @@ impl Worker {
             }
             Err(_) => AfterCopy::Again,
         }
-    }
-
-    async fn split(&self, delivery: &Delivery, parts: Vec<Part>) -> Result<(), BusError> {
-        delivery.split(parts).await
     }
 
     /// Announces what is over; what is not over has nothing to announce.
