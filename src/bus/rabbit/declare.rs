@@ -31,8 +31,6 @@ const ON_ONE_CONNECTION: usize = 1000;
 /// For the broker to answer one question. It may not answer at all for a quorum queue without a leader (measured, 3.10,
 /// just after a restart).
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// For the broker to answer a good-bye.
-const GOODBYE: Duration = Duration::from_secs(4);
 
 /// Why the topology does not stand.
 #[derive(Debug)]
@@ -238,8 +236,7 @@ impl Drop for Session {
         let (connection, channels) = (self.connection.take(), std::mem::take(&mut *lock(&self.idle)));
         if let (Some(connection), Ok(runtime)) = (connection, tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
-                // A broker that hangs finds out by itself, from missing heartbeats.
-                let _ = timeout(GOODBYE, hang_up(&connection)).await;
+                hang_up(&connection).await;
                 drop(channels);
             });
         }

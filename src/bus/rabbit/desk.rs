@@ -22,8 +22,6 @@ use crate::bus::{LettersError, Notice};
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// A broker that is busy with 100,000 unacked messages may be silent for more than the worker's heartbeat allows (measured).
 const HEARTBEAT_SECONDS: u16 = 60;
-/// For the broker to answer a good-bye.
-const GOODBYE: Duration = Duration::from_secs(4);
 /// How long another operator's command is waited for; a replay of 100,000 takes less.
 const TURN_LIMIT: Duration = Duration::from_secs(300);
 const TURN_LOOK: Duration = Duration::from_millis(200);
@@ -78,9 +76,9 @@ impl Desk {
     pub(super) async fn leave(&self) {
         // A broker that hangs finds out by itself, from missing heartbeats.
         if let Some((connection, _)) = self.publishing.get() {
-            _ = timeout(GOODBYE, hang_up(connection)).await;
+            hang_up(connection).await;
         }
-        _ = timeout(GOODBYE, hang_up(&self.connection)).await;
+        hang_up(&self.connection).await;
     }
 
     /// A channel of its own.

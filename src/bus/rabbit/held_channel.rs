@@ -7,10 +7,8 @@ use lapin::Channel;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::line::Line;
+use super::line::{GOODBYE, Line};
 
-/// For the broker to answer a good-bye.
-const GOODBYE: Duration = Duration::from_secs(4);
 /// For what a closed channel leaves behind to be in its queue again; some milliseconds as a rule.
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);

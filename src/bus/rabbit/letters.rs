@@ -21,11 +21,10 @@ use tokio::time::timeout;
 use super::delivery_counts::{DeliveryCounts, log_hourly};
 use super::desk::Desk;
 use super::letter::letter;
+use super::line::GOODBYE;
 use super::options::Options;
 use crate::bus::{Letter, LetterBox, Letters, LettersError, Notice};
 
-/// For the broker to answer a good-bye.
-const GOODBYE: Duration = Duration::from_secs(4);
 /// So long without a delivery, and it is worth asking whether there is anything left.
 const QUIET: Duration = Duration::from_millis(100);
 /// So many such silences while messages are ready, and the broker does not deliver.

@@ -32,6 +32,8 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// How often a connection is checked, should its end have gone unannounced.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// For the broker to answer a good-bye. One that hangs finds out by itself, from missing heartbeats.
+pub(super) const GOODBYE: Duration = Duration::from_secs(4);
 /// RabbitMQ's own limit of channels on a connection (`channel_max`).
 const CHANNEL_NUMBERS: u16 = 2047;
 
@@ -42,8 +44,9 @@ pub(super) struct Line {
     /// These are kept until the connection is closed. Dropped just before, they race with it, and
     /// lapin (4.12.3) now and then hangs up without waiting for the broker's answer.
     inbox: Channel,
-    /// Further connections to consume organizations' queues on; the last one has room.
-    organizations: tokio::sync::Mutex<Consumers>,
+    /// Connections beyond the first one to consume organizations' queues on, each with as many channels as the broker allows; only
+    /// the last one has room.
+    organizations: tokio::sync::Mutex<Vec<Connection>>,
     /// Apart from the others: a queue without a leader leaves questions unanswered, and RabbitMQ then ends their connection.
     questions: tokio::sync::Mutex<Option<(Connection, Channel)>>,
     publishing: Arc<Connection>,
@@ -52,10 +55,6 @@ pub(super) struct Line {
     ended: CancellationToken,
     why: OnceLock<String>,
 }
-
-/// Connections beyond the first one, each with as many channels as the broker allows.
-#[derive(Default)]
-struct Consumers(Vec<Connection>);
 
 /// Why there is no line.
 #[derive(Debug)]
@@ -120,7 +119,7 @@ impl Line {
     pub(super) async fn organization_channel(&self) -> lapin::Result<Channel> {
         let mut organizations = self.organizations.lock().await;
         loop {
-            let opened = match organizations.0.last() {
+            let opened = match organizations.last() {
                 Some(connection) => open_channel(connection).await,
                 None => open_channel(&self.consuming).await,
             };
@@ -128,7 +127,7 @@ impl Line {
                 Err(error) if is_full(&error) => {
                     let further = open(&self.reached, "consumes organizations").await;
                     let further = further.map_err(|why| lapin::Error::from(std::io::Error::other(why)))?;
-                    organizations.0.push(further);
+                    organizations.push(further);
                 }
                 opened => return opened,
             }
@@ -232,13 +231,11 @@ impl Line {
     }
 
     /// Says good-bye to the broker, if it listens; what is in flight comes again.
-    pub(super) async fn close(&self, limit: Duration) {
+    pub(super) async fn close(&self) {
         self.end("closed");
         let organizations = self.organizations.lock().await;
-        let further = futures_util::future::join_all(organizations.0.iter().map(hang_up));
-        let both = async { tokio::join!(hang_up(&self.consuming), hang_up(&self.publishing), further) };
-        // A broker that hangs finds out by itself, from missing heartbeats.
-        let _ = timeout(limit, both).await;
+        let further = futures_util::future::join_all(organizations.iter().map(hang_up));
+        tokio::join!(hang_up(&self.consuming), hang_up(&self.publishing), further);
     }
 }
 
@@ -273,11 +270,11 @@ fn is_full(error: &lapin::Error) -> bool {
     matches!(error.kind(), lapin::ErrorKind::ChannelsLimitReached)
 }
 
-/// Closes one connection in good order.
+/// Closes one connection in good order, if the broker listens.
 pub(super) async fn hang_up(connection: &Connection) {
     if connection.status().connected() {
         // One that breaks meanwhile is closed too.
-        let _ = connection.close(200, "OK".into()).await;
+        let _ = timeout(GOODBYE, connection.close(200, "OK".into())).await;
     }
 }
 

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection};
+use lapin::Connection;
+use lapin::options::QueueDeleteOptions;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::addresses::Reached;
 use super::line::{hang_up, open, open_channel};
+use super::look::Look;
 use super::refusal;
 
 /// For the broker to answer. It looks for the members of the queue before it deletes it.
@@ -37,20 +37,19 @@ pub(super) async fn delete_lost(reached: &Reached, queues: &[String]) {
             Err(_) => warn!(queue, "the broker does not delete a queue that it may have lost before it was used"),
         }
     }
-    _ = timeout(ANSWER_LIMIT, hang_up(&connection)).await;
+    hang_up(&connection).await;
 }
 
 /// Whether it was there, and unused.
 async fn delete_unused(connection: &Connection, queue: &str) -> lapin::Result<bool> {
     // A question about a queue that is not there closes its channel.
-    let channel: Channel = open_channel(connection).await?;
-    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-    let found = match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+    let channel = open_channel(connection).await?;
+    let found = match Look::at(queue, &channel).await {
         Ok(found) => found,
         Err(error) if error.is_amqp_soft_error() => return Ok(false),
         Err(error) => return Err(error),
     };
-    if found.message_count() > 0 || found.consumer_count() > 0 {
+    if found.ready > 0 || found.consumers > 0 {
         return Ok(false);
     }
     channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;

@@ -27,8 +27,6 @@ use crate::watch::{Sighting, Watch};
 const CONSUME_LIMIT: Duration = Duration::from_secs(5);
 /// How often it is checked whether the broker blocks publishers.
 const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
-/// For the broker to answer a good-bye.
-const GOODBYE: Duration = Duration::from_secs(4);
 
 /// Keeps a line up until it is to close.
 pub(super) struct Supervisor {
@@ -111,11 +109,11 @@ impl Supervisor {
         self.troubles.forget();
         if close.is_cancelled() {
             info!(broker = %place, "closes the connection to the broker");
-            line.close(GOODBYE).await;
+            line.close().await;
         } else {
             warn!(broker = %place, reason = %why, "lost the connection to the broker; reconnecting");
             // In the background: a broker that hangs must not keep us from the one that takes over.
-            tokio::spawn(async move { line.close(GOODBYE).await });
+            tokio::spawn(async move { line.close().await });
         }
     }
 
