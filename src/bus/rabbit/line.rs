@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,7 +19,6 @@ use super::options::Options;
 use super::organization_queues::OrganizationQueues;
 use super::publish::ConfirmedPublisher;
 use super::refusal;
-use super::settle::{Answer, passed};
 use super::topology::{Declaration, topology};
 use super::troubles::Troubles;
 use crate::bus::{Announced, BusError};
@@ -168,28 +167,33 @@ impl Line {
         }
     }
 
-    /// Waits for the confirm of a publish, at most as long as the line lives, and until `limit`.
-    pub(super) async fn live(
+    /// Waits for the confirm of a message that was offered to a publisher, at most as long as the line lives, and until `limit`. It is
+    /// offered again where this user may not write: the publisher says when.
+    pub(super) async fn confirmed<P: Future<Output = Result<Announced, Failure>>>(
         &self,
         to: Address<'_>,
         limit: Instant,
-        publish: impl Future<Output = Result<Announced, Failure>>,
-    ) -> Result<Announced, Answer> {
-        let answer = tokio::select! {
-            answer = publish => answer,
-            () = self.ended.cancelled() => return Err(Answer::Failed(BusError::Away)),
-            () = passed(limit) => {
-                return Err(Answer::Failed(BusError::Unconfirmed { to: to.name().to_owned() }));
+        offered: P,
+        offer: impl Fn() -> P,
+    ) -> Result<Announced, BusError> {
+        let answered = async {
+            let mut answer = offered.await;
+            while matches!(answer, Err(Failure::Forbidden)) {
+                answer = offer().await;
             }
+            answer
         };
-        answer.map_err(|failure| match failure {
-            Failure::Forbidden => Answer::Forbidden,
-            Failure::Broken(error) => {
+        let answer = tokio::select! {
+            answer = answered => answer,
+            () = self.ended.cancelled() => return Err(BusError::Away),
+            () = sleep_until(limit) => return Err(BusError::Unconfirmed { to: to.name().to_owned() }),
+        };
+        answer.map_err(|failure| {
+            if let Failure::Broken(error) = &failure {
                 // The next connection declares anew what this one found missing.
-                self.end(&refusal::in_words(&error));
-                Answer::Failed(Failure::Broken(error).at(to))
+                self.end(&refusal::in_words(error));
             }
-            failure => Answer::Failed(failure.at(to)),
+            failure.at(to)
         })
     }
 
@@ -215,9 +219,10 @@ impl Line {
         self.ended.is_cancelled()
     }
 
-    /// Whether the broker holds publishers back, for want of memory or disk.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.publishing.status().blocked()
+    /// The reason not to publish, while the broker holds publishers back for want of memory or disk.
+    pub(super) fn blocked(&self) -> Option<String> {
+        let blocked = self.publishing.status().blocked();
+        blocked.then(|| "the broker blocks publishers (memory or disk alarm)".to_owned())
     }
 
     /// Waits for the end, and returns the reason.

@@ -56,7 +56,7 @@ use self::address::{Address, short};
 use self::broker_deaths::BrokerDeaths;
 use self::consumer::{Outlet, consumption};
 use self::organization_queues::OrganizationQueues;
-use self::settle::{Answer, CONFIRM_LIMIT, ConsumeContext};
+use self::settle::{CONFIRM_LIMIT, ConsumeContext};
 use self::state::State;
 use self::subscription::Subscription;
 use self::supervisor::{Signals, Supervisor};
@@ -250,15 +250,8 @@ impl Bus for Rabbit {
             .with_timestamp(now())
             .with_headers(copy::table(&headers));
         let (body, limit) = (bytes::Bytes::from(body), Instant::now() + CONFIRM_LIMIT);
-        loop {
-            let sent = line.outcomes().send(to, body.clone(), properties.clone());
-            match line.live(to, limit, sent).await {
-                Ok(announced) => return Ok(announced),
-                // It waits until the exchange may be tried again.
-                Err(Answer::Forbidden) => {}
-                Err(Answer::Failed(problem)) => return Err(problem),
-            }
-        }
+        let offer = || line.outcomes().send(to, body.clone(), properties.clone());
+        line.confirmed(to, limit, offer(), offer).await
     }
 
     async fn stop(&self) {
@@ -290,6 +283,15 @@ impl Bus for Rabbit {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells a value to those who listen, where it is another one than before.
+fn tell_news<T: PartialEq>(to: &watch::Sender<T>, value: T) {
+    to.send_if_modified(|known| {
+        let changes = *known != value;
+        *known = value;
+        changes
+    });
 }
 
 /// AMQP's timestamp: whole seconds since 1970.

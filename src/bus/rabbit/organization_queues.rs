@@ -5,7 +5,7 @@
 //! less than `broker.new_queue_wait` ago.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -45,10 +45,9 @@ pub(super) struct OrganizationQueues {
     served: Mutex<Option<Served>>,
     /// Since when the queue of an organization can be used, or from when on.
     usable: Mutex<HashMap<OrganizationId, Instant>>,
-    /// Organizations whose queues this process has made, and from when on each is trusted.
-    young: Mutex<HashMap<OrganizationId, Instant>>,
-    /// Organizations whose queues were young when a connection ended: the broker may have lost them.
-    doubtful: Mutex<BTreeSet<OrganizationId>>,
+    /// Organizations whose queues this process has made, and from when on each is trusted. Between two connections: those that were
+    /// not trusted yet when the first one ended, for the broker may have lost them.
+    young: Mutex<BTreeMap<OrganizationId, Instant>>,
     /// Queues that are missing and may not be declared, or don't answer; and since when that is known.
     missing: Mutex<BTreeMap<OrganizationId, (String, Timestamp)>>,
     /// Organizations to consume.
@@ -64,7 +63,6 @@ impl OrganizationQueues {
             served: Mutex::default(),
             usable: Mutex::default(),
             young: Mutex::default(),
-            doubtful: Mutex::default(),
             missing: Mutex::default(),
             known: watch::Sender::new(Vec::new()),
             changes: watch::Sender::new(0),
@@ -95,7 +93,7 @@ impl OrganizationQueues {
 
     fn is_complete(&self) -> bool {
         let served = lock(&self.served);
-        let (usable, missing) = (self.table(), lock(&self.missing));
+        let (usable, missing) = (lock(&self.usable), lock(&self.missing));
         let has = |id| usable.contains_key(id) || missing.contains_key(id);
         served.as_ref().is_some_and(|served| served.configured.keys().all(has))
     }
@@ -140,7 +138,7 @@ impl OrganizationQueues {
     /// Declares, or checks, the queues of all organizations. `made`: something else was just made.
     pub(super) async fn declare(&self, reached: &Reached, made: bool) -> Result<(), Shortfall> {
         let Served { configured, former } = lock(&self.served).clone().unwrap_or_default();
-        self.remake_doubtful(reached).await;
+        self.remake_young(reached).await;
         let young = self.ensure(reached, &configured, Ownership::Configured).await?;
         let old = former.into_iter().map(|id| (id, None)).collect();
         self.ensure(reached, &old, Ownership::Former).await?;
@@ -150,7 +148,7 @@ impl OrganizationQueues {
                 "declared new queues; no event is taken until the broker has them for good"
             );
             let from = Instant::now() + self.options.new_queue_wait;
-            self.table().values_mut().for_each(|usable| *usable = (*usable).max(from));
+            lock(&self.usable).values_mut().for_each(|usable| *usable = (*usable).max(from));
         }
         Ok(())
     }
@@ -166,23 +164,22 @@ impl OrganizationQueues {
 
     /// When the youngest queue can be used.
     pub(super) fn all_usable_from(&self) -> Option<Instant> {
-        self.table().values().copied().max()
+        lock(&self.usable).values().copied().max()
     }
 
     /// The connection has ended: on the next one all is declared, or checked, anew.
     pub(super) fn forget(&self) {
         let now = Instant::now();
-        let young = std::mem::take(&mut *lock(&self.young));
-        lock(&self.doubtful).extend(young.into_iter().filter(|(_, trusted)| *trusted > now).map(|(id, _)| id));
-        self.table().clear();
+        lock(&self.young).retain(|_, trusted| *trusted > now);
+        lock(&self.usable).clear();
         lock(&self.missing).clear();
     }
 
     /// Makes those anew that the broker may have lost.
-    async fn remake_doubtful(&self, reached: &Reached) {
-        let doubtful = std::mem::take(&mut *lock(&self.doubtful));
-        if !doubtful.is_empty() {
-            let queues: Vec<String> = doubtful.iter().map(|id| self.options.organization_queue(id)).collect();
+    async fn remake_young(&self, reached: &Reached) {
+        let young = std::mem::take(&mut *lock(&self.young));
+        if !young.is_empty() {
+            let queues: Vec<String> = young.keys().map(|id| self.options.organization_queue(id)).collect();
             delete_lost(reached, &queues).await;
         }
     }
@@ -214,7 +211,7 @@ impl OrganizationQueues {
         let mut is_young = false;
         let now = Instant::now();
         {
-            let mut usable = self.table();
+            let mut usable = lock(&self.usable);
             for (id, _) in &wanted {
                 let declared = organizations.get(id).copied().flatten().filter(|_| mode == Declare::Create);
                 let wait = self.wait(declared);
@@ -260,9 +257,5 @@ impl OrganizationQueues {
                 known.insert(id.clone(), (queue, Timestamp::now()));
             }
         }
-    }
-
-    fn table(&self) -> MutexGuard<'_, HashMap<OrganizationId, Instant>> {
-        lock(&self.usable)
     }
 }

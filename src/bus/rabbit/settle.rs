@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Acker, BasicProperties};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::address::{Address, Failure, short};
@@ -88,9 +88,10 @@ impl Settle for InFlight {
         };
         let copy = copy::for_retry(&message.properties, &headers);
         // Published in the order of the calls: here, not when the answer is waited for.
-        let first = message.offer(&queue, message.body.clone(), copy.clone());
+        let offered = message.offer(&queue, message.body.clone(), copy.clone());
         Box::pin(async move {
-            message.confirmed(&queue, message.body.clone(), copy, limit(), first).await?;
+            let offer = || message.offer(&queue, message.body.clone(), copy.clone());
+            message.confirmed(&queue, limit(), offered, offer).await?;
             Ok(message.ack().await.forwarded(Forwarded::Moved))
         })
     }
@@ -129,8 +130,8 @@ impl Message {
         if self.is_lost() {
             return Err(BusError::Away);
         }
-        let first = self.offer(queue, body.clone(), copy.clone());
-        self.confirmed(queue, body, copy, limit, first).await
+        let offer = || self.offer(queue, body.clone(), copy.clone());
+        self.confirmed(queue, limit, offer(), offer).await
     }
 
     fn is_lost(&self) -> bool {
@@ -146,31 +147,21 @@ impl Message {
         self.context.line.copies().send(Address::queue(queue), body, self.fitting(copy, queue))
     }
 
-    /// Waits for the confirm of a copy. Offered again where this user may not write: the publisher says when.
-    async fn confirmed(
+    /// Waits for the confirm of a copy.
+    async fn confirmed<P: Future<Output = Result<Announced, Failure>> + Send>(
         &self,
         queue: &str,
-        body: Bytes,
-        copy: BasicProperties,
         limit: Instant,
-        first: impl Future<Output = Result<Announced, Failure>> + Send,
+        offered: P,
+        offer: impl Fn() -> P + Send,
     ) -> Result<(), BusError> {
         let line = &self.context.line;
-        let mut answer = line.live(Address::queue(queue), limit, first).await;
-        while matches!(answer, Err(Answer::Forbidden)) {
-            let again = self.offer(queue, body.clone(), copy.clone());
-            answer = line.live(Address::queue(queue), limit, again).await;
+        if line.confirmed(Address::queue(queue), limit, offered, offer).await? == Announced::Unrouted {
+            // Somebody deleted the queue. The next connection declares it again.
+            line.end(&format!("the queue `{queue}` is missing"));
+            return Err(BusError::Away);
         }
-        match answer {
-            Ok(Announced::Routed) => Ok(()),
-            Ok(Announced::Unrouted) => {
-                // Somebody deleted the queue. The next connection declares it again.
-                line.end(&format!("the queue `{queue}` is missing"));
-                Err(BusError::Away)
-            }
-            Err(Answer::Failed(problem)) => Err(problem),
-            Err(Answer::Forbidden) => Err(BusError::Away),
-        }
+        Ok(())
     }
 
     fn with_routing_key(&self) -> Vec<(&'static str, String)> {
@@ -211,13 +202,6 @@ impl Message {
     }
 }
 
-/// Why a publish was not confirmed, as far as whoever waits for it is concerned.
-pub(super) enum Answer {
-    /// To be offered again: it waits until the destination may be tried.
-    Forbidden,
-    Failed(BusError),
-}
-
 impl Settled {
     fn forwarded(self, taken: Forwarded) -> Forwarded {
         match self {
@@ -229,9 +213,4 @@ impl Settled {
 
 fn limit() -> Instant {
     Instant::now() + CONFIRM_LIMIT
-}
-
-/// Waits until then.
-pub(super) async fn passed(limit: Instant) {
-    sleep_until(limit).await;
 }

@@ -137,8 +137,7 @@ impl State {
     /// Why it is not ready.
     pub(super) fn unready(&self) -> Vec<String> {
         let now = self.lock();
-        let blocked = now.context.as_ref().is_some_and(|context| context.line.is_blocked());
-        let blocked = blocked.then(|| "the broker blocks publishers (memory or disk alarm)".to_owned());
+        let blocked = now.context.as_ref().and_then(|context| context.line.blocked());
         now.instead.iter().cloned().chain(blocked).collect()
     }
 

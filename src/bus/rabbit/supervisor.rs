@@ -19,6 +19,7 @@ use super::organization_queues::OrganizationQueues;
 use super::settle::ConsumeContext;
 use super::state::State;
 use super::subscription::Subscription;
+use super::tell_news;
 use super::troubles::Troubles;
 use crate::watch::{Sighting, Watch};
 
@@ -160,14 +161,9 @@ impl Supervisor {
     async fn merge_pauses(&self, line: &Line) {
         let (mut pause, mut forbidden) = (self.signals.pause.subscribe(), self.troubles.forbidden());
         loop {
-            let blocked = line.is_blocked().then(|| "the broker blocks publishers (memory or disk alarm)".to_owned());
             let owner = pause.borrow_and_update().clone();
-            let reason = owner.or(forbidden.borrow_and_update().clone()).or(blocked);
-            self.signals.paused.send_if_modified(|known| {
-                let changes = *known != reason;
-                *known = reason;
-                changes
-            });
+            let reason = owner.or(forbidden.borrow_and_update().clone()).or(line.blocked());
+            tell_news(&self.signals.paused, reason);
             tokio::select! {
                 // Both live as long as `self`.
                 _ = pause.changed() => {}

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::lock;
+use super::{lock, tell_news};
 
 /// Exchanges and queues in trouble.
 pub(super) struct Troubles {
@@ -67,11 +67,7 @@ impl Troubles {
     fn publish(&self, all: &BTreeMap<String, Trouble>) {
         let forbidden = all.iter().find(|(_, trouble)| matches!(trouble, Trouble::Forbidden(_)));
         let reason = forbidden.map(|(destination, trouble)| trouble.in_words(destination));
-        self.forbidden.send_if_modified(|known| {
-            let changes = *known != reason;
-            *known = reason;
-            changes
-        });
+        tell_news(&self.forbidden, reason);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
