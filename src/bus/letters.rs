@@ -168,3 +168,31 @@ impl fmt::Debug for Letter {
         f.debug_struct("Letter").field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+
+    /// Resolves nothing.
+    struct Nowhere;
+
+    #[async_trait]
+    impl Resolve for Nowhere {
+        async fn replay(&self, _: &Bytes, _: Replay) -> Result<(), LettersError> {
+            Ok(())
+        }
+        async fn discard(&self) -> Result<(), LettersError> {
+            Ok(())
+        }
+        fn details(&self) -> Value {
+            Value::Null
+        }
+    }
+
+    impl Letter {
+        /// A letter that lies in no queue.
+        pub(crate) fn sample(envelope: Envelope, body: Bytes, death: Option<BrokerDeath>) -> Self {
+            Self::new(envelope, body, death, Box::new(Nowhere))
+        }
+    }
+}

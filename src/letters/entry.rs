@@ -133,27 +133,10 @@ fn by_broker(entry: Entry, death: BrokerDeath) -> Entry {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use bytes::Bytes;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::bus::{LettersError, Replay, Resolve};
-
-    struct Nothing;
-
-    #[async_trait]
-    impl Resolve for Nothing {
-        async fn replay(&self, _: &Bytes, _: Replay) -> Result<(), LettersError> {
-            Ok(())
-        }
-        async fn discard(&self) -> Result<(), LettersError> {
-            Ok(())
-        }
-        fn details(&self) -> Value {
-            Value::Null
-        }
-    }
 
     const LIMITS: Limits = Limits { max_event_bytes: 1 << 20 };
 
@@ -165,7 +148,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let death = at.map(|at| BrokerDeath { reason, at: at.parse().ok() });
         let envelope = Envelope { headers, ..Envelope::default() };
-        let letter = Letter::new(envelope, Bytes::from(body.to_string()), death, Box::new(Nothing));
+        let letter = Letter::sample(envelope, Bytes::from(body.to_string()), death);
         serde_json::to_value(Entry::of(&letter, LIMITS)).unwrap()
     }
 

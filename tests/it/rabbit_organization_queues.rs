@@ -26,6 +26,13 @@ async fn forward(rig: &mut Rig) -> Forwarded {
     delivery.forward(&acme(), 0).await.unwrap()
 }
 
+async fn move_numbers(rig: &mut Rig, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        rig.publish(&number.to_string(), BasicProperties::default()).await;
+        forward(rig).await;
+    }
+}
+
 async fn first(consumption: &mut Consumption) -> Delivery {
     timeout(DEADLINE, consumption.deliveries.next()).await.expect("a delivery in time").expect("a delivery")
 }
@@ -73,10 +80,7 @@ async fn what_is_moved_comes_out_in_its_order_with_all_that_it_carries() {
 #[tokio::test]
 async fn no_more_than_the_prefetch_is_taken_and_what_is_given_back_finds_its_place() {
     let mut rig = rig().await;
-    for number in 0..6 {
-        rig.publish(&number.to_string(), BasicProperties::default()).await;
-        forward(&mut rig).await;
-    }
+    move_numbers(&mut rig, 0..6).await;
     let mut consumption = rig.bus.consume(&acme(), 3).await;
     let mut taken = Vec::new();
     for _ in 0..3 {
@@ -140,10 +144,7 @@ async fn a_queue_that_a_worker_declared_a_moment_ago_is_not_trusted_by_the_next_
 #[tokio::test]
 async fn what_waits_is_consumed_by_the_next_worker_also_of_a_former_organization() {
     let mut rig = rig().await;
-    for number in 0..5 {
-        rig.publish(&number.to_string(), BasicProperties::default()).await;
-        forward(&mut rig).await;
-    }
+    move_numbers(&mut rig, 0..5).await;
     rig.bus.close().await;
     let former = Served { configured: BTreeMap::new(), former: BTreeSet::from([acme(), "org_never".into()]) };
     let next = Rig::serving(rig.options.clone(), Broker::shared(), former).await;

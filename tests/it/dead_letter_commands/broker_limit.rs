@@ -49,19 +49,24 @@ fn given_up(rig: &Rig, event: &Event, reason: &str) -> BasicProperties {
     properties(event).with_headers(headers)
 }
 
+/// It is the only letter of this reason and of the last hour, and is shown with all that it says.
+async fn is_listed(rig: &Rig, event: &Event, reason: &str) {
+    let listed = entries(rig, &["list", "--reason", reason, "--after", "1h"]).await;
+    let it = &listed[0];
+    assert_eq!((ids(&listed), &it["reason"]), (vec![event.id()], &json!(reason)));
+    assert_eq!((&it["organization_id"], &it["session_id"]), (&json!("org_acme"), &json!(event.session())));
+    assert!(it["error"].is_string() && it["dead_at"].is_string(), "{it}");
+    let shown = &entries(rig, &["show", event.id()]).await[0];
+    assert_eq!(shown["properties"]["routing_key"], "session.handoff.email");
+}
+
 #[tokio::test]
 async fn what_the_broker_gave_up_is_of_the_delivery_limit_and_succeeds_when_replayed() {
     let rig = rig().start().await;
     rig.stop_workers().await;
     let event = handoff("email");
     crash_on(&rig, &event).await;
-    let listed = entries(&rig, &["list", "--reason", "delivery_limit", "--after", "1h"]).await;
-    let it = &listed[0];
-    assert_eq!((ids(&listed), &it["reason"]), (vec![event.id()], &json!("delivery_limit")));
-    assert_eq!((&it["organization_id"], &it["session_id"]), (&json!("org_acme"), &json!(event.session())));
-    assert!(it["error"].is_string() && it["dead_at"].is_string(), "{it}");
-    let shown = &entries(&rig, &["show", event.id()]).await[0];
-    assert_eq!(shown["properties"]["routing_key"], "session.handoff.email");
+    is_listed(&rig, &event, "delivery_limit").await;
 
     rig.start_worker("worker").ready().await;
     assert_eq!(entries(&rig, &["replay", "--organization", "org_acme"]).await[0]["result"], "replayed");
@@ -97,16 +102,10 @@ async fn what_expired_is_selected_by_reason_and_time_and_does_not_expire_again_w
     rig.stop_workers().await;
     let event = handoff("email");
     expire(&rig, &event).await;
-    let listed = entries(&rig, &["list", "--reason", "expired", "--after", "1h"]).await;
-    let it = &listed[0];
-    assert_eq!((ids(&listed), &it["reason"]), (vec![event.id()], &json!("expired")));
-    assert_eq!((&it["organization_id"], &it["session_id"]), (&json!("org_acme"), &json!(event.session())));
-    assert!(it["error"].is_string() && it["dead_at"].is_string(), "{it}");
+    is_listed(&rig, &event, "expired").await;
     for other in [["--reason", "delivery_limit"], ["--before", "1h"]] {
         assert_eq!(entries(&rig, &["list", other[0], other[1]]).await, [json!(null); 0], "{other:?}");
     }
-    let shown = &entries(&rig, &["show", event.id()]).await[0];
-    assert_eq!(shown["properties"]["routing_key"], "session.handoff.email");
 
     // By a retry queue, from where a message that had expired before could not come back.
     rig.crm.fault(&json!({ "operation": "contacts.query", "times": 4, "fault": { "status": 503 } }));

@@ -64,32 +64,14 @@ fn mark(letter: &Letter, death: BrokerDeath) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use bytes::Bytes;
-    use serde_json::Value;
 
     use super::*;
-    use crate::bus::{LettersError, Replay, Resolve};
     use crate::event::Envelope;
     use crate::machine::Reason;
 
-    struct Nothing;
-
-    #[async_trait]
-    impl Resolve for Nothing {
-        async fn replay(&self, _: &Bytes, _: Replay) -> Result<(), LettersError> {
-            Ok(())
-        }
-        async fn discard(&self) -> Result<(), LettersError> {
-            Ok(())
-        }
-        fn details(&self) -> Value {
-            Value::Null
-        }
-    }
-
     fn letter(body: &str) -> Letter {
-        Letter::new(Envelope::default(), Bytes::copy_from_slice(body.as_bytes()), None, Box::new(Nothing))
+        Letter::sample(Envelope::default(), Bytes::copy_from_slice(body.as_bytes()), None)
     }
 
     const START: &str = "2026-11-28T03:00:00Z";
