@@ -57,7 +57,7 @@ async fn keep(
     }
 }
 
-/// What the store remembers; it is asked until it can be read. Nothing is consumed while it can't.
+/// The queues that the store remembers; it is asked until it can be read. Nothing is consumed while it can't.
 async fn remembered(store: &dyn Store) -> BTreeMap<OrganizationId, Timestamp> {
     let mut is_news = true;
     loop {

@@ -22,7 +22,7 @@ pub const DEAD_AT: &str = "x-handoffd-dead-at";
 pub const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
 /// Time since its first failed attempt in milliseconds, without the time that it waited for its organization.
 pub const AGE: &str = "x-handoffd-age-ms";
-/// How often a destination has refused it since its outcome was decided.
+/// Number of times that a destination has refused it since its outcome was decided.
 pub const REFUSALS: &str = "x-handoffd-refusals";
 /// How often an operator has put it back to work.
 pub const REPLAYS: &str = "x-handoffd-replays";

@@ -61,7 +61,7 @@ pub struct Delivery {
     pub body: Bytes,
     /// As published first, before any queue of the worker's own.
     pub routing_key: String,
-    /// Whether the broker has delivered this very copy before.
+    /// True when the broker has delivered this very copy before.
     pub redelivered: bool,
     /// When it was received.
     pub received: Instant,
@@ -70,7 +70,7 @@ pub struct Delivery {
     settle: Box<dyn Settle>,
 }
 
-/// How an adapter settles one message.
+/// Settles one message, in the way of an adapter.
 #[async_trait]
 pub trait Settle: Send + Sync {
     /// Acknowledges it.
@@ -118,7 +118,7 @@ pub enum Settled {
     Lost,
 }
 
-/// What became of a message that was to be moved to its organization's queue.
+/// Fate of a message that was to be moved to its organization's queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Forwarded {
     /// It is there.
@@ -183,7 +183,7 @@ pub enum BusError {
 }
 
 impl BusError {
-    /// Whether the connection still stands, so that the message can be put elsewhere.
+    /// True while the connection still stands, so that the message can be put elsewhere.
     pub fn is_of_destination(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Unconfirmed { .. })
     }
@@ -197,7 +197,7 @@ pub struct Received {
     pub body: Bytes,
     /// As published first.
     pub routing_key: String,
-    /// Whether the broker has delivered this very copy before.
+    /// True when the broker has delivered this very copy before.
     pub redelivered: bool,
     /// Cancelled once it can't be settled any more.
     pub lost: CancellationToken,
@@ -235,7 +235,7 @@ impl Delivery {
         self.settle.forward(organization, otherwise)
     }
 
-    /// Whether it can't be settled any more.
+    /// True when it can't be settled any more.
     pub fn is_lost(&self) -> bool {
         self.lost.is_cancelled()
     }

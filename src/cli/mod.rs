@@ -31,7 +31,7 @@ use arguments::{Arguments, Command, ConfigCommand};
 const FAILED: u8 = 1;
 /// Used or configured wrongly.
 const USAGE: u8 = 2;
-/// How long a process that is done waits for calls that can't be broken off.
+/// Time for which a process that is done waits for calls that can't be broken off.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// Does what the command line says.

@@ -40,7 +40,7 @@ impl Key {
         format!("HANDOFFD_{}__{}", self.section, self.name).to_uppercase()
     }
 
-    /// Whether a list of secrets may stand there.
+    /// True where a list of secrets may stand.
     pub(super) fn takes_many(&self) -> bool {
         (self.section, self.name) == ("broker", "url")
     }

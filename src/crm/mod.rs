@@ -28,7 +28,7 @@ pub trait Crm: Send + Sync + 'static {
     async fn available(&self, organization: &OrganizationId);
 }
 
-/// Whether an organization can take requests.
+/// Availability of an organization for requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Availability {
     /// It can.

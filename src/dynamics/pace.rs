@@ -57,7 +57,7 @@ impl Pace {
         if self.is_silent(now) { self.limit.min(SILENT) } else { self.limit }
     }
 
-    /// How many events are worth having in flight: those with a request under way, and those whose turn comes in a moment. An
+    /// Number of events that are worth having in flight: those with a request under way, and those whose turn comes in a moment. An
     /// environment that is quick is given as many as ever: what holds an event up then is not Dynamics.
     pub(super) fn room(&self, now: Instant) -> usize {
         if self.is_silent(now) {

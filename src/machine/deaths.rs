@@ -22,12 +22,12 @@ pub struct Deaths {
 }
 
 impl Deaths {
-    /// Whether it is to be carried alone.
+    /// True when it is to be carried alone.
     pub fn is_alone(self) -> bool {
         self.count >= ALONE
     }
 
-    /// Whether it is what ends the process.
+    /// True when it is taken for what ends the process.
     pub fn is_poison(self) -> bool {
         self.count >= POISON || self.silent >= SILENT
     }

@@ -26,7 +26,7 @@ impl Age {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// What it was when the event began to wait for its organization is what it is now.
+    /// The wait for the organization is over: the age is what it was when that began.
     pub(super) fn resumes_at(&mut self, age: Option<Duration>) {
         *self = Self::new(age);
     }

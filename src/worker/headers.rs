@@ -24,7 +24,7 @@ const TRACEPARENT: usize = 55;
 /// Headers to set on a copy.
 pub(super) type Headers = Vec<(&'static str, String)>;
 
-/// What a message says of its own past; nothing when it comes for the first time.
+/// A message's past, as its headers tell it; nothing when it comes for the first time.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Past {
     /// Attempts spent before.
@@ -33,7 +33,7 @@ pub(super) struct Past {
     pub(super) first_seen: Option<Timestamp>,
     /// Time since its first failed attempt, without the time that it waited for its organization; none before that.
     pub(super) age: Option<Duration>,
-    /// How often a destination has refused it since it was decided.
+    /// Number of times that a destination has refused it since it was decided.
     pub(super) refusals: u32,
 }
 

@@ -34,7 +34,7 @@ struct Ahead {
     left: oneshot::Receiver<Left>,
 }
 
-/// How a ticket left when the next one may not simply go.
+/// Circumstances in which a ticket left when the next one may not simply go.
 struct Left {
     /// The one ahead of it, when it left before its turn.
     ahead: Option<Ahead>,
@@ -51,7 +51,7 @@ pub(super) struct Ticket {
     leaves: Option<oneshot::Sender<Left>>,
 }
 
-/// Whoever was ahead has gone back to its queue without being carried: those behind must not overtake it.
+/// The one ahead has gone back to its queue without being carried: those behind must not overtake it.
 #[derive(Debug)]
 pub(super) struct GaveBack;
 
@@ -89,7 +89,7 @@ impl Ticket {
         self.leave(true);
     }
 
-    /// Nobody may be told, later, of a give-back that is over.
+    /// Passes over those ahead that are gone: a give-back that is over is told to nobody who comes later.
     fn forget_who_is_gone(&mut self) {
         while let Some(ahead) = &mut self.ahead {
             self.ahead = match ahead.left.try_recv() {

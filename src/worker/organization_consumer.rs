@@ -23,7 +23,7 @@ use crate::bus::{Consumption, Delivery};
 use crate::crm::Availability;
 use crate::event::OrganizationId;
 
-/// How often an organization with events under way is checked for less room when nothing else happens.
+/// Interval at which an organization with events under way is checked for less room when nothing else happens.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A consumer with another prefetch starts once no more than this are unacked of the one before: the two would add up.
 const NEARLY_NONE: usize = 4;
@@ -38,7 +38,7 @@ pub(super) struct OrganizationConsumer {
     consumption: Option<Consumption>,
     /// Those that were consumed by before, and are not closed yet.
     closing: Vec<CancellationToken>,
-    /// What was taken and not begun goes back; nothing is begun or taken until it is there.
+    /// True while deliveries that were not begun go back; nothing is begun or taken until it is there.
     gives_back: bool,
     /// Taken from the queue and not begun, in order.
     taken: VecDeque<Delivery>,
@@ -48,7 +48,7 @@ pub(super) struct OrganizationConsumer {
     in_flight: TaskTracker,
 }
 
-/// What happened.
+/// Something that happened to the consumer.
 enum News {
     Stopped,
     /// Events were carried or settled; the organization is available again; it is time to look whether it still answers.
@@ -59,7 +59,7 @@ enum News {
     Opened(Consumption),
     /// The longest-held delivery has been held for long enough.
     Overdue,
-    /// What was given back is in its old place.
+    /// The deliveries that were given back are in their old places.
     GaveBack,
 }
 

@@ -1,4 +1,4 @@
-//! How many deliveries an organization's consumer asks for: pure.
+//! The number of deliveries that an organization's consumer asks for: pure.
 //!
 //! It grows with what is proven. A process may have died of the first message of the queue, so a consumer begins with one;
 //! once a message comes that was never delivered before, with a few, for nobody knows yet whether the organization answers at
@@ -9,7 +9,7 @@ const FEW: u16 = 4;
 /// By how much it grows, and shrinks.
 const STEP: u16 = 4;
 
-/// How the prefetch has changed.
+/// Change of the prefetch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Change {
     None,
@@ -32,7 +32,7 @@ impl Prefetch {
         Self { most: most.max(1), now: 1, carried: 0 }
     }
 
-    /// What to ask the broker for.
+    /// The prefetch to ask the broker for.
     pub(super) fn now(self) -> u16 {
         self.now
     }

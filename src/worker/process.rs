@@ -27,7 +27,7 @@ pub(super) struct Arrival {
     pub(super) delivery: Delivery,
     pub(super) received: Instant,
     pub(super) decoded: Result<Decoded, Unread>,
-    /// What the message says of its own past.
+    /// The message's past, as its headers tell it.
     pub(super) past: Past,
     pub(super) tickets: Vec<Ticket>,
     /// From its receipt until it is settled.
@@ -61,7 +61,7 @@ impl Arrival {
     }
 }
 
-/// What came of waiting in the lanes.
+/// End of a wait in the lanes.
 enum Turn {
     Now,
     /// It can't be settled any more, and comes again.
@@ -167,7 +167,7 @@ impl Worker {
         letters::unknown_organization(event, self.first_seen(&arrival.past), self.now())
     }
 
-    /// What was decided of this event before and is still to be announced, or announced again. Nothing is asked of Dynamics.
+    /// Settles an event that was decided before and is still to be announced, or announced again. Nothing is asked of Dynamics.
     pub(super) fn decided(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
         let record = known?;
         match &record.phase {
@@ -197,7 +197,7 @@ impl Worker {
         }
     }
 
-    /// Whether a message of a known key has another body than the first one; noted where it has.
+    /// Compares a message of a known key with the first one's body; true, and noted, where it has another.
     fn differs(&self, event: &Event, first: &str, body: &[u8]) -> bool {
         if first == digest(body) {
             return false;
@@ -230,13 +230,13 @@ impl Worker {
         past.first_seen.unwrap_or_else(|| self.now())
     }
 
-    /// How long a retry queue holds a message.
+    /// Time for which a retry queue holds a message.
     pub(super) fn delay(&self, rung: usize) -> Duration {
         self.rules.policy.delays.get(rung).copied().unwrap_or_default()
     }
 }
 
-/// Whether what the store has of an event belongs to its present life; a replayed event begins another one.
+/// True when the store's record of an event belongs to its present life; a replayed event begins another one.
 pub(super) fn is_of_this_life(arrival: &Arrival, record: &Record) -> bool {
     headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
 }

@@ -1,7 +1,7 @@
 //! Poison messages: an event that ends the process (out of memory, a stack overflow, an abort) comes again with all others that
 //! were in flight, and would do so for ever.
 //!
-//! What the broker delivers again is written down as quarantined before its first call, with the number of deaths that it has
+//! A message that the broker delivers again is written down as quarantined before its first call, with the number of deaths that it has
 //! seen. A process that finds a record quarantined by an earlier one counts one more: the event was in flight when that one died.
 //! So were a few others, so from the second death on quarantined events are carried one at a time: then a death is this
 //! event's own, and its neighbours, which wait, count none. Whoever gets an answer, or waits long for one, lets the next one in.

@@ -1,4 +1,4 @@
-//! How many events of one organization are in flight, shared by its consumer and by those events.
+//! Counts the events of one organization in flight, shared by its consumer and by those events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,7 +33,7 @@ impl Room {
         self.carried.swap(0, Ordering::Relaxed)
     }
 
-    /// Whether an event went back since this was asked last.
+    /// True when an event went back since this was asked last.
     pub(super) fn take_gave_back(&self) -> bool {
         self.gave_back.swap(false, Ordering::Relaxed)
     }

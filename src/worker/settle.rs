@@ -200,7 +200,7 @@ pub(super) enum Whereabouts {
     Unacked,
 }
 
-/// What remains to be done with a delivery.
+/// Remaining step of a delivery once its copy is safe.
 enum AfterCopy {
     Ack,
     GiveBack,

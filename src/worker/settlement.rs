@@ -1,4 +1,4 @@
-//! What is to be done with a delivery.
+//! Decisions about deliveries.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::bus::Part;
 use crate::event::{EventKey, Kind, SessionId};
 use crate::machine::{Outcome, Reason, Record};
 
-/// What is to be done with a delivery; the shell settles accordingly.
+/// A decision about a delivery; the shell settles it accordingly.
 #[derive(Debug)]
 pub(super) enum Settlement {
     /// Its outcome is durable: announce it, then acknowledge.
@@ -49,7 +49,7 @@ pub(super) struct Postponed {
     pub(super) first_seen: Timestamp,
     /// Age when it comes back; none before its first failed attempt.
     pub(super) age: Option<Duration>,
-    /// How often a destination has refused it since it was decided.
+    /// Number of times that a destination has refused it since it was decided.
     pub(super) refusals: u32,
     /// For the metric, see [`crate::watch::Sighting::Retried`].
     pub(super) why: &'static str,

@@ -37,7 +37,7 @@ pub(super) enum Failure {
     Forbidden,
     /// The channel or the connection broke over it, or before it.
     Broken(lapin::Error),
-    /// Nobody publishes any more.
+    /// The publisher has ended.
     Gone,
 }
 

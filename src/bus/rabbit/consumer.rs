@@ -44,7 +44,7 @@ impl Outlet {
     }
 }
 
-/// How carefully the inbox is consumed.
+/// Care with which the inbox is consumed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Care {
     /// One message at a time, as long as they were delivered before: the process may have died of one of them, and its

@@ -45,12 +45,12 @@ pub(super) enum Shortfall {
     Away(String),
 }
 
-/// What came of it.
+/// Result of declaring or checking.
 #[derive(Default, Debug)]
 pub(super) struct Declared {
     /// Queues that were not there before and that were made, or may have been: also where the rest failed.
     pub made: BTreeSet<String>,
-    /// What the broker did not answer for in time.
+    /// Declarations that the broker did not answer for in time.
     pub unanswered: Vec<Declaration>,
     /// Why not all of the rest stands.
     pub shortfall: Option<Shortfall>,
@@ -94,7 +94,7 @@ async fn all(
     Ok(())
 }
 
-/// What became of one declaration.
+/// Result of one declaration.
 enum Found {
     /// It stands, and did before.
     There,
@@ -270,7 +270,7 @@ async fn put(channel: &Channel, declaration: &Declaration, ask: Ask) -> lapin::R
     }
 }
 
-/// Whether it may be as it is although the broker refuses to declare it.
+/// True where it may be as it is although the broker refuses to declare it.
 ///
 /// Exchanges are OpenCX's: durable and topic is all that is asked of them (the broker compares these two first), and the
 /// right to configure them is not needed. Of a queue that is only checked, a user without that right learns that it is
@@ -306,7 +306,7 @@ fn shortfall(declaration: &Declaration, error: Error) -> Shortfall {
 }
 
 impl Shortfall {
-    /// What is wrong, for people.
+    /// The shortfall in words, for people.
     pub(super) fn in_words(&self) -> String {
         match self {
             Self::Wrong(wrong) => wrong.to_string(),

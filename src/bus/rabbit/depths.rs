@@ -1,4 +1,4 @@
-//! How many messages wait in each queue, and whether the broker still has our consumer.
+//! Watches the number of messages in each queue, and that the broker still has our consumer.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -29,7 +29,7 @@ const ESTABLISH_LIMIT: Duration = Duration::from_secs(120);
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// For a queue to answer.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
-/// How often a connection is checked, should its end have gone unannounced.
+/// Interval at which a connection is checked, should its end have gone unannounced.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// For the broker to answer a good-bye. One that hangs finds out by itself, from missing heartbeats.
 pub(super) const GOODBYE: Duration = Duration::from_secs(4);
@@ -143,7 +143,7 @@ impl Line {
         &self.outcomes
     }
 
-    /// What is in a queue; nothing if it is missing, or does not answer.
+    /// Looks at a queue; nothing if it is missing, or does not answer.
     pub(super) async fn look(&self, queue: &str) -> Option<Look> {
         let mut asking = self.questions.lock().await;
         if asking
@@ -270,7 +270,7 @@ pub(super) async fn open_channel(connection: &Connection) -> lapin::Result<Chann
     channel
 }
 
-/// Whether a connection has no channel left.
+/// True when a connection has no channel left.
 fn is_full(error: &lapin::Error) -> bool {
     matches!(error.kind(), lapin::ErrorKind::ChannelsLimitReached)
 }

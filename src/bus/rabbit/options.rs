@@ -36,7 +36,7 @@ pub struct Options {
     pub prefetch: u16,
     /// Whether missing queues and exchanges are created.
     pub declare: Declare,
-    /// How long a queue that was made by this worker is left unused.
+    /// Time for which a queue that was made by this worker is left unused.
     pub new_queue_wait: Duration,
     /// Longest wait for a confirm.
     pub confirm_timeout: Duration,
@@ -82,7 +82,7 @@ impl Options {
         names
     }
 
-    /// Whether events wait for a worker in a queue of this name: the inbox, or an organization's. Retry queues apart,
+    /// True when events wait for a worker in a queue of this name: the inbox, or an organization's. Retry queues apart,
     /// where expiring is how an event goes on.
     pub(super) fn is_event_queue(&self, name: &str) -> bool {
         let of_organization = |rest: &str| rest.starts_with('.');

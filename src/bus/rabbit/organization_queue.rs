@@ -7,7 +7,7 @@ use crate::event::OrganizationId;
 /// Longest id that is taken as it is. With the longest prefix that the configuration allows (200 bytes) a name stays below
 /// AMQP's 255 bytes.
 const LONGEST: usize = 40;
-/// What remains readable of any other id.
+/// Number of readable characters that are kept of any other id.
 const READABLE: usize = 20;
 /// Between that and its digest; no id that is taken as it is has one, so no two organizations share a queue.
 const MARK: char = '~';

@@ -31,7 +31,7 @@ pub struct Served {
     pub former: BTreeSet<OrganizationId>,
 }
 
-/// Whether an organization is configured, or was.
+/// Standing of an organization: it is configured, or was.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ownership {
     Configured,
@@ -114,7 +114,7 @@ impl OrganizationQueues {
         (from <= Instant::now()).then(|| self.options.organization_queue(organization))
     }
 
-    /// Whether the queue of an organization is there to be consumed, however young.
+    /// True when the queue of an organization is there to be consumed, however young.
     pub(super) fn exists(&self, organization: &OrganizationId) -> bool {
         lock(&self.usable).contains_key(organization)
     }
@@ -184,7 +184,7 @@ impl OrganizationQueues {
         }
     }
 
-    /// Whether one of them was made just now, or so lately that the broker may still lose it.
+    /// Declares or checks their queues; true when one of them was made just now, or so lately that the broker may still lose it.
     async fn ensure(
         &self,
         reached: &Reached,
@@ -231,7 +231,7 @@ impl OrganizationQueues {
         Ok(is_young)
     }
 
-    /// How long a queue is still too young that was first declared then.
+    /// Remaining time for which a queue is too young that was first declared then.
     fn wait(&self, declared: Option<Timestamp>) -> Duration {
         let age = declared.map(|at| Timestamp::now().duration_since(at)).and_then(|age| Duration::try_from(age).ok());
         age.map_or(Duration::ZERO, |age| self.options.new_queue_wait.saturating_sub(age))

@@ -29,7 +29,7 @@ use crate::bus::Announced;
 
 /// Messages in flight to one destination: below RabbitMQ's `quorum_commands_soft_limit`.
 const ALLOWANCE: usize = 24;
-/// How often it is checked whether a destination owes confirms for too long, or may be tried again.
+/// Interval at which destinations are checked that owe confirms for too long, or may be tried again.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// Before a destination that may not be written to is tried again, the first time and at most (contract 1).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ struct Job {
 
 type Answer = Result<Announced, Failure>;
 
-/// What a publish became, by its number.
+/// Result of a publish, by its number.
 type Confirmed = (u64, lapin::Result<Confirmation>);
 
 impl ConfirmedPublisher {

@@ -40,7 +40,7 @@ pub(super) async fn delete_lost(reached: &Reached, queues: &[String]) {
     hang_up(&connection).await;
 }
 
-/// Whether it was there, and unused.
+/// Deletes a queue that is there and unused; true when it was.
 async fn delete_unused(connection: &Connection, queue: &str) -> lapin::Result<bool> {
     // A question about a queue that is not there closes its channel.
     let channel = open_channel(connection).await?;

@@ -1,4 +1,4 @@
-//! How one message in flight is settled: first its copy is safe, then it is acknowledged.
+//! Settles one message in flight: first its copy is safe, then it is acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::event::OrganizationId;
 /// closes the channel of a message that is unacked for 30 minutes by default, and a shared broker may be set to less.
 pub(super) const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
 
-/// What messages are settled with.
+/// Tools that messages are settled with.
 pub(super) struct ConsumeContext {
     pub line: Arc<Line>,
     pub options: Arc<Options>,

@@ -26,7 +26,7 @@ use crate::watch::{Sighting, Watch};
 /// For the broker to let us consume. Just after its restart RabbitMQ 3.10 may leave the question unanswered while a
 /// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); asked anew, it answers.
 const CONSUME_LIMIT: Duration = Duration::from_secs(5);
-/// How often it is checked whether the broker blocks publishers.
+/// Interval at which it is checked whether the broker blocks publishers.
 const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps a line up until it is to close.
@@ -151,7 +151,7 @@ impl Supervisor {
         std::future::pending().await
     }
 
-    /// Whether no message is there that a process may have died of.
+    /// True when no message is there that a process may have died of.
     async fn is_inbox_empty(&self, line: &Line) -> bool {
         line.look(&self.options.queue).await.is_some_and(|inbox| inbox.ready == 0)
     }

@@ -94,7 +94,7 @@ fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
     Some(Settings { organization_id: organization_id?, environment_url: environment_url?, ..rest })
 }
 
-/// What the secret of a document is.
+/// Form of a document's secret.
 const SECRET_OF_DOCUMENT: &str =
     "the secret itself, a string: { env = … } and { file = … } are for the file of an organization";
 

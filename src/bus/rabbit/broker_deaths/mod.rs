@@ -121,7 +121,7 @@ impl BrokerDeaths {
         self.looking.store(false, Ordering::Relaxed);
     }
 
-    /// Whether all letters have been seen.
+    /// Goes through the letters; true when all of them have been seen.
     async fn go_through(&self) -> Result<bool, LettersError> {
         let hindered = AtomicBool::new(false);
         let notice = |_: &str| hindered.store(true, Ordering::Relaxed);

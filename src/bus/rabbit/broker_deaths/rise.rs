@@ -27,7 +27,7 @@ pub(super) struct Depth {
     pub finished: u64,
 }
 
-/// What to do after a depth.
+/// Consequence of a depth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Next {
     /// Nothing.
@@ -126,7 +126,7 @@ mod tests {
             self.now += Duration::from_secs(seconds);
         }
 
-        /// What follows when it stays so until a rise has settled.
+        /// The consequence when it stays so until a rise has settled.
         fn keeps(&mut self, messages: u64, begun: u64, finished: u64) -> Next {
             let next = [(); 3].map(|()| self.sees(messages, begun, finished));
             next.into_iter().find(|next| *next != Next::Nothing).unwrap_or(Next::Nothing)

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::bus::{BrokerDeath, Letter};
 
-/// How long before the last look a death may be that counts: clocks differ, and the broker may be slow to move a letter.
+/// Longest time before the last look of a death that counts: clocks differ, and the broker may be slow to move a letter.
 const LATE: SignedDuration = SignedDuration::from_mins(5);
 /// The same before the start of the process: a worker that died of an event is replaced within this.
 const BEFORE_START: SignedDuration = SignedDuration::from_mins(1);
@@ -32,7 +32,7 @@ impl Tally {
         Self { since: earlier(start, BEFORE_START), last: HashSet::new(), now: HashSet::new() }
     }
 
-    /// Whether this letter has not been counted.
+    /// True for a letter that has not been counted.
     pub(super) fn is_new(&mut self, letter: &Letter, death: BrokerDeath) -> bool {
         let mark = mark(letter, death);
         let first = self.now.insert(mark);
