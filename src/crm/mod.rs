@@ -31,7 +31,7 @@ pub trait Crm: Send + Sync + 'static {
 /// Availability of an organization for requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Availability {
-    /// It can.
+    /// It can take requests.
     Available {
         /// Number of its events, at most, that are worth having in flight at once: those with a request under way, and those
         /// whose turn comes within a moment.
