@@ -17,7 +17,7 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info};
@@ -128,6 +128,8 @@ struct Forbidden {
 
 /// A message that is published and not confirmed.
 struct InFlight {
+    /// The channel that it was published on.
+    channel: u16,
     destination: Arc<str>,
     exchange: ShortString,
     routing_key: ShortString,
@@ -183,28 +185,33 @@ impl Publishing {
     }
 
     async fn publish(&mut self, job: Job) {
-        let Job { destination, exchange, routing_key, body, properties, answer } = job;
-        let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let message_id = properties.message_id().clone();
-        let published = match self.channel().await {
-            Ok(channel) => {
-                channel.basic_publish(exchange.clone(), routing_key.clone(), options, &body, properties).await
-            }
-            Err(error) => Err(error),
-        };
-        match published {
-            Ok(confirm) => {
-                self.number += 1;
-                self.confirms.push(numbered(self.number, confirm));
-                self.owe(&destination);
-                let in_flight =
-                    InFlight { destination, exchange, routing_key, message_id, body, returned: false, answer };
-                self.in_flight.insert(self.number, in_flight);
-            }
+        let channel = match self.channel().await {
+            Ok(channel) => channel,
             Err(error) => {
-                self.channel = None;
-                _ = answer.send(Err(self.failed(&destination, error)));
+                _ = job.answer.send(Err(self.failed(&job.destination, error)));
+                return;
             }
+        };
+        self.number += 1;
+        let Job { destination, exchange, routing_key, body, properties, answer } = job;
+        self.owe(&destination);
+        let in_flight = InFlight {
+            channel: channel.id(),
+            destination,
+            exchange: exchange.clone(),
+            routing_key: routing_key.clone(),
+            message_id: properties.message_id().clone(),
+            body: body.clone(),
+            returned: false,
+            answer,
+        };
+        self.in_flight.insert(self.number, in_flight);
+        let mut confirm = confirm(self.number, channel, (exchange, routing_key), body, properties).boxed();
+        // lapin has the message after the first poll: the order of publishing is this one. That it is written is not waited for, or
+        // each message would cost two changes of threads.
+        match (&mut confirm).now_or_never() {
+            Some((number, confirmation)) => self.answer(number, confirmation),
+            None => self.confirms.push(confirm),
         }
     }
 
@@ -238,12 +245,11 @@ impl Publishing {
         }
         let mut heard: Vec<Arc<str>> = Vec::new();
         for (number, confirmation) in all {
-            let Some(published) = self.in_flight.remove(&number) else { continue };
-            let name = published.destination.clone();
-            self.answer(published, confirmation);
-            if !heard.contains(&name) {
-                heard.push(name);
+            let Some(published) = self.in_flight.get(&number) else { continue };
+            if !heard.contains(&published.destination) {
+                heard.push(published.destination.clone());
             }
+            self.answer(number, confirmation);
         }
         for name in heard {
             self.publish_waiting(&name).await;
@@ -263,7 +269,8 @@ impl Publishing {
         }
     }
 
-    fn answer(&mut self, published: InFlight, confirmation: lapin::Result<Confirmation>) {
+    fn answer(&mut self, number: u64, confirmation: lapin::Result<Confirmation>) {
+        let Some(published) = self.in_flight.remove(&number) else { return };
         let name = published.destination;
         if let Some(destination) = self.destinations.get_mut(&name) {
             destination.in_flight = destination.in_flight.saturating_sub(1);
@@ -274,7 +281,7 @@ impl Publishing {
             Ok(Confirmation::Nack(_)) => Err(Failure::Refused("basic.nack".to_owned())),
             Ok(Confirmation::NotRequested) => Err(Failure::Refused("its channel does not confirm".to_owned())),
             Err(error) => {
-                self.channel = None;
+                self.channel.take_if(|channel| channel.id() == published.channel);
                 Err(self.failed(&name, error))
             }
         };
@@ -362,6 +369,18 @@ impl Destination {
     }
 }
 
-fn numbered(number: u64, confirm: PublisherConfirm) -> futures_util::future::BoxFuture<'static, Confirmed> {
-    async move { (number, confirm.await) }.boxed()
+/// Publishes, and waits for the confirm.
+async fn confirm(
+    number: u64,
+    channel: Channel,
+    to: (ShortString, ShortString),
+    body: Bytes,
+    properties: BasicProperties,
+) -> Confirmed {
+    let options = BasicPublishOptions { mandatory: true, immediate: false };
+    let confirmation = match channel.basic_publish(to.0, to.1, options, &body, properties).await {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
+    };
+    (number, confirmation)
 }
