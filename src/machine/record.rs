@@ -32,6 +32,9 @@ pub struct Record {
     /// A record of a version without it is.
     #[serde(default = "settled")]
     pub settled: bool,
+    /// It was given up for the deaths that it has seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub poison: bool,
     /// What was done.
     pub progress: Progress,
     /// Every request made for it, oldest first.

@@ -133,6 +133,7 @@ impl Worker {
             attempts: spent.max(past.attempts) + 1,
             phase: Phase::InHand,
             settled: false,
+            poison: false,
             progress: going_on.as_ref().map(|record| record.progress.clone()).unwrap_or_default(),
             history: going_on.map(|record| record.history).unwrap_or_default(),
         }

@@ -64,6 +64,7 @@ fn buried(letter: &DeadLetter, body_digest: String, under_way: Option<Record>) -
         attempts: letter.outcome.attempts,
         phase: Phase::Dead(letter.outcome.clone()),
         settled: false,
+        poison: false,
         progress,
         history,
     }

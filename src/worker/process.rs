@@ -175,7 +175,7 @@ impl Worker {
                 self.differs(event, &record.body_digest, &arrival.delivery.body);
                 Some(Settlement::Known(event.key.clone(), Box::new(outcome.clone())))
             }
-            Phase::Dead(_) if !record.settled && is_of_this_life(arrival, record) => {
+            Phase::Dead(_) if is_still_to_be_settled(arrival, record) => {
                 letters::decided(event, record).map(|letter| Settlement::Dead(Box::new(letter)))
             }
             _ => None,
@@ -239,6 +239,13 @@ impl Worker {
 /// True when the store's record of an event belongs to its present life; a replayed event begins another one.
 pub(super) fn is_of_this_life(arrival: &Arrival, record: &Record) -> bool {
     headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
+}
+
+/// True for a message that is dead, and still to be announced or copied. One that is poison and comes again may be the very message
+/// that was copied, whose ack got lost: taken for one that was published anew, it would end the process as often once more.
+fn is_still_to_be_settled(arrival: &Arrival, record: &Record) -> bool {
+    let comes_again = record.poison && arrival.delivery.redelivered;
+    is_of_this_life(arrival, record) && (!record.settled || comes_again)
 }
 
 fn part(piece: &Piece) -> Part {

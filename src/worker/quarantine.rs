@@ -44,6 +44,7 @@ impl Attempt<'_> {
         if deaths.is_poison() {
             // This time it was not tried.
             self.record.attempts -= 1;
+            self.record.poison = true;
             let step = self.next_step();
             return self.give_up(Reason::RetriesExhausted, poison(step, deaths)).await.map(Some);
         }

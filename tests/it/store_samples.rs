@@ -85,6 +85,7 @@ pub fn in_hand(session: &str, first_seen: Timestamp) -> Record {
             request_id: Some("2f0a6e4e-0000-0000-0000-000000000000".to_owned()),
         }],
         settled: false,
+        poison: false,
     }
 }
 

@@ -25,6 +25,7 @@ fn record(phase: Phase) -> Record {
         progress: Progress::default(),
         history: Vec::new(),
         settled: false,
+        poison: false,
     }
 }
 

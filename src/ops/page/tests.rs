@@ -70,6 +70,7 @@ fn found(phase: Phase) -> Found {
         progress: Progress::default(),
         history: vec![entry],
         settled: false,
+        poison: false,
     };
     Found { key: EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }, record }
 }

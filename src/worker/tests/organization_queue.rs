@@ -8,8 +8,8 @@ use super::broker::{End, Message};
 use super::rig::{Mood, Rig, envelope, handoff, key, rig};
 use crate::crm::Unavailable;
 use crate::event::Envelope;
-use crate::machine::{Phase, Remedy};
-use crate::store::Store;
+use crate::machine::{Phase, Record, Remedy};
+use crate::store::{Change, Store};
 
 fn messages(events: &[&str]) -> Vec<Message> {
     events.iter().map(|event| Message::new(Envelope::default(), handoff(event))).collect()
@@ -124,4 +124,25 @@ async fn what_was_in_flight_at_a_death_is_on_record_before_its_first_request() {
     );
     assert_eq!(rig.carry(Envelope::default(), handoff("evt_2")).await, End::Acked, "what comes for the first time");
     assert_eq!(rig.record("evt_2").await.unwrap().attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_whose_ack_got_lost_begins_no_other_life() {
+    let rig = rig();
+    rig.mood("evt_1", Mood::Panics);
+    let again = || messages(&["evt_1"]).remove(0).redelivered();
+    rig.carry(Envelope::default(), handoff("evt_1")).await;
+    let written = rig.record("evt_1").await.unwrap();
+    let phase = Phase::Quarantined { life: 0, deaths: 5, waiting: false, silent: 0 };
+    let died_often = Record { phase, ..written };
+    rig.store.kept.keep(vec![Change::Record(key("evt_1"), Box::new(died_often))]).await.unwrap();
+    rig.recovers();
+    let asked = rig.asked();
+    for _ in 0..2 {
+        assert!(matches!(rig.hand_over(vec![again()]).await[..], [End::Dead { .. }]));
+        assert!(rig.record("evt_1").await.unwrap().settled, "its copy lies in the dead-letter queue");
+        assert_eq!(rig.asked(), asked, "it is not tried once more");
+    }
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "published anew it starts afresh");
+    assert_eq!(rig.asked(), asked + 1);
 }

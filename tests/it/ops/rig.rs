@@ -149,6 +149,7 @@ pub fn found(event_id: &str, phase: Phase) -> Found {
         progress: Progress::default(),
         history,
         settled: false,
+        poison: false,
     };
     Found { key, record }
 }

@@ -40,17 +40,6 @@ impl Announced {
         self.json["data"]["error"]["message"].as_str()
     }
 
-    /// The incident or live work item that it names.
-    fn made(&self) -> Option<&str> {
-        let meta = &self.json["data"]["session_meta"];
-        ["dynamics365_incident_id", "dynamics365_chat_id"].into_iter().find_map(|name| meta[name].as_str())
-    }
-
-    /// By the worker's clock, which jumps.
-    fn finished(&self) -> Option<&str> {
-        self.json["timestamp"].as_str()
-    }
-
     fn warns_of(&self, warning: &str) -> bool {
         self.json["data"]["warnings"].as_array().is_some_and(|all| all.iter().any(|one| one == warning))
     }
@@ -210,7 +199,9 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
 fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
     let is_told = !world.lost && world.scene.kept_everything() && !world.broker.shuffles;
-    let Some(answer) = ends.answer(key).filter(|_| is_told) else { return Ok(()) };
+    if !is_told || ends.answer(key).is_none() {
+        return Ok(());
+    }
     let copies = world.publications.iter().filter(|publication| publication.content == *content);
     let at = copies.map(|copy| copy.at).min().unwrap_or_default();
     for publication in &world.publications {
@@ -223,13 +214,10 @@ fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
         if !under_way {
             continue;
         }
-        let first = ends.outcomes(handoff).map(|one| one.at).min();
-        // Done is not yet announced: an answer that names what the handoff made, or that came later, did wait for it.
-        let names = |done: &Announced| done.made().is_some() && done.made() == answer.made();
-        let waited_for = ends.outcomes(handoff).any(|done| names(done) || done.finished() <= answer.finished());
-        ensure(waited_for || first.is_none_or(|first| first <= answer.at), || {
-            format!("{key:?}: answered before {handoff:?}")
-        })?;
+        // Decided, not announced: an outcome that the broker refuses is announced late.
+        let decided = |key| world.cloud.ledger.decided(key);
+        let waited_for = decided(handoff).is_none_or(|(first, _)| decided(key).is_some_and(|(_, last)| first <= last));
+        ensure(waited_for, || format!("{key:?}: answered before {handoff:?}"))?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use handoffd::event::{Event, EventKey};
 use handoffd::machine::{Phase, Record};
@@ -16,6 +17,8 @@ const PROBES: u32 = 3;
 pub struct Ledger {
     scene: Arc<Scene>,
     decided: Mutex<BTreeMap<EventKey, Decided>>,
+    /// When an event was decided for the first time, and for the last.
+    times: Mutex<BTreeMap<EventKey, (Duration, Duration)>>,
     /// Those that were given up, and have asked for nothing since.
     reborn: Mutex<BTreeSet<EventKey>>,
     broken: Mutex<BTreeSet<String>>,
@@ -35,6 +38,7 @@ impl Ledger {
         Arc::new(Self {
             scene: scene.clone(),
             decided: Mutex::default(),
+            times: Mutex::default(),
             reborn: Mutex::default(),
             broken: Mutex::default(),
         })
@@ -62,9 +66,18 @@ impl Ledger {
 
     /// A record is written: it may be on the disk, whatever becomes of the process.
     pub fn writes(&self, key: &EventKey, record: &Record) {
+        if record.outcome().is_some() {
+            let now = self.scene.elapsed();
+            self.times.lock().unwrap().entry(key.clone()).or_insert((now, now)).1 = now;
+        }
         if record.settled {
             self.decided.lock().unwrap().insert(key.clone(), Decided::Settled);
         }
+    }
+
+    /// When an event was decided for the first time, and for the last; none when it never was.
+    pub fn decided(&self, key: &EventKey) -> Option<(Duration, Duration)> {
+        self.times.lock().unwrap().get(key).copied()
     }
 
     /// An operator replays its dead letter.

@@ -30,6 +30,9 @@ use super::weather;
 /// A run that is not quiet by then has lost something.
 const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
 
+/// Most losses of the store in a run that has any. Without a bound, one that ends the process would do so for days.
+const MOST_LOSSES: u32 = 3;
+
 /// How often it is looked whether all is quiet.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -57,7 +60,8 @@ pub struct World {
     pub lost: bool,
     /// What was wrong with what a process has left behind.
     pub left_behind: Vec<String>,
-    forgetful: bool,
+    /// How often the store may still be lost with the process: each time the deaths of an event are forgotten with it.
+    losses: u32,
     pub rules: Rules,
 }
 
@@ -114,7 +118,7 @@ impl World {
             added,
             ledger: Ledger::new(&scene),
         };
-        let forgetful = scene.happens(0.15);
+        let losses = if scene.happens(0.15) { MOST_LOSSES } else { 0 };
         Self {
             broker,
             scene,
@@ -123,7 +127,7 @@ impl World {
             memory: Arc::default(),
             lost: false,
             left_behind: Vec::new(),
-            forgetful,
+            losses,
             rules,
         }
     }
@@ -229,7 +233,8 @@ impl World {
         }
         self.memory.crash();
         self.examine().await;
-        if self.forgetful && self.scene.happens(0.5) {
+        if self.losses > 0 && self.scene.happens(0.5) {
+            self.losses -= 1;
             self.scene.tell(|| "THE STORE IS LOST".to_owned());
             self.memory = Arc::default();
             self.cloud.ledger.forget();

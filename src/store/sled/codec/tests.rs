@@ -48,6 +48,7 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
         },
         history: vec![history; HISTORY_LIMIT],
         settled: true,
+        poison: true,
     }
 }
 

@@ -36,6 +36,7 @@ fn entry(id: &str, second: i64, incidents: u128) -> Vec<u8> {
         progress: Progress::default(),
         history: Vec::new(),
         settled: false,
+        poison: false,
     };
     encode(&key(id), &record, &outcome)
 }
