@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::support::broker::{Broker, eventually};
+use crate::support::bus::Outcome;
 use crate::support::event::{Event, handoff};
 use crate::support::rig::{Rig, rig_on};
 
@@ -11,6 +14,11 @@ const UNREADY_WITHIN: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes_that_may_not_be_written_are_announced_once_they_may_and_nothing_is_asked_again() {
+    withdrawn_for(Duration::from_secs(10)).await;
+}
+
+/// Write on the outcomes exchange is withdrawn for so long, under load.
+pub async fn withdrawn_for(time: Duration) {
     let broker = Broker::start();
     let rig = rig_on(&broker).start().await;
     let [_, outcomes] = rig.files.exchanges();
@@ -23,7 +31,7 @@ async fn outcomes_that_may_not_be_written_are_announced_once_they_may_and_nothin
     let took = withdrawn.elapsed();
     assert!(took <= UNREADY_WITHIN, "unready after {took:?}");
     // It takes no more meanwhile.
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(time.saturating_sub(withdrawn.elapsed())).await;
     assert_eq!((rig.bus.dead_letters().await, rig.bus.all_outcomes().await.len()), (0, 0));
 
     may_write(&broker, ".*");
@@ -34,6 +42,40 @@ async fn outcomes_that_may_not_be_written_are_announced_once_they_may_and_nothin
         assert_eq!(outcome.body["data"]["attempts"], 1, "{}", outcome.body);
     }
     rig.nothing_is_left().await;
+}
+
+/// A queue whose leader is gone takes what is published to it, and answers nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_queue_without_a_leader_is_named_and_holds_up_nothing_else() {
+    let broker = Broker::start();
+    let rig = rig_on(&broker).set("broker", "confirm_timeout", "2s").start().await;
+    let hanging = rig.retry_queue("200ms");
+    leader(&broker, &hanging, "suspend");
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "status": 503 } }));
+    let retried: Vec<Event> = (0..30).map(|_| handoff("email")).collect();
+    rig.bus.publish_all(&retried).await;
+    is_unready_over(&rig, &hanging).await;
+
+    rig.bus.publish(&handoff("email").without("/data/session_id")).await;
+    rig.bus.dead_letter().await;
+    assert_eq!(rig.carry(&handoff("web")).await.body["event"], "dynamics365.handoff.succeeded");
+    rig.crm.environment().clear_faults();
+    rig.bus.outcomes_of(&retried).await;
+
+    leader(&broker, &hanging, "resume");
+    rig.worker().ready().await;
+    eventually("empty queues", async || rig.bus.unfinished().await == 0).await;
+    let made = rig.crm.incidents().len() + rig.crm.rows("oc_liveworkitems").len();
+    assert_eq!((rig.bus.dead_letters().await, made), (0, 31), "copies that came late were answered from the store");
+    let failed = |outcome: &&Outcome| outcome.body["event"] == "dynamics365.handoff.failed";
+    assert_eq!(rig.bus.all_outcomes().await.iter().filter(failed).count(), 1, "the one without a session");
+}
+
+/// Has the process that leads a queue stand still, or go on.
+fn leader(broker: &Broker, queue: &str, order: &str) {
+    let found = format!("{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>))");
+    let done = broker.ctl(&["eval", &format!("{found}, sys:{order}(amqqueue:get_pid(Queue)).")]);
+    assert_eq!(done.trim(), "ok");
 }
 
 /// What the worker's user may write to.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::destinations::withdrawn_for;
 use crate::support::broker::Broker;
 use crate::support::event::{Event, ORGANIZATION, handoff};
 use crate::support::rig::{Rig, rig_on};
@@ -48,6 +49,12 @@ async fn forty_minutes_of_throttling_and_fifteen_of_a_pause_give_nothing_up_and_
 
     was_undisturbed(&rig, &broker).await;
     rig.nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes more than a minute: make long-waits"]
+async fn outcomes_that_may_not_be_written_for_a_minute_cost_nothing() {
+    withdrawn_for(MINUTE).await;
 }
 
 /// Nothing was given up, no connection and no channel was lost.

@@ -18,7 +18,7 @@ use lapin::{Channel, Connection, Error, ExchangeKind};
 use tokio::time::timeout;
 
 use super::addresses::Reached;
-use super::line::{hang_up, open};
+use super::channels::{hang_up, open};
 use super::lock;
 use super::options::Declare;
 use super::refusal::{self, StartError};

@@ -9,8 +9,8 @@ use lapin::{Channel, Connection};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::addresses::reach;
-use super::line::{hang_up, open};
+use super::addresses::{Reached, reach};
+use super::channels::{Channels, hang_up, open};
 use super::look::Look;
 use super::options::Options;
 use super::publish::ConfirmedPublisher;
@@ -35,13 +35,13 @@ pub(super) struct Desk {
     connection: Connection,
     /// Only a replay needs it. Apart from the other: a broker short of memory or disk does not read from a connection that
     /// publishes.
-    publishing: OnceCell<(Arc<Connection>, ConfirmedPublisher)>,
+    publishing: OnceCell<(Arc<Channels>, ConfirmedPublisher)>,
 }
 
 impl Desk {
     /// Connects, and waits until no other operator is at it.
     pub(super) async fn take(options: &Options, notice: Notice<'_>) -> Result<Self, LettersError> {
-        let connection = connect(options, "reads dead letters").await?;
+        let connection = connected(options, async |reached| open(&reached, "reads dead letters").await).await?;
         let desk = Self { options: options.clone(), connection, publishing: OnceCell::new() };
         desk.take_turn(notice).await?;
         Ok(desk)
@@ -65,9 +65,10 @@ impl Desk {
     /// Publishes replayed letters.
     pub(super) async fn publisher(&self) -> Result<&ConfirmedPublisher, LettersError> {
         let connect = async || {
-            let connection = Arc::new(connect(&self.options, "replays dead letters").await?);
+            let replays = async |reached: Reached| Channels::connect(&reached, "replays dead letters").await;
+            let channels = Arc::new(connected(&self.options, replays).await?);
             let (timeout, troubles) = (self.options.confirm_timeout, Arc::new(Troubles::new()));
-            Ok((connection.clone(), ConfirmedPublisher::start(connection, timeout, troubles)))
+            Ok((channels.clone(), ConfirmedPublisher::new(channels, timeout, troubles)))
         };
         self.publishing.get_or_try_init(connect).await.map(|(_, publisher)| publisher)
     }
@@ -75,8 +76,8 @@ impl Desk {
     /// Ends the connections, and with them the turn.
     pub(super) async fn leave(&self) {
         // A broker that hangs finds out by itself, from missing heartbeats.
-        if let Some((connection, _)) = self.publishing.get() {
-            hang_up(connection).await;
+        if let Some((channels, _)) = self.publishing.get() {
+            channels.hang_up().await;
         }
         hang_up(&self.connection).await;
     }
@@ -156,14 +157,18 @@ impl Desk {
     }
 }
 
-async fn connect(options: &Options, does: &str) -> Result<Connection, LettersError> {
+/// Connects, as a command that does not wait for a broker that is away.
+async fn connected<T>(
+    options: &Options,
+    connect: impl AsyncFnOnce(Reached) -> Result<T, String>,
+) -> Result<T, LettersError> {
     options.uris().map_err(|error| LettersError::Settings(error.to_string()))?;
     let connected = async {
         let mut reached = reach(options).await?;
         // None (0) stays none.
         let heartbeat = &mut reached.uri.query.heartbeat;
         *heartbeat = heartbeat.map(|seconds| if seconds == 0 { 0 } else { seconds.max(HEARTBEAT_SECONDS) });
-        open(&reached, does).await
+        connect(reached).await
     };
     timeout(CONNECT_LIMIT, connected)
         .await

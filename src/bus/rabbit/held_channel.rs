@@ -7,7 +7,8 @@ use lapin::Channel;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::line::{GOODBYE, Line};
+use super::channels::GOODBYE;
+use super::line::Line;
 
 /// For what a closed channel leaves behind to be in its queue again; some milliseconds as a rule.
 const RETURN_LIMIT: Duration = Duration::from_secs(2);

@@ -18,10 +18,10 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
+use super::channels::GOODBYE;
 use super::delivery_counts::{DeliveryCounts, log_hourly};
 use super::desk::Desk;
 use super::letter::letter;
-use super::line::GOODBYE;
 use super::options::Options;
 use crate::bus::{Letter, LetterBox, Letters, LettersError, Notice};
 

@@ -5,14 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::{Channel, Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, Event};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::address::{Address, Failure};
 use super::addresses::{Reached, reach};
-use super::connect::connect;
+use super::channels::{Channels, open, open_channel};
 use super::declare::{Declared, Shortfall, declare};
 use super::look::Look;
 use super::options::Options;
@@ -25,32 +25,23 @@ use crate::bus::{Announced, BusError};
 
 /// For connecting and declaring everything: some 50 ms for a healthy broker, and 6 ms for each quorum queue that is not there yet.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(120);
-/// For a node that has greeted to open a connection; one that freezes meanwhile is replaced by another.
-const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// For a queue to answer.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// Interval at which a connection is checked, should its end have gone unannounced.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// For the broker to answer a good-bye. One that hangs finds out by itself, from missing heartbeats.
-pub(super) const GOODBYE: Duration = Duration::from_secs(4);
-/// RabbitMQ's own limit of channels on a connection (`channel_max`).
-const CHANNEL_NUMBERS: u16 = 2047;
 
 /// Both connections, and when they ended. One failing ends both: what was in flight comes again.
 pub(super) struct Line {
     reached: Reached,
-    consuming: Connection,
+    /// The inbox's channel, and one for each organization's queue.
+    consuming: Channels,
     /// These are kept until the connection is closed. Dropped just before, they race with it, and
     /// lapin (4.12.3) now and then hangs up without waiting for the broker's answer.
     inbox: Channel,
-    /// Connections beyond the first one to consume organizations' queues on, each with as many channels as the broker allows; only
-    /// the last one has room.
-    organizations: tokio::sync::Mutex<Vec<Connection>>,
     /// Apart from the others: a queue without a leader leaves questions unanswered, and RabbitMQ then ends their connection.
     questions: tokio::sync::Mutex<Option<(Connection, Channel)>>,
-    publishing: Arc<Connection>,
-    copies: ConfirmedPublisher,
-    outcomes: ConfirmedPublisher,
+    publishing: Arc<Channels>,
+    publisher: ConfirmedPublisher,
     ended: CancellationToken,
     why: OnceLock<String>,
 }
@@ -85,19 +76,16 @@ impl Line {
             return Err(NoLine::Unfit(shortfall));
         }
         queues.declare(&reached, !made.is_empty()).await.map_err(NoLine::Unfit)?;
-        let consuming = open(&reached, "consumes").await.map_err(NoLine::Away)?;
-        let publishing = Arc::new(open(&reached, "publishes").await.map_err(NoLine::Away)?);
+        let consuming = Channels::connect(&reached, "consumes").await.map_err(NoLine::Away)?;
+        let publishing = Arc::new(Channels::connect(&reached, "publishes").await.map_err(NoLine::Away)?);
         let failed = |error: lapin::Error| NoLine::Away(refusal::in_words(&error));
-        let inbox = consuming.create_channel().await.map_err(failed)?;
-        let publisher = || ConfirmedPublisher::start(publishing.clone(), options.confirm_timeout, troubles.clone());
+        let inbox = consuming.open().await.map_err(failed)?;
         Ok(Self {
             reached,
             consuming,
             inbox,
-            organizations: tokio::sync::Mutex::default(),
             questions: tokio::sync::Mutex::new(None),
-            copies: publisher(),
-            outcomes: publisher(),
+            publisher: ConfirmedPublisher::new(publishing.clone(), options.confirm_timeout, troubles.clone()),
             publishing,
             ended: CancellationToken::new(),
             why: OnceLock::new(),
@@ -116,31 +104,12 @@ impl Line {
 
     /// A channel to consume an organization's queue on.
     pub(super) async fn organization_channel(&self) -> lapin::Result<Channel> {
-        let mut organizations = self.organizations.lock().await;
-        loop {
-            let opened = match organizations.last() {
-                Some(connection) => open_channel(connection).await,
-                None => open_channel(&self.consuming).await,
-            };
-            match opened {
-                Err(error) if is_full(&error) => {
-                    let further = open(&self.reached, "consumes organizations").await;
-                    let further = further.map_err(|why| lapin::Error::from(std::io::Error::other(why)))?;
-                    organizations.push(further);
-                }
-                opened => return opened,
-            }
-        }
+        self.consuming.open().await
     }
 
-    /// Publishes copies of events into queues.
-    pub(super) fn copies(&self) -> &ConfirmedPublisher {
-        &self.copies
-    }
-
-    /// Publishes outcomes.
-    pub(super) fn outcomes(&self) -> &ConfirmedPublisher {
-        &self.outcomes
+    /// Publishes outcomes, and copies of events.
+    pub(super) fn publisher(&self) -> &ConfirmedPublisher {
+        &self.publisher
     }
 
     /// Looks at a queue; nothing if it is missing, or does not answer.
@@ -199,7 +168,7 @@ impl Line {
 
     /// The longest frame that the broker takes, in bytes.
     pub(super) fn longest_frame(&self) -> usize {
-        usize::try_from(self.publishing.configuration().frame_max()).unwrap_or(usize::MAX)
+        usize::try_from(self.publishing.first().configuration().frame_max()).unwrap_or(usize::MAX)
     }
 
     /// Gives it up: what was in flight comes again on the next one.
@@ -221,7 +190,7 @@ impl Line {
 
     /// The reason not to publish, while the broker holds publishers back for want of memory or disk.
     pub(super) fn blocked(&self) -> Option<String> {
-        let blocked = self.publishing.status().blocked();
+        let blocked = self.publishing.first().status().blocked();
         blocked.then(|| "the broker blocks publishers (memory or disk alarm)".to_owned())
     }
 
@@ -229,8 +198,8 @@ impl Line {
     pub(super) async fn broken(&self) -> String {
         tokio::select! {
             () = self.ended.cancelled() => {}
-            why = lost(&self.consuming) => self.end(&why),
-            why = lost(&self.publishing) => self.end(&why),
+            why = lost(self.consuming.first()) => self.end(&why),
+            why = lost(self.publishing.first()) => self.end(&why),
         }
         self.why.get().cloned().unwrap_or_default()
     }
@@ -238,9 +207,7 @@ impl Line {
     /// Says good-bye to the broker, if it listens; what is in flight comes again.
     pub(super) async fn close(&self) {
         self.end("closed");
-        let organizations = self.organizations.lock().await;
-        let further = futures_util::future::join_all(organizations.iter().map(hang_up));
-        tokio::join!(hang_up(&self.consuming), hang_up(&self.publishing), further);
+        tokio::join!(self.consuming.hang_up(), self.publishing.hang_up());
     }
 }
 
@@ -252,46 +219,6 @@ pub(super) fn report(made: &BTreeSet<String>, unanswered: &[Declaration]) {
     for declaration in unanswered {
         warn!("the broker does not answer for {declaration}");
     }
-}
-
-/// One more channel on a connection.
-///
-/// lapin (4.12.3) never forgets that the broker closed a channel of some number over an error (a queue that is missing, a
-/// permission that is not given), and fails a new one of that number with the old error, once it has come round. So the next is
-/// tried.
-pub(super) async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
-    let mut channel = connection.create_channel().await;
-    for _ in 0..CHANNEL_NUMBERS {
-        match &channel {
-            Err(error) if error.is_amqp_soft_error() => channel = connection.create_channel().await,
-            _ => break,
-        }
-    }
-    channel
-}
-
-/// True when a connection has no channel left.
-fn is_full(error: &lapin::Error) -> bool {
-    matches!(error.kind(), lapin::ErrorKind::ChannelsLimitReached)
-}
-
-/// Closes one connection in good order, if the broker listens.
-pub(super) async fn hang_up(connection: &Connection) {
-    if connection.status().connected() {
-        // One that breaks meanwhile is closed too.
-        let _ = timeout(GOODBYE, connection.close(200, "OK".into())).await;
-    }
-}
-
-/// One connection, under a name that shows an operator at the broker what it is.
-pub(super) async fn open(reached: &Reached, does: &str) -> Result<Connection, String> {
-    let name = format!("handoffd {} {does}", env!("CARGO_PKG_VERSION"));
-    let properties = ConnectionProperties::default()
-        .with_connection_name(name.into())
-        .with_client_property("product".into(), "handoffd".into())
-        .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-    let connected = timeout(OPEN_LIMIT, connect(reached.uri.clone(), reached.address, properties)).await;
-    connected.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| refusal::in_words(&error))
 }
 
 /// Waits until a connection is lost. Errors of single channels are their users' business.

@@ -6,6 +6,7 @@ mod address;
 mod addresses;
 mod backoff;
 mod broker_deaths;
+mod channels;
 mod connect;
 mod consumer;
 mod copy;
@@ -250,7 +251,7 @@ impl Bus for Rabbit {
             .with_timestamp(now())
             .with_headers(copy::table(&headers));
         let (body, limit) = (bytes::Bytes::from(body), Instant::now() + CONFIRM_LIMIT);
-        let offer = || line.outcomes().send(to, body.clone(), properties.clone());
+        let offer = || line.publisher().send(to, body.clone(), properties.clone());
         line.confirmed(to, limit, offer(), offer).await
     }
 

@@ -1,48 +1,56 @@
-//! Confirmed publishing: many messages in flight on one channel, each with an answer of its own, in the order of the calls.
+//! Confirmed publishing: many messages in flight, each with an answer of its own, in the order of the calls.
 //!
-//! Every destination has an allowance of its own. RabbitMQ stops reading from a connection once one of its channels has 32
-//! messages in flight to a queue that does not answer (`quorum_commands_soft_limit`); with fewer, a queue without a leader holds up
-//! nobody but itself. What exceeds the allowance waits here.
+//! Every destination has a task and a channel of its own. RabbitMQ (3.10.8, measured) has a channel wait for up to a minute, whatever
+//! else is sent on it, where its first message to a queue meets a leader that does not answer. Later ones it lets through without
+//! an answer, up to 32 (`quorum_commands_soft_limit`): then it stops reading from the connection. So a destination has an
+//! allowance below that, what exceeds it waits here, and a queue without a leader holds up nobody but itself.
 //!
 //! A destination that may not be written to (403, which also closes the channel) is tried with one message at a time, at growing
 //! pauses; everything else for it waits.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use super::address::{Address, Failure, short};
-use super::refusal;
+use super::channels::Channels;
 use super::troubles::{Trouble, Troubles};
+use super::{lock, refusal};
 use crate::bus::Announced;
 
 /// Messages in flight to one destination: below RabbitMQ's `quorum_commands_soft_limit`.
 const ALLOWANCE: usize = 24;
-/// Interval at which destinations are checked that owe confirms for too long, or may be tried again.
+/// Interval at which it is checked whether a destination owes confirms for too long, or may be tried again.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// Before a destination that may not be written to is tried again, the first time and at most (contract 1).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Time without a message after which nothing is held against a destination that did not confirm: nobody knows any more.
+const UNASKED: Duration = Duration::from_secs(60);
 
-/// Publishes on a channel of its own, and waits for confirms.
+/// Publishes, and waits for confirms. What it has not sent when it is dropped is not sent any more.
 pub(super) struct ConfirmedPublisher {
-    jobs: mpsc::UnboundedSender<Job>,
+    channels: Arc<Channels>,
+    confirm_timeout: Duration,
+    troubles: Arc<Troubles>,
+    /// By the name of an exchange or a queue.
+    destinations: Mutex<HashMap<String, mpsc::UnboundedSender<Job>>>,
 }
 
 /// A message to publish.
 struct Job {
-    destination: Arc<str>,
     exchange: ShortString,
     routing_key: ShortString,
     body: Bytes,
@@ -56,24 +64,11 @@ type Answer = Result<Announced, Failure>;
 type Confirmed = (u64, lapin::Result<Confirmation>);
 
 impl ConfirmedPublisher {
-    /// Opens its channel with the first message. Ends when it is dropped.
-    pub(super) fn start(connection: Arc<Connection>, confirm_timeout: Duration, troubles: Arc<Troubles>) -> Self {
-        let (jobs, queue) = mpsc::unbounded_channel();
-        let publishing = Publishing {
-            connection,
-            confirm_timeout,
-            troubles,
-            channel: None,
-            destinations: HashMap::new(),
-            in_flight: HashMap::new(),
-            confirms: FuturesUnordered::new(),
-            number: 0,
-        };
-        tokio::spawn(publishing.run(queue));
-        Self { jobs }
+    pub(super) fn new(channels: Arc<Channels>, confirm_timeout: Duration, troubles: Arc<Troubles>) -> Self {
+        Self { channels, confirm_timeout, troubles, destinations: Mutex::default() }
     }
 
-    /// Publishes, mandatory. The order of calls is the order of the messages; the answer is the broker's confirm.
+    /// Publishes, mandatory. The order of calls is the order of a destination's messages; the answer is the broker's confirm.
     pub(super) fn send(
         &self,
         to: Address<'_>,
@@ -84,6 +79,11 @@ impl ConfirmedPublisher {
         async move { queued?.await.unwrap_or_else(|_| Err(Failure::Gone)) }
     }
 
+    /// True for a destination that does not confirm, or may not be written to.
+    pub(super) fn is_in_trouble(&self, name: &str) -> bool {
+        self.troubles.has(name)
+    }
+
     fn queue(
         &self,
         to: Address<'_>,
@@ -92,31 +92,52 @@ impl ConfirmedPublisher {
     ) -> Result<oneshot::Receiver<Answer>, Failure> {
         let (answer, confirmed) = oneshot::channel();
         let (exchange, routing_key) = (short(to.exchange)?, short(to.routing_key)?);
-        let destination = to.name().into();
-        let job = Job { destination, exchange, routing_key, body, properties, answer };
-        self.jobs.send(job).map_err(|_| Failure::Gone)?;
+        let job = Job { exchange, routing_key, body, properties, answer };
+        let mut destinations = lock(&self.destinations);
+        let jobs = match destinations.get(to.name()) {
+            Some(jobs) => jobs,
+            None => destinations.entry(to.name().to_owned()).or_insert(self.begin(to.name())),
+        };
+        jobs.send(job).map_err(|_| Failure::Gone)?;
         Ok(confirmed)
     }
-}
 
-/// The task behind it.
-struct Publishing {
-    connection: Arc<Connection>,
-    confirm_timeout: Duration,
-    troubles: Arc<Troubles>,
-    channel: Option<Channel>,
-    destinations: HashMap<Arc<str>, Destination>,
-    in_flight: HashMap<u64, InFlight>,
-    confirms: FuturesUnordered<futures_util::future::BoxFuture<'static, Confirmed>>,
-    number: u64,
+    fn begin(&self, name: &str) -> mpsc::UnboundedSender<Job> {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let destination = Destination {
+            name: name.to_owned(),
+            channels: self.channels.clone(),
+            confirm_timeout: self.confirm_timeout,
+            troubles: self.troubles.clone(),
+            channel: None,
+            waiting: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            confirms: FuturesUnordered::new(),
+            number: 0,
+            heard: Instant::now(),
+            is_unconfirmed: false,
+            forbidden: None,
+        };
+        tokio::spawn(destination.run(queue));
+        jobs
+    }
 }
 
 /// One exchange, or one queue.
 struct Destination {
+    name: String,
+    channels: Arc<Channels>,
+    confirm_timeout: Duration,
+    troubles: Arc<Troubles>,
+    channel: Option<Channel>,
     waiting: VecDeque<Job>,
-    in_flight: usize,
-    /// When it last confirmed something, or owed nothing.
+    in_flight: BTreeMap<u64, InFlight>,
+    confirms: FuturesUnordered<BoxFuture<'static, Confirmed>>,
+    number: u64,
+    /// When it last confirmed something, or began to owe something.
     heard: Instant,
+    /// It has owed confirms for too long.
+    is_unconfirmed: bool,
     forbidden: Option<Forbidden>,
 }
 
@@ -130,7 +151,7 @@ struct Forbidden {
 struct InFlight {
     /// The channel that it was published on.
     channel: u16,
-    destination: Arc<str>,
+    published: Instant,
     exchange: ShortString,
     routing_key: ShortString,
     message_id: Option<ShortString>,
@@ -140,43 +161,39 @@ struct InFlight {
     answer: oneshot::Sender<Answer>,
 }
 
-impl Publishing {
+impl Destination {
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
         let mut check = interval(CHECK_EVERY);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                Some(confirmed) = self.confirms.next(), if !self.confirms.is_empty() => self.confirmed(confirmed).await,
+                Some(confirmed) = self.confirms.next(), if !self.confirms.is_empty() => self.confirmed(confirmed),
                 job = queue.recv() => match job {
-                    Some(job) => self.admit(job).await,
+                    Some(job) => self.waiting.push_back(job),
                     None => return,
                 },
-                _ = check.tick(), if !self.destinations.is_empty() => self.check().await,
+                _ = check.tick(), if !self.is_idle() || self.is_unconfirmed => self.check(),
             }
+            self.publish_waiting().await;
         }
     }
 
-    async fn admit(&mut self, job: Job) {
-        let name = job.destination.clone();
-        let destination = self.destinations.entry(name.clone()).or_insert_with(Destination::new);
-        destination.waiting.push_back(job);
-        self.publish_waiting(&name).await;
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.waiting.is_empty()
     }
 
-    /// Publishes what a destination's allowance permits.
-    async fn publish_waiting(&mut self, name: &Arc<str>) {
-        loop {
-            let Some(destination) = self.destinations.get_mut(name) else { return };
-            if !destination.may_publish(Instant::now()) {
-                return;
-            }
-            let Some(job) = destination.waiting.pop_front() else {
-                if destination.is_idle() {
-                    self.destinations.remove(name);
-                }
-                return;
-            };
+    fn may_publish(&self) -> bool {
+        match &self.forbidden {
+            Some(forbidden) => self.in_flight.is_empty() && forbidden.next <= Instant::now(),
+            None => self.in_flight.len() < ALLOWANCE,
+        }
+    }
+
+    /// Publishes what its allowance permits.
+    async fn publish_waiting(&mut self) {
+        while self.may_publish() {
+            let Some(job) = self.waiting.pop_front() else { return };
             // Nobody waits for its answer any more: it was put elsewhere.
             if !job.answer.is_closed() {
                 self.publish(job).await;
@@ -188,16 +205,18 @@ impl Publishing {
         let channel = match self.channel().await {
             Ok(channel) => channel,
             Err(error) => {
-                _ = job.answer.send(Err(self.failed(&job.destination, error)));
+                _ = job.answer.send(Err(self.failed(error)));
                 return;
             }
         };
+        if self.in_flight.is_empty() {
+            self.heard = Instant::now();
+        }
         self.number += 1;
-        let Job { destination, exchange, routing_key, body, properties, answer } = job;
-        self.owe(&destination);
+        let Job { exchange, routing_key, body, properties, answer } = job;
         let in_flight = InFlight {
             channel: channel.id(),
-            destination,
+            published: Instant::now(),
             exchange: exchange.clone(),
             routing_key: routing_key.clone(),
             message_id: properties.message_id().clone(),
@@ -215,21 +234,12 @@ impl Publishing {
         }
     }
 
-    fn owe(&mut self, name: &Arc<str>) {
-        if let Some(destination) = self.destinations.get_mut(name) {
-            if destination.in_flight == 0 {
-                destination.heard = Instant::now();
-            }
-            destination.in_flight += 1;
-        }
-    }
-
     /// One confirm came, and with it all that the broker sent at once.
     ///
     /// The broker sends a returned message before its confirm; lapin (4.12.3) hands it to whichever confirm it completes next, and
     /// completes those of one frame in any order. So all of them are collected first: then every message whose confirm is here has
     /// been returned before, if ever.
-    async fn confirmed(&mut self, first: Confirmed) {
+    fn confirmed(&mut self, first: Confirmed) {
         if let Some(channel) = &self.channel {
             // Takes the lock under which lapin completes the confirms of one frame.
             _ = channel.wait_for_confirms().now_or_never();
@@ -243,16 +253,8 @@ impl Publishing {
                 self.came_back(message);
             }
         }
-        let mut heard: Vec<Arc<str>> = Vec::new();
         for (number, confirmation) in all {
-            let Some(published) = self.in_flight.get(&number) else { continue };
-            if !heard.contains(&published.destination) {
-                heard.push(published.destination.clone());
-            }
             self.answer(number, confirmation);
-        }
-        for name in heard {
-            self.publish_waiting(&name).await;
         }
     }
 
@@ -271,10 +273,6 @@ impl Publishing {
 
     fn answer(&mut self, number: u64, confirmation: lapin::Result<Confirmation>) {
         let Some(published) = self.in_flight.remove(&number) else { return };
-        let name = published.destination;
-        if let Some(destination) = self.destinations.get_mut(&name) {
-            destination.in_flight = destination.in_flight.saturating_sub(1);
-        }
         let answer = match confirmation {
             Ok(Confirmation::Ack(_)) if published.returned => Ok(Announced::Unrouted),
             Ok(Confirmation::Ack(_)) => Ok(Announced::Routed),
@@ -282,62 +280,63 @@ impl Publishing {
             Ok(Confirmation::NotRequested) => Err(Failure::Refused("its channel does not confirm".to_owned())),
             Err(error) => {
                 self.channel.take_if(|channel| channel.id() == published.channel);
-                Err(self.failed(&name, error))
+                Err(self.failed(error))
             }
         };
-        if matches!(answer, Ok(_) | Err(Failure::Refused(_))) {
-            self.hear(&name);
+        // The refusal of a queue without a leader comes after a minute: that is no sign of life.
+        let in_time = published.published.elapsed() < self.confirm_timeout;
+        if answer.is_ok() || in_time && matches!(answer, Err(Failure::Refused(_))) {
+            self.hear();
         }
         // Nobody waits for it any more.
         _ = published.answer.send(answer);
     }
 
-    /// A destination has answered.
-    fn hear(&mut self, name: &Arc<str>) {
-        let Some(destination) = self.destinations.get_mut(name) else { return };
-        destination.heard = Instant::now();
-        destination.forbidden = None;
-        if self.troubles.ends(name) {
-            info!(destination = %name, "the broker confirms messages again");
+    /// It has answered.
+    fn hear(&mut self) {
+        self.heard = Instant::now();
+        self.forbidden = None;
+        self.is_unconfirmed = false;
+        if self.troubles.ends(&self.name) {
+            info!(destination = self.name, "the broker confirms messages again");
         }
     }
 
-    fn failed(&mut self, name: &Arc<str>, error: lapin::Error) -> Failure {
+    fn failed(&mut self, error: lapin::Error) -> Failure {
         if !refusal::is_forbidden(&error) {
             return Failure::Broken(error);
         }
-        if let Some(destination) = self.destinations.get_mut(name) {
-            let pause =
-                destination.forbidden.as_ref().map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
-            // Several were in flight: that is one refusal.
-            if destination.forbidden.as_ref().is_none_or(|known| known.next <= Instant::now()) {
-                destination.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
-            }
+        let pause = self.forbidden.as_ref().map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
+        // Several were in flight: that is one refusal.
+        if self.forbidden.as_ref().is_none_or(|known| known.next <= Instant::now()) {
+            self.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
         }
         let problem = refusal::in_words(&error);
-        if self.troubles.begins(name, Trouble::Forbidden(problem.clone())) {
-            error!(destination = %name, problem, "may not write to a destination; no event is taken until it may be written to");
+        if self.troubles.begins(&self.name, Trouble::Forbidden(problem.clone())) {
+            error!(
+                destination = self.name,
+                problem, "may not write to a destination; no event is taken until it may be written to"
+            );
         }
         Failure::Forbidden
     }
 
-    /// Finds destinations that owe confirms for too long, and tries those that may be tried again.
-    async fn check(&mut self) {
-        // While the broker blocks publishers nothing is confirmed, and nothing is wrong with a destination.
-        let blocked = self.connection.status().blocked();
-        let names: Vec<Arc<str>> = self.destinations.keys().cloned().collect();
-        for name in names {
-            if let Some(destination) = self.destinations.get_mut(&name) {
-                destination.waiting.retain(|job| !job.answer.is_closed());
-                if blocked || destination.in_flight == 0 {
-                    destination.heard = Instant::now();
-                } else if destination.heard.elapsed() >= self.confirm_timeout
-                    && self.troubles.begins(&name, Trouble::Unconfirmed)
-                {
-                    error!(destination = %name, timeout_s = self.confirm_timeout.as_secs(), "the broker does not confirm messages");
-                }
+    /// Looks whether it owes confirms for too long.
+    fn check(&mut self) {
+        self.waiting.retain(|job| !job.answer.is_closed());
+        if self.channels.first().status().blocked() {
+            // Nothing is confirmed, and nothing is wrong with a destination.
+            self.heard = Instant::now();
+        } else if self.in_flight.is_empty() {
+            if self.is_unconfirmed && self.heard.elapsed() >= UNASKED {
+                self.hear();
             }
-            self.publish_waiting(&name).await;
+        } else if self.heard.elapsed() >= self.confirm_timeout {
+            self.is_unconfirmed = true;
+            if self.troubles.begins(&self.name, Trouble::Unconfirmed) {
+                let timeout_s = self.confirm_timeout.as_secs();
+                error!(destination = self.name, timeout_s, "the broker does not confirm messages");
+            }
         }
     }
 
@@ -345,27 +344,10 @@ impl Publishing {
         if let Some(channel) = &self.channel {
             return Ok(channel.clone());
         }
-        let channel = super::line::open_channel(&self.connection).await?;
+        let channel = self.channels.open().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         self.channel = Some(channel.clone());
         Ok(channel)
-    }
-}
-
-impl Destination {
-    fn new() -> Self {
-        Self { waiting: VecDeque::new(), in_flight: 0, heard: Instant::now(), forbidden: None }
-    }
-
-    fn may_publish(&self, now: Instant) -> bool {
-        match &self.forbidden {
-            Some(forbidden) => self.in_flight == 0 && forbidden.next <= now,
-            None => self.in_flight < ALLOWANCE,
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.waiting.is_empty() && self.forbidden.is_none()
     }
 }
 

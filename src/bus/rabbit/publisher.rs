@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lapin::{BasicProperties, Connection};
+use lapin::BasicProperties;
 use tokio::time::timeout;
 
 use super::address::{Address, short};
 use super::addresses::reach;
+use super::channels::Channels;
 use super::copy;
-use super::line::{hang_up, open};
 use super::options::Options;
 use super::publish::ConfirmedPublisher;
 use super::refusal::StartError;
@@ -22,7 +22,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A connection to publish on. Many publishes may run at once; a bounded number is outstanding.
 pub struct Publisher {
-    connection: Arc<Connection>,
+    channels: Arc<Channels>,
     publisher: ConfirmedPublisher,
 }
 
@@ -47,15 +47,15 @@ impl Publisher {
     /// Connects once. A broker that is away, or refuses the user, is an error.
     pub async fn connect(options: &Options) -> Result<Self, StartError> {
         options.uris()?;
-        let connected = async { open(&reach(options).await?, "publish").await };
-        let connection = timeout(CONNECT_LIMIT, connected)
+        let connected = async { Channels::connect(&reach(options).await?, "publish").await };
+        let channels = timeout(CONNECT_LIMIT, connected)
             .await
             .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
             .map_err(|problem| StartError::Away { place: options.place(), problem })?;
-        let connection = Arc::new(connection);
+        let channels = Arc::new(channels);
         let troubles = Arc::new(Troubles::new());
-        let publisher = ConfirmedPublisher::start(connection.clone(), options.confirm_timeout, troubles);
-        Ok(Self { connection, publisher })
+        let publisher = ConfirmedPublisher::new(channels.clone(), options.confirm_timeout, troubles);
+        Ok(Self { channels, publisher })
     }
 
     /// Publishes and waits for the broker's confirm; says whether a queue has it.
@@ -75,6 +75,6 @@ impl Publisher {
 
     /// Says good-bye.
     pub async fn close(&self) {
-        hang_up(&self.connection).await;
+        self.channels.hang_up().await;
     }
 }

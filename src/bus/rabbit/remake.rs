@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::addresses::Reached;
-use super::line::{hang_up, open, open_channel};
+use super::channels::{hang_up, open, open_channel};
 use super::look::Look;
 use super::refusal;
 

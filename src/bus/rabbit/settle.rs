@@ -105,21 +105,23 @@ impl Message {
         self.put(queue, part.body.into(), copy, limit()).await
     }
 
-    /// Into the retry queue of a rung; into another one when that one does not take it.
+    /// Into the retry queue of a rung; into another one when that one does not take it, or has not answered lately.
     async fn retry(&self, rung: usize, headers: &[(&'static str, String)]) -> Result<(), BusError> {
         let copy = copy::for_retry(&self.properties, headers);
         let options = &self.context.options;
-        let queue = options.retry_queue(rung);
-        let mut answer = self.put(&queue, self.body.clone(), copy.clone(), limit()).await;
-        for other in (0..options.delays.len()).map(|rung| options.retry_queue(rung)).filter(|other| *other != queue) {
+        let others = (0..options.delays.len()).filter(|other| *other != rung);
+        let mut queues: Vec<String> = [rung].into_iter().chain(others).map(|rung| options.retry_queue(rung)).collect();
+        queues.sort_by_key(|queue| self.context.line.publisher().is_in_trouble(queue));
+        let mut answer = Err(BusError::Away);
+        for queue in queues {
+            let limit = Instant::now() + options.confirm_timeout;
+            answer = self.put(&queue, self.body.clone(), copy.clone(), limit).await;
             match &answer {
                 Err(problem) if problem.is_of_destination() => {
-                    warn!(error = %problem, queue = other, "could not put an event into its retry queue; uses another one");
+                    warn!(error = %problem, queue, "could not put an event into a retry queue");
                 }
                 _ => break,
             }
-            let limit = Instant::now() + options.confirm_timeout;
-            answer = self.put(&other, self.body.clone(), copy.clone(), limit).await;
         }
         answer
     }
@@ -144,7 +146,7 @@ impl Message {
         body: Bytes,
         copy: BasicProperties,
     ) -> impl Future<Output = Result<Announced, Failure>> + Send + use<> {
-        self.context.line.copies().send(Address::queue(queue), body, self.fitting(copy, queue))
+        self.context.line.publisher().send(Address::queue(queue), body, self.fitting(copy, queue))
     }
 
     /// Waits for the confirm of a copy.

@@ -54,6 +54,11 @@ impl Troubles {
         self.publish(&all);
     }
 
+    /// True for a destination that is in trouble.
+    pub(super) fn has(&self, destination: &str) -> bool {
+        self.lock().contains_key(destination)
+    }
+
     /// Why the worker is not ready.
     pub(super) fn reasons(&self) -> Vec<String> {
         self.lock().iter().map(|(destination, trouble)| trouble.in_words(destination)).collect()
