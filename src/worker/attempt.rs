@@ -21,8 +21,8 @@ use crate::machine::{
 };
 use crate::store::{Change, StoreError};
 
-/// An event that takes longer than this is written down as it goes; one that is faster has only its end written. What a
-/// crash then loses is repeated, and costs a request at most: a tenth of a second's work is not worth a write.
+/// An event that takes longer than this is written down as it goes; one that is faster has only its end written. What a crash then
+/// loses is repeated at the cost of a request at most.
 const WORTH_NOTING: Duration = Duration::from_millis(100);
 
 /// One attempt to carry an event.
@@ -123,8 +123,7 @@ impl Worker {
         // The broker's delivery limit leaves a record that is still in flight: a replay starts afresh after that too.
         let going_on = known.filter(|record| record.outcome().is_none() && is_of_this_life(arrival, record));
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
-        // A first sight that is still to come is none.
-        let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min);
+        let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never still to come
         Record {
             kind: event.kind(),
             session_id: Some(event.session_id().clone()),

@@ -32,7 +32,7 @@ async fn a_worker_whose_disk_fills_up_takes_no_event_until_there_is_room() {
 
     limit(&worker, "unlimited");
     worker.ready().await;
-    assert!(worker.logged("the store can be written to again"));
+    eventually("a line about it", async || worker.logged("the store can be written to again")).await;
     rig.bus.outcomes_of(&events).await;
     let incidents: Vec<_> = rig.crm.incidents().iter().map(|row| row["incidentid"].clone()).collect();
     let distinct: std::collections::HashSet<_> = incidents.iter().map(ToString::to_string).collect();
