@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::refusal::Refusal;
-use super::settings::{ApplicationUser, Availability, Headers, Settings};
+use super::settings::Settings;
+use super::switches::{ApplicationUser, Availability, Firewall, Headers};
 use super::target::Target;
 
 /// The bearer token of a request.
@@ -15,6 +16,11 @@ pub(super) fn bearer(call: &Call) -> Result<&str, Refusal> {
 
 /// Refuses everybody that a fresh token does not help.
 pub(super) fn check(call: &Call, target: &Target, settings: &Settings, user: Uuid) -> Result<(), Refusal> {
+    if settings.ip_firewall == Firewall::Blocking {
+        let message = "The request you are trying to make is rejected as access to your IP is blocked. Contact your \
+                       administrator for more information.";
+        return Err(Refusal::new(403, "0x80095ffe", message));
+    }
     if settings.availability == Availability::Disabled {
         let message = "The organization is disabled. Please contact your system administrator.";
         return Err(Refusal::new(403, "0x8004a104", message));

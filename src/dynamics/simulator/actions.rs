@@ -5,10 +5,14 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::answer::Answer;
+use super::closing::{self, object};
 use super::dataverse::Scene;
+use super::guard;
 use super::payload::{self, Changes};
 use super::privileges::{self, Verb};
+use super::queueing;
 use super::refusal::Refusal;
+use super::rules::{AccessRight, PluginMessage};
 use super::schema::Table;
 use super::states::{self, RESOLVED};
 use super::target;
@@ -57,10 +61,9 @@ fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
     let incident = bound.and_then(|(_, key)| *key).ok_or_else(|| missing("incidentid"))?;
 
     scene.may(Verb::Write, incidents)?;
-    let row = scene.row(incidents, incident)?;
-    if row.value("statecode") != 0 {
-        return Err(Refusal::closed_already());
-    }
+    let row = scene.accessible(incidents, incident, AccessRight::Write)?;
+    guard::plugins(scene, incidents, PluginMessage::Update)?;
+    closing::check(scene, row)?;
     // -1 asks for the default.
     let status = if status == -1 { 5 } else { status };
     let allowed = states::states(incidents).iter().find(|(state, ..)| *state == RESOLVED);
@@ -71,10 +74,10 @@ fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
     changes.values.remove("statuscode");
     let key = changes.key.unwrap_or_else(Uuid::new_v4);
     write::insert(scene, resolutions, key, changes)?;
-    let completed = values(json!({"statecode": 1, "statuscode": 2}));
-    scene.rows.of(resolutions).put(resolutions, key, completed);
-    let resolved = values(json!({"statecode": RESOLVED, "statuscode": status}));
-    scene.rows.of(incidents).put(incidents, incident, resolved);
+    closing::complete(scene.rows, resolutions, incident, scene.now, closing::COMPLETED);
+    let resolved = object(json!({"statecode": RESOLVED, "statuscode": status}));
+    scene.rows.put(incidents, incident, resolved, scene.now);
+    scene.touched.set(Some((incidents, incident)));
     Ok(Answer::empty())
 }
 
@@ -90,24 +93,20 @@ fn add_to_queue(scene: &mut Scene<'_>, queue: Uuid) -> Result<Answer, Refusal> {
     scene.may(Verb::AppendTo, queues)?;
     scene.may(Verb::Create, items)?;
     scene.row(queues, queue)?;
-    let title = scene.row(table, key)?.value(&table.name).clone();
-
-    let there = scene.rows.of(items).with_text(items, "_objectid_value", &key.to_string());
-    let there = there.unwrap_or_default().first().map(|item| (item.key, item.lookup("_queueid_value")));
-    let item = match there {
-        Some((_, Some(in_queue))) if in_queue == queue => {
-            let code = &scene.live.settings.already_queued;
-            let message = "An item with the same object is already in the specified queue; it already exists there.";
-            return Err(Refusal::new(400, code, message));
-        }
-        Some((item, _)) => item,
-        None => Uuid::new_v4(),
-    };
-    let row = json!({
-        "title": title, "enteredon": payload::seconds(jiff::Timestamp::now()), "createdon": payload::seconds(jiff::Timestamp::now()),
-        "_queueid_value": queue, "_objectid_value": key, "_ownerid_value": scene.user, "statecode": 0, "statuscode": 1,
-    });
-    scene.rows.of(items).put(items, item, values(row));
+    let row = scene.accessible(table, key, AccessRight::Read)?;
+    if row.value("statecode").as_i64().is_some_and(|state| state != 0) {
+        return Err(Refusal::new(400, "0x8004051e", "Deactivated object cannot be added to queue."));
+    }
+    let there = queueing::item(scene.rows, items, key);
+    if there.is_some_and(|item| item.lookup("_queueid_value") == Some(queue)) {
+        let code = &scene.live.settings.already_queued;
+        let message = "An item with the same object is already in the specified queue; it already exists there.";
+        return Err(Refusal::new(400, code, message));
+    }
+    let message = if there.is_some() { PluginMessage::Update } else { PluginMessage::Create };
+    guard::plugins(scene, items, message)?;
+    let item = queueing::place(scene.rows, &scene.live.schema, (table, key), queue, scene.now);
+    scene.touched.set(Some((table, key)));
     let context = scene.context("Microsoft.Dynamics.CRM.AddToQueueResponse");
     Ok(Answer::odata(200, &json!({"@odata.context": context, "QueueItemId": item})))
 }
@@ -169,11 +168,4 @@ fn parameters(scene: &Scene<'_>, table: &Table, action: &str, known: &[&str]) ->
 
 fn missing(parameter: &str) -> Refusal {
     Refusal::new(400, "0x80040203", format!("Required field '{parameter}' is missing"))
-}
-
-fn values(object: Value) -> Map<String, Value> {
-    match object {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
 }

@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::Value;
 
 use super::refusal::Refusal;
@@ -43,6 +45,18 @@ impl Answer {
     pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// With the time of the environment in `Date`, unless a script has put another one there.
+    pub(super) fn dated(self, now: Timestamp) -> Self {
+        if self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("date")) {
+            return self;
+        }
+        // A time that HTTP can't write leaves the header to the server.
+        match DateTimePrinter::new().timestamp_to_rfc9110_string(&now) {
+            Ok(date) => self.with("date", date),
+            Err(_) => self,
+        }
     }
 
     /// As HTTP. A header that HTTP can't carry is left out.

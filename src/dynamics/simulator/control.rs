@@ -11,6 +11,7 @@
 //! | `GET /_simulator/requests` | the journal; `?operation=`, `?status=`, `?since=<number>`, `?last=<n>` choose, `?body=1` shows bodies, `?count=1` only counts |
 //! | `DELETE /_simulator/requests` | empties it |
 //! | `GET`, `POST`, `DELETE /_simulator/faults` | the scripts with how often they fired; adds one ([`super::Script`]); ends all |
+//! | `GET`, `POST`, `DELETE /_simulator/people` | reps' scripts and what they have done; adds one ([`super::RepScript`]); ends all |
 //! | `GET`, `POST /_simulator/settings` | the switches ([`super::Settings`]); changes those in the body |
 //! | `DELETE /_simulator/tokens` | every token given so far is worth nothing |
 //! | `POST /_simulator/reset` | everything as at the start |
@@ -24,6 +25,7 @@ use super::call::Call;
 use super::environment::Environment;
 use super::faults::Script;
 use super::journal::{Bodies, Entry};
+use super::rep::RepScript;
 
 /// What follows `/_simulator`, if the path begins so.
 pub(super) fn path(path: &str) -> Option<&str> {
@@ -59,6 +61,19 @@ fn route(environment: &Environment, call: &Call, rest: &str) -> Result<Option<Va
         }
         (&Method::DELETE, "faults") => {
             environment.clear_faults();
+            Ok(None)
+        }
+        (&Method::GET, "people") => {
+            let people = environment.people();
+            Ok(Some(json!({"reps": people.reps(), "acted": people.acted()})))
+        }
+        (&Method::POST, "people") => {
+            let script: RepScript =
+                serde_json::from_value(body(call)?).map_err(|error| format!("no script of a rep: {error}"))?;
+            Ok(Some(json!({"id": environment.add_rep(script)})))
+        }
+        (&Method::DELETE, "people") => {
+            environment.people().clear();
             Ok(None)
         }
         (&Method::GET, "settings") => Ok(Some(json!(environment.settings()))),
@@ -108,7 +123,7 @@ fn put(environment: &Environment, call: &Call) -> Result<(), String> {
         Some(key) => serde_json::from_value(key).map_err(|error| format!("`{}`: {error}", table.key))?,
         None => Uuid::new_v4(),
     };
-    environment.rows().of(table).put(table, key, values);
+    environment.rows().put(table, key, values, live.now());
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! One request to the Web API, with everything it finds there.
 
+use std::cell::Cell;
+
 use axum::http::Method;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -8,12 +11,14 @@ use super::actions;
 use super::answer::Answer;
 use super::call::Call;
 use super::environment::Live;
+use super::guard;
 use super::metadata;
 use super::privileges::{self, Verb};
 use super::query;
 use super::read;
 use super::refusal::Refusal;
 use super::rows::{Row, Rows};
+use super::rules::AccessRight;
 use super::schema::Table;
 use super::target::Target;
 use super::write;
@@ -28,6 +33,10 @@ pub(super) struct Scene<'a> {
     pub base: &'a str,
     /// Who asks.
     pub user: Uuid,
+    /// The environment's time.
+    pub now: Timestamp,
+    /// The row that the request is about, once that is known: reps act on it.
+    pub touched: Cell<Option<(&'a Table, Uuid)>>,
     /// All rows.
     pub rows: &'a mut Rows,
 }
@@ -96,6 +105,13 @@ impl<'a> Scene<'a> {
     /// One row.
     pub(super) fn row(&self, table: &Table, key: Uuid) -> Result<&Row, Refusal> {
         self.rows.row(&table.set, key).ok_or_else(|| Refusal::no_row(table, key))
+    }
+
+    /// One row, if the user has this right to it.
+    pub(super) fn accessible(&self, table: &Table, key: Uuid, right: AccessRight) -> Result<&Row, Refusal> {
+        let row = self.row(table, key)?;
+        guard::access(self, table, key, right)?;
+        Ok(row)
     }
 
     /// Refuses what the user has no privilege for.

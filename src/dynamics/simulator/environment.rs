@@ -1,11 +1,10 @@
 //! One environment: its rows, its switches, its memory of what was asked.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::body::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -14,18 +13,18 @@ use super::access;
 use super::answer::Answer;
 use super::call::Call;
 use super::dataverse::{self, Scene};
-use super::faults::{Effect, Faults, Script};
-use super::journal::{Entry, HEADERS, Journal, Room};
+use super::faults::{Faults, Script};
+use super::journal::{Entry, Journal};
 use super::options::EnvironmentOptions;
+use super::people::People;
+use super::protection::Protection;
 use super::refusal::Refusal;
+use super::rep::{RepActed, RepScript};
 use super::rows::{RowSet, Rows};
 use super::schema::Schema;
 use super::settings::{Settings, SettingsError};
 use super::target::Target;
 use super::token::{self, Tokens};
-
-/// The window of Dataverse's request limit.
-const WINDOW: Duration = Duration::from_secs(300);
 
 /// One environment.
 pub struct Environment {
@@ -36,7 +35,8 @@ pub struct Environment {
     tokens: Mutex<Tokens>,
     faults: Mutex<Faults>,
     journal: Mutex<Journal>,
-    recent: Mutex<VecDeque<Instant>>,
+    protection: Mutex<Protection>,
+    people: Mutex<People>,
     pub(super) stopping: CancellationToken,
 }
 
@@ -50,14 +50,6 @@ pub(super) struct Live {
     urls: Vec<String>,
 }
 
-/// A request in hand; it is in the journal once this is dropped.
-pub(super) struct Visit<'a> {
-    environment: &'a Environment,
-    entry: Option<Entry>,
-    /// How many are in hand, this one included.
-    pub in_flight: usize,
-}
-
 impl Environment {
     /// As its options say, listening at these URLs.
     pub(super) fn new(options: EnvironmentOptions, addresses: Vec<String>, stopping: CancellationToken) -> Self {
@@ -69,7 +61,8 @@ impl Environment {
             tokens: Mutex::default(),
             faults: Mutex::default(),
             journal: Mutex::default(),
-            recent: Mutex::default(),
+            protection: Mutex::default(),
+            people: Mutex::default(),
             options,
             stopping,
         };
@@ -109,6 +102,16 @@ impl Environment {
         self.faults().clear();
     }
 
+    /// Adds a rep who acts on their own.
+    pub fn employ(&self, script: RepScript) {
+        self.add_rep(script);
+    }
+
+    /// What reps have done so far.
+    pub fn rep_actions(&self) -> Vec<RepActed> {
+        self.people().acted().to_vec()
+    }
+
     /// Ends all tokens.
     pub fn revoke_tokens(&self) {
         lock(&self.tokens).revoke();
@@ -140,13 +143,14 @@ impl Environment {
     pub fn reset(&self) {
         let live = Live::of(self.options.settings.clone(), &self.addresses);
         let mut rows = Rows::default();
-        self.options.seeds.plant(&live.schema, &mut rows, user(&live.settings));
+        self.options.seeds.plant(&live.schema, &mut rows, user(&live.settings), live.now());
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         *self.rows() = rows;
         self.faults().clear();
         self.revoke_tokens();
         self.journal().clear();
-        lock(&self.recent).clear();
+        *lock(&self.protection) = Protection::default();
+        self.people().clear();
     }
 
     /// Whether this is one of its URLs.
@@ -166,39 +170,16 @@ impl Environment {
         lock(&self.faults)
     }
 
+    pub(super) fn people(&self) -> MutexGuard<'_, People> {
+        lock(&self.people)
+    }
+
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
         lock(&self.journal)
     }
 
-    /// A request begins.
-    pub(super) fn visit(&self, call: &Call, target: &Target, operation: String) -> Visit<'_> {
-        let headers = HEADERS.iter().filter_map(|name| Some((*name, call.header(name)?.to_owned())));
-        let body = match target {
-            Target::Token(_) => token::masked(&call.body).into(),
-            // A copy: a slice would keep the connection's whole read buffer.
-            _ => Bytes::copy_from_slice(&call.body),
-        };
-        Visit {
-            environment: self,
-            in_flight: self.journal().begin(),
-            entry: Some(Entry {
-                number: 0,
-                time: Timestamp::now(),
-                environment: self.options.name.clone(),
-                method: call.method.to_string(),
-                uri: call.uri.clone(),
-                operation,
-                status: None,
-                fault: None,
-                request_id: Uuid::new_v4().to_string(),
-                headers: headers.collect::<BTreeMap<_, _>>(),
-                body: (!body.is_empty()).then_some(body),
-            }),
-        }
-    }
-
     /// What a request comes to, without faults and latency.
-    pub(super) fn perform(&self, call: &Call, target: &Target, in_flight: usize) -> Answer {
+    pub(super) fn perform(self: &Arc<Self>, call: &Call, target: &Target, in_flight: usize) -> Answer {
         let live = self.live();
         if let Target::Token(tenant) = target {
             return token::answer(call, tenant, &live.settings, &live.urls, &mut lock(&self.tokens));
@@ -210,41 +191,27 @@ impl Environment {
         }
     }
 
-    fn dataverse(&self, call: &Call, target: &Target, live: &Live, in_flight: usize) -> Result<Answer, Refusal> {
+    fn dataverse(
+        self: &Arc<Self>,
+        call: &Call,
+        target: &Target,
+        live: &Live,
+        in_flight: usize,
+    ) -> Result<Answer, Refusal> {
         if !lock(&self.tokens).holds(access::bearer(call)?) {
             return Err(Refusal::unauthorized("The token is unknown, expired, or another environment's."));
         }
-        self.protect(live, in_flight)?;
+        lock(&self.protection).admit(&live.settings.limits, in_flight)?;
         let user = user(&live.settings);
         access::check(call, target, &live.settings, user)?;
         let mut rows = self.rows();
-        let mut scene = Scene { call, live, base: live.url(), user, rows: &mut rows };
-        dataverse::answer(&mut scene, target)
-    }
-
-    /// Service protection. A request that is refused counts too: sending on makes it worse.
-    fn protect(&self, live: &Live, in_flight: usize) -> Result<(), Refusal> {
-        let limits = &live.settings.limits;
-        let throttled = |code: &str, message: String| {
-            let mut refusal = Refusal::new(429, code, message);
-            refusal.headers.push(("retry-after", limits.retry_after_s.to_string()));
-            refusal
-        };
-        if limits.concurrent.is_some_and(|most| in_flight > most) {
-            let message = "Number of concurrent requests exceeded the limit.".to_owned();
-            return Err(throttled("0x80072326", message));
-        }
-        let Some(most) = limits.requests else { return Ok(()) };
-        let (mut recent, now) = (lock(&self.recent), Instant::now());
-        while recent.front().is_some_and(|first| now.duration_since(*first) > WINDOW) {
-            recent.pop_front();
-        }
-        recent.push_back(now);
-        if recent.len() > most {
-            let message = format!("Number of requests exceeded the limit of {most} over time window of 300 seconds.");
-            return Err(throttled("0x80072322", message));
-        }
-        Ok(())
+        let mut scene =
+            Scene { call, live, base: live.url(), user, now: live.now(), touched: Cell::new(None), rows: &mut rows };
+        let answer = dataverse::answer(&mut scene, target)?;
+        let touched = scene.touched.get().map(|(table, key)| (table.set.clone(), key));
+        // Reps without a delay act before any other request sees the rows.
+        self.react(&target.operation(&call.method), call, touched, &mut rows);
+        Ok(answer)
     }
 
     /// Waits; not longer than the simulator lives.
@@ -264,40 +231,14 @@ impl Live {
         Self { schema: Schema::of(&settings), settings, urls }
     }
 
+    /// The environment's time.
+    pub(super) fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        now.checked_add(SignedDuration::from_secs(self.settings.clock_offset_s)).unwrap_or(now)
+    }
+
     fn url(&self) -> &str {
         self.urls.first().map_or("", String::as_str)
-    }
-}
-
-impl Visit<'_> {
-    /// The fault that happens to it.
-    pub(super) fn faulty(&mut self, effect: Option<&Effect>) {
-        if let (Some(entry), Some(effect)) = (&mut self.entry, effect) {
-            entry.fault = Some(effect.name());
-        }
-    }
-
-    /// It is answered with this.
-    pub(super) fn answered(&mut self, status: u16) {
-        if let Some(entry) = &mut self.entry {
-            entry.status = Some(status);
-        }
-    }
-
-    /// The id its answer carries.
-    pub(super) fn request_id(&self) -> &str {
-        self.entry.as_ref().map_or("", |entry| &entry.request_id)
-    }
-}
-
-impl Drop for Visit<'_> {
-    /// A client that goes away drops the request in the middle: that is in the journal too.
-    fn drop(&mut self) {
-        let live = self.environment.live();
-        let room = Room { entries: live.settings.journal_entries, body_bytes: live.settings.journal_body_bytes };
-        if let Some(entry) = self.entry.take() {
-            self.environment.journal().end(entry, room);
-        }
     }
 }
 

@@ -214,7 +214,7 @@ impl Scripted {
 }
 
 /// `*`, `incidents.*`, `*.create`, or the name itself.
-fn fits(pattern: &str, operation: &str) -> bool {
+pub(super) fn fits(pattern: &str, operation: &str) -> bool {
     if pattern == "*" || pattern == operation {
         return true;
     }
@@ -224,13 +224,14 @@ fn fits(pattern: &str, operation: &str) -> bool {
     (set == "*" || set == of_set) && (verb == "*" || verb == of_verb)
 }
 
-fn contains(call: &Call, text: &str) -> bool {
+/// Whether URL or body of a request contain this text.
+pub(super) fn contains(call: &Call, text: &str) -> bool {
     let in_query = call.query.iter().any(|(_, value)| value.contains(text));
     in_query || call.path.contains(text) || String::from_utf8_lossy(&call.body).contains(text)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-fn once() -> Option<u64> {
+pub(super) fn once() -> Option<u64> {
     Some(1)
 }
 

@@ -65,6 +65,17 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// Adds the names of all columns that it looks at.
+    pub(super) fn columns<'a>(&'a self, names: &mut Vec<&'a str>) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.columns(names)),
+            Self::Not(part) => part.columns(names),
+            Self::Compare(name, ..) | Self::Search(_, name, _) => names.push(name),
+        }
+    }
+}
+
 struct Parser<'a> {
     source: &'a str,
     tokens: Vec<(usize, Token)>,

@@ -12,10 +12,11 @@ use futures_util::{StreamExt, stream};
 use super::answer::Answer;
 use super::call::Call;
 use super::control;
-use super::environment::{Environment, Visit};
+use super::environment::Environment;
 use super::faults::{Effect, Moment, Named};
 use super::target::Target;
 use super::token;
+use super::visit::Visit;
 use super::wire::Line;
 
 /// What a listener knows.
@@ -56,8 +57,8 @@ pub(super) async fn receive(
     let mut visit = environment.visit(&call, &target, operation);
     visit.faulty(effect.as_ref());
     match undergo(&environment, &call, &target, effect, visit.in_flight).await {
-        End::Answered(answer) => dressed(&mut visit, &target, answer).into_response(),
-        End::Truncated(answer) => truncated(dressed(&mut visit, &target, answer)),
+        End::Answered(answer) => dressed(&environment, &mut visit, &target, answer).into_response(),
+        End::Truncated(answer) => truncated(dressed(&environment, &mut visit, &target, answer)),
         End::Cut => {
             line.cut();
             Answer::empty().into_response()
@@ -79,7 +80,7 @@ impl Front {
 
 /// Half the latency passes before the effect, half of it after.
 async fn undergo(
-    environment: &Environment,
+    environment: &Arc<Environment>,
     call: &Call,
     target: &Target,
     effect: Option<Effect>,
@@ -126,8 +127,9 @@ async fn spoiled(environment: &Environment, effect: Option<Effect>, answer: Answ
 }
 
 /// With the headers that every answer has.
-fn dressed(visit: &mut Visit<'_>, target: &Target, answer: Answer) -> Answer {
+fn dressed(environment: &Environment, visit: &mut Visit<'_>, target: &Target, answer: Answer) -> Answer {
     visit.answered(answer.status);
+    let answer = answer.dated(environment.live().now());
     if matches!(target, Target::Token(_)) {
         return answer;
     }

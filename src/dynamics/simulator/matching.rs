@@ -89,6 +89,9 @@ fn narrowed<'a>(filter: &Filter, table: &Table, rows: &'a RowSet) -> Option<Vec<
         Filter::Compare(name, Comparison::Equal, Literal::Guid(key)) if *name == table.key => {
             Some(rows.get(*key).into_iter().collect())
         }
+        Filter::Compare(name, Comparison::Equal, Literal::Guid(key)) => {
+            rows.with_text(table, &table.queried(name)?.name, &key.to_string())
+        }
         _ => None,
     }
 }

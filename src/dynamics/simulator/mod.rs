@@ -11,12 +11,14 @@ mod access;
 mod actions;
 mod answer;
 mod call;
+mod closing;
 mod control;
 mod dataverse;
 mod environment;
 mod faults;
 mod filter;
 mod front;
+mod guard;
 mod journal;
 mod lexer;
 mod literal;
@@ -24,20 +26,27 @@ mod matching;
 mod metadata;
 mod options;
 mod payload;
+mod people;
 mod privileges;
 mod profile;
+mod protection;
 mod query;
+mod queueing;
 mod read;
 mod refusal;
+mod rep;
 mod rows;
+mod rules;
 mod schema;
 mod seeds;
 mod serve;
 mod settings;
 mod states;
+mod switches;
 mod tables;
 mod target;
 mod token;
+mod visit;
 mod wire;
 mod write;
 
@@ -46,9 +55,14 @@ pub use faults::{Effect, Moment, Named, Script, Scripted};
 pub use journal::Entry;
 pub use options::{BadEnvironment, EnvironmentOptions, Options};
 pub use profile::Profile;
+pub use rep::{RepActed, RepAction, RepScript};
+pub use rules::{AccessRight, NoAccess, Plugin, PluginEffect, PluginMessage, SecuredColumn};
 pub use seeds::Seeds;
 pub use serve::{Running, SimulatorError, serve};
-pub use settings::{
-    Application, ApplicationUser, Availability, Customer, DuplicateKey, Headers, Limits, Resolving, Secret, Settings,
-    SettingsError,
+pub use settings::{Limits, Settings, SettingsError};
+pub use switches::{
+    Application, ApplicationUser, Availability, Customer, DuplicateKey, Firewall, Headers, Resolving, Secret,
 };
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Customer, Resolving, Settings};
+use super::settings::Settings;
+use super::switches::{Customer, Resolving};
 
 /// Which kind of environment is played.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -29,12 +30,14 @@ impl Profile {
                 settings.queue_field = Some("queueid".into());
                 settings.resolving = Resolving::Accepted;
                 settings.priorities = 4;
+                settings.live_work_item_subject_limit = None;
             }
             Self::Stock => {
                 settings.customer = Customer::Required;
                 settings.queue_field = None;
                 settings.resolving = Resolving::Refused;
                 settings.priorities = 3;
+                settings.live_work_item_subject_limit = Some(200);
             }
         }
     }

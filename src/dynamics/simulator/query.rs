@@ -6,10 +6,12 @@ use super::answer::Answer;
 use super::call::Call;
 use super::dataverse::Scene;
 use super::filter::Filter;
+use super::guard;
 use super::matching;
 use super::read::{self, Shown};
 use super::refusal::Refusal;
 use super::rows::{Row, RowSet};
+use super::rules::AccessRight;
 use super::schema::Table;
 
 /// Dataverse's largest page.
@@ -36,10 +38,14 @@ enum Direction {
 const KNOWN: [&str; 6] = ["$select", "$filter", "$orderby", "$top", "$count", "$skiptoken"];
 
 /// The rows found.
-pub(super) fn rows(scene: &Scene<'_>, table: &Table) -> Result<Answer, Refusal> {
+pub(super) fn rows<'a>(scene: &Scene<'a>, table: &'a Table) -> Result<Answer, Refusal> {
     let query = Query::read(scene.call, table)?;
+    guard::readable(scene, table, query.filter.as_ref(), query.order.iter().map(|(column, _)| column.as_str()))?;
     let empty = RowSet::default();
-    let found = query.find(table, scene.rows.at(&table.set).unwrap_or(&empty));
+    let mut found = query.find(table, scene.rows.at(&table.set).unwrap_or(&empty));
+    // What the user may not read is not found.
+    found.retain(|row| !guard::denied(scene, table, row.key, AccessRight::Read));
+    scene.touched.set(found.first().map(|row| (table, row.key)));
     let total = found.len();
     let wanted = query.top.unwrap_or(usize::MAX).saturating_sub(query.skip);
     let page = found.into_iter().skip(query.skip).take(query.page.min(wanted));

@@ -6,8 +6,10 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::call::Call;
 use super::dataverse::Scene;
+use super::guard;
 use super::refusal::Refusal;
 use super::rows::Row;
+use super::rules::AccessRight;
 use super::schema::{Column, Kind, Table};
 
 /// The columns that an answer shows.
@@ -20,18 +22,20 @@ pub(super) enum Shown {
 }
 
 /// One row.
-pub(super) fn row(scene: &Scene<'_>, table: &Table, key: Uuid) -> Result<Answer, Refusal> {
+pub(super) fn row<'a>(scene: &Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     only(scene.call, &["$select"])?;
-    let row = scene.row(table, key)?;
+    let row = scene.accessible(table, key, AccessRight::Read)?;
+    scene.touched.set(Some((table, key)));
     Ok(Answer::odata(200, &single(scene, table, row, &shown)).with("etag", row.etag()))
 }
 
 /// One column of one row.
 pub(super) fn property(scene: &Scene<'_>, table: &Table, key: Uuid, name: &str) -> Result<Answer, Refusal> {
-    let row = scene.row(table, key)?;
+    let row = scene.accessible(table, key, AccessRight::Read)?;
     let column = table.queried(name).ok_or_else(|| Refusal::no_table(name))?;
     match row.value(&column.name) {
+        _ if guard::secured(scene, table, &column.name).is_some() => Ok(Answer::empty()),
         Value::Null => Ok(Answer::empty()),
         value => {
             let context = scene.context(&format!("{}({key})/{name}", table.set));
@@ -61,6 +65,7 @@ pub(super) fn element(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown
         }
         let value = match column.name.as_str() {
             "versionnumber" => row.version.into(),
+            name if guard::secured(scene, table, name).is_some() => Value::Null,
             name => row.value(name).clone(),
         };
         body.insert(column.name.clone(), value);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::schema::Table;
-use super::settings::DuplicateKey;
+use super::switches::DuplicateKey;
 
 /// A request that is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -154,13 +154,21 @@ impl Refusal {
         Self::new(400, "0x80044410", "You should specify a parent contact or account.")
     }
 
-    /// An incident that is closed already.
-    pub(super) fn closed_already() -> Self {
-        Self::new(
-            400,
-            "0x80044411",
-            "This case has already been resolved. Close and reopen the case record to see the updates.",
-        )
+    /// A case that is resolved already.
+    pub(super) fn resolved_already(code: &str) -> Self {
+        let message = "This case has already been resolved. Close and reopen the case record to see the updates.";
+        Self::new(400, code, message)
+    }
+
+    /// A customer that is deactivated.
+    pub(super) fn inactive_customer() -> Self {
+        Self::new(400, "0x80040517", "An inactive customer cannot be set as the parent of an object.")
+    }
+
+    /// An `If-Match` with another ETag than the row's.
+    pub(super) fn changed_meanwhile() -> Self {
+        let message = "The version of the existing record doesn't match the RowVersion property provided.";
+        Self::new(412, "0x80060882", message)
     }
 
     /// What Dataverse can do and this can't.

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::payload;
 use super::schema::Table;
+use super::states;
 
 /// The rows of all tables, by entity set.
 #[derive(Default)]
@@ -54,6 +57,21 @@ impl Rows {
         self.at(set)?.get(key)
     }
 
+    /// Creates a row or overwrites columns of the existing one. A new row is active; `createdon` and `modifiedon` become `now`.
+    /// Whatever `values` names takes precedence.
+    pub(super) fn put(&mut self, table: &Table, key: Uuid, mut values: Map<String, Value>, now: Timestamp) -> &Row {
+        let now = Value::from(payload::seconds(now));
+        let rows = self.of(table);
+        if rows.get(key).is_none() {
+            let first = states::of_new_rows(table).into_iter().chain([("createdon", now.clone())]);
+            for (column, value) in first {
+                values.entry(column).or_insert(value);
+            }
+        }
+        values.entry("modifiedon").or_insert(now);
+        rows.put(table, key, values)
+    }
+
     /// The next ticket number, `CAS-01234-X1Y2Z3`: a number, and six characters that look random.
     pub(super) fn ticket(&mut self) -> String {
         const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -92,7 +110,7 @@ impl RowSet {
     }
 
     /// Creates a row, or puts these values over those it has.
-    pub(super) fn put(&mut self, table: &Table, key: Uuid, values: Map<String, Value>) -> &Row {
+    fn put(&mut self, table: &Table, key: Uuid, values: Map<String, Value>) -> &Row {
         let serial = *self.serials.entry(key).or_insert_with(|| {
             self.next += 1;
             self.next

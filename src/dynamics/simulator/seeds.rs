@@ -1,6 +1,7 @@
 //! Rows that are there from the start.
 
-use serde_json::{Map, Value, json};
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
 
 use super::rows::Rows;
@@ -47,10 +48,10 @@ impl Seeds {
     }
 
     /// Plants them, and the application user.
-    pub(super) fn plant(&self, schema: &Schema, rows: &mut Rows, application_user: Uuid) {
+    pub(super) fn plant(&self, schema: &Schema, rows: &mut Rows, application_user: Uuid, now: Timestamp) {
         let mut plant = |set: &str, key: Uuid, values: Value| {
             if let (Some(table), Value::Object(values)) = (schema.table(set), values) {
-                rows.of(table).put(table, key, active(values));
+                rows.put(table, key, values, now);
             }
         };
         let user = json!({"fullname": "# handoffd", "isdisabled": false, "accessmode": 4});
@@ -72,11 +73,4 @@ impl Seeds {
             plant("msdyn_liveworkstreams", *key, json!({"msdyn_name": format!("Workstream {number}")}));
         }
     }
-}
-
-/// Seeds are active rows.
-fn active(mut values: Map<String, Value>) -> Map<String, Value> {
-    values.insert("statecode".into(), json!(0));
-    values.insert("statuscode".into(), json!(1));
-    values
 }

@@ -1,20 +1,29 @@
 //! Every switch of an environment, as it stands on the wire of `/_simulator/settings`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::profile::Profile;
+use super::rules::{NoAccess, Plugin, SecuredColumn};
+use super::switches::{
+    Application, ApplicationUser, Availability, Customer, DuplicateKey, Firewall, Headers, Resolving, Secret,
+};
 
 /// How one environment behaves. All of it can be changed while it runs.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Which kind of environment; setting it sets `customer`, `queue_field`, `resolving`, `priorities`.
+    /// Which kind of environment; setting it sets `customer`, `queue_field`, `resolving`, `priorities`, `live_work_item_subject_limit`.
     pub profile: Profile,
     /// The URL that clients use, without a trailing slash, where it is not `http://<listen>`.
     pub url: Option<String>,
     /// How long an answer takes: half before the effect, half after it.
     pub latency_ms: u64,
+    /// How far the environment's clock is ahead of this machine's, in seconds.
+    pub clock_offset_s: i64,
 
     /// The tenant that Entra ID knows.
     pub tenant_id: String,
@@ -37,6 +46,8 @@ pub struct Settings {
     pub missing_privileges: Vec<String>,
     /// Whether the environment is there.
     pub availability: Availability,
+    /// The environment's IP firewall.
+    pub ip_firewall: Firewall,
     /// Entity sets that are not there (`accounts`).
     pub missing_tables: Vec<String>,
     /// Entity sets under which live work items are taken.
@@ -56,6 +67,25 @@ pub struct Settings {
     pub duplicate_key: DuplicateKey,
     /// Error code of a second `AddToQueue`: `0x80040526` or `0x8004051b`.
     pub already_queued: String,
+    /// Error code for resolving a resolved case: `0x800404cf` or `0x80044411`; null takes a second PATCH as a change of nothing.
+    pub already_resolved: Option<String>,
+    /// Cases with open activities; they can't be resolved. An open child case has the same effect.
+    pub open_activities: Vec<Uuid>,
+    /// Longest `subject` of a live work item, in UTF-16 units; null for no limit.
+    pub live_work_item_subject_limit: Option<usize>,
+
+    /// Columns whose values are unique in their table (`{"contacts": ["mobilephone"]}`).
+    pub alternate_keys: BTreeMap<String, Vec<String>>,
+    /// Columns under column security (`{"contacts.emailaddress1": "refused"}`).
+    pub secured_columns: BTreeMap<String, SecuredColumn>,
+    /// Rows that the application user has no right to.
+    pub no_access: Vec<NoAccess>,
+    /// Plug-ins that refuse or crash.
+    pub plugins: Vec<Plugin>,
+    /// Extensions of file names that notes must not have (`txt`); `*` for all.
+    pub blocked_attachments: Vec<String>,
+    /// Largest attachment of a note, in bytes.
+    pub attachment_limit: usize,
 
     /// Whether the OData headers are insisted on.
     pub headers: Headers,
@@ -67,105 +97,6 @@ pub struct Settings {
     pub journal_entries: usize,
     /// How many bytes of their bodies.
     pub journal_body_bytes: usize,
-}
-
-macro_rules! switch {
-    ($(#[$doc:meta])* $name:ident { $(#[$first_doc:meta])* $first:ident, $($(#[$other_doc:meta])* $other:ident),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name {
-            $(#[$first_doc])*
-            #[default]
-            $first,
-            $($(#[$other_doc])* $other),+
-        }
-    };
-}
-
-switch! {
-    /// Validity of the client secrets.
-    Secret {
-        /// They are.
-        Valid,
-        /// AADSTS7000222.
-        Expired,
-    }
-}
-switch! {
-    /// State of the application registration.
-    Application {
-        /// It works.
-        Enabled,
-        /// AADSTS7000112.
-        Disabled,
-        /// AADSTS700016.
-        Unknown,
-    }
-}
-switch! {
-    /// State of the application user in Dataverse.
-    ApplicationUser {
-        /// It works.
-        Present,
-        /// 401, although the token is fine.
-        Missing,
-        /// 403 `0x80072560`.
-        NotAMember,
-        /// 403 `0x80040225`.
-        Disabled,
-        /// 403 `0x80042f09`.
-        NoRoles,
-    }
-}
-switch! {
-    /// State of the environment.
-    Availability {
-        /// It answers.
-        Enabled,
-        /// 403 `0x8004a104`.
-        Disabled,
-    }
-}
-switch! {
-    /// Whether an incident needs a customer.
-    Customer {
-        /// It does not.
-        Optional,
-        /// 400 `0x80044410` without one.
-        Required,
-    }
-}
-switch! {
-    /// Whether an incident is resolved by PATCH.
-    Resolving {
-        /// It is.
-        Accepted,
-        /// 400, naming `CloseIncidentRequest`.
-        Refused,
-    }
-}
-switch! {
-    /// How a create with a key that exists is refused.
-    DuplicateKey {
-        /// 412 with `0x80040237`, as in production.
-        PreconditionFailed,
-        /// 412 with an empty code, as in the documentation's sample.
-        EmptyCode,
-        /// 409 with `0x80040237`.
-        Conflict,
-        /// 400 with an empty code: only the message tells.
-        MessageOnly,
-    }
-}
-switch! {
-    /// Whether the OData headers are insisted on.
-    Headers {
-        /// `Accept`, `OData-Version` and `OData-MaxVersion` must be there.
-        Strict,
-        /// They may be left out, as Dataverse allows.
-        Lenient,
-    }
 }
 
 /// Service protection limits; none by default.
@@ -198,6 +129,7 @@ impl Settings {
             profile,
             url: None,
             latency_ms: 0,
+            clock_offset_s: 0,
             tenant_id: "11111111-1111-1111-1111-111111111111".into(),
             client_id: "22222222-2222-2222-2222-222222222222".into(),
             client_secrets: vec!["simulator-secret".into()],
@@ -208,6 +140,7 @@ impl Settings {
             application_user: ApplicationUser::default(),
             missing_privileges: Vec::new(),
             availability: Availability::default(),
+            ip_firewall: Firewall::default(),
             missing_tables: Vec::new(),
             live_work_item_sets: vec!["oc_liveworkitems".into()],
             customer: Customer::default(),
@@ -217,6 +150,15 @@ impl Settings {
             description_limit: 2000,
             duplicate_key: DuplicateKey::default(),
             already_queued: "0x80040526".into(),
+            already_resolved: Some("0x800404cf".into()),
+            open_activities: Vec::new(),
+            live_work_item_subject_limit: None,
+            alternate_keys: BTreeMap::new(),
+            secured_columns: BTreeMap::new(),
+            no_access: Vec::new(),
+            plugins: Vec::new(),
+            blocked_attachments: Vec::new(),
+            attachment_limit: 5 << 20,
             headers: Headers::default(),
             limits: Limits::default(),
             dop_hint: None,

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::refusal::Refusal;
 use super::rows::Row;
 use super::schema::{Kind, Table};
-use super::settings::{Resolving, Settings};
+use super::settings::Settings;
+use super::switches::Resolving;
 
 /// `statecode` of a resolved incident.
 pub(super) const RESOLVED: i64 = 1;
@@ -32,26 +33,31 @@ pub(super) fn at_first(table: &Table, key: Uuid, values: &mut Map<String, Value>
     }
 }
 
-/// A changed row. A state without a status gets the state's first one.
-pub(super) fn changed(
+/// Whether a change resolves a case. Refused where only the action may do that.
+pub(super) fn closes(
     settings: &Settings,
     table: &Table,
     row: &Row,
-    values: &mut Map<String, Value>,
-) -> Result<(), Refusal> {
+    values: &Map<String, Value>,
+) -> Result<bool, Refusal> {
+    if table.set != "incidents" || values.get("statecode").and_then(Value::as_i64) != Some(RESOLVED) {
+        return Ok(false);
+    }
+    if settings.resolving == Resolving::Refused {
+        return Err(needs_the_action());
+    }
+    let is_resolved = row.value("statecode") == RESOLVED;
+    Ok(!is_resolved || settings.already_resolved.is_some())
+}
+
+/// A changed row. A state without a status gets the state's first one.
+pub(super) fn changed(table: &Table, row: &Row, values: &mut Map<String, Value>) -> Result<(), Refusal> {
     if !values.contains_key("statecode") && !values.contains_key("statuscode") {
         return Ok(());
     }
     let number = |values: &Map<String, Value>, name: &str| values.get(name).and_then(Value::as_i64);
     let before = number(&row.values, "statecode");
     let wanted = number(values, "statecode").or(before).unwrap_or_default();
-    if table.set == "incidents"
-        && wanted == RESOLVED
-        && settings.resolving == Resolving::Refused
-        && values.contains_key("statecode")
-    {
-        return Err(needs_the_action());
-    }
     let Some((state, label, statuses)) = states(table).iter().find(|(state, ..)| *state == wanted) else {
         return Ok(());
     };
@@ -63,6 +69,19 @@ pub(super) fn changed(
     values.insert("statecode".into(), (*state).into());
     values.insert("statuscode".into(), status.into());
     Ok(())
+}
+
+/// Columns that the system fills in every new row: the first state with its first status, and `merged`.
+pub(super) fn of_new_rows(table: &Table) -> Vec<(&'static str, Value)> {
+    let mut columns = Vec::new();
+    if let Some((state, _, statuses)) = states(table).first() {
+        columns.push(("statecode", (*state).into()));
+        columns.push(("statuscode", statuses.first().copied().into()));
+    }
+    if table.column("merged").is_some() {
+        columns.push(("merged", false.into()));
+    }
+    columns
 }
 
 /// The states of a table, each with its label and its statuses.

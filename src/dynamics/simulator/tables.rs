@@ -19,7 +19,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Table> {
         resolutions(),
         workstreams(),
     ];
-    tables.extend(settings.live_work_item_sets.iter().map(|set| live_work_items(set)));
+    tables.extend(settings.live_work_item_sets.iter().map(|set| live_work_items(set, settings.live_work_item_subject_limit)));
     tables
 }
 
@@ -40,6 +40,8 @@ fn contacts() -> Table {
         .with("preferredcontactmethodcode", choice(&["Any", "Email", "Phone", "Fax", "Mail"]))
         .with("donotemail", Kind::Flag)
         .with("donotphone", Kind::Flag)
+        .system("merged", Kind::Flag)
+        .system("_masterid_value", Kind::Lookup)
         .linked("parentcustomerid_account", "parentcustomerid", "accounts")
         .linked("parentcustomerid_contact", "parentcustomerid", "contacts");
     owned(table).states(active())
@@ -64,6 +66,8 @@ fn incidents(settings: &Settings) -> Table {
         .with("contractservicelevelcode", choice(&["Gold", "Silver", "Bronze"]))
         .with("isescalated", Kind::Flag)
         .with("followupby", Kind::Time)
+        .system("merged", Kind::Flag)
+        .system("_masterid_value", Kind::Lookup)
         .texts(100, &["productserialnumber"])
         .linked("customerid_contact", "customerid", "contacts")
         .linked("customerid_account", "customerid", "accounts")
@@ -157,7 +161,7 @@ fn subjects() -> Table {
         .linked("parentsubject", "parentsubject", "subjects")
 }
 
-/// An activity; only the `CloseIncident` action makes one.
+/// An activity; resolving a case makes one.
 fn resolutions() -> Table {
     let table = Table::new("incidentresolutions", "IncidentResolution", "activityid", "subject")
         .coded(4206)
@@ -165,7 +169,8 @@ fn resolutions() -> Table {
         .texts(200, &["subject"])
         .with("description", Kind::Memo(2000))
         .with("timespent", Kind::Whole(0, i64::from(i32::MAX)))
-        .linked("incidentid", "incidentid", "incidents");
+        .linked("incidentid", "incidentid", "incidents")
+        .found_by("_incidentid_value");
     owned(table).states(vec![(0, "Open", vec![1]), (1, "Completed", vec![2]), (2, "Canceled", vec![3])])
 }
 
@@ -178,12 +183,12 @@ fn workstreams() -> Table {
 }
 
 /// What OpenCX posts for a chat, under whatever name the environment has for it.
-fn live_work_items(set: &str) -> Table {
+fn live_work_items(set: &str, subject_limit: Option<usize>) -> Table {
     let logical = set.strip_suffix('s').unwrap_or(set);
     let table = Table::new(set, logical, "oc_liveworkitemid", "name")
         .called("Live Work Item", logical)
         .texts(200, &["name", "email"])
-        .with("subject", Kind::Memo(1_048_576))
+        .with("subject", Kind::Memo(subject_limit.unwrap_or(1_048_576)))
         .texts(100, &["workstreamId"])
         .with("customerInfo", Kind::Open)
         .with("contextVariables", Kind::Open);

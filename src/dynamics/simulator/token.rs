@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::answer::Answer;
 use super::call::{self, Call};
-use super::settings::{Application, Secret, Settings};
+use super::settings::Settings;
+use super::switches::{Application, Secret};
 
 /// The tokens of one environment, with the end of each.
 #[derive(Default)]

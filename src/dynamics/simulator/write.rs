@@ -1,64 +1,80 @@
 //! Creating, changing and deleting rows.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::answer::Answer;
+use super::closing;
 use super::dataverse::Scene;
+use super::guard;
 use super::payload::{self, Changes};
 use super::privileges::Verb;
+use super::queueing;
 use super::read::{self, Shown};
 use super::refusal::Refusal;
 use super::rows::Row;
+use super::rules::{AccessRight, PluginMessage};
 use super::schema::Table;
-use super::settings::Customer;
+use super::switches::Customer;
 use super::states;
 
 /// POST to a table.
-pub(super) fn create(scene: &mut Scene<'_>, table: &Table) -> Result<Answer, Refusal> {
+pub(super) fn create<'a>(scene: &mut Scene<'a>, table: &'a Table) -> Result<Answer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     read::only(scene.call, &["$select"])?;
     let changes = Changes::read(payload::object(scene.call, table)?, table, &scene.live.schema)?;
     let key = changes.key.unwrap_or_else(Uuid::new_v4);
     insert(scene, table, key, changes)?;
+    scene.touched.set(Some((table, key)));
     done(scene, table, key, &shown, 201)
 }
 
 /// PATCH of a row. Without `If-Match` a row that is not there is created.
-pub(super) fn update(scene: &mut Scene<'_>, table: &Table, key: Uuid) -> Result<Answer, Refusal> {
+pub(super) fn update<'a>(scene: &mut Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     read::only(scene.call, &["$select"])?;
     let changes = Changes::read(payload::object(scene.call, table)?, table, &scene.live.schema)?;
-    let there = scene.row(table, key).map(Row::etag);
+    let there = scene.row(table, key);
     match (&there, scene.call.header("if-match"), scene.call.header("if-none-match")) {
         (Err(missing), Some(_), _) => return Err(missing.clone()),
         (Ok(_), _, Some("*")) => return Err(Refusal::duplicate(scene.live.settings.duplicate_key)),
-        (Ok(etag), Some(wanted), _) if wanted != "*" && wanted != etag => {
-            let message = "The version of the existing record doesn't match the RowVersion property provided.";
-            return Err(Refusal::new(412, "0x80060882", message));
-        }
+        (Ok(row), wanted, _) => matched(row, wanted)?,
         _ => {}
     }
-    if there.is_err() {
+    let is_new = there.is_err();
+    if is_new {
         insert(scene, table, key, changes)?;
-        return done(scene, table, key, &shown, 201);
+    } else {
+        change(scene, table, key, changes)?;
     }
-    change(scene, table, key, changes)?;
-    done(scene, table, key, &shown, 200)
+    scene.touched.set(Some((table, key)));
+    done(scene, table, key, &shown, if is_new { 201 } else { 200 })
 }
 
 /// DELETE of a row.
-pub(super) fn delete(scene: &mut Scene<'_>, table: &Table, key: Uuid) -> Result<Answer, Refusal> {
+pub(super) fn delete<'a>(scene: &mut Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
     scene.may(Verb::Delete, table)?;
-    scene.row(table, key)?;
+    let row = scene.accessible(table, key, AccessRight::Delete)?;
+    matched(row, scene.call.header("if-match"))?;
+    guard::plugins(scene, table, PluginMessage::Delete)?;
     scene.rows.of(table).remove(table, key);
+    scene.touched.set(Some((table, key)));
     Ok(Answer::empty())
+}
+
+/// Refuses an `If-Match` with the ETag of another version.
+fn matched(row: &Row, wanted: Option<&str>) -> Result<(), Refusal> {
+    match wanted {
+        Some(wanted) if wanted != "*" && wanted != row.etag() => Err(Refusal::changed_meanwhile()),
+        _ => Ok(()),
+    }
 }
 
 /// A new row.
 pub(super) fn insert(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> Result<(), Refusal> {
     scene.may(Verb::Create, table)?;
+    guard::plugins(scene, table, PluginMessage::Create)?;
+    guard::writable(scene, table, &changes, PluginMessage::Create)?;
     let (mut values, lookups) = linked(scene, table, changes)?;
     if table.set == "incidents" && lookups.get("_customerid_value").is_none_or(Value::is_null) {
         match scene.live.settings.customer {
@@ -70,9 +86,7 @@ pub(super) fn insert(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: C
     if scene.row(table, key).is_ok() {
         return Err(Refusal::duplicate(scene.live.settings.duplicate_key));
     }
-    let now = Value::from(payload::seconds(Timestamp::now()));
-    values.insert("createdon".into(), now.clone());
-    values.insert("modifiedon".into(), now);
+    guard::unique(scene, table, key, &values)?;
     let user = Value::from(scene.user.to_string());
     for column in ["_ownerid_value", "_createdby_value", "_modifiedby_value"] {
         if table.column(column).is_some() {
@@ -86,22 +100,50 @@ pub(super) fn insert(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: C
     }
     values.extend(lookups);
     computed(table, &mut values);
-    scene.rows.of(table).put(table, key, values);
+    if table.set == "annotations" {
+        guard::attachment(scene, &values)?;
+    }
+    scene.rows.put(table, key, values, scene.now);
+    queued(scene, table, key);
     Ok(())
 }
 
 fn change(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> Result<(), Refusal> {
     scene.may(Verb::Write, table)?;
+    guard::access(scene, table, key, AccessRight::Write)?;
+    guard::plugins(scene, table, PluginMessage::Update)?;
+    guard::writable(scene, table, &changes, PluginMessage::Update)?;
     let (mut values, lookups) = linked(scene, table, changes)?;
     let row = scene.row(table, key)?;
-    states::changed(&scene.live.settings, table, row, &mut values)?;
+    let closes = states::closes(&scene.live.settings, table, row, &values)?;
+    if closes {
+        closing::check(scene, row)?;
+    }
+    states::changed(table, row, &mut values)?;
+    guard::unique(scene, table, key, &values)?;
     let mut whole = row.values.clone();
-    values.insert("modifiedon".into(), payload::seconds(Timestamp::now()).into());
+    whole.remove("modifiedon");
     whole.extend(values);
     whole.extend(lookups);
     computed(table, &mut whole);
-    scene.rows.of(table).put(table, key, whole);
+    if table.set == "annotations" {
+        guard::attachment(scene, &whole)?;
+    }
+    scene.rows.put(table, key, whole, scene.now);
+    queued(scene, table, key);
+    if closes {
+        closing::leave_resolution(scene.rows, &scene.live.schema, key, scene.now);
+    }
     Ok(())
+}
+
+/// A case that is bound to a queue is in it.
+fn queued(scene: &mut Scene<'_>, table: &Table, key: Uuid) {
+    let Some(field) = scene.live.settings.queue_field.as_ref().filter(|_| table.set == "incidents") else { return };
+    let column = format!("_{}_value", field.to_lowercase());
+    if let Some(queue) = scene.row(table, key).ok().and_then(|row| row.lookup(&column)) {
+        queueing::place(scene.rows, &scene.live.schema, (table, key), queue, scene.now);
+    }
 }
 
 /// Values by column.
@@ -131,7 +173,11 @@ fn linked(scene: &Scene<'_>, table: &Table, changes: Changes) -> Result<(Values,
         };
         let target = scene.table(link.target)?;
         scene.may(Verb::AppendTo, target)?;
-        let bound = scene.row(target, key)?;
+        let bound = scene.accessible(target, key, AccessRight::Read)?;
+        guard::access(scene, target, key, AccessRight::AppendTo)?;
+        if table.set == "incidents" && link.lookup == "customerid" && bound.value("statecode") == 1 {
+            return Err(Refusal::inactive_customer());
+        }
         if link.lookup == "ownerid" && bound.value("isdisabled") == true {
             let message = format!("The specified user(Id = {key}) is disabled. Consider enabling this user.");
             return Err(Refusal::new(403, "0x80040225", message));
@@ -154,8 +200,7 @@ fn computed(table: &Table, values: &mut Values) {
     }
     if table.set == "annotations" {
         let body = text(values, "documentbody").unwrap_or_default();
-        let padding = body.bytes().rev().take_while(|byte| *byte == b'=').count();
-        values.insert("filesize".into(), (body.len() / 4 * 3 - padding.min(2)).into());
+        values.insert("filesize".into(), guard::file_size(&body).into());
         default(values, "isdocument", || false.into());
     }
 }
