@@ -98,13 +98,14 @@ pub(super) fn insert(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: C
         default(&mut values, "prioritycode", || 2.into());
         default(&mut values, "isescalated", || false.into());
     }
+    let queue = bound_queue(scene, table, &lookups);
     values.extend(lookups);
     computed(table, &mut values);
     if table.set == "annotations" {
         guard::attachment(scene, &values)?;
     }
     scene.rows.put(table, key, values, scene.now);
-    queued(scene, table, key);
+    queued(scene, table, key, queue);
     Ok(())
 }
 
@@ -124,26 +125,31 @@ fn change(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> 
     let mut whole = row.values.clone();
     whole.remove("modifiedon");
     whole.extend(values);
+    let queue = bound_queue(scene, table, &lookups);
     whole.extend(lookups);
     computed(table, &mut whole);
     if table.set == "annotations" {
         guard::attachment(scene, &whole)?;
     }
     scene.rows.put(table, key, whole, scene.now);
-    queued(scene, table, key);
+    queued(scene, table, key, queue);
     if closes {
         closing::leave_resolution(scene.rows, &scene.live.schema, key, scene.now);
     }
     Ok(())
 }
 
-/// A case that is bound to a queue is in it.
-fn queued(scene: &mut Scene<'_>, table: &Table, key: Uuid) {
-    let Some(field) = scene.live.settings.queue_field.as_ref().filter(|_| table.set == "incidents") else { return };
-    let column = format!("_{}_value", field.to_lowercase());
-    if let Some(queue) = scene.row(table, key).ok().and_then(|row| row.lookup(&column)) {
+/// Puts a case into the queue that this request binds it to. A request that binds none leaves it where a rep may have moved it.
+fn queued(scene: &mut Scene<'_>, table: &Table, key: Uuid, queue: Option<Uuid>) {
+    if let Some(queue) = queue {
         queueing::place(scene.rows, &scene.live.schema, (table, key), queue, scene.now);
     }
+}
+
+/// The queue among the rows that a request binds.
+fn bound_queue(scene: &Scene<'_>, table: &Table, lookups: &Values) -> Option<Uuid> {
+    let field = scene.live.settings.queue_field.as_ref().filter(|_| table.set == "incidents")?;
+    lookups.get(&format!("_{}_value", field.to_lowercase()))?.as_str()?.parse().ok()
 }
 
 /// Values by column.
