@@ -8,6 +8,7 @@ mod control;
 mod executable;
 mod faults;
 mod metadata;
+mod people;
 mod profiles;
 mod reading;
 mod setup;

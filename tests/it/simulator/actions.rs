@@ -33,7 +33,7 @@ async fn close_incident_works_once() {
     let row = client.get(&format!("incidents({ONE})")).await.body;
     assert_eq!((&row["statecode"], &row["statuscode"]), (&json!(1), &json!(5)));
     assert_eq!(client.environment().records("incidentresolutions")[0]["_incidentid_value"], ONE);
-    client.post("CloseIncident", closing(ONE, 5)).await.refused(400, "0x80044411", "already been resolved");
+    client.post("CloseIncident", closing(ONE, 5)).await.refused(400, "0x800404cf", "already been resolved");
     assert_eq!(client.environment().records("incidentresolutions").len(), 1);
 }
 
