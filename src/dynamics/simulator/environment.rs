@@ -210,7 +210,7 @@ impl Environment {
         let answer = dataverse::answer(&mut scene, target)?;
         let touched = scene.touched.get().map(|(table, key)| (table.set.clone(), key));
         // Reps without a delay act before any other request sees the rows.
-        self.react(&target.operation(&call.method), call, touched, &mut rows);
+        self.react(&target.operation(&call.method), call, touched.as_ref(), &mut rows);
         Ok(answer)
     }
 

@@ -149,8 +149,7 @@ pub(super) fn attachment(scene: &Scene<'_>, values: &Map<String, Value>) -> Resu
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let is_blocked = |blocked: &String| blocked == "*" || blocked.eq_ignore_ascii_case(extension);
     if settings.blocked_attachments.iter().any(is_blocked) || file_size(body) > settings.attachment_limit {
-        let message =
-            "The attachment is either not a valid type or is too large. It cannot be uploaded or downloaded.";
+        let message = "The attachment is either not a valid type or is too large. It cannot be uploaded or downloaded.";
         return Err(Refusal::new(400, "0x80043e09", message));
     }
     Ok(())

@@ -116,11 +116,11 @@ impl Environment {
         self: &Arc<Self>,
         operation: &str,
         call: &Call,
-        touched: Option<(String, Uuid)>,
+        touched: Option<&(String, Uuid)>,
         rows: &mut Rows,
     ) {
         let mut people = self.people();
-        for errand in people.due(operation, call, touched.as_ref()) {
+        for errand in people.due(operation, call, touched) {
             if errand.after.is_zero() {
                 people.acted.push(self.run(&errand, rows));
             } else {

@@ -19,7 +19,9 @@ pub(super) fn all(settings: &Settings) -> Vec<Table> {
         resolutions(),
         workstreams(),
     ];
-    tables.extend(settings.live_work_item_sets.iter().map(|set| live_work_items(set, settings.live_work_item_subject_limit)));
+    tables.extend(
+        settings.live_work_item_sets.iter().map(|set| live_work_items(set, settings.live_work_item_subject_limit)),
+    );
     tables
 }
 

@@ -53,9 +53,7 @@ impl Client {
         let settings = client.environment.settings();
         let path = format!("/{}/oauth2/v2.0/token", settings.tenant_id);
         let (id, secret) = (&settings.client_id, &settings.client_secrets[0]);
-        let form = format!(
-            "grant_type=client_credentials&client_id={id}&client_secret={secret}&scope={URL}/.default"
-        );
+        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&scope={URL}/.default");
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let reply = client.perform("POST", &path, form, &headers);
         client.token = reply.body["access_token"].as_str().expect("a token").to_owned();
@@ -72,7 +70,7 @@ impl Client {
     }
 
     /// Rows as a person in Dynamics changes them.
-    fn edit(&self, table: &str, row: Value) {
+    fn edit(&self, table: &str, row: &Value) {
         let path = "/_simulator/records".to_owned();
         let query = vec![("table".to_owned(), table.to_owned())];
         let body = Bytes::from(row.to_string());
@@ -120,7 +118,10 @@ impl Client {
             ("odata-maxversion", "4.0"),
             ("content-type", "application/json"),
         ];
-        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let body = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
         self.perform(method, &format!("/api/data/v9.2/{path}"), body, &[&wanted, headers].concat())
     }
 

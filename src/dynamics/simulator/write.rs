@@ -15,8 +15,8 @@ use super::refusal::Refusal;
 use super::rows::Row;
 use super::rules::{AccessRight, PluginMessage};
 use super::schema::Table;
-use super::switches::Customer;
 use super::states;
+use super::switches::Customer;
 
 /// POST to a table.
 pub(super) fn create<'a>(scene: &mut Scene<'a>, table: &'a Table) -> Result<Answer, Refusal> {

@@ -25,7 +25,8 @@ async fn a_rep_reopens_a_case_before_the_answer_is_lost() {
 
     let row = client.get(&format!("incidents({ONE})?$select=statecode,modifiedon")).await;
     assert_eq!(row.body["statecode"], 0);
-    let resolutions = format!("incidentresolutions?$filter=_incidentid_value eq {ONE} and createdon ge 2020-01-01T00:00:00Z");
+    let resolutions =
+        format!("incidentresolutions?$filter=_incidentid_value eq {ONE} and createdon ge 2020-01-01T00:00:00Z");
     assert_eq!(client.get(&resolutions).await.body["value"].as_array().map(Vec::len), Some(1));
     let people = people(&client).await;
     assert_eq!((&people["reps"][0]["fired"], &people["acted"][0]["does"]), (&json!(1), &json!("reopen")));
@@ -71,6 +72,7 @@ async fn every_answer_carries_the_environments_time() {
         assert!((7195..=7200).contains(&ahead), "{path}: {date}");
         assert_eq!(reply.headers.get_all("date").iter().count(), 1);
     }
-    let created = client.environment().records("incidents")[0]["createdon"].as_str().unwrap().parse::<jiff::Timestamp>();
+    let created =
+        client.environment().records("incidents")[0]["createdon"].as_str().unwrap().parse::<jiff::Timestamp>();
     assert!(created.unwrap().as_second() > jiff::Timestamp::now().as_second() + 7000);
 }

@@ -41,7 +41,7 @@ fn a_resolved_case_is_not_resolved_again() {
 fn a_cancelled_case_is_inactive() {
     for profile in [Profile::OpenCx, Profile::Stock] {
         let client = with_a_case(profile);
-        client.edit("incidents", json!({"incidentid": ONE, "statecode": 2, "statuscode": 2000}));
+        client.edit("incidents", &json!({"incidentid": ONE, "statecode": 2, "statuscode": 2000}));
         close(&client, profile).refused(400, "0x80040230", "because it is inactive");
     }
 }
@@ -50,9 +50,9 @@ fn a_cancelled_case_is_inactive() {
 fn open_children_and_activities_come_first() {
     for profile in [Profile::OpenCx, Profile::Stock] {
         let client = with_a_case(profile);
-        client.edit("incidents", json!({"incidentid": TWO, "_parentcaseid_value": ONE}));
+        client.edit("incidents", &json!({"incidentid": TWO, "_parentcaseid_value": ONE}));
         close(&client, profile).refused(400, "0x8004440a", "open child cases");
-        client.edit("incidents", json!({"incidentid": TWO, "statecode": 1}));
+        client.edit("incidents", &json!({"incidentid": TWO, "statecode": 1}));
         client.configure(&json!({"open_activities": [ONE]}));
         close(&client, profile).refused(400, "0x8004440a", "open activities");
         client.configure(&json!({"open_activities": []}));

@@ -29,7 +29,7 @@ fn a_rep_acts_before_the_next_request() {
 fn reps_resolve_cancel_edit_and_move() {
     let client = Client::start(Profile::Stock);
     client.case(ONE);
-    client.edit("queues", json!({"queueid": TWO}));
+    client.edit("queues", &json!({"queueid": TWO}));
     let rep = |operation: &str, does: Value| client.rep(json!({"operation": operation, "does": does}));
     rep("AddToQueue", json!({"move": TWO}));
     assert_eq!(client.post(&add_to(QUEUE), target(ONE)).status, 200);

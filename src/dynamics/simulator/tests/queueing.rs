@@ -14,7 +14,7 @@ fn bound_to_a_queue() -> Client {
     let client = Client::start(Profile::OpenCx);
     let body = json!({"incidentid": ONE, "queueid@odata.bind": format!("/queues({QUEUE})")});
     assert_eq!(client.post("incidents", body).status, 204);
-    client.edit("queues", json!({"queueid": TWO, "name": "Other"}));
+    client.edit("queues", &json!({"queueid": TWO, "name": "Other"}));
     client
 }
 

@@ -16,11 +16,15 @@ fn with_a_contact() -> Client {
 #[test]
 fn an_alternate_key_is_unique() {
     let client = with_a_contact();
-    client.edit("contacts", json!({"contactid": ONE, "mobilephone": "+1415A"}));
+    client.edit("contacts", &json!({"contactid": ONE, "mobilephone": "+1415A"}));
     client.configure(&json!({"alternate_keys": {"contacts": ["mobilephone"]}}));
     let other = json!({"contactid": TWO, "lastname": "Bo", "mobilephone": "+1415a"});
     let refused = client.post("contacts", other);
-    refused.refused(412, "0x80060892", "Entity Key mobilephone violated. A record with the same value for mobilephone already");
+    refused.refused(
+        412,
+        "0x80060892",
+        "Entity Key mobilephone violated. A record with the same value for mobilephone already",
+    );
     assert_eq!(client.post("contacts", json!({"contactid": TWO, "lastname": "Bo"})).status, 204, "null is no value");
     let path = format!("contacts({TWO})");
     client.patch(&path, json!({"mobilephone": "+1415A"})).refused(412, "0x80060892", "already exists");

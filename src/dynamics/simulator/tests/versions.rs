@@ -15,7 +15,7 @@ fn an_etag_guards_a_change_and_a_delete() {
     let etag = read.header("etag").expect("an ETag").to_owned();
     assert_eq!((&read.body["@odata.etag"], &read.body["statecode"]), (&json!(etag), &json!(0)));
 
-    client.edit("incidents", json!({"incidentid": ONE, "title": "a rep's"}));
+    client.edit("incidents", &json!({"incidentid": ONE, "title": "a rep's"}));
     let stale = [("if-match", etag.as_str())];
     client.send("PATCH", &path, json!({"statecode": 1}), &stale).refused(412, "0x80060882", "RowVersion");
     client.send("DELETE", &path, Value::Null, &stale).refused(412, "0x80060882", "RowVersion");
@@ -33,7 +33,7 @@ fn times_are_those_of_the_environments_clock() {
     assert_eq!(created["createdon"], created["modifiedon"]);
     assert!(created["createdon"].as_str().is_some_and(|time| time.len() == "2026-11-22T10:15:00Z".len()));
     client.configure(&json!({"clock_offset_s": 3600}));
-    client.edit("incidents", json!({"incidentid": ONE, "title": "y"}));
+    client.edit("incidents", &json!({"incidentid": ONE, "title": "y"}));
     let changed = &client.rows("incidents")[0];
     let time = |row: &Value, column: &str| row[column].as_str().unwrap().parse::<Timestamp>().unwrap().as_second();
     assert!(time(changed, "modifiedon") >= time(&created, "modifiedon") + 3600);
@@ -43,8 +43,8 @@ fn times_are_those_of_the_environments_clock() {
 #[test]
 fn a_row_of_a_person_is_active_too() {
     let client = Client::start(Profile::OpenCx);
-    client.edit("contacts", json!({"contactid": ONE, "lastname": "Ann"}));
-    client.edit("contacts", json!({"contactid": TWO, "statecode": 1, "merged": true, "_masterid_value": ONE}));
+    client.edit("contacts", &json!({"contactid": ONE, "lastname": "Ann"}));
+    client.edit("contacts", &json!({"contactid": TWO, "statecode": 1, "merged": true, "_masterid_value": ONE}));
     let found = client.get("contacts?$select=contactid,statecode,_masterid_value&$orderby=createdon asc");
     let found: Vec<_> = found.found().iter().map(|row| (&row["statecode"], &row["_masterid_value"])).collect();
     assert_eq!(found, [(&json!(0), &Value::Null), (&json!(1), &json!(ONE))]);
