@@ -86,6 +86,7 @@ async fn a_refusal_that_was_garbled_is_asked_for_again() {
 #[tokio::test]
 async fn closing_whose_answer_was_lost_is_closed_once() {
     let rig = rig().organize("close_with", "close_incident").start().await;
+    rig.crm.environment().configure(&json!({ "already_resolved": "0x80044411" })).unwrap();
     let event = handoff("email");
     rig.hand_off(&event).await;
     rig.crm.fault(&json!({ "operation": "CloseIncident", "fault": "reset_after_commit" }));
