@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::instant;
 use super::lax::{Object, Text};
 use super::problem::{Problem, shown};
+use super::surrogate;
 
 /// Longest id, in characters (contract 2). AMQP's own limit for a message id is 255 bytes.
 pub(super) const LONGEST_ID: usize = 255;
@@ -84,10 +85,16 @@ pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, Pro
             format!("{length} characters, expected at most {LONGEST_ID}: \"{}\"", shown(&text)),
         ));
     }
-    if text.chars().any(char::is_control) {
-        return Err(Problem::at(path, format!("an id can't have control characters: \"{}\"", shown(&text))));
-    }
+    without_controls(&text, path, "an id")?;
     Ok(Some(text))
+}
+
+/// Refuses control characters (C0, DEL, C1): what holds them would break log lines, headers and lists.
+pub(super) fn without_controls(text: &str, path: &str, what: &str) -> Result<(), Problem> {
+    if text.chars().any(char::is_control) {
+        return Err(Problem::at(path, format!("{what} can't have control characters: \"{}\"", shown(text))));
+    }
+    Ok(())
 }
 
 /// Reads a time.
@@ -102,9 +109,16 @@ pub(super) fn object<T: DeserializeOwned>(text: &str, path: &str) -> Result<Opti
 }
 
 /// Reads JSON that is known to be well formed. The happy path keeps no track of where it is; only when
-/// something is wrong is it read once more to find out where.
+/// something is wrong is it read once more, without halves of characters, and then to find out where.
 fn parse<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, Problem> {
-    serde_json::from_str(text).map_err(|_| locate::<T>(text, path))
+    serde_json::from_str(text).or_else(|_| parse_mended(text, path))
+}
+
+#[cold]
+fn parse_mended<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, Problem> {
+    let mended = surrogate::mended(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(mended) = mended else { return Err(locate::<T>(text, path)) };
+    serde_json::from_str(&mended).map_err(|_| locate::<T>(&mended, path))
 }
 
 #[cold]
@@ -128,11 +142,5 @@ fn locate<T: DeserializeOwned>(text: &str, path: &str) -> Problem {
 fn bare(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    match text.strip_suffix(&position).unwrap_or(&text) {
-        // serde_json's words for one half of a pair, with or without the beginning of another.
-        half if half.contains("hex escape") => {
-            "an escape such as \\ud800 that is half a character; expected both".to_owned()
-        }
-        text => text.to_owned(),
-    }
+    text.strip_suffix(&position).unwrap_or(&text).to_owned()
 }

@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::amqp_1_0;
 use super::cloudevents::{self, Mode};
 use super::decode::Limits;
 use super::envelope::Envelope;
@@ -186,6 +187,11 @@ impl<'a> Top<'a> {
 
 /// The body as text, without a byte order mark.
 fn text(body: &[u8]) -> Result<&str, Problem> {
+    if let Some(section) = amqp_1_0::section(body) {
+        return Err(Problem::whole(format!(
+            "the body is an AMQP 1.0 {section} section, not JSON: publish the event's JSON as a data section (amqp-data, binary)"
+        )));
+    }
     let text = std::str::from_utf8(body)
         .map_err(|error| Problem::whole(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))

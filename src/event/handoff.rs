@@ -35,20 +35,19 @@ pub(super) fn session(text: Text, path: &str) -> Result<SessionId, Problem> {
     }
 }
 
-/// Where it took place. It is in headers, lists and keys: as short as an id.
+/// Where it took place. It is in headers, lists and keys: as short as an id, and without control characters as one.
 pub(super) fn channel(text: Text, path: &str) -> Result<Option<Channel>, Problem> {
-    let Some(text) = text.trimmed() else {
+    let Some(text) = text.0 else {
         return Ok(None);
     };
-    let channel = Channel::new(&text);
-    let length = channel.as_str().chars().count();
+    let path = format!("{path}.channel");
+    field::without_controls(text.trim(), &path, "a channel")?;
+    let channel = Text(Some(text)).trimmed().map(|text| Channel::new(&text));
+    let length = channel.as_ref().map_or(0, |channel| channel.as_str().chars().count());
     if length > LONGEST_ID {
-        return Err(Problem::at(
-            format!("{path}.channel"),
-            format!("{length} characters, expected at most {LONGEST_ID}"),
-        ));
+        return Err(Problem::at(path, format!("{length} characters, expected at most {LONGEST_ID}")));
     }
-    Ok(Some(channel))
+    Ok(channel)
 }
 
 impl From<CustomerData> for Customer {

@@ -2,6 +2,7 @@
 //! Out: an `Event` (a handoff or a resolution), several of them, or a `Rejection` that names the field at fault.
 //! Absent: everything else; no clock, no I/O, no logging, no knowledge of organizations.
 
+mod amqp_1_0;
 mod cloudevents;
 mod decode;
 mod envelope;
@@ -18,6 +19,7 @@ mod rejection;
 mod resolution;
 mod schema;
 mod seen;
+mod surrogate;
 mod text;
 mod webhook;
 mod wire;

@@ -197,15 +197,60 @@ fn depth_in_an_unknown_field_does_no_harm() {
 }
 
 #[test]
-fn a_lone_surrogate_is_refused() {
-    for (from, path) in
-        [("ses_9f2c", "data.session_id"), ("Billing", "data.classification"), ("evt_01JDA7", "event_id")]
-    {
-        let body = handoff().to_string().replacen(from, "\\ud800x", 1);
-        let rejection = text(&body).expect_err("no character");
-        assert_eq!(rejection.path.as_deref(), Some(path), "{rejection:?}");
-        assert!(rejection.problem.contains("half a character"), "{rejection:?}");
+fn half_a_character_reads_as_the_replacement_character() {
+    for (from, pointer) in [
+        ("ses_9f2c", "/data/session_id"),
+        ("Billing", "/data/classification"),
+        ("evt_01JDA7", "/event_id"),
+        ("I was charged twice.", "/data/transcript/0/text"),
+    ] {
+        let body = handoff().to_string().replacen(from, "\\ud83d", 1);
+        let expected = event(&with(handoff(), pointer, Some(json!("\u{fffd}"))));
+        assert_eq!(text(&body), Ok(Decoded::Event(expected)), "{pointer}");
     }
+    // The name of a field that nobody reads.
+    for at in ["{", "\"data\":{"] {
+        let body = handoff().to_string().replacen(at, &format!("{at}\"\\udead\":1,"), 1);
+        assert_eq!(text(&body), Ok(Decoded::Event(event(&handoff()))));
+    }
+    let broken = with(handoff(), "/data/summary", Some(json!(5))).to_string();
+    let rejection = text(&broken.replacen("ses_9f2c", "\\ud83d", 1)).expect_err("a number");
+    assert_eq!(rejection.path.as_deref(), Some("data.summary"));
+    assert_eq!(rejection.seen.session_id, Some(SessionId::from("\u{fffd}")));
+}
+
+#[test]
+fn a_body_in_an_amqp_1_0_section_is_named_as_that() {
+    let json = handoff().to_string();
+    for (code, name) in [(0x77, "value"), (0x76, "sequence"), (0x75, "data")] {
+        let length = u32::try_from(json.len()).expect("short").to_be_bytes();
+        let body = [&[0, 0x53, code, 0xb1][..], &length, json.as_bytes()].concat();
+        let rejection = decode(&envelope(Some("m1")), &body, &LIMITS).expect_err("no JSON");
+        assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
+        assert!(rejection.problem.starts_with(&format!("the body is an AMQP 1.0 {name} section")), "{rejection:?}");
+        assert_eq!(rejection.seen.event_id, Some(EventId::from("m1")));
+    }
+}
+
+#[test]
+fn control_characters_are_refused_in_ids_and_channel() {
+    let controls = || ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}');
+    for (body, pointer) in [
+        (handoff(), "/event_id"),
+        (handoff(), "/organization_id"),
+        (handoff(), "/data/session_id"),
+        (handoff(), "/data/channel"),
+        (resolved(), "/data/channel"),
+    ] {
+        for control in controls() {
+            let rejection = rejection(&with(body.clone(), pointer, Some(json!(format!("a{control}b")))));
+            assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
+            assert_eq!(rejection.path.as_deref(), Some(pointer[1..].replace('/', ".").as_str()));
+            let shown = format!("can't have control characters: \"a\\u{{{:x}}}b\"", u32::from(control));
+            assert!(rejection.problem.ends_with(&shown), "{rejection:?}");
+        }
+    }
+    assert_eq!(event(&with(handoff(), "/data/channel", Some(json!("\tEmail\n")))), event(&handoff()));
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! Escapes of half a surrogate pair (`"\ud83d"`): what cutting a text in JavaScript leaves. They are legal JSON by its grammar, stand for no
+//! character, and are refused by `serde_json`.
+
+/// Bytes of an escape such as `\ud83d`.
+const ESCAPE: usize = 6;
+
+/// JSON with U+FFFD in place of every half of a pair, at the same positions; `None` when there is no such half.
+///
+/// Text that is no JSON is changed as if it were: in JSON a backslash stands in strings only.
+pub(super) fn mended(json: &[u8]) -> Option<Vec<u8>> {
+    let mut halves = Vec::new();
+    let mut at = 0;
+    while let Some(found) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += found;
+        at += match unit(json, at) {
+            Some(0xD800..=0xDBFF) if matches!(unit(json, at + ESCAPE), Some(0xDC00..=0xDFFF)) => 2 * ESCAPE,
+            Some(0xD800..=0xDFFF) => {
+                halves.push(at);
+                ESCAPE
+            }
+            // The backslash and what it escapes: it may be another backslash.
+            _ => 2,
+        };
+    }
+    if halves.is_empty() {
+        return None;
+    }
+    let mut mended = json.to_vec();
+    for at in halves {
+        mended[at..at + ESCAPE].copy_from_slice(b"\\ufffd");
+    }
+    Some(mended)
+}
+
+/// The UTF-16 code unit of the escape that begins here.
+fn unit(json: &[u8], at: usize) -> Option<u16> {
+    let digits = json.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
+    digits.iter().try_fold(0, |unit, digit| Some((unit << 4) | u16::try_from(char::from(*digit).to_digit(16)?).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::mended;
+
+    fn text(json: &str) -> Option<String> {
+        mended(json.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn halves_are_replaced_and_nothing_else_is() {
+        for (json, expected) in [
+            (r#""a\ud83d""#, r#""a\ufffd""#),
+            (r#""\uDE00b""#, r#""\ufffdb""#),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\ude00\ud83d""#, r#""\ufffd\ufffd""#),
+            (r#""\ud83d\n\\\ud83dx""#, r#""\ufffd\n\\\ufffdx""#),
+            (r#"{"\ud800":"é\udfff"}"#, r#"{"\ufffd":"é\ufffd"}"#),
+        ] {
+            assert_eq!(text(json).as_deref(), Some(expected), "{json}");
+        }
+        for good in [r#""\ud83d\ude00""#, r#""\\ud83d""#, r#""\u00e9\ud7ff\ue000""#, r#""\ud83""#, "\\", "\\u", ""] {
+            assert_eq!(text(good), None, "{good}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_units_are_a_text_with_one_character_for_each_half(units in prop::collection::vec(prop_oneof![any::<u16>(), 0xD700_u16..=0xE0FF], 0..20)) {
+            let json = format!("\"{}\"", units.iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>());
+            let mended = text(&json).unwrap_or(json);
+            prop_assert_eq!(serde_json::from_str::<String>(&mended).unwrap(), String::from_utf16_lossy(&units));
+        }
+    }
+}
