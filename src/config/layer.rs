@@ -10,6 +10,7 @@ use super::fault::{Fault, Faults, Place};
 use super::schema::{KEYS, Key, Kind};
 use super::secret::Environment;
 use super::suggest::suggest;
+use super::variable;
 
 /// What was set, by section and key; what was not has its default in the schema.
 pub type Layers = BTreeMap<&'static str, Set>;
@@ -36,19 +37,19 @@ pub fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
         Ok(document) => add_document(&mut layers, path, document, faults),
         Err(found) => faults.extend(found),
     }
+    let mut unknown = Vec::new();
     for (name, text) in env.iter() {
-        if let Some(rest) = name.strip_prefix("HANDOFFD_")
-            && (rest.contains("__") || is_slip(name))
-        {
-            add_variable(&mut layers, name, text, faults);
+        match KEYS.iter().find(|key| key.variable() == name) {
+            Some(key) => add_variable(&mut layers, key, text),
+            None if variable::is_ours(name) => unknown.push(name),
+            None => {}
         }
     }
+    if !unknown.is_empty() {
+        unknown.retain(|name| !variable::is_named(name, path, &layers));
+        unknown.into_iter().for_each(|name| faults.push(variable::unknown(name)));
+    }
     layers
-}
-
-/// One underscore where two belong; it would be as if it had not been set. Names of secrets are anybody's to choose.
-fn is_slip(name: &str) -> bool {
-    KEYS.iter().any(|key| key.kind != Kind::Secret && key.variable().replace("__", "_") == name)
 }
 
 fn add_document(layers: &mut Layers, path: &Path, document: Document, faults: &mut Faults) {
@@ -81,22 +82,9 @@ fn add_document(layers: &mut Layers, path: &Path, document: Document, faults: &m
     }
 }
 
-fn add_variable(layers: &mut Layers, name: &str, text: &str, faults: &mut Faults) {
-    let place = Place::Variable(name.to_owned());
-    if let Some(key) = KEYS.iter().find(|key| key.variable() == name) {
-        let value = value_of(key, text);
-        let set = layers.entry(key.section).or_default();
-        set.insert(key.name.to_owned(), Setting { value, place });
-        return;
-    }
-    let variables: Vec<String> = KEYS.iter().map(Key::variable).collect();
-    faults.push(Fault {
-        place,
-        key: String::new(),
-        found: Some("a name that is no key of the configuration".to_owned()),
-        expected: "HANDOFFD_<SECTION>__<KEY>".to_owned(),
-        suggestion: suggest(name, variables.iter().map(String::as_str)),
-    });
+fn add_variable(layers: &mut Layers, key: &Key, text: &str) {
+    let setting = Setting { value: value_of(key, text), place: Place::Variable(key.variable()) };
+    layers.entry(key.section).or_default().insert(key.name.to_owned(), setting);
 }
 
 /// A variable's text as a value of the kind its key wants; text that is none is left for the key's own

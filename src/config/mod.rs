@@ -17,6 +17,7 @@ mod show;
 mod suggest;
 mod url;
 mod value;
+mod variable;
 
 use std::path::Path;
 

@@ -5,7 +5,8 @@ pub fn suggest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<
     closest(typed, names).map(|name| format!("did you mean `{name}`?"))
 }
 
-fn closest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The name that is close enough to what was typed to be meant by it.
+pub fn closest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters: `prefetc`, `max_agee`, `client_secrets`; not any other key of the section.
     let most = (typed.chars().count() / 3).max(1);
     let typed = typed.to_lowercase();

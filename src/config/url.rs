@@ -81,12 +81,13 @@ fn begins_url(text: &str) -> bool {
     text.starts_with("amqp://") || text.starts_with("amqps://")
 }
 
+/// One URL. Where user, password and host can't be told apart, nothing of it is quoted: any part may be the password's.
 fn broker(text: &str) -> Result<BrokerUrl, String> {
     let expected = "a URL such as amqp://user:password@host:5672/%2f (or amqps://)";
-    let advice = "percent-encode /, #, ? and @ in user, password and virtual host";
+    let advice = "percent-encode /, #, ?, @ and % in user, password and virtual host (%2F, %23, %3F, %40, %25)";
     let url = Url::parse(text).map_err(|problem| format!("{expected}: {problem}; {advice}"))?;
     if !matches!(url.scheme(), "amqp" | "amqps") {
-        return Err(format!("{expected}, not {}://", url.scheme()));
+        return Err(format!("{expected}, not another scheme; {advice}"));
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err(format!("{expected}: it has no host"));
@@ -95,10 +96,18 @@ fn broker(text: &str) -> Result<BrokerUrl, String> {
     if url.host_str().is_some_and(|host| host.contains(',')) {
         return Err(format!("{expected}; of several each begins with amqp:// or amqps://"));
     }
-    if url[Position::AfterPort..].contains('@') {
+    let user_and_password = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    let unescaped = |(written, _): (&str, &str)| written.contains(['/', '#', '?', '@']) || has_lone_percent(written);
+    if user_and_password.is_some_and(unescaped) || has_lone_percent(url.path()) {
         return Err(format!("{expected}: {advice}"));
     }
     Ok(BrokerUrl::new(text.to_owned()))
+}
+
+/// Whether a `%` stands there that begins no escape: the text was not percent-encoded.
+fn has_lone_percent(text: &str) -> bool {
+    let escape = |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
+    text.split('%').skip(1).any(|rest| !escape(rest))
 }
 
 /// `tracing.otlp_endpoint`
@@ -116,13 +125,16 @@ pub fn endpoint(text: &str) -> Result<Option<Url>, String> {
     }
 }
 
-/// A URL with `***` in place of its password; what is no URL comes back as it is.
+/// A URL with `***` in place of its password, or of all of it where the password can't be told from the rest; what is no
+/// URL comes back as it is.
 pub fn masked(text: &str) -> String {
+    let hidden = || "***".to_owned();
     match Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => match url.set_password(Some("***")) {
-            Ok(()) => url.into(),
-            Err(()) => "***".to_owned(),
-        },
+        Ok(url) if url[Position::AfterPort..].contains('@') => hidden(),
+        Ok(mut url) if url.password().is_some() => {
+            url.set_password(Some("***")).map_or_else(|()| hidden(), |()| url.into())
+        }
+        Err(_) if text.contains("://") && text.contains('@') => hidden(),
         _ => text.to_owned(),
     }
 }
@@ -158,4 +170,35 @@ fn trusted(url: &Url, trust: Trust, ours: impl Fn(&str) -> bool, expected: &str)
 
 fn text_of(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_is_not_percent_encoded_is_refused_and_not_shown() {
+        let written = ["pa/hidden", "1/hidden", "pa#hidden", "1#hidden", "pa?hidden", "1?hidden", "p@hidden", "100%hidden", "hidden%"];
+        for password in written {
+            for url in [format!("amqp://u:{password}@host:5672/%2f"), format!("amqps://{password}:x@[::1]/%2f")] {
+                let told = brokers(&url).unwrap_err();
+                assert!(told.contains("percent-encode /, #, ?, @ and %") && !told.contains("hidden"), "{url}: {told}");
+            }
+            assert!(!masked(&format!("amqp://u:{password}@host/")).contains("hidden"), "{password}");
+        }
+        let encoded = "amqp://us%40er:pa%2F%23%3F%40%25!$&'()*+,;=:@host:5672/%2f";
+        assert_eq!(brokers(encoded).unwrap()[0].expose(), encoded);
+        assert_eq!(masked("ann@example.com"), "ann@example.com");
+        assert!(brokers("hidden:x@host").unwrap_err().find("hidden").is_none());
+        assert!(brokers("amqp://u:p@host/100%").is_err());
+    }
+
+    #[test]
+    fn an_ipv6_host_stands_in_brackets() {
+        for url in ["amqp://user:pw@[::1]:5672/%2f", "amqps://[2001:db8::7]", "amqp://u:p@[::1]/,amqp://u:p@[::2]:1/"] {
+            assert!(brokers(url).is_ok(), "{url}");
+        }
+        assert!(brokers("amqp://user:hidden@::1:5672/%2f").unwrap_err().find("hidden").is_none());
+        assert_eq!(masked("amqp://user:pw@[::1]:5672/%2f"), "amqp://user:***@[::1]:5672/%2f");
+    }
 }

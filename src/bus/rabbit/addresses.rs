@@ -114,7 +114,8 @@ async fn greeting_of(uri: &AMQPUri, address: SocketAddr, limit: Duration) -> Res
 }
 
 fn place(uri: &AMQPUri) -> String {
-    format!("{}:{}", uri.authority.host, uri.authority.port)
+    let (host, port) = (&uri.authority.host, uri.authority.port);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// One failure needs no place: whoever reports it names the URLs.
@@ -137,14 +138,22 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(300);
 
     async fn listener() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener_on("127.0.0.1:0").await
+    }
+
+    async fn listener_on(address: &str) -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
     }
 
     /// An address that greets as a broker of this version does.
     async fn greets(version: &'static str) -> SocketAddr {
-        let (listener, address) = listener().await;
+        greets_on("127.0.0.1:0", version).await
+    }
+
+    async fn greets_on(address: &str, version: &'static str) -> SocketAddr {
+        let (listener, address) = listener_on(address).await;
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut header = [0; 8];
@@ -196,6 +205,15 @@ mod tests {
         assert_eq!(addresses, ["127.0.0.1:1", "127.0.0.2:1"]);
         assert_eq!(failures.len(), 1);
         assert_eq!(failures[0].place, "name.invalid:5672");
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_address_in_brackets_is_reached() {
+        let alive = greets_on("[::1]:0", "4.0.5").await;
+        let mut options = crate::bus::rabbit::options::tests::options();
+        options.urls = vec![format!("amqp://user:pw@{alive}/%2f").into()];
+        assert_eq!(reach(&options).await.unwrap().address, alive);
+        assert_eq!(place(&options.uris().unwrap()[0]), format!("[::1]:{}", alive.port()));
     }
 
     /// Workers spread over the nodes: with one start for all, none would ever be on the second.

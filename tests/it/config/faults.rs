@@ -29,8 +29,8 @@ const CASES: &[(&str, &str)] = &[
         "[broker]\nurl = \"amqp://u:1/2@host/\"",
         "broker.url: expected a URL such as amqp://user:password@host:5672/%2f (or amqps://): percent-encode /",
     ),
-    ("[broker]\nurl = \"amqp://u:p#q@host/\"", "percent-encode /, #, ? and @ in user, password and virtual host"),
-    ("[broker]\nurl = \"amqp://u:1?q@host/\"", "percent-encode /, #, ? and @ in user, password and virtual host"),
+    ("[broker]\nurl = \"amqp://u:p#q@host/\"", "percent-encode /, #, ?, @ and % in user"),
+    ("[broker]\nurl = \"amqp://u:1?q@host/\"", "percent-encode /, #, ?, @ and % in user"),
     (
         "[broker]\norganization_queue_prefix = \"handoffd\"",
         "broker.organization_queue_prefix: found \"handoffd\", expected another prefix: the queue handoffd.events could be",
@@ -130,6 +130,10 @@ fn variables_are_named() {
         ("HANDOFFD_BROKER__PREFETC", "1", "environment variable HANDOFFD_BROKER__PREFETC: found a name that is no key"),
         ("HANDOFFD_BROKER__PREFETC", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
         ("HANDOFFD_BROKER_PREFETCH", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
+        ("HANDOFFD_BROKER_URL", "amqp://", "did you mean `HANDOFFD_BROKER__URL`?"),
+        ("HANDOFFD_PREFETCH", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
+        ("HANDOFFD_COLOUR", "1", "environment variable HANDOFFD_COLOUR: found a name that is no key"),
+        ("HANDOFFD_PORTS", "1", "HANDOFFD_PORTS: found a name that is no key"),
         ("HANDOFFD_LOG__FORMAT", "a\nb", "log.format: found \"a\\nb\", expected"),
         ("HANDOFFD_HTTP__TOKEN", "{ env = \"NOT_SET\" }", "but NOT_SET is not set"),
     ] {

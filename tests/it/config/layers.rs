@@ -9,7 +9,7 @@ use handoffd::config::{self, BrokerUrl, Config, LogFormat, OnCorruption};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
-use super::site::{Site, pairs};
+use super::site::{ACME, Site, pairs};
 
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config/handoffd.toml")
@@ -128,6 +128,24 @@ fn secrets_stand_in_files_and_variables_too() {
     assert_eq!(config.organizations.encryption_key.as_ref().expect("a key").expose_secret(), bytes);
     let debugged = format!("{config:?}");
     assert!(!debugged.contains("hidden") && !debugged.contains("from-file"), "{debugged}");
+}
+
+/// What files name by `env` may be called as anybody likes.
+#[test]
+fn a_variable_that_a_file_names_is_no_misspelt_key() {
+    let acme = ACME.replace("\"pl41n\"", "{ env = \"HANDOFFD_ACME_SECRET\" }");
+    let site = Site::new("[http]\ntoken = { env = 'HANDOFFD_MY__TOKEN' }\n");
+    site.organization("a.toml", &acme);
+    let variables = [
+        ("HANDOFFD_ACME_SECRET", "s3cret"),
+        ("HANDOFFD_MY__TOKEN", "t0ken"),
+        ("HANDOFFD_ORGANIZATIONS__ENCRYPTION_KEY", "{ env = \"HANDOFFD_KEY\" }"),
+        ("HANDOFFD_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+    ];
+    site.check(&variables).expect("legal");
+    std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
+    let told = site.check(&variables).expect_err("nobody names it");
+    assert!(told.contains("HANDOFFD_ACME_SECRET") && !told.contains("s3cret"), "{told}");
 }
 
 /// The nodes of a cluster, in each form that they may be given in.

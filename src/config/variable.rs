@@ -1,0 +1,118 @@
+//! Environment variables called `HANDOFFD_…` that are no key's. A misspelt one would be as if it had not been set.
+
+use std::path::Path;
+
+use super::document;
+use super::fault::{Fault, Place};
+use super::layer::Layers;
+use super::schema::KEYS;
+use super::suggest::closest;
+
+const PREFIX: &str = "HANDOFFD_";
+/// What the command line reads.
+const OF_COMMANDS: &str = "HANDOFFD_CONFIG";
+/// What the project's own scripts and tests read: `deploy/broker.sh`, `tests/`.
+const OF_SCRIPTS: [&str; 8] = [
+    "HANDOFFD_BROKER_LIFE",
+    "HANDOFFD_BROKER_OWNER",
+    "HANDOFFD_BROKER_ROOT",
+    "HANDOFFD_BROKER_TEMPORARY",
+    "HANDOFFD_COMPAT",
+    "HANDOFFD_SCREENSHOTS",
+    "HANDOFFD_TOKEN",
+    "HANDOFFD_UPDATE_DOCS",
+];
+
+/// Whether a variable can only be meant for the configuration.
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX)
+        && name != OF_COMMANDS
+        && !OF_SCRIPTS.contains(&name)
+        && !name.starts_with("HANDOFFD_TEST_")
+        && !is_service_link(name)
+}
+
+/// What Kubernetes sets in every pod beside a service `handoffd`: `HANDOFFD_SERVICE_HOST`, `HANDOFFD_PORT_9464_TCP_ADDR`, …
+fn is_service_link(name: &str) -> bool {
+    let rest = name.strip_prefix(PREFIX).unwrap_or_default();
+    let port = rest.strip_prefix("PORT").is_some_and(|rest| {
+        rest.is_empty() || rest.strip_prefix('_').is_some_and(|rest| rest.starts_with(|char: char| char.is_ascii_digit()))
+    });
+    port || rest == "SERVICE_HOST" || rest == "SERVICE_PORT" || rest.starts_with("SERVICE_PORT_")
+}
+
+/// Whether a file or a variable names it as the place of a secret, `{ env = "…" }`: such names are anybody's to choose.
+pub fn is_named(name: &str, file: &Path, layers: &Layers) -> bool {
+    let quoted = [format!("\"{name}\""), format!("'{name}'")];
+    let names = |text: &str| quoted.iter().any(|quoted| text.contains(quoted));
+    let set = || layers.values().flat_map(|set| set.values());
+    set().any(|setting| names(&setting.value.to_string()))
+        || document::text(file).is_some_and(|text| names(&text))
+        || organization_files(layers).any(|path| document::text(&path).is_some_and(|text| names(&text)))
+}
+
+/// The files of the organizations' directory, the broken ones included.
+fn organization_files(layers: &Layers) -> impl Iterator<Item = std::path::PathBuf> {
+    let set = layers.get("organizations").and_then(|set| set.get("directory")).map(|setting| setting.value.clone());
+    let default = || KEYS.iter().find(|key| key.section == "organizations" && key.name == "directory")?.default_value();
+    let directory = set.or_else(default).and_then(|value| value.as_str().map(str::to_owned));
+    let entries = directory.and_then(|directory| std::fs::read_dir(directory).ok());
+    let files = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+}
+
+/// The fault of such a variable, with the likely key. Its value may be a secret and is not told.
+pub fn unknown(name: &str) -> Fault {
+    let variables: Vec<String> = KEYS.iter().map(super::schema::Key::variable).collect();
+    let variables = || variables.iter().map(|variable| variable.trim_start_matches(PREFIX));
+    let typed = name.trim_start_matches(PREFIX);
+    // `HANDOFFD_PREFETCH`: the section was left out.
+    let lone = || {
+        let ends = |variable: &&str| variable.split_once("__").is_some_and(|(_, key)| key == typed);
+        variables().find(ends)
+    };
+    Fault {
+        place: Place::Variable(name.to_owned()),
+        key: String::new(),
+        found: Some("a name that is no key of the configuration".to_owned()),
+        expected: "HANDOFFD_<SECTION>__<KEY>".to_owned(),
+        suggestion: lone().or_else(|| closest(typed, variables())).map(|key| format!("did you mean `{PREFIX}{key}`?")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_others_are_left_alone() {
+        for name in [
+            "HANDOFFD_CONFIG",
+            "HANDOFFD_BROKER_LIFE",
+            "HANDOFFD_TEST_AMQP_URL",
+            "HANDOFFD_PORT",
+            "HANDOFFD_PORT_9464_TCP_ADDR",
+            "HANDOFFD_SERVICE_HOST",
+            "HANDOFFD_SERVICE_PORT_HTTP",
+            "PATH",
+        ] {
+            assert!(!is_ours(name), "{name}");
+        }
+        for name in ["HANDOFFD_BROKER_URL", "HANDOFFD_CONFIGURATION", "HANDOFFD_PORTS", "HANDOFFD_PORT_X", "HANDOFFD_SERVICE"] {
+            assert!(is_ours(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_likely_key_is_named() {
+        for (name, likely) in [
+            ("HANDOFFD_BROKER_URL", "HANDOFFD_BROKER__URL"),
+            ("HANDOFFD_BROKER__ULR", "HANDOFFD_BROKER__URL"),
+            ("HANDOFFD_LOGLEVEL", "HANDOFFD_LOG__LEVEL"),
+            ("HANDOFFD_MAX_CONCURRENCY", "HANDOFFD_DYNAMICS__MAX_CONCURRENCY"),
+        ] {
+            assert_eq!(unknown(name).suggestion, Some(format!("did you mean `{likely}`?")), "{name}");
+        }
+        assert_eq!(unknown("HANDOFFD_COLOUR").suggestion, None);
+    }
+}
