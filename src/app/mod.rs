@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::bus::{Bus, rabbit};
-use crate::config::{Config, Environment, Organization};
+use crate::config::{Config, Environment, Loaded};
 use crate::dynamics::Dynamics;
 use crate::ops::http;
 use crate::ops::metrics::Metrics;
@@ -62,7 +62,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 ///
 /// # Errors
 /// When it can't start: the store, the HTTP address, a queue that exists with other arguments.
-pub async fn run(config: Config, organizations: Vec<Organization>, env: Environment) -> Result<()> {
+pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let metrics = Arc::new(Metrics::new());
     let opened = open_store(&config, metrics.clone()).await?;

@@ -10,10 +10,10 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::{debug, error, info, warn};
 
-use super::reload::{Parties, put_in_force, report_changes, report_problems};
+use super::reload::{Parties, put_in_force, report_changes, report_faults, report_problems};
 use super::roster::Roster;
 use super::views;
-use crate::config::organizations::{Organization, Snapshot, Vault, to_be_resealed};
+use crate::config::organizations::{Loaded, Organization, Snapshot, Update, Vault, to_be_resealed};
 use crate::config::{Config, Environment};
 use crate::event::OrganizationId;
 use crate::ops::seam::{OrganizationError, OrganizationView, TestReport};
@@ -34,6 +34,8 @@ pub(super) struct Register {
     roster: Mutex<Roster>,
     /// What is wrong with saved ones, as reported last.
     told: std::sync::Mutex<String>,
+    /// What is wrong with files, as reported last.
+    told_of_files: std::sync::Mutex<String>,
     /// Something is in force.
     begun: AtomicBool,
     /// The store has been read.
@@ -41,19 +43,32 @@ pub(super) struct Register {
 }
 
 impl Register {
-    /// With these of files; nothing of the store yet.
+    /// With these of files, whose faults are reported; nothing of the store yet.
     pub(super) fn new(
         config: Config,
         env: Environment,
         store: Arc<dyn Store>,
         parties: Parties,
-        files: Vec<Organization>,
+        files: Loaded,
     ) -> Arc<Self> {
         let keys = &config.organizations;
         let vault = Vault::new(keys.encryption_key.as_ref(), keys.previous_encryption_key.as_ref());
-        let roster = Mutex::new(Roster::of(Snapshot::new(files)));
-        let (told, begun, loaded) = Default::default();
-        Arc::new(Self { config, env, vault, store, parties, roster, told, begun, loaded })
+        let read = Snapshot::default().reload(files);
+        let mut told_of_files = String::new();
+        report_faults(&read, &mut told_of_files);
+        let (told, told_of_files, begun, loaded) = (Default::default(), told_of_files.into(), false.into(), false.into());
+        let roster = Mutex::new(Roster::of(read.snapshot));
+        Arc::new(Self { config, env, vault, store, parties, roster, told, told_of_files, begun, loaded })
+    }
+
+    /// Takes over what a reading of the directory gave.
+    pub(super) fn take_over(&self, roster: &mut Roster, update: Update) {
+        report_faults(&update, &mut self.told_of_files.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_news = !update.changes.is_empty() || update.snapshot.is_complete() != roster.files.is_complete();
+        roster.files = update.snapshot;
+        if is_news {
+            self.refresh(roster);
+        }
     }
 
     /// Puts in force what there is to begin with. A store that can't be read yet is asked again ([`Register::loaded`]).
@@ -120,6 +135,7 @@ impl Register {
         if begun {
             report_changes(&found.changes);
         }
+        self.parties.dynamics.set_complete(roster.files.is_complete());
         if !begun || !found.changes.is_empty() {
             put_in_force(roster.in_force(), &self.parties);
         }

@@ -1,7 +1,7 @@
 //! Organizations come, change and go without a restart.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
@@ -46,7 +46,6 @@ pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc
     let of = register.clone();
     let read = move || organizations::read(&of.config.organizations.directory, &of.config, &of.env);
     let mut reading = BackgroundReader::new("organizations.directory", READ_LIMIT, read);
-    let mut reported = String::new();
     loop {
         // A read that was requested while another one was under way begins at once.
         if !reading.is_asked() {
@@ -61,7 +60,7 @@ pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc
         }
         let asked = reading.is_asked();
         if let Some(read) = reading.next().await {
-            take_over(&register, read, &mut reported).await;
+            take_over(&register, read).await;
         }
         // Also when the read hangs: the service manager must not wait for it.
         if asked {
@@ -71,30 +70,33 @@ pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc
 }
 
 /// Puts in force what a reading of the directory changes.
-async fn take_over(register: &Register, read: CompletedRead<Loaded>, reported: &mut String) {
+async fn take_over(register: &Register, read: CompletedRead<Loaded>) {
     let mut roster = register.roster().await;
     let update = if read.asked {
         roster.files.reload(read.result)
     } else {
         // An editor may delete a file and write it again: one look without it does not remove it.
-        roster.files.glance(read.result)
+        roster.files.glance(read.result, Instant::now())
     };
-    report_faults(&update, reported);
-    roster.files = update.snapshot;
-    if !update.changes.is_empty() {
-        register.refresh(&mut roster);
-    }
+    register.take_over(&mut roster, update);
 }
 
 /// Says what is wrong with files: once, not at every look.
-fn report_faults(update: &Update, reported: &mut String) {
+pub(super) fn report_faults(update: &Update, reported: &mut String) {
     let faults = update.faults.to_string();
     if faults != *reported {
         if !faults.is_empty() {
             error!(
                 kept = update.kept.len(),
-                "organization files are at fault, the last good versions stay in force: {faults}"
+                "organization files are at fault: the last good version of each stays in force, an organization without one is \
+                 blocked: {faults}"
             );
+            if !update.snapshot.is_complete() {
+                error!(
+                    "a file is so broken that its organization can't be told: events of unknown organizations wait in the \
+                     retry queues until it is corrected or removed"
+                );
+            }
         }
         *reported = faults;
     }

@@ -23,7 +23,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::config::{Config, Environment, Faults, Organization, load_everything};
+use crate::config::{Config, Environment, Faults, Organization, load_everything, load_to_run};
 use crate::event::Limits;
 use arguments::{Arguments, Command, ConfigCommand};
 
@@ -125,7 +125,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
 }
 
 fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
-    let (config, organizations) = everything(path, &env)?;
+    let (config, organizations) = load_to_run(path, &env)?;
     let endpoint = config.tracing.otlp_endpoint.as_ref();
     let traces = endpoint.map(crate::ops::traces::start).transpose().map_err(anyhow::Error::from)?;
     crate::ops::logs::init(&config.log, traces.as_ref()).map_err(anyhow::Error::from)?;

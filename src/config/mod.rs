@@ -27,7 +27,7 @@ pub use model::{
     Broker, BrokerUrl, Config, Dynamics, Http, Log, LogFormat, OnCorruption, OrganizationFiles, Retry, Store,
     StoreKind, Tracing, Worker,
 };
-pub use organizations::{Credentials, Organization};
+pub use organizations::{Credentials, Loaded, Organization};
 pub use secret::Environment;
 pub use show::Effective;
 
@@ -52,4 +52,18 @@ pub fn load_everything(path: &Path, env: &Environment) -> Result<(Effective, Vec
         return faults.unless_any((effective, loaded.organizations));
     }
     Err(faults)
+}
+
+/// The configuration, and the organizations with what is wrong with single files: those are withheld, others are carried.
+/// Fails with what is wrong with the configuration itself, a directory of organizations that can't be read included.
+pub fn load_to_run(path: &Path, env: &Environment) -> Result<(Config, Loaded), Faults> {
+    let (effective, mut faults) = Effective::read(path, env);
+    if !faults.is_empty() {
+        return faults.unless_any((effective.config, Loaded::default()));
+    }
+    let mut loaded = organizations::read(&effective.config.organizations.directory, &effective.config, env);
+    if loaded.listing == organizations::Listing::Failed {
+        faults.extend(std::mem::take(&mut loaded.faults));
+    }
+    faults.unless_any((effective.config, loaded))
 }

@@ -157,6 +157,17 @@ impl Gate {
         was_open && !wait.is_zero() && !state.retired
     }
 
+    /// Nobody enters until a probe passes: it is known beforehand that every step would meet this fault.
+    pub(super) fn hold(&self, fault: &Fault, now: Instant) -> Change {
+        let mut state = self.lock();
+        let change = state.blockade.held(fault, now, now);
+        if matches!(state.blockade, Blockade::Waiting(..)) {
+            state.line.clear();
+        }
+        self.touch();
+        state.told(change)
+    }
+
     /// Takes Dynamics' advice on how many requests at once it likes.
     pub(super) fn advise(&self, concurrency: usize) {
         self.lock().pace.advise(concurrency);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub struct Dynamics {
     options: Options,
     environments: RwLock<HashMap<OrganizationId, Arc<Environment>>>,
     paused: RwLock<HashSet<OrganizationId>>,
+    /// The configuration of some organization can't be told.
+    incomplete: AtomicBool,
 }
 
 /// How an organization fares, for lists and pages.
@@ -75,7 +78,7 @@ impl Dynamics {
     /// When the system's TLS roots can't be read, or the proxy is none.
     pub fn new(options: Options, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
         let wire = Arc::new(Wire { client: Client::new(options.request_timeout, options.proxy.as_ref())?, watch });
-        Ok(Self { wire, options, environments: RwLock::default(), paused: RwLock::default() })
+        Ok(Self { wire, options, environments: RwLock::default(), paused: RwLock::default(), incomplete: AtomicBool::new(false) })
     }
 
     /// Replaces what is known of the organizations. Tokens and gates of unchanged ones stay; one that is blocked and
@@ -90,11 +93,26 @@ impl Dynamics {
                 Some(other) => self.reopen(access, &other),
                 None => Environment::new(access, &self.options.authority, self.options.max_concurrency),
             };
+            self.block_withheld(&environment);
             environments.insert(organization, environment);
         }
         for gone in known.values() {
             gone.gate.retire();
         }
+    }
+
+    /// One without a usable secret is blocked at once, not when its first event meets that.
+    fn block_withheld(&self, environment: &Arc<Environment>) {
+        if let Some(fault) = environment.token.withheld() {
+            let change = environment.gate.hold(fault, Instant::now());
+            probe::attend(&self.wire, environment);
+            notice::tell(&*self.wire.watch, environment, change);
+        }
+    }
+
+    /// Sets whether all configured organizations are among those that are known.
+    pub fn set_complete(&self, complete: bool) {
+        self.incomplete.store(!complete, Ordering::Release);
     }
 
     /// Exactly these are paused: none of their events is begun; what is in hand comes to its end.
@@ -166,6 +184,10 @@ impl Crm for Dynamics {
 
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>> {
         self.environment(organization).map(|environment| environment.access.settings.clone())
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.incomplete.load(Ordering::Acquire)
     }
 
     fn availability(&self, organization: &OrganizationId) -> Availability {

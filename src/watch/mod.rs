@@ -34,7 +34,8 @@ pub enum Sighting<'a> {
     /// One more (or one less) event in hand.
     InFlight(i64),
     /// An event is tried again at once (`in_process`), or waits in a retry queue: after a fault that may pass (`transient`), for
-    /// its organization (`throttled`, `blocked`, `paused`), for a queue that is too young (`new_queue`), for others of its
+    /// its organization (`throttled`, `blocked`, `paused`), for a queue that is too young (`new_queue`), for a file whose
+    /// organization can't be told (`unknown_organization`), for others of its
     /// session (`handoff_awaited`) or of its key (`first_awaited`), because of the worker itself (`store`, `panic`, `held`,
     /// `shutdown`), because a destination refused it (`queue_refused`, `destination_refused`).
     Retried(&'a str),

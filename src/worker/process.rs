@@ -18,7 +18,7 @@ use super::{HOLD, Worker, headers, letters};
 use crate::bus::{Delivery, Part};
 use crate::crm::Availability;
 use crate::event::{Decoded, Event, OrganizationId, Piece, Rejection, decode};
-use crate::machine::{Again, Phase, Record, look_again};
+use crate::machine::{Again, Phase, Record, look_again, soonest};
 use crate::store::StoreError;
 use crate::watch::{Sighting, trace};
 
@@ -120,6 +120,10 @@ impl Worker {
             return Ok(settlement);
         }
         let Some(settings) = self.crm.settings(&event.key.organization_id) else {
+            if !self.crm.is_complete() {
+                let rung = soonest(&self.rules.policy);
+                return Ok(self.put_off(arrival, rung, arrival.past.age, "unknown_organization"));
+            }
             return self.bury(self.unknown_organization(event, arrival), &arrival.delivery.body).await;
         };
         if !self.becomes_available(&event.key.organization_id, arrival).await {

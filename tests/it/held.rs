@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use handoffd::config::{Environment, load_everything};
+use handoffd::config::{Environment, load_to_run};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -96,11 +96,11 @@ impl Drop for Worker {
 fn run(config: &Path, longest: Arc<AtomicU64>, stop: &CancellationToken) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let env = Environment::default();
-    let (effective, organizations) = load_everything(config, &env).unwrap();
+    let (config, organizations) = load_to_run(config, &env).unwrap();
     runtime.spawn(beat(longest));
     runtime.block_on(async {
         tokio::select! {
-            ended = handoffd::app::run(effective.config, organizations, env) => panic!("the worker ended: {ended:?}"),
+            ended = handoffd::app::run(config, organizations, env) => panic!("the worker ended: {ended:?}"),
             () = stop.cancelled() => {}
         }
     });

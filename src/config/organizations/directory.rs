@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Organization, Source, file};
+use super::{Organization, Source, faulty, file};
 use crate::config::document;
 use crate::config::fault::{Fault, Faults, Place};
 use crate::config::model::Config;
@@ -21,6 +21,10 @@ pub struct Loaded {
     pub faults: Faults,
     /// The files that are at fault.
     pub broken: BTreeSet<PathBuf>,
+    /// Organizations whose files are at fault: withheld, with the fault as the reason, sorted by file name.
+    pub withheld: Vec<Organization>,
+    /// Files at fault that don't even give the id of their organization.
+    pub nameless: BTreeSet<PathBuf>,
     /// Whether the directory could be read at all.
     pub listing: Listing,
 }
@@ -80,11 +84,22 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environment) {
     let missing = "a file: it was removed while it was read";
     let source = Source::File(path.clone());
-    let organization =
-        document::read_regular(&path, missing).and_then(|document| file::read(&source, document, config, env));
-    match organization {
+    let document = match document::read_regular(&path, missing) {
+        Ok(document) => document,
+        Err(faults) => {
+            loaded.faults.extend(faults);
+            loaded.nameless.insert(path.clone());
+            loaded.broken.insert(path);
+            return;
+        }
+    };
+    match file::read(&source, document.clone(), config, env) {
         Ok(organization) => loaded.organizations.push(organization),
         Err(faults) => {
+            match faulty::withheld(&source, &document, &faults, config) {
+                Some(organization) => loaded.withheld.push(organization),
+                None => _ = loaded.nameless.insert(path.clone()),
+            }
             loaded.faults.extend(faults);
             loaded.broken.insert(path);
         }
@@ -99,19 +114,31 @@ fn refuse_doubles(loaded: &mut Loaded) {
         files.entry(id).or_default().extend(organization.source.file().map(Path::to_owned));
     }
     files.retain(|_, files| files.len() > 1);
-    for (id, files) in &files {
-        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-        loaded.faults.push(Fault {
-            place: file(&files[0]),
-            key: "organization_id".to_owned(),
-            found: Some(format!("{:?} in {}", id.as_str(), names.join(" and "))),
-            expected: "one file for each organization".to_owned(),
-            suggestion: None,
-        });
-        loaded.broken.extend(files.iter().cloned());
+    let mut doubles = BTreeMap::new();
+    for (id, files) in files {
+        let fault = double(&id, &files);
+        loaded.broken.extend(files);
+        loaded.faults.push(fault.clone());
+        doubles.insert(id, Faults(vec![fault]));
     }
-    let broken = &loaded.broken;
-    loaded.organizations.retain(|organization| organization.source.file().is_none_or(|file| !broken.contains(file)));
+    let read = std::mem::take(&mut loaded.organizations);
+    for organization in read {
+        match doubles.get(&organization.settings.organization_id) {
+            Some(faults) => loaded.withheld.push(faulty::as_withheld(organization, faults)),
+            None => loaded.organizations.push(organization),
+        }
+    }
+}
+
+fn double(id: &OrganizationId, files: &[PathBuf]) -> Fault {
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    Fault {
+        place: file(&files[0]),
+        key: "organization_id".to_owned(),
+        found: Some(format!("{:?} in {}", id.as_str(), names.join(" and "))),
+        expected: "one file for each organization".to_owned(),
+        suggestion: None,
+    }
 }
 
 /// A directory that nobody named may be missing: all organizations may be saved through the API.

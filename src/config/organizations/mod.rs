@@ -3,6 +3,7 @@
 //! Absent: watching the directory, where saved documents are kept, requests to Dynamics.
 
 mod directory;
+mod faulty;
 mod file;
 mod json;
 mod place;
@@ -18,7 +19,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use super::document::text;
-pub use directory::{Loaded, read};
+pub use directory::{Listing, Loaded, read};
 pub use file::{parse, parse_document};
 pub use place::{Holds, PlaceError, place};
 pub use saved::{read_saved, sealed, to_be_resealed};
@@ -39,11 +40,11 @@ pub struct Organization {
     pub credentials: Credentials,
     /// Where it stands.
     pub source: Source,
-    /// Why it can't be used as it is: its events wait. Only a saved one can be in that state; a file at fault is not read.
+    /// Why it can't be used as it is: its events wait.
     pub withheld: Option<Withheld>,
 }
 
-/// Why a saved organization can't be used.
+/// Why an organization can't be used: what was saved of it, or its file, is at fault.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Withheld {
     /// What is wrong with it.
@@ -63,8 +64,7 @@ pub struct Credentials {
     pub client_secret: SecretString,
 }
 
-/// Every organization of the directory, and everything that is wrong there. The worker does not start
-/// with a fault; a running one keeps the last good version ([`Snapshot`]).
+/// Every organization of the directory without a fault, and everything that is wrong there.
 pub fn load_all(
     directory: &Path,
     config: &Config,

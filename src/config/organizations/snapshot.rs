@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::Organization;
 use super::directory::{Listing, Loaded};
 use crate::config::fault::Faults;
 use crate::event::OrganizationId;
+
+/// Time for which files that vanish all at once are waited for (contract 7).
+const VANISHED: Duration = Duration::from_secs(60);
 
 /// The organizations in force.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -14,6 +18,10 @@ pub struct Snapshot {
     organizations: BTreeMap<OrganizationId, Organization>,
     /// Whose files the last glance did not find.
     missed: BTreeSet<OrganizationId>,
+    /// When a glance found none of the files any more.
+    vanished: Option<Instant>,
+    /// Files at fault of organizations that can't be told.
+    nameless: BTreeSet<PathBuf>,
 }
 
 /// A snapshot and how it differs from the one before.
@@ -45,7 +53,12 @@ impl Snapshot {
     pub fn new(organizations: Vec<Organization>) -> Self {
         let keyed =
             organizations.into_iter().map(|organization| (organization.settings.organization_id.clone(), organization));
-        Self { organizations: keyed.collect(), missed: BTreeSet::new() }
+        Self { organizations: keyed.collect(), ..Self::default() }
+    }
+
+    /// Whether every file gives the id of its organization; else one that nobody knows may be configured after all.
+    pub fn is_complete(&self) -> bool {
+        self.nameless.is_empty()
     }
 
     /// One of them.
@@ -70,7 +83,7 @@ impl Snapshot {
 
     /// What a new reading of the directory changes. A file at fault keeps its last good version in
     /// force; so does every file when the directory can't be read. A good file wins over the last good
-    /// version of a broken one with the same id.
+    /// version of a broken one with the same id. Without a last good version the organization is withheld.
     pub fn reload(&self, loaded: Loaded) -> Update {
         let removed = self.removed(&loaded);
         self.update(loaded, &removed)
@@ -78,12 +91,25 @@ impl Snapshot {
 
     /// The same for a reading that nobody asked for: an organization is gone when two glances in a row
     /// miss its file. An editor that saves by deleting and writing anew must not turn events into dead letters.
-    pub fn glance(&self, loaded: Loaded) -> Update {
+    /// Nor must a directory that is unmounted or copied anew: when all files vanish at once, none is gone for
+    /// [`VANISHED`], also while only some are back.
+    pub fn glance(&self, loaded: Loaded, now: Instant) -> Update {
         let missed = self.removed(&loaded);
-        let removed = missed.intersection(&self.missed).cloned().collect();
+        let vanished = self.vanished.or_else(|| self.all_vanished(&loaded, &missed).then_some(now));
+        let waits = vanished.is_some_and(|since| now.saturating_duration_since(since) < VANISHED);
+        let removed = if waits { BTreeSet::new() } else { missed.intersection(&self.missed).cloned().collect() };
         let mut update = self.update(loaded, &removed);
+        update.snapshot.vanished = vanished.filter(|_| !missed.is_empty() && removed.is_empty());
         update.snapshot.missed = missed.difference(&removed).cloned().collect();
         update
+    }
+
+    /// Whether nothing is left in the directory of all that was there.
+    fn all_vanished(&self, loaded: &Loaded, missed: &BTreeSet<OrganizationId>) -> bool {
+        !missed.is_empty()
+            && missed.len() == self.organizations.len()
+            && loaded.organizations.is_empty()
+            && loaded.broken.is_empty()
     }
 
     /// Organizations that the reading neither found nor found at fault.
@@ -101,17 +127,27 @@ impl Snapshot {
     }
 
     fn update(&self, loaded: Loaded, removed: &BTreeSet<OrganizationId>) -> Update {
-        let Loaded { organizations, faults, broken, listing } = loaded;
+        let Loaded { organizations, faults, broken, withheld, nameless, listing } = loaded;
         let mut next = Self::new(organizations);
         let mut kept = Vec::new();
         for (id, organization) in &self.organizations {
+            let is_good = organization.withheld.is_none();
             if next.organizations.contains_key(id) || removed.contains(id) {
                 continue;
             }
             let at_fault = is_broken(organization, &broken) || listing != Listing::Read;
-            kept.extend(organization.source.file().filter(|_| at_fault).map(Path::to_owned));
+            kept.extend(organization.source.file().filter(|_| at_fault && is_good).map(Path::to_owned));
             next.organizations.insert(id.clone(), organization.clone());
         }
+        for organization in withheld {
+            let id = organization.settings.organization_id.clone();
+            if next.organizations.get(&id).is_none_or(|known| known.withheld.is_some()) {
+                next.organizations.insert(id, organization);
+            }
+        }
+        let known: BTreeSet<_> = next.organizations.values().filter_map(|known| known.source.file()).collect();
+        let nameless = nameless.into_iter().filter(|file| !known.contains(file.as_path())).collect();
+        next.nameless = nameless;
         Update { changes: self.changes(&next), snapshot: next, faults, kept }
     }
 

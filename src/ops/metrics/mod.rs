@@ -45,13 +45,14 @@ const OPERATIONS: [StepName; 10] = [
     StepName::CloseIncident,
 ];
 /// What a retry can have for a reason; see [`Sighting::Retried`].
-const RETRY_REASONS: [&str; 14] = [
+const RETRY_REASONS: [&str; 15] = [
     "in_process",
     "transient",
     "throttled",
     "blocked",
     "paused",
     "new_queue",
+    "unknown_organization",
     "handoff_awaited",
     "first_awaited",
     "store",

@@ -1,7 +1,7 @@
 //! Organization files: what they may say, and what changes while the worker runs.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handoffd::config::organizations::{self, Change, Snapshot};
 use handoffd::config::{Config, Environment, Organization};
@@ -258,20 +258,106 @@ fn a_file_must_be_missed_twice_at_a_glance() {
     site.organization("a.toml", ACME);
     let config = config("false");
     let look = || organizations::read(&site.directory(), &config, &Environment::default());
-    let first = Snapshot::default().glance(look()).snapshot;
+    site.organization("b.toml", &ACME.replace("org_acme", "org_b"));
+    let now = Instant::now();
+    let first = Snapshot::default().glance(look(), now).snapshot;
 
     std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
-    let missed = first.glance(look());
-    assert!(missed.changes.is_empty() && missed.kept.is_empty() && missed.snapshot.len() == 1);
+    let missed = first.glance(look(), now);
+    assert!(missed.changes.is_empty() && missed.kept.is_empty() && missed.snapshot.len() == 2);
 
     site.organization("a.toml", ACME);
-    let back = missed.snapshot.glance(look());
+    let back = missed.snapshot.glance(look(), now);
     assert_eq!((back.changes, &back.snapshot), (vec![], &first));
 
     std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
-    let gone = back.snapshot.glance(look()).snapshot.glance(look());
+    let gone = back.snapshot.glance(look(), now).snapshot.glance(look(), now);
     assert_eq!(gone.changes, [Change::Removed(id("org_acme"))]);
-    assert!(gone.snapshot.is_empty());
+    assert_eq!(gone.snapshot.len(), 1);
+}
+
+/// An unmounted directory, or one that is copied anew.
+#[test]
+fn files_that_vanish_all_at_once_are_waited_for() {
+    let site = Site::new("");
+    let write = |name: &str, id: &str| site.organization(name, &ACME.replace("org_acme", id));
+    write("a.toml", "org_a");
+    write("b.toml", "org_b");
+    let config = config("false");
+    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let begin = Instant::now();
+    let after = |seconds| begin + Duration::from_secs(seconds);
+    let full = Snapshot::default().glance(look(), begin).snapshot;
+    for file in ["a.toml", "b.toml"] {
+        std::fs::remove_file(site.directory().join(file)).expect("a file");
+    }
+    let mut empty = full.clone();
+    for seconds in [0, 2, 30, 59] {
+        let update = empty.glance(look(), after(seconds));
+        assert!(update.changes.is_empty() && update.snapshot.len() == 2, "{seconds}");
+        empty = update.snapshot;
+    }
+    // After a minute they are gone; at once when somebody asks.
+    let both = [Change::Removed(id("org_a")), Change::Removed(id("org_b"))];
+    assert_eq!(empty.glance(look(), after(60)).changes, both);
+    assert_eq!(full.reload(look()).changes, both);
+
+    // Half of it is back: the other half is still waited for.
+    write("a.toml", "org_a");
+    let half = empty.glance(look(), after(58)).snapshot.glance(look(), after(59));
+    assert!(half.changes.is_empty() && half.snapshot.len() == 2);
+    write("b.toml", "org_b");
+    let back = half.snapshot.glance(look(), after(59)).snapshot;
+    assert_eq!(back, full, "all is forgotten once all are back");
+}
+
+/// What a file at fault leaves of its organization.
+#[test]
+fn a_file_at_fault_withholds_its_organization_and_no_other() {
+    let site = Site::new("");
+    site.organization("good.toml", &ACME.replace("org_acme", "org_good"));
+    site.organization("secret.toml", &ACME.replace("\"pl41n\"", "{ env = \"NOT_SET\" }"));
+    site.organization("bare.toml", "organization_id = \"org_bare\"\ncolour = 1\n");
+    site.organization("one.toml", &ACME.replace("org_acme", "org_twice"));
+    site.organization("two.toml", &ACME.replace("org_acme", "org_twice"));
+    let config = config("false");
+    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let update = Snapshot::default().reload(look());
+    assert!(update.snapshot.is_complete() && update.kept.is_empty());
+    let why = |organization: &str| {
+        let withheld = update.snapshot.get(&id(organization)).expect("known").withheld.clone();
+        withheld.map(|withheld| withheld.why).unwrap_or_default()
+    };
+    assert_eq!(why("org_good"), "");
+    assert!(why("org_acme").contains("secret.toml:6: client_secret: found { env = \"NOT_SET\" }"), "{}", why("org_acme"));
+    assert!(why("org_bare").contains("colour: found an unknown key"), "{}", why("org_bare"));
+    assert!(why("org_twice").contains("one file for each organization"), "{}", why("org_twice"));
+
+    // Corrected, then broken again while it is in force: the last good version stays.
+    let path = PathBuf::from(site.organization("secret.toml", ACME));
+    let good = update.snapshot.reload(look());
+    assert_eq!(good.changes, [Change::Changed(id("org_acme"))]);
+    site.organization("secret.toml", &ACME.replace("\"pl41n\"", "{ env = \"NOT_SET\" }"));
+    let again = good.snapshot.reload(look());
+    assert_eq!((again.changes, again.kept), (vec![], vec![path]));
+}
+
+#[test]
+fn a_file_that_does_not_give_its_organization_makes_the_list_incomplete() {
+    let site = Site::new("");
+    site.organization("a.toml", ACME);
+    let config = config("false");
+    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let first = Snapshot::default().reload(look()).snapshot;
+    for broken in ["organization_id = ", "organization_id = 5\n", "environment_url = \"x\"\n", "organization_id = \" \"\n"] {
+        site.organization("b.toml", broken);
+        assert!(!first.reload(look()).snapshot.is_complete(), "{broken}");
+    }
+    std::fs::remove_file(site.directory().join("b.toml")).expect("a file");
+    // Of a file that was good before it is known whose it is.
+    site.organization("a.toml", "organization_id = ");
+    assert!(first.reload(look()).snapshot.is_complete());
+    assert!(!Snapshot::default().reload(look()).snapshot.is_complete(), "but not after a restart");
 }
 
 #[test]
