@@ -43,6 +43,10 @@ pub fn bus(config: &Config) -> rabbit::Options {
         declare: if broker.declare { rabbit::Declare::Create } else { rabbit::Declare::Check },
         new_queue_wait: broker.new_queue_wait,
         confirm_timeout: broker.confirm_timeout,
+        tls: rabbit::Tls {
+            ca_file: broker.ca_file.clone(),
+            client: broker.client_certificate.clone().zip(broker.client_key.clone()),
+        },
         delays: config.retry.delays.iter().map(|delay| (delay.text.clone(), delay.duration)).collect(),
     }
 }
@@ -69,6 +73,7 @@ pub(super) fn dynamics(config: &Config, env: &Environment) -> dynamics::Options 
         authority: config.dynamics.authority.clone(),
         request_timeout: config.dynamics.request_timeout,
         max_concurrency: usize::from(config.dynamics.max_concurrency),
+        ca_file: config.dynamics.ca_file.clone(),
         proxy: proxy(env),
     }
 }

@@ -8,6 +8,7 @@ mod fault;
 mod layer;
 mod model;
 pub mod organizations;
+mod pem;
 mod reader;
 mod regular;
 pub mod schema;

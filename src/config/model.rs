@@ -41,6 +41,10 @@ pub struct Broker {
     pub declare: bool,
     pub new_queue_wait: Duration,
     pub confirm_timeout: Duration,
+    pub ca_file: Option<PathBuf>,
+    /// There with its key, or not at all.
+    pub client_certificate: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
 }
 
 /// `[worker]`
@@ -71,6 +75,7 @@ pub struct Dynamics {
     pub max_concurrency: u16,
     pub contact_cache_ttl: Duration,
     pub live_work_item_entity_set: String,
+    pub ca_file: Option<PathBuf>,
     pub allow_insecure: bool,
 }
 

@@ -147,6 +147,27 @@ pub const KEYS: &[Key] = &[
         "a duration above zero",
     ),
     key(
+        ("broker", "ca_file"),
+        Kind::Text,
+        r#""""#,
+        "Certificates that the broker's may be issued by, in addition to the system's; empty: none.",
+        "a path to a PEM file of certificates",
+    ),
+    key(
+        ("broker", "client_certificate"),
+        Kind::Text,
+        r#""""#,
+        "For mutual TLS: the certificate that the worker shows to the broker, and those between it and its root; empty: none. Read anew for each connection.",
+        "a path to a PEM file of certificates, together with `client_key`",
+    ),
+    key(
+        ("broker", "client_key"),
+        Kind::Text,
+        r#""""#,
+        "For mutual TLS: the private key of `client_certificate`; empty: none.",
+        "a path to a PEM file of one private key without a passphrase",
+    ),
+    key(
         ("worker", "max_event_bytes"),
         Kind::Number,
         "1048576",
@@ -222,6 +243,13 @@ pub const KEYS: &[Key] = &[
         r#""oc_liveworkitems""#,
         "Entity set that live work items are posted to.",
         "letters, digits, underscores",
+    ),
+    key(
+        ("dynamics", "ca_file"),
+        Kind::Text,
+        r#""""#,
+        "Certificates that those of Dynamics and Entra ID (or of a proxy between) may be issued by, in addition to the system's; empty: none.",
+        "a path to a PEM file of certificates",
     ),
     key(
         ("dynamics", "allow_insecure"),

@@ -8,6 +8,7 @@ use super::model::{
     Broker, Config, Dynamics, Http, Log, LogFormat, OnCorruption, OrganizationFiles, Retry, Store, StoreKind, Tracing,
     Worker,
 };
+use super::pem;
 use super::reader::Reader;
 use super::schema::KEYS;
 use super::secret::Environment;
@@ -52,7 +53,11 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
         declare: reader.read("declare", value::switch),
         new_queue_wait: reader.read("new_queue_wait", value::duration_from(Duration::from_secs(1))),
         confirm_timeout: reader.read("confirm_timeout", value::positive_duration),
+        ca_file: reader.read("ca_file", pem::certificates),
+        client_certificate: reader.read("client_certificate", pem::certificates),
+        client_key: reader.read("client_key", pem::key),
     };
+    pair_client_files(&broker, reader);
     if broker.queue == broker.dead_letter_queue {
         reader.note(
             "dead_letter_queue",
@@ -63,6 +68,20 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
         reader.note("outcomes_exchange", "another exchange than broker.events_exchange".to_owned());
     }
     broker
+}
+
+/// A certificate is of no use without its key, nor the other way round. One that is at fault has been named already.
+fn pair_client_files(broker: &Broker, reader: &mut Reader<'_>) {
+    if reader.at_fault("client_certificate") || reader.at_fault("client_key") {
+        return;
+    }
+    match (&broker.client_certificate, &broker.client_key) {
+        (Some(_), None) => reader.note("client_certificate", "broker.client_key set too: the private key of it".to_owned()),
+        (None, Some(_)) => {
+            reader.note("client_key", "broker.client_certificate set too: the certificate of this key".to_owned());
+        }
+        _ => {}
+    }
 }
 
 /// A retry queue sends its messages to the inbox; it can't be that queue, nor the last one. Ids of organizations
@@ -111,6 +130,7 @@ fn dynamics(reader: &mut Reader<'_>) -> Dynamics {
         ),
         contact_cache_ttl: reader.read("contact_cache_ttl", value::duration),
         live_work_item_entity_set: reader.read("live_work_item_entity_set", value::identifier),
+        ca_file: reader.read("ca_file", pem::certificates),
         allow_insecure: reader.read("allow_insecure", value::switch),
     };
     let trust = dynamics.trust();

@@ -1,5 +1,6 @@
 //! The one who talks HTTP: request out, answer in, and nothing decided here.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,14 @@ pub enum ClientError {
     /// By the system's fault, most likely: its TLS roots can't be read.
     #[error("cannot set up the HTTP client: {0}")]
     Client(#[source] reqwest::Error),
+    /// It was read when the configuration was, and changed since.
+    #[error("dynamics.ca_file {}: {problem}; expected a PEM file of certificates", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why it can't be used.
+        problem: String,
+    },
     /// The variable may hold a password, so it is not quoted.
     #[error("HTTPS_PROXY is no URL of a proxy: expected http://host:port")]
     Proxy,
@@ -53,13 +62,20 @@ pub(super) enum Unanswered {
 
 impl Client {
     /// A client that gives up on a request after so long.
-    pub(super) fn new(request_timeout: Duration, proxy: Option<&Proxy>) -> Result<Self, ClientError> {
+    pub(super) fn new(
+        request_timeout: Duration,
+        ca_file: Option<&Path>,
+        proxy: Option<&Proxy>,
+    ) -> Result<Self, ClientError> {
         // A process has one TLS provider; a second installation is refused, and that is fine.
         _ = rustls::crypto::ring::default_provider().install_default();
         // Not the library's own reading of the environment: it would send even loopback through HTTP_PROXY.
         let mut builder = reqwest::Client::builder().no_proxy();
         if let Some(proxy) = proxy {
             builder = builder.proxy(way_out(proxy)?);
+        }
+        if let Some(path) = ca_file {
+            builder = builder.tls_certs_merge(roots(path)?);
         }
         let client = builder
             .timeout(request_timeout)
@@ -95,6 +111,12 @@ impl Client {
     pub(super) async fn ask_token(&self, cache: &TokenCache) -> Result<Answer, Unanswered> {
         fetch(cache.request(&self.0)).await
     }
+}
+
+fn roots(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
+    let failed = |problem: String| ClientError::CaFile { path: path.to_owned(), problem };
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))
 }
 
 fn way_out(proxy: &Proxy) -> Result<reqwest::Proxy, ClientError> {
@@ -189,7 +211,7 @@ mod tests {
     async fn a_proxy_is_asked_for_real_hosts_and_never_for_this_machine() {
         let (proxy, proxy_address) = listener().await;
         let way = Proxy { url: format!("http://{proxy_address}").into(), except: "example.org".to_owned() };
-        let client = Client::new(LIMIT, Some(&way)).unwrap();
+        let client = Client::new(LIMIT, None, Some(&way)).unwrap();
 
         let (here, here_address) = listener().await;
         let heard = tokio::spawn(first_line(here));
@@ -209,7 +231,7 @@ mod tests {
     #[test]
     fn a_proxy_that_is_none_is_told_without_its_password() {
         let way = Proxy { url: "http://user:hunter2@".to_owned().into(), except: String::new() };
-        let problem = Client::new(LIMIT, Some(&way)).err().expect("no proxy").to_string();
+        let problem = Client::new(LIMIT, None, Some(&way)).err().expect("no proxy").to_string();
         assert!(problem.contains("HTTPS_PROXY") && !problem.contains("hunter2"), "{problem}");
     }
 }

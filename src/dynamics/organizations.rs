@@ -1,6 +1,7 @@
 //! Dynamics 365 for every organization: which there are, how each stands, and the way in for a step.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -35,6 +36,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Most requests of one organization under way.
     pub max_concurrency: usize,
+    /// PEM file of roots in addition to the system's.
+    pub ca_file: Option<PathBuf>,
     /// The way out, where there is no direct one.
     pub proxy: Option<Proxy>,
 }
@@ -77,7 +80,7 @@ impl Dynamics {
     /// # Errors
     /// When the system's TLS roots can't be read, or the proxy is none.
     pub fn new(options: Options, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
-        let wire = Arc::new(Wire { client: Client::new(options.request_timeout, options.proxy.as_ref())?, watch });
+        let wire = Arc::new(Wire { client: Client::new(options.request_timeout, options.ca_file.as_deref(), options.proxy.as_ref())?, watch });
         Ok(Self { wire, options, environments: RwLock::default(), paused: RwLock::default(), incomplete: AtomicBool::new(false) })
     }
 

@@ -15,6 +15,7 @@ mod disk_full;
 mod drain;
 mod fairness;
 mod faults;
+mod faulty_files;
 mod gate;
 mod held;
 mod herald;

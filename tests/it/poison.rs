@@ -135,6 +135,7 @@ async fn an_organization_that_is_removed_ends_what_was_under_way() {
     let file = rig.folder.path().join("organizations/org_acme.toml");
     std::fs::remove_file(&file).unwrap();
     rig.worker().hang_up();
+    rig.worker().hang_up();
     let outcome = rig.bus.outcome(event.id()).await.body;
     assert_eq!(outcome["data"]["reason"], "unknown_organization", "{outcome}");
     assert!(outcome["data"]["attempts"].as_u64().unwrap() >= 1);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handoffd::bus::rabbit::{self, Declare, Message, Options, Publisher, Rabbit, Served, StartError};
+use handoffd::bus::rabbit::{self, Declare, Message, Options, Tls, Publisher, Rabbit, Served, StartError};
 use handoffd::bus::{Announced, Announcement, Bus, BusError, CopyTo, Delivery, Settled};
 use handoffd::event::OrganizationId;
 use handoffd::watch::{Sighting, Watch};
@@ -31,6 +31,7 @@ pub fn options(url: &str) -> Options {
         declare: Declare::Create,
         new_queue_wait: Duration::from_secs(1),
         confirm_timeout: Duration::from_secs(30),
+        tls: Tls::default(),
         delays: vec![("300ms".into(), Duration::from_millis(300)), ("1h".into(), Duration::from_secs(3600))],
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::dial;
 use super::greeting;
-use super::options::Options;
+use super::options::{Options, Tls};
 use super::topology::BrokerVersion;
 
 /// For the name server to answer.
@@ -29,6 +29,8 @@ pub(super) struct Reached {
     pub uri: AMQPUri,
     /// Which of the name's addresses it is.
     pub address: SocketAddr,
+    /// Files for TLS.
+    pub tls: Tls,
     /// From its greeting.
     pub version: BrokerVersion,
 }
@@ -55,7 +57,7 @@ pub(super) async fn reach(options: &Options) -> Result<Reached, String> {
         let start = rand::rng().random_range(0..candidates.len());
         candidates.rotate_left(start);
     }
-    match first_that_greets(candidates, ADDRESS_LIMIT).await {
+    match first_that_greets(candidates, &options.tls, ADDRESS_LIMIT).await {
         Ok(reached) => Ok(reached),
         Err(tried) => {
             failures.extend(tried);
@@ -91,11 +93,15 @@ async fn resolve(uris: &[AMQPUri]) -> (Vec<Candidate>, Vec<Failure>) {
     (candidates, failures)
 }
 
-async fn first_that_greets(candidates: Vec<Candidate>, limit: Duration) -> Result<Reached, Vec<Failure>> {
+async fn first_that_greets(
+    candidates: Vec<Candidate>,
+    tls: &Tls,
+    limit: Duration,
+) -> Result<Reached, Vec<Failure>> {
     let mut failures = Vec::new();
     for Candidate { uri, address } in candidates {
-        match greeting_of(&uri, address, limit).await {
-            Ok(version) => return Ok(Reached { uri, address, version }),
+        match greeting_of(&uri, address, tls, limit).await {
+            Ok(version) => return Ok(Reached { uri, address, tls: tls.clone(), version }),
             Err(problem) => {
                 let place = format!("{} ({})", place(&uri), address.ip());
                 failures.push(Failure { place, problem });
@@ -105,9 +111,14 @@ async fn first_that_greets(candidates: Vec<Candidate>, limit: Duration) -> Resul
     Err(failures)
 }
 
-async fn greeting_of(uri: &AMQPUri, address: SocketAddr, limit: Duration) -> Result<BrokerVersion, String> {
+async fn greeting_of(
+    uri: &AMQPUri,
+    address: SocketAddr,
+    tls: &Tls,
+    limit: Duration,
+) -> Result<BrokerVersion, String> {
     let until = Instant::now() + limit;
-    let stream = timeout_at(until, dial(uri, address)).await;
+    let stream = timeout_at(until, dial(uri, address, tls)).await;
     let stream = stream.map_err(|_| format!("no connection within {} s", limit.as_secs()))?;
     let greeting = timeout_at(until, greeting::version(stream.map_err(|error| error.to_string())?)).await;
     greeting.map_err(|_| "its port is open, but it does not greet".to_owned())?.map_err(|error| error.to_string())
@@ -186,10 +197,10 @@ mod tests {
         let (_frozen, address_of_frozen) = listener().await;
         let alive = greets("4.0.5").await;
         let candidates = [address_of_gone, address_of_frozen, alive].map(candidate).to_vec();
-        let reached = first_that_greets(candidates.clone(), SHORT).await.unwrap();
+        let reached = first_that_greets(candidates.clone(), &Tls::default(), SHORT).await.unwrap();
         assert_eq!((reached.address, reached.version), (alive, BrokerVersion { major: 4, minor: 0 }));
 
-        let failures = first_that_greets(candidates[..2].to_vec(), SHORT).await.unwrap_err();
+        let failures = first_that_greets(candidates[..2].to_vec(), &Tls::default(), SHORT).await.unwrap_err();
         let words = in_words(&failures);
         assert!(words.contains(&address_of_gone.to_string()) && words.contains("refused"), "{words}");
         let frozen = format!("{address_of_frozen} (127.0.0.1): its port is open, but it does not greet");

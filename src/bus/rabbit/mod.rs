@@ -69,7 +69,7 @@ use crate::watch::Watch;
 
 pub use self::definitions::definitions;
 pub use self::letters::{DeadLetterQueue, Window};
-pub use self::options::{Declare, Options};
+pub use self::options::{Declare, Options, Tls};
 pub use self::organization_queues::Served;
 pub use self::publisher::{Message, Publisher};
 pub use self::refusal::StartError;

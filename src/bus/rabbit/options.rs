@@ -1,7 +1,10 @@
 //! How the bus is set up.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -40,8 +43,42 @@ pub struct Options {
     pub new_queue_wait: Duration,
     /// Longest wait for a confirm.
     pub confirm_timeout: Duration,
+    /// Files for TLS.
+    pub tls: Tls,
     /// The retry ladder: each delay as written in the configuration, and what it means.
     pub delays: Vec<(String, Duration)>,
+}
+
+/// PEM files for `amqps://`, read anew for each connection: a renewed certificate needs no restart.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Tls {
+    /// Roots in addition to the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The worker's own certificate and its key, for mutual TLS.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl Tls {
+    /// What the files hold. The error names the file.
+    pub(super) async fn read(&self) -> io::Result<OwnedTLSConfig> {
+        let cert_chain = match &self.ca_file {
+            Some(path) => Some(String::from_utf8_lossy(&read_file("ca_file", path).await?).into_owned()),
+            None => None,
+        };
+        let identity = match &self.client {
+            Some((certificate, key)) => Some(OwnedIdentity::PKCS8 {
+                pem: read_file("client_certificate", certificate).await?,
+                key: read_file("client_key", key).await?,
+            }),
+            None => None,
+        };
+        Ok(OwnedTLSConfig { identity, cert_chain })
+    }
+}
+
+async fn read_file(key: &str, path: &Path) -> io::Result<Vec<u8>> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("broker.{key} {}: {error}", path.display()));
+    tokio::fs::read(path).await.map_err(named)
 }
 
 /// What to do about queues and exchanges that are not there.
@@ -150,6 +187,7 @@ pub(super) mod tests {
             declare: Declare::Create,
             new_queue_wait: Duration::from_secs(5),
             confirm_timeout: Duration::from_secs(30),
+            tls: Tls::default(),
             delays: vec![
                 ("5s".into(), Duration::from_secs(5)),
                 ("5s".into(), Duration::from_secs(5)),

@@ -73,6 +73,21 @@ async fn an_organization_that_is_gone_ends_what_was_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_an_organization_can_not_be_told_events_of_unknown_ones_wait() {
+    let rig = rig();
+    rig.crm.unknown.store(true, Ordering::Relaxed);
+    rig.crm.incomplete.store(true, Ordering::Relaxed);
+    let past = envelope(&[("x-handoffd-attempts", "4"), ("x-handoffd-first-seen", "2026-11-22T11:00:00Z")]);
+    let End::Later { rung, headers } = rig.carry(past, handoff("evt_1")).await else { panic!("it waits") };
+    assert_eq!((rung, headers["x-handoffd-attempts"].as_str()), (0, "4"), "it spends no attempt");
+    assert!(!headers.contains_key("x-handoffd-age-ms"), "nor any age");
+    assert_eq!(rig.record("evt_1").await, None);
+
+    rig.crm.incomplete.store(false, Ordering::Relaxed);
+    assert_eq!(reason(&rig.carry(Envelope::default(), handoff("evt_1")).await), "unknown_organization");
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_body_waits_until_the_first_one_is_answered() {
     let rig = rig();
     put_off(&rig, "evt_1").await;

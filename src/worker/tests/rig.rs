@@ -52,6 +52,8 @@ pub(super) struct Destination {
     /// By event id.
     pub(super) moods: Mutex<BTreeMap<String, Mood>>,
     pub(super) unknown: AtomicBool,
+    /// Some organization's configuration can't be told.
+    pub(super) incomplete: AtomicBool,
     /// The events whose steps it was asked for, in order.
     pub(super) asked: Mutex<Vec<String>>,
     /// Room for events, where there is a limit.
@@ -175,6 +177,10 @@ impl Crm for Destination {
 
     fn settings(&self, _: &OrganizationId) -> Option<Arc<Settings>> {
         (!self.unknown.load(Ordering::Relaxed)).then(|| Arc::new(settings()))
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.incomplete.load(Ordering::Relaxed)
     }
 
     fn availability(&self, _: &OrganizationId) -> Availability {

@@ -1,0 +1,88 @@
+//! PEM files that the configuration names: looked into, so that a wrong one is found before a connection needs it.
+
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use toml::Value;
+
+use super::regular;
+use super::value::{self, Read};
+
+/// Longest file: a system's whole bundle has a fifth of it.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The path of a file with at least one certificate; an empty text is none.
+pub fn certificates(value: &Value) -> Read<Option<PathBuf>> {
+    let expected = "a PEM file of certificates (-----BEGIN CERTIFICATE-----)";
+    file(value, expected, |text| {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+        let found = found.map_err(|error| format!("{expected}: {error}"))?;
+        if found.is_empty() {
+            return Err(format!("{expected}: it holds none"));
+        }
+        let mut roots = RootCertStore::empty();
+        found.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| format!("{expected}: {error}"))
+    })
+}
+
+/// The path of a file with a private key; an empty text is none. Nothing of it is told.
+pub fn key(value: &Value) -> Read<Option<PathBuf>> {
+    let expected = "a PEM file of one private key without a passphrase (-----BEGIN PRIVATE KEY-----)";
+    file(value, expected, |text| match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("{expected}: it holds none")),
+    })
+}
+
+fn file(value: &Value, expected: &str, check: impl Fn(&str) -> Read<()>) -> Read<Option<PathBuf>> {
+    if value.as_str().is_some_and(str::is_empty) {
+        return Ok(None);
+    }
+    let path = value::path(value)?;
+    let text = regular::read(Path::new(&path), MAX_BYTES).map_err(|error| format!("{expected}: {error}"))?;
+    check(&text).map(|()| Some(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// A certificate and its key, made anew.
+    fn made(folder: &Path) -> [PathBuf; 2] {
+        let files = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"])
+            .arg("-out")
+            .arg(&files[0])
+            .arg("-keyout")
+            .arg(&files[1])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        files
+    }
+
+    #[test]
+    fn a_file_is_looked_into_and_nothing_of_a_key_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, private] = made(folder.path());
+        let value = |path: &Path| Value::from(path.to_str().unwrap());
+        assert_eq!(certificates(&value(&certificate)), Ok(Some(certificate.clone())));
+        assert_eq!(key(&value(&private)), Ok(Some(private.clone())));
+        assert_eq!((certificates(&Value::from("")), key(&Value::from(""))), (Ok(None), Ok(None)));
+
+        assert!(certificates(&value(&private)).unwrap_err().ends_with("it holds none"));
+        assert!(key(&value(&certificate)).unwrap_err().ends_with("it holds none"));
+        assert!(certificates(&value(&folder.path().join("nowhere"))).unwrap_err().contains("it can't be read"));
+        assert!(certificates(&value(folder.path())).unwrap_err().contains("a directory"));
+        let broken = folder.path().join("broken.pem");
+        std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(certificates(&value(&broken)).unwrap_err().starts_with("a PEM file of certificates"));
+        std::fs::write(&broken, "-----BEGIN PRIVATE KEY-----\nhidden").unwrap();
+        assert!(!key(&value(&broken)).unwrap_err().contains("hidden"));
+    }
+}
