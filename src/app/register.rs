@@ -56,7 +56,8 @@ impl Register {
         let read = Snapshot::default().reload(files);
         let mut told_of_files = String::new();
         report_faults(&read, &mut told_of_files);
-        let (told, told_of_files, begun, loaded) = (Default::default(), told_of_files.into(), false.into(), false.into());
+        let (told, told_of_files, begun, loaded) =
+            (std::sync::Mutex::default(), told_of_files.into(), false.into(), false.into());
         let roster = Mutex::new(Roster::of(read.snapshot));
         Arc::new(Self { config, env, vault, store, parties, roster, told, told_of_files, begun, loaded })
     }

@@ -47,7 +47,9 @@ pub fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
     }
     if !unknown.is_empty() {
         unknown.retain(|name| !variable::is_named(name, path, &layers));
-        unknown.into_iter().for_each(|name| faults.push(variable::unknown(name)));
+        for name in unknown {
+            faults.push(variable::unknown(name));
+        }
     }
     layers
 }

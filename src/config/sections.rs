@@ -76,7 +76,9 @@ fn pair_client_files(broker: &Broker, reader: &mut Reader<'_>) {
         return;
     }
     match (&broker.client_certificate, &broker.client_key) {
-        (Some(_), None) => reader.note("client_certificate", "broker.client_key set too: the private key of it".to_owned()),
+        (Some(_), None) => {
+            reader.note("client_certificate", "broker.client_key set too: the private key of it".to_owned());
+        }
         (None, Some(_)) => {
             reader.note("client_key", "broker.client_certificate set too: the certificate of this key".to_owned());
         }

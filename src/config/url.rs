@@ -178,7 +178,17 @@ mod tests {
 
     #[test]
     fn a_password_that_is_not_percent_encoded_is_refused_and_not_shown() {
-        let written = ["pa/hidden", "1/hidden", "pa#hidden", "1#hidden", "pa?hidden", "1?hidden", "p@hidden", "100%hidden", "hidden%"];
+        let written = [
+            "pa/hidden",
+            "1/hidden",
+            "pa#hidden",
+            "1#hidden",
+            "pa?hidden",
+            "1?hidden",
+            "p@hidden",
+            "100%hidden",
+            "hidden%",
+        ];
         for password in written {
             for url in [format!("amqp://u:{password}@host:5672/%2f"), format!("amqps://{password}:x@[::1]/%2f")] {
                 let told = brokers(&url).unwrap_err();

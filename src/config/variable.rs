@@ -36,7 +36,8 @@ pub fn is_ours(name: &str) -> bool {
 fn is_service_link(name: &str) -> bool {
     let rest = name.strip_prefix(PREFIX).unwrap_or_default();
     let port = rest.strip_prefix("PORT").is_some_and(|rest| {
-        rest.is_empty() || rest.strip_prefix('_').is_some_and(|rest| rest.starts_with(|char: char| char.is_ascii_digit()))
+        rest.is_empty()
+            || rest.strip_prefix('_').is_some_and(|rest| rest.starts_with(|char: char| char.is_ascii_digit()))
     });
     port || rest == "SERVICE_HOST" || rest == "SERVICE_PORT" || rest.starts_with("SERVICE_PORT_")
 }
@@ -98,7 +99,9 @@ mod tests {
         ] {
             assert!(!is_ours(name), "{name}");
         }
-        for name in ["HANDOFFD_BROKER_URL", "HANDOFFD_CONFIGURATION", "HANDOFFD_PORTS", "HANDOFFD_PORT_X", "HANDOFFD_SERVICE"] {
+        for name in
+            ["HANDOFFD_BROKER_URL", "HANDOFFD_CONFIGURATION", "HANDOFFD_PORTS", "HANDOFFD_PORT_X", "HANDOFFD_SERVICE"]
+        {
             assert!(is_ours(name), "{name}");
         }
     }

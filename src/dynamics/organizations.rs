@@ -80,8 +80,17 @@ impl Dynamics {
     /// # Errors
     /// When the system's TLS roots can't be read, or the proxy is none.
     pub fn new(options: Options, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
-        let wire = Arc::new(Wire { client: Client::new(options.request_timeout, options.ca_file.as_deref(), options.proxy.as_ref())?, watch });
-        Ok(Self { wire, options, environments: RwLock::default(), paused: RwLock::default(), incomplete: AtomicBool::new(false) })
+        let wire = Arc::new(Wire {
+            client: Client::new(options.request_timeout, options.ca_file.as_deref(), options.proxy.as_ref())?,
+            watch,
+        });
+        Ok(Self {
+            wire,
+            options,
+            environments: RwLock::default(),
+            paused: RwLock::default(),
+            incomplete: AtomicBool::new(false),
+        })
     }
 
     /// Replaces what is known of the organizations. Tokens and gates of unchanged ones stay; one that is blocked and

@@ -3,10 +3,7 @@
 /// The section that a body is encoded as, when it is one of AMQP 1.0's: a descriptor (0x00) with the section's code, short or in full.
 /// No JSON begins so.
 pub(super) fn section(body: &[u8]) -> Option<&'static str> {
-    let code = match body {
-        [0x00, 0x53, code, ..] | [0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, code, ..] => code,
-        _ => return None,
-    };
+    let ([0x00, 0x53, code, ..] | [0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, code, ..]) = body else { return None };
     match code {
         0x75 => Some("data"),
         0x76 => Some("sequence"),

@@ -36,15 +36,15 @@ pub struct Piece {
 /// Reads a message in whichever dialect it is written: native, public webhook or CloudEvents 1.0.
 /// Pure and total: any bytes give an answer.
 pub fn decode(envelope: &Envelope, body: &[u8], limits: &Limits) -> Result<Decoded, Box<Rejection>> {
-    decode_once(envelope, body, limits).or_else(|rejection| match surrogate::mended(body) {
+    decode_once(envelope, body, *limits).or_else(|rejection| match surrogate::mended(body) {
         // Half a character in the name of a field, or in what a dead letter's headers are read from.
-        Some(mended) => decode_once(envelope, &mended, limits),
+        Some(mended) => decode_once(envelope, &mended, *limits),
         None => Err(rejection),
     })
 }
 
-fn decode_once(envelope: &Envelope, body: &[u8], limits: &Limits) -> Result<Decoded, Box<Rejection>> {
-    let frame = Frame::read(envelope, body, *limits);
+fn decode_once(envelope: &Envelope, body: &[u8], limits: Limits) -> Result<Decoded, Box<Rejection>> {
+    let frame = Frame::read(envelope, body, limits);
     read(&frame).map_err(|problem| Box::new(problem.reject(frame.seen())))
 }
 

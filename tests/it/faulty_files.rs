@@ -38,7 +38,9 @@ async fn a_missing_secret_at_the_start_blocks_its_organization_and_no_other() {
     assert!(stands["error"].as_str().unwrap().contains("NO_SUCH_SECRET is not set"), "{stands}");
     assert_eq!(worker.metric("handoffd_organization_blocked", ANOTHER_ORGANIZATION).await, 1);
     let of_it = |line: &&serde_json::Value| field(line, "organization_id") == ANOTHER_ORGANIZATION;
-    assert!(worker.lines().iter().filter(of_it).any(|line| field(line, "error").to_string().contains("NO_SUCH_SECRET")));
+    assert!(
+        worker.lines().iter().filter(of_it).any(|line| field(line, "error").to_string().contains("NO_SUCH_SECRET"))
+    );
     let config = rig.folder.path().join("worker.toml");
     let checked = program().arg("--config").arg(config).args(["config", "check"]).output().unwrap();
     assert_eq!(checked.status.code(), Some(2), "{checked:?}");

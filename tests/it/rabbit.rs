@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handoffd::bus::rabbit::{self, Declare, Message, Options, Tls, Publisher, Rabbit, Served, StartError};
+use handoffd::bus::rabbit::{self, Declare, Message, Options, Publisher, Rabbit, Served, StartError, Tls};
 use handoffd::bus::{Announced, Announcement, Bus, BusError, CopyTo, Delivery, Settled};
 use handoffd::event::OrganizationId;
 use handoffd::watch::{Sighting, Watch};

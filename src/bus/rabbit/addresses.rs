@@ -93,11 +93,7 @@ async fn resolve(uris: &[AMQPUri]) -> (Vec<Candidate>, Vec<Failure>) {
     (candidates, failures)
 }
 
-async fn first_that_greets(
-    candidates: Vec<Candidate>,
-    tls: &Tls,
-    limit: Duration,
-) -> Result<Reached, Vec<Failure>> {
+async fn first_that_greets(candidates: Vec<Candidate>, tls: &Tls, limit: Duration) -> Result<Reached, Vec<Failure>> {
     let mut failures = Vec::new();
     for Candidate { uri, address } in candidates {
         match greeting_of(&uri, address, tls, limit).await {
@@ -111,12 +107,7 @@ async fn first_that_greets(
     Err(failures)
 }
 
-async fn greeting_of(
-    uri: &AMQPUri,
-    address: SocketAddr,
-    tls: &Tls,
-    limit: Duration,
-) -> Result<BrokerVersion, String> {
+async fn greeting_of(uri: &AMQPUri, address: SocketAddr, tls: &Tls, limit: Duration) -> Result<BrokerVersion, String> {
     let until = Instant::now() + limit;
     let stream = timeout_at(until, dial(uri, address, tls)).await;
     let stream = stream.map_err(|_| format!("no connection within {} s", limit.as_secs()))?;

@@ -95,6 +95,7 @@ pub(super) async fn open(reached: &Reached, does: &str) -> Result<Connection, St
         .with_connection_name(name.into())
         .with_client_property("product".into(), "handoffd".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-    let connected = timeout(OPEN_LIMIT, connect(reached.uri.clone(), reached.address, reached.tls.clone(), properties)).await;
+    let connected =
+        timeout(OPEN_LIMIT, connect(reached.uri.clone(), reached.address, reached.tls.clone(), properties)).await;
     connected.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| refusal::in_words(&error))
 }

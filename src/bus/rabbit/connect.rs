@@ -131,7 +131,11 @@ mod tests {
     }
 
     /// Its output is kept open: who writes to a closed one ends.
-    struct Server(Child, u16, #[expect(dead_code, reason = "kept open")] Box<dyn Send + Iterator<Item = io::Result<String>>>);
+    struct Server(
+        Child,
+        u16,
+        #[expect(dead_code, reason = "kept open")] Box<dyn Send + Iterator<Item = io::Result<String>>>,
+    );
 
     impl Drop for Server {
         fn drop(&mut self) {
@@ -153,7 +157,10 @@ mod tests {
         let client = Some((authority.file("client.pem"), authority.file("client.key")));
         let unknown = try_with(Tls { ca_file: None, client: client.clone() }).await.expect("an unknown root");
         assert!(unknown.to_lowercase().contains("unknownissuer"), "{unknown}");
-        assert!(try_with(Tls { ca_file: ca_file.clone(), client: None }).await.is_some(), "the server wants a certificate");
+        assert!(
+            try_with(Tls { ca_file: ca_file.clone(), client: None }).await.is_some(),
+            "the server wants a certificate"
+        );
         assert_eq!(try_with(Tls { ca_file: ca_file.clone(), client }).await, None);
 
         let gone = try_with(Tls { ca_file: Some("/nowhere.pem".into()), client: None }).await.expect("no such file");

@@ -45,9 +45,18 @@ const CASES: &[(&str, &str)] = &[
     ),
     ("[broker]\nnew_queue_wait = \"999ms\"", "broker.new_queue_wait: found \"999ms\", expected at least 1s"),
     ("[broker]\nconfirm_timeout = \"0s\"", "broker.confirm_timeout: found \"0s\", expected more than zero"),
-    ("[broker]\nca_file = \"/nowhere.pem\"", "broker.ca_file: found \"/nowhere.pem\", expected a PEM file of certificates"),
-    ("[broker]\nclient_certificate = \"Cargo.toml\"", "expected a PEM file of certificates (-----BEGIN CERTIFICATE-----): it holds"),
-    ("[broker]\nclient_key = \"Cargo.toml\"", "broker.client_key: found \"Cargo.toml\", expected a PEM file of one private key"),
+    (
+        "[broker]\nca_file = \"/nowhere.pem\"",
+        "broker.ca_file: found \"/nowhere.pem\", expected a PEM file of certificates",
+    ),
+    (
+        "[broker]\nclient_certificate = \"Cargo.toml\"",
+        "expected a PEM file of certificates (-----BEGIN CERTIFICATE-----): it holds",
+    ),
+    (
+        "[broker]\nclient_key = \"Cargo.toml\"",
+        "broker.client_key: found \"Cargo.toml\", expected a PEM file of one private key",
+    ),
     ("[dynamics]\nca_file = 5", "dynamics.ca_file: found 5, expected a path"),
     ("[broker]\nurl = { env = \"NOT_SET\" }", "found { env = \"NOT_SET\" } but NOT_SET is not set"),
     ("[broker]\nqueue = \"\"", "broker.queue: found \"\", expected a name of 1 to 255 bytes"),

@@ -329,7 +329,11 @@ fn a_file_at_fault_withholds_its_organization_and_no_other() {
         withheld.map(|withheld| withheld.why).unwrap_or_default()
     };
     assert_eq!(why("org_good"), "");
-    assert!(why("org_acme").contains("secret.toml:6: client_secret: found { env = \"NOT_SET\" }"), "{}", why("org_acme"));
+    assert!(
+        why("org_acme").contains("secret.toml:6: client_secret: found { env = \"NOT_SET\" }"),
+        "{}",
+        why("org_acme")
+    );
     assert!(why("org_bare").contains("colour: found an unknown key"), "{}", why("org_bare"));
     assert!(why("org_twice").contains("one file for each organization"), "{}", why("org_twice"));
 
@@ -349,7 +353,9 @@ fn a_file_that_does_not_give_its_organization_makes_the_list_incomplete() {
     let config = config("false");
     let look = || organizations::read(&site.directory(), &config, &Environment::default());
     let first = Snapshot::default().reload(look()).snapshot;
-    for broken in ["organization_id = ", "organization_id = 5\n", "environment_url = \"x\"\n", "organization_id = \" \"\n"] {
+    for broken in
+        ["organization_id = ", "organization_id = 5\n", "environment_url = \"x\"\n", "organization_id = \" \"\n"]
+    {
         site.organization("b.toml", broken);
         assert!(!first.reload(look()).snapshot.is_complete(), "{broken}");
     }
