@@ -14,6 +14,8 @@ pub struct Answer {
     pub status: u16,
     /// `Retry-After`, as it stands.
     pub retry_after: Option<String>,
+    /// `Date`, as it stands: Dynamics' clock.
+    pub date: Option<String>,
     /// `x-ms-service-request-id`
     pub request_id: Option<String>,
     /// `x-ms-dop-hint`: how many requests at once Dynamics advises.

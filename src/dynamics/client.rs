@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH, USER_AGENT};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -101,6 +101,9 @@ impl Client {
         for (name, value) in asked.headers {
             builder = builder.header(*name, *value);
         }
+        if let Some(version) = &asked.if_match {
+            builder = builder.header(IF_MATCH, version);
+        }
         if let Some(body) = &asked.body {
             builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.to_string());
         }
@@ -131,6 +134,7 @@ async fn fetch(builder: reqwest::RequestBuilder) -> Result<Answer, Unanswered> {
     let mut answer = Answer {
         status: response.status().as_u16(),
         retry_after: text(response.headers(), "retry-after"),
+        date: text(response.headers(), "date"),
         request_id: text(response.headers(), "x-ms-service-request-id"),
         dop_hint: response.headers().get("x-ms-dop-hint").and_then(|hint| hint.to_str().ok()?.trim().parse().ok()),
         body: Bytes::new(),

@@ -5,7 +5,7 @@ use super::keys;
 use super::request::{Request, request};
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 use crate::machine::{
-    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Settings, Step,
+    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, Part, QueueAssignment, QueueBinding, Settings, Step,
     contact_limit,
 };
 
@@ -27,7 +27,7 @@ const ALWAYS: &str = "always";
 pub fn explain(event: &Event, settings: &Settings) -> Vec<Explained> {
     let steps = match &event.body {
         Body::Handoff(handoff) if handoff.channel.route() == Route::LiveWorkItem => {
-            vec![(Step::PostLiveWorkItem, ALWAYS.to_owned())]
+            vec![(Step::PostLiveWorkItem { subject_limit: None }, ALWAYS.to_owned())]
         }
         Body::Handoff(handoff) => incident(event, handoff, settings),
         Body::Resolution(resolution) => close(resolution, settings),
@@ -62,7 +62,7 @@ fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
     }
     if describe(handoff, settings.description_limit).fit == Fit::Cut {
         let when = format!("always: the description is longer than {} UTF-16 units", settings.description_limit);
-        steps.push((Step::AttachTranscript { incident: id }, when));
+        steps.push((Step::AttachTranscript { incident: id, part: Part::Attachment }, when));
     }
     steps
 }
@@ -103,7 +103,7 @@ fn close(resolution: &Resolution, settings: &Settings) -> Steps {
         Some(id) => (id, "for the incident that the event names, if the store does not know the session"),
         None => (INCIDENT_OF_THE_STORE, "for each open incident of the session, as the store knows it"),
     };
-    let by = |how| Step::CloseIncident { incident, how };
+    let by = |how| Step::CloseIncident { incident, how, etag: None };
     match settings.close_with {
         CloseWith::Patch => vec![(by(Closing::Patch), whose.to_owned())],
         CloseWith::CloseIncident => vec![(by(Closing::Action), whose.to_owned())],

@@ -34,6 +34,11 @@ pub(super) fn annotation(key: &EventKey) -> Uuid {
     derive(&key.organization_id, "annotation", &[key.event_id.as_str()])
 }
 
+/// The key of a note with a part of it as text.
+pub(super) fn text_note(key: &EventKey, part: u16) -> Uuid {
+    derive(&key.organization_id, "annotation", &[key.event_id.as_str(), &part.to_string()])
+}
+
 /// The key of a handoff's live work item.
 pub(super) fn work_item(key: &EventKey) -> WorkItemId {
     WorkItemId(derive(&key.organization_id, "live_work_item", &[key.event_id.as_str()]))

@@ -1,5 +1,8 @@
 //! An answer, as the step's receipt, its fault, or one more look at what is there.
 
+mod looks;
+mod wants;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -9,16 +12,23 @@ use super::classify::{classify, is_duplicate_key, is_missing_table};
 use super::description::fit;
 use super::keys;
 use super::mask::{mask, one_line};
-use super::request::{Request, read_contact, read_incident};
+use super::request::{
+    Request, is_last_part, read_contact, read_incident, read_note, read_placeholder, read_survivor, read_work_item,
+    subject,
+};
 use super::text::cut;
 use crate::event::{Body, ContactId, Event, Handoff, IncidentId};
-use crate::machine::{
-    CloseWith, Closing, ContactFailure, Fault, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Receipt, Remedy,
-    Settings, Step, StepName,
-};
+use crate::machine::{Closing, ContactFailure, Fault, Fit, Part, Receipt, Remedy, Settings, Step, StepName};
+
+use looks::{in_their_clock, is_active, looked_up, rows, seen, survivor};
+use wants::environment_wants;
 
 /// Dataverse's stock length of an incident's number, in UTF-16 units.
 const TICKET_NUMBER_LIMIT: usize = 100;
+/// A case that is resolved (two codes) or inactive in another way.
+const INACTIVE: &[&str] = &["0x80044411", "0x800404cf", "0x80040230"];
+/// A deactivated case can't be added to a queue.
+const CLOSED_BEFORE_QUEUED: &str = "0x8004051e";
 /// Dataverse's codes have ten characters; what else stands there is cut to this.
 const LONGEST_CODE: usize = 64;
 
@@ -51,7 +61,10 @@ pub fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
         if answer.body.is_empty() && matches!(sent.step, Step::PostIncident { .. }) {
             return Reading::LookBack(read_incident(sent.event));
         }
-        return match done(sent, answer) {
+        if let (Step::LookUpContact, Some(survivor)) = (sent.step, survivor(answer)) {
+            return Reading::LookBack(read_survivor(survivor));
+        }
+        return match done(sent, answer, now) {
             Some(receipt) => Reading::Receipt(receipt),
             None => Reading::Fault(unreadable(sent, answer)),
         };
@@ -71,14 +84,17 @@ pub fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
 /// Reads the answer to a look back at a record with our key.
 pub fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     let error = answer.error();
-    if answer.status == 404 && !error.code.is_empty() {
+    if is_missing_row(answer, &error) || answer.status == 404 && !error.code.is_empty() {
+        if matches!(sent.step, Step::LookUpContact) {
+            return Reading::Receipt(Receipt::ContactAbsent);
+        }
         let mut fault = fault(sent, answer, &error, now);
-        fault.remedy = Remedy::Retry;
+        fault.remedy = Remedy::GiveUp;
         fault.advice = String::from(
-            "Dynamics says that the record exists, and then that it does not: see whether another key of it (an \
-             alternate key) is taken.",
+            "Dynamics says that the record exists, and there is none under its key: another rule of the environment refuses \
+             it (an alternate key, a plug-in). See which record has the same value, then replay.",
         );
-        return Reading::Fault(fault);
+        return excuse(sent, fault);
     }
     if !answer.is_success() {
         return excuse(sent, fault(sent, answer, &error, now));
@@ -102,7 +118,7 @@ pub fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     Err(refused(StepName::Probe, answer, &error, one_line(&error.message), now))
 }
 
-fn done(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
+fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<Receipt> {
     let body = answer.object();
     if body.is_none() && !answer.body.is_empty() {
         return None;
@@ -115,23 +131,39 @@ fn done(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
             Some(Receipt::ContactCreated(keys::contact(&key.organization_id, email, *generation)))
         }
         Step::CreatePlaceholder => Some(Receipt::PlaceholderReady(keys::placeholder(&key.organization_id))),
-        Step::PostIncident { .. } => posted(sent, body.as_ref()),
+        Step::PostIncident { .. } => posted(sent, body.as_ref(), false),
+        Step::LookForQueueItem { .. } => {
+            let is_queued = !rows(&body?)?.is_empty();
+            Some(if is_queued { Receipt::QueueAssigned } else { Receipt::NotInAnyQueue })
+        }
         Step::AssignQueue { .. } => Some(Receipt::QueueAssigned),
-        Step::AttachTranscript { .. } => Some(Receipt::TranscriptAttached),
-        Step::PostLiveWorkItem => Some(Receipt::WorkItemPosted(keys::work_item(key))),
+        Step::AttachTranscript { part, .. } => Some(attached(sent.event, *part)),
+        Step::PostLiveWorkItem { subject_limit } => Some(work_item(sent.event, *subject_limit)),
         Step::CloseIncident { incident, .. } => Some(Receipt::IncidentClosed(*incident)),
+        Step::LookAtIncident { incident, since } => seen(&body?, *incident, in_their_clock(*since, answer, now)),
+        Step::LookForResolution { incident, .. } => {
+            let was_closed = !rows(&body?)?.is_empty();
+            Some(if was_closed { Receipt::IncidentTouched(*incident) } else { Receipt::IncidentNeverClosed })
+        }
     }
 }
 
-fn looked_up(body: &Value) -> Option<Receipt> {
-    let rows = body.get("value")?.as_array()?;
-    match rows.first() {
-        None => Some(Receipt::ContactAbsent),
-        Some(row) => Some(Receipt::ContactFound(ContactId(guid(row, "contactid")?))),
+fn attached(event: &Event, part: Part) -> Receipt {
+    match part {
+        Part::Attachment => Receipt::TranscriptAttached,
+        Part::Text(part) => {
+            let is_last = handoff(event).is_none_or(|handoff| is_last_part(handoff, part));
+            Receipt::TextNoteAttached { is_last }
+        }
     }
 }
 
-fn posted(sent: Sent<'_>, body: Option<&Value>) -> Option<Receipt> {
+fn work_item(event: &Event, subject_limit: Option<u32>) -> Receipt {
+    let cut = |handoff: &Handoff| subject(handoff, subject_limit) != handoff.summary.as_deref();
+    Receipt::WorkItemPosted { id: keys::work_item(&event.key), subject_cut: handoff(event).is_some_and(cut) }
+}
+
+fn posted(sent: Sent<'_>, body: Option<&Value>, existed: bool) -> Option<Receipt> {
     let Step::PostIncident { customer, queue } = sent.step else {
         return None;
     };
@@ -146,6 +178,7 @@ fn posted(sent: Sent<'_>, body: Option<&Value>) -> Option<Receipt> {
         customer: *customer,
         queue: *queue,
         transcript: handoff(sent.event).map_or(Fit::Whole, |handoff| fit(handoff, sent.settings.description_limit)),
+        existed,
     })
 }
 
@@ -158,18 +191,26 @@ fn ticket_number(text: &str) -> Option<String> {
 /// "Already there" is no fault.
 fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
-        Step::CloseIncident { incident, .. } if is_closed(error) => Some(Receipt::IncidentClosed(*incident)),
+        Step::CloseIncident { incident, .. } if is_inactive(error) => Some(Receipt::IncidentClosed(*incident)),
+        Step::CloseIncident { how: Closing::Patch, etag: Some(_), .. } if answer.status == 412 => {
+            Some(Receipt::IncidentChanged)
+        }
         // `If-Match: *` fails for one reason only: there is no such row.
-        Step::CloseIncident { incident, how: Closing::Patch } if answer.status == 412 => {
+        Step::CloseIncident { incident, how: Closing::Patch, .. } if answer.status == 412 => {
             Some(Receipt::IncidentMissing(*incident))
         }
         // Not even a gateway's page: the row is not there, and whoever answers says no more.
-        Step::CloseIncident { incident, how: Closing::Patch } if answer.status == 404 && answer.body.is_empty() => {
+        Step::CloseIncident { incident, how: Closing::Patch, .. } | Step::LookAtIncident { incident, .. }
+            if answer.status == 404 && answer.body.is_empty() =>
+        {
             Some(Receipt::IncidentMissing(*incident))
         }
-        Step::CloseIncident { incident, .. } if is_missing_row(answer, error) => {
+        Step::CloseIncident { incident, .. } | Step::LookAtIncident { incident, .. }
+            if is_missing_row(answer, error) =>
+        {
             Some(Receipt::IncidentMissing(*incident))
         }
+        Step::AssignQueue { .. } if error.code == CLOSED_BEFORE_QUEUED => Some(Receipt::ClosedBeforeQueued),
         Step::AssignQueue { .. } => {
             let there = matches!(error.code.as_str(), "0x80040526" | "0x8004051b");
             let says = error.says("already") && error.says("queue");
@@ -179,69 +220,10 @@ fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Rece
     }
 }
 
-fn is_closed(error: &ErrorBody) -> bool {
+/// Whether a case is resolved, cancelled or merged: there is nothing left to close.
+fn is_inactive(error: &ErrorBody) -> bool {
     let says = error.says("already") && (error.says("closed") || error.says("resolved"));
-    error.code == "0x80044411" || (error.code.is_empty() && says)
-}
-
-/// Refusals that tell how this environment wants it: the machine asks differently next time.
-fn environment_wants(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
-    match sent.step {
-        Step::PostIncident { customer, queue } => incident_wants(sent, *customer, *queue, answer, error),
-        Step::CloseIncident { how: Closing::Patch, .. } => {
-            let insists = sent.settings.close_with == CloseWith::Auto && error.says("CloseIncidentRequest");
-            insists.then_some(Receipt::CloseActionRequired)
-        }
-        _ => None,
-    }
-}
-
-fn incident_wants(
-    sent: Sent<'_>,
-    customer: LinkedCustomer,
-    queue: QueueBinding,
-    answer: &Answer,
-    error: &ErrorBody,
-) -> Option<Receipt> {
-    // The worker sends no customer of its own where `ticket_properties` do.
-    let customer = if sent.settings.binds_customer_itself() { LinkedCustomer::Nobody } else { customer };
-    let unknown = error.says("undeclared property") || error.says("does not exist on type");
-    let undeclared = unknown && (names(error, &sent.settings.queue_field) || names_nothing(error));
-    if queue == QueueBinding::Bound && sent.settings.queue_assignment == QueueAssignment::Auto && undeclared {
-        return Some(Receipt::QueueFieldUndeclared);
-    }
-    let wants_customer = error.code == "0x80044410" || error.says("specify a parent contact or account");
-    if customer == LinkedCustomer::Nobody && wants_customer && !sent.settings.binds_customer_itself() {
-        return Some(Receipt::CustomerRequired);
-    }
-    if !is_missing_row(answer, error) {
-        return None;
-    }
-    match customer {
-        LinkedCustomer::Contact(id) if blames(error, id) => Some(Receipt::ContactGone),
-        LinkedCustomer::Placeholder(id) if blames(error, id) => Some(Receipt::PlaceholderGone),
-        _ => None,
-    }
-}
-
-/// Whether a missing row is this contact, as far as the message tells: it names its key, or no key at all.
-fn blames(error: &ErrorBody, contact: ContactId) -> bool {
-    error.says(&contact.to_string()) || !names_a_key(&error.message)
-}
-
-/// Whether the message names this property, and not one whose name it is a part of.
-fn names(error: &ErrorBody, property: &str) -> bool {
-    let mut words = error.message.split(|c: char| !c.is_alphanumeric() && c != '_');
-    words.any(|word| word.eq_ignore_ascii_case(property))
-}
-
-/// Whether the message quotes no property at all: then the queue's is the one to try without.
-fn names_nothing(error: &ErrorBody) -> bool {
-    !error.message.contains(['\'', '"', '`', '@'])
-}
-
-fn names_a_key(message: &str) -> bool {
-    message.split(|c: char| !c.is_ascii_hexdigit() && c != '-').any(|word| Uuid::parse_str(word).is_ok())
+    INACTIVE.contains(&error.code.as_str()) || (error.code.is_empty() && says)
 }
 
 /// A row that is not there; not a whole table.
@@ -250,20 +232,21 @@ fn is_missing_row(answer: &Answer, error: &ErrorBody) -> bool {
 }
 
 fn look_back(sent: Sent<'_>) -> Option<Reading> {
-    let key = &sent.event.key;
     match sent.step {
         Step::CreateContact { generation } => {
             let email = handoff(sent.event)?.customer.email.as_deref()?;
             Some(Reading::LookBack(read_contact(sent.event, email, *generation)))
         }
         Step::PostIncident { .. } => Some(Reading::LookBack(read_incident(sent.event))),
-        // Their keys say all there is to know.
-        Step::CreatePlaceholder => {
-            Some(Reading::Receipt(Receipt::PlaceholderReady(keys::placeholder(&key.organization_id))))
-        }
-        Step::AttachTranscript { .. } => Some(Reading::Receipt(Receipt::TranscriptAttached)),
-        Step::PostLiveWorkItem => Some(Reading::Receipt(Receipt::WorkItemPosted(keys::work_item(key)))),
-        Step::LookUpContact | Step::AssignQueue { .. } | Step::CloseIncident { .. } => None,
+        Step::CreatePlaceholder => Some(Reading::LookBack(read_placeholder(sent.event))),
+        Step::AttachTranscript { part, .. } => Some(Reading::LookBack(read_note(sent.event, *part))),
+        Step::PostLiveWorkItem { .. } => Some(Reading::LookBack(read_work_item(sent.event, sent.settings))),
+        Step::LookUpContact
+        | Step::LookForQueueItem { .. }
+        | Step::AssignQueue { .. }
+        | Step::CloseIncident { .. }
+        | Step::LookAtIncident { .. }
+        | Step::LookForResolution { .. } => None,
     }
 }
 
@@ -273,11 +256,20 @@ fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
         Step::CreateContact { generation } => {
             let wanted = handoff(sent.event)?.customer.email.as_deref()?;
             let id = keys::contact(&sent.event.key.organization_id, wanted, *generation);
-            let email = body.get("emailaddress1").and_then(Value::as_str).unwrap_or_default();
-            let same = email.trim().to_lowercase() == wanted.to_lowercase();
-            Some(if same { Receipt::ContactCreated(id) } else { Receipt::ContactKeyTaken })
+            // Column security hides it.
+            let email = body.get("emailaddress1").filter(|email| !email.is_null());
+            let is_wanted = |email: &str| email.trim().to_lowercase() == wanted.to_lowercase();
+            let same = email.is_none_or(|email| email.as_str().is_some_and(is_wanted));
+            let is_it = same && is_active(&body);
+            Some(if is_it { Receipt::ContactCreated(id) } else { Receipt::ContactKeyTaken })
         }
-        _ => posted(sent, Some(&body)),
+        Step::LookUpContact if is_active(&body) => Some(Receipt::ContactFound(ContactId(guid(&body, "contactid")?))),
+        Step::LookUpContact => Some(Receipt::ContactAbsent),
+        Step::CreatePlaceholder => Some(Receipt::PlaceholderReady(keys::placeholder(&sent.event.key.organization_id))),
+        Step::AttachTranscript { part, .. } => Some(attached(sent.event, *part)),
+        Step::PostLiveWorkItem { subject_limit } => Some(work_item(sent.event, *subject_limit)),
+        // A create whose answer did not show the record is no second one.
+        _ => posted(sent, Some(&body), true),
     }
 }
 

@@ -2,14 +2,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::description::{describe, whole};
 use super::keys;
 use super::text::cut;
-use crate::event::{Body, Customer, Event, Handoff, IncidentId};
-use crate::machine::{Closing, FallbackCustomer, LinkedCustomer, QueueBinding, Settings, Step};
+use crate::event::{Body, ContactId, Customer, Event, Handoff, IncidentId};
+use crate::machine::{Closing, FallbackCustomer, LinkedCustomer, Part, QueueBinding, Settings, Step};
 
 /// What may stand in a `$filter` literal as it is (RFC 3986's unreserved characters); all else is percent-encoded.
 pub(super) const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -18,6 +20,8 @@ pub(super) const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.'
 const TITLE_LIMIT: usize = 200;
 const NAME_LIMIT: usize = 50;
 const FILENAME_LIMIT: usize = 255;
+/// Dataverse's stock length of a note's text.
+const NOTE_TEXT_LIMIT: usize = 100_000;
 
 /// One request to the Web API.
 #[derive(Clone, PartialEq, Debug)]
@@ -28,6 +32,8 @@ pub struct Request {
     pub path: String,
     /// Headers beyond those that every request has.
     pub headers: &'static [(&'static str, &'static str)],
+    /// `If-Match`: only this version of the row.
+    pub if_match: Option<String>,
     /// JSON.
     pub body: Option<Value>,
 }
@@ -61,7 +67,9 @@ const NEVER_CREATE: &[(&str, &str)] = &[("If-Match", "*")];
 /// The request that performs a step of this event.
 pub fn request(step: &Step, event: &Event, settings: &Settings) -> Request {
     match (step, &event.body) {
-        (Step::CloseIncident { incident, how }, _) => close(*incident, *how),
+        (Step::CloseIncident { incident, how, etag }, _) => close(*incident, *how, etag.as_deref()),
+        (Step::LookAtIncident { incident, .. }, _) => look_at_incident(*incident),
+        (Step::LookForResolution { incident, since }, _) => look_for_resolution(*incident, *since),
         (_, Body::Handoff(handoff)) => of_handoff(step, event, handoff, settings),
         // `decide` asks nothing else for a resolution; a harmless read keeps this function total.
         (_, Body::Resolution(_)) => get("WhoAmI".to_owned()),
@@ -71,7 +79,28 @@ pub fn request(step: &Step, event: &Event, settings: &Settings) -> Request {
 /// Reads the contact under a derived key, to see whose it is.
 pub fn read_contact(event: &Event, email: &str, generation: u8) -> Request {
     let id = keys::contact(&event.key.organization_id, email, generation);
-    get(format!("contacts({id})?$select=contactid,emailaddress1"))
+    get(format!("contacts({id})?$select=contactid,emailaddress1,statecode"))
+}
+
+/// Reads the contact that others were merged into.
+pub fn read_survivor(contact: ContactId) -> Request {
+    get(format!("contacts({contact})?$select=contactid,statecode"))
+}
+
+/// Reads the placeholder contact.
+pub fn read_placeholder(event: &Event) -> Request {
+    get(format!("contacts({})?$select=contactid", keys::placeholder(&event.key.organization_id)))
+}
+
+/// Reads the note under an event's key.
+pub fn read_note(event: &Event, part: Part) -> Request {
+    get(format!("annotations({})?$select=annotationid", note_key(event, part)))
+}
+
+/// Reads the live work item under an event's key.
+pub fn read_work_item(event: &Event, settings: &Settings) -> Request {
+    let table = &settings.live_work_item_entity_set;
+    get(format!("{table}({})?$select=oc_liveworkitemid", keys::work_item(&event.key)))
 }
 
 /// Reads the incident under an event's key, for its number.
@@ -85,17 +114,23 @@ fn of_handoff(step: &Step, event: &Event, handoff: &Handoff, settings: &Settings
         Step::CreateContact { generation } => create_contact(event, handoff, *generation),
         Step::CreatePlaceholder => create_placeholder(event),
         Step::PostIncident { customer, queue } => post_incident(event, handoff, settings, *customer, *queue),
+        Step::LookForQueueItem { incident } => look_for_queue_item(*incident),
         Step::AssignQueue { incident } => assign_queue(*incident, settings),
-        Step::AttachTranscript { incident } => attach_transcript(event, handoff, *incident),
-        Step::PostLiveWorkItem => post_live_work_item(event, handoff, settings),
-        Step::CloseIncident { incident, how } => close(*incident, *how),
+        Step::AttachTranscript { incident, part: Part::Attachment } => attach_transcript(event, handoff, *incident),
+        Step::AttachTranscript { incident, part: Part::Text(part) } => note_text(event, handoff, *incident, *part),
+        Step::PostLiveWorkItem { subject_limit } => post_live_work_item(event, handoff, settings, *subject_limit),
+        Step::CloseIncident { incident, how, etag } => close(*incident, *how, etag.as_deref()),
+        Step::LookAtIncident { incident, .. } => look_at_incident(*incident),
+        Step::LookForResolution { incident, since } => look_for_resolution(*incident, *since),
     }
 }
 
 fn look_up_contact(handoff: &Handoff) -> Request {
     let email = handoff.customer.email.as_deref().unwrap_or_default().replace('\'', "''");
     let literal = utf8_percent_encode(&email, LITERAL);
-    get(format!("contacts?$select=contactid&$filter=emailaddress1%20eq%20'{literal}'&$orderby=createdon%20asc&$top=1"))
+    get(format!(
+        "contacts?$select=contactid,statecode,_masterid_value&$filter=emailaddress1%20eq%20'{literal}'&$orderby=createdon%20asc&$top=50"
+    ))
 }
 
 fn create_contact(event: &Event, handoff: &Handoff, generation: u8) -> Request {
@@ -184,6 +219,48 @@ fn assign_queue(incident: IncidentId, settings: &Settings) -> Request {
     post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), &[], body)
 }
 
+/// A case that is in any queue stays there.
+fn look_for_queue_item(incident: IncidentId) -> Request {
+    get(format!("queueitems?$select=queueitemid&$filter=_objectid_value%20eq%20{incident}&$top=1"))
+}
+
+fn note_key(event: &Event, part: Part) -> Uuid {
+    match part {
+        Part::Attachment => keys::annotation(&event.key),
+        Part::Text(part) => keys::text_note(&event.key, part),
+    }
+}
+
+/// A part of the transcript as text, for an environment that takes no attachment.
+fn note_text(event: &Event, handoff: &Handoff, incident: IncidentId, part: u16) -> Request {
+    let session = cut(handoff.session_id.as_str(), FILENAME_LIMIT - "transcript-.txt".len());
+    let text = whole(handoff);
+    let parts = text_parts(&text);
+    let body = json!({
+        "annotationid": keys::text_note(&event.key, part),
+        "objectid_incident@odata.bind": format!("/incidents({incident})"),
+        "subject": format!("Transcript of session {session} ({} of {})", part + 1, parts.len()),
+        "notetext": parts.get(usize::from(part)).copied().unwrap_or_default(),
+    });
+    post("annotations".to_owned(), &[], body)
+}
+
+/// True for the last of the notes that hold the transcript as text.
+pub(super) fn is_last_part(handoff: &Handoff, part: u16) -> bool {
+    usize::from(part) + 1 >= text_parts(&whole(handoff)).len()
+}
+
+/// A text in parts that a note takes.
+fn text_parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut left) = (Vec::new(), text);
+    while !left.is_empty() {
+        let part = cut(left, NOTE_TEXT_LIMIT);
+        parts.push(part);
+        left = &left[part.len()..];
+    }
+    parts
+}
+
 fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId) -> Request {
     let session = cut(handoff.session_id.as_str(), FILENAME_LIMIT - "transcript-.txt".len());
     let body = json!({
@@ -191,14 +268,26 @@ fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId) -> 
         "objectid_incident@odata.bind": format!("/incidents({incident})"),
         "isdocument": true,
         "subject": format!("Transcript of session {session}"),
-        "filename": format!("transcript-{session}.txt"),
+        "filename": format!("transcript-{}.txt", in_a_file_name(session)),
         "mimetype": "text/plain",
         "documentbody": STANDARD.encode(whole(handoff)),
     });
     post("annotations".to_owned(), &[], body)
 }
 
-fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings) -> Request {
+/// A file name must not hold these (`0x80044a08`).
+fn in_a_file_name(text: &str) -> String {
+    let illegal = |c: char| c.is_control() || "\\/:*?\"<>|".contains(c);
+    text.chars().map(|c| if illegal(c) { '-' } else { c }).collect()
+}
+
+/// The summary, as long as the table of live work items takes it.
+pub(super) fn subject(handoff: &Handoff, limit: Option<u32>) -> Option<&str> {
+    let summary = handoff.summary.as_deref()?;
+    Some(limit.map_or(summary, |limit| cut(summary, usize::try_from(limit).unwrap_or(usize::MAX))))
+}
+
+fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings, subject_limit: Option<u32>) -> Request {
     let name = handoff.customer.name.as_deref().unwrap_or("Anonymous");
     let Customer { email, phone, .. } = &handoff.customer;
     let workstream = settings.default_workstream_id.or(settings.default_queue_id);
@@ -211,8 +300,8 @@ fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings) ->
         body.insert("email".into(), json!(email));
         info.insert("email".into(), json!(email));
     }
-    if let Some(summary) = &handoff.summary {
-        body.insert("subject".into(), json!(summary));
+    if let Some(subject) = subject(handoff, subject_limit) {
+        body.insert("subject".into(), json!(subject));
     }
     if let Some(phone) = phone {
         info.insert("phone".into(), json!(phone));
@@ -226,12 +315,13 @@ fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings) ->
 }
 
 /// statecode 1 is Resolved, statuscode 5 Problem Solved (Dataverse's stock values).
-fn close(incident: IncidentId, how: Closing) -> Request {
+fn close(incident: IncidentId, how: Closing, etag: Option<&str>) -> Request {
     match how {
         Closing::Patch => Request {
             method: Method::Patch,
             path: format!("incidents({incident})"),
-            headers: NEVER_CREATE,
+            headers: if etag.is_none() { NEVER_CREATE } else { &[] },
+            if_match: etag.map(str::to_owned),
             body: Some(json!({ "statecode": 1, "statuscode": 5 })),
         },
         Closing::Action => post(
@@ -248,12 +338,26 @@ fn close(incident: IncidentId, how: Closing) -> Request {
     }
 }
 
+/// Whether a case is open, when it was changed last, and its version.
+fn look_at_incident(incident: IncidentId) -> Request {
+    get(format!("incidents({incident})?$select=statecode,modifiedon"))
+}
+
+/// A case that was closed since then, and is open, was reopened.
+fn look_for_resolution(incident: IncidentId, since: Timestamp) -> Request {
+    // Dynamics keeps whole seconds.
+    let since = since.strftime("%Y-%m-%dT%H:%M:%SZ");
+    get(format!(
+        "incidentresolutions?$select=activityid&$filter=_incidentid_value%20eq%20{incident}%20and%20createdon%20ge%20{since}&$top=1"
+    ))
+}
+
 fn get(path: String) -> Request {
-    Request { method: Method::Get, path, headers: &[], body: None }
+    Request { method: Method::Get, path, headers: &[], if_match: None, body: None }
 }
 
 fn post(path: String, headers: &'static [(&'static str, &'static str)], body: Value) -> Request {
-    Request { method: Method::Post, path, headers, body: Some(body) }
+    Request { method: Method::Post, path, headers, if_match: None, body: Some(body) }
 }
 
 #[cfg(test)]

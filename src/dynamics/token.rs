@@ -251,7 +251,7 @@ mod tests {
 
     fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
         let retry_after = retry_after.map(str::to_owned);
-        Answer { status, retry_after, request_id: None, dop_hint: None, body: Bytes::from(body.to_owned()) }
+        Answer { status, retry_after, date: None, request_id: None, dop_hint: None, body: Bytes::from(body.to_owned()) }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::memory::Learned;
 use super::outcome::Warning;
-use super::progress::{ContactProgress, PostedIncident, Progress};
+use super::progress::{ContactProgress, PostedIncident, Progress, Seen};
 use super::receipt::Receipt;
 use super::step::LinkedCustomer;
 
@@ -37,17 +37,66 @@ pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal>
         Receipt::PlaceholderGone => next.contacts_gone = next.contacts_gone.saturating_add(1),
         Receipt::IncidentPosted { .. } => post(&mut next, receipt),
         Receipt::QueueAssigned => next.queue_assigned = true,
+        Receipt::NotInAnyQueue => next.queue_uncertain = false,
+        Receipt::ClosedBeforeQueued => {
+            next.queue_assigned = true;
+            next.warn(Warning::NotQueued);
+        }
         Receipt::TranscriptAttached => next.transcript_attached = true,
-        Receipt::WorkItemPosted(id) => next.work_item = Some(*id),
-        Receipt::IncidentClosed(id) => next.closed.push(*id),
-        Receipt::IncidentMissing(id) => next.missing.push(*id),
+        Receipt::TextNoteAttached { is_last } => {
+            next.text_notes = next.text_notes.saturating_add(1);
+            next.transcript_attached = *is_last;
+        }
+        Receipt::WorkItemPosted { id, subject_cut } => {
+            next.work_item = Some(*id);
+            if *subject_cut {
+                next.warn(Warning::SubjectCut);
+            }
+        }
+        Receipt::IncidentClosed(_)
+        | Receipt::IncidentMissing(_)
+        | Receipt::IncidentTouched(_)
+        | Receipt::IncidentUnchanged { .. }
+        | Receipt::IncidentNeverClosed
+        | Receipt::IncidentChanged => close(&mut next, receipt),
         // What the environment wants is remembered for the organization, not for the event: see `learn`.
         Receipt::PlaceholderReady(_)
         | Receipt::QueueFieldUndeclared
         | Receipt::CustomerRequired
-        | Receipt::CloseActionRequired => {}
+        | Receipt::AttachmentsRefused
+        | Receipt::SubjectLimited(_) => {}
+        // Refused, so it was not closed.
+        Receipt::CloseActionRequired => next.intent = None,
     }
     Ok(next)
+}
+
+/// What is known of a case that is to be closed.
+fn close(next: &mut Progress, receipt: &Receipt) {
+    match receipt {
+        Receipt::IncidentClosed(id) => next.closed.push(*id),
+        Receipt::IncidentMissing(id) => next.missing.push(*id),
+        Receipt::IncidentTouched(id) => {
+            next.closed.push(*id);
+            next.warn(Warning::CloseUnconfirmed);
+        }
+        Receipt::IncidentUnchanged { etag, since } => {
+            let seen = Seen { etag: etag.clone(), since: *since, never_closed: false };
+            next.intent.iter_mut().for_each(|intent| intent.seen = Some(seen.clone()));
+            return;
+        }
+        Receipt::IncidentNeverClosed => {
+            if let Some(seen) = next.intent.as_mut().and_then(|intent| intent.seen.as_mut()) {
+                seen.never_closed = true;
+            }
+            return;
+        }
+        _ => {
+            next.intent.iter_mut().for_each(|intent| intent.seen = None);
+            return;
+        }
+    }
+    next.intent = None;
 }
 
 /// What a receipt tells about the environment.
@@ -58,6 +107,8 @@ pub fn learn(learned: Learned, receipt: &Receipt) -> Learned {
         Receipt::QueueFieldUndeclared => Learned { queue_undeclared: true, ..learned },
         Receipt::CustomerRequired => Learned { customer_required: true, ..learned },
         Receipt::CloseActionRequired => Learned { close_by_action: true, ..learned },
+        Receipt::SubjectLimited(limit) => Learned { subject_limit: Some(*limit), ..learned },
+        Receipt::AttachmentsRefused => Learned { no_attachments: true, ..learned },
         _ => learned,
     }
 }
@@ -75,18 +126,24 @@ fn fits(progress: &Progress, receipt: &Receipt) -> bool {
         | Receipt::QueueFieldUndeclared
         | Receipt::CustomerRequired
         | Receipt::IncidentPosted { .. } => !posted,
-        Receipt::QueueAssigned => posted && !progress.queue_assigned,
-        Receipt::TranscriptAttached => posted && !progress.transcript_attached,
-        Receipt::WorkItemPosted(_) => progress.work_item.is_none(),
-        Receipt::IncidentClosed(id) | Receipt::IncidentMissing(id) => {
+        Receipt::QueueAssigned | Receipt::NotInAnyQueue | Receipt::ClosedBeforeQueued => {
+            posted && !progress.queue_assigned
+        }
+        Receipt::TranscriptAttached | Receipt::TextNoteAttached { .. } | Receipt::AttachmentsRefused => {
+            posted && !progress.transcript_attached
+        }
+        Receipt::WorkItemPosted { .. } | Receipt::SubjectLimited(_) => progress.work_item.is_none(),
+        Receipt::IncidentClosed(id) | Receipt::IncidentMissing(id) | Receipt::IncidentTouched(id) => {
             !progress.closed.contains(id) && !progress.missing.contains(id)
         }
+        Receipt::IncidentUnchanged { .. } | Receipt::IncidentChanged => progress.intent.is_some(),
+        Receipt::IncidentNeverClosed => progress.intent.as_ref().is_some_and(|intent| intent.seen.is_some()),
         Receipt::CloseActionRequired => true,
     }
 }
 
 fn post(next: &mut Progress, receipt: &Receipt) {
-    let Receipt::IncidentPosted { id, ticket_number, customer, queue, transcript } = receipt else {
+    let Receipt::IncidentPosted { id, ticket_number, customer, queue, transcript, existed } = receipt else {
         return;
     };
     let contact = match customer {
@@ -97,6 +154,8 @@ fn post(next: &mut Progress, receipt: &Receipt) {
         }
         LinkedCustomer::Nobody => None,
     };
+    // Its first life may have put it into its queue, and a rep into another one.
+    next.queue_uncertain = *existed;
     next.incident = Some(PostedIncident {
         id: *id,
         ticket_number: ticket_number.clone(),

@@ -7,15 +7,17 @@ use super::fault::{Fault, Remedy};
 use super::finish;
 use super::memory::{Memory, SessionState};
 use super::outcome::{Outcome, Reason};
-use super::progress::{ContactProgress, Progress};
+use super::progress::{ContactProgress, Intent, Progress, Seen};
 use super::receipt::Fit;
 use super::settings::{CloseWith, ContactFailure, QueueAssignment, Settings};
-use super::step::{Closing, LinkedCustomer, QueueBinding, Step, StepName};
+use super::step::{Closing, LinkedCustomer, Part, QueueBinding, Step, StepName};
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 
-/// How often the derived key is changed because a rep has given that record another email, and how often
-/// a contact that was gone is looked up again, before a person has to look.
+/// How often the derived key is changed because a rep has given that record another email or deactivated it, and how often a
+/// placeholder that was gone is made anew.
 const CONTACT_TRIES: u8 = 5;
+/// How often a contact that was gone, deactivated or out of reach is looked up again (contract 4).
+const CONTACT_LOOKED_UP_AGAIN: u8 = 1;
 
 /// What to do next for an event.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,9 +48,9 @@ pub fn decide(event: &Event, settings: &Settings, memory: &Memory, progress: &Pr
     match &event.body {
         Body::Handoff(handoff) => match handoff.channel.route() {
             Route::Incident => incident(handoff, settings, memory, progress, time),
-            Route::LiveWorkItem => live_work_item(handoff, progress, time),
+            Route::LiveWorkItem => live_work_item(handoff, memory, progress, time),
         },
-        Body::Resolution(resolution) => close(resolution, settings, memory, progress, time),
+        Body::Resolution(resolution) => close(resolution, settings, &memory.up_to(event.timestamp), progress, time),
     }
 }
 
@@ -64,18 +66,25 @@ fn incident(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
     let queued = posted.queue != QueueBinding::Unbound || progress.queue_assigned;
     // A queue that the organization's file has lost meanwhile can't be assigned any more.
     if !queued && settings.default_queue_id.is_some() {
-        return Decision::Call(Step::AssignQueue { incident: posted.id });
+        let incident = posted.id;
+        return Decision::Call(if progress.queue_uncertain {
+            Step::LookForQueueItem { incident }
+        } else {
+            Step::AssignQueue { incident }
+        });
     }
     if posted.transcript == Fit::Cut && !progress.transcript_attached {
-        return Decision::Call(Step::AttachTranscript { incident: posted.id });
+        let as_text = memory.learned.no_attachments || progress.text_notes > 0;
+        let part = if as_text { Part::Text(progress.text_notes) } else { Part::Attachment };
+        return Decision::Call(Step::AttachTranscript { incident: posted.id, part });
     }
     Decision::Finish(Box::new(finish::incident(handoff, posted, progress, time)))
 }
 
-fn live_work_item(handoff: &Handoff, progress: &Progress, time: Time) -> Decision {
+fn live_work_item(handoff: &Handoff, memory: &Memory, progress: &Progress, time: Time) -> Decision {
     match progress.work_item {
         Some(work_item) => Decision::Finish(Box::new(finish::live_work_item(handoff, work_item, progress, time))),
-        None => Decision::Call(Step::PostLiveWorkItem),
+        None => Decision::Call(Step::PostLiveWorkItem { subject_limit: memory.learned.subject_limit }),
     }
 }
 
@@ -101,13 +110,23 @@ fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
         ContactProgress::Absent { generation } if generation < CONTACT_TRIES => {
             Customer::Needs(Step::CreateContact { generation })
         }
-        ContactProgress::Absent { .. } => Customer::Impossible(keys_taken()),
-        ContactProgress::Forgotten if progress.contacts_gone >= CONTACT_TRIES => Customer::Impossible(contact_gone()),
+        ContactProgress::Absent { .. } => without_contact(settings, memory, progress, keys_taken),
+        ContactProgress::Forgotten if progress.contacts_gone > CONTACT_LOOKED_UP_AGAIN => {
+            without_contact(settings, memory, progress, contact_gone)
+        }
         ContactProgress::Forgotten => Customer::Needs(Step::LookUpContact),
         ContactProgress::Unknown => match memory.contact {
             Some(id) => Customer::Known(LinkedCustomer::Contact(id)),
             None => Customer::Needs(Step::LookUpContact),
         },
+    }
+}
+
+/// No contact can be had: that loses no handoff, unless the organization wants it so.
+fn without_contact(settings: &Settings, memory: &Memory, progress: &Progress, why: fn() -> Fault) -> Customer {
+    match settings.contact_failure {
+        ContactFailure::Unlinked => nobody(settings, memory, progress),
+        ContactFailure::DeadLetter => Customer::Impossible(why()),
     }
 }
 
@@ -145,8 +164,7 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
         return Decision::Await(None);
     }
     if let Some(incident) = still_to_close(resolution, memory, progress) {
-        let how = closing(settings, memory);
-        return Decision::Call(Step::CloseIncident { incident, how });
+        return Decision::Call(closing_step(incident, closing(settings, memory), progress.intent.as_ref()));
     }
     if !progress.closed.is_empty() {
         return Decision::Finish(Box::new(finish::closed(resolution, memory, progress, time)));
@@ -157,6 +175,18 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
     match known_as(memory) {
         Some(reason) => skip(reason),
         None => await_handoff(settings, time).unwrap_or_else(|| skip(Reason::NoIncident)),
+    }
+}
+
+/// A case is closed without a look only where no request that may have closed it is on record.
+fn closing_step(incident: IncidentId, how: Closing, intent: Option<&Intent>) -> Step {
+    let Some(Intent { since, seen, .. }) = intent.filter(|intent| intent.incident == incident) else {
+        return Step::CloseIncident { incident, how, etag: None };
+    };
+    match seen {
+        None => Step::LookAtIncident { incident, since: *since },
+        Some(Seen { since, never_closed: false, .. }) => Step::LookForResolution { incident, since: *since },
+        Some(Seen { etag, .. }) => Step::CloseIncident { incident, how, etag: Some(etag.clone()) },
     }
 }
 

@@ -1,10 +1,9 @@
 //! The outcome of an event that is over.
 
-use super::contact_limit;
 use super::decide::Time;
 use super::memory::{Memory, SessionState};
 use super::outcome::{IncidentRef, Outcome, Reason, Status, Warning};
-use super::progress::{ContactProgress, PostedIncident, Progress};
+use super::progress::{PostedIncident, Progress};
 use crate::event::{Handoff, IncidentId, Kind, Resolution, Route, WorkItemId};
 
 /// A handoff that became a case.
@@ -12,8 +11,7 @@ pub(super) fn incident(handoff: &Handoff, posted: &PostedIncident, progress: &Pr
     let mut outcome = handed_off(handoff, Route::Incident, progress, time);
     outcome.incident = Some(posted.reference());
     outcome.contact_id = posted.contact;
-    let email = handoff.customer.email.as_deref();
-    if progress.contact == ContactProgress::Refused || email.is_some_and(|email| !contact_limit::fits(email)) {
+    if handoff.customer.email.is_some() && posted.contact.is_none() {
         outcome.warnings.insert(0, Warning::ContactUnlinked);
     }
     outcome

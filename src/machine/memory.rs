@@ -1,5 +1,6 @@
 //! What the store remembers that an event's next step depends on.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{ContactId, EventId, IncidentId, WorkItemId};
@@ -16,6 +17,7 @@ pub struct Memory {
 }
 
 /// What an environment turned out to want: one refused request once, not one each time.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that an environment has told")]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Learned {
@@ -27,6 +29,12 @@ pub struct Learned {
     pub customer_required: bool,
     /// Its placeholder contact, once created.
     pub placeholder: Option<ContactId>,
+    /// Longest subject of a live work item that it takes, in UTF-16 units, once it has refused a longer one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_limit: Option<u32>,
+    /// It refuses attachments: a transcript goes into notes as text.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_attachments: bool,
 }
 
 /// What one event did for a session.
@@ -36,6 +44,10 @@ pub struct SessionEntry {
     pub event_id: EventId,
     /// What it became.
     pub state: SessionState,
+    /// The handoff's own `timestamp`: a resolution closes only what was handed off by its own. None for a resolution, and of a store
+    /// of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_off: Option<Timestamp>,
 }
 
 /// What an event of a session became.
@@ -70,6 +82,16 @@ pub enum SessionState {
         /// Which.
         incident: IncidentId,
     },
+}
+
+impl Memory {
+    /// The same without handoffs that are later than this; all of it where nothing says when that was.
+    #[must_use]
+    pub fn up_to(&self, timestamp: Option<Timestamp>) -> Self {
+        let is_later = |entry: &SessionEntry| entry.handed_off.zip(timestamp).is_some_and(|(then, now)| then > now);
+        let session = self.session.iter().filter(|entry| !is_later(entry)).cloned().collect();
+        Self { session, ..*self }
+    }
 }
 
 impl SessionState {

@@ -100,6 +100,12 @@ pub enum Warning {
     ContactUnlinked,
     /// The incident is linked to the fallback or placeholder customer.
     PlaceholderCustomer,
+    /// The case was closed before it came into the organization's queue.
+    NotQueued,
+    /// The summary was too long for a live work item's subject.
+    SubjectCut,
+    /// It is not known whether the case was closed: somebody works on it since.
+    CloseUnconfirmed,
 }
 
 /// What went wrong, for the outcome and the dead letter.
@@ -187,6 +193,9 @@ impl Warning {
         match self {
             Self::ContactUnlinked => "contact_unlinked",
             Self::PlaceholderCustomer => "placeholder_customer",
+            Self::NotQueued => "not_queued",
+            Self::SubjectCut => "subject_cut",
+            Self::CloseUnconfirmed => "close_unconfirmed",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What has been done for an event so far. Kept in the store, so a retry goes on where it stopped.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::fault::Remedy;
 use super::outcome::{IncidentRef, Warning};
 use super::receipt::Fit;
-use super::step::QueueBinding;
+use super::step::{QueueBinding, Step};
 use crate::event::{ContactId, IncidentId, WorkItemId};
 
 /// The receipts of one event, added up.
@@ -20,16 +22,25 @@ pub struct Progress {
     /// The case.
     #[serde(skip_serializing_if = "is_default")]
     pub incident: Option<PostedIncident>,
-    /// The case is in its queue by the action.
+    /// The case is in a queue, or needs none any more.
     #[serde(skip_serializing_if = "is_default")]
     pub queue_assigned: bool,
-    /// The note is there.
+    /// The action that puts it into its queue may have been carried out before: it is looked for first.
+    #[serde(skip_serializing_if = "is_default")]
+    pub queue_uncertain: bool,
+    /// The note is there, or all of the notes that hold the transcript as text.
     #[serde(skip_serializing_if = "is_default")]
     pub transcript_attached: bool,
+    /// Notes that hold a part of the transcript as text.
+    #[serde(skip_serializing_if = "is_default")]
+    pub text_notes: u16,
     /// The live work item.
     #[serde(skip_serializing_if = "is_default")]
     pub work_item: Option<WorkItemId>,
-    /// Cases that this resolution closed.
+    /// The case that is about to be closed: on record before the first request that may close it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub intent: Option<Intent>,
+    /// Cases that this resolution closed, or found closed, or leaves to the rep who works on them.
     #[serde(skip_serializing_if = "is_default")]
     pub closed: Vec<IncidentId>,
     /// Cases that were not there any more.
@@ -38,6 +49,29 @@ pub struct Progress {
     /// What the outcome will warn of.
     #[serde(skip_serializing_if = "is_default")]
     pub warnings: Vec<Warning>,
+}
+
+/// A case that may have been closed by a request whose answer is not known.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Intent {
+    /// Which.
+    pub incident: IncidentId,
+    /// When that was put on record, by the worker's clock.
+    pub since: Timestamp,
+    /// What a look at it has shown since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+}
+
+/// A case that was open and unchanged when it was looked at.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its version.
+    pub etag: String,
+    /// When it was to be closed, by Dynamics' clock.
+    pub since: Timestamp,
+    /// It has not been closed and reopened since the intent either.
+    pub never_closed: bool,
 }
 
 /// The incident that was created.
@@ -85,6 +119,38 @@ impl PostedIncident {
 }
 
 impl Progress {
+    /// The progress of an event that is taken up again: what it asked for last may have been carried out.
+    #[must_use]
+    pub fn taken_up_again(mut self) -> Self {
+        self.queue_uncertain |= self.incident.is_some();
+        self
+    }
+
+    /// A case is about to be closed. True when that is not on record yet.
+    pub fn intend(&mut self, incident: IncidentId, now: Timestamp) -> bool {
+        match &mut self.intent {
+            Some(intent) if intent.incident == incident => {
+                // What was seen holds for one request.
+                intent.seen = None;
+                false
+            }
+            _ => {
+                self.intent = Some(Intent { incident, since: now, seen: None });
+                true
+            }
+        }
+    }
+
+    /// A step failed. Whatever is tried again for want of a clear answer may have been carried out.
+    pub fn refused(&mut self, step: &Step, remedy: Remedy) {
+        let is_unclear = remedy == Remedy::Retry;
+        match step {
+            Step::CloseIncident { .. } if !is_unclear => self.intent = None,
+            Step::AssignQueue { .. } => self.queue_uncertain |= is_unclear,
+            _ => {}
+        }
+    }
+
     /// Adds a warning once.
     pub fn warn(&mut self, warning: Warning) {
         if !self.warnings.contains(&warning) {

@@ -7,7 +7,8 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
-    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, QueueAssignment, QueueBinding, Receipt, Settings, Step,
+    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, Part, QueueAssignment, QueueBinding, Receipt, Settings,
+    Step,
 };
 use crate::event::{ContactId, IncidentId, WorkItemId};
 
@@ -76,20 +77,43 @@ pub(crate) fn receipts(step: &Step, settings: &Settings, fit: Fit) -> Vec<Receip
         }
         Step::CreatePlaceholder => vec![Receipt::PlaceholderReady(contact(3))],
         Step::PostIncident { customer, queue } => posting(*customer, *queue, settings, fit),
-        Step::AssignQueue { .. } => vec![Receipt::QueueAssigned],
-        Step::AttachTranscript { .. } => vec![Receipt::TranscriptAttached],
-        Step::PostLiveWorkItem => vec![Receipt::WorkItemPosted(work_item(1))],
-        Step::CloseIncident { incident, how } => {
+        Step::LookForQueueItem { .. } => vec![Receipt::QueueAssigned, Receipt::NotInAnyQueue],
+        Step::AssignQueue { .. } => vec![Receipt::QueueAssigned, Receipt::ClosedBeforeQueued],
+        Step::AttachTranscript { part: Part::Attachment, .. } => {
+            vec![Receipt::TranscriptAttached, Receipt::AttachmentsRefused]
+        }
+        Step::AttachTranscript { part: Part::Text(part), .. } => {
+            // So many that it ends.
+            vec![Receipt::TextNoteAttached { is_last: *part > 0 }]
+        }
+        Step::PostLiveWorkItem { subject_limit } => {
+            let posted = Receipt::WorkItemPosted { id: work_item(1), subject_cut: subject_limit.is_some() };
+            [posted].into_iter().chain(subject_limit.is_none().then_some(Receipt::SubjectLimited(200))).collect()
+        }
+        Step::CloseIncident { incident, how, .. } => {
             let insists = *how == Closing::Patch && settings.close_with == CloseWith::Auto;
             let given = [Receipt::IncidentClosed(*incident), Receipt::IncidentMissing(*incident)];
             given.into_iter().chain(insists.then_some(Receipt::CloseActionRequired)).collect()
+        }
+        Step::LookAtIncident { incident, since } => vec![
+            Receipt::IncidentClosed(*incident),
+            Receipt::IncidentMissing(*incident),
+            Receipt::IncidentTouched(*incident),
+            Receipt::IncidentUnchanged { etag: "W/\"1\"".to_owned(), since: *since },
+        ],
+        Step::LookForResolution { incident, .. } => {
+            vec![Receipt::IncidentTouched(*incident), Receipt::IncidentNeverClosed]
         }
     }
 }
 
 fn posting(customer: LinkedCustomer, queue: QueueBinding, settings: &Settings, transcript: Fit) -> Vec<Receipt> {
     let ticket_number = Some("CAS-01234-X1Y2Z3".to_owned());
-    let mut receipts = vec![Receipt::IncidentPosted { id: incident(1), ticket_number, customer, queue, transcript }];
+    let posted = |existed| {
+        let ticket_number = ticket_number.clone();
+        Receipt::IncidentPosted { id: incident(1), ticket_number, customer, queue, transcript, existed }
+    };
+    let mut receipts = vec![posted(false), posted(true)];
     if queue == QueueBinding::Bound && settings.queue_assignment == QueueAssignment::Auto {
         receipts.push(Receipt::QueueFieldUndeclared);
     }

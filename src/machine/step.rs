@@ -1,5 +1,6 @@
 //! What the worker can ask of Dynamics, as data.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::settings::FallbackCustomer;
@@ -24,7 +25,12 @@ pub enum Step {
         /// Whether the queue goes with it.
         queue: QueueBinding,
     },
-    /// Put the case into the organization's queue by the action.
+    /// Look whether the case is in a queue.
+    LookForQueueItem {
+        /// Which case.
+        incident: IncidentId,
+    },
+    /// Put the case into the organization's queue by the action. It moves one that is in another queue.
     AssignQueue {
         /// Which case.
         incident: IncidentId,
@@ -33,16 +39,46 @@ pub enum Step {
     AttachTranscript {
         /// Which case.
         incident: IncidentId,
+        /// In which form.
+        part: Part,
     },
     /// Create the live work item.
-    PostLiveWorkItem,
+    PostLiveWorkItem {
+        /// Longest subject that its table takes, in UTF-16 units, where that is known.
+        subject_limit: Option<u32>,
+    },
     /// Close one case.
     CloseIncident {
         /// Which case.
         incident: IncidentId,
         /// By which request.
         how: Closing,
+        /// Only this version of it; any, when it is none.
+        etag: Option<String>,
     },
+    /// Look at a case that may have been closed: is it open, and has nobody changed it?
+    LookAtIncident {
+        /// Which case.
+        incident: IncidentId,
+        /// Since then, by the worker's clock.
+        since: Timestamp,
+    },
+    /// Look whether an open case was closed, and so reopened.
+    LookForResolution {
+        /// Which case.
+        incident: IncidentId,
+        /// Since then, by Dynamics' clock.
+        since: Timestamp,
+    },
+}
+
+/// The form of a note.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// All of the transcript, as an attachment.
+    Attachment,
+    /// One of several parts of it as text, from 0.
+    Text(u16),
 }
 
 /// Who a new incident is linked to.
@@ -97,6 +133,8 @@ pub enum StepName {
     CreatePlaceholder,
     /// [`Step::PostIncident`]
     PostIncident,
+    /// [`Step::LookForQueueItem`]
+    LookForQueueItem,
     /// [`Step::AssignQueue`]
     AssignQueue,
     /// [`Step::AttachTranscript`]
@@ -105,6 +143,10 @@ pub enum StepName {
     PostLiveWorkItem,
     /// [`Step::CloseIncident`]
     CloseIncident,
+    /// [`Step::LookAtIncident`]
+    LookAtIncident,
+    /// [`Step::LookForResolution`]
+    LookForResolution,
 }
 
 impl Step {
@@ -115,10 +157,13 @@ impl Step {
             Self::CreateContact { .. } => StepName::CreateContact,
             Self::CreatePlaceholder => StepName::CreatePlaceholder,
             Self::PostIncident { .. } => StepName::PostIncident,
+            Self::LookForQueueItem { .. } => StepName::LookForQueueItem,
             Self::AssignQueue { .. } => StepName::AssignQueue,
             Self::AttachTranscript { .. } => StepName::AttachTranscript,
-            Self::PostLiveWorkItem => StepName::PostLiveWorkItem,
+            Self::PostLiveWorkItem { .. } => StepName::PostLiveWorkItem,
             Self::CloseIncident { .. } => StepName::CloseIncident,
+            Self::LookAtIncident { .. } => StepName::LookAtIncident,
+            Self::LookForResolution { .. } => StepName::LookForResolution,
         }
     }
 }
@@ -134,10 +179,13 @@ impl StepName {
             Self::CreateContact => "create_contact",
             Self::CreatePlaceholder => "create_placeholder",
             Self::PostIncident => "post_incident",
+            Self::LookForQueueItem => "look_for_queue_item",
             Self::AssignQueue => "assign_queue",
             Self::AttachTranscript => "attach_transcript",
             Self::PostLiveWorkItem => "post_live_work_item",
             Self::CloseIncident => "close_incident",
+            Self::LookAtIncident => "look_at_incident",
+            Self::LookForResolution => "look_for_resolution",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Decide, do, record; again, until the event is over or has to wait.
 
+mod closing;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,7 +19,7 @@ use crate::crm::Performed;
 use crate::event::{Event, Kind};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
-    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, between, deaths, decide, look_again, soonest,
+    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, deaths, decide, soonest,
 };
 use crate::store::{Change, StoreError};
 
@@ -133,7 +135,7 @@ impl Worker {
             phase: Phase::InHand,
             settled: false,
             poison: false,
-            progress: going_on.as_ref().map(|record| record.progress.clone()).unwrap_or_default(),
+            progress: going_on.as_ref().map(|record| record.progress.clone().taken_up_again()).unwrap_or_default(),
             history: going_on.map(|record| record.history).unwrap_or_default(),
         }
     }
@@ -190,6 +192,7 @@ impl Attempt<'_> {
         if self.wait_for_contact(step).await? {
             return Ok(None);
         }
+        self.put_intent_on_record(step).await?;
         let performing = self.worker.crm.perform(step, self.event, self.settings);
         let Performed { result, exchanges } = self.observed(performing).await?;
         for exchange in exchanges {
@@ -206,7 +209,10 @@ impl Attempt<'_> {
         }
         match result {
             Ok(receipt) => self.took(step, &receipt).await,
-            Err(fault) => self.failed(fault).await,
+            Err(fault) => {
+                self.record.progress.refused(step, fault.remedy);
+                self.failed(fault).await
+            }
         }
     }
 
@@ -306,26 +312,6 @@ impl Attempt<'_> {
         tokio::select! {
             () = tokio::time::sleep(pause) => true,
             () = self.worker.stopping.cancelled() => false,
-        }
-    }
-
-    /// A resolution looks again later whether its handoff has come.
-    async fn wait(&mut self, until: Option<Timestamp>) -> Result<Settlement, StoreError> {
-        self.age.begins();
-        let left = until.map(|until| between(self.worker.now(), until));
-        match look_again(self.age.now(), left, &self.worker.rules.policy) {
-            Again::Later(rung) => {
-                self.record.attempts -= 1;
-                self.later(rung, "handoff_awaited").await
-            }
-            Again::Soon | Again::WhenAvailable | Again::Never(_) => {
-                let message = "the handoff of this session was still in progress after retry.max_age".to_owned();
-                let fault = Fault {
-                    advice: "See what became of the session's handoff, then replay.".to_owned(),
-                    ..Fault::unanswered(StepName::CloseIncident, Remedy::GiveUp, message)
-                };
-                self.give_up(Reason::RetriesExhausted, fault).await
-            }
         }
     }
 

@@ -35,10 +35,10 @@ impl Worker {
         let Some(session) = record.session_id.clone() else { return Ok(None) };
         let entries = self.store.session(&key.organization_id, &session).await?;
         let awaited = |entry: &SessionEntry| entry.event_id == key.event_id && entry.state == SessionState::Opening;
-        Ok(entries.iter().any(awaited).then(|| Change::Session {
+        Ok(entries.into_iter().find(awaited).map(|entry| Change::Session {
             organization: key.organization_id.clone(),
             session,
-            entry: SessionEntry { event_id: key.event_id.clone(), state: given_up_as(&record.progress) },
+            entry: SessionEntry { state: given_up_as(&record.progress), ..entry },
             at,
         }))
     }

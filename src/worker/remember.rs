@@ -47,7 +47,7 @@ pub(super) fn opening(event: &Event, memory: &mut Memory, at: Timestamp) -> Opti
     if known || !matches!(event.body, Body::Handoff(_)) {
         return None;
     }
-    let entry = SessionEntry { event_id: event.key.event_id.clone(), state: SessionState::Opening };
+    let entry = of_handoff(event, SessionState::Opening);
     Some(note_session(event, entry, memory, at))
 }
 
@@ -70,7 +70,7 @@ pub(super) fn handed_off(event: &Event, progress: &Progress, memory: &mut Memory
     if before.is_some_and(|entry| state.incident().is_some() && entry.state.incident() == state.incident()) {
         return None;
     }
-    let entry = SessionEntry { event_id: event.key.event_id.clone(), state };
+    let entry = of_handoff(event, state);
     Some(note_session(event, entry, memory, at))
 }
 
@@ -80,8 +80,12 @@ pub(super) fn given_up(event: &Event, progress: &Progress, memory: &mut Memory, 
     if entry.state != SessionState::Opening {
         return None;
     }
-    let entry = SessionEntry { event_id: event.key.event_id.clone(), state: given_up_as(progress) };
+    let entry = of_handoff(event, given_up_as(progress));
     Some(note_session(event, entry, memory, at))
+}
+
+fn of_handoff(event: &Event, state: SessionState) -> SessionEntry {
+    SessionEntry { event_id: event.key.event_id.clone(), state, handed_off: event.timestamp }
 }
 
 /// How a handoff stands in its session once it is given up.
@@ -101,7 +105,9 @@ fn came_to(progress: &Progress) -> Option<SessionState> {
 fn session_entry(event: &Event, receipt: &Receipt, memory: &Memory) -> Option<SessionEntry> {
     // What a handoff opens is its session's only when all of it is done: until then a resolution waits.
     match receipt {
-        Receipt::IncidentClosed(incident) => Some(closed(&event.key.event_id, *incident, memory)),
+        Receipt::IncidentClosed(incident) | Receipt::IncidentTouched(incident) => {
+            Some(closed(&event.key.event_id, *incident, memory))
+        }
         _ => None,
     }
 }
@@ -110,15 +116,19 @@ fn session_entry(event: &Event, receipt: &Receipt, memory: &Memory) -> Option<Se
 fn closed(resolution: &EventId, incident: IncidentId, memory: &Memory) -> SessionEntry {
     let opened = memory.session.iter().find_map(|entry| match &entry.state {
         SessionState::Open { incident: open, ticket_number } if *open == incident => {
-            Some((entry.event_id.clone(), ticket_number.clone()))
+            Some((entry.clone(), ticket_number.clone()))
         }
         _ => None,
     });
     match opened {
-        Some((event_id, ticket_number)) => {
-            SessionEntry { event_id, state: SessionState::Closed { incident, ticket_number } }
+        Some((entry, ticket_number)) => {
+            SessionEntry { state: SessionState::Closed { incident, ticket_number }, ..entry }
         }
-        None => SessionEntry { event_id: resolution.clone(), state: SessionState::ClosedByMeta { incident } },
+        None => SessionEntry {
+            event_id: resolution.clone(),
+            state: SessionState::ClosedByMeta { incident },
+            handed_off: None,
+        },
     }
 }
 

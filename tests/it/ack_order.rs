@@ -88,7 +88,10 @@ impl Disk for Recorder {
 impl Crm for Diary {
     async fn perform(&self, _: &Step, event: &Event, _: &Settings) -> Performed {
         self.note(Fact::Answered(event.key.event_id.to_string()));
-        Performed { result: Ok(Receipt::WorkItemPosted(WorkItemId(Uuid::new_v4()))), exchanges: Vec::new() }
+        Performed {
+            result: Ok(Receipt::WorkItemPosted { id: WorkItemId(Uuid::new_v4()), subject_cut: false }),
+            exchanges: Vec::new(),
+        }
     }
 
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>> {

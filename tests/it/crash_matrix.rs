@@ -43,7 +43,6 @@ async fn column(profile: Profile) -> Vec<Row> {
         .start()
         .await;
     // The other code, 0x800404cf, is the simulator's own default.
-    rig.crm.environment().configure(&json!({ "already_resolved": "0x80044411" })).unwrap();
     warm_up(&rig).await;
     let mut rows = Vec::new();
     for point in POINTS {

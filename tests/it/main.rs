@@ -31,6 +31,7 @@ mod org_save;
 mod org_saved;
 mod org_test;
 mod page_browser;
+mod people_meanwhile;
 mod poison;
 mod process;
 mod prometheus;

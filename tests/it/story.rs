@@ -77,7 +77,7 @@ async fn dynamics_receives_what_the_contract_says() {
         })
     );
     let lookup = &rig.crm.requests("contacts.query")[0].uri;
-    let filter = "?$select=contactid&$filter=emailaddress1%20eq%20%27ann.o%27%27brien%2Bvip%40example.com%27&$orderby=createdon%20asc&$top=1";
+    let filter = "?$select=contactid,statecode,_masterid_value&$filter=emailaddress1%20eq%20%27ann.o%27%27brien%2Bvip%40example.com%27&$orderby=createdon%20asc&$top=50";
     assert!(lookup.ends_with(filter), "{lookup}");
     let description = "Channel: email\nSummary: Customer was charged twice for order 1182.\nClassification: Billing\nSentiment: negative\n\
         Customer Details:\n  Name: Ann O'Brien\n  Email: ann.o'brien+vip@example.com\n  Phone: +14155550100\n\nTranscript:\n\

@@ -213,10 +213,29 @@ pub(super) const ROWS: &[Row] = &[
         Hold,
         Words(
             "A user is disabled: the application user (Power Platform admin center → environment → Settings → Users + \
-             permissions → Application users → Activate), or the one that default_owner_id names.",
+             permissions → Application users → Activate), the one that default_owner_id names, or one that a plug-in or flow of \
+             the environment runs as.",
         ),
     ),
     code(&["0x80040220"], Hold, Advice::Privilege),
+    // One row, or one column: the event's own, though the words speak of roles and privileges.
+    code(&["0x80048306"], GiveUp, Words(ROW)),
+    row(Of::Any, &[403..=403], Code::Any, Says(&["right(s) for record"]), GiveUp, Words(ROW)),
+    code(
+        &["0x8004f502", "0x8004f506"],
+        GiveUp,
+        Words(
+            "A column is secured: give the application user a column security profile that may read and create it, then replay.",
+        ),
+    ),
+    code(
+        &["0x80095ffe"],
+        Hold,
+        Words(
+            "The environment's IP firewall refuses the worker's address: allow it (Power Platform admin center → environment → \
+             Settings → Privacy + Security → IP firewall).",
+        ),
+    ),
     row(Of::Any, &[403..=403], Code::Any, Says(&["privilege", "role"]), Hold, Advice::Privilege),
     // The environment.
     code(&["0x8004a104"], Hold, Words("The environment is disabled: enable it in the Power Platform admin center.")),
@@ -242,6 +261,10 @@ pub(super) const ROWS: &[Row] = &[
         Retry,
         Words("If this stays: a plug-in of the environment takes too long; see its trace log."),
     ),
+    // A plug-in that crashes does so each time as a rule; a contact is not worth a day of trying.
+    row(Of::Only(StepName::LookUpContact), ANY, In(PLUGIN_CRASHED), Text::Any, GiveUp, Words(CRASHED)),
+    row(Of::Only(StepName::CreateContact), ANY, In(PLUGIN_CRASHED), Text::Any, GiveUp, Words(CRASHED)),
+    row(Of::Any, ANY, In(PLUGIN_CRASHED), Text::Any, Retry, Words(CRASHED)),
     // The event, or what the organization's file makes of it. A duplicate detection rule can answer with a 500.
     code(
         &[DUPLICATE_RULE],
@@ -269,6 +292,25 @@ pub(super) const ROWS: &[Row] = &[
     of_the_event(
         &["0x8004431a"],
         "A choice is not one of the column's: correct default_priority or ticket_properties, then replay.",
+    ),
+    code(
+        &["0x80060892"],
+        GiveUp,
+        Words("Another record has the same value in an alternate key of the table: see which, then replay."),
+    ),
+    code(
+        &["0x80040517"],
+        GiveUp,
+        Words(
+            "The customer that the record is linked to is deactivated: activate it, or correct fallback_customer, then replay.",
+        ),
+    ),
+    code(
+        &["0x8004440a"],
+        GiveUp,
+        Words(
+            "The case has open activities or child cases: have whoever owns them finish or cancel them in Dynamics, then replay.",
+        ),
     ),
     of_the_event(&["0x80040265"], "A plug-in of the environment refused it: see its trace log, then replay."),
     of_the_event(&["0x80044410"], "The environment wants another customer: correct fallback_customer, then replay."),
@@ -308,6 +350,12 @@ pub(super) const ROWS: &[Row] = &[
     ),
     status(ANY, Retry, Advice::None),
 ];
+
+/// A plug-in's own crash.
+const PLUGIN_CRASHED: &[&str] = &["0x8004418d", "0x80040224"];
+const CRASHED: &str = "A plug-in of the environment crashes: see its trace log.";
+const ROW: &str = "The application user, or the owner, may not touch a row that the record names: widen its role's access level to \
+                   that business unit, or correct the organization's file, then replay.";
 
 /// What to do where live work items have no table.
 pub(super) const NO_CHATS: &str = "The environment has no such table for live work items: install Omnichannel, or set \

@@ -1,6 +1,7 @@
 //! One table per step: what Dynamics answers, and what that means.
 
 mod incidents;
+mod looks;
 mod properties;
 
 use bytes::Bytes;
@@ -9,13 +10,14 @@ use serde_json::json;
 use super::*;
 use crate::event::samples::{email, resolution};
 use crate::machine::samples::{QUEUE, at, contact, incident, settings, settings_with, work_item};
+use crate::machine::{CloseWith, LinkedCustomer, QueueAssignment, QueueBinding};
 
 const NOW: &str = "2026-11-22T10:15:00Z";
 const FIRST: Step = Step::CreateContact { generation: 0 };
 
 fn answer(status: u16, body: &str) -> Answer {
     let request_id = Some("8f4c".to_owned());
-    Answer { status, retry_after: None, request_id, dop_hint: None, body: Bytes::from(body.to_owned()) }
+    Answer { status, retry_after: None, date: None, request_id, dop_hint: None, body: Bytes::from(body.to_owned()) }
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Answer {
@@ -67,10 +69,10 @@ fn steps() -> Vec<Step> {
         Step::CreatePlaceholder,
         Step::PostIncident { customer: LinkedCustomer::Contact(contact(1)), queue: QueueBinding::Bound },
         Step::AssignQueue { incident },
-        Step::AttachTranscript { incident },
-        Step::PostLiveWorkItem,
-        Step::CloseIncident { incident, how: Closing::Patch },
-        Step::CloseIncident { incident, how: Closing::Action },
+        Step::AttachTranscript { incident, part: Part::Attachment },
+        Step::PostLiveWorkItem { subject_limit: None },
+        Step::CloseIncident { incident, how: Closing::Patch, etag: None },
+        Step::CloseIncident { incident, how: Closing::Action, etag: None },
     ]
 }
 
@@ -99,11 +101,20 @@ fn what_is_created_has_the_key_that_we_gave_it() {
         (FIRST, Receipt::ContactCreated(own_contact(0))),
         (Step::CreateContact { generation: 2 }, Receipt::ContactCreated(own_contact(2))),
         (Step::CreatePlaceholder, Receipt::PlaceholderReady(keys::placeholder(&key.organization_id))),
-        (Step::AttachTranscript { incident: incident(1) }, Receipt::TranscriptAttached),
-        (Step::PostLiveWorkItem, Receipt::WorkItemPosted(keys::work_item(key))),
+        (Step::AttachTranscript { incident: incident(1), part: Part::Attachment }, Receipt::TranscriptAttached),
+        (
+            Step::PostLiveWorkItem { subject_limit: None },
+            Receipt::WorkItemPosted { id: keys::work_item(key), subject_cut: false },
+        ),
         (Step::AssignQueue { incident: incident(1) }, Receipt::QueueAssigned),
-        (Step::CloseIncident { incident: incident(1), how: Closing::Patch }, Receipt::IncidentClosed(incident(1))),
-        (Step::CloseIncident { incident: incident(1), how: Closing::Action }, Receipt::IncidentClosed(incident(1))),
+        (
+            Step::CloseIncident { incident: incident(1), how: Closing::Patch, etag: None },
+            Receipt::IncidentClosed(incident(1)),
+        ),
+        (
+            Step::CloseIncident { incident: incident(1), how: Closing::Action, etag: None },
+            Receipt::IncidentClosed(incident(1)),
+        ),
     ] {
         assert_eq!(reading(&step, &answer(204, "")), receipt(expected.clone()), "{step:?}");
         assert_eq!(reading(&step, &answer(201, "{}")), receipt(expected), "{step:?}");
@@ -167,7 +178,9 @@ fn a_fault_tells_step_status_code_masked_message_advice_and_request_id() {
 #[test]
 fn a_code_that_is_none_is_left_out() {
     let odd = refusal(400, &format!("a\nb{}", "x".repeat(500)), "m");
-    let Reading::Fault(fault) = reading(&Step::PostLiveWorkItem, &odd) else { panic!("expected a fault") };
+    let Reading::Fault(fault) = reading(&Step::PostLiveWorkItem { subject_limit: None }, &odd) else {
+        panic!("expected a fault")
+    };
     assert_eq!(fault.code, None);
 }
 
@@ -186,12 +199,17 @@ fn a_duplicate_key_is_looked_back_at_where_the_record_has_more_to_tell() {
         assert_eq!(reading(&FIRST, &duplicate), Reading::LookBack(contact), "{duplicate:?}");
         let post = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue };
         assert_eq!(reading(&post, &duplicate), Reading::LookBack(read_incident(&event)), "{duplicate:?}");
-        for (step, expected) in [
-            (Step::CreatePlaceholder, Receipt::PlaceholderReady(keys::placeholder(&event.key.organization_id))),
-            (Step::AttachTranscript { incident: incident(1) }, Receipt::TranscriptAttached),
-            (Step::PostLiveWorkItem, Receipt::WorkItemPosted(keys::work_item(&event.key))),
+        for (step, asked) in [
+            (Step::CreatePlaceholder, read_placeholder(&event)),
+            (
+                Step::AttachTranscript { incident: incident(1), part: Part::Attachment },
+                read_note(&event, Part::Attachment),
+            ),
+            (Step::PostLiveWorkItem { subject_limit: None }, read_work_item(&event, &settings())),
         ] {
-            assert_eq!(reading(&step, &duplicate), receipt(expected), "{step:?} {duplicate:?}");
+            assert_eq!(reading(&step, &duplicate), Reading::LookBack(asked), "{step:?} {duplicate:?}");
+            let there = answer(200, "{}");
+            assert!(matches!(back(&step, &settings(), &there), Reading::Receipt(_)), "{step:?}");
         }
     }
 }
@@ -201,7 +219,7 @@ fn a_duplicate_detection_rule_is_no_duplicate_key() {
     let refused = refusal(500, "0x80040333", "A record was not created because a duplicate of it already exists");
     assert_eq!(remedy(&read_with(&FIRST, &strict(), &refused)), Some(Remedy::GiveUp));
     assert_eq!(reading(&FIRST, &refused), receipt(Receipt::ContactRefused));
-    assert_eq!(remedy(&reading(&Step::PostLiveWorkItem, &refused)), Some(Remedy::GiveUp));
+    assert_eq!(remedy(&reading(&Step::PostLiveWorkItem { subject_limit: None }, &refused)), Some(Remedy::GiveUp));
 }
 
 #[test]
@@ -213,24 +231,20 @@ fn looking_back_at_a_contact_compares_its_email_in_any_case() {
         (r#""ANN.O'Brien+VIP@Example.COM""#, Receipt::ContactCreated(id)),
         (r#"" ann.o'brien+vip@example.com ""#, Receipt::ContactCreated(id)),
         (r#""somebody.else@example.com""#, Receipt::ContactKeyTaken),
-        ("null", Receipt::ContactKeyTaken),
+        // Column security hides it.
+        ("null", Receipt::ContactCreated(id)),
         ("7", Receipt::ContactKeyTaken),
     ] {
         assert_eq!(back(&FIRST, &settings(), &answer(200, &row(email))), receipt(expected), "{email}");
     }
-    assert_eq!(back(&FIRST, &settings(), &answer(200, "{}")), receipt(Receipt::ContactKeyTaken));
+    let deactivated = r#"{"emailaddress1":"ann.o'brien+vip@example.com","statecode":1}"#;
+    assert_eq!(back(&FIRST, &settings(), &answer(200, deactivated)), receipt(Receipt::ContactKeyTaken));
 }
 
 #[test]
 fn looking_back_at_what_cannot_be_read_is_tried_again() {
     for step in [FIRST, Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue }] {
-        for answer in [
-            refusal(404, "0x80040217", "contact With Id = 1 Does Not Exist"),
-            refusal(503, "", ""),
-            answer(200, "<html>"),
-            answer(200, ""),
-            answer(204, ""),
-        ] {
+        for answer in [refusal(503, "", ""), answer(200, "<html>"), answer(200, ""), answer(204, "")] {
             assert_eq!(remedy(&back(&step, &settings(), &answer)), Some(Remedy::Retry), "{step:?}: {answer:?}");
         }
         let forbidden = refusal(403, "0x80040220", "is missing prvReadContact privilege");

@@ -34,8 +34,8 @@ fn looking_up_a_contact_asks_for_the_oldest_one_with_this_email() {
     assert_eq!((asked.method, asked.headers, asked.body), (Method::Get, &[][..], None));
     assert_eq!(
         asked.path,
-        "contacts?$select=contactid&$filter=emailaddress1%20eq%20'ann.o%27%27brien%2Bvip%40example.com'\
-         &$orderby=createdon%20asc&$top=1"
+        "contacts?$select=contactid,statecode,_masterid_value&$filter=emailaddress1%20eq%20'ann.o%27%27brien%2Bvip%40example.com'\
+         &$orderby=createdon%20asc&$top=50"
     );
 }
 
@@ -282,7 +282,7 @@ fn add_to_queue_names_the_queue_the_namespace_and_the_type() {
 #[test]
 fn the_note_holds_the_uncut_description_in_base64() {
     let event = handoff(|it| it.summary = Some("é😀".repeat(3000)));
-    let asked = request(&Step::AttachTranscript { incident: incident(1) }, &event, &settings());
+    let asked = request(&Step::AttachTranscript { incident: incident(1), part: Part::Attachment }, &event, &settings());
     let body = asked.body.expect("a body");
     assert_eq!((asked.method, asked.path.as_str()), (Method::Post, "annotations"));
     assert_eq!(
@@ -309,7 +309,7 @@ fn the_note_holds_the_uncut_description_in_base64() {
 #[test]
 fn the_file_name_of_a_255_character_session_id_fits() {
     let event = handoff(|it| it.session_id = SessionId::from("é".repeat(255)));
-    let body = body_of(&Step::AttachTranscript { incident: incident(1) }, &event);
+    let body = body_of(&Step::AttachTranscript { incident: incident(1), part: Part::Attachment }, &event);
     let name = body["filename"].as_str().expect("a name");
     assert_eq!(name.encode_utf16().count(), 255);
     assert!(name.starts_with("transcript-é") && name.ends_with("é.txt"));
@@ -323,7 +323,7 @@ fn a_live_work_item_reads_as_the_contract_says_key_by_key() {
         it.customer.email = Some("ann@example.com".to_owned());
     });
     let settings = settings_with(|it| it.default_queue_id = Some(QUEUE));
-    let asked = request(&Step::PostLiveWorkItem, &event, &settings);
+    let asked = request(&Step::PostLiveWorkItem { subject_limit: None }, &event, &settings);
     assert_eq!((asked.method, asked.path.as_str()), (Method::Post, "oc_liveworkitems"));
     assert_eq!(asked.headers, [("Prefer", "return=representation")]);
     let text = asked.body.expect("a body").to_string();
@@ -339,7 +339,7 @@ fn a_live_work_item_leaves_out_what_is_absent_and_is_anonymous_without_a_name() 
     let event = handoff(|it| {
         (it.channel, it.summary, it.customer) = (Channel::new("sms"), None, Customer::default());
     });
-    let body = body_of(&Step::PostLiveWorkItem, &event);
+    let body = body_of(&Step::PostLiveWorkItem { subject_limit: None }, &event);
     assert_eq!(key_order(&body), ["oc_liveworkitemid", "name", "customerInfo", "contextVariables"]);
     assert_eq!((&body["name"], &body["customerInfo"]), (&json!("Anonymous"), &json!({ "name": "Anonymous" })));
 }
@@ -350,14 +350,14 @@ fn a_live_work_items_workstream_is_its_own_setting_before_the_queue_and_its_set_
         (it.default_queue_id, it.default_workstream_id) = (Some(QUEUE), Some(WORKSTREAM));
         it.live_work_item_entity_set = "msdyn_ocliveworkitems".to_owned();
     });
-    let asked = request(&Step::PostLiveWorkItem, &email(), &settings);
+    let asked = request(&Step::PostLiveWorkItem { subject_limit: None }, &email(), &settings);
     assert_eq!(asked.path, "msdyn_ocliveworkitems");
     assert_eq!(asked.body.expect("a body")["workstreamId"], json!(WORKSTREAM));
 }
 
 #[test]
 fn an_incident_is_closed_by_a_patch_that_never_creates() {
-    let step = Step::CloseIncident { incident: incident(1), how: Closing::Patch };
+    let step = Step::CloseIncident { incident: incident(1), how: Closing::Patch, etag: None };
     let asked = request(&step, &resolution(|_| {}), &settings());
     assert_eq!((asked.method, asked.path), (Method::Patch, format!("incidents({})", incident(1))));
     assert_eq!(asked.headers, [("If-Match", "*")]);
@@ -366,7 +366,7 @@ fn an_incident_is_closed_by_a_patch_that_never_creates() {
 
 #[test]
 fn or_by_the_action_where_the_environment_insists() {
-    let step = Step::CloseIncident { incident: incident(1), how: Closing::Action };
+    let step = Step::CloseIncident { incident: incident(1), how: Closing::Action, etag: None };
     let asked = request(&step, &resolution(|_| {}), &settings());
     assert_eq!((asked.method, asked.path.as_str()), (Method::Post, "CloseIncident"));
     let body = asked.body.expect("a body");
@@ -382,7 +382,7 @@ fn looking_back_reads_the_record_under_our_own_key() {
     let asked = read_contact(&event, "ann.o'brien+vip@example.com", 1);
     assert_eq!(
         (asked.method, asked.path),
-        (Method::Get, format!("contacts({contact})?$select=contactid,emailaddress1"))
+        (Method::Get, format!("contacts({contact})?$select=contactid,emailaddress1,statecode"))
     );
     let asked = read_incident(&event);
     let incident = keys::incident(&event.key);

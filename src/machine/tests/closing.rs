@@ -25,7 +25,7 @@ fn decided(session: &[SessionState], meta: Option<u8>, time: Time) -> Decision {
 }
 
 fn patch(n: u8) -> Decision {
-    Decision::Call(Step::CloseIncident { incident: incident(n), how: Closing::Patch })
+    Decision::Call(Step::CloseIncident { incident: incident(n), how: Closing::Patch, etag: None })
 }
 
 fn reason(decision: &Decision) -> Option<Reason> {
@@ -162,6 +162,6 @@ fn close_with_decides_the_request_and_auto_learns() {
         let settings = settings_with(|it| it.close_with = close_with);
         let memory = Memory { learned, ..memory(&[open(1)]) };
         let decision = decide(&resolution(|_| {}), &settings, &memory, &Progress::default(), early());
-        assert_eq!(decision, Decision::Call(Step::CloseIncident { incident: incident(1), how: expected }));
+        assert_eq!(decision, Decision::Call(Step::CloseIncident { incident: incident(1), how: expected, etag: None }));
     }
 }

@@ -41,7 +41,13 @@ fn variants() -> Vec<(&'static str, Settings)> {
 }
 
 fn memories() -> Vec<Memory> {
-    let learned = Learned { queue_undeclared: true, close_by_action: true, customer_required: true, placeholder: None };
+    let learned = Learned {
+        queue_undeclared: true,
+        close_by_action: true,
+        customer_required: true,
+        placeholder: None,
+        ..Learned::default()
+    };
     let placed = Learned { placeholder: Some(contact(3)), ..learned };
     vec![
         Memory::default(),
@@ -52,7 +58,7 @@ fn memories() -> Vec<Memory> {
 }
 
 pub(super) fn entry(event_id: &str, state: SessionState) -> SessionEntry {
-    SessionEntry { event_id: EventId::from(event_id), state }
+    SessionEntry { event_id: EventId::from(event_id), state, handed_off: None }
 }
 
 pub(super) fn open(n: u8) -> SessionState {
@@ -146,10 +152,12 @@ fn nothing_is_done_twice() {
                 Step::CreateContact { .. } | Step::CreatePlaceholder | Step::PostIncident { .. } => {
                     progress.incident.is_some()
                 }
-                Step::AssignQueue { .. } => progress.queue_assigned,
+                Step::LookForQueueItem { .. } | Step::AssignQueue { .. } => progress.queue_assigned,
                 Step::AttachTranscript { .. } => progress.transcript_attached,
-                Step::PostLiveWorkItem => progress.work_item.is_some(),
-                Step::CloseIncident { incident, .. } => {
+                Step::PostLiveWorkItem { .. } => progress.work_item.is_some(),
+                Step::CloseIncident { incident, .. }
+                | Step::LookAtIncident { incident, .. }
+                | Step::LookForResolution { incident, .. } => {
                     progress.closed.contains(incident) || progress.missing.contains(incident)
                 }
             };

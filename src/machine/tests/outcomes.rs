@@ -69,7 +69,11 @@ fn web_sms_and_whatsapp_become_a_live_work_item_and_everything_else_an_incident(
     ] {
         let event = handoff(|it| it.channel = Channel::new(channel));
         let decision = next(&event, &settings(), &Memory::default());
-        assert_eq!(decision == Decision::Call(Step::PostLiveWorkItem), chat, "{channel}: {decision:?}");
+        assert_eq!(
+            decision == Decision::Call(Step::PostLiveWorkItem { subject_limit: None }),
+            chat,
+            "{channel}: {decision:?}"
+        );
     }
 }
 

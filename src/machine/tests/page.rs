@@ -9,7 +9,8 @@ use crate::event::samples::{handoff, resolution};
 use crate::event::{Body, Channel};
 use crate::machine::samples::{QUEUE, contact, incident, settings, settings_with, work_item};
 use crate::machine::{
-    Closing, ContactProgress, Decision, Fit, LinkedCustomer, Memory, QueueBinding, Reason, Receipt, SessionState, Step,
+    Closing, ContactProgress, Decision, Fit, LinkedCustomer, Memory, Part, QueueBinding, Reason, Receipt, SessionState,
+    Step,
 };
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/STATE_MACHINE.md");
@@ -192,11 +193,15 @@ fn asked(step: &Step) -> &'static str {
             "`PostIncident`, linked to the placeholder"
         }
         Step::PostIncident { customer: LinkedCustomer::Nobody, .. } => "`PostIncident`, linked to nobody",
+        Step::LookForQueueItem { .. } => "`LookForQueueItem`",
         Step::AssignQueue { .. } => "`AssignQueue`",
+        Step::AttachTranscript { part: Part::Text(_), .. } => "`AttachTranscript`, as text",
         Step::AttachTranscript { .. } => "`AttachTranscript`",
-        Step::PostLiveWorkItem => "`PostLiveWorkItem`",
+        Step::PostLiveWorkItem { .. } => "`PostLiveWorkItem`",
         Step::CloseIncident { how: Closing::Patch, .. } => "`CloseIncident` by PATCH",
         Step::CloseIncident { how: Closing::Action, .. } => "`CloseIncident` by the action",
+        Step::LookAtIncident { .. } => "`LookAtIncident`",
+        Step::LookForResolution { .. } => "`LookForResolution`",
     }
 }
 

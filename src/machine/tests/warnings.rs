@@ -23,9 +23,9 @@ fn case(settings: Settings, change: impl FnOnce(&mut crate::event::Handoff)) -> 
 }
 
 #[test]
-fn contact_unlinked_is_warned_of_when_the_contact_was_refused_and_only_then() {
+fn contact_unlinked_is_warned_of_when_the_contact_could_not_be_had_and_only_then() {
     for (progress, outcome) in outcomes(&case(settings(), |_| {})) {
-        let refused = progress.contact == ContactProgress::Refused;
+        let refused = !matches!(progress.contact, ContactProgress::Known(_) | ContactProgress::Unknown);
         assert_eq!(outcome.warnings.contains(&Warning::ContactUnlinked), refused, "{progress:?}");
         assert_eq!(outcome.contact_id.is_none(), refused, "{progress:?}");
     }

@@ -32,17 +32,20 @@ const ENDS: [(EventEnd, &str); 5] = [
 ];
 const ROUTES: [Option<Route>; 3] = [None, Some(Route::Incident), Some(Route::LiveWorkItem)];
 /// Every step that sends a request.
-const OPERATIONS: [StepName; 10] = [
+const OPERATIONS: [StepName; 13] = [
     StepName::Token,
     StepName::Probe,
     StepName::LookUpContact,
     StepName::CreateContact,
     StepName::CreatePlaceholder,
     StepName::PostIncident,
+    StepName::LookForQueueItem,
     StepName::AssignQueue,
     StepName::AttachTranscript,
     StepName::PostLiveWorkItem,
     StepName::CloseIncident,
+    StepName::LookAtIncident,
+    StepName::LookForResolution,
 ];
 /// What a retry can have for a reason; see [`Sighting::Retried`].
 const RETRY_REASONS: [&str; 15] = [
@@ -86,7 +89,7 @@ pub struct Metrics {
     events: [[IntCounter; 5]; 2],
     event_seconds: [[Histogram; 3]; 2],
     event_age_seconds: [Histogram; 2],
-    request_seconds: [Histogram; 10],
+    request_seconds: [Histogram; OPERATIONS.len()],
     organizations: RwLock<BTreeSet<OrganizationId>>,
     vitals: OnceLock<Box<dyn Fn() -> Vitals + Send + Sync>>,
 }

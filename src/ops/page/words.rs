@@ -119,6 +119,9 @@ pub fn warning(warning: Warning) -> &'static str {
     match warning {
         Warning::ContactUnlinked => "The customer's contact could not be made: the case stands alone.",
         Warning::PlaceholderCustomer => "The case is linked to the fallback or placeholder customer.",
+        Warning::NotQueued => "The case was closed before it came into the organization's queue.",
+        Warning::SubjectCut => "The summary was too long for the live work item's subject, and was cut.",
+        Warning::CloseUnconfirmed => "Somebody works on the case since it was to be closed: it was left as it is.",
     }
 }
 
@@ -141,10 +144,13 @@ pub fn step(step: StepName) -> &'static str {
         StepName::CreateContact => "Create the contact",
         StepName::CreatePlaceholder => "Create the placeholder contact",
         StepName::PostIncident => "Create the case",
+        StepName::LookForQueueItem => "Look whether the case is in a queue",
         StepName::AssignQueue => "Put the case into its queue",
         StepName::AttachTranscript => "Attach the transcript",
         StepName::PostLiveWorkItem => "Create the live work item",
         StepName::CloseIncident => "Close the case",
+        StepName::LookAtIncident => "Look whether the case is open",
+        StepName::LookForResolution => "Look whether the case was reopened",
     }
 }
 

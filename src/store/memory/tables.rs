@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
-use crate::machine::{Learned, Record, SessionEntry, SessionState};
+use crate::machine::{Learned, Record, SessionEntry};
 use crate::store::position::Position;
 use crate::store::terms::fold;
 use crate::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, StoreError, Swept};
@@ -26,7 +26,7 @@ pub(super) struct Tables {
 struct Entry {
     first: Timestamp,
     at: Timestamp,
-    state: SessionState,
+    kept: SessionEntry,
 }
 
 impl Tables {
@@ -44,8 +44,7 @@ impl Tables {
             Change::Session { organization, session, entry, at } => {
                 let entries = self.sessions.entry((organization, session)).or_default();
                 let first = entries.get(&entry.event_id).map_or(at, |before| before.first);
-                let state = entry.state;
-                entries.insert(entry.event_id, Entry { first, at, state });
+                entries.insert(entry.event_id.clone(), Entry { first, at, kept: entry });
             }
             Change::Contact { organization, email, contact, at } => {
                 self.contacts.insert((organization, fold(&email)), (contact, at));
@@ -87,11 +86,7 @@ impl Tables {
         };
         let mut entries: Vec<_> = entries.iter().collect();
         entries.sort_by_key(|(_, entry)| entry.first);
-        let entry = |(event_id, entry): (&EventId, &Entry)| SessionEntry {
-            event_id: event_id.clone(),
-            state: entry.state.clone(),
-        };
-        entries.into_iter().map(entry).collect()
+        entries.into_iter().map(|(_, entry)| entry.kept.clone()).collect()
     }
 
     pub fn contact(&self, organization: &OrganizationId, email: &str, not_before: Timestamp) -> Option<ContactId> {

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::keys::{TIME, read_time, time};
@@ -64,7 +65,18 @@ pub(super) struct Entry {
     /// When it was first written: its place in the session.
     pub first: Timestamp,
     /// What it became.
+    pub kept: Kept,
+}
+
+/// What an event did for its session, as its value holds it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// What it became.
+    #[serde(flatten)]
     pub state: SessionState,
+    /// The handoff's own timestamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_off: Option<Timestamp>,
 }
 
 impl Entry {
@@ -73,21 +85,21 @@ impl Entry {
         let mut value = head(ENTRY_HEAD);
         value.extend_from_slice(&time(self.at));
         value.extend_from_slice(&time(self.first));
-        append(&mut value, &self.state);
+        append(&mut value, &self.kept);
         value
     }
 
     /// Reads it.
     pub fn decode(value: &[u8]) -> Result<Self, Unreadable> {
-        let state = json(value, ENTRY_HEAD)?;
+        let kept = json(value, ENTRY_HEAD)?;
         let at = touched_at(value).ok_or_else(|| form(value))?;
         let first = read_time(&value[1 + TIME..]).ok_or_else(|| form(value))?;
-        Ok(Self { at, first, state })
+        Ok(Self { at, first, kept })
     }
 
     /// As the machine knows it.
     pub fn of(self, event_id: EventId) -> SessionEntry {
-        SessionEntry { event_id, state: self.state }
+        SessionEntry { event_id, state: self.kept.state, handed_off: self.kept.handed_off }
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sled::IVec;
 
-use super::codec::{self, Entry};
+use super::codec::{self, Entry, Kept};
 use super::pending::Call;
 use super::view::View;
 use super::{journal, keys};
@@ -105,7 +105,8 @@ impl<'a, 'v> Draft<'a, 'v> {
     ) -> Result<(), StoreError> {
         let key = keys::entry(organization, session, &entry.event_id);
         let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
-        let entry = Entry { at, first: before.map_or(at, |before| before.first), state: entry.state.clone() };
+        let kept = Kept { state: entry.state.clone(), handed_off: entry.handed_off };
+        let entry = Entry { at, first: before.map_or(at, |before| before.first), kept };
         self.insert(key, entry.encode());
         Ok(())
     }

@@ -12,12 +12,17 @@ fn posted(n: u8) -> Receipt {
         customer: LinkedCustomer::Nobody,
         queue: QueueBinding::NoQueue,
         transcript: Fit::Whole,
+        existed: false,
     }
 }
 
 fn open(event_id: &str, n: u8) -> SessionEntry {
     let ticket_number = Some(format!("CAS-{n}"));
-    SessionEntry { event_id: event_id.into(), state: SessionState::Open { incident: incident(n), ticket_number } }
+    SessionEntry {
+        event_id: event_id.into(),
+        state: SessionState::Open { incident: incident(n), ticket_number },
+        handed_off: None,
+    }
 }
 
 fn noted(event: &Event, receipt: &Receipt, memory: &mut Memory) -> Vec<Change> {
@@ -77,15 +82,20 @@ fn progress(receipts: &[Receipt]) -> Progress {
 #[test]
 fn what_a_handoff_became_takes_the_place_of_its_opening_at_its_end() {
     for (receipt, entry) in [
-        (posted(1), open("evt_01JDA7", 1)),
+        (posted(1), SessionEntry { handed_off: Some(at(NOW)), ..open("evt_01JDA7", 1) }),
         (
-            Receipt::WorkItemPosted(work_item(1)),
-            SessionEntry { event_id: "evt_01JDA7".into(), state: SessionState::Chat { work_item: work_item(1) } },
+            Receipt::WorkItemPosted { id: work_item(1), subject_cut: false },
+            SessionEntry {
+                event_id: "evt_01JDA7".into(),
+                state: SessionState::Chat { work_item: work_item(1) },
+                handed_off: Some(at(NOW)),
+            },
         ),
     ] {
         let mut memory = Memory::default();
         let opened = opening(&email(), &mut memory, at(NOW));
-        let on_its_way = SessionEntry { event_id: "evt_01JDA7".into(), state: SessionState::Opening };
+        let on_its_way =
+            SessionEntry { event_id: "evt_01JDA7".into(), state: SessionState::Opening, handed_off: Some(at(NOW)) };
         assert_eq!(opened, Some(session_change(on_its_way.clone())));
         assert_eq!(noted(&email(), &receipt, &mut memory), [], "its note or its queue may still be missing");
         assert_eq!(memory.session, [on_its_way]);
@@ -98,7 +108,7 @@ fn what_a_handoff_became_takes_the_place_of_its_opening_at_its_end() {
 #[test]
 fn a_case_that_was_closed_stays_so_when_its_handoff_is_replayed() {
     let state = SessionState::Closed { incident: incident(1), ticket_number: None };
-    let closed = SessionEntry { event_id: "evt_01JDA7".into(), state };
+    let closed = SessionEntry { event_id: "evt_01JDA7".into(), state, handed_off: None };
     let mut memory = Memory { session: vec![closed.clone()], ..Memory::default() };
     assert_eq!(handed_off(&email(), &progress(&[posted(1)]), &mut memory, at(NOW)), None);
     assert_eq!(memory.session, [closed]);
@@ -126,7 +136,8 @@ fn a_handoff_that_is_given_up_is_waited_for_no_more_but_what_it_opened_stays_ope
     let mut memory = Memory::default();
     _ = opening(&email(), &mut memory, at(NOW));
     let given_up_late = given_up(&email(), &progress(&[posted(1)]), &mut memory, at(NOW));
-    assert_eq!(given_up_late, Some(session_change(open("evt_01JDA7", 1))));
+    let opened = SessionEntry { handed_off: Some(at(NOW)), ..open("evt_01JDA7", 1) };
+    assert_eq!(given_up_late, Some(session_change(opened)));
     assert_eq!(given_up(&resolution(|_| {}), &nothing, &mut memory, at(NOW)), None, "a resolution opens nothing");
 }
 
@@ -135,7 +146,7 @@ fn a_closed_incident_is_noted_with_the_handoff_that_opened_it() {
     let mut memory = Memory { session: vec![open("evt_a", 1), open("evt_b", 2)], ..Memory::default() };
     let changes = noted(&resolution(|_| {}), &Receipt::IncidentClosed(incident(2)), &mut memory);
     let state = SessionState::Closed { incident: incident(2), ticket_number: Some("CAS-2".to_owned()) };
-    let entry = SessionEntry { event_id: "evt_b".into(), state };
+    let entry = SessionEntry { event_id: "evt_b".into(), state, handed_off: None };
     assert_eq!(changes, [session_change(entry.clone())]);
     assert_eq!(memory.session, [open("evt_a", 1), entry]);
 }
@@ -144,8 +155,11 @@ fn a_closed_incident_is_noted_with_the_handoff_that_opened_it() {
 fn an_incident_closed_by_meta_is_noted_with_the_resolution() {
     let mut memory = Memory::default();
     let changes = noted(&resolution(|_| {}), &Receipt::IncidentClosed(incident(4)), &mut memory);
-    let entry =
-        SessionEntry { event_id: "evt_01JDB1".into(), state: SessionState::ClosedByMeta { incident: incident(4) } };
+    let entry = SessionEntry {
+        event_id: "evt_01JDB1".into(),
+        state: SessionState::ClosedByMeta { incident: incident(4) },
+        handed_off: None,
+    };
     assert_eq!(changes, [session_change(entry)]);
 }
 
@@ -157,7 +171,7 @@ fn what_concerns_the_event_alone_changes_nothing_else() {
         Receipt::ContactKeyTaken,
         Receipt::ContactRefused,
         posted(1),
-        Receipt::WorkItemPosted(work_item(1)),
+        Receipt::WorkItemPosted { id: work_item(1), subject_cut: false },
         Receipt::QueueAssigned,
         Receipt::TranscriptAttached,
         Receipt::IncidentMissing(incident(1)),

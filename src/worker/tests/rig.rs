@@ -169,6 +169,7 @@ impl Crm for Destination {
                 customer: LinkedCustomer::Nobody,
                 queue: QueueBinding::NoQueue,
                 transcript: Fit::Whole,
+                existed: false,
             }),
             (None, other) => panic!("{other:?} is not expected here"),
         };

@@ -11,11 +11,16 @@ use handoffd::event::{Event, EventKey, OrganizationId};
 use handoffd::machine::{Fault, Receipt, Remedy, Settings, Step, StepName};
 use tokio::time::sleep;
 
-use super::environment::Environment;
+use super::environment::{Environment, Moment};
 use super::ledger::Ledger;
+use super::people::at_once;
 use super::scene::{Life, Scene};
 use super::script::Curse;
 use super::spans::{KnownSpans, Spans};
+
+/// When a request without an answer is given up, and when Dynamics may still carry it out.
+const GIVEN_UP: Duration = Duration::from_secs(60);
+const LATEST: Duration = Duration::from_secs(240);
 
 /// All environments, and what each event has asked for; they outlive the workers.
 pub struct Cloud {
@@ -64,9 +69,12 @@ impl Cloud {
         look(self.asked.lock().unwrap().entry(key.clone()).or_default())
     }
 
-    fn commit(&self, step: &Step, event: &Event) -> Receipt {
-        let receipt = self.environment(&event.key.organization_id, |environment| environment.perform(step, event));
+    fn commit(self: &Arc<Self>, step: &Step, event: &Event) -> Receipt {
+        let at = Moment { elapsed: self.scene.elapsed(), now: self.scene.now() };
+        let organization = &event.key.organization_id;
+        let receipt = self.environment(organization, |environment| environment.perform(step, event, at));
         self.scene.tell(|| format!("committed {} for {}: {receipt:?}", step.name().as_str(), event.key.event_id));
+        tokio::spawn(at_once(self.clone(), organization.clone(), receipt.clone()));
         receipt
     }
 }
@@ -151,8 +159,10 @@ impl FakeCrm {
             return Err(fault(name, remedy));
         }
         if scene.fails(0.02) {
-            self.commit_late(step, event);
-            sleep(Duration::from_secs(60)).await;
+            // A closing whose request Dynamics carries out after it was given up can undo anything: nobody can look for that.
+            let until = if name == StepName::CloseIncident { GIVEN_UP } else { LATEST };
+            self.commit_late(step, event, until);
+            sleep(GIVEN_UP).await;
             self.life.go_on().await;
             return Err(fault(name, Remedy::Retry));
         }
@@ -206,10 +216,10 @@ impl FakeCrm {
     }
 
     /// The answer is given up, and the request is carried out after all.
-    fn commit_late(&self, step: &Step, event: &Event) {
+    fn commit_late(&self, step: &Step, event: &Event, until: Duration) {
         let (cloud, step, event) = (self.cloud.clone(), step.clone(), event.clone());
         tokio::spawn(async move {
-            cloud.scene.dawdle(Duration::from_secs(240)).await;
+            cloud.scene.dawdle(until).await;
             cloud.commit(&step, &event);
         });
     }

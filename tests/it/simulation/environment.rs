@@ -1,9 +1,11 @@
 //! One organization's Dynamics, in maps: what each step does there, at once and all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use handoffd::event::{Body, ContactId, Event, EventId, Handoff, IncidentId, WorkItemId};
-use handoffd::machine::{Closing, Fit, LinkedCustomer, QueueBinding, Receipt, Step};
+use handoffd::machine::{Closing, Fit, LinkedCustomer, QueueBinding, Receipt, Step, between};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 /// Longer transcripts do not fit into the description.
@@ -29,6 +31,7 @@ pub struct Environment {
     pub deleted: BTreeSet<IncidentId>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub struct Incident {
     pub event: EventId,
@@ -41,11 +44,56 @@ pub struct Incident {
     pub reopened: bool,
     /// Closings after a rep had reopened it.
     pub closed_again: u32,
+    /// A rep has reopened it before the answer to its closing was known: another resolution of the session may close it then.
+    pub reopened_at_once: bool,
+    /// When it was changed last.
+    pub modified: Duration,
+    /// When it was closed.
+    pub resolved: Vec<Duration>,
+    /// A rep has moved it to another queue.
+    pub moved: bool,
+    /// How often it was pulled from there.
+    pub pulled_back: u32,
+}
+
+/// A moment, by both clocks: Dynamics' own is right.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    pub elapsed: Duration,
+    /// By the worker's.
+    pub now: Timestamp,
+}
+
+impl Moment {
+    /// A time of the worker's clock in Dynamics'.
+    fn of(self, time: Timestamp) -> Duration {
+        self.elapsed.saturating_sub(between(time, self.now))
+    }
+
+    /// A time of Dynamics' clock, as it tells it.
+    fn told(time: Duration) -> Timestamp {
+        Timestamp::UNIX_EPOCH.checked_add(time).unwrap()
+    }
+
+    fn read(told: Timestamp) -> Duration {
+        between(Timestamp::UNIX_EPOCH, told)
+    }
+}
+
+impl Incident {
+    fn etag(&self) -> String {
+        format!("W/{}", self.modified.as_nanos())
+    }
+
+    /// A rep opens it again.
+    pub fn reopen(&mut self, at: Duration) {
+        (self.open, self.reopened, self.modified) = (true, true, at);
+    }
 }
 
 impl Environment {
     /// Does a step, as often as it is asked for: keys are derived from the event.
-    pub fn perform(&mut self, step: &Step, event: &Event) -> Receipt {
+    pub fn perform(&mut self, step: &Step, event: &Event, at: Moment) -> Receipt {
         match step {
             Step::LookUpContact => self.look_up(&email(event)),
             Step::CreateContact { generation } => self.create_contact(event, *generation),
@@ -56,26 +104,41 @@ impl Environment {
                 }
                 Receipt::PlaceholderReady(id)
             }
-            Step::PostIncident { customer, queue } => self.post(event, *customer, *queue),
+            Step::PostIncident { customer, queue } => self.post(event, *customer, *queue, at),
             Step::AssignQueue { incident } => {
                 // "Already in this queue" is success.
-                if let Some(row) = self.incidents.get_mut(incident) {
-                    row.queue_items = 1;
+                let Some(row) = self.incidents.get_mut(incident) else { return Receipt::QueueAssigned };
+                if !row.open {
+                    return Receipt::ClosedBeforeQueued;
                 }
+                row.pulled_back += u32::from(row.moved);
+                (row.queue_items, row.moved, row.modified) = (1, false, at.elapsed);
                 Receipt::QueueAssigned
             }
-            Step::AttachTranscript { incident } => {
+            Step::AttachTranscript { incident, .. } => {
                 if let Some(row) = self.incidents.get_mut(incident) {
                     row.notes = 1;
                 }
                 Receipt::TranscriptAttached
             }
-            Step::PostLiveWorkItem => {
+            Step::PostLiveWorkItem { .. } => {
                 let id = WorkItemId(derive(&["work item", event.key.event_id.as_str()]));
                 self.work_items.insert(id, event.key.event_id.clone());
-                Receipt::WorkItemPosted(id)
+                Receipt::WorkItemPosted { id, subject_cut: false }
             }
-            Step::CloseIncident { incident, how } => self.close(*incident, *how, event),
+            Step::LookForQueueItem { incident } => match self.incidents.get(incident) {
+                Some(row) if row.queue_items > 0 => Receipt::QueueAssigned,
+                _ => Receipt::NotInAnyQueue,
+            },
+            Step::CloseIncident { incident, how, etag } => self.close(*incident, *how, etag.as_deref(), event, at),
+            Step::LookAtIncident { incident, since } => self.look(*incident, at.of(*since)),
+            Step::LookForResolution { incident, since } => {
+                let since = Moment::read(*since);
+                match self.incidents.get(incident) {
+                    Some(row) if row.resolved.iter().any(|then| *then >= since) => Receipt::IncidentTouched(*incident),
+                    _ => Receipt::IncidentNeverClosed,
+                }
+            }
         }
     }
 
@@ -95,7 +158,7 @@ impl Environment {
         Receipt::ContactCreated(id)
     }
 
-    fn post(&mut self, event: &Event, customer: LinkedCustomer, queue: QueueBinding) -> Receipt {
+    fn post(&mut self, event: &Event, customer: LinkedCustomer, queue: QueueBinding, at: Moment) -> Receipt {
         // The body is looked at before the key.
         if queue == QueueBinding::Bound && self.profile.queue_undeclared {
             return Receipt::QueueFieldUndeclared;
@@ -108,6 +171,7 @@ impl Environment {
             LinkedCustomer::Contact(id) | LinkedCustomer::Placeholder(id) => Some(id),
         };
         let id = incident_of(event);
+        let existed = self.incidents.contains_key(&id);
         if !self.deleted.contains(&id) {
             self.incidents.entry(id).or_insert_with(|| Incident {
                 event: event.key.event_id.clone(),
@@ -118,6 +182,11 @@ impl Environment {
                 closed_by: Vec::new(),
                 reopened: false,
                 closed_again: 0,
+                reopened_at_once: false,
+                modified: at.elapsed,
+                resolved: Vec::new(),
+                moved: false,
+                pulled_back: 0,
             });
         }
         let long = handoff(event).transcript.len() > LONGEST_TRANSCRIPT;
@@ -127,21 +196,38 @@ impl Environment {
             customer,
             queue,
             transcript: if long { Fit::Cut } else { Fit::Whole },
+            existed,
         }
     }
 
-    fn close(&mut self, incident: IncidentId, how: Closing, event: &Event) -> Receipt {
+    fn close(&mut self, incident: IncidentId, how: Closing, etag: Option<&str>, event: &Event, at: Moment) -> Receipt {
         let insists = self.profile.close_by_action && how == Closing::Patch;
         let Some(row) = self.incidents.get_mut(&incident) else { return Receipt::IncidentMissing(incident) };
+        if etag.is_some_and(|etag| how == Closing::Patch && etag != row.etag()) {
+            return Receipt::IncidentChanged;
+        }
         if insists {
             return Receipt::CloseActionRequired;
         }
         if row.open {
             row.open = false;
+            let is_again = row.reopened && (!row.reopened_at_once || row.closed_by.contains(&event.key.event_id));
+            row.closed_again += u32::from(is_again);
             row.closed_by.push(event.key.event_id.clone());
-            row.closed_again += u32::from(row.reopened);
+            row.modified = at.elapsed;
+            row.resolved.push(at.elapsed);
         }
         Receipt::IncidentClosed(incident)
+    }
+
+    /// A case that may have been closed since then.
+    fn look(&self, incident: IncidentId, since: Duration) -> Receipt {
+        match self.incidents.get(&incident) {
+            None => Receipt::IncidentMissing(incident),
+            Some(row) if !row.open => Receipt::IncidentClosed(incident),
+            Some(row) if row.modified > since => Receipt::IncidentTouched(incident),
+            Some(row) => Receipt::IncidentUnchanged { etag: row.etag(), since: Moment::told(since) },
+        }
     }
 
     fn has_contact(&self, id: ContactId) -> bool {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handoffd::bus::headers::{EVENT_ID, OF_A_DEATH, ORGANIZATION_ID, REPLAYED_AT};
-use handoffd::event::{EventKey, IncidentId};
+use handoffd::event::{EventKey, IncidentId, OrganizationId};
+use handoffd::machine::Receipt;
 use tokio::time::sleep;
 
 use super::broker::Broker;
@@ -14,6 +15,29 @@ use super::message::Message;
 
 /// Nobody touches a case before all that was under way for it has arrived.
 const RESPITE: Duration = Duration::from_secs(600);
+
+/// What a rep does within seconds of a step: reopens the case that was closed, moves the one that came into the queue. While
+/// answers are lost and workers die: what may have been done is not to be done again blindly.
+pub async fn at_once(cloud: Arc<Cloud>, organization: OrganizationId, receipt: Receipt) {
+    let scene = &cloud.scene;
+    // By the worker's clock it is told whether a case was touched since.
+    if !scene.clock_is_right() || !scene.happens(0.2) {
+        return;
+    }
+    scene.dawdle(Duration::from_secs(3)).await;
+    let (Receipt::IncidentClosed(incident) | Receipt::IncidentPosted { id: incident, .. }) = receipt else { return };
+    cloud.environment(&organization, |environment| {
+        let Some(row) = environment.incidents.get_mut(&incident) else { return };
+        if matches!(receipt, Receipt::IncidentClosed(_)) && !row.open && !row.reopened {
+            scene.tell(|| format!("a rep reopens case {incident} at once"));
+            row.reopen(scene.elapsed());
+            row.reopened_at_once = true;
+        } else if row.open && row.queue_items > 0 {
+            scene.tell(|| format!("a rep moves case {incident} to another queue"));
+            (row.moved, row.modified) = (true, scene.elapsed());
+        }
+    });
+}
 
 /// Looks in every few minutes for an hour.
 pub async fn reps(broker: Arc<Broker>, cloud: Arc<Cloud>) {
@@ -68,7 +92,7 @@ fn touch_cases(broker: &Broker, cloud: &Cloud) {
             let closer = incident.closed_by.last().filter(|_| !incident.open && !incident.reopened);
             if closer.is_some_and(|event| settled(organization.as_str(), event.as_str())) && scene.happens(0.3) {
                 scene.tell(|| format!("a rep reopens case {id}"));
-                (incident.open, incident.reopened) = (true, true);
+                incident.reopen(scene.elapsed());
             }
         }
         environment.incidents.retain(|id, _| !deleted.contains(id));

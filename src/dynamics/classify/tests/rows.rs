@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use StepName::{AssignQueue, LookUpContact, PostIncident, PostLiveWorkItem, Probe, Token};
+use StepName::{
+    AssignQueue, CloseIncident, CreateContact, LookUpContact, PostIncident, PostLiveWorkItem, Probe, Token,
+};
 
 /// What is answered to which step: status, code, words.
 type Case = (StepName, u16, &'static str, &'static str);
@@ -68,6 +70,17 @@ const CASES: &[(Case, Remedy, &str)] = &[
     ((PostIncident, 400, "0x80040203", "Invalid argument"), Remedy::GiveUp, "as its message says"),
     ((PostIncident, 405, "", ""), Remedy::GiveUp, "as its message says"),
     ((PostIncident, 422, "", ""), Remedy::GiveUp, "as its message says"),
+    ((PostIncident, 403, "0x80048306", "Principal user (roleCount=2, privilegeCount=590) does not have right(s) for record"), Remedy::GiveUp, "access level"),
+    ((PostIncident, 403, "", "does not have ReadAccess right(s) for record with id 1; roleCount=2"), Remedy::GiveUp, "access level"),
+    ((LookUpContact, 403, "0x8004f506", "secured"), Remedy::GiveUp, "column security profile"),
+    ((CreateContact, 403, "0x8004f502", "secured"), Remedy::GiveUp, "column security profile"),
+    ((PostIncident, 403, "0x80095ffe", "access from your IP is blocked"), Remedy::Hold, "IP firewall"),
+    ((LookUpContact, 500, "0x80040224", "An unexpected error occurred from ISV code."), Remedy::GiveUp, "trace log"),
+    ((CreateContact, 500, "0x8004418d", "crashed"), Remedy::GiveUp, "trace log"),
+    ((PostIncident, 500, "0x80040224", "An unexpected error occurred from ISV code."), Remedy::Retry, "trace log"),
+    ((CreateContact, 412, "0x80060892", "Entity Key violated"), Remedy::GiveUp, "alternate key"),
+    ((PostIncident, 400, "0x80040517", "An inactive customer cannot be set as the parent"), Remedy::GiveUp, "deactivated"),
+    ((CloseIncident, 400, "0x8004440a", "open activities"), Remedy::GiveUp, "finish or cancel"),
     // What is left.
     ((PostIncident, 403, "", "IP address is not in the allowed range"), Remedy::Retry, "firewall"),
     ((PostIncident, 418, "", "I am a teapot"), Remedy::Retry, ""),

@@ -37,6 +37,7 @@ fn a_posted_incident_tells_its_number_and_what_it_was_posted_with() {
             customer,
             queue,
             transcript: Fit::Whole,
+            existed: false,
         };
         assert_eq!(reading(&post(customer, queue), &answer(201, &body)), receipt(posted), "{body}");
     }
@@ -164,7 +165,7 @@ fn already_in_this_queue_is_success() {
 }
 
 fn close(how: Closing) -> Step {
-    Step::CloseIncident { incident: incident(1), how }
+    Step::CloseIncident { incident: incident(1), how, etag: None }
 }
 
 #[test]

@@ -136,7 +136,10 @@ fn entries_contacts_and_wishes_read_back() {
     let entry = Entry {
         at: at(5),
         first: at(1),
-        state: SessionState::Open { incident: IncidentId(Uuid::from_u128(7)), ticket_number: None },
+        kept: Kept {
+            state: SessionState::Open { incident: IncidentId(Uuid::from_u128(7)), ticket_number: None },
+            handed_off: Some(at(1)),
+        },
     };
     assert_eq!(Entry::decode(&entry.encode()).unwrap(), entry);
     assert_eq!(touched_at(&entry.encode()), Some(at(5)));

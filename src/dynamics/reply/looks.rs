@@ -1,0 +1,61 @@
+//! What a look shows: contacts with an email, a case that may have been closed.
+
+use jiff::fmt::rfc2822;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::guid;
+use crate::dynamics::answer::Answer;
+use crate::event::{ContactId, IncidentId};
+use crate::machine::Receipt;
+
+/// Clocks that differ by less are taken for the same: `Date` has whole seconds.
+const SAME_CLOCK: SignedDuration = SignedDuration::from_secs(2);
+
+pub(super) fn rows(body: &Value) -> Option<&Vec<Value>> {
+    body.get("value")?.as_array()
+}
+
+/// The first active contact; where all are deactivated, the one that another was merged into may be active.
+pub(super) fn looked_up(body: &Value) -> Option<Receipt> {
+    let rows = rows(body)?;
+    match rows.iter().find(|row| is_active(row)) {
+        None => Some(Receipt::ContactAbsent),
+        Some(row) => Some(Receipt::ContactFound(ContactId(guid(row, "contactid")?))),
+    }
+}
+
+/// The contact that a deactivated one was merged into, where no other is active.
+pub(super) fn survivor(answer: &Answer) -> Option<ContactId> {
+    let body = answer.object()?;
+    let rows = rows(&body)?;
+    if rows.iter().any(is_active) {
+        return None;
+    }
+    rows.iter().find_map(|row| guid(row, "_masterid_value")).map(ContactId)
+}
+
+/// Active, or of a table that does not say.
+pub(super) fn is_active(row: &Value) -> bool {
+    row.get("statecode").is_none_or(|state| state.is_null() || state == 0)
+}
+
+/// A case as a look shows it that may have been closed since then.
+pub(super) fn seen(body: &Value, incident: IncidentId, since: Timestamp) -> Option<Receipt> {
+    if body.get("statecode")? != 0 {
+        return Some(Receipt::IncidentClosed(incident));
+    }
+    let modified: Option<Timestamp> = body.get("modifiedon").and_then(|time| time.as_str()?.parse().ok());
+    if modified.is_some_and(|modified| modified > since) {
+        return Some(Receipt::IncidentTouched(incident));
+    }
+    let etag = body.get("@odata.etag")?.as_str()?.to_owned();
+    Some(Receipt::IncidentUnchanged { etag, since })
+}
+
+/// A time of the worker's clock in Dynamics', which its answers tell in whole seconds.
+pub(super) fn in_their_clock(time: Timestamp, answer: &Answer, now: Timestamp) -> Timestamp {
+    let date = answer.date.as_deref().and_then(|text| rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok());
+    let ahead = date.map(|date| date.duration_since(now)).filter(|ahead| ahead.abs() >= SAME_CLOCK);
+    ahead.and_then(|ahead| time.checked_add(ahead).ok()).unwrap_or(time)
+}

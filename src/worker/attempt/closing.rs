@@ -1,0 +1,40 @@
+//! A resolution: what it waits for, and what is on record before a case is closed.
+
+use jiff::Timestamp;
+
+use super::Attempt;
+use crate::machine::{Again, Fault, Reason, Remedy, Step, StepName, between, look_again};
+use crate::store::StoreError;
+use crate::worker::settlement::Settlement;
+
+impl Attempt<'_> {
+    /// Before a case is closed it is on record that it will be: where it is not known what became of that, nobody closes again
+    /// before looking.
+    pub(super) async fn put_intent_on_record(&mut self, step: &Step) -> Result<(), StoreError> {
+        let Step::CloseIncident { incident, .. } = step else { return Ok(()) };
+        if self.record.progress.intend(*incident, self.worker.now()) {
+            self.keep().await?;
+        }
+        Ok(())
+    }
+
+    /// A resolution looks again later whether its handoff has come.
+    pub(super) async fn wait(&mut self, until: Option<Timestamp>) -> Result<Settlement, StoreError> {
+        self.age.begins();
+        let left = until.map(|until| between(self.worker.now(), until));
+        match look_again(self.age.now(), left, &self.worker.rules.policy) {
+            Again::Later(rung) => {
+                self.record.attempts -= 1;
+                self.later(rung, "handoff_awaited").await
+            }
+            Again::Soon | Again::WhenAvailable | Again::Never(_) => {
+                let message = "the handoff of this session was still in progress after retry.max_age".to_owned();
+                let fault = Fault {
+                    advice: "See what became of the session's handoff, then replay.".to_owned(),
+                    ..Fault::unanswered(StepName::CloseIncident, Remedy::GiveUp, message)
+                };
+                self.give_up(Reason::RetriesExhausted, fault).await
+            }
+        }
+    }
+}

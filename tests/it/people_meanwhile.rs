@@ -1,0 +1,195 @@
+//! What a rep, an administrator or another integration has done meanwhile: nothing of theirs is undone, no handoff is lost over it.
+
+use handoffd::dynamics::simulator::RepScript;
+use serde_json::{Value, json};
+
+use crate::support::broker::eventually;
+use crate::support::event::{Event, handoff, resolved};
+use crate::support::rig::{Rig, rig};
+
+const ANOTHER_QUEUE: &str = "77777777-7777-7777-7777-777777777777";
+
+/// A rep who acts as soon as such a request has its effect, before its answer.
+fn rep(rig: &Rig, operation: &str, does: &Value) {
+    let script = json!({ "operation": operation, "does": does });
+    rig.crm.environment().employ(serde_json::from_value::<RepScript>(script).unwrap());
+}
+
+fn configure(rig: &Rig, settings: &Value) {
+    rig.crm.environment().configure(settings).unwrap();
+}
+
+fn lose_the_answer(rig: &Rig, operation: &str) {
+    rig.crm.fault(&json!({ "operation": operation, "fault": "reset_after_commit" }));
+}
+
+fn warnings(outcome: &Value) -> &Value {
+    assert!(outcome["event"].as_str().unwrap().ends_with(".succeeded"), "{outcome}");
+    &outcome["data"]["warnings"]
+}
+
+async fn carried(rig: &Rig, event: &Event) -> Value {
+    rig.carry(event).await.body
+}
+
+#[tokio::test]
+async fn a_case_that_a_rep_reopens_before_the_answer_is_lost_stays_open() {
+    for (close_with, operation) in [("patch", "incidents.update"), ("close_incident", "CloseIncident")] {
+        let rig = rig().organize("close_with", close_with).start().await;
+        let event = handoff("email");
+        rig.hand_off(&event).await;
+        rep(&rig, operation, &json!("reopen"));
+        lose_the_answer(&rig, operation);
+        let outcome = carried(&rig, &resolved(event.session())).await;
+        assert_eq!(warnings(&outcome), &json!(["close_unconfirmed"]), "{operation}");
+        assert_eq!((rig.crm.count(operation), &rig.crm.incidents()[0]["statecode"]), (1, &json!(0)));
+        rig.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn a_closing_that_never_arrived_is_made_good_after_a_look() {
+    for (close_with, operation) in [("patch", "incidents.update"), ("close_incident", "CloseIncident")] {
+        let rig = rig().organize("close_with", close_with).start().await;
+        let event = handoff("email");
+        rig.hand_off(&event).await;
+        rig.crm.fault(&json!({ "operation": operation, "fault": "reset_before" }));
+        let asked = rig.requests_for(&resolved(event.session())).await;
+        assert_eq!(asked[1..], ["incidents.read", "incidentresolutions.query", operation], "{asked:?}");
+        assert_eq!(rig.crm.incidents()[0]["statecode"], 1);
+        rig.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn a_case_that_was_resolved_or_cancelled_by_a_rep_is_closed() {
+    for does in ["resolve", "cancel"] {
+        let rig = rig().start().await;
+        let event = handoff("email");
+        rep(&rig, "incidents.create", &json!(does));
+        rig.hand_off(&event).await;
+        let outcome = carried(&rig, &resolved(event.session())).await;
+        assert_eq!(warnings(&outcome), &json!([]), "{does}");
+        rig.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn a_handoff_that_is_later_than_the_resolution_is_left_open() {
+    let rig = rig().start().await;
+    let first = handoff("email");
+    rig.hand_off(&first).await;
+    let later = first.next().with("/timestamp", "2026-11-22T23:00:00Z");
+    rig.hand_off(&later).await;
+    let outcome = carried(&rig, &resolved(first.session()).with("/timestamp", "2026-11-22T12:00:00Z")).await;
+    assert_eq!(warnings(&outcome), &json!([]));
+    let open = rig.crm.incidents().iter().filter(|row| row["statecode"] == 0).count();
+    assert_eq!((rig.crm.incidents().len(), open), (2, 1));
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_case_is_not_pulled_from_the_queue_that_a_rep_chose() {
+    let rig = rig().stock().queue().start().await;
+    rig.crm.edit("queues", &json!({ "queueid": ANOTHER_QUEUE, "name": "a rep's" })).await;
+    rep(&rig, "AddToQueue", &json!({ "move": ANOTHER_QUEUE }));
+    lose_the_answer(&rig, "AddToQueue");
+    let outcome = carried(&rig, &handoff("email")).await;
+    assert_eq!(warnings(&outcome), &json!([]));
+    assert_eq!(rig.crm.count("AddToQueue"), 1);
+    assert_eq!(rig.crm.rows("queueitems")[0]["_queueid_value"], ANOTHER_QUEUE);
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_case_that_is_resolved_before_it_comes_into_its_queue_is_a_success() {
+    let rig = rig().stock().queue().start().await;
+    rep(&rig, "incidents.create", &json!("resolve"));
+    let outcome = carried(&rig, &handoff("email")).await;
+    assert_eq!(warnings(&outcome), &json!(["not_queued"]));
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_contact_that_was_deactivated_is_followed_by_another_one() {
+    let rig = rig().start().await;
+    let event = handoff("email");
+    rig.hand_off(&event).await;
+    let contact = rig.crm.contacts()[0]["contactid"].clone();
+    rig.crm.edit("contacts", &json!({ "contactid": contact, "statecode": 1 })).await;
+    let outcome = carried(&rig, &event.next_session()).await;
+    assert_eq!(warnings(&outcome), &json!([]));
+    assert_ne!(outcome["data"]["contact_id"], contact, "the deactivated one takes no new case");
+    assert_eq!(rig.crm.contacts().len(), 2);
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_refuses_a_contact_costs_the_handoff_nothing_but_the_link() {
+    for settings in [
+        json!({ "secured_columns": { "contacts.emailaddress1": "refused" } }),
+        json!({ "plugins": [{ "table": "contacts", "on": "create", "does": { "refuse": "The record already exists." } }] }),
+        json!({ "plugins": [{ "table": "contacts", "on": "create", "does": { "crash": "null reference" } }] }),
+        json!({ "no_access": [{ "table": "contacts" }] }),
+    ] {
+        let rig = rig().start().await;
+        configure(&rig, &settings);
+        let outcome = carried(&rig, &handoff("email")).await;
+        assert_eq!(warnings(&outcome), &json!(["contact_unlinked"]), "{settings}");
+        assert_eq!(outcome["data"]["attempts"], 1, "{settings}: at once");
+        rig.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn another_key_that_is_taken_is_no_contact_of_ours() {
+    let rig = rig().start().await;
+    configure(&rig, &json!({ "alternate_keys": { "contacts": ["mobilephone"] } }));
+    let of =
+        |email: &str| handoff("email").with("/data/customer/email", email).with("/data/customer/phone", "+15550100");
+    rig.hand_off(&of("one@example.com")).await;
+    let outcome = carried(&rig, &of("another@example.com")).await;
+    assert_eq!(warnings(&outcome), &json!(["contact_unlinked"]));
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_subject_is_cut_to_what_the_table_takes_and_that_is_learned() {
+    let rig = rig().start().await;
+    configure(&rig, &json!({ "live_work_item_subject_limit": 200 }));
+    let long = |event: Event| event.with("/data/summary", "x".repeat(300));
+    let outcome = carried(&rig, &long(handoff("web"))).await;
+    assert_eq!(warnings(&outcome), &json!(["subject_cut"]));
+    assert_eq!(rig.crm.rows("oc_liveworkitems")[0]["subject"].as_str().unwrap().len(), 200);
+    assert_eq!(rig.requests_for(&long(handoff("sms"))).await, ["oc_liveworkitems.create"]);
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_transcript_whose_attachment_is_refused_becomes_notes_of_text() {
+    let rig = rig().start().await;
+    configure(&rig, &json!({ "blocked_attachments": ["txt"] }));
+    let long = |event: Event| event.with("/data/transcript/0/text", "☃".repeat(150_000));
+    let outcome = carried(&rig, &long(handoff("email"))).await;
+    assert_eq!(warnings(&outcome), &json!([]));
+    let notes: Vec<Value> = rig.crm.rows("annotations");
+    let texts: Vec<&str> = notes.iter().filter_map(|note| note["notetext"].as_str()).collect();
+    assert_eq!(texts.len(), 2, "150,000 characters and 100,000 a note");
+    assert_eq!(texts.concat().matches('☃').count(), 150_000, "nothing of it is lost");
+    let asked = rig.requests_for(&long(handoff("email"))).await;
+    assert_eq!(asked.iter().filter(|name| *name == "annotations.create").count(), 2, "learned: {asked:?}");
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_environments_ip_firewall_blocks_the_organization_and_no_event() {
+    let rig = rig().start().await;
+    configure(&rig, &json!({ "ip_firewall": "blocking" }));
+    let event = handoff("web");
+    rig.bus.publish(&event).await;
+    eventually("advice about the firewall", async || rig.worker().log().contains("IP firewall")).await;
+    configure(&rig, &json!({ "ip_firewall": "open" }));
+    let outcome = rig.bus.outcome(event.id()).await.body;
+    assert_eq!((warnings(&outcome), &outcome["data"]["attempts"]), (&json!([]), &json!(1)));
+    rig.nothing_is_left().await;
+}
