@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH, USER_AGENT};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -98,11 +98,8 @@ impl Client {
         };
         builder = builder.header(AUTHORIZATION, token.authorization.clone());
         builder = builder.header("x-ms-client-request-id", Uuid::new_v4().to_string());
-        for (name, value) in asked.headers {
-            builder = builder.header(*name, *value);
-        }
-        if let Some(version) = &asked.if_match {
-            builder = builder.header(IF_MATCH, version);
+        for (name, value) in &asked.headers {
+            builder = builder.header(*name, value.as_ref());
         }
         if let Some(body) = &asked.body {
             builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.to_string());

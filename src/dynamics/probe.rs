@@ -46,7 +46,7 @@ async fn look_after(wire: Arc<Wire>, environment: Weak<Environment>) {
 /// A token, then the request that needs the least of privileges: none of a table, but an application user that is
 /// known, enabled and has a role, in an environment that is there and enabled. Nothing when no answer tells.
 async fn ask(wire: &Wire, environment: &Environment) -> Option<Result<(), Fault>> {
-    let asked = Request { method: Method::Get, path: "WhoAmI".to_owned(), headers: &[], if_match: None, body: None };
+    let asked = Request { method: Method::Get, path: "WhoAmI".to_owned(), headers: Vec::new(), body: None };
     let mut call = Call::new(wire, StepName::Probe, None);
     let answer = call.ask(environment, &asked).await;
     let result =

@@ -1,5 +1,7 @@
 //! A step, as the request that performs it.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -23,6 +25,9 @@ const FILENAME_LIMIT: usize = 255;
 /// Dataverse's stock length of a note's text.
 const NOTE_TEXT_LIMIT: usize = 100_000;
 
+/// Headers of a request, by name.
+pub type Headers = Vec<(&'static str, Cow<'static, str>)>;
+
 /// One request to the Web API.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Request {
@@ -31,9 +36,7 @@ pub struct Request {
     /// Path and query below `<environment_url>/api/data/v9.2/`.
     pub path: String,
     /// Headers beyond those that every request has.
-    pub headers: &'static [(&'static str, &'static str)],
-    /// `If-Match`: only this version of the row.
-    pub if_match: Option<String>,
+    pub headers: Headers,
     /// JSON.
     pub body: Option<Value>,
 }
@@ -60,19 +63,15 @@ impl Method {
     }
 }
 
-const RETURN: &[(&str, &str)] = &[("Prefer", "return=representation")];
-/// Without it, a PATCH on a key that is not there creates the row.
-const NEVER_CREATE: &[(&str, &str)] = &[("If-Match", "*")];
+const RETURN: (&str, Cow<'static, str>) = ("Prefer", Cow::Borrowed("return=representation"));
+/// Any version of a row that is there: without it, a PATCH on a key that is not there creates the row.
+const ANY_VERSION: &str = "*";
 
 /// The request that performs a step of this event.
 pub fn request(step: &Step, event: &Event, settings: &Settings) -> Request {
-    match (step, &event.body) {
-        (Step::CloseIncident { incident, how, etag }, _) => close(*incident, *how, etag.as_deref()),
-        (Step::LookAtIncident { incident, .. }, _) => look_at_incident(*incident),
-        (Step::LookForResolution { incident, since }, _) => look_for_resolution(*incident, *since),
-        (_, Body::Handoff(handoff)) => of_handoff(step, event, handoff, settings),
-        // `decide` asks nothing else for a resolution; a harmless read keeps this function total.
-        (_, Body::Resolution(_)) => get("WhoAmI".to_owned()),
+    match &event.body {
+        Body::Handoff(handoff) => of_handoff(step, event, handoff, settings),
+        Body::Resolution(_) => of_resolution(step),
     }
 }
 
@@ -119,9 +118,19 @@ fn of_handoff(step: &Step, event: &Event, handoff: &Handoff, settings: &Settings
         Step::AttachTranscript { incident, part: Part::Attachment } => attach_transcript(event, handoff, *incident),
         Step::AttachTranscript { incident, part: Part::Text(part) } => note_text(event, handoff, *incident, *part),
         Step::PostLiveWorkItem { subject_limit } => post_live_work_item(event, handoff, settings, *subject_limit),
-        Step::CloseIncident { incident, how, etag } => close(*incident, *how, etag.as_deref()),
+        Step::CloseIncident { .. } | Step::LookAtIncident { .. } | Step::LookForResolution { .. } => {
+            of_resolution(step)
+        }
+    }
+}
+
+fn of_resolution(step: &Step) -> Request {
+    match step {
+        Step::CloseIncident { incident, how, etag } => close(*incident, *how, etag.clone()),
         Step::LookAtIncident { incident, .. } => look_at_incident(*incident),
         Step::LookForResolution { incident, since } => look_for_resolution(*incident, *since),
+        // `decide` asks nothing else for a resolution; a harmless read keeps this function total.
+        _ => get("WhoAmI".to_owned()),
     }
 }
 
@@ -153,7 +162,7 @@ fn create_contact(event: &Event, handoff: &Handoff, generation: u8) -> Request {
         body.insert("mobilephone".into(), json!(cut(phone, NAME_LIMIT)));
     }
     body.insert("description".into(), json!(format!("Created from chat session {}", handoff.session_id)));
-    post("contacts".to_owned(), &[], Value::Object(body))
+    post("contacts".to_owned(), Headers::new(), Value::Object(body))
 }
 
 fn create_placeholder(event: &Event) -> Request {
@@ -163,7 +172,7 @@ fn create_placeholder(event: &Event) -> Request {
         "description": "Placeholder customer of cases that OpenCX handed over without a customer. \
             Created by handoffd once, because this environment refuses a case without a customer.",
     });
-    post("contacts".to_owned(), &[], body)
+    post("contacts".to_owned(), Headers::new(), body)
 }
 
 fn post_incident(
@@ -188,7 +197,7 @@ fn post_incident(
         body.insert(format!("{}@odata.bind", settings.queue_field), json!(format!("/queues({queue})")));
     }
     body.extend(settings.ticket_properties.iter().map(|(key, value)| (key.clone(), value.clone())));
-    post("incidents?$select=incidentid,ticketnumber".to_owned(), RETURN, Value::Object(body))
+    post("incidents?$select=incidentid,ticketnumber".to_owned(), vec![RETURN], Value::Object(body))
 }
 
 /// What the case is called.
@@ -216,7 +225,7 @@ fn customer_bind(customer: LinkedCustomer) -> Option<(&'static str, String)> {
 fn assign_queue(incident: IncidentId, settings: &Settings) -> Request {
     let queue = settings.default_queue_id.unwrap_or_default();
     let body = json!({ "Target": { "@odata.type": "Microsoft.Dynamics.CRM.incident", "incidentid": incident } });
-    post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), &[], body)
+    post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), Headers::new(), body)
 }
 
 /// A case that is in any queue stays there.
@@ -242,7 +251,7 @@ fn note_text(event: &Event, handoff: &Handoff, incident: IncidentId, part: u16) 
         "subject": format!("Transcript of session {session} ({} of {})", part + 1, parts.len()),
         "notetext": parts.get(usize::from(part)).copied().unwrap_or_default(),
     });
-    post("annotations".to_owned(), &[], body)
+    post("annotations".to_owned(), Headers::new(), body)
 }
 
 /// True for the last of the notes that hold the transcript as text.
@@ -272,7 +281,7 @@ fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId) -> 
         "mimetype": "text/plain",
         "documentbody": STANDARD.encode(whole(handoff)),
     });
-    post("annotations".to_owned(), &[], body)
+    post("annotations".to_owned(), Headers::new(), body)
 }
 
 /// A file name must not hold these (`0x80044a08`).
@@ -311,22 +320,21 @@ fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings, su
         body.insert("workstreamId".into(), json!(id));
     }
     body.insert("contextVariables".into(), json!({ "sessionId": handoff.session_id, "channel": handoff.channel }));
-    post(settings.live_work_item_entity_set.clone(), RETURN, Value::Object(body))
+    post(settings.live_work_item_entity_set.clone(), vec![RETURN], Value::Object(body))
 }
 
 /// statecode 1 is Resolved, statuscode 5 Problem Solved (Dataverse's stock values).
-fn close(incident: IncidentId, how: Closing, etag: Option<&str>) -> Request {
+fn close(incident: IncidentId, how: Closing, etag: Option<String>) -> Request {
     match how {
         Closing::Patch => Request {
             method: Method::Patch,
             path: format!("incidents({incident})"),
-            headers: if etag.is_none() { NEVER_CREATE } else { &[] },
-            if_match: etag.map(str::to_owned),
+            headers: vec![("If-Match", etag.map_or(Cow::Borrowed(ANY_VERSION), Cow::Owned))],
             body: Some(json!({ "statecode": 1, "statuscode": 5 })),
         },
         Closing::Action => post(
             "CloseIncident".to_owned(),
-            &[],
+            Headers::new(),
             json!({
                 "IncidentResolution": {
                     "subject": "Resolved in OpenCX",
@@ -353,11 +361,11 @@ fn look_for_resolution(incident: IncidentId, since: Timestamp) -> Request {
 }
 
 fn get(path: String) -> Request {
-    Request { method: Method::Get, path, headers: &[], if_match: None, body: None }
+    Request { method: Method::Get, path, headers: Headers::new(), body: None }
 }
 
-fn post(path: String, headers: &'static [(&'static str, &'static str)], body: Value) -> Request {
-    Request { method: Method::Post, path, headers, if_match: None, body: Some(body) }
+fn post(path: String, headers: Headers, body: Value) -> Request {
+    Request { method: Method::Post, path, headers, body: Some(body) }
 }
 
 #[cfg(test)]

@@ -82,5 +82,5 @@ pub(super) fn lookups() -> Request {
 const CASE: &str = "EntityDefinitions(LogicalName='incident')";
 
 fn get(path: impl Into<String>) -> Request {
-    Request { method: Method::Get, path: path.into(), headers: &[], if_match: None, body: None }
+    Request { method: Method::Get, path: path.into(), headers: Vec::new(), body: None }
 }
