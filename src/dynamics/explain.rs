@@ -5,7 +5,7 @@ use super::keys;
 use super::request::{Request, request};
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 use crate::machine::{
-    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, Part, QueueAssignment, QueueBinding, Settings, Step,
+    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, NoteForm, QueueAssignment, QueueBinding, Settings, Step,
     contact_limit,
 };
 
@@ -62,7 +62,7 @@ fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
     }
     if describe(handoff, settings.description_limit).fit == Fit::Cut {
         let when = format!("always: the description is longer than {} UTF-16 units", settings.description_limit);
-        steps.push((Step::AttachTranscript { incident: id, part: Part::Attachment }, when));
+        steps.push((Step::AttachTranscript { incident: id, part: NoteForm::Attachment }, when));
     }
     steps
 }

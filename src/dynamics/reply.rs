@@ -18,7 +18,7 @@ use super::request::{
 };
 use super::text::cut;
 use crate::event::{Body, ContactId, Event, Handoff, IncidentId};
-use crate::machine::{Closing, ContactFailure, Fault, Fit, Part, Receipt, Remedy, Settings, Step, StepName};
+use crate::machine::{Closing, ContactFailure, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName};
 
 use looks::{in_their_clock, is_active, looked_up, rows, seen, survivor};
 use wants::environment_wants;
@@ -148,10 +148,10 @@ fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<Receipt> {
     }
 }
 
-fn attached(event: &Event, part: Part) -> Receipt {
+fn attached(event: &Event, part: NoteForm) -> Receipt {
     match part {
-        Part::Attachment => Receipt::TranscriptAttached,
-        Part::Text(part) => {
+        NoteForm::Attachment => Receipt::TranscriptAttached,
+        NoteForm::Text(part) => {
             let is_last = handoff(event).is_none_or(|handoff| is_last_part(handoff, part));
             Receipt::TextNoteAttached { is_last }
         }

@@ -13,7 +13,7 @@ use super::description::{describe, whole};
 use super::keys;
 use super::text::cut;
 use crate::event::{Body, ContactId, Customer, Event, Handoff, IncidentId};
-use crate::machine::{Closing, FallbackCustomer, LinkedCustomer, Part, QueueBinding, Settings, Step};
+use crate::machine::{Closing, FallbackCustomer, LinkedCustomer, NoteForm, QueueBinding, Settings, Step};
 
 /// What may stand in a `$filter` literal as it is (RFC 3986's unreserved characters); all else is percent-encoded.
 pub(super) const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -92,7 +92,7 @@ pub fn read_placeholder(event: &Event) -> Request {
 }
 
 /// Reads the note under an event's key.
-pub fn read_note(event: &Event, part: Part) -> Request {
+pub fn read_note(event: &Event, part: NoteForm) -> Request {
     get(format!("annotations({})?$select=annotationid", note_key(event, part)))
 }
 
@@ -115,8 +115,8 @@ fn of_handoff(step: &Step, event: &Event, handoff: &Handoff, settings: &Settings
         Step::PostIncident { customer, queue } => post_incident(event, handoff, settings, *customer, *queue),
         Step::LookForQueueItem { incident } => look_for_queue_item(*incident),
         Step::AssignQueue { incident } => assign_queue(*incident, settings),
-        Step::AttachTranscript { incident, part: Part::Attachment } => attach_transcript(event, handoff, *incident),
-        Step::AttachTranscript { incident, part: Part::Text(part) } => note_text(event, handoff, *incident, *part),
+        Step::AttachTranscript { incident, part: NoteForm::Attachment } => attach_transcript(event, handoff, *incident),
+        Step::AttachTranscript { incident, part: NoteForm::Text(part) } => note_text(event, handoff, *incident, *part),
         Step::PostLiveWorkItem { subject_limit } => post_live_work_item(event, handoff, settings, *subject_limit),
         Step::CloseIncident { .. } | Step::LookAtIncident { .. } | Step::LookForResolution { .. } => {
             of_resolution(step)
@@ -233,10 +233,10 @@ fn look_for_queue_item(incident: IncidentId) -> Request {
     get(format!("queueitems?$select=queueitemid&$filter=_objectid_value%20eq%20{incident}&$top=1"))
 }
 
-fn note_key(event: &Event, part: Part) -> Uuid {
+fn note_key(event: &Event, part: NoteForm) -> Uuid {
     match part {
-        Part::Attachment => keys::annotation(&event.key),
-        Part::Text(part) => keys::text_note(&event.key, part),
+        NoteForm::Attachment => keys::annotation(&event.key),
+        NoteForm::Text(part) => keys::text_note(&event.key, part),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::memory::Learned;
 use super::outcome::Warning;
-use super::progress::{ContactProgress, PostedIncident, Progress, Seen};
+use super::progress::{ContactProgress, OpenCase, PostedIncident, Progress};
 use super::receipt::Receipt;
 use super::step::LinkedCustomer;
 
@@ -81,7 +81,7 @@ fn close(next: &mut Progress, receipt: &Receipt) {
             next.warn(Warning::CloseUnconfirmed);
         }
         Receipt::IncidentUnchanged { etag, since } => {
-            let seen = Seen { etag: etag.clone(), since: *since, never_closed: false };
+            let seen = OpenCase { etag: etag.clone(), since: *since, never_closed: false };
             next.intent.iter_mut().for_each(|intent| intent.seen = Some(seen.clone()));
             return;
         }

@@ -7,10 +7,10 @@ use super::fault::{Fault, Remedy};
 use super::finish;
 use super::memory::{Memory, SessionState};
 use super::outcome::{Outcome, Reason};
-use super::progress::{ContactProgress, Intent, Progress, Seen};
+use super::progress::{ContactProgress, Intent, OpenCase, Progress};
 use super::receipt::Fit;
 use super::settings::{CloseWith, ContactFailure, QueueAssignment, Settings};
-use super::step::{Closing, LinkedCustomer, Part, QueueBinding, Step, StepName};
+use super::step::{Closing, LinkedCustomer, NoteForm, QueueBinding, Step, StepName};
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 
 /// How often the derived key is changed because a rep has given that record another email or deactivated it, and how often a
@@ -75,7 +75,7 @@ fn incident(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
     }
     if posted.transcript == Fit::Cut && !progress.transcript_attached {
         let as_text = memory.learned.no_attachments || progress.text_notes > 0;
-        let part = if as_text { Part::Text(progress.text_notes) } else { Part::Attachment };
+        let part = if as_text { NoteForm::Text(progress.text_notes) } else { NoteForm::Attachment };
         return Decision::Call(Step::AttachTranscript { incident: posted.id, part });
     }
     Decision::Finish(Box::new(finish::incident(handoff, posted, progress, time)))
@@ -185,8 +185,8 @@ fn closing_step(incident: IncidentId, how: Closing, intent: Option<&Intent>) -> 
     };
     match seen {
         None => Step::LookAtIncident { incident, since: *since },
-        Some(Seen { since, never_closed: false, .. }) => Step::LookForResolution { incident, since: *since },
-        Some(Seen { etag, .. }) => Step::CloseIncident { incident, how, etag: Some(etag.clone()) },
+        Some(OpenCase { since, never_closed: false, .. }) => Step::LookForResolution { incident, since: *since },
+        Some(OpenCase { etag, .. }) => Step::CloseIncident { incident, how, etag: Some(etag.clone()) },
     }
 }
 

@@ -27,11 +27,11 @@ pub use decide::{Decision, Time, decide};
 pub use fault::{Fault, Remedy};
 pub use memory::{Learned, Memory, SessionEntry, SessionState};
 pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
-pub use progress::{ContactProgress, Intent, PostedIncident, Progress, Seen};
+pub use progress::{ContactProgress, Intent, OpenCase, PostedIncident, Progress};
 pub use receipt::{Fit, Receipt};
 pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
 pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
-pub use step::{Closing, LinkedCustomer, Part, QueueBinding, Step, StepName};
+pub use step::{Closing, LinkedCustomer, NoteForm, QueueBinding, Step, StepName};
 
 #[cfg(test)]
 pub(crate) mod samples;

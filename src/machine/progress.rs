@@ -60,12 +60,12 @@ pub struct Intent {
     pub since: Timestamp,
     /// What a look at it has shown since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<Seen>,
+    pub seen: Option<OpenCase>,
 }
 
 /// A case that was open and unchanged when it was looked at.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Seen {
+pub struct OpenCase {
     /// Its version.
     pub etag: String,
     /// When it was to be closed, by Dynamics' clock.

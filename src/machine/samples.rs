@@ -7,8 +7,8 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
-    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, Part, QueueAssignment, QueueBinding, Receipt, Settings,
-    Step,
+    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, NoteForm, QueueAssignment, QueueBinding, Receipt,
+    Settings, Step,
 };
 use crate::event::{ContactId, IncidentId, WorkItemId};
 
@@ -79,10 +79,10 @@ pub(crate) fn receipts(step: &Step, settings: &Settings, fit: Fit) -> Vec<Receip
         Step::PostIncident { customer, queue } => posting(*customer, *queue, settings, fit),
         Step::LookForQueueItem { .. } => vec![Receipt::QueueAssigned, Receipt::NotInAnyQueue],
         Step::AssignQueue { .. } => vec![Receipt::QueueAssigned, Receipt::ClosedBeforeQueued],
-        Step::AttachTranscript { part: Part::Attachment, .. } => {
+        Step::AttachTranscript { part: NoteForm::Attachment, .. } => {
             vec![Receipt::TranscriptAttached, Receipt::AttachmentsRefused]
         }
-        Step::AttachTranscript { part: Part::Text(part), .. } => {
+        Step::AttachTranscript { part: NoteForm::Text(part), .. } => {
             // So many that it ends.
             vec![Receipt::TextNoteAttached { is_last: *part > 0 }]
         }

@@ -40,7 +40,7 @@ pub enum Step {
         /// Which case.
         incident: IncidentId,
         /// In which form.
-        part: Part,
+        part: NoteForm,
     },
     /// Create the live work item.
     PostLiveWorkItem {
@@ -74,7 +74,7 @@ pub enum Step {
 
 /// The form of a note.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
+pub enum NoteForm {
     /// All of the transcript, as an attachment.
     Attachment,
     /// One of several parts of it as text, from 0.

@@ -69,7 +69,7 @@ fn steps() -> Vec<Step> {
         Step::CreatePlaceholder,
         Step::PostIncident { customer: LinkedCustomer::Contact(contact(1)), queue: QueueBinding::Bound },
         Step::AssignQueue { incident },
-        Step::AttachTranscript { incident, part: Part::Attachment },
+        Step::AttachTranscript { incident, part: NoteForm::Attachment },
         Step::PostLiveWorkItem { subject_limit: None },
         Step::CloseIncident { incident, how: Closing::Patch, etag: None },
         Step::CloseIncident { incident, how: Closing::Action, etag: None },
@@ -101,7 +101,7 @@ fn what_is_created_has_the_key_that_we_gave_it() {
         (FIRST, Receipt::ContactCreated(own_contact(0))),
         (Step::CreateContact { generation: 2 }, Receipt::ContactCreated(own_contact(2))),
         (Step::CreatePlaceholder, Receipt::PlaceholderReady(keys::placeholder(&key.organization_id))),
-        (Step::AttachTranscript { incident: incident(1), part: Part::Attachment }, Receipt::TranscriptAttached),
+        (Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment }, Receipt::TranscriptAttached),
         (
             Step::PostLiveWorkItem { subject_limit: None },
             Receipt::WorkItemPosted { id: keys::work_item(key), subject_cut: false },
@@ -202,8 +202,8 @@ fn a_duplicate_key_is_looked_back_at_where_the_record_has_more_to_tell() {
         for (step, asked) in [
             (Step::CreatePlaceholder, read_placeholder(&event)),
             (
-                Step::AttachTranscript { incident: incident(1), part: Part::Attachment },
-                read_note(&event, Part::Attachment),
+                Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment },
+                read_note(&event, NoteForm::Attachment),
             ),
             (Step::PostLiveWorkItem { subject_limit: None }, read_work_item(&event, &settings())),
         ] {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{Sent, is_missing_row};
 use crate::dynamics::answer::{Answer, ErrorBody};
 use crate::event::ContactId;
-use crate::machine::{CloseWith, Closing, LinkedCustomer, Part, QueueAssignment, QueueBinding, Receipt, Step};
+use crate::machine::{CloseWith, Closing, LinkedCustomer, NoteForm, QueueAssignment, QueueBinding, Receipt, Step};
 
 /// A deactivated contact or account can't be a customer.
 const INACTIVE_CUSTOMER: &str = "0x80040517";
@@ -26,7 +26,7 @@ pub(super) fn environment_wants(sent: Sent<'_>, answer: &Answer, error: &ErrorBo
             let insists = sent.settings.close_with == CloseWith::Auto && error.says("CloseIncidentRequest");
             insists.then_some(Receipt::CloseActionRequired)
         }
-        Step::AttachTranscript { part: Part::Attachment, .. } => {
+        Step::AttachTranscript { part: NoteForm::Attachment, .. } => {
             let is_large = answer.status == 413 && !answer.is_broken();
             let refused = NO_ATTACHMENT.contains(&error.code.as_str()) || is_large;
             refused.then_some(Receipt::AttachmentsRefused)

@@ -282,7 +282,8 @@ fn add_to_queue_names_the_queue_the_namespace_and_the_type() {
 #[test]
 fn the_note_holds_the_uncut_description_in_base64() {
     let event = handoff(|it| it.summary = Some("é😀".repeat(3000)));
-    let asked = request(&Step::AttachTranscript { incident: incident(1), part: Part::Attachment }, &event, &settings());
+    let asked =
+        request(&Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment }, &event, &settings());
     let body = asked.body.expect("a body");
     assert_eq!((asked.method, asked.path.as_str()), (Method::Post, "annotations"));
     assert_eq!(
@@ -309,7 +310,7 @@ fn the_note_holds_the_uncut_description_in_base64() {
 #[test]
 fn the_file_name_of_a_255_character_session_id_fits() {
     let event = handoff(|it| it.session_id = SessionId::from("é".repeat(255)));
-    let body = body_of(&Step::AttachTranscript { incident: incident(1), part: Part::Attachment }, &event);
+    let body = body_of(&Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment }, &event);
     let name = body["filename"].as_str().expect("a name");
     assert_eq!(name.encode_utf16().count(), 255);
     assert!(name.starts_with("transcript-é") && name.ends_with("é.txt"));

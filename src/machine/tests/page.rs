@@ -9,8 +9,8 @@ use crate::event::samples::{handoff, resolution};
 use crate::event::{Body, Channel};
 use crate::machine::samples::{QUEUE, contact, incident, settings, settings_with, work_item};
 use crate::machine::{
-    Closing, ContactProgress, Decision, Fit, LinkedCustomer, Memory, Part, QueueBinding, Reason, Receipt, SessionState,
-    Step,
+    Closing, ContactProgress, Decision, Fit, LinkedCustomer, Memory, NoteForm, QueueBinding, Reason, Receipt,
+    SessionState, Step,
 };
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/STATE_MACHINE.md");
@@ -195,7 +195,7 @@ fn asked(step: &Step) -> &'static str {
         Step::PostIncident { customer: LinkedCustomer::Nobody, .. } => "`PostIncident`, linked to nobody",
         Step::LookForQueueItem { .. } => "`LookForQueueItem`",
         Step::AssignQueue { .. } => "`AssignQueue`",
-        Step::AttachTranscript { part: Part::Text(_), .. } => "`AttachTranscript`, as text",
+        Step::AttachTranscript { part: NoteForm::Text(_), .. } => "`AttachTranscript`, as text",
         Step::AttachTranscript { .. } => "`AttachTranscript`",
         Step::PostLiveWorkItem { .. } => "`PostLiveWorkItem`",
         Step::CloseIncident { how: Closing::Patch, .. } => "`CloseIncident` by PATCH",

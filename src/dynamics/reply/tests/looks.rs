@@ -10,7 +10,7 @@ fn what_exists_and_is_not_there_is_refused_for_good() {
     let nothing = refusal(404, "0x80040217", "contact With Id = 1 Does Not Exist");
     assert_eq!(back(&FIRST, &settings(), &nothing), receipt(Receipt::ContactRefused));
     let post = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue };
-    let note = Step::AttachTranscript { incident: incident(1), part: Part::Attachment };
+    let note = Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment };
     for step in [post, note, Step::PostLiveWorkItem { subject_limit: None }, Step::CreatePlaceholder] {
         assert_eq!(remedy(&back(&step, &settings(), &nothing)), Some(Remedy::GiveUp), "{step:?}");
     }
@@ -109,11 +109,11 @@ fn a_subject_is_cut_to_what_its_refusal_names_and_no_further() {
 
 #[test]
 fn an_attachment_that_is_refused_becomes_text() {
-    let note = Step::AttachTranscript { incident: incident(1), part: Part::Attachment };
+    let note = Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment };
     for refused in [refusal(400, "0x80043e09", "x"), refusal(400, "0x80044a08", "x"), refusal(413, "", "x")] {
         assert_eq!(reading(&note, &refused), receipt(Receipt::AttachmentsRefused), "{refused:?}");
     }
-    let text = Step::AttachTranscript { incident: incident(1), part: Part::Text(0) };
+    let text = Step::AttachTranscript { incident: incident(1), part: NoteForm::Text(0) };
     assert_eq!(reading(&text, &answer(204, "")), receipt(Receipt::TextNoteAttached { is_last: true }));
     assert_eq!(remedy(&reading(&text, &refusal(400, "0x80043e09", "x"))), Some(Remedy::GiveUp));
 }
