@@ -13,14 +13,13 @@ use super::description::fit;
 use super::keys;
 use super::mask::{mask, one_line};
 use super::request::{
-    Request, is_last_part, read_contact, read_incident, read_note, read_placeholder, read_survivor, read_work_item,
-    subject,
+    Request, is_last_part, read_contact, read_incident, read_note, read_placeholder, read_work_item, subject,
 };
 use super::text::cut;
 use crate::event::{Body, ContactId, Event, Handoff, IncidentId};
 use crate::machine::{Closing, ContactFailure, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName};
 
-use looks::{in_their_clock, is_active, looked_up, rows, seen, survivor};
+use looks::{in_their_clock, is_active, looked_up, rows, seen};
 use wants::environment_wants;
 
 /// Dataverse's stock length of an incident's number, in UTF-16 units.
@@ -61,13 +60,7 @@ pub fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
         if answer.body.is_empty() && matches!(sent.step, Step::PostIncident { .. }) {
             return Reading::LookBack(read_incident(sent.event));
         }
-        if let (Step::LookUpContact, Some(survivor)) = (sent.step, survivor(answer)) {
-            return Reading::LookBack(read_survivor(survivor));
-        }
-        return match done(sent, answer, now) {
-            Some(receipt) => Reading::Receipt(receipt),
-            None => Reading::Fault(unreadable(sent, answer)),
-        };
+        return done(sent, answer, now).unwrap_or_else(|| Reading::Fault(unreadable(sent, answer)));
     }
     let error = answer.error();
     if let Some(receipt) = already_so(sent, answer, &error).or_else(|| environment_wants(sent, answer, &error)) {
@@ -118,33 +111,41 @@ pub fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     Err(refused(StepName::Probe, answer, &error, one_line(&error.message), now))
 }
 
-fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<Receipt> {
+fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<Reading> {
     let body = answer.object();
     if body.is_none() && !answer.body.is_empty() {
         return None;
     }
-    let key = &sent.event.key;
-    match sent.step {
-        Step::LookUpContact => looked_up(&body?),
+    let receipt = match sent.step {
+        Step::LookUpContact => return looked_up(&body?),
         Step::CreateContact { generation } => {
             let email = handoff(sent.event)?.customer.email.as_deref()?;
-            Some(Receipt::ContactCreated(keys::contact(&key.organization_id, email, *generation)))
+            Some(Receipt::ContactCreated(keys::contact(&sent.event.key.organization_id, email, *generation)))
         }
-        Step::CreatePlaceholder => Some(Receipt::PlaceholderReady(keys::placeholder(&key.organization_id))),
+        Step::CreatePlaceholder | Step::AttachTranscript { .. } | Step::PostLiveWorkItem { .. } => made(sent),
         Step::PostIncident { .. } => posted(sent, body.as_ref(), false),
         Step::LookForQueueItem { .. } => {
             let is_queued = !rows(&body?)?.is_empty();
             Some(if is_queued { Receipt::QueueAssigned } else { Receipt::NotInAnyQueue })
         }
         Step::AssignQueue { .. } => Some(Receipt::QueueAssigned),
-        Step::AttachTranscript { part, .. } => Some(attached(sent.event, *part)),
-        Step::PostLiveWorkItem { subject_limit } => Some(work_item(sent.event, *subject_limit)),
         Step::CloseIncident { incident, .. } => Some(Receipt::IncidentClosed(*incident)),
         Step::LookAtIncident { incident, since } => seen(&body?, *incident, in_their_clock(*since, answer, now)),
         Step::LookForResolution { incident, .. } => {
             let was_closed = !rows(&body?)?.is_empty();
             Some(if was_closed { Receipt::IncidentTouched(*incident) } else { Receipt::IncidentNeverClosed })
         }
+    };
+    receipt.map(Reading::Receipt)
+}
+
+/// The receipt of a record of which its key says all there is to know.
+fn made(sent: Sent<'_>) -> Option<Receipt> {
+    match sent.step {
+        Step::CreatePlaceholder => Some(Receipt::PlaceholderReady(keys::placeholder(&sent.event.key.organization_id))),
+        Step::AttachTranscript { part, .. } => Some(attached(sent.event, *part)),
+        Step::PostLiveWorkItem { subject_limit } => Some(work_item(sent.event, *subject_limit)),
+        _ => None,
     }
 }
 
@@ -265,9 +266,7 @@ fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
         }
         Step::LookUpContact if is_active(&body) => Some(Receipt::ContactFound(ContactId(guid(&body, "contactid")?))),
         Step::LookUpContact => Some(Receipt::ContactAbsent),
-        Step::CreatePlaceholder => Some(Receipt::PlaceholderReady(keys::placeholder(&sent.event.key.organization_id))),
-        Step::AttachTranscript { part, .. } => Some(attached(sent.event, *part)),
-        Step::PostLiveWorkItem { subject_limit } => Some(work_item(sent.event, *subject_limit)),
+        Step::CreatePlaceholder | Step::AttachTranscript { .. } | Step::PostLiveWorkItem { .. } => made(sent),
         // A create whose answer did not show the record is no second one.
         _ => posted(sent, Some(&body), true),
     }

@@ -115,8 +115,7 @@ fn of_handoff(step: &Step, event: &Event, handoff: &Handoff, settings: &Settings
         Step::PostIncident { customer, queue } => post_incident(event, handoff, settings, *customer, *queue),
         Step::LookForQueueItem { incident } => look_for_queue_item(*incident),
         Step::AssignQueue { incident } => assign_queue(*incident, settings),
-        Step::AttachTranscript { incident, part: NoteForm::Attachment } => attach_transcript(event, handoff, *incident),
-        Step::AttachTranscript { incident, part: NoteForm::Text(part) } => note_text(event, handoff, *incident, *part),
+        Step::AttachTranscript { incident, part } => attach_transcript(event, handoff, *incident, *part),
         Step::PostLiveWorkItem { subject_limit } => post_live_work_item(event, handoff, settings, *subject_limit),
         Step::CloseIncident { .. } | Step::LookAtIncident { .. } | Step::LookForResolution { .. } => {
             of_resolution(step)
@@ -240,20 +239,6 @@ fn note_key(event: &Event, part: NoteForm) -> Uuid {
     }
 }
 
-/// A part of the transcript as text, for an environment that takes no attachment.
-fn note_text(event: &Event, handoff: &Handoff, incident: IncidentId, part: u16) -> Request {
-    let session = cut(handoff.session_id.as_str(), FILENAME_LIMIT - "transcript-.txt".len());
-    let text = whole(handoff);
-    let parts = text_parts(&text);
-    let body = json!({
-        "annotationid": keys::text_note(&event.key, part),
-        "objectid_incident@odata.bind": format!("/incidents({incident})"),
-        "subject": format!("Transcript of session {session} ({} of {})", part + 1, parts.len()),
-        "notetext": parts.get(usize::from(part)).copied().unwrap_or_default(),
-    });
-    post("annotations".to_owned(), Headers::new(), body)
-}
-
 /// True for the last of the notes that hold the transcript as text.
 pub(super) fn is_last_part(handoff: &Handoff, part: u16) -> bool {
     usize::from(part) + 1 >= text_parts(&whole(handoff)).len()
@@ -270,17 +255,31 @@ fn text_parts(text: &str) -> Vec<&str> {
     parts
 }
 
-fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId) -> Request {
+fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId, form: NoteForm) -> Request {
     let session = cut(handoff.session_id.as_str(), FILENAME_LIMIT - "transcript-.txt".len());
-    let body = json!({
-        "annotationid": keys::annotation(&event.key),
-        "objectid_incident@odata.bind": format!("/incidents({incident})"),
-        "isdocument": true,
-        "subject": format!("Transcript of session {session}"),
-        "filename": format!("transcript-{}.txt", in_a_file_name(session)),
-        "mimetype": "text/plain",
-        "documentbody": STANDARD.encode(whole(handoff)),
-    });
+    let (id, case) = (note_key(event, form), format!("/incidents({incident})"));
+    let text = whole(handoff);
+    let body = match form {
+        NoteForm::Attachment => json!({
+            "annotationid": id,
+            "objectid_incident@odata.bind": case,
+            "isdocument": true,
+            "subject": format!("Transcript of session {session}"),
+            "filename": format!("transcript-{}.txt", in_a_file_name(session)),
+            "mimetype": "text/plain",
+            "documentbody": STANDARD.encode(text),
+        }),
+        // For an environment that takes no attachment.
+        NoteForm::Text(part) => {
+            let parts = text_parts(&text);
+            json!({
+                "annotationid": id,
+                "objectid_incident@odata.bind": case,
+                "subject": format!("Transcript of session {session} ({} of {})", part + 1, parts.len()),
+                "notetext": parts.get(usize::from(part)).copied().unwrap_or_default(),
+            })
+        }
+    };
     post("annotations".to_owned(), Headers::new(), body)
 }
 

@@ -2,7 +2,7 @@
 
 use super::memory::Learned;
 use super::outcome::Warning;
-use super::progress::{ContactProgress, OpenCase, PostedIncident, Progress};
+use super::progress::{ContactProgress, Intent, OpenCase, PostedIncident, Progress};
 use super::receipt::Receipt;
 use super::step::LinkedCustomer;
 
@@ -53,50 +53,36 @@ pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal>
                 next.warn(Warning::SubjectCut);
             }
         }
-        Receipt::IncidentClosed(_)
-        | Receipt::IncidentMissing(_)
-        | Receipt::IncidentTouched(_)
-        | Receipt::IncidentUnchanged { .. }
-        | Receipt::IncidentNeverClosed
-        | Receipt::IncidentChanged => close(&mut next, receipt),
-        // What the environment wants is remembered for the organization, not for the event: see `learn`.
-        Receipt::PlaceholderReady(_)
-        | Receipt::QueueFieldUndeclared
-        | Receipt::CustomerRequired
-        | Receipt::AttachmentsRefused
-        | Receipt::SubjectLimited(_) => {}
-        // Refused, so it was not closed.
-        Receipt::CloseActionRequired => next.intent = None,
-    }
-    Ok(next)
-}
-
-/// What is known of a case that is to be closed.
-fn close(next: &mut Progress, receipt: &Receipt) {
-    match receipt {
         Receipt::IncidentClosed(id) => next.closed.push(*id),
         Receipt::IncidentMissing(id) => next.missing.push(*id),
         Receipt::IncidentTouched(id) => {
             next.closed.push(*id);
             next.warn(Warning::CloseUnconfirmed);
         }
-        Receipt::IncidentUnchanged { etag, since } => {
-            let seen = OpenCase { etag: etag.clone(), since: *since, never_closed: false };
-            next.intent.iter_mut().for_each(|intent| intent.seen = Some(seen.clone()));
-            return;
-        }
-        Receipt::IncidentNeverClosed => {
-            if let Some(seen) = next.intent.as_mut().and_then(|intent| intent.seen.as_mut()) {
-                seen.never_closed = true;
-            }
-            return;
-        }
-        _ => {
-            next.intent.iter_mut().for_each(|intent| intent.seen = None);
-            return;
-        }
+        Receipt::IncidentUnchanged { .. } | Receipt::IncidentNeverClosed | Receipt::IncidentChanged => {}
+        // What the environment wants is remembered for the organization, not for the event: see `learn`.
+        Receipt::PlaceholderReady(_)
+        | Receipt::QueueFieldUndeclared
+        | Receipt::CustomerRequired
+        | Receipt::CloseActionRequired
+        | Receipt::AttachmentsRefused
+        | Receipt::SubjectLimited(_) => {}
     }
-    next.intent = None;
+    next.intent = next.intent.and_then(|intent| still_intended(intent, receipt));
+    Ok(next)
+}
+
+/// The intent to close a case after a receipt; none once its end is known, a refusal included.
+fn still_intended(intent: Intent, receipt: &Receipt) -> Option<Intent> {
+    let seen = match receipt {
+        Receipt::IncidentUnchanged { etag, since } => {
+            Some(OpenCase { etag: etag.clone(), since: *since, never_closed: false })
+        }
+        Receipt::IncidentNeverClosed => intent.seen.map(|seen| OpenCase { never_closed: true, ..seen }),
+        Receipt::IncidentChanged => None,
+        _ => return None,
+    };
+    Some(Intent { seen, ..intent })
 }
 
 /// What a receipt tells about the environment.

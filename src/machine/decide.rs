@@ -99,10 +99,7 @@ fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
         return nobody(settings, memory, progress);
     };
     if !contact_limit::fits(email) {
-        return match settings.contact_failure {
-            ContactFailure::Unlinked => nobody(settings, memory, progress),
-            ContactFailure::DeadLetter => Customer::Impossible(email_too_long()),
-        };
+        return without_contact(settings, memory, progress, email_too_long);
     }
     match progress.contact {
         ContactProgress::Known(id) => Customer::Known(LinkedCustomer::Contact(id)),

@@ -4,8 +4,9 @@ use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::guid;
+use super::{Reading, guid};
 use crate::dynamics::answer::Answer;
+use crate::dynamics::request::read_survivor;
 use crate::event::{ContactId, IncidentId};
 use crate::machine::Receipt;
 
@@ -17,22 +18,13 @@ pub(super) fn rows(body: &Value) -> Option<&Vec<Value>> {
 }
 
 /// The first active contact; where all are deactivated, the one that another was merged into may be active.
-pub(super) fn looked_up(body: &Value) -> Option<Receipt> {
+pub(super) fn looked_up(body: &Value) -> Option<Reading> {
     let rows = rows(body)?;
-    match rows.iter().find(|row| is_active(row)) {
-        None => Some(Receipt::ContactAbsent),
-        Some(row) => Some(Receipt::ContactFound(ContactId(guid(row, "contactid")?))),
+    if let Some(row) = rows.iter().find(|row| is_active(row)) {
+        return Some(Reading::Receipt(Receipt::ContactFound(ContactId(guid(row, "contactid")?))));
     }
-}
-
-/// The contact that a deactivated one was merged into, where no other is active.
-pub(super) fn survivor(answer: &Answer) -> Option<ContactId> {
-    let body = answer.object()?;
-    let rows = rows(&body)?;
-    if rows.iter().any(is_active) {
-        return None;
-    }
-    rows.iter().find_map(|row| guid(row, "_masterid_value")).map(ContactId)
+    let survivor = rows.iter().find_map(|row| guid(row, "_masterid_value")).map(ContactId);
+    Some(survivor.map_or(Reading::Receipt(Receipt::ContactAbsent), |id| Reading::LookBack(read_survivor(id))))
 }
 
 /// Active, or of a table that does not say.

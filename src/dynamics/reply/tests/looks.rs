@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dynamics::request::read_survivor;
 
 /// Contract 4: another rule refused it. A contact's is excused, any other is for good.
 #[test]
