@@ -12,6 +12,7 @@ pub mod event;
 pub mod letters;
 pub mod machine;
 pub mod ops;
+mod regular;
 pub mod schema;
 pub mod store;
 pub mod watch;

@@ -16,11 +16,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("watch", &["event", "machine"]),
     ("crm", &["event", "machine"]),
     ("store", &["event", "machine", "watch"]),
-    ("bus", &["event", "machine", "watch"]),
-    ("dynamics", &["event", "machine", "watch", "crm"]),
+    ("regular", &[]),
+    ("bus", &["event", "machine", "watch", "regular"]),
+    ("dynamics", &["event", "machine", "watch", "crm", "regular"]),
     ("worker", &["event", "machine", "watch", "crm", "store", "bus"]),
     ("letters", &["event", "machine", "bus"]),
-    ("config", &["event", "machine"]),
+    ("config", &["event", "machine", "regular"]),
     ("ops", &["event", "machine", "watch", "store", "config", "bus", "letters"]),
 ];
 

@@ -34,7 +34,7 @@ pub(super) struct Register {
     roster: Mutex<Roster>,
     /// What is wrong with saved ones, as reported last.
     told: std::sync::Mutex<String>,
-    /// What is wrong with files, as reported last.
+    /// The faults of files, as reported last.
     told_of_files: std::sync::Mutex<String>,
     /// Something is in force.
     begun: AtomicBool,

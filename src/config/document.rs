@@ -8,7 +8,7 @@ use toml::Value;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::fault::{Fault, Faults, Place};
-use super::regular::{self, FileError};
+use crate::regular::{self, FileError};
 
 /// Nobody writes a longer one by hand: a bound on what is read into memory.
 const MAX_BYTES: u64 = 1 << 20;

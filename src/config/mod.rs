@@ -10,7 +10,6 @@ mod model;
 pub mod organizations;
 mod pem;
 mod reader;
-mod regular;
 pub mod schema;
 mod secret;
 mod sections;

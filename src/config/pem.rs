@@ -7,11 +7,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use toml::Value;
 
-use super::regular;
 use super::value::{self, Read};
-
-/// Longest file: a system's whole bundle has a fifth of it.
-const MAX_BYTES: u64 = 1 << 20;
+use crate::regular::{self, LONGEST_PEM};
 
 /// The path of a file with at least one certificate; an empty text is none.
 pub fn certificates(value: &Value) -> Read<Option<PathBuf>> {
@@ -41,7 +38,7 @@ fn file(value: &Value, expected: &str, check: impl Fn(&str) -> Read<()>) -> Read
         return Ok(None);
     }
     let path = value::path(value)?;
-    let text = regular::read(Path::new(&path), MAX_BYTES).map_err(|error| format!("{expected}: {error}"))?;
+    let text = regular::read(Path::new(&path), LONGEST_PEM).map_err(|error| format!("{expected}: {error}"))?;
     check(&text).map(|()| Some(path))
 }
 

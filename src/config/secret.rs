@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::regular::{self, FileError};
+use crate::regular::{self, FileError};
 
 /// Longest file of a secret: longer than any key or token.
 const MAX_BYTES: u64 = 64 * 1024;

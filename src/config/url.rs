@@ -104,7 +104,7 @@ fn broker(text: &str) -> Result<BrokerUrl, String> {
     Ok(BrokerUrl::new(text.to_owned()))
 }
 
-/// Whether a `%` stands there that begins no escape: the text was not percent-encoded.
+/// True where a `%` stands that begins no escape: the text was not percent-encoded.
 fn has_lone_percent(text: &str) -> bool {
     let escape = |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     text.split('%').skip(1).any(|rest| !escape(rest))

@@ -1,17 +1,18 @@
 //! Environment variables called `HANDOFFD_…` that are no key's. A misspelt one would be as if it had not been set.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::document;
 use super::fault::{Fault, Place};
 use super::layer::Layers;
+use super::organizations;
 use super::schema::KEYS;
 use super::suggest::closest;
 
 const PREFIX: &str = "HANDOFFD_";
-/// What the command line reads.
+/// The variable of the command line.
 const OF_COMMANDS: &str = "HANDOFFD_CONFIG";
-/// What the project's own scripts and tests read: `deploy/broker.sh`, `tests/`.
+/// Variables of the project's own scripts and tests: `deploy/broker.sh`, `tests/`.
 const OF_SCRIPTS: [&str; 8] = [
     "HANDOFFD_BROKER_LIFE",
     "HANDOFFD_BROKER_OWNER",
@@ -23,7 +24,7 @@ const OF_SCRIPTS: [&str; 8] = [
     "HANDOFFD_UPDATE_DOCS",
 ];
 
-/// Whether a variable can only be meant for the configuration.
+/// True for a variable that can only be meant for the configuration.
 pub fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX)
         && name != OF_COMMANDS
@@ -32,7 +33,7 @@ pub fn is_ours(name: &str) -> bool {
         && !is_service_link(name)
 }
 
-/// What Kubernetes sets in every pod beside a service `handoffd`: `HANDOFFD_SERVICE_HOST`, `HANDOFFD_PORT_9464_TCP_ADDR`, …
+/// True for the variables that Kubernetes sets in every pod beside a service `handoffd`: `HANDOFFD_SERVICE_HOST`, `HANDOFFD_PORT_9464_TCP_ADDR`, …
 fn is_service_link(name: &str) -> bool {
     let rest = name.strip_prefix(PREFIX).unwrap_or_default();
     let port = rest.strip_prefix("PORT").is_some_and(|rest| {
@@ -42,24 +43,22 @@ fn is_service_link(name: &str) -> bool {
     port || rest == "SERVICE_HOST" || rest == "SERVICE_PORT" || rest.starts_with("SERVICE_PORT_")
 }
 
-/// Whether a file or a variable names it as the place of a secret, `{ env = "…" }`: such names are anybody's to choose.
+/// True where a file or a variable names it as the place of a secret, `{ env = "…" }`: such names are anybody's to choose.
 pub fn is_named(name: &str, file: &Path, layers: &Layers) -> bool {
     let quoted = [format!("\"{name}\""), format!("'{name}'")];
     let names = |text: &str| quoted.iter().any(|quoted| text.contains(quoted));
     let set = || layers.values().flat_map(|set| set.values());
     set().any(|setting| names(&setting.value.to_string()))
         || document::text(file).is_some_and(|text| names(&text))
-        || organization_files(layers).any(|path| document::text(&path).is_some_and(|text| names(&text)))
+        || organization_files(layers).iter().any(|path| document::text(path).is_some_and(|text| names(&text)))
 }
 
 /// The files of the organizations' directory, the broken ones included.
-fn organization_files(layers: &Layers) -> impl Iterator<Item = std::path::PathBuf> {
+fn organization_files(layers: &Layers) -> Vec<PathBuf> {
     let set = layers.get("organizations").and_then(|set| set.get("directory")).map(|setting| setting.value.clone());
     let default = || KEYS.iter().find(|key| key.section == "organizations" && key.name == "directory")?.default_value();
     let directory = set.or_else(default).and_then(|value| value.as_str().map(str::to_owned));
-    let entries = directory.and_then(|directory| std::fs::read_dir(directory).ok());
-    let files = entries.into_iter().flatten().flatten().map(|entry| entry.path());
-    files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+    directory.and_then(|directory| organizations::list(Path::new(&directory)).ok()).unwrap_or_default()
 }
 
 /// The fault of such a variable, with the likely key. Its value may be a secret and is not told.

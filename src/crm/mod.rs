@@ -21,7 +21,7 @@ pub trait Crm: Send + Sync + 'static {
     /// The settings in force of an organization; none when it is not configured.
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>>;
 
-    /// Whether every configured organization is known. While it is false, one without settings may be configured after all.
+    /// True when every configured organization is known. While it is false, one without settings may be configured after all.
     fn is_complete(&self) -> bool {
         true
     }

@@ -14,6 +14,7 @@ use super::mask::one_line;
 use super::request::{Method, Request};
 use super::resolver::Resolver;
 use super::token::{Token, TokenCache};
+use crate::regular::{self, LONGEST_PEM};
 
 /// The longest answer that is read: what the worker asks for is a few hundred bytes, an error page a few thousand.
 const LONGEST_ANSWER: usize = 1 << 20;
@@ -115,8 +116,8 @@ impl Client {
 
 fn roots(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
     let failed = |problem: String| ClientError::CaFile { path: path.to_owned(), problem };
-    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))
+    let pem = regular::read(path, LONGEST_PEM).map_err(|problem| failed(problem.to_string()))?;
+    reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| failed(error.to_string()))
 }
 
 fn way_out(proxy: &Proxy) -> Result<reqwest::Proxy, ClientError> {

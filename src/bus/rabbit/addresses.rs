@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::dial;
 use super::greeting;
-use super::options::{Options, Tls};
+use super::options::{Options, Tls, host_and_port};
 use super::topology::BrokerVersion;
 
 /// For the name server to answer.
@@ -87,7 +87,7 @@ async fn resolve(uris: &[AMQPUri]) -> (Vec<Candidate>, Vec<Failure>) {
                     }
                 }
             }
-            Err(problem) => failures.push(Failure { place: place(uri), problem }),
+            Err(problem) => failures.push(Failure { place: host_and_port(uri), problem }),
         }
     }
     (candidates, failures)
@@ -99,7 +99,7 @@ async fn first_that_greets(candidates: Vec<Candidate>, tls: &Tls, limit: Duratio
         match greeting_of(&uri, address, tls, limit).await {
             Ok(version) => return Ok(Reached { uri, address, tls: tls.clone(), version }),
             Err(problem) => {
-                let place = format!("{} ({})", place(&uri), address.ip());
+                let place = format!("{} ({})", host_and_port(&uri), address.ip());
                 failures.push(Failure { place, problem });
             }
         }
@@ -113,11 +113,6 @@ async fn greeting_of(uri: &AMQPUri, address: SocketAddr, tls: &Tls, limit: Durat
     let stream = stream.map_err(|_| format!("no connection within {} s", limit.as_secs()))?;
     let greeting = timeout_at(until, greeting::version(stream.map_err(|error| error.to_string())?)).await;
     greeting.map_err(|_| "its port is open, but it does not greet".to_owned())?.map_err(|error| error.to_string())
-}
-
-fn place(uri: &AMQPUri) -> String {
-    let (host, port) = (&uri.authority.host, uri.authority.port);
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// One failure needs no place: whoever reports it names the URLs.
@@ -215,7 +210,7 @@ mod tests {
         let mut options = crate::bus::rabbit::options::tests::options();
         options.urls = vec![format!("amqp://user:pw@{alive}/%2f").into()];
         assert_eq!(reach(&options).await.unwrap().address, alive);
-        assert_eq!(place(&options.uris().unwrap()[0]), format!("[::1]:{}", alive.port()));
+        assert_eq!(host_and_port(&options.uris().unwrap()[0]), format!("[::1]:{}", alive.port()));
     }
 
     /// Workers spread over the nodes: with one start for all, none would ever be on the second.

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::organization_queue;
 use super::refusal::StartError;
 use crate::event::OrganizationId;
+use crate::regular::{self, LONGEST_PEM};
 
 /// Heartbeat that is asked for unless the URL names one. A broker that is gone without a word is
 /// noticed after twice this; brokers' own default, 60 s, would take two minutes.
@@ -59,16 +60,16 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// What the files hold. The error names the file.
+    /// Reads the files. The error names the file.
     pub(super) async fn read(&self) -> io::Result<OwnedTLSConfig> {
         let cert_chain = match &self.ca_file {
-            Some(path) => Some(String::from_utf8_lossy(&read_file("ca_file", path).await?).into_owned()),
+            Some(path) => Some(read_file("ca_file", path).await?),
             None => None,
         };
         let identity = match &self.client {
             Some((certificate, key)) => Some(OwnedIdentity::PKCS8 {
-                pem: read_file("client_certificate", certificate).await?,
-                key: read_file("client_key", key).await?,
+                pem: read_file("client_certificate", certificate).await?.into_bytes(),
+                key: read_file("client_key", key).await?.into_bytes(),
             }),
             None => None,
         };
@@ -76,9 +77,10 @@ impl Tls {
     }
 }
 
-async fn read_file(key: &str, path: &Path) -> io::Result<Vec<u8>> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("broker.{key} {}: {error}", path.display()));
-    tokio::fs::read(path).await.map_err(named)
+async fn read_file(key: &str, path: &Path) -> io::Result<String> {
+    let of = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || regular::read(&of, LONGEST_PEM)).await?;
+    read.map_err(|problem| io::Error::other(format!("broker.{key} {}: {problem}", path.display())))
 }
 
 /// What to do about queues and exchanges that are not there.
@@ -128,10 +130,7 @@ impl Options {
 
     /// Where the broker is, for people: each node and its virtual host; no user, no password.
     pub fn place(&self) -> String {
-        let place = |uri: &AMQPUri| {
-            let (host, port, vhost) = (&uri.authority.host, uri.authority.port, uri.vhost.trim_start_matches('/'));
-            if host.contains(':') { format!("[{host}]:{port}/{vhost}") } else { format!("{host}:{port}/{vhost}") }
-        };
+        let place = |uri: &AMQPUri| format!("{}/{}", host_and_port(uri), uri.vhost.trim_start_matches('/'));
         self.uris()
             .map_or_else(|_| "broker.url".to_owned(), |uris| uris.iter().map(place).collect::<Vec<_>>().join(", "))
     }
@@ -151,6 +150,12 @@ impl Options {
         }
         self.urls.iter().map(|url| read(url.expose_secret())).collect()
     }
+}
+
+/// Host and port as a URL has them: an IPv6 address in brackets.
+pub(super) fn host_and_port(uri: &AMQPUri) -> String {
+    let (host, port) = (&uri.authority.host, uri.authority.port);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn read(url: &str) -> Result<AMQPUri, StartError> {

@@ -67,7 +67,7 @@ pub fn read(directory: &Path, config: &Config, env: &Environment) -> Loaded {
 }
 
 /// The files, by name. Hidden ones are an editor's or a mount's own business.
-fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(in crate::config) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();

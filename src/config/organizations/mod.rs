@@ -19,6 +19,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use super::document::text;
+pub(super) use directory::list;
 pub use directory::{Listing, Loaded, read};
 pub use file::{parse, parse_document};
 pub use place::{Holds, PlaceError, place};

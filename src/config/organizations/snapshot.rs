@@ -56,7 +56,7 @@ impl Snapshot {
         Self { organizations: keyed.collect(), ..Self::default() }
     }
 
-    /// Whether every file gives the id of its organization; else one that nobody knows may be configured after all.
+    /// True when every file gives the id of its organization; else one that nobody knows may be configured after all.
     pub fn is_complete(&self) -> bool {
         self.nameless.is_empty()
     }
@@ -104,7 +104,7 @@ impl Snapshot {
         update
     }
 
-    /// Whether nothing is left in the directory of all that was there.
+    /// True when nothing is left in the directory of all that was there.
     fn all_vanished(&self, loaded: &Loaded, missed: &BTreeSet<OrganizationId>) -> bool {
         !missed.is_empty()
             && missed.len() == self.organizations.len()

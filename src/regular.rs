@@ -9,6 +9,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+/// Longest PEM file, in bytes: a system's whole bundle of roots has a fifth of it.
+pub const LONGEST_PEM: u64 = 1 << 20;
+
 /// A file that was not read.
 #[derive(Debug)]
 pub enum FileError {
