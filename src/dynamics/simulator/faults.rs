@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Answer;
 use super::call::Call;
 use super::refusal::Refusal;
+use super::trigger::{Tally, Trigger};
 
 /// What goes wrong, for which requests, and how often.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -128,8 +129,8 @@ pub(super) struct Running {
     id: u64,
     #[serde(flatten)]
     script: Script,
-    seen: u64,
-    fired: u64,
+    #[serde(flatten)]
+    tally: Tally,
     #[serde(skip)]
     dice: SmallRng,
 }
@@ -142,8 +143,7 @@ impl Faults {
             id: self.next,
             dice: SmallRng::seed_from_u64(script.seed),
             script,
-            seen: 0,
-            fired: 0,
+            tally: Tally::default(),
         });
         self.next
     }
@@ -164,21 +164,24 @@ impl Faults {
     }
 }
 
+impl Script {
+    fn trigger(&self) -> Trigger<'_> {
+        Trigger { operation: &self.operation, containing: self.containing.as_deref(), times: self.times }
+    }
+}
+
 impl Running {
     fn draw(&mut self, operation: &str, call: &Call) -> Option<Effect> {
         let script = &self.script;
-        if script.times.is_some_and(|times| self.fired >= times) || !fits(&script.operation, operation) {
+        if !self.tally.concerns(&script.trigger(), operation, call) {
             return None;
         }
-        if script.containing.as_ref().is_some_and(|text| !contains(call, text)) {
-            return None;
-        }
-        self.seen += 1;
+        let passes = self.tally.passes(script.skip);
         let certain = script.probability >= 1.0;
-        if self.seen <= script.skip || !(certain || self.dice.random::<f64>() < script.probability) {
+        if !passes || !(certain || self.dice.random::<f64>() < script.probability) {
             return None;
         }
-        self.fired += 1;
+        self.tally.acts();
         Some(script.fault.clone())
     }
 }
@@ -213,23 +216,6 @@ impl Scripted {
     }
 }
 
-/// `*`, `incidents.*`, `*.create`, or the name itself.
-pub(super) fn fits(pattern: &str, operation: &str) -> bool {
-    if pattern == "*" || pattern == operation {
-        return true;
-    }
-    let (Some((set, verb)), Some((of_set, of_verb))) = (pattern.split_once('.'), operation.split_once('.')) else {
-        return false;
-    };
-    (set == "*" || set == of_set) && (verb == "*" || verb == of_verb)
-}
-
-/// Whether URL or body of a request contain this text.
-pub(super) fn contains(call: &Call, text: &str) -> bool {
-    let in_query = call.query.iter().any(|(_, value)| value.contains(text));
-    in_query || call.path.contains(text) || String::from_utf8_lossy(&call.body).contains(text)
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
 pub(super) fn once() -> Option<u64> {
     Some(1)
@@ -242,21 +228,6 @@ fn always() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pattern_names_operations() {
-        for (pattern, operation, expected) in [
-            ("*", "token", true),
-            ("token", "token", true),
-            ("incidents.*", "incidents.create", true),
-            ("*.create", "contacts.create", true),
-            ("*.create", "contacts.query", false),
-            ("incidents.create", "contacts.create", false),
-            ("*.create", "token", false),
-        ] {
-            assert_eq!(fits(pattern, operation), expected, "{pattern} {operation}");
-        }
-    }
 
     #[test]
     fn a_script_is_read_with_its_defaults() {

@@ -46,6 +46,7 @@ mod switches;
 mod tables;
 mod target;
 mod token;
+mod trigger;
 mod visit;
 mod wire;
 mod write;

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::environment::Environment;
-use super::faults;
 use super::rep::{Desktop, RepActed, RepAction, RepScript};
 use super::rows::Rows;
+use super::trigger::{Tally, Trigger};
 
 /// All reps of an environment.
 #[derive(Default)]
@@ -28,8 +28,8 @@ pub(super) struct Rep {
     id: u64,
     #[serde(flatten)]
     script: RepScript,
-    seen: u64,
-    fired: u64,
+    #[serde(flatten)]
+    tally: Tally,
 }
 
 /// One action that is due.
@@ -60,7 +60,7 @@ impl People {
 
     fn add(&mut self, script: RepScript) -> u64 {
         self.next += 1;
-        self.reps.push(Rep { id: self.next, script, seen: 0, fired: 0 });
+        self.reps.push(Rep { id: self.next, script, tally: Tally::default() });
         self.next
     }
 
@@ -74,23 +74,25 @@ impl People {
 impl Rep {
     fn due(&mut self, operation: &str, call: &Call, touched: Option<&(String, Uuid)>, era: u64) -> Option<Errand> {
         let script = &self.script;
-        let pattern = script.operation.as_ref()?;
-        let used_up = script.times.is_some_and(|times| self.fired >= times);
-        let contains = script.containing.as_ref().is_none_or(|text| faults::contains(call, text));
-        if used_up || !contains || !faults::fits(pattern, operation) {
+        if !self.tally.concerns(&script.trigger()?, operation, call) {
             return None;
         }
         let errand = script.errand(touched, era)?;
-        self.seen += 1;
-        if self.seen <= self.script.skip {
+        if !self.tally.passes(script.skip) {
             return None;
         }
-        self.fired += 1;
+        self.tally.acts();
         Some(errand)
     }
 }
 
 impl RepScript {
+    /// None for one who acts at once.
+    fn trigger(&self) -> Option<Trigger<'_>> {
+        let operation = self.operation.as_deref()?;
+        Some(Trigger { operation, containing: self.containing.as_deref(), times: self.times })
+    }
+
     fn errand(&self, touched: Option<&(String, Uuid)>, era: u64) -> Option<Errand> {
         let named = self.table.clone().zip(self.key);
         let (table, key) = named.or_else(|| touched.cloned())?;
