@@ -59,9 +59,12 @@ pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal>
             next.closed.push(*id);
             next.warn(Warning::CloseUnconfirmed);
         }
-        Receipt::IncidentUnchanged { .. } | Receipt::IncidentNeverClosed | Receipt::IncidentChanged => {}
-        // What the environment wants is remembered for the organization, not for the event: see `learn`.
-        Receipt::PlaceholderReady(_)
+        // What a look saw of the case is kept in the intent, and what the environment wants is remembered for
+        // the organization, not for the event: see `still_intended` and `learn`.
+        Receipt::IncidentUnchanged { .. }
+        | Receipt::IncidentNeverClosed
+        | Receipt::IncidentChanged
+        | Receipt::PlaceholderReady(_)
         | Receipt::QueueFieldUndeclared
         | Receipt::CustomerRequired
         | Receipt::CloseActionRequired
