@@ -107,6 +107,57 @@ async fn no_more_than_the_prefetch_is_taken_and_what_is_given_back_finds_its_pla
     rig.finish().await;
 }
 
+/// RabbitMQ keeps back what is acknowledged while 32 acknowledgements are under way, and forgets it with the channel.
+#[tokio::test]
+async fn what_was_acknowledged_at_once_just_before_a_channel_is_closed_does_not_come_again() {
+    let mut rig = rig().await;
+    let (consumption, taken) = take_two_hundred(&mut rig).await;
+    let closed = consumption.closed.clone();
+    drop(consumption);
+    // The connection that asks is there: a question is answered within a millisecond.
+    assert_eq!(rig.bus.waiting(&acme()).await, Some(0));
+    acknowledge(taken).await;
+    timeout(DEADLINE, closed.cancelled()).await.expect("its channel is closed");
+    assert_eq!(rig.bus.waiting(&acme()).await, Some(0));
+    rig.finish().await;
+}
+
+/// The same of all connections, when a worker stops.
+#[tokio::test]
+async fn what_was_acknowledged_at_once_just_before_the_end_does_not_come_again() {
+    let mut rig = rig().await;
+    let (_consumption, taken) = take_two_hundred(&mut rig).await;
+    acknowledge(taken).await;
+    rig.bus.close().await;
+    for queue in [rig.options.organization_queue(&acme()), rig.options.queue.clone()] {
+        assert_eq!(rig.client.depth(&queue).await, Some(0), "{queue}");
+    }
+    rig.finish().await;
+}
+
+async fn take_two_hundred(rig: &mut Rig) -> (Consumption, Vec<Delivery>) {
+    for number in 0..200 {
+        rig.publish(&number.to_string(), BasicProperties::default()).await;
+    }
+    let mut moving = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        moving.spawn(rig.next().await.forward(&acme(), 0));
+    }
+    moving.join_all().await;
+    let mut consumption = rig.bus.consume(&acme(), 200).await;
+    let mut taken = Vec::new();
+    for _ in 0..200 {
+        taken.push(first(&mut consumption).await);
+    }
+    (consumption, taken)
+}
+
+async fn acknowledge(taken: Vec<Delivery>) {
+    let acks = taken.into_iter().map(|delivery| async move { delivery.ack().await });
+    let settled = futures_util::future::join_all(acks).await;
+    assert!(settled.iter().all(|settled| *settled == Settled::Taken));
+}
+
 /// RabbitMQ loses a quorum queue that was declared less than a second before its node is killed.
 #[tokio::test]
 async fn nothing_is_put_into_a_queue_that_was_just_made() {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::channels::GOODBYE;
-use super::line::Line;
+use super::line::{Line, TAKE_ACKS};
 
 /// For what a closed channel leaves behind to be in its queue again; some milliseconds as a rule.
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
@@ -45,6 +45,7 @@ impl Drop for HeldChannel {
 /// Closes the channel, and waits until the queue has what it leaves behind: a consumer that starts sooner would be sent what
 /// lies behind that.
 async fn close(channel: &Channel, line: &Line, queue: &str) {
+    sleep(TAKE_ACKS).await;
     if line.has_ended() {
         return;
     }

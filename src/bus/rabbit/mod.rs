@@ -262,6 +262,9 @@ impl Bus for Rabbit {
 
     async fn close(&self) {
         self.stop().await;
+        if let Some(line) = self.state.line() {
+            line.acks_taken().await;
+        }
         self.signals.close.cancel();
         let supervisor = lock(&self.supervisor).take();
         if let Some(mut supervisor) = supervisor

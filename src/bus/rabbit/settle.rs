@@ -185,7 +185,9 @@ impl Message {
 
     /// Acknowledges. Whatever goes wrong with that, the message is not acked, and comes again.
     async fn ack(&self) -> Settled {
-        self.settled(&self.acker.ack(BasicAckOptions::default()).await)
+        let answer = self.acker.ack(BasicAckOptions::default()).await;
+        self.context.line.acked();
+        self.settled(&answer)
     }
 
     async fn give_back(&self) -> Settled {

@@ -204,7 +204,7 @@ impl Drop for Rig {
         drop(workers);
         clean(&self.broker, &self.files);
         if std::thread::panicking() {
-            let tail: Vec<&str> = logs.lines().rev().take(60).collect();
+            let tail: Vec<&str> = logs.lines().rev().take(200).collect();
             eprintln!("the worker's log, newest first:\n{}", tail.join("\n"));
             return;
         }
