@@ -17,7 +17,7 @@ use super::request::{
 };
 use super::text::cut;
 use crate::event::{Body, ContactId, Event, Handoff, IncidentId};
-use crate::machine::{Closing, ContactFailure, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName};
+use crate::machine::{Closing, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName, excuse};
 
 use looks::{in_their_clock, is_active, looked_up, rows, seen};
 use wants::environment_wants;
@@ -71,7 +71,7 @@ pub fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     {
         return reading;
     }
-    excuse(sent, fault(sent, answer, &error, now))
+    excused(sent, fault(sent, answer, &error, now))
 }
 
 /// Reads the answer to a look back at a record with our key.
@@ -87,10 +87,10 @@ pub fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
             "Dynamics says that the record exists, and there is none under its key: another rule of the environment refuses \
              it (an alternate key, a plug-in). See which record has the same value, then replay.",
         );
-        return excuse(sent, fault);
+        return excused(sent, fault);
     }
     if !answer.is_success() {
-        return excuse(sent, fault(sent, answer, &error, now));
+        return excused(sent, fault(sent, answer, &error, now));
     }
     match found(sent, answer) {
         Some(receipt) => Reading::Receipt(receipt),
@@ -272,19 +272,19 @@ fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
     }
 }
 
-/// A contact that Dynamics refuses does not lose the handoff, unless the organization wants it so.
-fn excuse(sent: Sent<'_>, fault: Fault) -> Reading {
-    let of_contact = matches!(sent.step, Step::LookUpContact | Step::CreateContact { .. });
-    let unlinked = sent.settings.contact_failure == ContactFailure::Unlinked;
-    if of_contact && unlinked && fault.remedy == Remedy::GiveUp {
-        return Reading::Receipt(Receipt::ContactRefused);
-    }
-    Reading::Fault(fault)
+fn excused(sent: Sent<'_>, fault: Fault) -> Reading {
+    excuse(sent.step, sent.settings, fault).map_or_else(Reading::Fault, Reading::Receipt)
 }
 
 fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
-    if answer.is_broken() && matches!(answer.status, 400 | 404 | 405 | 413 | 422) {
-        // A refusal for good, or only of a property that we can do without: its words would tell.
+    // A refusal for good, or only of a property that we can do without: its words would say which. A page under 404 is what
+    // stands where there is no environment.
+    let hides_why = match answer.status {
+        400 | 405 | 413 | 422 => !answer.body.is_empty() && answer.object().is_none(),
+        404 => answer.is_broken(),
+        _ => false,
+    };
+    if hides_why {
         return unreadable(sent, answer);
     }
     refused(sent.step.name(), answer, error, mask(&error.message, sent.event), now)

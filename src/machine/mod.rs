@@ -15,6 +15,7 @@ mod outcome;
 mod progress;
 mod receipt;
 mod record;
+mod refusal;
 mod settings;
 mod step;
 pub mod view;
@@ -30,6 +31,7 @@ pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
 pub use progress::{ContactProgress, Intent, OpenCase, PostedIncident, Progress};
 pub use receipt::{Fit, Receipt};
 pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
+pub use refusal::{excuse, insist};
 pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 pub use step::{Closing, LinkedCustomer, NoteForm, QueueBinding, Step, StepName};
 

@@ -19,7 +19,7 @@ use crate::crm::Performed;
 use crate::event::{Event, Kind};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
-    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, deaths, decide, soonest,
+    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, deaths, decide, excuse, insist, soonest,
 };
 use crate::store::{Change, StoreError};
 
@@ -207,7 +207,7 @@ impl Attempt<'_> {
                 request_id: exchange.request_id,
             });
         }
-        match result {
+        match result.or_else(|fault| excuse(step, self.settings, insist(fault, &self.record.history))) {
             Ok(receipt) => self.took(step, &receipt).await,
             Err(fault) => {
                 self.record.progress.refused(step, fault.remedy);

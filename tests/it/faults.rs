@@ -31,6 +31,32 @@ async fn what_passes_is_tried_again_in_the_process() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_nobody_can_read_is_given_up_after_five_equal_ones() {
+    let rig = rig().set("retry", "delays", vec!["200ms".to_owned()]).start().await;
+    let page = |operation: &str, times: Option<u64>| json!({ "operation": operation, "times": times, "fault": { "status": 403, "body": "<html>Forbidden</html>" } });
+    rig.crm.fault(&page("incidents.create", None));
+    let event = handoff("email");
+    let outcome = rig.carry(&event).await.body;
+    assert_eq!(outcome["data"]["reason"], "rejected_by_dynamics", "{outcome}");
+    assert_eq!(outcome["data"]["attempts"], 5);
+    let error = &outcome["data"]["error"];
+    assert_eq!((&error["step"], &error["status"]), (&json!("post_incident"), &json!(403)), "{outcome}");
+    assert!(error["advice"].as_str().unwrap().contains("proxies"), "{outcome}");
+    assert_eq!(rig.crm.count("incidents.create"), 5);
+    rig.bus.dead_letter().await;
+    rig.crm.environment().clear_faults();
+
+    // Four are none yet; a contact's costs the contact only.
+    rig.crm.fault(&page("incidents.create", Some(4)));
+    assert_eq!(rig.carry(&handoff("email")).await.body["data"]["attempts"], 5);
+    rig.crm.fault(&page("contacts.create", None));
+    let outcome = rig.carry(&handoff("email")).await.body;
+    assert_eq!(outcome["data"]["warnings"], json!(["contact_unlinked"]), "{outcome}");
+    rig.crm.environment().clear_faults();
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_was_lost_costs_a_look_and_no_second_record() {
     let rig = rig().queue().organize("queue_assignment", "add_to_queue").start().await;
     let long = json!([{ "sender": "customer", "text": "0123456789 ".repeat(300) }]);

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::event::samples::{email, resolution};
 use crate::machine::samples::{QUEUE, at, contact, incident, settings, settings_with, work_item};
-use crate::machine::{CloseWith, LinkedCustomer, QueueAssignment, QueueBinding};
+use crate::machine::{CloseWith, ContactFailure, LinkedCustomer, QueueAssignment, QueueBinding};
 
 const NOW: &str = "2026-11-22T10:15:00Z";
 const FIRST: Step = Step::CreateContact { generation: 0 };
@@ -123,7 +123,7 @@ fn what_is_created_has_the_key_that_we_gave_it() {
 }
 
 #[test]
-fn a_refusal_that_did_not_arrive_whole_is_retried_at_every_step() {
+fn a_refusal_that_can_not_be_read_is_retried_at_every_step() {
     for step in steps() {
         for status in [400, 404, 405, 413, 422] {
             for body in ["{", " {\"error\":{\"code\":\"0x80048d19\",\"mess", "{\"error\": <html>"] {
@@ -132,7 +132,13 @@ fn a_refusal_that_did_not_arrive_whole_is_retried_at_every_step() {
             }
         }
     }
-    for body in ["", "{}", "<html>Bad Request</html>", "Bad Request"] {
+    for body in ["<html>Bad Request</html>", "Bad Request", "[]"] {
+        for status in [400, 405, 413, 422] {
+            let incident = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::Unbound };
+            assert_eq!(remedy(&reading(&incident, &answer(status, body))), Some(Remedy::Retry), "{status} {body}");
+        }
+    }
+    for body in ["", "{}"] {
         let incident = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::Unbound };
         assert_eq!(remedy(&reading(&incident, &answer(400, body))), Some(Remedy::GiveUp), "whole: {body}");
     }

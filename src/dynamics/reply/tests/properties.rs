@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::machine::ContactFailure;
 use crate::machine::samples::receipts;
 
 fn any_step() -> impl Strategy<Value = Step> {
