@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use uuid::Uuid;
 
 use super::answer::{Answer, ErrorBody};
 use crate::machine::{Remedy, StepName, between};
@@ -53,7 +54,14 @@ struct Seen<'a> {
 /// Classifies an answer that is no success. A second 401 in a row comes here too; the first never does.
 ///
 /// Entra ID's refusal of a token comes with its `error` as the code and its `error_description` as the message.
-pub(super) fn classify(step: StepName, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Verdict {
+/// `owner` is the organization's `default_owner_id`, where a record names it: Dynamics checks its privileges too.
+pub(super) fn classify(
+    step: StepName,
+    owner: Option<Uuid>,
+    answer: &Answer,
+    error: &ErrorBody,
+    now: Timestamp,
+) -> Verdict {
     let text = error.message.to_lowercase();
     let wait = answer.retry_after.as_deref().and_then(|text| wait(text, now));
     let seen = Seen { step, status: answer.status, code: &error.code, text: &text, wait };
@@ -72,7 +80,8 @@ pub(super) fn classify(step: StepName, answer: &Answer, error: &ErrorBody, now: 
     let advice = match advice {
         Advice::None => String::new(),
         Advice::Words(words) => words.to_owned(),
-        Advice::Privilege => privilege::advice(&error.message),
+        Advice::Privilege => privilege::advice(&error.message, owner),
+        Advice::Role => privilege::no_role(&error.message, owner),
     };
     Verdict { remedy, advice }
 }

@@ -108,7 +108,7 @@ pub fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     }
     let error = answer.error();
     // A probe holds no customer text that could be quoted.
-    Err(refused(StepName::Probe, answer, &error, one_line(&error.message), now))
+    Err(refused(StepName::Probe, None, answer, &error, one_line(&error.message), now))
 }
 
 fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<Reading> {
@@ -287,11 +287,19 @@ fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> 
     if hides_why {
         return unreadable(sent, answer);
     }
-    refused(sent.step.name(), answer, error, mask(&error.message, sent.event), now)
+    let owner = sent.settings.default_owner_id;
+    refused(sent.step.name(), owner, answer, error, mask(&error.message, sent.event), now)
 }
 
-fn refused(step: StepName, answer: &Answer, error: &ErrorBody, said: String, now: Timestamp) -> Fault {
-    let verdict = classify(step, answer, error, now);
+fn refused(
+    step: StepName,
+    owner: Option<Uuid>,
+    answer: &Answer,
+    error: &ErrorBody,
+    said: String,
+    now: Timestamp,
+) -> Fault {
+    let verdict = classify(step, owner, answer, error, now);
     let nothing = || format!("HTTP status {} without a Dynamics error", answer.status);
     Fault {
         remedy: verdict.remedy,

@@ -212,7 +212,7 @@ fn refusal(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Fault {
     let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
     let code = code(&secrets.hidden(&refused.error));
     let error = ErrorBody { code: refused.error.to_lowercase(), message: refused.error_description };
-    let verdict = classify(StepName::Token, answer, &error, now);
+    let verdict = classify(StepName::Token, None, answer, &error, now);
     // The first sentence; what follows are trace ids and times.
     let message = match error.message.split(" Trace ID").next().unwrap_or_default() {
         "" => format!("the token request was answered with HTTP status {}", answer.status),

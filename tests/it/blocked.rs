@@ -9,7 +9,7 @@ use crate::support::broker::eventually;
 use crate::support::bus::header;
 use crate::support::event::{Event, ORGANIZATION, handoff};
 use crate::support::rig::{Plan, Rig, rig};
-use crate::support::simulator::SECRET;
+use crate::support::simulator::{OWNER, SECRET};
 use crate::support::worker::field;
 
 /// The contract's hour at a ladder of minutes, compressed: a few seconds at a ladder of moments.
@@ -69,6 +69,24 @@ async fn a_privilege_that_is_granted_again_is_found_out_without_a_person() {
     );
     is_blocked(&rig, 0).await;
     told_once(&rig, "Manage roles");
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_privilege_that_the_owner_lacks_is_said_to_be_the_owners() {
+    let rig = ladder().organize("default_owner_id", OWNER).start().await;
+    rig.crm.environment().configure(&json!({ "missing_owner_privileges": ["prvReadIncident"] })).unwrap();
+    let event = handoff("email");
+    rig.bus.publish(&event).await;
+    let advised = |line: &Value| {
+        let advice = field(line, "advice").as_str().unwrap_or_default();
+        advice.starts_with("The owner (default_owner_id) lacks Read on Case (prvReadIncident):")
+    };
+    eventually("advice that names the owner", async || rig.worker().lines().iter().any(advised)).await;
+
+    rig.crm.environment().configure(&json!({ "missing_owner_privileges": [] })).unwrap();
+    let outcome = rig.bus.outcome(event.id()).await.body;
+    assert_eq!(outcome["event"], "dynamics365.session.handoff.succeeded", "{outcome}");
     rig.nothing_is_left().await;
 }
 

@@ -58,8 +58,10 @@ pub(super) enum Means {
 pub(super) enum Advice {
     None,
     Words(&'static str),
-    /// The privilege that the text names.
+    /// The privilege that the text names, and whose it is.
     Privilege,
+    /// The user that the text names has no role.
+    Role,
 }
 
 impl Row {
@@ -192,14 +194,7 @@ pub(super) const ROWS: &[Row] = &[
              permissions → Application users → New app user, with this organization's client_id.",
         ),
     ),
-    code(
-        &["0x80042f09"],
-        Hold,
-        Words(
-            "The application user has no security role: Power Platform admin center → environment → Settings → Users + \
-             permissions → Application users → Manage roles.",
-        ),
-    ),
+    code(&["0x80042f09"], Hold, Advice::Role),
     code(
         &["0x80072560"],
         Hold,

@@ -29,7 +29,7 @@ fn throttled(status: u16, retry_after: &str) -> Answer {
 }
 
 fn verdict_of(step: StepName, answer: &Answer) -> Verdict {
-    classify(step, answer, &answer.error(), at(NOW))
+    classify(step, None, answer, &answer.error(), at(NOW))
 }
 
 fn remedy(answer: &Answer) -> Remedy {
@@ -162,6 +162,39 @@ fn a_missing_privilege_is_named_as_administrators_know_it() {
     ] {
         let advice = verdict_of(StepName::PostIncident, &answer(403, "0x80040220", message)).advice;
         assert!(advice.contains(expected), "{message}: {advice}");
+    }
+}
+
+#[test]
+fn a_missing_privilege_names_whose_it_is() {
+    let (owner, other) = ("33333333-3333-3333-3333-333333333333", "22222222-2222-2222-2222-222222222222");
+    let lacks = |id: &str, caller: &str| {
+        let said = format!(
+            "Principal user (Id={id}, type=8, roleCount=0) is missing prvReadIncident privilege (Id={other}) on OTC=112. \
+             context.Caller={caller}."
+        );
+        answer(403, "0x80040220", &said)
+    };
+    let upper = |id: &str| format!("{{{}}}", id.to_uppercase());
+    let owners = "The owner (default_owner_id) lacks Read on Case (prvReadIncident):";
+    let applications = "The application user lacks Read on Case (prvReadIncident):";
+    let no_role = answer(403, "0x80042f09", &format!("The user with id {owner} has not been assigned any roles."));
+    let named = owner.parse().ok();
+    for (answer, settings, expected) in [
+        (lacks(owner, other), named, owners),
+        (lacks(&upper(owner), other), named, owners),
+        (lacks(other, owner), named, applications),
+        (lacks(owner, other), None, applications),
+        (answer(403, "0x80040220", &format!("User {owner} failed")), named, "The owner (default_owner_id) has no"),
+        (no_role.clone(), named, "The owner (default_owner_id) has no security role:"),
+        (no_role, None, "The application user has no security role:"),
+        (lacks("1", "2"), named, applications),
+    ] {
+        let verdict = classify(StepName::PostIncident, settings, &answer, &answer.error(), at(NOW));
+        assert!(verdict.advice.starts_with(expected), "{answer:?}: {}", verdict.advice);
+        let of_owner = expected.contains("owner");
+        assert_eq!(verdict.advice.contains("or set default_owner_id"), of_owner, "{}", verdict.advice);
+        assert_eq!(verdict.advice.contains("Application users"), !of_owner, "{}", verdict.advice);
     }
 }
 

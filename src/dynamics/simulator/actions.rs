@@ -140,9 +140,7 @@ fn who_am_i(scene: &Scene<'_>) -> Answer {
 /// All privileges of a user, or the one asked for if they have it.
 fn user_privileges(scene: &Scene<'_>, users: &Table, user: Uuid, wanted: Option<&str>) -> Result<Answer, Refusal> {
     scene.row(users, user)?;
-    // What was taken away was taken from the application user.
-    let missing = if user == scene.user { scene.live.settings.missing_privileges.as_slice() } else { &[] };
-    let held = privileges::held(missing, scene.live.schema.tables());
+    let held = privileges::held(privileges::taken_from(scene, user), scene.live.schema.tables());
     let held = held.iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name));
     let held: Vec<Value> = held
         .map(|name| json!({"Depth": "Global", "PrivilegeId": privileges::id(name), "PrivilegeName": name}))

@@ -1,7 +1,8 @@
-//! What the application user may do.
+//! Privileges of the application user, and of those who are to own a row.
 
 use uuid::Uuid;
 
+use super::dataverse::Scene;
 use super::refusal::Refusal;
 use super::schema::Table;
 use super::settings::Settings;
@@ -25,10 +26,25 @@ pub(super) enum Verb {
 
 const ALL: [Verb; 6] = [Verb::Create, Verb::Read, Verb::Write, Verb::Delete, Verb::Append, Verb::AppendTo];
 
-/// Refuses when the privilege was taken away.
+/// Refuses when the privilege was taken away from the caller.
 pub(super) fn check(settings: &Settings, user: Uuid, verb: Verb, table: &Table) -> Result<(), Refusal> {
+    refuse(&settings.missing_privileges, (user, user), verb, table)
+}
+
+/// Refuses an owner that may not read rows of the table.
+pub(super) fn check_owner(scene: &Scene<'_>, owner: Uuid, table: &Table) -> Result<(), Refusal> {
+    refuse(taken_from(scene, owner), (owner, scene.user), Verb::Read, table)
+}
+
+/// Privileges that were taken away from this user.
+pub(super) fn taken_from<'a>(scene: &Scene<'a>, user: Uuid) -> &'a [String] {
+    let settings = &scene.live.settings;
+    if user == scene.user { &settings.missing_privileges } else { &settings.missing_owner_privileges }
+}
+
+fn refuse(missing: &[String], (user, caller): (Uuid, Uuid), verb: Verb, table: &Table) -> Result<(), Refusal> {
     let name = name(verb, table);
-    if !settings.missing_privileges.contains(&name) {
+    if !missing.contains(&name) {
         return Ok(());
     }
     let (id, code, logical, display) = (id(&name), table.type_code, &table.logical, &table.display);
@@ -38,7 +54,7 @@ pub(super) fn check(settings: &Settings, user: Uuid, verb: Verb, table: &Table) 
         format!(
             "Principal user (Id={user}, type=8, roleCount=1, privilegeCount=42, accessMode='4 Non-interactive') is missing \
              {name} privilege (Id={id}) on OTC={code} for entity '{logical}' (LocalizedName='{display}'). \
-             context.Caller={user}. Consider adding missed privilege to one of the principal (user/team) roles."
+             context.Caller={caller}. Consider adding missed privilege to one of the principal (user/team) roles."
         ),
     ))
 }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub application_user: ApplicationUser,
     /// Privileges taken from it (`prvCreateIncident`).
     pub missing_privileges: Vec<String>,
+    /// Privileges that every other user lacks, owners of cases included.
+    pub missing_owner_privileges: Vec<String>,
     /// Whether the environment is there.
     pub availability: Availability,
     /// The environment's IP firewall.
@@ -139,6 +141,7 @@ impl Settings {
             token_lifetime_s: 3599,
             application_user: ApplicationUser::default(),
             missing_privileges: Vec::new(),
+            missing_owner_privileges: Vec::new(),
             availability: Availability::default(),
             ip_firewall: Firewall::default(),
             missing_tables: Vec::new(),

@@ -8,7 +8,7 @@ use super::closing;
 use super::dataverse::Scene;
 use super::guard;
 use super::payload::{self, Changes};
-use super::privileges::Verb;
+use super::privileges::{self, Verb};
 use super::queueing;
 use super::read::{self, Shown};
 use super::refusal::Refusal;
@@ -187,6 +187,9 @@ fn linked(scene: &Scene<'_>, table: &Table, changes: Changes) -> Result<(Values,
         if link.lookup == "ownerid" && bound.value("isdisabled") == true {
             let message = format!("The specified user(Id = {key}) is disabled. Consider enabling this user.");
             return Err(Refusal::new(403, "0x80040225", message));
+        }
+        if link.lookup == "ownerid" {
+            privileges::check_owner(scene, key, table)?;
         }
         if table.column("objecttypecode").is_some() && link.lookup == "objectid" {
             lookups.insert("objecttypecode".into(), target.logical.clone().into());

@@ -59,6 +59,23 @@ async fn every_privilege_of_a_handoff_counts() {
 }
 
 #[tokio::test]
+async fn an_owner_must_be_able_to_read_what_it_owns() {
+    let client = Client::start(Profile::OpenCx).await;
+    let body = json!({"ownerid@odata.bind": format!("/systemusers({OWNER})")});
+    client.configure(&json!({"missing_owner_privileges": ["prvReadIncident"]}));
+    let words = format!("Principal user (Id={OWNER}, type=8, roleCount=1");
+    client.post("incidents", body.clone()).await.refused(403, "0x80040220", &words);
+    assert_eq!(client.post("incidents", json!({"title": "x"})).await.status, 204, "its creator may own it");
+    let function = "Microsoft.Dynamics.CRM.RetrieveUserPrivilegeByPrivilegeName(PrivilegeName='prvReadIncident')";
+    let has =
+        async || client.get(&format!("systemusers({OWNER})/{function}")).await.body["RolePrivileges"] != json!([]);
+    assert!(!has().await);
+    client.configure(&json!({"missing_owner_privileges": []}));
+    assert!(has().await);
+    assert_eq!(client.post("incidents", body).await.status, 204);
+}
+
+#[tokio::test]
 async fn a_disabled_owner_takes_nothing() {
     let client = Client::start(Profile::OpenCx).await;
     let body = json!({"ownerid@odata.bind": format!("/systemusers({OWNER})")});

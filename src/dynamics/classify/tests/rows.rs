@@ -99,7 +99,7 @@ fn every_row_has_its_case_and_every_case_its_remedy_and_advice() {
     for (case, remedy, advice) in CASES {
         let answer = seen(*case);
         let error = answer.error();
-        let verdict = classify(case.0, &answer, &error, at(NOW));
+        let verdict = classify(case.0, None, &answer, &error, at(NOW));
         match verdict.remedy {
             Remedy::NotBefore(_) => assert_eq!(*remedy, WAIT, "{case:?}"),
             other => assert_eq!(other, *remedy, "{case:?}"),
@@ -119,7 +119,7 @@ fn every_row_has_its_case_and_every_case_its_remedy_and_advice() {
 fn each_problem_of_the_setup_has_advice_of_its_own() {
     let held = CASES.iter().filter(|(_, remedy, _)| *remedy == Remedy::Hold);
     let advice: BTreeSet<String> =
-        held.map(|(case, ..)| classify(case.0, &seen(*case), &seen(*case).error(), at(NOW)).advice).collect();
+        held.map(|(case, ..)| classify(case.0, None, &seen(*case), &seen(*case).error(), at(NOW)).advice).collect();
     assert!(advice.len() >= 17, "{advice:#?}");
     for advice in advice {
         assert!(advice.contains(':') && advice.ends_with('.'), "what is wrong, then what to do: {advice}");
