@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::broker::eventually;
 use crate::support::bus::{header, headers, properties};
-use crate::support::event::{Event, ORGANIZATION, anonymous, handoff};
+use crate::support::event::{Event, ORGANIZATION, anonymous, handoff, resolved};
 use crate::support::rig::{examples, rig};
 use crate::support::simulator::{OWNER, QUEUE};
 
@@ -32,21 +32,33 @@ async fn every_channel_takes_its_route() {
 }
 
 #[tokio::test]
-async fn a_new_customer_takes_three_requests_and_a_returning_one_takes_one() {
+async fn events_take_no_request_too_many_where_nothing_goes_wrong() {
     let rig = rig().start().await;
     let first = handoff("email");
-    assert_eq!(rig.requests_for(&first).await, INCIDENT);
-    assert_eq!(rig.requests_for(&first.next_session()).await, ["incidents.create"]);
+    let (returning, chat, resolution) = (first.next_session(), handoff("web"), resolved(first.session()));
     let shouted = first.next_session().with("/data/customer/email", first.email().to_uppercase());
-    assert_eq!(rig.requests_for(&shouted).await, ["incidents.create"], "case makes no other customer");
-    assert_eq!(rig.requests_for(&first).await, [""; 0], "a duplicate takes none");
-
+    let cases: [(&Event, &[&str], &str); 6] = [
+        (&first, INCIDENT, "a new customer"),
+        (&returning, &["incidents.create"], "a returning one"),
+        (&shouted, &["incidents.create"], "case makes no other customer"),
+        (&chat, &["oc_liveworkitems.create"], "a live work item"),
+        (&resolution, &["incidents.update"], "a resolution"),
+        (&first, &[], "a duplicate"),
+    ];
+    for (event, expected, what) in cases {
+        assert_eq!(rig.requests_for(event).await, expected, "{what}");
+    }
+    rig.bus.outcomes(first.id(), 2).await;
     rig.stop_workers().await;
+    assert_eq!(rig.crm.total().await, 3 + 1 + 1 + 1 + 1, "nothing in between, and nothing afterwards");
+
     rig.start_worker("worker").ready().await;
     assert_eq!(rig.requests_for(&first.next_session()).await, ["incidents.create"], "remembered across a restart");
     let contact = rig.crm.contacts()[0]["contactid"].clone();
     assert!(rig.crm.incidents().iter().all(|incident| incident["_customerid_value"] == contact));
     assert_eq!(rig.crm.count("token"), 2, "one token for each life of the worker");
+    rig.nothing_is_left().await;
+    assert_eq!(rig.crm.total().await, 8);
 }
 
 #[tokio::test]

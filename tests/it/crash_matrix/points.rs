@@ -26,10 +26,31 @@ pub enum Case {
     Chat,
     /// A resolution of a handed-off session.
     Resolution,
+    /// A resolution whose case, if it is closed, a rep reopens between kill and restart.
+    Reopened,
+    /// The same, and the answer to the closing is lost, so that the worker looks at the case.
+    Looked,
+    /// The same, and the rep reopens the case before the worker looks at it.
+    LookedOpen,
     /// A handoff that Dynamics does not take now.
     Retried,
     /// A handoff that Dynamics refuses.
     Refused,
+}
+
+impl Case {
+    /// True where a rep reopens the case.
+    pub fn is_reopened(self) -> bool {
+        matches!(self, Self::Reopened | Self::Looked | Self::LookedOpen)
+    }
+}
+
+impl Point {
+    /// True where the outcome warns `close_unconfirmed`: the case was closed, no record of it is kept, and the case is
+    /// open again.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.of.is_reopened() && matches!(self.at, Moment::Done(_) | Moment::Asked(Operation::Named(_)))
+    }
 }
 
 /// When.
@@ -102,8 +123,8 @@ impl Moment {
 }
 
 /// All of them, in the order of their way.
-pub const POINTS: [Point; 38] = {
-    use Case::{Chat, Incident, Refused, Resolution, Retried};
+pub const POINTS: [Point; 49] = {
+    use Case::{Chat, Incident, Looked, LookedOpen, Refused, Reopened, Resolution, Retried};
     use Message::{DeadLetter, Move, Outcome, Retry};
     use Moment::{Acked, Asked, Done, Unacked, Unconfirmed, Unsent};
     use Operation::{Close, Named};
@@ -140,6 +161,17 @@ pub const POINTS: [Point; 38] = {
         point(Resolution, "case closed", Done(Close)),
         point(Resolution, "record kept, outcome unsent", Unsent(Outcome)),
         point(Resolution, "outcome confirmed, unacked", Unacked(Outcome)),
+        point(Reopened, "copy for the organization confirmed, unacked", Unacked(Move)),
+        point(Reopened, "case about to be closed", Asked(Close)),
+        point(Reopened, "case closed", Done(Close)),
+        point(Reopened, "record kept, outcome unsent", Unsent(Outcome)),
+        point(Reopened, "outcome safe, unconfirmed", Unconfirmed(Outcome)),
+        point(Reopened, "outcome confirmed, unacked", Unacked(Outcome)),
+        point(Reopened, "acked", Acked(Outcome)),
+        point(Looked, "case asked for", Asked(Named("incidents.read"))),
+        point(Looked, "case read", Done(Named("incidents.read"))),
+        point(LookedOpen, "case resolutions asked for", Asked(Named("incidentresolutions.query"))),
+        point(LookedOpen, "case resolutions read", Done(Named("incidentresolutions.query"))),
         point(Retried, "retry copy unsent", Unsent(Retry)),
         point(Retried, "retry copy safe, unconfirmed", Unconfirmed(Retry)),
         point(Retried, "retry copy confirmed, unacked", Unacked(Retry)),

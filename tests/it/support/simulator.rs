@@ -118,9 +118,17 @@ impl Simulator {
 
     /// How many requests it had in hand at once, at most; counted anew since [`Self::forget`].
     pub async fn peak(&self) -> u64 {
+        self.counted().await["peak_in_flight"].as_u64().unwrap()
+    }
+
+    /// Number of all requests so far, those of unknown operations and without an answer included, tokens apart.
+    pub async fn total(&self) -> u64 {
+        self.counted().await["total"].as_u64().unwrap() - self.count("token")
+    }
+
+    async fn counted(&self) -> Value {
         let answer = http().get(format!("{}/_simulator/requests?count=1", self.url())).send().await.unwrap();
-        let counted: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-        counted["peak_in_flight"].as_u64().unwrap()
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
     /// Forgets the requests so far.
