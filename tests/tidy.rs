@@ -44,6 +44,7 @@ const PURE: &[&str] = &[
     "dynamics/inspect/privileges.rs",
     "dynamics/inspect/reply",
     "dynamics/inspect/request.rs",
+    "dynamics/inspect/secured.rs",
     "dynamics/keys.rs",
     "dynamics/mask",
     "dynamics/pace.rs",

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::office::{Office, Said};
-use crate::support::simulator::{OWNER, QUEUE, SECRET};
+use crate::support::simulator::{ACCOUNT, OWNER, QUEUE, SECRET};
+
+/// An account that cases without a contact are linked to.
+const FALLBACK: &str = "/accounts(77777777-7777-7777-7777-777777777777)";
 
 /// A setup, what is done to it, and what the test must say.
 struct Case {
@@ -21,7 +24,7 @@ struct Case {
     advice: &'static str,
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 15] = [
     case(
         "wrong_secret",
         &[("client_secret", "wrong")],
@@ -60,6 +63,21 @@ const CASES: [Case; 12] = [
         "lacks Create on Case (prvCreateIncident), Append on Note (prvAppendNote)",
     ),
     case("disabled_owner", &[("default_owner_id", OWNER)], "{}", ("owner", "environment"), "Enable the user"),
+    case(
+        "owner_without_a_role",
+        &[("default_owner_id", OWNER)],
+        r#"{"missing_owner_privileges":["prvReadIncident"]}"#,
+        ("owner", "environment"),
+        "assign a security role with Read on Case",
+    ),
+    case("inactive_queue", &[("default_queue_id", QUEUE)], "{}", ("queue", "environment"), "Activate the queue"),
+    case(
+        "inactive_fallback_customer",
+        &[("fallback_customer", FALLBACK)],
+        "{}",
+        ("fallback_customer", "environment"),
+        "Activate it in Dynamics",
+    ),
     case(
         "unknown_queue",
         &[("default_queue_id", "99999999-9999-9999-9999-999999999999")],
@@ -111,7 +129,7 @@ macro_rules! one_test_each {
 
 one_test_each! {
     wrong_secret expired_secret unknown_tenant unknown_application no_application_user no_role missing_privilege disabled_owner
-    unknown_queue unknown_workstream unknown_field long_description
+    owner_without_a_role inactive_queue inactive_fallback_customer unknown_queue unknown_workstream unknown_field long_description
 }
 
 impl Case {
@@ -146,8 +164,14 @@ impl Case {
             }
         }
         office.crm.environment().configure(&serde_json::from_str(self.settings).unwrap()).unwrap();
-        if self.name == "disabled_owner" {
-            office.crm.edit("systemusers", &json!({ "systemuserid": OWNER, "isdisabled": true })).await;
+        let row = match self.name {
+            "disabled_owner" => Some(("systemusers", json!({ "systemuserid": OWNER, "isdisabled": true }))),
+            "inactive_queue" => Some(("queues", json!({ "queueid": QUEUE, "statecode": 1 }))),
+            "inactive_fallback_customer" => Some(("accounts", json!({ "accountid": ACCOUNT, "statecode": 1 }))),
+            _ => None,
+        };
+        if let Some((table, row)) = row {
+            office.crm.edit(table, &row).await;
         }
         let said = office.run(&["org", "test", "org_acme", "--json"]).await;
         (office, said)
@@ -176,7 +200,7 @@ async fn right() {
         ("default_owner_id", OWNER.into()),
         ("default_queue_id", QUEUE.into()),
         ("default_workstream_id", "66666666-6666-6666-6666-666666666666".into()),
-        ("fallback_customer", "/accounts(77777777-7777-7777-7777-777777777777)".into()),
+        ("fallback_customer", FALLBACK.into()),
         ("ticket_properties", properties["it"].clone()),
     ] {
         office.files.organize(key, value);
@@ -188,7 +212,7 @@ async fn right() {
         assert_eq!(check["result"], "passed", "{check}");
         assert_eq!(check["advice"], "", "{check}");
     }
-    assert_eq!(checks(&report).len(), 11);
+    assert_eq!(checks(&report).len(), 14);
     let operations = office.crm.operations();
     assert_eq!(&operations[..2], ["incidents.query", "metadata"], "the probe of Test & Save comes first");
     writes_nothing(&office);
@@ -268,6 +292,76 @@ async fn a_stock_environment_passes_with_what_it_can_do() {
         .map(|check| check["check"].as_str().unwrap())
         .collect();
     assert_eq!(failed, ["queue", "priority"], "{report:#}");
+}
+
+#[tokio::test]
+async fn secured_columns_are_found_and_what_follows_without_a_profile() {
+    let office = Office::open().await;
+    for (rule, result, says, follows) in [
+        ("granted", "passed", "allowed to the application user: contact.emailaddress1", ""),
+        ("refused", "warned", "not allowed to the application user: contact.emailaddress1", "contact_unlinked"),
+    ] {
+        let settings = json!({ "secured_columns": { "contacts.emailaddress1": rule, "contacts.jobtitle": "refused" } });
+        office.crm.environment().configure(&settings).unwrap();
+        let check = office.check("secured_columns").await;
+        assert_eq!(check["result"], result, "{check:#}");
+        assert!(check["message"].as_str().unwrap().ends_with(says), "{check:#}");
+        assert!(check["advice"].as_str().unwrap().contains(follows), "{check:#}");
+    }
+    writes_nothing(&office);
+}
+
+#[tokio::test]
+async fn what_the_worker_adapts_to_is_a_note() {
+    let office = Office::open().await;
+    let settings = json!({ "live_work_item_subject_limit": 200, "blocked_attachments": ["exe", "txt"] });
+    office.crm.environment().configure(&settings).unwrap();
+    for (name, says) in [("subject_length", "takes 200 characters"), ("attachments", "become notes of text")] {
+        let check = office.check(name).await;
+        assert_eq!((&check["result"], &check["advice"]), (&json!("passed"), &json!("")), "{check:#}");
+        assert!(check["message"].as_str().unwrap().contains(says), "{check:#}");
+    }
+}
+
+#[tokio::test]
+async fn privileges_for_looks_are_asked_for() {
+    let mut office = Office::open().await;
+    office.files.organize("default_queue_id", QUEUE);
+    for (privilege, when) in [("prvReadActivity", "after a lost answer"), ("prvReadQueueItem", "insists on an action")]
+    {
+        office.crm.environment().configure(&json!({ "missing_privileges": [privilege] })).unwrap();
+        let check = office.check("privileges").await;
+        assert_eq!(check["result"], "warned", "{check:#}");
+        let message = check["message"].as_str().unwrap();
+        assert!(message.contains(when) && message.ends_with(privilege), "{check:#}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_fails_no_test() {
+    let office = Office::open().await;
+    let metadata = json!({
+        "operation": "metadata", "times": null,
+        "fault": { "status": 403, "code": "0x80040220", "message": "… is missing prvReadEntity privilege" },
+    });
+    office.crm.environment().script(serde_json::from_value(metadata).unwrap());
+    office.crm.environment().configure(&json!({ "missing_privileges": ["prvReadOrganization"] })).unwrap();
+    let said = office.run(&["org", "test", "org_acme", "--json"]).await;
+    let report = said.json();
+    assert_eq!((said.status, &report["passed"]), (0, &json!(true)), "{report:#}");
+    for (name, result) in [("secured_columns", "warned"), ("description_limit", "warned"), ("attachments", "skipped")] {
+        let check = checks(&report).iter().find(|check| check["check"] == name).unwrap();
+        assert_eq!(check["result"], result, "{check:#}");
+        assert!(check["message"].as_str().unwrap().contains("could not be checked"), "{check:#}");
+    }
+}
+
+impl Office {
+    /// One check of the test.
+    async fn check(&self, name: &str) -> Value {
+        let report = self.run(&["org", "test", "org_acme", "--json"]).await.json();
+        checks(&report).iter().find(|check| check["check"] == name).unwrap().clone()
+    }
 }
 
 fn checks(report: &Value) -> &Vec<Value> {

@@ -11,6 +11,7 @@ use super::finding::Finding;
 use super::privileges::{self, held, needed};
 use super::reply::{self, Asked, Rest};
 use super::request;
+use super::secured::{self, SecuredTable, SecuredUse};
 use crate::dynamics::call::Call;
 use crate::dynamics::environment::Environment;
 use crate::dynamics::reply::probed;
@@ -19,13 +20,16 @@ use crate::dynamics::wire::Wire;
 use crate::machine::{Fault, Remedy, Settings, StepName};
 
 /// What comes after the probe.
-const LATER: [&str; 9] = [
+const LATER: [&str; 12] = [
     "owner",
     "queue",
     "fallback_customer",
     "live_work_items",
     "workstream",
     "privileges",
+    "secured_columns",
+    "subject_length",
+    "attachments",
     "description_limit",
     "priority",
     "ticket_properties",
@@ -58,7 +62,11 @@ pub(in crate::dynamics) async fn inspect(wire: &Wire, environment: &Environment)
     let (chats, table) = reply::chats(set, &bench.ask(request::table(set)).await);
     findings.push(chats);
     findings.push(bench.workstream(table.as_deref()).await);
-    findings.push(bench.privileges(table.as_deref()).await);
+    let me = bench.me().await;
+    findings.push(bench.privileges(&me, table.as_deref()).await);
+    findings.push(bench.secured_columns(&me).await);
+    findings.push(bench.subject_length(table.as_deref()).await);
+    findings.push(reply::attachments(&bench.ask(request::blocked_attachments()).await));
     findings.push(bench.description_limit().await);
     findings.push(reply::priority(bench.settings.default_priority, &bench.ask(request::priorities()).await));
     findings.push(bench.ticket_properties(fields).await);
@@ -119,7 +127,7 @@ impl Bench<'_> {
         let Some(customer) = self.settings.fallback_customer else {
             return Finding::skipped("fallback_customer", "fallback_customer is not set: a placeholder contact serves");
         };
-        reply::fallback_customer(customer, &self.ask(request::row(&reply::customer_path(customer))).await)
+        reply::fallback_customer(customer, &self.ask(request::customer(&reply::customer_path(customer))).await)
     }
 
     async fn workstream(&self, chats: Option<&str>) -> Finding {
@@ -133,14 +141,19 @@ impl Bench<'_> {
         }
     }
 
-    async fn privileges(&self, chats: Option<&str>) -> Finding {
-        let me = self.ask(request::who_am_i()).await;
-        let me = match me {
-            Ok(me) => me["UserId"].as_str().and_then(|id| id.parse::<Uuid>().ok()),
-            Err(fault) => return Finding::unknown("privileges", "who the application is", &fault),
-        };
-        let Some(user) = me else {
-            return Finding::warned("privileges", "Dynamics does not tell who the application is", String::new());
+    /// The application user's key; none where the answer names no user.
+    async fn me(&self) -> Result<Option<Uuid>, Fault> {
+        let me = self.ask(request::who_am_i()).await?;
+        Ok(me["UserId"].as_str().and_then(|id| id.parse().ok()))
+    }
+
+    async fn privileges(&self, me: &Result<Option<Uuid>, Fault>, chats: Option<&str>) -> Finding {
+        let user = match me {
+            Ok(Some(user)) => *user,
+            Ok(None) => {
+                return Finding::warned("privileges", "Dynamics does not tell who the application is", String::new());
+            }
+            Err(fault) => return Finding::unknown("privileges", "who the application is", fault),
         };
         let all = needed(self.settings, chats);
         let known = self.ask(request::privileges(user)).await;
@@ -159,6 +172,34 @@ impl Bench<'_> {
         privileges::judged(&all, &missing, &unknown)
     }
 
+    async fn secured_columns(&self, me: &Result<Option<Uuid>, Fault>) -> Finding {
+        let mut used = Vec::new();
+        for table in [SecuredTable::Contact, SecuredTable::Case] {
+            match self.ask(request::secured_columns(table.logical())).await {
+                Ok(answer) => used.extend(SecuredUse::among(table, &answer, self.settings)),
+                Err(fault) => return Finding::unknown("secured_columns", "columns under column security", &fault),
+            }
+        }
+        let profile = match me {
+            Ok(Some(user)) if !used.is_empty() => self.ask(request::column_rights(*user)).await.ok(),
+            _ => None,
+        };
+        secured::judged(self.settings, &used, profile.as_ref().map(secured::profile).as_ref())
+    }
+
+    async fn subject_length(&self, chats: Option<&str>) -> Finding {
+        let Some(table) = chats else {
+            return Finding::skipped("subject_length", "there is no table of live work items to look at");
+        };
+        // A table's logical name is its schema name in lower case; its subject is one line or several.
+        let table = table.to_lowercase();
+        let mut asked = self.ask(request::subject_length(&table, "String")).await;
+        if asked.as_ref().is_err_and(|fault| fault.status == Some(404)) {
+            asked = self.ask(request::subject_length(&table, "Memo")).await;
+        }
+        reply::subject_length(&asked)
+    }
+
     /// Whether a user has any of these; none when Dynamics does not tell.
     async fn any(&self, user: Uuid, names: &[String]) -> Option<bool> {
         let mut told = None;
@@ -173,7 +214,7 @@ impl Bench<'_> {
     }
 
     async fn may(&self, user: Uuid, name: &str) -> Option<bool> {
-        self.ask(request::privilege(user, name)).await.ok().map(|answer: Value| privileges::has(&answer))
+        self.ask(request::privilege(user, name)).await.ok().and_then(|answer: Value| privileges::has(&answer))
     }
 
     async fn description_limit(&self) -> Finding {

@@ -67,7 +67,12 @@ impl Finding {
 
     /// The same, where events don't hang on it.
     pub(super) fn unknown(check: &'static str, what: &str, fault: &Fault) -> Self {
-        Self::warned(check, format!("{what} can't be looked at: {}", said(fault)), advice(fault))
+        Self::warned(check, format!("{what} could not be checked: {}", said(fault)), advice(fault))
+    }
+
+    /// The same, where the worker finds it out by itself: there is nothing to do.
+    pub(super) fn unchecked(check: &'static str, what: &str, fault: &Fault) -> Self {
+        Self::skipped(check, format!("{what} could not be checked: {}", said(fault)))
     }
 
     /// The same finding of the other half.

@@ -8,6 +8,7 @@ mod finding;
 mod privileges;
 mod reply;
 mod request;
+mod secured;
 
 pub(super) use call::inspect;
 pub use finding::{Finding, Found, Half};

@@ -25,11 +25,13 @@ pub(super) enum Urgency {
     Always,
     /// They do in an environment that wants the action instead of the property; which one it is, an event finds out.
     Perhaps,
+    /// Events wait without it once an answer was lost and they look at what became of their request.
+    Looks,
 }
 
 /// All that events of this organization may need. `chats` is the schema name of the table of live work items.
 pub(super) fn needed(settings: &Settings, chats: Option<&str>) -> Vec<Need> {
-    use Urgency::{Always, Perhaps};
+    use Urgency::{Always, Looks, Perhaps};
     let mut needs = Vec::new();
     let mut add = |urgency, names: &[&str]| {
         needs.push(Need { names: names.iter().map(|name| format!("prv{name}")).collect(), urgency });
@@ -42,6 +44,7 @@ pub(super) fn needed(settings: &Settings, chats: Option<&str>) -> Vec<Need> {
     }
     add(Always, &["CreateNote"]);
     add(Always, &["AppendNote"]);
+    add(Looks, &["ReadNote"]);
     if settings.default_owner_id.is_some() {
         add(Always, &["ReadUser"]);
     }
@@ -63,8 +66,10 @@ pub(super) fn needed(settings: &Settings, chats: Option<&str>) -> Vec<Need> {
         CloseWith::Auto => add(Perhaps, &["CreateActivity", "CreateIncidentResolution"]),
         CloseWith::Patch => {}
     }
+    add(Looks, &["ReadActivity", "ReadIncidentResolution"]);
     if let Some(table) = chats {
         add(Always, &[&format!("Create{table}")]);
+        add(Looks, &[&format!("Read{table}")]);
     }
     needs
 }
@@ -75,9 +80,9 @@ pub(super) fn held(answer: &Value) -> BTreeSet<String> {
     privileges.filter_map(|privilege| Some(privilege["PrivilegeName"].as_str()?.to_lowercase())).collect()
 }
 
-/// Whether the answer of `RetrieveUserPrivilegeByPrivilegeName` has it.
-pub(super) fn has(answer: &Value) -> bool {
-    answer["RolePrivileges"].as_array().is_some_and(|privileges| !privileges.is_empty())
+/// Whether the answer of `RetrieveUserPrivilegeByPrivilegeName` has it; none for an answer of another shape.
+pub(super) fn has(answer: &Value) -> Option<bool> {
+    answer["RolePrivileges"].as_array().map(|privileges| !privileges.is_empty())
 }
 
 impl Need {
@@ -97,7 +102,8 @@ pub(super) fn judged(all: &[Need], missing: &[Need], unknown: &[Need]) -> Findin
     let names = |needs: &[Need], urgency: Urgency| -> Vec<String> {
         needs.iter().filter(|need| need.urgency == urgency).map(|need| need.name().to_owned()).collect()
     };
-    let (surely, perhaps) = (names(missing, Urgency::Always), names(missing, Urgency::Perhaps));
+    let surely = names(missing, Urgency::Always);
+    let (perhaps, looks) = (names(missing, Urgency::Perhaps), names(missing, Urgency::Looks));
     if !surely.is_empty() {
         return Finding::failed("privileges", format!("missing: {}", surely.join(", ")), lacking(&surely));
     }
@@ -109,9 +115,58 @@ pub(super) fn judged(all: &[Need], missing: &[Need], unknown: &[Need]) -> Findin
             "An event that lacks one blocks the organization and names it; compare the role with docs/CONFIGURATION.md.",
         );
     }
-    if !perhaps.is_empty() {
-        let message = format!("missing, and needed where the environment insists on an action: {}", perhaps.join(", "));
-        return Finding::warned("privileges", message, lacking(&perhaps));
+    if !perhaps.is_empty() || !looks.is_empty() {
+        let needed = [("where the environment insists on an action", &perhaps), ("after a lost answer", &looks)];
+        let needed = needed.iter().filter(|(_, names)| !names.is_empty());
+        let needed: Vec<String> = needed.map(|(when, names)| format!("{when}: {}", names.join(", "))).collect();
+        let message = format!("missing, and needed {}", needed.join("; "));
+        return Finding::warned("privileges", message, lacking(&[perhaps, looks].concat()));
     }
     Finding::passed("privileges", format!("all {} that events need", all.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Found;
+    use super::*;
+    use crate::machine::samples::settings_with;
+
+    fn named(needs: &[Need], urgency: Urgency) -> Vec<&str> {
+        needs.iter().filter(|need| need.urgency == urgency).map(Need::name).collect()
+    }
+
+    #[test]
+    fn looks_after_a_lost_answer_need_privileges_of_their_own() {
+        let bare = settings_with(|settings| settings.close_with = CloseWith::Patch);
+        let looks = needed(&bare, Some("oc_LiveWorkItem"));
+        assert_eq!(named(&looks, Urgency::Looks), ["prvReadNote", "prvReadActivity", "prvReadoc_LiveWorkItem"]);
+        let queued = settings_with(|settings| {
+            settings.default_queue_id = Some(uuid::Uuid::nil());
+            settings.queue_assignment = QueueAssignment::AddToQueue;
+        });
+        assert!(named(&needed(&queued, None), Urgency::Always).contains(&"prvReadQueueItem"));
+        assert!(!named(&needed(&bare, None), Urgency::Always).contains(&"prvReadQueueItem"));
+    }
+
+    #[test]
+    fn what_only_some_events_need_is_a_warning_that_names_when() {
+        let need = |name: &str, urgency| Need { names: vec![name.to_owned()], urgency };
+        let look = need("prvReadActivity", Urgency::Looks);
+        let action = need("prvCreateQueueItem", Urgency::Perhaps);
+        let always = need("prvCreateIncident", Urgency::Always);
+        let of = |missing: &[&Need]| judged(&[], &missing.iter().copied().cloned().collect::<Vec<_>>(), &[]);
+        let finding = of(&[&look]);
+        assert_eq!(
+            (finding.result, finding.message.contains("after a lost answer: prvReadActivity")),
+            (Found::Warned, true)
+        );
+        assert!(finding.advice.contains("Read on Activity (prvReadActivity)"), "{finding:?}");
+        let both = of(&[&look, &action]);
+        assert!(
+            both.message.contains("an action: prvCreateQueueItem; after a lost answer: prvReadActivity"),
+            "{both:?}"
+        );
+        assert_eq!(of(&[&look, &always]).result, Found::Failed);
+        assert_eq!(of(&[]).result, Found::Passed);
+    }
 }

@@ -62,11 +62,12 @@ pub(super) fn owner(id: Uuid, asked: &Asked, reads: Option<bool>) -> Finding {
             "Enable the user that default_owner_id names (Power Platform admin center → environment → Settings → Users + \
              permissions → Users), or set default_owner_id to another: each event would be refused.",
         ),
-        Ok(_) if reads == Some(false) => Finding::warned(
+        Ok(_) if reads == Some(false) => Finding::failed(
             CHECK,
-            format!("system user {id} is there and enabled, but has no role that lets it read cases"),
-            "Dynamics gives a case only to who may read it: give the user a security role with Read on Case, or set \
-             default_owner_id to another.",
+            format!("system user {id} has no security role that allows Read on Case (prvReadIncident)"),
+            "A case can only be owned by a user who may read it: assign a security role with Read on Case to the user that \
+             default_owner_id names (Power Platform admin center → environment → Settings → Users + permissions → Users → \
+             Manage security roles), or set default_owner_id to another user.",
         ),
         Ok(_) => Finding::passed(CHECK, format!("system user {id} is there and enabled")),
         Err(fault) if is_missing_row(fault) => Finding::failed(
@@ -98,7 +99,7 @@ pub(super) fn queue(id: Uuid, settings: &Settings, asked: &Asked, fields: Option
             "Correct default_queue_id: the queueid of a queue of this environment (Customer Service admin center → Queues).",
         ),
         (Err(fault), _) => Finding::fault(CHECK, fault),
-        (Ok(queue), _) if queue["statecode"].as_i64() == Some(1) => Finding::failed(
+        (Ok(queue), _) if is_inactive(queue) => Finding::failed(
             CHECK,
             format!("queue {id} is inactive"),
             "Activate the queue, or set default_queue_id to another.",
@@ -117,6 +118,11 @@ pub(super) fn fallback_customer(customer: FallbackCustomer, asked: &Asked) -> Fi
     const CHECK: &str = "fallback_customer";
     let named = customer_path(customer);
     match asked {
+        Ok(row) if is_inactive(row) => Finding::failed(
+            CHECK,
+            format!("{named} is deactivated"),
+            "Activate it in Dynamics, or set fallback_customer to another: each case without a contact would be refused.",
+        ),
         Ok(_) => Finding::passed(CHECK, format!("{named} is there")),
         Err(fault) if is_missing_row(fault) => Finding::failed(
             CHECK,
@@ -192,6 +198,41 @@ pub(super) fn description_limit(limit: usize, asked: &Asked) -> Finding {
     }
 }
 
+/// Reports how long the subject of a live work item may be; a longer summary is cut.
+pub(super) fn subject_length(asked: &Asked) -> Finding {
+    const CHECK: &str = "subject_length";
+    match asked.as_ref().map(|answer| answer["MaxLength"].as_u64()) {
+        Ok(Some(length)) => Finding::passed(
+            CHECK,
+            format!(
+                "subject of a live work item takes {length} characters; longer summaries are cut, with the warning subject_cut"
+            ),
+        ),
+        Ok(None) => Finding::skipped(CHECK, "the length of a live work item's subject could not be checked"),
+        Err(fault) => Finding::unchecked(CHECK, "the length of a live work item's subject", fault),
+    }
+}
+
+/// Reports whether the environment takes transcripts as attachments.
+pub(super) fn attachments(asked: &Asked) -> Finding {
+    const CHECK: &str = "attachments";
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(fault) => return Finding::unchecked(CHECK, "the environment's blocked attachment types", fault),
+    };
+    let Some(organization) = answer["value"].get(0) else {
+        return Finding::skipped(CHECK, "the environment's blocked attachment types could not be checked");
+    };
+    let mut blocked = organization["blockedattachments"].as_str().unwrap_or_default().split(';');
+    let is_blocked = blocked.any(|extension| extension.trim().trim_start_matches('.').eq_ignore_ascii_case("txt"));
+    let message = if is_blocked {
+        "attachments of type txt are blocked: long transcripts become notes of text"
+    } else {
+        "attachments of type txt are allowed: long transcripts are attached to their case"
+    };
+    Finding::passed(CHECK, message)
+}
+
 /// Whether the priority is one of the environment's.
 pub(super) fn priority(priority: u8, asked: &Asked) -> Finding {
     const CHECK: &str = "priority";
@@ -212,9 +253,18 @@ pub(super) fn priority(priority: u8, asked: &Asked) -> Finding {
     )
 }
 
-/// What becomes of a finding about properties when a row that one of them binds is not there.
+/// What becomes of a finding about properties when a row that one of them binds is not there, or takes no case.
 pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) -> Finding {
     match asked {
+        Ok(row) if key.starts_with("customerid") && is_inactive(row) && finding.result != Found::Failed => {
+            Finding::failed(
+                finding.check,
+                format!("{path}, which {key} binds, is deactivated"),
+                format!(
+                    "Activate it, or correct {key:?} under [ticket_properties]: each event would be a dead letter."
+                ),
+            )
+        }
         Err(fault) if is_missing_row(fault) && finding.result != Found::Failed => Finding::failed(
             finding.check,
             format!("there is no {path}, which {key} binds"),
@@ -239,6 +289,11 @@ pub(super) fn skipped(after: &Finding, checks: &[&'static str]) -> Vec<Finding> 
         Half::Environment => "not looked at: Dynamics does not let the application in",
     };
     checks.iter().map(|check| Finding::skipped(check, why)).collect()
+}
+
+/// True for a row that is not active.
+fn is_inactive(row: &Value) -> bool {
+    row["statecode"].as_i64().is_some_and(|state| state != 0)
 }
 
 /// Whether it is one row that is not there, and not a whole table or environment.

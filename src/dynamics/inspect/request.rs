@@ -30,6 +30,11 @@ pub(super) fn workstream(id: Uuid) -> Request {
     get(format!("msdyn_liveworkstreams({id})?$select=msdyn_liveworkstreamid"))
 }
 
+/// A customer, and whether it is active.
+pub(super) fn customer(path: &str) -> Request {
+    get(format!("{path}?$select=statecode"))
+}
+
 /// A row that a property names as `/subjects(<id>)`.
 pub(super) fn row(path: &str) -> Request {
     get(path.trim_start_matches('/'))
@@ -54,11 +59,38 @@ pub(super) fn privilege(user: Uuid, name: &str) -> Request {
     ))
 }
 
+/// What column security allows a user.
+pub(super) fn column_rights(user: Uuid) -> Request {
+    get(format!("systemusers({user})/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()"))
+}
+
+/// The secured columns of a table.
+pub(super) fn secured_columns(table: &str) -> Request {
+    get(format!(
+        "EntityDefinitions(LogicalName='{table}')/Attributes?$select=LogicalName,MetadataId&$filter=IsSecured%20eq%20true"
+    ))
+}
+
 /// How long a case's description may be.
 pub(super) fn description_length() -> Request {
+    length("incident", "description", "Memo")
+}
+
+/// How long the subject of a live work item may be, in a column of this type (`String`, `Memo`).
+pub(super) fn subject_length(table: &str, kind: &str) -> Request {
+    length(&utf8_percent_encode(table, LITERAL).to_string(), "subject", kind)
+}
+
+fn length(table: &str, column: &str, kind: &str) -> Request {
     get(format!(
-        "{CASE}/Attributes(LogicalName='description')/Microsoft.Dynamics.CRM.MemoAttributeMetadata?$select=MaxLength"
+        "EntityDefinitions(LogicalName='{table}')/Attributes(LogicalName='{column}')/Microsoft.Dynamics.CRM.{kind}AttributeMetadata\
+         ?$select=MaxLength"
     ))
+}
+
+/// Extensions that attachments of the environment must not have.
+pub(super) fn blocked_attachments() -> Request {
+    get("organizations?$select=blockedattachments&$top=1")
 }
 
 /// Which priorities a case may have.

@@ -8,11 +8,12 @@ use super::answer::Answer;
 use super::closing::{self, object};
 use super::dataverse::Scene;
 use super::guard;
+use super::metadata;
 use super::payload::{self, Changes};
 use super::privileges::{self, Verb};
 use super::queueing;
 use super::refusal::Refusal;
-use super::rules::{AccessRight, PluginMessage};
+use super::rules::{AccessRight, PluginMessage, SecuredColumn};
 use super::schema::Table;
 use super::states::{self, RESOLVED};
 use super::target;
@@ -43,6 +44,7 @@ pub(super) fn bound(scene: &mut Scene<'_>, table: &Table, key: Uuid, name: &str)
             let wanted = name.split('\'').nth(1).unwrap_or_default();
             user_privileges(scene, table, key, Some(wanted))
         }
+        ("systemusers", "RetrievePrincipalAttributePrivileges") => column_rights(scene, table, key),
         (set, _) => Err(Refusal::no_table(&format!("{name}' on '{set}"))),
     }
 }
@@ -147,6 +149,25 @@ fn user_privileges(scene: &Scene<'_>, users: &Table, user: Uuid, wanted: Option<
         .collect();
     let context = scene.context("Microsoft.Dynamics.CRM.RetrieveUserPrivilegesResponse");
     Ok(Answer::odata(200, &json!({"@odata.context": context, "RolePrivileges": held})))
+}
+
+/// Secured columns and what column security allows a user with them: 4 is allowed, 0 is not. No other user has a profile.
+fn column_rights(scene: &Scene<'_>, users: &Table, user: Uuid) -> Result<Answer, Refusal> {
+    scene.row(users, user)?;
+    let secured = scene.live.settings.secured_columns.iter().filter(|_| user == scene.user);
+    let rights = secured.filter_map(|(name, rule)| {
+        let (set, column) = name.split_once('.')?;
+        let id = metadata::attribute_id(scene.live.schema.table(set)?, column);
+        let (read, write) = match rule {
+            SecuredColumn::Refused => return None,
+            SecuredColumn::Hidden => (0, 4),
+            SecuredColumn::Granted => (4, 4),
+        };
+        Some(json!({"AttributeId": id, "CanRead": read, "CanCreate": write, "CanUpdate": write}))
+    });
+    let rights: Vec<Value> = rights.collect();
+    let context = scene.context("Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivilegesResponse");
+    Ok(Answer::odata(200, &json!({"@odata.context": context, "AttributePrivileges": rights})))
 }
 
 /// The body of an action, which has these parameters and no others.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use axum::http::Method;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::actions;
@@ -22,6 +22,11 @@ use super::rules::AccessRight;
 use super::schema::Table;
 use super::target::Target;
 use super::write;
+
+/// The table of the environment's own settings.
+const ORGANIZATIONS: &str = "organizations";
+/// What an environment that blocks every attachment lists: Dataverse has no wildcard.
+const EVERY_EXTENSION: &str = "csv;doc;docx;gif;htm;html;jpg;json;pdf;png;rtf;txt;xls;xlsx;xml;zip";
 
 /// What a request finds.
 pub(super) struct Scene<'a> {
@@ -52,6 +57,9 @@ pub(super) fn answer(scene: &mut Scene<'_>, target: &Target) -> Result<Answer, R
         (Target::Bound(set, key, name), _) => actions::bound(scene, scene.table(set)?, *key, name),
         // Whether bulk messages are there, the metadata tells; they aren't.
         (Target::Rows(set), &Method::GET) if set == "sdkmessagefilters" => Ok(nothing(scene, set)),
+        (Target::Rows(set) | Target::Row(set, _), method) if set == ORGANIZATIONS && *method != Method::GET => {
+            Err(not_allowed(method))
+        }
         (Target::Rows(set), _) => rows(scene, &method, set),
         (Target::Row(set, key), _) => row(scene, &method, set, *key),
         (Target::Property(set, key, name), &Method::GET) => {
@@ -76,6 +84,9 @@ fn rows(scene: &mut Scene<'_>, method: &Method, set: &str) -> Result<Answer, Ref
     match *method {
         Method::GET => {
             scene.may(Verb::Read, table)?;
+            if set == ORGANIZATIONS {
+                organization(scene, table);
+            }
             query::rows(scene, table)
         }
         Method::POST => write::create(scene, table),
@@ -94,6 +105,16 @@ fn row(scene: &mut Scene<'_>, method: &Method, set: &str, key: Uuid) -> Result<A
         Method::DELETE => write::delete(scene, table, key),
         _ => Err(not_allowed(method)),
     }
+}
+
+/// Writes the one row of the environment's own settings as its switches are now.
+fn organization(scene: &mut Scene<'_>, table: &Table) {
+    let blocked = &scene.live.settings.blocked_attachments;
+    let blocked = if blocked.iter().any(|extension| extension == "*") { EVERY_EXTENSION } else { &blocked.join(";") };
+    let values =
+        Map::from_iter([("name".to_owned(), "Simulated".into()), ("blockedattachments".to_owned(), blocked.into())]);
+    let key = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{}/organization", scene.base).as_bytes());
+    scene.rows.put(table, key, values, scene.now);
 }
 
 impl<'a> Scene<'a> {

@@ -53,13 +53,14 @@ pub(super) fn denied(scene: &Scene<'_>, table: &Table, key: Uuid, right: AccessR
     scene.live.settings.no_access.iter().any(|rule| rule.denies(&table.set, key, right))
 }
 
-/// Column security of a column, if it is secured.
+/// What column security keeps from the application user, if anything.
 pub(super) fn secured(scene: &Scene<'_>, table: &Table, column: &str) -> Option<SecuredColumn> {
     let columns = &scene.live.settings.secured_columns;
     if columns.is_empty() {
         return None;
     }
-    columns.get(&format!("{}.{column}", table.set)).copied()
+    let rule = columns.get(&format!("{}.{column}", table.set)).copied();
+    rule.filter(|rule| *rule != SecuredColumn::Granted)
 }
 
 /// Refuses a filter or an order that uses a column which the application user can't read.

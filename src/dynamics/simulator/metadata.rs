@@ -89,14 +89,16 @@ fn attributes(scene: &Scene<'_>, table: &Table, rest: &str) -> Result<Answer, Re
     let (key, rest) = keyed(rest);
     let cast = rest.strip_prefix("/Microsoft.Dynamics.CRM.");
     let Some(name) = key else {
+        let secured = secured_filter(scene)?;
         let fits = |attribute: &Value| {
             cast.is_none_or(|cast| attribute["@odata.type"] == format!("#Microsoft.Dynamics.CRM.{cast}"))
         };
-        let all = table.columns.iter().map(|column| attribute(table, column));
-        return many(scene, "Attributes", all.filter(fits).collect());
+        let wanted = |attribute: &Value| secured.is_none_or(|secured| attribute["IsSecured"] == secured);
+        let all = table.columns.iter().map(|column| attribute(scene, table, column));
+        return many(scene, "Attributes", all.filter(fits).filter(wanted).collect());
     };
     let column = table.queried(&name);
-    let attribute = column.map(|column| attribute(table, column)).filter(|attribute| {
+    let attribute = column.map(|column| attribute(scene, table, column)).filter(|attribute| {
         cast.is_none_or(|cast| attribute["@odata.type"] == format!("#Microsoft.Dynamics.CRM.{cast}"))
     });
     let attribute = attribute.ok_or_else(|| {
@@ -104,6 +106,20 @@ fn attributes(scene: &Scene<'_>, table: &Table, rest: &str) -> Result<Answer, Re
         Refusal::new(404, "0x80060888", message)
     })?;
     one(scene, "Attributes/$entity", attribute)
+}
+
+/// The value of `IsSecured` that `$filter` asks for.
+fn secured_filter(scene: &Scene<'_>) -> Result<Option<bool>, Refusal> {
+    match scene.call.option("$filter").map(Filter::parse).transpose()? {
+        None => Ok(None),
+        Some(Filter::Compare(name, Comparison::Equal, Literal::Flag(value))) if name == "IsSecured" => Ok(Some(value)),
+        Some(_) => Err(Refusal::not_simulated("this filter of Attributes")),
+    }
+}
+
+/// Key of an attribute, as its definition and column security name it.
+pub(super) fn attribute_id(table: &Table, logical: &str) -> Uuid {
+    id(&format!("{}.{logical}", table.logical))
 }
 
 fn definition(table: &Table) -> Value {
@@ -123,9 +139,10 @@ fn definition(table: &Table) -> Value {
     })
 }
 
-fn attribute(table: &Table, column: &Column) -> Value {
+fn attribute(scene: &Scene<'_>, table: &Table, column: &Column) -> Value {
     let logical = column.name.strip_prefix('_').and_then(|name| name.strip_suffix("_value"));
     let logical = logical.unwrap_or(&column.name);
+    let secured = &scene.live.settings.secured_columns;
     let (kind, limit) = match &column.kind {
         Kind::Key => ("Uniqueidentifier", None),
         Kind::Text(limit) => ("String", Some(limit)),
@@ -141,8 +158,9 @@ fn attribute(table: &Table, column: &Column) -> Value {
     };
     let mut attribute = json!({
         "@odata.type": format!("#Microsoft.Dynamics.CRM.{kind}AttributeMetadata"),
-        "MetadataId": id(&format!("{}.{logical}", table.logical)),
+        "MetadataId": attribute_id(table, logical),
         "LogicalName": logical,
+        "IsSecured": secured.contains_key(&format!("{}.{logical}", table.set)),
         "SchemaName": logical,
         "EntityLogicalName": table.logical,
         "AttributeType": kind,

@@ -11,6 +11,8 @@ pub enum SecuredColumn {
     Refused,
     /// Reads give null; filters and writes work.
     Hidden,
+    /// A column security profile of the application user allows everything.
+    Granted,
 }
 
 /// Rows that the application user has no right to, as if another business unit owned them.

@@ -18,6 +18,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Table> {
         subjects(),
         resolutions(),
         workstreams(),
+        organizations(),
     ];
     tables.extend(
         settings.live_work_item_sets.iter().map(|set| live_work_items(set, settings.live_work_item_subject_limit)),
@@ -163,17 +164,25 @@ fn subjects() -> Table {
         .linked("parentsubject", "parentsubject", "subjects")
 }
 
-/// An activity; resolving a case makes one.
+/// An activity, under the privileges of all activities; resolving a case makes one.
 fn resolutions() -> Table {
     let table = Table::new("incidentresolutions", "IncidentResolution", "activityid", "subject")
         .coded(4206)
-        .called("Case Resolution", "IncidentResolution")
+        .called("Case Resolution", "Activity")
         .texts(200, &["subject"])
         .with("description", Kind::Memo(2000))
         .with("timespent", Kind::Whole(0, i64::from(i32::MAX)))
         .linked("incidentid", "incidentid", "incidents")
         .found_by("_incidentid_value");
     owned(table).states(vec![(0, "Open", vec![1]), (1, "Completed", vec![2]), (2, "Canceled", vec![3])])
+}
+
+/// The environment's own settings, in one row.
+fn organizations() -> Table {
+    Table::new("organizations", "Organization", "organizationid", "name")
+        .coded(1019)
+        .texts(160, &["name"])
+        .with("blockedattachments", Kind::Memo(1_073_741_823))
 }
 
 /// Omnichannel's, as far as a live work item may name one.

@@ -32,3 +32,40 @@ async fn tables_can_be_found() {
     let document = client.get("$metadata").await.body;
     assert!(document.as_str().is_some_and(|xml| xml.contains("<EntitySet Name=\"incidents\"")), "{document:?}");
 }
+
+#[tokio::test]
+async fn secured_columns_and_the_rights_to_them_can_be_read() {
+    let client = Client::start(Profile::OpenCx).await;
+    let secured = "EntityDefinitions(LogicalName='contact')/Attributes?$select=LogicalName&$filter=IsSecured eq true";
+    assert!(client.get(secured).await.column("LogicalName").is_empty());
+    client.configure(&json!({"secured_columns": {
+        "contacts.emailaddress1": "refused", "contacts.mobilephone": "hidden", "contacts.lastname": "granted",
+    }}));
+    let reply = client.get(secured).await;
+    assert_eq!(reply.column("LogicalName"), ["lastname", "mobilephone", "emailaddress1"]);
+    let id = |at: usize| reply.body["value"][at]["MetadataId"].clone();
+    let me = client.get("WhoAmI").await.body["UserId"].as_str().expect("a user").to_owned();
+    let function = "Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()";
+    let rights = client.get(&format!("systemusers({me})/{function}")).await.body["AttributePrivileges"].clone();
+    let expected = [(id(0), 4, 4), (id(1), 0, 4)]
+        .map(|(id, read, write)| json!({"AttributeId": id, "CanRead": read, "CanCreate": write, "CanUpdate": write}));
+    assert_eq!(rights, json!(expected));
+    let created = client.post("contacts", json!({"lastname": "Bo"})).await;
+    assert_eq!(created.status, 204, "a column that is granted is written");
+    let filter = "EntityDefinitions(LogicalName='contact')/Attributes?$filter=LogicalName eq 'fax'";
+    assert_eq!(client.get(filter).await.status, 501, "refused, never ignored");
+}
+
+#[tokio::test]
+async fn blocked_attachments_can_be_read() {
+    let client = Client::start(Profile::OpenCx).await;
+    let path = "organizations?$select=blockedattachments";
+    let listed = async || client.get(path).await.body["value"][0]["blockedattachments"].as_str().unwrap().to_owned();
+    assert_eq!(listed().await, "");
+    client.configure(&json!({"blocked_attachments": ["exe", "txt"]}));
+    assert_eq!(listed().await, "exe;txt");
+    client.configure(&json!({"blocked_attachments": ["*"]}));
+    assert!(listed().await.split(';').any(|extension| extension == "txt"));
+    assert_eq!(client.get(path).await.body["value"].as_array().map(Vec::len), Some(1));
+    assert_eq!(client.post("organizations", json!({"name": "x"})).await.status, 405);
+}

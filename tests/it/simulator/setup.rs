@@ -45,7 +45,10 @@ async fn every_privilege_of_a_handoff_counts() {
         ("prvAppendToQueue", "POST", &queue, queued.clone()),
         ("prvCreateQueueItem", "POST", &queue, queued),
         ("prvCreateNote", "POST", "annotations", note),
-        ("prvCreateIncidentResolution", "POST", "CloseIncident", closing),
+        ("prvCreateActivity", "POST", "CloseIncident", closing),
+        ("prvReadActivity", "GET", "incidentresolutions", Value::Null),
+        ("prvReadQueueItem", "GET", "queueitems", Value::Null),
+        ("prvReadOrganization", "GET", "organizations", Value::Null),
         ("prvDeleteIncident", "DELETE", &row, Value::Null),
     ] {
         client.configure(&json!({"missing_privileges": [privilege]}));

@@ -46,7 +46,7 @@ fn an_owner_is_there_enabled_and_allowed_to_read() {
     let result = |asked: &Asked, reads| owner(id, asked, reads).result;
     assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(true)), Found::Passed);
     assert_eq!(result(&Ok(json!({ "isdisabled": false })), None), Found::Passed);
-    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(false)), Found::Warned);
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(false)), Found::Failed);
     assert_eq!(result(&Ok(json!({ "isdisabled": true })), Some(true)), Found::Failed);
     assert!(owner(id, &missing_row(), None).advice.contains("default_owner_id"));
 }
@@ -100,12 +100,49 @@ fn limits_are_compared_with_the_columns() {
 }
 
 #[test]
+fn a_fallback_customer_is_there_and_active() {
+    let customer = FallbackCustomer::Account(Uuid::nil());
+    let result = |asked: &Asked| fallback_customer(customer, asked).result;
+    assert_eq!(result(&Ok(json!({ "statecode": 0 }))), Found::Passed);
+    assert_eq!(result(&Ok(json!({ "statecode": 1 }))), Found::Failed);
+    assert_eq!(result(&missing_row()), Found::Failed);
+    assert_eq!(result(&Err(fault(403, "0x80040220", Remedy::Hold))), Found::Warned);
+}
+
+#[test]
+fn what_the_worker_learns_by_itself_is_a_note() {
+    let refused = || Err(fault(403, "0x80040220", Remedy::Hold));
+    for (finding, result, says) in [
+        (subject_length(&Ok(json!({ "MaxLength": 200 }))), Found::Passed, "takes 200 characters"),
+        (subject_length(&Ok(json!({}))), Found::Skipped, "could not be checked"),
+        (subject_length(&refused()), Found::Skipped, "could not be checked: said so (403 0x80040220)"),
+        (attachments(&blocked(json!("exe;TXT;js"))), Found::Passed, "txt are blocked"),
+        (attachments(&blocked(json!("exe; .txt"))), Found::Passed, "txt are blocked"),
+        (attachments(&blocked(json!("exe;txtx"))), Found::Passed, "txt are allowed"),
+        (attachments(&blocked(json!(null))), Found::Passed, "txt are allowed"),
+        (attachments(&Ok(json!({ "value": [] }))), Found::Skipped, "could not be checked"),
+        (attachments(&refused()), Found::Skipped, "could not be checked: said so (403 0x80040220)"),
+    ] {
+        assert_eq!((finding.result, finding.advice.as_str()), (result, ""), "{finding:?}");
+        assert!(finding.message.contains(says), "{finding:?}");
+    }
+}
+
+fn blocked(types: Value) -> Asked {
+    Ok(json!({ "value": [{ "blockedattachments": types }] }))
+}
+
+#[test]
 fn a_row_that_is_bound_must_be_there() {
     let fine = Finding::passed("ticket_properties", "");
     let row =
         |finding: &Finding, asked: &Asked| bound_row(finding.clone(), "subjectid@odata.bind", "subjects(1)", asked);
     assert_eq!(row(&fine, &Ok(json!({}))), fine);
     assert!(row(&fine, &missing_row()).message.contains("there is no subjects(1)"));
+    let inactive = Ok(json!({ "statecode": 1 }));
+    assert_eq!(row(&fine, &inactive), fine, "only a customer must be active");
+    let customer = bound_row(fine.clone(), "customerid_account@odata.bind", "accounts(1)", &inactive);
+    assert!(customer.message.contains("is deactivated"), "{customer:?}");
     let failed = Finding::failed("ticket_properties", "first", "");
     assert_eq!(row(&failed, &missing_row()), failed, "the first thing that is wrong is told");
 }
