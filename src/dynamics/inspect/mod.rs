@@ -3,6 +3,8 @@
 //! Absent: anything that Dynamics would write; the gate, which is for events.
 
 mod call;
+#[cfg(test)]
+mod document;
 mod fields;
 mod finding;
 mod privileges;
