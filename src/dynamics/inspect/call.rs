@@ -181,7 +181,7 @@ impl Bench<'_> {
             }
         }
         let profile = match me {
-            Ok(Some(user)) if !used.is_empty() => self.ask(request::column_rights(*user)).await.ok(),
+            Ok(Some(me)) if !used.is_empty() => self.ask(request::column_rights(*me)).await.ok(),
             _ => None,
         };
         secured::judged(self.settings, &used, profile.as_ref().map(secured::profile).as_ref())
