@@ -29,6 +29,10 @@ pub trait Crm: Send + Sync + 'static {
     /// Whether events of an organization can be taken up now, and how many at once.
     fn availability(&self, organization: &OrganizationId) -> Availability;
 
+    /// Waits until a step may be worth another try that the organization's setup refused, while it did not refuse others. Costs
+    /// nothing meanwhile. At once where no single steps are refused.
+    async fn step_available(&self, _organization: &OrganizationId, _step: StepName) {}
+
     /// Waits until events of an organization can be taken up. Costs nothing meanwhile: whoever ends the trouble wakes it.
     async fn available(&self, organization: &OrganizationId);
 }

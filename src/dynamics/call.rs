@@ -91,7 +91,7 @@ impl<'a> Call<'a> {
                 (Some(lost), _) => lost,
                 (None, Remedy::NotBefore(_)) => Ended::Throttled,
                 (None, Remedy::GiveUp) => Ended::Answered,
-                (None, Remedy::Retry | Remedy::Hold) => Ended::Failed,
+                (None, Remedy::Retry | Remedy::Hold | Remedy::HoldStep(_)) => Ended::Failed,
             },
         }
     }

@@ -1,12 +1,14 @@
 //! One organization's environment: how to reach it, with what credentials.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::gate::Gate;
 use super::token::TokenCache;
-use crate::machine::Settings;
+use crate::machine::{Settings, StepName};
 
 /// What it takes to reach an organization's environment. Its `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -67,6 +69,13 @@ impl Environment {
     /// One that nothing is known of.
     pub(super) fn new(access: Access, authority: &str, concurrency: usize) -> Arc<Self> {
         Self::with(access, authority, Gate::new(concurrency))
+    }
+
+    /// Since when a step is held, while others are not.
+    pub(super) fn held(&self, step: StepName) -> Option<Timestamp> {
+        let now = Instant::now();
+        let since = self.gate.held_since(step, now)?;
+        Timestamp::now().saturating_sub(now.saturating_duration_since(since)).ok()
     }
 
     /// One whose gate is there already.

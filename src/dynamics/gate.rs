@@ -1,6 +1,8 @@
 //! One organization's gate: who enters now, who waits in line, and when nobody enters at all. Dataverse's limits count per
 //! application user, so all senders share it.
 
+mod place;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,9 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
-use super::blockade::{Blockade, Cause, Change};
+use super::blockade::{Blockade, Cause, Change, Entry};
 use super::pace::Pace;
 use crate::machine::{Fault, StepName};
+
+use place::Trial;
+pub(super) use place::{Ended, Place};
 
 /// One organization's gate.
 pub(super) struct Gate {
@@ -32,13 +37,6 @@ struct State {
     retired: bool,
 }
 
-/// A place among the requests under way. Dropping it frees it, whatever became of the request.
-pub(super) struct Place {
-    gate: Arc<Gate>,
-    began: Instant,
-    left: bool,
-}
-
 /// Why somebody may not enter.
 #[derive(Debug)]
 pub(super) enum Turned {
@@ -46,21 +44,8 @@ pub(super) enum Turned {
     Throttled(Duration),
     /// The organization is misconfigured.
     Blocked(Cause),
-}
-
-/// How a step's requests ended, as far as the gate is concerned.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ended {
-    /// Answered, and all is well.
-    Answered,
-    /// Answered with trouble that has nothing to do with the load: a 500.
-    Failed,
-    /// Told to wait.
-    Throttled,
-    /// No answer in time.
-    Silent,
-    /// No connection, or a broken one.
-    Broken,
+    /// The organization's setup refuses this step, and no other.
+    Held(Cause),
 }
 
 /// How a gate stands.
@@ -101,25 +86,47 @@ pub(super) enum Look {
 impl Gate {
     /// The gate of an organization that nothing is known of.
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Self::with(most, Blockade::new())
+        Self::with(most, Blockade::default())
     }
 
-    /// A place among the requests under way, in the order of asking.
-    pub(super) async fn enter(self: &Arc<Self>) -> Result<Place, Turned> {
+    /// A place among the requests under way for a step, in the order of asking.
+    pub(super) async fn enter(self: &Arc<Self>, step: StepName) -> Result<Place, Turned> {
         loop {
-            let turn = {
+            let (turn, tries) = {
                 let now = Instant::now();
                 let mut state = self.lock();
                 state.admits(now)?;
-                if state.line.is_empty() && state.has_place(now) {
-                    return Ok(self.place(&mut state, now));
-                }
-                state.queue()
+                let tries = state.may_try(step, now)?;
+                let is_free = state.line.is_empty() && state.has_place(now);
+                (if is_free { Ok(self.place(&mut state, now)) } else { Err(state.queue()) }, tries)
             };
-            // An error: the gate shut while it waited. It may be open again already.
-            if let Ok(place) = turn.await {
+            let trial = tries.then(|| Trial { gate: self.clone(), step, over: false });
+            let place = match turn {
+                Ok(place) => Some(place),
+                // An error: the gate shut while it waited. It may be open again already.
+                Err(turn) => turn.await.ok(),
+            };
+            if let Some(mut place) = place {
+                place.trial = trial;
                 return Ok(place);
             }
+        }
+    }
+
+    /// When it is worth another look whether a step may be entered; none when it may.
+    pub(super) fn held_until(&self, step: StepName, now: Instant) -> Option<Instant> {
+        match self.lock().blockade.entry(step, now) {
+            Entry::Free | Entry::Trial => None,
+            Entry::Held(_, until) => Some(until),
+        }
+    }
+
+    /// Since when a step is held, while others are not; none when it is not.
+    pub(super) fn held_since(&self, step: StepName, now: Instant) -> Option<Instant> {
+        let state = self.lock();
+        match state.blockade.entry(step, now) {
+            Entry::Held(cause, _) if state.blockade.blocked().is_none() => Some(cause.since),
+            _ => None,
         }
     }
 
@@ -136,11 +143,10 @@ impl Gate {
     /// How it stands.
     pub(super) fn stand(&self, now: Instant) -> Stand {
         let state = self.lock();
-        match (&state.blockade, state.wait(now)) {
-            (Blockade::Waiting(..), _) => Stand::Blocked,
-            (_, Some(_)) => Stand::Throttled,
-            (Blockade::Trying(..), None) => Stand::Open(1),
-            (Blockade::Open { .. }, None) => Stand::Open(state.pace.room(now)),
+        match (state.blockade.blocked(), state.wait(now)) {
+            (Some(_), _) => Stand::Blocked,
+            (None, Some(_)) => Stand::Throttled,
+            (None, None) => Stand::Open(state.pace.room(now)),
         }
     }
 
@@ -160,10 +166,8 @@ impl Gate {
     /// Nobody enters until a probe passes: it is known beforehand that every step would meet this fault.
     pub(super) fn hold(&self, fault: &Fault, now: Instant) -> Change {
         let mut state = self.lock();
-        let change = state.blockade.held(fault, now, now);
-        if matches!(state.blockade, Blockade::Waiting(..)) {
-            state.line.clear();
-        }
+        let change = state.blockade.held(fault.step, fault, now, now);
+        state.send_away();
         self.touch();
         state.told(change)
     }
@@ -216,11 +220,9 @@ impl Gate {
         let change = match found {
             Some(Ok(())) => state.blockade.passed(now),
             Some(Err(fault)) => state.blockade.refused(fault, now),
-            None => {
-                state.blockade.unanswered(now);
-                Change::Same
-            }
+            None => state.blockade.unanswered(now),
         };
+        state.send_away();
         self.touch();
         state.told(change)
     }
@@ -252,7 +254,7 @@ impl Gate {
     fn place(self: &Arc<Self>, state: &mut State, now: Instant) -> Place {
         state.under_way += 1;
         state.pace.began(now);
-        Place { gate: self.clone(), began: now, left: false }
+        Place { gate: self.clone(), began: now, left: false, trial: None }
     }
 
     /// Frees a place, and gives what is free to whoever is next.
@@ -276,16 +278,33 @@ impl Gate {
 impl State {
     /// Whether anybody may enter at all.
     fn admits(&self, now: Instant) -> Result<(), Turned> {
-        match &self.blockade {
-            Blockade::Open { .. } | Blockade::Trying(..) => {}
-            Blockade::Waiting(cause, _) => return Err(Turned::Blocked(cause.clone())),
+        if let Some(cause) = self.blockade.blocked() {
+            return Err(Turned::Blocked(cause.clone()));
         }
         self.wait(now).map_or(Ok(()), |wait| Err(Turned::Throttled(wait)))
     }
 
+    /// Whether the one who enters for a step goes to try it.
+    fn may_try(&mut self, step: StepName, now: Instant) -> Result<bool, Turned> {
+        match self.blockade.entry(step, now) {
+            Entry::Free => Ok(false),
+            Entry::Held(cause, _) => Err(Turned::Held(cause)),
+            Entry::Trial => {
+                self.blockade.tries(step);
+                Ok(true)
+            }
+        }
+    }
+
     fn has_place(&self, now: Instant) -> bool {
-        let places = if matches!(self.blockade, Blockade::Trying(..)) { 1 } else { self.pace.places(now) };
-        self.under_way < places
+        self.under_way < self.pace.places(now)
+    }
+
+    /// Nobody waits in line before an organization that is blocked.
+    fn send_away(&mut self) {
+        if self.blockade.blocked().is_some() {
+            self.line.clear();
+        }
     }
 
     /// How long nobody may enter.
@@ -301,46 +320,6 @@ impl State {
 
     fn told(&self, change: Change) -> Change {
         if self.retired { Change::Same } else { change }
-    }
-}
-
-impl Place {
-    /// Leaves, after a step that ended so.
-    pub(super) fn leave(mut self, step: StepName, ended: Ended, held: Option<&Fault>) -> Change {
-        let now = Instant::now();
-        self.left = true;
-        let mut state = self.gate.lock();
-        let (began, under_way) = (self.began, state.under_way);
-        match ended {
-            Ended::Answered => state.pace.answered(began, under_way, now),
-            Ended::Failed => state.pace.failed(began, under_way, now),
-            Ended::Throttled => state.pace.throttled(began, under_way, now),
-            Ended::Silent => state.pace.unanswered(began, now),
-            Ended::Broken => {}
-        }
-        let change = match (held, ended) {
-            (Some(fault), _) => state.blockade.held(fault, began, now),
-            (None, Ended::Answered) => state.blockade.answered(step, began, now),
-            (None, _) => Change::Same,
-        };
-        if matches!(state.blockade, Blockade::Waiting(..)) {
-            state.line.clear();
-        }
-        if !matches!(change, Change::Same) {
-            self.gate.touch();
-        }
-        let change = state.told(change);
-        self.gate.free(state, now);
-        change
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.left {
-            self.left = true;
-            self.gate.free(self.gate.lock(), Instant::now());
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::blockade::Change;
+use super::blockade::{Cause, Change};
 use super::environment::Environment;
 use super::gate::Turned;
 use crate::machine::{Fault, Remedy, StepName};
@@ -18,12 +18,20 @@ pub(super) fn turned(step: StepName, turned: Turned) -> Fault {
             let message = "the organization's gate is shut until Dynamics lets it in again".to_owned();
             Fault::unanswered(step, Remedy::NotBefore(until), message)
         }
-        Turned::Blocked(cause) => Fault {
-            status: cause.fault.status,
-            code: cause.fault.code.clone(),
-            advice: cause.fault.advice.clone(),
-            ..Fault::unanswered(step, Remedy::Hold, format!("the organization is blocked: {}", cause.fault.message))
-        },
+        Turned::Blocked(cause) => refused(step, &cause, Remedy::Hold, "the organization is blocked"),
+        Turned::Held(cause) => {
+            let since = jiff::Timestamp::now().saturating_sub(cause.since.elapsed()).unwrap_or(jiff::Timestamp::MIN);
+            refused(step, &cause, Remedy::HoldStep(since), "the organization is blocked at this step")
+        }
+    }
+}
+
+fn refused(step: StepName, cause: &Cause, remedy: Remedy, what: &str) -> Fault {
+    Fault {
+        status: cause.fault.status,
+        code: cause.fault.code.clone(),
+        advice: cause.fault.advice.clone(),
+        ..Fault::unanswered(step, remedy, format!("{what}: {}", cause.fault.message))
     }
 }
 
@@ -35,6 +43,19 @@ pub(super) fn tell(watch: &dyn Watch, environment: &Environment, change: Change)
         Change::Blocked(fault) => {
             watch.saw(Sighting::Blocked(organization, true));
             blocked(environment, &fault, "an organization is blocked: its events wait until it works again");
+        }
+        Change::Held(fault) => {
+            watch.saw(Sighting::Blocked(organization, true));
+            let sentence = "an organization is blocked at one step: events that need it wait, others go on";
+            blocked(environment, &fault, sentence);
+        }
+        Change::Freed(step, blocked_for) => {
+            info!(
+                organization_id = %organization,
+                step = step.as_str(),
+                blocked_for_s = blocked_for.as_secs(),
+                "a step works again; others of its organization do not"
+            );
         }
         Change::Otherwise(fault) => {
             blocked(environment, &fault, "an organization is still blocked, for another reason now");

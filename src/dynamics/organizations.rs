@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::blockade::Change;
 use super::call::Call;
 use super::client::{Client, ClientError, Proxy};
 use super::environment::{Access, Environment};
@@ -21,7 +20,7 @@ use super::wire::Wire;
 use super::{notice, probe};
 use crate::crm::{Availability, Crm, Performed, Unavailable};
 use crate::event::{Event, OrganizationId};
-use crate::machine::{Fault, Remedy, Settings, Step};
+use crate::machine::{Fault, Remedy, Settings, Step, StepName};
 use crate::watch::Watch;
 
 /// Events in flight of an organization that is not configured: each is a dead letter at once.
@@ -177,20 +176,23 @@ impl Crm for Dynamics {
                 exchanges: Vec::new(),
             };
         };
-        let place = match environment.gate.enter().await {
+        let place = match environment.gate.enter(step.name()).await {
             Ok(place) => place,
             Err(turned) => {
                 return Performed { result: Err(notice::turned(step.name(), turned)), exchanges: Vec::new() };
             }
         };
         let mut call = Call::new(&self.wire, step.name(), Some(event));
-        let result = call.perform(&environment, Sent { step, event, settings }).await;
+        let mut result = call.perform(&environment, Sent { step, event, settings }).await;
         let held = result.as_ref().err().filter(|fault| fault.remedy == Remedy::Hold);
         let change = place.leave(step.name(), call.ended(&result), held);
-        if matches!(change, Change::Blocked(_)) {
-            probe::attend(&self.wire, &environment);
-        }
         notice::tell(&*self.wire.watch, &environment, change);
+        if let Err(fault) = &mut result
+            && fault.remedy == Remedy::Hold
+        {
+            probe::attend(&self.wire, &environment);
+            fault.remedy = environment.held(step.name()).map_or(Remedy::Hold, Remedy::HoldStep);
+        }
         Performed { result, exchanges: call.exchanges }
     }
 
@@ -213,6 +215,18 @@ impl Crm for Dynamics {
             Stand::Open(room) => Availability::Available { room },
             Stand::Throttled => Availability::Unavailable(Unavailable::Throttled),
             Stand::Blocked => Availability::Unavailable(Unavailable::Blocked),
+        }
+    }
+
+    async fn step_available(&self, organization: &OrganizationId, step: StepName) {
+        while let Some(environment) = self.environment(organization) {
+            let mut changed = pin!(environment.gate.changed());
+            changed.as_mut().enable();
+            let Some(until) = environment.gate.held_until(step, Instant::now()) else { return };
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(until.into()) => {}
+            }
         }
     }
 

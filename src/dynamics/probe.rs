@@ -56,7 +56,7 @@ async fn ask(wire: &Wire, environment: &Environment) -> Option<Result<(), Fault>
         Err(fault) => match fault.remedy {
             Remedy::Hold => Some(Err(fault)),
             Remedy::GiveUp => Some(Ok(())),
-            Remedy::Retry | Remedy::NotBefore(_) => None,
+            Remedy::Retry | Remedy::NotBefore(_) | Remedy::HoldStep(_) => None,
         },
     }
 }

@@ -36,6 +36,8 @@ pub enum Again {
     Later(usize),
     /// As soon as its organization can take requests again.
     WhenAvailable,
+    /// As soon as its step is no longer refused, out of the way of events that need other steps.
+    Aside,
     /// Not at all.
     Never(Reason),
 }
@@ -46,6 +48,7 @@ pub fn after(remedy: Remedy, trial: Trial, policy: &Policy) -> Again {
     match remedy {
         Remedy::GiveUp => Again::Never(Reason::RejectedByDynamics),
         Remedy::NotBefore(_) | Remedy::Hold => Again::WhenAvailable,
+        Remedy::HoldStep(_) => Again::Aside,
         Remedy::Retry if trial.age >= policy.max_age => Again::Never(Reason::RetriesExhausted),
         Remedy::Retry if trial.attempts < policy.in_process => Again::Soon,
         Remedy::Retry => Again::Later(step_of_the_ladder(trial.attempts, policy)),

@@ -41,6 +41,8 @@ pub enum Remedy {
     NotBefore(Timestamp),
     /// The organization is misconfigured, the event is not; spends none.
     Hold,
+    /// The organization's setup refuses this step since then, and no other; spends none.
+    HoldStep(Timestamp),
     /// This event can never succeed as it is.
     GiveUp,
 }
@@ -51,7 +53,7 @@ impl Remedy {
         match self {
             Self::Retry => "transient",
             Self::NotBefore(_) => "throttled",
-            Self::Hold => "blocked",
+            Self::Hold | Self::HoldStep(_) => "blocked",
             Self::GiveUp => "permanent",
         }
     }

@@ -22,13 +22,16 @@ pub fn excuse(step: &Step, settings: &Settings, fault: Fault) -> Result<Receipt,
     Err(fault)
 }
 
-/// The same fault; given up where its step was refused in this way too often, and nobody can read why. The `history` of the
-/// event ends with the request that was refused.
-pub fn insist(fault: Fault, history: &[HistoryEntry]) -> Fault {
+/// Takes a refusal that nobody can read for final once its step was refused in this way too often. The `history` of the event ends
+/// with the request that was refused.
+///
+/// # Errors
+/// The same fault, or a final one, where the refusal is none of a contact.
+pub fn insist(step: &Step, settings: &Settings, fault: Fault, history: &[HistoryEntry]) -> Result<Receipt, Fault> {
     if fault.remedy != Remedy::Retry || !is_unreadable_for_good(fault.step, fault.status, history) {
-        return fault;
+        return Err(fault);
     }
-    Fault {
+    let refused = Fault {
         remedy: Remedy::GiveUp,
         advice: format!(
             "Whoever answers refuses it again and again and gives no reason that can be read ({}): look at environment_url and at \
@@ -36,7 +39,8 @@ pub fn insist(fault: Fault, history: &[HistoryEntry]) -> Fault {
             fault.message
         ),
         ..fault
-    }
+    };
+    excuse(step, settings, refused)
 }
 
 fn is_unreadable_for_good(step: StepName, status: Option<u16>, history: &[HistoryEntry]) -> bool {
@@ -52,7 +56,7 @@ fn is_unreadable_for_good(step: StepName, status: Option<u16>, history: &[Histor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::samples::at;
+    use crate::machine::samples::{at, settings, settings_with};
 
     fn entry(step: StepName, status: Option<u16>) -> HistoryEntry {
         HistoryEntry {
@@ -72,7 +76,12 @@ mod tests {
     }
 
     fn remedy_after(step: StepName, status: u16, history: &[HistoryEntry]) -> Remedy {
-        insist(fault(step, status), history).remedy
+        insisted(fault(step, status), history).remedy
+    }
+
+    /// As of a step that is none of a contact.
+    fn insisted(fault: Fault, history: &[HistoryEntry]) -> Fault {
+        insist(&Step::CreatePlaceholder, &settings(), fault, history).unwrap_err()
     }
 
     #[test]
@@ -82,6 +91,15 @@ mod tests {
             assert_eq!(remedy_after(StepName::PostIncident, status, &history), Remedy::GiveUp, "{status}");
             assert_eq!(remedy_after(StepName::PostIncident, status, &history[1..]), Remedy::Retry, "{status}: four");
         }
+    }
+
+    #[test]
+    fn a_contacts_costs_the_contact_only() {
+        let history = vec![entry(StepName::LookUpContact, Some(403)); 5];
+        let insist = |settings| insist(&Step::LookUpContact, settings, fault(StepName::LookUpContact, 403), &history);
+        let (usual, strict) = (settings(), settings_with(|it| it.contact_failure = ContactFailure::DeadLetter));
+        assert_eq!(insist(&usual), Ok(Receipt::ContactRefused));
+        assert_eq!(insist(&strict).unwrap_err().remedy, Remedy::GiveUp);
     }
 
     #[test]
@@ -119,6 +137,6 @@ mod tests {
         }
         assert_eq!(remedy_after(StepName::Token, 400, &of(StepName::Token, 400)), Remedy::Retry);
         let held = Fault { remedy: Remedy::Hold, ..fault(StepName::PostIncident, 404) };
-        assert_eq!(insist(held, &of(StepName::PostIncident, 404)).remedy, Remedy::Hold);
+        assert_eq!(insisted(held, &of(StepName::PostIncident, 404)).remedy, Remedy::Hold);
     }
 }

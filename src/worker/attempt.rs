@@ -1,6 +1,7 @@
 //! Decide, do, record; again, until the event is over or has to wait.
 
 mod closing;
+mod waiting;
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::crm::Performed;
 use crate::event::{Event, Kind};
 use crate::machine::{
     Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
-    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, deaths, decide, excuse, insist, soonest,
+    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, deaths, decide, insist,
 };
 use crate::store::{Change, StoreError};
 
@@ -207,7 +208,7 @@ impl Attempt<'_> {
                 request_id: exchange.request_id,
             });
         }
-        match result.or_else(|fault| excuse(step, self.settings, insist(fault, &self.record.history))) {
+        match result.or_else(|fault| insist(step, self.settings, fault, &self.record.history)) {
             Ok(receipt) => self.took(step, &receipt).await,
             Err(fault) => {
                 self.record.progress.refused(step, fault.remedy);
@@ -277,29 +278,9 @@ impl Attempt<'_> {
             Again::Soon => self.later(0, "shutdown").await.map(Some),
             Again::Later(rung) => self.later(rung, fault.remedy.as_str()).await.map(Some),
             Again::WhenAvailable => self.when_available(&fault).await,
+            Again::Aside => self.when_step_is_available(&fault).await,
             Again::Never(reason) => self.give_up(reason, fault).await.map(Some),
         }
-    }
-
-    /// Waits for the organization in this process, where that does not take long, and goes on at the step that failed; else in
-    /// a retry queue. Neither spends an attempt or age.
-    async fn when_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
-        let age = self.age.told();
-        self.leave_quarantine().await?;
-        self.note(Vec::new()).await?;
-        if self.worker.becomes_available(&self.event.key.organization_id, self.arrival).await {
-            self.age.resumes_at(age);
-            self.return_to_quarantine().await?;
-            return Ok(None);
-        }
-        self.record.attempts -= 1;
-        // An answer that the organization is unavailable does not acquit one that may end the process.
-        if !matches!(self.record.phase, Phase::Quarantined { .. }) {
-            self.record.phase = Phase::Waiting;
-        }
-        self.keep().await?;
-        let postponed = self.postponed(soonest(&self.worker.rules.policy), fault.remedy.as_str());
-        Ok(Some(Settlement::Later(Postponed { age, ..postponed })))
     }
 
     fn is_held_too_long(&self) -> bool {

@@ -124,6 +124,6 @@ impl Attempt<'_> {
 fn ladder(again: Again) -> usize {
     match again {
         Again::Later(rung) => rung,
-        Again::Soon | Again::WhenAvailable | Again::Never(_) => 0,
+        Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => 0,
     }
 }

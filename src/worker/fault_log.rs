@@ -41,7 +41,7 @@ fn in_words(again: Again) -> &'static str {
     match again {
         Again::Soon => "a step failed: trying again at once",
         Again::Later(_) => "a step failed: the event goes to a retry queue",
-        Again::WhenAvailable => "a step waits for its organization",
+        Again::WhenAvailable | Again::Aside => "a step waits for its organization",
         Again::Never(_) => "a step failed for good: the event becomes a dead letter",
     }
 }

@@ -25,6 +25,9 @@ use crate::event::OrganizationId;
 
 /// Interval at which an organization with events under way is checked for less room when nothing else happens.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Interval at which events that wait for a step make room for others. Each of them moves through the broker and the store and
+/// comes back: 60,000 of them must not keep the worker busy.
+const ASIDE_EVERY: Duration = Duration::from_millis(50);
 /// A consumer with another prefetch starts once no more than this are unacked of the one before: the two would add up.
 const NEARLY_NONE: usize = 4;
 
@@ -43,6 +46,10 @@ pub(super) struct OrganizationConsumer {
     /// Taken from the queue and not begun, in order.
     taken: VecDeque<Delivery>,
     room: Arc<Room>,
+    /// Events that wait for a step which is refused keep others out.
+    crowded: bool,
+    /// When the next one of them may make room.
+    aside_from: Instant,
     /// The consumer ended by itself: what is under way came by a connection that is gone.
     was_lost: bool,
     in_flight: TaskTracker,
@@ -76,6 +83,8 @@ impl OrganizationConsumer {
             gives_back: false,
             taken: VecDeque::new(),
             room: Arc::default(),
+            crowded: false,
+            aside_from: Instant::now(),
             was_lost: false,
             in_flight,
         }
@@ -111,6 +120,9 @@ impl OrganizationConsumer {
                 self.give_back().await;
             }
             self.follow().await;
+            if self.gives_back {
+                self.room.clear();
+            }
         }
         self.give_back().await;
     }
@@ -126,9 +138,9 @@ impl OrganizationConsumer {
             let Some(delivery) = self.taken.pop_front() else { return true };
             let place = self.room.begin();
             // Read here, one after the other: the order of a session is the order of its lane.
-            let arrival = self.worker.receive(delivery);
+            let arrival = self.worker.receive(delivery, Some(place));
             let worker = self.worker.clone();
-            self.in_flight.spawn(async move { worker.process(arrival, Some(place)).await });
+            self.in_flight.spawn(async move { worker.process(arrival).await });
         }
     }
 
@@ -145,6 +157,7 @@ impl OrganizationConsumer {
             () = worker.crm.available(&self.organization), if !available => News::Changed,
             opened = opened(&mut self.opening) => News::Opened(opened),
             () = all_closed(&mut self.closing), if returning => News::GaveBack,
+            () = sleep_until(self.aside_from), if self.crowded => News::Changed,
             // An organization that hangs has less room, and nothing happens that says so.
             () = sleep(LOOK_EVERY), if self.room.under_way() > 0 => News::Changed,
         }
@@ -152,7 +165,8 @@ impl OrganizationConsumer {
 
     /// Starts a consumer where there is none, once there is something to do with its deliveries.
     fn open(&mut self, available: bool) {
-        let few = self.unacked() <= NEARLY_NONE || self.was_lost;
+        // Those that wait for a step may do so for minutes, and are few: a prefetch's worth.
+        let few = self.unacked() <= self.room.waiting() + NEARLY_NONE || self.was_lost;
         if self.consumption.is_some() || self.opening.is_some() || self.gives_back || !available || !few {
             return;
         }
@@ -171,12 +185,23 @@ impl OrganizationConsumer {
     /// Changes the prefetch as the organization's room changes. What is too much for a smaller one goes back.
     async fn follow(&mut self) {
         self.prefetch.carried(self.room.take_carried());
+        self.crowded = false;
         let Some(room) = self.available_room().filter(|_| self.consumption.is_some()) else { return };
         let starved = self.taken.is_empty() && self.room.carrying() < room;
         match self.prefetch.follow(room, self.unacked(), starved) {
-            Change::None => {}
+            Change::None => self.make_room(starved && self.unacked() >= usize::from(self.prefetch.now())),
             Change::Grown => self.end().await,
             Change::Shrunk => self.give_back().await,
+        }
+    }
+
+    /// Where events that wait for a step keep others out, one of them goes aside.
+    fn make_room(&mut self, is_full: bool) {
+        self.crowded = is_full && self.room.waiting() > 0;
+        let now = Instant::now();
+        if self.crowded && self.aside_from <= now {
+            self.room.make_room();
+            self.aside_from = now + ASIDE_EVERY;
         }
     }
 

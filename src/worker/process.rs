@@ -34,6 +34,8 @@ pub(super) struct Arrival {
     pub(super) span: Span,
     /// Counts it among those that are not over.
     pub(super) _pending: Pending,
+    /// Its place among those of its organization; none of what comes from the inbox.
+    pub(super) place: Option<Place>,
 }
 
 impl Arrival {
@@ -82,19 +84,20 @@ impl Worker {
     /// Carries a message to its end: it waits for its session's turn, is answered from the store where it was answered before,
     /// waits for its organization, is carried into Dynamics step by step, and is settled.
     /// Its place among those that need Dynamics is free once nothing more is asked of Dynamics for it.
-    pub(super) async fn process(&self, arrival: Arrival, place: Option<Place>) {
+    pub(super) async fn process(&self, arrival: Arrival) {
         let span = arrival.span.clone();
-        self.tell_the_story(arrival, place).instrument(span).await;
+        self.tell_the_story(arrival).instrument(span).await;
     }
 
-    async fn tell_the_story(&self, mut arrival: Arrival, mut place: Option<Place>) {
+    async fn tell_the_story(&self, mut arrival: Arrival) {
         self.watch.saw(Sighting::InFlight(1));
         let settlement = match arrival.turn().await {
             Turn::Now => Some(self.judge_safely(&arrival).await),
             Turn::GiveBack => Some(Settlement::GiveBack),
             Turn::Lost => None,
         };
-        place.iter_mut().for_each(Place::carried);
+        let place = arrival.place.take();
+        place.iter().for_each(Place::carried);
         if let Some(settlement) = settlement {
             if self.settle(arrival, settlement).await == Whereabouts::Unacked {
                 place.iter().for_each(Place::gave_back);
@@ -133,7 +136,7 @@ impl Worker {
     }
 
     /// Reads a message, and takes its places in the lanes: the order of calls is the order of turns.
-    pub(super) fn receive(&self, delivery: Delivery) -> Arrival {
+    pub(super) fn receive(&self, delivery: Delivery, place: Option<Place>) -> Arrival {
         let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits)) {
             Ok(decoded) => decoded.map_err(Unread::Rejected),
             Err(defect) => Err(Unread::Defect(defect)),
@@ -145,7 +148,7 @@ impl Worker {
         }
         let pending = self.pending.register(self.first_seen(&past));
         let tickets = self.tickets(&decoded);
-        Arrival { delivery, received: Instant::now(), decoded, past, tickets, span, _pending: pending }
+        Arrival { delivery, received: Instant::now(), decoded, past, tickets, span, _pending: pending, place }
     }
 
     /// Copies of one event and events of one session, one at a time.
@@ -197,7 +200,7 @@ impl Worker {
         match look_again(age, None, &self.rules.policy) {
             Again::Later(rung) => Some(self.put_off(arrival, rung, Some(age), "first_awaited")),
             // The first one has not been seen for so long that it will not come any more.
-            Again::Soon | Again::WhenAvailable | Again::Never(_) => None,
+            Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => None,
         }
     }
 

@@ -16,6 +16,10 @@ pub(super) struct Room {
     carried: AtomicUsize,
     /// An event went back to its queue: its channel has to be closed.
     gave_back: AtomicBool,
+    /// Events that wait for a step which is refused, while others could be begun.
+    waiting: AtomicUsize,
+    /// Wakes the one of them that has waited longest: it is to make room.
+    aside: Notify,
     changed: Notify,
 }
 
@@ -42,7 +46,22 @@ impl Room {
     pub(super) fn begin(self: &Arc<Self>) -> Place {
         self.carrying.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        Place { room: self.clone(), carrying: true }
+        Place { room: self.clone(), carrying: AtomicBool::new(true) }
+    }
+
+    /// Number of events that wait for a step which is refused.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// All events that wait for a step go aside.
+    pub(super) fn clear(&self) {
+        self.aside.notify_waiters();
+    }
+
+    /// The one that has waited longest for a step goes aside.
+    pub(super) fn make_room(&self) {
+        self.aside.notify_one();
     }
 
     /// Completes once something has changed since the last time.
@@ -54,13 +73,13 @@ impl Room {
 /// The place of one event that is begun. It is given up when the event is settled, or ends by a panic.
 pub(super) struct Place {
     room: Arc<Room>,
-    carrying: bool,
+    carrying: AtomicBool,
 }
 
 impl Place {
     /// The event needs nothing more of Dynamics: another one may have its turn.
-    pub(super) fn carried(&mut self) {
-        if std::mem::take(&mut self.carrying) {
+    pub(super) fn carried(&self) {
+        if self.carrying.swap(false, Ordering::Relaxed) {
             self.room.carrying.fetch_sub(1, Ordering::Relaxed);
             self.room.carried.fetch_add(1, Ordering::Relaxed);
             self.room.changed.notify_one();
@@ -69,9 +88,35 @@ impl Place {
 }
 
 impl Place {
+    /// The event waits for a step that is refused, and keeps nobody out meanwhile; completes when it is to make room.
+    pub(super) async fn waits(&self) {
+        if self.carrying.swap(false, Ordering::Relaxed) {
+            self.room.carrying.fetch_sub(1, Ordering::Relaxed);
+        }
+        let _waiting = Waiting::new(&self.room.waiting);
+        self.room.changed.notify_one();
+        self.room.aside.notified().await;
+    }
+
     /// The event goes back to its queue.
     pub(super) fn gave_back(&self) {
         self.room.gave_back.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Counts one that waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -55,8 +55,8 @@ impl Worker {
 
     /// Carries a message in a task of its own.
     fn spawn(self: &Arc<Self>, delivery: Delivery, in_flight: &TaskTracker) {
-        let arrival = self.receive(delivery);
+        let arrival = self.receive(delivery, None);
         let worker = self.clone();
-        in_flight.spawn(async move { worker.process(arrival, None).await });
+        in_flight.spawn(async move { worker.process(arrival).await });
     }
 }

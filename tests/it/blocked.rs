@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::broker::eventually;
 use crate::support::bus::header;
-use crate::support::event::{Event, ORGANIZATION, handoff};
+use crate::support::event::{Event, ORGANIZATION, handoff, resolved};
 use crate::support::rig::{Plan, Rig, rig};
 use crate::support::simulator::{OWNER, SECRET};
 use crate::support::worker::field;
@@ -87,6 +87,37 @@ async fn a_privilege_that_the_owner_lacks_is_said_to_be_the_owners() {
     rig.crm.environment().configure(&json!({ "missing_owner_privileges": [] })).unwrap();
     let outcome = rig.bus.outcome(event.id()).await.body;
     assert!(outcome["event"].as_str().unwrap().ends_with("succeeded"), "{outcome}");
+    rig.nothing_is_left().await;
+}
+
+/// A user that a plug-in of the table runs as is disabled, say: whatever needs another step goes on, behind 150 that can't.
+#[tokio::test]
+async fn a_step_that_is_refused_holds_no_chat_and_no_closing() {
+    let rig = rig().start().await;
+    let opened = handoff("email");
+    rig.hand_off(&opened).await;
+    let disabled = json!({ "status": 403, "code": "0x80040225", "message": "The specified user(Id = 1) is disabled." });
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": disabled }));
+    let cases: Vec<Event> = (0..150).map(|_| handoff("email")).collect();
+    rig.bus.publish_all(&cases).await;
+    is_blocked(&rig, 1).await;
+    let refused = rig.crm.count("incidents.create");
+
+    let mut others: Vec<Event> = (0..10).map(|_| handoff("web")).collect();
+    others.push(resolved(opened.session()));
+    rig.bus.publish_all(&others).await;
+    rig.bus.outcomes_of(&others).await;
+    assert!(rig.crm.count("incidents.create") - refused <= 4, "one at a time, at growing pauses");
+    is_blocked(&rig, 1).await;
+
+    rig.crm.environment().clear_faults();
+    rig.bus.outcomes_of(&cases).await;
+    for event in &cases {
+        let outcome = rig.bus.outcome(event.id()).await.body;
+        assert_eq!((&outcome["data"]["attempts"], &outcome["data"]["warnings"]), (&json!(1), &json!([])), "{outcome}");
+    }
+    is_blocked(&rig, 0).await;
+    told_once(&rig, "a plug-in or flow");
     rig.nothing_is_left().await;
 }
 

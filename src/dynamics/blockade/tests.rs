@@ -26,9 +26,28 @@ fn no_privilege() -> Fault {
 }
 
 fn blocked_by(fault: &Fault, now: Instant) -> Blockade {
-    let mut blockade = Blockade::new();
-    assert!(matches!(blockade.held(fault, now, now), Change::Blocked(_)));
+    let mut blockade = Blockade::default();
+    assert!(matches!(blockade.held(fault.step, fault, now, now), Change::Blocked(_)));
     blockade
+}
+
+/// A step is refused, and a probe is not.
+fn held_by(fault: &Fault, now: Instant) -> Blockade {
+    let mut blockade = Blockade::default();
+    assert!(matches!(blockade.held(fault.step, fault, now, now), Change::Same), "nobody knows yet whether it is all");
+    assert_eq!(blockade.due(), Some(now), "asked at once");
+    assert!(matches!(blockade.passed(now), Change::Held(_)));
+    blockade
+}
+
+const STEP: StepName = StepName::PostIncident;
+
+/// When the next event may try the step that is held.
+fn next_trial(blockade: &Blockade, now: Instant) -> Duration {
+    match blockade.entry(STEP, now) {
+        Entry::Held(_, until) => until - now,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -60,81 +79,110 @@ fn what_concerns_every_request_is_over_with_one_good_probe() {
 }
 
 #[test]
-fn what_one_step_met_is_over_when_that_step_is_answered() {
+fn a_step_that_is_held_holds_no_other() {
     let now = Instant::now();
-    let mut blockade = blocked_by(&no_privilege(), now);
-    assert!(matches!(blockade.passed(now + SECOND * 5), Change::Same));
-    assert!(blockade.due().is_none() && blockade.cause().is_some(), "it tries");
-    let (began, later) = (now + SECOND * 6, now + SECOND * 7);
-    assert!(matches!(blockade.answered(StepName::LookUpContact, began, later), Change::Same));
-    assert!(matches!(blockade.answered(StepName::PostIncident, now, later), Change::Same), "sent long before");
-    assert!(matches!(blockade.answered(StepName::PostIncident, began, later), Change::Opened(_)));
+    let blockade = held_by(&no_privilege(), now);
+    assert!(blockade.blocked().is_none() && blockade.cause().is_some());
+    assert!(matches!(blockade.entry(StepName::PostLiveWorkItem, now), Entry::Free));
+    assert!(matches!(blockade.entry(STEP, now), Entry::Held(..)));
+    assert!(blockade.due().is_none(), "nothing more to ask");
 }
 
 #[test]
-fn who_meets_it_again_after_a_good_probe_waits_longer_than_before() {
+fn what_a_probe_meets_too_concerns_everything_and_the_step_is_tried_when_it_is_over() {
+    let now = Instant::now();
+    let mut blockade = Blockade::default();
+    blockade.held(STEP, &no_privilege(), now, now);
+    assert!(matches!(blockade.refused(&no_privilege(), now), Change::Blocked(_)));
+    assert!(blockade.blocked().is_some());
+    assert!(matches!(blockade.passed(now + SECOND * 5), Change::Held(_)), "a good probe does not prove the step");
+    assert!(matches!(blockade.entry(STEP, now + SECOND * 5), Entry::Trial));
+    blockade.tries(STEP);
+    assert!(matches!(blockade.tried(STEP, Tried::Answered, now + SECOND * 6), Change::Opened(_)));
+}
+
+#[test]
+fn one_event_at_a_time_tries_a_step_at_growing_pauses() {
     let start = Instant::now();
-    let mut now = start;
-    let mut blockade = blocked_by(&no_privilege(), now);
-    let mut pauses = Vec::new();
-    for _ in 0..5 {
-        let due = blockade.due().unwrap();
-        pauses.push((due - now).as_secs());
-        now = due;
-        blockade.passed(now);
-        assert!(matches!(blockade.held(&no_privilege(), now, now), Change::Same));
+    let (mut now, mut blockade, mut pauses) = (start, held_by(&no_privilege(), start), Vec::new());
+    for n in 0..5 {
+        let pause = next_trial(&blockade, now);
+        pauses.push(pause.as_secs());
+        now += pause;
+        assert!(matches!(blockade.entry(STEP, now), Entry::Trial));
+        blockade.tries(STEP);
+        assert!(matches!(blockade.entry(STEP, now), Entry::Held(..)), "one at a time");
+        let tried = if n % 2 == 0 { Tried::Refused(&no_privilege()) } else { Tried::Unknown };
+        assert!(matches!(blockade.tried(STEP, tried, now), Change::Same));
     }
     assert_eq!(pauses, [5, 10, 20, 30, 30]);
     assert_eq!(blockade.cause().unwrap().since, start, "since the first time");
+    blockade.tries(STEP);
+    assert!(matches!(blockade.tried(STEP, Tried::Answered, now), Change::Opened(time) if time == now - start));
+    assert!(matches!(blockade.entry(STEP, now), Entry::Free));
 }
 
 #[test]
-fn a_probe_that_meets_something_else_says_so_and_the_step_is_still_to_show_that_it_works() {
+fn another_reason_is_told_and_a_refused_token_met_by_the_one_who_tries_concerns_everything() {
     let now = Instant::now();
-    let mut blockade = blocked_by(&no_privilege(), now);
-    assert!(matches!(blockade.refused(&no_token(), now + SECOND * 5), Change::Otherwise(_)));
-    assert!(matches!(blockade.refused(&no_token(), now + SECOND * 15), Change::Same));
-    assert!(matches!(blockade.passed(now + SECOND * 35), Change::Same));
-    let began = now + SECOND * 36;
-    assert!(matches!(blockade.answered(StepName::PostIncident, began, began), Change::Opened(_)));
+    let mut blockade = held_by(&no_privilege(), now);
+    let other = fault(STEP, 403, "another role");
+    assert!(matches!(blockade.tried(STEP, Tried::Refused(&other), now), Change::Otherwise(_)));
+    assert!(matches!(blockade.tried(STEP, Tried::Refused(&no_token()), now), Change::Blocked(_)));
+    assert!(matches!(blockade.refused(&no_token(), now), Change::Same));
+    assert!(matches!(blockade.refused(&other, now), Change::Otherwise(_)));
 }
 
 #[test]
-fn what_was_sent_before_tells_nothing_of_now() {
+fn two_steps_are_freed_one_by_one() {
+    let now = Instant::now();
+    let mut blockade = held_by(&no_privilege(), now);
+    let chats = fault(StepName::PostLiveWorkItem, 404, "install it");
+    blockade.held(chats.step, &chats, now, now);
+    assert!(matches!(blockade.passed(now), Change::Held(fault) if fault.step == chats.step));
+    assert!(matches!(blockade.tried(STEP, Tried::Answered, now + SECOND), Change::Freed(STEP, _)));
+    assert!(matches!(blockade.tried(chats.step, Tried::Answered, now + SECOND * 2), Change::Opened(_)));
+}
+
+#[test]
+fn what_was_sent_before_is_of_no_interest() {
     let now = Instant::now();
     let mut blockade = blocked_by(&no_token(), now);
-    assert!(matches!(blockade.held(&no_token(), now, now + SECOND), Change::Same), "one of the same burst");
+    let late = |blockade: &mut Blockade, fault: &Fault, at| blockade.held(fault.step, fault, now, at);
+    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND), Change::Same), "one of the same burst");
     assert_eq!(blockade.due(), Some(now + SECOND * 5));
     blockade.passed(now + SECOND * 5);
-    assert!(matches!(blockade.held(&no_token(), now, now + SECOND * 6), Change::Same), "a late one");
+    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND * 6), Change::Same), "a late one");
+    assert!(matches!(late(&mut blockade, &no_privilege(), now + SECOND * 6), Change::Same), "a late one");
     assert!(blockade.cause().is_none());
     let began = now + SECOND * 7;
-    assert!(matches!(blockade.held(&no_token(), began, began), Change::Blocked(_)));
+    assert!(matches!(blockade.held(StepName::Token, &no_token(), began, began), Change::Blocked(_)));
 }
 
 #[test]
 fn a_changed_file_is_looked_at_at_once() {
     let now = Instant::now();
-    let open = Blockade::new().succeeding(now);
-    assert!(open.cause().is_none());
     let later = now + SECOND * 2;
+    assert!(Blockade::default().succeeding(later).cause().is_none());
     let next = blocked_by(&no_token(), now).succeeding(later);
     assert_eq!((next.due(), next.cause().unwrap().since), (Some(later), now));
+    let next = held_by(&no_privilege(), now).succeeding(later);
+    assert!(matches!(next.entry(STEP, later), Entry::Trial));
 }
 
 #[test]
-fn who_tries_and_never_meets_the_step_again_is_let_go() {
+fn a_step_that_nobody_needs_any_more_is_let_go() {
     let now = Instant::now();
-    let mut blockade = blocked_by(&no_privilege(), now);
-    blockade.passed(now);
-    assert!(matches!(blockade.passes(now + SECOND * 899), Change::Same));
-    assert!(matches!(blockade.passes(now + TRIAL), Change::Opened(_)));
+    let mut blockade = held_by(&no_privilege(), now);
+    let due = now + FIRST_PAUSE;
+    assert!(matches!(blockade.passes(due + SECOND * 899), Change::Same));
+    assert!(matches!(blockade.passes(due + UNTRIED), Change::Opened(_)));
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Held(StepName),
-    Answered(StepName),
+    Tried(StepName, u8),
     Probe(u8),
     Pass(u64),
 }
@@ -143,7 +191,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     let step = prop::sample::select(vec![StepName::Token, StepName::LookUpContact, StepName::PostIncident]);
     let one = prop_oneof![
         step.clone().prop_map(Happening::Held),
-        step.prop_map(Happening::Answered),
+        (step, 0u8..4).prop_map(|(step, how)| Happening::Tried(step, how)),
         (0u8..3).prop_map(Happening::Probe),
         (1u64..40).prop_map(Happening::Pass),
     ];
@@ -154,30 +202,32 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_is_told_once_when_it_begins_and_once_when_it_ends(happenings in happenings()) {
-        let (mut now, mut blockade, mut blocked) = (Instant::now(), Blockade::new(), false);
+    fn whatever_happens_its_beginning_and_its_end_are_told(happenings in happenings()) {
+        let (mut now, mut blockade, mut told) = (Instant::now(), Blockade::default(), false);
         for happening in happenings {
             let change = match happening {
-                Happening::Held(step) => blockade.held(&fault(step, 403, ""), now, now),
-                Happening::Answered(step) => blockade.answered(step, now, now),
+                Happening::Held(step) => blockade.held(step, &fault(step, 403, ""), now, now),
+                Happening::Tried(step, 0) => blockade.tried(step, Tried::Answered, now),
+                Happening::Tried(step, 1) => blockade.tried(step, Tried::Unknown, now),
+                Happening::Tried(step, 2) => blockade.tried(step, Tried::Refused(&no_token()), now),
+                Happening::Tried(step, _) => blockade.tried(step, Tried::Refused(&fault(step, 403, "")), now),
                 Happening::Probe(0) => blockade.passed(now),
                 Happening::Probe(1) => blockade.refused(&no_token(), now),
-                Happening::Probe(_) => {
-                    blockade.unanswered(now);
-                    Change::Same
-                }
+                Happening::Probe(_) => blockade.unanswered(now),
                 Happening::Pass(seconds) => {
                     now += SECOND * u32::try_from(seconds).unwrap();
                     blockade.passes(now)
                 }
             };
             match change {
-                Change::Blocked(_) => prop_assert!(!std::mem::replace(&mut blocked, true)),
-                Change::Opened(_) => prop_assert!(std::mem::replace(&mut blocked, false)),
-                Change::Otherwise(_) => prop_assert!(blocked),
-                Change::Same => {}
+                Change::Blocked(_) | Change::Held(_) => told = true,
+                Change::Opened(_) => told = false,
+                Change::Freed(..) => prop_assert!(blockade.cause().is_some()),
+                Change::Otherwise(_) | Change::Same => {}
             }
-            prop_assert_eq!(blockade.cause().is_some(), blocked);
+            prop_assert!(told || blockade.blocked().is_none(), "a block is told at once");
+            prop_assert!(!told || blockade.cause().is_some(), "its end is told");
+            prop_assert!(told || blockade.cause().is_none() || blockade.due().is_some(), "a held step is told after a probe");
             if let Some(due) = blockade.due() {
                 prop_assert!(due.saturating_duration_since(now) <= LONGEST_PAUSE);
             }

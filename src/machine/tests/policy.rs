@@ -92,7 +92,8 @@ prop_compose! {
 
 fn remedies() -> impl Strategy<Value = Remedy> {
     let time = (0i64..4_000_000_000).prop_map(|s| Timestamp::from_second(s).expect("before the year 9999"));
-    prop_oneof![Just(Remedy::Retry), Just(Remedy::Hold), Just(Remedy::GiveUp), time.prop_map(Remedy::NotBefore)]
+    let waits = prop_oneof![time.clone().prop_map(Remedy::NotBefore), time.prop_map(Remedy::HoldStep)];
+    prop_oneof![Just(Remedy::Retry), Just(Remedy::Hold), Just(Remedy::GiveUp), waits]
 }
 
 proptest! {
@@ -109,6 +110,7 @@ proptest! {
                 prop_assert!(Duration::from_secs(age) < policy.max_age, "later than max_age");
             }
             Again::WhenAvailable => prop_assert!(matches!(remedy, Remedy::Hold | Remedy::NotBefore(_))),
+            Again::Aside => prop_assert!(matches!(remedy, Remedy::HoldStep(_))),
             Again::Never(reason) => {
                 let given_up = remedy == Remedy::GiveUp;
                 prop_assert_eq!(reason == Reason::RejectedByDynamics, given_up);
@@ -122,6 +124,8 @@ proptest! {
         for remedy in [Remedy::Hold, Remedy::NotBefore(at("2026-11-22T10:15:00Z"))] {
             prop_assert_eq!(after(remedy, trial(attempts, age), &policy), Again::WhenAvailable);
         }
+        let held = Remedy::HoldStep(at("2026-11-22T10:15:00Z"));
+        prop_assert_eq!(after(held, trial(attempts, age), &policy), Again::Aside);
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Attempt<'_> {
                 self.record.attempts -= 1;
                 self.later(rung, "handoff_awaited").await
             }
-            Again::Soon | Again::WhenAvailable | Again::Never(_) => {
+            Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => {
                 let message = "the handoff of this session was still in progress after retry.max_age".to_owned();
                 let fault = Fault {
                     advice: "See what became of the session's handoff, then replay.".to_owned(),

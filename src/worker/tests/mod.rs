@@ -5,6 +5,7 @@
 mod broker;
 mod buried;
 mod destinations;
+mod held_step;
 mod organization_queue;
 mod rig;
 mod trouble;

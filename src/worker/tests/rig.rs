@@ -16,7 +16,7 @@ use crate::crm::{Availability, Crm, Performed, Unavailable};
 use crate::event::{ContactId, Envelope, Event, EventKey, Limits, OrganizationId, SessionId};
 use crate::machine::samples::{incident, settings};
 use crate::machine::{
-    Fault, Fit, LinkedCustomer, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step,
+    Fault, Fit, LinkedCustomer, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step, StepName,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
@@ -146,7 +146,7 @@ impl Destination {
         match remedy {
             Remedy::Hold => self.stands(Some(Unavailable::Blocked)),
             Remedy::NotBefore(_) => self.stands(Some(Unavailable::Throttled)),
-            Remedy::Retry | Remedy::GiveUp => {}
+            Remedy::Retry | Remedy::GiveUp | Remedy::HoldStep(_) => {}
         }
         Fault::unanswered(step.name(), remedy, "no".to_owned())
     }
@@ -187,6 +187,18 @@ impl Crm for Destination {
     fn availability(&self, _: &OrganizationId) -> Availability {
         let room = self.room.lock().unwrap().unwrap_or(64);
         self.unavailable.lock().unwrap().map_or(Availability::Available { room }, Availability::Unavailable)
+    }
+
+    async fn step_available(&self, _: &OrganizationId, _: StepName) {
+        let is_held = |mood: &Mood| matches!(mood, Mood::Refuses(Remedy::HoldStep(_)));
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if !self.moods.lock().unwrap().values().any(is_held) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     async fn available(&self, organization: &OrganizationId) {

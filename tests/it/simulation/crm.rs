@@ -1,6 +1,7 @@
 //! The CRM behind its seam: slow, moody, and now and then silent about what it has done.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub struct Cloud {
     pub cursed: BTreeMap<EventKey, Curse>,
     /// When organizations can't take requests.
     pub spans: Spans,
+    /// Steps that the setup of an organization refuses, and no others: since when, and until when.
+    pub held: Mutex<Vec<(OrganizationId, StepName, Range<Duration>)>>,
     /// When organizations are added that are not there from the beginning.
     pub added: BTreeMap<OrganizationId, Duration>,
     /// What was decided.
@@ -67,6 +70,13 @@ impl Cloud {
 
     pub fn asked<T>(&self, key: &EventKey, look: impl FnOnce(&mut Asked) -> T) -> T {
         look(self.asked.lock().unwrap().entry(key.clone()).or_default())
+    }
+
+    /// The time for which a step is refused now.
+    fn held(&self, organization: &OrganizationId, step: StepName) -> Option<Range<Duration>> {
+        let (now, held) = (self.scene.elapsed(), self.held.lock().unwrap());
+        let mut held = held.iter().filter(|(of, held, _)| of == organization && *held == step);
+        held.find(|(_, _, span)| span.contains(&now)).map(|(_, _, span)| span.clone())
     }
 
     fn commit(self: &Arc<Self>, step: &Step, event: &Event) -> Receipt {
@@ -123,6 +133,14 @@ impl Crm for FakeCrm {
         }
     }
 
+    async fn step_available(&self, organization: &OrganizationId, step: StepName) {
+        self.life.go_on().await;
+        while let Some(held) = self.cloud.held(organization, step) {
+            sleep(held.end.saturating_sub(self.cloud.scene.elapsed())).await;
+        }
+        self.life.go_on().await;
+    }
+
     async fn available(&self, organization: &OrganizationId) {
         self.life.go_on().await;
         self.known.end(&self.cloud.spans, organization).await;
@@ -138,6 +156,10 @@ impl FakeCrm {
             self.cloud.asked(&event.key, |asked| asked.kills.0 = 0);
         }
         if let Some(fault) = self.refusal(step, event) {
+            scene.dawdle(Duration::from_millis(80)).await;
+            return Err(fault);
+        }
+        if let Some(fault) = self.refuses_step(name, &event.key.organization_id) {
             scene.dawdle(Duration::from_millis(80)).await;
             return Err(fault);
         }
@@ -191,6 +213,20 @@ impl FakeCrm {
         let until = scene.now().checked_add(span.until.saturating_sub(scene.elapsed())).unwrap();
         let remedy = if span.why == Unavailable::Throttled { Remedy::NotBefore(until) } else { Remedy::Hold };
         Some(fault(step.name(), remedy))
+    }
+
+    /// Now and then the organization's setup refuses one step for a while, and no other.
+    fn refuses_step(&self, step: StepName, organization: &OrganizationId) -> Option<Fault> {
+        let scene = &self.cloud.scene;
+        if self.cloud.held(organization, step).is_none() && scene.fails(0.01) {
+            let from = scene.elapsed();
+            let span = from..from + Duration::from_secs(1 + scene.below(400) as u64);
+            scene.tell(|| format!("{organization} refuses {}: {span:?}", step.as_str()));
+            self.cloud.held.lock().unwrap().push((organization.clone(), step, span));
+        }
+        let held = self.cloud.held(organization, step)?;
+        let since = scene.now().checked_sub(scene.elapsed().saturating_sub(held.start)).unwrap();
+        Some(fault(step, Remedy::HoldStep(since)))
     }
 
     /// What it answers instead of doing anything. An organization that is throttled or blocked from here on stays so for a while.

@@ -115,6 +115,7 @@ impl World {
             environments: Mutex::new(environments),
             asked: Mutex::default(),
             cursed,
+            held: Mutex::default(),
             added,
             ledger: Ledger::new(&scene),
         };
