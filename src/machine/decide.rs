@@ -161,7 +161,7 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
         return Decision::Await(None);
     }
     if let Some(incident) = still_to_close(resolution, memory, progress) {
-        return Decision::Call(closing_step(incident, closing(settings, memory), progress.intent.as_ref()));
+        return Decision::Call(closing_step(incident, closing(settings, memory), intent(incident, memory, progress)));
     }
     if !progress.closed.is_empty() {
         return Decision::Finish(Box::new(finish::closed(resolution, memory, progress, time)));
@@ -176,15 +176,21 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
 }
 
 /// A case is closed without a look only where no request that may have closed it is on record.
-fn closing_step(incident: IncidentId, how: Closing, intent: Option<&Intent>) -> Step {
-    let Some(Intent { since, seen, .. }) = intent.filter(|intent| intent.incident == incident) else {
+fn closing_step(incident: IncidentId, how: Closing, intent: Option<Intent>) -> Step {
+    let Some(Intent { since, seen, .. }) = intent else {
         return Step::CloseIncident { incident, how, etag: None };
     };
     match seen {
-        None => Step::LookAtIncident { incident, since: *since },
-        Some(OpenCase { since, never_closed: false, .. }) => Step::LookForResolution { incident, since: *since },
-        Some(OpenCase { etag, .. }) => Step::CloseIncident { incident, how, etag: Some(etag.clone()) },
+        None => Step::LookAtIncident { incident, since },
+        Some(OpenCase { since, never_closed: false, .. }) => Step::LookForResolution { incident, since },
+        Some(OpenCase { etag, .. }) => Step::CloseIncident { incident, how, etag: Some(etag) },
     }
+}
+
+/// The intent to close a case: this event's own, or that of another one of the session, of which nobody knows how it ended.
+fn intent(incident: IncidentId, memory: &Memory, progress: &Progress) -> Option<Intent> {
+    let own = progress.intent.clone().filter(|intent| intent.incident == incident);
+    own.or_else(|| memory.closing(incident).map(|since| Intent { incident, since, seen: None }))
 }
 
 /// The next incident of the session that is open as far as the worker knows; where no handoff of it is

@@ -48,6 +48,10 @@ pub struct SessionEntry {
     /// of before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_off: Option<Timestamp>,
+    /// Since when its incident may have been closed by a request whose end is not known: no event of the session closes it before
+    /// looking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Timestamp>,
 }
 
 /// What an event of a session became.
@@ -91,6 +95,12 @@ impl Memory {
         let is_later = |entry: &SessionEntry| entry.handed_off.zip(timestamp).is_some_and(|(then, now)| then > now);
         let session = self.session.iter().filter(|entry| !is_later(entry)).cloned().collect();
         Self { session, ..*self }
+    }
+
+    /// Since when an incident may have been closed, where nobody knows whether it was.
+    pub fn closing(&self, incident: IncidentId) -> Option<Timestamp> {
+        let entry = self.session.iter().find(|entry| entry.state.incident() == Some(incident));
+        entry.and_then(|entry| entry.closing)
     }
 }
 

@@ -141,6 +141,13 @@ impl Progress {
         }
     }
 
+    /// A case is about to be looked at that may have been closed since then, by another event of the session too.
+    pub fn adopt(&mut self, incident: IncidentId, since: Timestamp) {
+        if self.intent.as_ref().is_none_or(|intent| intent.incident != incident) {
+            self.intent = Some(Intent { incident, since, seen: None });
+        }
+    }
+
     /// A step failed. Whatever is tried again for want of a clear answer may have been carried out.
     pub fn refused(&mut self, step: &Step, remedy: Remedy) {
         let is_unclear = remedy == Remedy::Retry;

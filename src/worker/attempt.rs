@@ -212,6 +212,7 @@ impl Attempt<'_> {
             Ok(receipt) => self.took(step, &receipt).await,
             Err(fault) => {
                 self.record.progress.refused(step, fault.remedy);
+                self.end_of_intent(step);
                 self.failed(fault).await
             }
         }
@@ -249,6 +250,7 @@ impl Attempt<'_> {
             !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
         let (own, others): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_of_session);
         self.session.extend(own);
+        self.end_of_intent(step);
         // The last receipt is kept with the outcome, at once. What other events go by is noted at once too.
         if self.worth_noting() && !matches!(self.next(), Decision::Finish(_)) {
             self.note(others).await?;

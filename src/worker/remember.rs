@@ -84,8 +84,23 @@ pub(super) fn given_up(event: &Event, progress: &Progress, memory: &mut Memory, 
     Some(note_session(event, entry, memory, at))
 }
 
+/// A case of the session may be closed by a request from then on; none: how that ended is known, and it is open.
+pub(super) fn closing(
+    event: &Event,
+    incident: IncidentId,
+    since: Option<Timestamp>,
+    memory: &mut Memory,
+    at: Timestamp,
+) -> Option<Change> {
+    let is_it =
+        |entry: &&SessionEntry| matches!(&entry.state, SessionState::Open { incident: open, .. } if *open == incident);
+    let entry = memory.session.iter().find(is_it).filter(|entry| entry.closing != since)?;
+    let entry = SessionEntry { closing: since, ..entry.clone() };
+    Some(note_session(event, entry, memory, at))
+}
+
 fn of_handoff(event: &Event, state: SessionState) -> SessionEntry {
-    SessionEntry { event_id: event.key.event_id.clone(), state, handed_off: event.timestamp }
+    SessionEntry { event_id: event.key.event_id.clone(), state, handed_off: event.timestamp, closing: None }
 }
 
 /// How a handoff stands in its session once it is given up.
@@ -122,12 +137,13 @@ fn closed(resolution: &EventId, incident: IncidentId, memory: &Memory) -> Sessio
     });
     match opened {
         Some((entry, ticket_number)) => {
-            SessionEntry { state: SessionState::Closed { incident, ticket_number }, ..entry }
+            SessionEntry { state: SessionState::Closed { incident, ticket_number }, closing: None, ..entry }
         }
         None => SessionEntry {
             event_id: resolution.clone(),
             state: SessionState::ClosedByMeta { incident },
             handed_off: None,
+            closing: None,
         },
     }
 }

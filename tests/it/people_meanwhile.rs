@@ -47,6 +47,29 @@ async fn a_case_that_a_rep_reopens_before_the_answer_is_lost_stays_open() {
     }
 }
 
+/// Not even another event of the session closes it again: the first one's answer was lost for good.
+#[tokio::test]
+async fn a_second_resolution_looks_at_a_case_that_the_first_one_may_have_closed() {
+    let rig = rig().set("retry", "in_process", 1).set("retry", "delays", vec!["10m".to_owned()]).start().await;
+    let event = handoff("email");
+    rig.hand_off(&event).await;
+    rep(&rig, "incidents.update", &json!("reopen"));
+    lose_the_answer(&rig, "incidents.update");
+    rig.bus.publish(&resolved(event.session())).await;
+    rig.awaits("transient").await;
+    let second = resolved(event.session());
+    let outcome = carried(&rig, &second).await;
+    assert_eq!(warnings(&outcome), &json!(["close_unconfirmed"]));
+    assert_eq!((rig.crm.count("incidents.update"), &rig.crm.incidents()[0]["statecode"]), (1, &json!(0)));
+
+    // A refusal is an answer: it is known that the case is open, and nobody has to look.
+    let event = event.next_session();
+    rig.hand_off(&event).await;
+    rig.crm.refuse("incidents.update", 1, 400, "0x8004440a", "open activities");
+    assert_eq!(carried(&rig, &resolved(event.session())).await["data"]["reason"], "rejected_by_dynamics");
+    assert_eq!(rig.requests_for(&resolved(event.session())).await, ["incidents.update"]);
+}
+
 #[tokio::test]
 async fn a_closing_that_never_arrived_is_made_good_after_a_look() {
     for (close_with, operation) in [("patch", "incidents.update"), ("close_incident", "CloseIncident")] {

@@ -106,7 +106,8 @@ mod cases {
         {
             store.note(vec![session_change("org", "ses", event, state, at(second))]).await.unwrap();
         }
-        let entry = |event: &str, state| SessionEntry { event_id: event.into(), state, handed_off: None };
+        let entry =
+            |event: &str, state| SessionEntry { event_id: event.into(), state, handed_off: None, closing: None };
         assert_eq!(
             store.session(&"org".into(), &"ses".into()).await.unwrap(),
             [entry("first", open), entry("second", SessionState::Opening)]

@@ -155,7 +155,7 @@ pub fn session_change(organization: &str, session: &str, event: &str, state: Ses
     Change::Session {
         organization: organization.into(),
         session: session.into(),
-        entry: SessionEntry { event_id: event.into(), state, handed_off: None },
+        entry: SessionEntry { event_id: event.into(), state, handed_off: None, closing: None },
         at,
     }
 }

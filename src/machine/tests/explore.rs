@@ -58,7 +58,7 @@ fn memories() -> Vec<Memory> {
 }
 
 pub(super) fn entry(event_id: &str, state: SessionState) -> SessionEntry {
-    SessionEntry { event_id: EventId::from(event_id), state, handed_off: None }
+    SessionEntry { event_id: EventId::from(event_id), state, handed_off: None, closing: None }
 }
 
 pub(super) fn open(n: u8) -> SessionState {

@@ -77,6 +77,9 @@ pub(super) struct Kept {
     /// The handoff's own timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_off: Option<Timestamp>,
+    /// Since when its incident may have been closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Timestamp>,
 }
 
 impl Entry {
@@ -99,7 +102,8 @@ impl Entry {
 
     /// As the machine knows it.
     pub fn of(self, event_id: EventId) -> SessionEntry {
-        SessionEntry { event_id, state: self.kept.state, handed_off: self.kept.handed_off }
+        let Kept { state, handed_off, closing } = self.kept;
+        SessionEntry { event_id, state, handed_off, closing }
     }
 }
 

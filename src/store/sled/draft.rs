@@ -105,7 +105,7 @@ impl<'a, 'v> Draft<'a, 'v> {
     ) -> Result<(), StoreError> {
         let key = keys::entry(organization, session, &entry.event_id);
         let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
-        let kept = Kept { state: entry.state.clone(), handed_off: entry.handed_off };
+        let kept = Kept { state: entry.state.clone(), handed_off: entry.handed_off, closing: entry.closing };
         let entry = Entry { at, first: before.map_or(at, |before| before.first), kept };
         self.insert(key, entry.encode());
         Ok(())

@@ -5,17 +5,33 @@ use jiff::Timestamp;
 use super::Attempt;
 use crate::machine::{Again, Fault, Reason, Remedy, Step, StepName, between, look_again};
 use crate::store::StoreError;
+use crate::worker::remember::closing;
 use crate::worker::settlement::Settlement;
 
 impl Attempt<'_> {
-    /// Before a case is closed it is on record that it will be: where it is not known what became of that, nobody closes again
-    /// before looking.
+    /// Before a case is closed it is on record that it will be, in its session too: where it is not known what became of that,
+    /// no event of the session closes it again before looking.
     pub(super) async fn put_intent_on_record(&mut self, step: &Step) -> Result<(), StoreError> {
-        let Step::CloseIncident { incident, .. } = step else { return Ok(()) };
-        if self.record.progress.intend(*incident, self.worker.now()) {
-            self.keep().await?;
+        match step {
+            Step::CloseIncident { incident, .. } => {
+                let now = self.worker.now();
+                if self.record.progress.intend(*incident, now) {
+                    self.session.extend(closing(self.event, *incident, Some(now), &mut self.memory, now));
+                    self.keep().await?;
+                }
+            }
+            Step::LookAtIncident { incident, since } => self.record.progress.adopt(*incident, *since),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// After a request to close a case: its session may know of it no longer than the event itself does.
+    pub(super) fn end_of_intent(&mut self, step: &Step) {
+        let Step::CloseIncident { incident, .. } = step else { return };
+        if self.record.progress.intent.is_none() {
+            self.session.extend(closing(self.event, *incident, None, &mut self.memory, self.worker.now()));
+        }
     }
 
     /// A resolution looks again later whether its handoff has come.

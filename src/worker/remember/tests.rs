@@ -22,6 +22,7 @@ fn open(event_id: &str, n: u8) -> SessionEntry {
         event_id: event_id.into(),
         state: SessionState::Open { incident: incident(n), ticket_number },
         handed_off: None,
+        closing: None,
     }
 }
 
@@ -89,13 +90,18 @@ fn what_a_handoff_became_takes_the_place_of_its_opening_at_its_end() {
                 event_id: "evt_01JDA7".into(),
                 state: SessionState::Chat { work_item: work_item(1) },
                 handed_off: Some(at(NOW)),
+                closing: None,
             },
         ),
     ] {
         let mut memory = Memory::default();
         let opened = opening(&email(), &mut memory, at(NOW));
-        let on_its_way =
-            SessionEntry { event_id: "evt_01JDA7".into(), state: SessionState::Opening, handed_off: Some(at(NOW)) };
+        let on_its_way = SessionEntry {
+            event_id: "evt_01JDA7".into(),
+            state: SessionState::Opening,
+            handed_off: Some(at(NOW)),
+            closing: None,
+        };
         assert_eq!(opened, Some(session_change(on_its_way.clone())));
         assert_eq!(noted(&email(), &receipt, &mut memory), [], "its note or its queue may still be missing");
         assert_eq!(memory.session, [on_its_way]);
@@ -108,7 +114,7 @@ fn what_a_handoff_became_takes_the_place_of_its_opening_at_its_end() {
 #[test]
 fn a_case_that_was_closed_stays_so_when_its_handoff_is_replayed() {
     let state = SessionState::Closed { incident: incident(1), ticket_number: None };
-    let closed = SessionEntry { event_id: "evt_01JDA7".into(), state, handed_off: None };
+    let closed = SessionEntry { event_id: "evt_01JDA7".into(), state, handed_off: None, closing: None };
     let mut memory = Memory { session: vec![closed.clone()], ..Memory::default() };
     assert_eq!(handed_off(&email(), &progress(&[posted(1)]), &mut memory, at(NOW)), None);
     assert_eq!(memory.session, [closed]);
@@ -146,7 +152,7 @@ fn a_closed_incident_is_noted_with_the_handoff_that_opened_it() {
     let mut memory = Memory { session: vec![open("evt_a", 1), open("evt_b", 2)], ..Memory::default() };
     let changes = noted(&resolution(|_| {}), &Receipt::IncidentClosed(incident(2)), &mut memory);
     let state = SessionState::Closed { incident: incident(2), ticket_number: Some("CAS-2".to_owned()) };
-    let entry = SessionEntry { event_id: "evt_b".into(), state, handed_off: None };
+    let entry = SessionEntry { event_id: "evt_b".into(), state, handed_off: None, closing: None };
     assert_eq!(changes, [session_change(entry.clone())]);
     assert_eq!(memory.session, [open("evt_a", 1), entry]);
 }
@@ -159,6 +165,7 @@ fn an_incident_closed_by_meta_is_noted_with_the_resolution() {
         event_id: "evt_01JDB1".into(),
         state: SessionState::ClosedByMeta { incident: incident(4) },
         handed_off: None,
+        closing: None,
     };
     assert_eq!(changes, [session_change(entry)]);
 }

@@ -331,8 +331,7 @@ fn tidy(world: &World) -> Vec<String> {
             }
         }
         for (id, incident) in &environment.incidents {
-            let twice = incident.closed_by.len() > 1 && !incident.reopened_at_once;
-            let often = twice || incident.closed_again > 0;
+            let often = incident.closed_by.len() > 1 || incident.closed_again > 0;
             if incident.pulled_back > 0 {
                 broken.push(format!("{organization}: {id} was pulled from the queue that a rep chose"));
             }

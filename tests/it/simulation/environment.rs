@@ -44,8 +44,6 @@ pub struct Incident {
     pub reopened: bool,
     /// Closings after a rep had reopened it.
     pub closed_again: u32,
-    /// A rep has reopened it before the answer to its closing was known: another resolution of the session may close it then.
-    pub reopened_at_once: bool,
     /// When it was changed last.
     pub modified: Duration,
     /// When it was closed.
@@ -182,7 +180,6 @@ impl Environment {
                 closed_by: Vec::new(),
                 reopened: false,
                 closed_again: 0,
-                reopened_at_once: false,
                 modified: at.elapsed,
                 resolved: Vec::new(),
                 moved: false,
@@ -211,8 +208,7 @@ impl Environment {
         }
         if row.open {
             row.open = false;
-            let is_again = row.reopened && (!row.reopened_at_once || row.closed_by.contains(&event.key.event_id));
-            row.closed_again += u32::from(is_again);
+            row.closed_again += u32::from(row.reopened);
             row.closed_by.push(event.key.event_id.clone());
             row.modified = at.elapsed;
             row.resolved.push(at.elapsed);

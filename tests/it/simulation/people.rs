@@ -31,7 +31,6 @@ pub async fn at_once(cloud: Arc<Cloud>, organization: OrganizationId, receipt: R
         if matches!(receipt, Receipt::IncidentClosed(_)) && !row.open && !row.reopened {
             scene.tell(|| format!("a rep reopens case {incident} at once"));
             row.reopen(scene.elapsed());
-            row.reopened_at_once = true;
         } else if row.open && row.queue_items > 0 {
             scene.tell(|| format!("a rep moves case {incident} to another queue"));
             (row.moved, row.modified) = (true, scene.elapsed());

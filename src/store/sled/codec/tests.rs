@@ -139,6 +139,7 @@ fn entries_contacts_and_wishes_read_back() {
         kept: Kept {
             state: SessionState::Open { incident: IncidentId(Uuid::from_u128(7)), ticket_number: None },
             handed_off: Some(at(1)),
+            closing: Some(at(2)),
         },
     };
     assert_eq!(Entry::decode(&entry.encode()).unwrap(), entry);
