@@ -112,7 +112,7 @@ pub(super) fn judged(all: &[Need], missing: &[Need], unknown: &[Need]) -> Findin
         return Finding::warned(
             "privileges",
             message,
-            "An event that lacks one blocks the organization and names it; compare the role with docs/CONFIGURATION.md.",
+            "An event that lacks one blocks the organization and names it; compare the role with docs/DYNAMICS.md.",
         );
     }
     if !perhaps.is_empty() || !looks.is_empty() {
