@@ -31,7 +31,6 @@ pub struct Environment {
     pub deleted: BTreeSet<IncidentId>,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub struct Incident {
     pub event: EventId,
