@@ -6,7 +6,8 @@ use super::record::Phase;
 /// little, for each organization has begun one of those that were redelivered.
 const ALONE: u32 = 2;
 /// Deaths after which an event is given up: one more may have gone unnoticed (the first, before anything was written down), and
-/// contract 5 allows seven.
+/// contract 5 allows seven. One may have been none: RabbitMQ marks as redelivered what was on its way to a consumer when that was
+/// cancelled (`rabbit_fifo_client`), as it is when a prefetch changes.
 const POISON: u32 = 6;
 /// Deaths while it waited long for an answer after which it is given up. Such a death says little: whoever waits for a Dynamics
 /// that hangs sees every kill of the process. The broker's limit for the inbox is the same.

@@ -123,7 +123,7 @@ impl Attempt<'_> {
 }
 
 fn poison(step: StepName, deaths: Deaths) -> Fault {
-    let message = format!("the worker died {} times with this event in flight", deaths.count.max(deaths.silent));
+    let message = format!("the worker died about {} times with this event in flight", deaths.count.max(deaths.silent));
     Fault {
         advice:
             "See how it ended (the end of its log, the system's log: out of memory?) and report it; replay the event \

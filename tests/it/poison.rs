@@ -26,12 +26,13 @@ async fn an_event_that_ends_the_process_is_found_out_and_its_neighbours_are_not(
     rig.bus.publish_all(after).await;
 
     let deaths = kill_whenever_it_is_asked_for(&rig).await;
-    assert!((DEATHS - 1..=DEATHS).contains(&deaths), "given up after {deaths} deaths");
+    // The first may go unnoticed; one may be none: what was on its way to a consumer that is cancelled counts as redelivered.
+    assert!((DEATHS - 2..=DEATHS).contains(&deaths), "given up after {deaths} deaths");
     let letter = rig.bus.dead_letter().await;
     assert_eq!(letter.data, poison.body());
     let told = |name: &str| header(&letter.properties, name).unwrap_or_else(|| panic!("no {name}"));
     assert_eq!(told("x-handoffd-reason"), "retries_exhausted");
-    assert_eq!(told("x-handoffd-error"), "the worker died 6 times with this event in flight");
+    assert_eq!(told("x-handoffd-error"), "the worker died about 6 times with this event in flight");
     assert_eq!(told("x-handoffd-step"), "post_live_work_item");
     let failed = rig.bus.outcome(poison.id()).await;
     assert_eq!(failed.routing_key, "dynamics365.handoff.failed");
