@@ -30,9 +30,9 @@ main() {
 }
 
 # One private broker for all tests that want none of their own. Most tests wait for a broker or a clock rather than for a
-# processor: two at a time for each of them.
+# processor: five at a time for two of them.
 tests() {
-  local threads=$(($(nproc) * 2))
+  local threads=$(($(nproc) * 5 / 2))
   export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$threads} RUST_TEST_THREADS=${RUST_TEST_THREADS:-$threads}
   if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --no-run && bash deploy/broker.sh run -- cargo nextest run --no-fail-fast
