@@ -119,10 +119,14 @@ impl PostedIncident {
 }
 
 impl Progress {
-    /// The progress of an event that is taken up again: what it asked for last may have been carried out.
+    /// The progress of an event that is taken up again: what it asked for last may have been carried out, and what it saw before may
+    /// have changed by that.
     #[must_use]
     pub fn taken_up_again(mut self) -> Self {
         self.queue_uncertain |= self.incident.is_some();
+        if let Some(intent) = &mut self.intent {
+            intent.seen = None;
+        }
         self
     }
 

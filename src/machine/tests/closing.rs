@@ -5,10 +5,10 @@ use super::states::{State, take};
 use super::{early, late};
 use crate::event::samples::resolution;
 use crate::event::{Channel, Verdict};
-use crate::machine::samples::{incident, settings, settings_with, work_item};
+use crate::machine::samples::{at, incident, settings, settings_with, work_item};
 use crate::machine::{
-    CloseWith, Closing, Decision, Learned, Memory, Outcome, Progress, Reason, Receipt, SessionState, Status, Step,
-    Time, decide,
+    CloseWith, Closing, Decision, Learned, Memory, OpenCase, Outcome, Progress, Reason, Receipt, SessionState, Status,
+    Step, Time, decide,
 };
 
 const CHAT: fn() -> SessionState = || SessionState::Chat { work_item: work_item(1) };
@@ -164,4 +164,33 @@ fn close_with_decides_the_request_and_auto_learns() {
         let decision = decide(&resolution(|_| {}), &settings, &memory, &Progress::default(), early());
         assert_eq!(decision, Decision::Call(Step::CloseIncident { incident: incident(1), how: expected, etag: None }));
     }
+}
+
+/// A process that died right after the look may have closed the case: its look is worth nothing any more.
+#[test]
+fn what_a_look_showed_holds_for_no_other_attempt() {
+    let mut progress = Progress::default();
+    assert!(progress.intend(incident(1), at("2026-11-22T10:16:00Z")));
+    let seen = OpenCase { etag: "W/1".to_owned(), since: at("2026-11-22T10:16:00Z"), never_closed: true };
+    progress.intent.as_mut().unwrap().seen = Some(seen);
+    let decided = |progress: &Progress| {
+        let event = resolution(|_| {});
+        decide(&event, &settings(), &memory(&[open(1)]), progress, late())
+    };
+    assert!(matches!(decided(&progress), Decision::Call(Step::CloseIncident { etag: Some(_), .. })));
+    let again = progress.taken_up_again();
+    assert!(matches!(decided(&again), Decision::Call(Step::LookAtIncident { .. })), "it looks once more");
+}
+
+/// Whichever event of the session asked for it.
+#[test]
+fn a_case_that_another_event_may_have_closed_is_looked_at_first() {
+    let since = at("2026-11-22T10:16:00Z");
+    let mut memory = memory(&[open(1), open(2)]);
+    memory.session[0].closing = Some(since);
+    let decided = |progress: &Progress| decide(&resolution(|_| {}), &settings(), &memory, progress, late());
+    let look = Decision::Call(Step::LookAtIncident { incident: incident(1), since });
+    assert_eq!(decided(&Progress::default()), look);
+    let done = Progress { closed: vec![incident(1)], ..Progress::default() };
+    assert_eq!(decided(&done), patch(2), "the other case is not concerned");
 }

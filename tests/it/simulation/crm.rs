@@ -181,10 +181,16 @@ impl FakeCrm {
             return Err(fault(name, remedy));
         }
         if scene.fails(0.02) {
-            // A closing whose request Dynamics carries out after it was given up can undo anything: nobody can look for that.
-            let until = if name == StepName::CloseIncident { GIVEN_UP } else { LATEST };
-            self.commit_late(step, event, until);
-            sleep(GIVEN_UP).await;
+            // A closing or a move that Dynamics carries out after it was given up, or after its sender's death, can undo anything:
+            // nobody can look for that.
+            if matches!(name, StepName::CloseIncident | StepName::AssignQueue) {
+                scene.dawdle(GIVEN_UP).await;
+                self.life.go_on().await;
+                self.cloud.commit(step, event);
+            } else {
+                self.commit_late(step, event);
+                sleep(GIVEN_UP).await;
+            }
             self.life.go_on().await;
             return Err(fault(name, Remedy::Retry));
         }
@@ -252,10 +258,10 @@ impl FakeCrm {
     }
 
     /// The answer is given up, and the request is carried out after all.
-    fn commit_late(&self, step: &Step, event: &Event, until: Duration) {
+    fn commit_late(&self, step: &Step, event: &Event) {
         let (cloud, step, event) = (self.cloud.clone(), step.clone(), event.clone());
         tokio::spawn(async move {
-            cloud.scene.dawdle(until).await;
+            cloud.scene.dawdle(LATEST).await;
             cloud.commit(&step, &event);
         });
     }
