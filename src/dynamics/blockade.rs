@@ -1,4 +1,4 @@
-//! What an organization's setup refuses: everything, or single steps. Pure: time comes in as an argument.
+//! Refusals for an organization's setup, of everything or of single steps. Pure: time comes in as an argument.
 //!
 //! A step that is refused is held at once: events that need it wait, all others go on. A probe asks whether it is more than that
 //! step. Where the probe is refused too, the organization is blocked, and nobody enters until a probe passes. A step that is held
@@ -16,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// So long a step is held that no event needs; longer than an event waits in any but the longest of the default retry queues.
 const UNTRIED: Duration = Duration::from_secs(900);
 
-/// What is refused.
+/// Everything that is refused now.
 #[derive(Debug, Default)]
 pub(super) struct Blockade {
     /// Everything: nobody enters, and a probe is due then.
@@ -57,7 +57,7 @@ pub(super) struct Cause {
     pause: Duration,
 }
 
-/// How a step may be entered.
+/// Permission to enter for a step.
 #[derive(Debug)]
 pub(super) enum Entry {
     /// By anybody.
@@ -68,7 +68,7 @@ pub(super) enum Entry {
     Held(Cause, Instant),
 }
 
-/// How an event that tried a step fared.
+/// Result of an event that tried a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tried<'a> {
     /// It was refused again.
@@ -120,7 +120,7 @@ impl Blockade {
         self.all.as_ref().map(|held| &held.cause)
     }
 
-    /// How a step may be entered now.
+    /// Permission to enter for a step now.
     pub(super) fn entry(&self, step: StepName, now: Instant) -> Entry {
         match self.steps.iter().find(|held| held.step == step) {
             None => Entry::Free,

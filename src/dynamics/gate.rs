@@ -284,7 +284,7 @@ impl State {
         self.wait(now).map_or(Ok(()), |wait| Err(Turned::Throttled(wait)))
     }
 
-    /// Whether the one who enters for a step goes to try it.
+    /// True when the one who enters for a step goes to try it.
     fn may_try(&mut self, step: StepName, now: Instant) -> Result<bool, Turned> {
         match self.blockade.entry(step, now) {
             Entry::Free => Ok(false),
@@ -300,7 +300,7 @@ impl State {
         self.under_way < self.pace.places(now)
     }
 
-    /// Nobody waits in line before an organization that is blocked.
+    /// Sends away all that wait in line, where the organization is blocked.
     fn send_away(&mut self) {
         if self.blockade.blocked().is_some() {
             self.line.clear();

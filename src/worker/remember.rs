@@ -92,10 +92,8 @@ pub(super) fn closing(
     memory: &mut Memory,
     at: Timestamp,
 ) -> Option<Change> {
-    let is_it =
-        |entry: &&SessionEntry| matches!(&entry.state, SessionState::Open { incident: open, .. } if *open == incident);
-    let entry = memory.session.iter().find(is_it).filter(|entry| entry.closing != since)?;
-    let entry = SessionEntry { closing: since, ..entry.clone() };
+    let (entry, _) = opened(incident, memory).filter(|(entry, _)| entry.closing != since)?;
+    let entry = SessionEntry { closing: since, ..entry };
     Some(note_session(event, entry, memory, at))
 }
 
@@ -127,15 +125,19 @@ fn session_entry(event: &Event, receipt: &Receipt, memory: &Memory) -> Option<Se
     }
 }
 
-/// The entry of the handoff that opened this incident; where none is known, the resolution's own.
-fn closed(resolution: &EventId, incident: IncidentId, memory: &Memory) -> SessionEntry {
-    let opened = memory.session.iter().find_map(|entry| match &entry.state {
+/// The entry of the handoff that opened this incident, which is open still, and the incident's number.
+fn opened(incident: IncidentId, memory: &Memory) -> Option<(SessionEntry, Option<String>)> {
+    memory.session.iter().find_map(|entry| match &entry.state {
         SessionState::Open { incident: open, ticket_number } if *open == incident => {
             Some((entry.clone(), ticket_number.clone()))
         }
         _ => None,
-    });
-    match opened {
+    })
+}
+
+/// The entry of the handoff that opened this incident; where none is known, the resolution's own.
+fn closed(resolution: &EventId, incident: IncidentId, memory: &Memory) -> SessionEntry {
+    match opened(incident, memory) {
         Some((entry, ticket_number)) => {
             SessionEntry { state: SessionState::Closed { incident, ticket_number }, closing: None, ..entry }
         }

@@ -79,20 +79,15 @@ pub(super) struct Place {
 impl Place {
     /// The event needs nothing more of Dynamics: another one may have its turn.
     pub(super) fn carried(&self) {
-        if self.carrying.swap(false, Ordering::Relaxed) {
-            self.room.carrying.fetch_sub(1, Ordering::Relaxed);
+        if self.stops_carrying() {
             self.room.carried.fetch_add(1, Ordering::Relaxed);
             self.room.changed.notify_one();
         }
     }
-}
 
-impl Place {
     /// The event waits for a step that is refused, and keeps nobody out meanwhile; completes when it is to make room.
     pub(super) async fn waits(&self) {
-        if self.carrying.swap(false, Ordering::Relaxed) {
-            self.room.carrying.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.stops_carrying();
         let _waiting = Waiting::new(&self.room.waiting);
         self.room.changed.notify_one();
         self.room.aside.notified().await;
@@ -101,6 +96,15 @@ impl Place {
     /// The event goes back to its queue.
     pub(super) fn gave_back(&self) {
         self.room.gave_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts the event among those that are carried no longer. True when it was counted until now.
+    fn stops_carrying(&self) -> bool {
+        let was_carrying = self.carrying.swap(false, Ordering::Relaxed);
+        if was_carrying {
+            self.room.carrying.fetch_sub(1, Ordering::Relaxed);
+        }
+        was_carrying
     }
 }
 

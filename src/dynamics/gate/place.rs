@@ -22,7 +22,7 @@ pub(super) struct Trial {
     pub(super) over: bool,
 }
 
-/// How a step's requests ended, as far as the gate is concerned.
+/// End of a step's requests, as far as the gate is concerned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::dynamics) enum Ended {
     /// Answered, and all is well.

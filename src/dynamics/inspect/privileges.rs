@@ -80,7 +80,7 @@ pub(super) fn held(answer: &Value) -> BTreeSet<String> {
     privileges.filter_map(|privilege| Some(privilege["PrivilegeName"].as_str()?.to_lowercase())).collect()
 }
 
-/// Whether the answer of `RetrieveUserPrivilegeByPrivilegeName` has it; none for an answer of another shape.
+/// True when the answer of `RetrieveUserPrivilegeByPrivilegeName` has the privilege; none for an answer of another shape.
 pub(super) fn has(answer: &Value) -> Option<bool> {
     answer["RolePrivileges"].as_array().map(|privileges| !privileges.is_empty())
 }

@@ -253,7 +253,7 @@ pub(super) fn priority(priority: u8, asked: &Asked) -> Finding {
     )
 }
 
-/// What becomes of a finding about properties when a row that one of them binds is not there, or takes no case.
+/// The finding about properties, where a row that one of them binds is not there, or takes no case.
 pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) -> Finding {
     match asked {
         Ok(row) if key.starts_with("customerid") && is_inactive(row) && finding.result != Found::Failed => {

@@ -59,7 +59,7 @@ pub(super) fn privilege(user: Uuid, name: &str) -> Request {
     ))
 }
 
-/// What column security allows a user.
+/// Asks for the rights that column security gives a user.
 pub(super) fn column_rights(user: Uuid) -> Request {
     get(format!("systemusers({user})/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()"))
 }
@@ -76,7 +76,7 @@ pub(super) fn description_length() -> Request {
     length("incident", "description", "Memo")
 }
 
-/// How long the subject of a live work item may be, in a column of this type (`String`, `Memo`).
+/// Asks for the longest subject of a live work item, in a column of this type (`String`, `Memo`).
 pub(super) fn subject_length(table: &str, kind: &str) -> Request {
     length(&utf8_percent_encode(table, LITERAL).to_string(), "subject", kind)
 }
