@@ -24,6 +24,7 @@ mod hostile_bus;
 mod hostile_dynamics;
 mod http_dead_letters;
 mod http_interface;
+mod least_privileges;
 mod long_waits;
 mod ops;
 mod org_pause;

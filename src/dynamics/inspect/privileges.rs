@@ -61,10 +61,13 @@ pub(super) fn needed(settings: &Settings, chats: Option<&str>) -> Vec<Need> {
         }
     }
     // A case resolution is an activity, whose privileges all activities share; some environments have its own.
-    match settings.close_with {
-        CloseWith::CloseIncident => add(Always, &["CreateActivity", "CreateIncidentResolution"]),
-        CloseWith::Auto => add(Perhaps, &["CreateActivity", "CreateIncidentResolution"]),
-        CloseWith::Patch => {}
+    let by_action = match settings.close_with {
+        CloseWith::CloseIncident => Some(Always),
+        CloseWith::Auto => Some(Perhaps),
+        CloseWith::Patch => None,
+    };
+    for verb in by_action.iter().flat_map(|_| ["Create", "Append"]) {
+        add(by_action.unwrap_or(Perhaps), &[&format!("{verb}Activity"), &format!("{verb}IncidentResolution")]);
     }
     add(Looks, &["ReadActivity", "ReadIncidentResolution"]);
     if let Some(table) = chats {

@@ -93,7 +93,9 @@ fn add_to_queue(scene: &mut Scene<'_>, queue: Uuid) -> Result<Answer, Refusal> {
     };
     let (table, key) = target_row(scene, items, target)?;
     scene.may(Verb::AppendTo, queues)?;
-    scene.may(Verb::Create, items)?;
+    for verb in [Verb::Create, Verb::Read, Verb::Write, Verb::Append] {
+        scene.may(verb, items)?;
+    }
     scene.row(queues, queue)?;
     let row = scene.accessible(table, key, AccessRight::Read)?;
     if row.value("statecode").as_i64().is_some_and(|state| state != 0) {

@@ -17,6 +17,7 @@ use super::faults::{Faults, Script};
 use super::journal::{Entry, Journal};
 use super::options::EnvironmentOptions;
 use super::people::People;
+use super::privileges;
 use super::protection::Protection;
 use super::refusal::Refusal;
 use super::rep::{RepActed, RepScript};
@@ -127,6 +128,11 @@ impl Environment {
         let rows = rows.at(set).into_iter().flat_map(RowSet::iter);
         let whole = rows.map(|row| Value::Object(row.values.clone()));
         whole.collect()
+    }
+
+    /// The names of all privileges that there are (`prvCreateIncident`).
+    pub fn privileges(&self) -> Vec<String> {
+        privileges::held(&[], self.live().schema.tables())
     }
 
     /// The requests that the journal still has, oldest first.

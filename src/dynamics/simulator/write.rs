@@ -178,7 +178,9 @@ fn linked(scene: &Scene<'_>, table: &Table, changes: Changes) -> Result<(Values,
             continue;
         };
         let target = scene.table(link.target)?;
-        scene.may(Verb::AppendTo, target)?;
+        // Naming an owner assigns the row and links nothing.
+        let right = if link.lookup == "ownerid" { Verb::Read } else { Verb::AppendTo };
+        scene.may(right, target)?;
         let bound = scene.accessible(target, key, AccessRight::Read)?;
         guard::access(scene, target, key, AccessRight::AppendTo)?;
         if table.set == "incidents" && link.lookup == "customerid" && bound.value("statecode") == 1 {

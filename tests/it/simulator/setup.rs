@@ -30,6 +30,7 @@ async fn every_privilege_of_a_handoff_counts() {
     let queued = json!({"Target": {"@odata.type": "Microsoft.Dynamics.CRM.incident", "incidentid": ONE}});
     let bound = json!({"incidentid@odata.bind": format!("/incidents({ONE})")});
     let closing = json!({"IncidentResolution": bound, "Status": 5});
+    let owned = json!({"ownerid@odata.bind": format!("/systemusers({OWNER})")});
     let note = json!({"objectid_incident@odata.bind": format!("/incidents({ONE})")});
     let queue = format!("queues({QUEUE})/Microsoft.Dynamics.CRM.AddToQueue");
     let row = format!("incidents({ONE})");
@@ -43,9 +44,14 @@ async fn every_privilege_of_a_handoff_counts() {
         ("prvReadIncident", "GET", &row, Value::Null),
         ("prvWriteIncident", "PATCH", &row, json!({"title": "x"})),
         ("prvAppendToQueue", "POST", &queue, queued.clone()),
-        ("prvCreateQueueItem", "POST", &queue, queued),
+        ("prvCreateQueueItem", "POST", &queue, queued.clone()),
+        ("prvReadQueueItem", "POST", &queue, queued.clone()),
+        ("prvWriteQueueItem", "POST", &queue, queued.clone()),
+        ("prvAppendQueueItem", "POST", &queue, queued),
         ("prvCreateNote", "POST", "annotations", note),
-        ("prvCreateActivity", "POST", "CloseIncident", closing),
+        ("prvCreateActivity", "POST", "CloseIncident", closing.clone()),
+        ("prvAppendActivity", "POST", "CloseIncident", closing),
+        ("prvReadUser", "POST", "incidents", owned),
         ("prvReadActivity", "GET", "incidentresolutions", Value::Null),
         ("prvReadQueueItem", "GET", "queueitems", Value::Null),
         ("prvReadOrganization", "GET", "organizations", Value::Null),
