@@ -15,5 +15,7 @@ pub mod ops;
 mod regular;
 pub mod schema;
 pub mod store;
+#[cfg(test)]
+mod test_authority;
 pub mod watch;
 pub mod worker;

@@ -191,6 +191,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::test_authority::Authority;
 
     const LIMIT: Duration = Duration::from_secs(20);
 
@@ -228,6 +229,18 @@ mod tests {
         let heard = tokio::spawn(first_line(proxy));
         assert!(fetch(client.0.get("https://acme.crm.dynamics.invalid/api")).await.is_err());
         assert_eq!(heard.await.unwrap(), "CONNECT acme.crm.dynamics.invalid:443 HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn roots_come_from_a_file_too() {
+        let authority = Authority::new();
+        let server = authority.serve("-www");
+        let url = format!("https://localhost:{}/", server.port);
+        let unknown = fetch(Client::new(LIMIT, None, None).unwrap().0.get(&url)).await.err().expect("an unknown root");
+        assert!(format!("{unknown:?}").to_lowercase().contains("unknownissuer"), "{unknown:?}");
+        let root = authority.file("root.pem");
+        let client = Client::new(LIMIT, Some(&root), None).unwrap();
+        assert_eq!(fetch(client.0.get(&url)).await.unwrap().status, 200);
     }
 
     #[test]

@@ -78,79 +78,17 @@ impl Reactor for Sifting {
 
 #[cfg(test)]
 mod tests {
-    use std::io::BufRead;
-    use std::path::PathBuf;
-    use std::process::{Child, Command, Stdio};
-
-    use tempfile::TempDir;
-
     use super::*;
-
-    /// A root, and a server's and a client's certificate by it.
-    struct Authority(TempDir);
-
-    impl Authority {
-        fn new() -> Self {
-            let it = Self(tempfile::tempdir().unwrap());
-            std::fs::write(it.file("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
-            it.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=root -days 1 -keyout root.key -out root.pem");
-            for one in ["server", "client"] {
-                it.openssl(&format!("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={one} -keyout {one}.key -out {one}.csr"));
-                it.openssl(&format!("x509 -req -in {one}.csr -CA root.pem -CAkey root.key -CAcreateserial -days 1 -extfile names -out {one}.pem"));
-            }
-            it
-        }
-
-        fn file(&self, name: &str) -> PathBuf {
-            self.0.path().join(name)
-        }
-
-        fn openssl(&self, arguments: &str) {
-            let done = Command::new("openssl").args(arguments.split(' ')).current_dir(self.0.path()).output().unwrap();
-            assert!(done.status.success(), "{done:?}");
-        }
-
-        /// A server that shows its certificate, and wants to see one of this authority.
-        fn serve(&self) -> Server {
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            // By TLS 1.2 a client hears of a refused certificate before its handshake is over.
-            let options = "-tls1_2 -cert server.pem -key server.key -CAfile root.pem -Verify 1 -verify_return_error";
-            let mut server = Command::new("openssl")
-                .args(["s_server", "-accept", &port.to_string()])
-                .args(options.split(' '))
-                .current_dir(self.0.path())
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut lines = std::io::BufReader::new(server.stdout.take().unwrap()).lines();
-            assert!(lines.any(|line| line.is_ok_and(|line| line.contains("ACCEPT"))));
-            Server(server, port, Box::new(lines))
-        }
-    }
-
-    /// Its output is kept open: who writes to a closed one ends.
-    struct Server(
-        Child,
-        u16,
-        #[expect(dead_code, reason = "kept open")] Box<dyn Send + Iterator<Item = io::Result<String>>>,
-    );
-
-    impl Drop for Server {
-        fn drop(&mut self) {
-            _ = self.0.kill();
-            _ = self.0.wait();
-        }
-    }
+    use crate::test_authority::Authority;
 
     #[tokio::test]
     async fn roots_and_the_clients_certificate_come_from_files() {
         _ = rustls::crypto::ring::default_provider().install_default();
         let authority = Authority::new();
-        let server = authority.serve();
-        let uri: AMQPUri = format!("amqps://localhost:{}/%2f", server.1).parse().unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], server.1));
+        // By TLS 1.2 a client hears of a refused certificate before its handshake is over.
+        let server = authority.serve("-tls1_2 -CAfile root.pem -Verify 1 -verify_return_error");
+        let uri: AMQPUri = format!("amqps://localhost:{}/%2f", server.port).parse().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], server.port));
         let try_with = async |tls: Tls| dial(&uri, address, &tls).await.err().map(|error| error.to_string());
 
         let ca_file = Some(authority.file("root.pem"));
