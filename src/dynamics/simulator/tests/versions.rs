@@ -38,6 +38,9 @@ fn times_are_those_of_the_environments_clock() {
     let time = |row: &Value, column: &str| row[column].as_str().unwrap().parse::<Timestamp>().unwrap().as_second();
     assert!(time(changed, "modifiedon") >= time(&created, "modifiedon") + 3600);
     assert_eq!(changed["createdon"], created["createdon"]);
+    client.configure(&json!({"clock_offset_s": 7200}));
+    assert_eq!(client.patch(&format!("incidents({ONE})"), json!({"title": "z"})).status, 204);
+    assert!(time(&client.rows("incidents")[0], "modifiedon") >= time(&created, "modifiedon") + 7200);
 }
 
 #[test]
