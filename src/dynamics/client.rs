@@ -236,7 +236,7 @@ mod tests {
         let authority = Authority::new();
         let server = authority.serve("-www");
         let url = format!("https://localhost:{}/", server.port);
-        let unknown = fetch(Client::new(LIMIT, None, None).unwrap().0.get(&url)).await.err().expect("an unknown root");
+        let unknown = fetch(Client::new(LIMIT, None, None).unwrap().0.get(&url)).await.expect_err("an unknown root");
         assert!(format!("{unknown:?}").to_lowercase().contains("unknownissuer"), "{unknown:?}");
         let root = authority.file("root.pem");
         let client = Client::new(LIMIT, Some(&root), None).unwrap();
