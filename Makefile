@@ -33,11 +33,13 @@ lint: ## checks format and lints
 	$(CARGO) clippy --all-targets -- -D warnings
 
 bench: ## measures events a second beside a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100
+	$(CARGO) build --release --bin dynamics-simulator
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput
 
 fairness: ## measures what 2,000 events of an organization in trouble cost 200 of another (release build); RUNS=3 LATENCY=75
+	$(CARGO) build --release --bin dynamics-simulator
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- fairness
@@ -48,8 +50,7 @@ dead-letters: ## goes through COUNT=100000 dead letters and tells time and memor
 	@COUNT=$(or $(COUNT),100000) bash deploy/broker.sh run -- cargo test --quiet --test it dead_letter_commands::bench -- --ignored --nocapture
 
 simulate-seeds: ## plays N=20000 seeded runs of the whole worker over a broker, store and CRM in memory
-	$(CARGO) test --test it --no-run
-	@SIMULATION_SEEDS=$(or $(N),20000) cargo test --quiet --test it simulation::every_seed -- --nocapture
+	@SIMULATION_SEEDS=$(or $(N),20000) cargo test --quiet -p handoffd-engine --test simulation every_seed -- --nocapture
 
 crash: ## kills the worker at every point between two effects, and shows that the disk comes before the ack
 	@bash tests/crash.sh

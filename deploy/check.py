@@ -44,7 +44,7 @@ def unreadable():
 
 
 def metrics_that_are_not_there():
-    there = set(re.findall(r'"(handoffd_\w+)"', (ROOT / "src/ops/metrics/families.rs").read_text()))
+    there = set(re.findall(r'"(handoffd_\w+)"', (ROOT / "src/telemetry/metrics/families.rs").read_text()))
     for where, text in [("rules.yaml", (HERE / "prometheus/rules.yaml").read_text()), ("handoffd.json", "\n".join(queries()))]:
         for name in sorted(set(re.findall(r"\bhandoffd_\w+", text))):
             base = next((name.removesuffix(end) for end in SUFFIXES if name.endswith(end)), name)
@@ -54,7 +54,7 @@ def metrics_that_are_not_there():
 
 def metrics_that_nobody_looks_at():
     shown = "\n".join(queries())
-    for name in re.findall(r'"(handoffd_\w+)"', (ROOT / "src/ops/metrics/families.rs").read_text()):
+    for name in re.findall(r'"(handoffd_\w+)"', (ROOT / "src/telemetry/metrics/families.rs").read_text()):
         if name not in shown:
             yield f"handoffd.json: {name} is on no panel"
 

@@ -10,11 +10,11 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Longest PEM file, in bytes: a system's whole bundle of roots has a fifth of it.
-pub const LONGEST_PEM: u64 = 1 << 20;
+pub(crate) const LONGEST_PEM: u64 = 1 << 20;
 
 /// A file that was not read.
 #[derive(Debug)]
-pub enum FileError {
+pub(crate) enum FileError {
     /// The system refuses it.
     Io(io::Error),
     /// It is of another kind, which is named.
@@ -24,7 +24,7 @@ pub enum FileError {
 }
 
 /// Reads a file of at most `longest` bytes of UTF-8.
-pub fn read(path: &Path, longest: u64) -> Result<String, FileError> {
+pub(crate) fn read(path: &Path, longest: u64) -> Result<String, FileError> {
     accept(fs::metadata(path)?.file_type())?;
     // Another file may have that name by now: an open that does not wait, and a second check of what it opened.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
@@ -33,7 +33,7 @@ pub fn read(path: &Path, longest: u64) -> Result<String, FileError> {
 }
 
 /// Reads at most `longest` bytes of UTF-8, of whatever this is.
-pub fn bounded(from: impl Read, longest: u64) -> Result<String, FileError> {
+pub(crate) fn bounded(from: impl Read, longest: u64) -> Result<String, FileError> {
     let mut bytes = Vec::new();
     from.take(longest + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > longest {

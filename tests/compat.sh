@@ -15,7 +15,7 @@ PATH=$PATH:${HOME:-/root}/.cargo/bin:/usr/sbin:/sbin
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/handoffd
 PACKAGED=/usr/lib/rabbitmq/bin
 # The tests of `it` that have no broker, or one in memory.
-WITHOUT=(config:: contract_table:: ops:: org_test:: page_browser:: prometheus:: simulation:: simulator:: store_)
+WITHOUT=(config:: contract_table:: ops:: org_test:: page_browser:: prometheus:: store_)
 # In seconds.
 FETCHING=1800
 ENDING=20

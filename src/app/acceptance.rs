@@ -1,11 +1,11 @@
 //! A store that took the place of a damaged one, accepted by an operator.
 
 use async_trait::async_trait;
+use handoffd_engine::ports::store::StoreError;
 use tracing::warn;
 
-use crate::ops::seam::{StoreAcceptance, StoreAccepted};
-use crate::store::StoreError;
-use crate::store::sled::{SledStore, Unaccepted};
+use crate::admin::deps::{StoreAcceptance, StoreAccepted};
+use crate::sled::{SledStore, Unaccepted};
 
 #[async_trait]
 impl StoreAcceptance for SledStore {

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use handoffd_engine::ports::store::StoreError;
 use tokio::sync::watch::Receiver;
 use tracing::{error, info, warn};
 
 use super::register::Register;
-use crate::bus::rabbit::Rabbit;
-use crate::store::StoreError;
-use crate::store::sled::{Quarantined, SledStore, Unaccepted};
+use crate::rabbit::Rabbit;
+use crate::sled::{Quarantined, SledStore, Unaccepted};
 
 /// Stops consuming when the store can't be used, and resumes when it can. The first look is taken before this returns,
 /// so a worker that starts with a full disk takes no event.

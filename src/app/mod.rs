@@ -21,18 +21,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use handoffd_engine::ports::bus::Bus;
+use handoffd_engine::ports::store::{self, Store, StoreError};
+use handoffd_engine::worker::{Chance, Tools, Worker};
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::bus::{Bus, rabbit};
+use crate::admin::api;
 use crate::config::{Config, Environment, Loaded};
 use crate::dynamics::Dynamics;
-use crate::ops::http;
-use crate::ops::metrics::Metrics;
-use crate::store::{self, Store, StoreError};
-use crate::worker::{Chance, Tools, Worker};
+use crate::rabbit;
+use crate::sled::SledStore;
+use crate::telemetry::metrics::Metrics;
 use herald::Herald;
 use queues::Queues;
 use register::Register;
@@ -81,7 +83,7 @@ pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Res
     fitness::mind(&embedded, broker.clone(), register.clone());
     let parts = options::http(&config, &parties, &embedded, register.clone(), &signals);
     let unready = parts.unready.clone();
-    let server = http::serve(config.http.listen, parts).await?;
+    let server = api::serve(config.http.listen, parts).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
     let herald = Herald::speak(unready.clone());
     tokio::spawn(reload::keep_current(register.clone(), (signals.hangup(), herald.clone())));
@@ -151,9 +153,9 @@ async fn close(broker: &dyn Bus, store: &dyn Store) {
     }
 }
 
-async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<store::sled::SledStore> {
+async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<SledStore> {
     let options = options::store(config);
-    let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, metrics)).await??;
+    let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, metrics)).await??;
     if let Some(aside) = opened.quarantined {
         fitness::report(&aside, opened.store.unaccepted().borrow().as_ref());
     }
@@ -161,7 +163,7 @@ async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<store::sle
 }
 
 async fn keep_house(store: Arc<dyn Store>, retention: Duration, metrics: Arc<Metrics>) {
-    use crate::watch::{Sighting, Watch};
+    use handoffd_engine::ports::metrics::{Sighting, Watch};
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     loop {
         tick.tick().await;

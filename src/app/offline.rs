@@ -4,17 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::store::{self, Store};
 use serde_json::Value;
 
 use super::acceptance::accepted;
 use super::{options, reload, views};
+use crate::admin::deps::{StoreAccepted, TestReport};
 use crate::config::organizations::{Organization, Vault, read_saved};
 use crate::config::{Config, Environment, Faults};
 use crate::dynamics::Dynamics;
-use crate::event::OrganizationId;
-use crate::ops::seam::{StoreAccepted, TestReport};
-use crate::store::{self, Store};
-use crate::watch::Blind;
 
 /// Tests an organization; nothing but Entra ID and Dynamics is asked.
 ///
@@ -31,7 +31,7 @@ pub async fn inspect(config: &Config, env: &Environment, organization: &Organiza
 /// # Errors
 /// When it can't be opened: a worker without an HTTP interface has it, say.
 pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
-    if store::sled::unaccepted(&config.store.path)?.is_none() {
+    if crate::sled::unaccepted(&config.store.path)?.is_none() {
         return Ok(accepted(None));
     }
     let store = open(config).await?;
@@ -41,10 +41,10 @@ pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
 }
 
 /// A command never sets a damaged store aside: that is for the worker to report and do.
-async fn open(config: &Config) -> Result<store::sled::SledStore> {
+async fn open(config: &Config) -> Result<crate::sled::SledStore> {
     let mut options = options::store(config);
-    options.on_corruption = store::sled::OnCorruption::Stop;
-    let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, Arc::new(Blind))).await??;
+    options.on_corruption = crate::sled::OnCorruption::Stop;
+    let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(Blind))).await??;
     Ok(opened.store)
 }
 

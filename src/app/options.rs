@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use handoffd_engine::event::Limits;
+use handoffd_engine::ports::bus::Bus;
+use handoffd_engine::worker::Rules;
+use handoffd_engine::workflow::Policy;
 use secrecy::SecretString;
 
 use super::reload::Parties;
 use super::signals::Signals;
-use crate::bus::{Bus, rabbit};
+use crate::admin::api;
+use crate::admin::api::letters::Desk;
+use crate::admin::deps::Organizations;
 use crate::config::{Config, Environment, OnCorruption};
 use crate::dynamics;
-use crate::event::Limits;
-use crate::machine::Policy;
-use crate::ops::http;
-use crate::ops::http::letters::Desk;
-use crate::ops::seam::Organizations;
-use crate::store::sled as embedded;
-use crate::worker::Rules;
+use crate::rabbit;
+use crate::sled as embedded;
 
 /// What sled keeps in memory: enough for the pages in use, far below its own default of 1 GiB.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -107,7 +108,7 @@ pub(super) fn http(
     store: &Arc<embedded::SledStore>,
     organizations: Arc<dyn Organizations>,
     signals: &Signals,
-) -> http::Given {
+) -> api::Given {
     let (broker, stopping) = (parties.broker.clone(), signals.stopping());
     let unready = move || {
         let mut reasons = broker.unready();
@@ -116,7 +117,7 @@ pub(super) fn http(
         }
         reasons
     };
-    http::Given {
+    api::Given {
         metrics: parties.metrics.clone(),
         store: store.clone(),
         unready: Arc::new(unready),
@@ -124,7 +125,7 @@ pub(super) fn http(
         organizations,
         acceptance: store.clone(),
         letters: Desk::new(Arc::new(rabbit::DeadLetterQueue::new(bus(config))), limits(config)),
-        queues: http::QueueNames {
+        queues: api::QueueNames {
             work: config.broker.queue.clone(),
             dead_letters: config.broker.dead_letter_queue.clone(),
         },

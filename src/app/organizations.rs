@@ -2,15 +2,15 @@
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::store::{Change, SavedOrganization};
 use jiff::Timestamp;
 use serde_json::Value;
 use tracing::info;
 
 use super::register::Register;
+use crate::admin::deps::{Check, CheckResult, Half, OrganizationError, OrganizationView, Organizations, TestReport};
 use crate::config::organizations::{Organization, parse_document, sealed};
-use crate::event::OrganizationId;
-use crate::ops::seam::{Check, CheckResult, Half, OrganizationError, OrganizationView, Organizations, TestReport};
-use crate::store::{Change, SavedOrganization};
 
 #[async_trait]
 impl Organizations for Register {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::store::{Change, Store};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::bus::rabbit::{Rabbit, Served};
-use crate::event::OrganizationId;
-use crate::store::{Change, Store};
+use crate::rabbit::{Rabbit, Served};
 
 /// Before a store that can't be read is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -104,7 +104,7 @@ fn served(configured: &BTreeSet<OrganizationId>, remembered: &BTreeMap<Organizat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::memory::MemoryStore;
+    use handoffd_engine::memory_store::MemoryStore;
 
     fn ids(all: &[&str]) -> BTreeSet<OrganizationId> {
         all.iter().map(|id| OrganizationId::from(*id)).collect()

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::store::{Change, SavedOrganization, Store, StoreError};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
@@ -13,11 +15,9 @@ use tracing::{debug, error, info, warn};
 use super::reload::{Parties, put_in_force, report_changes, report_faults, report_problems};
 use super::roster::Roster;
 use super::views;
+use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
 use crate::config::organizations::{Loaded, Organization, Snapshot, Update, Vault, to_be_resealed};
 use crate::config::{Config, Environment};
-use crate::event::OrganizationId;
-use crate::ops::seam::{OrganizationError, OrganizationView, TestReport};
-use crate::store::{Change, SavedOrganization, Store, StoreError};
 
 /// Before a store that can't be read is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);

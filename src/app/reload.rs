@@ -10,10 +10,10 @@ use super::background::{BackgroundReader, CompletedRead};
 use super::herald::Herald;
 use super::queues::Queues;
 use super::register::Register;
-use crate::bus::rabbit::Rabbit;
 use crate::config::organizations::{self, Change, Loaded, Organization, Snapshot, Update};
 use crate::dynamics::{Access, Dynamics, Secret};
-use crate::ops::metrics::Metrics;
+use crate::rabbit::Rabbit;
+use crate::telemetry::metrics::Metrics;
 
 /// How often the directory is read. Files are few and small; events of the file system are not to be had on
 /// every mount (a Kubernetes secret, a network share).

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use handoffd_engine::event::OrganizationId;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::config::organizations::{Change, Organization, Snapshot, Vault, read_saved};
-use crate::event::OrganizationId;
 
 /// All that is known of organizations. Nothing here waits for a file or the store.
 #[derive(Default)]

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
+use crate::admin::deps::{self, Check, CheckResult, OrganizationView, State, TestReport};
 use crate::config::organizations::{self, Organization};
 use crate::dynamics::{Condition, Finding, Found, Half};
-use crate::ops::seam::{self, Check, CheckResult, OrganizationView, State, TestReport};
 
 /// How an organization stands. A pause comes first: it is what an operator has to end.
 pub(super) fn view(
@@ -54,10 +54,10 @@ fn state(condition: Condition, paused: Option<Timestamp>, missing_queue: Option<
     }
 }
 
-fn source(source: &organizations::Source) -> seam::Source {
+fn source(source: &organizations::Source) -> deps::Source {
     match source.file() {
-        Some(path) => seam::Source::File(path.display().to_string()),
-        None => seam::Source::Store,
+        Some(path) => deps::Source::File(path.display().to_string()),
+        None => deps::Source::Store,
     }
 }
 
@@ -66,8 +66,8 @@ fn check(finding: Finding) -> Check {
     Check {
         check: check.to_owned(),
         half: match half {
-            Half::Credentials => seam::Half::Credentials,
-            Half::Environment => seam::Half::Environment,
+            Half::Credentials => deps::Half::Credentials,
+            Half::Environment => deps::Half::Environment,
         },
         result: match result {
             Found::Passed => CheckResult::Passed,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use handoffd_engine::ports::store::StoreError;
+use handoffd_engine::worker::Worker;
 use tokio::sync::watch::Receiver;
 
-use crate::bus::rabbit::Rabbit;
-use crate::ops::metrics::Vitals;
-use crate::store::StoreError;
-use crate::worker::Worker;
+use crate::rabbit::Rabbit;
+use crate::telemetry::metrics::Vitals;
 
 /// Why the worker is not ready; nothing when it is.
 pub(super) type Unready = Arc<dyn Fn() -> Vec<String> + Send + Sync>;

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::dead_letters::arguments::DeadLettersCommand;
-use crate::bus::rabbit::topology::BrokerVersion;
 use crate::config::DEFAULT_PATH;
+use crate::rabbit::topology::BrokerVersion;
 
 /// Carries OpenCX handoffs and resolutions from RabbitMQ into Microsoft Dynamics 365, exactly once in effect.
 #[derive(Clone, Debug, Parser)]

@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use handoffd_engine::event::{Decoded, Envelope, Event, Limits, Route, decode};
+use handoffd_engine::workflow::Settings;
 use serde_json::{Map, Value, json};
 
 use crate::config::Organization;
 use crate::dynamics::{Explained, INCIDENT_OF_THE_STORE, explain};
-use crate::event::{Decoded, Envelope, Event, Limits, Route, decode};
-use crate::machine::Settings;
 
 /// What an event file would cause, as JSON; of a file with several events, an array.
 ///
 /// # Errors
 /// When the file can't be read, holds no event, or its organization is not configured.
-pub fn explain_file(path: &Path, organizations: &[Organization], limits: Limits) -> Result<String> {
+pub(super) fn explain_file(path: &Path, organizations: &[Organization], limits: Limits) -> Result<String> {
     let body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let events = events(&body, limits)?;
     let mut explained = events.iter().map(|event| explained(event, organizations)).collect::<Result<Vec<_>>>()?;

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
+use handoffd_engine::event::Limits;
 
 use crate::config::{Config, Environment, Faults, Organization, load_everything, load_to_run};
-use crate::event::Limits;
 use arguments::{Arguments, Command, ConfigCommand};
 
 /// Failed.
@@ -127,9 +127,9 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
 fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
     let (config, organizations) = load_to_run(path, &env)?;
     let endpoint = config.tracing.otlp_endpoint.as_ref();
-    let traces = endpoint.map(crate::ops::traces::start).transpose().map_err(anyhow::Error::from)?;
-    crate::ops::logs::init(&config.log, traces.as_ref()).map_err(anyhow::Error::from)?;
-    crate::worker::watch_for_defects();
+    let traces = endpoint.map(crate::telemetry::traces::start).transpose().map_err(anyhow::Error::from)?;
+    crate::telemetry::logs::init(&config.log, traces.as_ref()).map_err(anyhow::Error::from)?;
+    handoffd_engine::worker::watch_for_defects();
     let result = block_on(crate::app::run(config, organizations, env));
     // Also of a worker that failed: its last spans say of what it was about.
     if let Some(traces) = traces {

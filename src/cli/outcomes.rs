@@ -4,18 +4,18 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use handoffd_engine::event::EventKey;
+use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::store::Store;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use url::form_urlencoded;
 
 use super::arguments::{OutcomesCommand, OutcomesList, StatusName};
 use super::remote::Remote;
+use crate::admin::api::outcomes as answers;
 use crate::app;
 use crate::config::Config;
-use crate::event::EventKey;
-use crate::ops::http::outcomes as answers;
-use crate::store::{self, Store};
-use crate::watch::Blind;
 
 /// Outcomes asked for at a time.
 const PAGE: usize = 500;
@@ -47,8 +47,8 @@ impl Source {
         }
         let mut options = app::store_options(config);
         // A command never sets a damaged store aside: that is for the worker to say and do.
-        options.on_corruption = store::sled::OnCorruption::Stop;
-        let opened = tokio::task::spawn_blocking(move || store::sled::open(&options, Arc::new(Blind))).await??;
+        options.on_corruption = crate::sled::OnCorruption::Stop;
+        let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(Blind))).await??;
         Ok(Self::Store(Arc::new(opened.store)))
     }
 

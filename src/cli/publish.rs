@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use handoffd_engine::ports::bus::Announced;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -14,9 +15,8 @@ use uuid::Uuid;
 
 use super::arguments::Publish;
 use crate::app;
-use crate::bus::Announced;
-use crate::bus::rabbit::{Message, Publisher};
 use crate::config::Config;
+use crate::rabbit::{Message, Publisher};
 
 /// Publishes that wait for their confirm at once.
 const OUTSTANDING: usize = 256;

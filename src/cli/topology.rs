@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use super::arguments::Topology;
 use super::org;
 use crate::app;
-use crate::bus::rabbit::{self, definitions};
 use crate::config::{Config, Organization};
+use crate::rabbit::{self, definitions};
 
 /// The definitions, for these organizations and those that were saved in the store.
 pub(super) async fn topology(config: &Config, organizations: &[Organization], options: &Topology) -> Result<String> {

@@ -14,11 +14,11 @@ use crate::regular::{self, FileError};
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The keys at the top of a TOML file.
-pub type Document = BTreeMap<String, Entry>;
+pub(super) type Document = BTreeMap<String, Entry>;
 
 /// What stands under a key, and where.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The value.
     pub value: Value,
     /// The key's line, counted from 1.
@@ -28,13 +28,13 @@ pub struct Entry {
 }
 
 /// Reads a file that the command line names, a pipe included. `missing` says what to do when there is none.
-pub fn read(path: &Path, missing: &str) -> Result<Document, Faults> {
+pub(super) fn read(path: &Path, missing: &str) -> Result<Document, Faults> {
     let file = std::fs::File::open(path).map_err(FileError::Io);
     parsed(path, missing, file.and_then(|file| regular::bounded(file, MAX_BYTES)))
 }
 
 /// Reads a regular file; everything else is refused unopened.
-pub fn read_regular(path: &Path, missing: &str) -> Result<Document, Faults> {
+pub(super) fn read_regular(path: &Path, missing: &str) -> Result<Document, Faults> {
     parsed(path, missing, regular::read(path, MAX_BYTES))
 }
 
@@ -56,7 +56,7 @@ fn parsed(path: &Path, missing: &str, read: Result<String, FileError>) -> Result
 }
 
 /// Reads text that stands in the file `path`.
-pub fn parse(path: &Path, text: &str) -> Result<Document, Faults> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Document, Faults> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults = Faults::default();
     let mut fault_at = |offset: Option<usize>, error: &toml::de::Error| {

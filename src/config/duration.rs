@@ -12,10 +12,10 @@ pub struct Delay {
 }
 
 /// What a duration looks like, for messages.
-pub const FORM: &str = "a whole number and a unit, such as \"200ms\", \"5s\", \"2m\", \"1h\" or \"30d\"";
+pub(super) const FORM: &str = "a whole number and a unit, such as \"200ms\", \"5s\", \"2m\", \"1h\" or \"30d\"";
 
 /// Ten years: longer is a slip of the keyboard, and times computed from it might overflow.
-pub const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
 /// `200ms`, `5s`, `2m`, `1h`, `30d`; `None` for anything else, and for more than ten years.
 pub fn parse_duration(text: &str) -> Option<Duration> {

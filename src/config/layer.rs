@@ -13,14 +13,14 @@ use super::suggest::suggest;
 use super::variable;
 
 /// What was set, by section and key; what was not has its default in the schema.
-pub type Layers = BTreeMap<&'static str, Set>;
+pub(super) type Layers = BTreeMap<&'static str, Set>;
 
 /// What was set, by key.
-pub type Set = BTreeMap<String, Setting>;
+pub(super) type Set = BTreeMap<String, Setting>;
 
 /// A value and where it stands.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Setting {
+pub(super) struct Setting {
     /// The value.
     pub value: Value,
     /// Where it stands.
@@ -31,7 +31,7 @@ const MISSING: &str = "a configuration file there: copy the shipped config/hando
 or name another with --config or HANDOFFD_CONFIG";
 
 /// Reads file and environment; unknown names are faults.
-pub fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
+pub(super) fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
     let mut layers = Layers::new();
     match document::read(path, MISSING) {
         Ok(document) => add_document(&mut layers, path, document, faults),

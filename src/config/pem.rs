@@ -11,7 +11,7 @@ use super::value::{self, Read};
 use crate::regular::{self, LONGEST_PEM};
 
 /// The path of a file with at least one certificate; an empty text is none.
-pub fn certificates(value: &Value) -> Read<Option<PathBuf>> {
+pub(super) fn certificates(value: &Value) -> Read<Option<PathBuf>> {
     let expected = "a PEM file of certificates (-----BEGIN CERTIFICATE-----)";
     file(value, expected, |text| {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
@@ -25,7 +25,7 @@ pub fn certificates(value: &Value) -> Read<Option<PathBuf>> {
 }
 
 /// The path of a file with a private key; an empty text is none. Nothing of it is told.
-pub fn key(value: &Value) -> Read<Option<PathBuf>> {
+pub(super) fn key(value: &Value) -> Read<Option<PathBuf>> {
     let expected = "a PEM file of one private key without a passphrase (-----BEGIN PRIVATE KEY-----)";
     file(value, expected, |text| match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
         Ok(_) => Ok(()),

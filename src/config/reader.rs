@@ -12,7 +12,7 @@ use super::value::Read;
 const QUOTED: usize = 80;
 
 /// The values of one section (or of one organization's file).
-pub struct Reader<'a> {
+pub(super) struct Reader<'a> {
     /// `broker`; empty for an organization's file.
     pub section: &'static str,
     /// Its keys.
@@ -27,7 +27,7 @@ pub struct Reader<'a> {
 
 impl Reader<'_> {
     /// A value that has a default. With a fault noted, the default stands in, so that reading goes on.
-    pub fn read<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> T {
+    pub(super) fn read<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> T {
         if let Some(setting) = self.set.get(name) {
             match parse(&setting.value) {
                 Ok(value) => return value,
@@ -39,12 +39,12 @@ impl Reader<'_> {
     }
 
     /// A string that has a default.
-    pub fn text<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+    pub(super) fn text<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
         self.read(name, |value| super::value::text(value).and_then(&parse))
     }
 
     /// A secret that has a default.
-    pub fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+    pub(super) fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
         if let Some(value) = self.required_secret(name, &parse) {
             return value;
         }
@@ -54,7 +54,7 @@ impl Reader<'_> {
     }
 
     /// Secrets that have a default: one, or a list of them. Each text is parsed into any number of values.
-    pub fn secrets<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
+    pub(super) fn secrets<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
         let Some(setting) = self.set.get(name) else { return self.default_secrets(name, parse) };
         let items = match &setting.value {
             Value::Array(items) => items.as_slice(),
@@ -80,7 +80,7 @@ impl Reader<'_> {
     }
 
     /// A value that may be absent (or blank).
-    pub fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         if setting.value.as_str().is_some_and(|text| text.trim().is_empty()) {
             return None;
@@ -95,7 +95,7 @@ impl Reader<'_> {
     }
 
     /// A value that must be there; `None` with a fault noted.
-    pub fn required<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
+    pub(super) fn required<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         match parse(&setting.value) {
             Ok(value) => Some(value),
@@ -107,7 +107,7 @@ impl Reader<'_> {
     }
 
     /// A secret that was set; `None` when it was not, or with a fault noted.
-    pub fn required_secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
+    pub(super) fn required_secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         match secret::resolve(&setting.value, self.env) {
             Ok(text) => parse(&text).map_err(|expected| self.fault(name, setting, None, expected)).ok(),
@@ -120,14 +120,14 @@ impl Reader<'_> {
 
     /// A secret that was set and stands in the value itself; `None` when it was not, or with a fault noted. What else was
     /// set is neither quoted nor looked at: `elsewhere` is the answer to all of it.
-    pub fn own_secret<T>(&mut self, name: &str, elsewhere: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
+    pub(super) fn own_secret<T>(&mut self, name: &str, elsewhere: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         let read = setting.value.as_str().ok_or_else(|| elsewhere.to_owned()).and_then(parse);
         read.map_err(|expected| self.fault(name, setting, None, expected)).ok()
     }
 
     /// Notes a fault of a value that is legal alone but not beside others.
-    pub fn note(&mut self, name: &str, expected: String) {
+    pub(super) fn note(&mut self, name: &str, expected: String) {
         let place = self.set.get(name).map_or(Place::Default, |setting| setting.place.clone());
         self.faults.push(Fault {
             place,
@@ -139,7 +139,7 @@ impl Reader<'_> {
     }
 
     /// Whether a fault of this key was noted.
-    pub fn at_fault(&self, name: &str) -> bool {
+    pub(super) fn at_fault(&self, name: &str) -> bool {
         let path = self.path(name);
         self.faults.0.iter().any(|fault| fault.key == path)
     }

@@ -47,11 +47,11 @@ impl FromIterator<(String, String)> for Environment {
 }
 
 /// What a secret looks like, for messages.
-pub const FORM: &str = "a string, { env = \"VARIABLE\" } or { file = \"/path\" }";
+pub(super) const FORM: &str = "a string, { env = \"VARIABLE\" } or { file = \"/path\" }";
 
 /// A secret's text and, when it stands elsewhere, where. The error says what was found and what was
 /// expected, never the secret.
-pub fn resolve(value: &Value, env: &Environment) -> Result<String, (String, String)> {
+pub(super) fn resolve(value: &Value, env: &Environment) -> Result<String, (String, String)> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Table(table) => match reference(table) {
@@ -67,7 +67,7 @@ pub fn resolve(value: &Value, env: &Environment) -> Result<String, (String, Stri
 }
 
 /// Where a secret stands, for people, or each of a list; `None` when it stands in the value itself.
-pub fn whereabouts(value: &Value) -> Option<String> {
+pub(super) fn whereabouts(value: &Value) -> Option<String> {
     if let Value::Array(items) = value {
         let places: Vec<String> = items.iter().filter_map(whereabouts).collect();
         return Some(places.join(", ")).filter(|places| !places.is_empty());

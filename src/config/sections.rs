@@ -16,7 +16,7 @@ use super::url;
 use super::value;
 
 /// Everything that was set, typed; where a value is at fault its default stands in.
-pub fn config(layers: &Layers, env: &Environment, faults: &mut Faults) -> Config {
+pub(super) fn config(layers: &Layers, env: &Environment, faults: &mut Faults) -> Config {
     let config = Config {
         broker: broker(&mut reader("broker", layers, env, faults)),
         worker: worker(&mut reader("worker", layers, env, faults)),

@@ -36,7 +36,7 @@ const AUTHORITIES: [&str; 6] = [
 ];
 
 /// `environment_url`, without its trailing slash.
-pub fn environment(text: &str, trust: Trust) -> Result<String, String> {
+pub(super) fn environment(text: &str, trust: Trust) -> Result<String, String> {
     let expected = "the environment's address alone, such as https://acme.crm.dynamics.com";
     let url = origin(text, trust, expected)?;
     if url.path() != "/" {
@@ -48,7 +48,7 @@ pub fn environment(text: &str, trust: Trust) -> Result<String, String> {
 }
 
 /// `dynamics.authority`, without its trailing slash.
-pub fn authority(text: &str, trust: Trust) -> Result<String, String> {
+pub(super) fn authority(text: &str, trust: Trust) -> Result<String, String> {
     let expected = "the token service's address, such as https://login.microsoftonline.com";
     let url = origin(text, trust, expected)?;
     // A stand-in may live under a path; Microsoft's does not: the worker adds the tenant itself.
@@ -62,7 +62,7 @@ pub fn authority(text: &str, trust: Trust) -> Result<String, String> {
 
 /// `broker.url`: one URL, or several that are separated by commas. A comma inside a URL (in a password, say) is one that
 /// no `amqp://` follows.
-pub fn brokers(text: &str) -> Result<Vec<BrokerUrl>, String> {
+pub(super) fn brokers(text: &str) -> Result<Vec<BrokerUrl>, String> {
     let mut urls: Vec<String> = Vec::new();
     for part in text.split(',') {
         match urls.last_mut() {
@@ -111,7 +111,7 @@ fn has_lone_percent(text: &str) -> bool {
 }
 
 /// `tracing.otlp_endpoint`
-pub fn endpoint(text: &str) -> Result<Option<Url>, String> {
+pub(super) fn endpoint(text: &str) -> Result<Option<Url>, String> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -127,7 +127,7 @@ pub fn endpoint(text: &str) -> Result<Option<Url>, String> {
 
 /// A URL with `***` in place of its password, or of all of it where the password can't be told from the rest; what is no
 /// URL comes back as it is.
-pub fn masked(text: &str) -> String {
+pub(super) fn masked(text: &str) -> String {
     let hidden = || "***".to_owned();
     match Url::parse(text) {
         Ok(url) if url[Position::AfterPort..].contains('@') => hidden(),

@@ -14,23 +14,23 @@ use tracing_subscriber::EnvFilter;
 use super::duration::{self, Delay};
 
 /// A value, or what was expected.
-pub type Read<T> = Result<T, String>;
+pub(super) type Read<T> = Result<T, String>;
 
 /// Longest TTL of a RabbitMQ queue: 2³² − 1 milliseconds, 49 days.
 const LONGEST_DELAY: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// A string.
-pub fn text(value: &Value) -> Read<&str> {
+pub(super) fn text(value: &Value) -> Read<&str> {
     value.as_str().ok_or_else(|| "a string".to_owned())
 }
 
 /// `true` or `false`.
-pub fn switch(value: &Value) -> Read<bool> {
+pub(super) fn switch(value: &Value) -> Read<bool> {
     value.as_bool().ok_or_else(|| "true or false".to_owned())
 }
 
 /// A whole number within bounds; `why` ends the sentence that names them.
-pub fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static str) -> impl Fn(&Value) -> Read<T> {
+pub(super) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static str) -> impl Fn(&Value) -> Read<T> {
     move |value| {
         let expected = || format!("a whole number from {} to {}{why}", range.start(), range.end());
         let number = value.as_integer().filter(|number| range.contains(number)).ok_or_else(expected)?;
@@ -39,7 +39,7 @@ pub fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static str) -> 
 }
 
 /// One of a few words.
-pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Read<T> {
+pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Read<T> {
     move |value| {
         let found = value.as_str().unwrap_or_default();
         words.iter().find(|(word, _)| *word == found).map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -50,12 +50,12 @@ pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> 
 }
 
 /// A duration, zero included.
-pub fn duration(value: &Value) -> Read<Duration> {
+pub(super) fn duration(value: &Value) -> Read<Duration> {
     value.as_str().and_then(duration::parse_duration).ok_or_else(|| duration::FORM.to_owned())
 }
 
 /// A duration above zero.
-pub fn positive_duration(value: &Value) -> Read<Duration> {
+pub(super) fn positive_duration(value: &Value) -> Read<Duration> {
     match duration(value)? {
         Duration::ZERO => Err(format!("more than zero: {}", duration::FORM)),
         some => Ok(some),
@@ -63,7 +63,7 @@ pub fn positive_duration(value: &Value) -> Read<Duration> {
 }
 
 /// A duration that is not shorter than this.
-pub fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Duration> {
+pub(super) fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Duration> {
     move |value| match duration(value)? {
         long if long >= shortest => Ok(long),
         _ => Err(format!("at least {}s: {}", shortest.as_secs(), duration::FORM)),
@@ -71,7 +71,7 @@ pub fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Duration> {
 }
 
 /// The retry ladder: at least one step, none of them zero.
-pub fn delays(value: &Value) -> Read<Vec<Delay>> {
+pub(super) fn delays(value: &Value) -> Read<Vec<Delay>> {
     let expected = || format!("a list of at least one delay above zero and below 49d, each {}", duration::FORM);
     let items = value.as_array().filter(|items| !items.is_empty());
     let items = items.ok_or_else(expected)?;
@@ -85,7 +85,7 @@ pub fn delays(value: &Value) -> Read<Vec<Delay>> {
 }
 
 /// The name of an exchange or queue, at most `longest` bytes.
-pub fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
+pub(super) fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
     move |value| {
         value
             .as_str()
@@ -100,7 +100,7 @@ pub fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
 }
 
 /// Binding keys.
-pub fn bindings(value: &Value) -> Read<Vec<String>> {
+pub(super) fn bindings(value: &Value) -> Read<Vec<String>> {
     let expected = || "a list of at least one binding key such as \"session.handoff.#\"".to_owned();
     let items = value.as_array().filter(|items| !items.is_empty());
     items
@@ -114,7 +114,7 @@ pub fn bindings(value: &Value) -> Read<Vec<String>> {
 }
 
 /// A path.
-pub fn path(value: &Value) -> Read<PathBuf> {
+pub(super) fn path(value: &Value) -> Read<PathBuf> {
     value
         .as_str()
         .filter(|path| !path.trim().is_empty() && !path.contains('\0'))
@@ -123,7 +123,7 @@ pub fn path(value: &Value) -> Read<PathBuf> {
 }
 
 /// An address to listen on.
-pub fn address(value: &Value) -> Read<SocketAddr> {
+pub(super) fn address(value: &Value) -> Read<SocketAddr> {
     value
         .as_str()
         .and_then(|text| text.parse().ok())
@@ -131,7 +131,7 @@ pub fn address(value: &Value) -> Read<SocketAddr> {
 }
 
 /// What an identifier of OData looks like: the name of a property or an entity set.
-pub fn identifier(value: &Value) -> Read<String> {
+pub(super) fn identifier(value: &Value) -> Read<String> {
     let legal = |text: &&str| {
         let mut chars = text.chars();
         chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
@@ -146,7 +146,7 @@ pub fn identifier(value: &Value) -> Read<String> {
 }
 
 /// `log.level`: a level, or directives such as `info,handoffd=debug`.
-pub fn level(value: &Value) -> Read<String> {
+pub(super) fn level(value: &Value) -> Read<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     // A lone word that is no level would be read as a target and silence everything else.
     let known =
@@ -160,7 +160,7 @@ pub fn level(value: &Value) -> Read<String> {
 }
 
 /// `http.token`; empty is none.
-pub fn token(text: &str) -> Read<Option<SecretString>> {
+pub(super) fn token(text: &str) -> Read<Option<SecretString>> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -171,7 +171,7 @@ pub fn token(text: &str) -> Read<Option<SecretString>> {
 }
 
 /// `organizations.encryption_key`; empty is none.
-pub fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
+pub(super) fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

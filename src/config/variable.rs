@@ -25,7 +25,7 @@ const OF_SCRIPTS: [&str; 8] = [
 ];
 
 /// True for a variable that can only be meant for the configuration.
-pub fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX)
         && name != OF_COMMANDS
         && !OF_SCRIPTS.contains(&name)
@@ -44,7 +44,7 @@ fn is_service_link(name: &str) -> bool {
 }
 
 /// True where a file or a variable names it as the place of a secret, `{ env = "…" }`: such names are anybody's to choose.
-pub fn is_named(name: &str, file: &Path, layers: &Layers) -> bool {
+pub(super) fn is_named(name: &str, file: &Path, layers: &Layers) -> bool {
     let quoted = [format!("\"{name}\""), format!("'{name}'")];
     let names = |text: &str| quoted.iter().any(|quoted| text.contains(quoted));
     let set = || layers.values().flat_map(|set| set.values());
@@ -62,7 +62,7 @@ fn organization_files(layers: &Layers) -> Vec<PathBuf> {
 }
 
 /// The fault of such a variable, with the likely key. Its value may be a secret and is not told.
-pub fn unknown(name: &str) -> Fault {
+pub(super) fn unknown(name: &str) -> Fault {
     let variables: Vec<String> = KEYS.iter().map(super::schema::Key::variable).collect();
     let variables = || variables.iter().map(|variable| variable.trim_start_matches(PREFIX));
     let typed = name.trim_start_matches(PREFIX);

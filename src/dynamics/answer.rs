@@ -9,7 +9,7 @@ const LONGEST_CODE: usize = 64;
 
 /// What Dynamics (or something in between) answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// HTTP status.
     pub status: u16,
     /// `Retry-After`, as it stands.
@@ -26,7 +26,7 @@ pub struct Answer {
 
 /// `{"error":{"code":"0x…","message":"…"}}`; both empty where the body is something else.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct ErrorBody {
+pub(super) struct ErrorBody {
     /// `0x80040237`, lower-cased; the documentation's samples have it empty.
     pub code: String,
     /// Dynamics' own words.
@@ -35,23 +35,23 @@ pub struct ErrorBody {
 
 impl Answer {
     /// Whether the status says that it was done.
-    pub fn is_success(&self) -> bool {
+    pub(super) fn is_success(&self) -> bool {
         matches!(self.status, 200 | 201 | 204)
     }
 
     /// The body as a JSON object; none when it is empty or something else.
-    pub fn object(&self) -> Option<Value> {
+    pub(super) fn object(&self) -> Option<Value> {
         serde_json::from_slice::<Value>(&self.body).ok().filter(Value::is_object)
     }
 
     /// Whether the body was to be JSON and did not arrive whole.
-    pub fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         let begins = self.body.trim_ascii_start().starts_with(b"{");
         begins && serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_err()
     }
 
     /// The error that the body tells.
-    pub fn error(&self) -> ErrorBody {
+    pub(super) fn error(&self) -> ErrorBody {
         ErrorBody::read(&self.body)
     }
 }
@@ -83,7 +83,7 @@ impl ErrorBody {
     }
 
     /// Whether the message says this, in any case.
-    pub fn says(&self, part: &str) -> bool {
+    pub(super) fn says(&self, part: &str) -> bool {
         self.message.to_lowercase().contains(&part.to_lowercase())
     }
 }

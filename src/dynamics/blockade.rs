@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::machine::{Fault, StepName};
+use handoffd_engine::workflow::{Fault, StepName};
 
 /// Before the first probe, and before a step is tried again (contract 5).
 const FIRST_PAUSE: Duration = Duration::from_secs(5);

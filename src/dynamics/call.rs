@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use handoffd_engine::event::Event;
+use handoffd_engine::ports::destination::Exchange;
+use handoffd_engine::workflow::{Fault, Receipt, Remedy, StepName, between};
 use jiff::Timestamp;
 
 use super::answer::Answer;
@@ -15,9 +18,6 @@ use super::reply::{Reading, Sent, read, read_back};
 use super::request::{Request, request};
 use super::token::Token;
 use super::wire::Wire;
-use crate::crm::Exchange;
-use crate::event::Event;
-use crate::machine::{Fault, Receipt, Remedy, StepName, between};
 
 /// One step being performed, and the requests it has taken so far.
 pub(super) struct Call<'a> {

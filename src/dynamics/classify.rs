@@ -6,12 +6,12 @@ mod table;
 
 use std::time::Duration;
 
+use handoffd_engine::workflow::{Remedy, StepName, between};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use uuid::Uuid;
 
 use super::answer::{Answer, ErrorBody};
-use crate::machine::{Remedy, StepName, between};
 use table::{Advice, Means, ROWS};
 
 pub(super) use privilege::lacking;

@@ -1,11 +1,11 @@
 //! The text of an incident: what the rep reads first.
 
+use handoffd_engine::event::{Handoff, Message};
+use handoffd_engine::workflow::Fit;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::text::{cut, units};
-use crate::event::{Handoff, Message};
-use crate::machine::Fit;
 
 /// Bytes of a description's first lines beside what the event brings.
 const HEADER: usize = 128;

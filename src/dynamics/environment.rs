@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use handoffd_engine::workflow::{Settings, StepName};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::gate::Gate;
 use super::token::TokenCache;
-use crate::machine::{Settings, StepName};
 
 /// What it takes to reach an organization's environment. Its `Debug` shows no secret.
 #[derive(Clone, Debug)]

@@ -1,13 +1,14 @@
 //! The requests that an event would cause, without sending any.
 
-use super::description::describe;
-use super::keys;
-use super::request::{Request, request};
-use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
-use crate::machine::{
+use handoffd_engine::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
+use handoffd_engine::workflow::{
     CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, NoteForm, QueueAssignment, QueueBinding, Settings, Step,
     contact_limit,
 };
+
+use super::description::describe;
+use super::keys;
+use super::request::{Request, request};
 
 /// A request, and when it is sent.
 #[derive(Clone, PartialEq, Debug)]

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use handoffd_engine::workflow::{Fault, StepName};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use super::blockade::{Blockade, Cause, Change, Entry};
 use super::pace::Pace;
-use crate::machine::{Fault, StepName};
 
 use place::Trial;
 pub(super) use place::{Ended, Place};

@@ -1,9 +1,8 @@
 //! Primary keys of our own: a request whose answer was lost can be sent again, for the record it makes has the same
 //! key each time. Not even a lost store makes a second one.
 
+use handoffd_engine::event::{ContactId, EventKey, IncidentId, OrganizationId, WorkItemId};
 use uuid::Uuid;
-
-use crate::event::{ContactId, EventKey, IncidentId, OrganizationId, WorkItemId};
 
 /// The namespace of all derived keys. A number of our own, never to be changed: with another one, events replayed
 /// after an upgrade would make second records.

@@ -7,9 +7,10 @@ mod tokens;
 
 use std::ops::Range;
 
+use handoffd_engine::event::{Body, Event, Handoff};
+
 use super::description::whole;
 use super::request::title;
-use crate::event::{Body, Event, Handoff};
 use folded::{Folded, fold};
 
 /// Most of a message that is kept, in bytes: a store's value has to stay small.

@@ -20,7 +20,6 @@ mod probe;
 mod reply;
 mod request;
 mod resolver;
-pub mod simulator;
 mod text;
 mod token;
 mod wire;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use handoffd_engine::ports::metrics::{Sighting, Watch};
+use handoffd_engine::workflow::{Fault, Remedy, StepName};
 use tracing::{info, warn};
 
 use super::blockade::{Cause, Change};
 use super::environment::Environment;
 use super::gate::Turned;
-use crate::machine::{Fault, Remedy, StepName};
-use crate::watch::{Sighting, Watch};
 
 /// The fault of a step that was not let in: no request was made for it.
 pub(super) fn turned(step: StepName, turned: Turned) -> Fault {

@@ -8,6 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use handoffd_engine::event::{Event, OrganizationId};
+use handoffd_engine::ports::destination::{Availability, Crm, Performed, Unavailable};
+use handoffd_engine::ports::metrics::Watch;
+use handoffd_engine::workflow::{Fault, Remedy, Settings, Step, StepName};
 use jiff::Timestamp;
 
 use super::call::Call;
@@ -18,10 +22,6 @@ use super::inspect::{Finding, inspect};
 use super::reply::Sent;
 use super::wire::Wire;
 use super::{notice, probe};
-use crate::crm::{Availability, Crm, Performed, Unavailable};
-use crate::event::{Event, OrganizationId};
-use crate::machine::{Fault, Remedy, Settings, Step, StepName};
-use crate::watch::Watch;
 
 /// Events in flight of an organization that is not configured: each is a dead letter at once.
 const ROOM_OF_STRANGERS: usize = 16;

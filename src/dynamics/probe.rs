@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use handoffd_engine::workflow::{Fault, Remedy, StepName};
 use jiff::Timestamp;
 
 use super::call::Call;
@@ -12,7 +13,6 @@ use super::notice;
 use super::reply::probed;
 use super::request::{Method, Request};
 use super::wire::Wire;
-use crate::machine::{Fault, Remedy, StepName};
 
 /// How often the task looks whether a probe is due, or no longer needed.
 const TICK: Duration = Duration::from_millis(250);

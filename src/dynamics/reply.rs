@@ -3,6 +3,8 @@
 mod looks;
 mod wants;
 
+use handoffd_engine::event::{Body, ContactId, Event, Handoff, IncidentId};
+use handoffd_engine::workflow::{Closing, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName, excuse};
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,8 +18,6 @@ use super::request::{
     Request, is_last_part, read_contact, read_incident, read_note, read_placeholder, read_work_item, subject,
 };
 use super::text::cut;
-use crate::event::{Body, ContactId, Event, Handoff, IncidentId};
-use crate::machine::{Closing, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName, excuse};
 
 use looks::{in_their_clock, is_active, looked_up, rows, seen};
 use wants::environment_wants;
@@ -33,7 +33,7 @@ const LONGEST_CODE: usize = 64;
 
 /// What an answer means for its step.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Reading {
+pub(super) enum Reading {
     /// It is done.
     Receipt(Receipt),
     /// A record with our key is there already: read it, and give the answer to [`read_back`].
@@ -44,7 +44,7 @@ pub enum Reading {
 
 /// A step that was sent, and in whose name.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent<'a> {
+pub(super) struct Sent<'a> {
     /// What was asked.
     pub step: &'a Step,
     /// For which event.
@@ -54,7 +54,7 @@ pub struct Sent<'a> {
 }
 
 /// Reads the answer to a step's request.
-pub fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
+pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     if answer.is_success() {
         // Without its representation, the incident's number is not known yet.
         if answer.body.is_empty() && matches!(sent.step, Step::PostIncident { .. }) {
@@ -75,7 +75,7 @@ pub fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
 }
 
 /// Reads the answer to a look back at a record with our key.
-pub fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
+pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     let error = answer.error();
     if is_missing_row(answer, &error) || answer.status == 404 && !error.code.is_empty() {
         if matches!(sent.step, Step::LookUpContact) {
@@ -102,7 +102,7 @@ pub fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
 ///
 /// # Errors
 /// Whatever the table of faults makes of it.
-pub fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
+pub(super) fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     if answer.is_success() {
         return Ok(());
     }

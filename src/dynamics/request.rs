@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use handoffd_engine::event::{Body, ContactId, Customer, Event, Handoff, IncidentId};
+use handoffd_engine::workflow::{Closing, FallbackCustomer, LinkedCustomer, NoteForm, QueueBinding, Settings, Step};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
@@ -12,8 +14,6 @@ use uuid::Uuid;
 use super::description::{describe, whole};
 use super::keys;
 use super::text::cut;
-use crate::event::{Body, ContactId, Customer, Event, Handoff, IncidentId};
-use crate::machine::{Closing, FallbackCustomer, LinkedCustomer, NoteForm, QueueBinding, Settings, Step};
 
 /// What may stand in a `$filter` literal as it is (RFC 3986's unreserved characters); all else is percent-encoded.
 pub(super) const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -26,7 +26,7 @@ const FILENAME_LIMIT: usize = 255;
 const NOTE_TEXT_LIMIT: usize = 100_000;
 
 /// Headers of a request, by name.
-pub type Headers = Vec<(&'static str, Cow<'static, str>)>;
+pub(super) type Headers = Vec<(&'static str, Cow<'static, str>)>;
 
 /// One request to the Web API.
 #[derive(Clone, PartialEq, Debug)]
@@ -76,34 +76,34 @@ pub fn request(step: &Step, event: &Event, settings: &Settings) -> Request {
 }
 
 /// Reads the contact under a derived key, to see whose it is.
-pub fn read_contact(event: &Event, email: &str, generation: u8) -> Request {
+pub(super) fn read_contact(event: &Event, email: &str, generation: u8) -> Request {
     let id = keys::contact(&event.key.organization_id, email, generation);
     get(format!("contacts({id})?$select=contactid,emailaddress1,statecode"))
 }
 
 /// Reads the contact that others were merged into.
-pub fn read_survivor(contact: ContactId) -> Request {
+pub(super) fn read_survivor(contact: ContactId) -> Request {
     get(format!("contacts({contact})?$select=contactid,statecode"))
 }
 
 /// Reads the placeholder contact.
-pub fn read_placeholder(event: &Event) -> Request {
+pub(super) fn read_placeholder(event: &Event) -> Request {
     get(format!("contacts({})?$select=contactid", keys::placeholder(&event.key.organization_id)))
 }
 
 /// Reads the note under an event's key.
-pub fn read_note(event: &Event, part: NoteForm) -> Request {
+pub(super) fn read_note(event: &Event, part: NoteForm) -> Request {
     get(format!("annotations({})?$select=annotationid", note_key(event, part)))
 }
 
 /// Reads the live work item under an event's key.
-pub fn read_work_item(event: &Event, settings: &Settings) -> Request {
+pub(super) fn read_work_item(event: &Event, settings: &Settings) -> Request {
     let table = &settings.live_work_item_entity_set;
     get(format!("{table}({})?$select=oc_liveworkitemid", keys::work_item(&event.key)))
 }
 
 /// Reads the incident under an event's key, for its number.
-pub fn read_incident(event: &Event) -> Request {
+pub(super) fn read_incident(event: &Event) -> Request {
     get(format!("incidents({})?$select=incidentid,ticketnumber", keys::incident(&event.key)))
 }
 

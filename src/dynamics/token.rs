@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use handoffd_engine::workflow::{Fault, Remedy, StepName};
 use jiff::Timestamp;
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
@@ -17,7 +18,6 @@ use super::classify::classify;
 use super::environment::{Access, Secret};
 use super::gate::Ended;
 use super::mask::one_line;
-use crate::machine::{Fault, Remedy, StepName};
 
 /// A token is renewed this long before it expires: longer than a request may take on the server (about 2 minutes).
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
@@ -245,7 +245,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::machine::samples::at;
+    use handoffd_engine::workflow::samples::at;
 
     const NOW: &str = "2026-11-22T10:15:00Z";
 

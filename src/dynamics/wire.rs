@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use handoffd_engine::ports::metrics::{Sighting, Watch};
+use handoffd_engine::ports::trace;
+use handoffd_engine::workflow::StepName;
 use tracing::Instrument;
 
 use super::answer::Answer;
 use super::client::{Client, Unanswered};
-use crate::machine::StepName;
-use crate::watch::{Sighting, Watch, trace};
 
 /// The way to Dynamics and Entra ID, and who counts what goes over it.
 pub(super) struct Wire {

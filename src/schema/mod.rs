@@ -5,12 +5,11 @@
 mod asyncapi;
 
 pub use asyncapi::{Exchanges, asyncapi};
+use handoffd_engine::event;
+use handoffd_engine::workflow::OutcomeEvent;
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
-
-use crate::event;
-use crate::machine::OutcomeEvent;
 
 /// JSON Schemas (draft 2020-12) by name: one per event, and `outcome`.
 pub fn schemas() -> Value {

@@ -2,11 +2,11 @@ use std::fs;
 use std::path::Path;
 
 use boon::{Compiler, Draft, SchemaIndex, Schemas};
+use handoffd_engine::event::{Envelope, EventKey, Limits, decode};
+use handoffd_engine::workflow::{Outcome, render};
 use serde_json::{Value, json};
 
 use super::{Exchanges, asyncapi, schemas};
-use crate::event::{Envelope, EventKey, Limits, decode};
-use crate::machine::{Outcome, render};
 
 /// A compiled schema.
 struct Judge {

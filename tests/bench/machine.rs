@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use handoffd::bus::rabbit::{self, Message, Publisher};
+use handoffd::rabbit::{self, Message, Publisher};
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties, Consumer};
@@ -186,9 +186,10 @@ impl Machine {
     /// Has the worker's own topology declared, and adds a queue for the outcomes.
     async fn declare(&self) {
         let options = self.options();
-        let declared = rabbit::connect(options.clone(), std::sync::Arc::new(handoffd::watch::Blind)).expect("a bus");
+        let declared = rabbit::connect(options.clone(), std::sync::Arc::new(handoffd_engine::ports::metrics::Blind))
+            .expect("a bus");
         declared.first_contact().await.expect("the topology");
-        handoffd::bus::Bus::close(&declared).await;
+        handoffd_engine::ports::bus::Bus::close(&declared).await;
         self.bind_outcomes(&options.outcomes_exchange).await;
     }
 
@@ -271,7 +272,8 @@ impl Machine {
 
 fn simulator(folder: &Path, scenario: &Scenario) -> (Running, [String; 2]) {
     let ready = folder.join("simulator.json");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dynamics-simulator"));
+    // Of another package: built by `make bench` beside the worker.
+    let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_handoffd")).with_file_name("dynamics-simulator"));
     command
         .args(["--environment", "name=bench", "--environment", "name=troubled", "--journal", "1000", "--latency"])
         .arg(format!("{}ms", scenario.latency.as_millis()))

@@ -4,6 +4,8 @@
 //! in the same run, a bare loop (same lapin, same reqwest; consume, the same three requests, ack; no store, no
 //! outcome) does. Broker and simulator share the machine with both.
 
+#![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
+
 mod bare;
 mod events;
 mod fairness;

@@ -2,6 +2,8 @@
 //!
 //! Without arguments it shows everything and cleans up; `--keep` leaves all running, in `.demo`; `stop` ends that.
 
+#![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
+
 mod broker;
 mod costs;
 mod dynamics;

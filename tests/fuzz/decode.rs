@@ -6,7 +6,7 @@
 #![no_main]
 
 #[expect(dead_code, reason = "a target uses part of the room")]
-#[path = "../../src/event/mod.rs"]
+#[path = "../../src/engine/event/mod.rs"]
 mod event;
 
 use std::collections::HashSet;

@@ -4,9 +4,9 @@
 
 #![no_main]
 
-#[path = "../../src/bus/rabbit/mend.rs"]
+#[path = "../../src/rabbit/mend.rs"]
 mod mend;
-#[path = "../../src/bus/rabbit/shrink.rs"]
+#[path = "../../src/rabbit/shrink.rs"]
 mod shrink;
 
 use libfuzzer_sys::fuzz_target;

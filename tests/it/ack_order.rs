@@ -6,16 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use handoffd::bus::{
+use handoffd::sled::{Disk, open_with};
+use handoffd_engine::event::{Envelope, Event, Limits, OrganizationId, WorkItemId};
+use handoffd_engine::ports::bus::{
     Announced, Announcement, Bus, BusError, Consumption, CopyTo, Delivery, Forwarding, Part, Received, Settle, Settled,
 };
-use handoffd::crm::{Availability, Crm, Performed};
-use handoffd::event::{Envelope, Event, Limits, OrganizationId, WorkItemId};
-use handoffd::machine::{Policy, Receipt, Settings, Step};
-use handoffd::store::sled::{Disk, open_with};
-use handoffd::store::{Store, StoreError};
-use handoffd::watch::Blind;
-use handoffd::worker::{Chance, Rules, Tools, Worker};
+use handoffd_engine::ports::destination::{Availability, Crm, Performed};
+use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::store::{Store, StoreError};
+use handoffd_engine::worker::{Chance, Rules, Tools, Worker};
+use handoffd_engine::workflow::samples::settings_with;
+use handoffd_engine::workflow::{Policy, Receipt, Settings, Step};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,6 @@ use uuid::Uuid;
 
 use crate::store_samples::options;
 use crate::support::event::{ORGANIZATION, handoff};
-use crate::support::settings::plain_settings;
 
 /// What happened, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -270,7 +270,7 @@ fn rules() -> Rules {
 
 fn settings(organization: &OrganizationId) -> Settings {
     assert_eq!(organization.as_str(), ORGANIZATION);
-    plain_settings(organization)
+    settings_with(|settings| settings.organization_id = organization.clone())
 }
 
 /// What is given back is back at once.

@@ -29,7 +29,7 @@ fn every_rule_has_a_test() {
 #[test]
 fn every_reason_of_a_dead_letter_has_a_section_for_operators() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = std::fs::read_to_string(root.join("src/machine/outcome.rs")).unwrap();
+    let source = std::fs::read_to_string(root.join("src/engine/workflow/outcome.rs")).unwrap();
     let variants = source.split("/// Dead letter:").skip(1).filter_map(|rest| rest.lines().nth(1));
     let reasons: Vec<String> = variants.map(|line| snake(line.trim().trim_end_matches(','))).collect();
     assert!(reasons.len() >= 6 && reasons.contains(&"delivery_limit".to_owned()), "{reasons:?}");

@@ -7,7 +7,7 @@
 mod points;
 mod table;
 
-use handoffd::dynamics::simulator::{Profile, RepScript};
+use dynamics_simulator::{Profile, RepScript};
 use serde_json::{Value, json};
 
 use crate::support::broker::{Broker, eventually};

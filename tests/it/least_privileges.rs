@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use handoffd::dynamics::simulator::Profile;
+use dynamics_simulator::Profile;
 use serde_json::json;
 
 use crate::support::event::{handoff, resolved};

@@ -1,5 +1,7 @@
 //! The parts together: a real broker, a real store, real processes.
 
+#![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
+
 mod ack_order;
 mod blocked;
 mod commands;
@@ -45,8 +47,7 @@ mod rabbit_outages;
 mod rabbit_topology;
 mod resolutions_out_of_order;
 mod secrecy;
-mod simulation;
-mod simulator;
+
 mod store_accept;
 mod store_conformance;
 mod store_damage;

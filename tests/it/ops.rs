@@ -4,12 +4,12 @@ mod rig;
 
 use std::sync::Arc;
 
-use handoffd::event::{IncidentId, Kind, Route, WorkItemId};
-use handoffd::machine::{Failure, Outcome, Phase, Reason, Status, StepName};
-use handoffd::ops::http::{HttpError, serve};
-use handoffd::ops::metrics::Metrics;
-use handoffd::store::{Cursor, Filter};
-use handoffd::watch::{EventEnd, Sighting, Watch};
+use handoffd::admin::api::{HttpError, serve};
+use handoffd::telemetry::metrics::Metrics;
+use handoffd_engine::event::{IncidentId, Kind, Route, WorkItemId};
+use handoffd_engine::ports::metrics::{EventEnd, Sighting, Watch};
+use handoffd_engine::ports::store::{Cursor, Filter};
+use handoffd_engine::workflow::{Failure, Outcome, Phase, Reason, Status, StepName};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,6 +1,6 @@
 //! What a rep, an administrator or another integration has done meanwhile: nothing of theirs is undone, no handoff is lost over it.
 
-use handoffd::dynamics::simulator::RepScript;
+use dynamics_simulator::RepScript;
 use serde_json::{Value, json};
 
 use crate::support::broker::eventually;

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handoffd::bus::rabbit::{self, Declare, Message, Options, Publisher, Rabbit, Served, StartError, Tls};
-use handoffd::bus::{Announced, Announcement, Bus, BusError, CopyTo, Delivery, Settled};
-use handoffd::event::OrganizationId;
-use handoffd::watch::{Sighting, Watch};
+use handoffd::rabbit::{self, Declare, Message, Options, Publisher, Rabbit, Served, StartError, Tls};
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::bus::{Announced, Announcement, Bus, BusError, CopyTo, Delivery, Settled};
+use handoffd_engine::ports::metrics::{Sighting, Watch};
 use lapin::BasicProperties;
 use lapin::options::{ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;

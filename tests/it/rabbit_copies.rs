@@ -1,6 +1,6 @@
 //! What becomes of a message on its way through the retry and dead-letter queues.
 
-use handoffd::bus::{Bus, BusError, Part, Settled};
+use handoffd_engine::ports::bus::{Bus, BusError, Part, Settled};
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable};

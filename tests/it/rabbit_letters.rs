@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use handoffd::bus::rabbit::{DeadLetterQueue, Options, Window};
-use handoffd::bus::{Letter, LetterBox, Letters, LettersError, Replay};
+use handoffd::rabbit::{DeadLetterQueue, Options, Window};
+use handoffd_engine::ports::bus::{Letter, LetterBox, Letters, LettersError, Replay};
 use lapin::BasicProperties;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use handoffd::bus::rabbit::{Declare, Options, Served};
-use handoffd::bus::{Bus, Consumption, Delivery, Forwarded, Settled};
-use handoffd::event::OrganizationId;
+use handoffd::rabbit::{Declare, Options, Served};
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::bus::{Bus, Consumption, Delivery, Forwarded, Settled};
 use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handoffd::bus::rabbit::{self, Message, Publisher};
-use handoffd::bus::{Announced, Bus, BusError, Settled};
-use handoffd::watch::Blind;
+use handoffd::rabbit::{self, Message, Publisher};
+use handoffd_engine::ports::bus::{Announced, Bus, BusError, Settled};
+use handoffd_engine::ports::metrics::Blind;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions};
 

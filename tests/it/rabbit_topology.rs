@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd::bus::Bus;
-use handoffd::bus::rabbit::{self, Declare, Options, Publisher, Rabbit, StartError};
-use handoffd::watch::Blind;
+use handoffd::rabbit::{self, Declare, Options, Publisher, Rabbit, StartError};
+use handoffd_engine::ports::bus::Bus;
+use handoffd_engine::ports::metrics::Blind;
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};

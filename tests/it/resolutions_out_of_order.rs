@@ -1,7 +1,7 @@
 //! Resolutions that come at any time, in both kinds of environment: the stock one closes by the action only, knows no queue
 //! property and insists on a customer.
 
-use handoffd::dynamics::simulator::Profile;
+use dynamics_simulator::Profile;
 use serde_json::json;
 
 use crate::support::event::{Event, handoff, resolved};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use handoffd::event::SessionId;
-use handoffd::machine::{Learned, Phase, SessionEntry, SessionState};
-use handoffd::store::memory::MemoryStore;
-use handoffd::store::{Change, Filter, SavedOrganization, Store, StoreError};
+use handoffd_engine::event::SessionId;
+use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::store::{Change, Filter, SavedOrganization, Store, StoreError};
+use handoffd_engine::workflow::{Learned, Phase, SessionEntry, SessionState};
 use jiff::Timestamp;
 
 use crate::store_samples::{

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use handoffd::event::EventKey;
-use handoffd::machine::Learned;
-use handoffd::store::sled::{Disk, OnCorruption, Options, Quarantined, SledStore, open, open_with, unaccepted};
-use handoffd::store::{Change, Filter, SavedOrganization, Store, StoreError};
-use handoffd::watch::Blind;
+use handoffd::sled::{Disk, OnCorruption, Options, Quarantined, SledStore, open, open_with, unaccepted};
+use handoffd_engine::event::EventKey;
+use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::store::{Change, Filter, SavedOrganization, Store, StoreError};
+use handoffd_engine::workflow::Learned;
 use tempfile::TempDir;
 use tokio::time::timeout;
 

@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handoffd::store::sled::{Disk, OnCorruption, Options, open, open_with};
-use handoffd::store::{Change, Filter, Store, StoreError};
-use handoffd::watch::{Blind, Sighting, Watch};
+use handoffd::sled::{Disk, OnCorruption, Options, open, open_with};
+use handoffd_engine::ports::metrics::{Blind, Sighting, Watch};
+use handoffd_engine::ports::store::{Change, Filter, Store, StoreError};
 
 use crate::store_samples::{all, at, change, finished, ids, in_hand, key, opened, options};
 

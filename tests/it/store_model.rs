@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use handoffd::event::EventKey;
-use handoffd::machine::{Learned, Phase, SessionState, Status};
-use handoffd::store::memory::MemoryStore;
-use handoffd::store::{Change, Filter, SavedOrganization, Store};
+use handoffd_engine::event::EventKey;
+use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::store::{Change, Filter, SavedOrganization, Store};
+use handoffd_engine::workflow::{Learned, Phase, SessionState, Status};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::select;

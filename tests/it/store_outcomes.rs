@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use handoffd::event::{SessionId, WorkItemId};
-use handoffd::machine::{Phase, SessionState, Status};
-use handoffd::store::{Cursor, Filter, Page, Store, StoreError, Swept};
+use handoffd_engine::event::{SessionId, WorkItemId};
+use handoffd_engine::ports::store::{Cursor, Filter, Page, Store, StoreError, Swept};
+use handoffd_engine::workflow::{Phase, SessionState, Status};
 use jiff::Timestamp;
 use uuid::Uuid;
 

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd::event::{Channel, ContactId, EventKey, IncidentId, Kind, Route, SessionId, WorkItemId};
-use handoffd::machine::{
+use handoffd::sled::{OnCorruption, Options, open};
+use handoffd_engine::event::{Channel, ContactId, EventKey, IncidentId, Kind, Route, SessionId, WorkItemId};
+use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::store::{Change, Cursor, Filter, Found, Store};
+use handoffd_engine::workflow::{
     Fit, HistoryEntry, IncidentRef, Outcome, Phase, PostedIncident, Progress, QueueBinding, Reason, Record,
     SessionEntry, SessionState, Status, StepName,
 };
-use handoffd::store::memory::MemoryStore;
-use handoffd::store::sled::{OnCorruption, Options, open};
-use handoffd::store::{Change, Cursor, Filter, Found, Store};
-use handoffd::watch::Blind;
 use jiff::Timestamp;
 use uuid::Uuid;
 

@@ -5,10 +5,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use handoffd::app::bus_options;
-use handoffd::bus::Bus;
-use handoffd::bus::rabbit::{self, Options};
 use handoffd::config;
-use handoffd::watch::Blind;
+use handoffd::rabbit::{self, Options};
+use handoffd_engine::ports::bus::Bus;
+use handoffd_engine::ports::metrics::Blind;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use handoffd::dynamics::simulator::{Environment, EnvironmentOptions, Options, Profile, Running, Script, serve};
+use dynamics_simulator::{Environment, EnvironmentOptions, Options, Profile, Running, Script, serve};
 use serde_json::{Value, json};
 
 use crate::support::worker::http;

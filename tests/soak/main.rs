@@ -5,6 +5,8 @@
 //! with copies, resolutions and returning customers. Then all trouble ends, everything drains, and each event is looked
 //! for: lost must be 0, doubled must be 0. `MINUTES`, `RATE` (events a second) and `SEED` are read from the environment.
 
+#![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
+
 mod chaos;
 mod crm;
 mod ledger;

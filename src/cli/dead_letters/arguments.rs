@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use handoffd_engine::dead_letters::{Effect, Selection};
+use handoffd_engine::workflow::Reason;
 use jiff::Timestamp;
 
 use crate::config::parse_duration;
-use crate::letters::{Effect, Selection};
-use crate::machine::Reason;
 
 /// What to do about dead letters.
 #[derive(Clone, Debug, Subcommand)]

@@ -2,7 +2,7 @@
 //! Out: an order to the room of letters, and its entries on standard output as they come.
 //! Absent: what matches, what a replay is; the broker.
 
-pub mod arguments;
+pub(super) mod arguments;
 mod page;
 mod progress;
 mod table;
@@ -10,6 +10,9 @@ mod table;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use handoffd_engine::dead_letters::{Action, Effect, Failure, Order, Selection, Substitute, Tally, carry_out};
+use handoffd_engine::event::Limits;
+use handoffd_engine::ports::bus::LetterBox;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +20,8 @@ use self::arguments::DeadLettersCommand;
 use self::page::{Form, Page};
 use super::Refusal;
 use crate::app;
-use crate::bus::LetterBox;
-use crate::bus::rabbit::DeadLetterQueue;
 use crate::config::Config;
-use crate::event::Limits;
-use crate::letters::{Action, Effect, Failure, Order, Selection, Substitute, Tally, carry_out};
+use crate::rabbit::DeadLetterQueue;
 
 /// Does what the subcommand says.
 pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), Refusal> {

@@ -5,12 +5,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use handoffd_engine::dead_letters::{Action, Entry, Observer, Order, whole};
 use indicatif::ProgressBar;
 use serde_json::Value;
 
 use super::progress::Progress;
 use super::table;
-use crate::letters::{Action, Entry, Observer, Order, whole};
 
 /// Text for a person, or JSON for a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
+use handoffd_engine::dead_letters::Entry;
 use serde_json::{Map, Value};
-
-use crate::letters::Entry;
 
 /// Columns of a list and how wide they are; what is wider pushes its line, for a list of 100,000 is not held to be
 /// measured.
@@ -79,7 +78,7 @@ fn plain(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::letters::Fate;
+    use handoffd_engine::dead_letters::Fate;
 
     fn entry() -> Entry {
         Entry {

@@ -1,13 +1,13 @@
 //! `org list`: what files say, and what was saved in the store.
 
 use anyhow::Result;
+use handoffd_engine::event::OrganizationId;
 use serde_json::{Value, json};
 
 use crate::app::Offline;
 use crate::cli::remote::Remote;
 use crate::config::organizations::{self, Organization};
 use crate::config::{Config, Environment, Place};
-use crate::event::OrganizationId;
 
 /// An object for each, by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`.
 pub(super) async fn list(config: &Config, env: &Environment) -> Result<Value> {

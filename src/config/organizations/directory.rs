@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use handoffd_engine::event::OrganizationId;
+
 use super::{Organization, Source, faulty, file};
 use crate::config::document;
 use crate::config::fault::{Fault, Faults, Place};
 use crate::config::model::Config;
 use crate::config::schema::KEYS;
 use crate::config::secret::Environment;
-use crate::event::OrganizationId;
 
 /// What one reading of the directory gave.
 #[derive(Clone, Default, Debug)]

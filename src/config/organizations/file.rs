@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::workflow::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 use secrecy::SecretString;
 use toml::Value;
 use uuid::Uuid;
@@ -18,8 +20,6 @@ use crate::config::secret::Environment;
 use crate::config::suggest::suggest;
 use crate::config::url;
 use crate::config::value::{self, Read};
-use crate::event::OrganizationId;
-use crate::machine::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 
 /// Reads text as if it stood in the file `path`: what `org save` is given.
 pub fn parse(path: &Path, text: &str, config: &Config, env: &Environment) -> Result<Organization, Faults> {
@@ -33,7 +33,12 @@ pub fn parse_document(document: &serde_json::Value, config: &Config) -> Result<O
 }
 
 /// An organization, or everything that is wrong with its file.
-pub fn read(source: &Source, document: Document, config: &Config, env: &Environment) -> Result<Organization, Faults> {
+pub(super) fn read(
+    source: &Source,
+    document: Document,
+    config: &Config,
+    env: &Environment,
+) -> Result<Organization, Faults> {
     let mut faults = Faults::default();
     let set = known(source, document, &mut faults);
     let mut reader = Reader { section: "", keys: KEYS, set: &set, env, faults: &mut faults };

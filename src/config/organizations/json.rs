@@ -10,7 +10,7 @@ use crate::config::document::{Document, Entry};
 use crate::config::fault::{Fault, Faults};
 
 /// The keys at the top; one that is null is as good as absent.
-pub fn document(document: &Json) -> Result<Document, Faults> {
+pub(super) fn document(document: &Json) -> Result<Document, Faults> {
     let mut faults = Faults::default();
     let mut entries = Document::new();
     let Some(object) = document.as_object() else {

@@ -16,6 +16,7 @@ mod vault;
 
 use std::path::Path;
 
+use handoffd_engine::workflow::Settings;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use super::document::text;
@@ -30,7 +31,6 @@ pub use vault::{Unopened, Vault};
 
 use super::fault::Faults;
 use super::model::Config;
-use crate::machine::Settings;
 
 /// An OpenCX customer as its file configures it.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Documents of organizations as they are kept in the store: the keys of a file as JSON, the secret sealed.
 
+use handoffd_engine::event::OrganizationId;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
@@ -7,7 +8,6 @@ use super::file::parse_document;
 use super::{Organization, Source, Unopened, Vault, Withheld};
 use crate::config::fault::{Fault, Faults};
 use crate::config::model::Config;
-use crate::event::OrganizationId;
 
 const SECRET: &str = "client_secret";
 const ID: &str = "organization_id";

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use handoffd_engine::event::OrganizationId;
+
 use super::Organization;
 use super::directory::{Listing, Loaded};
 use crate::config::fault::Faults;
-use crate::event::OrganizationId;
 
 /// Time for which files that vanish all at once are waited for (contract 7).
 const VANISHED: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use toml::Value;
 use crate::config::value::Read;
 
 /// The table as JSON; `incidentid` is the worker's own.
-pub fn properties(value: &Value) -> Read<Map<String, Json>> {
+pub(super) fn properties(value: &Value) -> Read<Map<String, Json>> {
     let table = value.as_table().ok_or_else(|| "a table [ticket_properties]".to_owned())?;
     for key in table.keys() {
         if key.trim().eq_ignore_ascii_case("incidentid") {

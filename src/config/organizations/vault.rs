@@ -7,11 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use handoffd_engine::event::OrganizationId;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
-
-use crate::event::OrganizationId;
 
 /// Name space of keys' ids. Such an id is a digest of 256 random bits: it tells keys apart, and nothing about them.
 const KEY_NAMES: Uuid = uuid!("5b0c8b3e-6a0e-4f6c-9b39-7f9d1f3c2a61");

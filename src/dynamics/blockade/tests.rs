@@ -1,7 +1,7 @@
+use handoffd_engine::workflow::Remedy;
 use proptest::prelude::*;
 
 use super::*;
-use crate::machine::Remedy;
 
 const SECOND: Duration = Duration::from_secs(1);
 

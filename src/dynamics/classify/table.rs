@@ -2,8 +2,9 @@
 
 use std::ops::RangeInclusive;
 
+use handoffd_engine::workflow::StepName;
+
 use super::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE, Seen};
-use crate::machine::StepName;
 
 /// One row: what is seen, and what that means.
 pub(super) struct Row {

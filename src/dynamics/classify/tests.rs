@@ -1,10 +1,10 @@
 mod rows;
 
 use bytes::Bytes;
+use handoffd_engine::workflow::samples::at;
 use serde_json::json;
 
 use super::*;
-use crate::machine::samples::at;
 
 const NOW: &str = "2026-11-22T10:15:00Z";
 

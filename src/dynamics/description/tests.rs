@@ -1,8 +1,8 @@
+use handoffd_engine::event::samples::{email, handoff};
+use handoffd_engine::event::{Body, Channel, Customer, SessionId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::samples::{email, handoff};
-use crate::event::{Body, Channel, Customer, SessionId};
 
 fn of(change: impl FnOnce(&mut Handoff)) -> Handoff {
     match handoff(change).body {

@@ -1,9 +1,10 @@
+use handoffd_engine::event::Channel;
+use handoffd_engine::event::samples::{email, handoff, resolution};
+use handoffd_engine::workflow::FallbackCustomer;
+use handoffd_engine::workflow::samples::{FALLBACK, QUEUE, incident as incident_no, settings, settings_with};
+
 use super::*;
 use crate::dynamics::Method;
-use crate::event::Channel;
-use crate::event::samples::{email, handoff, resolution};
-use crate::machine::FallbackCustomer;
-use crate::machine::samples::{FALLBACK, QUEUE, incident as incident_no, settings, settings_with};
 
 /// `POST incidents: always`, one line for each request.
 fn lines(event: &Event, settings: &Settings) -> Vec<String> {

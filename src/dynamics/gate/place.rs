@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use handoffd_engine::workflow::{Fault, StepName};
+
 use super::super::blockade::{Change, Tried};
 use super::Gate;
-use crate::machine::{Fault, StepName};
 
 /// A place among the requests under way. Dropping it frees it, whatever became of the request.
 pub(in crate::dynamics) struct Place {

@@ -3,9 +3,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use futures_util::poll;
+use handoffd_engine::workflow::Remedy;
 
 use super::*;
-use crate::machine::Remedy;
 
 const STEP: StepName = StepName::PostIncident;
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use handoffd_engine::workflow::{Fault, Remedy, Settings, StepName};
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,7 +18,6 @@ use crate::dynamics::environment::Environment;
 use crate::dynamics::reply::probed;
 use crate::dynamics::request::Request;
 use crate::dynamics::wire::Wire;
-use crate::machine::{Fault, Remedy, Settings, StepName};
 
 /// What comes after the probe.
 const LATER: [&str; 12] = [

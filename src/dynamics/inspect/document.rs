@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use handoffd_engine::workflow::samples::settings_with;
+use handoffd_engine::workflow::{CloseWith, QueueAssignment, Settings};
 use uuid::Uuid;
 
 use super::privileges::{Need, Urgency, needed};
-use crate::machine::samples::settings_with;
-use crate::machine::{CloseWith, QueueAssignment, Settings};
 
 const CHATS: &str = "oc_liveworkitem";
 const LOOKS: &str = "after a lost answer";

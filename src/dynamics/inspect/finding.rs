@@ -1,6 +1,6 @@
 //! What one check of a test found.
 
-use crate::machine::{Fault, Remedy};
+use handoffd_engine::workflow::{Fault, Remedy};
 
 /// What one check found.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use handoffd_engine::workflow::{CloseWith, QueueAssignment, Settings};
 use serde_json::Value;
 
 use super::finding::Finding;
 use crate::dynamics::classify::lacking;
-use crate::machine::{CloseWith, QueueAssignment, Settings};
 
 /// A privilege that some event needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -132,7 +132,7 @@ pub(super) fn judged(all: &[Need], missing: &[Need], unknown: &[Need]) -> Findin
 mod tests {
     use super::super::finding::Found;
     use super::*;
-    use crate::machine::samples::settings_with;
+    use handoffd_engine::workflow::samples::settings_with;
 
     fn named(needs: &[Need], urgency: Urgency) -> Vec<&str> {
         needs.iter().filter(|need| need.urgency == urgency).map(Need::name).collect()

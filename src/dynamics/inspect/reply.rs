@@ -1,12 +1,12 @@
 //! What the answers to a test's requests say.
 
+use handoffd_engine::workflow::{FallbackCustomer, Fault, QueueAssignment, Remedy, Settings, StepName};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::fields::Fields;
 use super::finding::{Finding, Found, Half};
 use crate::dynamics::classify::NO_CHATS;
-use crate::machine::{FallbackCustomer, Fault, QueueAssignment, Remedy, Settings, StepName};
 
 /// A missing privilege; other requests may still go well.
 const LACKS_PRIVILEGE: &str = "0x80040220";

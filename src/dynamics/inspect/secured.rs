@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use handoffd_engine::workflow::{ContactFailure, Settings};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::finding::Finding;
-use crate::machine::{ContactFailure, Settings};
 
 /// Column that finds a customer's contact.
 const EMAIL: &str = "emailaddress1";
@@ -177,7 +177,7 @@ mod tests {
 
     use super::super::finding::Found;
     use super::*;
-    use crate::machine::samples::settings;
+    use handoffd_engine::workflow::samples::settings;
 
     const ID: &str = "55555555-5555-5555-5555-555555555555";
 

@@ -1,8 +1,8 @@
+use handoffd_engine::event::samples::{email, handoff, resolution};
+use handoffd_engine::event::{Customer, Message};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::samples::{email, handoff, resolution};
-use crate::event::{Customer, Message};
 
 fn masked(message: &str) -> String {
     mask(message, &email())

@@ -1,5 +1,7 @@
 //! What a look shows: contacts with an email, a case that may have been closed.
 
+use handoffd_engine::event::{ContactId, IncidentId};
+use handoffd_engine::workflow::Receipt;
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -7,8 +9,6 @@ use serde_json::Value;
 use super::{Reading, guid};
 use crate::dynamics::answer::Answer;
 use crate::dynamics::request::read_survivor;
-use crate::event::{ContactId, IncidentId};
-use crate::machine::Receipt;
 
 /// Clocks that differ by less are taken for the same: `Date` has whole seconds.
 const SAME_CLOCK: SignedDuration = SignedDuration::from_secs(2);

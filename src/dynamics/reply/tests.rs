@@ -5,12 +5,12 @@ mod looks;
 mod properties;
 
 use bytes::Bytes;
+use handoffd_engine::event::samples::{email, resolution};
+use handoffd_engine::workflow::samples::{QUEUE, at, contact, incident, settings, settings_with, work_item};
+use handoffd_engine::workflow::{CloseWith, ContactFailure, LinkedCustomer, QueueAssignment, QueueBinding};
 use serde_json::json;
 
 use super::*;
-use crate::event::samples::{email, resolution};
-use crate::machine::samples::{QUEUE, at, contact, incident, settings, settings_with, work_item};
-use crate::machine::{CloseWith, ContactFailure, LinkedCustomer, QueueAssignment, QueueBinding};
 
 const NOW: &str = "2026-11-22T10:15:00Z";
 const FIRST: Step = Step::CreateContact { generation: 0 };

@@ -1,11 +1,13 @@
 //! Refusals that tell how an environment wants it: the machine asks differently next time.
 
+use handoffd_engine::event::ContactId;
+use handoffd_engine::workflow::{
+    CloseWith, Closing, LinkedCustomer, NoteForm, QueueAssignment, QueueBinding, Receipt, Step,
+};
 use uuid::Uuid;
 
 use super::{Sent, is_missing_row};
 use crate::dynamics::answer::{Answer, ErrorBody};
-use crate::event::ContactId;
-use crate::machine::{CloseWith, Closing, LinkedCustomer, NoteForm, QueueAssignment, QueueBinding, Receipt, Step};
 
 /// A deactivated contact or account can't be a customer.
 const INACTIVE_CUSTOMER: &str = "0x80040517";

@@ -1,11 +1,11 @@
+use handoffd_engine::event::samples::{email, handoff, resolution};
+use handoffd_engine::event::{Channel, SessionId};
+use handoffd_engine::workflow::samples::{FALLBACK, OWNER, QUEUE, contact, incident, settings, settings_with};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::keys;
 use super::*;
-use crate::event::samples::{email, handoff, resolution};
-use crate::event::{Channel, SessionId};
-use crate::machine::samples::{FALLBACK, OWNER, QUEUE, contact, incident, settings, settings_with};
 
 const WORKSTREAM: Uuid = Uuid::from_u128(0x6666_6666_6666_6666_6666_6666_6666_6666);
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use handoffd::config::organizations::{self, Change, Snapshot};
 use handoffd::config::{Config, Environment, Organization};
-use handoffd::event::OrganizationId;
-use handoffd::machine::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment};
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::workflow::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! The named points: between any two effects of the worker's.
 
-use handoffd::dynamics::simulator::Profile;
+use dynamics_simulator::Profile;
 
 use crate::support::event::ORGANIZATION;
 use crate::support::files::Files;

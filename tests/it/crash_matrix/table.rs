@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use handoffd::dynamics::simulator::Profile;
+use dynamics_simulator::Profile;
 
 use super::points::{Case, Message, Moment, Point};
 

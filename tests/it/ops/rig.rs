@@ -4,18 +4,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handoffd::bus::{LetterBox, Letters, LettersError, Notice};
-use handoffd::event::{Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId};
-use handoffd::machine::{
-    HistoryEntry, IncidentRef, Learned, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName, Warning,
-};
-use handoffd::ops::http::letters::Desk;
-use handoffd::ops::http::{Given, Running, serve};
-use handoffd::ops::metrics::Metrics;
-use handoffd::ops::seam::{
+use handoffd::admin::api::letters::Desk;
+use handoffd::admin::api::{Given, Running, serve};
+use handoffd::admin::deps::{
     OrganizationError, OrganizationView, Organizations, StoreAcceptance, StoreAccepted, TestReport,
 };
-use handoffd::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, Store, StoreError, Swept};
+use handoffd::telemetry::metrics::Metrics;
+use handoffd_engine::event::{
+    Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId,
+};
+use handoffd_engine::ports::bus::{LetterBox, Letters, LettersError, Notice};
+use handoffd_engine::ports::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, Store, StoreError, Swept};
+use handoffd_engine::workflow::{
+    HistoryEntry, IncidentRef, Learned, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName, Warning,
+};
 use jiff::Timestamp;
 use reqwest::Response;
 use secrecy::SecretString;
@@ -214,7 +216,7 @@ pub fn given(metrics: Arc<Metrics>, store: Arc<Shelf>) -> Given {
         organizations: Arc::new(Nobody),
         acceptance: Arc::new(Nobody),
         letters: Desk::new(Arc::new(Nowhere), limits),
-        queues: handoffd::ops::http::QueueNames::default(),
+        queues: handoffd::admin::api::QueueNames::default(),
     }
 }
 

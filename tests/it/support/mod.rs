@@ -12,7 +12,6 @@ pub mod interface;
 pub mod office;
 pub mod raw;
 pub mod rig;
-pub mod settings;
 pub mod simulator;
 pub mod sluice;
 pub mod worker;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use handoffd::dynamics::simulator::Profile;
+use dynamics_simulator::Profile;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! Dynamics 365 and Entra ID, played inside the test.
 
-use handoffd::dynamics::simulator::{Entry, Environment, Options, Profile, Running, Script, serve};
+use dynamics_simulator::{Entry, Environment, Options, Profile, Running, Script, serve};
 use serde_json::{Value, json};
 
 use super::worker::http;

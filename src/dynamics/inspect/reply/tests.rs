@@ -1,8 +1,8 @@
+use handoffd_engine::workflow::samples::settings;
 use serde_json::json;
 
 use super::*;
 use crate::dynamics::inspect::Found;
-use crate::machine::samples::settings;
 
 fn fault(status: u16, code: &str, remedy: Remedy) -> Fault {
     Fault {

@@ -1,8 +1,9 @@
 //! What the answers to an incident's requests mean.
 
+use handoffd_engine::workflow::FallbackCustomer;
+use handoffd_engine::workflow::samples::FALLBACK;
+
 use super::*;
-use crate::machine::FallbackCustomer;
-use crate::machine::samples::FALLBACK;
 
 const UNDECLARED: &str = "Error identified in Payload provided by the user for Entity :'incidents'. An undeclared property \
     'queueid' which only has property annotations in the payload but no property value was found in the payload.";

@@ -1,10 +1,10 @@
 //! Any answer to any step means something, and nothing that the machine could not take.
 
+use handoffd_engine::workflow::ContactFailure;
+use handoffd_engine::workflow::samples::receipts;
 use proptest::prelude::*;
 
 use super::*;
-use crate::machine::ContactFailure;
-use crate::machine::samples::receipts;
 
 fn any_step() -> impl Strategy<Value = Step> {
     let customers =

@@ -1,0 +1,171 @@
+//! What every request passes: who may ask, from where, how many at once, for how long, and what the answer must not allow.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use secrecy::SecretString;
+
+use super::problem::Problem;
+use super::session::same;
+use super::{Parts, login};
+
+/// Asked by probes and monitors, which have no token. Everything else is behind it, also what is not there.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// What a browser needs to sign in.
+const OPEN_TO_BROWSERS: [&str; 4] = [login::FORM, "/page.css", "/page.js", "/icon.svg"];
+
+/// A browser shall neither run, frame, keep nor reinterpret what it gets; a page may set a policy of its own.
+const SEAL: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Lets a request through that is open to all, or carries the token or a session.
+pub(super) async fn admit(State(parts): State<Arc<Parts>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if OPEN.contains(&path) {
+        return next.run(request).await;
+    }
+    if let Err(problem) = may(&parts, &request) {
+        let page = request.method() == Method::GET && wants_a_page(request.headers());
+        let signs_in = page && parts.token.is_some() && !path.starts_with("/api/");
+        return if signs_in { login::go(login::FORM) } else { problem.into_response() };
+    }
+    next.run(request).await
+}
+
+/// Lets so many requests in at once; probes and monitors apart.
+pub(super) async fn one_of_many(State(parts): State<Arc<Parts>>, request: Request, next: Next) -> Response {
+    if OPEN.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    let Ok(_place) = parts.places.try_acquire() else {
+        return Problem::unavailable("too many requests are under way: try again in a moment".to_owned())
+            .into_response();
+    };
+    next.run(request).await
+}
+
+/// Answers within this time, with a problem if need be.
+pub(super) async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable(format!("no answer within {} s", limit.as_secs())).into_response(),
+    }
+}
+
+/// Adds the security headers that an answer does not set itself.
+pub(super) async fn seal(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in SEAL {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn may(parts: &Parts, request: &Request) -> Result<(), Problem> {
+    let (headers, path) = (request.headers(), request.uri().path());
+    match &parts.token {
+        Some(token) => {
+            let known = carries(headers, token) || parts.sessions.knows(headers, token);
+            if !known && !OPEN_TO_BROWSERS.contains(&path) {
+                return Err(Problem::unauthorized());
+            }
+        }
+        // Without a token only this machine can connect; a page of another site in this machine's browser must
+        // not get round that by a name of its own that resolves to the loopback address.
+        None if !names_this_machine(headers, request.uri()) => {
+            return Err(Problem::forbidden(
+                "expected an address or `localhost` as host; for a name of its own set http.token".to_owned(),
+            ));
+        }
+        None => {}
+    }
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if changes && is_of_another_site(headers, request.uri()) {
+        return Err(Problem::forbidden("a page of another site asked for it: it changes nothing here".to_owned()));
+    }
+    Ok(())
+}
+
+fn carries(headers: &HeaderMap, token: &SecretString) -> bool {
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let Some((scheme, credentials)) = given.split_at_checked("Bearer ".len()) else {
+        return false;
+    };
+    scheme.eq_ignore_ascii_case(b"Bearer ") && same(credentials, token)
+}
+
+/// A browser says where a request comes from: all current ones in `Sec-Fetch-Site`, others in `Origin`. Programs say nothing.
+fn is_of_another_site(headers: &HeaderMap, uri: &Uri) -> bool {
+    let said = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    if let Some(site) = said("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = said("origin") else { return false };
+    let asked = host(headers, uri);
+    let from = origin.split_once("://").and_then(|(_, rest)| rest.parse::<Authority>().ok());
+    from.is_none() || from != asked
+}
+
+fn wants_a_page(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+fn names_this_machine(headers: &HeaderMap, uri: &Uri) -> bool {
+    let Some(authority) = host(headers, uri) else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+fn host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.or(uri.authority().map(Authority::as_str))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_another_site(pairs: &[(&'static str, &'static str)]) -> bool {
+        let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("127.0.0.1:9464"))]);
+        for (name, value) in pairs {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        is_of_another_site(&headers, &Uri::from_static("/api/v1/dead-letters/replay"))
+    }
+
+    #[test]
+    fn a_browser_says_where_a_request_comes_from_and_a_program_nothing() {
+        assert!(!of_another_site(&[]));
+        for (site, other) in
+            [("same-origin", false), ("none", false), ("same-site", true), ("cross-site", true), ("?", true)]
+        {
+            assert_eq!(of_another_site(&[("sec-fetch-site", site)]), other, "{site}");
+        }
+        for (origin, other) in [
+            ("http://127.0.0.1:9464", false),
+            ("http://127.0.0.1:9465", true),
+            ("https://evil.example", true),
+            ("null", true),
+            ("", true),
+        ] {
+            assert_eq!(of_another_site(&[("origin", origin)]), other, "{origin}");
+        }
+        // The newer header decides: behind a proxy the host may have another name.
+        assert!(!of_another_site(&[("sec-fetch-site", "same-origin"), ("origin", "https://handoffd.example")]));
+    }
+}

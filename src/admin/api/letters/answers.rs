@@ -1,0 +1,277 @@
+//! `/api/v1/dead-letters` and `/api/v1/jobs`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::on;
+use handoffd_engine::dead_letters::{Action, Entry, Selection};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::desk::Patience;
+use super::jobs::{JobAction, JobView};
+use super::requests::{PARAMETERS, Request, WAIT, listed, truth};
+use super::stream::{Pieces, pair};
+use crate::admin::api::parameter::{Kind, Parameter, in_path, in_query, read};
+use crate::admin::api::route::{Answer, Link, MOMENT, Route, Verb, schema};
+use crate::admin::api::{Parts, Problem};
+
+/// Whole letters in one answer: each may have a body of a megabyte.
+const MOST_SHOWN: usize = 10;
+
+const EVENT: &[Parameter] = &[in_path("event_id", Kind::Text, "Which event.")];
+const OF: &[Parameter] = &[in_query("organization", Kind::Text, "Of this organization.")];
+const JOB: &[Parameter] = &[in_path("id", Kind::Guid, "Which job.")];
+
+const IN_USE: (u16, &str) = (409, "Another operator goes through the dead letters.");
+const BAD_PARAMETER: (u16, &str) = (400, "A parameter is not as it should be.");
+const ENTRIES: Answer = Answer::new(200, "What became of each one that matches.", schema::<Vec<Entry>>);
+const ACCEPTED: Answer = Answer::new(202, "A job does it: `Location` says where to look.", schema::<JobView>)
+    .leading_to(&[
+        Link { to: "showJob", with: &[("id", "$response.body#/id")] },
+        Link { to: "stopJob", with: &[("id", "$response.body#/id")] },
+    ]);
+const UNKNOWN_JOB: (u16, &str) = (404, "There is no such job, or no longer.");
+
+/// What can be asked for.
+pub const ROUTES: [Route; 8] = [
+    Route {
+        verb: Verb::Get,
+        path: "/api/v1/dead-letters",
+        name: "listDeadLetters",
+        summary: "Dead letters, oldest first: ids, reasons, times; no customer's text.",
+        parameters: &[PARAMETERS],
+        body: None,
+        answers: &[Answer::new(200, "Those that match.", schema::<Vec<Entry>>)
+            .leading_to(&[Link { to: "showDeadLetter", with: &[("event_id", "$response.body#/0/event_id")] }])],
+        problems: &[BAD_PARAMETER, IN_USE],
+        within: MOMENT,
+        handler: |verb| on(verb, list),
+    },
+    Route {
+        verb: Verb::Get,
+        path: "/api/v1/dead-letters/{event_id}",
+        name: "showDeadLetter",
+        summary: "Everything about the dead letters of one event: properties, headers and the body, which is CUSTOMER TEXT.",
+        parameters: &[EVENT, OF],
+        body: None,
+        answers: &[Answer::new(200, "The letters, ten at most.", whole_letters)],
+        problems: &[BAD_PARAMETER, (404, "No dead letter is of this event."), IN_USE],
+        within: MOMENT,
+        handler: |verb| on(verb, show),
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/v1/dead-letters/show",
+        name: "showDeadLetters",
+        summary: "The same for a selection, so that letters without a readable event id can be shown too.",
+        parameters: &[],
+        body: Some(schema::<Request>),
+        answers: &[Answer::new(200, "The first ten that match.", whole_letters)],
+        problems: &[IN_USE],
+        within: MOMENT,
+        handler: |verb| on(verb, show_selected),
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/v1/dead-letters/replay",
+        name: "replayDeadLetters",
+        summary: "Puts dead letters back to work. Each starts afresh and still makes nothing twice.",
+        parameters: &[WAIT],
+        body: Some(schema::<Request>),
+        answers: &[ENTRIES, ACCEPTED],
+        problems: &[IN_USE, (429, "There are too many jobs already.")],
+        within: MOMENT,
+        handler: |verb| on(verb, replay),
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/v1/dead-letters/discard",
+        name: "discardDeadLetters",
+        summary: "Takes dead letters out for good.",
+        parameters: &[WAIT],
+        body: Some(schema::<Request>),
+        answers: &[ENTRIES, ACCEPTED],
+        problems: &[IN_USE, (429, "There are too many jobs already.")],
+        within: MOMENT,
+        handler: |verb| on(verb, discard),
+    },
+    Route {
+        verb: Verb::Get,
+        path: "/api/v1/jobs",
+        name: "listJobs",
+        summary: "Jobs under way and the last ones that ended, the newest first, without their results.",
+        parameters: &[],
+        body: None,
+        answers: &[Answer::new(200, "All that are remembered; a restart forgets them.", schema::<Jobs>)
+            .leading_to(&[Link { to: "showJob", with: &[("id", "$response.body#/jobs/0/id")] }])],
+        problems: &[],
+        within: MOMENT,
+        handler: |verb| on(verb, jobs),
+    },
+    Route {
+        verb: Verb::Get,
+        path: "/api/v1/jobs/{id}",
+        name: "showJob",
+        summary: "How far a job is, and what came of it.",
+        parameters: &[JOB],
+        body: None,
+        answers: &[Answer::new(200, "How it stands.", schema::<JobView>)],
+        problems: &[(400, "The id is no GUID."), UNKNOWN_JOB],
+        within: MOMENT,
+        handler: |verb| on(verb, job),
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/api/v1/jobs/{id}",
+        name: "stopJob",
+        summary: "Stops a job after what is in hand, if it runs, and forgets it.",
+        parameters: &[JOB],
+        body: None,
+        answers: &[Answer::new(200, "How it stood at its end.", schema::<JobView>)],
+        problems: &[(400, "The id is no GUID."), UNKNOWN_JOB],
+        within: MOMENT,
+        handler: |verb| on(verb, stop),
+    },
+];
+
+/// All jobs that are remembered.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Jobs {
+    /// The newest first.
+    jobs: Vec<JobView>,
+}
+
+type Given = Result<Json<Request>, JsonRejection>;
+type Id = Result<Path<String>, PathRejection>;
+
+async fn list(State(parts): State<Arc<Parts>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let (selection, limit) = listed(query.as_deref().unwrap_or_default())?;
+    stream(&parts, selection, Action::List, limit.unwrap_or(usize::MAX)).await
+}
+
+async fn show(
+    State(parts): State<Arc<Parts>>,
+    event_id: Id,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Vec<Map<String, Value>>>, Problem> {
+    let Path(event_id) = event_id?;
+    let organization = read(query.as_deref().unwrap_or_default(), OF)?.pop().map(|(_, value)| value);
+    let selection = Selection { ids: vec![event_id.clone()], organization, ..Selection::default() };
+    let found = parts.letters.collect(selection, Action::Show, MOST_SHOWN).await?;
+    if found.shown.is_empty() {
+        return Err(Problem::not_found(format!("no dead letter is of the event {event_id:?}")));
+    }
+    Ok(Json(found.shown))
+}
+
+async fn show_selected(
+    State(parts): State<Arc<Parts>>,
+    given: Given,
+) -> Result<Json<Vec<Map<String, Value>>>, Problem> {
+    let Json(request) = given?;
+    let found = parts.letters.collect(request.selection()?, Action::Show, MOST_SHOWN).await?;
+    Ok(Json(found.shown))
+}
+
+async fn replay(
+    State(parts): State<Arc<Parts>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    given: Given,
+) -> Result<Response, Problem> {
+    act(&parts, JobAction::Replay, waits(query.as_deref(), &headers)?, given).await
+}
+
+async fn discard(
+    State(parts): State<Arc<Parts>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    given: Given,
+) -> Result<Response, Problem> {
+    act(&parts, JobAction::Discard, waits(query.as_deref(), &headers)?, given).await
+}
+
+async fn jobs(State(parts): State<Arc<Parts>>) -> Json<Jobs> {
+    Json(Jobs { jobs: parts.letters.jobs.list() })
+}
+
+async fn job(State(parts): State<Arc<Parts>>, id: Id) -> Result<Json<JobView>, Problem> {
+    let id = guid(id)?;
+    parts.letters.jobs.get(id).map(Json).ok_or_else(|| no_such_job(id))
+}
+
+async fn stop(State(parts): State<Arc<Parts>>, id: Id) -> Result<Json<JobView>, Problem> {
+    let id = guid(id)?;
+    parts.letters.jobs.remove(id).await.map(Json).ok_or_else(|| no_such_job(id))
+}
+
+/// Whether the caller waits for the end.
+enum Waits {
+    Here,
+    Elsewhere,
+}
+
+async fn act(parts: &Parts, action: JobAction, waits: Waits, given: Given) -> Result<Response, Problem> {
+    let Json(request) = given?;
+    let (selection, effect) = (request.selection()?, request.effect());
+    if let Waits::Elsewhere = waits {
+        let job = parts.letters.start(selection, action, effect)?;
+        let place = [(header::LOCATION, format!("/api/v1/jobs/{}", job.id))];
+        return Ok((StatusCode::ACCEPTED, place, Json(job)).into_response());
+    }
+    let action = match action {
+        JobAction::Replay => Action::Replay(effect),
+        JobAction::Discard => Action::Discard(effect),
+    };
+    stream(parts, selection, action, usize::MAX).await
+}
+
+async fn stream(parts: &Parts, selection: Selection, action: Action, limit: usize) -> Result<Response, Problem> {
+    let stop = parts.letters.stop();
+    let (writer, chunks) = pair(&stop, limit);
+    let look = parts.letters.begin(selection, action, writer, stop.clone(), Patience::Short);
+    Pieces::new(look, chunks, stop).answer().await
+}
+
+fn waits(query: Option<&str>, headers: &HeaderMap) -> Result<Waits, Problem> {
+    let prefers = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut elsewhere = prefers.flat_map(|value| value.split(',')).any(|value| value.trim() == "respond-async");
+    for (name, value) in read(query.unwrap_or_default(), &WAIT[..1])? {
+        elsewhere = !truth(name, &value)?;
+    }
+    Ok(if elsewhere { Waits::Elsewhere } else { Waits::Here })
+}
+
+fn guid(id: Id) -> Result<Uuid, Problem> {
+    let Path(id) = id?;
+    crate::admin::api::parameter::guid("id", &id)
+}
+
+fn no_such_job(id: Uuid) -> Problem {
+    Problem::not_found(format!("there is no job {id}; the last 20 are remembered until a restart"))
+}
+
+/// What `dead-letters show --json` prints.
+fn whole_letters(generator: &mut SchemaGenerator) -> Schema {
+    let entry = generator.subschema_for::<Entry>();
+    json_schema!({
+        "type": "array",
+        "items": { "allOf": [entry, {
+            "type": "object",
+            "description": "With `properties`, `headers`, and `body` (JSON, or text) or `body_base64`; `replaced_body` where a patch replaced it.",
+            "properties": {
+                "properties": { "type": "object" },
+                "headers": { "type": "object" },
+                "body_base64": { "type": "string" },
+                "replaced_body_base64": { "type": "string" },
+            },
+        }] },
+    })
+}

@@ -1,0 +1,274 @@
+//! What takes long and is done in the background: how far it is, what came of it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use handoffd_engine::dead_letters::{Action, Effect, Entry, Fate, Observer, Selection};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::desk::{Desk, Done, Patience};
+use crate::admin::api::Problem;
+
+/// Jobs that wait or run at once. They go one after the other anyway.
+const MOST_UNDER_WAY: usize = 4;
+/// Jobs that are remembered, those under way included.
+const MOST_KEPT: usize = 20;
+/// Results kept of a job, and as many failures again: a job may be about 100,000.
+const MOST_RESULTS: usize = 1000;
+
+/// What is done in the background.
+#[derive(Default)]
+pub struct Jobs(Mutex<VecDeque<Arc<Job>>>);
+
+/// One thing that is done in the background.
+struct Job {
+    id: Uuid,
+    stop: CancellationToken,
+    progress: watch::Sender<JobView>,
+}
+
+/// How far a job is, and what came of it.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
+pub struct JobView {
+    /// Its name.
+    pub id: Uuid,
+    /// What is done.
+    pub action: JobAction,
+    /// Whether it is only said what would happen.
+    pub dry_run: bool,
+    /// How far it is.
+    pub state: JobState,
+    /// When it was asked for.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub asked_at: Timestamp,
+    /// When it ended.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub ended_at: Option<Timestamp>,
+    /// Dead letters that were there when it began.
+    pub total: u64,
+    /// Looked at so far.
+    pub looked_at: u64,
+    /// Selected so far, and dealt with.
+    pub matched: u64,
+    /// Of these, how many failed.
+    pub failed: u64,
+    /// Why it ended before its end.
+    pub problem: Option<String>,
+    /// What became of each, the first 1,000 and the first 1,000 that failed; none in lists of jobs.
+    pub results: Vec<Entry>,
+    /// Results that were not kept.
+    pub results_left_out: u64,
+}
+
+/// What a job does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobAction {
+    /// They go back to work.
+    Replay,
+    /// They are taken out for good.
+    Discard,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It waits for its turn, or goes through the letters.
+    Running,
+    /// It came to its end.
+    Done,
+    /// It was stopped; what was not dealt with lies where it lay.
+    Stopped,
+    /// It failed; what was not dealt with lies where it lay.
+    Failed,
+}
+
+impl Desk {
+    /// Begins a job.
+    pub fn start(
+        self: &Arc<Self>,
+        selection: Selection,
+        action: JobAction,
+        effect: Effect,
+    ) -> Result<JobView, Problem> {
+        let view = JobView::new(action, effect);
+        let job = Arc::new(Job { id: view.id, stop: self.stop(), progress: watch::Sender::new(view.clone()) });
+        self.jobs.add(&job)?;
+        let order = match action {
+            JobAction::Replay => Action::Replay(effect),
+            JobAction::Discard => Action::Discard(effect),
+        };
+        let look = self.begin(selection, order, Follower(Arc::clone(&job)), job.stop.clone(), Patience::Long);
+        tokio::spawn(async move {
+            match look.await {
+                Ok((_, done)) => job.end(done),
+                Err(_) => job.end(Err(super::desk::broken_off())),
+            }
+        });
+        Ok(view)
+    }
+}
+
+impl Jobs {
+    /// All that are remembered, the newest first, without their results.
+    pub fn list(&self) -> Vec<JobView> {
+        let all = self.lock();
+        let bare = |job: &Arc<Job>| JobView { results: Vec::new(), ..job.progress.borrow().clone() };
+        all.iter().rev().map(bare).collect()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: Uuid) -> Option<JobView> {
+        let job = self.find(id)?;
+        let view = job.progress.borrow().clone();
+        Some(view)
+    }
+
+    /// Stops it, if it runs, and forgets it; how it stood at its end.
+    pub async fn remove(&self, id: Uuid) -> Option<JobView> {
+        let job = self.find(id)?;
+        job.stop.cancel();
+        let mut progress = job.progress.subscribe();
+        // It fails when the sender is gone, which this holds.
+        let view = progress.wait_for(|view| view.state != JobState::Running).await.ok()?.clone();
+        self.lock().retain(|job| job.id != id);
+        Some(view)
+    }
+
+    fn add(&self, job: &Arc<Job>) -> Result<(), Problem> {
+        let mut all = self.lock();
+        if all.iter().filter(|job| job.runs()).count() >= MOST_UNDER_WAY {
+            return Err(Problem::too_many(format!(
+                "{MOST_UNDER_WAY} jobs are under way: wait for one, or stop one (DELETE /api/v1/jobs/{{id}})"
+            )));
+        }
+        if all.len() >= MOST_KEPT
+            && let Some(oldest) = all.iter().position(|job| !job.runs())
+        {
+            all.remove(oldest);
+        }
+        all.push_back(Arc::clone(job));
+        Ok(())
+    }
+
+    fn find(&self, id: Uuid) -> Option<Arc<Job>> {
+        self.lock().iter().find(|job| job.id == id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Job>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Job {
+    fn runs(&self) -> bool {
+        self.progress.borrow().state == JobState::Running
+    }
+
+    fn end(&self, done: Done) {
+        self.progress.send_modify(|view| {
+            view.ended_at = Some(Timestamp::now());
+            view.state = match &done {
+                Ok(tally) if tally.stopped => JobState::Stopped,
+                Ok(_) => JobState::Done,
+                Err(_) => JobState::Failed,
+            };
+            view.problem = done.err().map(|problem| problem.to_string());
+        });
+    }
+}
+
+impl JobView {
+    fn new(action: JobAction, effect: Effect) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            action,
+            dry_run: effect == Effect::Rehearsed,
+            state: JobState::Running,
+            asked_at: Timestamp::now(),
+            ended_at: None,
+            total: 0,
+            looked_at: 0,
+            matched: 0,
+            failed: 0,
+            problem: None,
+            results: Vec::new(),
+            results_left_out: 0,
+        }
+    }
+
+    fn note(&mut self, entry: Entry) {
+        let failed = entry.result == Some(Fate::Failed);
+        self.matched += 1;
+        self.failed += u64::from(failed);
+        let room = if failed { 2 * MOST_RESULTS } else { MOST_RESULTS };
+        if self.results.len() < room {
+            self.results.push(entry);
+        } else {
+            self.results_left_out += 1;
+        }
+    }
+}
+
+/// Tells a job how far it is.
+struct Follower(Arc<Job>);
+
+impl Observer for Follower {
+    fn looked_at(&mut self, count: u64, total: u64) {
+        self.0.progress.send_modify(|view| (view.looked_at, view.total) = (count, total));
+    }
+
+    fn entry(&mut self, entry: Entry) {
+        self.0.progress.send_modify(|view| view.note(entry));
+    }
+
+    fn shown(&mut self, _: Entry, _: Value, _: &Bytes) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> Arc<Job> {
+        let view = JobView::new(JobAction::Replay, Effect::Real);
+        Arc::new(Job { id: view.id, stop: CancellationToken::new(), progress: watch::Sender::new(view) })
+    }
+
+    #[test]
+    fn few_run_at_once_and_the_oldest_that_ended_is_forgotten_first() {
+        let jobs = Jobs::default();
+        let running = job();
+        jobs.add(&running).unwrap();
+        let ended: Vec<_> = std::iter::repeat_with(job).take(MOST_KEPT).collect();
+        for job in &ended {
+            jobs.add(job).unwrap();
+            job.end(Ok(handoffd_engine::dead_letters::Tally::default()));
+        }
+        assert_eq!(jobs.list().len(), MOST_KEPT);
+        assert!(jobs.get(running.id).is_some() && jobs.get(ended[0].id).is_none());
+        for _ in 1..MOST_UNDER_WAY {
+            jobs.add(&job()).unwrap();
+        }
+        assert_eq!(jobs.add(&job()).unwrap_err().status(), 429);
+    }
+
+    #[test]
+    fn results_are_bounded_and_failures_have_room_of_their_own() {
+        let mut view = JobView::new(JobAction::Replay, Effect::Real);
+        for _ in 0..MOST_RESULTS + 5 {
+            view.note(Entry::default().with(Fate::Replayed));
+        }
+        view.note(Entry::default().failed("no such queue".to_owned()));
+        assert_eq!((view.results.len(), view.results_left_out), (MOST_RESULTS + 1, 5));
+        assert_eq!((view.matched, view.failed), (MOST_RESULTS as u64 + 6, 1));
+    }
+}

@@ -1,0 +1,155 @@
+//! Entries as a JSON array that is sent while they come: however many there are, few are kept.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use handoffd_engine::dead_letters::{Entry, Observer};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::desk::{Done, Look, broken_off};
+use crate::admin::api::Problem;
+
+/// Chunks between those who look and those who send; a window's entries are in one.
+const BETWEEN: usize = 2;
+/// Somebody who takes nothing for so long keeps others from the letters, and is left.
+const STALL: Duration = Duration::from_secs(10);
+/// After so long without an entry the answer begins, so that nobody takes it for lost. Until then it may become a problem.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Writes entries, some at a time.
+pub(super) struct Writer {
+    text: String,
+    /// Whether the array has begun.
+    open: bool,
+    entries: usize,
+    limit: usize,
+    /// When something was sent, or it began.
+    sent: Instant,
+    chunks: mpsc::Sender<Bytes>,
+    stop: CancellationToken,
+}
+
+/// What comes of a look, piece by piece.
+pub(super) struct Pieces {
+    chunks: mpsc::Receiver<Bytes>,
+    look: Option<Look<Writer>>,
+    ended: Option<(Writer, Done)>,
+    /// Who leaves ends the work.
+    _guard: DropGuard,
+}
+
+/// A writer of so many entries at most, and where its chunks come out. It ends the work by `stop` when nobody takes them.
+pub(super) fn pair(stop: &CancellationToken, limit: usize) -> (Writer, mpsc::Receiver<Bytes>) {
+    let (chunks, receiver) = mpsc::channel(BETWEEN);
+    let stop = stop.clone();
+    (Writer { text: String::new(), open: false, entries: 0, limit, sent: Instant::now(), chunks, stop }, receiver)
+}
+
+impl Pieces {
+    pub(super) fn new(look: Look<Writer>, chunks: mpsc::Receiver<Bytes>, stop: CancellationToken) -> Self {
+        Self { chunks, look: Some(look), ended: None, _guard: stop.drop_guard() }
+    }
+
+    /// The answer: a problem if it fails before anything was sent; broken off if it does so later.
+    pub(super) async fn answer(mut self) -> Result<Response, Problem> {
+        let first = self.next().await.unwrap_or_else(|| Err(broken_off()))?;
+        let body = stream::unfold((Some(first), self), |(first, mut pieces)| async {
+            let piece = match first {
+                Some(first) => Ok(first),
+                None => pieces.next().await?.map_err(|problem| std::io::Error::other(problem.to_string())),
+            };
+            Some((piece, (None, pieces)))
+        });
+        Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(body)).into_response())
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, Problem>> {
+        loop {
+            if let Ok(chunk) = self.chunks.try_recv() {
+                return Some(Ok(chunk));
+            }
+            if let Some((writer, done)) = self.ended.take() {
+                return Some(writer.end(done));
+            }
+            let look = self.look.as_mut()?;
+            tokio::select! {
+                Some(chunk) = self.chunks.recv() => return Some(Ok(chunk)),
+                ended = look => {
+                    self.look = None;
+                    match ended {
+                        Ok(ended) => self.ended = Some(ended),
+                        Err(_) => return Some(Err(broken_off())),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// What is left to be sent; or what failed, with what was done before.
+    fn end(mut self, done: Done) -> Result<Bytes, Problem> {
+        self.begin();
+        self.text.push_str(if self.entries == 0 { "]" } else { "\n]" });
+        match done {
+            Ok(tally) if tally.stopped && self.entries < self.limit => Err(self.tell(broken_off())),
+            Ok(_) => Ok(Bytes::from(self.text)),
+            Err(problem) => Err(self.tell(problem)),
+        }
+    }
+
+    fn tell(&self, problem: Problem) -> Problem {
+        match serde_json::from_str::<Value>(&self.text) {
+            Ok(done) if done[0]["result"].is_string() => problem.with("results", done),
+            _ => problem,
+        }
+    }
+
+    fn begin(&mut self) {
+        if !self.open {
+            self.text.push('[');
+            self.open = true;
+        }
+    }
+}
+
+#[async_trait]
+impl Observer for Writer {
+    async fn room(&mut self) {
+        if self.text.is_empty() {
+            if self.sent.elapsed() < SILENCE {
+                return;
+            }
+            self.begin();
+            self.text.push('\n');
+        }
+        let chunk = Bytes::from(std::mem::take(&mut self.text));
+        if !matches!(timeout(STALL, self.chunks.send(chunk)).await, Ok(Ok(()))) {
+            self.stop.cancel();
+        }
+        self.sent = Instant::now();
+    }
+
+    fn looked_at(&mut self, _: u64, _: u64) {}
+
+    fn entry(&mut self, entry: Entry) {
+        if self.entries == self.limit {
+            return self.stop.cancel();
+        }
+        self.begin();
+        // Strings, numbers, nulls: it can be serialized.
+        let text = serde_json::to_string(&entry).unwrap_or_default();
+        self.text.push_str(if self.entries == 0 { "\n" } else { ",\n" });
+        self.text.push_str(&text);
+        self.entries += 1;
+    }
+
+    fn shown(&mut self, _: Entry, _: Value, _: &Bytes) {}
+}

@@ -1,0 +1,164 @@
+//! Parameters of paths and queries: one table says what they are called and which values they take.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::problem::Problem;
+use crate::config::parse_duration;
+
+/// How long ago, as durations are written everywhere in the configuration.
+pub(super) const AGO: &str = "^([0-9]{1,4}(ms|s|m|h)|[0-9]{1,3}d)$";
+
+/// A parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is for.
+    pub about: &'static str,
+    /// A value that it might have; empty for none.
+    pub example: &'static str,
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// It is a part of the path, percent-encoded.
+    Path,
+    /// It may be given after the `?`. Blank is absent.
+    Query,
+    /// It may be given as a header.
+    Header,
+}
+
+/// What a parameter takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Texts: the parameter is repeated.
+    Texts,
+    /// One of these.
+    Word(&'static [&'static str]),
+    /// A GUID.
+    Guid,
+    /// RFC 3339, or how long ago.
+    Time,
+    /// A whole number from 1 to this.
+    Count(usize),
+}
+
+/// In the path.
+pub(super) const fn in_path(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
+    Parameter { name, place: Place::Path, kind, about, example: "" }
+}
+
+/// In the query.
+pub(super) const fn in_query(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
+    Parameter { name, place: Place::Query, kind, about, example: "" }
+}
+
+/// The parameters of a query, without blank ones. An unknown one is a mistake, for it would silently select too much;
+/// so is one that is there twice and takes one value.
+pub(super) fn read(query: &str, known: &[Parameter]) -> Result<Vec<(&'static str, String)>, Problem> {
+    let mut found: Vec<(&'static str, String)> = Vec::new();
+    let mut seen: Vec<&'static str> = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let parameter = known.iter().find(|it| it.name == name).ok_or_else(|| unknown(&name, known))?;
+        if seen.contains(&parameter.name) && parameter.kind != Kind::Texts {
+            return Err(Problem::bad_request(format!("{name}: expected once")));
+        }
+        seen.push(parameter.name);
+        if !value.trim().is_empty() {
+            found.push((parameter.name, value.trim().to_owned()));
+        }
+    }
+    Ok(found)
+}
+
+/// A GUID.
+pub(super) fn guid(name: &str, value: &str) -> Result<Uuid, Problem> {
+    value.parse().map_err(|_| expected(name, value, "a GUID"))
+}
+
+/// RFC 3339, or how long ago.
+pub(super) fn time(name: &str, value: &str) -> Result<Timestamp, Problem> {
+    // A `+` that nobody percent-encoded arrives as a space.
+    let value = value.replace(' ', "+");
+    let ago = || parse_duration(&value).and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+    let time = value.parse().ok().or_else(ago);
+    time.ok_or_else(|| {
+        expected(name, &value, "an RFC 3339 time such as 2026-11-22T10:15:00Z, or how long ago, such as 2h")
+    })
+}
+
+/// A whole number from 1 to `most`.
+pub(super) fn count(name: &str, value: &str, most: usize) -> Result<usize, Problem> {
+    let count = value.parse().ok().filter(|count| (1..=most).contains(count));
+    count.ok_or_else(|| expected(name, value, &format!("a whole number from 1 to {most}")))
+}
+
+/// What was found, and what was expected.
+pub(super) fn expected(name: &str, value: &str, expected: &str) -> Problem {
+    Problem::bad_request(format!("{name}: found {value:?}, expected {expected}"))
+}
+
+fn unknown(name: &str, known: &[Parameter]) -> Problem {
+    let names: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Problem::bad_request(format!("{name:?} is no parameter: expected {names}"))
+}
+
+impl Parameter {
+    /// With a value that it might have.
+    #[must_use]
+    pub const fn such_as(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    /// As OpenAPI describes it.
+    pub fn document(&self) -> Value {
+        let place = match self.place {
+            Place::Path => "path",
+            Place::Query => "query",
+            Place::Header => "header",
+        };
+        let mut schema = self.kind.schema();
+        if self.place == Place::Query && !matches!(self.kind, Kind::Text | Kind::Texts) {
+            schema = json!({ "anyOf": [schema, { "type": "string", "maxLength": 0 }] });
+        }
+        let mut document = json!({
+            "name": self.name,
+            "in": place,
+            "required": self.place == Place::Path,
+            "description": self.about,
+            "schema": schema,
+        });
+        if !self.example.is_empty() {
+            document["example"] = json!(self.example);
+        }
+        document
+    }
+}
+
+impl Kind {
+    fn schema(self) -> Value {
+        match self {
+            Self::Text => json!({ "type": "string" }),
+            Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+            Self::Word(words) => json!({ "type": "string", "enum": words }),
+            Self::Guid => json!({ "type": "string", "format": "uuid" }),
+            Self::Time => json!({ "anyOf": [
+                { "type": "string", "format": "date-time" },
+                { "type": "string", "pattern": AGO },
+            ] }),
+            Self::Count(most) => json!({ "type": "integer", "minimum": 1, "maximum": most }),
+        }
+    }
+}

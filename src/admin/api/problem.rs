@@ -1,0 +1,147 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Why a request was not answered as it wished.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    extension: Option<(&'static str, Value)>,
+}
+
+/// A problem as it is sent. What else is known of the matter may stand beside these.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document {
+    /// `about:blank`: the problem is no more than its status.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The status in words.
+    pub title: Option<&'static str>,
+    /// HTTP status.
+    #[schemars(range(min = 400, max = 599))]
+    pub status: u16,
+    /// What was found, what was expected, what to do.
+    pub detail: String,
+}
+
+impl Problem {
+    /// 400: what was found, and what was expected.
+    pub fn bad_request(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 401: a token is missing, or another one.
+    pub fn unauthorized() -> Self {
+        let detail = "expected the header `Authorization: Bearer <http.token>`".to_owned();
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    /// 403: it may not be asked for this way.
+    pub fn forbidden(detail: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 404
+    pub fn not_found(detail: String) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 405
+    pub fn method_not_allowed(detail: String) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
+
+    /// 409: not as things are.
+    pub fn conflict(detail: String) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// 415: a body of another kind.
+    pub fn unsupported_media_type() -> Self {
+        let detail = "expected a body with `Content-Type: application/json`".to_owned();
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
+    /// 422: understood, tried, and found wanting.
+    pub fn unprocessable(detail: String) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// 429: there are too many already.
+    pub fn too_many(detail: String) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+    }
+
+    /// 503: what it takes to answer is not there at the moment.
+    pub fn unavailable(detail: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+}
+
+impl Problem {
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// With what else is known of the matter, as a member of the problem (RFC 9457, 3.2).
+    #[must_use]
+    pub fn with(self, name: &'static str, value: Value) -> Self {
+        Self { extension: Some((name, value)), ..self }
+    }
+
+    fn new(status: StatusCode, detail: String) -> Self {
+        Self { status, detail, extension: None }
+    }
+}
+
+/// A body that is no JSON, not of the shape, too long, or of another kind.
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection {
+            JsonRejection::MissingJsonContentType(_) => Self::unsupported_media_type(),
+            other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "expected a shorter body: 256 KiB at most".to_owned())
+            }
+            other => Self::bad_request(other.body_text()),
+        }
+    }
+}
+
+/// An id in the path that is none.
+impl From<PathRejection> for Problem {
+    fn from(_: PathRejection) -> Self {
+        Self::bad_request("expected ids as percent-encoded UTF-8".to_owned())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = Document {
+            kind: "about:blank",
+            title: self.status.canonical_reason(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+        };
+        let mut body = json!(document);
+        if let Some((name, value)) = self.extension {
+            body[name] = value;
+        }
+        let content = HeaderValue::from_static("application/problem+json");
+        let mut response = (self.status, body.to_string()).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, content);
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"handoffd\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}

@@ -1,0 +1,84 @@
+//! The last minute of the worker's counters, for rates.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::queues::Rates;
+use crate::telemetry::metrics::{Ends, Metrics};
+
+/// How often the counters are looked at.
+const EVERY: Duration = Duration::from_secs(5);
+/// Looks that are kept: a minute of them.
+const KEPT: usize = 12;
+
+/// The counters as they were, oldest first.
+pub struct Recent(Mutex<VecDeque<(Instant, Ends<u64>)>>);
+
+impl Recent {
+    /// Begins now.
+    pub fn new() -> Self {
+        Self(Mutex::new(VecDeque::from([(Instant::now(), Ends::default())])))
+    }
+
+    /// Looks at the counters for ever.
+    pub(super) async fn follow(self: Arc<Self>, metrics: Arc<Metrics>) {
+        let mut tick = tokio::time::interval(EVERY);
+        loop {
+            tick.tick().await;
+            self.note(Instant::now(), metrics.counts().ends);
+        }
+    }
+
+    /// How fast events ended between the oldest look and now.
+    pub(super) fn rates(&self, now: Ends<u64>) -> Rates {
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, then) = looks.front().copied().unwrap_or_else(|| (Instant::now(), now));
+        let seconds = since.elapsed().as_secs_f64();
+        let rate = |now: u64, then: u64| if seconds > 0.0 { difference(now, then) / seconds } else { 0.0 };
+        Rates { over_seconds: seconds, per_second: now.zip(then, rate) }
+    }
+
+    fn note(&self, at: Instant, ends: Ends<u64>) {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if looks.len() >= KEPT {
+            looks.pop_front();
+        }
+        looks.push_back((at, ends));
+    }
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Exact for the first 2^32 events of a minute.
+fn difference(now: u64, then: u64) -> f64 {
+    f64::from(u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_is_of_the_last_minute() {
+        let recent = Recent::new();
+        assert_eq!(told(&recent.rates(Ends::default())), "0 succeeded, 0 retried in 0 s");
+        for second in (5..=120).step_by(5) {
+            tokio::time::advance(EVERY).await;
+            recent.note(Instant::now(), Ends { succeeded: if second > 60 { 600 } else { 0 }, ..Ends::default() });
+        }
+        let rates = recent.rates(Ends { succeeded: 600, retried: 55, ..Ends::default() });
+        assert_eq!(told(&rates), "0 succeeded, 1 retried in 55 s");
+    }
+
+    fn told(rates: &Rates) -> String {
+        let Ends { succeeded, retried, .. } = rates.per_second;
+        format!("{succeeded} succeeded, {retried} retried in {} s", rates.over_seconds)
+    }
+}

@@ -1,0 +1,45 @@
+//! An event that was given up, as lists show it: what went wrong, and what to do about it. Pure.
+
+use handoffd_engine::ports::store::Found;
+use handoffd_engine::workflow::Failure;
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::{link, text, words};
+
+/// One failure.
+pub(super) fn card(found: &Found, now: Timestamp) -> Markup {
+    let Some(outcome) = found.record.outcome() else { return html! {} };
+    let reason = outcome.reason.map_or(words::NO_REASON, words::meaning);
+    html! {
+        article class="card bad" {
+            h3 {
+                a href=(link::event(found.key.organization_id.as_str(), found.key.event_id.as_str())) { (text::id(found.key.event_id.as_str())) }
+                " " span class="why" { (reason.title) }
+            }
+            p class="about" {
+                (text::moment(outcome.finished_at, now))
+                " · " (text::maybe_id(Some(found.key.organization_id.as_str())))
+                @if let Some(session) = &outcome.session_id { " · session " (text::id(session.as_str())) }
+            }
+            @match &outcome.error {
+                Some(error) => (told(error, reason.advice)),
+                None => p class="advice" { (text::prose(reason.advice)) },
+            }
+        }
+    }
+}
+
+/// What went wrong and what to do: the error's own advice, else the reason's.
+pub(super) fn told(error: &Failure, otherwise: &str) -> Markup {
+    let own = error.advice.as_deref().filter(|advice| !advice.is_empty());
+    html! {
+        p class="error" {
+            span class="step" { (words::step(error.step)) ": " }
+            @if let Some(status) = error.status { span class="id" { (status) } " " }
+            @if let Some(code) = error.code.as_deref().filter(|code| !code.is_empty()) { (text::id(code)) " " }
+            (text::said(&error.message))
+        }
+        p class="advice" { @match own { Some(advice) => (text::said(advice)), None => (text::prose(otherwise)) } }
+    }
+}

@@ -1,0 +1,167 @@
+//! The last hour, in memory: a sample of what is counted every ten seconds, and what became of each minute.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::telemetry::metrics::{Answers, Ends, Metrics};
+
+/// How often a sample is taken.
+pub(super) const EVERY: Duration = Duration::from_secs(10);
+/// How many minutes are shown.
+pub(super) const MINUTES: usize = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+/// Samples of an hour, and the one before it, from which its first minute counts.
+const SAMPLES: usize = 60 * 6 + 1;
+
+/// What has been counted at some moment.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Sample {
+    /// When.
+    pub at: Instant,
+    /// How events have ended since the start.
+    pub ends: Ends<u64>,
+    /// Events in hand.
+    pub in_flight: u64,
+    /// What Dynamics has been asked since the start.
+    pub answers: Answers,
+}
+
+impl Sample {
+    /// What has been counted now.
+    pub(super) fn of(metrics: &Metrics) -> Self {
+        let counts = metrics.counts();
+        let in_flight = u64::try_from(counts.in_flight).unwrap_or(0);
+        Self { at: Instant::now(), ends: counts.ends, in_flight, answers: metrics.answers() }
+    }
+}
+
+/// What became of one minute.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub(super) struct Minute {
+    /// Events that succeeded.
+    pub succeeded: u64,
+    /// Events that were skipped.
+    pub skipped: u64,
+    /// Events that were given up.
+    pub dead: u64,
+    /// Most events in hand at once, of those moments that were looked at.
+    pub in_flight: u64,
+    /// What a request to Dynamics took on the average; none when there was none.
+    pub request: Option<Duration>,
+}
+
+/// The samples of the last hour. Cheap to share.
+#[derive(Clone, Default, Debug)]
+pub(super) struct History(Arc<Mutex<VecDeque<Sample>>>);
+
+impl History {
+    /// Adds a sample; the oldest goes when there are too many.
+    pub(super) fn add(&self, sample: Sample) {
+        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.len() >= SAMPLES {
+            samples.pop_front();
+        }
+        samples.push_back(sample);
+    }
+
+    /// The last hour up to now, oldest minute first; `None` for what was before the start.
+    pub(super) fn minutes(&self, now: &Sample) -> [Option<Minute>; MINUTES] {
+        let mut samples: Vec<Sample> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        samples.push(*now);
+        minutes(&samples, now.at)
+    }
+
+    /// Takes samples for ever.
+    pub(super) async fn keep(self, metrics: Arc<Metrics>) {
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tick.tick().await;
+            self.add(Sample::of(&metrics));
+        }
+    }
+}
+
+/// What the samples say of each of the minutes before `now`, oldest first.
+fn minutes(samples: &[Sample], now: Instant) -> [Option<Minute>; MINUTES] {
+    let mut found = [None; MINUTES];
+    for pair in samples.windows(2) {
+        let [before, after] = pair else { continue };
+        let age = now.saturating_duration_since(after.at);
+        let back = usize::try_from(age.as_secs() / MINUTE.as_secs()).unwrap_or(usize::MAX);
+        if back < MINUTES {
+            let minute = found[MINUTES - 1 - back].get_or_insert_with(Change::default);
+            minute.take(before, after);
+        }
+    }
+    found.map(|change| change.map(Change::into_minute))
+}
+
+/// What was counted in one minute so far.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    minute: Minute,
+    answers: Answers,
+}
+
+impl Change {
+    fn take(&mut self, before: &Sample, after: &Sample) {
+        let more = after.ends.zip(before.ends, u64::saturating_sub);
+        self.minute.succeeded += more.succeeded;
+        self.minute.skipped += more.skipped;
+        self.minute.dead += more.dead_lettered;
+        self.minute.in_flight = self.minute.in_flight.max(after.in_flight);
+        self.answers.count += after.answers.count.saturating_sub(before.answers.count);
+        self.answers.seconds += (after.answers.seconds - before.answers.seconds).max(0.0);
+    }
+
+    fn into_minute(self) -> Minute {
+        Minute { request: self.answers.mean(), ..self.minute }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(start: Instant, seconds: u64, succeeded: u64) -> Sample {
+        let answers = Answers { count: succeeded, seconds: f64::from(u32::try_from(succeeded).unwrap()) / 4.0 };
+        let ends = Ends { succeeded, ..Ends::default() };
+        Sample { at: start + Duration::from_secs(seconds), ends, in_flight: succeeded % 7, answers }
+    }
+
+    #[test]
+    fn a_minute_is_what_was_counted_in_it() {
+        let start = Instant::now();
+        let samples: Vec<Sample> = (0..=18).map(|at| sample(start, at * 10, at * 5)).collect();
+        let now = samples.last().unwrap();
+        let found = minutes(&samples, now.at);
+        let last: Vec<Option<u64>> = found[MINUTES - 4..].iter().map(|it| it.map(|it| it.succeeded)).collect();
+        assert_eq!(last, [None, Some(30), Some(30), Some(30)]);
+        assert_eq!(found[MINUTES - 1].unwrap().request, Some(Duration::from_millis(250)));
+        assert_eq!(found[MINUTES - 1].unwrap().in_flight, 6);
+    }
+
+    #[test]
+    fn nothing_is_made_up_before_the_start_or_for_a_minute_without_requests() {
+        let start = Instant::now();
+        assert_eq!(minutes(&[], start), [None; MINUTES]);
+        assert_eq!(minutes(&[sample(start, 0, 9)], start), [None; MINUTES]);
+        let still = [sample(start, 0, 9), sample(start, 10, 9)];
+        let found = minutes(&still, still[1].at)[MINUTES - 1].unwrap();
+        assert_eq!((found.succeeded, found.request), (0, None));
+    }
+
+    #[test]
+    fn an_hour_is_kept_and_no_more() {
+        let (history, start) = (History::default(), Instant::now());
+        for at in 0..1000 {
+            history.add(sample(start, at * 10, at));
+        }
+        assert_eq!(history.0.lock().unwrap().len(), SAMPLES);
+        let found = history.minutes(&sample(start, 10_000, 1001));
+        assert!(found.iter().all(Option::is_some));
+        assert_eq!(found[MINUTES - 1].unwrap().succeeded, 7, "six samples and the present one");
+    }
+}

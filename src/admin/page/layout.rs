@@ -1,0 +1,182 @@
+//! What all pages have in common: head, search, navigation, standing. Pure.
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::text;
+
+/// With the version, so that a browser never mixes two.
+const STYLE: &str = concat!("/page.css?", env!("CARGO_PKG_VERSION"));
+/// See [`STYLE`].
+const SCRIPT: &str = concat!("/page.js?", env!("CARGO_PKG_VERSION"));
+
+/// The rooms of the page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// What happens now.
+    Now,
+    /// One event, or a session's.
+    Find,
+    /// What was given up.
+    DeadLetters,
+    /// Whose events they are.
+    Organizations,
+}
+
+/// Each with its path and its name.
+const PLACES: [(Place, &str, &str); 4] = [
+    (Place::Now, "/", "Now"),
+    (Place::Find, "/find", "Find"),
+    (Place::DeadLetters, "/dead-letters", "Dead letters"),
+    (Place::Organizations, "/organizations", "Organizations"),
+];
+
+/// What the head of every page says.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct Standing {
+    /// Why the worker is not ready; empty when it is.
+    pub unready: Vec<String>,
+    /// How many dead letters there are, where that is known.
+    pub dead_letters: Option<u64>,
+    /// Whether this browser has signed in, and may sign out.
+    pub session: Session,
+}
+
+/// Whether a browser has signed in.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Session {
+    /// It has.
+    SignedIn,
+    /// There is no need to.
+    #[default]
+    Open,
+}
+
+/// A whole page.
+pub(super) fn page(place: Place, title: &str, standing: &Standing, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title))
+            body {
+                a class="skip" href="#main" { "Skip to the content" }
+                header class="top" {
+                    p class="mark" { a href="/" { "handoffd" } (light(standing)) }
+                    nav aria-label="Pages" { ul { @for entry in PLACES { (link(entry, place, standing)) } } }
+                    @if place != Place::Find { (search("", Size::Small)) }
+                }
+                main id="main" tabindex="-1" { (body) }
+                footer {
+                    p { "handoffd " (env!("CARGO_PKG_VERSION")) " · all times in UTC" }
+                    @if standing.session == Session::SignedIn {
+                        form method="post" action="/logout" { button class="quiet" { "Sign out" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The head of any page.
+pub(super) fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="robots" content="noindex";
+            title { (text::visible(title)) " · handoffd" }
+            link rel="icon" href="/icon.svg" type="image/svg+xml";
+            link rel="stylesheet" href=(STYLE);
+            script src=(SCRIPT) defer {}
+        }
+    }
+}
+
+/// How large a search box is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Size {
+    /// In the head of a page.
+    Small,
+    /// As what a page is about.
+    Large,
+}
+
+/// The one search box.
+pub(super) fn search(query: &str, size: Size) -> Markup {
+    let class = if size == Size::Large { "search large" } else { "search" };
+    html! {
+        form class=(class) role="search" method="get" action="/find" {
+            label for="q" { "Session, event, incident, ticket or chat" }
+            div class="field" {
+                input id="q" name="q" type="search" value=(query) autocomplete="off" autocapitalize="off" spellcheck="false"
+                    maxlength="600" placeholder=(if size == Size::Large { "ses_9f2c, evt_01JDA7, CAS-01234-X1Y2Z3, a GUID" } else { "Any id or ticket number" });
+                button { "Find" }
+            }
+        }
+    }
+}
+
+fn link((place, path, name): (Place, &str, &str), here: Place, standing: &Standing) -> Markup {
+    let current = (place == here).then_some("page");
+    let count = standing.dead_letters.filter(|count| place == Place::DeadLetters && *count > 0);
+    html! {
+        li {
+            a href=(path) aria-current=[current] {
+                (name)
+                @if let Some(count) = count { " " span class="tally" { (text::count(count)) } }
+            }
+        }
+    }
+}
+
+fn light(standing: &Standing) -> Markup {
+    let (class, word) = if standing.unready.is_empty() { ("good", "working") } else { ("bad", "not working") };
+    html! { span class={ "light " (class) } { (word) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(place: Place, standing: &Standing) -> String {
+        page(place, "<i>\u{202e}", standing, &html! { h1 { "x" } }).into_string()
+    }
+
+    #[test]
+    fn a_page_says_where_one_is_and_needs_nobody_else() {
+        let page = drawn(Place::DeadLetters, &Standing { dead_letters: Some(1200), ..Standing::default() });
+        assert_eq!(page.matches("aria-current=\"page\"").count(), 1);
+        assert!(
+            page.contains(
+                r#"<a href="/dead-letters" aria-current="page">Dead letters <span class="tally">1,200</span>"#
+            )
+        );
+        assert!(!page.contains("://") && !page.contains("style=") && !page.contains("onclick"), "{page}");
+        assert!(page.contains(r"<title>&lt;i&gt;\u{202e} · handoffd</title>"));
+    }
+
+    #[test]
+    fn a_label_is_there_for_the_search_and_only_one_search() {
+        for place in [Place::Now, Place::Organizations] {
+            let page = drawn(place, &Standing::default());
+            assert_eq!((page.matches("id=\"q\"").count(), page.matches("for=\"q\"").count()), (1, 1));
+        }
+        assert_eq!(drawn(Place::Find, &Standing::default()).matches("id=\"q\"").count(), 0);
+        let search = search("\"><script>", Size::Large).into_string();
+        assert!(search.contains("value=\"&quot;&gt;&lt;script&gt;\""), "{search}");
+    }
+
+    #[test]
+    fn the_light_says_it_in_words_too() {
+        let away = Standing { unready: vec!["the broker is away".to_owned()], ..Standing::default() };
+        assert!(drawn(Place::Now, &away).contains(r#"<span class="light bad">not working</span>"#));
+        assert!(drawn(Place::Now, &Standing::default()).contains("light good"));
+    }
+
+    #[test]
+    fn only_who_has_signed_in_can_sign_out() {
+        let signed_in = Standing { session: Session::SignedIn, ..Standing::default() };
+        assert!(drawn(Place::Now, &signed_in).contains("/logout"));
+        assert!(!drawn(Place::Now, &Standing::default()).contains("/logout"));
+    }
+}

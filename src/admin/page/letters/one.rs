@@ -1,0 +1,86 @@
+//! One dead letter; its text only when it is asked for. Pure.
+
+use handoffd_engine::dead_letters::Entry;
+use jiff::Timestamp;
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::filter::Filter;
+use crate::admin::page::{link, text, words};
+
+/// One dead letter, or several of the same id.
+pub(crate) struct One<'a> {
+    /// The present.
+    pub now: Timestamp,
+    /// Which was asked for.
+    pub filter: &'a Filter,
+    /// What its headers say.
+    pub entry: &'a Entry,
+    /// Everything about it: customer text. None while it is not asked for.
+    pub whole: Option<&'a Map<String, Value>>,
+}
+
+/// The page.
+pub(crate) fn one(it: &One<'_>) -> Markup {
+    let entry = it.entry;
+    let meaning = words::by_name(entry.reason.as_deref());
+    let event = entry.event_id.as_deref();
+    let organization = entry.organization_id.as_deref();
+    html! {
+        h1 { "Dead letter " (text::maybe_id(event)) }
+        section class="verdict bad" {
+            h2 { (meaning.title) }
+            p { (text::prose(meaning.means)) }
+            @if let Some(error) = &entry.error { p class="error" { (text::said(error)) } }
+            p class="advice" { (text::prose(meaning.advice)) }
+        }
+        dl class="facts" {
+            div { dt { "Organization" } dd { (text::maybe_id(organization)) } }
+            div { dt { "Session" } dd {
+                @match &entry.session_id {
+                    Some(id) => a href=(link::with("/find", &[("q", id)])) { (text::id(id)) },
+                    None => (text::nothing()),
+                }
+            } }
+            div { dt { "Died" } dd { @match entry.dead_at { Some(at) => (text::moment(at, it.now)), None => (text::nothing()) } } }
+        }
+        p class="actions" {
+            a class="button primary" href=(it.filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay…" }
+            a class="button danger" href=(it.filter.address("/dead-letters/confirm", &[("act", "discard")])) { "Discard…" }
+            @if let (Some(event), Some(organization)) = (event, organization) {
+                a class="button" href=(link::event(organization, event)) { "Every request made for it" }
+            }
+        }
+        (content(it))
+    }
+}
+
+fn content(it: &One<'_>) -> Markup {
+    html! {
+        section aria-labelledby="content" {
+            h2 id="content" { "Its content" }
+            @match it.whole {
+                None => {
+                    p { "What the customer wrote is in it. It is shown only to you, only now, and kept nowhere." }
+                    p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[("content", "shown")])) { "Show the customer's text" } }
+                }
+                Some(whole) => {
+                    p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[])) { "Hide it" } }
+                    @for (name, value) in whole.iter().filter(|(name, _)| ["properties", "headers"].contains(&name.as_str()) || name.contains("body")) {
+                        h3 { (text::visible(name)) }
+                        pre tabindex="0" { (text_of(value)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lines stay lines; whatever else hides is shown as its number.
+fn text_of(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => format!("{other:#}"),
+    };
+    text.split('\n').map(text::visible).collect::<Vec<_>>().join("\n")
+}

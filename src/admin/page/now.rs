@@ -1,0 +1,262 @@
+//! *Now*: is it working, how fast, what waits, whose events do not flow, what has failed. Pure.
+
+use std::time::Duration;
+
+use handoffd_engine::ports::store::Found;
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::chart::Chart;
+use super::history::{MINUTES, Minute};
+use super::layout::Standing;
+use super::{badge, failure, text};
+use crate::admin::deps::{OrganizationView, State};
+
+/// Everything that is shown.
+pub(super) struct Now<'a> {
+    /// The present.
+    pub at: Timestamp,
+    /// Whether it works.
+    pub standing: &'a Standing,
+    /// Events in hand.
+    pub in_flight: u64,
+    /// The last hour.
+    pub minutes: &'a [Option<Minute>; MINUTES],
+    /// Queues by name with what is ready in each.
+    pub queues: &'a [Queue],
+    /// Since the oldest event was first seen that is not over.
+    pub oldest: Option<Duration>,
+    /// By id.
+    pub organizations: &'a [OrganizationView],
+    /// Newest first; or why they can't be told.
+    pub failures: Result<&'a [Found], &'a str>,
+}
+
+/// A queue and what is ready in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Queue {
+    /// Its name at the broker.
+    pub name: String,
+    /// What it is for.
+    pub what: QueueKind,
+    /// Messages ready.
+    pub depth: u64,
+}
+
+/// What a queue is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum QueueKind {
+    /// Events for any worker.
+    Work,
+    /// Events that wait for their next attempt.
+    Retry,
+    /// Events that were given up.
+    DeadLetters,
+}
+
+/// The part that is renewed every few seconds.
+pub(super) fn now(it: &Now<'_>) -> Markup {
+    html! {
+        (band(it))
+        (tiles(it))
+        section class="charts" aria-labelledby="hour" {
+            h2 id="hour" { "The last hour" }
+            div class="row" { (events_chart(it.minutes)) (in_hand_chart(it.minutes)) (answers_chart(it.minutes)) }
+        }
+        div class="columns" {
+            (organizations(it))
+            (queues(it.queues))
+        }
+        section aria-labelledby="failures" {
+            h2 id="failures" { "Last failures" }
+            @match it.failures {
+                Err(problem) => p class="error" { "The store can't tell: " (text::said(problem)) },
+                Ok([]) => p class="empty" { "No event has been given up." },
+                Ok(found) => ol class="cards" { @for found in found { li { (failure::card(found, it.at)) } } },
+            }
+        }
+        p class="asof" { "As of " time datetime=(it.at) { (text::clock(it.at)) } }
+    }
+}
+
+/// The answer at three in the morning.
+fn band(it: &Now<'_>) -> Markup {
+    let trouble = trouble(it.organizations);
+    let class = match (it.standing.unready.is_empty(), trouble.is_empty()) {
+        (false, _) => "bad",
+        (true, false) => "warn",
+        (true, true) => "good",
+    };
+    html! {
+        section class={ "band " (class) } {
+            div role="status" {
+                h1 { (if it.standing.unready.is_empty() { "It is working" } else { "It is not working" }) }
+                @if !it.standing.unready.is_empty() {
+                    ul { @for reason in &it.standing.unready { li { (text::said(reason)) } } }
+                    p { "No event is lost: they wait in the broker." }
+                }
+                @for trouble in &trouble { p { (trouble) } }
+                @if class == "good" { p { "Events are taken, and no organization is held up." } }
+            }
+        }
+    }
+}
+
+/// A state in words, and whether it is this one.
+type Kind = (&'static str, fn(&State) -> bool);
+
+/// Whose events do not flow, in a line for each state.
+fn trouble(organizations: &[OrganizationView]) -> Vec<Markup> {
+    let kinds: [Kind; 3] = [
+        ("blocked", |state| matches!(state, State::Blocked { .. })),
+        ("throttled by Dynamics", |state| matches!(state, State::Throttled { .. })),
+        ("paused", |state| matches!(state, State::Paused { .. })),
+    ];
+    let line = |(word, is): Kind| {
+        let ids: Vec<&str> =
+            organizations.iter().filter(|it| is(&it.state)).map(|it| it.organization_id.as_str()).collect();
+        let first = *ids.first()?;
+        let others = ids.len() - 1;
+        Some(html! {
+            a href="/organizations" { (text::id(first)) }
+            @if others > 0 { " and " (text::counted(others as u64, "other", "others")) }
+            (if others > 0 { " are " } else { " is " }) (word) ": events wait."
+        })
+    };
+    kinds.into_iter().filter_map(line).collect()
+}
+
+fn tiles(it: &Now<'_>) -> Markup {
+    let minute = it.minutes[MINUTES - 1].unwrap_or_default();
+    let waiting: u64 =
+        it.queues.iter().filter(|queue| queue.what != QueueKind::DeadLetters).map(|queue| queue.depth).sum();
+    let oldest = it.oldest.map(text::span);
+    html! {
+        section aria-label="Figures" {
+            dl class="tiles" {
+                (tile("Succeeded", &html! { (text::count(minute.succeeded)) }, "in the last minute", ""))
+                (tile("Skipped", &html! { (text::count(minute.skipped)) }, "in the last minute", ""))
+                (tile("Dead letters", &html! { (text::count(minute.dead)) }, "in the last minute", if minute.dead > 0 { "bad" } else { "" }))
+                (tile("In hand", &html! { (text::count(it.in_flight)) }, "being worked now", ""))
+                (tile("Waiting", &html! { (text::count(waiting)) }, "in queues", ""))
+                (tile("Oldest", &html! { (oldest.as_deref().unwrap_or("–")) }, "unfinished event", ""))
+            }
+        }
+    }
+}
+
+fn tile(name: &str, value: &Markup, unit: &str, class: &str) -> Markup {
+    html! { div class=(class) { dt { (name) } dd { span class="value" { (value) } " " span class="unit" { (unit) } } } }
+}
+
+fn events_chart(minutes: &[Option<Minute>]) -> Markup {
+    let sum = |of: fn(&Minute) -> u64| text::count(minutes.iter().flatten().map(of).sum());
+    Chart {
+        title: "Events a minute",
+        summary: format!(
+            "In the last hour {} events succeeded, {} were skipped, {} became dead letters.",
+            sum(|minute| minute.succeeded),
+            sum(|minute| minute.skipped),
+            sum(|minute| minute.dead)
+        ),
+        parts: &["good", "calm", "bad"],
+        bars: bars(minutes, |minute| vec![float(minute.succeeded), float(minute.skipped), float(minute.dead)]),
+        top: text::rate,
+    }
+    .draw()
+}
+
+fn in_hand_chart(minutes: &[Option<Minute>]) -> Markup {
+    let most = minutes.iter().flatten().map(|minute| minute.in_flight).max().unwrap_or(0);
+    Chart {
+        title: "Events in hand",
+        summary: format!("At most {} in hand at once in the last hour.", text::counted(most, "event", "events")),
+        parts: &["plain"],
+        bars: bars(minutes, |minute| vec![float(minute.in_flight)]),
+        top: text::rate,
+    }
+    .draw()
+}
+
+fn answers_chart(minutes: &[Option<Minute>]) -> Markup {
+    let slowest = minutes.iter().flatten().filter_map(|minute| minute.request).max();
+    let summary = match slowest {
+        Some(slowest) => {
+            format!("A request to Dynamics took {} on the average of the slowest minute.", text::span(slowest))
+        }
+        None => "No request to Dynamics in the last hour.".to_owned(),
+    };
+    Chart {
+        title: "Dynamics' answer time",
+        summary,
+        parts: &["plain"],
+        bars: bars(minutes, |minute| vec![minute.request.map_or(0.0, |request| request.as_secs_f64())]),
+        top: |seconds| text::span(Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+    }
+    .draw()
+}
+
+fn bars(minutes: &[Option<Minute>], of: fn(&Minute) -> Vec<f64>) -> Vec<Option<Vec<f64>>> {
+    minutes.iter().map(|minute| minute.as_ref().map(of)).collect()
+}
+
+fn organizations(it: &Now<'_>) -> Markup {
+    html! {
+        section aria-labelledby="organizations" {
+            h2 id="organizations" { a href="/organizations" { "Organizations" } }
+            @if it.organizations.is_empty() {
+                p class="empty" { "None is configured: every event becomes a dead letter." }
+            } @else {
+                div class="scroll" tabindex="0" role="group" aria-labelledby="organizations" {
+                    table {
+                        thead { tr { th scope="col" { "Organization" } th scope="col" { "State" }
+                            th scope="col" class="number" { "Requests" } th scope="col" class="number" { "Waiting" } } }
+                        tbody {
+                            @for one in it.organizations {
+                                tr {
+                                    th scope="row" { (text::id(&one.organization_id)) }
+                                    td { (badge::state(&one.state)) }
+                                    td class="number" { (one.under_way) span class="of" { " of " (one.concurrency) } }
+                                    td class="number" {
+                                        @match one.waiting { Some(waiting) => (text::count(waiting)), None => (text::nothing()) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn queues(queues: &[Queue]) -> Markup {
+    html! {
+        section aria-labelledby="queues" {
+            h2 id="queues" { "Queues" }
+            @if queues.is_empty() {
+                p class="empty" { "The broker has not been asked yet." }
+            } @else {
+                div class="scroll" tabindex="0" role="group" aria-labelledby="queues" {
+                    table {
+                        thead { tr { th scope="col" { "Queue" } th scope="col" class="number" { "Messages" } } }
+                        tbody {
+                            @for queue in queues {
+                                tr class=[(queue.depth == 0).then_some("still")] {
+                                    th scope="row" { (text::id(&queue.name)) }
+                                    td class="number" { (text::count(queue.depth)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Few enough for a float's digits.
+#[allow(clippy::cast_precision_loss)]
+fn float(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,110 @@
+//! *Organizations*: whose events flow, whose do not and why; test, pause, resume. Pure.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::{badge, text};
+use crate::admin::deps::{Half, OrganizationView, Source, State, TestReport};
+
+/// An organization with its last test.
+pub(super) struct Line<'a> {
+    /// How it stands.
+    pub view: &'a OrganizationView,
+    /// When it was tested last from this page, and what came of it.
+    pub tested: Option<&'a (Timestamp, TestReport)>,
+}
+
+/// The page.
+pub(super) fn organizations(lines: &[Line<'_>], now: Timestamp) -> Markup {
+    html! {
+        h1 { "Organizations" }
+        @if lines.is_empty() {
+            p class="empty" {
+                "None is configured: every event becomes a dead letter. Put a file into organizations.directory; it takes effect "
+                "within seconds."
+            }
+        }
+        @for line in lines { (organization(line, now)) }
+    }
+}
+
+fn organization(line: &Line<'_>, now: Timestamp) -> Markup {
+    let view = line.view;
+    html! {
+        article class={ "card organization " (class(&view.state)) } {
+            header {
+                h2 { (text::id(&view.organization_id)) " " (badge::state(&view.state)) }
+                div class="actions" { (actions(view)) }
+            }
+            (badge::state_told(&view.state, now))
+            dl class="facts" {
+                div { dt { "Environment" } dd { (text::id(&view.environment_url)) } }
+                div { dt { "Requests under way" } dd { (view.under_way) " of " (view.concurrency) " at once" } }
+                div { dt { "Waiting" } dd {
+                    @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => (text::nothing()) }
+                } }
+                div { dt { "Settings" } dd { @match &view.source {
+                    Source::File(path) => (text::id(path)),
+                    Source::Store => "in the store",
+                } } }
+            }
+            @if let Some((at, report)) = line.tested { (tested(report, *at, now)) }
+        }
+    }
+}
+
+/// What can be done. The name goes with each button, for those who hear them one by one.
+fn actions(view: &OrganizationView) -> Markup {
+    let id = view.organization_id.as_str();
+    html! {
+        (button("/organizations/test", id, "Test", ""))
+        @if matches!(view.state, State::Paused { .. }) {
+            (button("/organizations/resume", id, "Resume", "primary"))
+        } @else {
+            (button("/organizations/pause", id, "Pause", ""))
+        }
+    }
+}
+
+fn button(path: &str, id: &str, word: &str, class: &str) -> Markup {
+    html! {
+        form method="post" action=(path) {
+            input type="hidden" name="organization" value=(id);
+            button class=(class) { (word) span class="unseen" { " " (text::visible(id)) } }
+        }
+    }
+}
+
+fn tested(report: &TestReport, at: Timestamp, now: Timestamp) -> Markup {
+    let word = if report.passed { badge::badge("good", "passed") } else { badge::badge("bad", "failed") };
+    html! {
+        section class="report" {
+            h3 { "Test " (text::moment(at, now)) " " (word) }
+            ol class="checks" {
+                @for check in &report.checks {
+                    li {
+                        p { (badge::check(check.result)) " " strong { (text::said(&check.check)) } span class="half" { (half(check.half)) } }
+                        @if !check.message.is_empty() { p { (text::said(&check.message)) } }
+                        @if !check.advice.is_empty() { p class="advice" { (text::said(&check.advice)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn half(half: Half) -> &'static str {
+    match half {
+        Half::Credentials => "Entra ID: tenant, application, secret",
+        Half::Environment => "Dynamics 365: environment, user, privileges",
+    }
+}
+
+fn class(state: &State) -> &'static str {
+    match state {
+        State::Open => "good",
+        State::Throttled { .. } => "warn",
+        State::Blocked { .. } => "bad",
+        State::Paused { .. } => "calm",
+    }
+}

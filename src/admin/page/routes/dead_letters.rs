@@ -1,0 +1,189 @@
+//! `/dead-letters` and what can be done there.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Redirect};
+use handoffd_engine::dead_letters::{Action, Effect, Entry, Selection};
+use handoffd_engine::event::EventKey;
+use handoffd_engine::workflow::Phase;
+use jiff::Timestamp;
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::Page;
+use super::answer::{Answer, Fault, Living, living};
+use crate::admin::api::Problem;
+use crate::admin::api::letters::Collected;
+use crate::admin::api::letters::jobs::{JobAction, JobState, JobView};
+use crate::admin::page::layout::Place;
+use crate::admin::page::letters::confirm::{Act, Rehearsal, confirm as asked};
+use crate::admin::page::letters::filter::Filter;
+use crate::admin::page::letters::list::{Group, Letters, letters as drawn};
+use crate::admin::page::letters::one::{One, one};
+use crate::admin::page::letters::result::{Course, Done, course as told, is_settled};
+
+/// Letters that are shown one by one.
+const MOST: usize = 100;
+/// Seconds between two looks of a browser, while something is done.
+const EVERY: u8 = 1;
+
+/// All of them counted; those that match one by one.
+pub(super) async fn list(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+    let filter = Filter::parse(query.as_deref().unwrap_or_default());
+    let selection = page.selection(&filter)?;
+    let groups = if selection.is_empty() { Some(page.groups().await?) } else { None };
+    // Going through them twice is for few.
+    let few = groups.as_ref().is_none_or(|groups| groups.iter().map(|group| group.count).sum::<u64>() <= MOST as u64);
+    let wanted = few && groups.as_ref().is_none_or(|groups| !groups.is_empty());
+    let found = if wanted { page.collect(selection, Action::List).await? } else { Collected::default() };
+    let body = drawn(&Letters {
+        now: Timestamp::now(),
+        filter: &filter,
+        groups: groups.as_deref(),
+        entries: &found.entries,
+        more: found.more,
+    });
+    Ok(page.answer(Place::DeadLetters, "Dead letters", &body))
+}
+
+/// One of them; its text only when the query asks for it.
+pub(super) async fn show(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+    let query = query.unwrap_or_default();
+    let filter = Filter::parse(&query);
+    let selection = page.selection(&filter)?;
+    if selection.is_empty() {
+        return Err(page.unclear("expected the id of an event"));
+    }
+    let wanted = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "content" && value == "shown");
+    let entry = page.collect(selection.clone(), Action::List).await?.entries.into_iter().next();
+    let Some(entry) = entry else {
+        return Err(
+            page.fault(Place::DeadLetters, &Problem::not_found("There is no such dead letter (any more).".to_owned()))
+        );
+    };
+    let found = if wanted { page.collect(selection, Action::Show).await? } else { Collected::default() };
+    let body = one(&One { now: Timestamp::now(), filter: &filter, entry: &entry, whole: found.shown.first() });
+    Ok(page.answer(Place::DeadLetters, "Dead letter", &body))
+}
+
+/// The dry run, and the question.
+pub(super) async fn confirm(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+    let (act, filter, selection) = page.order(query.as_deref().unwrap_or_default())?;
+    let found = page.collect(selection, act.action(Effect::Rehearsed)).await?;
+    let body = asked(&Rehearsal {
+        now: Timestamp::now(),
+        act,
+        filter: &filter,
+        count: found.tally.matched,
+        entries: &found.entries,
+    });
+    Ok(page.answer(Place::DeadLetters, act.word(), &body))
+}
+
+/// Does it, in the background; the browser goes on to see how.
+pub(super) async fn act(State(page): State<Arc<Page>>, form: String) -> Answer {
+    let (act, _, selection) = page.order(&form)?;
+    let action = match act {
+        Act::Replay => JobAction::Replay,
+        Act::Discard => JobAction::Discard,
+    };
+    let job = page.parts.letters.start(selection, action, Effect::Real).map_err(|problem| page.refused(&problem))?;
+    Ok(Redirect::to(&format!("/dead-letters/course?job={}", job.id)).into_response())
+}
+
+/// How far it is, what was done, and what has become of each since.
+pub(super) async fn course(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+    let query = query.unwrap_or_default();
+    let id = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "job").map(|(_, id)| id.into_owned());
+    let job = id.and_then(|id| id.parse::<Uuid>().ok()).and_then(|id| page.parts.letters.jobs.get(id));
+    let Some(job) = job else {
+        let detail = "What was done then is not remembered any more; its results are in the worker's log.".to_owned();
+        return Err(page.fault(Place::DeadLetters, &Problem::not_found(detail)));
+    };
+    let lines = page.since(&job).await?;
+    let beyond = job.results_left_out + job.results.len().saturating_sub(lines.len()) as u64;
+    let course = Course {
+        now: Timestamp::now(),
+        act: if job.action == JobAction::Replay { Act::Replay } else { Act::Discard },
+        seen: job.looked_at,
+        total: job.total,
+        done: done(&job),
+        lines: &lines,
+        beyond,
+    };
+    let how = if is_settled(&course) { Living::Settled } else { Living::Every(EVERY) };
+    Ok(page.answer(Place::DeadLetters, "Dead letters", &living(how, &told(&course))))
+}
+
+impl Page {
+    async fn collect(&self, selection: Selection, action: Action) -> Result<Collected, Fault> {
+        let found = self.parts.letters.collect(selection, action, MOST).await;
+        found.map_err(|problem| self.refused(&problem))
+    }
+
+    async fn groups(&self) -> Result<Vec<Group>, Fault> {
+        let found = self.parts.letters.groups(Selection::default()).await.map_err(|problem| self.refused(&problem))?;
+        let group = |group: crate::admin::api::letters::Group| Group {
+            reason: group.reason,
+            organization: group.organization_id,
+            count: group.count,
+            last: group.last,
+            error: group.error,
+        };
+        Ok(found.groups.into_iter().map(group).collect())
+    }
+
+    /// What a form or an address orders; nothing is done to letters that nobody has selected.
+    fn order(&self, query: &str) -> Result<(Act, Filter, Selection), Fault> {
+        let act = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "act");
+        let act = act
+            .and_then(|(_, name)| Act::parse(&name))
+            .ok_or_else(|| self.unclear("expected act=replay or act=discard"))?;
+        let filter = Filter::parse(query);
+        let selection = self.selection(&filter)?;
+        if selection.is_empty() {
+            return Err(self.unclear("No dead letter was chosen: tick one, or choose all that match."));
+        }
+        Ok((act, filter, selection))
+    }
+
+    fn selection(&self, filter: &Filter) -> Result<Selection, Fault> {
+        filter.selection(Timestamp::now()).map_err(|problem| self.unclear(&problem))
+    }
+
+    /// Each result with where its event stands now.
+    async fn since(&self, job: &JobView) -> Result<Vec<(Entry, Option<Phase>)>, Fault> {
+        let mut lines = Vec::new();
+        for entry in job.results.iter().take(MOST) {
+            lines.push((entry.clone(), self.phase(entry, job.asked_at).await?));
+        }
+        Ok(lines)
+    }
+
+    /// Where a replayed event stands now; none while it is still as it was before.
+    async fn phase(&self, entry: &Entry, asked_at: Timestamp) -> Result<Option<Phase>, Fault> {
+        let (Some(organization), Some(event)) = (&entry.organization_id, &entry.event_id) else { return Ok(None) };
+        let key = EventKey { organization_id: organization.as_str().into(), event_id: event.as_str().into() };
+        let record = self.parts.store.record(&key).await.map_err(|error| self.away(Place::DeadLetters, &error))?;
+        let fresh = |phase: &Phase| !matches!(phase, Phase::Dead(outcome) if outcome.finished_at < asked_at);
+        Ok(record.map(|record| record.phase).filter(fresh))
+    }
+
+    fn unclear(&self, problem: &str) -> Fault {
+        self.refused(&Problem::bad_request(problem.to_owned()))
+    }
+
+    fn refused(&self, problem: &Problem) -> Fault {
+        self.fault(Place::DeadLetters, problem)
+    }
+}
+
+fn done(job: &JobView) -> Done {
+    match job.state {
+        JobState::Running => Done::No,
+        JobState::Done => Done::Yes,
+        JobState::Stopped => Done::Failed("it was stopped".to_owned()),
+        JobState::Failed => Done::Failed(job.problem.clone().unwrap_or_default()),
+    }
+}

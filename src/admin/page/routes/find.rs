@@ -1,0 +1,196 @@
+//! `/find` and `/event`: an event by any of its names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use handoffd_engine::event::{EventKey, IncidentId, WorkItemId};
+use handoffd_engine::ports::store::{Filter, Found, StoreError};
+use handoffd_engine::workflow::SessionState;
+use jiff::Timestamp;
+use maud::html;
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::Page;
+use super::answer::{Answer, Living, living};
+use crate::admin::api::Problem;
+use crate::admin::page::find::{self as view, More};
+use crate::admin::page::layout::Place;
+use crate::admin::page::timeline::{Around, story};
+
+/// Events that are shown of one name.
+const MOST: usize = 50;
+/// Seconds between two looks of a browser, while an event has no outcome.
+const EVERY: u8 = 2;
+
+/// What is known by one name.
+struct Known {
+    by: &'static str,
+    found: Vec<Found>,
+    /// Handoffs that wait and were never tried: nothing but their being there is remembered.
+    untried: Vec<EventKey>,
+    more: More,
+}
+
+/// Everything known by a name.
+pub(super) async fn find(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+    let query = parameter(query.as_deref(), "q");
+    let Some(name) = query.as_deref() else {
+        return Ok(page.answer(Place::Find, "Find", &view::find("", None)));
+    };
+    let known = page.known(name).await.map_err(|error| page.away(Place::Find, &error))?;
+    let environments = page.environments().await;
+    let how = if known.untried.is_empty() { living_by(&known.found) } else { Living::Every(EVERY) };
+    let around = around(known.found, &environments);
+    let answer = view::Answer { by: known.by, found: &around, untried: &known.untried, more: known.more };
+    Ok(page.answer(Place::Find, &format!("{name} – Find"), &living(how, &view::find(name, Some(&answer)))))
+}
+
+/// One event's story.
+pub(super) async fn event(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+    let given = |name| parameter(query.as_deref(), name).unwrap_or_default();
+    let key = EventKey { organization_id: given("organization").into(), event_id: given("id").into() };
+    let record = page.parts.store.record(&key).await.map_err(|error| page.away(Place::Find, &error))?;
+    let Some(record) = record else {
+        let detail = format!("Nothing is known of the event {} of {}.", key.event_id, key.organization_id);
+        return Err(page.fault(Place::Find, &Problem::not_found(detail)));
+    };
+    let title = format!("{} – Event", key.event_id);
+    let found = vec![Found { key, record }];
+    let (how, environments) = (living_by(&found), page.environments().await);
+    Ok(told(&page, &title, how, &around(found, &environments)))
+}
+
+fn told(page: &Page, title: &str, how: Living, found: &[(Found, Around<'_>)]) -> Response {
+    let body = html! {
+        h1 { "What became of it" }
+        @for (found, around) in found { (story(found, around)) }
+    };
+    page.answer(Place::Find, title, &living(how, &body))
+}
+
+impl Page {
+    /// By the first kind of name that it turns out to be.
+    async fn known(&self, name: &str) -> Result<Known, StoreError> {
+        for (by, filter) in filters(name) {
+            let mut known = self.ended(by, &filter).await?;
+            match by {
+                "event" => known.found.extend(self.unended_event(name).await?),
+                "session" => self.unended_of_session(name, &mut known).await?,
+                _ => {}
+            }
+            if !known.found.is_empty() || !known.untried.is_empty() {
+                known.found.sort_by_key(|found| found.record.first_seen);
+                return Ok(known);
+            }
+        }
+        let key = name
+            .split_once('/')
+            .map(|(organization, event)| EventKey { organization_id: organization.into(), event_id: event.into() });
+        let found = match key {
+            Some(key) => self.record(key).await?.into_iter().collect(),
+            None => Vec::new(),
+        };
+        Ok(Known { by: "event", found, untried: Vec::new(), more: More::None })
+    }
+
+    async fn ended(&self, by: &'static str, filter: &Filter) -> Result<Known, StoreError> {
+        let page = self.parts.store.outcomes(filter, None, MOST).await?;
+        let more = if page.next.is_some() { More::Left } else { More::None };
+        Ok(Known { by, found: page.found, untried: Vec::new(), more })
+    }
+
+    /// An event without an outcome is in no list, but it is remembered: under the name of its organization.
+    async fn unended_event(&self, event_id: &str) -> Result<Vec<Found>, StoreError> {
+        let mut found = Vec::new();
+        for organization in self.parts.organizations.list().await {
+            let key = EventKey { organization_id: organization.organization_id.into(), event_id: event_id.into() };
+            found.extend(self.record(key).await?.filter(|found| found.record.outcome().is_none()));
+        }
+        Ok(found)
+    }
+
+    /// Those of a session that are on their way.
+    async fn unended_of_session(&self, session: &str, known: &mut Known) -> Result<(), StoreError> {
+        for organization in self.parts.organizations.list().await {
+            let organization_id = organization.organization_id.into();
+            for entry in self.parts.store.session(&organization_id, &session.into()).await?.into_iter().take(MOST) {
+                let key = EventKey { organization_id: organization_id.clone(), event_id: entry.event_id };
+                match self.record(key.clone()).await? {
+                    Some(found) => known.found.extend(Some(found).filter(|found| found.record.outcome().is_none())),
+                    None if entry.state == SessionState::Opening => known.untried.push(key),
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn record(&self, key: EventKey) -> Result<Option<Found>, StoreError> {
+        Ok(self.parts.store.record(&key).await?.map(|record| Found { key, record }))
+    }
+
+    /// Each organization's Dynamics.
+    async fn environments(&self) -> BTreeMap<String, String> {
+        let all = self.parts.organizations.list().await;
+        all.into_iter().map(|view| (view.organization_id, view.environment_url)).collect()
+    }
+}
+
+/// What a name may be, in the order in which it is tried.
+fn filters(name: &str) -> Vec<(&'static str, Filter)> {
+    let none = Filter::default;
+    let mut filters = vec![("event", Filter { event_id: Some(name.to_owned()), ..none() })];
+    if let Ok(guid) = name.parse::<Uuid>() {
+        filters.push(("case", Filter { incident: Some(IncidentId(guid)), ..none() }));
+        filters.push(("live work item", Filter { work_item: Some(WorkItemId(guid)), ..none() }));
+    }
+    filters.push(("ticket number", Filter { ticket_number: Some(name.to_owned()), ..none() }));
+    filters.push(("session", Filter { session: Some(name.into()), ..none() }));
+    filters
+}
+
+fn around(found: Vec<Found>, environments: &BTreeMap<String, String>) -> Vec<(Found, Around<'_>)> {
+    let now = Timestamp::now();
+    let with = |found: Found| {
+        let environment = environments.get(found.key.organization_id.as_str()).map(String::as_str);
+        (found, Around { now, environment })
+    };
+    found.into_iter().map(with).collect()
+}
+
+/// As long as something has no outcome, somebody may wait for it.
+fn living_by(found: &[Found]) -> Living {
+    let ended = found.iter().all(|found| found.record.outcome().is_some());
+    if ended { Living::Settled } else { Living::Every(EVERY) }
+}
+
+/// A parameter that is not blank.
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let (_, value) = pairs.find(|(found, _)| found == name)?;
+    let value = value.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guid_may_be_a_case_or_a_chat_and_anything_an_event_or_a_session() {
+        let tried = |name| filters(name).into_iter().map(|(by, _)| by).collect::<Vec<_>>();
+        assert_eq!(tried("CAS-01"), ["event", "ticket number", "session"]);
+        let guid = "92545a99-c381-595b-9fe6-43abdd0749d0";
+        assert_eq!(tried(guid), ["event", "case", "live work item", "ticket number", "session"]);
+    }
+
+    #[test]
+    fn a_blank_question_is_none() {
+        assert_eq!(parameter(Some("q=+%20&q=x"), "q"), None);
+        assert_eq!(parameter(Some("x=1&q=+a%26b+"), "q").as_deref(), Some("a&b"));
+        assert_eq!(parameter(None, "q"), None);
+    }
+}

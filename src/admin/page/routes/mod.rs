@@ -1,0 +1,77 @@
+//! In: a browser's requests; the interface's parts to answer them from.
+//! Out: pages, or a redirection after something was done.
+//! Absent: how a page looks; who may ask.
+
+mod answer;
+mod assets;
+mod dead_letters;
+mod find;
+mod now;
+mod organizations;
+mod sign_in;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::history::History;
+use super::layout::{Session, Standing};
+use crate::admin::api::Parts;
+use crate::admin::deps::TestReport;
+
+/// What the page answers from.
+struct Page {
+    parts: Arc<Parts>,
+    history: History,
+    /// The last test of each organization that was made from the page.
+    tests: Mutex<BTreeMap<String, (Timestamp, TestReport)>>,
+    /// Ends with the page.
+    _samples: AbortOnDropHandle<()>,
+}
+
+/// The page's routes; they bring their own state. Takes samples of what is counted as long as the router lives.
+pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<Parts>) -> Router<S> {
+    let history = History::default();
+    let samples = tokio::spawn(history.clone().keep(Arc::clone(&parts.metrics)));
+    let page =
+        Page { parts: Arc::clone(parts), history, tests: Mutex::default(), _samples: AbortOnDropHandle::new(samples) };
+    Router::new()
+        .route("/", get(now::now))
+        .route("/find", get(find::find))
+        .route("/event", get(find::event))
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/show", get(dead_letters::show))
+        .route("/dead-letters/confirm", get(dead_letters::confirm))
+        .route("/dead-letters/act", post(dead_letters::act))
+        .route("/dead-letters/course", get(dead_letters::course))
+        .route("/organizations", get(organizations::list))
+        .route("/organizations/test", post(organizations::test))
+        .route("/organizations/pause", post(organizations::pause))
+        .route("/organizations/resume", post(organizations::resume))
+        .route("/login", get(sign_in::form))
+        .route("/page.css", get(assets::style))
+        .route("/page.js", get(assets::script))
+        .route("/icon.svg", get(assets::icon))
+        .with_state(Arc::new(page))
+}
+
+impl Page {
+    /// What the head of every page says.
+    fn standing(&self) -> Standing {
+        let queues = self.parts.metrics.counts().queues;
+        let dead = queues.into_iter().find(|(name, _)| *name == self.parts.queues.dead_letters);
+        Standing {
+            unready: (self.parts.unready)(),
+            dead_letters: dead.map(|(_, depth)| depth),
+            session: if self.parts.token.is_some() { Session::SignedIn } else { Session::Open },
+        }
+    }
+
+    fn tests(&self) -> BTreeMap<String, (Timestamp, TestReport)> {
+        self.tests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,56 @@
+//! `/`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use handoffd_engine::ports::store::Filter;
+use handoffd_engine::workflow::Status;
+use jiff::Timestamp;
+
+use super::Page;
+use super::answer::{Answer, Living, living};
+use crate::admin::page::history::Sample;
+use crate::admin::page::layout::Place;
+use crate::admin::page::now::{Now, Queue, QueueKind, now as drawn};
+
+/// Failures that are shown.
+const FAILURES: usize = 5;
+/// Seconds between two looks of a browser.
+const EVERY: u8 = 5;
+
+/// What happens now.
+pub(super) async fn now(State(page): State<Arc<Page>>) -> Answer {
+    let sample = Sample::of(&page.parts.metrics);
+    let failed = Filter { status: Some(Status::Failed), ..Filter::default() };
+    let found = page.parts.store.outcomes(&failed, None, FAILURES).await;
+    let problem = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let body = drawn(&Now {
+        at: Timestamp::now(),
+        standing: &page.standing(),
+        in_flight: sample.in_flight,
+        minutes: &page.history.minutes(&sample),
+        queues: &page.queues(),
+        oldest: page.parts.metrics.vitals().map(|vitals| vitals.oldest_event).filter(|age| !age.is_zero()),
+        organizations: &page.parts.organizations.list().await,
+        failures: found.as_ref().map(|page| page.found.as_slice()).map_err(|_| problem.as_str()),
+    });
+    Ok(page.answer(Place::Now, "Now", &living(Living::Every(EVERY), &body)))
+}
+
+impl Page {
+    /// All queues: those with events for a worker first, those that were given up last.
+    fn queues(&self) -> Vec<Queue> {
+        let names = &self.parts.queues;
+        let of = |(name, depth): (String, u64)| {
+            let what = match &name {
+                name if *name == names.work => QueueKind::Work,
+                name if *name == names.dead_letters => QueueKind::DeadLetters,
+                _ => QueueKind::Retry,
+            };
+            Queue { name, what, depth }
+        };
+        let mut queues: Vec<Queue> = self.parts.metrics.counts().queues.into_iter().map(of).collect();
+        queues.sort_by(|one, other| (one.what, &one.name).cmp(&(other.what, &other.name)));
+        queues
+    }
+}

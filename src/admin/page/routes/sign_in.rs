@@ -1,0 +1,39 @@
+//! `/login`: the form; what is typed goes to the interface's own route.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{DOCTYPE, html};
+
+use super::Page;
+use super::answer::sealed;
+use crate::admin::api::login::go;
+use crate::admin::page::layout::head;
+
+/// The form; with a word when what was typed was not the token.
+pub(super) async fn form(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Response {
+    if page.parts.token.is_none() {
+        return go("/");
+    }
+    let failed = query.is_some_and(|query| query.starts_with("failed"));
+    let shown = html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head("Sign in"))
+            body {
+                main id="main" class="signin" {
+                    h1 { "handoffd" }
+                    @if failed { p class="verdict bad" role="alert" { "That is not the token." } }
+                    form method="post" action="/login" {
+                        label for="token" { "Token (http.token)" }
+                        input id="token" name="token" type="password" autocomplete="current-password" required autofocus;
+                        p class="actions" { button class="primary" { "Sign in" } }
+                    }
+                }
+            }
+        }
+    };
+    sealed(if failed { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, &shown)
+}

@@ -1,0 +1,217 @@
+//! Hostile names on every page: ids are chosen by publishers, messages by whatever answered.
+
+use std::time::Duration;
+
+use handoffd_engine::dead_letters::{Entry, Fate};
+use handoffd_engine::event::{EventKey, Kind};
+use handoffd_engine::ports::store::Found;
+use handoffd_engine::workflow::{Failure, HistoryEntry, Outcome, Phase, Progress, Reason, Record, Status, StepName};
+use jiff::Timestamp;
+use maud::html;
+
+use super::history::{MINUTES, Minute};
+use super::layout::{Place, Standing, page};
+use super::letters::confirm::{Act, Rehearsal, confirm};
+use super::letters::filter::Filter;
+use super::letters::list::{Group, Letters, letters};
+use super::letters::one::{One, one};
+use super::letters::result::{Course, Done, course, is_settled};
+use super::now::{Now, Queue, QueueKind, now};
+use super::organizations::{Line, organizations};
+use super::timeline::Around;
+use super::{find, timeline};
+use crate::admin::deps::{Check, CheckResult, Half, OrganizationView, Source, State, TestReport};
+
+/// A tag, an attribute's end, an entity, a turn of direction, a character that is not seen.
+const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=y>&amp;\u{202e}gnp\u{200b}";
+
+fn at() -> Timestamp {
+    "2026-11-22T10:15:00Z".parse().expect("a test's time is RFC 3339")
+}
+
+#[allow(clippy::unnecessary_wraps)] // as most fields want it
+fn text() -> Option<String> {
+    Some(HOSTILE.to_owned())
+}
+
+fn failed() -> Outcome {
+    Outcome {
+        session_id: Some(HOSTILE.into()),
+        reason: Some(Reason::RejectedByDynamics),
+        error: Some(Failure {
+            step: StepName::PostIncident,
+            status: Some(400),
+            code: text(),
+            message: HOSTILE.to_owned(),
+            advice: text(),
+        }),
+        ..Outcome::bare(Kind::Handoff, Status::Failed, 1, at())
+    }
+}
+
+fn found(phase: Phase) -> Found {
+    let entry = HistoryEntry {
+        at: at(),
+        attempt: 1,
+        step: StepName::PostIncident,
+        elapsed_ms: 12,
+        status: Some(400),
+        code: text(),
+        error: text(),
+        request_id: text(),
+    };
+    let record = Record {
+        kind: Kind::Handoff,
+        session_id: Some(HOSTILE.into()),
+        body_digest: String::new(),
+        first_seen: at(),
+        attempts: 1,
+        phase,
+        progress: Progress::default(),
+        history: vec![entry],
+        settled: false,
+        poison: false,
+    };
+    Found { key: EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }, record }
+}
+
+fn entry() -> Entry {
+    Entry {
+        event_id: text(),
+        organization_id: text(),
+        session_id: text(),
+        reason: text(),
+        error: text(),
+        dead_at: Some(at()),
+        result: Some(Fate::Failed),
+        problem: text(),
+    }
+}
+
+fn view(state: State) -> OrganizationView {
+    OrganizationView {
+        organization_id: HOSTILE.to_owned(),
+        environment_url: format!("javascript:{HOSTILE}"),
+        source: Source::File(HOSTILE.to_owned()),
+        state,
+        concurrency: 4,
+        under_way: 1,
+        waiting: Some(3),
+    }
+}
+
+/// Nothing of it is markup, and nothing of it is hidden.
+fn assert_harmless(drawn: &str) {
+    assert!(drawn.contains("&lt;script&gt;alert(1)"), "it is shown: {drawn}");
+    for evil in ["<script>", "<img", "href=\"javascript:", "style=\""] {
+        assert!(!drawn.contains(evil), "{evil:?} in {drawn}");
+    }
+    let read = without_values(drawn);
+    for unseen in ['\u{202e}', '\u{200b}'] {
+        assert!(!read.contains(unseen), "{unseen:?} in {read}");
+    }
+}
+
+/// What a person reads. What a form sends back has to be the name itself, byte for byte.
+fn without_values(drawn: &str) -> String {
+    let mut parts = drawn.split(" value=\"");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |read, part| read + part.split_once('"').expect("an attribute's end").1)
+}
+
+#[test]
+fn no_name_is_markup_on_the_first_page() {
+    let blocked = State::Blocked { since: at(), error: HOSTILE.to_owned(), advice: HOSTILE.to_owned() };
+    let standing = Standing { unready: vec![HOSTILE.to_owned()], ..Standing::default() };
+    let drawn = now(&Now {
+        at: at(),
+        standing: &standing,
+        in_flight: 1,
+        minutes: &[Some(Minute::default()); MINUTES],
+        queues: &[Queue { name: HOSTILE.to_owned(), what: QueueKind::Work, depth: 1 }],
+        oldest: Some(Duration::from_secs(9)),
+        organizations: &[view(blocked), view(State::Open)],
+        failures: Ok(&[found(Phase::Dead(failed()))]),
+    });
+    assert_harmless(&drawn.0);
+    assert!(drawn.0.contains("It is not working") && drawn.0.contains("9 s"), "{}", drawn.0);
+}
+
+#[test]
+fn no_name_is_markup_in_a_story() {
+    let around = || Around { now: at(), environment: Some("javascript:alert(1)//") };
+    for phase in [Phase::Dead(failed()), Phase::Waiting, Phase::InHand, Phase::Finished(failed())] {
+        assert_harmless(&timeline::story(&found(phase), &around()).0);
+    }
+    let known = [(found(Phase::Dead(failed())), around())];
+    let untried = [EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }];
+    let answer = find::Answer { by: "session", found: &known, untried: &untried, more: find::More::Left };
+    assert_harmless(&find::find(HOSTILE, Some(&answer)).0);
+    let nothing = find::Answer { by: "session", found: &[], untried: &[], more: find::More::None };
+    assert_harmless(&find::find(HOSTILE, Some(&nothing)).0);
+}
+
+#[test]
+fn no_name_is_markup_among_the_dead_letters() {
+    let (now, entries) = (at(), [entry()]);
+    let filter = Filter { ids: vec![HOSTILE.to_owned()], organization: HOSTILE.to_owned(), ..Filter::default() };
+    let group = |reason| Group { reason, organization: text(), count: 2, last: Some(now), error: text() };
+    let groups = [group(text()), group(Some("invalid_event".to_owned()))];
+    let page = Letters { now, filter: &filter, groups: Some(&groups), entries: &entries, more: true };
+    assert_harmless(&letters(&page).0);
+    let rehearsal = Rehearsal { now, act: Act::Discard, filter: &filter, count: 2, entries: &entries };
+    assert_harmless(&confirm(&rehearsal).0);
+    let whole = serde_json::json!({ "headers": { "x": HOSTILE }, "body": HOSTILE });
+    let shown = One { now, filter: &filter, entry: &entries[0], whole: whole.as_object() };
+    assert_harmless(&one(&shown).0);
+    let done = Done::Failed(HOSTILE.to_owned());
+    let lines = [(entry(), Some(Phase::Dead(failed())))];
+    assert_harmless(&course(&Course { now, act: Act::Replay, seen: 1, total: 2, done, lines: &lines, beyond: 0 }).0);
+}
+
+#[test]
+fn no_name_is_markup_among_the_organizations() {
+    let check = Check {
+        check: HOSTILE.to_owned(),
+        half: Half::Environment,
+        result: CheckResult::Failed,
+        message: HOSTILE.to_owned(),
+        advice: HOSTILE.to_owned(),
+    };
+    let report = TestReport { organization_id: HOSTILE.to_owned(), passed: false, checks: vec![check] };
+    let (paused, tested) = (view(State::Paused { since: at() }), (at(), report));
+    let drawn = organizations(&[Line { view: &paused, tested: Some(&tested) }], at());
+    assert_harmless(&drawn.0);
+    assert_eq!((drawn.0.matches("/resume").count(), drawn.0.matches("/pause").count()), (1, 0));
+    let whole = page(Place::Organizations, HOSTILE, &Standing::default(), &html! { h1 { "x" } });
+    assert!(whole.0.contains("&lt;script&gt;alert(1)") && !whole.0.contains("<script>"));
+}
+
+#[test]
+fn a_customers_text_is_shown_only_when_it_is_asked_for() {
+    let (filter, entry) = (Filter::default(), entry());
+    let drawn = one(&One { now: at(), filter: &filter, entry: &entry, whole: None }).0;
+    assert!(drawn.contains("Show the customer's text") && !drawn.contains("<pre"), "{drawn}");
+}
+
+#[test]
+fn a_group_that_others_would_be_meant_with_has_no_button() {
+    let group =
+        Group { reason: Some("invalid_event".to_owned()), organization: None, count: 1, last: None, error: None };
+    let filter = Filter::default();
+    let drawn = letters(&Letters { now: at(), filter: &filter, groups: Some(&[group]), entries: &[], more: false });
+    assert!(!drawn.0.contains("/dead-letters/confirm?act"), "{}", drawn.0);
+}
+
+#[test]
+fn a_replay_is_settled_when_all_of_its_events_have_ended_again() {
+    let replayed = || Entry::default().with(Fate::Replayed);
+    let settled = |done: Done, phase: Option<Phase>| {
+        let lines = [(replayed(), phase)];
+        is_settled(&Course { now: at(), act: Act::Replay, seen: 1, total: 1, done, lines: &lines, beyond: 0 })
+    };
+    assert!(settled(Done::Yes, Some(Phase::Finished(failed()))));
+    assert!(!settled(Done::Yes, Some(Phase::Waiting)));
+    assert!(!settled(Done::Yes, None));
+    assert!(!settled(Done::No, Some(Phase::Finished(failed()))));
+}

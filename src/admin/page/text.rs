@@ -1,0 +1,198 @@
+//! Other people's text, times and numbers, as the page shows them. Pure.
+//!
+//! The template engine escapes what HTML would take for a tag. What is done here is for the eye: an id may hold characters
+//! that hide others or turn their order round, and nobody shall read another id than there is.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+/// An id, a queue's name, an error code: whatever somebody else has named.
+pub(super) fn id(text: &str) -> Markup {
+    html! { bdi class="id" { (visible(text)) } }
+}
+
+/// The same, or a dash.
+pub(super) fn maybe_id(text: Option<&str>) -> Markup {
+    match text {
+        Some(text) if !text.is_empty() => id(text),
+        _ => nothing(),
+    }
+}
+
+/// A sentence of somebody else's.
+pub(super) fn said(text: &str) -> Markup {
+    html! { bdi { (visible(text)) } }
+}
+
+/// A sentence of ours, with what is to be typed between backticks.
+pub(super) fn prose(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+/// What stands for nothing, also for who listens.
+pub(super) fn nothing() -> Markup {
+    html! { span class="nothing" { span aria-hidden="true" { "–" } span class="unseen" { "none" } } }
+}
+
+/// Characters that show nothing, or turn round what comes after them, as their numbers.
+pub(super) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if hides(char) { shown.extend(char.escape_unicode()) } else { shown.push(char) }
+    }
+    shown
+}
+
+/// A moment, exactly and in relation to now.
+pub(super) fn moment(at: Timestamp, now: Timestamp) -> Markup {
+    html! { time datetime=(at) title=(clock(at)) { (ago(at, now)) } }
+}
+
+/// A moment as a date and a time of day in UTC, to the second.
+pub(super) fn clock(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// A moment as a time of day in UTC, to the millisecond.
+pub(super) fn precise(at: Timestamp) -> Markup {
+    html! { time datetime=(at) title=(clock(at)) { (at.strftime("%H:%M:%S%.3f").to_string()) } }
+}
+
+/// How long ago, or how long until then.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    let between = now.duration_since(at);
+    let length = span(between.unsigned_abs());
+    if between.unsigned_abs() < Duration::from_secs(1) {
+        "just now".to_owned()
+    } else if between.is_negative() {
+        format!("in {length}")
+    } else {
+        format!("{length} ago")
+    }
+}
+
+/// A duration in its largest unit, and the next where that says something: `340 ms`, `12 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+pub(super) fn span(duration: Duration) -> String {
+    const UNITS: [(u64, &str, u64, &str); 2] = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min")];
+    let seconds = duration.as_secs();
+    for (large, name, small, next) in UNITS {
+        if seconds >= large {
+            let rest = seconds % large / small;
+            let first = format!("{} {name}", seconds / large);
+            return if rest == 0 { first } else { format!("{first} {rest} {next}") };
+        }
+    }
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..120 => format!("{seconds} s"),
+        _ => format!("{} min", seconds / 60),
+    }
+}
+
+/// A whole number with its thousands apart.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A number and its noun: `1 event`, `2 events`.
+pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// A rate: a digit behind the point only where it says something.
+pub(super) fn rate(number: f64) -> String {
+    if number < 9.95 && number.fract() > 0.0 { format!("{number:.1}") } else { format!("{number:.0}") }
+}
+
+/// Controls, marks of direction, joiners and spaces of no width: Unicode's ways to show something else than is there.
+fn hides(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a test's time is RFC 3339")
+    }
+
+    #[test]
+    fn a_tag_is_text() {
+        let shown = id(r#"<script>alert("1")</script>&'"#).into_string();
+        assert_eq!(shown, r#"<bdi class="id">&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;'</bdi>"#);
+    }
+
+    #[test]
+    fn what_hides_or_turns_round_is_shown_as_its_number() {
+        assert_eq!(visible("ses_\u{202e}gpj.exe"), r"ses_\u{202e}gpj.exe");
+        assert_eq!(visible("a\u{200b}b\u{0}c\nd\u{2066}e\u{feff}"), r"a\u{200b}b\u{0}c\u{a}d\u{2066}e\u{feff}");
+        assert_eq!(visible("مرحبا שלום 漢字 é"), "مرحبا שלום 漢字 é");
+    }
+
+    #[test]
+    fn what_is_to_be_typed_is_code() {
+        assert_eq!(prose("a `b <c>` d").into_string(), "a <code>b &lt;c&gt;</code> d");
+    }
+
+    #[test]
+    fn nothing_is_a_dash_that_can_be_heard() {
+        assert!(maybe_id(None).into_string().contains("none"));
+        assert!(maybe_id(Some("")).into_string().contains("none"));
+        assert!(maybe_id(Some("x")).into_string().contains(">x<"));
+    }
+
+    #[test]
+    fn spans_are_as_long_as_they_need_to_be() {
+        let cases = [
+            (0, "0 ms"),
+            (340, "340 ms"),
+            (1000, "1 s"),
+            (119_000, "119 s"),
+            (120_000, "2 min"),
+            (3_600_000, "1 h"),
+            (7_500_000, "2 h 5 min"),
+            (86_400_000, "1 d"),
+            (273_600_000, "3 d 4 h"),
+        ];
+        for (milliseconds, shown) in cases {
+            assert_eq!(span(Duration::from_millis(milliseconds)), shown);
+        }
+    }
+
+    #[test]
+    fn moments_are_seen_from_now() {
+        let now = at("2026-11-22T10:15:00Z");
+        assert_eq!(ago(at("2026-11-22T10:14:48Z"), now), "12 s ago");
+        assert_eq!(ago(at("2026-11-22T10:15:30Z"), now), "in 30 s");
+        assert_eq!(ago(at("2026-11-22T10:14:59.5Z"), now), "just now");
+        let shown = moment(at("2026-11-22T08:15:00Z"), now).into_string();
+        assert_eq!(shown, r#"<time datetime="2026-11-22T08:15:00Z" title="2026-11-22 08:15:00 UTC">2 h ago</time>"#);
+        assert!(precise(at("2026-11-22T08:15:00.0421Z")).into_string().contains(">08:15:00.042<"));
+    }
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([counted(1, "event", "events"), counted(2000, "event", "events")], ["1 event", "2,000 events"]);
+        assert_eq!([0.0, 1.0, 0.04, 3.21, 9.96, 1234.5].map(rate), ["0", "1", "0.0", "3.2", "10", "1234"]);
+    }
+}

@@ -1,0 +1,213 @@
+//! A dead letter as a list shows it: ids, reason, time. Never its body.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::event::{Decoded, Envelope, EventKey, Limits, Seen, SessionId, decode};
+use crate::ports::bus::{BrokerDeath, Letter};
+use crate::workflow::Reason;
+
+/// A dead letter in a list, and what became of it (contract 8). What could not be read is null.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
+pub struct Entry {
+    /// Which event.
+    pub event_id: Option<String>,
+    /// Whose.
+    pub organization_id: Option<String>,
+    /// Which conversation.
+    pub session_id: Option<String>,
+    /// Why it was given up.
+    pub reason: Option<String>,
+    /// What went wrong, in one line.
+    pub error: Option<String>,
+    /// When it was given up.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub dead_at: Option<Timestamp>,
+    /// What was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Fate>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What was done about a dead letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is back in the inbox.
+    Replayed,
+    /// It would be, were this no rehearsal.
+    WouldReplay,
+    /// It is gone.
+    Discarded,
+    /// It would be gone, were this no rehearsal.
+    WouldDiscard,
+    /// It is a dead letter as before.
+    Failed,
+}
+
+impl Fate {
+    /// As it stands in lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Replayed => "replayed",
+            Self::WouldReplay => "would_replay",
+            Self::Discarded => "discarded",
+            Self::WouldDiscard => "would_discard",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Entry {
+    /// What a dead letter tells of itself: by its headers, or, where only the broker wrote on it, by its body.
+    pub fn of(letter: &Letter, limits: Limits) -> Self {
+        if let Some(death) = letter.broker_death() {
+            return by_broker(by_body(letter, limits), death);
+        }
+        let said = by_headers(&letter.envelope);
+        if said.reason.is_some() { said } else { by_body(letter, limits) }
+    }
+
+    /// With what was done.
+    #[must_use]
+    pub fn with(self, fate: Fate) -> Self {
+        Self { result: Some(fate), ..self }
+    }
+
+    /// With why it could not be done.
+    #[must_use]
+    pub fn failed(self, problem: String) -> Self {
+        Self { result: Some(Fate::Failed), problem: Some(problem), ..self }
+    }
+}
+
+fn by_headers(envelope: &Envelope) -> Entry {
+    let header = |name: &str| envelope.header(&format!("x-handoffd-{name}")).map(str::to_owned);
+    Entry {
+        event_id: header("event-id"),
+        organization_id: header("organization-id"),
+        session_id: header("session-id"),
+        reason: header("reason"),
+        error: header("error"),
+        dead_at: header("dead-at").and_then(|text| text.parse().ok()),
+        result: None,
+        problem: None,
+    }
+}
+
+fn by_body(letter: &Letter, limits: Limits) -> Entry {
+    let (key, session) = match decode(&letter.envelope, &letter.body, &limits) {
+        Ok(Decoded::Event(event)) => (Some(event.key.clone()), Some(event.session_id().clone())),
+        // Several conversations: none of them is the letter.
+        Ok(Decoded::Several(_)) => (None, None),
+        Err(rejection) => return of_seen(&rejection.seen),
+    };
+    let key = key.map(|EventKey { organization_id, event_id }| (organization_id.to_string(), event_id.to_string()));
+    let (organization_id, event_id) = key.unzip();
+    Entry { event_id, organization_id, session_id: session.map(|it: SessionId| it.to_string()), ..Entry::default() }
+}
+
+fn of_seen(seen: &Seen) -> Entry {
+    Entry {
+        event_id: seen.event_id.as_ref().map(ToString::to_string),
+        organization_id: seen.organization_id.as_ref().map(ToString::to_string),
+        session_id: seen.session_id.as_ref().map(ToString::to_string),
+        ..Entry::default()
+    }
+}
+
+fn by_broker(entry: Entry, death: BrokerDeath) -> Entry {
+    let error = match death.reason {
+        Reason::Expired => {
+            "it expired in the broker before a worker took it: by its publisher's expiration, or by a policy"
+        }
+        _ => "the broker delivered it again and again and nobody settled it: the worker may have crashed on it",
+    };
+    let reason = Some(death.reason.as_str().to_owned());
+    Entry { reason, error: Some(error.to_owned()), dead_at: death.at, ..entry }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { max_event_bytes: 1 << 20 };
+
+    fn read(headers: &[(&str, &str)], limit: Option<&str>, body: &Value) -> Value {
+        read_dead_of(Reason::DeliveryLimit, headers, limit, body)
+    }
+
+    fn read_dead_of(reason: Reason, headers: &[(&str, &str)], at: Option<&str>, body: &Value) -> Value {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let death = at.map(|at| BrokerDeath { reason, at: at.parse().ok() });
+        let envelope = Envelope { headers, ..Envelope::default() };
+        let letter = Letter::sample(envelope, Bytes::from(body.to_string()), death);
+        serde_json::to_value(Entry::of(&letter, LIMITS)).unwrap()
+    }
+
+    fn event() -> Value {
+        json!({
+            "event": "session.handoff", "event_id": "evt_1", "organization_id": "org_acme",
+            "timestamp": "2026-11-22T10:15:00Z", "data": { "session_id": "ses_1", "channel": "web" },
+        })
+    }
+
+    #[test]
+    fn headers_tell_and_what_they_do_not_tell_is_null() {
+        let headers = [
+            ("x-handoffd-reason", "invalid_event"),
+            ("x-handoffd-error", "the body is not JSON"),
+            ("x-handoffd-dead-at", "2026-11-22T10:16:00Z"),
+        ];
+        let expected = json!({
+            "event_id": null, "organization_id": null, "session_id": null, "reason": "invalid_event",
+            "error": "the body is not JSON", "dead_at": "2026-11-22T10:16:00Z",
+        });
+        assert_eq!(read(&headers, None, &event()), expected);
+    }
+
+    #[test]
+    fn a_copy_that_only_the_broker_wrote_on_is_of_the_delivery_limit() {
+        let entry = read(&[], Some("2026-11-22T10:17:00Z"), &event());
+        assert_eq!(
+            (&entry["event_id"], &entry["organization_id"], &entry["session_id"]),
+            (&json!("evt_1"), &json!("org_acme"), &json!("ses_1"))
+        );
+        assert_eq!((&entry["reason"], &entry["dead_at"]), (&json!("delivery_limit"), &json!("2026-11-22T10:17:00Z")));
+        assert!(entry["error"].is_string());
+        let broken = read(&[], Some("2026-11-22T10:17:00Z"), &json!({ "event_id": "evt_2" }));
+        assert_eq!((&broken["event_id"], &broken["session_id"]), (&json!("evt_2"), &Value::Null));
+    }
+
+    #[test]
+    fn what_expired_in_the_broker_is_read_from_its_body() {
+        let entry = read_dead_of(Reason::Expired, &[], Some("2026-11-22T10:17:00Z"), &event());
+        assert_eq!((&entry["event_id"], &entry["reason"]), (&json!("evt_1"), &json!("expired")));
+        assert_eq!(entry["dead_at"], "2026-11-22T10:17:00Z");
+        assert!(entry["error"].as_str().is_some_and(|error| error.contains("expired")), "{entry}");
+    }
+
+    #[test]
+    fn the_younger_death_counts() {
+        let headers = [("x-handoffd-reason", "retries_exhausted"), ("x-handoffd-dead-at", "2026-11-22T10:16:00Z")];
+        let reason = |at| read(&headers, Some(at), &event())["reason"].clone();
+        assert_eq!(reason("2026-11-22T10:15:00Z"), "retries_exhausted");
+        assert_eq!(reason("2026-11-22T10:17:00Z"), "delivery_limit");
+    }
+
+    #[test]
+    fn what_somebody_put_there_has_no_reason() {
+        let entry = read(&[], None, &event());
+        assert_eq!(
+            (&entry["event_id"], &entry["reason"], &entry["dead_at"]),
+            (&json!("evt_1"), &Value::Null, &Value::Null)
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! Which dead letters.
+
+use jiff::Timestamp;
+
+use super::entry::Entry;
+use crate::workflow::Reason;
+
+/// Which dead letters; everything that is given must match.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Selection {
+    /// One of these event ids.
+    pub ids: Vec<String>,
+    /// Of this organization.
+    pub organization: Option<String>,
+    /// Given up for this reason.
+    pub reason: Option<Reason>,
+    /// Of this session.
+    pub session: Option<String>,
+    /// Dead before this time.
+    pub before: Option<Timestamp>,
+    /// Dead at or after this time.
+    pub after: Option<Timestamp>,
+    /// Said in so many words that all are meant.
+    pub all: bool,
+}
+
+impl Selection {
+    /// Whether nothing was given at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether this dead letter is meant. What could not be read of it matches nothing that asks for it.
+    pub fn matches(&self, entry: &Entry) -> bool {
+        let is = |wanted: Option<&str>, found: &Option<String>| wanted.is_none_or(|it| found.as_deref() == Some(it));
+        let dead_at = entry.dead_at;
+        (self.ids.is_empty() || entry.event_id.as_ref().is_some_and(|id| self.ids.contains(id)))
+            && is(self.organization.as_deref(), &entry.organization_id)
+            && is(self.reason.map(Reason::as_str), &entry.reason)
+            && is(self.session.as_deref(), &entry.session_id)
+            && self.before.is_none_or(|before| dead_at.is_some_and(|dead_at| dead_at < before))
+            && self.after.is_none_or(|after| dead_at.is_some_and(|dead_at| dead_at >= after))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a test's time is RFC 3339")
+    }
+
+    fn entry() -> Entry {
+        Entry {
+            event_id: Some("evt_1".to_owned()),
+            organization_id: Some("org_acme".to_owned()),
+            session_id: Some("ses_1".to_owned()),
+            reason: Some("rejected_by_dynamics".to_owned()),
+            dead_at: Some(at("2026-11-22T10:15:00Z")),
+            ..Entry::default()
+        }
+    }
+
+    fn selects(change: impl FnOnce(&mut Selection)) -> [bool; 2] {
+        let mut selection = Selection::default();
+        change(&mut selection);
+        [entry(), Entry::default()].map(|entry| selection.matches(&entry))
+    }
+
+    #[test]
+    fn what_is_given_must_match_and_what_could_not_be_read_does_not() {
+        let [text, other] = [|text: &str| Some(text.to_owned()), |_: &str| Some("other".to_owned())];
+        assert_eq!(selects(|_| ()), [true, true]);
+        assert_eq!(selects(|it| it.all = true), [true, true]);
+        assert_eq!(selects(|it| it.ids = vec!["evt_0".to_owned(), "evt_1".to_owned()]), [true, false]);
+        assert_eq!(selects(|it| it.ids = vec!["evt_0".to_owned()]), [false, false]);
+        assert_eq!(selects(|it| it.organization = text("org_acme")), [true, false]);
+        assert_eq!(selects(|it| it.organization = other("")), [false, false]);
+        assert_eq!(selects(|it| it.session = text("ses_1")), [true, false]);
+        assert_eq!(selects(|it| it.session = other("")), [false, false]);
+        assert_eq!(selects(|it| it.reason = Some(Reason::RejectedByDynamics)), [true, false]);
+        assert_eq!(selects(|it| it.reason = Some(Reason::DeliveryLimit)), [false, false]);
+    }
+
+    #[test]
+    fn times_are_from_after_until_before() {
+        let (dead, later) = (at("2026-11-22T10:15:00Z"), at("2026-11-22T10:15:00.001Z"));
+        assert_eq!(selects(|it| it.after = Some(dead)), [true, false]);
+        assert_eq!(selects(|it| it.after = Some(later)), [false, false]);
+        assert_eq!(selects(|it| it.before = Some(dead)), [false, false]);
+        assert_eq!(selects(|it| it.before = Some(later)), [true, false]);
+    }
+
+    #[test]
+    fn all_of_it_must_match_also_with_all() {
+        let both = |it: &mut Selection| {
+            it.all = true;
+            it.organization = Some("org_acme".to_owned());
+            it.session = Some("ses_2".to_owned());
+        };
+        assert_eq!(selects(both), [false, false]);
+        assert!(Selection::default().is_empty());
+        assert!(!Selection { all: true, ..Selection::default() }.is_empty());
+    }
+}

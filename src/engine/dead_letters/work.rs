@@ -1,0 +1,243 @@
+//! Goes through the dead letters and does what was ordered, with an entry for each one that matches.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::entry::{Entry, Fate};
+use super::order::{Action, Effect, Order, Substitute};
+use super::patch::{PatchError, Patched, REPLACED_BODY, patched};
+use crate::ports::bus::headers::{OF_A_DEATH, REPLAYED_AT, REPLAYS};
+use crate::ports::bus::{Letter, Letters, LettersError, Replay};
+
+/// Letters that are being put back to work at once; more wait for a confirm.
+const OUTSTANDING: usize = 64;
+
+/// Who is told as it goes.
+#[async_trait]
+pub trait Observer: Send {
+    /// Returns when there is room for some more entries; it is asked before each window.
+    async fn room(&mut self) {}
+    /// So many have been looked at so far, of so many.
+    fn looked_at(&mut self, count: u64, total: u64);
+    /// One that matches, after what was done.
+    fn entry(&mut self, entry: Entry);
+    /// One that is to be shown: with its properties, headers and body.
+    fn shown(&mut self, entry: Entry, details: Value, body: &Bytes);
+}
+
+/// What came of it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    /// Looked at.
+    pub seen: u64,
+    /// Selected.
+    pub matched: u64,
+    /// Selected, but it failed.
+    pub failed: u64,
+    /// Whether it was stopped before the end.
+    pub stopped: bool,
+}
+
+/// Why an order could not be carried out, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The broker failed.
+    #[error(transparent)]
+    Letters(#[from] LettersError),
+    /// A patch is for one.
+    #[error(
+        "{0} dead letters match: a patch is for exactly one; narrow it down (--organization, --reason, --before, --after)"
+    )]
+    NotOne(u64),
+    /// The patch does not do.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// The original would be lost.
+    #[error(
+        "its body is too long to be kept in a header of the message: name a file to keep the original in (--keep FILE)"
+    )]
+    NowhereToKeep,
+    /// The original could not be written down.
+    #[error("cannot keep the original in {path}: {problem}")]
+    Keep {
+        /// Where.
+        path: String,
+        /// Why not.
+        problem: std::io::Error,
+    },
+}
+
+/// Goes through all dead letters; `stop` ends it after those that are in hand. Whatever happens, those not dealt with
+/// lie where they lay.
+pub async fn carry_out(
+    letters: &mut dyn Letters,
+    order: &Order,
+    observer: &mut dyn Observer,
+    stop: &CancellationToken,
+) -> Result<Tally, Failure> {
+    let mut work = Work { order, observer, stop, tally: Tally::default(), only: None };
+    let done = match work.go_through(letters).await {
+        Ok(()) => work.substitute().await,
+        Err(failure) => Err(failure),
+    };
+    let tally = work.tally;
+    let closed = letters.close().await;
+    done?;
+    closed?;
+    Ok(tally)
+}
+
+struct Work<'a> {
+    order: &'a Order,
+    observer: &'a mut dyn Observer,
+    stop: &'a CancellationToken,
+    tally: Tally,
+    /// The one that a patch is for.
+    only: Option<(Entry, Letter)>,
+}
+
+impl Work<'_> {
+    async fn go_through(&mut self, letters: &mut dyn Letters) -> Result<(), Failure> {
+        let total = letters.total();
+        loop {
+            self.observer.room().await;
+            if self.stop.is_cancelled() {
+                self.tally.stopped = true;
+                return Ok(());
+            }
+            let window = letters.next().await?;
+            if window.is_empty() {
+                return Ok(());
+            }
+            self.tally.seen += window.len() as u64;
+            self.deal_with(window).await?;
+            self.observer.looked_at(self.tally.seen, total);
+        }
+    }
+
+    async fn deal_with(&mut self, window: Vec<Letter>) -> Result<(), Failure> {
+        let read = window.into_iter().map(|letter| (Entry::of(&letter, self.order.limits), letter));
+        let chosen: Vec<_> = read.filter(|(entry, _)| self.order.selection.matches(entry)).collect();
+        self.tally.matched += chosen.len() as u64;
+        match &self.order.action {
+            Action::List => chosen.into_iter().for_each(|(entry, _)| self.observer.entry(entry)),
+            Action::Show => {
+                for (entry, letter) in chosen {
+                    self.observer.shown(entry, letter.details(), &letter.body);
+                }
+            }
+            Action::Replay(Effect::Rehearsed) => self.rehearse(chosen, Fate::WouldReplay),
+            Action::Discard(Effect::Rehearsed) => self.rehearse(chosen, Fate::WouldDiscard),
+            Action::Replay(Effect::Real) => return self.all(chosen, replay).await,
+            Action::Discard(Effect::Real) => return self.all(chosen, discard).await,
+            Action::Substitute(..) => self.only = chosen.into_iter().next().or(self.only.take()),
+        }
+        Ok(())
+    }
+
+    fn rehearse(&mut self, chosen: Vec<(Entry, Letter)>, fate: Fate) {
+        for (entry, _) in chosen {
+            self.observer.entry(entry.with(fate));
+        }
+    }
+
+    /// Many at a time, told in their order.
+    async fn all<F>(&mut self, chosen: Vec<(Entry, Letter)>, act: fn(Entry, Letter) -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<Entry, LettersError>> + Send,
+    {
+        let stop = self.stop;
+        let chosen = chosen.into_iter().take_while(|_| !stop.is_cancelled());
+        let mut done = std::pin::pin!(
+            futures_util::stream::iter(chosen).map(|(entry, letter)| act(entry, letter)).buffered(OUTSTANDING)
+        );
+        while let Some(entry) = done.next().await {
+            let entry = entry?;
+            self.tally.failed += u64::from(entry.result == Some(Fate::Failed));
+            self.observer.entry(entry);
+        }
+        Ok(())
+    }
+
+    /// Only when all have been seen is it known that one alone matches.
+    async fn substitute(&mut self) -> Result<(), Failure> {
+        let Action::Substitute(effect, substitute) = &self.order.action else { return Ok(()) };
+        if self.tally.stopped {
+            return Ok(());
+        }
+        let Some((entry, letter)) = self.only.take().filter(|_| self.tally.matched == 1) else {
+            return Err(Failure::NotOne(self.tally.matched));
+        };
+        let patched = patched(&letter.envelope, &letter.body, &substitute.patch, self.order.limits)?;
+        if patched.original.is_none() && substitute.keep.is_none() {
+            return Err(Failure::NowhereToKeep);
+        }
+        if *effect == Effect::Rehearsed {
+            self.observer.entry(entry.with(Fate::WouldReplay));
+            return Ok(());
+        }
+        keep(substitute, &letter.body)?;
+        let Patched { body, original } = patched;
+        let mut again = afresh(&letter);
+        again.body = Some(body.into());
+        again.headers.extend(original.map(|original| (REPLACED_BODY, original)));
+        let entry = told(entry, letter.replay(again).await, Fate::Replayed)?;
+        self.tally.failed += u64::from(entry.result == Some(Fate::Failed));
+        self.observer.entry(entry);
+        Ok(())
+    }
+}
+
+async fn replay(entry: Entry, letter: Letter) -> Result<Entry, LettersError> {
+    let again = afresh(&letter);
+    told(entry, letter.replay(again).await, Fate::Replayed)
+}
+
+async fn discard(entry: Entry, letter: Letter) -> Result<Entry, LettersError> {
+    told(entry, letter.discard().await, Fate::Discarded)
+}
+
+/// As it was before its death, and marked.
+fn afresh(letter: &Letter) -> Replay {
+    let before: u64 = letter.envelope.header(REPLAYS).and_then(|text| text.parse().ok()).unwrap_or(0);
+    // As fine as the worker's own times, for it compares them.
+    let now = Timestamp::now();
+    let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+    let headers = vec![(REPLAYS, before.saturating_add(1).to_string()), (REPLAYED_AT, now.to_string())];
+    Replay { body: None, headers, without: OF_A_DEATH }
+}
+
+/// What is wrong with one letter is told with it; what is wrong with the broker ends it all.
+fn told(entry: Entry, done: Result<(), LettersError>, fate: Fate) -> Result<Entry, LettersError> {
+    match done {
+        Ok(()) => {
+            info!(
+                event_id = entry.event_id,
+                organization_id = entry.organization_id,
+                session_id = entry.session_id,
+                reason = entry.reason,
+                result = fate.as_str(),
+                "a dead letter was dealt with by an operator"
+            );
+            Ok(entry.with(fate))
+        }
+        Err(problem @ (LettersError::Publish(_) | LettersError::Twice(_))) => Ok(entry.failed(problem.to_string())),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Writes the original down, never over another file, before anything is done.
+fn keep(substitute: &Substitute, original: &[u8]) -> Result<(), Failure> {
+    use std::io::Write;
+    let Some(path) = &substitute.keep else { return Ok(()) };
+    let written = std::fs::File::create_new(path).and_then(|mut file| {
+        file.write_all(original)?;
+        file.sync_all()
+    });
+    written.map_err(|problem| Failure::Keep { path: path.display().to_string(), problem })
+}

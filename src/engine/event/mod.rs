@@ -1,0 +1,37 @@
+//! In: the bytes of a message and what travels beside them.
+//! Out: an `Event` (a handoff or a resolution), several of them, or a `Rejection` that names the field at fault.
+//! Absent: everything else; no clock, no I/O, no logging, no knowledge of organizations.
+
+mod amqp_1_0;
+mod cloudevents;
+mod decode;
+mod envelope;
+mod field;
+mod frame;
+mod handoff;
+mod ids;
+mod instant;
+mod lax;
+mod model;
+mod pieces;
+mod problem;
+mod rejection;
+mod resolution;
+mod schema;
+mod seen;
+mod surrogate;
+mod text;
+mod webhook;
+mod wire;
+
+pub use decode::{Decoded, Limits, Piece, decode};
+pub use envelope::Envelope;
+pub use ids::{ContactId, EventId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
+pub use model::{Body, Channel, Customer, Event, Handoff, Kind, Message, Resolution, Route, Verdict};
+pub use rejection::{Rejection, RejectionReason, Seen};
+pub use schema::schemas;
+
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Events for the tests of other rooms.
+
+#![allow(clippy::missing_panics_doc, reason = "for tests")]
+
+use super::{Body, Decoded, Envelope, Event, Handoff, Limits, Resolution, decode};
+
+const LIMITS: Limits = Limits { max_event_bytes: 1_048_576 };
+
+/// The contract's example: a handoff by email.
+pub fn email() -> Event {
+    event(include_bytes!("../../../tests/it/fixtures/events/handoff-email.json"))
+}
+
+/// That example, changed.
+pub fn handoff(change: impl FnOnce(&mut Handoff)) -> Event {
+    let mut event = email();
+    if let Body::Handoff(handoff) = &mut event.body {
+        change(handoff);
+    }
+    event
+}
+
+/// A resolution of the example's session, changed.
+pub fn resolution(change: impl FnOnce(&mut Resolution)) -> Event {
+    let mut event = event(
+        br#"{"event":"session.resolved","event_id":"evt_01JDB1","organization_id":"org_acme",
+             "timestamp":"2026-11-22T11:00:00Z","data":{"session_id":"ses_9f2c"}}"#,
+    );
+    if let Body::Resolution(resolution) = &mut event.body {
+        change(resolution);
+    }
+    event
+}
+
+/// The one event of a body.
+pub fn event(body: &[u8]) -> Event {
+    match decode(&Envelope::default(), body, &LIMITS) {
+        Ok(Decoded::Event(event)) => event,
+        other => panic!("expected an event, got {other:?}"),
+    }
+}

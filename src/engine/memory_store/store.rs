@@ -1,0 +1,133 @@
+//! The store in memory.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::tables::Tables;
+use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
+use crate::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
+use crate::workflow::{Learned, Record, SessionEntry};
+
+/// A store in memory.
+#[derive(Default, Debug)]
+pub struct MemoryStore {
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default, Debug)]
+struct Memory {
+    now: Tables,
+    /// What a crash goes back to.
+    kept: Tables,
+    closed: Closed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Closed {
+    #[default]
+    No,
+    Yes,
+}
+
+impl MemoryStore {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Loses everything that was only noted, however long ago: the worst that a crash may do. Opens it again if it was
+    /// closed.
+    pub fn crash(&self) {
+        let mut memory = self.lock();
+        memory.now = memory.kept.clone();
+        memory.closed = Closed::No;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Memory>, StoreError> {
+        let memory = self.lock();
+        match memory.closed {
+            Closed::No => Ok(memory),
+            Closed::Yes => Err(StoreError::Closed),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
+        Ok(self.open()?.now.record(key))
+    }
+
+    async fn session(
+        &self,
+        organization: &OrganizationId,
+        session: &SessionId,
+    ) -> Result<Vec<SessionEntry>, StoreError> {
+        Ok(self.open()?.now.session(organization, session))
+    }
+
+    async fn contact(
+        &self,
+        organization: &OrganizationId,
+        email: &str,
+        not_before: Timestamp,
+    ) -> Result<Option<ContactId>, StoreError> {
+        Ok(self.open()?.now.contact(organization, email, not_before))
+    }
+
+    async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
+        Ok(self.open()?.now.learned(organization))
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        Ok(self.open()?.now.organizations())
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        Ok(self.open()?.now.pauses())
+    }
+
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        Ok(self.open()?.now.organization_queues())
+    }
+
+    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.open()?.now.apply(&changes);
+        Ok(())
+    }
+
+    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let mut memory = self.open()?;
+        memory.now.apply(&changes);
+        memory.kept.apply(&changes);
+        Ok(())
+    }
+
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.open()?.now.outcomes(filter, after, limit)
+    }
+
+    async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
+        let mut memory = self.open()?;
+        memory.kept.sweep(finished_before);
+        Ok(memory.now.sweep(finished_before))
+    }
+
+    /// Nothing is on disk: the number of things remembered, which grows and shrinks as a size would.
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.open()?.now.len())
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let mut memory = self.lock();
+        memory.kept = memory.now.clone();
+        memory.closed = Closed::Yes;
+        Ok(())
+    }
+}

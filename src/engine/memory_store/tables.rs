@@ -1,0 +1,169 @@
+//! What is remembered, in the plainest form: maps, and a walk over all of them for every question.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
+use crate::ports::store::position::Position;
+use crate::ports::store::terms::fold;
+use crate::ports::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, StoreError, Swept};
+use crate::workflow::{Learned, Record, SessionEntry};
+
+/// Everything remembered.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Tables {
+    records: BTreeMap<EventKey, Record>,
+    sessions: BTreeMap<(OrganizationId, SessionId), BTreeMap<EventId, Entry>>,
+    contacts: BTreeMap<(OrganizationId, String), (ContactId, Timestamp)>,
+    learned: BTreeMap<OrganizationId, Learned>,
+    organizations: BTreeMap<OrganizationId, String>,
+    pauses: BTreeMap<OrganizationId, Timestamp>,
+    queues: BTreeMap<OrganizationId, Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    first: Timestamp,
+    at: Timestamp,
+    kept: SessionEntry,
+}
+
+impl Tables {
+    pub(super) fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.change(change.clone());
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Record(key, record) => {
+                self.records.insert(key, *record);
+            }
+            Change::Session { organization, session, entry, at } => {
+                let entries = self.sessions.entry((organization, session)).or_default();
+                let first = entries.get(&entry.event_id).map_or(at, |before| before.first);
+                entries.insert(entry.event_id.clone(), Entry { first, at, kept: entry });
+            }
+            Change::Contact { organization, email, contact, at } => {
+                self.contacts.insert((organization, fold(&email)), (contact, at));
+            }
+            Change::ForgetContact { organization, email } => {
+                self.contacts.remove(&(organization, fold(&email)));
+            }
+            Change::Learned(organization, learned) => {
+                self.learned.insert(organization, learned);
+            }
+            Change::Organization(SavedOrganization { id, document }) => {
+                self.organizations.insert(id, document);
+            }
+            Change::ForgetOrganization(organization) => {
+                self.organizations.remove(&organization);
+            }
+            Change::Pause(organization, since) => {
+                self.pauses.insert(organization, since);
+            }
+            Change::Resume(organization) => {
+                self.pauses.remove(&organization);
+            }
+            Change::OrganizationQueue(organization, declared) => {
+                self.queues.insert(organization, declared);
+            }
+            Change::ForgetOrganizationQueue(organization) => {
+                self.queues.remove(&organization);
+            }
+        }
+    }
+
+    pub(super) fn record(&self, key: &EventKey) -> Option<Record> {
+        self.records.get(key).cloned()
+    }
+
+    pub(super) fn session(&self, organization: &OrganizationId, session: &SessionId) -> Vec<SessionEntry> {
+        let Some(entries) = self.sessions.get(&(organization.clone(), session.clone())) else {
+            return Vec::new();
+        };
+        let mut entries: Vec<_> = entries.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.first);
+        entries.into_iter().map(|(_, entry)| entry.kept.clone()).collect()
+    }
+
+    pub(super) fn contact(
+        &self,
+        organization: &OrganizationId,
+        email: &str,
+        not_before: Timestamp,
+    ) -> Option<ContactId> {
+        let (contact, at) = self.contacts.get(&(organization.clone(), fold(email)))?;
+        (*at >= not_before).then_some(*contact)
+    }
+
+    pub(super) fn learned(&self, organization: &OrganizationId) -> Learned {
+        self.learned.get(organization).copied().unwrap_or_default()
+    }
+
+    pub(super) fn organizations(&self) -> Vec<SavedOrganization> {
+        let saved = |(id, document): (&OrganizationId, &String)| SavedOrganization {
+            id: id.clone(),
+            document: document.clone(),
+        };
+        self.organizations.iter().map(saved).collect()
+    }
+
+    pub(super) fn pauses(&self) -> Vec<(OrganizationId, Timestamp)> {
+        self.pauses.iter().map(|(id, since)| (id.clone(), *since)).collect()
+    }
+
+    pub(super) fn organization_queues(&self) -> Vec<(OrganizationId, Timestamp)> {
+        self.queues.iter().map(|(id, declared)| (id.clone(), *declared)).collect()
+    }
+
+    pub(super) fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let after = after.map(Position::read).transpose()?;
+        let mut all: Vec<(Position, &Record)> = self
+            .records
+            .iter()
+            .filter(|(key, record)| filter.matches(key, record))
+            .filter_map(|(key, record)| Some((Position::new(record.outcome()?.finished_at, key), record)))
+            .filter(|(position, _)| after.as_ref().is_none_or(|after| position < after))
+            .collect();
+        all.sort_by(|(one, _), (other, _)| other.cmp(one));
+        let more = all.len() > limit;
+        all.truncate(limit);
+        let next = all.last().filter(|_| more).map(|(position, _)| position.cursor());
+        let found = |(position, record): (Position, &Record)| Found { key: position.key(), record: record.clone() };
+        let found = all.into_iter().map(found).collect();
+        Ok(Page { found, next })
+    }
+
+    pub(super) fn sweep(&mut self, before: Timestamp) -> Swept {
+        let things = (self.records.len(), self.entries(), self.contacts.len());
+        self.records.retain(|_, record| {
+            let outcome = record.outcome();
+            outcome.map_or(record.first_seen, |outcome| outcome.finished_at) >= before
+        });
+        for entries in self.sessions.values_mut() {
+            entries.retain(|_, entry| entry.at >= before);
+        }
+        self.sessions.retain(|_, entries| !entries.is_empty());
+        self.contacts.retain(|_, (_, at)| *at >= before);
+        let gone = |before: usize, now: usize| (before - now) as u64;
+        Swept {
+            records: gone(things.0, self.records.len()),
+            sessions: gone(things.1, self.entries()),
+            contacts: gone(things.2, self.contacts.len()),
+        }
+    }
+
+    /// How many things are remembered.
+    pub(super) fn len(&self) -> u64 {
+        let things = self.records.len() + self.entries() + self.contacts.len() + self.learned.len();
+        let things = things + self.organizations.len() + self.pauses.len() + self.queues.len();
+        things as u64
+    }
+
+    fn entries(&self) -> usize {
+        self.sessions.values().map(BTreeMap::len).sum()
+    }
+}

@@ -1,0 +1,369 @@
+//! Decide, do, record; again, until the event is over or has to wait.
+
+mod closing;
+mod waiting;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::age::Age;
+use super::lanes::{Lane, Ticket};
+use super::pause::Pauses;
+use super::process::{Arrival, is_of_this_life};
+use super::quarantine::Isolation;
+use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
+use super::settlement::{DeadLetter, Done, Postponed, Settlement};
+use super::{HOLD, Worker, letters};
+use crate::event::{Event, Kind};
+use crate::ports::destination::Performed;
+use crate::ports::store::{Change, StoreError};
+use crate::workflow::{
+    Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
+    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, deaths, decide, insist,
+};
+
+/// An event that takes longer than this is written down as it goes; one that is faster has only its end written. What a crash then
+/// loses is repeated at the cost of a request at most.
+const WORTH_NOTING: Duration = Duration::from_millis(100);
+
+/// One attempt to carry an event.
+pub(super) struct Attempt<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) event: &'a Event,
+    pub(super) arrival: &'a Arrival,
+    settings: &'a Settings,
+    pub(super) record: Record,
+    pub(super) memory: Memory,
+    /// What was done for the session since the record was last kept. A crash may lose what was only noted: kept with
+    /// the record, or the session would not know of an outcome that OpenCX has heard of.
+    session: Vec<Change>,
+    /// When the record was last written, or the event taken up.
+    noted: Timestamp,
+    pauses: Pauses,
+    age: Age,
+    /// Held while this event looks up or creates its contact: others with the same email then know it.
+    contact_turn: Option<Ticket>,
+    /// Held while this event is quarantined.
+    pub(super) isolation: Option<Isolation>,
+}
+
+impl Worker {
+    /// Carries an event as far as it goes now.
+    pub(super) async fn attempt(
+        &self,
+        event: &Event,
+        settings: &Settings,
+        known: Option<Record>,
+        arrival: &Arrival,
+    ) -> Result<Settlement, StoreError> {
+        let redelivered = arrival.delivery.redelivered;
+        let phase = known.as_ref().filter(|record| is_of_this_life(arrival, record)).map(|record| &record.phase);
+        let deaths = deaths(redelivered, phase, self.life);
+        let was_begun = known.is_some();
+        let mut attempt = self.take_up(event, settings, known, arrival).await?;
+        attempt.begin();
+        if let Some(deaths) = deaths {
+            if let Some(settlement) = attempt.enter_quarantine(deaths).await? {
+                return Ok(settlement);
+            }
+        } else if was_begun {
+            attempt.note(Vec::new()).await?;
+        }
+        loop {
+            match attempt.next() {
+                Decision::Call(step) => {
+                    if let Some(settlement) = attempt.call(&step).await? {
+                        return Ok(settlement);
+                    }
+                }
+                Decision::Await(until) => return attempt.wait(until).await,
+                Decision::Finish(outcome) => return attempt.finish(outcome).await,
+                Decision::Refuse(fault) => return attempt.give_up(Reason::RejectedByDynamics, *fault).await,
+            }
+        }
+    }
+
+    /// Takes an event up, with all that is known of it.
+    pub(super) async fn take_up<'a>(
+        &'a self,
+        event: &'a Event,
+        settings: &'a Settings,
+        known: Option<Record>,
+        arrival: &'a Arrival,
+    ) -> Result<Attempt<'a>, StoreError> {
+        let session = match (event.kind(), &known) {
+            // What else happened in its session matters to no handoff.
+            (Kind::Handoff, None) if !arrival.delivery.redelivered => Vec::new(),
+            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
+        };
+        let memory = self.recall(event, session).await?;
+        // What was noted before may not have reached the disk: by an attempt that ended in a panic, or for the store.
+        let session_as_noted = match &known {
+            Some(record) if record.outcome().is_none() => as_noted(event, &memory, self.now()),
+            _ => own_as_noted(event, &memory, self.now()),
+        };
+        Ok(Attempt {
+            worker: self,
+            event,
+            arrival,
+            settings,
+            record: self.record_to_go_on_with(event, known, arrival),
+            session: session_as_noted,
+            memory,
+            noted: self.now(),
+            pauses: Pauses::new(),
+            age: Age::new(arrival.past.age),
+            contact_turn: None,
+            isolation: None,
+        })
+    }
+
+    /// The record to go on with. A dead letter that comes again starts afresh.
+    fn record_to_go_on_with(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
+        let past = &arrival.past;
+        // The broker's delivery limit leaves a record that is still in flight: a replay starts afresh after that too.
+        let going_on = known.filter(|record| record.outcome().is_none() && is_of_this_life(arrival, record));
+        let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
+        let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never still to come
+        Record {
+            kind: event.kind(),
+            session_id: Some(event.session_id().clone()),
+            body_digest: digest(&arrival.delivery.body),
+            first_seen,
+            attempts: spent.max(past.attempts) + 1,
+            phase: Phase::InHand,
+            settled: false,
+            poison: false,
+            progress: going_on.as_ref().map(|record| record.progress.clone().taken_up_again()).unwrap_or_default(),
+            history: going_on.map(|record| record.history).unwrap_or_default(),
+        }
+    }
+
+    /// What the store remembers that matters to this event.
+    async fn recall(&self, event: &Event, session: Vec<SessionEntry>) -> Result<Memory, StoreError> {
+        let organization = &event.key.organization_id;
+        Ok(Memory {
+            contact: self.known_contact(event).await?,
+            learned: self.store.learned(organization).await?,
+            session,
+        })
+    }
+
+    async fn known_contact(&self, event: &Event) -> Result<Option<crate::event::ContactId>, StoreError> {
+        let Some(email) = event.email() else { return Ok(None) };
+        let fresh_since = self.now().saturating_sub(self.rules.contact_ttl).unwrap_or(Timestamp::MIN);
+        self.store.contact(&event.key.organization_id, email, fresh_since).await
+    }
+}
+
+impl Attempt<'_> {
+    /// Resolutions of its session wait for a handoff from now on.
+    pub(super) fn begin(&mut self) {
+        self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
+    }
+
+    /// Writes down how far it is, and these; the disk is not waited for.
+    async fn note(&mut self, others: Vec<Change>) -> Result<(), StoreError> {
+        self.noted = self.worker.now();
+        let changes = others.into_iter().chain(self.session.iter().cloned()).chain([self.changed()]);
+        self.worker.store.note(changes.collect()).await
+    }
+
+    fn worth_noting(&self) -> bool {
+        let since = self.worker.now().duration_since(self.noted);
+        Duration::try_from(since).is_ok_and(|since| since >= WORTH_NOTING)
+    }
+
+    pub(super) fn next(&self) -> Decision {
+        decide(self.event, self.settings, &self.memory, &self.record.progress, self.time())
+    }
+
+    /// Where it stands.
+    pub(super) fn next_step(&self) -> StepName {
+        match self.next() {
+            Decision::Call(step) => step.name(),
+            Decision::Await(_) | Decision::Finish(_) | Decision::Refuse(_) => StepName::Decode,
+        }
+    }
+
+    /// Performs a step; a settlement when the event can't go on now.
+    async fn call(&mut self, step: &Step) -> Result<Option<Settlement>, StoreError> {
+        if self.wait_for_contact(step).await? {
+            return Ok(None);
+        }
+        self.put_intent_on_record(step).await?;
+        let performing = self.worker.crm.perform(step, self.event, self.settings);
+        let Performed { result, exchanges } = self.observed(performing).await?;
+        for exchange in exchanges {
+            self.record.note(HistoryEntry {
+                at: exchange.at,
+                attempt: self.record.attempts,
+                step: exchange.step,
+                elapsed_ms: u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX),
+                status: exchange.status,
+                code: exchange.code,
+                error: exchange.error,
+                request_id: exchange.request_id,
+            });
+        }
+        match result.or_else(|fault| insist(step, self.settings, fault, &self.record.history)) {
+            Ok(receipt) => self.took(step, &receipt).await,
+            Err(fault) => {
+                self.record.progress.refused(step, fault.remedy);
+                self.end_of_intent(step);
+                self.failed(fault).await
+            }
+        }
+    }
+
+    /// Of several events of one new customer, one makes the contact and the others wait for it. True when the
+    /// wait may have changed what to do.
+    async fn wait_for_contact(&mut self, step: &Step) -> Result<bool, StoreError> {
+        if !matches!(step.name(), StepName::LookUpContact | StepName::CreateContact) || self.contact_turn.is_some() {
+            return Ok(false);
+        }
+        let Some(email) = self.event.email() else { return Ok(false) };
+        let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
+        let mut ticket = self.worker.lanes.queue(lane);
+        // Nobody gives back from this lane: who is in it has begun.
+        _ = self.observed(ticket.turn()).await?;
+        self.contact_turn = Some(ticket);
+        if self.record.progress.contact == ContactProgress::Unknown {
+            self.memory.contact = self.worker.known_contact(self.event).await?;
+        }
+        Ok(true)
+    }
+
+    async fn took(&mut self, step: &Step, receipt: &Receipt) -> Result<Option<Settlement>, StoreError> {
+        match apply(std::mem::take(&mut self.record.progress), receipt) {
+            Ok(progress) => self.record.progress = progress,
+            Err(illegal) => {
+                self.record.progress = *illegal.progress;
+                let message = "a step gave back what it was not asked for: a defect".to_owned();
+                return self.failed(Fault::unanswered(step.name(), Remedy::Retry, message)).await;
+            }
+        }
+        let changes = remember(self.event, receipt, &mut self.memory, self.worker.now());
+        let contact_known =
+            !matches!(self.record.progress.contact, ContactProgress::Absent { .. } | ContactProgress::Forgotten);
+        let (own, others): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_of_session);
+        self.session.extend(own);
+        self.end_of_intent(step);
+        // The last receipt is kept with the outcome, at once. What other events go by is noted at once too.
+        if self.worth_noting() && !matches!(self.next(), Decision::Finish(_)) {
+            self.note(others).await?;
+        } else if !others.is_empty() {
+            self.worker.store.note(others).await?;
+        }
+        if contact_known {
+            self.contact_turn = None;
+        }
+        Ok(None)
+    }
+
+    async fn failed(&mut self, fault: Fault) -> Result<Option<Settlement>, StoreError> {
+        self.contact_turn = None;
+        if fault.remedy == Remedy::Retry {
+            self.age.begins();
+        }
+        let again = after(fault.remedy, self.trial(), &self.worker.rules.policy);
+        self.log(&fault, again);
+        match again {
+            Again::Soon if self.is_held_too_long() => self.later(0, "held").await.map(Some),
+            Again::Soon if self.pause().await => {
+                self.record.attempts += 1;
+                self.worker.watch.saw(crate::ports::metrics::Sighting::Retried("in_process"));
+                Ok(None)
+            }
+            Again::Soon => self.later(0, "shutdown").await.map(Some),
+            Again::Later(rung) => self.later(rung, fault.remedy.as_str()).await.map(Some),
+            Again::WhenAvailable => self.when_available(&fault).await,
+            Again::Aside => self.when_step_is_available(&fault).await,
+            Again::Never(reason) => self.give_up(reason, fault).await.map(Some),
+        }
+    }
+
+    fn is_held_too_long(&self) -> bool {
+        self.arrival.delivery.received.elapsed() >= HOLD
+    }
+
+    /// Waits a little; false when the worker is stopping, which leaves no time for that.
+    async fn pause(&mut self) -> bool {
+        let pause: Duration = self.pauses.next((self.worker.chance.dice)());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = self.worker.stopping.cancelled() => false,
+        }
+    }
+
+    pub(super) async fn later(&mut self, rung: usize, why: &'static str) -> Result<Settlement, StoreError> {
+        self.rest().await?;
+        let age = self.age.now() + self.worker.delay(rung);
+        Ok(Settlement::Later(Postponed { age: Some(age), ..self.postponed(rung, why) }))
+    }
+
+    fn postponed(&self, rung: usize, why: &'static str) -> Postponed {
+        let Record { kind, attempts, first_seen, .. } = self.record;
+        Postponed { rung, kind, attempts, first_seen, age: None, refusals: 0, why }
+    }
+
+    /// It waits from here. Durable, so that a resolution finds its handoff on the way even after a crash.
+    async fn rest(&mut self) -> Result<(), StoreError> {
+        self.record.phase = Phase::Waiting;
+        self.keep().await
+    }
+
+    async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Settlement, StoreError> {
+        self.record.phase = Phase::Finished((*outcome).clone());
+        let now = self.worker.now();
+        self.session.extend(handed_off(self.event, &self.record.progress, &mut self.memory, now));
+        self.keep().await?;
+        Ok(Settlement::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
+    }
+
+    pub(super) async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Settlement, StoreError> {
+        let now = self.worker.now();
+        let Record { attempts, first_seen, .. } = self.record;
+        let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
+        self.record.phase = Phase::Dead(letter.outcome.clone());
+        self.session.extend(given_up(self.event, &self.record.progress, &mut self.memory, now));
+        self.keep().await?;
+        let record = Some(Box::new(self.record.clone()));
+        Ok(Settlement::Dead(Box::new(DeadLetter { record, ..letter })))
+    }
+
+    /// Returns when the record is durable, and what was done for the session with it.
+    pub(super) async fn keep(&mut self) -> Result<(), StoreError> {
+        let session = std::mem::take(&mut self.session);
+        self.worker.store.keep(session.into_iter().chain([self.changed()]).collect()).await
+    }
+
+    fn changed(&self) -> Change {
+        Change::Record(self.event.key.clone(), Box::new(self.record.clone()))
+    }
+
+    fn time(&self) -> Time {
+        Time { now: self.worker.now(), first_seen: self.record.first_seen, attempts: self.record.attempts }
+    }
+
+    pub(super) fn trial(&self) -> Trial {
+        Trial { attempts: self.record.attempts, age: self.age.now() }
+    }
+
+    /// Attempts that the message says were spent, this one included, where it says more than the record.
+    pub(super) fn correct_attempts(&mut self, told: u32) {
+        self.record.attempts = (self.record.attempts - 1).max(told);
+        self.age.begins();
+    }
+}
+
+/// Digest that tells bodies apart, no more: 122 bits of SHA-1, by UUIDv5.
+pub(super) fn digest(body: &[u8]) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, body).simple().to_string()
+}
+
+fn is_of_session(change: &Change) -> bool {
+    matches!(change, Change::Session { .. })
+}

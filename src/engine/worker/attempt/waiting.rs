@@ -1,0 +1,88 @@
+//! Waits for the organization, or for one step that its setup refuses. Neither spends an attempt or age.
+
+use std::time::Duration;
+
+use tokio::time::sleep_until;
+
+use super::Attempt;
+use crate::ports::store::StoreError;
+use crate::worker::HOLD;
+use crate::worker::settlement::{Postponed, Settlement};
+use crate::workflow::{Fault, Phase, Remedy, between, rung, soonest};
+
+/// Longest time in a retry queue of an event whose step is refused. Many of them cost little then, and are carried soon once the
+/// step works again.
+const LONGEST_ASIDE: Duration = Duration::from_secs(120);
+
+impl Attempt<'_> {
+    /// Waits for the organization in this process, where that does not take long, and goes on at the step that failed; else in
+    /// a retry queue.
+    pub(super) async fn when_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
+        let age = self.pauses_age().await?;
+        if self.worker.becomes_available(&self.event.key.organization_id, self.arrival).await {
+            return self.goes_on(age).await;
+        }
+        self.waits_elsewhere(soonest(&self.worker.rules.policy), age, fault).await.map(Some)
+    }
+
+    /// The same for one step, while others of the organization are not refused. Whoever waits makes room for events that may need
+    /// others: it goes to a retry queue, for longer the longer the step is refused.
+    pub(super) async fn when_step_is_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
+        let age = self.pauses_age().await?;
+        if self.step_becomes_available(fault).await {
+            return self.goes_on(age).await;
+        }
+        let held_for = match fault.remedy {
+            Remedy::HoldStep(since) => between(since, self.worker.now()),
+            _ => Duration::ZERO,
+        };
+        let rung = rung(held_for.min(LONGEST_ASIDE), &self.worker.rules.policy);
+        self.waits_elsewhere(rung, age, fault).await.map(Some)
+    }
+
+    async fn step_becomes_available(&self, fault: &Fault) -> bool {
+        let delivery = &self.arrival.delivery;
+        let makes_room = async {
+            match &self.arrival.place {
+                Some(place) => place.waits().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.worker.crm.step_available(&self.event.key.organization_id, fault.step) => true,
+            () = makes_room => false,
+            () = sleep_until(delivery.received + HOLD) => false,
+            () = delivery.lost.cancelled() => false,
+            () = self.worker.stopping.cancelled() => false,
+        }
+    }
+
+    /// Its age does not grow from here; what it has done is written down, and it keeps nobody out. The age so far.
+    async fn pauses_age(&mut self) -> Result<Option<Duration>, StoreError> {
+        let age = self.age.told();
+        self.leave_quarantine().await?;
+        self.note(Vec::new()).await?;
+        Ok(age)
+    }
+
+    async fn goes_on(&mut self, age: Option<Duration>) -> Result<Option<Settlement>, StoreError> {
+        self.age.resumes_at(age);
+        self.return_to_quarantine().await?;
+        Ok(None)
+    }
+
+    async fn waits_elsewhere(
+        &mut self,
+        rung: usize,
+        age: Option<Duration>,
+        fault: &Fault,
+    ) -> Result<Settlement, StoreError> {
+        self.record.attempts -= 1;
+        // An answer that the organization is unavailable does not acquit one that may end the process.
+        if !matches!(self.record.phase, Phase::Quarantined { .. }) {
+            self.record.phase = Phase::Waiting;
+        }
+        self.keep().await?;
+        Ok(Settlement::Later(Postponed { age, ..self.postponed(rung, fault.remedy.as_str()) }))
+    }
+}

@@ -1,0 +1,71 @@
+//! Dead-letters messages that never reached the workflow: undecodable ones and those of unknown organizations.
+
+use jiff::Timestamp;
+
+use super::attempt::digest;
+use super::remember::given_up_as;
+use super::settlement::{DeadLetter, Settlement};
+use super::{Worker, letters};
+use crate::event::EventKey;
+use crate::ports::store::{Change, StoreError};
+use crate::workflow::{Phase, Progress, Record, SessionEntry, SessionState};
+
+impl Worker {
+    /// Gives a message up, and keeps that for its key, unless the key is another message's: one that was answered, or one
+    /// that is under way. The first one wins, this one is no more than a dead letter.
+    pub(super) async fn bury(&self, letter: DeadLetter, body: &[u8]) -> Result<Settlement, StoreError> {
+        let Some(key) = letter.key.clone() else { return Ok(Settlement::Dead(Box::new(letter))) };
+        let known = self.store.record(&key).await?;
+        let digest = digest(body);
+        if known.as_ref().is_some_and(|record| is_anothers(record, &digest)) {
+            return Ok(Settlement::Dead(Box::new(letter)));
+        }
+        let under_way = known.filter(|record| record.outcome().is_none());
+        let letter = under_way.iter().fold(letter, letters::after_all);
+        let record = buried(&letter, digest, under_way);
+        let session = self.forsaken(&key, &record, letter.outcome.finished_at).await?;
+        let record = Box::new(record);
+        let changes = session.into_iter().chain([Change::Record(key, record.clone())]);
+        self.store.keep(changes.collect()).await?;
+        Ok(Settlement::Dead(Box::new(DeadLetter { record: Some(record), ..letter })))
+    }
+
+    /// Nobody waits for this handoff any more. What it has opened stays open.
+    async fn forsaken(&self, key: &EventKey, record: &Record, at: Timestamp) -> Result<Option<Change>, StoreError> {
+        let Some(session) = record.session_id.clone() else { return Ok(None) };
+        let entries = self.store.session(&key.organization_id, &session).await?;
+        let awaited = |entry: &SessionEntry| entry.event_id == key.event_id && entry.state == SessionState::Opening;
+        Ok(entries.into_iter().find(awaited).map(|entry| Change::Session {
+            organization: key.organization_id.clone(),
+            session,
+            entry: SessionEntry { state: given_up_as(&record.progress), ..entry },
+            at,
+        }))
+    }
+}
+
+fn is_anothers(record: &Record, digest: &str) -> bool {
+    match record.phase {
+        Phase::Finished(_) => true,
+        Phase::InHand | Phase::Quarantined { .. } | Phase::Waiting => record.body_digest != digest,
+        // A dead letter is no answer.
+        Phase::Dead(_) => false,
+    }
+}
+
+fn buried(letter: &DeadLetter, body_digest: String, under_way: Option<Record>) -> Record {
+    let (progress, history) =
+        under_way.map_or((Progress::default(), Vec::new()), |record| (record.progress, record.history));
+    Record {
+        kind: letter.outcome.kind,
+        session_id: letter.session_id.clone(),
+        body_digest,
+        first_seen: letter.first_seen,
+        attempts: letter.outcome.attempts,
+        phase: Phase::Dead(letter.outcome.clone()),
+        settled: false,
+        poison: false,
+        progress,
+        history,
+    }
+}

@@ -1,0 +1,112 @@
+//! The `x-handoffd-*` headers: what a message tells of its own past, and what is told of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::settlement::{DeadLetter, Postponed};
+use crate::event::Envelope;
+use crate::ports::bus::headers::{
+    AGE, ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REFUSALS,
+    REPLAYED_AT, SESSION_ID, STEP,
+};
+
+/// Nobody tries as often; a header that says more is not the worker's own.
+const MOST_ATTEMPTS: u32 = 1_000_000;
+
+/// W3C trace context, handed on from an event to its outcome.
+const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+/// A `tracestate` may be dropped beyond this (W3C Trace Context, 3.3.1.5).
+const LONGEST_TRACE: usize = 512;
+/// Characters of a `traceparent` of version 00.
+const TRACEPARENT: usize = 55;
+
+/// Headers to set on a copy.
+pub(super) type Headers = Vec<(&'static str, String)>;
+
+/// A message's past, as its headers tell it; nothing when it comes for the first time.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Past {
+    /// Attempts spent before.
+    pub(super) attempts: u32,
+    /// When a worker first saw it.
+    pub(super) first_seen: Option<Timestamp>,
+    /// Time since its first failed attempt, without the time that it waited for its organization; none before that.
+    pub(super) age: Option<Duration>,
+    /// Number of times that a destination has refused it since it was decided.
+    pub(super) refusals: u32,
+}
+
+/// Whether what the store remembers of an event, first seen then, is of its present life: when an operator puts a dead
+/// letter back to work it begins another one.
+pub(super) fn is_of_this_life(envelope: &Envelope, first_seen: Timestamp) -> bool {
+    let replayed_at = envelope.header(REPLAYED_AT).and_then(|text| text.parse::<Timestamp>().ok());
+    replayed_at.is_none_or(|replayed_at| first_seen >= replayed_at)
+}
+
+/// Reads a message's past from its headers. A dead letter that somebody moved back has none: it starts afresh.
+pub(super) fn past(envelope: &Envelope) -> Past {
+    let time = |name| envelope.header(name).and_then(|text| text.parse::<Timestamp>().ok());
+    let first_seen = time(FIRST_SEEN);
+    // Copies in the retry queues keep the header that tells of a death; what was seen since is a life after it.
+    if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
+        return Past::default();
+    }
+    let number = |name| envelope.header(name).and_then(|text| text.parse::<u64>().ok());
+    let count = |name| u32::try_from(number(name).unwrap_or(0)).unwrap_or(u32::MAX).min(MOST_ATTEMPTS);
+    let age = number(AGE).map(Duration::from_millis);
+    Past { attempts: count(ATTEMPTS), first_seen, age, refusals: count(REFUSALS) }
+}
+
+/// The headers of a copy in a retry queue.
+pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers {
+    let mut headers = vec![
+        (ATTEMPTS, postponed.attempts.to_string()),
+        (FIRST_SEEN, postponed.first_seen.to_string()),
+        (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
+    ];
+    headers.extend(postponed.age.map(|age| (AGE, age.as_millis().to_string())));
+    headers.extend((postponed.refusals > 0).then(|| (REFUSALS, postponed.refusals.to_string())));
+    headers
+}
+
+/// The headers of a dead letter (contract 5).
+pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
+    let outcome = &letter.outcome;
+    let mut headers = vec![
+        (REASON, letter.reason.as_str().to_owned()),
+        (ATTEMPTS, outcome.attempts.to_string()),
+        (FIRST_SEEN, letter.first_seen.to_string()),
+        (DEAD_AT, outcome.finished_at.to_string()),
+        (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
+    ];
+    if let Some(error) = &outcome.error {
+        let code = error.code.as_deref().map(|code| format!("{code}: ")).unwrap_or_default();
+        headers.push((ERROR, format!("{code}{}", error.message)));
+        headers.push((STEP, error.step.as_str().to_owned()));
+    }
+    if let Some(key) = &letter.key {
+        headers.push((EVENT_ID, key.event_id.to_string()));
+        headers.push((ORGANIZATION_ID, key.organization_id.to_string()));
+    }
+    if let Some(session) = &letter.session_id {
+        headers.push((SESSION_ID, session.to_string()));
+    }
+    headers
+}
+
+/// The trace that an event belongs to; what is longer or odder than W3C allows is none.
+pub(super) fn trace(envelope: &Envelope) -> Headers {
+    let fit = |value: &&str| value.len() <= LONGEST_TRACE && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name).filter(fit)?.to_owned()))).collect()
+}
+
+/// The trace's id for a log line, which nothing but such an id may get into.
+pub(super) fn traceparent(trace: &Headers) -> Option<&str> {
+    let (_, value) = trace.iter().find(|(name, _)| *name == TRACE[0])?;
+    let hex = value.len() >= TRACEPARENT && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    hex.then_some(value.as_str())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+use super::super::letters;
+use super::*;
+use crate::event::samples::email;
+use crate::event::{Kind, Rejection, RejectionReason, Seen};
+use crate::workflow::samples::at;
+use crate::workflow::{Fault, Progress, Reason, Remedy, StepName};
+
+const SEEN: &str = "2026-11-22T10:15:00Z";
+const DEAD: &str = "2026-11-22T10:16:01.5Z";
+
+fn envelope(headers: &[(&str, &str)]) -> Envelope {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Envelope { headers, ..Envelope::default() }
+}
+
+fn refused() -> DeadLetter {
+    let fault = Fault {
+        remedy: Remedy::GiveUp,
+        step: StepName::PostIncident,
+        status: Some(400),
+        code: Some("0x80044331".to_owned()),
+        message: "A validation error occurred.".to_owned(),
+        advice: "Lower description_limit.".to_owned(),
+        request_id: None,
+    };
+    letters::given_up(&email(), Reason::RejectedByDynamics, fault, (&Progress::default(), 3), (at(SEEN), at(DEAD)))
+}
+
+fn sorted(mut headers: Headers) -> Headers {
+    headers.sort();
+    headers
+}
+
+#[test]
+fn a_dead_letter_has_every_header_of_the_contract() {
+    let expected = [
+        ("x-handoffd-attempts", "3"),
+        ("x-handoffd-dead-at", DEAD),
+        ("x-handoffd-error", "0x80044331: A validation error occurred."),
+        ("x-handoffd-event-id", "evt_01JDA7"),
+        ("x-handoffd-first-seen", SEEN),
+        ("x-handoffd-organization-id", "org_acme"),
+        ("x-handoffd-original-routing-key", "session.handoff.email"),
+        ("x-handoffd-reason", "rejected_by_dynamics"),
+        ("x-handoffd-session-id", "ses_9f2c"),
+        ("x-handoffd-step", "post_incident"),
+    ];
+    let headers = sorted(of_dead(&refused(), "session.handoff.email"));
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(headers, expected);
+}
+
+#[test]
+fn what_could_not_be_read_of_a_dead_letter_has_no_header() {
+    let rejection = Rejection {
+        reason: RejectionReason::InvalidEvent,
+        path: Some("data.session_id".to_owned()),
+        problem: "required, but absent".to_owned(),
+        seen: Seen::default(),
+    };
+    let headers = of_dead(&letters::rejected(rejection, at(SEEN), at(DEAD)), "");
+    let value = |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
+    for absent in ["x-handoffd-event-id", "x-handoffd-organization-id", "x-handoffd-session-id"] {
+        assert_eq!(value(absent), None, "{absent}");
+    }
+    assert_eq!(value("x-handoffd-error"), Some("data.session_id: required, but absent"));
+    assert_eq!(value("x-handoffd-reason"), Some("invalid_event"));
+    assert_eq!(value("x-handoffd-step"), Some("decode"));
+}
+
+#[test]
+fn no_header_of_a_dead_letter_holds_customer_text() {
+    for (name, value) in of_dead(&refused(), "session.handoff.email") {
+        for text in ["Ann", "O'Brien", "example.com", "4155550100", "charged"] {
+            assert!(!value.contains(text), "{name}: {value}");
+        }
+    }
+}
+
+fn postponed() -> Postponed {
+    let (kind, first_seen) = (Kind::Handoff, at(DEAD));
+    Postponed { rung: 0, kind, attempts: 4, first_seen, age: None, refusals: 0, why: "transient" }
+}
+
+fn read_back(headers: &Headers) -> Past {
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    past(&envelope(&headers))
+}
+
+#[test]
+fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
+    let headers = of_postponed(&postponed(), "session.handoff.email");
+    assert_eq!(
+        headers,
+        [
+            ("x-handoffd-attempts", "4".to_owned()),
+            ("x-handoffd-first-seen", DEAD.to_owned()),
+            ("x-handoffd-original-routing-key", "session.handoff.email".to_owned()),
+        ]
+    );
+    assert_eq!(read_back(&headers), Past { attempts: 4, first_seen: Some(at(DEAD)), ..Past::default() });
+}
+
+#[test]
+fn age_and_refusals_go_with_a_copy_and_end_with_a_death() {
+    let age = Some(Duration::from_millis(90_500));
+    let headers = of_postponed(&Postponed { age, refusals: 3, ..postponed() }, "session.handoff.email");
+    assert_eq!(headers[3..], [(AGE, "90500".to_owned()), (REFUSALS, "3".to_owned())]);
+    assert_eq!(read_back(&headers), Past { attempts: 4, first_seen: Some(at(DEAD)), age, refusals: 3 });
+    let dead: Headers = headers.into_iter().chain([(DEAD_AT, "2026-11-22T10:17:00Z".to_owned())]).collect();
+    assert_eq!(read_back(&dead), Past::default(), "replayed, it starts afresh");
+}
+
+#[test]
+fn a_past_that_makes_no_sense_is_none() {
+    for (attempts, first_seen, expected) in [
+        ("", "", Past::default()),
+        ("many", "yesterday", Past::default()),
+        ("-1", "1758", Past::default()),
+        ("4294967296", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..Past::default() }),
+        // As many again are added to it: it must not overflow.
+        ("4294967295", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..Past::default() }),
+    ] {
+        let envelope = envelope(&[("x-handoffd-attempts", attempts), ("x-handoffd-first-seen", first_seen)]);
+        assert_eq!(past(&envelope), expected, "{attempts} {first_seen}");
+    }
+    assert_eq!(past(&Envelope::default()), Past::default());
+}
+
+#[test]
+fn a_dead_letter_that_comes_back_as_it_is_starts_afresh() {
+    let headers = of_dead(&refused(), "session.handoff.email");
+    let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(past(&envelope(&headers)), Past::default());
+    // From a retry queue it comes with what was counted since, and with the old death still on it.
+    let since = "2026-11-23T08:00:00Z";
+    headers.retain(|(name, _)| !matches!(*name, ATTEMPTS | FIRST_SEEN));
+    headers.extend([(ATTEMPTS, "2"), (FIRST_SEEN, since)]);
+    assert_eq!(past(&envelope(&headers)), Past { attempts: 2, first_seen: Some(at(since)), ..Past::default() });
+}
+
+#[test]
+fn the_trace_context_and_nothing_else_is_handed_on() {
+    let given = envelope(&[("traceparent", "00-a-b-01"), ("tracestate", "x=1"), ("x-other", "y")]);
+    assert_eq!(trace(&given), [("traceparent", "00-a-b-01".to_owned()), ("tracestate", "x=1".to_owned())]);
+    assert_eq!(trace(&Envelope::default()), []);
+    for odd in ["a\nb", "é", &"x".repeat(513)] {
+        assert_eq!(trace(&envelope(&[("traceparent", odd), ("tracestate", odd)])), [], "{odd:?}");
+    }
+}
+
+#[test]
+fn only_a_trace_parent_is_logged_as_one() {
+    let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (name, value, expected) in [
+        ("traceparent", whole, Some(whole)),
+        ("tracestate", whole, None),
+        ("traceparent", "Ann O'Brien, ann@example.com, and more of what a customer wrote", None),
+        ("traceparent", "00-4bf92f35", None),
+    ] {
+        assert_eq!(traceparent(&trace(&envelope(&[(name, value)]))), expected, "{name} {value}");
+    }
+}

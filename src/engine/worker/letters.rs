@@ -1,0 +1,150 @@
+//! Dead letters, from whatever went wrong.
+
+use jiff::Timestamp;
+
+use super::settlement::DeadLetter;
+use crate::event::{Event, Kind, Rejection, RejectionReason, Route};
+use crate::workflow::{Failure, Fault, Outcome, Phase, PostedIncident, Progress, Reason, Record, Status, StepName};
+
+/// A message that is no event.
+pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
+    let (reason, advice) = match rejection.reason {
+        RejectionReason::InvalidEvent => {
+            (Reason::InvalidEvent, "Have the publisher correct the field, or replay with a corrected body.")
+        }
+        RejectionReason::UnsupportedEvent => {
+            (Reason::UnsupportedEvent, "Unbind this routing key from the inbox, or use a worker that knows the event.")
+        }
+    };
+    let failure = failure_of(rejection.text(), advice);
+    let key = rejection.key();
+    let seen = rejection.seen;
+    let kind = seen.kind.unwrap_or(Kind::Handoff);
+    DeadLetter {
+        key,
+        outcome: Outcome { session_id: seen.session_id.clone(), ..failed(kind, reason, failure, 1, now) },
+        session_id: seen.session_id,
+        reason,
+        first_seen,
+        timestamp: None,
+        record: None,
+    }
+}
+
+/// An event of an organization that is not configured.
+pub(super) fn unknown_organization(event: &Event, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
+    let organization = &event.key.organization_id;
+    let failure = failure_of(
+        format!("organization {organization:?} is not configured"),
+        "Add its file to the organizations' directory, then replay.",
+    );
+    of_event(event, failed(event.kind(), Reason::UnknownOrganization, failure, 1, now), first_seen)
+}
+
+/// A message that the worker fails on again and again before it is read.
+pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timestamp, Timestamp)) -> DeadLetter {
+    let reason = Reason::RetriesExhausted;
+    DeadLetter {
+        key: None,
+        session_id: None,
+        reason,
+        outcome: failed(Kind::Handoff, reason, failure(fault), attempts, now),
+        first_seen,
+        timestamp: None,
+        record: None,
+    }
+}
+
+/// An event that the worker fails on again and again, of whose progress nothing can be said.
+pub(super) fn exhausted(event: &Event, fault: Fault, attempts: u32, times: (Timestamp, Timestamp)) -> DeadLetter {
+    given_up(event, Reason::RetriesExhausted, fault, (&Progress::default(), attempts), times)
+}
+
+/// The letter of an event that is dead, as its record says, and still to be announced or copied.
+pub(super) fn decided(event: &Event, record: &Record) -> Option<DeadLetter> {
+    let Phase::Dead(outcome) = &record.phase else { return None };
+    let letter = of_event(event, outcome.clone(), record.first_seen);
+    Some(DeadLetter { record: Some(Box::new(record.clone())), ..letter })
+}
+
+/// A letter of an event that was under way: what was done stays done, and its attempts count.
+pub(super) fn after_all(letter: DeadLetter, record: &Record) -> DeadLetter {
+    let DeadLetter { outcome, .. } = letter;
+    let posted = record.progress.incident.as_ref();
+    let incident = posted.map(PostedIncident::reference);
+    let session_id = letter.session_id.or_else(|| record.session_id.clone());
+    DeadLetter {
+        outcome: Outcome {
+            route: outcome.route.or(incident.as_ref().map(|_| Route::Incident)),
+            incident,
+            contact_id: posted.and_then(|it| it.contact),
+            session_id: session_id.clone(),
+            attempts: outcome.attempts.max(record.attempts),
+            warnings: record.progress.warnings.clone(),
+            ..outcome
+        },
+        session_id,
+        first_seen: letter.first_seen.min(record.first_seen),
+        ..letter
+    }
+}
+
+/// An event that Dynamics refuses for good, or that was tried long enough.
+pub(super) fn given_up(
+    event: &Event,
+    reason: Reason,
+    fault: Fault,
+    done: (&Progress, u32),
+    times: (Timestamp, Timestamp),
+) -> DeadLetter {
+    let (progress, attempts) = done;
+    let (first_seen, now) = times;
+    let failure = failure(fault);
+    let outcome = Outcome {
+        incident: progress.incident.as_ref().map(PostedIncident::reference),
+        contact_id: progress.incident.as_ref().and_then(|posted| posted.contact),
+        warnings: progress.warnings.clone(),
+        ..failed(event.kind(), reason, failure, attempts, now)
+    };
+    of_event(event, outcome, first_seen)
+}
+
+fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> DeadLetter {
+    let reason = outcome.reason.unwrap_or(Reason::RejectedByDynamics);
+    let route = event.route().or(outcome.incident.as_ref().map(|_| Route::Incident));
+    DeadLetter {
+        key: Some(event.key.clone()),
+        session_id: Some(event.session_id().clone()),
+        reason,
+        outcome: Outcome {
+            session_id: Some(event.session_id().clone()),
+            channel: event.channel().cloned(),
+            route,
+            ..outcome
+        },
+        first_seen,
+        timestamp: event.timestamp,
+        record: None,
+    }
+}
+
+fn failed(kind: Kind, reason: Reason, failure: Failure, attempts: u32, now: Timestamp) -> Outcome {
+    Outcome { reason: Some(reason), error: Some(failure), ..Outcome::bare(kind, Status::Failed, attempts, now) }
+}
+
+fn failure(fault: Fault) -> Failure {
+    Failure {
+        step: fault.step,
+        status: fault.status,
+        code: fault.code,
+        message: fault.message,
+        advice: Some(fault.advice).filter(|advice| !advice.is_empty()),
+    }
+}
+
+fn failure_of(message: String, advice: &str) -> Failure {
+    Failure { step: StepName::Decode, status: None, code: None, message, advice: Some(advice.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! THE STORY of an event, from its organization's queue to its end.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::time::timeout_at;
+use tracing::{Instrument, Span, debug, warn};
+
+use super::attempt::digest;
+use super::defect::{Defect, caught_at_once};
+use super::headers::Past;
+use super::lanes::{Lane, Ticket};
+use super::pending::Pending;
+use super::room::Place;
+use super::settle::Whereabouts;
+use super::settlement::{DeadLetter, Settlement};
+use super::{HOLD, Worker, headers, letters};
+use crate::event::{Decoded, Event, OrganizationId, Piece, Rejection, decode};
+use crate::ports::bus::{Delivery, Part};
+use crate::ports::destination::Availability;
+use crate::ports::metrics::Sighting;
+use crate::ports::store::StoreError;
+use crate::ports::trace;
+use crate::workflow::{Again, Phase, Record, look_again, soonest};
+
+/// A message in flight: read, and with its place in the lanes that it has to wait in.
+pub(super) struct Arrival {
+    pub(super) delivery: Delivery,
+    pub(super) received: Instant,
+    pub(super) decoded: Result<Decoded, Unread>,
+    /// The message's past, as its headers tell it.
+    pub(super) past: Past,
+    pub(super) tickets: Vec<Ticket>,
+    /// From its receipt until it is settled.
+    pub(super) span: Span,
+    /// Counts it among those that are not over.
+    pub(super) _pending: Pending,
+    /// Its place among those of its organization; none of what comes from the inbox.
+    pub(super) place: Option<Place>,
+}
+
+impl Arrival {
+    /// The event, when it is one.
+    pub(super) fn event(&self) -> Option<&Event> {
+        match &self.decoded {
+            Ok(Decoded::Event(event)) => Some(event),
+            Ok(Decoded::Several(_)) | Err(_) => None,
+        }
+    }
+
+    /// Waits until everyone ahead in its lanes is gone.
+    async fn turn(&mut self) -> Turn {
+        let until = self.delivery.received + HOLD;
+        for ticket in &mut self.tickets {
+            let turn = tokio::select! {
+                turn = timeout_at(until, ticket.turn()) => turn,
+                () = self.delivery.lost.cancelled() => return Turn::Lost,
+            };
+            if !matches!(turn, Ok(Ok(()))) {
+                return Turn::GiveBack;
+            }
+        }
+        if self.delivery.is_lost() { Turn::Lost } else { Turn::Now }
+    }
+}
+
+/// End of a wait in the lanes.
+enum Turn {
+    Now,
+    /// It can't be settled any more, and comes again.
+    Lost,
+    /// It has waited for as long as it may, or whoever was ahead went back.
+    GiveBack,
+}
+
+/// Why a message is no event.
+pub(super) enum Unread {
+    /// It breaks a rule.
+    Rejected(Box<Rejection>),
+    /// Reading it met a defect of the worker's.
+    Defect(Defect),
+}
+
+impl Worker {
+    /// Carries a message to its end: it waits for its session's turn, is answered from the store where it was answered before,
+    /// waits for its organization, is carried into Dynamics step by step, and is settled.
+    /// Its place among those that need Dynamics is free once nothing more is asked of Dynamics for it.
+    pub(super) async fn process(&self, arrival: Arrival) {
+        let span = arrival.span.clone();
+        self.tell_the_story(arrival).instrument(span).await;
+    }
+
+    async fn tell_the_story(&self, mut arrival: Arrival) {
+        self.watch.saw(Sighting::InFlight(1));
+        let settlement = match arrival.turn().await {
+            Turn::Now => Some(self.judge_safely(&arrival).await),
+            Turn::GiveBack => Some(Settlement::GiveBack),
+            Turn::Lost => None,
+        };
+        let place = arrival.place.take();
+        place.iter().for_each(Place::carried);
+        if let Some(settlement) = settlement {
+            if self.settle(arrival, settlement).await == Whereabouts::Unacked {
+                place.iter().for_each(Place::gave_back);
+            }
+        } else {
+            debug!("an event's connection is gone; the broker will redeliver it");
+        }
+        self.watch.saw(Sighting::InFlight(-1));
+    }
+
+    pub(super) async fn judge(&self, arrival: &Arrival) -> Result<Settlement, StoreError> {
+        let event = match &arrival.decoded {
+            Ok(Decoded::Event(event)) => event,
+            Ok(Decoded::Several(pieces)) => return Ok(Settlement::Split(pieces.iter().map(part).collect())),
+            Err(Unread::Rejected(rejection)) => return self.reject(arrival, rejection).await,
+            Err(Unread::Defect(defect)) => return Ok(self.stumble_blindly(arrival, defect)),
+        };
+        let known = self.store.record(&event.key).await?;
+        if let Some(settlement) = self.decided(event, known.as_ref(), arrival) {
+            return Ok(settlement);
+        }
+        if let Some(settlement) = self.give_way(event, known.as_ref(), arrival) {
+            return Ok(settlement);
+        }
+        let Some(settings) = self.crm.settings(&event.key.organization_id) else {
+            if !self.crm.is_complete() {
+                let rung = soonest(&self.rules.policy);
+                return Ok(self.put_off(arrival, rung, arrival.past.age, "unknown_organization"));
+            }
+            return self.bury(self.unknown_organization(event, arrival), &arrival.delivery.body).await;
+        };
+        if !self.becomes_available(&event.key.organization_id, arrival).await {
+            return Ok(Settlement::GiveBack);
+        }
+        self.attempt(event, &settings, known, arrival).await
+    }
+
+    /// Reads a message, and takes its places in the lanes: the order of calls is the order of turns.
+    pub(super) fn receive(&self, delivery: Delivery, place: Option<Place>) -> Arrival {
+        let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits)) {
+            Ok(decoded) => decoded.map_err(Unread::Rejected),
+            Err(defect) => Err(Unread::Defect(defect)),
+        };
+        let past = headers::past(&delivery.envelope);
+        let span = trace::message(|| headers::trace(&delivery.envelope));
+        if let Ok(Decoded::Event(event)) = &decoded {
+            trace::identify(&span, event);
+        }
+        let pending = self.pending.register(self.first_seen(&past));
+        let tickets = self.tickets(&decoded);
+        Arrival { delivery, received: Instant::now(), decoded, past, tickets, span, _pending: pending, place }
+    }
+
+    /// Copies of one event and events of one session, one at a time.
+    fn tickets(&self, decoded: &Result<Decoded, Unread>) -> Vec<Ticket> {
+        match decoded {
+            Ok(Decoded::Event(event)) => {
+                let session = Lane::Session(event.key.organization_id.clone(), event.session_id().clone());
+                vec![self.lanes.queue(session), self.lanes.queue(Lane::Event(event.key.clone()))]
+            }
+            Err(Unread::Rejected(rejection)) => {
+                rejection.key().map(|key| self.lanes.queue(Lane::Event(key))).into_iter().collect()
+            }
+            Ok(Decoded::Several(_)) | Err(Unread::Defect(_)) => Vec::new(),
+        }
+    }
+
+    async fn reject(&self, arrival: &Arrival, rejection: &Rejection) -> Result<Settlement, StoreError> {
+        let letter = letters::rejected(rejection.clone(), self.first_seen(&arrival.past), self.now());
+        self.bury(letter, &arrival.delivery.body).await
+    }
+
+    fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> DeadLetter {
+        letters::unknown_organization(event, self.first_seen(&arrival.past), self.now())
+    }
+
+    /// Settles an event that was decided before and is still to be announced, or announced again. Nothing is asked of Dynamics.
+    pub(super) fn decided(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
+        let record = known?;
+        match &record.phase {
+            Phase::Finished(outcome) => {
+                self.differs(event, &record.body_digest, &arrival.delivery.body);
+                Some(Settlement::Known(event.key.clone(), Box::new(outcome.clone())))
+            }
+            Phase::Dead(_) if is_still_to_be_settled(arrival, record) => {
+                letters::decided(event, record).map(|letter| Settlement::Dead(Box::new(letter)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Another body came under this key while the first one is still under way: once that is answered, so is this one.
+    fn give_way(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
+        let is_another = |record: &&Record| record.outcome().is_none() && is_of_this_life(arrival, record);
+        let first = known.filter(is_another)?;
+        if !self.differs(event, &first.body_digest, &arrival.delivery.body) {
+            return None;
+        }
+        let age = arrival.past.age.unwrap_or_default();
+        match look_again(age, None, &self.rules.policy) {
+            Again::Later(rung) => Some(self.put_off(arrival, rung, Some(age), "first_awaited")),
+            // The first one has not been seen for so long that it will not come any more.
+            Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => None,
+        }
+    }
+
+    /// Compares a message of a known key with the first one's body; true, and noted, where it has another.
+    fn differs(&self, event: &Event, first: &str, body: &[u8]) -> bool {
+        if first == digest(body) {
+            return false;
+        }
+        self.watch.saw(Sighting::BodyDiffers(event.kind()));
+        warn!(
+            event_id = %event.key.event_id,
+            organization_id = %event.key.organization_id,
+            session_id = %event.session_id(),
+            "the same event came again with another body; the first one stands"
+        );
+        true
+    }
+
+    /// Waits until the organization can take requests, as long as the delivery may be held. False when it can't by then.
+    pub(super) async fn becomes_available(&self, organization: &OrganizationId, arrival: &Arrival) -> bool {
+        if matches!(self.crm.availability(organization), Availability::Available { .. }) {
+            return true;
+        }
+        let until = arrival.delivery.received + HOLD;
+        tokio::select! {
+            available = timeout_at(until, self.crm.available(organization)) => available.is_ok(),
+            () = arrival.delivery.lost.cancelled() => false,
+            () = self.stopping.cancelled() => false,
+        }
+    }
+
+    /// When a worker first saw a message: now, where it says nothing else.
+    pub(super) fn first_seen(&self, past: &Past) -> Timestamp {
+        past.first_seen.unwrap_or_else(|| self.now())
+    }
+
+    /// Time for which a retry queue holds a message.
+    pub(super) fn delay(&self, rung: usize) -> Duration {
+        self.rules.policy.delays.get(rung).copied().unwrap_or_default()
+    }
+}
+
+/// True when the store's record of an event belongs to its present life; a replayed event begins another one.
+pub(super) fn is_of_this_life(arrival: &Arrival, record: &Record) -> bool {
+    headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
+}
+
+/// True for a message that is dead, and still to be announced or copied. One that is poison and comes again may be the very message
+/// that was copied, whose ack got lost: taken for one that was published anew, it would end the process as often once more.
+fn is_still_to_be_settled(arrival: &Arrival, record: &Record) -> bool {
+    let comes_again = record.poison && arrival.delivery.redelivered;
+    is_of_this_life(arrival, record) && (!record.settled || comes_again)
+}
+
+fn part(piece: &Piece) -> Part {
+    Part { message_id: piece.message_id.clone(), body: piece.body.clone() }
+}

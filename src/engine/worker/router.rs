@@ -1,0 +1,62 @@
+//! The router: moves every event from the inbox to its organization's queue, in order, and acknowledges it there once the broker
+//! has confirmed the copy. It never waits for an organization, a store or Dynamics: what is no event, and what is of an
+//! organization that is not configured, is dead-lettered beside it.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+use super::Worker;
+use super::defect::caught_at_once;
+use crate::event::{Decoded, OrganizationId, decode};
+use crate::ports::bus::{Delivery, Forwarded, Forwarding};
+use crate::ports::metrics::Sighting;
+use crate::workflow::soonest;
+
+impl Worker {
+    /// Routes everything that comes into the inbox, until the bus is stopped.
+    pub(super) async fn route(self: &Arc<Self>, in_flight: &TaskTracker) {
+        let mut inbox = self.bus.inbox().await;
+        while let Some(delivery) = inbox.recv().await {
+            match self.destination(&delivery) {
+                Some(organization) => {
+                    // The copy is queued for publishing here, in the order of the inbox; its confirm is waited for elsewhere.
+                    let forwarding = delivery.forward(&organization, soonest(&self.rules.policy));
+                    in_flight.spawn(self.clone().forwarded(delivery, organization, forwarding));
+                }
+                None => self.spawn(delivery, in_flight),
+            }
+        }
+    }
+
+    /// The configured organization that a message belongs to; none of what is no event, and of what is several.
+    fn destination(&self, delivery: &Delivery) -> Option<OrganizationId> {
+        let decoded = caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits));
+        let Ok(Ok(Decoded::Event(event))) = decoded else { return None };
+        let organization = event.key.organization_id;
+        self.crm.settings(&organization).is_some().then_some(organization)
+    }
+
+    async fn forwarded(self: Arc<Self>, delivery: Delivery, organization: OrganizationId, forwarding: Forwarding) {
+        match forwarding.await {
+            Ok(Forwarded::Moved) => self.watch.saw(Sighting::Forwarded),
+            Ok(Forwarded::Waits) => self.watch.saw(Sighting::Retried("new_queue")),
+            Ok(Forwarded::Lost) => {}
+            Err(problem) if problem.is_of_destination() => {
+                warn!(organization_id = %organization, error = %problem, "could not move an event to its organization's queue");
+                _ = self.onto_the_ladder(delivery, "queue_refused").await;
+            }
+            Err(problem) => {
+                error!(error = %problem, "could not move an event; the broker will redeliver it");
+            }
+        }
+    }
+
+    /// Carries a message in a task of its own.
+    fn spawn(self: &Arc<Self>, delivery: Delivery, in_flight: &TaskTracker) {
+        let arrival = self.receive(delivery, None);
+        let worker = self.clone();
+        in_flight.spawn(async move { worker.process(arrival).await });
+    }
+}

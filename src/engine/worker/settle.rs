@@ -1,0 +1,266 @@
+//! A settlement, carried out: announce before the ack, copy before the ack.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tracing::{Instrument, Span, debug, error, info, warn};
+
+use super::Worker;
+use super::defect::caught;
+use super::headers::{self, Headers};
+use super::lanes::Ticket;
+use super::process::Arrival;
+use super::settlement::{DeadLetter, Done, Postponed, Settlement};
+use crate::event::{Envelope, EventKey, Kind};
+use crate::ports::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Settled};
+use crate::ports::metrics::{EventEnd, Sighting};
+use crate::ports::store::Change;
+use crate::ports::trace;
+use crate::workflow::{Outcome, Reason, Record, Status, between, render};
+
+impl Worker {
+    /// Settles a delivery: what is over is announced first. Where the broker is lost, the message stays unacked and
+    /// comes again: its outcome is in the store by then, and is only announced. A destination that refuses, or does not
+    /// confirm: the event waits on the ladder, and what was decided stands.
+    pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Whereabouts {
+        // The tickets end with this function: those behind are let go once this one is settled.
+        let Arrival { delivery, received, tickets, .. } = arrival;
+        let announced = self.announce(&settlement, &delivery.envelope).await;
+        let settled = match announced {
+            Ok(()) => self.conclude(&delivery, received, settlement).await,
+            Err(problem) => Err(problem),
+        };
+        match settled {
+            Ok(AfterCopy::Ack) => {
+                report(delivery.ack().await);
+                Whereabouts::Elsewhere
+            }
+            Ok(AfterCopy::GiveBack) => {
+                tickets.into_iter().for_each(Ticket::give_back);
+                report(delivery.give_back().await);
+                Whereabouts::Unacked
+            }
+            Ok(AfterCopy::Again) => self.onto_the_ladder(delivery, "store").await,
+            Err(problem) if problem.is_of_destination() => {
+                warn!(error = %problem, "could not announce or copy a decided event; it waits in a retry queue");
+                self.onto_the_ladder(delivery, "destination_refused").await
+            }
+            Err(problem) => {
+                error!(error = %problem, "could not settle a message; the broker will redeliver it");
+                Whereabouts::Unacked
+            }
+        }
+    }
+
+    /// Puts a message onto the ladder of retries for a destination that refuses it: one rung further each time.
+    pub(super) async fn onto_the_ladder(&self, delivery: Delivery, why: &'static str) -> Whereabouts {
+        let past = headers::past(&delivery.envelope);
+        let last = self.rules.policy.delays.len().saturating_sub(1);
+        let rung = usize::try_from(past.refusals).unwrap_or(usize::MAX).min(last);
+        let refusals = past.refusals.saturating_add(1);
+        let postponed = Postponed { refusals, ..self.as_told(&past, Kind::Handoff, rung, why) };
+        match self.copy_later(&delivery, &postponed).await {
+            Ok(()) => {
+                report(delivery.ack().await);
+                Whereabouts::Elsewhere
+            }
+            Err(problem) => {
+                error!(error = %problem, "no retry queue takes an event; it goes back to its queue");
+                report(delivery.give_back().await);
+                Whereabouts::Unacked
+            }
+        }
+    }
+
+    async fn conclude(
+        &self,
+        delivery: &Delivery,
+        received: Instant,
+        settlement: Settlement,
+    ) -> Result<AfterCopy, BusError> {
+        match settlement {
+            Settlement::Done(done) => self.done(delivery, received, &done),
+            Settlement::Known(key, outcome) => self.known(&key, &outcome),
+            Settlement::Later(postponed) => self.copy_later(delivery, &postponed).await?,
+            Settlement::Dead(letter) => return self.dead(delivery, received, *letter).await,
+            Settlement::Split(parts) => delivery.split(parts).await?,
+            Settlement::GiveBack => return Ok(AfterCopy::GiveBack),
+        }
+        Ok(AfterCopy::Ack)
+    }
+
+    fn done(&self, delivery: &Delivery, received: Instant, done: &Done) {
+        let Done { key, outcome, timestamp } = done;
+        trace::ended(outcome.status.as_str(), outcome.attempts, outcome.reason.map(Reason::as_str));
+        self.watch.saw(Sighting::Event(outcome.kind, ended(outcome)));
+        self.finished(received, outcome, *timestamp);
+        log(key, outcome, &headers::trace(&delivery.envelope), received.elapsed());
+    }
+
+    fn known(&self, key: &EventKey, outcome: &Outcome) {
+        self.watch.saw(Sighting::Event(outcome.kind, EventEnd::Duplicate));
+        trace::ended("duplicate", outcome.attempts, None);
+        info!(
+            event_id = %key.event_id,
+            organization_id = %key.organization_id,
+            "duplicate event; announced the stored outcome again"
+        );
+    }
+
+    async fn copy_later(&self, delivery: &Delivery, postponed: &Postponed) -> Result<(), BusError> {
+        let headers = with_trace(headers::of_postponed(postponed, &delivery.routing_key), &delivery.envelope);
+        delivery.copy(CopyTo::Retry(postponed.rung), headers).await?;
+        trace::ended("retried", postponed.attempts, Some(postponed.why));
+        self.watch.saw(Sighting::Event(postponed.kind, EventEnd::Retried));
+        self.watch.saw(Sighting::Retried(postponed.why));
+        debug!(
+            message_id = delivery.envelope.message_id,
+            reason = postponed.why,
+            attempts = postponed.attempts,
+            delay_s = self.delay(postponed.rung).as_secs(),
+            "event waits in a retry queue"
+        );
+        Ok(())
+    }
+
+    async fn dead(&self, delivery: &Delivery, received: Instant, letter: DeadLetter) -> Result<AfterCopy, BusError> {
+        let headers = with_trace(headers::of_dead(&letter, &delivery.routing_key), &delivery.envelope);
+        delivery.copy(CopyTo::DeadLetters, headers).await?;
+        trace::ended("dead_lettered", letter.outcome.attempts, Some(letter.reason.as_str()));
+        self.watch.saw(Sighting::Event(letter.outcome.kind, EventEnd::DeadLettered));
+        self.watch.saw(Sighting::DeadLettered(letter.reason));
+        self.finished(received, &letter.outcome, letter.timestamp);
+        log_dead(&letter);
+        Ok(self.lies_in_the_dead_letter_queue(letter).await)
+    }
+
+    /// From here on the same key starts afresh. Durable before the ack: with the message gone, a replay of the letter must not be
+    /// taken for the message that is still to be settled. Where the store fails, the event comes again, and is copied again.
+    async fn lies_in_the_dead_letter_queue(&self, letter: DeadLetter) -> AfterCopy {
+        let (Some(key), Some(record)) = (letter.key, letter.record) else { return AfterCopy::Ack };
+        let settled = Record { settled: true, ..*record };
+        match caught(self.store.keep(vec![Change::Record(key, Box::new(settled))])).await {
+            Ok(Ok(())) => AfterCopy::Ack,
+            Ok(Err(problem)) => {
+                error!(error = %problem, "the store failed after a dead letter was copied; it will be copied again");
+                AfterCopy::Again
+            }
+            Err(_) => AfterCopy::Again,
+        }
+    }
+
+    /// Announces what is over; what is not over has nothing to announce.
+    async fn announce(&self, settlement: &Settlement, envelope: &Envelope) -> Result<(), BusError> {
+        let Some((key, outcome)) = over(settlement) else { return Ok(()) };
+        let announced = render(outcome, key);
+        let span = trace::announcement(&announced.event);
+        let own = trace::context(&span);
+        let announcement = Announcement {
+            routing_key: announced.event.clone(),
+            message_id: announced.event_id.to_string(),
+            body: serde_json::to_vec(&announced).unwrap_or_default(),
+            headers: if own.is_empty() { headers::trace(envelope) } else { own },
+        };
+        if self.bus.announce(announcement).instrument(span).await? == Announced::Unrouted {
+            self.watch.saw(Sighting::OutcomeUnrouted(outcome.kind));
+            info!(
+                event_id = %key.event_id,
+                organization_id = %key.organization_id,
+                routing_key = announced.event,
+                "no queue is bound for an outcome; it is in the store only"
+            );
+        }
+        Ok(())
+    }
+
+    fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
+        self.watch.saw(Sighting::Finished {
+            kind: outcome.kind,
+            route: outcome.route,
+            elapsed: received.elapsed(),
+            age: timestamp.map(|time| between(time, self.now())),
+        });
+    }
+}
+
+/// A copy keeps the trace it came with; one that came with none continues the worker's own, where there is one.
+fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
+    let own = trace::context(&Span::current());
+    if !own.is_empty() && headers::trace(envelope).is_empty() {
+        headers.extend(own);
+    }
+    headers
+}
+
+/// Where a message is once it was settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whereabouts {
+    /// It is acknowledged.
+    Elsewhere,
+    /// It is on its way back to its queue, at the latest when its channel is closed.
+    Unacked,
+}
+
+/// Remaining step of a delivery once its copy is safe.
+enum AfterCopy {
+    Ack,
+    GiveBack,
+    /// Put it into a retry queue: it is decided, and comes again for the rest.
+    Again,
+}
+
+fn report(settled: Settled) {
+    if settled == Settled::Lost {
+        warn!("could not acknowledge message; the broker will redeliver it");
+    }
+}
+
+/// The outcome that a settlement announces, and its event.
+fn over(settlement: &Settlement) -> Option<(&EventKey, &Outcome)> {
+    match settlement {
+        Settlement::Done(done) => Some((&done.key, &done.outcome)),
+        Settlement::Known(key, outcome) => Some((key, outcome)),
+        Settlement::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
+        Settlement::Later(_) | Settlement::GiveBack | Settlement::Split(_) => None,
+    }
+}
+
+fn ended(outcome: &Outcome) -> EventEnd {
+    match outcome.status {
+        Status::Succeeded => EventEnd::Succeeded,
+        Status::Skipped => EventEnd::Skipped,
+        Status::Failed => EventEnd::DeadLettered,
+    }
+}
+
+fn log(key: &EventKey, outcome: &Outcome, trace: &Headers, elapsed: Duration) {
+    info!(
+        event_id = %key.event_id,
+        organization_id = %key.organization_id,
+        session_id = outcome.session_id.as_ref().map(tracing::field::display),
+        kind = outcome.kind.as_str(),
+        route = outcome.route.map(crate::event::Route::as_str),
+        status = outcome.status.as_str(),
+        reason = outcome.reason.map(crate::workflow::Reason::as_str),
+        incident_id = outcome.incident.as_ref().map(|incident| tracing::field::display(incident.id)),
+        chat_id = outcome.work_item.map(tracing::field::display),
+        attempts = outcome.attempts,
+        elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        traceparent = headers::traceparent(trace),
+        "event completed"
+    );
+}
+
+fn log_dead(letter: &DeadLetter) {
+    let error = letter.outcome.error.as_ref();
+    warn!(
+        event_id = letter.key.as_ref().map(|key| tracing::field::display(&key.event_id)),
+        organization_id = letter.key.as_ref().map(|key| tracing::field::display(&key.organization_id)),
+        session_id = letter.session_id.as_ref().map(tracing::field::display),
+        reason = letter.reason.as_str(),
+        attempts = letter.outcome.attempts,
+        error = error.map(|error| error.message.as_str()),
+        advice = error.and_then(|error| error.advice.as_deref()),
+        "event dead-lettered"
+    );
+}

@@ -1,0 +1,114 @@
+//! Dead letters that were never driven, and what they do to the key they came under: nothing, unless it is theirs.
+
+use std::sync::atomic::Ordering;
+
+use super::broker::End;
+use super::rig::{Mood, Rig, envelope, handoff, rig};
+use crate::event::Envelope;
+use crate::workflow::{Phase, Remedy, SessionState};
+
+/// A message of this event that is no event.
+fn broken(event: &str) -> String {
+    handoff(event).replace("\"channel\":\"email\"", "\"channel\":7")
+}
+
+async fn put_off(rig: &Rig, event: &str) {
+    rig.mood(event, Mood::Refuses(Remedy::Hold));
+    assert!(matches!(rig.carry(Envelope::default(), handoff(event)).await, End::Later { .. }));
+    assert_eq!(rig.record(event).await.unwrap().phase, Phase::Waiting);
+}
+
+fn reason(end: &End) -> &str {
+    match end {
+        End::Dead { headers } => &headers["x-handoffd-reason"],
+        other => panic!("it is no dead letter: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_event_leaves_the_event_of_its_key_alone() {
+    let rig = rig();
+    put_off(&rig, "evt_1").await;
+    let waiting = rig.record("evt_1").await;
+    let end = rig.carry(Envelope::default(), broken("evt_1")).await;
+    assert_eq!(reason(&end), "invalid_event");
+    assert_eq!(rig.record("evt_1").await, waiting);
+    assert_eq!(rig.session("ses_evt_1").await[0].state, SessionState::Opening);
+
+    rig.recovers();
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
+    let answered = rig.record("evt_1").await;
+    assert_eq!(reason(&rig.carry(Envelope::default(), broken("evt_1")).await), "invalid_event");
+    assert_eq!(rig.record("evt_1").await, answered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_event_is_kept_under_a_key_of_its_own() {
+    let rig = rig();
+    for _ in 0..2 {
+        assert_eq!(reason(&rig.carry(Envelope::default(), broken("evt_1")).await), "invalid_event");
+        assert!(matches!(rig.record("evt_1").await.unwrap().phase, Phase::Dead(_)));
+    }
+    assert_eq!(rig.session("ses_evt_1").await, []);
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "a dead letter is no answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_organization_that_is_gone_ends_what_was_under_way() {
+    let rig = rig();
+    put_off(&rig, "evt_1").await;
+    rig.crm.unknown.store(true, Ordering::Relaxed);
+    let past = envelope(&[("x-handoffd-attempts", "4"), ("x-handoffd-first-seen", "2026-11-22T11:00:00Z")]);
+    let end = rig.carry(past, handoff("evt_1")).await;
+    assert_eq!(reason(&end), "unknown_organization");
+    let record = rig.record("evt_1").await.unwrap();
+    assert!(matches!(record.phase, Phase::Dead(_)));
+    assert_eq!(record.first_seen.to_string(), "2026-11-22T11:00:00Z");
+    assert_eq!(rig.session("ses_evt_1").await[0].state, SessionState::Dead, "no resolution waits for it");
+
+    rig.crm.unknown.store(false, Ordering::Relaxed);
+    rig.recovers();
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
+    assert!(matches!(rig.session("ses_evt_1").await[0].state, SessionState::Open { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_organization_can_not_be_told_events_of_unknown_ones_wait() {
+    let rig = rig();
+    rig.crm.unknown.store(true, Ordering::Relaxed);
+    rig.crm.incomplete.store(true, Ordering::Relaxed);
+    let past = envelope(&[("x-handoffd-attempts", "4"), ("x-handoffd-first-seen", "2026-11-22T11:00:00Z")]);
+    let End::Later { rung, headers } = rig.carry(past, handoff("evt_1")).await else { panic!("it waits") };
+    assert_eq!((rung, headers["x-handoffd-attempts"].as_str()), (0, "4"), "it spends no attempt");
+    assert!(!headers.contains_key("x-handoffd-age-ms"), "nor any age");
+    assert_eq!(rig.record("evt_1").await, None);
+
+    rig.crm.incomplete.store(false, Ordering::Relaxed);
+    assert_eq!(reason(&rig.carry(Envelope::default(), handoff("evt_1")).await), "unknown_organization");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_body_waits_until_the_first_one_is_answered() {
+    let rig = rig();
+    put_off(&rig, "evt_1").await;
+    let other = handoff("evt_1").replace("secret", "other secret");
+    rig.recovers();
+    let End::Later { rung, headers } = rig.carry(Envelope::default(), other.clone()).await else {
+        panic!("the first one wins")
+    };
+    assert_eq!((rung, headers["x-handoffd-attempts"].as_str()), (0, "0"));
+    assert_eq!(rig.record("evt_1").await.unwrap().phase, Phase::Waiting);
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
+    let answers = rig.broker.outcomes.lock().unwrap().clone();
+    assert_eq!(rig.carry(Envelope::default(), other).await, End::Acked);
+    assert_eq!(rig.broker.outcomes.lock().unwrap().clone(), [answers.clone(), answers].concat(), "the same answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_body_is_carried_when_the_first_one_does_not_come_any_more() {
+    let rig = rig();
+    put_off(&rig, "evt_1").await;
+    rig.recovers();
+    let old = envelope(&[("x-handoffd-first-seen", "2026-11-22T10:59:59Z"), ("x-handoffd-age-ms", "3600000")]);
+    assert_eq!(rig.carry(old, handoff("evt_1").replace("secret", "other")).await, End::Acked);
+}

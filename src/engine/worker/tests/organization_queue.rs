@@ -1,0 +1,148 @@
+//! The consumer of an organization's queue: what it takes, what it begins, and what it gives back.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::broker::{End, Message};
+use super::rig::{Mood, Rig, envelope, handoff, key, rig};
+use crate::event::Envelope;
+use crate::ports::destination::Unavailable;
+use crate::ports::store::{Change, Store};
+use crate::workflow::{Phase, Record, Remedy};
+
+fn messages(events: &[&str]) -> Vec<Message> {
+    events.iter().map(|event| Message::new(Envelope::default(), handoff(event))).collect()
+}
+
+/// Runs the worker on these for so long, and what was settled meanwhile.
+async fn run_for(rig: &Rig, messages: Vec<Message>, time: Duration) -> Vec<Option<End>> {
+    let (_inbox, settled) = rig.broker.begin(messages);
+    let running = tokio::spawn(rig.worker.clone().run());
+    sleep(time).await;
+    let ends = settled.iter().map(|end| end.lock().unwrap().clone()).collect();
+    running.abort();
+    ends
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_begun_for_a_paused_organization_and_what_was_taken_goes_back_last_first() {
+    for why in [Unavailable::Paused, Unavailable::Throttled, Unavailable::Blocked] {
+        let rig = rig();
+        rig.mood("evt_1", Mood::Refuses(Remedy::GiveUp));
+        *rig.crm.room.lock().unwrap() = Some(0);
+        let (inbox, settled) = rig.broker.begin(messages(&["evt_1", "evt_2", "evt_3"]));
+        let running = tokio::spawn(rig.worker.clone().run());
+        // The first one of a queue is taken alone, so all three only once that is proven to be new.
+        sleep(Duration::from_secs(1)).await;
+        rig.crm.stands(Some(why));
+        sleep(Duration::from_secs(237)).await;
+        assert!(settled.iter().all(|end| end.lock().unwrap().is_none()), "held for a while");
+        sleep(Duration::from_secs(3)).await;
+        assert!(settled.iter().all(|end| *end.lock().unwrap() == Some(End::GivenBack)), "and not for longer");
+        let order: Vec<_> = ["evt_3", "evt_2", "evt_1"].map(handoff).into();
+        assert_eq!(*rig.broker.given_back.lock().unwrap(), order);
+        assert_eq!(rig.asked(), 0);
+        let consumers = rig.broker.prefetches.lock().unwrap().len();
+        sleep(Duration::from_secs(3600)).await;
+        assert_eq!(rig.broker.prefetches.lock().unwrap().len(), consumers, "nothing is taken meanwhile");
+        rig.recovers();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(rig.broker.prefetches.lock().unwrap().len(), consumers + 1, "and at once when it is over");
+        drop(inbox);
+        running.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_begun_than_there_is_room_for() {
+    let rig = rig();
+    let events = ["evt_1", "evt_2", "evt_3", "evt_4", "evt_5"];
+    for event in &events {
+        rig.mood(event, Mood::Hangs);
+    }
+    *rig.crm.room.lock().unwrap() = Some(2);
+    run_for(&rig, messages(&events), Duration::from_secs(60)).await;
+    assert_eq!(*rig.crm.asked.lock().unwrap(), ["evt_1", "evt_2"], "the first ones");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_begins_with_one_and_asks_for_a_few_while_nothing_is_carried() {
+    let rig = rig();
+    let events: Vec<String> = (0..40).map(|n| format!("evt_{n}")).collect();
+    let events: Vec<&str> = events.iter().map(String::as_str).collect();
+    for event in &events {
+        rig.mood(event, Mood::Hangs);
+    }
+    run_for(&rig, messages(&events), Duration::from_secs(60)).await;
+    assert_eq!(*rig.broker.prefetches.lock().unwrap(), [1, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_the_organization_spends_neither_attempt_nor_age() {
+    let rig = rig();
+    for remedy in [Remedy::Hold, Remedy::NotBefore(crate::workflow::samples::at("2026-11-22T12:30:00Z"))] {
+        rig.mood("evt_1", Mood::Refuses(remedy));
+        let past = envelope(&[("x-handoffd-attempts", "3"), ("x-handoffd-age-ms", "3599000")]);
+        let End::Later { headers, .. } = rig.carry(past, handoff("evt_1")).await else { panic!("it waits") };
+        assert_eq!((headers["x-handoffd-attempts"].as_str(), headers["x-handoffd-age-ms"].as_str()), ("3", "3599000"));
+        assert_eq!(rig.record("evt_1").await.unwrap().phase, Phase::Waiting);
+        rig.recovers();
+    }
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_organization_that_is_back_within_the_hold_goes_on_where_it_stood() {
+    let rig = rig();
+    rig.mood("evt_1", Mood::Refuses(Remedy::Hold));
+    let (inbox, settled) = rig.broker.begin(messages(&["evt_1"]));
+    let running = tokio::spawn(rig.worker.clone().run());
+    sleep(Duration::from_secs(240)).await;
+    assert_eq!(*settled[0].lock().unwrap(), None);
+    rig.recovers();
+    rig.broker.settled(&settled).await;
+    assert_eq!(*settled[0].lock().unwrap(), Some(End::Acked));
+    assert_eq!(rig.record("evt_1").await.unwrap().attempts, 1);
+    drop(inbox);
+    running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_in_flight_at_a_death_is_on_record_before_its_first_request() {
+    let rig = rig();
+    rig.mood("evt_1", Mood::Hangs);
+    let message = messages(&["evt_1"]).remove(0);
+    run_for(&rig, vec![message.clone().redelivered()], Duration::from_millis(500)).await;
+    let record = rig.store.kept.record(&key("evt_1")).await.unwrap().expect("written before its first request");
+    assert!(matches!(record.phase, Phase::Quarantined { deaths: 1, waiting: false, silent: 0, .. }), "{record:?}");
+    run_for(&rig, vec![message.redelivered()], Duration::from_secs(2)).await;
+    let record = rig.record("evt_1").await.unwrap();
+    assert!(
+        matches!(record.phase, Phase::Quarantined { waiting: true, .. }),
+        "it waits long for an answer: {record:?}"
+    );
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_2")).await, End::Acked, "what comes for the first time");
+    assert_eq!(rig.record("evt_2").await.unwrap().attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_whose_ack_got_lost_begins_no_other_life() {
+    let rig = rig();
+    rig.mood("evt_1", Mood::Panics);
+    let again = || messages(&["evt_1"]).remove(0).redelivered();
+    rig.carry(Envelope::default(), handoff("evt_1")).await;
+    let written = rig.record("evt_1").await.unwrap();
+    let phase = Phase::Quarantined { life: 0, deaths: 5, waiting: false, silent: 0 };
+    let died_often = Record { phase, ..written };
+    rig.store.kept.keep(vec![Change::Record(key("evt_1"), Box::new(died_often))]).await.unwrap();
+    rig.recovers();
+    let asked = rig.asked();
+    for _ in 0..2 {
+        assert!(matches!(rig.hand_over(vec![again()]).await[..], [End::Dead { .. }]));
+        assert!(rig.record("evt_1").await.unwrap().settled, "its copy lies in the dead-letter queue");
+        assert_eq!(rig.asked(), asked, "it is not tried once more");
+    }
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "published anew it starts afresh");
+    assert_eq!(rig.asked(), asked + 1);
+}

@@ -1,0 +1,287 @@
+//! A worker, a broker and a store in memory that may fail, a CRM that may panic, and what became of each message.
+
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use super::super::{Chance, Rules, Tools, Worker};
+use super::broker::{Broker, End, Message};
+use crate::event::{ContactId, Envelope, Event, EventKey, Limits, OrganizationId, SessionId};
+use crate::memory_store::MemoryStore;
+use crate::ports::destination::{Availability, Crm, Performed, Unavailable};
+use crate::ports::metrics::Blind;
+use crate::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
+use crate::workflow::samples::{incident, settings};
+use crate::workflow::{
+    Fault, Fit, LinkedCustomer, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step, StepName,
+};
+
+/// The time in all of these tests.
+pub(super) const NOW: &str = "2026-11-22T12:00:00Z";
+
+/// What Dynamics does with a step of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mood {
+    Panics,
+    Refuses(Remedy),
+    Hangs,
+}
+
+pub(super) struct Rig {
+    pub(super) store: Arc<Memory>,
+    pub(super) crm: Arc<Destination>,
+    pub(super) broker: Arc<Broker>,
+    pub(super) worker: Arc<Worker>,
+}
+
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) kept: MemoryStore,
+    pub(super) fails: AtomicBool,
+    pub(super) panics: AtomicBool,
+}
+
+#[derive(Default)]
+pub(super) struct Destination {
+    /// By event id.
+    pub(super) moods: Mutex<BTreeMap<String, Mood>>,
+    pub(super) unknown: AtomicBool,
+    /// Some organization's configuration can't be told.
+    pub(super) incomplete: AtomicBool,
+    /// The events whose steps it was asked for, in order.
+    pub(super) asked: Mutex<Vec<String>>,
+    /// Room for events, where there is a limit.
+    pub(super) room: Mutex<Option<usize>>,
+    unavailable: Mutex<Option<Unavailable>>,
+    changed: Notify,
+}
+
+pub(super) fn rig() -> Rig {
+    let (store, crm, broker) = (Arc::<Memory>::default(), Arc::<Destination>::default(), Broker::new());
+    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: crm.clone(), watch: Arc::new(Blind) };
+    let delays = [5, 30, 120].map(Duration::from_secs).to_vec();
+    let rules = Rules {
+        limits: Limits { max_event_bytes: 1 << 20 },
+        policy: Policy { in_process: 3, delays, max_age: Duration::from_secs(3600) },
+        contact_ttl: Duration::from_secs(3600),
+        prefetch: 64,
+    };
+    let chance = Chance { now: Arc::new(|| NOW.parse().unwrap()), dice: Arc::new(|| 0.5) };
+    let worker = Worker::new(tools, rules, chance);
+    Rig { store, crm, broker, worker }
+}
+
+impl Rig {
+    /// Hands these messages to a worker's inbox; what became of each once all are settled.
+    pub(super) async fn hand_over(&self, messages: Vec<Message>) -> Vec<End> {
+        let (inbox, settled) = self.broker.begin(messages);
+        let running = tokio::spawn(self.worker.clone().run());
+        self.broker.settled(&settled).await;
+        drop(inbox);
+        running.await.unwrap();
+        settled.iter().map(|end| end.lock().unwrap().clone().expect("it is settled")).collect()
+    }
+
+    /// Hands over one message.
+    pub(super) async fn carry(&self, envelope: Envelope, body: String) -> End {
+        self.hand_over(vec![Message::new(envelope, body)]).await.remove(0)
+    }
+
+    pub(super) async fn record(&self, event: &str) -> Option<Record> {
+        self.store.kept.record(&key(event)).await.unwrap()
+    }
+
+    pub(super) async fn session(&self, session: &str) -> Vec<SessionEntry> {
+        self.store.kept.session(&"org_acme".into(), &session.into()).await.unwrap()
+    }
+
+    pub(super) fn mood(&self, event: &str, mood: Mood) {
+        self.crm.moods.lock().unwrap().insert(event.to_owned(), mood);
+    }
+
+    /// Dynamics is well again.
+    pub(super) fn recovers(&self) {
+        self.crm.moods.lock().unwrap().clear();
+        self.crm.stands(None);
+    }
+
+    /// Number of steps that Dynamics was asked for.
+    pub(super) fn asked(&self) -> usize {
+        self.crm.asked.lock().unwrap().len()
+    }
+}
+
+pub(super) fn key(event: &str) -> EventKey {
+    EventKey { organization_id: "org_acme".into(), event_id: event.into() }
+}
+
+/// A handoff of a session of its own.
+pub(super) fn handoff(event: &str) -> String {
+    format!(
+        r#"{{"event":"session.handoff","event_id":"{event}","organization_id":"org_acme","timestamp":"2026-11-22T10:15:00Z",
+            "data":{{"session_id":"ses_{event}","channel":"email","summary":"Ann's secret"}}}}"#
+    )
+}
+
+/// A message that comes back from a retry queue with this past.
+pub(super) fn envelope(headers: &[(&str, &str)]) -> Envelope {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Envelope { headers, ..Envelope::default() }
+}
+
+impl Destination {
+    /// Whether its organization can take requests from now on, and why not.
+    pub(super) fn stands(&self, unavailable: Option<Unavailable>) {
+        *self.unavailable.lock().unwrap() = unavailable;
+        self.changed.notify_waiters();
+    }
+
+    fn refused(&self, step: &Step, remedy: Remedy) -> Fault {
+        match remedy {
+            Remedy::Hold => self.stands(Some(Unavailable::Blocked)),
+            Remedy::NotBefore(_) => self.stands(Some(Unavailable::Throttled)),
+            Remedy::Retry | Remedy::GiveUp | Remedy::HoldStep(_) => {}
+        }
+        Fault::unanswered(step.name(), remedy, "no".to_owned())
+    }
+}
+
+#[async_trait]
+impl Crm for Destination {
+    async fn perform(&self, step: &Step, event: &Event, _: &Settings) -> Performed {
+        let id = event.key.event_id.as_str();
+        self.asked.lock().unwrap().push(id.to_owned());
+        let mood = self.moods.lock().unwrap().get(id).copied();
+        let result = match (mood, step) {
+            // No hook hears of it, so the test's output stays clean.
+            (Some(Mood::Panics), _) => resume_unwind(Box::new("Ann's secret")),
+            (Some(Mood::Hangs), _) => std::future::pending().await,
+            (Some(Mood::Refuses(remedy)), _) => Err(self.refused(step, remedy)),
+            (None, Step::PostIncident { .. }) => Ok(Receipt::IncidentPosted {
+                id: incident(1),
+                ticket_number: None,
+                customer: LinkedCustomer::Nobody,
+                queue: QueueBinding::NoQueue,
+                transcript: Fit::Whole,
+                existed: false,
+            }),
+            (None, other) => panic!("{other:?} is not expected here"),
+        };
+        Performed { result, exchanges: Vec::new() }
+    }
+
+    fn settings(&self, _: &OrganizationId) -> Option<Arc<Settings>> {
+        (!self.unknown.load(Ordering::Relaxed)).then(|| Arc::new(settings()))
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.incomplete.load(Ordering::Relaxed)
+    }
+
+    fn availability(&self, _: &OrganizationId) -> Availability {
+        let room = self.room.lock().unwrap().unwrap_or(64);
+        self.unavailable.lock().unwrap().map_or(Availability::Available { room }, Availability::Unavailable)
+    }
+
+    async fn step_available(&self, _: &OrganizationId, _: StepName) {
+        let is_held = |mood: &Mood| matches!(mood, Mood::Refuses(Remedy::HoldStep(_)));
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if !self.moods.lock().unwrap().values().any(is_held) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    async fn available(&self, organization: &OrganizationId) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if matches!(self.availability(organization), Availability::Available { .. }) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Memory {
+    fn trouble(&self) -> Result<(), StoreError> {
+        if self.panics.load(Ordering::Relaxed) {
+            resume_unwind(Box::new("Ann's secret"));
+        }
+        if self.fails.load(Ordering::Relaxed) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
+        self.trouble()?;
+        self.kept.record(key).await
+    }
+
+    async fn session(&self, of: &OrganizationId, session: &SessionId) -> Result<Vec<SessionEntry>, StoreError> {
+        self.trouble()?;
+        self.kept.session(of, session).await
+    }
+
+    async fn contact(
+        &self,
+        of: &OrganizationId,
+        email: &str,
+        not_before: Timestamp,
+    ) -> Result<Option<ContactId>, StoreError> {
+        self.kept.contact(of, email, not_before).await
+    }
+
+    async fn learned(&self, of: &OrganizationId) -> Result<crate::workflow::Learned, StoreError> {
+        self.kept.learned(of).await
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        self.kept.organizations().await
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.kept.pauses().await
+    }
+
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.kept.organization_queues().await
+    }
+
+    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.trouble()?;
+        self.kept.note(changes).await
+    }
+
+    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.trouble()?;
+        self.kept.keep(changes).await
+    }
+
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.kept.outcomes(filter, after, limit).await
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<Swept, StoreError> {
+        self.kept.sweep(before).await
+    }
+
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        self.kept.bytes().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.kept.close().await
+    }
+}

@@ -1,0 +1,41 @@
+//! In: an event, its organization's settings, what was done so far, what the store remembers, the time.
+//! Out: the next step, or the outcome; after a fault, when to try again.
+//! Absent: clocks, dice, I/O and logging; nothing here is async.
+
+mod after;
+mod announce;
+mod apply;
+pub mod contact_limit;
+mod deaths;
+mod decide;
+mod fault;
+mod finish;
+mod memory;
+mod outcome;
+mod progress;
+mod receipt;
+mod record;
+mod refusal;
+mod settings;
+mod step;
+pub mod view;
+
+pub use after::{Again, Policy, Trial, after, between, look_again, rung, soonest};
+pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
+pub use apply::{Illegal, apply, learn};
+pub use deaths::{Deaths, deaths};
+pub use decide::{Decision, Time, decide};
+pub use fault::{Fault, Remedy};
+pub use memory::{Learned, Memory, SessionEntry, SessionState};
+pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
+pub use progress::{ContactProgress, Intent, OpenCase, PostedIncident, Progress};
+pub use receipt::{Fit, Receipt};
+pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
+pub use refusal::{excuse, insist};
+pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
+pub use step::{Closing, LinkedCustomer, NoteForm, QueueBinding, Step, StepName};
+
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Refusals: one of a contact costs the contact, not the handoff; one that can't be read is final once it has come often enough.
+
+use super::fault::{Fault, Remedy};
+use super::receipt::Receipt;
+use super::record::HistoryEntry;
+use super::settings::{ContactFailure, Settings};
+use super::step::{Step, StepName};
+
+/// Equal refusals without readable words, one after the other, that are taken for a refusal (contract 5).
+const UNREADABLE: usize = 5;
+
+/// A contact that Dynamics refuses does not lose the handoff, unless the organization wants it so.
+///
+/// # Errors
+/// The fault itself, where it is none of a contact.
+pub fn excuse(step: &Step, settings: &Settings, fault: Fault) -> Result<Receipt, Fault> {
+    let of_contact = matches!(step, Step::LookUpContact | Step::CreateContact { .. });
+    let unlinked = settings.contact_failure == ContactFailure::Unlinked;
+    if of_contact && unlinked && fault.remedy == Remedy::GiveUp {
+        return Ok(Receipt::ContactRefused);
+    }
+    Err(fault)
+}
+
+/// Takes a refusal that nobody can read for final once its step was refused in this way too often. The `history` of the event ends
+/// with the request that was refused.
+///
+/// # Errors
+/// The same fault, or a final one, where the refusal is none of a contact.
+pub fn insist(step: &Step, settings: &Settings, fault: Fault, history: &[HistoryEntry]) -> Result<Receipt, Fault> {
+    if fault.remedy != Remedy::Retry || !is_unreadable_for_good(fault.step, fault.status, history) {
+        return Err(fault);
+    }
+    let refused = Fault {
+        remedy: Remedy::GiveUp,
+        advice: format!(
+            "Whoever answers refuses it again and again and gives no reason that can be read ({}): look at environment_url and at \
+             proxies in between, then replay.",
+            fault.message
+        ),
+        ..fault
+    };
+    excuse(step, settings, refused)
+}
+
+fn is_unreadable_for_good(step: StepName, status: Option<u16>, history: &[HistoryEntry]) -> bool {
+    // 408 passes by itself, and what the token service answers concerns no single event.
+    if !matches!(status, Some(400..=499)) || status == Some(408) || step == StepName::Token {
+        return false;
+    }
+    let of_step = history.iter().rev().filter(|entry| entry.step == step);
+    let equal = of_step.take_while(|entry| entry.status == status && entry.code.is_none() && entry.error.is_none());
+    equal.count() >= UNREADABLE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::samples::{at, settings, settings_with};
+
+    fn entry(step: StepName, status: Option<u16>) -> HistoryEntry {
+        HistoryEntry {
+            at: at("2026-11-22T10:15:00Z"),
+            attempt: 1,
+            step,
+            elapsed_ms: 1,
+            status,
+            code: None,
+            error: None,
+            request_id: None,
+        }
+    }
+
+    fn fault(step: StepName, status: u16) -> Fault {
+        Fault { status: Some(status), ..Fault::unanswered(step, Remedy::Retry, "unreadable".to_owned()) }
+    }
+
+    fn remedy_after(step: StepName, status: u16, history: &[HistoryEntry]) -> Remedy {
+        insisted(fault(step, status), history).remedy
+    }
+
+    /// As of a step that is none of a contact.
+    fn insisted(fault: Fault, history: &[HistoryEntry]) -> Fault {
+        insist(&Step::CreatePlaceholder, &settings(), fault, history).unwrap_err()
+    }
+
+    #[test]
+    fn five_equal_ones_are_a_refusal() {
+        for status in [400, 403, 409, 418, 499] {
+            let history = vec![entry(StepName::PostIncident, Some(status)); 5];
+            assert_eq!(remedy_after(StepName::PostIncident, status, &history), Remedy::GiveUp, "{status}");
+            assert_eq!(remedy_after(StepName::PostIncident, status, &history[1..]), Remedy::Retry, "{status}: four");
+        }
+    }
+
+    #[test]
+    fn a_contacts_costs_the_contact_only() {
+        let history = vec![entry(StepName::LookUpContact, Some(403)); 5];
+        let insist = |settings| insist(&Step::LookUpContact, settings, fault(StepName::LookUpContact, 403), &history);
+        let (usual, strict) = (settings(), settings_with(|it| it.contact_failure = ContactFailure::DeadLetter));
+        assert_eq!(insist(&usual), Ok(Receipt::ContactRefused));
+        assert_eq!(insist(&strict).unwrap_err().remedy, Remedy::GiveUp);
+    }
+
+    #[test]
+    fn other_steps_in_between_do_not_matter() {
+        let mut history = vec![entry(StepName::Token, Some(200))];
+        for _ in 0..5 {
+            history.extend([entry(StepName::LookAtIncident, Some(200)), entry(StepName::CloseIncident, Some(403))]);
+        }
+        assert_eq!(remedy_after(StepName::CloseIncident, 403, &history), Remedy::GiveUp);
+    }
+
+    #[test]
+    fn anything_else_in_between_begins_the_count_anew() {
+        let step = StepName::PostIncident;
+        let others = [
+            entry(step, Some(503)),
+            entry(step, None),
+            entry(step, Some(404)),
+            HistoryEntry { code: Some("0x1".to_owned()), ..entry(step, Some(403)) },
+            HistoryEntry { error: Some("words".to_owned()), ..entry(step, Some(403)) },
+        ];
+        for other in others {
+            let mut history = vec![entry(step, Some(403)); 5];
+            history[2] = other;
+            assert_eq!(remedy_after(step, 403, &history), Remedy::Retry, "{history:?}");
+        }
+    }
+
+    #[test]
+    fn what_passes_or_is_decided_stays_as_it_is() {
+        let of = |step, status| vec![entry(step, Some(status)); 9];
+        for status in [408, 500, 503, 200] {
+            let step = StepName::PostIncident;
+            assert_eq!(remedy_after(step, status, &of(step, status)), Remedy::Retry, "{status}");
+        }
+        assert_eq!(remedy_after(StepName::Token, 400, &of(StepName::Token, 400)), Remedy::Retry);
+        let held = Fault { remedy: Remedy::Hold, ..fault(StepName::PostIncident, 404) };
+        assert_eq!(insisted(held, &of(StepName::PostIncident, 404)).remedy, Remedy::Hold);
+    }
+}

@@ -1,0 +1,192 @@
+//! Takes messages from the inbox and from organizations' queues, and hands them on.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::unfold;
+use handoffd_engine::ports::bus::{Consumption, Delivery, Received};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::envelope::{delivery_count, envelope, original_routing_key};
+use super::held_channel::HeldChannel;
+use super::lock;
+use super::refusal;
+use super::settle::{ConsumeContext, InFlight, Message};
+use super::subscription::Subscription;
+
+/// So long without a message, and those that a process may have died of are through.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Where deliveries of the inbox go, on every line, until it is shut.
+pub(super) struct Outlet(Mutex<Option<mpsc::Sender<Delivery>>>);
+
+impl Outlet {
+    pub(super) fn new(to: mpsc::Sender<Delivery>) -> Self {
+        Self(Mutex::new(Some(to)))
+    }
+
+    /// The sender, while it is open.
+    fn open(&self) -> Option<mpsc::Sender<Delivery>> {
+        self.lock().clone()
+    }
+
+    /// Ends the stream, once those in it are taken.
+    pub(super) fn shut(&self) {
+        self.lock().take();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<mpsc::Sender<Delivery>>> {
+        lock(&self.0)
+    }
+}
+
+/// Care with which the inbox is consumed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Care {
+    /// One message at a time, as long as they were delivered before: the process may have died of one of them, and its
+    /// neighbours in the prefetch would be counted up with it.
+    OneAtATime,
+    /// As many as the prefetch allows.
+    None,
+}
+
+/// Why a subscription hands nothing on any more.
+pub(super) enum End {
+    /// Something broke.
+    Broken(String),
+    /// It was to stop; what the broker has sent and nobody has taken comes again with the next connection.
+    Stopped,
+    /// It was to pause; everything that the broker has sent is handed on.
+    Paused,
+    /// The messages that were delivered before are through.
+    Through,
+}
+
+/// Hands on what comes into the inbox.
+pub(super) async fn forward(
+    subscription: &mut Subscription,
+    context: &Arc<ConsumeContext>,
+    outlet: &Outlet,
+    care: Care,
+    (stop, pause): (&CancellationToken, &mut watch::Receiver<Option<String>>),
+) -> End {
+    let Some(to) = outlet.open() else { return End::Stopped };
+    let mut ends = None;
+    loop {
+        let message = tokio::select! {
+            message = subscription.consumer.next() => message,
+            () = stop.cancelled() => return End::Stopped,
+            end = over(care, pause), if ends.is_none() => {
+                subscription.cancel().await;
+                ends = Some(end);
+                continue;
+            }
+        };
+        let message = match (message, ends.take()) {
+            (Some(Ok(message)), end) => {
+                ends = end;
+                message
+            }
+            (Some(Err(error)), _) => return End::Broken(refusal::in_words(&error)),
+            (None, Some(end)) => return end,
+            // Its queue was deleted, or moved to another node.
+            (None, None) => return End::Broken("the broker cancelled the consumer".to_owned()),
+        };
+        let delivery = delivery(message, context, None);
+        let is_new = care == Care::OneAtATime && !delivery.redelivered && ends.is_none();
+        tokio::select! {
+            sent = to.send(delivery) => {
+                if sent.is_err() {
+                    // Nobody takes deliveries any more.
+                    stop.cancelled().await;
+                    return End::Stopped;
+                }
+            }
+            () = stop.cancelled() => return End::Stopped,
+        }
+        if is_new {
+            subscription.cancel().await;
+            ends = Some(End::Through);
+        }
+    }
+}
+
+/// Why to end without a message: a pause is asked for, or those that were delivered before are through.
+async fn over(care: Care, pause: &mut watch::Receiver<Option<String>>) -> End {
+    // An error: nobody can ask any more.
+    let asked = async { pause.wait_for(Option::is_some).await.is_ok() };
+    match care {
+        Care::None => {
+            if !asked.await {
+                std::future::pending::<()>().await;
+            }
+            End::Paused
+        }
+        Care::OneAtATime => match timeout(QUIET, asked).await {
+            Ok(true) => End::Paused,
+            Ok(false) | Err(_) => End::Through,
+        },
+    }
+}
+
+/// The deliveries of an organization's queue. They end with the connection, with `until`, and when they are cancelled.
+pub(super) fn consumption(
+    subscription: Subscription,
+    queue: String,
+    context: Arc<ConsumeContext>,
+    until: CancellationToken,
+) -> Consumption {
+    let (cancel, closed) = (CancellationToken::new(), CancellationToken::new());
+    let held = HeldChannel::new(subscription.channel.clone(), context.line.clone(), queue, closed.clone());
+    let state = (subscription, context, until, cancel.clone(), Some(Arc::new(held)), false);
+    let deliveries = unfold(state, async |(mut subscription, context, until, cancel, held, mut cancelled)| {
+        loop {
+            let ended = context.line.ended().clone();
+            let message = tokio::select! {
+                biased;
+                () = ended.cancelled() => return None,
+                message = subscription.consumer.next() => message,
+                () = async { tokio::select! { () = until.cancelled() => {}, () = cancel.cancelled() => {} } }, if !cancelled => {
+                    subscription.cancel().await;
+                    cancelled = true;
+                    continue;
+                }
+            };
+            // An error ends the channel, and with it the line.
+            let message = message?.inspect_err(|error| context.line.end(&refusal::in_words(error))).ok()?;
+            let delivery = delivery(message, &context, held.clone());
+            return Some((delivery, (subscription, context, until, cancel, held, cancelled)));
+        }
+    });
+    Consumption { deliveries: Box::pin(deliveries), cancel, closed }
+}
+
+/// A message, as a delivery.
+fn delivery(
+    message: lapin::message::Delivery,
+    context: &Arc<ConsumeContext>,
+    held: Option<Arc<HeldChannel>>,
+) -> Delivery {
+    let body = Bytes::from(message.data);
+    let routing_key = original_routing_key(&message.properties, message.routing_key.as_str());
+    let received = Received {
+        envelope: envelope(&message.properties),
+        body: body.clone(),
+        routing_key: routing_key.clone(),
+        redelivered: message.redelivered || delivery_count(&message.properties) > 0,
+        lost: context.line.ended().clone(),
+    };
+    let in_flight = Message {
+        context: context.clone(),
+        acker: message.acker,
+        properties: message.properties,
+        body,
+        routing_key,
+        held,
+    };
+    Delivery::new(received, Box::new(InFlight(Arc::new(in_flight))))
+}

@@ -1,0 +1,304 @@
+//! In: the bus's seam, and where the broker is.
+//! Out: RabbitMQ by lapin: one line of two connections, built anew whenever anything of it breaks.
+//! Absent: what a message means, when to retry it, why it is given up.
+
+mod address;
+mod addresses;
+mod backoff;
+mod broker_deaths;
+mod channels;
+mod connect;
+mod consumer;
+mod copy;
+mod death;
+mod declare;
+mod definitions;
+mod delivery_counts;
+mod depths;
+mod desk;
+mod envelope;
+mod fit;
+mod greeting;
+mod held_channel;
+mod letter;
+mod letters;
+mod line;
+mod look;
+mod mend;
+mod options;
+mod organization_queue;
+mod organization_queues;
+mod publish;
+mod publisher;
+mod refusal;
+mod remake;
+mod settle;
+mod shrink;
+mod sieve;
+mod state;
+mod subscription;
+mod supervisor;
+pub mod topology;
+mod troubles;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::bus::{Announced, Announcement, Bus, BusError, Consumption, Delivery};
+use handoffd_engine::ports::metrics::Watch;
+use jiff::Timestamp;
+use lapin::BasicProperties;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use self::address::{Address, short};
+use self::broker_deaths::BrokerDeaths;
+use self::consumer::{Outlet, consumption};
+use self::organization_queues::OrganizationQueues;
+use self::settle::{CONFIRM_LIMIT, ConsumeContext};
+use self::state::State;
+use self::subscription::Subscription;
+use self::supervisor::{Signals, Supervisor};
+use self::topology::BrokerVersion;
+use self::troubles::Troubles;
+
+pub use self::definitions::definitions;
+pub use self::letters::{DeadLetterQueue, Window};
+pub use self::options::{Declare, Options, Tls};
+pub use self::organization_queues::Served;
+pub use self::publisher::{Message, Publisher};
+pub use self::refusal::StartError;
+
+/// Deliveries between the client's buffer and the worker; the prefetch bounds what is in hand.
+const BETWEEN: usize = 16;
+/// Before a queue that does not answer is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Closing takes at most this long, even if the broker hangs.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// RabbitMQ.
+pub struct Rabbit {
+    options: Arc<Options>,
+    state: Arc<State>,
+    signals: Signals,
+    outlet: Arc<Outlet>,
+    queues: Arc<OrganizationQueues>,
+    troubles: Arc<Troubles>,
+    inbox: Mutex<Option<mpsc::Receiver<Delivery>>>,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Starts to connect, and continues until [`Bus::close`]. Needs a tokio runtime; fails only over a URL
+/// that can't be read: a broker that is away is waited for.
+pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartError> {
+    options.uris()?;
+    let options = Arc::new(options);
+    let state = Arc::new(State::new(&options.place()));
+    let signals = Signals::default();
+    let (sender, receiver) = mpsc::channel(BETWEEN);
+    let deaths = Arc::new(BrokerDeaths::new(&options, Arc::clone(&watch)));
+    let queues = OrganizationQueues::new(Arc::clone(&options));
+    let troubles = Arc::new(Troubles::new());
+    let outlet = Arc::new(Outlet::new(sender));
+    let supervisor = Supervisor {
+        options: Arc::clone(&options),
+        state: Arc::clone(&state),
+        watch,
+        outlet: Arc::clone(&outlet),
+        deaths,
+        queues: Arc::clone(&queues),
+        troubles: Arc::clone(&troubles),
+        signals: signals.clone(),
+    };
+    Ok(Rabbit {
+        options,
+        state,
+        signals,
+        outlet,
+        queues,
+        troubles,
+        inbox: Mutex::new(Some(receiver)),
+        supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
+    })
+}
+
+/// The version of the broker, from its greeting. Needs no user.
+///
+/// # Errors
+/// When a URL can't be read, or none of them leads to a broker that greets.
+pub async fn broker_version(options: &Options) -> Result<BrokerVersion, StartError> {
+    options.uris()?;
+    let reached = addresses::reach(options).await;
+    reached.map(|reached| reached.version).map_err(|problem| StartError::Away { place: options.place(), problem })
+}
+
+impl Rabbit {
+    /// Returns once the broker has been reached and everything on it is as it must be; fails when a
+    /// queue or exchange exists but differs. While the broker is away, or something is missing that
+    /// is not to be created, it waits.
+    pub async fn first_contact(&self) -> Result<(), StartError> {
+        self.state.contact().await
+    }
+
+    /// Sets the organizations: their queues are declared, at once and with each connection.
+    pub fn serve(&self, served: Served) {
+        let is_new = self.queues.serve(served);
+        if let Some(context) = self.state.context().filter(|_| is_new) {
+            tokio::spawn(async move { declare_new(&context).await });
+        }
+    }
+
+    /// The name of an organization's queue that is missing and may not be declared, and since when that is known.
+    pub fn missing_queue(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
+        self.queues.missing(organization)
+    }
+
+    /// Number of events that wait in an organization's queue; none when that is not known.
+    pub async fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
+        let line = self.state.line().filter(|_| self.queues.exists(organization))?;
+        line.look(&self.options.organization_queue(organization)).await.map(|look| u64::from(look.ready))
+    }
+
+    /// Consumes nothing until [`Rabbit::resume`]; the reason is among those of [`Bus::unready`]. What has been delivered
+    /// is handed on, and can be settled.
+    pub fn pause(&self, why: String) {
+        self.signals.pause.send_replace(Some(why));
+    }
+
+    /// Whether the broker hands out events to this worker now.
+    pub fn consumes(&self) -> bool {
+        self.state.consumes()
+    }
+
+    /// Consumes again.
+    pub fn resume(&self) {
+        self.signals.pause.send_replace(None);
+    }
+
+    /// Waits until the queue of an organization can be consumed.
+    async fn consumable(&self, organization: &OrganizationId) -> (Arc<ConsumeContext>, CancellationToken) {
+        let (mut changes, mut queues) = (self.state.changes(), self.queues.changes());
+        loop {
+            changes.borrow_and_update();
+            queues.borrow_and_update();
+            if let Some(consumer) = self.state.consumer().filter(|_| self.queues.exists(organization)) {
+                return consumer;
+            }
+            tokio::select! {
+                // They live as long as `self`.
+                _ = changes.changed() => {}
+                _ = queues.changed() => {}
+            }
+        }
+    }
+}
+
+/// Declares the queues of organizations that were added.
+async fn declare_new(context: &ConsumeContext) {
+    if let Err(shortfall) = context.queues.declare_new(context.line.reached()).await {
+        let why = shortfall.in_words();
+        warn!(problem = %why, "could not declare the queues of new organizations");
+        // The next connection tries again, and says what is wrong.
+        context.line.end(&why);
+    }
+}
+
+#[async_trait]
+impl Bus for Rabbit {
+    async fn inbox(&self) -> mpsc::Receiver<Delivery> {
+        self.signals.consume.cancel();
+        // There is one stream; whoever asks again gets one that has ended.
+        lock(&self.inbox).take().unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    fn organizations(&self) -> watch::Receiver<Vec<OrganizationId>> {
+        self.queues.known()
+    }
+
+    async fn consume(&self, organization: &OrganizationId, prefetch: u16) -> Consumption {
+        let queue = self.options.organization_queue(organization);
+        loop {
+            let (context, until) = self.consumable(organization).await;
+            // A queue without a leader leaves its consumer, and all others of the channel, without an answer.
+            if context.line.look(&queue).await.is_none() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+            match Subscription::organization(&context.line, &queue, prefetch).await {
+                Ok(subscription) => {
+                    return consumption(subscription, queue, context, until);
+                }
+                // Its queue was deleted, say: the next connection declares it.
+                Err(error) => context.line.end(&refusal::in_words(&error)),
+            }
+        }
+    }
+
+    async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
+        let line = self.state.line().ok_or(BusError::Away)?;
+        let Announcement { routing_key, message_id, body, headers } = announcement;
+        let to = Address { exchange: &self.options.outcomes_exchange, routing_key: &routing_key };
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_delivery_mode(copy::PERSISTENT)
+            .with_app_id("handoffd".into())
+            .with_message_id(short(&message_id).map_err(|failure| failure.at(to))?)
+            .with_timestamp(now())
+            .with_headers(copy::table(&headers));
+        let (body, limit) = (bytes::Bytes::from(body), Instant::now() + CONFIRM_LIMIT);
+        let offer = || line.publisher().send(to, body.clone(), properties.clone());
+        line.confirmed(to, limit, offer(), offer).await
+    }
+
+    async fn stop(&self) {
+        self.signals.stop.cancel();
+        self.outlet.shut();
+    }
+
+    async fn close(&self) {
+        self.stop().await;
+        if let Some(line) = self.state.line() {
+            line.acks_taken().await;
+        }
+        self.signals.close.cancel();
+        let supervisor = lock(&self.supervisor).take();
+        if let Some(mut supervisor) = supervisor
+            && tokio::time::timeout(CLOSE_LIMIT, &mut supervisor).await.is_err()
+        {
+            supervisor.abort();
+        }
+    }
+
+    fn unready(&self) -> Vec<String> {
+        let mut reasons = self.state.unready();
+        for trouble in self.troubles.reasons() {
+            if !reasons.iter().any(|known| known.contains(&trouble)) {
+                reasons.push(trouble);
+            }
+        }
+        reasons
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells a value to those who listen, where it is another one than before.
+fn tell_news<T: PartialEq>(to: &watch::Sender<T>, value: T) {
+    to.send_if_modified(|known| {
+        let changes = *known != value;
+        *known = value;
+        changes
+    });
+}
+
+/// AMQP's timestamp: whole seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

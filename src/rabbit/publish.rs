@@ -1,0 +1,368 @@
+//! Confirmed publishing: many messages in flight, each with an answer of its own, in the order of the calls.
+//!
+//! Every destination has a task and a channel of its own. RabbitMQ (3.10.8, measured) has a channel wait for up to a minute, whatever
+//! else is sent on it, where its first message to a queue meets a leader that does not answer. Later ones it lets through without
+//! an answer, up to 32 (`quorum_commands_soft_limit`): then it stops reading from the connection. So a destination has an
+//! allowance below that, what exceeds it waits here, and a queue without a leader holds up nobody but itself.
+//!
+//! A destination that may not be written to (403, which also closes the channel) is tried with one message at a time, at growing
+//! pauses; everything else for it waits.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use handoffd_engine::ports::bus::Announced;
+use lapin::message::BasicReturnMessage;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{error, info};
+
+use super::address::{Address, Failure, short};
+use super::channels::Channels;
+use super::troubles::{Trouble, Troubles};
+use super::{lock, refusal};
+
+/// Messages in flight to one destination: below RabbitMQ's `quorum_commands_soft_limit`.
+const ALLOWANCE: usize = 24;
+/// Interval at which it is checked whether a destination owes confirms for too long, or may be tried again.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
+/// Before a destination that may not be written to is tried again, the first time and at most (contract 1).
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Time without a message after which nothing is held against a destination that did not confirm: nobody knows any more.
+const UNASKED: Duration = Duration::from_secs(60);
+
+/// Publishes, and waits for confirms. What it has not sent when it is dropped is not sent any more.
+pub(super) struct ConfirmedPublisher {
+    channels: Arc<Channels>,
+    confirm_timeout: Duration,
+    troubles: Arc<Troubles>,
+    /// By the name of an exchange or a queue.
+    destinations: Mutex<HashMap<String, mpsc::UnboundedSender<Job>>>,
+}
+
+/// A message to publish.
+struct Job {
+    exchange: ShortString,
+    routing_key: ShortString,
+    body: Bytes,
+    properties: BasicProperties,
+    answer: oneshot::Sender<Answer>,
+}
+
+type Answer = Result<Announced, Failure>;
+
+/// Result of a publish, by its number.
+type Confirmed = (u64, lapin::Result<Confirmation>);
+
+impl ConfirmedPublisher {
+    pub(super) fn new(channels: Arc<Channels>, confirm_timeout: Duration, troubles: Arc<Troubles>) -> Self {
+        Self { channels, confirm_timeout, troubles, destinations: Mutex::default() }
+    }
+
+    /// Publishes, mandatory. The order of calls is the order of a destination's messages; the answer is the broker's confirm.
+    pub(super) fn send(
+        &self,
+        to: Address<'_>,
+        body: Bytes,
+        properties: BasicProperties,
+    ) -> impl Future<Output = Answer> + Send + use<> {
+        let queued = self.queue(to, body, properties);
+        async move { queued?.await.unwrap_or_else(|_| Err(Failure::Gone)) }
+    }
+
+    /// True for a destination that does not confirm, or may not be written to.
+    pub(super) fn is_in_trouble(&self, name: &str) -> bool {
+        self.troubles.has(name)
+    }
+
+    fn queue(
+        &self,
+        to: Address<'_>,
+        body: Bytes,
+        properties: BasicProperties,
+    ) -> Result<oneshot::Receiver<Answer>, Failure> {
+        let (answer, confirmed) = oneshot::channel();
+        let (exchange, routing_key) = (short(to.exchange)?, short(to.routing_key)?);
+        let job = Job { exchange, routing_key, body, properties, answer };
+        let mut destinations = lock(&self.destinations);
+        let jobs = match destinations.get(to.name()) {
+            Some(jobs) => jobs,
+            None => destinations.entry(to.name().to_owned()).or_insert(self.begin(to.name())),
+        };
+        jobs.send(job).map_err(|_| Failure::Gone)?;
+        Ok(confirmed)
+    }
+
+    fn begin(&self, name: &str) -> mpsc::UnboundedSender<Job> {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let destination = Destination {
+            name: name.to_owned(),
+            channels: self.channels.clone(),
+            confirm_timeout: self.confirm_timeout,
+            troubles: self.troubles.clone(),
+            channel: None,
+            waiting: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            confirms: FuturesUnordered::new(),
+            number: 0,
+            heard: Instant::now(),
+            is_unconfirmed: false,
+            forbidden: None,
+        };
+        tokio::spawn(destination.run(queue));
+        jobs
+    }
+}
+
+/// One exchange, or one queue.
+struct Destination {
+    name: String,
+    channels: Arc<Channels>,
+    confirm_timeout: Duration,
+    troubles: Arc<Troubles>,
+    channel: Option<Channel>,
+    waiting: VecDeque<Job>,
+    in_flight: BTreeMap<u64, InFlight>,
+    confirms: FuturesUnordered<BoxFuture<'static, Confirmed>>,
+    number: u64,
+    /// When it last confirmed something, or began to owe something.
+    heard: Instant,
+    /// It has owed confirms for too long.
+    is_unconfirmed: bool,
+    forbidden: Option<Forbidden>,
+}
+
+/// When a destination that may not be written to is tried again.
+struct Forbidden {
+    next: Instant,
+    pause: Duration,
+}
+
+/// A message that is published and not confirmed.
+struct InFlight {
+    /// The channel that it was published on.
+    channel: u16,
+    published: Instant,
+    exchange: ShortString,
+    routing_key: ShortString,
+    message_id: Option<ShortString>,
+    body: Bytes,
+    /// The broker has sent it back: no queue has it.
+    returned: bool,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Destination {
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
+        let mut check = interval(CHECK_EVERY);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some(confirmed) = self.confirms.next(), if !self.confirms.is_empty() => self.confirmed(confirmed),
+                job = queue.recv() => match job {
+                    Some(job) => self.waiting.push_back(job),
+                    None => return,
+                },
+                _ = check.tick(), if !self.is_idle() || self.is_unconfirmed => self.check(),
+            }
+            self.publish_waiting().await;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.waiting.is_empty()
+    }
+
+    fn may_publish(&self) -> bool {
+        match &self.forbidden {
+            Some(forbidden) => self.in_flight.is_empty() && forbidden.next <= Instant::now(),
+            None => self.in_flight.len() < ALLOWANCE,
+        }
+    }
+
+    /// Publishes what its allowance permits.
+    async fn publish_waiting(&mut self) {
+        while self.may_publish() {
+            let Some(job) = self.waiting.pop_front() else { return };
+            // Nobody waits for its answer any more: it was put elsewhere.
+            if !job.answer.is_closed() {
+                self.publish(job).await;
+            }
+        }
+    }
+
+    async fn publish(&mut self, job: Job) {
+        let channel = match self.channel().await {
+            Ok(channel) => channel,
+            Err(error) => {
+                _ = job.answer.send(Err(self.failed(error)));
+                return;
+            }
+        };
+        if self.in_flight.is_empty() {
+            self.heard = Instant::now();
+        }
+        self.number += 1;
+        let Job { exchange, routing_key, body, properties, answer } = job;
+        let in_flight = InFlight {
+            channel: channel.id(),
+            published: Instant::now(),
+            exchange: exchange.clone(),
+            routing_key: routing_key.clone(),
+            message_id: properties.message_id().clone(),
+            body: body.clone(),
+            returned: false,
+            answer,
+        };
+        self.in_flight.insert(self.number, in_flight);
+        let mut confirm = confirm(self.number, channel, (exchange, routing_key), body, properties).boxed();
+        // lapin has the message after the first poll: the order of publishing is this one. That it is written is not waited for, or
+        // each message would cost two changes of threads.
+        match (&mut confirm).now_or_never() {
+            Some((number, confirmation)) => self.answer(number, confirmation),
+            None => self.confirms.push(confirm),
+        }
+    }
+
+    /// One confirm came, and with it all that the broker sent at once.
+    ///
+    /// The broker sends a returned message before its confirm; lapin (4.12.3) hands it to whichever confirm it completes next, and
+    /// completes those of one frame in any order. So all of them are collected first: then every message whose confirm is here has
+    /// been returned before, if ever.
+    fn confirmed(&mut self, first: Confirmed) {
+        if let Some(channel) = &self.channel {
+            // Takes the lock under which lapin completes the confirms of one frame.
+            _ = channel.wait_for_confirms().now_or_never();
+        }
+        let mut all = vec![first];
+        while let Some(Some(confirmed)) = self.confirms.next().now_or_never() {
+            all.push(confirmed);
+        }
+        for (_, confirmation) in &all {
+            if let Ok(Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message))) = confirmation {
+                self.came_back(message);
+            }
+        }
+        for (number, confirmation) in all {
+            self.answer(number, confirmation);
+        }
+    }
+
+    fn came_back(&mut self, message: &BasicReturnMessage) {
+        let is_it = |published: &&mut InFlight| {
+            !published.returned
+                && published.exchange == message.delivery.exchange
+                && published.routing_key == message.delivery.routing_key
+                && published.message_id == *message.delivery.properties.message_id()
+                && published.body == message.delivery.data
+        };
+        if let Some(published) = self.in_flight.values_mut().find(is_it) {
+            published.returned = true;
+        }
+    }
+
+    fn answer(&mut self, number: u64, confirmation: lapin::Result<Confirmation>) {
+        let Some(published) = self.in_flight.remove(&number) else { return };
+        let answer = match confirmation {
+            Ok(Confirmation::Ack(_)) if published.returned => Ok(Announced::Unrouted),
+            Ok(Confirmation::Ack(_)) => Ok(Announced::Routed),
+            Ok(Confirmation::Nack(_)) => Err(Failure::Refused("basic.nack".to_owned())),
+            Ok(Confirmation::NotRequested) => Err(Failure::Refused("its channel does not confirm".to_owned())),
+            Err(error) => {
+                self.channel.take_if(|channel| channel.id() == published.channel);
+                Err(self.failed(error))
+            }
+        };
+        // The refusal of a queue without a leader comes after a minute: that is no sign of life.
+        let in_time = published.published.elapsed() < self.confirm_timeout;
+        if answer.is_ok() || in_time && matches!(answer, Err(Failure::Refused(_))) {
+            self.hear();
+        }
+        // Nobody waits for it any more.
+        _ = published.answer.send(answer);
+    }
+
+    /// It has answered.
+    fn hear(&mut self) {
+        self.heard = Instant::now();
+        self.forbidden = None;
+        self.is_unconfirmed = false;
+        if self.troubles.ends(&self.name) {
+            info!(destination = self.name, "the broker confirms messages again");
+        }
+    }
+
+    fn failed(&mut self, error: lapin::Error) -> Failure {
+        if !refusal::is_forbidden(&error) {
+            return Failure::Broken(error);
+        }
+        let pause = self.forbidden.as_ref().map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
+        // Several were in flight: that is one refusal.
+        if self.forbidden.as_ref().is_none_or(|known| known.next <= Instant::now()) {
+            self.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
+        }
+        let problem = refusal::in_words(&error);
+        if self.troubles.begins(&self.name, Trouble::Forbidden(problem.clone())) {
+            error!(
+                destination = self.name,
+                problem, "may not write to a destination; no event is taken until it may be written to"
+            );
+        }
+        Failure::Forbidden
+    }
+
+    /// Looks whether it owes confirms for too long.
+    fn check(&mut self) {
+        self.waiting.retain(|job| !job.answer.is_closed());
+        if self.channels.first().status().blocked() {
+            // Nothing is confirmed, and nothing is wrong with a destination.
+            self.heard = Instant::now();
+        } else if self.in_flight.is_empty() {
+            if self.is_unconfirmed && self.heard.elapsed() >= UNASKED {
+                self.hear();
+            }
+        } else if self.heard.elapsed() >= self.confirm_timeout {
+            self.is_unconfirmed = true;
+            if self.troubles.begins(&self.name, Trouble::Unconfirmed) {
+                let timeout_s = self.confirm_timeout.as_secs();
+                error!(destination = self.name, timeout_s, "the broker does not confirm messages");
+            }
+        }
+    }
+
+    async fn channel(&mut self) -> lapin::Result<Channel> {
+        if let Some(channel) = &self.channel {
+            return Ok(channel.clone());
+        }
+        let channel = self.channels.open().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        self.channel = Some(channel.clone());
+        Ok(channel)
+    }
+}
+
+/// Publishes, and waits for the confirm.
+async fn confirm(
+    number: u64,
+    channel: Channel,
+    to: (ShortString, ShortString),
+    body: Bytes,
+    properties: BasicProperties,
+) -> Confirmed {
+    let options = BasicPublishOptions { mandatory: true, immediate: false };
+    let confirmation = match channel.basic_publish(to.0, to.1, options, &body, properties).await {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
+    };
+    (number, confirmation)
+}

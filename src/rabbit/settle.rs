@@ -1,0 +1,218 @@
+//! Settles one message in flight: first its copy is safe, then it is acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::bus::{Announced, BusError, CopyTo, Forwarded, Forwarding, Part, Settle, Settled};
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::{Acker, BasicProperties};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::address::{Address, Failure, short};
+use super::broker_deaths::BrokerDeaths;
+use super::copy;
+use super::envelope::ORIGINAL_ROUTING_KEY;
+use super::fit::fit;
+use super::held_channel::HeldChannel;
+use super::line::Line;
+use super::options::Options;
+use super::organization_queues::OrganizationQueues;
+
+/// Longest time for a confirm. Then the copy goes elsewhere, or the message stays unacked until its connection ends: RabbitMQ
+/// closes the channel of a message that is unacked for 30 minutes by default, and a shared broker may be set to less.
+pub(super) const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
+
+/// Tools that messages are settled with.
+pub(super) struct ConsumeContext {
+    pub line: Arc<Line>,
+    pub options: Arc<Options>,
+    pub queues: Arc<OrganizationQueues>,
+    pub deaths: Arc<BrokerDeaths>,
+}
+
+/// A message in flight, and the connection that it came by: only there can it be acknowledged.
+#[derive(Clone)]
+pub(super) struct InFlight(pub Arc<Message>);
+
+pub(super) struct Message {
+    pub context: Arc<ConsumeContext>,
+    pub acker: Acker,
+    pub properties: BasicProperties,
+    pub body: Bytes,
+    pub routing_key: String,
+    /// Of an organization's queue: its channel gives it back when that is closed. None: of the inbox.
+    pub held: Option<Arc<HeldChannel>>,
+}
+
+#[async_trait]
+impl Settle for InFlight {
+    async fn ack(&self) -> Settled {
+        self.0.ack().await
+    }
+
+    async fn give_back(&self) -> Settled {
+        self.0.give_back().await
+    }
+
+    async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError> {
+        match to {
+            CopyTo::Retry(rung) => self.0.retry(rung, &headers).await,
+            CopyTo::DeadLetters => {
+                let copy = copy::for_dead_letters(&self.0.properties, &headers);
+                let _copying = self.0.context.deaths.copying();
+                self.0.put(&self.0.context.options.dead_letter_queue, self.0.body.clone(), copy, limit()).await
+            }
+        }
+    }
+
+    async fn split(&self, parts: Vec<Part>) -> Result<(), BusError> {
+        let published = parts.into_iter().map(|part| self.0.publish_part(part));
+        futures_util::future::join_all(published).await.into_iter().collect()
+    }
+
+    fn forward(&self, organization: &OrganizationId, otherwise: usize) -> Forwarding {
+        let message = self.0.clone();
+        if message.is_lost() {
+            return Box::pin(async { Ok(Forwarded::Lost) });
+        }
+        let headers = message.with_routing_key();
+        let Some(queue) = message.context.queues.usable(organization) else {
+            return Box::pin(async move {
+                message.retry(otherwise, &headers).await?;
+                Ok(forwarded(message.ack().await, Forwarded::Waits))
+            });
+        };
+        let copy = copy::for_retry(&message.properties, &headers);
+        // Published in the order of the calls: here, not when the answer is waited for.
+        let offered = message.offer(&queue, message.body.clone(), copy.clone());
+        Box::pin(async move {
+            let offer = || message.offer(&queue, message.body.clone(), copy.clone());
+            message.confirmed(&queue, limit(), offered, offer).await?;
+            Ok(forwarded(message.ack().await, Forwarded::Moved))
+        })
+    }
+}
+
+impl Message {
+    async fn publish_part(&self, part: Part) -> Result<(), BusError> {
+        let queue = &self.context.options.queue;
+        let message_id = short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
+        let copy = copy::for_part(&self.properties, &self.routing_key, message_id);
+        self.put(queue, part.body.into(), copy, limit()).await
+    }
+
+    /// Into the retry queue of a rung; into another one when that one does not take it, or has not answered lately.
+    async fn retry(&self, rung: usize, headers: &[(&'static str, String)]) -> Result<(), BusError> {
+        let copy = copy::for_retry(&self.properties, headers);
+        let options = &self.context.options;
+        let others = (0..options.delays.len()).filter(|other| *other != rung);
+        let mut queues: Vec<String> = [rung].into_iter().chain(others).map(|rung| options.retry_queue(rung)).collect();
+        queues.sort_by_key(|queue| self.context.line.publisher().is_in_trouble(queue));
+        let mut answer = Err(BusError::Away);
+        for queue in queues {
+            let limit = Instant::now() + options.confirm_timeout;
+            answer = self.put(&queue, self.body.clone(), copy.clone(), limit).await;
+            match &answer {
+                Err(problem) if problem.is_of_destination() => {
+                    warn!(error = %problem, queue, "could not put an event into a retry queue");
+                }
+                _ => break,
+            }
+        }
+        answer
+    }
+
+    /// Puts a copy into a queue; returns once the broker has confirmed it.
+    async fn put(&self, queue: &str, body: Bytes, copy: BasicProperties, limit: Instant) -> Result<(), BusError> {
+        // A source that can't be acked any more comes again by itself; a copy would be one too many.
+        if self.is_lost() {
+            return Err(BusError::Away);
+        }
+        let offer = || self.offer(queue, body.clone(), copy.clone());
+        self.confirmed(queue, limit, offer(), offer).await
+    }
+
+    fn is_lost(&self) -> bool {
+        self.context.line.has_ended() || !self.acker.usable()
+    }
+
+    fn offer(
+        &self,
+        queue: &str,
+        body: Bytes,
+        copy: BasicProperties,
+    ) -> impl Future<Output = Result<Announced, Failure>> + Send + use<> {
+        self.context.line.publisher().send(Address::queue(queue), body, self.fitting(copy, queue))
+    }
+
+    /// Waits for the confirm of a copy.
+    async fn confirmed<P: Future<Output = Result<Announced, Failure>> + Send>(
+        &self,
+        queue: &str,
+        limit: Instant,
+        offered: P,
+        offer: impl Fn() -> P + Send,
+    ) -> Result<(), BusError> {
+        let line = &self.context.line;
+        if line.confirmed(Address::queue(queue), limit, offered, offer).await? == Announced::Unrouted {
+            // Somebody deleted the queue. The next connection declares it again.
+            line.end(&format!("the queue `{queue}` is missing"));
+            return Err(BusError::Away);
+        }
+        Ok(())
+    }
+
+    fn with_routing_key(&self) -> Vec<(&'static str, String)> {
+        vec![(ORIGINAL_ROUTING_KEY, self.routing_key.clone())]
+    }
+
+    /// With as many headers as a frame takes.
+    fn fitting(&self, copy: BasicProperties, to: &str) -> BasicProperties {
+        let (copy, left_out) = fit(copy, self.context.line.longest_frame());
+        if left_out > 0 {
+            warn!(
+                to,
+                left_out,
+                "a message's headers do not fit into a frame with the worker's own: the largest were left out"
+            );
+        }
+        copy
+    }
+
+    /// Acknowledges. Whatever goes wrong with that, the message is not acked, and comes again.
+    async fn ack(&self) -> Settled {
+        let answer = self.acker.ack(BasicAckOptions::default()).await;
+        self.context.line.acked();
+        self.settled(&answer)
+    }
+
+    async fn give_back(&self) -> Settled {
+        if self.held.is_some() {
+            return Settled::Taken;
+        }
+        let requeue = BasicNackOptions { requeue: true, multiple: false };
+        self.settled(&self.acker.nack(requeue).await)
+    }
+
+    fn settled(&self, answer: &lapin::Result<bool>) -> Settled {
+        match answer {
+            Ok(true) if !self.context.line.has_ended() => Settled::Taken,
+            _ => Settled::Lost,
+        }
+    }
+}
+
+fn forwarded(settled: Settled, taken: Forwarded) -> Forwarded {
+    match settled {
+        Settled::Taken => taken,
+        Settled::Lost => Forwarded::Lost,
+    }
+}
+
+fn limit() -> Instant {
+    Instant::now() + CONFIRM_LIMIT
+}

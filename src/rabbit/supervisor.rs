@@ -1,0 +1,224 @@
+//! Keeps a line to the broker up, and a consumer on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoffd_engine::ports::metrics::{Sighting, Watch};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::backoff::Backoff;
+use super::broker_deaths::BrokerDeaths;
+use super::consumer::{Care, End, Outlet, forward};
+use super::declare::Shortfall;
+use super::depths;
+use super::line::{Line, NoLine};
+use super::options::Options;
+use super::organization_queues::OrganizationQueues;
+use super::settle::ConsumeContext;
+use super::state::State;
+use super::subscription::Subscription;
+use super::tell_news;
+use super::troubles::Troubles;
+
+/// For the broker to let us consume. Just after its restart RabbitMQ 3.10 may leave the question unanswered while a
+/// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); asked anew, it answers.
+const CONSUME_LIMIT: Duration = Duration::from_secs(5);
+/// Interval at which it is checked whether the broker blocks publishers.
+const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps a line up until it is to close.
+pub(super) struct Supervisor {
+    pub options: Arc<Options>,
+    pub state: Arc<State>,
+    pub watch: Arc<dyn Watch>,
+    pub outlet: Arc<Outlet>,
+    pub queues: Arc<OrganizationQueues>,
+    pub deaths: Arc<BrokerDeaths>,
+    pub troubles: Arc<Troubles>,
+    pub signals: Signals,
+}
+
+/// Signals to it.
+#[derive(Clone, Default)]
+pub(super) struct Signals {
+    /// Begin to consume.
+    pub consume: CancellationToken,
+    /// Consume nothing for the moment, for this reason: by whoever owns the bus.
+    pub pause: watch::Sender<Option<String>>,
+    /// The same, by the bus itself too.
+    pub paused: watch::Sender<Option<String>>,
+    /// Consume no more.
+    pub stop: CancellationToken,
+    /// Close everything.
+    pub close: CancellationToken,
+}
+
+impl Supervisor {
+    /// Runs until it is told to close.
+    pub(super) async fn run(self) {
+        self.watch.saw(Sighting::BrokerConnected(false));
+        let mut backoff = Backoff::new();
+        let mut care = Care::OneAtATime;
+        let close = self.signals.close.clone();
+        while !close.is_cancelled() {
+            let established = tokio::select! {
+                established = Line::establish(&self.options, &self.troubles, &self.queues) => established,
+                () = close.cancelled() => return,
+            };
+            match established {
+                Ok(line) => {
+                    let since = Instant::now();
+                    self.hold(Arc::new(line), &mut care).await;
+                    backoff.reset_after(since.elapsed());
+                }
+                Err(reason) => self.without(reason),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.pause()) => {}
+                () = close.cancelled() => {}
+            }
+        }
+    }
+
+    /// While a line is up.
+    async fn hold(&self, line: Arc<Line>, care: &mut Care) {
+        info!(broker = %self.options.place(), "connected to the broker");
+        let context = Arc::new(ConsumeContext {
+            line: line.clone(),
+            options: self.options.clone(),
+            queues: self.queues.clone(),
+            deaths: self.deaths.clone(),
+        });
+        self.state.connected(context.clone());
+        self.watch.saw(Sighting::BrokerConnected(true));
+        let close = self.signals.close.clone();
+        let why = tokio::select! {
+            why = line.broken() => why,
+            why = self.work(&context, care) => why,
+            () = self.merge_pauses(&line) => String::new(),
+            why = depths::report(&context, &self.state, self.watch.as_ref()) => why,
+            () = close.cancelled() => "closed".to_owned(),
+        };
+        line.end(&why);
+        self.watch.saw(Sighting::BrokerConnected(false));
+        let place = self.options.place();
+        self.state.away(format!("the connection to the broker at {place} was lost: {why}"));
+        self.queues.forget();
+        self.troubles.forget();
+        if close.is_cancelled() {
+            info!(broker = %place, "closes the connection to the broker");
+            line.close().await;
+        } else {
+            warn!(broker = %place, reason = %why, "lost the connection to the broker; reconnecting");
+            // In the background: a broker that hangs must not keep us from the one that takes over.
+            tokio::spawn(async move { line.close().await });
+        }
+    }
+
+    /// Consumes the inbox, but for pauses, until it is to stop; ends only when something breaks, with the reason.
+    async fn work(&self, context: &Arc<ConsumeContext>, care: &mut Care) -> String {
+        self.signals.consume.cancelled().await;
+        let mut pause = self.signals.paused.subscribe();
+        while self.may_consume(&mut pause).await {
+            self.queues.complete().await;
+            self.await_queues().await;
+            if *care == Care::OneAtATime && self.is_inbox_empty(&context.line).await {
+                *care = Care::None;
+            }
+            let prefetch = if *care == Care::OneAtATime { 1 } else { self.options.prefetch };
+            let subscribing = Subscription::inbox(&context.line, &self.options.queue, prefetch);
+            let mut subscription = match timeout(CONSUME_LIMIT, subscribing).await {
+                Ok(Ok(subscription)) => subscription,
+                Ok(Err(error)) => return super::refusal::in_words(&error),
+                Err(_) => return "it does not let us consume in time".to_owned(),
+            };
+            self.state.consuming();
+            if *care == Care::None {
+                info!(queue = %self.options.queue, prefetch, "started consuming");
+            }
+            let stop = &self.signals.stop;
+            match forward(&mut subscription, context, &self.outlet, *care, (stop, &mut pause)).await {
+                End::Broken(why) => return why,
+                End::Stopped => subscription.cancel().await,
+                End::Paused => info!(queue = %self.options.queue, "stopped consuming"),
+                End::Through => *care = Care::None,
+            }
+        }
+        self.state.not_consuming("consuming has been stopped");
+        std::future::pending().await
+    }
+
+    /// True when no message is there that a process may have died of.
+    async fn is_inbox_empty(&self, line: &Line) -> bool {
+        line.look(&self.options.queue).await.is_some_and(|inbox| inbox.ready == 0)
+    }
+
+    /// Keeps the reason up to date for which nothing is consumed: the owner's, a destination that may not be written to, a broker
+    /// that blocks publishers.
+    async fn merge_pauses(&self, line: &Line) {
+        let (mut pause, mut forbidden) = (self.signals.pause.subscribe(), self.troubles.forbidden());
+        loop {
+            let owner = pause.borrow_and_update().clone();
+            let reason = owner.or(forbidden.borrow_and_update().clone()).or(line.blocked());
+            tell_news(&self.signals.paused, reason);
+            tokio::select! {
+                // Both live as long as `self`.
+                _ = pause.changed() => {}
+                _ = forbidden.changed() => {}
+                () = tokio::time::sleep(CHECK_BLOCKED_EVERY) => {}
+            }
+        }
+    }
+
+    /// Waits until every queue is old enough for the broker to have it for good.
+    async fn await_queues(&self) {
+        let Some(from) = self.queues.all_usable_from().filter(|from| *from > Instant::now()) else { return };
+        let wait = from.saturating_duration_since(Instant::now());
+        self.state.not_consuming(&format!("new queues were declared; consuming starts in {} s", wait.as_secs() + 1));
+        tokio::time::sleep_until(from).await;
+    }
+
+    /// Waits for the end of a pause; false when it is to stop for good.
+    async fn may_consume(&self, pause: &mut watch::Receiver<Option<String>>) -> bool {
+        let stop = &self.signals.stop;
+        loop {
+            let why = pause.borrow_and_update().clone();
+            match why {
+                None => return !stop.is_cancelled(),
+                Some(why) => self.state.not_consuming(&format!("consuming is paused: {why}")),
+            }
+            tokio::select! {
+                // It ends with the signals that it is one of.
+                _ = pause.changed() => {}
+                () = stop.cancelled() => return false,
+            }
+        }
+    }
+
+    /// While there is no line.
+    fn without(&self, reason: NoLine) {
+        let place = self.options.place();
+        let why = match reason {
+            NoLine::Away(why) | NoLine::Unfit(Shortfall::Away(why)) => {
+                format!("can't reach the broker at {place}: {why}")
+            }
+            NoLine::Unfit(shortfall @ (Shortfall::Missing(_) | Shortfall::Failed(..))) => {
+                format!("the broker at {place}: {}", shortfall.in_words())
+            }
+            NoLine::Unfit(Shortfall::Wrong(wrong)) => {
+                self.state.unfit(&wrong);
+                let why = wrong.to_string();
+                if self.state.away(why.clone()) {
+                    error!(broker = %place, "{why}");
+                }
+                return;
+            }
+        };
+        if self.state.away(why.clone()) {
+            warn!(broker = %place, "{why}; retrying automatically");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The changes of one call: written together, or not at all.
+
+use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::{Change, StoreError};
+use handoffd_engine::workflow::{Record, SessionEntry};
+use jiff::Timestamp;
+use sled::IVec;
+
+use super::codec::{self, Entry, Kept};
+use super::pending::Call;
+use super::view::View;
+use super::{journal, keys};
+
+/// Writes that see one another before anybody else sees them.
+pub(super) struct Draft<'a, 'v> {
+    view: &'a View<'v>,
+    writes: Call,
+}
+
+impl<'a, 'v> Draft<'a, 'v> {
+    /// Nothing to write yet.
+    pub(super) fn new(view: &'a View<'v>) -> Self {
+        Self { view, writes: Vec::with_capacity(12) }
+    }
+
+    /// Adds a change.
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Record(key, record) => self.record(key, record),
+            Change::Session { organization, session, entry, at } => self.session(organization, session, entry, *at),
+            Change::Contact { organization, email, contact, at } => {
+                let key = keys::contact(organization, email);
+                self.insert(key, codec::encode_contact(*contact, *at));
+                Ok(())
+            }
+            Change::ForgetContact { organization, email } => {
+                self.remove(keys::contact(organization, email));
+                Ok(())
+            }
+            Change::Learned(organization, learned) => {
+                self.insert(keys::learned(organization), codec::encode_learned(learned));
+                Ok(())
+            }
+            Change::Organization(saved) => {
+                self.insert(keys::organization(&saved.id), codec::encode_document(&saved.document));
+                Ok(())
+            }
+            Change::ForgetOrganization(organization) => {
+                self.remove(keys::organization(organization));
+                Ok(())
+            }
+            Change::Pause(organization, since) => {
+                self.insert(keys::pause(organization), codec::encode_time(*since));
+                Ok(())
+            }
+            Change::Resume(organization) => {
+                self.remove(keys::pause(organization));
+                Ok(())
+            }
+            Change::OrganizationQueue(organization, declared) => {
+                self.insert(keys::queue(organization), codec::encode_time(*declared));
+                Ok(())
+            }
+            Change::ForgetOrganizationQueue(organization) => {
+                self.remove(keys::queue(organization));
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes one key.
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.writes.push((key, None));
+    }
+
+    /// What is to be written.
+    pub(super) fn into_call(self) -> Call {
+        self.writes
+    }
+
+    fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
+        let (unended, ended) = (keys::unended(key), keys::record(key));
+        // A record is in one place only: the one of an event in hand, most of the time.
+        let (here, there) = match record.outcome() {
+            Some(outcome) => {
+                // Listed each time: what was noted of it before may never reach the disk.
+                self.insert(keys::listed(key), journal::encode(key, record, outcome));
+                (ended, unended)
+            }
+            None => (unended, ended),
+        };
+        if self.get(&there)?.is_some() {
+            self.remove(there);
+        }
+        self.insert(here, codec::encode_record(record));
+        Ok(())
+    }
+
+    fn session(
+        &mut self,
+        organization: &OrganizationId,
+        session: &SessionId,
+        entry: &SessionEntry,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = keys::entry(organization, session, &entry.event_id);
+        let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
+        let kept = Kept { state: entry.state.clone(), handed_off: entry.handed_off, closing: entry.closing };
+        let entry = Entry { at, first: before.map_or(at, |before| before.first), kept };
+        self.insert(key, entry.encode());
+        Ok(())
+    }
+
+    /// The value of a key, these changes included.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        let drafted = self.writes.iter().rev().find(|(written, _)| written == key);
+        match drafted {
+            Some((_, value)) => Ok(value.as_deref().map(IVec::from)),
+            None => self.view.get("what a change replaces", key),
+        }
+    }
+
+    /// Writes one key.
+    pub(super) fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push((key, Some(value)));
+    }
+}

@@ -1,0 +1,115 @@
+use handoffd_engine::event::{IncidentId, Kind, WorkItemId};
+use handoffd_engine::workflow::{IncidentRef, Phase, Progress};
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+/// The entry of an event that ended then.
+fn entry(id: &str, second: i64, incidents: u128) -> Vec<u8> {
+    let outcome = Outcome {
+        kind: Kind::Resolution,
+        status: Status::Skipped,
+        route: None,
+        session_id: Some(SessionId::from(id)),
+        channel: None,
+        incident: Some(IncidentRef { id: IncidentId(Uuid::nil()), ticket_number: Some("CAS-7".to_owned()) }),
+        closed: (1..=incidents).map(|id| IncidentId(Uuid::from_u128(id))).collect(),
+        work_item: Some(WorkItemId(Uuid::from_u128(9))),
+        contact_id: None,
+        attempts: 1,
+        warnings: Vec::new(),
+        reason: None,
+        error: None,
+        finished_at: at(second),
+    };
+    let record = Record {
+        kind: Kind::Resolution,
+        session_id: None,
+        body_digest: String::new(),
+        first_seen: at(0),
+        attempts: 1,
+        phase: Phase::InHand,
+        progress: Progress::default(),
+        history: Vec::new(),
+        settled: false,
+        poison: false,
+    };
+    encode(&key(id), &record, &outcome)
+}
+
+fn key(id: &str) -> EventKey {
+    EventKey { organization_id: "org".into(), event_id: id.into() }
+}
+
+proptest! {
+    #[test]
+    fn every_entry_is_in_one_row_newest_first(
+        events in prop::collection::vec((any::<String>(), 0..300i64, 0..5u128), 0..80),
+    ) {
+        let written: Vec<Vec<u8>> = events.iter().map(|(id, second, ids)| entry(id, *second, *ids)).collect();
+        let rows = pack(written.iter().map(Vec::as_slice));
+        let mut found = Vec::new();
+        for (newest, row) in &rows {
+            prop_assert!(row.len() <= LONGEST);
+            let listed: Vec<Listed<'_>> = entries(row).collect();
+            prop_assert_eq!(listed[0].at, *newest);
+            prop_assert!(newest.duration_since(listed[listed.len() - 1].at) <= SPAN);
+            found.extend(listed.iter().map(|listed| (listed.at, listed.position().key(), listed.bytes.to_vec())));
+        }
+        prop_assert!(found.is_sorted_by(|(one, ..), (other, ..)| one >= other));
+        let mut expected: Vec<_> = events
+            .iter()
+            .zip(written)
+            .map(|((id, second, _), bytes)| (at(*second), key(id), bytes))
+            .collect();
+        expected.sort();
+        found.sort();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn nonsense_lists_nothing_that_is_not_there(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let length: usize = entries(&bytes).map(|listed| listed.bytes.len()).sum();
+        prop_assert!(length <= bytes.len());
+    }
+}
+
+#[test]
+fn an_entry_is_found_by_what_it_is_about() {
+    let row = &pack([entry("evt", 5, 2).as_slice()].into_iter())[0].1;
+    let listed = entries(row).next().unwrap();
+    let none = Filter::default;
+    let incident = |id| Filter { incident: Some(IncidentId(Uuid::from_u128(id))), ..none() };
+    let status = |status| Filter { status: Some(status), ..none() };
+    let session = |session: &str| Filter { session: Some(session.into()), ..none() };
+    let work_item = |id| Filter { work_item: Some(WorkItemId(Uuid::from_u128(id))), ..none() };
+    let organization = |id: &str| Filter { organization: Some(id.into()), ..none() };
+    let pairs = [
+        (incident(2), incident(3)),
+        (status(Status::Skipped), status(Status::Failed)),
+        (session("evt"), session("ev")),
+        (work_item(9), work_item(2)),
+        (organization("org"), organization("or")),
+        (Filter { after: Some(at(5)), ..none() }, Filter { before: Some(at(5)), ..none() }),
+    ];
+    for (its, another) in pairs {
+        assert!(listed.may_match(&its, None), "{its:?}");
+        assert!(!listed.may_match(&another, None), "{another:?}");
+    }
+    assert!(listed.may_match(&none(), Some("cas-7")));
+    assert!(!listed.may_match(&none(), Some("cas-70")));
+}
+
+#[test]
+fn more_incidents_than_a_row_holds_are_a_row_of_their_own() {
+    let (large, small) = (entry("large", 1, 1000), entry("small", 2, 1));
+    let rows = pack([large.as_slice(), &small].into_iter());
+    assert_eq!(rows.len(), 2);
+    assert_eq!(entries(&rows[1].1).count(), 1);
+    let last = Filter { incident: Some(IncidentId(Uuid::from_u128(1000))), ..Filter::default() };
+    assert!(entries(&rows[1].1).all(|listed| listed.may_match(&last, None)));
+}

@@ -1,0 +1,205 @@
+//! Outcomes, newest first, out of the journal, a little at a time. Walks what is on disk: what is pending is made
+//! durable before.
+
+use std::collections::BinaryHeap;
+use std::ops::Bound;
+
+use handoffd_engine::event::{EventId, EventKey};
+use handoffd_engine::ports::store::position::Position;
+use handoffd_engine::ports::store::terms;
+use handoffd_engine::ports::store::{Cursor, Filter, Found, Page, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use sled::IVec;
+
+use super::errors::unreadable;
+use super::journal::{self, SPAN};
+use super::read;
+use super::view::View;
+use super::{Step, keys};
+
+/// Name of what is read, for errors.
+pub(super) const OUTCOMES: &str = "outcomes";
+
+/// Entries of the journal looked at for one page, at most: about a second. A page may then be short, or empty, and still
+/// say where to go on.
+const LOOKED_AT: usize = 1_000_000;
+
+/// Entries and records looked at in one step: a few milliseconds, for which the committer may have to wait.
+const STEP: usize = 4_000;
+
+/// What reading a record counts for: it takes as long as so many entries.
+const RECORD: usize = 20;
+
+/// A walk over the journal, from the newest row back.
+///
+/// A row is kept under the time of its newest entry, so no entry of a row to come is newer than that row's time: what has
+/// been found is handed out as soon as it is newer.
+pub(super) struct Listing {
+    filter: Filter,
+    ticket: Option<String>,
+    after: Option<Position>,
+    limit: usize,
+    /// Where the rows end that are still to be read.
+    before: Vec<u8>,
+    /// Entries that may be asked for, not yet handed out.
+    waiting: BinaryHeap<Position>,
+    looked_at: usize,
+    /// The last that was found.
+    last: Option<Position>,
+    /// What was found.
+    pub page: Page,
+}
+
+impl Listing {
+    /// Starts behind the cursor, or at the newest.
+    pub(super) fn new(filter: Filter, after: Option<&Cursor>, limit: usize) -> Result<Self, StoreError> {
+        let after = after.map(Position::read).transpose()?;
+        let newest = after.as_ref().map(|position| position.at).into_iter().chain(filter.before).min();
+        // Rows of up to a span later may have entries as old as that.
+        let before = match newest.and_then(|newest| newest.checked_add(SPAN).ok()) {
+            Some(newest) => keys::journal_after(newest),
+            None => keys::end(keys::JOURNAL),
+        };
+        let ticket = filter.ticket_number.as_deref().map(terms::fold);
+        let (waiting, last, page) = (BinaryHeap::new(), None, Page::default());
+        Ok(Self { filter, ticket, after, limit, before, waiting, looked_at: 0, last, page })
+    }
+
+    /// Walks on for a few milliseconds; says whether the page is done.
+    pub(super) fn step(&mut self, view: &View<'_>) -> Result<Step, StoreError> {
+        if self.limit == 0 {
+            return Ok(Step::Done);
+        }
+        if let Some(event_id) = self.filter.event_id.clone() {
+            self.page = by_event(view, &self.filter, &event_id, self.after.as_ref(), self.limit)?;
+            return Ok(Step::Done);
+        }
+        let until = self.looked_at + STEP;
+        let oldest = self.filter.after.map_or_else(|| keys::JOURNAL.to_vec(), keys::journal_from);
+        if oldest >= self.before {
+            return self.hand_out(view, None);
+        }
+        let range = (Bound::Included(oldest), Bound::Excluded(self.before.clone()));
+        for row in view.tree().range(range).rev() {
+            let (key, value) = row.map_err(|error| unreadable(OUTCOMES, error))?;
+            if self.row(view, &key, &value)? == Step::Done {
+                return Ok(Step::Done);
+            }
+            self.before = key.to_vec();
+            if self.looked_at >= until {
+                return Ok(Step::More);
+            }
+        }
+        self.hand_out(view, None)
+    }
+
+    /// Hands out what is newer than the row, then takes the row's entries.
+    fn row(&mut self, view: &View<'_>, key: &[u8], value: &IVec) -> Result<Step, StoreError> {
+        let Some(time) = keys::journal_time(key) else {
+            return Ok(Step::More);
+        };
+        if self.hand_out(view, Some(time))? == Step::Done || self.stop(time) {
+            return Ok(Step::Done);
+        }
+        for listed in journal::entries(value) {
+            self.looked_at += 1;
+            if listed.may_match(&self.filter, self.ticket.as_deref()) {
+                let position = listed.position();
+                if self.after.as_ref().is_none_or(|after| position < *after) {
+                    self.waiting.push(position);
+                }
+            }
+        }
+        Ok(Step::More)
+    }
+
+    /// Puts on the page what waits and is newer than this time, or all of it.
+    fn hand_out(&mut self, view: &View<'_>, newer_than: Option<Timestamp>) -> Result<Step, StoreError> {
+        while let Some(position) = self.waiting.peek() {
+            if newer_than.is_some_and(|time| position.at <= time) {
+                return Ok(Step::More);
+            }
+            let Some(position) = self.waiting.pop() else { break };
+            self.looked_at += RECORD;
+            // An event that was listed twice at the same place is there once.
+            let again = self.last.as_ref() == Some(&position);
+            let Some(found) = find(view, &self.filter, &position)?.filter(|_| !again) else {
+                continue;
+            };
+            if self.page.found.len() == self.limit {
+                self.page.next = self.last.as_ref().map(Position::cursor);
+                return Ok(Step::Done);
+            }
+            self.page.found.push(found);
+            self.last = Some(position);
+        }
+        Ok(if newer_than.is_some() { Step::More } else { Step::Done })
+    }
+
+    /// Whether enough was looked at. The page then goes on at this time: everything newer was handed out.
+    fn stop(&mut self, time: Timestamp) -> bool {
+        if self.looked_at < LOOKED_AT {
+            return false;
+        }
+        let just_after = time.saturating_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX);
+        let place = Position { at: just_after, event_id: "".into(), organization_id: "".into() };
+        // A page that would go on where it began would never end.
+        let ahead = self.after.as_ref().is_none_or(|after| place < *after);
+        if ahead {
+            self.page.next = Some(place.cursor());
+        }
+        ahead
+    }
+}
+
+/// The event at a place in the list, when it is asked for.
+fn find(view: &View<'_>, filter: &Filter, position: &Position) -> Result<Option<Found>, StoreError> {
+    let key = position.key();
+    let Some(record) = read::record(view, &key)? else {
+        return Ok(None);
+    };
+    // Since the entry was written the event may have been looked at afresh, and may have ended again.
+    let there = record.outcome().is_some_and(|outcome| outcome.finished_at == position.at);
+    Ok((there && filter.matches(&key, &record)).then_some(Found { key, record }))
+}
+
+/// One event id, of one organization or of each.
+fn by_event(
+    view: &View<'_>,
+    filter: &Filter,
+    event_id: &str,
+    after: Option<&Position>,
+    limit: usize,
+) -> Result<Page, StoreError> {
+    let mut all = Vec::new();
+    for key in events(view, filter, event_id)? {
+        let Some(record) = read::record(view, &key)? else {
+            continue;
+        };
+        if !filter.matches(&key, &record) {
+            continue;
+        }
+        let position = record.outcome().map(|outcome| Position::new(outcome.finished_at, &key));
+        if let Some(position) = position
+            && after.is_none_or(|after| position < *after)
+        {
+            all.push((position, Found { key, record }));
+        }
+    }
+    all.sort_by(|(one, _), (other, _)| other.cmp(one));
+    let more = all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| more).map(|(position, _)| position.cursor());
+    let found = all.into_iter().map(|(_, found)| found).collect();
+    Ok(Page { found, next })
+}
+
+fn events(view: &View<'_>, filter: &Filter, event_id: &str) -> Result<Vec<EventKey>, StoreError> {
+    if let Some(organization_id) = &filter.organization {
+        return Ok(vec![EventKey { organization_id: organization_id.clone(), event_id: EventId::from(event_id) }]);
+    }
+    let rows = view.tree().scan_prefix(keys::records_of(event_id)).keys();
+    let keys: Result<Vec<IVec>, _> = rows.collect();
+    let keys = keys.map_err(|error| unreadable(OUTCOMES, error))?;
+    Ok(keys.iter().filter_map(|key| keys::event_of(key)).collect())
+}

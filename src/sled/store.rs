@@ -1,0 +1,257 @@
+//! The store, as the seam wants it. Reading and writing one event takes microseconds and is done in place; what takes
+//! longer goes to a blocking thread.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
+use handoffd_engine::workflow::{Learned, Record, SessionEntry};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::acceptance::{self, Unaccepted};
+use super::commit::Committer;
+use super::draft::Draft;
+use super::errors::{is_damage, unreadable, unwritten};
+use super::listing::{self, Listing};
+use super::open::Quarantined;
+use super::pending::{Call, Pending};
+use super::state::Shared;
+use super::sweep::{self, Sweep};
+use super::view::View;
+use super::{Step, folder, read};
+
+/// Name of what is read before a change, for errors.
+const CHANGE: &str = "what a change replaces";
+
+/// An open store in a folder. Dropped without `close`, it makes everything durable on a thread of its own.
+pub struct SledStore {
+    shared: Arc<Shared>,
+    committer: Arc<Committer>,
+}
+
+impl SledStore {
+    pub(super) fn new(shared: Arc<Shared>, committer: Committer) -> Self {
+        Self { shared, committer: Arc::new(committer) }
+    }
+
+    /// Why nothing can be written; none while all is well. It mends by itself.
+    pub fn health(&self) -> watch::Receiver<Option<StoreError>> {
+        self.shared.health.subscribe()
+    }
+
+    /// The damaged store that was set aside last, since this one was opened.
+    pub fn quarantined(&self) -> watch::Receiver<Option<Quarantined>> {
+        self.shared.quarantined.subscribe()
+    }
+
+    /// Set while an operator has not accepted what took the place of a damaged store: no record can be read, so no event
+    /// begins. All else goes on: organizations can be saved, and paused.
+    pub fn unaccepted(&self) -> watch::Receiver<Option<Unaccepted>> {
+        self.shared.unaccepted.subscribe()
+    }
+
+    /// Accepts it, durably. Returns what there was to accept.
+    ///
+    /// # Errors
+    /// When the store fails, or the marker can't be removed.
+    pub async fn accept(&self) -> Result<Option<Unaccepted>, StoreError> {
+        if let Some(problem) = self.shared.health.borrow().clone() {
+            return Err(problem);
+        }
+        let Some(unaccepted) = self.shared.unaccepted.borrow().clone() else {
+            return Ok(None);
+        };
+        let path = self.shared.path.clone();
+        aside("the marker", move || acceptance::accept(&path).map_err(unwritten)).await?;
+        self.shared.unaccepted.send_replace(None);
+        Ok(Some(unaccepted))
+    }
+
+    /// Reads something, or prepares a change.
+    fn view<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.examined(self.shared.view(what, work))
+    }
+
+    /// Has the store examined when this is damage.
+    fn examined<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(problem) = &result
+            && is_damage(problem)
+        {
+            // A store that was closed meanwhile needs no examination.
+            _ = self.committer.suspects(problem.clone());
+        }
+        result
+    }
+
+    /// Writes all changes to memory, where every reader sees them, in the way that `add` says.
+    fn apply<T>(&self, changes: &[Change], add: impl FnOnce(&mut Pending, Call) -> T) -> Result<T, StoreError> {
+        self.view(CHANGE, |view| {
+            let mut draft = Draft::new(view);
+            for change in changes {
+                draft.change(change)?;
+            }
+            let call = draft.into_call();
+            self.shared.learned().extend(changes.iter().filter_map(learned));
+            Ok(add(view.pending(), call))
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
+        if self.shared.unaccepted.borrow().is_some() {
+            return Err(StoreError::Unaccepted);
+        }
+        self.view(read::RECORD, |view| read::record(view, key))
+    }
+
+    async fn session(
+        &self,
+        organization: &OrganizationId,
+        session: &SessionId,
+    ) -> Result<Vec<SessionEntry>, StoreError> {
+        self.view(read::SESSION, |view| read::session(view, organization, session))
+    }
+
+    async fn contact(
+        &self,
+        organization: &OrganizationId,
+        email: &str,
+        not_before: Timestamp,
+    ) -> Result<Option<ContactId>, StoreError> {
+        self.view(read::CONTACT, |view| read::contact(view, organization, email, not_before))
+    }
+
+    async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
+        if let Some(learned) = self.shared.learned().get(organization) {
+            return Ok(*learned);
+        }
+        self.view(read::LEARNED, |view| {
+            let learned = read::learned(view, organization)?;
+            self.shared.learned().insert(organization.clone(), learned);
+            Ok(learned)
+        })
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        self.view(read::ORGANIZATIONS, |view| read::organizations(view))
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.view(read::PAUSES, |view| read::pauses(view))
+    }
+
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.view(read::QUEUES, |view| read::organization_queues(view))
+    }
+
+    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let first = self.apply(&changes, |pending, call| {
+            let first = pending.is_empty();
+            pending.note(call);
+            first
+        })?;
+        if first {
+            self.committer.noted()?;
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let call = self.apply(&changes, Pending::keep)?;
+        self.committer.kept(call).await
+    }
+
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        // What is on disk is walked: nothing may be pending. A disk that fails is walked as it is.
+        let _disk_fails = self.committer.settled().await;
+        let mut listing = Listing::new(filter.clone(), after, limit)?;
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let walked = aside(listing::OUTCOMES, move || {
+                let step = shared.on_disk(listing::OUTCOMES, |db| {
+                    let mut nothing = Pending::default();
+                    listing.step(&View::new(db, &mut nothing))
+                })?;
+                Ok((step, listing))
+            });
+            let (step, rest) = self.examined(walked.await)?;
+            listing = rest;
+            if step == Step::Done {
+                return Ok(listing.page);
+            }
+        }
+    }
+
+    async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
+        let mut sweep = Sweep::new(finished_before);
+        loop {
+            self.committer.settled().await?;
+            let shared = Arc::clone(&self.shared);
+            let walked = aside(sweep::OLD, move || {
+                let step = shared.view(sweep::OLD, |view| sweep.step(view))?;
+                Ok((step, sweep))
+            });
+            let (step, rest) = self.examined(walked.await)?;
+            sweep = rest;
+            if step == Step::Done {
+                return Ok(sweep.swept);
+            }
+        }
+    }
+
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        aside("the store's size", move || {
+            shared.on_disk("the store's size", |_| {
+                folder::bytes(&shared.path).map_err(|error| unreadable("the store's size", error))
+            })
+        })
+        .await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let settled = match self.committer.settled().await {
+            Err(StoreError::Closed) => Ok(()), // closed before: nothing to do
+            settled => settled,
+        };
+        let (shared, committer) = (Arc::clone(&self.shared), Arc::clone(&self.committer));
+        aside("the end of the store", move || {
+            committer.stop();
+            shared.close();
+            Ok(())
+        })
+        .await?;
+        settled
+    }
+}
+
+impl fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledStore").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+/// Does something that takes longer on a thread where that hurts nobody.
+async fn aside<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(unreadable(what, error)))
+}
+
+fn learned(change: &Change) -> Option<(OrganizationId, Learned)> {
+    match change {
+        Change::Learned(organization, learned) => Some((organization.clone(), *learned)),
+        _ => None,
+    }
+}

@@ -1,0 +1,122 @@
+//! A log line for people: `2026-11-22T10:15:00.123456Z  INFO a sentence event_id=evt_1 elapsed_ms=12`.
+//!
+//! Always one line, whatever stands in a value: a publisher can't write log lines of his own.
+
+use std::fmt::{self, Debug, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Formats events as lines, and the fields of spans for them.
+pub(super) struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        SystemTime.format_time(&mut writer)?;
+        write!(writer, " {:>5}", event.metadata().level())?;
+        let target = event.metadata().target();
+        if !target.starts_with("handoffd") {
+            write!(writer, " {target}:")?;
+        }
+        context.format_fields(writer.by_ref(), event)?;
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                writer.write_str(fields)?;
+            }
+        }
+        writer.write_str("\n")
+    }
+}
+
+impl<'writer> FormatFields<'writer> for Line {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut fields_of = Fields { sentence: String::new(), rest: String::new() };
+        fields.record(&mut fields_of);
+        writer.write_str(&fields_of.sentence)?;
+        writer.write_str(&fields_of.rest)
+    }
+}
+
+/// The sentence, then the fields in their order.
+struct Fields {
+    sentence: String,
+    rest: String,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: &str) {
+        // Writing to a string can't fail.
+        let _ = match field.name() {
+            "message" => write!(self.sentence, " {}", Escaped(value)),
+            // How the bridge from the `log` crate says what the metadata says already.
+            name if name.starts_with("log.") => Ok(()),
+            name if is_plain(value) => write!(self.rest, " {name}={value}"),
+            name => write!(self.rest, " {name}=\"{}\"", Escaped(&value.replace('\\', "\\\\").replace('"', "\\\""))),
+        };
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.put(field, &format!("{value:?}"));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        while let Some(cause) = source {
+            // Most of ours quote their cause already.
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                let _ = write!(text, ": {cause_text}");
+            }
+            source = cause.source();
+        }
+        self.put(field, &text);
+    }
+}
+
+/// Whether a value needs no quotes.
+fn is_plain(value: &str) -> bool {
+    let odd =
+        |char: char| char.is_whitespace() || char.is_control() || is_hidden(char) || matches!(char, '"' | '\\' | '=');
+    !value.is_empty() && !value.contains(odd)
+}
+
+/// Characters that end a line, turn the direction of what follows or show nothing at all (so that two ids would look the
+/// same), without being control characters.
+fn is_hidden(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Text with every character that could break a line or confuse a terminal written as an escape.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            if char.is_control() || is_hidden(char) {
+                write!(f, "{}", char.escape_default())?;
+            } else {
+                f.write_char(char)?;
+            }
+        }
+        Ok(())
+    }
+}

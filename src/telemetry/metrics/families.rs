@@ -1,0 +1,166 @@
+//! The metric families: names, help, labels, buckets.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// From a warm answer to a day: an event that waited for its organization to come back took that long.
+const EVENT: [f64; 20] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+    21_600.0, 86_400.0,
+];
+/// From a simulator's answer to twice the default time-out, Dynamics' own limit for one operation.
+const REQUEST: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+/// From a fast disk's sync to one that is about to fail.
+const FLUSH_SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// All families, as yet without series unless they have no labels.
+pub(super) struct Families {
+    pub events: IntCounterVec,
+    pub event_seconds: HistogramVec,
+    pub event_age_seconds: HistogramVec,
+    pub in_flight: IntGauge,
+    pub oldest_event_seconds: Gauge,
+    pub ready: IntGauge,
+    pub consuming: IntGauge,
+    pub retries: IntCounterVec,
+    pub forwarded: IntCounter,
+    pub dead_letters: IntCounterVec,
+    pub body_differs: IntCounterVec,
+    pub outcomes_unrouted: IntCounterVec,
+    pub requests: IntCounterVec,
+    pub request_seconds: HistogramVec,
+    pub throttled: IntCounterVec,
+    pub blocked: IntGaugeVec,
+    pub queue_messages: IntGaugeVec,
+    pub organization_waiting: IntGaugeVec,
+    pub broker_connected: IntGauge,
+    pub store_flush_seconds: Histogram,
+    pub store_bytes: IntGauge,
+    pub store_healthy: IntGauge,
+    pub build_info: IntGaugeVec,
+}
+
+impl Families {
+    pub(super) fn new() -> Self {
+        Self {
+            events: counters("handoffd_events_total", "How events ended, retries included.", &["type", "outcome"]),
+            event_seconds: seconds("handoffd_event_seconds", "Receipt to final outcome.", &["type", "route"], &EVENT),
+            event_age_seconds: seconds(
+                "handoffd_event_age_seconds",
+                "Event timestamp to final outcome.",
+                &["type"],
+                &EVENT,
+            ),
+            in_flight: gauge("handoffd_in_flight", "Events in flight."),
+            oldest_event_seconds: registered(Gauge::new(
+                "handoffd_oldest_event_seconds",
+                "Age of the oldest unfinished event that this worker has taken from a queue; 0: there is none.",
+            )),
+            ready: gauge("handoffd_ready", "1 while /readyz says so."),
+            consuming: gauge("handoffd_consuming", "1 while the broker hands out events to this worker."),
+            retries: counters("handoffd_retries_total", "Attempts to be made again, by why.", &["reason"]),
+            forwarded: registered(IntCounter::new(
+                "handoffd_forwarded_total",
+                "Events moved from the inbox to their organizations' queues.",
+            )),
+            dead_letters: counters("handoffd_dead_letters_total", "Events given up, by why.", &["reason"]),
+            body_differs: counters(
+                "handoffd_event_body_differs_total",
+                "Events repeated with another body.",
+                &["type"],
+            ),
+            outcomes_unrouted: counters(
+                "handoffd_outcomes_unrouted_total",
+                "Outcomes no queue was bound for.",
+                &["type"],
+            ),
+            requests: counters(
+                "handoffd_dynamics_requests_total",
+                "Requests to Dynamics and Entra ID by what they were for and their HTTP status; 0: no answer.",
+                &["operation", "status"],
+            ),
+            request_seconds: seconds(
+                "handoffd_dynamics_request_seconds",
+                "How long those requests took.",
+                &["operation"],
+                &REQUEST,
+            ),
+            throttled: counters("handoffd_dynamics_throttled_total", "Answers that said to wait.", &["organization"]),
+            blocked: gauges(
+                "handoffd_organization_blocked",
+                "1 while misconfigured: its events wait.",
+                &["organization"],
+            ),
+            queue_messages: gauges("handoffd_queue_messages", "Messages ready in a queue.", &["queue"]),
+            organization_waiting: gauges(
+                "handoffd_organization_waiting",
+                "Events ready in an organization's queue.",
+                &["organization"],
+            ),
+            broker_connected: gauge("handoffd_broker_connected", "1 while the broker is there."),
+            store_flush_seconds: registered(Histogram::with_opts(
+                HistogramOpts::new("handoffd_store_flush_seconds", "How long making the store durable took.")
+                    .buckets(FLUSH_SECONDS.to_vec()),
+            )),
+            store_bytes: gauge("handoffd_store_bytes", "What the store takes on disk."),
+            store_healthy: gauge("handoffd_store_healthy", "0 while the store can't be written to."),
+            build_info: gauges("handoffd_build_info", "1, with the version that runs.", &["version"]),
+        }
+    }
+
+    /// A registry of its own: two workers in one process do not share numbers.
+    pub(super) fn registry(&self) -> Registry {
+        let registry = Registry::new();
+        let all: [Box<dyn Collector>; 23] = [
+            Box::new(self.events.clone()),
+            Box::new(self.event_seconds.clone()),
+            Box::new(self.event_age_seconds.clone()),
+            Box::new(self.in_flight.clone()),
+            Box::new(self.oldest_event_seconds.clone()),
+            Box::new(self.ready.clone()),
+            Box::new(self.consuming.clone()),
+            Box::new(self.retries.clone()),
+            Box::new(self.forwarded.clone()),
+            Box::new(self.dead_letters.clone()),
+            Box::new(self.body_differs.clone()),
+            Box::new(self.outcomes_unrouted.clone()),
+            Box::new(self.requests.clone()),
+            Box::new(self.request_seconds.clone()),
+            Box::new(self.throttled.clone()),
+            Box::new(self.blocked.clone()),
+            Box::new(self.queue_messages.clone()),
+            Box::new(self.organization_waiting.clone()),
+            Box::new(self.broker_connected.clone()),
+            Box::new(self.store_flush_seconds.clone()),
+            Box::new(self.store_bytes.clone()),
+            Box::new(self.store_healthy.clone()),
+            Box::new(self.build_info.clone()),
+        ];
+        for collector in all {
+            registered(registry.register(collector));
+        }
+        registry
+    }
+}
+
+fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    registered(IntGauge::new(name, help))
+}
+
+fn seconds(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+    registered(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+}
+
+fn registered<T>(result: prometheus::Result<T>) -> T {
+    result.expect("names, labels and buckets are constants, legal and different; a test makes them all")
+}

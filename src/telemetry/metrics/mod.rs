@@ -1,0 +1,300 @@
+//! In: sightings.
+//! Out: the metrics of contract 10 in Prometheus' text format.
+//! Absent: labels without bound: an organization has one only while it is configured.
+
+mod answers;
+mod counts;
+mod families;
+
+use std::collections::BTreeSet;
+use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use handoffd_engine::event::{Kind, OrganizationId, Route};
+use handoffd_engine::ports::metrics::{EventEnd, Sighting, Watch};
+use handoffd_engine::workflow::{Reason, StepName};
+use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
+
+pub use answers::Answers;
+pub use counts::{Counts, Ends};
+use families::Families;
+
+/// The content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+const KINDS: [Kind; 2] = [Kind::Handoff, Kind::Resolution];
+const ENDS: [(EventEnd, &str); 5] = [
+    (EventEnd::Succeeded, "succeeded"),
+    (EventEnd::Skipped, "skipped"),
+    (EventEnd::DeadLettered, "dead_lettered"),
+    (EventEnd::Duplicate, "duplicate"),
+    (EventEnd::Retried, "retried"),
+];
+const ROUTES: [Option<Route>; 3] = [None, Some(Route::Incident), Some(Route::LiveWorkItem)];
+/// Every step that sends a request.
+const OPERATIONS: [StepName; 13] = [
+    StepName::Token,
+    StepName::Probe,
+    StepName::LookUpContact,
+    StepName::CreateContact,
+    StepName::CreatePlaceholder,
+    StepName::PostIncident,
+    StepName::LookForQueueItem,
+    StepName::AssignQueue,
+    StepName::AttachTranscript,
+    StepName::PostLiveWorkItem,
+    StepName::CloseIncident,
+    StepName::LookAtIncident,
+    StepName::LookForResolution,
+];
+/// What a retry can have for a reason; see [`Sighting::Retried`].
+const RETRY_REASONS: [&str; 15] = [
+    "in_process",
+    "transient",
+    "throttled",
+    "blocked",
+    "paused",
+    "new_queue",
+    "unknown_organization",
+    "handoff_awaited",
+    "first_awaited",
+    "store",
+    "panic",
+    "held",
+    "shutdown",
+    "queue_refused",
+    "destination_refused",
+];
+
+/// How requests for a token end: `rate()` must see the first refusal.
+const TOKEN_STATUSES: [&str; 5] = ["0", "200", "400", "401", "403"];
+
+/// How it stands with the worker at this moment: asked for when somebody looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vitals {
+    /// It is ready.
+    pub ready: bool,
+    /// The broker hands out events to it.
+    pub consuming: bool,
+    /// The store can be written to.
+    pub store_healthy: bool,
+    /// Since the oldest event that is not over was first seen; zero: there is none.
+    pub oldest_event: Duration,
+}
+
+/// All that is counted. What the hot path counts has its place in an array: no label is looked up there.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    events: [[IntCounter; 5]; 2],
+    event_seconds: [[Histogram; 3]; 2],
+    event_age_seconds: [Histogram; 2],
+    request_seconds: [Histogram; OPERATIONS.len()],
+    organizations: RwLock<BTreeSet<OrganizationId>>,
+    vitals: OnceLock<Box<dyn Fn() -> Vitals + Send + Sync>>,
+}
+
+impl Metrics {
+    /// Every family registered; every series of a small closed set at 0, so that `rate()` sees its first step.
+    pub fn new() -> Self {
+        let families = Families::new();
+        let metrics = Self {
+            registry: families.registry(),
+            events: KINDS.map(|kind| ENDS.map(|(_, end)| families.events.with_label_values(&[kind.as_str(), end]))),
+            event_seconds: KINDS.map(|kind| {
+                ROUTES.map(|route| {
+                    let route = route.map_or("none", Route::as_str);
+                    families.event_seconds.with_label_values(&[kind.as_str(), route])
+                })
+            }),
+            event_age_seconds: KINDS.map(|kind| families.event_age_seconds.with_label_values(&[kind.as_str()])),
+            request_seconds: OPERATIONS.map(|step| families.request_seconds.with_label_values(&[step.as_str()])),
+            organizations: RwLock::default(),
+            vitals: OnceLock::new(),
+            families,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// Sets the organizations that have series of their own; call it at start and whenever they change.
+    pub fn configured<'a>(&self, organizations: impl Iterator<Item = &'a OrganizationId>) {
+        let next: BTreeSet<OrganizationId> = organizations.cloned().collect();
+        let mut known = self.organizations.write().unwrap_or_else(PoisonError::into_inner);
+        for gone in known.difference(&next) {
+            // An error means that there was no such series.
+            let _ = self.families.throttled.remove_label_values(&[gone.as_str()]);
+            let _ = self.families.blocked.remove_label_values(&[gone.as_str()]);
+            let _ = self.families.organization_waiting.remove_label_values(&[gone.as_str()]);
+        }
+        for id in &next {
+            self.families.throttled.with_label_values(&[id.as_str()]);
+            self.families.blocked.with_label_values(&[id.as_str()]);
+        }
+        *known = next;
+    }
+
+    /// Says whom to ask for the vitals; before that, and where nobody is, they are 0. The first one stays.
+    pub fn ask_vitals_of(&self, worker: impl Fn() -> Vitals + Send + Sync + 'static) {
+        _ = self.vitals.set(Box::new(worker));
+    }
+
+    /// Vitals of the worker at this moment; none while there is nobody to ask.
+    pub fn vitals(&self) -> Option<Vitals> {
+        self.vitals.get().map(|vitals| vitals())
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        if let Some(vitals) = self.vitals() {
+            self.feel(vitals);
+        }
+        let mut text = String::new();
+        // The encoder fails only where a family has no name or a metric no value; ours are registered.
+        let _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
+        text
+    }
+
+    fn feel(&self, vitals: Vitals) {
+        let families = &self.families;
+        families.ready.set(vitals.ready.into());
+        families.consuming.set(vitals.consuming.into());
+        families.store_healthy.set(vitals.store_healthy.into());
+        families.oldest_event_seconds.set(vitals.oldest_event.as_secs_f64());
+    }
+
+    fn begin_at_zero(&self) {
+        for reason in RETRY_REASONS {
+            self.families.retries.with_label_values(&[reason]);
+        }
+        for reason in Reason::DEAD {
+            self.families.dead_letters.with_label_values(&[reason.as_str()]);
+        }
+        for status in TOKEN_STATUSES {
+            self.families.requests.with_label_values(&[StepName::Token.as_str(), status]);
+        }
+        for kind in KINDS {
+            self.families.body_differs.with_label_values(&[kind.as_str()]);
+            self.families.outcomes_unrouted.with_label_values(&[kind.as_str()]);
+        }
+        self.families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    }
+
+    fn finished(&self, kind: Kind, route: Option<Route>, elapsed: Duration, age: Option<Duration>) {
+        let kind = index_of_kind(kind);
+        self.event_seconds[kind][index_of_route(route)].observe(elapsed.as_secs_f64());
+        if let Some(age) = age {
+            self.event_age_seconds[kind].observe(age.as_secs_f64());
+        }
+    }
+
+    fn answered(&self, step: StepName, status: u16, elapsed: Duration) {
+        if let Some(index) = OPERATIONS.iter().position(|operation| *operation == step) {
+            self.request_seconds[index].observe(elapsed.as_secs_f64());
+        }
+        let digits = Digits::of(status);
+        self.families.requests.with_label_values(&[step.as_str(), digits.as_str()]).inc();
+    }
+
+    fn if_configured(&self, organization: &OrganizationId, count: impl FnOnce(&Families, &str)) {
+        let known = self.organizations.read().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(organization) {
+            count(&self.families, organization.as_str());
+        }
+    }
+}
+
+impl Watch for Metrics {
+    fn saw(&self, sighting: Sighting<'_>) {
+        let families = &self.families;
+        match sighting {
+            Sighting::Event(kind, end) => self.events[index_of_kind(kind)][index_of_end(end)].inc(),
+            Sighting::Finished { kind, route, elapsed, age } => self.finished(kind, route, elapsed, age),
+            Sighting::InFlight(change) => families.in_flight.add(change),
+            Sighting::Retried(reason) => families.retries.with_label_values(&[reason]).inc(),
+            Sighting::Forwarded => families.forwarded.inc(),
+            Sighting::DeadLettered(reason) => families.dead_letters.with_label_values(&[reason.as_str()]).inc(),
+            Sighting::BodyDiffers(kind) => families.body_differs.with_label_values(&[kind.as_str()]).inc(),
+            Sighting::OutcomeUnrouted(kind) => families.outcomes_unrouted.with_label_values(&[kind.as_str()]).inc(),
+            Sighting::Answered { step, status, elapsed } => self.answered(step, status, elapsed),
+            Sighting::Throttled(organization) => {
+                self.if_configured(organization, |families, id| families.throttled.with_label_values(&[id]).inc());
+            }
+            Sighting::Blocked(organization, blocked) => self.if_configured(organization, |families, id| {
+                families.blocked.with_label_values(&[id]).set(i64::from(blocked));
+            }),
+            Sighting::QueueMessages(queue, count) => {
+                families.queue_messages.with_label_values(&[queue]).set(signed(count));
+            }
+            Sighting::OrganizationWaiting(organization, count) => self.if_configured(organization, |families, id| {
+                families.organization_waiting.with_label_values(&[id]).set(signed(count));
+            }),
+            Sighting::BrokerConnected(connected) => families.broker_connected.set(i64::from(connected)),
+            Sighting::StoreFlushed(elapsed) => families.store_flush_seconds.observe(elapsed.as_secs_f64()),
+            Sighting::StoreBytes(bytes) => families.store_bytes.set(signed(bytes)),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn index_of_kind(kind: Kind) -> usize {
+    match kind {
+        Kind::Handoff => 0,
+        Kind::Resolution => 1,
+    }
+}
+
+fn index_of_end(end: EventEnd) -> usize {
+    match end {
+        EventEnd::Succeeded => 0,
+        EventEnd::Skipped => 1,
+        EventEnd::DeadLettered => 2,
+        EventEnd::Duplicate => 3,
+        EventEnd::Retried => 4,
+    }
+}
+
+fn index_of_route(route: Option<Route>) -> usize {
+    match route {
+        None => 0,
+        Some(Route::Incident) => 1,
+        Some(Route::LiveWorkItem) => 2,
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A status as text, without allocating: it is a label of every request.
+struct Digits {
+    text: [u8; 5],
+    from: usize,
+}
+
+impl Digits {
+    fn of(mut number: u16) -> Self {
+        let mut digits = Self { text: [b'0'; 5], from: 5 };
+        loop {
+            digits.from -= 1;
+            // The remainder has one digit.
+            digits.text[digits.from] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+            number /= 10;
+            if number == 0 {
+                return digits;
+            }
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[self.from..]).unwrap_or("0")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! In: the spans of `watch::trace`, from every room.
+//! Out: OTLP over HTTP (protobuf) to a collector, in batches, beside the flow of events.
+//! Absent: anything where no endpoint is configured; logs and metrics, which have ways of their own.
+
+mod post;
+
+use std::time::Duration;
+
+use handoffd_engine::ports::trace::TARGET;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+use url::Url;
+
+use post::Post;
+
+/// Spans that wait to be sent; more are thrown away, for an event never waits for its trace.
+const QUEUE: usize = 4096;
+/// Spans in one request.
+const BATCH: usize = 512;
+/// A span is sent so long after its end, at the latest.
+const DELAY: Duration = Duration::from_secs(1);
+/// The end of the process waits so long for the last spans.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// Traces being exported.
+pub struct Traces(SdkTracerProvider);
+
+/// Exporting that could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TracesError {
+    /// The client for it.
+    #[error("cannot set up the export of traces to {endpoint} (tracing.otlp_endpoint): {problem}")]
+    Export {
+        /// Where to.
+        endpoint: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Exports to this collector from now on, by a thread of its own.
+pub fn start(endpoint: &Url) -> Result<Traces, TracesError> {
+    let endpoint = signal(endpoint);
+    let failed = |problem: String| TracesError::Export { endpoint: endpoint.clone(), problem };
+    let post = Post::new().map_err(|problem| failed(problem.to_string()))?;
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(post)
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(post::LIMIT)
+        .with_endpoint(endpoint.as_str())
+        .build()
+        .map_err(|problem| failed(problem.to_string()))?;
+    let batches = BatchConfigBuilder::default()
+        .with_max_queue_size(QUEUE)
+        .with_max_export_batch_size(BATCH)
+        .with_scheduled_delay(DELAY)
+        .build();
+    let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+    let resource = Resource::builder()
+        .with_service_name("handoffd")
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build();
+    Ok(Traces(SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build()))
+}
+
+impl Traces {
+    /// Takes the spans of `watch::trace`, and nothing else.
+    pub fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
+        tracing_opentelemetry::layer()
+            .with_tracer(self.0.tracer("handoffd"))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_level(false)
+            .with_tracked_inactivity(false)
+            .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET))
+            .boxed()
+    }
+
+    /// Sends what is left, for a few seconds at most. Blocks; the last call.
+    pub fn end(self) {
+        if let Err(problem) = self.0.shutdown_with_timeout(FLUSH) {
+            tracing::warn!(error = %problem, "the last traces may not have been sent");
+        }
+    }
+}
+
+/// As OpenTelemetry has it, traces go to `/v1/traces` under the endpoint.
+fn signal(endpoint: &Url) -> String {
+    const PATH: &str = "/v1/traces";
+    let base = endpoint.as_str().trim_end_matches('/');
+    if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_have_a_path_of_their_own() {
+        for (endpoint, expected) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+            ("http://collector:4318/", "http://collector:4318/v1/traces"),
+            ("https://collector.example/otlp", "https://collector.example/otlp/v1/traces"),
+            ("http://collector:4318/v1/traces", "http://collector:4318/v1/traces"),
+        ] {
+            assert_eq!(signal(&endpoint.parse().expect("a URL")), expected);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The bus over the broker in memory: every call may fail, before its effect or after it.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::bus::{Announced, Announcement, Bus, BusError, Consumption, Delivery};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::broker::Broker;
+use super::destinations::Destination;
+use super::publish::CONFIRM_LIMIT;
+use super::scene::Life;
+
+/// Deliveries of the inbox between the broker and the worker.
+const BETWEEN: usize = 512;
+
+/// The bus as one process sees it.
+pub struct FakeBus {
+    pub broker: Arc<Broker>,
+    pub life: Life,
+}
+
+#[async_trait]
+impl Bus for FakeBus {
+    async fn inbox(&self) -> mpsc::Receiver<Delivery> {
+        let mut deliveries = self.broker.consume_inbox(self.life.clone());
+        let (to, receiver) = mpsc::channel(BETWEEN);
+        tokio::spawn(async move {
+            while let Some(delivery) = deliveries.recv().await {
+                if to.send(delivery).await.is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    fn organizations(&self) -> watch::Receiver<Vec<OrganizationId>> {
+        self.broker.configured.subscribe()
+    }
+
+    async fn consume(&self, organization: &OrganizationId, prefetch: u16) -> Consumption {
+        loop {
+            self.life.pass("consuming").await;
+            let mut changed = pin!(self.broker.changes.notified());
+            changed.as_mut().enable();
+            if let Some(consumption) = self.broker.consume(&self.life, organization, prefetch) {
+                return consumption;
+            }
+            changed.await;
+        }
+    }
+
+    async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
+        let (broker, limit) = (&self.broker, Instant::now() + CONFIRM_LIMIT);
+        loop {
+            self.life.pass("an announcement").await;
+            let announcement = announcement.clone();
+            let effect = Box::new(move |broker: &Arc<Broker>| {
+                broker.scene.tell(|| format!("announced {}", String::from_utf8_lossy(&announcement.body)));
+                let after = broker.scene.elapsed();
+                broker.look(|state| state.notes.announced.push((after, announcement)));
+            });
+            let sent = broker.send(&self.life, &Destination::Outcomes, effect);
+            let forbidden = sent.is_forbidden();
+            match broker.confirmed(&self.life, sent, limit).await {
+                Ok(()) => break,
+                // As the adapter does: it waits until the exchange may be tried again.
+                Err(BusError::Refused { .. }) if forbidden => {}
+                Err(problem) => return Err(problem),
+            }
+        }
+        Ok(if broker.scene.happens(0.1) { Announced::Unrouted } else { Announced::Routed })
+    }
+
+    async fn stop(&self) {
+        self.broker.stop_consuming_inbox(&self.life);
+    }
+
+    async fn close(&self) {}
+
+    fn unready(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

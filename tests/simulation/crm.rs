@@ -1,0 +1,277 @@
+//! The CRM behind its seam: slow, moody, and now and then silent about what it has done.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use handoffd_engine::event::{Event, EventKey, OrganizationId};
+use handoffd_engine::ports::destination::{Availability, Crm, Exchange, Performed, Unavailable};
+use handoffd_engine::workflow::{Fault, Receipt, Remedy, Settings, Step, StepName};
+use tokio::time::sleep;
+
+use super::environment::{Environment, Moment};
+use super::ledger::Ledger;
+use super::people::at_once;
+use super::scene::{Life, Scene};
+use super::script::Curse;
+use super::spans::{KnownSpans, Spans};
+
+/// When a request without an answer is given up, and when Dynamics may still carry it out.
+const GIVEN_UP: Duration = Duration::from_secs(60);
+const LATEST: Duration = Duration::from_secs(240);
+
+/// All environments, and what each event has asked for; they outlive the workers.
+pub struct Cloud {
+    pub scene: Arc<Scene>,
+    pub organizations: BTreeMap<OrganizationId, Arc<Settings>>,
+    pub environments: Mutex<BTreeMap<OrganizationId, Environment>>,
+    pub asked: Mutex<BTreeMap<EventKey, Asked>>,
+    /// Events that something is wrong with for good.
+    pub cursed: BTreeMap<EventKey, Curse>,
+    /// When organizations can't take requests.
+    pub spans: Spans,
+    /// Steps that the setup of an organization refuses, and no others: since when, and until when.
+    pub held: Mutex<Vec<(OrganizationId, StepName, Range<Duration>)>>,
+    /// When organizations are added that are not there from the beginning.
+    pub added: BTreeMap<OrganizationId, Duration>,
+    /// What was decided.
+    pub ledger: Arc<Ledger>,
+}
+
+/// What an event has asked for.
+#[derive(Clone, Copy, Default)]
+pub struct Asked {
+    /// When it did so last.
+    pub at: Duration,
+    /// How many answers spent an attempt.
+    pub spent: u32,
+    /// When the first of them came.
+    pub failed: Option<Duration>,
+    /// How often it has ended the process since it was given up last, and at most.
+    pub kills: (u32, u32),
+}
+
+/// The cloud as one process sees it.
+pub struct FakeCrm {
+    pub cloud: Arc<Cloud>,
+    pub life: Life,
+    pub known: KnownSpans,
+    /// Requests of an event in a span.
+    pub refused: Mutex<BTreeMap<(EventKey, usize), u32>>,
+}
+
+impl Cloud {
+    pub fn environment<T>(&self, organization: &OrganizationId, look: impl FnOnce(&mut Environment) -> T) -> T {
+        look(self.environments.lock().unwrap().get_mut(organization).expect("it is configured"))
+    }
+
+    pub fn asked<T>(&self, key: &EventKey, look: impl FnOnce(&mut Asked) -> T) -> T {
+        look(self.asked.lock().unwrap().entry(key.clone()).or_default())
+    }
+
+    /// The time for which a step is refused now.
+    fn held(&self, organization: &OrganizationId, step: StepName) -> Option<Range<Duration>> {
+        let (now, held) = (self.scene.elapsed(), self.held.lock().unwrap());
+        let mut held = held.iter().filter(|(of, held, _)| of == organization && *held == step);
+        held.find(|(_, _, span)| span.contains(&now)).map(|(_, _, span)| span.clone())
+    }
+
+    fn commit(self: &Arc<Self>, step: &Step, event: &Event) -> Receipt {
+        let at = Moment { elapsed: self.scene.elapsed(), now: self.scene.now() };
+        let organization = &event.key.organization_id;
+        let receipt = self.environment(organization, |environment| environment.perform(step, event, at));
+        self.scene.tell(|| format!("committed {} for {}: {receipt:?}", step.name().as_str(), event.key.event_id));
+        tokio::spawn(at_once(self.clone(), organization.clone(), receipt.clone()));
+        receipt
+    }
+}
+
+#[async_trait]
+impl Crm for FakeCrm {
+    async fn perform(&self, step: &Step, event: &Event, _settings: &Settings) -> Performed {
+        let scene = &self.cloud.scene;
+        self.cloud.asked(&event.key, |asked| asked.at = scene.elapsed());
+        let begun = scene.elapsed();
+        let result = self.ask(step, event).await;
+        if let Err(fault) = &result {
+            if fault.remedy == Remedy::Retry {
+                self.cloud.asked(&event.key, |asked| {
+                    asked.spent += 1;
+                    asked.failed.get_or_insert(scene.elapsed());
+                });
+            }
+            scene.tell(|| format!("FAULT {:?} of {} for {}", fault.remedy, fault.step.as_str(), event.key.event_id));
+        }
+        let exchange = Exchange {
+            at: scene.now(),
+            step: step.name(),
+            elapsed: scene.elapsed().saturating_sub(begun),
+            status: None,
+            code: None,
+            error: None,
+            request_id: None,
+        };
+        Performed { result, exchanges: vec![exchange] }
+    }
+
+    fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>> {
+        let is_there = self.cloud.added.get(organization).is_none_or(|at| *at <= self.cloud.scene.elapsed());
+        self.cloud.organizations.get(organization).filter(|_| is_there).cloned()
+    }
+
+    fn availability(&self, organization: &OrganizationId) -> Availability {
+        if self.life.is_over() {
+            // Whoever looks now and then without a call that never returns would do so until the end of the run.
+            resume_unwind(Box::new("the process is dead"));
+        }
+        match self.known.of(&self.cloud.spans, organization) {
+            Some(span) => Availability::Unavailable(span.why),
+            None => Availability::Available { room: self.cloud.scene.room(organization) },
+        }
+    }
+
+    async fn step_available(&self, organization: &OrganizationId, step: StepName) {
+        self.life.go_on().await;
+        while let Some(held) = self.cloud.held(organization, step) {
+            sleep(held.end.saturating_sub(self.cloud.scene.elapsed())).await;
+        }
+        self.life.go_on().await;
+    }
+
+    async fn available(&self, organization: &OrganizationId) {
+        self.life.go_on().await;
+        self.known.end(&self.cloud.spans, organization).await;
+        self.life.go_on().await;
+    }
+}
+
+impl FakeCrm {
+    async fn ask(&self, step: &Step, event: &Event) -> Result<Receipt, Fault> {
+        let (scene, name) = (&self.cloud.scene, step.name());
+        self.life.pass("before a request").await;
+        if self.cloud.ledger.asks(&event.key) {
+            self.cloud.asked(&event.key, |asked| asked.kills.0 = 0);
+        }
+        if let Some(fault) = self.refusal(step, event) {
+            scene.dawdle(Duration::from_millis(80)).await;
+            return Err(fault);
+        }
+        if let Some(fault) = self.refuses_step(name, &event.key.organization_id) {
+            scene.dawdle(Duration::from_millis(80)).await;
+            return Err(fault);
+        }
+        match self.cloud.cursed.get(&event.key) {
+            Some(Curse::Kills) => {
+                if scene.happens(0.5) {
+                    self.cloud.commit(step, event);
+                }
+                scene.dawdle(Duration::from_millis(300)).await;
+                self.cloud
+                    .asked(&event.key, |asked| asked.kills = (asked.kills.0 + 1, asked.kills.1.max(asked.kills.0 + 1)));
+                self.life.kill(|| format!("{} has ended the process", event.key.event_id)).await;
+            }
+            Some(Curse::Panics) => resume_unwind(Box::new("a curse")),
+            None => {}
+        }
+        scene.may_panic(0.005);
+        if let Some(remedy) = self.mood(&event.key.organization_id) {
+            return Err(fault(name, remedy));
+        }
+        if scene.fails(0.02) {
+            // A closing or a move that Dynamics carries out after it was given up, or after its sender's death, can undo anything:
+            // nobody can look for that.
+            if matches!(name, StepName::CloseIncident | StepName::AssignQueue) {
+                scene.dawdle(GIVEN_UP).await;
+                self.life.go_on().await;
+                self.cloud.commit(step, event);
+            } else {
+                self.commit_late(step, event);
+                sleep(GIVEN_UP).await;
+            }
+            self.life.go_on().await;
+            return Err(fault(name, Remedy::Retry));
+        }
+        // What is on its way arrives, whatever becomes of who sent it.
+        scene.dawdle(self.patience()).await;
+        let receipt = self.cloud.commit(step, event);
+        self.life.pass("a request under way").await;
+        scene.dawdle(self.patience()).await;
+        self.life.pass("after a request").await;
+        scene.may_panic(0.005);
+        if scene.fails(0.05) { Err(fault(name, Remedy::Retry)) } else { Ok(receipt) }
+    }
+
+    /// The organization can't take requests at the moment: this one has found out.
+    fn refusal(&self, step: &Step, event: &Event) -> Option<Fault> {
+        let (scene, organization) = (&self.cloud.scene, &event.key.organization_id);
+        let (number, span) = self.cloud.spans.now(organization).into_iter().max_by_key(|(_, span)| span.until)?;
+        self.known.meet(organization, number);
+        let often = {
+            let mut refused = self.refused.lock().unwrap();
+            let count = refused.entry((event.key.clone(), number)).or_default();
+            *count += 1;
+            *count
+        };
+        self.cloud.ledger.refused(event, span, often);
+        let until = scene.now().checked_add(span.until.saturating_sub(scene.elapsed())).unwrap();
+        let remedy = if span.why == Unavailable::Throttled { Remedy::NotBefore(until) } else { Remedy::Hold };
+        Some(fault(step.name(), remedy))
+    }
+
+    /// Now and then the organization's setup refuses one step for a while, and no other.
+    fn refuses_step(&self, step: StepName, organization: &OrganizationId) -> Option<Fault> {
+        let scene = &self.cloud.scene;
+        if self.cloud.held(organization, step).is_none() && scene.fails(0.01) {
+            let from = scene.elapsed();
+            let span = from..from + Duration::from_secs(1 + scene.below(400) as u64);
+            scene.tell(|| format!("{organization} refuses {}: {span:?}", step.as_str()));
+            self.cloud.held.lock().unwrap().push((organization.clone(), step, span));
+        }
+        let held = self.cloud.held(organization, step)?;
+        let since = scene.now().checked_sub(scene.elapsed().saturating_sub(held.start)).unwrap();
+        Some(fault(step, Remedy::HoldStep(since)))
+    }
+
+    /// What it answers instead of doing anything. An organization that is throttled or blocked from here on stays so for a while.
+    fn mood(&self, organization: &OrganizationId) -> Option<Remedy> {
+        let scene = &self.cloud.scene;
+        let lot = scene.lot();
+        if lot >= 0.135 || !scene.fails(1.0) {
+            return None;
+        }
+        let length = Duration::from_secs(1 + scene.below(120) as u64);
+        let until = scene.now().checked_add(length).unwrap();
+        let (remedy, why) = match lot {
+            ..0.08 => return Some(Remedy::Retry),
+            ..0.105 => (Remedy::NotBefore(until), Unavailable::Throttled),
+            ..0.125 => (Remedy::Hold, Unavailable::Blocked),
+            _ => return Some(Remedy::GiveUp),
+        };
+        self.cloud.spans.begin(organization, length, why);
+        for (number, _) in self.cloud.spans.now(organization) {
+            self.known.meet(organization, number);
+        }
+        Some(remedy)
+    }
+
+    /// The answer is given up, and the request is carried out after all.
+    fn commit_late(&self, step: &Step, event: &Event) {
+        let (cloud, step, event) = (self.cloud.clone(), step.clone(), event.clone());
+        tokio::spawn(async move {
+            cloud.scene.dawdle(LATEST).await;
+            cloud.commit(&step, &event);
+        });
+    }
+
+    fn patience(&self) -> Duration {
+        self.cloud.scene.pick(&[Duration::ZERO, Duration::from_millis(80), Duration::from_secs(2)])
+    }
+}
+
+fn fault(step: StepName, remedy: Remedy) -> Fault {
+    let message = "the dice".to_owned();
+    Fault { remedy, step, status: None, code: None, message, advice: String::new(), request_id: None }
+}

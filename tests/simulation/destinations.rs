@@ -1,0 +1,105 @@
+//! Destinations of publishes, and the times at which something is wrong with one of them.
+
+use std::time::Duration;
+
+use handoffd_engine::event::OrganizationId;
+
+use super::broker::DELAYS;
+use super::scene::{Scene, TROUBLE_ENDS};
+
+/// Where a message is published to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Destination {
+    Inbox,
+    Organization(OrganizationId),
+    Retry(usize),
+    DeadLetters,
+    Outcomes,
+}
+
+/// What is wrong with a destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// It has no leader: what is published hangs, and comes through at the end.
+    Leaderless,
+    /// Every publish is refused (`basic.nack`).
+    Refuses,
+    /// The worker may not write to it (403).
+    Forbidden,
+}
+
+/// A time at which something is wrong with one destination.
+#[derive(Clone, Debug)]
+pub struct Window {
+    destination: Destination,
+    pub trouble: Trouble,
+    from: Duration,
+    pub until: Duration,
+}
+
+/// All such times of a run.
+pub struct Windows(Vec<Window>);
+
+impl Window {
+    pub fn is_leaderless(&self) -> bool {
+        self.trouble == Trouble::Leaderless
+    }
+}
+
+impl Windows {
+    pub fn new(scene: &Scene, organizations: &[OrganizationId]) -> Self {
+        let count = scene.pick(&[0, 0, 0, 1, 1, 2]);
+        let mut windows: Vec<_> = (0..count).map(|_| window(scene, organizations)).collect();
+        if scene.happens(0.1) {
+            windows.push(of_time(scene, Destination::Outcomes, Trouble::Forbidden));
+        }
+        Self(windows)
+    }
+
+    /// What is wrong with a destination now.
+    pub fn of(&self, destination: &Destination, now: Duration) -> Option<&Window> {
+        self.open(now).find(|window| window.destination == *destination)
+    }
+
+    /// The end of a time in which the worker consumes nothing, for want of a permission.
+    pub fn forbidden(&self, now: Duration) -> Option<Duration> {
+        self.open(now).find(|window| window.trouble == Trouble::Forbidden).map(|window| window.until)
+    }
+
+    /// Since when nothing has been wrong with any destination; none while something is.
+    pub fn calm_since(&self, now: Duration) -> Option<Duration> {
+        if self.open(now).next().is_some() {
+            return None;
+        }
+        let ended = self.0.iter().map(|window| window.until).filter(|until| *until <= now);
+        Some(ended.max().unwrap_or_default())
+    }
+
+    /// When something begins or ends to be wrong.
+    pub fn edges(&self) -> Vec<Duration> {
+        let mut edges: Vec<_> = self.0.iter().flat_map(|window| [window.from, window.until]).collect();
+        edges.sort();
+        edges
+    }
+
+    fn open(&self, now: Duration) -> impl Iterator<Item = &Window> {
+        self.0.iter().filter(move |window| (window.from..window.until).contains(&now))
+    }
+}
+
+fn window(scene: &Scene, organizations: &[OrganizationId]) -> Window {
+    let destination = match scene.below(5) {
+        0 | 1 => Destination::Organization(organizations[scene.below(organizations.len())].clone()),
+        2 => Destination::Retry(scene.below(DELAYS.len().min(3))),
+        3 => Destination::DeadLetters,
+        _ => Destination::Outcomes,
+    };
+    let trouble = if scene.happens(0.6) { Trouble::Leaderless } else { Trouble::Refuses };
+    of_time(scene, destination, trouble)
+}
+
+fn of_time(scene: &Scene, destination: Destination, trouble: Trouble) -> Window {
+    let from = TROUBLE_ENDS.mul_f64(scene.lot().powi(2));
+    let until = from + Duration::from_secs(scene.pick(&[5, 60, 200, 500]));
+    Window { destination, trouble, from, until }
+}

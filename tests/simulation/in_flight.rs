@@ -1,0 +1,156 @@
+//! A message in flight over the broker in memory, settled as the adapter settles it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::bus::{BusError, CopyTo, Forwarded, Forwarding, Part, Settle, Settled};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::broker::{Broker, DELAYS};
+use super::destinations::Destination;
+use super::flaw::Flaw;
+use super::message::Message;
+use super::publish::{CONFIRM_LIMIT, Sent};
+use super::scene::Life;
+
+/// How long the next retry queue has to confirm, once one of them did not.
+const OTHER_LIMIT: Duration = Duration::from_secs(5);
+
+/// A message in flight.
+#[derive(Clone)]
+pub struct InFlight {
+    pub broker: Arc<Broker>,
+    pub life: Life,
+    pub tag: u64,
+    pub message: Message,
+    pub connection: CancellationToken,
+}
+
+type Headers = Vec<(&'static str, String)>;
+
+#[async_trait]
+impl Settle for InFlight {
+    async fn ack(&self) -> Settled {
+        self.life.pass("ack").await;
+        let settled = self.done("acked", super::broker::Broker::ack);
+        self.life.pass("after an ack").await;
+        settled
+    }
+
+    async fn give_back(&self) -> Settled {
+        self.life.pass("giving back").await;
+        let settled = self.done("gave back", super::broker::Broker::give_back);
+        self.life.pass("after giving back").await;
+        settled
+    }
+
+    async fn copy(&self, to: CopyTo, headers: Headers) -> Result<(), BusError> {
+        if self.broker.flaw == Some(Flaw::CopiesAfterTheAck) {
+            self.broker.ack(self.tag);
+        }
+        match to {
+            CopyTo::Retry(rung) => self.retry(rung, headers).await,
+            CopyTo::DeadLetters => self.put(Destination::DeadLetters, self.copy(headers), limit()).await,
+        }
+    }
+
+    async fn split(&self, parts: Vec<Part>) -> Result<(), BusError> {
+        for part in parts {
+            let mut copy = self.copy(Vec::new());
+            copy.envelope.message_id = Some(part.message_id);
+            copy.body = part.body.into();
+            self.put(Destination::Inbox, copy, limit()).await?;
+        }
+        Ok(())
+    }
+
+    fn forward(&self, organization: &OrganizationId, otherwise: usize) -> Forwarding {
+        let (message, to) = (self.clone(), Destination::Organization(organization.clone()));
+        if !self.broker.is_usable(organization) {
+            self.broker.scene.tell(|| format!("{} waits for the queue of {organization}", self.message.name()));
+            return Box::pin(async move {
+                message.retry(otherwise, Vec::new()).await?;
+                Ok(forwarded(message.ack().await, Forwarded::Waits))
+            });
+        }
+        if self.broker.flaw == Some(Flaw::AcksBeforeTheConfirm) {
+            self.broker.ack(self.tag);
+        }
+        // Published in the order of the calls: here, not when the answer is waited for.
+        let sent = self.offer(&to, self.copy(Vec::new()));
+        let limit = limit();
+        Box::pin(async move {
+            message.broker.confirmed(&message.life, sent, limit).await?;
+            Ok(forwarded(message.ack().await, Forwarded::Moved))
+        })
+    }
+}
+
+impl InFlight {
+    fn copy(&self, headers: Headers) -> Message {
+        let mut copy = self.message.clone();
+        for (name, value) in headers {
+            copy.envelope.headers.retain(|(known, _)| known != name);
+            copy.envelope.headers.push((name.to_owned(), value));
+        }
+        copy
+    }
+
+    /// Into the retry queue of a rung; into another one when that one does not take it.
+    async fn retry(&self, rung: usize, headers: Headers) -> Result<(), BusError> {
+        let copy = self.copy(headers);
+        let mut answer = self.put(Destination::Retry(rung), copy.clone(), limit()).await;
+        for other in (0..DELAYS.len()).filter(|other| *other != rung) {
+            match &answer {
+                Err(problem) if problem.is_of_destination() => {}
+                _ => break,
+            }
+            answer = self.put(Destination::Retry(other), copy.clone(), Instant::now() + OTHER_LIMIT).await;
+        }
+        answer
+    }
+
+    async fn put(&self, to: Destination, message: Message, limit: Instant) -> Result<(), BusError> {
+        self.life.pass("a copy").await;
+        let sent = self.offer(&to, message);
+        self.broker.confirmed(&self.life, sent, limit).await
+    }
+
+    /// On the connection that the message came by.
+    fn offer(&self, to: &Destination, message: Message) -> Sent {
+        let there = to.clone();
+        let effect = Box::new(move |broker: &Arc<Broker>| broker.put(&there, message));
+        if self.connection.is_cancelled() {
+            return Sent::away(to, &self.connection);
+        }
+        self.broker.send(&self.life, to, effect)
+    }
+
+    /// An ack is not confirmed: it may be on its way when the connection breaks.
+    fn done(&self, what: &'static str, settle: impl FnOnce(&Arc<Broker>, u64)) -> Settled {
+        if !self.broker.holds(self.tag) {
+            return Settled::Lost;
+        }
+        if self.broker.breaks() {
+            self.broker.disconnect("an ack was lost");
+            return if self.broker.scene.happens(0.5) { Settled::Taken } else { Settled::Lost };
+        }
+        self.broker.scene.tell(|| format!("{what} {}", self.message.name()));
+        settle(&self.broker, self.tag);
+        Settled::Taken
+    }
+}
+
+fn forwarded(settled: Settled, taken: Forwarded) -> Forwarded {
+    match settled {
+        Settled::Taken => taken,
+        Settled::Lost => Forwarded::Lost,
+    }
+}
+
+fn limit() -> Instant {
+    Instant::now() + CONFIRM_LIMIT
+}

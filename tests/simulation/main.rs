@@ -1,0 +1,98 @@
+//! The whole worker over a broker, a store and a CRM in memory, on a clock that jumps: thousands of runs, each from
+//! one seed, with crashes, lost answers, broken connections and people at work; after each the invariants must hold.
+
+#![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
+
+mod broker;
+mod bus;
+mod checks;
+mod copies;
+mod crm;
+mod destinations;
+mod environment;
+mod flaw;
+mod in_flight;
+mod ledger;
+mod message;
+mod organization_queues;
+mod people;
+mod publish;
+mod scene;
+mod script;
+mod settings;
+mod spans;
+mod store;
+mod weather;
+mod world;
+
+use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use scene::Diary;
+
+/// Runs of `cargo test`: about 6 ms of processor time each. `SIMULATION_SEEDS` asks for another number.
+const SEEDS: u64 = 10_000;
+/// After so many failed seeds there is enough to look at.
+const ENOUGH: usize = 5;
+
+#[test]
+fn every_seed_keeps_the_invariants() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        let report = world::run(seed, Diary::Kept);
+        println!("{}", report.diary.join("\n"));
+        assert!(report.broken.is_empty(), "seed {seed}:\n{}", report.broken.join("\n"));
+        return;
+    }
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let failed = failing(seeds);
+    println!("{seeds} seeds were run");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 0..20 {
+        let (one, other) = (world::run(seed, Diary::Kept).diary, world::run(seed, Diary::Kept).diary);
+        assert!(one.len() > 5, "seed {seed}: nothing happened");
+        let differs = one.iter().zip(&other).find(|(one, other)| one != other);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(one.len(), other.len(), "seed {seed}");
+    }
+}
+
+/// The first seeds that break something, each with what it breaks and how to see it again.
+fn failing(seeds: u64) -> Vec<String> {
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds
+                        || failed.lock().unwrap().len()
+                            >= number("SIMULATION_ENOUGH").map_or(ENOUGH, |n| usize::try_from(n).unwrap())
+                    {
+                        return;
+                    }
+                    let report = world::run(seed, Diary::Not);
+                    if !report.broken.is_empty() {
+                        failed.lock().unwrap().push(described(seed, &report.broken));
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap()
+}
+
+fn described(seed: u64, broken: &[String]) -> String {
+    let again = format!("SIMULATION_SEED={seed} cargo test --test it simulation::every_seed -- --nocapture");
+    format!("seed {seed} (again: {again}):\n  {}", broken.join("\n  "))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text:?} is not a number")))
+}

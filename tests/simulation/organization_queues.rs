@@ -1,0 +1,230 @@
+//! The organizations' queues of the broker in memory. One that was made just before the broker is killed is lost, with all that is
+//! in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::unfold;
+use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::bus::{Consumption, Delivery};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+
+use super::broker::{Broker, State};
+use super::destinations::Destination;
+use super::flaw::Flaw;
+use super::message::{Message, Place};
+use super::scene::Life;
+
+/// A queue that is younger is lost with the broker.
+const LOST_UP_TO: Duration = Duration::from_secs(2);
+/// `broker.new_queue_wait` of the runs.
+const NEW_QUEUE_WAIT: Duration = Duration::from_secs(3);
+/// How long the broker takes to end a consumer, at most.
+const CANCEL: Duration = Duration::from_millis(10);
+
+/// All queues, and who consumes them.
+#[derive(Default)]
+pub struct OrganizationQueues {
+    queues: BTreeMap<OrganizationId, Queue>,
+    consumers: BTreeMap<u64, Consumer>,
+}
+
+struct Queue {
+    made: Duration,
+    /// As the adapter counts it, anew with each connection.
+    usable_from: Duration,
+    ready: BTreeMap<u64, Message>,
+}
+
+struct Consumer {
+    organization: OrganizationId,
+    life: Life,
+    prefetch: usize,
+    to: UnboundedSender<Delivery>,
+}
+
+impl OrganizationQueues {
+    /// Messages that nobody has.
+    pub fn ready(&self) -> usize {
+        self.queues.values().map(|queue| queue.ready.len()).sum()
+    }
+
+    /// At this place of its order. A queue that is lost loses it too.
+    pub fn insert(&mut self, organization: &OrganizationId, number: u64, message: Message) {
+        if let Some(queue) = self.queues.get_mut(organization) {
+            queue.ready.insert(number, message);
+        }
+    }
+
+    /// Their streams end once what was sent is through.
+    pub fn end_consumers(&mut self) {
+        self.consumers.clear();
+    }
+}
+
+impl Broker {
+    /// Queues that are there before the first worker starts.
+    pub fn have_queues(&self) {
+        let organizations = self.configured.borrow().clone();
+        self.look(|state| {
+            for organization in organizations {
+                let queue = Queue { made: Duration::ZERO, usable_from: Duration::ZERO, ready: BTreeMap::new() };
+                state.organizations.queues.insert(organization, queue);
+            }
+        });
+    }
+
+    /// Declares the queues of all organizations; while one of them is young, nothing is taken.
+    pub fn declare(&self) {
+        let (organizations, now) = (self.configured.borrow().clone(), self.scene.elapsed());
+        self.look(|state| {
+            for organization in organizations {
+                self.make(state, &organization);
+            }
+            let from = state.organizations.queues.values().map(|queue| queue.usable_from).max().unwrap_or_default();
+            if from > now {
+                state.organizations.queues.values_mut().for_each(|queue| queue.usable_from = from);
+            }
+            state.inbox_from = from.max(now);
+        });
+    }
+
+    /// An organization is configured while the worker runs.
+    pub fn add(self: &Arc<Self>, organization: &OrganizationId) {
+        self.scene.tell(|| format!("{organization} is added"));
+        self.configured.send_modify(|known| known.push(organization.clone()));
+        if !self.is_away() {
+            self.look(|state| self.make(state, organization));
+            self.wake();
+        }
+    }
+
+    fn make(&self, state: &mut State, organization: &OrganizationId) {
+        let now = self.scene.elapsed();
+        let queue = state.organizations.queues.entry(organization.clone()).or_insert_with(|| {
+            self.scene.tell(|| format!("the queue of {organization} is made"));
+            Queue { made: now, usable_from: now + NEW_QUEUE_WAIT, ready: BTreeMap::new() }
+        });
+        let is_old = queue.made.is_zero() || queue.made + NEW_QUEUE_WAIT <= now;
+        queue.usable_from = if is_old { Duration::ZERO } else { queue.made + NEW_QUEUE_WAIT };
+    }
+
+    /// The broker is killed: what it had for good is there again.
+    pub fn kill(self: &Arc<Self>) {
+        let now = self.scene.elapsed();
+        self.look(|state| {
+            let is_young = |queue: &Queue| !queue.made.is_zero() && now < queue.made + LOST_UP_TO;
+            state.organizations.queues.retain(|organization, queue| {
+                let lost = is_young(queue);
+                if lost {
+                    self.scene.tell(|| format!("the queue of {organization} is lost with {}", queue.ready.len()));
+                }
+                !lost
+            });
+        });
+        self.disconnect("the broker was killed");
+    }
+
+    /// Whether an event may be put into the queue of an organization now.
+    pub fn is_usable(&self, organization: &OrganizationId) -> bool {
+        let now = self.scene.elapsed();
+        self.look(|state| {
+            let queue = state.organizations.queues.get(organization);
+            queue.is_some_and(|queue| queue.usable_from <= now || self.flaw == Some(Flaw::TrustsYoungQueues))
+        })
+    }
+
+    /// A copy goes to the end of the queue.
+    pub fn move_to_organization(self: &Arc<Self>, organization: &OrganizationId, message: Message) {
+        let after = self.scene.elapsed();
+        self.scene.tell(|| format!("{} is in the queue of {organization}", message.name()));
+        self.look(|state| {
+            state.notes.forwarded.entry(message.name().to_owned()).or_insert(after);
+            let number = state.number();
+            state.organizations.insert(organization, number, Message { redelivered: false, ..message });
+        });
+        self.deliver();
+    }
+
+    /// Consumes the queue of an organization; none while that can't be.
+    pub fn consume(self: &Arc<Self>, life: &Life, organization: &OrganizationId, prefetch: u16) -> Option<Consumption> {
+        if self.is_away() || self.is_paused() || life.is_over() {
+            return None;
+        }
+        let (to, receiver) = unbounded_channel();
+        let (id, ended) = self.look(|state| {
+            let id = state.number();
+            let (organization, prefetch) = (organization.clone(), usize::from(prefetch));
+            let consumer = Consumer { organization: organization.clone(), life: life.clone(), prefetch, to };
+            let exists = state.organizations.queues.contains_key(&organization);
+            exists.then(|| {
+                state.organizations.consumers.insert(id, consumer);
+                (id, state.connection.clone())
+            })
+        })?;
+        self.scene.tell(|| format!("consumes {organization} with a prefetch of {prefetch}"));
+        self.deliver();
+        let cancel = CancellationToken::new();
+        let state = (receiver, self.clone(), ended, cancel.clone(), false);
+        let deliveries = unfold(state, move |(mut receiver, broker, ended, cancel, mut cancelled)| async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = ended.cancelled() => return None,
+                    delivery = receiver.recv() => return delivery.map(|it| (it, (receiver, broker, ended, cancel, cancelled))),
+                    () = cancel.cancelled(), if !cancelled => {
+                        broker.scene.dawdle(CANCEL).await;
+                        broker.look(|state| state.organizations.consumers.remove(&id));
+                        cancelled = true;
+                    }
+                }
+            }
+        });
+        Some(Consumption { deliveries: Box::pin(deliveries), cancel, closed: closed() })
+    }
+}
+
+impl State {
+    /// Sends what is ready to those who consume, up to their prefetch.
+    pub fn deliver_organizations(&mut self, broker: &Arc<Broker>) {
+        let now = broker.scene.elapsed();
+        let ids: Vec<u64> = self.organizations.consumers.keys().copied().collect();
+        for id in ids {
+            let mut unacked = self.flying.values().filter(|flying| flying.consumer == id).count();
+            while let Some((consumer, next)) = self.next(id, unacked) {
+                let Consumer { organization, life, to, .. } = consumer;
+                let (organization, life, to) = (organization.clone(), life.clone(), to.clone());
+                let destination = Destination::Organization(organization.clone());
+                // Without a leader it delivers nothing.
+                if life.is_over()
+                    || broker.windows.of(&destination, now).is_some_and(super::destinations::Window::is_leaderless)
+                {
+                    break;
+                }
+                let queue = self.organizations.queues.get_mut(&organization).expect("it was found");
+                let message = queue.ready.remove(&next).expect("it was found");
+                let redelivered = message.redelivered;
+                let place = (Place::Organization(organization), id);
+                let delivery = self.take_off(broker, life, place, (next, message), redelivered);
+                unacked += 1;
+                // Dropped without an end to it: it stays unacked.
+                _ = to.send(delivery);
+            }
+        }
+    }
+
+    fn next(&self, id: u64, unacked: usize) -> Option<(&Consumer, u64)> {
+        let consumer = self.organizations.consumers.get(&id).filter(|consumer| unacked < consumer.prefetch)?;
+        let queue = self.organizations.queues.get(&consumer.organization)?;
+        queue.ready.first_key_value().map(|(number, _)| (consumer, *number))
+    }
+}
+
+/// What is given back is back at once.
+fn closed() -> CancellationToken {
+    let closed = CancellationToken::new();
+    closed.cancel();
+    closed
+}

@@ -1,0 +1,193 @@
+//! A publish and its confirm: refused, lost before or after its effect, or hanging in a destination without a leader.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoffd_engine::ports::bus::BusError;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::broker::Broker;
+use super::destinations::{Destination, Trouble};
+use super::scene::Life;
+
+/// How long a confirm takes, at most.
+const CONFIRM: Duration = Duration::from_millis(20);
+/// Longest time that the adapter waits for one.
+pub const CONFIRM_LIMIT: Duration = Duration::from_secs(240);
+/// How likely a publish is refused.
+const REFUSED: f64 = 0.01;
+
+/// What a publish does at the broker.
+pub type Effect = Box<dyn FnOnce(&Arc<Broker>) + Send>;
+
+/// Publishes that hang, in order, and the connections that they came by.
+#[derive(Default)]
+pub struct Stalled(BTreeMap<Destination, Vec<Hanging>>);
+
+struct Hanging {
+    connection: CancellationToken,
+    effect: Effect,
+    confirm: oneshot::Sender<()>,
+}
+
+impl Stalled {
+    pub fn count(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+}
+
+/// A publish that was sent.
+pub struct Sent {
+    to: Destination,
+    connection: CancellationToken,
+    state: State,
+}
+
+enum State {
+    /// The process has died.
+    Dead,
+    Away,
+    Refused,
+    /// The connection broke.
+    Broken,
+    /// Not before the destination may be written to.
+    Forbidden(Duration),
+    Hangs(oneshot::Receiver<()>),
+    Done,
+}
+
+impl Sent {
+    /// By a connection that is gone.
+    pub fn away(to: &Destination, connection: &CancellationToken) -> Self {
+        Self { to: to.clone(), connection: connection.clone(), state: State::Away }
+    }
+
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.state, State::Forbidden(_))
+    }
+}
+
+impl Broker {
+    /// Sends a publish: the order of the calls is the order of the effects.
+    pub fn send(self: &Arc<Self>, life: &Life, to: &Destination, effect: Effect) -> Sent {
+        let connection = self.connection();
+        let state = self.begin(life, to, &connection, effect);
+        Sent { to: to.clone(), connection, state }
+    }
+
+    fn begin(self: &Arc<Self>, life: &Life, to: &Destination, connection: &CancellationToken, effect: Effect) -> State {
+        life.may_die("a publish");
+        if life.is_over() {
+            return State::Dead;
+        }
+        if self.is_away() {
+            return State::Away;
+        }
+        let window = self.windows.of(to, self.scene.elapsed()).map(|window| (window.trouble, window.until));
+        match window {
+            Some((Trouble::Refuses, _)) => State::Refused,
+            Some((Trouble::Forbidden, until)) => State::Forbidden(until),
+            _ if self.scene.fails(REFUSED) => State::Refused,
+            _ if self.breaks() => {
+                self.disconnect("before a publish");
+                State::Broken
+            }
+            Some((Trouble::Leaderless, until)) => State::Hangs(self.hang(to, until, connection, effect)),
+            None => {
+                effect(self);
+                State::Done
+            }
+        }
+    }
+
+    /// It has its effect once the destination has a leader again.
+    fn hang(
+        self: &Arc<Self>,
+        to: &Destination,
+        until: Duration,
+        connection: &CancellationToken,
+        effect: Effect,
+    ) -> oneshot::Receiver<()> {
+        let (confirm, confirmed) = oneshot::channel();
+        let hanging = Hanging { connection: connection.clone(), effect, confirm };
+        self.scene.tell(|| format!("a publish to {to:?} hangs"));
+        let is_first = self.look(|state| {
+            let all = state.stalled.0.entry(to.clone()).or_default();
+            all.push(hanging);
+            all.len() == 1
+        });
+        if is_first {
+            let (broker, to) = (self.clone(), to.clone());
+            tokio::spawn(async move {
+                sleep(until.saturating_sub(broker.scene.elapsed())).await;
+                broker.come_through(&to);
+            });
+        }
+        confirmed
+    }
+
+    fn come_through(self: &Arc<Self>, to: &Destination) {
+        let all = self.look(|state| state.stalled.0.remove(to).unwrap_or_default());
+        for Hanging { connection, effect, confirm } in all {
+            // What a connection has sent before its end may have arrived or not.
+            if !connection.is_cancelled() || self.scene.happens(0.5) {
+                effect(self);
+                // Nobody may wait for it any more.
+                _ = confirm.send(());
+            }
+        }
+    }
+
+    /// Waits for the confirm.
+    pub async fn confirmed(self: &Arc<Self>, life: &Life, sent: Sent, limit: Instant) -> Result<(), BusError> {
+        let Sent { to, connection, state } = sent;
+        let name = format!("{to:?}");
+        let answer = match state {
+            State::Dead => Ok(()),
+            State::Away => Err(BusError::Away),
+            State::Refused => {
+                self.scene.dawdle(CONFIRM).await;
+                self.scene.tell(|| format!("REFUSED: a publish to {name}"));
+                Err(BusError::Refused { to: name, problem: "the dice".to_owned() })
+            }
+            State::Broken => Err(broken(name)),
+            State::Forbidden(until) => {
+                tokio::select! {
+                    biased;
+                    () = sleep(until.saturating_sub(self.scene.elapsed())) => Err(BusError::Refused { to: name, problem: "403".to_owned() }),
+                    () = connection.cancelled() => Err(BusError::Away),
+                    () = sleep_until(limit) => Err(BusError::Unconfirmed { to: name }),
+                }
+            }
+            State::Hangs(confirmed) => {
+                tokio::select! {
+                    biased;
+                    () = connection.cancelled() => Err(BusError::Away),
+                    _ = confirmed => Ok(()),
+                    () = sleep_until(limit) => {
+                        self.scene.tell(|| format!("UNCONFIRMED: a publish to {name}"));
+                        Err(BusError::Unconfirmed { to: name })
+                    }
+                }
+            }
+            State::Done => {
+                life.pass("a confirm").await;
+                if self.breaks() {
+                    self.disconnect("before a confirm");
+                }
+                self.scene.dawdle(CONFIRM).await;
+                if connection.is_cancelled() { Err(broken(name)) } else { Ok(()) }
+            }
+        };
+        life.go_on().await;
+        answer
+    }
+}
+
+fn broken(to: String) -> BusError {
+    BusError::Broken { to, source: Arc::new(io::Error::from(io::ErrorKind::ConnectionReset)) }
+}

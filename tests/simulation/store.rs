@@ -1,0 +1,149 @@
+//! The memory store as one process sees it: calls take time, fail, and end with the process.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
+use handoffd_engine::workflow::{Learned, Record, SessionEntry};
+use jiff::Timestamp;
+
+use super::ledger::Ledger;
+use super::scene::{Life, Scene};
+
+/// How likely a call fails; a write then may have had its effect.
+const FAILS: f64 = 0.002;
+/// How long a commit takes, at most.
+const COMMIT: Duration = Duration::from_millis(12);
+
+/// The store in a process.
+pub struct FakeStore {
+    pub scene: Arc<Scene>,
+    pub life: Life,
+    pub memory: Arc<MemoryStore>,
+    pub ledger: Arc<Ledger>,
+}
+
+impl FakeStore {
+    fn read(&self, what: &'static str) -> Result<(), StoreError> {
+        if self.scene.store_fails(FAILS) {
+            self.scene.tell(|| format!("STORE FAILS to read {what}"));
+            return Err(StoreError::Read { what, source: problem() });
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), StoreError> {
+        if self.scene.store_fails(FAILS) {
+            self.scene.tell(|| "STORE FAILS to write".to_owned());
+            return Err(StoreError::Write { source: problem() });
+        }
+        Ok(())
+    }
+}
+
+fn records(changes: &[Change]) -> impl Iterator<Item = (&EventKey, &Record)> {
+    changes.iter().filter_map(|change| match change {
+        Change::Record(key, record) => Some((key, record.as_ref())),
+        _ => None,
+    })
+}
+
+fn problem() -> Arc<dyn std::error::Error + Send + Sync> {
+    Arc::new(io::Error::other("the dice"))
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
+        self.life.pass("reading a record").await;
+        self.scene.may_panic(0.001);
+        self.read("a record")?;
+        self.memory.record(key).await
+    }
+
+    async fn session(
+        &self,
+        organization: &OrganizationId,
+        session: &SessionId,
+    ) -> Result<Vec<SessionEntry>, StoreError> {
+        self.life.pass("reading a session").await;
+        self.read("a session")?;
+        self.memory.session(organization, session).await
+    }
+
+    async fn contact(
+        &self,
+        organization: &OrganizationId,
+        email: &str,
+        not_before: Timestamp,
+    ) -> Result<Option<ContactId>, StoreError> {
+        self.life.pass("reading a contact").await;
+        self.read("a contact")?;
+        self.memory.contact(organization, email, not_before).await
+    }
+
+    async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError> {
+        self.life.pass("reading what was learned").await;
+        self.read("what was learned")?;
+        self.memory.learned(organization).await
+    }
+
+    async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError> {
+        self.memory.organizations().await
+    }
+
+    async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.memory.pauses().await
+    }
+
+    async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+        self.memory.organization_queues().await
+    }
+
+    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.life.pass("before a note").await;
+        self.write()?;
+        self.memory.note(changes).await?;
+        self.life.pass("after a note").await;
+        Ok(())
+    }
+
+    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.life.pass("before keeping").await;
+        self.write()?;
+        // Seen at once, durable later.
+        self.memory.note(changes.clone()).await?;
+        for (key, record) in records(&changes) {
+            self.ledger.writes(key, record);
+        }
+        self.scene.dawdle(COMMIT).await;
+        self.life.pass("while keeping").await;
+        self.memory.keep(changes.clone()).await?;
+        for (key, record) in records(&changes) {
+            self.ledger.keeps(key, record);
+        }
+        self.life.pass("after keeping").await;
+        self.scene.may_panic(0.001);
+        self.write()
+    }
+
+    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.memory.outcomes(filter, after, limit).await
+    }
+
+    async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
+        self.memory.sweep(finished_before).await
+    }
+
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        self.memory.bytes().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.memory.close().await
+    }
+}

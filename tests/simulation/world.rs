@@ -1,0 +1,263 @@
+//! One run: the worker over the broker, the store and the cloud, until all is quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use handoffd_engine::event::{EventKey, Limits, OrganizationId};
+use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::bus::Bus;
+use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::store::Store;
+use handoffd_engine::worker::{Rules, Tools, Worker};
+use handoffd_engine::workflow::{Phase, Policy};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::broker::{Broker, DELAYS};
+use super::bus::FakeBus;
+use super::checks;
+use super::crm::{Cloud, FakeCrm};
+use super::destinations::Windows;
+use super::ledger::Ledger;
+use super::people::{operator, reps};
+use super::scene::{Diary, Life, Scene, TROUBLE_ENDS};
+use super::script::{Curse, Publication, added, organizations, publications};
+use super::spans::{KnownSpans, Spans};
+use super::store::FakeStore;
+use super::weather;
+
+/// A run that is not quiet by then has lost something.
+const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
+
+/// Most losses of the store in a run that has any. Without a bound, one that ends the process would do so for days.
+const MOST_LOSSES: u32 = 3;
+
+/// How often it is looked whether all is quiet.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// By then everything has been published, and people have gone home.
+pub const EVENING: Duration = Duration::from_secs(3700);
+
+/// Longest time for a worker to stop.
+const STOP: Duration = Duration::from_secs(600);
+
+/// What a run came to.
+pub struct Report {
+    /// Which invariants did not hold, and for what.
+    pub broken: Vec<String>,
+    pub diary: Vec<String>,
+}
+
+/// Everything of one run.
+pub struct World {
+    pub scene: Arc<Scene>,
+    pub broker: Arc<Broker>,
+    pub cloud: Arc<Cloud>,
+    pub publications: Vec<Publication>,
+    pub memory: Arc<MemoryStore>,
+    /// Whether the store was lost as a whole.
+    pub lost: bool,
+    /// What was wrong with what a process has left behind.
+    pub left_behind: Vec<String>,
+    /// How often the store may still be lost with the process: each time the deaths of an event are forgotten with it.
+    losses: u32,
+    pub rules: Rules,
+}
+
+/// A process, and the end of its worker.
+struct Process {
+    life: Life,
+    bus: Arc<FakeBus>,
+    worker: Arc<Worker>,
+    run: JoinHandle<()>,
+}
+
+/// Plays a seed.
+pub fn run(seed: u64, diary: Diary) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut world = World::new(seed, diary);
+        let quiet = world.play().await;
+        let mut broken = checks::all(&world);
+        if !quiet {
+            broken.push(format!("not quiet after {LONGEST_RUN:?}: {:?} unfinished", world.broker.unfinished()));
+        }
+        Report { broken, diary: world.scene.diary() }
+    })
+}
+
+impl World {
+    fn new(seed: u64, diary: Diary) -> Self {
+        let scene = Scene::new(seed, diary);
+        let (organizations, environments) = organizations(&scene);
+        let names: Vec<OrganizationId> = organizations.keys().cloned().collect();
+        let added = added(&scene, &names);
+        let publications = publications(&scene, &names, &added);
+        let cursed: BTreeMap<_, _> =
+            publications.iter().filter_map(|publication| publication.content.cursed()).collect();
+        // What waits to be given up must not hold up a run, or its session, for a day.
+        let panics = cursed.values().any(|curse| *curse == Curse::Panics);
+        let oldest = scene.pick(if panics { &[1800] } else { &[1800, 7200, 86400] });
+        let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
+        let there = names.iter().filter(|name| !added.contains_key(*name)).cloned().collect();
+        let broker = Broker::new(scene.clone(), Windows::new(&scene, &names), there);
+        let rules = Rules {
+            limits: Limits { max_event_bytes: 1 << 20 },
+            policy,
+            contact_ttl: Duration::from_secs(scene.pick(&[300, 86400])),
+            prefetch: scene.pick(&[1, 4, 24, 72]),
+        };
+        let cloud = Cloud {
+            spans: Spans::new(&scene, &names),
+            scene: scene.clone(),
+            organizations,
+            environments: Mutex::new(environments),
+            asked: Mutex::default(),
+            cursed,
+            held: Mutex::default(),
+            added,
+            ledger: Ledger::new(&scene),
+        };
+        let losses = if scene.happens(0.15) { MOST_LOSSES } else { 0 };
+        Self {
+            broker,
+            scene,
+            cloud: Arc::new(cloud),
+            publications,
+            memory: Arc::default(),
+            lost: false,
+            left_behind: Vec::new(),
+            losses,
+            rules,
+        }
+    }
+
+    /// Whether it became quiet in time.
+    async fn play(&mut self) -> bool {
+        if self.scene.happens(0.6) {
+            self.broker.have_queues();
+        }
+        self.broker.connect();
+        tokio::spawn(weather::publish(self.broker.clone(), self.publish_all()));
+        tokio::spawn(weather::breaks(self.broker.clone()));
+        weather::kills(&self.broker, &self.cloud);
+        weather::edges(&self.broker);
+        weather::additions(&self.broker, &self.cloud);
+        tokio::spawn(reps(self.broker.clone(), self.cloud.clone()));
+        tokio::spawn(operator(self.broker.clone(), self.cloud.clone()));
+        let mut lightning: Vec<Duration> =
+            (0..self.scene.below(4)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.lot())).collect();
+        lightning.sort();
+        let mut process = self.start();
+        while self.scene.elapsed() < LONGEST_RUN {
+            let until_the_next = lightning.first().map(|at| at.saturating_sub(self.scene.elapsed()));
+            let patience = until_the_next.unwrap_or(LOOK).min(LOOK);
+            if timeout(patience, process.life.death()).await.is_ok() {
+                process = self.restart().await;
+            } else if lightning.first().is_some_and(|at| *at <= self.scene.elapsed()) {
+                lightning.remove(0);
+                process = self.end(process).await;
+            }
+            self.broker.inspect();
+            if self.scene.elapsed() > EVENING && self.broker.unfinished() == [0; 5] {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn publish_all(&self) -> Vec<(Duration, super::message::Message)> {
+        self.publications.iter().map(|publication| (publication.at, publication.message.clone())).collect()
+    }
+
+    fn start(&self) -> Process {
+        let life = Life::new(self.scene.clone());
+        let bus = Arc::new(FakeBus { broker: self.broker.clone(), life: life.clone() });
+        let store = FakeStore {
+            scene: self.scene.clone(),
+            life: life.clone(),
+            memory: self.memory.clone(),
+            ledger: self.cloud.ledger.clone(),
+        };
+        let (known, refused) = (KnownSpans::default(), Mutex::default());
+        let crm = FakeCrm { cloud: self.cloud.clone(), life: life.clone(), known, refused };
+        let tools = Tools { store: Arc::new(store), bus: bus.clone(), crm: Arc::new(crm), watch: Arc::new(Blind) };
+        let worker = Worker::new(tools, self.rules.clone(), self.scene.chance());
+        self.scene.tell(|| "a process starts".to_owned());
+        let run = tokio::spawn(worker.clone().run());
+        Process { life, bus, worker, run }
+    }
+
+    /// Not only at a call does a process die, whatever the worker was waiting for. Some are stopped, and end well.
+    async fn end(&mut self, process: Process) -> Process {
+        if self.scene.happens(0.3) {
+            self.stop(&process).await;
+        } else if self.scene.may_crash() {
+            self.scene.tell(|| "CRASH out of the blue".to_owned());
+        } else {
+            return process;
+        }
+        process.life.end();
+        self.restart().await
+    }
+
+    async fn stop(&mut self, process: &Process) {
+        let disconnections = self.broker.look(|state| state.notes.disconnections);
+        self.scene.tell(|| "the process is stopped".to_owned());
+        process.worker.hurry();
+        process.bus.stop().await;
+        let death = process.life.death();
+        let run = async {
+            while !process.run.is_finished() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let in_time = tokio::select! {
+            biased;
+            in_time = timeout(STOP, run) => in_time.is_ok(),
+            () = death => return,
+        };
+        let undisturbed = disconnections == self.broker.look(|state| state.notes.disconnections);
+        let flying = self.broker.look(|state| state.flying.len());
+        if !in_time || (flying > 0 && undisturbed && self.scene.panics() == 0) {
+            self.left_behind.push(format!("stopped: in time {in_time}, {flying} unacked"));
+        }
+    }
+
+    /// The process has died: another one starts on what has survived.
+    async fn restart(&mut self) -> Process {
+        self.broker.disconnect("the process died");
+        if self.scene.happens(0.5) {
+            // All notes have reached the disk in time; else, none has.
+            self.memory.close().await.unwrap();
+        }
+        self.memory.crash();
+        self.examine().await;
+        if self.losses > 0 && self.scene.happens(0.5) {
+            self.losses -= 1;
+            self.scene.tell(|| "THE STORE IS LOST".to_owned());
+            self.memory = Arc::default();
+            self.cloud.ledger.forget();
+            self.lost = true;
+        }
+        self.scene.dawdle(Duration::from_secs(30)).await;
+        self.start()
+    }
+
+    /// Of those that a process had in flight when it died, one at most may have been carried alone.
+    async fn examine(&mut self) {
+        if !self.scene.kept_everything() {
+            return;
+        }
+        let mut alone: BTreeMap<u64, BTreeSet<EventKey>> = BTreeMap::new();
+        for key in self.publications.iter().flat_map(|publication| publication.content.keys()) {
+            let record = self.memory.record(&key).await.unwrap();
+            if let Some(Phase::Quarantined { life, deaths: 2.., waiting: false, .. }) = record.map(|it| it.phase) {
+                alone.entry(life).or_default().insert(key);
+            }
+        }
+        let several = alone.into_values().filter(|events| events.len() > 1);
+        self.left_behind.extend(several.map(|events| format!("carried alone at once: {events:?}")));
+    }
+}
