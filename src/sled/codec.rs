@@ -1,4 +1,4 @@
-//! Values as bytes: a version, what must be known without decoding, then JSON in shorthand. Pure.
+//! Values as bytes: a version, what must be known without decoding, then JSON. Pure.
 //!
 //! JSON, because fields come and go: a value written by an older version lacks fields, one by a newer has more, and both
 //! must be read. New fields of what is stored must have a default.
@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::keys::{TIME, read_time, time};
-use super::shorthand;
 
 /// Version of the values' form; another one is not read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Longest value: sled puts pages over 128 KiB into files that it never syncs, and a page holds up to 17 values.
 pub(super) const LONGEST: usize = 4096;
@@ -176,15 +175,13 @@ fn head(capacity: usize) -> Vec<u8> {
 }
 
 fn append(value: &mut Vec<u8>, content: &impl serde::Serialize) {
-    shorthand::write(value, content).expect("text keys and plain data always serialize, and a Vec takes every byte");
+    serde_json::to_writer(value, content)
+        .expect("text keys and plain data always serialize, and a Vec takes every byte");
 }
 
 fn json<T: DeserializeOwned>(value: &[u8], head: usize) -> Result<T, Unreadable> {
     match value.split_at_checked(head) {
-        Some(([VERSION, ..], short)) => {
-            let text = shorthand::expand(short).ok_or_else(|| form(value))?;
-            Ok(serde_json::from_slice(&text)?)
-        }
+        Some(([VERSION, ..], text)) => Ok(serde_json::from_slice(text)?),
         _ => Err(form(value)),
     }
 }

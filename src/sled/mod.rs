@@ -18,7 +18,6 @@ mod pending;
 mod read;
 mod reopen;
 mod schema;
-mod shorthand;
 mod state;
 mod store;
 mod sweep;

@@ -7,7 +7,7 @@ use super::errors::{unreadable, unwritten};
 use super::keys::SCHEMA;
 
 /// The version that this program writes.
-pub(super) const KNOWN: u32 = 1;
+pub(super) const KNOWN: u32 = 2;
 
 /// What the version row says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

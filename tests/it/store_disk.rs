@@ -239,11 +239,11 @@ async fn a_newer_schema_is_refused() {
     let path = folder.path().join("store");
     opened(&path).close().await.unwrap();
     let raw = sled::open(&path).unwrap();
-    raw.insert("m:schema", &2u32.to_be_bytes()).unwrap();
+    raw.insert("m:schema", &3u32.to_be_bytes()).unwrap();
     raw.flush().unwrap();
     drop(raw);
     let error = open(&Options::at(&path), Arc::new(Blind)).unwrap_err();
-    assert!(matches!(error, StoreError::Schema { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Schema { found: 3, known: 2, .. }), "{error}");
 }
 
 type Damage = fn(&Path);
