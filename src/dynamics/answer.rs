@@ -1,62 +1,62 @@
-//! An HTTP answer, as far as the worker reads it.
+//! The parts of an HTTP response that the worker reads.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Dataverse's codes have ten characters; those of a gateway before it are words.
+/// Longest error code. Dataverse's codes have ten characters; a gateway's codes are words.
 const LONGEST_CODE: usize = 64;
 
-/// What Dynamics (or something in between) answered.
+/// Response of Dynamics, or of a proxy or gateway in front of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// `Retry-After`, as it stands.
+    /// `Retry-After` header, unparsed.
     pub retry_after: Option<String>,
-    /// `Date`, as it stands: Dynamics' clock.
+    /// `Date` header, unparsed: the time of Dynamics' clock.
     pub date: Option<String>,
-    /// `x-ms-service-request-id`
+    /// `x-ms-service-request-id` header.
     pub request_id: Option<String>,
-    /// `x-ms-dop-hint`: how many requests at once Dynamics advises.
+    /// `x-ms-dop-hint` header: number of concurrent requests that Dynamics recommends.
     pub dop_hint: Option<usize>,
-    /// The body, decoded from the wire.
+    /// Decoded body.
     pub body: Bytes,
 }
 
-/// `{"error":{"code":"0x…","message":"…"}}`; both empty where the body is something else.
+/// Error in a body of the form `{"error":{"code":"0x…","message":"…"}}`. Both fields are empty for any other body.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct ErrorBody {
-    /// `0x80040237`, lower-cased; the documentation's samples have it empty.
+    /// Code such as `0x80040237`, in lower case. Empty in the samples of Microsoft's documentation.
     pub code: String,
-    /// Dynamics' own words.
+    /// Message as Dynamics worded it.
     pub message: String,
 }
 
 impl Answer {
-    /// Whether the status says that it was done.
+    /// Returns true for a status that confirms the request.
     pub(super) fn is_success(&self) -> bool {
         matches!(self.status, 200 | 201 | 204)
     }
 
-    /// The body as a JSON object; none when it is empty or something else.
+    /// Returns the body as a JSON object, or `None` if it is empty or anything else.
     pub(super) fn object(&self) -> Option<Value> {
         serde_json::from_slice::<Value>(&self.body).ok().filter(Value::is_object)
     }
 
-    /// Whether the body was to be JSON and did not arrive whole.
+    /// Returns true if the body begins as a JSON object but is not valid JSON, as when it was truncated.
     pub(super) fn is_broken(&self) -> bool {
         let begins = self.body.trim_ascii_start().starts_with(b"{");
         begins && serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_err()
     }
 
-    /// The error that the body tells.
+    /// Parses the error in the body.
     pub(super) fn error(&self) -> ErrorBody {
         ErrorBody::read(&self.body)
     }
 }
 
-/// What stands where a code should: kept only if it can be one. It goes where no customer text may, unmasked.
+/// Returns the text of a code field if it is a plausible code, else nothing. Codes appear unmasked where customer text may not.
 fn code(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if text.len() <= LONGEST_CODE && text.bytes().all(plain) { text.to_lowercase() } else { String::new() }
@@ -82,7 +82,7 @@ impl ErrorBody {
         }
     }
 
-    /// Whether the message says this, in any case.
+    /// Returns true if the message contains `part`, ignoring case.
     pub(super) fn says(&self, part: &str) -> bool {
         self.message.to_lowercase().contains(&part.to_lowercase())
     }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_a_code_is_one() {
+    fn only_a_plausible_code_is_kept() {
         for (written, expected) in [
             ("\"0x80040237\"", "0x80040237"),
             ("\" 0X80040217 \"", "0x80040217"),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_tells_no_error() {
+    fn any_other_body_has_no_error() {
         let deep = format!("{{\"error\":{}", "[".repeat(100_000));
         for body in ["", "<html>", "[]", "{", "{\"error\":[]}", "{\"error\":\"x\"}", "\u{feff}{}", "null", &deep] {
             assert_eq!(error(body), ErrorBody::default(), "{body:.20}");

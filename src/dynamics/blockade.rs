@@ -1,38 +1,41 @@
-//! Refusals for an organization's setup, of everything or of single steps. Pure: time comes in as an argument.
+//! Circuit breaker of an organization whose setup Dynamics or Entra ID refuses. Pure: every method takes the time as an argument.
 //!
-//! A step that is refused is held at once: events that need it wait, all others go on. A probe asks whether it is more than that
-//! step. Where the probe is refused too, the organization is blocked, and nobody enters until a probe passes. A step that is held
-//! is tried by one event at a time, at growing pauses, until it is answered.
+//! The breaker exists for the whole organization and for each step. A refused step is held at once: events that need it wait, and
+//! all other events continue. A probe then checks whether the refusal concerns more than that step. If the probe is refused too,
+//! the organization is blocked and no request is admitted until a probe succeeds. A held step is tried by one event at a time, at
+//! growing intervals, until a request succeeds. A refusal never blocks the organization without a probe, unless it is one of the
+//! token or of the application user: those concern every request.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handoffd_engine::workflow::{Fault, StepName};
 
-/// Before the first probe, and before a step is tried again (contract 5).
+/// Delay before the first probe and before the first retry of a held step (contract 5).
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause (contract 5).
+/// Longest delay between probes (contract 5).
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// So long a step is held that no event needs; longer than an event waits in any but the longest of the default retry queues.
+/// Time after which a held step that no event has tried is released. Longer than the delay of every default retry queue but the
+/// longest.
 const UNTRIED: Duration = Duration::from_secs(900);
 
-/// Everything that is refused now.
+/// State of the circuit breaker.
 #[derive(Debug, Default)]
 pub(super) struct Blockade {
-    /// Everything: nobody enters, and a probe is due then.
+    /// Block of the whole organization: no request is admitted until a probe succeeds.
     all: Option<Held>,
-    /// Single steps.
+    /// Steps that are held individually.
     steps: Vec<HeldStep>,
-    /// A step was refused, and a probe is to ask whether that concerns everything.
+    /// Time of the probe that checks whether the refusal of a step concerns the whole organization.
     ask: Option<Instant>,
-    /// When something was refused no longer. What was sent before is of no interest.
+    /// Time of the last release. Refusals of requests that began earlier are ignored.
     freed: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
 struct Held {
     cause: Cause,
-    /// When the next probe, or the next event that tries, is due.
+    /// Time of the next probe or of the next trial by an event.
     due: Instant,
 }
 
@@ -40,64 +43,64 @@ struct Held {
 struct HeldStep {
     step: StepName,
     held: Held,
-    /// An event tries it now.
+    /// True while an event is trying the step.
     is_tried: bool,
-    /// Those who watch have heard of it: not before it is known whether everything is refused.
+    /// True once the hold has been reported, which waits until a probe has shown whether the whole organization is refused.
     is_told: bool,
 }
 
-/// Why something is refused.
+/// Reason for a block or a hold.
 #[derive(Clone, Debug)]
 pub(super) struct Cause {
-    /// Since when.
+    /// Time of the first refusal.
     pub(super) since: Instant,
-    /// The fault of the step, or of the probe, that was refused last.
+    /// Fault of the step or probe that was refused last.
     pub(super) fault: Arc<Fault>,
-    /// Before the next probe, or the next event that tries.
+    /// Delay before the next probe or trial.
     pause: Duration,
 }
 
-/// Permission to enter for a step.
+/// Answer to a request for admission to a step.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// By anybody.
+    /// Admitted: the step is not held.
     Free,
-    /// By this one, to try it: the others wait for its answer.
+    /// Admitted as the one trial; all others wait for its result.
     Trial,
-    /// By nobody; worth another look then.
+    /// Not admitted, with the reason and the time to ask again.
     Held(Cause, Instant),
 }
 
 /// Result of an event that tried a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tried<'a> {
-    /// It was refused again.
+    /// The step was refused again.
     Refused(&'a Fault),
-    /// It was answered.
+    /// The step succeeded, or failed for a reason of the event alone.
     Answered,
-    /// No answer that shows anything.
+    /// The result does not show whether the step works.
     Unknown,
 }
 
-/// What changed for those who watch.
+/// Change of state to report.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// Nothing.
+    /// No change.
     Same,
-    /// Everything is refused now.
+    /// The organization is now blocked.
     Blocked(Arc<Fault>),
-    /// One step is refused now, and all others are not.
+    /// One step is now held; the others are not.
     Held(Arc<Fault>),
-    /// The same as before is refused, for another reason.
+    /// The block or hold continues for a different reason.
     Otherwise(Arc<Fault>),
-    /// This step is refused no longer, others are; so long it was.
+    /// The step is no longer held, others still are. Holds the duration of the hold.
     Freed(StepName, Duration),
-    /// Nothing is refused any more; so long something was.
+    /// Nothing is blocked or held any more. Holds the duration of the outage.
     Opened(Duration),
 }
 
 impl Blockade {
-    /// The same organization with another file: looked at again at once. Pauses go on where they were.
+    /// Returns the breaker for the organization with a changed file. Probes and trials are due at once; delays keep their length.
     pub(super) fn succeeding(&self, now: Instant) -> Self {
         let again = |held: &Held| Held { due: now, ..held.clone() };
         let step = |held: &HeldStep| HeldStep { held: again(&held.held), is_tried: false, ..held.clone() };
@@ -109,18 +112,18 @@ impl Blockade {
         }
     }
 
-    /// Why everything, or else a step, is refused.
+    /// Returns the reason of the organization's block, else of the longest-held step.
     pub(super) fn cause(&self) -> Option<&Cause> {
         let step = || self.steps.iter().map(|step| &step.held).min_by_key(|held| held.cause.since);
         self.all.as_ref().or_else(step).map(|held| &held.cause)
     }
 
-    /// Why nobody enters.
+    /// Returns the reason of the organization's block.
     pub(super) fn blocked(&self) -> Option<&Cause> {
         self.all.as_ref().map(|held| &held.cause)
     }
 
-    /// Permission to enter for a step now.
+    /// Decides whether a request for a step is admitted now.
     pub(super) fn entry(&self, step: StepName, now: Instant) -> Entry {
         match self.steps.iter().find(|held| held.step == step) {
             None => Entry::Free,
@@ -132,14 +135,14 @@ impl Blockade {
         }
     }
 
-    /// An event goes to try a step.
+    /// Records that an event begins to try a held step.
     pub(super) fn tries(&mut self, step: StepName) {
         if let Some(held) = self.step(step) {
             held.is_tried = true;
         }
     }
 
-    /// A step that began then was refused for the organization's setup.
+    /// Records that a step that began at `began` was refused because of the organization's setup.
     pub(super) fn held(&mut self, step: StepName, fault: &Fault, began: Instant, now: Instant) -> Change {
         let is_late = self.freed.is_some_and(|freed| began < freed);
         if is_late || self.all.is_some() || (!concerns_all(fault) && self.step(step).is_some()) {
@@ -153,7 +156,7 @@ impl Blockade {
         Change::Same
     }
 
-    /// An event that went to try a step is back.
+    /// Records the result of a trial.
     pub(super) fn tried(&mut self, step: StepName, tried: Tried<'_>, now: Instant) -> Change {
         let Some(held) = self.step(step) else { return Change::Same };
         held.is_tried = false;
@@ -171,12 +174,12 @@ impl Blockade {
         }
     }
 
-    /// When the next probe is due, if one is.
+    /// Returns the time of the next probe, if one is scheduled.
     pub(super) fn due(&self) -> Option<Instant> {
         self.ask.or(self.all.as_ref().map(|held| held.due))
     }
 
-    /// A probe came back with nothing against the organization.
+    /// Records a successful probe.
     pub(super) fn passed(&mut self, now: Instant) -> Change {
         self.ask = None;
         let Some(held) = self.all.take() else { return self.tell() };
@@ -190,7 +193,7 @@ impl Blockade {
         self.tell()
     }
 
-    /// A probe was refused.
+    /// Records a refused probe.
     pub(super) fn refused(&mut self, fault: &Fault, now: Instant) -> Change {
         let asked = self.ask.take().is_some();
         match &mut self.all {
@@ -200,7 +203,7 @@ impl Blockade {
         }
     }
 
-    /// A probe got no answer that shows anything.
+    /// Records a probe without a conclusive answer.
     pub(super) fn unanswered(&mut self, now: Instant) -> Change {
         self.ask = self.ask.map(|_| now + FIRST_PAUSE);
         if let Some(held) = &mut self.all {
@@ -210,7 +213,7 @@ impl Blockade {
         self.tell()
     }
 
-    /// Time passes: a step that no event needs any more is let go.
+    /// Releases a held step that no event has tried for [`UNTRIED`].
     pub(super) fn passes(&mut self, now: Instant) -> Change {
         let is_untried = |held: &HeldStep| !held.is_tried && now.saturating_duration_since(held.held.due) >= UNTRIED;
         if self.all.is_some() || !self.steps.iter().any(is_untried) {
@@ -256,7 +259,7 @@ impl Held {
         Self { cause, due: now + FIRST_PAUSE }
     }
 
-    /// It was refused again.
+    /// Records another refusal.
     fn again(&mut self, fault: &Fault, now: Instant) -> Change {
         let other = (&self.cause.fault.code, &self.cause.fault.advice) != (&fault.code, &fault.advice);
         self.cause.fault = Arc::new(fault.clone());
@@ -270,8 +273,8 @@ impl Held {
     }
 }
 
-/// A refused token, or an application that Dynamics does not know, concerns every request; anything else the step that met it, unless
-/// a probe meets it too.
+/// Returns true for a fault that concerns every request: a refused token, or an application that Dynamics does not know. Any other
+/// fault concerns its step alone, unless a probe meets it too.
 fn concerns_all(fault: &Fault) -> bool {
     fault.step == StepName::Token || fault.status == Some(401)
 }

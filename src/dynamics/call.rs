@@ -1,4 +1,4 @@
-//! One step being performed: a token, its requests, and what each came back with.
+//! Execution of one step: the token, the requests, and the result of each.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,14 +19,14 @@ use super::request::{Request, request};
 use super::token::Token;
 use super::wire::Wire;
 
-/// One step being performed, and the requests it has taken so far.
+/// A step in progress and the requests sent for it so far.
 pub(super) struct Call<'a> {
     wire: &'a Wire,
     step: StepName,
-    /// Whose texts are masked in what Dynamics says.
+    /// Event whose customer texts are masked in Dynamics' messages.
     event: Option<&'a Event>,
     pub(super) exchanges: Vec<Exchange>,
-    /// How the request went that had no answer.
+    /// Outcome of the last request that received no answer.
     lost: Option<Ended>,
 }
 
@@ -51,18 +51,18 @@ impl<'a> Call<'a> {
                 Err(fault)
             }
             Reading::LookBack(_) => {
-                let message = "looking back leads to another look back: a defect".to_owned();
+                let message = "the answer to a read-back asks for another read-back; this is a defect of the worker, report it".to_owned();
                 Err(Fault::unanswered(self.step, Remedy::Retry, message))
             }
         }
     }
 
-    /// Gets a token, and nothing else.
+    /// Obtains a token and sends no other request.
     pub(super) async fn sign_in(&mut self, environment: &Environment) -> Result<(), Fault> {
         self.token(environment).await.map(|_| ())
     }
 
-    /// Asks with a token, and once more with a new one when the first is refused.
+    /// Sends a request, and once more with a new token if the first answer is 401.
     pub(super) async fn ask(&mut self, environment: &Environment, asked: &Request) -> Result<Answer, Fault> {
         let token = self.token(environment).await?;
         let answer = self.send(environment, asked, &token).await?;
@@ -74,7 +74,7 @@ impl<'a> Call<'a> {
         self.send(environment, asked, &token).await
     }
 
-    /// A fault that concerns the whole organization: its gate shuts at once, not when the step is over.
+    /// Pauses the organization's limiter at once if the fault is throttling, rather than at the end of the step.
     pub(super) fn heed(&self, environment: &Environment, fault: &Fault) {
         if let Remedy::NotBefore(until) = fault.remedy {
             let wait = between(Timestamp::now(), until);
@@ -83,7 +83,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// How it went, as far as the gate is concerned.
+    /// Converts the result of the step to the limiter's view of it.
     pub(super) fn ended(&self, result: &Result<Receipt, Fault>) -> Ended {
         match result {
             Ok(_) => Ended::Answered,
@@ -152,7 +152,7 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Says in the history what the last answer said, briefly.
+    /// Adds a short form of the last answer's message to the event's history.
     fn explain(&mut self, said: impl FnOnce() -> String) {
         if let Some(last) = self.exchanges.last_mut().filter(|last| last.error.is_none()) {
             last.error = Some(brief(&said())).filter(|error| !error.is_empty());

@@ -1,5 +1,7 @@
-//! What happened? One table ([`table::ROWS`]) from operation, status, code, text and headers to a remedy, with advice for
-//! a person. When to try again is the machine's business.
+//! Classification of failed answers.
+//!
+//! One table ([`table::ROWS`]) maps operation, status, code, text and headers to a remedy, with advice for operators. The
+//! workflow, not the table, decides the time of a retry.
 
 mod privilege;
 mod table;
@@ -16,45 +18,45 @@ use table::{Advice, Means, ROWS};
 
 pub(super) use privilege::lacking;
 
-/// How long a 429 without a usable `Retry-After` asks us to wait: Microsoft's clients wait about this long.
+/// Wait after a 429 without a usable `Retry-After`. Microsoft's own clients wait about this long.
 const THROTTLED_UNSAID: Duration = Duration::from_secs(5);
-/// The longest wait taken from `Retry-After`: Dataverse's own windows are 300 s; more is a lie or a mistake.
+/// Longest wait accepted from `Retry-After`. Dataverse's own windows are 300 s, so a longer one is an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// A duplicate detection rule refused it; can come as a 500, and never goes away by itself.
+/// Refusal by a duplicate detection rule. It may arrive with status 500 and is always permanent.
 const DUPLICATE_RULE: &str = "0x80040333";
-/// There is no such table.
+/// Codes for a table that does not exist.
 const NO_TABLE: &[&str] = &["0x8006088a", "0x80060888"];
-/// What a missing table is called where the code does not tell.
+/// Message for a table that does not exist, used where the code does not identify it.
 const NO_SEGMENT: &str = "resource not found for the segment";
 
-/// What to do where live work items have no table.
+/// Advice for an environment without a table for live work items.
 pub(super) const NO_CHATS: &str = table::NO_CHATS;
 
-/// What an answer means, and what a person can do about it.
+/// Classification of an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Verdict {
-    /// What to do about it.
+    /// How the workflow reacts.
     pub(super) remedy: Remedy,
-    /// In plain words; empty when there is nothing to do but wait.
+    /// Advice for operators. Empty if no action is needed.
     pub(super) advice: String,
 }
 
-/// An answer that is no success, as the table sees it.
+/// Properties of a failed answer that the table matches on.
 struct Seen<'a> {
     step: StepName,
     status: u16,
     /// Dynamics' `error.code` or Entra ID's `error`, lower-cased.
     code: &'a str,
-    /// Its words, lower-cased.
+    /// Message in lower case.
     text: &'a str,
-    /// What `Retry-After` asks, when it can be read.
+    /// Wait requested by `Retry-After`, if the header is readable.
     wait: Option<Duration>,
 }
 
-/// Classifies an answer that is no success. A second 401 in a row comes here too; the first never does.
+/// Classifies a failed answer. Callers handle the first 401 themselves by renewing the token and pass only the second one.
 ///
-/// Entra ID's refusal of a token comes with its `error` as the code and its `error_description` as the message.
-/// `owner` is the organization's `default_owner_id`, where a record names it: Dynamics checks its privileges too.
+/// For Entra ID, `error` is the code and `error_description` the message.
+/// `owner` is the organization's `default_owner_id`, where a record names it: Dynamics checks the owner's privileges too.
 pub(super) fn classify(
     step: StepName,
     owner: Option<Uuid>,
@@ -65,7 +67,7 @@ pub(super) fn classify(
     let text = error.message.to_lowercase();
     let wait = answer.retry_after.as_deref().and_then(|text| wait(text, now));
     let seen = Seen { step, status: answer.status, code: &error.code, text: &text, wait };
-    // The last row fits everything.
+    // The last row matches everything.
     let row = ROWS.iter().find(|row| row.fits(&seen));
     let (means, advice) = row.map_or((Means::Retry, Advice::None), |row| (row.means, row.advice));
     let remedy = match means {
@@ -86,7 +88,7 @@ pub(super) fn classify(
     Verdict { remedy, advice }
 }
 
-/// Whether a create was refused because a record with its key is there already.
+/// Returns true if a create was refused because a record with its key already exists.
 pub(super) fn is_duplicate_key(answer: &Answer, error: &ErrorBody) -> bool {
     if error.code == DUPLICATE_RULE {
         return false;
@@ -95,12 +97,12 @@ pub(super) fn is_duplicate_key(answer: &Answer, error: &ErrorBody) -> bool {
     answer.status == 412 || error.code == "0x80040237" || exists || error.says("duplicate key")
 }
 
-/// Whether what is missing is a whole table, not a row of one.
+/// Returns true if a whole table is missing rather than one of its rows.
 pub(super) fn is_missing_table(error: &ErrorBody) -> bool {
     NO_TABLE.contains(&error.code.as_str()) || error.says(NO_SEGMENT)
 }
 
-/// `Retry-After` in seconds, or as an HTTP date.
+/// Parses `Retry-After`, which is a number of seconds or an HTTP date.
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse::<f64>() {
         return Duration::try_from_secs_f64(seconds.max(0.0)).ok();

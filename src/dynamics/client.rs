@@ -1,4 +1,4 @@
-//! The one who talks HTTP: request out, answer in, and nothing decided here.
+//! HTTP client: sends requests and reads answers, without interpreting either.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,61 +16,61 @@ use super::resolver::Resolver;
 use super::token::{Token, TokenCache};
 use crate::regular::{self, LONGEST_PEM};
 
-/// The longest answer that is read: what the worker asks for is a few hundred bytes, an error page a few thousand.
+/// Longest answer that is read. The worker's own requests return a few hundred bytes, error pages a few thousand.
 const LONGEST_ANSWER: usize = 1 << 20;
-/// Never asked through a proxy: it would be the proxy's own machine.
+/// Hosts that are never reached through a proxy: on the proxy, these names mean the proxy's own machine.
 const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 
-/// An HTTP client for all organizations.
+/// HTTP client shared by all organizations.
 pub(super) struct Client(reqwest::Client);
 
-/// The way out where there is no direct one: for `https://` only, which is all that real hosts have.
+/// Proxy for outgoing connections. Used for `https://` only, as real hosts offer nothing else.
 #[derive(Clone, Debug)]
 pub struct Proxy {
-    /// `HTTPS_PROXY`; may hold a password.
+    /// Value of `HTTPS_PROXY`; may contain a password.
     pub url: SecretString,
-    /// `NO_PROXY`: hosts to be asked directly. This machine always is.
+    /// Value of `NO_PROXY`: hosts that are reached directly. The local machine always is.
     pub except: String,
 }
 
-/// The HTTP client could not be made.
+/// Failure to set up the HTTP client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// By the system's fault, most likely: its TLS roots can't be read.
-    #[error("cannot set up the HTTP client: {0}")]
+    /// The HTTP library refused, most likely because the system's TLS roots can't be read.
+    #[error("can't set up the HTTP client: {0}; check the system's TLS root certificates")]
     Client(#[source] reqwest::Error),
-    /// It was read when the configuration was, and changed since.
+    /// `dynamics.ca_file` is unusable. It was valid when the configuration was read, and has changed since.
     #[error("dynamics.ca_file {}: {problem}; expected a PEM file of certificates", path.display())]
     CaFile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why it can't be used.
+        /// Reason why the file is unusable.
         problem: String,
     },
-    /// The variable may hold a password, so it is not quoted.
-    #[error("HTTPS_PROXY is no URL of a proxy: expected http://host:port")]
+    /// `HTTPS_PROXY` is invalid. Its value may contain a password and is not quoted.
+    #[error("HTTPS_PROXY is not the URL of a proxy; expected http://host:port")]
     Proxy,
 }
 
-/// A request without an answer: why, in one line, without the URL (its filter holds an email).
+/// Reason why a request received no answer, in one line. Never contains the URL, whose filter may hold an email.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Unanswered {
-    /// Nothing came back in time.
+    /// No answer within the time-out.
     Silent(String),
-    /// No connection, a broken one, or an answer without end.
+    /// No connection, a broken one, or an answer that is too long.
     Broken(String),
 }
 
 impl Client {
-    /// A client that gives up on a request after so long.
+    /// Creates a client with a time-out for each request.
     pub(super) fn new(
         request_timeout: Duration,
         ca_file: Option<&Path>,
         proxy: Option<&Proxy>,
     ) -> Result<Self, ClientError> {
-        // A process has one TLS provider; a second installation is refused, and that is fine.
+        // A process has one TLS provider; a second installation is refused, which is harmless.
         _ = rustls::crypto::ring::default_provider().install_default();
-        // Not the library's own reading of the environment: it would send even loopback through HTTP_PROXY.
+        // The library's own reading of the environment would send even loopback traffic through HTTP_PROXY.
         let mut builder = reqwest::Client::builder().no_proxy();
         if let Some(proxy) = proxy {
             builder = builder.proxy(way_out(proxy)?);
@@ -89,7 +89,7 @@ impl Client {
         Ok(Self(client))
     }
 
-    /// Asks an environment.
+    /// Sends a request to an environment.
     pub(super) async fn ask(&self, environment: &str, asked: &Request, token: &Token) -> Result<Answer, Unanswered> {
         let url = format!("{environment}/api/data/v9.2/{}", asked.path);
         let mut builder = match asked.method {
@@ -108,7 +108,7 @@ impl Client {
         fetch(builder).await
     }
 
-    /// Asks for a token.
+    /// Requests a token.
     pub(super) async fn ask_token(&self, cache: &TokenCache) -> Result<Answer, Unanswered> {
         fetch(cache.request(&self.0)).await
     }
@@ -148,21 +148,21 @@ async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Unanswered>
     let mut body = BytesMut::from(first);
     while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
         if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(Unanswered::Broken(format!("the answer is longer than {LONGEST_ANSWER} bytes")));
+            return Err(Unanswered::Broken(format!("the answer exceeds {LONGEST_ANSWER} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
 }
 
-/// What went wrong on the way, down to the cause.
+/// Describes a transport error, including its root cause.
 fn unanswered(error: &reqwest::Error) -> Unanswered {
     let what = if error.is_timeout() {
-        "no answer in time"
+        "no answer within dynamics.request_timeout"
     } else if error.is_connect() {
-        "cannot connect"
+        "can't connect"
     } else {
-        "the connection broke"
+        "connection lost"
     };
     let mut cause = std::error::Error::source(error);
     let mut text = what.to_owned();
@@ -201,7 +201,7 @@ mod tests {
         (listener, address)
     }
 
-    /// Answers the first request; its first line.
+    /// Answers the first request and returns its first line.
     async fn first_line(listener: TcpListener) -> String {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut start = [0; 256];
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_proxy_is_asked_for_real_hosts_and_never_for_this_machine() {
+    async fn a_proxy_is_used_for_real_hosts_and_never_for_the_local_machine() {
         let (proxy, proxy_address) = listener().await;
         let way = Proxy { url: format!("http://{proxy_address}").into(), except: "example.org".to_owned() };
         let client = Client::new(LIMIT, None, Some(&way)).unwrap();
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!((answer.status, heard.await.unwrap().as_str()), (418, "GET /here HTTP/1.1"));
         let (here, here_address) = listener().await;
         let heard = tokio::spawn(first_line(here));
-        // No TLS there: what matters is who was asked.
+        // The listener has no TLS; only the recipient of the request matters.
         assert!(fetch(client.0.get(format!("https://{here_address}/here"))).await.is_err());
         assert!(!heard.await.unwrap().starts_with("CONNECT"));
 
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn roots_come_from_a_file_too() {
+    async fn roots_are_read_from_a_file_too() {
         let authority = Authority::new();
         let server = authority.serve("-www");
         let url = format!("https://localhost:{}/", server.port);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_none_is_told_without_its_password() {
+    fn an_invalid_proxy_is_reported_without_its_password() {
         let way = Proxy { url: "http://user:hunter2@".to_owned().into(), except: String::new() };
         let problem = Client::new(LIMIT, None, Some(&way)).err().expect("no proxy").to_string();
         assert!(problem.contains("HTTPS_PROXY") && !problem.contains("hunter2"), "{problem}");

@@ -1,4 +1,4 @@
-//! The text of an incident: what the rep reads first.
+//! Description of an incident, the text that a rep reads first.
 
 use handoffd_engine::event::{Handoff, Message};
 use handoffd_engine::workflow::Fit;
@@ -7,22 +7,22 @@ use jiff::tz::TimeZone;
 
 use super::text::{cut, units};
 
-/// Bytes of a description's first lines beside what the event brings.
+/// Upper bound of the fixed bytes in a description's header lines.
 const HEADER: usize = 128;
 
-/// Bytes of a line beside what the message brings: line break, time, brackets, a sender's name of ours.
+/// Upper bound of the fixed bytes in a transcript line: line break, time, brackets, a predefined sender name.
 const LINE: usize = 48;
 
-/// An incident's description, within the organization's limit.
+/// Description of an incident within the organization's limit.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Description {
-    /// What stands in the incident.
+    /// Text for the incident.
     pub(super) text: String,
-    /// Whether that is all of it.
+    /// [`Fit::Whole`] if the text is the complete description.
     pub(super) fit: Fit,
 }
 
-/// The description of a handoff, cut to `limit` UTF-16 units (contract 4).
+/// Returns the description of a handoff, cut to `limit` UTF-16 units (contract 4).
 pub(super) fn describe(handoff: &Handoff, limit: usize) -> Description {
     let whole = whole(handoff);
     if units(&whole) <= limit {
@@ -31,13 +31,13 @@ pub(super) fn describe(handoff: &Handoff, limit: usize) -> Description {
     Description { text: shortened(handoff, limit), fit: Fit::Cut }
 }
 
-/// Whether all of a handoff fits into `limit` UTF-16 units.
+/// Reports whether the complete description of a handoff fits into `limit` UTF-16 units.
 pub(super) fn fit(handoff: &Handoff, limit: usize) -> Fit {
-    // A byte is a UTF-16 unit at most, and what is not the customer's text is counted with room to spare.
+    // A byte yields at most one UTF-16 unit, and the fixed parts are counted generously.
     if bytes(handoff) <= limit { Fit::Whole } else { describe(handoff, limit).fit }
 }
 
-/// No fewer than the uncut description has.
+/// Returns an upper bound of the uncut description's length in bytes.
 fn bytes(handoff: &Handoff) -> usize {
     let of = |text: &Option<String>| text.as_deref().map_or(1, str::len);
     let customer = &handoff.customer;
@@ -54,7 +54,7 @@ fn bytes(handoff: &Handoff) -> usize {
     HEADER + handoff.channel.as_str().len() + header.into_iter().map(of).sum::<usize>() + lines.sum::<usize>()
 }
 
-/// The uncut description.
+/// Returns the uncut description.
 pub(super) fn whole(handoff: &Handoff) -> String {
     let mut text = header(handoff, handoff.summary.as_deref().unwrap_or("-"));
     for message in &handoff.transcript {
@@ -84,7 +84,7 @@ fn shortened(handoff: &Handoff, limit: usize) -> String {
     }
     let mut left = total - shown;
     if shown == 0 && left > 0 {
-        // Not even the first message fits: show as much of it as there is room for.
+        // Not even the first message fits; show as much of it as possible.
         let room = limit.saturating_sub(units(&text) + units(&tail(left - 1)));
         let part = cut(&lines[0], room);
         if part.len() > 1 {
@@ -93,11 +93,11 @@ fn shortened(handoff: &Handoff, limit: usize) -> String {
         }
     }
     text.push_str(&tail(left));
-    // Name, email or phone alone are larger than the limit: the note has them whole.
+    // Name, email or phone alone exceed the limit; the note contains them in full.
     cut(&text, limit).trim_end_matches('\n').to_owned()
 }
 
-/// How many lines, from the first, fit beside the last line that says how many are missing.
+/// Number of leading lines that fit together with the last line, which counts the missing ones.
 fn count_that_fit(lines: &[String], header: usize, limit: usize) -> usize {
     let mut used = header;
     for (index, line) in lines.iter().enumerate() {
@@ -169,7 +169,7 @@ fn speaker(message: &Message) -> String {
     }
 }
 
-/// RFC 3339 in UTC, with seconds and no more.
+/// Formats a time as RFC 3339 in UTC, without fractions of a second.
 fn in_seconds(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

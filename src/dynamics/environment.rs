@@ -1,4 +1,4 @@
-//! One organization's environment: how to reach it, with what credentials.
+//! Environment of one organization: its address, its credentials, and the state shared by all who send requests to it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,36 +10,36 @@ use secrecy::{ExposeSecret, SecretString};
 use super::gate::Gate;
 use super::token::TokenCache;
 
-/// What it takes to reach an organization's environment. Its `Debug` shows no secret.
+/// Address and credentials of an organization's environment. Its `Debug` output contains no secret.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// What its records look like, and where it is.
+    /// Settings for its records, including the environment's URL.
     pub settings: Arc<Settings>,
     /// Entra ID tenant.
     pub tenant_id: String,
-    /// The application.
+    /// Client id of the application in Entra ID.
     pub client_id: String,
-    /// Its secret.
+    /// Client secret of the application.
     pub client_secret: Secret,
 }
 
-/// An application's secret.
+/// Client secret of an application.
 #[derive(Clone, Debug)]
 pub enum Secret {
-    /// Here it is.
+    /// The secret is available.
     Known(SecretString),
-    /// It can't be had: why, and what to do about it. The organization is blocked, and its events wait.
+    /// The secret is unavailable. The organization is blocked, and its events wait.
     Withheld {
-        /// What is wrong.
+        /// Reason why the secret is unavailable.
         why: String,
-        /// In plain words.
+        /// Advice for operators.
         advice: String,
     },
 }
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        // Whether a secret changed is asked by the worker itself, of its own settings: no timing to hide.
+        // The worker compares its own settings, so the comparison need not run in constant time.
         match (self, other) {
             (Self::Known(one), Self::Known(other)) => one.expose_secret() == other.expose_secret(),
             (Self::Withheld { why: one, .. }, Self::Withheld { why: other, .. }) => one == other,
@@ -49,7 +49,7 @@ impl PartialEq for Secret {
 }
 
 impl Access {
-    /// Whether nothing has changed.
+    /// Returns true if both are identical.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         self.settings == other.settings
             && self.tenant_id == other.tenant_id
@@ -58,7 +58,7 @@ impl Access {
     }
 }
 
-/// An organization's access, with what is shared by all who use it.
+/// Access to an organization's environment, with the limiter and the token shared by all requests.
 pub(super) struct Environment {
     pub(super) access: Access,
     pub(super) gate: Arc<Gate>,
@@ -66,19 +66,19 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// One that nothing is known of.
+    /// Creates an environment without any state.
     pub(super) fn new(access: Access, authority: &str, concurrency: usize) -> Arc<Self> {
         Self::with(access, authority, Gate::new(concurrency))
     }
 
-    /// Since when a step is held, while others are not.
+    /// Returns the start of a step's hold, if the step is held while others are not.
     pub(super) fn held(&self, step: StepName) -> Option<Timestamp> {
         let now = Instant::now();
         let since = self.gate.held_since(step, now)?;
         Timestamp::now().saturating_sub(now.saturating_duration_since(since)).ok()
     }
 
-    /// One whose gate is there already.
+    /// Creates an environment with an existing limiter.
     pub(super) fn with(access: Access, authority: &str, gate: Arc<Gate>) -> Arc<Self> {
         let token = TokenCache::new(authority, &access);
         Arc::new(Self { access, gate, token })

@@ -1,4 +1,4 @@
-//! The requests that an event would cause, without sending any.
+//! Preview of the requests that an event would cause. Sends none.
 
 use handoffd_engine::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 use handoffd_engine::workflow::{
@@ -10,21 +10,21 @@ use super::description::describe;
 use super::keys;
 use super::request::{Request, request};
 
-/// A request, and when it is sent.
+/// A request and the condition for sending it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Explained {
-    /// The exact request.
+    /// Request exactly as it would be sent.
     pub request: Request,
-    /// In words: always, or on which condition.
+    /// Condition in words, or `always`.
     pub when: String,
 }
 
-/// The incident of a resolution is known to the store only; this key stands for it in [`explain`].
+/// Placeholder in [`explain`] for the incident of a resolution, whose id is in the store only.
 pub const INCIDENT_OF_THE_STORE: IncidentId = IncidentId(uuid::Uuid::nil());
 
 const ALWAYS: &str = "always";
 
-/// Every request that this event may cause, in order.
+/// Returns every request that the event may cause, in order.
 pub fn explain(event: &Event, settings: &Settings) -> Vec<Explained> {
     let steps = match &event.body {
         Body::Handoff(handoff) if handoff.channel.route() == Route::LiveWorkItem => {
@@ -55,20 +55,21 @@ fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
     }
     let id = keys::incident(&event.key);
     if queue == QueueBinding::Bound && settings.queue_assignment == QueueAssignment::Auto {
-        let when = format!("once the environment has answered that it has no property {}", settings.queue_field);
+        let when = format!("after the environment has reported that it has no property {}", settings.queue_field);
         steps.push((Step::PostIncident { customer, queue: QueueBinding::Unbound }, when.clone()));
         steps.push((Step::AssignQueue { incident: id }, when));
     } else if queue == QueueBinding::Unbound {
         steps.push((Step::AssignQueue { incident: id }, ALWAYS.to_owned()));
     }
     if describe(handoff, settings.description_limit).fit == Fit::Cut {
-        let when = format!("always: the description is longer than {} UTF-16 units", settings.description_limit);
+        let when = format!("always, because the description is longer than {} UTF-16 units", settings.description_limit);
         steps.push((Step::AttachTranscript { incident: id, part: NoteForm::Attachment }, when));
     }
     steps
 }
 
-/// An email that can't be a contact's, in an organization that wants no incident without one: a dead letter at once.
+/// Returns true for an email too long for a contact in an organization that refuses incidents without one. Such an event becomes a
+/// dead letter without any request.
 fn is_refused(handoff: &Handoff, settings: &Settings) -> bool {
     let too_long = handoff.customer.email.as_ref().is_some_and(|email| !contact_limit::fits(email));
     too_long && settings.contact_failure == ContactFailure::DeadLetter
@@ -79,10 +80,10 @@ fn contact(event: &Event, handoff: &Handoff) -> (Steps, LinkedCustomer) {
         return (Vec::new(), LinkedCustomer::Nobody);
     };
     let steps = vec![
-        (Step::LookUpContact, "unless a contact is remembered for this email".to_owned()),
+        (Step::LookUpContact, "unless the contact of this email is cached".to_owned()),
         (Step::CreateContact { generation: 0 }, "if no contact has this email".to_owned()),
     ];
-    // The key of a contact that is found is Dynamics' to tell; a new one's is this.
+    // Dynamics returns the key of an existing contact; a new one gets this key.
     (steps, LinkedCustomer::Contact(keys::contact(&event.key.organization_id, email, 0)))
 }
 
@@ -101,8 +102,8 @@ fn close(resolution: &Resolution, settings: &Settings) -> Steps {
         return Vec::new();
     }
     let (incident, whose) = match resolution.incident_id {
-        Some(id) => (id, "for the incident that the event names, if the store does not know the session"),
-        None => (INCIDENT_OF_THE_STORE, "for each open incident of the session, as the store knows it"),
+        Some(id) => (id, "for the incident that the event names, if the store has no record of the session"),
+        None => (INCIDENT_OF_THE_STORE, "for each incident of the session that the store records as open"),
     };
     let by = |how| Step::CloseIncident { incident, how, etag: None };
     match settings.close_with {
@@ -110,7 +111,7 @@ fn close(resolution: &Resolution, settings: &Settings) -> Steps {
         CloseWith::CloseIncident => vec![(by(Closing::Action), whose.to_owned())],
         CloseWith::Auto => vec![
             (by(Closing::Patch), whose.to_owned()),
-            (by(Closing::Action), format!("{whose}, once the environment has insisted on CloseIncident")),
+            (by(Closing::Action), format!("{whose}, after the environment has required CloseIncident")),
         ],
     }
 }

@@ -1,5 +1,9 @@
-//! One organization's gate: who enters now, who waits in line, and when nobody enters at all. Dataverse's limits count per
-//! application user, so all senders share it.
+//! Concurrency limiter of one organization.
+//!
+//! It admits requests up to the current limit, queues the rest first come, first served, and rejects all while Dynamics throttles
+//! the organization or the circuit breaker is open. Dataverse's limits apply to an application user, so all requests of an
+//! organization share one limiter. It must never keep a request waiting for an organization that admits none: such requests are
+//! rejected at once, because their events wait elsewhere.
 
 mod place;
 
@@ -17,10 +21,10 @@ use super::pace::Pace;
 use place::Trial;
 pub(super) use place::{Ended, Place};
 
-/// One organization's gate.
+/// Concurrency limiter of one organization.
 pub(super) struct Gate {
     state: Mutex<State>,
-    /// Wakes whoever waits for the organization to become available.
+    /// Wakes tasks that wait for the organization to become available.
     changed: Notify,
 }
 
@@ -29,67 +33,67 @@ struct State {
     blockade: Blockade,
     shut_until: Option<Instant>,
     under_way: usize,
-    /// First come, first served.
+    /// Waiting requests, first come, first served.
     line: VecDeque<oneshot::Sender<Place>>,
-    /// Somebody looks whether it is blocked no longer.
+    /// True while a task probes the blocked organization.
     attended: bool,
-    /// Its organization has another gate now, or is gone: what happens here is of no interest any more.
+    /// True once the organization has another limiter or was removed. Later changes are not reported.
     retired: bool,
 }
 
-/// Why somebody may not enter.
+/// Rejection of a request.
 #[derive(Debug)]
 pub(super) enum Turned {
-    /// Dynamics has told the organization to wait so long.
+    /// Dynamics throttles the organization for this long.
     Throttled(Duration),
     /// The organization is misconfigured.
     Blocked(Cause),
-    /// The organization's setup refuses this step, and no other.
+    /// The organization's setup refuses this step alone.
     Held(Cause),
 }
 
-/// How a gate stands.
+/// Availability of the organization.
 #[derive(Clone, Debug)]
 pub(super) enum Stand {
-    /// So many events are worth having in hand.
+    /// Requests are admitted. Holds the number of events worth having in flight.
     Open(usize),
-    /// Shut for a while.
+    /// No request is admitted until the throttling ends.
     Throttled,
-    /// Shut until a probe passes.
+    /// No request is admitted until a probe succeeds.
     Blocked,
 }
 
-/// How a gate fares.
+/// Snapshot of a limiter.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
-    /// How many requests may be under way.
+    /// Limit of concurrent requests.
     pub(super) places: usize,
-    /// How many are.
+    /// Number of requests under way.
     pub(super) under_way: usize,
-    /// How long Dynamics wants none.
+    /// Remaining time of a throttling.
     pub(super) wait: Option<Duration>,
-    /// Why it is blocked, when it is.
+    /// Reason of the block or hold, if any.
     pub(super) cause: Option<Cause>,
 }
 
-/// What whoever looks after a blocked organization has to do.
+/// Next action of the task that probes a blocked organization.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Look {
-    /// Ask it.
+    /// Send a probe.
     Now,
-    /// Look again later.
+    /// Check again later.
     Later,
-    /// It is open, or gone.
+    /// Stop: the organization is available again or was removed.
     Done,
 }
 
 impl Gate {
-    /// The gate of an organization that nothing is known of.
+    /// Creates the limiter of a new organization.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Self::with(most, Blockade::default())
     }
 
-    /// A place among the requests under way for a step, in the order of asking.
+    /// Waits for a permit to perform a step. Permits are granted in the order of the calls.
     pub(super) async fn enter(self: &Arc<Self>, step: StepName) -> Result<Place, Turned> {
         loop {
             let (turn, tries) = {
@@ -103,7 +107,7 @@ impl Gate {
             let trial = tries.then(|| Trial { gate: self.clone(), step, over: false });
             let place = match turn {
                 Ok(place) => Some(place),
-                // An error: the gate shut while it waited. It may be open again already.
+                // An error means that waiting requests were rejected. The organization may be available again already.
                 Err(turn) => turn.await.ok(),
             };
             if let Some(mut place) = place {
@@ -113,7 +117,7 @@ impl Gate {
         }
     }
 
-    /// When it is worth another look whether a step may be entered; none when it may.
+    /// Returns the time to check a held step again, or `None` if the step is admitted.
     pub(super) fn held_until(&self, step: StepName, now: Instant) -> Option<Instant> {
         match self.lock().blockade.entry(step, now) {
             Entry::Free | Entry::Trial => None,
@@ -121,7 +125,7 @@ impl Gate {
         }
     }
 
-    /// Since when a step is held, while others are not; none when it is not.
+    /// Returns the start of a step's hold, if the step is held while others are not.
     pub(super) fn held_since(&self, step: StepName, now: Instant) -> Option<Instant> {
         let state = self.lock();
         match state.blockade.entry(step, now) {
@@ -130,17 +134,17 @@ impl Gate {
         }
     }
 
-    /// Completes at the next change of whether anybody may enter; enable it before looking.
+    /// Completes at the next change of availability. Enable it before reading the state.
     pub(super) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
-    /// Says that something has changed which the gate itself does not see: a pause.
+    /// Signals a change outside the limiter, such as a pause.
     pub(super) fn touch(&self) {
         self.changed.notify_waiters();
     }
 
-    /// How it stands.
+    /// Returns the availability of the organization.
     pub(super) fn stand(&self, now: Instant) -> Stand {
         let state = self.lock();
         match (state.blockade.blocked(), state.wait(now)) {
@@ -150,7 +154,7 @@ impl Gate {
         }
     }
 
-    /// Nobody enters for so long. True when it was open until now.
+    /// Rejects all requests for `wait`. Returns true if requests were admitted until now.
     pub(super) fn shut(&self, wait: Duration, now: Instant) -> bool {
         let mut state = self.lock();
         let was_open = state.wait(now).is_none();
@@ -163,7 +167,7 @@ impl Gate {
         was_open && !wait.is_zero() && !state.retired
     }
 
-    /// Nobody enters until a probe passes: it is known beforehand that every step would meet this fault.
+    /// Blocks the organization until a probe succeeds, for a fault that every step would meet.
     pub(super) fn hold(&self, fault: &Fault, now: Instant) -> Change {
         let mut state = self.lock();
         let change = state.blockade.held(fault.step, fault, now, now);
@@ -172,12 +176,12 @@ impl Gate {
         state.told(change)
     }
 
-    /// Takes Dynamics' advice on how many requests at once it likes.
+    /// Applies the concurrency that Dynamics recommends.
     pub(super) fn advise(&self, concurrency: usize) {
         self.lock().pace.advise(concurrency);
     }
 
-    /// The gate of the same organization with another file; this one is of no interest from now on.
+    /// Retires this limiter and returns the one for the same organization with a changed file.
     pub(super) fn succeeded_by(&self, most: usize, now: Instant) -> Arc<Self> {
         let mut state = self.lock();
         state.retired = true;
@@ -185,13 +189,13 @@ impl Gate {
         Self::with(most, state.blockade.succeeding(now))
     }
 
-    /// The organization is gone.
+    /// Retires the limiter of a removed organization.
     pub(super) fn retire(&self) {
         self.lock().retired = true;
         self.touch();
     }
 
-    /// Takes it upon the caller to look after a blocked organization; false when it is open, or somebody does already.
+    /// Assigns the probing of a blocked organization to the caller. Returns false if nothing is blocked or another task is probing.
     pub(super) fn attend(&self) -> bool {
         let mut state = self.lock();
         let needed = !state.attended && !state.retired && state.blockade.cause().is_some();
@@ -199,7 +203,7 @@ impl Gate {
         needed
     }
 
-    /// What whoever attends has to do now. After [`Look::Done`] nobody attends.
+    /// Returns the next action of the probing task. [`Look::Done`] ends the assignment.
     pub(super) fn look(&self, now: Instant) -> (Look, Change) {
         let mut state = self.lock();
         let change = state.blockade.passes(now);
@@ -214,7 +218,7 @@ impl Gate {
         (if due { Look::Now } else { Look::Later }, state.told(change))
     }
 
-    /// What a probe came back with: nothing against the organization, a fault of its setup, or no telling answer.
+    /// Records the result of a probe: success, a fault of the setup, or `None` for an inconclusive answer.
     pub(super) fn probed(&self, found: Option<&Result<(), Fault>>, now: Instant) -> Change {
         let mut state = self.lock();
         let change = match found {
@@ -227,7 +231,7 @@ impl Gate {
         state.told(change)
     }
 
-    /// How it fares, for lists and pages.
+    /// Returns a snapshot for lists and pages.
     pub(super) fn condition(&self, now: Instant) -> Reading {
         let state = self.lock();
         Reading {
@@ -257,13 +261,13 @@ impl Gate {
         Place { gate: self.clone(), began: now, left: false, trial: None }
     }
 
-    /// Frees a place, and gives what is free to whoever is next.
+    /// Releases a permit and grants free permits to the waiting requests.
     fn free(self: &Arc<Self>, mut state: MutexGuard<'_, State>, now: Instant) {
         state.under_way = state.under_way.saturating_sub(1);
         while state.admits(now).is_ok() && state.has_place(now) {
             let Some(next) = state.line.pop_front() else { break };
             if let Err(mut unwanted) = next.send(self.place(&mut state, now)) {
-                // It went away in the meantime. Left, so that dropping it does not come here again.
+                // The waiting request was dropped. Marking the permit prevents its destructor from calling this function again.
                 unwanted.left = true;
                 state.under_way -= 1;
             }
@@ -276,7 +280,7 @@ impl Gate {
 }
 
 impl State {
-    /// Whether anybody may enter at all.
+    /// Checks whether the organization admits requests at all.
     fn admits(&self, now: Instant) -> Result<(), Turned> {
         if let Some(cause) = self.blockade.blocked() {
             return Err(Turned::Blocked(cause.clone()));
@@ -284,7 +288,7 @@ impl State {
         self.wait(now).map_or(Ok(()), |wait| Err(Turned::Throttled(wait)))
     }
 
-    /// True when the one who enters for a step goes to try it.
+    /// Checks whether the step is admitted. Returns true if the request is the trial of a held step.
     fn may_try(&mut self, step: StepName, now: Instant) -> Result<bool, Turned> {
         match self.blockade.entry(step, now) {
             Entry::Free => Ok(false),
@@ -300,14 +304,14 @@ impl State {
         self.under_way < self.pace.places(now)
     }
 
-    /// Sends away all that wait in line, where the organization is blocked.
+    /// Rejects all waiting requests if the organization is blocked.
     fn send_away(&mut self) {
         if self.blockade.blocked().is_some() {
             self.line.clear();
         }
     }
 
-    /// How long nobody may enter.
+    /// Returns the remaining time of a throttling.
     fn wait(&self, now: Instant) -> Option<Duration> {
         self.shut_until.map(|until| until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }

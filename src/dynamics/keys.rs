@@ -1,15 +1,17 @@
-//! Primary keys of our own: a request whose answer was lost can be sent again, for the record it makes has the same
-//! key each time. Not even a lost store makes a second one.
+//! Primary keys derived from the event.
+//!
+//! A create whose answer was lost can be sent again, because the record has the same key each time. Not even a lost store leads to
+//! a second record.
 
 use handoffd_engine::event::{ContactId, EventKey, IncidentId, OrganizationId, WorkItemId};
 use uuid::Uuid;
 
-/// The namespace of all derived keys. A number of our own, never to be changed: with another one, events replayed
-/// after an upgrade would make second records.
+/// Namespace of all derived keys. It must never change: with another one, events replayed after an upgrade would create second
+/// records.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0d_3a52_9c1e_5b7a_8e44_70c1_d2f9_4b36);
 
-/// The key of the contact for an email, any case. `generation` rises when a rep has given the record of the one
-/// before another email.
+/// Returns the key of the contact for an email, ignoring case. `generation` is incremented when a rep has given the record of the
+/// previous generation another email.
 pub(super) fn contact(organization: &OrganizationId, email: &str, generation: u8) -> ContactId {
     let email = email.to_lowercase();
     match generation {
@@ -18,32 +20,32 @@ pub(super) fn contact(organization: &OrganizationId, email: &str, generation: u8
     }
 }
 
-/// The key of the organization's one placeholder contact.
+/// Returns the key of the organization's placeholder contact.
 pub(super) fn placeholder(organization: &OrganizationId) -> ContactId {
     ContactId(derive(organization, "placeholder", &[]))
 }
 
-/// The key of a handoff's incident.
+/// Returns the key of a handoff's incident.
 pub(super) fn incident(key: &EventKey) -> IncidentId {
     IncidentId(derive(&key.organization_id, "incident", &[key.event_id.as_str()]))
 }
 
-/// The key of the note with a handoff's uncut transcript.
+/// Returns the key of the note with a handoff's uncut transcript.
 pub(super) fn annotation(key: &EventKey) -> Uuid {
     derive(&key.organization_id, "annotation", &[key.event_id.as_str()])
 }
 
-/// The key of a note with a part of it as text.
+/// Returns the key of a note with one part of the transcript as text.
 pub(super) fn text_note(key: &EventKey, part: u16) -> Uuid {
     derive(&key.organization_id, "annotation", &[key.event_id.as_str(), &part.to_string()])
 }
 
-/// The key of a handoff's live work item.
+/// Returns the key of a handoff's live work item.
 pub(super) fn work_item(key: &EventKey) -> WorkItemId {
     WorkItemId(derive(&key.organization_id, "live_work_item", &[key.event_id.as_str()]))
 }
 
-/// NUL keeps the parts apart: decoding lets it into no id.
+/// Derives a key. NUL separates the parts, as decoding refuses it in ids.
 fn derive(organization: &OrganizationId, kind: &str, parts: &[&str]) -> Uuid {
     let mut name = format!("{organization}\0{kind}");
     for part in parts {
@@ -90,7 +92,7 @@ mod tests {
             incident(&one).0,
             incident(&other).0,
             incident(&of("org_b", "evt_1")).0,
-            // The parts are kept apart: no event id of one organization can spell another's.
+            // The parts are separated, so an organization's keys can't collide with another's.
             incident(&of("org_acme\u{1}", "evt_1")).0,
             work_item(&one).0,
             annotation(&one),

@@ -1,5 +1,8 @@
-//! In: a step of the machine. Out: its receipt or fault, from Dynamics 365's Web API.
-//! Absent: which step comes next, and when to try again.
+//! Client of Dynamics 365's Web API.
+//!
+//! In: a step of the workflow.
+//! Out: its receipt or its fault.
+//! Absent: the choice of the next step and the schedule of retries.
 
 mod answer;
 mod blockade;

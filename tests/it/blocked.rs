@@ -80,7 +80,7 @@ async fn a_privilege_that_the_owner_lacks_is_said_to_be_the_owners() {
     rig.bus.publish(&event).await;
     let advised = |line: &Value| {
         let advice = field(line, "advice").as_str().unwrap_or_default();
-        advice.starts_with("The owner (default_owner_id) lacks Read on Case (prvReadIncident):")
+        advice.starts_with("The owner (default_owner_id) lacks Read on Case (prvReadIncident).")
     };
     eventually("advice that names the owner", async || rig.worker().lines().iter().any(advised)).await;
 

@@ -38,14 +38,14 @@ const CASES: [Case; 15] = [
         &[("tenant_id", "99999999-9999-9999-9999-999999999999")],
         "{}",
         ("token", "credentials"),
-        "correct tenant_id (Entra ID",
+        "Correct tenant_id (Entra ID",
     ),
     case(
         "unknown_application",
         &[("client_id", "99999999-9999-9999-9999-999999999999")],
         "{}",
         ("token", "credentials"),
-        "correct client_id",
+        "Correct client_id",
     ),
     case(
         "no_application_user",

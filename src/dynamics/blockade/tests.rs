@@ -31,18 +31,18 @@ fn blocked_by(fault: &Fault, now: Instant) -> Blockade {
     blockade
 }
 
-/// A step is refused, and a probe is not.
+/// Returns a breaker with one held step: the step was refused and the probe succeeded.
 fn held_by(fault: &Fault, now: Instant) -> Blockade {
     let mut blockade = Blockade::default();
-    assert!(matches!(blockade.held(fault.step, fault, now, now), Change::Same), "nobody knows yet whether it is all");
-    assert_eq!(blockade.due(), Some(now), "asked at once");
+    assert!(matches!(blockade.held(fault.step, fault, now, now), Change::Same), "the extent is not known yet");
+    assert_eq!(blockade.due(), Some(now), "a probe is due at once");
     assert!(matches!(blockade.passed(now), Change::Held(_)));
     blockade
 }
 
 const STEP: StepName = StepName::PostIncident;
 
-/// When the next event may try the step that is held.
+/// Returns the time until the next event may try the held step.
 fn next_trial(blockade: &Blockade, now: Instant) -> Duration {
     match blockade.entry(STEP, now) {
         Entry::Held(_, until) => until - now,
@@ -69,7 +69,7 @@ fn probes_are_due_after_5_seconds_and_then_at_growing_pauses_of_at_most_30() {
 }
 
 #[test]
-fn what_concerns_every_request_is_over_with_one_good_probe() {
+fn a_block_of_every_request_ends_with_one_successful_probe() {
     for fault in [no_token(), fault(StepName::PostIncident, 401, "application user")] {
         let now = Instant::now();
         let mut blockade = blocked_by(&fault, now);
@@ -85,17 +85,17 @@ fn a_step_that_is_held_holds_no_other() {
     assert!(blockade.blocked().is_none() && blockade.cause().is_some());
     assert!(matches!(blockade.entry(StepName::PostLiveWorkItem, now), Entry::Free));
     assert!(matches!(blockade.entry(STEP, now), Entry::Held(..)));
-    assert!(blockade.due().is_none(), "nothing more to ask");
+    assert!(blockade.due().is_none(), "no probe is due");
 }
 
 #[test]
-fn what_a_probe_meets_too_concerns_everything_and_the_step_is_tried_when_it_is_over() {
+fn a_refused_probe_blocks_the_organization_and_the_step_is_tried_afterwards() {
     let now = Instant::now();
     let mut blockade = Blockade::default();
     blockade.held(STEP, &no_privilege(), now, now);
     assert!(matches!(blockade.refused(&no_privilege(), now), Change::Blocked(_)));
     assert!(blockade.blocked().is_some());
-    assert!(matches!(blockade.passed(now + SECOND * 5), Change::Held(_)), "a good probe does not prove the step");
+    assert!(matches!(blockade.passed(now + SECOND * 5), Change::Held(_)), "a successful probe does not prove the step");
     assert!(matches!(blockade.entry(STEP, now + SECOND * 5), Entry::Trial));
     blockade.tries(STEP);
     assert!(matches!(blockade.tried(STEP, Tried::Answered, now + SECOND * 6), Change::Opened(_)));
@@ -123,7 +123,7 @@ fn one_event_at_a_time_tries_a_step_at_growing_pauses() {
 }
 
 #[test]
-fn another_reason_is_told_and_a_refused_token_met_by_the_one_who_tries_concerns_everything() {
+fn another_reason_is_reported_and_a_refused_token_in_a_trial_blocks_the_organization() {
     let now = Instant::now();
     let mut blockade = held_by(&no_privilege(), now);
     let other = fault(STEP, 403, "another role");
@@ -145,22 +145,22 @@ fn two_steps_are_freed_one_by_one() {
 }
 
 #[test]
-fn what_was_sent_before_is_of_no_interest() {
+fn refusals_of_requests_sent_before_the_release_are_ignored() {
     let now = Instant::now();
     let mut blockade = blocked_by(&no_token(), now);
     let late = |blockade: &mut Blockade, fault: &Fault, at| blockade.held(fault.step, fault, now, at);
     assert!(matches!(late(&mut blockade, &no_token(), now + SECOND), Change::Same), "one of the same burst");
     assert_eq!(blockade.due(), Some(now + SECOND * 5));
     blockade.passed(now + SECOND * 5);
-    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND * 6), Change::Same), "a late one");
-    assert!(matches!(late(&mut blockade, &no_privilege(), now + SECOND * 6), Change::Same), "a late one");
+    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND * 6), Change::Same), "a late refusal");
+    assert!(matches!(late(&mut blockade, &no_privilege(), now + SECOND * 6), Change::Same), "a late refusal");
     assert!(blockade.cause().is_none());
     let began = now + SECOND * 7;
     assert!(matches!(blockade.held(StepName::Token, &no_token(), began, began), Change::Blocked(_)));
 }
 
 #[test]
-fn a_changed_file_is_looked_at_at_once() {
+fn a_changed_file_is_probed_at_once() {
     let now = Instant::now();
     let later = now + SECOND * 2;
     assert!(Blockade::default().succeeding(later).cause().is_none());
@@ -171,7 +171,7 @@ fn a_changed_file_is_looked_at_at_once() {
 }
 
 #[test]
-fn a_step_that_nobody_needs_any_more_is_let_go() {
+fn a_step_that_no_event_needs_is_released() {
     let now = Instant::now();
     let mut blockade = held_by(&no_privilege(), now);
     let due = now + FIRST_PAUSE;
@@ -202,7 +202,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_its_beginning_and_its_end_are_told(happenings in happenings()) {
+    fn the_beginning_and_the_end_of_an_outage_are_always_reported(happenings in happenings()) {
         let (mut now, mut blockade, mut told) = (Instant::now(), Blockade::default(), false);
         for happening in happenings {
             let change = match happening {
@@ -225,9 +225,9 @@ proptest! {
                 Change::Freed(..) => prop_assert!(blockade.cause().is_some()),
                 Change::Otherwise(_) | Change::Same => {}
             }
-            prop_assert!(told || blockade.blocked().is_none(), "a block is told at once");
-            prop_assert!(!told || blockade.cause().is_some(), "its end is told");
-            prop_assert!(told || blockade.cause().is_none() || blockade.due().is_some(), "a held step is told after a probe");
+            prop_assert!(told || blockade.blocked().is_none(), "a block is reported at once");
+            prop_assert!(!told || blockade.cause().is_some(), "its end is reported");
+            prop_assert!(told || blockade.cause().is_none() || blockade.due().is_some(), "a held step is reported after a probe");
             if let Some(due) = blockade.due() {
                 prop_assert!(due.saturating_duration_since(now) <= LONGEST_PAUSE);
             }

@@ -1,22 +1,24 @@
-//! A missing privilege in the words of the form where an administrator grants it.
+//! Advice on missing privileges, named as on the form where an administrator grants them.
 
 use uuid::Uuid;
 
-const WHERE: &str = "Power Platform admin center → environment → Settings → Users + permissions → Application users → \
-                     Manage roles";
+/// Advice for the application user.
+const OF_APPLICATION: &str = "Assign it a security role with the required privileges (Power Platform admin center → \
+                              environment → Settings → Users + permissions → Application users → Manage roles).";
 
 /// Advice for the user that owns the cases.
-const OF_OWNER: &str = "assign a security role to that user (Power Platform admin center → environment → Settings → Users + \
-                        permissions → Users → Manage security roles), or set default_owner_id to another user";
+const OF_OWNER: &str = "Assign that user a security role with the required privileges (Power Platform admin center → environment → \
+                        Settings → Users + permissions → Users → Manage security roles), or set default_owner_id to \
+                        another user.";
 
 /// Characters of a GUID with hyphens.
 const GUID_LENGTH: usize = 36;
 
-/// Tables whose privileges have another name than the one on the form.
+/// Tables whose name in a privilege differs from the name on the form.
 const TABLES: &[(&str, &str)] =
     &[("Incident", "Case"), ("IncidentResolution", "Case Resolution"), ("Annotation", "Note"), ("SystemUser", "User")];
 
-/// Advice on "Principal user (Id=…) is missing prvCreateIncident privilege …".
+/// Returns the advice on "Principal user (Id=…) is missing prvCreateIncident privilege …".
 pub(super) fn advice(message: &str, owner: Option<Uuid>) -> String {
     let named = message.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| Some((word, in_words(word)?)));
     let lacks = match named {
@@ -26,38 +28,38 @@ pub(super) fn advice(message: &str, owner: Option<Uuid>) -> String {
     advice_on(&lacks, is_of(message, owner))
 }
 
-/// Advice on "The user with id … has not been assigned any roles".
+/// Returns the advice on "The user with id … has not been assigned any roles".
 pub(super) fn no_role(message: &str, owner: Option<Uuid>) -> String {
     advice_on("has no security role", is_of(message, owner))
 }
 
-/// Advice on what the owner, or else the application user, lacks.
+/// Returns the advice for the owner or for the application user.
 fn advice_on(lacks: &str, is_owner: bool) -> String {
     if is_owner {
-        format!("The owner (default_owner_id) {lacks}: {OF_OWNER}.")
+        format!("The owner (default_owner_id) {lacks}. {OF_OWNER}")
     } else {
-        format!("The application user {lacks}: {WHERE}.")
+        format!("The application user {lacks}. {OF_APPLICATION}")
     }
 }
 
-/// True for a refusal of the owner: the first GUID of its message is the user's, others are of the privilege, the
-/// record or the caller.
+/// Returns true for a refusal of the owner. The first GUID of the message is the user's; later ones are the privilege's, the
+/// record's or the caller's.
 fn is_of(message: &str, owner: Option<Uuid>) -> bool {
     let words = message.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
     let user = words.filter(|word| word.len() == GUID_LENGTH).find_map(|word| word.parse::<Uuid>().ok());
     user.is_some() && user == owner
 }
 
-/// What to do about several that are missing.
+/// Returns the advice on several missing privileges.
 pub(in crate::dynamics) fn lacking(names: &[String]) -> String {
     let words = names.iter().map(|name| match in_words(name) {
         Some(words) => format!("{words} ({name})"),
         None => name.clone(),
     });
-    format!("The application user lacks {}: {WHERE}.", words.collect::<Vec<_>>().join(", "))
+    format!("The application user lacks {}. {OF_APPLICATION}", words.collect::<Vec<_>>().join(", "))
 }
 
-/// `prvCreateIncident` is "Create on Case".
+/// Translates `prvCreateIncident` to "Create on Case".
 fn in_words(privilege: &str) -> Option<String> {
     let rest = privilege.strip_prefix("prv")?;
     let at = rest.char_indices().skip(1).find(|(_, c)| c.is_ascii_uppercase())?.0;
@@ -69,7 +71,7 @@ fn in_words(privilege: &str) -> Option<String> {
     Some(format!("{verb} on {}", known.unwrap_or_else(|| spaced(table))))
 }
 
-/// `QueueItem` is "Queue Item".
+/// Splits `QueueItem` into "Queue Item".
 fn spaced(name: &str) -> String {
     let mut words = String::with_capacity(name.len() + 4);
     let mut after_small = false;

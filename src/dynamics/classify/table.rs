@@ -1,4 +1,4 @@
-//! The table. The first row that fits decides, so what is special stands before what is general.
+//! The classification table. The first matching row decides, so special rows precede general ones.
 
 use std::ops::RangeInclusive;
 
@@ -6,7 +6,7 @@ use handoffd_engine::workflow::StepName;
 
 use super::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE, Seen};
 
-/// One row: what is seen, and what that means.
+/// Row of the table: conditions on an answer, and its classification.
 pub(super) struct Row {
     of: Of,
     status: &'static [RangeInclusive<u16>],
@@ -16,7 +16,7 @@ pub(super) struct Row {
     pub(super) advice: Advice,
 }
 
-/// Which operation was answered.
+/// Condition on the operation.
 #[derive(Clone, Copy)]
 enum Of {
     Any,
@@ -24,44 +24,44 @@ enum Of {
     Only(StepName),
 }
 
-/// Its code.
+/// Condition on the error code.
 enum Code {
     Any,
     Some,
     None,
     In(&'static [&'static str]),
-    /// No matter, when `Retry-After` can be read.
+    /// Any code, if `Retry-After` is readable.
     WithRetryAfter,
 }
 
-/// Its words, in lower case.
+/// Condition on the message, in lower case.
 enum Text {
     Any,
     None,
     Says(&'static [&'static str]),
 }
 
-/// What an answer means for its event.
+/// Consequence of an answer for its event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Means {
-    /// The whole organization waits, as long as `Retry-After` says.
+    /// Throttling: the whole organization waits for the time in `Retry-After`.
     Wait,
-    /// The organization's setup is wrong, the event is not.
+    /// The organization's setup is at fault; its events wait.
     Hold,
-    /// It may pass.
+    /// The failure is transient.
     Retry,
-    /// This event never succeeds as it is.
+    /// The event can't succeed without a change.
     GiveUp,
 }
 
-/// What a person can do about it.
+/// Kind of advice for operators.
 #[derive(Clone, Copy)]
 pub(super) enum Advice {
     None,
     Words(&'static str),
-    /// The privilege that the text names, and whose it is.
+    /// Names the missing privilege and the user that lacks it, both taken from the message.
     Privilege,
-    /// The user that the text names has no role.
+    /// Names the user without a security role, taken from the message.
     Role,
 }
 
@@ -108,28 +108,28 @@ const fn row(
     Row { of, status, code, text, means, advice }
 }
 
-/// An AADSTS number of Entra ID's, which chooses the words; that a token is refused is told by status and `error`.
+/// Row for AADSTS numbers of Entra ID. The number selects the advice; status and `error` identify the refusal of a token.
 const fn aadsts(numbers: &'static [&'static str], advice: &'static str) -> Row {
     row(Of::Token, REFUSED, Code::Some, Says(numbers), Hold, Words(advice))
 }
 
-/// A code of Dynamics' that means the same with any status.
+/// Row for codes of Dynamics that mean the same with any status.
 const fn code(codes: &'static [&'static str], means: Means, advice: Advice) -> Row {
     row(Of::Any, ANY, In(codes), Text::Any, means, advice)
 }
 
-/// A status, whatever else there is.
+/// Row for statuses, with any code and message.
 const fn status(status: &'static [RangeInclusive<u16>], means: Means, advice: Advice) -> Row {
     row(Of::Any, status, Code::Any, Text::Any, means, advice)
 }
 
-/// Contract 5 and the error classes of Dataverse and Entra ID.
+/// The table: contract 5 and the error classes of Dataverse and Entra ID.
 pub(super) const ROWS: &[Row] = &[
-    // Throttled. The codes: 6,000 requests in 300 s, 1,200 s of execution in 300 s, 52 at once.
+    // Throttling. The codes: 6,000 requests in 300 s, 1,200 s of execution in 300 s, 52 concurrent requests.
     status(&[429..=429], Wait, Advice::None),
     code(&["0x80072322", "0x80072321", "0x80072326"], Wait, Advice::None),
     row(Of::Any, &[503..=503], Code::WithRetryAfter, Text::Any, Wait, Advice::None),
-    // Entra ID: trouble of its own goes away by itself.
+    // Outages of Entra ID are transient.
     row(Of::Token, TROUBLE, Code::Any, Text::Any, Retry, Advice::None),
     row(Of::Token, ANY, In(&["temporarily_unavailable", "server_error"]), Text::Any, Retry, Advice::None),
     row(
@@ -140,35 +140,35 @@ pub(super) const ROWS: &[Row] = &[
         Retry,
         Advice::None,
     ),
-    // A token refused.
+    // Refused tokens.
     aadsts(
         &["aadsts7000215:"],
-        "The client secret is wrong: set client_secret to the secret's Value (not its Secret ID) from Entra ID → App \
+        "The client secret is wrong. Set client_secret to the secret's Value (not its Secret ID) from Entra ID → App \
          registrations → Certificates & secrets.",
     ),
     aadsts(
         &["aadsts7000222:"],
-        "The client secret has expired: make a new one in Entra ID → App registrations → Certificates & secrets, and set \
-         client_secret to it.",
+        "The client secret has expired. Create a new one in Entra ID → App registrations → Certificates & secrets, and set \
+         client_secret to its Value.",
     ),
     aadsts(
         &["aadsts90002:", "aadsts900023:"],
-        "There is no such tenant: correct tenant_id (Entra ID → Overview → Tenant ID).",
+        "The tenant does not exist. Correct tenant_id (Entra ID → Overview → Tenant ID).",
     ),
     aadsts(
         &["aadsts700016:"],
-        "The tenant does not know this application: correct client_id or tenant_id, or have the tenant's administrator \
-         consent to it.",
+        "The application does not exist in the tenant. Correct client_id or tenant_id, or have the tenant's administrator \
+         grant consent to it.",
     ),
-    aadsts(&["aadsts7000112:"], "The application is disabled: enable it in Entra ID → Enterprise applications."),
+    aadsts(&["aadsts7000112:"], "The application is disabled. Enable it in Entra ID → Enterprise applications."),
     aadsts(
         &["aadsts500011:", "aadsts650057:"],
-        "The tenant knows no such environment: correct environment_url, or tenant_id if the environment is another tenant's.",
+        "The tenant has no such environment. Correct environment_url, or tenant_id if the environment belongs to another tenant.",
     ),
     aadsts(
         &["aadsts53003:", "aadsts530035:"],
-        "A conditional access policy of the tenant refuses the application: exempt it, or let it sign in from the worker's \
-         address.",
+        "A conditional access policy of the tenant blocks the application. Exempt the application, or allow it to sign in from \
+         the worker's address.",
     ),
     row(
         Of::Token,
@@ -176,7 +176,7 @@ pub(super) const ROWS: &[Row] = &[
         Code::Some,
         Text::Any,
         Hold,
-        Words("Entra ID refuses the application: check tenant_id, client_id and client_secret."),
+        Words("Entra ID refuses the application. Check tenant_id, client_id and client_secret."),
     ),
     row(
         Of::Token,
@@ -184,15 +184,15 @@ pub(super) const ROWS: &[Row] = &[
         Code::Any,
         Text::Any,
         Retry,
-        Words("If this stays: see whether dynamics.authority, or a proxy in between, answers with a page of its own."),
+        Words("If this persists, check whether dynamics.authority or a proxy in between answers with a page of its own."),
     ),
-    // The application user. A 401 says that there is none, whatever its code (it can be that of the 403 below).
+    // The application user. A 401 means that it does not exist, whatever the code (which may be that of the 403 below).
     status(
         &[401..=401],
         Hold,
         Words(
-            "Dynamics does not know the application: Power Platform admin center → environment → Settings → Users + \
-             permissions → Application users → New app user, with this organization's client_id.",
+            "The environment has no application user for this application. Add one in the Power Platform admin center → environment → \
+             Settings → Users + permissions → Application users → New app user, with this organization's client_id.",
         ),
     ),
     code(&["0x80042f09"], Hold, Advice::Role),
@@ -200,7 +200,7 @@ pub(super) const ROWS: &[Row] = &[
         &["0x80072560"],
         Hold,
         Words(
-            "The application user is no member of this environment: add it there (Power Platform admin center → \
+            "The application user is not a member of this environment. Add it there (Power Platform admin center → \
              environment → Settings → Users + permissions → Application users), or correct environment_url.",
         ),
     ),
@@ -208,33 +208,33 @@ pub(super) const ROWS: &[Row] = &[
         &["0x80040225"],
         Hold,
         Words(
-            "A user is disabled: the application user (Power Platform admin center → environment → Settings → Users + \
-             permissions → Application users → Activate), the one that default_owner_id names, or one that a plug-in or flow of \
-             the environment runs as.",
+            "A user is disabled. Activate the application user (Power Platform admin center → environment → Settings → Users + \
+             permissions → Application users → Activate), or enable the user that default_owner_id names or the one that a \
+             plug-in or flow of the environment runs as.",
         ),
     ),
     code(&["0x80040220"], Hold, Advice::Privilege),
-    // One row, or one column: the event's own, though the words speak of roles and privileges.
+    // One row or one column: the event's own failure, although the messages speak of roles and privileges.
     code(&["0x80048306"], GiveUp, Words(ROW)),
     row(Of::Any, &[403..=403], Code::Any, Says(&["right(s) for record"]), GiveUp, Words(ROW)),
     code(
         &["0x8004f502", "0x8004f506"],
         GiveUp,
         Words(
-            "A column is secured: give the application user a column security profile that may read and create it, then replay.",
+            "A column is secured. Give the application user a column security profile that allows Read and Create on it, then replay.",
         ),
     ),
     code(
         &["0x80095ffe"],
         Hold,
         Words(
-            "The environment's IP firewall refuses the worker's address: allow it (Power Platform admin center → environment → \
+            "The environment's IP firewall blocks the worker's address. Allow it (Power Platform admin center → environment → \
              Settings → Privacy + Security → IP firewall).",
         ),
     ),
     row(Of::Any, &[403..=403], Code::Any, Says(&["privilege", "role"]), Hold, Advice::Privilege),
     // The environment.
-    code(&["0x8004a104"], Hold, Words("The environment is disabled: enable it in the Power Platform admin center.")),
+    code(&["0x8004a104"], Hold, Words("The environment is disabled. Enable it in the Power Platform admin center.")),
     row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), Text::Any, Hold, Words(NO_CHATS)),
     row(Of::Only(StepName::PostLiveWorkItem), &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, Words(NO_CHATS)),
     code(NO_TABLE, Hold, NO_CASES),
@@ -245,9 +245,9 @@ pub(super) const ROWS: &[Row] = &[
         Code::None,
         Text::None,
         Hold,
-        Words("Nothing answers there as Dynamics does: check environment_url, and that the environment still exists."),
+        Words("The address does not answer as Dynamics does. Check environment_url, and that the environment still exists."),
     ),
-    // What passes: time-outs and locks of the SQL behind Dataverse, time-outs of plug-ins.
+    // Transient failures: time-outs and locks of the SQL behind Dataverse, time-outs of plug-ins.
     code(&["0x80044150", "0x80044151", "0x80073000", "0x80072031"], Retry, Advice::None),
     row(
         Of::Any,
@@ -255,19 +255,19 @@ pub(super) const ROWS: &[Row] = &[
         In(&["0x80040265"]),
         Says(&["time-out", "timeout", "timed out"]),
         Retry,
-        Words("If this stays: a plug-in of the environment takes too long; see its trace log."),
+        Words("A plug-in of the environment timed out. If this persists, check the plug-in's trace log."),
     ),
-    // A plug-in that crashes does so each time as a rule; a contact is not worth a day of trying.
+    // A plug-in that crashes usually does so every time; a contact is not worth a day of retries.
     row(Of::Only(StepName::LookUpContact), ANY, In(PLUGIN_CRASHED), Text::Any, GiveUp, Words(CRASHED)),
     row(Of::Only(StepName::CreateContact), ANY, In(PLUGIN_CRASHED), Text::Any, GiveUp, Words(CRASHED)),
     row(Of::Any, ANY, In(PLUGIN_CRASHED), Text::Any, Retry, Words(CRASHED)),
-    // The event, or what the organization's file makes of it. A duplicate detection rule can answer with a 500.
+    // Permanent failures of the event or of the organization's settings. A duplicate detection rule can answer with a 500.
     code(
         &[DUPLICATE_RULE],
         GiveUp,
         Words(
-            "A duplicate detection rule of the environment refuses the record: exempt the application user, or unpublish \
-             the rule.",
+            "A duplicate detection rule of the environment refuses the record. Exempt the application user or unpublish \
+             the rule, then replay.",
         ),
     ),
     row(
@@ -277,87 +277,87 @@ pub(super) const ROWS: &[Row] = &[
         Text::Any,
         GiveUp,
         Words(
-            "Dynamics does not know a property of the record: correct ticket_properties, queue_field or the owner in the \
+            "A property of the record does not exist in Dynamics. Correct ticket_properties, queue_field or the owner in the \
              organization's file, then replay.",
         ),
     ),
     of_the_event(
         &["0x80044331"],
-        "A value is too long: lower description_limit or correct ticket_properties, then replay.",
+        "A value is too long. Lower description_limit or correct ticket_properties, then replay.",
     ),
     of_the_event(
         &["0x8004431a"],
-        "A choice is not one of the column's: correct default_priority or ticket_properties, then replay.",
+        "A value is not one of the column's choices. Correct default_priority or ticket_properties, then replay.",
     ),
     code(
         &["0x80060892"],
         GiveUp,
-        Words("Another record has the same value in an alternate key of the table: see which, then replay."),
+        Words("Another record has the same value in an alternate key of the table. Find and correct it, then replay."),
     ),
     code(
         &["0x80040517"],
         GiveUp,
         Words(
-            "The customer that the record is linked to is deactivated: activate it, or correct fallback_customer, then replay.",
+            "The customer linked to the record is deactivated. Activate it or correct fallback_customer, then replay.",
         ),
     ),
     code(
         &["0x8004440a"],
         GiveUp,
         Words(
-            "The case has open activities or child cases: have whoever owns them finish or cancel them in Dynamics, then replay.",
+            "The case has open activities or child cases. Have their owners finish or cancel them in Dynamics, then replay.",
         ),
     ),
-    of_the_event(&["0x80040265"], "A plug-in of the environment refused it: see its trace log, then replay."),
-    of_the_event(&["0x80044410"], "The environment wants another customer: correct fallback_customer, then replay."),
+    of_the_event(&["0x80040265"], "A plug-in of the environment refused the record. Check the plug-in's trace log, then replay."),
+    of_the_event(&["0x80044410"], "The environment requires another customer. Correct fallback_customer, then replay."),
     row(
         Of::Only(StepName::AssignQueue),
         &[404..=404],
         Code::Any,
         Text::Any,
         GiveUp,
-        Words("The queue is not there: correct default_queue_id, then replay."),
+        Words("The queue does not exist. Correct default_queue_id, then replay."),
     ),
     status(
         &[404..=404],
         GiveUp,
         Words(
-            "A row that the record names is not there: correct default_owner_id, default_queue_id, fallback_customer or \
+            "A row that the record names does not exist. Correct default_owner_id, default_queue_id, fallback_customer or \
              ticket_properties, then replay.",
         ),
     ),
     status(
         &[413..=413],
         GiveUp,
-        Words("The record is too large for Dynamics: see what the transcript holds, then replay a shorter one."),
+        Words("The record is too large for Dynamics. Shorten the transcript, then replay."),
     ),
     status(
         &[400..=400, 405..=405, 422..=422],
         GiveUp,
         Words(
-            "Dynamics refuses this record: correct the organization's file or the event as its message says, then replay.",
+            "Dynamics refuses this record. Correct the organization's file or the event as its message says, then replay.",
         ),
     ),
-    // What is left passes, or nobody has foreseen it.
+    // Everything else is taken for transient.
     status(
         &[403..=403],
         Retry,
-        Words("If this stays: look at the environment's IP firewall, and at proxies in between."),
+        Words("If this persists, check the environment's IP firewall and proxies in between."),
     ),
     status(ANY, Retry, Advice::None),
 ];
 
-/// A plug-in's own crash.
+/// Codes for the crash of a plug-in.
 const PLUGIN_CRASHED: &[&str] = &["0x8004418d", "0x80040224"];
-const CRASHED: &str = "A plug-in of the environment crashes: see its trace log.";
-const ROW: &str = "The application user, or the owner, may not touch a row that the record names: widen its role's access level to \
-                   that business unit, or correct the organization's file, then replay.";
+const CRASHED: &str = "A plug-in of the environment crashed. Check the plug-in's trace log.";
+const ROW: &str = "The application user or the owner has no access to a row that the record names. Widen its role's access level to \
+                   that business unit or correct the organization's file, then replay.";
 
-/// What to do where live work items have no table.
-pub(super) const NO_CHATS: &str = "The environment has no such table for live work items: install Omnichannel, or set \
+/// Advice for an environment without a table for live work items.
+pub(super) const NO_CHATS: &str = "The environment has no such table for live work items. Install Omnichannel, or set \
                                    dynamics.live_work_item_entity_set to the name of its entity set.";
 const NO_CASES: Advice = Words(
-    "The environment has no such table: install Dynamics 365 Customer Service in it, or correct environment_url.",
+    "The environment has no such table. Install Dynamics 365 Customer Service in it, or correct environment_url.",
 );
 
 const fn of_the_event(codes: &'static [&'static str], advice: &'static str) -> Row {

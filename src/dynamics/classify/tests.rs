@@ -36,7 +36,7 @@ fn remedy(answer: &Answer) -> Remedy {
     verdict_of(StepName::PostIncident, answer).remedy
 }
 
-/// After so many seconds.
+/// Remedy to wait this many seconds.
 fn after(seconds: u64) -> Remedy {
     Remedy::NotBefore(at(NOW) + Duration::from_secs(seconds))
 }
@@ -50,7 +50,7 @@ fn transient_statuses_are_retried() {
 }
 
 #[test]
-fn an_answer_nobody_foresaw_is_retried() {
+fn an_unforeseen_answer_is_retried() {
     for status in [100, 202, 206, 299, 301, 302, 307, 402, 406, 409, 410, 412, 415, 418, 451, 501, 505, 599] {
         assert_eq!(remedy(&plain(status, "")), Remedy::Retry, "{status}");
     }
@@ -71,7 +71,7 @@ fn transient_codes_are_retried_whatever_the_status() {
 }
 
 #[test]
-fn what_the_event_causes_is_permanent_with_advice() {
+fn failures_of_the_event_are_permanent_with_advice() {
     for (status, code, message) in [
         (400, "0x0", "Invalid property 'x' was found"),
         (400, "0x80048d19", "Error identified in Payload"),
@@ -115,7 +115,7 @@ fn the_advice_names_the_setting_to_correct() {
 }
 
 #[test]
-fn the_organizations_setup_holds_its_events() {
+fn failures_of_the_setup_hold_the_organizations_events() {
     for answer in [
         answer(401, "", ""),
         plain(401, ""),
@@ -144,7 +144,7 @@ fn a_403_that_names_no_privilege_and_no_role_is_not_the_organizations_setup() {
 }
 
 #[test]
-fn a_missing_privilege_is_named_as_administrators_know_it() {
+fn a_missing_privilege_is_named_as_on_the_administrators_form() {
     for (message, expected) in [
         (
             "Principal user (Id=1, type=8) is missing prvCreateIncident privilege (Id=2)",
@@ -166,7 +166,7 @@ fn a_missing_privilege_is_named_as_administrators_know_it() {
 }
 
 #[test]
-fn a_missing_privilege_names_whose_it_is() {
+fn the_advice_on_a_missing_privilege_names_the_user_that_lacks_it() {
     let (owner, other) = ("33333333-3333-3333-3333-333333333333", "22222222-2222-2222-2222-222222222222");
     let lacks = |id: &str, caller: &str| {
         let said = format!(
@@ -176,8 +176,8 @@ fn a_missing_privilege_names_whose_it_is() {
         answer(403, "0x80040220", &said)
     };
     let upper = |id: &str| format!("{{{}}}", id.to_uppercase());
-    let owners = "The owner (default_owner_id) lacks Read on Case (prvReadIncident):";
-    let applications = "The application user lacks Read on Case (prvReadIncident):";
+    let owners = "The owner (default_owner_id) lacks Read on Case (prvReadIncident).";
+    let applications = "The application user lacks Read on Case (prvReadIncident).";
     let no_role = answer(403, "0x80042f09", &format!("The user with id {owner} has not been assigned any roles."));
     let named = owner.parse().ok();
     for (answer, settings, expected) in [
@@ -186,8 +186,8 @@ fn a_missing_privilege_names_whose_it_is() {
         (lacks(other, owner), named, applications),
         (lacks(owner, other), None, applications),
         (answer(403, "0x80040220", &format!("User {owner} failed")), named, "The owner (default_owner_id) has no"),
-        (no_role.clone(), named, "The owner (default_owner_id) has no security role:"),
-        (no_role, None, "The application user has no security role:"),
+        (no_role.clone(), named, "The owner (default_owner_id) has no security role."),
+        (no_role, None, "The application user has no security role."),
         (lacks("1", "2"), named, applications),
     ] {
         let verdict = classify(StepName::PostIncident, settings, &answer, &answer.error(), at(NOW));
@@ -199,7 +199,7 @@ fn a_missing_privilege_names_whose_it_is() {
 }
 
 #[test]
-fn a_429_waits_as_retry_after_says_in_seconds_or_as_a_date() {
+fn a_429_waits_for_the_seconds_or_until_the_date_of_retry_after() {
     for (retry_after, expected) in [
         ("17", after(17)),
         (" 17 ", after(17)),
@@ -237,7 +237,7 @@ fn service_protection_codes_throttle_whatever_the_status() {
 }
 
 #[test]
-fn what_a_duplicate_key_is() {
+fn duplicate_keys_are_recognized() {
     for (status, code, message, expected) in [
         (412, "0x80040237", "A record with matching key values already exists.", true),
         (412, "", "", true),
@@ -259,7 +259,7 @@ fn what_a_duplicate_key_is() {
 }
 
 #[test]
-fn error_bodies_of_any_shape_are_read_as_far_as_they_go() {
+fn error_bodies_of_any_shape_are_read() {
     for (body, code, message) in [
         (r#"{"error":{"code":" 0x80040217 ","message":" gone "}}"#, "0x80040217", "gone"),
         (r#"{"error":{"code":"","message":"m"}}"#, "", "m"),

@@ -19,7 +19,7 @@ fn said(texts: &[&str]) -> Handoff {
     of(|it| it.transcript = texts.iter().map(|text| message(text)).collect())
 }
 
-/// What stands above the transcript.
+/// Returns the header lines, which stand above the transcript.
 fn head(handoff: &Handoff) -> String {
     header(handoff, handoff.summary.as_deref().unwrap_or("-"))
 }
@@ -55,7 +55,7 @@ fn absent_values_are_a_dash_and_without_messages_transcript_is_the_last_line() {
 }
 
 #[test]
-fn who_speaks() {
+fn the_speaker_of_a_message_is_named() {
     for (name, sender, expected) in [
         (Some("Ann"), Some("customer"), "Ann (customer)"),
         (Some("Ann"), Some("human_agent"), "Ann (human_agent)"),
@@ -96,7 +96,7 @@ fn times_are_utc_with_seconds_and_a_dash_when_absent() {
 }
 
 #[test]
-fn the_text_ends_without_a_line_break_whatever_was_said() {
+fn the_text_ends_without_a_line_break() {
     assert!(whole(&said(&["one\n", "two\n\n"])).ends_with("Customer: one\n\n[-] Customer: two"));
 }
 
@@ -112,7 +112,7 @@ fn the_limit_counts_utf16_units_and_a_text_of_exactly_that_length_is_whole() {
 }
 
 #[test]
-fn a_transcript_is_cut_at_a_message_boundary_and_says_how_many_are_missing() {
+fn a_transcript_is_cut_at_a_message_boundary_and_counts_the_missing_messages() {
     let texts: Vec<String> = (0..20).map(|n| format!("message {n:02} {}", "x".repeat(40))).collect();
     let long = said(&texts.iter().map(String::as_str).collect::<Vec<_>>());
     let shown = |limit| {
@@ -148,13 +148,13 @@ fn a_huge_first_message_is_cut_inside_and_counts_as_shown() {
 }
 
 #[test]
-fn a_huge_later_message_is_not_begun() {
+fn a_huge_later_message_is_left_out() {
     let text = describe(&said(&["one", &"y".repeat(5000), "three"]), 1000).text;
     assert!(text.ends_with("Transcript:\n[-] Customer: one\n[… 2 more messages in the attached transcript]"));
 }
 
 #[test]
-fn a_header_that_is_too_long_loses_of_its_summary_only() {
+fn a_header_that_is_too_long_has_only_its_summary_cut() {
     let huge = of(|it| it.summary = Some(format!("S{}", "😀".repeat(3000))));
     let text = describe(&huge, 1000).text;
     let lines: Vec<&str> = text.lines().collect();
@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_description_ends_with_the_line_that_says_so(handoff in handoffs(), limit in 200usize..3000) {
+    fn a_cut_description_ends_with_the_count_of_missing_messages(handoff in handoffs(), limit in 200usize..3000) {
         let Description { text, fit } = describe(&handoff, limit);
         let fits = units(&header(&handoff, "")) + units(&tail(handoff.transcript.len())) <= limit;
         if fit == Fit::Cut && fits {

@@ -6,24 +6,24 @@ use handoffd_engine::workflow::samples::{FALLBACK, QUEUE, incident as incident_n
 use super::*;
 use crate::dynamics::Method;
 
-/// `POST incidents: always`, one line for each request.
+/// Returns one line such as `POST incidents: always` for each request.
 fn lines(event: &Event, settings: &Settings) -> Vec<String> {
     let short = |path: &str| path.split(['?', '(']).next().unwrap_or_default().to_owned();
     let explained = explain(event, settings).into_iter();
     explained.map(|it| format!("{} {}: {}", it.request.method.as_str(), short(&it.request.path), it.when)).collect()
 }
 
-const REMEMBERED: &str = "GET contacts: unless a contact is remembered for this email";
+const CACHED: &str = "GET contacts: unless the contact of this email is cached";
 const NEW: &str = "POST contacts: if no contact has this email";
 const REFUSED: &str = "if the environment refuses an incident without a customer";
 
 #[test]
 fn a_handoff_with_an_email() {
-    assert_eq!(lines(&email(), &settings()), [REMEMBERED, NEW, "POST incidents: always"]);
+    assert_eq!(lines(&email(), &settings()), [CACHED, NEW, "POST incidents: always"]);
 }
 
 #[test]
-fn a_handoff_without_an_email_and_what_an_environment_may_want_instead() {
+fn a_handoff_without_an_email_and_the_customer_an_environment_may_require() {
     let anonymous = handoff(|it| it.customer.email = None);
     let post = "POST incidents: always".to_owned();
     let made = format!("POST contacts: {REFUSED}, once for the organization");
@@ -44,10 +44,10 @@ fn an_email_that_is_too_long_has_no_contact_or_no_requests_at_all() {
 }
 
 #[test]
-fn the_queue_in_each_way() {
+fn each_kind_of_queue_assignment() {
     let with = |how| settings_with(|it| (it.default_queue_id, it.queue_assignment) = (Some(QUEUE), how));
     let after_contact = |settings: &Settings| lines(&email(), settings).split_off(2);
-    let undeclared = "once the environment has answered that it has no property queueid";
+    let undeclared = "after the environment has reported that it has no property queueid";
     let again = [format!("POST incidents: {undeclared}"), format!("POST queues: {undeclared}")];
     let [post, add] = again;
     let always = "POST incidents: always".to_owned();
@@ -62,7 +62,7 @@ fn the_queue_in_each_way() {
 #[test]
 fn a_description_that_is_cut_has_its_note() {
     let short = settings_with(|it| it.description_limit = 200);
-    let expected = "POST annotations: always: the description is longer than 200 UTF-16 units";
+    let expected = "POST annotations: always, because the description is longer than 200 UTF-16 units";
     assert_eq!(lines(&email(), &short).last().map(String::as_str), Some(expected));
 }
 
@@ -73,7 +73,7 @@ fn a_live_work_item_is_one_request() {
 }
 
 #[test]
-fn a_resolution_closes_what_the_store_knows_or_what_it_names() {
+fn a_resolution_closes_the_recorded_incidents_or_the_one_it_names() {
     let plain = explain(&resolution(|_| {}), &settings_with(|it| it.close_with = CloseWith::Patch));
     assert_eq!(plain.len(), 1);
     assert_eq!(plain[0].request.method, Method::Patch);
@@ -82,7 +82,7 @@ fn a_resolution_closes_what_the_store_knows_or_what_it_names() {
     let auto = explain(&named, &settings());
     assert_eq!(auto[0].request.path, format!("incidents({})", incident_no(4)));
     assert_eq!(auto[1].request.path, "CloseIncident");
-    assert!(auto[1].when.ends_with("once the environment has insisted on CloseIncident"));
+    assert!(auto[1].when.ends_with("after the environment has required CloseIncident"));
     let action = explain(&named, &settings_with(|it| it.close_with = CloseWith::CloseIncident));
     assert_eq!((action.len(), action[0].request.path.as_str()), (1, "CloseIncident"));
 }
@@ -92,9 +92,9 @@ fn a_conversation_that_was_not_resolved_causes_nothing() {
     assert_eq!(explain(&resolution(|it| it.verdict = Verdict::NotResolved), &settings()), []);
 }
 
-/// What is explained is what the worker sends.
+/// The preview equals the request that the worker sends.
 #[test]
-fn a_request_that_is_explained_is_the_one_that_the_step_sends() {
+fn an_explained_request_is_the_one_that_the_step_sends() {
     let explained = explain(&email(), &settings());
     assert_eq!(explained[0].request, request(&Step::LookUpContact, &email(), &settings()));
     assert_eq!(explained[1].request, request(&Step::CreateContact { generation: 0 }, &email(), &settings()));

@@ -1,4 +1,4 @@
-//! A place among the requests under way, and what its end means for the gate.
+//! Permit of a request, and the effect of its release on the limiter.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use handoffd_engine::workflow::{Fault, StepName};
 use super::super::blockade::{Change, Tried};
 use super::Gate;
 
-/// A place among the requests under way. Dropping it frees it, whatever became of the request.
+/// Permit to have a request under way. Dropping it releases it, even without a result.
 pub(in crate::dynamics) struct Place {
     pub(super) gate: Arc<Gate>,
     pub(super) began: Instant,
@@ -16,30 +16,30 @@ pub(in crate::dynamics) struct Place {
     pub(super) trial: Option<Trial>,
 }
 
-/// Held by the one who tries a step that was refused. Dropped without an answer, somebody else may try later.
+/// Trial of a held step. If it is dropped without a result, another event may try later.
 pub(super) struct Trial {
     pub(super) gate: Arc<Gate>,
     pub(super) step: StepName,
     pub(super) over: bool,
 }
 
-/// End of a step's requests, as far as the gate is concerned.
+/// Result of a step's requests, as the limiter sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::dynamics) enum Ended {
-    /// Answered, and all is well.
+    /// Answered, without a sign of overload.
     Answered,
-    /// Answered with trouble that has nothing to do with the load: a 500.
+    /// Answered with a failure unrelated to load, such as a 500.
     Failed,
-    /// Told to wait.
+    /// Throttled.
     Throttled,
-    /// No answer in time.
+    /// No answer within the time-out.
     Silent,
     /// No connection, or a broken one.
     Broken,
 }
 
 impl Place {
-    /// Leaves, after a step that ended so.
+    /// Releases the permit and records the result of the step.
     pub(in crate::dynamics) fn leave(mut self, step: StepName, ended: Ended, held: Option<&Fault>) -> Change {
         let now = Instant::now();
         self.left = true;

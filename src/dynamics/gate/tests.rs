@@ -34,14 +34,14 @@ fn places(gate: &Gate) -> usize {
 }
 
 #[tokio::test]
-async fn places_are_given_in_the_order_of_asking() {
+async fn permits_are_granted_in_the_order_of_the_calls() {
     let gate = Gate::new(1);
     let first = entered(&gate).await;
     let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(gate.enter(STEP))).collect();
     for turn in &mut waiting {
         assert!(poll!(turn).is_pending());
     }
-    // Somebody in the middle goes away.
+    // A waiting request in the middle is dropped.
     drop(waiting.remove(2));
     let mut order: Order<_> = waiting.into();
     let mut inside = first;
@@ -57,21 +57,21 @@ async fn places_are_given_in_the_order_of_asking() {
 }
 
 #[tokio::test]
-async fn a_place_that_nobody_takes_or_leaves_is_free_again() {
+async fn a_dropped_permit_is_free_again() {
     let gate = Gate::new(1);
     let place = entered(&gate).await;
     {
         let mut turn = pin!(gate.enter(STEP));
         assert!(poll!(&mut turn).is_pending());
         drop(place);
-        // It has been given the place, and is gone before it looks.
+        // The waiting request was granted the permit and is dropped before it receives it.
     }
     drop(entered(&gate).await);
     well(entered(&gate).await);
 }
 
 #[tokio::test]
-async fn shut_is_shut_for_everybody_until_its_time() {
+async fn throttling_rejects_every_request_until_it_ends() {
     let gate = Gate::new(8);
     let inside = entered(&gate).await;
     let now = Instant::now();
@@ -85,7 +85,7 @@ async fn shut_is_shut_for_everybody_until_its_time() {
 }
 
 #[tokio::test]
-async fn shutting_sends_away_who_waits() {
+async fn throttling_rejects_waiting_requests() {
     let gate = Gate::new(1);
     let inside = entered(&gate).await;
     let mut turn = pin!(gate.enter(STEP));
@@ -96,36 +96,36 @@ async fn shutting_sends_away_who_waits() {
 }
 
 #[tokio::test]
-async fn no_wait_is_no_shutting() {
+async fn a_wait_of_zero_is_no_throttling() {
     let gate = Gate::new(8);
     assert!(!gate.shut(Duration::ZERO, Instant::now()));
     well(entered(&gate).await);
 }
 
 #[tokio::test]
-async fn blocked_lets_nobody_in_until_a_probe_passes() {
+async fn a_blocked_organization_rejects_every_request_until_a_probe_succeeds() {
     let gate = Gate::new(8);
     let (first, second) = (entered(&gate).await, entered(&gate).await);
     assert!(matches!(first.leave(STEP, Ended::Failed, Some(&held(StepName::Token))), Change::Blocked(_)));
-    assert!(matches!(second.leave(STEP, Ended::Failed, Some(&held(StepName::Token))), Change::Same), "told once");
+    assert!(matches!(second.leave(STEP, Ended::Failed, Some(&held(StepName::Token))), Change::Same), "reported once");
     assert!(matches!(gate.enter(STEP).await, Err(Turned::Blocked(_))));
     assert!(matches!(gate.stand(Instant::now()), Stand::Blocked));
-    assert!(gate.attend() && !gate.attend(), "one looks after it");
+    assert!(gate.attend() && !gate.attend(), "one task probes it");
 
     let later = Instant::now() + Duration::from_secs(6);
     assert!(matches!(gate.look(later), (Look::Now, Change::Same)));
     assert!(matches!(gate.probed(Some(&Ok(())), Instant::now()), Change::Opened(_)));
     assert!(matches!(gate.look(later), (Look::Done, Change::Same)));
     let _all = (entered(&gate).await, entered(&gate).await);
-    assert!(!gate.attend(), "nothing to look after");
+    assert!(!gate.attend(), "nothing to probe");
 }
 
 #[tokio::test]
-async fn a_step_that_is_held_is_tried_by_one_and_all_others_go_on() {
+async fn a_held_step_is_tried_by_one_request_and_other_steps_continue() {
     let gate = Gate::new(8);
     let now = Instant::now();
     assert!(matches!(entered(&gate).await.leave(STEP, Ended::Failed, Some(&held(STEP))), Change::Same));
-    assert!(gate.attend(), "a probe asks whether it is more than that");
+    assert!(gate.attend(), "a probe checks the extent of the refusal");
     assert!(matches!(gate.look(now + Duration::from_secs(1)), (Look::Now, Change::Same)), "at once");
     assert!(matches!(gate.probed(Some(&Ok(())), now), Change::Held(_)));
     assert!(matches!(gate.enter(STEP).await, Err(Turned::Held(_))));
@@ -134,10 +134,10 @@ async fn a_step_that_is_held_is_tried_by_one_and_all_others_go_on() {
     let other = gate.enter(StepName::PostLiveWorkItem).await.expect("another step is free");
     assert!(matches!(other.leave(StepName::PostLiveWorkItem, Ended::Answered, None), Change::Same));
 
-    // As when its file changes: it is tried at once.
+    // After a change of the file, the step is tried at once.
     let gate = gate.succeeded_by(8, now);
     drop(entered(&gate).await);
-    assert!(matches!(gate.enter(STEP).await, Err(Turned::Held(_))), "one that goes away proves nothing");
+    assert!(matches!(gate.enter(STEP).await, Err(Turned::Held(_))), "a dropped trial proves nothing");
     let gate = gate.succeeded_by(8, now);
     let one = entered(&gate).await;
     assert!(matches!(gate.enter(STEP).await, Err(Turned::Held(_))), "one at a time");
@@ -146,7 +146,7 @@ async fn a_step_that_is_held_is_tried_by_one_and_all_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_successor_goes_on_and_the_predecessor_is_silent() {
+async fn a_successor_takes_over_and_the_predecessor_reports_nothing() {
     let gate = Gate::new(8);
     let (first, second) = (entered(&gate).await, entered(&gate).await);
     first.leave(STEP, Ended::Failed, Some(&held(StepName::Token)));
@@ -161,6 +161,6 @@ async fn a_successor_goes_on_and_the_predecessor_is_silent() {
     let inside = entered(&gate).await;
     gate.succeeded_by(8, Instant::now());
     let change = inside.leave(STEP, Ended::Failed, Some(&held(StepName::Token)));
-    assert!(matches!(change, Change::Same), "what is late is told to nobody");
+    assert!(matches!(change, Change::Same), "late results are not reported");
     assert!(!gate.attend());
 }

@@ -20,7 +20,7 @@ async fn why_a_session_has_no_case_and_how_it_gets_one() {
     browser.types(scene.refused.session().to_owned() + Key::Enter).await;
     browser.reads("Given up: a dead letter").await;
     browser.reads("0x80040265").await;
-    browser.reads("A plug-in of the environment refused it").await;
+    browser.reads("A plug-in of the environment refused the record").await;
     scene.keeps_to_itself().await;
 
     browser.follow("Its dead letter").await;

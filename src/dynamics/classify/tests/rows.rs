@@ -1,4 +1,4 @@
-//! The table, row by row: each has a case here, in the table's order.
+//! Cases for every row of the classification table, in the table's order.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use StepName::{
     AssignQueue, CloseIncident, CreateContact, LookUpContact, PostIncident, PostLiveWorkItem, Probe, Token,
 };
 
-/// What is answered to which step: status, code, words.
+/// Answer to a step: status, code, message.
 type Case = (StepName, u16, &'static str, &'static str);
 
 /// Stands for any `NotBefore`.
@@ -15,23 +15,23 @@ const WAIT: Remedy = Remedy::NotBefore(jiff::Timestamp::UNIX_EPOCH);
 
 #[rustfmt::skip]
 const CASES: &[(Case, Remedy, &str)] = &[
-    // Throttled.
+    // Throttling.
     ((PostIncident, 429, "0x80072322", "Number of requests exceeded the limit of 6000"), WAIT, ""),
     ((Token, 429, "", ""), WAIT, ""),
     ((PostIncident, 503, "0x80072326", "Number of concurrent requests exceeded the limit of 52"), WAIT, ""),
     ((LookUpContact, 503, "retry-after", ""), WAIT, ""),
-    // Entra ID's own trouble.
+    // Outages of Entra ID.
     ((Token, 503, "", "<html>"), Remedy::Retry, ""),
     ((Token, 408, "invalid_client", "AADSTS7000215: too late"), Remedy::Retry, ""),
     ((Token, 400, "temporarily_unavailable", "AADSTS90099: later"), Remedy::Retry, ""),
     ((Token, 400, "invalid_request", "AADSTS90033: A transient error has occurred. Please try again."), Remedy::Retry, ""),
-    // A token refused: the words differ.
+    // Refused tokens: the advice differs.
     ((Token, 401, "invalid_client", "AADSTS7000215: Invalid client secret provided."), Remedy::Hold, "not its Secret ID"),
     ((Token, 400, "invalid_client", "AADSTS7000215: Invalid client secret provided."), Remedy::Hold, "not its Secret ID"),
     ((Token, 401, "invalid_client", "AADSTS7000222: The provided client secret keys are expired."), Remedy::Hold, "has expired"),
-    ((Token, 400, "invalid_request", "AADSTS90002: Tenant 'x' not found."), Remedy::Hold, "correct tenant_id"),
-    ((Token, 400, "unauthorized_client", "AADSTS700016: Application was not found in the directory"), Remedy::Hold, "correct client_id"),
-    ((Token, 400, "unauthorized_client", "AADSTS7000112: Application is disabled."), Remedy::Hold, "enable it in Entra ID"),
+    ((Token, 400, "invalid_request", "AADSTS90002: Tenant 'x' not found."), Remedy::Hold, "Correct tenant_id"),
+    ((Token, 400, "unauthorized_client", "AADSTS700016: Application was not found in the directory"), Remedy::Hold, "Correct client_id"),
+    ((Token, 400, "unauthorized_client", "AADSTS7000112: Application is disabled."), Remedy::Hold, "Enable it in Entra ID"),
     ((Token, 400, "invalid_resource", "AADSTS500011: The resource principal was not found"), Remedy::Hold, "environment_url"),
     ((Token, 400, "invalid_grant", "AADSTS53003: Access has been blocked by Conditional Access policies."), Remedy::Hold, "conditional access"),
     ((Token, 400, "invalid_scope", "AADSTS1002012: The provided value for scope is not valid."), Remedy::Hold, "tenant_id, client_id and client_secret"),
@@ -39,7 +39,7 @@ const CASES: &[(Case, Remedy, &str)] = &[
     ((Token, 302, "", ""), Remedy::Retry, "dynamics.authority"),
     // The application user.
     ((Probe, 403, "0x80042f09", "The user has not been assigned any roles."), Remedy::Hold, "has no security role"),
-    ((PostIncident, 403, "0x80072560", "The user is not a member of the organization."), Remedy::Hold, "no member"),
+    ((PostIncident, 403, "0x80072560", "The user is not a member of the organization."), Remedy::Hold, "not a member"),
     ((PostIncident, 403, "0x80040225", "The specified user(Id = 1) is disabled."), Remedy::Hold, "Activate"),
     ((PostIncident, 403, "0x80040220", "is missing prvCreateIncident privilege"), Remedy::Hold, "lacks Create on Case"),
     ((LookUpContact, 400, "0x80040220", "SecLib::AccessCheckEx failed."), Remedy::Hold, "Manage roles"),
@@ -53,11 +53,11 @@ const CASES: &[(Case, Remedy, &str)] = &[
     ((PostIncident, 404, "0x80060888", "Resource not found"), Remedy::Hold, "Customer Service"),
     ((PostIncident, 404, "", "Resource not found for the segment 'incidents'."), Remedy::Hold, "Customer Service"),
     ((LookUpContact, 404, "", ""), Remedy::Hold, "environment_url"),
-    // What passes.
+    // Transient failures.
     ((PostIncident, 500, "0x80044150", "Generic SQL error."), Remedy::Retry, ""),
     ((PostIncident, 400, "0x80072031", "try again"), Remedy::Retry, ""),
     ((PostIncident, 400, "0x80040265", "The plug-in execution failed because of a time-out."), Remedy::Retry, "plug-in"),
-    // The event.
+    // Failures of the event.
     ((PostIncident, 500, "0x80040333", "a duplicate was detected"), Remedy::GiveUp, "duplicate detection rule"),
     ((PostIncident, 400, "0x0", "Invalid property 'x'"), Remedy::GiveUp, "ticket_properties"),
     ((PostIncident, 400, "0x80044331", "too long"), Remedy::GiveUp, "description_limit"),
@@ -81,7 +81,7 @@ const CASES: &[(Case, Remedy, &str)] = &[
     ((CreateContact, 412, "0x80060892", "Entity Key violated"), Remedy::GiveUp, "alternate key"),
     ((PostIncident, 400, "0x80040517", "An inactive customer cannot be set as the parent"), Remedy::GiveUp, "deactivated"),
     ((CloseIncident, 400, "0x8004440a", "open activities"), Remedy::GiveUp, "finish or cancel"),
-    // What is left.
+    // Everything else.
     ((PostIncident, 403, "", "IP address is not in the allowed range"), Remedy::Retry, "firewall"),
     ((PostIncident, 418, "", "I am a teapot"), Remedy::Retry, ""),
     ((PostIncident, 500, "", "<html>"), Remedy::Retry, ""),
@@ -94,7 +94,7 @@ fn seen((_, status, code, text): Case) -> Answer {
 }
 
 #[test]
-fn every_row_has_its_case_and_every_case_its_remedy_and_advice() {
+fn every_row_has_a_case_and_every_case_its_remedy_and_advice() {
     let mut decided = BTreeSet::new();
     for (case, remedy, advice) in CASES {
         let answer = seen(*case);
@@ -116,12 +116,12 @@ fn every_row_has_its_case_and_every_case_its_remedy_and_advice() {
 }
 
 #[test]
-fn each_problem_of_the_setup_has_advice_of_its_own() {
+fn each_fault_of_the_setup_has_its_own_advice() {
     let held = CASES.iter().filter(|(_, remedy, _)| *remedy == Remedy::Hold);
     let advice: BTreeSet<String> =
         held.map(|(case, ..)| classify(case.0, None, &seen(*case), &seen(*case).error(), at(NOW)).advice).collect();
     assert!(advice.len() >= 17, "{advice:#?}");
     for advice in advice {
-        assert!(advice.contains(':') && advice.ends_with('.'), "what is wrong, then what to do: {advice}");
+        assert!(advice.contains(". ") && advice.ends_with('.'), "the fault, then the action: {advice}");
     }
 }
