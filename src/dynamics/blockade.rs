@@ -273,8 +273,8 @@ impl Held {
     }
 }
 
-/// Returns true for a fault that concerns every request: a refused token, or an application that Dynamics does not know. Any other
-/// fault concerns its step alone, unless a probe meets it too.
+/// Returns true for a fault that concerns every request: a refused token, or an application unknown to Dynamics. Any other fault
+/// concerns its step alone, unless a probe meets it too.
 fn concerns_all(fault: &Fault) -> bool {
     fault.step == StepName::Token || fault.status == Some(401)
 }

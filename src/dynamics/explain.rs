@@ -68,8 +68,8 @@ fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
     steps
 }
 
-/// Returns true for an email too long for a contact in an organization that refuses incidents without one. Such an event becomes a
-/// dead letter without any request.
+/// Returns true for an email too long for a contact in an organization that requires one. The event becomes a dead letter without
+/// any request.
 fn is_refused(handoff: &Handoff, settings: &Settings) -> bool {
     let too_long = handoff.customer.email.as_ref().is_some_and(|email| !contact_limit::fits(email));
     too_long && settings.contact_failure == ContactFailure::DeadLetter

@@ -195,7 +195,7 @@ impl Gate {
         self.touch();
     }
 
-    /// Assigns the probing of a blocked organization to the caller. Returns false if nothing is blocked or another task is probing.
+    /// Assigns the probing of a blocked organization to the caller. Returns false if none is needed or another task is probing.
     pub(super) fn attend(&self) -> bool {
         let mut state = self.lock();
         let needed = !state.attended && !state.retired && state.blockade.cause().is_some();

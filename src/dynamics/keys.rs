@@ -1,7 +1,7 @@
 //! Primary keys derived from the event.
 //!
-//! A create whose answer was lost can be sent again, because the record has the same key each time. Not even a lost store leads to
-//! a second record.
+//! A create whose answer was lost can be sent again, because the record has the same key each time. Not even a lost store leads
+//! to a second record.
 
 use handoffd_engine::event::{ContactId, EventKey, IncidentId, OrganizationId, WorkItemId};
 use uuid::Uuid;

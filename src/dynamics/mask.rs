@@ -1,4 +1,8 @@
-//! Dynamics quotes what it refuses. What a customer wrote must reach no log, list or header.
+//! Masking of customer text in Dynamics' messages.
+//!
+//! Dynamics quotes the values that it refuses. Customer text must never reach a log, list or header, in any spelling, so every
+//! message of Dynamics is masked here before it is stored. Where the customer's text is unknown, anything that may be personal is
+//! masked: losing a word of Dynamics' message is cheaper than disclosing a name.
 
 mod folded;
 mod spellings;
@@ -13,14 +17,14 @@ use super::description::whole;
 use super::request::title;
 use folded::{Folded, fold};
 
-/// Most of a message that is kept, in bytes: a store's value has to stay small.
+/// Longest message that is kept, in bytes. Values of the store must stay small.
 const MESSAGE_LIMIT: usize = 500;
-/// Most of a message in an event's history, in bytes: there may be sixteen of them, in one value of 4 KiB.
+/// Longest message in an event's history, in bytes. One value of 4 KiB may hold sixteen of them.
 const HISTORY_LIMIT: usize = 160;
-/// Longest message that is looked through, in bytes; Dynamics' own have some hundred.
+/// Longest message that is searched, in bytes. Dynamics' own have a few hundred.
 const LONGEST_READ: usize = 4 * 1024;
 const MASK: &str = "***";
-/// What opens a quoted part and what closes it, in the languages that environments speak.
+/// Pairs of opening and closing quotes in the languages of environments.
 const QUOTES: [(char, char); 6] = [
     ('\'', '\''),
     ('"', '"'),
@@ -29,11 +33,11 @@ const QUOTES: [(char, char); 6] = [
     ('\u{201e}', '\u{201c}'),
     ('«', '»'),
 ];
-/// A quoted part of a composed text (a title, a description) counts from this length on, or when the text begins with
-/// it: shorter, it may be a column's name that the text happens to hold.
+/// Length in characters from which on a quoted part of a composed text (a title, a description) is masked wherever it stands in
+/// that text. A shorter part may be the name of a column, and is masked only where the text begins with it.
 const LONG_ENOUGH: usize = 12;
 
-/// Dynamics' message with every piece of customer text replaced by `***`, on one line and cut to size.
+/// Returns Dynamics' message with every piece of customer text replaced by `***`, on one line and cut to size.
 pub(super) fn mask(message: &str, event: &Event) -> String {
     if message.is_empty() {
         return String::new();
@@ -45,39 +49,39 @@ pub(super) fn mask(message: &str, event: &Event) -> String {
     ranges.extend(tokens::tokens(message));
     match &event.body {
         Body::Handoff(handoff) => ranges.extend(of_customer(message, handoff)),
-        // A resolution has no text of the customer's to compare with; its case has.
+        // A resolution has no customer text to compare with, although its case has.
         Body::Resolution(_) => ranges.extend(strangers::suspects(message)),
     }
     one_line(&without(message, ranges))
 }
 
-/// A message that can't hold customer text, on one line and cut to size.
+/// Returns a message that can't contain customer text on one line, cut to size.
 pub(super) fn one_line(message: &str) -> String {
     let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     cut_to(line.trim(), MESSAGE_LIMIT)
 }
 
-/// A message that was masked, cut to what an event's history keeps of each request.
+/// Returns a masked message, cut to the size for an event's history.
 pub(super) fn brief(message: &str) -> String {
     cut_to(message, HISTORY_LIMIT)
 }
 
-/// Where a message holds what is in this handoff.
+/// Finds the texts of a handoff in a message.
 fn of_customer(message: &str, handoff: &Handoff) -> Vec<Range<usize>> {
     let message = Folded::of(message);
     let texts = customer_texts(handoff);
     let known = Known { pieces: texts.join("\n"), composed: [fold(&title(handoff)), fold(&whole(handoff))] };
-    // All are found in the message as it stands: one that is masked first could hide what another is a part of.
+    // All are located in the original message: masking one first could hide a longer text that contains it.
     let mut ranges = quoted(&message.text, &known);
     ranges.extend(texts.iter().flat_map(|text| occurrences(&message.text, text)));
     ranges.into_iter().map(|range| message.unfolded(&range)).collect()
 }
 
-/// What a quoted part is compared with; folded.
+/// Folded texts that a quoted part is compared with.
 struct Known {
-    /// What the customer, or an agent about one, wrote; a line each.
+    /// Texts by the customer or by an agent about the customer, one a line.
     pieces: String,
-    /// What the worker made of it.
+    /// Texts that the worker composed: title and description.
     composed: [String; 2],
 }
 
@@ -89,7 +93,7 @@ impl Known {
     }
 }
 
-/// Everything a customer (or an agent, about one) wrote in this event, in every spelling, folded, longest first.
+/// Returns all texts of the event by the customer or by an agent about the customer, in every spelling, folded, longest first.
 fn customer_texts(handoff: &Handoff) -> Vec<String> {
     let customer = &handoff.customer;
     let fields = [&customer.name, &customer.email, &customer.phone, &handoff.summary];
@@ -100,7 +104,7 @@ fn customer_texts(handoff: &Handoff) -> Vec<String> {
         written.extend(message.name.iter().chain(&message.text).map(String::as_str));
     }
     let mut texts: Vec<String> = written.iter().map(|text| fold(text)).collect();
-    // Spelled first, folded then: `%2B` is in capitals, and what a line break is spelled as is no white space.
+    // Spelled first and folded afterwards: `%2B` has a capital, and an encoded line break is not white space.
     texts.extend(written.iter().flat_map(|text| spellings::of(text.trim())).map(|spelling| fold(&spelling)));
     texts.retain(|text| text.chars().count() > 1);
     texts.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
@@ -108,7 +112,7 @@ fn customer_texts(handoff: &Handoff) -> Vec<String> {
     texts
 }
 
-/// Every quoted part that is a piece of what is known: Dynamics shortens what it quotes.
+/// Finds every quoted part that is a piece of a known text, as Dynamics shortens its quotations.
 fn quoted(message: &str, known: &Known) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -116,7 +120,7 @@ fn quoted(message: &str, known: &Known) -> Vec<Range<usize>> {
         let apostrophe = message[..from + start].ends_with(char::is_alphanumeric);
         from += start + open.len_utf8();
         let cut_off = if apostrophe { None } else { Some(message.len() - from) };
-        // Where it is none, the next quote may open another part: `'a' is not 'b'`, or this one is an apostrophe.
+        // Otherwise the next quote may open another part, as in `'a' is not 'b'`, or this one is an apostrophe.
         if let Some(length) = piece_until(&message[from..], close, cut_off, known) {
             found.push(from..from + length);
             from += length;
@@ -126,7 +130,7 @@ fn quoted(message: &str, known: &Known) -> Vec<Range<usize>> {
     found
 }
 
-/// The first quote, and what closes it.
+/// Finds the first opening quote and returns it with its closing counterpart.
 fn opening(text: &str) -> Option<(usize, char, char)> {
     text.char_indices().find_map(|(at, open)| {
         let (_, close) = QUOTES.iter().find(|(quote, _)| *quote == open)?;
@@ -134,22 +138,22 @@ fn opening(text: &str) -> Option<(usize, char, char)> {
     })
 }
 
-/// How long the quoted part is, if it is a piece of customer text. The longest counts: a text may hold quotes of
-/// its own (`'ann.o'brien@example.com'`). A part may be cut off before its closing quote: then it is `cut_off` long.
+/// Returns the length of the quoted part if it is a piece of customer text. The longest match wins, as a text may itself contain
+/// quotes (`'ann.o'brien@example.com'`). A part without a closing quote has the length `cut_off`.
 fn piece_until(text: &str, close: char, cut_off: Option<usize>, known: &Known) -> Option<usize> {
     let ends = text.char_indices().filter(|(_, c)| *c == close).map(|(at, _)| at);
     let parts = ends.chain(cut_off).map(|end| (end, spoken(&text[..end])));
     let long_enough = parts.filter(|(_, part)| part.chars().count() > 2);
-    // What begins with no piece is none.
+    // A part that does not begin with a piece of customer text is none.
     long_enough.take_while(|(_, part)| known.holds(part)).map(|(end, _)| end).last()
 }
 
-/// A quoted text as it was written: Dynamics ends a shortened one with dots, and OData doubles a quote within.
+/// Restores a quoted text: removes the dots of a shortened one and the doubling of quotes by OData.
 fn spoken(quoted: &str) -> String {
     quoted.trim_end_matches(['.', '…']).trim().replace("''", "'")
 }
 
-/// Where a text stands as whole words.
+/// Finds the occurrences of a text as whole words.
 fn occurrences(message: &str, text: &str) -> Vec<Range<usize>> {
     let all = message.match_indices(text).map(|(at, found)| at..at + found.len());
     all.filter(|range| is_word(message, range.start, range.end)).collect()
@@ -160,7 +164,7 @@ fn is_word(text: &str, start: usize, end: usize) -> bool {
     !touches(text[..start].chars().next_back()) && !touches(text[end..].chars().next())
 }
 
-/// The message with `***` in the place of these ranges.
+/// Replaces these ranges of a message by `***`.
 fn without(message: &str, mut ranges: Vec<Range<usize>>) -> String {
     ranges.sort_by_key(|range| range.start);
     let mut masked = String::with_capacity(message.len());

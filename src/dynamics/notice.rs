@@ -1,4 +1,4 @@
-//! What is told of an organization's trouble: once, where it begins and where it ends; not for each event that waits.
+//! Logs and metrics of an organization's outages: one message at the beginning and one at the end, none for each waiting event.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::blockade::{Cause, Change};
 use super::environment::Environment;
 use super::gate::Turned;
 
-/// The fault of a step that was not let in: no request was made for it.
+/// Returns the fault of a step that the limiter rejected. No request was sent for it.
 pub(super) fn turned(step: StepName, turned: Turned) -> Fault {
     match turned {
         Turned::Throttled(wait) => {
             let until = jiff::Timestamp::now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
-            let message = "the organization's gate is shut until Dynamics lets it in again".to_owned();
+            let message = "Dynamics throttles the organization; no request was sent".to_owned();
             Fault::unanswered(step, Remedy::NotBefore(until), message)
         }
         Turned::Blocked(cause) => refused(step, &cause, Remedy::Hold, "the organization is blocked"),
@@ -35,18 +35,18 @@ fn refused(step: StepName, cause: &Cause, remedy: Remedy, what: &str) -> Fault {
     }
 }
 
-/// An organization became blocked, or works again.
+/// Reports that an organization was blocked, or is available again.
 pub(super) fn tell(watch: &dyn Watch, environment: &Environment, change: Change) {
     let organization = &environment.access.settings.organization_id;
     match change {
         Change::Same => {}
         Change::Blocked(fault) => {
             watch.saw(Sighting::Blocked(organization, true));
-            blocked(environment, &fault, "an organization is blocked: its events wait until it works again");
+            blocked(environment, &fault, "organization is blocked; its events are on hold");
         }
         Change::Held(fault) => {
             watch.saw(Sighting::Blocked(organization, true));
-            let sentence = "an organization is blocked at one step: events that need it wait, others go on";
+            let sentence = "organization is blocked at one step; events that need the step are on hold";
             blocked(environment, &fault, sentence);
         }
         Change::Freed(step, blocked_for) => {
@@ -54,24 +54,24 @@ pub(super) fn tell(watch: &dyn Watch, environment: &Environment, change: Change)
                 organization_id = %organization,
                 step = step.as_str(),
                 blocked_for_s = blocked_for.as_secs(),
-                "a step works again; others of its organization do not"
+                "step is no longer blocked; another step of the organization still is"
             );
         }
         Change::Otherwise(fault) => {
-            blocked(environment, &fault, "an organization is still blocked, for another reason now");
+            blocked(environment, &fault, "organization is still blocked, now for another reason");
         }
         Change::Opened(blocked_for) => {
             watch.saw(Sighting::Blocked(organization, false));
             info!(
                 organization_id = %organization,
                 blocked_for_s = blocked_for.as_secs(),
-                "an organization works again: its events flow"
+                "organization is no longer blocked; its events resume"
             );
         }
     }
 }
 
-/// Dynamics, or Entra ID, has told an organization to wait; `shut` is how long, when it was open until now.
+/// Reports that Dynamics or Entra ID throttles an organization. `shut` is the wait, present only at the beginning of a throttling.
 pub(super) fn throttled(watch: &dyn Watch, environment: &Environment, fault: &Fault, shut: Option<Duration>) {
     let organization = &environment.access.settings.organization_id;
     watch.saw(Sighting::Throttled(organization));
@@ -83,7 +83,7 @@ pub(super) fn throttled(watch: &dyn Watch, environment: &Environment, fault: &Fa
             code = fault.code,
             request_id = fault.request_id,
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            "an organization is throttled: its events wait as long as Dynamics says"
+            "organization is throttled; its events are on hold until the wait ends"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Dynamics 365 for every organization: which there are, how each stands, and the way in for a step.
+//! Dynamics 365 for all organizations: their registry, their availability, and the execution of steps.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -23,61 +23,61 @@ use super::reply::Sent;
 use super::wire::Wire;
 use super::{notice, probe};
 
-/// Events in flight of an organization that is not configured: each is a dead letter at once.
+/// Events in flight for an organization that is not configured. Each becomes a dead letter at once.
 const ROOM_OF_STRANGERS: usize = 16;
 
-/// What all organizations share (contract 7, `[dynamics]`).
+/// Settings shared by all organizations (contract 7, `[dynamics]`).
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where tokens come from: `https://login.microsoftonline.com`.
+    /// Address of the token service: `https://login.microsoftonline.com`.
     pub authority: String,
-    /// How long one request may take.
+    /// Time-out of a request.
     pub request_timeout: Duration,
-    /// Most requests of one organization under way.
+    /// Most concurrent requests of one organization.
     pub max_concurrency: usize,
-    /// PEM file of roots in addition to the system's.
+    /// PEM file of root certificates in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// The way out, where there is no direct one.
+    /// Proxy for outgoing connections.
     pub proxy: Option<Proxy>,
 }
 
-/// Dynamics 365, for every organization.
+/// Dynamics 365 for all organizations.
 pub struct Dynamics {
     wire: Arc<Wire>,
     options: Options,
     environments: RwLock<HashMap<OrganizationId, Arc<Environment>>>,
     paused: RwLock<HashSet<OrganizationId>>,
-    /// The configuration of some organization can't be told.
+    /// True while some organization's configuration could not be read.
     incomplete: AtomicBool,
 }
 
-/// How an organization fares, for lists and pages.
+/// State of an organization, for lists and pages.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    /// How many of its requests may be under way now.
+    /// Current limit of concurrent requests.
     pub concurrency: usize,
-    /// How many are.
+    /// Number of requests under way.
     pub under_way: usize,
-    /// Until when Dynamics wants none of its requests.
+    /// End of the throttling by Dynamics.
     pub throttled_until: Option<Timestamp>,
-    /// Why its events wait, when it is misconfigured.
+    /// Reason why its events wait, if it is misconfigured.
     pub blocked: Option<Blocked>,
 }
 
-/// Why an organization's events wait.
+/// Block of an organization or of one of its steps.
 #[derive(Clone, Debug)]
 pub struct Blocked {
-    /// Since when.
+    /// Start of the block.
     pub since: Timestamp,
-    /// What Dynamics or Entra ID said last, and what to do about it.
+    /// Latest fault from Dynamics or Entra ID, with advice.
     pub fault: Arc<Fault>,
 }
 
 impl Dynamics {
-    /// A client that knows no organization yet.
+    /// Creates a client without organizations.
     ///
     /// # Errors
-    /// When the system's TLS roots can't be read, or the proxy is none.
+    /// Returns an error if TLS roots can't be read or the proxy's URL is invalid.
     pub fn new(options: Options, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
         let wire = Arc::new(Wire {
             client: Client::new(options.request_timeout, options.ca_file.as_deref(), options.proxy.as_ref())?,
@@ -92,8 +92,8 @@ impl Dynamics {
         })
     }
 
-    /// Replaces what is known of the organizations. Tokens and gates of unchanged ones stay; one that is blocked and
-    /// whose file has changed is looked at again at once. Call it within the runtime.
+    /// Replaces the organizations. Unchanged ones keep their tokens and limiters. A blocked one whose file has changed is probed at
+    /// once. Must be called within the runtime.
     pub fn set_organizations(&self, all: Vec<Access>) {
         let mut environments = self.environments.write().unwrap_or_else(PoisonError::into_inner);
         let mut known = std::mem::take(&mut *environments);
@@ -112,7 +112,7 @@ impl Dynamics {
         }
     }
 
-    /// One without a usable secret is blocked at once, not when its first event meets that.
+    /// Blocks an organization without a usable secret at once, before its first event.
     fn block_withheld(&self, environment: &Arc<Environment>) {
         if let Some(fault) = environment.token.withheld() {
             let change = environment.gate.hold(fault, Instant::now());
@@ -121,12 +121,12 @@ impl Dynamics {
         }
     }
 
-    /// Sets whether all configured organizations are among those that are known.
+    /// Records whether the configuration of every organization could be read.
     pub fn set_complete(&self, complete: bool) {
         self.incomplete.store(!complete, Ordering::Release);
     }
 
-    /// Exactly these are paused: none of their events is begun; what is in hand comes to its end.
+    /// Replaces the set of paused organizations. None of their events is begun; events in progress are finished.
     pub fn set_paused(&self, all: HashSet<OrganizationId>) {
         *self.paused.write().unwrap_or_else(PoisonError::into_inner) = all;
         let environments = self.environments.read().unwrap_or_else(PoisonError::into_inner);
@@ -137,13 +137,13 @@ impl Dynamics {
         self.paused.read().unwrap_or_else(PoisonError::into_inner).contains(organization)
     }
 
-    /// Tests an organization, known or not, with a token of its own. It writes nothing in Dynamics.
+    /// Tests an organization's setup, whether it is registered or not, with a separate token. Writes nothing in Dynamics.
     pub async fn inspect(&self, access: Access) -> Vec<Finding> {
         let environment = Environment::new(access, &self.options.authority, self.options.max_concurrency);
         inspect(&self.wire, &environment).await
     }
 
-    /// How an organization fares; none when it is not configured.
+    /// Returns the state of an organization, or `None` if it is not configured.
     pub fn condition(&self, organization: &OrganizationId) -> Option<Condition> {
         let now = Instant::now();
         let gate = self.environment(organization)?.gate.condition(now);
@@ -170,7 +170,7 @@ impl Dynamics {
 impl Crm for Dynamics {
     async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed {
         let Some(environment) = self.environment(&event.key.organization_id) else {
-            let message = "the organization was removed meanwhile".to_owned();
+            let message = "the organization was removed while the event was in progress".to_owned();
             return Performed {
                 result: Err(Fault::unanswered(step.name(), Remedy::Retry, message)),
                 exchanges: Vec::new(),
@@ -233,7 +233,7 @@ impl Crm for Dynamics {
     async fn available(&self, organization: &OrganizationId) {
         while let Some(environment) = self.environment(organization) {
             let mut changed = pin!(environment.gate.changed());
-            // From here on no change is missed.
+            // No change is missed from here on.
             changed.as_mut().enable();
             let Availability::Unavailable(why) = self.availability(organization) else { return };
             let over = environment.gate.condition(Instant::now()).wait.filter(|_| why == Unavailable::Throttled);

@@ -1,84 +1,86 @@
-//! How many requests of one organization may be under way: pure, time comes in as an argument.
+//! Concurrency limit of one organization. Pure: every method takes the time as an argument.
 //!
-//! Additive increase, multiplicative decrease, as TCP finds out what a road carries that nobody has measured for it.
+//! The limit follows additive increase and multiplicative decrease (AIMD), as in TCP's congestion control, because the capacity of
+//! an environment is unknown. It doubles each round until the first decrease, and never exceeds `dynamics.max_concurrency` or the
+//! concurrency that Dynamics recommends.
 
 use std::time::{Duration, Instant};
 
-/// Places to begin with: enough for a quiet environment, harmless to one that is throttling already.
+/// Initial limit: enough for a quiet environment, harmless for one that already throttles.
 const FIRST: usize = 8;
-/// How long an event may wait for its turn and still be worth having in hand.
+/// Longest wait for a permit for which an event is worth having in flight.
 const WORTH_WAITING: Duration = Duration::from_millis(250);
-/// What an answer is taken to need until one was seen: slow for Dynamics, where 50 to 200 ms are common.
+/// Latency assumed before the first answer: slow for Dynamics, where 50 to 200 ms are common.
 const LATENCY_UNKNOWN: Duration = Duration::from_millis(250);
-/// Requests are under way and nothing was answered for this long: the environment hangs, or is as good as that.
+/// Time without any answer after which an environment with requests under way counts as hanging.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Places, and events in hand, of an environment that hangs: enough to notice that it is back.
+/// Limit of requests and events in flight for a hanging environment: enough to notice its recovery.
 const SILENT: usize = 4;
-/// Events in flight beyond those with a request under way, at most: those between two of their steps, and the next ones.
+/// Most events in flight without a request under way: those between two steps, and the next ones.
 pub(super) const WAITING: usize = 12;
-/// The weight of one answer in the moving average of latency, as its inverse: TCP's own (RFC 6298).
+/// Inverse weight of one answer in the moving average of latency, as in TCP (RFC 6298).
 const SMOOTHING: u32 = 8;
 
-/// An organization's limit, and what it is found by.
+/// Adaptive limit of an organization, with the observations it depends on.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
-    /// `dynamics.max_concurrency`
+    /// Value of `dynamics.max_concurrency`.
     most: usize,
-    /// `x-ms-dop-hint` of the last answer that had one.
+    /// Latest `x-ms-dop-hint`.
     advised: usize,
     limit: usize,
     rise: Rise,
-    /// When it fell last. An answer to what was sent before tells of the load before.
+    /// Time of the last decrease. Answers to requests sent earlier reflect the earlier load.
     fallen: Option<Instant>,
     latency: Option<Duration>,
-    /// Since when requests are under way without an answer. A time-out is none: silence goes on over an idle hour.
+    /// Time since which requests are under way without an answer. A time-out is no answer, so the silence lasts over an idle hour.
     unheard_since: Option<Instant>,
 }
 
-/// How the limit rises while all is well.
+/// Mode of increase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Rise {
-    /// One more for each answer: twice as many each round. Until the first fall.
+    /// One more for each answer, which doubles the limit each round. Applies until the first decrease.
     Doubling,
-    /// One more for each round; so many answers of this one are there.
+    /// One more for each round. Holds the number of answers in this round.
     Steady(usize),
 }
 
 impl Pace {
-    /// The pace of an organization that was never asked anything.
+    /// Creates the limit of a new organization.
     pub(super) fn new(most: usize) -> Self {
         let most = most.max(1);
         let limit = FIRST.min(most);
         Self { most, advised: most, limit, rise: Rise::Doubling, fallen: None, latency: None, unheard_since: None }
     }
 
-    /// How many requests may be under way.
+    /// Returns the current limit of concurrent requests.
     pub(super) fn places(&self, now: Instant) -> usize {
         if self.is_silent(now) { self.limit.min(SILENT) } else { self.limit }
     }
 
-    /// Number of events that are worth having in flight: those with a request under way, and those whose turn comes in a moment. An
-    /// environment that is quick is given as many as ever: what holds an event up then is not Dynamics.
+    /// Number of events worth having in flight: those with a request under way and those that get a permit soon. A fast environment
+    /// gets the maximum, as events are then not held up by Dynamics.
     pub(super) fn room(&self, now: Instant) -> usize {
         if self.is_silent(now) {
             return self.places(now);
         }
         let latency = self.latency.unwrap_or(LATENCY_UNKNOWN).as_micros().max(1);
         let waiting = WORTH_WAITING.as_micros() * self.limit as u128 / latency;
-        // A slow environment has all its places, and somebody to take the first that is free.
+        // A slow environment gets its whole limit and one event for the first free permit.
         let waiting = usize::try_from(waiting).unwrap_or(usize::MAX).max(1);
         self.limit.saturating_add(waiting).min(self.most + WAITING)
     }
 
-    /// A request gets under way.
+    /// Records the start of a request.
     pub(super) fn began(&mut self, now: Instant) {
         self.unheard_since.get_or_insert(now);
     }
 
-    /// A request that began then was answered, and all is well; so many were under way with it.
+    /// Records a successful answer to a request that began at `began`. `under_way` counts the concurrent requests, including it.
     pub(super) fn answered(&mut self, began: Instant, under_way: usize, now: Instant) {
         self.heard(began, under_way, now);
-        // What was not used has not been tried: a trickle does not show that fifty at once are welcome.
+        // An unused limit proves nothing: a trickle of requests does not show that fifty concurrent ones are accepted.
         if self.is_stale(began) || under_way.saturating_mul(2) < self.limit {
             return;
         }
@@ -96,23 +98,23 @@ impl Pace {
         .min(self.ceiling());
     }
 
-    /// It was answered with trouble that says nothing of the load: a 500, say.
+    /// Records an answer with a failure unrelated to load, such as a 500.
     pub(super) fn failed(&mut self, began: Instant, under_way: usize, now: Instant) {
         self.heard(began, under_way, now);
     }
 
-    /// It was answered 429, or as good as that.
+    /// Records a 429 or an equivalent answer.
     pub(super) fn throttled(&mut self, began: Instant, under_way: usize, now: Instant) {
         self.heard(began, under_way, now);
         self.fall(began, now);
     }
 
-    /// Nothing came back in time.
+    /// Records a time-out.
     pub(super) fn unanswered(&mut self, began: Instant, now: Instant) {
         self.fall(began, now);
     }
 
-    /// Dynamics advises a concurrency. Nonsense (0) is none.
+    /// Applies the concurrency that Dynamics recommends. Ignores 0.
     pub(super) fn advise(&mut self, concurrency: usize) {
         if concurrency > 0 {
             self.advised = concurrency;
@@ -120,7 +122,7 @@ impl Pace {
         }
     }
 
-    /// Whether nothing has been heard for too long.
+    /// Returns true if the environment has not answered for [`SILENCE`].
     fn is_silent(&self, now: Instant) -> bool {
         self.unheard_since.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE)
     }
@@ -131,7 +133,7 @@ impl Pace {
         self.latency = Some(self.latency.map_or(took, |mean| (mean * (SMOOTHING - 1) + took) / SMOOTHING));
     }
 
-    /// Half as many, once for all that were sent before.
+    /// Halves the limit, once for all requests sent before.
     fn fall(&mut self, began: Instant, now: Instant) {
         if !self.is_stale(began) {
             self.limit = (self.limit / 2).max(1);

@@ -1,4 +1,4 @@
-//! Looks after a blocked organization: asks from time to time whether it works again, until it does.
+//! Probes of a blocked organization, sent at intervals until one succeeds.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use super::reply::probed;
 use super::request::{Method, Request};
 use super::wire::Wire;
 
-/// How often the task looks whether a probe is due, or no longer needed.
+/// Interval at which the task checks whether a probe is due or no longer needed.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Sees to it that a blocked organization is looked after; cheap when it is not blocked, or somebody does already.
+/// Starts the probing task of a blocked organization. Does nothing if none is needed or one is running.
 pub(super) fn attend(wire: &Arc<Wire>, environment: &Arc<Environment>) {
     if environment.gate.attend() {
         tokio::spawn(look_after(wire.clone(), Arc::downgrade(environment)));
     }
 }
 
-/// Ends when the organization is open, has another file, or is gone.
+/// Probes until the organization is available, has another file, or was removed.
 async fn look_after(wire: Arc<Wire>, environment: Weak<Environment>) {
     while let Some(environment) = environment.upgrade() {
         let (look, change) = environment.gate.look(Instant::now());
@@ -43,8 +43,8 @@ async fn look_after(wire: Arc<Wire>, environment: Weak<Environment>) {
     }
 }
 
-/// A token, then the request that needs the least of privileges: none of a table, but an application user that is
-/// known, enabled and has a role, in an environment that is there and enabled. Nothing when no answer tells.
+/// Requests a token, then sends the request with the fewest prerequisites: no privilege on any table, but an application user that
+/// exists, is enabled and has a role, in an environment that exists and is enabled. Returns `None` for an inconclusive answer.
 async fn ask(wire: &Wire, environment: &Environment) -> Option<Result<(), Fault>> {
     let asked = Request { method: Method::Get, path: "WhoAmI".to_owned(), headers: Vec::new(), body: None };
     let mut call = Call::new(wire, StepName::Probe, None);

@@ -229,7 +229,7 @@ fn told_once(rig: &Rig, advice: &str) {
             .filter(|line| field(line, "message").as_str().is_some_and(|said| said.contains(sentence)))
             .collect()
     };
-    let (began, ended) = (said("an organization is blocked"), said("an organization works again"));
+    let (began, ended) = (said("organization is blocked"), said("organization is no longer blocked"));
     assert_eq!((began.len(), ended.len()), (1, 1), "{began:?} {ended:?}");
     assert!(field(began[0], "advice").as_str().unwrap().contains(advice), "{}", began[0]);
     assert!(!field(began[0], "error").as_str().unwrap().is_empty());

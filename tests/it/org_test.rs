@@ -68,7 +68,7 @@ const CASES: [Case; 15] = [
         &[("default_owner_id", OWNER)],
         r#"{"missing_owner_privileges":["prvReadIncident"]}"#,
         ("owner", "environment"),
-        "assign a security role with Read on Case",
+        "Assign a security role with Read on Case",
     ),
     case("inactive_queue", &[("default_queue_id", QUEUE)], "{}", ("queue", "environment"), "Activate the queue"),
     case(
@@ -83,14 +83,14 @@ const CASES: [Case; 15] = [
         &[("default_queue_id", "99999999-9999-9999-9999-999999999999")],
         "{}",
         ("queue", "environment"),
-        "Correct default_queue_id",
+        "Set default_queue_id to the queueid",
     ),
     case(
         "unknown_workstream",
         &[("default_workstream_id", "99999999-9999-9999-9999-999999999999")],
         "{}",
         ("workstream", "environment"),
-        "Correct default_workstream_id",
+        "Set default_workstream_id to the id",
     ),
     case(
         "unknown_field",
@@ -298,8 +298,8 @@ async fn a_stock_environment_passes_with_what_it_can_do() {
 async fn secured_columns_are_found_and_what_follows_without_a_profile() {
     let office = Office::open().await;
     for (rule, result, says, follows) in [
-        ("granted", "passed", "allowed to the application user: contact.emailaddress1", ""),
-        ("refused", "warned", "not allowed to the application user: contact.emailaddress1", "contact_unlinked"),
+        ("granted", "passed", "secured, accessible to the application user: contact.emailaddress1", ""),
+        ("refused", "warned", "not accessible to the application user: contact.emailaddress1", "contact_unlinked"),
     ] {
         let settings = json!({ "secured_columns": { "contacts.emailaddress1": rule, "contacts.jobtitle": "refused" } });
         office.crm.environment().configure(&settings).unwrap();
@@ -327,7 +327,7 @@ async fn what_the_worker_adapts_to_is_a_note() {
 async fn privileges_for_looks_are_asked_for() {
     let mut office = Office::open().await;
     office.files.organize("default_queue_id", QUEUE);
-    for (privilege, when) in [("prvReadActivity", "after a lost answer"), ("prvReadQueueItem", "insists on an action")]
+    for (privilege, when) in [("prvReadActivity", "after a lost answer"), ("prvReadQueueItem", "requires an action")]
     {
         office.crm.environment().configure(&json!({ "missing_privileges": [privilege] })).unwrap();
         let check = office.check("privileges").await;

@@ -1,4 +1,4 @@
-//! A test's requests, one after the other: it is a person who waits, and an environment that others use.
+//! Requests of a test, sent one after the other so that they do not load an environment in use.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::dynamics::reply::probed;
 use crate::dynamics::request::Request;
 use crate::dynamics::wire::Wire;
 
-/// What comes after the probe.
+/// Checks after the probe.
 const LATER: [&str; 12] = [
     "owner",
     "queue",
@@ -34,12 +34,13 @@ const LATER: [&str; 12] = [
     "priority",
     "ticket_properties",
 ];
-/// After this nothing more is asked: an environment that hangs must not keep a person waiting for each of its answers.
+/// Time after which a test sends no further request. Each request to an environment that hangs takes the
+/// whole time-out.
 const LONGEST_TEST: Duration = Duration::from_secs(90);
-/// Rows that `ticket_properties` bind; nobody has more, and each is a request.
+/// Most rows bound by `ticket_properties` that are checked, as each costs a request.
 const MOST_ROWS: usize = 10;
 
-/// Does what "Test & Save" does, a token and then a look at the cases, and goes on to everything that events need.
+/// Runs the "Test & Save" checks, a token and then a read of cases, followed by checks of everything that events need.
 pub(in crate::dynamics) async fn inspect(wire: &Wire, environment: &Environment) -> Vec<Finding> {
     let bench = Bench { begun: Instant::now(), wire, environment, settings: &environment.access.settings };
     let (token, rest) = reply::token(&Call::new(wire, StepName::Probe, None).sign_in(environment).await);
@@ -86,14 +87,14 @@ impl Bench<'_> {
             return Err(Fault::unanswered(
                 StepName::Probe,
                 Remedy::Retry,
-                "not asked: the test has taken too long already".to_owned(),
+                "not checked; the test has taken too long".to_owned(),
             ));
         }
         let mut call = Call::new(self.wire, StepName::Probe, None);
         let answer = call.ask(self.environment, &asked).await?;
         probed(&answer, Timestamp::now())?;
         answer.object().ok_or_else(|| {
-            let message = "an answer that is no JSON: a proxy in between, or another service's address".to_owned();
+            let message = "the answer is not JSON; expected an answer of the Web API".to_owned();
             Fault::unanswered(StepName::Probe, Remedy::Retry, message)
         })
     }
@@ -106,7 +107,7 @@ impl Bench<'_> {
 
     async fn owner(&self) -> Finding {
         let Some(id) = self.settings.default_owner_id else {
-            return Finding::skipped("owner", "default_owner_id is not set: Dynamics decides who owns a case");
+            return Finding::skipped("owner", "default_owner_id is not set; Dynamics assigns the owner of a case");
         };
         let asked = self.ask(request::user(id)).await;
         let reads = match asked {
@@ -118,30 +119,30 @@ impl Bench<'_> {
 
     async fn queue(&self, fields: Option<&Fields>) -> Finding {
         let Some(id) = self.settings.default_queue_id else {
-            return Finding::skipped("queue", "default_queue_id is not set: cases go into no queue");
+            return Finding::skipped("queue", "default_queue_id is not set; cases are put into no queue");
         };
         reply::queue(id, self.settings, &self.ask(request::queue(id)).await, fields)
     }
 
     async fn fallback_customer(&self) -> Finding {
         let Some(customer) = self.settings.fallback_customer else {
-            return Finding::skipped("fallback_customer", "fallback_customer is not set: a placeholder contact serves");
+            return Finding::skipped("fallback_customer", "fallback_customer is not set; a placeholder contact is used");
         };
         reply::fallback_customer(customer, &self.ask(request::customer(&reply::customer_path(customer))).await)
     }
 
     async fn workstream(&self, chats: Option<&str>) -> Finding {
         match (self.settings.default_workstream_id, chats) {
-            (_, None) => Finding::skipped("workstream", "there are no live work items to go into one"),
+            (_, None) => Finding::skipped("workstream", "no workstream is needed without live work items"),
             (None, Some(_)) => Finding::skipped(
                 "workstream",
-                "default_workstream_id is not set: live work items carry default_queue_id, if that is",
+                "default_workstream_id is not set; live work items use default_queue_id if that is set",
             ),
             (Some(id), Some(_)) => reply::workstream(id, &self.ask(request::workstream(id)).await),
         }
     }
 
-    /// The application user's key; none where the answer names no user.
+    /// Returns the application user's key, or `None` if the answer names no user.
     async fn me(&self) -> Result<Option<Uuid>, Fault> {
         let me = self.ask(request::who_am_i()).await?;
         Ok(me["UserId"].as_str().and_then(|id| id.parse().ok()))
@@ -151,16 +152,16 @@ impl Bench<'_> {
         let user = match me {
             Ok(Some(user)) => *user,
             Ok(None) => {
-                return Finding::warned("privileges", "Dynamics does not tell who the application is", String::new());
+                return Finding::warned("privileges", "Dynamics did not identify the application user", String::new());
             }
-            Err(fault) => return Finding::unknown("privileges", "who the application is", fault),
+            Err(fault) => return Finding::unknown("privileges", "the identity of the application user", fault),
         };
         let all = needed(self.settings, chats);
         let known = self.ask(request::privileges(user)).await;
         let by_roles = known.as_ref().map(held).unwrap_or_default();
         let (mut missing, mut unknown) = (Vec::new(), Vec::new());
-        // Roles of its teams count too, and are told only for one privilege at a time; so is all of it where the list is
-        // too long to be read (an administrator's).
+        // Roles of its teams count too, but Dynamics reports those for one privilege at a time only. The same query serves where
+        // the list is too long to be read, as an administrator's is.
         for need in all.iter().filter(|need| !need.is_met(&by_roles)) {
             match self.any(user, &need.names).await {
                 Some(true) => {}
@@ -189,9 +190,9 @@ impl Bench<'_> {
 
     async fn subject_length(&self, chats: Option<&str>) -> Finding {
         let Some(table) = chats else {
-            return Finding::skipped("subject_length", "there is no table of live work items to look at");
+            return Finding::skipped("subject_length", "no table of live work items exists");
         };
-        // A table's logical name is its schema name in lower case; its subject is one line or several.
+        // A table's logical name is its schema name in lower case. The subject may be a column of one line or of several.
         let table = table.to_lowercase();
         let mut asked = self.ask(request::subject_length(&table, "String")).await;
         if asked.as_ref().is_err_and(|fault| fault.status == Some(404)) {
@@ -200,7 +201,7 @@ impl Bench<'_> {
         reply::subject_length(&asked)
     }
 
-    /// Whether a user has any of these; none when Dynamics does not tell.
+    /// Reports whether a user has any of these privileges; `None` if Dynamics does not answer that.
     async fn any(&self, user: Uuid, names: &[String]) -> Option<bool> {
         let mut told = None;
         for name in names {
@@ -225,7 +226,7 @@ impl Bench<'_> {
     async fn ticket_properties(&self, fields: Result<Fields, Fault>) -> Finding {
         let properties = &self.settings.ticket_properties;
         if properties.is_empty() {
-            return Finding::skipped("ticket_properties", "there are none");
+            return Finding::skipped("ticket_properties", "ticket_properties is empty");
         }
         let mut finding = match fields {
             Ok(fields) => fields::judged(properties, &fields),

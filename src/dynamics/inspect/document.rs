@@ -1,4 +1,4 @@
-//! Holds the table of `docs/DYNAMICS.md`, "Least privileges", against the privileges that a test asks for.
+//! Compares the table "Least privileges" of `docs/DYNAMICS.md` with the privileges that a test of an organization checks.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::privileges::{Need, Urgency, needed};
 const CHATS: &str = "oc_liveworkitem";
 const LOOKS: &str = "after a lost answer";
 
-/// Row of the table: privileges on one table, and when they are needed.
+/// Row of the document's table: privileges on one table of Dynamics, and the condition under which they are needed.
 struct Row {
     names: Vec<String>,
     when: String,
@@ -42,7 +42,7 @@ impl Row {
             }
             "unless `close_with = \"patch\"`" => settings.close_with != CloseWith::Patch,
             "with live work items" => chats.is_some(),
-            other => panic!("docs/DYNAMICS.md has a condition that this test can't judge: {other}"),
+            other => panic!("docs/DYNAMICS.md has an unknown condition: {other}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a case has for properties, and which of an organization's it does not have.
+//! Check of `ticket_properties` against the properties of a case.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,20 @@ use super::finding::Finding;
 const BIND: &str = "@odata.bind";
 /// Types of columns that are written by binding a row.
 const LOOKUPS: [&str; 3] = ["Lookup", "Customer", "Owner"];
-/// Names at least this much alike may be meant (Jaro-Winkler).
+/// Similarity (Jaro-Winkler) from which on a name is suggested.
 const ALIKE: f64 = 0.85;
 
-/// A case's properties.
+/// Properties of a case.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Fields {
     /// Columns and their types.
     columns: BTreeMap<String, String>,
-    /// What lookups are bound by.
+    /// Navigation properties by which lookups are bound.
     navigations: BTreeSet<String>,
 }
 
 impl Fields {
-    /// From the lists of attributes and of relationships.
+    /// Reads the lists of attributes and of relationships.
     pub(super) fn read(columns: &Value, lookups: &Value) -> Self {
         let rows = |answer: &Value| answer["value"].as_array().cloned().unwrap_or_default();
         let text = |row: &Value, name: &str| row[name].as_str().map(str::to_owned);
@@ -37,19 +37,19 @@ impl Fields {
         }
     }
 
-    /// Whether a row can be bound by this name, whose case counts.
+    /// Returns true if a row can be bound by this name, which is case-sensitive.
     pub(super) fn binds(&self, navigation: &str) -> bool {
         self.navigations.contains(navigation)
     }
 
-    /// What is wrong with a property of this name, if anything is.
+    /// Describes the fault of a property of this name, if it has one.
     fn problem(&self, key: &str) -> Option<String> {
         if let Some(navigation) = key.strip_suffix(BIND) {
             let unknown = !self.binds(navigation);
             let near = || nearest(navigation, self.navigations.iter().map(String::as_str));
             return unknown.then(|| meant(key, near().map(|name| format!("{name}{BIND}"))));
         }
-        // Another annotation of OData's: its property is looked at by itself.
+        // Another OData annotation; its property is checked separately.
         if key.contains('@') {
             return None;
         }
@@ -60,7 +60,7 @@ impl Fields {
         }
     }
 
-    /// A lookup that is written as a value.
+    /// Describes a lookup that is set as a value, with the names to bind it by.
     fn unbound(&self, key: &str) -> String {
         let fits = |name: &&String| name.eq_ignore_ascii_case(key) || name.starts_with(&format!("{key}_"));
         let names: Vec<String> = self.navigations.iter().filter(fits).map(|name| format!("\"{name}{BIND}\"")).collect();
@@ -68,28 +68,28 @@ impl Fields {
     }
 }
 
-/// Which of `ticket_properties` a case does not have.
+/// Judges `ticket_properties`: reports those that a case does not have.
 pub(super) fn judged(properties: &Map<String, Value>, fields: &Fields) -> Finding {
     let problems: Vec<String> = properties.keys().filter_map(|key| fields.problem(key)).collect();
     if problems.is_empty() {
         let count = properties.len();
-        return Finding::passed("ticket_properties", format!("a case has all {count} of them"));
+        return Finding::passed("ticket_properties", format!("a case has all {count} properties"));
     }
     Finding::failed(
         "ticket_properties",
         format!("a case has no such property: {}", problems.join(", ")),
-        "Correct or remove these under [ticket_properties]: each event would be a dead letter. Columns go by their logical \
-         name, lookups by navigation property and @odata.bind, and the case of letters counts.",
+        "Correct or remove these under [ticket_properties]. Name columns by logical name and lookups by navigation property with \
+         @odata.bind; names are case-sensitive. Until then each handoff to a case becomes a dead letter.",
     )
 }
 
-/// The rows that these properties bind, as paths.
+/// Returns the rows that these properties bind, as key and path.
 pub(super) fn bound_rows(properties: &Map<String, Value>) -> Vec<(String, String)> {
     let bound = properties.iter().filter(|(key, _)| key.ends_with(BIND));
     bound.filter_map(|(key, value)| Some((key.clone(), path(value.as_str()?)?))).collect()
 }
 
-/// `/subjects(<guid>)`, and nothing else: anything could stand there.
+/// Returns the path of a value such as `/subjects(<guid>)`, and `None` for any other, so that no arbitrary path is requested.
 fn path(text: &str) -> Option<String> {
     let rest = text.trim_start_matches('/');
     let (set, key) = rest.split_once('(')?;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_case_has_passes() {
+    fn existing_properties_pass() {
         let properties = json!({
             "casetypecode": 1, "subjectid@odata.bind": "/subjects(1)", "productserialnumber@odata.type": "String"
         });
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_has_not_is_named_with_what_was_meant() {
+    fn missing_properties_are_named_with_a_suggestion() {
         for (key, expected) in [
             ("casetypcode", "casetypcode (did you mean casetypecode?)"),
             ("nothing_like_it", "no such property: nothing_like_it"),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_plain_row_is_read() {
+    fn only_a_plain_row_is_requested() {
         let id = "55555555-5555-5555-5555-555555555555";
         for (value, expected) in [
             (json!(format!("/subjects({id})")), Some(format!("subjects({id})"))),

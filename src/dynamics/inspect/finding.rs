@@ -1,19 +1,19 @@
-//! What one check of a test found.
+//! Result of one check of a test.
 
 use handoffd_engine::workflow::{Fault, Remedy};
 
-/// What one check found.
+/// Result of one check.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
-    /// What was looked at: `token`, `probe`, `owner`, …
+    /// Name of the check: `token`, `probe`, `owner`, …
     pub check: &'static str,
-    /// Which half of the setup it belongs to.
+    /// Half of the setup that the check belongs to.
     pub half: Half,
-    /// What came of it.
+    /// Verdict of the check.
     pub result: Found,
-    /// What was found, in one line.
+    /// Message in one line.
     pub message: String,
-    /// What to do about it; empty when there is nothing to do.
+    /// Advice for the operator. Empty if no action is needed.
     pub advice: String,
 }
 
@@ -26,56 +26,56 @@ pub enum Half {
     Environment,
 }
 
-/// What came of a check.
+/// Verdict of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// All is well.
+    /// The setup is correct.
     Passed,
     /// Events will fail or wait.
     Failed,
-    /// Events will go through, or most of them, but a person should look.
+    /// All or most events will succeed, but the operator should check.
     Warned,
-    /// Not made, or nothing to check.
+    /// The check was not made, or does not apply.
     Skipped,
 }
 
 impl Finding {
-    /// All is well.
+    /// Creates the finding of a correct setup.
     pub(super) fn passed(check: &'static str, message: impl Into<String>) -> Self {
         Self::new(check, Found::Passed, message.into(), String::new())
     }
 
-    /// Events will fail or wait.
+    /// Creates a finding of events that will fail or wait.
     pub(super) fn failed(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(check, Found::Failed, message.into(), advice.into())
     }
 
-    /// A person should look.
+    /// Creates a finding that the operator should check.
     pub(super) fn warned(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(check, Found::Warned, message.into(), advice.into())
     }
 
-    /// Not made.
+    /// Creates the finding of a check that was not made.
     pub(super) fn skipped(check: &'static str, message: impl Into<String>) -> Self {
         Self::new(check, Found::Skipped, message.into(), String::new())
     }
 
-    /// A request of the check was answered with this; what to do is said in the same words as for an event.
+    /// Creates a failure from the fault of a request, with the same advice as for an event.
     pub(super) fn fault(check: &'static str, fault: &Fault) -> Self {
         Self::failed(check, said(fault), advice(fault))
     }
 
-    /// The same, where events don't hang on it.
+    /// Creates a warning from the fault of a request that events do not depend on.
     pub(super) fn unknown(check: &'static str, what: &str, fault: &Fault) -> Self {
         Self::warned(check, format!("{what} could not be checked: {}", said(fault)), advice(fault))
     }
 
-    /// The same, where the worker finds it out by itself: there is nothing to do.
+    /// Creates a skipped finding from the fault of a request for a limit that the worker adapts to by itself.
     pub(super) fn unchecked(check: &'static str, what: &str, fault: &Fault) -> Self {
         Self::skipped(check, format!("{what} could not be checked: {}", said(fault)))
     }
 
-    /// The same finding of the other half.
+    /// Assigns the finding to the credentials.
     pub(super) fn of_credentials(self) -> Self {
         Self { half: Half::Credentials, ..self }
     }
@@ -85,27 +85,27 @@ impl Finding {
     }
 }
 
-/// What a fault says, with its status and code.
+/// Formats the message of a fault with its status and code.
 fn said(fault: &Fault) -> String {
     let status = fault.status.map(|status| status.to_string());
-    // What a code says is in the text of Entra ID already.
+    // Messages of Entra ID already contain its codes.
     let code = fault.code.clone().filter(|code| code.starts_with("0x"));
     let named: Vec<String> = status.into_iter().chain(code).collect();
     if named.is_empty() { fault.message.clone() } else { format!("{} ({})", fault.message, named.join(" ")) }
 }
 
-/// What to do about a fault, also where an event would only have to wait.
+/// Returns the advice on a fault, including faults for which an event would only wait.
 fn advice(fault: &Fault) -> String {
     if !fault.advice.is_empty() {
         return fault.advice.clone();
     }
     let words = match (fault.remedy, fault.status) {
-        (Remedy::NotBefore(_), _) => "It asks for fewer requests: test again in a few minutes.",
+        (Remedy::NotBefore(_), _) => "The service is throttling requests. Test again in a few minutes.",
         (_, None) => {
-            "Nothing answers there: check the address (environment_url, dynamics.authority), name resolution, firewalls \
-             and the proxy (HTTPS_PROXY), then test again."
+            "The address does not answer. Check environment_url, dynamics.authority, name resolution, firewalls and the proxy \
+             (HTTPS_PROXY), then test again."
         }
-        (_, Some(_)) => "It has trouble of its own that should pass: test again in a few minutes.",
+        (_, Some(_)) => "The service has a temporary failure. Test again in a few minutes.",
     };
     words.to_owned()
 }

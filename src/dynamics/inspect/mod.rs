@@ -1,6 +1,8 @@
-//! In: an organization's access, as its file (or its row of the store) says.
-//! Out: what a test of it finds, check by check: which half fails, and what to do.
-//! Absent: anything that Dynamics would write; the gate, which is for events.
+//! Test of an organization's setup.
+//!
+//! In: an organization's access, from its file or from the store.
+//! Out: a finding for each check, with the half of the setup at fault and advice.
+//! Absent: requests that write; the limiter, which is for events.
 
 mod call;
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Which privileges the application user needs, by what its organization wants of it. Least privilege: nothing that no
-//! event needs.
+//! Privileges that the application user needs for its organization's settings. Least privilege: only those that some event needs.
 
 use std::collections::BTreeSet;
 
@@ -9,27 +8,27 @@ use serde_json::Value;
 use super::finding::Finding;
 use crate::dynamics::classify::lacking;
 
-/// A privilege that some event needs.
+/// Privilege that some event needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Need {
-    /// Its name; where environments differ, any of these will do.
+    /// Names of the privilege. Environments differ, and any one of them suffices.
     pub(super) names: Vec<String>,
-    /// How sure it is that it is needed.
+    /// Circumstances under which it is needed.
     pub(super) urgency: Urgency,
 }
 
-/// How sure it is that a privilege is needed.
+/// Circumstances under which a privilege is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Urgency {
-    /// Events wait without it.
+    /// Always: events wait without it.
     Always,
-    /// They do in an environment that wants the action instead of the property; which one it is, an event finds out.
+    /// Only in an environment that requires the action instead of the property, which the first event reveals.
     Perhaps,
-    /// Events wait without it once an answer was lost and they look at what became of their request.
+    /// Only after a lost answer, to check the result of the request.
     Looks,
 }
 
-/// All that events of this organization may need. `chats` is the schema name of the table of live work items.
+/// Returns all privileges that events of this organization may need. `chats` is the schema name of the table of live work items.
 pub(super) fn needed(settings: &Settings, chats: Option<&str>) -> Vec<Need> {
     use Urgency::{Always, Looks, Perhaps};
     let mut needs = Vec::new();
@@ -60,7 +59,7 @@ pub(super) fn needed(settings: &Settings, chats: Option<&str>) -> Vec<Need> {
             add(by_action.unwrap_or(Perhaps), &[&format!("{verb}QueueItem")]);
         }
     }
-    // A case resolution is an activity, whose privileges all activities share; some environments have its own.
+    // A case resolution is an activity and shares the privileges of activities; some environments have separate ones.
     let by_action = match settings.close_with {
         CloseWith::CloseIncident => Some(Always),
         CloseWith::Auto => Some(Perhaps),
@@ -77,30 +76,30 @@ pub(super) fn needed(settings: &Settings, chats: Option<&str>) -> Vec<Need> {
     needs
 }
 
-/// The names in the answer of `RetrieveUserPrivileges`, in lower case.
+/// Returns the names in the answer of `RetrieveUserPrivileges`, in lower case.
 pub(super) fn held(answer: &Value) -> BTreeSet<String> {
     let privileges = answer["RolePrivileges"].as_array().into_iter().flatten();
     privileges.filter_map(|privilege| Some(privilege["PrivilegeName"].as_str()?.to_lowercase())).collect()
 }
 
-/// True when the answer of `RetrieveUserPrivilegeByPrivilegeName` has the privilege; none for an answer of another shape.
+/// Reports whether the answer of `RetrieveUserPrivilegeByPrivilegeName` has the privilege; `None` for an answer of another shape.
 pub(super) fn has(answer: &Value) -> Option<bool> {
     answer["RolePrivileges"].as_array().map(|privileges| !privileges.is_empty())
 }
 
 impl Need {
-    /// Whether one of its names is among these.
+    /// Returns true if one of its names is in `held`.
     pub(super) fn is_met(&self, held: &BTreeSet<String>) -> bool {
         self.names.iter().any(|name| held.contains(&name.to_lowercase()))
     }
 
-    /// The name to ask for.
+    /// Returns the name to query and report.
     pub(super) fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
 }
 
-/// What was found out about all that is needed.
+/// Combines the results for all needed privileges into one finding.
 pub(super) fn judged(all: &[Need], missing: &[Need], unknown: &[Need]) -> Finding {
     let names = |needs: &[Need], urgency: Urgency| -> Vec<String> {
         needs.iter().filter(|need| need.urgency == urgency).map(|need| need.name().to_owned()).collect()
@@ -111,21 +110,21 @@ pub(super) fn judged(all: &[Need], missing: &[Need], unknown: &[Need]) -> Findin
         return Finding::failed("privileges", format!("missing: {}", surely.join(", ")), lacking(&surely));
     }
     if !unknown.is_empty() {
-        let message = format!("{} of {} privileges could not be asked for", unknown.len(), all.len());
+        let message = format!("{} of {} privileges could not be checked", unknown.len(), all.len());
         return Finding::warned(
             "privileges",
             message,
-            "An event that lacks one blocks the organization and names it; compare the role with docs/DYNAMICS.md.",
+            "Compare the application user's role with docs/DYNAMICS.md. A missing privilege blocks the organization and is named then.",
         );
     }
     if !perhaps.is_empty() || !looks.is_empty() {
-        let needed = [("where the environment insists on an action", &perhaps), ("after a lost answer", &looks)];
+        let needed = [("where the environment requires an action", &perhaps), ("after a lost answer", &looks)];
         let needed = needed.iter().filter(|(_, names)| !names.is_empty());
         let needed: Vec<String> = needed.map(|(when, names)| format!("{when}: {}", names.join(", "))).collect();
-        let message = format!("missing, and needed {}", needed.join("; "));
+        let message = format!("missing; needed {}", needed.join("; "));
         return Finding::warned("privileges", message, lacking(&[perhaps, looks].concat()));
     }
-    Finding::passed("privileges", format!("all {} that events need", all.len()))
+    Finding::passed("privileges", format!("all {} required privileges granted", all.len()))
 }
 
 #[cfg(test)]
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_after_a_lost_answer_need_privileges_of_their_own() {
+    fn checks_after_a_lost_answer_need_additional_privileges() {
         let bare = settings_with(|settings| settings.close_with = CloseWith::Patch);
         let looks = needed(&bare, Some("oc_LiveWorkItem"));
         assert_eq!(named(&looks, Urgency::Looks), ["prvReadNote", "prvReadActivity", "prvReadoc_LiveWorkItem"]);
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_some_events_need_is_a_warning_that_names_when() {
+    fn a_privilege_that_only_some_events_need_is_a_warning_with_its_condition() {
         let need = |name: &str, urgency| Need { names: vec![name.to_owned()], urgency };
         let look = need("prvReadActivity", Urgency::Looks);
         let action = need("prvCreateQueueItem", Urgency::Perhaps);

@@ -1,4 +1,4 @@
-//! What the answers to a test's requests say.
+//! Evaluation of the answers to a test's requests.
 
 use handoffd_engine::workflow::{FallbackCustomer, Fault, QueueAssignment, Remedy, Settings, StepName};
 use serde_json::Value;
@@ -8,27 +8,27 @@ use super::fields::Fields;
 use super::finding::{Finding, Found, Half};
 use crate::dynamics::classify::NO_CHATS;
 
-/// A missing privilege; other requests may still go well.
+/// Code for a missing privilege; other requests may still succeed.
 const LACKS_PRIVILEGE: &str = "0x80040220";
-/// What Entra ID says when it is the environment that it does not know.
+/// Errors of Entra ID for an unknown environment.
 const NO_ENVIRONMENT: [&str; 2] = ["AADSTS500011:", "AADSTS650057:"];
 
-/// What a request of the test came back with.
+/// Answer to a request of the test.
 pub(super) type Asked = Result<Value, Fault>;
 
-/// Whether the rest of a test makes sense.
+/// Decision about the remaining checks of a test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Rest {
-    /// Dynamics answers.
+    /// The remaining checks are made.
     GoesOn,
-    /// It would all fail in the same way.
+    /// The remaining checks are skipped, as they would all fail in the same way.
     IsSkipped,
 }
 
-/// Whether Entra ID gives a token.
+/// Judges the token request.
 pub(super) fn token(got: &Result<(), Fault>) -> (Finding, Rest) {
     match got {
-        Ok(()) => (Finding::passed("token", "Entra ID gives a token").of_credentials(), Rest::GoesOn),
+        Ok(()) => (Finding::passed("token", "Entra ID issued a token").of_credentials(), Rest::GoesOn),
         Err(fault) => {
             let finding = Finding::fault("token", fault);
             let unknown_environment = NO_ENVIRONMENT.iter().any(|code| fault.message.contains(code));
@@ -37,11 +37,11 @@ pub(super) fn token(got: &Result<(), Fault>) -> (Finding, Rest) {
     }
 }
 
-/// Whether Dynamics answers the application at all.
+/// Judges the probe: a read of cases.
 pub(super) fn probe(settings: &Settings, asked: &Asked) -> (Finding, Rest) {
     match asked {
-        Ok(_) => (Finding::passed("probe", format!("{} lets it read cases", settings.environment_url)), Rest::GoesOn),
-        // A token that Dynamics does not take was given all the same; a second one was refused by Entra ID.
+        Ok(_) => (Finding::passed("probe", format!("the application user reads cases in {}", settings.environment_url)), Rest::GoesOn),
+        // Dynamics rejected the first token, and Entra ID refused a second one.
         Err(fault) if fault.step == StepName::Token => {
             (Finding::fault("probe", fault).of_credentials(), Rest::IsSkipped)
         }
@@ -52,7 +52,7 @@ pub(super) fn probe(settings: &Settings, asked: &Asked) -> (Finding, Rest) {
     }
 }
 
-/// Whether cases can be given to the owner. `reads`: whether it may read cases, where that could be told.
+/// Judges whether cases can be assigned to the owner. `reads` is true if the owner may read cases, `None` if unknown.
 pub(super) fn owner(id: Uuid, asked: &Asked, reads: Option<bool>) -> Finding {
     const CHECK: &str = "owner";
     match asked {
@@ -60,34 +60,33 @@ pub(super) fn owner(id: Uuid, asked: &Asked, reads: Option<bool>) -> Finding {
             CHECK,
             format!("system user {id} is disabled"),
             "Enable the user that default_owner_id names (Power Platform admin center → environment → Settings → Users + \
-             permissions → Users), or set default_owner_id to another: each event would be refused.",
+             permissions → Users), or set default_owner_id to another user. Until then Dynamics refuses each case.",
         ),
         Ok(_) if reads == Some(false) => Finding::failed(
             CHECK,
             format!("system user {id} has no security role that allows Read on Case (prvReadIncident)"),
-            "A case can only be owned by a user who may read it: assign a security role with Read on Case to the user that \
-             default_owner_id names (Power Platform admin center → environment → Settings → Users + permissions → Users → \
-             Manage security roles), or set default_owner_id to another user.",
+            "Assign a security role with Read on Case to the user that default_owner_id names (Power Platform admin center → \
+             environment → Settings → Users + permissions → Users → Manage security roles), or set default_owner_id to another \
+             user. The owner of a case must be allowed to read it.",
         ),
-        Ok(_) => Finding::passed(CHECK, format!("system user {id} is there and enabled")),
+        Ok(_) => Finding::passed(CHECK, format!("system user {id} exists and is enabled")),
         Err(fault) if is_missing_row(fault) => Finding::failed(
             CHECK,
-            format!("there is no system user {id}"),
-            "Correct default_owner_id: the systemuserid of a user of this environment (a team or an Entra ID object id is \
-             none).",
+            format!("system user {id} does not exist"),
+            "Set default_owner_id to the systemuserid of a user of this environment, not to a team or an Entra ID object id.",
         ),
         Err(fault) => Finding::fault(CHECK, fault),
     }
 }
 
-/// Whether cases can be put into the queue. `fields` are none where they could not be read.
+/// Judges whether cases can be put into the queue. `fields` is `None` if they could not be read.
 pub(super) fn queue(id: Uuid, settings: &Settings, asked: &Asked, fields: Option<&Fields>) -> Finding {
     const CHECK: &str = "queue";
     let field = &settings.queue_field;
     let binds = fields.map(|fields| fields.binds(field));
     let how = match (settings.queue_assignment, binds) {
         (QueueAssignment::AddToQueue, _) | (QueueAssignment::Auto, Some(false)) => {
-            "; cases get into it by AddToQueue".to_owned()
+            "; cases are added to it by AddToQueue".to_owned()
         }
         (_, Some(true)) => format!("; cases are bound to it by {field}"),
         (_, _) => String::new(),
@@ -95,25 +94,25 @@ pub(super) fn queue(id: Uuid, settings: &Settings, asked: &Asked, fields: Option
     match (asked, settings.queue_assignment) {
         (Err(fault), _) if is_missing_row(fault) => Finding::failed(
             CHECK,
-            format!("there is no queue {id}"),
-            "Correct default_queue_id: the queueid of a queue of this environment (Customer Service admin center → Queues).",
+            format!("queue {id} does not exist"),
+            "Set default_queue_id to the queueid of a queue of this environment (Customer Service admin center → Queues).",
         ),
         (Err(fault), _) => Finding::fault(CHECK, fault),
         (Ok(queue), _) if is_inactive(queue) => Finding::failed(
             CHECK,
             format!("queue {id} is inactive"),
-            "Activate the queue, or set default_queue_id to another.",
+            "Activate the queue, or set default_queue_id to another queue.",
         ),
         (Ok(_), QueueAssignment::Bind) if binds == Some(false) => Finding::failed(
             CHECK,
-            format!("queue {id} is there, but a case has no lookup {field:?} to bind it by"),
+            format!("queue {id} exists, but a case has no lookup {field:?} to bind it by"),
             "Set queue_assignment to \"auto\" or \"add_to_queue\", or correct queue_field.",
         ),
-        (Ok(_), _) => Finding::passed(CHECK, format!("queue {id} is there{how}")),
+        (Ok(_), _) => Finding::passed(CHECK, format!("queue {id} exists{how}")),
     }
 }
 
-/// Whether the row that cases without a contact are linked to is there.
+/// Judges the row that cases without a contact are linked to.
 pub(super) fn fallback_customer(customer: FallbackCustomer, asked: &Asked) -> Finding {
     const CHECK: &str = "fallback_customer";
     let named = customer_path(customer);
@@ -121,19 +120,20 @@ pub(super) fn fallback_customer(customer: FallbackCustomer, asked: &Asked) -> Fi
         Ok(row) if is_inactive(row) => Finding::failed(
             CHECK,
             format!("{named} is deactivated"),
-            "Activate it in Dynamics, or set fallback_customer to another: each case without a contact would be refused.",
+            "Activate it in Dynamics, or set fallback_customer to another customer. Until then Dynamics refuses each case without a \
+             contact.",
         ),
-        Ok(_) => Finding::passed(CHECK, format!("{named} is there")),
+        Ok(_) => Finding::passed(CHECK, format!("{named} exists")),
         Err(fault) if is_missing_row(fault) => Finding::failed(
             CHECK,
-            format!("there is no {named}"),
-            "Correct fallback_customer, or leave it out: then the worker makes a placeholder contact.",
+            format!("{named} does not exist"),
+            "Correct fallback_customer, or remove it to use a placeholder contact that the worker creates.",
         ),
         Err(fault) => Finding::unknown(CHECK, &named, fault),
     }
 }
 
-/// Whether the environment has the table of live work items; its schema name.
+/// Judges the table of live work items and returns its schema name.
 pub(super) fn chats(set: &str, asked: &Asked) -> (Finding, Option<String>) {
     const CHECK: &str = "live_work_items";
     match asked {
@@ -141,12 +141,12 @@ pub(super) fn chats(set: &str, asked: &Asked) -> (Finding, Option<String>) {
             Some(table) => {
                 let name = ["SchemaName", "LogicalName"].into_iter().find_map(|name| table[name].as_str());
                 let name = name.unwrap_or(set).to_owned();
-                (Finding::passed(CHECK, format!("the table of {set} is there")), Some(name))
+                (Finding::passed(CHECK, format!("the table of {set} exists")), Some(name))
             }
             None => (
                 Finding::warned(
                     CHECK,
-                    format!("there is no table {set}: handoffs of web, sms and whatsapp would block the organization"),
+                    format!("the table of {set} does not exist; handoffs of web, sms and whatsapp will be blocked"),
                     NO_CHATS,
                 ),
                 None,
@@ -156,56 +156,56 @@ pub(super) fn chats(set: &str, asked: &Asked) -> (Finding, Option<String>) {
     }
 }
 
-/// Whether the workstream of live work items is there.
+/// Judges the workstream of live work items.
 pub(super) fn workstream(id: Uuid, asked: &Asked) -> Finding {
     const CHECK: &str = "workstream";
     match asked {
-        Ok(_) => Finding::passed(CHECK, format!("workstream {id} is there")),
+        Ok(_) => Finding::passed(CHECK, format!("workstream {id} exists")),
         Err(fault) if is_missing_row(fault) => Finding::failed(
             CHECK,
-            format!("there is no workstream {id}"),
-            "Correct default_workstream_id: the id of a workstream of this environment (Customer Service admin center → \
+            format!("workstream {id} does not exist"),
+            "Set default_workstream_id to the id of a workstream of this environment (Customer Service admin center → \
              Workstreams).",
         ),
         Err(fault) if fault.status == Some(404) => Finding::warned(
             CHECK,
-            format!("the environment has no workstreams of Omnichannel: whether {id} is right can't be told"),
-            "Look up default_workstream_id with whoever set up live work items in this environment.",
+            format!("workstream {id} could not be checked; the environment has no workstreams of Omnichannel"),
+            "Confirm default_workstream_id with the administrator of live work items in this environment.",
         ),
         Err(fault) => Finding::unknown(CHECK, &format!("workstream {id}"), fault),
     }
 }
 
-/// Whether the description fits.
+/// Compares `description_limit` with the length of the column.
 pub(super) fn description_limit(limit: usize, asked: &Asked) -> Finding {
     const CHECK: &str = "description_limit";
     let allowed = match asked {
         Ok(answer) => answer["MaxLength"].as_u64().and_then(|length| usize::try_from(length).ok()),
-        Err(fault) => return Finding::unknown(CHECK, "how long a description may be", fault),
+        Err(fault) => return Finding::unknown(CHECK, "the maximum length of a case's description", fault),
     };
     match allowed {
         None => Finding::warned(
             CHECK,
-            "the environment does not tell how long a description may be",
-            format!("Make sure that a case's description takes description_limit ({limit}) characters."),
+            "the maximum length of a case's description could not be checked",
+            format!("Check that a case's description takes description_limit ({limit}) characters."),
         ),
         Some(allowed) if limit > allowed => Finding::failed(
             CHECK,
-            format!("description_limit is {limit}, a case's description takes {allowed}"),
-            format!("Set description_limit to {allowed} or less, or have the column's maximum length raised."),
+            format!("description_limit {limit} exceeds the {allowed} characters that a case's description takes"),
+            format!("Set description_limit to {allowed} or less, or raise the column's maximum length."),
         ),
-        Some(allowed) => Finding::passed(CHECK, format!("{limit} of the {allowed} that a case's description takes")),
+        Some(allowed) => Finding::passed(CHECK, format!("description_limit {limit} is within the {allowed} characters that a case's description takes")),
     }
 }
 
-/// Reports how long the subject of a live work item may be; a longer summary is cut.
+/// Reports the maximum length of a live work item's subject. Longer summaries are cut.
 pub(super) fn subject_length(asked: &Asked) -> Finding {
     const CHECK: &str = "subject_length";
     match asked.as_ref().map(|answer| answer["MaxLength"].as_u64()) {
         Ok(Some(length)) => Finding::passed(
             CHECK,
             format!(
-                "subject of a live work item takes {length} characters; longer summaries are cut, with the warning subject_cut"
+                "a live work item's subject takes {length} characters; longer summaries are cut with the warning subject_cut"
             ),
         ),
         Ok(None) => Finding::skipped(CHECK, "the length of a live work item's subject could not be checked"),
@@ -226,14 +226,14 @@ pub(super) fn attachments(asked: &Asked) -> Finding {
     let mut blocked = organization["blockedattachments"].as_str().unwrap_or_default().split(';');
     let is_blocked = blocked.any(|extension| extension.trim().trim_start_matches('.').eq_ignore_ascii_case("txt"));
     let message = if is_blocked {
-        "attachments of type txt are blocked: long transcripts become notes of text"
+        "attachments of type txt are blocked; long transcripts become notes of text"
     } else {
-        "attachments of type txt are allowed: long transcripts are attached to their case"
+        "attachments of type txt are allowed; long transcripts are attached to their case"
     };
     Finding::passed(CHECK, message)
 }
 
-/// Whether the priority is one of the environment's.
+/// Judges whether the environment has the default priority.
 pub(super) fn priority(priority: u8, asked: &Asked) -> Finding {
     const CHECK: &str = "priority";
     let answer = match asked {
@@ -243,17 +243,17 @@ pub(super) fn priority(priority: u8, asked: &Asked) -> Finding {
     let options = answer["OptionSet"]["Options"].as_array().into_iter().flatten();
     let allowed: Vec<i64> = options.filter_map(|option| option["Value"].as_i64()).collect();
     if allowed.contains(&i64::from(priority)) || allowed.is_empty() {
-        return Finding::passed(CHECK, format!("default_priority {priority} is one of a case's"));
+        return Finding::passed(CHECK, format!("default_priority {priority} is a valid case priority"));
     }
     let names: Vec<String> = allowed.iter().map(ToString::to_string).collect();
     Finding::failed(
         CHECK,
-        format!("default_priority is {priority}, a case takes {}", names.join(", ")),
+        format!("default_priority {priority} is not a valid case priority; expected one of {}", names.join(", ")),
         "Set default_priority to one of these, or add the choice to the column prioritycode.",
     )
 }
 
-/// The finding about properties, where a row that one of them binds is not there, or takes no case.
+/// Returns the finding about `ticket_properties`, changed to a failure if a row that one of them binds is missing or deactivated.
 pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) -> Finding {
     match asked {
         Ok(row) if key.starts_with("customerid") && is_inactive(row) && finding.result != Found::Failed => {
@@ -261,20 +261,22 @@ pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) 
                 finding.check,
                 format!("{path}, which {key} binds, is deactivated"),
                 format!(
-                    "Activate it, or correct {key:?} under [ticket_properties]: each event would be a dead letter."
+                    "Activate it, or correct {key:?} under [ticket_properties]. Until then each handoff to a case becomes a dead letter."
                 ),
             )
         }
         Err(fault) if is_missing_row(fault) && finding.result != Found::Failed => Finding::failed(
             finding.check,
-            format!("there is no {path}, which {key} binds"),
-            format!("Correct or remove {key:?} under [ticket_properties]: each event would be a dead letter."),
+            format!("{path}, which {key} binds, does not exist"),
+            format!(
+                "Correct or remove {key:?} under [ticket_properties]. Until then each handoff to a case becomes a dead letter."
+            ),
         ),
         _ => finding,
     }
 }
 
-/// `contacts(<id>)` or `accounts(<id>)`
+/// Returns the path `contacts(<id>)` or `accounts(<id>)`.
 pub(super) fn customer_path(customer: FallbackCustomer) -> String {
     match customer {
         FallbackCustomer::Contact(id) => format!("contacts({id})"),
@@ -282,21 +284,21 @@ pub(super) fn customer_path(customer: FallbackCustomer) -> String {
     }
 }
 
-/// What is not made after a failure of that half.
+/// Returns skipped findings for the checks after a failure.
 pub(super) fn skipped(after: &Finding, checks: &[&'static str]) -> Vec<Finding> {
     let why = match after.half {
-        Half::Credentials => "not looked at: there is no token to ask with",
-        Half::Environment => "not looked at: Dynamics does not let the application in",
+        Half::Credentials => "not checked; no token was issued",
+        Half::Environment => "not checked; Dynamics does not admit the application",
     };
     checks.iter().map(|check| Finding::skipped(check, why)).collect()
 }
 
-/// True for a row that is not active.
+/// Returns true for a row that is not active.
 fn is_inactive(row: &Value) -> bool {
     row["statecode"].as_i64().is_some_and(|state| state != 0)
 }
 
-/// Whether it is one row that is not there, and not a whole table or environment.
+/// Returns true if one row is missing rather than a whole table or environment.
 fn is_missing_row(fault: &Fault) -> bool {
     fault.status == Some(404) && fault.remedy == Remedy::GiveUp
 }

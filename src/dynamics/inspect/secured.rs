@@ -1,5 +1,5 @@
-//! Columns under column security: which of them events read or write, and what follows where the application user has no
-//! profile for them. Every finding here is at most a warning, as Dynamics does not list the rights of a system administrator.
+//! Check of column security: the secured columns that events read or write, and the consequences if the application user has no
+//! profile for them. Findings are at most warnings, as Dynamics does not list the rights of a system administrator.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use uuid::Uuid;
 
 use super::finding::Finding;
 
-/// Column that finds a customer's contact.
+/// Column by which a customer's contact is looked up.
 const EMAIL: &str = "emailaddress1";
 /// Columns of a contact that the worker creates.
 const CONTACT_COLUMNS: [&str; 4] = ["firstname", "lastname", "mobilephone", "description"];
 /// Columns of every case.
 const CASE_COLUMNS: [&str; 4] = ["title", "description", "prioritycode", "customerid"];
-/// The only column of a case that is read and may be secured.
+/// Only column of a case that is read and may be secured.
 const CASE_NUMBER: &str = "ticketnumber";
 /// "Allowed" of a column security profile; "not allowed" is 0.
 const ALLOWED: i64 = 4;
 const CHECK: &str = "secured_columns";
 
-/// Tables whose columns are looked at.
+/// Tables whose columns are checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SecuredTable {
     /// `contact`
@@ -30,7 +30,7 @@ pub(super) enum SecuredTable {
     Case,
 }
 
-/// Secured column that events use.
+/// A secured column that events use.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct SecuredUse {
     table: SecuredTable,
@@ -39,7 +39,7 @@ pub(super) struct SecuredUse {
     id: Option<Uuid>,
 }
 
-/// What a column security profile allows.
+/// Rights that a column security profile grants on a column.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct ColumnRights {
     read: bool,
@@ -58,7 +58,7 @@ impl SecuredTable {
         }
     }
 
-    /// True for a column that events of this organization read or write.
+    /// Returns true for a column that events of this organization read or write.
     fn uses(self, column: &str, settings: &Settings) -> bool {
         match self {
             Self::Contact => column == EMAIL || CONTACT_COLUMNS.contains(&column),
@@ -73,7 +73,7 @@ impl SecuredTable {
     }
 }
 
-/// True when a property of this name writes the column: `customerid_account@odata.bind` writes `customerid`.
+/// Returns true if a property of this name writes the column: `customerid_account@odata.bind` writes `customerid`.
 fn sets(property: &str, column: &str) -> bool {
     let Some((navigation, _)) = property.split_once('@') else {
         return property == column;
@@ -83,7 +83,7 @@ fn sets(property: &str, column: &str) -> bool {
 }
 
 impl SecuredUse {
-    /// The columns among a table's secured ones that events use.
+    /// Selects the secured columns of a table that events use.
     pub(super) fn among(table: SecuredTable, answer: &Value, settings: &Settings) -> Vec<Self> {
         let rows = answer["value"].as_array().into_iter().flatten();
         rows.filter_map(|row| {
@@ -106,13 +106,13 @@ impl SecuredUse {
         self.column != CASE_NUMBER
     }
 
-    /// True when the profile allows all that events do with it.
+    /// Returns true if the profile allows every access of events to the column.
     fn is_allowed(&self, profile: &Profile) -> bool {
         let rights = self.id.and_then(|id| profile.get(&id).copied()).unwrap_or_default();
         (rights.read || !self.is_read()) && (rights.create || !self.is_created())
     }
 
-    /// What becomes of events without it.
+    /// Describes the consequence for events if access to the column is missing.
     fn consequence(&self, settings: &Settings) -> &'static str {
         match (self.table, self.column.as_str(), settings.contact_failure) {
             (SecuredTable::Case, CASE_NUMBER, _) => "outcomes carry no case number",
@@ -133,7 +133,7 @@ impl SecuredUse {
     }
 }
 
-/// The answer of `RetrievePrincipalAttributePrivileges`.
+/// Parses the answer of `RetrievePrincipalAttributePrivileges`.
 pub(super) fn profile(answer: &Value) -> Profile {
     let all = answer["AttributePrivileges"].as_array().into_iter().flatten();
     all.filter_map(|rights| {
@@ -144,27 +144,27 @@ pub(super) fn profile(answer: &Value) -> Profile {
     .collect()
 }
 
-/// Judges the secured columns that events use; `profile` is absent where it could not be read.
+/// Judges the secured columns that events use. `profile` is `None` if it could not be read.
 pub(super) fn judged(settings: &Settings, used: &[SecuredUse], profile: Option<&Profile>) -> Finding {
     let lacking: Vec<&SecuredUse> =
         used.iter().filter(|column| profile.is_none_or(|profile| !column.is_allowed(profile))).collect();
     let names = |columns: &[&SecuredUse]| columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ");
     if used.is_empty() {
-        return Finding::passed(CHECK, "no column that events use is secured");
+        return Finding::passed(CHECK, "no column used by events is secured");
     }
     if lacking.is_empty() {
         let all: Vec<&SecuredUse> = used.iter().collect();
-        return Finding::passed(CHECK, format!("secured, and allowed to the application user: {}", names(&all)));
+        return Finding::passed(CHECK, format!("secured, accessible to the application user: {}", names(&all)));
     }
     let message = match profile {
-        Some(_) => format!("secured, and not allowed to the application user: {}", names(&lacking)),
+        Some(_) => format!("secured, not accessible to the application user: {}", names(&lacking)),
         None => format!("secured: {}; the rights of the application user could not be checked", names(&lacking)),
     };
     let mut follows: Vec<&str> = lacking.iter().map(|column| column.consequence(settings)).collect();
     follows.dedup();
     let advice = format!(
-        "Give the application user a column security profile that may read and create them (Power Platform admin center → \
-         environment → Settings → Users + permissions → Column security profiles), unless it is a system administrator. \
+        "Give the application user a column security profile that allows Read and Create on them (Power Platform admin center \
+         → environment → Settings → Users + permissions → Column security profiles), unless it is a system administrator. \
          Without it: {}.",
         follows.join("; ")
     );
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_advice_names_what_follows() {
+    fn the_advice_names_the_consequence() {
         let unlinked = settings();
         let strict = Settings { contact_failure: ContactFailure::DeadLetter, ..settings() };
         for (settings, table, column, follows) in [

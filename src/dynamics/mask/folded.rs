@@ -1,16 +1,16 @@
-//! Text without what quoting changes: case, and how its lines are broken.
+//! Text normalized for comparison: without differences in case and in line breaks.
 
 use std::ops::Range;
 
-/// A message in lower case with each run of white space, control characters and written escapes (`\n`) as one space, and
-/// where each of its bytes came from.
+/// Message in lower case, with each run of white space, control characters and written escapes (`\n`) as one space, and with the
+/// origin of each byte.
 pub(super) struct Folded {
     pub(super) text: String,
-    /// For each byte of `text`, and its end, where it stood in the original.
+    /// Position in the original for each byte of `text` and for its end.
     origins: Vec<usize>,
 }
 
-/// A text folded, where nobody asks where it came from.
+/// Folds a text without keeping the origins.
 pub(super) fn fold(text: &str) -> String {
     Folded::of(text.trim()).text
 }
@@ -33,7 +33,7 @@ impl Folded {
         folded
     }
 
-    /// Where this part of the folded text stood.
+    /// Maps a range of the folded text to the original.
     pub(super) fn unfolded(&self, range: &Range<usize>) -> Range<usize> {
         self.origins[range.start]..self.origins[range.end]
     }

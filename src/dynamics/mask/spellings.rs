@@ -1,16 +1,16 @@
-//! A text as URLs, HTML pages and JSON write it: gateways quote requests so.
+//! Encodings of a text in URLs, HTML and JSON, as gateways quote requests.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::form_urlencoded;
 
 use super::super::request::LITERAL;
 
-/// Longest text that is looked for in other spellings, in bytes: names, addresses and numbers, no whole transcripts.
+/// Longest text that is searched for in other spellings, in bytes: names, addresses and numbers, but no whole transcripts.
 const LONGEST_ENCODED: usize = 512;
-/// Most programs leave a quote in a URL as it is.
+/// Encoding of a URL that leaves single quotes, as most programs do.
 const BARE_QUOTES: &AsciiSet = &LITERAL.remove(b'\'');
 
-/// The same text in other spellings, where they differ from it.
+/// Returns the other spellings of a text that differ from it.
 pub(super) fn of(text: &str) -> Vec<String> {
     if text.len() > LONGEST_ENCODED {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Text of a customer whom nobody here knows: the case that a resolution closes has one, the resolution has not. So what
-//! looks like a person's is masked, and what is plainly Dynamics' own stays.
+//! Detection of personal text of an unknown customer. A resolution closes a case whose customer it does not name, so anything
+//! that looks personal is masked, and only words that are plainly Dynamics' own remain.
 
 use std::ops::Range;
 
@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::opening;
 
-/// The fewest digits of a telephone number.
+/// Fewest digits of a telephone number.
 const DIGITS: usize = 7;
-/// Words of Dynamics' own messages that stand in quotes, or begin with a capital within a sentence.
+/// Words of Dynamics' own messages that appear in quotes or capitalized within a sentence.
 const OWN: &[&str] = &[
     "account",
     "activity",
@@ -75,7 +75,7 @@ const OWN: &[&str] = &[
     "xrm",
 ];
 
-/// Every email address.
+/// Finds every email address.
 pub(super) fn emails(message: &str) -> Vec<Range<usize>> {
     let apart = |c: char| c.is_whitespace() || c.is_control() || "\"<>()[]{},;:=«»“”„‘’".contains(c);
     let address = |range: &Range<usize>| {
@@ -85,7 +85,7 @@ pub(super) fn emails(message: &str) -> Vec<Range<usize>> {
     pieces(message, apart).map(|range| trimmed(message, range, &['\'', '.'])).filter(address).collect()
 }
 
-/// Whatever may be a person's: quoted parts, numbers to call, names.
+/// Finds parts that may be personal: quoted parts, telephone numbers, names.
 pub(super) fn suspects(message: &str) -> Vec<Range<usize>> {
     let mut found = quoted(message);
     found.extend(numbers(message));
@@ -93,7 +93,7 @@ pub(super) fn suspects(message: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Quoted parts, but for the names of tables, columns, requests and privileges.
+/// Finds quoted parts other than names of tables, columns, requests and privileges.
 fn quoted(message: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -112,13 +112,13 @@ fn quoted(message: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Where a quoted part ends: at a quote that is no apostrophe (`'Ann O'Brien'`), or with the message.
+/// Finds the end of a quoted part: a quote that is no apostrophe (`'Ann O'Brien'`), or the end of the message.
 fn closing(text: &str, close: char) -> usize {
     let inside = |at: usize| text[at + close.len_utf8()..].starts_with(char::is_alphanumeric);
     text.char_indices().find(|(at, c)| *c == close && !inside(*at)).map_or(text.len(), |(at, _)| at)
 }
 
-/// Numbers long enough to be called, and no GUID.
+/// Finds numbers long enough for a telephone number, other than GUIDs.
 fn numbers(message: &str) -> Vec<Range<usize>> {
     let of_number = |c: char| c.is_ascii_digit() || "+-(). /".contains(c);
     let callable = |range: &Range<usize>| {
@@ -131,7 +131,7 @@ fn numbers(message: &str) -> Vec<Range<usize>> {
     runs.map(|range| trimmed(message, range, &[' ', '.', '-', '(', ')', '/'])).filter(callable).collect()
 }
 
-/// Two words or more that begin with a capital, one of them not Dynamics' own.
+/// Finds runs of two or more capitalized words, at least one of them not Dynamics' own.
 fn names(message: &str) -> Vec<Range<usize>> {
     let apart = |c: char| !(c.is_alphanumeric() || "'’-_".contains(c));
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -157,7 +157,7 @@ fn names(message: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// A word of Dynamics' own: known, with an underscore as a schema's names have it, a privilege, a GUID, a number.
+/// Returns true for a word of Dynamics: a known word, a schema name with an underscore, a privilege, a GUID, a short number.
 fn is_own(part: &str) -> bool {
     let word = part.trim();
     let simple = word.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
@@ -166,10 +166,10 @@ fn is_own(part: &str) -> bool {
     simple && (schema || number || OWN.contains(&word.to_lowercase().as_str()) || Uuid::parse_str(word).is_ok())
 }
 
-/// The stretches between the characters that keep them apart.
+/// Splits a text at separators and returns the ranges of the pieces.
 fn pieces(text: &str, apart: impl Fn(char) -> bool) -> impl Iterator<Item = Range<usize>> {
     text.split(apart).filter(|piece| !piece.is_empty()).map(move |piece| {
-        // A piece is a part of the text, so its address tells where.
+        // A piece is a slice of the text, so its address yields its position.
         let start = piece.as_ptr().addr() - text.as_ptr().addr();
         start..start + piece.len()
     })

@@ -9,7 +9,7 @@ fn masked(message: &str) -> String {
 }
 
 #[test]
-fn what_a_customer_wrote_is_masked() {
+fn customer_text_is_masked() {
     for (message, expected) in [
         ("Invalid value 'ann.o'brien+vip@example.com'.", "Invalid value '***'."),
         ("Invalid value 'ann.o''brien+vip@example.com'.", "Invalid value '***'."),
@@ -29,7 +29,7 @@ fn what_a_customer_wrote_is_masked() {
 }
 
 #[test]
-fn what_dynamics_quotes_shortened_is_masked() {
+fn shortened_quotations_are_masked() {
     for message in [
         "The value 'Customer was charged tw...' is too long",
         "The value 'Customer was charged tw…' is too long",
@@ -60,7 +60,7 @@ fn ids_fields_and_tables_stay() {
 }
 
 #[test]
-fn what_is_quoted_from_a_request_is_masked_however_it_is_written() {
+fn quotations_of_a_request_are_masked_in_every_spelling() {
     for quoted in [
         "/contacts?$filter=emailaddress1%20eq%20'ann.o''brien%2Bvip%40example.com'",
         "/contacts?$filter=emailaddress1%20eq%20'ann.o%27%27brien%2Bvip%40example.com'",
@@ -91,7 +91,7 @@ fn an_access_token_is_masked() {
 }
 
 #[test]
-fn what_a_resolution_is_told_of_a_customer_it_does_not_know_is_masked() {
+fn text_of_an_unknown_customer_is_masked_for_a_resolution() {
     for (message, expected) in [
         ("The case of 'Ann O'Brien' has open activities.", "The case of '***' has open activities."),
         ("Case \"Billing - Ann O'Brien\" is locked", "Case \"***\" is locked"),
@@ -107,7 +107,7 @@ fn what_a_resolution_is_told_of_a_customer_it_does_not_know_is_masked() {
 }
 
 #[test]
-fn what_a_resolution_is_told_in_dynamics_own_words_stays() {
+fn dynamics_own_words_stay_for_a_resolution() {
     for message in [
         "This message can not be used to set the state of incident to Resolved. In order to set state of incident to \
          Resolved, use the CloseIncidentRequest message instead.",
@@ -124,7 +124,7 @@ fn what_a_resolution_is_told_in_dynamics_own_words_stays() {
 }
 
 #[test]
-fn what_is_quoted_of_a_composed_text_is_masked_however_its_lines_are_broken() {
+fn quotations_of_a_composed_text_are_masked_with_any_line_breaks() {
     for message in [
         "The value 'Billing - Ann O'Br...' is too long",
         "The value 'Channel: email\nSummary: Customer was charged tw...' is too long",
@@ -145,7 +145,7 @@ fn what_is_quoted_of_a_composed_text_is_masked_however_its_lines_are_broken() {
 }
 
 #[test]
-fn the_email_of_somebody_else_is_masked_too() {
+fn another_persons_email_is_masked_too() {
     assert_eq!(masked("bob@example.org has that key, 'queueid@odata.bind'"), "*** has that key, 'queueid@odata.bind'");
 }
 
@@ -164,7 +164,7 @@ fn a_text_with_quotes_of_its_own_is_masked_whole() {
 }
 
 #[test]
-fn a_message_too_long_to_look_through_is_withheld() {
+fn a_message_too_long_to_search_is_withheld() {
     let long = format!("Ann O'Brien{}", "x".repeat(LONGEST_READ));
     assert_eq!(masked(&long), format!("a message of {} bytes, withheld: it may quote the customer", long.len()));
     assert!(masked(&format!("Ann {}", "'a' ".repeat(1000))).starts_with("*** 'a' 'a'"));
@@ -204,7 +204,7 @@ prop_compose! {
     }
 }
 
-/// How Dynamics might work a value into its message.
+/// Returns a message that quotes a value in one of the ways that Dynamics may use.
 fn quoted(text: &str, how: usize) -> String {
     let half: String = text.chars().take(text.chars().count() / 2 + 2).collect();
     match how {

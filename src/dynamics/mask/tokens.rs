@@ -1,11 +1,11 @@
-//! Access tokens: they open an environment to whoever reads them.
+//! Detection of access tokens, which grant access to an environment.
 
 use std::ops::Range;
 
-/// Shortest token, in bytes; a word after "bearer" is none.
+/// Shortest token, in bytes; an ordinary word after "bearer" is shorter.
 const SHORTEST: usize = 16;
 
-/// What follows `Bearer`, and what begins as a signed token's JSON does in base64.
+/// Finds the text after `Bearer`, and text that begins as the base64 of a signed token's JSON does.
 pub(super) fn tokens(message: &str) -> Vec<Range<usize>> {
     let lower = message.to_ascii_lowercase();
     let named = lower.match_indices("bearer ").map(|(at, word)| at + word.len());

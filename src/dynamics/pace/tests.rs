@@ -8,7 +8,7 @@ fn ms(count: u64) -> Duration {
     MS * u32::try_from(count).unwrap()
 }
 
-/// All places taken, answered together after `latency`, `rounds` times; the time after.
+/// Uses the whole limit and answers all requests together after `latency`, `rounds` times. Returns the time afterwards.
 fn rounds(pace: &mut Pace, from: Instant, latency: Duration, rounds: u32) -> Instant {
     let mut now = from;
     for _ in 0..rounds {
@@ -21,11 +21,11 @@ fn rounds(pace: &mut Pace, from: Instant, latency: Duration, rounds: u32) -> Ins
 }
 
 #[test]
-fn it_begins_low_and_doubles_while_all_is_well() {
+fn it_begins_low_and_doubles_while_requests_succeed() {
     let start = Instant::now();
     let mut pace = Pace::new(52);
     assert_eq!(pace.places(start), 8);
-    // The last half of a round's answers finds fewer under way than half of the places: 1.5 times a round, and more.
+    // For the last half of a round's answers, fewer requests are under way than half of the limit: it grows by 1.5 or more a round.
     let now = rounds(&mut pace, start, ms(100), 8);
     assert_eq!(pace.places(now), 52, "within a second of load at 100 ms");
     let now = rounds(&mut pace, now, ms(100), 5);
@@ -53,9 +53,9 @@ fn a_429_halves_it_at_once_and_only_once_for_all_that_were_under_way() {
     }
     assert_eq!(pace.places(now + ms(5)), 26);
     pace.answered(now, 26, now + ms(6));
-    assert_eq!(pace.places(now + ms(6)), 26, "an answer to what was sent before the fall raises nothing either");
+    assert_eq!(pace.places(now + ms(6)), 26, "an answer to a request sent before the decrease raises nothing");
     pace.throttled(now + ms(6), 26, now + ms(7));
-    assert_eq!(pace.places(now + ms(7)), 13, "what was sent since then counts");
+    assert_eq!(pace.places(now + ms(7)), 13, "a request sent after the decrease counts");
     for n in 0..10 {
         pace.throttled(now + ms(10 + 2 * n), 1, now + ms(11 + 2 * n));
     }
@@ -63,14 +63,14 @@ fn a_429_halves_it_at_once_and_only_once_for_all_that_were_under_way() {
 }
 
 #[test]
-fn after_a_fall_it_rises_by_one_each_round() {
+fn after_a_decrease_it_rises_by_one_each_round() {
     let start = Instant::now();
     let mut pace = Pace::new(52);
     pace.throttled(start, 1, start + MS);
     assert_eq!(pace.places(start + MS), 4);
     for expected in 5..10 {
         let now = start + ms(100 * expected);
-        // A full house: whoever ends is followed by the next.
+        // Every finished request is followed by the next, so the limit is always used.
         (1..expected).for_each(|_| pace.answered(now, 52, now + ms(100)));
         assert_eq!(pace.places(now + ms(100)), usize::try_from(expected).unwrap());
     }
@@ -86,7 +86,7 @@ fn a_time_out_halves_it_too() {
 }
 
 #[test]
-fn advice_is_a_ceiling_until_other_advice_comes() {
+fn a_recommendation_is_a_ceiling_until_the_next_one() {
     let start = Instant::now();
     let mut pace = Pace::new(52);
     pace.advise(5);
@@ -94,14 +94,14 @@ fn advice_is_a_ceiling_until_other_advice_comes() {
     let now = rounds(&mut pace, start, ms(10), 20);
     assert_eq!(pace.places(now), 5);
     pace.advise(0);
-    assert_eq!(pace.places(now), 5, "nonsense is no advice");
+    assert_eq!(pace.places(now), 5, "zero is ignored");
     pace.advise(200);
     let now = rounds(&mut pace, now, ms(10), 20);
     assert_eq!(pace.places(now), 52);
 }
 
 #[test]
-fn room_is_what_gets_its_turn_within_a_moment() {
+fn room_counts_the_events_that_get_a_permit_soon() {
     for (latency, least, most) in [
         (Duration::ZERO, 64, 64),
         (ms(20), 64, 64),
@@ -111,7 +111,7 @@ fn room_is_what_gets_its_turn_within_a_moment() {
     ] {
         let start = Instant::now();
         let mut pace = Pace::new(52);
-        assert_eq!(pace.room(start), 16, "nothing was seen yet: pessimistic");
+        assert_eq!(pace.room(start), 16, "pessimistic before the first answer");
         let now = rounds(&mut pace, start, latency, 40);
         let room = pace.room(now);
         assert!((least..=most).contains(&room), "{latency:?}: {room}");
@@ -119,7 +119,7 @@ fn room_is_what_gets_its_turn_within_a_moment() {
 }
 
 #[test]
-fn who_hangs_is_given_a_few_until_something_is_heard() {
+fn a_hanging_environment_gets_a_few_requests_until_it_answers() {
     let start = Instant::now();
     let mut pace = Pace::new(52);
     let began = rounds(&mut pace, start, MS, 20);
@@ -134,7 +134,7 @@ fn who_hangs_is_given_a_few_until_something_is_heard() {
     pace.began(much_later);
     pace.answered(much_later, 1, much_later + MS);
     assert_eq!(pace.places(much_later + MS), 26);
-    assert_eq!(pace.room(much_later + MS), 64, "it is back");
+    assert_eq!(pace.room(much_later + MS), 64, "it has recovered");
 }
 
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_stays_within_its_bounds_and_falls_by_half_at_most(most in 0usize..80, happenings in happenings()) {
+    fn it_stays_within_its_bounds_and_at_most_halves(most in 0usize..80, happenings in happenings()) {
         let mut now = Instant::now();
         let (mut pace, mut under_way, mut advised) = (Pace::new(most), Vec::new(), usize::MAX);
         for happening in happenings {

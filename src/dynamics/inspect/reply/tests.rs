@@ -29,7 +29,7 @@ fn a_token_that_is_refused_for_the_environment_is_the_other_half() {
     let refused = |message: &str| Err(Fault { message: message.to_owned(), ..fault(400, "x", Remedy::Hold) });
     assert_eq!(token(&refused("AADSTS7000215: Invalid client secret provided.")).0.half, Half::Credentials);
     assert_eq!(token(&refused("AADSTS500011: The resource principal …")).0.half, Half::Environment);
-    assert_eq!(token(&Ok(())), (Finding::passed("token", "Entra ID gives a token").of_credentials(), Rest::GoesOn));
+    assert_eq!(token(&Ok(())), (Finding::passed("token", "Entra ID issued a token").of_credentials(), Rest::GoesOn));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_missing_privilege_does_not_end_the_test_and_a_missing_user_does() {
 }
 
 #[test]
-fn an_owner_is_there_enabled_and_allowed_to_read() {
+fn an_owner_must_exist_be_enabled_and_read_cases() {
     let id = Uuid::nil();
     let result = |asked: &Asked, reads| owner(id, asked, reads).result;
     assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(true)), Found::Passed);
@@ -52,7 +52,7 @@ fn an_owner_is_there_enabled_and_allowed_to_read() {
 }
 
 #[test]
-fn a_queue_is_there_active_and_has_a_way_in() {
+fn a_queue_must_exist_be_active_and_accept_cases() {
     let (id, there) = (Uuid::nil(), Ok(json!({ "statecode": 0 })));
     let none = Fields::default();
     let some = Fields::read(&json!({}), &json!({"value": [{ "ReferencingEntityNavigationPropertyName": "queueid" }]}));
@@ -73,7 +73,7 @@ fn a_queue_is_there_active_and_has_a_way_in() {
 }
 
 #[test]
-fn chats_that_an_environment_does_not_have_are_a_warning() {
+fn a_missing_table_of_live_work_items_is_a_warning() {
     let (finding, table) = chats("oc_liveworkitems", &Ok(json!({ "value": [] })));
     assert_eq!((finding.result, table), (Found::Warned, None));
     assert!(finding.advice.contains("Omnichannel"));
@@ -82,7 +82,7 @@ fn chats_that_an_environment_does_not_have_are_a_warning() {
 }
 
 #[test]
-fn a_workstream_can_be_wrong_or_beyond_telling() {
+fn a_workstream_can_be_wrong_or_unverifiable() {
     assert_eq!(workstream(Uuid::nil(), &Ok(json!({}))).result, Found::Passed);
     assert_eq!(workstream(Uuid::nil(), &missing_row()).result, Found::Failed);
     assert_eq!(workstream(Uuid::nil(), &missing_table()).result, Found::Warned);
@@ -96,11 +96,11 @@ fn limits_are_compared_with_the_columns() {
     assert_eq!(description_limit(4000, &Ok(json!({}))).result, Found::Warned);
     let options = Ok(json!({ "OptionSet": { "Options": [{ "Value": 1 }, { "Value": 2 }, { "Value": 3 }] } }));
     assert_eq!(priority(2, &options).result, Found::Passed);
-    assert!(priority(4, &options).message.contains("a case takes 1, 2, 3"));
+    assert!(priority(4, &options).message.contains("expected one of 1, 2, 3"));
 }
 
 #[test]
-fn a_fallback_customer_is_there_and_active() {
+fn a_fallback_customer_must_exist_and_be_active() {
     let customer = FallbackCustomer::Account(Uuid::nil());
     let result = |asked: &Asked| fallback_customer(customer, asked).result;
     assert_eq!(result(&Ok(json!({ "statecode": 0 }))), Found::Passed);
@@ -110,7 +110,7 @@ fn a_fallback_customer_is_there_and_active() {
 }
 
 #[test]
-fn what_the_worker_learns_by_itself_is_a_note() {
+fn limits_that_the_worker_adapts_to_are_a_note() {
     let refused = || Err(fault(403, "0x80040220", Remedy::Hold));
     for (finding, result, says) in [
         (subject_length(&Ok(json!({ "MaxLength": 200 }))), Found::Passed, "takes 200 characters"),
@@ -133,16 +133,16 @@ fn blocked(types: Option<&str>) -> Value {
 }
 
 #[test]
-fn a_row_that_is_bound_must_be_there() {
+fn a_bound_row_must_exist() {
     let fine = Finding::passed("ticket_properties", "");
     let row =
         |finding: &Finding, asked: &Asked| bound_row(finding.clone(), "subjectid@odata.bind", "subjects(1)", asked);
     assert_eq!(row(&fine, &Ok(json!({}))), fine);
-    assert!(row(&fine, &missing_row()).message.contains("there is no subjects(1)"));
+    assert!(row(&fine, &missing_row()).message.contains("subjects(1), which subjectid@odata.bind binds, does not exist"));
     let inactive = Ok(json!({ "statecode": 1 }));
     assert_eq!(row(&fine, &inactive), fine, "only a customer must be active");
     let customer = bound_row(fine.clone(), "customerid_account@odata.bind", "accounts(1)", &inactive);
     assert!(customer.message.contains("is deactivated"), "{customer:?}");
     let failed = Finding::failed("ticket_properties", "first", "");
-    assert_eq!(row(&failed, &missing_row()), failed, "the first thing that is wrong is told");
+    assert_eq!(row(&failed, &missing_row()), failed, "the first failure is reported");
 }
