@@ -51,7 +51,9 @@ impl<'a> Call<'a> {
                 Err(fault)
             }
             Reading::LookBack(_) => {
-                let message = "the answer to a read-back asks for another read-back; this is a defect of the worker, report it".to_owned();
+                let message =
+                    "the answer to a read-back asks for another read-back; this is a defect of the worker, report it"
+                        .to_owned();
                 Err(Fault::unanswered(self.step, Remedy::Retry, message))
             }
         }

@@ -35,7 +35,7 @@ pub(super) const NO_CHATS: &str = table::NO_CHATS;
 /// Classification of an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Verdict {
-    /// How the workflow reacts.
+    /// Reaction of the workflow.
     pub(super) remedy: Remedy,
     /// Advice for operators. Empty if no action is needed.
     pub(super) advice: String,

@@ -62,7 +62,8 @@ fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
         steps.push((Step::AssignQueue { incident: id }, ALWAYS.to_owned()));
     }
     if describe(handoff, settings.description_limit).fit == Fit::Cut {
-        let when = format!("always, because the description is longer than {} UTF-16 units", settings.description_limit);
+        let when =
+            format!("always, because the description is longer than {} UTF-16 units", settings.description_limit);
         steps.push((Step::AttachTranscript { incident: id, part: NoteForm::Attachment }, when));
     }
     steps

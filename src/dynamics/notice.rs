@@ -71,7 +71,7 @@ pub(super) fn tell(watch: &dyn Watch, environment: &Environment, change: Change)
     }
 }
 
-/// Reports that Dynamics or Entra ID throttles an organization. `shut` is the wait, present only at the beginning of a throttling.
+/// Reports that Dynamics or Entra ID throttles an organization. `shut` is the wait, present only when it begins.
 pub(super) fn throttled(watch: &dyn Watch, environment: &Environment, fault: &Fault, shut: Option<Duration>) {
     let organization = &environment.access.settings.organization_id;
     watch.saw(Sighting::Throttled(organization));

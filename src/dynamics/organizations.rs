@@ -92,7 +92,7 @@ impl Dynamics {
         })
     }
 
-    /// Replaces the organizations. Unchanged ones keep their tokens and limiters. A blocked one whose file has changed is probed at
+    /// Replaces the organizations. Unchanged ones keep their tokens and limiters. A blocked one with a changed file is probed at
     /// once. Must be called within the runtime.
     pub fn set_organizations(&self, all: Vec<Access>) {
         let mut environments = self.environments.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
 //! Concurrency limit of one organization. Pure: every method takes the time as an argument.
 //!
-//! The limit follows additive increase and multiplicative decrease (AIMD), as in TCP's congestion control, because the capacity of
-//! an environment is unknown. It doubles each round until the first decrease, and never exceeds `dynamics.max_concurrency` or the
+//! The limit follows additive increase and multiplicative decrease (AIMD), as in TCP's congestion control, as the capacity of an
+//! environment is unknown. It doubles each round until the first decrease, and never exceeds `dynamics.max_concurrency` or the
 //! concurrency that Dynamics recommends.
 
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(super) struct Pace {
     /// Time of the last decrease. Answers to requests sent earlier reflect the earlier load.
     fallen: Option<Instant>,
     latency: Option<Duration>,
-    /// Time since which requests are under way without an answer. A time-out is no answer, so the silence lasts over an idle hour.
+    /// Time since which requests are under way without an answer. A time-out is no answer, so silence outlasts an idle hour.
     unheard_since: Option<Instant>,
 }
 
@@ -59,8 +59,8 @@ impl Pace {
         if self.is_silent(now) { self.limit.min(SILENT) } else { self.limit }
     }
 
-    /// Number of events worth having in flight: those with a request under way and those that get a permit soon. A fast environment
-    /// gets the maximum, as events are then not held up by Dynamics.
+    /// Number of events worth having in flight: those with a request under way and those that get a permit soon. A fast
+    /// environment gets the maximum, as events are then not held up by Dynamics.
     pub(super) fn room(&self, now: Instant) -> usize {
         if self.is_silent(now) {
             return self.places(now);

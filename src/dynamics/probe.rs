@@ -43,8 +43,8 @@ async fn look_after(wire: Arc<Wire>, environment: Weak<Environment>) {
     }
 }
 
-/// Requests a token, then sends the request with the fewest prerequisites: no privilege on any table, but an application user that
-/// exists, is enabled and has a role, in an environment that exists and is enabled. Returns `None` for an inconclusive answer.
+/// Requests a token, then sends the request with the fewest prerequisites: no privilege on any table, but an application user
+/// that exists, is enabled and has a role, in an environment that exists and is enabled. Returns `None` if inconclusive.
 async fn ask(wire: &Wire, environment: &Environment) -> Option<Result<(), Fault>> {
     let asked = Request { method: Method::Get, path: "WhoAmI".to_owned(), headers: Vec::new(), body: None };
     let mut call = Call::new(wire, StepName::Probe, None);

@@ -1,4 +1,6 @@
-//! An answer, as the step's receipt, its fault, or one more look at what is there.
+//! Interpretation of an answer to a step's request: a receipt, a fault, or a request to read the record back.
+//!
+//! "Duplicate key" is never believed by itself: the record is read back under its own key first.
 
 mod looks;
 mod wants;
@@ -22,41 +24,41 @@ use super::text::cut;
 use looks::{in_their_clock, is_active, looked_up, rows, seen};
 use wants::environment_wants;
 
-/// Dataverse's stock length of an incident's number, in UTF-16 units.
+/// Dataverse's default length of an incident's number, in UTF-16 units.
 const TICKET_NUMBER_LIMIT: usize = 100;
-/// A case that is resolved (two codes) or inactive in another way.
+/// Codes for a case that is resolved (two codes) or inactive in another way.
 const INACTIVE: &[&str] = &["0x80044411", "0x800404cf", "0x80040230"];
-/// A deactivated case can't be added to a queue.
+/// Code for a deactivated case, which can't be added to a queue.
 const CLOSED_BEFORE_QUEUED: &str = "0x8004051e";
-/// Dataverse's codes have ten characters; what else stands there is cut to this.
+/// Longest error code. Dataverse's codes have ten characters; others are cut to this length.
 const LONGEST_CODE: usize = 64;
 
-/// What an answer means for its step.
+/// Interpretation of an answer.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Reading {
-    /// It is done.
+    /// The step is done.
     Receipt(Receipt),
-    /// A record with our key is there already: read it, and give the answer to [`read_back`].
+    /// A record with the derived key already exists. The caller sends this request and passes the answer to [`read_back`].
     LookBack(Request),
-    /// It is not done.
+    /// The step failed.
     Fault(Fault),
 }
 
-/// A step that was sent, and in whose name.
+/// A sent step with its event and settings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent<'a> {
-    /// What was asked.
+    /// Step that was sent.
     pub step: &'a Step,
-    /// For which event.
+    /// Event that the step belongs to.
     pub event: &'a Event,
-    /// By whose settings.
+    /// Settings of the organization that owns the event.
     pub settings: &'a Settings,
 }
 
-/// Reads the answer to a step's request.
+/// Interprets the answer to a step's request.
 pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     if answer.is_success() {
-        // Without its representation, the incident's number is not known yet.
+        // Without a representation in the answer, the incident's number is unknown.
         if answer.body.is_empty() && matches!(sent.step, Step::PostIncident { .. }) {
             return Reading::LookBack(read_incident(sent.event));
         }
@@ -74,7 +76,7 @@ pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     excused(sent, fault(sent, answer, &error, now))
 }
 
-/// Reads the answer to a look back at a record with our key.
+/// Interprets the answer to reading back a record with a derived key.
 pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
     let error = answer.error();
     if is_missing_row(answer, &error) || answer.status == 404 && !error.code.is_empty() {
@@ -84,8 +86,8 @@ pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Read
         let mut fault = fault(sent, answer, &error, now);
         fault.remedy = Remedy::GiveUp;
         fault.advice = String::from(
-            "Dynamics says that the record exists, and there is none under its key: another rule of the environment refuses \
-             it (an alternate key, a plug-in). See which record has the same value, then replay.",
+            "Dynamics reports that the record exists, but none has its key. Another rule of the environment refuses it (an \
+             alternate key, a plug-in). Find the record with the same value and correct it, then replay.",
         );
         return excused(sent, fault);
     }
@@ -98,16 +100,16 @@ pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Read
     }
 }
 
-/// Reads the answer to a probe: nothing against the organization, or what is.
+/// Interprets the answer to a probe.
 ///
 /// # Errors
-/// Whatever the table of faults makes of it.
+/// Returns the classified fault of an answer other than success.
 pub(super) fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     if answer.is_success() {
         return Ok(());
     }
     let error = answer.error();
-    // A probe holds no customer text that could be quoted.
+    // A probe contains no customer text that could be quoted.
     Err(refused(StepName::Probe, None, answer, &error, one_line(&error.message), now))
 }
 
@@ -139,7 +141,7 @@ fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<Reading> {
     receipt.map(Reading::Receipt)
 }
 
-/// The receipt of a record of which its key says all there is to know.
+/// Returns the receipt of a record that is identified by its key alone.
 fn made(sent: Sent<'_>) -> Option<Receipt> {
     match sent.step {
         Step::CreatePlaceholder => Some(Receipt::PlaceholderReady(keys::placeholder(&sent.event.key.organization_id))),
@@ -183,24 +185,24 @@ fn posted(sent: Sent<'_>, body: Option<&Value>, existed: bool) -> Option<Receipt
     })
 }
 
-/// A number as Dynamics makes them; it is shown in lists, and kept in a store of small values.
+/// Returns a usable incident number: on one line and cut to size, as lists and the store contain it.
 fn ticket_number(text: &str) -> Option<String> {
     let number = one_line(text);
     Some(cut(&number, TICKET_NUMBER_LIMIT).trim_end().to_owned()).filter(|number| !number.is_empty())
 }
 
-/// "Already there" is no fault.
+/// Recognizes refusals that mean the step's result already holds.
 fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
         Step::CloseIncident { incident, .. } if is_inactive(error) => Some(Receipt::IncidentClosed(*incident)),
         Step::CloseIncident { how: Closing::Patch, etag: Some(_), .. } if answer.status == 412 => {
             Some(Receipt::IncidentChanged)
         }
-        // `If-Match: *` fails for one reason only: there is no such row.
+        // `If-Match: *` fails only if the row does not exist.
         Step::CloseIncident { incident, how: Closing::Patch, .. } if answer.status == 412 => {
             Some(Receipt::IncidentMissing(*incident))
         }
-        // Not even a gateway's page: the row is not there, and whoever answers says no more.
+        // An empty body is no gateway's page, so the row itself does not exist.
         Step::CloseIncident { incident, how: Closing::Patch, .. } | Step::LookAtIncident { incident, .. }
             if answer.status == 404 && answer.body.is_empty() =>
         {
@@ -221,13 +223,13 @@ fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Rece
     }
 }
 
-/// Whether a case is resolved, cancelled or merged: there is nothing left to close.
+/// Returns true if the case is resolved, cancelled or merged, so that nothing is left to close.
 fn is_inactive(error: &ErrorBody) -> bool {
     let says = error.says("already") && (error.says("closed") || error.says("resolved"));
     INACTIVE.contains(&error.code.as_str()) || (error.code.is_empty() && says)
 }
 
-/// A row that is not there; not a whole table.
+/// Returns true if a row is missing rather than a whole table.
 fn is_missing_row(answer: &Answer, error: &ErrorBody) -> bool {
     error.code == "0x80040217" || (answer.status == 404 && !is_missing_table(error) && !error.message.is_empty())
 }
@@ -257,7 +259,7 @@ fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
         Step::CreateContact { generation } => {
             let wanted = handoff(sent.event)?.customer.email.as_deref()?;
             let id = keys::contact(&sent.event.key.organization_id, wanted, *generation);
-            // Column security hides it.
+            // Column security may hide the email.
             let email = body.get("emailaddress1").filter(|email| !email.is_null());
             let is_wanted = |email: &str| email.trim().to_lowercase() == wanted.to_lowercase();
             let same = email.is_none_or(|email| email.as_str().is_some_and(is_wanted));
@@ -267,7 +269,7 @@ fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
         Step::LookUpContact if is_active(&body) => Some(Receipt::ContactFound(ContactId(guid(&body, "contactid")?))),
         Step::LookUpContact => Some(Receipt::ContactAbsent),
         Step::CreatePlaceholder | Step::AttachTranscript { .. } | Step::PostLiveWorkItem { .. } => made(sent),
-        // A create whose answer did not show the record is no second one.
+        // A create whose answer did not contain the record is not a second record.
         _ => posted(sent, Some(&body), true),
     }
 }
@@ -277,8 +279,8 @@ fn excused(sent: Sent<'_>, fault: Fault) -> Reading {
 }
 
 fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
-    // A refusal for good, or only of a property that we can do without: its words would say which. A page under 404 is what
-    // stands where there is no environment.
+    // Without a readable message, a permanent refusal can't be told from one of a dispensable property. A page with status 404 is
+    // different: it stands for a missing environment.
     let hides_why = match answer.status {
         400 | 405 | 413 | 422 => !answer.body.is_empty() && answer.object().is_none(),
         404 => answer.is_broken(),
@@ -318,8 +320,8 @@ fn unreadable(sent: Sent<'_>, answer: &Answer) -> Fault {
         step: sent.step.name(),
         status: Some(answer.status),
         code: None,
-        message: format!("unreadable answer of {} bytes: expected JSON from the Web API", answer.body.len()),
-        advice: "If this stays: see whether environment_url, or a proxy in between, answers with a page of its own."
+        message: format!("unreadable answer of {} bytes; expected JSON from the Web API", answer.body.len()),
+        advice: "If this persists, check whether environment_url or a proxy in between answers with a page of its own."
             .to_owned(),
         request_id: answer.request_id.clone(),
     }

@@ -1,4 +1,4 @@
-//! A step, as the request that performs it.
+//! Requests to the Web API, one for each step of the workflow.
 
 use std::borrow::Cow;
 
@@ -15,14 +15,16 @@ use super::description::{describe, whole};
 use super::keys;
 use super::text::cut;
 
-/// What may stand in a `$filter` literal as it is (RFC 3986's unreserved characters); all else is percent-encoded.
+/// Characters to percent-encode in a `$filter` literal: all but RFC 3986's unreserved characters.
 pub(super) const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Dataverse's stock lengths, in UTF-16 units: incident title, contact names and phone, annotation file name.
+/// Dataverse's default length of an incident's title, in UTF-16 units.
 const TITLE_LIMIT: usize = 200;
+/// Dataverse's default length of a contact's names and phone, in UTF-16 units.
 const NAME_LIMIT: usize = 50;
+/// Dataverse's default length of an attachment's file name, in UTF-16 units.
 const FILENAME_LIMIT: usize = 255;
-/// Dataverse's stock length of a note's text.
+/// Dataverse's default length of a note's text, in UTF-16 units.
 const NOTE_TEXT_LIMIT: usize = 100_000;
 
 /// Headers of a request, by name.
@@ -31,29 +33,29 @@ pub(super) type Headers = Vec<(&'static str, Cow<'static, str>)>;
 /// One request to the Web API.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Request {
-    /// GET, POST or PATCH.
+    /// HTTP method.
     pub method: Method,
     /// Path and query below `<environment_url>/api/data/v9.2/`.
     pub path: String,
-    /// Headers beyond those that every request has.
+    /// Headers in addition to those of every request.
     pub headers: Headers,
-    /// JSON.
+    /// JSON body.
     pub body: Option<Value>,
 }
 
-/// An HTTP method that the worker uses.
+/// HTTP method.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
-    /// Reads.
+    /// Reads records.
     Get,
-    /// Creates, or calls an action.
+    /// Creates a record or calls an action.
     Post,
-    /// Changes what is there.
+    /// Changes an existing record.
     Patch,
 }
 
 impl Method {
-    /// As HTTP writes it.
+    /// Returns the name of the method in HTTP.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -64,10 +66,10 @@ impl Method {
 }
 
 const RETURN: (&str, Cow<'static, str>) = ("Prefer", Cow::Borrowed("return=representation"));
-/// Any version of a row that is there: without it, a PATCH on a key that is not there creates the row.
+/// `If-Match` value for any version of an existing row. Without it, a PATCH of a missing key creates the row.
 const ANY_VERSION: &str = "*";
 
-/// The request that performs a step of this event.
+/// Returns the request that performs a step of this event.
 pub fn request(step: &Step, event: &Event, settings: &Settings) -> Request {
     match &event.body {
         Body::Handoff(handoff) => of_handoff(step, event, handoff, settings),
@@ -75,7 +77,7 @@ pub fn request(step: &Step, event: &Event, settings: &Settings) -> Request {
     }
 }
 
-/// Reads the contact under a derived key, to see whose it is.
+/// Reads the contact under a derived key, to compare its email.
 pub(super) fn read_contact(event: &Event, email: &str, generation: u8) -> Request {
     let id = keys::contact(&event.key.organization_id, email, generation);
     get(format!("contacts({id})?$select=contactid,emailaddress1,statecode"))
@@ -128,7 +130,7 @@ fn of_resolution(step: &Step) -> Request {
         Step::CloseIncident { incident, how, etag } => close(*incident, *how, etag.clone()),
         Step::LookAtIncident { incident, .. } => look_at_incident(*incident),
         Step::LookForResolution { incident, since } => look_for_resolution(*incident, *since),
-        // `decide` asks nothing else for a resolution; a harmless read keeps this function total.
+        // `decide` chooses no other step for a resolution; a harmless read keeps this function total.
         _ => get("WhoAmI".to_owned()),
     }
 }
@@ -199,7 +201,7 @@ fn post_incident(
     post("incidents?$select=incidentid,ticketnumber".to_owned(), vec![RETURN], Value::Object(body))
 }
 
-/// What the case is called.
+/// Returns the title of the case.
 pub(super) fn title(handoff: &Handoff) -> String {
     let Customer { name, email, phone } = &handoff.customer;
     let voice = handoff.channel.is_voice().then_some(phone.as_deref()).flatten();
@@ -220,14 +222,14 @@ fn customer_bind(customer: LinkedCustomer) -> Option<(&'static str, String)> {
     }
 }
 
-/// The namespace and the `@odata.type` are mandatory: without them the action is not found.
+/// Adds a case to its queue. Dynamics does not find the action without its namespace and the `@odata.type`.
 fn assign_queue(incident: IncidentId, settings: &Settings) -> Request {
     let queue = settings.default_queue_id.unwrap_or_default();
     let body = json!({ "Target": { "@odata.type": "Microsoft.Dynamics.CRM.incident", "incidentid": incident } });
     post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), Headers::new(), body)
 }
 
-/// A case that is in any queue stays there.
+/// Looks for a case in any queue. A case that is in one stays there.
 fn look_for_queue_item(incident: IncidentId) -> Request {
     get(format!("queueitems?$select=queueitemid&$filter=_objectid_value%20eq%20{incident}&$top=1"))
 }
@@ -239,12 +241,12 @@ fn note_key(event: &Event, part: NoteForm) -> Uuid {
     }
 }
 
-/// True for the last of the notes that hold the transcript as text.
+/// Returns true for the last of the notes with the transcript as text.
 pub(super) fn is_last_part(handoff: &Handoff, part: u16) -> bool {
     usize::from(part) + 1 >= text_parts(&whole(handoff)).len()
 }
 
-/// A text in parts that a note takes.
+/// Splits a text into parts that fit into a note.
 fn text_parts(text: &str) -> Vec<&str> {
     let (mut parts, mut left) = (Vec::new(), text);
     while !left.is_empty() {
@@ -269,7 +271,7 @@ fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId, for
             "mimetype": "text/plain",
             "documentbody": STANDARD.encode(text),
         }),
-        // For an environment that takes no attachment.
+        // For an environment that refuses attachments.
         NoteForm::Text(part) => {
             let parts = text_parts(&text);
             json!({
@@ -283,13 +285,13 @@ fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId, for
     post("annotations".to_owned(), Headers::new(), body)
 }
 
-/// A file name must not hold these (`0x80044a08`).
+/// Replaces characters that are illegal in a file name (`0x80044a08`).
 fn in_a_file_name(text: &str) -> String {
     let illegal = |c: char| c.is_control() || "\\/:*?\"<>|".contains(c);
     text.chars().map(|c| if illegal(c) { '-' } else { c }).collect()
 }
 
-/// The summary, as long as the table of live work items takes it.
+/// Returns the summary, cut to the limit of the table of live work items.
 pub(super) fn subject(handoff: &Handoff, limit: Option<u32>) -> Option<&str> {
     let summary = handoff.summary.as_deref()?;
     Some(limit.map_or(summary, |limit| cut(summary, usize::try_from(limit).unwrap_or(usize::MAX))))
@@ -322,7 +324,7 @@ fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings, su
     post(settings.live_work_item_entity_set.clone(), vec![RETURN], Value::Object(body))
 }
 
-/// statecode 1 is Resolved, statuscode 5 Problem Solved (Dataverse's stock values).
+/// Closes a case: `statecode` 1 is Resolved, `statuscode` 5 is Problem Solved (Dataverse's default values).
 fn close(incident: IncidentId, how: Closing, etag: Option<String>) -> Request {
     match how {
         Closing::Patch => Request {
@@ -345,12 +347,12 @@ fn close(incident: IncidentId, how: Closing, etag: Option<String>) -> Request {
     }
 }
 
-/// Whether a case is open, when it was changed last, and its version.
+/// Reads the state of a case, the time of its last change, and its version.
 fn look_at_incident(incident: IncidentId) -> Request {
     get(format!("incidents({incident})?$select=statecode,modifiedon"))
 }
 
-/// A case that was closed since then, and is open, was reopened.
+/// Looks for a resolution since `since`. An open case that has one was reopened.
 fn look_for_resolution(incident: IncidentId, since: Timestamp) -> Request {
     // Dynamics keeps whole seconds.
     let since = since.strftime("%Y-%m-%dT%H:%M:%SZ");

@@ -1,8 +1,8 @@
-//! Looks up the addresses of hosts.
+//! Resolver of host names.
 //!
-//! A look-up is a blocking call that can't be broken off: where a name server hangs, each one takes a thread for as long as
-//! the system waits. So a host is looked up once however many connections wait for it, and only so many hosts at a time,
-//! which leaves threads for the store and for files.
+//! A look-up is a blocking call that can't be cancelled. If a name server hangs, each look-up occupies a thread for as long as
+//! the system waits. A host is therefore looked up once for any number of waiting connections, and the number of concurrent look-ups
+//! is limited, which leaves threads for the store and for files.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,13 +14,13 @@ use futures_util::future::{BoxFuture, Shared};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::{Semaphore, oneshot};
 
-/// Look-ups at once: a quarter of the threads that tokio has for blocking calls.
+/// Most concurrent look-ups: a quarter of tokio's threads for blocking calls.
 const MOST: usize = 128;
 
 type Addresses = Result<Vec<SocketAddr>, String>;
 type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
-/// Looks up hosts by the system's own resolver.
+/// Resolver that uses the system's own.
 #[derive(Clone)]
 pub(super) struct Resolver {
     look_up: LookUp,
@@ -29,10 +29,10 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// Asks the system.
+    /// Creates a resolver that asks the system.
     pub(super) fn new() -> Self {
         Self::with(Arc::new(|host| {
-            // The port is the URL's.
+            // The URL supplies the port.
             async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) }.boxed()
         }))
     }
@@ -41,7 +41,7 @@ impl Resolver {
         Self { look_up, under_way: Arc::default(), places: Arc::new(Semaphore::new(MOST)) }
     }
 
-    /// The look-up of this host: the one under way, else a new one. It goes on when nobody waits for it any more.
+    /// Returns the look-up of this host that is under way, else starts one. It continues even if no task waits for it.
     fn find(&self, host: &str) -> Shared<BoxFuture<'static, Addresses>> {
         let mut under_way = self.under_way();
         if let Some(found) = under_way.get(host) {
@@ -55,10 +55,10 @@ impl Resolver {
             let found = (resolver.look_up)(name.clone()).await;
             drop(place);
             resolver.under_way().remove(&name);
-            // Nobody may wait any more.
+            // No task may be waiting any more.
             _ = done.send(found.map_err(|error| error.to_string()));
         });
-        let found = wait.map(|found| found.unwrap_or_else(|_| Err("the look-up was broken off".to_owned())));
+        let found = wait.map(|found| found.unwrap_or_else(|_| Err("the look-up was cancelled".to_owned())));
         let found = found.boxed().shared();
         under_way.insert(host.to_owned(), found.clone());
         found
@@ -87,7 +87,7 @@ mod tests {
 
     const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-    /// Answers at once, but for hosts that hang until they are let go; counts the look-ups begun.
+    /// Returns a resolver that answers at once, except for hosts that hang until released, and a counter of look-ups begun.
     fn hanging() -> (Resolver, Arc<Semaphore>, Arc<AtomicUsize>) {
         let (let_go, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
         let (gate, counter) = (let_go.clone(), begun.clone());
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_is_looked_up_once_however_many_wait_and_anew_afterwards() {
+    async fn a_host_is_looked_up_once_for_all_who_wait_and_again_afterwards() {
         let (resolver, let_go, begun) = hanging();
         let waiting: Vec<_> = (0..100).map(|_| resolver.find("hangs.example")).collect();
         assert_eq!(resolver.find("other.example").await.unwrap()[..], [HERE]);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hosts_that_hang_take_only_so_many_places() {
+    async fn hanging_hosts_occupy_a_limited_number_of_threads() {
         let (resolver, let_go, begun) = hanging();
         let waiting: Vec<_> = (0..MOST + 10).map(|n| resolver.find(&format!("hangs-{n}.example"))).collect();
         while begun.load(Ordering::SeqCst) < MOST {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_system_is_asked_and_its_refusal_is_told() {
+    async fn the_system_is_asked_and_its_error_is_returned() {
         let resolver = Resolver::new();
         assert!(resolver.find("localhost").await.unwrap().iter().all(|address| address.ip().is_loopback()));
         assert!(resolver.find("no-such-host.invalid").await.is_err());

@@ -1,11 +1,11 @@
-//! Text as Dynamics measures it: in UTF-16 units.
+//! Lengths of text in UTF-16 units, as Dynamics counts them.
 
-/// How long Dynamics takes this text to be.
+/// Returns the length of a text in UTF-16 units.
 pub(super) fn units(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.encode_utf16().count() }
 }
 
-/// The longest start of `text` that is no longer than `limit`, ending on a character boundary.
+/// Returns the longest prefix of `text` of at most `limit` UTF-16 units, ending on a character boundary.
 pub(super) fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         return text;

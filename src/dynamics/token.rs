@@ -1,4 +1,7 @@
-//! Access tokens from Entra ID: one request however many wait for it, renewed shortly before it expires.
+//! Access tokens from Entra ID.
+//!
+//! A token is requested once for any number of waiting events and renewed shortly before it expires. The client secret must never
+//! appear in a message, whatever an answer quotes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,39 +22,39 @@ use super::environment::{Access, Secret};
 use super::gate::Ended;
 use super::mask::one_line;
 
-/// A token is renewed this long before it expires: longer than a request may take on the server (about 2 minutes).
+/// Time before expiry at which a token is renewed: longer than a request may take on the server (about 2 minutes).
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
-/// The longest life that is believed: Entra ID's own tokens have an hour, at most a day.
+/// Longest lifetime that is accepted. Entra ID's own tokens last an hour, at most a day.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// Entra ID's codes are words such as `invalid_client`; what is longer is none.
+/// Longest error code. Entra ID's codes are words such as `invalid_client`.
 const LONGEST_CODE: usize = 64;
 
-/// An organization's token, once for all who need it.
+/// Token of an organization, shared by all its requests.
 pub(super) struct TokenCache {
     url: String,
     form: secrecy::SecretString,
     secrets: Secrets,
-    /// Why there can't be one.
+    /// Fault to return if the client secret is unavailable.
     withheld: Option<Fault>,
     current: RwLock<Option<Arc<Token>>>,
-    /// Held by whoever fetches; how the last fetch failed, if it did.
+    /// Lock of the task that fetches a token. Holds the failure of the last fetch, if it failed.
     fetching: Mutex<Option<Failure>>,
-    /// How many fetches have failed.
+    /// Number of failed fetches.
     failures: AtomicU64,
 }
 
-/// Why there is no token, and how the request went if it had no answer.
+/// Fault of a failed fetch, with the transport result if the request received no answer.
 pub(super) type Failure = (Fault, Option<Ended>);
 
-/// The turn to fetch a token. Others wait until it is dropped.
+/// Exclusive right to fetch a token. Other tasks wait until it is dropped.
 pub(super) struct Turn<'a> {
     cache: &'a TokenCache,
     last: MutexGuard<'a, Option<Failure>>,
     failures_seen: u64,
 }
 
-/// A token, as it goes into a header (marked sensitive: it is never printed).
+/// Token as a header value, which is marked sensitive and never printed.
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) authorization: HeaderValue,
@@ -83,24 +86,24 @@ impl TokenCache {
         }
     }
 
-    /// Why none can be asked for, when that is so.
+    /// Returns the fault if the client secret is unavailable.
     pub(super) fn withheld(&self) -> Option<&Fault> {
         self.withheld.as_ref()
     }
 
-    /// The token at hand, when it is fresh.
+    /// Returns the cached token unless it is due for renewal.
     pub(super) fn at_hand(&self) -> Option<Arc<Token>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.as_ref().filter(|token| token.renew_at > Instant::now()).cloned()
     }
 
-    /// Waits for whoever is fetching one.
+    /// Waits for the task that is fetching a token, if any.
     pub(super) async fn turn(&self) -> Turn<'_> {
         let failures_seen = self.failures.load(Ordering::Acquire);
         Turn { cache: self, last: self.fetching.lock().await, failures_seen }
     }
 
-    /// Forgets a token that Dynamics refused, unless it was replaced already.
+    /// Removes a token that Dynamics refused, unless it was already replaced.
     pub(super) fn refuse(&self, refused: &Arc<Token>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
@@ -108,7 +111,7 @@ impl TokenCache {
         }
     }
 
-    /// The request for a token.
+    /// Returns the request for a token.
     pub(super) fn request(&self, client: &reqwest::Client) -> reqwest::RequestBuilder {
         client
             .post(&self.url)
@@ -117,7 +120,7 @@ impl TokenCache {
             .body(self.form.expose_secret().to_owned())
     }
 
-    /// Keeps the token that the answer holds.
+    /// Stores the token in the answer.
     pub(super) fn accept(&self, answer: &Answer, now: Timestamp) -> Result<Arc<Token>, Fault> {
         let token = Arc::new(read(answer, now, &self.secrets)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
@@ -126,7 +129,7 @@ impl TokenCache {
 }
 
 impl Turn<'_> {
-    /// What came of the fetch that this turn has waited for: its token or its failure. None: it is on us to fetch.
+    /// Returns the result of the fetch that this turn waited for, or `None` if the caller must fetch.
     pub(super) fn over(&self) -> Option<Result<Arc<Token>, Failure>> {
         if let Some(token) = self.cache.at_hand() {
             return Some(Ok(token));
@@ -135,14 +138,14 @@ impl Turn<'_> {
         self.last.clone().filter(|_| failed_meanwhile).map(Err)
     }
 
-    /// Tells those who wait that it failed: they do not ask again, one after the other.
+    /// Passes a failure to the waiting tasks, so that they do not repeat the request one after the other.
     pub(super) fn failed(&mut self, fault: &Fault, ended: Option<Ended>) {
         *self.last = Some((fault.clone(), ended));
         self.cache.failures.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-/// A secret as it is and as the form has it: texts that no message may hold.
+/// Client secret in plain and in form encoding: texts that no message may contain.
 struct Secrets([secrecy::SecretString; 2]);
 
 impl Secrets {
@@ -151,14 +154,14 @@ impl Secrets {
         Self([secret.clone(), encoded.into()])
     }
 
-    /// The text without them: a proxy's page may quote the whole request.
+    /// Removes the secret from a text, as a proxy's page may quote the whole request.
     fn hidden(&self, text: &str) -> String {
         let secrets = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
-/// The organization is at fault, not its event.
+/// Returns the fault of an unavailable secret. The organization is at fault, not its event.
 fn withheld(why: &str, advice: &str) -> Fault {
     Fault {
         remedy: Remedy::Hold,
@@ -174,7 +177,7 @@ fn withheld(why: &str, advice: &str) -> Fault {
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    /// Seconds; Entra ID's older endpoint, and stand-ins for it, write them as a string.
+    /// Lifetime in seconds. Entra ID's older endpoint, and substitutes for it, write it as a string.
     #[serde(default)]
     expires_in: Value,
 }
@@ -192,13 +195,13 @@ fn read(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Result<Token, Fau
         return Err(refusal(answer, now, secrets));
     }
     let unreadable =
-        || fault(answer, Remedy::Retry, None, "unreadable answer: expected a token".to_owned(), String::new());
+        || fault(answer, Remedy::Retry, None, "unreadable answer; expected a token".to_owned(), String::new());
     let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
     let bearer = format!("Bearer {}", granted.access_token);
     let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
     authorization.set_sensitive(true);
     let lifetime = Duration::from_secs(seconds(&granted.expires_in)).min(LONGEST_LIFE);
-    // A short-lived token (a test's, say) is used for half of its life.
+    // A short-lived token, such as a test's, is used for half of its lifetime.
     let use_for = lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2);
     Ok(Token { authorization, renew_at: Instant::now() + use_for })
 }
@@ -207,13 +210,13 @@ fn seconds(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()).unwrap_or_default()
 }
 
-/// Decides on all that was said; what is told of it holds no secret.
+/// Classifies a refusal by its complete answer. The returned fault contains no secret.
 fn refusal(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Fault {
     let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
     let code = code(&secrets.hidden(&refused.error));
     let error = ErrorBody { code: refused.error.to_lowercase(), message: refused.error_description };
     let verdict = classify(StepName::Token, None, answer, &error, now);
-    // The first sentence; what follows are trace ids and times.
+    // Only the first sentence is kept; trace ids and times follow it.
     let message = match error.message.split(" Trace ID").next().unwrap_or_default() {
         "" => format!("the token request was answered with HTTP status {}", answer.status),
         text => one_line(&secrets.hidden(text)),
@@ -221,7 +224,7 @@ fn refusal(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Fault {
     fault(answer, verdict.remedy, code, message, verdict.advice)
 }
 
-/// What stands where a code should, if it can be one.
+/// Returns the text of a code field if it is a plausible code.
 fn code(text: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let is_code = (1..=LONGEST_CODE).contains(&text.len()) && text.bytes().all(plain);
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_is_a_number_or_its_text() {
+    fn a_lifetime_is_a_number_or_a_string() {
         for lifetime in ["3599", "\"3599\""] {
             let body = format!(r#"{{"token_type":"Bearer","expires_in":{lifetime},"access_token":"t"}}"#);
             let token = read(&answer(200, None, &body), at(NOW), &secrets()).unwrap();
@@ -268,12 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_that_is_none_does_no_harm() {
+    fn an_invalid_lifetime_is_harmless() {
         for lifetime in
             ["18446744073709551615", "\"99999999999999999999\"", "-5", "1e400", "null", "{}", "3599.5", "true"]
         {
             let body = format!(r#"{{"expires_in":{lifetime},"access_token":"t"}}"#);
-            // 1e400 is no number that can be read: then the whole answer is none.
+            // 1e400 is not a valid number, so the whole answer is unreadable.
             if let Ok(token) = read(&answer(200, None, &body), at(NOW), &secrets()) {
                 assert!(token.renew_at <= Instant::now() + LONGEST_LIFE, "{lifetime}");
             }
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_quoted_is_hidden() {
+    fn a_quoted_secret_is_hidden() {
         for quoted in ["s3cret/+ü", "client_secret=s3cret%2F%2B%C3%BC&scope=x"] {
             let body = serde_json::json!({ "error": "invalid_client", "error_description": format!("Bad: {quoted}.") });
             let fault = read(&answer(401, None, &body.to_string()), at(NOW), &secrets()).unwrap_err();
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_service_that_throttles_is_given_its_time() {
+    fn a_throttling_token_service_is_waited_for() {
         let wait =
             |status, retry_after| read(&answer(status, retry_after, ""), at(NOW), &secrets()).unwrap_err().remedy;
         let after = |seconds| Remedy::NotBefore(at(NOW) + Duration::from_secs(seconds));

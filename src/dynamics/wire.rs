@@ -1,4 +1,4 @@
-//! One request and its answer, counted.
+//! Measurement of requests: metrics and trace spans.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use tracing::Instrument;
 use super::answer::Answer;
 use super::client::{Client, Unanswered};
 
-/// The way to Dynamics and Entra ID, and who counts what goes over it.
+/// Client for Dynamics and Entra ID with the metrics of its requests.
 pub(super) struct Wire {
     pub(super) client: Client,
     pub(super) watch: Arc<dyn Watch>,
 }
 
 impl Wire {
-    /// Waits for an answer, and counts it; how long it took.
+    /// Waits for an answer, records it in the metrics, and returns it with the elapsed time.
     pub(super) async fn exchange(
         &self,
         step: StepName,

@@ -327,8 +327,7 @@ async fn what_the_worker_adapts_to_is_a_note() {
 async fn privileges_for_looks_are_asked_for() {
     let mut office = Office::open().await;
     office.files.organize("default_queue_id", QUEUE);
-    for (privilege, when) in [("prvReadActivity", "after a lost answer"), ("prvReadQueueItem", "requires an action")]
-    {
+    for (privilege, when) in [("prvReadActivity", "after a lost answer"), ("prvReadQueueItem", "requires an action")] {
         office.crm.environment().configure(&json!({ "missing_privileges": [privilege] })).unwrap();
         let check = office.check("privileges").await;
         assert_eq!(check["result"], "warned", "{check:#}");

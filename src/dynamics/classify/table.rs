@@ -184,7 +184,9 @@ pub(super) const ROWS: &[Row] = &[
         Code::Any,
         Text::Any,
         Retry,
-        Words("If this persists, check whether dynamics.authority or a proxy in between answers with a page of its own."),
+        Words(
+            "If this persists, check whether dynamics.authority or a proxy in between answers with a page of its own.",
+        ),
     ),
     // The application user. A 401 means that it does not exist, whatever the code (which may be that of the 403 below).
     status(
@@ -245,7 +247,9 @@ pub(super) const ROWS: &[Row] = &[
         Code::None,
         Text::None,
         Hold,
-        Words("The address does not answer as Dynamics does. Check environment_url, and that the environment still exists."),
+        Words(
+            "The address does not answer as Dynamics does. Check environment_url, and that the environment still exists.",
+        ),
     ),
     // Transient failures: time-outs and locks of the SQL behind Dataverse, time-outs of plug-ins.
     code(&["0x80044150", "0x80044151", "0x80073000", "0x80072031"], Retry, Advice::None),
@@ -308,7 +312,10 @@ pub(super) const ROWS: &[Row] = &[
             "The case has open activities or child cases. Have their owners finish or cancel them in Dynamics, then replay.",
         ),
     ),
-    of_the_event(&["0x80040265"], "A plug-in of the environment refused the record. Check the plug-in's trace log, then replay."),
+    of_the_event(
+        &["0x80040265"],
+        "A plug-in of the environment refused the record. Check the plug-in's trace log, then replay.",
+    ),
     of_the_event(&["0x80044410"], "The environment requires another customer. Correct fallback_customer, then replay."),
     row(
         Of::Only(StepName::AssignQueue),
@@ -326,11 +333,7 @@ pub(super) const ROWS: &[Row] = &[
              ticket_properties, then replay.",
         ),
     ),
-    status(
-        &[413..=413],
-        GiveUp,
-        Words("The record is too large for Dynamics. Shorten the transcript, then replay."),
-    ),
+    status(&[413..=413], GiveUp, Words("The record is too large for Dynamics. Shorten the transcript, then replay.")),
     status(
         &[400..=400, 405..=405, 422..=422],
         GiveUp,
@@ -339,11 +342,7 @@ pub(super) const ROWS: &[Row] = &[
         ),
     ),
     // Everything else is taken for transient.
-    status(
-        &[403..=403],
-        Retry,
-        Words("If this persists, check the environment's IP firewall and proxies in between."),
-    ),
+    status(&[403..=403], Retry, Words("If this persists, check the environment's IP firewall and proxies in between.")),
     status(ANY, Retry, Advice::None),
 ];
 

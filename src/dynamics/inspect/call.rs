@@ -126,7 +126,10 @@ impl Bench<'_> {
 
     async fn fallback_customer(&self) -> Finding {
         let Some(customer) = self.settings.fallback_customer else {
-            return Finding::skipped("fallback_customer", "fallback_customer is not set; a placeholder contact is used");
+            return Finding::skipped(
+                "fallback_customer",
+                "fallback_customer is not set; a placeholder contact is used",
+            );
         };
         reply::fallback_customer(customer, &self.ask(request::customer(&reply::customer_path(customer))).await)
     }

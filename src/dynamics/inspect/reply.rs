@@ -40,7 +40,10 @@ pub(super) fn token(got: &Result<(), Fault>) -> (Finding, Rest) {
 /// Judges the probe: a read of cases.
 pub(super) fn probe(settings: &Settings, asked: &Asked) -> (Finding, Rest) {
     match asked {
-        Ok(_) => (Finding::passed("probe", format!("the application user reads cases in {}", settings.environment_url)), Rest::GoesOn),
+        Ok(_) => (
+            Finding::passed("probe", format!("the application user reads cases in {}", settings.environment_url)),
+            Rest::GoesOn,
+        ),
         // Dynamics rejected the first token, and Entra ID refused a second one.
         Err(fault) if fault.step == StepName::Token => {
             (Finding::fault("probe", fault).of_credentials(), Rest::IsSkipped)
@@ -194,7 +197,10 @@ pub(super) fn description_limit(limit: usize, asked: &Asked) -> Finding {
             format!("description_limit {limit} exceeds the {allowed} characters that a case's description takes"),
             format!("Set description_limit to {allowed} or less, or raise the column's maximum length."),
         ),
-        Some(allowed) => Finding::passed(CHECK, format!("description_limit {limit} is within the {allowed} characters that a case's description takes")),
+        Some(allowed) => Finding::passed(
+            CHECK,
+            format!("description_limit {limit} is within the {allowed} characters that a case's description takes"),
+        ),
     }
 }
 

@@ -25,7 +25,7 @@ fn it_begins_low_and_doubles_while_requests_succeed() {
     let start = Instant::now();
     let mut pace = Pace::new(52);
     assert_eq!(pace.places(start), 8);
-    // For the last half of a round's answers, fewer requests are under way than half of the limit: it grows by 1.5 or more a round.
+    // In the last half of a round's answers, the limit is less than half used, so it grows by a factor of 1.5 or more a round.
     let now = rounds(&mut pace, start, ms(100), 8);
     assert_eq!(pace.places(now), 52, "within a second of load at 100 ms");
     let now = rounds(&mut pace, now, ms(100), 5);

@@ -1,4 +1,4 @@
-//! What a look shows: contacts with an email, a case that may have been closed.
+//! Interpretation of reads: contacts with an email, a case that may have been closed.
 
 use handoffd_engine::event::{ContactId, IncidentId};
 use handoffd_engine::workflow::Receipt;
@@ -10,14 +10,14 @@ use super::{Reading, guid};
 use crate::dynamics::answer::Answer;
 use crate::dynamics::request::read_survivor;
 
-/// Clocks that differ by less are taken for the same: `Date` has whole seconds.
+/// Difference from which on clocks count as different, as `Date` has whole seconds.
 const SAME_CLOCK: SignedDuration = SignedDuration::from_secs(2);
 
 pub(super) fn rows(body: &Value) -> Option<&Vec<Value>> {
     body.get("value")?.as_array()
 }
 
-/// The first active contact; where all are deactivated, the one that another was merged into may be active.
+/// Selects the first active contact. If all are deactivated, reads the one that another was merged into, which may be active.
 pub(super) fn looked_up(body: &Value) -> Option<Reading> {
     let rows = rows(body)?;
     if let Some(row) = rows.iter().find(|row| is_active(row)) {
@@ -27,12 +27,12 @@ pub(super) fn looked_up(body: &Value) -> Option<Reading> {
     Some(survivor.map_or(Reading::Receipt(Receipt::ContactAbsent), |id| Reading::LookBack(read_survivor(id))))
 }
 
-/// Active, or of a table that does not say.
+/// Returns true for an active row, or for one without a state.
 pub(super) fn is_active(row: &Value) -> bool {
     row.get("statecode").is_none_or(|state| state.is_null() || state == 0)
 }
 
-/// A case as a look shows it that may have been closed since then.
+/// Interprets the read of a case that may have been closed since `since`.
 pub(super) fn seen(body: &Value, incident: IncidentId, since: Timestamp) -> Option<Receipt> {
     if body.get("statecode")? != 0 {
         return Some(Receipt::IncidentClosed(incident));
@@ -45,7 +45,7 @@ pub(super) fn seen(body: &Value, incident: IncidentId, since: Timestamp) -> Opti
     Some(Receipt::IncidentUnchanged { etag, since })
 }
 
-/// A time of the worker's clock in Dynamics', which its answers tell in whole seconds.
+/// Converts a time of the worker's clock to Dynamics' clock, which answers carry in whole seconds.
 pub(super) fn in_their_clock(time: Timestamp, answer: &Answer, now: Timestamp) -> Timestamp {
     let date = answer.date.as_deref().and_then(|text| rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok());
     let ahead = date.map(|date| date.duration_since(now)).filter(|ahead| ahead.abs() >= SAME_CLOCK);

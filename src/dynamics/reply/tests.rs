@@ -1,4 +1,4 @@
-//! One table per step: what Dynamics answers, and what that means.
+//! Answers of Dynamics and their interpretation, one table for each step.
 
 mod incidents;
 mod looks;
@@ -95,7 +95,7 @@ fn a_look_up_tells_the_first_contact_or_that_there_is_none() {
 }
 
 #[test]
-fn what_is_created_has_the_key_that_we_gave_it() {
+fn a_created_record_has_its_derived_key() {
     let key = &email().key;
     for (step, expected) in [
         (FIRST, Receipt::ContactCreated(own_contact(0))),
@@ -123,7 +123,7 @@ fn what_is_created_has_the_key_that_we_gave_it() {
 }
 
 #[test]
-fn a_refusal_that_can_not_be_read_is_retried_at_every_step() {
+fn an_unreadable_refusal_is_retried_at_every_step() {
     for step in steps() {
         for status in [400, 404, 405, 413, 422] {
             for body in ["{", " {\"error\":{\"code\":\"0x80048d19\",\"mess", "{\"error\": <html>"] {
@@ -170,7 +170,7 @@ fn an_unreadable_success_is_retried_at_every_step() {
 }
 
 #[test]
-fn a_fault_tells_step_status_code_masked_message_advice_and_request_id() {
+fn a_fault_has_step_status_code_masked_message_advice_and_request_id() {
     let refused = refusal(400, "0x80044331", "The value 'Customer was charged twice for order 1182.' is too long");
     let step = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue };
     let Reading::Fault(fault) = reading(&step, &refused) else { panic!("expected a fault") };
@@ -182,7 +182,7 @@ fn a_fault_tells_step_status_code_masked_message_advice_and_request_id() {
 }
 
 #[test]
-fn a_code_that_is_none_is_left_out() {
+fn an_implausible_code_is_left_out() {
     let odd = refusal(400, &format!("a\nb{}", "x".repeat(500)), "m");
     let Reading::Fault(fault) = reading(&Step::PostLiveWorkItem { subject_limit: None }, &odd) else {
         panic!("expected a fault")
@@ -191,7 +191,7 @@ fn a_code_that_is_none_is_left_out() {
 }
 
 #[test]
-fn a_duplicate_key_is_looked_back_at_where_the_record_has_more_to_tell() {
+fn a_duplicate_key_is_read_back() {
     let event = email();
     for duplicate in [
         duplicate(),
@@ -221,7 +221,7 @@ fn a_duplicate_key_is_looked_back_at_where_the_record_has_more_to_tell() {
 }
 
 #[test]
-fn a_duplicate_detection_rule_is_no_duplicate_key() {
+fn a_duplicate_detection_rule_is_not_a_duplicate_key() {
     let refused = refusal(500, "0x80040333", "A record was not created because a duplicate of it already exists");
     assert_eq!(remedy(&read_with(&FIRST, &strict(), &refused)), Some(Remedy::GiveUp));
     assert_eq!(reading(&FIRST, &refused), receipt(Receipt::ContactRefused));
@@ -229,7 +229,7 @@ fn a_duplicate_detection_rule_is_no_duplicate_key() {
 }
 
 #[test]
-fn looking_back_at_a_contact_compares_its_email_in_any_case() {
+fn reading_back_a_contact_compares_its_email_ignoring_case() {
     let id = own_contact(0);
     let row = |email: &str| format!(r#"{{"contactid":"{id}","emailaddress1":{email}}}"#);
     for (email, expected) in [
@@ -237,7 +237,7 @@ fn looking_back_at_a_contact_compares_its_email_in_any_case() {
         (r#""ANN.O'Brien+VIP@Example.COM""#, Receipt::ContactCreated(id)),
         (r#"" ann.o'brien+vip@example.com ""#, Receipt::ContactCreated(id)),
         (r#""somebody.else@example.com""#, Receipt::ContactKeyTaken),
-        // Column security hides it.
+        // Column security hides the email.
         ("null", Receipt::ContactCreated(id)),
         ("7", Receipt::ContactKeyTaken),
     ] {
@@ -248,7 +248,7 @@ fn looking_back_at_a_contact_compares_its_email_in_any_case() {
 }
 
 #[test]
-fn looking_back_at_what_cannot_be_read_is_tried_again() {
+fn an_unreadable_read_back_is_retried() {
     for step in [FIRST, Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue }] {
         for answer in [refusal(503, "", ""), answer(200, "<html>"), answer(200, ""), answer(204, "")] {
             assert_eq!(remedy(&back(&step, &settings(), &answer)), Some(Remedy::Retry), "{step:?}: {answer:?}");
@@ -259,7 +259,7 @@ fn looking_back_at_what_cannot_be_read_is_tried_again() {
 }
 
 #[test]
-fn a_contact_that_dynamics_refuses_for_good_is_excused_unless_the_organization_wants_a_dead_letter() {
+fn a_permanent_refusal_of_a_contact_is_excused_unless_contact_failure_is_dead_letter() {
     for step in [Step::LookUpContact, FIRST] {
         for refused in [
             refusal(400, "0x80044331", "A validation error occurred. The length of 'emailaddress1' exceeded '100'."),
@@ -277,7 +277,7 @@ fn a_contact_that_dynamics_refuses_for_good_is_excused_unless_the_organization_w
 }
 
 #[test]
-fn a_contacts_trouble_that_is_not_its_own_is_not_excused() {
+fn a_failure_not_caused_by_the_contact_is_not_excused() {
     for (answer, expected) in [
         (refusal(503, "", ""), Remedy::Retry),
         (refusal(403, "0x80040220", "is missing prvCreateContact privilege"), Remedy::Hold),

@@ -1,4 +1,4 @@
-//! Refusals that tell how an environment wants it: the machine asks differently next time.
+//! Refusals that reveal a requirement of the environment, to which the workflow adapts its next request.
 
 use handoffd_engine::event::ContactId;
 use handoffd_engine::workflow::{
@@ -9,18 +9,18 @@ use uuid::Uuid;
 use super::{Sent, is_missing_row};
 use crate::dynamics::answer::{Answer, ErrorBody};
 
-/// A deactivated contact or account can't be a customer.
+/// Code for a deactivated contact or account, which can't be a customer.
 const INACTIVE_CUSTOMER: &str = "0x80040517";
-/// One row that this user has no access to.
+/// Code for a row to which the user has no access.
 const NO_ACCESS_TO_ROW: &str = "0x80048306";
-/// An attachment's type is blocked, it is too large, its name is illegal.
+/// Codes for an attachment with a blocked type, an excessive size or an illegal name.
 const NO_ATTACHMENT: &[&str] = &["0x80043e09", "0x80044a02", "0x80044a08"];
-/// A text is longer than its column.
+/// Code for a text that is longer than its column.
 const TOO_LONG: &str = "0x80044331";
-/// Length of a live work item's subject where a refusal does not name it (Microsoft's own table).
+/// Assumed length of a live work item's subject if the refusal does not name it (that of Microsoft's own table).
 const SUBJECT_LIMIT: u32 = 200;
 
-/// Refusals that tell how this environment wants it: the machine asks differently next time.
+/// Recognizes a refusal that reveals a requirement of the environment.
 pub(super) fn environment_wants(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
         Step::PostIncident { customer, queue } => incident_wants(sent, *customer, *queue, answer, error),
@@ -41,12 +41,12 @@ pub(super) fn environment_wants(sent: Sent<'_>, answer: &Answer, error: &ErrorBo
     }
 }
 
-/// Whether a text that is too long is the subject, as far as the message tells.
+/// Returns true if the text that is too long is the subject, or if the message does not name it.
 fn is_of_subject(error: &ErrorBody) -> bool {
     names(error, "subject") || !error.message.contains('\'')
 }
 
-/// The length that a message names last: "exceeded the maximum allowed length of '200'".
+/// Returns the last number in a message such as "exceeded the maximum allowed length of '200'".
 fn longest_named(message: &str) -> Option<u32> {
     message.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).next_back()
 }
@@ -58,7 +58,7 @@ fn incident_wants(
     answer: &Answer,
     error: &ErrorBody,
 ) -> Option<Receipt> {
-    // The worker sends no customer of its own where `ticket_properties` do.
+    // The worker sends no customer if `ticket_properties` contain one.
     let customer = if sent.settings.binds_customer_itself() { LinkedCustomer::Nobody } else { customer };
     let unknown = error.says("undeclared property") || error.says("does not exist on type");
     let undeclared = unknown && (names(error, &sent.settings.queue_field) || names_nothing(error));
@@ -80,18 +80,18 @@ fn incident_wants(
     }
 }
 
-/// Whether a missing row is this contact, as far as the message tells: it names its key, or no key at all.
+/// Returns true if the message names this contact's key, or no key at all.
 fn blames(error: &ErrorBody, contact: ContactId) -> bool {
     error.says(&contact.to_string()) || !names_a_key(&error.message)
 }
 
-/// Whether the message names this property, and not one whose name it is a part of.
+/// Returns true if the message names this property as a whole word.
 fn names(error: &ErrorBody, property: &str) -> bool {
     let mut words = error.message.split(|c: char| !c.is_alphanumeric() && c != '_');
     words.any(|word| word.eq_ignore_ascii_case(property))
 }
 
-/// Whether the message quotes no property at all: then the queue's is the one to try without.
+/// Returns true if the message quotes no property at all. The queue's property is then the one to omit.
 fn names_nothing(error: &ErrorBody) -> bool {
     !error.message.contains(['\'', '"', '`', '@'])
 }

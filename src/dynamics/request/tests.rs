@@ -63,7 +63,7 @@ fn the_email_in_a_filter_has_its_quotes_doubled_and_is_percent_encoded() {
 }
 
 #[test]
-fn a_new_contact_reads_as_the_contract_says() {
+fn a_new_contact_is_as_in_the_contract() {
     let asked = request(&Step::CreateContact { generation: 0 }, &email(), &settings());
     assert_eq!((asked.method, asked.path.as_str(), asked.headers), (Method::Post, "contacts", Headers::new()));
     let expected = json!({
@@ -128,7 +128,7 @@ fn a_contact_without_a_phone_has_no_mobilephone() {
 }
 
 #[test]
-fn the_placeholder_contact_says_what_it_is() {
+fn the_placeholder_contact_describes_itself() {
     let asked = request(&Step::CreatePlaceholder, &email(), &settings());
     let body = asked.body.expect("a body");
     assert_eq!((asked.method, asked.path.as_str()), (Method::Post, "contacts"));
@@ -139,7 +139,7 @@ fn the_placeholder_contact_says_what_it_is() {
 }
 
 #[test]
-fn an_incident_reads_as_the_contract_says() {
+fn an_incident_is_as_in_the_contract() {
     let settings = settings_with(|it| {
         (it.default_owner_id, it.default_queue_id) = (Some(OWNER), Some(QUEUE));
         it.ticket_properties.insert("casetypecode".into(), json!(1));
@@ -167,7 +167,7 @@ fn an_incident_without_contact_owner_and_queue_leaves_their_keys_out() {
 }
 
 #[test]
-fn a_title_is_the_topic_and_who_it_is() {
+fn a_title_is_the_topic_and_the_customer() {
     let all = (Some("Ann"), Some("a@b.c"), Some("+1"));
     for (topic, (name, email, phone), channel, expected) in [
         (Some("Billing"), all, "email", "Billing - Ann"),
@@ -208,7 +208,7 @@ fn a_title_is_cut_to_200_utf16_units_on_a_character_boundary() {
 }
 
 #[test]
-fn who_an_incident_is_linked_to() {
+fn an_incident_is_linked_to_its_customer() {
     let contact_of = |id: String| json!({ "customerid_contact@odata.bind": format!("/contacts({id})") });
     for (customer, expected) in [
         (LinkedCustomer::Contact(contact(1)), contact_of(contact(1).to_string())),
@@ -238,7 +238,7 @@ fn ticket_properties_that_name_a_customer_take_the_place_of_the_contact() {
 }
 
 #[test]
-fn ticket_properties_of_every_type_go_out_as_they_are_and_replace() {
+fn ticket_properties_of_every_type_are_sent_unchanged_and_replace() {
     let own = json!({
         "text": "t", "number": 1, "float": 2.5, "yes": true, "nothing": null, "list": [1, "a"],
         "object": { "z": 1, "a": { "deep": [] } }, "title": "Fixed", "prioritycode": 1,
@@ -317,7 +317,7 @@ fn the_file_name_of_a_255_character_session_id_fits() {
 }
 
 #[test]
-fn a_live_work_item_reads_as_the_contract_says_key_by_key() {
+fn a_live_work_item_is_as_in_the_contract_key_by_key() {
     let event = handoff(|it| {
         it.channel = Channel::new(" WEB ");
         it.customer.name = Some("Ann".to_owned());
@@ -366,7 +366,7 @@ fn an_incident_is_closed_by_a_patch_that_never_creates() {
 }
 
 #[test]
-fn or_by_the_action_where_the_environment_insists() {
+fn an_incident_is_closed_by_the_action_where_the_environment_requires_it() {
     let step = Step::CloseIncident { incident: incident(1), how: Closing::Action, etag: None };
     let asked = request(&step, &resolution(|_| {}), &settings());
     assert_eq!((asked.method, asked.path.as_str()), (Method::Post, "CloseIncident"));
@@ -377,7 +377,7 @@ fn or_by_the_action_where_the_environment_insists() {
 }
 
 #[test]
-fn looking_back_reads_the_record_under_our_own_key() {
+fn a_read_back_reads_the_record_under_its_derived_key() {
     let event = email();
     let contact = keys::contact(&event.key.organization_id, "ann.o'brien+vip@example.com", 1);
     let asked = read_contact(&event, "ann.o'brien+vip@example.com", 1);

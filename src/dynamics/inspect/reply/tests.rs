@@ -138,7 +138,9 @@ fn a_bound_row_must_exist() {
     let row =
         |finding: &Finding, asked: &Asked| bound_row(finding.clone(), "subjectid@odata.bind", "subjects(1)", asked);
     assert_eq!(row(&fine, &Ok(json!({}))), fine);
-    assert!(row(&fine, &missing_row()).message.contains("subjects(1), which subjectid@odata.bind binds, does not exist"));
+    assert!(
+        row(&fine, &missing_row()).message.contains("subjects(1), which subjectid@odata.bind binds, does not exist")
+    );
     let inactive = Ok(json!({ "statecode": 1 }));
     assert_eq!(row(&fine, &inactive), fine, "only a customer must be active");
     let customer = bound_row(fine.clone(), "customerid_account@odata.bind", "accounts(1)", &inactive);

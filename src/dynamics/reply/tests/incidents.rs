@@ -1,4 +1,4 @@
-//! What the answers to an incident's requests mean.
+//! Interpretation of the answers to an incident's requests.
 
 use handoffd_engine::workflow::FallbackCustomer;
 use handoffd_engine::workflow::samples::FALLBACK;
@@ -24,7 +24,7 @@ fn gone(table: &str, id: &str) -> Answer {
 }
 
 #[test]
-fn a_posted_incident_tells_its_number_and_what_it_was_posted_with() {
+fn the_receipt_of_a_posted_incident_has_its_number_customer_and_queue() {
     let id = incident(1);
     for (body, ticket_number) in [
         (format!(r#"{{"incidentid":"{id}","ticketnumber":"CAS-01234-X1Y2Z3"}}"#), Some("CAS-01234-X1Y2Z3")),
@@ -45,7 +45,7 @@ fn a_posted_incident_tells_its_number_and_what_it_was_posted_with() {
 }
 
 #[test]
-fn an_incident_whose_description_was_cut_wants_its_note() {
+fn an_incident_with_a_cut_description_needs_its_note() {
     let short = settings_with(|it| it.description_limit = 200);
     let body = format!(r#"{{"incidentid":"{}"}}"#, incident(1));
     let Reading::Receipt(Receipt::IncidentPosted { transcript, .. }) =
@@ -86,13 +86,13 @@ fn an_undeclared_queue_field_is_learned_with_auto_and_refused_with_bind() {
     assert_eq!(read(&bound, with(QueueAssignment::Auto, "QueueId")), receipt(Receipt::QueueFieldUndeclared));
     let auto = with(QueueAssignment::Auto, "queueid");
     let other = refusal(400, "0x0", "The property 'queueid' does not exist on type 'Microsoft.Dynamics.CRM.incident'.");
-    assert_eq!(read_with(&bound, &auto, &other), receipt(Receipt::QueueFieldUndeclared), "in other words");
+    assert_eq!(read_with(&bound, &auto, &other), receipt(Receipt::QueueFieldUndeclared), "worded differently");
     let nameless = refusal(400, "0x80048d19", "Undeclared property");
     assert_eq!(read_with(&bound, &auto, &nameless), receipt(Receipt::QueueFieldUndeclared), "without its name");
     for (step, settings) in [
         (&bound, with(QueueAssignment::Bind, "queueid")),
         (&unbound, with(QueueAssignment::Auto, "queueid")),
-        // Another property is undeclared, whose name only holds the queue's, or the other way about.
+        // Another property is undeclared, whose name contains the queue's or is contained in it.
         (&bound, with(QueueAssignment::Auto, "new_queueid")),
         (&bound, with(QueueAssignment::Auto, "queue")),
     ] {
@@ -101,7 +101,7 @@ fn an_undeclared_queue_field_is_learned_with_auto_and_refused_with_bind() {
 }
 
 #[test]
-fn a_customer_that_is_required_is_learned_where_nobody_was_linked() {
+fn a_required_customer_is_learned_where_none_was_linked() {
     for refused in
         [refusal(400, "0x80044410", NO_CUSTOMER), refusal(400, "", NO_CUSTOMER), refusal(500, "0x80044410", "")]
     {
@@ -118,7 +118,7 @@ fn a_customer_that_is_required_is_learned_where_nobody_was_linked() {
 }
 
 #[test]
-fn a_contact_that_is_gone_is_known_by_its_key_or_by_no_key_at_all() {
+fn a_missing_contact_is_recognized_by_its_key_or_by_no_key_at_all() {
     let step = post(LinkedCustomer::Contact(contact(1)), QueueBinding::NoQueue);
     let id = contact(1).to_string();
     for refused in [
@@ -136,11 +136,11 @@ fn a_contact_that_is_gone_is_known_by_its_key_or_by_no_key_at_all() {
     assert_eq!(remedy(&reading(&step, &table)), Some(Remedy::Hold), "the table is missing");
     let own = settings_with(|it| drop(it.ticket_properties.insert("customerid_contact@odata.bind".into(), "x".into())));
     let unnamed = refusal(404, "0x80040217", "The requested record was not found.");
-    assert_eq!(remedy(&read_with(&step, &own, &unnamed)), Some(Remedy::GiveUp), "our contact was not in the request");
+    assert_eq!(remedy(&read_with(&step, &own, &unnamed)), Some(Remedy::GiveUp), "the contact was not in the request");
 }
 
 #[test]
-fn a_placeholder_that_is_gone_is_made_again_and_a_fallback_is_not() {
+fn a_missing_placeholder_is_created_again_and_a_fallback_is_not() {
     let placeholder = post(LinkedCustomer::Placeholder(contact(3)), QueueBinding::NoQueue);
     let missing = gone("contact", &contact(3).to_string());
     assert_eq!(reading(&placeholder, &missing), receipt(Receipt::PlaceholderGone));
@@ -183,7 +183,7 @@ fn already_closed_is_success() {
 }
 
 #[test]
-fn an_incident_that_is_not_there_any_more_is_missing() {
+fn an_incident_that_no_longer_exists_is_missing() {
     let id = incident(1).to_string();
     for how in [Closing::Patch, Closing::Action] {
         for missing in [gone("incident", &id), refusal(400, "0x80040217", ""), refusal(404, "", "Does Not Exist")] {

@@ -1,13 +1,13 @@
-//! What people and other integrations have done meanwhile, as looks and refusals show it.
+//! Changes by people and other integrations in the meantime, as reads and refusals reveal them.
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::dynamics::request::read_survivor;
 
-/// Contract 4: another rule refused it. A contact's is excused, any other is for good.
+/// Contract 4: another rule refused the record. A contact's refusal is excused, any other is permanent.
 #[test]
-fn what_exists_and_is_not_there_is_refused_for_good() {
+fn a_duplicate_without_a_record_is_a_permanent_refusal() {
     let nothing = refusal(404, "0x80040217", "contact With Id = 1 Does Not Exist");
     assert_eq!(back(&FIRST, &settings(), &nothing), receipt(Receipt::ContactRefused));
     let post = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue };
@@ -38,7 +38,7 @@ fn only_an_active_contact_is_linked_and_a_merged_one_leads_to_its_survivor() {
 }
 
 #[test]
-fn a_case_that_may_have_been_closed_is_read_by_its_state_its_time_and_dynamics_clock() {
+fn a_case_that_may_have_been_closed_is_judged_by_state_time_and_dynamics_clock() {
     let since = at("2026-11-22T10:14:00Z");
     let look = Step::LookAtIncident { incident: incident(1), since };
     let case = |state: u8, modified: &str| {
@@ -52,7 +52,7 @@ fn a_case_that_may_have_been_closed_is_read_by_its_state_its_time_and_dynamics_c
     assert_eq!(seen(&case(0, "2026-11-22T10:14:00Z")), unchanged(since));
     assert_eq!(remedy(&seen("{}")), Some(Remedy::Retry));
     assert_eq!(reading(&look, &refusal(404, "0x80040217", "gone")), receipt(Receipt::IncidentMissing(incident(1))));
-    // Dynamics' clock is 5 minutes behind the worker's.
+    // Dynamics' clock is five minutes behind the worker's.
     let behind = Answer {
         date: Some("Sun, 22 Nov 2026 10:10:00 GMT".to_owned()),
         ..answer(200, &case(0, "2026-11-22T10:10:00Z"))
@@ -85,7 +85,7 @@ fn a_case_that_is_inactive_in_any_way_is_closed_and_one_with_open_children_is_no
 }
 
 #[test]
-fn a_case_is_looked_for_in_any_queue_and_may_have_been_closed_before() {
+fn a_case_is_searched_in_any_queue_and_may_have_been_closed_before() {
     let look = Step::LookForQueueItem { incident: incident(1) };
     assert_eq!(reading(&look, &answer(200, r#"{"value":[]}"#)), receipt(Receipt::NotInAnyQueue));
     let row = r#"{"value":[{"queueitemid":"1"}]}"#;
@@ -95,7 +95,7 @@ fn a_case_is_looked_for_in_any_queue_and_may_have_been_closed_before() {
 }
 
 #[test]
-fn a_subject_is_cut_to_what_its_refusal_names_and_no_further() {
+fn a_subject_is_cut_to_the_length_that_its_refusal_names() {
     let post = |subject_limit| Step::PostLiveWorkItem { subject_limit };
     let too_long = |message: &str| refusal(400, "0x80044331", message);
     let named = "The length of the 'subject' attribute of the 'x' entity exceeded the maximum allowed length of '150'.";
@@ -134,5 +134,5 @@ fn a_contact_that_is_deactivated_or_out_of_reach_is_gone_for_an_incident() {
     }
     let nobody = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue };
     let row = refusal(403, "0x80048306", "Principal user (roleCount=2) does not have CreateAccess right(s) for record");
-    assert_eq!(remedy(&reading(&nobody, &row)), Some(Remedy::GiveUp), "the event's own: nobody else waits");
+    assert_eq!(remedy(&reading(&nobody, &row)), Some(Remedy::GiveUp), "the event's own failure; no other event waits");
 }

@@ -1,4 +1,4 @@
-//! Any answer to any step means something, and nothing that the machine could not take.
+//! Properties: any answer to any step yields a receipt that the workflow accepts, or a fault.
 
 use handoffd_engine::workflow::ContactFailure;
 use handoffd_engine::workflow::samples::receipts;
@@ -73,7 +73,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
     })
 }
 
-/// A receipt's name, whatever it holds.
+/// Returns the kind of a receipt without its content.
 fn kind(receipt: &Receipt) -> std::mem::Discriminant<Receipt> {
     std::mem::discriminant(receipt)
 }
@@ -81,7 +81,7 @@ fn kind(receipt: &Receipt) -> std::mem::Discriminant<Receipt> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
 
-    /// `machine::samples::receipts` is what the machine's own tests take for possible.
+    /// `workflow::samples::receipts` lists the receipts that the workflow's own tests consider possible.
     #[test]
     fn any_answer_gives_a_receipt_that_the_step_can_give_or_a_fault(
         step in any_step(), settings in any_settings(), answer in any_answer(),
@@ -103,9 +103,9 @@ proptest! {
         }
     }
 
-    /// Only 200, 201 and 204 say that something was done; "already so" is said by an error.
+    /// Only 200, 201 and 204 confirm a request; an already existing result is reported by an error.
     #[test]
-    fn a_status_nobody_foresaw_is_retried(step in any_step(), status in prop::sample::select(vec![202u16, 203, 299, 302, 304, 418, 451, 599])) {
+    fn an_unforeseen_status_is_retried(step in any_step(), status in prop::sample::select(vec![202u16, 203, 299, 302, 304, 418, 451, 599])) {
         prop_assert_eq!(remedy(&read_with(&step, &settings(), &answer(status, ""))), Some(Remedy::Retry));
     }
 }
