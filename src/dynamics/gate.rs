@@ -1,9 +1,9 @@
 //! Concurrency limiter of one organization.
 //!
-//! The limiter admits requests up to the current limit, queues the rest first come, first served, and rejects all while Dynamics throttles
-//! the organization or the circuit breaker is open. Dataverse's limits apply to an application user, so all requests of an
-//! organization share one limiter. It must never keep a request waiting for an organization that admits none: such requests are
-//! rejected at once, because their events wait elsewhere.
+//! The limiter admits requests up to the current limit, queues the rest first come, first served, and rejects all while Dynamics
+//! throttles the organization or the circuit breaker is open. Dataverse's limits apply to an application user, so all requests of
+//! an organization share one limiter. It must never keep a request waiting for an organization that admits none: such requests
+//! are rejected at once, because their events wait elsewhere.
 
 mod place;
 

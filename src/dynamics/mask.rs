@@ -33,8 +33,8 @@ const QUOTES: [(char, char); 6] = [
     ('\u{201e}', '\u{201c}'),
     ('«', '»'),
 ];
-/// Length in characters from which on a quoted part of a composed text (a title, a description) is masked wherever it stands in
-/// that text. A shorter part may be the name of a column, and is masked only where the text begins with it.
+/// Length in characters from which on a quoted part of a composed text (a title, a description) is masked wherever that text
+/// contains it. A shorter part may be the name of a column, and is masked only where the text begins with it.
 const LONG_ENOUGH: usize = 12;
 
 /// Returns Dynamics' message with every piece of customer text replaced by `***`, on one line and cut to size.
@@ -144,7 +144,7 @@ fn piece_until(text: &str, close: char, cut_off: Option<usize>, known: &Known) -
     let ends = text.char_indices().filter(|(_, c)| *c == close).map(|(at, _)| at);
     let parts = ends.chain(cut_off).map(|end| (end, spoken(&text[..end])));
     let long_enough = parts.filter(|(_, part)| part.chars().count() > 2);
-    // A part that does not begin with a piece of customer text is none.
+    // A part that does not begin with a piece of customer text is not customer text.
     long_enough.take_while(|(_, part)| known.holds(part)).map(|(end, _)| end).last()
 }
 

@@ -86,7 +86,8 @@ pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Read
         let mut fault = fault(sent, answer, &error, now);
         fault.remedy = Remedy::GiveUp;
         fault.advice = String::from(
-            "Dynamics reports that the record exists, but none has its key. Another rule of the environment refuses it (an \
+            "Dynamics reports that the record exists, but none has its key. Another rule of the environment refuses \
+             it (an \
              alternate key, a plug-in). Find the record with the same value and correct it, then replay.",
         );
         return excused(sent, fault);
@@ -279,7 +280,7 @@ fn excused(sent: Sent<'_>, fault: Fault) -> Reading {
 }
 
 fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
-    // Without a readable message, a permanent refusal can't be told from one of a dispensable property. A page with status 404 is
+    // Without a readable message, a permanent refusal looks like that of a dispensable property. A page with status 404 is
     // different: it stands for a missing environment.
     let hides_why = match answer.status {
         400 | 405 | 413 | 422 => !answer.body.is_empty() && answer.object().is_none(),

@@ -1,8 +1,8 @@
 //! Resolver of host names.
 //!
 //! A look-up is a blocking call that can't be cancelled. If a name server hangs, each look-up occupies a thread for as long as
-//! the system waits. A host is therefore looked up once for any number of waiting connections, and the number of concurrent look-ups
-//! is limited, which leaves threads for the store and for files.
+//! the system waits. A host is therefore looked up once for any number of waiting connections, and the number of concurrent
+//! look-ups is limited, which leaves threads for the store and for files.
 
 use std::collections::HashMap;
 use std::io;

@@ -148,7 +148,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     aadsts(
         &["aadsts7000222:"],
-        "The client secret has expired. Create a new one in Entra ID → App registrations → Certificates & secrets, and set \
+        "The client secret has expired. Create a new one in Entra ID → App registrations → Certificates & secrets, \
+         and set \
          client_secret to its Value.",
     ),
     aadsts(
@@ -157,17 +158,20 @@ pub(super) const ROWS: &[Row] = &[
     ),
     aadsts(
         &["aadsts700016:"],
-        "The application does not exist in the tenant. Correct client_id or tenant_id, or have the tenant's administrator \
+        "The application does not exist in the tenant. Correct client_id or tenant_id, or have the tenant's \
+         administrator \
          grant consent to it.",
     ),
     aadsts(&["aadsts7000112:"], "The application is disabled. Enable it in Entra ID → Enterprise applications."),
     aadsts(
         &["aadsts500011:", "aadsts650057:"],
-        "The tenant has no such environment. Correct environment_url, or tenant_id if the environment belongs to another tenant.",
+        "The tenant has no such environment. Correct environment_url, or tenant_id if the environment belongs to \
+         another tenant.",
     ),
     aadsts(
         &["aadsts53003:", "aadsts530035:"],
-        "A conditional access policy of the tenant blocks the application. Exempt the application, or allow it to sign in from \
+        "A conditional access policy of the tenant blocks the application. Exempt the application, or allow it to \
+         sign in from \
          the worker's address.",
     ),
     row(
@@ -193,7 +197,8 @@ pub(super) const ROWS: &[Row] = &[
         &[401..=401],
         Hold,
         Words(
-            "The environment has no application user for this application. Add one in the Power Platform admin center → environment → \
+            "The environment has no application user for this application. Add one in the Power Platform admin center \
+             → environment → \
              Settings → Users + permissions → Application users → New app user, with this organization's client_id.",
         ),
     ),
@@ -210,8 +215,10 @@ pub(super) const ROWS: &[Row] = &[
         &["0x80040225"],
         Hold,
         Words(
-            "A user is disabled. Activate the application user (Power Platform admin center → environment → Settings → Users + \
-             permissions → Application users → Activate), or enable the user that default_owner_id names or the one that a \
+            "A user is disabled. Activate the application user (Power Platform admin center → environment → Settings \
+             → Users + \
+             permissions → Application users → Activate), or enable the user that default_owner_id names or the one \
+             that a \
              plug-in or flow of the environment runs as.",
         ),
     ),
@@ -223,14 +230,16 @@ pub(super) const ROWS: &[Row] = &[
         &["0x8004f502", "0x8004f506"],
         GiveUp,
         Words(
-            "A column is secured. Give the application user a column security profile that allows Read and Create on it, then replay.",
+            "A column is secured. Give the application user a column security profile that allows Read and Create on \
+             it, then replay.",
         ),
     ),
     code(
         &["0x80095ffe"],
         Hold,
         Words(
-            "The environment's IP firewall blocks the worker's address. Allow it (Power Platform admin center → environment → \
+            "The environment's IP firewall blocks the worker's address. Allow it (Power Platform admin center → \
+             environment → \
              Settings → Privacy + Security → IP firewall).",
         ),
     ),
@@ -248,7 +257,8 @@ pub(super) const ROWS: &[Row] = &[
         Text::None,
         Hold,
         Words(
-            "The address does not answer as Dynamics does. Check environment_url, and that the environment still exists.",
+            "The address does not answer as Dynamics does. Check environment_url, and that the environment still \
+             exists.",
         ),
     ),
     // Transient failures: time-outs and locks of the SQL behind Dataverse, time-outs of plug-ins.
@@ -270,7 +280,8 @@ pub(super) const ROWS: &[Row] = &[
         &[DUPLICATE_RULE],
         GiveUp,
         Words(
-            "A duplicate detection rule of the environment refuses the record. Exempt the application user or unpublish \
+            "A duplicate detection rule of the environment refuses the record. Exempt the application user or \
+             unpublish \
              the rule, then replay.",
         ),
     ),
@@ -281,7 +292,8 @@ pub(super) const ROWS: &[Row] = &[
         Text::Any,
         GiveUp,
         Words(
-            "A property of the record does not exist in Dynamics. Correct ticket_properties, queue_field or the owner in the \
+            "A property of the record does not exist in Dynamics. Correct ticket_properties, queue_field or the owner \
+             in the \
              organization's file, then replay.",
         ),
     ),
@@ -309,7 +321,8 @@ pub(super) const ROWS: &[Row] = &[
         &["0x8004440a"],
         GiveUp,
         Words(
-            "The case has open activities or child cases. Have their owners finish or cancel them in Dynamics, then replay.",
+            "The case has open activities or child cases. Have their owners finish or cancel them in Dynamics, then \
+             replay.",
         ),
     ),
     of_the_event(
@@ -329,7 +342,8 @@ pub(super) const ROWS: &[Row] = &[
         &[404..=404],
         GiveUp,
         Words(
-            "A row that the record names does not exist. Correct default_owner_id, default_queue_id, fallback_customer or \
+            "A row that the record names does not exist. Correct default_owner_id, default_queue_id, \
+             fallback_customer or \
              ticket_properties, then replay.",
         ),
     ),
@@ -338,7 +352,8 @@ pub(super) const ROWS: &[Row] = &[
         &[400..=400, 405..=405, 422..=422],
         GiveUp,
         Words(
-            "Dynamics refuses this record. Correct the organization's file or the event as its message says, then replay.",
+            "Dynamics refuses this record. Correct the organization's file or the event as the message describes, \
+             then replay.",
         ),
     ),
     // Everything else is taken for transient.
@@ -349,7 +364,8 @@ pub(super) const ROWS: &[Row] = &[
 /// Codes for the crash of a plug-in.
 const PLUGIN_CRASHED: &[&str] = &["0x8004418d", "0x80040224"];
 const CRASHED: &str = "A plug-in of the environment crashed. Check the plug-in's trace log.";
-const ROW: &str = "The application user or the owner has no access to a row that the record names. Widen its role's access level to \
+const ROW: &str = "The application user or the owner has no access to a row that the record names. Widen its role's \
+                   access level to \
                    that business unit or correct the organization's file, then replay.";
 
 /// Advice for an environment without a table for live work items.

@@ -114,7 +114,8 @@ pub(super) fn judged(all: &[Need], missing: &[Need], unknown: &[Need]) -> Findin
         return Finding::warned(
             "privileges",
             message,
-            "Compare the application user's role with docs/DYNAMICS.md. A missing privilege blocks the organization and is named then.",
+            "Compare the application user's role with docs/DYNAMICS.md. A missing privilege blocks the organization \
+             and is named then.",
         );
     }
     if !perhaps.is_empty() || !looks.is_empty() {

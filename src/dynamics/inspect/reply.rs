@@ -62,21 +62,25 @@ pub(super) fn owner(id: Uuid, asked: &Asked, reads: Option<bool>) -> Finding {
         Ok(user) if user["isdisabled"].as_bool() == Some(true) => Finding::failed(
             CHECK,
             format!("system user {id} is disabled"),
-            "Enable the user that default_owner_id names (Power Platform admin center → environment → Settings → Users + \
+            "Enable the user that default_owner_id names (Power Platform admin center → environment → Settings → \
+             Users + \
              permissions → Users), or set default_owner_id to another user. Until then Dynamics refuses each case.",
         ),
         Ok(_) if reads == Some(false) => Finding::failed(
             CHECK,
             format!("system user {id} has no security role that allows Read on Case (prvReadIncident)"),
-            "Assign a security role with Read on Case to the user that default_owner_id names (Power Platform admin center → \
-             environment → Settings → Users + permissions → Users → Manage security roles), or set default_owner_id to another \
+            "Assign a security role with Read on Case to the user that default_owner_id names (Power Platform admin \
+             center → \
+             environment → Settings → Users + permissions → Users → Manage security roles), or set default_owner_id \
+             to another \
              user. The owner of a case must be allowed to read it.",
         ),
         Ok(_) => Finding::passed(CHECK, format!("system user {id} exists and is enabled")),
         Err(fault) if is_missing_row(fault) => Finding::failed(
             CHECK,
             format!("system user {id} does not exist"),
-            "Set default_owner_id to the systemuserid of a user of this environment, not to a team or an Entra ID object id.",
+            "Set default_owner_id to the systemuserid of a user of this environment, not to a team or an Entra ID \
+             object id.",
         ),
         Err(fault) => Finding::fault(CHECK, fault),
     }
@@ -98,7 +102,8 @@ pub(super) fn queue(id: Uuid, settings: &Settings, asked: &Asked, fields: Option
         (Err(fault), _) if is_missing_row(fault) => Finding::failed(
             CHECK,
             format!("queue {id} does not exist"),
-            "Set default_queue_id to the queueid of a queue of this environment (Customer Service admin center → Queues).",
+            "Set default_queue_id to the queueid of a queue of this environment (Customer Service admin center → \
+             Queues).",
         ),
         (Err(fault), _) => Finding::fault(CHECK, fault),
         (Ok(queue), _) if is_inactive(queue) => Finding::failed(
@@ -123,7 +128,8 @@ pub(super) fn fallback_customer(customer: FallbackCustomer, asked: &Asked) -> Fi
         Ok(row) if is_inactive(row) => Finding::failed(
             CHECK,
             format!("{named} is deactivated"),
-            "Activate it in Dynamics, or set fallback_customer to another customer. Until then Dynamics refuses each case without a \
+            "Activate it in Dynamics, or set fallback_customer to another customer. Until then Dynamics refuses each \
+             case without a \
              contact.",
         ),
         Ok(_) => Finding::passed(CHECK, format!("{named} exists")),
@@ -211,7 +217,8 @@ pub(super) fn subject_length(asked: &Asked) -> Finding {
         Ok(Some(length)) => Finding::passed(
             CHECK,
             format!(
-                "a live work item's subject takes {length} characters; longer summaries are cut with the warning subject_cut"
+                "a live work item's subject takes {length} characters; longer summaries are cut with the warning \
+                 subject_cut"
             ),
         ),
         Ok(None) => Finding::skipped(CHECK, "the length of a live work item's subject could not be checked"),
@@ -267,7 +274,8 @@ pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) 
                 finding.check,
                 format!("{path}, which {key} binds, is deactivated"),
                 format!(
-                    "Activate it, or correct {key:?} under [ticket_properties]. Until then each handoff to a case becomes a dead letter."
+                    "Activate it, or correct {key:?} under [ticket_properties]. Until then each handoff to a case \
+                     becomes a dead letter."
                 ),
             )
         }
@@ -275,7 +283,8 @@ pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) 
             finding.check,
             format!("{path}, which {key} binds, does not exist"),
             format!(
-                "Correct or remove {key:?} under [ticket_properties]. Until then each handoff to a case becomes a dead letter."
+                "Correct or remove {key:?} under [ticket_properties]. Until then each handoff to a case becomes a \
+                 dead letter."
             ),
         ),
         _ => finding,
