@@ -86,9 +86,8 @@ pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Read
         let mut fault = fault(sent, answer, &error, now);
         fault.remedy = Remedy::GiveUp;
         fault.advice = String::from(
-            "Dynamics reports that the record exists, but none has its key. Another rule of the environment refuses \
-             it (an \
-             alternate key, a plug-in). Find the record with the same value and correct it, then replay.",
+            "Dynamics reports that the record exists, but none has its key. Another rule of the environment refuses it \
+             (an alternate key, a plug-in). Find the record with the same value and correct it, then replay.",
         );
         return excused(sent, fault);
     }

@@ -8,9 +8,8 @@ const OF_APPLICATION: &str = "Assign it a security role with the required privil
 
 /// Advice for the user that owns the cases.
 const OF_OWNER: &str = "Assign that user a security role with the required privileges (Power Platform admin center → \
-                        environment → \
-                        Settings → Users + permissions → Users → Manage security roles), or set default_owner_id to \
-                        another user.";
+                        environment → Settings → Users + permissions → Users → Manage security roles), or set \
+                        default_owner_id to another user.";
 
 /// Characters of a GUID with hyphens.
 const GUID_LENGTH: usize = 36;

@@ -148,9 +148,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     aadsts(
         &["aadsts7000222:"],
-        "The client secret has expired. Create a new one in Entra ID → App registrations → Certificates & secrets, \
-         and set \
-         client_secret to its Value.",
+        "The client secret has expired. Create a new one in Entra ID → App registrations → Certificates & secrets, and \
+         set client_secret to its Value.",
     ),
     aadsts(
         &["aadsts90002:", "aadsts900023:"],
@@ -159,8 +158,7 @@ pub(super) const ROWS: &[Row] = &[
     aadsts(
         &["aadsts700016:"],
         "The application does not exist in the tenant. Correct client_id or tenant_id, or have the tenant's \
-         administrator \
-         grant consent to it.",
+         administrator grant consent to it.",
     ),
     aadsts(&["aadsts7000112:"], "The application is disabled. Enable it in Entra ID → Enterprise applications."),
     aadsts(
@@ -170,9 +168,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     aadsts(
         &["aadsts53003:", "aadsts530035:"],
-        "A conditional access policy of the tenant blocks the application. Exempt the application, or allow it to \
-         sign in from \
-         the worker's address.",
+        "A conditional access policy of the tenant blocks the application. Exempt the application, or allow it to sign \
+         in from the worker's address.",
     ),
     row(
         Of::Token,
@@ -198,8 +195,8 @@ pub(super) const ROWS: &[Row] = &[
         Hold,
         Words(
             "The environment has no application user for this application. Add one in the Power Platform admin center \
-             → environment → \
-             Settings → Users + permissions → Application users → New app user, with this organization's client_id.",
+             → environment → Settings → Users + permissions → Application users → New app user, with this \
+             organization's client_id.",
         ),
     ),
     code(&["0x80042f09"], Hold, Advice::Role),
@@ -215,11 +212,9 @@ pub(super) const ROWS: &[Row] = &[
         &["0x80040225"],
         Hold,
         Words(
-            "A user is disabled. Activate the application user (Power Platform admin center → environment → Settings \
-             → Users + \
-             permissions → Application users → Activate), or enable the user that default_owner_id names or the one \
-             that a \
-             plug-in or flow of the environment runs as.",
+            "A user is disabled. Activate the application user (Power Platform admin center → environment → Settings → \
+             Users + permissions → Application users → Activate), or enable the user that default_owner_id names or \
+             the one that a plug-in or flow of the environment runs as.",
         ),
     ),
     code(&["0x80040220"], Hold, Advice::Privilege),
@@ -239,8 +234,7 @@ pub(super) const ROWS: &[Row] = &[
         Hold,
         Words(
             "The environment's IP firewall blocks the worker's address. Allow it (Power Platform admin center → \
-             environment → \
-             Settings → Privacy + Security → IP firewall).",
+             environment → Settings → Privacy + Security → IP firewall).",
         ),
     ),
     row(Of::Any, &[403..=403], Code::Any, Says(&["privilege", "role"]), Hold, Advice::Privilege),
@@ -281,8 +275,7 @@ pub(super) const ROWS: &[Row] = &[
         GiveUp,
         Words(
             "A duplicate detection rule of the environment refuses the record. Exempt the application user or \
-             unpublish \
-             the rule, then replay.",
+             unpublish the rule, then replay.",
         ),
     ),
     row(
@@ -293,8 +286,7 @@ pub(super) const ROWS: &[Row] = &[
         GiveUp,
         Words(
             "A property of the record does not exist in Dynamics. Correct ticket_properties, queue_field or the owner \
-             in the \
-             organization's file, then replay.",
+             in the organization's file, then replay.",
         ),
     ),
     of_the_event(
@@ -342,9 +334,8 @@ pub(super) const ROWS: &[Row] = &[
         &[404..=404],
         GiveUp,
         Words(
-            "A row that the record names does not exist. Correct default_owner_id, default_queue_id, \
-             fallback_customer or \
-             ticket_properties, then replay.",
+            "A row that the record names does not exist. Correct default_owner_id, default_queue_id, fallback_customer \
+             or ticket_properties, then replay.",
         ),
     ),
     status(&[413..=413], GiveUp, Words("The record is too large for Dynamics. Shorten the transcript, then replay.")),
@@ -352,8 +343,8 @@ pub(super) const ROWS: &[Row] = &[
         &[400..=400, 405..=405, 422..=422],
         GiveUp,
         Words(
-            "Dynamics refuses this record. Correct the organization's file or the event as the message describes, \
-             then replay.",
+            "Dynamics refuses this record. Correct the organization's file or the event as the message describes, then \
+             replay.",
         ),
     ),
     // Everything else is taken for transient.
@@ -365,8 +356,7 @@ pub(super) const ROWS: &[Row] = &[
 const PLUGIN_CRASHED: &[&str] = &["0x8004418d", "0x80040224"];
 const CRASHED: &str = "A plug-in of the environment crashed. Check the plug-in's trace log.";
 const ROW: &str = "The application user or the owner has no access to a row that the record names. Widen its role's \
-                   access level to \
-                   that business unit or correct the organization's file, then replay.";
+                   access level to that business unit or correct the organization's file, then replay.";
 
 /// Advice for an environment without a table for live work items.
 pub(super) const NO_CHATS: &str = "The environment has no such table for live work items. Install Omnichannel, or set \

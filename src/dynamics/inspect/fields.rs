@@ -79,8 +79,8 @@ pub(super) fn judged(properties: &Map<String, Value>, fields: &Fields) -> Findin
         "ticket_properties",
         format!("a case has no such property: {}", problems.join(", ")),
         "Correct or remove these under [ticket_properties]. Name columns by logical name and lookups by navigation \
-         property with \
-         @odata.bind; names are case-sensitive. Until then each handoff to a case becomes a dead letter.",
+         property with @odata.bind; names are case-sensitive. Until then each handoff to a case becomes a dead \
+         letter.",
     )
 }
 

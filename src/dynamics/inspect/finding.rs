@@ -103,8 +103,7 @@ fn advice(fault: &Fault) -> String {
         (Remedy::NotBefore(_), _) => "The service is throttling requests. Test again in a few minutes.",
         (_, None) => {
             "The address does not answer. Check environment_url, dynamics.authority, name resolution, firewalls and \
-             the proxy \
-             (HTTPS_PROXY), then test again."
+             the proxy (HTTPS_PROXY), then test again."
         }
         (_, Some(_)) => "The service has a temporary failure. Test again in a few minutes.",
     };

@@ -62,18 +62,15 @@ pub(super) fn owner(id: Uuid, asked: &Asked, reads: Option<bool>) -> Finding {
         Ok(user) if user["isdisabled"].as_bool() == Some(true) => Finding::failed(
             CHECK,
             format!("system user {id} is disabled"),
-            "Enable the user that default_owner_id names (Power Platform admin center → environment → Settings → \
-             Users + \
-             permissions → Users), or set default_owner_id to another user. Until then Dynamics refuses each case.",
+            "Enable the user that default_owner_id names (Power Platform admin center → environment → Settings → Users \
+             + permissions → Users), or set default_owner_id to another user. Until then Dynamics refuses each case.",
         ),
         Ok(_) if reads == Some(false) => Finding::failed(
             CHECK,
             format!("system user {id} has no security role that allows Read on Case (prvReadIncident)"),
             "Assign a security role with Read on Case to the user that default_owner_id names (Power Platform admin \
-             center → \
-             environment → Settings → Users + permissions → Users → Manage security roles), or set default_owner_id \
-             to another \
-             user. The owner of a case must be allowed to read it.",
+             center → environment → Settings → Users + permissions → Users → Manage security roles), or set \
+             default_owner_id to another user. The owner of a case must be allowed to read it.",
         ),
         Ok(_) => Finding::passed(CHECK, format!("system user {id} exists and is enabled")),
         Err(fault) if is_missing_row(fault) => Finding::failed(
@@ -129,8 +126,7 @@ pub(super) fn fallback_customer(customer: FallbackCustomer, asked: &Asked) -> Fi
             CHECK,
             format!("{named} is deactivated"),
             "Activate it in Dynamics, or set fallback_customer to another customer. Until then Dynamics refuses each \
-             case without a \
-             contact.",
+             case without a contact.",
         ),
         Ok(_) => Finding::passed(CHECK, format!("{named} exists")),
         Err(fault) if is_missing_row(fault) => Finding::failed(
@@ -283,8 +279,8 @@ pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) 
             finding.check,
             format!("{path}, which {key} binds, does not exist"),
             format!(
-                "Correct or remove {key:?} under [ticket_properties]. Until then each handoff to a case becomes a \
-                 dead letter."
+                "Correct or remove {key:?} under [ticket_properties]. Until then each handoff to a case becomes a dead \
+                 letter."
             ),
         ),
         _ => finding,

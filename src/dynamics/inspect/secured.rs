@@ -163,11 +163,9 @@ pub(super) fn judged(settings: &Settings, used: &[SecuredUse], profile: Option<&
     let mut follows: Vec<&str> = lacking.iter().map(|column| column.consequence(settings)).collect();
     follows.dedup();
     let advice = format!(
-        "Give the application user a column security profile that allows Read and Create on them (Power Platform \
-         admin center \
-         → environment → Settings → Users + permissions → Column security profiles), unless it is a system \
-         administrator. \
-         Without it: {}.",
+        "Give the application user a column security profile that allows Read and Create on them (Power Platform admin \
+         center → environment → Settings → Users + permissions → Column security profiles), unless it is a system \
+         administrator. Without it: {}.",
         follows.join("; ")
     );
     Finding::warned(CHECK, message, advice)
