@@ -1,4 +1,4 @@
-//! Who may talk to Dataverse at all.
+//! Access to Dataverse: bearer token, IP firewall, application user and required headers.
 
 use uuid::Uuid;
 
@@ -8,13 +8,13 @@ use super::settings::Settings;
 use super::switches::{ApplicationUser, Availability, Firewall, Headers};
 use super::target::Target;
 
-/// The bearer token of a request.
+/// Returns the bearer token of a request.
 pub(super) fn bearer(call: &Call) -> Result<&str, Refusal> {
     let token = call.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     token.ok_or_else(|| Refusal::unauthorized("The request has no bearer token."))
 }
 
-/// Refuses everybody that a fresh token does not help.
+/// Refuses callers whose access is blocked for reasons that a new token does not fix.
 pub(super) fn check(call: &Call, target: &Target, settings: &Settings, user: Uuid) -> Result<(), Refusal> {
     if settings.ip_firewall == Firewall::Blocking {
         let message = "The request you are trying to make is rejected as access to your IP is blocked. Contact your \
@@ -37,7 +37,7 @@ pub(super) fn check(call: &Call, target: &Target, settings: &Settings, user: Uui
             let message = format!("The specified user(Id = {user}) is disabled. Consider enabling this user.");
             return Err(Refusal::new(403, "0x80040225", message));
         }
-        // Without any role even `WhoAmI` is refused.
+        // Dataverse refuses even `WhoAmI` to a user without roles.
         ApplicationUser::NoRoles => {
             let message = format!(
                 "The user with id {user} has not been assigned any roles. They need a role with the prvReadUser privilege."
@@ -51,10 +51,10 @@ pub(super) fn check(call: &Call, target: &Target, settings: &Settings, user: Uui
     }
 }
 
-/// Stricter than Dataverse, which answers in whatever version it likes when these are left out.
+/// Requires the OData headers. Dataverse is more lenient and picks a version itself when they are absent.
 fn headers(call: &Call, target: &Target) -> Result<(), Refusal> {
     let insists = |header: &str, expected: &str| {
-        let message = format!("The simulator insists on the header '{header}: {expected}'.");
+        let message = format!("The simulator requires the header '{header}: {expected}'.");
         Refusal::new(400, "0x80060800", message)
     };
     for header in ["OData-Version", "OData-MaxVersion"] {

@@ -1,4 +1,4 @@
-//! Actions and functions.
+//! Actions and functions of the Web API.
 
 use axum::http::Method;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,7 @@ use super::states::{self, RESOLVED};
 use super::target;
 use super::write;
 
-/// One that needs no row.
+/// Performs an action or function that is not bound to a row.
 pub(super) fn unbound(scene: &mut Scene<'_>, name: &str) -> Result<Answer, Refusal> {
     match (name, &scene.call.method) {
         ("CloseIncident", &Method::POST) => close_incident(scene),
@@ -32,7 +32,7 @@ pub(super) fn unbound(scene: &mut Scene<'_>, name: &str) -> Result<Answer, Refus
     }
 }
 
-/// One of a row.
+/// Performs an action or function bound to a row.
 pub(super) fn bound(scene: &mut Scene<'_>, table: &Table, key: Uuid, name: &str) -> Result<Answer, Refusal> {
     if !name.starts_with("Microsoft.Dynamics.CRM.") {
         return Err(Refusal::no_table(name));
@@ -49,7 +49,7 @@ pub(super) fn bound(scene: &mut Scene<'_>, table: &Table, key: Uuid, name: &str)
     }
 }
 
-/// Resolves an incident, once; the second time is an error.
+/// Resolves an incident. A second call for the same incident is an error.
 fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
     let resolutions = scene.table("incidentresolutions")?;
     let incidents = scene.table("incidents")?;
@@ -66,7 +66,7 @@ fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
     let row = scene.accessible(incidents, incident, AccessRight::Write)?;
     guard::plugins(scene, incidents, PluginMessage::Update)?;
     closing::check(scene, row)?;
-    // -1 asks for the default.
+    // -1 selects the default status.
     let status = if status == -1 { 5 } else { status };
     let allowed = states::states(incidents).iter().find(|(state, ..)| *state == RESOLVED);
     if !allowed.is_some_and(|(.., statuses)| statuses.contains(&status)) {
@@ -83,7 +83,7 @@ fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::empty())
 }
 
-/// Puts a row into a queue; in the same queue twice is an error, in another it moves.
+/// Adds a row to a queue. A row already in this queue is an error; a row in another queue moves.
 fn add_to_queue(scene: &mut Scene<'_>, queue: Uuid) -> Result<Answer, Refusal> {
     let (queues, items) = (scene.table("queues")?, scene.table("queueitems")?);
     let known = ["Target", "SourceQueue", "QueueItemProperties"];
@@ -115,7 +115,7 @@ fn add_to_queue(scene: &mut Scene<'_>, queue: Uuid) -> Result<Answer, Refusal> {
     Ok(Answer::odata(200, &json!({"@odata.context": context, "QueueItemId": item})))
 }
 
-/// The row that `Target` names by its type and its key.
+/// Returns the row that `Target` names by type and key.
 fn target_row<'a>(scene: &Scene<'a>, items: &Table, target: &Map<String, Value>) -> Result<(&'a Table, Uuid), Refusal> {
     let of_type = target.get("@odata.type").and_then(Value::as_str);
     let logical = of_type.and_then(|name| name.trim_start_matches('#').strip_prefix("Microsoft.Dynamics.CRM."));
@@ -141,7 +141,7 @@ fn who_am_i(scene: &Scene<'_>) -> Answer {
     Answer::odata(200, &body)
 }
 
-/// All privileges of a user, or the one asked for if they have it.
+/// Returns all privileges of a user, or only the named one if the user holds it.
 fn user_privileges(scene: &Scene<'_>, users: &Table, user: Uuid, wanted: Option<&str>) -> Result<Answer, Refusal> {
     scene.row(users, user)?;
     let held = privileges::held(privileges::taken_from(scene, user), scene.live.schema.tables());
@@ -153,7 +153,7 @@ fn user_privileges(scene: &Scene<'_>, users: &Table, user: Uuid, wanted: Option<
     Ok(Answer::odata(200, &json!({"@odata.context": context, "RolePrivileges": held})))
 }
 
-/// Secured columns and what column security allows a user with them: 4 is allowed, 0 is not. No other user has a profile.
+/// Returns the secured columns with the rights of a user: 4 is allowed, 0 is not. Only the application user has a profile.
 fn column_rights(scene: &Scene<'_>, users: &Table, user: Uuid) -> Result<Answer, Refusal> {
     scene.row(users, user)?;
     let secured = scene.live.settings.secured_columns.iter().filter(|_| user == scene.user);
@@ -172,7 +172,7 @@ fn column_rights(scene: &Scene<'_>, users: &Table, user: Uuid) -> Result<Answer,
     Ok(Answer::odata(200, &json!({"@odata.context": context, "AttributePrivileges": rights})))
 }
 
-/// The body of an action, which has these parameters and no others.
+/// Returns the body of an action after checking that it has no other parameters than these.
 fn parameters(scene: &Scene<'_>, table: &Table, action: &str, known: &[&str]) -> Result<Map<String, Value>, Refusal> {
     let body = payload::object(scene.call, table)?;
     match body.keys().find(|name| !known.contains(&name.as_str())) {

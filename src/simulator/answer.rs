@@ -1,4 +1,4 @@
-//! What goes back.
+//! Responses sent to clients.
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -9,63 +9,63 @@ use serde_json::Value;
 
 use super::refusal::Refusal;
 
-/// One answer, before it is written.
+/// Response before it is written to the connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Name, value.
+    /// Pairs of name and value.
     pub headers: Vec<(String, String)>,
-    /// Whole.
+    /// Complete body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// 204.
+    /// Returns a 204 response.
     pub(super) fn empty() -> Self {
         Self { status: 204, headers: Vec::new(), body: Vec::new() }
     }
 
-    /// JSON, as OData types it.
+    /// Returns JSON with the content type of OData.
     pub(super) fn odata(status: u16, body: &Value) -> Self {
         Self::typed(status, "application/json; odata.metadata=minimal", body.to_string())
     }
 
-    /// JSON, plain.
+    /// Returns JSON with a plain content type.
     pub(super) fn json(status: u16, body: &Value) -> Self {
         Self::typed(status, "application/json; charset=utf-8", body.to_string())
     }
 
-    /// Anything.
+    /// Returns a response of any content type.
     pub(super) fn typed(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: vec![("content-type".into(), content_type.into())], body: body.into() }
     }
 
-    /// With one more header.
+    /// Adds a header.
     pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// With the time of the environment in `Date`, unless a script has put another one there.
+    /// Adds the environment's time as `Date`, unless a script has set one.
     pub(super) fn dated(self, now: Timestamp) -> Self {
         if self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("date")) {
             return self;
         }
-        // A time that HTTP can't write leaves the header to the server.
+        // The server sets the header itself if HTTP can't represent the time.
         match DateTimePrinter::new().timestamp_to_rfc9110_string(&now) {
             Ok(date) => self.with("date", date),
             Err(_) => self,
         }
     }
 
-    /// As HTTP. A header that HTTP can't carry is left out.
+    /// Converts the response to HTTP. Headers that HTTP can't represent are dropped.
     pub(super) fn into_response(mut self) -> Response {
         let body = std::mem::take(&mut self.body);
         self.carrying(Body::from(body))
     }
 
-    /// As HTTP, with another body.
+    /// Converts the response to HTTP with another body.
     pub(super) fn carrying(self, body: Body) -> Response {
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or_default();

@@ -1,31 +1,31 @@
-//! One request, read whole.
+//! Request with its body read completely.
 
 use axum::body::{self, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
-/// Dataverse takes bodies of up to 128 MB; nothing here needs more than this.
+/// Largest accepted body. Dataverse accepts up to 128 MB; no test needs more than this.
 const LARGEST_BODY: usize = 16 << 20;
 
-/// One request.
+/// Request to a listener.
 pub(super) struct Call {
     /// GET, POST, …
     pub method: Method,
-    /// Percent-decoded.
+    /// Percent-decoded path.
     pub path: String,
     /// Path and query as sent.
     pub uri: String,
-    /// Query options, decoded; `+` is a space.
+    /// Decoded query options; `+` is a space.
     pub query: Vec<(String, String)>,
-    /// As sent.
+    /// Headers as sent.
     pub headers: HeaderMap,
-    /// As sent.
+    /// Body as sent.
     pub body: Bytes,
 }
 
 impl Call {
-    /// Reads a request to its end; `None` when the client went away, or sent too much.
+    /// Reads a request completely. Returns `None` if the client disconnected or the body is too large.
     pub(super) async fn read(request: Request) -> Option<Self> {
         let (parts, body) = request.into_parts();
         let body = body::to_bytes(body, LARGEST_BODY).await.ok()?;
@@ -40,18 +40,18 @@ impl Call {
         })
     }
 
-    /// A header's text, if it is there and is text.
+    /// Returns a header if it is present and is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// A query option.
+    /// Returns a query option.
     pub(super) fn option(&self, name: &str) -> Option<&str> {
         let (_, value) = self.query.iter().find(|(key, _)| key == name)?;
         Some(value)
     }
 
-    /// What `Prefer` says about one preference: its value, empty when it has none.
+    /// Returns the value of one preference in `Prefer`, empty if it has no value.
     pub(super) fn preference(&self, name: &str) -> Option<String> {
         let values = self.headers.get_all("prefer").iter();
         let all: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
@@ -62,7 +62,7 @@ impl Call {
     }
 }
 
-/// `a=1&b=2`, as in a query or a form.
+/// Parses `a=1&b=2`, as in a query or a form.
 pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
     let parts = text.split('&').filter(|part| !part.is_empty());
     parts

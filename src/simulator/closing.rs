@@ -1,4 +1,4 @@
-//! Resolving a case: when it is refused, and the case resolution that it leaves behind.
+//! Resolution of cases: conditions for refusal, and the case resolution row that results.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use super::states::RESOLVED;
 /// `statecode` of a case that is cancelled or merged into another.
 pub(super) const CANCELLED: i64 = 2;
 
-/// Refuses to resolve a case that is not active, or has open child cases or activities.
+/// Refuses to resolve a case that is not active, or that has open child cases or activities.
 pub(super) fn check(scene: &Scene<'_>, case: &Row) -> Result<(), Refusal> {
     let state = case.value("statecode").as_i64().unwrap_or_default();
     if state == RESOLVED {
@@ -37,7 +37,7 @@ fn has_open_children(rows: &Rows, case: Uuid) -> bool {
     rows.at("incidents").is_some_and(|cases| cases.iter().any(is_open_child))
 }
 
-/// The case resolution that Dataverse writes when a case is resolved without the `CloseIncident` action.
+/// Creates the case resolution that Dataverse writes when a case is resolved without the `CloseIncident` action.
 pub(super) fn leave_resolution(rows: &mut Rows, schema: &Schema, case: Uuid, now: Timestamp) {
     let Some(resolutions) = schema.table("incidentresolutions") else { return };
     let row = json!({"subject": "Problem Solved", "_incidentid_value": case});
@@ -50,7 +50,7 @@ pub(super) const COMPLETED: (i64, i64) = (1, 2);
 /// State and status of the case resolution of a reopened case.
 pub(super) const VOID: (i64, i64) = (2, 3);
 
-/// Puts the case resolutions of a case that are not void into this state.
+/// Sets the state of all case resolutions of a case that are not void.
 pub(super) fn complete(rows: &mut Rows, resolutions: &Table, case: Uuid, now: Timestamp, (state, status): (i64, i64)) {
     let found = rows.of(resolutions).with_text(resolutions, "_incidentid_value", &case.to_string());
     let found = found.unwrap_or_default().into_iter().filter(|row| row.value("statecode") != VOID.0);
@@ -60,7 +60,7 @@ pub(super) fn complete(rows: &mut Rows, resolutions: &Table, case: Uuid, now: Ti
     }
 }
 
-/// A JSON object's members.
+/// Returns the members of a JSON object.
 pub(super) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,

@@ -1,20 +1,20 @@
-//! `/_simulator/…`: looking at an environment and tampering with it. No token, no journal.
+//! `/_simulator/…`: inspection and modification of an environment. Requires no token and is not journaled.
 //!
-//! Each listener speaks for its own environment.
+//! Each listener serves only its own environment.
 //!
 //! | request | does |
 //! | --- | --- |
 //! | `GET /_simulator/` | name, URL, settings |
-//! | `GET /_simulator/records`, `?table=incidents` | whole rows in the order of their creation, by table or of one |
-//! | `POST /_simulator/records?table=contacts` | creates a row, or changes columns of the one with that key; no rules apply |
-//! | `DELETE /_simulator/records?table=contacts` | takes all rows of a table away, or with `&key=` that one |
-//! | `GET /_simulator/requests` | the journal; `?operation=`, `?status=`, `?since=<number>`, `?last=<n>` choose, `?body=1` shows bodies, `?count=1` only counts |
-//! | `DELETE /_simulator/requests` | empties it |
-//! | `GET`, `POST`, `DELETE /_simulator/faults` | the scripts with how often they fired; adds one ([`super::Script`]); ends all |
-//! | `GET`, `POST`, `DELETE /_simulator/people` | reps' scripts and what they have done; adds one ([`super::RepScript`]); ends all |
-//! | `GET`, `POST /_simulator/settings` | the switches ([`super::Settings`]); changes those in the body |
-//! | `DELETE /_simulator/tokens` | every token given so far is worth nothing |
-//! | `POST /_simulator/reset` | everything as at the start |
+//! | `GET /_simulator/records`, `?table=incidents` | complete rows in order of creation, of all tables or of one |
+//! | `POST /_simulator/records?table=contacts` | creates a row, or changes columns of the row with that key; no rules apply |
+//! | `DELETE /_simulator/records?table=contacts` | deletes all rows of a table, or with `&key=` that row |
+//! | `GET /_simulator/requests` | the journal; `?operation=`, `?status=`, `?since=<number>`, `?last=<n>` filter, `?body=1` includes bodies, `?count=1` returns only counts |
+//! | `DELETE /_simulator/requests` | empties the journal |
+//! | `GET`, `POST`, `DELETE /_simulator/faults` | lists the scripts with the number of times each fired; adds one ([`super::Script`]); removes all |
+//! | `GET`, `POST`, `DELETE /_simulator/people` | lists the reps' scripts and their actions; adds one ([`super::RepScript`]); removes all |
+//! | `GET`, `POST /_simulator/settings` | returns the switches ([`super::Settings`]); changes those in the body |
+//! | `DELETE /_simulator/tokens` | revokes every token issued so far |
+//! | `POST /_simulator/reset` | restores the initial state |
 
 use axum::http::Method;
 use serde_json::{Map, Value, json};
@@ -27,13 +27,13 @@ use super::faults::Script;
 use super::journal::{Bodies, Entry};
 use super::rep::RepScript;
 
-/// What follows `/_simulator`, if the path begins so.
+/// Returns the rest of a path under `/_simulator`.
 pub(super) fn path(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/_simulator")?;
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_matches('/'))
 }
 
-/// Answers it.
+/// Answers a request under `/_simulator`.
 pub(super) fn answer(environment: &Environment, call: &Call, rest: &str) -> Answer {
     match route(environment, call, rest) {
         Ok(Some(body)) => Answer::json(200, &body),
@@ -56,7 +56,7 @@ fn route(environment: &Environment, call: &Call, rest: &str) -> Result<Option<Va
         (&Method::GET, "faults") => Ok(Some(json!(environment.faults().all()))),
         (&Method::POST, "faults") => {
             let script: Script =
-                serde_json::from_value(body(call)?).map_err(|error| format!("no fault script: {error}"))?;
+                serde_json::from_value(body(call)?).map_err(|error| format!("invalid fault script: {error}"))?;
             Ok(Some(json!({"id": environment.faults().add(script)})))
         }
         (&Method::DELETE, "faults") => {
@@ -69,7 +69,7 @@ fn route(environment: &Environment, call: &Call, rest: &str) -> Result<Option<Va
         }
         (&Method::POST, "people") => {
             let script: RepScript =
-                serde_json::from_value(body(call)?).map_err(|error| format!("no script of a rep: {error}"))?;
+                serde_json::from_value(body(call)?).map_err(|error| format!("invalid rep script: {error}"))?;
             Ok(Some(json!({"id": environment.add_rep(script)})))
         }
         (&Method::DELETE, "people") => {
@@ -89,7 +89,7 @@ fn route(environment: &Environment, call: &Call, rest: &str) -> Result<Option<Va
             environment.reset();
             Ok(None)
         }
-        (method, rest) => Err(format!("no `{method} /_simulator/{rest}`; docs/SIMULATOR.md lists what there is")),
+        (method, rest) => Err(format!("unknown request `{method} /_simulator/{rest}`; see docs/SIMULATOR.md for the supported requests")),
     }
 }
 
@@ -108,16 +108,16 @@ fn records(environment: &Environment, call: &Call) -> Value {
     all.into()
 }
 
-/// As somebody in Dynamics would do it, past all rules.
+/// Writes a row as a person in Dynamics would, without applying any rules.
 fn put(environment: &Environment, call: &Call) -> Result<(), String> {
     let live = environment.live();
-    let set = call.option("table").ok_or("expected ?table=<entity set>")?;
-    let table = live.schema.table(set).ok_or_else(|| format!("no table `{set}`"))?;
+    let set = call.option("table").ok_or("specify ?table=<entity set>")?;
+    let table = live.schema.table(set).ok_or_else(|| format!("unknown table `{set}`"))?;
     let Value::Object(mut values) = body(call)? else {
-        return Err("expected a JSON object".into());
+        return Err("the body must be a JSON object".into());
     };
     if let Some(name) = values.keys().find(|name| table.column(name).is_none()) {
-        return Err(format!("no column `{name}` in `{set}`"));
+        return Err(format!("unknown column `{name}` of `{set}`"));
     }
     let key = match values.remove(&table.key) {
         Some(key) => serde_json::from_value(key).map_err(|error| format!("`{}`: {error}", table.key))?,
@@ -129,11 +129,11 @@ fn put(environment: &Environment, call: &Call) -> Result<(), String> {
 
 fn remove(environment: &Environment, call: &Call) -> Result<(), String> {
     let live = environment.live();
-    let set = call.option("table").ok_or("expected ?table=<entity set>")?;
-    let table = live.schema.table(set).ok_or_else(|| format!("no table `{set}`"))?;
+    let set = call.option("table").ok_or("specify ?table=<entity set>")?;
+    let table = live.schema.table(set).ok_or_else(|| format!("unknown table `{set}`"))?;
     let mut rows = environment.rows();
     let keys: Vec<Uuid> = match call.option("key") {
-        Some(key) => vec![key.parse().map_err(|_| format!("`{key}` is no GUID"))?],
+        Some(key) => vec![key.parse().map_err(|_| format!("`{key}` is not a GUID"))?],
         None => rows.of(table).iter().map(|row| row.key).collect(),
     };
     for key in keys {
@@ -149,7 +149,7 @@ fn requests(environment: &Environment, call: &Call) -> Result<Value, String> {
     }
     let number = |name: &str| {
         let parsed = call.option(name).map(str::parse::<u64>).transpose();
-        parsed.map_err(|_| format!("?{name}= wants a number"))
+        parsed.map_err(|_| format!("?{name}= must be a number"))
     };
     let (status, since, last) = (number("status")?, number("since")?, number("last")?);
     let bodies = if call.option("body").is_some() { Bodies::Shown } else { Bodies::Left };
@@ -166,5 +166,5 @@ fn requests(environment: &Environment, call: &Call) -> Result<Value, String> {
 }
 
 fn body(call: &Call) -> Result<Value, String> {
-    serde_json::from_slice(&call.body).map_err(|error| format!("the body is no JSON: {error}"))
+    serde_json::from_slice(&call.body).map_err(|error| format!("the body is not JSON: {error}"))
 }

@@ -1,4 +1,4 @@
-//! One request to the Web API, with everything it finds there.
+//! One request to the Web API, with everything it operates on.
 
 use std::cell::Cell;
 
@@ -23,30 +23,30 @@ use super::schema::Table;
 use super::target::Target;
 use super::write;
 
-/// The table of the environment's own settings.
+/// Entity set of the environment's own settings.
 const ORGANIZATIONS: &str = "organizations";
-/// What an environment that blocks every attachment lists: Dataverse has no wildcard.
+/// Extensions listed by an environment that blocks every attachment; Dataverse has no wildcard.
 const EVERY_EXTENSION: &str = "csv;doc;docx;gif;htm;html;jpg;json;pdf;png;rtf;txt;xls;xlsx;xml;zip";
 
-/// What a request finds.
+/// Request and the state it operates on.
 pub(super) struct Scene<'a> {
-    /// The request.
+    /// Request being answered.
     pub call: &'a Call,
-    /// The environment's settings and tables.
+    /// Settings and tables of the environment.
     pub live: &'a Live,
-    /// The environment's URL.
+    /// URL of the environment.
     pub base: &'a str,
-    /// Who asks.
+    /// Caller.
     pub user: Uuid,
-    /// The environment's time.
+    /// Current time of the environment.
     pub now: Timestamp,
-    /// The row that the request is about, once that is known: reps act on it.
+    /// Row that the request concerns, once known; reps act on it.
     pub touched: Cell<Option<(&'a Table, Uuid)>>,
-    /// All rows.
+    /// Rows of all tables.
     pub rows: &'a mut Rows,
 }
 
-/// Carries it out.
+/// Performs the request.
 pub(super) fn answer(scene: &mut Scene<'_>, target: &Target) -> Result<Answer, Refusal> {
     let method = scene.call.method.clone();
     match (target, &method) {
@@ -55,7 +55,7 @@ pub(super) fn answer(scene: &mut Scene<'_>, target: &Target) -> Result<Answer, R
         (Target::Definitions(rest), &Method::GET) => metadata::definitions(scene, rest),
         (Target::Unbound(name), _) => actions::unbound(scene, name),
         (Target::Bound(set, key, name), _) => actions::bound(scene, scene.table(set)?, *key, name),
-        // Whether bulk messages are there, the metadata tells; they aren't.
+        // Clients query this table to find out whether bulk messages are supported. They are not.
         (Target::Rows(set), &Method::GET) if set == "sdkmessagefilters" => Ok(nothing(scene, set)),
         (Target::Rows(set) | Target::Row(set, _), method) if set == ORGANIZATIONS && *method != Method::GET => {
             Err(not_allowed(method))
@@ -107,7 +107,7 @@ fn row(scene: &mut Scene<'_>, method: &Method, set: &str, key: Uuid) -> Result<A
     }
 }
 
-/// Writes the one row of the environment's own settings as its switches are now.
+/// Writes the single row of the environment's own settings from its current switches.
 fn organization(scene: &mut Scene<'_>, table: &Table) {
     let blocked = &scene.live.settings.blocked_attachments;
     let blocked = if blocked.iter().any(|extension| extension == "*") { EVERY_EXTENSION } else { &blocked.join(";") };
@@ -118,34 +118,34 @@ fn organization(scene: &mut Scene<'_>, table: &Table) {
 }
 
 impl<'a> Scene<'a> {
-    /// By entity set name.
+    /// Returns a table by entity set name.
     pub(super) fn table(&self, set: &str) -> Result<&'a Table, Refusal> {
         self.live.schema.table(set).ok_or_else(|| Refusal::no_table(set))
     }
 
-    /// One row.
+    /// Returns a row.
     pub(super) fn row(&self, table: &Table, key: Uuid) -> Result<&Row, Refusal> {
         self.rows.row(&table.set, key).ok_or_else(|| Refusal::no_row(table, key))
     }
 
-    /// One row, if the user has this right to it.
+    /// Returns a row if the user has this right to it.
     pub(super) fn accessible(&self, table: &Table, key: Uuid, right: AccessRight) -> Result<&Row, Refusal> {
         let row = self.row(table, key)?;
         guard::access(self, table, key, right)?;
         Ok(row)
     }
 
-    /// Refuses what the user has no privilege for.
+    /// Refuses an operation for which the user lacks the privilege.
     pub(super) fn may(&self, verb: Verb, table: &Table) -> Result<(), Refusal> {
         privileges::check(&self.live.settings, self.user, verb, table)
     }
 
-    /// `@odata.context` of what an answer shows.
+    /// Returns the `@odata.context` of an answer.
     pub(super) fn context(&self, shown: &str) -> String {
         format!("{}/api/data/v9.2/$metadata#{shown}", self.base)
     }
 
-    /// The address of a row.
+    /// Returns the URL of a row.
     pub(super) fn address(&self, table: &Table, key: Uuid) -> String {
         format!("{}/api/data/v9.2/{}({key})", self.base, table.set)
     }

@@ -1,4 +1,4 @@
-//! One environment: its rows, its switches, its memory of what was asked.
+//! One environment: its rows, switches, faults and journal.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -27,7 +27,7 @@ use super::settings::{Settings, SettingsError};
 use super::target::Target;
 use super::token::{self, Tokens};
 
-/// One environment.
+/// Simulated Dataverse environment.
 pub struct Environment {
     options: EnvironmentOptions,
     addresses: Vec<String>,
@@ -41,18 +41,18 @@ pub struct Environment {
     pub(super) stopping: CancellationToken,
 }
 
-/// Switches, and what follows from them.
+/// Switches and the state derived from them.
 pub(super) struct Live {
-    /// The switches.
+    /// Current switches.
     pub settings: Settings,
-    /// The tables they leave.
+    /// Tables available under these switches.
     pub schema: Schema,
-    /// Every URL it goes by, its own first.
+    /// URLs of the environment; the first is the canonical one.
     urls: Vec<String>,
 }
 
 impl Environment {
-    /// As its options say, listening at these URLs.
+    /// Creates an environment from its options, listening at these URLs.
     pub(super) fn new(options: EnvironmentOptions, addresses: Vec<String>, stopping: CancellationToken) -> Self {
         let live = Live::of(options.settings.clone(), &addresses);
         let environment = Self {
@@ -71,54 +71,54 @@ impl Environment {
         environment
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.options.name
     }
 
-    /// Its URL, without a trailing slash.
+    /// Returns the URL, without a trailing slash.
     pub fn url(&self) -> String {
         self.live().url().to_owned()
     }
 
-    /// Its switches.
+    /// Returns the switches.
     pub fn settings(&self) -> Settings {
         self.live().settings.clone()
     }
 
-    /// Changes some of them, as a JSON object names them.
+    /// Changes the switches named in a JSON object.
     pub fn configure(&self, changes: &Value) -> Result<(), SettingsError> {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         *live = Arc::new(Live::of(live.settings.changed(changes)?, &self.addresses));
         Ok(())
     }
 
-    /// Adds trouble.
+    /// Adds a fault script.
     pub fn script(&self, script: Script) {
         self.faults().add(script);
     }
 
-    /// Ends all trouble.
+    /// Removes all fault scripts.
     pub fn clear_faults(&self) {
         self.faults().clear();
     }
 
-    /// Adds a rep who acts on their own.
+    /// Adds a rep's script.
     pub fn employ(&self, script: RepScript) {
         self.add_rep(script);
     }
 
-    /// What reps have done so far.
+    /// Returns the actions of all reps so far.
     pub fn rep_actions(&self) -> Vec<RepActed> {
         self.people().acted().to_vec()
     }
 
-    /// Ends all tokens.
+    /// Revokes all tokens.
     pub fn revoke_tokens(&self) {
         lock(&self.tokens).revoke();
     }
 
-    /// The rows of a table (`incidents`), whole, in the order of their creation.
+    /// Returns the complete rows of a table (`incidents`) in order of creation.
     pub fn records(&self, set: &str) -> Vec<Value> {
         let live = self.live();
         if live.schema.table(set).is_none() {
@@ -130,22 +130,22 @@ impl Environment {
         whole.collect()
     }
 
-    /// The names of all privileges that there are (`prvCreateIncident`).
+    /// Returns the names of all existing privileges (`prvCreateIncident`).
     pub fn privileges(&self) -> Vec<String> {
         privileges::held(&[], self.live().schema.tables())
     }
 
-    /// The requests that the journal still has, oldest first.
+    /// Returns the requests still in the journal, oldest first.
     pub fn requests(&self) -> Vec<Entry> {
         self.journal().entries().cloned().collect()
     }
 
-    /// How many requests of this operation (`incidents.create`) there were, whatever the answer.
+    /// Returns the number of requests of an operation (`incidents.create`), regardless of their answers.
     pub fn count(&self, operation: &str) -> u64 {
         self.journal().count(operation)
     }
 
-    /// Everything as it was at the start: rows, switches, no faults, no tokens, an empty journal.
+    /// Restores the initial state: rows and switches; no faults, no tokens, an empty journal.
     pub fn reset(&self) {
         let live = Live::of(self.options.settings.clone(), &self.addresses);
         let mut rows = Rows::default();
@@ -159,7 +159,7 @@ impl Environment {
         self.people().clear();
     }
 
-    /// Whether this is one of its URLs.
+    /// Returns true if this is one of the environment's URLs.
     pub(super) fn is_at(&self, url: &str) -> bool {
         self.live().urls.iter().any(|known| known == url)
     }
@@ -184,7 +184,7 @@ impl Environment {
         lock(&self.journal)
     }
 
-    /// What a request comes to, without faults and latency.
+    /// Performs a request without faults and latency.
     pub(super) fn perform(self: &Arc<Self>, call: &Call, target: &Target, in_flight: usize) -> Answer {
         let live = self.live();
         if let Target::Token(tenant) = target {
@@ -220,7 +220,7 @@ impl Environment {
         Ok(answer)
     }
 
-    /// Waits; not longer than the simulator lives.
+    /// Sleeps, but no longer than the simulator runs.
     pub(super) async fn pause(&self, time: Duration) {
         if !time.is_zero() {
             tokio::select! {
@@ -237,7 +237,7 @@ impl Live {
         Self { schema: Schema::of(&settings), settings, urls }
     }
 
-    /// The environment's time.
+    /// Returns the environment's time.
     pub(super) fn now(&self) -> Timestamp {
         let now = Timestamp::now();
         now.checked_add(SignedDuration::from_secs(self.settings.clock_offset_s)).unwrap_or(now)
@@ -248,12 +248,12 @@ impl Live {
     }
 }
 
-/// The application user's key.
+/// Returns the key of the application user.
 fn user(settings: &Settings) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, settings.client_id.as_bytes())
 }
 
-/// What a panic in another request left is still good enough for a simulator.
+/// Locks a mutex, ignoring poison: state left by a panic in another request is good enough for a simulator.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Scripted trouble.
+//! Scripted faults.
 
 use std::collections::BTreeMap;
 
@@ -11,65 +11,65 @@ use super::call::Call;
 use super::refusal::Refusal;
 use super::trigger::{Tally, Trigger};
 
-/// What goes wrong, for which requests, and how often.
+/// Fault, the requests it applies to, and the number of times it fires.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
-    /// `incidents.create`, `contacts.query`, `token`, `CloseIncident`, `AddToQueue`; `*` stands for any part.
+    /// Operation: `incidents.create`, `contacts.query`, `token`, `CloseIncident`, `AddToQueue`; `*` matches any part.
     pub operation: String,
-    /// Only requests whose URL or body contains this.
+    /// Text that the request's URL or body must contain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containing: Option<String>,
-    /// How often, 1 when left out; null is for ever.
+    /// Number of times the script fires; 1 by default, null for no limit.
     #[serde(default = "once")]
     pub times: Option<u64>,
-    /// So many requests that match go well first.
+    /// Number of matching requests that succeed first.
     #[serde(default)]
     pub skip: u64,
-    /// Of the requests that match, this part fails.
+    /// Share of the matching requests that fail.
     #[serde(default = "always")]
     pub probability: f64,
-    /// Of the dice for `probability`.
+    /// Seed of the random numbers for `probability`.
     #[serde(default)]
     pub seed: u64,
-    /// What happens.
+    /// Effect on the request.
     pub fault: Effect,
 }
 
-/// What happens to a request.
+/// Effect of a fault on a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Effect {
-    /// By its name.
+    /// Fault selected by name.
     Named(Named),
-    /// It has its effect, and is answered so much later.
+    /// The request takes effect and is answered later.
     Delay {
-        /// In milliseconds.
+        /// Delay in milliseconds.
         delay_ms: u64,
     },
-    /// It is answered with this.
+    /// The request is answered with this.
     Answer(Scripted),
 }
 
-/// Trouble that needs no details.
+/// Fault without parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Named {
-    /// The connection is reset; nothing was done.
+    /// The connection is reset before the request takes effect.
     ResetBefore,
-    /// It is done, then the connection is reset.
+    /// The request takes effect, then the connection is reset.
     ResetAfterCommit,
-    /// Nothing is done, no answer ever comes.
+    /// The request has no effect and is never answered.
     Hang,
-    /// It is done, no answer ever comes.
+    /// The request takes effect and is never answered.
     HangAfterCommit,
-    /// It is done; the answer's body is no JSON.
+    /// The request takes effect; the body of the answer is not JSON.
     Garbage,
-    /// It is done; the connection ends in the middle of the answer's body.
+    /// The request takes effect; the connection ends in the middle of the answer's body.
     Truncate,
 }
 
-/// An answer made up.
+/// Scripted answer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scripted {
@@ -81,49 +81,49 @@ pub struct Scripted {
     /// `error.message`
     #[serde(default)]
     pub message: String,
-    /// `Retry-After`, seconds or a date.
+    /// `Retry-After`: seconds or a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<RetryAfter>,
-    /// The body as it is, instead of code and message.
+    /// Raw body, instead of code and message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// More headers.
+    /// Additional headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Whether it is done all the same.
+    /// Point at which the request fails.
     #[serde(default)]
     pub when: Moment,
 }
 
-/// `Retry-After`, as it stands in the header.
+/// Value of a `Retry-After` header.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RetryAfter {
-    /// Seconds.
+    /// Number of seconds.
     Seconds(u64),
-    /// An HTTP date, or whatever one wants to send.
+    /// HTTP date, or any other text.
     Text(String),
 }
 
-/// Whether a request has its effect before it fails.
+/// Point at which a request fails, relative to its effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Moment {
-    /// It has none.
+    /// The request has no effect.
     #[default]
     Before,
-    /// It has.
+    /// The request takes effect first.
     AfterCommit,
 }
 
-/// All scripts of an environment.
+/// All fault scripts of an environment.
 #[derive(Default)]
 pub(super) struct Faults {
     scripts: Vec<Running>,
     next: u64,
 }
 
-/// A script with what became of it.
+/// Script with its counters.
 #[derive(Serialize)]
 pub(super) struct Running {
     id: u64,
@@ -136,7 +136,7 @@ pub(super) struct Running {
 }
 
 impl Faults {
-    /// One more; they are asked in this order, and one at most fires. Returns its id.
+    /// Adds a script and returns its id. Scripts are tried in the order they were added; at most one fires per request.
     pub(super) fn add(&mut self, script: Script) -> u64 {
         self.next += 1;
         self.scripts.push(Running {
@@ -148,17 +148,17 @@ impl Faults {
         self.next
     }
 
-    /// No more trouble.
+    /// Removes all scripts.
     pub(super) fn clear(&mut self) {
         self.scripts.clear();
     }
 
-    /// All of them, used up or not.
+    /// Returns all scripts, exhausted ones included.
     pub(super) fn all(&self) -> &[Running] {
         &self.scripts
     }
 
-    /// What happens to this request, if anything.
+    /// Returns the effect of the first script that fires for this request.
     pub(super) fn draw(&mut self, operation: &str, call: &Call) -> Option<Effect> {
         self.scripts.iter_mut().find_map(|running| running.draw(operation, call))
     }
@@ -187,7 +187,7 @@ impl Running {
 }
 
 impl Effect {
-    /// As the journal calls it.
+    /// Returns the name used in the journal.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Named(named) => {
@@ -201,7 +201,7 @@ impl Effect {
 }
 
 impl Scripted {
-    /// The answer.
+    /// Returns the answer.
     pub(super) fn answer(&self) -> Answer {
         let mut answer = match &self.body {
             Some(body) => Answer::typed(self.status, "text/html", body.as_str()),
@@ -216,7 +216,7 @@ impl Scripted {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
+#[expect(clippy::unnecessary_wraps, reason = "serde requires the field's type")]
 pub(super) fn once() -> Option<u64> {
     Some(1)
 }

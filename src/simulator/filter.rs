@@ -1,20 +1,20 @@
-//! `$filter`, read into an expression.
+//! `$filter`, parsed into an expression.
 //!
-//! `eq ne gt ge lt le and or not`, parentheses, `contains startswith endswith`, constants. What Dataverse
-//! knows beyond that is refused, never ignored.
+//! Supports `eq ne gt ge lt le and or not`, parentheses, `contains startswith endswith` and constants. Everything else
+//! that Dataverse supports is refused, never ignored.
 
 use super::lexer::{self, Token};
 use super::literal::Literal;
 use super::refusal::Refusal;
 
-/// A condition.
+/// Condition.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Filter {
-    /// All of them. Not nested in pairs: a long chain must not be a deep one.
+    /// Conjunction. Flat rather than nested in pairs, so that a long chain does not recurse deeply.
     All(Vec<Filter>),
-    /// At least one of them.
+    /// Disjunction.
     Any(Vec<Filter>),
-    /// The contrary.
+    /// Negation.
     Not(Box<Filter>),
     /// `title eq 'x'`
     Compare(String, Comparison, Literal),
@@ -22,7 +22,7 @@ pub(super) enum Filter {
     Search(Search, String, String),
 }
 
-/// How two values are compared.
+/// Comparison operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Comparison {
     /// `eq`
@@ -39,22 +39,22 @@ pub(super) enum Comparison {
     LessOrEqual,
 }
 
-/// Where a text is looked for.
+/// Text search function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Search {
-    /// Anywhere.
+    /// `contains`
     Contains,
-    /// At the beginning.
+    /// `startswith`
     StartsWith,
-    /// At the end.
+    /// `endswith`
     EndsWith,
 }
 
-/// Parentheses and `not`s deeper than this are refused, as the service does.
+/// Limit on the nesting of parentheses and `not`s. The service refuses deep nesting too.
 const DEEPEST: usize = 100;
 
 impl Filter {
-    /// Reads a filter.
+    /// Parses a filter.
     pub(super) fn parse(source: &str) -> Result<Self, Refusal> {
         let mut parser = Parser { source, tokens: lexer::split(source)?, at: 0, depth: 0 };
         let filter = parser.either()?;
@@ -66,7 +66,7 @@ impl Filter {
 }
 
 impl Filter {
-    /// Adds the names of all columns that it looks at.
+    /// Adds the names of all columns that the filter uses.
     pub(super) fn columns<'a>(&'a self, names: &mut Vec<&'a str>) {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.columns(names)),
@@ -186,13 +186,13 @@ impl Parser<'_> {
         if self.takes(token) { Ok(()) } else { Err(self.bad()) }
     }
 
-    /// The next word makes no sense.
+    /// Returns a syntax error at the next token.
     fn bad(&self) -> Refusal {
         let end = self.source.len();
         lexer::bad(self.source, self.tokens.get(self.at).map_or(end, |(at, _)| *at))
     }
 
-    /// The word just taken makes no sense.
+    /// Returns a syntax error at the token just consumed.
     fn bad_before(&mut self) -> Refusal {
         self.at = self.at.saturating_sub(1);
         self.bad()
@@ -212,7 +212,7 @@ impl Comparison {
         })
     }
 
-    /// As error texts name it.
+    /// Returns the name used in error texts.
     pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Equal => "Equal",
@@ -225,7 +225,7 @@ impl Comparison {
     }
 }
 
-/// The only one, or all of them back.
+/// Returns the only filter, or all of them if there are several.
 fn single(mut filters: Vec<Filter>) -> Result<Filter, Vec<Filter>> {
     match filters.pop() {
         Some(filter) if filters.is_empty() => Ok(filter),

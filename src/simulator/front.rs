@@ -1,4 +1,4 @@
-//! The way of one request: what it is, what goes wrong with it, what it comes to.
+//! Processing of a request: its target, its faults, its result and its answer.
 
 use std::io;
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use super::token;
 use super::visit::Visit;
 use super::wire::Line;
 
-/// What a listener knows.
+/// State of a listener.
 #[derive(Clone)]
 pub(super) struct Front {
-    /// The environment it serves.
+    /// Environment that the listener serves.
     pub here: Arc<Environment>,
-    /// All of them: each listener gives tokens for any.
+    /// All environments; each listener issues tokens for any of them.
     pub all: Arc<[Arc<Environment>]>,
 }
 
-/// How a request ends.
+/// End of a request.
 enum End {
-    /// With an answer.
+    /// Complete answer.
     Answered(Answer),
-    /// With a part of one.
+    /// Part of an answer.
     Truncated(Answer),
-    /// With a reset.
+    /// Connection reset.
     Cut,
 }
 
-/// Takes one request.
+/// Processes one request.
 pub(super) async fn receive(
     State(front): State<Front>,
     ConnectInfo(line): ConnectInfo<Line>,
@@ -67,7 +67,7 @@ pub(super) async fn receive(
 }
 
 impl Front {
-    /// A token request concerns the environment that its scope names.
+    /// Returns the environment a request concerns. For token requests the scope names it.
     fn concerned(&self, call: &Call, target: &Target) -> Arc<Environment> {
         if !matches!(target, Target::Token(_)) {
             return self.here.clone();
@@ -78,7 +78,7 @@ impl Front {
     }
 }
 
-/// Half the latency passes before the effect, half of it after.
+/// Performs a request, with half of the latency before the effect and half after it.
 async fn undergo(
     environment: &Arc<Environment>,
     call: &Call,
@@ -104,7 +104,7 @@ async fn undergo(
     end
 }
 
-/// What trouble makes of an answer to a request that had its effect.
+/// Applies a fault to the answer of a request that took effect.
 async fn spoiled(environment: &Environment, effect: Option<Effect>, answer: Answer) -> End {
     match effect {
         None => End::Answered(answer),
@@ -126,7 +126,7 @@ async fn spoiled(environment: &Environment, effect: Option<Effect>, answer: Answ
     }
 }
 
-/// With the headers that every answer has.
+/// Adds the headers that every answer has.
 fn dressed(environment: &Environment, visit: &mut Visit<'_>, target: &Target, answer: Answer) -> Answer {
     visit.answered(answer.status);
     let answer = answer.dated(environment.live().now());
@@ -135,16 +135,16 @@ fn dressed(environment: &Environment, visit: &mut Visit<'_>, target: &Target, an
     }
     let id = visit.request_id();
     let answer = answer.with("odata-version", "4.0").with("x-ms-service-request-id", id).with("req_id", id);
-    // An affinity cookie, as the service sends it; a good client ignores it.
+    // The service sends an affinity cookie, which a good client ignores.
     answer.with("set-cookie", "ARRAffinity=0; path=/; httponly")
 }
 
-/// The head promises the whole body; half of it comes. An answer without a body promises one.
+/// Announces the whole body in the head and sends half of it. An answer without a body announces one.
 fn truncated(answer: Answer) -> Response {
     let length = answer.body.len().max(1);
     let half = Bytes::copy_from_slice(&answer.body[..answer.body.len() / 2]);
     let end = async {
-        // The half that is there goes out first.
+        // The first half is sent before the error.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::UnexpectedEof))
     };

@@ -1,4 +1,4 @@
-//! Refusals that an administrator's rules cause: plug-ins, column security, row access, alternate keys, attachments.
+//! Refusals caused by an administrator's rules: plug-ins, column security, row access, alternate keys, attachments.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use super::rows::Row;
 use super::rules::{AccessRight, PluginEffect, PluginMessage, SecuredColumn};
 use super::schema::{Column, Table};
 
-/// Characters that the file name of a note must not have.
+/// Characters not allowed in the file name of a note.
 const NOT_IN_FILE_NAMES: [char; 9] = ['\\', '/', ':', '*', '?', '"', '<', '>', '|'];
 
 /// Runs the plug-ins of a table.
@@ -32,7 +32,7 @@ pub(super) fn plugins(scene: &Scene<'_>, table: &Table, message: PluginMessage) 
     }
 }
 
-/// Refuses access to one row. The message counts roles and privileges, although none is missing.
+/// Refuses access to one row. The message lists counts of roles and privileges although none is missing.
 pub(super) fn access(scene: &Scene<'_>, table: &Table, key: Uuid, right: AccessRight) -> Result<(), Refusal> {
     if !denied(scene, table, key, right) {
         return Ok(());
@@ -48,12 +48,12 @@ pub(super) fn access(scene: &Scene<'_>, table: &Table, key: Uuid, right: AccessR
     ))
 }
 
-/// Whether the application user lacks this right to this row.
+/// Returns true if the application user lacks this right to this row.
 pub(super) fn denied(scene: &Scene<'_>, table: &Table, key: Uuid, right: AccessRight) -> bool {
     scene.live.settings.no_access.iter().any(|rule| rule.denies(&table.set, key, right))
 }
 
-/// What column security keeps from the application user, if anything.
+/// Returns the column security rule that restricts the application user.
 pub(super) fn secured(scene: &Scene<'_>, table: &Table, column: &str) -> Option<SecuredColumn> {
     let columns = &scene.live.settings.secured_columns;
     if columns.is_empty() {
@@ -63,7 +63,7 @@ pub(super) fn secured(scene: &Scene<'_>, table: &Table, column: &str) -> Option<
     rule.filter(|rule| *rule != SecuredColumn::Granted)
 }
 
-/// Refuses a filter or an order that uses a column which the application user can't read.
+/// Refuses a filter or an order that uses a column the application user can't read.
 pub(super) fn readable<'a>(
     scene: &Scene<'_>,
     table: &Table,
@@ -81,7 +81,7 @@ pub(super) fn readable<'a>(
     }
 }
 
-/// Refuses values for columns that the application user can't write. No public source settles the code for a change.
+/// Refuses values for columns the application user can't write. No public source documents the code for an update.
 pub(super) fn writable(
     scene: &Scene<'_>,
     table: &Table,
@@ -111,7 +111,7 @@ fn no_permission(scene: &Scene<'_>, table: &Table, column: &str, code: &str, ver
     Refusal::new(403, code, message)
 }
 
-/// Refuses a value of an alternate key that another row has.
+/// Refuses a value of an alternate key that another row already has.
 pub(super) fn unique(scene: &Scene<'_>, table: &Table, key: Uuid, values: &Map<String, Value>) -> Result<(), Refusal> {
     let columns = scene.live.settings.alternate_keys.get(&table.set).into_iter().flatten();
     for column in columns {
@@ -132,12 +132,12 @@ pub(super) fn unique(scene: &Scene<'_>, table: &Table, key: Uuid, values: &Map<S
     Ok(())
 }
 
-/// As Dataverse compares: case does not count.
+/// Normalizes a value as Dataverse compares: case-insensitively.
 fn folded(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_lowercase)
 }
 
-/// Refuses an attachment for its file name, its type or its size; `values` are those of a note.
+/// Refuses an attachment because of its file name, type or size; `values` are those of a note.
 pub(super) fn attachment(scene: &Scene<'_>, values: &Map<String, Value>) -> Result<(), Refusal> {
     let text = |column: &str| values.get(column).and_then(Value::as_str);
     let name = text("filename").unwrap_or_default();
@@ -156,7 +156,7 @@ pub(super) fn attachment(scene: &Scene<'_>, values: &Map<String, Value>) -> Resu
     Ok(())
 }
 
-/// Bytes of a file, from its Base64.
+/// Returns the size in bytes of a Base64-encoded file.
 pub(super) fn file_size(base64: &str) -> usize {
     let padding = base64.bytes().rev().take_while(|byte| *byte == b'=').count();
     (base64.len() / 4 * 3).saturating_sub(padding.min(2))
