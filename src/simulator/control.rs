@@ -89,7 +89,9 @@ fn route(environment: &Environment, call: &Call, rest: &str) -> Result<Option<Va
             environment.reset();
             Ok(None)
         }
-        (method, rest) => Err(format!("unknown request `{method} /_simulator/{rest}`; see docs/SIMULATOR.md for the supported requests")),
+        (method, rest) => Err(format!(
+            "unknown request `{method} /_simulator/{rest}`; see docs/SIMULATOR.md for the supported requests"
+        )),
     }
 }
 

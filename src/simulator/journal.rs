@@ -1,4 +1,4 @@
-//! What was asked, and how it was answered.
+//! Journal of requests and their answers.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -7,36 +7,36 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// One request. Kept in the order in which they ended.
+/// Journaled request. Entries are in the order in which the requests ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
-    /// From 1.
+    /// Sequence number, from 1.
     pub number: u64,
-    /// When it came.
+    /// Time of arrival.
     pub time: Timestamp,
-    /// The environment's name.
+    /// Name of the environment.
     pub environment: String,
     /// GET, POST, …
     pub method: String,
     /// Path and query as sent.
     pub uri: String,
-    /// `incidents.create`
+    /// Operation, such as `incidents.create`.
     pub operation: String,
-    /// What it was answered; null when there was no answer.
+    /// Status of the answer; null without an answer.
     pub status: Option<u16>,
-    /// The fault that happened to it.
+    /// Fault applied to the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
     /// `x-ms-service-request-id` of the answer.
     pub request_id: String,
-    /// Those of interest; never the token.
+    /// Headers of interest, never the token.
     pub headers: BTreeMap<&'static str, String>,
-    /// As sent, with secrets masked; only the latest are kept.
+    /// Body as sent, with secrets masked. Only the most recent ones are kept.
     #[serde(skip)]
     pub body: Option<Bytes>,
 }
 
-/// Headers worth keeping; `cookie` because there must be none.
+/// Journaled headers; `cookie` is included because clients must not send one.
 pub(super) const HEADERS: [&str; 11] = [
     "accept",
     "content-type",
@@ -51,20 +51,20 @@ pub(super) const HEADERS: [&str; 11] = [
     "x-ms-client-request-id",
 ];
 
-/// The requests of one environment: the latest whole, all of them counted.
+/// Requests of one environment: the most recent as entries, all of them as counts.
 #[derive(Default)]
 pub(super) struct Journal {
     entries: VecDeque<Entry>,
     counts: HashMap<String, BTreeMap<u16, u64>>,
     number: u64,
     body_bytes: usize,
-    /// The entries before this position have lost their bodies.
+    /// Number of entries from the front whose bodies were dropped.
     bare: usize,
     in_flight: usize,
     peak: usize,
 }
 
-/// How many are kept, and how many bytes of bodies.
+/// Limits on the number of entries and on the total size of their bodies.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     pub entries: usize,
@@ -72,14 +72,14 @@ pub(super) struct Room {
 }
 
 impl Journal {
-    /// One more is in hand. Returns how many are.
+    /// Registers a request in flight and returns the number of requests in flight.
     pub(super) fn begin(&mut self) -> usize {
         self.in_flight += 1;
         self.peak = self.peak.max(self.in_flight);
         self.in_flight
     }
 
-    /// It has ended.
+    /// Records the end of a request.
     pub(super) fn end(&mut self, mut entry: Entry, room: Room) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.number += 1;
@@ -94,23 +94,23 @@ impl Journal {
         self.shrink(room);
     }
 
-    /// Forgets everything but what is in hand.
+    /// Removes everything except the requests in flight.
     pub(super) fn clear(&mut self) {
         *self = Self { in_flight: self.in_flight, peak: self.in_flight, ..Self::default() };
     }
 
-    /// The entries kept, oldest first.
+    /// Returns the kept entries, oldest first.
     pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter()
     }
 
-    /// How many there were, by operation and status; 0 is a request without an answer.
+    /// Returns the number of requests by operation and status; 0 means no answer.
     pub(super) fn counts(&self) -> Value {
         let counts: BTreeMap<_, _> = self.counts.iter().collect();
         json!({"total": self.number, "counts": counts, "in_flight": self.in_flight, "peak_in_flight": self.peak})
     }
 
-    /// How many of one operation there were, whatever the answer.
+    /// Returns the number of requests of one operation, regardless of their answers.
     pub(super) fn count(&self, operation: &str) -> u64 {
         self.counts.get(operation).map_or(0, |statuses| statuses.values().sum())
     }
@@ -131,7 +131,7 @@ impl Journal {
 }
 
 impl Entry {
-    /// As JSON, with the body as JSON or text where it is asked for.
+    /// Returns the entry as JSON, with its body as JSON or text on request.
     pub(super) fn shown(&self, with: Bodies) -> Value {
         let mut shown = serde_json::to_value(self).unwrap_or_default();
         if let (Bodies::Shown, Some(body)) = (with, &self.body) {
@@ -142,12 +142,12 @@ impl Entry {
     }
 }
 
-/// Whether a listing shows bodies.
+/// Inclusion of bodies in a listing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Bodies {
-    /// It does.
+    /// Bodies are included.
     Shown,
-    /// It does not.
+    /// Bodies are left out.
     Left,
 }
 

@@ -1,13 +1,13 @@
-//! The words of a filter.
+//! Tokens of a filter.
 
 use super::refusal::Refusal;
 
-/// One word.
+/// Token of a filter.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Token {
-    /// A name, an operator, or a constant without quotes.
+    /// Name, operator or unquoted constant.
     Word(String),
-    /// A string, its quotes undoubled.
+    /// String with its quotes undoubled.
     Text(String),
     /// `(`
     Open,
@@ -17,7 +17,7 @@ pub(super) enum Token {
     Comma,
 }
 
-/// Splits a filter into words, each with where it begins.
+/// Splits a filter into tokens with their positions.
 pub(super) fn split(source: &str) -> Result<Vec<(usize, Token)>, Refusal> {
     let mut tokens = Vec::new();
     let mut rest = source.char_indices().peekable();
@@ -43,7 +43,7 @@ pub(super) fn split(source: &str) -> Result<Vec<(usize, Token)>, Refusal> {
     Ok(tokens)
 }
 
-/// A filter that makes no sense at this position.
+/// Returns a syntax error at this position.
 pub(super) fn bad(source: &str, at: usize) -> Refusal {
     Refusal::query(format!("Syntax error at position {at} in '{source}'."))
 }
@@ -58,7 +58,7 @@ fn mark(c: char) -> Token {
     }
 }
 
-/// Up to the closing quote; a doubled one stands for itself.
+/// Reads up to the closing quote. A doubled quote represents a single one.
 fn text(source: &str, start: usize, rest: &mut Chars<'_>) -> Result<String, Refusal> {
     let mut text = String::new();
     while let Some((_, c)) = rest.next() {

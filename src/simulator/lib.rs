@@ -1,11 +1,10 @@
-//! In: requests as Dataverse's Web API and Entra ID take them.
-//! Out: the answers they would give, mistakes refused with their codes and texts; faults on request.
-//! Absent: anything the worker uses; this is the other side of the wire.
+//! In: requests as Dataverse's Web API and Entra ID accept them.
+//! Out: the answers those services would give, mistakes refused with their codes and texts; faults on request.
+//! Absent: anything the worker uses; this crate is the other side of the connection.
 //!
-//! [`serve`] starts it inside a test; the executable `dynamics-simulator` does the same from a command
-//! line. Each environment has a listener of its own, so its URL has no path; tokens for any of them are
-//! given at all. What can be scripted and read back over HTTP is described at [`control`], the switches
-//! at [`Settings`], the faults at [`Script`].
+//! [`serve`] starts the simulator inside a test; the executable `dynamics-simulator` starts it from a command line. Each
+//! environment has its own listener, so its URL has no path; every listener issues tokens for all environments. [`control`]
+//! documents scripting and inspection over HTTP, [`Settings`] the switches, [`Script`] the faults.
 
 mod access;
 mod actions;

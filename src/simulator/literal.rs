@@ -1,11 +1,11 @@
-//! Values in a filter.
+//! Constants in a filter.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-/// A constant.
+/// Constant.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Literal {
     /// `null`
@@ -16,14 +16,14 @@ pub(super) enum Literal {
     Text(String),
     /// `12`, `-0.5`
     Number(f64),
-    /// Without quotes.
+    /// GUID without quotes.
     Guid(Uuid),
     /// `2026-11-22T10:15:00Z`, `2026-11-22`
     Time(Timestamp),
 }
 
 impl Literal {
-    /// What a word without quotes stands for, when it is no name.
+    /// Parses an unquoted word. Returns `None` if it is a name.
     pub(super) fn of(word: &str) -> Option<Self> {
         match word {
             "null" => return Some(Self::Null),
@@ -36,7 +36,7 @@ impl Literal {
         {
             return Some(Self::Guid(guid));
         }
-        // `inf` and `nan` are names here, whatever a float makes of them.
+        // `inf` and `nan` are names here, although Rust parses them as floats.
         let numeric = word.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
         if !numeric {
             return None;
@@ -45,7 +45,7 @@ impl Literal {
         number.or_else(|| time(word).map(Self::Time))
     }
 
-    /// Its OData type, as error texts name it.
+    /// Returns the OData type named in error texts.
     pub(super) fn edm(&self) -> &'static str {
         match self {
             Self::Null => "<null>",
@@ -59,7 +59,7 @@ impl Literal {
     }
 }
 
-/// A moment, or midnight (UTC) of a day.
+/// Parses a time, or a date as midnight UTC.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
     let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok();
     text.parse().ok().or_else(|| Some(day()?.timestamp()))

@@ -1,4 +1,4 @@
-//! `dynamics-simulator`: a Dynamics 365 and Entra ID to try and test against.
+//! `dynamics-simulator`: simulates Dynamics 365 and Entra ID for trials and tests.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,41 +9,41 @@ use dynamics_simulator::{EnvironmentOptions, Options, Running};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Plays Dynamics 365 (Dataverse's Web API) and Entra ID's token endpoint, strictly, with latency and faults on request.
+/// Simulates Dynamics 365 (Dataverse's Web API) and Entra ID's token endpoint, strictly, with latency and faults on request.
 ///
-/// Each environment has a listener of its own: its URL is http://<listen>, tokens for all of them are given by any of
-/// them at /<tenant>/oauth2/v2.0/token. Rows, requests, faults and switches are read and set at /_simulator/ (no token):
-/// see docs/SIMULATOR.md.
+/// Each environment has its own listener at http://<listen>. Every listener issues tokens for all environments, at
+/// /<tenant>/oauth2/v2.0/token. Rows, requests, faults and switches are read and set under /_simulator/ (no token); see
+/// docs/SIMULATOR.md.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Arguments {
-    /// An environment to play, as key=value,…; may be given several times.
+    /// Environment to simulate, as key=value,…; repeatable.
     ///
-    /// name (required) · profile: opencx (default: takes all that handoffd sends) or stock (Dynamics as installed) · listen:
-    /// address (default 127.0.0.1:0, a free port) · url: the URL clients use, when it is not http://<listen> · tenant,
-    /// client, secret: what Entra ID knows (defaults: the ids of the example organization, `simulator-secret`) · owner,
-    /// queue, account, subject, workstream: id of a row that is there from the start; may be given several times (default: those of the
+    /// name (required) · profile: opencx (default; accepts everything that handoffd sends) or stock (Dynamics as installed) · listen:
+    /// address (default 127.0.0.1:0, a free port) · url: URL that clients use, unless it is http://<listen> · tenant, client,
+    /// secret: credentials that Entra ID accepts (defaults: the ids of the example organization, `simulator-secret`) · owner,
+    /// queue, account, subject, workstream: id of a row that exists from the start; repeatable (default: those of the
     /// example organization)
     #[arg(long = "environment", value_name = "KEY=VALUE,…", required = true)]
     environments: Vec<EnvironmentOptions>,
 
-    /// How long each answer takes (20ms, 1s).
+    /// Latency of each answer (20ms, 1s).
     #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = milliseconds)]
     latency: u64,
 
-    /// How long a token is valid (3599s, 1h).
+    /// Lifetime of a token (3599s, 1h).
     #[arg(long, value_name = "DURATION", default_value = "3599s", value_parser = milliseconds)]
     token_lifetime: u64,
 
-    /// How many requests the journal keeps; counters are exact whatever it keeps.
+    /// Number of requests kept in the journal; counters stay exact.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     journal: usize,
 
-    /// Print the environments as one JSON array instead of a line for each.
+    /// Print the environments as one JSON array instead of one line each.
     #[arg(long)]
     json: bool,
 
-    /// Write the environments as JSON to this file once all of them listen.
+    /// Write the environments as JSON to this file once all of them are listening.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ Examples:
   curl -s 127.0.0.1:7001/_simulator/settings -d '{\"latency_ms\":250,\"secret\":\"expired\"}'
   curl -s 127.0.0.1:7001/_simulator/reset -X POST
 
-It ends on SIGINT and SIGTERM, with status 0.";
+Exits with status 0 on SIGINT and SIGTERM.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -76,7 +76,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // Before anything is printed: who reads the address may end it at once.
+    // Signal handlers are installed before anything is printed: a reader of the address may end the process at once.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let running = dynamics_simulator::serve(options(&arguments)).await?;
@@ -113,7 +113,7 @@ fn announce(arguments: &Arguments, running: &Running) -> anyhow::Result<()> {
     let environments: Vec<_> = environments.collect();
     if let Some(file) = &arguments.ready_file {
         write_whole(file, &json!(environments).to_string())
-            .with_context(|| format!("can't write the ready file {}", file.display()))?;
+            .with_context(|| format!("could not write the ready file {}", file.display()))?;
     }
     if arguments.json {
         println!("{}", json!(environments));
@@ -121,19 +121,19 @@ fn announce(arguments: &Arguments, running: &Running) -> anyhow::Result<()> {
     }
     for environment in environments {
         let text = |key: &str| environment[key].as_str().unwrap_or_default().to_owned();
-        println!("{} ({}) listens at {}", text("name"), text("profile"), text("url"));
+        println!("{} ({}) is listening at {}", text("name"), text("profile"), text("url"));
     }
     Ok(())
 }
 
-/// Nobody ever sees half of it.
+/// Writes a file atomically: readers never see part of it.
 fn write_whole(file: &std::path::Path, text: &str) -> std::io::Result<()> {
     let draft = file.with_extension("draft");
     std::fs::write(&draft, text)?;
     std::fs::rename(draft, file)
 }
 
-/// `250ms`, `5s`, `2m`, `1h`
+/// Parses `250ms`, `5s`, `2m`, `1h`.
 fn milliseconds(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -142,8 +142,9 @@ fn milliseconds(text: &str) -> Result<u64, String> {
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => return Err("expected a number and a unit: 250ms, 5s, 2m, 1h".into()),
+        _ => return Err("expected a number and a unit, such as 250ms, 5s, 2m or 1h".into()),
     };
-    let number: u64 = number.parse().map_err(|_| "expected a number and a unit: 250ms, 5s, 2m, 1h".to_owned())?;
-    number.checked_mul(factor).ok_or_else(|| "that is too long".into())
+    let number: u64 =
+        number.parse().map_err(|_| "expected a number and a unit, such as 250ms, 5s, 2m or 1h".to_owned())?;
+    number.checked_mul(factor).ok_or_else(|| "the duration is too large; specify a smaller one".into())
 }

@@ -1,4 +1,4 @@
-//! Which rows a filter finds.
+//! Evaluation of filters.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::rows::{Row, RowSet};
 use super::schema::{Kind, Table};
 
-/// The rows found, in the order of their creation; by the index, when the filter has a part that one serves.
+/// Returns the matching rows in order of creation, using an index if a part of the filter allows it.
 pub(super) fn find<'a>(filter: &Filter, table: &Table, rows: &'a RowSet) -> Vec<&'a Row> {
     match narrowed(filter, table, rows) {
         Some(candidates) => candidates.into_iter().filter(|row| matches(filter, table, row)).collect(),
@@ -19,7 +19,7 @@ pub(super) fn find<'a>(filter: &Filter, table: &Table, rows: &'a RowSet) -> Vec<
     }
 }
 
-/// Refuses unknown properties and comparisons of types that don't go together.
+/// Refuses unknown properties and comparisons of incompatible types.
 pub(super) fn check(filter: &Filter, table: &Table) -> Result<(), Refusal> {
     match filter {
         Filter::All(parts) | Filter::Any(parts) => parts.iter().try_for_each(|part| check(part, table)),
@@ -47,7 +47,7 @@ pub(super) fn check(filter: &Filter, table: &Table) -> Result<(), Refusal> {
     }
 }
 
-/// Whether this row is found.
+/// Returns true if the filter matches this row.
 fn matches(filter: &Filter, table: &Table, row: &Row) -> bool {
     match filter {
         Filter::All(parts) => parts.iter().all(|part| matches(part, table, row)),
@@ -69,7 +69,7 @@ fn matches(filter: &Filter, table: &Table, row: &Row) -> bool {
     }
 }
 
-/// How two stored values of a column are ordered; null comes first.
+/// Orders two stored values of a column; null comes first.
 pub(super) fn order(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => {
@@ -81,7 +81,7 @@ pub(super) fn order(left: &Value, right: &Value) -> Ordering {
     }
 }
 
-/// What an index leaves to look at.
+/// Returns the candidates that an index yields for the filter.
 fn narrowed<'a>(filter: &Filter, table: &Table, rows: &'a RowSet) -> Option<Vec<&'a Row>> {
     match filter {
         Filter::All(parts) => parts.iter().find_map(|part| narrowed(part, table, rows)),
@@ -107,7 +107,7 @@ fn comparable(kind: &Kind, literal: &Literal) -> bool {
     }
 }
 
-/// As SQL compares: null is found by `eq null` and `ne` of anything else only.
+/// Compares as SQL does: null matches only `eq null`, and `ne` with anything else.
 fn compared(value: &Value, comparison: Comparison, literal: &Literal) -> bool {
     let ordering = match (value, literal) {
         (Value::Null, Literal::Null) => Some(Ordering::Equal),

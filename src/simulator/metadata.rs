@@ -1,4 +1,4 @@
-//! What clients ask about tables: `EntityDefinitions`, and a small `$metadata`.
+//! Metadata of tables: `EntityDefinitions`, and a small `$metadata`.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::literal::Literal;
 use super::refusal::Refusal;
 use super::schema::{Column, Kind, Table};
 
-/// `EntityDefinitions<rest>`
+/// Answers `EntityDefinitions<rest>`.
 pub(super) fn definitions(scene: &Scene<'_>, rest: &str) -> Result<Answer, Refusal> {
     let (key, rest) = keyed(rest);
     let Some(key) = key else {
@@ -39,7 +39,7 @@ pub(super) fn definitions(scene: &Scene<'_>, rest: &str) -> Result<Answer, Refus
     }
 }
 
-/// `$metadata`: types and keys, no more.
+/// Returns `$metadata`, limited to types and keys.
 pub(super) fn document(scene: &Scene<'_>) -> Answer {
     let mut types = String::new();
     let mut sets = String::new();
@@ -62,7 +62,7 @@ pub(super) fn document(scene: &Scene<'_>) -> Answer {
     Answer::typed(200, "application/xml", text)
 }
 
-/// `EntityDefinitions`, all or those of one `LogicalName` or `EntitySetName`.
+/// Returns `EntityDefinitions`: all, or that of one `LogicalName` or `EntitySetName`.
 fn list(scene: &Scene<'_>, rest: &str) -> Result<Answer, Refusal> {
     if !rest.is_empty() {
         return Err(Refusal::no_table(rest.trim_start_matches('/')));
@@ -108,7 +108,7 @@ fn attributes(scene: &Scene<'_>, table: &Table, rest: &str) -> Result<Answer, Re
     one(scene, "Attributes/$entity", attribute)
 }
 
-/// The value of `IsSecured` that `$filter` asks for.
+/// Returns the value of `IsSecured` in `$filter`.
 fn secured_filter(scene: &Scene<'_>) -> Result<Option<bool>, Refusal> {
     match scene.call.option("$filter").map(Filter::parse).transpose()? {
         None => Ok(None),
@@ -117,7 +117,7 @@ fn secured_filter(scene: &Scene<'_>) -> Result<Option<bool>, Refusal> {
     }
 }
 
-/// Key of an attribute, as its definition and column security name it.
+/// Returns the id of an attribute in its definition and in column security.
 pub(super) fn attribute_id(table: &Table, logical: &str) -> Uuid {
     id(&format!("{}.{logical}", table.logical))
 }
@@ -210,7 +210,7 @@ fn many(scene: &Scene<'_>, context: &str, values: Vec<Value>) -> Result<Answer, 
     Ok(Answer::odata(200, &json!({"@odata.context": context, "value": values})))
 }
 
-/// What `$select` leaves of it.
+/// Returns the properties selected by `$select`.
 fn selected(scene: &Scene<'_>, value: Value) -> Result<Value, Refusal> {
     let (Some(select), Value::Object(all)) = (scene.call.option("$select"), &value) else {
         return Ok(value);
@@ -223,14 +223,14 @@ fn selected(scene: &Scene<'_>, value: Value) -> Result<Value, Refusal> {
             None => return Err(Refusal::query(format!("Could not find a property named '{name}'."))),
         }
     }
-    // What is expanded stays, selected or not.
+    // Expanded properties are kept, selected or not.
     if let (Some(_), Some(options)) = (scene.call.option("$expand"), all.get("OptionSet")) {
         kept.insert("OptionSet".into(), options.clone());
     }
     Ok(Value::Object(kept))
 }
 
-/// `(LogicalName='x')/y` → `x`, `/y`.
+/// Splits `(LogicalName='x')/y` into `x` and `/y`.
 fn keyed(rest: &str) -> (Option<String>, &str) {
     let parsed = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
     let Some((key, rest)) = parsed else {

@@ -1,4 +1,4 @@
-//! What to serve.
+//! Options of the simulator.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -9,27 +9,27 @@ use super::profile::Profile;
 use super::seeds::Seeds;
 use super::settings::Settings;
 
-/// Everything to serve.
+/// Options of the simulator.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// At least one; each has a listener of its own.
+    /// Environments, at least one; each has its own listener.
     pub environments: Vec<EnvironmentOptions>,
 }
 
-/// One environment at its start; a reset goes back to this.
+/// Initial state of an environment, which a reset restores.
 #[derive(Clone, Debug)]
 pub struct EnvironmentOptions {
-    /// In the journal, and for [`super::Running::environment`].
+    /// Name in the journal and for [`super::Running::environment`].
     pub name: String,
-    /// Port 0 takes a free one.
+    /// Address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Its switches.
+    /// Initial switches.
     pub settings: Settings,
-    /// The rows that are there.
+    /// Initial rows.
     pub seeds: Seeds,
 }
 
-/// An environment's description that can't be read.
+/// Description of an environment that can't be parsed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("environment `{text}`: {problem}")]
 pub struct BadEnvironment {
@@ -38,14 +38,14 @@ pub struct BadEnvironment {
 }
 
 impl Options {
-    /// One environment on a free port of loopback.
+    /// Creates options for one environment on a free port of loopback.
     pub fn one(name: &str, profile: Profile) -> Self {
         Self { environments: vec![EnvironmentOptions::new(name, profile)] }
     }
 }
 
 impl EnvironmentOptions {
-    /// On a free port of loopback, with the rows of the example organization file.
+    /// Creates an environment on a free port of loopback, with the rows of the example organization file.
     pub fn new(name: &str, profile: Profile) -> Self {
         Self {
             name: name.into(),
@@ -61,7 +61,7 @@ impl EnvironmentOptions {
             "name" => self.name = value.into(),
             "profile" => value.parse::<Profile>()?.apply(&mut self.settings),
             "listen" => {
-                let bad = |_| format!("listen={value}: expected an address as 127.0.0.1:7001");
+                let bad = |_| format!("listen={value}: expected an address such as 127.0.0.1:7001");
                 self.listen = value.parse().map_err(bad)?;
             }
             "url" => self.settings.url = Some(value.trim_end_matches('/').into()),
@@ -86,17 +86,17 @@ impl EnvironmentOptions {
 impl FromStr for EnvironmentOptions {
     type Err = BadEnvironment;
 
-    /// `name=acme,profile=opencx,listen=127.0.0.1:7001`
+    /// Parses `name=acme,profile=opencx,listen=127.0.0.1:7001`.
     fn from_str(text: &str) -> Result<Self, BadEnvironment> {
         let bad = |problem: String| BadEnvironment { text: text.into(), problem };
         let mut options = Self::new("", Profile::default());
         let mut seeds = Seeds::none();
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
-            let (key, value) = part.trim().split_once('=').ok_or_else(|| bad(format!("`{part}` is no key=value")))?;
+            let (key, value) = part.trim().split_once('=').ok_or_else(|| bad(format!("`{part}` is not key=value")))?;
             options.set(&mut seeds, key, value).map_err(bad)?;
         }
         if options.name.is_empty() {
-            return Err(bad("it needs a name: name=acme".into()));
+            return Err(bad("the name is missing; add name=acme".into()));
         }
         let or = |given: Vec<Uuid>, default: &mut Vec<Uuid>| {
             if !given.is_empty() {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_description_is_read() {
+    fn descriptions_are_parsed() {
         let text = "name=globex,profile=stock,listen=127.0.0.1:7002,url=http://dynamics.test/,secret=s,owner=00000000-0000-0000-0000-000000000001";
         let options: EnvironmentOptions = text.parse().expect("a description");
         assert_eq!(options.listen.port(), 7002);
@@ -128,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_problem() {
         for (text, problem) in [
-            ("profile=stock", "it needs a name: name=acme"),
+            ("profile=stock", "the name is missing; add name=acme"),
             (
                 "name=a,port=1",
                 "`port` is unknown; expected one of name, profile, listen, url, tenant, client, secret, owner, queue, account, subject, workstream",
             ),
-            ("name=a,listen=7001", "listen=7001: expected an address as 127.0.0.1:7001"),
+            ("name=a,listen=7001", "listen=7001: expected an address such as 127.0.0.1:7001"),
             ("name=a,profile=x", "profile `x`: expected `opencx` or `stock`"),
             ("name=a,queue=1", "queue=1: expected a GUID"),
-            ("acme", "`acme` is no key=value"),
+            ("acme", "`acme` is not key=value"),
         ] {
             let error = text.parse::<EnvironmentOptions>().expect_err(text);
             assert_eq!(error.problem, problem);

@@ -1,4 +1,4 @@
-//! A body, checked against its table.
+//! Request bodies, validated against their tables.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,18 +10,18 @@ use super::literal;
 use super::refusal::Refusal;
 use super::schema::{Column, Kind, Link, Schema, Table, Written};
 
-/// What a body changes.
+/// Changes requested by a body.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// The primary key it names.
+    /// Primary key in the body.
     pub key: Option<Uuid>,
     /// Values by column.
     pub values: Map<String, Value>,
-    /// Lookups it sets: navigation property's link, and the row; `None` clears it.
+    /// Lookups to set: the link of the navigation property, and the row; `None` clears the lookup.
     pub binds: Vec<(Link, Option<Uuid>)>,
 }
 
-/// The JSON object of a body; `set` names the table for the error text.
+/// Returns the JSON object of a body; `table` is named in error texts.
 pub(super) fn object(call: &Call, table: &Table) -> Result<Map<String, Value>, Refusal> {
     let Some(content_type) = call.header("content-type") else {
         let problem = "A missing or empty content type header was found when trying to read a message. The content type \
@@ -40,7 +40,7 @@ pub(super) fn object(call: &Call, table: &Table) -> Result<Map<String, Value>, R
 }
 
 impl Changes {
-    /// Reads a body. Nothing is looked up: whether bound rows exist is seen later.
+    /// Parses a body. Existence of the bound rows is checked later.
     pub(super) fn read(body: Map<String, Value>, table: &Table, schema: &Schema) -> Result<Self, Refusal> {
         let mut changes = Self::default();
         for (name, value) in body {
@@ -104,7 +104,7 @@ fn bind(navigation: &str, value: &Value, table: &Table, schema: &Schema) -> Resu
     Ok((link.clone(), Some(key)))
 }
 
-/// The value as it is stored.
+/// Validates a value and returns it as stored.
 fn checked(value: Value, column: &Column, table: &Table) -> Result<Value, Refusal> {
     let name = &column.name;
     match (&column.kind, &value) {
@@ -167,7 +167,7 @@ fn mistyped(value: &Value, column: &Column, table: &Table) -> Refusal {
     Refusal::payload(table, &problem)
 }
 
-/// A value as an error text quotes it.
+/// Formats a value for an error text.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -177,7 +177,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Dataverse keeps whole seconds.
+/// Truncates a time to whole seconds, as Dataverse stores it.
 pub(super) fn seconds(time: jiff::Timestamp) -> String {
     let whole = jiff::Timestamp::from_second(time.as_second()).unwrap_or(time);
     whole.to_string()

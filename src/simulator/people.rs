@@ -1,4 +1,4 @@
-//! Reps of an environment: who acts upon which request, and what they have done.
+//! Reps of an environment: scripts that react to requests, and a log of their actions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,11 @@ pub(super) struct People {
     reps: Vec<Rep>,
     acted: Vec<RepActed>,
     next: u64,
-    /// Grows with each [`People::clear`]; an errand of an earlier era is dropped.
+    /// Incremented by [`People::clear`]; errands of an earlier era are dropped.
     era: u64,
 }
 
-/// A script with how often it was met and acted upon.
+/// Script with its counters.
 #[derive(Serialize)]
 pub(super) struct Rep {
     id: u64,
@@ -32,7 +32,7 @@ pub(super) struct Rep {
     tally: Tally,
 }
 
-/// One action that is due.
+/// Action that is due.
 #[derive(Clone)]
 pub(super) struct Errand {
     table: String,
@@ -43,17 +43,17 @@ pub(super) struct Errand {
 }
 
 impl People {
-    /// All scripts, used up or not.
+    /// Returns all scripts, exhausted ones included.
     pub(super) fn reps(&self) -> &[Rep] {
         &self.reps
     }
 
-    /// What they have done, in order.
+    /// Returns all actions in order.
     pub(super) fn acted(&self) -> &[RepActed] {
         &self.acted
     }
 
-    /// Sends everybody home, those who are about to act too, and forgets what was done.
+    /// Removes all reps, cancels their pending actions and empties the log.
     pub(super) fn clear(&mut self) {
         *self = Self { era: self.era + 1, next: self.next, ..Self::default() };
     }
@@ -64,7 +64,7 @@ impl People {
         self.next
     }
 
-    /// All that is due upon a request which had its effect on this row.
+    /// Returns the actions due after a request that took effect on this row.
     fn due(&mut self, operation: &str, call: &Call, touched: Option<&(String, Uuid)>) -> Vec<Errand> {
         let era = self.era;
         self.reps.iter_mut().filter_map(|rep| rep.due(operation, call, touched, era)).collect()
@@ -87,7 +87,7 @@ impl Rep {
 }
 
 impl RepScript {
-    /// None for one who acts at once.
+    /// Returns the trigger, or `None` if the rep acts at once.
     fn trigger(&self) -> Option<Trigger<'_>> {
         let operation = self.operation.as_deref()?;
         Some(Trigger { operation, containing: self.containing.as_deref(), times: self.times })
@@ -101,7 +101,7 @@ impl RepScript {
 }
 
 impl Environment {
-    /// A rep who acts upon requests, or at once when the script names none. Returns their id.
+    /// Adds a rep and returns their id. A rep whose script names no operation acts at once.
     pub(super) fn add_rep(&self, script: RepScript) -> u64 {
         let mut rows = self.rows();
         let mut people = self.people();
@@ -113,7 +113,7 @@ impl Environment {
         people.add(script)
     }
 
-    /// Lets reps act upon a request that has had its effect: at once, or later.
+    /// Lets reps react to a request that took effect, at once or with their delay.
     pub(super) fn react(
         self: &Arc<Self>,
         operation: &str,

@@ -1,4 +1,4 @@
-//! Privileges of the application user, and of those who are to own a row.
+//! Privileges of the application user and of owners of rows.
 
 use uuid::Uuid;
 
@@ -7,16 +7,16 @@ use super::refusal::Refusal;
 use super::schema::Table;
 use super::settings::Settings;
 
-/// What a privilege allows.
+/// Kind of access that a privilege grants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verb {
-    /// New rows.
+    /// Creating rows.
     Create,
-    /// Looking at rows.
+    /// Reading rows.
     Read,
     /// Changing rows.
     Write,
-    /// Taking rows away.
+    /// Deleting rows.
     Delete,
     /// Linking a row of this table to others.
     Append,
@@ -26,7 +26,7 @@ pub(super) enum Verb {
 
 const ALL: [Verb; 6] = [Verb::Create, Verb::Read, Verb::Write, Verb::Delete, Verb::Append, Verb::AppendTo];
 
-/// Refuses when the privilege was taken away from the caller.
+/// Refuses if the privilege was taken from the caller.
 pub(super) fn check(settings: &Settings, user: Uuid, verb: Verb, table: &Table) -> Result<(), Refusal> {
     refuse(&settings.missing_privileges, (user, user), verb, table)
 }
@@ -36,7 +36,7 @@ pub(super) fn check_owner(scene: &Scene<'_>, owner: Uuid, table: &Table) -> Resu
     refuse(taken_from(scene, owner), (owner, scene.user), Verb::Read, table)
 }
 
-/// Privileges that were taken away from this user.
+/// Returns the privileges taken from this user.
 pub(super) fn taken_from<'a>(scene: &Scene<'a>, user: Uuid) -> &'a [String] {
     let settings = &scene.live.settings;
     if user == scene.user { &settings.missing_privileges } else { &settings.missing_owner_privileges }
@@ -59,13 +59,13 @@ fn refuse(missing: &[String], (user, caller): (Uuid, Uuid), verb: Verb, table: &
     ))
 }
 
-/// The names of all that a user has from whom these were taken.
+/// Returns the names of all privileges except the missing ones.
 pub(super) fn held(missing: &[String], tables: &[Table]) -> Vec<String> {
     let names = tables.iter().flat_map(|table| ALL.map(|verb| name(verb, table)));
     names.filter(|name| !missing.contains(name)).collect()
 }
 
-/// A privilege's id: the same in every run.
+/// Returns the id of a privilege, which is the same in every run.
 pub(super) fn id(name: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Whose environment it is.
+//! Kinds of environment.
 
 use std::str::FromStr;
 
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 use super::settings::Settings;
 use super::switches::{Customer, Resolving};
 
-/// Which kind of environment is played.
+/// Kind of environment to simulate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Everything an environment prepared for OpenCX takes: incidents without a customer, a queue bound
+    /// Environment prepared for OpenCX: accepts incidents without a customer, a queue bound
     /// with the incident, resolving by PATCH, four priorities.
     #[default]
     OpenCx,
     /// Dynamics 365 Customer Service as installed: a customer is required, incidents have no queue
-    /// lookup, resolving needs the `CloseIncident` action, three priorities.
+    /// lookup, resolving requires the `CloseIncident` action, three priorities.
     Stock,
 }
 
 impl Profile {
-    /// Sets the switches that make the difference, and only those.
+    /// Sets the switches that distinguish the profiles, and only those.
     pub fn apply(self, settings: &mut Settings) {
         settings.profile = self;
         match self {

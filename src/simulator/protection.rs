@@ -1,4 +1,4 @@
-//! Service protection: limits on requests at once and in a window of time.
+//! Service protection: limits on concurrent requests and on requests in a time window.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::refusal::Refusal;
 use super::settings::Limits;
 
-/// The window of Dataverse's request limit.
+/// Time window of Dataverse's request limit.
 const WINDOW: Duration = Duration::from_secs(300);
 
 /// Times of the requests in the window.
@@ -16,7 +16,7 @@ pub(super) struct Protection {
 }
 
 impl Protection {
-    /// Counts one more request and refuses it when it passes a limit. A refused one counts too: sending on makes it worse.
+    /// Counts a request and refuses it if it exceeds a limit. Refused requests count too, so continuing to send prolongs the limit.
     pub(super) fn admit(&mut self, limits: &Limits, in_flight: usize) -> Result<(), Refusal> {
         if limits.concurrent.is_some_and(|most| in_flight > most) {
             let message = "Number of concurrent requests exceeded the limit.".to_owned();

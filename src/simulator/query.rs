@@ -1,4 +1,4 @@
-//! GET of a table: `$select $filter $orderby $top $count`, and pages.
+//! GET of a table: `$select $filter $orderby $top $count`, and paging.
 
 use serde_json::{Map, Value};
 
@@ -14,10 +14,10 @@ use super::rows::{Row, RowSet};
 use super::rules::AccessRight;
 use super::schema::Table;
 
-/// Dataverse's largest page.
+/// Page size limit of Dataverse.
 const PAGE: usize = 5000;
 
-/// What a query asks for.
+/// Parsed query options.
 struct Query {
     shown: Shown,
     filter: Option<Filter>,
@@ -28,7 +28,7 @@ struct Query {
     skip: usize,
 }
 
-/// Which way `$orderby` goes.
+/// Sort direction of `$orderby`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Ascending,
@@ -37,13 +37,13 @@ enum Direction {
 
 const KNOWN: [&str; 6] = ["$select", "$filter", "$orderby", "$top", "$count", "$skiptoken"];
 
-/// The rows found.
+/// Returns the matching rows.
 pub(super) fn rows<'a>(scene: &Scene<'a>, table: &'a Table) -> Result<Answer, Refusal> {
     let query = Query::read(scene.call, table)?;
     guard::readable(scene, table, query.filter.as_ref(), query.order.iter().map(|(column, _)| column.as_str()))?;
     let empty = RowSet::default();
     let mut found = query.find(table, scene.rows.at(&table.set).unwrap_or(&empty));
-    // What the user may not read is not found.
+    // Rows that the user may not read are not found.
     found.retain(|row| !guard::denied(scene, table, row.key, AccessRight::Read));
     scene.touched.set(found.first().map(|row| (table, row.key)));
     let total = found.len();
@@ -90,7 +90,7 @@ impl Query {
             Some(filter) => matching::find(filter, table, rows),
             None => rows.iter().collect(),
         };
-        // The sort is stable: what is equal stays in the order of creation.
+        // The sort is stable: equal rows stay in order of creation.
         found.sort_by(|left, right| {
             let by = self.order.iter().map(|(column, direction)| {
                 let order = matching::order(left.value(column), right.value(column));
@@ -133,7 +133,7 @@ fn number(call: &Call, option: &str) -> Result<Option<usize>, Refusal> {
     text.parse().map(Some).map_err(|_| bad())
 }
 
-/// The same request, from there on.
+/// Returns the URL of the next page.
 fn next(scene: &Scene<'_>, reached: usize) -> String {
     let uri = &scene.call.uri;
     let (path, query) = uri.split_once('?').unwrap_or((uri, ""));

@@ -1,4 +1,4 @@
-//! Queue items: a case is in one queue at most.
+//! Queue items. A case is in one queue at most.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -9,13 +9,13 @@ use super::payload;
 use super::rows::{Row, Rows};
 use super::schema::{Schema, Table};
 
-/// The queue item of a row, if it is in a queue.
+/// Returns the queue item of a row, if the row is in a queue.
 pub(super) fn item<'a>(rows: &'a Rows, items: &Table, key: Uuid) -> Option<&'a Row> {
     let found = rows.at(&items.set)?.with_text(items, "_objectid_value", &key.to_string())?;
     found.into_iter().next()
 }
 
-/// Puts a row into a queue; one that is in another queue moves. Returns the queue item's key.
+/// Adds a row to a queue, or moves it from another queue. Returns the key of the queue item.
 pub(super) fn place(
     rows: &mut Rows,
     schema: &Schema,

@@ -1,4 +1,4 @@
-//! GET of one row, or of one of its columns, and how a row looks in an answer.
+//! GET of one row or one of its columns, and serialization of rows.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -12,16 +12,16 @@ use super::rows::Row;
 use super::rules::AccessRight;
 use super::schema::{Column, Kind, Table};
 
-/// The columns that an answer shows.
+/// Columns included in an answer.
 #[derive(Debug)]
 pub(super) enum Shown {
-    /// All.
+    /// All columns.
     All,
-    /// Those that `$select` names, and the key.
+    /// Columns named by `$select`, and the key.
     Some(Vec<String>),
 }
 
-/// One row.
+/// Answers with one row.
 pub(super) fn row<'a>(scene: &Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     only(scene.call, &["$select"])?;
@@ -30,7 +30,7 @@ pub(super) fn row<'a>(scene: &Scene<'a>, table: &'a Table, key: Uuid) -> Result<
     Ok(Answer::odata(200, &single(scene, table, row, &shown)).with("etag", row.etag()))
 }
 
-/// One column of one row.
+/// Answers with one column of one row.
 pub(super) fn property(scene: &Scene<'_>, table: &Table, key: Uuid, name: &str) -> Result<Answer, Refusal> {
     let row = scene.accessible(table, key, AccessRight::Read)?;
     let column = table.queried(name).ok_or_else(|| Refusal::no_table(name))?;
@@ -44,7 +44,7 @@ pub(super) fn property(scene: &Scene<'_>, table: &Table, key: Uuid, name: &str) 
     }
 }
 
-/// A row as a whole answer.
+/// Returns a row as a complete answer.
 pub(super) fn single(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown) -> Value {
     let context = scene.context(&format!("{}{}/$entity", table.set, shown.context()));
     let mut body = Map::new();
@@ -53,7 +53,7 @@ pub(super) fn single(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown)
     Value::Object(body)
 }
 
-/// A row as a part of an answer: every column shown, null when it has no value.
+/// Returns a row as an element of an answer: every selected column, null if it has no value.
 pub(super) fn element(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown) -> Map<String, Value> {
     let annotated = scene.call.preference("odata.include-annotations").is_some();
     let mut body = Map::new();
@@ -73,7 +73,7 @@ pub(super) fn element(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown
     body
 }
 
-/// Refuses system query options other than these, rather than ignoring them.
+/// Refuses system query options other than these instead of ignoring them.
 pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Refusal> {
     let mut options = call.query.iter().map(|(name, _)| name);
     match options.find(|name| name.starts_with('$') && !known.contains(&name.as_str())) {
@@ -83,7 +83,7 @@ pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Refusal> {
 }
 
 impl Shown {
-    /// What `$select` asks for.
+    /// Parses `$select`.
     pub(super) fn of(call: &Call, table: &Table) -> Result<Self, Refusal> {
         let Some(select) = call.option("$select") else {
             return Ok(Self::All);
@@ -106,7 +106,7 @@ impl Shown {
         }
     }
 
-    /// As `@odata.context` spells it.
+    /// Returns the selection in the notation of `@odata.context`.
     pub(super) fn context(&self) -> String {
         match self {
             Self::All => String::new(),
@@ -115,7 +115,7 @@ impl Shown {
     }
 }
 
-/// Logical name of the table that a lookup's row is in.
+/// Returns the logical name of the table that a lookup refers to.
 fn target(scene: &Scene<'_>, table: &Table, column: &Column, row: &Row) -> Option<String> {
     let key = (column.kind == Kind::Lookup).then(|| row.lookup(&column.name))??;
     let mut links = table.links.iter().filter(|link| column.name == link.column());

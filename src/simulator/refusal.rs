@@ -1,4 +1,4 @@
-//! Dataverse's refusals, with their codes and texts.
+//! Dataverse's error answers, with their codes and texts.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -6,31 +6,31 @@ use uuid::Uuid;
 use super::schema::Table;
 use super::switches::DuplicateKey;
 
-/// A request that is refused.
+/// Error answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Refusal {
     /// HTTP status.
     pub status: u16,
-    /// `0x80040217`; may be empty.
+    /// Error code such as `0x80040217`; may be empty.
     pub code: String,
-    /// One line.
+    /// Error message.
     pub message: String,
-    /// More headers.
+    /// Additional headers.
     pub headers: Vec<(&'static str, String)>,
 }
 
 impl Refusal {
-    /// Any.
+    /// Creates an error answer.
     pub(super) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self { status, code: code.into(), message: message.into(), headers: Vec::new() }
     }
 
-    /// As JSON.
+    /// Returns the error as JSON.
     pub(super) fn body(&self) -> Value {
         json!({"error": {"code": self.code, "message": self.message}})
     }
 
-    /// The token is missing, unknown, expired or another environment's.
+    /// Token that is missing, unknown, expired or issued for another environment.
     pub(super) fn unauthorized(message: &str) -> Self {
         let mut refusal = Self::new(401, "0x80072560", message);
         let challenge = "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize";
@@ -38,24 +38,24 @@ impl Refusal {
         refusal
     }
 
-    /// A table that is not there.
+    /// Table that does not exist.
     pub(super) fn no_table(set: &str) -> Self {
         let message = format!("Resource not found for the segment '{set}'.");
         Self::new(404, "0x8006088a", message)
     }
 
-    /// A row that is not there.
+    /// Row that does not exist.
     pub(super) fn no_row(table: &Table, key: Uuid) -> Self {
         let message = format!("Entity '{}' With Id = {key} Does Not Exist", table.schema_name);
         Self::new(404, "0x80040217", message)
     }
 
-    /// A query option that can't be read.
+    /// Query option that can't be parsed.
     pub(super) fn query(message: impl Into<String>) -> Self {
         Self::new(400, "0x80060888", message)
     }
 
-    /// A property in a query that the table does not have.
+    /// Property in a query that the table does not have.
     pub(super) fn no_property(table: &Table, name: &str) -> Self {
         Self::query(format!(
             "Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{}'.",
@@ -63,7 +63,7 @@ impl Refusal {
         ))
     }
 
-    /// A property in a body that the table does not have.
+    /// Property in a body that the table does not have.
     pub(super) fn invalid_property(table: &Table, name: &str) -> Self {
         let logical = &table.logical;
         Self::new(
@@ -73,7 +73,7 @@ impl Refusal {
         )
     }
 
-    /// A body that OData can't read.
+    /// Body that OData can't parse.
     pub(super) fn payload(table: &Table, problem: &str) -> Self {
         let set = &table.set;
         Self::new(
@@ -87,7 +87,7 @@ impl Refusal {
         )
     }
 
-    /// An `@odata.bind` for a navigation property that is not there.
+    /// `@odata.bind` of an undeclared navigation property.
     pub(super) fn undeclared(table: &Table, navigation: &str) -> Self {
         Self::payload(
             table,
@@ -112,7 +112,7 @@ impl Refusal {
         )
     }
 
-    /// A choice that is none.
+    /// Value that is not an option of the choice.
     pub(super) fn no_option(table: &Table, column: &str, value: i64, allowed: &[i64]) -> Self {
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
         let (logical, allowed) = (&table.logical, allowed.join(","));
@@ -126,7 +126,7 @@ impl Refusal {
         )
     }
 
-    /// A state and a status that don't go together.
+    /// State and status that do not belong together.
     pub(super) fn bad_state(table: &Table, key: Uuid, status: i64, state: &str) -> Self {
         Self::new(
             400,
@@ -138,7 +138,7 @@ impl Refusal {
         )
     }
 
-    /// A key that exists.
+    /// Key that already exists.
     pub(super) fn duplicate(variant: DuplicateKey) -> Self {
         let known = "A record with matching key values already exists.";
         match variant {
@@ -149,30 +149,30 @@ impl Refusal {
         }
     }
 
-    /// An incident without a customer.
+    /// Incident without a customer.
     pub(super) fn no_customer() -> Self {
         Self::new(400, "0x80044410", "You should specify a parent contact or account.")
     }
 
-    /// A case that is resolved already.
+    /// Case that is already resolved.
     pub(super) fn resolved_already(code: &str) -> Self {
         let message = "This case has already been resolved. Close and reopen the case record to see the updates.";
         Self::new(400, code, message)
     }
 
-    /// A customer that is deactivated.
+    /// Customer that is deactivated.
     pub(super) fn inactive_customer() -> Self {
         Self::new(400, "0x80040517", "An inactive customer cannot be set as the parent of an object.")
     }
 
-    /// An `If-Match` with another ETag than the row's.
+    /// `If-Match` with another ETag than the row's.
     pub(super) fn changed_meanwhile() -> Self {
         let message = "The version of the existing record doesn't match the RowVersion property provided.";
         Self::new(412, "0x80060882", message)
     }
 
-    /// What Dataverse can do and this can't.
+    /// Feature of Dataverse that the simulator does not support.
     pub(super) fn not_simulated(what: &str) -> Self {
-        Self::new(501, "0x80060800", format!("The simulator does not know {what}."))
+        Self::new(501, "0x80060800", format!("The simulator does not support {what}."))
     }
 }

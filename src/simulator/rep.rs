@@ -1,4 +1,4 @@
-//! A rep in Dynamics: what makes them act, what they do, and how the rows look afterwards.
+//! Simulated reps: their scripts, their actions and the resulting rows.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,40 +11,40 @@ use super::rows::Rows;
 use super::schema::{Schema, Table};
 use super::states::RESOLVED;
 
-/// A rep who acts on a row once a request has had its effect, whatever becomes of the answer.
+/// Script of a rep who acts on a row after a request has taken effect, regardless of what happens to the answer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RepScript {
-    /// The request they act upon, as for faults (`incidents.create`, `CloseIncident`, `*.read`); without one they act now.
+    /// Operation that triggers the rep, as for faults (`incidents.create`, `CloseIncident`, `*.read`); at once if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
-    /// Only requests whose URL or body contains this.
+    /// Text that the request's URL or body must contain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containing: Option<String>,
-    /// How often, 1 when left out; null is for ever.
+    /// Number of times the rep acts; 1 by default, null for no limit.
     #[serde(default = "super::faults::once")]
     pub times: Option<u64>,
-    /// So many requests that match pass without them.
+    /// Number of matching requests to skip first.
     #[serde(default)]
     pub skip: u64,
-    /// How long after the request's effect; 0 is before any other request.
+    /// Delay after the request's effect in milliseconds; with 0 the rep acts before any other request.
     #[serde(default)]
     pub after_ms: u64,
-    /// Entity set of the row they act on, with `key`; the request's own row when left out.
+    /// Entity set of the row to act on, together with `key`; the request's own row by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// The row they act on, with `table`.
+    /// Row to act on, together with `table`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Uuid>,
-    /// What they do.
+    /// Action of the rep.
     pub does: RepAction,
 }
 
-/// What a rep does. What is done to contacts is done to a case's customer when the row is a case.
+/// Action of a rep. Actions on contacts apply to a case's customer if the row is a case.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RepAction {
-    /// Changes these columns; none at all is a save without a change.
+    /// Changes these columns; an empty set saves the row unchanged.
     Edit(Map<String, Value>),
     /// Moves the case into this queue.
     Move(Uuid),
@@ -64,22 +64,22 @@ pub enum RepAction {
     Delete,
 }
 
-/// One action of a rep.
+/// Action performed by a rep.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct RepActed {
-    /// When, by the environment's clock.
+    /// Time by the environment's clock.
     pub at: Timestamp,
     /// Entity set of the row.
     pub table: String,
-    /// The row.
+    /// Key of the row.
     pub key: Uuid,
-    /// What they did.
+    /// Action.
     pub does: RepAction,
-    /// Whether there was such a row to do it to.
+    /// False if no such row existed or the action did not apply to it.
     pub done: bool,
 }
 
-/// The rows of an environment, at one moment.
+/// Rows of an environment at one moment.
 pub(super) struct Desktop<'a> {
     pub rows: &'a mut Rows,
     pub schema: &'a Schema,
@@ -87,7 +87,7 @@ pub(super) struct Desktop<'a> {
 }
 
 impl Desktop<'_> {
-    /// Does it to a row. A row that is not there, or that it does not suit, stays as it is.
+    /// Performs an action on a row. A missing row, or one the action does not apply to, is left unchanged.
     pub(super) fn act(&mut self, set: &str, key: Uuid, does: &RepAction) -> RepActed {
         let (set, key) = self.concerned(set, key, does).unwrap_or_else(|| (set.to_owned(), key));
         let table = self.schema.table(&set).filter(|_| self.rows.row(&set, key).is_some());
@@ -95,7 +95,7 @@ impl Desktop<'_> {
         RepActed { at: self.now, table: set, key, does: does.clone(), done }
     }
 
-    /// A case's customer stands in for the case where only a contact makes sense.
+    /// Returns the customer of a case if the action applies only to contacts.
     fn concerned(&self, set: &str, key: Uuid, does: &RepAction) -> Option<(String, Uuid)> {
         let of_contacts = matches!(does, RepAction::Deactivate | RepAction::Activate | RepAction::Merge(_));
         let customer = self.rows.row(set, key)?.lookup("_customerid_value");

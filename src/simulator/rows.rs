@@ -1,4 +1,4 @@
-//! The rows themselves, with their indexes.
+//! Rows and their indexes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,36 +10,36 @@ use super::payload;
 use super::schema::Table;
 use super::states;
 
-/// The rows of all tables, by entity set.
+/// Rows of all tables, by entity set.
 #[derive(Default)]
 pub(super) struct Rows {
     sets: HashMap<String, RowSet>,
     tickets: u64,
 }
 
-/// The rows of one table, in the order of their creation.
+/// Rows of one table, in order of creation.
 #[derive(Default)]
 pub(super) struct RowSet {
     rows: BTreeMap<u64, Row>,
     serials: HashMap<Uuid, u64>,
-    /// Per indexed column: lower-cased text to the serials that have it.
+    /// Serials by lower-cased text, per indexed column.
     indexes: HashMap<&'static str, HashMap<String, BTreeSet<u64>>>,
     next: u64,
 }
 
-/// One row. A column that is absent is null.
+/// One row. An absent column is null.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     /// Primary key.
     pub key: Uuid,
-    /// Grows with each change; the ETag.
+    /// Version, incremented with each change; the ETag.
     pub version: u64,
-    /// By column name, the key first, lookups as `_x_value`.
+    /// Values by column name, the key first, lookups as `_x_value`.
     pub values: Map<String, Value>,
 }
 
 impl Rows {
-    /// The rows of this table, to change.
+    /// Returns the rows of this table for modification.
     pub(super) fn of(&mut self, table: &Table) -> &mut RowSet {
         if !self.sets.contains_key(&table.set) {
             self.sets.insert(table.set.clone(), RowSet::default());
@@ -47,18 +47,18 @@ impl Rows {
         self.sets.get_mut(&table.set).expect("it was put there just now")
     }
 
-    /// The rows of this table, to read; none, if nothing was ever put there.
+    /// Returns the rows of this table, or `None` if nothing was ever written to it.
     pub(super) fn at(&self, set: &str) -> Option<&RowSet> {
         self.sets.get(set)
     }
 
-    /// One row.
+    /// Returns one row.
     pub(super) fn row(&self, set: &str, key: Uuid) -> Option<&Row> {
         self.at(set)?.get(key)
     }
 
     /// Creates a row or overwrites columns of the existing one. A new row is active; `createdon` and `modifiedon` become `now`.
-    /// Whatever `values` names takes precedence.
+    /// Columns in `values` take precedence.
     pub(super) fn put(&mut self, table: &Table, key: Uuid, mut values: Map<String, Value>, now: Timestamp) -> &Row {
         let now = Value::from(payload::seconds(now));
         let rows = self.of(table);
@@ -72,11 +72,11 @@ impl Rows {
         rows.put(table, key, values)
     }
 
-    /// The next ticket number, `CAS-01234-X1Y2Z3`: a number, and six characters that look random.
+    /// Returns the next ticket number, `CAS-01234-X1Y2Z3`: a number, and six characters that look random.
     pub(super) fn ticket(&mut self) -> String {
         const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
         self.tickets += 1;
-        // Knuth's multiplicative hash: neighbours look unlike each other.
+        // Knuth's multiplicative hash gives neighbouring numbers dissimilar suffixes.
         let mut mixed = self.tickets.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
         let suffix = (0..6).map(|_| {
             let at = usize::try_from(mixed % 36).unwrap_or_default();
@@ -89,17 +89,17 @@ impl Rows {
 }
 
 impl RowSet {
-    /// By key.
+    /// Returns a row by key.
     pub(super) fn get(&self, key: Uuid) -> Option<&Row> {
         self.rows.get(self.serials.get(&key)?)
     }
 
-    /// All, in the order of their creation.
+    /// Iterates over all rows in order of creation.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Row> {
         self.rows.values()
     }
 
-    /// Those whose indexed column has this text, whatever its case; `None` when there is no such index.
+    /// Returns the rows whose indexed column has this text, case-insensitively; `None` if the column is not indexed.
     pub(super) fn with_text(&self, table: &Table, column: &str, text: &str) -> Option<Vec<&Row>> {
         if !table.indexed.contains(&column) {
             return None;
@@ -109,7 +109,7 @@ impl RowSet {
         Some(rows.filter_map(|serial| self.rows.get(serial)).collect())
     }
 
-    /// Creates a row, or puts these values over those it has.
+    /// Creates a row or overwrites columns of the existing one.
     fn put(&mut self, table: &Table, key: Uuid, values: Map<String, Value>) -> &Row {
         let serial = *self.serials.entry(key).or_insert_with(|| {
             self.next += 1;
@@ -129,7 +129,7 @@ impl RowSet {
         self.rows.entry(serial).or_insert(row)
     }
 
-    /// Takes a row away; false when there is none.
+    /// Removes a row. Returns false if it does not exist.
     pub(super) fn remove(&mut self, table: &Table, key: Uuid) -> bool {
         let Some(serial) = self.serials.remove(&key) else {
             return false;
@@ -161,17 +161,17 @@ impl RowSet {
 }
 
 impl Row {
-    /// A column's value; null when it has none.
+    /// Returns the value of a column, null if it has none.
     pub(super) fn value(&self, column: &str) -> &Value {
         self.values.get(column).unwrap_or(&Value::Null)
     }
 
-    /// The key in a lookup.
+    /// Returns the key in a lookup column.
     pub(super) fn lookup(&self, column: &str) -> Option<Uuid> {
         self.value(column).as_str()?.parse().ok()
     }
 
-    /// The ETag.
+    /// Returns the ETag.
     pub(super) fn etag(&self) -> String {
         format!("W/\"{}\"", self.version)
     }

@@ -7,9 +7,9 @@ use uuid::Uuid;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecuredColumn {
-    /// Reads give null; a filter is refused with `0x8004f506`, a value on create with `0x8004f502`.
+    /// Reads return null; a filter is refused with `0x8004f506`, a value on create with `0x8004f502`.
     Refused,
-    /// Reads give null; filters and writes work.
+    /// Reads return null; filters and writes work.
     Hidden,
     /// A column security profile of the application user allows everything.
     Granted,
@@ -21,10 +21,10 @@ pub enum SecuredColumn {
 pub struct NoAccess {
     /// Entity set.
     pub table: String,
-    /// One row; every row of the table when left out.
+    /// Key of one row; every row of the table by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Uuid>,
-    /// The rights it lacks; all when left out.
+    /// Rights that are denied; all by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rights: Vec<AccessRight>,
 }
@@ -33,13 +33,13 @@ pub struct NoAccess {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessRight {
-    /// Reading it.
+    /// Reading the row.
     Read,
-    /// Changing it.
+    /// Changing the row.
     Write,
-    /// Deleting it.
+    /// Deleting the row.
     Delete,
-    /// Linking other rows to it.
+    /// Linking other rows to the row.
     AppendTo,
 }
 
@@ -49,10 +49,10 @@ pub enum AccessRight {
 pub struct Plugin {
     /// Entity set.
     pub table: String,
-    /// The message it is registered for; all when left out.
+    /// Message the plug-in is registered for; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<PluginMessage>,
-    /// What it does.
+    /// Effect of the plug-in.
     pub does: PluginEffect,
 }
 
@@ -62,13 +62,13 @@ pub struct Plugin {
 pub enum PluginMessage {
     /// Creating a row.
     Create,
-    /// Changing a row; closing a case too.
+    /// Changing a row, or closing a case.
     Update,
     /// Deleting a row.
     Delete,
 }
 
-/// What a plug-in does to a request.
+/// Effect of a plug-in on a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PluginEffect {
@@ -79,7 +79,7 @@ pub enum PluginEffect {
 }
 
 impl NoAccess {
-    /// Whether it takes this right to this row away.
+    /// Returns true if the rule denies this right to this row.
     pub(super) fn denies(&self, table: &str, key: Uuid, right: AccessRight) -> bool {
         let row = self.table == table && self.key.is_none_or(|denied| denied == key);
         row && (self.rights.is_empty() || self.rights.contains(&right))
@@ -87,7 +87,7 @@ impl NoAccess {
 }
 
 impl Plugin {
-    /// Whether it runs at this message of this table.
+    /// Returns true if the plug-in runs for this message of this table.
     pub(super) fn runs(&self, table: &str, message: PluginMessage) -> bool {
         self.table == table && self.on.is_none_or(|on| on == message)
     }

@@ -54,7 +54,7 @@ fn searches_are_functions() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_its_place() {
+fn syntax_errors_name_their_position() {
     let cases = [
         ("", "Syntax error at position 0 in ''."),
         ("a eq", "Syntax error at position 4 in 'a eq'."),
@@ -66,7 +66,7 @@ fn what_makes_no_sense_is_refused_with_its_place() {
         ("a eq 'O'Brien'", "There is an unterminated string literal at position 13 in 'a eq 'O'Brien''."),
         ("soundex(a,'b')", "An unknown function with name 'soundex' was found."),
         ("contains(a,1)", "Syntax error at position 11 in 'contains(a,1)'."),
-        ("a/b eq 1", "The simulator does not know filters across tables ('a/b')."),
+        ("a/b eq 1", "The simulator does not support filters across tables ('a/b')."),
     ];
     for (source, message) in cases {
         let refusal = Filter::parse(source).expect_err(source);
@@ -83,19 +83,19 @@ fn depth_is_bounded() {
 
 proptest! {
     #[test]
-    fn any_text_is_read_or_refused(source in ".{0,80}") {
+    fn any_text_is_parsed_or_refused(source in ".{0,80}") {
         let _ = Filter::parse(&source);
     }
 
     #[test]
-    fn any_words_are_read_or_refused(words in proptest::collection::vec(
+    fn any_tokens_are_parsed_or_refused(words in proptest::collection::vec(
         prop::sample::select(vec!["a", "eq", "and", "or", "not", "(", ")", ",", "'x'", "'", "1", "null", "contains", "é"]), 0..24,
     )) {
         let _ = Filter::parse(&words.join(" "));
     }
 
     #[test]
-    fn any_string_comes_back(value in ".{0,40}") {
+    fn any_string_round_trips(value in ".{0,40}") {
         let source = format!("a eq '{}'", value.replace('\'', "''"));
         prop_assert_eq!(Filter::parse(&source), Ok(compare("a", Comparison::Equal, text(&value))));
     }
