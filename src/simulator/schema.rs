@@ -1,4 +1,4 @@
-//! What tables there are, and what their columns take.
+//! Tables and the values their columns accept.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ pub(super) struct Schema {
     by_set: HashMap<String, usize>,
 }
 
-/// One table.
+/// Definition of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     /// Entity set name: `incidents`.
@@ -20,87 +20,87 @@ pub(super) struct Table {
     pub logical: String,
     /// Schema name: `Incident`.
     pub schema_name: String,
-    /// The name people see: `Case`.
+    /// Display name: `Case`.
     pub display: String,
-    /// Its part of privileges' names: `Incident` in `prvCreateIncident`.
+    /// Part of privilege names: `Incident` in `prvCreateIncident`.
     pub privilege: String,
-    /// Object type code, as error texts quote it.
+    /// Object type code, quoted in error texts.
     pub type_code: u32,
     /// Primary key column.
     pub key: String,
     /// Primary name column.
     pub name: String,
-    /// In the order in which an answer lists them.
+    /// Columns in the order of an answer.
     pub columns: Vec<Column>,
     /// Lookups, by navigation property.
     pub links: Vec<Link>,
-    /// Columns that are found without a scan.
+    /// Columns with an index.
     pub indexed: Vec<&'static str>,
     by_name: HashMap<String, usize>,
 }
 
-/// One column.
+/// Definition of a column.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
-    /// As in bodies and queries: `title`, `_customerid_value`.
+    /// Name in bodies and queries: `title`, `_customerid_value`.
     pub name: String,
-    /// What it takes.
+    /// Values the column accepts.
     pub kind: Kind,
-    /// Who writes it.
+    /// Writer of the column.
     pub written: Written,
 }
 
-/// What a column takes.
+/// Values a column accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
-    /// The primary key.
+    /// Primary key.
     Key,
-    /// One line, at most so many UTF-16 units.
+    /// One line of at most this many UTF-16 units.
     Text(usize),
-    /// Several lines, at most so many UTF-16 units.
+    /// Several lines of at most this many UTF-16 units in total.
     Memo(usize),
-    /// A whole number between these.
+    /// Whole number in this range.
     Whole(i64, i64),
-    /// One of these.
+    /// One of these options.
     Choice(Vec<(i64, &'static str)>),
-    /// true or false.
+    /// Boolean.
     Flag,
-    /// A moment.
+    /// Point in time.
     Time,
-    /// The key of another row; written by its navigation property.
+    /// Key of another row, written through the navigation property.
     Lookup,
-    /// Base64.
+    /// Base64-encoded file.
     File,
     /// Any JSON object.
     Open,
-    /// `statecode`, with each state's status codes.
+    /// `statecode`, with the status codes of each state.
     State(Vec<(i64, &'static str, Vec<i64>)>),
     /// `statuscode`.
     Status,
 }
 
-/// Who writes a column.
+/// Writer of a column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Written {
-    /// Whoever creates or changes the row.
+    /// Any caller that creates or changes the row.
     Freely,
-    /// The system; what a request says about it is ignored.
+    /// The system; values in requests are ignored.
     BySystem,
 }
 
-/// One navigation property.
+/// Navigation property.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Link {
-    /// `customerid_contact`
+    /// Name: `customerid_contact`.
     pub navigation: String,
-    /// `customerid`; it is read as `_customerid_value`.
+    /// Lookup: `customerid`, which is read as `_customerid_value`.
     pub lookup: String,
-    /// Entity set of the rows it takes.
+    /// Entity set of the rows it accepts.
     pub target: &'static str,
 }
 
 impl Schema {
-    /// The tables these settings leave.
+    /// Creates the tables available under these settings.
     pub(super) fn of(settings: &Settings) -> Self {
         let tables: Vec<Table> =
             tables::all(settings).into_iter().filter(|table| !settings.missing_tables.contains(&table.set)).collect();
@@ -108,36 +108,36 @@ impl Schema {
         Self { by_set: by_set.map(|(at, table)| (table.set.clone(), at)).collect(), tables }
     }
 
-    /// By entity set name.
+    /// Returns a table by entity set name.
     pub(super) fn table(&self, set: &str) -> Option<&Table> {
         self.by_set.get(set).map(|&at| &self.tables[at])
     }
 
-    /// By logical name.
+    /// Returns a table by logical name.
     pub(super) fn logical(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.logical == name)
     }
 
-    /// All of them.
+    /// Returns all tables.
     pub(super) fn tables(&self) -> &[Table] {
         &self.tables
     }
 }
 
 impl Link {
-    /// As it is read: `_customerid_value`.
+    /// Returns the name under which the lookup is read: `_customerid_value`.
     pub(super) fn column(&self) -> String {
         format!("_{}_value", self.lookup)
     }
 }
 
 impl Table {
-    /// By the name it has in bodies and queries.
+    /// Returns a column by its name in bodies and queries.
     pub(super) fn column(&self, name: &str) -> Option<&Column> {
         self.by_name.get(name).map(|&at| &self.columns[at])
     }
 
-    /// As `$select` and `$filter` may name it: a lookup goes by both of its names.
+    /// Returns a column by a name that `$select` and `$filter` accept; a lookup has two such names.
     pub(super) fn queried(&self, name: &str) -> Option<&Column> {
         self.column(name).or_else(|| {
             let column = self.column(&format!("_{name}_value"))?;
@@ -145,12 +145,12 @@ impl Table {
         })
     }
 
-    /// By navigation property, whose case counts.
+    /// Returns a link by navigation property, case-sensitively.
     pub(super) fn link(&self, navigation: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.navigation == navigation)
     }
 
-    /// A table without columns but its key and what every table has.
+    /// Creates a table with only its key and the columns common to all tables.
     pub(super) fn new(set: &str, schema_name: &str, key: &str, name: &str) -> Self {
         let table = Self {
             set: set.into(),
@@ -175,46 +175,46 @@ impl Table {
             .with("importsequencenumber", Kind::Whole(i64::from(i32::MIN), i64::from(i32::MAX)))
     }
 
-    /// The object type code.
+    /// Sets the object type code.
     pub(super) fn coded(mut self, type_code: u32) -> Self {
         self.type_code = type_code;
         self
     }
 
-    /// The name people see and the name privileges use, where they differ from the schema name.
+    /// Sets the display name and the name in privileges, where they differ from the schema name.
     pub(super) fn called(mut self, display: &str, privilege: &str) -> Self {
         self.display = display.into();
         self.privilege = privilege.into();
         self
     }
 
-    /// A column that anyone writes.
+    /// Adds a column that callers write.
     pub(super) fn with(self, name: &str, kind: Kind) -> Self {
         self.column_of(name, kind, Written::Freely)
     }
 
-    /// A column that the system writes.
+    /// Adds a column that the system writes.
     pub(super) fn system(self, name: &str, kind: Kind) -> Self {
         self.column_of(name, kind, Written::BySystem)
     }
 
-    /// Columns of text of one length.
+    /// Adds text columns of the same length.
     pub(super) fn texts(self, limit: usize, names: &[&str]) -> Self {
         names.iter().fold(self, |table, name| table.with(name, Kind::Text(limit)))
     }
 
-    /// A text column that a filter finds without a scan.
+    /// Adds an indexed text column.
     pub(super) fn indexed(self, name: &'static str, limit: usize) -> Self {
         self.with(name, Kind::Text(limit)).found_by(name)
     }
 
-    /// Keeps an index of this column.
+    /// Adds an index of this column.
     pub(super) fn found_by(mut self, name: &'static str) -> Self {
         self.indexed.push(name);
         self
     }
 
-    /// A lookup; several may share one column.
+    /// Adds a lookup. Several may share one column.
     pub(super) fn linked(mut self, navigation: &str, lookup: &str, target: &'static str) -> Self {
         let column = format!("_{lookup}_value");
         self.links.push(Link { navigation: navigation.into(), lookup: lookup.into(), target });
@@ -224,7 +224,7 @@ impl Table {
         self.column_of(&column, Kind::Lookup, Written::Freely)
     }
 
-    /// `statecode` and `statuscode`.
+    /// Adds `statecode` and `statuscode`.
     pub(super) fn states(self, states: Vec<(i64, &'static str, Vec<i64>)>) -> Self {
         self.with("statecode", Kind::State(states)).with("statuscode", Kind::Status)
     }
@@ -237,7 +237,7 @@ impl Table {
 }
 
 impl Kind {
-    /// Its OData type, as error texts name it.
+    /// Returns the OData type, named in error texts.
     pub(super) fn edm(&self) -> &'static str {
         match self {
             Self::Key | Self::Lookup => "Edm.Guid",

@@ -1,4 +1,4 @@
-//! Rows that are there from the start.
+//! Rows that exist from the start.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use uuid::{Uuid, uuid};
 use super::rows::Rows;
 use super::schema::Schema;
 
-/// Ids of rows that an organization's configuration may name.
+/// Ids of rows that an organization's configuration may reference.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seeds {
     /// `systemusers`
@@ -23,7 +23,7 @@ pub struct Seeds {
 }
 
 impl Default for Seeds {
-    /// The ids of the example organization file.
+    /// Returns the ids of the example organization file.
     fn default() -> Self {
         Self {
             owners: vec![uuid!("33333333-3333-3333-3333-333333333333")],
@@ -36,7 +36,7 @@ impl Default for Seeds {
 }
 
 impl Seeds {
-    /// No row at all.
+    /// Returns seeds without rows.
     pub(super) fn none() -> Self {
         Self {
             owners: Vec::new(),
@@ -47,7 +47,7 @@ impl Seeds {
         }
     }
 
-    /// Plants them, and the application user.
+    /// Inserts the seeded rows and the application user.
     pub(super) fn plant(&self, schema: &Schema, rows: &mut Rows, application_user: Uuid, now: Timestamp) {
         let mut plant = |set: &str, key: Uuid, values: Value| {
             if let (Some(table), Value::Object(values)) = (schema.table(set), values) {

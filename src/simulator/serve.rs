@@ -1,4 +1,4 @@
-//! Listening, and ending.
+//! Startup and shutdown of the listeners.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,31 +15,31 @@ use super::front::{self, Front};
 use super::options::{EnvironmentOptions, Options};
 use super::wire::{Line, Wires};
 
-/// How long connections may take to end once the simulator is to stop.
+/// Time granted to connections to end on shutdown.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A simulator that could not start.
+/// Failure to start the simulator.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// Nothing to serve.
-    #[error("no environment is given; expected at least one")]
+    /// No environment was given.
+    #[error("no environment given; specify at least one")]
     Nothing,
-    /// Two environments have one name.
-    #[error("two environments are called `{0}`; give each a name of its own")]
+    /// Two environments have the same name.
+    #[error("two environments are named `{0}`; give each a unique name")]
     SameName(String),
-    /// An address that can't be listened on.
+    /// An address could not be bound.
     #[error("environment `{name}` can't listen on {address}: {source}")]
     Listen {
-        /// Whose.
+        /// Environment with the address.
         name: String,
-        /// Where.
+        /// Address that could not be bound.
         address: SocketAddr,
-        /// Why not.
+        /// Underlying I/O error.
         source: io::Error,
     },
 }
 
-/// A simulator that serves. Dropping it ends it too, without waiting for it.
+/// Running simulator. Dropping it stops it without waiting.
 pub struct Running {
     environments: Arc<[Arc<Environment>]>,
     addresses: Vec<SocketAddr>,
@@ -47,7 +47,7 @@ pub struct Running {
     stopping: CancellationToken,
 }
 
-/// Starts to serve; when this returns, all of it listens.
+/// Starts the simulator. All listeners are bound when this returns.
 pub async fn serve(options: Options) -> Result<Running, SimulatorError> {
     let stopping = CancellationToken::new();
     let mut listeners = Vec::new();
@@ -74,27 +74,27 @@ pub async fn serve(options: Options) -> Result<Running, SimulatorError> {
 }
 
 impl Running {
-    /// Where the first environment listens.
+    /// Returns the address of the first environment.
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// The first environment.
+    /// Returns the first environment.
     pub fn first(&self) -> &Environment {
         &self.environments[0]
     }
 
-    /// By name.
+    /// Returns an environment by name.
     pub fn environment(&self, name: &str) -> Option<&Environment> {
         self.environments().find(|environment| environment.name() == name)
     }
 
-    /// All of them, in the order of the options.
+    /// Returns all environments in the order of the options.
     pub fn environments(&self) -> impl Iterator<Item = &Environment> {
         self.environments.iter().map(AsRef::as_ref)
     }
 
-    /// Ends it: no new connections, pauses cut short, hanging requests dropped.
+    /// Stops the simulator: refuses new connections, cuts pauses short and drops hanging requests.
     pub async fn stop(mut self) {
         self.stopping.cancel();
         for server in self.servers.drain(..) {
@@ -119,7 +119,7 @@ async fn listen(options: &EnvironmentOptions) -> Result<(TcpListener, SocketAddr
     Ok((listener, address))
 }
 
-/// The names that this machine has for an address.
+/// Returns the URLs of an address on this machine.
 fn urls(address: SocketAddr) -> Vec<String> {
     let port = address.port();
     let loopback = [format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}")];
@@ -130,6 +130,6 @@ fn urls(address: SocketAddr) -> Vec<String> {
 async fn accept(listener: TcpListener, front: Front, stopping: CancellationToken) {
     let router = Router::new().fallback(front::receive).with_state(front);
     let service = router.into_make_service_with_connect_info::<Line>();
-    // It never fails: what goes wrong with a connection ends that connection.
+    // Serving never fails; errors of a connection only end that connection.
     let _ = axum::serve(Wires(listener), service).with_graceful_shutdown(stopping.cancelled_owned()).await;
 }

@@ -1,4 +1,4 @@
-//! Every switch of an environment, as it stands on the wire of `/_simulator/settings`.
+//! Switches of an environment, as serialized by `/_simulator/settings`.
 
 use std::collections::BTreeMap;
 
@@ -12,66 +12,66 @@ use super::switches::{
     Application, ApplicationUser, Availability, Customer, DuplicateKey, Firewall, Headers, Resolving, Secret,
 };
 
-/// How one environment behaves. All of it can be changed while it runs.
+/// Behaviour of one environment, changeable while it runs.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Which kind of environment; setting it sets `customer`, `queue_field`, `resolving`, `priorities`, `live_work_item_subject_limit`.
+    /// Kind of environment; setting it sets `customer`, `queue_field`, `resolving`, `priorities`, `live_work_item_subject_limit`.
     pub profile: Profile,
-    /// The URL that clients use, without a trailing slash, where it is not `http://<listen>`.
+    /// URL that clients use, without a trailing slash, if it is not `http://<listen>`.
     pub url: Option<String>,
-    /// How long an answer takes: half before the effect, half after it.
+    /// Latency of an answer: half before the effect, half after it.
     pub latency_ms: u64,
-    /// How far the environment's clock is ahead of this machine's, in seconds.
+    /// Offset of the environment's clock from this machine's, in seconds.
     pub clock_offset_s: i64,
 
-    /// The tenant that Entra ID knows.
+    /// Tenant registered with Entra ID.
     pub tenant_id: String,
-    /// The application that Entra ID knows.
+    /// Application registered with Entra ID.
     pub client_id: String,
-    /// Its secrets; while one is rotated, two are valid.
+    /// Secrets of the application; two are valid during rotation.
     pub client_secrets: Vec<String>,
-    /// Whether they are still valid.
+    /// Validity of the secrets.
     pub secret: Secret,
-    /// What Entra ID thinks of the application.
+    /// State of the application registration.
     pub application: Application,
-    /// Status of an `invalid_client`; both 401 and 400 are seen.
+    /// Status of an `invalid_client` error; both 401 and 400 occur.
     pub invalid_client_status: u16,
-    /// How long a token is valid, in seconds.
+    /// Lifetime of a token in seconds.
     pub token_lifetime_s: u64,
 
-    /// What Dataverse thinks of the application user.
+    /// State of the application user.
     pub application_user: ApplicationUser,
-    /// Privileges taken from it (`prvCreateIncident`).
+    /// Privileges taken from the application user (`prvCreateIncident`).
     pub missing_privileges: Vec<String>,
     /// Privileges that every other user lacks, owners of cases included.
     pub missing_owner_privileges: Vec<String>,
-    /// Whether the environment is there.
+    /// State of the environment.
     pub availability: Availability,
-    /// The environment's IP firewall.
+    /// State of the environment's IP firewall.
     pub ip_firewall: Firewall,
-    /// Entity sets that are not there (`accounts`).
+    /// Entity sets that do not exist (`accounts`).
     pub missing_tables: Vec<String>,
-    /// Entity sets under which live work items are taken.
+    /// Entity sets that accept live work items.
     pub live_work_item_sets: Vec<String>,
 
-    /// Whether an incident needs one.
+    /// Requirement that an incident have a customer.
     pub customer: Customer,
-    /// Lookup from incident to queue, if there is one.
+    /// Navigation property of the lookup from incident to queue, if it exists.
     pub queue_field: Option<String>,
-    /// Whether an incident is resolved by PATCH.
+    /// Acceptance of PATCH to resolve an incident.
     pub resolving: Resolving,
-    /// `prioritycode` goes from 1 to this.
+    /// Largest `prioritycode`; the smallest is 1.
     pub priorities: u8,
     /// Longest `description` of an incident, in UTF-16 units.
     pub description_limit: usize,
-    /// How a key that exists is refused.
+    /// Error for a key that already exists.
     pub duplicate_key: DuplicateKey,
     /// Error code of a second `AddToQueue`: `0x80040526` or `0x8004051b`.
     pub already_queued: String,
-    /// Error code for resolving a resolved case: `0x800404cf` or `0x80044411`; null takes a second PATCH as a change of nothing.
+    /// Error code for resolving a resolved case: `0x800404cf` or `0x80044411`; null accepts a second PATCH without effect.
     pub already_resolved: Option<String>,
-    /// Cases with open activities; they can't be resolved. An open child case has the same effect.
+    /// Cases with open activities, which can't be resolved. An open child case has the same effect.
     pub open_activities: Vec<Uuid>,
     /// Longest `subject` of a live work item, in UTF-16 units; null for no limit.
     pub live_work_item_subject_limit: Option<usize>,
@@ -84,20 +84,20 @@ pub struct Settings {
     pub no_access: Vec<NoAccess>,
     /// Plug-ins that refuse or crash.
     pub plugins: Vec<Plugin>,
-    /// Extensions of file names that notes must not have (`txt`); `*` for all.
+    /// File name extensions that notes must not have (`txt`); `*` for all.
     pub blocked_attachments: Vec<String>,
-    /// Largest attachment of a note, in bytes.
+    /// Size limit of a note's attachment, in bytes.
     pub attachment_limit: usize,
 
-    /// Whether the OData headers are insisted on.
+    /// Requirement for the OData headers.
     pub headers: Headers,
-    /// Service protection.
+    /// Service protection limits.
     pub limits: Limits,
     /// `x-ms-dop-hint` of every answer.
     pub dop_hint: Option<u32>,
-    /// How many requests the journal keeps.
+    /// Number of requests kept in the journal.
     pub journal_entries: usize,
-    /// How many bytes of their bodies.
+    /// Total size of the bodies kept in the journal.
     pub journal_body_bytes: usize,
 }
 
@@ -105,17 +105,17 @@ pub struct Settings {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// More at once are answered 429 `0x80072326`; Dataverse's own limit is 52.
+    /// Largest number of concurrent requests; more get 429 `0x80072326`. Dataverse's own limit is 52.
     pub concurrent: Option<usize>,
-    /// More in 300 s are answered 429 `0x80072322`; Dataverse's own limit is 6,000.
+    /// Largest number of requests in 300 s; more get 429 `0x80072322`. Dataverse's own limit is 6,000.
     pub requests: Option<usize>,
-    /// `Retry-After` of both, in seconds.
+    /// `Retry-After` of both errors, in seconds.
     pub retry_after_s: u64,
 }
 
-/// Settings that can't be.
+/// Invalid settings.
 #[derive(Debug, thiserror::Error)]
-#[error("these settings can't be: {0}")]
+#[error("invalid settings: {0}")]
 pub struct SettingsError(#[from] serde_json::Error);
 
 impl Default for Settings {
@@ -125,7 +125,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What this profile means. Ids are those of the example organization file.
+    /// Returns the settings of this profile, with the ids of the example organization file.
     pub fn of(profile: Profile) -> Self {
         let mut settings = Self {
             profile,
@@ -172,7 +172,7 @@ impl Settings {
         settings
     }
 
-    /// These settings with some of them changed, as a JSON object names them.
+    /// Returns these settings with the changes of a JSON object applied.
     pub fn changed(&self, changes: &Value) -> Result<Self, SettingsError> {
         let mut settings = self.clone();
         if let Some(profile) = changes.get("profile") {

@@ -1,4 +1,4 @@
-//! `statecode` and `statuscode`: which go together, and who may set them.
+//! `statecode` and `statuscode`: valid combinations, and rules for setting them.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use super::switches::Resolving;
 /// `statecode` of a resolved incident.
 pub(super) const RESOLVED: i64 = 1;
 
-/// A new row: its state can't be chosen, its status only among those of the first state.
+/// Sets the state of a new row. The state can't be chosen; the status must belong to the first state.
 pub(super) fn at_first(table: &Table, key: Uuid, values: &mut Map<String, Value>) -> Result<(), Refusal> {
     let Some((state, label, statuses)) = states(table).first() else {
         return Ok(());
@@ -33,7 +33,7 @@ pub(super) fn at_first(table: &Table, key: Uuid, values: &mut Map<String, Value>
     }
 }
 
-/// Whether a change resolves a case. Refused where only the action may do that.
+/// Returns true if a change resolves a case. Refused if only the action may do so.
 pub(super) fn closes(
     settings: &Settings,
     table: &Table,
@@ -50,7 +50,7 @@ pub(super) fn closes(
     Ok(!is_resolved || settings.already_resolved.is_some())
 }
 
-/// A changed row. A state without a status gets the state's first one.
+/// Validates the state of a changed row. A state without a status gets its first status.
 pub(super) fn changed(table: &Table, row: &Row, values: &mut Map<String, Value>) -> Result<(), Refusal> {
     if !values.contains_key("statecode") && !values.contains_key("statuscode") {
         return Ok(());
@@ -71,7 +71,7 @@ pub(super) fn changed(table: &Table, row: &Row, values: &mut Map<String, Value>)
     Ok(())
 }
 
-/// Columns that the system fills in every new row: the first state with its first status, and `merged`.
+/// Returns the columns that the system sets in every new row: the first state with its first status, and `merged`.
 pub(super) fn of_new_rows(table: &Table) -> Vec<(&'static str, Value)> {
     let mut columns = Vec::new();
     if let Some((state, _, statuses)) = states(table).first() {
@@ -84,7 +84,7 @@ pub(super) fn of_new_rows(table: &Table) -> Vec<(&'static str, Value)> {
     columns
 }
 
-/// The states of a table, each with its label and its statuses.
+/// Returns the states of a table, each with its label and its statuses.
 pub(super) fn states(table: &Table) -> &[(i64, &'static str, Vec<i64>)] {
     match table.column("statecode").map(|column| &column.kind) {
         Some(Kind::State(states)) => states,

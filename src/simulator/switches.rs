@@ -1,4 +1,4 @@
-//! Switches of an environment that have a name for each position.
+//! Switches with named values.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,67 +19,67 @@ macro_rules! switch {
 switch! {
     /// Validity of the client secrets.
     Secret {
-        /// They are.
+        /// The secrets are valid.
         Valid,
-        /// AADSTS7000222.
+        /// The secrets are expired: AADSTS7000222.
         Expired,
     }
 }
 switch! {
     /// State of the application registration.
     Application {
-        /// It works.
+        /// The application works.
         Enabled,
-        /// AADSTS7000112.
+        /// The application is disabled: AADSTS7000112.
         Disabled,
-        /// AADSTS700016.
+        /// The application does not exist: AADSTS700016.
         Unknown,
     }
 }
 switch! {
     /// State of the application user in Dataverse.
     ApplicationUser {
-        /// It works.
+        /// The user works.
         Present,
-        /// 401, although the token is fine.
+        /// The user is missing: 401 with a valid token.
         Missing,
-        /// 403 `0x80072560`.
+        /// The user is not a member of the organization: 403 `0x80072560`.
         NotAMember,
-        /// 403 `0x80040225`.
+        /// The user is disabled: 403 `0x80040225`.
         Disabled,
-        /// 403 `0x80042f09`.
+        /// The user has no roles: 403 `0x80042f09`.
         NoRoles,
     }
 }
 switch! {
     /// State of the environment.
     Availability {
-        /// It answers.
+        /// The environment answers.
         Enabled,
-        /// 403 `0x8004a104`.
+        /// The environment is disabled: 403 `0x8004a104`.
         Disabled,
     }
 }
 switch! {
-    /// Whether an incident needs a customer.
+    /// Requirement that an incident have a customer.
     Customer {
-        /// It does not.
+        /// No customer is required.
         Optional,
-        /// 400 `0x80044410` without one.
+        /// An incident without a customer gets 400 `0x80044410`.
         Required,
     }
 }
 switch! {
-    /// Whether an incident is resolved by PATCH.
+    /// Acceptance of PATCH to resolve an incident.
     Resolving {
-        /// It is.
+        /// PATCH resolves an incident.
         Accepted,
-        /// 400, naming `CloseIncidentRequest`.
+        /// PATCH gets 400, naming `CloseIncidentRequest`.
         Refused,
     }
 }
 switch! {
-    /// How a create with a key that exists is refused.
+    /// Error for creating a row with a key that already exists.
     DuplicateKey {
         /// 412 with `0x80040237`, as in production.
         PreconditionFailed,
@@ -87,25 +87,25 @@ switch! {
         EmptyCode,
         /// 409 with `0x80040237`.
         Conflict,
-        /// 400 with an empty code: only the message tells.
+        /// 400 with an empty code; only the message identifies the error.
         MessageOnly,
     }
 }
 switch! {
-    /// Whether the OData headers are insisted on.
+    /// Requirement for the OData headers.
     Headers {
-        /// `Accept`, `OData-Version` and `OData-MaxVersion` must be there.
+        /// `Accept`, `OData-Version` and `OData-MaxVersion` are required.
         Strict,
-        /// They may be left out, as Dataverse allows.
+        /// The headers are optional, as in Dataverse.
         Lenient,
     }
 }
 switch! {
     /// State of the environment's IP firewall.
     Firewall {
-        /// It lets every address in.
+        /// Every address is allowed.
         Open,
-        /// 403 `0x80095ffe` for every request to the Web API.
+        /// Every request to the Web API gets 403 `0x80095ffe`.
         Blocking,
     }
 }

@@ -1,11 +1,11 @@
-//! The tables: Dynamics 365 Customer Service's own, as far as a handoff touches them, and live work items.
+//! Table definitions: Dynamics 365 Customer Service's own, as far as a handoff uses them, and live work items.
 //!
 //! Lengths and option sets are those of a stock environment.
 
 use super::schema::{Kind, Table};
 use super::settings::Settings;
 
-/// All of them.
+/// Returns all tables.
 pub(super) fn all(settings: &Settings) -> Vec<Table> {
     let mut tables = vec![
         contacts(),
@@ -164,7 +164,7 @@ fn subjects() -> Table {
         .linked("parentsubject", "parentsubject", "subjects")
 }
 
-/// An activity, under the privileges of all activities; resolving a case makes one.
+/// Case resolutions: activities, subject to the privileges of all activities. Resolving a case creates one.
 fn resolutions() -> Table {
     let table = Table::new("incidentresolutions", "IncidentResolution", "activityid", "subject")
         .coded(4206)
@@ -177,7 +177,7 @@ fn resolutions() -> Table {
     owned(table).states(vec![(0, "Open", vec![1]), (1, "Completed", vec![2]), (2, "Canceled", vec![3])])
 }
 
-/// The environment's own settings, in one row.
+/// Settings of the environment, in one row.
 fn organizations() -> Table {
     Table::new("organizations", "Organization", "organizationid", "name")
         .coded(1019)
@@ -185,7 +185,7 @@ fn organizations() -> Table {
         .with("blockedattachments", Kind::Memo(1_073_741_823))
 }
 
-/// Omnichannel's, as far as a live work item may name one.
+/// Work streams of Omnichannel, with the columns that a live work item may reference.
 fn workstreams() -> Table {
     let table = Table::new("msdyn_liveworkstreams", "msdyn_liveworkstream", "msdyn_liveworkstreamid", "msdyn_name")
         .called("Workstream", "msdyn_liveworkstream")
@@ -193,7 +193,7 @@ fn workstreams() -> Table {
     owned(table).states(active())
 }
 
-/// What OpenCX posts for a chat, under whatever name the environment has for it.
+/// Live work items, which OpenCX posts for a chat, under the environment's name for them.
 fn live_work_items(set: &str, subject_limit: Option<usize>) -> Table {
     let logical = set.strip_suffix('s').unwrap_or(set);
     let table = Table::new(set, logical, "oc_liveworkitemid", "name")
@@ -222,7 +222,7 @@ fn origins() -> Vec<(i64, &'static str)> {
     vec![(1, "Phone"), (2, "Email"), (3, "Web"), (2483, "Facebook"), (3986, "Twitter"), (700_610_000, "IoT")]
 }
 
-/// Numbered from 1.
+/// Options numbered from 1.
 fn choice(labels: &[&'static str]) -> Kind {
     Kind::Choice((1..).zip(labels.iter().copied()).collect())
 }

@@ -1,9 +1,9 @@
-//! What a request is about, read from its path.
+//! Target of a request, parsed from its path.
 
 use axum::http::Method;
 use uuid::Uuid;
 
-/// What a path names.
+/// Target of a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Target {
     /// Entra ID's token endpoint of this tenant.
@@ -14,7 +14,7 @@ pub(super) enum Target {
     Metadata,
     /// `$batch`
     Batch,
-    /// `EntityDefinitions…`, with what follows.
+    /// `EntityDefinitions…`, with the rest of the path.
     Definitions(String),
     /// `incidents`
     Rows(String),
@@ -22,21 +22,21 @@ pub(super) enum Target {
     Row(String, Uuid),
     /// `incidents(<id>)/title`
     Property(String, Uuid, String),
-    /// `queues(<id>)/Microsoft.Dynamics.CRM.AddToQueue`: set, id, name with its namespace.
+    /// `queues(<id>)/Microsoft.Dynamics.CRM.AddToQueue`: set, id, qualified name.
     Bound(String, Uuid, String),
-    /// `CloseIncident`, `WhoAmI`: the name.
+    /// `CloseIncident`, `WhoAmI`: name.
     Unbound(&'static str),
-    /// `contacts(…)` with something in parentheses that is no key.
+    /// `contacts(…)` with an invalid key in parentheses.
     BadKey(String, String),
-    /// None of these, with the segment.
+    /// Any other segment.
     Unknown(String),
 }
 
-/// Every action and function that needs no row.
+/// All actions and functions that are not bound to a row.
 const UNBOUND: [&str; 3] = ["CloseIncident", "WhoAmI", "RetrieveCurrentOrganization"];
 
 impl Target {
-    /// What this path names; it is percent-decoded.
+    /// Parses a percent-decoded path.
     pub(super) fn of(path: &str) -> Self {
         if let Some(tenant) = path.strip_suffix("/oauth2/v2.0/token") {
             return Self::Token(tenant.trim_start_matches('/').to_owned());
@@ -85,7 +85,7 @@ impl Target {
         }
     }
 
-    /// The name by which faults, counters and the journal call it: `incidents.create`, `token`.
+    /// Returns the name used by faults, counters and the journal: `incidents.create`, `token`.
     pub(super) fn operation(&self, method: &Method) -> String {
         match self {
             Self::Token(_) => "token".into(),
@@ -109,16 +109,16 @@ impl Target {
     }
 }
 
-/// Bound operations that people call without the namespace; the service refuses them by name.
+/// Bound operations often called without the namespace, which the service refuses by name.
 const BARE: [&str; 1] = ["AddToQueue"];
 
-/// An operation's name without namespace and arguments.
+/// Returns the name of an operation without namespace and arguments.
 pub(super) fn bare(name: &str) -> &str {
     let name = name.rsplit("CRM.").next().unwrap_or(name);
     name.split_once('(').map_or(name, |(name, _)| name)
 }
 
-/// What follows `/api/data/v9.x/`.
+/// Returns the part of a path after `/api/data/v9.x/`.
 fn resource(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/api/data/v9.")?;
     let (minor, rest) = rest.split_once('/').unwrap_or((rest, ""));

@@ -1,4 +1,4 @@
-//! Behaviour of a whole environment, without HTTP.
+//! Tests of a whole environment, without HTTP.
 
 use std::sync::Arc;
 
@@ -24,20 +24,20 @@ mod versions;
 
 const QUEUE: &str = "44444444-4444-4444-4444-444444444444";
 const ACCOUNT: &str = "77777777-7777-7777-7777-777777777777";
-/// Keys of rows that tests make.
+/// Keys of rows created by tests.
 const ONE: &str = "00000000-0000-0000-0000-000000000001";
 const TWO: &str = "00000000-0000-0000-0000-000000000002";
 const NOBODY: &str = "99999999-9999-9999-9999-999999999999";
 
 const URL: &str = "http://acme.test";
 
-/// An environment, and an application with a token for it.
+/// Environment, with a token of an application for it.
 struct Client {
     environment: Arc<Environment>,
     token: String,
 }
 
-/// An answer, read.
+/// Parsed answer.
 #[derive(Debug)]
 struct Reply {
     status: u16,
@@ -64,12 +64,12 @@ impl Client {
         self.environment.configure(changes).expect("settings");
     }
 
-    /// A script of a rep.
+    /// Adds a rep's script.
     fn rep(&self, script: Value) {
         self.environment.employ(serde_json::from_value(script).expect("a script"));
     }
 
-    /// Rows as a person in Dynamics changes them.
+    /// Changes rows as a person in Dynamics would.
     fn edit(&self, table: &str, row: &Value) {
         let path = "/_simulator/records".to_owned();
         let query = vec![("table".to_owned(), table.to_owned())];
@@ -95,20 +95,20 @@ impl Client {
         self.send("PATCH", path, body, &[("if-match", "*")])
     }
 
-    /// A case with this key.
+    /// Creates a case with this key.
     fn case(&self, key: &str) {
         let customer = format!("/accounts({ACCOUNT})");
         let body = json!({"incidentid": key, "title": "x", "customerid_account@odata.bind": customer});
         assert_eq!(self.post("incidents", body).status, 204);
     }
 
-    /// A contact with this key.
+    /// Creates a contact with this key.
     fn contact(&self, key: &str) {
         let body = json!({"contactid": key, "lastname": "Ann", "emailaddress1": "ann@example.com"});
         assert_eq!(self.post("contacts", body).status, 204);
     }
 
-    /// A request to the Web API with all that it wants.
+    /// Sends a request to the Web API with all required headers.
     fn send(&self, method: &str, path: &str, body: Value, headers: &[(&str, &str)]) -> Reply {
         let bearer = format!("Bearer {}", self.token);
         let wanted = [
@@ -159,11 +159,11 @@ impl Reply {
     fn refused(&self, status: u16, code: &str, message: &str) {
         let error = &self.body["error"];
         assert_eq!((self.status, error["code"].as_str()), (status, Some(code)), "{self:?}");
-        let said = error["message"].as_str().unwrap_or_default();
-        assert!(said.contains(message), "{said} has no {message:?}");
+        let text = error["message"].as_str().unwrap_or_default();
+        assert!(text.contains(message), "{text} has no {message:?}");
     }
 
-    /// Rows of a query.
+    /// Returns the rows of a query.
     fn found(&self) -> &[Value] {
         self.body["value"].as_array().map(Vec::as_slice).expect("rows")
     }

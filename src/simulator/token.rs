@@ -1,4 +1,4 @@
-//! Entra ID's token endpoint, and the tokens it gave.
+//! Entra ID's token endpoint, and the tokens it has issued.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use super::call::{self, Call};
 use super::settings::Settings;
 use super::switches::{Application, Secret};
 
-/// The tokens of one environment, with the end of each.
+/// Tokens of one environment with their expiry times.
 #[derive(Default)]
 pub(super) struct Tokens(HashMap<String, Instant>);
 
-/// A token request that is refused.
+/// Refused token request.
 struct Refused {
     status: u16,
     error: &'static str,
@@ -26,36 +26,36 @@ struct Refused {
 }
 
 impl Tokens {
-    /// A new one. Those that have ended are forgotten.
+    /// Issues a token and removes expired ones.
     pub(super) fn issue(&mut self, lifetime: Duration) -> String {
         let now = Instant::now();
         self.0.retain(|_, end| *end > now);
-        // It looks like a JSON Web Token and is none: nobody but the simulator may read it.
+        // The token only resembles a JSON Web Token; clients must treat it as opaque.
         let (head, body) = (Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let token = format!("eyJ0eXAiOiJKV1Qi.{head}.{body}");
         self.0.insert(token.clone(), now + lifetime);
         token
     }
 
-    /// Whether it was given for this environment and has not ended.
+    /// Returns true if the token was issued for this environment and has not expired.
     pub(super) fn holds(&self, token: &str) -> bool {
         self.0.get(token).is_some_and(|end| *end > Instant::now())
     }
 
-    /// Ends all of them.
+    /// Revokes all tokens.
     pub(super) fn revoke(&mut self) {
         self.0.clear();
     }
 }
 
-/// Which environment a token request is about: its `scope` without `/.default`.
+/// Returns the environment that a token request names: its `scope` without `/.default`.
 pub(super) fn resource(call: &Call) -> Option<String> {
     let form = call::pairs(std::str::from_utf8(&call.body).ok()?);
     let (_, scope) = form.into_iter().find(|(name, _)| name == "scope")?;
     Some(scope.strip_suffix("/.default")?.to_owned())
 }
 
-/// The body with the secret masked, for the journal.
+/// Returns the body with the secret masked, for the journal.
 pub(super) fn masked(body: &[u8]) -> String {
     let form = call::pairs(&String::from_utf8_lossy(body));
     let parts = form.into_iter().map(|(name, value)| match name.as_str() {
@@ -65,7 +65,7 @@ pub(super) fn masked(body: &[u8]) -> String {
     parts.collect::<Vec<_>>().join("&")
 }
 
-/// Answers a token request. `known` tells whether the scope is an environment's URL.
+/// Answers a token request. `known` lists the URLs that a scope may name.
 pub(super) fn answer(call: &Call, tenant: &str, settings: &Settings, known: &[String], tokens: &mut Tokens) -> Answer {
     match check(call, tenant, settings, known) {
         Ok(()) => {

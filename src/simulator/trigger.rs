@@ -1,20 +1,20 @@
-//! The moment at which a script acts: the requests that it is for, and how often it has met them.
+//! Conditions under which a script acts, and its counters.
 
 use serde::Serialize;
 
 use super::call::Call;
 
-/// The requests that a script is for.
+/// Condition for a script to act on a request.
 pub(super) struct Trigger<'a> {
-    /// `incidents.create`, `contacts.query`, `token`, `CloseIncident`; `*` stands for any part.
+    /// Operation: `incidents.create`, `contacts.query`, `token`, `CloseIncident`; `*` matches any part.
     pub operation: &'a str,
-    /// Only requests whose URL or body contains this.
+    /// Text that the request's URL or body must contain.
     pub containing: Option<&'a str>,
-    /// How often it acts; none is for ever.
+    /// Number of times the script acts; `None` for no limit.
     pub times: Option<u64>,
 }
 
-/// How often a script was met, and has acted.
+/// Number of requests a script has matched, and number of times it acted.
 #[derive(Default, Serialize)]
 pub(super) struct Tally {
     seen: u64,
@@ -22,26 +22,26 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// True for a request that the script is for, while it is not used up.
+    /// Returns true if the script applies to this request and is not exhausted.
     pub(super) fn concerns(&self, trigger: &Trigger<'_>, operation: &str, call: &Call) -> bool {
         trigger.times.is_none_or(|times| self.fired < times)
             && fits(trigger.operation, operation)
             && trigger.containing.is_none_or(|text| contains(call, text))
     }
 
-    /// Counts a request; true once so many of them have passed before.
+    /// Counts a request. Returns true once `skip` requests have passed.
     pub(super) fn passes(&mut self, skip: u64) -> bool {
         self.seen += 1;
         self.seen > skip
     }
 
-    /// Counts an act.
+    /// Counts an action.
     pub(super) fn acts(&mut self) {
         self.fired += 1;
     }
 }
 
-/// `*`, `incidents.*`, `*.create`, or the name itself.
+/// Matches `*`, `incidents.*`, `*.create`, or the name itself.
 fn fits(pattern: &str, operation: &str) -> bool {
     if pattern == "*" || pattern == operation {
         return true;
@@ -52,7 +52,7 @@ fn fits(pattern: &str, operation: &str) -> bool {
     (set == "*" || set == of_set) && (verb == "*" || verb == of_verb)
 }
 
-/// True where URL or body of a request contain this text.
+/// Returns true if the URL or body of a request contains this text.
 fn contains(call: &Call, text: &str) -> bool {
     let in_query = call.query.iter().any(|(_, value)| value.contains(text));
     in_query || call.path.contains(text) || String::from_utf8_lossy(&call.body).contains(text)

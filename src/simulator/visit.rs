@@ -1,4 +1,4 @@
-//! A request under way, and its entry in the journal.
+//! Request in flight, and its entry in the journal.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,21 @@ use super::journal::{Entry, HEADERS, Room};
 use super::target::Target;
 use super::token;
 
-/// A request in hand; it is in the journal once this is dropped.
+/// Request in flight, journaled when dropped.
 pub(super) struct Visit<'a> {
     environment: &'a Environment,
     entry: Option<Entry>,
-    /// How many are in hand, this one included.
+    /// Number of requests in flight, this one included.
     pub in_flight: usize,
 }
 
 impl Environment {
-    /// A request begins.
+    /// Registers a request.
     pub(super) fn visit(&self, call: &Call, target: &Target, operation: String) -> Visit<'_> {
         let headers = HEADERS.iter().filter_map(|name| Some((*name, call.header(name)?.to_owned())));
         let body = match target {
             Target::Token(_) => token::masked(&call.body).into(),
-            // A copy: a slice would keep the connection's whole read buffer.
+            // A copy, because a slice would keep the connection's whole read buffer alive.
             _ => Bytes::copy_from_slice(&call.body),
         };
         Visit {
@@ -51,28 +51,28 @@ impl Environment {
 }
 
 impl Visit<'_> {
-    /// The fault that happens to it.
+    /// Records the fault applied to the request.
     pub(super) fn faulty(&mut self, effect: Option<&Effect>) {
         if let (Some(entry), Some(effect)) = (&mut self.entry, effect) {
             entry.fault = Some(effect.name());
         }
     }
 
-    /// It is answered with this.
+    /// Records the status of the answer.
     pub(super) fn answered(&mut self, status: u16) {
         if let Some(entry) = &mut self.entry {
             entry.status = Some(status);
         }
     }
 
-    /// The id its answer carries.
+    /// Returns the id that the answer carries.
     pub(super) fn request_id(&self) -> &str {
         self.entry.as_ref().map_or("", |entry| &entry.request_id)
     }
 }
 
 impl Drop for Visit<'_> {
-    /// A client that goes away drops the request in the middle: that is in the journal too.
+    /// Journals the request, also when a disconnecting client drops it midway.
     fn drop(&mut self) {
         let live = self.environment.live();
         let room = Room { entries: live.settings.journal_entries, body_bytes: live.settings.journal_body_bytes };

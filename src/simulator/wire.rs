@@ -1,4 +1,4 @@
-//! Connections that can be cut.
+//! Connections that can be reset on purpose.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,21 +12,21 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Accepts connections that can be cut.
+/// Listener whose connections can be reset.
 pub(super) struct Wires(pub(super) TcpListener);
 
-/// One connection. Once it is cut, the next write resets it.
+/// Connection that is reset at the next write once it is cut.
 pub(super) struct Wire {
     stream: TcpStream,
     line: Line,
 }
 
-/// What a request may do to the connection it came by.
+/// Handle with which a request can cut its connection.
 #[derive(Clone, Default)]
 pub(super) struct Line(Arc<AtomicBool>);
 
 impl Line {
-    /// Whatever is written from now on, the other side sees a reset instead.
+    /// Cuts the connection: the client sees a reset instead of anything written from now on.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -42,7 +42,7 @@ impl Listener for Wires {
 
     async fn accept(&mut self) -> (Wire, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // An answer goes out as it is; on failure it is only slower.
+        // Answers are sent without delay; a failure here only makes them slower.
         let _ = stream.set_nodelay(true);
         let line = Line::default();
         (Wire { stream, line }, address)
@@ -72,7 +72,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         if self.line.is_cut() {
-            // Closing with nothing to linger for sends a reset instead of an orderly end.
+            // Closing with zero linger sends a reset instead of an orderly end.
             self.stream.set_zero_linger()?;
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }

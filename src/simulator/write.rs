@@ -1,4 +1,4 @@
-//! Creating, changing and deleting rows.
+//! Creation, update and deletion of rows.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use super::schema::Table;
 use super::states;
 use super::switches::Customer;
 
-/// POST to a table.
+/// Answers POST to a table.
 pub(super) fn create<'a>(scene: &mut Scene<'a>, table: &'a Table) -> Result<Answer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     read::only(scene.call, &["$select"])?;
@@ -29,7 +29,7 @@ pub(super) fn create<'a>(scene: &mut Scene<'a>, table: &'a Table) -> Result<Answ
     done(scene, table, key, &shown, 201)
 }
 
-/// PATCH of a row. Without `If-Match` a row that is not there is created.
+/// Answers PATCH of a row. Without `If-Match` a missing row is created.
 pub(super) fn update<'a>(scene: &mut Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     read::only(scene.call, &["$select"])?;
@@ -51,7 +51,7 @@ pub(super) fn update<'a>(scene: &mut Scene<'a>, table: &'a Table, key: Uuid) -> 
     done(scene, table, key, &shown, if is_new { 201 } else { 200 })
 }
 
-/// DELETE of a row.
+/// Answers DELETE of a row.
 pub(super) fn delete<'a>(scene: &mut Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
     scene.may(Verb::Delete, table)?;
     let row = scene.accessible(table, key, AccessRight::Delete)?;
@@ -70,7 +70,7 @@ fn matched(row: &Row, wanted: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// A new row.
+/// Inserts a new row.
 pub(super) fn insert(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> Result<(), Refusal> {
     scene.may(Verb::Create, table)?;
     guard::plugins(scene, table, PluginMessage::Create)?;
@@ -139,14 +139,14 @@ fn change(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> 
     Ok(())
 }
 
-/// Puts a case into the queue that this request binds it to. A request that binds none leaves it where a rep may have moved it.
+/// Adds a case to the queue that this request binds. Without a binding the case stays where a rep may have moved it.
 fn queued(scene: &mut Scene<'_>, table: &Table, key: Uuid, queue: Option<Uuid>) {
     if let Some(queue) = queue {
         queueing::place(scene.rows, &scene.live.schema, (table, key), queue, scene.now);
     }
 }
 
-/// The queue among the rows that a request binds.
+/// Returns the queue among the rows that a request binds.
 fn bound_queue(scene: &Scene<'_>, table: &Table, lookups: &Values) -> Option<Uuid> {
     let field = scene.live.settings.queue_field.as_ref().filter(|_| table.set == "incidents")?;
     lookups.get(&format!("_{}_value", field.to_lowercase()))?.as_str()?.parse().ok()
@@ -155,7 +155,7 @@ fn bound_queue(scene: &Scene<'_>, table: &Table, lookups: &Values) -> Option<Uui
 /// Values by column.
 type Values = Map<String, Value>;
 
-/// The answer to a create or update: the row if `Prefer` asks for it, else its address.
+/// Returns the answer to a create or update: the row if `Prefer` requests it, else its address.
 fn done(scene: &Scene<'_>, table: &Table, key: Uuid, shown: &Shown, status: u16) -> Result<Answer, Refusal> {
     if scene.call.preference("return").as_deref() == Some("representation") {
         let row = scene.row(table, key)?;
@@ -166,7 +166,7 @@ fn done(scene: &Scene<'_>, table: &Table, key: Uuid, shown: &Shown, status: u16)
     Ok(Answer::empty().with("odata-entityid", scene.address(table, key)))
 }
 
-/// The values, and those of the lookups, once it is sure that every bound row is there.
+/// Returns the values and the lookups after checking that every bound row exists.
 fn linked(scene: &Scene<'_>, table: &Table, changes: Changes) -> Result<(Values, Values), Refusal> {
     let mut lookups = Map::new();
     if !changes.binds.is_empty() {
@@ -201,7 +201,7 @@ fn linked(scene: &Scene<'_>, table: &Table, changes: Changes) -> Result<(Values,
     Ok((changes.values, lookups))
 }
 
-/// Columns that follow from others.
+/// Sets columns derived from others.
 fn computed(table: &Table, values: &mut Values) {
     let text = |values: &Values, name: &str| values.get(name).and_then(Value::as_str).map(str::to_owned);
     if table.set == "contacts" {

@@ -1,4 +1,4 @@
-//! Resolving cases that are not as they were.
+//! Resolution of cases in unusual states.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::profile::Profile;
 
 const ALREADY: &str = "This case has already been resolved. Close and reopen the case record to see the updates.";
 
-/// Closes the case as each profile does.
+/// Closes the case in the way of the profile.
 fn close(client: &Client, profile: Profile) -> super::Reply {
     match profile {
         Profile::OpenCx => client.patch(&format!("incidents({ONE})"), resolved()),
@@ -47,7 +47,7 @@ fn a_cancelled_case_is_inactive() {
 }
 
 #[test]
-fn open_children_and_activities_come_first() {
+fn open_children_and_activities_prevent_resolution() {
     for profile in [Profile::OpenCx, Profile::Stock] {
         let client = with_a_case(profile);
         client.edit("incidents", &json!({"incidentid": TWO, "_parentcaseid_value": ONE}));

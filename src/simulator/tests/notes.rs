@@ -24,7 +24,7 @@ fn attachments_are_refused_by_type_and_size() {
     let long = client.post("annotations", json!({"notetext": format!("{text}x")}));
     long.refused(400, "0x80044331", "'100000'");
     client.configure(&json!({"attachment_limit": 5}));
-    assert_eq!(client.post("annotations", note("a.txt")).status, 204, "as long as it may be");
+    assert_eq!(client.post("annotations", note("a.txt")).status, 204, "exactly the limit");
 }
 
 #[test]

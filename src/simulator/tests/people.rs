@@ -1,4 +1,4 @@
-//! Reps who act in the same moment.
+//! Reps who act at the same moment as a request.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn a_rep_acts_before_the_next_request() {
     client.rep(json!({"operation": "incidents.update", "does": "reopen"}));
     client.case(ONE);
     assert_eq!(client.patch(&format!("incidents({ONE})"), resolved()).status, 204);
-    assert_eq!(state(&client), 0, "reopened already");
+    assert_eq!(state(&client), 0, "already reopened");
     assert_eq!(client.rows("incidentresolutions")[0]["statecode"], 2, "its case resolution is void");
     assert_eq!(client.patch(&format!("incidents({ONE})"), resolved()).status, 204);
     assert_eq!(state(&client), 1, "once");
@@ -69,12 +69,12 @@ fn contacts_are_deactivated_and_merged() {
     client.rep(json!({"operation": "contacts.query", "skip": 1, "does": "deactivate"}));
     let look = || client.get(&format!("contacts?$filter=contactid eq {TWO}"));
     assert_eq!(look().found()[0]["statecode"], 0);
-    assert_eq!(look().found()[0]["statecode"], 0, "as it was when it was looked for");
+    assert_eq!(look().found()[0]["statecode"], 0, "the query saw the state before the rep acted");
     create(NOBODY, TWO).refused(400, "0x80040517", "inactive customer");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rep_may_take_their_time() {
+async fn a_rep_may_act_after_a_delay() {
     let client = Client::start(Profile::OpenCx);
     client.rep(json!({"operation": "incidents.create", "times": null, "after_ms": 50, "does": "resolve"}));
     client.case(ONE);
@@ -85,15 +85,15 @@ async fn a_rep_may_take_their_time() {
     client.case(TWO);
     client.environment.reset();
     tokio::time::sleep(Duration::from_millis(60)).await;
-    assert!(client.environment.rep_actions().is_empty(), "a reset sends them home");
+    assert!(client.environment.rep_actions().is_empty(), "a reset cancels pending actions");
 }
 
 #[test]
-fn nobody_acts_upon_a_refused_request() {
+fn refused_requests_trigger_no_rep() {
     let client = Client::start(Profile::OpenCx);
     client.rep(json!({"operation": "*", "does": "delete"}));
     client.post("incidents", json!({"nothing": 1})).refused(400, "0x0", "nothing");
     assert!(client.environment.rep_actions().is_empty());
     client.rep(json!({"table": "incidents", "key": NOBODY, "does": "resolve"}));
-    assert!(!client.environment.rep_actions()[0].done, "there is no such case");
+    assert!(!client.environment.rep_actions()[0].done, "the case does not exist");
 }

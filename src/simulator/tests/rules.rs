@@ -25,11 +25,15 @@ fn an_alternate_key_is_unique() {
         "0x80060892",
         "Entity Key mobilephone violated. A record with the same value for mobilephone already",
     );
-    assert_eq!(client.post("contacts", json!({"contactid": TWO, "lastname": "Bo"})).status, 204, "null is no value");
+    assert_eq!(
+        client.post("contacts", json!({"contactid": TWO, "lastname": "Bo"})).status,
+        204,
+        "null values never conflict"
+    );
     let path = format!("contacts({TWO})");
     client.patch(&path, json!({"mobilephone": "+1415A"})).refused(412, "0x80060892", "already exists");
     let same = client.patch(&format!("contacts({ONE})"), json!({"mobilephone": "+1415A"}));
-    assert_eq!(same.status, 204, "its own value");
+    assert_eq!(same.status, 204, "a row keeps its own value");
 }
 
 #[test]
@@ -46,20 +50,20 @@ fn a_secured_column_can_be_refused_or_hidden() {
     let found = client.get(FOUND);
     assert_eq!((&found.found()[0]["contactid"], &found.found()[0]["emailaddress1"]), (&json!(ONE), &Value::Null));
     assert_eq!(client.post("contacts", created).status, 204);
-    assert_eq!(client.rows("contacts")[1]["emailaddress1"], "bo@example.com", "it is only hidden");
+    assert_eq!(client.rows("contacts")[1]["emailaddress1"], "bo@example.com", "hidden columns are still written");
 }
 
 #[test]
-fn a_row_of_another_business_unit_is_out_of_reach() {
+fn a_row_of_another_business_unit_is_inaccessible() {
     let client = with_a_contact();
     client.configure(&json!({"no_access": [{"table": "contacts", "key": ONE}]}));
-    let words = format!("does not have ReadAccess right(s) for record with id {ONE} of entity contact");
+    let message = format!("does not have ReadAccess right(s) for record with id {ONE} of entity contact");
     let path = format!("contacts({ONE})");
-    client.get(&path).refused(403, "0x80048306", &words);
+    client.get(&path).refused(403, "0x80048306", &message);
     client.get(&path).refused(403, "0x80048306", "type=8, roleCount=2, privilegeCount=590, accessMode='4 ");
-    assert!(client.get(FOUND).found().is_empty(), "a query leaves it out");
+    assert!(client.get(FOUND).found().is_empty(), "queries omit the row");
     let bound = json!({"incidentid": TWO, "customerid_contact@odata.bind": format!("/contacts({ONE})")});
-    client.post("incidents", bound.clone()).refused(403, "0x80048306", &words);
+    client.post("incidents", bound.clone()).refused(403, "0x80048306", &message);
     client.patch(&path, json!({"lastname": "Bo"})).refused(403, "0x80048306", "WriteAccess");
 
     client.configure(&json!({"no_access": [{"table": "contacts", "rights": ["append_to"]}]}));
@@ -68,7 +72,7 @@ fn a_row_of_another_business_unit_is_out_of_reach() {
 }
 
 #[test]
-fn the_firewall_keeps_everything_out() {
+fn the_firewall_blocks_every_request() {
     let client = with_a_contact();
     client.configure(&json!({"ip_firewall": "blocking"}));
     for path in ["WhoAmI", "contacts", "EntityDefinitions"] {
@@ -79,13 +83,13 @@ fn the_firewall_keeps_everything_out() {
 #[test]
 fn a_plug_in_refuses_or_crashes() {
     let client = with_a_contact();
-    let says = "A contact with this phone already exists.";
+    let message = "A contact with this phone already exists.";
     client.configure(&json!({"plugins": [
-        {"table": "contacts", "on": "create", "does": {"refuse": says}},
+        {"table": "contacts", "on": "create", "does": {"refuse": message}},
         {"table": "annotations", "does": {"crash": "Object reference not set"}},
         {"table": "incidents", "on": "update", "does": {"refuse": "Not on Sundays"}},
     ]}));
-    client.post("contacts", json!({"contactid": TWO, "lastname": "Bo"})).refused(400, "0x80040265", says);
+    client.post("contacts", json!({"contactid": TWO, "lastname": "Bo"})).refused(400, "0x80040265", message);
     assert_eq!(client.patch(&format!("contacts({ONE})"), json!({"lastname": "Bo"})).status, 204);
     client.post("annotations", json!({"notetext": "x"})).refused(500, "0x80040224", "Object reference not set");
     client.case(TWO);

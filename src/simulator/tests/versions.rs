@@ -26,7 +26,7 @@ fn an_etag_guards_a_change_and_a_delete() {
 }
 
 #[test]
-fn times_are_those_of_the_environments_clock() {
+fn times_follow_the_environments_clock() {
     let client = Client::start(Profile::OpenCx);
     client.case(ONE);
     let created = client.rows("incidents")[0].clone();
@@ -44,7 +44,7 @@ fn times_are_those_of_the_environments_clock() {
 }
 
 #[test]
-fn a_row_of_a_person_is_active_too() {
+fn rows_created_by_people_are_active() {
     let client = Client::start(Profile::OpenCx);
     client.edit("contacts", &json!({"contactid": ONE, "lastname": "Ann"}));
     client.edit("contacts", &json!({"contactid": TWO, "statecode": 1, "merged": true, "_masterid_value": ONE}));
@@ -55,7 +55,7 @@ fn a_row_of_a_person_is_active_too() {
 }
 
 #[test]
-fn what_the_worker_makes_is_read_by_its_key() {
+fn records_of_the_worker_are_readable_by_key() {
     let client = Client::start(Profile::OpenCx);
     client.case(ONE);
     let note = json!({"annotationid": TWO, "notetext": "x"});
