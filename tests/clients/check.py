@@ -136,7 +136,7 @@ def main(url, *account):
         os.environ["REQUESTS_CA_BUNDLE"] = front.certificate
         requests.post(f"{url}/_simulator/settings", json={"url": front.url}, timeout=10).raise_for_status()
         microsoft(front.url, *account)
-    print("both clients are content")
+    print("both clients passed")
 
 
 main(*sys.argv[1:])

@@ -38,7 +38,7 @@ async fn close_incident_works_once() {
 }
 
 #[tokio::test]
-async fn add_to_queue_wants_its_namespace_and_a_type() {
+async fn add_to_queue_requires_its_namespace_and_a_type() {
     let client = with_an_incident().await;
     let bare = client.post(&format!("queues({QUEUE})/AddToQueue"), target(ONE)).await;
     bare.refused(404, "0x8006088a", "Resource not found for the segment 'AddToQueue'.");
@@ -54,7 +54,7 @@ async fn add_to_queue_wants_its_namespace_and_a_type() {
 }
 
 #[tokio::test]
-async fn a_queue_takes_an_incident_once_and_another_takes_it_over() {
+async fn a_queue_accepts_an_incident_once_and_another_takes_it_over() {
     let client = with_an_incident().await;
     client.control("POST", "records?table=queues", json!({"queueid": TWO, "name": "Other"})).await;
     assert_eq!(client.post(&add_to(QUEUE), target(ONE)).await.status, 200);
@@ -67,7 +67,7 @@ async fn a_queue_takes_an_incident_once_and_another_takes_it_over() {
 }
 
 #[tokio::test]
-async fn who_am_i_and_what_may_i() {
+async fn who_am_i_and_privileges() {
     let client = Client::start(Profile::OpenCx).await;
     let me = client.get("WhoAmI").await.body;
     let user = me["UserId"].as_str().expect("a user");

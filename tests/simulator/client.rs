@@ -1,4 +1,4 @@
-//! A plain HTTP client with a token, and a simulator to itself.
+//! HTTP client with a token, connected to its own simulator.
 
 use dynamics_simulator::{Environment, EnvironmentOptions, Options, Profile, Running, serve};
 use reqwest::{Method, StatusCode};
@@ -9,20 +9,20 @@ pub const OWNER: &str = "33333333-3333-3333-3333-333333333333";
 pub const QUEUE: &str = "44444444-4444-4444-4444-444444444444";
 pub const SUBJECT: &str = "55555555-5555-5555-5555-555555555555";
 pub const ACCOUNT: &str = "77777777-7777-7777-7777-777777777777";
-/// Keys of rows that tests make.
+/// Keys of rows created by tests.
 pub const ONE: &str = "00000000-0000-0000-0000-000000000001";
 pub const TWO: &str = "00000000-0000-0000-0000-000000000002";
-/// No row ever has it.
+/// Key that no row has.
 pub const NOBODY: &str = "99999999-9999-9999-9999-999999999999";
 
-/// A simulator, and somebody who talks to its first environment.
+/// Simulator and a client of its first environment.
 pub struct Client {
     pub running: Running,
     pub http: reqwest::Client,
     pub token: String,
 }
 
-/// What came back.
+/// Parsed answer.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -56,7 +56,7 @@ impl Client {
         reply.body["access_token"].as_str().expect("a token").to_owned()
     }
 
-    /// A token request; `changed` fields replace the good ones, empty ones are left out.
+    /// Requests a token; `changed` fields replace the valid ones, empty ones are left out.
     pub async fn ask_token(&self, changed: &[(&str, &str)]) -> Reply {
         let settings = self.environment().settings();
         let scope = format!("{}/.default", self.environment().url());
@@ -79,7 +79,7 @@ impl Client {
         reply(request.send().await.expect("an answer")).await
     }
 
-    /// A request to the Web API with all that it wants.
+    /// Builds a request to the Web API with all required headers.
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let url = format!("http://{}/api/data/v9.2/{}", self.running.address(), path.replace(' ', "%20"));
         let request = self.http.request(method.parse::<Method>().expect("a method"), url);
@@ -110,13 +110,13 @@ impl Client {
         self.send("POST", path, body).await
     }
 
-    /// A contact with this key.
+    /// Creates a contact with this key.
     pub async fn contact(&self, key: &str, email: &str) {
         let body = json!({"contactid": key, "lastname": "Somebody", "emailaddress1": email});
         assert_eq!(self.post("contacts", body).await.status, 204);
     }
 
-    /// `/_simulator/…`
+    /// Sends a request to `/_simulator/…`.
     pub async fn control(&self, method: &str, path: &str, body: Value) -> Reply {
         let url = format!("http://{}/_simulator/{path}", self.running.address());
         let mut request = self.http.request(method.parse::<Method>().expect("a method"), url);
@@ -126,7 +126,7 @@ impl Client {
         reply(request.send().await.expect("an answer")).await
     }
 
-    /// Adds trouble.
+    /// Adds a fault script.
     pub async fn fault(&self, script: Value) {
         let reply = self.control("POST", "faults", script).await;
         assert_eq!(reply.status, 200, "{reply:?}");
@@ -136,7 +136,7 @@ impl Client {
         self.environment().configure(changes).expect("settings");
     }
 
-    /// From the start again, with these settings.
+    /// Restores the initial state, then applies these settings.
     pub async fn again(&mut self, changes: &Value) {
         self.environment().reset();
         self.token = self.fresh_token().await;
@@ -157,7 +157,7 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// One column of all rows.
+    /// Returns one column of all rows.
     pub fn column(&self, name: &str) -> Vec<&str> {
         let rows = self.body["value"].as_array().expect("rows");
         rows.iter().map(|row| row[name].as_str().unwrap_or_default()).collect()
@@ -171,7 +171,7 @@ impl Reply {
 }
 
 pub fn http() -> reqwest::Client {
-    // An error says that another test was quicker.
+    // Fails if another test has already installed the provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(30));
     builder.build().expect("a client")

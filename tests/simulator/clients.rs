@@ -1,4 +1,4 @@
-//! Client libraries that are not ours.
+//! Client libraries from third parties, run against the simulator.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,12 +7,12 @@ use dynamics_simulator::Profile;
 
 use crate::client::Client;
 
-/// In seconds. Installing them takes 15 s on a quick network.
+/// Limits in seconds. Installation takes 15 s on a fast network.
 const INSTALLING: u32 = 600;
 const CHECKING: u32 = 120;
 
 #[tokio::test]
-async fn public_client_libraries_are_content() {
+async fn public_client_libraries_accept_the_simulator() {
     let client = Client::start(Profile::OpenCx).await;
     let (settings, url) = (client.environment().settings(), client.environment().url());
     let checked = tokio::task::spawn_blocking(move || {
@@ -20,15 +20,15 @@ async fn public_client_libraries_are_content() {
         check.arg(folder().join("check.py")).arg(url);
         check.args([&settings.tenant_id, &settings.client_id, &settings.client_secrets[0]]);
         check.env_remove("http_proxy").env_remove("https_proxy").env("PYTHONDONTWRITEBYTECODE", "1");
-        run(check, "the client libraries object to the simulator")
+        run(check, "the client libraries reject the simulator")
     });
-    let said = checked.await.expect("they are content");
-    assert!(said.contains("both clients are content"), "{said}");
-    assert!(client.environment().count("incidents.create") >= 3, "they were here");
+    let text = checked.await.expect("the check finishes");
+    assert!(text.contains("both clients passed"), "{text}");
+    assert!(client.environment().count("incidents.create") >= 3, "the clients created incidents");
     client.running.stop().await;
 }
 
-/// A Python with the pinned libraries, made once and kept under `target/`.
+/// Returns a Python with the pinned libraries, installed once and kept under `target/`.
 fn python() -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
     let (python, installed) = (place.join("bin/python"), place.join("installed.txt"));
@@ -47,19 +47,19 @@ fn python() -> PathBuf {
     python
 }
 
-/// A command that is ended after so many seconds.
+/// Returns a command that is killed after this many seconds.
 fn limited(seconds: u32, program: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", &seconds.to_string()]).arg(program).stdin(Stdio::null());
     command
 }
 
-/// Runs it to its end; should it fail, what it said is in the panic.
+/// Runs a command and returns its output, which is also part of the panic on failure.
 fn run(mut command: Command, problem: &str) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{problem}: {error}"));
-    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
-    assert!(output.status.success(), "{problem} ({})\n{said}", output.status);
-    said
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
+    assert!(output.status.success(), "{problem} ({})\n{text}", output.status);
+    text
 }
 
 fn folder() -> PathBuf {

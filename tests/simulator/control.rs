@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, ONE, TWO};
 
 #[tokio::test]
-async fn records_come_whole_and_in_order() {
+async fn records_are_complete_and_ordered() {
     let client = Client::start(Profile::OpenCx).await;
     client.contact(TWO, "bo@example.com").await;
     client.contact(ONE, "ann@example.com").await;
@@ -24,7 +24,7 @@ async fn records_come_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn requests_are_remembered_and_counted() {
+async fn requests_are_journaled_and_counted() {
     let mut options = EnvironmentOptions::new("acme", Profile::OpenCx);
     options.settings.journal_entries = 3;
     let client = Client::options(options).await;
@@ -54,7 +54,7 @@ async fn requests_are_remembered_and_counted() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_new_start() {
+async fn a_reset_restores_the_initial_state() {
     let mut client = Client::start(Profile::Stock).await;
     client.contact(ONE, "ann@example.com").await;
     client.fault(json!({"operation": "*", "times": null, "fault": {"status": 500}})).await;
@@ -62,7 +62,7 @@ async fn a_reset_is_a_new_start() {
     assert_eq!(client.control("POST", "reset", Value::Null).await.status, 204);
     assert!(client.environment().records("contacts").is_empty());
     assert!(client.environment().requests().is_empty());
-    assert_eq!(client.get("WhoAmI").await.status, 401, "tokens are gone too");
+    assert_eq!(client.get("WhoAmI").await.status, 401, "a reset revokes tokens");
     client.token = client.fresh_token().await;
     client.post("incidents", json!({})).await.refused(400, "0x80044410", "parent contact");
 }
@@ -82,7 +82,7 @@ async fn settings_are_checked() {
 }
 
 #[tokio::test]
-async fn it_goes_by_the_url_it_is_given() {
+async fn the_configured_url_is_used() {
     let client = Client::start(Profile::OpenCx).await;
     client.configure(&json!({"url": "https://acme.crm.dynamics.test"}));
     assert_eq!(client.environment().url(), "https://acme.crm.dynamics.test");

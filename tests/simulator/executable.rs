@@ -8,21 +8,21 @@ use crate::client::http;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Ended when dropped, whatever happens.
+/// Process of the simulator, killed when dropped.
 struct Simulator(Option<Child>);
 
 impl Simulator {
     fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dynamics-simulator"));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(Some(command.spawn().expect("it starts")))
+        Self(Some(command.spawn().expect("the simulator starts")))
     }
 
     fn child(&mut self) -> &mut Child {
-        self.0.as_mut().expect("it was not waited for")
+        self.0.as_mut().expect("not yet waited for")
     }
 
-    /// The first line it prints.
+    /// Returns the first line of standard output.
     async fn line(&mut self) -> String {
         let output = self.child().stdout.take().expect("a pipe");
         let read = tokio::task::spawn_blocking(move || {
@@ -33,9 +33,9 @@ impl Simulator {
         tokio::time::timeout(DEADLINE, read).await.expect("in time").expect("read")
     }
 
-    /// How it ended, and what it said.
+    /// Waits for the process to exit and returns its status and output.
     async fn end(mut self) -> Output {
-        let child = self.0.take().expect("it was not waited for");
+        let child = self.0.take().expect("not yet waited for");
         let id = child.id().to_string();
         let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
         let Ok(output) = tokio::time::timeout(DEADLINE, ended).await else {
@@ -61,7 +61,7 @@ fn signal(signal: &str, id: &str) {
 }
 
 #[tokio::test]
-async fn it_says_where_it_listens_and_ends_when_told() {
+async fn it_reports_its_listeners_and_exits_on_signals() {
     for ending in ["-TERM", "-INT"] {
         let folder = tempfile::tempdir().expect("a folder");
         let ready = folder.path().join("ready.json");
@@ -70,7 +70,7 @@ async fn it_says_where_it_listens_and_ends_when_told() {
         let mut simulator = Simulator::start(&[&two[..], &options[..]].concat());
         let environments: Value = serde_json::from_str(&simulator.line().await).expect("JSON");
         assert_eq!((&environments[0]["name"], &environments[1]["profile"]), (&json!("acme"), &json!("stock")));
-        let file = std::fs::read_to_string(&ready).expect("the ready file is there before the line");
+        let file = std::fs::read_to_string(&ready).expect("the ready file precedes the line");
         assert_eq!(serde_json::from_str::<Value>(&file).expect("JSON"), environments);
 
         let url = environments[1]["url"].as_str().expect("a URL");
@@ -85,13 +85,13 @@ async fn it_says_where_it_listens_and_ends_when_told() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said() {
+async fn errors_name_the_problem() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken_by_us = format!("name=acme,listen={}", taken.local_addr().expect("an address"));
     for (arguments, status, message) in [
         (vec![], 2, "--environment"),
         (vec!["--environment", "name=acme,profile=x"], 2, "expected `opencx` or `stock`"),
-        (vec!["--environment", "name=a", "--environment", "name=a"], 1, "two environments are called `a`"),
+        (vec!["--environment", "name=a", "--environment", "name=a"], 1, "two environments are named `a`"),
         (vec!["--environment", &taken_by_us], 1, "environment `acme` can't listen on"),
         (vec!["--latency", "fast", "--environment", "name=acme"], 2, "250ms"),
     ] {

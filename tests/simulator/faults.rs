@@ -37,24 +37,24 @@ fn is_reset(error: &reqwest::Error) -> bool {
 }
 
 #[tokio::test]
-async fn a_reset_is_one_and_comes_before_or_after_the_effect() {
+async fn resets_happen_before_or_after_the_effect() {
     let client = Client::start(Profile::OpenCx).await;
     client.fault(json!({"operation": "contacts.create", "fault": "reset_before"})).await;
     let error = create(&client, ONE).send().await.expect_err("no answer");
     assert!(is_reset(&error), "{error:?}");
-    assert!(keys(&client).is_empty(), "nothing was done");
+    assert!(keys(&client).is_empty(), "the request had no effect");
 
     client.fault(json!({"operation": "contacts.create", "fault": "reset_after_commit"})).await;
     let error = create(&client, ONE).send().await.expect_err("no answer");
     assert!(is_reset(&error), "{error:?}");
-    assert_eq!(keys(&client), [ONE], "it was done");
+    assert_eq!(keys(&client), [ONE], "the request took effect");
     client.post("contacts", contact(ONE)).await.refused(412, "0x80040237", "already exists");
     let counts = client.control("GET", "requests?count=1", Value::Null).await.body;
     assert_eq!(counts["counts"]["contacts.create"], json!({"0": 2, "412": 1}));
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes_keeps_the_effect_or_not() {
+async fn hangs_happen_before_or_after_the_effect() {
     let client = Client::start(Profile::OpenCx).await;
     for (fault, key, expected) in [("hang", ONE, vec![]), ("hang_after_commit", TWO, vec![TWO])] {
         client.fault(json!({"operation": "contacts.create", "fault": fault})).await;
@@ -65,22 +65,22 @@ async fn an_answer_that_never_comes_keeps_the_effect_or_not() {
 }
 
 #[tokio::test]
-async fn what_hangs_does_not_keep_the_simulator() {
+async fn hanging_requests_do_not_delay_shutdown() {
     let client = Client::start(Profile::OpenCx).await;
     client.fault(json!({"operation": "*", "times": null, "fault": "hang"})).await;
     let hanging = tokio::spawn(client.request("GET", "WhoAmI").send());
-    let in_hand = async {
+    let in_flight = async {
         while client.control("GET", "requests?count=1", Value::Null).await.body["in_flight"] != 1 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(DEADLINE, in_hand).await.expect("the request is in hand");
+    tokio::time::timeout(DEADLINE, in_flight).await.expect("the request is in flight");
     tokio::time::timeout(DEADLINE, client.running.stop()).await.expect("it stops");
     hanging.await.expect("it ended").expect_err("without an answer");
 }
 
 #[tokio::test]
-async fn who_goes_away_is_in_the_journal() {
+async fn abandoned_requests_are_journaled() {
     let client = Client::start(Profile::OpenCx).await;
     client.fault(json!({"operation": "WhoAmI", "fault": "hang"})).await;
     let request = client.request("GET", "WhoAmI").timeout(Duration::from_millis(100));
@@ -90,13 +90,13 @@ async fn who_goes_away_is_in_the_journal() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(DEADLINE, noticed).await.expect("the simulator sees that the client is gone");
+    tokio::time::timeout(DEADLINE, noticed).await.expect("the simulator notices the disconnect");
     let entry = client.environment().requests().pop().expect("an entry");
     assert_eq!((entry.status, entry.fault.as_deref()), (None, Some("hang")));
 }
 
 #[tokio::test]
-async fn broken_answers_have_had_their_effect() {
+async fn broken_answers_follow_the_effect() {
     let client = Client::start(Profile::OpenCx).await;
     client.fault(json!({"operation": "contacts.create", "fault": "garbage"})).await;
     let reply = client.post("contacts", contact(ONE)).await;
@@ -110,7 +110,7 @@ async fn broken_answers_have_had_their_effect() {
 }
 
 #[tokio::test]
-async fn answers_can_be_made_up() {
+async fn answers_can_be_scripted() {
     let client = Client::start(Profile::OpenCx).await;
     let throttled = json!({
         "status": 429, "code": "0x80072322", "message": "Number of requests exceeded", "retry_after": 7,
@@ -127,11 +127,11 @@ async fn answers_can_be_made_up() {
     let reply = client.post("contacts", contact(ONE)).await;
     assert_eq!((reply.status, &reply.body), (503, &json!("<html>busy</html>")));
     assert_eq!(reply.header("retry-after"), Some(date));
-    assert_eq!(keys(&client), [ONE], "this one had its effect");
+    assert_eq!(keys(&client), [ONE], "this request took effect");
 }
 
 #[tokio::test]
-async fn scripts_choose_their_requests() {
+async fn scripts_select_their_requests() {
     let client = Client::start(Profile::OpenCx).await;
     client.fault(json!({"operation": "WhoAmI", "skip": 1, "times": 2, "fault": {"status": 500}})).await;
     client.fault(json!({"operation": "*", "times": null, "containing": "needle", "fault": {"status": 502}})).await;
@@ -149,7 +149,7 @@ async fn scripts_choose_their_requests() {
 }
 
 #[tokio::test]
-async fn chance_is_repeatable() {
+async fn probability_is_reproducible() {
     let client = Client::start(Profile::OpenCx).await;
     let half = json!({"operation": "WhoAmI", "times": null, "probability": 0.5, "seed": 7, "fault": {"status": 500}});
     let mut runs = Vec::new();
@@ -167,7 +167,7 @@ async fn chance_is_repeatable() {
 }
 
 #[tokio::test]
-async fn tokens_fail_on_request_too() {
+async fn token_requests_can_fail_too() {
     let client = Client::start(Profile::OpenCx).await;
     client.fault(json!({"operation": "token", "fault": {"status": 503, "body": "busy"}})).await;
     assert_eq!(client.ask_token(&[]).await.status, 503);
@@ -189,7 +189,7 @@ async fn bad_scripts_are_refused() {
 }
 
 #[tokio::test]
-async fn too_much_at_once_is_throttled() {
+async fn excess_requests_are_throttled() {
     let client = Client::start(Profile::OpenCx).await;
     client.configure(&json!({"latency_ms": 500, "limits": {"concurrent": 3, "retry_after_s": 5}}));
     let all = join_all((0..6).map(|_| client.get("WhoAmI"))).await;

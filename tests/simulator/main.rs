@@ -1,4 +1,4 @@
-//! The simulator is as strict, and as wrong, as it says.
+//! Tests of the simulator over HTTP: its strictness, and its scripted faults.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 

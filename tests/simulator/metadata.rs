@@ -12,7 +12,7 @@ async fn limits_can_be_read() {
     let reply = client.get(&format!("{attributes}(LogicalName='description')/{memo}")).await;
     assert_eq!((reply.status, &reply.body["MaxLength"]), (200, &json!(12_345)));
     let reply = client.get(&format!("{attributes}(LogicalName='title')/{memo}")).await;
-    assert_eq!(reply.status, 404, "a title is no memo");
+    assert_eq!(reply.status, 404, "a title is not a memo");
     assert_eq!(client.get(&format!("{attributes}(LogicalName='nothing')")).await.status, 404);
     let picklists = "Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet";
     let reply = client.get(&format!("{attributes}/{picklists}")).await;
@@ -51,7 +51,7 @@ async fn secured_columns_and_the_rights_to_them_can_be_read() {
         .map(|(id, read, write)| json!({"AttributeId": id, "CanRead": read, "CanCreate": write, "CanUpdate": write}));
     assert_eq!(rights, json!(expected));
     let created = client.post("contacts", json!({"lastname": "Bo"})).await;
-    assert_eq!(created.status, 204, "a column that is granted is written");
+    assert_eq!(created.status, 204, "granted columns are writable");
     let filter = "EntityDefinitions(LogicalName='contact')/Attributes?$filter=LogicalName eq 'fax'";
     assert_eq!(client.get(filter).await.status, 501, "refused, never ignored");
 }

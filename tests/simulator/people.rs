@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, ONE};
 
-/// Who acts upon what, and what they have done.
+/// Returns the reps and their actions.
 async fn people(client: &Client) -> Value {
     client.control("GET", "people", Value::Null).await.body
 }
@@ -34,7 +34,7 @@ async fn a_rep_reopens_a_case_before_the_answer_is_lost() {
 }
 
 #[tokio::test]
-async fn a_request_without_effect_brings_nobody() {
+async fn a_request_without_effect_triggers_no_rep() {
     let client = Client::start(Profile::OpenCx).await;
     assert_eq!(client.post("incidents", json!({"incidentid": ONE})).await.status, 204);
     client.control("POST", "people", json!({"operation": "incidents.update", "does": "cancel"})).await;
@@ -49,7 +49,7 @@ async fn a_request_without_effect_brings_nobody() {
 }
 
 #[tokio::test]
-async fn a_slow_rep_acts_while_the_answer_is_on_its_way() {
+async fn a_delayed_rep_acts_before_the_answer_arrives() {
     let client = Client::start(Profile::OpenCx).await;
     client.configure(&json!({"latency_ms": 2000}));
     let edits = json!({"operation": "incidents.create", "after_ms": 5, "does": {"edit": {"title": "a rep's"}}});

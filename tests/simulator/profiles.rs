@@ -16,7 +16,7 @@ fn of_an_account() -> Value {
 }
 
 #[tokio::test]
-async fn stock_wants_a_customer_and_knows_no_queue() {
+async fn stock_requires_a_customer_and_has_no_queue_field() {
     let client = Client::start(Profile::Stock).await;
     let refused = client.post("incidents", incident(json!({}))).await;
     refused.refused(400, "0x80044410", "You should specify a parent contact or account.");
@@ -31,7 +31,7 @@ async fn stock_wants_a_customer_and_knows_no_queue() {
 }
 
 #[tokio::test]
-async fn stock_resolves_by_the_action_only() {
+async fn stock_resolves_only_by_the_action() {
     let client = Client::start(Profile::Stock).await;
     assert_eq!(client.post("incidents", of_an_account()).await.status, 204);
     let path = format!("incidents({ONE})");
@@ -39,13 +39,13 @@ async fn stock_resolves_by_the_action_only() {
     refused.refused(400, "0x80040203", "use the CloseIncidentRequest message instead.");
     assert_eq!(client.get(&path).await.body["statecode"], 0);
     let other = client.send("PATCH", &path, json!({"title": "y", "statuscode": 2})).await;
-    assert_eq!(other.status, 204, "all else may be changed");
+    assert_eq!(other.status, 204, "other columns are writable");
     assert_eq!(client.send("PATCH", &path, json!({"statecode": 2})).await.status, 204);
     assert_eq!(client.get(&path).await.body["statuscode"], 6, "a state without a status gets its first");
 }
 
 #[tokio::test]
-async fn opencx_takes_all_that_is_sent() {
+async fn opencx_accepts_everything_sent() {
     let client = Client::start(Profile::OpenCx).await;
     let body = incident(json!({"prioritycode": 4, "queueid@odata.bind": format!("/queues({QUEUE})")}));
     assert_eq!(client.post("incidents", body).await.status, 204);

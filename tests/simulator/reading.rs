@@ -20,7 +20,7 @@ async fn three_contacts() -> Client {
 }
 
 #[tokio::test]
-async fn a_filter_finds_what_it_says() {
+async fn filters_find_matching_rows() {
     let client = three_contacts().await;
     for (filter, expected) in [
         ("emailaddress1 eq 'ann.o''brien%2Bvip@example.com'", vec!["O'Brien"]),
@@ -67,7 +67,7 @@ async fn select_order_top_count_and_pages() {
     assert_eq!(reply.column("lastname"), ["Zöe & 50%", "O'Brien"]);
     assert_eq!(reply.body["@odata.count"], 3);
     let names: Vec<&String> = reply.body["value"][0].as_object().expect("a row").keys().collect();
-    assert_eq!(names, ["@odata.etag", "contactid", "lastname"], "the key is always there");
+    assert_eq!(names, ["@odata.etag", "contactid", "lastname"], "the key is always included");
 
     let headers = [("prefer", "odata.maxpagesize=2")];
     let reply = client.send_with("GET", "contacts?$select=lastname", Value::Null, &headers).await;
@@ -92,7 +92,7 @@ async fn a_row_shows_all_its_columns() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused() {
+async fn invalid_queries_are_refused() {
     let client = three_contacts().await;
     let query = "0x80060888";
     for (path, status, code, message) in [
@@ -127,7 +127,7 @@ async fn what_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
-async fn every_answer_can_be_asked_about() {
+async fn every_answer_carries_a_request_id() {
     let client = three_contacts().await;
     for path in ["WhoAmI", "contacts", "nothings"] {
         let reply = client.get(path).await;
@@ -138,7 +138,7 @@ async fn every_answer_can_be_asked_about() {
 }
 
 #[tokio::test]
-async fn odata_headers_are_wanted() {
+async fn odata_headers_are_required() {
     let client = three_contacts().await;
     let url = format!("{}/api/data/v9.2/contacts", client.environment().url());
     let all = [("odata-version", "4.0"), ("odata-maxversion", "4.0"), ("accept", "application/json")];
@@ -152,5 +152,5 @@ async fn odata_headers_are_wanted() {
     let request = client.http.get(&url).bearer_auth(&client.token);
     assert_eq!(request.send().await.expect("an answer").status(), 200);
     let status = client.http.get(&url).send().await.expect("an answer").status();
-    assert_eq!(status, 401, "a token is always wanted");
+    assert_eq!(status, 401, "a token is always required");
 }

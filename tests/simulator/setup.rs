@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, ONE, OWNER, QUEUE};
 
 #[tokio::test]
-async fn each_mistake_of_an_administrator_has_its_answer() {
+async fn each_misconfiguration_has_its_error() {
     let mut client = Client::start(Profile::OpenCx).await;
     let no_table = "Resource not found for the segment 'incidents'.";
     let privilege = "is missing prvCreateIncident privilege (Id=";
@@ -23,7 +23,7 @@ async fn each_mistake_of_an_administrator_has_its_answer() {
 }
 
 #[tokio::test]
-async fn every_privilege_of_a_handoff_counts() {
+async fn every_privilege_of_a_handoff_is_required() {
     let client = Client::start(Profile::OpenCx).await;
     client.contact(ONE, "ann@example.com").await;
     let incident = json!({"incidentid": ONE, "customerid_contact@odata.bind": format!("/contacts({ONE})")});
@@ -68,12 +68,12 @@ async fn every_privilege_of_a_handoff_counts() {
 }
 
 #[tokio::test]
-async fn an_owner_must_be_able_to_read_what_it_owns() {
+async fn an_owner_needs_the_privilege_to_read_its_rows() {
     let client = Client::start(Profile::OpenCx).await;
     let body = json!({"ownerid@odata.bind": format!("/systemusers({OWNER})")});
     client.configure(&json!({"missing_owner_privileges": ["prvReadIncident"]}));
-    let words = format!("Principal user (Id={OWNER}, type=8, roleCount=1");
-    client.post("incidents", body.clone()).await.refused(403, "0x80040220", &words);
+    let message = format!("Principal user (Id={OWNER}, type=8, roleCount=1");
+    client.post("incidents", body.clone()).await.refused(403, "0x80040220", &message);
     assert_eq!(client.post("incidents", json!({"title": "x"})).await.status, 204, "its creator may own it");
     let function = "Microsoft.Dynamics.CRM.RetrieveUserPrivilegeByPrivilegeName(PrivilegeName='prvReadIncident')";
     let has =
@@ -85,7 +85,7 @@ async fn an_owner_must_be_able_to_read_what_it_owns() {
 }
 
 #[tokio::test]
-async fn a_disabled_owner_takes_nothing() {
+async fn a_disabled_owner_is_refused() {
     let client = Client::start(Profile::OpenCx).await;
     let body = json!({"ownerid@odata.bind": format!("/systemusers({OWNER})")});
     let owner = |disabled: bool| json!({"systemuserid": OWNER, "isdisabled": disabled});

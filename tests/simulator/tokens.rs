@@ -3,11 +3,11 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 
-/// Settings, fields; status, error, AADSTS code.
+/// Settings, form fields, expected status, error and AADSTS code.
 type Case = (Value, &'static [(&'static str, &'static str)], u16, &'static str, u32);
 
 #[tokio::test]
-async fn entra_id_refuses_as_it_does() {
+async fn invalid_token_requests_are_refused() {
     let mut client = Client::start(Profile::OpenCx).await;
     let cases: [Case; 14] = [
         (json!({}), &[("client_secret", "the secret's id")], 401, "invalid_client", 7_000_215),
@@ -37,7 +37,7 @@ async fn entra_id_refuses_as_it_does() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_until_it_ends() {
+async fn a_token_is_valid_until_it_expires() {
     let mut client = Client::start(Profile::OpenCx).await;
     let reply = client.ask_token(&[]).await;
     assert_eq!((&reply.body["token_type"], &reply.body["expires_in"]), (&json!("Bearer"), &json!(3599)));
@@ -54,7 +54,7 @@ async fn a_token_is_good_until_it_ends() {
 }
 
 #[tokio::test]
-async fn while_a_secret_is_rotated_both_are_good() {
+async fn both_secrets_are_valid_during_rotation() {
     let client = Client::start(Profile::OpenCx).await;
     client.configure(&json!({"client_secrets": ["new", "simulator-secret"]}));
     for (secret, status) in [("new", 200), ("simulator-secret", 200), ("other", 401)] {
@@ -66,14 +66,18 @@ async fn while_a_secret_is_rotated_both_are_good() {
 async fn a_token_belongs_to_the_environment_its_scope_names() {
     let environments = ["acme", "globex"].map(|name| EnvironmentOptions::new(name, Profile::OpenCx));
     let mut client = Client::with(Options { environments: environments.into() }).await;
-    let globex = client.running.environment("globex").expect("it is there");
+    let globex = client.running.environment("globex").expect("it exists");
     let scope = format!("{}/.default", globex.url());
     let reply = client.ask_token(&[("scope", &scope)]).await;
-    assert_eq!(reply.status, 200, "any listener gives tokens for all");
-    assert_eq!((client.environment().count("token"), globex.count("token")), (1, 1), "it is the other's request");
+    assert_eq!(reply.status, 200, "any listener issues tokens for all");
+    assert_eq!(
+        (client.environment().count("token"), globex.count("token")),
+        (1, 1),
+        "the request counts for the other environment"
+    );
 
     client.token = reply.body["access_token"].as_str().expect("a token").to_owned();
-    assert_eq!(client.get("WhoAmI").await.status, 401, "and it is no good here");
+    assert_eq!(client.get("WhoAmI").await.status, 401, "the token is invalid here");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, ONE, QUEUE, SUBJECT, TWO};
 
 #[tokio::test]
-async fn a_create_answers_as_prefer_says() {
+async fn prefer_controls_the_answer_to_a_create() {
     let client = Client::start(Profile::OpenCx).await;
     let subject = format!("/subjects({SUBJECT})");
     let body = json!({"incidentid": ONE, "title": "Billing", "prioritycode": 4, "subjectid@odata.bind": subject});
@@ -27,11 +27,11 @@ async fn a_create_answers_as_prefer_says() {
     assert_eq!((&rows[0]["prioritycode"], &rows[1]["prioritycode"]), (&json!(4), &json!(2)));
     assert_eq!((&rows[0]["_subjectid_value"], &rows[0]["statecode"]), (&json!(SUBJECT), &json!(0)));
     let me = client.get("WhoAmI").await.body["UserId"].clone();
-    assert_eq!(rows[0]["_ownerid_value"], me, "who creates owns");
+    assert_eq!(rows[0]["_ownerid_value"], me, "the creator owns the row");
 }
 
 #[tokio::test]
-async fn a_key_is_taken_once() {
+async fn a_duplicate_key_is_refused() {
     let mut client = Client::start(Profile::OpenCx).await;
     let known = "A record with matching key values already exists.";
     for (variant, status, code, message) in [
@@ -49,7 +49,7 @@ async fn a_key_is_taken_once() {
 }
 
 #[tokio::test]
-async fn of_creates_at_once_one_wins() {
+async fn one_of_concurrent_creates_wins() {
     let client = Client::start(Profile::OpenCx).await;
     client.configure(&json!({"latency_ms": 20}));
     let body = json!({"contactid": ONE, "lastname": "Ann"});
@@ -82,7 +82,7 @@ async fn a_patch_creates_unless_if_match_forbids_it() {
 }
 
 #[tokio::test]
-async fn rows_go_away() {
+async fn rows_can_be_deleted() {
     let client = Client::start(Profile::OpenCx).await;
     client.contact(ONE, "ann@example.com").await;
     let path = format!("contacts({ONE})");
@@ -92,7 +92,7 @@ async fn rows_go_away() {
 }
 
 #[tokio::test]
-async fn notes_and_live_work_items_are_kept_whole() {
+async fn notes_and_live_work_items_are_stored_completely() {
     let client = Client::start(Profile::OpenCx).await;
     assert_eq!(client.post("incidents", json!({"incidentid": ONE})).await.status, 204);
     let note = json!({
