@@ -44,7 +44,7 @@ impl Rows {
         if !self.sets.contains_key(&table.set) {
             self.sets.insert(table.set.clone(), RowSet::default());
         }
-        self.sets.get_mut(&table.set).expect("it was put there just now")
+        self.sets.get_mut(&table.set).expect("inserted above")
     }
 
     /// Returns the rows of this table, or `None` if nothing was ever written to it.

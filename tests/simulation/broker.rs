@@ -1,4 +1,4 @@
-//! A broker in memory: the inbox, retry queues, dead letters, and what was announced.
+//! Broker in memory: inbox, retry queues, dead letters and announced outcomes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,7 +20,7 @@ use super::organization_queues::OrganizationQueues;
 use super::publish::Stalled;
 use super::scene::{Life, Scene};
 
-/// The ladder of the runs.
+/// Delays of the retry queues.
 pub const DELAYS: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -30,19 +30,19 @@ pub const DELAYS: [Duration; 5] = [
 ];
 /// `x-delivery-limit` of the inbox.
 pub const DELIVERY_LIMIT: u64 = 20;
-/// How likely the connection breaks at each point where it may, and how often it does at most.
+/// Probability that the connection breaks at each point where it may, and the limit on breaks.
 const BREAKS: f64 = 0.01;
 const MOST_BREAKS: u32 = 12;
-/// RabbitMQ closes a channel that holds a message for longer.
+/// Time after which RabbitMQ closes a channel that holds a message.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1800);
-/// The worker holds none for longer: a shared broker may be set to less than RabbitMQ's default.
+/// Longest time the worker may hold a message; a shared broker may have a lower limit than RabbitMQ's default.
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
-/// Most deliveries at one moment: with more, something goes round in circles, and the clock would never go on.
+/// Limit on deliveries at one instant. More indicate an endless loop in which the clock would never advance.
 const MOST_AT_ONCE: u32 = 10_000;
-/// Longest time in the inbox while nothing is wrong.
+/// Longest time in the inbox without faults.
 const LONGEST_IN_THE_INBOX: Duration = Duration::from_secs(60);
 
-/// The broker; it outlives the workers.
+/// Broker, which outlives the workers.
 pub struct Broker {
     pub scene: Arc<Scene>,
     pub prefetch: usize,
@@ -52,25 +52,25 @@ pub struct Broker {
     pub configured: watch::Sender<Vec<OrganizationId>>,
     /// Wakes consumers that could not start, in order.
     pub changes: Notify,
-    /// Whether what is given back counts as redelivered: up to RabbitMQ 4.2 it does.
+    /// True if messages given back count as redelivered, as up to RabbitMQ 4.2.
     pub counts_given_back: bool,
-    /// Whether what was in flight may come back in another order.
+    /// True if messages in flight may return in another order.
     pub shuffles: bool,
     state: Mutex<State>,
 }
 
-/// What became of a message on the way.
+/// Observations during a run.
 #[derive(Default)]
 pub struct Notes {
-    /// What was announced, and how long after the run began.
+    /// Announced outcomes, with the time since the start of the run.
     pub announced: Vec<(Duration, Announcement)>,
-    /// When a message was first moved to its organization's queue, by its id.
+    /// Times at which messages were first moved to their organization's queue, by id.
     pub forwarded: BTreeMap<String, Duration>,
-    /// When a message was first put into a retry queue, by its id.
+    /// Times at which messages were first put into a retry queue, by id.
     pub put_off: BTreeMap<String, Duration>,
-    /// When copies of a message lay in retry queues, by its id.
+    /// Times that copies of messages spent in retry queues, by id.
     pub delayed: BTreeMap<String, Vec<Range<Duration>>>,
-    /// Rules that were broken while the run went on.
+    /// Invariants violated during the run.
     pub broken: BTreeSet<String>,
     pub disconnections: u32,
 }
@@ -85,19 +85,19 @@ pub struct State {
     pub notes: Notes,
     pub connection: CancellationToken,
     numbers: u64,
-    /// The moment of the last delivery, and how many there were at it.
+    /// Time of the last delivery, and the number of deliveries at that time.
     moment: (Duration, u32),
     consumer: Option<InboxConsumer>,
-    /// When the next connection is there.
+    /// Time at which the connection is re-established.
     away_until: Option<Instant>,
-    /// The inbox is not consumed before.
+    /// Time before which the inbox is not consumed.
     pub inbox_from: Duration,
 }
 
 struct InboxConsumer {
     life: Life,
     to: UnboundedSender<Delivery>,
-    /// One at a time, until a message comes for the first time.
+    /// True until a message arrives that was never delivered before; messages are delivered one at a time until then.
     careful: bool,
     since: Duration,
 }
@@ -137,7 +137,7 @@ impl Broker {
         at(&mut self.state.lock().unwrap())
     }
 
-    /// What is neither done nor dead: in the inbox, in flight, in organizations' queues, in retry queues or on the way.
+    /// Returns the number of unfinished messages: in the inbox, in flight, in organizations' queues, in retry queues, in transit.
     pub fn unfinished(&self) -> [usize; 5] {
         self.look(|state| {
             let queued = state.organizations.ready();
@@ -164,13 +164,13 @@ impl Broker {
         receiver
     }
 
-    /// The stream of a process' inbox ends.
+    /// Ends the stream of a process's inbox.
     pub fn stop_consuming_inbox(&self, life: &Life) {
         life.stop();
         self.look(|state| state.consumer = None);
     }
 
-    /// Whether the connection breaks now; not so often that the delivery limit is all that one sees.
+    /// Returns true if the connection breaks now. The limit keeps the delivery limit from dominating the runs.
     pub fn breaks(&self) -> bool {
         self.scene.fails(BREAKS) && self.look(|state| state.notes.disconnections < MOST_BREAKS)
     }
@@ -179,7 +179,7 @@ impl Broker {
         self.look(|state| state.away_until.is_some_and(|until| Instant::now() < until))
     }
 
-    /// Whether the worker consumes nothing for the moment.
+    /// Returns true if the worker currently consumes nothing.
     pub fn is_paused(&self) -> bool {
         self.windows.forbidden(self.scene.elapsed()).is_some()
     }
@@ -217,7 +217,7 @@ impl Broker {
         })
     }
 
-    /// The connection is gone: what is in flight comes again, with the next one.
+    /// Breaks the connection. Messages in flight are redelivered on the next connection.
     pub fn disconnect(self: &Arc<Self>, why: &'static str) {
         let away = Duration::from_secs(10).mul_f64(self.scene.lot());
         let shuffled = self.shuffles && self.scene.happens(0.5);
@@ -244,7 +244,7 @@ impl Broker {
         });
     }
 
-    /// Both sides are there again.
+    /// Re-establishes the connection.
     pub fn connect(self: &Arc<Self>) {
         if self.is_away() {
             return;
@@ -258,7 +258,7 @@ impl Broker {
         });
     }
 
-    /// What waits for the broker looks again.
+    /// Wakes all waiters for the broker.
     pub fn wake(self: &Arc<Self>) {
         self.changes.notify_waiters();
         self.deliver();
@@ -277,7 +277,7 @@ impl Broker {
         });
     }
 
-    /// What must hold at any time.
+    /// Checks the invariants that hold at any time.
     pub fn inspect(self: &Arc<Self>) {
         let timed_out = self.look(|state| state.flying.values().any(|flying| flying.held() > ACK_TIMEOUT));
         if timed_out {
@@ -291,7 +291,7 @@ impl Broker {
             let flying = state.flying.values().filter(|flying| flying.place == Place::Inbox);
             let inbox = state.ready.values().chain(flying.map(|flying| &flying.message));
             let late = inbox.filter(|message| now.saturating_sub(since.max(message.arrived)) > LONGEST_IN_THE_INBOX);
-            let late: Vec<_> = late.map(|message| format!("{}: lies in the inbox", message.name())).collect();
+            let late: Vec<_> = late.map(|message| format!("{}: stuck in the inbox", message.name())).collect();
             state.notes.broken.extend(late);
         });
     }
@@ -303,11 +303,11 @@ impl State {
         self.numbers
     }
 
-    /// Whether something is delivered again and again at this moment; for this moment nothing more is delivered then.
+    /// Returns true if deliveries repeat endlessly at this instant; no more are made at it then.
     fn goes_round_in_circles(&mut self, now: Duration) -> bool {
         let is_endless = self.moment.0 == now && self.moment.1 > MOST_AT_ONCE;
         if is_endless {
-            self.notes.broken.insert(format!("delivered again and again at {now:?}"));
+            self.notes.broken.insert(format!("endless redelivery at {now:?}"));
         }
         is_endless
     }
@@ -331,12 +331,12 @@ impl State {
             let (life, to) = (consumer.life.clone(), consumer.to.clone());
             let redelivered = message.deliveries > 0;
             let delivery = self.take_off(broker, life, (Place::Inbox, 0), (number, message), redelivered);
-            // Whoever has taken it before its death holds it no more once the connection ends.
+            // A process that died may still receive the message; it is returned when the connection ends.
             _ = to.send(delivery);
         }
     }
 
-    /// Sends a message to a consumer.
+    /// Delivers a message to a consumer.
     pub fn take_off(
         &mut self,
         broker: &Arc<Broker>,
@@ -361,7 +361,7 @@ impl State {
         Delivery::new(received, Box::new(settle))
     }
 
-    /// Puts it back at its old place.
+    /// Returns a message to its old position.
     fn take_back(&mut self, flying: Flying, counts: bool) {
         let Flying { mut message, place, number, .. } = flying;
         match place {

@@ -1,4 +1,4 @@
-//! The bus over the broker in memory: every call may fail, before its effect or after it.
+//! Bus on top of the broker in memory. Every call may fail before or after its effect.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use super::destinations::Destination;
 use super::publish::CONFIRM_LIMIT;
 use super::scene::Life;
 
-/// Deliveries of the inbox between the broker and the worker.
+/// Capacity of the channel from the inbox to the worker.
 const BETWEEN: usize = 512;
 
-/// The bus as one process sees it.
+/// Bus as seen by one process.
 pub struct FakeBus {
     pub broker: Arc<Broker>,
     pub life: Life,
@@ -68,7 +68,7 @@ impl Bus for FakeBus {
             let forbidden = sent.is_forbidden();
             match broker.confirmed(&self.life, sent, limit).await {
                 Ok(()) => break,
-                // As the adapter does: it waits until the exchange may be tried again.
+                // Waits, as the adapter does, until the exchange may be tried again.
                 Err(BusError::Refused { .. }) if forbidden => {}
                 Err(problem) => return Err(problem),
             }

@@ -1,4 +1,4 @@
-//! What must hold after every run.
+//! Invariants checked after every run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::scene::TROUBLE_ENDS;
 use super::script::{Content, Curse};
 use super::world::World;
 
-/// Deaths of the process by one event, at most (contract 5).
+/// Limit on deaths of the process caused by one event (contract 5).
 const MOST_DEATHS: u32 = 7;
 
-/// How exact an age is: the milliseconds in its header, a confirm.
+/// Tolerance of ages: milliseconds are cut off in the header, and a confirm takes time.
 const MOMENT: Duration = Duration::from_secs(60);
 
-/// An outcome as it was announced.
+/// Outcome as announced.
 pub struct Announced {
     pub at: Duration,
     pub failed: bool,
@@ -45,7 +45,7 @@ impl Announced {
     }
 }
 
-/// All outcomes announced so far.
+/// Returns all outcomes announced so far.
 pub fn announcements(broker: &Broker) -> Vec<Announced> {
     let announced = broker.look(|state| state.notes.announced.clone());
     let read = |(at, announcement): (Duration, handoffd_engine::ports::bus::Announcement)| Announced {
@@ -57,7 +57,7 @@ pub fn announcements(broker: &Broker) -> Vec<Announced> {
     announced.into_iter().map(read).collect()
 }
 
-/// Every invariant that does not hold, in words.
+/// Returns a description of every violated invariant.
 pub fn all(world: &World) -> Vec<String> {
     let ends = Ends::of(world);
     let mut broken = Vec::new();
@@ -83,7 +83,7 @@ pub fn all(world: &World) -> Vec<String> {
     broken
 }
 
-/// How everything ended.
+/// Final state of the broker: outcomes and dead letters.
 struct Ends {
     announced: Vec<Announced>,
     dead: Vec<Message>,
@@ -99,12 +99,12 @@ impl Ends {
         self.announced.iter().filter(move |outcome| outcome.is_of(organization, event))
     }
 
-    /// The first answer: succeeded or skipped.
+    /// Returns the first answer: succeeded or skipped.
     fn answer<'a>(&'a self, key: &'a EventKey) -> Option<&'a Announced> {
         self.outcomes(key).find(|outcome| !outcome.failed)
     }
 
-    /// The broker itself has given it up: no outcome is promised then.
+    /// Returns true if the broker itself gave the event up; no outcome is promised then.
     fn was_too_often_delivered(&self, key: &EventKey) -> bool {
         let of = |id: &str| key.event_id.as_str().starts_with(id);
         let too_often = self.dead.iter().filter(|letter| letter.deliveries > DELIVERY_LIMIT);
@@ -119,32 +119,32 @@ impl Ends {
     }
 }
 
-/// Invariants 1 and 6: an event ends in one way, and says so.
+/// Invariants 1 and 6: an event has exactly one outcome, and it is announced.
 fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
     let outcomes: Vec<_> = ends.outcomes(key).collect();
     ensure(!outcomes.is_empty() || ends.was_too_often_delivered(key), || format!("{key:?}: no outcome"))?;
     let answers: Vec<_> = outcomes.iter().filter(|outcome| !outcome.failed).collect();
     let Some(first) = answers.first() else {
         let dead = ends.is_dead(key) || ends.was_too_often_delivered(key);
-        return ensure(dead, || format!("{key:?}: it has failed, and is no dead letter"));
+        return ensure(dead, || format!("{key:?}: failed without a dead letter"));
     };
     if world.lost {
         return Ok(());
     }
-    ensure(answers.iter().all(|one| one.body == first.body), || format!("{key:?}: answers that differ"))?;
+    ensure(answers.iter().all(|one| one.body == first.body), || format!("{key:?}: answers differ"))?;
     let failed_later = outcomes.iter().any(|outcome| outcome.failed && outcome.at > first.at);
     ensure(!failed_later, || format!("{key:?}: failed after it was answered"))?;
     let asked = world.cloud.asked(key, |asked| *asked);
     ensure(asked.at <= first.at, || format!("{key:?}: a request after it was answered"))?;
-    // A process that dies is an attempt, for it may be this event that kills it; a store that is away is none, but once
-    // it may fail after the attempt was written down.
+    // A death of the process is an attempt, because this event may have caused it. An unavailable store is none, except once
+    // when it fails after the attempt was recorded.
     let store = if world.scene.kept_everything() { 0 } else { 1 + world.scene.hiccups() };
     let most = 1 + asked.spent + store + world.scene.panics() + world.broker.look(|state| state.notes.disconnections);
     let attempts = first.json["data"]["attempts"].as_u64().unwrap_or_default();
     ensure((1..=most.into()).contains(&attempts), || format!("{key:?}: {attempts} attempts, expected 1 to {most}"))
 }
 
-/// Invariant 2: a handoff that succeeded is there, once and whole.
+/// Invariant 2: a handoff that succeeded exists in Dynamics once and completely.
 fn carried(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     let Content::Handoff { key, live, long, email, .. } = content else { return Ok(()) };
     let Some(answer) = ends.answer(key) else { return Ok(()) };
@@ -163,7 +163,7 @@ fn carried(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
                 let queue = world.cloud.organizations[&key.organization_id].default_queue_id;
                 let whole = incident.notes == u32::from(*long) && incident.queue_items == u32::from(queue.is_some());
                 let whole = whole || answer.warns_of("not_queued");
-                ensure(whole, || format!("{key:?}: not whole: {incident:?}"))?;
+                ensure(whole, || format!("{key:?}: incomplete: {incident:?}"))?;
                 let linked = email.is_none() || incident.customer.is_some() || answer.warns_of("contact_unlinked");
                 ensure(linked, || format!("{key:?}: not linked to its contact: {incident:?}"))
             }
@@ -172,7 +172,7 @@ fn carried(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
     })
 }
 
-/// A resolution that comes after its handoff was answered closes the case.
+/// A resolution published after its handoff was answered closes the case.
 fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
     let copies = world.publications.iter().filter(|publication| publication.content == *content);
@@ -190,14 +190,14 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
         world.cloud.environment(&key.organization_id, |environment| {
             let open = of_event(environment, handoff).find(|incident| incident.closed_by.is_empty());
             ensure(open.is_none() || is_left_to_a_rep(ends, key, session), || {
-                format!("{key:?}: left open what {handoff:?} opened")
+                format!("{key:?}: left open the case of {handoff:?}")
             })
         })?;
     }
     Ok(())
 }
 
-/// A resolution of the session has found that somebody works on a case since it was to be closed.
+/// Returns true if a resolution of the session found that a rep has worked on the case since the closing was first attempted.
 fn is_left_to_a_rep(ends: &Ends, of: &EventKey, session: &str) -> bool {
     ends.announced.iter().any(|outcome| {
         let same = outcome.json["organization_id"] == of.organization_id.as_str()
@@ -206,8 +206,8 @@ fn is_left_to_a_rep(ends: &Ends, of: &EventKey, session: &str) -> bool {
     })
 }
 
-/// A resolution that comes while its handoff is under way waits for it, wherever that is: in its organization's queue, in flight, in
-/// a retry queue.
+/// A resolution published while its handoff is unfinished waits for it, whether the handoff is in its organization's queue,
+/// in flight or in a retry queue.
 fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
     let is_told = !world.lost && world.scene.kept_everything() && !world.broker.shuffles;
@@ -226,7 +226,7 @@ fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
         if !under_way {
             continue;
         }
-        // Decided, not announced: an outcome that the broker refuses is announced late.
+        // Compares decisions, not announcements: an outcome that the broker refuses is announced late.
         let decided = |key| world.cloud.ledger.decided(key);
         let waited_for = decided(handoff).is_none_or(|(first, _)| decided(key).is_some_and(|(_, last)| first <= last));
         ensure(waited_for, || format!("{key:?}: answered before {handoff:?}"))?;
@@ -234,7 +234,7 @@ fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
     Ok(())
 }
 
-/// The events of a session that met no trouble are answered in the order in which they were published.
+/// The events of a session that met no faults are answered in the order in which they were published.
 fn in_order(world: &World, ends: &Ends) -> Vec<String> {
     let (disconnections, put_off) =
         world.broker.look(|state| (state.notes.disconnections, state.notes.put_off.clone()));
@@ -258,7 +258,7 @@ fn in_order(world: &World, ends: &Ends) -> Vec<String> {
         for (_, key) in events.into_iter().filter(|(_, key)| seen.insert(*key)) {
             let at = ends.outcomes(key).map(|outcome| outcome.at).min().unwrap_or(last);
             if at < last {
-                broken.push(format!("{session:?}: {key:?} was answered before one that came earlier"));
+                broken.push(format!("{session:?}: {key:?} was answered before an earlier event"));
             }
             last = last.max(at);
         }
@@ -266,7 +266,7 @@ fn in_order(world: &World, ends: &Ends) -> Vec<String> {
     broken
 }
 
-/// No event is given up for having waited: neither attempts nor age are spent by it.
+/// No event is given up for having waited: waiting spends neither attempts nor age.
 fn patient(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     for key in content.keys() {
         for outcome in ends.outcomes(&key).filter(|outcome| outcome.reason() == Some("retries_exhausted")) {
@@ -278,19 +278,19 @@ fn patient(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
                 continue;
             }
             let failed = asked.failed.filter(|failed| *failed <= outcome.at);
-            let Some(failed) = failed else { return Err(format!("{key:?}: given up, and it never failed")) };
+            let Some(failed) = failed else { return Err(format!("{key:?}: given up without a failure")) };
             let delayed = world.broker.look(|state| state.notes.delayed.get(key.event_id.as_str()).cloned());
             let delayed = delayed.unwrap_or_default();
             let aged = world.cloud.spans.aged(&key.organization_id, failed..outcome.at, &delayed);
             ensure(aged + MOMENT >= world.rules.policy.max_age, || {
-                format!("{key:?}: given up at an age of {aged:?} at most")
+                format!("{key:?}: given up at an age of at most {aged:?}")
             })?;
         }
     }
     Ok(())
 }
 
-/// An event that ends the process, or makes it panic, is a dead letter for that, and no other event is.
+/// An event that ends the process or makes it panic is dead-lettered for that reason, and no other event is.
 fn found_out(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
     for key in content.keys() {
         let given_up_for =
@@ -298,29 +298,29 @@ fn found_out(world: &World, ends: &Ends, content: &Content) -> Result<(), String
         let (deadly, panics) = (given_up_for("the worker died"), given_up_for("a defect"));
         let curse = content.cursed().map(|(_, curse)| curse);
         let kills = curse == Some(Curse::Kills);
-        // A death that the store could not take is not counted, and a record that it could not give is not gone by. A panic meanwhile is
-        // another end of an attempt, and acquits.
+        // A death that the store could not record is not counted, and a record that the store could not return is not considered.
+        // A panic in between is another end of an attempt and clears the suspicion.
         let is_counted = !world.lost && world.scene.kept_everything();
-        ensure(kills || !deadly || !is_counted, || format!("{key:?}: given up for deaths that are not its own"))?;
+        ensure(kills || !deadly || !is_counted, || format!("{key:?}: given up for deaths it did not cause"))?;
         ensure(kills || !ends.was_too_often_delivered(&key), || format!("{key:?}: delivered too often"))?;
-        ensure(curse != Some(Curse::Panics) || panics, || format!("{key:?}: not given up, though it panics"))?;
+        ensure(curse != Some(Curse::Panics) || panics, || format!("{key:?}: not given up although it panics"))?;
         let deaths = world.cloud.asked(&key, |asked| asked.kills.1);
-        ensure(deaths <= MOST_DEATHS || !is_counted, || format!("{key:?}: it has ended the process {deaths} times"))?;
-        ensure(curse.is_none() || ends.answer(&key).is_none(), || format!("{key:?}: answered against all odds"))?;
+        ensure(deaths <= MOST_DEATHS || !is_counted, || format!("{key:?}: ended the process {deaths} times"))?;
+        ensure(curse.is_none() || ends.answer(&key).is_none(), || format!("{key:?}: answered although it is cursed"))?;
     }
     Ok(())
 }
 
-/// A message that names no event is a dead letter, and nothing else.
+/// A message that names no event becomes a dead letter, and nothing else.
 fn nameless(world: &World, ends: &Ends) -> Result<(), String> {
     let bodies = world.publications.iter().filter(|publication| publication.content.keys().is_empty());
     let published = bodies.count();
     let dead = ends.dead.iter().filter(|letter| letter.envelope.header("x-handoffd-event-id").is_none()).count();
-    ensure(dead >= published, || format!("{published} nameless messages, {dead} nameless dead letters"))
+    ensure(dead >= published, || format!("{published} messages without an event, {dead} dead letters without an event"))
 }
 
-/// What Dynamics holds, whatever became of the events: one contact per email, no case closed twice, no reopened case
-/// closed again.
+/// State of Dynamics, regardless of the outcomes: one contact per email, no case closed twice, no reopened case closed
+/// again.
 fn tidy(world: &World) -> Vec<String> {
     let mut broken = Vec::new();
     for (organization, environment) in world.cloud.environments.lock().unwrap().iter() {
@@ -343,13 +343,13 @@ fn tidy(world: &World) -> Vec<String> {
     broken
 }
 
-/// Invariant 5: the events of an organization are over soon after the end of its own troubles, whatever those of others are.
+/// Invariant 5: an organization's events end soon after its own faults end, regardless of the faults of others.
 fn undelayed(world: &World, ends: &Ends) -> Vec<String> {
     let keys = world.publications.iter().flat_map(|publication| publication.content.keys());
     let late =
         |key: &EventKey| TROUBLE_ENDS.max(world.cloud.spans.end(&key.organization_id)) + Duration::from_secs(4 * 3600);
     let delayed = keys.filter(|key| ends.outcomes(key).next().is_some_and(|outcome| outcome.at > late(key)));
-    delayed.map(|key| format!("{key:?}: its outcome came late")).collect()
+    delayed.map(|key| format!("{key:?}: late outcome")).collect()
 }
 
 fn of_event<'a>(environment: &'a Environment, key: &'a EventKey) -> impl Iterator<Item = &'a Incident> {

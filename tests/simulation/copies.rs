@@ -1,4 +1,4 @@
-//! Where copies go: to the end of a queue, a retry queue or the dead letters.
+//! Routing of copies to a queue, a retry queue or the dead letters.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::destinations::Destination;
 use super::message::Message;
 
 impl Broker {
-    /// A copy waits in the retry queue of this rung.
+    /// Puts a copy into the retry queue of this rung.
     pub fn put_off(self: &Arc<Self>, message: Message, rung: usize) {
         let (name, after) = (message.name().to_owned(), self.scene.elapsed());
         self.scene.tell(|| format!("{name} waits on rung {rung}: {:?}", message.envelope.headers));
@@ -31,7 +31,7 @@ impl Broker {
         self.look(|state| state.dead.push(message));
     }
 
-    /// A message goes to the end of a queue.
+    /// Appends a message to a queue.
     pub fn put(self: &Arc<Self>, to: &Destination, message: Message) {
         match to {
             Destination::Inbox => self.publish(message),

@@ -1,4 +1,4 @@
-//! The CRM behind its seam: slow, moody, and now and then silent about what it has done.
+//! Destination behind its seam: slow, unreliable, and sometimes silent about completed requests.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,60 +19,60 @@ use super::scene::{Life, Scene};
 use super::script::Curse;
 use super::spans::{KnownSpans, Spans};
 
-/// When a request without an answer is given up, and when Dynamics may still carry it out.
+/// Timeout of a request, and the latest time at which Dynamics may still carry it out.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 const LATEST: Duration = Duration::from_secs(240);
 
-/// All environments, and what each event has asked for; they outlive the workers.
+/// All environments, and the requests of each event. They outlive the workers.
 pub struct Cloud {
     pub scene: Arc<Scene>,
     pub organizations: BTreeMap<OrganizationId, Arc<Settings>>,
     pub environments: Mutex<BTreeMap<OrganizationId, Environment>>,
     pub asked: Mutex<BTreeMap<EventKey, Asked>>,
-    /// Events that something is wrong with for good.
+    /// Events with a permanent defect.
     pub cursed: BTreeMap<EventKey, Curse>,
-    /// When organizations can't take requests.
+    /// Spans in which organizations can't take requests.
     pub spans: Spans,
-    /// Steps that the setup of an organization refuses, and no others: since when, and until when.
+    /// Steps that an organization's setup refuses, with the time spans.
     pub held: Mutex<Vec<(OrganizationId, StepName, Range<Duration>)>>,
-    /// When organizations are added that are not there from the beginning.
+    /// Times at which organizations are added during the run.
     pub added: BTreeMap<OrganizationId, Duration>,
-    /// What was decided.
+    /// Ledger of decisions.
     pub ledger: Arc<Ledger>,
 }
 
-/// What an event has asked for.
+/// Requests of an event.
 #[derive(Clone, Copy, Default)]
 pub struct Asked {
-    /// When it did so last.
+    /// Time of the last request.
     pub at: Duration,
-    /// How many answers spent an attempt.
+    /// Number of answers that spent an attempt.
     pub spent: u32,
-    /// When the first of them came.
+    /// Time of the first such answer.
     pub failed: Option<Duration>,
-    /// How often it has ended the process since it was given up last, and at most.
+    /// Deaths of the process caused since the event was last given up, and the highest such number.
     pub kills: (u32, u32),
 }
 
-/// The cloud as one process sees it.
+/// Destination as seen by one process.
 pub struct FakeCrm {
     pub cloud: Arc<Cloud>,
     pub life: Life,
     pub known: KnownSpans,
-    /// Requests of an event in a span.
+    /// Number of requests of an event in a span.
     pub refused: Mutex<BTreeMap<(EventKey, usize), u32>>,
 }
 
 impl Cloud {
     pub fn environment<T>(&self, organization: &OrganizationId, look: impl FnOnce(&mut Environment) -> T) -> T {
-        look(self.environments.lock().unwrap().get_mut(organization).expect("it is configured"))
+        look(self.environments.lock().unwrap().get_mut(organization).expect("the organization is configured"))
     }
 
     pub fn asked<T>(&self, key: &EventKey, look: impl FnOnce(&mut Asked) -> T) -> T {
         look(self.asked.lock().unwrap().entry(key.clone()).or_default())
     }
 
-    /// The time for which a step is refused now.
+    /// Returns the current time span in which a step is refused.
     fn held(&self, organization: &OrganizationId, step: StepName) -> Option<Range<Duration>> {
         let (now, held) = (self.scene.elapsed(), self.held.lock().unwrap());
         let mut held = held.iter().filter(|(of, held, _)| of == organization && *held == step);
@@ -124,7 +124,7 @@ impl Crm for FakeCrm {
 
     fn availability(&self, organization: &OrganizationId) -> Availability {
         if self.life.is_over() {
-            // Whoever looks now and then without a call that never returns would do so until the end of the run.
+            // A caller that polls without ever awaiting a call would otherwise keep running until the end of the run.
             resume_unwind(Box::new("the process is dead"));
         }
         match self.known.of(&self.cloud.spans, organization) {
@@ -171,9 +171,9 @@ impl FakeCrm {
                 scene.dawdle(Duration::from_millis(300)).await;
                 self.cloud
                     .asked(&event.key, |asked| asked.kills = (asked.kills.0 + 1, asked.kills.1.max(asked.kills.0 + 1)));
-                self.life.kill(|| format!("{} has ended the process", event.key.event_id)).await;
+                self.life.kill(|| format!("{} ended the process", event.key.event_id)).await;
             }
-            Some(Curse::Panics) => resume_unwind(Box::new("a curse")),
+            Some(Curse::Panics) => resume_unwind(Box::new("simulated panic of a cursed event")),
             None => {}
         }
         scene.may_panic(0.005);
@@ -181,8 +181,8 @@ impl FakeCrm {
             return Err(fault(name, remedy));
         }
         if scene.fails(0.02) {
-            // A closing or a move that Dynamics carries out after it was given up, or after its sender's death, can undo anything:
-            // nobody can look for that.
+            // A closing or a move that Dynamics carries out after its timeout, or after the death of its sender, can undo anything,
+            // and no check can detect that.
             if matches!(name, StepName::CloseIncident | StepName::AssignQueue) {
                 scene.dawdle(GIVEN_UP).await;
                 self.life.go_on().await;
@@ -194,7 +194,7 @@ impl FakeCrm {
             self.life.go_on().await;
             return Err(fault(name, Remedy::Retry));
         }
-        // What is on its way arrives, whatever becomes of who sent it.
+        // A request in transit arrives, even if its sender dies.
         scene.dawdle(self.patience()).await;
         let receipt = self.cloud.commit(step, event);
         self.life.pass("a request under way").await;
@@ -204,7 +204,7 @@ impl FakeCrm {
         if scene.fails(0.05) { Err(fault(name, Remedy::Retry)) } else { Ok(receipt) }
     }
 
-    /// The organization can't take requests at the moment: this one has found out.
+    /// Returns the fault of an unavailable organization, which the worker thereby discovers.
     fn refusal(&self, step: &Step, event: &Event) -> Option<Fault> {
         let (scene, organization) = (&self.cloud.scene, &event.key.organization_id);
         let (number, span) = self.cloud.spans.now(organization).into_iter().max_by_key(|(_, span)| span.until)?;
@@ -221,7 +221,7 @@ impl FakeCrm {
         Some(fault(step.name(), remedy))
     }
 
-    /// Now and then the organization's setup refuses one step for a while, and no other.
+    /// Makes an organization's setup refuse a single step for a while, at random.
     fn refuses_step(&self, step: StepName, organization: &OrganizationId) -> Option<Fault> {
         let scene = &self.cloud.scene;
         if self.cloud.held(organization, step).is_none() && scene.fails(0.01) {
@@ -235,7 +235,7 @@ impl FakeCrm {
         Some(fault(step, Remedy::HoldStep(since)))
     }
 
-    /// What it answers instead of doing anything. An organization that is throttled or blocked from here on stays so for a while.
+    /// Returns a random fault instead of an effect. An organization throttled or blocked here stays so for a while.
     fn mood(&self, organization: &OrganizationId) -> Option<Remedy> {
         let scene = &self.cloud.scene;
         let lot = scene.lot();
@@ -257,7 +257,7 @@ impl FakeCrm {
         Some(remedy)
     }
 
-    /// The answer is given up, and the request is carried out after all.
+    /// Carries a request out after its timeout.
     fn commit_late(&self, step: &Step, event: &Event) {
         let (cloud, step, event) = (self.cloud.clone(), step.clone(), event.clone());
         tokio::spawn(async move {
@@ -272,6 +272,6 @@ impl FakeCrm {
 }
 
 fn fault(step: StepName, remedy: Remedy) -> Fault {
-    let message = "the dice".to_owned();
+    let message = "simulated fault".to_owned();
     Fault { remedy, step, status: None, code: None, message, advice: String::new(), request_id: None }
 }

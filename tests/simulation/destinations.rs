@@ -1,4 +1,4 @@
-//! Destinations of publishes, and the times at which something is wrong with one of them.
+//! Destinations of publishes, and windows of time in which they fail.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use handoffd_engine::event::OrganizationId;
 use super::broker::DELAYS;
 use super::scene::{Scene, TROUBLE_ENDS};
 
-/// Where a message is published to.
+/// Destination of a publish.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Destination {
     Inbox,
@@ -17,18 +17,18 @@ pub enum Destination {
     Outcomes,
 }
 
-/// What is wrong with a destination.
+/// Fault of a destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
-    /// It has no leader: what is published hangs, and comes through at the end.
+    /// No leader: publishes hang and take effect at the end of the window.
     Leaderless,
     /// Every publish is refused (`basic.nack`).
     Refuses,
-    /// The worker may not write to it (403).
+    /// The worker may not write to the destination (403).
     Forbidden,
 }
 
-/// A time at which something is wrong with one destination.
+/// Window of time in which one destination fails.
 #[derive(Clone, Debug)]
 pub struct Window {
     destination: Destination,
@@ -37,7 +37,7 @@ pub struct Window {
     pub until: Duration,
 }
 
-/// All such times of a run.
+/// All windows of a run.
 pub struct Windows(Vec<Window>);
 
 impl Window {
@@ -56,17 +56,17 @@ impl Windows {
         Self(windows)
     }
 
-    /// What is wrong with a destination now.
+    /// Returns the current window of a destination.
     pub fn of(&self, destination: &Destination, now: Duration) -> Option<&Window> {
         self.open(now).find(|window| window.destination == *destination)
     }
 
-    /// The end of a time in which the worker consumes nothing, for want of a permission.
+    /// Returns the end of the current window in which the worker consumes nothing because a permission is missing.
     pub fn forbidden(&self, now: Duration) -> Option<Duration> {
         self.open(now).find(|window| window.trouble == Trouble::Forbidden).map(|window| window.until)
     }
 
-    /// Since when nothing has been wrong with any destination; none while something is.
+    /// Returns the time since which no destination has failed, or `None` if one is failing now.
     pub fn calm_since(&self, now: Duration) -> Option<Duration> {
         if self.open(now).next().is_some() {
             return None;
@@ -75,7 +75,7 @@ impl Windows {
         Some(ended.max().unwrap_or_default())
     }
 
-    /// When something begins or ends to be wrong.
+    /// Returns the start and end times of all windows, sorted.
     pub fn edges(&self) -> Vec<Duration> {
         let mut edges: Vec<_> = self.0.iter().flat_map(|window| [window.from, window.until]).collect();
         edges.sort();

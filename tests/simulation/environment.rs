@@ -1,4 +1,4 @@
-//! One organization's Dynamics, in maps: what each step does there, at once and all of it.
+//! One organization's Dynamics, in maps. Each step takes effect at once and completely.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use handoffd_engine::workflow::{Closing, Fit, LinkedCustomer, QueueBinding, Rece
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Longer transcripts do not fit into the description.
+/// Longest transcript that fits into the description.
 pub const LONGEST_TRANSCRIPT: usize = 2;
 
-/// What this environment wants: each may be so or not.
+/// Requirements of this environment, each on or off.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Profile {
     pub queue_undeclared: bool,
@@ -19,15 +19,15 @@ pub struct Profile {
     pub close_by_action: bool,
 }
 
-/// The records.
+/// Records of one organization.
 #[derive(Default)]
 pub struct Environment {
     pub profile: Profile,
-    /// In order of creation, by email.
+    /// Contacts with their emails, in order of creation.
     pub contacts: Vec<(ContactId, String)>,
     pub incidents: BTreeMap<IncidentId, Incident>,
     pub work_items: BTreeMap<WorkItemId, EventId>,
-    /// What reps have deleted.
+    /// Cases deleted by reps.
     pub deleted: BTreeSet<IncidentId>,
 }
 
@@ -38,36 +38,36 @@ pub struct Incident {
     pub notes: u32,
     pub queue_items: u32,
     pub open: bool,
-    /// The resolutions that closed it: each time it really was open.
+    /// Resolutions that closed the case while it was open.
     pub closed_by: Vec<EventId>,
     pub reopened: bool,
-    /// Closings after a rep had reopened it.
+    /// Number of closings after a rep had reopened the case.
     pub closed_again: u32,
-    /// When it was changed last.
+    /// Time of the last change.
     pub modified: Duration,
-    /// When it was closed.
+    /// Times of the closings.
     pub resolved: Vec<Duration>,
-    /// A rep has moved it to another queue.
+    /// True if a rep has moved the case to another queue.
     pub moved: bool,
-    /// How often it was pulled from there.
+    /// Number of times the case was pulled from the queue that a rep chose.
     pub pulled_back: u32,
 }
 
-/// A moment, by both clocks: Dynamics' own is right.
+/// Point in time by both clocks. Dynamics' clock is right.
 #[derive(Clone, Copy)]
 pub struct Moment {
     pub elapsed: Duration,
-    /// By the worker's.
+    /// Time by the worker's clock.
     pub now: Timestamp,
 }
 
 impl Moment {
-    /// A time of the worker's clock in Dynamics'.
+    /// Converts a time of the worker's clock to Dynamics' clock.
     fn of(self, time: Timestamp) -> Duration {
         self.elapsed.saturating_sub(between(time, self.now))
     }
 
-    /// A time of Dynamics' clock, as it tells it.
+    /// Converts a time of Dynamics' clock to a timestamp in its answers.
     fn told(time: Duration) -> Timestamp {
         Timestamp::UNIX_EPOCH.checked_add(time).unwrap()
     }
@@ -82,14 +82,14 @@ impl Incident {
         format!("W/{}", self.modified.as_nanos())
     }
 
-    /// A rep opens it again.
+    /// Reopens the case, as a rep does.
     pub fn reopen(&mut self, at: Duration) {
         (self.open, self.reopened, self.modified) = (true, true, at);
     }
 }
 
 impl Environment {
-    /// Does a step, as often as it is asked for: keys are derived from the event.
+    /// Performs a step. Repetitions are idempotent because keys are derived from the event.
     pub fn perform(&mut self, step: &Step, event: &Event, at: Moment) -> Receipt {
         match step {
             Step::LookUpContact => self.look_up(&email(event)),
@@ -103,7 +103,7 @@ impl Environment {
             }
             Step::PostIncident { customer, queue } => self.post(event, *customer, *queue, at),
             Step::AssignQueue { incident } => {
-                // "Already in this queue" is success.
+                // "Already in this queue" counts as success.
                 let Some(row) = self.incidents.get_mut(incident) else { return Receipt::QueueAssigned };
                 if !row.open {
                     return Receipt::ClosedBeforeQueued;
@@ -156,7 +156,7 @@ impl Environment {
     }
 
     fn post(&mut self, event: &Event, customer: LinkedCustomer, queue: QueueBinding, at: Moment) -> Receipt {
-        // The body is looked at before the key.
+        // The body is validated before the key.
         if queue == QueueBinding::Bound && self.profile.queue_undeclared {
             return Receipt::QueueFieldUndeclared;
         }
@@ -215,7 +215,7 @@ impl Environment {
         Receipt::IncidentClosed(incident)
     }
 
-    /// A case that may have been closed since then.
+    /// Returns the state of a case that may have been closed since then.
     fn look(&self, incident: IncidentId, since: Duration) -> Receipt {
         match self.incidents.get(&incident) {
             None => Receipt::IncidentMissing(incident),
@@ -230,7 +230,7 @@ impl Environment {
     }
 }
 
-/// The key of a handoff's incident.
+/// Returns the key of a handoff's incident.
 pub fn incident_of(event: &Event) -> IncidentId {
     IncidentId(derive(&["incident", event.key.organization_id.as_str(), event.key.event_id.as_str()]))
 }
@@ -240,12 +240,12 @@ fn derive(parts: &[&str]) -> Uuid {
 }
 
 fn email(event: &Event) -> String {
-    handoff(event).customer.email.as_deref().expect("a contact is made for an email").to_lowercase()
+    handoff(event).customer.email.as_deref().expect("contacts are created only for events with an email").to_lowercase()
 }
 
 fn handoff(event: &Event) -> &Handoff {
     match &event.body {
         Body::Handoff(handoff) => handoff,
-        Body::Resolution(_) => panic!("a resolution was to make a record"),
+        Body::Resolution(_) => panic!("a resolution creates no records"),
     }
 }

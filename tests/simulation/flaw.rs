@@ -1,30 +1,30 @@
-//! A rule of the adapter's that is broken on purpose: `SIMULATION_FLAW` names it, and the runs must find it.
+//! Rules of the adapter that can be broken on purpose. `SIMULATION_FLAW` names one, and the runs must detect it.
 
 use std::env;
 
-/// A broken rule.
+/// Broken rule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flaw {
-    /// Events are put into a queue that was made just now.
+    /// Events are published to a queue that was just created.
     TrustsYoungQueues,
-    /// The inbox is acknowledged before the copy is confirmed.
+    /// The message in the inbox is acknowledged before its copy is confirmed.
     AcksBeforeTheConfirm,
-    /// What a dead letter or a retry is copied from is acknowledged before the copy is there.
+    /// The source of a dead letter or a retry is acknowledged before the copy is published.
     CopiesAfterTheAck,
-    /// What is given back goes to the end of its queue: RabbitMQ 3.10 does so with `basic.nack` where a queue has no delivery limit
-    /// (measured); what a closed channel gives back finds its old place.
+    /// A message given back goes to the end of its queue. RabbitMQ 3.10 does this for `basic.nack` on a queue without a delivery
+    /// limit (measured); messages given back by a closed channel return to their old position.
     GivesBackToTheEnd,
 }
 
 impl Flaw {
-    /// The flaw that these runs are played with.
+    /// Returns the flaw selected for these runs.
     pub fn of_the_run() -> Option<Self> {
         match env::var("SIMULATION_FLAW").ok()?.as_str() {
             "trusts-young-queues" => Some(Self::TrustsYoungQueues),
             "acks-before-the-confirm" => Some(Self::AcksBeforeTheConfirm),
             "copies-after-the-ack" => Some(Self::CopiesAfterTheAck),
             "gives-back-to-the-end" => Some(Self::GivesBackToTheEnd),
-            other => panic!("SIMULATION_FLAW={other:?} is none of ours"),
+            other => panic!("unknown SIMULATION_FLAW={other:?}; see tests/simulation/flaw.rs for the flaws"),
         }
     }
 }

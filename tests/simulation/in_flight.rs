@@ -1,4 +1,4 @@
-//! A message in flight over the broker in memory, settled as the adapter settles it.
+//! Message in flight over the broker in memory, settled as the adapter settles it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::message::Message;
 use super::publish::{CONFIRM_LIMIT, Sent};
 use super::scene::Life;
 
-/// How long the next retry queue has to confirm, once one of them did not.
+/// Time granted to another retry queue to confirm after the first did not.
 const OTHER_LIMIT: Duration = Duration::from_secs(5);
 
-/// A message in flight.
+/// Message in flight.
 #[derive(Clone)]
 pub struct InFlight {
     pub broker: Arc<Broker>,
@@ -79,7 +79,7 @@ impl Settle for InFlight {
         if self.broker.flaw == Some(Flaw::AcksBeforeTheConfirm) {
             self.broker.ack(self.tag);
         }
-        // Published in the order of the calls: here, not when the answer is waited for.
+        // Publishes at the time of the call, not when the result is awaited, so that the order of calls is preserved.
         let sent = self.offer(&to, self.copy(Vec::new()));
         let limit = limit();
         Box::pin(async move {
@@ -99,7 +99,7 @@ impl InFlight {
         copy
     }
 
-    /// Into the retry queue of a rung; into another one when that one does not take it.
+    /// Publishes to the retry queue of a rung, or to another one if that queue refuses.
     async fn retry(&self, rung: usize, headers: Headers) -> Result<(), BusError> {
         let copy = self.copy(headers);
         let mut answer = self.put(Destination::Retry(rung), copy.clone(), limit()).await;
@@ -119,7 +119,7 @@ impl InFlight {
         self.broker.confirmed(&self.life, sent, limit).await
     }
 
-    /// On the connection that the message came by.
+    /// Publishes on the connection that delivered the message.
     fn offer(&self, to: &Destination, message: Message) -> Sent {
         let there = to.clone();
         let effect = Box::new(move |broker: &Arc<Broker>| broker.put(&there, message));
@@ -129,7 +129,7 @@ impl InFlight {
         self.broker.send(&self.life, to, effect)
     }
 
-    /// An ack is not confirmed: it may be on its way when the connection breaks.
+    /// Settles the message. Acks are not confirmed, so one may be in transit when the connection breaks.
     fn done(&self, what: &'static str, settle: impl FnOnce(&Arc<Broker>, u64)) -> Settled {
         if !self.broker.holds(self.tag) {
             return Settled::Lost;

@@ -1,4 +1,4 @@
-//! What the store was given for good, and the requests that should not have been made after that.
+//! Ledger of durable decisions, used to detect requests that should not have followed them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -10,16 +10,16 @@ use handoffd_engine::workflow::{Phase, Record};
 use super::scene::Scene;
 use super::spans::Span;
 
-/// Most requests of one event in a span in which its organization can't take any: the one that finds out, and one of a copy.
+/// Limit on requests of one event in a span of unavailability: one discovers it, others may be sent by a copy of the event.
 const PROBES: u32 = 3;
 
-/// The ends of events as they became durable.
+/// Durable decisions on events.
 pub struct Ledger {
     scene: Arc<Scene>,
     decided: Mutex<BTreeMap<EventKey, Decided>>,
-    /// When an event was decided for the first time, and for the last.
+    /// Times of the first and the last decision on an event.
     times: Mutex<BTreeMap<EventKey, (Duration, Duration)>>,
-    /// Those that were given up, and have asked for nothing since.
+    /// Events that were given up and have sent no requests since.
     reborn: Mutex<BTreeSet<EventKey>>,
     broken: Mutex<BTreeSet<String>>,
 }
@@ -27,9 +27,9 @@ pub struct Ledger {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Decided {
     Finished,
-    /// Its letter may not lie in the dead-letter queue yet.
+    /// The dead letter may not be in the dead-letter queue yet.
     Dead,
-    /// It may come again, and starts afresh.
+    /// The event may be delivered again, and then starts over.
     Settled,
 }
 
@@ -44,7 +44,7 @@ impl Ledger {
         })
     }
 
-    /// A record is durable.
+    /// Notes that a record is durable.
     pub fn keeps(&self, key: &EventKey, record: &Record) {
         let mut all = self.decided.lock().unwrap();
         let decided = match &record.phase {
@@ -53,7 +53,7 @@ impl Ledger {
             Phase::Dead(_) => Decided::Dead,
             _ => {
                 if let Some(known @ (Decided::Finished | Decided::Dead)) = all.remove(key) {
-                    self.breaks(format!("{key:?}: taken up again after it was decided: {known:?}"));
+                    self.breaks(format!("{key:?}: processed again after it was decided: {known:?}"));
                 }
                 return;
             }
@@ -64,7 +64,7 @@ impl Ledger {
         }
     }
 
-    /// A record is written: it may be on the disk, whatever becomes of the process.
+    /// Notes that a record is being written: it may reach the disk even if the process dies.
     pub fn writes(&self, key: &EventKey, record: &Record) {
         if record.outcome().is_some() {
             let now = self.scene.elapsed();
@@ -75,12 +75,12 @@ impl Ledger {
         }
     }
 
-    /// When an event was decided for the first time, and for the last; none when it never was.
+    /// Returns the times of the first and the last decision on an event, if any.
     pub fn decided(&self, key: &EventKey) -> Option<(Duration, Duration)> {
         self.times.lock().unwrap().get(key).copied()
     }
 
-    /// An operator replays its dead letter.
+    /// Notes that an operator replays the event's dead letter.
     pub fn replayed(&self, key: &EventKey) {
         let mut all = self.decided.lock().unwrap();
         if let Some(decided @ Decided::Dead) = all.get_mut(key) {
@@ -88,12 +88,12 @@ impl Ledger {
         }
     }
 
-    /// The store is lost.
+    /// Notes that the store is lost.
     pub fn forget(&self) {
         self.decided.lock().unwrap().clear();
     }
 
-    /// A request is made for an event. Whether it is the first one of another life.
+    /// Notes a request of an event. Returns true if it is the first since the event was given up.
     pub fn asks(&self, key: &EventKey) -> bool {
         let decided = self.decided.lock().unwrap().get(key).copied();
         if let Some(known @ (Decided::Finished | Decided::Dead)) = decided {
@@ -103,10 +103,10 @@ impl Ledger {
         reborn.remove(key)
     }
 
-    /// A request for an event in a span in which its organization can't take any.
+    /// Notes a request of an event in a span in which its organization can't take any.
     pub fn refused(&self, event: &Event, span: Span, often: u32) {
         if often > PROBES {
-            self.breaks(format!("{:?}: asks again and again in {span:?}", event.key));
+            self.breaks(format!("{:?}: repeated requests in {span:?}", event.key));
         }
     }
 

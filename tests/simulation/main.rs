@@ -1,5 +1,6 @@
-//! The whole worker over a broker, a store and a CRM in memory, on a clock that jumps: thousands of runs, each from
-//! one seed, with crashes, lost answers, broken connections and people at work; after each the invariants must hold.
+//! Simulation of the whole worker with a broker, a store and a destination in memory, on a virtual clock. It performs
+//! thousands of runs, each derived from one seed, with crashes, lost answers, broken connections and people's changes, and
+//! checks the invariants after each.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 
@@ -32,9 +33,9 @@ use std::thread;
 
 use scene::Diary;
 
-/// Runs of `cargo test`: about 6 ms of processor time each. `SIMULATION_SEEDS` asks for another number.
+/// Number of runs in `cargo test`, about 6 ms of CPU time each. `SIMULATION_SEEDS` overrides it.
 const SEEDS: u64 = 10_000;
-/// After so many failed seeds there is enough to look at.
+/// Number of failed seeds after which the search stops.
 const ENOUGH: usize = 5;
 
 #[test]
@@ -47,7 +48,7 @@ fn every_seed_keeps_the_invariants() {
     }
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
     let failed = failing(seeds);
-    println!("{seeds} seeds were run");
+    println!("ran {seeds} seeds");
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
@@ -62,7 +63,7 @@ fn a_seed_replays_exactly() {
     }
 }
 
-/// The first seeds that break something, each with what it breaks and how to see it again.
+/// Returns the first failing seeds, each with its violations and a command to reproduce them.
 fn failing(seeds: u64) -> Vec<String> {
     let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -88,8 +89,9 @@ fn failing(seeds: u64) -> Vec<String> {
 }
 
 fn described(seed: u64, broken: &[String]) -> String {
-    let again = format!("SIMULATION_SEED={seed} cargo test --test it simulation::every_seed -- --nocapture");
-    format!("seed {seed} (again: {again}):\n  {}", broken.join("\n  "))
+    let command =
+        format!("SIMULATION_SEED={seed} cargo test -p handoffd-engine --test simulation every_seed -- --nocapture");
+    format!("seed {seed} (reproduce with: {command}):\n  {}", broken.join("\n  "))
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! A message of the broker in memory: what it carries, and where it is while it is in flight.
+//! Message of the broker in memory, and its place while in flight.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,26 +12,26 @@ pub struct Message {
     pub envelope: Envelope,
     pub body: Bytes,
     pub routing_key: String,
-    /// How often the inbox has delivered it without an end.
+    /// Deliveries from the inbox without a settlement.
     pub deliveries: u64,
-    /// The `redelivered` of an organization's queue.
+    /// `redelivered` flag in an organization's queue.
     pub redelivered: bool,
-    /// When it came into the inbox.
+    /// Time of arrival in the inbox.
     pub arrived: Duration,
 }
 
-/// Where a message in flight came from, and goes back to.
+/// Origin of a message in flight, to which it returns if not settled.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Place {
     Inbox,
     Organization(OrganizationId),
 }
 
-/// A message in flight.
+/// Message in flight.
 pub struct Flying {
     pub message: Message,
     pub place: Place,
-    /// Its place in the order of its queue.
+    /// Position in its queue.
     pub number: u64,
     pub consumer: u64,
     pub since: Instant,
@@ -49,7 +49,7 @@ impl Flying {
     }
 }
 
-/// Those of one queue change places: the last one comes first.
+/// Reverses the order of the messages of each queue.
 pub fn reverse(back: &mut [Flying]) {
     let mut numbers: BTreeMap<Place, Vec<u64>> = BTreeMap::new();
     for flying in back.iter() {

@@ -1,5 +1,5 @@
-//! The organizations' queues of the broker in memory. One that was made just before the broker is killed is lost, with all that is
-//! in it.
+//! Organizations' queues of the broker in memory. A queue created just before the broker is killed is lost with its
+//! messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use super::flaw::Flaw;
 use super::message::{Message, Place};
 use super::scene::Life;
 
-/// A queue that is younger is lost with the broker.
+/// Age up to which a queue is lost if the broker is killed.
 const LOST_UP_TO: Duration = Duration::from_secs(2);
 /// `broker.new_queue_wait` of the runs.
 const NEW_QUEUE_WAIT: Duration = Duration::from_secs(3);
-/// How long the broker takes to end a consumer, at most.
+/// Longest time the broker takes to cancel a consumer.
 const CANCEL: Duration = Duration::from_millis(10);
 
-/// All queues, and who consumes them.
+/// All queues and their consumers.
 #[derive(Default)]
 pub struct OrganizationQueues {
     queues: BTreeMap<OrganizationId, Queue>,
@@ -33,7 +33,7 @@ pub struct OrganizationQueues {
 
 struct Queue {
     made: Duration,
-    /// As the adapter counts it, anew with each connection.
+    /// Time from which the adapter uses the queue, determined again for each connection.
     usable_from: Duration,
     ready: BTreeMap<u64, Message>,
 }
@@ -46,26 +46,26 @@ struct Consumer {
 }
 
 impl OrganizationQueues {
-    /// Messages that nobody has.
+    /// Returns the number of messages not in flight.
     pub fn ready(&self) -> usize {
         self.queues.values().map(|queue| queue.ready.len()).sum()
     }
 
-    /// At this place of its order. A queue that is lost loses it too.
+    /// Inserts a message at its position. Messages of a lost queue are dropped.
     pub fn insert(&mut self, organization: &OrganizationId, number: u64, message: Message) {
         if let Some(queue) = self.queues.get_mut(organization) {
             queue.ready.insert(number, message);
         }
     }
 
-    /// Their streams end once what was sent is through.
+    /// Ends all consumers. Their streams end after the messages already sent.
     pub fn end_consumers(&mut self) {
         self.consumers.clear();
     }
 }
 
 impl Broker {
-    /// Queues that are there before the first worker starts.
+    /// Creates the queues that exist before the first worker starts.
     pub fn have_queues(&self) {
         let organizations = self.configured.borrow().clone();
         self.look(|state| {
@@ -76,7 +76,7 @@ impl Broker {
         });
     }
 
-    /// Declares the queues of all organizations; while one of them is young, nothing is taken.
+    /// Declares the queues of all organizations. The inbox is not consumed while one of them is young.
     pub fn declare(&self) {
         let (organizations, now) = (self.configured.borrow().clone(), self.scene.elapsed());
         self.look(|state| {
@@ -91,7 +91,7 @@ impl Broker {
         });
     }
 
-    /// An organization is configured while the worker runs.
+    /// Configures an organization while the worker runs.
     pub fn add(self: &Arc<Self>, organization: &OrganizationId) {
         self.scene.tell(|| format!("{organization} is added"));
         self.configured.send_modify(|known| known.push(organization.clone()));
@@ -111,7 +111,7 @@ impl Broker {
         queue.usable_from = if is_old { Duration::ZERO } else { queue.made + NEW_QUEUE_WAIT };
     }
 
-    /// The broker is killed: what it had for good is there again.
+    /// Kills the broker. Durable state survives; young queues do not.
     pub fn kill(self: &Arc<Self>) {
         let now = self.scene.elapsed();
         self.look(|state| {
@@ -127,7 +127,7 @@ impl Broker {
         self.disconnect("the broker was killed");
     }
 
-    /// Whether an event may be put into the queue of an organization now.
+    /// Returns true if events may be published to the organization's queue now.
     pub fn is_usable(&self, organization: &OrganizationId) -> bool {
         let now = self.scene.elapsed();
         self.look(|state| {
@@ -136,7 +136,7 @@ impl Broker {
         })
     }
 
-    /// A copy goes to the end of the queue.
+    /// Appends a copy to the organization's queue.
     pub fn move_to_organization(self: &Arc<Self>, organization: &OrganizationId, message: Message) {
         let after = self.scene.elapsed();
         self.scene.tell(|| format!("{} is in the queue of {organization}", message.name()));
@@ -148,7 +148,7 @@ impl Broker {
         self.deliver();
     }
 
-    /// Consumes the queue of an organization; none while that can't be.
+    /// Consumes an organization's queue. Returns `None` while that is impossible.
     pub fn consume(self: &Arc<Self>, life: &Life, organization: &OrganizationId, prefetch: u16) -> Option<Consumption> {
         if self.is_away() || self.is_paused() || life.is_over() {
             return None;
@@ -187,7 +187,7 @@ impl Broker {
 }
 
 impl State {
-    /// Sends what is ready to those who consume, up to their prefetch.
+    /// Delivers ready messages to the consumers, up to their prefetch.
     pub fn deliver_organizations(&mut self, broker: &Arc<Broker>) {
         let now = broker.scene.elapsed();
         let ids: Vec<u64> = self.organizations.consumers.keys().copied().collect();
@@ -197,19 +197,19 @@ impl State {
                 let Consumer { organization, life, to, .. } = consumer;
                 let (organization, life, to) = (organization.clone(), life.clone(), to.clone());
                 let destination = Destination::Organization(organization.clone());
-                // Without a leader it delivers nothing.
+                // A queue without a leader delivers nothing.
                 if life.is_over()
                     || broker.windows.of(&destination, now).is_some_and(super::destinations::Window::is_leaderless)
                 {
                     break;
                 }
-                let queue = self.organizations.queues.get_mut(&organization).expect("it was found");
-                let message = queue.ready.remove(&next).expect("it was found");
+                let queue = self.organizations.queues.get_mut(&organization).expect("`next` found it");
+                let message = queue.ready.remove(&next).expect("`next` found it");
                 let redelivered = message.redelivered;
                 let place = (Place::Organization(organization), id);
                 let delivery = self.take_off(broker, life, place, (next, message), redelivered);
                 unacked += 1;
-                // Dropped without an end to it: it stays unacked.
+                // If the receiver was dropped, the message stays unacked.
                 _ = to.send(delivery);
             }
         }
@@ -222,7 +222,7 @@ impl State {
     }
 }
 
-/// What is given back is back at once.
+/// Messages given back return immediately, so the consumption is closed from the start.
 fn closed() -> CancellationToken {
     let closed = CancellationToken::new();
     closed.cancel();

@@ -1,4 +1,4 @@
-//! What people do meanwhile. Reps reopen cases, delete them, and change contacts; an operator replays dead letters.
+//! Activity of people during a run: reps reopen and delete cases and change contacts; an operator replays dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use super::checks::announcements;
 use super::crm::Cloud;
 use super::message::Message;
 
-/// Nobody touches a case before all that was under way for it has arrived.
+/// Reps wait this long after an outcome, so that all requests for the case have arrived.
 const RESPITE: Duration = Duration::from_secs(600);
 
-/// What a rep does within seconds of a step: reopens the case that was closed, moves the one that came into the queue. While
-/// answers are lost and workers die: what may have been done is not to be done again blindly.
+/// Acts as a rep within seconds of a step: reopens the case just closed, or moves the case just queued. Answers are lost and
+/// workers die meanwhile, so the worker must not blindly repeat steps that may have taken effect.
 pub async fn at_once(cloud: Arc<Cloud>, organization: OrganizationId, receipt: Receipt) {
     let scene = &cloud.scene;
-    // By the worker's clock it is told whether a case was touched since.
+    // The worker's clock determines if a case was touched since.
     if !scene.clock_is_right() || !scene.happens(0.2) {
         return;
     }
@@ -38,7 +38,7 @@ pub async fn at_once(cloud: Arc<Cloud>, organization: OrganizationId, receipt: R
     });
 }
 
-/// Looks in every few minutes for an hour.
+/// Acts as reps every few minutes for an hour.
 pub async fn reps(broker: Arc<Broker>, cloud: Arc<Cloud>) {
     let contacts = cloud.scene.below(6);
     for _ in 0..15 {
@@ -48,7 +48,7 @@ pub async fn reps(broker: Arc<Broker>, cloud: Arc<Cloud>) {
     }
 }
 
-/// In some runs contacts are deleted, in some they get another email.
+/// Deletes contacts in some runs and changes their emails in others.
 fn touch_contacts(cloud: &Cloud, kind: usize) {
     let scene = &cloud.scene;
     for environment in cloud.environments.lock().unwrap().values_mut() {
@@ -99,10 +99,10 @@ fn touch_cases(broker: &Broker, cloud: &Cloud) {
     }
 }
 
-/// In some runs an operator replays dead letters, whatever they died of; not those that end the process.
+/// Replays dead letters in some runs, whatever their reason, except those of events that end the process.
 pub async fn operator(broker: Arc<Broker>, cloud: Arc<Cloud>) {
     let scene = &cloud.scene;
-    // What a replayed event is told by is the clock.
+    // Replayed events are recognized by the clock.
     if !scene.happens(0.3) || !scene.clock_is_right() {
         return;
     }

@@ -1,4 +1,4 @@
-//! A publish and its confirm: refused, lost before or after its effect, or hanging in a destination without a leader.
+//! Publish and confirm. A publish may be refused, lost before or after its effect, or hang in a destination without a leader.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,17 +14,17 @@ use super::broker::Broker;
 use super::destinations::{Destination, Trouble};
 use super::scene::Life;
 
-/// How long a confirm takes, at most.
+/// Longest time until a confirm.
 const CONFIRM: Duration = Duration::from_millis(20);
-/// Longest time that the adapter waits for one.
+/// Longest time that the adapter waits for a confirm.
 pub const CONFIRM_LIMIT: Duration = Duration::from_secs(240);
-/// How likely a publish is refused.
+/// Probability that a publish is refused.
 const REFUSED: f64 = 0.01;
 
-/// What a publish does at the broker.
+/// Effect of a publish at the broker.
 pub type Effect = Box<dyn FnOnce(&Arc<Broker>) + Send>;
 
-/// Publishes that hang, in order, and the connections that they came by.
+/// Hanging publishes in order, with the connections they were sent on.
 #[derive(Default)]
 pub struct Stalled(BTreeMap<Destination, Vec<Hanging>>);
 
@@ -40,7 +40,7 @@ impl Stalled {
     }
 }
 
-/// A publish that was sent.
+/// Publish that was sent.
 pub struct Sent {
     to: Destination,
     connection: CancellationToken,
@@ -48,20 +48,20 @@ pub struct Sent {
 }
 
 enum State {
-    /// The process has died.
+    /// The process died.
     Dead,
     Away,
     Refused,
     /// The connection broke.
     Broken,
-    /// Not before the destination may be written to.
+    /// The destination may not be written to before this time.
     Forbidden(Duration),
     Hangs(oneshot::Receiver<()>),
     Done,
 }
 
 impl Sent {
-    /// By a connection that is gone.
+    /// Represents a publish on a closed connection.
     pub fn away(to: &Destination, connection: &CancellationToken) -> Self {
         Self { to: to.clone(), connection: connection.clone(), state: State::Away }
     }
@@ -72,7 +72,7 @@ impl Sent {
 }
 
 impl Broker {
-    /// Sends a publish: the order of the calls is the order of the effects.
+    /// Sends a publish. Effects happen in the order of the calls.
     pub fn send(self: &Arc<Self>, life: &Life, to: &Destination, effect: Effect) -> Sent {
         let connection = self.connection();
         let state = self.begin(life, to, &connection, effect);
@@ -104,7 +104,7 @@ impl Broker {
         }
     }
 
-    /// It has its effect once the destination has a leader again.
+    /// Delays the effect until the destination has a leader again.
     fn hang(
         self: &Arc<Self>,
         to: &Destination,
@@ -133,10 +133,10 @@ impl Broker {
     fn come_through(self: &Arc<Self>, to: &Destination) {
         let all = self.look(|state| state.stalled.0.remove(to).unwrap_or_default());
         for Hanging { connection, effect, confirm } in all {
-            // What a connection has sent before its end may have arrived or not.
+            // Messages sent before the end of a connection may have arrived or not.
             if !connection.is_cancelled() || self.scene.happens(0.5) {
                 effect(self);
-                // Nobody may wait for it any more.
+                // The caller may no longer be waiting.
                 _ = confirm.send(());
             }
         }
@@ -152,7 +152,7 @@ impl Broker {
             State::Refused => {
                 self.scene.dawdle(CONFIRM).await;
                 self.scene.tell(|| format!("REFUSED: a publish to {name}"));
-                Err(BusError::Refused { to: name, problem: "the dice".to_owned() })
+                Err(BusError::Refused { to: name, problem: "simulated refusal".to_owned() })
             }
             State::Broken => Err(broken(name)),
             State::Forbidden(until) => {

@@ -1,4 +1,4 @@
-//! Clock, dice and diary of one run: everything in it follows from the seed.
+//! Clock, random numbers and diary of one run, all derived from the seed.
 
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,22 +16,22 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// How long things go wrong: after it, everything works, so that every event must come to its end.
+/// End of the faults. Afterwards everything works, so every event must finish.
 pub const TROUBLE_ENDS: Duration = Duration::from_secs(1200);
 
-/// Most deaths of the process in one run that no event is to blame for: fewer than those after which an event is given up.
+/// Limit on deaths of the process per run that no event causes; lower than the number after which an event is given up.
 const MOST_CRASHES: u32 = 5;
 
-/// Whether a run writes down what happens: that takes longer than the run itself.
+/// Switch for the diary, which takes longer to write than the run itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Diary {
-    /// Every line of it.
+    /// Every line is kept.
     Kept,
-    /// Nothing.
+    /// No diary is kept.
     Not,
 }
 
-/// What all parts of a run share.
+/// State shared by all parts of a run.
 pub struct Scene {
     dice: Mutex<SmallRng>,
     diary: Option<Mutex<Vec<String>>>,
@@ -39,13 +39,13 @@ pub struct Scene {
     crashes: AtomicU32,
     hiccups: AtomicU32,
     panics: AtomicU32,
-    /// When the worker's clock is set, and by how many seconds.
+    /// Adjustments of the worker's clock: times, and differences in seconds.
     jumps: Vec<(Duration, i64)>,
-    /// How likely the process dies at a call.
+    /// Probability that the process dies at a call.
     fragility: f64,
-    /// Decides how much room organizations have.
+    /// Seed of the capacities of organizations.
     rooms: u64,
-    /// The store fails for a while.
+    /// Time during which the store fails.
     store_fails: Range<Duration>,
 }
 
@@ -72,7 +72,7 @@ impl Scene {
         })
     }
 
-    /// Since the run began.
+    /// Returns the time since the start of the run.
     pub fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
@@ -84,69 +84,69 @@ impl Scene {
         begun.saturating_add(elapsed).unwrap().saturating_add(SignedDuration::from_secs(set)).unwrap()
     }
 
-    /// Whether the worker's clock is never set.
+    /// Returns true if the worker's clock is never adjusted.
     pub fn clock_is_right(&self) -> bool {
         self.jumps.is_empty()
     }
 
-    /// A defect of the worker's, met in here. Nobody's hook hears of it.
+    /// May panic, as a bug in the worker would. The panic hook is not invoked.
     pub fn may_panic(&self, probability: f64) {
         if self.fails(probability) {
             self.panics.fetch_add(1, Ordering::Relaxed);
             self.tell(|| "PANIC".to_owned());
-            resume_unwind(Box::new("the dice"));
+            resume_unwind(Box::new("simulated panic"));
         }
     }
 
-    /// How often the worker has panicked.
+    /// Returns the number of panics of the worker.
     pub fn panics(&self) -> u32 {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// The worker's clock and dice.
+    /// Returns the worker's clock and random source.
     pub fn chance(self: &Arc<Self>) -> Chance {
         let (clock, dice) = (self.clone(), self.clone());
         Chance { now: Arc::new(move || clock.now()), dice: Arc::new(move || dice.lot()) }
     }
 
-    /// A number from 0 to 1.
+    /// Returns a random number from 0 to 1.
     pub fn lot(&self) -> f64 {
         self.dice.lock().unwrap().random()
     }
 
-    /// Whether something of this probability happens.
+    /// Returns true with this probability.
     pub fn happens(&self, probability: f64) -> bool {
         self.lot() < probability
     }
 
-    /// Whether something goes wrong; nothing does once the trouble has ended.
+    /// Returns true with this probability, but never after the end of the faults.
     pub fn fails(&self, probability: f64) -> bool {
         self.happens(probability) && self.elapsed() < TROUBLE_ENDS
     }
 
-    /// Whether the store fails: by the dice now and then, and for a while in some runs.
+    /// Returns true if the store fails: at random, or throughout a time in some runs.
     pub fn store_fails(&self, probability: f64) -> bool {
         let hiccup = self.fails(probability);
         self.hiccups.fetch_add(u32::from(hiccup), Ordering::Relaxed);
         hiccup || self.store_fails.contains(&self.elapsed())
     }
 
-    /// Counts a death of the process that no event is to blame for; false when there were enough.
+    /// Counts a death of the process that no event causes. Returns false once the limit is reached.
     pub fn may_crash(&self) -> bool {
         self.crashes.fetch_add(1, Ordering::Relaxed) < MOST_CRASHES
     }
 
-    /// How often the store has failed by the dice.
+    /// Returns the number of random failures of the store.
     pub fn hiccups(&self) -> u32 {
         self.hiccups.load(Ordering::Relaxed)
     }
 
-    /// Whether the store never failed, and the worker met no defect: then all that it has put off is on record.
+    /// Returns true if neither the store failed nor the worker panicked, so everything it deferred is on record.
     pub fn kept_everything(&self) -> bool {
         self.hiccups() == 0 && self.store_fails.is_empty() && self.panics() == 0
     }
 
-    /// A number below `limit`.
+    /// Returns a random number below `limit`.
     pub fn below(&self, limit: usize) -> usize {
         self.dice.lock().unwrap().random_range(0..limit)
     }
@@ -155,19 +155,19 @@ impl Scene {
         of[self.below(of.len())]
     }
 
-    /// Number of its events that an organization has room for: another one every half minute.
+    /// Returns the number of events an organization has capacity for, which changes every half minute.
     pub fn room(&self, organization: &OrganizationId) -> usize {
         let mut hasher = DefaultHasher::new();
         (self.rooms, organization.as_str(), self.elapsed().as_secs() / 30).hash(&mut hasher);
         [1, 4, 16, 64][usize::try_from(hasher.finish() % 4).unwrap()]
     }
 
-    /// Lets up to this much time pass.
+    /// Sleeps for a random time up to this.
     pub async fn dawdle(&self, longest: Duration) {
         sleep(longest.mul_f64(self.lot())).await;
     }
 
-    /// Writes down what happened.
+    /// Adds a line to the diary.
     pub fn tell(&self, what: impl FnOnce() -> String) {
         if let Some(diary) = &self.diary {
             let line = format!("{:>12.3} {}", self.elapsed().as_secs_f64(), what());
@@ -180,8 +180,8 @@ impl Scene {
     }
 }
 
-/// One life of the worker's process. What it asks for after its death is never answered, so all of its tasks stop
-/// where they stand, as those of a killed process do.
+/// One process of the worker. Calls after its death are never answered, so all of its tasks stop where they are, as those
+/// of a killed process do.
 #[derive(Clone)]
 pub struct Life {
     scene: Arc<Scene>,
@@ -195,21 +195,21 @@ impl Life {
         Self { scene, over: Arc::default(), stopped: Arc::default(), died: Arc::default() }
     }
 
-    /// Every call behind a seam passes here, before and after its effect: here the process may die.
+    /// Point before or after the effect of a call at a seam, where the process may die.
     pub async fn pass(&self, place: &'static str) {
         self.may_die(place);
         self.go_on().await;
     }
 
-    /// The same for a call that returns at once: its caller looks whether the process has died.
+    /// Variant of [`Life::pass`] for calls that return at once; the caller checks for the death of the process.
     pub fn may_die(&self, place: &'static str) {
         if !self.is_over() && self.scene.fails(self.scene.fragility) && self.scene.may_crash() {
-            self.scene.tell(|| format!("CRASH at {place}"));
+            self.scene.tell(|| format!("CRASH: {place}"));
             self.end();
         }
     }
 
-    /// Ends the process here and now.
+    /// Ends the process now.
     pub async fn kill(&self, why: impl FnOnce() -> String) {
         if !self.is_over() {
             self.scene.tell(why);
@@ -218,7 +218,7 @@ impl Life {
         self.go_on().await;
     }
 
-    /// Returns while the process lives, and never after.
+    /// Returns if the process is alive, otherwise never.
     pub async fn go_on(&self) {
         if self.is_over() {
             pending::<()>().await;
@@ -230,7 +230,7 @@ impl Life {
         self.died.notify_one();
     }
 
-    /// It consumes no inbox any more.
+    /// Notes that the process no longer consumes its inbox.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
@@ -243,7 +243,7 @@ impl Life {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Waits for the process' death.
+    /// Waits for the death of the process.
     pub async fn death(&self) {
         self.died.notified().await;
     }

@@ -1,4 +1,4 @@
-//! What is published in a run: a mix of handoffs and resolutions of a few sessions and customers, some twice, some broken.
+//! Publications of a run: handoffs and resolutions of a few sessions and customers, some duplicated, some malformed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::message::Message;
 use super::scene::Scene;
 use super::settings::plain_settings;
 
-/// One message to publish.
+/// Message to publish.
 pub struct Publication {
     pub at: Duration,
     pub message: Message,
     pub content: Content,
 }
 
-/// What is in it.
+/// Content of a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
     Handoff {
@@ -44,14 +44,14 @@ pub enum Content {
     Invalid {
         key: Option<EventKey>,
     },
-    /// Of an organization that is not configured.
+    /// Event of an organization that is not configured.
     Stranger {
         key: EventKey,
     },
 }
 
 impl Content {
-    /// The events that must get an outcome.
+    /// Returns the events that must have an outcome.
     pub fn keys(&self) -> Vec<EventKey> {
         match self {
             Self::Handoff { key, .. } | Self::Resolution { key, .. } | Self::Stranger { key } => vec![key.clone()],
@@ -61,17 +61,17 @@ impl Content {
     }
 }
 
-/// What is wrong with an event for good.
+/// Permanent defect of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Curse {
-    /// Its first request ends the process.
+    /// The first request ends the process.
     Kills,
-    /// The worker panics at its first request.
+    /// The worker panics at the first request.
     Panics,
 }
 
 impl Content {
-    /// The event, when something is wrong with it for good.
+    /// Returns the event and its curse, if it has one.
     pub fn cursed(&self) -> Option<(EventKey, Curse)> {
         match self {
             Self::Handoff { key, curse: Some(curse), .. } => Some((key.clone(), *curse)),
@@ -88,7 +88,7 @@ fn curse(scene: &Scene) -> Option<Curse> {
     }
 }
 
-/// The organizations of a run, with their environments.
+/// Creates the organizations of a run and their environments.
 pub fn organizations(
     scene: &Scene,
 ) -> (BTreeMap<OrganizationId, Arc<Settings>>, BTreeMap<OrganizationId, Environment>) {
@@ -114,14 +114,14 @@ fn settings(scene: &Scene, organization: &OrganizationId) -> Settings {
     }
 }
 
-/// When organizations are added that are not there from the beginning.
+/// Returns the times at which further organizations are added.
 pub fn added(scene: &Scene, organizations: &[OrganizationId]) -> BTreeMap<OrganizationId, Duration> {
     let last = organizations.last().filter(|_| organizations.len() > 1 && scene.happens(0.3));
     let at = Duration::from_secs(600).mul_f64(scene.lot());
     last.map(|organization| (organization.clone(), at)).into_iter().collect()
 }
 
-/// What is published, in order of time.
+/// Returns the publications in order of time.
 pub fn publications(
     scene: &Scene,
     organizations: &[OrganizationId],
@@ -132,7 +132,7 @@ pub fn publications(
     for number in 0..count {
         let organization = &organizations[scene.below(organizations.len())];
         let from = added.get(organization).copied().unwrap_or_default();
-        // Some of the first ones come while the queues are young, some sessions at a burst.
+        // Some of the first messages arrive while the queues are young, some sessions in a burst.
         let span = scene.pick(&[5, 900, 900]);
         let at = from + Duration::from_secs(span).mul_f64(scene.lot().powi(2));
         let mut content = content(scene, organization, number);
@@ -217,7 +217,7 @@ fn message(scene: &Scene, content: &Content, number: usize) -> Message {
     }
 }
 
-/// Now and then a publisher says it again in other bytes: the same event, for all that.
+/// Rewords a duplicate in some cases: other bytes, same event.
 fn reworded(scene: &Scene, message: &Message) -> Message {
     let mut again = message.clone();
     if scene.happens(0.3) && message.body.starts_with(b"{\"event\":\"session.") {
@@ -226,7 +226,7 @@ fn reworded(scene: &Scene, message: &Message) -> Message {
     again
 }
 
-/// What an array's conversations are called once they are messages of their own.
+/// Returns the keys of an array's conversations once each is a message of its own.
 fn pieces(organization: &OrganizationId, message: &Message) -> Vec<EventKey> {
     let limits = Limits { max_event_bytes: 1 << 20 };
     let Ok(Decoded::Several(pieces)) = decode(&message.envelope, &message.body, &limits) else {

@@ -1,11 +1,11 @@
-//! An organization's settings with nothing special about them.
+//! Plain settings of an organization.
 
 use std::time::Duration;
 
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::workflow::{CloseWith, ContactFailure, QueueAssignment, Settings};
 
-/// Without owner, queue and properties of its own; everything else as it is by default.
+/// Returns default settings, without owner, queue or properties.
 pub fn plain_settings(organization: &OrganizationId) -> Settings {
     Settings {
         organization_id: organization.clone(),

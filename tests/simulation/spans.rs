@@ -1,4 +1,4 @@
-//! The times at which an organization can't take requests, and what one process has found out about them.
+//! Spans of time in which an organization is unavailable, and the part of them that a process has discovered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::scene::{Scene, TROUBLE_ENDS};
 
-/// A time at which an organization can't take requests.
+/// Span of time in which an organization can't take requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub from: Duration,
@@ -20,13 +20,13 @@ pub struct Span {
     pub why: Unavailable,
 }
 
-/// All of them; they outlive the workers.
+/// Spans of all organizations. They outlive the workers.
 pub struct Spans {
     scene: Arc<Scene>,
     of: Mutex<BTreeMap<OrganizationId, Vec<Span>>>,
 }
 
-/// The spans that a process has met, by their number.
+/// Spans that a process has discovered, by number.
 pub struct KnownSpans {
     met: watch::Sender<BTreeSet<(OrganizationId, usize)>>,
 }
@@ -37,7 +37,7 @@ impl Spans {
         Self { scene: scene.clone(), of: Mutex::new(of) }
     }
 
-    /// The spans that an organization is in now.
+    /// Returns the current spans of an organization.
     pub fn now(&self, organization: &OrganizationId) -> Vec<(usize, Span)> {
         let now = self.scene.elapsed();
         let all = self.of.lock().unwrap();
@@ -45,7 +45,7 @@ impl Spans {
         of.filter(|(_, span)| (span.from..span.until).contains(&now)).collect()
     }
 
-    /// From now on, for this long.
+    /// Starts a span of this length now.
     pub fn begin(&self, organization: &OrganizationId, length: Duration, why: Unavailable) {
         let from = self.scene.elapsed();
         let span = Span { from, until: from + length, why };
@@ -53,7 +53,7 @@ impl Spans {
         self.of.lock().unwrap().entry(organization.clone()).or_default().push(span);
     }
 
-    /// How much of this time counts as an event's age: all of it but the spans, and those too in which it lay in a retry queue.
+    /// Returns the part of this time that counts toward an event's age: time outside of the spans, and time in a retry queue.
     pub fn aged(&self, organization: &OrganizationId, time: Range<Duration>, delayed: &[Range<Duration>]) -> Duration {
         let all = self.of.lock().unwrap();
         let spans: Vec<_> = all.get(organization).into_iter().flatten().map(|span| span.from..span.until).collect();
@@ -69,7 +69,7 @@ impl Spans {
             .sum()
     }
 
-    /// The end of an organization's last one.
+    /// Returns the end of an organization's last span.
     pub fn end(&self, organization: &OrganizationId) -> Duration {
         let all = self.of.lock().unwrap();
         all.get(organization).into_iter().flatten().map(|span| span.until).max().unwrap_or_default()
@@ -83,12 +83,12 @@ impl Default for KnownSpans {
 }
 
 impl KnownSpans {
-    /// A request has met it.
+    /// Records that a request has discovered a span.
     pub fn meet(&self, organization: &OrganizationId, number: usize) {
         self.met.send_if_modified(|met| met.insert((organization.clone(), number)));
     }
 
-    /// The known span that an organization is in. An operator's pause needs no request to be known.
+    /// Returns a current span that is known. An operator's pause is known without a request.
     pub fn of(&self, spans: &Spans, organization: &OrganizationId) -> Option<Span> {
         let met = self.met.borrow();
         let known = |(number, span): &(usize, Span)| {
@@ -97,7 +97,7 @@ impl KnownSpans {
         spans.now(organization).into_iter().find(known).map(|(_, span)| span)
     }
 
-    /// Waits until no known span is left.
+    /// Waits until no known span is current.
     pub async fn end(&self, spans: &Spans, organization: &OrganizationId) {
         while let Some(span) = self.of(spans, organization) {
             sleep(span.until.saturating_sub(spans.scene.elapsed())).await;

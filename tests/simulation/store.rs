@@ -1,4 +1,4 @@
-//! The memory store as one process sees it: calls take time, fail, and end with the process.
+//! Memory store as seen by one process: calls take time, fail, and end with the process.
 
 use std::io;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use jiff::Timestamp;
 use super::ledger::Ledger;
 use super::scene::{Life, Scene};
 
-/// How likely a call fails; a write then may have had its effect.
+/// Probability that a call fails. A failed write may have taken effect.
 const FAILS: f64 = 0.002;
-/// How long a commit takes, at most.
+/// Longest time of a commit.
 const COMMIT: Duration = Duration::from_millis(12);
 
-/// The store in a process.
+/// Store of a process.
 pub struct FakeStore {
     pub scene: Arc<Scene>,
     pub life: Life,
@@ -30,7 +30,7 @@ pub struct FakeStore {
 impl FakeStore {
     fn read(&self, what: &'static str) -> Result<(), StoreError> {
         if self.scene.store_fails(FAILS) {
-            self.scene.tell(|| format!("STORE FAILS to read {what}"));
+            self.scene.tell(|| format!("STORE FAILED to read {what}"));
             return Err(StoreError::Read { what, source: problem() });
         }
         Ok(())
@@ -38,7 +38,7 @@ impl FakeStore {
 
     fn write(&self) -> Result<(), StoreError> {
         if self.scene.store_fails(FAILS) {
-            self.scene.tell(|| "STORE FAILS to write".to_owned());
+            self.scene.tell(|| "STORE FAILED to write".to_owned());
             return Err(StoreError::Write { source: problem() });
         }
         Ok(())
@@ -53,7 +53,7 @@ fn records(changes: &[Change]) -> impl Iterator<Item = (&EventKey, &Record)> {
 }
 
 fn problem() -> Arc<dyn std::error::Error + Send + Sync> {
-    Arc::new(io::Error::other("the dice"))
+    Arc::new(io::Error::other("simulated failure"))
 }
 
 #[async_trait]
@@ -115,7 +115,7 @@ impl Store for FakeStore {
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.life.pass("before keeping").await;
         self.write()?;
-        // Seen at once, durable later.
+        // Visible immediately, durable later.
         self.memory.note(changes.clone()).await?;
         for (key, record) in records(&changes) {
             self.ledger.writes(key, record);

@@ -1,4 +1,4 @@
-//! What happens to the broker by itself, and what is published.
+//! Publications, and events that happen to the broker by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::crm::Cloud;
 use super::message::Message;
 use super::scene::TROUBLE_ENDS;
 
-/// Publishes a run's messages.
+/// Publishes the messages of a run.
 pub async fn publish(broker: Arc<Broker>, publications: Vec<(Duration, Message)>) {
     for (at, message) in publications {
         sleep(at.saturating_sub(broker.scene.elapsed())).await;
@@ -19,15 +19,15 @@ pub async fn publish(broker: Arc<Broker>, publications: Vec<(Duration, Message)>
     }
 }
 
-/// Now and then the connection breaks while nothing is asked of it.
+/// Breaks the connection at random times.
 pub async fn breaks(broker: Arc<Broker>) {
     for _ in 0..broker.scene.below(4) {
         broker.scene.dawdle(TROUBLE_ENDS / 3).await;
-        broker.disconnect("the weather");
+        broker.disconnect("random outage");
     }
 }
 
-/// The broker is killed, mostly while queues are young.
+/// Kills the broker at random times, mostly while queues are young.
 pub fn kills(broker: &Arc<Broker>, cloud: &Cloud) {
     let scene = &broker.scene;
     let mut times: Vec<Duration> = Vec::new();
@@ -49,7 +49,7 @@ pub fn kills(broker: &Arc<Broker>, cloud: &Cloud) {
     }
 }
 
-/// Organizations are added while the worker runs.
+/// Adds organizations while the worker runs.
 pub fn additions(broker: &Arc<Broker>, cloud: &Cloud) {
     for (organization, at) in cloud.added.clone() {
         let broker = broker.clone();
@@ -60,7 +60,7 @@ pub fn additions(broker: &Arc<Broker>, cloud: &Cloud) {
     }
 }
 
-/// What waits for the end of a trouble goes on there, and consumers end where a pause begins.
+/// Wakes consumers and publishers at the end of each window of faults, and ends consumers at the start of a pause.
 pub fn edges(broker: &Arc<Broker>) {
     let (broker, edges) = (broker.clone(), broker.windows.edges());
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! One run: the worker over the broker, the store and the cloud, until all is quiet.
+//! One run: the worker with a broker, a store and a cloud, until all events are finished.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -27,45 +27,45 @@ use super::spans::{KnownSpans, Spans};
 use super::store::FakeStore;
 use super::weather;
 
-/// A run that is not quiet by then has lost something.
+/// Limit on a run. Unfinished events after it are lost.
 const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
 
-/// Most losses of the store in a run that has any. Without a bound, one that ends the process would do so for days.
+/// Limit on losses of the store in a run that has any. Without it an event that ends the process could do so for days.
 const MOST_LOSSES: u32 = 3;
 
-/// How often it is looked whether all is quiet.
+/// Interval of the checks for completion.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// By then everything has been published, and people have gone home.
+/// End of publications and of people's activity.
 pub const EVENING: Duration = Duration::from_secs(3700);
 
-/// Longest time for a worker to stop.
+/// Time granted to a worker to stop.
 const STOP: Duration = Duration::from_secs(600);
 
-/// What a run came to.
+/// Result of a run.
 pub struct Report {
-    /// Which invariants did not hold, and for what.
+    /// Violated invariants.
     pub broken: Vec<String>,
     pub diary: Vec<String>,
 }
 
-/// Everything of one run.
+/// State of a run.
 pub struct World {
     pub scene: Arc<Scene>,
     pub broker: Arc<Broker>,
     pub cloud: Arc<Cloud>,
     pub publications: Vec<Publication>,
     pub memory: Arc<MemoryStore>,
-    /// Whether the store was lost as a whole.
+    /// True if the whole store was lost at some point.
     pub lost: bool,
-    /// What was wrong with what a process has left behind.
+    /// Problems found in the state that a process left behind.
     pub left_behind: Vec<String>,
-    /// How often the store may still be lost with the process: each time the deaths of an event are forgotten with it.
+    /// Remaining losses of the store. Each loss also forgets the deaths caused by an event.
     losses: u32,
     pub rules: Rules,
 }
 
-/// A process, and the end of its worker.
+/// Process of the worker.
 struct Process {
     life: Life,
     bus: Arc<FakeBus>,
@@ -73,15 +73,15 @@ struct Process {
     run: JoinHandle<()>,
 }
 
-/// Plays a seed.
+/// Runs a seed.
 pub fn run(seed: u64, diary: Diary) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let mut world = World::new(seed, diary);
-        let quiet = world.play().await;
+        let finished = world.play().await;
         let mut broken = checks::all(&world);
-        if !quiet {
-            broken.push(format!("not quiet after {LONGEST_RUN:?}: {:?} unfinished", world.broker.unfinished()));
+        if !finished {
+            broken.push(format!("unfinished after {LONGEST_RUN:?}: {:?}", world.broker.unfinished()));
         }
         Report { broken, diary: world.scene.diary() }
     })
@@ -96,7 +96,7 @@ impl World {
         let publications = publications(&scene, &names, &added);
         let cursed: BTreeMap<_, _> =
             publications.iter().filter_map(|publication| publication.content.cursed()).collect();
-        // What waits to be given up must not hold up a run, or its session, for a day.
+        // An event to be given up must not delay the run, or its session, for a day.
         let panics = cursed.values().any(|curse| *curse == Curse::Panics);
         let oldest = scene.pick(if panics { &[1800] } else { &[1800, 7200, 86400] });
         let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// Whether it became quiet in time.
+    /// Runs the simulation. Returns true if all events finished in time.
     async fn play(&mut self) -> bool {
         if self.scene.happens(0.6) {
             self.broker.have_queues();
@@ -146,17 +146,17 @@ impl World {
         weather::additions(&self.broker, &self.cloud);
         tokio::spawn(reps(self.broker.clone(), self.cloud.clone()));
         tokio::spawn(operator(self.broker.clone(), self.cloud.clone()));
-        let mut lightning: Vec<Duration> =
+        let mut endings: Vec<Duration> =
             (0..self.scene.below(4)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.lot())).collect();
-        lightning.sort();
+        endings.sort();
         let mut process = self.start();
         while self.scene.elapsed() < LONGEST_RUN {
-            let until_the_next = lightning.first().map(|at| at.saturating_sub(self.scene.elapsed()));
+            let until_the_next = endings.first().map(|at| at.saturating_sub(self.scene.elapsed()));
             let patience = until_the_next.unwrap_or(LOOK).min(LOOK);
             if timeout(patience, process.life.death()).await.is_ok() {
                 process = self.restart().await;
-            } else if lightning.first().is_some_and(|at| *at <= self.scene.elapsed()) {
-                lightning.remove(0);
+            } else if endings.first().is_some_and(|at| *at <= self.scene.elapsed()) {
+                endings.remove(0);
                 process = self.end(process).await;
             }
             self.broker.inspect();
@@ -189,12 +189,12 @@ impl World {
         Process { life, bus, worker, run }
     }
 
-    /// Not only at a call does a process die, whatever the worker was waiting for. Some are stopped, and end well.
+    /// Ends a process between calls, whatever the worker is waiting for: by a crash, or by an orderly stop.
     async fn end(&mut self, process: Process) -> Process {
         if self.scene.happens(0.3) {
             self.stop(&process).await;
         } else if self.scene.may_crash() {
-            self.scene.tell(|| "CRASH out of the blue".to_owned());
+            self.scene.tell(|| "CRASH between calls".to_owned());
         } else {
             return process;
         }
@@ -221,15 +221,15 @@ impl World {
         let undisturbed = disconnections == self.broker.look(|state| state.notes.disconnections);
         let flying = self.broker.look(|state| state.flying.len());
         if !in_time || (flying > 0 && undisturbed && self.scene.panics() == 0) {
-            self.left_behind.push(format!("stopped: in time {in_time}, {flying} unacked"));
+            self.left_behind.push(format!("stopped (in time: {in_time}) with {flying} unacked messages"));
         }
     }
 
-    /// The process has died: another one starts on what has survived.
+    /// Starts another process on the state that survived the death of the last one.
     async fn restart(&mut self) -> Process {
         self.broker.disconnect("the process died");
         if self.scene.happens(0.5) {
-            // All notes have reached the disk in time; else, none has.
+            // Either all notes reached the disk in time, or none did.
             self.memory.close().await.unwrap();
         }
         self.memory.crash();
@@ -245,7 +245,7 @@ impl World {
         self.start()
     }
 
-    /// Of those that a process had in flight when it died, one at most may have been carried alone.
+    /// Checks that at most one of the events in flight at the death of a process was being processed in isolation.
     async fn examine(&mut self) {
         if !self.scene.kept_everything() {
             return;
@@ -258,6 +258,6 @@ impl World {
             }
         }
         let several = alone.into_values().filter(|events| events.len() > 1);
-        self.left_behind.extend(several.map(|events| format!("carried alone at once: {events:?}")));
+        self.left_behind.extend(several.map(|events| format!("several events in isolation at once: {events:?}")));
     }
 }

@@ -75,8 +75,8 @@ async fn hanging_requests_do_not_delay_shutdown() {
         }
     };
     tokio::time::timeout(DEADLINE, in_flight).await.expect("the request is in flight");
-    tokio::time::timeout(DEADLINE, client.running.stop()).await.expect("it stops");
-    hanging.await.expect("it ended").expect_err("without an answer");
+    tokio::time::timeout(DEADLINE, client.running.stop()).await.expect("the simulator stops");
+    hanging.await.expect("the task ended").expect_err("without an answer");
 }
 
 #[tokio::test]
