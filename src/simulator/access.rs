@@ -53,18 +53,18 @@ pub(super) fn check(call: &Call, target: &Target, settings: &Settings, user: Uui
 
 /// Requires the OData headers. Dataverse is more lenient and picks a version itself when they are absent.
 fn headers(call: &Call, target: &Target) -> Result<(), Refusal> {
-    let insists = |header: &str, expected: &str| {
+    let required = |header: &str, expected: &str| {
         let message = format!("The simulator requires the header '{header}: {expected}'.");
         Refusal::new(400, "0x80060800", message)
     };
     for header in ["OData-Version", "OData-MaxVersion"] {
         if call.header(header) != Some("4.0") {
-            return Err(insists(header, "4.0"));
+            return Err(required(header, "4.0"));
         }
     }
     let accept = call.header("accept").unwrap_or_default();
     if *target != Target::Metadata && !accept.contains("application/json") {
-        return Err(insists("Accept", "application/json"));
+        return Err(required("Accept", "application/json"));
     }
     Ok(())
 }

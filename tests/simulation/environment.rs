@@ -197,12 +197,12 @@ impl Environment {
     }
 
     fn close(&mut self, incident: IncidentId, how: Closing, etag: Option<&str>, event: &Event, at: Moment) -> Receipt {
-        let insists = self.profile.close_by_action && how == Closing::Patch;
+        let needs_action = self.profile.close_by_action && how == Closing::Patch;
         let Some(row) = self.incidents.get_mut(&incident) else { return Receipt::IncidentMissing(incident) };
         if etag.is_some_and(|etag| how == Closing::Patch && etag != row.etag()) {
             return Receipt::IncidentChanged;
         }
-        if insists {
+        if needs_action {
             return Receipt::CloseActionRequired;
         }
         if row.open {
