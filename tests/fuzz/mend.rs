@@ -4,7 +4,7 @@
 
 #![no_main]
 
-#[path = "../../src/rabbit/mend.rs"]
+#[path = "../../src/rabbit/mend/mod.rs"]
 mod mend;
 #[path = "../../src/rabbit/shrink.rs"]
 mod shrink;

@@ -62,10 +62,10 @@ fn with(mut body: Value, pointer: &str, value: Option<Value>) -> Value {
 }
 
 fn handoff() -> Value {
-    serde_json::from_str(include_str!("../../../tests/it/fixtures/events/handoff-email.json"))
+    serde_json::from_str(include_str!("../../../../tests/it/fixtures/events/handoff-email.json"))
         .expect("the sample is JSON")
 }
 
 fn resolved() -> Value {
-    serde_json::from_str(include_str!("../../../tests/it/fixtures/events/resolved.json")).expect("the sample is JSON")
+    serde_json::from_str(include_str!("../../../../tests/it/fixtures/events/resolved.json")).expect("the sample is JSON")
 }
