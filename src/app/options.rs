@@ -69,8 +69,8 @@ pub fn store(config: &Config) -> embedded::Options {
     }
 }
 
-pub(super) fn dynamics(config: &Config, env: &Environment) -> dynamics::Options {
-    dynamics::Options {
+pub(super) fn dynamics(config: &Config, env: &Environment) -> dynamics::DynamicsOptions {
+    dynamics::DynamicsOptions {
         authority: config.dynamics.authority.clone(),
         request_timeout: config.dynamics.request_timeout,
         max_concurrency: usize::from(config.dynamics.max_concurrency),

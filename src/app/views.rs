@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use crate::admin::deps::{self, Check, CheckResult, OrganizationView, State, TestReport};
 use crate::config::organizations::{self, Organization};
-use crate::dynamics::{Condition, Finding, Found, Half};
+use crate::dynamics::{CheckOutcome, CheckedHalf, Finding, OrganizationStatus};
 
 /// How an organization stands. A pause comes first: it is what an operator has to end.
 pub(super) fn view(
     organization: &Organization,
-    condition: Condition,
+    condition: OrganizationStatus,
     paused: Option<Timestamp>,
     (waiting, missing_queue): (Option<u64>, Option<(String, Timestamp)>),
 ) -> OrganizationView {
@@ -28,12 +28,16 @@ pub(super) fn view(
 pub(super) fn report(organization: &Organization, findings: Vec<Finding>) -> TestReport {
     TestReport {
         organization_id: organization.settings.organization_id.to_string(),
-        passed: findings.iter().all(|finding| finding.result != Found::Failed),
+        passed: findings.iter().all(|finding| finding.result != CheckOutcome::Failed),
         checks: findings.into_iter().map(check).collect(),
     }
 }
 
-fn state(condition: Condition, paused: Option<Timestamp>, missing_queue: Option<(String, Timestamp)>) -> State {
+fn state(
+    condition: OrganizationStatus,
+    paused: Option<Timestamp>,
+    missing_queue: Option<(String, Timestamp)>,
+) -> State {
     if let Some((queue, since)) = missing_queue {
         return State::Blocked {
             since,
@@ -66,14 +70,14 @@ fn check(finding: Finding) -> Check {
     Check {
         check: check.to_owned(),
         half: match half {
-            Half::Credentials => deps::Half::Credentials,
-            Half::Environment => deps::Half::Environment,
+            CheckedHalf::Credentials => deps::Half::Credentials,
+            CheckedHalf::Environment => deps::Half::Environment,
         },
         result: match result {
-            Found::Passed => CheckResult::Passed,
-            Found::Failed => CheckResult::Failed,
-            Found::Warned => CheckResult::Warned,
-            Found::Skipped => CheckResult::Skipped,
+            CheckOutcome::Passed => CheckResult::Passed,
+            CheckOutcome::Failed => CheckResult::Failed,
+            CheckOutcome::Warned => CheckResult::Warned,
+            CheckOutcome::Skipped => CheckResult::Skipped,
         },
         message,
         advice,

@@ -8,7 +8,7 @@ use handoffd_engine::workflow::Settings;
 use serde_json::{Map, Value, json};
 
 use crate::config::Organization;
-use crate::dynamics::{Explained, INCIDENT_OF_THE_STORE, explain};
+use crate::dynamics::{Explained, PLACEHOLDER_INCIDENT, explain};
 
 /// What an event file would cause, as JSON; of a file with several events, an array.
 ///
@@ -81,7 +81,7 @@ fn as_sent(url: String) -> String {
 
 /// A resolution's incident is in the store, which this command does not ask.
 fn name_the_unknown(value: Value) -> Value {
-    let unknown = INCIDENT_OF_THE_STORE.to_string();
+    let unknown = PLACEHOLDER_INCIDENT.to_string();
     match value {
         Value::String(text) => Value::String(text.replace(&unknown, "<incident id>")),
         Value::Array(items) => items.into_iter().map(name_the_unknown).collect(),

@@ -10,47 +10,51 @@ use jiff::Timestamp;
 
 use super::answer::Answer;
 use super::client::Unanswered;
-use super::environment::Environment;
-use super::gate::Ended;
+use super::environment::OrganizationEnvironment;
+use super::limiter::RequestResult;
 use super::mask::{brief, mask, one_line};
 use super::notice;
-use super::reply::{Reading, Sent, read, read_back};
+use super::reply::{ReplyMeaning, Sent, read, read_back};
 use super::request::{Request, request};
 use super::token::Token;
-use super::wire::Wire;
+use super::wire::DynamicsWire;
 
 /// A step in progress and the requests sent for it so far.
-pub(super) struct Call<'a> {
-    wire: &'a Wire,
+pub(super) struct StepCall<'a> {
+    wire: &'a DynamicsWire,
     step: StepName,
     /// Event whose customer texts are masked in Dynamics' messages.
     event: Option<&'a Event>,
     pub(super) exchanges: Vec<Exchange>,
     /// Outcome of the last request that received no answer.
-    lost: Option<Ended>,
+    transport_result: Option<RequestResult>,
 }
 
-impl<'a> Call<'a> {
-    pub(super) fn new(wire: &'a Wire, step: StepName, event: Option<&'a Event>) -> Self {
-        Self { wire, step, event, exchanges: Vec::new(), lost: None }
+impl<'a> StepCall<'a> {
+    pub(super) fn new(wire: &'a DynamicsWire, step: StepName, event: Option<&'a Event>) -> Self {
+        Self { wire, step, event, exchanges: Vec::new(), transport_result: None }
     }
 
     /// Performs the step.
-    pub(super) async fn perform(&mut self, environment: &Environment, sent: Sent<'_>) -> Result<Receipt, Fault> {
+    pub(super) async fn perform(
+        &mut self,
+        environment: &OrganizationEnvironment,
+        sent: Sent<'_>,
+    ) -> Result<Receipt, Fault> {
         let asked = request(sent.step, sent.event, sent.settings);
         let answer = self.ask(environment, &asked).await?;
         let mut reading = read(sent, &answer, Timestamp::now());
-        if let Reading::LookBack(again) = &reading {
+        if let ReplyMeaning::LookBack(again) = &reading {
             let answer = self.ask(environment, again).await?;
             reading = read_back(sent, &answer, Timestamp::now());
         }
         match reading {
-            Reading::Receipt(receipt) => Ok(receipt),
-            Reading::Fault(fault) => {
-                self.heed(environment, &fault);
+            ReplyMeaning::Receipt(receipt) => Ok(receipt),
+            ReplyMeaning::Fault(fault) => {
+                self.apply_throttling(environment, &fault);
                 Err(fault)
             }
-            Reading::LookBack(_) => {
+            ReplyMeaning::LookBack(_) => {
                 let message =
                     "the answer to a read-back asks for another read-back; this is a defect of the worker, report it"
                         .to_owned();
@@ -60,12 +64,16 @@ impl<'a> Call<'a> {
     }
 
     /// Obtains a token and sends no other request.
-    pub(super) async fn sign_in(&mut self, environment: &Environment) -> Result<(), Fault> {
+    pub(super) async fn sign_in(&mut self, environment: &OrganizationEnvironment) -> Result<(), Fault> {
         self.token(environment).await.map(|_| ())
     }
 
     /// Sends a request, and once more with a new token if the first answer is 401.
-    pub(super) async fn ask(&mut self, environment: &Environment, asked: &Request) -> Result<Answer, Fault> {
+    pub(super) async fn ask(
+        &mut self,
+        environment: &OrganizationEnvironment,
+        asked: &Request,
+    ) -> Result<Answer, Fault> {
         let token = self.token(environment).await?;
         let answer = self.send(environment, asked, &token).await?;
         if answer.status != 401 {
@@ -77,54 +85,59 @@ impl<'a> Call<'a> {
     }
 
     /// Pauses the organization's limiter at once if the fault is throttling, rather than at the end of the step.
-    pub(super) fn heed(&self, environment: &Environment, fault: &Fault) {
+    pub(super) fn apply_throttling(&self, environment: &OrganizationEnvironment, fault: &Fault) {
         if let Remedy::NotBefore(until) = fault.remedy {
             let wait = between(Timestamp::now(), until);
-            let newly = environment.gate.shut(wait, Instant::now());
+            let newly = environment.gate.throttle(wait, Instant::now());
             notice::throttled(&*self.wire.watch, environment, fault, newly.then_some(wait));
         }
     }
 
     /// Converts the result of the step to the limiter's view of it.
-    pub(super) fn ended(&self, result: &Result<Receipt, Fault>) -> Ended {
+    pub(super) fn ended(&self, result: &Result<Receipt, Fault>) -> RequestResult {
         match result {
-            Ok(_) => Ended::Answered,
-            Err(fault) => match (self.lost, fault.remedy) {
+            Ok(_) => RequestResult::Answered,
+            Err(fault) => match (self.transport_result, fault.remedy) {
                 (Some(lost), _) => lost,
-                (None, Remedy::NotBefore(_)) => Ended::Throttled,
-                (None, Remedy::GiveUp) => Ended::Answered,
-                (None, Remedy::Retry | Remedy::Hold | Remedy::HoldStep(_)) => Ended::Failed,
+                (None, Remedy::NotBefore(_)) => RequestResult::Throttled,
+                (None, Remedy::GiveUp) => RequestResult::Answered,
+                (None, Remedy::Retry | Remedy::Hold | Remedy::HoldStep(_)) => RequestResult::Failed,
             },
         }
     }
 
-    async fn token(&mut self, environment: &Environment) -> Result<Arc<Token>, Fault> {
-        if let Some(token) = environment.token.at_hand() {
+    async fn token(&mut self, environment: &OrganizationEnvironment) -> Result<Arc<Token>, Fault> {
+        if let Some(token) = environment.token.cached() {
             return Ok(token);
         }
         if let Some(fault) = environment.token.withheld() {
             return Err(fault.clone());
         }
-        let mut turn = environment.token.turn().await;
-        match turn.over() {
+        let mut turn = environment.token.lock_fetch().await;
+        match turn.result_of_other() {
             Some(Ok(token)) => return Ok(token),
             Some(Err((fault, lost))) => {
-                self.lost = lost;
+                self.transport_result = lost;
                 return Err(fault);
             }
             None => {}
         }
         let answer = self.exchange(StepName::Token, self.wire.client.ask_token(&environment.token)).await;
-        let result = answer.and_then(|answer| environment.token.accept(&answer, Timestamp::now()));
+        let result = answer.and_then(|answer| environment.token.store(&answer, Timestamp::now()));
         if let Err(fault) = &result {
-            self.explain(|| one_line(&fault.message));
-            self.heed(environment, fault);
-            turn.failed(fault, self.lost);
+            self.note_error(|| one_line(&fault.message));
+            self.apply_throttling(environment, fault);
+            turn.failed(fault, self.transport_result);
         }
         result
     }
 
-    async fn send(&mut self, environment: &Environment, asked: &Request, token: &Token) -> Result<Answer, Fault> {
+    async fn send(
+        &mut self,
+        environment: &OrganizationEnvironment,
+        asked: &Request,
+        token: &Token,
+    ) -> Result<Answer, Fault> {
         let url = &environment.access.settings.environment_url;
         let answer = self.exchange(self.step, self.wire.client.ask(url, asked, token)).await?;
         if let Some(hint) = answer.dop_hint {
@@ -132,7 +145,7 @@ impl<'a> Call<'a> {
         }
         if !answer.is_success() {
             let (said, event) = (answer.error().message, self.event);
-            self.explain(|| event.map_or_else(|| one_line(&said), |event| mask(&said, event)));
+            self.note_error(|| event.map_or_else(|| one_line(&said), |event| mask(&said, event)));
         }
         Ok(answer)
     }
@@ -146,16 +159,16 @@ impl<'a> Call<'a> {
         self.exchanges.push(exchange(step, elapsed, &result));
         result.map_err(|unanswered| {
             let (lost, message) = match unanswered {
-                Unanswered::Silent(message) => (Ended::Silent, message),
-                Unanswered::Broken(message) => (Ended::Broken, message),
+                Unanswered::TimedOut(message) => (RequestResult::Silent, message),
+                Unanswered::Disconnected(message) => (RequestResult::Broken, message),
             };
-            self.lost = Some(lost);
+            self.transport_result = Some(lost);
             Fault::unanswered(step, Remedy::Retry, message)
         })
     }
 
     /// Adds a short form of the last answer's message to the event's history.
-    fn explain(&mut self, said: impl FnOnce() -> String) {
+    fn note_error(&mut self, said: impl FnOnce() -> String) {
         if let Some(last) = self.exchanges.last_mut().filter(|last| last.error.is_none()) {
             last.error = Some(brief(&said())).filter(|error| !error.is_empty());
         }
@@ -169,7 +182,9 @@ fn exchange(step: StepName, elapsed: Duration, result: &Result<Answer, Unanswere
             let code = Some(answer.error().code).filter(|code| !code.is_empty());
             (Some(answer.status), code, None, answer.request_id.clone())
         }
-        Err(Unanswered::Silent(message) | Unanswered::Broken(message)) => (None, None, Some(message.clone()), None),
+        Err(Unanswered::TimedOut(message) | Unanswered::Disconnected(message)) => {
+            (None, None, Some(message.clone()), None)
+        }
     };
     Exchange { at: Timestamp::now(), step, elapsed, status, code, error, request_id }
 }

@@ -56,9 +56,9 @@ pub enum ClientError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Unanswered {
     /// No answer within the time-out.
-    Silent(String),
+    TimedOut(String),
     /// No connection, a broken one, or an answer that is too long.
-    Broken(String),
+    Disconnected(String),
 }
 
 impl Client {
@@ -73,7 +73,7 @@ impl Client {
         // The library's own reading of the environment would send even loopback traffic through HTTP_PROXY.
         let mut builder = reqwest::Client::builder().no_proxy();
         if let Some(proxy) = proxy {
-            builder = builder.proxy(way_out(proxy)?);
+            builder = builder.proxy(proxy_of(proxy)?);
         }
         if let Some(path) = ca_file {
             builder = builder.tls_certs_merge(roots(path)?);
@@ -120,7 +120,7 @@ fn roots(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
     reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| failed(error.to_string()))
 }
 
-fn way_out(proxy: &Proxy) -> Result<reqwest::Proxy, ClientError> {
+fn proxy_of(proxy: &Proxy) -> Result<reqwest::Proxy, ClientError> {
     let spared = format!("{},{THIS_MACHINE}", proxy.except);
     let way = reqwest::Proxy::https(proxy.url.expose_secret()).map_err(|_| ClientError::Proxy)?;
     Ok(way.no_proxy(reqwest::NoProxy::from_string(&spared)))
@@ -148,7 +148,7 @@ async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Unanswered>
     let mut body = BytesMut::from(first);
     while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
         if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(Unanswered::Broken(format!("the answer exceeds {LONGEST_ANSWER} bytes")));
+            return Err(Unanswered::Disconnected(format!("the answer exceeds {LONGEST_ANSWER} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -173,7 +173,7 @@ fn unanswered(error: &reqwest::Error) -> Unanswered {
         cause = source.source();
     }
     let text = one_line(&text);
-    if error.is_timeout() { Unanswered::Silent(text) } else { Unanswered::Broken(text) }
+    if error.is_timeout() { Unanswered::TimedOut(text) } else { Unanswered::Disconnected(text) }
 }
 
 fn standing_headers() -> HeaderMap {

@@ -7,7 +7,7 @@ use handoffd_engine::workflow::{Settings, StepName};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::gate::Gate;
+use super::limiter::Limiter;
 use super::token::TokenCache;
 
 /// Address and credentials of an organization's environment. Its `Debug` output contains no secret.
@@ -50,7 +50,7 @@ impl PartialEq for Secret {
 
 impl Access {
     /// Returns true if both are identical.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
+    pub(super) fn is_identical(&self, other: &Self) -> bool {
         self.settings == other.settings
             && self.tenant_id == other.tenant_id
             && self.client_id == other.client_id
@@ -59,16 +59,16 @@ impl Access {
 }
 
 /// Access to an organization's environment, with the limiter and the token shared by all requests.
-pub(super) struct Environment {
+pub(super) struct OrganizationEnvironment {
     pub(super) access: Access,
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<Limiter>,
     pub(super) token: TokenCache,
 }
 
-impl Environment {
+impl OrganizationEnvironment {
     /// Creates an environment without any state.
     pub(super) fn new(access: Access, authority: &str, concurrency: usize) -> Arc<Self> {
-        Self::with(access, authority, Gate::new(concurrency))
+        Self::with(access, authority, Limiter::new(concurrency))
     }
 
     /// Returns the start of a step's hold, if the step is held while others are not.
@@ -79,7 +79,7 @@ impl Environment {
     }
 
     /// Creates an environment with an existing limiter.
-    pub(super) fn with(access: Access, authority: &str, gate: Arc<Gate>) -> Arc<Self> {
+    pub(super) fn with(access: Access, authority: &str, gate: Arc<Limiter>) -> Arc<Self> {
         let token = TokenCache::new(authority, &access);
         Arc::new(Self { access, gate, token })
     }

@@ -5,20 +5,20 @@
 //! Absent: the choice of the next step and the schedule of retries.
 
 mod answer;
-mod blockade;
+mod circuit_breaker;
 mod call;
 mod classify;
 mod client;
 mod description;
 mod environment;
 mod explain;
-mod gate;
-mod inspect;
+mod limiter;
+mod organization_check;
 mod keys;
 mod mask;
 mod notice;
 mod organizations;
-mod pace;
+mod aimd;
 mod probe;
 mod reply;
 mod request;
@@ -29,7 +29,7 @@ mod wire;
 
 pub use client::{ClientError, Proxy};
 pub use environment::{Access, Secret};
-pub use explain::{Explained, INCIDENT_OF_THE_STORE, explain};
-pub use inspect::{Finding, Found, Half};
-pub use organizations::{Blocked, Condition, Dynamics, Options};
+pub use explain::{Explained, PLACEHOLDER_INCIDENT, explain};
+pub use organization_check::{CheckOutcome, CheckedHalf, Finding};
+pub use organizations::{Blocked, Dynamics, DynamicsOptions, OrganizationStatus};
 pub use request::{Method, Request, request};

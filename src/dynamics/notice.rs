@@ -6,20 +6,20 @@ use handoffd_engine::ports::metrics::{Sighting, Watch};
 use handoffd_engine::workflow::{Fault, Remedy, StepName};
 use tracing::{info, warn};
 
-use super::blockade::{Cause, Change};
-use super::environment::Environment;
-use super::gate::Turned;
+use super::circuit_breaker::{BreakerChange, Cause};
+use super::environment::OrganizationEnvironment;
+use super::limiter::Rejected;
 
 /// Returns the fault of a step that the limiter rejected. No request was sent for it.
-pub(super) fn turned(step: StepName, turned: Turned) -> Fault {
+pub(super) fn rejected(step: StepName, turned: Rejected) -> Fault {
     match turned {
-        Turned::Throttled(wait) => {
+        Rejected::Throttled(wait) => {
             let until = jiff::Timestamp::now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
             let message = "Dynamics throttles the organization; no request was sent".to_owned();
             Fault::unanswered(step, Remedy::NotBefore(until), message)
         }
-        Turned::Blocked(cause) => refused(step, &cause, Remedy::Hold, "the organization is blocked"),
-        Turned::Held(cause) => {
+        Rejected::Blocked(cause) => refused(step, &cause, Remedy::Hold, "the organization is blocked"),
+        Rejected::Held(cause) => {
             let since = jiff::Timestamp::now().saturating_sub(cause.since.elapsed()).unwrap_or(jiff::Timestamp::MIN);
             refused(step, &cause, Remedy::HoldStep(since), "the organization is blocked at this step")
         }
@@ -36,20 +36,20 @@ fn refused(step: StepName, cause: &Cause, remedy: Remedy, what: &str) -> Fault {
 }
 
 /// Reports that an organization was blocked, or is available again.
-pub(super) fn tell(watch: &dyn Watch, environment: &Environment, change: Change) {
+pub(super) fn report_change(watch: &dyn Watch, environment: &OrganizationEnvironment, change: BreakerChange) {
     let organization = &environment.access.settings.organization_id;
     match change {
-        Change::Same => {}
-        Change::Blocked(fault) => {
+        BreakerChange::None => {}
+        BreakerChange::Blocked(fault) => {
             watch.saw(Sighting::Blocked(organization, true));
             blocked(environment, &fault, "organization is blocked; its events are on hold");
         }
-        Change::Held(fault) => {
+        BreakerChange::Held(fault) => {
             watch.saw(Sighting::Blocked(organization, true));
             let sentence = "organization is blocked at one step; events that need the step are on hold";
             blocked(environment, &fault, sentence);
         }
-        Change::Freed(step, blocked_for) => {
+        BreakerChange::StepReleased(step, blocked_for) => {
             info!(
                 organization_id = %organization,
                 step = step.as_str(),
@@ -57,10 +57,10 @@ pub(super) fn tell(watch: &dyn Watch, environment: &Environment, change: Change)
                 "step is no longer blocked; another step of the organization still is"
             );
         }
-        Change::Otherwise(fault) => {
+        BreakerChange::ReasonChanged(fault) => {
             blocked(environment, &fault, "organization is still blocked, now for another reason");
         }
-        Change::Opened(blocked_for) => {
+        BreakerChange::Released(blocked_for) => {
             watch.saw(Sighting::Blocked(organization, false));
             info!(
                 organization_id = %organization,
@@ -72,7 +72,12 @@ pub(super) fn tell(watch: &dyn Watch, environment: &Environment, change: Change)
 }
 
 /// Reports that Dynamics or Entra ID throttles an organization. `shut` is the wait, present only when it begins.
-pub(super) fn throttled(watch: &dyn Watch, environment: &Environment, fault: &Fault, shut: Option<Duration>) {
+pub(super) fn throttled(
+    watch: &dyn Watch,
+    environment: &OrganizationEnvironment,
+    fault: &Fault,
+    shut: Option<Duration>,
+) {
     let organization = &environment.access.settings.organization_id;
     watch.saw(Sighting::Throttled(organization));
     if let Some(wait) = shut {
@@ -88,7 +93,7 @@ pub(super) fn throttled(watch: &dyn Watch, environment: &Environment, fault: &Fa
     }
 }
 
-fn blocked(environment: &Environment, fault: &Fault, sentence: &str) {
+fn blocked(environment: &OrganizationEnvironment, fault: &Fault, sentence: &str) {
     warn!(
         organization_id = %environment.access.settings.organization_id,
         step = fault.step.as_str(),

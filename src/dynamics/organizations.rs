@@ -14,21 +14,21 @@ use handoffd_engine::ports::metrics::Watch;
 use handoffd_engine::workflow::{Fault, Remedy, Settings, Step, StepName};
 use jiff::Timestamp;
 
-use super::call::Call;
+use super::call::StepCall;
 use super::client::{Client, ClientError, Proxy};
-use super::environment::{Access, Environment};
-use super::gate::Stand;
-use super::inspect::{Finding, inspect};
+use super::environment::{Access, OrganizationEnvironment};
+use super::limiter::LimiterAvailability;
+use super::organization_check::{Finding, inspect};
 use super::reply::Sent;
-use super::wire::Wire;
+use super::wire::DynamicsWire;
 use super::{notice, probe};
 
 /// Events in flight for an organization that is not configured. Each becomes a dead letter at once.
-const ROOM_OF_STRANGERS: usize = 16;
+const ROOM_WHEN_UNCONFIGURED: usize = 16;
 
 /// Settings shared by all organizations (contract 7, `[dynamics]`).
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct DynamicsOptions {
     /// Address of the token service: `https://login.microsoftonline.com`.
     pub authority: String,
     /// Time-out of a request.
@@ -43,9 +43,9 @@ pub struct Options {
 
 /// Dynamics 365 for all organizations.
 pub struct Dynamics {
-    wire: Arc<Wire>,
-    options: Options,
-    environments: RwLock<HashMap<OrganizationId, Arc<Environment>>>,
+    wire: Arc<DynamicsWire>,
+    options: DynamicsOptions,
+    environments: RwLock<HashMap<OrganizationId, Arc<OrganizationEnvironment>>>,
     paused: RwLock<HashSet<OrganizationId>>,
     /// True while some organization's configuration could not be read.
     incomplete: AtomicBool,
@@ -53,7 +53,7 @@ pub struct Dynamics {
 
 /// State of an organization, for lists and pages.
 #[derive(Clone, Debug)]
-pub struct Condition {
+pub struct OrganizationStatus {
     /// Current limit of concurrent requests.
     pub concurrency: usize,
     /// Number of requests under way.
@@ -78,8 +78,8 @@ impl Dynamics {
     ///
     /// # Errors
     /// Returns an error if TLS roots can't be read or the proxy's URL is invalid.
-    pub fn new(options: Options, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
-        let wire = Arc::new(Wire {
+    pub fn new(options: DynamicsOptions, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
+        let wire = Arc::new(DynamicsWire {
             client: Client::new(options.request_timeout, options.ca_file.as_deref(), options.proxy.as_ref())?,
             watch,
         });
@@ -100,9 +100,9 @@ impl Dynamics {
         for access in all {
             let organization = access.settings.organization_id.clone();
             let environment = match known.remove(&organization) {
-                Some(same) if same.access.same_as(&access) => same,
+                Some(same) if same.access.is_identical(&access) => same,
                 Some(other) => self.reopen(access, &other),
-                None => Environment::new(access, &self.options.authority, self.options.max_concurrency),
+                None => OrganizationEnvironment::new(access, &self.options.authority, self.options.max_concurrency),
             };
             self.block_withheld(&environment);
             environments.insert(organization, environment);
@@ -113,11 +113,11 @@ impl Dynamics {
     }
 
     /// Blocks an organization without a usable secret at once, before its first event.
-    fn block_withheld(&self, environment: &Arc<Environment>) {
+    fn block_withheld(&self, environment: &Arc<OrganizationEnvironment>) {
         if let Some(fault) = environment.token.withheld() {
-            let change = environment.gate.hold(fault, Instant::now());
+            let change = environment.gate.block(fault, Instant::now());
             probe::attend(&self.wire, environment);
-            notice::tell(&*self.wire.watch, environment, change);
+            notice::report_change(&*self.wire.watch, environment, change);
         }
     }
 
@@ -130,7 +130,7 @@ impl Dynamics {
     pub fn set_paused(&self, all: HashSet<OrganizationId>) {
         *self.paused.write().unwrap_or_else(PoisonError::into_inner) = all;
         let environments = self.environments.read().unwrap_or_else(PoisonError::into_inner);
-        environments.values().for_each(|environment| environment.gate.touch());
+        environments.values().for_each(|environment| environment.gate.notify());
     }
 
     fn is_paused(&self, organization: &OrganizationId) -> bool {
@@ -139,29 +139,29 @@ impl Dynamics {
 
     /// Tests an organization's setup, whether it is registered or not, with a separate token. Writes nothing in Dynamics.
     pub async fn inspect(&self, access: Access) -> Vec<Finding> {
-        let environment = Environment::new(access, &self.options.authority, self.options.max_concurrency);
+        let environment = OrganizationEnvironment::new(access, &self.options.authority, self.options.max_concurrency);
         inspect(&self.wire, &environment).await
     }
 
     /// Returns the state of an organization, or `None` if it is not configured.
-    pub fn condition(&self, organization: &OrganizationId) -> Option<Condition> {
+    pub fn condition(&self, organization: &OrganizationId) -> Option<OrganizationStatus> {
         let now = Instant::now();
         let gate = self.environment(organization)?.gate.condition(now);
         let ago = |since| Timestamp::now().saturating_sub(now.saturating_duration_since(since));
         let blocked =
             gate.cause.map(|cause| Blocked { since: ago(cause.since).unwrap_or(Timestamp::MIN), fault: cause.fault });
         let throttled_until = gate.wait.and_then(|wait| Timestamp::now().saturating_add(wait).ok());
-        Some(Condition { concurrency: gate.places, under_way: gate.under_way, throttled_until, blocked })
+        Some(OrganizationStatus { concurrency: gate.places, under_way: gate.under_way, throttled_until, blocked })
     }
 
-    fn reopen(&self, access: Access, other: &Environment) -> Arc<Environment> {
+    fn reopen(&self, access: Access, other: &OrganizationEnvironment) -> Arc<OrganizationEnvironment> {
         let gate = other.gate.succeeded_by(self.options.max_concurrency, Instant::now());
-        let environment = Environment::with(access, &self.options.authority, gate);
+        let environment = OrganizationEnvironment::with(access, &self.options.authority, gate);
         probe::attend(&self.wire, &environment);
         environment
     }
 
-    fn environment(&self, organization: &OrganizationId) -> Option<Arc<Environment>> {
+    fn environment(&self, organization: &OrganizationId) -> Option<Arc<OrganizationEnvironment>> {
         self.environments.read().unwrap_or_else(PoisonError::into_inner).get(organization).cloned()
     }
 }
@@ -176,17 +176,17 @@ impl Crm for Dynamics {
                 exchanges: Vec::new(),
             };
         };
-        let place = match environment.gate.enter(step.name()).await {
+        let place = match environment.gate.acquire(step.name()).await {
             Ok(place) => place,
             Err(turned) => {
-                return Performed { result: Err(notice::turned(step.name(), turned)), exchanges: Vec::new() };
+                return Performed { result: Err(notice::rejected(step.name(), turned)), exchanges: Vec::new() };
             }
         };
-        let mut call = Call::new(&self.wire, step.name(), Some(event));
+        let mut call = StepCall::new(&self.wire, step.name(), Some(event));
         let mut result = call.perform(&environment, Sent { step, event, settings }).await;
         let held = result.as_ref().err().filter(|fault| fault.remedy == Remedy::Hold);
-        let change = place.leave(step.name(), call.ended(&result), held);
-        notice::tell(&*self.wire.watch, &environment, change);
+        let change = place.release(step.name(), call.ended(&result), held);
+        notice::report_change(&*self.wire.watch, &environment, change);
         if let Err(fault) = &mut result
             && fault.remedy == Remedy::Hold
         {
@@ -206,15 +206,15 @@ impl Crm for Dynamics {
 
     fn availability(&self, organization: &OrganizationId) -> Availability {
         let Some(environment) = self.environment(organization) else {
-            return Availability::Available { room: ROOM_OF_STRANGERS };
+            return Availability::Available { room: ROOM_WHEN_UNCONFIGURED };
         };
         if self.is_paused(organization) {
             return Availability::Unavailable(Unavailable::Paused);
         }
-        match environment.gate.stand(Instant::now()) {
-            Stand::Open(room) => Availability::Available { room },
-            Stand::Throttled => Availability::Unavailable(Unavailable::Throttled),
-            Stand::Blocked => Availability::Unavailable(Unavailable::Blocked),
+        match environment.gate.availability(Instant::now()) {
+            LimiterAvailability::Open(room) => Availability::Available { room },
+            LimiterAvailability::Throttled => Availability::Unavailable(Unavailable::Throttled),
+            LimiterAvailability::Blocked => Availability::Unavailable(Unavailable::Blocked),
         }
     }
 

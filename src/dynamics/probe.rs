@@ -6,37 +6,37 @@ use std::time::{Duration, Instant};
 use handoffd_engine::workflow::{Fault, Remedy, StepName};
 use jiff::Timestamp;
 
-use super::call::Call;
-use super::environment::Environment;
-use super::gate::Look;
+use super::call::StepCall;
+use super::environment::OrganizationEnvironment;
+use super::limiter::ProbeTurn;
 use super::notice;
 use super::reply::probed;
 use super::request::{Method, Request};
-use super::wire::Wire;
+use super::wire::DynamicsWire;
 
 /// Interval at which the task checks whether a probe is due or no longer needed.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Starts the probing task of a blocked organization. Does nothing if none is needed or one is running.
-pub(super) fn attend(wire: &Arc<Wire>, environment: &Arc<Environment>) {
-    if environment.gate.attend() {
-        tokio::spawn(look_after(wire.clone(), Arc::downgrade(environment)));
+pub(super) fn attend(wire: &Arc<DynamicsWire>, environment: &Arc<OrganizationEnvironment>) {
+    if environment.gate.claim_probing() {
+        tokio::spawn(probe_until_available(wire.clone(), Arc::downgrade(environment)));
     }
 }
 
 /// Probes until the organization is available, has another file, or was removed.
-async fn look_after(wire: Arc<Wire>, environment: Weak<Environment>) {
+async fn probe_until_available(wire: Arc<DynamicsWire>, environment: Weak<OrganizationEnvironment>) {
     while let Some(environment) = environment.upgrade() {
-        let (look, change) = environment.gate.look(Instant::now());
-        notice::tell(&*wire.watch, &environment, change);
+        let (look, change) = environment.gate.next_probe(Instant::now());
+        notice::report_change(&*wire.watch, &environment, change);
         match look {
-            Look::Done => return,
-            Look::Now => {
+            ProbeTurn::Done => return,
+            ProbeTurn::Now => {
                 let found = ask(&wire, &environment).await;
                 let change = environment.gate.probed(found.as_ref(), Instant::now());
-                notice::tell(&*wire.watch, &environment, change);
+                notice::report_change(&*wire.watch, &environment, change);
             }
-            Look::Later => {}
+            ProbeTurn::Later => {}
         }
         drop(environment);
         tokio::time::sleep(TICK).await;
@@ -45,12 +45,13 @@ async fn look_after(wire: Arc<Wire>, environment: Weak<Environment>) {
 
 /// Requests a token, then sends the request with the fewest prerequisites: no privilege on any table, but an application user
 /// that exists, is enabled and has a role, in an environment that exists and is enabled. Returns `None` if inconclusive.
-async fn ask(wire: &Wire, environment: &Environment) -> Option<Result<(), Fault>> {
+async fn ask(wire: &DynamicsWire, environment: &OrganizationEnvironment) -> Option<Result<(), Fault>> {
     let asked = Request { method: Method::Get, path: "WhoAmI".to_owned(), headers: Vec::new(), body: None };
-    let mut call = Call::new(wire, StepName::Probe, None);
+    let mut call = StepCall::new(wire, StepName::Probe, None);
     let answer = call.ask(environment, &asked).await;
-    let result =
-        answer.and_then(|answer| probed(&answer, Timestamp::now()).inspect_err(|fault| call.heed(environment, fault)));
+    let result = answer.and_then(|answer| {
+        probed(&answer, Timestamp::now()).inspect_err(|fault| call.apply_throttling(environment, fault))
+    });
     match result {
         Ok(()) => Some(Ok(())),
         Err(fault) => match fault.remedy {

@@ -19,7 +19,7 @@ use url::form_urlencoded;
 use super::answer::{Answer, ErrorBody};
 use super::classify::classify;
 use super::environment::{Access, Secret};
-use super::gate::Ended;
+use super::limiter::RequestResult;
 use super::mask::one_line;
 
 /// Time before expiry at which a token is renewed: longer than a request may take on the server (about 2 minutes).
@@ -39,18 +39,18 @@ pub(super) struct TokenCache {
     withheld: Option<Fault>,
     current: RwLock<Option<Arc<Token>>>,
     /// Lock of the task that fetches a token. Holds the failure of the last fetch, if it failed.
-    fetching: Mutex<Option<Failure>>,
+    fetching: Mutex<Option<TokenFailure>>,
     /// Number of failed fetches.
     failures: AtomicU64,
 }
 
 /// Fault of a failed fetch, with the transport result if the request received no answer.
-pub(super) type Failure = (Fault, Option<Ended>);
+pub(super) type TokenFailure = (Fault, Option<RequestResult>);
 
 /// Exclusive right to fetch a token. Other tasks wait until it is dropped.
-pub(super) struct Turn<'a> {
+pub(super) struct TokenTurn<'a> {
     cache: &'a TokenCache,
-    last: MutexGuard<'a, Option<Failure>>,
+    last: MutexGuard<'a, Option<TokenFailure>>,
     failures_seen: u64,
 }
 
@@ -92,15 +92,15 @@ impl TokenCache {
     }
 
     /// Returns the cached token unless it is due for renewal.
-    pub(super) fn at_hand(&self) -> Option<Arc<Token>> {
+    pub(super) fn cached(&self) -> Option<Arc<Token>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.as_ref().filter(|token| token.renew_at > Instant::now()).cloned()
     }
 
     /// Waits for the task that is fetching a token, if any.
-    pub(super) async fn turn(&self) -> Turn<'_> {
+    pub(super) async fn lock_fetch(&self) -> TokenTurn<'_> {
         let failures_seen = self.failures.load(Ordering::Acquire);
-        Turn { cache: self, last: self.fetching.lock().await, failures_seen }
+        TokenTurn { cache: self, last: self.fetching.lock().await, failures_seen }
     }
 
     /// Removes a token that Dynamics refused, unless it was already replaced.
@@ -121,17 +121,17 @@ impl TokenCache {
     }
 
     /// Stores the token in the answer.
-    pub(super) fn accept(&self, answer: &Answer, now: Timestamp) -> Result<Arc<Token>, Fault> {
+    pub(super) fn store(&self, answer: &Answer, now: Timestamp) -> Result<Arc<Token>, Fault> {
         let token = Arc::new(read(answer, now, &self.secrets)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
     }
 }
 
-impl Turn<'_> {
+impl TokenTurn<'_> {
     /// Returns the result of the fetch that this turn waited for, or `None` if the caller must fetch.
-    pub(super) fn over(&self) -> Option<Result<Arc<Token>, Failure>> {
-        if let Some(token) = self.cache.at_hand() {
+    pub(super) fn result_of_other(&self) -> Option<Result<Arc<Token>, TokenFailure>> {
+        if let Some(token) = self.cache.cached() {
             return Some(Ok(token));
         }
         let failed_meanwhile = self.cache.failures.load(Ordering::Acquire) != self.failures_seen;
@@ -139,7 +139,7 @@ impl Turn<'_> {
     }
 
     /// Passes a failure to the waiting tasks, so that they do not repeat the request one after the other.
-    pub(super) fn failed(&mut self, fault: &Fault, ended: Option<Ended>) {
+    pub(super) fn failed(&mut self, fault: &Fault, ended: Option<RequestResult>) {
         *self.last = Some((fault.clone(), ended));
         self.cache.failures.fetch_add(1, Ordering::AcqRel);
     }
@@ -183,7 +183,7 @@ struct Granted {
 }
 
 #[derive(Deserialize, Default)]
-struct Refused {
+struct RefusedToken {
     #[serde(default)]
     error: String,
     #[serde(default)]
@@ -212,7 +212,7 @@ fn seconds(value: &Value) -> u64 {
 
 /// Classifies a refusal by its complete answer. The returned fault contains no secret.
 fn refusal(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Fault {
-    let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let refused: RefusedToken = serde_json::from_slice(&answer.body).unwrap_or_default();
     let code = code(&secrets.hidden(&refused.error));
     let error = ErrorBody { code: refused.error.to_lowercase(), message: refused.error_description };
     let verdict = classify(StepName::Token, None, answer, &error, now);

@@ -12,12 +12,12 @@ use super::answer::Answer;
 use super::client::{Client, Unanswered};
 
 /// Client for Dynamics and Entra ID with the metrics of its requests.
-pub(super) struct Wire {
+pub(super) struct DynamicsWire {
     pub(super) client: Client,
     pub(super) watch: Arc<dyn Watch>,
 }
 
-impl Wire {
+impl DynamicsWire {
     /// Waits for an answer, records it in the metrics, and returns it with the elapsed time.
     pub(super) async fn exchange(
         &self,

@@ -2,20 +2,25 @@
 
 use uuid::Uuid;
 
-use super::call::Call;
+use super::call::IncomingRequest;
 use super::refusal::Refusal;
-use super::settings::Settings;
+use super::settings::EnvironmentSettings;
 use super::switches::{ApplicationUser, Availability, Firewall, Headers};
 use super::target::Target;
 
 /// Returns the bearer token of a request.
-pub(super) fn bearer(call: &Call) -> Result<&str, Refusal> {
+pub(super) fn bearer(call: &IncomingRequest) -> Result<&str, Refusal> {
     let token = call.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     token.ok_or_else(|| Refusal::unauthorized("The request has no bearer token."))
 }
 
 /// Refuses callers whose access is blocked for reasons that a new token does not fix.
-pub(super) fn check(call: &Call, target: &Target, settings: &Settings, user: Uuid) -> Result<(), Refusal> {
+pub(super) fn check(
+    call: &IncomingRequest,
+    target: &Target,
+    settings: &EnvironmentSettings,
+    user: Uuid,
+) -> Result<(), Refusal> {
     if settings.ip_firewall == Firewall::Blocking {
         let message = "The request you are trying to make is rejected as access to your IP is blocked. Contact your \
                        administrator for more information.";
@@ -52,7 +57,7 @@ pub(super) fn check(call: &Call, target: &Target, settings: &Settings, user: Uui
 }
 
 /// Requires the OData headers. Dataverse is more lenient and picks a version itself when they are absent.
-fn headers(call: &Call, target: &Target) -> Result<(), Refusal> {
+fn headers(call: &IncomingRequest, target: &Target) -> Result<(), Refusal> {
     let required = |header: &str, expected: &str| {
         let message = format!("The simulator requires the header '{header}: {expected}'.");
         Refusal::new(400, "0x80060800", message)

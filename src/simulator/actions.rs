@@ -4,13 +4,13 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::answer::Answer;
+use super::answer::SimulatedAnswer;
 use super::closing::{self, object};
-use super::dataverse::Scene;
+use super::dataverse::RequestContext;
 use super::guard;
 use super::metadata;
 use super::payload::{self, Changes};
-use super::privileges::{self, Verb};
+use super::privileges::{self, PrivilegeVerb};
 use super::queueing;
 use super::refusal::Refusal;
 use super::rules::{AccessRight, PluginMessage, SecuredColumn};
@@ -20,7 +20,7 @@ use super::target;
 use super::write;
 
 /// Performs an action or function that is not bound to a row.
-pub(super) fn unbound(scene: &mut Scene<'_>, name: &str) -> Result<Answer, Refusal> {
+pub(super) fn unbound(scene: &mut RequestContext<'_>, name: &str) -> Result<SimulatedAnswer, Refusal> {
     match (name, &scene.call.method) {
         ("CloseIncident", &Method::POST) => close_incident(scene),
         ("WhoAmI", &Method::GET) => Ok(who_am_i(scene)),
@@ -33,7 +33,12 @@ pub(super) fn unbound(scene: &mut Scene<'_>, name: &str) -> Result<Answer, Refus
 }
 
 /// Performs an action or function bound to a row.
-pub(super) fn bound(scene: &mut Scene<'_>, table: &Table, key: Uuid, name: &str) -> Result<Answer, Refusal> {
+pub(super) fn bound(
+    scene: &mut RequestContext<'_>,
+    table: &Table,
+    key: Uuid,
+    name: &str,
+) -> Result<SimulatedAnswer, Refusal> {
     if !name.starts_with("Microsoft.Dynamics.CRM.") {
         return Err(Refusal::no_table(name));
     }
@@ -50,7 +55,7 @@ pub(super) fn bound(scene: &mut Scene<'_>, table: &Table, key: Uuid, name: &str)
 }
 
 /// Resolves an incident. A second call for the same incident is an error.
-fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
+fn close_incident(scene: &mut RequestContext<'_>) -> Result<SimulatedAnswer, Refusal> {
     let resolutions = scene.table("incidentresolutions")?;
     let incidents = scene.table("incidents")?;
     let mut body = parameters(scene, resolutions, "CloseIncident", &["IncidentResolution", "Status"])?;
@@ -62,7 +67,7 @@ fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
     let bound = changes.binds.iter().find(|(link, _)| link.navigation == "incidentid");
     let incident = bound.and_then(|(_, key)| *key).ok_or_else(|| missing("incidentid"))?;
 
-    scene.may(Verb::Write, incidents)?;
+    scene.require_privilege(PrivilegeVerb::Write, incidents)?;
     let row = scene.accessible(incidents, incident, AccessRight::Write)?;
     guard::plugins(scene, incidents, PluginMessage::Update)?;
     closing::check(scene, row)?;
@@ -80,11 +85,11 @@ fn close_incident(scene: &mut Scene<'_>) -> Result<Answer, Refusal> {
     let resolved = object(json!({"statecode": RESOLVED, "statuscode": status}));
     scene.rows.put(incidents, incident, resolved, scene.now);
     scene.touched.set(Some((incidents, incident)));
-    Ok(Answer::empty())
+    Ok(SimulatedAnswer::empty())
 }
 
 /// Adds a row to a queue. A row already in this queue is an error; a row in another queue moves.
-fn add_to_queue(scene: &mut Scene<'_>, queue: Uuid) -> Result<Answer, Refusal> {
+fn add_to_queue(scene: &mut RequestContext<'_>, queue: Uuid) -> Result<SimulatedAnswer, Refusal> {
     let (queues, items) = (scene.table("queues")?, scene.table("queueitems")?);
     let known = ["Target", "SourceQueue", "QueueItemProperties"];
     let body = parameters(scene, items, "AddToQueue", &known)?;
@@ -92,9 +97,9 @@ fn add_to_queue(scene: &mut Scene<'_>, queue: Uuid) -> Result<Answer, Refusal> {
         return Err(missing("Target"));
     };
     let (table, key) = target_row(scene, items, target)?;
-    scene.may(Verb::AppendTo, queues)?;
-    for verb in [Verb::Create, Verb::Read, Verb::Write, Verb::Append] {
-        scene.may(verb, items)?;
+    scene.require_privilege(PrivilegeVerb::AppendTo, queues)?;
+    for verb in [PrivilegeVerb::Create, PrivilegeVerb::Read, PrivilegeVerb::Write, PrivilegeVerb::Append] {
+        scene.require_privilege(verb, items)?;
     }
     scene.row(queues, queue)?;
     let row = scene.accessible(table, key, AccessRight::Read)?;
@@ -112,11 +117,15 @@ fn add_to_queue(scene: &mut Scene<'_>, queue: Uuid) -> Result<Answer, Refusal> {
     let item = queueing::place(scene.rows, &scene.live.schema, (table, key), queue, scene.now);
     scene.touched.set(Some((table, key)));
     let context = scene.context("Microsoft.Dynamics.CRM.AddToQueueResponse");
-    Ok(Answer::odata(200, &json!({"@odata.context": context, "QueueItemId": item})))
+    Ok(SimulatedAnswer::odata(200, &json!({"@odata.context": context, "QueueItemId": item})))
 }
 
 /// Returns the row that `Target` names by type and key.
-fn target_row<'a>(scene: &Scene<'a>, items: &Table, target: &Map<String, Value>) -> Result<(&'a Table, Uuid), Refusal> {
+fn target_row<'a>(
+    scene: &RequestContext<'a>,
+    items: &Table,
+    target: &Map<String, Value>,
+) -> Result<(&'a Table, Uuid), Refusal> {
     let of_type = target.get("@odata.type").and_then(Value::as_str);
     let logical = of_type.and_then(|name| name.trim_start_matches('#').strip_prefix("Microsoft.Dynamics.CRM."));
     let Some(logical) = logical else {
@@ -132,17 +141,22 @@ fn target_row<'a>(scene: &Scene<'a>, items: &Table, target: &Map<String, Value>)
     Ok((table, key))
 }
 
-fn who_am_i(scene: &Scene<'_>) -> Answer {
+fn who_am_i(scene: &RequestContext<'_>) -> SimulatedAnswer {
     let id = |name: &str| Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{}/{name}", scene.base).as_bytes());
     let body = json!({
         "@odata.context": scene.context("Microsoft.Dynamics.CRM.WhoAmIResponse"),
         "BusinessUnitId": id("businessunit"), "UserId": scene.user, "OrganizationId": id("organization"),
     });
-    Answer::odata(200, &body)
+    SimulatedAnswer::odata(200, &body)
 }
 
 /// Returns all privileges of a user, or only the named one if the user holds it.
-fn user_privileges(scene: &Scene<'_>, users: &Table, user: Uuid, wanted: Option<&str>) -> Result<Answer, Refusal> {
+fn user_privileges(
+    scene: &RequestContext<'_>,
+    users: &Table,
+    user: Uuid,
+    wanted: Option<&str>,
+) -> Result<SimulatedAnswer, Refusal> {
     scene.row(users, user)?;
     let held = privileges::held(privileges::taken_from(scene, user), scene.live.schema.tables());
     let held = held.iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name));
@@ -150,11 +164,11 @@ fn user_privileges(scene: &Scene<'_>, users: &Table, user: Uuid, wanted: Option<
         .map(|name| json!({"Depth": "Global", "PrivilegeId": privileges::id(name), "PrivilegeName": name}))
         .collect();
     let context = scene.context("Microsoft.Dynamics.CRM.RetrieveUserPrivilegesResponse");
-    Ok(Answer::odata(200, &json!({"@odata.context": context, "RolePrivileges": held})))
+    Ok(SimulatedAnswer::odata(200, &json!({"@odata.context": context, "RolePrivileges": held})))
 }
 
 /// Returns the secured columns with the rights of a user: 4 is allowed, 0 is not. Only the application user has a profile.
-fn column_rights(scene: &Scene<'_>, users: &Table, user: Uuid) -> Result<Answer, Refusal> {
+fn column_rights(scene: &RequestContext<'_>, users: &Table, user: Uuid) -> Result<SimulatedAnswer, Refusal> {
     scene.row(users, user)?;
     let secured = scene.live.settings.secured_columns.iter().filter(|_| user == scene.user);
     let rights = secured.filter_map(|(name, rule)| {
@@ -169,11 +183,16 @@ fn column_rights(scene: &Scene<'_>, users: &Table, user: Uuid) -> Result<Answer,
     });
     let rights: Vec<Value> = rights.collect();
     let context = scene.context("Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivilegesResponse");
-    Ok(Answer::odata(200, &json!({"@odata.context": context, "AttributePrivileges": rights})))
+    Ok(SimulatedAnswer::odata(200, &json!({"@odata.context": context, "AttributePrivileges": rights})))
 }
 
 /// Returns the body of an action after checking that it has no other parameters than these.
-fn parameters(scene: &Scene<'_>, table: &Table, action: &str, known: &[&str]) -> Result<Map<String, Value>, Refusal> {
+fn parameters(
+    scene: &RequestContext<'_>,
+    table: &Table,
+    action: &str,
+    known: &[&str],
+) -> Result<Map<String, Value>, Refusal> {
     let body = payload::object(scene.call, table)?;
     match body.keys().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(Refusal::new(

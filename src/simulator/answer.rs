@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 
 /// Response before it is written to the connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Answer {
+pub(super) struct SimulatedAnswer {
     /// HTTP status.
     pub status: u16,
     /// Pairs of name and value.
@@ -20,7 +20,7 @@ pub(super) struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl SimulatedAnswer {
     /// Returns a 204 response.
     pub(super) fn empty() -> Self {
         Self { status: 204, headers: Vec::new(), body: Vec::new() }
@@ -78,7 +78,7 @@ impl Answer {
     }
 }
 
-impl From<Refusal> for Answer {
+impl From<Refusal> for SimulatedAnswer {
     fn from(refusal: Refusal) -> Self {
         let answer = Self::odata(refusal.status, &refusal.body());
         refusal.headers.into_iter().fold(answer, |answer, (name, value)| answer.with(name, value))

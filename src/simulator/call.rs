@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 const LARGEST_BODY: usize = 16 << 20;
 
 /// Request to a listener.
-pub(super) struct Call {
+pub(super) struct IncomingRequest {
     /// GET, POST, …
     pub method: Method,
     /// Percent-decoded path.
@@ -24,7 +24,7 @@ pub(super) struct Call {
     pub body: Bytes,
 }
 
-impl Call {
+impl IncomingRequest {
     /// Reads a request completely. Returns `None` if the client disconnected or the body is too large.
     pub(super) async fn read(request: Request) -> Option<Self> {
         let (parts, body) = request.into_parts();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::dataverse::Scene;
+use super::dataverse::RequestContext;
 use super::refusal::Refusal;
 use super::rows::{Row, Rows};
 use super::schema::{Schema, Table};
@@ -14,7 +14,7 @@ use super::states::RESOLVED;
 pub(super) const CANCELLED: i64 = 2;
 
 /// Refuses to resolve a case that is not active, or that has open child cases or activities.
-pub(super) fn check(scene: &Scene<'_>, case: &Row) -> Result<(), Refusal> {
+pub(super) fn check(scene: &RequestContext<'_>, case: &Row) -> Result<(), Refusal> {
     let state = case.value("statecode").as_i64().unwrap_or_default();
     if state == RESOLVED {
         let code = scene.live.settings.already_resolved.as_deref();

@@ -20,11 +20,11 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::answer::Answer;
-use super::call::Call;
+use super::answer::SimulatedAnswer;
+use super::call::IncomingRequest;
 use super::environment::Environment;
 use super::faults::Script;
-use super::journal::{Bodies, Entry};
+use super::journal::{Bodies, JournalEntry};
 use super::rep::RepScript;
 
 /// Returns the rest of a path under `/_simulator`.
@@ -34,15 +34,15 @@ pub(super) fn path(path: &str) -> Option<&str> {
 }
 
 /// Answers a request under `/_simulator`.
-pub(super) fn answer(environment: &Environment, call: &Call, rest: &str) -> Answer {
+pub(super) fn answer(environment: &Environment, call: &IncomingRequest, rest: &str) -> SimulatedAnswer {
     match route(environment, call, rest) {
-        Ok(Some(body)) => Answer::json(200, &body),
-        Ok(None) => Answer::empty(),
-        Err(problem) => Answer::json(400, &json!({"error": problem})),
+        Ok(Some(body)) => SimulatedAnswer::json(200, &body),
+        Ok(None) => SimulatedAnswer::empty(),
+        Err(problem) => SimulatedAnswer::json(400, &json!({"error": problem})),
     }
 }
 
-fn route(environment: &Environment, call: &Call, rest: &str) -> Result<Option<Value>, String> {
+fn route(environment: &Environment, call: &IncomingRequest, rest: &str) -> Result<Option<Value>, String> {
     match (&call.method, rest) {
         (&Method::GET, "") => Ok(Some(about(environment))),
         (&Method::GET, "records") => Ok(Some(records(environment, call))),
@@ -99,7 +99,7 @@ fn about(environment: &Environment) -> Value {
     json!({"name": environment.name(), "url": environment.url(), "settings": environment.settings()})
 }
 
-fn records(environment: &Environment, call: &Call) -> Value {
+fn records(environment: &Environment, call: &IncomingRequest) -> Value {
     if let Some(set) = call.option("table") {
         return environment.records(set).into();
     }
@@ -111,7 +111,7 @@ fn records(environment: &Environment, call: &Call) -> Value {
 }
 
 /// Writes a row as a person in Dynamics would, without applying any rules.
-fn put(environment: &Environment, call: &Call) -> Result<(), String> {
+fn put(environment: &Environment, call: &IncomingRequest) -> Result<(), String> {
     let live = environment.live();
     let set = call.option("table").ok_or("specify ?table=<entity set>")?;
     let table = live.schema.table(set).ok_or_else(|| format!("unknown table `{set}`"))?;
@@ -129,7 +129,7 @@ fn put(environment: &Environment, call: &Call) -> Result<(), String> {
     Ok(())
 }
 
-fn remove(environment: &Environment, call: &Call) -> Result<(), String> {
+fn remove(environment: &Environment, call: &IncomingRequest) -> Result<(), String> {
     let live = environment.live();
     let set = call.option("table").ok_or("specify ?table=<entity set>")?;
     let table = live.schema.table(set).ok_or_else(|| format!("unknown table `{set}`"))?;
@@ -144,7 +144,7 @@ fn remove(environment: &Environment, call: &Call) -> Result<(), String> {
     Ok(())
 }
 
-fn requests(environment: &Environment, call: &Call) -> Result<Value, String> {
+fn requests(environment: &Environment, call: &IncomingRequest) -> Result<Value, String> {
     let journal = environment.journal();
     if call.option("count").is_some() {
         return Ok(journal.counts());
@@ -155,7 +155,7 @@ fn requests(environment: &Environment, call: &Call) -> Result<Value, String> {
     };
     let (status, since, last) = (number("status")?, number("since")?, number("last")?);
     let bodies = if call.option("body").is_some() { Bodies::Shown } else { Bodies::Left };
-    let chosen = |entry: &&Entry| {
+    let chosen = |entry: &&JournalEntry| {
         let operation = call.option("operation").is_none_or(|wanted| wanted == entry.operation);
         let status = status.is_none_or(|wanted| wanted == entry.status.map_or(0, u64::from));
         operation && status && since.is_none_or(|since| entry.number > since)
@@ -167,6 +167,6 @@ fn requests(environment: &Environment, call: &Call) -> Result<Value, String> {
     Ok(shown.into())
 }
 
-fn body(call: &Call) -> Result<Value, String> {
+fn body(call: &IncomingRequest) -> Result<Value, String> {
     serde_json::from_slice(&call.body).map_err(|error| format!("the body is not JSON: {error}"))
 }

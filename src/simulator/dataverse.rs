@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::actions;
-use super::answer::Answer;
-use super::call::Call;
-use super::environment::Live;
+use super::answer::SimulatedAnswer;
+use super::call::IncomingRequest;
+use super::environment::LiveSettings;
 use super::guard;
 use super::metadata;
-use super::privileges::{self, Verb};
+use super::privileges::{self, PrivilegeVerb};
 use super::query;
 use super::read;
 use super::refusal::Refusal;
@@ -29,11 +29,11 @@ const ORGANIZATIONS: &str = "organizations";
 const EVERY_EXTENSION: &str = "csv;doc;docx;gif;htm;html;jpg;json;pdf;png;rtf;txt;xls;xlsx;xml;zip";
 
 /// Request and the state it operates on.
-pub(super) struct Scene<'a> {
+pub(super) struct RequestContext<'a> {
     /// Request being answered.
-    pub call: &'a Call,
+    pub call: &'a IncomingRequest,
     /// Settings and tables of the environment.
-    pub live: &'a Live,
+    pub live: &'a LiveSettings,
     /// URL of the environment.
     pub base: &'a str,
     /// Caller.
@@ -47,7 +47,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// Performs the request.
-pub(super) fn answer(scene: &mut Scene<'_>, target: &Target) -> Result<Answer, Refusal> {
+pub(super) fn answer(scene: &mut RequestContext<'_>, target: &Target) -> Result<SimulatedAnswer, Refusal> {
     let method = scene.call.method.clone();
     match (target, &method) {
         (Target::Service, &Method::GET) => Ok(service(scene)),
@@ -64,7 +64,7 @@ pub(super) fn answer(scene: &mut Scene<'_>, target: &Target) -> Result<Answer, R
         (Target::Row(set, key), _) => row(scene, &method, set, *key),
         (Target::Property(set, key, name), &Method::GET) => {
             let table = scene.table(set)?;
-            scene.may(Verb::Read, table)?;
+            scene.require_privilege(PrivilegeVerb::Read, table)?;
             read::property(scene, table, *key, name)
         }
         (Target::BadKey(set, key), _) => {
@@ -79,11 +79,11 @@ pub(super) fn answer(scene: &mut Scene<'_>, target: &Target) -> Result<Answer, R
     }
 }
 
-fn rows(scene: &mut Scene<'_>, method: &Method, set: &str) -> Result<Answer, Refusal> {
+fn rows(scene: &mut RequestContext<'_>, method: &Method, set: &str) -> Result<SimulatedAnswer, Refusal> {
     let table = scene.table(set)?;
     match *method {
         Method::GET => {
-            scene.may(Verb::Read, table)?;
+            scene.require_privilege(PrivilegeVerb::Read, table)?;
             if set == ORGANIZATIONS {
                 organization(scene, table);
             }
@@ -94,11 +94,11 @@ fn rows(scene: &mut Scene<'_>, method: &Method, set: &str) -> Result<Answer, Ref
     }
 }
 
-fn row(scene: &mut Scene<'_>, method: &Method, set: &str, key: Uuid) -> Result<Answer, Refusal> {
+fn row(scene: &mut RequestContext<'_>, method: &Method, set: &str, key: Uuid) -> Result<SimulatedAnswer, Refusal> {
     let table = scene.table(set)?;
     match *method {
         Method::GET => {
-            scene.may(Verb::Read, table)?;
+            scene.require_privilege(PrivilegeVerb::Read, table)?;
             read::row(scene, table, key)
         }
         Method::PATCH => write::update(scene, table, key),
@@ -108,7 +108,7 @@ fn row(scene: &mut Scene<'_>, method: &Method, set: &str, key: Uuid) -> Result<A
 }
 
 /// Writes the single row of the environment's own settings from its current switches.
-fn organization(scene: &mut Scene<'_>, table: &Table) {
+fn organization(scene: &mut RequestContext<'_>, table: &Table) {
     let blocked = &scene.live.settings.blocked_attachments;
     let blocked = if blocked.iter().any(|extension| extension == "*") { EVERY_EXTENSION } else { &blocked.join(";") };
     let values =
@@ -117,7 +117,7 @@ fn organization(scene: &mut Scene<'_>, table: &Table) {
     scene.rows.put(table, key, values, scene.now);
 }
 
-impl<'a> Scene<'a> {
+impl<'a> RequestContext<'a> {
     /// Returns a table by entity set name.
     pub(super) fn table(&self, set: &str) -> Result<&'a Table, Refusal> {
         self.live.schema.table(set).ok_or_else(|| Refusal::no_table(set))
@@ -136,7 +136,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Refuses an operation for which the user lacks the privilege.
-    pub(super) fn may(&self, verb: Verb, table: &Table) -> Result<(), Refusal> {
+    pub(super) fn require_privilege(&self, verb: PrivilegeVerb, table: &Table) -> Result<(), Refusal> {
         privileges::check(&self.live.settings, self.user, verb, table)
     }
 
@@ -151,16 +151,16 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn service(scene: &Scene<'_>) -> Answer {
+fn service(scene: &RequestContext<'_>) -> SimulatedAnswer {
     let tables = scene.live.schema.tables().iter();
     let sets: Vec<Value> =
         tables.map(|table| json!({"name": table.set, "kind": "EntitySet", "url": table.set})).collect();
     let context = format!("{}/api/data/v9.2/$metadata", scene.base);
-    Answer::odata(200, &json!({"@odata.context": context, "value": sets}))
+    SimulatedAnswer::odata(200, &json!({"@odata.context": context, "value": sets}))
 }
 
-fn nothing(scene: &Scene<'_>, set: &str) -> Answer {
-    Answer::odata(200, &json!({"@odata.context": scene.context(set), "value": []}))
+fn nothing(scene: &RequestContext<'_>, set: &str) -> SimulatedAnswer {
+    SimulatedAnswer::odata(200, &json!({"@odata.context": scene.context(set), "value": []}))
 }
 
 fn not_allowed(method: &Method) -> Refusal {

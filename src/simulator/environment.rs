@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::access;
-use super::answer::Answer;
-use super::call::Call;
-use super::dataverse::{self, Scene};
-use super::faults::{Faults, Script};
-use super::journal::{Entry, Journal};
+use super::answer::SimulatedAnswer;
+use super::call::IncomingRequest;
+use super::dataverse::{self, RequestContext};
+use super::faults::{FaultScripts, Script};
+use super::journal::{Journal, JournalEntry};
 use super::options::EnvironmentOptions;
 use super::people::People;
 use super::privileges;
 use super::protection::Protection;
 use super::refusal::Refusal;
-use super::rep::{RepActed, RepScript};
+use super::rep::{RepActionRecord, RepScript};
 use super::rows::{RowSet, Rows};
 use super::schema::Schema;
-use super::settings::{Settings, SettingsError};
+use super::settings::{EnvironmentSettings, SettingsError};
 use super::target::Target;
 use super::token::{self, Tokens};
 
@@ -31,10 +31,10 @@ use super::token::{self, Tokens};
 pub struct Environment {
     options: EnvironmentOptions,
     addresses: Vec<String>,
-    live: RwLock<Arc<Live>>,
+    live: RwLock<Arc<LiveSettings>>,
     rows: Mutex<Rows>,
     tokens: Mutex<Tokens>,
-    faults: Mutex<Faults>,
+    faults: Mutex<FaultScripts>,
     journal: Mutex<Journal>,
     protection: Mutex<Protection>,
     people: Mutex<People>,
@@ -42,9 +42,9 @@ pub struct Environment {
 }
 
 /// Switches and the state derived from them.
-pub(super) struct Live {
+pub(super) struct LiveSettings {
     /// Current switches.
-    pub settings: Settings,
+    pub settings: EnvironmentSettings,
     /// Tables available under these switches.
     pub schema: Schema,
     /// URLs of the environment; the first is the canonical one.
@@ -54,7 +54,7 @@ pub(super) struct Live {
 impl Environment {
     /// Creates an environment from its options, listening at these URLs.
     pub(super) fn new(options: EnvironmentOptions, addresses: Vec<String>, stopping: CancellationToken) -> Self {
-        let live = Live::of(options.settings.clone(), &addresses);
+        let live = LiveSettings::of(options.settings.clone(), &addresses);
         let environment = Self {
             addresses,
             live: RwLock::new(Arc::new(live)),
@@ -82,14 +82,14 @@ impl Environment {
     }
 
     /// Returns the switches.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> EnvironmentSettings {
         self.live().settings.clone()
     }
 
     /// Changes the switches named in a JSON object.
     pub fn configure(&self, changes: &Value) -> Result<(), SettingsError> {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        *live = Arc::new(Live::of(live.settings.changed(changes)?, &self.addresses));
+        *live = Arc::new(LiveSettings::of(live.settings.changed(changes)?, &self.addresses));
         Ok(())
     }
 
@@ -104,12 +104,12 @@ impl Environment {
     }
 
     /// Adds a rep's script.
-    pub fn employ(&self, script: RepScript) {
+    pub fn add_rep_script(&self, script: RepScript) {
         self.add_rep(script);
     }
 
     /// Returns the actions of all reps so far.
-    pub fn rep_actions(&self) -> Vec<RepActed> {
+    pub fn rep_actions(&self) -> Vec<RepActionRecord> {
         self.people().acted().to_vec()
     }
 
@@ -136,7 +136,7 @@ impl Environment {
     }
 
     /// Returns the requests still in the journal, oldest first.
-    pub fn requests(&self) -> Vec<Entry> {
+    pub fn requests(&self) -> Vec<JournalEntry> {
         self.journal().entries().cloned().collect()
     }
 
@@ -147,9 +147,9 @@ impl Environment {
 
     /// Restores the initial state: rows and switches; no faults, no tokens, an empty journal.
     pub fn reset(&self) {
-        let live = Live::of(self.options.settings.clone(), &self.addresses);
+        let live = LiveSettings::of(self.options.settings.clone(), &self.addresses);
         let mut rows = Rows::default();
-        self.options.seeds.plant(&live.schema, &mut rows, user(&live.settings), live.now());
+        self.options.seeds.insert(&live.schema, &mut rows, user(&live.settings), live.now());
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         *self.rows() = rows;
         self.faults().clear();
@@ -164,7 +164,7 @@ impl Environment {
         self.live().urls.iter().any(|known| known == url)
     }
 
-    pub(super) fn live(&self) -> Arc<Live> {
+    pub(super) fn live(&self) -> Arc<LiveSettings> {
         self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -172,7 +172,7 @@ impl Environment {
         lock(&self.rows)
     }
 
-    pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
+    pub(super) fn faults(&self) -> MutexGuard<'_, FaultScripts> {
         lock(&self.faults)
     }
 
@@ -185,7 +185,12 @@ impl Environment {
     }
 
     /// Performs a request without faults and latency.
-    pub(super) fn perform(self: &Arc<Self>, call: &Call, target: &Target, in_flight: usize) -> Answer {
+    pub(super) fn perform(
+        self: &Arc<Self>,
+        call: &IncomingRequest,
+        target: &Target,
+        in_flight: usize,
+    ) -> SimulatedAnswer {
         let live = self.live();
         if let Target::Token(tenant) = target {
             return token::answer(call, tenant, &live.settings, &live.urls, &mut lock(&self.tokens));
@@ -199,11 +204,11 @@ impl Environment {
 
     fn dataverse(
         self: &Arc<Self>,
-        call: &Call,
+        call: &IncomingRequest,
         target: &Target,
-        live: &Live,
+        live: &LiveSettings,
         in_flight: usize,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<SimulatedAnswer, Refusal> {
         if !lock(&self.tokens).holds(access::bearer(call)?) {
             return Err(Refusal::unauthorized("The token is unknown, expired, or another environment's."));
         }
@@ -211,8 +216,15 @@ impl Environment {
         let user = user(&live.settings);
         access::check(call, target, &live.settings, user)?;
         let mut rows = self.rows();
-        let mut scene =
-            Scene { call, live, base: live.url(), user, now: live.now(), touched: Cell::new(None), rows: &mut rows };
+        let mut scene = RequestContext {
+            call,
+            live,
+            base: live.url(),
+            user,
+            now: live.now(),
+            touched: Cell::new(None),
+            rows: &mut rows,
+        };
         let answer = dataverse::answer(&mut scene, target)?;
         let touched = scene.touched.get().map(|(table, key)| (table.set.clone(), key));
         // Reps without a delay act before any other request sees the rows.
@@ -231,8 +243,8 @@ impl Environment {
     }
 }
 
-impl Live {
-    fn of(settings: Settings, addresses: &[String]) -> Self {
+impl LiveSettings {
+    fn of(settings: EnvironmentSettings, addresses: &[String]) -> Self {
         let urls = settings.url.iter().chain(addresses).cloned().collect();
         Self { schema: Schema::of(&settings), settings, urls }
     }
@@ -249,7 +261,7 @@ impl Live {
 }
 
 /// Returns the key of the application user.
-fn user(settings: &Settings) -> Uuid {
+fn user(settings: &EnvironmentSettings) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, settings.client_id.as_bytes())
 }
 

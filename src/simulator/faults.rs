@@ -6,10 +6,10 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
-use super::call::Call;
+use super::answer::SimulatedAnswer;
+use super::call::IncomingRequest;
 use super::refusal::Refusal;
-use super::trigger::{Tally, Trigger};
+use super::trigger::{Trigger, TriggerTally};
 
 /// Fault, the requests it applies to, and the number of times it fires.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -118,32 +118,32 @@ pub enum Moment {
 
 /// All fault scripts of an environment.
 #[derive(Default)]
-pub(super) struct Faults {
-    scripts: Vec<Running>,
+pub(super) struct FaultScripts {
+    scripts: Vec<RunningScript>,
     next: u64,
 }
 
 /// Script with its counters.
 #[derive(Serialize)]
-pub(super) struct Running {
+pub(super) struct RunningScript {
     id: u64,
     #[serde(flatten)]
     script: Script,
     #[serde(flatten)]
-    tally: Tally,
+    tally: TriggerTally,
     #[serde(skip)]
     dice: SmallRng,
 }
 
-impl Faults {
+impl FaultScripts {
     /// Adds a script and returns its id. Scripts are tried in the order they were added; at most one fires per request.
     pub(super) fn add(&mut self, script: Script) -> u64 {
         self.next += 1;
-        self.scripts.push(Running {
+        self.scripts.push(RunningScript {
             id: self.next,
             dice: SmallRng::seed_from_u64(script.seed),
             script,
-            tally: Tally::default(),
+            tally: TriggerTally::default(),
         });
         self.next
     }
@@ -154,12 +154,12 @@ impl Faults {
     }
 
     /// Returns all scripts, exhausted ones included.
-    pub(super) fn all(&self) -> &[Running] {
+    pub(super) fn all(&self) -> &[RunningScript] {
         &self.scripts
     }
 
     /// Returns the effect of the first script that fires for this request.
-    pub(super) fn draw(&mut self, operation: &str, call: &Call) -> Option<Effect> {
+    pub(super) fn draw(&mut self, operation: &str, call: &IncomingRequest) -> Option<Effect> {
         self.scripts.iter_mut().find_map(|running| running.draw(operation, call))
     }
 }
@@ -170,8 +170,8 @@ impl Script {
     }
 }
 
-impl Running {
-    fn draw(&mut self, operation: &str, call: &Call) -> Option<Effect> {
+impl RunningScript {
+    fn draw(&mut self, operation: &str, call: &IncomingRequest) -> Option<Effect> {
         let script = &self.script;
         if !self.tally.concerns(&script.trigger(), operation, call) {
             return None;
@@ -202,9 +202,9 @@ impl Effect {
 
 impl Scripted {
     /// Returns the answer.
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn answer(&self) -> SimulatedAnswer {
         let mut answer = match &self.body {
-            Some(body) => Answer::typed(self.status, "text/html", body.as_str()),
+            Some(body) => SimulatedAnswer::typed(self.status, "text/html", body.as_str()),
             None => Refusal::new(self.status, &self.code, self.message.as_str()).into(),
         };
         match &self.retry_after {

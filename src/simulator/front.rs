@@ -9,15 +9,15 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
 
-use super::answer::Answer;
-use super::call::Call;
+use super::answer::SimulatedAnswer;
+use super::call::IncomingRequest;
 use super::control;
 use super::environment::Environment;
 use super::faults::{Effect, Moment, Named};
 use super::target::Target;
 use super::token;
-use super::visit::Visit;
-use super::wire::Line;
+use super::visit::JournaledRequest;
+use super::wire::ConnectionControl;
 
 /// State of a listener.
 #[derive(Clone)]
@@ -29,11 +29,11 @@ pub(super) struct Front {
 }
 
 /// End of a request.
-enum End {
+enum RequestEnd {
     /// Complete answer.
-    Answered(Answer),
+    Answered(SimulatedAnswer),
     /// Part of an answer.
-    Truncated(Answer),
+    Truncated(SimulatedAnswer),
     /// Connection reset.
     Cut,
 }
@@ -41,11 +41,11 @@ enum End {
 /// Processes one request.
 pub(super) async fn receive(
     State(front): State<Front>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(line): ConnectInfo<ConnectionControl>,
     request: Request,
 ) -> Response {
-    let Some(call) = Call::read(request).await else {
-        return Answer::typed(413, "text/plain", "The body is too large.").into_response();
+    let Some(call) = IncomingRequest::read(request).await else {
+        return SimulatedAnswer::typed(413, "text/plain", "The body is too large.").into_response();
     };
     if let Some(rest) = control::path(&call.path) {
         return control::answer(&front.here, &call, rest).into_response();
@@ -56,19 +56,19 @@ pub(super) async fn receive(
     let effect = environment.faults().draw(&operation, &call);
     let mut visit = environment.visit(&call, &target, operation);
     visit.faulty(effect.as_ref());
-    match undergo(&environment, &call, &target, effect, visit.in_flight).await {
-        End::Answered(answer) => dressed(&environment, &mut visit, &target, answer).into_response(),
-        End::Truncated(answer) => truncated(dressed(&environment, &mut visit, &target, answer)),
-        End::Cut => {
+    match process(&environment, &call, &target, effect, visit.in_flight).await {
+        RequestEnd::Answered(answer) => with_common_headers(&environment, &mut visit, &target, answer).into_response(),
+        RequestEnd::Truncated(answer) => truncated(with_common_headers(&environment, &mut visit, &target, answer)),
+        RequestEnd::Cut => {
             line.cut();
-            Answer::empty().into_response()
+            SimulatedAnswer::empty().into_response()
         }
     }
 }
 
 impl Front {
     /// Returns the environment a request concerns. For token requests the scope names it.
-    fn concerned(&self, call: &Call, target: &Target) -> Arc<Environment> {
+    fn concerned(&self, call: &IncomingRequest, target: &Target) -> Arc<Environment> {
         if !matches!(target, Target::Token(_)) {
             return self.here.clone();
         }
@@ -79,25 +79,25 @@ impl Front {
 }
 
 /// Performs a request, with half of the latency before the effect and half after it.
-async fn undergo(
+async fn process(
     environment: &Arc<Environment>,
-    call: &Call,
+    call: &IncomingRequest,
     target: &Target,
     effect: Option<Effect>,
     in_flight: usize,
-) -> End {
+) -> RequestEnd {
     let latency = Duration::from_millis(environment.live().settings.latency_ms) / 2;
     environment.pause(latency).await;
     let end = match effect {
-        Some(Effect::Named(Named::ResetBefore)) => return End::Cut,
+        Some(Effect::Named(Named::ResetBefore)) => return RequestEnd::Cut,
         Some(Effect::Named(Named::Hang)) => {
             environment.stopping.cancelled().await;
-            return End::Cut;
+            return RequestEnd::Cut;
         }
-        Some(Effect::Answer(scripted)) if scripted.when == Moment::Before => End::Answered(scripted.answer()),
+        Some(Effect::Answer(scripted)) if scripted.when == Moment::Before => RequestEnd::Answered(scripted.answer()),
         effect => {
             let answer = environment.perform(call, target, in_flight);
-            spoiled(environment, effect, answer).await
+            apply_fault(environment, effect, answer).await
         }
     };
     environment.pause(latency).await;
@@ -105,29 +105,34 @@ async fn undergo(
 }
 
 /// Applies a fault to the answer of a request that took effect.
-async fn spoiled(environment: &Environment, effect: Option<Effect>, answer: Answer) -> End {
+async fn apply_fault(environment: &Environment, effect: Option<Effect>, answer: SimulatedAnswer) -> RequestEnd {
     match effect {
-        None => End::Answered(answer),
-        Some(Effect::Answer(scripted)) => End::Answered(scripted.answer()),
+        None => RequestEnd::Answered(answer),
+        Some(Effect::Answer(scripted)) => RequestEnd::Answered(scripted.answer()),
         Some(Effect::Delay { delay_ms }) => {
             environment.pause(Duration::from_millis(delay_ms)).await;
-            End::Answered(answer)
+            RequestEnd::Answered(answer)
         }
         Some(Effect::Named(Named::HangAfterCommit)) => {
             environment.stopping.cancelled().await;
-            End::Cut
+            RequestEnd::Cut
         }
-        Some(Effect::Named(Named::Truncate)) => End::Truncated(answer),
+        Some(Effect::Named(Named::Truncate)) => RequestEnd::Truncated(answer),
         Some(Effect::Named(Named::Garbage)) => {
             let garbage = "{\"@odata.context\": \"http\u{0}, <html>";
-            End::Answered(Answer::typed(answer.status, "application/json", garbage))
+            RequestEnd::Answered(SimulatedAnswer::typed(answer.status, "application/json", garbage))
         }
-        Some(Effect::Named(Named::ResetBefore | Named::ResetAfterCommit | Named::Hang)) => End::Cut,
+        Some(Effect::Named(Named::ResetBefore | Named::ResetAfterCommit | Named::Hang)) => RequestEnd::Cut,
     }
 }
 
 /// Adds the headers that every answer has.
-fn dressed(environment: &Environment, visit: &mut Visit<'_>, target: &Target, answer: Answer) -> Answer {
+fn with_common_headers(
+    environment: &Environment,
+    visit: &mut JournaledRequest<'_>,
+    target: &Target,
+    answer: SimulatedAnswer,
+) -> SimulatedAnswer {
     visit.answered(answer.status);
     let answer = answer.dated(environment.live().now());
     if matches!(target, Target::Token(_)) {
@@ -140,7 +145,7 @@ fn dressed(environment: &Environment, visit: &mut Visit<'_>, target: &Target, an
 }
 
 /// Announces the whole body in the head and sends half of it. An answer without a body announces one.
-fn truncated(answer: Answer) -> Response {
+fn truncated(answer: SimulatedAnswer) -> Response {
     let length = answer.body.len().max(1);
     let half = Bytes::copy_from_slice(&answer.body[..answer.body.len() / 2]);
     let end = async {
@@ -150,6 +155,6 @@ fn truncated(answer: Answer) -> Response {
     };
     let parts = stream::iter([Ok(half)]).chain(stream::once(end));
     let status = if answer.status == 204 { 200 } else { answer.status };
-    let answer = Answer { status, ..answer };
+    let answer = SimulatedAnswer { status, ..answer };
     answer.with("content-length", length.to_string()).carrying(Body::from_stream(parts))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::dataverse::Scene;
+use super::dataverse::RequestContext;
 use super::filter::Filter;
 use super::payload::Changes;
 use super::refusal::Refusal;
@@ -15,7 +15,7 @@ use super::schema::{Column, Table};
 const NOT_IN_FILE_NAMES: [char; 9] = ['\\', '/', ':', '*', '?', '"', '<', '>', '|'];
 
 /// Runs the plug-ins of a table.
-pub(super) fn plugins(scene: &Scene<'_>, table: &Table, message: PluginMessage) -> Result<(), Refusal> {
+pub(super) fn plugins(scene: &RequestContext<'_>, table: &Table, message: PluginMessage) -> Result<(), Refusal> {
     let mut plugins = scene.live.settings.plugins.iter();
     match plugins.find(|plugin| plugin.runs(&table.set, message)).map(|plugin| &plugin.does) {
         Some(PluginEffect::Refuse(text)) => Err(Refusal::new(400, "0x80040265", text.as_str())),
@@ -33,7 +33,7 @@ pub(super) fn plugins(scene: &Scene<'_>, table: &Table, message: PluginMessage) 
 }
 
 /// Refuses access to one row. The message lists counts of roles and privileges although none is missing.
-pub(super) fn access(scene: &Scene<'_>, table: &Table, key: Uuid, right: AccessRight) -> Result<(), Refusal> {
+pub(super) fn access(scene: &RequestContext<'_>, table: &Table, key: Uuid, right: AccessRight) -> Result<(), Refusal> {
     if !denied(scene, table, key, right) {
         return Ok(());
     }
@@ -49,12 +49,12 @@ pub(super) fn access(scene: &Scene<'_>, table: &Table, key: Uuid, right: AccessR
 }
 
 /// Returns true if the application user lacks this right to this row.
-pub(super) fn denied(scene: &Scene<'_>, table: &Table, key: Uuid, right: AccessRight) -> bool {
+pub(super) fn denied(scene: &RequestContext<'_>, table: &Table, key: Uuid, right: AccessRight) -> bool {
     scene.live.settings.no_access.iter().any(|rule| rule.denies(&table.set, key, right))
 }
 
 /// Returns the column security rule that restricts the application user.
-pub(super) fn secured(scene: &Scene<'_>, table: &Table, column: &str) -> Option<SecuredColumn> {
+pub(super) fn secured(scene: &RequestContext<'_>, table: &Table, column: &str) -> Option<SecuredColumn> {
     let columns = &scene.live.settings.secured_columns;
     if columns.is_empty() {
         return None;
@@ -65,7 +65,7 @@ pub(super) fn secured(scene: &Scene<'_>, table: &Table, column: &str) -> Option<
 
 /// Refuses a filter or an order that uses a column the application user can't read.
 pub(super) fn readable<'a>(
-    scene: &Scene<'_>,
+    scene: &RequestContext<'_>,
     table: &Table,
     filter: Option<&Filter>,
     order: impl Iterator<Item = &'a str>,
@@ -83,7 +83,7 @@ pub(super) fn readable<'a>(
 
 /// Refuses values for columns the application user can't write. No public source documents the code for an update.
 pub(super) fn writable(
-    scene: &Scene<'_>,
+    scene: &RequestContext<'_>,
     table: &Table,
     changes: &Changes,
     message: PluginMessage,
@@ -98,11 +98,11 @@ pub(super) fn writable(
     }
 }
 
-fn is_refused(scene: &Scene<'_>, table: &Table, column: &Column) -> bool {
+fn is_refused(scene: &RequestContext<'_>, table: &Table, column: &Column) -> bool {
     secured(scene, table, &column.name) == Some(SecuredColumn::Refused)
 }
 
-fn no_permission(scene: &Scene<'_>, table: &Table, column: &str, code: &str, verb: &str) -> Refusal {
+fn no_permission(scene: &RequestContext<'_>, table: &Table, column: &str, code: &str, verb: &str) -> Refusal {
     let (user, logical) = (scene.user, &table.logical);
     let message = format!(
         "Caller user with Id {user} does not have {verb} permissions to the attribute {column} of entity {logical}, which is \
@@ -112,7 +112,12 @@ fn no_permission(scene: &Scene<'_>, table: &Table, column: &str, code: &str, ver
 }
 
 /// Refuses a value of an alternate key that another row already has.
-pub(super) fn unique(scene: &Scene<'_>, table: &Table, key: Uuid, values: &Map<String, Value>) -> Result<(), Refusal> {
+pub(super) fn unique(
+    scene: &RequestContext<'_>,
+    table: &Table,
+    key: Uuid,
+    values: &Map<String, Value>,
+) -> Result<(), Refusal> {
     let columns = scene.live.settings.alternate_keys.get(&table.set).into_iter().flatten();
     for column in columns {
         let value = values.get(column).filter(|value| !value.is_null());
@@ -138,7 +143,7 @@ fn folded(value: &Value) -> String {
 }
 
 /// Refuses an attachment because of its file name, type or size; `values` are those of a note.
-pub(super) fn attachment(scene: &Scene<'_>, values: &Map<String, Value>) -> Result<(), Refusal> {
+pub(super) fn attachment(scene: &RequestContext<'_>, values: &Map<String, Value>) -> Result<(), Refusal> {
     let text = |column: &str| values.get(column).and_then(Value::as_str);
     let name = text("filename").unwrap_or_default();
     if name.contains(NOT_IN_FILE_NAMES) || name.contains(char::is_control) {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// Journaled request. Entries are in the order in which the requests ended.
 #[derive(Clone, Debug, Serialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Sequence number, from 1.
     pub number: u64,
     /// Time of arrival.
@@ -54,7 +54,7 @@ pub(super) const HEADERS: [&str; 11] = [
 /// Requests of one environment: the most recent as entries, all of them as counts.
 #[derive(Default)]
 pub(super) struct Journal {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<JournalEntry>,
     counts: HashMap<String, BTreeMap<u16, u64>>,
     number: u64,
     body_bytes: usize,
@@ -66,7 +66,7 @@ pub(super) struct Journal {
 
 /// Limits on the number of entries and on the total size of their bodies.
 #[derive(Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct JournalCapacity {
     pub entries: usize,
     pub body_bytes: usize,
 }
@@ -80,7 +80,7 @@ impl Journal {
     }
 
     /// Records the end of a request.
-    pub(super) fn end(&mut self, mut entry: Entry, room: Room) {
+    pub(super) fn end(&mut self, mut entry: JournalEntry, room: JournalCapacity) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.number += 1;
         entry.number = self.number;
@@ -100,7 +100,7 @@ impl Journal {
     }
 
     /// Returns the kept entries, oldest first.
-    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &JournalEntry> {
         self.entries.iter()
     }
 
@@ -115,7 +115,7 @@ impl Journal {
         self.counts.get(operation).map_or(0, |statuses| statuses.values().sum())
     }
 
-    fn shrink(&mut self, room: Room) {
+    fn shrink(&mut self, room: JournalCapacity) {
         while self.entries.len() > room.entries {
             if let Some(entry) = self.entries.pop_front() {
                 self.body_bytes -= entry.body.map_or(0, |body| body.len());
@@ -130,7 +130,7 @@ impl Journal {
     }
 }
 
-impl Entry {
+impl JournalEntry {
     /// Returns the entry as JSON, with its body as JSON or text on request.
     pub(super) fn shown(&self, with: Bodies) -> Value {
         let mut shown = serde_json::to_value(self).unwrap_or_default();
@@ -155,8 +155,8 @@ pub(super) enum Bodies {
 mod tests {
     use super::*;
 
-    fn entry(body: &'static str) -> Entry {
-        Entry {
+    fn entry(body: &'static str) -> JournalEntry {
+        JournalEntry {
             number: 0,
             time: Timestamp::UNIX_EPOCH,
             environment: "acme".into(),
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn it_is_a_ring_and_counts_for_ever() {
         let mut journal = Journal::default();
-        let room = Room { entries: 3, body_bytes: 8 };
+        let room = JournalCapacity { entries: 3, body_bytes: 8 };
         for _ in 0..10 {
             journal.begin();
             journal.end(entry("1234"), room);

@@ -4,7 +4,7 @@ use super::refusal::Refusal;
 
 /// Token of a filter.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Token {
+pub(super) enum Lexeme {
     /// Name, operator or unquoted constant.
     Word(String),
     /// String with its quotes undoubled.
@@ -18,7 +18,7 @@ pub(super) enum Token {
 }
 
 /// Splits a filter into tokens with their positions.
-pub(super) fn split(source: &str) -> Result<Vec<(usize, Token)>, Refusal> {
+pub(super) fn split(source: &str) -> Result<Vec<(usize, Lexeme)>, Refusal> {
     let mut tokens = Vec::new();
     let mut rest = source.char_indices().peekable();
     while let Some(&(at, c)) = rest.peek() {
@@ -33,9 +33,9 @@ pub(super) fn split(source: &str) -> Result<Vec<(usize, Token)>, Refusal> {
             }
             '\'' => {
                 rest.next();
-                Token::Text(text(source, at, &mut rest)?)
+                Lexeme::Text(text(source, at, &mut rest)?)
             }
-            _ if in_word(c) => Token::Word(word(&mut rest)),
+            _ if in_word(c) => Lexeme::Word(word(&mut rest)),
             _ => return Err(bad(source, at)),
         };
         tokens.push((at, token));
@@ -50,11 +50,11 @@ pub(super) fn bad(source: &str, at: usize) -> Refusal {
 
 type Chars<'a> = std::iter::Peekable<std::str::CharIndices<'a>>;
 
-fn mark(c: char) -> Token {
+fn mark(c: char) -> Lexeme {
     match c {
-        '(' => Token::Open,
-        ')' => Token::Close,
-        _ => Token::Comma,
+        '(' => Lexeme::Open,
+        ')' => Lexeme::Close,
+        _ => Lexeme::Comma,
     }
 }
 

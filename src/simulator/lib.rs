@@ -52,14 +52,14 @@ mod write;
 
 pub use environment::Environment;
 pub use faults::{Effect, Moment, Named, Script, Scripted};
-pub use journal::Entry;
-pub use options::{BadEnvironment, EnvironmentOptions, Options};
+pub use journal::JournalEntry;
+pub use options::{BadEnvironment, EnvironmentOptions, SimulatorOptions};
 pub use profile::Profile;
-pub use rep::{RepActed, RepAction, RepScript};
+pub use rep::{RepAction, RepActionRecord, RepScript};
 pub use rules::{AccessRight, NoAccess, Plugin, PluginEffect, PluginMessage, SecuredColumn};
 pub use seeds::Seeds;
 pub use serve::{Running, SimulatorError, serve};
-pub use settings::{Limits, Settings, SettingsError};
+pub use settings::{EnvironmentSettings, ServiceLimits, SettingsError};
 pub use switches::{
     Application, ApplicationUser, Availability, Customer, DuplicateKey, Firewall, Headers, Resolving, Secret,
 };

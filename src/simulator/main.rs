@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use dynamics_simulator::{EnvironmentOptions, Options, Running};
+use dynamics_simulator::{EnvironmentOptions, Running, SimulatorOptions};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// docs/SIMULATOR.md.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
-struct Arguments {
+struct SimulatorArguments {
     /// Environment to simulate, as key=value,…; repeatable.
     ///
     /// name (required) · profile: opencx (default; accepts everything that handoffd sends) or stock (Dynamics as installed) · listen:
@@ -66,7 +66,7 @@ Exits with status 0 on SIGINT and SIGTERM.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    match run(SimulatorArguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dynamics-simulator: {error:#}");
@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
+async fn run(arguments: SimulatorArguments) -> anyhow::Result<()> {
     // Signal handlers are installed before anything is printed: a reader of the address may end the process at once.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -89,17 +89,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn options(arguments: &Arguments) -> Options {
+fn options(arguments: &SimulatorArguments) -> SimulatorOptions {
     let mut environments = arguments.environments.clone();
     for environment in &mut environments {
         environment.settings.latency_ms = arguments.latency;
         environment.settings.token_lifetime_s = arguments.token_lifetime.div_ceil(1000);
         environment.settings.journal_entries = arguments.journal;
     }
-    Options { environments }
+    SimulatorOptions { environments }
 }
 
-fn announce(arguments: &Arguments, running: &Running) -> anyhow::Result<()> {
+fn announce(arguments: &SimulatorArguments, running: &Running) -> anyhow::Result<()> {
     let environments = running.environments().map(|environment| {
         let settings = environment.settings();
         json!({

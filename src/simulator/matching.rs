@@ -9,7 +9,7 @@ use super::filter::{Comparison, Filter, Search};
 use super::literal::{self, Literal};
 use super::refusal::Refusal;
 use super::rows::{Row, RowSet};
-use super::schema::{Kind, Table};
+use super::schema::{ColumnKind, Table};
 
 /// Returns the matching rows in order of creation, using an index if a part of the filter allows it.
 pub(super) fn find<'a>(filter: &Filter, table: &Table, rows: &'a RowSet) -> Vec<&'a Row> {
@@ -40,7 +40,7 @@ pub(super) fn check(filter: &Filter, table: &Table) -> Result<(), Refusal> {
         Filter::Search(_, name, _) => {
             let column = table.queried(name).ok_or_else(|| Refusal::no_property(table, name))?;
             match column.kind {
-                Kind::Text(_) | Kind::Memo(_) => Ok(()),
+                ColumnKind::Text(_) | ColumnKind::Memo(_) => Ok(()),
                 _ => Err(Refusal::query(format!("No function signature takes '{}' ('{name}').", column.kind.edm()))),
             }
         }
@@ -96,14 +96,16 @@ fn narrowed<'a>(filter: &Filter, table: &Table, rows: &'a RowSet) -> Option<Vec<
     }
 }
 
-fn comparable(kind: &Kind, literal: &Literal) -> bool {
+fn comparable(kind: &ColumnKind, literal: &Literal) -> bool {
     match literal {
         Literal::Null => true,
-        Literal::Flag(_) => *kind == Kind::Flag,
-        Literal::Text(_) => matches!(kind, Kind::Text(_) | Kind::Memo(_)),
-        Literal::Number(_) => matches!(kind, Kind::Whole(..) | Kind::Choice(_) | Kind::State(_) | Kind::Status),
-        Literal::Guid(_) => matches!(kind, Kind::Key | Kind::Lookup),
-        Literal::Time(_) => *kind == Kind::Time,
+        Literal::Flag(_) => *kind == ColumnKind::Flag,
+        Literal::Text(_) => matches!(kind, ColumnKind::Text(_) | ColumnKind::Memo(_)),
+        Literal::Number(_) => {
+            matches!(kind, ColumnKind::Whole(..) | ColumnKind::Choice(_) | ColumnKind::State(_) | ColumnKind::Status)
+        }
+        Literal::Guid(_) => matches!(kind, ColumnKind::Key | ColumnKind::Lookup),
+        Literal::Time(_) => *kind == ColumnKind::Time,
     }
 }
 

@@ -5,15 +5,15 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::answer::Answer;
-use super::dataverse::Scene;
+use super::answer::SimulatedAnswer;
+use super::dataverse::RequestContext;
 use super::filter::{Comparison, Filter};
 use super::literal::Literal;
 use super::refusal::Refusal;
-use super::schema::{Column, Kind, Table};
+use super::schema::{Column, ColumnKind, Table};
 
 /// Answers `EntityDefinitions<rest>`.
-pub(super) fn definitions(scene: &Scene<'_>, rest: &str) -> Result<Answer, Refusal> {
+pub(super) fn definitions(scene: &RequestContext<'_>, rest: &str) -> Result<SimulatedAnswer, Refusal> {
     let (key, rest) = keyed(rest);
     let Some(key) = key else {
         return list(scene, rest);
@@ -40,14 +40,14 @@ pub(super) fn definitions(scene: &Scene<'_>, rest: &str) -> Result<Answer, Refus
 }
 
 /// Returns `$metadata`, limited to types and keys.
-pub(super) fn document(scene: &Scene<'_>) -> Answer {
+pub(super) fn document(scene: &RequestContext<'_>) -> SimulatedAnswer {
     let mut types = String::new();
     let mut sets = String::new();
     for table in scene.live.schema.tables() {
         let (logical, set, key) = (&table.logical, &table.set, &table.key);
         // Writing to a String can't fail.
         let _ = write!(types, "<EntityType Name=\"{logical}\"><Key><PropertyRef Name=\"{key}\"/></Key>");
-        for column in table.columns.iter().filter(|column| column.kind != Kind::Open) {
+        for column in table.columns.iter().filter(|column| column.kind != ColumnKind::Open) {
             let _ = write!(types, "<Property Name=\"{}\" Type=\"{}\"/>", column.name, column.kind.edm());
         }
         types.push_str("</EntityType>");
@@ -59,11 +59,11 @@ pub(super) fn document(scene: &Scene<'_>) -> Answer {
          xmlns=\"http://docs.oasis-open.org/odata/ns/edm\">{types}<EntityContainer Name=\"System\">{sets}</EntityContainer>\
          </Schema></edmx:DataServices></edmx:Edmx>"
     );
-    Answer::typed(200, "application/xml", text)
+    SimulatedAnswer::typed(200, "application/xml", text)
 }
 
 /// Returns `EntityDefinitions`: all, or that of one `LogicalName` or `EntitySetName`.
-fn list(scene: &Scene<'_>, rest: &str) -> Result<Answer, Refusal> {
+fn list(scene: &RequestContext<'_>, rest: &str) -> Result<SimulatedAnswer, Refusal> {
     if !rest.is_empty() {
         return Err(Refusal::no_table(rest.trim_start_matches('/')));
     }
@@ -85,7 +85,7 @@ fn list(scene: &Scene<'_>, rest: &str) -> Result<Answer, Refusal> {
     many(scene, "EntityDefinitions", tables.map(definition).collect())
 }
 
-fn attributes(scene: &Scene<'_>, table: &Table, rest: &str) -> Result<Answer, Refusal> {
+fn attributes(scene: &RequestContext<'_>, table: &Table, rest: &str) -> Result<SimulatedAnswer, Refusal> {
     let (key, rest) = keyed(rest);
     let cast = rest.strip_prefix("/Microsoft.Dynamics.CRM.");
     let Some(name) = key else {
@@ -109,7 +109,7 @@ fn attributes(scene: &Scene<'_>, table: &Table, rest: &str) -> Result<Answer, Re
 }
 
 /// Returns the value of `IsSecured` in `$filter`.
-fn secured_filter(scene: &Scene<'_>) -> Result<Option<bool>, Refusal> {
+fn secured_filter(scene: &RequestContext<'_>) -> Result<Option<bool>, Refusal> {
     match scene.call.option("$filter").map(Filter::parse).transpose()? {
         None => Ok(None),
         Some(Filter::Compare(name, Comparison::Equal, Literal::Flag(value))) if name == "IsSecured" => Ok(Some(value)),
@@ -139,22 +139,22 @@ fn definition(table: &Table) -> Value {
     })
 }
 
-fn attribute(scene: &Scene<'_>, table: &Table, column: &Column) -> Value {
+fn attribute(scene: &RequestContext<'_>, table: &Table, column: &Column) -> Value {
     let logical = column.name.strip_prefix('_').and_then(|name| name.strip_suffix("_value"));
     let logical = logical.unwrap_or(&column.name);
     let secured = &scene.live.settings.secured_columns;
     let (kind, limit) = match &column.kind {
-        Kind::Key => ("Uniqueidentifier", None),
-        Kind::Text(limit) => ("String", Some(limit)),
-        Kind::Memo(limit) => ("Memo", Some(limit)),
-        Kind::Whole(..) => ("Integer", None),
-        Kind::Choice(_) => ("Picklist", None),
-        Kind::Flag => ("Boolean", None),
-        Kind::Time => ("DateTime", None),
-        Kind::Lookup => ("Lookup", None),
-        Kind::File | Kind::Open => ("String", None),
-        Kind::State(_) => ("State", None),
-        Kind::Status => ("Status", None),
+        ColumnKind::Key => ("Uniqueidentifier", None),
+        ColumnKind::Text(limit) => ("String", Some(limit)),
+        ColumnKind::Memo(limit) => ("Memo", Some(limit)),
+        ColumnKind::Whole(..) => ("Integer", None),
+        ColumnKind::Choice(_) => ("Picklist", None),
+        ColumnKind::Flag => ("Boolean", None),
+        ColumnKind::Time => ("DateTime", None),
+        ColumnKind::Lookup => ("Lookup", None),
+        ColumnKind::File | ColumnKind::Open => ("String", None),
+        ColumnKind::State(_) => ("State", None),
+        ColumnKind::Status => ("Status", None),
     };
     let mut attribute = json!({
         "@odata.type": format!("#Microsoft.Dynamics.CRM.{kind}AttributeMetadata"),
@@ -170,14 +170,14 @@ fn attribute(scene: &Scene<'_>, table: &Table, column: &Column) -> Value {
     if let Some(limit) = limit {
         attribute["MaxLength"] = (*limit).into();
     }
-    if let Kind::Choice(options) = &column.kind {
+    if let ColumnKind::Choice(options) = &column.kind {
         let options = options.iter().map(|(value, name)| json!({"Value": value, "Label": label(name)}));
         attribute["OptionSet"] = json!({"Options": options.collect::<Vec<_>>()});
     }
     attribute
 }
 
-fn many_to_one(scene: &Scene<'_>, table: &Table) -> Vec<Value> {
+fn many_to_one(scene: &RequestContext<'_>, table: &Table) -> Vec<Value> {
     let links = table.links.iter().filter_map(|link| {
         let target = scene.live.schema.table(link.target)?;
         Some(json!({
@@ -195,23 +195,23 @@ fn many_to_one(scene: &Scene<'_>, table: &Table) -> Vec<Value> {
     links.collect()
 }
 
-fn one(scene: &Scene<'_>, context: &str, value: Value) -> Result<Answer, Refusal> {
+fn one(scene: &RequestContext<'_>, context: &str, value: Value) -> Result<SimulatedAnswer, Refusal> {
     let mut body = json!({"@odata.context": scene.context(context)});
     if let (Some(body), Value::Object(value)) = (body.as_object_mut(), selected(scene, value)?) {
         body.extend(value);
     }
-    Ok(Answer::odata(200, &body))
+    Ok(SimulatedAnswer::odata(200, &body))
 }
 
-fn many(scene: &Scene<'_>, context: &str, values: Vec<Value>) -> Result<Answer, Refusal> {
+fn many(scene: &RequestContext<'_>, context: &str, values: Vec<Value>) -> Result<SimulatedAnswer, Refusal> {
     let values = values.into_iter().map(|value| selected(scene, value));
     let values = values.collect::<Result<Vec<_>, _>>()?;
     let context = scene.context(context.trim_start_matches('/'));
-    Ok(Answer::odata(200, &json!({"@odata.context": context, "value": values})))
+    Ok(SimulatedAnswer::odata(200, &json!({"@odata.context": context, "value": values})))
 }
 
 /// Returns the properties selected by `$select`.
-fn selected(scene: &Scene<'_>, value: Value) -> Result<Value, Refusal> {
+fn selected(scene: &RequestContext<'_>, value: Value) -> Result<Value, Refusal> {
     let (Some(select), Value::Object(all)) = (scene.call.option("$select"), &value) else {
         return Ok(value);
     };

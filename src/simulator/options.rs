@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::profile::Profile;
 use super::seeds::Seeds;
-use super::settings::Settings;
+use super::settings::EnvironmentSettings;
 
 /// Options of the simulator.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SimulatorOptions {
     /// Environments, at least one; each has its own listener.
     pub environments: Vec<EnvironmentOptions>,
 }
@@ -24,7 +24,7 @@ pub struct EnvironmentOptions {
     /// Address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
     /// Initial switches.
-    pub settings: Settings,
+    pub settings: EnvironmentSettings,
     /// Initial rows.
     pub seeds: Seeds,
 }
@@ -37,7 +37,7 @@ pub struct BadEnvironment {
     problem: String,
 }
 
-impl Options {
+impl SimulatorOptions {
     /// Creates options for one environment on a free port of loopback.
     pub fn one(name: &str, profile: Profile) -> Self {
         Self { environments: vec![EnvironmentOptions::new(name, profile)] }
@@ -50,7 +50,7 @@ impl EnvironmentOptions {
         Self {
             name: name.into(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            settings: Settings::of(profile),
+            settings: EnvironmentSettings::of(profile),
             seeds: Seeds::default(),
         }
     }

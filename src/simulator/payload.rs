@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::call::Call;
+use super::call::IncomingRequest;
 use super::literal;
 use super::refusal::Refusal;
-use super::schema::{Column, Kind, Link, Schema, Table, Written};
+use super::schema::{Column, ColumnKind, Navigation, Schema, Table, Written};
 
 /// Changes requested by a body.
 #[derive(Debug, Default)]
@@ -18,11 +18,11 @@ pub(super) struct Changes {
     /// Values by column.
     pub values: Map<String, Value>,
     /// Lookups to set: the link of the navigation property, and the row; `None` clears the lookup.
-    pub binds: Vec<(Link, Option<Uuid>)>,
+    pub binds: Vec<(Navigation, Option<Uuid>)>,
 }
 
 /// Returns the JSON object of a body; `table` is named in error texts.
-pub(super) fn object(call: &Call, table: &Table) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn object(call: &IncomingRequest, table: &Table) -> Result<Map<String, Value>, Refusal> {
     let Some(content_type) = call.header("content-type") else {
         let problem = "A missing or empty content type header was found when trying to read a message. The content type \
                        header is required.";
@@ -60,12 +60,12 @@ impl Changes {
         let column = table.column(&name).ok_or_else(|| Refusal::invalid_property(table, &name))?;
         match (&column.kind, column.written) {
             (_, Written::BySystem) => {}
-            (Kind::Lookup, _) => {
+            (ColumnKind::Lookup, _) => {
                 let problem = "CRM do not support direct update of Entity Reference properties, Use Navigation properties \
                                instead.";
                 return Err(Refusal::new(400, "0x80048d19", problem));
             }
-            (Kind::Key, _) => self.key = Some(guid(&value, table)?),
+            (ColumnKind::Key, _) => self.key = Some(guid(&value, table)?),
             _ => {
                 self.values.insert(name, checked(value, column, table)?);
             }
@@ -74,7 +74,12 @@ impl Changes {
     }
 }
 
-fn bind(navigation: &str, value: &Value, table: &Table, schema: &Schema) -> Result<(Link, Option<Uuid>), Refusal> {
+fn bind(
+    navigation: &str,
+    value: &Value,
+    table: &Table,
+    schema: &Schema,
+) -> Result<(Navigation, Option<Uuid>), Refusal> {
     let link = table.link(navigation).ok_or_else(|| Refusal::undeclared(table, navigation))?;
     let text = match value {
         Value::Null => return Ok((link.clone(), None)),
@@ -108,18 +113,18 @@ fn bind(navigation: &str, value: &Value, table: &Table, schema: &Schema) -> Resu
 fn checked(value: Value, column: &Column, table: &Table) -> Result<Value, Refusal> {
     let name = &column.name;
     match (&column.kind, &value) {
-        (_, Value::Null) | (Kind::Flag, Value::Bool(_)) | (Kind::Open, Value::Object(_)) => Ok(value),
-        (Kind::Text(limit) | Kind::Memo(limit), Value::String(text)) => {
+        (_, Value::Null) | (ColumnKind::Flag, Value::Bool(_)) | (ColumnKind::Open, Value::Object(_)) => Ok(value),
+        (ColumnKind::Text(limit) | ColumnKind::Memo(limit), Value::String(text)) => {
             if text.encode_utf16().count() > *limit {
                 return Err(Refusal::too_long(table, name, *limit));
             }
             Ok(value)
         }
-        (Kind::Time, Value::String(text)) => {
+        (ColumnKind::Time, Value::String(text)) => {
             let time = literal::time(text).ok_or_else(|| mistyped(&value, column, table))?;
             Ok(seconds(time).into())
         }
-        (Kind::File, Value::String(text)) => match STANDARD.decode(text) {
+        (ColumnKind::File, Value::String(text)) => match STANDARD.decode(text) {
             Ok(_) => Ok(value),
             Err(_) => Err(Refusal::new(400, "0x80040203", "Invalid character in a Base-64 string.")),
         },
@@ -132,13 +137,13 @@ fn checked(value: Value, column: &Column, table: &Table) -> Result<Value, Refusa
     }
 }
 
-fn whole(number: i64, kind: &Kind, column: &Column, table: &Table) -> Result<(), Refusal> {
+fn whole(number: i64, kind: &ColumnKind, column: &Column, table: &Table) -> Result<(), Refusal> {
     let allowed: Vec<i64> = match kind {
-        Kind::Choice(options) => options.iter().map(|(value, _)| *value).collect(),
-        Kind::State(states) => states.iter().map(|(value, ..)| *value).collect(),
-        Kind::Status => return Ok(()),
-        Kind::Whole(least, most) if (*least..=*most).contains(&number) => return Ok(()),
-        Kind::Whole(..) => {
+        ColumnKind::Choice(options) => options.iter().map(|(value, _)| *value).collect(),
+        ColumnKind::State(states) => states.iter().map(|(value, ..)| *value).collect(),
+        ColumnKind::Status => return Ok(()),
+        ColumnKind::Whole(least, most) if (*least..=*most).contains(&number) => return Ok(()),
+        ColumnKind::Whole(..) => {
             let name = &column.name;
             let problem =
                 format!("A validation error occurred. The value {number} of '{name}' is outside the valid range.");

@@ -6,20 +6,20 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::call::Call;
+use super::call::IncomingRequest;
 use super::environment::Environment;
-use super::rep::{Desktop, RepActed, RepAction, RepScript};
+use super::rep::{RepAction, RepActionRecord, RepScript, RepSession};
 use super::rows::Rows;
-use super::trigger::{Tally, Trigger};
+use super::trigger::{Trigger, TriggerTally};
 
 /// All reps of an environment.
 #[derive(Default)]
 pub(super) struct People {
     reps: Vec<Rep>,
-    acted: Vec<RepActed>,
+    acted: Vec<RepActionRecord>,
     next: u64,
     /// Incremented by [`People::clear`]; errands of an earlier era are dropped.
-    era: u64,
+    generation: u64,
 }
 
 /// Script with its counters.
@@ -29,12 +29,12 @@ pub(super) struct Rep {
     #[serde(flatten)]
     script: RepScript,
     #[serde(flatten)]
-    tally: Tally,
+    tally: TriggerTally,
 }
 
 /// Action that is due.
 #[derive(Clone)]
-pub(super) struct Errand {
+pub(super) struct PendingAction {
     table: String,
     key: Uuid,
     does: RepAction,
@@ -49,30 +49,36 @@ impl People {
     }
 
     /// Returns all actions in order.
-    pub(super) fn acted(&self) -> &[RepActed] {
+    pub(super) fn acted(&self) -> &[RepActionRecord] {
         &self.acted
     }
 
     /// Removes all reps, cancels their pending actions and empties the log.
     pub(super) fn clear(&mut self) {
-        *self = Self { era: self.era + 1, next: self.next, ..Self::default() };
+        *self = Self { generation: self.generation + 1, next: self.next, ..Self::default() };
     }
 
     fn add(&mut self, script: RepScript) -> u64 {
         self.next += 1;
-        self.reps.push(Rep { id: self.next, script, tally: Tally::default() });
+        self.reps.push(Rep { id: self.next, script, tally: TriggerTally::default() });
         self.next
     }
 
     /// Returns the actions due after a request that took effect on this row.
-    fn due(&mut self, operation: &str, call: &Call, touched: Option<&(String, Uuid)>) -> Vec<Errand> {
-        let era = self.era;
+    fn due(&mut self, operation: &str, call: &IncomingRequest, touched: Option<&(String, Uuid)>) -> Vec<PendingAction> {
+        let era = self.generation;
         self.reps.iter_mut().filter_map(|rep| rep.due(operation, call, touched, era)).collect()
     }
 }
 
 impl Rep {
-    fn due(&mut self, operation: &str, call: &Call, touched: Option<&(String, Uuid)>, era: u64) -> Option<Errand> {
+    fn due(
+        &mut self,
+        operation: &str,
+        call: &IncomingRequest,
+        touched: Option<&(String, Uuid)>,
+        era: u64,
+    ) -> Option<PendingAction> {
         let script = &self.script;
         if !self.tally.concerns(&script.trigger()?, operation, call) {
             return None;
@@ -93,10 +99,10 @@ impl RepScript {
         Some(Trigger { operation, containing: self.containing.as_deref(), times: self.times })
     }
 
-    fn errand(&self, touched: Option<&(String, Uuid)>, era: u64) -> Option<Errand> {
+    fn errand(&self, touched: Option<&(String, Uuid)>, era: u64) -> Option<PendingAction> {
         let named = self.table.clone().zip(self.key);
         let (table, key) = named.or_else(|| touched.cloned())?;
-        Some(Errand { table, key, does: self.does.clone(), after: Duration::from_millis(self.after_ms), era })
+        Some(PendingAction { table, key, does: self.does.clone(), after: Duration::from_millis(self.after_ms), era })
     }
 }
 
@@ -106,7 +112,7 @@ impl Environment {
         let mut rows = self.rows();
         let mut people = self.people();
         if script.operation.is_none()
-            && let Some(errand) = script.errand(None, people.era)
+            && let Some(errand) = script.errand(None, people.generation)
         {
             people.acted.push(self.run(&errand, &mut rows));
         }
@@ -117,7 +123,7 @@ impl Environment {
     pub(super) fn react(
         self: &Arc<Self>,
         operation: &str,
-        call: &Call,
+        call: &IncomingRequest,
         touched: Option<&(String, Uuid)>,
         rows: &mut Rows,
     ) {
@@ -131,18 +137,18 @@ impl Environment {
         }
     }
 
-    async fn later(self: Arc<Self>, errand: Errand) {
+    async fn later(self: Arc<Self>, errand: PendingAction) {
         self.pause(errand.after).await;
         let mut rows = self.rows();
         let mut people = self.people();
-        if errand.era == people.era && !self.stopping.is_cancelled() {
+        if errand.era == people.generation && !self.stopping.is_cancelled() {
             people.acted.push(self.run(&errand, &mut rows));
         }
     }
 
-    fn run(&self, errand: &Errand, rows: &mut Rows) -> RepActed {
+    fn run(&self, errand: &PendingAction, rows: &mut Rows) -> RepActionRecord {
         let live = self.live();
-        let mut desktop = Desktop { rows, schema: &live.schema, now: live.now() };
+        let mut desktop = RepSession { rows, schema: &live.schema, now: live.now() };
         desktop.act(&errand.table, errand.key, &errand.does)
     }
 }

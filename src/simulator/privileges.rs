@@ -2,14 +2,14 @@
 
 use uuid::Uuid;
 
-use super::dataverse::Scene;
+use super::dataverse::RequestContext;
 use super::refusal::Refusal;
 use super::schema::Table;
-use super::settings::Settings;
+use super::settings::EnvironmentSettings;
 
 /// Kind of access that a privilege grants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verb {
+pub(super) enum PrivilegeVerb {
     /// Creating rows.
     Create,
     /// Reading rows.
@@ -24,25 +24,37 @@ pub(super) enum Verb {
     AppendTo,
 }
 
-const ALL: [Verb; 6] = [Verb::Create, Verb::Read, Verb::Write, Verb::Delete, Verb::Append, Verb::AppendTo];
+const ALL: [PrivilegeVerb; 6] = [
+    PrivilegeVerb::Create,
+    PrivilegeVerb::Read,
+    PrivilegeVerb::Write,
+    PrivilegeVerb::Delete,
+    PrivilegeVerb::Append,
+    PrivilegeVerb::AppendTo,
+];
 
 /// Refuses if the privilege was taken from the caller.
-pub(super) fn check(settings: &Settings, user: Uuid, verb: Verb, table: &Table) -> Result<(), Refusal> {
+pub(super) fn check(
+    settings: &EnvironmentSettings,
+    user: Uuid,
+    verb: PrivilegeVerb,
+    table: &Table,
+) -> Result<(), Refusal> {
     refuse(&settings.missing_privileges, (user, user), verb, table)
 }
 
 /// Refuses an owner that may not read rows of the table.
-pub(super) fn check_owner(scene: &Scene<'_>, owner: Uuid, table: &Table) -> Result<(), Refusal> {
-    refuse(taken_from(scene, owner), (owner, scene.user), Verb::Read, table)
+pub(super) fn check_owner(scene: &RequestContext<'_>, owner: Uuid, table: &Table) -> Result<(), Refusal> {
+    refuse(taken_from(scene, owner), (owner, scene.user), PrivilegeVerb::Read, table)
 }
 
 /// Returns the privileges taken from this user.
-pub(super) fn taken_from<'a>(scene: &Scene<'a>, user: Uuid) -> &'a [String] {
+pub(super) fn taken_from<'a>(scene: &RequestContext<'a>, user: Uuid) -> &'a [String] {
     let settings = &scene.live.settings;
     if user == scene.user { &settings.missing_privileges } else { &settings.missing_owner_privileges }
 }
 
-fn refuse(missing: &[String], (user, caller): (Uuid, Uuid), verb: Verb, table: &Table) -> Result<(), Refusal> {
+fn refuse(missing: &[String], (user, caller): (Uuid, Uuid), verb: PrivilegeVerb, table: &Table) -> Result<(), Refusal> {
     let name = name(verb, table);
     if !missing.contains(&name) {
         return Ok(());
@@ -70,6 +82,6 @@ pub(super) fn id(name: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
 }
 
-fn name(verb: Verb, table: &Table) -> String {
+fn name(verb: PrivilegeVerb, table: &Table) -> String {
     format!("prv{verb:?}{}", table.privilege)
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::Settings;
+use super::settings::EnvironmentSettings;
 use super::switches::{Customer, Resolving};
 
 /// Kind of environment to simulate.
@@ -22,7 +22,7 @@ pub enum Profile {
 
 impl Profile {
     /// Sets the switches that distinguish the profiles, and only those.
-    pub fn apply(self, settings: &mut Settings) {
+    pub fn apply(self, settings: &mut EnvironmentSettings) {
         settings.profile = self;
         match self {
             Self::OpenCx => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
-use super::settings::Limits;
+use super::settings::ServiceLimits;
 
 /// Time window of Dataverse's request limit.
 const WINDOW: Duration = Duration::from_secs(300);
@@ -17,7 +17,7 @@ pub(super) struct Protection {
 
 impl Protection {
     /// Counts a request and refuses it if it exceeds a limit. Refused requests count too, so continuing to send prolongs the limit.
-    pub(super) fn admit(&mut self, limits: &Limits, in_flight: usize) -> Result<(), Refusal> {
+    pub(super) fn admit(&mut self, limits: &ServiceLimits, in_flight: usize) -> Result<(), Refusal> {
         if limits.concurrent.is_some_and(|most| in_flight > most) {
             let message = "Number of concurrent requests exceeded the limit.".to_owned();
             return Err(throttled(limits, "0x80072326", message));
@@ -36,7 +36,7 @@ impl Protection {
     }
 }
 
-fn throttled(limits: &Limits, code: &str, message: String) -> Refusal {
+fn throttled(limits: &ServiceLimits, code: &str, message: String) -> Refusal {
     let mut refusal = Refusal::new(429, code, message);
     refusal.headers.push(("retry-after", limits.retry_after_s.to_string()));
     refusal

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::answer::Answer;
-use super::call::Call;
-use super::dataverse::Scene;
+use super::answer::SimulatedAnswer;
+use super::call::IncomingRequest;
+use super::dataverse::RequestContext;
 use super::filter::Filter;
 use super::guard;
 use super::matching;
@@ -38,7 +38,7 @@ enum Direction {
 const KNOWN: [&str; 6] = ["$select", "$filter", "$orderby", "$top", "$count", "$skiptoken"];
 
 /// Returns the matching rows.
-pub(super) fn rows<'a>(scene: &Scene<'a>, table: &'a Table) -> Result<Answer, Refusal> {
+pub(super) fn rows<'a>(scene: &RequestContext<'a>, table: &'a Table) -> Result<SimulatedAnswer, Refusal> {
     let query = Query::read(scene.call, table)?;
     guard::readable(scene, table, query.filter.as_ref(), query.order.iter().map(|(column, _)| column.as_str()))?;
     let empty = RowSet::default();
@@ -63,11 +63,11 @@ pub(super) fn rows<'a>(scene: &Scene<'a>, table: &'a Table) -> Result<Answer, Re
     if reached < total.min(query.top.unwrap_or(usize::MAX)) {
         body.insert("@odata.nextLink".into(), next(scene, reached).into());
     }
-    Ok(Answer::odata(200, &Value::Object(body)))
+    Ok(SimulatedAnswer::odata(200, &Value::Object(body)))
 }
 
 impl Query {
-    fn read(call: &Call, table: &Table) -> Result<Self, Refusal> {
+    fn read(call: &IncomingRequest, table: &Table) -> Result<Self, Refusal> {
         read::only(call, &KNOWN)?;
         let filter = call.option("$filter").map(Filter::parse).transpose()?;
         if let Some(filter) = &filter {
@@ -121,7 +121,7 @@ fn order(text: &str, table: &Table) -> Result<Vec<(String, Direction)>, Refusal>
     parts.collect()
 }
 
-fn number(call: &Call, option: &str) -> Result<Option<usize>, Refusal> {
+fn number(call: &IncomingRequest, option: &str) -> Result<Option<usize>, Refusal> {
     let Some(text) = call.option(option) else {
         return Ok(None);
     };
@@ -134,7 +134,7 @@ fn number(call: &Call, option: &str) -> Result<Option<usize>, Refusal> {
 }
 
 /// Returns the URL of the next page.
-fn next(scene: &Scene<'_>, reached: usize) -> String {
+fn next(scene: &RequestContext<'_>, reached: usize) -> String {
     let uri = &scene.call.uri;
     let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
     let kept = query.split('&').filter(|part| !part.is_empty());

@@ -3,14 +3,14 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::answer::Answer;
-use super::call::Call;
-use super::dataverse::Scene;
+use super::answer::SimulatedAnswer;
+use super::call::IncomingRequest;
+use super::dataverse::RequestContext;
 use super::guard;
 use super::refusal::Refusal;
 use super::rows::Row;
 use super::rules::AccessRight;
-use super::schema::{Column, Kind, Table};
+use super::schema::{Column, ColumnKind, Table};
 
 /// Columns included in an answer.
 #[derive(Debug)]
@@ -22,30 +22,35 @@ pub(super) enum Shown {
 }
 
 /// Answers with one row.
-pub(super) fn row<'a>(scene: &Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
+pub(super) fn row<'a>(scene: &RequestContext<'a>, table: &'a Table, key: Uuid) -> Result<SimulatedAnswer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     only(scene.call, &["$select"])?;
     let row = scene.accessible(table, key, AccessRight::Read)?;
     scene.touched.set(Some((table, key)));
-    Ok(Answer::odata(200, &single(scene, table, row, &shown)).with("etag", row.etag()))
+    Ok(SimulatedAnswer::odata(200, &single(scene, table, row, &shown)).with("etag", row.etag()))
 }
 
 /// Answers with one column of one row.
-pub(super) fn property(scene: &Scene<'_>, table: &Table, key: Uuid, name: &str) -> Result<Answer, Refusal> {
+pub(super) fn property(
+    scene: &RequestContext<'_>,
+    table: &Table,
+    key: Uuid,
+    name: &str,
+) -> Result<SimulatedAnswer, Refusal> {
     let row = scene.accessible(table, key, AccessRight::Read)?;
     let column = table.queried(name).ok_or_else(|| Refusal::no_table(name))?;
     match row.value(&column.name) {
-        _ if guard::secured(scene, table, &column.name).is_some() => Ok(Answer::empty()),
-        Value::Null => Ok(Answer::empty()),
+        _ if guard::secured(scene, table, &column.name).is_some() => Ok(SimulatedAnswer::empty()),
+        Value::Null => Ok(SimulatedAnswer::empty()),
         value => {
             let context = scene.context(&format!("{}({key})/{name}", table.set));
-            Ok(Answer::odata(200, &json!({"@odata.context": context, "value": value})))
+            Ok(SimulatedAnswer::odata(200, &json!({"@odata.context": context, "value": value})))
         }
     }
 }
 
 /// Returns a row as a complete answer.
-pub(super) fn single(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown) -> Value {
+pub(super) fn single(scene: &RequestContext<'_>, table: &Table, row: &Row, shown: &Shown) -> Value {
     let context = scene.context(&format!("{}{}/$entity", table.set, shown.context()));
     let mut body = Map::new();
     body.insert("@odata.context".into(), context.into());
@@ -54,7 +59,7 @@ pub(super) fn single(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown)
 }
 
 /// Returns a row as an element of an answer: every selected column, null if it has no value.
-pub(super) fn element(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown) -> Map<String, Value> {
+pub(super) fn element(scene: &RequestContext<'_>, table: &Table, row: &Row, shown: &Shown) -> Map<String, Value> {
     let annotated = scene.call.preference("odata.include-annotations").is_some();
     let mut body = Map::new();
     body.insert("@odata.etag".into(), row.etag().into());
@@ -74,7 +79,7 @@ pub(super) fn element(scene: &Scene<'_>, table: &Table, row: &Row, shown: &Shown
 }
 
 /// Refuses system query options other than these instead of ignoring them.
-pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Refusal> {
+pub(super) fn only(call: &IncomingRequest, known: &[&str]) -> Result<(), Refusal> {
     let mut options = call.query.iter().map(|(name, _)| name);
     match options.find(|name| name.starts_with('$') && !known.contains(&name.as_str())) {
         Some(name) => Err(Refusal::not_simulated(&format!("the query option '{name}' here"))),
@@ -84,7 +89,7 @@ pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Refusal> {
 
 impl Shown {
     /// Parses `$select`.
-    pub(super) fn of(call: &Call, table: &Table) -> Result<Self, Refusal> {
+    pub(super) fn of(call: &IncomingRequest, table: &Table) -> Result<Self, Refusal> {
         let Some(select) = call.option("$select") else {
             return Ok(Self::All);
         };
@@ -116,8 +121,8 @@ impl Shown {
 }
 
 /// Returns the logical name of the table that a lookup refers to.
-fn target(scene: &Scene<'_>, table: &Table, column: &Column, row: &Row) -> Option<String> {
-    let key = (column.kind == Kind::Lookup).then(|| row.lookup(&column.name))??;
+fn target(scene: &RequestContext<'_>, table: &Table, column: &Column, row: &Row) -> Option<String> {
+    let key = (column.kind == ColumnKind::Lookup).then(|| row.lookup(&column.name))??;
     let mut links = table.links.iter().filter(|link| column.name == link.column());
     let link = links.find(|link| scene.rows.row(link.target, key).is_some())?;
     Some(scene.live.schema.table(link.target)?.logical.clone())

@@ -66,7 +66,7 @@ pub enum RepAction {
 
 /// Action performed by a rep.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct RepActed {
+pub struct RepActionRecord {
     /// Time by the environment's clock.
     pub at: Timestamp,
     /// Entity set of the row.
@@ -80,19 +80,19 @@ pub struct RepActed {
 }
 
 /// Rows of an environment at one moment.
-pub(super) struct Desktop<'a> {
+pub(super) struct RepSession<'a> {
     pub rows: &'a mut Rows,
     pub schema: &'a Schema,
     pub now: Timestamp,
 }
 
-impl Desktop<'_> {
+impl RepSession<'_> {
     /// Performs an action on a row. A missing row, or one the action does not apply to, is left unchanged.
-    pub(super) fn act(&mut self, set: &str, key: Uuid, does: &RepAction) -> RepActed {
+    pub(super) fn act(&mut self, set: &str, key: Uuid, does: &RepAction) -> RepActionRecord {
         let (set, key) = self.concerned(set, key, does).unwrap_or_else(|| (set.to_owned(), key));
         let table = self.schema.table(&set).filter(|_| self.rows.row(&set, key).is_some());
         let done = table.and_then(|table| self.change(table, key, does)).is_some();
-        RepActed { at: self.now, table: set, key, does: does.clone(), done }
+        RepActionRecord { at: self.now, table: set, key, does: does.clone(), done }
     }
 
     /// Returns the customer of a case if the action applies only to contacts.

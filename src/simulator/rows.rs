@@ -63,7 +63,7 @@ impl Rows {
         let now = Value::from(payload::seconds(now));
         let rows = self.of(table);
         if rows.get(key).is_none() {
-            let first = states::of_new_rows(table).into_iter().chain([("createdon", now.clone())]);
+            let first = states::initial_columns(table).into_iter().chain([("createdon", now.clone())]);
             for (column, value) in first {
                 values.entry(column).or_insert(value);
             }

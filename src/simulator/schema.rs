@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::settings::Settings;
+use super::settings::EnvironmentSettings;
 use super::tables;
 
 /// All tables of an environment.
@@ -33,7 +33,7 @@ pub(super) struct Table {
     /// Columns in the order of an answer.
     pub columns: Vec<Column>,
     /// Lookups, by navigation property.
-    pub links: Vec<Link>,
+    pub links: Vec<Navigation>,
     /// Columns with an index.
     pub indexed: Vec<&'static str>,
     by_name: HashMap<String, usize>,
@@ -45,14 +45,14 @@ pub(super) struct Column {
     /// Name in bodies and queries: `title`, `_customerid_value`.
     pub name: String,
     /// Values the column accepts.
-    pub kind: Kind,
+    pub kind: ColumnKind,
     /// Writer of the column.
     pub written: Written,
 }
 
 /// Values a column accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     /// Primary key.
     Key,
     /// One line of at most this many UTF-16 units.
@@ -90,7 +90,7 @@ pub(super) enum Written {
 
 /// Navigation property.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Link {
+pub(super) struct Navigation {
     /// Name: `customerid_contact`.
     pub navigation: String,
     /// Lookup: `customerid`, which is read as `_customerid_value`.
@@ -101,7 +101,7 @@ pub(super) struct Link {
 
 impl Schema {
     /// Creates the tables available under these settings.
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(super) fn of(settings: &EnvironmentSettings) -> Self {
         let tables: Vec<Table> =
             tables::all(settings).into_iter().filter(|table| !settings.missing_tables.contains(&table.set)).collect();
         let by_set = tables.iter().enumerate();
@@ -124,7 +124,7 @@ impl Schema {
     }
 }
 
-impl Link {
+impl Navigation {
     /// Returns the name under which the lookup is read: `_customerid_value`.
     pub(super) fn column(&self) -> String {
         format!("_{}_value", self.lookup)
@@ -141,12 +141,12 @@ impl Table {
     pub(super) fn queried(&self, name: &str) -> Option<&Column> {
         self.column(name).or_else(|| {
             let column = self.column(&format!("_{name}_value"))?;
-            (column.kind == Kind::Lookup).then_some(column)
+            (column.kind == ColumnKind::Lookup).then_some(column)
         })
     }
 
     /// Returns a link by navigation property, case-sensitively.
-    pub(super) fn link(&self, navigation: &str) -> Option<&Link> {
+    pub(super) fn link(&self, navigation: &str) -> Option<&Navigation> {
         self.links.iter().find(|link| link.navigation == navigation)
     }
 
@@ -167,12 +167,12 @@ impl Table {
             by_name: HashMap::new(),
         };
         table
-            .column_of(key, Kind::Key, Written::Freely)
-            .system("createdon", Kind::Time)
-            .system("modifiedon", Kind::Time)
-            .system("versionnumber", Kind::Whole(0, i64::MAX))
-            .with("overriddencreatedon", Kind::Time)
-            .with("importsequencenumber", Kind::Whole(i64::from(i32::MIN), i64::from(i32::MAX)))
+            .column_of(key, ColumnKind::Key, Written::Freely)
+            .system("createdon", ColumnKind::Time)
+            .system("modifiedon", ColumnKind::Time)
+            .system("versionnumber", ColumnKind::Whole(0, i64::MAX))
+            .with("overriddencreatedon", ColumnKind::Time)
+            .with("importsequencenumber", ColumnKind::Whole(i64::from(i32::MIN), i64::from(i32::MAX)))
     }
 
     /// Sets the object type code.
@@ -189,23 +189,23 @@ impl Table {
     }
 
     /// Adds a column that callers write.
-    pub(super) fn with(self, name: &str, kind: Kind) -> Self {
+    pub(super) fn with(self, name: &str, kind: ColumnKind) -> Self {
         self.column_of(name, kind, Written::Freely)
     }
 
     /// Adds a column that the system writes.
-    pub(super) fn system(self, name: &str, kind: Kind) -> Self {
+    pub(super) fn system(self, name: &str, kind: ColumnKind) -> Self {
         self.column_of(name, kind, Written::BySystem)
     }
 
     /// Adds text columns of the same length.
     pub(super) fn texts(self, limit: usize, names: &[&str]) -> Self {
-        names.iter().fold(self, |table, name| table.with(name, Kind::Text(limit)))
+        names.iter().fold(self, |table, name| table.with(name, ColumnKind::Text(limit)))
     }
 
     /// Adds an indexed text column.
     pub(super) fn indexed(self, name: &'static str, limit: usize) -> Self {
-        self.with(name, Kind::Text(limit)).found_by(name)
+        self.with(name, ColumnKind::Text(limit)).found_by(name)
     }
 
     /// Adds an index of this column.
@@ -217,26 +217,26 @@ impl Table {
     /// Adds a lookup. Several may share one column.
     pub(super) fn linked(mut self, navigation: &str, lookup: &str, target: &'static str) -> Self {
         let column = format!("_{lookup}_value");
-        self.links.push(Link { navigation: navigation.into(), lookup: lookup.into(), target });
+        self.links.push(Navigation { navigation: navigation.into(), lookup: lookup.into(), target });
         if self.column(&column).is_some() {
             return self;
         }
-        self.column_of(&column, Kind::Lookup, Written::Freely)
+        self.column_of(&column, ColumnKind::Lookup, Written::Freely)
     }
 
     /// Adds `statecode` and `statuscode`.
     pub(super) fn states(self, states: Vec<(i64, &'static str, Vec<i64>)>) -> Self {
-        self.with("statecode", Kind::State(states)).with("statuscode", Kind::Status)
+        self.with("statecode", ColumnKind::State(states)).with("statuscode", ColumnKind::Status)
     }
 
-    fn column_of(mut self, name: &str, kind: Kind, written: Written) -> Self {
+    fn column_of(mut self, name: &str, kind: ColumnKind, written: Written) -> Self {
         self.by_name.insert(name.into(), self.columns.len());
         self.columns.push(Column { name: name.into(), kind, written });
         self
     }
 }
 
-impl Kind {
+impl ColumnKind {
     /// Returns the OData type, named in error texts.
     pub(super) fn edm(&self) -> &'static str {
         match self {

@@ -48,7 +48,7 @@ impl Seeds {
     }
 
     /// Inserts the seeded rows and the application user.
-    pub(super) fn plant(&self, schema: &Schema, rows: &mut Rows, application_user: Uuid, now: Timestamp) {
+    pub(super) fn insert(&self, schema: &Schema, rows: &mut Rows, application_user: Uuid, now: Timestamp) {
         let mut plant = |set: &str, key: Uuid, values: Value| {
             if let (Some(table), Value::Object(values)) = (schema.table(set), values) {
                 rows.put(table, key, values, now);

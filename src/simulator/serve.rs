@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::environment::Environment;
 use super::front::{self, Front};
-use super::options::{EnvironmentOptions, Options};
-use super::wire::{Line, Wires};
+use super::options::{EnvironmentOptions, SimulatorOptions};
+use super::wire::{ConnectionControl, ResettableListener};
 
 /// Time granted to connections to end on shutdown.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ pub struct Running {
 }
 
 /// Starts the simulator. All listeners are bound when this returns.
-pub async fn serve(options: Options) -> Result<Running, SimulatorError> {
+pub async fn serve(options: SimulatorOptions) -> Result<Running, SimulatorError> {
     let stopping = CancellationToken::new();
     let mut listeners = Vec::new();
     let mut environments: Vec<Arc<Environment>> = Vec::new();
@@ -129,7 +129,7 @@ fn urls(address: SocketAddr) -> Vec<String> {
 
 async fn accept(listener: TcpListener, front: Front, stopping: CancellationToken) {
     let router = Router::new().fallback(front::receive).with_state(front);
-    let service = router.into_make_service_with_connect_info::<Line>();
+    let service = router.into_make_service_with_connect_info::<ConnectionControl>();
     // Serving never fails; errors of a connection only end that connection.
-    let _ = axum::serve(Wires(listener), service).with_graceful_shutdown(stopping.cancelled_owned()).await;
+    let _ = axum::serve(ResettableListener(listener), service).with_graceful_shutdown(stopping.cancelled_owned()).await;
 }

@@ -15,7 +15,7 @@ use super::switches::{
 /// Behaviour of one environment, changeable while it runs.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct EnvironmentSettings {
     /// Kind of environment; setting it sets `customer`, `queue_field`, `resolving`, `priorities`, `live_work_item_subject_limit`.
     pub profile: Profile,
     /// URL that clients use, without a trailing slash, if it is not `http://<listen>`.
@@ -92,7 +92,7 @@ pub struct Settings {
     /// Requirement for the OData headers.
     pub headers: Headers,
     /// Service protection limits.
-    pub limits: Limits,
+    pub limits: ServiceLimits,
     /// `x-ms-dop-hint` of every answer.
     pub dop_hint: Option<u32>,
     /// Number of requests kept in the journal.
@@ -104,7 +104,7 @@ pub struct Settings {
 /// Service protection limits; none by default.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
+pub struct ServiceLimits {
     /// Largest number of concurrent requests; more get 429 `0x80072326`. Dataverse's own limit is 52.
     pub concurrent: Option<usize>,
     /// Largest number of requests in 300 s; more get 429 `0x80072322`. Dataverse's own limit is 6,000.
@@ -118,13 +118,13 @@ pub struct Limits {
 #[error("invalid settings: {0}")]
 pub struct SettingsError(#[from] serde_json::Error);
 
-impl Default for Settings {
+impl Default for EnvironmentSettings {
     fn default() -> Self {
         Self::of(Profile::default())
     }
 }
 
-impl Settings {
+impl EnvironmentSettings {
     /// Returns the settings of this profile, with the ids of the example organization file.
     pub fn of(profile: Profile) -> Self {
         let mut settings = Self {
@@ -163,7 +163,7 @@ impl Settings {
             blocked_attachments: Vec::new(),
             attachment_limit: 5 << 20,
             headers: Headers::default(),
-            limits: Limits::default(),
+            limits: ServiceLimits::default(),
             dop_hint: None,
             journal_entries: 100_000,
             journal_body_bytes: 32 << 20,

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::refusal::Refusal;
 use super::rows::Row;
-use super::schema::{Kind, Table};
-use super::settings::Settings;
+use super::schema::{ColumnKind, Table};
+use super::settings::EnvironmentSettings;
 use super::switches::Resolving;
 
 /// `statecode` of a resolved incident.
@@ -34,8 +34,8 @@ pub(super) fn at_first(table: &Table, key: Uuid, values: &mut Map<String, Value>
 }
 
 /// Returns true if a change resolves a case. Refused if only the action may do so.
-pub(super) fn closes(
-    settings: &Settings,
+pub(super) fn resolves(
+    settings: &EnvironmentSettings,
     table: &Table,
     row: &Row,
     values: &Map<String, Value>,
@@ -72,7 +72,7 @@ pub(super) fn changed(table: &Table, row: &Row, values: &mut Map<String, Value>)
 }
 
 /// Returns the columns that the system sets in every new row: the first state with its first status, and `merged`.
-pub(super) fn of_new_rows(table: &Table) -> Vec<(&'static str, Value)> {
+pub(super) fn initial_columns(table: &Table) -> Vec<(&'static str, Value)> {
     let mut columns = Vec::new();
     if let Some((state, _, statuses)) = states(table).first() {
         columns.push(("statecode", (*state).into()));
@@ -87,7 +87,7 @@ pub(super) fn of_new_rows(table: &Table) -> Vec<(&'static str, Value)> {
 /// Returns the states of a table, each with its label and its statuses.
 pub(super) fn states(table: &Table) -> &[(i64, &'static str, Vec<i64>)] {
     match table.column("statecode").map(|column| &column.kind) {
-        Some(Kind::State(states)) => states,
+        Some(ColumnKind::State(states)) => states,
         _ => &[],
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Lengths and option sets are those of a stock environment.
 
-use super::schema::{Kind, Table};
-use super::settings::Settings;
+use super::schema::{ColumnKind, Table};
+use super::settings::EnvironmentSettings;
 
 /// Returns all tables.
-pub(super) fn all(settings: &Settings) -> Vec<Table> {
+pub(super) fn all(settings: &EnvironmentSettings) -> Vec<Table> {
     let mut tables = vec![
         contacts(),
         incidents(settings),
@@ -29,48 +29,48 @@ pub(super) fn all(settings: &Settings) -> Vec<Table> {
 fn contacts() -> Table {
     let table = Table::new("contacts", "Contact", "contactid", "fullname")
         .coded(2)
-        .system("fullname", Kind::Text(160))
+        .system("fullname", ColumnKind::Text(160))
         .texts(50, &["firstname", "lastname", "middlename", "mobilephone", "telephone1"])
         .texts(50, &["telephone2", "telephone3", "fax", "externaluseridentifier"])
         .indexed("emailaddress1", 100)
         .texts(100, &["emailaddress2", "emailaddress3", "jobtitle", "department", "salutation"])
-        .with("description", Kind::Memo(2000))
+        .with("description", ColumnKind::Memo(2000))
         .texts(250, &["address1_line1", "address1_line2", "address1_line3"])
         .texts(80, &["address1_city", "address1_country", "address1_stateorprovince"])
         .texts(20, &["address1_postalcode"])
         .texts(200, &["websiteurl"])
         .with("gendercode", choice(&["Male", "Female"]))
         .with("preferredcontactmethodcode", choice(&["Any", "Email", "Phone", "Fax", "Mail"]))
-        .with("donotemail", Kind::Flag)
-        .with("donotphone", Kind::Flag)
-        .system("merged", Kind::Flag)
-        .system("_masterid_value", Kind::Lookup)
+        .with("donotemail", ColumnKind::Flag)
+        .with("donotphone", ColumnKind::Flag)
+        .system("merged", ColumnKind::Flag)
+        .system("_masterid_value", ColumnKind::Lookup)
         .linked("parentcustomerid_account", "parentcustomerid", "accounts")
         .linked("parentcustomerid_contact", "parentcustomerid", "contacts");
     owned(table).states(active())
 }
 
-fn incidents(settings: &Settings) -> Table {
+fn incidents(settings: &EnvironmentSettings) -> Table {
     let priorities = usize::from(settings.priorities);
     let table = Table::new("incidents", "Incident", "incidentid", "title")
         .coded(112)
         .called("Case", "Incident")
-        .with("title", Kind::Text(200))
+        .with("title", ColumnKind::Text(200))
         .indexed("ticketnumber", 100)
-        .with("description", Kind::Memo(settings.description_limit))
+        .with("description", ColumnKind::Memo(settings.description_limit))
         .with("prioritycode", choice(&["High", "Normal", "Low", "Lowest"][..priorities.clamp(1, 4)]))
         .with("severitycode", choice(&["Default Value"]))
         .with("casetypecode", choice(&["Question", "Problem", "Request"]))
-        .with("caseorigincode", Kind::Choice(origins()))
+        .with("caseorigincode", ColumnKind::Choice(origins()))
         .with(
             "customersatisfactioncode",
             choice(&["Very Dissatisfied", "Dissatisfied", "Neutral", "Satisfied", "Very Satisfied"]),
         )
         .with("contractservicelevelcode", choice(&["Gold", "Silver", "Bronze"]))
-        .with("isescalated", Kind::Flag)
-        .with("followupby", Kind::Time)
-        .system("merged", Kind::Flag)
-        .system("_masterid_value", Kind::Lookup)
+        .with("isescalated", ColumnKind::Flag)
+        .with("followupby", ColumnKind::Time)
+        .system("merged", ColumnKind::Flag)
+        .system("_masterid_value", ColumnKind::Lookup)
         .texts(100, &["productserialnumber"])
         .linked("customerid_contact", "customerid", "contacts")
         .linked("customerid_account", "customerid", "accounts")
@@ -96,7 +96,7 @@ fn accounts() -> Table {
         .indexed("emailaddress1", 100)
         .texts(50, &["telephone1", "fax"])
         .texts(200, &["websiteurl"])
-        .with("description", Kind::Memo(2000))
+        .with("description", ColumnKind::Memo(2000))
         .linked("primarycontactid", "primarycontactid", "contacts")
         .linked("parentaccountid", "parentaccountid", "accounts");
     owned(table).states(active())
@@ -107,8 +107,8 @@ fn queues() -> Table {
         .coded(2020)
         .texts(200, &["name"])
         .texts(100, &["emailaddress"])
-        .with("description", Kind::Memo(2000))
-        .with("queueviewtype", Kind::Choice(vec![(0, "Public"), (1, "Private")]));
+        .with("description", ColumnKind::Memo(2000))
+        .with("queueviewtype", ColumnKind::Choice(vec![(0, "Public"), (1, "Private")]));
     owned(table).states(active())
 }
 
@@ -117,7 +117,7 @@ fn queue_items() -> Table {
         .coded(2029)
         .called("Queue Item", "QueueItem")
         .texts(300, &["title"])
-        .system("enteredon", Kind::Time)
+        .system("enteredon", ColumnKind::Time)
         .linked("queueid", "queueid", "queues")
         .linked("objectid_incident", "objectid", "incidents")
         .linked("workerid_systemuser", "workerid", "systemusers")
@@ -132,9 +132,9 @@ fn users() -> Table {
         .texts(200, &["fullname"])
         .texts(1024, &["domainname"])
         .indexed("internalemailaddress", 100)
-        .with("isdisabled", Kind::Flag)
-        .with("accessmode", Kind::Whole(0, 5))
-        .with("applicationid", Kind::Text(36))
+        .with("isdisabled", ColumnKind::Flag)
+        .with("accessmode", ColumnKind::Whole(0, 5))
+        .with("applicationid", ColumnKind::Text(36))
         .states(active())
 }
 
@@ -143,13 +143,13 @@ fn annotations() -> Table {
         .coded(5)
         .called("Note", "Note")
         .texts(500, &["subject"])
-        .with("notetext", Kind::Memo(100_000))
+        .with("notetext", ColumnKind::Memo(100_000))
         .texts(255, &["filename"])
         .texts(256, &["mimetype"])
-        .with("isdocument", Kind::Flag)
-        .with("documentbody", Kind::File)
-        .system("filesize", Kind::Whole(0, i64::from(i32::MAX)))
-        .system("objecttypecode", Kind::Text(64))
+        .with("isdocument", ColumnKind::Flag)
+        .with("documentbody", ColumnKind::File)
+        .system("filesize", ColumnKind::Whole(0, i64::from(i32::MAX)))
+        .system("objecttypecode", ColumnKind::Text(64))
         .linked("objectid_incident", "objectid", "incidents")
         .linked("objectid_contact", "objectid", "contacts")
         .linked("objectid_account", "objectid", "accounts");
@@ -160,7 +160,7 @@ fn subjects() -> Table {
     Table::new("subjects", "Subject", "subjectid", "title")
         .coded(129)
         .texts(500, &["title"])
-        .with("description", Kind::Memo(2000))
+        .with("description", ColumnKind::Memo(2000))
         .linked("parentsubject", "parentsubject", "subjects")
 }
 
@@ -170,8 +170,8 @@ fn resolutions() -> Table {
         .coded(4206)
         .called("Case Resolution", "Activity")
         .texts(200, &["subject"])
-        .with("description", Kind::Memo(2000))
-        .with("timespent", Kind::Whole(0, i64::from(i32::MAX)))
+        .with("description", ColumnKind::Memo(2000))
+        .with("timespent", ColumnKind::Whole(0, i64::from(i32::MAX)))
         .linked("incidentid", "incidentid", "incidents")
         .found_by("_incidentid_value");
     owned(table).states(vec![(0, "Open", vec![1]), (1, "Completed", vec![2]), (2, "Canceled", vec![3])])
@@ -182,7 +182,7 @@ fn organizations() -> Table {
     Table::new("organizations", "Organization", "organizationid", "name")
         .coded(1019)
         .texts(160, &["name"])
-        .with("blockedattachments", Kind::Memo(1_073_741_823))
+        .with("blockedattachments", ColumnKind::Memo(1_073_741_823))
 }
 
 /// Work streams of Omnichannel, with the columns that a live work item may reference.
@@ -199,10 +199,10 @@ fn live_work_items(set: &str, subject_limit: Option<usize>) -> Table {
     let table = Table::new(set, logical, "oc_liveworkitemid", "name")
         .called("Live Work Item", logical)
         .texts(200, &["name", "email"])
-        .with("subject", Kind::Memo(subject_limit.unwrap_or(1_048_576)))
+        .with("subject", ColumnKind::Memo(subject_limit.unwrap_or(1_048_576)))
         .texts(100, &["workstreamId"])
-        .with("customerInfo", Kind::Open)
-        .with("contextVariables", Kind::Open);
+        .with("customerInfo", ColumnKind::Open)
+        .with("contextVariables", ColumnKind::Open);
     owned(table).states(active())
 }
 
@@ -223,6 +223,6 @@ fn origins() -> Vec<(i64, &'static str)> {
 }
 
 /// Options numbered from 1.
-fn choice(labels: &[&'static str]) -> Kind {
-    Kind::Choice((1..).zip(labels.iter().copied()).collect())
+fn choice(labels: &[&'static str]) -> ColumnKind {
+    ColumnKind::Choice((1..).zip(labels.iter().copied()).collect())
 }

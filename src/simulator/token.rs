@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::answer::Answer;
-use super::call::{self, Call};
-use super::settings::Settings;
+use super::answer::SimulatedAnswer;
+use super::call::{self, IncomingRequest};
+use super::settings::EnvironmentSettings;
 use super::switches::{Application, Secret};
 
 /// Tokens of one environment with their expiry times.
@@ -18,7 +18,7 @@ use super::switches::{Application, Secret};
 pub(super) struct Tokens(HashMap<String, Instant>);
 
 /// Refused token request.
-struct Refused {
+struct TokenRefusal {
     status: u16,
     error: &'static str,
     code: u32,
@@ -49,7 +49,7 @@ impl Tokens {
 }
 
 /// Returns the environment that a token request names: its `scope` without `/.default`.
-pub(super) fn resource(call: &Call) -> Option<String> {
+pub(super) fn resource(call: &IncomingRequest) -> Option<String> {
     let form = call::pairs(std::str::from_utf8(&call.body).ok()?);
     let (_, scope) = form.into_iter().find(|(name, _)| name == "scope")?;
     Some(scope.strip_suffix("/.default")?.to_owned())
@@ -66,19 +66,30 @@ pub(super) fn masked(body: &[u8]) -> String {
 }
 
 /// Answers a token request. `known` lists the URLs that a scope may name.
-pub(super) fn answer(call: &Call, tenant: &str, settings: &Settings, known: &[String], tokens: &mut Tokens) -> Answer {
+pub(super) fn answer(
+    call: &IncomingRequest,
+    tenant: &str,
+    settings: &EnvironmentSettings,
+    known: &[String],
+    tokens: &mut Tokens,
+) -> SimulatedAnswer {
     match check(call, tenant, settings, known) {
         Ok(()) => {
             let lifetime = settings.token_lifetime_s;
             let token = tokens.issue(Duration::from_secs(lifetime));
             let body = json!({"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token});
-            headed(Answer::json(200, &body))
+            headed(SimulatedAnswer::json(200, &body))
         }
         Err(refused) => headed(refused.answer()),
     }
 }
 
-fn check(call: &Call, tenant: &str, settings: &Settings, known: &[String]) -> Result<(), Refused> {
+fn check(
+    call: &IncomingRequest,
+    tenant: &str,
+    settings: &EnvironmentSettings,
+    known: &[String],
+) -> Result<(), TokenRefusal> {
     if call.method != Method::POST {
         return Err(invalid(900_561, "The endpoint only accepts POST requests. Received a GET request."));
     }
@@ -104,7 +115,7 @@ fn check(call: &Call, tenant: &str, settings: &Settings, known: &[String]) -> Re
     scope(field("scope")?, known)
 }
 
-fn form(call: &Call) -> Result<Vec<(String, String)>, Refused> {
+fn form(call: &IncomingRequest) -> Result<Vec<(String, String)>, TokenRefusal> {
     let content_type = call.header("content-type").unwrap_or_default();
     let text = std::str::from_utf8(&call.body);
     match text {
@@ -113,7 +124,7 @@ fn form(call: &Call) -> Result<Vec<(String, String)>, Refused> {
     }
 }
 
-fn application(settings: &Settings, client: &str) -> Result<(), Refused> {
+fn application(settings: &EnvironmentSettings, client: &str) -> Result<(), TokenRefusal> {
     if settings.application == Application::Unknown || client != settings.client_id {
         let message = format!(
             "Application with identifier '{client}' was not found in the directory '{}'. This can happen if the application has \
@@ -129,7 +140,7 @@ fn application(settings: &Settings, client: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn secret(settings: &Settings, secret: &str) -> Result<(), Refused> {
+fn secret(settings: &EnvironmentSettings, secret: &str) -> Result<(), TokenRefusal> {
     let (status, client) = (settings.invalid_client_status, &settings.client_id);
     if !settings.client_secrets.iter().any(|known| known == secret) {
         let message = format!(
@@ -145,7 +156,7 @@ fn secret(settings: &Settings, secret: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn scope(scope: &str, known: &[String]) -> Result<(), Refused> {
+fn scope(scope: &str, known: &[String]) -> Result<(), TokenRefusal> {
     let Some(resource) = scope.strip_suffix("/.default") else {
         let message = format!(
             "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default \
@@ -160,16 +171,16 @@ fn scope(scope: &str, known: &[String]) -> Result<(), Refused> {
     Err(refused(400, "invalid_resource", 500_011, message))
 }
 
-fn invalid(code: u32, message: &str) -> Refused {
+fn invalid(code: u32, message: &str) -> TokenRefusal {
     refused(400, "invalid_request", code, message.to_owned())
 }
 
-fn refused(status: u16, error: &'static str, code: u32, message: String) -> Refused {
-    Refused { status, error, code, message }
+fn refused(status: u16, error: &'static str, code: u32, message: String) -> TokenRefusal {
+    TokenRefusal { status, error, code, message }
 }
 
-impl Refused {
-    fn answer(&self) -> Answer {
+impl TokenRefusal {
+    fn answer(&self) -> SimulatedAnswer {
         let (trace, correlation) = (Uuid::new_v4(), Uuid::new_v4());
         let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%SZ").to_string();
         let (code, message) = (self.code, &self.message);
@@ -183,10 +194,10 @@ impl Refused {
             "correlation_id": correlation,
             "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
         });
-        Answer::json(self.status, &body)
+        SimulatedAnswer::json(self.status, &body)
     }
 }
 
-fn headed(answer: Answer) -> Answer {
+fn headed(answer: SimulatedAnswer) -> SimulatedAnswer {
     answer.with("cache-control", "no-store, no-cache").with("x-ms-request-id", Uuid::new_v4())
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::call::Call;
+use super::call::IncomingRequest;
 
 /// Condition for a script to act on a request.
 pub(super) struct Trigger<'a> {
@@ -16,14 +16,14 @@ pub(super) struct Trigger<'a> {
 
 /// Number of requests a script has matched, and number of times it acted.
 #[derive(Default, Serialize)]
-pub(super) struct Tally {
+pub(super) struct TriggerTally {
     seen: u64,
     fired: u64,
 }
 
-impl Tally {
+impl TriggerTally {
     /// Returns true if the script applies to this request and is not exhausted.
-    pub(super) fn concerns(&self, trigger: &Trigger<'_>, operation: &str, call: &Call) -> bool {
+    pub(super) fn concerns(&self, trigger: &Trigger<'_>, operation: &str, call: &IncomingRequest) -> bool {
         trigger.times.is_none_or(|times| self.fired < times)
             && fits(trigger.operation, operation)
             && trigger.containing.is_none_or(|text| contains(call, text))
@@ -53,7 +53,7 @@ fn fits(pattern: &str, operation: &str) -> bool {
 }
 
 /// Returns true if the URL or body of a request contains this text.
-fn contains(call: &Call, text: &str) -> bool {
+fn contains(call: &IncomingRequest, text: &str) -> bool {
     let in_query = call.query.iter().any(|(_, value)| value.contains(text));
     in_query || call.path.contains(text) || String::from_utf8_lossy(&call.body).contains(text)
 }

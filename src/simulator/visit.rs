@@ -6,34 +6,34 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::call::Call;
+use super::call::IncomingRequest;
 use super::environment::Environment;
 use super::faults::Effect;
-use super::journal::{Entry, HEADERS, Room};
+use super::journal::{HEADERS, JournalCapacity, JournalEntry};
 use super::target::Target;
 use super::token;
 
 /// Request in flight, journaled when dropped.
-pub(super) struct Visit<'a> {
+pub(super) struct JournaledRequest<'a> {
     environment: &'a Environment,
-    entry: Option<Entry>,
+    entry: Option<JournalEntry>,
     /// Number of requests in flight, this one included.
     pub in_flight: usize,
 }
 
 impl Environment {
     /// Registers a request.
-    pub(super) fn visit(&self, call: &Call, target: &Target, operation: String) -> Visit<'_> {
+    pub(super) fn visit(&self, call: &IncomingRequest, target: &Target, operation: String) -> JournaledRequest<'_> {
         let headers = HEADERS.iter().filter_map(|name| Some((*name, call.header(name)?.to_owned())));
         let body = match target {
             Target::Token(_) => token::masked(&call.body).into(),
             // A copy, because a slice would keep the connection's whole read buffer alive.
             _ => Bytes::copy_from_slice(&call.body),
         };
-        Visit {
+        JournaledRequest {
             environment: self,
             in_flight: self.journal().begin(),
-            entry: Some(Entry {
+            entry: Some(JournalEntry {
                 number: 0,
                 time: Timestamp::now(),
                 environment: self.name().to_owned(),
@@ -50,7 +50,7 @@ impl Environment {
     }
 }
 
-impl Visit<'_> {
+impl JournaledRequest<'_> {
     /// Records the fault applied to the request.
     pub(super) fn faulty(&mut self, effect: Option<&Effect>) {
         if let (Some(entry), Some(effect)) = (&mut self.entry, effect) {
@@ -71,11 +71,12 @@ impl Visit<'_> {
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for JournaledRequest<'_> {
     /// Journals the request, also when a disconnecting client drops it midway.
     fn drop(&mut self) {
         let live = self.environment.live();
-        let room = Room { entries: live.settings.journal_entries, body_bytes: live.settings.journal_body_bytes };
+        let room =
+            JournalCapacity { entries: live.settings.journal_entries, body_bytes: live.settings.journal_body_bytes };
         if let Some(entry) = self.entry.take() {
             self.environment.journal().end(entry, room);
         }

@@ -13,19 +13,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Listener whose connections can be reset.
-pub(super) struct Wires(pub(super) TcpListener);
+pub(super) struct ResettableListener(pub(super) TcpListener);
 
 /// Connection that is reset at the next write once it is cut.
-pub(super) struct Wire {
+pub(super) struct WireStream {
     stream: TcpStream,
-    line: Line,
+    line: ConnectionControl,
 }
 
 /// Handle with which a request can cut its connection.
 #[derive(Clone, Default)]
-pub(super) struct Line(Arc<AtomicBool>);
+pub(super) struct ConnectionControl(Arc<AtomicBool>);
 
-impl Line {
+impl ConnectionControl {
     /// Cuts the connection: the client sees a reset instead of anything written from now on.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Release);
@@ -36,16 +36,16 @@ impl Line {
     }
 }
 
-impl Listener for Wires {
-    type Io = Wire;
+impl Listener for ResettableListener {
+    type Io = WireStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Wire, SocketAddr) {
+    async fn accept(&mut self) -> (WireStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Answers are sent without delay; a failure here only makes them slower.
         let _ = stream.set_nodelay(true);
-        let line = Line::default();
-        (Wire { stream, line }, address)
+        let line = ConnectionControl::default();
+        (WireStream { stream, line }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -53,13 +53,13 @@ impl Listener for Wires {
     }
 }
 
-impl Connected<IncomingStream<'_, Wires>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Wires>) -> Self {
+impl Connected<IncomingStream<'_, ResettableListener>> for ConnectionControl {
+    fn connect_info(stream: IncomingStream<'_, ResettableListener>) -> Self {
         stream.io().line.clone()
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for WireStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -69,7 +69,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for WireStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         if self.line.is_cut() {
             // Closing with zero linger sends a reset instead of an orderly end.

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::answer::Answer;
+use super::answer::SimulatedAnswer;
 use super::closing;
-use super::dataverse::Scene;
+use super::dataverse::RequestContext;
 use super::guard;
 use super::payload::{self, Changes};
-use super::privileges::{self, Verb};
+use super::privileges::{self, PrivilegeVerb};
 use super::queueing;
 use super::read::{self, Shown};
 use super::refusal::Refusal;
@@ -19,7 +19,7 @@ use super::states;
 use super::switches::Customer;
 
 /// Answers POST to a table.
-pub(super) fn create<'a>(scene: &mut Scene<'a>, table: &'a Table) -> Result<Answer, Refusal> {
+pub(super) fn create<'a>(scene: &mut RequestContext<'a>, table: &'a Table) -> Result<SimulatedAnswer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     read::only(scene.call, &["$select"])?;
     let changes = Changes::read(payload::object(scene.call, table)?, table, &scene.live.schema)?;
@@ -30,7 +30,11 @@ pub(super) fn create<'a>(scene: &mut Scene<'a>, table: &'a Table) -> Result<Answ
 }
 
 /// Answers PATCH of a row. Without `If-Match` a missing row is created.
-pub(super) fn update<'a>(scene: &mut Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
+pub(super) fn update<'a>(
+    scene: &mut RequestContext<'a>,
+    table: &'a Table,
+    key: Uuid,
+) -> Result<SimulatedAnswer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     read::only(scene.call, &["$select"])?;
     let changes = Changes::read(payload::object(scene.call, table)?, table, &scene.live.schema)?;
@@ -52,14 +56,18 @@ pub(super) fn update<'a>(scene: &mut Scene<'a>, table: &'a Table, key: Uuid) -> 
 }
 
 /// Answers DELETE of a row.
-pub(super) fn delete<'a>(scene: &mut Scene<'a>, table: &'a Table, key: Uuid) -> Result<Answer, Refusal> {
-    scene.may(Verb::Delete, table)?;
+pub(super) fn delete<'a>(
+    scene: &mut RequestContext<'a>,
+    table: &'a Table,
+    key: Uuid,
+) -> Result<SimulatedAnswer, Refusal> {
+    scene.require_privilege(PrivilegeVerb::Delete, table)?;
     let row = scene.accessible(table, key, AccessRight::Delete)?;
     matched(row, scene.call.header("if-match"))?;
     guard::plugins(scene, table, PluginMessage::Delete)?;
     scene.rows.of(table).remove(table, key);
     scene.touched.set(Some((table, key)));
-    Ok(Answer::empty())
+    Ok(SimulatedAnswer::empty())
 }
 
 /// Refuses an `If-Match` with the ETag of another version.
@@ -71,8 +79,13 @@ fn matched(row: &Row, wanted: Option<&str>) -> Result<(), Refusal> {
 }
 
 /// Inserts a new row.
-pub(super) fn insert(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> Result<(), Refusal> {
-    scene.may(Verb::Create, table)?;
+pub(super) fn insert(
+    scene: &mut RequestContext<'_>,
+    table: &Table,
+    key: Uuid,
+    changes: Changes,
+) -> Result<(), Refusal> {
+    scene.require_privilege(PrivilegeVerb::Create, table)?;
     guard::plugins(scene, table, PluginMessage::Create)?;
     guard::writable(scene, table, &changes, PluginMessage::Create)?;
     let (mut values, lookups) = linked(scene, table, changes)?;
@@ -109,14 +122,14 @@ pub(super) fn insert(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: C
     Ok(())
 }
 
-fn change(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> Result<(), Refusal> {
-    scene.may(Verb::Write, table)?;
+fn change(scene: &mut RequestContext<'_>, table: &Table, key: Uuid, changes: Changes) -> Result<(), Refusal> {
+    scene.require_privilege(PrivilegeVerb::Write, table)?;
     guard::access(scene, table, key, AccessRight::Write)?;
     guard::plugins(scene, table, PluginMessage::Update)?;
     guard::writable(scene, table, &changes, PluginMessage::Update)?;
     let (mut values, lookups) = linked(scene, table, changes)?;
     let row = scene.row(table, key)?;
-    let closes = states::closes(&scene.live.settings, table, row, &values)?;
+    let closes = states::resolves(&scene.live.settings, table, row, &values)?;
     if closes {
         closing::check(scene, row)?;
     }
@@ -140,14 +153,14 @@ fn change(scene: &mut Scene<'_>, table: &Table, key: Uuid, changes: Changes) -> 
 }
 
 /// Adds a case to the queue that this request binds. Without a binding the case stays where a rep may have moved it.
-fn queued(scene: &mut Scene<'_>, table: &Table, key: Uuid, queue: Option<Uuid>) {
+fn queued(scene: &mut RequestContext<'_>, table: &Table, key: Uuid, queue: Option<Uuid>) {
     if let Some(queue) = queue {
         queueing::place(scene.rows, &scene.live.schema, (table, key), queue, scene.now);
     }
 }
 
 /// Returns the queue among the rows that a request binds.
-fn bound_queue(scene: &Scene<'_>, table: &Table, lookups: &Values) -> Option<Uuid> {
+fn bound_queue(scene: &RequestContext<'_>, table: &Table, lookups: &Values) -> Option<Uuid> {
     let field = scene.live.settings.queue_field.as_ref().filter(|_| table.set == "incidents")?;
     lookups.get(&format!("_{}_value", field.to_lowercase()))?.as_str()?.parse().ok()
 }
@@ -156,21 +169,27 @@ fn bound_queue(scene: &Scene<'_>, table: &Table, lookups: &Values) -> Option<Uui
 type Values = Map<String, Value>;
 
 /// Returns the answer to a create or update: the row if `Prefer` requests it, else its address.
-fn done(scene: &Scene<'_>, table: &Table, key: Uuid, shown: &Shown, status: u16) -> Result<Answer, Refusal> {
+fn done(
+    scene: &RequestContext<'_>,
+    table: &Table,
+    key: Uuid,
+    shown: &Shown,
+    status: u16,
+) -> Result<SimulatedAnswer, Refusal> {
     if scene.call.preference("return").as_deref() == Some("representation") {
         let row = scene.row(table, key)?;
         let body = read::single(scene, table, row, shown);
-        let answer = Answer::odata(status, &body).with("etag", row.etag());
+        let answer = SimulatedAnswer::odata(status, &body).with("etag", row.etag());
         return Ok(answer.with("preference-applied", "return=representation"));
     }
-    Ok(Answer::empty().with("odata-entityid", scene.address(table, key)))
+    Ok(SimulatedAnswer::empty().with("odata-entityid", scene.address(table, key)))
 }
 
 /// Returns the values and the lookups after checking that every bound row exists.
-fn linked(scene: &Scene<'_>, table: &Table, changes: Changes) -> Result<(Values, Values), Refusal> {
+fn linked(scene: &RequestContext<'_>, table: &Table, changes: Changes) -> Result<(Values, Values), Refusal> {
     let mut lookups = Map::new();
     if !changes.binds.is_empty() {
-        scene.may(Verb::Append, table)?;
+        scene.require_privilege(PrivilegeVerb::Append, table)?;
     }
     for (link, key) in changes.binds {
         let Some(key) = key else {
@@ -179,8 +198,8 @@ fn linked(scene: &Scene<'_>, table: &Table, changes: Changes) -> Result<(Values,
         };
         let target = scene.table(link.target)?;
         // Naming an owner assigns the row and links nothing.
-        let right = if link.lookup == "ownerid" { Verb::Read } else { Verb::AppendTo };
-        scene.may(right, target)?;
+        let right = if link.lookup == "ownerid" { PrivilegeVerb::Read } else { PrivilegeVerb::AppendTo };
+        scene.require_privilege(right, target)?;
         let bound = scene.accessible(target, key, AccessRight::Read)?;
         guard::access(scene, target, key, AccessRight::AppendTo)?;
         if table.set == "incidents" && link.lookup == "customerid" && bound.value("statecode") == 1 {

@@ -171,7 +171,7 @@ impl Killing<'_> {
 
     fn employ(&self, script: &Value) {
         let script: RepScript = serde_json::from_value(script.clone()).unwrap();
-        self.rig.crm.environment().employ(script);
+        self.rig.crm.environment().add_rep_script(script);
     }
 
     /// How many copies of the event the kill left, once the broker knows of it.

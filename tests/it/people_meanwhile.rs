@@ -12,7 +12,7 @@ const ANOTHER_QUEUE: &str = "77777777-7777-7777-7777-777777777777";
 /// A rep who acts as soon as such a request has its effect, before its answer.
 fn rep(rig: &Rig, operation: &str, does: &Value) {
     let script = json!({ "operation": operation, "does": does });
-    rig.crm.environment().employ(serde_json::from_value::<RepScript>(script).unwrap());
+    rig.crm.environment().add_rep_script(serde_json::from_value::<RepScript>(script).unwrap());
 }
 
 fn configure(rig: &Rig, settings: &Value) {

@@ -1,6 +1,6 @@
 //! HTTP client with a token, connected to its own simulator.
 
-use dynamics_simulator::{Environment, EnvironmentOptions, Options, Profile, Running, serve};
+use dynamics_simulator::{Environment, EnvironmentOptions, Profile, Running, SimulatorOptions, serve};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
@@ -32,14 +32,14 @@ pub struct Reply {
 
 impl Client {
     pub async fn start(profile: Profile) -> Self {
-        Self::with(Options::one("acme", profile)).await
+        Self::with(SimulatorOptions::one("acme", profile)).await
     }
 
     pub async fn options(options: EnvironmentOptions) -> Self {
-        Self::with(Options { environments: vec![options] }).await
+        Self::with(SimulatorOptions { environments: vec![options] }).await
     }
 
-    pub async fn with(options: Options) -> Self {
+    pub async fn with(options: SimulatorOptions) -> Self {
         let running = serve(options).await.expect("the simulator starts");
         let mut client = Self { running, http: http(), token: String::new() };
         client.token = client.fresh_token().await;

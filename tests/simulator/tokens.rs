@@ -1,4 +1,4 @@
-use dynamics_simulator::{EnvironmentOptions, Options, Profile};
+use dynamics_simulator::{EnvironmentOptions, Profile, SimulatorOptions};
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -65,7 +65,7 @@ async fn both_secrets_are_valid_during_rotation() {
 #[tokio::test]
 async fn a_token_belongs_to_the_environment_its_scope_names() {
     let environments = ["acme", "globex"].map(|name| EnvironmentOptions::new(name, Profile::OpenCx));
-    let mut client = Client::with(Options { environments: environments.into() }).await;
+    let mut client = Client::with(SimulatorOptions { environments: environments.into() }).await;
     let globex = client.running.environment("globex").expect("it exists");
     let scope = format!("{}/.default", globex.url());
     let reply = client.ask_token(&[("scope", &scope)]).await;

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dynamics_simulator::{Environment, EnvironmentOptions, Options, Profile, Running, Script, serve};
+use dynamics_simulator::{Environment, EnvironmentOptions, Profile, Running, Script, SimulatorOptions, serve};
 use serde_json::{Value, json};
 
 use crate::support::worker::http;
@@ -53,7 +53,7 @@ impl Crm {
             options.settings.latency_ms = 20;
             options
         });
-        let running = serve(Options { environments: environments.collect() }).await.expect("a simulator");
+        let running = serve(SimulatorOptions { environments: environments.collect() }).await.expect("a simulator");
         let crm = Self { running, client: http(), past: AtomicU64::new(0), seed: Mutex::new(seed) };
         for organization in ORGANIZATIONS {
             crm.put(organization, Trouble::Usual).await;

@@ -34,7 +34,7 @@ pub(super) const NO_CHATS: &str = table::NO_CHATS;
 
 /// Classification of an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Verdict {
+pub(super) struct Classified {
     /// Reaction of the workflow.
     pub(super) remedy: Remedy,
     /// Advice for operators. Empty if no action is needed.
@@ -42,7 +42,7 @@ pub(super) struct Verdict {
 }
 
 /// Properties of a failed answer that the table matches on.
-struct Seen<'a> {
+struct SeenAnswer<'a> {
     step: StepName,
     status: u16,
     /// Dynamics' `error.code` or Entra ID's `error`, lower-cased.
@@ -63,10 +63,10 @@ pub(super) fn classify(
     answer: &Answer,
     error: &ErrorBody,
     now: Timestamp,
-) -> Verdict {
+) -> Classified {
     let text = error.message.to_lowercase();
     let wait = answer.retry_after.as_deref().and_then(|text| wait(text, now));
-    let seen = Seen { step, status: answer.status, code: &error.code, text: &text, wait };
+    let seen = SeenAnswer { step, status: answer.status, code: &error.code, text: &text, wait };
     // The last row matches everything.
     let row = ROWS.iter().find(|row| row.fits(&seen));
     let (means, advice) = row.map_or((Means::Retry, Advice::None), |row| (row.means, row.advice));
@@ -85,7 +85,7 @@ pub(super) fn classify(
         Advice::Privilege => privilege::advice(&error.message, owner),
         Advice::Role => privilege::no_role(&error.message, owner),
     };
-    Verdict { remedy, advice }
+    Classified { remedy, advice }
 }
 
 /// Returns true if a create was refused because a record with its key already exists.

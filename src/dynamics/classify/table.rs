@@ -4,14 +4,14 @@ use std::ops::RangeInclusive;
 
 use handoffd_engine::workflow::StepName;
 
-use super::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE, Seen};
+use super::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE, SeenAnswer};
 
 /// Row of the table: conditions on an answer, and its classification.
-pub(super) struct Row {
+pub(super) struct ClassifyRow {
     of: Of,
     status: &'static [RangeInclusive<u16>],
     code: Code,
-    text: Text,
+    text: MessagePattern,
     pub(super) means: Means,
     pub(super) advice: Advice,
 }
@@ -35,7 +35,7 @@ enum Code {
 }
 
 /// Condition on the message, in lower case.
-enum Text {
+enum MessagePattern {
     Any,
     None,
     Says(&'static [&'static str]),
@@ -65,8 +65,8 @@ pub(super) enum Advice {
     Role,
 }
 
-impl Row {
-    pub(super) fn fits(&self, seen: &Seen<'_>) -> bool {
+impl ClassifyRow {
+    pub(super) fn fits(&self, seen: &SeenAnswer<'_>) -> bool {
         let of = match self.of {
             Of::Any => true,
             Of::Token => seen.step == StepName::Token,
@@ -80,9 +80,9 @@ impl Row {
             Code::WithRetryAfter => seen.wait.is_some(),
         };
         let text = match self.text {
-            Text::Any => true,
-            Text::None => seen.text.is_empty(),
-            Text::Says(parts) => parts.iter().any(|part| seen.text.contains(part)),
+            MessagePattern::Any => true,
+            MessagePattern::None => seen.text.is_empty(),
+            MessagePattern::Says(parts) => parts.iter().any(|part| seen.text.contains(part)),
         };
         of && code && text && (self.status.is_empty() || self.status.iter().any(|range| range.contains(&seen.status)))
     }
@@ -91,7 +91,7 @@ impl Row {
 use Advice::Words;
 use Code::In;
 use Means::{GiveUp, Hold, Retry, Wait};
-use Text::Says;
+use MessagePattern::Says;
 
 const ANY: &[RangeInclusive<u16>] = &[];
 const REFUSED: &[RangeInclusive<u16>] = &[400..=499];
@@ -101,37 +101,37 @@ const fn row(
     of: Of,
     status: &'static [RangeInclusive<u16>],
     code: Code,
-    text: Text,
+    text: MessagePattern,
     means: Means,
     advice: Advice,
-) -> Row {
-    Row { of, status, code, text, means, advice }
+) -> ClassifyRow {
+    ClassifyRow { of, status, code, text, means, advice }
 }
 
 /// Row for AADSTS numbers of Entra ID. The number selects the advice; status and `error` identify the refusal of a token.
-const fn aadsts(numbers: &'static [&'static str], advice: &'static str) -> Row {
+const fn aadsts(numbers: &'static [&'static str], advice: &'static str) -> ClassifyRow {
     row(Of::Token, REFUSED, Code::Some, Says(numbers), Hold, Words(advice))
 }
 
 /// Row for codes of Dynamics that mean the same with any status.
-const fn code(codes: &'static [&'static str], means: Means, advice: Advice) -> Row {
-    row(Of::Any, ANY, In(codes), Text::Any, means, advice)
+const fn code(codes: &'static [&'static str], means: Means, advice: Advice) -> ClassifyRow {
+    row(Of::Any, ANY, In(codes), MessagePattern::Any, means, advice)
 }
 
 /// Row for statuses, with any code and message.
-const fn status(status: &'static [RangeInclusive<u16>], means: Means, advice: Advice) -> Row {
-    row(Of::Any, status, Code::Any, Text::Any, means, advice)
+const fn status(status: &'static [RangeInclusive<u16>], means: Means, advice: Advice) -> ClassifyRow {
+    row(Of::Any, status, Code::Any, MessagePattern::Any, means, advice)
 }
 
 /// The table: contract 5 and the error classes of Dataverse and Entra ID.
-pub(super) const ROWS: &[Row] = &[
+pub(super) const ROWS: &[ClassifyRow] = &[
     // Throttling. The codes: 6,000 requests in 300 s, 1,200 s of execution in 300 s, 52 concurrent requests.
     status(&[429..=429], Wait, Advice::None),
     code(&["0x80072322", "0x80072321", "0x80072326"], Wait, Advice::None),
-    row(Of::Any, &[503..=503], Code::WithRetryAfter, Text::Any, Wait, Advice::None),
+    row(Of::Any, &[503..=503], Code::WithRetryAfter, MessagePattern::Any, Wait, Advice::None),
     // Outages of Entra ID are transient.
-    row(Of::Token, TROUBLE, Code::Any, Text::Any, Retry, Advice::None),
-    row(Of::Token, ANY, In(&["temporarily_unavailable", "server_error"]), Text::Any, Retry, Advice::None),
+    row(Of::Token, TROUBLE, Code::Any, MessagePattern::Any, Retry, Advice::None),
+    row(Of::Token, ANY, In(&["temporarily_unavailable", "server_error"]), MessagePattern::Any, Retry, Advice::None),
     row(
         Of::Token,
         ANY,
@@ -175,7 +175,7 @@ pub(super) const ROWS: &[Row] = &[
         Of::Token,
         REFUSED,
         Code::Some,
-        Text::Any,
+        MessagePattern::Any,
         Hold,
         Words("Entra ID refuses the application. Check tenant_id, client_id and client_secret."),
     ),
@@ -183,7 +183,7 @@ pub(super) const ROWS: &[Row] = &[
         Of::Token,
         ANY,
         Code::Any,
-        Text::Any,
+        MessagePattern::Any,
         Retry,
         Words(
             "If this persists, check whether dynamics.authority or a proxy in between answers with a page of its own.",
@@ -240,7 +240,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Of::Any, &[403..=403], Code::Any, Says(&["privilege", "role"]), Hold, Advice::Privilege),
     // The environment.
     code(&["0x8004a104"], Hold, Words("The environment is disabled. Enable it in the Power Platform admin center.")),
-    row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), Text::Any, Hold, Words(NO_CHATS)),
+    row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), MessagePattern::Any, Hold, Words(NO_CHATS)),
     row(Of::Only(StepName::PostLiveWorkItem), &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, Words(NO_CHATS)),
     code(NO_TABLE, Hold, NO_CASES),
     row(Of::Any, &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, NO_CASES),
@@ -248,7 +248,7 @@ pub(super) const ROWS: &[Row] = &[
         Of::Any,
         &[404..=404],
         Code::None,
-        Text::None,
+        MessagePattern::None,
         Hold,
         Words(
             "The address does not answer as Dynamics does. Check environment_url, and that the environment still \
@@ -266,9 +266,9 @@ pub(super) const ROWS: &[Row] = &[
         Words("A plug-in of the environment timed out. If this persists, check the plug-in's trace log."),
     ),
     // A plug-in that crashes usually does so every time; a contact is not worth a day of retries.
-    row(Of::Only(StepName::LookUpContact), ANY, In(PLUGIN_CRASHED), Text::Any, GiveUp, Words(CRASHED)),
-    row(Of::Only(StepName::CreateContact), ANY, In(PLUGIN_CRASHED), Text::Any, GiveUp, Words(CRASHED)),
-    row(Of::Any, ANY, In(PLUGIN_CRASHED), Text::Any, Retry, Words(CRASHED)),
+    row(Of::Only(StepName::LookUpContact), ANY, In(PLUGIN_CRASHED), MessagePattern::Any, GiveUp, Words(CRASHED)),
+    row(Of::Only(StepName::CreateContact), ANY, In(PLUGIN_CRASHED), MessagePattern::Any, GiveUp, Words(CRASHED)),
+    row(Of::Any, ANY, In(PLUGIN_CRASHED), MessagePattern::Any, Retry, Words(CRASHED)),
     // Permanent failures of the event or of the organization's settings. A duplicate detection rule can answer with a 500.
     code(
         &[DUPLICATE_RULE],
@@ -282,7 +282,7 @@ pub(super) const ROWS: &[Row] = &[
         Of::Any,
         &[400..=400],
         In(&["0x80048d19", "0x0"]),
-        Text::Any,
+        MessagePattern::Any,
         GiveUp,
         Words(
             "A property of the record does not exist in Dynamics. Correct ticket_properties, queue_field or the owner \
@@ -326,7 +326,7 @@ pub(super) const ROWS: &[Row] = &[
         Of::Only(StepName::AssignQueue),
         &[404..=404],
         Code::Any,
-        Text::Any,
+        MessagePattern::Any,
         GiveUp,
         Words("The queue does not exist. Correct default_queue_id, then replay."),
     ),
@@ -365,6 +365,6 @@ const NO_CASES: Advice = Words(
     "The environment has no such table. Install Dynamics 365 Customer Service in it, or correct environment_url.",
 );
 
-const fn of_the_event(codes: &'static [&'static str], advice: &'static str) -> Row {
-    row(Of::Any, &[400..=400, 404..=405, 413..=413, 422..=422], In(codes), Text::Any, GiveUp, Words(advice))
+const fn of_the_event(codes: &'static [&'static str], advice: &'static str) -> ClassifyRow {
+    row(Of::Any, &[400..=400, 404..=405, 413..=413, 422..=422], In(codes), MessagePattern::Any, GiveUp, Words(advice))
 }

@@ -20,7 +20,7 @@ pub struct Explained {
 }
 
 /// Placeholder in [`explain`] for the incident of a resolution, whose id is in the store only.
-pub const INCIDENT_OF_THE_STORE: IncidentId = IncidentId(uuid::Uuid::nil());
+pub const PLACEHOLDER_INCIDENT: IncidentId = IncidentId(uuid::Uuid::nil());
 
 const ALWAYS: &str = "always";
 
@@ -104,7 +104,7 @@ fn close(resolution: &Resolution, settings: &Settings) -> Steps {
     }
     let (incident, whose) = match resolution.incident_id {
         Some(id) => (id, "for the incident that the event names, if the store has no record of the session"),
-        None => (INCIDENT_OF_THE_STORE, "for each incident of the session that the store records as open"),
+        None => (PLACEHOLDER_INCIDENT, "for each incident of the session that the store records as open"),
     };
     let by = |how| Step::CloseIncident { incident, how, etag: None };
     match settings.close_with {

@@ -77,7 +77,7 @@ fn a_resolution_closes_the_recorded_incidents_or_the_one_it_names() {
     let plain = explain(&resolution(|_| {}), &settings_with(|it| it.close_with = CloseWith::Patch));
     assert_eq!(plain.len(), 1);
     assert_eq!(plain[0].request.method, Method::Patch);
-    assert_eq!(plain[0].request.path, format!("incidents({INCIDENT_OF_THE_STORE})"));
+    assert_eq!(plain[0].request.path, format!("incidents({PLACEHOLDER_INCIDENT})"));
     let named = resolution(|it| it.incident_id = Some(incident_no(4)));
     let auto = explain(&named, &settings());
     assert_eq!(auto[0].request.path, format!("incidents({})", incident_no(4)));

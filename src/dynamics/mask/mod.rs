@@ -70,7 +70,7 @@ pub(super) fn brief(message: &str) -> String {
 fn of_customer(message: &str, handoff: &Handoff) -> Vec<Range<usize>> {
     let message = Folded::of(message);
     let texts = customer_texts(handoff);
-    let known = Known { pieces: texts.join("\n"), composed: [fold(&title(handoff)), fold(&whole(handoff))] };
+    let known = QuotedText { pieces: texts.join("\n"), composed: [fold(&title(handoff)), fold(&whole(handoff))] };
     // All are located in the original message: masking one first could hide a longer text that contains it.
     let mut ranges = quoted(&message.text, &known);
     ranges.extend(texts.iter().flat_map(|text| occurrences(&message.text, text)));
@@ -78,14 +78,14 @@ fn of_customer(message: &str, handoff: &Handoff) -> Vec<Range<usize>> {
 }
 
 /// Folded texts that a quoted part is compared with.
-struct Known {
+struct QuotedText {
     /// Texts by the customer or by an agent about the customer, one a line.
     pieces: String,
     /// Texts that the worker composed: title and description.
     composed: [String; 2],
 }
 
-impl Known {
+impl QuotedText {
     fn holds(&self, part: &str) -> bool {
         let long = part.chars().count() >= LONG_ENOUGH;
         let made_of = |text: &String| text.starts_with(part) || (long && text.contains(part));
@@ -113,7 +113,7 @@ fn customer_texts(handoff: &Handoff) -> Vec<String> {
 }
 
 /// Finds every quoted part that is a piece of a known text, as Dynamics shortens its quotations.
-fn quoted(message: &str, known: &Known) -> Vec<Range<usize>> {
+fn quoted(message: &str, known: &QuotedText) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut from = 0;
     while let Some((start, open, close)) = opening(&message[from..]) {
@@ -140,7 +140,7 @@ fn opening(text: &str) -> Option<(usize, char, char)> {
 
 /// Returns the length of the quoted part if it is a piece of customer text. The longest match wins, as a text may itself contain
 /// quotes (`'ann.o'brien@example.com'`). A part without a closing quote has the length `cut_off`.
-fn piece_until(text: &str, close: char, cut_off: Option<usize>, known: &Known) -> Option<usize> {
+fn piece_until(text: &str, close: char, cut_off: Option<usize>, known: &QuotedText) -> Option<usize> {
     let ends = text.char_indices().filter(|(_, c)| *c == close).map(|(at, _)| at);
     let parts = ends.chain(cut_off).map(|end| (end, spoken(&text[..end])));
     let long_enough = parts.filter(|(_, part)| part.chars().count() > 2);

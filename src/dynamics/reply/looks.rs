@@ -6,7 +6,7 @@ use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Reading, guid};
+use super::{ReplyMeaning, guid};
 use crate::dynamics::answer::Answer;
 use crate::dynamics::request::read_survivor;
 
@@ -18,13 +18,13 @@ pub(super) fn rows(body: &Value) -> Option<&Vec<Value>> {
 }
 
 /// Selects the first active contact. If all are deactivated, reads the one that another was merged into, which may be active.
-pub(super) fn looked_up(body: &Value) -> Option<Reading> {
+pub(super) fn looked_up(body: &Value) -> Option<ReplyMeaning> {
     let rows = rows(body)?;
     if let Some(row) = rows.iter().find(|row| is_active(row)) {
-        return Some(Reading::Receipt(Receipt::ContactFound(ContactId(guid(row, "contactid")?))));
+        return Some(ReplyMeaning::Receipt(Receipt::ContactFound(ContactId(guid(row, "contactid")?))));
     }
     let survivor = rows.iter().find_map(|row| guid(row, "_masterid_value")).map(ContactId);
-    Some(survivor.map_or(Reading::Receipt(Receipt::ContactAbsent), |id| Reading::LookBack(read_survivor(id))))
+    Some(survivor.map_or(ReplyMeaning::Receipt(Receipt::ContactAbsent), |id| ReplyMeaning::LookBack(read_survivor(id))))
 }
 
 /// Returns true for an active row, or for one without a state.

@@ -35,7 +35,7 @@ const LONGEST_CODE: usize = 64;
 
 /// Interpretation of an answer.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Reading {
+pub(super) enum ReplyMeaning {
     /// The step is done.
     Receipt(Receipt),
     /// A record with the derived key already exists. The caller sends this request and passes the answer to [`read_back`].
@@ -56,17 +56,17 @@ pub(super) struct Sent<'a> {
 }
 
 /// Interprets the answer to a step's request.
-pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
+pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
     if answer.is_success() {
         // Without a representation in the answer, the incident's number is unknown.
         if answer.body.is_empty() && matches!(sent.step, Step::PostIncident { .. }) {
-            return Reading::LookBack(read_incident(sent.event));
+            return ReplyMeaning::LookBack(read_incident(sent.event));
         }
-        return done(sent, answer, now).unwrap_or_else(|| Reading::Fault(unreadable(sent, answer)));
+        return done(sent, answer, now).unwrap_or_else(|| ReplyMeaning::Fault(unreadable(sent, answer)));
     }
     let error = answer.error();
-    if let Some(receipt) = already_so(sent, answer, &error).or_else(|| environment_wants(sent, answer, &error)) {
-        return Reading::Receipt(receipt);
+    if let Some(receipt) = already_done(sent, answer, &error).or_else(|| environment_wants(sent, answer, &error)) {
+        return ReplyMeaning::Receipt(receipt);
     }
     if is_duplicate_key(answer, &error)
         && let Some(reading) = look_back(sent)
@@ -77,11 +77,11 @@ pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
 }
 
 /// Interprets the answer to reading back a record with a derived key.
-pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Reading {
+pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
     let error = answer.error();
     if is_missing_row(answer, &error) || answer.status == 404 && !error.code.is_empty() {
         if matches!(sent.step, Step::LookUpContact) {
-            return Reading::Receipt(Receipt::ContactAbsent);
+            return ReplyMeaning::Receipt(Receipt::ContactAbsent);
         }
         let mut fault = fault(sent, answer, &error, now);
         fault.remedy = Remedy::GiveUp;
@@ -95,8 +95,8 @@ pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Read
         return excused(sent, fault(sent, answer, &error, now));
     }
     match found(sent, answer) {
-        Some(receipt) => Reading::Receipt(receipt),
-        None => Reading::Fault(unreadable(sent, answer)),
+        Some(receipt) => ReplyMeaning::Receipt(receipt),
+        None => ReplyMeaning::Fault(unreadable(sent, answer)),
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     Err(refused(StepName::Probe, None, answer, &error, one_line(&error.message), now))
 }
 
-fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<Reading> {
+fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<ReplyMeaning> {
     let body = answer.object();
     if body.is_none() && !answer.body.is_empty() {
         return None;
@@ -138,7 +138,7 @@ fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<Reading> {
             Some(if was_closed { Receipt::IncidentTouched(*incident) } else { Receipt::IncidentNeverClosed })
         }
     };
-    receipt.map(Reading::Receipt)
+    receipt.map(ReplyMeaning::Receipt)
 }
 
 /// Returns the receipt of a record that is identified by its key alone.
@@ -192,7 +192,7 @@ fn ticket_number(text: &str) -> Option<String> {
 }
 
 /// Recognizes refusals that mean the step's result already holds.
-fn already_so(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
+fn already_done(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
         Step::CloseIncident { incident, .. } if is_inactive(error) => Some(Receipt::IncidentClosed(*incident)),
         Step::CloseIncident { how: Closing::Patch, etag: Some(_), .. } if answer.status == 412 => {
@@ -234,16 +234,16 @@ fn is_missing_row(answer: &Answer, error: &ErrorBody) -> bool {
     error.code == "0x80040217" || (answer.status == 404 && !is_missing_table(error) && !error.message.is_empty())
 }
 
-fn look_back(sent: Sent<'_>) -> Option<Reading> {
+fn look_back(sent: Sent<'_>) -> Option<ReplyMeaning> {
     match sent.step {
         Step::CreateContact { generation } => {
             let email = handoff(sent.event)?.customer.email.as_deref()?;
-            Some(Reading::LookBack(read_contact(sent.event, email, *generation)))
+            Some(ReplyMeaning::LookBack(read_contact(sent.event, email, *generation)))
         }
-        Step::PostIncident { .. } => Some(Reading::LookBack(read_incident(sent.event))),
-        Step::CreatePlaceholder => Some(Reading::LookBack(read_placeholder(sent.event))),
-        Step::AttachTranscript { part, .. } => Some(Reading::LookBack(read_note(sent.event, *part))),
-        Step::PostLiveWorkItem { .. } => Some(Reading::LookBack(read_work_item(sent.event, sent.settings))),
+        Step::PostIncident { .. } => Some(ReplyMeaning::LookBack(read_incident(sent.event))),
+        Step::CreatePlaceholder => Some(ReplyMeaning::LookBack(read_placeholder(sent.event))),
+        Step::AttachTranscript { part, .. } => Some(ReplyMeaning::LookBack(read_note(sent.event, *part))),
+        Step::PostLiveWorkItem { .. } => Some(ReplyMeaning::LookBack(read_work_item(sent.event, sent.settings))),
         Step::LookUpContact
         | Step::LookForQueueItem { .. }
         | Step::AssignQueue { .. }
@@ -274,8 +274,8 @@ fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
     }
 }
 
-fn excused(sent: Sent<'_>, fault: Fault) -> Reading {
-    excuse(sent.step, sent.settings, fault).map_or_else(Reading::Fault, Reading::Receipt)
+fn excused(sent: Sent<'_>, fault: Fault) -> ReplyMeaning {
+    excuse(sent.step, sent.settings, fault).map_or_else(ReplyMeaning::Fault, ReplyMeaning::Receipt)
 }
 
 fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {

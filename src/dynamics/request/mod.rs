@@ -28,7 +28,7 @@ const FILENAME_LIMIT: usize = 255;
 const NOTE_TEXT_LIMIT: usize = 100_000;
 
 /// Headers of a request, by name.
-pub(super) type Headers = Vec<(&'static str, Cow<'static, str>)>;
+pub(super) type RequestHeaders = Vec<(&'static str, Cow<'static, str>)>;
 
 /// One request to the Web API.
 #[derive(Clone, PartialEq, Debug)]
@@ -38,7 +38,7 @@ pub struct Request {
     /// Path and query below `<environment_url>/api/data/v9.2/`.
     pub path: String,
     /// Headers in addition to those of every request.
-    pub headers: Headers,
+    pub headers: RequestHeaders,
     /// JSON body.
     pub body: Option<Value>,
 }
@@ -163,7 +163,7 @@ fn create_contact(event: &Event, handoff: &Handoff, generation: u8) -> Request {
         body.insert("mobilephone".into(), json!(cut(phone, NAME_LIMIT)));
     }
     body.insert("description".into(), json!(format!("Created from chat session {}", handoff.session_id)));
-    post("contacts".to_owned(), Headers::new(), Value::Object(body))
+    post("contacts".to_owned(), RequestHeaders::new(), Value::Object(body))
 }
 
 fn create_placeholder(event: &Event) -> Request {
@@ -173,7 +173,7 @@ fn create_placeholder(event: &Event) -> Request {
         "description": "Placeholder customer of cases that OpenCX handed over without a customer. \
             Created by handoffd once, because this environment refuses a case without a customer.",
     });
-    post("contacts".to_owned(), Headers::new(), body)
+    post("contacts".to_owned(), RequestHeaders::new(), body)
 }
 
 fn post_incident(
@@ -226,7 +226,7 @@ fn customer_bind(customer: LinkedCustomer) -> Option<(&'static str, String)> {
 fn assign_queue(incident: IncidentId, settings: &Settings) -> Request {
     let queue = settings.default_queue_id.unwrap_or_default();
     let body = json!({ "Target": { "@odata.type": "Microsoft.Dynamics.CRM.incident", "incidentid": incident } });
-    post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), Headers::new(), body)
+    post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), RequestHeaders::new(), body)
 }
 
 /// Looks for a case in any queue. A case that is in one stays there.
@@ -282,7 +282,7 @@ fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId, for
             })
         }
     };
-    post("annotations".to_owned(), Headers::new(), body)
+    post("annotations".to_owned(), RequestHeaders::new(), body)
 }
 
 /// Replaces characters that are illegal in a file name (`0x80044a08`).
@@ -335,7 +335,7 @@ fn close(incident: IncidentId, how: Closing, etag: Option<String>) -> Request {
         },
         Closing::Action => post(
             "CloseIncident".to_owned(),
-            Headers::new(),
+            RequestHeaders::new(),
             json!({
                 "IncidentResolution": {
                     "subject": "Resolved in OpenCX",
@@ -362,10 +362,10 @@ fn look_for_resolution(incident: IncidentId, since: Timestamp) -> Request {
 }
 
 fn get(path: String) -> Request {
-    Request { method: Method::Get, path, headers: Headers::new(), body: None }
+    Request { method: Method::Get, path, headers: RequestHeaders::new(), body: None }
 }
 
-fn post(path: String, headers: Headers, body: Value) -> Request {
+fn post(path: String, headers: RequestHeaders, body: Value) -> Request {
     Request { method: Method::Post, path, headers, body: Some(body) }
 }
 

@@ -31,7 +31,7 @@ fn key_order(body: &Value) -> Vec<&str> {
 #[test]
 fn looking_up_a_contact_asks_for_the_oldest_one_with_this_email() {
     let asked = request(&Step::LookUpContact, &email(), &settings());
-    assert_eq!((asked.method, asked.headers, asked.body), (Method::Get, Headers::new(), None));
+    assert_eq!((asked.method, asked.headers, asked.body), (Method::Get, RequestHeaders::new(), None));
     assert_eq!(
         asked.path,
         "contacts?$select=contactid,statecode,_masterid_value&$filter=emailaddress1%20eq%20'ann.o%27%27brien%2Bvip%40example.com'\
@@ -65,7 +65,7 @@ fn the_email_in_a_filter_has_its_quotes_doubled_and_is_percent_encoded() {
 #[test]
 fn a_new_contact_is_as_in_the_contract() {
     let asked = request(&Step::CreateContact { generation: 0 }, &email(), &settings());
-    assert_eq!((asked.method, asked.path.as_str(), asked.headers), (Method::Post, "contacts", Headers::new()));
+    assert_eq!((asked.method, asked.path.as_str(), asked.headers), (Method::Post, "contacts", RequestHeaders::new()));
     let expected = json!({
         "contactid": keys::contact(&"org_acme".into(), "ann.o'brien+vip@example.com", 0),
         "firstname": "Ann",

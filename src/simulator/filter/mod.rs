@@ -3,7 +3,7 @@
 //! Supports `eq ne gt ge lt le and or not`, parentheses, `contains startswith endswith` and constants. Everything else
 //! that Dataverse supports is refused, never ignored.
 
-use super::lexer::{self, Token};
+use super::lexer::{self, Lexeme};
 use super::literal::Literal;
 use super::refusal::Refusal;
 
@@ -78,7 +78,7 @@ impl Filter {
 
 struct Parser<'a> {
     source: &'a str,
-    tokens: Vec<(usize, Token)>,
+    tokens: Vec<(usize, Lexeme)>,
     at: usize,
     depth: usize,
 }
@@ -107,9 +107,9 @@ impl Parser<'_> {
         }
         let filter = if self.takes_word("not") {
             Filter::Not(Box::new(self.one()?))
-        } else if self.takes(&Token::Open) {
+        } else if self.takes(&Lexeme::Open) {
             let inner = self.either()?;
-            self.expect(&Token::Close)?;
+            self.expect(&Lexeme::Close)?;
             inner
         } else {
             self.condition()?
@@ -119,17 +119,17 @@ impl Parser<'_> {
     }
 
     fn condition(&mut self) -> Result<Filter, Refusal> {
-        let Some((_, Token::Word(name))) = self.next() else {
+        let Some((_, Lexeme::Word(name))) = self.next() else {
             return Err(self.bad_before());
         };
-        if self.takes(&Token::Open) {
+        if self.takes(&Lexeme::Open) {
             return self.search(&name);
         }
         if name.contains('/') {
             return Err(Refusal::not_simulated(&format!("filters across tables ('{name}')")));
         }
         let comparison = match self.next() {
-            Some((_, Token::Word(word))) => Comparison::of(&word),
+            Some((_, Lexeme::Word(word))) => Comparison::of(&word),
             _ => None,
         };
         let comparison = comparison.ok_or_else(|| self.bad_before())?;
@@ -146,43 +146,43 @@ impl Parser<'_> {
                 return Err(Refusal::query(format!("An unknown function with name '{function}' was found.")));
             }
         };
-        let Some((_, Token::Word(name))) = self.next() else {
+        let Some((_, Lexeme::Word(name))) = self.next() else {
             return Err(self.bad_before());
         };
-        self.expect(&Token::Comma)?;
-        let Some((_, Token::Text(text))) = self.next() else {
+        self.expect(&Lexeme::Comma)?;
+        let Some((_, Lexeme::Text(text))) = self.next() else {
             return Err(self.bad_before());
         };
-        self.expect(&Token::Close)?;
+        self.expect(&Lexeme::Close)?;
         Ok(Filter::Search(search, name, text))
     }
 
     fn literal(&mut self) -> Result<Literal, Refusal> {
         let literal = match self.next() {
-            Some((_, Token::Text(text))) => Some(Literal::Text(text)),
-            Some((_, Token::Word(word))) => Literal::of(&word),
+            Some((_, Lexeme::Text(text))) => Some(Literal::Text(text)),
+            Some((_, Lexeme::Word(word))) => Literal::of(&word),
             _ => None,
         };
         literal.ok_or_else(|| self.bad_before())
     }
 
-    fn next(&mut self) -> Option<(usize, Token)> {
+    fn next(&mut self) -> Option<(usize, Lexeme)> {
         let token = self.tokens.get(self.at).cloned();
         self.at += 1;
         token
     }
 
-    fn takes(&mut self, token: &Token) -> bool {
+    fn takes(&mut self, token: &Lexeme) -> bool {
         let there = self.tokens.get(self.at).is_some_and(|(_, next)| next == token);
         self.at += usize::from(there);
         there
     }
 
     fn takes_word(&mut self, word: &str) -> bool {
-        self.takes(&Token::Word(word.to_owned()))
+        self.takes(&Lexeme::Word(word.to_owned()))
     }
 
-    fn expect(&mut self, token: &Token) -> Result<(), Refusal> {
+    fn expect(&mut self, token: &Lexeme) -> Result<(), Refusal> {
         if self.takes(token) { Ok(()) } else { Err(self.bad()) }
     }
 

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
-use super::call::{self, Call};
+use super::answer::SimulatedAnswer;
+use super::call::{self, IncomingRequest};
 use super::environment::Environment;
 use super::options::EnvironmentOptions;
 use super::profile::Profile;
@@ -66,7 +66,7 @@ impl Client {
 
     /// Adds a rep's script.
     fn rep(&self, script: Value) {
-        self.environment.employ(serde_json::from_value(script).expect("a script"));
+        self.environment.add_rep_script(serde_json::from_value(script).expect("a script"));
     }
 
     /// Changes rows as a person in Dynamics would.
@@ -74,7 +74,8 @@ impl Client {
         let path = "/_simulator/records".to_owned();
         let query = vec![("table".to_owned(), table.to_owned())];
         let body = Bytes::from(row.to_string());
-        let call = Call { method: Method::POST, uri: path.clone(), path, query, headers: HeaderMap::new(), body };
+        let call =
+            IncomingRequest { method: Method::POST, uri: path.clone(), path, query, headers: HeaderMap::new(), body };
         let answer = super::control::answer(&self.environment, &call, "records");
         assert_eq!(answer.status, 204, "{}", String::from_utf8_lossy(&answer.body));
     }
@@ -131,7 +132,7 @@ impl Client {
             let name: HeaderName = name.parse().expect("a name");
             (name, HeaderValue::from_str(value).expect("a value"))
         });
-        let call = Call {
+        let call = IncomingRequest {
             method: method.parse().expect("a method"),
             path: path.into(),
             uri: uri.into(),
@@ -143,8 +144,8 @@ impl Client {
     }
 }
 
-impl From<Answer> for Reply {
-    fn from(answer: Answer) -> Self {
+impl From<SimulatedAnswer> for Reply {
+    fn from(answer: SimulatedAnswer) -> Self {
         let body = serde_json::from_slice(&answer.body).unwrap_or_default();
         Self { status: answer.status, headers: answer.headers, body }
     }

@@ -1,6 +1,6 @@
 //! Dynamics 365 and Entra ID, played inside the test.
 
-use dynamics_simulator::{Entry, Environment, Options, Profile, Running, Script, serve};
+use dynamics_simulator::{Environment, JournalEntry, Profile, Running, Script, SimulatorOptions, serve};
 use serde_json::{Value, json};
 
 use super::worker::http;
@@ -22,7 +22,7 @@ pub const ACCOUNT: &str = "77777777-7777-7777-7777-777777777777";
 impl Simulator {
     /// Starts one.
     pub async fn start(profile: Profile) -> Self {
-        Self { running: serve(Options::one("acme", profile)).await.unwrap() }
+        Self { running: serve(SimulatorOptions::one("acme", profile)).await.unwrap() }
     }
 
     /// For everything else.
@@ -69,7 +69,7 @@ impl Simulator {
     }
 
     /// The requests of one operation.
-    pub fn requests(&self, operation: &str) -> Vec<Entry> {
+    pub fn requests(&self, operation: &str) -> Vec<JournalEntry> {
         self.environment().requests().into_iter().filter(|entry| entry.operation == operation).collect()
     }
 

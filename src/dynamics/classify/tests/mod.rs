@@ -28,7 +28,7 @@ fn throttled(status: u16, retry_after: &str) -> Answer {
     Answer { retry_after: Some(retry_after.to_owned()), ..answer(status, "", "") }
 }
 
-fn verdict_of(step: StepName, answer: &Answer) -> Verdict {
+fn verdict_of(step: StepName, answer: &Answer) -> Classified {
     classify(step, None, answer, &answer.error(), at(NOW))
 }
 

@@ -108,7 +108,7 @@ fn every_row_has_a_case_and_every_case_its_remedy_and_advice() {
         assert_eq!(verdict.advice.is_empty(), advice.is_empty(), "{case:?}: {}", verdict.advice);
         let text = error.message.to_lowercase();
         let wait = answer.retry_after.as_deref().and_then(|text| wait(text, at(NOW)));
-        let seen = Seen { step: case.0, status: answer.status, code: &error.code, text: &text, wait };
+        let seen = SeenAnswer { step: case.0, status: answer.status, code: &error.code, text: &text, wait };
         decided.extend(ROWS.iter().position(|row| row.fits(&seen)));
     }
     let missing: Vec<usize> = (0..ROWS.len()).filter(|row| !decided.contains(row)).collect();

@@ -48,7 +48,7 @@ fn the_receipt_of_a_posted_incident_has_its_number_customer_and_queue() {
 fn an_incident_with_a_cut_description_needs_its_note() {
     let short = settings_with(|it| it.description_limit = 200);
     let body = format!(r#"{{"incidentid":"{}"}}"#, incident(1));
-    let Reading::Receipt(Receipt::IncidentPosted { transcript, .. }) =
+    let ReplyMeaning::Receipt(Receipt::IncidentPosted { transcript, .. }) =
         read_with(&nobody(), &short, &answer(201, &body))
     else {
         panic!("expected a receipt")
@@ -59,10 +59,14 @@ fn an_incident_with_a_cut_description_needs_its_note() {
 #[test]
 fn an_incident_posted_without_its_representation_is_read_for_its_number() {
     for status in [200, 201, 204] {
-        assert_eq!(reading(&nobody(), &answer(status, "")), Reading::LookBack(read_incident(&email())), "{status}");
+        assert_eq!(
+            reading(&nobody(), &answer(status, "")),
+            ReplyMeaning::LookBack(read_incident(&email())),
+            "{status}"
+        );
     }
     let body = format!(r#"{{"incidentid":"{}","ticketnumber":"CAS-7"}}"#, incident(1));
-    let Reading::Receipt(Receipt::IncidentPosted { ticket_number, .. }) =
+    let ReplyMeaning::Receipt(Receipt::IncidentPosted { ticket_number, .. }) =
         back(&nobody(), &settings(), &answer(200, &body))
     else {
         panic!("expected a receipt")
@@ -145,7 +149,9 @@ fn a_missing_placeholder_is_created_again_and_a_fallback_is_not() {
     let missing = gone("contact", &contact(3).to_string());
     assert_eq!(reading(&placeholder, &missing), receipt(Receipt::PlaceholderGone));
     let fallback = post(LinkedCustomer::Fallback(FallbackCustomer::Contact(FALLBACK)), QueueBinding::NoQueue);
-    let Reading::Fault(fault) = reading(&fallback, &gone("contact", &FALLBACK.to_string())) else { panic!("a fault") };
+    let ReplyMeaning::Fault(fault) = reading(&fallback, &gone("contact", &FALLBACK.to_string())) else {
+        panic!("a fault")
+    };
     assert_eq!(fault.remedy, Remedy::GiveUp);
     assert!(fault.advice.contains("fallback_customer"));
 }
@@ -160,7 +166,7 @@ fn already_in_this_queue_is_success() {
     ] {
         assert_eq!(reading(&step, &there), receipt(Receipt::QueueAssigned), "{there:?}");
     }
-    let Reading::Fault(fault) = reading(&step, &gone("queue", &QUEUE.to_string())) else { panic!("a fault") };
+    let ReplyMeaning::Fault(fault) = reading(&step, &gone("queue", &QUEUE.to_string())) else { panic!("a fault") };
     assert_eq!(fault.remedy, Remedy::GiveUp);
     assert!(fault.advice.contains("default_queue_id"));
 }

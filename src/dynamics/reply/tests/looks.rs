@@ -24,7 +24,7 @@ fn only_an_active_contact_is_linked_and_a_merged_one_leads_to_its_survivor() {
     assert_eq!(found(&[row(1, 1, None), row(2, 0, None)]), receipt(Receipt::ContactFound(contact(2))));
     assert_eq!(found(&[row(1, 1, None)]), receipt(Receipt::ContactAbsent));
     let merged = [row(1, 1, None), row(2, 1, Some(contact(3)))];
-    assert_eq!(found(&merged), Reading::LookBack(read_survivor(contact(3))));
+    assert_eq!(found(&merged), ReplyMeaning::LookBack(read_survivor(contact(3))));
     assert_eq!(
         found(&[row(2, 1, Some(contact(3))), row(4, 0, None)]),
         receipt(Receipt::ContactFound(contact(4))),

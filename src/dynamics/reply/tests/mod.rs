@@ -28,27 +28,27 @@ fn duplicate() -> Answer {
     refusal(412, "0x80040237", "A record with matching key values already exists.")
 }
 
-fn read_with(step: &Step, settings: &Settings, answer: &Answer) -> Reading {
+fn read_with(step: &Step, settings: &Settings, answer: &Answer) -> ReplyMeaning {
     let event = if matches!(step, Step::CloseIncident { .. }) { resolution(|_| {}) } else { email() };
     read(Sent { step, event: &event, settings }, answer, at(NOW))
 }
 
-fn reading(step: &Step, answer: &Answer) -> Reading {
+fn reading(step: &Step, answer: &Answer) -> ReplyMeaning {
     read_with(step, &settings(), answer)
 }
 
-fn back(step: &Step, settings: &Settings, answer: &Answer) -> Reading {
+fn back(step: &Step, settings: &Settings, answer: &Answer) -> ReplyMeaning {
     read_back(Sent { step, event: &email(), settings }, answer, at(NOW))
 }
 
-fn receipt(receipt: Receipt) -> Reading {
-    Reading::Receipt(receipt)
+fn receipt(receipt: Receipt) -> ReplyMeaning {
+    ReplyMeaning::Receipt(receipt)
 }
 
-fn remedy(reading: &Reading) -> Option<Remedy> {
+fn remedy(reading: &ReplyMeaning) -> Option<Remedy> {
     match reading {
-        Reading::Fault(fault) => Some(fault.remedy),
-        Reading::Receipt(_) | Reading::LookBack(_) => None,
+        ReplyMeaning::Fault(fault) => Some(fault.remedy),
+        ReplyMeaning::Receipt(_) | ReplyMeaning::LookBack(_) => None,
     }
 }
 
@@ -149,7 +149,9 @@ fn an_unreadable_success_is_retried_at_every_step() {
     for step in steps() {
         for body in ["<html>Sign in</html>", "{\"value\":[{\"contac", "[]", "null", "\"ok\"", "\u{feff}"] {
             for status in [200, 201] {
-                let Reading::Fault(fault) = reading(&step, &answer(status, body)) else { panic!("{step:?}: {body}") };
+                let ReplyMeaning::Fault(fault) = reading(&step, &answer(status, body)) else {
+                    panic!("{step:?}: {body}")
+                };
                 assert_eq!(fault.remedy, Remedy::Retry, "{step:?}: {body}");
                 assert_eq!((fault.step, fault.status), (step.name(), Some(status)));
                 assert_eq!(fault.request_id.as_deref(), Some("8f4c"));
@@ -173,7 +175,7 @@ fn an_unreadable_success_is_retried_at_every_step() {
 fn a_fault_has_step_status_code_masked_message_advice_and_request_id() {
     let refused = refusal(400, "0x80044331", "The value 'Customer was charged twice for order 1182.' is too long");
     let step = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue };
-    let Reading::Fault(fault) = reading(&step, &refused) else { panic!("expected a fault") };
+    let ReplyMeaning::Fault(fault) = reading(&step, &refused) else { panic!("expected a fault") };
     assert_eq!((fault.remedy, fault.step, fault.status), (Remedy::GiveUp, StepName::PostIncident, Some(400)));
     assert_eq!(fault.code.as_deref(), Some("0x80044331"));
     assert_eq!(fault.message, "The value '***' is too long");
@@ -184,7 +186,7 @@ fn a_fault_has_step_status_code_masked_message_advice_and_request_id() {
 #[test]
 fn an_implausible_code_is_left_out() {
     let odd = refusal(400, &format!("a\nb{}", "x".repeat(500)), "m");
-    let Reading::Fault(fault) = reading(&Step::PostLiveWorkItem { subject_limit: None }, &odd) else {
+    let ReplyMeaning::Fault(fault) = reading(&Step::PostLiveWorkItem { subject_limit: None }, &odd) else {
         panic!("expected a fault")
     };
     assert_eq!(fault.code, None);
@@ -202,9 +204,9 @@ fn a_duplicate_key_is_read_back() {
         refusal(409, "", "A record with matching key values already exists."),
     ] {
         let contact = read_contact(&event, "ann.o'brien+vip@example.com", 0);
-        assert_eq!(reading(&FIRST, &duplicate), Reading::LookBack(contact), "{duplicate:?}");
+        assert_eq!(reading(&FIRST, &duplicate), ReplyMeaning::LookBack(contact), "{duplicate:?}");
         let post = Step::PostIncident { customer: LinkedCustomer::Nobody, queue: QueueBinding::NoQueue };
-        assert_eq!(reading(&post, &duplicate), Reading::LookBack(read_incident(&event)), "{duplicate:?}");
+        assert_eq!(reading(&post, &duplicate), ReplyMeaning::LookBack(read_incident(&event)), "{duplicate:?}");
         for (step, asked) in [
             (Step::CreatePlaceholder, read_placeholder(&event)),
             (
@@ -213,9 +215,9 @@ fn a_duplicate_key_is_read_back() {
             ),
             (Step::PostLiveWorkItem { subject_limit: None }, read_work_item(&event, &settings())),
         ] {
-            assert_eq!(reading(&step, &duplicate), Reading::LookBack(asked), "{step:?} {duplicate:?}");
+            assert_eq!(reading(&step, &duplicate), ReplyMeaning::LookBack(asked), "{step:?} {duplicate:?}");
             let there = answer(200, "{}");
-            assert!(matches!(back(&step, &settings(), &there), Reading::Receipt(_)), "{step:?}");
+            assert!(matches!(back(&step, &settings(), &there), ReplyMeaning::Receipt(_)), "{step:?}");
         }
     }
 }

@@ -89,16 +89,16 @@ proptest! {
         let possible = receipts(&step, &settings, Fit::Whole);
         for reading in [read_with(&step, &settings, &answer), back(&step, &settings, &answer)] {
             match reading {
-                Reading::Receipt(receipt) => {
+                ReplyMeaning::Receipt(receipt) => {
                     prop_assert!(possible.iter().any(|it| kind(it) == kind(&receipt)), "{step:?} gave {receipt:?}");
                 }
-                Reading::Fault(fault) => {
+                ReplyMeaning::Fault(fault) => {
                     prop_assert_eq!((fault.step, fault.status), (step.name(), Some(answer.status)));
                     prop_assert!(!fault.message.is_empty());
                     prop_assert!(fault.remedy != Remedy::GiveUp || !fault.advice.is_empty());
                     prop_assert!(fault.remedy != Remedy::Hold || !fault.advice.is_empty());
                 }
-                Reading::LookBack(request) => prop_assert_eq!(request.body, None),
+                ReplyMeaning::LookBack(request) => prop_assert_eq!(request.body, None),
             }
         }
     }

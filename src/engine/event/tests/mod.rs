@@ -67,5 +67,6 @@ fn handoff() -> Value {
 }
 
 fn resolved() -> Value {
-    serde_json::from_str(include_str!("../../../../tests/it/fixtures/events/resolved.json")).expect("the sample is JSON")
+    serde_json::from_str(include_str!("../../../../tests/it/fixtures/events/resolved.json"))
+        .expect("the sample is JSON")
 }

@@ -15,14 +15,14 @@ const ALIKE: f64 = 0.85;
 
 /// Properties of a case.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(super) struct Fields {
+pub(super) struct CaseFields {
     /// Columns and their types.
     columns: BTreeMap<String, String>,
     /// Navigation properties by which lookups are bound.
     navigations: BTreeSet<String>,
 }
 
-impl Fields {
+impl CaseFields {
     /// Reads the lists of attributes and of relationships.
     pub(super) fn read(columns: &Value, lookups: &Value) -> Self {
         let rows = |answer: &Value| answer["value"].as_array().cloned().unwrap_or_default();
@@ -69,7 +69,7 @@ impl Fields {
 }
 
 /// Judges `ticket_properties`: reports those that a case does not have.
-pub(super) fn judged(properties: &Map<String, Value>, fields: &Fields) -> Finding {
+pub(super) fn judged(properties: &Map<String, Value>, fields: &CaseFields) -> Finding {
     let problems: Vec<String> = properties.keys().filter_map(|key| fields.problem(key)).collect();
     if problems.is_empty() {
         let count = properties.len();
@@ -113,10 +113,10 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::Found;
+    use super::super::finding::CheckOutcome;
     use super::*;
 
-    fn fields() -> Fields {
+    fn fields() -> CaseFields {
         let columns = json!({ "value": [
             { "LogicalName": "casetypecode", "AttributeType": "Picklist" },
             { "LogicalName": "productserialnumber", "AttributeType": "String" },
@@ -127,7 +127,7 @@ mod tests {
             { "ReferencingEntityNavigationPropertyName": "customerid_contact" },
             { "ReferencingEntityNavigationPropertyName": "customerid_account" },
         ] });
-        Fields::read(&columns, &lookups)
+        CaseFields::read(&columns, &lookups)
     }
 
     fn judge(properties: &Value) -> Finding {
@@ -139,7 +139,7 @@ mod tests {
         let properties = json!({
             "casetypecode": 1, "subjectid@odata.bind": "/subjects(1)", "productserialnumber@odata.type": "String"
         });
-        assert_eq!(judge(&properties).result, Found::Passed);
+        assert_eq!(judge(&properties).result, CheckOutcome::Passed);
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
             ("customerid", "bind it with \"customerid_account@odata.bind\" or \"customerid_contact@odata.bind\""),
         ] {
             let finding = judge(&json!({ key: 1 }));
-            assert_eq!(finding.result, Found::Failed);
+            assert_eq!(finding.result, CheckOutcome::Failed);
             assert!(finding.message.contains(expected), "{}", finding.message);
         }
     }

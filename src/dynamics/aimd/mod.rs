@@ -23,18 +23,18 @@ const SMOOTHING: u32 = 8;
 
 /// Adaptive limit of an organization, with the observations it depends on.
 #[derive(Clone, Debug)]
-pub(super) struct Pace {
+pub(super) struct Aimd {
     /// Value of `dynamics.max_concurrency`.
-    most: usize,
+    maximum: usize,
     /// Latest `x-ms-dop-hint`.
-    advised: usize,
+    recommended: usize,
     limit: usize,
     rise: Rise,
     /// Time of the last decrease. Answers to requests sent earlier reflect the earlier load.
-    fallen: Option<Instant>,
+    decreased_at: Option<Instant>,
     latency: Option<Duration>,
     /// Time since which requests are under way without an answer. A time-out is no answer, so silence outlasts an idle hour.
-    unheard_since: Option<Instant>,
+    silent_since: Option<Instant>,
 }
 
 /// Mode of increase.
@@ -46,12 +46,20 @@ enum Rise {
     Steady(usize),
 }
 
-impl Pace {
+impl Aimd {
     /// Creates the limit of a new organization.
     pub(super) fn new(most: usize) -> Self {
         let most = most.max(1);
         let limit = FIRST.min(most);
-        Self { most, advised: most, limit, rise: Rise::Doubling, fallen: None, latency: None, unheard_since: None }
+        Self {
+            maximum: most,
+            recommended: most,
+            limit,
+            rise: Rise::Doubling,
+            decreased_at: None,
+            latency: None,
+            silent_since: None,
+        }
     }
 
     /// Returns the current limit of concurrent requests.
@@ -69,12 +77,12 @@ impl Pace {
         let waiting = WORTH_WAITING.as_micros() * self.limit as u128 / latency;
         // A slow environment gets its whole limit and one event for the first free permit.
         let waiting = usize::try_from(waiting).unwrap_or(usize::MAX).max(1);
-        self.limit.saturating_add(waiting).min(self.most + WAITING)
+        self.limit.saturating_add(waiting).min(self.maximum + WAITING)
     }
 
     /// Records the start of a request.
     pub(super) fn began(&mut self, now: Instant) {
-        self.unheard_since.get_or_insert(now);
+        self.silent_since.get_or_insert(now);
     }
 
     /// Records a successful answer to a request that began at `began`. `under_way` counts the concurrent requests, including it.
@@ -106,48 +114,48 @@ impl Pace {
     /// Records a 429 or an equivalent answer.
     pub(super) fn throttled(&mut self, began: Instant, under_way: usize, now: Instant) {
         self.heard(began, under_way, now);
-        self.fall(began, now);
+        self.decrease(began, now);
     }
 
     /// Records a time-out.
     pub(super) fn unanswered(&mut self, began: Instant, now: Instant) {
-        self.fall(began, now);
+        self.decrease(began, now);
     }
 
     /// Applies the concurrency that Dynamics recommends. Ignores 0.
     pub(super) fn advise(&mut self, concurrency: usize) {
         if concurrency > 0 {
-            self.advised = concurrency;
+            self.recommended = concurrency;
             self.limit = self.limit.min(self.ceiling());
         }
     }
 
     /// Returns true if the environment has not answered for [`SILENCE`].
     fn is_silent(&self, now: Instant) -> bool {
-        self.unheard_since.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE)
+        self.silent_since.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE)
     }
 
     fn heard(&mut self, began: Instant, under_way: usize, now: Instant) {
-        self.unheard_since = (under_way > 1).then_some(now);
+        self.silent_since = (under_way > 1).then_some(now);
         let took = now.saturating_duration_since(began);
         self.latency = Some(self.latency.map_or(took, |mean| (mean * (SMOOTHING - 1) + took) / SMOOTHING));
     }
 
     /// Halves the limit, once for all requests sent before.
-    fn fall(&mut self, began: Instant, now: Instant) {
+    fn decrease(&mut self, began: Instant, now: Instant) {
         if !self.is_stale(began) {
             self.limit = (self.limit / 2).max(1);
             self.rise = Rise::Steady(0);
-            self.fallen = Some(now);
+            self.decreased_at = Some(now);
         }
     }
 
     fn is_stale(&self, began: Instant) -> bool {
-        self.fallen.is_some_and(|fallen| began <= fallen)
+        self.decreased_at.is_some_and(|fallen| began <= fallen)
     }
 
     fn ceiling(&self) -> usize {
-        self.most.min(self.advised)
+        self.maximum.min(self.recommended)
     }
 }
 

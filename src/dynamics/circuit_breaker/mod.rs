@@ -21,19 +21,19 @@ const UNTRIED: Duration = Duration::from_secs(900);
 
 /// State of the circuit breaker.
 #[derive(Debug, Default)]
-pub(super) struct Blockade {
+pub(super) struct CircuitBreaker {
     /// Block of the whole organization: no request is admitted until a probe succeeds.
-    all: Option<Held>,
+    all: Option<Trip>,
     /// Steps that are held individually.
     steps: Vec<HeldStep>,
     /// Time of the probe that checks whether the refusal of a step concerns the whole organization.
-    ask: Option<Instant>,
+    probe_at: Option<Instant>,
     /// Time of the last release. Refusals of requests that began earlier are ignored.
     freed: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct Trip {
     cause: Cause,
     /// Time of the next probe or of the next trial by an event.
     due: Instant,
@@ -42,11 +42,11 @@ struct Held {
 #[derive(Clone, Debug)]
 struct HeldStep {
     step: StepName,
-    held: Held,
+    held: Trip,
     /// True while an event is trying the step.
     is_tried: bool,
     /// True once the hold has been reported, which waits until a probe has shown whether the whole organization is refused.
-    is_told: bool,
+    is_reported: bool,
 }
 
 /// Reason for a block or a hold.
@@ -62,7 +62,7 @@ pub(super) struct Cause {
 
 /// Answer to a request for admission to a step.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(super) enum BreakerPermission {
     /// Admitted: the step is not held.
     Free,
     /// Admitted as the one trial; all others wait for its result.
@@ -73,7 +73,7 @@ pub(super) enum Entry {
 
 /// Result of an event that tried a step.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Tried<'a> {
+pub(super) enum TrialResult<'a> {
     /// The step was refused again.
     Refused(&'a Fault),
     /// The step succeeded, or failed for a reason of the event alone.
@@ -84,30 +84,30 @@ pub(super) enum Tried<'a> {
 
 /// Change of state to report.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum BreakerChange {
     /// No change.
-    Same,
+    None,
     /// The organization is now blocked.
     Blocked(Arc<Fault>),
     /// One step is now held; the others are not.
     Held(Arc<Fault>),
     /// The block or hold continues for a different reason.
-    Otherwise(Arc<Fault>),
+    ReasonChanged(Arc<Fault>),
     /// The step is no longer held, others still are. Holds the duration of the hold.
-    Freed(StepName, Duration),
+    StepReleased(StepName, Duration),
     /// Nothing is blocked or held any more. Holds the duration of the outage.
-    Opened(Duration),
+    Released(Duration),
 }
 
-impl Blockade {
+impl CircuitBreaker {
     /// Returns the breaker for the organization with a changed file. Probes and trials are due at once; delays keep their length.
     pub(super) fn succeeding(&self, now: Instant) -> Self {
-        let again = |held: &Held| Held { due: now, ..held.clone() };
+        let again = |held: &Trip| Trip { due: now, ..held.clone() };
         let step = |held: &HeldStep| HeldStep { held: again(&held.held), is_tried: false, ..held.clone() };
         Self {
             all: self.all.as_ref().map(again),
             steps: self.steps.iter().map(step).collect(),
-            ask: self.ask.map(|_| now),
+            probe_at: self.probe_at.map(|_| now),
             freed: None,
         }
     }
@@ -124,128 +124,128 @@ impl Blockade {
     }
 
     /// Decides whether a request for a step is admitted now.
-    pub(super) fn entry(&self, step: StepName, now: Instant) -> Entry {
+    pub(super) fn entry(&self, step: StepName, now: Instant) -> BreakerPermission {
         match self.steps.iter().find(|held| held.step == step) {
-            None => Entry::Free,
-            Some(HeldStep { held, is_tried: false, .. }) if held.due <= now => Entry::Trial,
+            None => BreakerPermission::Free,
+            Some(HeldStep { held, is_tried: false, .. }) if held.due <= now => BreakerPermission::Trial,
             Some(HeldStep { held, is_tried, .. }) => {
                 let look_again = if *is_tried { now + FIRST_PAUSE } else { held.due };
-                Entry::Held(held.cause.clone(), look_again)
+                BreakerPermission::Held(held.cause.clone(), look_again)
             }
         }
     }
 
     /// Records that an event begins to try a held step.
-    pub(super) fn tries(&mut self, step: StepName) {
+    pub(super) fn begin_trial(&mut self, step: StepName) {
         if let Some(held) = self.step(step) {
             held.is_tried = true;
         }
     }
 
     /// Records that a step that began at `began` was refused because of the organization's setup.
-    pub(super) fn held(&mut self, step: StepName, fault: &Fault, began: Instant, now: Instant) -> Change {
+    pub(super) fn held(&mut self, step: StepName, fault: &Fault, began: Instant, now: Instant) -> BreakerChange {
         let is_late = self.freed.is_some_and(|freed| began < freed);
-        if is_late || self.all.is_some() || (!concerns_all(fault) && self.step(step).is_some()) {
-            return Change::Same;
+        if is_late || self.all.is_some() || (!concerns_organization(fault) && self.step(step).is_some()) {
+            return BreakerChange::None;
         }
-        if concerns_all(fault) {
+        if concerns_organization(fault) {
             return self.block(fault, now);
         }
-        self.steps.push(HeldStep { step, held: Held::new(fault, now), is_tried: false, is_told: false });
-        self.ask = Some(now);
-        Change::Same
+        self.steps.push(HeldStep { step, held: Trip::new(fault, now), is_tried: false, is_reported: false });
+        self.probe_at = Some(now);
+        BreakerChange::None
     }
 
     /// Records the result of a trial.
-    pub(super) fn tried(&mut self, step: StepName, tried: Tried<'_>, now: Instant) -> Change {
-        let Some(held) = self.step(step) else { return Change::Same };
+    pub(super) fn finish_trial(&mut self, step: StepName, tried: TrialResult<'_>, now: Instant) -> BreakerChange {
+        let Some(held) = self.step(step) else { return BreakerChange::None };
         held.is_tried = false;
         match tried {
-            Tried::Refused(fault) if concerns_all(fault) => {
+            TrialResult::Refused(fault) if concerns_organization(fault) => {
                 held.held.wait_longer(now);
                 self.held(step, fault, now, now)
             }
-            Tried::Refused(fault) => held.held.again(fault, now),
-            Tried::Unknown => {
+            TrialResult::Refused(fault) => held.held.again(fault, now),
+            TrialResult::Unknown => {
                 held.held.wait_longer(now);
-                Change::Same
+                BreakerChange::None
             }
-            Tried::Answered => self.free(|held| held.step == step, now),
+            TrialResult::Answered => self.free(|held| held.step == step, now),
         }
     }
 
     /// Returns the time of the next probe, if one is scheduled.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.ask.or(self.all.as_ref().map(|held| held.due))
+        self.probe_at.or(self.all.as_ref().map(|held| held.due))
     }
 
     /// Records a successful probe.
-    pub(super) fn passed(&mut self, now: Instant) -> Change {
-        self.ask = None;
+    pub(super) fn probe_succeeded(&mut self, now: Instant) -> BreakerChange {
+        self.probe_at = None;
         let Some(held) = self.all.take() else { return self.tell() };
         self.freed = Some(now);
         for step in &mut self.steps {
-            (step.held.due, step.is_told) = (now, false);
+            (step.held.due, step.is_reported) = (now, false);
         }
         if self.steps.is_empty() {
-            return Change::Opened(now.saturating_duration_since(held.cause.since));
+            return BreakerChange::Released(now.saturating_duration_since(held.cause.since));
         }
         self.tell()
     }
 
     /// Records a refused probe.
-    pub(super) fn refused(&mut self, fault: &Fault, now: Instant) -> Change {
-        let asked = self.ask.take().is_some();
+    pub(super) fn probe_refused(&mut self, fault: &Fault, now: Instant) -> BreakerChange {
+        let asked = self.probe_at.take().is_some();
         match &mut self.all {
             Some(held) => held.again(fault, now),
             None if asked => self.block(fault, now),
-            None => Change::Same,
+            None => BreakerChange::None,
         }
     }
 
     /// Records a probe without a conclusive answer.
-    pub(super) fn unanswered(&mut self, now: Instant) -> Change {
-        self.ask = self.ask.map(|_| now + FIRST_PAUSE);
+    pub(super) fn probe_inconclusive(&mut self, now: Instant) -> BreakerChange {
+        self.probe_at = self.probe_at.map(|_| now + FIRST_PAUSE);
         if let Some(held) = &mut self.all {
             held.wait_longer(now);
-            return Change::Same;
+            return BreakerChange::None;
         }
         self.tell()
     }
 
     /// Releases a held step that no event has tried for [`UNTRIED`].
-    pub(super) fn passes(&mut self, now: Instant) -> Change {
+    pub(super) fn release_untried(&mut self, now: Instant) -> BreakerChange {
         let is_untried = |held: &HeldStep| !held.is_tried && now.saturating_duration_since(held.held.due) >= UNTRIED;
         if self.all.is_some() || !self.steps.iter().any(is_untried) {
-            return Change::Same;
+            return BreakerChange::None;
         }
         self.free(is_untried, now)
     }
 
-    fn block(&mut self, fault: &Fault, now: Instant) -> Change {
-        let held = Held::new(fault, now);
+    fn block(&mut self, fault: &Fault, now: Instant) -> BreakerChange {
+        let held = Trip::new(fault, now);
         let fault = held.cause.fault.clone();
         self.all = Some(held);
-        Change::Blocked(fault)
+        BreakerChange::Blocked(fault)
     }
 
-    fn tell(&mut self) -> Change {
-        let Some(step) = self.steps.iter_mut().find(|step| !step.is_told) else { return Change::Same };
-        step.is_told = true;
-        Change::Held(step.held.cause.fault.clone())
+    fn tell(&mut self) -> BreakerChange {
+        let Some(step) = self.steps.iter_mut().find(|step| !step.is_reported) else { return BreakerChange::None };
+        step.is_reported = true;
+        BreakerChange::Held(step.held.cause.fault.clone())
     }
 
-    fn free(&mut self, which: impl Fn(&HeldStep) -> bool, now: Instant) -> Change {
+    fn free(&mut self, which: impl Fn(&HeldStep) -> bool, now: Instant) -> BreakerChange {
         let Some(freed) = self.steps.iter().position(which).map(|index| self.steps.remove(index)) else {
-            return Change::Same;
+            return BreakerChange::None;
         };
         self.freed = Some(now);
         let held_for = now.saturating_duration_since(freed.held.cause.since);
         if self.all.is_none() && self.steps.is_empty() {
-            self.ask = None;
-            return Change::Opened(held_for);
+            self.probe_at = None;
+            return BreakerChange::Released(held_for);
         }
-        Change::Freed(freed.step, held_for)
+        BreakerChange::StepReleased(freed.step, held_for)
     }
 
     fn step(&mut self, step: StepName) -> Option<&mut HeldStep> {
@@ -253,18 +253,18 @@ impl Blockade {
     }
 }
 
-impl Held {
+impl Trip {
     fn new(fault: &Fault, now: Instant) -> Self {
         let cause = Cause { since: now, fault: Arc::new(fault.clone()), pause: FIRST_PAUSE };
         Self { cause, due: now + FIRST_PAUSE }
     }
 
     /// Records another refusal.
-    fn again(&mut self, fault: &Fault, now: Instant) -> Change {
+    fn again(&mut self, fault: &Fault, now: Instant) -> BreakerChange {
         let other = (&self.cause.fault.code, &self.cause.fault.advice) != (&fault.code, &fault.advice);
         self.cause.fault = Arc::new(fault.clone());
         self.wait_longer(now);
-        if other { Change::Otherwise(self.cause.fault.clone()) } else { Change::Same }
+        if other { BreakerChange::ReasonChanged(self.cause.fault.clone()) } else { BreakerChange::None }
     }
 
     fn wait_longer(&mut self, now: Instant) {
@@ -275,7 +275,7 @@ impl Held {
 
 /// Returns true for a fault that concerns every request: a refused token, or an application unknown to Dynamics. Any other fault
 /// concerns its step alone, unless a probe meets it too.
-fn concerns_all(fault: &Fault) -> bool {
+fn concerns_organization(fault: &Fault) -> bool {
     fault.step == StepName::Token || fault.status == Some(401)
 }
 

@@ -13,12 +13,12 @@ const CHATS: &str = "oc_liveworkitem";
 const LOOKS: &str = "after a lost answer";
 
 /// Row of the document's table: privileges on one table of Dynamics, and the condition under which they are needed.
-struct Row {
+struct PrivilegeRow {
     names: Vec<String>,
     when: String,
 }
 
-impl Row {
+impl PrivilegeRow {
     fn read(line: &str) -> Self {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [table, privileges, _level, when] = cells[..] else { panic!("four columns: {line}") };
@@ -47,11 +47,12 @@ impl Row {
     }
 }
 
-fn table() -> Vec<Row> {
+fn table() -> Vec<PrivilegeRow> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/DYNAMICS.md");
     let text = std::fs::read_to_string(path).expect("docs/DYNAMICS.md");
     let section = text.split("\n## ").find(|section| section.starts_with("Least privileges\n")).expect("the section");
-    let rows: Vec<Row> = section.lines().filter(|line| line.starts_with('|')).skip(2).map(Row::read).collect();
+    let rows: Vec<PrivilegeRow> =
+        section.lines().filter(|line| line.starts_with('|')).skip(2).map(PrivilegeRow::read).collect();
     assert!(rows.len() > 5, "{} rows", rows.len());
     rows
 }

@@ -4,8 +4,8 @@ use handoffd_engine::workflow::{FallbackCustomer, Fault, QueueAssignment, Remedy
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::fields::Fields;
-use super::finding::{Finding, Found, Half};
+use super::fields::CaseFields;
+use super::finding::{CheckOutcome, CheckedHalf, Finding};
 use crate::dynamics::classify::NO_CHATS;
 
 /// Code for a missing privilege; other requests may still succeed.
@@ -14,7 +14,7 @@ const LACKS_PRIVILEGE: &str = "0x80040220";
 const NO_ENVIRONMENT: [&str; 2] = ["AADSTS500011:", "AADSTS650057:"];
 
 /// Answer to a request of the test.
-pub(super) type Asked = Result<Value, Fault>;
+pub(super) type CheckExchange = Result<Value, Fault>;
 
 /// Decision about the remaining checks of a test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +38,7 @@ pub(super) fn token(got: &Result<(), Fault>) -> (Finding, Rest) {
 }
 
 /// Judges the probe: a read of cases.
-pub(super) fn probe(settings: &Settings, asked: &Asked) -> (Finding, Rest) {
+pub(super) fn probe(settings: &Settings, asked: &CheckExchange) -> (Finding, Rest) {
     match asked {
         Ok(_) => (
             Finding::passed("probe", format!("the application user reads cases in {}", settings.environment_url)),
@@ -56,7 +56,7 @@ pub(super) fn probe(settings: &Settings, asked: &Asked) -> (Finding, Rest) {
 }
 
 /// Judges whether cases can be assigned to the owner. `reads` is true if the owner may read cases, `None` if unknown.
-pub(super) fn owner(id: Uuid, asked: &Asked, reads: Option<bool>) -> Finding {
+pub(super) fn owner(id: Uuid, asked: &CheckExchange, reads: Option<bool>) -> Finding {
     const CHECK: &str = "owner";
     match asked {
         Ok(user) if user["isdisabled"].as_bool() == Some(true) => Finding::failed(
@@ -84,7 +84,7 @@ pub(super) fn owner(id: Uuid, asked: &Asked, reads: Option<bool>) -> Finding {
 }
 
 /// Judges whether cases can be put into the queue. `fields` is `None` if they could not be read.
-pub(super) fn queue(id: Uuid, settings: &Settings, asked: &Asked, fields: Option<&Fields>) -> Finding {
+pub(super) fn queue(id: Uuid, settings: &Settings, asked: &CheckExchange, fields: Option<&CaseFields>) -> Finding {
     const CHECK: &str = "queue";
     let field = &settings.queue_field;
     let binds = fields.map(|fields| fields.binds(field));
@@ -118,7 +118,7 @@ pub(super) fn queue(id: Uuid, settings: &Settings, asked: &Asked, fields: Option
 }
 
 /// Judges the row that cases without a contact are linked to.
-pub(super) fn fallback_customer(customer: FallbackCustomer, asked: &Asked) -> Finding {
+pub(super) fn fallback_customer(customer: FallbackCustomer, asked: &CheckExchange) -> Finding {
     const CHECK: &str = "fallback_customer";
     let named = customer_path(customer);
     match asked {
@@ -139,7 +139,7 @@ pub(super) fn fallback_customer(customer: FallbackCustomer, asked: &Asked) -> Fi
 }
 
 /// Judges the table of live work items and returns its schema name.
-pub(super) fn chats(set: &str, asked: &Asked) -> (Finding, Option<String>) {
+pub(super) fn chats(set: &str, asked: &CheckExchange) -> (Finding, Option<String>) {
     const CHECK: &str = "live_work_items";
     match asked {
         Ok(answer) => match answer["value"].get(0) {
@@ -162,7 +162,7 @@ pub(super) fn chats(set: &str, asked: &Asked) -> (Finding, Option<String>) {
 }
 
 /// Judges the workstream of live work items.
-pub(super) fn workstream(id: Uuid, asked: &Asked) -> Finding {
+pub(super) fn workstream(id: Uuid, asked: &CheckExchange) -> Finding {
     const CHECK: &str = "workstream";
     match asked {
         Ok(_) => Finding::passed(CHECK, format!("workstream {id} exists")),
@@ -182,7 +182,7 @@ pub(super) fn workstream(id: Uuid, asked: &Asked) -> Finding {
 }
 
 /// Compares `description_limit` with the length of the column.
-pub(super) fn description_limit(limit: usize, asked: &Asked) -> Finding {
+pub(super) fn description_limit(limit: usize, asked: &CheckExchange) -> Finding {
     const CHECK: &str = "description_limit";
     let allowed = match asked {
         Ok(answer) => answer["MaxLength"].as_u64().and_then(|length| usize::try_from(length).ok()),
@@ -207,7 +207,7 @@ pub(super) fn description_limit(limit: usize, asked: &Asked) -> Finding {
 }
 
 /// Reports the maximum length of a live work item's subject. Longer summaries are cut.
-pub(super) fn subject_length(asked: &Asked) -> Finding {
+pub(super) fn subject_length(asked: &CheckExchange) -> Finding {
     const CHECK: &str = "subject_length";
     match asked.as_ref().map(|answer| answer["MaxLength"].as_u64()) {
         Ok(Some(length)) => Finding::passed(
@@ -223,7 +223,7 @@ pub(super) fn subject_length(asked: &Asked) -> Finding {
 }
 
 /// Reports whether the environment takes transcripts as attachments.
-pub(super) fn attachments(asked: &Asked) -> Finding {
+pub(super) fn attachments(asked: &CheckExchange) -> Finding {
     const CHECK: &str = "attachments";
     let answer = match asked {
         Ok(answer) => answer,
@@ -243,7 +243,7 @@ pub(super) fn attachments(asked: &Asked) -> Finding {
 }
 
 /// Judges whether the environment has the default priority.
-pub(super) fn priority(priority: u8, asked: &Asked) -> Finding {
+pub(super) fn priority(priority: u8, asked: &CheckExchange) -> Finding {
     const CHECK: &str = "priority";
     let answer = match asked {
         Ok(answer) => answer,
@@ -263,9 +263,9 @@ pub(super) fn priority(priority: u8, asked: &Asked) -> Finding {
 }
 
 /// Returns the finding about `ticket_properties`, changed to a failure if a row that one of them binds is missing or deactivated.
-pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) -> Finding {
+pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &CheckExchange) -> Finding {
     match asked {
-        Ok(row) if key.starts_with("customerid") && is_inactive(row) && finding.result != Found::Failed => {
+        Ok(row) if key.starts_with("customerid") && is_inactive(row) && finding.result != CheckOutcome::Failed => {
             Finding::failed(
                 finding.check,
                 format!("{path}, which {key} binds, is deactivated"),
@@ -275,7 +275,7 @@ pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &Asked) 
                 ),
             )
         }
-        Err(fault) if is_missing_row(fault) && finding.result != Found::Failed => Finding::failed(
+        Err(fault) if is_missing_row(fault) && finding.result != CheckOutcome::Failed => Finding::failed(
             finding.check,
             format!("{path}, which {key} binds, does not exist"),
             format!(
@@ -298,8 +298,8 @@ pub(super) fn customer_path(customer: FallbackCustomer) -> String {
 /// Returns skipped findings for the checks after a failure.
 pub(super) fn skipped(after: &Finding, checks: &[&'static str]) -> Vec<Finding> {
     let why = match after.half {
-        Half::Credentials => "not checked; no token was issued",
-        Half::Environment => "not checked; Dynamics does not admit the application",
+        CheckedHalf::Credentials => "not checked; no token was issued",
+        CheckedHalf::Environment => "not checked; Dynamics does not admit the application",
     };
     checks.iter().map(|check| Finding::skipped(check, why)).collect()
 }

@@ -8,9 +8,9 @@ pub struct Finding {
     /// Name of the check: `token`, `probe`, `owner`, …
     pub check: &'static str,
     /// Half of the setup that the check belongs to.
-    pub half: Half,
+    pub half: CheckedHalf,
     /// Verdict of the check.
-    pub result: Found,
+    pub result: CheckOutcome,
     /// Message in one line.
     pub message: String,
     /// Advice for the operator. Empty if no action is needed.
@@ -19,7 +19,7 @@ pub struct Finding {
 
 /// The halves of an organization's setup.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Half {
+pub enum CheckedHalf {
     /// Entra ID: tenant, application, secret.
     Credentials,
     /// Dynamics 365: environment, application user, privileges, records.
@@ -28,7 +28,7 @@ pub enum Half {
 
 /// Verdict of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Found {
+pub enum CheckOutcome {
     /// The setup is correct.
     Passed,
     /// Events will fail or wait.
@@ -42,22 +42,22 @@ pub enum Found {
 impl Finding {
     /// Creates the finding of a correct setup.
     pub(super) fn passed(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, Found::Passed, message.into(), String::new())
+        Self::new(check, CheckOutcome::Passed, message.into(), String::new())
     }
 
     /// Creates a finding of events that will fail or wait.
     pub(super) fn failed(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self::new(check, Found::Failed, message.into(), advice.into())
+        Self::new(check, CheckOutcome::Failed, message.into(), advice.into())
     }
 
     /// Creates a finding that the operator should check.
     pub(super) fn warned(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self::new(check, Found::Warned, message.into(), advice.into())
+        Self::new(check, CheckOutcome::Warned, message.into(), advice.into())
     }
 
     /// Creates the finding of a check that was not made.
     pub(super) fn skipped(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, Found::Skipped, message.into(), String::new())
+        Self::new(check, CheckOutcome::Skipped, message.into(), String::new())
     }
 
     /// Creates a failure from the fault of a request, with the same advice as for an event.
@@ -77,11 +77,11 @@ impl Finding {
 
     /// Assigns the finding to the credentials.
     pub(super) fn of_credentials(self) -> Self {
-        Self { half: Half::Credentials, ..self }
+        Self { half: CheckedHalf::Credentials, ..self }
     }
 
-    fn new(check: &'static str, result: Found, message: String, advice: String) -> Self {
-        Self { check, half: Half::Environment, result, message, advice }
+    fn new(check: &'static str, result: CheckOutcome, message: String, advice: String) -> Self {
+        Self { check, half: CheckedHalf::Environment, result, message, advice }
     }
 }
 

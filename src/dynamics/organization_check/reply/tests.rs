@@ -2,7 +2,7 @@ use handoffd_engine::workflow::samples::settings;
 use serde_json::json;
 
 use super::*;
-use crate::dynamics::inspect::Found;
+use crate::dynamics::organization_check::CheckOutcome;
 
 fn fault(status: u16, code: &str, remedy: Remedy) -> Fault {
     Fault {
@@ -16,19 +16,19 @@ fn fault(status: u16, code: &str, remedy: Remedy) -> Fault {
     }
 }
 
-fn missing_row() -> Asked {
+fn missing_row() -> CheckExchange {
     Err(fault(404, "0x80040217", Remedy::GiveUp))
 }
 
-fn missing_table() -> Asked {
+fn missing_table() -> CheckExchange {
     Err(fault(404, "0x8006088a", Remedy::Hold))
 }
 
 #[test]
 fn a_token_that_is_refused_for_the_environment_is_the_other_half() {
     let refused = |message: &str| Err(Fault { message: message.to_owned(), ..fault(400, "x", Remedy::Hold) });
-    assert_eq!(token(&refused("AADSTS7000215: Invalid client secret provided.")).0.half, Half::Credentials);
-    assert_eq!(token(&refused("AADSTS500011: The resource principal …")).0.half, Half::Environment);
+    assert_eq!(token(&refused("AADSTS7000215: Invalid client secret provided.")).0.half, CheckedHalf::Credentials);
+    assert_eq!(token(&refused("AADSTS500011: The resource principal …")).0.half, CheckedHalf::Environment);
     assert_eq!(token(&Ok(())), (Finding::passed("token", "Entra ID issued a token").of_credentials(), Rest::GoesOn));
 }
 
@@ -43,24 +43,25 @@ fn a_missing_privilege_does_not_end_the_test_and_a_missing_user_does() {
 #[test]
 fn an_owner_must_exist_be_enabled_and_read_cases() {
     let id = Uuid::nil();
-    let result = |asked: &Asked, reads| owner(id, asked, reads).result;
-    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(true)), Found::Passed);
-    assert_eq!(result(&Ok(json!({ "isdisabled": false })), None), Found::Passed);
-    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(false)), Found::Failed);
-    assert_eq!(result(&Ok(json!({ "isdisabled": true })), Some(true)), Found::Failed);
+    let result = |asked: &CheckExchange, reads| owner(id, asked, reads).result;
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(true)), CheckOutcome::Passed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), None), CheckOutcome::Passed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(false)), CheckOutcome::Failed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": true })), Some(true)), CheckOutcome::Failed);
     assert!(owner(id, &missing_row(), None).advice.contains("default_owner_id"));
 }
 
 #[test]
 fn a_queue_must_exist_be_active_and_accept_cases() {
     let (id, there) = (Uuid::nil(), Ok(json!({ "statecode": 0 })));
-    let none = Fields::default();
-    let some = Fields::read(&json!({}), &json!({"value": [{ "ReferencingEntityNavigationPropertyName": "queueid" }]}));
+    let none = CaseFields::default();
+    let some =
+        CaseFields::read(&json!({}), &json!({"value": [{ "ReferencingEntityNavigationPropertyName": "queueid" }]}));
     for (assignment, fields, expected, says) in [
-        (QueueAssignment::Auto, &some, Found::Passed, "bound to it by queueid"),
-        (QueueAssignment::Auto, &none, Found::Passed, "by AddToQueue"),
-        (QueueAssignment::Bind, &none, Found::Failed, "no lookup \"queueid\""),
-        (QueueAssignment::AddToQueue, &some, Found::Passed, "by AddToQueue"),
+        (QueueAssignment::Auto, &some, CheckOutcome::Passed, "bound to it by queueid"),
+        (QueueAssignment::Auto, &none, CheckOutcome::Passed, "by AddToQueue"),
+        (QueueAssignment::Bind, &none, CheckOutcome::Failed, "no lookup \"queueid\""),
+        (QueueAssignment::AddToQueue, &some, CheckOutcome::Passed, "by AddToQueue"),
     ] {
         let settings = Settings { queue_assignment: assignment, ..settings() };
         let finding = queue(id, &settings, &there, Some(fields));
@@ -68,14 +69,14 @@ fn a_queue_must_exist_be_active_and_accept_cases() {
         assert!(finding.message.contains(says), "{finding:?}");
     }
     let settings = settings();
-    assert_eq!(queue(id, &settings, &Ok(json!({ "statecode": 1 })), None).result, Found::Failed);
+    assert_eq!(queue(id, &settings, &Ok(json!({ "statecode": 1 })), None).result, CheckOutcome::Failed);
     assert!(queue(id, &settings, &missing_row(), None).advice.contains("default_queue_id"));
 }
 
 #[test]
 fn a_missing_table_of_live_work_items_is_a_warning() {
     let (finding, table) = chats("oc_liveworkitems", &Ok(json!({ "value": [] })));
-    assert_eq!((finding.result, table), (Found::Warned, None));
+    assert_eq!((finding.result, table), (CheckOutcome::Warned, None));
     assert!(finding.advice.contains("Omnichannel"));
     let (_, table) = chats("x", &Ok(json!({ "value": [{ "SchemaName": "oc_LiveWorkItem" }] })));
     assert_eq!(table.as_deref(), Some("oc_LiveWorkItem"));
@@ -83,45 +84,45 @@ fn a_missing_table_of_live_work_items_is_a_warning() {
 
 #[test]
 fn a_workstream_can_be_wrong_or_unverifiable() {
-    assert_eq!(workstream(Uuid::nil(), &Ok(json!({}))).result, Found::Passed);
-    assert_eq!(workstream(Uuid::nil(), &missing_row()).result, Found::Failed);
-    assert_eq!(workstream(Uuid::nil(), &missing_table()).result, Found::Warned);
+    assert_eq!(workstream(Uuid::nil(), &Ok(json!({}))).result, CheckOutcome::Passed);
+    assert_eq!(workstream(Uuid::nil(), &missing_row()).result, CheckOutcome::Failed);
+    assert_eq!(workstream(Uuid::nil(), &missing_table()).result, CheckOutcome::Warned);
 }
 
 #[test]
 fn limits_are_compared_with_the_columns() {
     let length = |length| Ok(json!({ "MaxLength": length }));
-    assert_eq!(description_limit(2000, &length(2000)).result, Found::Passed);
+    assert_eq!(description_limit(2000, &length(2000)).result, CheckOutcome::Passed);
     assert!(description_limit(4000, &length(2000)).advice.contains("2000 or less"));
-    assert_eq!(description_limit(4000, &Ok(json!({}))).result, Found::Warned);
+    assert_eq!(description_limit(4000, &Ok(json!({}))).result, CheckOutcome::Warned);
     let options = Ok(json!({ "OptionSet": { "Options": [{ "Value": 1 }, { "Value": 2 }, { "Value": 3 }] } }));
-    assert_eq!(priority(2, &options).result, Found::Passed);
+    assert_eq!(priority(2, &options).result, CheckOutcome::Passed);
     assert!(priority(4, &options).message.contains("expected one of 1, 2, 3"));
 }
 
 #[test]
 fn a_fallback_customer_must_exist_and_be_active() {
     let customer = FallbackCustomer::Account(Uuid::nil());
-    let result = |asked: &Asked| fallback_customer(customer, asked).result;
-    assert_eq!(result(&Ok(json!({ "statecode": 0 }))), Found::Passed);
-    assert_eq!(result(&Ok(json!({ "statecode": 1 }))), Found::Failed);
-    assert_eq!(result(&missing_row()), Found::Failed);
-    assert_eq!(result(&Err(fault(403, "0x80040220", Remedy::Hold))), Found::Warned);
+    let result = |asked: &CheckExchange| fallback_customer(customer, asked).result;
+    assert_eq!(result(&Ok(json!({ "statecode": 0 }))), CheckOutcome::Passed);
+    assert_eq!(result(&Ok(json!({ "statecode": 1 }))), CheckOutcome::Failed);
+    assert_eq!(result(&missing_row()), CheckOutcome::Failed);
+    assert_eq!(result(&Err(fault(403, "0x80040220", Remedy::Hold))), CheckOutcome::Warned);
 }
 
 #[test]
 fn limits_that_the_worker_adapts_to_are_a_note() {
     let refused = || Err(fault(403, "0x80040220", Remedy::Hold));
     for (finding, result, says) in [
-        (subject_length(&Ok(json!({ "MaxLength": 200 }))), Found::Passed, "takes 200 characters"),
-        (subject_length(&Ok(json!({}))), Found::Skipped, "could not be checked"),
-        (subject_length(&refused()), Found::Skipped, "could not be checked: said so (403 0x80040220)"),
-        (attachments(&Ok(blocked(Some("exe;TXT;js")))), Found::Passed, "txt are blocked"),
-        (attachments(&Ok(blocked(Some("exe; .txt")))), Found::Passed, "txt are blocked"),
-        (attachments(&Ok(blocked(Some("exe;txtx")))), Found::Passed, "txt are allowed"),
-        (attachments(&Ok(blocked(None))), Found::Passed, "txt are allowed"),
-        (attachments(&Ok(json!({ "value": [] }))), Found::Skipped, "could not be checked"),
-        (attachments(&refused()), Found::Skipped, "could not be checked: said so (403 0x80040220)"),
+        (subject_length(&Ok(json!({ "MaxLength": 200 }))), CheckOutcome::Passed, "takes 200 characters"),
+        (subject_length(&Ok(json!({}))), CheckOutcome::Skipped, "could not be checked"),
+        (subject_length(&refused()), CheckOutcome::Skipped, "could not be checked: said so (403 0x80040220)"),
+        (attachments(&Ok(blocked(Some("exe;TXT;js")))), CheckOutcome::Passed, "txt are blocked"),
+        (attachments(&Ok(blocked(Some("exe; .txt")))), CheckOutcome::Passed, "txt are blocked"),
+        (attachments(&Ok(blocked(Some("exe;txtx")))), CheckOutcome::Passed, "txt are allowed"),
+        (attachments(&Ok(blocked(None))), CheckOutcome::Passed, "txt are allowed"),
+        (attachments(&Ok(json!({ "value": [] }))), CheckOutcome::Skipped, "could not be checked"),
+        (attachments(&refused()), CheckOutcome::Skipped, "could not be checked: said so (403 0x80040220)"),
     ] {
         assert_eq!((finding.result, finding.advice.as_str()), (result, ""), "{finding:?}");
         assert!(finding.message.contains(says), "{finding:?}");
@@ -135,8 +136,9 @@ fn blocked(types: Option<&str>) -> Value {
 #[test]
 fn a_bound_row_must_exist() {
     let fine = Finding::passed("ticket_properties", "");
-    let row =
-        |finding: &Finding, asked: &Asked| bound_row(finding.clone(), "subjectid@odata.bind", "subjects(1)", asked);
+    let row = |finding: &Finding, asked: &CheckExchange| {
+        bound_row(finding.clone(), "subjectid@odata.bind", "subjects(1)", asked)
+    };
     assert_eq!(row(&fine, &Ok(json!({}))), fine);
     assert!(
         row(&fine, &missing_row()).message.contains("subjects(1), which subjectid@odata.bind binds, does not exist")

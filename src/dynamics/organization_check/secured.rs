@@ -47,7 +47,7 @@ pub(super) struct ColumnRights {
 }
 
 /// Rights of the application user by column.
-pub(super) type Profile = BTreeMap<Uuid, ColumnRights>;
+pub(super) type ColumnProfile = BTreeMap<Uuid, ColumnRights>;
 
 impl SecuredTable {
     /// Logical name.
@@ -107,7 +107,7 @@ impl SecuredUse {
     }
 
     /// Returns true if the profile allows every access of events to the column.
-    fn is_allowed(&self, profile: &Profile) -> bool {
+    fn is_allowed(&self, profile: &ColumnProfile) -> bool {
         let rights = self.id.and_then(|id| profile.get(&id).copied()).unwrap_or_default();
         (rights.read || !self.is_read()) && (rights.create || !self.is_created())
     }
@@ -134,7 +134,7 @@ impl SecuredUse {
 }
 
 /// Parses the answer of `RetrievePrincipalAttributePrivileges`.
-pub(super) fn profile(answer: &Value) -> Profile {
+pub(super) fn profile(answer: &Value) -> ColumnProfile {
     let all = answer["AttributePrivileges"].as_array().into_iter().flatten();
     all.filter_map(|rights| {
         let id = rights["AttributeId"].as_str()?.parse().ok()?;
@@ -145,7 +145,7 @@ pub(super) fn profile(answer: &Value) -> Profile {
 }
 
 /// Judges the secured columns that events use. `profile` is `None` if it could not be read.
-pub(super) fn judged(settings: &Settings, used: &[SecuredUse], profile: Option<&Profile>) -> Finding {
+pub(super) fn judged(settings: &Settings, used: &[SecuredUse], profile: Option<&ColumnProfile>) -> Finding {
     let lacking: Vec<&SecuredUse> =
         used.iter().filter(|column| profile.is_none_or(|profile| !column.is_allowed(profile))).collect();
     let names = |columns: &[&SecuredUse]| columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ");
@@ -175,7 +175,7 @@ pub(super) fn judged(settings: &Settings, used: &[SecuredUse], profile: Option<&
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::Found;
+    use super::super::finding::CheckOutcome;
     use super::*;
     use handoffd_engine::workflow::samples::settings;
 
@@ -185,7 +185,7 @@ mod tests {
         SecuredUse::among(table, &json!({ "value": [{ "LogicalName": column, "MetadataId": ID }] }), settings)
     }
 
-    fn rights(read: i64, create: i64) -> Profile {
+    fn rights(read: i64, create: i64) -> ColumnProfile {
         profile(&json!({ "AttributePrivileges": [{ "AttributeId": ID, "CanRead": read, "CanCreate": create }] }))
     }
 
@@ -206,7 +206,7 @@ mod tests {
             let used = |settings: &Settings| !secured(table, column, settings).is_empty();
             assert_eq!((used(&settings()), used(&with)), (in_plain, in_with), "{column}");
         }
-        assert_eq!(judged(&settings(), &[], None).result, Found::Passed);
+        assert_eq!(judged(&settings(), &[], None).result, CheckOutcome::Passed);
     }
 
     #[test]
@@ -220,10 +220,10 @@ mod tests {
             let used = secured(table, column, &settings);
             for ((read, create), allowed) in [(0, 0), (4, 0), (0, 4), (4, 4)].into_iter().zip(allowed) {
                 let finding = judged(&settings, &used, Some(&rights(read, create)));
-                assert_eq!(finding.result == Found::Passed, allowed, "{column} {read} {create}: {finding:?}");
+                assert_eq!(finding.result == CheckOutcome::Passed, allowed, "{column} {read} {create}: {finding:?}");
             }
             let unknown = judged(&settings, &used, None);
-            assert_eq!(unknown.result, Found::Warned);
+            assert_eq!(unknown.result, CheckOutcome::Warned);
             assert!(unknown.message.contains("could not be checked"), "{unknown:?}");
         }
     }
@@ -240,7 +240,7 @@ mod tests {
             (&unlinked, SecuredTable::Case, "description", "each handoff to a case becomes a dead letter"),
             (&unlinked, SecuredTable::Case, "ticketnumber", "no case number"),
         ] {
-            let finding = judged(settings, &secured(table, column, settings), Some(&Profile::new()));
+            let finding = judged(settings, &secured(table, column, settings), Some(&ColumnProfile::new()));
             assert!(finding.message.ends_with(&format!("{}.{column}", table.logical())), "{finding:?}");
             assert!(finding.advice.contains(follows), "{finding:?}");
         }

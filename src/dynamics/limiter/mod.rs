@@ -5,7 +5,7 @@
 //! an organization share one limiter. It must never keep a request waiting for an organization that admits none: such requests
 //! are rejected at once, because their events wait elsewhere.
 
-mod place;
+mod permit;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,35 +15,35 @@ use handoffd_engine::workflow::{Fault, StepName};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
-use super::blockade::{Blockade, Cause, Change, Entry};
-use super::pace::Pace;
+use super::aimd::Aimd;
+use super::circuit_breaker::{BreakerChange, BreakerPermission, Cause, CircuitBreaker};
 
-use place::Trial;
-pub(super) use place::{Ended, Place};
+use permit::StepTrial;
+pub(super) use permit::{Permit, RequestResult};
 
 /// Concurrency limiter of one organization.
-pub(super) struct Gate {
-    state: Mutex<State>,
+pub(super) struct Limiter {
+    state: Mutex<LimiterState>,
     /// Wakes tasks that wait for the organization to become available.
     changed: Notify,
 }
 
-struct State {
-    pace: Pace,
-    blockade: Blockade,
+struct LimiterState {
+    pace: Aimd,
+    blockade: CircuitBreaker,
     shut_until: Option<Instant>,
     under_way: usize,
     /// Waiting requests, first come, first served.
-    line: VecDeque<oneshot::Sender<Place>>,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
     /// True while a task probes the blocked organization.
-    attended: bool,
+    is_probed: bool,
     /// True once the organization has another limiter or was removed. Later changes are not reported.
     retired: bool,
 }
 
 /// Rejection of a request.
 #[derive(Debug)]
-pub(super) enum Turned {
+pub(super) enum Rejected {
     /// Dynamics throttles the organization for this long.
     Throttled(Duration),
     /// The organization is misconfigured.
@@ -54,7 +54,7 @@ pub(super) enum Turned {
 
 /// Availability of the organization.
 #[derive(Clone, Debug)]
-pub(super) enum Stand {
+pub(super) enum LimiterAvailability {
     /// Requests are admitted. Holds the number of events worth having in flight.
     Open(usize),
     /// No request is admitted until the throttling ends.
@@ -65,7 +65,7 @@ pub(super) enum Stand {
 
 /// Snapshot of a limiter.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+pub(super) struct LimiterStatus {
     /// Limit of concurrent requests.
     pub(super) places: usize,
     /// Number of requests under way.
@@ -78,7 +78,7 @@ pub(super) struct Reading {
 
 /// Next action of the task that probes a blocked organization.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Look {
+pub(super) enum ProbeTurn {
     /// Send a probe.
     Now,
     /// Check again later.
@@ -87,24 +87,24 @@ pub(super) enum Look {
     Done,
 }
 
-impl Gate {
+impl Limiter {
     /// Creates the limiter of a new organization.
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Self::with(most, Blockade::default())
+        Self::with(most, CircuitBreaker::default())
     }
 
     /// Waits for a permit to perform a step. Permits are granted in the order of the calls.
-    pub(super) async fn enter(self: &Arc<Self>, step: StepName) -> Result<Place, Turned> {
+    pub(super) async fn acquire(self: &Arc<Self>, step: StepName) -> Result<Permit, Rejected> {
         loop {
             let (turn, tries) = {
                 let now = Instant::now();
                 let mut state = self.lock();
                 state.admits(now)?;
                 let tries = state.may_try(step, now)?;
-                let is_free = state.line.is_empty() && state.has_place(now);
+                let is_free = state.waiting.is_empty() && state.has_place(now);
                 (if is_free { Ok(self.place(&mut state, now)) } else { Err(state.queue()) }, tries)
             };
-            let trial = tries.then(|| Trial { gate: self.clone(), step, over: false });
+            let trial = tries.then(|| StepTrial { gate: self.clone(), step, over: false });
             let place = match turn {
                 Ok(place) => Some(place),
                 // An error means that waiting requests were rejected. The organization may be available again already.
@@ -120,8 +120,8 @@ impl Gate {
     /// Returns the time to check a held step again, or `None` if the step is admitted.
     pub(super) fn held_until(&self, step: StepName, now: Instant) -> Option<Instant> {
         match self.lock().blockade.entry(step, now) {
-            Entry::Free | Entry::Trial => None,
-            Entry::Held(_, until) => Some(until),
+            BreakerPermission::Free | BreakerPermission::Trial => None,
+            BreakerPermission::Held(_, until) => Some(until),
         }
     }
 
@@ -129,7 +129,7 @@ impl Gate {
     pub(super) fn held_since(&self, step: StepName, now: Instant) -> Option<Instant> {
         let state = self.lock();
         match state.blockade.entry(step, now) {
-            Entry::Held(cause, _) if state.blockade.blocked().is_none() => Some(cause.since),
+            BreakerPermission::Held(cause, _) if state.blockade.blocked().is_none() => Some(cause.since),
             _ => None,
         }
     }
@@ -140,40 +140,40 @@ impl Gate {
     }
 
     /// Signals a change outside the limiter, such as a pause.
-    pub(super) fn touch(&self) {
+    pub(super) fn notify(&self) {
         self.changed.notify_waiters();
     }
 
     /// Returns the availability of the organization.
-    pub(super) fn stand(&self, now: Instant) -> Stand {
+    pub(super) fn availability(&self, now: Instant) -> LimiterAvailability {
         let state = self.lock();
         match (state.blockade.blocked(), state.wait(now)) {
-            (Some(_), _) => Stand::Blocked,
-            (None, Some(_)) => Stand::Throttled,
-            (None, None) => Stand::Open(state.pace.room(now)),
+            (Some(_), _) => LimiterAvailability::Blocked,
+            (None, Some(_)) => LimiterAvailability::Throttled,
+            (None, None) => LimiterAvailability::Open(state.pace.room(now)),
         }
     }
 
     /// Rejects all requests for `wait`. Returns true if requests were admitted until now.
-    pub(super) fn shut(&self, wait: Duration, now: Instant) -> bool {
+    pub(super) fn throttle(&self, wait: Duration, now: Instant) -> bool {
         let mut state = self.lock();
         let was_open = state.wait(now).is_none();
         let until = now + wait;
         state.shut_until = Some(state.shut_until.map_or(until, |known| known.max(until)));
         if state.wait(now).is_some() {
-            state.line.clear();
+            state.waiting.clear();
         }
-        self.touch();
+        self.notify();
         was_open && !wait.is_zero() && !state.retired
     }
 
     /// Blocks the organization until a probe succeeds, for a fault that every step would meet.
-    pub(super) fn hold(&self, fault: &Fault, now: Instant) -> Change {
+    pub(super) fn block(&self, fault: &Fault, now: Instant) -> BreakerChange {
         let mut state = self.lock();
         let change = state.blockade.held(fault.step, fault, now, now);
-        state.send_away();
-        self.touch();
-        state.told(change)
+        state.reject_waiting();
+        self.notify();
+        state.unless_retired(change)
     }
 
     /// Applies the concurrency that Dynamics recommends.
@@ -185,56 +185,56 @@ impl Gate {
     pub(super) fn succeeded_by(&self, most: usize, now: Instant) -> Arc<Self> {
         let mut state = self.lock();
         state.retired = true;
-        self.touch();
+        self.notify();
         Self::with(most, state.blockade.succeeding(now))
     }
 
     /// Retires the limiter of a removed organization.
     pub(super) fn retire(&self) {
         self.lock().retired = true;
-        self.touch();
+        self.notify();
     }
 
     /// Assigns the probing of a blocked organization to the caller. Returns false if none is needed or another task is probing.
-    pub(super) fn attend(&self) -> bool {
+    pub(super) fn claim_probing(&self) -> bool {
         let mut state = self.lock();
-        let needed = !state.attended && !state.retired && state.blockade.cause().is_some();
-        state.attended |= needed;
+        let needed = !state.is_probed && !state.retired && state.blockade.cause().is_some();
+        state.is_probed |= needed;
         needed
     }
 
     /// Returns the next action of the probing task. [`Look::Done`] ends the assignment.
-    pub(super) fn look(&self, now: Instant) -> (Look, Change) {
+    pub(super) fn next_probe(&self, now: Instant) -> (ProbeTurn, BreakerChange) {
         let mut state = self.lock();
-        let change = state.blockade.passes(now);
-        if !matches!(change, Change::Same) {
-            self.touch();
+        let change = state.blockade.release_untried(now);
+        if !matches!(change, BreakerChange::None) {
+            self.notify();
         }
         if state.retired || state.blockade.cause().is_none() {
-            state.attended = false;
-            return (Look::Done, state.told(change));
+            state.is_probed = false;
+            return (ProbeTurn::Done, state.unless_retired(change));
         }
         let due = state.blockade.due().is_some_and(|due| due <= now) && state.wait(now).is_none();
-        (if due { Look::Now } else { Look::Later }, state.told(change))
+        (if due { ProbeTurn::Now } else { ProbeTurn::Later }, state.unless_retired(change))
     }
 
     /// Records the result of a probe: success, a fault of the setup, or `None` for an inconclusive answer.
-    pub(super) fn probed(&self, found: Option<&Result<(), Fault>>, now: Instant) -> Change {
+    pub(super) fn probed(&self, found: Option<&Result<(), Fault>>, now: Instant) -> BreakerChange {
         let mut state = self.lock();
         let change = match found {
-            Some(Ok(())) => state.blockade.passed(now),
-            Some(Err(fault)) => state.blockade.refused(fault, now),
-            None => state.blockade.unanswered(now),
+            Some(Ok(())) => state.blockade.probe_succeeded(now),
+            Some(Err(fault)) => state.blockade.probe_refused(fault, now),
+            None => state.blockade.probe_inconclusive(now),
         };
-        state.send_away();
-        self.touch();
-        state.told(change)
+        state.reject_waiting();
+        self.notify();
+        state.unless_retired(change)
     }
 
     /// Returns a snapshot for lists and pages.
-    pub(super) fn condition(&self, now: Instant) -> Reading {
+    pub(super) fn condition(&self, now: Instant) -> LimiterStatus {
         let state = self.lock();
-        Reading {
+        LimiterStatus {
             places: state.pace.places(now),
             under_way: state.under_way,
             wait: state.wait(now),
@@ -242,59 +242,59 @@ impl Gate {
         }
     }
 
-    fn with(most: usize, blockade: Blockade) -> Arc<Self> {
-        let state = State {
-            pace: Pace::new(most),
+    fn with(most: usize, blockade: CircuitBreaker) -> Arc<Self> {
+        let state = LimiterState {
+            pace: Aimd::new(most),
             blockade,
             shut_until: None,
             under_way: 0,
-            line: VecDeque::new(),
-            attended: false,
+            waiting: VecDeque::new(),
+            is_probed: false,
             retired: false,
         };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
     }
 
-    fn place(self: &Arc<Self>, state: &mut State, now: Instant) -> Place {
+    fn place(self: &Arc<Self>, state: &mut LimiterState, now: Instant) -> Permit {
         state.under_way += 1;
         state.pace.began(now);
-        Place { gate: self.clone(), began: now, left: false, trial: None }
+        Permit { gate: self.clone(), started: now, released: false, trial: None }
     }
 
     /// Releases a permit and grants free permits to the waiting requests.
-    fn free(self: &Arc<Self>, mut state: MutexGuard<'_, State>, now: Instant) {
+    fn free(self: &Arc<Self>, mut state: MutexGuard<'_, LimiterState>, now: Instant) {
         state.under_way = state.under_way.saturating_sub(1);
         while state.admits(now).is_ok() && state.has_place(now) {
-            let Some(next) = state.line.pop_front() else { break };
+            let Some(next) = state.waiting.pop_front() else { break };
             if let Err(mut unwanted) = next.send(self.place(&mut state, now)) {
                 // The waiting request was dropped. Marking the permit prevents its destructor from calling this function again.
-                unwanted.left = true;
+                unwanted.released = true;
                 state.under_way -= 1;
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LimiterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LimiterState {
     /// Checks whether the organization admits requests at all.
-    fn admits(&self, now: Instant) -> Result<(), Turned> {
+    fn admits(&self, now: Instant) -> Result<(), Rejected> {
         if let Some(cause) = self.blockade.blocked() {
-            return Err(Turned::Blocked(cause.clone()));
+            return Err(Rejected::Blocked(cause.clone()));
         }
-        self.wait(now).map_or(Ok(()), |wait| Err(Turned::Throttled(wait)))
+        self.wait(now).map_or(Ok(()), |wait| Err(Rejected::Throttled(wait)))
     }
 
     /// Checks whether the step is admitted. Returns true if the request is the trial of a held step.
-    fn may_try(&mut self, step: StepName, now: Instant) -> Result<bool, Turned> {
+    fn may_try(&mut self, step: StepName, now: Instant) -> Result<bool, Rejected> {
         match self.blockade.entry(step, now) {
-            Entry::Free => Ok(false),
-            Entry::Held(cause, _) => Err(Turned::Held(cause)),
-            Entry::Trial => {
-                self.blockade.tries(step);
+            BreakerPermission::Free => Ok(false),
+            BreakerPermission::Held(cause, _) => Err(Rejected::Held(cause)),
+            BreakerPermission::Trial => {
+                self.blockade.begin_trial(step);
                 Ok(true)
             }
         }
@@ -305,9 +305,9 @@ impl State {
     }
 
     /// Rejects all waiting requests if the organization is blocked.
-    fn send_away(&mut self) {
+    fn reject_waiting(&mut self) {
         if self.blockade.blocked().is_some() {
-            self.line.clear();
+            self.waiting.clear();
         }
     }
 
@@ -316,14 +316,14 @@ impl State {
         self.shut_until.map(|until| until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    fn queue(&mut self) -> oneshot::Receiver<Place> {
+    fn queue(&mut self) -> oneshot::Receiver<Permit> {
         let (next, turn) = oneshot::channel();
-        self.line.push_back(next);
+        self.waiting.push_back(next);
         turn
     }
 
-    fn told(&self, change: Change) -> Change {
-        if self.retired { Change::Same } else { change }
+    fn unless_retired(&self, change: BreakerChange) -> BreakerChange {
+        if self.retired { BreakerChange::None } else { change }
     }
 }
 

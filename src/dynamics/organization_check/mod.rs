@@ -15,4 +15,4 @@ mod request;
 mod secured;
 
 pub(super) use call::inspect;
-pub use finding::{Finding, Found, Half};
+pub use finding::{CheckOutcome, CheckedHalf, Finding};

@@ -25,27 +25,27 @@ fn no_privilege() -> Fault {
     fault(StepName::PostIncident, 403, "role")
 }
 
-fn blocked_by(fault: &Fault, now: Instant) -> Blockade {
-    let mut blockade = Blockade::default();
-    assert!(matches!(blockade.held(fault.step, fault, now, now), Change::Blocked(_)));
+fn blocked_by(fault: &Fault, now: Instant) -> CircuitBreaker {
+    let mut blockade = CircuitBreaker::default();
+    assert!(matches!(blockade.held(fault.step, fault, now, now), BreakerChange::Blocked(_)));
     blockade
 }
 
 /// Returns a breaker with one held step: the step was refused and the probe succeeded.
-fn held_by(fault: &Fault, now: Instant) -> Blockade {
-    let mut blockade = Blockade::default();
-    assert!(matches!(blockade.held(fault.step, fault, now, now), Change::Same), "the extent is not known yet");
+fn held_by(fault: &Fault, now: Instant) -> CircuitBreaker {
+    let mut blockade = CircuitBreaker::default();
+    assert!(matches!(blockade.held(fault.step, fault, now, now), BreakerChange::None), "the extent is not known yet");
     assert_eq!(blockade.due(), Some(now), "a probe is due at once");
-    assert!(matches!(blockade.passed(now), Change::Held(_)));
+    assert!(matches!(blockade.probe_succeeded(now), BreakerChange::Held(_)));
     blockade
 }
 
 const STEP: StepName = StepName::PostIncident;
 
 /// Returns the time until the next event may try the held step.
-fn next_trial(blockade: &Blockade, now: Instant) -> Duration {
+fn next_trial(blockade: &CircuitBreaker, now: Instant) -> Duration {
     match blockade.entry(STEP, now) {
-        Entry::Held(_, until) => until - now,
+        BreakerPermission::Held(_, until) => until - now,
         other => panic!("{other:?}"),
     }
 }
@@ -60,9 +60,9 @@ fn probes_are_due_after_5_seconds_and_then_at_growing_pauses_of_at_most_30() {
         pauses.push((due - now).as_secs());
         now = due;
         if n % 2 == 0 {
-            assert!(matches!(blockade.refused(&no_token(), now), Change::Same));
+            assert!(matches!(blockade.probe_refused(&no_token(), now), BreakerChange::None));
         } else {
-            blockade.unanswered(now);
+            blockade.probe_inconclusive(now);
         }
     }
     assert_eq!(pauses, [5, 10, 20, 30, 30, 30]);
@@ -73,7 +73,10 @@ fn a_block_of_every_request_ends_with_one_successful_probe() {
     for fault in [no_token(), fault(StepName::PostIncident, 401, "application user")] {
         let now = Instant::now();
         let mut blockade = blocked_by(&fault, now);
-        assert!(matches!(blockade.passed(now + SECOND * 7), Change::Opened(time) if time == SECOND * 7), "{fault:?}");
+        assert!(
+            matches!(blockade.probe_succeeded(now + SECOND * 7), BreakerChange::Released(time) if time == SECOND * 7),
+            "{fault:?}"
+        );
         assert!(blockade.cause().is_none());
     }
 }
@@ -83,22 +86,25 @@ fn a_step_that_is_held_holds_no_other() {
     let now = Instant::now();
     let blockade = held_by(&no_privilege(), now);
     assert!(blockade.blocked().is_none() && blockade.cause().is_some());
-    assert!(matches!(blockade.entry(StepName::PostLiveWorkItem, now), Entry::Free));
-    assert!(matches!(blockade.entry(STEP, now), Entry::Held(..)));
+    assert!(matches!(blockade.entry(StepName::PostLiveWorkItem, now), BreakerPermission::Free));
+    assert!(matches!(blockade.entry(STEP, now), BreakerPermission::Held(..)));
     assert!(blockade.due().is_none(), "no probe is due");
 }
 
 #[test]
 fn a_refused_probe_blocks_the_organization_and_the_step_is_tried_afterwards() {
     let now = Instant::now();
-    let mut blockade = Blockade::default();
+    let mut blockade = CircuitBreaker::default();
     blockade.held(STEP, &no_privilege(), now, now);
-    assert!(matches!(blockade.refused(&no_privilege(), now), Change::Blocked(_)));
+    assert!(matches!(blockade.probe_refused(&no_privilege(), now), BreakerChange::Blocked(_)));
     assert!(blockade.blocked().is_some());
-    assert!(matches!(blockade.passed(now + SECOND * 5), Change::Held(_)), "a successful probe does not prove the step");
-    assert!(matches!(blockade.entry(STEP, now + SECOND * 5), Entry::Trial));
-    blockade.tries(STEP);
-    assert!(matches!(blockade.tried(STEP, Tried::Answered, now + SECOND * 6), Change::Opened(_)));
+    assert!(
+        matches!(blockade.probe_succeeded(now + SECOND * 5), BreakerChange::Held(_)),
+        "a successful probe does not prove the step"
+    );
+    assert!(matches!(blockade.entry(STEP, now + SECOND * 5), BreakerPermission::Trial));
+    blockade.begin_trial(STEP);
+    assert!(matches!(blockade.finish_trial(STEP, TrialResult::Answered, now + SECOND * 6), BreakerChange::Released(_)));
 }
 
 #[test]
@@ -109,17 +115,19 @@ fn one_event_at_a_time_tries_a_step_at_growing_pauses() {
         let pause = next_trial(&blockade, now);
         pauses.push(pause.as_secs());
         now += pause;
-        assert!(matches!(blockade.entry(STEP, now), Entry::Trial));
-        blockade.tries(STEP);
-        assert!(matches!(blockade.entry(STEP, now), Entry::Held(..)), "one at a time");
-        let tried = if n % 2 == 0 { Tried::Refused(&no_privilege()) } else { Tried::Unknown };
-        assert!(matches!(blockade.tried(STEP, tried, now), Change::Same));
+        assert!(matches!(blockade.entry(STEP, now), BreakerPermission::Trial));
+        blockade.begin_trial(STEP);
+        assert!(matches!(blockade.entry(STEP, now), BreakerPermission::Held(..)), "one at a time");
+        let tried = if n % 2 == 0 { TrialResult::Refused(&no_privilege()) } else { TrialResult::Unknown };
+        assert!(matches!(blockade.finish_trial(STEP, tried, now), BreakerChange::None));
     }
     assert_eq!(pauses, [5, 10, 20, 30, 30]);
     assert_eq!(blockade.cause().unwrap().since, start, "since the first time");
-    blockade.tries(STEP);
-    assert!(matches!(blockade.tried(STEP, Tried::Answered, now), Change::Opened(time) if time == now - start));
-    assert!(matches!(blockade.entry(STEP, now), Entry::Free));
+    blockade.begin_trial(STEP);
+    assert!(
+        matches!(blockade.finish_trial(STEP, TrialResult::Answered, now), BreakerChange::Released(time) if time == now - start)
+    );
+    assert!(matches!(blockade.entry(STEP, now), BreakerPermission::Free));
 }
 
 #[test]
@@ -127,10 +135,10 @@ fn another_reason_is_reported_and_a_refused_token_in_a_trial_blocks_the_organiza
     let now = Instant::now();
     let mut blockade = held_by(&no_privilege(), now);
     let other = fault(STEP, 403, "another role");
-    assert!(matches!(blockade.tried(STEP, Tried::Refused(&other), now), Change::Otherwise(_)));
-    assert!(matches!(blockade.tried(STEP, Tried::Refused(&no_token()), now), Change::Blocked(_)));
-    assert!(matches!(blockade.refused(&no_token(), now), Change::Same));
-    assert!(matches!(blockade.refused(&other, now), Change::Otherwise(_)));
+    assert!(matches!(blockade.finish_trial(STEP, TrialResult::Refused(&other), now), BreakerChange::ReasonChanged(_)));
+    assert!(matches!(blockade.finish_trial(STEP, TrialResult::Refused(&no_token()), now), BreakerChange::Blocked(_)));
+    assert!(matches!(blockade.probe_refused(&no_token(), now), BreakerChange::None));
+    assert!(matches!(blockade.probe_refused(&other, now), BreakerChange::ReasonChanged(_)));
 }
 
 #[test]
@@ -139,35 +147,41 @@ fn two_steps_are_freed_one_by_one() {
     let mut blockade = held_by(&no_privilege(), now);
     let chats = fault(StepName::PostLiveWorkItem, 404, "install it");
     blockade.held(chats.step, &chats, now, now);
-    assert!(matches!(blockade.passed(now), Change::Held(fault) if fault.step == chats.step));
-    assert!(matches!(blockade.tried(STEP, Tried::Answered, now + SECOND), Change::Freed(STEP, _)));
-    assert!(matches!(blockade.tried(chats.step, Tried::Answered, now + SECOND * 2), Change::Opened(_)));
+    assert!(matches!(blockade.probe_succeeded(now), BreakerChange::Held(fault) if fault.step == chats.step));
+    assert!(matches!(
+        blockade.finish_trial(STEP, TrialResult::Answered, now + SECOND),
+        BreakerChange::StepReleased(STEP, _)
+    ));
+    assert!(matches!(
+        blockade.finish_trial(chats.step, TrialResult::Answered, now + SECOND * 2),
+        BreakerChange::Released(_)
+    ));
 }
 
 #[test]
 fn refusals_of_requests_sent_before_the_release_are_ignored() {
     let now = Instant::now();
     let mut blockade = blocked_by(&no_token(), now);
-    let late = |blockade: &mut Blockade, fault: &Fault, at| blockade.held(fault.step, fault, now, at);
-    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND), Change::Same), "one of the same burst");
+    let late = |blockade: &mut CircuitBreaker, fault: &Fault, at| blockade.held(fault.step, fault, now, at);
+    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND), BreakerChange::None), "one of the same burst");
     assert_eq!(blockade.due(), Some(now + SECOND * 5));
-    blockade.passed(now + SECOND * 5);
-    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND * 6), Change::Same), "a late refusal");
-    assert!(matches!(late(&mut blockade, &no_privilege(), now + SECOND * 6), Change::Same), "a late refusal");
+    blockade.probe_succeeded(now + SECOND * 5);
+    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND * 6), BreakerChange::None), "a late refusal");
+    assert!(matches!(late(&mut blockade, &no_privilege(), now + SECOND * 6), BreakerChange::None), "a late refusal");
     assert!(blockade.cause().is_none());
     let began = now + SECOND * 7;
-    assert!(matches!(blockade.held(StepName::Token, &no_token(), began, began), Change::Blocked(_)));
+    assert!(matches!(blockade.held(StepName::Token, &no_token(), began, began), BreakerChange::Blocked(_)));
 }
 
 #[test]
 fn a_changed_file_is_probed_at_once() {
     let now = Instant::now();
     let later = now + SECOND * 2;
-    assert!(Blockade::default().succeeding(later).cause().is_none());
+    assert!(CircuitBreaker::default().succeeding(later).cause().is_none());
     let next = blocked_by(&no_token(), now).succeeding(later);
     assert_eq!((next.due(), next.cause().unwrap().since), (Some(later), now));
     let next = held_by(&no_privilege(), now).succeeding(later);
-    assert!(matches!(next.entry(STEP, later), Entry::Trial));
+    assert!(matches!(next.entry(STEP, later), BreakerPermission::Trial));
 }
 
 #[test]
@@ -175,8 +189,8 @@ fn a_step_that_no_event_needs_is_released() {
     let now = Instant::now();
     let mut blockade = held_by(&no_privilege(), now);
     let due = now + FIRST_PAUSE;
-    assert!(matches!(blockade.passes(due + SECOND * 899), Change::Same));
-    assert!(matches!(blockade.passes(due + UNTRIED), Change::Opened(_)));
+    assert!(matches!(blockade.release_untried(due + SECOND * 899), BreakerChange::None));
+    assert!(matches!(blockade.release_untried(due + UNTRIED), BreakerChange::Released(_)));
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -203,27 +217,27 @@ proptest! {
 
     #[test]
     fn the_beginning_and_the_end_of_an_outage_are_always_reported(happenings in happenings()) {
-        let (mut now, mut blockade, mut told) = (Instant::now(), Blockade::default(), false);
+        let (mut now, mut blockade, mut told) = (Instant::now(), CircuitBreaker::default(), false);
         for happening in happenings {
             let change = match happening {
                 Happening::Held(step) => blockade.held(step, &fault(step, 403, ""), now, now),
-                Happening::Tried(step, 0) => blockade.tried(step, Tried::Answered, now),
-                Happening::Tried(step, 1) => blockade.tried(step, Tried::Unknown, now),
-                Happening::Tried(step, 2) => blockade.tried(step, Tried::Refused(&no_token()), now),
-                Happening::Tried(step, _) => blockade.tried(step, Tried::Refused(&fault(step, 403, "")), now),
-                Happening::Probe(0) => blockade.passed(now),
-                Happening::Probe(1) => blockade.refused(&no_token(), now),
-                Happening::Probe(_) => blockade.unanswered(now),
+                Happening::Tried(step, 0) => blockade.finish_trial(step, TrialResult::Answered, now),
+                Happening::Tried(step, 1) => blockade.finish_trial(step, TrialResult::Unknown, now),
+                Happening::Tried(step, 2) => blockade.finish_trial(step, TrialResult::Refused(&no_token()), now),
+                Happening::Tried(step, _) => blockade.finish_trial(step, TrialResult::Refused(&fault(step, 403, "")), now),
+                Happening::Probe(0) => blockade.probe_succeeded(now),
+                Happening::Probe(1) => blockade.probe_refused(&no_token(), now),
+                Happening::Probe(_) => blockade.probe_inconclusive(now),
                 Happening::Pass(seconds) => {
                     now += SECOND * u32::try_from(seconds).unwrap();
-                    blockade.passes(now)
+                    blockade.release_untried(now)
                 }
             };
             match change {
-                Change::Blocked(_) | Change::Held(_) => told = true,
-                Change::Opened(_) => told = false,
-                Change::Freed(..) => prop_assert!(blockade.cause().is_some()),
-                Change::Otherwise(_) | Change::Same => {}
+                BreakerChange::Blocked(_) | BreakerChange::Held(_) => told = true,
+                BreakerChange::Released(_) => told = false,
+                BreakerChange::StepReleased(..) => prop_assert!(blockade.cause().is_some()),
+                BreakerChange::ReasonChanged(_) | BreakerChange::None => {}
             }
             prop_assert!(told || blockade.blocked().is_none(), "a block is reported at once");
             prop_assert!(!told || blockade.cause().is_some(), "its end is reported");

@@ -7,17 +7,17 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::fields::{self, Fields};
+use super::fields::{self, CaseFields};
 use super::finding::Finding;
 use super::privileges::{self, held, needed};
-use super::reply::{self, Asked, Rest};
+use super::reply::{self, CheckExchange, Rest};
 use super::request;
 use super::secured::{self, SecuredTable, SecuredUse};
-use crate::dynamics::call::Call;
-use crate::dynamics::environment::Environment;
+use crate::dynamics::call::StepCall;
+use crate::dynamics::environment::OrganizationEnvironment;
 use crate::dynamics::reply::probed;
 use crate::dynamics::request::Request;
-use crate::dynamics::wire::Wire;
+use crate::dynamics::wire::DynamicsWire;
 
 /// Checks after the probe.
 const LATER: [&str; 12] = [
@@ -41,9 +41,9 @@ const LONGEST_TEST: Duration = Duration::from_secs(90);
 const MOST_ROWS: usize = 10;
 
 /// Runs the "Test & Save" checks, a token and then a read of cases, followed by checks of everything that events need.
-pub(in crate::dynamics) async fn inspect(wire: &Wire, environment: &Environment) -> Vec<Finding> {
+pub(in crate::dynamics) async fn inspect(wire: &DynamicsWire, environment: &OrganizationEnvironment) -> Vec<Finding> {
     let bench = Bench { begun: Instant::now(), wire, environment, settings: &environment.access.settings };
-    let (token, rest) = reply::token(&Call::new(wire, StepName::Probe, None).sign_in(environment).await);
+    let (token, rest) = reply::token(&StepCall::new(wire, StepName::Probe, None).sign_in(environment).await);
     if rest == Rest::IsSkipped {
         let mut skipped = reply::skipped(&token, &["probe"]);
         skipped.extend(reply::skipped(&token, &LATER));
@@ -76,13 +76,13 @@ pub(in crate::dynamics) async fn inspect(wire: &Wire, environment: &Environment)
 
 struct Bench<'a> {
     begun: Instant,
-    wire: &'a Wire,
-    environment: &'a Environment,
+    wire: &'a DynamicsWire,
+    environment: &'a OrganizationEnvironment,
     settings: &'a Settings,
 }
 
 impl Bench<'_> {
-    async fn ask(&self, asked: Request) -> Asked {
+    async fn ask(&self, asked: Request) -> CheckExchange {
         if self.begun.elapsed() >= LONGEST_TEST {
             return Err(Fault::unanswered(
                 StepName::Probe,
@@ -90,7 +90,7 @@ impl Bench<'_> {
                 "not checked; the test has taken too long".to_owned(),
             ));
         }
-        let mut call = Call::new(self.wire, StepName::Probe, None);
+        let mut call = StepCall::new(self.wire, StepName::Probe, None);
         let answer = call.ask(self.environment, &asked).await?;
         probed(&answer, Timestamp::now())?;
         answer.object().ok_or_else(|| {
@@ -99,10 +99,10 @@ impl Bench<'_> {
         })
     }
 
-    async fn fields(&self) -> Result<Fields, Fault> {
+    async fn fields(&self) -> Result<CaseFields, Fault> {
         let columns = self.ask(request::columns()).await?;
         let lookups = self.ask(request::lookups()).await?;
-        Ok(Fields::read(&columns, &lookups))
+        Ok(CaseFields::read(&columns, &lookups))
     }
 
     async fn owner(&self) -> Finding {
@@ -117,7 +117,7 @@ impl Bench<'_> {
         reply::owner(id, &asked, reads)
     }
 
-    async fn queue(&self, fields: Option<&Fields>) -> Finding {
+    async fn queue(&self, fields: Option<&CaseFields>) -> Finding {
         let Some(id) = self.settings.default_queue_id else {
             return Finding::skipped("queue", "default_queue_id is not set; cases are put into no queue");
         };
@@ -226,7 +226,7 @@ impl Bench<'_> {
         reply::description_limit(self.settings.description_limit, &asked)
     }
 
-    async fn ticket_properties(&self, fields: Result<Fields, Fault>) -> Finding {
+    async fn ticket_properties(&self, fields: Result<CaseFields, Fault>) -> Finding {
         let properties = &self.settings.ticket_properties;
         if properties.is_empty() {
             return Finding::skipped("ticket_properties", "ticket_properties is empty");

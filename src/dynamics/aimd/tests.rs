@@ -9,7 +9,7 @@ fn ms(count: u64) -> Duration {
 }
 
 /// Uses the whole limit and answers all requests together after `latency`, `rounds` times. Returns the time afterwards.
-fn rounds(pace: &mut Pace, from: Instant, latency: Duration, rounds: u32) -> Instant {
+fn rounds(pace: &mut Aimd, from: Instant, latency: Duration, rounds: u32) -> Instant {
     let mut now = from;
     for _ in 0..rounds {
         let (began, taken) = (now, pace.places(now));
@@ -23,7 +23,7 @@ fn rounds(pace: &mut Pace, from: Instant, latency: Duration, rounds: u32) -> Ins
 #[test]
 fn it_begins_low_and_doubles_while_requests_succeed() {
     let start = Instant::now();
-    let mut pace = Pace::new(52);
+    let mut pace = Aimd::new(52);
     assert_eq!(pace.places(start), 8);
     // In the last half of a round's answers, the limit is less than half used, so it grows by a factor of 1.5 or more a round.
     let now = rounds(&mut pace, start, ms(100), 8);
@@ -35,7 +35,7 @@ fn it_begins_low_and_doubles_while_requests_succeed() {
 #[test]
 fn a_trickle_raises_nothing() {
     let start = Instant::now();
-    let mut pace = Pace::new(52);
+    let mut pace = Aimd::new(52);
     for n in 1..100 {
         pace.began(start + ms(n));
         pace.answered(start + ms(n), 1, start + ms(n + 1));
@@ -46,7 +46,7 @@ fn a_trickle_raises_nothing() {
 #[test]
 fn a_429_halves_it_at_once_and_only_once_for_all_that_were_under_way() {
     let start = Instant::now();
-    let mut pace = Pace::new(52);
+    let mut pace = Aimd::new(52);
     let now = rounds(&mut pace, start, ms(10), 20);
     for under_way in (1..=52).rev() {
         pace.throttled(now, under_way, now + ms(5));
@@ -65,7 +65,7 @@ fn a_429_halves_it_at_once_and_only_once_for_all_that_were_under_way() {
 #[test]
 fn after_a_decrease_it_rises_by_one_each_round() {
     let start = Instant::now();
-    let mut pace = Pace::new(52);
+    let mut pace = Aimd::new(52);
     pace.throttled(start, 1, start + MS);
     assert_eq!(pace.places(start + MS), 4);
     for expected in 5..10 {
@@ -79,7 +79,7 @@ fn after_a_decrease_it_rises_by_one_each_round() {
 #[test]
 fn a_time_out_halves_it_too() {
     let start = Instant::now();
-    let mut pace = Pace::new(52);
+    let mut pace = Aimd::new(52);
     pace.began(start);
     pace.unanswered(start, start + MS);
     assert_eq!(pace.places(start + MS), 4);
@@ -88,7 +88,7 @@ fn a_time_out_halves_it_too() {
 #[test]
 fn a_recommendation_is_a_ceiling_until_the_next_one() {
     let start = Instant::now();
-    let mut pace = Pace::new(52);
+    let mut pace = Aimd::new(52);
     pace.advise(5);
     assert_eq!(pace.places(start), 5);
     let now = rounds(&mut pace, start, ms(10), 20);
@@ -110,7 +110,7 @@ fn room_counts_the_events_that_get_a_permit_soon() {
         (Duration::from_secs(20), 53, 54),
     ] {
         let start = Instant::now();
-        let mut pace = Pace::new(52);
+        let mut pace = Aimd::new(52);
         assert_eq!(pace.room(start), 16, "pessimistic before the first answer");
         let now = rounds(&mut pace, start, latency, 40);
         let room = pace.room(now);
@@ -121,7 +121,7 @@ fn room_counts_the_events_that_get_a_permit_soon() {
 #[test]
 fn a_hanging_environment_gets_a_few_requests_until_it_answers() {
     let start = Instant::now();
-    let mut pace = Pace::new(52);
+    let mut pace = Aimd::new(52);
     let began = rounds(&mut pace, start, MS, 20);
     (0..52).for_each(|_| pace.began(began));
     assert_eq!(pace.room(began + ms(4999)), 64);
@@ -167,7 +167,7 @@ proptest! {
     #[test]
     fn it_stays_within_its_bounds_and_at_most_halves(most in 0usize..80, happenings in happenings()) {
         let mut now = Instant::now();
-        let (mut pace, mut under_way, mut advised) = (Pace::new(most), Vec::new(), usize::MAX);
+        let (mut pace, mut under_way, mut advised) = (Aimd::new(most), Vec::new(), usize::MAX);
         for happening in happenings {
             let before = pace.limit;
             match happening {
@@ -203,7 +203,7 @@ proptest! {
     #[test]
     fn a_burst_of_429_halves_it_once(rounds_before in 0u32..30, burst in 1usize..60) {
         let start = Instant::now();
-        let mut pace = Pace::new(52);
+        let mut pace = Aimd::new(52);
         let sent = rounds(&mut pace, start, ms(10), rounds_before);
         let before = pace.limit;
         for n in 0..burst {
