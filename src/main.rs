@@ -1,4 +1,4 @@
-//! The executable `handoffd`: parses the command line, calls one function per subcommand.
+//! Executable `handoffd`: parses the command line and calls one function per subcommand.
 
 fn main() -> std::process::ExitCode {
     handoffd::cli::main()

@@ -1,4 +1,4 @@
-//! The command line's definition: help, completions and the man page come from here.
+//! Definition of the command line. Help, completions and the man page are generated from it.
 
 use std::path::PathBuf;
 
@@ -9,28 +9,28 @@ use super::dead_letters::arguments::DeadLettersCommand;
 use crate::config::DEFAULT_PATH;
 use crate::rabbit::topology::BrokerVersion;
 
-/// Carries OpenCX handoffs and resolutions from RabbitMQ into Microsoft Dynamics 365, exactly once in effect.
+/// Transfers OpenCX handoffs and resolutions from RabbitMQ to Microsoft Dynamics 365, exactly once in effect.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "handoffd", version, propagate_version = true, max_term_width = 100)]
 pub struct Arguments {
     /// Configuration file.
     #[arg(long, global = true, value_name = "FILE", env = "HANDOFFD_CONFIG", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// Commands of `handoffd`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run the worker until SIGTERM or SIGINT.
     Run,
-    /// Publish event files with the broker's confirms.
+    /// Publish event files, waiting for the broker to confirm each event.
     Publish(Publish),
-    /// Show which way an event goes and the exact requests it would cause, as JSON. Sends nothing.
+    /// Show an event's route and the exact requests it would cause, as JSON. Sends nothing.
     Explain {
-        /// An event file (JSON).
+        /// Event file (JSON).
         file: PathBuf,
     },
     /// Check or show the configuration.
@@ -39,26 +39,27 @@ pub enum Command {
     /// Test, save or list organizations.
     #[command(subcommand)]
     Org(OrgCommand),
-    /// Find out what became of events.
+    /// Look up event outcomes.
     #[command(subcommand)]
     Outcomes(OutcomesCommand),
-    /// List, show, replay or discard events that were given up. Talks to the broker itself: needs no running worker.
+    /// List, show, replay or discard dead letters. Connects to the broker directly and needs no running worker.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
-    /// Print RabbitMQ definitions (JSON, to import) of all exchanges, queues and bindings for the configured organizations.
+    /// Print the RabbitMQ definitions (JSON, to import) of all exchanges, queues and bindings that the configured
+    /// organizations need.
     Topology(Topology),
-    /// Deal with the embedded store.
+    /// Manage the embedded store.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Ask the running worker whether it is alive; exit status 1 when it is not.
+    /// Check that the running worker is alive; exit status 1 if it is not.
     Health {
-        /// Ask whether it is ready: connected, consuming, its store in order.
+        /// Check that it is ready instead: connected, consuming, with a healthy store.
         #[arg(long)]
         ready: bool,
     },
-    /// Print completions for a shell.
+    /// Print shell completions.
     Completions {
-        /// For which.
+        /// Shell to generate completions for.
         shell: Shell,
     },
     /// Print the man page.
@@ -67,62 +68,62 @@ pub enum Command {
     Schema,
 }
 
-/// What to publish.
+/// Arguments of `publish`.
 #[derive(Clone, Debug, Args)]
 pub struct Publish {
-    /// Event files: JSON, or one event a line. `-` is standard input.
+    /// Event files: JSON, or one event per line. `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// How many events to publish in all, going through the files again and again; events after the first round
-    /// get ids of their own. [default: each event once]
+    /// Total number of events to publish, repeating the files as needed; repeated events get new ids.
+    /// [default: each event once]
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-    /// Events per second at most. [default: as fast as the broker confirms]
+    /// Maximum events per second. [default: as fast as the broker confirms]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
 }
 
-/// For which broker.
+/// Arguments of `topology`.
 #[derive(Clone, Debug, Args)]
 pub struct Topology {
-    /// The broker's version, such as 4.0. [default: the broker is asked]
+    /// Version of the broker, such as 4.0. [default: read from the broker]
     #[arg(long, value_name = "VERSION", value_parser = broker_version)]
     pub broker_version: Option<BrokerVersion>,
-    /// Virtual host. [default: that of `broker.url`]
+    /// Virtual host. [default: the one in `broker.url`]
     #[arg(long, value_name = "NAME")]
     pub vhost: Option<String>,
 }
 
-/// What to do with the configuration.
+/// Subcommands of `config`.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Validate the configuration and every organization; report every fault.
+    /// Validate the configuration and every organization, and report all faults.
     Check,
-    /// Print the configuration in force, secrets masked.
+    /// Print the effective configuration, secrets masked.
     Show,
 }
 
-/// What to do with organizations.
+/// Subcommands of `org`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum OrgCommand {
-    /// Do what "Test & Save" tests, and go on: token, probe, owner, queue, workstream, privileges, limits, properties.
-    /// Writes nothing in Dynamics. Ends with 1 when a check fails.
+    /// Run the "Test & Save" checks, then further checks: token, probe, owner, queue, workstream, privileges, limits,
+    /// properties. Writes nothing to Dynamics. Exit status 1 if a check fails.
     Test {
-        /// The organization's id.
+        /// Organization id.
         id: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Test an organization's file, and only on success put it in place.
+    /// Test an organization file and put it in place only if the test passes.
     Save {
-        /// The file (TOML). It keeps its name in `organizations.directory`.
+        /// Organization file (TOML). It keeps its name in `organizations.directory`.
         file: PathBuf,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// List the organizations, where each is configured and whether it can be read.
+    /// List the organizations, the source of each, and any problem reading it.
     List {
         /// Print JSON.
         #[arg(long)]
@@ -130,22 +131,22 @@ pub enum OrgCommand {
     },
 }
 
-/// What to do with the embedded store.
+/// Subcommands of `store`.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum StoreCommand {
-    /// Accept the new store that took the place of a damaged one: the worker consumes events again. Organizations that
-    /// were paused are resumed, and those that were saved over HTTP are gone: pause and save them again first.
+    /// Accept the new store that replaced a damaged one, so that the worker resumes consuming. Paused organizations are
+    /// resumed and organizations saved over HTTP are lost; pause and save them again first.
     Accept,
 }
 
-/// Which outcomes.
+/// Subcommands of `outcomes`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum OutcomesCommand {
     /// List outcomes, newest first.
     List(OutcomesList),
-    /// Show one outcome with its whole history.
+    /// Show one outcome with its full history.
     Show {
-        /// Event id, or organization/event id, session id, incident id, ticket number or chat id.
+        /// Event id, organization/event id, session id, incident id, ticket number or chat id.
         key: String,
         /// Print JSON.
         #[arg(long)]
@@ -153,37 +154,37 @@ pub enum OutcomesCommand {
     },
 }
 
-/// Which outcomes to list; everything that is given must match.
+/// Filters of `outcomes list`; an outcome must match all of them.
 #[derive(Clone, Default, Debug, Args)]
 pub struct OutcomesList {
-    /// Of this organization.
+    /// Filter by organization.
     #[arg(long, value_name = "ID")]
     pub organization: Option<String>,
-    /// Of this session.
+    /// Filter by session.
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
-    /// Of this event.
+    /// Filter by event id.
     #[arg(long, value_name = "ID", alias = "event-id", alias = "id")]
     pub event: Option<String>,
-    /// That created or closed this incident.
+    /// Filter by the incident that the event created or closed.
     #[arg(long, value_name = "GUID", alias = "incident-id", value_parser = guid)]
     pub incident: Option<String>,
-    /// That created or closed the incident of this number.
+    /// Filter by the ticket number of the incident that the event created or closed.
     #[arg(long, value_name = "NUMBER", alias = "ticket-number")]
     pub ticket: Option<String>,
-    /// That created this live work item.
+    /// Filter by the live work item that the event created.
     #[arg(long, value_name = "GUID", alias = "chat-id", value_parser = guid)]
     pub chat: Option<String>,
-    /// That ended so.
+    /// Filter by status.
     #[arg(long)]
     pub status: Option<StatusName>,
-    /// Ended at or after this time (RFC 3339).
+    /// Show events that finished at or after this time (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub after: Option<String>,
-    /// Ended before this time (RFC 3339).
+    /// Show events that finished before this time (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub before: Option<String>,
-    /// How many at most.
+    /// Maximum number of outcomes.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: usize,
     /// Print JSON.
@@ -191,14 +192,14 @@ pub struct OutcomesList {
     pub json: bool,
 }
 
-/// How an event ended.
+/// Status of an outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum StatusName {
-    /// Dynamics holds what was wanted.
+    /// Dynamics has the requested records.
     Succeeded,
-    /// There was nothing to do.
+    /// The event required no action.
     Skipped,
-    /// Given up: a dead letter.
+    /// The event failed and is a dead letter.
     Failed,
 }
 

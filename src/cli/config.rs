@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::config::{self, Environment, Faults, Organization};
 
-/// Checks the configuration and every organization; what was checked, or everything that is wrong.
+/// Checks the configuration and every organization. Returns a summary, or all faults.
 pub fn check(path: &Path, env: &Environment) -> Result<String, Faults> {
     let (effective, organizations) = config::load_everything(path, env)?;
     let count = match organizations.len() {
@@ -22,13 +22,13 @@ pub fn check(path: &Path, env: &Environment) -> Result<String, Faults> {
         // Writing to a string can't fail.
         let _ = writeln!(
             text,
-            "warning: no organization is configured in {directory}: events would be dead letters (unknown_organization)"
+            "warning: no organizations configured in {directory}; events would become dead letters (unknown_organization)"
         );
     }
     Ok(text)
 }
 
-/// The configuration in force, as TOML with comments that say where values came from; secrets masked.
+/// Effective configuration, as TOML with the source of each value in a comment; secrets masked.
 pub fn show(path: &Path, env: &Environment) -> Result<String, Faults> {
     let (effective, organizations) = config::load_everything(path, env)?;
     let mut text = effective.render();

@@ -1,4 +1,4 @@
-//! `explain`: which way an event goes, and the exact requests it would cause. Sends nothing.
+//! `explain`: prints the route of an event and the exact requests it would cause. Sends nothing.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use crate::config::Organization;
 use crate::dynamics::{Explained, PLACEHOLDER_INCIDENT, explain};
 
-/// What an event file would cause, as JSON; of a file with several events, an array.
+/// Explains the event in a file, as JSON; the events of a file with several, as an array.
 ///
 /// # Errors
-/// When the file can't be read, holds no event, or its organization is not configured.
+/// Fails if the file can't be read, does not contain an event, or its organization is not configured.
 pub(super) fn explain_file(path: &Path, organizations: &[Organization], limits: Limits) -> Result<String> {
     let body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let events = events(&body, limits)?;
@@ -31,14 +31,14 @@ fn events(body: &[u8], limits: Limits) -> Result<Vec<Event>> {
             let parts = pieces.iter().map(|piece| events(&piece.body, limits)).collect::<Result<Vec<_>>>()?;
             Ok(parts.into_iter().flatten().collect())
         }
-        Err(rejection) => bail!("it would be a dead letter: {}", rejection.text()),
+        Err(rejection) => bail!("the event would become a dead letter: {}", rejection.text()),
     }
 }
 
 fn explained(event: &Event, organizations: &[Organization]) -> Result<Value> {
     let id = &event.key.organization_id;
     let Some(organization) = organizations.iter().find(|known| known.settings.organization_id == *id) else {
-        bail!("it would be a dead letter unknown_organization: {id:?} is not configured");
+        bail!("the event would become a dead letter (unknown_organization): organization {id:?} is not configured");
     };
     let requests: Vec<Value> =
         explain(event, &organization.settings).into_iter().map(|one| request(one, &organization.settings)).collect();
@@ -74,12 +74,12 @@ fn request(explained: Explained, settings: &Settings) -> Value {
     name_the_unknown(value)
 }
 
-/// As the HTTP client puts it on the wire: it percent-encodes the quotes around a literal.
+/// Encodes a URL as the HTTP client sends it, with percent-encoded quotes around a literal.
 fn as_sent(url: String) -> String {
     url::Url::parse(&url).map_or(url, String::from)
 }
 
-/// A resolution's incident is in the store, which this command does not ask.
+/// Replaces a resolution's incident id by a placeholder, because this command does not read the store.
 fn name_the_unknown(value: Value) -> Value {
     let unknown = PLACEHOLDER_INCIDENT.to_string();
     match value {

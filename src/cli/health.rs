@@ -1,14 +1,14 @@
-//! `health`: asks a running worker how it is. For a container's health check, where there is no HTTP client.
+//! `health`: checks a running worker. Serves as the health check of a container without an HTTP client.
 
 use anyhow::{Result, bail};
 
 use super::remote::Remote;
 use crate::config::Config;
 
-/// Fails, with the reasons, when no worker answers or the one that does is not well.
+/// Fails, with the reasons, if no worker responds or the worker is not healthy.
 pub(super) async fn health(config: &Config, question: Question) -> Result<String> {
     let Some(remote) = Remote::find(config).await? else {
-        bail!("no worker answers at {} (http.listen)", config.http.listen);
+        bail!("no worker responds at {} (http.listen)", config.http.listen);
     };
     let (path, well) = match question {
         Question::Alive => ("/livez", "alive"),
@@ -20,11 +20,11 @@ pub(super) async fn health(config: &Config, question: Question) -> Result<String
     }
 }
 
-/// What is asked.
+/// Kind of health check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Question {
-    /// Does the process answer?
+    /// Liveness: the process responds.
     Alive,
-    /// Does it carry events?
+    /// Readiness: the worker processes events.
     Ready,
 }

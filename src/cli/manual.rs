@@ -1,4 +1,4 @@
-//! `completions` and `man`: from the command line's definition, so that they can't say anything else.
+//! `completions` and `man`, generated from the command line's definition so that they always match it.
 
 use anyhow::{Context, Result};
 use clap::{Command, CommandFactory};
@@ -7,7 +7,7 @@ use clap_mangen::Man;
 
 use super::arguments::Arguments;
 
-/// Completions for this shell, to be sourced or put where it looks for them.
+/// Completions for a shell, to be sourced or installed.
 pub(super) fn completions(shell: Shell) -> String {
     let mut command = Arguments::command();
     let mut text = Vec::new();
@@ -15,12 +15,12 @@ pub(super) fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The man page in roff, section 1: the command, then each subcommand of it.
+/// Man page in roff, section 1: the command, then each of its subcommands.
 pub(super) fn man() -> Result<String> {
     let mut command = Arguments::command();
     command.build();
     let mut text = roff(|page| Man::new(command.clone()).render(page))?;
-    // They have no pages of their own, but sections of this one.
+    // Subcommands are sections of this page, without pages of their own.
     text = text.lines().map(|line| section_of(line) + "\n").collect();
     text.push_str(".SH COMMANDS\n");
     subcommands(&command, &mut text)?;
@@ -28,16 +28,16 @@ pub(super) fn man() -> Result<String> {
     Ok(text)
 }
 
-/// What the definition does not know.
+/// Sections that the command line's definition does not contain.
 const AROUND: &str = r".SH ENVIRONMENT
 .TP
 \fBHANDOFFD_CONFIG\fR
-The configuration file, where \-\-config does not say it.
+Configuration file, unless \-\-config is given.
 .TP
 \fBHANDOFFD_\fISECTION\fB__\fIKEY\fR
-A key of the configuration, in capitals; it wins over the file.
+Configuration key in upper case; overrides the file.
 .SH EXIT STATUS
-0; 1 when it failed; 2 when it was used or configured wrongly.
+0 on success, 1 on failure, 2 on a usage or configuration error.
 ";
 
 fn subcommands(command: &Command, text: &mut String) -> Result<()> {
@@ -54,14 +54,14 @@ fn subcommands(command: &Command, text: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Without those that every command has, which are told once.
+/// Hides the options common to every command, which are documented once.
 fn with_own_options(command: Command) -> Command {
     let common: Vec<_> = command.get_arguments().map(|argument| argument.get_id().clone()).collect();
     let common = common.into_iter().filter(|id| ["config", "help", "version"].contains(&id.as_str()));
     common.fold(command, |command, id| command.mut_arg(id, |argument| argument.hide(true)))
 }
 
-/// `handoffd\-run(1)` of the list of subcommands, as the command that it is.
+/// Rewrites a page reference of the list of subcommands (`handoffd\-run(1)`) to the name of the command.
 fn section_of(line: &str) -> String {
     match line.strip_suffix("(1)").filter(|name| name.starts_with("handoffd\\-")) {
         Some(name) => format!("\\fB{}\\fR", name.replacen("\\-", " ", 1)),
@@ -72,7 +72,7 @@ fn section_of(line: &str) -> String {
 fn roff(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Result<String> {
     let mut text = Vec::new();
     write(&mut text).context("cannot write the man page")?;
-    String::from_utf8(text).context("the man page is no UTF-8")
+    String::from_utf8(text).context("the man page is not UTF-8")
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
         for name in names(&Arguments::command()) {
             assert!(text.to_lowercase().contains(&name), "{name}");
         }
-        assert!(!text.contains("handoffd-run(1)"), "there is no such page");
+        assert!(!text.contains("handoffd-run(1)"), "no such page exists");
         for option in ["--config", "--dry-run", "--organization", "--patch", "HANDOFFD_CONFIG"] {
             assert!(text.contains(option), "{option}");
         }

@@ -1,6 +1,6 @@
 //! In: the command line.
 //! Out: text for a person or a program on standard output, an exit status: 0, 1 (it failed), 2 (usage or configuration).
-//! Absent: rules of any kind; a command asks other rooms.
+//! Absent: rules of any kind; commands delegate to other modules.
 
 pub mod arguments;
 pub mod config;
@@ -27,14 +27,14 @@ use handoffd_engine::event::Limits;
 use crate::config::{Config, Environment, Faults, Organization, load_everything, load_to_run};
 use arguments::{Arguments, Command, ConfigCommand};
 
-/// Failed.
+/// Exit status of a command that failed.
 const FAILED: u8 = 1;
-/// Used or configured wrongly.
+/// Exit status of a usage or configuration error.
 const USAGE: u8 = 2;
-/// Time for which a process that is done waits for calls that can't be broken off.
+/// Longest time a finished process waits for calls that can't be cancelled.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// Does what the command line says.
+/// Runs the command given on the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let env = Environment::of_process();
@@ -56,15 +56,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Why a command did not do what it was asked.
+/// Reason for which a command was not carried out.
 enum Refusal {
-    /// Exit status 2.
+    /// Invalid configuration; exit status 2.
     Configuration(Faults),
-    /// Exit status 2.
+    /// Invalid use of the command; exit status 2.
     Usage(String),
-    /// Exit status 1.
+    /// Failure of the command; exit status 1.
     Failed(anyhow::Error),
-    /// Exit status 1; why was told already.
+    /// Failure whose reason is already printed; exit status 1.
     Told,
 }
 
@@ -131,7 +131,7 @@ fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
     crate::telemetry::logs::init(&config.log, traces.as_ref()).map_err(anyhow::Error::from)?;
     handoffd_engine::worker::watch_for_defects();
     let result = block_on(crate::app::run(config, organizations, env));
-    // Also of a worker that failed: its last spans say of what it was about.
+    // Also flushed after a failure: the last spans describe the work that led to it.
     if let Some(traces) = traces {
         traces.end();
     }
@@ -146,12 +146,12 @@ fn everything(path: &Path, env: &Environment) -> Result<(Config, Vec<Organizatio
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = crate::app::runtime()?;
     let result = runtime.block_on(work);
-    // A read of a mount that hangs, or a look-up of a name, can't be broken off: the process ends without it.
+    // A read from a hanging mount and a DNS lookup can't be cancelled; the process ends without them.
     runtime.shutdown_timeout(END_LIMIT);
     result
 }
 
-/// A reader that has gone (`| head`) is no error of ours.
+/// Writes to standard output. A reader that has closed the pipe (`| head`) is not an error.
 fn print(text: &str) {
     use std::io::Write;
     _ = std::io::stdout().write_all(text.as_bytes());

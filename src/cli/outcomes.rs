@@ -1,4 +1,4 @@
-//! `outcomes list` and `outcomes show`: asks the running worker, else opens the store itself.
+//! `outcomes list` and `outcomes show`: query the running worker, or open the store if none is running.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::admin::api::outcomes as answers;
 use crate::app;
 use crate::config::Config;
 
-/// Outcomes asked for at a time.
+/// Number of outcomes per request.
 const PAGE: usize = 500;
 
-/// Does what the subcommand says; the text to print.
+/// Runs a subcommand of `outcomes` and returns the text to print.
 pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Result<String> {
     let source = Source::find(config).await?;
     let text = match command {
@@ -31,7 +31,7 @@ pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Resu
     text
 }
 
-/// Who knows: the worker, when one runs (the embedded store has one owner), else the store.
+/// Source of outcomes: the running worker, which owns the embedded store, otherwise the store itself.
 enum Source {
     Worker(Remote),
     Store(Arc<dyn Store>),
@@ -43,10 +43,10 @@ impl Source {
             return Ok(Self::Worker(remote));
         }
         if !config.store.path.exists() {
-            bail!("there is no store at {} (store.path), and no worker runs", config.store.path.display());
+            bail!("no store exists at {} (store.path) and no worker is running", config.store.path.display());
         }
         let mut options = app::store_options(config);
-        // A command never sets a damaged store aside: that is for the worker to say and do.
+        // Only the worker sets a damaged store aside, and reports it; a command never does.
         options.on_corruption = crate::sled::OnCorruption::Stop;
         let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(Blind))).await??;
         Ok(Self::Store(Arc::new(opened.store)))
@@ -126,7 +126,7 @@ fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
     query.finish()
 }
 
-/// A person may know an event by any of its names.
+/// Shows the outcomes that a key identifies; the key can be any id of an event.
 async fn show(source: &Source, key: &str, json: bool) -> Result<String> {
     let mut found = Vec::new();
     for (organization, event_id) in names(source, key).await? {
@@ -134,8 +134,8 @@ async fn show(source: &Source, key: &str, json: bool) -> Result<String> {
     }
     if found.is_empty() {
         bail!(
-            "no outcome is known of {key:?}: expected an event id, organization/event id, session id, incident id, ticket \
-               number or chat id"
+            "no outcome found for {key:?}; enter the complete event id, organization/event id, session id, incident id, \
+               ticket number or chat id"
         );
     }
     if !json {
@@ -182,7 +182,7 @@ fn table(found: &[Value]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// What a person would look for in Dynamics.
+/// Identifier of the record to look up in Dynamics: the ticket number, else the incident or chat id.
 fn record(outcome: &Value) -> String {
     let meta = &outcome["session_meta"];
     let names = ["dynamics365_ticket_number", "dynamics365_incident_id", "dynamics365_chat_id"];

@@ -1,4 +1,4 @@
-//! `publish`: event files onto the bus, each confirmed by the broker.
+//! `publish`: publishes event files; the broker confirms each event.
 
 use std::io::Read;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::app;
 use crate::config::Config;
 use crate::rabbit::{Message, Publisher};
 
-/// Publishes that wait for their confirm at once.
+/// Maximum number of unconfirmed publishes.
 const OUTSTANDING: usize = 256;
 /// Longest AMQP message id, in bytes.
 const LONGEST_MESSAGE_ID: usize = 255;
@@ -30,7 +30,7 @@ struct Event {
     body: Vec<u8>,
 }
 
-/// Publishes the files' events; says what became of them.
+/// Publishes the events of the files and prints the result.
 pub(super) async fn publish(config: &Config, options: &Publish) -> Result<()> {
     let mut events = Vec::new();
     for path in &options.files {
@@ -43,7 +43,7 @@ pub(super) async fn publish(config: &Config, options: &Publish) -> Result<()> {
     let unrouted = unrouted?;
     println!("{total} published to {}, each confirmed by the broker", config.broker.events_exchange);
     if unrouted > 0 {
-        bail!("{unrouted} of them reached no queue: is {} bound (does a worker run)?", config.broker.queue);
+        bail!("{unrouted} of them reached no queue; start a worker, which binds {}", config.broker.queue);
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ async fn send(publisher: &Publisher, config: &Config, event: &Event, again: bool
     Ok(publisher.publish(message).await?)
 }
 
-/// The same event under an id of its own: published again as it is, it would be the same event.
+/// Copy of the event with a new id; with the same id it would be a duplicate.
 fn renamed(event: &Event) -> (Option<String>, Vec<u8>) {
     let id = format!("evt_{}", Uuid::new_v4().simple());
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(&event.body) else {
@@ -109,7 +109,7 @@ fn renamed(event: &Event) -> (Option<String>, Vec<u8>) {
     (Some(id), Value::Object(fields).to_string().into_bytes())
 }
 
-/// One JSON document, or one a line. What is no JSON at all goes out as it is: the worker has to answer for it.
+/// Reads a file of one JSON document, or of one per line. Anything else is published unchanged, for the worker to reject.
 fn read(path: &Path) -> Result<Vec<Event>> {
     let mut bytes = Vec::new();
     if path == Path::new("-") {
@@ -118,7 +118,7 @@ fn read(path: &Path) -> Result<Vec<Event>> {
         bytes = std::fs::read(path)?;
     }
     if bytes.trim_ascii().is_empty() {
-        bail!("it is empty: expected an event, or one event a line");
+        bail!("the file is empty; expected one event, or one event per line");
     }
     let lines: Vec<&[u8]> =
         bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
@@ -126,7 +126,7 @@ fn read(path: &Path) -> Result<Vec<Event>> {
     Ok(bodies.into_iter().map(event).collect())
 }
 
-/// A line that is broken among others is one bad event, and stops no other.
+/// True if the file has one event per line. An invalid line among others is one bad event and does not affect the rest.
 fn is_one_a_line(lines: &[&[u8]]) -> bool {
     let braced = |line: &&[u8]| line.starts_with(b"{") && line.ends_with(b"}");
     let complete = |line: &&[u8]| braced(line) && serde_json::from_slice::<IgnoredAny>(line).is_ok();
@@ -137,12 +137,12 @@ fn event(body: &[u8]) -> Event {
     let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let id = text(fields.get("event_id")).or_else(|| text(fields.get("id")));
-    // AMQP has no room for more; the worker has to answer for it.
+    // AMQP allows no longer message id; the worker rejects the event.
     let id = id.filter(|id| id.len() <= LONGEST_MESSAGE_ID);
     Event { routing_key: routing_key(&fields), message_id: id, body: body.to_vec() }
 }
 
-/// `session.handoff.<channel>`; whatever is no event goes out as a handoff, for the worker trusts the body.
+/// Routing key of an event. A body that is not an event gets that of a handoff, since the worker trusts the body.
 fn routing_key(fields: &Map<String, Value>) -> String {
     let named = fields.get("event").or_else(|| fields.get("type")).and_then(Value::as_str);
     let channel = fields.get("data").and_then(|data| data.get("channel")?.as_str()).unwrap_or("unknown");
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_line_is_one_bad_event() {
+    fn an_invalid_line_is_one_bad_event() {
         let lines = |text: &'static str| is_one_a_line(&text.lines().map(str::as_bytes).collect::<Vec<_>>());
         assert!(lines("{\"event\":1}\nnot json\n{\"event\":2}"));
         assert!(lines("{\"event\":1}\n{\"event\":2"));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_no_message_id_goes_out_in_the_body_only() {
+    fn an_id_too_long_for_a_message_id_is_sent_in_the_body_only() {
         let with = |id: String| event(json_of(&id).as_bytes()).message_id;
         assert_eq!(with("a".repeat(255)), Some("a".repeat(255)));
         assert_eq!(with("a".repeat(256)), None);

@@ -1,4 +1,4 @@
-//! The HTTP interface of a running worker, asked by a command.
+//! Client of a running worker's HTTP interface, for commands.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,15 +10,15 @@ use serde_json::Value;
 
 use crate::config::Config;
 
-/// A worker on the same machine answers at once; one that does not is not there.
+/// Connection timeout. A worker on the same machine accepts at once; otherwise none is running.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-/// Whoever asks whether it is well does not wait long for that.
+/// Timeout of a health check, whose caller does not wait long.
 const HEALTH_LIMIT: Duration = Duration::from_secs(4);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// For what asks Dynamics several times.
+/// Timeout of requests for which the worker calls Dynamics several times.
 const ASKING_LIMIT: Duration = Duration::from_secs(300);
 
-/// A worker's HTTP interface.
+/// Client of a worker's HTTP interface.
 pub(super) struct Remote {
     client: reqwest::Client,
     base: String,
@@ -26,7 +26,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// The interface of the worker that this configuration would start; none when nothing listens there.
+    /// Connects to the worker that runs with this configuration. Returns `None` if nothing listens at its address.
     pub(super) async fn find(config: &Config) -> Result<Option<Self>> {
         _ = rustls::crypto::ring::default_provider().install_default();
         let address = reachable(config.http.listen);
@@ -40,10 +40,10 @@ impl Remote {
         Ok(None)
     }
 
-    /// None where it answers that all is well; else why it is not, as `/readyz` has it.
+    /// Checks a health endpoint. Returns `None` if the worker is healthy, else the reasons, as in `/readyz`.
     pub(super) async fn is_well(&self, path: &str) -> Result<Option<Vec<String>>> {
         let asked = self.client.get(format!("{}{path}", self.base)).timeout(HEALTH_LIMIT);
-        let answer = asked.send().await.with_context(|| format!("the worker at {} does not answer", self.base))?;
+        let answer = asked.send().await.with_context(|| format!("the worker at {} does not respond", self.base))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(None);
@@ -51,15 +51,15 @@ impl Remote {
         let body: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
         let reasons = body["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
         let reasons: Vec<String> = reasons.collect();
-        Ok(Some(if reasons.is_empty() { vec![format!("it answered {status}")] } else { reasons }))
+        Ok(Some(if reasons.is_empty() { vec![format!("HTTP status {status}")] } else { reasons }))
     }
 
-    /// What it answers to `GET <path>`; none for 404.
+    /// Response to `GET <path>`; `None` for 404.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Value>> {
         self.answer(self.client.get(format!("{}{path}", self.base))).await
     }
 
-    /// What it answers to `POST <path>` without a body; none for 404. It may ask Dynamics before it answers.
+    /// Response to `POST <path>` without a body; `None` for 404. The worker may call Dynamics before it responds.
     pub(super) async fn post(&self, path: &str) -> Result<Option<Value>> {
         self.answer(self.client.post(format!("{}{path}", self.base)).timeout(ASKING_LIMIT)).await
     }
@@ -68,23 +68,23 @@ impl Remote {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
         }
-        let answer = request.send().await.with_context(|| format!("the worker at {} does not answer", self.base))?;
+        let answer = request.send().await.with_context(|| format!("the worker at {} does not respond", self.base))?;
         let status = answer.status();
         let body = answer.bytes().await?;
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         let value: Value = serde_json::from_slice(&body).with_context(|| {
-            format!("what listens at {} (http.listen) is no handoffd: it answered {status}", self.base)
+            format!("the server at {} (http.listen) is not handoffd; its response has status {status}", self.base)
         })?;
         if !status.is_success() {
-            bail!("the worker at {} answered {status}: {}", self.base, value["detail"].as_str().unwrap_or_default());
+            bail!("the worker at {} responded {status}: {}", self.base, value["detail"].as_str().unwrap_or_default());
         }
         Ok(Some(value))
     }
 }
 
-/// A worker that listens everywhere is reached on loopback.
+/// Address for reaching the worker: loopback if it listens on all interfaces.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! `store accept`: asks the running worker, else opens the store itself.
+//! `store accept`: calls the running worker, or opens the store if none is running.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::remote::Remote;
 use crate::app;
 use crate::config::Config;
 
-/// Does what the subcommand says; the text to print.
+/// Runs a subcommand of `store` and returns the text to print.
 pub(super) async fn store(config: &Config, command: StoreCommand) -> Result<String> {
     match command {
         StoreCommand::Accept => accept(config).await,
@@ -22,7 +22,7 @@ async fn accept(config: &Config) -> Result<String> {
         Some(remote) => remote
             .post("/api/v1/store/accept")
             .await?
-            .context("the running worker is of a version without `store accept`")?,
+            .context("the running worker's version does not support `store accept`; upgrade it")?,
         None => json!(app::accept_store(config).await?),
     };
     Ok(text(config, &accepted))
@@ -30,15 +30,16 @@ async fn accept(config: &Config) -> Result<String> {
 
 fn text(config: &Config, accepted: &Value) -> String {
     let Some(set_aside) = accepted["set_aside"].as_str() else {
-        return "nothing to accept: no store was set aside, or the new one is accepted already\n".to_owned();
+        return "nothing to accept: no store was set aside, or the new one was already accepted\n".to_owned();
     };
-    let mut text = format!("accepted the new store at {}; events are consumed\n", config.store.path.display());
+    let mut text =
+        format!("accepted the new store at {}; the worker can consume events\n", config.store.path.display());
     _ = writeln!(text, "  - the damaged store is kept at {set_aside}");
     _ = writeln!(text, "  - organizations that were paused are resumed, unless you have paused them again");
     _ = writeln!(
         text,
-        "  - organizations that were saved over HTTP are gone, unless you have saved them again: their events become dead letters \
-         `unknown_organization`; save the organization, then replay them"
+        "  - organizations that were saved over HTTP are gone, unless you have saved them again; their events become dead letters \
+         (`unknown_organization`): save the organizations, then replay them"
     );
     text
 }

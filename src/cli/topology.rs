@@ -1,4 +1,4 @@
-//! `topology`: what must be at the broker, as definitions to import.
+//! `topology`: prints the required topology of the broker as definitions to import.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::app;
 use crate::config::{Config, Organization};
 use crate::rabbit::{self, definitions};
 
-/// The definitions, for these organizations and those that were saved in the store.
+/// Definitions for the given organizations and those saved in the store.
 pub(super) async fn topology(config: &Config, organizations: &[Organization], options: &Topology) -> Result<String> {
     let bus = app::bus_options(config);
     let version = match options.broker_version {
         Some(version) => version,
         None => rabbit::broker_version(&bus)
             .await
-            .context("the broker's version is unknown: set --broker-version, to 4.0 for example")?,
+            .context("cannot determine the broker's version; set --broker-version, for example to 4.0")?,
     };
     let mut ids: BTreeSet<_> = org::saved_ids(config).await?.into_iter().collect();
     ids.extend(organizations.iter().map(|organization| organization.settings.organization_id.clone()));

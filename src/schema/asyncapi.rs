@@ -1,11 +1,11 @@
-//! The AsyncAPI 3.0 document of the worker.
+//! AsyncAPI 3.0 document of the worker.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::all;
 
-/// What the document names; the contract's names by default.
+/// Exchanges named in the document; the contract's names by default.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Exchanges {
     /// `broker.events_exchange`
@@ -20,14 +20,14 @@ impl Default for Exchanges {
     }
 }
 
-/// What the worker receives and what it sends, for tools that read AsyncAPI 3.0.
+/// AsyncAPI 3.0 document of the messages that the worker receives and sends.
 pub fn asyncapi(exchanges: &Exchanges) -> Value {
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "handoffd",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Carries OpenCX handoffs and resolutions into Microsoft Dynamics 365, and tells what became of each.",
+            "description": "Transfers OpenCX handoffs and resolutions to Microsoft Dynamics 365 and publishes the outcome of each.",
         },
         "defaultContentType": "application/json",
         "channels": {
@@ -45,10 +45,10 @@ pub fn asyncapi(exchanges: &Exchanges) -> Value {
             ),
         },
         "operations": {
-            "receiveHandoff": operation("receive", "handoffs", "A human is needed: becomes an incident or a live work item."),
-            "receiveResolution": operation("receive", "resolutions", "A conversation is over: its incidents are closed."),
-            "receiveClosedConversation": operation("receive", "closedConversations", "OpenCX's public webhook, forwarded as it is: a resolution."),
-            "sendOutcome": operation("send", "outcomes", "What became of an event; the same event_id every time it is sent."),
+            "receiveHandoff": operation("receive", "handoffs", "Hands a conversation off to a human; creates an incident or a live work item."),
+            "receiveResolution": operation("receive", "resolutions", "Ends a conversation; closes its incidents."),
+            "receiveClosedConversation": operation("receive", "closedConversations", "OpenCX's public webhook, forwarded unchanged; treated as a resolution."),
+            "sendOutcome": operation("send", "outcomes", "Outcome of an event, with the same event_id each time it is sent."),
         },
         "components": {
             "messages": messages(),
@@ -90,8 +90,8 @@ fn operation(action: &str, channel: &str, summary: &str) -> Value {
     })
 }
 
-/// Draft 7, which every AsyncAPI tool knows, and without references: they would be taken from the
-/// document's root.
+/// Messages with draft 7 schemas, which every AsyncAPI tool supports, and without references, which tools would resolve
+/// against the document's root.
 fn messages() -> Value {
     let settings = SchemaSettings::draft07().with(|settings| {
         settings.inline_subschemas = true;
@@ -112,7 +112,7 @@ fn messages() -> Value {
     Value::Object(messages.collect::<Map<_, _>>())
 }
 
-/// Handed on from an event to its outcome.
+/// Trace context headers, copied from an event to its outcome.
 fn trace_context() -> Value {
     json!({
         "schemaFormat": "application/schema+json;version=draft-07",
@@ -121,10 +121,10 @@ fn trace_context() -> Value {
             "properties": {
                 "traceparent": {
                     "type": "string",
-                    "description": "W3C Trace Context: the trace that the message belongs to.",
+                    "description": "W3C Trace Context: trace that the message belongs to.",
                     "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
                 },
-                "tracestate": { "type": "string", "description": "W3C Trace Context: what tracing systems add to it." },
+                "tracestate": { "type": "string", "description": "W3C Trace Context: data of tracing systems." },
             },
         },
     })
@@ -132,13 +132,13 @@ fn trace_context() -> Value {
 
 fn parameters() -> Value {
     json!({
-        "channel": { "description": "Where the conversation took place. The worker trusts the body, not the key." },
-        "type": { "description": "What the event was.", "enum": ["handoff", "resolution"] },
-        "status": { "description": "How it ended.", "enum": ["succeeded", "skipped", "failed"] },
+        "channel": { "description": "Channel of the conversation. The worker trusts the body, not the routing key." },
+        "type": { "description": "Type of the event.", "enum": ["handoff", "resolution"] },
+        "status": { "description": "Status of the outcome.", "enum": ["succeeded", "skipped", "failed"] },
     })
 }
 
-/// Keys of components may have no dots in every tool.
+/// Component key of a message. Some tools do not accept dots in keys.
 fn message_id(name: &str) -> String {
     name.replace('.', "-")
 }

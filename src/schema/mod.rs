@@ -1,6 +1,6 @@
-//! In: the shapes of events and outcomes, the names of the exchanges.
-//! Out: their JSON Schemas, and an AsyncAPI document that says what comes in and what goes out.
-//! Absent: validation; decoding has rules of its own that no schema can say.
+//! In: the types of events and outcomes, the names of the exchanges.
+//! Out: their JSON Schemas, and an AsyncAPI document of the messages received and sent.
+//! Absent: validation; decoding has rules that a schema can't express.
 
 mod asyncapi;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Exchanges, asyncapi, schemas};
 
-/// A compiled schema.
+/// Compiled schema.
 struct Judge {
     schemas: Schemas,
     index: SchemaIndex,
@@ -33,7 +33,7 @@ fn judge(name: &str) -> Judge {
     Judge::new(schemas()[name].clone(), Draft::V2020_12)
 }
 
-/// The sample events, by file name.
+/// Sample events, by file name.
 fn samples() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/events");
     let files = fs::read_dir(folder).expect("the samples' folder");
@@ -142,7 +142,7 @@ fn an_outcome_fits_its_schema() {
 }
 
 #[test]
-fn asyncapi_tells_both_directions() {
+fn asyncapi_describes_both_directions() {
     let exchanges = Exchanges { events: "e".to_owned(), outcomes: "o".to_owned() };
     let document = asyncapi(&exchanges);
     let exchange = |channel: &str| document["channels"][channel]["bindings"]["amqp"]["exchange"]["name"].clone();
@@ -160,7 +160,7 @@ fn asyncapi_tells_both_directions() {
 }
 
 #[test]
-fn asyncapi_has_no_reference_to_nothing() {
+fn asyncapi_references_all_resolve() {
     let document = asyncapi(&Exchanges::default());
     let mut open = vec![&document];
     while let Some(value) = open.pop() {

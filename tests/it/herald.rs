@@ -103,5 +103,5 @@ async fn health_is_told_by_the_exit_status() {
     assert!(worker.exit().await.success());
     let told = worker.command(&["health"]).await;
     assert_eq!(told.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("no worker answers"), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("no worker responds"), "{told:?}");
 }

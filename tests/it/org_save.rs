@@ -43,13 +43,13 @@ async fn what_would_hurt_another_file_is_refused() {
     let (_, other_name) = laid_out(&office, "acme-new.toml", |_| {});
     let said = office.run_with(&config, &["org", "save", &other_name]).await;
     assert_eq!(said.status, 2);
-    assert!(said.err.contains("acme.toml already"), "{}", said.err);
+    assert!(said.err.contains("acme.toml; to replace it"), "{}", said.err);
 
     let (_, other_id) =
         laid_out(&office, "acme.toml", |table| _ = table.insert("organization_id".into(), "org_x".into()));
     let said = office.run_with(&config, &["org", "save", &other_id]).await;
     assert_eq!(said.status, 2);
-    assert!(said.err.contains("is the file of organization \"org_acme\""), "{}", said.err);
+    assert!(said.err.contains("configures organization \"org_acme\""), "{}", said.err);
 
     let (_, faulty) = laid_out(&office, "acme.toml", |table| _ = table.insert("client_sekret".into(), "x".into()));
     let said = office.run_with(&config, &["org", "save", &faulty]).await;

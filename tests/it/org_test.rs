@@ -148,7 +148,7 @@ impl Case {
         let told = office.run(&["org", "test", "org_acme"]).await;
         assert_eq!(told.status, 1);
         let half = if self.half == "credentials" { "Entra ID" } else { "Dynamics 365" };
-        assert!(told.out.contains("FAIL") && told.out.contains(&format!("org_acme fails: its {} (", self.half)));
+        assert!(told.out.contains("FAIL") && told.out.contains(&format!("org_acme failed on its {} (", self.half)));
         assert!(told.out.trim_end().ends_with(&format!("({half}).")), "{}", told.out);
     }
 
@@ -219,7 +219,7 @@ async fn right() {
 
     let told = office.run(&["org", "test", "org_acme"]).await;
     assert_eq!(told.status, 0);
-    assert!(told.out.ends_with("\norg_acme passes.\n"), "{}", told.out);
+    assert!(told.out.ends_with("\norg_acme passed.\n"), "{}", told.out);
 }
 
 #[tokio::test]

@@ -9,61 +9,61 @@ use jiff::Timestamp;
 
 use crate::config::parse_duration;
 
-/// What to do about dead letters.
+/// Subcommands of `dead-letters`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DeadLettersCommand {
-    /// List dead letters, oldest first; without a selection all of them.
+    /// List dead letters, oldest first; without a selection, all of them.
     List {
-        /// Which.
+        /// Selected dead letters.
         #[command(flatten)]
         selection: SelectionArguments,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Show everything about dead letters: properties, headers and the body, which is CUSTOMER TEXT.
+    /// Show dead letters in full: properties, headers and the body, which contains CUSTOMER TEXT.
     Show {
         /// Event ids.
         #[arg(value_name = "ID")]
         names: Vec<String>,
-        /// Which.
+        /// Selected dead letters.
         #[command(flatten)]
         selection: SelectionArguments,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Put dead letters back to work. Each starts afresh and still makes nothing twice.
+    /// Publish dead letters to the inbox again. Replaying never creates duplicates.
     Replay {
-        /// Which.
+        /// Selected dead letters.
         #[command(flatten)]
         selection: SelectionArguments,
-        /// How.
+        /// Options of the change.
         #[command(flatten)]
         doing: Doing,
-        /// Correct the body of the one event that --id names by this JSON merge patch (RFC 7386). The original is kept in
-        /// the message's header x-replaced-body; `show` prints it.
+        /// Apply this JSON merge patch (RFC 7386) to the body of the single event given by --id. The original is kept
+        /// in the message header x-replaced-body; `show` prints it.
         #[arg(long, value_name = "FILE", requires = "ids")]
         patch: Option<PathBuf>,
-        /// Write the original body to this new file too; needed where it is too long for a header.
+        /// Also write the original body to this new file; required if it is too long for a header.
         #[arg(long, value_name = "FILE", requires = "patch")]
         keep: Option<PathBuf>,
     },
-    /// Take dead letters out for good. Does not ask.
+    /// Delete dead letters permanently, without confirmation.
     Discard {
-        /// Which.
+        /// Selected dead letters.
         #[command(flatten)]
         selection: SelectionArguments,
-        /// How.
+        /// Options of the change.
         #[command(flatten)]
         doing: Doing,
     },
 }
 
-/// How something is done.
+/// Options of the commands that change dead letters.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Doing {
-    /// Say what would happen, and do nothing.
+    /// Show the result without changing anything.
     #[arg(long)]
     pub dry_run: bool,
     /// Print JSON.
@@ -71,54 +71,54 @@ pub struct Doing {
     pub json: bool,
 }
 
-/// Which dead letters; everything that is given must match.
+/// Filters that select dead letters; a dead letter must match all of them.
 #[derive(Clone, Debug, Args)]
 pub struct SelectionArguments {
-    /// Of this event; may be given more than once.
+    /// Filter by event id; can be repeated.
     #[arg(long = "id", value_name = "ID", alias = "event-id", alias = "event")]
     pub ids: Vec<String>,
-    /// Of this organization.
+    /// Filter by organization.
     #[arg(long, value_name = "ID")]
     pub organization: Option<String>,
-    /// Given up for this reason.
+    /// Filter by reason.
     #[arg(long)]
     pub reason: Option<ReasonName>,
-    /// Of this session.
+    /// Filter by session.
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
-    /// Dead before this time: RFC 3339, or how long ago (`2h`, `30m`, `7d`).
+    /// Dead-lettered before this time: RFC 3339, or a span before now (`2h`, `30m`, `7d`).
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub before: Option<Timestamp>,
-    /// Dead at or after this time: RFC 3339, or how long ago.
+    /// Dead-lettered at or after this time: RFC 3339, or a span before now.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub after: Option<Timestamp>,
-    /// All dead letters (that match what else is given).
+    /// Select all dead letters that match the other filters.
     #[arg(long)]
     pub all: bool,
 }
 
-/// Why a dead letter was given up.
+/// Reason for which an event became a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum ReasonName {
-    /// The message breaks a rule.
+    /// The message is not a valid event.
     InvalidEvent,
-    /// An event the worker does not know.
+    /// The event type is not supported.
     UnsupportedEvent,
-    /// An organization that is not configured.
+    /// The organization is not configured.
     UnknownOrganization,
-    /// Dynamics refuses it for good.
+    /// Dynamics rejected the event permanently.
     RejectedByDynamics,
-    /// Tried for `retry.max_age`.
+    /// Retries continued for longer than `retry.max_age`.
     RetriesExhausted,
-    /// The broker delivered it too often.
+    /// The broker's delivery limit was exceeded.
     DeliveryLimit,
-    /// It expired in the broker before a worker took it.
+    /// The message expired in the broker before a worker consumed it.
     Expired,
 }
 
 impl SelectionArguments {
-    /// In the room's own terms.
+    /// Converts the arguments to a [`Selection`].
     pub fn selection(self) -> Selection {
         let Self { ids, organization, reason, session, before, after, all } = self;
         Selection { ids, organization, reason: reason.map(Reason::from), session, before, after, all }
@@ -126,7 +126,7 @@ impl SelectionArguments {
 }
 
 impl Doing {
-    /// Whether it is done or only said.
+    /// Effect of the command: real, or rehearsed with `--dry-run`.
     pub fn effect(self) -> Effect {
         if self.dry_run { Effect::Rehearsed } else { Effect::Real }
     }
@@ -149,7 +149,7 @@ impl From<ReasonName> for Reason {
 fn time(text: &str) -> Result<Timestamp, &'static str> {
     let ago = parse_duration(text).and_then(|ago| Timestamp::now().checked_sub(ago).ok());
     let time = text.parse::<Timestamp>().ok().or(ago);
-    time.ok_or("expected an RFC 3339 time such as 2026-11-22T10:15:00Z, or how long ago, such as 30m, 2h or 7d")
+    time.ok_or("expected an RFC 3339 time such as 2026-11-22T10:15:00Z, or a span before now such as 30m, 2h or 7d")
 }
 
 #[cfg(test)]
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_absolute_or_ago() {
+    fn times_are_absolute_or_relative_to_now() {
         assert_eq!(time("2026-11-22T10:15:00Z").unwrap().to_string(), "2026-11-22T10:15:00Z");
         let two_hours = Timestamp::now().duration_since(time("2h").unwrap());
         assert!((7199..7260).contains(&two_hours.as_secs()), "{two_hours}");

@@ -1,6 +1,6 @@
 //! In: `dead-letters list`, `show`, `replay`, `discard` and their options.
-//! Out: an order to the room of letters, and its entries on standard output as they come.
-//! Absent: what matches, what a replay is; the broker.
+//! Out: an order to the `dead_letters` module, and its entries on standard output as they arrive.
+//! Absent: matching and replaying; the broker.
 
 pub(super) mod arguments;
 mod page;
@@ -23,7 +23,7 @@ use crate::app;
 use crate::config::Config;
 use crate::rabbit::DeadLetterQueue;
 
-/// Does what the subcommand says.
+/// Runs a subcommand of `dead-letters`.
 pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), Refusal> {
     let (selection, action, form) = read(command)?;
     let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
@@ -44,7 +44,7 @@ fn read(command: DeadLettersCommand) -> Result<(Selection, Action, Form), Refusa
             let selection = named(selection.selection(), "replay")?;
             let action = match patch {
                 Some(_) if selection.ids.len() != 1 => {
-                    return Err(Refusal::Usage("--patch is for exactly one event: give one --id".to_owned()));
+                    return Err(Refusal::Usage("--patch applies to exactly one event; specify one --id".to_owned()));
                 }
                 Some(file) => Action::Substitute(doing.effect(), Substitute { patch: json(&file)?, keep }),
                 None => Action::Replay(doing.effect()),
@@ -57,12 +57,12 @@ fn read(command: DeadLettersCommand) -> Result<(Selection, Action, Form), Refusa
     })
 }
 
-/// What changes something, or shows customers' text, wants to be told which.
+/// Requires a selection for a command that changes dead letters or shows customers' text.
 fn named(selection: Selection, command: &str) -> Result<Selection, Refusal> {
     if selection.is_empty() {
         return Err(Refusal::Usage(format!(
-            "`dead-letters {command}` wants to know which: --id, --organization, --reason, --session, --before, --after, or \
-             --all; `dead-letters list` shows what there is"
+            "`dead-letters {command}` requires a selection; specify at least one of: --id, --organization, --reason, --session, \
+             --before, --after, --all; `dead-letters list` lists the dead letters"
         )));
     }
     Ok(selection)
@@ -79,7 +79,7 @@ async fn work(config: &Config, order: &Order, form: Form) -> Result<(), Refusal>
     let queue = DeadLetterQueue::new(app::bus_options(config));
     let opened = tokio::select! {
         opened = queue.open(&|text| eprintln!("{text}")) => opened.map_err(anyhow::Error::from)?,
-        () = stop.cancelled() => return Err(anyhow!("interrupted: nothing was done").into()),
+        () = stop.cancelled() => return Err(anyhow!("interrupted before anything was changed").into()),
     };
     let mut letters = opened;
     let mut page = Page::begin(form, order);
@@ -91,7 +91,7 @@ async fn work(config: &Config, order: &Order, form: Form) -> Result<(), Refusal>
     conclude(order, done)
 }
 
-/// What came of it, for a person, and as an exit status.
+/// Prints the summary and determines the exit status.
 fn conclude(order: &Order, done: Result<Tally, Failure>) -> Result<(), Refusal> {
     let tally = match done {
         Ok(tally) => tally,
@@ -100,13 +100,13 @@ fn conclude(order: &Order, done: Result<Tally, Failure>) -> Result<(), Refusal> 
     };
     eprintln!("{}", sum(order, &tally));
     if tally.failed > 0 {
-        return Err(anyhow!("{} of {} failed; they are dead letters as before", tally.failed, tally.matched).into());
+        return Err(anyhow!("{} of {} failed and remain dead letters", tally.failed, tally.matched).into());
     }
     if tally.stopped {
-        return Err(anyhow!("interrupted; what was not dealt with lies where it lay: run it again to go on").into());
+        return Err(anyhow!("interrupted; the remaining dead letters are unchanged; run the command again").into());
     }
     if tally.matched == 0 && matches!(order.action, Action::Show) {
-        return Err(anyhow!("there is nothing to show").into());
+        return Err(anyhow!("no matching dead letters").into());
     }
     Ok(())
 }
@@ -121,13 +121,13 @@ fn sum(order: &Order, tally: &Tally) -> String {
         Action::Discard(Effect::Rehearsed) => " would be discarded",
     };
     match (seen, matched) {
-        (0, _) => "there are no dead letters".to_owned(),
-        (_, 0) => format!("none of {seen} dead letters matches"),
+        (0, _) => "no dead letters".to_owned(),
+        (_, 0) => format!("0 of {seen} dead letters match"),
         _ => format!("{} of {seen} dead letters{did}", matched - failed),
     }
 }
 
-/// The first signal ends the work after what is in hand, the second at once: nothing is lost by either.
+/// The first signal stops the command after the current dead letter, the second at once. Neither loses anything.
 fn heed_signals(stop: &CancellationToken) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -1,4 +1,4 @@
-//! Entries on standard output, as they come.
+//! Prints entries on standard output as they arrive.
 
 use std::io::Write;
 use std::sync::mpsc::{Sender, channel};
@@ -12,17 +12,17 @@ use serde_json::Value;
 use super::progress::Progress;
 use super::table;
 
-/// Text for a person, or JSON for a program.
+/// Output format: text for a person, or JSON for a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
     Text,
     Json,
 }
 
-/// What is printed.
+/// Printer of entries.
 ///
-/// A thread of its own writes: a reader that takes its time (`| less`) keeps nobody from the dead letters, which are
-/// held as long as they are gone through.
+/// A separate thread writes, so that a slow reader (`| less`) does not prolong the scan, which holds the dead letters
+/// and so keeps others from them.
 pub(super) struct Page {
     form: Form,
     listing: bool,
@@ -41,27 +41,27 @@ impl Page {
         Self { form, listing: matches!(order.action, Action::List), lines: 0, progress, sender, writer }
     }
 
-    /// Returns when everything is written.
+    /// Waits until everything is written.
     pub(super) fn end(mut self) {
         self.progress.end();
         if self.form == Form::Json {
             self.put(if self.lines == 0 { "[]\n".to_owned() } else { "\n]\n".to_owned() });
         }
         drop(self.sender);
-        // It ends when its sender is gone, and does not panic.
+        // The thread ends when its sender is dropped, and does not panic.
         _ = self.writer.join();
     }
 
     fn object(&mut self, value: &impl serde::Serialize) {
         let before = if self.lines == 0 { "[\n  " } else { ",\n  " };
-        // Strings, numbers, nulls: it can be serialized.
+        // Strings, numbers and nulls always serialize.
         let text = serde_json::to_string(value).unwrap_or_default();
         self.put(format!("{before}{text}"));
         self.lines += 1;
     }
 
     fn put(&mut self, text: String) {
-        // Its receiver lives as long as this.
+        // The receiver lives as long as `self`.
         _ = self.sender.send(text);
     }
 }
@@ -93,7 +93,7 @@ impl Observer for Page {
     }
 }
 
-/// A reader that has gone (`| head`) is no error of ours.
+/// Writes to standard output. A reader that has closed the pipe (`| head`) is not an error.
 fn write(bar: &ProgressBar, text: &str) {
     bar.suspend(|| _ = std::io::stdout().lock().write_all(text.as_bytes()));
 }

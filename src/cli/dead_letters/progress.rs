@@ -1,13 +1,13 @@
-//! How far it is: a bar on a terminal, a line now and then otherwise; on standard error.
+//! Progress on standard error: a bar on a terminal, otherwise a line every few seconds.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Between two lines.
+/// Interval between two lines.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How far it is.
+/// Progress of a scan.
 pub(super) struct Progress {
     bar: ProgressBar,
     said: Instant,
@@ -21,7 +21,7 @@ impl Progress {
         Self { bar, said: Instant::now() }
     }
 
-    /// For whoever writes on the same terminal.
+    /// Bar to suspend while other output is written to the same terminal.
     pub(super) fn bar(&self) -> ProgressBar {
         self.bar.clone()
     }
@@ -31,7 +31,7 @@ impl Progress {
         self.bar.set_position(count);
         if self.bar.is_hidden() && self.said.elapsed() >= EVERY {
             self.said = Instant::now();
-            eprintln!("looked at {count} of {total} dead letters");
+            eprintln!("scanned {count} of {total} dead letters");
         }
     }
 

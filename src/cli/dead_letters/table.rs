@@ -1,18 +1,18 @@
-//! Dead letters for a person to read.
+//! Formats dead letters as text.
 
 use std::fmt::Write;
 
 use handoffd_engine::dead_letters::Entry;
 use serde_json::{Map, Value};
 
-/// Columns of a list and how wide they are; what is wider pushes its line, for a list of 100,000 is not held to be
-/// measured.
+/// Columns of a list and their widths. A wider value shifts the rest of its line: a list of 100,000 is not kept in
+/// memory to be measured.
 const COLUMNS: [(&str, usize); 5] =
     [("dead_at", 24), ("reason", 20), ("organization_id", 16), ("event_id", 24), ("session_id", 20)];
-/// Before them, where something was done.
+/// First column of the output of a command that changes dead letters.
 const RESULT: (&str, usize) = ("result", 13);
 
-/// The line above a list.
+/// Header line of a list.
 pub(super) fn head(listing: bool) -> String {
     let mut names: Vec<(String, usize)> = COLUMNS.map(|(name, width)| (name.to_owned(), width)).to_vec();
     if !listing {
@@ -21,7 +21,7 @@ pub(super) fn head(listing: bool) -> String {
     line(&names, "error")
 }
 
-/// One entry.
+/// Line of one entry.
 pub(super) fn row(entry: &Entry) -> String {
     let dead_at = entry.dead_at.map(|time| time.to_string());
     let texts = [&dead_at, &entry.reason, &entry.organization_id, &entry.event_id, &entry.session_id];
@@ -33,7 +33,7 @@ pub(super) fn row(entry: &Entry) -> String {
     line(&cells, &plain(entry.problem.as_deref().or(entry.error.as_deref())))
 }
 
-/// Everything about a dead letter, as lines.
+/// Full description of a dead letter, one property a line.
 pub(super) fn story(whole: &Map<String, Value>) -> String {
     let mut told = String::new();
     for (name, value) in whole {
@@ -69,7 +69,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// On a terminal, a control character of somebody else's is a command.
+/// Escapes control characters, which a terminal would interpret.
 fn plain(text: Option<&str>) -> String {
     let text = text.unwrap_or("-").chars();
     text.map(|char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() }).collect()
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_in_columns_and_a_control_character_is_no_command() {
+    fn a_list_is_aligned_and_control_characters_are_escaped() {
         let told = format!("{}{}", head(true), row(&entry()));
         assert_eq!(
             told,
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_comes_first_and_why_not_last() {
+    fn the_result_comes_first_and_the_error_last() {
         assert!(head(false).starts_with("result         dead_at "));
         assert!(row(&entry().with(Fate::WouldReplay)).starts_with("would_replay   2026-11-22"));
         let failed = row(&entry().failed("no such queue".to_owned()));

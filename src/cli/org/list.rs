@@ -1,4 +1,4 @@
-//! `org list`: what files say, and what was saved in the store.
+//! `org list`: lists the organizations of the files and those saved in the store.
 
 use anyhow::Result;
 use handoffd_engine::event::OrganizationId;
@@ -9,7 +9,7 @@ use crate::cli::remote::Remote;
 use crate::config::organizations::{self, Organization};
 use crate::config::{Config, Environment, Place};
 
-/// An object for each, by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`.
+/// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`.
 pub(super) async fn list(config: &Config, env: &Environment) -> Result<Value> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     let mut listed: Vec<Value> = loaded.organizations.iter().map(of_file).collect();
@@ -28,12 +28,12 @@ pub(super) async fn list(config: &Config, env: &Environment) -> Result<Value> {
     Ok(Value::Array(listed))
 }
 
-/// The list, for a person.
+/// Formats the list as text.
 pub(super) fn table(listed: &Value) -> String {
     const COLUMNS: [&str; 4] = ["organization_id", "source", "environment_url", "readable"];
     let rows: Vec<[String; 4]> = listed.as_array().into_iter().flatten().map(row).collect();
     if rows.is_empty() {
-        return "no organization is configured\n".to_owned();
+        return "no organizations configured\n".to_owned();
     }
     let rows: Vec<[String; 4]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
     let widths: Vec<usize> =
@@ -56,13 +56,13 @@ fn row(one: &Value) -> [String; 4] {
     [text("organization_id"), source, text("environment_url"), readable]
 }
 
-/// The ids of those that were saved in the store.
+/// Ids of the organizations saved in the store.
 pub(in crate::cli) async fn saved_ids(config: &Config) -> Result<Vec<OrganizationId>> {
     let saved = saved(config).await?;
     Ok(saved.iter().filter_map(|one| one["organization_id"].as_str()).map(OrganizationId::from).collect())
 }
 
-/// Those of the store: asked of the worker, which owns it, where one runs.
+/// Organizations saved in the store, read through the running worker, which owns the store, or from the store itself.
 async fn saved(config: &Config) -> Result<Vec<Value>> {
     if let Some(remote) = Remote::find(config).await? {
         let answer = remote.get("/api/v1/organizations").await?.unwrap_or_default();
@@ -80,7 +80,7 @@ async fn saved(config: &Config) -> Result<Vec<Value>> {
     Ok(rows.collect())
 }
 
-/// The worker knows it, so it can be read; it is blocked where its secret can't.
+/// Entry of an organization listed by the worker. It is readable; if only its secret is not, the organization is blocked.
 fn of_worker(view: &Value) -> Value {
     entry(view["organization_id"].as_str(), None, view["environment_url"].as_str(), None)
 }
@@ -92,7 +92,7 @@ fn of_file(organization: &Organization) -> Value {
 }
 
 fn shadowed(mut one: Value) -> Value {
-    one["problem"] = "a file has it too, and the file counts".into();
+    one["problem"] = "an organization file with the same id takes precedence".into();
     one
 }
 

@@ -1,6 +1,6 @@
-//! In: an organization's id or file, or nothing.
-//! Out: what a test of it found, a file put in place, a list.
-//! Absent: what is tested and how; saving in the store, which is the running worker's.
+//! In: an organization's id or file, or nothing for the list.
+//! Out: a test report, a file put in place, a list.
+//! Absent: the checks themselves; saving in the store, which belongs to the running worker.
 
 mod list;
 mod report;
@@ -20,7 +20,7 @@ use crate::config::{Config, Environment};
 
 pub(super) use list::saved_ids;
 
-/// Does what the subcommand says.
+/// Runs a subcommand of `org`.
 pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Result<(), Refusal> {
     let config = crate::config::load(path, env.pairs())?;
     match command {
@@ -38,13 +38,13 @@ pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Resul
     }
 }
 
-/// What a test of this organization finds: of its file as it is now, else of what the worker or its store knows.
+/// Tests an organization as its file currently describes it, else as it is saved in the store.
 fn found(config: &Config, env: &Environment, id: &str) -> Result<Value, Refusal> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     if let Some(organization) = of_file(&loaded, id) {
         return tested(config, env, organization);
     }
-    // A running worker may have the last good version of it: that is not what was asked about.
+    // A running worker may have its last good version, but the operator asked about the file.
     if loaded.broken.iter().any(|file| organizations::text(file).is_some_and(|text| text.contains(id))) {
         return Err(Refusal::Configuration(loaded.faults));
     }
@@ -52,12 +52,13 @@ fn found(config: &Config, env: &Environment, id: &str) -> Result<Value, Refusal>
         return Ok(report);
     }
     if !loaded.faults.is_empty() {
-        // It may be one of those that can't be read.
+        // One of the unreadable files may describe it.
         return Err(Refusal::Configuration(loaded.faults));
     }
     let directory = config.organizations.directory.display();
     Err(Refusal::Usage(format!(
-        "organization {id:?} is not configured: no file in {directory} has it as its organization_id, and none was saved so"
+        "organization {id:?} is not configured: neither a file in {directory} nor the store has this organization_id; list \
+         the configured ones with `handoffd org list`"
     )))
 }
 
@@ -65,7 +66,7 @@ fn of_file<'a>(loaded: &'a Loaded, id: &str) -> Option<&'a Organization> {
     loaded.organizations.iter().find(|organization| organization.settings.organization_id.as_str() == id)
 }
 
-/// A saved one: tested by the worker, which owns the store, or as it stands in a store that nobody owns.
+/// Tests a saved organization through the running worker, which owns the store, or from the store if none is running.
 async fn of_worker(config: &Config, env: &Environment, id: &str) -> anyhow::Result<Option<Value>> {
     if let Some(remote) = Remote::find(config).await? {
         let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
@@ -88,7 +89,7 @@ fn tell(report: &Value, json: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The exit status of a test.
+/// Exit status of a test.
 fn passed(report: &Value) -> Result<(), Refusal> {
     if report["passed"] == true { Ok(()) } else { Err(Refusal::Told) }
 }

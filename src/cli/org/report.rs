@@ -1,13 +1,13 @@
-//! A test's report, for a person.
+//! Formats a test report as text.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// The widest line, as of `--help`.
+/// Maximum line width, as in `--help`.
 const WIDTH: usize = 110;
 
-/// One check a line, with what to do below it where there is something to do.
+/// Formats one check per line, with its advice below it.
 pub(super) fn text(report: &Value) -> String {
     let checks: Vec<&Value> = report["checks"].as_array().into_iter().flatten().collect();
     let widest = checks.iter().map(|check| string(&check["check"]).chars().count()).max().unwrap_or_default();
@@ -27,15 +27,16 @@ pub(super) fn text(report: &Value) -> String {
     told
 }
 
-/// Which half fails.
+/// Summary line, which names the failing half.
 fn verdict(report: &Value) -> String {
     let id = string(&report["organization_id"]);
     let checks = || report["checks"].as_array().into_iter().flatten();
     if report["passed"] == true {
         let warnings = checks().filter(|check| check["result"] == "warned").count();
         return match warnings {
-            0 => format!("\n{id} passes.\n"),
-            count => format!("\n{id} passes, with {count} to look at.\n"),
+            0 => format!("\n{id} passed.\n"),
+            1 => format!("\n{id} passed with 1 warning.\n"),
+            count => format!("\n{id} passed with {count} warnings.\n"),
         };
     }
     let half = |half: &str| checks().any(|check| check["result"] == "failed" && check["half"] == half);
@@ -43,7 +44,7 @@ fn verdict(report: &Value) -> String {
         (true, _) => "its credentials (Entra ID)",
         (false, _) => "its environment (Dynamics 365)",
     };
-    format!("\n{id} fails: {failing}.\n")
+    format!("\n{id} failed on {failing}.\n")
 }
 
 fn mark(result: &str) -> &'static str {
@@ -55,7 +56,7 @@ fn mark(result: &str) -> &'static str {
     }
 }
 
-/// Text in lines of a width, those after the first indented.
+/// Appends text wrapped at [`WIDTH`], with the lines after the first indented.
 fn wrapped(told: &mut String, text: &str, indent: usize) {
     let mut column = indent;
     for (at, word) in text.split(' ').enumerate() {
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_aligned_and_says_which_half_fails() {
+    fn a_report_is_aligned_and_names_the_failing_half() {
         let report = json!({ "organization_id": "org_acme", "passed": false, "checks": [
             { "check": "token", "half": "credentials", "result": "passed", "message": "Entra ID gives a token", "advice": "" },
             { "check": "owner", "half": "environment", "result": "failed", "message": "it is disabled",
@@ -94,7 +95,7 @@ mod tests {
         ] });
         let expected = format!(
             "ok    token  Entra ID gives a token\nFAIL  owner  it is disabled\n             → Enable {}the\n               user the user the user it.\n\
-             -     queue  none\n\norg_acme fails: its environment (Dynamics 365).\n",
+             -     queue  none\n\norg_acme failed on its environment (Dynamics 365).\n",
             "the user ".repeat(9)
         );
         assert_eq!(text(&report), expected);
@@ -104,6 +105,6 @@ mod tests {
     fn warnings_are_counted() {
         let report = json!({ "organization_id": "o", "passed": true, "checks": [
             { "check": "x", "half": "environment", "result": "warned", "message": "m", "advice": "a" }] });
-        assert!(text(&report).ends_with("\no passes, with 1 to look at.\n"), "{}", text(&report));
+        assert!(text(&report).ends_with("\no passed with 1 warning.\n"), "{}", text(&report));
     }
 }

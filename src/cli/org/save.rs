@@ -1,4 +1,4 @@
-//! `org save`: tests first, and puts the file in place only on success.
+//! `org save`: tests an organization file and puts it in place only if the test passes.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::cli::{Refusal, print};
 use crate::config::organizations::{self, Holds, Organization, place};
 use crate::config::{Config, Environment};
 
-/// Longest file that is read; the configuration's own reader takes no more either.
+/// Maximum file size in bytes, the same as that of the configuration's reader.
 const LONGEST: u64 = 1 << 20;
 
-/// Tests the organization that a file describes, and puts the file into `organizations.directory`.
+/// Tests the organization that a file describes and copies the file to `organizations.directory`.
 pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) -> Result<(), Refusal> {
     let text = read(file)?;
     let organization = organizations::parse(file, &text, config, env)?;
@@ -23,12 +23,12 @@ pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) 
     let report: Value = tested(config, env, &organization)?;
     tell(&report, json)?;
     if let Err(refusal) = passed(&report) {
-        eprintln!("not saved: {} stays as it was", target.display());
+        eprintln!("not saved; {} is unchanged", target.display());
         return Err(refusal);
     }
     place(&target, &text, holds(&text)).map_err(anyhow::Error::from)?;
     if !json {
-        print(&format!("saved as {}; a running worker takes it up within seconds\n", target.display()));
+        print(&format!("saved as {}; a running worker loads it within seconds\n", target.display()));
     }
     Ok(())
 }
@@ -38,15 +38,12 @@ fn read(file: &Path) -> Result<String, Refusal> {
     let mut bytes = Vec::new();
     std::fs::File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)).with_context(told)?;
     if bytes.len() as u64 > LONGEST {
-        return Err(Refusal::Usage(format!(
-            "{} is longer than 1 MiB: expected an organization's file",
-            file.display()
-        )));
+        return Err(Refusal::Usage(format!("{} is larger than 1 MiB; expected an organization file", file.display())));
     }
     Ok(String::from_utf8(bytes).with_context(told)?)
 }
 
-/// Two files with one id would both count for nothing, and a file that is another organization's would be lost.
+/// Refuses a second file with the same id, which would invalidate both, and a target that is another organization's file.
 fn may_be_put(config: &Config, env: &Environment, organization: &Organization, target: &Path) -> Result<(), Refusal> {
     let id = &organization.settings.organization_id;
     let loaded = organizations::read(&config.organizations.directory, config, env);
@@ -55,14 +52,14 @@ fn may_be_put(config: &Config, env: &Environment, organization: &Organization, t
         let same_file = other_file.is_some_and(|file| is_same(file, target));
         if same_file && other_id != id {
             return Err(Refusal::Usage(format!(
-                "{} is the file of organization {:?}: rename the new file, or remove that one first",
+                "{} configures organization {:?}; rename the new file, or remove that one first",
                 target.display(),
                 other_id.as_str()
             )));
         }
         if !same_file && other_id == id {
             return Err(Refusal::Usage(format!(
-                "organization {:?} has the file {} already: give the new one that name to replace it",
+                "organization {:?} is already configured in {}; to replace it, give the new file the same name",
                 id.as_str(),
                 other.source
             )));
@@ -71,7 +68,7 @@ fn may_be_put(config: &Config, env: &Environment, organization: &Organization, t
     Ok(())
 }
 
-/// The same name in the directory; only what ends in `.toml` is read there.
+/// Name of the file in the directory, with the extension `.toml`, which the reader requires.
 fn name(file: &Path) -> PathBuf {
     let name = PathBuf::from(file.file_name().unwrap_or_default());
     if name.extension().is_some_and(|extension| extension == "toml") { name } else { name.with_extension("toml") }
@@ -81,7 +78,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
     one.file_name() == other.file_name()
 }
 
-/// Whether the secret stands in the file itself.
+/// Reports whether the file contains the secret itself or a reference to it.
 fn holds(text: &str) -> Holds {
     let plain =
         text.parse::<toml::Table>().is_ok_and(|table| table.get("client_secret").is_some_and(toml::Value::is_str));

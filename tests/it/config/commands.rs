@@ -10,7 +10,7 @@ fn check_says_what_was_checked() {
     assert_eq!(
         text,
         format!(
-            "ok: {}, 0 organizations\nwarning: no organization is configured in {}: events would be dead letters \
+            "ok: {}, 0 organizations\nwarning: no organizations configured in {}; events would become dead letters \
              (unknown_organization)\n",
             site.file().display(),
             directory.display()
