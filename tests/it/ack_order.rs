@@ -1,4 +1,5 @@
-//! The disk comes before the outcome, the outcome before the ack: for every event, however many share a commit.
+//! For every event, the record is durable before the outcome is published and the outcome before the ack, however many
+//! events share a commit.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,22 +26,22 @@ use uuid::Uuid;
 use crate::store_samples::options;
 use crate::support::event::{ORGANIZATION, handoff};
 
-/// What happened, in order.
+/// Observed action; the diary lists them in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Fact {
     /// Dynamics has answered for this event.
     Answered(String),
-    /// The disk is asked to make everything durable that was written by now.
+    /// A sync of everything written so far begins.
     Asked,
-    /// It has.
+    /// The sync has succeeded.
     Synced,
-    /// It could not.
+    /// The sync has failed.
     Failed,
-    /// The outcome of this event is with the broker.
+    /// The broker has the outcome of this event.
     Announced(String),
-    /// This event's message is acked.
+    /// The message of this event is acked.
     Acked(String),
-    /// It goes to a retry queue.
+    /// The event goes to a retry queue.
     Postponed(String),
 }
 
@@ -52,7 +53,7 @@ impl Diary {
         self.0.lock().unwrap().push(fact);
     }
 
-    /// How many events are acked or postponed.
+    /// Number of events acked or postponed.
     fn settled(&self) -> usize {
         self.read().iter().filter(|fact| matches!(fact, Fact::Acked(_) | Fact::Postponed(_))).count()
     }
@@ -65,7 +66,7 @@ impl Diary {
 struct Recorder {
     inner: Box<dyn Disk>,
     diary: Diary,
-    /// So many syncs fail first.
+    /// Number of syncs that fail first.
     fails: Mutex<u32>,
 }
 
@@ -105,7 +106,8 @@ impl Crm for Diary {
     async fn available(&self, _: &OrganizationId) {}
 }
 
-/// A bus whose one organization has all events in its queue, and whose inbox stays empty until they are acked or postponed.
+/// Bus whose single organization has all events in its queue, and whose inbox stays empty until they are acked or
+/// postponed.
 struct OneQueue {
     diary: Diary,
     events: usize,
@@ -132,7 +134,7 @@ impl Bus for OneQueue {
     }
 
     async fn consume(&self, _: &OrganizationId, prefetch: u16) -> Consumption {
-        // All of them but to a consumer that takes one: nothing here feeds more after an ack.
+        // All of them, except to a consumer that takes one: nothing here delivers more after an ack.
         let deliveries = {
             let mut all = self.deliveries.lock().unwrap();
             let count = if prefetch == 1 { all.len().min(1) } else { all.len() };
@@ -225,7 +227,7 @@ async fn an_event_whose_record_is_not_on_the_disk_is_neither_announced_nor_acked
     assert!(!facts.iter().any(|fact| matches!(fact, Fact::Announced(_) | Fact::Acked(_))), "{facts:?}");
 }
 
-/// Carries so many events at once, on a real store; so many of its syncs fail first.
+/// Processes a number of events at once on a real store whose first syncs fail.
 async fn carry(events: usize, fails: u32) -> Vec<Fact> {
     let folder = tempfile::tempdir().unwrap();
     let diary = Diary::default();
@@ -273,7 +275,7 @@ fn settings(organization: &OrganizationId) -> Settings {
     settings_with(|settings| settings.organization_id = organization.clone())
 }
 
-/// What is given back is back at once.
+/// Makes the return of messages complete at once.
 fn closed() -> CancellationToken {
     let closed = CancellationToken::new();
     closed.cancel();

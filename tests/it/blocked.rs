@@ -1,4 +1,5 @@
-//! Misconfigured organizations: their events wait, one probe at a time looks, and all of it flows again by itself.
+//! Misconfigured organizations: their events wait, one probe at a time checks for recovery, and then all of them flow
+//! again without intervention.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::support::rig::{Plan, Rig, rig};
 use crate::support::simulator::{OWNER, SECRET};
 use crate::support::worker::field;
 
-/// The contract's hour at a ladder of minutes, compressed: a few seconds at a ladder of moments.
+/// The contract's hour on a ladder of minutes, compressed to a few seconds on a ladder of milliseconds.
 fn ladder() -> Plan {
     rig().set("retry", "delays", vec!["300ms".to_owned(), "1s".to_owned()])
 }
@@ -26,7 +27,7 @@ async fn a_wrong_client_secret_costs_no_event_and_its_correction_delivers_them_a
     is_blocked(&rig, 1).await;
     asked(&rig, "token", 2).await;
     rig.bus.publish_all(late).await;
-    // The first ones may be in hand.
+    // The first ones may be in progress.
     rig.bus.gather(ORGANIZATION, 60 - 20).await;
     assert_eq!((rig.bus.depth(&rig.files.work_queue()).await, rig.bus.dead_letters().await), (0, 0));
     assert_eq!(rig.worker().metric("handoffd_retries_total", "").await, 0, "waiting is no retry");
@@ -47,14 +48,15 @@ async fn a_wrong_client_secret_costs_no_event_and_its_correction_delivers_them_a
 }
 
 #[tokio::test]
-async fn a_privilege_that_is_granted_again_is_found_out_without_a_person() {
+async fn a_privilege_that_is_granted_again_is_noticed_without_intervention() {
     let rig = ladder().start().await;
     rig.crm.environment().configure(&json!({ "missing_privileges": ["prvCreateIncident"] })).unwrap();
     let events: Vec<Event> = (0..20).map(|_| handoff("email")).collect();
     rig.bus.publish_all(&events).await;
     is_blocked(&rig, 1).await;
     let before = rig.crm.count("incidents.create");
-    // A good probe lets one event after the other in, and the first to meet the privilege shuts the gate again.
+    // A good probe lets in one event after the other, and the first to meet the missing privilege opens the circuit
+    // breaker again.
     asked(&rig, "incidents.create", before + 1).await;
     assert_eq!(rig.crm.count("WhoAmI"), 1);
     is_blocked(&rig, 1).await;
@@ -73,7 +75,7 @@ async fn a_privilege_that_is_granted_again_is_found_out_without_a_person() {
 }
 
 #[tokio::test]
-async fn a_privilege_that_the_owner_lacks_is_said_to_be_the_owners() {
+async fn a_privilege_that_the_owner_lacks_is_attributed_to_the_owner() {
     let rig = ladder().organize("default_owner_id", OWNER).start().await;
     rig.crm.environment().configure(&json!({ "missing_owner_privileges": ["prvReadIncident"] })).unwrap();
     let event = handoff("email");
@@ -90,9 +92,10 @@ async fn a_privilege_that_the_owner_lacks_is_said_to_be_the_owners() {
     rig.nothing_is_left().await;
 }
 
-/// A user that a plug-in of the table runs as is disabled, say: whatever needs another step goes on, behind 150 that can't.
+/// For example, a user that a plug-in of the table runs as is disabled: events that need another step proceed behind
+/// 150 that can't.
 #[tokio::test]
-async fn a_step_that_is_refused_holds_no_chat_and_no_closing() {
+async fn a_step_that_is_refused_delays_no_chat_and_no_closing() {
     let rig = rig().start().await;
     let opened = handoff("email");
     rig.hand_off(&opened).await;
@@ -122,7 +125,7 @@ async fn a_step_that_is_refused_holds_no_chat_and_no_closing() {
 }
 
 #[tokio::test]
-async fn one_probe_at_a_time_and_ever_less_often() {
+async fn one_probe_runs_at_a_time_at_growing_intervals() {
     let rig = ladder().lay_out().await;
     rig.crm.environment().configure(&json!({ "application_user": "missing" })).unwrap();
     rig.start_worker("worker").ready().await;
@@ -130,7 +133,7 @@ async fn one_probe_at_a_time_and_ever_less_often() {
     rig.bus.publish_all(&events).await;
     is_blocked(&rig, 1).await;
     let blocked = Timestamp::now();
-    // A 401 is first taken for a token that has gone bad: each probe asks twice.
+    // A 401 is first treated as an expired token, so each probe asks twice.
     asked(&rig, "WhoAmI", 1).await;
     rig.crm.forget().await;
     asked(&rig, "WhoAmI", 4).await;
@@ -188,7 +191,7 @@ async fn no_event_is_given_up_for_a_block() {
 }
 
 #[tokio::test]
-async fn a_secret_that_changes_while_events_are_in_hand_loses_none() {
+async fn a_secret_that_changes_while_events_are_in_progress_loses_none() {
     let rig = ladder().start().await;
     rig.crm.environment().configure(&json!({ "latency_ms": 20 })).unwrap();
     let events: Vec<Event> = (0..200).map(|_| handoff("web")).collect();
@@ -204,7 +207,7 @@ async fn a_secret_that_changes_while_events_are_in_hand_loses_none() {
     rig.nothing_is_left().await;
 }
 
-/// The organization's file with another value.
+/// Rewrites the organization's file with another value.
 fn corrected(rig: &Rig, key: &str, value: impl Into<toml::Value>) {
     let mut files = rig.files.clone();
     files.organize(key, value);
@@ -220,7 +223,7 @@ async fn asked(rig: &Rig, operation: &str, least: u64) {
     eventually(&format!("{least} requests {operation}"), async || rig.crm.count(operation) >= least).await;
 }
 
-/// One line where it began, with why and what to do, and one where it ended; no warning for each event.
+/// Asserts one log line at the start, with cause and advice, and one at the end, and no warning for each event.
 fn told_once(rig: &Rig, advice: &str) {
     let lines = rig.worker().lines();
     let said = |sentence: &str| -> Vec<&Value> {

@@ -1,4 +1,4 @@
-//! The other subcommands, run as a person runs them.
+//! The other subcommands, run as an operator runs them.
 
 use std::process::Output;
 
@@ -35,7 +35,7 @@ async fn publish_puts_files_on_the_bus() {
 }
 
 #[tokio::test]
-async fn publish_fails_over_a_file_that_is_not_there() {
+async fn publish_fails_for_a_missing_file() {
     let rig = rig().start().await;
     let output = rig.worker().command(&["publish", "no-such-file.json"]).await;
     assert_eq!(output.status.code(), Some(1));
@@ -44,7 +44,7 @@ async fn publish_fails_over_a_file_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn explain_shows_the_requests_that_are_then_made() {
+async fn explain_shows_the_requests_that_the_worker_makes() {
     let rig = rig().queue().organize("default_owner_id", OWNER).start().await;
     let file = examples().join("handoff-email.json");
     let explained = explain(&rig, "handoff-email.json").await;
@@ -64,7 +64,7 @@ async fn explain_shows_the_requests_that_are_then_made() {
         let found = found.unwrap_or_else(|| panic!("{} {url} was not explained: {explained:#}", entry.method));
         let mut explained_body = found["body"].clone();
         if entry.operation == "incidents.create" {
-            // Whose contact it will be is known once it is looked up: the derived one, when there is none.
+            // The contact is known only after the lookup; without one it is the derived contact.
             explained_body["customerid_contact@odata.bind"] = body["customerid_contact@odata.bind"].clone();
         }
         assert_eq!(explained_body, body, "{url}");
@@ -79,7 +79,7 @@ async fn explain_shows_the_requests_that_are_then_made() {
 }
 
 #[tokio::test]
-async fn explain_knows_every_kind_of_event() {
+async fn explain_supports_every_kind_of_event() {
     let rig = rig().start().await;
     let web = explain(&rig, "handoff-web.json").await;
     assert_eq!((&web["route"], web["requests"].as_array().unwrap().len()), (&json!("live_work_item"), 1));
@@ -97,7 +97,7 @@ async fn explain_knows_every_kind_of_event() {
 }
 
 #[tokio::test]
-async fn outcomes_are_told_by_the_worker_and_without_it() {
+async fn outcomes_are_shown_with_and_without_a_running_worker() {
     let rig = rig().queue().start().await;
     let (mail, chat) = (handoff("email"), handoff("web"));
     let mail_meta = rig.hand_off(&mail).await;
@@ -164,7 +164,7 @@ async fn schema_prints_schemas_and_the_asyncapi_document() {
     assert_eq!(printed["asyncapi"]["asyncapi"].as_str().unwrap().split('.').next(), Some("3"));
 }
 
-/// What `outcomes show --json` says of two events by each of their names.
+/// Output of `outcomes show --json` for two events under each of their ids.
 async fn told(rig: &Rig, mail: &Value, chat: &Value, mail_id: &str, chat_id: &str) -> Vec<Value> {
     let mut told = Vec::new();
     let names = [
@@ -193,7 +193,7 @@ async fn explain(rig: &Rig, name: &str) -> Value {
     serde_json::from_str(&run(rig, &["explain", file.to_str().unwrap()]).await).unwrap()
 }
 
-/// A command that succeeds; what it prints.
+/// Runs a command that succeeds and returns its output.
 async fn run(rig: &Rig, arguments: &[&str]) -> String {
     let output: Output = rig.worker().command(arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));

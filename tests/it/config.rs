@@ -1,4 +1,4 @@
-//! The configuration as its user meets it: files, environment, commands.
+//! The configuration from the user's side: files, environment, commands.
 
 mod commands;
 mod docs;

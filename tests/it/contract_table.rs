@@ -1,8 +1,8 @@
-//! `docs/CONTRACT_TESTS.md` names tests that exist, and `docs/OPERATIONS.md` names every reason of a dead letter.
+//! `docs/CONTRACT_TESTS.md` names tests that exist, and `docs/OPERATIONS.md` documents every reason of a dead letter.
 
 use std::path::Path;
 
-/// Every test named in the table: `src/…/file.rs::name` or `tests/…/file.rs::name`.
+/// Every test named in the table exists: `src/…/file.rs::name` or `tests/…/file.rs::name`.
 #[test]
 fn every_test_named_for_a_rule_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -13,7 +13,7 @@ fn every_test_named_for_a_rule_exists() {
     assert!(missing.is_empty(), "named in docs/CONTRACT_TESTS.md, but not there: {missing:#?}");
 }
 
-/// Every rule's row names at least one test, or says why there is none.
+/// Every rule's row names at least one test, or explains why it has none.
 #[test]
 fn every_rule_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,7 +25,7 @@ fn every_rule_has_a_test() {
     assert!(bare.is_empty(), "rules without a test: {bare:#?}");
 }
 
-/// Every reason that the machine knows for a dead letter has a section: what it means, what to look at, what to do.
+/// Every dead-letter reason has a section with its meaning, diagnosis and remedy.
 #[test]
 fn every_reason_of_a_dead_letter_has_a_section_for_operators() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! The worker and the broker, killed in the middle of their work: nothing is lost, nothing is there twice.
+//! Worker and broker are killed in the middle of their work: nothing is lost and nothing is duplicated.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,17 +9,17 @@ use crate::support::broker::{Broker, eventually};
 use crate::support::event::{Event, handoff};
 use crate::support::rig::{Rig, rig, rig_on};
 
-/// Events under way while the worker is killed.
+/// Number of events being processed while the worker is killed.
 const EVENTS: usize = 500;
-/// Customers they are of.
+/// Number of their customers.
 const CUSTOMERS: usize = 50;
-/// How often the worker is killed.
+/// Number of times the worker is killed.
 const KILLS: usize = 10;
-/// Contract: the worker consumes again so soon after the broker's return.
+/// Contract: longest time until the worker consumes again after the broker's return.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_killed_ten_times_loses_nothing_and_doubles_nothing() {
+async fn a_worker_killed_ten_times_loses_and_duplicates_nothing() {
     let rig = rig().start().await;
     rig.crm.environment().configure(&json!({ "latency_ms": 20 })).unwrap();
     let lost = json!({ "operation": "*.create", "times": null, "probability": 0.05, "fault": "reset_after_commit" });
@@ -62,7 +62,7 @@ async fn a_broker_killed_under_load_loses_nothing() {
     rig.nothing_is_left().await;
 }
 
-/// When the broker is killed after the events were published: at these times a queue that was declared for them was lost.
+/// Delays between publishing the events and killing the broker, at which a queue declared for them was once lost.
 const KILLED_AFTER: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_millis(500), Duration::from_millis(800)];
 
@@ -101,7 +101,7 @@ async fn a_broker_killed_while_an_organization_is_being_added_loses_none_of_its_
     rig.nothing_is_left().await;
 }
 
-/// Events are published and confirmed; soon after that the broker is killed as it is, and starts again.
+/// Publishes events with confirms, then kills the broker without warning and restarts it.
 async fn killed_after(after: Duration, broker: &Broker, rig: &Rig, events: &[Event]) {
     rig.bus.publish_all(events).await;
     tokio::time::sleep(after).await;
@@ -111,7 +111,7 @@ async fn killed_after(after: Duration, broker: &Broker, rig: &Rig, events: &[Eve
     rig.bus.reconnect().await;
 }
 
-/// Handoffs of some customers by all routes.
+/// Handoffs of some customers, by all routes.
 fn load(count: usize) -> Vec<Event> {
     let customers: Vec<Event> = (0..CUSTOMERS).map(|_| handoff("email")).collect();
     let channels = ["email", "slack", "web", "phone"];
@@ -127,7 +127,7 @@ fn records(rig: &Rig) -> usize {
     rig.crm.incidents().len() + rig.crm.rows("oc_liveworkitems").len()
 }
 
-/// One record for each event, one contact for each customer, and one answer, however often it was given.
+/// Asserts one record per event, one contact per customer, and a single answer, however often it was sent.
 async fn each_exactly_once(rig: &Rig, events: &[Event]) {
     let mut answers: HashMap<String, Vec<u8>> = HashMap::new();
     let mut made: HashMap<String, String> = HashMap::new();

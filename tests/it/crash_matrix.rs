@@ -1,8 +1,8 @@
-//! The real process, killed with SIGKILL at every named point between two effects, in both kinds of environment, and
-//! started again: one of everything in Dynamics, one answer, an empty queue. `make crash` prints the table.
+//! The real process is killed with SIGKILL at every named point between two effects, in both kinds of environment, and
+//! restarted. It leaves one of everything in Dynamics, one answer and an empty queue. `make crash` prints the table.
 //!
-//! Nothing in the program knows of this: Dynamics holds the request that the worker is to die over, a [`Sluice`] holds
-//! the AMQP frame.
+//! The program contains no hooks for this: Dynamics holds the request at which the worker is to die, and a [`Sluice`]
+//! holds the AMQP frame.
 
 mod points;
 mod table;
@@ -18,7 +18,7 @@ use crate::support::sluice::Sluice;
 use points::{Case, Message, Moment, Operation, POINTS, Point};
 use table::{Counts, Row};
 
-/// The only step of the ladder: short, so that a retry is soon back.
+/// Only step of the ladder, short so that a retry returns soon.
 const DELAY: &str = "200ms";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,7 +30,7 @@ async fn killed_at_any_point_it_does_everything_once() {
     assert_eq!(wrong, 0, "of {} kills; the table says what is wrong", rows.len());
 }
 
-/// Every point in one kind of environment, one after another: the worker that comes back is the next one to be killed.
+/// Runs every point in one kind of environment in sequence; the restarted worker is the next one to be killed.
 async fn column(profile: Profile) -> Vec<Row> {
     let sluice = Sluice::before(Broker::shared()).await;
     let rig = rig()
@@ -52,7 +52,7 @@ async fn column(profile: Profile) -> Vec<Row> {
     rows
 }
 
-/// What an environment wants is learned, and the disk has it.
+/// Lets the worker learn the environment's requirements and store them durably.
 async fn warm_up(rig: &Rig) {
     let event = handoff("email");
     rig.hand_off(&event).await;
@@ -61,7 +61,7 @@ async fn warm_up(rig: &Rig) {
     rig.start_worker("worker").ready().await;
 }
 
-/// One of the table's rows in the making.
+/// One row of the table, in progress.
 struct Killing<'a> {
     rig: &'a Rig,
     sluice: &'a Sluice,
@@ -91,7 +91,7 @@ impl Killing<'_> {
         Row { point: self.point, profile: self.profile, counts, outcomes: outcomes.len(), requests, problem }
     }
 
-    /// What has to be there before, and the event.
+    /// Prepares the preconditions and publishes the event.
     async fn prepare(&self) -> Event {
         let long = json!([{ "sender": "customer", "text": "0123456789 ".repeat(300) }]);
         match self.point.of {
@@ -133,7 +133,7 @@ impl Killing<'_> {
         if let Some((fault, operation)) = hang {
             let operation = operation.name(self.profile);
             if operation == "token" {
-                // The worker has one already.
+                // The worker already has a token.
                 crm.environment().revoke_tokens();
             }
             crm.fault(&json!({ "operation": operation, "fault": fault }));
@@ -143,7 +143,7 @@ impl Killing<'_> {
         }
     }
 
-    /// A request hangs, or a frame is held; what was done before is done.
+    /// Waits until a request hangs or a frame is held, with everything before it done.
     async fn is_reached(&self) -> bool {
         match self.point.at {
             Moment::Asked(_) | Moment::Done(_) => {
@@ -154,7 +154,7 @@ impl Killing<'_> {
         }
     }
 
-    /// Dynamics takes what it did not take; what it refuses it refuses again.
+    /// Makes Dynamics accept the requests it failed; permanent refusals stay.
     fn mend(&self) {
         if self.point.of != Case::Refused {
             self.rig.crm.environment().clear_faults();
@@ -174,7 +174,7 @@ impl Killing<'_> {
         self.rig.crm.environment().add_rep_script(script);
     }
 
-    /// How many copies of the event the kill left, once the broker knows of it.
+    /// Number of copies of the event left by the kill, as the broker counts them.
     async fn copies(&self) -> u32 {
         self.rig.bus.abandoned().await;
         let least = match (self.point.of, self.point.at) {
@@ -194,7 +194,7 @@ impl Killing<'_> {
         copies
     }
 
-    /// All that come, once each copy is settled.
+    /// All outcomes published until each copy is settled.
     async fn outcomes(&self, event: &Event, copies: u32) -> Vec<Outcome> {
         self.rig.bus.outcome(event.id()).await;
         let worker = self.rig.worker();
@@ -225,16 +225,16 @@ impl Killing<'_> {
         }
     }
 
-    /// Number of times that a case was closed: Dynamics keeps a case resolution of each.
+    /// Number of times a case was closed; Dynamics keeps a case resolution of each.
     fn closings(&self) -> usize {
         self.rig.crm.rows("incidentresolutions").len()
     }
 
-    /// What is not as it must be.
+    /// Describes the first deviation from the expected state.
     fn problem(&self, counts: &Counts, expected: &Counts, outcomes: &[Outcome]) -> Option<String> {
         let made = counts == expected;
         let answer = |outcome: &Outcome| match self.point.of {
-            // Given up anew, at another time.
+            // A new failure at another time.
             Case::Refused => json!([outcome.body["event"], outcome.body["event_id"], outcome.body["data"]["reason"]]),
             _ => outcome.body.clone(),
         };

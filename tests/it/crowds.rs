@@ -1,4 +1,4 @@
-//! Many events, many organizations in trouble. By hand: `make crowds`.
+//! Many events and many troubled organizations. Run manually: `make crowds`.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,20 +11,20 @@ use crate::support::event::{ANOTHER_ORGANIZATION, Event, ORGANIZATION, handoff, 
 use crate::support::rig::{Rig, rig};
 use crate::support::simulator::SECRET;
 
-/// Sessions of the blocked organization: a handoff and a resolution each.
+/// Sessions of the blocked organization, each with a handoff and a resolution.
 const SESSIONS: usize = 30_000;
-/// Organizations that hang, and how many events of how many bytes each of them has.
+/// Number of hanging organizations, and number and size in bytes of their events.
 const ORGANIZATIONS: usize = 200;
 const EVENTS: usize = 500;
 const BYTES: usize = 20_000;
-/// What the worker may have resident then.
+/// Limit of the worker's resident memory.
 const MOST_RESIDENT_KIB: u64 = 160 * 1024;
 /// Clock ticks per second of `/proc/<pid>/stat`: 100 on every Linux that Rust runs on.
 const TICKS: f64 = 100.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: make crowds"]
-async fn sixty_thousand_events_of_a_blocked_organization_cost_nothing_and_are_carried_in_order() {
+async fn sixty_thousand_events_of_a_blocked_organization_cost_nothing_and_are_processed_in_order() {
     let rig = rig().lay_out().await;
     let mut other = rig.files.clone();
     other.organize("client_secret", "another");
@@ -93,7 +93,7 @@ fn with_its_resolution(handoff: Event) -> [Event; 2] {
     [handoff, resolution]
 }
 
-/// All but the few that are in flight wait in the organization's queue.
+/// Waits until all events but the few in flight are in the organization's queue.
 async fn gathered(rig: &Rig, events: usize) {
     let start = Instant::now();
     while (rig.bus.ready(ORGANIZATION).await as usize) < events - 8 {
@@ -102,7 +102,7 @@ async fn gathered(rig: &Rig, events: usize) {
     }
 }
 
-/// Each handoff is answered before its resolution, which has closed what that made.
+/// Asserts that each handoff is answered before its resolution, which closed its case.
 async fn in_order(rig: &Rig, pairs: &[[Event; 2]]) {
     let mut answers: HashMap<String, (usize, Value)> = HashMap::new();
     for (place, outcome) in rig.bus.all_outcomes().await.into_iter().enumerate() {
@@ -123,7 +123,7 @@ fn ticks(rig: &Rig) -> f64 {
     numbers.take(2).map(|number| number.parse::<f64>().unwrap()).sum()
 }
 
-/// A line of `/proc/<pid>/status`, in KiB.
+/// Value of a line of `/proc/<pid>/status`, in KiB.
 fn resident(rig: &Rig, line: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/status", rig.worker().id())).unwrap();
     let found = text.lines().find_map(|one| one.strip_prefix(line)).unwrap();

@@ -1,4 +1,4 @@
-//! `dead-letters`, run as a person runs it.
+//! `dead-letters`, run as an operator runs it.
 
 mod bench;
 mod broker_limit;

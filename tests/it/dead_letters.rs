@@ -1,4 +1,4 @@
-//! What can never succeed as it is: kept whole, with the reason, and welcome again once that is mended.
+//! Events that can't succeed as they are: kept unchanged, with the reason, and accepted again once the cause is fixed.
 
 use jiff::Timestamp;
 use lapin::BasicProperties;
@@ -24,7 +24,7 @@ const HEADERS: [&str; 10] = [
 ];
 
 #[tokio::test]
-async fn a_refused_event_is_a_dead_letter_at_once_and_whole() {
+async fn a_refused_event_is_a_complete_dead_letter_at_once() {
     let rig = rig().start().await;
     rig.crm.refuse("incidents.create", 1, 400, "0x80044331", "A validation error occurred: the text is too long.");
     let event = handoff("email");
@@ -61,7 +61,7 @@ async fn a_refused_event_is_a_dead_letter_at_once_and_whole() {
 }
 
 #[tokio::test]
-async fn the_same_event_succeeds_once_its_cause_is_mended() {
+async fn the_same_event_succeeds_once_its_cause_is_fixed() {
     let rig = rig().queue().organize("queue_assignment", "add_to_queue").start().await;
     rig.crm.refuse("AddToQueue", 1, 400, "0x80040265", "A plug-in does not like it.");
     let event = handoff("email");
@@ -104,7 +104,7 @@ async fn an_event_is_given_up_after_max_age() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_no_event_says_where() {
+async fn a_message_that_is_not_an_event_names_the_faulty_field() {
     let rig = rig().set("worker", "max_event_bytes", 4096).start().await;
     let good = handoff("email");
     let cases: [(&str, Vec<u8>, &str); 10] = [
@@ -147,7 +147,7 @@ async fn an_invalid_event_that_can_be_named_has_a_failed_outcome() {
 }
 
 #[tokio::test]
-async fn an_event_nobody_knows_is_unsupported() {
+async fn an_unknown_event_is_unsupported() {
     let rig = rig().start().await;
     let event = handoff("email").with("/event", "session.handoff.requested");
     rig.bus.publish_as("session.handoff.email", &event.body(), properties(&event)).await;
@@ -193,7 +193,7 @@ async fn one_bad_message_never_stops_the_others() {
 }
 
 #[tokio::test]
-async fn what_dynamics_quotes_of_a_customer_is_masked() {
+async fn customer_text_quoted_by_dynamics_is_masked() {
     let rig = rig().start().await;
     let event = handoff("email");
     let (email, name) = (event.email(), event.0["data"]["customer"]["name"].as_str().unwrap());
@@ -209,7 +209,7 @@ async fn what_dynamics_quotes_of_a_customer_is_masked() {
 }
 
 #[tokio::test]
-async fn a_resolution_that_names_no_guid_is_invalid() {
+async fn a_resolution_without_a_valid_guid_is_invalid() {
     let rig = rig().start().await;
     let event = resolved("ses_any").with("/data/meta", json!({ "dynamics365_incident_id": "CAS-1" }));
     let outcome = rig.carry(&event).await;
@@ -259,7 +259,7 @@ fn full(event: &Event) -> BasicProperties {
         .with_app_id("opencx".into())
 }
 
-/// Nothing was lost on the way.
+/// Asserts that the copy has everything that was sent.
 fn whole(kept: &BasicProperties, sent: &BasicProperties) {
     let headers = kept.headers().as_ref().unwrap().inner();
     for (name, value) in sent.headers().as_ref().unwrap().inner() {

@@ -1,4 +1,4 @@
-//! An exchange that fails the worker on a real broker: it says which, and nothing is done twice or given up.
+//! Failing exchanges and queues on a real broker: the worker names them, repeats nothing and gives nothing up.
 
 use std::time::{Duration, Instant};
 
@@ -9,20 +9,20 @@ use crate::support::bus::Outcome;
 use crate::support::event::{Event, handoff};
 use crate::support::rig::{Rig, rig_on};
 
-/// Contract: so soon the worker is unready over a destination.
+/// Contract: longest time until the worker is unready because of a destination.
 const UNREADY_WITHIN: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn outcomes_that_may_not_be_written_are_announced_once_they_may_and_nothing_is_asked_again() {
+async fn outcomes_without_write_permission_are_announced_once_it_is_granted_and_nothing_is_asked_again() {
     withdrawn_for(Duration::from_secs(10)).await;
 }
 
-/// Write on the outcomes exchange is withdrawn for so long, under load.
+/// Withdraws the permission to write to the outcomes exchange for a time, under load.
 pub async fn withdrawn_for(time: Duration) {
     let broker = Broker::start();
     let rig = rig_on(&broker).start().await;
     let [_, outcomes] = rig.files.exchanges();
-    // Nothing was published so far: RabbitMQ keeps in mind for a channel what it may write to.
+    // Nothing was published so far: RabbitMQ caches a channel's write permissions.
     may_write(&broker, &format!("^(?!{}$).*", outcomes.replace('.', "\\.")));
     let withdrawn = Instant::now();
     let events: Vec<Event> = (0..200).map(|number| handoff(["email", "web"][number % 2])).collect();
@@ -30,7 +30,7 @@ pub async fn withdrawn_for(time: Duration) {
     is_unready_over(&rig, &outcomes).await;
     let took = withdrawn.elapsed();
     assert!(took <= UNREADY_WITHIN, "unready after {took:?}");
-    // It takes no more meanwhile.
+    // The worker takes no more events meanwhile.
     tokio::time::sleep(time.saturating_sub(withdrawn.elapsed())).await;
     assert_eq!((rig.bus.dead_letters().await, rig.bus.all_outcomes().await.len()), (0, 0));
 
@@ -44,9 +44,9 @@ pub async fn withdrawn_for(time: Duration) {
     rig.nothing_is_left().await;
 }
 
-/// A queue whose leader is gone takes what is published to it, and answers nothing.
+/// A queue without a leader accepts messages and never confirms them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_queue_without_a_leader_is_named_and_holds_up_nothing_else() {
+async fn a_retry_queue_without_a_leader_is_named_and_delays_nothing_else() {
     let broker = Broker::start();
     let rig = rig_on(&broker).set("broker", "confirm_timeout", "2s").start().await;
     let hanging = rig.retry_queue("200ms");
@@ -71,14 +71,14 @@ async fn a_retry_queue_without_a_leader_is_named_and_holds_up_nothing_else() {
     assert_eq!(rig.bus.all_outcomes().await.iter().filter(failed).count(), 1, "the one without a session");
 }
 
-/// Has the process that leads a queue stand still, or go on.
+/// Suspends or resumes the process that leads a queue.
 fn leader(broker: &Broker, queue: &str, order: &str) {
     let found = format!("{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>))");
     let done = broker.ctl(&["eval", &format!("{found}, sys:{order}(amqqueue:get_pid(Queue)).")]);
     assert_eq!(done.trim(), "ok");
 }
 
-/// What the worker's user may write to.
+/// Sets the worker user's write permission.
 fn may_write(broker: &Broker, pattern: &str) {
     broker.ctl(&["set_permissions", "guest", ".*", pattern, ".*"]);
 }

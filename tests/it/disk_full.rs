@@ -1,7 +1,7 @@
-//! The worker's disk is full: it takes no event, says so, and goes on by itself once there is room.
+//! The worker's disk is full: it consumes no events, reports it, and resumes by itself once there is room.
 //!
-//! The disk is played by the process's limit on the size of its files (`RLIMIT_FSIZE`), which needs no mount and no
-//! privileges: a write beyond it fails as one on a full disk does.
+//! The process's limit on the size of its files (`RLIMIT_FSIZE`) stands in for the disk, which needs no mount and no
+//! privileges: a write beyond it fails like one on a full disk.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use crate::support::rig::{Rig, rig};
 use crate::support::worker::Worker;
 
 #[tokio::test]
-async fn a_worker_whose_disk_fills_up_takes_no_event_until_there_is_room() {
+async fn a_worker_whose_disk_fills_up_consumes_nothing_until_there_is_room() {
     const EVENTS: usize = 60;
     let rig = rig().set("broker", "prefetch", 5).lay_out().await;
     let worker = rig.start_worker_under("worker", &["env", "--ignore-signal=XFSZ"]);
@@ -70,7 +70,7 @@ async fn a_worker_that_starts_with_a_full_disk_waits_for_room() {
     let full = ["prlimit", "--fsize=0:unlimited", "--", "env", "--ignore-signal=XFSZ"];
     let worker = rig.start_worker_under("worker", &full);
     stuck(&rig, &worker).await;
-    // The exchange is there, and the queue that is bound to it.
+    // The exchange exists, with a queue bound to it.
     let event = handoff("email");
     rig.bus.publish(&event).await;
     rig.bus.waiting(&rig.files.work_queue(), 1).await;
@@ -82,7 +82,7 @@ async fn a_worker_that_starts_with_a_full_disk_waits_for_room() {
     assert_eq!(outcome.routing_key, "dynamics365.handoff.succeeded");
     rig.nothing_is_left().await;
 
-    // What was made on the way is whole.
+    // Files created meanwhile are intact.
     rig.start_worker("worker").ready().await;
     assert!(!rig.worker().logged("THE STORE WAS DAMAGED"));
     rig.bus.publish(&event).await;
@@ -94,7 +94,7 @@ fn load(count: usize) -> Vec<Event> {
     (0..count).map(|_| handoff("email")).collect()
 }
 
-/// Nothing is consumed, and it says why.
+/// Asserts that nothing is consumed and the reason is reported.
 async fn stuck(rig: &Rig, worker: &Worker) {
     eventually("an unready worker", async || {
         let Some(why) = worker.try_unready().await else { return false };

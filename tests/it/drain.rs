@@ -1,4 +1,4 @@
-//! Stopping and starting while something else is away or hangs.
+//! Stopping and starting while a dependency is unreachable or hangs.
 
 use serde_json::json;
 
@@ -7,12 +7,12 @@ use crate::support::event::{Event, ORGANIZATION, handoff};
 use crate::support::rig::{Rig, rig, rig_on};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_told_to_stop_under_load_leaves_the_rest_to_the_next_one() {
+async fn a_worker_stopped_under_load_leaves_the_rest_to_the_next_one() {
     let rig = rig().set("broker", "prefetch", 20).start().await;
     rig.crm.environment().configure(&json!({ "latency_ms": 30 })).unwrap();
     let events = chats(300);
     rig.bus.publish_all(&events).await;
-    // Told three times over, in the middle of it.
+    // Stopped three times, in the middle of the load.
     for least in [20, 100, 180] {
         eventually("some outcomes", async || rig.bus.all_outcomes().await.len() >= least).await;
         rig.worker().stop().await;
@@ -25,9 +25,9 @@ async fn a_worker_told_to_stop_under_load_leaves_the_rest_to_the_next_one() {
     rig.nothing_is_left().await;
 }
 
-/// What is in hand can't be settled, and is not waited for: it comes again.
+/// Events in progress can't be settled and are not waited for: the broker redelivers them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_told_to_stop_while_the_broker_is_away_ends_and_loses_nothing() {
+async fn a_worker_stopped_while_the_broker_is_unreachable_exits_and_loses_nothing() {
     let broker = Broker::start();
     let rig = rig_on(&broker).start().await;
     rig.crm.environment().configure(&json!({ "latency_ms": 1500 })).unwrap();
@@ -48,9 +48,9 @@ async fn a_worker_told_to_stop_while_the_broker_is_away_ends_and_loses_nothing()
     rig.nothing_is_left().await;
 }
 
-/// Dynamics has done what was asked and does not say so: the drain ends in time, the next run finds it done.
+/// Dynamics has done the work and does not respond: the drain ends in time, and the next run finds the work done.
 #[tokio::test]
-async fn a_worker_told_to_stop_while_dynamics_hangs_ends_in_time_and_doubles_nothing() {
+async fn a_worker_stopped_while_dynamics_hangs_exits_in_time_and_duplicates_nothing() {
     let rig = rig().set("worker", "drain_timeout", "500ms").set("dynamics", "request_timeout", "10m").start().await;
     rig.crm.fault(&json!({ "operation": "incidents.create", "fault": "hang_after_commit" }));
     let event = handoff("email");
@@ -68,9 +68,9 @@ async fn a_worker_told_to_stop_while_dynamics_hangs_ends_in_time_and_doubles_not
     rig.nothing_is_left().await;
 }
 
-/// Dynamics is no reason to be unready: events of other organizations are worked.
+/// Dynamics does not affect readiness: events of other organizations are processed.
 #[tokio::test]
-async fn a_worker_that_starts_while_dynamics_is_away_is_ready_and_goes_on_by_itself() {
+async fn a_worker_started_while_dynamics_is_unreachable_is_ready_and_recovers_by_itself() {
     let rig = rig().lay_out().await;
     rig.crm.fault(&json!({ "operation": "*", "times": null, "fault": "reset_before" }));
     rig.start_worker("worker").ready().await;

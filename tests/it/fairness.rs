@@ -1,4 +1,4 @@
-//! One organization's trouble is its own: whatever becomes of its events, those of another are carried.
+//! One organization's trouble does not affect the events of another.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,9 @@ use crate::support::broker::eventually;
 use crate::support::event::{ANOTHER_ORGANIZATION, Event, ORGANIZATION, handoff, resolved};
 use crate::support::rig::{Plan, Rig, rig};
 
-/// In the sessions of the organization that is in trouble.
+/// Session prefix of the troubled organization.
 const TROUBLED: &str = "ses_troubled";
-/// Most events of one organization that a worker has in hand while nothing is answered: far fewer than wait.
+/// Most events of one organization in progress while nothing is answered; far fewer than wait.
 const IN_HAND: u32 = 40;
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn an_organization_that_is_throttled_delays_no_other() {
     rig.bus.publish_all(&ours).await;
     rig.bus.outcomes_of(&ours).await;
     assert_eq!(done(&rig, ORGANIZATION).await, 0);
-    // Those that were under way when the gate shut are in hand for a while.
+    // Requests already running when the limiter closed stay in progress for a while.
     rig.bus.gather(ORGANIZATION, 300 - IN_HAND).await;
     assert_eq!(rig.bus.depth(&rig.files.work_queue()).await, 0);
     let asked = rig.crm.count("oc_liveworkitems.create");
@@ -47,7 +47,7 @@ async fn an_organization_that_hangs_delays_no_other() {
 }
 
 #[tokio::test]
-async fn an_organization_that_is_busy_delays_no_other_and_is_done_in_its_time() {
+async fn a_busy_organization_delays_no_other_and_finishes_in_time() {
     let rig = two(rig().set("broker", "prefetch", 20).set("dynamics", "max_concurrency", 4)).await;
     trouble(&rig, &json!({ "delay_ms": 50 }));
     let (theirs, ours) = (troubled(200), quick(1));
@@ -63,14 +63,14 @@ async fn an_organization_that_is_busy_delays_no_other_and_is_done_in_its_time() 
     assert!(rig.bus.has_queue(&rig.files.organization_queue(ORGANIZATION)).await, "it stays");
 }
 
-/// In each session a handoff, its resolution and another handoff: two cases, of which the first is closed.
+/// Each session has a handoff, its resolution and another handoff: two cases, of which the first is closed.
 #[tokio::test]
-async fn sessions_keep_their_order_through_a_full_queue_and_a_shut_gate() {
+async fn sessions_keep_their_order_through_a_full_queue_and_a_closed_limiter() {
     let rig = two(rig().set("broker", "prefetch", 8).set("dynamics", "max_concurrency", 3)).await;
     let throttled = json!({ "status": 429, "retry_after": 1 });
     rig.crm
         .fault(&json!({ "operation": "incidents.*", "times": 4, "skip": 20, "probability": 0.1, "fault": throttled }));
-    // Slow enough that many wait: three at a time.
+    // Slow enough that many wait, three at a time.
     rig.crm.fault(&json!({ "operation": "incidents.*", "times": null, "fault": { "delay_ms": 150 } }));
     let mut events = Vec::new();
     for session in 0..30 {
@@ -104,7 +104,7 @@ async fn sessions_keep_their_order_through_a_full_queue_and_a_shut_gate() {
 }
 
 #[tokio::test]
-async fn a_worker_killed_while_many_wait_goes_on_with_them() {
+async fn a_worker_killed_while_many_wait_resumes_them() {
     let rig = two(rig().set("broker", "prefetch", 20).set("dynamics", "max_concurrency", 4)).await;
     trouble(&rig, &json!({ "delay_ms": 150 }));
     let theirs = troubled(250);
@@ -120,7 +120,7 @@ async fn a_worker_killed_while_many_wait_goes_on_with_them() {
     rig.nothing_is_left().await;
 }
 
-/// A worker for two organizations, one of which will be in trouble.
+/// Worker for two organizations, one of which will have trouble.
 async fn two(plan: Plan) -> Rig {
     let rig = plan.lay_out().await;
     rig.files.write_another_organization(rig.folder.path(), ANOTHER_ORGANIZATION);

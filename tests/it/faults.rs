@@ -1,4 +1,4 @@
-//! What goes wrong for a while: retried, waited for, and never done twice.
+//! Temporary faults: events are retried or wait, and nothing is done twice.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::support::rig::{Rig, rig};
 use crate::support::simulator::SECRET;
 
 #[tokio::test]
-async fn what_passes_is_tried_again_in_the_process() {
+async fn temporary_faults_are_retried_in_the_process() {
     let rig = rig().set("dynamics", "request_timeout", "1s").start().await;
     let html = json!({ "status": 503, "body": "<html>Service Unavailable</html>" });
     let mut trouble: Vec<Value> = [408, 500, 502, 503, 504].map(|status| json!({ "status": status })).to_vec();
@@ -31,7 +31,7 @@ async fn what_passes_is_tried_again_in_the_process() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_nobody_can_read_is_given_up_after_five_equal_ones() {
+async fn an_unreadable_refusal_is_given_up_after_five_equal_ones() {
     let rig = rig().set("retry", "delays", vec!["200ms".to_owned()]).start().await;
     let page = |operation: &str, times: Option<u64>| json!({ "operation": operation, "times": times, "fault": { "status": 403, "body": "<html>Forbidden</html>" } });
     rig.crm.fault(&page("incidents.create", None));
@@ -46,7 +46,7 @@ async fn a_refusal_that_nobody_can_read_is_given_up_after_five_equal_ones() {
     rig.bus.dead_letter().await;
     rig.crm.environment().clear_faults();
 
-    // Four are none yet; a contact's costs the contact only.
+    // Four are too few; a failing contact costs only the contact.
     rig.crm.fault(&page("incidents.create", Some(4)));
     assert_eq!(rig.carry(&handoff("email")).await.body["data"]["attempts"], 5);
     rig.crm.fault(&page("contacts.create", None));
@@ -57,7 +57,7 @@ async fn a_refusal_that_nobody_can_read_is_given_up_after_five_equal_ones() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_lost_costs_a_look_and_no_second_record() {
+async fn a_lost_answer_costs_a_read_and_no_second_record() {
     let rig = rig().queue().organize("queue_assignment", "add_to_queue").start().await;
     let long = json!([{ "sender": "customer", "text": "0123456789 ".repeat(300) }]);
     for form in ["precondition_failed", "empty_code", "conflict", "message_only"] {
@@ -83,7 +83,8 @@ async fn an_answer_that_was_lost_costs_a_look_and_no_second_record() {
 
         rig.crm.fault(&json!({ "operation": "AddToQueue", "fault": "reset_after_commit" }));
         rig.crm.fault(&json!({ "operation": "annotations.create", "fault": "reset_after_commit" }));
-        // The action moves a case: it is looked for before it is repeated. A note is read where it is said to be there.
+        // The action moves a case, so the case is read before the action is repeated. A note is read under its reported
+        // id.
         let steps = [
             "incidents.create",
             "AddToQueue",
@@ -106,9 +107,10 @@ async fn an_answer_that_was_lost_costs_a_look_and_no_second_record() {
     assert_eq!((rig.crm.incidents().len(), rig.crm.rows("oc_liveworkitems").len()), (8, 4));
 }
 
-/// Stock Dynamics refuses an incident with its queue, and closing by PATCH: a refusal that can't be read is none for good.
+/// Stock Dynamics refuses an incident with its queue, and closing by PATCH; a refusal that can't be read is not taken
+/// as permanent.
 #[tokio::test]
-async fn a_refusal_that_was_garbled_is_asked_for_again() {
+async fn a_garbled_refusal_is_requested_again() {
     for fault in ["garbage", "truncate"] {
         let rig = rig().stock().queue().start().await;
         rig.crm.fault(&json!({ "operation": "incidents.create", "fault": fault }));
@@ -123,7 +125,7 @@ async fn a_refusal_that_was_garbled_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn closing_whose_answer_was_lost_is_closed_once() {
+async fn a_closing_whose_answer_was_lost_happens_once() {
     let rig = rig().organize("close_with", "close_incident").start().await;
     let event = handoff("email");
     rig.hand_off(&event).await;
@@ -134,7 +136,7 @@ async fn closing_whose_answer_was_lost_is_closed_once() {
 }
 
 #[tokio::test]
-async fn a_retry_goes_on_at_the_step_that_failed() {
+async fn a_retry_resumes_at_the_step_that_failed() {
     let rig = rig().start().await;
     rig.crm.refuse("incidents.create", 5, 503, "", "");
     let event = handoff("email");
@@ -147,7 +149,7 @@ async fn a_retry_goes_on_at_the_step_that_failed() {
 }
 
 #[tokio::test]
-async fn a_message_that_waits_tells_its_past_and_holds_no_prefetch() {
+async fn a_waiting_message_carries_its_history_and_holds_no_prefetch() {
     let rig = rig().set("retry", "delays", vec!["1h".to_owned()]).set("broker", "prefetch", 2).start().await;
     rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "status": 503 } }));
     let events: Vec<_> = (0..6).map(|_| handoff("email")).collect();
@@ -166,7 +168,7 @@ async fn a_message_that_waits_tells_its_past_and_holds_no_prefetch() {
         assert_eq!(past("x-handoffd-original-routing-key"), "session.handoff.email");
         assert_eq!(message.properties.content_type().as_ref().unwrap().as_str(), "application/json");
         assert_eq!(*message.properties.delivery_mode(), Some(2));
-        // As the broker does when its time has come.
+        // Does what the broker does when the delay is over.
         rig.bus.put(&rig.files.work_queue(), &message.data, message.properties).await;
     }
     for event in &events {
@@ -187,7 +189,7 @@ async fn attempts_survive_a_lost_store_by_their_headers() {
 }
 
 #[tokio::test]
-async fn a_throttled_event_waits_as_told_and_spends_no_attempt() {
+async fn a_throttled_event_waits_as_requested_and_spends_no_attempt() {
     let rig = rig().start().await;
     let date = Timestamp::now().checked_add(jiff::SignedDuration::from_secs(2)).unwrap();
     let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -226,7 +228,7 @@ async fn a_throttled_organization_delays_no_other() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_renewed_once_and_nobody_notices() {
+async fn a_refused_token_is_renewed_once_without_visible_effect() {
     let rig = rig().start().await;
     let event = handoff("web");
     rig.hand_off(&event).await;
@@ -300,7 +302,7 @@ async fn is_blocked(rig: &Rig, organization: &str) {
     rig.worker().counts("handoffd_organization_blocked", organization, 1).await;
 }
 
-/// Entra ID knows another secret from now on.
+/// Changes the secret that Entra ID accepts.
 fn rotate(rig: &Rig) {
     rig.crm.environment().configure(&json!({ "client_secrets": [next_secret()] })).unwrap();
     rig.crm.environment().revoke_tokens();
@@ -312,7 +314,7 @@ fn corrected(rig: &Rig) -> Files {
     files
 }
 
-/// Begins as the first one does, so that logs are searched for it too.
+/// Starts like the first secret, so that logs are searched for it too.
 fn next_secret() -> String {
     format!("{SECRET}-of-tomorrow")
 }

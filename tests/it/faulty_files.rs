@@ -1,4 +1,4 @@
-//! Faults in organizations' files, at the start and later: each is its own organization's.
+//! Faults in organization files, at start and later: each affects only its own organization.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ fn theirs() -> Event {
     handoff("email").with("/organization_id", ANOTHER_ORGANIZATION)
 }
 
-/// A file of this name in the organizations' directory.
+/// Path of a file in the organizations directory.
 fn file(rig: &Rig, name: &str) -> PathBuf {
     rig.folder.path().join("organizations").join(name)
 }

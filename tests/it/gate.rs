@@ -1,4 +1,4 @@
-//! How many requests at once: found out, never too many for long, and one organization's affair alone.
+//! Concurrency of requests: found adaptively, soon corrected when too high, and separate for each organization.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn concurrency_rises_under_load_and_stays_below_the_maximum() {
 }
 
 #[tokio::test]
-async fn what_dynamics_advises_is_not_exceeded() {
+async fn the_concurrency_that_dynamics_recommends_is_not_exceeded() {
     let rig = rig().start().await;
     rig.crm.environment().configure(&json!({ "dop_hint": 4, "latency_ms": 10 })).unwrap();
     rig.hand_off(&handoff("web")).await;
@@ -41,7 +41,7 @@ async fn what_dynamics_advises_is_not_exceeded() {
 }
 
 #[tokio::test]
-async fn limits_are_kept_to_and_cost_nobody_an_attempt() {
+async fn limits_are_respected_and_cost_no_attempt() {
     let rig = rig().start().await;
     let limits = json!({ "latency_ms": 20, "limits": { "concurrent": 10, "requests": 100_000, "retry_after_s": 1 } });
     rig.crm.environment().configure(&limits).unwrap();
@@ -57,7 +57,7 @@ async fn limits_are_kept_to_and_cost_nobody_an_attempt() {
 }
 
 #[tokio::test]
-async fn a_retry_after_shuts_one_gate_with_one_line() {
+async fn a_retry_after_closes_one_limiter_with_one_log_line() {
     let rig = rig().set("retry", "delays", vec!["200ms".to_owned(), "1s".to_owned()]).lay_out().await;
     rig.files.write_another_organization(rig.folder.path(), "org_globex");
     rig.start_worker("worker").ready().await;
@@ -84,7 +84,7 @@ async fn a_retry_after_shuts_one_gate_with_one_line() {
 }
 
 #[tokio::test]
-async fn who_hangs_delays_no_other_and_loses_nothing() {
+async fn a_hanging_organization_delays_no_other_and_loses_nothing() {
     let rig = rig().set("dynamics", "request_timeout", "3s").set("broker", "prefetch", 100).lay_out().await;
     rig.files.write_another_organization(rig.folder.path(), "org_globex");
     rig.start_worker("worker").ready().await;
@@ -104,7 +104,7 @@ async fn who_hangs_delays_no_other_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_service_that_fails_is_asked_once_by_all_who_wait() {
+async fn a_failing_token_service_gets_one_request_for_all_waiters() {
     let rig = rig().set("retry", "delays", vec!["1s".to_owned()]).set("retry", "in_process", 1).lay_out().await;
     rig.crm.fault(&json!({ "operation": "token", "times": null, "fault": { "status": 503, "when": "after_commit" } }));
     rig.start_worker("worker").ready().await;

@@ -1,7 +1,7 @@
-//! The one thread that carries events, while requests and reloads bring what other programs would wait for.
+//! The single event thread stays responsive while requests and reloads do what would block other programs.
 //!
-//! The worker runs in this process, on a runtime of a single thread, beside a heartbeat. Nothing is timed but this: a thread
-//! that has not answered for ten seconds is held for good.
+//! The worker runs in this process, on a single-threaded runtime, beside a heartbeat. Only the heartbeat is timed: a
+//! thread that has not answered for ten seconds is blocked permanently.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -24,17 +24,17 @@ use crate::support::rig::{Plan, Rig, rig};
 use crate::support::simulator::SECRET;
 use crate::support::worker::http_anew;
 
-/// What answers within this time is not held.
+/// Longest response time of a thread that is not blocked.
 const HELD: Duration = Duration::from_secs(10);
-/// Between two beats of the heart.
+/// Interval of the heartbeat.
 const BEAT: Duration = Duration::from_millis(5);
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// A worker on one thread.
+/// Worker on one thread.
 struct Worker {
     base: String,
     client: reqwest::Client,
-    /// The longest time between two beats so far, in microseconds.
+    /// Longest interval between two heartbeats so far, in microseconds.
     longest: Arc<AtomicU64>,
     stop: CancellationToken,
 }
@@ -55,7 +55,7 @@ impl Worker {
         };
         std::thread::spawn(move || run(&config, longest, &stop));
         eventually("a worker that is ready", async || worker.answers("/readyz").await == Some(200)).await;
-        // What it takes to start delays no event.
+        // The start itself delays no event.
         worker.longest.store(0, Ordering::Relaxed);
         (rig, worker)
     }
@@ -73,7 +73,7 @@ impl Worker {
         Some(answer.status().as_u16())
     }
 
-    /// It answers, and carries an event.
+    /// Asserts that the worker responds and processes an event.
     async fn goes_on(&self, rig: &Rig, after: &str) {
         assert_eq!(self.answers("/livez").await, Some(200), "the event thread is held: {after}");
         rig.hand_off(&handoff("email")).await;
@@ -117,7 +117,7 @@ async fn beat(longest: Arc<AtomicU64>) {
     }
 }
 
-/// A FIFO that nobody writes to.
+/// Creates a FIFO without a writer.
 fn fifo(path: PathBuf) -> PathBuf {
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     path
@@ -133,7 +133,7 @@ fn document(rig: &Rig, secret: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_document_that_points_at_its_secret_is_refused_in_the_same_words_whatever_it_points_at() {
+async fn a_document_that_references_its_secret_is_refused_identically_for_any_target() {
     let (rig, worker) = Worker::start(rig()).await;
     let fifo = fifo(rig.folder.path().join("fifo"));
     let path = format!("/api/v1/organizations/{ANOTHER_ORGANIZATION}");
@@ -160,9 +160,9 @@ async fn a_document_that_points_at_its_secret_is_refused_in_the_same_words_whate
     assert!(rig.crm.environment().requests().iter().all(|request| !format!("{request:?}").contains("PATH")));
 }
 
-/// What the interface can be asked, by the table that the router is made of, and the pages.
+/// Every endpoint of the router's table, and the pages.
 #[tokio::test]
-async fn no_request_holds_the_thread_that_carries_events() {
+async fn no_request_blocks_the_event_thread() {
     let (rig, worker) = Worker::start(rig()).await;
     let fifo = fifo(rig.folder.path().join("fifo")).display().to_string();
     let _slow = slow_clients(&worker.base);
@@ -182,7 +182,7 @@ async fn no_request_holds_the_thread_that_carries_events() {
                 let bare = std::iter::once(ask());
                 let with_body = bodies.iter().filter(|_| method != Method::GET).map(|body| ask().body(body.clone()));
                 for request in bare.chain(with_body) {
-                    // It may hang up on a body that it does not want, but not keep silent.
+                    // It may close the connection on an unwanted body, but not stay silent.
                     let silent = request.send().await.is_err_and(|error| error.is_timeout());
                     assert!(!silent, "{method} {path} is not answered: the event thread is held");
                 }
@@ -196,13 +196,13 @@ async fn no_request_holds_the_thread_that_carries_events() {
     worker.goes_on(&rig, "pages").await;
 }
 
-/// A path with this for each of its parameters.
+/// Path with its parameters replaced by this value.
 fn filled(path: &str, argument: &str) -> String {
     let parts = path.split('/').map(|part| if part.starts_with('{') { argument } else { part });
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// Half a head, half a body, and an answer that nobody reads.
+/// Clients with half a head, half a body, and an unread response.
 fn slow_clients(base: &str) -> [TcpStream; 3] {
     let head = "PUT /api/v1/organizations/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n";
     [
@@ -213,14 +213,14 @@ fn slow_clients(base: &str) -> [TcpStream; 3] {
     .map(|text| {
         let mut stream = TcpStream::connect(base.trim_start_matches("http://")).unwrap();
         stream.set_nonblocking(true).unwrap();
-        // As much as is taken.
+        // As much as is accepted.
         _ = stream.write(text.as_bytes());
         stream
     })
 }
 
 #[tokio::test]
-async fn no_reload_holds_the_thread_that_carries_events() {
+async fn no_reload_blocks_the_event_thread() {
     let (rig, worker) = Worker::start(rig()).await;
     let directory = rig.folder.path().join("organizations");
     let fifo = fifo(rig.folder.path().join("fifo"));
@@ -258,7 +258,7 @@ async fn no_reload_holds_the_thread_that_carries_events() {
     assert!(worker.organizations().await.contains(&ORGANIZATION.into()));
 }
 
-/// Makes a change, and has it read twice: on SIGHUP, and at a glance seconds later.
+/// Makes a change and has it read twice: on SIGHUP, and in the periodic reading seconds later.
 async fn reload(rig: &Rig, worker: &Worker, what: &str, change: impl FnOnce()) {
     change();
     for way in ["SIGHUP", "a glance"] {

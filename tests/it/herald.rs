@@ -1,4 +1,4 @@
-//! What the service manager hears of a worker, and what a container's health check does.
+//! Notifications to the service manager, and the health check of a container.
 
 use std::collections::VecDeque;
 
@@ -8,14 +8,14 @@ use crate::support::broker::DEADLINE;
 use crate::support::event::handoff;
 use crate::support::rig::rig;
 
-/// A service manager's ear.
+/// Socket of a service manager.
 struct Ear {
     socket: UnixDatagram,
     heard: VecDeque<String>,
 }
 
 impl Ear {
-    /// Waits until a message with this line has come; what came before it, line by line.
+    /// Waits for a message with this line and returns the lines before it.
     async fn hears(&mut self, line: &str) -> Vec<String> {
         let mut before = Vec::new();
         loop {
@@ -36,7 +36,7 @@ impl Ear {
 }
 
 #[tokio::test]
-async fn the_service_manager_hears_of_readiness_life_reload_and_stop() {
+async fn the_service_manager_is_notified_of_readiness_watchdog_reload_and_stop() {
     let rig = rig().lay_out().await;
     let path = rig.folder.path().join("notify");
     let mut ear = Ear { socket: UnixDatagram::bind(&path).unwrap(), heard: VecDeque::new() };
@@ -60,9 +60,9 @@ async fn the_service_manager_hears_of_readiness_life_reload_and_stop() {
     assert!(worker.exit().await.success());
 }
 
-/// Its queue is full: who sends to it waits for ever.
+/// The socket's queue is full, so that a sender blocks forever.
 #[tokio::test]
-async fn a_service_manager_that_takes_nothing_holds_nothing_up() {
+async fn a_service_manager_that_reads_nothing_blocks_nothing() {
     let rig = rig().lay_out().await;
     let path = rig.folder.path().join("notify");
     let _manager = UnixDatagram::bind(&path).unwrap();
@@ -72,14 +72,14 @@ async fn a_service_manager_that_takes_nothing_holds_nothing_up() {
 
     let socket = format!("NOTIFY_SOCKET={}", path.display());
     let worker = rig.start_worker_under("worker", &["env", &socket, "WATCHDOG_USEC=20000"]);
-    // A thread that is held answers nothing, for ever.
+    // A blocked thread never responds.
     tokio::time::timeout(DEADLINE, worker.ready()).await.expect("the event thread is held");
     rig.hand_off(&handoff("email")).await;
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn health_is_told_by_the_exit_status() {
+async fn health_is_the_exit_status() {
     let rig = rig().start().await;
     let worker = rig.worker();
     for question in [&["health"][..], &["health", "--ready"]] {

@@ -1,4 +1,4 @@
-//! What a publisher may send by mistake or on purpose: each has a known end, and the worker goes on as before.
+//! Bad input from a publisher, by mistake or on purpose: each has a defined result, and the worker continues unharmed.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString};
@@ -9,10 +9,10 @@ use crate::support::bus::{header, headers, properties};
 use crate::support::event::{Event, customer_texts, handoff, resolved};
 use crate::support::rig::{Rig, rig};
 
-/// Where an event must end.
+/// Required result of an event.
 enum End {
     Succeeded,
-    /// A dead letter of this reason, whose error says this.
+    /// Dead letter with this reason and an error that contains this text.
     Dead(&'static str, &'static str),
 }
 
@@ -30,7 +30,7 @@ fn case(name: &'static str, event: &Event, end: End) -> Case {
     Case { name, id: event.id().to_owned(), body: event.body(), end }
 }
 
-/// The event's JSON, with one piece of text replaced: for what no JSON library would write.
+/// The event's JSON with one piece of text replaced, for JSON that no library would write.
 fn rewritten(name: &'static str, (from, to): (&str, &str), end: End) -> Case {
     let event = email();
     let text = event.0.to_string();
@@ -44,7 +44,7 @@ fn email() -> Event {
 
 const LIMIT: usize = 65_536;
 
-/// An event of exactly so many bytes.
+/// Event of an exact size in bytes.
 fn sized(length: usize) -> Event {
     let event = email().with("/data/summary", "");
     let missing = length - event.body().len();
@@ -91,7 +91,7 @@ fn syntax() -> Vec<Case> {
     cases
 }
 
-/// Text that Dynamics must get as it is, and nobody else.
+/// Texts that Dynamics must receive unchanged, and no other output may contain.
 fn texts() -> Vec<Case> {
     let (emoji, mark, turned) = ("😀".repeat(60), "e\u{301}".repeat(60), "\u{202e}txt.exe gnp\u{2066}hidden");
     let unsaid = "zero\u{200b}width\u{feff}joined\u{200d}text";
@@ -121,7 +121,7 @@ fn texts() -> Vec<Case> {
     cases
 }
 
-/// Ids that mean something elsewhere: in a URL, a filter, a path, a label, a log line.
+/// Ids with a special meaning elsewhere: in a URL, a filter, a path, a label, a log line.
 fn ids() -> Vec<Case> {
     let odd = [
         "../../etc/passwd",
@@ -136,7 +136,7 @@ fn ids() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for text in odd {
-        // Unique, or the second run of it would be the first one's copy.
+        // Unique, or the second run would duplicate the first.
         let event = email();
         let session = format!("{text}{}", event.session());
         let id = format!("{text}{}", event.id());
@@ -155,7 +155,7 @@ fn ids() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn every_bad_body_has_a_known_end_and_the_worker_goes_on() {
+async fn every_bad_body_has_a_defined_result_and_the_worker_continues() {
     let rig = rig().stock().set("worker", "max_event_bytes", i64::try_from(LIMIT).unwrap()).start().await;
     for case in syntax().into_iter().chain(texts()).chain(ids()) {
         ends(&rig, &case, BasicProperties::default()).await;
@@ -164,7 +164,7 @@ async fn every_bad_body_has_a_known_end_and_the_worker_goes_on() {
 }
 
 #[tokio::test]
-async fn a_log_in_text_holds_nothing_of_a_customer_either() {
+async fn a_text_log_holds_no_customer_text_either() {
     let plan = rig().stock().set("worker", "max_event_bytes", i64::try_from(LIMIT).unwrap());
     let rig = plan.set("log", "format", "text").set("log", "level", "trace").start().await;
     for case in texts().into_iter().chain(ids()) {
@@ -178,7 +178,7 @@ async fn a_log_in_text_holds_nothing_of_a_customer_either() {
 }
 
 #[tokio::test]
-async fn an_email_is_found_and_kept_as_it_is_whatever_is_in_it() {
+async fn an_email_with_any_content_is_matched_and_kept_unchanged() {
     let rig = rig().start().await;
     rig.crm.edit("contacts", &json!({ "contactid": uuid::Uuid::new_v4(), "emailaddress1": "bob@example.com" })).await;
     let at_most = format!("{}@example.com", "é".repeat(88));
@@ -202,7 +202,7 @@ async fn an_email_is_found_and_kept_as_it_is_whatever_is_in_it() {
         assert_eq!(made["emailaddress1"], address);
         let incident = rig.crm.incidents().pop().unwrap();
         assert_eq!(incident["_customerid_value"], made["contactid"], "{address}");
-        // Known now, also to a worker that remembers nothing.
+        // Known now, also to a worker with an empty store.
         rig.hand_off(&event.next_session()).await;
         assert_eq!(rig.crm.contacts().len(), before + 1, "{address}");
     }
@@ -211,9 +211,9 @@ async fn an_email_is_found_and_kept_as_it_is_whatever_is_in_it() {
     rig.nothing_is_left().await;
 }
 
-/// Every header that the worker reads, with every kind of value.
+/// Every header that the worker reads, with every type of value.
 #[tokio::test]
-async fn no_header_keeps_an_event_from_its_end() {
+async fn no_header_prevents_the_result_of_an_event() {
     let rig = rig().start().await;
     let names = [
         "x-handoffd-attempts",
@@ -248,9 +248,9 @@ async fn no_header_keeps_an_event_from_its_end() {
     unharmed(&rig).await;
 }
 
-/// Or it would wait for ever.
+/// Otherwise the event would wait forever.
 #[tokio::test]
-async fn a_first_sight_that_is_still_to_come_is_none() {
+async fn a_first_seen_time_in_the_future_is_ignored() {
     let rig = rig().start().await;
     let event = resolved("ses_nobody");
     let ahead = [("x-handoffd-first-seen", "9999-01-01T00:00:00Z"), ("x-handoffd-dead-at", "9999-12-01T00:00:00Z")];
@@ -263,7 +263,7 @@ async fn a_first_sight_that_is_still_to_come_is_none() {
     unharmed(&rig).await;
 }
 
-/// Of every kind, with what is at its edges.
+/// Values of every type, with edge cases.
 fn values() -> Vec<AMQPValue> {
     let text = |text: &str| AMQPValue::LongString(LongString::from(text));
     let mut list = FieldArray::default();
@@ -281,7 +281,7 @@ fn values() -> Vec<AMQPValue> {
         AMQPValue::LongUInt(u32::MAX),
         AMQPValue::LongLongInt(i64::MIN),
         AMQPValue::LongLongInt(i64::MAX),
-        // The broker itself takes no NaN.
+        // The broker itself refuses NaN.
         AMQPValue::Float(-0.0),
         AMQPValue::Double(1e300),
         AMQPValue::Timestamp(0),
@@ -301,7 +301,7 @@ fn values() -> Vec<AMQPValue> {
     ]
 }
 
-/// Publishes a bad input and sees where it ends.
+/// Publishes a bad input and asserts its result.
 async fn ends(rig: &Rig, case: &Case, with: BasicProperties) {
     let Case { name, id, body, end } = case;
     let told: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -326,7 +326,7 @@ async fn ends(rig: &Rig, case: &Case, with: BasicProperties) {
     }
 }
 
-/// The worker is as it was: it has lost no connection, found no defect of its own, and carries what is in order.
+/// Asserts that the worker is unharmed: no lost connection, no internal defect, and valid events are processed.
 pub async fn unharmed(rig: &Rig) {
     rig.hand_off(&handoff("web")).await;
     eventually("a worker that is ready", async || rig.worker().unready().await.is_empty()).await;

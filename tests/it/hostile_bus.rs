@@ -1,4 +1,4 @@
-//! What a broker hands on although it is no AMQP, or more than a frame can take.
+//! Messages from a broker that are invalid AMQP, or larger than a frame.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, LongString};
@@ -10,7 +10,7 @@ use crate::support::event::{Event, handoff};
 use crate::support::raw::{CONTENT_TYPE, HEADERS, Raw, long, nested, short, table};
 use crate::support::rig::rig;
 
-/// Properties that break the client, or the process, when they are read as they are.
+/// Properties that break the client or the process when read unrepaired.
 fn broken() -> Vec<(&'static str, (u16, Vec<u8>))> {
     let name = table(b"x-\xff\xfe", &[b"S".to_vec(), long(b"v")].concat());
     vec![
@@ -26,7 +26,7 @@ fn broken() -> Vec<(&'static str, (u16, Vec<u8>))> {
 }
 
 #[tokio::test]
-async fn what_is_no_amqp_is_carried_all_the_same_and_harms_no_neighbour() {
+async fn invalid_amqp_is_processed_and_harms_no_other_message() {
     let rig = rig().start().await;
     let mut raw = Raw::connect(Broker::shared());
     let [exchange, _] = rig.files.exchanges();
@@ -47,9 +47,9 @@ async fn what_is_no_amqp_is_carried_all_the_same_and_harms_no_neighbour() {
     unharmed(&rig).await;
 }
 
-/// Its copy can be read by any client.
+/// The copy can be read by any client.
 #[tokio::test]
-async fn what_is_no_amqp_becomes_a_dead_letter_that_is() {
+async fn invalid_amqp_becomes_a_valid_dead_letter() {
     let rig = rig().start().await;
     let mut raw = Raw::connect(Broker::shared());
     let [exchange, _] = rig.files.exchanges();
@@ -67,7 +67,7 @@ async fn what_is_no_amqp_becomes_a_dead_letter_that_is() {
     unharmed(&rig).await;
 }
 
-/// The broker counts deliveries in a header of its own, and sends a frame that is longer than agreed.
+/// The broker counts deliveries in a header of its own, and sends a frame longer than negotiated.
 #[tokio::test]
 async fn headers_that_the_broker_makes_outgrow_a_frame_harm_no_connection() {
     let rig = rig().start().await;
@@ -85,7 +85,7 @@ async fn headers_that_the_broker_makes_outgrow_a_frame_harm_no_connection() {
     unharmed(&rig).await;
 }
 
-/// The broker takes a header frame that is full to the last byte; a copy has the worker's own headers too.
+/// The broker accepts a header frame that is full to the last byte; a copy also has the worker's own headers.
 #[tokio::test]
 async fn headers_that_fill_a_frame_harm_no_connection() {
     let rig = rig().set("retry", "in_process", 1).start().await;
@@ -98,7 +98,7 @@ async fn headers_that_fill_a_frame_harm_no_connection() {
     assert_eq!(header(&letter.properties, "small").as_deref(), Some("kept"));
     assert_eq!(header(&letter.properties, "x-handoffd-left-out").as_deref(), Some("huge"));
 
-    // By way of a retry queue.
+    // Through a retry queue.
     rig.crm.refuse("oc_liveworkitems.create", 1, 503, "", "");
     let event = handoff("web");
     rig.bus.publish_as("session.handoff.web", &event.body(), full).await;

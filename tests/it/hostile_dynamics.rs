@@ -1,4 +1,5 @@
-//! A Dynamics and an Entra ID that lie: whatever they answer, an event ends as the contract says, and nothing leaks.
+//! A Dynamics and an Entra ID with invalid responses: for any response an event ends as the contract specifies, and
+//! nothing leaks.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +14,7 @@ use crate::support::event::handoff;
 use crate::support::rig::rig;
 use crate::support::simulator::SECRET;
 
-/// Token answers that were granted, but not as they should be; each is followed by an honest one.
+/// Malformed token responses; each is followed by a valid one.
 fn tokens() -> Vec<String> {
     let lifetime = |value: &str| format!(r#"{{"access_token":"t","expires_in":{value}}}"#);
     let mut answers: Vec<String> = ["18446744073709551615", "\"9e99\"", "-1", "null", "[]"].map(lifetime).to_vec();
@@ -34,7 +35,7 @@ fn tokens() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_answer_of_entra_id_keeps_an_event_from_its_end() {
+async fn no_response_of_entra_id_prevents_the_result_of_an_event() {
     let rig = rig().start().await;
     for body in tokens() {
         rig.crm.environment().revoke_tokens();
@@ -45,7 +46,7 @@ async fn no_answer_of_entra_id_keeps_an_event_from_its_end() {
     unharmed(&rig).await;
 }
 
-/// The rig looks for the secret in all logs when it ends.
+/// The rig searches all logs for the secret when it ends.
 #[tokio::test]
 async fn an_entra_id_that_quotes_the_request_leaks_no_secret() {
     let rig = rig().start().await;
@@ -61,7 +62,7 @@ async fn an_entra_id_that_quotes_the_request_leaks_no_secret() {
     unharmed(&rig).await;
 }
 
-/// Words of the customer's, at every place of an answer and in every spelling.
+/// The customer's words, in every part of a response and in every spelling.
 #[tokio::test]
 async fn a_dynamics_that_quotes_the_customer_leaks_nothing() {
     let rig = rig().start().await;
@@ -98,7 +99,7 @@ async fn a_dynamics_that_quotes_the_customer_leaks_nothing() {
     unharmed(&rig).await;
 }
 
-/// What a server may write in place of an answer.
+/// Invalid bytes in place of a response.
 fn lies() -> Vec<(&'static str, Vec<u8>)> {
     let answer = |head: &str, body: &[u8]| {
         let length = body.len();
@@ -126,7 +127,7 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A server that lies once for each event, then tells the truth.
+/// Server that responds invalidly once for each event, then validly.
 struct Liar {
     address: String,
     next: Arc<Mutex<Option<Vec<u8>>>>,
@@ -155,17 +156,17 @@ impl Liar {
 impl Drop for Liar {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // The listener looks up once more.
+        // Wakes the listener once more.
         _ = TcpStream::connect(&self.address);
     }
 }
 
-/// One request, one answer.
+/// Handles one request.
 fn answer(mut stream: TcpStream, lies: &Mutex<Option<Vec<u8>>>) {
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     let mut request = Vec::new();
     let mut piece = [0; 4096];
-    // The whole request is one small write, or two.
+    // The whole request is one or two small writes.
     while !is_whole(&request) {
         match stream.read(&mut piece) {
             Ok(length) if length > 0 => request.extend_from_slice(&piece[..length]),
@@ -179,7 +180,7 @@ fn answer(mut stream: TcpStream, lies: &Mutex<Option<Vec<u8>>>) {
         let lie = lies.lock().unwrap().take();
         lie.unwrap_or_else(|| b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_vec())
     };
-    // A client that has heard enough hangs up.
+    // The client may close the connection early.
     _ = stream.write_all(&truth);
 }
 
@@ -192,7 +193,7 @@ fn is_whole(request: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn no_answer_of_dynamics_keeps_an_event_from_its_end() {
+async fn no_response_of_dynamics_prevents_the_result_of_an_event() {
     let liar = Liar::start();
     let url = format!("http://{}", liar.address);
     let plan = rig().set("dynamics", "authority", url.clone()).organize("environment_url", url);

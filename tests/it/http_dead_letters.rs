@@ -25,7 +25,7 @@ async fn three(rig: &Rig) -> [String; 3] {
 }
 
 #[tokio::test]
-async fn a_list_is_what_the_command_prints_and_takes_its_selection() {
+async fn a_list_matches_the_commands_output_and_accepts_its_filters() {
     let rig = rig().start().await;
     let api = Api::of(&rig);
     assert_eq!(api.get("/api/v1/dead-letters").await, json!([]));
@@ -53,7 +53,7 @@ async fn a_list_is_what_the_command_prints_and_takes_its_selection() {
 }
 
 #[tokio::test]
-async fn one_letter_is_shown_whole_and_lists_never_tell_of_a_customer() {
+async fn one_letter_is_shown_in_full_and_lists_contain_no_customer_text() {
     let rig = rig().start().await;
     let api = Api::of(&rig);
     let event = Dead::new().bury(&rig).await;
@@ -73,7 +73,7 @@ async fn one_letter_is_shown_whole_and_lists_never_tell_of_a_customer() {
 }
 
 #[tokio::test]
-async fn what_is_replayed_succeeds_and_what_is_discarded_is_gone() {
+async fn replayed_letters_succeed_and_discarded_ones_are_removed() {
     let rig = rig().start().await;
     let api = Api::of(&rig);
     let [one, two, three] = three(&rig).await;
@@ -124,7 +124,7 @@ async fn without_a_selection_or_with_a_wrong_one_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn a_job_does_it_in_the_background_and_tells_how_far_it_is() {
+async fn a_job_runs_in_the_background_and_reports_progress() {
     let rig = rig().start().await;
     let api = Api::of(&rig);
     let [one, two, three] = three(&rig).await;
@@ -156,7 +156,7 @@ async fn a_job_does_it_in_the_background_and_tells_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn many_letters_come_as_one_array() {
+async fn many_letters_are_one_array() {
     let rig = rig().start().await;
     let api = Api::of(&rig);
     let events: Vec<_> = (0..600).map(|_| handoff("email").without("/data/transcript")).collect();
@@ -173,7 +173,7 @@ async fn many_letters_come_as_one_array() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_gone_is_a_problem_with_its_name() {
+async fn a_missing_queue_is_a_problem_with_its_name() {
     let rig = rig().start().await;
     let api = Api::of(&rig);
     rig.bus.delete_queue(&rig.files.dead_letter_queue()).await;

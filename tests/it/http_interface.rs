@@ -1,4 +1,4 @@
-//! The rest of `/api/v1`, and who may ask, on a live worker.
+//! The rest of `/api/v1`, and its authentication, on a live worker.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ async fn an_outcome_has_its_whole_history() {
 }
 
 #[tokio::test]
-async fn of_an_event_without_outcome_the_problem_tells_what_is_known() {
+async fn an_event_without_outcome_gets_a_problem_with_its_state() {
     let rig = rig().set("retry", "delays", vec!["1h"]).set("retry", "in_process", 1).start().await;
     let api = Api::of(&rig);
     rig.crm.refuse("incidents.create", 1, 500, "0x0", "Out of order.");
@@ -50,7 +50,7 @@ async fn of_an_event_without_outcome_the_problem_tells_what_is_known() {
 }
 
 #[tokio::test]
-async fn queues_are_told_with_rates() {
+async fn queues_are_reported_with_rates() {
     let rig = rig().set("retry", "delays", vec!["1h"]).start().await;
     let api = Api::of(&rig);
     rig.carry(&handoff("email")).await;
@@ -95,9 +95,9 @@ async fn organizations_are_listed_and_unknown_ones_are_not_found() {
     }
 }
 
-/// What the document names is there, and what is there and not named is not.
+/// Every documented endpoint exists, and every other path does not.
 #[tokio::test]
-async fn the_document_names_what_is_there() {
+async fn the_document_lists_exactly_the_endpoints_that_exist() {
     let rig = rig().start().await;
     let api = Api::of(&rig);
     let document = api.get("/api/v1/openapi.json").await;
@@ -105,7 +105,7 @@ async fn the_document_names_what_is_there() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         let address = path.replace(['{', '}'], "");
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-            // Without what it takes, so that nothing is done.
+            // Without the required input, so that nothing happens.
             let response =
                 api.request(method.clone(), &format!("{address}?no_such=1")).send().await.expect("an answer");
             let named = &operations[method.as_str().to_lowercase()];
@@ -137,7 +137,7 @@ async fn a_browser_signs_in_with_the_token_and_other_sites_change_nothing() {
     assert!(!refused.headers().contains_key("set-cookie"));
     let foreign = form("t0ken-of-this-test").header("sec-fetch-site", "cross-site");
     answer(foreign, 403).await;
-    // The client follows the redirect to `/`, so the cookie is read from an answer it does not follow.
+    // The client follows the redirect to `/`, so the cookie is read from a response it does not follow.
     let patient = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let signed_in = patient
         .post(format!("{}/login", api.base()))
@@ -162,7 +162,7 @@ async fn a_browser_signs_in_with_the_token_and_other_sites_change_nothing() {
         answer(discard(site), 403).await;
     }
     answer(discard("same-origin"), 200).await;
-    // A person in a browser is led to the form, a program gets a problem.
+    // A browser is redirected to the sign-in form; a program gets a problem.
     let led = patient.get(format!("{}/anywhere", api.base())).header("accept", "text/html,*/*").send().await.unwrap();
     assert_eq!((led.status().as_u16(), &led.headers()["location"]), (303, &"/login".parse().unwrap()));
     let left = patient.post(format!("{}/logout", api.base())).header("cookie", session).send().await.unwrap();

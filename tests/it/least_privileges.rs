@@ -1,4 +1,5 @@
-//! `docs/DYNAMICS.md`, "Least privileges": a role with these and nothing else carries every event, lost answers included.
+//! `docs/DYNAMICS.md`, "Least privileges": a role with exactly these privileges processes every event, lost responses
+//! included.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +11,7 @@ use crate::support::event::{handoff, resolved};
 use crate::support::rig::{Rig, rig};
 use crate::support::simulator::OWNER;
 
-/// The names that the page's table spells: `| Case (`Incident`) | Create, Append To | … |`.
+/// Privilege names in the document's table: `| Case (`Incident`) | Create, Append To | … |`.
 fn role() -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/DYNAMICS.md");
     let page = std::fs::read_to_string(path).unwrap();
@@ -33,7 +34,7 @@ fn grant_only(rig: &Rig, role: &BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn the_role_of_the_page_is_enough() {
+async fn the_documented_role_is_sufficient() {
     for profile in [Profile::OpenCx, Profile::Stock] {
         let rig = rig().profile(profile).queue().organize("default_owner_id", OWNER).lay_out().await;
         grant_only(&rig, &role());

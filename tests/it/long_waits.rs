@@ -1,4 +1,4 @@
-//! Organizations that wait for long. By hand: `make long-waits`.
+//! Organizations that wait for a long time. Run manually: `make long-waits`.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::support::rig::{Rig, rig_on};
 
 const PAUSED: &str = "org_paused";
 const MINUTE: Duration = Duration::from_secs(60);
-/// How long RabbitMQ lets a message be unacked here: less than its 30 minutes, more than the worker's 10.
+/// Consumer timeout of RabbitMQ here: less than its default of 30 minutes, more than the worker's 10.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(12 * 60);
-/// More than an organization's consumer takes at once.
+/// More events than an organization's consumer takes at once.
 const EVENTS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,11 +53,11 @@ async fn forty_minutes_of_throttling_and_fifteen_of_a_pause_give_nothing_up_and_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes more than a minute: make long-waits"]
-async fn outcomes_that_may_not_be_written_for_a_minute_cost_nothing() {
+async fn a_minute_without_permission_to_write_outcomes_costs_nothing() {
     withdrawn_for(MINUTE).await;
 }
 
-/// Nothing was given up, no connection and no channel was lost.
+/// Asserts that nothing was given up and no connection or channel was lost.
 async fn was_undisturbed(rig: &Rig, broker: &Broker) {
     assert_eq!(rig.bus.dead_letters().await, 0);
     assert!(!rig.worker().logged("reconnecting") && !rig.worker().logged("redeliver"), "{}", rig.logs());

@@ -1,4 +1,4 @@
-//! The parts together: a real broker, a real store, real processes.
+//! Integration tests: a real broker, a real store, real processes.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 

@@ -1,4 +1,4 @@
-//! The HTTP interface as monitors and operators meet it.
+//! The HTTP interface from the side of monitors and operators.
 
 mod rig;
 
@@ -36,7 +36,7 @@ async fn health_and_metrics_are_open_to_all() {
 }
 
 #[tokio::test]
-async fn an_outcome_is_its_data_and_more() {
+async fn an_outcome_has_its_data_and_more() {
     let rig = Rig::start(vec![found("evt_01JDA7", Phase::Finished(outcome()))]).await;
     let shown = json!({
         "organization_id": "org_acme",
@@ -121,7 +121,7 @@ async fn ids_are_percent_encoded() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem() {
+async fn a_missing_resource_is_a_problem() {
     let rig = Rig::start(vec![found("waits", Phase::Waiting)]).await;
     assert!(problem(rig.get("/api/v1/outcomes/org_acme/none").await, 404).await.contains("org_acme"));
     assert!(problem(rig.get("/api/v1/outcomes/org_acme/waits").await, 404).await.contains("retry queue"));
@@ -161,7 +161,7 @@ async fn parameters_become_a_filter() {
 }
 
 #[tokio::test]
-async fn bad_parameters_say_what_was_expected() {
+async fn bad_parameters_are_answered_with_the_expected_format() {
     let rig = Rig::start(Vec::new()).await;
     for (query, expected) in [
         ("limit=0", "limit: found \"0\", expected a whole number from 1 to 500"),
@@ -204,7 +204,7 @@ async fn the_token_guards_all_but_health() {
 }
 
 #[tokio::test]
-async fn without_a_token_only_this_machine_may_be_named() {
+async fn without_a_token_only_loopback_hosts_are_allowed() {
     let rig = Rig::start(Vec::new()).await;
     for (host, status) in
         [("evil.example", 403), ("127.0.0.1.evil.example", 403), ("localhost:9464", 200), ("[::1]:9464", 200)]
@@ -230,7 +230,7 @@ async fn answers_carry_security_headers() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_a_problem() {
+async fn a_failing_store_is_a_problem() {
     let rig = Rig::with(Shelf { broken: true, ..Shelf::default() }, None).await;
     assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "the store is closed");
     assert_eq!(problem(rig.get("/api/v1/outcomes/a/b").await, 503).await, "the store is closed");
@@ -241,7 +241,7 @@ async fn a_store_that_fails_is_a_problem() {
     rig.stop().await;
 }
 
-/// The clock is paused: it jumps whenever nothing else is left to do.
+/// The clock is paused: it jumps whenever no other work is left.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_not_waited_for() {
     let rig = Rig::with(Shelf { hangs: true, ..Shelf::default() }, None).await;
@@ -251,7 +251,7 @@ async fn a_store_that_hangs_is_not_waited_for() {
 
 /// The clock is paused here too.
 #[tokio::test(start_paused = true)]
-async fn a_request_whose_head_has_no_end_is_ended() {
+async fn a_request_with_an_endless_head_is_ended() {
     let rig = Rig::start(Vec::new()).await;
     for begun in ["", "GET /api/v1/outcomes HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] {
         let mut stream = tokio::net::TcpStream::connect(rig.running.address).await.expect("a connection");
@@ -269,7 +269,7 @@ async fn a_request_whose_head_has_no_end_is_ended() {
 async fn a_head_too_long_is_refused() {
     let rig = Rig::start(Vec::new()).await;
     let request = rig.client.get(rig.url("/livez")).header("x-long", "x".repeat(64 << 10));
-    // It may be cut off before its answer is read.
+    // The connection may be closed before the response is read.
     if let Ok(response) = request.send().await {
         assert_eq!(response.status(), 431);
     }

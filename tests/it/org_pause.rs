@@ -1,4 +1,4 @@
-//! Pausing an organization: its events wait, over restarts and however long, and flow when it is resumed.
+//! Pausing an organization: its events wait, across restarts and for any time, and flow when it is resumed.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn a_pause_outlives_a_restart_and_loses_nothing() {
     let since = view["since"].as_str().unwrap().to_owned();
     let events: Vec<Event> = (0..20).map(|n| handoff(["email", "web"][n % 2])).collect();
     rig.bus.publish_all(&events).await;
-    // The first one may be in hand for some minutes.
+    // The first one may be in progress for some minutes.
     rig.bus.gather(ORGANIZATION, 19).await;
     assert_eq!(rig.bus.depth(&rig.files.work_queue()).await, 0);
     assert_eq!(rig.worker().metric("handoffd_retries_total", "").await, 0, "waiting is no retry");
@@ -27,7 +27,7 @@ async fn a_pause_outlives_a_restart_and_loses_nothing() {
     assert_eq!((&stands["state"], stands["since"].as_str()), (&json!("paused"), Some(since.as_str())), "{stands}");
     rig.bus.gather(ORGANIZATION, 20).await;
     assert_eq!((rig.crm.operations(), rig.bus.all_outcomes().await.len()), (Vec::new(), 0));
-    // Paused already: nothing happens.
+    // Paused already, so nothing happens.
     let (_, again) = rig.worker().api("POST", "/organizations/org_acme/pause", None).await;
     assert_eq!(again["since"].as_str(), Some(since.as_str()));
 

@@ -27,14 +27,14 @@ async fn a_file_is_put_in_place_only_when_its_test_passes() {
     assert_eq!(std::fs::metadata(&saved).unwrap().mode() & 0o777, 0o600, "it holds the secret itself");
     assert!(!said.out.contains(SECRET));
 
-    // The same file again, with what is wrong: the last good one stays.
+    // The same file again, with a fault: the last good one stays.
     std::fs::write(&draft, std::fs::read_to_string(&draft).unwrap().replace(SECRET, "wrong")).unwrap();
     assert_eq!(office.run_with(&config, &["org", "save", &draft]).await.status, 1);
     assert!(std::fs::read_to_string(&saved).unwrap().contains(SECRET));
 }
 
 #[tokio::test]
-async fn what_would_hurt_another_file_is_refused() {
+async fn a_file_that_conflicts_with_another_is_refused() {
     let office = Office::open().await;
     let (config, draft) = laid_out(&office, "acme.toml", |_| {});
     assert_eq!(office.run_with(&config, &["org", "save", &draft]).await.status, 0);
@@ -59,7 +59,7 @@ async fn what_would_hurt_another_file_is_refused() {
 }
 
 #[tokio::test]
-async fn the_list_says_what_is_there_and_what_can_be_read() {
+async fn the_list_shows_sources_and_unreadable_files() {
     let office = Office::open().await;
     let said = office.run(&["org", "list"]).await;
     assert_eq!(said.status, 0, "{}", said.err);
@@ -81,7 +81,7 @@ async fn the_list_says_what_is_there_and_what_can_be_read() {
     assert!(office.run(&["org", "list"]).await.out.contains("NO: "));
 }
 
-/// A configuration without organizations, and a file for one beside it.
+/// Configuration without organizations, and an organization file beside it.
 fn laid_out(office: &Office, name: &str, change: impl Fn(&mut toml::Table)) -> (PathBuf, String) {
     let config = office.files.write(office.folder.path(), "office");
     let written = office.directory().join("org_acme.toml");

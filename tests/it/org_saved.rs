@@ -1,4 +1,4 @@
-//! Organizations that are saved in the store: tested first, the secret encrypted, in force at once and over restarts.
+//! Organizations saved in the store: tested first, their secret encrypted, effective at once and across restarts.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ async fn save(worker: &Worker, document: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn what_is_saved_is_in_force_at_once_and_over_restarts_until_it_is_deleted() {
+async fn a_saved_organization_is_effective_at_once_and_across_restarts_until_it_is_deleted() {
     let rig = with_key().start().await;
     let (status, report) = save(&rig.worker(), &document(&rig)).await;
     assert_eq!((status, &report["passed"]), (200, &json!(true)), "{report:#}");
@@ -46,7 +46,7 @@ async fn what_is_saved_is_in_force_at_once_and_over_restarts_until_it_is_deleted
     is_listed(&rig).await;
 
     rig.worker().stop().await;
-    // While nobody runs, the store is opened itself.
+    // Without a running worker, the command opens the store.
     is_listed(&rig).await;
     let tested = rig.worker().command(&["org", "test", ANOTHER_ORGANIZATION]).await;
     assert!(tested.status.success(), "{tested:?}");
@@ -63,7 +63,7 @@ async fn what_is_saved_is_in_force_at_once_and_over_restarts_until_it_is_deleted
 }
 
 #[tokio::test]
-async fn what_does_not_pass_or_can_not_be_kept_is_refused() {
+async fn an_organization_that_fails_its_test_or_can_not_be_kept_is_refused() {
     let rig = with_key().start().await;
     let right = document(&rig);
     let with = |key: &str, value: Value| {
@@ -91,7 +91,7 @@ async fn what_does_not_pass_or_can_not_be_kept_is_refused() {
     assert_eq!(status, 409, "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("org_acme.toml"), "{problem}");
 
-    // A file counts for more.
+    // A file takes precedence.
     let (status, report) = rig.worker().api("PUT", "/organizations/org_acme", Some(&right)).await;
     assert_eq!(status, 200, "{report}");
     assert_eq!(report["checks"].as_array().unwrap().last().unwrap()["check"], "source", "{report:#}");
@@ -109,12 +109,12 @@ async fn without_a_key_nothing_is_saved() {
 }
 
 #[tokio::test]
-async fn a_key_is_exchanged_without_losing_an_event() {
+async fn a_key_is_rotated_without_losing_an_event() {
     let mut rig = with_key().start().await;
     assert_eq!(save(&rig.worker(), &document(&rig)).await.0, 200);
     rig.worker().stop().await;
 
-    // The wrong key: that organization waits, and others don't.
+    // With the wrong key that organization waits, and others don't.
     rig.files.set("organizations", "encryption_key", NEXT_KEY);
     rig.start_worker("worker").ready().await;
     let waiting = theirs();
@@ -128,7 +128,7 @@ async fn a_key_is_exchanged_without_losing_an_event() {
     assert_eq!(rig.bus.dead_letters().await, 0);
     rig.worker().stop().await;
 
-    // Both keys: what the old one has sealed is sealed anew.
+    // Both keys: secrets encrypted with the old one are re-encrypted.
     rig.files.set("organizations", "previous_encryption_key", KEY);
     rig.start_worker("worker").ready().await;
     assert_eq!(rig.bus.outcome(waiting.id()).await.routing_key, "dynamics365.handoff.succeeded");
@@ -179,7 +179,7 @@ async fn is_listed(rig: &Rig) {
     assert_eq!(saved.unwrap()["readable"], true);
 }
 
-/// Not a byte of it is in any file of the store.
+/// Asserts that no file of the store contains the secret.
 fn holds_no_secret(store: &Path) {
     let mut files = 0;
     for entry in std::fs::read_dir(store).unwrap() {

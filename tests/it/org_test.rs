@@ -1,4 +1,4 @@
-//! `org test`: each way in which an organization can be set up wrongly is told apart, with what to do about it.
+//! `org test` distinguishes every kind of misconfiguration and advises on each.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 use crate::support::office::{Office, Said};
 use crate::support::simulator::{ACCOUNT, OWNER, QUEUE, SECRET};
 
-/// An account that cases without a contact are linked to.
+/// Account that cases without a contact are linked to.
 const FALLBACK: &str = "/accounts(77777777-7777-7777-7777-777777777777)";
 
-/// A setup, what is done to it, and what the test must say.
+/// Setup, its misconfiguration, and the required report.
 struct Case {
     name: &'static str,
-    /// Of the organization's file.
+    /// Keys of the organization's file.
     file: &'static [(&'static str, &'static str)],
-    /// Of the simulator.
+    /// Settings of the simulator.
     settings: &'static str,
-    /// The check that fails.
+    /// Check that fails.
     fails: &'static str,
     half: &'static str,
     /// Part of the advice.
@@ -179,7 +179,7 @@ impl Case {
 }
 
 #[tokio::test]
-async fn each_of_them_is_told_something_else() {
+async fn each_misconfiguration_gets_its_own_advice() {
     let mut advice = BTreeSet::new();
     for case in &CASES {
         let report = case.run().await.1.json();
@@ -243,7 +243,7 @@ async fn path_in_the_url() {
 }
 
 #[tokio::test]
-async fn an_organization_that_nobody_has_configured() {
+async fn an_unconfigured_organization() {
     let office = Office::open().await;
     let said = office.run(&["org", "test", "org_nobody"]).await;
     assert_eq!(said.status, 2);
@@ -260,18 +260,18 @@ async fn another_organizations_broken_file_does_not_stop_a_test() {
 }
 
 #[tokio::test]
-async fn an_environment_that_is_not_there() {
+async fn a_missing_environment() {
     let mut office = Office::open().await;
     office.files.organize("environment_url", "http://127.0.0.1:1");
     let said = office.run(&["org", "test", "org_acme", "--json"]).await;
     let report = said.json();
-    // Entra ID gives no token for what it does not know: that is the environment's half.
+    // Entra ID gives no token for an unknown environment: this is the environment's half.
     assert_eq!((&checks(&report)[0]["result"], &checks(&report)[0]["half"]), (&json!("failed"), &json!("environment")));
     assert!(checks(&report)[0]["advice"].as_str().unwrap().contains("environment_url"), "{report:#}");
 }
 
 #[tokio::test]
-async fn a_stock_environment_passes_with_what_it_can_do() {
+async fn a_stock_environment_passes_with_its_capabilities() {
     let mut office = Office::open().await;
     office.crm.environment().configure(&json!({ "profile": "stock", "missing_tables": ["oc_liveworkitems"] })).unwrap();
     office.files.organize("default_queue_id", QUEUE);
@@ -295,7 +295,7 @@ async fn a_stock_environment_passes_with_what_it_can_do() {
 }
 
 #[tokio::test]
-async fn secured_columns_are_found_and_what_follows_without_a_profile() {
+async fn secured_columns_are_found_with_the_effect_of_a_missing_profile() {
     let office = Office::open().await;
     for (rule, result, says, follows) in [
         ("granted", "passed", "secured, accessible to the application user: contact.emailaddress1", ""),
@@ -312,7 +312,7 @@ async fn secured_columns_are_found_and_what_follows_without_a_profile() {
 }
 
 #[tokio::test]
-async fn what_the_worker_adapts_to_is_a_note() {
+async fn adaptations_of_the_worker_are_notes() {
     let office = Office::open().await;
     let settings = json!({ "live_work_item_subject_limit": 200, "blocked_attachments": ["exe", "txt"] });
     office.crm.environment().configure(&settings).unwrap();
@@ -324,7 +324,7 @@ async fn what_the_worker_adapts_to_is_a_note() {
 }
 
 #[tokio::test]
-async fn privileges_for_looks_are_asked_for() {
+async fn privileges_for_reads_are_required() {
     let mut office = Office::open().await;
     office.files.organize("default_queue_id", QUEUE);
     for (privilege, when) in [("prvReadActivity", "after a lost answer"), ("prvReadQueueItem", "requires an action")] {
@@ -337,7 +337,7 @@ async fn privileges_for_looks_are_asked_for() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_fails_no_test() {
+async fn unreadable_metadata_fails_no_test() {
     let office = Office::open().await;
     let metadata = json!({
         "operation": "metadata", "times": null,
@@ -356,7 +356,7 @@ async fn what_cannot_be_read_fails_no_test() {
 }
 
 impl Office {
-    /// One check of the test.
+    /// Returns one check of the report.
     async fn check(&self, name: &str) -> Value {
         let report = self.run(&["org", "test", "org_acme", "--json"]).await.json();
         checks(&report).iter().find(|check| check["check"] == name).unwrap().clone()

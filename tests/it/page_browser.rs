@@ -11,7 +11,7 @@ use crate::support::rig::{Rig, rig};
 
 const PLUG_IN: &str = "The plug-in Acme.CaseGuard refuses cases without a product.";
 
-/// A worker with one event that succeeded and one that Dynamics refuses; and a browser, if there is one.
+/// Worker with one event that succeeded and one that Dynamics refuses, and a browser if one is installed.
 struct Scene {
     rig: Rig,
     browser: Browser,
@@ -32,12 +32,12 @@ impl Scene {
         Some(Self { rig, browser, fine, refused })
     }
 
-    /// Somebody in Dynamics has put it right.
+    /// Removes the fault in Dynamics.
     fn mend(&self) {
         self.rig.crm.environment().clear_faults();
     }
 
-    /// What customers wrote is on no page but the one that was asked for it.
+    /// Asserts that customers' text is only on the page that was asked for it.
     async fn keeps_to_itself(&self) {
         let (source, path) = (self.browser.source().await, self.browser.path().await);
         for text in self.rig.bus.private_texts() {

@@ -1,4 +1,5 @@
-//! What a rep, an administrator or another integration has done meanwhile: nothing of theirs is undone, no handoff is lost over it.
+//! Concurrent changes by a rep, an administrator or another integration: none is undone, and no handoff is lost because
+//! of one.
 
 use dynamics_simulator::RepScript;
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::support::rig::{Rig, rig};
 
 const ANOTHER_QUEUE: &str = "77777777-7777-7777-7777-777777777777";
 
-/// A rep who acts as soon as such a request has its effect, before its answer.
+/// A rep who acts as soon as such a request has its effect, before its response.
 fn rep(rig: &Rig, operation: &str, does: &Value) {
     let script = json!({ "operation": operation, "does": does });
     rig.crm.environment().add_rep_script(serde_json::from_value::<RepScript>(script).unwrap());
@@ -47,9 +48,9 @@ async fn a_case_that_a_rep_reopens_before_the_answer_is_lost_stays_open() {
     }
 }
 
-/// Not even another event of the session closes it again: the first one's answer was lost for good.
+/// Another event of the session does not close it again either: the response to the first was lost for good.
 #[tokio::test]
-async fn a_second_resolution_looks_at_a_case_that_the_first_one_may_have_closed() {
+async fn a_second_resolution_reads_a_case_that_the_first_may_have_closed() {
     let rig = rig().set("retry", "in_process", 1).set("retry", "delays", vec!["10m".to_owned()]).start().await;
     let event = handoff("email");
     rig.hand_off(&event).await;
@@ -62,7 +63,7 @@ async fn a_second_resolution_looks_at_a_case_that_the_first_one_may_have_closed(
     assert_eq!(warnings(&outcome), &json!(["close_unconfirmed"]));
     assert_eq!((rig.crm.count("incidents.update"), &rig.crm.incidents()[0]["statecode"]), (1, &json!(0)));
 
-    // A refusal is an answer: it is known that the case is open, and nobody has to look.
+    // A refusal is a response: the case is known to be open, and no read is needed.
     let event = event.next_session();
     rig.hand_off(&event).await;
     rig.crm.refuse("incidents.update", 1, 400, "0x8004440a", "open activities");
@@ -71,7 +72,7 @@ async fn a_second_resolution_looks_at_a_case_that_the_first_one_may_have_closed(
 }
 
 #[tokio::test]
-async fn a_closing_that_never_arrived_is_made_good_after_a_look() {
+async fn a_closing_that_never_arrived_is_repeated_after_a_read() {
     for (close_with, operation) in [("patch", "incidents.update"), ("close_incident", "CloseIncident")] {
         let rig = rig().organize("close_with", close_with).start().await;
         let event = handoff("email");
@@ -125,7 +126,7 @@ async fn a_case_is_not_pulled_from_the_queue_that_a_rep_chose() {
 }
 
 #[tokio::test]
-async fn a_case_that_is_resolved_before_it_comes_into_its_queue_is_a_success() {
+async fn a_case_resolved_before_it_is_queued_is_a_success() {
     let rig = rig().stock().queue().start().await;
     rep(&rig, "incidents.create", &json!("resolve"));
     let outcome = carried(&rig, &handoff("email")).await;
@@ -134,7 +135,7 @@ async fn a_case_that_is_resolved_before_it_comes_into_its_queue_is_a_success() {
 }
 
 #[tokio::test]
-async fn a_contact_that_was_deactivated_is_followed_by_another_one() {
+async fn a_deactivated_contact_is_replaced_by_another() {
     let rig = rig().start().await;
     let event = handoff("email");
     rig.hand_off(&event).await;
@@ -148,7 +149,7 @@ async fn a_contact_that_was_deactivated_is_followed_by_another_one() {
 }
 
 #[tokio::test]
-async fn what_refuses_a_contact_costs_the_handoff_nothing_but_the_link() {
+async fn a_refused_contact_costs_the_handoff_only_the_link() {
     for settings in [
         json!({ "secured_columns": { "contacts.emailaddress1": "refused" } }),
         json!({ "plugins": [{ "table": "contacts", "on": "create", "does": { "refuse": "The record already exists." } }] }),
@@ -165,7 +166,7 @@ async fn what_refuses_a_contact_costs_the_handoff_nothing_but_the_link() {
 }
 
 #[tokio::test]
-async fn another_key_that_is_taken_is_no_contact_of_ours() {
+async fn a_duplicate_of_another_key_is_not_taken_for_our_contact() {
     let rig = rig().start().await;
     configure(&rig, &json!({ "alternate_keys": { "contacts": ["mobilephone"] } }));
     let of =
@@ -177,7 +178,7 @@ async fn another_key_that_is_taken_is_no_contact_of_ours() {
 }
 
 #[tokio::test]
-async fn a_subject_is_cut_to_what_the_table_takes_and_that_is_learned() {
+async fn a_subject_is_cut_to_the_tables_limit_which_is_remembered() {
     let rig = rig().start().await;
     configure(&rig, &json!({ "live_work_item_subject_limit": 200 }));
     let long = |event: Event| event.with("/data/summary", "x".repeat(300));

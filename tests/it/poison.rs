@@ -1,4 +1,4 @@
-//! An event that ends the process: found out, given up, and nobody else with it.
+//! Events that end the process are identified and given up, without their neighbours.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::support::bus::header;
 use crate::support::event::{Event, handoff, resolved};
 use crate::support::rig::{Rig, rig};
 
-/// Deaths until it is given up, at most (contract 5).
+/// Most deaths until the event is given up (contract 5).
 const DEATHS: u64 = 7;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_ends_the_process_is_found_out_and_its_neighbours_are_not() {
+async fn an_event_that_ends_the_process_is_identified_and_its_neighbours_are_spared() {
     let rig = rig().set("retry", "delays", vec!["300ms".to_owned()]).start().await;
     let poison = handoff("web");
     let channels = ["web", "email"];
@@ -26,7 +26,8 @@ async fn an_event_that_ends_the_process_is_found_out_and_its_neighbours_are_not(
     rig.bus.publish_all(after).await;
 
     let deaths = kill_whenever_it_is_asked_for(&rig).await;
-    // The first may go unnoticed; one may be none: what was on its way to a consumer that is cancelled counts as redelivered.
+    // The first may go unnoticed, and one may not count: a message in flight to a cancelled consumer counts as
+    // redelivered.
     assert!((DEATHS - 2..=DEATHS).contains(&deaths), "given up after {deaths} deaths");
     let letter = rig.bus.dead_letter().await;
     assert_eq!(letter.data, poison.body());
@@ -44,7 +45,7 @@ async fn an_event_that_ends_the_process_is_found_out_and_its_neighbours_are_not(
     }
     assert_eq!((rig.crm.incidents().len(), rig.crm.rows("oc_liveworkitems").len()), (25, 25));
 
-    // Mended: it succeeds like any other.
+    // With the fault removed it succeeds like any other.
     rig.crm.environment().clear_faults();
     rig.bus.put(&rig.files.work_queue(), &letter.data, letter.properties).await;
     assert_eq!(rig.bus.outcomes(poison.id(), 2).await[1].body["data"]["attempts"], 1);
@@ -52,7 +53,7 @@ async fn an_event_that_ends_the_process_is_found_out_and_its_neighbours_are_not(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_told_to_stop_strikes_nobody() {
+async fn an_orderly_stop_is_not_counted_against_any_event() {
     let rig = rig().set("worker", "drain_timeout", "200ms").set("dynamics", "request_timeout", "30s").start().await;
     let slow = handoff("web");
     deadly(&rig, &slow);
@@ -75,7 +76,7 @@ async fn a_worker_that_is_told_to_stop_strikes_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_answer_is_no_crime() {
+async fn a_slow_answer_is_not_counted_against_an_event() {
     let rig = rig().set("dynamics", "request_timeout", "30s").start().await;
     let slow = handoff("web");
     deadly(&rig, &slow);
@@ -83,7 +84,7 @@ async fn a_slow_answer_is_no_crime() {
     for ends in 1..=DEATHS + 2 {
         eventually(&format!("request {ends}"), async || fired(&rig).await >= ends).await;
         if ends > 2 {
-            // Longer than a quarantined event keeps others out: whatever ends the process now is not it.
+            // Longer than a quarantined event excludes others: a later death is not attributed to it.
             eventually("an acquittal", async || {
                 rig.worker().logged("a quarantined event waits; others are carried meanwhile")
             })
@@ -100,7 +101,7 @@ async fn a_slow_answer_is_no_crime() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attempts_and_what_was_done_survive_deaths_between_retries() {
+async fn attempts_and_progress_survive_deaths_between_retries() {
     let rig = rig().set("retry", "in_process", 1).set("retry", "delays", vec!["1s".to_owned()]).start().await;
     rig.crm.refuse("incidents.create", 4, 503, "", "");
     let event = handoff("email");
@@ -109,11 +110,11 @@ async fn attempts_and_what_was_done_survive_deaths_between_retries() {
     for attempt in 1..=4 {
         eventually(&format!("attempt {attempt}"), async || rig.crm.count("incidents.create") >= attempt).await;
         rig.bus.waiting(&queue, 1).await;
-        // Killed before its ack, the source would come again beside its copy.
+        // A kill before its ack would redeliver the source beside its copy.
         rig.awaits("transient").await;
         rig.worker().kill9();
         if attempt == 3 {
-            // Its headers carry on.
+            // Its headers preserve the history.
             std::fs::remove_dir_all(rig.store("worker")).unwrap();
         }
         rig.start_worker("worker").ready().await;
@@ -121,13 +122,13 @@ async fn attempts_and_what_was_done_survive_deaths_between_retries() {
     let outcome = rig.bus.outcome(event.id()).await.body;
     assert_eq!(outcome["data"]["attempts"], 5);
     assert_eq!(rig.crm.count("incidents.create"), 5);
-    // The contact was looked up, and created, before the first attempt failed; and once more without a store.
+    // The contact was looked up and created before the first attempt failed, and once more without a store.
     assert_eq!((rig.crm.count("contacts.query"), rig.crm.count("contacts.create")), (2, 1));
     rig.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn an_organization_that_is_removed_ends_what_was_under_way() {
+async fn removing_an_organization_ends_its_events_in_progress() {
     let rig = rig().set("retry", "in_process", 1).set("retry", "delays", vec!["1s".to_owned()]).start().await;
     let event = handoff("email");
     rig.crm.refuse("incidents.create", 99, 503, "", "");
@@ -155,13 +156,13 @@ async fn an_organization_that_is_removed_ends_what_was_under_way() {
     assert_eq!(rig.bus.outcomes(event.id(), 2).await[1].routing_key, "dynamics365.handoff.succeeded");
 }
 
-/// Every request of this live work item hangs, and so can be seen.
+/// Makes every request of this live work item hang, so that it can be observed.
 fn deadly(rig: &Rig, event: &Event) {
     let script = json!({ "operation": "oc_liveworkitems.create", "containing": event.session(), "times": null, "fault": "hang" });
     rig.crm.fault(&script);
 }
 
-/// Kills the worker at each request that hangs, and starts it again, until an event is given up; how often.
+/// Kills and restarts the worker at each hanging request until an event is given up; returns the number of kills.
 async fn kill_whenever_it_is_asked_for(rig: &Rig) -> u64 {
     let (mut deaths, begun) = (0, Instant::now());
     while rig.bus.dead_letters().await == 0 {

@@ -1,4 +1,4 @@
-//! The process: how it starts, becomes ready, drains and ends.
+//! Life cycle of the process: start, readiness, drain, exit.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::support::rig::{Rig, rig, rig_on};
 use crate::support::worker::{Worker, field};
 
 #[tokio::test]
-async fn a_worker_that_is_told_to_stop_finishes_what_is_in_hand() {
+async fn a_stopping_worker_finishes_events_in_progress() {
     let rig = rig().set("broker", "prefetch", 5).start().await;
     rig.crm.environment().configure(&json!({ "latency_ms": 1500 })).unwrap();
     let events = chats(20);
@@ -38,7 +38,7 @@ async fn a_worker_that_is_told_to_stop_finishes_what_is_in_hand() {
 }
 
 #[tokio::test]
-async fn a_drain_that_takes_too_long_gives_back_what_is_in_hand() {
+async fn a_drain_that_takes_too_long_returns_events_in_progress() {
     let rig = rig().set("worker", "drain_timeout", "500ms").start().await;
     rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": "hang" }));
     let event = handoff("web");
@@ -105,7 +105,7 @@ async fn a_queue_with_other_arguments_is_named_and_ends_the_start() {
 }
 
 #[tokio::test]
-async fn a_worker_that_only_checks_says_what_is_missing() {
+async fn a_worker_that_only_checks_reports_what_is_missing() {
     let mut rig = rig().set("broker", "declare", false).lay_out().await;
     let checking = rig.start_worker("checking");
     eventually("the missing queue", async || {
@@ -120,9 +120,9 @@ async fn a_worker_that_only_checks_says_what_is_missing() {
     rig.hand_off(&handoff("email")).await;
 }
 
-/// A queue that was there before is not new to a worker that starts: it need not be waited for.
+/// A queue that existed before is not new to a worker that starts, and needs no waiting.
 #[tokio::test]
-async fn only_queues_that_were_not_there_are_new() {
+async fn only_queues_that_did_not_exist_are_new() {
     let rig = rig().start().await;
     let new = |worker: &Worker| {
         let all = worker.lines();
@@ -182,14 +182,14 @@ async fn a_removed_organization_is_unknown() {
     let rig = rig().start().await;
     rig.hand_off(&handoff("email")).await;
     std::fs::remove_file(rig.folder.path().join("organizations/org_acme.toml")).unwrap();
-    // It was the only one: without being asked the worker waits for it for a minute.
+    // It was the only one; without SIGHUP the worker would wait for it for a minute.
     rig.worker().hang_up();
     eventually("the removal", async || rig.worker().logged("an organization was removed")).await;
     assert_eq!(rig.carry(&handoff("email")).await.body["data"]["reason"], "unknown_organization");
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_opened_is_set_aside_and_nothing_is_made_twice() {
+async fn a_store_that_cannot_be_opened_is_set_aside_without_duplicates() {
     let rig = rig().start().await;
     let event = handoff("email");
     rig.hand_off(&event).await;
@@ -215,7 +215,7 @@ async fn in_hand(rig: &Rig) {
     eventually("events in hand", async || rig.worker().metric("handoffd_in_flight", "").await >= 1).await;
 }
 
-/// A request that hangs is in nobody's journal: the token that it took is.
+/// The simulator does not list a hanging request; the token request before it is listed.
 async fn asked(rig: &Rig) {
     eventually("a request under way", async || rig.crm.count("token") == 1).await;
     in_hand(rig).await;

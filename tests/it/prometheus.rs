@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes a worker, answers for every metric of the contract, and takes the alert rules.
+//! A real Prometheus scrapes a worker, answers queries for every metric of the contract, and accepts the alert rules.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::support::event::handoff;
 use crate::support::rig::rig;
 use crate::support::worker::http;
 
-/// What each metric of contract 10 must be after one handoff and one dead letter, as a query with an answer.
+/// Expected value of each metric of contract 10 after one handoff and one dead letter, as a query with an answer.
 const QUERIES: &[&str] = &[
     r#"up{job="handoffd"} == 1"#,
     r#"handoffd_events_total{type="handoff",outcome="succeeded"} == 1"#,
@@ -38,7 +38,7 @@ const QUERIES: &[&str] = &[
     "handoffd_oldest_event_seconds == 0",
 ];
 
-/// Killed when dropped.
+/// Prometheus process, killed when dropped.
 struct Prometheus {
     child: Child,
     base: String,
@@ -46,7 +46,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes this address; none where it is not installed.
+    /// Starts Prometheus to scrape this address. Returns `None` if it is not installed.
     fn start(folder: &Path, target: &str) -> Option<Self> {
         Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules.yaml");
@@ -109,7 +109,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// Where the system can, it ends with the test even if that is killed.
+/// Command whose process ends with the test, even if the test is killed, where the system supports it.
 fn tied() -> Command {
     if !Path::new("/usr/bin/setpriv").exists() {
         return Command::new("prometheus");
@@ -120,7 +120,7 @@ fn tied() -> Command {
 }
 
 #[tokio::test]
-async fn a_real_prometheus_scrapes_the_worker_and_takes_the_rules() {
+async fn a_real_prometheus_scrapes_the_worker_and_accepts_the_rules() {
     let rig = rig().start().await;
     let Some(prometheus) = Prometheus::start(rig.folder.path(), &rig.worker().address().unwrap()) else {
         eprintln!("skipped: there is no prometheus on this machine (Debian, Ubuntu: apt-get install prometheus)");

@@ -3,7 +3,7 @@
 use super::site::{ACME, Site};
 
 #[test]
-fn check_says_what_was_checked() {
+fn check_lists_what_was_checked() {
     let site = Site::new("");
     let text = site.check(&[]).expect("no fault");
     let directory = site.directory();
@@ -24,7 +24,7 @@ fn check_says_what_was_checked() {
 }
 
 #[test]
-fn show_says_what_is_in_force_and_why() {
+fn show_lists_effective_values_and_their_sources() {
     let site = Site::new(
         "[broker]\nurl = \"amqp://me:hidden@mq:5672/%2f\"\nprefetch = 9\ndeclare = true\n[http]\ntoken = { env = \"TOKEN\" }\n",
     );

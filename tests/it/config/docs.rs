@@ -1,4 +1,4 @@
-//! `docs/CONFIGURATION.md` says what the code does: its tables are the schemas.
+//! The tables of `docs/CONFIGURATION.md` match the schemas in the code.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -37,9 +37,9 @@ fn organization_table() -> String {
     text
 }
 
-/// `HANDOFFD_UPDATE_DOCS=1 cargo test --test it config` writes the tables anew.
+/// `HANDOFFD_UPDATE_DOCS=1 cargo test --test it config` rewrites the tables.
 #[test]
-fn the_tables_are_the_schemas() {
+fn the_tables_match_the_schemas() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFIGURATION.md");
     let text = std::fs::read_to_string(&path).expect("the document");
     let mut next = text.clone();

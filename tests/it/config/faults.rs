@@ -1,10 +1,10 @@
-//! Every kind of fault of the configuration file, and that all of them are told at once.
+//! Every kind of fault of the configuration file is reported, and all faults are reported at once.
 
 use handoffd::config;
 
 use super::site::{Site, pairs};
 
-/// What a file must say to be refused, and what the refusal says.
+/// Invalid files, each with the text of its refusal.
 const CASES: &[(&str, &str)] = &[
     ("[broker]\nprefetch = 0", ":2: broker.prefetch: found 0, expected a whole number from 1 to 65535"),
     ("[broker]\nprefetch = 65536", "broker.prefetch: found 65536, expected a whole number from 1 to 65535"),
@@ -156,7 +156,7 @@ fn variables_are_named() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_faults_are_reported_at_once() {
     let site = Site::new("[broker]\nprefetch = 0\nurl = \"x\"\nqeue = \"x\"\n[log]\nlevel = \"loud\"\n");
     site.organization("a.toml", "organization_id = \"\"\ncolour = \"red\"\n");
     let told = site.check(&[("HANDOFFD_RETRY__MAX_AGE", "soon"), ("HANDOFFD_X__Y", "1")]).expect_err("faults");
@@ -180,7 +180,7 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
-fn no_fault_tells_a_secret() {
+fn no_fault_reveals_a_secret() {
     let site = Site::new(
         "[broker]\nurl = \"amqp:/user:hidden@host\"\n[http]\ntoken = \"hid den\"\n[organizations]\n\
          encryption_key = \"hidden\"\n[dynamics]\nauthority = \"https://user:hidden@login.microsoftonline.com\"\n",
@@ -194,7 +194,7 @@ fn no_fault_tells_a_secret() {
 }
 
 #[test]
-fn a_missing_file_is_told_with_what_to_do() {
+fn a_missing_file_is_reported_with_advice() {
     let path = Site::new("").file().with_file_name("nowhere.toml");
     let told = config::load(&path, pairs(&[])).expect_err("no such file").to_string();
     let expected = format!("{}: found no such file, expected a configuration file there: copy", path.display());
@@ -212,7 +212,7 @@ fn insecure_addresses_are_legal_once_allowed() {
 fn a_token_allows_any_address() {
     let text = "[http]\nlisten = \"0.0.0.0:9464\"\ntoken = \"s3cret\"\n";
     assert!(Site::new(text).load(&[]).is_ok());
-    // One fault, not two: the token is there, only wrong.
+    // One fault, not two: the token is present, only invalid.
     let text = "[http]\nlisten = \"0.0.0.0:9464\"\ntoken = \"s3 cret\"\n";
     assert_eq!(Site::new(text).load(&[]).expect_err("a fault").lines().count(), 1);
 }

@@ -1,4 +1,4 @@
-//! Defaults, file, environment.
+//! Precedence of defaults, file and environment.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -111,7 +111,7 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
-fn secrets_stand_in_files_and_variables_too() {
+fn secrets_can_come_from_files_and_variables() {
     let site = Site::new("");
     let token = site.write("token", "from-file\r\n");
     let url = site.write("url", "amqps://user:hidden@mq.example.net/%2f\n");
@@ -130,9 +130,9 @@ fn secrets_stand_in_files_and_variables_too() {
     assert!(!debugged.contains("hidden") && !debugged.contains("from-file"), "{debugged}");
 }
 
-/// What files name by `env` may be called as anybody likes.
+/// Variables that files name by `env` may have any name.
 #[test]
-fn a_variable_that_a_file_names_is_no_misspelt_key() {
+fn a_variable_named_in_a_file_is_not_taken_for_a_misspelt_key() {
     let acme = ACME.replace("\"pl41n\"", "{ env = \"HANDOFFD_ACME_SECRET\" }");
     let site = Site::new("[http]\ntoken = { env = 'HANDOFFD_MY__TOKEN' }\n");
     site.organization("a.toml", &acme);
@@ -148,7 +148,7 @@ fn a_variable_that_a_file_names_is_no_misspelt_key() {
     assert!(told.contains("HANDOFFD_ACME_SECRET") && !told.contains("s3cret"), "{told}");
 }
 
-/// The nodes of a cluster, in each form that they may be given in.
+/// Nodes of a cluster, in each accepted form.
 #[test]
 fn the_url_may_be_a_list() {
     let both = ["amqp://u:a,b@one:5672/%2f", "amqps://u:p@two/v"];
@@ -184,7 +184,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
-    fn the_uppermost_layer_that_sets_a_number_wins(
+    fn the_topmost_layer_that_sets_a_number_wins(
         file in proptest::option::of(1_u16..),
         variable in proptest::option::of(1_u16..),
     ) {
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_of_a_variable_is_that_text(name in "[a-z{}\\[\\]\"'=#,. ]{1,40}") {
+    fn text_of_a_variable_is_taken_literally(name in "[a-z{}\\[\\]\"'=#,. ]{1,40}") {
         let variable = ("HANDOFFD_BROKER__QUEUE".to_owned(), name.clone());
         let config = config::load(&Site::new("").file(), std::iter::once(variable));
         if let Ok(config) = config {

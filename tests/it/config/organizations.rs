@@ -1,4 +1,4 @@
-//! Organization files: what they may say, and what changes while the worker runs.
+//! Organization files: their valid contents, and their changes while the worker runs.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ fn the_shipped_sample_is_the_contracts_example() {
 }
 
 #[test]
-fn what_may_be_left_out_has_its_default() {
+fn optional_keys_have_defaults() {
     let organization = parse(ACME, &config("false")).expect("legal");
     let settings = &organization.settings;
     assert_eq!(settings.environment_url, "https://acme.crm.dynamics.com");
@@ -132,7 +132,7 @@ fn every_fault_names_file_key_and_what_was_expected() {
 }
 
 #[test]
-fn what_is_required_is_missed() {
+fn missing_required_keys_are_reported() {
     let told = parse("", &config("false")).expect_err("nothing is there");
     for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
         assert!(told.contains(&format!("acme.toml: {key}: found nothing, expected ")), "{told}");
@@ -174,9 +174,9 @@ fn only_toml_files_are_read_in_order() {
     assert_eq!(found[0].source.file(), Some(&*site.directory().join("a.toml")));
 }
 
-/// A FIFO that nobody writes to: a read of it would wait for ever.
+/// A FIFO without a writer; a read of it would block forever.
 #[test]
-fn what_is_no_regular_file_is_a_fault_that_names_it() {
+fn a_file_that_is_not_regular_is_a_fault_that_names_it() {
     let site = Site::new("");
     let fifo = site.directory().join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
@@ -207,13 +207,13 @@ fn two_files_of_one_organization_are_both_named() {
 }
 
 #[test]
-fn a_directory_that_was_named_must_be_there() {
+fn a_configured_directory_must_exist() {
     let nowhere = PathBuf::from("/nowhere/organizations");
     let (_, faults) = organizations::load_all(&nowhere, &config("false"), pairs(&[]));
     assert!(faults.to_string().contains("/nowhere/organizations: organizations.directory: found"), "{faults}");
 }
 
-/// What a directory that changes does to what is in force.
+/// Effective organizations while the directory changes.
 struct World {
     site: Site,
     config: Config,
@@ -230,7 +230,7 @@ impl World {
 }
 
 #[test]
-fn files_come_change_break_and_go() {
+fn files_are_added_changed_broken_and_removed() {
     let site = Site::new("");
     let path = PathBuf::from(site.organization("a.toml", ACME));
     let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };
@@ -253,7 +253,7 @@ fn files_come_change_break_and_go() {
 }
 
 #[test]
-fn a_file_must_be_missed_twice_at_a_glance() {
+fn a_file_must_be_missing_in_two_readings() {
     let site = Site::new("");
     site.organization("a.toml", ACME);
     let config = config("false");
@@ -276,7 +276,7 @@ fn a_file_must_be_missed_twice_at_a_glance() {
     assert_eq!(gone.snapshot.len(), 1);
 }
 
-/// An unmounted directory, or one that is copied anew.
+/// An unmounted directory, or one that is being copied.
 #[test]
 fn files_that_vanish_all_at_once_are_waited_for() {
     let site = Site::new("");
@@ -297,12 +297,12 @@ fn files_that_vanish_all_at_once_are_waited_for() {
         assert!(update.changes.is_empty() && update.snapshot.len() == 2, "{seconds}");
         empty = update.snapshot;
     }
-    // After a minute they are gone; at once when somebody asks.
+    // After a minute they are removed; at once on request.
     let both = [Change::Removed(id("org_a")), Change::Removed(id("org_b"))];
     assert_eq!(empty.glance(look(), after(60)).changes, both);
     assert_eq!(full.reload(look()).changes, both);
 
-    // Half of it is back: the other half is still waited for.
+    // Half of it is back; the other half is still waited for.
     write("a.toml", "org_a");
     let half = empty.glance(look(), after(58)).snapshot.glance(look(), after(59));
     assert!(half.changes.is_empty() && half.snapshot.len() == 2);
@@ -311,7 +311,7 @@ fn files_that_vanish_all_at_once_are_waited_for() {
     assert_eq!(back, full, "all is forgotten once all are back");
 }
 
-/// What a file at fault leaves of its organization.
+/// A faulty file withholds its own organization only.
 #[test]
 fn a_file_at_fault_withholds_its_organization_and_no_other() {
     let site = Site::new("");
@@ -337,7 +337,7 @@ fn a_file_at_fault_withholds_its_organization_and_no_other() {
     assert!(why("org_bare").contains("colour: found an unknown key"), "{}", why("org_bare"));
     assert!(why("org_twice").contains("one file for each organization"), "{}", why("org_twice"));
 
-    // Corrected, then broken again while it is in force: the last good version stays.
+    // Corrected, then broken again while it is in effect: the last good version stays.
     let path = PathBuf::from(site.organization("secret.toml", ACME));
     let good = update.snapshot.reload(look());
     assert_eq!(good.changes, [Change::Changed(id("org_acme"))]);
@@ -360,14 +360,14 @@ fn a_file_that_does_not_give_its_organization_makes_the_list_incomplete() {
         assert!(!first.reload(look()).snapshot.is_complete(), "{broken}");
     }
     std::fs::remove_file(site.directory().join("b.toml")).expect("a file");
-    // Of a file that was good before it is known whose it is.
+    // A file that was valid before is attributed to its organization.
     site.organization("a.toml", "organization_id = ");
     assert!(first.reload(look()).snapshot.is_complete());
     assert!(!Snapshot::default().reload(look()).snapshot.is_complete(), "but not after a restart");
 }
 
 #[test]
-fn a_second_file_of_an_organization_does_not_shut_it() {
+fn a_second_file_of_an_organization_does_not_block_it() {
     let site = Site::new("");
     site.organization("a.toml", ACME);
     let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };
@@ -380,7 +380,7 @@ fn a_second_file_of_an_organization_does_not_shut_it() {
 }
 
 #[test]
-fn a_directory_that_is_gone_changes_nothing() {
+fn a_missing_directory_changes_nothing() {
     let site = Site::new("");
     site.organization("a.toml", ACME);
     let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };

@@ -1,4 +1,4 @@
-//! A place to write configurations to.
+//! Temporary directory for configurations.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use handoffd::cli;
 use handoffd::config::{self, Config, Environment};
 use tempfile::TempDir;
 
-/// A directory with `handoffd.toml` and `organizations/`.
+/// Directory with `handoffd.toml` and `organizations/`.
 pub struct Site(TempDir);
 
 impl Site {
-    /// With this configuration.
+    /// Creates a site with this configuration.
     pub fn new(text: &str) -> Self {
         let site = Self(tempfile::tempdir().expect("a temporary directory"));
         std::fs::create_dir(site.directory()).expect("a directory");
@@ -26,7 +26,7 @@ impl Site {
         self.0.path().join("organizations")
     }
 
-    /// Writes any file beside the configuration and returns its path.
+    /// Writes a file beside the configuration and returns its path.
     pub fn write(&self, name: &str, text: &str) -> String {
         let path = self.0.path().join(name);
         std::fs::write(&path, text).expect("a file");
@@ -41,12 +41,12 @@ impl Site {
         config::load(&self.file(), pairs(variables)).map_err(|faults| faults.to_string())
     }
 
-    /// `config check` with the organizations of this site.
+    /// Runs `config check` with the organizations of this site.
     pub fn check(&self, variables: &[(&str, &str)]) -> Result<String, String> {
         cli::config::check(&self.file(), &self.env(variables)).map_err(|faults| faults.to_string())
     }
 
-    /// `config show` with the organizations of this site.
+    /// Runs `config show` with the organizations of this site.
     pub fn show(&self, variables: &[(&str, &str)]) -> Result<String, String> {
         cli::config::show(&self.file(), &self.env(variables)).map_err(|faults| faults.to_string())
     }
@@ -63,7 +63,7 @@ pub fn pairs(variables: &[(&str, &str)]) -> impl Iterator<Item = (String, String
     variables.iter().map(owned).collect::<Vec<_>>().into_iter()
 }
 
-/// The contract's organization, with a plain secret.
+/// The contract's organization, with a plain-text secret.
 pub const ACME: &str = r#"
 organization_id = "org_acme"
 environment_url = "https://acme.crm.dynamics.com/"

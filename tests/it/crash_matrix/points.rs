@@ -1,4 +1,4 @@
-//! The named points: between any two effects of the worker's.
+//! Named points between any two effects of the worker.
 
 use dynamics_simulator::Profile;
 
@@ -6,94 +6,94 @@ use crate::support::event::ORGANIZATION;
 use crate::support::files::Files;
 use crate::support::sluice::{Frame, Stop};
 
-/// Where the worker is killed.
+/// Point at which the worker is killed.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// In words.
+    /// Name in words.
     pub name: &'static str,
-    /// With which event in hand.
+    /// Event in progress.
     pub of: Case,
-    /// The moment.
+    /// Moment of the kill.
     pub at: Moment,
 }
 
-/// Which event is in hand.
+/// Event in progress at the kill.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Case {
-    /// A handoff of a new customer with a long transcript, to an incident in a queue.
+    /// Handoff of a new customer with a long transcript, to an incident in a queue.
     Incident,
-    /// A handoff to a live work item.
+    /// Handoff to a live work item.
     Chat,
-    /// A resolution of a handed-off session.
+    /// Resolution of a handed-off session.
     Resolution,
-    /// A resolution whose case, if it is closed, a rep reopens between kill and restart.
+    /// Resolution whose case, if it is closed, a rep reopens between kill and restart.
     Reopened,
-    /// The same, and the answer to the closing is lost, so that the worker looks at the case.
+    /// The same, and the response to the closing is lost, so that the worker reads the case.
     Looked,
-    /// The same, and the rep reopens the case before the worker looks at it.
+    /// The same, and the rep reopens the case before the worker reads it.
     LookedOpen,
-    /// A handoff that Dynamics does not take now.
+    /// Handoff that Dynamics fails temporarily.
     Retried,
-    /// A handoff that Dynamics refuses.
+    /// Handoff that Dynamics refuses permanently.
     Refused,
 }
 
 impl Case {
-    /// True where a rep reopens the case.
+    /// True if a rep reopens the case.
     pub fn is_reopened(self) -> bool {
         matches!(self, Self::Reopened | Self::Looked | Self::LookedOpen)
     }
 }
 
 impl Point {
-    /// True where the outcome warns `close_unconfirmed`: the case was closed, no record of it is kept, and the case is
+    /// True if the outcome warns `close_unconfirmed`: the case was closed, no record of it is kept, and the case is
     /// open again.
     pub fn is_unconfirmed(&self) -> bool {
         self.of.is_reopened() && matches!(self.at, Moment::Done(_) | Moment::Asked(Operation::Named(_)))
     }
 }
 
-/// When.
+/// Moment of the kill.
 #[derive(Clone, Copy, Debug)]
 pub enum Moment {
-    /// The request has arrived, nothing is done.
+    /// The request has arrived and had no effect yet.
     Asked(Operation),
-    /// What it asks for is done, nobody has been told.
+    /// The request has had its effect, and its response is not sent.
     Done(Operation),
-    /// The worker sends this, and the broker does not get it.
+    /// The worker sends this message, and the broker does not receive it.
     Unsent(Message),
-    /// The broker has it safe, and the worker is not told.
+    /// The broker has stored the message, and the worker does not receive the confirm.
     Unconfirmed(Message),
-    /// This is safe and confirmed; the ack that follows does not get to the broker.
+    /// This message is stored and confirmed; the ack that follows does not reach the broker.
     Unacked(Message),
-    /// The broker gets the ack that follows this.
+    /// The broker receives the ack that follows this message.
     Acked(Message),
 }
 
-/// A request to Dynamics.
+/// Request to Dynamics.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
-    /// As the simulator calls it.
+    /// Name of the operation in the simulator.
     Named(&'static str),
-    /// However this kind of environment has it.
+    /// Closing of a case, by the request that this kind of environment requires.
     Close,
 }
 
-/// A message of the worker's.
+/// Message that the worker publishes.
 #[derive(Clone, Copy, Debug)]
 pub enum Message {
-    /// From the inbox to the organization's queue.
+    /// Move from the inbox to the organization's queue.
     Move,
-    /// To the outcomes exchange.
+    /// Outcome to the outcomes exchange.
     Outcome,
-    /// To a retry queue.
+    /// Copy to a retry queue.
     Retry,
-    /// To the dead-letter queue.
+    /// Copy to the dead-letter queue.
     DeadLetter,
 }
 
 impl Operation {
-    /// As the simulator calls it in such an environment.
+    /// Name of the operation in the simulator, for this kind of environment.
     pub fn name(self, profile: Profile) -> &'static str {
         match (self, profile) {
             (Self::Named(name), _) => name,
@@ -104,7 +104,7 @@ impl Operation {
 }
 
 impl Moment {
-    /// Where the way to the broker shuts for it, with these names.
+    /// Frame at which the sluice shuts for this moment, with these queue names.
     pub fn stop(self, files: &Files, retry_queue: &str) -> Option<Stop> {
         let to = |message| match message {
             Message::Move => files.organization_queue(ORGANIZATION),
@@ -122,7 +122,7 @@ impl Moment {
     }
 }
 
-/// All of them, in the order of their way.
+/// All points, in the order in which an event reaches them.
 pub const POINTS: [Point; 49] = {
     use Case::{Chat, Incident, Looked, LookedOpen, Refused, Reopened, Resolution, Retried};
     use Message::{DeadLetter, Move, Outcome, Retry};

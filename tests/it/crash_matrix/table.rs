@@ -1,4 +1,4 @@
-//! What became of each kill, for a person to read.
+//! Results of the kills, as a table.
 
 use std::fmt::Write;
 
@@ -6,23 +6,23 @@ use dynamics_simulator::Profile;
 
 use super::points::{Case, Message, Moment, Point};
 
-/// What one kill came to.
+/// Result of one kill.
 pub struct Row {
-    /// Where.
+    /// Point of the kill.
     pub point: Point,
-    /// In which kind of environment.
+    /// Kind of environment.
     pub profile: Profile,
-    /// What there is more of than before.
+    /// Increase of each count.
     pub counts: Counts,
-    /// How many outcomes came.
+    /// Number of outcomes published.
     pub outcomes: usize,
-    /// Requests to Dynamics, before and after the kill, tokens apart.
+    /// Requests to Dynamics before and after the kill, without token requests.
     pub requests: usize,
-    /// What is wrong, if anything.
+    /// Deviation, if any.
     pub problem: Option<String>,
 }
 
-/// How many there are.
+/// Numbers of records.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
     pub contacts: usize,
@@ -30,15 +30,15 @@ pub struct Counts {
     pub notes: usize,
     pub queue_items: usize,
     pub work_items: usize,
-    /// Cases that are resolved now.
+    /// Cases resolved at the end.
     pub closed: usize,
-    /// Times that a case was resolved.
+    /// Number of times a case was resolved.
     pub closings: usize,
     pub dead_letters: usize,
 }
 
 impl Counts {
-    /// What an event must come to, whatever happens; `was_closed` is true where the case was closed before the kill.
+    /// Required counts for an event; `was_closed` is true if the case was closed before the kill.
     pub fn of(point: &Point, was_closed: bool) -> Self {
         let nothing = Self::default();
         match point.of {
@@ -46,12 +46,12 @@ impl Counts {
             Case::Retried => Self { contacts: 1, incidents: 1, queue_items: 1, ..nothing },
             Case::Chat => Self { work_items: 1, ..nothing },
             Case::Resolution => Self { closed: 1, closings: 1, ..nothing },
-            // What the rep has reopened stays open; what was not closed yet is closed, once.
+            // A case that the rep reopened stays open; one not closed yet is closed once.
             Case::Reopened | Case::Looked | Case::LookedOpen => {
                 Self { closed: usize::from(!was_closed), closings: 1, ..nothing }
             }
-            // Nobody can ask a broker whether it has a copy. Of a letter that was there before the kill a second one
-            // comes: it is the same event, and replaying both makes nothing twice.
+            // A broker can't be asked whether it has a copy. A letter stored before the kill gets a second copy: both
+            // are the same event, and replaying both creates no duplicates.
             Case::Refused => match point.at {
                 Moment::Unconfirmed(Message::DeadLetter) | Moment::Unacked(_) => {
                     Self { contacts: 1, dead_letters: 2, ..nothing }
@@ -61,7 +61,7 @@ impl Counts {
         }
     }
 
-    /// What came since. Dead letters are taken when they are counted.
+    /// Increase since an earlier count. Counting takes the dead letters.
     pub fn since(&self, before: &Self) -> Self {
         Self {
             contacts: self.contacts - before.contacts,
@@ -76,7 +76,7 @@ impl Counts {
     }
 }
 
-/// The table.
+/// Formats the table.
 pub fn of(rows: &[Row]) -> String {
     let heads =
         ["contacts", "incidents", "notes", "queued", "chats", "closings", "closed", "dead", "outcomes", "requests"];

@@ -1,4 +1,4 @@
-//! 100,000 dead letters; run by hand: `make dead-letters`.
+//! 100,000 dead letters. Run manually: `make dead-letters`.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -11,9 +11,9 @@ use crate::support::broker::{Broker, Client};
 use crate::support::event::handoff;
 use crate::support::rig::{Rig, rig};
 
-/// Of these every tenth is of another organization, and every fourth for another reason.
+/// Number of dead letters; every tenth is of another organization, and every fourth has another reason.
 const COUNT: usize = 100_000;
-/// A summary of this many characters, for a body of about 3 KB.
+/// Length of a summary in characters, for a body of about 3 KB.
 const SUMMARY: usize = 2000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,11 +60,11 @@ async fn fill(rig: &Rig, count: usize) {
     }
 }
 
-/// Runs a command; its time and the most memory it had.
+/// Runs a command and prints its time and peak memory.
 async fn measure(rig: &Rig, arguments: &[&str], expected: usize) {
     let before = rig.bus.dead_letters().await;
     let inner = command(rig, arguments);
-    // The shell's child tells what it had; /usr/bin/time may not be there.
+    // The shell reports its child's peak memory; /usr/bin/time may not be installed.
     let mut child = Command::new(inner.get_program());
     child.args(inner.get_args()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let start = Instant::now();

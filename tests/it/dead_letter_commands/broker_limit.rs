@@ -1,4 +1,4 @@
-//! Dead letters that the broker made by itself: its delivery limit, a publisher's expiration.
+//! Dead letters made by the broker itself: by its delivery limit or a publisher's expiration.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
@@ -10,8 +10,8 @@ use crate::support::bus::properties;
 use crate::support::event::{Event, handoff};
 use crate::support::rig::{Rig, rig};
 
-/// Takes a message and lets the channel end with it until the broker has had enough. From RabbitMQ 4.3 a `nack` does not
-/// count towards the limit.
+/// Takes a message and closes the channel with it, until the broker's limit is reached. From RabbitMQ 4.3 a `nack` does
+/// not count towards the limit.
 async fn crash_on(rig: &Rig, event: &Event) {
     let connection = lapin::Connection::connect(Broker::shared(), <_>::default()).await.unwrap();
     rig.bus.publish(event).await;
@@ -24,7 +24,7 @@ async fn crash_on(rig: &Rig, event: &Event) {
     .await;
 }
 
-/// Publishes an event that may wait for 50 ms, while nobody takes it.
+/// Publishes an event that expires after 50 ms, while no worker consumes.
 async fn expire(rig: &Rig, event: &Event) {
     let before = rig.bus.dead_letters().await;
     let short = properties(event).with_expiration("50".into());
@@ -32,7 +32,7 @@ async fn expire(rig: &Rig, event: &Event) {
     eventually("the broker to give it up", async || rig.bus.dead_letters().await == before + 1).await;
 }
 
-/// As the broker writes it on a message that it gives up now.
+/// Properties that the broker writes on a message it dead-letters now.
 fn given_up(rig: &Rig, event: &Event, reason: &str) -> BasicProperties {
     let text = |text: &str| AMQPValue::LongString(text.into());
     let mut death = FieldTable::default();
@@ -49,7 +49,7 @@ fn given_up(rig: &Rig, event: &Event, reason: &str) -> BasicProperties {
     properties(event).with_headers(headers)
 }
 
-/// It is the only letter of this reason and of the last hour, and is shown with all that it says.
+/// Asserts that it is the only dead letter of this reason and of the last hour, and that `show` prints all of it.
 async fn is_listed(rig: &Rig, event: &Event, reason: &str) {
     let listed = entries(rig, &["list", "--reason", reason, "--after", "1h"]).await;
     let it = &listed[0];
@@ -61,7 +61,7 @@ async fn is_listed(rig: &Rig, event: &Event, reason: &str) {
 }
 
 #[tokio::test]
-async fn what_the_broker_gave_up_is_of_the_delivery_limit_and_succeeds_when_replayed() {
+async fn what_the_broker_gave_up_has_the_reason_delivery_limit_and_succeeds_when_replayed() {
     let rig = rig().start().await;
     rig.stop_workers().await;
     let event = handoff("email");
@@ -75,9 +75,10 @@ async fn what_the_broker_gave_up_is_of_the_delivery_limit_and_succeeds_when_repl
     rig.nothing_is_left().await;
 }
 
-/// The broker's copy tells nothing of what the worker had spent on it, but the store does: that was a former life.
+/// The broker's copy lacks the attempts that the worker spent on it, but the store has them: they belong to an earlier
+/// life.
 #[tokio::test]
-async fn after_the_delivery_limit_it_starts_afresh() {
+async fn an_event_replayed_after_the_delivery_limit_starts_over() {
     let rig = rig().start().await;
     rig.crm.fault(&json!({ "operation": "contacts.query", "times": null, "fault": { "status": 503 } }));
     let event = handoff("email");
@@ -107,7 +108,7 @@ async fn what_expired_is_selected_by_reason_and_time_and_does_not_expire_again_w
         assert_eq!(entries(&rig, &["list", other[0], other[1]]).await, [json!(null); 0], "{other:?}");
     }
 
-    // By a retry queue, from where a message that had expired before could not come back.
+    // Through a retry queue, from which a message that had once expired could not return.
     rig.crm.fault(&json!({ "operation": "contacts.query", "times": 4, "fault": { "status": 503 } }));
     rig.start_worker("worker").ready().await;
     assert_eq!(entries(&rig, &["replay", "--reason", "expired"]).await[0]["result"], "replayed");
@@ -117,7 +118,7 @@ async fn what_expired_is_selected_by_reason_and_time_and_does_not_expire_again_w
     rig.nothing_is_left().await;
 }
 
-/// Neither announces itself; the worker finds them when it starts.
+/// Neither is announced; the worker finds them when it starts.
 #[tokio::test]
 async fn what_the_broker_gave_up_as_workers_died_is_counted() {
     let rig = rig().start().await;
@@ -132,9 +133,9 @@ async fn what_the_broker_gave_up_as_workers_died_is_counted() {
     assert!(worker.logged("the broker dead-lettered events by itself"));
 }
 
-/// Each look counts as a delivery of every letter.
+/// Each scan counts as a delivery of every letter.
 #[tokio::test]
-async fn the_worker_looks_for_others_letters_and_not_for_its_own() {
+async fn the_worker_scans_for_letters_of_others_and_not_for_its_own() {
     let rig = rig().start().await;
     let (worker, queue) = (rig.worker(), rig.files.dead_letter_queue());
     let own = handoff("email").without("/data/session_id");
@@ -143,7 +144,7 @@ async fn the_worker_looks_for_others_letters_and_not_for_its_own() {
     }
     let depth = format!("queue=\"{queue}\"");
     worker.counts("handoffd_queue_messages", &depth, 3).await;
-    // Longer than a rise is left alone: a look would come now.
+    // Longer than a rise is left alone: a scan would start now.
     tokio::time::sleep(std::time::Duration::from_secs(16)).await;
     let event = handoff("email");
     rig.bus.put(&queue, &event.body(), given_up(&rig, &event, "delivery_limit")).await;

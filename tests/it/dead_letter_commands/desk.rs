@@ -1,4 +1,4 @@
-//! What the tests of these commands have in common.
+//! Helpers shared by the tests of these commands.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -11,10 +11,10 @@ use crate::support::event::{Event, handoff};
 use crate::support::rig::Rig;
 use crate::support::worker::program;
 
-/// When a dead letter of these tests died, unless it says otherwise.
+/// Default time of death of the dead letters in these tests.
 pub const DEAD_AT: &str = "2026-11-22T10:16:00Z";
 
-/// A dead letter as a worker leaves it.
+/// Dead letter as the worker publishes it.
 pub struct Dead {
     pub event: Event,
     pub reason: &'static str,
@@ -61,7 +61,7 @@ impl Dead {
     }
 }
 
-/// `handoffd --config … dead-letters …`, with or without a worker running.
+/// `handoffd --config … dead-letters …`, with or without a running worker.
 pub fn command(rig: &Rig, arguments: &[&str]) -> Command {
     let config = rig.files.write(rig.folder.path(), "worker");
     let mut command = program();
@@ -69,13 +69,13 @@ pub fn command(rig: &Rig, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it.
+/// Runs the command.
 pub async fn run(rig: &Rig, arguments: &[&str]) -> Output {
     let mut command = command(rig, arguments);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-/// What it prints with `--json`, when it succeeds.
+/// Entries that a successful command prints with `--json`.
 pub async fn entries(rig: &Rig, arguments: &[&str]) -> Vec<Value> {
     let mut all = arguments.to_vec();
     all.push("--json");
@@ -84,7 +84,7 @@ pub async fn entries(rig: &Rig, arguments: &[&str]) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
 }
 
-/// The event ids of entries.
+/// Event ids of the entries.
 pub fn ids(entries: &[Value]) -> Vec<&str> {
     entries.iter().map(|entry| entry["event_id"].as_str().unwrap()).collect()
 }

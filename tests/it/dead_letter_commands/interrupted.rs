@@ -1,4 +1,4 @@
-//! The command is killed in the middle: nothing is lost, and nothing is made twice.
+//! The command is killed in the middle: nothing is lost or duplicated.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -19,13 +19,13 @@ async fn many(rig: &Rig) -> Vec<Event> {
     events
 }
 
-/// Starts a replay and sends it a signal once it has told of the first event.
+/// Starts a replay and sends it a signal after it has reported the first event.
 async fn replay_and(rig: &Rig, name: &str) {
     let mut command = command(rig, &["replay", "--all"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut lines = stdout.lines();
-    // The head, and the first result.
+    // Opening bracket, and the first result.
     assert!(lines.next().is_some() && lines.next().is_some());
     signal(name, &child.id().to_string());
     tokio::task::spawn_blocking(move || {
@@ -37,11 +37,11 @@ async fn replay_and(rig: &Rig, name: &str) {
 }
 
 #[tokio::test]
-async fn a_replay_that_is_killed_loses_nothing_and_doubles_nothing() {
+async fn a_replay_that_is_killed_loses_and_duplicates_nothing() {
     let rig = rig().start().await;
     let events = many(&rig).await;
     replay_and(&rig, "-KILL").await;
-    // Its letters come back when the broker has noticed; the next run waits for that.
+    // Its letters return when the broker notices; the next run waits for that.
     let output = run(&rig, &["replay", "--all"]).await;
     assert!(output.status.success());
     rig.bus.outcomes_of(&events).await;

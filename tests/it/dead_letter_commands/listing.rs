@@ -1,4 +1,4 @@
-//! `dead-letters list` and `show`: which, in what shape, and never a customer's text in a list.
+//! `dead-letters list` and `show`: their selection, their format, and no customer text in a list.
 
 use lapin::BasicProperties;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::desk::{DEAD_AT, Dead, entries, ids, run, text};
 use crate::support::event::handoff;
 use crate::support::rig::{Rig, rig};
 
-/// Queues as a worker leaves them, and no worker.
+/// Queues as a worker leaves them, without a running worker.
 async fn without_a_worker() -> Rig {
     let rig = rig().start().await;
     rig.stop_workers().await;
@@ -15,7 +15,7 @@ async fn without_a_worker() -> Rig {
 }
 
 #[tokio::test]
-async fn a_list_is_what_the_contract_says() {
+async fn a_list_has_the_contracts_format() {
     let rig = without_a_worker().await;
     let event = Dead::new().bury(&rig).await;
     rig.bus.put(&rig.files.dead_letter_queue(), b"{ put here by hand", BasicProperties::default()).await;
@@ -98,7 +98,7 @@ async fn nothing_is_done_without_a_selection() {
 }
 
 #[tokio::test]
-async fn show_tells_everything_of_one() {
+async fn show_prints_everything_about_one() {
     let rig = without_a_worker().await;
     let event = Dead::new().bury(&rig).await;
     Dead::new().bury(&rig).await;
@@ -117,7 +117,7 @@ async fn show_tells_everything_of_one() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_and_a_queue_that_is_not_there_are_named() {
+async fn an_unreachable_broker_and_a_missing_queue_are_named() {
     let rig = rig().lay_out().await;
     let missing = run(&rig, &["list"]).await;
     assert_eq!(missing.status.code(), Some(1));
@@ -133,7 +133,7 @@ async fn a_broker_that_is_away_and_a_queue_that_is_not_there_are_named() {
 }
 
 #[tokio::test]
-async fn an_empty_queue_says_so() {
+async fn an_empty_queue_is_reported() {
     let rig = without_a_worker().await;
     for arguments in [["list", "--all"], ["replay", "--all"], ["discard", "--all"]] {
         assert_eq!(entries(&rig, &arguments).await, [] as [Value; 0]);

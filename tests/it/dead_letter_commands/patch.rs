@@ -26,7 +26,7 @@ async fn a_patched_event_succeeds() {
 }
 
 #[tokio::test]
-async fn the_original_can_be_had_again_when_the_patched_event_dies_too() {
+async fn the_original_is_recoverable_when_the_patched_event_fails_too() {
     let rig = rig().start().await;
     rig.crm.refuse("incidents.create", 3, 400, "0x80040265", "A plug-in does not like it.");
     let event = handoff("email");
@@ -45,7 +45,7 @@ async fn the_original_can_be_had_again_when_the_patched_event_dies_too() {
 }
 
 #[tokio::test]
-async fn a_patch_is_for_exactly_one_event_and_one_that_is_valid_then() {
+async fn a_patch_applies_to_exactly_one_event_which_it_must_make_valid() {
     let rig = rig().start().await;
     rig.stop_workers().await;
     let event = handoff("email");

@@ -1,4 +1,4 @@
-//! `dead-letters replay` and `discard`, with a worker that takes up what is replayed.
+//! `dead-letters replay` and `discard`, with a worker that processes replayed events.
 
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
@@ -9,14 +9,14 @@ use crate::support::event::handoff;
 use crate::support::rig::rig;
 
 #[tokio::test]
-async fn a_replayed_event_succeeds_once_its_cause_is_mended() {
+async fn a_replayed_event_succeeds_once_its_cause_is_fixed() {
     let rig = rig().start().await;
     rig.crm.refuse("incidents.create", 2, 400, "0x80040265", "A plug-in does not like it.");
     let event = handoff("email");
     rig.carry(&event).await;
     rig.bus.waiting(&rig.files.dead_letter_queue(), 1).await;
 
-    // Its cause is not mended yet.
+    // Its cause is not fixed yet.
     let replayed = entries(&rig, &["replay", "--id", event.id()]).await;
     assert_eq!((ids(&replayed), &replayed[0]["result"]), (vec![event.id()], &json!("replayed")));
     rig.bus.outcomes(event.id(), 2).await;
@@ -37,7 +37,7 @@ async fn a_replayed_event_succeeds_once_its_cause_is_mended() {
 }
 
 #[tokio::test]
-async fn a_replay_is_as_it_was_before_its_death_byte_for_byte() {
+async fn a_replay_is_byte_for_byte_the_original() {
     let rig = rig().start().await;
     rig.stop_workers().await;
     let dead = Dead::new();
@@ -78,7 +78,7 @@ async fn a_replay_is_as_it_was_before_its_death_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_happen_and_does_nothing() {
+async fn a_dry_run_shows_the_result_and_changes_nothing() {
     let rig = rig().start().await;
     rig.stop_workers().await;
     let (one, two) = (Dead::new().bury(&rig).await, Dead::new().reason("invalid_event").bury(&rig).await);
@@ -95,7 +95,7 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn discarded_is_gone_and_nothing_else() {
+async fn discard_removes_the_selection_and_nothing_else() {
     let rig = rig().start().await;
     let (one, two) = (Dead::new().bury(&rig).await, Dead::new().reason("invalid_event").bury(&rig).await);
     let discarded = entries(&rig, &["discard", "--reason", "invalid_event"]).await;

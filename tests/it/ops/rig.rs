@@ -1,4 +1,4 @@
-//! A store that holds what a test puts there, and the interface before it.
+//! Store with prepared contents, and the interface in front of it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Holds some events and remembers what it was asked for.
+/// Store with some events, which records the queries it receives.
 #[derive(Default)]
 pub struct Shelf {
     pub found: Vec<Found>,
@@ -156,7 +156,7 @@ pub fn found(event_id: &str, phase: Phase) -> Found {
     Found { key, record }
 }
 
-/// The interface on a free port, with a client.
+/// Interface on a free port, with a client.
 pub struct Rig {
     pub running: Running,
     pub client: reqwest::Client,
@@ -182,7 +182,7 @@ impl Rig {
         };
         let listen = "127.0.0.1:0".parse().expect("an address");
         let running = serve(listen, parts).await.expect("a free port");
-        // Plain HTTP: the provider is never used, but the client will not be built without one.
+        // Plain HTTP: the provider is never used, but the client requires one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(120)).build().expect("a client");
         Self { running, client, shelf, reasons, metrics }
@@ -205,7 +205,7 @@ impl Rig {
     }
 }
 
-/// An interface without organizations and dead letters.
+/// Interface without organizations and dead letters.
 pub fn given(metrics: Arc<Metrics>, store: Arc<Shelf>) -> Given {
     let limits = Limits { max_event_bytes: 1 << 20 };
     Given {
@@ -220,7 +220,7 @@ pub fn given(metrics: Arc<Metrics>, store: Arc<Shelf>) -> Given {
     }
 }
 
-/// No organization, and no store to accept.
+/// Registry without an organization and without a store to accept.
 struct Nobody;
 
 #[async_trait]
@@ -257,7 +257,7 @@ impl Organizations for Nobody {
     }
 }
 
-/// A broker that is away.
+/// Unreachable broker.
 struct Nowhere;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-// Returns what is wrong with the page for those who do not see it, see it badly, or have no mouse.
+// Returns the page's faults for users who can't see it, see poorly, or have no mouse.
 const faults = [];
 const fault = (what, element) => faults.push(`${what}: ${element.outerHTML.slice(0, 120)}`);
 const all = (css) => [...document.querySelectorAll(css)];
@@ -37,7 +37,7 @@ for (const table of all("table")) {
 }
 for (const scroll of all(".scroll")) if (scroll.tabIndex !== 0) fault("can't be scrolled by keyboard", scroll);
 
-// Targets: 24 pixels, links in a sentence apart (2.5.8)
+// Targets: 24 pixels, except links in a sentence (2.5.8)
 for (const element of all("button, .button, select, input:not([type=hidden])").filter(shown)) {
   const box = element.getBoundingClientRect();
   const label = element.closest("label")?.getBoundingClientRect() ?? box;
@@ -70,7 +70,7 @@ for (const element of all("body *").filter(shown)) {
   if (ratio < (large ? 3 : 4.5)) fault(`contrast ${ratio.toFixed(2)}`, element);
 }
 
-// Nobody else's
+// Resources of other origins
 for (const entry of performance.getEntriesByType("resource")) {
   if (!entry.name.startsWith(location.origin)) faults.push(`from elsewhere: ${entry.name}`);
 }

@@ -1,4 +1,4 @@
-//! How the pages look and read: for who has no script, a keyboard, a phone, weak eyes.
+//! Appearance and accessibility of the pages: without scripts, by keyboard, on a phone, with low vision.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use super::Scene;
 use crate::support::broker::eventually;
 use crate::support::browser::{Browser, DESK, PHONE, Screen, TWICE};
 
-/// Faults that a program can find; the reasons are those of WCAG 2.2 AA.
+/// Script that finds machine-detectable faults, after WCAG 2.2 AA.
 const EXAMINE: &str = include_str!("examine.js");
-/// A folder to write pictures to, for `docs/screenshots`.
+/// Variable with a folder for screenshots, for `docs/screenshots`.
 const PICTURES: &str = "HANDOFFD_SCREENSHOTS";
 
 #[tokio::test]
-async fn every_page_can_be_read_by_everybody() {
+async fn every_page_is_accessible() {
     let Some(scene) = Scene::set().await else { return };
     let browser = &scene.browser;
     for path in pages(&scene) {
@@ -38,7 +38,7 @@ async fn every_page_can_be_read_by_everybody() {
 }
 
 #[tokio::test]
-async fn all_of_it_is_there_without_a_script() {
+async fn everything_works_without_a_script() {
     let Some(scene) = Scene::set().await else { return };
     let browser = &scene.browser;
     browser.without_scripts().await;
@@ -56,7 +56,7 @@ async fn all_of_it_is_there_without_a_script() {
     browser.follow("Replay…").await;
     browser.press("Replay 1 dead letter").await;
     eventually("the replay's course", async || browser.path().await.starts_with("/dead-letters/course")).await;
-    // Without a script somebody has to look again.
+    // Without a script the user has to reload.
     let course = browser.path().await;
     let replayed = async || {
         browser.go(&course).await;
@@ -66,7 +66,7 @@ async fn all_of_it_is_there_without_a_script() {
     scene.rig.bus.outcomes(scene.refused.id(), 2).await;
 }
 
-/// What each of the pages says.
+/// Expected text of each page.
 const EXPECTED: [&str; 7] = [
     "It is working",
     "Type what you have",
@@ -90,7 +90,7 @@ fn pages(scene: &Scene) -> Vec<String> {
     ]
 }
 
-/// Nothing is wider than the screen but what scrolls by itself.
+/// Asserts that nothing is wider than the screen but elements that scroll by themselves.
 async fn assert_fits(browser: &Browser, path: &str, screen: Screen) {
     let wide = "const width = innerWidth;
         if (document.documentElement.scrollWidth <= width) return [];

@@ -1,4 +1,4 @@
-//! What an operator does at three in the morning.
+//! Typical tasks of an operator in an incident.
 
 use thirtyfour::Key;
 
@@ -15,7 +15,7 @@ async fn why_a_session_has_no_case_and_how_it_gets_one() {
     browser.reads(PLUG_IN).await;
     scene.keeps_to_itself().await;
 
-    // By keyboard alone: `/` goes to the search.
+    // By keyboard alone: `/` focuses the search.
     browser.types("/").await;
     browser.types(scene.refused.session().to_owned() + Key::Enter).await;
     browser.reads("Given up: a dead letter").await;
@@ -41,7 +41,7 @@ async fn why_a_session_has_no_case_and_how_it_gets_one() {
     assert_eq!(scene.rig.bus.dead_letters().await, 1, "a dry run does nothing");
     browser.press("Replay 1 dead letter").await;
     browser.reads("1 dead letter replayed").await;
-    // Its end comes by itself.
+    // The result appears by itself.
     browser.reads("succeeded").await;
     assert!(browser.path().await.starts_with("/dead-letters/course"), "a reload does nothing twice");
     browser.follow(id).await;
