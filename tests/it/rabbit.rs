@@ -1,4 +1,4 @@
-//! The RabbitMQ adapter on a real broker: what every day is like.
+//! RabbitMQ adapter on a real broker: normal operation.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::support::broker::{Broker, Client, DEADLINE, eventually};
 
-/// Options with names of their own, so that tests share a broker and nothing else.
+/// Options with names of their own, so that tests share only the broker.
 pub fn options(url: &str) -> Options {
     let name = uuid::Uuid::new_v4().simple().to_string();
     Options {
@@ -36,7 +36,7 @@ pub fn options(url: &str) -> Options {
     }
 }
 
-/// An adapter that consumes, and a client of our own beside it.
+/// Consuming adapter, with an independent client beside it.
 pub struct Rig {
     pub options: Options,
     pub bus: Rabbit,
@@ -46,7 +46,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Without an organization.
+    /// Starts without an organization.
     pub async fn start(options: Options, url: &str) -> Self {
         Self::serving(options, url, Served::default()).await
     }
@@ -71,7 +71,7 @@ impl Rig {
         eventually("readiness", async || bus.unready().is_empty()).await;
     }
 
-    /// An event, published as OpenCX does.
+    /// Publishes an event as OpenCX does.
     pub async fn publish(&self, body: &str, properties: BasicProperties) {
         let exchange = &self.options.events_exchange;
         let key = "session.handoff.email";
@@ -83,7 +83,7 @@ impl Rig {
         next.expect("a delivery in time").expect("a delivery")
     }
 
-    /// Closes the adapter and removes what it made.
+    /// Closes the adapter and deletes its queues and exchanges.
     pub async fn finish(self) {
         let organizations = self.bus.organizations().borrow().clone();
         self.bus.close().await;
@@ -103,25 +103,25 @@ impl Rig {
     }
 }
 
-/// These, configured for long.
+/// These organizations, configured for a long time.
 pub fn served(organizations: &[&str]) -> Served {
     let configured = organizations.iter().map(|id| (OrganizationId::from(*id), None)).collect();
     Served { configured, ..Served::default() }
 }
 
-/// Puts a copy into a retry queue, and acknowledges the source.
+/// Publishes a copy to a retry queue and acks the source.
 pub async fn later(delivery: Delivery, rung: usize, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
     delivery.copy(CopyTo::Retry(rung), headers).await?;
     Ok(delivery.ack().await)
 }
 
-/// Puts a copy into the dead-letter queue, and acknowledges the source.
+/// Publishes a copy to the dead-letter queue and acks the source.
 pub async fn dead(delivery: Delivery, headers: Vec<(&'static str, String)>) -> Result<Settled, BusError> {
     delivery.copy(CopyTo::DeadLetters, headers).await?;
     Ok(delivery.ack().await)
 }
 
-/// Remembers what the adapter reports.
+/// Recorder of the adapter's reports.
 #[derive(Default)]
 pub struct Log(Mutex<Vec<String>>);
 
@@ -146,7 +146,7 @@ pub fn announcement(key: &str, id: &str) -> Announcement {
     }
 }
 
-/// A queue of our own, bound to the outcomes.
+/// Declares a queue bound to the outcomes.
 async fn outcomes_of(rig: &Rig, key: &str) -> String {
     let queue = format!("{}.outcomes", rig.options.queue);
     let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
@@ -184,14 +184,14 @@ async fn delivers_an_event_and_acks_it() {
     assert_eq!(envelope.header("truth"), Some("true"));
     assert_eq!(envelope.header("table"), None);
     assert_eq!(delivery.ack().await, Settled::Taken);
-    // What is acked does not come again, not even once the consumer is gone.
+    // Acked messages are not redelivered, even after the consumer is gone.
     rig.bus.close().await;
     assert_eq!(rig.client.depth(&rig.options.queue).await, Some(0));
     rig.finish().await;
 }
 
 #[tokio::test]
-async fn an_outcome_arrives_as_it_must() {
+async fn an_outcome_has_its_required_form() {
     let rig = Rig::shared().await;
     let queue = outcomes_of(&rig, "dynamics365.handoff.*").await;
     let sent = announcement("dynamics365.handoff.succeeded", "outcome-1");
@@ -210,7 +210,7 @@ async fn an_outcome_arrives_as_it_must() {
     rig.finish().await;
 }
 
-/// The verdict belongs to its own message, however many are on their way at once.
+/// Each announcement gets the result of its own message, however many are in flight.
 #[tokio::test]
 async fn a_thousand_announcements_at_once_get_their_own_answers() {
     let rig = Rig::shared().await;
@@ -229,7 +229,7 @@ async fn a_thousand_announcements_at_once_get_their_own_answers() {
 }
 
 #[tokio::test]
-async fn stopping_ends_the_stream_and_what_is_in_hand_can_still_be_settled() {
+async fn stopping_ends_the_stream_and_deliveries_in_progress_can_still_be_settled() {
     let mut rig = Rig::shared().await;
     rig.publish("in hand", BasicProperties::default()).await;
     let in_hand = rig.next().await;
@@ -237,7 +237,7 @@ async fn stopping_ends_the_stream_and_what_is_in_hand_can_still_be_settled() {
     assert!(timeout(DEADLINE, rig.deliveries.recv()).await.unwrap().is_none());
     let bus = &rig.bus;
     eventually("unreadiness", async || !bus.unready().is_empty()).await;
-    // What comes now is for another worker.
+    // Messages published now are for another worker.
     rig.publish("too late", BasicProperties::default()).await;
     let sent = announcement("dynamics365.handoff.succeeded", "last");
     assert_eq!(rig.bus.announce(sent).await.unwrap(), Announced::Unrouted);
@@ -251,7 +251,7 @@ async fn stopping_ends_the_stream_and_what_is_in_hand_can_still_be_settled() {
 }
 
 #[tokio::test]
-async fn no_more_than_the_prefetch_is_in_hand() {
+async fn no_more_than_the_prefetch_is_in_progress() {
     let mut options = options(Broker::shared());
     options.prefetch = 3;
     let mut rig = Rig::start(options, Broker::shared()).await;
@@ -280,7 +280,7 @@ async fn reports_how_many_messages_wait() {
     rig.publish("waits", BasicProperties::default()).await;
     let delivery = rig.next().await;
     later(delivery, 1, Vec::new()).await.unwrap();
-    // A queue that is missing is not reported, and disturbs nothing.
+    // A missing queue is not reported, and disturbs nothing.
     rig.client.delete_queue(&rig.options.dead_letter_queue).await;
     let seen = format!("QueueMessages(\"{}.1h\", 1)", rig.options.retry_queue_prefix);
     let log = Arc::clone(&rig.log);
@@ -320,7 +320,7 @@ async fn a_command_publishes_with_confirms() {
 }
 
 #[tokio::test]
-async fn a_command_is_told_that_the_broker_is_away() {
+async fn a_command_reports_an_unreachable_broker() {
     // A port that was just free.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = options(&format!("amqp://user:s3cret@127.0.0.1:{port}/%2f"));

@@ -1,4 +1,4 @@
-//! What becomes of a message on its way through the retry and dead-letter queues.
+//! Copies of messages in the retry and dead-letter queues.
 
 use handoffd_engine::ports::bus::{Bus, BusError, Part, Settled};
 use lapin::BasicProperties;
@@ -21,7 +21,7 @@ fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
     table
 }
 
-/// Headers of every type that AMQP has.
+/// Headers of every AMQP type.
 fn odd_headers() -> FieldTable {
     table(&[
         ("text", text("Grüße")),
@@ -59,7 +59,7 @@ fn header<'a>(message: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
     message.properties.headers().as_ref()?.inner().get(name)
 }
 
-/// Every header of the source is there, unchanged.
+/// Asserts that every header of the source is present and unchanged.
 fn assert_kept(headers: &FieldTable, message: &Delivery) {
     for (name, value) in headers.inner() {
         assert_eq!(header(message, name.as_str()), Some(value), "{name}");
@@ -67,7 +67,7 @@ fn assert_kept(headers: &FieldTable, message: &Delivery) {
 }
 
 #[tokio::test]
-async fn a_dead_letter_keeps_everything_and_says_why() {
+async fn a_dead_letter_keeps_everything_and_has_its_reason() {
     let mut rig = Rig::shared().await;
     let body = "{\"odd\": \"\u{0}\u{1F600}\"}\n";
     rig.publish(body, all_properties()).await;
@@ -86,7 +86,7 @@ async fn a_dead_letter_keeps_everything_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_retry_comes_back_after_its_delay_with_what_it_carries() {
+async fn a_retry_returns_complete_after_its_delay() {
     let mut rig = Rig::shared().await;
     rig.publish("again", all_properties()).await;
     let first = rig.next().await;
@@ -100,7 +100,7 @@ async fn a_retry_comes_back_after_its_delay_with_what_it_carries() {
     assert_eq!(second.envelope.header("x-handoffd-attempts"), Some("1"));
     assert_eq!(second.envelope.message_id.as_deref(), Some("message"));
     assert!(!second.redelivered);
-    // Replaced, not doubled.
+    // Replaced, not duplicated.
     let headers = vec![("x-handoffd-attempts", "2".to_owned())];
     later(second, 0, headers).await.unwrap();
     let third = rig.next().await;
@@ -114,7 +114,7 @@ async fn a_retry_comes_back_after_its_delay_with_what_it_carries() {
 
 /// The ladder's last step repeats.
 #[tokio::test]
-async fn beyond_the_ladder_is_its_last_rung() {
+async fn attempts_beyond_the_ladder_use_its_last_rung() {
     let mut rig = Rig::shared().await;
     rig.publish("far", BasicProperties::default()).await;
     later(rig.next().await, 99, Vec::new()).await.unwrap();
@@ -124,7 +124,7 @@ async fn beyond_the_ladder_is_its_last_rung() {
 }
 
 #[tokio::test]
-async fn what_would_expire_be_refused_or_go_astray_is_put_aside() {
+async fn properties_that_would_expire_refuse_or_misroute_a_copy_are_moved_to_headers() {
     let mut rig = Rig::shared().await;
     let astray = format!("{}.astray", rig.options.queue);
     let options =
@@ -134,10 +134,10 @@ async fn what_would_expire_be_refused_or_go_astray_is_put_aside() {
     let copies = AMQPValue::FieldArray(FieldArray::from(vec![text(&astray)]));
     let properties = BasicProperties::default()
         .with_expiration("86400000".into())
-        // On the events exchange it is a routing key that nobody is bound for; on the default one, that
-        // copies go by, a queue's name.
+        // On the events exchange this is a routing key without a binding; on the default exchange, which copies use, a
+        // queue's name.
         .with_headers(table(&[("CC", copies.clone())]))
-        // The one user id that the broker accepts from us.
+        // Only user id that the broker accepts from this connection.
         .with_user_id("guest".into());
     rig.publish("x", properties).await;
     later(rig.next().await, 0, Vec::new()).await.unwrap();
@@ -154,10 +154,10 @@ async fn what_would_expire_be_refused_or_go_astray_is_put_aside() {
     rig.finish().await;
 }
 
-/// A message that once passed the delivery limit names the inbox in its `x-death`. Expiring towards
-/// that queue it would look to the broker like one that goes round in circles, and be dropped.
+/// A message that once exceeded the delivery limit names the inbox in its `x-death`. If it expired towards that queue,
+/// the broker would treat it as a cycle and drop it.
 #[tokio::test]
-async fn a_replayed_message_comes_back_from_a_retry_queue_too() {
+async fn a_replayed_message_returns_from_a_retry_queue_too() {
     let mut rig = Rig::shared().await;
     let death = table(&[
         ("queue", text(&rig.options.queue)),
@@ -182,7 +182,7 @@ async fn a_replayed_message_comes_back_from_a_retry_queue_too() {
 }
 
 #[tokio::test]
-async fn several_take_the_place_of_one() {
+async fn several_messages_replace_one() {
     let mut rig = Rig::shared().await;
     rig.publish("[1,2]", all_properties()).await;
     let part = |number: &str| Part { message_id: format!("message/{number}"), body: number.as_bytes().to_vec() };
@@ -206,7 +206,7 @@ async fn several_take_the_place_of_one() {
     rig.finish().await;
 }
 
-/// A copy that no queue took is no copy: the source stays, and the queue is made again.
+/// An unrouted copy does not count: the source stays, and the queue is declared again.
 #[tokio::test]
 async fn a_vanished_queue_costs_no_message() {
     for give_up in [true, false] {

@@ -1,4 +1,4 @@
-//! An operator's look through the dead-letter queue, on a real broker: nothing lost, nothing out of order.
+//! Scans of the dead-letter queue on a real broker: nothing is lost or reordered.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use lapin::types::{AMQPValue, FieldTable};
 use crate::rabbit::options;
 use crate::support::broker::{Broker, Client, eventually};
 
-/// A dead-letter queue and an inbox as the worker declares them.
+/// Dead-letter queue and inbox as the worker declares them.
 struct Rig {
     options: Options,
     client: Client,
 }
 
 impl Rig {
-    /// With so many dead letters, whose bodies are their numbers.
+    /// Creates a number of dead letters whose bodies are their numbers.
     async fn with(count: u32) -> Self {
         let rig = Self { options: options(Broker::shared()), client: Client::connect(Broker::shared()).await };
         let mut quorum = FieldTable::default();
@@ -51,7 +51,7 @@ impl Rig {
         queue.open(&|_| ()).await.unwrap()
     }
 
-    /// All that is in the dead-letter queue, taken out in its order.
+    /// Takes everything out of the dead-letter queue, in its order.
     async fn drain(&self, count: usize) -> Vec<u32> {
         eventually("every dead letter back in its queue", async || {
             self.client.depth(&self.options.dead_letter_queue).await == u32::try_from(count).ok()
@@ -79,7 +79,7 @@ fn number(body: &[u8]) -> u32 {
     std::str::from_utf8(body).unwrap().parse().unwrap()
 }
 
-/// Looks at all of them, and lets each go or not.
+/// Scans all of them, and releases each or not.
 async fn look(letters: &mut dyn Letters) -> Vec<u32> {
     let mut seen = Vec::new();
     loop {
@@ -92,11 +92,11 @@ async fn look(letters: &mut dyn Letters) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn looking_loses_nothing_and_changes_no_order() {
+async fn a_scan_loses_nothing_and_keeps_the_order() {
     let rig = Rig::with(401).await;
     let all: Vec<u32> = (0..401).collect();
     for _ in 0..3 {
-        // 41 windows: more than a channel has.
+        // 41 windows: more than one channel has.
         let mut letters = rig.open(10).await;
         assert_eq!(letters.total(), 401);
         assert_eq!(look(&mut *letters).await, all);
@@ -107,19 +107,19 @@ async fn looking_loses_nothing_and_changes_no_order() {
 }
 
 #[tokio::test]
-async fn a_look_that_ends_without_a_word_loses_nothing_and_changes_no_order() {
+async fn a_scan_that_disconnects_loses_nothing_and_keeps_the_order() {
     let rig = Rig::with(310).await;
     let mut letters = rig.open(11).await;
     assert_eq!(look(&mut *letters).await.len(), 310);
-    // The connection just goes: 29 windows on one channel.
+    // The connection is dropped: 29 windows on one channel.
     drop(letters);
     assert_eq!(rig.drain(310).await, (0..310).collect::<Vec<u32>>());
     rig.finish().await;
 }
 
-/// The broker ends the channels of a connection in any order, so only each channel's own order stays.
+/// The broker closes the channels of a connection in any order, so only each channel's own order is kept.
 #[tokio::test]
-async fn a_long_look_that_ends_without_a_word_loses_and_doubles_nothing() {
+async fn a_long_scan_that_disconnects_loses_and_duplicates_nothing() {
     let rig = Rig::with(401).await;
     let mut letters = rig.open(10).await;
     assert_eq!(look(&mut *letters).await, (0..401).collect::<Vec<u32>>());
@@ -131,7 +131,7 @@ async fn a_long_look_that_ends_without_a_word_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_discarded_is_gone_and_the_rest_stays_in_order() {
+async fn discarded_letters_are_removed_and_the_rest_stays_in_order() {
     let rig = Rig::with(3000).await;
     let mut letters = rig.open(256).await;
     loop {
@@ -148,9 +148,9 @@ async fn what_is_discarded_is_gone_and_the_rest_stays_in_order() {
     rig.finish().await;
 }
 
-/// Some channels' worth of windows are thinned out, the rest is not even seen, and more comes in.
+/// Windows of several channels are thinned out, the rest is not even seen, and more messages arrive.
 #[tokio::test]
-async fn a_look_that_ends_early_shows_nothing_twice_and_leaves_the_order() {
+async fn a_scan_that_ends_early_shows_nothing_twice_and_keeps_the_order() {
     let rig = Rig::with(2000).await;
     let mut letters = rig.open(100).await;
     let mut seen = Vec::new();
@@ -170,9 +170,9 @@ async fn a_look_that_ends_early_shows_nothing_twice_and_leaves_the_order() {
     rig.finish().await;
 }
 
-/// The broker hands acks on to the queue in the background.
+/// The broker passes acks on to the queue in the background.
 #[tokio::test]
-async fn what_is_settled_just_before_the_end_is_settled() {
+async fn acks_just_before_the_end_take_effect() {
     let rig = Rig::with(1000).await;
     let mut letters = rig.open(400).await;
     let window = letters.next().await.unwrap();
@@ -184,7 +184,7 @@ async fn what_is_settled_just_before_the_end_is_settled() {
 }
 
 #[tokio::test]
-async fn what_comes_meanwhile_is_not_touched_and_lies_behind() {
+async fn letters_that_arrive_meanwhile_are_untouched_and_come_last() {
     let rig = Rig::with(30).await;
     let mut letters = rig.open(10).await;
     assert_eq!(letters.next().await.unwrap().len(), 10);
@@ -196,7 +196,7 @@ async fn what_comes_meanwhile_is_not_touched_and_lies_behind() {
 }
 
 #[tokio::test]
-async fn a_replay_is_in_the_work_queue_and_no_dead_letter_any_more() {
+async fn a_replayed_letter_moves_to_the_work_queue() {
     let rig = Rig::with(100).await;
     let mut letters = rig.open(30).await;
     loop {
@@ -216,7 +216,7 @@ async fn a_replay_is_in_the_work_queue_and_no_dead_letter_any_more() {
 }
 
 #[tokio::test]
-async fn one_operator_waits_for_the_other_and_then_sees_all() {
+async fn one_operator_waits_for_the_other_and_then_sees_everything() {
     let rig = Rig::with(50).await;
     let mut first = rig.open(20).await;
     assert_eq!(first.next().await.unwrap().len(), 20);
@@ -237,7 +237,7 @@ async fn one_operator_waits_for_the_other_and_then_sees_all() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_takes_dead_letters_is_named() {
+async fn another_consumer_of_dead_letters_is_named() {
     let rig = Rig::with(10).await;
     let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
     let queue = rig.options.dead_letter_queue.as_str();
@@ -254,7 +254,7 @@ async fn a_stranger_who_takes_dead_letters_is_named() {
 }
 
 #[tokio::test]
-async fn failures_say_where_and_what() {
+async fn failures_name_the_broker_and_the_operation() {
     let mut options = options(Broker::shared());
     let error = open_fails(&options).await;
     assert!(matches!(error, LettersError::Missing { .. }), "{error}");

@@ -1,4 +1,5 @@
-//! Organizations' queues on a real broker: made ahead of need, never trusted too early, never deleted; in order, and given back.
+//! Organization queues on a real broker: created ahead of need, not used too early, never deleted, ordered, and with
+//! messages returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,7 +44,7 @@ async fn rig() -> Rig {
 }
 
 #[tokio::test]
-async fn what_is_moved_comes_out_in_its_order_with_all_that_it_carries() {
+async fn moved_messages_are_delivered_complete_and_in_order() {
     let mut rig = rig().await;
     let mut deaths = FieldTable::default();
     deaths.insert("x-death".into(), AMQPValue::LongString("another life".into()));
@@ -51,7 +52,7 @@ async fn what_is_moved_comes_out_in_its_order_with_all_that_it_carries() {
         let properties = BasicProperties::default().with_headers(deaths.clone()).with_expiration("60000".into());
         rig.publish(&number.to_string(), properties.with_message_id("message".into())).await;
     }
-    // All of them before the first confirm is waited for.
+    // All of them before the first confirm is awaited.
     let mut moving = Vec::new();
     for _ in 0..10 {
         moving.push(rig.next().await.forward(&acme(), 0));
@@ -78,7 +79,7 @@ async fn what_is_moved_comes_out_in_its_order_with_all_that_it_carries() {
 }
 
 #[tokio::test]
-async fn no_more_than_the_prefetch_is_taken_and_what_is_given_back_finds_its_place() {
+async fn no_more_than_the_prefetch_is_taken_and_returned_messages_keep_their_place() {
     let mut rig = rig().await;
     move_numbers(&mut rig, 0..6).await;
     let mut consumption = rig.bus.consume(&acme(), 3).await;
@@ -107,14 +108,14 @@ async fn no_more_than_the_prefetch_is_taken_and_what_is_given_back_finds_its_pla
     rig.finish().await;
 }
 
-/// RabbitMQ keeps back what is acknowledged while 32 acknowledgements are under way, and forgets it with the channel.
+/// RabbitMQ holds back acks while 32 are pending, and loses them when the channel closes.
 #[tokio::test]
-async fn what_was_acknowledged_at_once_just_before_a_channel_is_closed_does_not_come_again() {
+async fn messages_acked_together_just_before_a_channel_closes_are_not_redelivered() {
     let mut rig = rig().await;
     let (consumption, taken) = take_two_hundred(&mut rig).await;
     let closed = consumption.closed.clone();
     drop(consumption);
-    // The connection that asks is there: a question is answered within a millisecond.
+    // The query's connection exists already, so a query is answered within a millisecond.
     assert_eq!(rig.bus.waiting(&acme()).await, Some(0));
     acknowledge(taken).await;
     timeout(DEADLINE, closed.cancelled()).await.expect("its channel is closed");
@@ -122,9 +123,9 @@ async fn what_was_acknowledged_at_once_just_before_a_channel_is_closed_does_not_
     rig.finish().await;
 }
 
-/// The same of all connections, when a worker stops.
+/// The same for all connections, when a worker stops.
 #[tokio::test]
-async fn what_was_acknowledged_at_once_just_before_the_end_does_not_come_again() {
+async fn messages_acked_together_just_before_the_end_are_not_redelivered() {
     let mut rig = rig().await;
     let (_consumption, taken) = take_two_hundred(&mut rig).await;
     acknowledge(taken).await;
@@ -158,9 +159,9 @@ async fn acknowledge(taken: Vec<Delivery>) {
     assert!(settled.iter().all(|settled| *settled == Settled::Taken));
 }
 
-/// RabbitMQ loses a quorum queue that was declared less than a second before its node is killed.
+/// RabbitMQ loses a quorum queue declared less than a second before its node is killed.
 #[tokio::test]
-async fn nothing_is_put_into_a_queue_that_was_just_made() {
+async fn nothing_is_published_to_a_queue_declared_just_now() {
     let url = Broker::shared();
     let mut rig = Rig::start(Options { new_queue_wait: Duration::from_secs(3), ..options(url) }, url).await;
     rig.bus.serve(served(&[ACME]));
@@ -179,7 +180,7 @@ async fn nothing_is_put_into_a_queue_that_was_just_made() {
 
 /// A worker that ends within seconds of a declaration is followed by one that finds the queue.
 #[tokio::test]
-async fn a_queue_that_a_worker_declared_a_moment_ago_is_not_trusted_by_the_next_one() {
+async fn a_queue_declared_moments_ago_by_a_worker_is_not_trusted_by_the_next_one() {
     let url = Broker::shared();
     let creator = Rig::serving(options(url), url, served(&[ACME])).await;
     creator.bus.close().await;
@@ -193,7 +194,7 @@ async fn a_queue_that_a_worker_declared_a_moment_ago_is_not_trusted_by_the_next_
 }
 
 #[tokio::test]
-async fn what_waits_is_consumed_by_the_next_worker_also_of_a_former_organization() {
+async fn waiting_events_are_consumed_by_the_next_worker_even_of_a_removed_organization() {
     let mut rig = rig().await;
     move_numbers(&mut rig, 0..5).await;
     rig.bus.close().await;
@@ -210,7 +211,7 @@ async fn what_waits_is_consumed_by_the_next_worker_also_of_a_former_organization
 }
 
 #[tokio::test]
-async fn a_queue_that_is_deleted_under_our_hands_is_made_again() {
+async fn a_queue_deleted_while_in_use_is_declared_again() {
     let mut rig = rig().await;
     rig.client.delete_queue(&rig.options.organization_queue(&acme())).await;
     rig.publish("kept", BasicProperties::default()).await;
@@ -224,7 +225,7 @@ async fn a_queue_that_is_deleted_under_our_hands_is_made_again() {
 }
 
 #[tokio::test]
-async fn without_the_right_to_declare_it_the_organization_waits_and_others_go_on() {
+async fn without_permission_to_declare_it_the_organization_waits_and_others_continue() {
     let url = Broker::shared();
     let creator = Rig::serving(options(url), url, served(&["org_other"])).await;
     creator.bus.close().await;
@@ -241,16 +242,16 @@ async fn without_the_right_to_declare_it_the_organization_waits_and_others_go_on
         let organization = if &delivery.body[..] == b"goes on" { "org_other".into() } else { acme() };
         moved += usize::from(delivery.forward(&organization, 0).await.unwrap() == Forwarded::Moved);
     }
-    // Somebody creates it.
+    // Another process creates it.
     let created = Rig::serving(Options { declare: Declare::Create, ..rig.options.clone() }, url, served(&[ACME])).await;
     created.bus.close().await;
     eventually("the queue to be found", async || rig.bus.missing_queue(&acme()).is_none()).await;
     rig.finish().await;
 }
 
-/// Pages ask how many wait every few seconds.
+/// Pages query the number of waiting messages every few seconds.
 #[tokio::test]
-async fn asking_for_a_queue_that_is_missing_costs_nothing_that_runs_out() {
+async fn queries_of_a_missing_queue_exhaust_nothing() {
     let mut rig = rig().await;
     for _ in 0..2100 {
         assert_eq!(rig.bus.waiting(&"org_unknown".into()).await, None);

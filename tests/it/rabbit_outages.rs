@@ -1,4 +1,4 @@
-//! The broker goes, hangs, forgets; the adapter comes back and nothing is lost.
+//! The broker stops, hangs or loses queues; the adapter recovers and nothing is lost.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,9 +47,9 @@ async fn a_channel_that_the_broker_closes_is_opened_again() {
     rig.finish().await;
 }
 
-/// A delivery of a connection that is gone can't be settled on the next one; nothing is copied for it.
+/// A delivery of a lost connection can't be settled on the next one, and gets no copy.
 #[tokio::test]
-async fn a_delivery_of_a_lost_connection_is_lost_and_comes_again() {
+async fn a_delivery_of_a_lost_connection_is_redelivered() {
     let mut options = options(Broker::shared());
     options.prefetch = 4;
     let mut rig = Rig::start(options, Broker::shared()).await;
@@ -60,7 +60,7 @@ async fn a_delivery_of_a_lost_connection_is_lost_and_comes_again() {
     for _ in 0..4 {
         stale.push(rig.next().await);
     }
-    // Over a missing exchange the broker closes a channel, and the adapter the whole line.
+    // For a missing exchange the broker closes a channel, and the adapter both connections.
     let name = rig.options.outcomes_exchange.as_str().into();
     let delete = ExchangeDeleteOptions::default();
     rig.client.channel().exchange_delete(name, delete).await.unwrap();
@@ -69,7 +69,7 @@ async fn a_delivery_of_a_lost_connection_is_lost_and_comes_again() {
     for _ in 0..4 {
         fresh.push(rig.next().await);
     }
-    // The prefetch holds on the new line too: two of six are still in the queue.
+    // The prefetch also applies to the new connections: two of six are still in the queue.
     assert_eq!(rig.client.depth(&rig.options.queue).await, Some(2));
     assert!(fresh.iter().all(|delivery| delivery.redelivered));
     for delivery in stale {
@@ -90,7 +90,7 @@ async fn a_delivery_of_a_lost_connection_is_lost_and_comes_again() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_there_yet_is_waited_for() {
+async fn a_broker_that_is_not_running_yet_is_waited_for() {
     let broker = Broker::start();
     broker.kill9();
     let options = options(broker.url());
@@ -103,9 +103,9 @@ async fn a_broker_that_is_not_there_yet_is_waited_for() {
     bus.close().await;
 }
 
-/// A queue that is full, say.
+/// For example, a queue that is full.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_its_retry_queue_refuses_waits_in_another_one() {
+async fn a_copy_refused_by_its_retry_queue_waits_in_another_one() {
     let broker = Broker::start();
     let mut rig = Rig::start(options(broker.url()), broker.url()).await;
     let queue = rig.options.retry_queue(1);
@@ -132,7 +132,7 @@ async fn a_copy_that_its_retry_queue_refuses_waits_in_another_one() {
     rig.bus.close().await;
 }
 
-/// Events flow in while the broker is killed twice; each is settled in one of the three ways at last.
+/// Events arrive while the broker is killed twice; each is finally settled in one of the three ways.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_killed_under_load_loses_nothing() {
     const EVENTS: usize = 600;
@@ -141,7 +141,7 @@ async fn a_broker_killed_under_load_loses_nothing() {
     let mut rig = Rig::start(options(&url), &url).await;
     let publishing = publish_until_confirmed(rig.options.clone(), EVENTS);
     let (given_up, ()) = tokio::join!(settle_all(&mut rig, &broker, EVENTS), publishing);
-    // Every dead letter is where it must be; a copy may be there twice, but none is missing.
+    // Every dead letter is in its queue; a copy may be duplicated, but none is missing.
     let client = Client::connect(&url).await;
     let mut found = HashSet::new();
     while let Some(letter) = client.try_take(&rig.options.dead_letter_queue).await {
@@ -151,7 +151,7 @@ async fn a_broker_killed_under_load_loses_nothing() {
     rig.bus.close().await;
 }
 
-/// Settles every event once for good, killing the broker on the way; returns those in the dead-letter queue.
+/// Settles every event once, killing the broker meanwhile; returns the events in the dead-letter queue.
 async fn settle_all(rig: &mut Rig, broker: &Broker, events: usize) -> HashSet<String> {
     let mut kills = vec![events / 2, events / 4];
     let mut seen = HashSet::new();
@@ -189,7 +189,7 @@ async fn settle_all(rig: &mut Rig, broker: &Broker, events: usize) -> HashSet<St
     given_up
 }
 
-/// As a careful publisher does it: what is not confirmed is published again.
+/// Publishes as a careful publisher does: unconfirmed messages are published again.
 async fn publish_until_confirmed(options: rabbit::Options, events: usize) {
     let mut publisher = None;
     for number in 0..events {
@@ -218,7 +218,7 @@ async fn publish_until_confirmed(options: rabbit::Options, events: usize) {
     }
 }
 
-/// A broker that hangs with its connections open is noticed, and does not keep us from ending.
+/// A broker that hangs with open connections is noticed, and does not prevent closing.
 #[tokio::test]
 async fn a_broker_that_hangs_is_noticed_and_closing_is_bounded() {
     let broker = Broker::start();
@@ -245,10 +245,10 @@ async fn a_broker_that_hangs_is_noticed_and_closing_is_bounded() {
 async fn a_broker_that_blocks_publishers_makes_it_unready() {
     let broker = Broker::start();
     let rig = Rig::start(options(broker.url()), broker.url()).await;
-    // Everything is above this.
+    // Any memory use exceeds this limit.
     broker.ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]);
     let bus = &rig.bus;
-    // The broker tells a connection only when it publishes.
+    // The broker notifies a connection only when it publishes.
     let stalled = bus.announce(announcement("a", "1"));
     let blocked = eventually("being unready over an alarm", async || {
         bus.unready().iter().any(|reason| reason.contains("blocks publishers"))

@@ -1,4 +1,4 @@
-//! What the adapter makes of a broker at start: what it declares, and what it says when it can't.
+//! The adapter's topology at start: its declarations, and its errors when it can't declare.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn durable() -> QueueDeclareOptions {
     QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
 }
 
-/// The inbox's arguments, one of them changed or left out.
+/// The inbox's arguments, one of them changed or omitted.
 fn changed(options: &Options, argument: &str, value: Option<&AMQPValue>) -> FieldTable {
     let text = |text: &str| AMQPValue::LongString(text.into());
     let mut all = BTreeMap::from([
@@ -54,7 +54,7 @@ fn changed(options: &Options, argument: &str, value: Option<&AMQPValue>) -> Fiel
     table
 }
 
-/// The contract's table, as the broker itself tells it.
+/// The contract's table, as the broker itself reports it.
 #[tokio::test]
 async fn declares_exactly_the_contracts_queues_and_exchanges() {
     let broker = Broker::start();
@@ -76,7 +76,7 @@ async fn declares_exactly_the_contracts_queues_and_exchanges() {
     let rig = Rig::start(options, &url).await;
     let queues = broker.ctl(&["list_queues", "name", "durable", "arguments", "--formatter=json"]);
     let mut queues = sorted(&queues);
-    // From RabbitMQ 4.0 every quorum queue has a limit, 20 where none is declared, and -1 is none.
+    // From RabbitMQ 4.0 every quorum queue has a limit: 20 if none is declared, and -1 for no limit.
     let none_declared = queues.iter_mut().filter_map(without_a_limit).collect::<Vec<_>>();
     let expected = if broker.ctl(&["version"]).starts_with("3.") { vec![] } else { vec!["handoffd.dead-letters"] };
     assert_eq!(none_declared, expected);
@@ -90,14 +90,14 @@ async fn declares_exactly_the_contracts_queues_and_exchanges() {
     let bindings = broker.ctl(&["list_bindings", "source_name", "destination_name", "routing_key", "--formatter=json"]);
     let bindings: Vec<_> = sorted(&bindings).into_iter().filter(|binding| binding["source_name"] != "").collect();
     insta::assert_json_snapshot!("bindings", bindings);
-    // A second worker finds nothing to object to.
+    // A second worker accepts the same topology.
     let second = connect(&rig.options);
     first_contact(&second).await.unwrap();
     second.close().await;
     rig.finish().await;
 }
 
-/// Removes the argument that stands for no delivery limit; the queue's name, if it was there.
+/// Removes the argument that means no delivery limit. Returns the queue's name if it was present.
 fn without_a_limit(queue: &mut serde_json::Value) -> Option<String> {
     let none = serde_json::json!(["x-delivery-limit", "long", -1]);
     let arguments = queue["arguments"].as_array_mut()?;
@@ -108,7 +108,7 @@ fn without_a_limit(queue: &mut serde_json::Value) -> Option<String> {
 
 fn sorted(json: &str) -> Vec<serde_json::Value> {
     let mut rows: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
-    // The order of the columns is the version's.
+    // The order of the columns depends on the version.
     rows.iter_mut().for_each(serde_json::Value::sort_all_objects);
     rows.sort_by_key(|row| (row["name"].to_string(), row.to_string()));
     rows
@@ -162,9 +162,9 @@ async fn an_exchange_that_differs_is_named_too() {
     bus.close().await;
 }
 
-/// OpenCX's exchanges are its own: the worker needs no more of them than that they are durable topics.
+/// OpenCX's exchanges are its own: the worker only requires that they are durable topics.
 #[tokio::test]
-async fn an_exchange_may_have_arguments_of_its_own() {
+async fn an_exchange_may_have_other_arguments() {
     let url = Broker::shared();
     let client = Client::connect(url).await;
     let mut unrouted = FieldTable::default();
@@ -207,9 +207,9 @@ async fn a_delay_that_the_broker_can_not_take_is_an_error() {
     bus.close().await;
 }
 
-/// `declare = false`: whatever is missing is waited for, all of it by name.
+/// `declare = false`: the worker waits for everything that is missing, and names all of it.
 #[tokio::test]
-async fn only_checking_waits_for_what_is_missing() {
+async fn a_worker_that_only_checks_waits_for_what_is_missing() {
     let url = Broker::shared();
     let checks = Options { declare: Declare::Check, ..options(url) };
     let bus = connect(&checks);
@@ -228,7 +228,7 @@ async fn only_checking_waits_for_what_is_missing() {
     let _inbox = bus.inbox().await;
     eventually("readiness", async || bus.unready().is_empty()).await;
     bus.close().await;
-    // One queue less, one name.
+    // One missing queue less, one name less.
     let client = Client::connect(url).await;
     client.delete_queue(&checks.retry_queue(1)).await;
     let bus = connect(&checks);
@@ -236,7 +236,7 @@ async fn only_checking_waits_for_what_is_missing() {
     bus.close().await;
 }
 
-/// More names than a connection has numbers of channels, each of which a missing name uses up.
+/// More names than a connection has channel numbers; each missing name uses one up.
 #[tokio::test]
 async fn thousands_of_missing_names_are_all_found() {
     let delays = (1..=2500).map(|step| (format!("{step}ms"), Duration::from_millis(step))).collect();
@@ -250,9 +250,9 @@ async fn thousands_of_missing_names_are_all_found() {
     bus.close().await;
 }
 
-/// The nodes of a cluster: one of them is gone, one is frozen.
+/// Nodes of a cluster: one of them is stopped, one is frozen.
 #[tokio::test]
-async fn another_node_is_taken_where_one_is_gone_or_frozen() {
+async fn another_node_is_used_if_one_is_stopped_or_frozen() {
     let broker = Broker::shared();
     let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = frozen.local_addr().unwrap().port();
@@ -265,7 +265,7 @@ async fn another_node_is_taken_where_one_is_gone_or_frozen() {
     let bus = connect(&options);
     first_contact(&bus).await.unwrap();
     bus.close().await;
-    // Commands too.
+    // Commands use the same list.
     Publisher::connect(&options).await.unwrap().close().await;
 
     let away = Options { urls: options.urls[..2].to_vec(), ..options };
@@ -276,7 +276,7 @@ async fn another_node_is_taken_where_one_is_gone_or_frozen() {
 }
 
 #[tokio::test]
-async fn a_broker_that_refuses_us_is_asked_again_and_said_so() {
+async fn a_broker_that_refuses_the_login_is_retried_and_reported() {
     let url = Broker::shared();
     let (_, place) = url.split_once('@').unwrap();
     let wrong = options(&format!("amqp://guest:wr0ng@{place}"));
@@ -292,7 +292,7 @@ async fn a_broker_that_refuses_us_is_asked_again_and_said_so() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_none_is_an_error_without_the_url() {
+async fn an_invalid_url_is_an_error_that_does_not_quote_it() {
     for url in ["mailto:guest:s3cret", "http://guest:s3cret@localhost/", "amqp://guest:s3cret@localhost:port/"] {
         let error = rabbit::connect(options(url), Arc::new(Blind)).err().unwrap();
         assert!(matches!(error, StartError::Url { .. }), "{error}");

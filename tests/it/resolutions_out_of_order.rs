@@ -1,5 +1,5 @@
-//! Resolutions that come at any time, in both kinds of environment: the stock one closes by the action only, knows no queue
-//! property and insists on a customer.
+//! Resolutions that arrive at any time, in both kinds of environment: the stock one closes by the action only, has no
+//! queue property and requires a customer.
 
 use dynamics_simulator::Profile;
 use serde_json::json;
@@ -103,7 +103,7 @@ async fn after_its_handoff_was_dead_lettered() {
         assert_eq!(rig.carry(&event).await.routing_key, "dynamics365.handoff.failed");
         skips(&rig, &resolved(event.session()), "no_incident").await;
 
-        // Replayed later: a case of its own, which that resolution has not closed and another one does.
+        // Replayed later: it gets a new case, which that resolution has not closed and another one closes.
         let letter = rig.bus.dead_letter().await;
         rig.bus.put(&rig.files.work_queue(), &letter.data, letter.properties).await;
         rig.bus.outcomes(event.id(), 2).await;
@@ -229,7 +229,7 @@ async fn that_names_its_incident() {
     }
 }
 
-/// Waits for the outcome of a resolution that closes so many cases.
+/// Waits for the outcome of a resolution that closes a number of cases.
 async fn closes(rig: &Rig, resolution: &Event, cases: usize) {
     let outcome = rig.bus.outcome(resolution.id()).await;
     assert_eq!(outcome.routing_key, "dynamics365.resolution.succeeded", "{}", outcome.body);
@@ -244,7 +244,7 @@ async fn skips(rig: &Rig, resolution: &Event, reason: &str) {
     assert_eq!(outcome.body["data"]["reason"], reason);
 }
 
-/// The `statecode` of every incident, in the order of their creation.
+/// The `statecode` of every incident, in order of creation.
 fn states(rig: &Rig) -> Vec<i64> {
     rig.crm.incidents().iter().map(|row| row["statecode"].as_i64().unwrap()).collect()
 }

@@ -1,4 +1,4 @@
-//! Everything is run with marked values, and every output is searched for them: customers' texts, secrets, tokens.
+//! All features are run with marked values, and every output is searched for them: customers' texts, secrets, tokens.
 
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ const BROKER_PASSWORD: &str = "marked-broker-password-c0de";
 /// 32 bytes in base64: `marked-encryption-key-0123456789`.
 const ENCRYPTION_KEY: &str = "bWFya2VkLWVuY3J5cHRpb24ta2V5LTAxMjM0NTY3ODk=";
 
-/// What operators and monitors can ask for; what is not there answers too.
+/// Paths that operators and monitors may request; missing ones respond too.
 const PATHS: &[&str] = &[
     "/",
     "/livez",
@@ -36,7 +36,7 @@ const PATHS: &[&str] = &[
     "/nowhere",
 ];
 
-/// All that was told to anybody, by where.
+/// Everything that was output, by source.
 struct Told(Vec<(String, String)>);
 
 impl Told {
@@ -63,7 +63,7 @@ impl Told {
         }
     }
 
-    /// An organization saved with a marked secret, and asked for.
+    /// Saves an organization with a marked secret and requests it.
     async fn by_saving(&mut self, rig: &Rig) {
         let url = format!("http://{}/api/v1/organizations/org_marked", rig.worker().address().unwrap());
         let document = json!({
@@ -86,7 +86,7 @@ impl Told {
     }
 
     fn by_headers(&mut self, place: &str, delivery: &Delivery, event: &Event) {
-        // What the publisher sent is its own; everything else is ours.
+        // The publisher's own headers are exempt; everything else is the worker's.
         let ours = |properties: &BasicProperties| {
             let table = properties.headers().clone().unwrap_or_default();
             table.inner().iter().fold(String::new(), |mut text, (name, value)| {
@@ -102,7 +102,7 @@ impl Told {
         self.by(place, text);
     }
 
-    /// In any case, as it is and as JSON, URLs, base64 and debug output write it.
+    /// Searches in any case, for the text as it is and as JSON, URLs, base64 and debug output write it.
     fn holds_none_of(&self, marked: &[String]) {
         for (place, text) in &self.0 {
             let text = text.to_lowercase();
@@ -130,13 +130,14 @@ fn spellings(mark: &str) -> Vec<String> {
         .iter()
         .map(|it| it.to_lowercase())
         .collect();
-    // Where the text begins within what is encoded is not known: only what it is when encoded by itself.
+    // The position of the text within an encoded value is unknown: only its own encoding is searched for.
     all.push(STANDARD_NO_PAD.encode(mark).to_lowercase());
     all.dedup();
     all
 }
 
-/// Successes of every kind, a retry, refusals that quote the customer and the secrets, what is no event, and repetitions.
+/// Successes of every kind, a retry, refusals that quote the customer and the secrets, messages that are not events,
+/// and duplicates.
 async fn everything(rig: &Rig) -> Vec<Event> {
     let token = json!({ "access_token": ACCESS_TOKEN, "expires_in": 3600 }).to_string();
     rig.crm.fault(&json!({ "operation": "token", "fault": { "status": 200, "body": token } }));
@@ -156,7 +157,7 @@ async fn everything(rig: &Rig) -> Vec<Event> {
         customer["phone"].as_str().unwrap(),
         refused.0["data"]["summary"].as_str().unwrap(),
     );
-    // First it may pass, then not any more.
+    // The first refusal may be temporary, the later ones are permanent.
     rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "status": 503, "body": format!("<html>{quote}</html>") } }));
     rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &quote);
     rig.carry(&refused).await;
@@ -185,7 +186,7 @@ async fn everything(rig: &Rig) -> Vec<Event> {
 }
 
 #[tokio::test]
-async fn nothing_that_is_told_to_anybody_holds_a_customers_text_or_a_secret() {
+async fn no_output_contains_a_customers_text_or_a_secret() {
     let collector = Collector::start().await;
     let mut rig = rig()
         .set("tracing", "otlp_endpoint", collector.endpoint.as_str())
@@ -219,7 +220,7 @@ async fn nothing_that_is_told_to_anybody_holds_a_customers_text_or_a_secret() {
     }
     rig.stop_workers().await;
 
-    // The same again as text, and at the level that says the most of libraries.
+    // The same again as text, at the level with the most output of libraries.
     rig.files.set("log", "format", "text");
     rig.files.set("log", "level", "trace,handoffd=trace");
     rig.start_worker("worker").ready().await;

@@ -1,5 +1,5 @@
-//! A worker whose store is damaged, at the start or while it runs: set aside, and accepted by an operator where it kept
-//! organizations.
+//! Worker with a damaged store, at start or while it runs: the store is set aside, and an operator must accept the new
+//! one if it kept organizations.
 
 use std::process::Output;
 use std::time::Duration;
@@ -24,14 +24,14 @@ fn theirs() -> Event {
     handoff("email").with("/organization_id", ANOTHER_ORGANIZATION)
 }
 
-/// Asks for an event that is not in memory, so that the worker meets the damage.
+/// Reads an event that is not in memory, so that the worker meets the damage.
 async fn look(rig: &Rig) {
     let (status, _) = rig.worker().api("GET", "/outcomes?limit=500", None).await;
     assert_eq!(status, 503, "the answer is no lie");
     eventually("the report", async || rig.worker().logged(DAMAGED)).await;
 }
 
-/// It consumes nothing, and says what to do.
+/// Asserts that the worker consumes nothing and advises the operator.
 async fn waits_for_an_operator(rig: &Rig) {
     eventually("a worker that waits for an operator", async || {
         let Some(why) = rig.worker().try_unready().await else { return false };
@@ -67,7 +67,7 @@ async fn a_store_set_aside_at_the_start_consumes_nothing_until_an_operator_accep
 
     let (ours, theirs) = (handoff("email"), theirs());
     for _ in 0..2 {
-        // A restart accepts nothing.
+        // A restart does not accept it.
         rig.start_worker("worker");
         waits_for_an_operator(&rig).await;
         rig.worker().stop().await;
@@ -79,7 +79,7 @@ async fn a_store_set_aside_at_the_start_consumes_nothing_until_an_operator_accep
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!((rig.bus.all_outcomes().await.len(), rig.bus.dead_letters().await), (0, 0));
 
-    // What was saved is saved again first.
+    // Saved organizations are saved again first.
     assert_eq!(rig.worker().api("PUT", &saved, Some(&document)).await.0, 200);
     let told = accept(&rig).await;
     for part in ["accepted the new store", ".corrupt-", "paused are resumed", "saved over HTTP are gone"] {
@@ -94,7 +94,7 @@ async fn a_store_set_aside_at_the_start_consumes_nothing_until_an_operator_accep
 }
 
 #[tokio::test]
-async fn a_new_store_is_accepted_without_a_worker_too() {
+async fn a_new_store_can_be_accepted_without_a_worker() {
     let rig = with_key().start().await;
     rig.worker().stop().await;
     garble(&rig.store("worker"));
@@ -125,7 +125,7 @@ async fn damage_met_while_it_runs_is_handled_as_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_pause_goes_with_the_damaged_store() {
+async fn a_pause_is_lost_with_the_damaged_store() {
     let rig = rig().lay_out().await;
     filled(&rig.store("worker")).await;
     rig.start_worker("worker").ready().await;
@@ -152,7 +152,7 @@ async fn damage_met_while_it_runs_waits_for_an_operator_where_organizations_may_
     rig.bus.publish(&event).await;
     rig.bus.waiting(&rig.files.work_queue(), 1).await;
 
-    // A pause that is to last is set again, though the worker still has it in force.
+    // A pause that is to last is set again, though it is still in effect in the worker.
     let (status, view) = rig.worker().api("POST", "/organizations/org_acme/pause", None).await;
     assert_eq!((status, &view["state"]), (200, &json!("paused")), "{view}");
     rig.worker().stop().await;
@@ -169,7 +169,7 @@ async fn damage_met_while_it_runs_waits_for_an_operator_where_organizations_may_
 }
 
 #[tokio::test]
-async fn an_operator_accepts_while_the_worker_runs_on_and_it_forgets_what_it_knew() {
+async fn an_operator_accepts_while_the_worker_runs_and_its_former_state_is_dropped() {
     let rig = with_key().lay_out().await;
     filled(&rig.store("worker")).await;
     rig.start_worker("worker").ready().await;
@@ -187,7 +187,7 @@ async fn an_operator_accepts_while_the_worker_runs_on_and_it_forgets_what_it_kne
 }
 
 #[tokio::test]
-async fn a_worker_that_is_to_stop_at_damage_ends_and_says_so() {
+async fn a_worker_configured_to_stop_at_damage_exits_and_reports_it() {
     let rig = rig().set("store", "on_corruption", "stop").lay_out().await;
     filled(&rig.store("worker")).await;
     rig.start_worker("worker").ready().await;
@@ -203,6 +203,6 @@ async fn a_worker_that_is_to_stop_at_damage_ends_and_says_so() {
     let event = handoff("email");
     rig.bus.publish(&event).await;
     rig.bus.waiting(&rig.files.work_queue(), 1).await;
-    // Nor does it start again.
+    // It does not start again either.
     assert_eq!(rig.start_worker("worker").exit().await.code(), Some(1));
 }

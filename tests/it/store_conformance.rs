@@ -1,4 +1,4 @@
-//! What every store must do: each test runs on each backend.
+//! Requirements on every store: each test runs on each backend.
 
 use std::sync::Arc;
 
@@ -208,7 +208,7 @@ mod cases {
 }
 
 #[tokio::test]
-async fn a_crash_of_the_model_loses_what_was_only_noted() {
+async fn a_crash_of_the_model_loses_unsynced_notes() {
     let store = MemoryStore::new();
     let (kept, noted) = (key("org", "kept"), key("org", "noted"));
     let record = finished("ses", 1, at(0));

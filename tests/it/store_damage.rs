@@ -1,4 +1,4 @@
-//! Damage that is met while the store is open, and a new store that an operator has to accept.
+//! Damage found while the store is open, and a new store that an operator must accept.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -17,14 +17,14 @@ use tokio::time::timeout;
 
 use crate::store_samples::{at, change, finished, key, opened, options};
 
-/// Events in a store before it is damaged: some dozens of pages, none of which is in memory when it is opened again.
+/// Events in a store before it is damaged: several dozen pages, none in memory when it is opened again.
 const EVENTS: u32 = 2000;
 
 fn number(event: u32) -> EventKey {
     key("org", &format!("evt{event:05}"))
 }
 
-/// A store with events, closed.
+/// Store with events, closed.
 pub async fn filled(path: &Path) {
     let store = opened(path);
     let changes = (0..EVENTS).map(|event| change(&number(event), &finished("ses", event.into(), at(event.into()))));
@@ -32,7 +32,7 @@ pub async fn filled(path: &Path) {
     store.close().await.unwrap();
 }
 
-/// Turns all bits of the file with the content, in place: whoever has it open meets it when it reads.
+/// Inverts all bits of the file's content in place, so that an open store meets the damage when it reads.
 pub fn garble(path: &Path) {
     let mut db = OpenOptions::new().read(true).write(true).open(path.join("db")).unwrap();
     let mut bytes = Vec::new();
@@ -45,7 +45,7 @@ pub fn garble(path: &Path) {
     db.sync_all().unwrap();
 }
 
-/// Turns one byte of one event, which opening does not read.
+/// Inverts one byte of one event, which opening does not read.
 fn nick(path: &Path) {
     let mut bytes = fs::read(path.join("db")).unwrap();
     let ticket = b"CAS-01000-X1Y2Z3";
@@ -58,14 +58,15 @@ fn nick(path: &Path) {
     db.write_all(&bytes).unwrap();
 }
 
-/// A store with damage that opening does not find. What sled reads again when it opens is a matter of its threads' timing: in three of
-/// four stores it does not read the pages that [`nick`] damages (measured), so one of these is.
+/// Store with damage that opening does not find. The pages that sled reads on opening depend on the timing of its
+/// threads: in three of four stores it does not read the pages that [`nick`] damages (measured), so one of these is
+/// usable.
 async fn nicked_where_opening_does_not_look() -> (TempDir, SledStore) {
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         filled(&path).await;
-        // sled notes at the next start what it need not read again.
+        // sled records at the next start which pages it need not read again.
         opened(&path).close().await.unwrap();
         nick(&path);
         let reopened = open(&with(&path, OnCorruption::Quarantine), Arc::new(Blind)).unwrap();
@@ -85,7 +86,7 @@ fn open_as(path: &Path, on_corruption: OnCorruption) -> SledStore {
     open(&with(path, on_corruption), Arc::new(Blind)).unwrap().store
 }
 
-/// Reads until damage is met.
+/// Reads until it meets the damage.
 async fn met(store: &SledStore) -> StoreError {
     for event in 0..EVENTS {
         if let Err(problem) = store.record(&number(event)).await {
@@ -95,7 +96,7 @@ async fn met(store: &SledStore) -> StoreError {
     panic!("no read has met the damage");
 }
 
-/// What was set aside, once the new store is in use.
+/// The store set aside, once the new store is in use.
 async fn replaced(store: &SledStore) -> Quarantined {
     let (mut quarantined, mut health) = (store.quarantined(), store.health());
     let limit = Duration::from_secs(20);
@@ -111,7 +112,7 @@ fn corrupt(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn damage_met_by_a_read_sets_the_store_aside_and_nothing_of_it_is_left_in_memory() {
+async fn damage_found_by_a_read_sets_the_store_aside_and_clears_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
@@ -142,7 +143,7 @@ async fn damage_met_by_a_read_sets_the_store_aside_and_nothing_of_it_is_left_in_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn damage_of_one_page_that_opening_does_not_find_is_damage() {
+async fn damage_of_one_page_missed_on_opening_is_damage() {
     let (_folder, store) = nicked_where_opening_does_not_look().await;
     assert!(store.record(&number(0)).await.unwrap().is_some(), "nor does who reads elsewhere");
     met(&store).await;
@@ -152,7 +153,7 @@ async fn damage_of_one_page_that_opening_does_not_find_is_damage() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn damage_met_by_a_walk_sets_the_store_aside_too() {
+async fn damage_found_by_an_iteration_sets_the_store_aside_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
@@ -165,7 +166,7 @@ async fn damage_met_by_a_walk_sets_the_store_aside_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_is_to_be_left_as_it_is_stays_where_it_is() {
+async fn a_store_configured_to_stop_on_damage_stays_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
@@ -181,7 +182,7 @@ async fn a_store_that_is_to_be_left_as_it_is_stays_where_it_is() {
     assert!(store.quarantined().borrow().is_none());
 }
 
-/// A disk that reports a bug of sled's, on request.
+/// Disk that reports a bug of sled on request.
 struct Liar(Box<dyn Disk>, Arc<AtomicBool>);
 
 impl Disk for Liar {
@@ -221,7 +222,7 @@ async fn a_store_that_only_seems_damaged_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_could_not_be_written_into_a_damaged_store_is_not_in_the_new_one() {
+async fn pending_writes_to_a_damaged_store_are_not_in_the_new_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
@@ -240,7 +241,7 @@ async fn what_could_not_be_written_into_a_damaged_store_is_not_in_the_new_one() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_store_that_is_to_be_accepted_begins_no_event_before_over_restarts_too() {
+async fn a_new_store_begins_no_event_before_acceptance_across_restarts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
@@ -261,7 +262,7 @@ async fn a_new_store_that_is_to_be_accepted_begins_no_event_before_over_restarts
     store.close().await.unwrap();
     drop(store);
 
-    // However it is opened, and whether or not it asks for acceptance by now.
+    // On any way of opening, whether or not it requires acceptance by now.
     for on_corruption in [OnCorruption::Stop, OnCorruption::QuarantineUntilAccepted, OnCorruption::Quarantine] {
         let store = open_as(&path, on_corruption);
         refuses(&store).await;
@@ -280,7 +281,7 @@ async fn a_new_store_that_is_to_be_accepted_begins_no_event_before_over_restarts
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_set_aside_at_the_start_is_to_be_accepted_as_well() {
+async fn a_store_set_aside_at_start_requires_acceptance_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;

@@ -1,4 +1,4 @@
-//! What sled does with its folder: durability, locks, damage, versions.
+//! sled's use of its folder: durability, locks, damage, versions.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use handoffd_engine::ports::store::{Change, Filter, Store, StoreError};
 
 use crate::store_samples::{all, at, change, finished, ids, in_hand, key, opened, options};
 
-/// A disk whose every sync waits to be let through.
+/// Disk whose every sync waits to be released.
 struct Gate {
     inner: Box<dyn Disk>,
     asked: Sender<()>,
@@ -30,7 +30,7 @@ enum Verdict {
 impl Disk for Gate {
     fn sync(&self) -> Result<(), StoreError> {
         self.asked.send(()).unwrap();
-        // A test that is over lets everything through.
+        // A test that has ended releases all syncs.
         let verdict = self.let_through.recv().unwrap_or(Verdict::Works);
         self.inner.sync()?;
         self.syncs.fetch_add(1, Ordering::SeqCst);
@@ -62,7 +62,7 @@ impl Gated {
         Self { health: store.health(), store: Arc::new(store), asked: Mutex::new(was_asked), let_through, syncs }
     }
 
-    /// Waits, off the runtime, until the disk is asked to sync.
+    /// Waits, off the runtime, until a sync is requested.
     fn wait_until_asked(&self) {
         let asked = self.asked.lock().unwrap();
         asked.recv_timeout(Duration::from_secs(20)).expect("the disk was never asked");
@@ -100,7 +100,7 @@ async fn keep_returns_after_the_disk_has_synced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_that_waits_shares_one_sync() {
+async fn all_waiting_writes_share_one_sync() {
     let folder = tempfile::tempdir().unwrap();
     let gated = Gated::open(&folder.path().join("store"));
     let keep = |event: String| {
@@ -138,7 +138,7 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
     assert!(error.to_string().contains("no space left"), "{error}");
     assert!(gated.store.record(&key("", "")).await.is_err(), "what /readyz asks");
     assert!(gated.health.borrow().as_ref().is_some_and(|problem| problem.to_string().contains("no space left")));
-    // The committer tries by itself; what could not be written was not lost.
+    // The committer retries by itself, and failed writes are not lost.
     for _ in 0..100 {
         gated.let_through.send(Verdict::Works).unwrap();
     }
@@ -147,7 +147,7 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
         assert!(std::time::Instant::now() < deadline, "it never worked again");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // Said after the store works again, so a moment later.
+    // Reported after the store works again, so a moment later.
     let mut health = gated.health.clone();
     tokio::time::timeout(Duration::from_secs(20), health.wait_for(Option::is_none)).await.unwrap().unwrap();
     gated.store.keep(one_change("later")).await.unwrap();
@@ -159,7 +159,7 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
 }
 
 #[tokio::test]
-async fn flushes_are_watched() {
+async fn flushes_are_measured() {
     #[derive(Default)]
     struct Counter(AtomicU64);
     impl Watch for Counter {
@@ -179,7 +179,7 @@ async fn flushes_are_watched() {
 }
 
 #[tokio::test]
-async fn what_was_noted_reaches_the_disk_by_itself() {
+async fn notes_reach_the_disk_by_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let gated = Gated::open(&folder.path().join("store"));
     gated.store.note(one_change("evt")).await.unwrap();
@@ -194,7 +194,7 @@ async fn what_was_noted_reaches_the_disk_by_itself() {
 }
 
 #[tokio::test]
-async fn a_dropped_store_lets_go_of_its_folder_and_loses_nothing() {
+async fn a_dropped_store_releases_its_folder_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/er/store");
     let store = opened(&path);
@@ -206,7 +206,7 @@ async fn a_dropped_store_lets_go_of_its_folder_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_store_in_use_says_by_whom() {
+async fn a_store_in_use_names_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let store = opened(&path);
@@ -224,7 +224,7 @@ async fn a_store_in_use_says_by_whom() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_not_damage() {
+async fn a_folder_that_cannot_be_created_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "in the way").unwrap();
@@ -270,7 +270,7 @@ fn damages() -> Vec<(&'static str, Damage)> {
 }
 
 #[tokio::test]
-async fn a_damaged_store_is_set_aside_whole() {
+async fn a_damaged_store_is_set_aside_complete() {
     for (name, damage) in damages() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
@@ -296,9 +296,10 @@ async fn a_damaged_store_is_set_aside_whole() {
     }
 }
 
-/// sled leaves one behind when it is killed while it opens a store, and on a full disk; it would not open it again.
+/// sled leaves one behind when it is killed while opening a store, and on a full disk; it would not open the store
+/// again.
 #[tokio::test]
-async fn a_snapshot_that_was_never_finished_is_no_damage() {
+async fn an_unfinished_snapshot_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     for content in ["", "half of a snapshot, with no checksum"] {
@@ -314,7 +315,7 @@ async fn a_snapshot_that_was_never_finished_is_no_damage() {
 }
 
 #[tokio::test]
-async fn a_store_whose_making_was_cut_short_is_made_again() {
+async fn a_store_whose_creation_was_interrupted_is_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     fs::create_dir(&path).unwrap();
@@ -323,7 +324,7 @@ async fn a_store_whose_making_was_cut_short_is_made_again() {
 }
 
 #[tokio::test]
-async fn ids_as_long_as_they_get_are_stored_and_found() {
+async fn ids_of_maximum_length_are_stored_and_found() {
     let folder = tempfile::tempdir().unwrap();
     let store = opened(&folder.path().join("store"));
     let long = "𝄞".repeat(255);

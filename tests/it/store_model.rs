@@ -1,4 +1,4 @@
-//! Random sequences of operations: sled must answer as the maps do, before and after being opened again.
+//! Random sequences of operations: sled must match an in-memory model, before and after it is reopened.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What every store must list and forget: each test runs on each backend.
+//! Outcomes that every store must list and forget: each test runs on each backend.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ mod cases {
 
     type Set = fn(&mut Filter);
 
-    /// A question, and the events it is about, newest first.
+    /// Queries, each with the events it must return, newest first.
     const QUESTIONS: &[(Set, &[&str])] = &[
         (|_| {}, &["e4", "e3", "e2", "e1"]),
         (|f| f.organization = Some("two".into()), &["e4", "e3"]),

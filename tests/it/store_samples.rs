@@ -1,4 +1,4 @@
-//! Records, sessions and stores to test with.
+//! Sample records, sessions and stores.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use handoffd_engine::workflow::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// A store, and the folder that goes with it.
+/// Store with its folder.
 pub struct Backend {
     pub name: &'static str,
     pub store: Arc<dyn Store>,
     _folder: Option<tempfile::TempDir>,
 }
 
-/// One of each kind, empty.
+/// One empty store of each kind.
 pub fn backends() -> Vec<Backend> {
     let folder = tempfile::tempdir().unwrap();
     vec![
@@ -32,7 +32,7 @@ pub fn backends() -> Vec<Backend> {
     ]
 }
 
-/// How the tests open a store in a folder.
+/// Options with which the tests open a store in a folder.
 pub fn options(path: &Path) -> Options {
     Options {
         cache_bytes: 8 << 20,
@@ -42,12 +42,12 @@ pub fn options(path: &Path) -> Options {
     }
 }
 
-/// The store in that folder.
+/// Opens the store in this folder.
 pub fn opened(path: &Path) -> Arc<dyn Store> {
     Arc::new(open(&options(path), Arc::new(Blind)).unwrap().store)
 }
 
-/// So many seconds after an arbitrary moment.
+/// Time a number of seconds after an arbitrary moment.
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
@@ -64,7 +64,7 @@ pub fn contact(number: u128) -> ContactId {
     ContactId(Uuid::from_u128(number))
 }
 
-/// An event of a session in hand.
+/// Event in progress of a session.
 pub fn in_hand(session: &str, first_seen: Timestamp) -> Record {
     Record {
         kind: Kind::Handoff,
@@ -89,7 +89,7 @@ pub fn in_hand(session: &str, first_seen: Timestamp) -> Record {
     }
 }
 
-/// An event that made an incident.
+/// Event that created an incident.
 pub fn finished(session: &str, number: u128, at: Timestamp) -> Record {
     let ticket_number = Some(format!("CAS-{number:05}-X1Y2Z3"));
     let mut record = in_hand(session, at);
@@ -108,7 +108,7 @@ pub fn finished(session: &str, number: u128, at: Timestamp) -> Record {
     record
 }
 
-/// An event that became a live work item.
+/// Event that became a live work item.
 pub fn chat(session: &str, number: u128, at: Timestamp) -> Record {
     let mut record = in_hand(session, at);
     record.phase = Phase::Finished(Outcome {
@@ -119,7 +119,7 @@ pub fn chat(session: &str, number: u128, at: Timestamp) -> Record {
     record
 }
 
-/// An event that was given up.
+/// Event that failed permanently.
 pub fn dead(session: &str, at: Timestamp) -> Record {
     let mut record = in_hand(session, at);
     record.phase =
@@ -127,7 +127,7 @@ pub fn dead(session: &str, at: Timestamp) -> Record {
     record
 }
 
-/// An outcome without anything made.
+/// Outcome without any created record.
 pub fn outcome(session: &str, status: Status, at: Timestamp) -> Outcome {
     Outcome {
         kind: Kind::Handoff,
@@ -164,7 +164,7 @@ pub fn contact_change(organization: &str, email: &str, number: u128, at: Timesta
     Change::Contact { organization: organization.into(), email: email.to_owned(), contact: contact(number), at }
 }
 
-/// Every page of a question, one after another.
+/// All pages of a query, concatenated.
 pub async fn all(store: &Arc<dyn Store>, filter: &Filter, limit: usize) -> Vec<Found> {
     let mut found = Vec::new();
     let mut cursor: Option<Cursor> = None;
@@ -180,12 +180,12 @@ pub async fn all(store: &Arc<dyn Store>, filter: &Filter, limit: usize) -> Vec<F
     panic!("the pages never end");
 }
 
-/// Their events' ids.
+/// Event ids of the entries.
 pub fn ids(found: &[Found]) -> Vec<&str> {
     found.iter().map(|found| found.key.event_id.as_str()).collect()
 }
 
-/// One test for each backend, out of one function over `Arc<dyn Store>`.
+/// Generates one test per backend from a function over `Arc<dyn Store>`.
 macro_rules! every_store {
     ($($name:ident)*) => {
         $(

@@ -1,4 +1,4 @@
-//! The story of a handoff: which record it becomes, which requests it takes, what is announced.
+//! Processing of a handoff: the kind of record, the requests and the outcome.
 
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ async fn every_channel_takes_its_route() {
 }
 
 #[tokio::test]
-async fn events_take_no_request_too_many_where_nothing_goes_wrong() {
+async fn events_take_no_superfluous_request_without_faults() {
     let rig = rig().start().await;
     let first = handoff("email");
     let (returning, chat, resolution) = (first.next_session(), handoff("web"), resolved(first.session()));
@@ -62,7 +62,7 @@ async fn events_take_no_request_too_many_where_nothing_goes_wrong() {
 }
 
 #[tokio::test]
-async fn a_contact_that_is_there_is_linked() {
+async fn an_existing_contact_is_linked() {
     let rig = rig().start().await;
     let event = handoff("slack");
     let id = "99999999-0000-0000-0000-000000000001";
@@ -73,7 +73,7 @@ async fn a_contact_that_is_there_is_linked() {
 }
 
 #[tokio::test]
-async fn dynamics_receives_what_the_contract_says() {
+async fn dynamics_receives_the_contracts_requests() {
     let rig = rig().queue().organize("default_owner_id", OWNER).start().await;
     let event = example("handoff-email.json");
     let meta = rig.hand_off(&event).await;
@@ -135,7 +135,7 @@ async fn ticket_properties_come_last() {
 }
 
 #[tokio::test]
-async fn an_anonymous_caller_is_named_by_phone_and_linked_to_nobody() {
+async fn an_anonymous_caller_is_named_by_phone_and_not_linked() {
     let rig = rig().start().await;
     let event = example("handoff-phone-anonymous.json");
     assert_eq!(rig.requests_for(&event).await, ["incidents.create"]);
@@ -180,7 +180,7 @@ async fn two_handoffs_of_a_session_are_two_incidents() {
 }
 
 #[tokio::test]
-async fn an_outcome_is_what_the_contract_says() {
+async fn an_outcome_has_the_contracts_form() {
     let rig = rig().start().await;
     let event = handoff("email");
     let trace =
@@ -227,7 +227,7 @@ async fn an_outcome_is_what_the_contract_says() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_nobody_wants_is_not_waited_for() {
+async fn an_outcome_without_a_bound_queue_is_not_waited_for() {
     let rig = rig().start().await;
     rig.bus.listen_no_more().await;
     let event = handoff("email");

@@ -1,11 +1,11 @@
-//! One contact per customer, whatever races, and no handoff lost for a contact's sake.
+//! One contact per customer under any race, and no handoff lost because of a contact.
 
 use serde_json::{Value, json};
 
 use crate::support::event::{Event, handoff};
 use crate::support::rig::{Rig, rig};
 
-/// Enough to race.
+/// Number of handoffs, large enough to race.
 const CROWD: usize = 50;
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn two_workers_make_one_contact() {
 }
 
 #[tokio::test]
-async fn a_contact_whose_email_a_rep_changed_is_left_to_him() {
+async fn a_contact_whose_email_a_rep_changed_is_left_unchanged() {
     let rig = rig().set("dynamics", "contact_cache_ttl", "0s").start().await;
     let event = handoff("email");
     rig.hand_off(&event).await;
@@ -42,7 +42,7 @@ async fn a_contact_whose_email_a_rep_changed_is_left_to_him() {
 }
 
 #[tokio::test]
-async fn a_remembered_contact_that_is_gone_is_looked_up_again() {
+async fn a_remembered_contact_that_was_deleted_is_looked_up_again() {
     let rig = rig().start().await;
     let event = handoff("email");
     rig.hand_off(&event).await;
@@ -55,7 +55,7 @@ async fn a_remembered_contact_that_is_gone_is_looked_up_again() {
 }
 
 #[tokio::test]
-async fn names_are_split_and_cut_to_what_dynamics_takes() {
+async fn names_are_split_and_cut_to_the_limits_of_dynamics() {
     let rig = rig().start().await;
     let long = format!("{} {}", "A".repeat(60), "B".repeat(60));
     let sent = contact(&rig, handoff("email").with("/data/customer/name", long)).await;
@@ -107,7 +107,7 @@ async fn a_refused_contact_can_refuse_the_handoff() {
     assert!(rig.crm.incidents().is_empty());
 }
 
-/// Many handoffs of one new customer, in different cases, at once: all are linked to one contact.
+/// Many concurrent handoffs of one new customer, in different cases: all are linked to one contact.
 async fn crowd(rig: &Rig) {
     rig.crm.environment().configure(&json!({ "latency_ms": 20 })).unwrap();
     let first = handoff("email");
@@ -128,7 +128,7 @@ async fn crowd(rig: &Rig) {
     rig.nothing_is_left().await;
 }
 
-/// Hands off, and tells what was posted as the contact.
+/// Hands off and returns the body posted as the contact.
 async fn contact(rig: &Rig, event: Event) -> Value {
     rig.hand_off(&event).await;
     rig.crm.sent("contacts.create")

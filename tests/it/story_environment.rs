@@ -1,4 +1,4 @@
-//! What an environment turns out to want costs one refused request, once.
+//! Each requirement of an environment costs one refused request, once.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ async fn bind_can_be_forced() {
 }
 
 #[tokio::test]
-async fn an_environment_that_wants_a_customer_gets_one_placeholder() {
+async fn an_environment_that_requires_a_customer_gets_one_placeholder() {
     let rig = rig().stock().start().await;
     let learning = ["incidents.create", "contacts.create", "incidents.create"];
     assert_eq!(rig.requests_for(&anonymous("email")).await, learning);
@@ -59,7 +59,7 @@ async fn an_environment_that_wants_a_customer_gets_one_placeholder() {
 }
 
 #[tokio::test]
-async fn a_fallback_customer_stands_in_for_nobody() {
+async fn a_fallback_customer_replaces_a_missing_customer() {
     let fallback = format!("/accounts({ACCOUNT})");
     let rig = rig().stock().organize("fallback_customer", fallback).start().await;
     assert_eq!(rig.requests_for(&anonymous("email")).await, ["incidents.create", "incidents.create"]);
@@ -72,7 +72,7 @@ async fn a_fallback_customer_stands_in_for_nobody() {
 }
 
 #[tokio::test]
-async fn an_environment_that_insists_on_the_action_gets_it() {
+async fn an_environment_that_requires_the_action_gets_it() {
     let rig = rig().stock().start().await;
     let (one, two) = (handoff("email"), handoff("email"));
     let meta = rig.hand_off(&one).await;
@@ -101,7 +101,7 @@ async fn how_an_incident_is_closed_can_be_forced() {
 }
 
 #[tokio::test]
-async fn another_entity_set_can_be_named_for_live_work_items() {
+async fn another_entity_set_can_be_configured_for_live_work_items() {
     let set = "msdyn_ocliveworkitems";
     let rig = rig().set("dynamics", "live_work_item_entity_set", set).lay_out().await;
     rig.crm.environment().configure(&json!({ "live_work_item_sets": [set] })).unwrap();

@@ -1,4 +1,4 @@
-//! The same event again, and again: one record, one answer.
+//! Duplicate events: one record, one outcome.
 
 use serde_json::json;
 
@@ -50,7 +50,7 @@ async fn the_same_event_id_of_another_organization_is_another_event() {
 }
 
 #[tokio::test]
-async fn a_lost_store_makes_nothing_twice() {
+async fn a_lost_store_creates_no_duplicates() {
     for stock in [false, true] {
         let plan = if stock { rig().stock() } else { rig() };
         let rig = plan.queue().start().await;

@@ -1,4 +1,4 @@
-//! The story of a resolution: which cases it closes, and which it leaves alone.
+//! Processing of a resolution: the cases it closes and those it leaves open.
 
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ async fn a_live_work_item_is_left_to_its_agent() {
 }
 
 #[tokio::test]
-async fn what_was_not_resolved_closes_nothing() {
+async fn an_unresolved_conversation_closes_nothing() {
     let rig = rig().start().await;
     let event = handoff("email");
     rig.hand_off(&event).await;
@@ -154,7 +154,7 @@ async fn an_incident_named_in_meta_is_closed_when_the_session_is_unknown() {
 }
 
 #[tokio::test]
-async fn an_incident_that_is_gone_is_skipped_and_not_created() {
+async fn a_deleted_incident_is_skipped_and_not_created() {
     let rig = rig().start().await;
     let event = handoff("email");
     let meta = rig.hand_off(&event).await;
@@ -204,7 +204,7 @@ async fn every_conversation_of_an_array_has_an_outcome_of_its_own() {
     rig.nothing_is_left().await;
 }
 
-/// The reason of a skipped resolution.
+/// Reason of a skipped resolution.
 async fn skipped(rig: &Rig, resolution: &crate::support::event::Event) -> String {
     let outcome = rig.carry(resolution).await;
     assert_eq!(outcome.routing_key, "dynamics365.resolution.skipped", "{}", outcome.body);
@@ -212,7 +212,7 @@ async fn skipped(rig: &Rig, resolution: &crate::support::event::Event) -> String
     outcome.body["data"]["reason"].as_str().unwrap().to_owned()
 }
 
-/// The `statecode` of every incident, in the order of their creation.
+/// The `statecode` of every incident, in order of creation.
 fn states(rig: &Rig) -> Vec<i64> {
     rig.crm.incidents().iter().map(|row| row["statecode"].as_i64().unwrap()).collect()
 }
@@ -222,7 +222,7 @@ async fn publish_webhook(rig: &Rig, body: &Value) {
     rig.bus.publish_as("conversation.closed", body.to_string().as_bytes(), properties).await;
 }
 
-/// The outcome of a session's resolution, whatever its event is called.
+/// Outcome of a session's resolution, under any event id.
 async fn session_outcome(rig: &Rig, session: &str) -> Value {
     let mut found = None;
     crate::support::broker::eventually("the outcome of a session's resolution", async || {

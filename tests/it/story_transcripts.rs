@@ -1,4 +1,4 @@
-//! Nothing of a transcript is lost: what the description can't hold goes into a note.
+//! Transcripts are never lost: a description that is too long is completed by a note.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::support::event::{Event, handoff};
 use crate::support::rig::{Rig, rig};
 
 #[tokio::test]
-async fn a_long_transcript_is_cut_and_attached_whole() {
+async fn a_long_transcript_is_cut_and_attached_in_full() {
     let rig = rig().start().await;
     let event = talk(100);
     let steps = ["contacts.query", "contacts.create", "incidents.create", "annotations.create"];
@@ -60,7 +60,7 @@ async fn a_huge_summary_is_cut_and_no_other_line_of_the_header() {
 }
 
 #[tokio::test]
-async fn a_higher_limit_shows_all_of_it() {
+async fn a_higher_limit_shows_the_whole_transcript() {
     let rig = rig().organize("description_limit", 100_000).start().await;
     rig.crm.environment().configure(&json!({ "description_limit": 1_048_576 })).unwrap();
     let event = talk(100);
@@ -70,7 +70,7 @@ async fn a_higher_limit_shows_all_of_it() {
 }
 
 #[tokio::test]
-async fn speakers_and_gaps_are_shown_as_the_contract_says() {
+async fn speakers_and_gaps_have_the_contracts_format() {
     let rig = rig().start().await;
     let at = "2026-11-22T11:11:02.900+01:00";
     let talk = json!([
@@ -93,7 +93,7 @@ async fn speakers_and_gaps_are_shown_as_the_contract_says() {
     assert!(rig.crm.incidents()[1]["description"].as_str().unwrap().ends_with("\n\nTranscript:"));
 }
 
-/// A handoff with so many messages of its customer.
+/// Handoff with a number of messages of its customer.
 fn talk(messages: usize) -> Event {
     let mark = uuid::Uuid::new_v4().simple().to_string();
     let said: Vec<Value> = (0..messages)
@@ -102,7 +102,7 @@ fn talk(messages: usize) -> Event {
     handoff("email").with("/data/transcript", said)
 }
 
-/// The whole description, as the contract writes it.
+/// The whole description, in the contract's format.
 fn uncut(event: &Event) -> String {
     let data = &event.0["data"];
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -129,7 +129,7 @@ fn attached(rig: &Rig, event: &Event) {
     assert_eq!(String::from_utf8(body).unwrap(), uncut(event));
 }
 
-/// As Dynamics counts.
+/// Length in UTF-16 units, as Dynamics counts.
 fn units(text: &str) -> usize {
     text.encode_utf16().count()
 }

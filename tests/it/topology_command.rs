@@ -1,4 +1,5 @@
-//! `handoffd topology`: what it prints is what a worker declares, and what one that may not declare needs.
+//! `handoffd topology` prints exactly the topology that a worker declares, and that a worker without permission to
+//! declare needs.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use crate::support::broker::{Broker, DEADLINE, eventually};
 use crate::support::worker::program;
 
-/// A folder with a configuration of all defaults but these lines of `[broker]`, and two organizations.
+/// Folder with a default configuration except for these lines of `[broker]`, and two organizations.
 fn site(broker: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
@@ -59,9 +60,10 @@ fn queues(broker: &Broker, virtual_host: &str) -> Vec<Value> {
     serde_json::from_str(&told).unwrap()
 }
 
-/// With the rights of `deploy/rabbitmq`: what is imported fits a worker that only checks, and is what another declares.
+/// With the permissions of `deploy/rabbitmq`, the imported topology satisfies a worker that only checks, and equals the
+/// one that another declares.
 #[tokio::test]
-async fn what_is_imported_is_what_a_worker_declares() {
+async fn the_imported_topology_equals_the_one_a_worker_declares() {
     let broker = Broker::start();
     let rights = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rabbitmq/definitions.json");
     broker.ctl(&["import_definitions", rights.to_str().unwrap()]);
@@ -73,7 +75,7 @@ async fn what_is_imported_is_what_a_worker_declares() {
     let imported = checked.path().join("topology.json");
     std::fs::write(&imported, command(checked.path(), &[]).stdout).unwrap();
     broker.ctl(&["import_definitions", imported.to_str().unwrap()]);
-    // Again: nothing is in its way.
+    // Importing again succeeds.
     broker.ctl(&["import_definitions", imported.to_str().unwrap()]);
     let bus = rabbit::connect(options(checked.path()), Arc::new(Blind)).unwrap();
     timeout(DEADLINE, bus.first_contact()).await.unwrap().unwrap();
@@ -108,7 +110,7 @@ fn rights_of(file: &Path, user: &str) -> [String; 3] {
 }
 
 #[test]
-fn without_a_broker_its_version_is_said() {
+fn without_a_broker_the_version_must_be_given() {
     let folder = site("url = \"amqp://u:s3cret@127.0.0.1:1/crm\"");
     let output = command(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(1));

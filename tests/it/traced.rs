@@ -1,5 +1,5 @@
-//! The real process seen by the kernel: strace tells that the record's `fsync` has returned before its outcome and its
-//! ack are sent, and kills the process at that `fsync`. Run by `make crash`; where strace may trace, that is.
+//! The real process observed through the kernel: strace shows that the record's `fsync` has returned before its outcome
+//! and its ack are sent, and kills the process at that `fsync`. Run by `make crash`, on systems that allow tracing.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,24 +9,24 @@ use crate::support::broker::eventually;
 use crate::support::event::handoff;
 use crate::support::rig::{Rig, rig};
 
-/// Acks that are looked at.
+/// Number of acks checked.
 const SAMPLE: usize = 50;
-/// AMQP's class `basic`, methods `publish` and `ack`, as they stand in a frame after its channel and size.
+/// AMQP's class `basic`, methods `publish` and `ack`, as encoded in a frame after its channel and size.
 const PUBLISH: &str = "003c0028";
 const ACK: &str = "0000000d003c0050";
 
-/// What the process asked the kernel, in order.
+/// System call of the process; the trace lists them in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Call {
-    /// It sends a request to Dynamics.
+    /// Request sent to Dynamics.
     Post,
-    /// It asks for the store's file to be made durable.
+    /// Start of a sync of the store's file.
     SyncBegins,
-    /// It is.
+    /// End of that sync.
     SyncEnds,
-    /// It sends a message to the broker.
+    /// Message sent to the broker.
     Publish,
-    /// It sends an ack to the broker.
+    /// Ack sent to the broker.
     Ack,
 }
 
@@ -41,7 +41,7 @@ async fn the_kernel_has_synced_the_record_before_outcome_and_ack_are_sent() {
         ["strace", "-D", "-f", "-qq", "-y", "-xx", "-s", "100000", "-e", calls, "-e", "signal=none", "-o", trace_path];
     rig.start_worker_under("worker", &strace).ready().await;
     for _ in 0..SAMPLE {
-        // One at a time: what comes between is this event's.
+        // One at a time, so that all calls in between belong to this event.
         rig.hand_off(&handoff("web")).await;
     }
     rig.nothing_is_left().await;
@@ -70,13 +70,13 @@ async fn the_kernel_has_synced_the_record_before_outcome_and_ack_are_sent() {
 async fn killed_at_the_sync_of_its_record_it_does_everything_once() {
     for rig in [rig().start().await, rig().stock().start().await] {
         rig.hand_off(&handoff("email")).await;
-        // Nothing is pending in a new one, which would be synced in its own time.
+        // A new store has no pending writes that would be synced at another time.
         rig.stop_workers().await;
         rig.start_worker("worker").ready().await;
         let (worker, database) = (rig.worker(), rig.store("worker").join("db"));
         let mut strace = kill_at_sync(&worker.id(), &database);
         eventually("strace to have hold of every thread", async || {
-            // It gives up when a thread that it is about to take hold of ends: then once more.
+            // strace gives up when a thread it is about to attach to ends; it is then started again.
             if strace.try_wait().unwrap().is_some() {
                 strace = kill_at_sync(&worker.id(), &database);
             }
@@ -94,7 +94,7 @@ async fn killed_at_the_sync_of_its_record_it_does_everything_once() {
     println!("killed at the fsync of a record, both profiles: one work item, one outcome");
 }
 
-/// From now on, asking for the store's file to be synced is the end of the process.
+/// Makes the next sync of the store's file kill the process.
 fn kill_at_sync(process: &str, database: &Path) -> Child {
     Command::new("strace")
         .args(["-f", "-qq", "-o", "/dev/null", "-p", process, "-P", database.to_str().unwrap()])
@@ -120,7 +120,7 @@ async fn once_after_a_restart(rig: &Rig, event: &str) {
     assert_eq!((outcomes.len(), rig.bus.all_outcomes().await.len()), (1, 2));
 }
 
-/// The calls that matter, in the order in which they were made.
+/// The relevant calls, in the order in which they were made.
 fn read(trace: &Path) -> Vec<Call> {
     let text = std::fs::read_to_string(trace).unwrap();
     let mut syncing: HashMap<&str, bool> = HashMap::new();
@@ -148,7 +148,7 @@ fn is_store(call: &str) -> bool {
     call.contains("worker.sled/db>") || call.replace("\\x", "").contains(&hexadecimal("worker.sled/db"))
 }
 
-/// What a piece of data on a socket is, in the order of its frames.
+/// Frames in data sent on a socket, in order.
 fn sent(call: &str) -> Vec<Call> {
     let data: String = call.split('"').skip(1).step_by(2).collect();
     let data = data.replace("\\x", "");

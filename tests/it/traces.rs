@@ -1,4 +1,5 @@
-//! Traces: joined by `traceparent` from the publisher to the outcome, through every queue; and no trouble of anybody's.
+//! Traces are joined by `traceparent` from the publisher to the outcome, through every queue, and tracing disturbs
+//! nothing.
 
 use lapin::types::{AMQPValue, FieldTable};
 
@@ -75,7 +76,7 @@ async fn a_trace_goes_from_the_publisher_through_a_retry_a_death_and_a_replay_to
 }
 
 #[tokio::test]
-async fn an_event_without_a_trace_gets_one_that_its_retries_go_on_with() {
+async fn an_event_without_a_trace_gets_one_that_its_retries_continue() {
     let collector = Collector::start().await;
     let rig = traced_rig(&collector).await;
     rig.crm.refuse("incidents.create", 1, 503, "", "Not now.");
@@ -88,7 +89,7 @@ async fn an_event_without_a_trace_gets_one_that_its_retries_go_on_with() {
 }
 
 #[tokio::test]
-async fn without_an_endpoint_a_trace_is_handed_on_as_it_came_and_none_is_begun() {
+async fn without_an_endpoint_a_trace_is_passed_on_unchanged_and_none_is_started() {
     let rig = rig().set("retry", "in_process", 1).start().await;
     rig.crm.refuse("incidents.create", 1, 503, "", "Not now.");
     let (with, without) = (handoff("email"), handoff("email"));
@@ -106,8 +107,8 @@ async fn without_an_endpoint_a_trace_is_handed_on_as_it_came_and_none_is_begun()
 }
 
 #[tokio::test]
-async fn a_collector_that_hangs_or_is_away_disturbs_nobody() {
-    // It accepts, and says nothing.
+async fn an_unreachable_or_hanging_collector_disturbs_nothing() {
+    // It accepts connections and never responds.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let absent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let [hangs, away] = [&silent, &absent].map(|listener| format!("http://{}", listener.local_addr().unwrap()));
@@ -121,7 +122,7 @@ async fn a_collector_that_hangs_or_is_away_disturbs_nobody() {
             let worker = rig.worker();
             eventually("a word about it", async || worker.logged("traces can't be exported")).await;
         }
-        // The worker ends well, with spans that nobody takes.
+        // The worker exits cleanly, with spans that nothing collects.
         rig.nothing_is_left().await;
     }
 }

@@ -1,4 +1,4 @@
-//! A private RabbitMQ, and a look into its queues.
+//! Private RabbitMQ, and access to its queues.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,25 +13,25 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
-/// Longer than anything in a test takes on a busy machine, a broker's restart included.
+/// Longer than any step of a test takes on a busy machine, including a broker's restart.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A node of our own. Stopped when dropped, and by its own watchdog should this process be killed.
+/// Private RabbitMQ node. Stopped when dropped, and by its own watchdog if this process is killed.
 pub struct Broker {
     directory: tempfile::TempDir,
     url: String,
 }
 
 impl Broker {
-    /// Starts one; takes seconds.
+    /// Starts a node; takes seconds.
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a folder for the broker");
         let url = start(directory.path());
         Self { directory, url }
     }
 
-    /// Where tests find a broker that several of them share: `HANDOFFD_TEST_AMQP_URL`, else one
-    /// that this process starts and never drops (its watchdog ends it with the process).
+    /// URL of the broker that several tests share: `HANDOFFD_TEST_AMQP_URL`, else one that this process starts and
+    /// never drops (its watchdog stops it with the process).
     pub fn shared() -> &'static str {
         static SHARED: OnceLock<String> = OnceLock::new();
         SHARED.get_or_init(|| {
@@ -44,32 +44,33 @@ impl Broker {
         })
     }
 
-    /// Its AMQP URL, the same after a restart.
+    /// AMQP URL, unchanged by a restart.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// It is killed, with no time to tidy up; the names of its queues, whatever their age, are on its disk.
+    /// Kills the node without a clean shutdown, after the names of all its queues have reached its disk.
     ///
-    /// RabbitMQ 3.10 writes down the name of a new quorum queue seconds after it has declared it: killed
-    /// before, it starts again with an empty queue of that name that never elects a leader, and what it had confirmed
-    /// is gone (measured). Tests that are about something else declare queues and kill the broker at once.
+    /// RabbitMQ 3.10 writes the name of a new quorum queue to disk seconds after declaring it: killed before, it
+    /// restarts with an empty queue of that name that never elects a leader, and confirmed messages are lost
+    /// (measured). Tests of other subjects declare queues and kill the broker at once.
     pub fn kill9(&self) {
         let last = "[ok = dets:sync(T) || T <- dets:all()], erlang:halt(abort).";
-        // It does not live to answer.
+        // The node dies before it answers.
         let mut ctl = command(&["ctl", self.directory.path().to_str().expect("a plain path"), "eval", last]);
         ctl.stderr(Stdio::null()).status().expect("deploy/broker.sh runs");
         self.kill_at_once();
     }
 
-    /// It is killed as it is.
+    /// Kills the node in its current state.
     pub fn kill_at_once(&self) {
-        // Of some of its group nothing may be left.
+        // The group may already be partly gone.
         let group = self.group();
         Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().expect("kill runs");
     }
 
-    /// It hangs, with every connection open. Its threads stop one after the other: the last may still answer until then.
+    /// Suspends the node with every connection open. Its threads stop one after the other; until then the last one may
+    /// still respond.
     pub fn freeze(&self) {
         let group = self.group();
         signal("-STOP", &group);
@@ -80,28 +81,28 @@ impl Broker {
         }
     }
 
-    /// It goes on.
+    /// Resumes the node.
     pub fn thaw(&self) {
         signal("-CONT", &self.group());
     }
 
-    /// Starts it again with the same data on the same ports.
+    /// Restarts the node with the same data on the same ports.
     pub fn restart(&self) {
         assert_eq!(start(self.directory.path()), self.url);
     }
 
-    /// Ends it in good order.
+    /// Stops the node cleanly.
     pub fn stop(&self) {
         script(&["stop", &self.directory.path().display().to_string()]);
     }
 
-    /// What it has logged: warnings and worse.
+    /// Warnings and errors in the node's log.
     pub fn log(&self) -> String {
         let files = std::fs::read_dir(self.directory.path().join("log")).expect("a folder for its log");
         files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap_or_default()).collect()
     }
 
-    /// Runs `rabbitmqctl` on it.
+    /// Runs `rabbitmqctl` on the node.
     pub fn ctl(&self, arguments: &[&str]) -> String {
         let mut all = vec!["ctl", self.directory.path().to_str().expect("a plain path")];
         all.extend(arguments);
@@ -120,12 +121,12 @@ impl Drop for Broker {
     }
 }
 
-/// The states of all threads of a process group (proc(5), `stat`), zombies apart.
+/// States of all threads of a process group (proc(5), `stat`), without zombies.
 fn threads_of(group: &str) -> Vec<String> {
     let entries = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let stat = |path: &Path| {
         let text = std::fs::read_to_string(path.join("stat")).ok()?;
-        // After the name, which may hold anything: state, parent, group.
+        // After the name, which may contain any character: state, parent, group.
         let fields = text.rsplit_once(')')?.1.split_whitespace().take(3).map(str::to_owned).collect::<Vec<_>>();
         <[String; 3]>::try_from(fields).ok()
     };
@@ -162,7 +163,7 @@ pub fn signal(signal: &str, target: &str) {
     assert!(sent.expect("kill runs").success(), "kill {signal} {target}");
 }
 
-/// A plain AMQP client, independent of the adapter.
+/// Plain AMQP client, independent of the adapter.
 pub struct Client {
     url: String,
     connection: Connection,
@@ -170,7 +171,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects and asks for confirms.
+    /// Connects in confirm mode.
     pub async fn connect(url: &str) -> Self {
         let properties = ConnectionProperties::default();
         let connection = Connection::connect(url, properties).await.unwrap();
@@ -180,7 +181,7 @@ impl Client {
         Self { url: url.to_owned(), connection, channel }
     }
 
-    /// For everything else.
+    /// Channel for all other operations.
     pub fn channel(&self) -> &Channel {
         &self.channel
     }
@@ -192,7 +193,7 @@ impl Client {
         assert!(confirm.await.unwrap().is_ack());
     }
 
-    /// Takes the next message out of a queue; waits for one.
+    /// Takes the next message of a queue, waiting for one.
     pub async fn take(&self, queue: &str) -> Delivery {
         let mut found = None;
         let what = format!("a message in {queue}");
@@ -204,7 +205,7 @@ impl Client {
         found.unwrap()
     }
 
-    /// Takes the next message out of a queue, if there is one.
+    /// Takes the next message of a queue, if it has one.
     pub async fn try_take(&self, queue: &str) -> Option<Delivery> {
         let options = BasicGetOptions::default();
         let got = self.channel.basic_get(queue.into(), options).await;
@@ -213,28 +214,28 @@ impl Client {
         Some(got.delivery)
     }
 
-    /// How many messages wait in a queue; nothing if it is not there.
+    /// Number of ready messages in a queue; `None` if it does not exist.
     pub async fn depth(&self, queue: &str) -> Option<u32> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let table = FieldTable::default();
         if let Ok(channel) = self.connection.create_channel().await {
             return Some(channel.queue_declare(queue.into(), passive, table).await.ok()?.message_count());
         }
-        // lapin gives no second channel of a number that was once closed over a queue that is not there, and after two
-        // thousand questions the numbers come round.
+        // lapin does not reuse a channel number that was closed because of a missing queue, and after two thousand
+        // queries the numbers are exhausted.
         let afresh = Connection::connect(&self.url, ConnectionProperties::default()).await.unwrap();
         let channel = afresh.create_channel().await.unwrap();
         Some(channel.queue_declare(queue.into(), passive, table).await.ok()?.message_count())
     }
 
-    /// How many consume from a queue. None of a process that is gone: what it had in hand is back in the queue.
+    /// Number of consumers of a queue. It excludes those of a dead process, whose deliveries are back in the queue.
     pub async fn consumers(&self, queue: &str) -> u32 {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let answer = self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
         answer.unwrap().consumer_count()
     }
 
-    /// Deletes a queue, whatever is in it.
+    /// Deletes a queue with its messages.
     pub async fn delete_queue(&self, queue: &str) {
         let options = QueueDeleteOptions::default();
         self.channel.queue_delete(queue.into(), options).await.unwrap();

@@ -1,4 +1,4 @@
-//! A real browser: Chromium without a window, driven by its own driver.
+//! Headless Chromium, driven by its own driver.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,7 +12,7 @@ use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities};
 use super::broker::eventually;
 use super::worker::http;
 
-/// What keeps it from asking anybody else for anything, and lets it run as root in a container.
+/// Arguments that prevent requests to other hosts, and allow running as root in a container.
 const ARGUMENTS: [&str; 12] = [
     "--headless=new",
     "--no-sandbox",
@@ -28,13 +28,13 @@ const ARGUMENTS: [&str; 12] = [
     "--hide-scrollbars",
 ];
 
-/// Keeps what the browser refuses on a page, and what goes wrong in its script.
+/// Script that collects the browser's refusals and script errors on a page.
 const COMPLAIN: &str = "window.complaints = [];
     addEventListener('securitypolicyviolation', (event) => complaints.push(`${event.violatedDirective}: ${event.blockedURI}`));
     addEventListener('error', (event) => complaints.push(String(event.message)));
     addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason)));";
 
-/// A browser with one page. It is gone, with its driver and its profile, when this is dropped.
+/// Browser with one page. Dropping it ends it, with its driver and its profile.
 pub struct Browser {
     driver: Option<WebDriver>,
     service: Child,
@@ -42,20 +42,20 @@ pub struct Browser {
     base: String,
 }
 
-/// How wide and high a screen is, in CSS pixels.
+/// Width and height of a screen, in CSS pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct Screen(pub u32, pub u32);
 
-/// A screen on a desk.
+/// Desktop screen.
 pub const DESK: Screen = Screen(1280, 900);
-/// A small phone.
+/// Small phone.
 pub const PHONE: Screen = Screen(360, 780);
-/// The screen on the desk, with everything twice as large.
+/// Desktop screen at 200 % zoom.
 pub const TWICE: Screen = Screen(640, 450);
 
 impl Browser {
-    /// Starts one for the pages under this address. None where there is no browser, and a line that says so:
-    /// `tests/browser.sh ensure` has said before why there is none.
+    /// Starts a browser for the pages under this address. Without a browser it prints a line and returns `None`;
+    /// `tests/browser.sh ensure` has printed the reason before.
     pub async fn start(base: &str) -> Option<Self> {
         let (chromium, driver) =
             (program("HANDOFFD_TEST_CHROMIUM", "chromium"), program("HANDOFFD_TEST_CHROMEDRIVER", "chromedriver"));
@@ -67,7 +67,7 @@ impl Browser {
         };
         let profile = tempfile::tempdir().expect("a folder for the profile");
         let (service, port) = serve(&driver, profile.path());
-        // If what follows fails, the driver goes with this.
+        // If a later step fails, dropping this ends the driver.
         let mut browser = Self { driver: None, service, profile, base: base.to_owned() };
         let capabilities = capabilities(&chromium, browser.profile.path()).expect("capabilities");
         let url = format!("http://127.0.0.1:{port}");
@@ -78,25 +78,25 @@ impl Browser {
         Some(browser)
     }
 
-    /// Goes to a page.
+    /// Opens a page.
     pub async fn go(&self, path: &str) {
         self.driver().goto(format!("{}{path}", self.base)).await.expect("a page");
     }
 
-    /// Where it is.
+    /// Current path.
     pub async fn path(&self) -> String {
         let url = self.driver().current_url().await.expect("an address");
         url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
     }
 
-    /// What a person reads: no markup, nothing that is hidden.
+    /// Visible text of the page, without markup.
     pub async fn text(&self) -> String {
         self.driver().find(By::Tag("body")).await.expect("a body").text().await.expect("its text")
     }
 
-    /// Waits until this can be read.
+    /// Waits until this text is visible.
     pub async fn reads(&self, expected: &str) {
-        // A page that is just being replaced has no text.
+        // A page that is being replaced has no text.
         let reads = async || match self.driver().find(By::Tag("body")).await {
             Ok(body) => body.text().await.is_ok_and(|text| text.contains(expected)),
             Err(_) => false,
@@ -104,18 +104,18 @@ impl Browser {
         eventually(&format!("a page that says {expected:?}"), reads).await;
     }
 
-    /// The markup as it came.
+    /// Markup as received.
     pub async fn source(&self) -> String {
         self.driver().source().await.expect("its source")
     }
 
-    /// The one thing that this selects; waits for it.
+    /// The one element that this selector matches; waits for it.
     pub async fn the(&self, css: &str) -> WebElement {
         eventually(&format!("{css} on the page"), async || self.driver().find(By::Css(css)).await.is_ok()).await;
         self.driver().find(By::Css(css)).await.expect("it was there")
     }
 
-    /// Clicks what this selects.
+    /// Clicks the element that this selector matches.
     pub async fn click(&self, css: &str) {
         self.the(css).await.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
@@ -134,43 +134,43 @@ impl Browser {
         self.driver().find(By::XPath(&*path)).await.expect("it was there").click().await.expect("a click");
     }
 
-    /// Types into the field that has the focus.
+    /// Types into the focused field.
     pub async fn types(&self, keys: impl Into<TypingData> + Send) {
         let focused = self.driver().active_element().await.expect("a focus");
         focused.send_keys(keys).await.expect("keys");
     }
 
-    /// What a script on the page returns.
+    /// Returns the result of a script on the page.
     pub async fn run(&self, script: &str) -> Value {
         let returned =
             self.driver().execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"));
         returned.json().clone()
     }
 
-    /// Has another screen from now on.
+    /// Changes the screen.
     pub async fn screen(&self, Screen(width, height): Screen) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
-    /// Prefers `light` or `dark` from now on.
+    /// Sets the preferred colour scheme to `light` or `dark`.
     pub async fn prefers(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// Pages run no script from now on.
+    /// Disables scripts on pages.
     pub async fn without_scripts(&self) {
         self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
     }
 
-    /// The whole page as a PNG, at most so high.
+    /// Picture of the whole page as a PNG, up to a height.
     pub async fn picture(&self, Screen(width, height): Screen) -> Vec<u8> {
         self.screen(Screen(width, height)).await;
         self.driver().screenshot_as_png().await.expect("a picture")
     }
 
-    /// What the browser refused on this page, and what went wrong in its script.
+    /// Refusals of the browser and script errors on this page.
     pub async fn complaints(&self) -> Value {
         self.run("return window.complaints").await
     }
@@ -186,7 +186,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Its own end would ask the driver once more, in the way of this runtime, which now waits for nobody.
+        // Its destructor would call the driver again and block this runtime.
         std::mem::forget(self.driver.take());
         _ = self.service.kill();
         _ = self.service.wait();
@@ -194,7 +194,7 @@ impl Drop for Browser {
     }
 }
 
-/// The driver, on a port of its choice.
+/// Starts the driver on a free port.
 fn serve(driver: &str, profile: &Path) -> (Child, u16) {
     let tied = Path::new("/usr/bin/setpriv").exists();
     let mut command = if tied { Command::new("/usr/bin/setpriv") } else { Command::new(driver) };
@@ -203,7 +203,7 @@ fn serve(driver: &str, profile: &Path) -> (Child, u16) {
     }
     let mut service = command
         .args(["--port=0", "--allowed-ips=127.0.0.1"])
-        // The browser's own files in places that are not there yet: nobody else's.
+        // The browser's own files go to new places, away from any others.
         .env("HOME", profile)
         .env("TMPDIR", profile)
         .stdin(Stdio::null())
@@ -229,7 +229,7 @@ fn capabilities(chromium: &str, profile: &Path) -> WebDriverResult<ChromeCapabil
     Ok(capabilities)
 }
 
-/// A program by a variable, else by its name in the PATH.
+/// Program given by a variable, else by its name in the PATH.
 fn program(variable: &str, name: &str) -> Option<String> {
     let named = std::env::var(variable).ok();
     let wanted = named.as_deref().unwrap_or(name);
@@ -243,7 +243,7 @@ fn program(variable: &str, name: &str) -> Option<String> {
     found.map(|path| path.display().to_string())
 }
 
-/// A browser whose driver was killed stays: it is known by its profile, which is of this test alone.
+/// Ends browsers whose driver was killed, which it identifies by the profile of this test alone.
 fn end_all_of(profile: &Path) {
     let profile = profile.display().to_string();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {

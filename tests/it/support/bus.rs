@@ -1,4 +1,4 @@
-//! OpenCX's side of the bus: events in, outcomes out; and an operator's look into the queues.
+//! OpenCX's side of the bus: publishes events, receives outcomes, and inspects the queues as an operator.
 
 use std::sync::Mutex;
 
@@ -16,10 +16,10 @@ use super::broker::{Client, eventually};
 use super::event::{Event, customer_texts};
 use super::files::Files;
 
-/// Customers' texts that are looked for in logs, at most: each is looked for in all of them.
+/// Maximum number of customers' texts to search for in logs, since each is searched for in all of them.
 const PRIVATE_TEXTS: usize = 5_000;
 
-/// What OpenCX has of the broker.
+/// OpenCX's access to the broker.
 pub struct Bus {
     url: String,
     names: Files,
@@ -28,16 +28,16 @@ pub struct Bus {
     private: Mutex<Vec<String>>,
 }
 
-/// An outcome as it came.
+/// Outcome as received.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Its routing key.
+    /// Routing key.
     pub routing_key: String,
-    /// Its properties.
+    /// Message properties.
     pub properties: BasicProperties,
-    /// Its bytes.
+    /// Body as bytes.
     pub bytes: Vec<u8>,
-    /// Its body.
+    /// Body as JSON.
     pub body: Value,
 }
 
@@ -79,7 +79,7 @@ impl Bus {
         self.client().await.as_ref().unwrap().publish(&exchange, key, body, properties).await;
     }
 
-    /// Publishes many at once.
+    /// Publishes many events concurrently.
     pub async fn publish_all(&self, events: &[Event]) {
         let client = self.client().await;
         let [exchange, _] = self.names.exchanges();
@@ -105,7 +105,7 @@ impl Bus {
         self.outcomes(event_id, 1).await.remove(0)
     }
 
-    /// Waits for so many outcomes of an event; all that came.
+    /// Waits for a number of outcomes of an event and returns all received.
     pub async fn outcomes(&self, event_id: &str, least: usize) -> Vec<Outcome> {
         let mut found = Vec::new();
         eventually(&format!("{least} outcomes of {event_id}"), async || {
@@ -143,39 +143,39 @@ impl Bus {
         self.outcomes.lock().unwrap().clone()
     }
 
-    /// Takes the next message of a queue; waits for one.
+    /// Takes the next message of a queue, waiting for one.
     pub async fn take(&self, queue: &str) -> Delivery {
         self.client().await.as_ref().unwrap().take(queue).await
     }
 
-    /// Takes the next dead letter; waits for one.
+    /// Takes the next dead letter, waiting for one.
     pub async fn dead_letter(&self) -> Delivery {
         self.client().await.as_ref().unwrap().take(&self.names.dead_letter_queue()).await
     }
 
-    /// How many messages are ready in a queue.
+    /// Number of ready messages in a queue.
     pub async fn depth(&self, queue: &str) -> u32 {
         self.client().await.as_ref().unwrap().depth(queue).await.unwrap_or_else(|| panic!("no queue {queue}"))
     }
 
-    /// Messages that are ready in an organization's queue; none when it has no queue.
+    /// Number of ready messages in an organization's queue; 0 if the queue does not exist.
     pub async fn ready(&self, organization: &str) -> u32 {
         let queue = self.names.organization_queue(organization);
         self.client().await.as_ref().unwrap().depth(&queue).await.unwrap_or(0)
     }
 
-    /// Waits until so many messages, or more, are ready in an organization's queue.
+    /// Waits until at least this many messages are ready in an organization's queue.
     pub async fn gather(&self, organization: &str, least: u32) {
         let gathered = async || self.ready(organization).await >= least;
         eventually(&format!("{least} messages in the queue of {organization}"), gathered).await;
     }
 
-    /// Whether there is such a queue.
+    /// True if the queue exists.
     pub async fn has_queue(&self, queue: &str) -> bool {
         self.client().await.as_ref().unwrap().depth(queue).await.is_some()
     }
 
-    /// Waits until nobody consumes events: what a worker that is gone had in hand is back in its queue.
+    /// Waits until events have no consumer: deliveries of a dead worker are then back in their queue.
     pub async fn abandoned(&self) {
         for queue in self.names.organization_queues().into_iter().chain([self.names.work_queue()]) {
             let gone = async || {
@@ -187,7 +187,7 @@ impl Bus {
         }
     }
 
-    /// Messages ready in the inbox, the retry queues and the organizations' queues.
+    /// Number of ready messages in the inbox, the retry queues and the organization queues.
     pub async fn unfinished(&self) -> u32 {
         let mut sum = 0;
         for queue in self.names.organization_queues() {
@@ -201,38 +201,38 @@ impl Bus {
         sum
     }
 
-    /// Dead letters that nobody has taken.
+    /// Number of dead letters not taken yet.
     pub async fn dead_letters(&self) -> u32 {
         self.depth(&self.names.dead_letter_queue()).await
     }
 
-    /// Waits until messages wait for their next attempt.
+    /// Waits until a number of messages wait for their next attempt.
     pub async fn waiting(&self, queue: &str, count: u32) {
         eventually(&format!("{count} messages in {queue}"), async || self.depth(queue).await == count).await;
     }
 
-    /// Deletes a queue, whatever is in it.
+    /// Deletes a queue with its messages.
     pub async fn delete_queue(&self, queue: &str) {
         self.client().await.as_ref().unwrap().delete_queue(queue).await;
     }
 
-    /// No queue is bound for outcomes from now on.
+    /// Unbinds the queue for outcomes.
     pub async fn listen_no_more(&self) {
         self.delete_queue(&self.outcomes_queue()).await;
     }
 
-    /// Forgets the connection: the broker is another process now.
+    /// Drops the connection, because the broker is a new process.
     pub async fn reconnect(&self) {
         *self.client.lock().await = Some(Client::connect(&self.url).await);
     }
 
-    /// The outcomes taken so far, as text.
+    /// Outcomes received so far, as text.
     pub fn seen(&self) -> String {
         let outcomes = self.outcomes.lock().unwrap();
         outcomes.iter().map(|outcome| String::from_utf8_lossy(&outcome.bytes)).collect()
     }
 
-    /// The customers' texts in everything that was published.
+    /// Customers' texts in all published events.
     pub fn private_texts(&self) -> Vec<String> {
         self.private.lock().unwrap().clone()
     }
@@ -269,7 +269,7 @@ impl Bus {
     }
 }
 
-/// What OpenCX sends with an event.
+/// Properties that OpenCX sets on an event.
 pub fn properties(event: &Event) -> BasicProperties {
     BasicProperties::default()
         .with_content_type("application/json".into())
@@ -277,7 +277,7 @@ pub fn properties(event: &Event) -> BasicProperties {
         .with_message_id(event.id().into())
 }
 
-/// A text header.
+/// Text of a header.
 pub fn header(properties: &BasicProperties, name: &str) -> Option<String> {
     match properties.headers().as_ref()?.inner().get(name)? {
         AMQPValue::LongString(text) => Some(text.to_string()),
@@ -285,7 +285,7 @@ pub fn header(properties: &BasicProperties, name: &str) -> Option<String> {
     }
 }
 
-/// Headers of text.
+/// Table of text headers.
 pub fn headers(pairs: &[(&str, &str)]) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in pairs {

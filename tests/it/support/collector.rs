@@ -1,4 +1,4 @@
-//! A collector of traces, on loopback.
+//! Trace collector on loopback.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,37 +13,37 @@ use tokio::task::JoinHandle;
 
 use super::broker::eventually;
 
-/// Receives OTLP over HTTP; stopped when dropped.
+/// Receiver of OTLP over HTTP; stopped when dropped.
 pub struct Collector {
-    /// For `tracing.otlp_endpoint`.
+    /// Value for `tracing.otlp_endpoint`.
     pub endpoint: String,
     batches: Arc<Mutex<Vec<Bytes>>>,
     server: JoinHandle<()>,
 }
 
-/// A span as it came.
+/// Span as received.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Span {
-    /// Its name.
+    /// Name of the span.
     pub name: String,
-    /// Of the whole trace, in hexadecimal.
+    /// Id of the whole trace, in hexadecimal.
     pub trace: String,
-    /// Its own.
+    /// Id of the span.
     pub id: String,
-    /// That of the span that it belongs to; empty: none.
+    /// Id of the parent span; empty for none.
     pub parent: String,
     attributes: Vec<(String, String)>,
 }
 
 impl Span {
-    /// An attribute's text; empty where there is none.
+    /// Text of an attribute; empty if absent.
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 }
 
 impl Collector {
-    /// Listens.
+    /// Starts a collector.
     pub async fn start() -> Self {
         let batches = Arc::<Mutex<Vec<Bytes>>>::default();
         let take = async |State(batches): State<Arc<Mutex<Vec<Bytes>>>>, batch: Bytes| {
@@ -56,7 +56,7 @@ impl Collector {
         Self { endpoint, batches, server }
     }
 
-    /// Waits until so many spans of this name have this value at this attribute; all spans so far.
+    /// Waits until a number of spans of this name have this value of an attribute; returns all spans so far.
     pub async fn has(&self, count: usize, name: &str, (attribute, value): (&str, &str)) -> Vec<Span> {
         let mut all = Vec::new();
         eventually(&format!("{count} spans {name} with {attribute} = {value}"), async || {
@@ -67,12 +67,12 @@ impl Collector {
         all
     }
 
-    /// All that has come so far, as text as far as it is any.
+    /// All data received so far, as text as far as possible.
     pub fn seen(&self) -> String {
         self.batches.lock().unwrap().iter().map(|batch| String::from_utf8_lossy(batch).into_owned()).collect()
     }
 
-    /// All spans that have come so far.
+    /// All spans received so far.
     pub fn spans(&self) -> Vec<Span> {
         let batches = self.batches.lock().unwrap();
         let requests = batches.iter().map(|batch| ExportTraceServiceRequest::decode(batch.clone()).unwrap());

@@ -1,19 +1,19 @@
-//! Events as OpenCX publishes them, each with ids and a customer of its own.
+//! Events as OpenCX publishes them, each with its own ids and customer.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// An event to publish.
+/// Event to publish.
 #[derive(Clone, Debug)]
 pub struct Event(pub Value);
 
-/// The organization that every event is of, unless it is changed.
+/// Organization of every event, unless it is changed.
 pub const ORGANIZATION: &str = "org_acme";
 
-/// One more, where a test has two.
+/// Second organization.
 pub const ANOTHER_ORGANIZATION: &str = "org_globex";
 
-/// A handoff from this channel, of a customer that nobody has seen.
+/// Handoff on this channel, of a new customer.
 pub fn handoff(channel: &str) -> Event {
     let mark = Uuid::new_v4().simple().to_string();
     Event(json!({
@@ -45,12 +45,12 @@ pub fn handoff(channel: &str) -> Event {
     }))
 }
 
-/// Somebody of whom nothing is known.
+/// Handoff of a customer without any data.
 pub fn anonymous(channel: &str) -> Event {
     handoff(channel).without("/data/customer")
 }
 
-/// A resolution of this session.
+/// Resolution of this session.
 pub fn resolved(session: &str) -> Event {
     Event(json!({
         "event": "session.resolved",
@@ -62,21 +62,21 @@ pub fn resolved(session: &str) -> Event {
 }
 
 impl Event {
-    /// With another value at this place (`/data/customer/email`).
+    /// Copy with another value at this JSON pointer (`/data/customer/email`).
     pub fn with(mut self, place: &str, value: impl Into<Value>) -> Self {
         let (parent, name) = place.rsplit_once('/').unwrap();
         self.0.pointer_mut(parent).unwrap()[name] = value.into();
         self
     }
 
-    /// Without what is at this place.
+    /// Copy without the value at this JSON pointer.
     pub fn without(mut self, place: &str) -> Self {
         let (parent, name) = place.rsplit_once('/').unwrap();
         self.0.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
         self
     }
 
-    /// The same under another event id: another event of this session and customer.
+    /// Copy under another event id: another event of this session and customer.
     pub fn next(&self) -> Self {
         self.clone().with("/event_id", format!("evt_{}", Uuid::new_v4().simple()))
     }
@@ -86,34 +86,34 @@ impl Event {
         self.next().with("/data/session_id", format!("ses_{}", Uuid::new_v4().simple()))
     }
 
-    /// Its id.
+    /// Event id.
     pub fn id(&self) -> &str {
         self.0["event_id"].as_str().unwrap()
     }
 
-    /// Its session.
+    /// Session id.
     pub fn session(&self) -> &str {
         self.0["data"]["session_id"].as_str().unwrap()
     }
 
-    /// Its customer's email.
+    /// Email of the customer.
     pub fn email(&self) -> &str {
         self.0["data"]["customer"]["email"].as_str().unwrap()
     }
 
-    /// The routing key that OpenCX would use.
+    /// Routing key that OpenCX would use.
     pub fn routing_key(&self) -> String {
         let channel = self.0["data"]["channel"].as_str().unwrap_or("unknown").trim().to_lowercase();
         format!("{}.{channel}", self.0["event"].as_str().unwrap_or("session.handoff"))
     }
 
-    /// Its bytes.
+    /// Body as bytes.
     pub fn body(&self) -> Vec<u8> {
         serde_json::to_vec(&self.0).unwrap()
     }
 }
 
-/// Every text of a customer's in this JSON, at whatever place dialects put it.
+/// Every customer text in this JSON, in any dialect.
 pub fn customer_texts(value: &Value) -> Vec<String> {
     const PERSONAL: [&str; 6] = ["name", "email", "phone", "summary", "text", "subject"];
     let mut found = Vec::new();
@@ -121,7 +121,7 @@ pub fn customer_texts(value: &Value) -> Vec<String> {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match value {
-                    // Shorter ones stand in any log by chance.
+                    // Shorter texts occur in logs by chance.
                     Value::String(text) if PERSONAL.contains(&name.as_str()) && text.len() >= 8 => {
                         found.push(text.clone());
                     }

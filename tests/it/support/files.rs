@@ -1,4 +1,4 @@
-//! The files that a worker is configured by.
+//! Configuration files of a worker.
 
 use std::path::{Path, PathBuf};
 
@@ -8,17 +8,17 @@ use uuid::Uuid;
 use super::event::{ANOTHER_ORGANIZATION, ORGANIZATION};
 use super::simulator::SECRET;
 
-/// A configuration and one organization, with names of their own on a broker that tests share.
+/// Configuration with one organization, and with names of its own on a shared broker.
 #[derive(Clone)]
 pub struct Files {
-    /// Of queues and exchanges.
+    /// Prefix of queue and exchange names.
     pub name: String,
     config: Table,
     organization: Table,
 }
 
 impl Files {
-    /// For this broker and this simulator.
+    /// Files for this broker and this simulator.
     pub fn new(broker: &str, crm: &str) -> Self {
         let name = format!("it-{}", Uuid::new_v4().simple());
         let config = toml::toml! {
@@ -62,45 +62,45 @@ impl Files {
         files
     }
 
-    /// A key of the configuration.
+    /// Sets a key of the configuration.
     pub fn set(&mut self, section: &str, key: &str, value: impl Into<Value>) {
         let section = self.config.entry(section).or_insert_with(|| Table::new().into());
         section.as_table_mut().unwrap().insert(key.to_owned(), value.into());
     }
 
-    /// A key of the configuration.
+    /// Value of a key of the configuration.
     pub fn get(&self, section: &str, key: &str) -> &Value {
         &self.config[section][key]
     }
 
-    /// A key of the organization's file.
+    /// Sets a key of the organization's file.
     pub fn organize(&mut self, key: &str, value: impl Into<Value>) {
         self.organization.insert(key.to_owned(), value.into());
     }
 
-    /// The inbox, dead-letter queue and retry queues.
+    /// Inbox, dead-letter queue and retry queues.
     pub fn queues(&self) -> Vec<String> {
         let delays = self.get("retry", "delays").as_array().unwrap();
         let retry = delays.iter().map(|delay| format!("{}.retry.{}", self.name, delay.as_str().unwrap()));
         [self.work_queue(), self.dead_letter_queue()].into_iter().chain(retry).collect()
     }
 
-    /// Where the events of an organization wait, and are carried from.
+    /// Queue in which the events of an organization wait, and from which they are consumed.
     pub fn organization_queue(&self, organization: &str) -> String {
         format!("{}.organization.{organization}", self.name)
     }
 
-    /// The organizations' queues that there may be.
+    /// Organization queues that may exist.
     pub fn organization_queues(&self) -> [String; 2] {
         [ORGANIZATION, ANOTHER_ORGANIZATION].map(|id| self.organization_queue(id))
     }
 
-    /// Where events wait for a worker.
+    /// Inbox.
     pub fn work_queue(&self) -> String {
         format!("{}.events", self.name)
     }
 
-    /// Where those are that were given up.
+    /// Dead-letter queue.
     pub fn dead_letter_queue(&self) -> String {
         format!("{}.dead-letters", self.name)
     }
@@ -110,7 +110,7 @@ impl Files {
         [format!("{}.opencx.events", self.name), format!("{}.opencx.outcomes", self.name)]
     }
 
-    /// Writes all of it for a worker called so; the path of its configuration.
+    /// Writes all files for a worker of this name and returns the path of its configuration.
     pub fn write(&self, folder: &Path, worker: &str) -> PathBuf {
         let mut own = self.clone();
         own.set("store", "path", text(&folder.join(format!("{worker}.sled"))));
@@ -126,7 +126,7 @@ impl Files {
         write(folder, &self.organization);
     }
 
-    /// Writes the same under another organization's name.
+    /// Writes the same file for another organization.
     pub fn write_another_organization(&self, folder: &Path, id: &str) {
         let mut other = self.organization.clone();
         other.insert("organization_id".to_owned(), id.into());
@@ -138,7 +138,7 @@ fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// As an operator would: all at once.
+/// Writes atomically, as an operator would.
 fn write(folder: &Path, organization: &Table) {
     let directory = folder.join("organizations");
     std::fs::create_dir_all(&directory).unwrap();

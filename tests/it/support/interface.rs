@@ -1,4 +1,4 @@
-//! A worker's HTTP interface, as programs ask it.
+//! A worker's HTTP interface, as programs use it.
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -6,50 +6,50 @@ use serde_json::Value;
 use super::rig::Rig;
 use super::worker::{Worker, http};
 
-/// The interface of a rig's worker.
+/// Client of the interface of a rig's worker.
 pub struct Api {
     client: reqwest::Client,
     base: String,
 }
 
 impl Api {
-    /// Of the worker started last.
+    /// Client of the worker started last.
     pub fn of(rig: &Rig) -> Self {
         Self { client: http(), base: format!("http://{}", rig.worker().address().expect("an address")) }
     }
 
-    /// Where it listens.
+    /// Base URL.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// A request to be sent.
+    /// Request to be sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
-    /// What `GET` answers, with status 200.
+    /// Body of the response to `GET`, with status 200.
     pub async fn get(&self, path: &str) -> Value {
         answer(self.request(Method::GET, path), 200).await
     }
 
-    /// What `POST` of this answers, with status 200.
+    /// Body of the response to `POST`, with status 200.
     pub async fn post(&self, path: &str, body: &Value) -> Value {
         answer(self.with(Method::POST, path, body), 200).await
     }
 
-    /// A request with a body.
+    /// Request with a body.
     pub fn with(&self, method: Method, path: &str, body: &Value) -> RequestBuilder {
         self.request(method, path).header("content-type", "application/json").body(body.to_string())
     }
 }
 
-/// Sends it; its body as JSON, when it has this status.
+/// Sends a request, asserts the status and returns the body as JSON.
 pub async fn answer(request: RequestBuilder, status: u16) -> Value {
     json(request.send().await.expect("an answer"), status).await
 }
 
-/// The body as JSON, when it has this status. A problem is one in all its parts.
+/// Asserts the status and returns the body as JSON. A problem must have all its members.
 pub async fn json(response: Response, status: u16) -> Value {
     let (found, kind) = (response.status().as_u16(), response.headers().get("content-type").cloned());
     let text = response.text().await.expect("a body");
@@ -63,7 +63,7 @@ pub async fn json(response: Response, status: u16) -> Value {
 }
 
 impl Worker {
-    /// Asks below `/api/v1`, whatever comes of it: status and body (null where there is none).
+    /// Sends a request below `/api/v1` and returns the status and the body (null if empty).
     pub async fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = format!("http://{}/api/v1{path}", self.address().expect("an address"));
         let mut request = http().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
@@ -75,7 +75,7 @@ impl Worker {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// How an organization stands.
+    /// State of an organization.
     pub async fn stands(&self, organization: &str) -> Value {
         self.api("GET", &format!("/organizations/{organization}"), None).await.1
     }

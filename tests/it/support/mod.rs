@@ -1,5 +1,5 @@
-//! In: what a test wants to be different.
-//! Out: the test rig: a broker, a simulated Dynamics, real workers, all of it stopped in the end.
+//! In: the settings that a test changes.
+//! Out: the test rig: a broker, a simulated Dynamics and real workers, all stopped at the end.
 //! Absent: tests.
 
 pub mod broker;

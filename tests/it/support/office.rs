@@ -1,4 +1,4 @@
-//! A configuration, a folder of organizations and a simulated Dynamics, without a broker and a worker.
+//! Configuration, folder of organizations and simulated Dynamics, without a broker and a worker.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -11,43 +11,43 @@ use super::files::Files;
 use super::simulator::Simulator;
 use super::worker::program;
 
-/// All that `org` needs.
+/// Everything that `org` needs.
 pub struct Office {
-    /// Dynamics.
+    /// Simulated Dynamics.
     pub crm: Simulator,
-    /// What it is configured by.
+    /// Configuration files.
     pub files: Files,
-    /// Where that is.
+    /// Folder of the files.
     pub folder: TempDir,
 }
 
-/// What a command said.
+/// Result of a command.
 pub struct Said {
-    /// Its exit status.
+    /// Exit status.
     pub status: i32,
-    /// Its standard output.
+    /// Standard output.
     pub out: String,
-    /// Its standard error.
+    /// Standard error.
     pub err: String,
 }
 
 impl Office {
-    /// One whose organization is right.
+    /// Creates an office with a valid organization.
     pub async fn open() -> Self {
         let crm = Simulator::start(Profile::OpenCx).await;
         let mut files = Files::new("amqp://127.0.0.1:1", &crm.url());
-        // Nobody listens there.
+        // Nothing listens there.
         files.set("http", "listen", "127.0.0.1:1");
         Self { crm, files, folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Runs a command with all that is configured now.
+    /// Runs a command with the current configuration.
     pub async fn run(&self, arguments: &[&str]) -> Said {
         let config = self.files.write(self.folder.path(), "office");
         self.run_with(&config, arguments).await
     }
 
-    /// Runs a command with what has been written.
+    /// Runs a command with the files already written.
     pub async fn run_with(&self, config: &Path, arguments: &[&str]) -> Said {
         let mut command = program();
         command.arg("--config").arg(config).args(arguments).stdin(Stdio::null());
@@ -55,14 +55,14 @@ impl Office {
         Said::of(&output)
     }
 
-    /// Where organizations' files are.
+    /// Directory of organization files.
     pub fn directory(&self) -> PathBuf {
         self.folder.path().join("organizations")
     }
 }
 
 impl Said {
-    /// What a process said.
+    /// Result of a finished process.
     pub fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Self {
@@ -72,7 +72,7 @@ impl Said {
         }
     }
 
-    /// Its standard output, as JSON.
+    /// Standard output as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{} {}", self.out, self.err))
     }

@@ -1,14 +1,14 @@
-//! A publisher that writes AMQP by hand: what no library would send.
+//! Publisher that writes raw AMQP frames, for messages that no library would send.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Of the client's property flags: content type, headers.
+/// Property flags of a message: content type, headers.
 pub const CONTENT_TYPE: u16 = 1 << 15;
 pub const HEADERS: u16 = 1 << 13;
 
-/// A connection with one channel in confirm mode.
+/// Connection with one channel in confirm mode.
 pub struct Raw {
     stream: TcpStream,
     frame_max: usize,
@@ -48,7 +48,7 @@ impl Raw {
         assert_eq!(answer[..4], [0, 60, 0, 80], "no basic.ack: {}", String::from_utf8_lossy(&answer));
     }
 
-    /// Takes the first message of a queue, and vanishes with it: the broker puts it back.
+    /// Takes the first message of a queue and disconnects, so that the broker requeues it.
     pub fn take_and_vanish(mut self, queue: &str) {
         self.method(1, (60, 70), &[vec![0, 0], short(queue.as_bytes()), vec![0]].concat());
         let answer = self.read();
@@ -64,7 +64,7 @@ impl Raw {
         self.stream.write_all(&frame).unwrap();
     }
 
-    /// The payload of the next frame that is no heartbeat.
+    /// Payload of the next frame other than a heartbeat.
     fn read(&mut self) -> Vec<u8> {
         loop {
             let mut head = [0; 7];
@@ -80,22 +80,22 @@ impl Raw {
     }
 }
 
-/// A text of at most 255 bytes, or any bytes in its place.
+/// Short string of at most 255 bytes, valid or not.
 pub fn short(text: &[u8]) -> Vec<u8> {
     [&[u8::try_from(text.len()).unwrap()], text].concat()
 }
 
-/// A text or a table of any length.
+/// Long string or table of any length.
 pub fn long(bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
 
-/// A table of one header; `value` with its type before it.
+/// Table of one header; `value` starts with its type.
 pub fn table(name: &[u8], value: &[u8]) -> Vec<u8> {
     long(&[short(name), value.to_vec()].concat())
 }
 
-/// Arrays in arrays.
+/// Nested arrays.
 pub fn nested(depth: usize) -> Vec<u8> {
     (0..depth).fold(vec![b'V'], |inner, _| [vec![b'A'], long(&inner)].concat())
 }

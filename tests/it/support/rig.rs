@@ -1,4 +1,4 @@
-//! A broker, a simulated Dynamics and a worker, together; taken down when dropped.
+//! Broker, simulated Dynamics and worker together; stopped when dropped.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use super::files::Files;
 use super::simulator::{QUEUE, SECRET, Simulator};
 use super::worker::Worker;
 
-/// What a rig will be; [`Plan::start`] makes it.
+/// Settings of a rig; [`Plan::start`] creates it.
 pub struct Plan {
     profile: Profile,
     broker: String,
@@ -22,60 +22,60 @@ pub struct Plan {
     organization: Vec<(&'static str, toml::Value)>,
 }
 
-/// Everything, running. On the way out, no log may hold a secret or a customer's text.
+/// Running rig. When dropped, it asserts that no log contains a secret or a customer's text.
 pub struct Rig {
-    /// Dynamics.
+    /// Simulated Dynamics.
     pub crm: Simulator,
     /// OpenCX's side of the broker.
     pub bus: Bus,
-    /// What the worker is configured by.
+    /// Configuration files of the worker.
     pub files: Files,
-    /// Where its files are.
+    /// Folder of the files.
     pub folder: TempDir,
     broker: String,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
-/// A rig on the broker that tests share, to be planned further.
+/// Plan of a rig on the shared broker.
 pub fn rig() -> Plan {
     Plan { profile: Profile::OpenCx, broker: Broker::shared().to_owned(), config: Vec::new(), organization: Vec::new() }
 }
 
-/// A rig on a broker of the test's own.
+/// Plan of a rig on the test's own broker.
 pub fn rig_on(broker: &Broker) -> Plan {
     Plan { profile: Profile::OpenCx, broker: broker.url().to_owned(), config: Vec::new(), organization: Vec::new() }
 }
 
 impl Plan {
-    /// Dynamics as installed.
+    /// Sets Dynamics as installed.
     pub fn stock(self) -> Self {
         self.profile(Profile::Stock)
     }
 
-    /// This kind of environment.
+    /// Sets the kind of environment.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
     }
 
-    /// With another value in the configuration.
+    /// Sets a key of the configuration.
     pub fn set(mut self, section: &'static str, key: &'static str, value: impl Into<toml::Value>) -> Self {
         self.config.push((section, key, value.into()));
         self
     }
 
-    /// With another value in the organization's file.
+    /// Sets a key of the organization's file.
     pub fn organize(mut self, key: &'static str, value: impl Into<toml::Value>) -> Self {
         self.organization.push((key, value.into()));
         self
     }
 
-    /// With a queue for new incidents.
+    /// Configures a queue for new incidents.
     pub fn queue(self) -> Self {
         self.organize("default_queue_id", QUEUE)
     }
 
-    /// All but a worker.
+    /// Creates the rig without a worker.
     pub async fn lay_out(self) -> Rig {
         let crm = Simulator::start(self.profile).await;
         let mut files = Files::new(&self.broker, &crm.url());
@@ -90,7 +90,7 @@ impl Plan {
         Rig { crm, bus, files, folder, broker: self.broker, workers }
     }
 
-    /// All of it, with a worker that is ready.
+    /// Creates the rig with a worker that is ready.
     pub async fn start(self) -> Rig {
         let rig = self.lay_out().await;
         rig.start_worker("worker").ready().await;
@@ -99,12 +99,12 @@ impl Plan {
 }
 
 impl Rig {
-    /// Starts a worker; the same name again goes on with the same store.
+    /// Starts a worker; the same name again reuses its store.
     pub fn start_worker(&self, name: &str) -> Arc<Worker> {
         self.employ(name, Worker::start)
     }
 
-    /// Starts a worker by another program, which turns into it.
+    /// Starts a worker through another program, which becomes the worker.
     pub fn start_worker_under(&self, name: &str, wrapper: &[&str]) -> Arc<Worker> {
         self.employ(name, |config, log| Worker::start_under(wrapper, config, log))
     }
@@ -118,12 +118,12 @@ impl Rig {
         worker
     }
 
-    /// The worker started last.
+    /// Worker started last.
     pub fn worker(&self) -> Arc<Worker> {
         self.workers().last().expect("a worker").clone()
     }
 
-    /// The worker started first.
+    /// Worker started first.
     pub fn first_worker(&self) -> Arc<Worker> {
         self.workers().first().expect("a worker").clone()
     }
@@ -136,23 +136,23 @@ impl Rig {
         eventually(&format!("a retry, {reason}"), retried).await;
     }
 
-    /// What the workers have logged so far, all of them.
+    /// Logs of all workers so far.
     pub fn logs(&self) -> String {
         self.workers().iter().map(|worker| worker.log()).collect()
     }
 
-    /// Where the store of a worker called so is.
+    /// Path of the store of a worker of this name.
     pub fn store(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.sled"))
     }
 
-    /// Publishes an event and waits for what becomes of it.
+    /// Publishes an event and waits for its outcome.
     pub async fn carry(&self, event: &Event) -> Outcome {
         self.bus.publish(event).await;
         self.bus.outcome(event.id()).await
     }
 
-    /// Publishes an event and tells the requests it took, tokens apart.
+    /// Publishes an event and returns the requests it took, without token requests.
     pub async fn requests_for(&self, event: &Event) -> Vec<String> {
         self.crm
             .during(async {
@@ -161,19 +161,19 @@ impl Rig {
             .await
     }
 
-    /// Publishes a handoff that succeeds; the `session_meta` of its outcome.
+    /// Publishes a handoff that succeeds and returns the `session_meta` of its outcome.
     pub async fn hand_off(&self, event: &Event) -> Value {
         let outcome = self.carry(event).await;
         assert_eq!(outcome.body["event"], "dynamics365.handoff.succeeded", "{}", outcome.body);
         outcome.body["data"]["session_meta"].clone()
     }
 
-    /// The retry queue of this delay.
+    /// Retry queue of this delay.
     pub fn retry_queue(&self, delay: &str) -> String {
         format!("{}.retry.{delay}", self.files.name)
     }
 
-    /// Stops the workers in good order: whatever is left in a queue then is unfinished.
+    /// Stops the workers cleanly, so that messages left in queues are unfinished.
     pub async fn stop_workers(&self) {
         let running: Vec<_> = self.workers().iter().filter(|worker| worker.status().is_none()).cloned().collect();
         for worker in running {
@@ -181,10 +181,11 @@ impl Rig {
         }
     }
 
-    /// No event is left, and no metric tells of a customer: none waits, none is in hand, none was given up.
+    /// Asserts that no event is left and no metric contains a customer's text: no event waits, is in progress or has
+    /// failed.
     ///
-    /// A worker killed between a copy's confirm and the ack leaves two of one message, and the second comes back from
-    /// its retry queue after the event's outcome is out: so the queues are waited for.
+    /// A worker killed between a copy's confirm and the ack leaves two copies of a message, and the second returns from
+    /// its retry queue after the event's outcome is published; so this waits for the queues.
     pub async fn nothing_is_left(&self) {
         eventually("empty queues", async || self.bus.unfinished().await == 0).await;
         keeps_to_itself(&self.worker().metrics().await, &self.bus.private_texts());
@@ -212,7 +213,7 @@ impl Drop for Rig {
     }
 }
 
-/// A secret or a customer's text in a log or an outcome fails the test, whatever it is about.
+/// Fails the test if a log or an outcome contains a secret or a customer's text.
 fn keeps_to_itself(told: &str, private: &[String]) {
     let told = told.to_lowercase();
     for text in private.iter().map(String::as_str).chain([SECRET]) {
@@ -225,17 +226,17 @@ fn keeps_to_itself(told: &str, private: &[String]) {
 /// A shared broker would fill up with the queues of all tests.
 fn clean(broker: &str, files: &Files) {
     let (broker, files) = (broker.to_owned(), files.clone());
-    // Its own thread: dropping happens inside the test's runtime.
+    // On its own thread, because dropping happens inside the test's runtime.
     let cleaner = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let limit = std::time::Duration::from_secs(10);
-        // A broker that is gone has nothing to clean.
+        // A stopped broker has nothing to clean.
         _ = runtime.block_on(async { tokio::time::timeout(limit, Bus::clean(&broker, &files)).await });
     });
     _ = cleaner.join();
 }
 
-/// A folder with the contract's example events.
+/// Folder with the contract's example events.
 pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/events")
 }
@@ -245,7 +246,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "holds \"Ann \\\"O'Brien\\\"\"")]
-    fn a_customer_in_a_log_is_found_as_json_writes_it() {
+    fn a_customers_text_in_a_log_is_found_in_json_escapes() {
         keeps_to_itself(r#"{"message":"for ANN \"o'brien\""}"#, &["Ann \"O'Brien\"".to_owned()]);
     }
 

@@ -1,36 +1,36 @@
-//! Dynamics 365 and Entra ID, played inside the test.
+//! Dynamics 365 and Entra ID, simulated inside the test.
 
 use dynamics_simulator::{Environment, JournalEntry, Profile, Running, Script, SimulatorOptions, serve};
 use serde_json::{Value, json};
 
 use super::worker::http;
 
-/// One environment.
+/// Simulated environment.
 pub struct Simulator {
     running: Running,
 }
 
-/// The secret that the simulator knows; it must be in no log.
+/// Secret that the simulator accepts; it must not be in any log.
 pub const SECRET: &str = "simulator-secret";
-/// A queue that is there.
+/// Existing queue.
 pub const QUEUE: &str = "44444444-4444-4444-4444-444444444444";
-/// A system user that is there.
+/// Existing system user.
 pub const OWNER: &str = "33333333-3333-3333-3333-333333333333";
-/// An account that is there.
+/// Existing account.
 pub const ACCOUNT: &str = "77777777-7777-7777-7777-777777777777";
 
 impl Simulator {
-    /// Starts one.
+    /// Starts a simulator.
     pub async fn start(profile: Profile) -> Self {
         Self { running: serve(SimulatorOptions::one("acme", profile)).await.unwrap() }
     }
 
-    /// For everything else.
+    /// Environment for all other operations.
     pub fn environment(&self) -> &Environment {
         self.running.first()
     }
 
-    /// Its URL: environment and authority in one.
+    /// URL of both the environment and the authority.
     pub fn url(&self) -> String {
         self.environment().url()
     }
@@ -50,78 +50,84 @@ impl Simulator {
         self.rows("contacts")
     }
 
-    /// How many requests of this operation there were.
+    /// Number of requests of this operation.
     pub fn count(&self, operation: &str) -> u64 {
         self.environment().count(operation)
     }
 
-    /// The operations so far but tokens, in the order in which they ended.
+    /// Operations so far except tokens, in the order in which they ended.
     pub fn operations(&self) -> Vec<String> {
         let requests = self.environment().requests();
         requests.into_iter().map(|entry| entry.operation).filter(|operation| operation != "token").collect()
     }
 
-    /// Runs something and tells the operations it took.
+    /// Runs a future and returns the operations it took.
     pub async fn during(&self, work: impl Future<Output = ()>) -> Vec<String> {
         let before = self.operations().len();
         work.await;
         self.operations().split_off(before)
     }
 
+<<<<<<< HEAD
     /// The requests of one operation.
     pub fn requests(&self, operation: &str) -> Vec<JournalEntry> {
+=======
+    /// Requests of one operation.
+    pub fn requests(&self, operation: &str) -> Vec<Entry> {
+>>>>>>> da2248e (Word the tests of broker, store and support plainly)
         self.environment().requests().into_iter().filter(|entry| entry.operation == operation).collect()
     }
 
-    /// The last body sent to this operation.
+    /// Last body sent to this operation.
     pub fn sent(&self, operation: &str) -> Value {
         let last = self.requests(operation).pop().unwrap_or_else(|| panic!("no {operation}"));
         serde_json::from_slice(&last.body.unwrap()).unwrap()
     }
 
-    /// Trouble, as `docs/SIMULATOR.md` writes it.
+    /// Adds a fault script, in the format of `docs/SIMULATOR.md`.
     pub fn fault(&self, script: &Value) {
         let script: Script = serde_json::from_value(script.clone()).unwrap();
         self.environment().script(script);
     }
 
-    /// So many requests of this operation are answered so.
+    /// Refuses a number of requests of this operation.
     pub fn refuse(&self, operation: &str, times: u64, status: u16, code: &str, message: &str) {
         let answer = json!({ "status": status, "code": code, "message": message });
         self.fault(&json!({ "operation": operation, "times": times, "fault": answer }));
     }
 
-    /// How many requests faults have happened to so far, those that hang included.
+    /// Number of requests affected by faults so far, including those that hang.
     pub async fn fired(&self) -> u64 {
         let answer = http().get(format!("{}/_simulator/faults", self.url())).send().await.unwrap();
         let scripts: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
         scripts.as_array().unwrap().iter().filter_map(|script| script["fired"].as_u64()).sum()
     }
 
-    /// What a person in Dynamics changes: columns of a row.
+    /// Changes columns of a row, as a person in Dynamics does.
     pub async fn edit(&self, table: &str, row: &Value) {
         let request = http().post(self.control(table)).body(row.to_string());
         assert!(request.send().await.unwrap().status().is_success());
     }
 
-    /// What a person in Dynamics deletes.
+    /// Deletes a row, as a person in Dynamics does.
     pub async fn delete(&self, table: &str, key: &str) {
         let request = http().delete(format!("{}&key={key}", self.control(table)));
         assert!(request.send().await.unwrap().status().is_success());
     }
 
-    /// All scripts, with how often each one has fired: also at a request that is not answered yet.
+    /// All scripts with their hit counts, including hits by requests not answered yet.
     pub async fn scripts(&self) -> Value {
         let answer = http().get(format!("{}/_simulator/faults", self.url())).send().await.unwrap();
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
-    /// How many requests it had in hand at once, at most; counted anew since [`Self::forget`].
+    /// Peak number of concurrent requests since [`Self::forget`].
     pub async fn peak(&self) -> u64 {
         self.counted().await["peak_in_flight"].as_u64().unwrap()
     }
 
-    /// Number of all requests so far, those of unknown operations and without an answer included, tokens apart.
+    /// Number of all requests so far without token requests, including those of unknown operations and without a
+    /// response.
     pub async fn total(&self) -> u64 {
         self.counted().await["total"].as_u64().unwrap() - self.count("token")
     }
@@ -131,7 +137,7 @@ impl Simulator {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the record of requests.
     pub async fn forget(&self) {
         let request = http().delete(format!("{}/_simulator/requests", self.url()));
         assert!(request.send().await.unwrap().status().is_success());

@@ -1,4 +1,5 @@
-//! A passage between a worker and its broker that shuts at a chosen AMQP frame: the worker can be killed exactly there.
+//! Proxy between a worker and its broker that shuts at a chosen AMQP frame, so that the worker can be killed exactly
+//! there.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,36 +11,36 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Begins every connection: `AMQP` and the version.
+/// Length of the protocol header: `AMQP` and the version.
 const GREETING: usize = 8;
-/// Type, channel, size.
+/// Length of a frame header: type, channel, size.
 const HEAD: usize = 7;
 const METHOD: u8 = 1;
 /// Class `basic` and its methods, as numbered by AMQP 0-9-1.
 const PUBLISH: (u16, u16) = (60, 40);
 const ACK: (u16, u16) = (60, 80);
 
-/// A frame to shut at.
+/// Frame at which to shut.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Frame {
     /// The worker publishes to this exchange, or (by the default exchange) to this queue.
     Publish(String),
-    /// The broker confirms that.
+    /// The broker confirms that message.
     Confirm(String),
     /// The worker acks a delivery, after it has last published to this exchange or queue.
     Ack(String),
 }
 
-/// Where to shut.
+/// Point at which to shut.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Stop {
-    /// The frame does not get through.
+    /// The frame is not forwarded.
     Before(Frame),
-    /// It does, and nothing after it.
+    /// The frame is forwarded, and nothing after it.
     After(Frame),
 }
 
-/// Open until told otherwise.
+/// Proxy, open until it is shut.
 pub struct Sluice {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -49,15 +50,15 @@ pub struct Sluice {
 struct Shared {
     broker: String,
     stop: Mutex<Option<Stop>>,
-    /// Where the worker has last published to, on any connection.
+    /// Destination of the worker's last publish on any connection.
     latest: Mutex<String>,
     shut: watch::Sender<bool>,
-    /// Ends the connections there are.
+    /// Ends the current connections.
     flush: Mutex<CancellationToken>,
 }
 
 impl Sluice {
-    /// Listens before a broker, by its AMQP URL.
+    /// Listens in front of a broker, given by its AMQP URL.
     pub async fn before(broker: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -70,7 +71,7 @@ impl Sluice {
         Self { address, shared, closing }
     }
 
-    /// The broker's URL by this way.
+    /// URL of the broker through the proxy.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@{}/%2f", self.address)
     }
@@ -80,12 +81,12 @@ impl Sluice {
         *self.shared.lock() = Some(stop);
     }
 
-    /// Whether it is shut.
+    /// True if it is shut.
     pub fn is_shut(&self) -> bool {
         *self.shared.shut.borrow()
     }
 
-    /// Ends all connections, with what is held in them, and is open again.
+    /// Ends all connections with the frames held in them, and opens again.
     pub fn open(&self) {
         *self.shared.lock() = None;
         let mut flush = self.shared.flush.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +111,7 @@ impl Shared {
         self.flush.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes the order to stop, if it is about this frame.
+    /// Takes the order to stop, if it concerns this frame.
     fn reached(&self, frame: &Frame) -> Option<Stop> {
         let is_it = |stop: &mut Stop| matches!(stop, Stop::Before(at) | Stop::After(at) if at == frame);
         self.lock().take_if(is_it)
@@ -127,7 +128,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         tokio::spawn(async move {
             let flush = shared.flush();
-            // However it ends, both ends of it are closed.
+            // Both ends are closed in any case.
             _ = flush.run_until_cancelled_owned(connect(worker, shared)).await;
         });
     }
@@ -147,7 +148,7 @@ async fn connect(mut worker: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     }
 }
 
-/// Frame by frame.
+/// Forwards frame by frame.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -158,7 +159,7 @@ async fn pass(
         let mut frame = vec![0; HEAD];
         from.read_exact(&mut frame).await?;
         let size = u32::from_be_bytes([frame[3], frame[4], frame[5], frame[6]]) as usize;
-        // And the octet that ends every frame.
+        // Includes the octet that ends every frame.
         frame.resize(HEAD + size + 1, 0);
         from.read_exact(&mut frame[HEAD..]).await?;
         let reached = meaning(&frame).and_then(|meaning| shared.reached(&meaning));
@@ -172,7 +173,7 @@ async fn pass(
     }
 }
 
-/// What was published last on each channel of a connection: that is what a confirm there is about.
+/// Destination last published to on each channel of a connection, which a confirm there refers to.
 struct Published {
     shared: Arc<Shared>,
     by_channel: Mutex<HashMap<u16, String>>,
@@ -204,14 +205,14 @@ fn channel(frame: &[u8]) -> u16 {
     u16::from_be_bytes([frame[1], frame[2]])
 }
 
-/// Class and method, of a method frame.
+/// Class and method of a method frame.
 fn method(frame: &[u8]) -> Option<(u16, u16)> {
     let is_method = frame[0] == METHOD && frame.len() > HEAD + 4;
     let number = |at: usize| u16::from_be_bytes([frame[HEAD + at], frame[HEAD + at + 1]]);
     is_method.then(|| (number(0), number(2)))
 }
 
-/// A short string and what comes after it.
+/// Short string and the bytes after it.
 fn short(bytes: &[u8]) -> Option<(String, &[u8])> {
     let (length, rest) = bytes.split_first()?;
     let (text, rest) = rest.split_at_checked(usize::from(*length))?;

@@ -1,4 +1,4 @@
-//! The real executable, started, looked at and stopped.
+//! Control of the real executable: start, observe, stop.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::broker::{eventually, signal};
 
-/// A worker. Killed when dropped.
+/// Worker process, killed when dropped.
 pub struct Worker {
     child: Mutex<Child>,
     config: PathBuf,
@@ -18,13 +18,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one; its log goes to a file beside its configuration.
+    /// Starts a worker; its log goes to a file beside its configuration.
     pub fn start(config: &Path, log: PathBuf) -> Self {
         Self::start_as(program(), config, log, |log| File::create(log).unwrap().into())
     }
 
-    /// Starts one by another program, which turns into it (`env`, `prlimit`). Its log goes through a pipe: limits on its
-    /// files are none on the log.
+    /// Starts a worker through another program that becomes it (`env`, `prlimit`). The log goes through a pipe, so that
+    /// limits on the worker's files do not affect it.
     pub fn start_under(wrapper: &[&str], config: &Path, log: PathBuf) -> Self {
         let worker = Self::start_as(program_under(wrapper), config, log, |_| Stdio::piped());
         let told = worker.child.lock().unwrap().stderr.take();
@@ -46,12 +46,12 @@ impl Worker {
         Self { child: Mutex::new(child), config: config.to_owned(), log, client: http() }
     }
 
-    /// Waits until it is ready.
+    /// Waits until the worker is ready.
     pub async fn ready(&self) {
         eventually("a worker that is ready", async || self.try_unready().await.is_some_and(|why| why.is_empty())).await;
     }
 
-    /// Why it is not ready; nothing when it is.
+    /// Reasons for being unready; empty if ready.
     pub async fn unready(&self) -> Vec<String> {
         let mut reasons = None;
         eventually("an answer of /readyz", async || {
@@ -62,7 +62,7 @@ impl Worker {
         reasons.unwrap()
     }
 
-    /// Why it is not ready; none when it does not answer.
+    /// Reasons for being unready; `None` if the worker does not respond.
     pub async fn try_unready(&self) -> Option<Vec<String>> {
         assert!(self.status().is_none(), "the worker ended: {}", self.log());
         let answer = self.client.get(format!("http://{}/readyz", self.address()?)).send().await.ok()?;
@@ -74,7 +74,7 @@ impl Worker {
         Some(body["reasons"].as_array()?.iter().map(|why| why.as_str().unwrap().to_owned()).collect())
     }
 
-    /// The sum of all series of a counter or gauge whose labels contain this text.
+    /// Sum of all series of a counter or gauge whose labels contain this text.
     pub async fn metric(&self, name: &str, labels: &str) -> i64 {
         let text = self.metrics().await;
         let series = text.lines().filter(|line| {
@@ -84,7 +84,7 @@ impl Worker {
         series.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum()
     }
 
-    /// Waits until a metric has this value: what is counted when a message is settled is so a moment after others see it.
+    /// Waits until a metric has this value: the count of settled messages changes a moment after the effect is visible.
     pub async fn counts(&self, name: &str, labels: &str, expected: i64) {
         let what = format!("{name} {labels} to be {expected}");
         eventually(&what, async || self.metric(name, labels).await == expected).await;
@@ -96,69 +96,69 @@ impl Worker {
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
-    /// Where its HTTP interface listens.
+    /// Address of the HTTP interface.
     pub fn address(&self) -> Option<String> {
         const LISTENS: &str = "the HTTP interface listens";
         if let Some(line) = self.lines().into_iter().find(|line| says(line, LISTENS)) {
             return Some(field(&line, "address").as_str()?.to_owned());
         }
-        // A log in text.
+        // For a log in text format.
         let log = self.log();
         let (_, rest) = log.lines().find(|line| line.contains(LISTENS))?.split_once("address=")?;
         Some(rest.split(' ').next()?.to_owned())
     }
 
-    /// What it has logged.
+    /// Log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// What it has logged, line by line; what is no JSON (it was killed while it wrote) is left out.
+    /// Lines of the log as JSON, without the invalid ones that a kill leaves.
     pub fn lines(&self) -> Vec<Value> {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Whether a line says this.
+    /// True if a line has this message.
     pub fn logged(&self, sentence: &str) -> bool {
         self.lines().iter().any(|line| says(line, sentence))
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         signal("-TERM", &self.id());
     }
 
-    /// SIGHUP.
+    /// Sends SIGHUP.
     pub fn hang_up(&self) {
         signal("-HUP", &self.id());
     }
 
-    /// SIGKILL; it is gone when this returns.
+    /// Sends SIGKILL and waits for the process to end.
     pub fn kill9(&self) {
         let mut child = self.child.lock().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub async fn exit(&self) -> ExitStatus {
         eventually("the worker's end", async || self.status().is_some()).await;
         self.status().unwrap()
     }
 
-    /// SIGTERM, and its orderly end.
+    /// Sends SIGTERM and waits for a clean exit.
     pub async fn stop(&self) {
         self.terminate();
         let status = self.exit().await;
         assert!(status.success(), "{status}: {}", self.log());
     }
 
-    /// How it ended, if it has.
+    /// Exit status, if the process has ended.
     pub fn status(&self) -> Option<ExitStatus> {
         self.child.lock().unwrap().try_wait().unwrap()
     }
 
-    /// Another command with the same configuration; it finds the worker's HTTP interface, when it runs.
+    /// Runs another command with the same configuration; it finds the worker's HTTP interface if the worker runs.
     pub async fn command(&self, arguments: &[&str]) -> Output {
         let mut command = program();
         command.arg("--config").arg(&self.config).args(arguments).stdin(Stdio::null());
@@ -168,7 +168,7 @@ impl Worker {
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
-    /// Its process id.
+    /// Process id.
     pub fn id(&self) -> String {
         self.child.lock().unwrap().id().to_string()
     }
@@ -182,23 +182,24 @@ impl Drop for Worker {
     }
 }
 
-/// A client that goes straight to loopback.
+/// Client that connects to loopback without a proxy.
 pub fn http() -> reqwest::Client {
     http_builder().build().unwrap()
 }
 
-/// A client with a connection for each request: a server that hangs up on what it refuses harms none that come later.
+/// Client with one connection per request: a server that closes the connection on a refusal does not affect later
+/// requests.
 pub fn http_anew() -> reqwest::Client {
     http_builder().pool_max_idle_per_host(0).build().unwrap()
 }
 
 fn http_builder() -> reqwest::ClientBuilder {
-    // It needs the process's TLS provider, even for plain HTTP; another test may have been first.
+    // The client requires the process's TLS provider even for plain HTTP; another test may have installed it.
     _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy()
 }
 
-/// The executable. Where the system can, it ends with the test even if that is killed.
+/// Command of the executable. The process ends with the test, even if the test is killed, where the system supports it.
 pub fn program() -> Command {
     program_under(&[])
 }
@@ -215,7 +216,7 @@ fn program_under(wrapper: &[&str]) -> Command {
     command
 }
 
-/// A field of a log line, wherever the format puts it.
+/// Field of a log line, at any position of the format.
 pub fn field<'a>(line: &'a Value, name: &str) -> &'a Value {
     let nested = &line["fields"][name];
     if nested.is_null() { &line[name] } else { nested }
