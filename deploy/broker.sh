@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A private RabbitMQ for tests and for the demo: own ports, own data, own epmd, gone when it is stopped.
+# A private RabbitMQ for tests and for the demo: its own ports, data and epmd, removed when it is stopped.
 #
 #   broker.sh ensure               installs Debian's rabbitmq-server if it is missing, without starting it
 #   broker.sh start DIR            starts a node with all its state under DIR, prints its AMQP URL
@@ -36,7 +36,7 @@ ensure() {
       "or point RABBITMQ_SERVER_HOME to the folder that holds rabbitmq-server and rabbitmqctl."
   fi
   echo "installing rabbitmq-server" >&2
-  # A policy-rc.d that says 101 keeps the package from starting its service; one that is there stays.
+  # A policy-rc.d that returns 101 prevents the package from starting its service; an existing one stays.
   local policy=/usr/sbin/policy-rc.d made=
   local before; before=$(epmds)
   if [ ! -e "$policy" ]; then
@@ -62,7 +62,7 @@ install_package() {
 
 installed() { [ -x "${1:-}$SERVER_HOME/rabbitmq-server" ] && [ -x "${1:-}$SERVER_HOME/rabbitmqctl" ]; }
 
-# The package's own scripts leave an epmd behind; one that was there before is somebody's.
+# The package's scripts leave an epmd running; one that ran before belongs to another process and stays.
 epmds() { pgrep -x epmd 2>/dev/null | sort || true; }
 
 end_new_epmds() {
@@ -88,7 +88,7 @@ start() {
   echo "amqp://guest:guest@127.0.0.1:$RABBITMQ_NODE_PORT/%2f"
 }
 
-# Everything that a node would otherwise share with another one, or with the system's.
+# Isolates everything that a node would otherwise share with another node or with the system's.
 prepare() {
   local dir=$1 amqp dist epmd
   choose_root "$dir"
@@ -108,9 +108,9 @@ prepare() {
   export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
 }
 
-# How the node's programs are run: INSIDE, and then the program. With a root folder of the node's own they run in there
-# and find DIR at the same path. Its mounts are in a mount namespace of the program's own: no other process sees
-# them, and they are gone with the last process in it, however that ends.
+# Chooses how the node's programs are run: INSIDE, followed by the program. With a root folder of its own, the node runs
+# in that root and finds DIR at the same path. The mounts are in a mount namespace of the program: no other process sees
+# them, and they disappear with its last process, however it ends.
 choose_root() {
   local dir=$1 root
   [ -f "$dir/root" ] || printf '%s\n' "${HANDOFFD_BROKER_ROOT:-}" >"$dir/root"
@@ -123,8 +123,8 @@ choose_root() {
     TMPDIR=/tmp exec chroot "$0" "${@:2}"' "$root" "$dir")
 }
 
-# Three free ports below the range that outgoing connections take theirs from. Another process may take
-# one before the node does; then the node does not start, and says so.
+# Picks three free ports below the range of ephemeral ports. If another process takes one before the node does, the node
+# fails to start and reports it.
 pick_ports() {
   local found=() port
   while [ "${#found[@]}" -lt 3 ]; do
@@ -140,7 +140,7 @@ await_up() {
   group=$(cat "$1/group")
   while [ "$SECONDS" -lt "$deadline" ]; do
     kill -0 "$group" 2>/dev/null || { tail -n 20 "$1/out" >&2; stop "$1"; fail "the broker ended while it started"; }
-    # Asking the port is cheap; the node opens it last. rabbitmqctl costs a virtual machine each time.
+    # Probing the port is cheap, and the node opens it last. rabbitmqctl starts a virtual machine each time.
     greets "$RABBITMQ_NODE_PORT" && return 0
     sleep 0.2
   done
@@ -148,26 +148,26 @@ await_up() {
   fail "the broker did not start within $START_LIMIT s; see $1/out"
 }
 
-# Whether an AMQP server answers: it speaks only after the protocol header.
+# Succeeds if an AMQP server responds; it speaks only after the protocol header.
 greets() {
   local answer=
   answer=$( { exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'AMQP\0\0\11\1' >&3 && timeout 5 head -c 1 <&3 | od -An -tx1; } 2>/dev/null) || return 1
   [ "${answer// /}" = "01" ]
 }
 
-# A node must not outlive whoever asked for it, even one that was killed.
+# Ends the node when its owner ends, even if the owner is killed.
 watch_over() {
   local dir=$1 group=$2 owner=${HANDOFFD_BROKER_OWNER:-} life=${HANDOFFD_BROKER_LIFE:-1800}
   local temporary=${HANDOFFD_BROKER_TEMPORARY:-}
   (
     trap '' INT TERM HUP
     end=$((SECONDS + life))
-    # A node that was killed leaves its epmd behind, for an owner that may start it again.
+    # A killed node leaves its epmd behind, for an owner that may restart the node.
     while kill -0 "${owner:-$group}" 2>/dev/null && [ "$(cat "$dir/group" 2>/dev/null)" = "$group" ]; do
       [ "$life" -eq 0 ] || [ "$SECONDS" -lt "$end" ] || break
       sleep 1
     done
-    # It may have been stopped, or another one started there, meanwhile.
+    # The node may have been stopped meanwhile, or another one started in the same DIR.
     [ "$(cat "$dir/group" 2>/dev/null)" = "$group" ] || exit 0
     if [ -n "$owner" ] || kill -0 "$group" 2>/dev/null; then end_node "$dir"; fi
     [ -z "$owner" ] || kill -0 "$owner" 2>/dev/null || [ -z "$temporary" ] || rm -rf "$dir"
@@ -201,17 +201,17 @@ end_node() {
   read -r _ _ epmd <"$dir/ports"
   end_epmd "$epmd"
   root=$(cat "$dir/root" 2>/dev/null || true)
-  # Where DIR was mounted: an empty folder.
+  # The mount point of DIR, now an empty folder.
   [ -z "$root" ] || rmdir "$root$dir" 2>/dev/null || true
   rm -f "$dir/group"
 }
 
-# epmd makes itself a daemon outside the node's process group. It refuses to end while a node is known
-# to it, so it is found by its port.
+# epmd makes itself a daemon outside the node's process group. It refuses to end while a node is registered, so it is
+# found by its port.
 end_epmd() {
   local pid
   for pid in $(pgrep -x epmd 2>/dev/null); do
-    # One that ends meanwhile, or is another user's, can't be read.
+    # A process that ends meanwhile, or belongs to another user, can't be read.
     if { tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null | grep -qx "ERL_EPMD_PORT=$1"; then
       kill "$pid" 2>/dev/null || true
     fi

@@ -65,7 +65,7 @@ def alerts_without_a_section_or_test():
     tested = (HERE / "prometheus/rules_test.yaml").read_text()
     for alert in alerts():
         name, (page, _, anchor) = alert["alert"], alert["annotations"]["runbook_url"].partition("#")
-        # An alert of several stages shares the section of the first.
+        # Alerts with several stages share the section of the first.
         if page != "docs/OPERATIONS.md" or anchor not in sections or not name.lower().startswith(anchor):
             yield f"{name}: docs/OPERATIONS.md has no section for {alert['annotations']['runbook_url']}"
         firing = f'ALERTS{{alertname="{name}",alertstate="firing",'

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Checks what is in this folder, without a container runtime or a cluster:
+# Checks the contents of this folder, without a container runtime or a cluster:
 #
 #   check.sh          Prometheus' rules and their unit tests, the dashboard, the unit, YAML and JSON, and that they fit the code
 #   check.sh broker   a private RabbitMQ takes the definitions
 #   check.sh all      both
 #   check.sh ensure   what is said below of promtool, and no more
 #
-# promtool (Debian's package prometheus) is installed where it is missing and may be, without starting Prometheus; set
-# PROMTOOL to use another. kubernetes-validate, and PyYAML with it, comes from PyPI where it can be had. What else is
-# missing (python3, systemd-analyze) is said and left out.
+# promtool (Debian's package prometheus) is installed if it is missing and the user is permitted to, without starting
+# Prometheus; set PROMTOOL to use another. kubernetes-validate, and PyYAML with it, comes from PyPI if that is
+# reachable. Checks whose other tools are missing (python3, systemd-analyze) are reported and skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -16,7 +16,7 @@ PROMTOOL=${PROMTOOL:-promtool}
 PYTHON=python3
 VALIDATE=kubernetes-validate
 VALIDATE_VERSION=1.37.0
-# systemd-analyze security, in tenths: 0 is shut, 100 is open. The unit has 1.2.
+# Limit for systemd-analyze security, in tenths: 0 is closed, 100 is open. The unit has 1.2.
 MOST_EXPOSED=20
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/handoffd-check.XXXXXX")
 trap 'rm -rf "$SCRATCH"' EXIT
@@ -35,7 +35,7 @@ files() {
   ensure_promtool
   "$PROMTOOL" check config prometheus/prometheus.yml
   "$PROMTOOL" test rules prometheus/rules_test.yaml
-  # ServiceMonitor is not Kubernetes' own.
+  # ServiceMonitor is not a resource of Kubernetes itself.
   if ensure_kubernetes_validate; then
     "$VALIDATE" --strict kubernetes/{configmap,secret.sample,service,statefulset,networkpolicy}.yaml
   else
@@ -54,7 +54,7 @@ files() {
   fi
 }
 
-# PyPI's kubernetes-validate brings the schemas along. In a virtual environment of its own, unless it is installed.
+# PyPI's kubernetes-validate includes the schemas. It is installed into a virtual environment unless it is present.
 ensure_kubernetes_validate() {
   command -v "$VALIDATE" >/dev/null && return 0
   local venv=../target/tmp/kubernetes-validate
@@ -62,17 +62,17 @@ ensure_kubernetes_validate() {
   python3 -c 'import yaml' 2>/dev/null || PYTHON=$venv/bin/python3
   [ "$(cat "$venv/installed" 2>/dev/null)" = "$VALIDATE_VERSION" ] && return 0
   echo "installing kubernetes-validate into target/tmp" >&2
-  # `--clear`: one that was interrupted is not built upon.
+  # `--clear` discards an interrupted installation.
   timeout 60 python3 -m venv --clear "$venv" >&2 || return 1
   timeout 120 "$venv/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$VALIDATE_VERSION" >&2 || return 1
   echo "$VALIDATE_VERSION" >"$venv/installed"
 }
 
-# verify wants the executable to be there; it is not, where handoffd is not installed.
+# verify requires the executable, which is missing where handoffd is not installed.
 unit() {
   sed 's#^ExecStart=[^ ]*#ExecStart=/bin/true#' systemd/handoffd.service >"$SCRATCH/handoffd.service"
   systemd-analyze verify --man=no "$SCRATCH/handoffd.service"
-  # Since systemd 250; before, only of units that are loaded.
+  # Available since systemd 250; before, only for units that are loaded.
   if systemd-analyze security --help 2>&1 | grep -q -- --offline; then
     systemd-analyze security --offline=true --threshold="$MOST_EXPOSED" --no-pager systemd/handoffd.service >"$SCRATCH/security" ||
       { cat "$SCRATCH/security"; exit 1; }
@@ -91,10 +91,10 @@ broker() {
   return "$status"
 }
 
-# Called where errexit does not hold.
+# Runs in a context where errexit has no effect.
 import() {
   take rabbitmq/definitions.json || return 1
-  # Users of whom no password is known must not get in without one.
+  # Users without a known password must not be able to log in without one.
   if ctl authenticate_user handoffd '' >/dev/null 2>&1 </dev/null; then
     echo "check.sh: the user handoffd gets in without a password" >&2
     return 1
@@ -112,7 +112,7 @@ ensure_promtool() {
     fail "promtool is not installed. Install it (Debian, Ubuntu: apt-get install --no-install-recommends prometheus) or set PROMTOOL."
   fi
   echo "installing prometheus, for promtool" >&2
-  # A policy-rc.d that says 101 keeps the package from starting its service; one that is there stays.
+  # A policy-rc.d that returns 101 prevents the package from starting its service; an existing one stays.
   local policy=/usr/sbin/policy-rc.d made=
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"

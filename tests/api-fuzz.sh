@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# `make fuzz-api`: the HTTP interface under schemathesis, a public fuzzer that makes its requests of the OpenAPI document
-# (`/api/v1/openapi.json`) and holds every answer against it. A worker runs, with a broker, a simulated Dynamics 365,
-# outcomes and dead letters.
+# `make fuzz-api`: fuzzes the HTTP interface with schemathesis, which generates its requests from the OpenAPI document
+# (`/api/v1/openapi.json`) and validates every response against it. A worker runs, with a broker, a simulated Dynamics
+# 365, outcomes and dead letters.
 #
 #   api-fuzz.sh             EXAMPLES=50 requests of each kind for each operation, SEED=… for the same again
 #
-# Exit status 0 also where the fuzzer can't be installed (no package index in reach): it says so.
+# Exit status 0 also if the fuzzer can't be installed (no package index reachable), with a message.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VERSION=4.32.5
 VENV=target/tmp/api-fuzz
 TOKEN=a-token-for-the-fuzzer
-# All in seconds.
+# In seconds.
 INSTALLING=300
 STARTING=60
 FUZZING=$((30 + 20 * ${EXAMPLES:-50}))
@@ -33,7 +33,7 @@ main() {
 
 install() {
   [ "$(cat "$VENV/installed" 2>/dev/null)" = "$VERSION" ] && return 0
-  # `--clear`: one that was interrupted is not built upon.
+  # `--clear` discards an interrupted installation.
   timeout "$INSTALLING" python3 -m venv --clear "$VENV" || return 1
   timeout "$INSTALLING" "$VENV/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$VERSION" || return 1
   echo "$VERSION" >"$VENV/installed"
@@ -107,7 +107,7 @@ listens() {
   [ -n "$URL" ]
 }
 
-# Events of all kinds: some succeed, some are skipped, some become dead letters.
+# Publishes events of all kinds: some succeed, some are skipped, some become dead letters.
 publish() {
   local events=(tests/it/fixtures/events/handoff-*.json tests/it/fixtures/events/resolved*.json
     tests/demo/events/{unknown-organization,unsupported-event,no-session,not-json}.json)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A browser for the tests of the operators' page.
+# Provides a browser for the tests of the operators' page.
 #
 #   browser.sh ensure   installs Debian's chromium and chromium-driver if they are missing
 #
-# Exit status 1, with the reason in the last line, where there is none and none can be had: the tests then say that
-# they are skipped. HANDOFFD_TEST_CHROMIUM and HANDOFFD_TEST_CHROMEDRIVER name others than those in the PATH.
+# Exit status 1, with the reason in the last line, if no browser is available; the tests then report that they are
+# skipped. HANDOFFD_TEST_CHROMIUM and HANDOFFD_TEST_CHROMEDRIVER replace those in the PATH.
 set -euo pipefail
 
 CHROMIUM=${HANDOFFD_TEST_CHROMIUM:-chromium}

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# `make compat`: the integration tests that use a broker, on several versions of RabbitMQ.
+# `make compat`: runs the integration tests that use a broker on several versions of RabbitMQ.
 #
 #   VERSIONS="3.10 4.0 4.3"   which versions
 #   FILTER="rabbit story"     only tests whose names contain one of these words
 #   MIRROR=URL                the Debian mirror, where apt's own sources name none
 #
-# A version that this system has is used as it is. Any other comes from a Debian release that has it, in a root folder of
-# its own (deploy/broker.sh, HANDOFFD_BROKER_ROOT), made once and kept: root only, 1 to 4 minutes and 300 MB each.
-# Exit status: 0 when all tests passed on all versions, 1 when one failed, 2 when a version is not to be had here.
+# A version installed on this system is used as it is. Any other comes from a Debian release that has it, in a root
+# folder (deploy/broker.sh, HANDOFFD_BROKER_ROOT) that is created once and kept: root only, 1 to 4 minutes and 300 MB
+# each. Exit status: 0 if all tests passed on all versions, 1 if one failed, 2 if a version is unavailable.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:${HOME:-/root}/.cargo/bin:/usr/sbin:/sbin
 
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/handoffd
 PACKAGED=/usr/lib/rabbitmq/bin
-# The tests of `it` that have no broker, or one in memory.
+# Tests of `it` without a broker, or with one in memory.
 WITHOUT=(config:: contract_table:: ops:: org_test:: page_browser:: prometheus:: store_)
 # In seconds.
 FETCHING=1800
@@ -27,7 +27,7 @@ main() {
   trap tidy EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
-  # Inherited by all that is started from here, and so found at the end.
+  # Inherited by every process started here, and used to find them at the end.
   export HANDOFFD_COMPAT=$$
   local version versions=()
   read -r -a versions <<<"${VERSIONS:-3.10 4.0 4.3}"
@@ -47,7 +47,7 @@ main() {
   exit "$STATUS"
 }
 
-# The Debian release that has a version. Sid has whatever is newest.
+# Debian release of a version. Sid has the newest.
 release_of() {
   case "$1" in
     3.10) echo bookworm ;;
@@ -58,7 +58,7 @@ release_of() {
 
 folder_of() { echo "$CACHE/rabbitmq-$1"; }
 
-# The exact version of the RabbitMQ in a folder of programs: they are links to a folder that is named after it.
+# Exact version of the RabbitMQ in a folder of programs, which are links to a folder named after it.
 exact() {
   { readlink -f "$1/rabbitmq-server" || true; } | sed -n 's|.*/rabbitmq_server-\([^/]*\)/sbin/rabbitmq-server$|\1|p'
 }
@@ -102,7 +102,7 @@ fetch() {
   mkdir -p "$CACHE"
   echo "fetching RabbitMQ $version of Debian's $release into $root (1 to 4 minutes)" >&2
   PARTIAL=$root.$$
-  # In a mount namespace of its own: what debootstrap mounts is gone with it, however it ends.
+  # In a mount namespace of its own, so that the mounts of debootstrap disappear with it, however it ends.
   in_background timeout "$FETCHING" unshare --mount debootstrap --variant=minbase --include=rabbitmq-server \
     "$release" "$PARTIAL" "$mirror" >"$root.log" 2>&1 ||
     { tail -n 20 "$root.log" >&2; cannot "RabbitMQ $version could not be fetched; all of debootstrap's output is in $root.log"; }
@@ -114,11 +114,11 @@ fetch() {
     cannot "Debian's $release has RabbitMQ ${found:-of no known version} now, not $version." \
       "Try that one: make compat VERSIONS=$(minor "$found")"
   fi
-  # Another run may have been faster.
+  # Another run may have finished first.
   mv -T "$PARTIAL" "$root" 2>/dev/null || [ -d "$root" ]
 }
 
-# As apt itself would say it, whichever form its sources have.
+# Mirror as apt itself reports it, for any format of its sources.
 mirror() {
   local targets
   targets=$(apt_targets)
@@ -135,7 +135,7 @@ apt_targets() {
     sed -n 's/^Debian Debian //p' || true
 }
 
-# As in tests/run.sh: three at a time for two processors, as most wait for a broker or a clock.
+# As in tests/run.sh: three at a time for two processors, because most wait for a broker or a clock.
 choose_tests() {
   local words=() word threads=$((($(nproc) * 3 + 1) / 2))
   export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$threads} RUST_TEST_THREADS=${RUST_TEST_THREADS:-$threads}
@@ -158,7 +158,7 @@ try() {
     place=(HANDOFFD_BROKER_ROOT="$folder" RABBITMQ_SERVER_HOME=)
   fi
   printf '\n== %s\n' "$name"
-  # A snapshot that differs is a failure, and no file beside it.
+  # A differing snapshot is a failure, and must not leave a file.
   if in_background env "${place[@]}" HANDOFFD_BROKER_LIFE=7200 INSTA_UPDATE=no bash deploy/broker.sh run -- "${RUNNER[@]}"; then
     line="$name: ok ($((SECONDS - start)) s)"
   else
@@ -169,13 +169,13 @@ try() {
   SUMMARY+=("$line")
 }
 
-# So that a signal to this process is obeyed at once.
+# In the background, so that a signal to this process takes effect at once.
 in_background() {
   "$@" &
   wait "$!"
 }
 
-# Nothing that was started stays: nodes end with their tests, and are given the time for it.
+# Ends every process started here: nodes end with their tests, and get the time for it.
 tidy() {
   trap '' INT TERM HUP
   local deadline=$((SECONDS + ENDING))
@@ -190,7 +190,7 @@ signal_all() {
   for pid in $(started); do kill "-$1" "$pid" 2>/dev/null || true; done
 }
 
-# One that ends meanwhile, or is another user's, can't be read.
+# A process that ends meanwhile, or belongs to another user, can't be read.
 started() { grep -lzsx "HANDOFFD_COMPAT=$$" /proc/[0-9]*/environ | cut -d/ -f3 || true; }
 
 cannot() {

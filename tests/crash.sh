@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make crash`: the worker killed at every named point, and the proof that the disk comes before the ack.
-# Installs strace where it is missing and may be; says what to install otherwise.
+# `make crash`: kills the worker at every named point, and proves that the disk comes before the ack. Installs strace if
+# it is missing and the user is permitted to; otherwise prints the package to install.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# `make test`: everything that must hold, each runner with a closing line of its own.
-# All of them run, whatever fails; the exit status tells whether one did.
+# `make test`: runs every check, each with a summary line. All of them run even if one fails; the exit status is then 1.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 PATH=$PATH:${HOME:-/root}/.cargo/bin
@@ -12,13 +11,13 @@ main() {
   need cargo "install Rust (rustup, or your system's package)"
   need_component fmt rustfmt
   need_component clippy clippy
-  # Installs RabbitMQ where it is missing and may be; says what to install otherwise.
+  # Installs RabbitMQ if it is missing and the user is permitted to; otherwise prints the package to install.
   bash deploy/broker.sh ensure || exit 1
-  # A browser for the page likewise; without one those tests say that they are skipped.
+  # The same for a browser for the page; without one its tests report that they are skipped.
   bash tests/browser.sh ensure || SUMMARY+=("browser tests: SKIPPED, there is no browser (see above)")
   runner formatting cargo fmt --check
   runner clippy cargo clippy --quiet --all-targets -- -D warnings
-  # Prometheus, which is not started: one of the tests starts its own; without one it says that it is skipped.
+  # The same for Prometheus, which one of the tests starts; without it the test reports that it is skipped.
   bash deploy/check.sh ensure || SUMMARY+=("Prometheus' test: SKIPPED, there is no Prometheus (see above)")
   runner tests tests
   runner "doc tests" cargo test --quiet --doc
@@ -29,8 +28,8 @@ main() {
   exit "$STATUS"
 }
 
-# One private broker for all tests that want none of their own. Most tests wait for a broker or a clock rather than for a
-# processor: five at a time for two of them.
+# One private broker for all tests that do not start their own. Most tests wait for a broker or a clock and not for a
+# processor: five at a time for two processors.
 tests() {
   local threads=$(($(nproc) * 5 / 2))
   export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$threads} RUST_TEST_THREADS=${RUST_TEST_THREADS:-$threads}

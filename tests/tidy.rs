@@ -1,4 +1,4 @@
-//! The rules of the house that a machine can check: who may import whom, what is pure, how long a file may be.
+//! Machine-checked conventions: module dependencies, pure modules, library boundaries, file length.
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // our own files, which we name
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Longest source file, in lines.
 const LONGEST: usize = 400;
 
-/// Each room, and the rooms it may import. What is not listed here may import everything: `app`, `cli`, `main`.
+/// Modules and the modules that each may import. Modules not listed may import everything: `app`, `cli`, `main`.
 const ROOMS: &[(&str, &[&str])] = &[
     ("engine/event", &[]),
     ("engine/workflow", &["engine/event"]),
@@ -26,7 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("admin", &["telemetry", "config"]),
 ];
 
-/// Pure: no async, clock, dice, files, environment, logging.
+/// Pure files: no async, clock, random numbers, files, environment or logging.
 const PURE: &[&str] = &[
     "engine/event/",
     "engine/workflow/",
@@ -98,7 +98,7 @@ const IMPURE_WORDS: &[&str] = &[
     "thread::",
 ];
 
-/// Where each library lives, and nowhere else.
+/// Libraries and the only modules that may use them.
 const HOMES: &[(&str, &[&str])] = &[
     ("lapin", &["rabbit/"]),
     ("async_rs", &["rabbit/connect.rs"]),
@@ -129,12 +129,12 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn rooms_import_only_what_they_may() {
+fn modules_import_only_allowed_modules() {
     let faults = sources().into_iter().flat_map(|(path, text)| {
         let room = room(&path);
         let allowed = ROOMS.iter().find(|(name, _)| *name == room).map(|(_, allowed)| *allowed);
         let mut imports = allowed.map(|_| imports(&path, &text)).unwrap_or_default();
-        // The worker's own tests use the store in memory.
+        // The worker's own tests use the in-memory store.
         imports.retain(|import| !(is_test(&path) && import == "engine/memory_store"));
         imports.into_iter().filter_map(move |import| {
             let fine = import == room || allowed.is_some_and(|rooms| rooms.contains(&import.as_str()));
@@ -155,7 +155,7 @@ fn pure_files_have_no_effects() {
 }
 
 #[test]
-fn libraries_stay_at_home() {
+fn libraries_are_used_only_in_their_modules() {
     let faults = sources().into_iter().flat_map(|(path, text)| {
         let strangers = HOMES.iter().filter(|(library, homes)| {
             let at_home = homes.iter().any(|home| path.starts_with(home));
@@ -176,7 +176,7 @@ fn libraries_stay_at_home() {
 }
 
 #[test]
-fn files_are_short_and_rooms_say_what_they_are() {
+fn files_are_short_and_have_module_heads() {
     let mut faults = Vec::new();
     for (path, text) in all_files(&["src", "tests"]) {
         let lines = text.lines().count();
@@ -201,7 +201,7 @@ fn files_are_short_and_rooms_say_what_they_are() {
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_unfinished_code_is_left() {
     let words =
         ["TO".to_owned() + "DO", "FIX".to_owned() + "ME", "todo".to_owned() + "!(", "unimplemented".to_owned() + "!("];
     let faults = all_files(&["src", "tests", "deploy", "config", "docs"]).into_iter().flat_map(|(path, text)| {
@@ -214,7 +214,7 @@ fn nothing_is_left_for_later() {
     assert_none(faults);
 }
 
-/// The part of a file that ships: without its tests, which begin at `#[cfg(test)]`, and without comments.
+/// Shipped part of each file: without its tests, which begin at `#[cfg(test)]`, and without comments.
 fn sources() -> Vec<(String, String)> {
     let files = all_files(&["src"]).into_iter().filter(|(path, _)| path.ends_with(".rs"));
     files.map(|(path, text)| (path.trim_start_matches("src/").to_owned(), shipped(&path, &text))).collect()
@@ -233,14 +233,14 @@ fn is_test(path: &str) -> bool {
     path.ends_with("tests.rs") || path.contains("/tests/") || path.starts_with("tests/")
 }
 
-/// Room of a file: its first folder, in the engine its first two.
+/// Module of a file: its first folder, in the engine its first two.
 fn room(path: &str) -> String {
     let mut parts = path.trim_end_matches(".rs").split('/');
     let first = parts.next().unwrap_or_default();
     if first == "engine" { format!("engine/{}", parts.next().unwrap_or_default()) } else { first.to_owned() }
 }
 
-/// Rooms that a file names by `crate::`, also in `use crate::{a::{b, c}, d}`.
+/// Modules that a file names by `crate::`, also in `use crate::{a::{b, c}, d}`.
 fn imports(path: &str, text: &str) -> Vec<String> {
     let prefix = if path.starts_with("engine/") { "engine/" } else { "" };
     let named = text.split("crate::").skip(1).flat_map(|part| match part.strip_prefix('{') {
@@ -250,7 +250,7 @@ fn imports(path: &str, text: &str) -> Vec<String> {
     named.filter(|name| !name.is_empty()).map(|name| format!("{prefix}{name}")).collect()
 }
 
-/// First segments of the paths in a group of imports, of which this is all after its opening brace.
+/// First segments of the paths in a group of imports, given everything after its opening brace.
 fn heads(group: &str) -> Vec<String> {
     let (mut depth, mut begins, mut found) = (0_usize, true, Vec::new());
     for (at, char) in group.char_indices() {
@@ -274,7 +274,7 @@ fn word(text: &str) -> String {
 }
 
 #[test]
-fn a_group_of_imports_names_its_rooms() {
+fn a_group_of_imports_names_its_modules() {
     let text = "use crate::{event::{Body, Event},\n ports::bus::{Bus, Delivery}, workflow};\nuse crate::worker;";
     assert_eq!(imports("rabbit/mod.rs", text), ["event", "ports", "workflow", "worker"]);
     assert_eq!(imports("engine/x.rs", "crate::event::Event"), ["engine/event"]);

@@ -1,4 +1,4 @@
-//! The bare loop: what the same libraries do when nobody cares. No store, no outcome, no retry, no order.
+//! Bare loop over the same libraries, as a baseline: no store, no outcome, no retry, no order.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::CONCURRENCY;
 
-/// `bare AMQP_URL QUEUE SIMULATOR_URL`
+/// Runs `bare AMQP_URL QUEUE SIMULATOR_URL`.
 pub fn main(arguments: &[String]) {
     let [amqp_url, queue, base] = arguments else { panic!("bare AMQP_URL QUEUE SIMULATOR_URL") };
     let runtime = handoffd::app::runtime().expect("the worker's kind of runtime");
@@ -48,7 +48,7 @@ struct Dynamics {
 }
 
 impl Dynamics {
-    /// The same three requests that a handoff of a new customer costs.
+    /// Sends the same three requests as a handoff of a new customer.
     async fn carry(&self, body: &[u8]) {
         let event: Value = serde_json::from_slice(body).expect("an event");
         let data = &event["data"];

@@ -1,18 +1,18 @@
-//! The events: handoffs of customers that Dynamics does not know.
+//! Events of the benchmark: handoffs of customers that Dynamics does not have yet.
 
 use serde_json::json;
 
-/// The organization that is measured.
+/// Measured organization.
 pub const ORGANIZATION: &str = "org_bench";
-/// The one that is in its way.
+/// Troubled organization.
 pub const TROUBLED: &str = "org_troubled";
 
-/// The body of handoff number `n`: about a thousand bytes, four messages.
+/// Body of handoff number `n`: about a thousand bytes, four messages.
 pub fn handoff(n: u64) -> Vec<u8> {
     by("email", ORGANIZATION, n)
 }
 
-/// The same of any organization by mixed channels: three incidents for two live work items.
+/// Body of a handoff of any organization, on mixed channels: three incidents for two live work items.
 pub fn mixed(organization: &str, n: u64) -> Vec<u8> {
     let channel = match n % 5 {
         0 => "email",

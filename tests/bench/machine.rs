@@ -1,4 +1,4 @@
-//! The machinery around a run: simulator, preloaded queue, process to measure.
+//! Environment of a run: simulator, preloaded queue, process to measure.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -18,16 +18,16 @@ use super::events::{ORGANIZATION, TROUBLED, handoff};
 use super::process::{self, Running};
 use super::report::{Figures, Scenario};
 
-/// However slow the machine is, a run ends.
+/// Time limit of a run, on any machine.
 const LIMIT: Duration = Duration::from_secs(600);
 
 pub struct Machine {
     amqp_url: String,
-    /// Ends with this.
+    /// Stopped when dropped.
     _simulator: Running,
-    /// The environment of the organization that is measured.
+    /// Environment of the measured organization.
     base: String,
-    /// The one of the organization in its way.
+    /// Environment of the troubled organization.
     troubled: String,
     client: reqwest::Client,
     folder: tempfile::TempDir,
@@ -35,14 +35,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A fresh simulator, and all events on a fresh queue.
+    /// Starts a new simulator and puts all events into a new queue.
     pub async fn prepare(scenario: &Scenario) -> Self {
         let machine = Self::set_up(scenario).await;
         machine.publish((0..scenario.events).map(handoff)).await;
         machine
     }
 
-    /// A fresh simulator, and a fresh queue.
+    /// Starts a new simulator and declares a new queue.
     pub async fn set_up(scenario: &Scenario) -> Self {
         let amqp_url = std::env::var("AMQP_URL").expect("AMQP_URL: run this by `make bench`");
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -55,14 +55,14 @@ impl Machine {
         machine
     }
 
-    /// The worker, with everything on.
+    /// Command of the worker, with all features on.
     pub fn worker(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handoffd"));
         command.arg("--config").arg(self.folder.path().join("handoffd.toml")).arg("run");
         command
     }
 
-    /// The bare loop: this program, told to be it.
+    /// Command of the bare loop, which is this program with other arguments.
     pub fn bare(&self, itself: &Path) -> Command {
         let mut command = Command::new(itself);
         command.args(["bare", &self.amqp_url, &format!("{}.events", self.name), &self.base]);
@@ -86,7 +86,7 @@ impl Machine {
         }
     }
 
-    /// Starts the worker and measures from its first request to anybody until this organization has so many outcomes.
+    /// Starts the worker and measures from its first request until this organization has a number of outcomes.
     pub async fn time_to(&self, organization: &str, outcomes: u64) -> Duration {
         let connection = self.connect().await;
         let mut told = self.outcomes(&connection).await;
@@ -112,14 +112,14 @@ impl Machine {
         elapsed
     }
 
-    /// Has the environment in the way play a fault in answer to every request but those for a token.
+    /// Makes the troubled environment respond with a fault to every request except token requests.
     pub async fn trouble(&self, fault: &Value) {
         for operation in ["contacts.*", "incidents.*", "oc_liveworkitems.*"] {
             self.tell("faults", &json!({ "operation": operation, "times": null, "fault": fault })).await;
         }
     }
 
-    /// Switches something in the environment in the way.
+    /// Changes a setting of the troubled environment.
     pub async fn switch(&self, settings: &Value) {
         self.tell("settings", settings).await;
     }
@@ -183,7 +183,7 @@ impl Machine {
         handoffd::app::bus_options(&config)
     }
 
-    /// Has the worker's own topology declared, and adds a queue for the outcomes.
+    /// Declares the worker's own topology and a queue for the outcomes.
     async fn declare(&self) {
         let options = self.options();
         let declared = rabbit::connect(options.clone(), std::sync::Arc::new(handoffd_engine::ports::metrics::Blind))
@@ -193,7 +193,7 @@ impl Machine {
         self.bind_outcomes(&options.outcomes_exchange).await;
     }
 
-    /// Puts events on the queue, in about this order, before or after others.
+    /// Puts events into the queue, in approximate order, before or after others.
     pub async fn publish(&self, events: impl Iterator<Item = Vec<u8>>) {
         let options = self.options();
         let publisher = Publisher::connect(&options).await.expect("a publisher");
@@ -272,7 +272,7 @@ impl Machine {
 
 fn simulator(folder: &Path, scenario: &Scenario) -> (Running, [String; 2]) {
     let ready = folder.join("simulator.json");
-    // Of another package: built by `make bench` beside the worker.
+    // In another package: `make bench` builds it beside the worker.
     let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_handoffd")).with_file_name("dynamics-simulator"));
     command
         .args(["--environment", "name=bench", "--environment", "name=troubled", "--journal", "1000", "--latency"])

@@ -1,8 +1,8 @@
-//! How fast is the worker, and what does its care cost? Run by hand: `make bench`.
+//! Throughput of the worker and the cost of its guarantees. Run manually: `make bench`.
 //!
-//! 10,000 handoffs of new customers lie on the quorum queue. The worker carries them with everything on; in turn,
-//! in the same run, a bare loop (same lapin, same reqwest; consume, the same three requests, ack; no store, no
-//! outcome) does. Broker and simulator share the machine with both.
+//! 10,000 handoffs of new customers are in the quorum queue. The worker processes them with all features on, and
+//! alternately in the same run a bare loop does (same lapin, same reqwest; consume, the same three requests, ack; no
+//! store, no outcome). Broker and simulator share the machine with both.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 

@@ -1,4 +1,4 @@
-//! Processes of a run, and what they have used, from /proc.
+//! Processes of a run and their resource usage, from /proc.
 
 use std::fs;
 use std::process::{Child, Command};
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Linux counts CPU time in hundredths of a second for every process (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// A process that ends with this value, whatever happens.
+/// Process that is ended when this is dropped.
 pub struct Running(Child);
 
 impl Running {
@@ -34,13 +34,13 @@ impl Drop for Running {
 /// CPU time of a process, user and system.
 pub fn cpu(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name (2nd field) may hold spaces: count from behind its closing parenthesis.
+    // The name (2nd field) may contain spaces: fields are counted after its closing parenthesis.
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
     let fields: Vec<f64> = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     Duration::from_secs_f64(fields.iter().sum::<f64>() / TICKS)
 }
 
-/// The most memory it has had resident, in MB.
+/// Peak resident memory, in MB.
 pub fn peak_megabytes(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();

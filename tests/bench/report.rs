@@ -1,28 +1,28 @@
-//! Figures for a person, and their ratios.
+//! Formats figures and their ratios.
 #![allow(clippy::cast_precision_loss)] // counts of events are far below 2^52
 
 use std::time::Duration;
 
-/// What is measured.
+/// Scenario of a measurement.
 pub struct Scenario {
-    /// Events on the queue.
+    /// Number of events in the queue.
     pub events: u64,
-    /// What the simulator takes for each answer.
+    /// Latency of the simulator's responses.
     pub latency: Duration,
-    /// Requests under way at most.
+    /// Maximum number of concurrent requests.
     pub concurrency: usize,
 }
 
-/// What one run took.
+/// Results of one run.
 #[derive(Clone, Copy)]
 pub struct Figures {
-    /// From the first incident to the last.
+    /// Time from the first incident to the last.
     pub elapsed: Duration,
-    /// Of the process alone.
+    /// CPU time of the process alone.
     pub cpu: Duration,
-    /// The most it had resident.
+    /// Peak resident memory.
     pub peak_megabytes: f64,
-    /// How many.
+    /// Number of events.
     pub events: u64,
 }
 
@@ -55,7 +55,7 @@ pub fn line(run: u64, name: &str, figures: &Figures) {
     );
 }
 
-/// Medians, and how the worker compares with the bare loop and with what the latency allows.
+/// Prints medians, and compares the worker with the bare loop and with the maximum that the latency allows.
 pub fn summary(scenario: &Scenario, [bare, worker]: &[Vec<Figures>; 2]) {
     let (rate, cpu) = (Figures::per_second as fn(&Figures) -> f64, Figures::cpu_per_event as fn(&Figures) -> f64);
     let (bare_rate, worker_rate) = (median(bare, rate), median(worker, rate));
@@ -69,7 +69,7 @@ pub fn summary(scenario: &Scenario, [bare, worker]: &[Vec<Figures>; 2]) {
         worker_cpu / bare_cpu
     );
     if !scenario.latency.is_zero() {
-        // Three requests each, one after the other.
+        // Each event takes three requests in sequence.
         let allowed = scenario.concurrency as f64 / (3.0 * scenario.latency.as_secs_f64());
         println!(
             "  {} at a time allow {allowed:.0} events/s: handoffd reaches {:.2} of it",
@@ -85,7 +85,7 @@ fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
     median_of(&figures.iter().map(of).collect::<Vec<_>>())
 }
 
-/// The one in the middle.
+/// Median of the values.
 pub fn median_of(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);

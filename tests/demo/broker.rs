@@ -1,4 +1,4 @@
-//! The broker: one that is there, else a private one. And what comes back on it.
+//! Broker of the demonstration, existing or private, and the messages received from it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,41 +17,41 @@ use serde_json::Value;
 
 use crate::say;
 
-/// RabbitMQ's own address and user.
+/// RabbitMQ's default address and user.
 const USUAL: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
-/// A broker answers at once; one that does not is not one to wait for.
+/// Connection timeout; a broker accepts at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The delays of the demonstration's retry queues.
+/// Delays of the demonstration's retry queues.
 pub const DELAYS: [&str; 3] = ["1s", "5s", "30s"];
 
-/// A broker to use.
+/// Broker to use.
 pub struct Broker {
-    /// Its AMQP URL.
+    /// AMQP URL.
     pub url: String,
-    /// Its state, when it is our own.
+    /// State folder of a private broker.
     pub private: Option<PathBuf>,
-    /// What exchanges and queues are called.
+    /// Names of exchanges and queues.
     pub names: Names,
 }
 
-/// What exchanges and queues are called.
+/// Names of exchanges and queues.
 #[derive(Clone)]
 pub struct Names {
-    /// Exchange.
+    /// Events exchange.
     pub events: String,
-    /// Exchange.
+    /// Outcomes exchange.
     pub outcomes: String,
-    /// Queue.
+    /// Inbox.
     pub work: String,
-    /// Queue.
+    /// Dead-letter queue.
     pub dead_letters: String,
     /// Prefix of the retry queues.
     pub retry: String,
 }
 
 impl Broker {
-    /// `AMQP_URL`, else the usual one on this machine, else a private one under `place`.
+    /// Finds a broker: `AMQP_URL`, else RabbitMQ's default address on this machine, else a private one under `place`.
     pub async fn find(project: &Path, place: &Path, keep: Keep) -> Result<Self> {
         let given = std::env::var("AMQP_URL").ok().filter(|url| !url.trim().is_empty());
         if let Some(url) = given {
@@ -72,7 +72,7 @@ impl Broker {
         started.context("without a broker there is nothing to show; AMQP_URL may name one elsewhere")
     }
 
-    /// Ends the private one; takes our queues and exchanges away from another.
+    /// Stops a private broker; deletes the demonstration's queues and exchanges from any other.
     pub async fn clear(&self, project: &Path) {
         if let Some(place) = &self.private {
             _ = script(project).arg("stop").arg(place).status();
@@ -83,7 +83,7 @@ impl Broker {
         }
     }
 
-    /// Ends a private one whose start was interrupted.
+    /// Stops a private broker whose start was interrupted.
     pub fn stop_half_started(project: &Path, place: &Path) {
         _ = script(project).arg("stop").arg(place.join("broker")).stderr(Stdio::null()).status();
     }
@@ -103,12 +103,12 @@ impl Broker {
     }
 }
 
-/// Whether things stay after the demonstration.
+/// Cleanup after the demonstration.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Nothing does.
+    /// Stops and removes everything.
     Nothing,
-    /// All keeps running.
+    /// Keeps everything running.
     Running,
 }
 
@@ -118,7 +118,7 @@ impl Names {
         Self::with("opencx.events", "opencx.outcomes", "handoffd")
     }
 
-    /// Names that nobody else uses.
+    /// Unique names.
     pub fn of_our_own() -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let prefix = format!("handoffd-demo-{}", &id[..8]);
@@ -137,7 +137,7 @@ impl Names {
 }
 
 fn start(project: &Path, place: &Path, keep: Keep) -> Result<Broker> {
-    // Installs it where it is missing and may be; says what to install otherwise.
+    // Installs RabbitMQ if it is missing and the user is permitted to; otherwise prints the package to install.
     if !script(project).arg("ensure").status()?.success() {
         bail!("RabbitMQ is not there and could not be installed: see the line above");
     }
@@ -159,7 +159,7 @@ fn start(project: &Path, place: &Path, keep: Keep) -> Result<Broker> {
 fn script(project: &Path) -> Command {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new("bash");
-    // In a group of its own, so that Ctrl-C at the terminal does not end it halfway.
+    // In its own process group, so that Ctrl-C at the terminal does not interrupt it.
     command.arg(project.join("deploy/broker.sh")).stdin(Stdio::null()).process_group(0);
     command.env_remove("HANDOFFD_BROKER_OWNER").env_remove("HANDOFFD_BROKER_TEMPORARY");
     command
@@ -170,7 +170,7 @@ async fn connect(url: &str) -> Result<Connection> {
     Ok(tokio::time::timeout(PATIENCE, connecting).await.context("no answer within 5 s")??)
 }
 
-/// A URL without its password.
+/// Removes the password from a URL.
 pub fn masked(url: &str) -> String {
     let Ok(mut url) = url::Url::parse(url) else { return "(no URL)".to_owned() };
     if url.password().is_some() {
@@ -183,28 +183,28 @@ fn first_line(problem: &anyhow::Error) -> String {
     problem.root_cause().to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// What came back so far.
+/// Messages received so far.
 pub struct Returns {
-    /// Outcomes, as announced.
+    /// Outcomes as published.
     pub outcomes: Arc<Mutex<Vec<Value>>>,
     /// Dead letters.
     pub dead: Arc<Mutex<Vec<Letter>>>,
-    /// Closing it puts the dead letters back where they were.
+    /// Closing it returns the dead letters to their queue.
     _connection: Connection,
 }
 
-/// A dead letter.
+/// Dead letter.
 pub struct Letter {
-    /// As it came.
+    /// Body as received.
     pub body: Vec<u8>,
-    /// `x-handoffd-reason`
+    /// Value of `x-handoffd-reason`.
     pub reason: String,
-    /// `x-handoffd-error`
+    /// Value of `x-handoffd-error`.
     pub error: String,
 }
 
 impl Returns {
-    /// Listens from now on.
+    /// Starts listening.
     pub async fn listen(broker: &Broker) -> Result<Self> {
         let connection = connect(&broker.url).await?;
         let channel = connection.create_channel().await?;

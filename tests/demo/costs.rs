@@ -1,6 +1,6 @@
-//! Which event each request to Dynamics was made for. The requests are those that the simulator received; the worker's
-//! history only tells, by the answer's request id, whose they were. Of a request whose answer was lost there is no such
-//! id: the record that it names tells.
+//! Attributes each request to Dynamics to an event. The requests are those that the simulator received; the worker's
+//! history only identifies their event, by the response's request id. A request whose response was lost has no such id,
+//! and is identified by the record that it names.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,12 +14,12 @@ use crate::stage::Stage;
 /// Requests by event.
 pub struct Costs {
     by_sample: BTreeMap<&'static str, usize>,
-    /// Requests that no event explains: there must be none.
+    /// Requests not attributed to an event; must be 0.
     pub unexplained: usize,
 }
 
 impl Costs {
-    /// Asks the worker for each event's history.
+    /// Reads each event's history from the worker.
     pub async fn find(
         stage: &Stage,
         files: &BTreeMap<&'static str, EventFile>,
@@ -55,7 +55,7 @@ impl Costs {
         costs
     }
 
-    /// How many a sample cost.
+    /// Number of requests of a sample.
     pub fn of(&self, name: &str) -> usize {
         self.by_sample.get(name).copied().unwrap_or(0)
     }

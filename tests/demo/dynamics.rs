@@ -1,36 +1,36 @@
-//! What Dynamics holds and what it was asked: read from the simulator, not from the worker's words.
+//! Records and requests in Dynamics, read from the simulator and not from the worker's reports.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// The environments of the simulator, by name.
+/// Environments of the simulator, by name.
 pub struct Dynamics {
     client: reqwest::Client,
-    /// Name and URL.
+    /// URL by name.
     pub environments: BTreeMap<String, String>,
 }
 
-/// Everything, at one time.
+/// Consistent copy of all records and requests.
 pub struct Snapshot {
-    /// By environment: tables with their rows.
+    /// Tables with their rows, by environment.
     pub records: BTreeMap<String, Value>,
-    /// Requests in the order in which they ended, without those for tokens.
+    /// Requests in the order in which they ended, without token requests.
     pub requests: Vec<Value>,
-    /// How many tokens were asked for.
+    /// Number of token requests.
     pub tokens: usize,
 }
 
 impl Dynamics {
-    /// The environments that a ready file of the simulator names.
+    /// Environments listed in the simulator's ready file.
     pub fn new(client: reqwest::Client, ready: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let all = ready.as_array().into_iter().flatten();
         Self { client, environments: all.map(|one| (text(&one["name"]), text(&one["url"]))).collect() }
     }
 
-    /// Makes something go wrong.
+    /// Adds a fault script to an environment.
     pub async fn fail(&self, environment: &str, script: &Value) -> Result<()> {
         let url = format!("{}/_simulator/faults", self.environments[environment]);
         let answer = self.client.post(url).body(script.to_string()).send().await?;
@@ -38,12 +38,12 @@ impl Dynamics {
         Ok(())
     }
 
-    /// How many requests there were, without those for tokens.
+    /// Number of requests, without token requests.
     pub async fn count(&self) -> Result<usize> {
         Ok(self.snapshot().await?.requests.len())
     }
 
-    /// Reads everything.
+    /// Reads all records and requests.
     pub async fn snapshot(&self) -> Result<Snapshot> {
         let mut snapshot = Snapshot { records: BTreeMap::new(), requests: Vec::new(), tokens: 0 };
         for (name, url) in &self.environments {
@@ -60,7 +60,7 @@ impl Dynamics {
 }
 
 impl Snapshot {
-    /// The rows of a table.
+    /// Rows of a table.
     pub fn rows(&self, environment: &str, table: &str) -> impl Iterator<Item = &Value> {
         self.records.get(environment).and_then(|tables| tables[table].as_array()).into_iter().flatten()
     }
@@ -81,7 +81,7 @@ impl Snapshot {
     }
 }
 
-/// `GET`, as JSON.
+/// Sends a `GET` and returns the JSON body.
 pub async fn get(client: &reqwest::Client, url: &str) -> Result<Value> {
     let answer = client.get(url).send().await.with_context(|| format!("{url} does not answer"))?;
     let status = answer.status();

@@ -1,23 +1,23 @@
-//! A sample's file, as far as the demonstration has to know it.
+//! File of a sample event, with the fields that the demonstration uses.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// An event file.
+/// Event file.
 pub struct EventFile {
-    /// Where.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What is published, byte for byte.
+    /// Published bytes.
     pub body: Vec<u8>,
-    /// Whose event; empty when it can't be read.
+    /// Organization of the event; empty if it can't be read.
     pub organization: String,
-    /// Its id; none where it has none of its own.
+    /// Event id, if the event has one.
     pub id: Option<String>,
-    /// Its session.
+    /// Session id.
     pub session: String,
-    /// Every sample has another one: it finds the record in Dynamics.
+    /// Summary, unique among the samples, which identifies the record in Dynamics.
     pub summary: Option<String>,
 }
 
@@ -39,18 +39,18 @@ impl EventFile {
         })
     }
 
-    /// Whether anything of it can be read.
+    /// True if the file is an event with an organization.
     pub fn is_readable(&self) -> bool {
         !self.organization.is_empty()
     }
 
-    /// Whether an outcome (contract of the outcomes exchange) is this event's.
+    /// True if an outcome (contract of the outcomes exchange) belongs to this event.
     pub fn is_source_of(&self, outcome: &Value) -> bool {
         let data = &outcome["data"];
         let named = if let Some(id) = &self.id {
             data["source_event_id"] == id.as_str()
         } else {
-            // Only the webhook has no id of its own: a resolution.
+            // Only the webhook, a resolution, has no id of its own.
             let resolution = outcome["event"].as_str().is_some_and(|event| event.contains(".resolution."));
             resolution && data["session_id"] == self.session.as_str()
         };

@@ -1,4 +1,4 @@
-//! What `make demo KEEP=1` leaves running in `.demo`, and its end.
+//! Processes that `make demo KEEP=1` leaves running in `.demo`, and their end.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use crate::processes::terminate;
 use crate::say;
 use crate::stage::Stage;
 
-/// What runs, for `stop`.
+/// State file with the running processes, for `stop`.
 const STATE: &str = "kept.json";
 
-/// The folder to work in: a temporary one, or `.demo`.
+/// Working folder: a temporary one, or `.demo`.
 pub fn folder(project: &Path, keep: Keep) -> Result<PathBuf> {
     if keep == Keep::Nothing {
         return Ok(tempfile::Builder::new().prefix("handoffd-demo.").tempdir()?.keep());
@@ -24,7 +24,7 @@ pub fn folder(project: &Path, keep: Keep) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Writes down what runs, and leaves it.
+/// Records the running processes and leaves them running.
 pub fn release(stage: &mut Stage) -> Result<()> {
     let broker = stage.broker.as_ref().context("a broker runs")?;
     let names = &broker.names;
@@ -40,14 +40,14 @@ pub fn release(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-/// Ends what was left running.
+/// Ends the processes left running.
 pub async fn stop(project: &Path) -> Result<()> {
     let folder = project.join(".demo");
     let text = std::fs::read_to_string(folder.join(STATE)).context("no demonstration was left running in .demo")?;
     let state: Value = serde_json::from_str(&text)?;
     for process in state["processes"].as_array().into_iter().flatten().rev() {
         let (name, id) = (process["name"].as_str().unwrap_or_default(), process["id"].as_u64().unwrap_or_default());
-        // The id may be somebody else's by now.
+        // The process id may have been reused.
         let command = std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
         if let (true, Ok(id)) = (command.contains(name), u32::try_from(id)) {
             terminate(id);

@@ -1,6 +1,7 @@
-//! `make demo`: the real worker between a real broker and a simulated Dynamics 365, shown and verified.
+//! `make demo`: runs the real worker between a real broker and a simulated Dynamics 365, and verifies the result.
 //!
-//! Without arguments it shows everything and cleans up; `--keep` leaves all running, in `.demo`; `stop` ends that.
+//! Without arguments it runs everything and cleans up; `--keep` leaves everything running, in `.demo`; `stop` ends
+//! that.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 
@@ -34,7 +35,7 @@ use verify::Verifier;
 
 /// All rounds together take a few seconds; a busy machine may take longer.
 const ROUNDS_LIMIT: Duration = Duration::from_secs(45);
-/// Should anything else hang.
+/// Limit for everything else.
 const LIMIT: Duration = Duration::from_secs(180);
 
 #[tokio::main]
@@ -74,7 +75,7 @@ async fn demonstrate(project: &Path, keep: Keep) -> Result<()> {
     Ok(())
 }
 
-/// THE STORY: everything is started, the samples go their way round by round, all that came of it is verified.
+/// Runs the demonstration: starts everything, publishes the samples round by round, and verifies the result.
 async fn story(stage: &mut Stage, keep: Keep) -> Result<String> {
     let started = Instant::now();
     stage.find_broker(keep).await?;
@@ -112,7 +113,7 @@ async fn story(stage: &mut Stage, keep: Keep) -> Result<String> {
     Ok(format!("{events} events, {requests} requests to Dynamics, everything as expected, {seconds:.1} s"))
 }
 
-/// The samples on their way.
+/// Progress of the samples.
 struct Course<'a> {
     dynamics: &'a Dynamics,
     files: &'a BTreeMap<&'static str, EventFile>,
@@ -122,8 +123,8 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// Publishes a round's events and waits for what has to come back; a problem when that took other requests than
-    /// expected.
+    /// Publishes a round's events and waits for their results. Returns a problem if the number of requests differs from
+    /// the expected one.
     async fn perform(&mut self, round: &Round, stage: &mut Stage) -> Result<Option<String>> {
         let Round { title, faults, samples } = round;
         say(&format!("publishing {} events: {title}", samples.len()));
@@ -142,8 +143,7 @@ impl Course<'_> {
         Ok((found != expected).then(|| format!("{title}: requests to Dynamics: expected {expected}, found {found}")))
     }
 
-    /// A sample that has not come back as often as it was published, as an outcome and, where it must be, as a dead
-    /// letter.
+    /// Returns a sample whose outcomes, or dead letter if required, have not all arrived.
     fn missing(&self) -> Option<&'static str> {
         let outcomes = self.returns.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let dead = self.returns.dead.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +177,7 @@ async fn interrupted() -> anyhow::Error {
     anyhow::anyhow!("interrupted")
 }
 
-/// A line about what happens now.
+/// Prints a line of progress.
 pub fn say(text: &str) {
     println!("demo: {text}");
 }

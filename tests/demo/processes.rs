@@ -1,4 +1,4 @@
-//! The real executables as processes, ended whatever happens.
+//! Processes of the real executables, ended in every case.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 /// A worker ends within its drain time; then it is killed.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What a shell does that outlives us: it reads what is to be ended, and ends it when nobody is left to write
+/// Script of a shell that outlives this process: it reads what is to be ended, and ends it if its input closes without
 /// `done`. So not even `kill -9` leaves anything behind.
 const GUARD: &str = r#"
 while read -r word; do
@@ -24,7 +24,7 @@ sleep 3
 rm -rf "$0"
 "#;
 
-/// The processes started, and the shell that guards them.
+/// Started processes, and the shell that guards them.
 pub struct Processes {
     folder: PathBuf,
     running: Vec<(&'static str, Child)>,
@@ -32,7 +32,7 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// None yet. Logs go to `folder`, which is the guard's to remove should we be killed.
+    /// Starts the guard. Logs go to `folder`, which the guard removes if this process is killed.
     pub fn new(folder: &Path) -> Result<Self> {
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD]).arg(folder).stdin(Stdio::piped()).process_group(0);
@@ -53,29 +53,29 @@ impl Processes {
         Ok(())
     }
 
-    /// Its log.
+    /// Path of its log.
     pub fn log(&self, name: &str) -> PathBuf {
         self.folder.join(name).with_extension("log")
     }
 
-    /// The first one that has ended although nobody asked it to.
+    /// First process that has ended by itself.
     pub fn ended(&mut self) -> Option<&'static str> {
         let has_ended = |child: &mut Child| child.try_wait().is_ok_and(|status| status.is_some());
         self.running.iter_mut().find_map(|(name, child)| has_ended(child).then_some(*name))
     }
 
-    /// Their ids, by name.
+    /// Process ids, by name.
     pub fn ids(&self) -> impl Iterator<Item = (&'static str, u32)> {
         self.running.iter().map(|(name, child)| (*name, child.id()))
     }
 
-    /// Leaves them running.
+    /// Leaves the processes running.
     pub fn release(&mut self) {
         self.running.clear();
         self.dismiss_guard();
     }
 
-    /// Ends them, the last one first, each in good order if it does so in time.
+    /// Stops the processes in reverse order, and kills those that do not exit in time.
     pub fn stop(&mut self) {
         while let Some((_, mut child)) = self.running.pop() {
             terminate(child.id());
@@ -97,8 +97,8 @@ impl Processes {
     }
 }
 
-/// One of the project's executables, built beside this one; without what the caller's environment would change, and in
-/// a process group of its own: Ctrl-C at the terminal is for us.
+/// Command of one of the project's executables, built beside this one, without variables of the caller's environment
+/// that affect it, and in its own process group, so that only this process gets Ctrl-C.
 pub fn executable(name: &str) -> Result<Command> {
     let ours = std::env::current_exe()?;
     let folder = ours.parent().and_then(Path::parent).context("an executable in examples/")?;
@@ -115,7 +115,7 @@ pub fn executable(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Asks a process to end.
+/// Sends SIGTERM to a process.
 pub fn terminate(id: u32) {
     _ = Command::new("kill").arg(id.to_string()).stderr(Stdio::null()).status();
 }

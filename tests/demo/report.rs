@@ -1,4 +1,4 @@
-//! What was found, for a person to read.
+//! Formats the findings.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::verify::Finding;
 
 const COLUMNS: [&str; 6] = ["event", "organization", "route", "Dynamics now holds", "requests", "outcome"];
 
-/// The table.
+/// Formats the table.
 pub fn table(findings: &[Finding]) -> String {
     let mut rows = vec![COLUMNS.map(str::to_owned)];
     rows.extend(findings.iter().map(row));
@@ -24,7 +24,7 @@ pub fn table(findings: &[Finding]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// What was skipped or given up, and why.
+/// Lists skipped and failed samples with their reasons.
 pub fn reasons(findings: &[Finding]) -> String {
     let mut told = String::new();
     for finding in findings {
@@ -43,7 +43,7 @@ fn row(finding: &Finding) -> [String; 6] {
     [name.clone(), organization.clone(), route, holds.clone(), requests, outcome.clone()]
 }
 
-/// A reason why an event is skipped, in words.
+/// Explains a reason for skipping an event.
 pub fn in_words(reason: &str) -> &str {
     match reason {
         "not_resolved" => "not_resolved: the event says that the session was closed unresolved",

@@ -1,4 +1,4 @@
-//! The sample events, in the order in which they are published, and what has to become of each.
+//! Sample events, in the order in which they are published, and their required results.
 //!
 //! The events themselves are in `tests/demo/events`, one file each.
 
@@ -6,34 +6,34 @@ use serde_json::{Value, json};
 
 /// Events that are published together; the next round waits for their outcomes.
 pub struct Round {
-    /// What it shows.
+    /// Subject of the round.
     pub title: &'static str,
-    /// What goes wrong in Dynamics meanwhile: environment and script (`docs/SIMULATOR.md`).
+    /// Faults of Dynamics in this round: environment and script (`docs/SIMULATOR.md`).
     pub faults: fn() -> Vec<(&'static str, Value)>,
-    /// The events.
+    /// Events of the round.
     pub samples: &'static [Sample],
 }
 
-/// A sample event and what has to become of it.
+/// Sample event and its required result.
 #[derive(Clone, Copy)]
 pub struct Sample {
-    /// Its file in `tests/demo/events`, without `.json`.
+    /// File name in `tests/demo/events`, without `.json`.
     pub name: &'static str,
-    /// What Dynamics has to hold because of it.
+    /// Required records in Dynamics.
     pub holds: Holds,
     /// Full name of the contact that its case is linked to.
     pub customer: Option<&'static str>,
-    /// Requests to Dynamics that it costs, without those for tokens.
+    /// Number of requests to Dynamics, without token requests.
     pub requests: usize,
-    /// How often it has to be tried.
+    /// Number of attempts.
     pub attempts: u64,
-    /// Warnings of its outcome.
+    /// Warning of its outcome.
     pub warning: Option<&'static str>,
-    /// Why it is skipped or given up.
+    /// Reason for being skipped or dead-lettered.
     pub reason: Option<&'static str>,
 }
 
-/// What Dynamics has to hold because of an event.
+/// Records in Dynamics that an event requires.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
     /// A case of its own.
@@ -42,11 +42,11 @@ pub enum Holds {
     WorkItem,
     /// The cases of these samples, closed.
     Closed(&'static [&'static str]),
-    /// Nothing new, for it was there before: the same outcome is announced again.
+    /// No new records, because it is a duplicate: the same outcome is published again.
     Before,
-    /// Nothing new; the event is skipped.
+    /// No new records; the event is skipped.
     Skipped,
-    /// Nothing; the event is a dead letter.
+    /// No records; the event is a dead letter.
     DeadLetter,
 }
 
@@ -56,7 +56,7 @@ pub const ROUNDS: &[Round] = &[
         title: "handoffs of every channel",
         faults: Vec::new,
         samples: &[
-            // Looked up, not there, created; then the case.
+            // Contact lookup, contact creation, case.
             case("email", 3).of("Ann O'Brien"),
             case("phone-anonymous", 1),
             case("phone-voice", 3).of("Cai"),
@@ -66,13 +66,13 @@ pub const ROUNDS: &[Round] = &[
             case("messenger", 1),
             case("api", 1),
             case("unheard-of-channel", 1),
-            // The case, and the uncut transcript as a note.
+            // Case, and a note with the uncut transcript.
             case("long-transcript", 2),
             case("email-too-long", 1).warns("contact_unlinked"),
             work_item("web", 1),
             work_item("sms", 1),
             work_item("whatsapp", 1),
-            // What a stock environment wants is found out once: no queue lookup, a customer for each case.
+            // The requirements of a stock environment are learned once: no queue lookup, a customer for each case.
             case("stock-first-case", 5).of("Anonymous").warns("placeholder_customer"),
         ],
     },
@@ -138,9 +138,9 @@ pub const ROUNDS: &[Round] = &[
     },
 ];
 
-/// Rows that must be there in the end, by environment and table: as many, and not one more.
+/// Exact numbers of rows at the end, by environment and table.
 pub const ROWS: &[(&str, &str, usize)] = &[
-    // Three emails that Dynamics did not know.
+    // Three emails new to Dynamics.
     ("acme", "contacts", 3),
     // The uncut transcript.
     ("acme", "annotations", 1),
@@ -183,7 +183,7 @@ impl Sample {
         Self { attempts, ..self }
     }
 
-    /// How its outcome has to end.
+    /// Required status of its outcome.
     pub fn status(&self) -> &'static str {
         match self.holds {
             Holds::Case | Holds::WorkItem | Holds::Closed(_) | Holds::Before => "succeeded",

@@ -1,4 +1,4 @@
-//! Everything that runs during the demonstration: broker, simulator, worker, and their configuration.
+//! Components of the demonstration: broker, simulator, worker, and their configuration.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,27 +15,27 @@ use crate::processes::{Processes, executable};
 /// Processes start in well under a second; a busy machine may take longer.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// Two tenants' secrets; they open nothing but the simulator.
+/// Secrets of two tenants, valid only in the simulator.
 const SECRETS: [(&str, &str); 2] = [("acme", "acme-demo-secret"), ("globex", "globex-demo-secret")];
 
-/// Everything that runs.
+/// Running components.
 pub struct Stage {
-    /// The project.
+    /// Folder of the project.
     pub project: PathBuf,
-    /// Configuration, store and logs.
+    /// Folder of configuration, store and logs.
     pub folder: PathBuf,
-    /// The worker's HTTP interface.
+    /// URL of the worker's HTTP interface.
     pub worker: String,
-    /// One client for all HTTP.
+    /// HTTP client.
     pub client: reqwest::Client,
-    /// The executables.
+    /// Processes of the executables.
     pub processes: Processes,
-    /// Set once it is found.
+    /// Broker, once found.
     pub broker: Option<Broker>,
 }
 
 impl Stage {
-    /// Nothing runs yet.
+    /// Stage without running components.
     pub fn new(project: &Path, folder: &Path) -> Result<Self> {
         _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
@@ -50,7 +50,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Plays two organizations' Dynamics.
+    /// Simulates the Dynamics of two organizations.
     pub async fn play_dynamics(&mut self) -> Result<Dynamics> {
         let ready = self.folder.join("simulator.json");
         let path = ready.display().to_string();
@@ -79,7 +79,7 @@ impl Stage {
         Ok(())
     }
 
-    /// `handoffd publish`
+    /// Runs `handoffd publish`.
     pub fn publish(&self, files: &[&EventFile]) -> Result<()> {
         let config = self.config();
         let mut command = executable("handoffd")?;
@@ -94,23 +94,23 @@ impl Stage {
         Ok(())
     }
 
-    /// The configuration file.
+    /// Path of the configuration file.
     pub fn config(&self) -> String {
         self.folder.join("handoffd.toml").display().to_string()
     }
 
-    /// Ends and removes everything.
+    /// Stops and removes everything.
     pub async fn clear(&mut self) {
         self.processes.stop();
         match &self.broker {
             Some(broker) => broker.clear(&self.project).await,
-            // Interrupted while it started.
+            // Interrupted during its start.
             None => Broker::stop_half_started(&self.project, &self.folder),
         }
         _ = std::fs::remove_dir_all(&self.folder);
     }
 
-    /// Waits for what starts or works; an error when it has ended, or the time is over.
+    /// Waits a moment for a component; fails if it has ended or the deadline has passed.
     pub async fn wait_a_little(&mut self, what: &str, deadline: Instant) -> Result<()> {
         if let Some(name) = self.processes.ended() {
             bail!("{name} has ended:\n{}", self.last_words(name));

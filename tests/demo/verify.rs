@@ -1,4 +1,4 @@
-//! Whether everything is as expected: each sample's outcome, what Dynamics holds, what it was asked.
+//! Verifies the result: each sample's outcome, and the records and requests in Dynamics.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -12,36 +12,36 @@ use crate::event::EventFile;
 use crate::report::in_words;
 use crate::samples::{Holds, ROUNDS, ROWS, Sample};
 
-/// What was seen of one sample.
+/// Observed result of one sample.
 pub struct Finding {
-    /// The sample's name.
+    /// Name of the sample.
     pub name: String,
-    /// Whose event.
+    /// Organization of the event.
     pub organization: String,
-    /// `incident`, `live_work_item`, or nothing.
+    /// Route: `incident`, `live_work_item`, or empty.
     pub route: String,
-    /// What Dynamics now holds because of it.
+    /// Records in Dynamics.
     pub holds: String,
-    /// Requests it cost.
+    /// Number of requests.
     pub requests: usize,
-    /// How it ended.
+    /// Outcome in words.
     pub outcome: String,
-    /// Why it was skipped or given up.
+    /// Reason for being skipped or dead-lettered.
     pub why: Option<String>,
 }
 
-/// Collects findings, and everything that is not as expected.
+/// Collects findings and deviations.
 pub struct Verifier<'a> {
     files: &'a BTreeMap<&'static str, EventFile>,
     snapshot: &'a Snapshot,
     returns: &'a Returns,
     costs: &'a Costs,
-    /// What is not as expected.
+    /// Deviations from the expected result.
     pub problems: Vec<String>,
 }
 
 impl<'a> Verifier<'a> {
-    /// Nothing verified yet.
+    /// Verifier without findings.
     pub fn new(
         files: &'a BTreeMap<&'static str, EventFile>,
         snapshot: &'a Snapshot,
@@ -51,12 +51,12 @@ impl<'a> Verifier<'a> {
         Self { files, snapshot, returns, costs, problems: Vec::new() }
     }
 
-    /// Every sample.
+    /// Verifies every sample.
     pub fn samples(&mut self) -> Vec<Finding> {
         ROUNDS.iter().flat_map(|round| round.samples).map(|sample| self.sample(sample)).collect()
     }
 
-    /// What concerns no sample alone: as many rows as there must be, and no request that no event explains.
+    /// Verifies totals: the number of rows, and that every request belongs to an event.
     pub fn totals(&mut self) {
         let all = || ROUNDS.iter().flat_map(|round| round.samples);
         let expected = |holds: Holds| all().filter(|sample| sample.holds == holds).count();
@@ -96,11 +96,11 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// How it ended, in words; and why, where it did not end well.
+    /// Outcome in words, and the reason if the event did not succeed.
     fn outcome(&mut self, sample: &Sample, outcomes: &[Value]) -> (String, Option<String>) {
         let letter = if sample.holds == Holds::DeadLetter { self.letter(sample) } else { None };
         let Some(outcome) = outcomes.first() else {
-            // Of a message that names no event there is nothing to announce.
+            // A message without a readable event has no outcome.
             if self.files[sample.name].is_readable() {
                 self.problems.push(format!("{}: no outcome was announced", sample.name));
             }
@@ -128,7 +128,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// The dead letter that holds the event byte for byte.
+    /// Verifies the dead letter, which holds the event byte for byte.
     fn letter(&mut self, sample: &Sample) -> Option<String> {
         let all = self.returns.dead.lock().unwrap_or_else(PoisonError::into_inner);
         let body = &self.files[sample.name].body;
@@ -150,7 +150,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// What Dynamics holds because of a sample, found by its summary: the worker's word for it is only compared.
+    /// Records of a sample in Dynamics, found by its summary; the worker's report is only compared with them.
     fn held(&mut self, sample: &Sample, outcome: &Value) -> String {
         let meta = &outcome["data"]["session_meta"];
         match sample.holds {
@@ -180,7 +180,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// A case, its customer, its queue, its note.
+    /// Case with its customer, queue and note.
     fn around(&mut self, sample: &Sample, row: &Value) -> String {
         let environment = self.files[sample.name].organization.trim_start_matches("org_").to_owned();
         let of = |table: &str, column: &str, key: &Value| {

@@ -1,7 +1,7 @@
-//! Any bytes in any envelope: decoding gives an answer, and the answer keeps its promises.
+//! Decodes arbitrary bytes in an arbitrary envelope and checks the invariants of the result.
 //!
-//! The input is the body, then, each after a NUL: content type, message id, and header names and values
-//! in turn. A plain event file is an input as it is.
+//! The input is the body, then, each after a NUL: content type, message id, and header names and values alternately. A
+//! plain event file is a valid input.
 
 #![no_main]
 

@@ -1,6 +1,7 @@
-//! Any frame from a broker: what comes out can be read without running out of stack, and is no longer.
+//! Repairs an arbitrary frame from a broker and checks that the result can be read without stack overflow and is no
+//! longer.
 //!
-//! The input is the frame without its head and end mark; its first byte chooses the kind.
+//! The input is the frame without its header and end octet; its first byte selects the kind.
 
 #![no_main]
 

@@ -12,7 +12,7 @@ work=target/fuzz
 
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 
-# Every sample event is a seed; in all three dialects, with the parts that follow a NUL (see decode.rs).
+# Every sample event is a seed, in all three dialects, with the NUL-separated parts (see decode.rs).
 seed_decode() {
     for sample in tests/it/fixtures/events/*.json; do
         name=$(basename "$sample" .json)

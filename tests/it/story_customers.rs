@@ -42,7 +42,7 @@ async fn a_contact_whose_email_a_rep_changed_is_left_unchanged() {
 }
 
 #[tokio::test]
-async fn a_remembered_contact_that_was_deleted_is_looked_up_again() {
+async fn a_remembered_contact_that_is_gone_is_looked_up_again() {
     let rig = rig().start().await;
     let event = handoff("email");
     rig.hand_off(&event).await;

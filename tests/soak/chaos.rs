@@ -1,4 +1,4 @@
-//! What goes wrong: the worker is killed, the broker restarted, one organization always in trouble.
+//! Injected failures: the worker is killed, the broker restarted, and one organization always in trouble.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,26 +14,26 @@ use crate::crm::{ORGANIZATIONS, Trouble};
 use crate::stage::Stage;
 use crate::support::worker::Worker;
 
-/// From one end of the worker to the next.
+/// Seconds between two ends of the worker.
 const WORKER: (f64, f64) = (2.0, 9.0);
-/// From one end of the broker to the next.
+/// Seconds between two ends of the broker.
 const BROKER: (f64, f64) = (40.0, 100.0);
-/// How long the broker is away.
+/// Seconds for which the broker is down.
 const AWAY: (f64, f64) = (0.5, 6.0);
-/// How long one organization's trouble lasts.
+/// Seconds for which one organization's trouble lasts.
 const TROUBLE: (f64, f64) = (8.0, 25.0);
 
-/// How long a worker may take to end in good order.
+/// Longest time in which a worker must exit cleanly.
 const END_LIMIT: Duration = Duration::from_secs(60);
 
-/// All of it, under way.
+/// Running failure injection.
 pub struct Chaos {
     stage: Arc<Stage>,
     tasks: [JoinHandle<()>; 3],
 }
 
 impl Chaos {
-    /// Begins; ends with `over`.
+    /// Starts; ends with `over`.
     pub fn begin(stage: &Arc<Stage>, seed: u64, over: &CancellationToken) -> Self {
         let dice = |number: u64| SmallRng::seed_from_u64(seed.wrapping_add(number));
         let tasks = [
@@ -44,7 +44,7 @@ impl Chaos {
         Self { stage: stage.clone(), tasks }
     }
 
-    /// Waits until everything is up and nothing goes wrong any more.
+    /// Waits until everything is running and no failure remains.
     pub async fn end(self) {
         for task in self.tasks {
             task.await.expect("chaos does not panic");
@@ -68,7 +68,7 @@ async fn kill_workers(stage: Arc<Stage>, mut dice: SmallRng, over: CancellationT
     }
 }
 
-/// It drains for three seconds; a broker that hangs costs it some more.
+/// Stops the worker. It drains for three seconds; a broker that hangs adds to that.
 async fn end_of(worker: &Worker) {
     let told = Instant::now();
     while worker.status().is_none() {
@@ -109,7 +109,7 @@ async fn trouble_organizations(stage: Arc<Stage>, mut dice: SmallRng, over: Canc
     }
 }
 
-/// Lets some time pass, somewhere between; false when it is over.
+/// Waits for a random time within the range; returns false when the run is over.
 async fn pass(dice: &mut SmallRng, (least, most): (f64, f64), over: &CancellationToken) -> bool {
     let time = Duration::from_secs_f64(dice.random_range(least..most));
     tokio::select! {

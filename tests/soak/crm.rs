@@ -1,4 +1,4 @@
-//! Three organizations' Dynamics, with faults.
+//! Simulated Dynamics of three organizations, with faults.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,43 +8,43 @@ use serde_json::{Value, json};
 
 use crate::support::worker::http;
 
-/// Each has an environment of the same name.
+/// Organizations, each with an environment of the same name.
 pub const ORGANIZATIONS: [&str; 3] = ["org_acme", "org_globex", "org_initech"];
-/// In a summary: Dynamics refuses such an incident, for good.
+/// Marks a summary whose incident Dynamics refuses permanently.
 pub const REFUSED: &str = "refused by a plug-in";
-/// Of all requests, one in so many meets with each of the faults below: some 5 % altogether.
+/// Probability of each of the faults below per request: some 5 % altogether.
 const EACH: f64 = 0.004;
 
 /// All environments.
 pub struct Crm {
     running: Running,
     client: reqwest::Client,
-    /// Faults that happened, in scripts that are gone.
+    /// Number of faults of removed scripts.
     past: AtomicU64,
     seed: Mutex<u64>,
 }
 
-/// What an organization goes through.
+/// Kind of trouble of an organization.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
-    /// Nothing goes wrong, but what is refused for good.
+    /// No faults except permanent refusals.
     Nothing,
     /// The usual faults.
     Usual,
-    /// Its secret has expired.
+    /// An expired secret.
     BadSecret,
-    /// Its application user has lost its roles.
+    /// An application user without roles.
     NoRoles,
-    /// No answer comes.
+    /// No responses.
     Hangs,
-    /// Everything is told to wait.
+    /// Rate-limited requests.
     Throttled,
-    /// Connections are refused, or nearly.
+    /// Refused connections, approximately.
     Away,
 }
 
 impl Crm {
-    /// Serves them, with the usual faults.
+    /// Starts the environments, with the usual faults.
     pub async fn play(seed: u64) -> Self {
         let profiles = [Profile::OpenCx, Profile::Stock, Profile::OpenCx];
         let environments = ORGANIZATIONS.iter().zip(profiles);
@@ -61,7 +61,7 @@ impl Crm {
         crm
     }
 
-    /// An organization's URL.
+    /// URL of an organization.
     pub fn url(&self, organization: &str) -> String {
         self.environment(organization).url()
     }
@@ -71,12 +71,12 @@ impl Crm {
         self.environment(organization).records(table)
     }
 
-    /// How many rows there are that an event makes.
+    /// Number of rows that events create.
     pub fn records(&self) -> usize {
         ORGANIZATIONS.iter().map(|id| self.rows(id, "incidents").len() + self.rows(id, "oc_liveworkitems").len()).sum()
     }
 
-    /// How many requests have met with a fault so far.
+    /// Number of requests with a fault so far.
     pub async fn faults(&self) -> u64 {
         let mut sum = self.past.load(Ordering::Relaxed);
         for organization in ORGANIZATIONS {
@@ -85,7 +85,7 @@ impl Crm {
         sum
     }
 
-    /// From now on this is what an organization goes through.
+    /// Sets the trouble of an organization.
     pub async fn put(&self, organization: &str, trouble: Trouble) {
         self.clear(organization).await;
         let environment = self.environment(organization);
@@ -103,7 +103,7 @@ impl Crm {
                     self.script(organization, json!({ "operation": "token", "probability": 0.02, "fault": fault }));
                 }
             }
-            // A token that is there would do for an hour.
+            // An existing token would stay valid for an hour.
             Trouble::BadSecret => environment.revoke_tokens(),
             Trouble::NoRoles | Trouble::Nothing => {}
             Trouble::Hangs => {
@@ -120,7 +120,7 @@ impl Crm {
         }
     }
 
-    /// No faults at all, but the refusals that are for good.
+    /// Removes all faults except permanent refusals.
     pub async fn calm(&self) {
         for organization in ORGANIZATIONS {
             self.put(organization, Trouble::Nothing).await;
@@ -131,7 +131,7 @@ impl Crm {
         self.running.environment(organization).expect("one of ours")
     }
 
-    /// For ever, with dice of its own.
+    /// Adds a permanent script with its own random numbers.
     fn script(&self, organization: &str, mut script: Value) {
         let mut seed = self.seed.lock().expect("nobody panics with it");
         *seed = seed.wrapping_add(1);
@@ -155,7 +155,7 @@ impl Crm {
     }
 }
 
-/// One of every kind.
+/// One fault of every kind.
 fn usual() -> Vec<Value> {
     let mut faults: Vec<Value> = [500, 502, 503, 504, 408].map(|status| json!({ "status": status })).to_vec();
     faults.push(json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": 1 }));

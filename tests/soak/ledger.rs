@@ -1,4 +1,4 @@
-//! What was published, and what was heard of it.
+//! Published events and the outcomes received for them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::event::Event;
 
-/// What must become of an event.
+/// Required result of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expected {
     /// One incident.
@@ -16,26 +16,26 @@ pub enum Expected {
     IncidentWithNote,
     /// One live work item.
     Chat,
-    /// An answer; what it is depends on what came before.
+    /// An outcome that depends on earlier events.
     Resolution,
-    /// A dead letter, for this reason.
+    /// A dead letter with this reason.
     DeadLetter(&'static str),
 }
 
-/// An event and what was heard of it.
+/// Event with its outcomes.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// As published first.
+    /// Event as first published.
     pub event: Event,
-    /// What must become of it.
+    /// Required result.
     pub expected: Expected,
-    /// How often it was published on purpose.
+    /// Number of deliberate publishes.
     pub published: usize,
-    /// Outcomes, as they came.
+    /// Outcomes in order of arrival.
     pub outcomes: Vec<Value>,
 }
 
-/// All of them.
+/// Ledger of all events.
 #[derive(Default)]
 pub struct Ledger {
     entries: Mutex<HashMap<String, Entry>>,
@@ -43,7 +43,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An event is about to be published; without an expectation it is a copy.
+    /// Records an event about to be published; without an expectation it is a copy.
     pub fn published(&self, event: &Event, expected: Option<Expected>) {
         let mut entries = self.entries();
         if let Some(expected) = expected {
@@ -54,7 +54,7 @@ impl Ledger {
         }
     }
 
-    /// An outcome came.
+    /// Records an outcome.
     pub fn heard(&self, outcome: Value) {
         let id = outcome["data"]["source_event_id"].as_str().unwrap_or_default().to_owned();
         match self.entries().get_mut(&id) {
@@ -63,24 +63,24 @@ impl Ledger {
         }
     }
 
-    /// How many have no outcome yet.
+    /// Number of events without an outcome.
     pub fn unanswered(&self) -> usize {
         self.entries().values().filter(|entry| entry.outcomes.is_empty()).count()
     }
 
-    /// Events, messages on purpose, outcomes.
+    /// Numbers of events, deliberate messages and outcomes.
     pub fn totals(&self) -> [usize; 3] {
         let entries = self.entries();
         let sum = |count: fn(&Entry) -> usize| entries.values().map(count).sum();
         [entries.len(), sum(|entry| entry.published), sum(|entry| entry.outcomes.len())]
     }
 
-    /// Outcomes of events that nobody has published.
+    /// Number of outcomes of unknown events.
     pub fn strangers(&self) -> usize {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// All of them, by event id.
+    /// All entries, by event id.
     pub fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

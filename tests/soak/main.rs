@@ -1,9 +1,11 @@
-//! `make soak`: the real worker under everything that goes wrong, for minutes or hours, and a ledger at the end.
+//! `make soak`: runs the real worker under every kind of failure, for minutes or hours, and checks every event at the
+//! end.
 //!
-//! A private RabbitMQ, a simulated Dynamics of three organizations with some 5 % faults of every kind, of which one is
-//! always in trouble; the worker is killed every few seconds, the broker now and then. Meanwhile events are published,
-//! with copies, resolutions and returning customers. Then all trouble ends, everything drains, and each event is looked
-//! for: lost must be 0, doubled must be 0. `MINUTES`, `RATE` (events a second) and `SEED` are read from the environment.
+//! A private RabbitMQ and a simulated Dynamics of three organizations run, with some 5 % faults of every kind, and one
+//! organization always in trouble; the worker is killed every few seconds, the broker occasionally. Meanwhile events
+//! are published, with copies, resolutions and returning customers. Then all trouble ends, everything drains, and each
+//! event is checked: lost must be 0, duplicated must be 0. `MINUTES`, `RATE` (events per second) and `SEED` are read
+//! from the environment.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 
@@ -33,14 +35,14 @@ use ledger::Ledger;
 use stage::Stage;
 use traffic::Traffic;
 
-/// After the trouble is over: the longest retry delay, a broker's restart, and a busy machine.
+/// Time limit after the trouble ends: the longest retry delay, a broker's restart, and a busy machine.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
-/// A line for whoever watches.
+/// Interval of progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // `cargo test` passes arguments of its own; this program has none.
+    // `cargo test` passes arguments; this program takes none.
     let minutes = number("MINUTES", 10.0);
     let rate = number("RATE", 25.0);
     let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random::<u32>);
@@ -54,7 +56,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// THE STORY: everything is started, events flow while everything goes wrong, the trouble ends, the ledger is read.
+/// Runs the soak test: starts everything, publishes events under failures, ends the failures and checks the ledger.
 async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
     let mut dice = SmallRng::seed_from_u64(seed);
     let stage = Arc::new(Stage::set(&mut dice).await);
@@ -93,7 +95,7 @@ async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
     stage.keep_logs()
 }
 
-/// Waits until every event is answered and every queue is empty; false when the time is over.
+/// Waits until every event has an outcome and every queue is empty; returns false at the time limit.
 async fn drain(started: Instant, stage: &Stage, ledger: &Ledger) -> bool {
     let end = Instant::now() + DRAIN_LIMIT;
     let mut told = Instant::now();

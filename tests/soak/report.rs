@@ -1,4 +1,4 @@
-//! For a person to read.
+//! Prints progress and the report.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use crate::stage::Stage;
 use crate::verdict::Verdict;
 use crate::wire;
 
-/// Of each list of problems, so many are shown.
+/// Number of problems shown of each list.
 const SHOWN: usize = 10;
 
-/// One line.
+/// Prints a line of progress.
 pub async fn progress(started: Instant, stage: &Stage, ledger: &Ledger) {
     let [events, messages, outcomes] = ledger.totals();
     let waiting = wire::unfinished(stage).await.map_or("?".to_owned(), |count| count.to_string());
@@ -27,7 +27,7 @@ pub async fn progress(started: Instant, stage: &Stage, ledger: &Ledger) {
     );
 }
 
-/// The report.
+/// Prints the report.
 pub async fn summary(took: Duration, seed: u64, stage: &Stage, ledger: &Ledger, verdict: &Verdict) {
     let [events, messages, outcomes] = ledger.totals();
     let counts = &stage.counts;

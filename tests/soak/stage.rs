@@ -1,4 +1,4 @@
-//! Broker, Dynamics and worker, and what is counted of them.
+//! Broker, Dynamics and worker, with counters.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,37 +15,37 @@ use crate::support::files::Files;
 use crate::support::simulator::QUEUE;
 use crate::support::worker::Worker;
 
-/// Everything that runs. Ends with this.
+/// Running components. Stopped when dropped.
 pub struct Stage {
     worker: Mutex<Arc<Worker>>,
-    /// Dynamics.
+    /// Simulated Dynamics.
     pub crm: Crm,
     /// RabbitMQ.
     pub broker: Arc<Broker>,
-    /// The worker's configuration.
+    /// Configuration of the worker.
     pub files: Files,
-    /// How often what happened.
+    /// Counters of failures.
     pub counts: Counts,
     folder: tempfile::TempDir,
 }
 
-/// How often what happened.
+/// Counters of failures.
 #[derive(Default)]
 pub struct Counts {
-    /// SIGKILL to the worker.
+    /// SIGKILLs to the worker.
     pub kills: AtomicU64,
-    /// SIGTERM to the worker.
+    /// SIGTERMs to the worker.
     pub stops: AtomicU64,
-    /// SIGKILL to the broker.
+    /// SIGKILLs to the broker.
     pub broker_kills: AtomicU64,
-    /// Orderly ends of the broker.
+    /// Clean stops of the broker.
     pub broker_stops: AtomicU64,
-    /// Publishes that had to be repeated, for want of a broker.
+    /// Publishes repeated because the broker was down.
     pub repeated: AtomicU64,
 }
 
 impl Stage {
-    /// Starts everything, in good order.
+    /// Starts everything in order.
     pub async fn set(dice: &mut SmallRng) -> Self {
         let broker = tokio::task::spawn_blocking(Broker::start).await.expect("a broker");
         let crm = Crm::play(dice.random()).await;
@@ -75,12 +75,12 @@ impl Stage {
         Self { worker: Mutex::new(worker), crm, broker: Arc::new(broker), files, counts, folder }
     }
 
-    /// The worker that runs, or did.
+    /// Current or last worker.
     pub fn worker(&self) -> Arc<Worker> {
         self.worker.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Starts the next one with the same store.
+    /// Starts the next worker with the same store.
     pub fn start_worker(&self) {
         let number = self.counts.kills.load(Ordering::Relaxed) + self.counts.stops.load(Ordering::Relaxed);
         let log = self.folder.path().join(format!("worker.{number}.log"));
@@ -88,18 +88,18 @@ impl Stage {
         *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Worker::start(&config, log));
     }
 
-    /// In good order, at the very end.
+    /// Stops the worker cleanly, at the end.
     pub async fn stop_worker(&self) {
         self.worker().stop().await;
     }
 
-    /// Whether the worker says so.
+    /// True if the worker reports no event in progress.
     pub async fn nothing_in_hand(&self) -> bool {
         let worker = self.worker();
         worker.address().is_some() && worker.metric("handoffd_in_flight", "").await == 0
     }
 
-    /// Leaves what the workers have logged, and says where.
+    /// Keeps the workers' logs and prints their path.
     pub fn keep_logs(&self) -> ExitCode {
         let place: PathBuf = std::env::temp_dir().join(format!("handoffd-soak-{}", std::process::id()));
         let copied = std::process::Command::new("cp").arg("-r").arg(self.folder.path()).arg(&place).status();

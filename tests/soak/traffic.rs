@@ -1,4 +1,4 @@
-//! What OpenCX publishes: customers who come back, conversations that are resolved, copies, and now and then nonsense.
+//! OpenCX's events: returning customers, resolutions, copies, and occasional invalid messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,27 +15,27 @@ use crate::stage::Stage;
 use crate::support::event::{Event, anonymous, handoff, resolved};
 use crate::wire::{Publisher, UNBOUND};
 
-/// Of these one is chosen for a customer who returns, a conversation that is resolved, an event that comes again.
+/// Number of recent events from which a returning customer, a conversation to resolve or an event to copy is chosen.
 const REMEMBERED: usize = 200;
 
-/// A source of events.
+/// Source of events.
 pub struct Traffic {
     dice: SmallRng,
     pause: Duration,
-    /// Handoffs of late.
+    /// Recent handoffs.
     handoffs: Vec<Event>,
-    /// Everything of late.
+    /// Recent events of all kinds.
     all: Vec<Event>,
 }
 
 impl Traffic {
-    /// So many events a second, on average.
+    /// Source with an average number of events per second.
     pub fn new(seed: u64, rate: f64) -> Self {
         let pause = Duration::from_secs_f64(1.0 / rate.max(0.1));
         Self { dice: SmallRng::seed_from_u64(seed), pause, handoffs: Vec::new(), all: Vec::new() }
     }
 
-    /// Publishes until it is over; each event until the broker has confirmed it.
+    /// Publishes until the run is over, each event until the broker has confirmed it.
     pub async fn flow(mut self, stage: Arc<Stage>, ledger: Arc<Ledger>, over: CancellationToken) {
         let mut publisher = Publisher::new(&stage);
         let mut tick = tokio::time::interval(self.pause);
@@ -48,7 +48,7 @@ impl Traffic {
         }
     }
 
-    /// The next event, and what must become of it; none for a copy.
+    /// Next event and its required result; `None` for a copy.
     fn next(&mut self) -> (Event, Option<Expected>) {
         let organization = *ORGANIZATIONS.choose(&mut self.dice).expect("there are three");
         let of = |event: Event| event.with("/organization_id", organization);
@@ -78,7 +78,7 @@ impl Traffic {
         ["email", "slack", "phone", "instagram", "api"].choose(&mut self.dice).expect("five")
     }
 
-    /// A customer of before, in a new conversation or the same one; the email in whatever case.
+    /// Handoff of an earlier customer, in a new conversation or the same one, with the email in any case.
     fn returning(&mut self) -> Event {
         let Some(before) = self.handoffs.choose(&mut self.dice).cloned() else { return handoff("email") };
         let again = if self.dice.random_bool(0.5) { before.next() } else { before.next_session() };

@@ -1,4 +1,4 @@
-//! Every event looked for in Dynamics, among the outcomes and among the dead letters.
+//! Checks every event in Dynamics, among the outcomes and among the dead letters.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,39 +9,39 @@ use crate::ledger::{Entry, Expected, Ledger};
 use crate::stage::Stage;
 use crate::wire::Letter;
 
-/// What is wrong, and what there is.
+/// Deviations and totals.
 #[derive(Default)]
 pub struct Verdict {
-    /// Events without what they must come to.
+    /// Events without their required result.
     pub lost: Vec<String>,
-    /// Events, customers or incidents with too much of something.
+    /// Events, customers or incidents with duplicates.
     pub doubled: Vec<String>,
-    /// Events that ended otherwise than they must.
+    /// Events with a result other than the required one.
     pub wrong: Vec<String>,
     /// Rows of all organizations, by table.
     pub rows: BTreeMap<&'static str, usize>,
     /// Dead letters by reason.
     pub dead: BTreeMap<String, usize>,
-    /// Dead letters of an event that had one already: published again, or killed between confirm and ack.
+    /// Second dead letters of an event: published again, or killed between confirm and ack.
     pub dead_again: usize,
-    /// Outcomes by routing key and, where they were skipped, reason.
+    /// Outcomes by routing key and, if skipped, reason.
     pub ends: BTreeMap<String, usize>,
 }
 
-/// What is in Dynamics, by whose it is.
+/// Records in Dynamics, by owner.
 struct Books {
-    /// Incidents by the summary they carry.
+    /// Incidents by their summary.
     incidents: HashMap<String, Vec<Value>>,
     chats: HashMap<String, usize>,
     /// Notes by incident.
     notes: HashMap<String, usize>,
-    /// Places in a queue by incident, where queues are not bound.
+    /// Queue items by incident, in environments without a queue lookup.
     places: HashMap<String, usize>,
     contacts: HashMap<(&'static str, String), usize>,
 }
 
 impl Verdict {
-    /// Reads everything.
+    /// Reads and checks everything.
     pub fn find(ledger: &Ledger, dead: &[Letter], stage: &Stage) -> Self {
         let books = Books::read(stage);
         let mut verdict = Self::default();
@@ -66,7 +66,7 @@ impl Verdict {
         verdict
     }
 
-    /// Nothing lost, nothing doubled, nothing wrong.
+    /// True if nothing is lost, duplicated or wrong.
     pub fn is_clean(&self) -> bool {
         self.lost.is_empty() && self.doubled.is_empty() && self.wrong.is_empty()
     }
@@ -139,7 +139,7 @@ impl Verdict {
         }
     }
 
-    /// Records that no event accounts for, and customers that are there twice.
+    /// Finds records without an event, and duplicate customers.
     fn leftovers(&mut self, entries: &HashMap<String, Entry>, books: &Books) {
         let known: std::collections::HashSet<&str> =
             entries.values().filter_map(|entry| entry.event.0["data"]["summary"].as_str()).collect();
@@ -183,7 +183,7 @@ impl Books {
     }
 }
 
-/// The second line of its description.
+/// Second line of an incident's description.
 fn summary(incident: &Value) -> String {
     let description = incident["description"].as_str().unwrap_or_default();
     let line = description.lines().find_map(|line| line.strip_prefix("Summary: "));

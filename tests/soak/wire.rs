@@ -1,4 +1,4 @@
-//! OpenCX's side of a broker that comes and goes.
+//! OpenCX's side of a broker that goes down and returns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,37 +20,37 @@ use crate::stage::Stage;
 use crate::support::bus::{header, properties};
 use crate::support::event::Event;
 
-/// A broker that takes longer is taken to be gone.
+/// Timeout after which the broker is considered down.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two attempts.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Begins the routing key of an event that nobody knows.
+/// Prefix of the routing key of an unknown event.
 pub const UNBOUND: &str = "session.opened";
 
-/// Publishes, whatever happens to the broker.
+/// Publisher that survives any failure of the broker.
 pub struct Publisher {
     url: String,
     exchange: String,
     line: Option<(Connection, Channel)>,
 }
 
-/// A dead letter.
+/// Dead letter.
 pub struct Letter {
-    /// The event's id, as its body has it.
+    /// Event id, read from the body.
     pub event_id: String,
-    /// `x-handoffd-reason`; the broker's own have none.
+    /// Value of `x-handoffd-reason`; the broker's own dead letters have none.
     pub reason: String,
 }
 
 impl Publisher {
-    /// Not yet connected.
+    /// Publisher without a connection.
     pub fn new(stage: &Stage) -> Self {
         let [exchange, _] = stage.files.exchanges();
         Self { url: stage.broker.url().to_owned(), exchange, line: None }
     }
 
-    /// Returns once the broker has it. What was not confirmed is published again, and may be there twice.
+    /// Publishes until the broker has confirmed. Unconfirmed messages are published again, and may be duplicated.
     pub async fn publish(&mut self, event: &Event, repeated: &AtomicU64) {
         while !timeout(PATIENCE, self.attempt(event)).await.is_ok_and(|result| result.is_ok_and(|taken| taken)) {
             self.line = None;
@@ -65,7 +65,7 @@ impl Publisher {
             None => self.line.insert(connect(&self.url).await?),
         };
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        // What is of no kind that is known comes by a key that is: there is no queue for others.
+        // Events of unknown kinds use the routing key of a known kind, because no queue is bound for others.
         let key = Some(event.routing_key()).filter(|key| !key.starts_with(UNBOUND));
         let key = key.unwrap_or_else(|| "session.handoff.email".to_owned());
         let exchange = self.exchange.as_str().into();
@@ -75,10 +75,10 @@ impl Publisher {
     }
 }
 
-/// Takes outcomes as they come, until told to close.
+/// Receives outcomes until closed.
 pub async fn collect(stage: Arc<Stage>, ledger: Arc<Ledger>, closing: CancellationToken) {
     while !closing.is_cancelled() {
-        // A broker that goes ends it: then it begins anew.
+        // A broker failure ends it; then it starts over.
         _ = closing.run_until_cancelled(listen(&stage, &ledger)).await;
         tokio::time::sleep(PAUSE).await;
     }
@@ -97,7 +97,7 @@ async fn listen(stage: &Stage, ledger: &Ledger) -> lapin::Result<()> {
     Ok(())
 }
 
-/// Messages ready in the inbox and the retry queues; none when the broker does not say.
+/// Number of ready messages in the inbox and the retry queues; `None` if the broker does not respond.
 pub async fn unfinished(stage: &Stage) -> Option<u32> {
     let count = async {
         let (_connection, channel) = connect(stage.broker.url()).await?;

@@ -98,7 +98,7 @@ fn a_remembered_contact_costs_no_lookup() {
 }
 
 #[test]
-fn a_remembered_contact_that_was_deleted_is_looked_up_again() {
+fn a_remembered_contact_that_is_gone_is_looked_up_again() {
     let progress = Progress { contact: ContactProgress::Forgotten, contacts_gone: 1, ..Progress::default() };
     let decision = decide(&handoff(|_| {}), &settings(), &Memory::default(), &progress, late());
     assert_eq!(decision, Decision::Call(Step::LookUpContact));
