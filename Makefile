@@ -1,28 +1,28 @@
-# What there is to do with the project: `make help`.
+# Development tasks; `make help` lists them.
 
-# rustup's folder, for a shell that does not know it.
+# Adds rustup's folder for shells without it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-CARGO = @command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, or your system's package)"; exit 1; }; cargo
+CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api clean
 
-help: ## this list
+help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: ## shows the worker with a broker and a simulated Dynamics 365; KEEP=1 leaves all running
-	@echo "demo: building (some minutes the first time)"
+demo: ## runs the worker with a broker and a simulated Dynamics 365; KEEP=1 leaves everything running
+	@echo "demo: building (takes some minutes the first time)"
 	$(CARGO) build --bins --example demo
 	$(CARGO) run --quiet --example demo -- $(if $(KEEP),--keep)
 
-demo-stop: ## ends what `make demo KEEP=1` left running
+demo-stop: ## stops what `make demo KEEP=1` left running
 	$(CARGO) run --quiet --example demo -- stop
 
-run: ## runs the worker on config/handoffd.toml
+run: ## runs the worker with config/handoffd.toml
 	$(CARGO) run --bin handoffd -- --config config/handoffd.toml run
 
-test: ## everything that must hold: format, lints, tests, the demo
+test: ## runs all checks: format, lints, tests, deployment files, the demo
 	@bash tests/run.sh
 
 fmt: ## formats the sources
@@ -32,42 +32,42 @@ lint: ## checks format and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 
-bench: ## measures events a second beside a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100
+bench: ## measures events per second, compared with a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100
 	$(CARGO) build --release --bin dynamics-simulator
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput
 
-fairness: ## measures what 2,000 events of an organization in trouble cost 200 of another (release build); RUNS=3 LATENCY=75
+fairness: ## measures how 2,000 events of a troubled organization delay 200 of another (release build); RUNS=3 LATENCY=75
 	$(CARGO) build --release --bin dynamics-simulator
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- fairness
 
-dead-letters: ## goes through COUNT=100000 dead letters and tells time and memory
+dead-letters: ## scans COUNT=100000 dead letters and reports time and memory
 	$(CARGO) test --test it --no-run
 	@bash deploy/broker.sh ensure
 	@COUNT=$(or $(COUNT),100000) bash deploy/broker.sh run -- cargo test --quiet --test it dead_letter_commands::bench -- --ignored --nocapture
 
-simulate-seeds: ## plays N=20000 seeded runs of the whole worker over a broker, store and CRM in memory
+simulate-seeds: ## simulates N=20000 seeded runs of the whole worker with broker, store and CRM in memory
 	@SIMULATION_SEEDS=$(or $(N),20000) cargo test --quiet -p handoffd-engine --test simulation every_seed -- --nocapture
 
-crash: ## kills the worker at every point between two effects, and shows that the disk comes before the ack
+crash: ## kills the worker at every point between two effects, and proves that the disk comes before the ack
 	@bash tests/crash.sh
 
-compat: ## the tests that use a broker, on RabbitMQ 3.10, 4.0 and 4.3 (root); VERSIONS="4.0 4.3" FILTER="rabbit story"
+compat: ## runs the broker tests on RabbitMQ 3.10, 4.0 and 4.3 (root); VERSIONS="4.0 4.3" FILTER="rabbit story"
 	@VERSIONS="$(VERSIONS)" FILTER="$(FILTER)" MIRROR="$(MIRROR)" bash tests/compat.sh
 
-crowds: ## 60,000 events of a blocked organization; 200 organizations that hang with 500 events of 20 KB each
+crowds: ## tests 60,000 events of a blocked organization, and 200 hanging organizations with 500 events of 20 KB each
 	@bash deploy/broker.sh ensure
 	$(CARGO) test --test it --no-run
 	@HANDOFFD_BROKER_LIFE=0 cargo test --quiet --test it crowds:: -- --ignored --nocapture --test-threads 1
 
-long-waits: ## an organization throttled for 40 minutes, one paused for 15: nothing is given up or disturbed
+long-waits: ## tests that 40 minutes of throttling and 15 of a pause give nothing up and disturb nothing
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=0 $(CARGO) test --quiet --test it long_waits:: -- --ignored
 
-soak: ## everything goes wrong for MINUTES=10 (RATE=25 events a second, SEED=…), then each event is looked for
+soak: ## injects failures for MINUTES=10 (RATE=25 events per second, SEED=…), then checks each event
 	@bash deploy/broker.sh ensure
 	$(CARGO) test --test soak --no-run
 	@HANDOFFD_BROKER_LIFE=0 MINUTES=$(or $(MINUTES),10) RATE=$(or $(RATE),25) SEED=$(SEED) cargo test --quiet --test soak
@@ -75,8 +75,8 @@ soak: ## everything goes wrong for MINUTES=10 (RATE=25 events a second, SEED=…
 fuzz: ## fuzzes the decoders; SECONDS=60 for each
 	@bash tests/fuzz/run.sh $(or $(SECONDS),60)
 
-fuzz-api: ## tries the HTTP interface with a public fuzzer made of its OpenAPI document; EXAMPLES=50 SEED=…
+fuzz-api: ## fuzzes the HTTP interface with schemathesis, from its OpenAPI document; EXAMPLES=50 SEED=…
 	@bash tests/api-fuzz.sh
 
-clean: ## removes what was built
+clean: ## removes build output
 	$(CARGO) clean

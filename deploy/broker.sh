@@ -2,16 +2,16 @@
 # A private RabbitMQ for tests and for the demo: its own ports, data and epmd, removed when it is stopped.
 #
 #   broker.sh ensure               installs Debian's rabbitmq-server if it is missing, without starting it
-#   broker.sh start DIR            starts a node with all its state under DIR, prints its AMQP URL
-#   broker.sh stop DIR             stops it, and its epmd
+#   broker.sh start DIR            starts a node with all its state under DIR and prints its AMQP URL
+#   broker.sh stop DIR             stops the node and its epmd
 #   broker.sh ctl DIR ARGUMENTS... runs rabbitmqctl on it
-#   broker.sh run -- COMMAND...    a node for one command: AMQP_URL and HANDOFFD_TEST_AMQP_URL tell it where
+#   broker.sh run -- COMMAND...    runs a command with a node, given to it in AMQP_URL and HANDOFFD_TEST_AMQP_URL
 #
-# `start` on a DIR used before starts the same node again: same data, same ports.
-# The node ends by itself when the process HANDOFFD_BROKER_OWNER (a pid) ends, or after 30 minutes
-# (HANDOFFD_BROKER_LIFE, in seconds, 0 for no end); with HANDOFFD_BROKER_TEMPORARY=yes DIR goes too.
-# HANDOFFD_BROKER_ROOT names the root folder of another system whose RabbitMQ is started instead of this system's, as
-# root only (`make compat`). A DIR keeps the one that it was first started with.
+# `start` on a DIR used before restarts the same node, with the same data and ports.
+# The node stops by itself when the process HANDOFFD_BROKER_OWNER (a pid) ends, or after 30 minutes
+# (HANDOFFD_BROKER_LIFE, in seconds, 0 for no limit); with HANDOFFD_BROKER_TEMPORARY=yes DIR is removed too.
+# HANDOFFD_BROKER_ROOT is the root folder of another system whose RabbitMQ is started instead of this system's, as
+# root only (`make compat`). A DIR keeps the root folder of its first start.
 set -euo pipefail
 
 SERVER_HOME=${RABBITMQ_SERVER_HOME:-/usr/lib/rabbitmq/bin}
@@ -49,7 +49,7 @@ ensure() {
   [ -z "$made" ] || rm -f "$policy"
   end_new_epmds "$before"
   if [ "$status" -ne 0 ] || ! installed; then
-    fail "rabbitmq-server could not be installed; see the lines above."
+    fail "rabbitmq-server could not be installed; see the output above."
   fi
 }
 
@@ -75,7 +75,7 @@ start() {
   if [ -n "${HANDOFFD_BROKER_ROOT:-}" ]; then
     installed "$HANDOFFD_BROKER_ROOT" || fail "RabbitMQ is not installed in $HANDOFFD_BROKER_ROOT"
   else
-    installed || fail "RabbitMQ is not installed: broker.sh ensure"
+    installed || fail "RabbitMQ is not installed; run broker.sh ensure"
   fi
   mkdir -p "$1"
   local dir; dir=$(cd "$1" && pwd)

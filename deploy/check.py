@@ -1,6 +1,6 @@
-"""What check.sh can't ask a tool: do dashboard, rules, manifests and definitions fit each other and the code?
+"""Checks of check.sh without a tool: dashboard, rules, manifests and definitions must match each other and the code.
 
-Writes the dashboard's queries as rules to the file that it is given, for promtool to parse."""
+Writes the dashboard's queries as rules to the given file, for promtool to parse."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def main(queries_file):
     Path(queries_file).write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     if faults:
         sys.exit("\n".join(faults))
-    print(f"deploy/ fits the code: {len(alerts())} alerts, {len(rules)} queries of the dashboard")
+    print(f"deploy/ matches the code: {len(alerts())} alerts, {len(rules)} dashboard queries")
 
 
 def unreadable():
@@ -49,14 +49,14 @@ def metrics_that_are_not_there():
         for name in sorted(set(re.findall(r"\bhandoffd_\w+", text))):
             base = next((name.removesuffix(end) for end in SUFFIXES if name.endswith(end)), name)
             if name not in there and base not in there:
-                yield f"{where}: the worker has no metric {name}"
+                yield f"{where}: unknown metric {name}"
 
 
 def metrics_that_nobody_looks_at():
     shown = "\n".join(queries())
     for name in re.findall(r'"(handoffd_\w+)"', (ROOT / "src/telemetry/metrics/families.rs").read_text()):
         if name not in shown:
-            yield f"handoffd.json: {name} is on no panel"
+            yield f"handoffd.json: no panel shows {name}"
 
 
 def alerts_without_a_section_or_test():
@@ -71,20 +71,20 @@ def alerts_without_a_section_or_test():
         firing = f'ALERTS{{alertname="{name}",alertstate="firing",'
         nothing = re.search(rf'expr: ALERTS{{alertname="{name}",alertstate="firing"}}\n +eval_time: .+\n +exp_samples: \[\]', tested)
         if firing not in tested or not nothing:
-            yield f"{name}: rules_test.yaml does not show it both firing and not firing"
+            yield f"{name}: rules_test.yaml must test it both firing and not firing"
 
 
 def panels_that_are_wrong():
     board = dashboard()
     numbers = [panel["id"] for panel in board["panels"]]
     if len(numbers) != len(set(numbers)):
-        yield "handoffd.json: two panels have one id"
+        yield "handoffd.json: two panels have the same id"
     for panel in board["panels"]:
         place = panel["gridPos"]
         if place["x"] + place["w"] > 24:
-            yield f"handoffd.json: {panel['title']} is wider than the page"
+            yield f"handoffd.json: panel {panel['title']} is wider than the page"
         if panel["type"] != "row" and panel["datasource"]["uid"] != "${datasource}":
-            yield f"handoffd.json: {panel['title']} has a data source of its own"
+            yield f"handoffd.json: panel {panel['title']} does not use ${{datasource}}"
 
 
 def rights_that_differ():
@@ -92,16 +92,16 @@ def rights_that_differ():
     trial = rights("compose/definitions.json")
     for user in ("handoffd", "opencx"):
         if real[user] != trial[user]:
-            yield f"the user {user} has other rights in compose/definitions.json than in rabbitmq/definitions.json"
+            yield f"permissions of user {user} differ between compose/definitions.json and rabbitmq/definitions.json"
     organizations = ["handoffd.organization.org_acme", "handoffd.organization.a~0123"]
     for queue in ("handoffd.events", "handoffd.dead-letters", *organizations):
         if not re.search(real["handoffd-checked"]["read"], queue):
-            yield f"the user handoffd-checked may not read {queue}"
+            yield f"user handoffd-checked has no permission to read {queue}"
     for queue in ("handoffd.events", "handoffd.dead-letters", "handoffd.retry.1h", *organizations):
         if not re.search(real["handoffd"]["configure"], queue) or not re.search(real["handoffd"]["read"], queue):
-            yield f"the user handoffd may not declare and read {queue}"
+            yield f"user handoffd has no permission to declare and read {queue}"
     if any(re.search(rights["configure"], "handoffd.events") for user, rights in real.items() if user != "handoffd"):
-        yield "somebody else than the user handoffd may declare the work queue"
+        yield "a user other than handoffd has permission to declare the work queue"
 
 
 def manifests_that_do_not_meet():
@@ -120,19 +120,19 @@ def manifests_that_do_not_meet():
     if not kinds["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= kinds["Service"]["metadata"]["labels"].items():
         yield "kubernetes: ServiceMonitor does not select the service"
     if spec["serviceName"] != kinds["Service"]["metadata"]["name"]:
-        yield "kubernetes: the StatefulSet names another service"
+        yield "kubernetes: the StatefulSet's serviceName is not the Service's name"
     have = {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]} | {each["name"] for each in spec["template"]["spec"]["volumes"]}
     for container in spec["template"]["spec"]["containers"]:
         for mount in container["volumeMounts"]:
             if mount["name"] not in have:
-                yield f"kubernetes: there is no volume {mount['name']}"
+                yield f"kubernetes: missing volume {mount['name']}"
 
 
 def units_that_promise_too_much():
     unit = (HERE / "systemd/handoffd.service").read_text()
     speaks = any("sd_notify" in path.read_text() or "NOTIFY_SOCKET" in path.read_text() for path in (ROOT / "src").rglob("*.rs"))
     if re.search(r"^(Type=notify|WatchdogSec=)", unit, re.M) and not speaks:
-        yield "handoffd.service: the worker does not speak to the service manager"
+        yield "handoffd.service: the worker does not notify the service manager"
 
 
 def alerts():

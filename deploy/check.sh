@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Checks the contents of this folder, without a container runtime or a cluster:
 #
-#   check.sh          Prometheus' rules and their unit tests, the dashboard, the unit, YAML and JSON, and that they fit the code
-#   check.sh broker   a private RabbitMQ takes the definitions
-#   check.sh all      both
-#   check.sh ensure   what is said below of promtool, and no more
+#   check.sh          checks Prometheus rules and their unit tests, dashboard, unit, YAML and JSON, and their match with the code
+#   check.sh broker   imports the definitions into a private RabbitMQ
+#   check.sh all      does both
+#   check.sh ensure   only installs promtool, as described below
 #
 # promtool (Debian's package prometheus) is installed if it is missing and the user is permitted to, without starting
 # Prometheus; set PROMTOOL to use another. kubernetes-validate, and PyYAML with it, comes from PyPI if that is
@@ -27,7 +27,7 @@ main() {
     broker) broker ;;
     all) files; broker ;;
     ensure) ensure_promtool ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' check.sh >&2; exit 2 ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' check.sh >&2; exit 2 ;;
   esac
 }
 
@@ -39,18 +39,18 @@ files() {
   if ensure_kubernetes_validate; then
     "$VALIDATE" --strict kubernetes/{configmap,secret.sample,service,statefulset,networkpolicy}.yaml
   else
-    left_out kubernetes-validate "Kubernetes' schemas"
+    left_out kubernetes-validate "Kubernetes schemas"
   fi
   if "$PYTHON" -c 'import yaml' 2>/dev/null; then
     "$PYTHON" check.py "$SCRATCH/dashboard.yaml"
     "$PROMTOOL" check rules "$SCRATCH/dashboard.yaml"
   else
-    left_out "python3 with PyYAML" "dashboard, YAML, and whether they fit the code"
+    left_out "python3 with PyYAML" "dashboard, YAML, and their match with the code"
   fi
   if command -v systemd-analyze >/dev/null; then
     unit
   else
-    left_out systemd-analyze "the unit"
+    left_out systemd-analyze "systemd unit"
   fi
 }
 
@@ -96,13 +96,13 @@ import() {
   take rabbitmq/definitions.json || return 1
   # Users without a known password must not be able to log in without one.
   if ctl authenticate_user handoffd '' >/dev/null 2>&1 </dev/null; then
-    echo "check.sh: the user handoffd gets in without a password" >&2
+    echo "check.sh: the user handoffd can log in without a password" >&2
     return 1
   fi
   take compose/definitions.json && ctl authenticate_user handoffd local-trial >/dev/null
 }
 
-take() { ctl import_definitions "$PWD/$1" && echo "RabbitMQ takes deploy/$1"; }
+take() { ctl import_definitions "$PWD/$1" && echo "RabbitMQ accepts deploy/$1"; }
 
 ctl() { ./broker.sh ctl "$SCRATCH/broker" "$@"; }
 
@@ -122,7 +122,7 @@ ensure_promtool() {
   local status=0
   install_package || status=$?
   [ -z "$made" ] || rm -f "$policy"
-  [ "$status" -eq 0 ] || fail "prometheus could not be installed; see the lines above."
+  [ "$status" -eq 0 ] || fail "prometheus could not be installed; see the output above."
 }
 
 install_package() {
@@ -132,7 +132,7 @@ install_package() {
   apt-get install -y -q --no-install-recommends prometheus >&2
 }
 
-left_out() { printf 'left out, for want of %s: %s\n' "$1" "$2"; }
+left_out() { printf 'skipped, %s is not installed: %s\n' "$1" "$2"; }
 
 fail() {
   printf 'check.sh: %s\n' "$*" >&2

@@ -3,7 +3,7 @@
 # (`/api/v1/openapi.json`) and validates every response against it. A worker runs, with a broker, a simulated Dynamics
 # 365, outcomes and dead letters.
 #
-#   api-fuzz.sh             EXAMPLES=50 requests of each kind for each operation, SEED=… for the same again
+#   api-fuzz.sh             EXAMPLES=50 requests of each kind for each operation, SEED=… to repeat a run
 #
 # Exit status 0 also if the fuzzer can't be installed (no package index reachable), with a message.
 set -euo pipefail
@@ -51,7 +51,7 @@ fuzz() {
     --header "Authorization: Bearer $TOKEN" --max-examples "${EXAMPLES:-50}" --seed "${SEED:-$RANDOM}" \
     --request-timeout 30 --no-color || status=$?
   if ! kill -0 "${PIDS[1]}" 2>/dev/null; then
-    echo "fuzz-api: the worker has ended" >&2
+    echo "fuzz-api: the worker has exited" >&2
     status=1
   fi
   [ "$status" -eq 0 ] || tail -20 "$FOLDER/worker.log" >&2
@@ -125,7 +125,7 @@ await() {
   shift
   until "$@"; do
     if [ "$SECONDS" -ge "$deadline" ]; then
-      echo "fuzz-api: waited in vain for $what" >&2
+      echo "fuzz-api: timed out waiting for $what" >&2
       tail -20 "$FOLDER"/*.log >&2
       exit 1
     fi

@@ -20,10 +20,10 @@ main() {
 ensure() {
   there && return 0
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    fail "no browser: install one (Debian, Ubuntu: apt-get install --no-install-recommends chromium chromium-driver)"
+    fail "no browser found; install one (Debian, Ubuntu: apt-get install --no-install-recommends chromium chromium-driver)"
   fi
   echo "installing chromium and chromium-driver" >&2
-  install_packages && there || fail "no browser: chromium and chromium-driver could not be installed; see the lines above"
+  install_packages && there || fail "no browser found; chromium and chromium-driver could not be installed, see the output above"
 }
 
 there() { command -v "$CHROMIUM" >/dev/null && command -v "$DRIVER" >/dev/null; }

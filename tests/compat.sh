@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # `make compat`: runs the integration tests that use a broker on several versions of RabbitMQ.
 #
-#   VERSIONS="3.10 4.0 4.3"   which versions
-#   FILTER="rabbit story"     only tests whose names contain one of these words
-#   MIRROR=URL                the Debian mirror, where apt's own sources name none
+#   VERSIONS="3.10 4.0 4.3"   versions to test
+#   FILTER="rabbit story"     runs only tests whose names contain one of these words
+#   MIRROR=URL                Debian mirror, if apt's own sources have none
 #
 # A version installed on this system is used as it is. Any other comes from a Debian release that has it, in a root
 # folder (deploy/broker.sh, HANDOFFD_BROKER_ROOT) that is created once and kept: root only, 1 to 4 minutes and 300 MB
@@ -72,24 +72,24 @@ in_folder() { [ -d "$(folder_of "$1")" ]; }
 need_root() {
   local here instead=
   here=$(exact_here)
-  [ -z "$here" ] || instead="Or on this system's RabbitMQ $here: make compat VERSIONS=$(minor "$here")"
+  [ -z "$here" ] || instead="Or test on this system's RabbitMQ $here: make compat VERSIONS=$(minor "$here")"
   [ "$(id -u)" -eq 0 ] ||
-    cannot "RabbitMQ $1 is not installed here and needs a root folder of its own. Run it as root." "$instead"
+    cannot "RabbitMQ $1 is not installed and needs a root folder of its own. Run as root." "$instead"
   unshare --mount true 2>/dev/null ||
-    cannot "RabbitMQ $1 is not installed here and needs a root folder of its own, but mounts are not allowed." \
-      "Run it where they are: a container needs the capability SYS_ADMIN." "$instead"
+    cannot "RabbitMQ $1 is not installed and needs a root folder of its own, but mounts are not permitted." \
+      "Run with permission to mount; a container needs the capability SYS_ADMIN." "$instead"
 }
 
 minor() { cut -d. -f1,2 <<<"$1"; }
 
 need_debootstrap() {
   command -v debootstrap >/dev/null && return 0
-  command -v apt-get >/dev/null || cannot "debootstrap is not installed, and RabbitMQ $1 is fetched with it. Install debootstrap."
+  command -v apt-get >/dev/null || cannot "debootstrap is required to fetch RabbitMQ $1. Install debootstrap."
   echo "installing debootstrap" >&2
   export DEBIAN_FRONTEND=noninteractive
   apt-get install -y -q --no-install-recommends debootstrap >&2 ||
     { apt-get update -q >&2 && apt-get install -y -q --no-install-recommends debootstrap >&2; } ||
-    cannot "debootstrap could not be installed (see the lines above), and RabbitMQ $1 is fetched with it."
+    cannot "debootstrap is required to fetch RabbitMQ $1 and could not be installed; see the output above."
 }
 
 fetch() {
@@ -98,21 +98,21 @@ fetch() {
   release=$(release_of "$version")
   root=$(folder_of "$version")
   mirror=${MIRROR:-$(mirror)}
-  [ -n "$mirror" ] || cannot "apt's sources name no Debian mirror to fetch RabbitMQ $version from: make compat MIRROR=URL"
+  [ -n "$mirror" ] || cannot "apt's sources have no Debian mirror to fetch RabbitMQ $version from; set one: make compat MIRROR=URL"
   mkdir -p "$CACHE"
-  echo "fetching RabbitMQ $version of Debian's $release into $root (1 to 4 minutes)" >&2
+  echo "fetching RabbitMQ $version from Debian $release into $root (1 to 4 minutes)" >&2
   PARTIAL=$root.$$
   # In a mount namespace of its own, so that the mounts of debootstrap disappear with it, however it ends.
   in_background timeout "$FETCHING" unshare --mount debootstrap --variant=minbase --include=rabbitmq-server \
     "$release" "$PARTIAL" "$mirror" >"$root.log" 2>&1 ||
-    { tail -n 20 "$root.log" >&2; cannot "RabbitMQ $version could not be fetched; all of debootstrap's output is in $root.log"; }
+    { tail -n 20 "$root.log" >&2; cannot "RabbitMQ $version could not be fetched; see debootstrap's output in $root.log"; }
   rm -rf "$PARTIAL"/var/cache/apt/archives/*.deb "$PARTIAL"/var/lib/apt/lists/*
   # The node's name ends in @localhost.
   [ -e "$PARTIAL/etc/hosts" ] || printf '127.0.0.1\tlocalhost\n' >"$PARTIAL/etc/hosts"
   found=$(exact "$PARTIAL$PACKAGED")
   if [[ "$found" != "$version".* ]]; then
-    cannot "Debian's $release has RabbitMQ ${found:-of no known version} now, not $version." \
-      "Try that one: make compat VERSIONS=$(minor "$found")"
+    cannot "Debian $release now has RabbitMQ ${found:-of an unknown version}, not $version." \
+      "Test on that one: make compat VERSIONS=$(minor "$found")"
   fi
   # Another run may have finished first.
   mv -T "$PARTIAL" "$root" 2>/dev/null || [ -d "$root" ]
@@ -154,7 +154,7 @@ try() {
     place=(HANDOFFD_BROKER_ROOT=)
   else
     folder=$(folder_of "$version")
-    name="RabbitMQ $(exact "$folder$PACKAGED") (Debian's $(release_of "$version"))"
+    name="RabbitMQ $(exact "$folder$PACKAGED") (Debian $(release_of "$version"))"
     place=(HANDOFFD_BROKER_ROOT="$folder" RABBITMQ_SERVER_HOME=)
   fi
   printf '\n== %s\n' "$name"

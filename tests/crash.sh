@@ -23,7 +23,7 @@ ensure_strace() {
       { apt-get update -q >&2 && apt-get install -y -q --no-install-recommends strace >&2; }
   fi
   strace -D -f -qq -o /dev/null true ||
-    fail "strace may not trace here (a container needs the capability SYS_PTRACE, or seccomp allowing ptrace)."
+    fail "strace has no permission to trace (a container needs the capability SYS_PTRACE, or seccomp that allows ptrace)."
 }
 
 fail() {

@@ -14,11 +14,11 @@ main() {
   # Installs RabbitMQ if it is missing and the user is permitted to; otherwise prints the package to install.
   bash deploy/broker.sh ensure || exit 1
   # The same for a browser for the page; without one its tests report that they are skipped.
-  bash tests/browser.sh ensure || SUMMARY+=("browser tests: SKIPPED, there is no browser (see above)")
+  bash tests/browser.sh ensure || SUMMARY+=("browser tests: SKIPPED, no browser found (see above)")
   runner formatting cargo fmt --check
   runner clippy cargo clippy --quiet --all-targets -- -D warnings
   # The same for Prometheus, which one of the tests starts; without it the test reports that it is skipped.
-  bash deploy/check.sh ensure || SUMMARY+=("Prometheus' test: SKIPPED, there is no Prometheus (see above)")
+  bash deploy/check.sh ensure || SUMMARY+=("Prometheus test: SKIPPED, no Prometheus found (see above)")
   runner tests tests
   runner "doc tests" cargo test --quiet --doc
   runner deployment bash deploy/check.sh all

@@ -1,6 +1,6 @@
 //! Machine-checked conventions: module dependencies, pure modules, library boundaries, file length.
 
-#![allow(clippy::case_sensitive_file_extension_comparisons)] // our own files, which we name
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // names of the project's own files
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ fn modules_import_only_allowed_modules() {
         imports.retain(|import| !(is_test(&path) && import == "engine/memory_store"));
         imports.into_iter().filter_map(move |import| {
             let fine = import == room || allowed.is_some_and(|rooms| rooms.contains(&import.as_str()));
-            (!fine).then(|| format!("{path} imports {import}"))
+            (!fine).then(|| format!("{path} must not import {import}"))
         })
     });
     assert_none(faults);
@@ -149,7 +149,7 @@ fn pure_files_have_no_effects() {
     let faults = sources().into_iter().flat_map(|(path, text)| {
         let pure = PURE.iter().any(|pure| path.starts_with(pure)) && !is_test(&path);
         let words = IMPURE_WORDS.iter().filter(|word| pure && text.contains(**word));
-        words.map(|word| format!("{path} has {word:?}")).collect::<Vec<_>>()
+        words.map(|word| format!("{path} is pure but contains {word:?}")).collect::<Vec<_>>()
     });
     assert_none(faults);
 }
@@ -170,7 +170,7 @@ fn libraries_are_used_only_in_their_modules() {
                 .iter()
                 .any(|form| text.contains(form.as_str()))
         });
-        strangers.map(|(library, _)| format!("{path} uses {library}")).collect::<Vec<_>>()
+        strangers.map(|(library, _)| format!("{path} must not use {library}")).collect::<Vec<_>>()
     });
     assert_none(faults);
 }
@@ -181,10 +181,10 @@ fn files_are_short_and_have_module_heads() {
     for (path, text) in all_files(&["src", "tests"]) {
         let lines = text.lines().count();
         if lines > LONGEST {
-            faults.push(format!("{path} has {lines} lines: is there a second noun in it?"));
+            faults.push(format!("{path} has {lines} lines, more than {LONGEST}; split it by subject"));
         }
         if !text.starts_with("//!") && !is_test(&path) {
-            faults.push(format!("{path} does not say what it is"));
+            faults.push(format!("{path} has no module documentation; begin it with `//!`"));
         }
     }
     for (path, text) in sources() {
@@ -194,7 +194,7 @@ fn files_are_short_and_have_module_heads() {
             && !["In:", "Out:", "Absent:"].iter().all(|word| said.contains(word))
             && !is_test(&path)
         {
-            faults.push(format!("{path} does not say In:, Out: and Absent:"));
+            faults.push(format!("{path} lacks the lines `//! In:`, `//! Out:` and `//! Absent:`"));
         }
     }
     assert_none(faults);
@@ -208,7 +208,7 @@ fn no_unfinished_code_is_left() {
         words
             .iter()
             .filter(|word| text.contains(word.as_str()))
-            .map(|word| format!("{path} has {word}"))
+            .map(|word| format!("{path} contains {word}"))
             .collect::<Vec<_>>()
     });
     assert_none(faults);
@@ -298,7 +298,7 @@ fn all_files(folders: &[&str]) -> Vec<(String, String)> {
             }
         }
     }
-    assert!(files.len() > 20, "the sources are where they should be");
+    assert!(files.len() > 20, "found only {} source files", files.len());
     files
 }
 

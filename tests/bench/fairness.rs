@@ -46,7 +46,7 @@ enum Trouble {
 pub async fn main(extent: Extent) {
     let Extent { troubled, measured, runs, latency } = extent;
     println!(
-        "{troubled} handoffs of an organization in trouble before {measured} of another, {latency:?} an answer, {runs} runs"
+        "{troubled} handoffs of a troubled organization before {measured} of another, latency {latency:?}, {runs} runs"
     );
     let alone = times(extent, None).await;
     report("alone", &alone, None);
@@ -60,9 +60,9 @@ fn troubles() -> [(&'static str, Trouble); 4] {
     let throttled = json!({ "status": 429, "code": "0x80072322", "retry_after": 5 });
     [
         ("behind 429, Retry-After 5", Trouble::Fault(throttled)),
-        ("behind a hang", Trouble::Fault(json!("hang"))),
+        ("behind hanging requests", Trouble::Fault(json!("hang"))),
         ("behind an expired secret", Trouble::Setting(json!({ "secret": "expired" }))),
-        ("behind 100 ms an answer", Trouble::Setting(json!({ "latency_ms": 100 }))),
+        ("behind 100 ms latency", Trouble::Setting(json!({ "latency_ms": 100 }))),
     ]
 }
 
@@ -89,6 +89,6 @@ fn report(name: &str, times: &[f64], alone: Option<&[f64]>) {
     let each: Vec<String> = times.iter().map(|time| format!("{time:.2}")).collect();
     let median = median_of(times);
     let ratio = alone.map(|alone| median / median_of(alone));
-    let ratio = ratio.map_or_else(String::new, |ratio| format!(", {ratio:.2} times (at most {AIM})"));
+    let ratio = ratio.map_or_else(String::new, |ratio| format!(", ratio {ratio:.2} (limit {AIM})"));
     println!("  {name:<28} {} s, median {median:.2} s{ratio}", each.join(" "));
 }

@@ -43,9 +43,10 @@ fn main() {
     }
     let (events, runs) = (number("EVENTS", 10_000), number("RUNS", 3));
     let latencies: Vec<u64> = match std::env::var("LATENCIES") {
-        Ok(text) => {
-            text.split(',').map(|part| part.trim().parse().expect("LATENCIES: milliseconds, by commas")).collect()
-        }
+        Ok(text) => text
+            .split(',')
+            .map(|part| part.trim().parse().expect("LATENCIES must be milliseconds separated by commas"))
+            .collect(),
         Err(_) => vec![0, 100],
     };
     runtime.block_on(async {

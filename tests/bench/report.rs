@@ -1,5 +1,5 @@
 //! Formats figures and their ratios.
-#![allow(clippy::cast_precision_loss)] // counts of events are far below 2^52
+#![allow(clippy::cast_precision_loss)] // event counts are far below 2^52
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Figures {
 
 pub fn heading(scenario: &Scenario, runs: u64) {
     println!(
-        "\n{} handoffs of new customers, simulator at {} ms, {} requests at a time, {runs} runs",
+        "\n{} handoffs of new customers, simulator latency {} ms, {} concurrent requests, {runs} runs",
         scenario.events,
         scenario.latency.as_millis(),
         scenario.concurrency
@@ -72,7 +72,7 @@ pub fn summary(scenario: &Scenario, [bare, worker]: &[Vec<Figures>; 2]) {
         // Each event takes three requests in sequence.
         let allowed = scenario.concurrency as f64 / (3.0 * scenario.latency.as_secs_f64());
         println!(
-            "  {} at a time allow {allowed:.0} events/s: handoffd reaches {:.2} of it",
+            "  {} concurrent requests allow {allowed:.0} events/s; handoffd reaches {:.2} of that",
             scenario.concurrency,
             worker_rate / allowed
         );

@@ -55,21 +55,21 @@ impl Broker {
     pub async fn find(project: &Path, place: &Path, keep: Keep) -> Result<Self> {
         let given = std::env::var("AMQP_URL").ok().filter(|url| !url.trim().is_empty());
         if let Some(url) = given {
-            say(&format!("using the broker that AMQP_URL names: {}", masked(&url)));
-            let refused = "AMQP_URL names a broker that does not let us in; unset it to have a private one started";
+            say(&format!("using the broker of AMQP_URL: {}", masked(&url)));
+            let refused = "can't connect to the broker of AMQP_URL; correct it, or unset it to start a private broker";
             connect(&url).await.context(refused)?;
             return Ok(Self { url, private: None, names: Names::of_our_own() });
         }
         match connect(USUAL).await {
             Ok(_) => {
-                say("using the broker at 127.0.0.1:5672, with queues of our own that are deleted in the end");
+                say("using the broker at 127.0.0.1:5672, with separate queues that are deleted at the end");
                 return Ok(Self { url: USUAL.to_owned(), private: None, names: Names::of_our_own() });
             }
-            Err(problem) => say(&format!("no broker to use at 127.0.0.1:5672 ({})", first_line(&problem))),
+            Err(problem) => say(&format!("no broker found at 127.0.0.1:5672 ({})", first_line(&problem))),
         }
         let (project, place) = (project.to_owned(), place.join("broker"));
         let started = tokio::task::spawn_blocking(move || start(&project, &place, keep)).await?;
-        started.context("without a broker there is nothing to show; AMQP_URL may name one elsewhere")
+        started.context("the demonstration requires a broker; set AMQP_URL to use an existing one")
     }
 
     /// Stops a private broker; deletes the demonstration's queues and exchanges from any other.
@@ -139,7 +139,7 @@ impl Names {
 fn start(project: &Path, place: &Path, keep: Keep) -> Result<Broker> {
     // Installs RabbitMQ if it is missing and the user is permitted to; otherwise prints the package to install.
     if !script(project).arg("ensure").status()?.success() {
-        bail!("RabbitMQ is not there and could not be installed: see the line above");
+        bail!("RabbitMQ is not installed and could not be installed; see the output above");
     }
     say("starting a private RabbitMQ (about 5 s) …");
     let mut start = script(project);
@@ -167,7 +167,7 @@ fn script(project: &Path) -> Command {
 
 async fn connect(url: &str) -> Result<Connection> {
     let connecting = Connection::connect(url, ConnectionProperties::default());
-    Ok(tokio::time::timeout(PATIENCE, connecting).await.context("no answer within 5 s")??)
+    Ok(tokio::time::timeout(PATIENCE, connecting).await.context("no response within 5 s")??)
 }
 
 /// Removes the password from a URL.

@@ -34,7 +34,7 @@ impl Dynamics {
     pub async fn fail(&self, environment: &str, script: &Value) -> Result<()> {
         let url = format!("{}/_simulator/faults", self.environments[environment]);
         let answer = self.client.post(url).body(script.to_string()).send().await?;
-        ensure!(answer.status().is_success(), "the simulator refuses {script}: {}", answer.text().await?);
+        ensure!(answer.status().is_success(), "the simulator rejects {script}: {}", answer.text().await?);
         Ok(())
     }
 
@@ -83,9 +83,9 @@ impl Snapshot {
 
 /// Sends a `GET` and returns the JSON body.
 pub async fn get(client: &reqwest::Client, url: &str) -> Result<Value> {
-    let answer = client.get(url).send().await.with_context(|| format!("{url} does not answer"))?;
+    let answer = client.get(url).send().await.with_context(|| format!("{url} does not respond"))?;
     let status = answer.status();
     let body = answer.bytes().await?;
-    ensure!(status.is_success(), "{url} answered {status}: {}", String::from_utf8_lossy(&body));
-    serde_json::from_slice(&body).with_context(|| format!("{url} answered no JSON"))
+    ensure!(status.is_success(), "{url} responded {status}: {}", String::from_utf8_lossy(&body));
+    serde_json::from_slice(&body).with_context(|| format!("the response of {url} is not JSON"))
 }

@@ -19,7 +19,7 @@ pub fn folder(project: &Path, keep: Keep) -> Result<PathBuf> {
         return Ok(tempfile::Builder::new().prefix("handoffd-demo.").tempdir()?.keep());
     }
     let folder = project.join(".demo");
-    ensure!(!folder.exists(), "a demonstration was left running in .demo: end it with `make demo-stop` first");
+    ensure!(!folder.exists(), "a demonstration is already running in .demo; stop it with `make demo-stop` first");
     std::fs::create_dir(&folder)?;
     Ok(folder)
 }
@@ -36,14 +36,14 @@ pub fn release(stage: &mut Stage) -> Result<()> {
     });
     std::fs::write(stage.folder.join(STATE), kept.to_string())?;
     stage.processes.release();
-    say("left running until `make demo-stop`");
+    say("still running; stop with `make demo-stop`");
     Ok(())
 }
 
 /// Ends the processes left running.
 pub async fn stop(project: &Path) -> Result<()> {
     let folder = project.join(".demo");
-    let text = std::fs::read_to_string(folder.join(STATE)).context("no demonstration was left running in .demo")?;
+    let text = std::fs::read_to_string(folder.join(STATE)).context("no demonstration is running in .demo")?;
     let state: Value = serde_json::from_str(&text)?;
     for process in state["processes"].as_array().into_iter().flatten().rev() {
         let (name, id) = (process["name"].as_str().unwrap_or_default(), process["id"].as_u64().unwrap_or_default());
@@ -62,6 +62,6 @@ pub async fn stop(project: &Path) -> Result<()> {
     };
     broker.clear(project).await;
     std::fs::remove_dir_all(&folder).context("cannot remove .demo")?;
-    say("stopped, .demo removed");
+    say("stopped and removed .demo");
     Ok(())
 }

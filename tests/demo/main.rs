@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
         None => demonstrate(&project, Keep::Nothing).await,
         Some("--keep") => demonstrate(&project, Keep::Running).await,
         Some("stop") => kept::stop(&project).await,
-        Some(other) => Err(anyhow::anyhow!("`{other}`: expected nothing, `--keep` or `stop`")),
+        Some(other) => Err(anyhow::anyhow!("unknown argument `{other}`; expected none, `--keep` or `stop`")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,7 +67,7 @@ async fn demonstrate(project: &Path, keep: Keep) -> Result<()> {
     if keep == Keep::Running && result.is_ok() {
         kept::release(&mut stage)?;
     } else {
-        say("stopping everything, removing what it left");
+        say("stopping everything and cleaning up");
         stage.clear().await;
     }
     let summary = result?;
@@ -100,13 +100,13 @@ async fn story(stage: &mut Stage, keep: Keep) -> Result<String> {
     let findings = verifier.samples();
     verifier.totals();
     println!("\n{}", report::table(&findings));
-    println!("Skipped or dead-lettered, and why:\n\n{}", report::reasons(&findings));
+    println!("Skipped or dead-lettered, with reasons:\n\n{}", report::reasons(&findings));
     if keep == Keep::Running {
-        println!("Left running:\n\n{}\n", stage.addresses(&dynamics));
+        println!("Still running:\n\n{}\n", stage.addresses(&dynamics));
     }
     problems.extend(verifier.problems);
     if !problems.is_empty() {
-        bail!("not as expected:\n  {}", problems.join("\n  "));
+        bail!("unexpected results:\n  {}", problems.join("\n  "));
     }
     let requests = snapshot.requests.len();
     let seconds = started.elapsed().as_secs_f64();
@@ -172,7 +172,7 @@ async fn interrupted() -> anyhow::Error {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
-        () = tokio::time::sleep(LIMIT) => return anyhow::anyhow!("it took far too long"),
+        () = tokio::time::sleep(LIMIT) => return anyhow::anyhow!("timed out"),
     }
     anyhow::anyhow!("interrupted")
 }

@@ -103,7 +103,7 @@ pub fn executable(name: &str) -> Result<Command> {
     let ours = std::env::current_exe()?;
     let folder = ours.parent().and_then(Path::parent).context("an executable in examples/")?;
     let path = folder.join(name);
-    anyhow::ensure!(path.exists(), "{} is not built: use `make demo`", path.display());
+    anyhow::ensure!(path.exists(), "{} is not built; run `make demo`", path.display());
     let mut command = Command::new(path);
     command.process_group(0);
     for (key, _) in std::env::vars_os() {

@@ -46,11 +46,11 @@ fn row(finding: &Finding) -> [String; 6] {
 /// Explains a reason for skipping an event.
 pub fn in_words(reason: &str) -> &str {
     match reason {
-        "not_resolved" => "not_resolved: the event says that the session was closed unresolved",
-        "live_work_item" => "live_work_item: the session went to a live work item, which agents close themselves",
-        "incident_not_found" => "incident_not_found: the case that the event names is not there",
-        "no_incident" => "no_incident: no handoff of this session came within worker.resolution_wait",
-        "already_closed" => "already_closed: the worker has closed the session's cases before",
+        "not_resolved" => "not_resolved: the session was closed without being resolved",
+        "live_work_item" => "live_work_item: the session has a live work item, which agents close themselves",
+        "incident_not_found" => "incident_not_found: the case named in the event does not exist",
+        "no_incident" => "no_incident: no handoff of this session arrived within worker.resolution_wait",
+        "already_closed" => "already_closed: the worker had already closed the session's cases",
         other => other,
     }
 }

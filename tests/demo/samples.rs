@@ -53,7 +53,7 @@ pub enum Holds {
 /// Every round.
 pub const ROUNDS: &[Round] = &[
     Round {
-        title: "handoffs of every channel",
+        title: "handoffs on every channel",
         faults: Vec::new,
         samples: &[
             // Contact lookup, contact creation, case.
@@ -77,7 +77,7 @@ pub const ROUNDS: &[Round] = &[
         ],
     },
     Round {
-        title: "customers come back; another environment as installed",
+        title: "returning customers; an environment as installed",
         faults: Vec::new,
         samples: &[
             case("returning-customer", 1).of("Ann O'Brien"),
@@ -88,7 +88,7 @@ pub const ROUNDS: &[Round] = &[
         ],
     },
     Round {
-        title: "Dynamics in trouble: one 503, one lost answer, one 429 with Retry-After",
+        title: "Dynamics faults: one 503, one lost response, one 429 with Retry-After",
         faults: trouble,
         samples: &[
             case("transient-fault", 2).tried(2),
@@ -98,7 +98,7 @@ pub const ROUNDS: &[Round] = &[
         ],
     },
     Round {
-        title: "events that can't be carried",
+        title: "events that can't be processed",
         faults: refusal,
         samples: &[
             dead("not-json", "invalid_event", 0),
@@ -108,11 +108,7 @@ pub const ROUNDS: &[Round] = &[
             dead("rejected", "rejected_by_dynamics", 1),
         ],
     },
-    Round {
-        title: "an event comes again",
-        faults: Vec::new,
-        samples: &[before("email"), before("same-id-other-body")],
-    },
+    Round { title: "duplicate events", faults: Vec::new, samples: &[before("email"), before("same-id-other-body")] },
     Round {
         title: "resolutions",
         faults: Vec::new,

@@ -113,10 +113,10 @@ impl Stage {
     /// Waits a moment for a component; fails if it has ended or the deadline has passed.
     pub async fn wait_a_little(&mut self, what: &str, deadline: Instant) -> Result<()> {
         if let Some(name) = self.processes.ended() {
-            bail!("{name} has ended:\n{}", self.last_words(name));
+            bail!("{name} has exited:\n{}", self.last_words(name));
         }
         if Instant::now() > deadline {
-            bail!("waited in vain for {what}:\n{}", self.last_words("handoffd"));
+            bail!("timed out waiting for {what}:\n{}", self.last_words("handoffd"));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
         Ok(())

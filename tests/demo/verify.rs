@@ -71,8 +71,8 @@ impl<'a> Verifier<'a> {
         let to_close = all().map(cases_closed_by).sum();
         let closed = self.snapshot.cases().filter(|(_, row)| is_closed(row)).count();
         self.expect("all", "closed cases", to_close, closed);
-        self.expect("all", "tokens asked for", 2, self.snapshot.tokens);
-        self.expect("all", "requests that no event explains", 0, self.costs.unexplained);
+        self.expect("all", "token requests", 2, self.snapshot.tokens);
+        self.expect("all", "requests without an event", 0, self.costs.unexplained);
     }
 
     fn sample(&mut self, sample: &Sample) -> Finding {
@@ -102,7 +102,7 @@ impl<'a> Verifier<'a> {
         let Some(outcome) = outcomes.first() else {
             // A message without a readable event has no outcome.
             if self.files[sample.name].is_readable() {
-                self.problems.push(format!("{}: no outcome was announced", sample.name));
+                self.problems.push(format!("{}: no outcome was published", sample.name));
             }
             return ("dead letter".to_owned(), letter);
         };
@@ -114,7 +114,7 @@ impl<'a> Verifier<'a> {
         self.expect(sample.name, "reason", sample.reason.unwrap_or("-"), reason);
         if sample.holds == Holds::Before {
             self.same_every_time(sample, outcomes);
-            return ("the same outcome again".to_owned(), None);
+            return ("duplicate, same outcome".to_owned(), None);
         }
         let warnings: Vec<&str> = data["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let warnings = warnings.join(", ");
@@ -144,9 +144,9 @@ impl<'a> Verifier<'a> {
     fn same_every_time(&mut self, sample: &Sample, outcomes: &[Value]) {
         let copies = ROUNDS.iter().flat_map(|round| round.samples);
         let copies = copies.filter(|other| self.files[other.name].id == self.files[sample.name].id).count();
-        self.expect(sample.name, "times its outcome was announced", copies, outcomes.len());
+        self.expect(sample.name, "published outcomes", copies, outcomes.len());
         if outcomes.iter().any(|outcome| outcome != &outcomes[0]) {
-            self.problems.push(format!("{}: its outcome was not the same every time", sample.name));
+            self.problems.push(format!("{}: its outcomes differ", sample.name));
         }
     }
 
@@ -218,7 +218,7 @@ impl<'a> Verifier<'a> {
         found.into_iter().next()
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "numbers and words, which are easier to hand over so")]
+    #[expect(clippy::needless_pass_by_value, reason = "accepts numbers and text by value")]
     fn expect<T: PartialEq + std::fmt::Display>(&mut self, whose: &str, what: &str, expected: T, found: T) {
         if expected != found {
             self.problems.push(format!("{whose}: {what}: expected {expected}, found {found}"));

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fuzzes every target for a bounded time: tests/fuzz/run.sh SECONDS [TARGET…]
-# Everything it makes is under target/fuzz; what it finds stays in target/fuzz/found and fails the run.
-# Stable Rust will do: the code has no unsafe, so coverage is wanted and a sanitizer is not.
+# All output is under target/fuzz; findings are kept in target/fuzz/found and fail the run.
+# Stable Rust is sufficient: the code has no unsafe, so the fuzzer needs coverage and no sanitizer.
 set -eu
 
 seconds=${1:?usage: tests/fuzz/run.sh SECONDS [TARGET…]}

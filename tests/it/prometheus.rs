@@ -123,7 +123,7 @@ fn tied() -> Command {
 async fn a_real_prometheus_scrapes_the_worker_and_accepts_the_rules() {
     let rig = rig().start().await;
     let Some(prometheus) = Prometheus::start(rig.folder.path(), &rig.worker().address().unwrap()) else {
-        eprintln!("skipped: there is no prometheus on this machine (Debian, Ubuntu: apt-get install prometheus)");
+        eprintln!("skipped: prometheus is not installed (Debian, Ubuntu: apt-get install prometheus)");
         return;
     };
     rig.hand_off(&handoff("email")).await;

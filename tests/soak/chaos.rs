@@ -72,7 +72,7 @@ async fn kill_workers(stage: Arc<Stage>, mut dice: SmallRng, over: CancellationT
 async fn end_of(worker: &Worker) {
     let told = Instant::now();
     while worker.status().is_none() {
-        assert!(told.elapsed() < END_LIMIT, "a worker that was told to stop does not: {}", worker.log());
+        assert!(told.elapsed() < END_LIMIT, "the worker did not stop within the limit: {}", worker.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

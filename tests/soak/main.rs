@@ -15,7 +15,7 @@ mod ledger;
 mod report;
 mod stage;
 #[path = "../it/support/mod.rs"]
-#[allow(dead_code, unused_imports)] // what only the integration tests use
+#[allow(dead_code, unused_imports)] // used only by the integration tests
 mod support;
 mod traffic;
 mod verdict;
@@ -78,7 +78,7 @@ async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
     over.cancel();
     publishing.await.expect("the publisher does not panic");
     chaos.end().await;
-    println!("soak: the trouble is over, everything drains");
+    println!("soak: failures ended, draining");
     let drained = drain(started, &stage, &ledger).await;
     closing.cancel();
     collecting.await.expect("the collector does not panic");
@@ -87,10 +87,10 @@ async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
     stage.stop_worker().await;
     report::summary(started.elapsed(), seed, &stage, &ledger, &verdict).await;
     if verdict.is_clean() && drained {
-        println!("soak: ok: lost 0, doubled 0");
+        println!("soak: ok: lost 0, duplicated 0");
         return ExitCode::SUCCESS;
     }
-    let unread = if drained { "" } else { ", and not everything was done in time" };
+    let unread = if drained { "" } else { "; the queues were not drained in time" };
     println!("soak: FAILED: see above{unread}");
     stage.keep_logs()
 }

@@ -34,8 +34,8 @@ pub async fn summary(took: Duration, seed: u64, stage: &Stage, ledger: &Ledger, 
     let mut lines = vec![
         ("SEED", seed.to_string()),
         ("time", format!("{} s", took.as_secs())),
-        ("events", format!("{events}, in {messages} messages (the rest are copies)")),
-        ("publishes repeated, broker away", told(&counts.repeated).to_string()),
+        ("events", format!("{events}, in {messages} messages (including copies)")),
+        ("publishes repeated, broker down", told(&counts.repeated).to_string()),
         ("worker: SIGKILL", told(&counts.kills).to_string()),
         ("worker: SIGTERM", told(&counts.stops).to_string()),
         ("broker: SIGKILL", told(&counts.broker_kills).to_string()),
@@ -46,15 +46,15 @@ pub async fn summary(took: Duration, seed: u64, stage: &Stage, ledger: &Ledger, 
     let listed = |what: &str, count: usize| (format!("  {what}"), count.to_string());
     let mut details: Vec<(String, String)> = Vec::new();
     details.extend(verdict.ends.iter().map(|(end, count)| listed(end, *count)));
-    details.push(("in Dynamics".to_owned(), String::new()));
+    details.push(("records in Dynamics".to_owned(), String::new()));
     details.extend(verdict.rows.iter().map(|(table, count)| listed(table, *count)));
-    details.push(("dead letters".to_owned(), format!("({} of them of events that had one)", verdict.dead_again)));
+    details.push(("dead letters".to_owned(), format!("({} of them second ones of an event)", verdict.dead_again)));
     details.extend(verdict.dead.iter().map(|(reason, count)| listed(reason, *count)));
     println!("\nsoak: report");
     for (what, how_many) in lines.drain(..).map(|(what, text)| (what.to_owned(), text)).chain(details) {
         println!("  {what:<58} {how_many}");
     }
-    for (what, problems) in [("lost", &verdict.lost), ("doubled", &verdict.doubled), ("wrong", &verdict.wrong)] {
+    for (what, problems) in [("lost", &verdict.lost), ("duplicated", &verdict.doubled), ("wrong", &verdict.wrong)] {
         println!("  {what:<58} {}", problems.len());
         for problem in problems.iter().take(SHOWN) {
             println!("    {}", problem.chars().take(1500).collect::<String>());

@@ -61,7 +61,7 @@ impl Verdict {
         }
         verdict.leftovers(&entries, &books);
         if ledger.strangers() > 0 {
-            verdict.wrong.push(format!("{} outcomes of events that nobody published", ledger.strangers()));
+            verdict.wrong.push(format!("{} outcomes of unknown events", ledger.strangers()));
         }
         verdict
     }
@@ -89,10 +89,10 @@ impl Verdict {
             return;
         }
         if !letters.is_empty() {
-            self.wrong.push(format!("{id} ({:?}): given up, {letters:?}, {}", entry.expected, data["error"]));
+            self.wrong.push(format!("{id} ({:?}): failed, {letters:?}, {}", entry.expected, data["error"]));
         }
         if entry.outcomes.iter().any(|other| other != outcome) {
-            self.doubled.push(format!("{id}: different answers: {:?}", entry.outcomes));
+            self.doubled.push(format!("{id}: different outcomes: {:?}", entry.outcomes));
         }
         self.records(id, entry, outcome, books);
     }
@@ -113,7 +113,7 @@ impl Verdict {
                 self.exactly(notes, books.notes.get(key).copied().unwrap_or(0), || format!("{id}: notes"));
                 if entry.event.0["organization_id"] == ORGANIZATIONS[1] {
                     let places = books.places.get(key).copied().unwrap_or(0);
-                    self.exactly(1, places, || format!("{id}: places in a queue"));
+                    self.exactly(1, places, || format!("{id}: queue items"));
                 }
             }
             Expected::Chat => {
@@ -125,7 +125,7 @@ impl Verdict {
                 let of = |row: &&Value| meta["dynamics365_incident_id"] == row["incidentid"];
                 let row = books.incidents.values().flatten().find(of);
                 if closed && row.is_some_and(|row| row["statecode"] != 1) {
-                    self.wrong.push(format!("{id}: said to be closed, but it is open: {outcome}"));
+                    self.wrong.push(format!("{id}: reported as closed, but open: {outcome}"));
                 }
             }
         }
@@ -145,7 +145,7 @@ impl Verdict {
             entries.values().filter_map(|entry| entry.event.0["data"]["summary"].as_str()).collect();
         let summaries = books.incidents.keys().chain(books.chats.keys());
         let unknown = summaries.filter(|summary| !known.contains(summary.as_str()));
-        self.doubled.extend(unknown.map(|summary| format!("a record of no event: {summary}")));
+        self.doubled.extend(unknown.map(|summary| format!("record without an event: {summary}")));
         let twice = books.contacts.iter().filter(|(_, count)| **count > 1);
         self.doubled.extend(twice.map(|((organization, email), count)| format!("{organization}: {count} × {email}")));
     }

@@ -60,9 +60,7 @@ impl Browser {
         let (chromium, driver) =
             (program("HANDOFFD_TEST_CHROMIUM", "chromium"), program("HANDOFFD_TEST_CHROMEDRIVER", "chromedriver"));
         let (Some(chromium), Some(driver)) = (chromium, driver) else {
-            eprintln!(
-                "SKIPPED: no chromium or no chromedriver; `bash tests/browser.sh ensure` installs them or says how"
-            );
+            eprintln!("SKIPPED: no chromium or no chromedriver; run `bash tests/browser.sh ensure` to install them");
             return None;
         };
         let profile = tempfile::tempdir().expect("a folder for the profile");
