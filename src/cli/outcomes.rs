@@ -190,16 +190,16 @@ fn record(outcome: &Value) -> String {
 }
 
 fn story(outcome: &Value) -> String {
-    let mut told = String::new();
+    let mut output = String::new();
     for (name, value) in outcome.as_object().into_iter().flatten().filter(|(name, _)| *name != "history") {
-        _ = writeln!(told, "{name:<16} {}", text(value));
+        _ = writeln!(output, "{name:<16} {}", text(value));
     }
-    _ = writeln!(told, "history");
+    _ = writeln!(output, "history");
     for entry in outcome["history"].as_array().into_iter().flatten() {
         let answer = [&entry["status"], &entry["code"], &entry["error"]].map(text);
         let answer: Vec<&str> = answer.iter().map(String::as_str).filter(|text| *text != "-").collect();
         _ = writeln!(
-            told,
+            output,
             "  {}  attempt {}  {:<20} {:>6} ms  {}  {}",
             text(&entry["at"]),
             entry["attempt"],
@@ -209,7 +209,7 @@ fn story(outcome: &Value) -> String {
             text(&entry["request_id"]),
         );
     }
-    told
+    output
 }
 
 fn text(value: &Value) -> String {

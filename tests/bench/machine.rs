@@ -89,7 +89,7 @@ impl Machine {
     /// Starts the worker and measures from its first request until this organization has a number of outcomes.
     pub async fn time_to(&self, organization: &str, outcomes: u64) -> Duration {
         let connection = self.connect().await;
-        let mut told = self.outcomes(&connection).await;
+        let mut outcome_stream = self.outcomes(&connection).await;
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
         let mut child = Running::start(self.worker().stdout(Stdio::null()).stderr(log));
         let deadline = Instant::now() + LIMIT;
@@ -100,8 +100,8 @@ impl Machine {
         let started = Instant::now();
         let mut answered = HashSet::new();
         while (answered.len() as u64) < outcomes {
-            let next = timeout(LIMIT, told.next()).await.expect("an outcome in time");
-            let message = next.expect("the broker is there").expect("a message");
+            let next = timeout(LIMIT, outcome_stream.next()).await.expect("an outcome in time");
+            let message = next.expect("a connected broker").expect("a message");
             let outcome: Value = serde_json::from_slice(&message.data).expect("an outcome");
             if outcome["organization_id"] == organization {
                 answered.insert(outcome["data"]["source_event_id"].to_string());

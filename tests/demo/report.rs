@@ -26,14 +26,14 @@ pub fn table(findings: &[Finding]) -> String {
 
 /// Lists skipped and failed samples with their reasons.
 pub fn reasons(findings: &[Finding]) -> String {
-    let mut told = String::new();
+    let mut lines = String::new();
     for finding in findings {
         if let Some(why) = &finding.why {
             let why = why.replace('\n', &format!("\n{:42}", ""));
-            _ = writeln!(told, "  {:<26} {:<12} {why}", finding.name, finding.outcome);
+            _ = writeln!(lines, "  {:<26} {:<12} {why}", finding.name, finding.outcome);
         }
     }
-    told
+    lines
 }
 
 fn row(finding: &Finding) -> [String; 6] {

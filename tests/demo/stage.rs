@@ -62,8 +62,8 @@ impl Stage {
         while !ready.exists() {
             self.wait_a_little("dynamics-simulator", deadline).await?;
         }
-        let told: Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
-        Ok(Dynamics::new(self.client.clone(), &told))
+        let environments: Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
+        Ok(Dynamics::new(self.client.clone(), &environments))
     }
 
     /// Starts the worker and waits until it is ready.

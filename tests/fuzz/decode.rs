@@ -60,7 +60,7 @@ fn check_pieces(envelope: &Envelope, pieces: &[Piece]) {
                 check_event(&event);
                 assert_eq!(event.key.event_id.as_str(), piece.message_id);
             }
-            Ok(Decoded::Several(_)) => panic!("taken apart twice"),
+            Ok(Decoded::Several(_)) => panic!("split twice"),
             Err(rejection) => check_rejection(&rejection),
         }
     }

@@ -21,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(frame.len(), sent.len());
     assert_eq!(places == 0, frame == sent);
     let mut again = frame.clone();
-    assert_eq!(mend::mend(&mut again), 0, "mended twice");
+    assert_eq!(mend::mend(&mut again), 0, "repaired twice");
     for limit in [0, 64, frame.len()] {
         if let Some(shrunk) = shrink::shrink(&frame, limit) {
             assert!(shrunk.len() <= limit.max(frame.len()));

@@ -226,13 +226,17 @@ async fn asked(rig: &Rig, operation: &str, least: u64) {
 /// Asserts one log line at the start, with cause and advice, and one at the end, and no warning for each event.
 fn told_once(rig: &Rig, advice: &str) {
     let lines = rig.worker().lines();
-    let said = |sentence: &str| -> Vec<&Value> {
+    let logged = |sentence: &str| -> Vec<&Value> {
         lines
             .iter()
-            .filter(|line| field(line, "message").as_str().is_some_and(|said| said.contains(sentence)))
+            .filter(|line| field(line, "message").as_str().is_some_and(|message| message.contains(sentence)))
             .collect()
     };
+<<<<<<< HEAD
     let (began, ended) = (said("organization is blocked"), said("organization is no longer blocked"));
+=======
+    let (began, ended) = (logged("an organization is blocked"), logged("an organization works again"));
+>>>>>>> b674aab (Name tests and their variables plainly)
     assert_eq!((began.len(), ended.len()), (1, 1), "{began:?} {ended:?}");
     assert!(field(began[0], "advice").as_str().unwrap().contains(advice), "{}", began[0]);
     assert!(!field(began[0], "error").as_str().unwrap().is_empty());

@@ -18,8 +18,8 @@ async fn publish_puts_files_on_the_bus() {
             .to_vec();
     let mut arguments = vec!["publish"];
     arguments.extend(files.iter().map(String::as_str));
-    let said = run(&rig, &arguments).await;
-    assert!(said.starts_with("4 published"), "{said}");
+    let printed = run(&rig, &arguments).await;
+    assert!(printed.starts_with("4 published"), "{printed}");
     for id in ["evt_01JDA7", "evt_01JDA8", "evt_01JDA9"] {
         assert_eq!(rig.bus.outcome(id).await.routing_key, "dynamics365.handoff.succeeded", "{id}");
     }
@@ -28,8 +28,8 @@ async fn publish_puts_files_on_the_bus() {
     let (one, two) = (handoff("email"), handoff("sms"));
     let lines = rig.folder.path().join("events.jsonl");
     std::fs::write(&lines, format!("{}\n{}\n", one.0, two.0)).unwrap();
-    let said = run(&rig, &["publish", "--count", "5", "--rate", "1000", lines.to_str().unwrap()]).await;
-    assert!(said.starts_with("5 published"), "{said}");
+    let printed = run(&rig, &["publish", "--count", "5", "--rate", "1000", lines.to_str().unwrap()]).await;
+    assert!(printed.starts_with("5 published"), "{printed}");
     rig.bus.outcomes_of(&[one, two]).await;
     eventually("five more outcomes", async || rig.bus.all_outcomes().await.len() == 9).await;
 }
@@ -55,12 +55,12 @@ async fn explain_shows_the_requests_that_the_worker_makes() {
     rig.bus.outcome("evt_01JDA7").await;
     let sent: Vec<_> =
         rig.crm.environment().requests().into_iter().filter(|entry| entry.operation != "token").collect();
-    let said: Vec<&Value> = explained["requests"].as_array().unwrap().iter().collect();
-    assert!(said.len() >= sent.len());
+    let predicted: Vec<&Value> = explained["requests"].as_array().unwrap().iter().collect();
+    assert!(predicted.len() >= sent.len());
     for entry in &sent {
         let body = entry.body.as_ref().map_or(Value::Null, |body| serde_json::from_slice(body).unwrap());
         let url = format!("{}{}", rig.crm.url(), entry.uri);
-        let found = said.iter().find(|one| one["method"] == entry.method.as_str() && one["url"] == url.as_str());
+        let found = predicted.iter().find(|one| one["method"] == entry.method.as_str() && one["url"] == url.as_str());
         let found = found.unwrap_or_else(|| panic!("{} {url} was not explained: {explained:#}", entry.method));
         let mut explained_body = found["body"].clone();
         if entry.operation == "incidents.create" {

@@ -27,7 +27,7 @@ async fn killed_at_any_point_it_does_everything_once() {
     let rows: Vec<Row> = opencx.into_iter().zip(stock).flat_map(<[Row; 2]>::from).collect();
     println!("{}", table::of(&rows));
     let wrong = rows.iter().filter(|row| row.problem.is_some()).count();
-    assert_eq!(wrong, 0, "of {} kills; the table says what is wrong", rows.len());
+    assert_eq!(wrong, 0, "of {} kills; see the table", rows.len());
 }
 
 /// Runs every point in one kind of environment in sequence; the restarted worker is the next one to be killed.
@@ -201,7 +201,7 @@ impl Killing<'_> {
         let settled = async || worker.metric("handoffd_events_total", "").await >= i64::from(copies);
         eventually("each copy to be settled", settled).await;
         eventually("empty queues", async || self.rig.bus.unfinished().await == 0).await;
-        eventually("nothing in hand", async || worker.metric("handoffd_in_flight", "").await == 0).await;
+        eventually("no event in progress", async || worker.metric("handoffd_in_flight", "").await == 0).await;
         self.rig.bus.outcomes(event.id(), 1).await
     }
 

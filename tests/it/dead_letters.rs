@@ -34,8 +34,8 @@ async fn a_refused_event_is_a_complete_dead_letter_at_once() {
     let letter = rig.bus.dead_letter().await;
     assert_eq!(String::from_utf8(letter.data.clone()).unwrap(), body);
     whole(&letter.properties, &sent);
-    let said = HEADERS.map(|name| header(&letter.properties, name).unwrap_or_else(|| panic!("no {name}")));
-    let [reason, error, step, attempts, event_id, organization, session, first_seen, dead_at, key] = said;
+    let values = HEADERS.map(|name| header(&letter.properties, name).unwrap_or_else(|| panic!("no {name}")));
+    let [reason, error, step, attempts, event_id, organization, session, first_seen, dead_at, key] = values;
     assert_eq!(reason, "rejected_by_dynamics");
     assert!(error.contains("0x80044331") && error.contains("the text is too long"), "{error}");
     assert_eq!((step.as_str(), attempts.as_str()), ("post_incident", "1"));
@@ -75,7 +75,7 @@ async fn the_same_event_succeeds_once_its_cause_is_fixed() {
     assert_eq!(both[1].routing_key, "dynamics365.handoff.succeeded");
     assert_ne!(both[0].body["event_id"], both[1].body["event_id"], "another result is another id");
     assert_eq!((rig.crm.contacts().len(), rig.crm.incidents().len()), (1, 1));
-    assert_eq!(both[1].body["data"]["attempts"], 1, "afresh");
+    assert_eq!(both[1].body["data"]["attempts"], 1, "starts over");
     assert_eq!(rig.requests_for(&event).await, [""; 0], "and is answered from now on");
 }
 

@@ -28,7 +28,7 @@ async fn a_worker_whose_disk_fills_up_consumes_nothing_until_there_is_room() {
     })
     .await;
     let asked = rig.crm.operations().len();
-    assert!(asked < 2 * EVENTS, "{asked} requests: events are taken up and put back again and again");
+    assert!(asked < 2 * EVENTS, "{asked} requests: events are consumed and returned repeatedly");
 
     limit(&worker, "unlimited");
     worker.ready().await;
@@ -52,7 +52,7 @@ async fn nothing_is_taken_from_an_organizations_queue_while_the_disk_is_full() {
     rig.bus.gather(ORGANIZATION, 70).await;
     limit(&worker, "1:unlimited");
     stuck(&rig, &worker).await;
-    eventually("nothing in hand", async || worker.metric("handoffd_in_flight", "").await == 0).await;
+    eventually("no event in progress", async || worker.metric("handoffd_in_flight", "").await == 0).await;
     let left = rig.bus.unfinished().await;
     assert!(left > 70, "only {left} are left in the queues");
 

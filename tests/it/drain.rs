@@ -17,7 +17,7 @@ async fn a_worker_stopped_under_load_leaves_the_rest_to_the_next_one() {
         eventually("some outcomes", async || rig.bus.all_outcomes().await.len() >= least).await;
         rig.worker().stop().await;
         let (answered, waiting) = (rig.bus.all_outcomes().await.len(), rig.bus.unfinished().await as usize);
-        assert_eq!(answered + waiting, events.len(), "what was in hand is finished, the rest is untouched");
+        assert_eq!(answered + waiting, events.len(), "events in progress finish, the rest is untouched");
         rig.start_worker("worker").ready().await;
     }
     rig.bus.outcomes_of(&events).await;
@@ -90,5 +90,5 @@ fn chats(count: usize) -> Vec<Event> {
 }
 
 async fn in_hand(rig: &Rig) {
-    eventually("events in hand", async || rig.worker().metric("handoffd_in_flight", "").await >= 1).await;
+    eventually("events in progress", async || rig.worker().metric("handoffd_in_flight", "").await >= 1).await;
 }

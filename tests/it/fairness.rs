@@ -55,7 +55,7 @@ async fn a_busy_organization_delays_no_other_and_finishes_in_time() {
     rig.bus.publish_all(&ours).await;
     rig.bus.outcomes_of(&ours).await;
     let left = 200 - done(&rig, ORGANIZATION).await;
-    assert!(left > 50, "only {left} of 200 were left: ours has waited for theirs");
+    assert!(left > 50, "only {left} of 200 were left; one organization waited for the other");
     rig.bus.outcomes_of(&theirs).await;
     assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 201);
     assert_eq!(rig.bus.all_outcomes().await.len(), 201);

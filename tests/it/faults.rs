@@ -132,7 +132,7 @@ async fn a_closing_whose_answer_was_lost_happens_once() {
     rig.crm.fault(&json!({ "operation": "CloseIncident", "fault": "reset_after_commit" }));
     let outcome = rig.carry(&resolved(event.session())).await;
     assert_eq!(outcome.routing_key, "dynamics365.resolution.succeeded");
-    assert_eq!((rig.crm.count("CloseIncident"), rig.crm.count("incidents.read")), (1, 1), "it is looked at");
+    assert_eq!((rig.crm.count("CloseIncident"), rig.crm.count("incidents.read")), (1, 1), "the case is read");
 }
 
 #[tokio::test]

@@ -51,8 +51,12 @@ async fn limits_are_respected_and_cost_no_attempt() {
     for outcome in rig.bus.all_outcomes().await {
         assert_eq!(outcome.body["data"]["attempts"], 1, "{}", outcome.body);
     }
-    let told = rig.worker().metric("handoffd_dynamics_throttled_total", "org_acme").await;
-    assert!((1..60).contains(&told), "{told} answers said to wait, of {} requests", rig.crm.operations().len());
+    let throttled = rig.worker().metric("handoffd_dynamics_throttled_total", "org_acme").await;
+    assert!(
+        (1..60).contains(&throttled),
+        "{throttled} responses were throttling, of {} requests",
+        rig.crm.operations().len()
+    );
     rig.nothing_is_left().await;
 }
 
@@ -71,7 +75,7 @@ async fn a_retry_after_closes_one_limiter_with_one_log_line() {
     rig.bus.publish_all(&theirs).await;
     rig.bus.outcomes_of(&theirs).await;
     let sent = rig.crm.count("oc_liveworkitems.create");
-    assert_eq!(sent, before + 50, "nothing of ours is sent into a shut gate");
+    assert_eq!(sent, before + 50, "no request passes a closed limiter");
     rig.bus.outcomes_of(&ours).await;
     assert_eq!(rig.crm.rows("oc_liveworkitems").len(), 100);
     rig.worker().counts("handoffd_dynamics_throttled_total", "org_acme", 1).await;

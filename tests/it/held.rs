@@ -137,7 +137,7 @@ async fn a_document_that_references_its_secret_is_refused_identically_for_any_ta
     let (rig, worker) = Worker::start(rig()).await;
     let fifo = fifo(rig.folder.path().join("fifo"));
     let path = format!("/api/v1/organizations/{ANOTHER_ORGANIZATION}");
-    let mut told = Vec::new();
+    let mut answers = Vec::new();
     for secret in [
         json!({ "file": fifo }),
         json!({ "file": rig.folder.path() }),
@@ -152,11 +152,11 @@ async fn a_document_that_references_its_secret_is_refused_identically_for_any_ta
         let answer = worker.put(&path, &document(&rig, secret.clone())).send().await;
         let answer = answer.unwrap_or_else(|_| panic!("the event thread is held by {secret}"));
         assert_eq!(answer.status(), 400, "{secret}");
-        told.push(answer.text().await.unwrap());
+        answers.push(answer.text().await.unwrap());
         worker.goes_on(&rig, &format!("PUT with {secret}")).await;
     }
-    assert!(told[0].contains("the secret itself"), "{}", told[0]);
-    assert!(told.iter().all(|other| *other == told[0]), "{told:#?}");
+    assert!(answers[0].contains("the secret itself"), "{}", answers[0]);
+    assert!(answers.iter().all(|other| *other == answers[0]), "{answers:#?}");
     assert!(rig.crm.environment().requests().iter().all(|request| !format!("{request:?}").contains("PATH")));
 }
 

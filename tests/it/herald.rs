@@ -45,7 +45,7 @@ async fn the_service_manager_is_notified_of_readiness_watchdog_reload_and_stop()
 
     let before = ear.hears("READY=1").await;
     assert!(!before.contains(&"STATUS=carries events".to_owned()), "{before:?}");
-    assert_eq!(worker.try_unready().await, Some(Vec::new()), "it is ready when it says so");
+    assert_eq!(worker.try_unready().await, Some(Vec::new()), "ready once it has notified");
     ear.hears("STATUS=carries events").await;
     ear.hears("WATCHDOG=1").await;
     ear.hears("WATCHDOG=1").await;
@@ -83,12 +83,12 @@ async fn health_is_the_exit_status() {
     let rig = rig().start().await;
     let worker = rig.worker();
     for question in [&["health"][..], &["health", "--ready"]] {
-        let told = worker.command(question).await;
-        assert_eq!(told.status.code(), Some(0), "{told:?}");
+        let output = worker.command(question).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
     rig.crm.environment().configure(&serde_json::json!({ "latency_ms": 3000 })).unwrap();
     rig.bus.publish(&crate::support::event::handoff("web")).await;
-    crate::support::broker::eventually("an event in hand", async || {
+    crate::support::broker::eventually("an event in progress", async || {
         worker.metric("handoffd_in_flight", "").await > 0 && worker.metrics().await.contains("handoffd_ready 1")
     })
     .await;
@@ -101,7 +101,7 @@ async fn health_is_the_exit_status() {
     assert_eq!((alive.status.code(), ready.status.code()), (Some(0), Some(1)), "{alive:?} {ready:?}");
     assert!(String::from_utf8_lossy(&ready.stderr).contains("stopping"), "{ready:?}");
     assert!(worker.exit().await.success());
-    let told = worker.command(&["health"]).await;
-    assert_eq!(told.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("no worker responds"), "{told:?}");
+    let output = worker.command(&["health"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no worker responds"), "{output:?}");
 }

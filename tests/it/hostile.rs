@@ -67,12 +67,12 @@ fn syntax() -> Vec<Case> {
             top("\"session_id\"", "\"session_id\":\"a\",\"session_id\""),
             Dead("invalid_event", "data: "),
         ),
-        ("depth that nobody reads", top("\"data\":{", &format!("\"data\":{{\"x\":{deep},")), Succeeded),
+        ("unread depth", top("\"data\":{", &format!("\"data\":{{\"x\":{deep},")), Succeeded),
         ("depth for a text", top("\"Billing\"", &deep), Dead("invalid_event", "data.classification")),
         ("depth for the data", top("\"data\":{", &format!("\"x\":{deep},\"data\":{{")), Succeeded),
         ("a giant number", top("\"negative\"", "1e999999"), Dead("invalid_event", "data.sentiment")),
-        ("a giant number that nobody reads", top("\"data\":{", "\"data\":{\"x\":-1e999999,"), Succeeded),
-        ("a lone surrogate that nobody reads", top("\"data\":{", "\"data\":{\"x\":\"\\ud800\","), Succeeded),
+        ("an unread giant number", top("\"data\":{", "\"data\":{\"x\":-1e999999,"), Succeeded),
+        ("an unread lone surrogate", top("\"data\":{", "\"data\":{\"x\":\"\\ud800\","), Succeeded),
         ("not RFC 3339", top("\"2026-11-22T10:15:00Z\"", "\"Sun, 22 Nov 2026\""), Dead("invalid_event", "timestamp: ")),
         ("the first year", top("\"2026-11-22T10:15:00Z\"", "\"0000-01-01T00:00:00Z\""), Succeeded),
         ("the last second", top("\"2026-11-22T10:15:00Z\"", "\"9999-12-31T23:59:60Z\""), Succeeded),
@@ -304,7 +304,7 @@ fn values() -> Vec<AMQPValue> {
 /// Publishes a bad input and asserts its result.
 async fn ends(rig: &Rig, case: &Case, with: BasicProperties) {
     let Case { name, id, body, end } = case;
-    let told: Value = serde_json::from_slice(body).unwrap_or_default();
+    let event: Value = serde_json::from_slice(body).unwrap_or_default();
     rig.bus.publish_as("session.handoff.email", body, with).await;
     match end {
         Succeeded => {
@@ -315,11 +315,11 @@ async fn ends(rig: &Rig, case: &Case, with: BasicProperties) {
             let letter = rig.bus.dead_letter().await;
             assert_eq!(&letter.data, body, "{name}");
             assert_eq!(header(&letter.properties, "x-handoffd-reason").as_deref(), Some(*reason), "{name}");
-            let said = header(&letter.properties, "x-handoffd-error").unwrap();
-            assert!(said.contains(error), "{name}: {said}");
-            assert!(said.len() < 600 && !said.contains(char::is_control), "{name}: {said}");
+            let message = header(&letter.properties, "x-handoffd-error").unwrap();
+            assert!(message.contains(error), "{name}: {message}");
+            assert!(message.len() < 600 && !message.contains(char::is_control), "{name}: {message}");
             let headers = format!("{:?}", letter.properties.headers());
-            for text in customer_texts(&told) {
+            for text in customer_texts(&event) {
                 assert!(!headers.contains(&text), "{name}: {headers}");
             }
         }

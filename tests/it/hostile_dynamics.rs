@@ -83,11 +83,11 @@ async fn a_dynamics_that_quotes_the_customer_leaks_nothing() {
         let outcome = rig.carry(&event).await;
         assert_eq!(outcome.routing_key, "dynamics365.handoff.failed");
         let error = header(&rig.bus.dead_letter().await.properties, "x-handoffd-error").unwrap();
-        let told = format!("{error} {}", outcome.body["data"]["error"]);
-        assert!(told.contains("is refused"), "{told}");
-        let told = told.to_lowercase();
+        let text = format!("{error} {}", outcome.body["data"]["error"]);
+        assert!(text.contains("is refused"), "{text}");
+        let text = text.to_lowercase();
         for secret in [name, email, phone, &encoded, &page, "simulated-access-token"] {
-            assert!(!told.contains(&secret.to_lowercase()), "{secret} in {told}");
+            assert!(!text.contains(&secret.to_lowercase()), "{secret} in {text}");
         }
         let shown = rig.worker().command(&["outcomes", "show", event.id(), "--json"]).await;
         let shown = String::from_utf8(shown.stdout).unwrap().to_lowercase();
@@ -116,7 +116,7 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
         ("too many headers", [text("HTTP/1.1 200 OK\r\n"), b"X: y\r\n".repeat(20_000), text("\r\n{}")].concat()),
         ("no UTF-8", answer("200 OK", b"{\"a\":\"\xff\xfe\"}")),
         ("a page", answer("200 OK\r\nContent-Type: text/html", b"<html>Sign in</html>")),
-        ("zipped, as it says", answer("200 OK\r\nContent-Encoding: gzip", b"\x1f\x8b\x08\x00\x00\x00")),
+        ("compressed, with its header", answer("200 OK\r\nContent-Encoding: gzip", b"\x1f\x8b\x08\x00\x00\x00")),
         ("very deep", answer("200 OK", "[".repeat(200_000).as_bytes())),
         ("a deep object", answer("200 OK", "{\"value\":".repeat(50_000).as_bytes())),
         ("an array", answer("200 OK", b"[{}]")),

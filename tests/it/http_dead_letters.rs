@@ -49,7 +49,7 @@ async fn a_list_matches_the_commands_output_and_accepts_its_filters() {
     for query in ["reason=none", "sesion=1", "before=soon", "limit=0", "all=perhaps", "session=a&session=b"] {
         answer(api.request(Method::GET, &format!("/api/v1/dead-letters?{query}")), 400).await;
     }
-    assert_eq!(rig.bus.dead_letters().await, 3, "looking takes nothing away");
+    assert_eq!(rig.bus.dead_letters().await, 3, "a scan removes nothing");
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn replayed_letters_succeed_and_discarded_ones_are_removed() {
     assert!(array(&rehearsed).iter().all(|entry| entry["result"] == "would_replay"), "{rehearsed}");
     let rehearsed = api.post(DISCARD, &json!({ "reason": "invalid_event", "dry_run": true })).await;
     assert_eq!((ids(array(&rehearsed)), &rehearsed[0]["result"]), (vec![two.as_str()], &json!("would_discard")));
-    assert_eq!(rig.bus.dead_letters().await, 3, "nothing was done");
+    assert_eq!(rig.bus.dead_letters().await, 3, "nothing changed");
 
     let replayed = api.post(REPLAY, &json!({ "ids": [one], "organization": "org_acme", "before": null })).await;
     assert_eq!((ids(array(&replayed)), &replayed[0]["result"]), (vec![one.as_str()], &json!("replayed")));

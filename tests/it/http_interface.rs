@@ -55,19 +55,19 @@ async fn queues_are_reported_with_rates() {
     let api = Api::of(&rig);
     rig.carry(&handoff("email")).await;
     rig.bus.put(&rig.files.dead_letter_queue(), b"{}", lapin::BasicProperties::default()).await;
-    let mut told = Value::Null;
+    let mut status = Value::Null;
     eventually("the depth of the dead-letter queue", async || {
-        told = api.get("/api/v1/queues").await;
-        let queues = told["queues"].as_array().unwrap();
+        status = api.get("/api/v1/queues").await;
+        let queues = status["queues"].as_array().unwrap();
         queues.iter().any(|it| it["queue"] == rig.files.dead_letter_queue().as_str() && it["messages"] == 1)
     })
     .await;
-    let names: Vec<_> = told["queues"].as_array().unwrap().iter().map(|it| it["queue"].as_str().unwrap()).collect();
+    let names: Vec<_> = status["queues"].as_array().unwrap().iter().map(|it| it["queue"].as_str().unwrap()).collect();
     for queue in [rig.files.work_queue(), rig.retry_queue("1h")] {
         assert!(names.contains(&queue.as_str()), "{names:?}");
     }
-    assert_eq!(told["broker_connected"], true);
-    assert!(told["rates"]["per_second"]["succeeded"].as_f64().unwrap() > 0.0, "{told}");
+    assert_eq!(status["broker_connected"], true);
+    assert!(status["rates"]["per_second"]["succeeded"].as_f64().unwrap() > 0.0, "{status}");
     assert_eq!(api.get("/api/v1/version").await, json!({ "name": "handoffd", "version": env!("CARGO_PKG_VERSION") }));
 }
 

@@ -13,19 +13,19 @@ async fn a_file_is_put_in_place_only_when_its_test_passes() {
     let office = Office::open().await;
     let (config, draft) = laid_out(&office, "acme.toml", |_| {});
     office.crm.environment().configure(&json!({ "application_user": "missing" })).unwrap();
-    let said = office.run_with(&config, &["org", "save", &draft]).await;
-    assert_eq!(said.status, 1, "{}", said.err);
-    assert!(said.out.contains("New app user") && said.err.contains("not saved"), "{} {}", said.out, said.err);
+    let output = office.run_with(&config, &["org", "save", &draft]).await;
+    assert_eq!(output.status, 1, "{}", output.err);
+    assert!(output.out.contains("New app user") && output.err.contains("not saved"), "{} {}", output.out, output.err);
     assert_eq!(names(&office.directory()), Vec::<String>::new());
 
     office.crm.environment().configure(&json!({ "application_user": "present" })).unwrap();
-    let said = office.run_with(&config, &["org", "save", &draft]).await;
-    assert_eq!(said.status, 0, "{} {}", said.out, said.err);
+    let output = office.run_with(&config, &["org", "save", &draft]).await;
+    assert_eq!(output.status, 0, "{} {}", output.out, output.err);
     let saved = office.directory().join("acme.toml");
     assert_eq!(names(&office.directory()), ["acme.toml"]);
     assert_eq!(std::fs::read(&saved).unwrap(), std::fs::read(&draft).unwrap());
     assert_eq!(std::fs::metadata(&saved).unwrap().mode() & 0o777, 0o600, "it holds the secret itself");
-    assert!(!said.out.contains(SECRET));
+    assert!(!output.out.contains(SECRET));
 
     // The same file again, with a fault: the last good one stays.
     std::fs::write(&draft, std::fs::read_to_string(&draft).unwrap().replace(SECRET, "wrong")).unwrap();
@@ -41,29 +41,29 @@ async fn a_file_that_conflicts_with_another_is_refused() {
     let asked = office.crm.environment().requests().len();
 
     let (_, other_name) = laid_out(&office, "acme-new.toml", |_| {});
-    let said = office.run_with(&config, &["org", "save", &other_name]).await;
-    assert_eq!(said.status, 2);
-    assert!(said.err.contains("acme.toml; to replace it"), "{}", said.err);
+    let output = office.run_with(&config, &["org", "save", &other_name]).await;
+    assert_eq!(output.status, 2);
+    assert!(output.err.contains("acme.toml; to replace it"), "{}", output.err);
 
     let (_, other_id) =
         laid_out(&office, "acme.toml", |table| _ = table.insert("organization_id".into(), "org_x".into()));
-    let said = office.run_with(&config, &["org", "save", &other_id]).await;
-    assert_eq!(said.status, 2);
-    assert!(said.err.contains("configures organization \"org_acme\""), "{}", said.err);
+    let output = office.run_with(&config, &["org", "save", &other_id]).await;
+    assert_eq!(output.status, 2);
+    assert!(output.err.contains("configures organization \"org_acme\""), "{}", output.err);
 
     let (_, faulty) = laid_out(&office, "acme.toml", |table| _ = table.insert("client_sekret".into(), "x".into()));
-    let said = office.run_with(&config, &["org", "save", &faulty]).await;
-    assert_eq!(said.status, 2);
-    assert!(said.err.contains("did you mean"), "{}", said.err);
+    let output = office.run_with(&config, &["org", "save", &faulty]).await;
+    assert_eq!(output.status, 2);
+    assert!(output.err.contains("did you mean"), "{}", output.err);
     assert_eq!(office.crm.environment().requests().len(), asked, "none of them was tested");
 }
 
 #[tokio::test]
 async fn the_list_shows_sources_and_unreadable_files() {
     let office = Office::open().await;
-    let said = office.run(&["org", "list"]).await;
-    assert_eq!(said.status, 0, "{}", said.err);
-    assert!(said.out.contains("org_acme") && said.out.contains(&office.crm.url()), "{}", said.out);
+    let output = office.run(&["org", "list"]).await;
+    assert_eq!(output.status, 0, "{}", output.err);
+    assert!(output.out.contains("org_acme") && output.out.contains(&office.crm.url()), "{}", output.out);
     std::fs::write(office.directory().join("broken.toml"), "organization_id = 7\n").unwrap();
     let listed = office.run(&["org", "list", "--json"]).await.json();
     let all = listed.as_array().unwrap();

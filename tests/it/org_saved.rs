@@ -150,7 +150,7 @@ async fn a_secret_that_is_rotated_under_load_loses_no_event() {
     let events: Vec<Event> = (0..200).map(|n| if n % 2 == 0 { handoff("web") } else { theirs() }).collect();
     rig.bus.publish_all(&events).await;
     let asked = async || rig.crm.count("oc_liveworkitems.create") >= 20;
-    eventually("events under way", asked).await;
+    eventually("events in progress", asked).await;
 
     let next = format!("{SECRET}-of-tomorrow");
     rig.crm.environment().configure(&json!({ "client_secrets": [&next] })).unwrap();

@@ -134,22 +134,22 @@ one_test_each! {
 
 impl Case {
     async fn check(&self) {
-        let (office, said) = self.run().await;
-        assert_eq!(said.status, 1, "{}: {} {}", self.name, said.out, said.err);
-        let report = said.json();
+        let (office, output) = self.run().await;
+        assert_eq!(output.status, 1, "{}: {} {}", self.name, output.out, output.err);
+        let report = output.json();
         let failed: Vec<&Value> = checks(&report).iter().filter(|check| check["result"] == "failed").collect();
         assert_eq!((failed.len(), &report["passed"]), (1, &json!(false)), "{report:#}");
         assert_eq!((&failed[0]["check"], &failed[0]["half"]), (&json!(self.fails), &json!(self.half)), "{report:#}");
         assert!(failed[0]["advice"].as_str().unwrap().contains(self.advice), "{}", failed[0]["advice"]);
         assert!(!failed[0]["message"].as_str().unwrap().is_empty());
-        assert!(!said.out.contains(SECRET), "{}", said.out);
+        assert!(!output.out.contains(SECRET), "{}", output.out);
         writes_nothing(&office);
 
-        let told = office.run(&["org", "test", "org_acme"]).await;
-        assert_eq!(told.status, 1);
+        let text = office.run(&["org", "test", "org_acme"]).await;
+        assert_eq!(text.status, 1);
         let half = if self.half == "credentials" { "Entra ID" } else { "Dynamics 365" };
-        assert!(told.out.contains("FAIL") && told.out.contains(&format!("org_acme failed on its {} (", self.half)));
-        assert!(told.out.trim_end().ends_with(&format!("({half}).")), "{}", told.out);
+        assert!(text.out.contains("FAIL") && text.out.contains(&format!("org_acme failed on its {} (", self.half)));
+        assert!(text.out.trim_end().ends_with(&format!("({half}).")), "{}", text.out);
     }
 
     async fn run(&self) -> (Office, Said) {
@@ -173,8 +173,8 @@ impl Case {
         if let Some((table, row)) = row {
             office.crm.edit(table, &row).await;
         }
-        let said = office.run(&["org", "test", "org_acme", "--json"]).await;
-        (office, said)
+        let output = office.run(&["org", "test", "org_acme", "--json"]).await;
+        (office, output)
     }
 }
 
@@ -205,9 +205,9 @@ async fn right() {
     ] {
         office.files.organize(key, value);
     }
-    let said = office.run(&["org", "test", "org_acme", "--json"]).await;
-    let report = said.json();
-    assert_eq!((said.status, &report["passed"]), (0, &json!(true)), "{report:#}");
+    let output = office.run(&["org", "test", "org_acme", "--json"]).await;
+    let report = output.json();
+    assert_eq!((output.status, &report["passed"]), (0, &json!(true)), "{report:#}");
     for check in checks(&report) {
         assert_eq!(check["result"], "passed", "{check}");
         assert_eq!(check["advice"], "", "{check}");
@@ -217,37 +217,37 @@ async fn right() {
     assert_eq!(&operations[..2], ["incidents.query", "metadata"], "the probe of Test & Save comes first");
     writes_nothing(&office);
 
-    let told = office.run(&["org", "test", "org_acme"]).await;
-    assert_eq!(told.status, 0);
-    assert!(told.out.ends_with("\norg_acme passed.\n"), "{}", told.out);
+    let text = office.run(&["org", "test", "org_acme"]).await;
+    assert_eq!(text.status, 0);
+    assert!(text.out.ends_with("\norg_acme passed.\n"), "{}", text.out);
 }
 
 #[tokio::test]
 async fn trailing_slash() {
     let mut office = Office::open().await;
     office.files.organize("environment_url", format!("{}/", office.crm.url()));
-    let said = office.run(&["org", "test", "org_acme", "--json"]).await;
-    assert_eq!((said.status, &said.json()["passed"]), (0, &json!(true)), "{}", said.out);
-    assert!(!said.out.contains(&format!("{}/", office.crm.url())), "it was removed: {}", said.out);
+    let output = office.run(&["org", "test", "org_acme", "--json"]).await;
+    assert_eq!((output.status, &output.json()["passed"]), (0, &json!(true)), "{}", output.out);
+    assert!(!output.out.contains(&format!("{}/", office.crm.url())), "it was removed: {}", output.out);
 }
 
 #[tokio::test]
 async fn path_in_the_url() {
     let mut office = Office::open().await;
     office.files.organize("environment_url", format!("{}/main.aspx", office.crm.url()));
-    let said = office.run(&["org", "test", "org_acme"]).await;
-    assert_eq!(said.status, 2, "{}", said.out);
+    let output = office.run(&["org", "test", "org_acme"]).await;
+    assert_eq!(output.status, 2, "{}", output.out);
     let advice = "the environment's address alone, such as https://acme.crm.dynamics.com, without the path /main.aspx";
-    assert!(said.err.contains("environment_url") && said.err.contains(advice), "{}", said.err);
+    assert!(output.err.contains("environment_url") && output.err.contains(advice), "{}", output.err);
     assert_eq!(office.crm.environment().requests().len(), 0, "nothing is asked of it");
 }
 
 #[tokio::test]
 async fn an_unconfigured_organization() {
     let office = Office::open().await;
-    let said = office.run(&["org", "test", "org_nobody"]).await;
-    assert_eq!(said.status, 2);
-    assert!(said.err.contains("\"org_nobody\" is not configured"), "{}", said.err);
+    let output = office.run(&["org", "test", "org_nobody"]).await;
+    assert_eq!(output.status, 2);
+    assert!(output.err.contains("\"org_nobody\" is not configured"), "{}", output.err);
     assert_eq!(office.run(&["org", "test"]).await.status, 2);
 }
 
@@ -263,8 +263,8 @@ async fn another_organizations_broken_file_does_not_stop_a_test() {
 async fn a_missing_environment() {
     let mut office = Office::open().await;
     office.files.organize("environment_url", "http://127.0.0.1:1");
-    let said = office.run(&["org", "test", "org_acme", "--json"]).await;
-    let report = said.json();
+    let output = office.run(&["org", "test", "org_acme", "--json"]).await;
+    let report = output.json();
     // Entra ID gives no token for an unknown environment: this is the environment's half.
     assert_eq!((&checks(&report)[0]["result"], &checks(&report)[0]["half"]), (&json!("failed"), &json!("environment")));
     assert!(checks(&report)[0]["advice"].as_str().unwrap().contains("environment_url"), "{report:#}");
@@ -345,9 +345,9 @@ async fn unreadable_metadata_fails_no_test() {
     });
     office.crm.environment().script(serde_json::from_value(metadata).unwrap());
     office.crm.environment().configure(&json!({ "missing_privileges": ["prvReadOrganization"] })).unwrap();
-    let said = office.run(&["org", "test", "org_acme", "--json"]).await;
-    let report = said.json();
-    assert_eq!((said.status, &report["passed"]), (0, &json!(true)), "{report:#}");
+    let output = office.run(&["org", "test", "org_acme", "--json"]).await;
+    let report = output.json();
+    assert_eq!((output.status, &report["passed"]), (0, &json!(true)), "{report:#}");
     for (name, result) in [("secured_columns", "warned"), ("description_limit", "warned"), ("attachments", "skipped")] {
         let check = checks(&report).iter().find(|check| check["check"] == name).unwrap();
         assert_eq!(check["result"], result, "{check:#}");

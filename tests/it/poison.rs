@@ -31,10 +31,10 @@ async fn an_event_that_ends_the_process_is_identified_and_its_neighbours_are_spa
     assert!((DEATHS - 2..=DEATHS).contains(&deaths), "given up after {deaths} deaths");
     let letter = rig.bus.dead_letter().await;
     assert_eq!(letter.data, poison.body());
-    let told = |name: &str| header(&letter.properties, name).unwrap_or_else(|| panic!("no {name}"));
-    assert_eq!(told("x-handoffd-reason"), "retries_exhausted");
-    assert_eq!(told("x-handoffd-error"), "the worker died about 6 times with this event in flight");
-    assert_eq!(told("x-handoffd-step"), "post_live_work_item");
+    let value_of = |name: &str| header(&letter.properties, name).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(value_of("x-handoffd-reason"), "retries_exhausted");
+    assert_eq!(value_of("x-handoffd-error"), "the worker died about 6 times with this event in flight");
+    assert_eq!(value_of("x-handoffd-step"), "post_live_work_item");
     let failed = rig.bus.outcome(poison.id()).await;
     assert_eq!(failed.routing_key, "dynamics365.handoff.failed");
 
@@ -150,7 +150,7 @@ async fn removing_an_organization_ends_its_events_in_progress() {
     assert_eq!(
         rig.carry(&resolved(event.session())).await.body["data"]["reason"],
         "no_incident",
-        "nobody waits for it"
+        "nothing waits for it"
     );
     rig.bus.publish(&event).await;
     assert_eq!(rig.bus.outcomes(event.id(), 2).await[1].routing_key, "dynamics365.handoff.succeeded");

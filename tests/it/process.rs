@@ -27,7 +27,7 @@ async fn a_stopping_worker_finishes_events_in_progress() {
     assert!(worker.exit().await.success());
     let (answered, waiting) = (rig.bus.all_outcomes().await.len(), rig.bus.unfinished().await);
     assert!(answered >= 1);
-    assert_eq!(answered + waiting as usize, events.len(), "what was in hand is finished, the rest is untouched");
+    assert_eq!(answered + waiting as usize, events.len(), "events in progress finish, the rest is untouched");
     assert_eq!(rig.crm.count("oc_liveworkitems.create"), answered as u64);
 
     rig.crm.environment().configure(&json!({ "latency_ms": 0 })).unwrap();
@@ -100,8 +100,8 @@ async fn a_queue_with_other_arguments_is_named_and_ends_the_start() {
     client.channel().queue_declare(queue.as_str().into(), durable, FieldTable::default()).await.unwrap();
     let worker = rig.start_worker("worker");
     assert_eq!(worker.exit().await.code(), Some(1));
-    let said = worker.log();
-    assert!(said.contains(&queue) && said.contains("x-"), "{said}");
+    let log = worker.log();
+    assert!(log.contains(&queue) && log.contains("x-"), "{log}");
 }
 
 #[tokio::test]
@@ -155,8 +155,8 @@ async fn a_bad_configuration_names_file_key_and_what_was_expected() {
     let refused = async |rig: &Rig, says: &[&str]| {
         let worker = rig.start_worker("worker");
         assert_eq!(worker.exit().await.code(), Some(2));
-        let said = worker.log();
-        assert!(says.iter().all(|text| said.contains(text)), "{said}");
+        let log = worker.log();
+        assert!(says.iter().all(|text| log.contains(text)), "{log}");
     };
     refused(&rig, &["worker.toml", "broker.prefetch", "65535"]).await;
     rig.files.set("broker", "prefetch", 10);
@@ -212,11 +212,11 @@ fn chats(count: usize) -> Vec<Event> {
 }
 
 async fn in_hand(rig: &Rig) {
-    eventually("events in hand", async || rig.worker().metric("handoffd_in_flight", "").await >= 1).await;
+    eventually("events in progress", async || rig.worker().metric("handoffd_in_flight", "").await >= 1).await;
 }
 
 /// The simulator does not list a hanging request; the token request before it is listed.
 async fn asked(rig: &Rig) {
-    eventually("a request under way", async || rig.crm.count("token") == 1).await;
+    eventually("a pending request", async || rig.crm.count("token") == 1).await;
     in_hand(rig).await;
 }

@@ -90,11 +90,11 @@ async fn no_more_than_the_prefetch_is_taken_and_returned_messages_keep_their_pla
     assert_eq!(rig.bus.waiting(&acme()).await, Some(3));
     consumption.cancel.cancel();
     assert!(timeout(DEADLINE, consumption.deliveries.next()).await.unwrap().is_none(), "nothing comes any more");
-    assert_eq!(taken.remove(0).ack().await, Settled::Taken, "what was taken can be settled");
+    assert_eq!(taken.remove(0).ack().await, Settled::Taken, "a taken delivery can be settled");
     let closed = consumption.closed.clone();
     drop(consumption);
     while let Some(delivery) = taken.pop() {
-        assert!(!closed.is_cancelled(), "somebody has one still");
+        assert!(!closed.is_cancelled(), "a delivery is still held");
         assert_eq!(delivery.give_back().await, Settled::Taken);
     }
     timeout(DEADLINE, closed.cancelled()).await.expect("its channel is closed");
@@ -206,7 +206,7 @@ async fn waiting_events_are_consumed_by_the_next_worker_even_of_a_removed_organi
         assert_eq!(first(&mut consumption).await.body, number.to_string().as_bytes());
     }
     let never = next.options.organization_queue(&"org_never".into());
-    assert_eq!(next.client.depth(&never).await, None, "nobody declares the queue of a former organization");
+    assert_eq!(next.client.depth(&never).await, None, "the queue of a removed organization is not declared");
     next.finish().await;
 }
 

@@ -181,7 +181,7 @@ async fn settle_all(rig: &mut Rig, broker: &Broker, events: usize) -> HashSet<St
             kills.pop();
             broker.kill9();
             let bus = &rig.bus;
-            let gone = "noticing that the broker is gone";
+            let gone = "noticing the broker's end";
             eventually(gone, async || !bus.unready().is_empty()).await;
             tokio::task::block_in_place(|| broker.restart());
         }

@@ -31,7 +31,7 @@ async fn before_its_handoff() {
 }
 
 #[tokio::test]
-async fn before_its_handoff_in_the_same_breath() {
+async fn together_with_its_handoff() {
     for profile in PROFILES {
         let rig = planned(profile).start().await;
         let events: Vec<Event> = (0..10).map(|_| handoff("email")).collect();
@@ -60,7 +60,7 @@ async fn while_its_handoff_is_retried() {
 }
 
 #[tokio::test]
-async fn while_its_handoff_is_in_hand() {
+async fn while_its_handoff_is_in_progress() {
     for profile in PROFILES {
         let rig = planned(profile).set("worker", "resolution_wait", "0s").start().await;
         rig.crm.fault(&json!({ "operation": "incidents.create", "fault": { "delay_ms": 1500 } }));
@@ -175,7 +175,7 @@ async fn of_a_case_that_was_reopened() {
 }
 
 #[tokio::test]
-async fn of_several_incidents_one_of_them_gone() {
+async fn of_several_incidents_one_of_them_deleted() {
     for profile in PROFILES {
         let rig = planned(profile).start().await;
         let event = handoff("email");

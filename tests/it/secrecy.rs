@@ -47,7 +47,7 @@ impl Told {
     async fn by_command(&mut self, rig: &Rig, words: &[&str]) {
         let output = rig.worker().command(words).await;
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(!text.is_empty(), "{words:?} says nothing: {}", output.status);
+        assert!(!text.is_empty(), "{words:?} has no output: {}", output.status);
         self.by(&words.join(" "), text);
     }
 
@@ -199,9 +199,9 @@ async fn no_output_contains_a_customers_text_or_a_secret() {
         .await;
     rig.start_worker("worker").ready().await;
     let mut events = everything(&rig).await;
-    let mut told = Told(Vec::new());
-    told.by_saving(&rig).await;
-    told.by_http(&rig, &events).await;
+    let mut outputs = Told(Vec::new());
+    outputs.by_saving(&rig).await;
+    outputs.by_http(&rig, &events).await;
     for words in [
         &["outcomes", "list"][..],
         &["outcomes", "list", "--json"],
@@ -216,7 +216,7 @@ async fn no_output_contains_a_customers_text_or_a_secret() {
         &["org", "test", "org_acme"],
         &["health", "--ready"],
     ] {
-        told.by_command(&rig, words).await;
+        outputs.by_command(&rig, words).await;
     }
     rig.stop_workers().await;
 
@@ -231,27 +231,27 @@ async fn no_output_contains_a_customers_text_or_a_secret() {
     rig.stop_workers().await;
     eventually("its copy in a retry queue", async || rig.bus.unfinished().await > 0).await;
     let copy = rig.bus.take(&rig.files.work_queue()).await;
-    told.by_headers("a copy that comes back from a retry queue", &copy, &late);
+    outputs.by_headers("a copy that comes back from a retry queue", &copy, &late);
     for event in &events[2..5] {
-        told.by_headers("a dead letter", &rig.bus.dead_letter().await, event);
+        outputs.by_headers("a dead letter", &rig.bus.dead_letter().await, event);
     }
     events.push(late);
 
     rig.files.set("broker", "url", wrong_password(rig.files.get("broker", "url").as_str().unwrap()));
     let refused = rig.start_worker("refused");
     eventually("a broker that refuses", async || refused.log().contains("refuses the user or password")).await;
-    told.by_command(&rig, &["config", "show"]).await;
-    told.by_command(&rig, &["dead-letters", "list"]).await;
+    outputs.by_command(&rig, &["config", "show"]).await;
+    outputs.by_command(&rig, &["dead-letters", "list"]).await;
     rig.stop_workers().await;
 
-    told.by("the outcomes", rig.bus.seen());
-    told.by("the traces", collector.seen());
-    told.by("the logs", rig.logs());
+    outputs.by("the outcomes", rig.bus.seen());
+    outputs.by("the traces", collector.seen());
+    outputs.by("the logs", rig.logs());
     let mut marked = rig.bus.private_texts();
     marked.push("Marked Transcript Name".to_owned());
     marked.extend([SECRET, HTTP_TOKEN, ACCESS_TOKEN, BROKER_PASSWORD, ENCRYPTION_KEY].map(str::to_owned));
-    assert!(marked.len() > 30 && told.0.len() > 40, "{} marks, {} places", marked.len(), told.0.len());
-    told.holds_none_of(&marked);
+    assert!(marked.len() > 30 && outputs.0.len() > 40, "{} marks, {} places", marked.len(), outputs.0.len());
+    outputs.holds_none_of(&marked);
 }
 
 fn wrong_password(url: &str) -> String {
@@ -266,8 +266,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "a log holds")]
     fn a_mark_is_found_in_any_spelling() {
-        let told =
+        let outputs =
             Told(vec![("a log".to_owned(), "GET ?$filter=emailaddress1 eq 'ANN%2Bvip%40example%2Ecom'".to_owned())]);
-        told.holds_none_of(&["ann+vip@example.com".to_owned()]);
+        outputs.holds_none_of(&["ann+vip@example.com".to_owned()]);
     }
 }

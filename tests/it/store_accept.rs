@@ -81,9 +81,9 @@ async fn a_store_set_aside_at_the_start_consumes_nothing_until_an_operator_accep
 
     // Saved organizations are saved again first.
     assert_eq!(rig.worker().api("PUT", &saved, Some(&document)).await.0, 200);
-    let told = accept(&rig).await;
+    let output = accept(&rig).await;
     for part in ["accepted the new store", ".corrupt-", "paused are resumed", "saved over HTTP are gone"] {
-        assert!(told.contains(part), "{told}");
+        assert!(output.contains(part), "{output}");
     }
     rig.worker().ready().await;
     rig.bus.outcomes_of(&[ours, theirs]).await;
@@ -197,8 +197,8 @@ async fn a_worker_configured_to_stop_at_damage_exits_and_reports_it() {
     let (status, _) = worker.api("GET", "/outcomes?limit=500", None).await;
     assert_eq!(status, 503);
     assert_eq!(worker.exit().await.code(), Some(1));
-    let said = worker.log();
-    assert!(said.contains("is damaged (") && said.contains("store.on_corruption"), "{said}");
+    let log = worker.log();
+    assert!(log.contains("is damaged (") && log.contains("store.on_corruption"), "{log}");
     assert!(!worker.logged(DAMAGED));
     let event = handoff("email");
     rig.bus.publish(&event).await;

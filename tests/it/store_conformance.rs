@@ -13,18 +13,18 @@ use crate::store_samples::{
 };
 
 every_store! {
-    a_record_comes_back_as_it_was_written
-    the_newest_record_is_the_one_that_counts
-    events_of_other_organizations_are_other_events
-    ids_never_run_into_one_another
+    a_record_is_read_as_written
+    the_newest_record_wins
+    events_of_different_organizations_are_distinct
+    ids_never_collide
     a_session_lists_its_entries_oldest_first
     a_replaced_entry_keeps_its_place
-    a_contact_is_found_whatever_the_case
-    an_old_contact_is_as_good_as_none
+    a_contact_is_found_in_any_case
+    an_old_contact_is_ignored
     a_forgotten_contact_is_gone
-    what_was_learned_is_replaced
+    environment_knowledge_is_replaced
     a_saved_organization_is_replaced_and_forgotten
-    a_pause_lasts_until_it_is_over
+    a_pause_lasts_until_it_ends
     a_declared_queue_is_remembered_until_it_is_forgotten
     nothing_is_done_after_close
 }
@@ -34,14 +34,14 @@ mod cases {
 
     type S = Arc<dyn Store>;
 
-    pub async fn a_record_comes_back_as_it_was_written(store: S) {
+    pub async fn a_record_is_read_as_written(store: S) {
         let (key, record) = (key("org", "evt"), finished("ses", 1, at(0)));
         assert_eq!(store.record(&key).await.unwrap(), None);
         store.keep(vec![change(&key, &record)]).await.unwrap();
         assert_eq!(store.record(&key).await.unwrap(), Some(record));
     }
 
-    pub async fn the_newest_record_is_the_one_that_counts(store: S) {
+    pub async fn the_newest_record_wins(store: S) {
         let key = key("org", "evt");
         let mut record = in_hand("ses", at(0));
         store.note(vec![change(&key, &record)]).await.unwrap();
@@ -54,7 +54,7 @@ mod cases {
         assert_eq!(store.record(&key).await.unwrap(), Some(record));
     }
 
-    pub async fn events_of_other_organizations_are_other_events(store: S) {
+    pub async fn events_of_different_organizations_are_distinct(store: S) {
         let (one, other) = (key("one", "evt"), key("other", "evt"));
         let record = finished("ses", 1, at(0));
         store.note(vec![change(&one, &record)]).await.unwrap();
@@ -65,7 +65,7 @@ mod cases {
         assert_eq!(all(&store, &of_both, 1).await.len(), 2);
     }
 
-    pub async fn ids_never_run_into_one_another(store: S) {
+    pub async fn ids_never_collide(store: S) {
         let names = ["a", "ab", "b", "\0", "a\0", "\0a", "a\u{1}", "\u{ff}", "é"];
         let mut expected = Vec::new();
         for (nth, one) in (0..).zip(names) {
@@ -114,7 +114,7 @@ mod cases {
         );
     }
 
-    pub async fn a_contact_is_found_whatever_the_case(store: S) {
+    pub async fn a_contact_is_found_in_any_case(store: S) {
         let remembered = contact_change("org", "Ann.O'Brien@Example.com", 7, at(0));
         store.note(vec![remembered]).await.unwrap();
         for (organization, email, expected) in [
@@ -127,7 +127,7 @@ mod cases {
         }
     }
 
-    pub async fn an_old_contact_is_as_good_as_none(store: S) {
+    pub async fn an_old_contact_is_ignored(store: S) {
         store.note(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
         for (not_before, expected) in [(10, Some(contact(7))), (11, None)] {
             let found = store.contact(&"org".into(), "a@b.c", at(not_before)).await.unwrap();
@@ -143,7 +143,7 @@ mod cases {
         assert_eq!(found, None);
     }
 
-    pub async fn what_was_learned_is_replaced(store: S) {
+    pub async fn environment_knowledge_is_replaced(store: S) {
         assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
         let learned = Learned { queue_undeclared: true, placeholder: Some(contact(3)), ..Learned::default() };
         store.keep(vec![Change::Learned("org".into(), learned)]).await.unwrap();
@@ -170,7 +170,7 @@ mod cases {
         assert_eq!(store.organizations().await.unwrap(), [longest], "no sweep takes it");
     }
 
-    pub async fn a_pause_lasts_until_it_is_over(store: S) {
+    pub async fn a_pause_lasts_until_it_ends(store: S) {
         store.keep(vec![Change::Pause("b".into(), at(2)), Change::Pause("a".into(), at(1))]).await.unwrap();
         store.sweep(Timestamp::MAX).await.unwrap();
         assert_eq!(store.pauses().await.unwrap(), [("a".into(), at(1)), ("b".into(), at(2))]);

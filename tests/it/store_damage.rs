@@ -50,7 +50,7 @@ fn nick(path: &Path) {
     let mut bytes = fs::read(path.join("db")).unwrap();
     let ticket = b"CAS-01000-X1Y2Z3";
     let places: Vec<usize> = (0..bytes.len() - ticket.len()).filter(|at| bytes[*at..].starts_with(ticket)).collect();
-    assert!(!places.is_empty(), "the ticket number is there in clear");
+    assert!(!places.is_empty(), "the ticket number is stored in clear");
     for at in places {
         bytes[at] = !bytes[at];
     }
@@ -139,7 +139,7 @@ async fn damage_found_by_a_read_sets_the_store_aside_and_clears_memory() {
     assert_eq!(store.record(&number(1)).await.unwrap(), Some(record));
     assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
     store.close().await.unwrap();
-    assert!(unaccepted(&path).unwrap().is_none(), "nobody has to accept it");
+    assert!(unaccepted(&path).unwrap().is_none(), "no acceptance is required");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,13 +15,13 @@ use crate::store_samples::{
 every_store! {
     outcomes_are_newest_first
     only_ended_events_are_outcomes
-    every_filter_finds_its_own
+    every_filter_finds_its_matches
     filters_combine
-    a_ticket_number_is_found_whatever_the_case
-    an_event_looked_at_afresh_leaves_no_trace_of_its_death
+    a_ticket_number_is_found_in_any_case
+    a_replayed_event_leaves_no_trace_of_its_failure
     pages_stay_put_while_outcomes_are_added
-    a_made_up_cursor_is_an_error
-    a_page_of_nothing_is_empty
+    an_invalid_cursor_is_an_error
+    a_page_without_outcomes_is_empty
     a_sweep_forgets_what_is_old
     a_sweep_keeps_what_was_touched_since
     a_swept_event_is_listed_nowhere
@@ -94,7 +94,7 @@ mod cases {
         (|f| (f.after, f.before) = (Some(at(40)), Some(at(20))), &[]),
     ];
 
-    pub async fn every_filter_finds_its_own(store: S) {
+    pub async fn every_filter_finds_its_matches(store: S) {
         fill(&store).await;
         for (set, expected) in QUESTIONS {
             let mut filter = Filter::default();
@@ -126,13 +126,13 @@ mod cases {
         assert!(all(&store, &event, 10).await.is_empty());
     }
 
-    pub async fn a_ticket_number_is_found_whatever_the_case(store: S) {
+    pub async fn a_ticket_number_is_found_in_any_case(store: S) {
         fill(&store).await;
         let filter = Filter { ticket_number: Some("cas-00004-x1y2Z3".to_owned()), ..Filter::default() };
         assert_eq!(ids(&all(&store, &filter, 10).await), ["e4"]);
     }
 
-    pub async fn an_event_looked_at_afresh_leaves_no_trace_of_its_death(store: S) {
+    pub async fn a_replayed_event_leaves_no_trace_of_its_failure(store: S) {
         let key = key("org", "evt");
         store.keep(vec![change(&key, &dead("ses", at(1)))]).await.unwrap();
         store.note(vec![change(&key, &in_hand("ses", at(2)))]).await.unwrap();
@@ -162,13 +162,13 @@ mod cases {
         assert_eq!(third.next, None);
     }
 
-    pub async fn a_made_up_cursor_is_an_error(store: S) {
+    pub async fn an_invalid_cursor_is_an_error(store: S) {
         let cursor = Cursor("made up".to_owned());
         let answer = store.outcomes(&Filter::default(), Some(&cursor), 1).await;
         assert!(matches!(answer, Err(StoreError::Cursor(_))), "{answer:?}");
     }
 
-    pub async fn a_page_of_nothing_is_empty(store: S) {
+    pub async fn a_page_without_outcomes_is_empty(store: S) {
         store.note(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
         let page = store.outcomes(&Filter::default(), None, 0).await.unwrap();
         assert_eq!(page, Page::default());

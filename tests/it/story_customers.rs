@@ -51,7 +51,7 @@ async fn a_remembered_contact_that_is_gone_is_looked_up_again() {
     let again = ["incidents.create", "contacts.query", "contacts.create", "incidents.create"];
     assert_eq!(rig.requests_for(&event.next_session()).await, again);
     assert_eq!(rig.crm.contacts().len(), 1);
-    assert_eq!(rig.requests_for(&event.next_session()).await, ["incidents.create"], "remembered anew");
+    assert_eq!(rig.requests_for(&event.next_session()).await, ["incidents.create"], "remembered again");
 }
 
 #[tokio::test]

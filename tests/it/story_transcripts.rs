@@ -96,10 +96,10 @@ async fn speakers_and_gaps_have_the_contracts_format() {
 /// Handoff with a number of messages of its customer.
 fn talk(messages: usize) -> Event {
     let mark = uuid::Uuid::new_v4().simple().to_string();
-    let said: Vec<Value> = (0..messages)
+    let transcript: Vec<Value> = (0..messages)
         .map(|number| json!({ "timestamp": "2026-11-22T10:11:02Z", "sender": "customer", "text": format!("{number} of {mark}") }))
         .collect();
-    handoff("email").with("/data/transcript", said)
+    handoff("email").with("/data/transcript", transcript)
 }
 
 /// The whole description, in the contract's format.

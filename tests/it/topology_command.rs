@@ -56,8 +56,8 @@ fn options(folder: &Path) -> Options {
 
 /// Name and arguments of each queue of a virtual host.
 fn queues(broker: &Broker, virtual_host: &str) -> Vec<Value> {
-    let told = broker.ctl(&["list_queues", "-p", virtual_host, "name", "durable", "arguments", "--formatter=json"]);
-    serde_json::from_str(&told).unwrap()
+    let listed = broker.ctl(&["list_queues", "-p", virtual_host, "name", "durable", "arguments", "--formatter=json"]);
+    serde_json::from_str(&listed).unwrap()
 }
 
 /// With the permissions of `deploy/rabbitmq`, the imported topology satisfies a worker that only checks, and equals the
@@ -114,9 +114,9 @@ fn without_a_broker_the_version_must_be_given() {
     let folder = site("url = \"amqp://u:s3cret@127.0.0.1:1/crm\"");
     let output = command(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("--broker-version") && told.contains("127.0.0.1:1/crm"), "{told}");
-    assert!(!told.contains("s3cret"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("--broker-version") && stderr.contains("127.0.0.1:1/crm"), "{stderr}");
+    assert!(!stderr.contains("s3cret"), "{stderr}");
     assert_eq!(command(folder.path(), &["--broker-version", "new"]).status.code(), Some(2));
 
     let (old, new) = (&["--broker-version", "3.13"][..], &["--broker-version", "4.1.2", "--vhost", "other"][..]);

@@ -88,7 +88,7 @@ async fn killed_at_the_sync_of_its_record_it_does_everything_once() {
         eventually("the kill", async || worker.status().is_some()).await;
         strace.wait().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&worker.status().unwrap()), Some(9));
-        assert_eq!(rig.bus.all_outcomes().await.len(), 1, "nothing was said of the second event");
+        assert_eq!(rig.bus.all_outcomes().await.len(), 1, "the second event has no outcome");
         once_after_a_restart(&rig, event.id()).await;
     }
     println!("killed at the fsync of a record, both profiles: one work item, one outcome");

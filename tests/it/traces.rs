@@ -69,9 +69,9 @@ async fn a_trace_goes_from_the_publisher_through_a_retry_a_death_and_a_replay_to
         assert_eq!((publish.name.as_str(), publish.parent.as_str()), ("publish", life.id.as_str()));
     }
     rig.nothing_is_left().await;
-    let told = collector.seen().to_lowercase();
+    let seen = collector.seen().to_lowercase();
     for private in rig.bus.private_texts() {
-        assert!(!told.contains(&private.to_lowercase()), "a trace holds {private:?}");
+        assert!(!seen.contains(&private.to_lowercase()), "a trace holds {private:?}");
     }
 }
 

@@ -70,9 +70,9 @@ async fn kill_workers(stage: Arc<Stage>, mut dice: SmallRng, over: CancellationT
 
 /// Stops the worker. It drains for three seconds; a broker that hangs adds to that.
 async fn end_of(worker: &Worker) {
-    let told = Instant::now();
+    let signalled = Instant::now();
     while worker.status().is_none() {
-        assert!(told.elapsed() < END_LIMIT, "the worker did not stop within the limit: {}", worker.log());
+        assert!(signalled.elapsed() < END_LIMIT, "the worker did not stop within the limit: {}", worker.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

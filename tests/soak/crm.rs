@@ -128,12 +128,12 @@ impl Crm {
     }
 
     fn environment(&self, organization: &str) -> &Environment {
-        self.running.environment(organization).expect("one of ours")
+        self.running.environment(organization).expect("a configured organization")
     }
 
     /// Adds a permanent script with its own random numbers.
     fn script(&self, organization: &str, mut script: Value) {
-        let mut seed = self.seed.lock().expect("nobody panics with it");
+        let mut seed = self.seed.lock().expect("the lock is not poisoned");
         *seed = seed.wrapping_add(1);
         script["seed"] = (*seed).into();
         script["times"] = Value::Null;

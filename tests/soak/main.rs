@@ -98,13 +98,13 @@ async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
 /// Waits until every event has an outcome and every queue is empty; returns false at the time limit.
 async fn drain(started: Instant, stage: &Stage, ledger: &Ledger) -> bool {
     let end = Instant::now() + DRAIN_LIMIT;
-    let mut told = Instant::now();
+    let mut reported = Instant::now();
     while Instant::now() < end {
         if ledger.unanswered() == 0 && wire::unfinished(stage).await == Some(0) && stage.nothing_in_hand().await {
             return true;
         }
-        if told.elapsed() >= PROGRESS_EVERY {
-            told = Instant::now();
+        if reported.elapsed() >= PROGRESS_EVERY {
+            reported = Instant::now();
             report::progress(started, stage, ledger).await;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -35,21 +35,21 @@ pub(super) fn row(entry: &Entry) -> String {
 
 /// Full description of a dead letter, one property a line.
 pub(super) fn story(whole: &Map<String, Value>) -> String {
-    let mut told = String::new();
+    let mut output = String::new();
     for (name, value) in whole {
         match value {
             Value::Object(fields) if matches!(name.as_str(), "properties" | "headers") => {
                 // Writing to a string can't fail, here and below.
-                _ = writeln!(told, "{name}");
+                _ = writeln!(output, "{name}");
                 for (name, value) in fields {
-                    _ = writeln!(told, "  {:<34} {}", plain(Some(name)), text(value));
+                    _ = writeln!(output, "  {:<34} {}", plain(Some(name)), text(value));
                 }
             }
-            value if name.ends_with("body") => _ = writeln!(told, "{name}\n{value:#}"),
-            value => _ = writeln!(told, "{name:<16} {}", text(value)),
+            value if name.ends_with("body") => _ = writeln!(output, "{name}\n{value:#}"),
+            value => _ = writeln!(output, "{name:<16} {}", text(value)),
         }
     }
-    told
+    output
 }
 
 fn line(cells: &[(String, usize)], last: &str) -> String {
@@ -93,9 +93,9 @@ mod tests {
 
     #[test]
     fn a_list_is_aligned_and_control_characters_are_escaped() {
-        let told = format!("{}{}", head(true), row(&entry()));
+        let output = format!("{}{}", head(true), row(&entry()));
         assert_eq!(
-            told,
+            output,
             "dead_at                   reason                organization_id   event_id                  session_id            error\n\
              2026-11-22T10:15:00.5Z    invalid_event         org_acme          evt_1                     -                     \
              data.session_id: \\u{1b}[2J\n"

@@ -11,20 +11,20 @@ const WIDTH: usize = 110;
 pub(super) fn text(report: &Value) -> String {
     let checks: Vec<&Value> = report["checks"].as_array().into_iter().flatten().collect();
     let widest = checks.iter().map(|check| string(&check["check"]).chars().count()).max().unwrap_or_default();
-    let mut told = String::new();
+    let mut output = String::new();
     for check in checks {
         let (mark, name) = (mark(string(&check["result"])), string(&check["check"]));
         // Writing to a string can't fail.
-        _ = write!(told, "{mark:<4}  {name:<widest$}  ");
-        wrapped(&mut told, string(&check["message"]), widest + 8);
+        _ = write!(output, "{mark:<4}  {name:<widest$}  ");
+        wrapped(&mut output, string(&check["message"]), widest + 8);
         let advice = string(&check["advice"]);
         if !advice.is_empty() {
-            told.push_str(&" ".repeat(widest + 8));
-            wrapped(&mut told, &format!("→ {advice}"), widest + 10);
+            output.push_str(&" ".repeat(widest + 8));
+            wrapped(&mut output, &format!("→ {advice}"), widest + 10);
         }
     }
-    told.push_str(&verdict(report));
-    told
+    output.push_str(&verdict(report));
+    output
 }
 
 /// Summary line, which names the failing half.
@@ -57,22 +57,22 @@ fn mark(result: &str) -> &'static str {
 }
 
 /// Appends text wrapped at [`WIDTH`], with the lines after the first indented.
-fn wrapped(told: &mut String, text: &str, indent: usize) {
+fn wrapped(output: &mut String, text: &str, indent: usize) {
     let mut column = indent;
     for (at, word) in text.split(' ').enumerate() {
         let long = word.chars().count();
         if at > 0 && column + 1 + long > WIDTH {
-            told.push('\n');
-            told.push_str(&" ".repeat(indent));
+            output.push('\n');
+            output.push_str(&" ".repeat(indent));
             column = indent;
         } else if at > 0 {
-            told.push(' ');
+            output.push(' ');
             column += 1;
         }
-        told.push_str(word);
+        output.push_str(word);
         column += long;
     }
-    told.push('\n');
+    output.push('\n');
 }
 
 fn string(value: &Value) -> &str {

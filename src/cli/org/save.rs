@@ -34,13 +34,13 @@ pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) 
 }
 
 fn read(file: &Path) -> Result<String, Refusal> {
-    let told = || format!("cannot read {}", file.display());
+    let failure = || format!("cannot read {}", file.display());
     let mut bytes = Vec::new();
-    std::fs::File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)).with_context(told)?;
+    std::fs::File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)).with_context(failure)?;
     if bytes.len() as u64 > LONGEST {
         return Err(Refusal::Usage(format!("{} is larger than 1 MiB; expected an organization file", file.display())));
     }
-    Ok(String::from_utf8(bytes).with_context(told)?)
+    Ok(String::from_utf8(bytes).with_context(failure)?)
 }
 
 /// Refuses a second file with the same id, which would invalidate both, and a target that is another organization's file.

@@ -122,10 +122,10 @@ const CASES: &[(&str, &str)] = &[
 fn every_fault_names_place_key_and_what_was_expected() {
     for (text, expected) in CASES {
         let site = Site::new(text);
-        let told = site.load(&[]).expect_err(text);
-        assert!(told.contains(expected), "{text}\n  told: {told}\n  expected: {expected}");
+        let error = site.load(&[]).expect_err(text);
+        assert!(error.contains(expected), "{text}\n  error: {error}\n  expected: {expected}");
         let file = site.file().display().to_string();
-        assert!(told.lines().all(|line| line.starts_with(&file) || line.starts_with("default: ")), "{told}");
+        assert!(error.lines().all(|line| line.starts_with(&file) || line.starts_with("default: ")), "{error}");
     }
 }
 
@@ -150,8 +150,8 @@ fn variables_are_named() {
         ("HANDOFFD_LOG__FORMAT", "a\nb", "log.format: found \"a\\nb\", expected"),
         ("HANDOFFD_HTTP__TOKEN", "{ env = \"NOT_SET\" }", "but NOT_SET is not set"),
     ] {
-        let told = Site::new("").load(&[(name, value)]).expect_err(name);
-        assert!(told.contains(expected), "{told}\n  expected: {expected}");
+        let error = Site::new("").load(&[(name, value)]).expect_err(name);
+        assert!(error.contains(expected), "{error}\n  expected: {expected}");
     }
 }
 
@@ -159,7 +159,7 @@ fn variables_are_named() {
 fn all_faults_are_reported_at_once() {
     let site = Site::new("[broker]\nprefetch = 0\nurl = \"x\"\nqeue = \"x\"\n[log]\nlevel = \"loud\"\n");
     site.organization("a.toml", "organization_id = \"\"\ncolour = \"red\"\n");
-    let told = site.check(&[("HANDOFFD_RETRY__MAX_AGE", "soon"), ("HANDOFFD_X__Y", "1")]).expect_err("faults");
+    let error = site.check(&[("HANDOFFD_RETRY__MAX_AGE", "soon"), ("HANDOFFD_X__Y", "1")]).expect_err("faults");
     for expected in [
         "broker.prefetch",
         "broker.url",
@@ -174,9 +174,9 @@ fn all_faults_are_reported_at_once() {
         "a.toml: client_id: ",
         "a.toml: client_secret: ",
     ] {
-        assert_eq!(told.lines().filter(|line| line.contains(expected)).count(), 1, "{expected} in\n{told}");
+        assert_eq!(error.lines().filter(|line| line.contains(expected)).count(), 1, "{expected} in\n{error}");
     }
-    assert_eq!(told.lines().count(), 12, "{told}");
+    assert_eq!(error.lines().count(), 12, "{error}");
 }
 
 #[test]
@@ -189,16 +189,16 @@ fn no_fault_reveals_a_secret() {
                 environment_url = \"https://user:hidden@acme.crm.dynamics.com\"\n";
     site.organization("a.toml", acme);
     site.organization("b.toml", "client_secret = \"hidden\nx");
-    let told = site.check(&[("HANDOFFD_HTTP__TOKE", "hidden")]).expect_err("faults");
-    assert!(!told.contains("hidden") && !told.contains("hid den"), "{told}");
+    let error = site.check(&[("HANDOFFD_HTTP__TOKE", "hidden")]).expect_err("faults");
+    assert!(!error.contains("hidden") && !error.contains("hid den"), "{error}");
 }
 
 #[test]
 fn a_missing_file_is_reported_with_advice() {
     let path = Site::new("").file().with_file_name("nowhere.toml");
-    let told = config::load(&path, pairs(&[])).expect_err("no such file").to_string();
+    let error = config::load(&path, pairs(&[])).expect_err("no such file").to_string();
     let expected = format!("{}: found no such file, expected a configuration file there: copy", path.display());
-    assert!(told.starts_with(&expected), "{told}");
+    assert!(error.starts_with(&expected), "{error}");
 }
 
 #[test]

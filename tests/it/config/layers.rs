@@ -144,8 +144,8 @@ fn a_variable_named_in_a_file_is_not_taken_for_a_misspelt_key() {
     ];
     site.check(&variables).expect("legal");
     std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
-    let told = site.check(&variables).expect_err("nobody names it");
-    assert!(told.contains("HANDOFFD_ACME_SECRET") && !told.contains("s3cret"), "{told}");
+    let error = site.check(&variables).expect_err("no file names it");
+    assert!(error.contains("HANDOFFD_ACME_SECRET") && !error.contains("s3cret"), "{error}");
 }
 
 /// Nodes of a cluster, in each accepted form.
@@ -168,7 +168,7 @@ fn the_url_may_be_a_list() {
         (String::new(), vec![("HANDOFFD_BROKER__URL", list.as_str())]),
     ];
     for (text, variables) in cases {
-        let config = Site::new(&text).load(&variables).unwrap_or_else(|told| panic!("{text}: {told}"));
+        let config = Site::new(&text).load(&variables).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(urls(&config), both, "{text} {variables:?}");
         assert!(!format!("{config:?}").contains("u:p"), "{config:?}");
     }

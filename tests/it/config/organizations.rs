@@ -125,17 +125,17 @@ fn every_fault_names_file_key_and_what_was_expected() {
     ] {
         let key = line.split([' ', '.']).next().expect("a key");
         let rest: Vec<&str> = ACME.lines().filter(|other| !other.starts_with(&format!("{key} ="))).collect();
-        let told = parse(&format!("{line}\n{}", rest.join("\n")), &config("false")).expect_err(line);
-        assert!(told.contains(expected) && told.starts_with("acme.toml:1: "), "{line}\n  told: {told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let error = parse(&format!("{line}\n{}", rest.join("\n")), &config("false")).expect_err(line);
+        assert!(error.contains(expected) && error.starts_with("acme.toml:1: "), "{line}\n  error: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
     }
 }
 
 #[test]
 fn missing_required_keys_are_reported() {
-    let told = parse("", &config("false")).expect_err("nothing is there");
+    let error = parse("", &config("false")).expect_err("required keys are missing");
     for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
-        assert!(told.contains(&format!("acme.toml: {key}: found nothing, expected ")), "{told}");
+        assert!(error.contains(&format!("acme.toml: {key}: found nothing, expected ")), "{error}");
     }
 }
 
@@ -186,13 +186,13 @@ fn a_file_that_is_not_regular_is_a_fault_that_names_it() {
     site.organization("c.toml", &" ".repeat((1 << 20) + 1));
     let (found, faults) = organizations::load_all(&site.directory(), &config("false"), pairs(&[]));
     assert!(found.is_empty());
-    let told = faults.to_string();
+    let error = faults.to_string();
     for expected in [
         format!("client_secret: found {secret} but it is a FIFO, not a regular file"),
         "b.toml: found a FIFO, expected a regular file".to_owned(),
         "c.toml: found more than 1 MiB".to_owned(),
     ] {
-        assert!(told.contains(&expected), "{expected:?} is not in {told}");
+        assert!(error.contains(&expected), "{expected:?} is not in {error}");
     }
 }
 
@@ -202,8 +202,8 @@ fn two_files_of_one_organization_are_both_named() {
     let (a, b) = (site.organization("a.toml", ACME), site.organization("b.toml", ACME));
     let (found, faults) = organizations::load_all(&site.directory(), &config("false"), pairs(&[]));
     assert!(found.is_empty());
-    let told = faults.to_string();
-    assert!(told.contains(&a) && told.contains(&b) && told.contains("\"org_acme\""), "{told}");
+    let error = faults.to_string();
+    assert!(error.contains(&a) && error.contains(&b) && error.contains("\"org_acme\""), "{error}");
 }
 
 #[test]
@@ -241,9 +241,9 @@ fn files_are_added_changed_broken_and_removed() {
     assert_eq!(world.reload().0, [Change::Changed(id("org_acme"))]);
 
     world.site.organization("a.toml", "organization_id = ");
-    let (changes, kept, told) = world.reload();
+    let (changes, kept, error) = world.reload();
     assert_eq!((changes, kept), (vec![], vec![path]));
-    assert!(told.contains("a.toml:1: "), "{told}");
+    assert!(error.contains("a.toml:1: "), "{error}");
     let secret = &world.snapshot.get(&id("org_acme")).expect("the last good version").credentials.client_secret;
     assert_eq!(secret.expose_secret(), "r0tated");
 
@@ -373,8 +373,8 @@ fn a_second_file_of_an_organization_does_not_block_it() {
     let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };
     world.reload();
     world.site.organization("b.toml", &ACME.replace("pl41n", "other"));
-    let (changes, kept, told) = world.reload();
-    assert!(changes.is_empty() && kept.len() == 1 && told.contains("one file for each organization"), "{told}");
+    let (changes, kept, error) = world.reload();
+    assert!(changes.is_empty() && kept.len() == 1 && error.contains("one file for each organization"), "{error}");
     std::fs::remove_file(world.site.directory().join("a.toml")).expect("a file");
     assert_eq!(world.reload().0, [Change::Changed(id("org_acme"))]);
 }
@@ -386,7 +386,7 @@ fn a_missing_directory_changes_nothing() {
     let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };
     world.reload();
     std::fs::remove_dir_all(world.site.directory()).expect("a directory");
-    let (changes, kept, told) = world.reload();
-    assert!(changes.is_empty() && kept.len() == 1 && told.contains("organizations.directory"), "{told}");
+    let (changes, kept, error) = world.reload();
+    assert!(changes.is_empty() && kept.len() == 1 && error.contains("organizations.directory"), "{error}");
     assert_eq!(world.snapshot.len(), 1);
 }

@@ -17,7 +17,7 @@ const COUNT: usize = 100_000;
 const SUMMARY: usize = 2000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a minute; run by hand: make dead-letters"]
+#[ignore = "takes a minute; run manually: make dead-letters"]
 async fn a_hundred_thousand_dead_letters() {
     let count = std::env::var("COUNT").map_or(COUNT, |text| text.parse().expect("COUNT is a number"));
     let rig = rig().start().await;

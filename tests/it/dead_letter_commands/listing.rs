@@ -33,8 +33,8 @@ async fn a_list_has_the_contracts_format() {
     assert_eq!(Value::from(entries(&rig, &["list"]).await), expected);
     assert_eq!(Value::from(entries(&rig, &["list", "--all"]).await), expected);
 
-    let told = run(&rig, &["list"]).await;
-    let (table, sum) = (text(&told.stdout), text(&told.stderr));
+    let listed = run(&rig, &["list"]).await;
+    let (table, sum) = (text(&listed.stdout), text(&listed.stderr));
     assert!(table.contains(event.id()) && table.contains("refused by a plug-in"), "{table}");
     assert!(sum.contains("2 of 2 dead letters"), "{sum}");
     for private in [event.email(), event.0["data"]["summary"].as_str().unwrap()] {
@@ -111,8 +111,8 @@ async fn show_prints_everything_about_one() {
         assert_eq!(shown[0]["properties"]["message_id"], event.id());
         assert_eq!(shown[0]["properties"]["routing_key"], "session.handoff.email");
     }
-    let told = text(&run(&rig, &["show", event.id()]).await.stdout);
-    assert!(told.contains("x-handoffd-first-seen") && told.contains(event.email()), "{told}");
+    let shown = text(&run(&rig, &["show", event.id()]).await.stdout);
+    assert!(shown.contains("x-handoffd-first-seen") && shown.contains(event.email()), "{shown}");
     assert_eq!(run(&rig, &["show", "evt_nobody"]).await.status.code(), Some(1));
 }
 
@@ -128,8 +128,11 @@ async fn an_unreachable_broker_and_a_missing_queue_are_named() {
         .output()
         .unwrap();
     assert_eq!(away.status.code(), Some(1));
-    let said = text(&away.stderr);
-    assert!(said.contains("127.0.0.1:1") && said.contains("broker.url") && !said.contains("pa55word"), "{said}");
+    let stderr = text(&away.stderr);
+    assert!(
+        stderr.contains("127.0.0.1:1") && stderr.contains("broker.url") && !stderr.contains("pa55word"),
+        "{stderr}"
+    );
 }
 
 #[tokio::test]

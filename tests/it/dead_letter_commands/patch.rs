@@ -15,8 +15,8 @@ async fn a_patched_event_succeeds() {
     rig.bus.waiting(&rig.files.dead_letter_queue(), 1).await;
     let patch = write(rig.folder.path(), "patch.json", &json!({ "data": { "channel": "web" } }));
 
-    let said = entries(&rig, &["replay", "--id", event.id(), "--patch", &patch, "--dry-run"]).await;
-    assert_eq!(said[0]["result"], "would_replay");
+    let rehearsed = entries(&rig, &["replay", "--id", event.id(), "--patch", &patch, "--dry-run"]).await;
+    assert_eq!(rehearsed[0]["result"], "would_replay");
     let done = entries(&rig, &["replay", "--id", event.id(), "--patch", &patch]).await;
     assert_eq!((done.len(), &done[0]["result"]), (1, &json!("replayed")));
     let outcomes = rig.bus.outcomes(event.id(), 2).await;
@@ -74,7 +74,7 @@ async fn a_patch_applies_to_exactly_one_event_which_it_must_make_valid() {
     let twice = run(&rig, &["replay", "--id", id, "--patch", &good]).await;
     assert_eq!(twice.status.code(), Some(2));
     assert!(text(&twice.stderr).contains("2 dead letters match"));
-    assert_eq!((rig.bus.dead_letters().await, rig.bus.unfinished().await), (2, 0), "nothing was done");
+    assert_eq!((rig.bus.dead_letters().await, rig.bus.unfinished().await), (2, 0), "nothing changed");
 }
 
 #[tokio::test]
@@ -97,6 +97,6 @@ async fn an_original_too_long_for_a_header_goes_to_a_file() {
 
     Dead::of(event.clone()).bury(&rig).await;
     let over = run(&rig, &keep).await;
-    assert_eq!(over.status.code(), Some(1), "a file that is there is not written over");
+    assert_eq!(over.status.code(), Some(1), "an existing file is not overwritten");
     assert_eq!(rig.bus.dead_letters().await, 1);
 }

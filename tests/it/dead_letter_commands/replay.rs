@@ -31,7 +31,7 @@ async fn a_replayed_event_succeeds_once_its_cause_is_fixed() {
     assert_eq!(again[0]["result"], "replayed");
     let outcomes = rig.bus.outcomes(event.id(), 3).await;
     assert_eq!(outcomes[2].routing_key, "dynamics365.handoff.succeeded");
-    assert_eq!(outcomes[2].body["data"]["attempts"], 1, "afresh");
+    assert_eq!(outcomes[2].body["data"]["attempts"], 1, "starts over");
     assert_eq!((rig.crm.contacts().len(), rig.crm.incidents().len()), (1, 1));
     rig.nothing_is_left().await;
 }
@@ -88,8 +88,12 @@ async fn a_dry_run_shows_the_result_and_changes_nothing() {
         let entries = entries(&rig, &arguments).await;
         assert_eq!(ids(&entries), [one.id(), two.id()]);
         assert!(entries.iter().all(|entry| entry["result"] == result), "{entries:?}");
-        let told = run(&rig, &arguments).await;
-        assert!(text(&told.stdout).contains(result) && text(&told.stderr).contains("2 of 2"), "{}", text(&told.stderr));
+        let output = run(&rig, &arguments).await;
+        assert!(
+            text(&output.stdout).contains(result) && text(&output.stderr).contains("2 of 2"),
+            "{}",
+            text(&output.stderr)
+        );
     }
     assert_eq!((rig.bus.dead_letters().await, rig.bus.unfinished().await), (2, 0));
 }

@@ -174,9 +174,9 @@ impl Rig {
         let shelf = Arc::new(shelf);
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let metrics = Arc::new(Metrics::new());
-        let told = Arc::clone(&reasons);
+        let shared = Arc::clone(&reasons);
         let parts = Given {
-            unready: Arc::new(move || told.lock().unwrap().clone()),
+            unready: Arc::new(move || shared.lock().unwrap().clone()),
             token: token.map(SecretString::from),
             ..given(Arc::clone(&metrics), shelf.clone())
         };

@@ -48,8 +48,8 @@ async fn why_a_session_has_no_case_and_how_it_gets_one() {
     browser.reads("Succeeded").await;
     assert_eq!(scene.rig.crm.incidents().len(), 2);
 
-    let told = scene.worker().command(&["outcomes", "show", scene.refused.session()]).await;
-    assert!(String::from_utf8_lossy(&told.stdout).contains("status           succeeded"));
+    let output = scene.worker().command(&["outcomes", "show", scene.refused.session()]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("status           succeeded"));
     browser.go("/dead-letters").await;
     browser.reads("There are none.").await;
     assert_eq!(browser.complaints().await, serde_json::json!([]));

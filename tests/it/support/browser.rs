@@ -99,7 +99,7 @@ impl Browser {
             Ok(body) => body.text().await.is_ok_and(|text| text.contains(expected)),
             Err(_) => false,
         };
-        eventually(&format!("a page that says {expected:?}"), reads).await;
+        eventually(&format!("a page with the text {expected:?}"), reads).await;
     }
 
     /// Markup as received.
@@ -209,8 +209,8 @@ fn serve(driver: &str, profile: &Path) -> (Child, u16) {
         .stderr(Stdio::null())
         .spawn()
         .expect("chromedriver");
-    let told = BufReader::new(service.stdout.take().expect("its output")).lines();
-    let port = told.map_while(Result::ok).find_map(|line| {
+    let lines = BufReader::new(service.stdout.take().expect("its output")).lines();
+    let port = lines.map_while(Result::ok).find_map(|line| {
         let (_, rest) = line.split_once("started successfully on port ")?;
         rest.trim_end_matches('.').parse().ok()
     });

@@ -183,7 +183,7 @@ impl Bus {
                 let client = client.as_ref().unwrap();
                 client.depth(&queue).await.is_none() || client.consumers(&queue).await == 0
             };
-            eventually("the broker to notice that the worker is gone", gone).await;
+            eventually("the broker to notice the end of the worker", gone).await;
         }
     }
 

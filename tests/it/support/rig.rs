@@ -214,12 +214,12 @@ impl Drop for Rig {
 }
 
 /// Fails the test if a log or an outcome contains a secret or a customer's text.
-fn keeps_to_itself(told: &str, private: &[String]) {
-    let told = told.to_lowercase();
+fn keeps_to_itself(output: &str, private: &[String]) {
+    let output = output.to_lowercase();
     for text in private.iter().map(String::as_str).chain([SECRET]) {
         let written = serde_json::to_string(text).unwrap();
         let escaped = written.trim_matches('"').to_lowercase();
-        assert!(!told.contains(&escaped), "a log or an outcome holds {text:?}");
+        assert!(!output.contains(&escaped), "a log or an outcome holds {text:?}");
     }
 }
 

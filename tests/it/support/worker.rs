@@ -27,9 +27,9 @@ impl Worker {
     /// limits on the worker's files do not affect it.
     pub fn start_under(wrapper: &[&str], config: &Path, log: PathBuf) -> Self {
         let worker = Self::start_as(program_under(wrapper), config, log, |_| Stdio::piped());
-        let told = worker.child.lock().unwrap().stderr.take();
+        let stderr = worker.child.lock().unwrap().stderr.take();
         let mut file = File::create(&worker.log).unwrap();
-        std::thread::spawn(move || std::io::copy(&mut told.unwrap(), &mut file));
+        std::thread::spawn(move || std::io::copy(&mut stderr.unwrap(), &mut file));
         worker
     }
 
