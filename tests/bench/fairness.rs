@@ -13,13 +13,8 @@ use super::events::{ORGANIZATION, TROUBLED, mixed};
 use super::machine::Machine;
 use super::report::{Scenario, median_of};
 
-<<<<<<< HEAD
-/// What they may take at most, in times of what they take alone (the project's own aim).
-const AIM: f64 = 1.3;
-=======
 /// Maximum ratio to the time alone (the project's own target).
-const AIM: f64 = 1.5;
->>>>>>> 81889f6 (Word demo, soak, benchmark and scripts plainly)
+const AIM: f64 = 1.3;
 
 /// Size of the benchmark.
 #[derive(Clone, Copy)]

@@ -232,11 +232,7 @@ fn told_once(rig: &Rig, advice: &str) {
             .filter(|line| field(line, "message").as_str().is_some_and(|message| message.contains(sentence)))
             .collect()
     };
-<<<<<<< HEAD
-    let (began, ended) = (said("organization is blocked"), said("organization is no longer blocked"));
-=======
-    let (began, ended) = (logged("an organization is blocked"), logged("an organization works again"));
->>>>>>> b674aab (Name tests and their variables plainly)
+    let (began, ended) = (logged("organization is blocked"), logged("organization is no longer blocked"));
     assert_eq!((began.len(), ended.len()), (1, 1), "{began:?} {ended:?}");
     assert!(field(began[0], "advice").as_str().unwrap().contains(advice), "{}", began[0]);
     assert!(!field(began[0], "error").as_str().unwrap().is_empty());

@@ -68,13 +68,8 @@ impl Simulator {
         self.operations().split_off(before)
     }
 
-<<<<<<< HEAD
-    /// The requests of one operation.
-    pub fn requests(&self, operation: &str) -> Vec<JournalEntry> {
-=======
     /// Requests of one operation.
-    pub fn requests(&self, operation: &str) -> Vec<Entry> {
->>>>>>> da2248e (Word the tests of broker, store and support plainly)
+    pub fn requests(&self, operation: &str) -> Vec<JournalEntry> {
         self.environment().requests().into_iter().filter(|entry| entry.operation == operation).collect()
     }
 
