@@ -6,15 +6,15 @@ use super::remote::Remote;
 use crate::config::Config;
 
 /// Fails, with the reasons, if no worker responds or the worker is not healthy.
-pub(super) async fn health(config: &Config, question: Question) -> Result<String> {
+pub(super) async fn health(config: &Config, question: HealthCheck) -> Result<String> {
     let Some(remote) = Remote::find(config).await? else {
         bail!("no worker responds at {} (http.listen)", config.http.listen);
     };
     let (path, well) = match question {
-        Question::Alive => ("/livez", "alive"),
-        Question::Ready => ("/readyz", "ready"),
+        HealthCheck::Alive => ("/livez", "alive"),
+        HealthCheck::Ready => ("/readyz", "ready"),
     };
-    match remote.is_well(path).await? {
+    match remote.check_health(path).await? {
         None => Ok(format!("{well}\n")),
         Some(reasons) => bail!("the worker is not {well}: {}", reasons.join("; ")),
     }
@@ -22,7 +22,7 @@ pub(super) async fn health(config: &Config, question: Question) -> Result<String
 
 /// Kind of health check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Question {
+pub(super) enum HealthCheck {
     /// Liveness: the process responds.
     Alive,
     /// Readiness: the worker processes events.

@@ -24,12 +24,12 @@ pub(super) fn man() -> Result<String> {
     text = text.lines().map(|line| section_of(line) + "\n").collect();
     text.push_str(".SH COMMANDS\n");
     subcommands(&command, &mut text)?;
-    text.push_str(AROUND);
+    text.push_str(EXTRA_SECTIONS);
     Ok(text)
 }
 
 /// Sections that the command line's definition does not contain.
-const AROUND: &str = r".SH ENVIRONMENT
+const EXTRA_SECTIONS: &str = r".SH ENVIRONMENT
 .TP
 \fBHANDOFFD_CONFIG\fR
 Configuration file, unless \-\-config is given.

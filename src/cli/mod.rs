@@ -40,16 +40,16 @@ pub fn main() -> ExitCode {
     let env = Environment::of_process();
     match dispatch(arguments, env) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Refusal::Configuration(faults)) => {
+        Err(CommandError::Configuration(faults)) => {
             eprintln!("{faults}");
             ExitCode::from(USAGE)
         }
-        Err(Refusal::Usage(problem)) => {
+        Err(CommandError::Usage(problem)) => {
             eprintln!("error: {problem}");
             ExitCode::from(USAGE)
         }
-        Err(Refusal::Told) => ExitCode::from(FAILED),
-        Err(Refusal::Failed(problem)) => {
+        Err(CommandError::AlreadyReported) => ExitCode::from(FAILED),
+        Err(CommandError::Failed(problem)) => {
             eprintln!("error: {problem:#}");
             ExitCode::from(FAILED)
         }
@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Reason for which a command was not carried out.
-enum Refusal {
+enum CommandError {
     /// Invalid configuration; exit status 2.
     Configuration(Faults),
     /// Invalid use of the command; exit status 2.
@@ -65,22 +65,22 @@ enum Refusal {
     /// Failure of the command; exit status 1.
     Failed(anyhow::Error),
     /// Failure whose reason is already printed; exit status 1.
-    Told,
+    AlreadyReported,
 }
 
-impl From<Faults> for Refusal {
+impl From<Faults> for CommandError {
     fn from(faults: Faults) -> Self {
         Self::Configuration(faults)
     }
 }
 
-impl From<anyhow::Error> for Refusal {
+impl From<anyhow::Error> for CommandError {
     fn from(problem: anyhow::Error) -> Self {
         Self::Failed(problem)
     }
 }
 
-fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
+fn dispatch(arguments: Arguments, env: Environment) -> Result<(), CommandError> {
     let path = arguments.config.as_path();
     match arguments.command {
         Command::Run => run(path, env)?,
@@ -89,7 +89,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
             block_on(publish::publish(&config, &options))?;
         }
         Command::Explain { file } => {
-            let (config, organizations) = everything(path, &env)?;
+            let (config, organizations) = load_all(path, &env)?;
             let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
             print(&explain::explain_file(&file, &organizations, limits)?);
         }
@@ -105,7 +105,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
             dead_letters::dead_letters(&config, command)?;
         }
         Command::Topology(options) => {
-            let (config, organizations) = everything(path, &env)?;
+            let (config, organizations) = load_all(path, &env)?;
             print(&block_on(topology::topology(&config, &organizations, &options))?);
         }
         Command::Store(command) => {
@@ -114,7 +114,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
         }
         Command::Health { ready } => {
             let config = crate::config::load(path, env.pairs())?;
-            let question = if ready { health::Question::Ready } else { health::Question::Alive };
+            let question = if ready { health::HealthCheck::Ready } else { health::HealthCheck::Alive };
             print(&block_on(health::health(&config, question))?);
         }
         Command::Completions { shell } => print(&manual::completions(shell)),
@@ -124,7 +124,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
+fn run(path: &Path, env: Environment) -> Result<(), CommandError> {
     let (config, organizations) = load_to_run(path, &env)?;
     let endpoint = config.tracing.otlp_endpoint.as_ref();
     let traces = endpoint.map(crate::telemetry::traces::start).transpose().map_err(anyhow::Error::from)?;
@@ -138,7 +138,7 @@ fn run(path: &Path, env: Environment) -> Result<(), Refusal> {
     Ok(result?)
 }
 
-fn everything(path: &Path, env: &Environment) -> Result<(Config, Vec<Organization>), Refusal> {
+fn load_all(path: &Path, env: &Environment) -> Result<(Config, Vec<Organization>), CommandError> {
     let (effective, organizations) = load_everything(path, env)?;
     Ok((effective.config, organizations))
 }

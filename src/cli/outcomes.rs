@@ -22,7 +22,7 @@ const PAGE: usize = 500;
 
 /// Runs a subcommand of `outcomes` and returns the text to print.
 pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Result<String> {
-    let source = Source::find(config).await?;
+    let source = OutcomeSource::find(config).await?;
     let text = match command {
         OutcomesCommand::List(options) => list(&source, options).await,
         OutcomesCommand::Show { key, json } => show(&source, key, *json).await,
@@ -32,12 +32,12 @@ pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Resu
 }
 
 /// Source of outcomes: the running worker, which owns the embedded store, otherwise the store itself.
-enum Source {
+enum OutcomeSource {
     Worker(Remote),
     Store(Arc<dyn Store>),
 }
 
-impl Source {
+impl OutcomeSource {
     async fn find(config: &Config) -> Result<Self> {
         if let Some(remote) = Remote::find(config).await? {
             return Ok(Self::Worker(remote));
@@ -79,7 +79,7 @@ impl Source {
     }
 }
 
-async fn list(source: &Source, options: &OutcomesList) -> Result<String> {
+async fn list(source: &OutcomeSource, options: &OutcomesList) -> Result<String> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     while found.len() < options.limit {
@@ -127,7 +127,7 @@ fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
 }
 
 /// Shows the outcomes that a key identifies; the key can be any id of an event.
-async fn show(source: &Source, key: &str, json: bool) -> Result<String> {
+async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String> {
     let mut found = Vec::new();
     for (organization, event_id) in names(source, key).await? {
         found.extend(source.one(&organization, &event_id).await?);
@@ -145,7 +145,7 @@ async fn show(source: &Source, key: &str, json: bool) -> Result<String> {
     Ok(serde_json::to_string_pretty(&value)? + "\n")
 }
 
-async fn names(source: &Source, key: &str) -> Result<Vec<(String, String)>> {
+async fn names(source: &OutcomeSource, key: &str) -> Result<Vec<(String, String)>> {
     let guid = key.parse::<uuid::Uuid>().is_ok();
     for name in ["event_id", "incident_id", "chat_id", "ticket_number", "session"] {
         if name.ends_with("t_id") && name != "event_id" && !guid {

@@ -24,7 +24,7 @@ const OUTSTANDING: usize = 256;
 const LONGEST_MESSAGE_ID: usize = 255;
 
 /// An event to publish.
-struct Event {
+struct EventToPublish {
     routing_key: String,
     message_id: Option<String>,
     body: Vec<u8>,
@@ -51,7 +51,7 @@ pub(super) async fn publish(config: &Config, options: &Publish) -> Result<()> {
 async fn send_all(
     publisher: &Publisher,
     config: &Config,
-    events: &[Event],
+    events: &[EventToPublish],
     total: u64,
     rate: Option<u32>,
 ) -> Result<u64> {
@@ -82,7 +82,7 @@ fn count(sent: Option<Result<Announced>>, bar: &ProgressBar) -> Result<u64> {
     Ok(u64::from(sent.transpose()? == Some(Announced::Unrouted)))
 }
 
-async fn send(publisher: &Publisher, config: &Config, event: &Event, again: bool) -> Result<Announced> {
+async fn send(publisher: &Publisher, config: &Config, event: &EventToPublish, again: bool) -> Result<Announced> {
     let (message_id, body) = if again { renamed(event) } else { (event.message_id.clone(), event.body.clone()) };
     let message = Message {
         exchange: &config.broker.events_exchange,
@@ -96,7 +96,7 @@ async fn send(publisher: &Publisher, config: &Config, event: &Event, again: bool
 }
 
 /// Copy of the event with a new id; with the same id it would be a duplicate.
-fn renamed(event: &Event) -> (Option<String>, Vec<u8>) {
+fn renamed(event: &EventToPublish) -> (Option<String>, Vec<u8>) {
     let id = format!("evt_{}", Uuid::new_v4().simple());
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(&event.body) else {
         return (Some(id), event.body.clone());
@@ -110,7 +110,7 @@ fn renamed(event: &Event) -> (Option<String>, Vec<u8>) {
 }
 
 /// Reads a file of one JSON document, or of one per line. Anything else is published unchanged, for the worker to reject.
-fn read(path: &Path) -> Result<Vec<Event>> {
+fn read(path: &Path) -> Result<Vec<EventToPublish>> {
     let mut bytes = Vec::new();
     if path == Path::new("-") {
         std::io::stdin().read_to_end(&mut bytes)?;
@@ -133,13 +133,13 @@ fn is_one_a_line(lines: &[&[u8]]) -> bool {
     lines.len() > 1 && (lines.first().is_some_and(complete) || lines.iter().all(braced))
 }
 
-fn event(body: &[u8]) -> Event {
+fn event(body: &[u8]) -> EventToPublish {
     let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let id = text(fields.get("event_id")).or_else(|| text(fields.get("id")));
     // AMQP allows no longer message id; the worker rejects the event.
     let id = id.filter(|id| id.len() <= LONGEST_MESSAGE_ID);
-    Event { routing_key: routing_key(&fields), message_id: id, body: body.to_vec() }
+    EventToPublish { routing_key: routing_key(&fields), message_id: id, body: body.to_vec() }
 }
 
 /// Routing key of an event. A body that is not an event gets that of a handoff, since the worker trusts the body.

@@ -16,7 +16,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const HEALTH_LIMIT: Duration = Duration::from_secs(4);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Timeout of requests for which the worker calls Dynamics several times.
-const ASKING_LIMIT: Duration = Duration::from_secs(300);
+const DYNAMICS_LIMIT: Duration = Duration::from_secs(300);
 
 /// Client of a worker's HTTP interface.
 pub(super) struct Remote {
@@ -29,7 +29,7 @@ impl Remote {
     /// Connects to the worker that runs with this configuration. Returns `None` if nothing listens at its address.
     pub(super) async fn find(config: &Config) -> Result<Option<Self>> {
         _ = rustls::crypto::ring::default_provider().install_default();
-        let address = reachable(config.http.listen);
+        let address = reachable_address(config.http.listen);
         if tokio::time::timeout(CONNECT_LIMIT, tokio::net::TcpStream::connect(address))
             .await
             .is_ok_and(|link| link.is_ok())
@@ -41,7 +41,7 @@ impl Remote {
     }
 
     /// Checks a health endpoint. Returns `None` if the worker is healthy, else the reasons, as in `/readyz`.
-    pub(super) async fn is_well(&self, path: &str) -> Result<Option<Vec<String>>> {
+    pub(super) async fn check_health(&self, path: &str) -> Result<Option<Vec<String>>> {
         let asked = self.client.get(format!("{}{path}", self.base)).timeout(HEALTH_LIMIT);
         let answer = asked.send().await.with_context(|| format!("the worker at {} does not respond", self.base))?;
         let status = answer.status();
@@ -61,7 +61,7 @@ impl Remote {
 
     /// Response to `POST <path>` without a body; `None` for 404. The worker may call Dynamics before it responds.
     pub(super) async fn post(&self, path: &str) -> Result<Option<Value>> {
-        self.answer(self.client.post(format!("{}{path}", self.base)).timeout(ASKING_LIMIT)).await
+        self.answer(self.client.post(format!("{}{path}", self.base)).timeout(DYNAMICS_LIMIT)).await
     }
 
     async fn answer(&self, mut request: reqwest::RequestBuilder) -> Result<Option<Value>> {
@@ -85,7 +85,7 @@ impl Remote {
 }
 
 /// Address for reaching the worker: loopback if it listens on all interfaces.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+fn reachable_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

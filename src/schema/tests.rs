@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::{Exchanges, asyncapi, schemas};
 
 /// Compiled schema.
-struct Judge {
+struct SchemaValidator {
     schemas: Schemas,
     index: SchemaIndex,
 }
 
-impl Judge {
+impl SchemaValidator {
     fn new(schema: Value, draft: Draft) -> Self {
         let mut compiler = Compiler::new();
         compiler.set_default_draft(draft);
@@ -29,8 +29,8 @@ impl Judge {
     }
 }
 
-fn judge(name: &str) -> Judge {
-    Judge::new(schemas()[name].clone(), Draft::V2020_12)
+fn judge(name: &str) -> SchemaValidator {
+    SchemaValidator::new(schemas()[name].clone(), Draft::V2020_12)
 }
 
 /// Sample events, by file name.
@@ -187,10 +187,10 @@ fn asyncapi_s_payloads_are_draft_7_schemas_of_the_samples() {
         };
         let payload = &document["components"]["messages"][event.replace('.', "-")]["payload"];
         assert_eq!(payload["schemaFormat"], "application/schema+json;version=draft-07");
-        let judge = Judge::new(payload["schema"].clone(), Draft::V7);
+        let judge = SchemaValidator::new(payload["schema"].clone(), Draft::V7);
         assert!(judge.takes(&body), "{name}");
         let headers = &document["components"]["messages"][event.replace('.', "-")]["headers"]["schema"];
-        let judge = Judge::new(headers.clone(), Draft::V7);
+        let judge = SchemaValidator::new(headers.clone(), Draft::V7);
         assert!(judge.takes(&json!({ "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" })));
         assert!(!judge.takes(&json!({ "traceparent": "none" })));
     }

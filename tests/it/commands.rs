@@ -104,7 +104,7 @@ async fn outcomes_are_shown_with_and_without_a_running_worker() {
     let chat_meta = rig.hand_off(&chat).await;
     rig.crm.refuse("incidents.create", 1, 400, "0x80044331", "too long");
     let refused = handoff("email");
-    rig.carry(&refused).await;
+    rig.process(&refused).await;
 
     let told = told(&rig, &mail_meta, &chat_meta, mail.id(), chat.id()).await;
     rig.stop_workers().await;

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::support::broker::{Broker, eventually};
 use crate::support::bus::Outcome;
 use crate::support::event::{Event, handoff, resolved};
+use crate::support::frame_proxy::FrameProxy;
 use crate::support::rig::{Rig, rig};
-use crate::support::sluice::Sluice;
 use points::{Case, Message, Moment, Operation, POINTS, Point};
 use table::{Counts, Row};
 
@@ -32,7 +32,7 @@ async fn killed_at_any_point_it_does_everything_once() {
 
 /// Runs every point in one kind of environment in sequence; the restarted worker is the next one to be killed.
 async fn column(profile: Profile) -> Vec<Row> {
-    let sluice = Sluice::before(Broker::shared()).await;
+    let sluice = FrameProxy::before(Broker::shared()).await;
     let rig = rig()
         .profile(profile)
         .queue()
@@ -56,7 +56,7 @@ async fn column(profile: Profile) -> Vec<Row> {
 async fn warm_up(rig: &Rig) {
     let event = handoff("email");
     rig.hand_off(&event).await;
-    rig.carry(&resolved(event.session())).await;
+    rig.process(&resolved(event.session())).await;
     rig.stop_workers().await;
     rig.start_worker("worker").ready().await;
 }
@@ -64,7 +64,7 @@ async fn warm_up(rig: &Rig) {
 /// One row of the table, in progress.
 struct Killing<'a> {
     rig: &'a Rig,
-    sluice: &'a Sluice,
+    sluice: &'a FrameProxy,
     profile: Profile,
     point: Point,
 }

@@ -65,7 +65,7 @@ async fn the_same_event_succeeds_once_its_cause_is_fixed() {
     let rig = rig().queue().organize("queue_assignment", "add_to_queue").start().await;
     rig.crm.refuse("AddToQueue", 1, 400, "0x80040265", "A plug-in does not like it.");
     let event = handoff("email");
-    let failed = rig.carry(&event).await.body;
+    let failed = rig.process(&event).await.body;
     assert_eq!(failed["event"], "dynamics365.handoff.failed");
     let letter = rig.bus.dead_letter().await;
     assert_eq!(header(&letter.properties, "x-handoffd-step").as_deref(), Some("assign_queue"));
@@ -84,7 +84,7 @@ async fn an_event_is_given_up_after_max_age() {
     let rig = rig().set("retry", "max_age", "1s").start().await;
     rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "status": 503 } }));
     let event = handoff("email");
-    let outcome = rig.carry(&event).await.body;
+    let outcome = rig.process(&event).await.body;
     assert_eq!(
         (&outcome["event"], &outcome["data"]["reason"]),
         (&json!("dynamics365.handoff.failed"), &json!("retries_exhausted"))
@@ -136,7 +136,7 @@ async fn a_message_that_is_not_an_event_names_the_faulty_field() {
 async fn an_invalid_event_that_can_be_named_has_a_failed_outcome() {
     let rig = rig().start().await;
     let event = handoff("email").without("/data/channel");
-    let outcome = rig.carry(&event).await;
+    let outcome = rig.process(&event).await;
     assert_eq!(outcome.routing_key, "dynamics365.handoff.failed");
     let data = &outcome.body["data"];
     assert_eq!(
@@ -160,7 +160,7 @@ async fn an_unknown_event_is_unsupported() {
 async fn an_unknown_organization_is_a_dead_letter_until_it_is_configured() {
     let rig = rig().start().await;
     let event = handoff("email").with("/organization_id", "org_globex");
-    let outcome = rig.carry(&event).await.body;
+    let outcome = rig.process(&event).await.body;
     assert_eq!(
         (&outcome["event"], &outcome["data"]["reason"]),
         (&json!("dynamics365.handoff.failed"), &json!("unknown_organization"))
@@ -199,7 +199,7 @@ async fn customer_text_quoted_by_dynamics_is_masked() {
     let (email, name) = (event.email(), event.0["data"]["customer"]["name"].as_str().unwrap());
     let message = format!("The value '{email}' of {name} is not valid.");
     rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &message);
-    let outcome = rig.carry(&event).await.body;
+    let outcome = rig.process(&event).await.body;
     let letter = rig.bus.dead_letter().await;
     let error = header(&letter.properties, "x-handoffd-error").unwrap();
     for text in [error, outcome["data"]["error"]["message"].as_str().unwrap().to_owned()] {
@@ -212,7 +212,7 @@ async fn customer_text_quoted_by_dynamics_is_masked() {
 async fn a_resolution_without_a_valid_guid_is_invalid() {
     let rig = rig().start().await;
     let event = resolved("ses_any").with("/data/meta", json!({ "dynamics365_incident_id": "CAS-1" }));
-    let outcome = rig.carry(&event).await;
+    let outcome = rig.process(&event).await;
     assert_eq!(outcome.routing_key, "dynamics365.resolution.failed");
     assert!(outcome.body["data"]["error"]["message"].as_str().unwrap().contains("data.meta.dynamics365_incident_id"));
     seen(&rig, "invalid_event").await;

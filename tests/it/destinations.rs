@@ -58,7 +58,7 @@ async fn a_retry_queue_without_a_leader_is_named_and_delays_nothing_else() {
 
     rig.bus.publish(&handoff("email").without("/data/session_id")).await;
     rig.bus.dead_letter().await;
-    assert_eq!(rig.carry(&handoff("web")).await.body["event"], "dynamics365.handoff.succeeded");
+    assert_eq!(rig.process(&handoff("web")).await.body["event"], "dynamics365.handoff.succeeded");
     rig.crm.environment().clear_faults();
     rig.bus.outcomes_of(&retried).await;
 

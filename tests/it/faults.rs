@@ -21,7 +21,7 @@ async fn temporary_faults_are_retried_in_the_process() {
     trouble.push(html);
     for (index, fault) in trouble.iter().enumerate() {
         rig.crm.fault(&json!({ "operation": "incidents.create", "fault": fault }));
-        let outcome = rig.carry(&handoff("email")).await.body;
+        let outcome = rig.process(&handoff("email")).await.body;
         assert_eq!(outcome["event"], "dynamics365.handoff.succeeded", "{fault}");
         assert_eq!(outcome["data"]["attempts"], 2, "{fault}");
         assert_eq!(rig.crm.incidents().len(), index + 1, "{fault}");
@@ -36,7 +36,7 @@ async fn an_unreadable_refusal_is_given_up_after_five_equal_ones() {
     let page = |operation: &str, times: Option<u64>| json!({ "operation": operation, "times": times, "fault": { "status": 403, "body": "<html>Forbidden</html>" } });
     rig.crm.fault(&page("incidents.create", None));
     let event = handoff("email");
-    let outcome = rig.carry(&event).await.body;
+    let outcome = rig.process(&event).await.body;
     assert_eq!(outcome["data"]["reason"], "rejected_by_dynamics", "{outcome}");
     assert_eq!(outcome["data"]["attempts"], 5);
     let error = &outcome["data"]["error"];
@@ -48,9 +48,9 @@ async fn an_unreadable_refusal_is_given_up_after_five_equal_ones() {
 
     // Four are too few; a failing contact costs only the contact.
     rig.crm.fault(&page("incidents.create", Some(4)));
-    assert_eq!(rig.carry(&handoff("email")).await.body["data"]["attempts"], 5);
+    assert_eq!(rig.process(&handoff("email")).await.body["data"]["attempts"], 5);
     rig.crm.fault(&page("contacts.create", None));
-    let outcome = rig.carry(&handoff("email")).await.body;
+    let outcome = rig.process(&handoff("email")).await.body;
     assert_eq!(outcome["data"]["warnings"], json!(["contact_unlinked"]), "{outcome}");
     rig.crm.environment().clear_faults();
     rig.nothing_is_left().await;
@@ -115,10 +115,10 @@ async fn a_garbled_refusal_is_requested_again() {
         let rig = rig().stock().queue().start().await;
         rig.crm.fault(&json!({ "operation": "incidents.create", "fault": fault }));
         let event = handoff("email");
-        let outcome = rig.carry(&event).await.body;
+        let outcome = rig.process(&event).await.body;
         assert_eq!(outcome["event"], "dynamics365.handoff.succeeded", "{fault}: {outcome}");
         rig.crm.fault(&json!({ "operation": "incidents.update", "fault": fault }));
-        let outcome = rig.carry(&resolved(event.session())).await.body;
+        let outcome = rig.process(&resolved(event.session())).await.body;
         assert_eq!(outcome["event"], "dynamics365.resolution.succeeded", "{fault}: {outcome}");
         rig.nothing_is_left().await;
     }
@@ -130,7 +130,7 @@ async fn a_closing_whose_answer_was_lost_happens_once() {
     let event = handoff("email");
     rig.hand_off(&event).await;
     rig.crm.fault(&json!({ "operation": "CloseIncident", "fault": "reset_after_commit" }));
-    let outcome = rig.carry(&resolved(event.session())).await;
+    let outcome = rig.process(&resolved(event.session())).await;
     assert_eq!(outcome.routing_key, "dynamics365.resolution.succeeded");
     assert_eq!((rig.crm.count("CloseIncident"), rig.crm.count("incidents.read")), (1, 1), "the case is read");
 }
@@ -140,7 +140,7 @@ async fn a_retry_resumes_at_the_step_that_failed() {
     let rig = rig().start().await;
     rig.crm.refuse("incidents.create", 5, 503, "", "");
     let event = handoff("email");
-    let outcome = rig.carry(&event).await.body;
+    let outcome = rig.process(&event).await.body;
     assert_eq!(outcome["data"]["attempts"], 6);
     assert_eq!((rig.crm.count("contacts.query"), rig.crm.count("contacts.create")), (1, 1));
     assert_eq!(rig.crm.count("incidents.create"), 6);
@@ -156,7 +156,7 @@ async fn a_waiting_message_carries_its_history_and_holds_no_prefetch() {
     rig.bus.publish_all(&events).await;
     let queue = rig.retry_queue("1h");
     rig.bus.waiting(&queue, 6).await;
-    assert_eq!(rig.carry(&handoff("web")).await.routing_key, "dynamics365.handoff.succeeded");
+    assert_eq!(rig.process(&handoff("web")).await.routing_key, "dynamics365.handoff.succeeded");
 
     rig.crm.environment().clear_faults();
     let mut attempts = Vec::new();
@@ -198,7 +198,7 @@ async fn a_throttled_event_waits_as_requested_and_spends_no_attempt() {
         rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": answer }));
         let event = handoff("web");
         let before = rig.crm.requests("oc_liveworkitems.create").len();
-        assert_eq!(rig.carry(&event).await.body["data"]["attempts"], 1, "{wait}");
+        assert_eq!(rig.process(&event).await.body["data"]["attempts"], 1, "{wait}");
         let asked = rig.crm.requests("oc_liveworkitems.create").split_off(before);
         assert_eq!(asked.len(), 2, "{wait}");
         if wait.is_number() {

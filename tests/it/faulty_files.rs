@@ -75,7 +75,7 @@ async fn while_a_file_does_not_give_its_organization_events_of_unknown_ones_wait
     eventually("the report", async || worker.logged("organization files are at fault")).await;
     std::fs::remove_file(&broken).unwrap();
     eventually("the removal", async || worker.logged("an organization was removed")).await;
-    assert_eq!(rig.carry(&stranger).await.body["data"]["reason"], "unknown_organization");
+    assert_eq!(rig.process(&stranger).await.body["data"]["reason"], "unknown_organization");
 }
 
 #[tokio::test]

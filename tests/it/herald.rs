@@ -9,12 +9,12 @@ use crate::support::event::handoff;
 use crate::support::rig::rig;
 
 /// Socket of a service manager.
-struct Ear {
+struct NotifySocket {
     socket: UnixDatagram,
     heard: VecDeque<String>,
 }
 
-impl Ear {
+impl NotifySocket {
     /// Waits for a message with this line and returns the lines before it.
     async fn hears(&mut self, line: &str) -> Vec<String> {
         let mut before = Vec::new();
@@ -39,7 +39,7 @@ impl Ear {
 async fn the_service_manager_is_notified_of_readiness_watchdog_reload_and_stop() {
     let rig = rig().lay_out().await;
     let path = rig.folder.path().join("notify");
-    let mut ear = Ear { socket: UnixDatagram::bind(&path).unwrap(), heard: VecDeque::new() };
+    let mut ear = NotifySocket { socket: UnixDatagram::bind(&path).unwrap(), heard: VecDeque::new() };
     let socket = format!("NOTIFY_SOCKET={}", path.display());
     let worker = rig.start_worker_under("worker", &["env", &socket, "WATCHDOG_USEC=400000"]);
 

@@ -207,7 +207,7 @@ async fn an_email_with_any_content_is_matched_and_kept_unchanged() {
         assert_eq!(rig.crm.contacts().len(), before + 1, "{address}");
     }
     let long = email().with("/data/customer/email", format!("x{at_most}"));
-    assert_eq!(rig.carry(&long).await.body["data"]["warnings"], json!(["contact_unlinked"]));
+    assert_eq!(rig.process(&long).await.body["data"]["warnings"], json!(["contact_unlinked"]));
     rig.nothing_is_left().await;
 }
 

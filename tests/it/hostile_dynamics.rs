@@ -40,7 +40,7 @@ async fn no_response_of_entra_id_prevents_the_result_of_an_event() {
     for body in tokens() {
         rig.crm.environment().revoke_tokens();
         rig.crm.fault(&json!({ "operation": "token", "fault": { "status": 200, "body": body } }));
-        let outcome = rig.carry(&handoff("web")).await;
+        let outcome = rig.process(&handoff("web")).await;
         assert_eq!(outcome.routing_key, "dynamics365.handoff.succeeded", "{body:.60}: {}", outcome.body);
     }
     unharmed(&rig).await;
@@ -80,7 +80,7 @@ async fn a_dynamics_that_quotes_the_customer_leaks_nothing() {
     ] {
         rig.crm.refuse("incidents.create", 1, 400, code, &message);
         let event = event.next();
-        let outcome = rig.carry(&event).await;
+        let outcome = rig.process(&event).await;
         assert_eq!(outcome.routing_key, "dynamics365.handoff.failed");
         let error = header(&rig.bus.dead_letter().await.properties, "x-handoffd-error").unwrap();
         let text = format!("{error} {}", outcome.body["data"]["error"]);
@@ -128,13 +128,13 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Server that responds invalidly once for each event, then validly.
-struct Liar {
+struct FaultyServer {
     address: String,
     next: Arc<Mutex<Option<Vec<u8>>>>,
     stop: Arc<AtomicBool>,
 }
 
-impl Liar {
+impl FaultyServer {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -153,7 +153,7 @@ impl Liar {
     }
 }
 
-impl Drop for Liar {
+impl Drop for FaultyServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // Wakes the listener once more.
@@ -194,13 +194,13 @@ fn is_whole(request: &[u8]) -> bool {
 
 #[tokio::test]
 async fn no_response_of_dynamics_prevents_the_result_of_an_event() {
-    let liar = Liar::start();
+    let liar = FaultyServer::start();
     let url = format!("http://{}", liar.address);
     let plan = rig().set("dynamics", "authority", url.clone()).organize("environment_url", url);
     let rig = plan.set("dynamics", "request_timeout", "2s").start().await;
     for (name, lie) in lies() {
         *liar.next.lock().unwrap() = Some(lie);
-        let outcome = rig.carry(&handoff("web")).await;
+        let outcome = rig.process(&handoff("web")).await;
         assert_eq!(outcome.routing_key, "dynamics365.handoff.succeeded", "{name}: {}", outcome.body);
         assert_eq!(outcome.body["data"]["attempts"], 2, "{name}");
     }

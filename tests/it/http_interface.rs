@@ -14,7 +14,7 @@ async fn an_outcome_has_its_whole_history() {
     let api = Api::of(&rig);
     rig.crm.refuse("incidents.create", 1, 503, "0x0", "Busy.");
     let event = handoff("email");
-    rig.carry(&event).await;
+    rig.process(&event).await;
     let shown = api.get(&format!("/api/v1/outcomes/{ORGANIZATION}/{}", event.id())).await;
     assert_eq!((&shown["status"], &shown["source_event_id"]), (&json!("succeeded"), &json!(event.id())));
     let history = shown["history"].as_array().unwrap();
@@ -53,7 +53,7 @@ async fn an_event_without_outcome_gets_a_problem_with_its_state() {
 async fn queues_are_reported_with_rates() {
     let rig = rig().set("retry", "delays", vec!["1h"]).start().await;
     let api = Api::of(&rig);
-    rig.carry(&handoff("email")).await;
+    rig.process(&handoff("email")).await;
     rig.bus.put(&rig.files.dead_letter_queue(), b"{}", lapin::BasicProperties::default()).await;
     let mut status = Value::Null;
     eventually("the depth of the dead-letter queue", async || {

@@ -47,7 +47,7 @@ async fn the_documented_role_is_sufficient() {
             rig.crm.fault(&json!({ "operation": operation, "fault": "reset_after_commit" }));
         }
         rig.hand_off(&case).await;
-        let closed = rig.carry(&resolved(case.session())).await.body;
+        let closed = rig.process(&resolved(case.session())).await.body;
         assert_eq!(closed["event"], "dynamics365.resolution.succeeded", "{closed}");
         rig.hand_off(&handoff("web")).await;
         let refused = rig.crm.environment().requests().into_iter().filter(|request| request.status == Some(403));

@@ -14,11 +14,11 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use rig::{Rig, Shelf, body, found, given, guid, outcome, problem, time};
+use rig::{FakeStore, Rig, body, found, given, guid, outcome, problem, time};
 
 #[tokio::test]
 async fn health_and_metrics_are_open_to_all() {
-    let rig = Rig::with(Shelf::default(), Some("s3cret")).await;
+    let rig = Rig::with(FakeStore::default(), Some("s3cret")).await;
     rig.metrics.saw(Sighting::Event(Kind::Handoff, EventEnd::Succeeded));
     let live = rig.get("/livez").await;
     assert_eq!(live.status(), 200);
@@ -183,7 +183,7 @@ async fn bad_parameters_are_answered_with_the_expected_format() {
 
 #[tokio::test]
 async fn the_token_guards_all_but_health() {
-    let rig = Rig::with(Shelf::default(), Some("s3cret")).await;
+    let rig = Rig::with(FakeStore::default(), Some("s3cret")).await;
     for path in ["/api/v1/outcomes", "/api/v1/outcomes/org_acme/evt", "/", "/nowhere"] {
         let response = rig.get(path).await;
         assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"handoffd\"");
@@ -231,7 +231,7 @@ async fn answers_carry_security_headers() {
 
 #[tokio::test]
 async fn a_failing_store_is_a_problem() {
-    let rig = Rig::with(Shelf { broken: true, ..Shelf::default() }, None).await;
+    let rig = Rig::with(FakeStore { broken: true, ..FakeStore::default() }, None).await;
     assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "the store is closed");
     assert_eq!(problem(rig.get("/api/v1/outcomes/a/b").await, 503).await, "the store is closed");
     let unready = rig.get("/readyz").await;
@@ -244,7 +244,7 @@ async fn a_failing_store_is_a_problem() {
 /// The clock is paused: it jumps whenever no other work is left.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_not_waited_for() {
-    let rig = Rig::with(Shelf { hangs: true, ..Shelf::default() }, None).await;
+    let rig = Rig::with(FakeStore { hangs: true, ..FakeStore::default() }, None).await;
     assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "no answer within 30 s");
     rig.stop().await;
 }
@@ -280,7 +280,7 @@ async fn a_head_too_long_is_refused() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let rig = Rig::start(Vec::new()).await;
-    let another = given(Arc::new(Metrics::new()), Arc::new(Shelf::default()));
+    let another = given(Arc::new(Metrics::new()), Arc::new(FakeStore::default()));
     let address = rig.running.address;
     let Err(HttpError::Bind { .. }) = serve(address, another).await.map(|_| ()).inspect_err(|error| {
         assert!(error.to_string().contains(&address.to_string()), "{error}");

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::support::office::Office;
+use crate::support::org_rig::OrgRig;
 use crate::support::simulator::SECRET;
 
 #[tokio::test]
 async fn a_file_is_put_in_place_only_when_its_test_passes() {
-    let office = Office::open().await;
+    let office = OrgRig::open().await;
     let (config, draft) = laid_out(&office, "acme.toml", |_| {});
     office.crm.environment().configure(&json!({ "application_user": "missing" })).unwrap();
     let output = office.run_with(&config, &["org", "save", &draft]).await;
@@ -35,7 +35,7 @@ async fn a_file_is_put_in_place_only_when_its_test_passes() {
 
 #[tokio::test]
 async fn a_file_that_conflicts_with_another_is_refused() {
-    let office = Office::open().await;
+    let office = OrgRig::open().await;
     let (config, draft) = laid_out(&office, "acme.toml", |_| {});
     assert_eq!(office.run_with(&config, &["org", "save", &draft]).await.status, 0);
     let asked = office.crm.environment().requests().len();
@@ -60,7 +60,7 @@ async fn a_file_that_conflicts_with_another_is_refused() {
 
 #[tokio::test]
 async fn the_list_shows_sources_and_unreadable_files() {
-    let office = Office::open().await;
+    let office = OrgRig::open().await;
     let output = office.run(&["org", "list"]).await;
     assert_eq!(output.status, 0, "{}", output.err);
     assert!(output.out.contains("org_acme") && output.out.contains(&office.crm.url()), "{}", output.out);
@@ -82,7 +82,7 @@ async fn the_list_shows_sources_and_unreadable_files() {
 }
 
 /// Configuration without organizations, and an organization file beside it.
-fn laid_out(office: &Office, name: &str, change: impl Fn(&mut toml::Table)) -> (PathBuf, String) {
+fn laid_out(office: &OrgRig, name: &str, change: impl Fn(&mut toml::Table)) -> (PathBuf, String) {
     let config = office.files.write(office.folder.path(), "office");
     let written = office.directory().join("org_acme.toml");
     let mut table: toml::Table = std::fs::read_to_string(&written).unwrap().parse().unwrap();

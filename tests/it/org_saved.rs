@@ -57,7 +57,7 @@ async fn a_saved_organization_is_effective_at_once_and_across_restarts_until_it_
     let path = format!("/organizations/{ANOTHER_ORGANIZATION}");
     assert_eq!(rig.worker().api("DELETE", &path, None).await.0, 204);
     let last = theirs();
-    let outcome = rig.carry(&last).await;
+    let outcome = rig.process(&last).await;
     assert_eq!(outcome.body["data"]["reason"], "unknown_organization", "{}", outcome.body);
     assert_eq!(rig.worker().api("DELETE", &path, None).await.0, 404);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::office::{Office, Said};
+use crate::support::org_rig::{CommandResult, OrgRig};
 use crate::support::simulator::{ACCOUNT, OWNER, QUEUE, SECRET};
 
 /// Account that cases without a contact are linked to.
@@ -152,8 +152,8 @@ impl Case {
         assert!(text.out.trim_end().ends_with(&format!("({half}).")), "{}", text.out);
     }
 
-    async fn run(&self) -> (Office, Said) {
-        let mut office = Office::open().await;
+    async fn run(&self) -> (OrgRig, CommandResult) {
+        let mut office = OrgRig::open().await;
         for (key, value) in self.file {
             match *key {
                 "ticket_properties" => {
@@ -191,7 +191,7 @@ async fn each_misconfiguration_gets_its_own_advice() {
 
 #[tokio::test]
 async fn right() {
-    let mut office = Office::open().await;
+    let mut office = OrgRig::open().await;
     let properties: toml::Table = "it = { casetypecode = 1, \"subjectid@odata.bind\" = \
                                    \"/subjects(55555555-5555-5555-5555-555555555555)\" }"
         .parse()
@@ -224,7 +224,7 @@ async fn right() {
 
 #[tokio::test]
 async fn trailing_slash() {
-    let mut office = Office::open().await;
+    let mut office = OrgRig::open().await;
     office.files.organize("environment_url", format!("{}/", office.crm.url()));
     let output = office.run(&["org", "test", "org_acme", "--json"]).await;
     assert_eq!((output.status, &output.json()["passed"]), (0, &json!(true)), "{}", output.out);
@@ -233,7 +233,7 @@ async fn trailing_slash() {
 
 #[tokio::test]
 async fn path_in_the_url() {
-    let mut office = Office::open().await;
+    let mut office = OrgRig::open().await;
     office.files.organize("environment_url", format!("{}/main.aspx", office.crm.url()));
     let output = office.run(&["org", "test", "org_acme"]).await;
     assert_eq!(output.status, 2, "{}", output.out);
@@ -244,7 +244,7 @@ async fn path_in_the_url() {
 
 #[tokio::test]
 async fn an_unconfigured_organization() {
-    let office = Office::open().await;
+    let office = OrgRig::open().await;
     let output = office.run(&["org", "test", "org_nobody"]).await;
     assert_eq!(output.status, 2);
     assert!(output.err.contains("\"org_nobody\" is not configured"), "{}", output.err);
@@ -253,7 +253,7 @@ async fn an_unconfigured_organization() {
 
 #[tokio::test]
 async fn another_organizations_broken_file_does_not_stop_a_test() {
-    let office = Office::open().await;
+    let office = OrgRig::open().await;
     std::fs::create_dir_all(office.directory()).unwrap();
     std::fs::write(office.directory().join("broken.toml"), "no = toml = at all").unwrap();
     assert_eq!(office.run(&["org", "test", "org_acme"]).await.status, 0);
@@ -261,7 +261,7 @@ async fn another_organizations_broken_file_does_not_stop_a_test() {
 
 #[tokio::test]
 async fn a_missing_environment() {
-    let mut office = Office::open().await;
+    let mut office = OrgRig::open().await;
     office.files.organize("environment_url", "http://127.0.0.1:1");
     let output = office.run(&["org", "test", "org_acme", "--json"]).await;
     let report = output.json();
@@ -272,7 +272,7 @@ async fn a_missing_environment() {
 
 #[tokio::test]
 async fn a_stock_environment_passes_with_its_capabilities() {
-    let mut office = Office::open().await;
+    let mut office = OrgRig::open().await;
     office.crm.environment().configure(&json!({ "profile": "stock", "missing_tables": ["oc_liveworkitems"] })).unwrap();
     office.files.organize("default_queue_id", QUEUE);
     let report = office.run(&["org", "test", "org_acme", "--json"]).await.json();
@@ -296,7 +296,7 @@ async fn a_stock_environment_passes_with_its_capabilities() {
 
 #[tokio::test]
 async fn secured_columns_are_found_with_the_effect_of_a_missing_profile() {
-    let office = Office::open().await;
+    let office = OrgRig::open().await;
     for (rule, result, says, follows) in [
         ("granted", "passed", "secured, accessible to the application user: contact.emailaddress1", ""),
         ("refused", "warned", "not accessible to the application user: contact.emailaddress1", "contact_unlinked"),
@@ -313,7 +313,7 @@ async fn secured_columns_are_found_with_the_effect_of_a_missing_profile() {
 
 #[tokio::test]
 async fn adaptations_of_the_worker_are_notes() {
-    let office = Office::open().await;
+    let office = OrgRig::open().await;
     let settings = json!({ "live_work_item_subject_limit": 200, "blocked_attachments": ["exe", "txt"] });
     office.crm.environment().configure(&settings).unwrap();
     for (name, says) in [("subject_length", "takes 200 characters"), ("attachments", "become notes of text")] {
@@ -325,7 +325,7 @@ async fn adaptations_of_the_worker_are_notes() {
 
 #[tokio::test]
 async fn privileges_for_reads_are_required() {
-    let mut office = Office::open().await;
+    let mut office = OrgRig::open().await;
     office.files.organize("default_queue_id", QUEUE);
     for (privilege, when) in [("prvReadActivity", "after a lost answer"), ("prvReadQueueItem", "requires an action")] {
         office.crm.environment().configure(&json!({ "missing_privileges": [privilege] })).unwrap();
@@ -338,7 +338,7 @@ async fn privileges_for_reads_are_required() {
 
 #[tokio::test]
 async fn unreadable_metadata_fails_no_test() {
-    let office = Office::open().await;
+    let office = OrgRig::open().await;
     let metadata = json!({
         "operation": "metadata", "times": null,
         "fault": { "status": 403, "code": "0x80040220", "message": "… is missing prvReadEntity privilege" },
@@ -355,7 +355,7 @@ async fn unreadable_metadata_fails_no_test() {
     }
 }
 
-impl Office {
+impl OrgRig {
     /// Returns one check of the report.
     async fn check(&self, name: &str) -> Value {
         let report = self.run(&["org", "test", "org_acme", "--json"]).await.json();
@@ -367,7 +367,7 @@ fn checks(report: &Value) -> &Vec<Value> {
     report["checks"].as_array().expect("checks")
 }
 
-fn writes_nothing(office: &Office) {
+fn writes_nothing(office: &OrgRig) {
     for entry in office.crm.environment().requests() {
         assert!(entry.method == "GET" || entry.operation == "token", "{} {}", entry.method, entry.uri);
     }

@@ -27,7 +27,7 @@ impl Scene {
         let (fine, refused) = (handoff("email"), handoff("email"));
         rig.hand_off(&fine).await;
         rig.crm.refuse("incidents.create", 100, 400, "0x80040265", PLUG_IN);
-        rig.carry(&refused).await;
+        rig.process(&refused).await;
         rig.bus.waiting(&rig.files.dead_letter_queue(), 1).await;
         Some(Self { rig, browser, fine, refused })
     }

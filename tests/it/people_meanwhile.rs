@@ -30,7 +30,7 @@ fn warnings(outcome: &Value) -> &Value {
 }
 
 async fn carried(rig: &Rig, event: &Event) -> Value {
-    rig.carry(event).await.body
+    rig.process(event).await.body
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ async fn removing_an_organization_ends_its_events_in_progress() {
     rig.worker().hang_up();
     eventually("the organization", async || rig.worker().logged("an organization was added")).await;
     assert_eq!(
-        rig.carry(&resolved(event.session())).await.body["data"]["reason"],
+        rig.process(&resolved(event.session())).await.body["data"]["reason"],
         "no_incident",
         "nothing waits for it"
     );

@@ -185,7 +185,7 @@ async fn a_removed_organization_is_unknown() {
     // It was the only one; without SIGHUP the worker would wait for it for a minute.
     rig.worker().hang_up();
     eventually("the removal", async || rig.worker().logged("an organization was removed")).await;
-    assert_eq!(rig.carry(&handoff("email")).await.body["data"]["reason"], "unknown_organization");
+    assert_eq!(rig.process(&handoff("email")).await.body["data"]["reason"], "unknown_organization");
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ async fn a_real_prometheus_scrapes_the_worker_and_accepts_the_rules() {
         return;
     };
     rig.hand_off(&handoff("email")).await;
-    rig.carry(&handoff("email").with("/data/channel", 5)).await;
+    rig.process(&handoff("email").with("/data/channel", 5)).await;
     for query in QUERIES {
         prometheus.knows(query).await;
     }

@@ -100,7 +100,7 @@ async fn after_its_handoff_was_dead_lettered() {
         let rig = planned(profile).set("worker", "resolution_wait", "1s").start().await;
         rig.crm.refuse("incidents.create", 1, 400, "0x80040265", "no");
         let event = handoff("email");
-        assert_eq!(rig.carry(&event).await.routing_key, "dynamics365.handoff.failed");
+        assert_eq!(rig.process(&event).await.routing_key, "dynamics365.handoff.failed");
         skips(&rig, &resolved(event.session()), "no_incident").await;
 
         // Replayed later: it gets a new case, which that resolution has not closed and another one closes.
@@ -122,7 +122,7 @@ async fn while_its_dead_handoff_is_replayed() {
         let rig = planned(profile).start().await;
         rig.crm.refuse("incidents.create", 1, 400, "0x80040265", "no");
         let event = handoff("email");
-        assert_eq!(rig.carry(&event).await.routing_key, "dynamics365.handoff.failed");
+        assert_eq!(rig.process(&event).await.routing_key, "dynamics365.handoff.failed");
         let resolution = resolved(event.session());
         rig.bus.publish(&resolution).await;
         rig.awaits("handoff_awaited").await;
@@ -239,7 +239,7 @@ async fn closes(rig: &Rig, resolution: &Event, cases: usize) {
 }
 
 async fn skips(rig: &Rig, resolution: &Event, reason: &str) {
-    let outcome = rig.carry(resolution).await;
+    let outcome = rig.process(resolution).await;
     assert_eq!(outcome.routing_key, "dynamics365.resolution.skipped", "{}", outcome.body);
     assert_eq!(outcome.body["data"]["reason"], reason);
 }

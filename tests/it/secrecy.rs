@@ -144,7 +144,7 @@ async fn everything(rig: &Rig) -> Vec<Event> {
     let (mail, chat) = (handoff("email"), handoff("web"));
     rig.hand_off(&mail).await;
     rig.hand_off(&chat).await;
-    rig.carry(&resolved(mail.session())).await;
+    rig.process(&resolved(mail.session())).await;
     rig.bus.publish(&mail.clone().with("/data/summary", "Another marked summary of the same key")).await;
     rig.bus.outcomes(mail.id(), 2).await;
 
@@ -160,10 +160,10 @@ async fn everything(rig: &Rig) -> Vec<Event> {
     // The first refusal may be temporary, the later ones are permanent.
     rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "status": 503, "body": format!("<html>{quote}</html>") } }));
     rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &quote);
-    rig.carry(&refused).await;
+    rig.process(&refused).await;
     let wrong = handoff("email")
         .with("/data/transcript", json!([{ "sender": "customer", "text": 5, "name": "Marked Transcript Name" }]));
-    rig.carry(&wrong).await;
+    rig.process(&wrong).await;
     let strange = handoff("email").with("/event", "session.marked");
     rig.bus.publish_as("session.handoff.email", &strange.body(), properties(&strange)).await;
     rig.bus.outcome(strange.id()).await;

@@ -97,13 +97,13 @@ async fn an_email_that_no_contact_can_have_goes_unlinked() {
 async fn a_refused_contact_can_refuse_the_handoff() {
     let rig = rig().organize("contact_failure", "dead_letter").start().await;
     rig.crm.refuse("contacts.create", 1, 400, "0x80040265", "A plug-in does not like it.");
-    let outcome = rig.carry(&handoff("email")).await.body;
+    let outcome = rig.process(&handoff("email")).await.body;
     assert_eq!(
         (&outcome["data"]["reason"], &outcome["data"]["error"]["step"]),
         (&json!("rejected_by_dynamics"), &json!("create_contact"))
     );
     let long = handoff("email").with("/data/customer/email", format!("{}@example.com", "y".repeat(95)));
-    assert_eq!(rig.carry(&long).await.body["data"]["reason"], "rejected_by_dynamics");
+    assert_eq!(rig.process(&long).await.body["data"]["reason"], "rejected_by_dynamics");
     assert!(rig.crm.incidents().is_empty());
 }
 

@@ -37,7 +37,7 @@ async fn add_to_queue_can_be_forced() {
 #[tokio::test]
 async fn bind_can_be_forced() {
     let rig = rig().stock().queue().organize("queue_assignment", "bind").start().await;
-    let outcome = rig.carry(&handoff("email")).await.body;
+    let outcome = rig.process(&handoff("email")).await.body;
     assert_eq!(outcome["data"]["reason"], "rejected_by_dynamics");
     assert_eq!(outcome["data"]["error"]["code"], "0x80048d19");
 }
@@ -95,7 +95,7 @@ async fn how_an_incident_is_closed_can_be_forced() {
 
     let patch = rig().stock().organize("close_with", "patch").start().await;
     patch.hand_off(&event).await;
-    let outcome = patch.carry(&resolved(event.session())).await.body;
+    let outcome = patch.process(&resolved(event.session())).await.body;
     assert_eq!(outcome["event"], "dynamics365.resolution.failed");
     assert_eq!(outcome["data"]["error"]["step"], "close_incident");
 }

@@ -26,7 +26,7 @@ async fn an_event_published_a_hundred_times_is_one_incident() {
 async fn of_two_bodies_under_one_key_the_first_one_wins() {
     let rig = rig().start().await;
     let event = handoff("email");
-    let first = rig.carry(&event).await;
+    let first = rig.process(&event).await;
     let other = event.clone().with("/data/channel", "web").with("/data/summary", "Something else altogether.");
     rig.bus.publish(&other).await;
     let both = rig.bus.outcomes(event.id(), 2).await;

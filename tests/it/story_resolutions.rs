@@ -44,7 +44,7 @@ async fn a_case_that_a_rep_reopened_is_never_closed_again() {
     let event = handoff("email");
     let meta = rig.hand_off(&event).await;
     let resolution = resolved(event.session());
-    rig.carry(&resolution).await;
+    rig.process(&resolution).await;
     let reopened = json!({ "incidentid": meta["dynamics365_incident_id"], "statecode": 0, "statuscode": 1 });
     rig.crm.edit("incidents", &reopened).await;
 
@@ -91,7 +91,7 @@ async fn a_resolution_waits_for_a_handoff_that_is_being_retried() {
     rig.bus.publish(&event).await;
     rig.awaits("transient").await;
     let resolution = resolved(event.session());
-    assert_eq!(rig.carry(&resolution).await.routing_key, "dynamics365.resolution.succeeded");
+    assert_eq!(rig.process(&resolution).await.routing_key, "dynamics365.resolution.succeeded");
     assert_eq!(states(&rig), [1]);
 }
 
@@ -108,7 +108,7 @@ async fn a_resolution_does_not_wait_for_a_handoff_that_was_given_up() {
     let rig = rig().start().await;
     rig.crm.refuse("incidents.create", 1, 400, "0x80040265", "no");
     let event = handoff("email");
-    assert_eq!(rig.carry(&event).await.routing_key, "dynamics365.handoff.failed");
+    assert_eq!(rig.process(&event).await.routing_key, "dynamics365.handoff.failed");
     assert_eq!(skipped(&rig, &resolved(event.session())).await, "no_incident");
 }
 
@@ -134,7 +134,7 @@ async fn an_unresolved_conversation_closes_nothing() {
     }
     assert_eq!(states(&rig), [0]);
     let closing = resolved(event.session()).with("/data/status", "closed_resolved");
-    assert_eq!(rig.carry(&closing).await.routing_key, "dynamics365.resolution.succeeded");
+    assert_eq!(rig.process(&closing).await.routing_key, "dynamics365.resolution.succeeded");
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn an_incident_named_in_meta_is_closed_when_the_session_is_unknown() {
     assert_eq!(states(&rig), [1]);
 
     rig.hand_off(&own).await;
-    rig.carry(&resolved(own.session()).with("/data/meta", named_id)).await;
+    rig.process(&resolved(own.session()).with("/data/meta", named_id)).await;
     assert_eq!(states(&rig), [1, 1], "a known session closes its own");
     assert_eq!(rig.crm.count("incidents.update"), 2);
 }
@@ -206,7 +206,7 @@ async fn every_conversation_of_an_array_has_an_outcome_of_its_own() {
 
 /// Reason of a skipped resolution.
 async fn skipped(rig: &Rig, resolution: &crate::support::event::Event) -> String {
-    let outcome = rig.carry(resolution).await;
+    let outcome = rig.process(resolution).await;
     assert_eq!(outcome.routing_key, "dynamics365.resolution.skipped", "{}", outcome.body);
     assert_eq!(outcome.body["data"]["error"], Value::Null);
     outcome.body["data"]["reason"].as_str().unwrap().to_owned()

@@ -81,7 +81,7 @@ async fn an_event_without_a_trace_gets_one_that_its_retries_continue() {
     let rig = traced_rig(&collector).await;
     rig.crm.refuse("incidents.create", 1, 503, "", "Not now.");
     let event = handoff("email");
-    let outcome = rig.carry(&event).await;
+    let outcome = rig.process(&event).await;
     let spans = collector.has(1, "process", ("handoffd.result", "succeeded")).await;
     let (first, second) = (of(&spans, &event, "retried"), of(&spans, &event, "succeeded"));
     assert_eq!((first.parent.as_str(), second.parent.as_str()), ("", first.id.as_str()));
@@ -100,7 +100,7 @@ async fn without_an_endpoint_a_trace_is_passed_on_unchanged_and_none_is_started(
         header(&rig.bus.outcome(with.id()).await.properties, "traceparent").as_deref(),
         Some(traceparent.as_str())
     );
-    let outcome = rig.carry(&without).await;
+    let outcome = rig.process(&without).await;
     let none = FieldTable::default();
     let table = outcome.properties.headers().as_ref().unwrap_or(&none).inner();
     assert!(!table.contains_key("traceparent"), "{:?}", table.iter().collect::<Vec<(_, &AMQPValue)>>());

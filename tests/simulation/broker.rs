@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::destinations::Windows;
 use super::flaw::Flaw;
 use super::in_flight::InFlight;
-use super::message::{Flying, Message, Place, reverse};
+use super::message::{Message, Place, UnsettledMessage, reverse};
 use super::organization_queues::OrganizationQueues;
 use super::publish::Stalled;
-use super::scene::{Life, Scene};
+use super::scene::{ProcessLife, RunContext};
 
 /// Delays of the retry queues.
 pub const DELAYS: [Duration; 5] = [
@@ -44,7 +44,7 @@ const LONGEST_IN_THE_INBOX: Duration = Duration::from_secs(60);
 
 /// Broker, which outlives the workers.
 pub struct Broker {
-    pub scene: Arc<Scene>,
+    pub scene: Arc<RunContext>,
     pub prefetch: usize,
     pub windows: Windows,
     pub flaw: Option<Flaw>,
@@ -77,7 +77,7 @@ pub struct Notes {
 
 pub struct State {
     pub ready: BTreeMap<u64, Message>,
-    pub flying: BTreeMap<u64, Flying>,
+    pub flying: BTreeMap<u64, UnsettledMessage>,
     pub organizations: OrganizationQueues,
     pub stalled: Stalled,
     pub waiting: usize,
@@ -95,7 +95,7 @@ pub struct State {
 }
 
 struct InboxConsumer {
-    life: Life,
+    life: ProcessLife,
     to: UnboundedSender<Delivery>,
     /// True until a message arrives that was never delivered before; messages are delivered one at a time until then.
     careful: bool,
@@ -103,7 +103,7 @@ struct InboxConsumer {
 }
 
 impl Broker {
-    pub fn new(scene: Arc<Scene>, windows: Windows, configured: Vec<OrganizationId>) -> Arc<Self> {
+    pub fn new(scene: Arc<RunContext>, windows: Windows, configured: Vec<OrganizationId>) -> Arc<Self> {
         let prefetch = scene.pick(&[2, 5, 20, 256]);
         let state = State {
             ready: BTreeMap::new(),
@@ -154,7 +154,7 @@ impl Broker {
         self.deliver();
     }
 
-    pub fn consume_inbox(self: &Arc<Self>, life: Life) -> UnboundedReceiver<Delivery> {
+    pub fn consume_inbox(self: &Arc<Self>, life: ProcessLife) -> UnboundedReceiver<Delivery> {
         let (to, receiver) = unbounded_channel();
         let since = self.scene.elapsed();
         if !life.is_stopped() {
@@ -165,7 +165,7 @@ impl Broker {
     }
 
     /// Ends the stream of a process's inbox.
-    pub fn stop_consuming_inbox(&self, life: &Life) {
+    pub fn stop_consuming_inbox(&self, life: &ProcessLife) {
         life.stop();
         self.look(|state| state.consumer = None);
     }
@@ -209,7 +209,7 @@ impl Broker {
         self.deliver();
     }
 
-    fn settled(&self, tag: u64) -> Option<Flying> {
+    fn settled(&self, tag: u64) -> Option<UnsettledMessage> {
         self.look(|state| {
             let flying = state.flying.remove(&tag)?;
             state.check_hold(&flying);
@@ -219,14 +219,14 @@ impl Broker {
 
     /// Breaks the connection. Messages in flight are redelivered on the next connection.
     pub fn disconnect(self: &Arc<Self>, why: &'static str) {
-        let away = Duration::from_secs(10).mul_f64(self.scene.lot());
+        let away = Duration::from_secs(10).mul_f64(self.scene.random());
         let shuffled = self.shuffles && self.scene.happens(0.5);
-        self.scene.tell(|| format!("DISCONNECTED: {why}"));
+        self.scene.log(|| format!("DISCONNECTED: {why}"));
         let over = self.look(|state| {
             state.notes.disconnections += 1;
             state.away_until = Some(Instant::now() + away);
             state.organizations.end_consumers();
-            let mut back: Vec<Flying> = std::mem::take(&mut state.flying).into_values().collect();
+            let mut back: Vec<UnsettledMessage> = std::mem::take(&mut state.flying).into_values().collect();
             if shuffled {
                 reverse(&mut back);
             }
@@ -269,7 +269,7 @@ impl Broker {
             return;
         }
         self.look(|state| {
-            if state.goes_round_in_circles(self.scene.elapsed()) {
+            if state.loops_endlessly(self.scene.elapsed()) {
                 return;
             }
             state.deliver_inbox(self);
@@ -304,7 +304,7 @@ impl State {
     }
 
     /// Returns true if deliveries repeat endlessly at this instant; no more are made at it then.
-    fn goes_round_in_circles(&mut self, now: Duration) -> bool {
+    fn loops_endlessly(&mut self, now: Duration) -> bool {
         let is_endless = self.moment.0 == now && self.moment.1 > MOST_AT_ONCE;
         if is_endless {
             self.notes.broken.insert(format!("endless redelivery at {now:?}"));
@@ -330,17 +330,17 @@ impl State {
             consumer.careful &= message.deliveries > 0;
             let (life, to) = (consumer.life.clone(), consumer.to.clone());
             let redelivered = message.deliveries > 0;
-            let delivery = self.take_off(broker, life, (Place::Inbox, 0), (number, message), redelivered);
+            let delivery = self.deliver_to(broker, life, (Place::Inbox, 0), (number, message), redelivered);
             // A process that died may still receive the message; it is returned when the connection ends.
             _ = to.send(delivery);
         }
     }
 
     /// Delivers a message to a consumer.
-    pub fn take_off(
+    pub fn deliver_to(
         &mut self,
         broker: &Arc<Broker>,
-        life: Life,
+        life: ProcessLife,
         (place, consumer): (Place, u64),
         (number, message): (u64, Message),
         redelivered: bool,
@@ -357,13 +357,13 @@ impl State {
         };
         let connection = self.connection.clone();
         let settle = InFlight { broker: broker.clone(), life, tag, message: message.clone(), connection };
-        self.flying.insert(tag, Flying { message, place, number, consumer, since: Instant::now() });
+        self.flying.insert(tag, UnsettledMessage { message, place, number, consumer, since: Instant::now() });
         Delivery::new(received, Box::new(settle))
     }
 
     /// Returns a message to its old position.
-    fn take_back(&mut self, flying: Flying, counts: bool) {
-        let Flying { mut message, place, number, .. } = flying;
+    fn take_back(&mut self, flying: UnsettledMessage, counts: bool) {
+        let UnsettledMessage { mut message, place, number, .. } = flying;
         match place {
             Place::Inbox => {
                 message.deliveries += u64::from(counts);
@@ -380,7 +380,7 @@ impl State {
         }
     }
 
-    fn check_hold(&mut self, flying: &Flying) {
+    fn check_hold(&mut self, flying: &UnsettledMessage) {
         if flying.held() > LONGEST_HOLD {
             let place = &flying.place;
             let text = format!("{}: held for {:?} from {place:?}", flying.message.name(), flying.held());

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::broker::Broker;
 use super::destinations::Destination;
 use super::publish::CONFIRM_LIMIT;
-use super::scene::Life;
+use super::scene::ProcessLife;
 
 /// Capacity of the channel from the inbox to the worker.
 const BETWEEN: usize = 512;
@@ -20,7 +20,7 @@ const BETWEEN: usize = 512;
 /// Bus as seen by one process.
 pub struct FakeBus {
     pub broker: Arc<Broker>,
-    pub life: Life,
+    pub life: ProcessLife,
 }
 
 #[async_trait]
@@ -60,7 +60,7 @@ impl Bus for FakeBus {
             self.life.pass("an announcement").await;
             let announcement = announcement.clone();
             let effect = Box::new(move |broker: &Arc<Broker>| {
-                broker.scene.tell(|| format!("announced {}", String::from_utf8_lossy(&announcement.body)));
+                broker.scene.log(|| format!("announced {}", String::from_utf8_lossy(&announcement.body)));
                 let after = broker.scene.elapsed();
                 broker.look(|state| state.notes.announced.push((after, announcement)));
             });

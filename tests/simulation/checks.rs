@@ -10,7 +10,7 @@ use super::broker::{Broker, DELIVERY_LIMIT};
 use super::environment::{Environment, Incident};
 use super::message::Message;
 use super::scene::TROUBLE_ENDS;
-use super::script::{Content, Curse};
+use super::script::{Content, Poison};
 use super::world::World;
 
 /// Limit on deaths of the process caused by one event (contract 5).
@@ -59,7 +59,7 @@ pub fn announcements(broker: &Broker) -> Vec<Announced> {
 
 /// Returns a description of every violated invariant.
 pub fn all(world: &World) -> Vec<String> {
-    let ends = Ends::of(world);
+    let ends = FinalState::of(world);
     let mut broken = Vec::new();
     for publication in &world.publications {
         for key in publication.content.keys() {
@@ -69,27 +69,27 @@ pub fn all(world: &World) -> Vec<String> {
         broken.extend(closed(world, &ends, &publication.content).err());
         broken.extend(awaited(world, &ends, &publication.content).err());
         broken.extend(found_out(world, &ends, &publication.content).err());
-        broken.extend(patient(world, &ends, &publication.content).err());
+        broken.extend(waiting_costs_nothing(world, &ends, &publication.content).err());
     }
     broken.extend(nameless(world, &ends).err());
-    broken.extend(tidy(world));
+    broken.extend(destination_consistent(world));
     broken.extend(world.left_behind.iter().cloned());
     broken.extend(world.cloud.ledger.broken());
     broken.extend(world.broker.look(|state| state.notes.broken.clone()));
     broken.extend(in_order(world, &ends));
-    broken.extend(undelayed(world, &ends));
+    broken.extend(organizations_isolated(world, &ends));
     broken.sort();
     broken.dedup();
     broken
 }
 
 /// Final state of the broker: outcomes and dead letters.
-struct Ends {
+struct FinalState {
     announced: Vec<Announced>,
     dead: Vec<Message>,
 }
 
-impl Ends {
+impl FinalState {
     fn of(world: &World) -> Self {
         Self { announced: announcements(&world.broker), dead: world.broker.look(|state| state.dead.clone()) }
     }
@@ -120,7 +120,7 @@ impl Ends {
 }
 
 /// Invariants 1 and 6: an event has exactly one outcome, and it is announced.
-fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
+fn ended(world: &World, ends: &FinalState, key: &EventKey) -> Result<(), String> {
     let outcomes: Vec<_> = ends.outcomes(key).collect();
     ensure(!outcomes.is_empty() || ends.was_too_often_delivered(key), || format!("{key:?}: no outcome"))?;
     let answers: Vec<_> = outcomes.iter().filter(|outcome| !outcome.failed).collect();
@@ -145,7 +145,7 @@ fn ended(world: &World, ends: &Ends, key: &EventKey) -> Result<(), String> {
 }
 
 /// Invariant 2: a handoff that succeeded exists in Dynamics once and completely.
-fn carried(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+fn carried(world: &World, ends: &FinalState, content: &Content) -> Result<(), String> {
     let Content::Handoff { key, live, long, email, .. } = content else { return Ok(()) };
     let Some(answer) = ends.answer(key) else { return Ok(()) };
     world.cloud.environment(&key.organization_id, |environment| {
@@ -173,7 +173,7 @@ fn carried(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
 }
 
 /// A resolution published after its handoff was answered closes the case.
-fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+fn closed(world: &World, ends: &FinalState, content: &Content) -> Result<(), String> {
     let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
     let copies = world.publications.iter().filter(|publication| publication.content == *content);
     let at = copies.map(|copy| copy.at).min().unwrap_or_default();
@@ -198,7 +198,7 @@ fn closed(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
 }
 
 /// Returns true if a resolution of the session found that a rep has worked on the case since the closing was first attempted.
-fn is_left_to_a_rep(ends: &Ends, of: &EventKey, session: &str) -> bool {
+fn is_left_to_a_rep(ends: &FinalState, of: &EventKey, session: &str) -> bool {
     ends.announced.iter().any(|outcome| {
         let same = outcome.json["organization_id"] == of.organization_id.as_str()
             && outcome.json["data"]["session_id"] == session;
@@ -208,7 +208,7 @@ fn is_left_to_a_rep(ends: &Ends, of: &EventKey, session: &str) -> bool {
 
 /// A resolution published while its handoff is unfinished waits for it, whether the handoff is in its organization's queue,
 /// in flight or in a retry queue.
-fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+fn awaited(world: &World, ends: &FinalState, content: &Content) -> Result<(), String> {
     let Content::Resolution { key, session, closes: true, .. } = content else { return Ok(()) };
     let is_told = !world.lost && world.scene.kept_everything() && !world.broker.shuffles;
     if !is_told || ends.answer(key).is_none() {
@@ -235,7 +235,7 @@ fn awaited(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
 }
 
 /// The events of a session that met no faults are answered in the order in which they were published.
-fn in_order(world: &World, ends: &Ends) -> Vec<String> {
+fn in_order(world: &World, ends: &FinalState) -> Vec<String> {
     let (disconnections, put_off) =
         world.broker.look(|state| (state.notes.disconnections, state.notes.put_off.clone()));
     if disconnections > 0 || world.scene.panics() > 0 {
@@ -267,7 +267,7 @@ fn in_order(world: &World, ends: &Ends) -> Vec<String> {
 }
 
 /// No event is given up for having waited: waiting spends neither attempts nor age.
-fn patient(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+fn waiting_costs_nothing(world: &World, ends: &FinalState, content: &Content) -> Result<(), String> {
     for key in content.keys() {
         for outcome in ends.outcomes(&key).filter(|outcome| outcome.reason() == Some("retries_exhausted")) {
             if outcome.error().is_some_and(|error| error.contains("the worker died")) || world.scene.panics() > 0 {
@@ -291,19 +291,19 @@ fn patient(world: &World, ends: &Ends, content: &Content) -> Result<(), String> 
 }
 
 /// An event that ends the process or makes it panic is dead-lettered for that reason, and no other event is.
-fn found_out(world: &World, ends: &Ends, content: &Content) -> Result<(), String> {
+fn found_out(world: &World, ends: &FinalState, content: &Content) -> Result<(), String> {
     for key in content.keys() {
         let given_up_for =
             |words: &str| ends.outcomes(&key).filter_map(Announced::error).any(|text| text.contains(words));
         let (deadly, panics) = (given_up_for("the worker died"), given_up_for("a defect"));
         let curse = content.cursed().map(|(_, curse)| curse);
-        let kills = curse == Some(Curse::Kills);
+        let kills = curse == Some(Poison::Kills);
         // A death that the store could not record is not counted, and a record that the store could not return is not considered.
         // A panic in between is another end of an attempt and clears the suspicion.
         let is_counted = !world.lost && world.scene.kept_everything();
         ensure(kills || !deadly || !is_counted, || format!("{key:?}: given up for deaths it did not cause"))?;
         ensure(kills || !ends.was_too_often_delivered(&key), || format!("{key:?}: delivered too often"))?;
-        ensure(curse != Some(Curse::Panics) || panics, || format!("{key:?}: not given up although it panics"))?;
+        ensure(curse != Some(Poison::Panics) || panics, || format!("{key:?}: not given up although it panics"))?;
         let deaths = world.cloud.asked(&key, |asked| asked.kills.1);
         ensure(deaths <= MOST_DEATHS || !is_counted, || format!("{key:?}: ended the process {deaths} times"))?;
         ensure(curse.is_none() || ends.answer(&key).is_none(), || format!("{key:?}: answered although it is cursed"))?;
@@ -312,7 +312,7 @@ fn found_out(world: &World, ends: &Ends, content: &Content) -> Result<(), String
 }
 
 /// A message that names no event becomes a dead letter, and nothing else.
-fn nameless(world: &World, ends: &Ends) -> Result<(), String> {
+fn nameless(world: &World, ends: &FinalState) -> Result<(), String> {
     let bodies = world.publications.iter().filter(|publication| publication.content.keys().is_empty());
     let published = bodies.count();
     let dead = ends.dead.iter().filter(|letter| letter.envelope.header("x-handoffd-event-id").is_none()).count();
@@ -321,7 +321,7 @@ fn nameless(world: &World, ends: &Ends) -> Result<(), String> {
 
 /// State of Dynamics, regardless of the outcomes: one contact per email, no case closed twice, no reopened case closed
 /// again.
-fn tidy(world: &World) -> Vec<String> {
+fn destination_consistent(world: &World) -> Vec<String> {
     let mut broken = Vec::new();
     for (organization, environment) in world.cloud.environments.lock().unwrap().iter() {
         let mut emails = BTreeSet::new();
@@ -344,7 +344,7 @@ fn tidy(world: &World) -> Vec<String> {
 }
 
 /// Invariant 5: an organization's events end soon after its own faults end, regardless of the faults of others.
-fn undelayed(world: &World, ends: &Ends) -> Vec<String> {
+fn organizations_isolated(world: &World, ends: &FinalState) -> Vec<String> {
     let keys = world.publications.iter().flat_map(|publication| publication.content.keys());
     let late =
         |key: &EventKey| TROUBLE_ENDS.max(world.cloud.spans.end(&key.organization_id)) + Duration::from_secs(4 * 3600);

@@ -12,7 +12,7 @@ impl Broker {
     /// Puts a copy into the retry queue of this rung.
     pub fn put_off(self: &Arc<Self>, message: Message, rung: usize) {
         let (name, after) = (message.name().to_owned(), self.scene.elapsed());
-        self.scene.tell(|| format!("{name} waits on rung {rung}: {:?}", message.envelope.headers));
+        self.scene.log(|| format!("{name} waits on rung {rung}: {:?}", message.envelope.headers));
         self.look(|state| {
             state.waiting += 1;
             state.notes.delayed.entry(name.clone()).or_default().push(after..after + DELAYS[rung]);
@@ -27,7 +27,7 @@ impl Broker {
     }
 
     pub fn dead_letter(&self, message: Message) {
-        self.scene.tell(|| format!("dead {}: {:?}", message.name(), message.envelope.headers));
+        self.scene.log(|| format!("dead {}: {:?}", message.name(), message.envelope.headers));
         self.look(|state| state.dead.push(message));
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use handoffd_engine::event::OrganizationId;
 
 use super::broker::DELAYS;
-use super::scene::{Scene, TROUBLE_ENDS};
+use super::scene::{RunContext, TROUBLE_ENDS};
 
 /// Destination of a publish.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -47,7 +47,7 @@ impl Window {
 }
 
 impl Windows {
-    pub fn new(scene: &Scene, organizations: &[OrganizationId]) -> Self {
+    pub fn new(scene: &RunContext, organizations: &[OrganizationId]) -> Self {
         let count = scene.pick(&[0, 0, 0, 1, 1, 2]);
         let mut windows: Vec<_> = (0..count).map(|_| window(scene, organizations)).collect();
         if scene.happens(0.1) {
@@ -87,7 +87,7 @@ impl Windows {
     }
 }
 
-fn window(scene: &Scene, organizations: &[OrganizationId]) -> Window {
+fn window(scene: &RunContext, organizations: &[OrganizationId]) -> Window {
     let destination = match scene.below(5) {
         0 | 1 => Destination::Organization(organizations[scene.below(organizations.len())].clone()),
         2 => Destination::Retry(scene.below(DELAYS.len().min(3))),
@@ -98,8 +98,8 @@ fn window(scene: &Scene, organizations: &[OrganizationId]) -> Window {
     of_time(scene, destination, trouble)
 }
 
-fn of_time(scene: &Scene, destination: Destination, trouble: Trouble) -> Window {
-    let from = TROUBLE_ENDS.mul_f64(scene.lot().powi(2));
+fn of_time(scene: &RunContext, destination: Destination, trouble: Trouble) -> Window {
+    let from = TROUBLE_ENDS.mul_f64(scene.random().powi(2));
     let until = from + Duration::from_secs(scene.pick(&[5, 60, 200, 500]));
     Window { destination, trouble, from, until }
 }

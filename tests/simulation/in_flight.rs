@@ -14,7 +14,7 @@ use super::destinations::Destination;
 use super::flaw::Flaw;
 use super::message::Message;
 use super::publish::{CONFIRM_LIMIT, Sent};
-use super::scene::Life;
+use super::scene::ProcessLife;
 
 /// Time granted to another retry queue to confirm after the first did not.
 const OTHER_LIMIT: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const OTHER_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct InFlight {
     pub broker: Arc<Broker>,
-    pub life: Life,
+    pub life: ProcessLife,
     pub tag: u64,
     pub message: Message,
     pub connection: CancellationToken,
@@ -70,7 +70,7 @@ impl Settle for InFlight {
     fn forward(&self, organization: &OrganizationId, otherwise: usize) -> Forwarding {
         let (message, to) = (self.clone(), Destination::Organization(organization.clone()));
         if !self.broker.is_usable(organization) {
-            self.broker.scene.tell(|| format!("{} waits for the queue of {organization}", self.message.name()));
+            self.broker.scene.log(|| format!("{} waits for the queue of {organization}", self.message.name()));
             return Box::pin(async move {
                 message.retry(otherwise, Vec::new()).await?;
                 Ok(forwarded(message.ack().await, Forwarded::Waits))
@@ -138,7 +138,7 @@ impl InFlight {
             self.broker.disconnect("an ack was lost");
             return if self.broker.scene.happens(0.5) { Settled::Taken } else { Settled::Lost };
         }
-        self.broker.scene.tell(|| format!("{what} {}", self.message.name()));
+        self.broker.scene.log(|| format!("{what} {}", self.message.name()));
         settle(&self.broker, self.tag);
         Settled::Taken
     }

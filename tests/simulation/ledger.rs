@@ -7,7 +7,7 @@ use std::time::Duration;
 use handoffd_engine::event::{Event, EventKey};
 use handoffd_engine::workflow::{Phase, Record};
 
-use super::scene::Scene;
+use super::scene::RunContext;
 use super::spans::Span;
 
 /// Limit on requests of one event in a span of unavailability: one discovers it, others may be sent by a copy of the event.
@@ -15,12 +15,12 @@ const PROBES: u32 = 3;
 
 /// Durable decisions on events.
 pub struct Ledger {
-    scene: Arc<Scene>,
+    scene: Arc<RunContext>,
     decided: Mutex<BTreeMap<EventKey, Decided>>,
     /// Times of the first and the last decision on an event.
     times: Mutex<BTreeMap<EventKey, (Duration, Duration)>>,
     /// Events that were given up and have sent no requests since.
-    reborn: Mutex<BTreeSet<EventKey>>,
+    restarted: Mutex<BTreeSet<EventKey>>,
     broken: Mutex<BTreeSet<String>>,
 }
 
@@ -34,12 +34,12 @@ enum Decided {
 }
 
 impl Ledger {
-    pub fn new(scene: &Arc<Scene>) -> Arc<Self> {
+    pub fn new(scene: &Arc<RunContext>) -> Arc<Self> {
         Arc::new(Self {
             scene: scene.clone(),
             decided: Mutex::default(),
             times: Mutex::default(),
-            reborn: Mutex::default(),
+            restarted: Mutex::default(),
             broken: Mutex::default(),
         })
     }
@@ -60,7 +60,7 @@ impl Ledger {
         };
         all.insert(key.clone(), decided);
         if decided == Decided::Settled {
-            self.reborn.lock().unwrap().insert(key.clone());
+            self.restarted.lock().unwrap().insert(key.clone());
         }
     }
 
@@ -99,7 +99,7 @@ impl Ledger {
         if let Some(known @ (Decided::Finished | Decided::Dead)) = decided {
             self.breaks(format!("{key:?}: a request after it was decided: {known:?}"));
         }
-        let mut reborn = self.reborn.lock().unwrap();
+        let mut reborn = self.restarted.lock().unwrap();
         reborn.remove(key)
     }
 
@@ -115,7 +115,7 @@ impl Ledger {
     }
 
     fn breaks(&self, what: String) {
-        self.scene.tell(|| format!("BROKEN: {what}"));
+        self.scene.log(|| format!("BROKEN: {what}"));
         self.broken.lock().unwrap().insert(what);
     }
 }

@@ -8,7 +8,7 @@ mod broker;
 mod bus;
 mod checks;
 mod copies;
-mod crm;
+mod destination;
 mod destinations;
 mod environment;
 mod flaw;
@@ -23,7 +23,7 @@ mod script;
 mod settings;
 mod spans;
 mod store;
-mod weather;
+mod broker_faults;
 mod world;
 
 use std::env;

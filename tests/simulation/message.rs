@@ -28,7 +28,7 @@ pub enum Place {
 }
 
 /// Message in flight.
-pub struct Flying {
+pub struct UnsettledMessage {
     pub message: Message,
     pub place: Place,
     /// Position in its queue.
@@ -43,14 +43,14 @@ impl Message {
     }
 }
 
-impl Flying {
+impl UnsettledMessage {
     pub fn held(&self) -> Duration {
         self.since.elapsed()
     }
 }
 
 /// Reverses the order of the messages of each queue.
-pub fn reverse(back: &mut [Flying]) {
+pub fn reverse(back: &mut [UnsettledMessage]) {
     let mut numbers: BTreeMap<Place, Vec<u64>> = BTreeMap::new();
     for flying in back.iter() {
         numbers.entry(flying.place.clone()).or_default().push(flying.number);

@@ -15,7 +15,7 @@ use super::broker::{Broker, State};
 use super::destinations::Destination;
 use super::flaw::Flaw;
 use super::message::{Message, Place};
-use super::scene::Life;
+use super::scene::ProcessLife;
 
 /// Age up to which a queue is lost if the broker is killed.
 const LOST_UP_TO: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ struct Queue {
 
 struct Consumer {
     organization: OrganizationId,
-    life: Life,
+    life: ProcessLife,
     prefetch: usize,
     to: UnboundedSender<Delivery>,
 }
@@ -93,7 +93,7 @@ impl Broker {
 
     /// Configures an organization while the worker runs.
     pub fn add(self: &Arc<Self>, organization: &OrganizationId) {
-        self.scene.tell(|| format!("{organization} is added"));
+        self.scene.log(|| format!("{organization} is added"));
         self.configured.send_modify(|known| known.push(organization.clone()));
         if !self.is_away() {
             self.look(|state| self.make(state, organization));
@@ -104,7 +104,7 @@ impl Broker {
     fn make(&self, state: &mut State, organization: &OrganizationId) {
         let now = self.scene.elapsed();
         let queue = state.organizations.queues.entry(organization.clone()).or_insert_with(|| {
-            self.scene.tell(|| format!("the queue of {organization} is made"));
+            self.scene.log(|| format!("the queue of {organization} is made"));
             Queue { made: now, usable_from: now + NEW_QUEUE_WAIT, ready: BTreeMap::new() }
         });
         let is_old = queue.made.is_zero() || queue.made + NEW_QUEUE_WAIT <= now;
@@ -119,7 +119,7 @@ impl Broker {
             state.organizations.queues.retain(|organization, queue| {
                 let lost = is_young(queue);
                 if lost {
-                    self.scene.tell(|| format!("the queue of {organization} is lost with {}", queue.ready.len()));
+                    self.scene.log(|| format!("the queue of {organization} is lost with {}", queue.ready.len()));
                 }
                 !lost
             });
@@ -139,7 +139,7 @@ impl Broker {
     /// Appends a copy to the organization's queue.
     pub fn move_to_organization(self: &Arc<Self>, organization: &OrganizationId, message: Message) {
         let after = self.scene.elapsed();
-        self.scene.tell(|| format!("{} is in the queue of {organization}", message.name()));
+        self.scene.log(|| format!("{} is in the queue of {organization}", message.name()));
         self.look(|state| {
             state.notes.forwarded.entry(message.name().to_owned()).or_insert(after);
             let number = state.number();
@@ -149,7 +149,12 @@ impl Broker {
     }
 
     /// Consumes an organization's queue. Returns `None` while that is impossible.
-    pub fn consume(self: &Arc<Self>, life: &Life, organization: &OrganizationId, prefetch: u16) -> Option<Consumption> {
+    pub fn consume(
+        self: &Arc<Self>,
+        life: &ProcessLife,
+        organization: &OrganizationId,
+        prefetch: u16,
+    ) -> Option<Consumption> {
         if self.is_away() || self.is_paused() || life.is_over() {
             return None;
         }
@@ -164,7 +169,7 @@ impl Broker {
                 (id, state.connection.clone())
             })
         })?;
-        self.scene.tell(|| format!("consumes {organization} with a prefetch of {prefetch}"));
+        self.scene.log(|| format!("consumes {organization} with a prefetch of {prefetch}"));
         self.deliver();
         let cancel = CancellationToken::new();
         let state = (receiver, self.clone(), ended, cancel.clone(), false);
@@ -175,7 +180,7 @@ impl Broker {
                     () = ended.cancelled() => return None,
                     delivery = receiver.recv() => return delivery.map(|it| (it, (receiver, broker, ended, cancel, cancelled))),
                     () = cancel.cancelled(), if !cancelled => {
-                        broker.scene.dawdle(CANCEL).await;
+                        broker.scene.sleep_up_to(CANCEL).await;
                         broker.look(|state| state.organizations.consumers.remove(&id));
                         cancelled = true;
                     }
@@ -207,7 +212,7 @@ impl State {
                 let message = queue.ready.remove(&next).expect("`next` found it");
                 let redelivered = message.redelivered;
                 let place = (Place::Organization(organization), id);
-                let delivery = self.take_off(broker, life, place, (next, message), redelivered);
+                let delivery = self.deliver_to(broker, life, place, (next, message), redelivered);
                 unacked += 1;
                 // If the receiver was dropped, the message stays unacked.
                 _ = to.send(delivery);

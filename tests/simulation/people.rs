@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::broker::Broker;
 use super::checks::announcements;
-use super::crm::Cloud;
+use super::destination::Destinations;
 use super::message::Message;
 
 /// Reps wait this long after an outcome, so that all requests for the case have arrived.
@@ -18,28 +18,28 @@ const RESPITE: Duration = Duration::from_secs(600);
 
 /// Acts as a rep within seconds of a step: reopens the case just closed, or moves the case just queued. Answers are lost and
 /// workers die meanwhile, so the worker must not blindly repeat steps that may have taken effect.
-pub async fn at_once(cloud: Arc<Cloud>, organization: OrganizationId, receipt: Receipt) {
+pub async fn at_once(cloud: Arc<Destinations>, organization: OrganizationId, receipt: Receipt) {
     let scene = &cloud.scene;
     // The worker's clock determines if a case was touched since.
     if !scene.clock_is_right() || !scene.happens(0.2) {
         return;
     }
-    scene.dawdle(Duration::from_secs(3)).await;
+    scene.sleep_up_to(Duration::from_secs(3)).await;
     let (Receipt::IncidentClosed(incident) | Receipt::IncidentPosted { id: incident, .. }) = receipt else { return };
     cloud.environment(&organization, |environment| {
         let Some(row) = environment.incidents.get_mut(&incident) else { return };
         if matches!(receipt, Receipt::IncidentClosed(_)) && !row.open && !row.reopened {
-            scene.tell(|| format!("a rep reopens case {incident} at once"));
+            scene.log(|| format!("a rep reopens case {incident} at once"));
             row.reopen(scene.elapsed());
         } else if row.open && row.queue_items > 0 {
-            scene.tell(|| format!("a rep moves case {incident} to another queue"));
+            scene.log(|| format!("a rep moves case {incident} to another queue"));
             (row.moved, row.modified) = (true, scene.elapsed());
         }
     });
 }
 
 /// Acts as reps every few minutes for an hour.
-pub async fn reps(broker: Arc<Broker>, cloud: Arc<Cloud>) {
+pub async fn reps(broker: Arc<Broker>, cloud: Arc<Destinations>) {
     let contacts = cloud.scene.below(6);
     for _ in 0..15 {
         sleep(Duration::from_secs(240)).await;
@@ -49,7 +49,7 @@ pub async fn reps(broker: Arc<Broker>, cloud: Arc<Cloud>) {
 }
 
 /// Deletes contacts in some runs and changes their emails in others.
-fn touch_contacts(cloud: &Cloud, kind: usize) {
+fn touch_contacts(cloud: &Destinations, kind: usize) {
     let scene = &cloud.scene;
     for environment in cloud.environments.lock().unwrap().values_mut() {
         if environment.contacts.is_empty() || !scene.happens(0.1) {
@@ -59,11 +59,11 @@ fn touch_contacts(cloud: &Cloud, kind: usize) {
         match kind {
             0 => {
                 let (id, _) = environment.contacts.remove(index);
-                scene.tell(|| format!("a rep deletes contact {id}"));
+                scene.log(|| format!("a rep deletes contact {id}"));
             }
             1 if !environment.contacts[index].1.is_empty() => {
                 let (id, email) = &mut environment.contacts[index];
-                scene.tell(|| format!("a rep gives contact {id} another email"));
+                scene.log(|| format!("a rep gives contact {id} another email"));
                 *email = format!("{id}@changed.org");
             }
             _ => {}
@@ -71,7 +71,7 @@ fn touch_contacts(cloud: &Cloud, kind: usize) {
     }
 }
 
-fn touch_cases(broker: &Broker, cloud: &Cloud) {
+fn touch_cases(broker: &Broker, cloud: &Destinations) {
     let scene = &cloud.scene;
     let announced = announcements(broker);
     let settled = |organization: &str, event: &str| {
@@ -85,12 +85,12 @@ fn touch_cases(broker: &Broker, cloud: &Cloud) {
                 continue;
             }
             if scene.happens(0.01) {
-                scene.tell(|| format!("a rep deletes case {id}"));
+                scene.log(|| format!("a rep deletes case {id}"));
                 deleted.push(*id);
             }
             let closer = incident.closed_by.last().filter(|_| !incident.open && !incident.reopened);
             if closer.is_some_and(|event| settled(organization.as_str(), event.as_str())) && scene.happens(0.3) {
-                scene.tell(|| format!("a rep reopens case {id}"));
+                scene.log(|| format!("a rep reopens case {id}"));
                 incident.reopen(scene.elapsed());
             }
         }
@@ -100,14 +100,14 @@ fn touch_cases(broker: &Broker, cloud: &Cloud) {
 }
 
 /// Replays dead letters in some runs, whatever their reason, except those of events that end the process.
-pub async fn operator(broker: Arc<Broker>, cloud: Arc<Cloud>) {
+pub async fn operator(broker: Arc<Broker>, cloud: Arc<Destinations>) {
     let scene = &cloud.scene;
     // Replayed events are recognized by the clock.
     if !scene.happens(0.3) || !scene.clock_is_right() {
         return;
     }
     for _ in 0..15 {
-        scene.dawdle(Duration::from_secs(400)).await;
+        scene.sleep_up_to(Duration::from_secs(400)).await;
         let letters = broker.look(|state| state.dead.clone());
         let replayable: Vec<_> = letters.into_iter().filter_map(|letter| Some((key(&letter)?, letter))).collect();
         let replayable: Vec<_> = replayable.iter().filter(|(key, _)| !cloud.cursed.contains_key(key)).collect();
@@ -115,7 +115,7 @@ pub async fn operator(broker: Arc<Broker>, cloud: Arc<Cloud>) {
             continue;
         }
         let (key, letter) = replayable[scene.below(replayable.len())];
-        scene.tell(|| format!("an operator replays {key:?}"));
+        scene.log(|| format!("an operator replays {key:?}"));
         let mut message = letter.clone();
         message.envelope.headers.retain(|(name, _)| !OF_A_DEATH.contains(&name.as_str()));
         message.envelope.headers.retain(|(name, _)| name != REPLAYED_AT);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::broker::Broker;
 use super::destinations::{Destination, Trouble};
-use super::scene::Life;
+use super::scene::ProcessLife;
 
 /// Longest time until a confirm.
 const CONFIRM: Duration = Duration::from_millis(20);
@@ -73,13 +73,19 @@ impl Sent {
 
 impl Broker {
     /// Sends a publish. Effects happen in the order of the calls.
-    pub fn send(self: &Arc<Self>, life: &Life, to: &Destination, effect: Effect) -> Sent {
+    pub fn send(self: &Arc<Self>, life: &ProcessLife, to: &Destination, effect: Effect) -> Sent {
         let connection = self.connection();
         let state = self.begin(life, to, &connection, effect);
         Sent { to: to.clone(), connection, state }
     }
 
-    fn begin(self: &Arc<Self>, life: &Life, to: &Destination, connection: &CancellationToken, effect: Effect) -> State {
+    fn begin(
+        self: &Arc<Self>,
+        life: &ProcessLife,
+        to: &Destination,
+        connection: &CancellationToken,
+        effect: Effect,
+    ) -> State {
         life.may_die("a publish");
         if life.is_over() {
             return State::Dead;
@@ -114,7 +120,7 @@ impl Broker {
     ) -> oneshot::Receiver<()> {
         let (confirm, confirmed) = oneshot::channel();
         let hanging = Hanging { connection: connection.clone(), effect, confirm };
-        self.scene.tell(|| format!("a publish to {to:?} hangs"));
+        self.scene.log(|| format!("a publish to {to:?} hangs"));
         let is_first = self.look(|state| {
             let all = state.stalled.0.entry(to.clone()).or_default();
             all.push(hanging);
@@ -143,15 +149,15 @@ impl Broker {
     }
 
     /// Waits for the confirm.
-    pub async fn confirmed(self: &Arc<Self>, life: &Life, sent: Sent, limit: Instant) -> Result<(), BusError> {
+    pub async fn confirmed(self: &Arc<Self>, life: &ProcessLife, sent: Sent, limit: Instant) -> Result<(), BusError> {
         let Sent { to, connection, state } = sent;
         let name = format!("{to:?}");
         let answer = match state {
             State::Dead => Ok(()),
             State::Away => Err(BusError::Away),
             State::Refused => {
-                self.scene.dawdle(CONFIRM).await;
-                self.scene.tell(|| format!("REFUSED: a publish to {name}"));
+                self.scene.sleep_up_to(CONFIRM).await;
+                self.scene.log(|| format!("REFUSED: a publish to {name}"));
                 Err(BusError::Refused { to: name, problem: "simulated refusal".to_owned() })
             }
             State::Broken => Err(broken(name)),
@@ -169,7 +175,7 @@ impl Broker {
                     () = connection.cancelled() => Err(BusError::Away),
                     _ = confirmed => Ok(()),
                     () = sleep_until(limit) => {
-                        self.scene.tell(|| format!("UNCONFIRMED: a publish to {name}"));
+                        self.scene.log(|| format!("UNCONFIRMED: a publish to {name}"));
                         Err(BusError::Unconfirmed { to: name })
                     }
                 }
@@ -179,11 +185,11 @@ impl Broker {
                 if self.breaks() {
                     self.disconnect("before a confirm");
                 }
-                self.scene.dawdle(CONFIRM).await;
+                self.scene.sleep_up_to(CONFIRM).await;
                 if connection.is_cancelled() { Err(broken(name)) } else { Ok(()) }
             }
         };
-        life.go_on().await;
+        life.until_dead().await;
         answer
     }
 }

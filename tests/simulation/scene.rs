@@ -32,7 +32,7 @@ pub enum Diary {
 }
 
 /// State shared by all parts of a run.
-pub struct Scene {
+pub struct RunContext {
     dice: Mutex<SmallRng>,
     diary: Option<Mutex<Vec<String>>>,
     begun: Instant,
@@ -49,7 +49,7 @@ pub struct Scene {
     store_fails: Range<Duration>,
 }
 
-impl Scene {
+impl RunContext {
     pub fn new(seed: u64, diary: Diary) -> Arc<Self> {
         let mut dice = SmallRng::seed_from_u64(seed);
         let fragility = [0.0, 0.001, 0.005, 0.02][dice.random_range(0..4)];
@@ -93,7 +93,7 @@ impl Scene {
     pub fn may_panic(&self, probability: f64) {
         if self.fails(probability) {
             self.panics.fetch_add(1, Ordering::Relaxed);
-            self.tell(|| "PANIC".to_owned());
+            self.log(|| "PANIC".to_owned());
             resume_unwind(Box::new("simulated panic"));
         }
     }
@@ -106,17 +106,17 @@ impl Scene {
     /// Returns the worker's clock and random source.
     pub fn chance(self: &Arc<Self>) -> Chance {
         let (clock, dice) = (self.clone(), self.clone());
-        Chance { now: Arc::new(move || clock.now()), dice: Arc::new(move || dice.lot()) }
+        Chance { now: Arc::new(move || clock.now()), dice: Arc::new(move || dice.random()) }
     }
 
     /// Returns a random number from 0 to 1.
-    pub fn lot(&self) -> f64 {
+    pub fn random(&self) -> f64 {
         self.dice.lock().unwrap().random()
     }
 
     /// Returns true with this probability.
     pub fn happens(&self, probability: f64) -> bool {
-        self.lot() < probability
+        self.random() < probability
     }
 
     /// Returns true with this probability, but never after the end of the faults.
@@ -163,12 +163,12 @@ impl Scene {
     }
 
     /// Sleeps for a random time up to this.
-    pub async fn dawdle(&self, longest: Duration) {
-        sleep(longest.mul_f64(self.lot())).await;
+    pub async fn sleep_up_to(&self, longest: Duration) {
+        sleep(longest.mul_f64(self.random())).await;
     }
 
     /// Adds a line to the diary.
-    pub fn tell(&self, what: impl FnOnce() -> String) {
+    pub fn log(&self, what: impl FnOnce() -> String) {
         if let Some(diary) = &self.diary {
             let line = format!("{:>12.3} {}", self.elapsed().as_secs_f64(), what());
             diary.lock().unwrap().push(line);
@@ -183,28 +183,28 @@ impl Scene {
 /// One process of the worker. Calls after its death are never answered, so all of its tasks stop where they are, as those
 /// of a killed process do.
 #[derive(Clone)]
-pub struct Life {
-    scene: Arc<Scene>,
+pub struct ProcessLife {
+    scene: Arc<RunContext>,
     over: Arc<AtomicBool>,
     stopped: Arc<AtomicBool>,
     died: Arc<Notify>,
 }
 
-impl Life {
-    pub fn new(scene: Arc<Scene>) -> Self {
+impl ProcessLife {
+    pub fn new(scene: Arc<RunContext>) -> Self {
         Self { scene, over: Arc::default(), stopped: Arc::default(), died: Arc::default() }
     }
 
     /// Point before or after the effect of a call at a seam, where the process may die.
     pub async fn pass(&self, place: &'static str) {
         self.may_die(place);
-        self.go_on().await;
+        self.until_dead().await;
     }
 
     /// Variant of [`Life::pass`] for calls that return at once; the caller checks for the death of the process.
     pub fn may_die(&self, place: &'static str) {
         if !self.is_over() && self.scene.fails(self.scene.fragility) && self.scene.may_crash() {
-            self.scene.tell(|| format!("CRASH: {place}"));
+            self.scene.log(|| format!("CRASH: {place}"));
             self.end();
         }
     }
@@ -212,14 +212,14 @@ impl Life {
     /// Ends the process now.
     pub async fn kill(&self, why: impl FnOnce() -> String) {
         if !self.is_over() {
-            self.scene.tell(why);
+            self.scene.log(why);
             self.end();
         }
-        self.go_on().await;
+        self.until_dead().await;
     }
 
     /// Returns if the process is alive, otherwise never.
-    pub async fn go_on(&self) {
+    pub async fn until_dead(&self) {
         if self.is_over() {
             pending::<()>().await;
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::environment::{Environment, Profile};
 use super::message::Message;
-use super::scene::Scene;
+use super::scene::RunContext;
 use super::settings::plain_settings;
 
 /// Message to publish.
@@ -30,7 +30,7 @@ pub enum Content {
         live: bool,
         long: bool,
         email: Option<String>,
-        curse: Option<Curse>,
+        curse: Option<Poison>,
     },
     Resolution {
         key: EventKey,
@@ -63,7 +63,7 @@ impl Content {
 
 /// Permanent defect of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Curse {
+pub enum Poison {
     /// The first request ends the process.
     Kills,
     /// The worker panics at the first request.
@@ -72,7 +72,7 @@ pub enum Curse {
 
 impl Content {
     /// Returns the event and its curse, if it has one.
-    pub fn cursed(&self) -> Option<(EventKey, Curse)> {
+    pub fn cursed(&self) -> Option<(EventKey, Poison)> {
         match self {
             Self::Handoff { key, curse: Some(curse), .. } => Some((key.clone(), *curse)),
             _ => None,
@@ -80,17 +80,17 @@ impl Content {
     }
 }
 
-fn curse(scene: &Scene) -> Option<Curse> {
-    match scene.lot() {
-        ..0.008 => Some(Curse::Kills),
-        ..0.012 => Some(Curse::Panics),
+fn curse(scene: &RunContext) -> Option<Poison> {
+    match scene.random() {
+        ..0.008 => Some(Poison::Kills),
+        ..0.012 => Some(Poison::Panics),
         _ => None,
     }
 }
 
 /// Creates the organizations of a run and their environments.
 pub fn organizations(
-    scene: &Scene,
+    scene: &RunContext,
 ) -> (BTreeMap<OrganizationId, Arc<Settings>>, BTreeMap<OrganizationId, Environment>) {
     let names = ["org_a", "org_b", "org_c"].into_iter().take(1 + scene.below(3)).map(OrganizationId::from);
     let of = |id: OrganizationId| {
@@ -105,7 +105,7 @@ pub fn organizations(
     names.map(of).unzip()
 }
 
-fn settings(scene: &Scene, organization: &OrganizationId) -> Settings {
+fn settings(scene: &RunContext, organization: &OrganizationId) -> Settings {
     Settings {
         default_queue_id: scene.happens(0.7).then(|| Uuid::from_u128(4)),
         queue_assignment: if scene.happens(0.2) { QueueAssignment::AddToQueue } else { QueueAssignment::Auto },
@@ -115,15 +115,15 @@ fn settings(scene: &Scene, organization: &OrganizationId) -> Settings {
 }
 
 /// Returns the times at which further organizations are added.
-pub fn added(scene: &Scene, organizations: &[OrganizationId]) -> BTreeMap<OrganizationId, Duration> {
+pub fn added(scene: &RunContext, organizations: &[OrganizationId]) -> BTreeMap<OrganizationId, Duration> {
     let last = organizations.last().filter(|_| organizations.len() > 1 && scene.happens(0.3));
-    let at = Duration::from_secs(600).mul_f64(scene.lot());
+    let at = Duration::from_secs(600).mul_f64(scene.random());
     last.map(|organization| (organization.clone(), at)).into_iter().collect()
 }
 
 /// Returns the publications in order of time.
 pub fn publications(
-    scene: &Scene,
+    scene: &RunContext,
     organizations: &[OrganizationId],
     added: &BTreeMap<OrganizationId, Duration>,
 ) -> Vec<Publication> {
@@ -134,13 +134,13 @@ pub fn publications(
         let from = added.get(organization).copied().unwrap_or_default();
         // Some of the first messages arrive while the queues are young, some sessions in a burst.
         let span = scene.pick(&[5, 900, 900]);
-        let at = from + Duration::from_secs(span).mul_f64(scene.lot().powi(2));
+        let at = from + Duration::from_secs(span).mul_f64(scene.random().powi(2));
         let mut content = content(scene, organization, number);
         let message = message(scene, &content, number);
         if let Content::Several { keys } = &mut content {
             *keys = pieces(organization, &message);
         }
-        let again = scene.happens(0.2).then(|| at + Duration::from_secs(1800).mul_f64(scene.lot().powi(3)));
+        let again = scene.happens(0.2).then(|| at + Duration::from_secs(1800).mul_f64(scene.random().powi(3)));
         all.extend(again.map(|at| Publication { at, message: reworded(scene, &message), content: content.clone() }));
         all.push(Publication { at, message, content });
     }
@@ -148,11 +148,11 @@ pub fn publications(
     all
 }
 
-fn content(scene: &Scene, organization: &OrganizationId, number: usize) -> Content {
+fn content(scene: &RunContext, organization: &OrganizationId, number: usize) -> Content {
     let key = |id: String| EventKey { organization_id: organization.clone(), event_id: id.as_str().into() };
-    let session = |scene: &Scene| format!("ses_{}", scene.below(4));
+    let session = |scene: &RunContext| format!("ses_{}", scene.below(4));
     let id = format!("evt_{number}");
-    match scene.lot() {
+    match scene.random() {
         ..0.55 => Content::Handoff {
             key: key(id),
             session: session(scene),
@@ -173,7 +173,7 @@ fn content(scene: &Scene, organization: &OrganizationId, number: usize) -> Conte
     }
 }
 
-fn message(scene: &Scene, content: &Content, number: usize) -> Message {
+fn message(scene: &RunContext, content: &Content, number: usize) -> Message {
     let body = match content {
         Content::Handoff { key, session, live, long, email, .. } => {
             let line = json!({"sender": "customer", "text": "…"});
@@ -218,7 +218,7 @@ fn message(scene: &Scene, content: &Content, number: usize) -> Message {
 }
 
 /// Rewords a duplicate in some cases: other bytes, same event.
-fn reworded(scene: &Scene, message: &Message) -> Message {
+fn reworded(scene: &RunContext, message: &Message) -> Message {
     let mut again = message.clone();
     if scene.happens(0.3) && message.body.starts_with(b"{\"event\":\"session.") {
         again.body = [message.body.as_ref(), b" "].concat().into();

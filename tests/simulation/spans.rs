@@ -10,7 +10,7 @@ use handoffd_engine::ports::destination::Unavailable;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::scene::{Scene, TROUBLE_ENDS};
+use super::scene::{RunContext, TROUBLE_ENDS};
 
 /// Span of time in which an organization can't take requests.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub struct Span {
 
 /// Spans of all organizations. They outlive the workers.
 pub struct Spans {
-    scene: Arc<Scene>,
+    scene: Arc<RunContext>,
     of: Mutex<BTreeMap<OrganizationId, Vec<Span>>>,
 }
 
@@ -32,7 +32,7 @@ pub struct KnownSpans {
 }
 
 impl Spans {
-    pub fn new(scene: &Arc<Scene>, organizations: &[OrganizationId]) -> Self {
+    pub fn new(scene: &Arc<RunContext>, organizations: &[OrganizationId]) -> Self {
         let of = organizations.iter().map(|id| (id.clone(), spans(scene))).collect();
         Self { scene: scene.clone(), of: Mutex::new(of) }
     }
@@ -49,7 +49,7 @@ impl Spans {
     pub fn begin(&self, organization: &OrganizationId, length: Duration, why: Unavailable) {
         let from = self.scene.elapsed();
         let span = Span { from, until: from + length, why };
-        self.scene.tell(|| format!("{organization} is unavailable: {span:?}"));
+        self.scene.log(|| format!("{organization} is unavailable: {span:?}"));
         self.of.lock().unwrap().entry(organization.clone()).or_default().push(span);
     }
 
@@ -105,13 +105,13 @@ impl KnownSpans {
     }
 }
 
-fn spans(scene: &Scene) -> Vec<Span> {
+fn spans(scene: &RunContext) -> Vec<Span> {
     let count = scene.pick(&[0, 0, 1, 1, 2, 3]);
     (0..count).map(|_| span(scene)).collect()
 }
 
-fn span(scene: &Scene) -> Span {
-    let from = TROUBLE_ENDS.mul_f64(scene.lot());
+fn span(scene: &RunContext) -> Span {
+    let from = TROUBLE_ENDS.mul_f64(scene.random());
     let length = Duration::from_secs(scene.pick(&[2, 30, 200, 400, 1200, 3600, 4 * 3600]));
     let why = scene.pick(&[Unavailable::Throttled, Unavailable::Blocked, Unavailable::Paused]);
     Span { from, until: from + length, why }

@@ -12,7 +12,7 @@ use handoffd_engine::workflow::{Learned, Record, SessionEntry};
 use jiff::Timestamp;
 
 use super::ledger::Ledger;
-use super::scene::{Life, Scene};
+use super::scene::{ProcessLife, RunContext};
 
 /// Probability that a call fails. A failed write may have taken effect.
 const FAILS: f64 = 0.002;
@@ -21,8 +21,8 @@ const COMMIT: Duration = Duration::from_millis(12);
 
 /// Store of a process.
 pub struct FakeStore {
-    pub scene: Arc<Scene>,
-    pub life: Life,
+    pub scene: Arc<RunContext>,
+    pub life: ProcessLife,
     pub memory: Arc<MemoryStore>,
     pub ledger: Arc<Ledger>,
 }
@@ -30,7 +30,7 @@ pub struct FakeStore {
 impl FakeStore {
     fn read(&self, what: &'static str) -> Result<(), StoreError> {
         if self.scene.store_fails(FAILS) {
-            self.scene.tell(|| format!("STORE FAILED to read {what}"));
+            self.scene.log(|| format!("STORE FAILED to read {what}"));
             return Err(StoreError::Read { what, source: problem() });
         }
         Ok(())
@@ -38,7 +38,7 @@ impl FakeStore {
 
     fn write(&self) -> Result<(), StoreError> {
         if self.scene.store_fails(FAILS) {
-            self.scene.tell(|| "STORE FAILED to write".to_owned());
+            self.scene.log(|| "STORE FAILED to write".to_owned());
             return Err(StoreError::Write { source: problem() });
         }
         Ok(())
@@ -120,7 +120,7 @@ impl Store for FakeStore {
         for (key, record) in records(&changes) {
             self.ledger.writes(key, record);
         }
-        self.scene.dawdle(COMMIT).await;
+        self.scene.sleep_up_to(COMMIT).await;
         self.life.pass("while keeping").await;
         self.memory.keep(changes.clone()).await?;
         for (key, record) in records(&changes) {

@@ -15,17 +15,17 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::broker::{Broker, DELAYS};
+use super::broker_faults;
 use super::bus::FakeBus;
 use super::checks;
-use super::crm::{Cloud, FakeCrm};
+use super::destination::{Destinations, FakeCrm};
 use super::destinations::Windows;
 use super::ledger::Ledger;
 use super::people::{operator, reps};
-use super::scene::{Diary, Life, Scene, TROUBLE_ENDS};
-use super::script::{Curse, Publication, added, organizations, publications};
+use super::scene::{Diary, ProcessLife, RunContext, TROUBLE_ENDS};
+use super::script::{Poison, Publication, added, organizations, publications};
 use super::spans::{KnownSpans, Spans};
 use super::store::FakeStore;
-use super::weather;
 
 /// Limit on a run. Unfinished events after it are lost.
 const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
@@ -37,7 +37,7 @@ const MOST_LOSSES: u32 = 3;
 const LOOK: Duration = Duration::from_secs(60);
 
 /// End of publications and of people's activity.
-pub const EVENING: Duration = Duration::from_secs(3700);
+pub const ACTIVITY_ENDS: Duration = Duration::from_secs(3700);
 
 /// Time granted to a worker to stop.
 const STOP: Duration = Duration::from_secs(600);
@@ -51,9 +51,9 @@ pub struct Report {
 
 /// State of a run.
 pub struct World {
-    pub scene: Arc<Scene>,
+    pub scene: Arc<RunContext>,
     pub broker: Arc<Broker>,
-    pub cloud: Arc<Cloud>,
+    pub cloud: Arc<Destinations>,
     pub publications: Vec<Publication>,
     pub memory: Arc<MemoryStore>,
     /// True if the whole store was lost at some point.
@@ -67,7 +67,7 @@ pub struct World {
 
 /// Process of the worker.
 struct Process {
-    life: Life,
+    life: ProcessLife,
     bus: Arc<FakeBus>,
     worker: Arc<Worker>,
     run: JoinHandle<()>,
@@ -89,7 +89,7 @@ pub fn run(seed: u64, diary: Diary) -> Report {
 
 impl World {
     fn new(seed: u64, diary: Diary) -> Self {
-        let scene = Scene::new(seed, diary);
+        let scene = RunContext::new(seed, diary);
         let (organizations, environments) = organizations(&scene);
         let names: Vec<OrganizationId> = organizations.keys().cloned().collect();
         let added = added(&scene, &names);
@@ -97,7 +97,7 @@ impl World {
         let cursed: BTreeMap<_, _> =
             publications.iter().filter_map(|publication| publication.content.cursed()).collect();
         // An event to be given up must not delay the run, or its session, for a day.
-        let panics = cursed.values().any(|curse| *curse == Curse::Panics);
+        let panics = cursed.values().any(|curse| *curse == Poison::Panics);
         let oldest = scene.pick(if panics { &[1800] } else { &[1800, 7200, 86400] });
         let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
         let there = names.iter().filter(|name| !added.contains_key(*name)).cloned().collect();
@@ -108,7 +108,7 @@ impl World {
             contact_ttl: Duration::from_secs(scene.pick(&[300, 86400])),
             prefetch: scene.pick(&[1, 4, 24, 72]),
         };
-        let cloud = Cloud {
+        let cloud = Destinations {
             spans: Spans::new(&scene, &names),
             scene: scene.clone(),
             organizations,
@@ -139,15 +139,15 @@ impl World {
             self.broker.have_queues();
         }
         self.broker.connect();
-        tokio::spawn(weather::publish(self.broker.clone(), self.publish_all()));
-        tokio::spawn(weather::breaks(self.broker.clone()));
-        weather::kills(&self.broker, &self.cloud);
-        weather::edges(&self.broker);
-        weather::additions(&self.broker, &self.cloud);
+        tokio::spawn(broker_faults::publish(self.broker.clone(), self.publish_all()));
+        tokio::spawn(broker_faults::breaks(self.broker.clone()));
+        broker_faults::kills(&self.broker, &self.cloud);
+        broker_faults::edges(&self.broker);
+        broker_faults::additions(&self.broker, &self.cloud);
         tokio::spawn(reps(self.broker.clone(), self.cloud.clone()));
         tokio::spawn(operator(self.broker.clone(), self.cloud.clone()));
         let mut endings: Vec<Duration> =
-            (0..self.scene.below(4)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.lot())).collect();
+            (0..self.scene.below(4)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.random())).collect();
         endings.sort();
         let mut process = self.start();
         while self.scene.elapsed() < LONGEST_RUN {
@@ -160,7 +160,7 @@ impl World {
                 process = self.end(process).await;
             }
             self.broker.inspect();
-            if self.scene.elapsed() > EVENING && self.broker.unfinished() == [0; 5] {
+            if self.scene.elapsed() > ACTIVITY_ENDS && self.broker.unfinished() == [0; 5] {
                 return true;
             }
         }
@@ -172,7 +172,7 @@ impl World {
     }
 
     fn start(&self) -> Process {
-        let life = Life::new(self.scene.clone());
+        let life = ProcessLife::new(self.scene.clone());
         let bus = Arc::new(FakeBus { broker: self.broker.clone(), life: life.clone() });
         let store = FakeStore {
             scene: self.scene.clone(),
@@ -184,7 +184,7 @@ impl World {
         let crm = FakeCrm { cloud: self.cloud.clone(), life: life.clone(), known, refused };
         let tools = Tools { store: Arc::new(store), bus: bus.clone(), crm: Arc::new(crm), watch: Arc::new(Blind) };
         let worker = Worker::new(tools, self.rules.clone(), self.scene.chance());
-        self.scene.tell(|| "a process starts".to_owned());
+        self.scene.log(|| "a process starts".to_owned());
         let run = tokio::spawn(worker.clone().run());
         Process { life, bus, worker, run }
     }
@@ -194,7 +194,7 @@ impl World {
         if self.scene.happens(0.3) {
             self.stop(&process).await;
         } else if self.scene.may_crash() {
-            self.scene.tell(|| "CRASH between calls".to_owned());
+            self.scene.log(|| "CRASH between calls".to_owned());
         } else {
             return process;
         }
@@ -204,7 +204,7 @@ impl World {
 
     async fn stop(&mut self, process: &Process) {
         let disconnections = self.broker.look(|state| state.notes.disconnections);
-        self.scene.tell(|| "the process is stopped".to_owned());
+        self.scene.log(|| "the process is stopped".to_owned());
         process.worker.hurry();
         process.bus.stop().await;
         let death = process.life.death();
@@ -236,12 +236,12 @@ impl World {
         self.examine().await;
         if self.losses > 0 && self.scene.happens(0.5) {
             self.losses -= 1;
-            self.scene.tell(|| "THE STORE IS LOST".to_owned());
+            self.scene.log(|| "THE STORE IS LOST".to_owned());
             self.memory = Arc::default();
             self.cloud.ledger.forget();
             self.lost = true;
         }
-        self.scene.dawdle(Duration::from_secs(30)).await;
+        self.scene.sleep_up_to(Duration::from_secs(30)).await;
         self.start()
     }
 

@@ -40,7 +40,7 @@ pub enum DeadLettersCommand {
         selection: SelectionArguments,
         /// Options of the change.
         #[command(flatten)]
-        doing: Doing,
+        doing: ChangeOptions,
         /// Apply this JSON merge patch (RFC 7386) to the body of the single event given by --id. The original is kept
         /// in the message header x-replaced-body; `show` prints it.
         #[arg(long, value_name = "FILE", requires = "ids")]
@@ -56,13 +56,13 @@ pub enum DeadLettersCommand {
         selection: SelectionArguments,
         /// Options of the change.
         #[command(flatten)]
-        doing: Doing,
+        doing: ChangeOptions,
     },
 }
 
 /// Options of the commands that change dead letters.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct Doing {
+pub struct ChangeOptions {
     /// Show the result without changing anything.
     #[arg(long)]
     pub dry_run: bool,
@@ -125,7 +125,7 @@ impl SelectionArguments {
     }
 }
 
-impl Doing {
+impl ChangeOptions {
     /// Effect of the command: real, or rehearsed with `--dry-run`.
     pub fn effect(self) -> Effect {
         if self.dry_run { Effect::Rehearsed } else { Effect::Real }

@@ -17,22 +17,22 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use self::arguments::DeadLettersCommand;
-use self::page::{Form, Page};
-use super::Refusal;
+use self::page::{EntryPrinter, OutputFormat};
+use super::CommandError;
 use crate::app;
 use crate::config::Config;
 use crate::rabbit::DeadLetterQueue;
 
 /// Runs a subcommand of `dead-letters`.
-pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), Refusal> {
+pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), CommandError> {
     let (selection, action, form) = read(command)?;
     let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
     let order = Order { selection, action, limits };
     super::block_on(async { Ok(work(config, &order, form).await) })?
 }
 
-fn read(command: DeadLettersCommand) -> Result<(Selection, Action, Form), Refusal> {
-    let form = |json| if json { Form::Json } else { Form::Text };
+fn read(command: DeadLettersCommand) -> Result<(Selection, Action, OutputFormat), CommandError> {
+    let form = |json| if json { OutputFormat::Json } else { OutputFormat::Text };
     Ok(match command {
         DeadLettersCommand::List { selection, json } => (selection.selection(), Action::List, form(json)),
         DeadLettersCommand::Show { names, selection, json } => {
@@ -44,7 +44,9 @@ fn read(command: DeadLettersCommand) -> Result<(Selection, Action, Form), Refusa
             let selection = named(selection.selection(), "replay")?;
             let action = match patch {
                 Some(_) if selection.ids.len() != 1 => {
-                    return Err(Refusal::Usage("--patch applies to exactly one event; specify one --id".to_owned()));
+                    return Err(CommandError::Usage(
+                        "--patch applies to exactly one event; specify one --id".to_owned(),
+                    ));
                 }
                 Some(file) => Action::Substitute(doing.effect(), Substitute { patch: json(&file)?, keep }),
                 None => Action::Replay(doing.effect()),
@@ -58,9 +60,9 @@ fn read(command: DeadLettersCommand) -> Result<(Selection, Action, Form), Refusa
 }
 
 /// Requires a selection for a command that changes dead letters or shows customers' text.
-fn named(selection: Selection, command: &str) -> Result<Selection, Refusal> {
+fn named(selection: Selection, command: &str) -> Result<Selection, CommandError> {
     if selection.is_empty() {
-        return Err(Refusal::Usage(format!(
+        return Err(CommandError::Usage(format!(
             "`dead-letters {command}` requires a selection; specify at least one of: --id, --organization, --reason, --session, \
              --before, --after, --all; `dead-letters list` lists the dead letters"
         )));
@@ -73,7 +75,7 @@ fn json(file: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&bytes).with_context(|| format!("the patch {} is not JSON", file.display()))
 }
 
-async fn work(config: &Config, order: &Order, form: Form) -> Result<(), Refusal> {
+async fn work(config: &Config, order: &Order, form: OutputFormat) -> Result<(), CommandError> {
     let stop = CancellationToken::new();
     heed_signals(&stop).context("cannot listen for signals")?;
     let queue = DeadLetterQueue::new(app::bus_options(config));
@@ -82,7 +84,7 @@ async fn work(config: &Config, order: &Order, form: Form) -> Result<(), Refusal>
         () = stop.cancelled() => return Err(anyhow!("interrupted before anything was changed").into()),
     };
     let mut letters = opened;
-    let mut page = Page::begin(form, order);
+    let mut page = EntryPrinter::begin(form, order);
     let done = carry_out(&mut *letters, order, &mut page, &stop).await;
     page.end();
     if let Some(warning) = letters.warning() {
@@ -92,10 +94,10 @@ async fn work(config: &Config, order: &Order, form: Form) -> Result<(), Refusal>
 }
 
 /// Prints the summary and determines the exit status.
-fn conclude(order: &Order, done: Result<Tally, Failure>) -> Result<(), Refusal> {
+fn conclude(order: &Order, done: Result<Tally, Failure>) -> Result<(), CommandError> {
     let tally = match done {
         Ok(tally) => tally,
-        Err(problem @ Failure::NotOne(_)) => return Err(Refusal::Usage(problem.to_string())),
+        Err(problem @ Failure::NotOne(_)) => return Err(CommandError::Usage(problem.to_string())),
         Err(problem) => return Err(anyhow::Error::from(problem).into()),
     };
     eprintln!("{}", sum(order, &tally));

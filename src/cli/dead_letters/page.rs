@@ -9,12 +9,12 @@ use handoffd_engine::dead_letters::{Action, Entry, Observer, Order, whole};
 use indicatif::ProgressBar;
 use serde_json::Value;
 
-use super::progress::Progress;
+use super::progress::ProgressReport;
 use super::table;
 
 /// Output format: text for a person, or JSON for a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Form {
+pub(super) enum OutputFormat {
     Text,
     Json,
 }
@@ -23,18 +23,18 @@ pub(super) enum Form {
 ///
 /// A separate thread writes, so that a slow reader (`| less`) does not prolong the scan, which holds the dead letters
 /// and so keeps others from them.
-pub(super) struct Page {
-    form: Form,
+pub(super) struct EntryPrinter {
+    form: OutputFormat,
     listing: bool,
     lines: u64,
-    progress: Progress,
+    progress: ProgressReport,
     sender: Sender<String>,
     writer: JoinHandle<()>,
 }
 
-impl Page {
-    pub(super) fn begin(form: Form, order: &Order) -> Self {
-        let progress = Progress::begin();
+impl EntryPrinter {
+    pub(super) fn begin(form: OutputFormat, order: &Order) -> Self {
+        let progress = ProgressReport::begin();
         let (sender, receiver) = channel::<String>();
         let bar = progress.bar();
         let writer = std::thread::spawn(move || receiver.into_iter().for_each(|text| write(&bar, &text)));
@@ -44,7 +44,7 @@ impl Page {
     /// Waits until everything is written.
     pub(super) fn end(mut self) {
         self.progress.end();
-        if self.form == Form::Json {
+        if self.form == OutputFormat::Json {
             self.put(if self.lines == 0 { "[]\n".to_owned() } else { "\n]\n".to_owned() });
         }
         drop(self.sender);
@@ -66,13 +66,13 @@ impl Page {
     }
 }
 
-impl Observer for Page {
+impl Observer for EntryPrinter {
     fn looked_at(&mut self, count: u64, total: u64) {
         self.progress.at(count, total);
     }
 
     fn entry(&mut self, entry: Entry) {
-        if self.form == Form::Json {
+        if self.form == OutputFormat::Json {
             return self.object(&entry);
         }
         if self.lines == 0 {
@@ -84,7 +84,7 @@ impl Observer for Page {
 
     fn shown(&mut self, entry: Entry, details: Value, body: &Bytes) {
         let whole = whole(&entry, details, body);
-        if self.form == Form::Json {
+        if self.form == OutputFormat::Json {
             return self.object(&whole);
         }
         let gap = if self.lines == 0 { "" } else { "\n" };

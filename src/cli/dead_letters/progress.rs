@@ -8,12 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Progress of a scan.
-pub(super) struct Progress {
+pub(super) struct ProgressReport {
     bar: ProgressBar,
     said: Instant,
 }
 
-impl Progress {
+impl ProgressReport {
     pub(super) fn begin() -> Self {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}");
         // Hidden unless standard error is a terminal; the template is a constant that parses.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::arguments::OrgCommand;
 use super::remote::Remote;
-use super::{Refusal, block_on, print};
+use super::{CommandError, block_on, print};
 use crate::app::{self, Offline};
 use crate::config::organizations::{self, Loaded, Organization};
 use crate::config::{Config, Environment};
@@ -21,12 +21,12 @@ use crate::config::{Config, Environment};
 pub(super) use list::saved_ids;
 
 /// Runs a subcommand of `org`.
-pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Result<(), Refusal> {
+pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Result<(), CommandError> {
     let config = crate::config::load(path, env.pairs())?;
     match command {
         OrgCommand::Test { id, json } => {
             let report = found(&config, env, id)?;
-            tell(&report, *json)?;
+            print_report(&report, *json)?;
             passed(&report)
         }
         OrgCommand::Save { file, json } => save::save(&config, env, file, *json),
@@ -39,24 +39,24 @@ pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Resul
 }
 
 /// Tests an organization as its file currently describes it, else as it is saved in the store.
-fn found(config: &Config, env: &Environment, id: &str) -> Result<Value, Refusal> {
+fn found(config: &Config, env: &Environment, id: &str) -> Result<Value, CommandError> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     if let Some(organization) = of_file(&loaded, id) {
         return tested(config, env, organization);
     }
     // A running worker may have its last good version, but the operator asked about the file.
     if loaded.broken.iter().any(|file| organizations::text(file).is_some_and(|text| text.contains(id))) {
-        return Err(Refusal::Configuration(loaded.faults));
+        return Err(CommandError::Configuration(loaded.faults));
     }
     if let Some(report) = block_on(of_worker(config, env, id))? {
         return Ok(report);
     }
     if !loaded.faults.is_empty() {
         // One of the unreadable files may describe it.
-        return Err(Refusal::Configuration(loaded.faults));
+        return Err(CommandError::Configuration(loaded.faults));
     }
     let directory = config.organizations.directory.display();
-    Err(Refusal::Usage(format!(
+    Err(CommandError::Usage(format!(
         "organization {id:?} is not configured: neither a file in {directory} nor the store has this organization_id; list \
          the configured ones with `handoffd org list`"
     )))
@@ -80,18 +80,18 @@ async fn of_worker(config: &Config, env: &Environment, id: &str) -> anyhow::Resu
     Ok(None)
 }
 
-fn tested(config: &Config, env: &Environment, organization: &Organization) -> Result<Value, Refusal> {
+fn tested(config: &Config, env: &Environment, organization: &Organization) -> Result<Value, CommandError> {
     Ok(json!(block_on(app::inspect(config, env, organization))?))
 }
 
-fn tell(report: &Value, json: bool) -> Result<(), Refusal> {
+fn print_report(report: &Value, json: bool) -> Result<(), CommandError> {
     print(&if json { pretty(report)? } else { report::text(report) });
     Ok(())
 }
 
 /// Exit status of a test.
-fn passed(report: &Value) -> Result<(), Refusal> {
-    if report["passed"] == true { Ok(()) } else { Err(Refusal::Told) }
+fn passed(report: &Value) -> Result<(), CommandError> {
+    if report["passed"] == true { Ok(()) } else { Err(CommandError::AlreadyReported) }
 }
 
 fn pretty(value: &Value) -> anyhow::Result<String> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{passed, tell, tested};
-use crate::cli::{Refusal, print};
+use super::{passed, print_report, tested};
+use crate::cli::{CommandError, print};
 use crate::config::organizations::{self, Holds, Organization, place};
 use crate::config::{Config, Environment};
 
@@ -15,13 +15,13 @@ use crate::config::{Config, Environment};
 const LONGEST: u64 = 1 << 20;
 
 /// Tests the organization that a file describes and copies the file to `organizations.directory`.
-pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) -> Result<(), Refusal> {
+pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) -> Result<(), CommandError> {
     let text = read(file)?;
     let organization = organizations::parse(file, &text, config, env)?;
     let target = config.organizations.directory.join(name(file));
-    may_be_put(config, env, &organization, &target)?;
+    check_conflicts(config, env, &organization, &target)?;
     let report: Value = tested(config, env, &organization)?;
-    tell(&report, json)?;
+    print_report(&report, json)?;
     if let Err(refusal) = passed(&report) {
         eprintln!("not saved; {} is unchanged", target.display());
         return Err(refusal);
@@ -33,32 +33,40 @@ pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) 
     Ok(())
 }
 
-fn read(file: &Path) -> Result<String, Refusal> {
+fn read(file: &Path) -> Result<String, CommandError> {
     let failure = || format!("cannot read {}", file.display());
     let mut bytes = Vec::new();
     std::fs::File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)).with_context(failure)?;
     if bytes.len() as u64 > LONGEST {
-        return Err(Refusal::Usage(format!("{} is larger than 1 MiB; expected an organization file", file.display())));
+        return Err(CommandError::Usage(format!(
+            "{} is larger than 1 MiB; expected an organization file",
+            file.display()
+        )));
     }
     Ok(String::from_utf8(bytes).with_context(failure)?)
 }
 
 /// Refuses a second file with the same id, which would invalidate both, and a target that is another organization's file.
-fn may_be_put(config: &Config, env: &Environment, organization: &Organization, target: &Path) -> Result<(), Refusal> {
+fn check_conflicts(
+    config: &Config,
+    env: &Environment,
+    organization: &Organization,
+    target: &Path,
+) -> Result<(), CommandError> {
     let id = &organization.settings.organization_id;
     let loaded = organizations::read(&config.organizations.directory, config, env);
     for other in &loaded.organizations {
         let (other_id, other_file) = (&other.settings.organization_id, other.source.file());
         let same_file = other_file.is_some_and(|file| is_same(file, target));
         if same_file && other_id != id {
-            return Err(Refusal::Usage(format!(
+            return Err(CommandError::Usage(format!(
                 "{} configures organization {:?}; rename the new file, or remove that one first",
                 target.display(),
                 other_id.as_str()
             )));
         }
         if !same_file && other_id == id {
-            return Err(Refusal::Usage(format!(
+            return Err(CommandError::Usage(format!(
                 "organization {:?} is already configured in {}; to replace it, give the new file the same name",
                 id.as_str(),
                 other.source

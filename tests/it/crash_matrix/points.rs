@@ -4,7 +4,7 @@ use dynamics_simulator::Profile;
 
 use crate::support::event::ORGANIZATION;
 use crate::support::files::Files;
-use crate::support::sluice::{Frame, Stop};
+use crate::support::frame_proxy::{Frame, Stop};
 
 /// Point at which the worker is killed.
 #[derive(Clone, Copy, Debug)]

@@ -30,7 +30,7 @@ async fn the_original_is_recoverable_when_the_patched_event_fails_too() {
     let rig = rig().start().await;
     rig.crm.refuse("incidents.create", 3, 400, "0x80040265", "A plug-in does not like it.");
     let event = handoff("email");
-    rig.carry(&event).await;
+    rig.process(&event).await;
     rig.bus.waiting(&rig.files.dead_letter_queue(), 1).await;
     for (turn, classification) in [(1, "Returns"), (2, "Shipping")] {
         let patch = write(rig.folder.path(), "patch.json", &json!({ "data": { "classification": classification } }));

@@ -13,7 +13,7 @@ async fn a_replayed_event_succeeds_once_its_cause_is_fixed() {
     let rig = rig().start().await;
     rig.crm.refuse("incidents.create", 2, 400, "0x80040265", "A plug-in does not like it.");
     let event = handoff("email");
-    rig.carry(&event).await;
+    rig.process(&event).await;
     rig.bus.waiting(&rig.files.dead_letter_queue(), 1).await;
 
     // Its cause is not fixed yet.

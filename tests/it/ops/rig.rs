@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 /// Store with some events, which records the queries it receives.
 #[derive(Default)]
-pub struct Shelf {
+pub struct FakeStore {
     pub found: Vec<Found>,
     pub asked: Mutex<Vec<(Filter, Option<Cursor>, usize)>>,
     pub broken: bool,
@@ -34,7 +34,7 @@ pub struct Shelf {
 }
 
 #[async_trait]
-impl Store for Shelf {
+impl Store for FakeStore {
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
         self.answer()?;
         Ok(self.found.iter().find(|found| found.key == *key).map(|found| found.record.clone()))
@@ -96,7 +96,7 @@ impl Store for Shelf {
     }
 }
 
-impl Shelf {
+impl FakeStore {
     fn answer(&self) -> Result<(), StoreError> {
         if self.broken { Err(StoreError::Closed) } else { Ok(()) }
     }
@@ -160,17 +160,17 @@ pub fn found(event_id: &str, phase: Phase) -> Found {
 pub struct Rig {
     pub running: Running,
     pub client: reqwest::Client,
-    pub shelf: Arc<Shelf>,
+    pub shelf: Arc<FakeStore>,
     pub reasons: Arc<Mutex<Vec<String>>>,
     pub metrics: Arc<Metrics>,
 }
 
 impl Rig {
     pub async fn start(found: Vec<Found>) -> Self {
-        Self::with(Shelf { found, ..Shelf::default() }, None).await
+        Self::with(FakeStore { found, ..FakeStore::default() }, None).await
     }
 
-    pub async fn with(shelf: Shelf, token: Option<&str>) -> Self {
+    pub async fn with(shelf: FakeStore, token: Option<&str>) -> Self {
         let shelf = Arc::new(shelf);
         let reasons = Arc::new(Mutex::new(Vec::new()));
         let metrics = Arc::new(Metrics::new());
@@ -206,32 +206,32 @@ impl Rig {
 }
 
 /// Interface without organizations and dead letters.
-pub fn given(metrics: Arc<Metrics>, store: Arc<Shelf>) -> Given {
+pub fn given(metrics: Arc<Metrics>, store: Arc<FakeStore>) -> Given {
     let limits = Limits { max_event_bytes: 1 << 20 };
     Given {
         metrics,
         store,
         unready: Arc::new(Vec::new),
         token: None,
-        organizations: Arc::new(Nobody),
-        acceptance: Arc::new(Nobody),
-        letters: Desk::new(Arc::new(Nowhere), limits),
+        organizations: Arc::new(EmptyRegistry),
+        acceptance: Arc::new(EmptyRegistry),
+        letters: Desk::new(Arc::new(UnreachableBroker), limits),
         queues: handoffd::admin::api::QueueNames::default(),
     }
 }
 
 /// Registry without an organization and without a store to accept.
-struct Nobody;
+struct EmptyRegistry;
 
 #[async_trait]
-impl StoreAcceptance for Nobody {
+impl StoreAcceptance for EmptyRegistry {
     async fn accept_store(&self) -> Result<StoreAccepted, StoreError> {
         Ok(StoreAccepted { accepted: false, set_aside: None })
     }
 }
 
 #[async_trait]
-impl Organizations for Nobody {
+impl Organizations for EmptyRegistry {
     async fn list(&self) -> Vec<OrganizationView> {
         Vec::new()
     }
@@ -258,10 +258,10 @@ impl Organizations for Nobody {
 }
 
 /// Unreachable broker.
-struct Nowhere;
+struct UnreachableBroker;
 
 #[async_trait]
-impl LetterBox for Nowhere {
+impl LetterBox for UnreachableBroker {
     async fn open(&self, _: Notice<'_>) -> Result<Box<dyn Letters>, LettersError> {
         Err(LettersError::Away { place: "nowhere".to_owned(), problem: "nobody listens".to_owned() })
     }

@@ -147,7 +147,7 @@ impl Rig {
     }
 
     /// Publishes an event and waits for its outcome.
-    pub async fn carry(&self, event: &Event) -> Outcome {
+    pub async fn process(&self, event: &Event) -> Outcome {
         self.bus.publish(event).await;
         self.bus.outcome(event.id()).await
     }
@@ -156,14 +156,14 @@ impl Rig {
     pub async fn requests_for(&self, event: &Event) -> Vec<String> {
         self.crm
             .during(async {
-                self.carry(event).await;
+                self.process(event).await;
             })
             .await
     }
 
     /// Publishes a handoff that succeeds and returns the `session_meta` of its outcome.
     pub async fn hand_off(&self, event: &Event) -> Value {
-        let outcome = self.carry(event).await;
+        let outcome = self.process(event).await;
         assert_eq!(outcome.body["event"], "dynamics365.handoff.succeeded", "{}", outcome.body);
         outcome.body["data"]["session_meta"].clone()
     }
@@ -188,7 +188,7 @@ impl Rig {
     /// its retry queue after the event's outcome is published; so this waits for the queues.
     pub async fn nothing_is_left(&self) {
         eventually("empty queues", async || self.bus.unfinished().await == 0).await;
-        keeps_to_itself(&self.worker().metrics().await, &self.bus.private_texts());
+        assert_no_secrets(&self.worker().metrics().await, &self.bus.private_texts());
         self.stop_workers().await;
         assert_eq!((self.bus.unfinished().await, self.bus.dead_letters().await), (0, 0));
     }
@@ -209,12 +209,12 @@ impl Drop for Rig {
             eprintln!("the worker's log, newest first:\n{}", tail.join("\n"));
             return;
         }
-        keeps_to_itself(&format!("{logs}{}", self.bus.seen()), &self.bus.private_texts());
+        assert_no_secrets(&format!("{logs}{}", self.bus.seen()), &self.bus.private_texts());
     }
 }
 
 /// Fails the test if a log or an outcome contains a secret or a customer's text.
-fn keeps_to_itself(output: &str, private: &[String]) {
+fn assert_no_secrets(output: &str, private: &[String]) {
     let output = output.to_lowercase();
     for text in private.iter().map(String::as_str).chain([SECRET]) {
         let written = serde_json::to_string(text).unwrap();
@@ -247,12 +247,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "holds \"Ann \\\"O'Brien\\\"\"")]
     fn a_customers_text_in_a_log_is_found_in_json_escapes() {
-        keeps_to_itself(r#"{"message":"for ANN \"o'brien\""}"#, &["Ann \"O'Brien\"".to_owned()]);
+        assert_no_secrets(r#"{"message":"for ANN \"o'brien\""}"#, &["Ann \"O'Brien\"".to_owned()]);
     }
 
     #[test]
     #[should_panic(expected = "simulator-secret")]
     fn a_secret_in_a_log_is_found() {
-        keeps_to_itself("client_secret=simulator-secret", &[]);
+        assert_no_secrets("client_secret=simulator-secret", &[]);
     }
 }

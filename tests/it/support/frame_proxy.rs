@@ -41,7 +41,7 @@ pub enum Stop {
 }
 
 /// Proxy, open until it is shut.
-pub struct Sluice {
+pub struct FrameProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     closing: CancellationToken,
@@ -57,7 +57,7 @@ struct Shared {
     flush: Mutex<CancellationToken>,
 }
 
-impl Sluice {
+impl FrameProxy {
     /// Listens in front of a broker, given by its AMQP URL.
     pub async fn before(broker: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -95,7 +95,7 @@ impl Sluice {
     }
 }
 
-impl Drop for Sluice {
+impl Drop for FrameProxy {
     fn drop(&mut self) {
         self.open();
         self.closing.cancel();

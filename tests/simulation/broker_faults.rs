@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::broker::Broker;
-use super::crm::Cloud;
+use super::destination::Destinations;
 use super::message::Message;
 use super::scene::TROUBLE_ENDS;
 
@@ -14,7 +14,7 @@ use super::scene::TROUBLE_ENDS;
 pub async fn publish(broker: Arc<Broker>, publications: Vec<(Duration, Message)>) {
     for (at, message) in publications {
         sleep(at.saturating_sub(broker.scene.elapsed())).await;
-        broker.scene.tell(|| format!("published {}", String::from_utf8_lossy(&message.body)));
+        broker.scene.log(|| format!("published {}", String::from_utf8_lossy(&message.body)));
         broker.publish(message);
     }
 }
@@ -22,23 +22,23 @@ pub async fn publish(broker: Arc<Broker>, publications: Vec<(Duration, Message)>
 /// Breaks the connection at random times.
 pub async fn breaks(broker: Arc<Broker>) {
     for _ in 0..broker.scene.below(4) {
-        broker.scene.dawdle(TROUBLE_ENDS / 3).await;
+        broker.scene.sleep_up_to(TROUBLE_ENDS / 3).await;
         broker.disconnect("random outage");
     }
 }
 
 /// Kills the broker at random times, mostly while queues are young.
-pub fn kills(broker: &Arc<Broker>, cloud: &Cloud) {
+pub fn kills(broker: &Arc<Broker>, cloud: &Destinations) {
     let scene = &broker.scene;
     let mut times: Vec<Duration> = Vec::new();
     if scene.happens(0.2) {
-        times.push(Duration::from_secs(5).mul_f64(scene.lot()));
+        times.push(Duration::from_secs(5).mul_f64(scene.random()));
     }
     for at in cloud.added.values().filter(|_| scene.happens(0.5)) {
-        times.push(*at + Duration::from_secs(5).mul_f64(scene.lot()));
+        times.push(*at + Duration::from_secs(5).mul_f64(scene.random()));
     }
     if scene.happens(0.1) {
-        times.push(TROUBLE_ENDS.mul_f64(scene.lot()));
+        times.push(TROUBLE_ENDS.mul_f64(scene.random()));
     }
     for at in times {
         let broker = broker.clone();
@@ -50,7 +50,7 @@ pub fn kills(broker: &Arc<Broker>, cloud: &Cloud) {
 }
 
 /// Adds organizations while the worker runs.
-pub fn additions(broker: &Arc<Broker>, cloud: &Cloud) {
+pub fn additions(broker: &Arc<Broker>, cloud: &Destinations) {
     for (organization, at) in cloud.added.clone() {
         let broker = broker.clone();
         tokio::spawn(async move {

@@ -15,8 +15,8 @@ use tokio::time::sleep;
 use super::environment::{Environment, Moment};
 use super::ledger::Ledger;
 use super::people::at_once;
-use super::scene::{Life, Scene};
-use super::script::Curse;
+use super::scene::{ProcessLife, RunContext};
+use super::script::Poison;
 use super::spans::{KnownSpans, Spans};
 
 /// Timeout of a request, and the latest time at which Dynamics may still carry it out.
@@ -24,13 +24,13 @@ const GIVEN_UP: Duration = Duration::from_secs(60);
 const LATEST: Duration = Duration::from_secs(240);
 
 /// All environments, and the requests of each event. They outlive the workers.
-pub struct Cloud {
-    pub scene: Arc<Scene>,
+pub struct Destinations {
+    pub scene: Arc<RunContext>,
     pub organizations: BTreeMap<OrganizationId, Arc<Settings>>,
     pub environments: Mutex<BTreeMap<OrganizationId, Environment>>,
-    pub asked: Mutex<BTreeMap<EventKey, Asked>>,
+    pub asked: Mutex<BTreeMap<EventKey, RequestStats>>,
     /// Events with a permanent defect.
-    pub cursed: BTreeMap<EventKey, Curse>,
+    pub cursed: BTreeMap<EventKey, Poison>,
     /// Spans in which organizations can't take requests.
     pub spans: Spans,
     /// Steps that an organization's setup refuses, with the time spans.
@@ -43,7 +43,7 @@ pub struct Cloud {
 
 /// Requests of an event.
 #[derive(Clone, Copy, Default)]
-pub struct Asked {
+pub struct RequestStats {
     /// Time of the last request.
     pub at: Duration,
     /// Number of answers that spent an attempt.
@@ -56,19 +56,19 @@ pub struct Asked {
 
 /// Destination as seen by one process.
 pub struct FakeCrm {
-    pub cloud: Arc<Cloud>,
-    pub life: Life,
+    pub cloud: Arc<Destinations>,
+    pub life: ProcessLife,
     pub known: KnownSpans,
     /// Number of requests of an event in a span.
     pub refused: Mutex<BTreeMap<(EventKey, usize), u32>>,
 }
 
-impl Cloud {
+impl Destinations {
     pub fn environment<T>(&self, organization: &OrganizationId, look: impl FnOnce(&mut Environment) -> T) -> T {
         look(self.environments.lock().unwrap().get_mut(organization).expect("the organization is configured"))
     }
 
-    pub fn asked<T>(&self, key: &EventKey, look: impl FnOnce(&mut Asked) -> T) -> T {
+    pub fn asked<T>(&self, key: &EventKey, look: impl FnOnce(&mut RequestStats) -> T) -> T {
         look(self.asked.lock().unwrap().entry(key.clone()).or_default())
     }
 
@@ -83,7 +83,7 @@ impl Cloud {
         let at = Moment { elapsed: self.scene.elapsed(), now: self.scene.now() };
         let organization = &event.key.organization_id;
         let receipt = self.environment(organization, |environment| environment.perform(step, event, at));
-        self.scene.tell(|| format!("committed {} for {}: {receipt:?}", step.name().as_str(), event.key.event_id));
+        self.scene.log(|| format!("committed {} for {}: {receipt:?}", step.name().as_str(), event.key.event_id));
         tokio::spawn(at_once(self.clone(), organization.clone(), receipt.clone()));
         receipt
     }
@@ -103,7 +103,7 @@ impl Crm for FakeCrm {
                     asked.failed.get_or_insert(scene.elapsed());
                 });
             }
-            scene.tell(|| format!("FAULT {:?} of {} for {}", fault.remedy, fault.step.as_str(), event.key.event_id));
+            scene.log(|| format!("FAULT {:?} of {} for {}", fault.remedy, fault.step.as_str(), event.key.event_id));
         }
         let exchange = Exchange {
             at: scene.now(),
@@ -134,17 +134,17 @@ impl Crm for FakeCrm {
     }
 
     async fn step_available(&self, organization: &OrganizationId, step: StepName) {
-        self.life.go_on().await;
+        self.life.until_dead().await;
         while let Some(held) = self.cloud.held(organization, step) {
             sleep(held.end.saturating_sub(self.cloud.scene.elapsed())).await;
         }
-        self.life.go_on().await;
+        self.life.until_dead().await;
     }
 
     async fn available(&self, organization: &OrganizationId) {
-        self.life.go_on().await;
+        self.life.until_dead().await;
         self.known.end(&self.cloud.spans, organization).await;
-        self.life.go_on().await;
+        self.life.until_dead().await;
     }
 }
 
@@ -156,49 +156,49 @@ impl FakeCrm {
             self.cloud.asked(&event.key, |asked| asked.kills.0 = 0);
         }
         if let Some(fault) = self.refusal(step, event) {
-            scene.dawdle(Duration::from_millis(80)).await;
+            scene.sleep_up_to(Duration::from_millis(80)).await;
             return Err(fault);
         }
         if let Some(fault) = self.refuses_step(name, &event.key.organization_id) {
-            scene.dawdle(Duration::from_millis(80)).await;
+            scene.sleep_up_to(Duration::from_millis(80)).await;
             return Err(fault);
         }
         match self.cloud.cursed.get(&event.key) {
-            Some(Curse::Kills) => {
+            Some(Poison::Kills) => {
                 if scene.happens(0.5) {
                     self.cloud.commit(step, event);
                 }
-                scene.dawdle(Duration::from_millis(300)).await;
+                scene.sleep_up_to(Duration::from_millis(300)).await;
                 self.cloud
                     .asked(&event.key, |asked| asked.kills = (asked.kills.0 + 1, asked.kills.1.max(asked.kills.0 + 1)));
                 self.life.kill(|| format!("{} ended the process", event.key.event_id)).await;
             }
-            Some(Curse::Panics) => resume_unwind(Box::new("simulated panic of a cursed event")),
+            Some(Poison::Panics) => resume_unwind(Box::new("simulated panic of a cursed event")),
             None => {}
         }
         scene.may_panic(0.005);
-        if let Some(remedy) = self.mood(&event.key.organization_id) {
+        if let Some(remedy) = self.random_fault(&event.key.organization_id) {
             return Err(fault(name, remedy));
         }
         if scene.fails(0.02) {
             // A closing or a move that Dynamics carries out after its timeout, or after the death of its sender, can undo anything,
             // and no check can detect that.
             if matches!(name, StepName::CloseIncident | StepName::AssignQueue) {
-                scene.dawdle(GIVEN_UP).await;
-                self.life.go_on().await;
+                scene.sleep_up_to(GIVEN_UP).await;
+                self.life.until_dead().await;
                 self.cloud.commit(step, event);
             } else {
                 self.commit_late(step, event);
                 sleep(GIVEN_UP).await;
             }
-            self.life.go_on().await;
+            self.life.until_dead().await;
             return Err(fault(name, Remedy::Retry));
         }
         // A request in transit arrives, even if its sender dies.
-        scene.dawdle(self.patience()).await;
+        scene.sleep_up_to(self.patience()).await;
         let receipt = self.cloud.commit(step, event);
         self.life.pass("a request under way").await;
-        scene.dawdle(self.patience()).await;
+        scene.sleep_up_to(self.patience()).await;
         self.life.pass("after a request").await;
         scene.may_panic(0.005);
         if scene.fails(0.05) { Err(fault(name, Remedy::Retry)) } else { Ok(receipt) }
@@ -227,7 +227,7 @@ impl FakeCrm {
         if self.cloud.held(organization, step).is_none() && scene.fails(0.01) {
             let from = scene.elapsed();
             let span = from..from + Duration::from_secs(1 + scene.below(400) as u64);
-            scene.tell(|| format!("{organization} refuses {}: {span:?}", step.as_str()));
+            scene.log(|| format!("{organization} refuses {}: {span:?}", step.as_str()));
             self.cloud.held.lock().unwrap().push((organization.clone(), step, span));
         }
         let held = self.cloud.held(organization, step)?;
@@ -236,9 +236,9 @@ impl FakeCrm {
     }
 
     /// Returns a random fault instead of an effect. An organization throttled or blocked here stays so for a while.
-    fn mood(&self, organization: &OrganizationId) -> Option<Remedy> {
+    fn random_fault(&self, organization: &OrganizationId) -> Option<Remedy> {
         let scene = &self.cloud.scene;
-        let lot = scene.lot();
+        let lot = scene.random();
         if lot >= 0.135 || !scene.fails(1.0) {
             return None;
         }
@@ -261,7 +261,7 @@ impl FakeCrm {
     fn commit_late(&self, step: &Step, event: &Event) {
         let (cloud, step, event) = (self.cloud.clone(), step.clone(), event.clone());
         tokio::spawn(async move {
-            cloud.scene.dawdle(LATEST).await;
+            cloud.scene.sleep_up_to(LATEST).await;
             cloud.commit(&step, &event);
         });
     }

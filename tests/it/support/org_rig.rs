@@ -12,7 +12,7 @@ use super::simulator::Simulator;
 use super::worker::program;
 
 /// Everything that `org` needs.
-pub struct Office {
+pub struct OrgRig {
     /// Simulated Dynamics.
     pub crm: Simulator,
     /// Configuration files.
@@ -22,7 +22,7 @@ pub struct Office {
 }
 
 /// Result of a command.
-pub struct Said {
+pub struct CommandResult {
     /// Exit status.
     pub status: i32,
     /// Standard output.
@@ -31,7 +31,7 @@ pub struct Said {
     pub err: String,
 }
 
-impl Office {
+impl OrgRig {
     /// Creates an office with a valid organization.
     pub async fn open() -> Self {
         let crm = Simulator::start(Profile::OpenCx).await;
@@ -42,17 +42,17 @@ impl Office {
     }
 
     /// Runs a command with the current configuration.
-    pub async fn run(&self, arguments: &[&str]) -> Said {
+    pub async fn run(&self, arguments: &[&str]) -> CommandResult {
         let config = self.files.write(self.folder.path(), "office");
         self.run_with(&config, arguments).await
     }
 
     /// Runs a command with the files already written.
-    pub async fn run_with(&self, config: &Path, arguments: &[&str]) -> Said {
+    pub async fn run_with(&self, config: &Path, arguments: &[&str]) -> CommandResult {
         let mut command = program();
         command.arg("--config").arg(config).args(arguments).stdin(Stdio::null());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        Said::of(&output)
+        CommandResult::of(&output)
     }
 
     /// Directory of organization files.
@@ -61,7 +61,7 @@ impl Office {
     }
 }
 
-impl Said {
+impl CommandResult {
     /// Result of a finished process.
     pub fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
