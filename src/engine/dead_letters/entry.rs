@@ -1,4 +1,4 @@
-//! A dead letter as a list shows it: ids, reason, time. Never its body.
+//! Entry of a dead letter in a list: ids, reason and time, never its body.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -8,49 +8,49 @@ use crate::event::{Decoded, Envelope, EventKey, Limits, Seen, SessionId, decode}
 use crate::ports::bus::{BrokerDeath, Letter};
 use crate::workflow::Reason;
 
-/// A dead letter in a list, and what became of it (contract 8). What could not be read is null.
+/// Dead letter in a list, with the result of an operation on it (contract 8). A value that could not be read is null.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetter")]
 pub struct Entry {
-    /// Which event.
+    /// Event id.
     pub event_id: Option<String>,
-    /// Whose.
+    /// Organization that owns the event.
     pub organization_id: Option<String>,
-    /// Which conversation.
+    /// Id of the conversation.
     pub session_id: Option<String>,
-    /// Why it was given up.
+    /// Reason for giving up the event.
     pub reason: Option<String>,
-    /// What went wrong, in one line.
+    /// Error in one line.
     pub error: Option<String>,
-    /// When it was given up.
+    /// Time at which the event was given up.
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub dead_at: Option<Timestamp>,
-    /// What was done.
+    /// Result of the operation; absent in a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Fate>,
-    /// Why it failed.
+    /// Cause of a failed operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// What was done about a dead letter.
+/// Result of an operation on a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
-    /// It is back in the inbox.
+    /// The message is back in the inbox.
     Replayed,
-    /// It would be, were this no rehearsal.
+    /// Dry run: the message would go back to the inbox.
     WouldReplay,
-    /// It is gone.
+    /// The message is deleted.
     Discarded,
-    /// It would be gone, were this no rehearsal.
+    /// Dry run: the message would be deleted.
     WouldDiscard,
-    /// It is a dead letter as before.
+    /// The operation failed; the message is still a dead letter.
     Failed,
 }
 
 impl Fate {
-    /// As it stands in lists.
+    /// Returns the value used in lists.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Replayed => "replayed",
@@ -63,7 +63,7 @@ impl Fate {
 }
 
 impl Entry {
-    /// What a dead letter tells of itself: by its headers, or, where only the broker wrote on it, by its body.
+    /// Reads the entry from the message's headers, or from its body if only the broker has added headers.
     pub fn of(letter: &Letter, limits: Limits) -> Self {
         if let Some(death) = letter.broker_death() {
             return by_broker(by_body(letter, limits), death);
@@ -72,13 +72,13 @@ impl Entry {
         if said.reason.is_some() { said } else { by_body(letter, limits) }
     }
 
-    /// With what was done.
+    /// Returns the entry with the result of an operation.
     #[must_use]
     pub fn with(self, fate: Fate) -> Self {
         Self { result: Some(fate), ..self }
     }
 
-    /// With why it could not be done.
+    /// Returns the entry as failed, with the cause.
     #[must_use]
     pub fn failed(self, problem: String) -> Self {
         Self { result: Some(Fate::Failed), problem: Some(problem), ..self }
@@ -102,7 +102,7 @@ fn by_headers(envelope: &Envelope) -> Entry {
 fn by_body(letter: &Letter, limits: Limits) -> Entry {
     let (key, session) = match decode(&letter.envelope, &letter.body, &limits) {
         Ok(Decoded::Event(event)) => (Some(event.key.clone()), Some(event.session_id().clone())),
-        // Several conversations: none of them is the letter.
+        // A webhook's array has no single event id.
         Ok(Decoded::Several(_)) => (None, None),
         Err(rejection) => return of_seen(&rejection.seen),
     };
@@ -123,9 +123,9 @@ fn of_seen(seen: &Seen) -> Entry {
 fn by_broker(entry: Entry, death: BrokerDeath) -> Entry {
     let error = match death.reason {
         Reason::Expired => {
-            "it expired in the broker before a worker took it: by its publisher's expiration, or by a policy"
+            "message expired in the broker before a worker consumed it (publisher's expiration or a policy)"
         }
-        _ => "the broker delivered it again and again and nobody settled it: the worker may have crashed on it",
+        _ => "redelivered up to the broker's delivery limit without being settled; the worker may have crashed on it",
     };
     let reason = Some(death.reason.as_str().to_owned());
     Entry { reason, error: Some(error.to_owned()), dead_at: death.at, ..entry }

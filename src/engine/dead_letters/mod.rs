@@ -1,6 +1,6 @@
-//! In: which dead letters, and what to do about them.
-//! Out: an entry for each one that matches, with what became of it; the letters go by some at a time, however many there are.
-//! Absent: RabbitMQ, which is behind its seam; the command line and the HTTP interface, which only print.
+//! In: a selection of dead letters and the action on them.
+//! Out: an entry with its result for each match, read in windows so that memory stays bounded for any number of dead letters.
+//! Absent: RabbitMQ, behind its port; the command line and the HTTP interface, which only show the entries.
 
 mod entry;
 mod order;

@@ -1,50 +1,50 @@
-//! What is to be done about dead letters.
+//! Operation on dead letters, as requested by an operator.
 
 use serde_json::Value;
 
 use super::selection::Selection;
 use crate::event::Limits;
 
-/// What is to be done about which dead letters.
+/// Operation on a selection of dead letters.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Which.
+    /// Dead letters to work on.
     pub selection: Selection,
-    /// What.
+    /// Action on each of them.
     pub action: Action,
-    /// What an event may be, for those that have to be read.
+    /// Limits for decoding dead letters that carry no headers of the worker.
     pub limits: Limits,
 }
 
-/// What is to be done.
+/// Action on dead letters.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Nothing: they are listed.
+    /// Lists them and changes nothing.
     List,
-    /// Everything about them is shown.
+    /// Shows them completely and changes nothing.
     Show,
-    /// They go back to work.
+    /// Puts them back into the inbox.
     Replay(Effect),
-    /// They are taken out for good.
+    /// Deletes them permanently.
     Discard(Effect),
-    /// The one that matches goes back to work with another body.
+    /// Puts the only match back into the inbox with a corrected body.
     Substitute(Effect, Substitute),
 }
 
-/// Whether it is done or only said.
+/// Mode of an action.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// It is done.
+    /// The action is carried out.
     Real,
-    /// It is a rehearsal.
+    /// Dry run: the results are reported and nothing changes.
     Rehearsed,
 }
 
-/// Another body.
+/// Correction of a body.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Substitute {
-    /// RFC 7386.
+    /// Merge patch (RFC 7386).
     pub patch: Value,
-    /// Where the body that was replaced is kept; none: in a header of the message.
+    /// File for the original body; `None` keeps it in a header of the message.
     pub keep: Option<std::path::PathBuf>,
 }

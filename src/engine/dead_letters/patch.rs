@@ -1,4 +1,4 @@
-//! A body corrected by a JSON merge patch (RFC 7386), and its original kept beside it.
+//! Correction of a body by a JSON merge patch (RFC 7386), which keeps the original.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,34 +6,34 @@ use serde_json::{Map, Value};
 
 use crate::event::{Envelope, Limits, decode};
 
-/// The header that keeps the body that was replaced, base64: the first one, however often it was patched. It is no
-/// `x-handoffd-*` header, for those may be shown.
+/// Header with the original body in base64; after several patches still the first one. Its name does not start with
+/// `x-handoffd-`, because those headers may be shown and this one holds customer text.
 pub const REPLACED_BODY: &str = "x-replaced-body";
 
-/// Longest such header, in bytes. All headers of a message share one AMQP frame, which is 128 KiB with RabbitMQ's settings.
+/// Longest such header, in bytes. All headers of a message share one AMQP frame, 128 KiB in RabbitMQ's default settings.
 const LONGEST_HEADER: usize = 96 << 10;
 
-/// A corrected body.
+/// Corrected body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Patched {
-    /// JSON, and an event.
+    /// JSON of a valid event.
     pub body: Vec<u8>,
-    /// For [`REPLACED_BODY`]; none where the original is too long for a header.
+    /// Value of [`REPLACED_BODY`]; `None` if the original is too long for a header.
     pub original: Option<String>,
 }
 
-/// Why a patch can't be used.
+/// Reason for refusing a patch.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PatchError {
-    /// The event would only be refused again.
-    #[error("with this patch it would be a dead letter again: {0}")]
+    /// The event would be rejected again.
+    #[error("the patched event would be rejected again: {0}")]
     StillInvalid(String),
-    /// It changes nothing.
-    #[error("this patch changes nothing of it: replay it without one")]
+    /// The patch changes nothing.
+    #[error("the patch changes nothing; replay without a patch")]
     NothingChanged,
 }
 
-/// A body with a patch applied, checked to be an event. A body that is no JSON is replaced by the patch as a whole.
+/// Applies a patch to a body and checks that the result is a valid event. The patch replaces a body that is not JSON completely.
 pub fn patched(envelope: &Envelope, body: &[u8], patch: &Value, limits: Limits) -> Result<Patched, PatchError> {
     let before = serde_json::from_slice(body).unwrap_or(Value::Null);
     let after = merge(before.clone(), patch);
@@ -46,8 +46,8 @@ pub fn patched(envelope: &Envelope, body: &[u8], patch: &Value, limits: Limits) 
     Ok(Patched { body: corrected, original: Some(first).filter(|text| text.len() <= LONGEST_HEADER) })
 }
 
-/// RFC 7386: members of the patch replace those of the target, `null` removes them; anything but an object replaces
-/// the target as a whole.
+/// Applies an RFC 7386 merge patch: its members replace those of the target, `null` removes them; a patch that is not an object
+/// replaces the target completely.
 pub fn merge(target: Value, patch: &Value) -> Value {
     let Value::Object(changes) = patch else { return patch.clone() };
     let mut members = match target {
@@ -73,7 +73,7 @@ mod tests {
 
     const LIMITS: Limits = Limits { max_event_bytes: 1 << 20 };
 
-    /// The test cases of RFC 7386, appendix A.
+    /// Test cases of RFC 7386, appendix A.
     #[test]
     fn merges_as_the_rfc_says() {
         for (target, patch, expected) in [

@@ -1,36 +1,36 @@
-//! Which dead letters.
+//! Selection of dead letters.
 
 use jiff::Timestamp;
 
 use super::entry::Entry;
 use crate::workflow::Reason;
 
-/// Which dead letters; everything that is given must match.
+/// Selection of dead letters; every criterion given must match.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Selection {
-    /// One of these event ids.
+    /// Event ids, one of which must match.
     pub ids: Vec<String>,
-    /// Of this organization.
+    /// Organization that owns the event.
     pub organization: Option<String>,
-    /// Given up for this reason.
+    /// Reason for giving up the event.
     pub reason: Option<Reason>,
-    /// Of this session.
+    /// Id of the conversation.
     pub session: Option<String>,
-    /// Dead before this time.
+    /// End of the time range, exclusive.
     pub before: Option<Timestamp>,
-    /// Dead at or after this time.
+    /// Start of the time range, inclusive.
     pub after: Option<Timestamp>,
-    /// Said in so many words that all are meant.
+    /// True if all dead letters are explicitly selected.
     pub all: bool,
 }
 
 impl Selection {
-    /// Whether nothing was given at all.
+    /// Returns true if no criterion is given.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether this dead letter is meant. What could not be read of it matches nothing that asks for it.
+    /// Returns true if the dead letter matches. A criterion never matches a value that could not be read.
     pub fn matches(&self, entry: &Entry) -> bool {
         let is = |wanted: Option<&str>, found: &Option<String>| wanted.is_none_or(|it| found.as_deref() == Some(it));
         let dead_at = entry.dead_at;

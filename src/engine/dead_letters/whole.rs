@@ -1,4 +1,4 @@
-//! Everything about one dead letter, its body included: customer text.
+//! Complete view of a dead letter. Its body is customer text.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::entry::Entry;
 use super::patch::REPLACED_BODY;
 
-/// The entry, all properties and headers, and the body as what it is: JSON, text or base64.
+/// Returns the entry, all properties and headers, and the body as JSON, text or base64.
 pub fn whole(entry: &Entry, details: Value, body: &[u8]) -> Map<String, Value> {
     let mut whole = match serde_json::to_value(entry) {
         Ok(Value::Object(fields)) => fields,
@@ -25,7 +25,7 @@ pub fn whole(entry: &Entry, details: Value, body: &[u8]) -> Map<String, Value> {
     whole
 }
 
-/// As JSON where it is JSON, as text where it is text, else base64.
+/// Adds the body as JSON if it parses, else as text if it is UTF-8, else as base64.
 fn put_body(whole: &mut Map<String, Value>, name: &str, body: &[u8]) {
     let (name, value) = match (serde_json::from_slice(body), std::str::from_utf8(body)) {
         (Ok(value), _) => (name.to_owned(), value),

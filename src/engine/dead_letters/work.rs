@@ -1,4 +1,5 @@
-//! Goes through the dead letters and does what was ordered, with an entry for each one that matches.
+//! Walk through the dead letters that applies an order and reports an entry for each match.
+//! Nothing is removed from the dead-letter queue before the broker has confirmed its copy, or the operator has asked to delete it.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,66 +15,64 @@ use super::patch::{PatchError, Patched, REPLACED_BODY, patched};
 use crate::ports::bus::headers::{OF_A_DEATH, REPLAYED_AT, REPLAYS};
 use crate::ports::bus::{Letter, Letters, LettersError, Replay};
 
-/// Letters that are being put back to work at once; more wait for a confirm.
+/// Most replays waiting for the broker's confirm at once.
 const OUTSTANDING: usize = 64;
 
-/// Who is told as it goes.
+/// Receiver of progress and results.
 #[async_trait]
 pub trait Observer: Send {
-    /// Returns when there is room for some more entries; it is asked before each window.
+    /// Waits until the receiver has room for more entries; called before each window.
     async fn room(&mut self) {}
-    /// So many have been looked at so far, of so many.
+    /// Reports progress: dead letters read so far, and their total.
     fn looked_at(&mut self, count: u64, total: u64);
-    /// One that matches, after what was done.
+    /// Reports a match, with the result of the action.
     fn entry(&mut self, entry: Entry);
-    /// One that is to be shown: with its properties, headers and body.
+    /// Reports a match to be shown completely, with its properties, headers and body.
     fn shown(&mut self, entry: Entry, details: Value, body: &Bytes);
 }
 
-/// What came of it.
+/// Counts of a walk through the dead letters.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
-    /// Looked at.
+    /// Dead letters read.
     pub seen: u64,
-    /// Selected.
+    /// Dead letters that matched the selection.
     pub matched: u64,
-    /// Selected, but it failed.
+    /// Matches for which the action failed.
     pub failed: u64,
-    /// Whether it was stopped before the end.
+    /// True if the walk was stopped before its end.
     pub stopped: bool,
 }
 
-/// Why an order could not be carried out, or not to its end.
+/// Error that ends a walk early.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The broker failed.
     #[error(transparent)]
     Letters(#[from] LettersError),
-    /// A patch is for one.
+    /// A patch requires exactly one match.
     #[error(
-        "{0} dead letters match: a patch is for exactly one; narrow it down (--organization, --reason, --before, --after)"
+        "{0} dead letters match, but a patch requires exactly one; narrow the selection (--organization, --reason, --before, --after)"
     )]
     NotOne(u64),
-    /// The patch does not do.
+    /// The patch can't be applied.
     #[error(transparent)]
     Patch(#[from] PatchError),
-    /// The original would be lost.
-    #[error(
-        "its body is too long to be kept in a header of the message: name a file to keep the original in (--keep FILE)"
-    )]
+    /// The original body would be lost.
+    #[error("the original body is too long for a header of the message; give a file to keep it in (--keep FILE)")]
     NowhereToKeep,
-    /// The original could not be written down.
-    #[error("cannot keep the original in {path}: {problem}")]
+    /// The original body could not be saved.
+    #[error("can't save the original body to {path}: {problem}")]
     Keep {
-        /// Where.
+        /// File for the original.
         path: String,
-        /// Why not.
+        /// Error of the file system.
         problem: std::io::Error,
     },
 }
 
-/// Goes through all dead letters; `stop` ends it after those that are in hand. Whatever happens, those not dealt with
-/// lie where they lay.
+/// Walks through all dead letters. `stop` ends the walk after those already in progress. On every error the dead letters not
+/// yet processed stay in the queue.
 pub async fn carry_out(
     letters: &mut dyn Letters,
     order: &Order,
@@ -97,7 +96,7 @@ struct Work<'a> {
     observer: &'a mut dyn Observer,
     stop: &'a CancellationToken,
     tally: Tally,
-    /// The one that a patch is for.
+    /// Candidate for a patch.
     only: Option<(Entry, Letter)>,
 }
 
@@ -146,7 +145,7 @@ impl Work<'_> {
         }
     }
 
-    /// Many at a time, told in their order.
+    /// Acts on many dead letters concurrently and reports them in their order.
     async fn all<F>(&mut self, chosen: Vec<(Entry, Letter)>, act: fn(Entry, Letter) -> F) -> Result<(), Failure>
     where
         F: Future<Output = Result<Entry, LettersError>> + Send,
@@ -164,7 +163,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Only when all have been seen is it known that one alone matches.
+    /// Applies the patch after the walk, because only then is it certain that exactly one dead letter matches.
     async fn substitute(&mut self) -> Result<(), Failure> {
         let Action::Substitute(effect, substitute) = &self.order.action else { return Ok(()) };
         if self.tally.stopped {
@@ -202,17 +201,17 @@ async fn discard(entry: Entry, letter: Letter) -> Result<Entry, LettersError> {
     told(entry, letter.discard().await, Fate::Discarded)
 }
 
-/// As it was before its death, and marked.
+/// Returns the replay of a dead letter: without the headers added when it was given up, and marked as replayed.
 fn afresh(letter: &Letter) -> Replay {
     let before: u64 = letter.envelope.header(REPLAYS).and_then(|text| text.parse().ok()).unwrap_or(0);
-    // As fine as the worker's own times, for it compares them.
+    // Truncated to milliseconds, the precision of the worker's own times, which are compared with it.
     let now = Timestamp::now();
     let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     let headers = vec![(REPLAYS, before.saturating_add(1).to_string()), (REPLAYED_AT, now.to_string())];
     Replay { body: None, headers, without: OF_A_DEATH }
 }
 
-/// What is wrong with one letter is told with it; what is wrong with the broker ends it all.
+/// Records the result. A failure of one dead letter goes into its entry; a failure of the broker ends the walk.
 fn told(entry: Entry, done: Result<(), LettersError>, fate: Fate) -> Result<Entry, LettersError> {
     match done {
         Ok(()) => {
@@ -222,7 +221,8 @@ fn told(entry: Entry, done: Result<(), LettersError>, fate: Fate) -> Result<Entr
                 session_id = entry.session_id,
                 reason = entry.reason,
                 result = fate.as_str(),
-                "a dead letter was dealt with by an operator"
+                "operator {} dead letter",
+                fate.as_str()
             );
             Ok(entry.with(fate))
         }
@@ -231,7 +231,7 @@ fn told(entry: Entry, done: Result<(), LettersError>, fate: Fate) -> Result<Entr
     }
 }
 
-/// Writes the original down, never over another file, before anything is done.
+/// Saves the original before anything is changed, and never overwrites a file.
 fn keep(substitute: &Substitute, original: &[u8]) -> Result<(), Failure> {
     use std::io::Write;
     let Some(path) = &substitute.keep else { return Ok(()) };

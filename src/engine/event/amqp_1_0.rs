@@ -1,7 +1,7 @@
-//! AMQP 1.0 bodies as RabbitMQ hands them to AMQP 0-9-1: the bytes of a data section alone, every other section with its encoding.
+//! AMQP 1.0 bodies as RabbitMQ passes them to AMQP 0-9-1: a data section as its bytes, every other section in its encoding.
 
-/// The section that a body is encoded as, when it is one of AMQP 1.0's: a descriptor (0x00) with the section's code, short or in full.
-/// No JSON begins so.
+/// Returns the AMQP 1.0 section that a body is encoded as. Such a body starts with a descriptor (0x00) and the section's code, in short or
+/// full form. JSON never starts with these bytes.
 pub(super) fn section(body: &[u8]) -> Option<&'static str> {
     let ([0x00, 0x53, code, ..] | [0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, code, ..]) = body else { return None };
     match code {

@@ -11,25 +11,25 @@ use super::field::Field;
 use super::frame::{Frame, Top};
 use super::problem::{Problem, shown};
 
-/// What the envelope says of the body.
+/// CloudEvents mode of a message, determined from its envelope.
 pub(super) enum Mode<'a> {
-    /// `application/cloudevents+json`
+    /// `application/cloudevents+json`.
     Structured,
-    /// `application/cloudevents-batch+json`
+    /// `application/cloudevents-batch+json`.
     Batch,
-    /// The attributes are in headers, the body is the data.
+    /// Attributes in headers; the body is the data.
     Binary(Headers<'a>),
-    /// Nothing of CloudEvents.
+    /// Not a CloudEvent.
     Plain,
 }
 
-/// The attributes of binary mode, each with its header's whole name.
+/// Attributes of binary mode, each with the full name of its header.
 pub(super) struct Headers<'a> {
     attributes: Vec<(&'a str, &'a str, &'a str)>,
 }
 
 impl<'a> Mode<'a> {
-    /// Looks at content type and headers.
+    /// Determines the mode from content type and headers.
     pub(super) fn of(envelope: &'a Envelope) -> Self {
         let content_type = envelope.content_type.as_deref().unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -40,7 +40,7 @@ impl<'a> Mode<'a> {
             return Self::Batch;
         }
         let headers = Headers::of(envelope);
-        // A lone trace header says nothing of the body.
+        // A lone trace header does not make the body a CloudEvent.
         if headers.find("specversion").or(headers.find("type")).is_some() { Self::Binary(headers) } else { Self::Plain }
     }
 }
@@ -59,7 +59,7 @@ impl<'a> Headers<'a> {
         Self { attributes: attributes.collect() }
     }
 
-    /// The header's whole name and value.
+    /// Returns the full name and the value of the header.
     fn find(&self, attribute: &str) -> Option<(&'a str, &'a str)> {
         self.attributes
             .iter()
@@ -74,7 +74,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// The body is the data; none when it can't be read.
+    /// Builds the frame with the body as its data; `None` if the body can't be read.
     pub(super) fn frame(&self, data: Option<&'a str>) -> Frame<'a> {
         Frame {
             fault: check_version(&self.field("specversion")).err(),
@@ -88,7 +88,7 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// The attributes and the data are members of the body.
+/// Builds the frame from the attributes and the data in the body.
 pub(super) fn structured<'a>(top: &Top<'a>) -> Frame<'a> {
     let version = check_version(&Field::json("specversion", top.specversion));
     let (data, fault) = match data(top) {
@@ -106,10 +106,10 @@ pub(super) fn structured<'a>(top: &Top<'a>) -> Frame<'a> {
     }
 }
 
-/// Several events in one message: nothing says how they would be acknowledged apart.
+/// Reports a batch. CloudEvents defines no way to acknowledge its events separately.
 pub(super) fn batch() -> Problem {
     Problem::whole(
-        "a CloudEvents batch (application/cloudevents-batch+json) is not supported: publish each event as a message of its own",
+        "a CloudEvents batch (application/cloudevents-batch+json) is not supported; publish each event as a separate message",
     )
 }
 
@@ -126,19 +126,20 @@ fn decode_base64(raw: &RawValue) -> Result<Option<Cow<'_, str>>, Problem> {
     let Some(text) = Field::json(path, Some(raw)).text()? else {
         return Ok(None);
     };
-    let bytes = BASE64.decode(text).map_err(|_| Problem::at(path, "not base64"))?;
-    let json = String::from_utf8(bytes).map_err(|_| Problem::at(path, "holds no UTF-8"))?;
+    let bytes = BASE64.decode(text).map_err(|_| Problem::at(path, "not valid base64"))?;
+    let json = String::from_utf8(bytes).map_err(|_| Problem::at(path, "decodes to bytes that are not UTF-8"))?;
     serde_json::from_str::<serde::de::IgnoredAny>(&json)
-        .map_err(|error| Problem::at(path, format!("holds no JSON: {error}")))?;
+        .map_err(|error| Problem::at(path, format!("decodes to text that is not JSON: {error}")))?;
     Ok(Some(Cow::Owned(json)))
 }
 
-/// 1.x; absent is taken for 1.0.
+/// Accepts versions 1.x; an absent version counts as 1.0.
 fn check_version(version: &Field<'_>) -> Result<(), Problem> {
     match version.text()? {
-        Some(text) if text != "1" && !text.starts_with("1.") => {
-            Err(Problem::at(version.path(), format!("CloudEvents \"{}\", expected 1.0", shown(&text))))
-        }
+        Some(text) if text != "1" && !text.starts_with("1.") => Err(Problem::at(
+            version.path(),
+            format!("unsupported CloudEvents version \"{}\"; expected 1.0", shown(&text)),
+        )),
         _ => Ok(()),
     }
 }

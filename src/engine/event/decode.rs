@@ -1,4 +1,7 @@
-//! The way from a message's bytes to an event.
+//! Decoder from the bytes of a message to an event.
+//!
+//! Decoding is pure and total: every input gives an event, pieces or a rejection, and never a panic. A rejection names the field at
+//! fault and never quotes customer text, because its text reaches headers, logs and lists.
 
 use super::envelope::Envelope;
 use super::frame::{Data, Frame};
@@ -8,36 +11,36 @@ use super::problem::Problem;
 use super::rejection::Rejection;
 use super::{handoff, resolution, surrogate, webhook};
 
-/// What a message may not exceed.
+/// Limits of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// `worker.max_event_bytes`: longest body, in bytes.
     pub max_event_bytes: usize,
 }
 
-/// What a message turned out to be.
+/// Content of a decoded message.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Decoded {
     /// One event.
     Event(Event),
-    /// A webhook's array of several conversations; each piece is to be published in the message's place.
+    /// Several conversations from a webhook's array; each piece is published in place of the message.
     Several(Vec<Piece>),
 }
 
-/// One conversation of an array, as a complete message of its own; the same bytes for the same input.
+/// One conversation of an array as a complete message. The same input always gives the same bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Piece {
-    /// Its AMQP `message-id`, at most 255 bytes, and so its event id.
+    /// AMQP `message-id` of the piece, at most 255 bytes, which becomes its event id.
     pub message_id: String,
-    /// A webhook with this one conversation.
+    /// Webhook body with this one conversation.
     pub body: Vec<u8>,
 }
 
-/// Reads a message in whichever dialect it is written: native, public webhook or CloudEvents 1.0.
-/// Pure and total: any bytes give an answer.
+/// Decodes a message in any dialect: native, public webhook or CloudEvents 1.0.
+/// Pure and total: every input gives a result.
 pub fn decode(envelope: &Envelope, body: &[u8], limits: &Limits) -> Result<Decoded, Box<Rejection>> {
     decode_once(envelope, body, *limits).or_else(|rejection| match surrogate::mended(body) {
-        // Half a character in the name of a field, or in what a dead letter's headers are read from.
+        // A lone surrogate in a field name, or in a value that a dead letter's headers are read from.
         Some(mended) => decode_once(envelope, &mended, *limits),
         None => Err(rejection),
     })
@@ -53,7 +56,7 @@ fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
         return Err(fault.clone());
     }
     let Some(event) = frame.event.text()? else {
-        return Err(frame.event.missing("an event's name, session.handoff say"));
+        return Err(frame.event.missing("an event name such as session.handoff"));
     };
     match event.as_str() {
         "session.handoff" => one(frame, |data| handoff::read(data).map(Box::new).map(Body::Handoff)),
@@ -63,11 +66,11 @@ fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
     }
 }
 
-/// A native event: everything but its data is the same for all.
+/// Reads a native event. Everything but its data is the same for all events.
 fn one(frame: &Frame<'_>, body: impl FnOnce(Data<'_>) -> Result<Body, Problem>) -> Result<Decoded, Problem> {
     let organization_id = organization(frame)?;
     let Some(event_id) = frame.event_id()? else {
-        return Err(frame.event_id.missing("an id, here or as the AMQP message_id"));
+        return Err(frame.event_id.missing("an id here or in the AMQP message_id"));
     };
     let Some(timestamp) = frame.timestamp.instant()? else {
         return Err(frame.timestamp.missing("an RFC 3339 time"));
@@ -79,10 +82,10 @@ fn one(frame: &Frame<'_>, body: impl FnOnce(Data<'_>) -> Result<Body, Problem>) 
     }))
 }
 
-/// Required of every event.
+/// Reads the organization id, which every event requires.
 pub(super) fn organization(frame: &Frame<'_>) -> Result<OrganizationId, Problem> {
     match frame.organization_id.id()? {
         Some(id) => Ok(OrganizationId::from(id)),
-        None => Err(frame.organization_id.missing("an organization's id")),
+        None => Err(frame.organization_id.missing("the organization id")),
     }
 }

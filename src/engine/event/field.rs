@@ -1,4 +1,4 @@
-//! One field outside of `data`, wherever its dialect keeps it, with the name by which a publisher knows it.
+//! Field outside `data`, with the name it has in its dialect.
 
 use std::borrow::Cow;
 
@@ -11,22 +11,22 @@ use super::lax::{Object, Text};
 use super::problem::{Problem, shown};
 use super::surrogate;
 
-/// Longest id, in characters (contract 2). AMQP's own limit for a message id is 255 bytes.
+/// Longest id, in characters (contract 2). AMQP limits a message id to 255 bytes.
 pub(super) const LONGEST_ID: usize = 255;
 
-/// A field's name and what stands there.
+/// Name and value of a field.
 pub(super) struct Field<'a> {
     path: Cow<'a, str>,
     value: Value<'a>,
 }
 
-/// What stands in a field.
+/// Value of a field.
 pub(super) enum Value<'a> {
-    /// Nothing.
+    /// The field is absent.
     Absent,
-    /// JSON, not yet looked at.
+    /// Unparsed JSON.
     Json(&'a RawValue),
-    /// A header's text.
+    /// Text of a header.
     Header(&'a str),
 }
 
@@ -39,12 +39,12 @@ impl<'a> Field<'a> {
         Self { path: name, value: value.map_or(Value::Absent, Value::Header) }
     }
 
-    /// The name in this dialect.
+    /// Returns the field's name in its dialect.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
 
-    /// Its text as it stands there; none when absent, null or blank.
+    /// Returns the field's text unchanged; `None` if it is absent, null or blank.
     pub(super) fn text(&self) -> Result<Option<String>, Problem> {
         match self.value {
             Value::Absent => Ok(None),
@@ -53,29 +53,29 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// An id: 1 to 255 characters, none of them a control character.
+    /// Returns the field as an id: 1 to 255 characters without control characters.
     pub(super) fn id(&self) -> Result<Option<String>, Problem> {
         id(self.text()?, &self.path)
     }
 
-    /// A time.
+    /// Returns the field as a time.
     pub(super) fn instant(&self) -> Result<Option<Timestamp>, Problem> {
         let text = self.text()?;
         text.map(|text| time(&text, &self.path)).transpose()
     }
 
-    /// It should be there.
+    /// Reports the field as missing.
     pub(super) fn missing(&self, expected: &str) -> Problem {
         missing(&self.path, expected)
     }
 }
 
-/// A required field that is absent, null or blank.
+/// Reports a required field that is absent, null or blank.
 pub(super) fn missing(path: &str, expected: &str) -> Problem {
     Problem::at(path, format!("required, but absent, null or blank; expected {expected}"))
 }
 
-/// Checks an id's length and characters.
+/// Checks the length and the characters of an id.
 pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let length = text.chars().count();
@@ -89,27 +89,28 @@ pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, Pro
     Ok(Some(text))
 }
 
-/// Refuses control characters (C0, DEL, C1): what holds them would break log lines, headers and lists.
+/// Rejects control characters (C0, DEL, C1), because they would break log lines, headers and lists.
 pub(super) fn without_controls(text: &str, path: &str, what: &str) -> Result<(), Problem> {
     if text.chars().any(char::is_control) {
-        return Err(Problem::at(path, format!("{what} can't have control characters: \"{}\"", shown(text))));
+        return Err(Problem::at(path, format!("{what} must not contain control characters: \"{}\"", shown(text))));
     }
     Ok(())
 }
 
-/// Reads a time.
+/// Parses a time.
 pub(super) fn time(text: &str, path: &str) -> Result<Timestamp, Problem> {
-    instant::parse(text)
-        .ok_or_else(|| Problem::at(path, "not an RFC 3339 time with an offset; expected one like 2026-11-22T10:15:00Z"))
+    instant::parse(text).ok_or_else(|| {
+        Problem::at(path, "not an RFC 3339 time with an offset; expected a time such as 2026-11-22T10:15:00Z")
+    })
 }
 
-/// Reads an object of `data`; none when there is nothing.
+/// Parses an object of `data`; `None` if it is null or blank.
 pub(super) fn object<T: DeserializeOwned>(text: &str, path: &str) -> Result<Option<T>, Problem> {
     parse::<Object<T>>(text, path).map(|object| object.0)
 }
 
-/// Reads JSON that is known to be well formed. The happy path keeps no track of where it is; only when
-/// something is wrong is it read once more, without halves of characters, and then to find out where.
+/// Parses JSON that is known to be well formed. The common path tracks no position. Only after an error is the text
+/// parsed again, first with lone surrogates replaced, then with tracking to locate the error.
 fn parse<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, Problem> {
     serde_json::from_str(text).or_else(|_| parse_mended(text, path))
 }
@@ -127,7 +128,7 @@ fn locate<T: DeserializeOwned>(text: &str, path: &str) -> Problem {
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
     let Err(error) = T::deserialize(tracked) else {
-        return Problem::at(path, "not readable");
+        return Problem::at(path, "can't be parsed");
     };
     let within = track.path().to_string();
     let path = match within.as_str() {
@@ -138,7 +139,7 @@ fn locate<T: DeserializeOwned>(text: &str, path: &str) -> Problem {
     Problem::at(path, bare(&error))
 }
 
-/// An error's text without its position, which would count from the field's beginning.
+/// Returns the text of an error without its position, which would count from the beginning of the field.
 fn bare(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());

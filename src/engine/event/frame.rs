@@ -1,4 +1,4 @@
-//! What stands around an event's data, the same for all dialects.
+//! Fields around an event's data, in a form common to all dialects.
 
 use std::borrow::Cow;
 
@@ -15,9 +15,9 @@ use super::field::{self, Field};
 use super::problem::Problem;
 use super::seen;
 
-/// A message with its fields found, none of them checked yet.
+/// Message whose fields are located but not validated.
 pub(super) struct Frame<'a> {
-    /// Why nothing more can be read, when that is so.
+    /// Problem that prevents reading any further.
     pub(super) fault: Option<Problem>,
     pub(super) event: Field<'a>,
     pub(super) event_id: Field<'a>,
@@ -29,14 +29,14 @@ pub(super) struct Frame<'a> {
     pub(super) message_id: Option<&'a str>,
 }
 
-/// An event's data: JSON and where it stands.
+/// Data of an event: its JSON and its path in the message.
 #[derive(Clone, Copy)]
 pub(super) struct Data<'a> {
     pub(super) json: &'a str,
     pub(super) path: &'a str,
 }
 
-/// Every field that any dialect has at the top of its JSON.
+/// Top-level JSON fields of all dialects.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Top<'a> {
@@ -64,16 +64,16 @@ pub(super) struct Top<'a> {
     pub(super) data_base64: Option<&'a RawValue>,
 }
 
-/// Why a body has no top.
+/// Reason for a body without a readable top level.
 enum TopError {
-    /// It is no JSON.
+    /// The body is not JSON.
     Syntax(Problem),
-    /// It is JSON, but no object, or one with a field twice.
+    /// The body is JSON, but not an object, or an object with a duplicate field.
     Shape(Problem),
 }
 
 impl TopError {
-    /// Provided that it is JSON to the end: whatever comes after may rely on that.
+    /// Returns `Shape` only if the text is JSON to its end, because callers rely on that.
     fn shape(text: &str, problem: &str) -> Self {
         match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => Self::Shape(Problem::whole(problem)),
@@ -83,14 +83,14 @@ impl TopError {
 }
 
 impl<'a> Frame<'a> {
-    /// Finds the fields, whatever the message is.
+    /// Locates the fields of any message.
     pub(super) fn read(envelope: &'a Envelope, body: &'a [u8], limits: Limits) -> Self {
         let mode = Mode::of(envelope);
         let mut frame = match text(body) {
             Ok(text) => Self::of_text(&mode, text),
             Err(problem) => Self::of_fault(&mode, problem),
         };
-        // Read all the same: its dead letter and outcome are to say whose it is.
+        // An oversized body is still read, so that its dead letter and outcome carry its ids.
         if body.len() > limits.max_event_bytes {
             frame.fault = Some(too_large(body.len(), limits.max_event_bytes));
         }
@@ -114,7 +114,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// A body of which nothing can be used; headers may still name its organization.
+    /// Builds the frame of an unusable body; headers may still name its organization.
     fn of_fault(mode: &Mode<'a>, problem: Problem) -> Self {
         let frame = match mode {
             Mode::Binary(headers) => headers.frame(None),
@@ -135,7 +135,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The event's id, else the AMQP `message_id`.
+    /// Returns the event's id, else the AMQP `message_id`.
     pub(super) fn event_id(&self) -> Result<Option<String>, Problem> {
         match self.event_id.id()? {
             Some(id) => Ok(Some(id)),
@@ -143,13 +143,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The AMQP `message_id`, when it can be an event's id.
+    /// Returns the AMQP `message_id` if it is a valid event id.
     pub(super) fn message_id(&self) -> Result<Option<String>, Problem> {
         let id = self.message_id.filter(|id| !id.trim().is_empty());
         field::id(id.map(str::to_owned), "AMQP message_id")
     }
 
-    /// The event's data, required of every event.
+    /// Returns the event's data, which every event requires.
     pub(super) fn data(&self) -> Result<Data<'_>, Problem> {
         match &self.data {
             Some(json) => Ok(Data { json: json.trim_ascii(), path: "data" }),
@@ -160,19 +160,19 @@ impl<'a> Frame<'a> {
 
 impl<'a> Top<'a> {
     fn read(text: &'a str) -> Result<Self, TopError> {
-        // serde would take an array for a struct, by position.
+        // serde accepts an array for a struct, by position.
         if !text.trim_ascii_start().starts_with('{') {
-            return Err(TopError::shape(text, "expected a JSON object at the top"));
+            return Err(TopError::shape(text, "expected a JSON object at the top level"));
         }
         serde_json::from_str(text).map_err(|error| match error.classify() {
-            // A field that stands there twice; which one is meant can't be known.
+            // A duplicate field is ambiguous.
             Category::Data => TopError::shape(text, &error.to_string()),
             _ => TopError::Syntax(not_json(&error)),
         })
     }
 
-    /// The native envelope, also where headers say otherwise: a piece of a split array keeps the headers
-    /// that its array came with.
+    /// Returns true for the native envelope, whatever the headers are: a piece of a split array keeps the headers
+    /// of its array.
     fn is_native(&self) -> bool {
         self.event.is_some() && self.data.is_some()
     }
@@ -185,15 +185,16 @@ impl<'a> Top<'a> {
     }
 }
 
-/// The body as text, without a byte order mark.
+/// Returns the body as text, without a byte order mark.
 fn text(body: &[u8]) -> Result<&str, Problem> {
     if let Some(section) = amqp_1_0::section(body) {
         return Err(Problem::whole(format!(
-            "the body is an AMQP 1.0 {section} section, not JSON: publish the event's JSON as a data section (amqp-data, binary)"
+            "the body is an AMQP 1.0 {section} section, not JSON; publish the event's JSON as a data section (amqp-data, binary)"
         )));
     }
-    let text = std::str::from_utf8(body)
-        .map_err(|error| Problem::whole(format!("the body is not UTF-8: byte {}", error.valid_up_to())))?;
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Problem::whole(format!("the body is not UTF-8: first invalid byte at offset {}", error.valid_up_to()))
+    })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
@@ -201,7 +202,7 @@ fn too_large(size: usize, limit: usize) -> Problem {
     Problem::whole(format!("the body is {size} bytes, more than worker.max_event_bytes allows ({limit})"))
 }
 
-/// serde_json's words for bad syntax are fixed ones; they quote nothing of the body.
+/// Reports malformed JSON. serde_json's texts for syntax errors are constant and quote nothing of the body.
 fn not_json(error: &serde_json::Error) -> Problem {
     Problem::whole(format!("the body is not JSON: {error}"))
 }

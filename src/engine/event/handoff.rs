@@ -1,4 +1,4 @@
-//! `session.handoff`
+//! Decoding of `session.handoff`.
 
 use super::field::{self, LONGEST_ID, missing};
 use super::frame::Data;
@@ -9,7 +9,7 @@ use super::model::{Channel, Customer, Handoff, Message};
 use super::problem::Problem;
 use super::wire::{CustomerData, HandoffData, MessageData};
 
-/// Checks `data` and puts it into the worker's words.
+/// Validates `data` and converts it into the model.
 pub(super) fn read(data: Data<'_>) -> Result<Handoff, Problem> {
     let path = data.path;
     let wire: HandoffData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
@@ -17,7 +17,7 @@ pub(super) fn read(data: Data<'_>) -> Result<Handoff, Problem> {
         session_id: session(wire.session_id, &format!("{path}.session_id"))?,
         channel: match channel(wire.channel, path)? {
             Some(channel) => channel,
-            None => return Err(missing(&format!("{path}.channel"), "a channel, email say")),
+            None => return Err(missing(&format!("{path}.channel"), "a channel such as email")),
         },
         summary: wire.summary.trimmed(),
         classification: wire.classification.trimmed(),
@@ -27,15 +27,15 @@ pub(super) fn read(data: Data<'_>) -> Result<Handoff, Problem> {
     })
 }
 
-/// The conversation's id, required of every event.
+/// Reads the conversation id, which every event requires.
 pub(super) fn session(text: Text, path: &str) -> Result<SessionId, Problem> {
     match field::id(text.0, path)? {
         Some(id) => Ok(SessionId::from(id)),
-        None => Err(missing(path, "the conversation's id")),
+        None => Err(missing(path, "the conversation id")),
     }
 }
 
-/// Where it took place. It is in headers, lists and keys: as short as an id, and without control characters as one.
+/// Reads the channel. It appears in headers, lists and keys, so the rules for ids apply: at most 255 characters, no control characters.
 pub(super) fn channel(text: Text, path: &str) -> Result<Option<Channel>, Problem> {
     let Some(text) = text.0 else {
         return Ok(None);
@@ -59,7 +59,7 @@ impl From<CustomerData> for Customer {
 impl From<MessageData> for Message {
     fn from(wire: MessageData) -> Self {
         Self {
-            // A time that can't be read is no reason to keep a customer waiting.
+            // An unreadable time is no reason to reject the handoff.
             timestamp: wire.timestamp.0.and_then(|text| instant::parse(&text)),
             sender: wire.sender.verbatim(),
             name: wire.name.trimmed(),

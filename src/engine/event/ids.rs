@@ -1,4 +1,4 @@
-//! Names of things, as newtypes: an organization can't be passed where a session is wanted.
+//! Ids as newtypes, so that an organization id can't be passed in place of a session id.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The id as the publisher wrote it.
+            /// Returns the id as the publisher wrote it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -62,15 +62,15 @@ macro_rules! row_id {
 }
 
 text_id! {
-    /// An OpenCX customer; one Dynamics environment each.
+    /// Id of an organization: an OpenCX customer with one Dynamics environment.
     OrganizationId
 }
 text_id! {
-    /// One event, unique within its organization.
+    /// Id of an event, unique within its organization.
     EventId
 }
 text_id! {
-    /// One OpenCX conversation.
+    /// Id of an OpenCX conversation.
     SessionId
 }
 
@@ -87,11 +87,11 @@ row_id! {
     WorkItemId
 }
 
-/// What makes an event the same event: the idempotency key.
+/// Idempotency key: two messages with the same key are the same event.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct EventKey {
-    /// Whose event it is.
+    /// Organization that owns the event.
     pub organization_id: OrganizationId,
-    /// Which of its events.
+    /// Id of the event within its organization.
     pub event_id: EventId,
 }

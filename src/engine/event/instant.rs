@@ -1,17 +1,17 @@
-//! RFC 3339, and nothing else: jiff alone would take dates without a time zone's offset and more of ISO 8601.
+//! Parser for RFC 3339 times. jiff alone also accepts dates without an offset and other forms of ISO 8601.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// Reads `2026-11-22T10:15:00Z`, `…T10:15:00.25+01:00`; `t`, `z` and a space for the `T` are RFC 3339 too.
-/// Digits beyond nanoseconds are dropped. A leap second (`:60`) is the second before it.
+/// Parses a time such as `2026-11-22T10:15:00Z` or `…T10:15:00.25+01:00`. RFC 3339 also allows `t`, `z` and a space for the `T`.
+/// Digits beyond nanoseconds are dropped. A leap second (`:60`) is read as the second before it.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let (date_time, rest) = bytes.split_at_checked(19)?;
     let (nanoseconds, zone) = fraction(rest)?;
     let date_time = civil(date_time, nanoseconds)?;
-    // RFC 3339 ends with the year 9999, jiff's time a day earlier: publishers write that year for «never».
+    // RFC 3339 ends with the year 9999, jiff's range a day earlier. Publishers write that year for "never".
     Some(offset(zone)?.to_timestamp(date_time).unwrap_or(Timestamp::MAX))
 }
 
@@ -29,7 +29,7 @@ fn civil(text: &[u8], nanoseconds: i32) -> Option<DateTime> {
     DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, second, nanoseconds).ok()
 }
 
-/// `.25Z` → 250,000,000 and `Z`.
+/// Splits `.25Z` into 250,000,000 and `Z`.
 fn fraction(text: &[u8]) -> Option<(i32, &[u8])> {
     let Some(digits) = text.strip_prefix(b".") else {
         return Some((0, text));
@@ -56,7 +56,7 @@ fn offset(text: &[u8]) -> Option<Offset> {
     Offset::from_seconds(if *sign == b'-' { -seconds } else { seconds }).ok()
 }
 
-/// A number of one to nine ASCII digits.
+/// Parses one to nine ASCII digits.
 fn number(digits: &[u8]) -> Option<i32> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -1,5 +1,5 @@
-//! JSON values by contract 2's reading: null, absent and a blank string are the same; a wrong type is an
-//! error that says which type was found and never what it said.
+//! JSON values as contract 2 reads them: null, absent and a blank string are the same. A value of a wrong type is an
+//! error that names the type found and never quotes the value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,17 +9,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A string, or nothing.
+/// Optional string.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub(super) struct Text(pub(super) Option<String>);
 
-/// An object, or nothing.
+/// Optional object.
 pub(super) struct Object<T>(pub(super) Option<T>);
 
-/// An array of objects; empty when there is nothing. Items that are nothing are left out.
+/// Array of objects; empty if it is absent. Null and blank items are left out.
 pub(super) struct List<T>(pub(super) Vec<T>);
 
-/// A string, or nothing; anything else is nothing.
+/// Optional string; a value of any other type counts as absent.
 #[derive(Default)]
 pub(super) struct Loose(pub(super) Text);
 
@@ -35,7 +35,7 @@ impl<T> Default for List<T> {
     }
 }
 
-/// The visitor's methods that refuse: everything that is not named after `expected`.
+/// Implements the visitor methods that reject a type.
 macro_rules! refuse {
     (scalars) => {
         refuse!(bool visit_bool "a boolean");
@@ -60,7 +60,7 @@ macro_rules! refuse {
     };
 }
 
-/// Blank texts and null are nothing, any other text is refused.
+/// Implements the visitor methods for null and strings: null and blank count as absent, any other string is rejected.
 macro_rules! nothing_or_refuse {
     () => {
         fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
@@ -230,7 +230,7 @@ impl JsonSchema for Loose {
     }
 }
 
-/// A blank string stands for nothing, wherever something is optional.
+/// Schema of an absent value: null or a blank string, wherever a value is optional.
 fn nothing() -> Schema {
     json_schema!({ "type": ["null", "string"], "pattern": r"^\s*$" })
 }

@@ -1,6 +1,6 @@
-//! In: the bytes of a message and what travels beside them.
-//! Out: an `Event` (a handoff or a resolution), several of them, or a `Rejection` that names the field at fault.
-//! Absent: everything else; no clock, no I/O, no logging, no knowledge of organizations.
+//! In: the body of a message and its envelope.
+//! Out: an `Event` (a handoff or a resolution), several pieces, or a `Rejection` that names the field at fault.
+//! Absent: clock, I/O, logging and the configured organizations.
 
 mod amqp_1_0;
 mod cloudevents;

@@ -1,4 +1,4 @@
-//! An event after decoding: validated, trimmed, in the worker's own words.
+//! Decoded events: validated, trimmed and independent of the dialect.
 
 use std::fmt;
 
@@ -7,56 +7,56 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{EventKey, IncidentId, SessionId};
 
-/// One event, whichever dialect it was written in.
+/// One event, in any dialect.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Event {
-    /// The idempotency key.
+    /// Idempotency key.
     pub key: EventKey,
-    /// When OpenCX says it happened; only the public webhook may leave it out.
+    /// Time of the event as given by OpenCX; only the public webhook may omit it.
     pub timestamp: Option<Timestamp>,
-    /// What happened.
+    /// Content of the event.
     pub body: Body,
 }
 
-/// What happened.
+/// Content of an event.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Body {
-    /// The AI hands a conversation to a human.
+    /// Conversation that the AI hands to a human.
     Handoff(Box<Handoff>),
-    /// A conversation is over.
+    /// Conversation that has ended.
     Resolution(Resolution),
 }
 
-/// The two kinds of events; `type` in metrics, part of an outcome's name.
+/// Kind of an event: `type` in metrics and part of an outcome's name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// `session.handoff`
+    /// `session.handoff`.
     Handoff,
-    /// `session.resolved` and the webhook `conversation.closed`
+    /// `session.resolved` and the webhook `conversation.closed`.
     Resolution,
 }
 
-/// A conversation handed to a human. All texts are trimmed and never blank.
+/// Conversation handed to a human. All texts are trimmed and never blank.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Handoff {
-    /// The conversation.
+    /// Id of the conversation.
     pub session_id: SessionId,
-    /// Decides the route.
+    /// Channel, which decides the route.
     pub channel: Channel,
-    /// What it is about, in a sentence or two.
+    /// Subject of the conversation, in a sentence or two.
     pub summary: Option<String>,
-    /// The topic, as OpenCX classified it.
+    /// Topic, as classified by OpenCX.
     pub classification: Option<String>,
-    /// The customer's mood, as OpenCX saw it.
+    /// Mood of the customer, as rated by OpenCX.
     pub sentiment: Option<String>,
-    /// Who wrote.
+    /// Customer of the conversation.
     pub customer: Customer,
-    /// What was said, oldest first.
+    /// Messages, oldest first.
     pub transcript: Vec<Message>,
 }
 
-/// Who wrote; everything optional.
+/// Customer of a conversation; every field is optional.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Customer {
     /// Full name.
@@ -67,58 +67,58 @@ pub struct Customer {
     pub phone: Option<String>,
 }
 
-/// One message of a transcript.
+/// Message of a transcript.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Message {
-    /// When; absent, or not RFC 3339: shown as `-`.
+    /// Time of the message; absent or not RFC 3339: shown as `-`.
     pub timestamp: Option<Timestamp>,
-    /// `customer`, `ai`, `agent`, `system`, … as given.
+    /// `customer`, `ai`, `agent`, `system` or any other value, as given.
     pub sender: Option<String>,
-    /// The sender's name.
+    /// Name of the sender.
     pub name: Option<String>,
-    /// What was said.
+    /// Text of the message.
     pub text: Option<String>,
 }
 
-/// A conversation that is over.
+/// Conversation that has ended.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Resolution {
-    /// The conversation.
+    /// Id of the conversation.
     pub session_id: SessionId,
-    /// Where it took place, when the publisher says so.
+    /// Channel of the conversation, if the publisher gives it.
     pub channel: Option<Channel>,
-    /// Whether its incidents are to be closed.
+    /// Decision to close the session's incidents or to leave them open.
     pub verdict: Verdict,
-    /// `data.meta.dynamics365_incident_id`: what to close when the store does not know the session.
+    /// `data.meta.dynamics365_incident_id`: the incident to close if the store has no entry for the session.
     pub incident_id: Option<IncidentId>,
 }
 
-/// How a conversation ended.
+/// Result of a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// The customer was helped: close.
+    /// The conversation was resolved; its incidents are closed.
     Resolved,
-    /// `closed_unresolved`, `not_resolved`: leave everything open.
+    /// `closed_unresolved` or `not_resolved`; every incident stays open.
     NotResolved,
 }
 
-/// Where a conversation took place: trimmed and lower-cased.
+/// Channel of a conversation, trimmed and lower-cased.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Channel(String);
 
-/// Which kind of record a handoff becomes.
+/// Kind of record that a handoff becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Route {
-    /// A case, with the transcript.
+    /// Case with the transcript.
     Incident,
-    /// An Omnichannel conversation.
+    /// Omnichannel conversation.
     LiveWorkItem,
 }
 
 impl Event {
-    /// Handoff or resolution.
+    /// Returns the kind of the event.
     pub fn kind(&self) -> Kind {
         match self.body {
             Body::Handoff(_) => Kind::Handoff,
@@ -126,7 +126,7 @@ impl Event {
         }
     }
 
-    /// The conversation it is about.
+    /// Returns the id of the event's conversation.
     pub fn session_id(&self) -> &SessionId {
         match &self.body {
             Body::Handoff(handoff) => &handoff.session_id,
@@ -134,7 +134,7 @@ impl Event {
         }
     }
 
-    /// Where the conversation took place; a resolution may not say.
+    /// Returns the channel of the conversation; a resolution may omit it.
     pub fn channel(&self) -> Option<&Channel> {
         match &self.body {
             Body::Handoff(handoff) => Some(&handoff.channel),
@@ -142,7 +142,7 @@ impl Event {
         }
     }
 
-    /// The customer's email; a resolution names no customer.
+    /// Returns the customer's email; a resolution names no customer.
     pub fn email(&self) -> Option<&str> {
         match &self.body {
             Body::Handoff(handoff) => handoff.customer.email.as_deref(),
@@ -150,7 +150,7 @@ impl Event {
         }
     }
 
-    /// The route of a handoff; a resolution's depends on what its session became.
+    /// Returns the route of a handoff. The route of a resolution depends on the records of its session.
     pub fn route(&self) -> Option<Route> {
         match &self.body {
             Body::Handoff(handoff) => Some(handoff.channel.route()),
@@ -160,17 +160,17 @@ impl Event {
 }
 
 impl Channel {
-    /// Trims and lower-cases what the publisher wrote.
+    /// Creates a channel from the publisher's text, trimmed and lower-cased.
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_lowercase())
     }
 
-    /// The normalized name.
+    /// Returns the normalized name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Contract 3: three live channels, everything else is a case.
+    /// Returns the route of the channel: three channels become live work items, every other one a case (contract 3).
     pub fn route(&self) -> Route {
         match self.0.as_str() {
             "web" | "sms" | "whatsapp" => Route::LiveWorkItem,
@@ -178,7 +178,7 @@ impl Channel {
         }
     }
 
-    /// Channels on which a phone number is who the customer is.
+    /// Returns true for channels on which the phone number identifies the customer.
     pub fn is_voice(&self) -> bool {
         matches!(self.0.as_str(), "phone" | "phone_voice" | "web_voice")
     }
@@ -191,7 +191,7 @@ impl fmt::Display for Channel {
 }
 
 impl Kind {
-    /// As it stands in metrics and routing keys.
+    /// Returns the value used in metrics and routing keys.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Handoff => "handoff",
@@ -201,7 +201,7 @@ impl Kind {
 }
 
 impl Route {
-    /// As it stands in metrics and outcomes.
+    /// Returns the value used in metrics and outcomes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Incident => "incident",

@@ -1,4 +1,4 @@
-//! A webhook's array of several conversations, taken apart into messages of their own.
+//! Splitting of a webhook's array of several conversations into separate messages.
 
 use std::collections::HashSet;
 
@@ -13,10 +13,10 @@ use super::problem::Problem;
 use super::webhook::{NAME, digest, named};
 use super::wire::ClosedData;
 
-/// Every item becomes a piece, also one that is no conversation: it becomes a dead letter of its own.
+/// Turns every item into a piece. An item that is not a conversation becomes a piece too, and ends as its own dead letter.
 pub(super) fn of(frame: &Frame<'_>, organization: &OrganizationId, items: &[&RawValue]) -> Result<Vec<Piece>, Problem> {
     let base = frame.event_id()?;
-    // As the worker writes it: ten thousand copies of what stands there could be gigabytes.
+    // The worker's own notation: ten thousand copies of the publisher's text could be gigabytes.
     let timestamp = frame.timestamp.instant()?.map(|at| at.to_string());
     let mut taken = HashSet::new();
     items
@@ -40,7 +40,7 @@ pub(super) fn of(frame: &Frame<'_>, organization: &OrganizationId, items: &[&Raw
         .collect()
 }
 
-/// A message of its own, with exactly one conversation.
+/// Message that holds exactly one conversation.
 #[derive(Serialize)]
 struct Single<'a> {
     event: &'static str,
@@ -54,11 +54,11 @@ struct Single<'a> {
 #[serde(untagged)]
 enum One<'a> {
     Item(&'a RawValue),
-    /// An array that stands where a conversation should: kept as an item, or it would be taken apart again.
+    /// Array in place of a conversation. It stays wrapped, because a bare array would be split again.
     Nested([&'a RawValue; 1]),
 }
 
-/// `<id of the whole>:<conversation>`; of an item that has no usable one, its place.
+/// Returns `<id of the array's message>:<conversation>`, with the item's index if the item has no usable conversation id.
 fn piece_id(
     frame: &Frame<'_>,
     base: Option<&str>,
@@ -83,7 +83,7 @@ fn piece_id(
     }
 }
 
-/// An AMQP message id is at most 255 bytes.
+/// Shortens an id to AMQP's limit for a message id, 255 bytes.
 fn fit(id: String) -> String {
     if id.len() > LONGEST_ID { named(&[&id]) } else { id }
 }

@@ -1,13 +1,13 @@
-//! What is wrong with a message, before it is known whose message it is.
+//! Problem with a message, before its ids are read.
 
 use std::fmt::Write as _;
 
 use super::rejection::{Rejection, RejectionReason, Seen};
 
-/// Longest piece of an id or event name that a problem shows, in characters.
+/// Longest part of an id or event name quoted in a problem, in characters.
 const SHOWN: usize = 64;
 
-/// A rejection without what could be seen of the message.
+/// Rejection without the ids of the message.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Problem {
     reason: RejectionReason,
@@ -16,36 +16,36 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// One field breaks a rule.
+    /// Reports a field that breaks a rule.
     pub(super) fn at(path: impl Into<String>, text: impl Into<String>) -> Self {
         Self { reason: RejectionReason::InvalidEvent, path: Some(path.into()), text: text.into() }
     }
 
-    /// The message as a whole can't be read.
+    /// Reports a message that can't be read as a whole.
     pub(super) fn whole(text: impl Into<String>) -> Self {
         Self { reason: RejectionReason::InvalidEvent, path: None, text: text.into() }
     }
 
-    /// An event nobody here knows.
+    /// Reports an unsupported event.
     pub(super) fn unsupported(path: &str, name: &str) -> Self {
         Self {
             reason: RejectionReason::UnsupportedEvent,
             path: Some(path.to_owned()),
             text: format!(
-                "\"{}\" is not an event this worker knows; expected session.handoff, session.resolved or conversation.closed",
+                "unsupported event \"{}\"; expected session.handoff, session.resolved or conversation.closed",
                 shown(name)
             ),
         }
     }
 
-    /// Completes the rejection.
+    /// Completes the rejection with the ids that could be read.
     pub(super) fn reject(self, seen: Seen) -> Rejection {
         Rejection { reason: self.reason, path: self.path, problem: self.text, seen }
     }
 }
 
-/// An id or event name, fit to stand in a log line and a header: short, without control characters.
-/// Never for what a customer wrote.
+/// Formats an id or event name for a log line or header: short and without control characters.
+/// Must never be called with customer text.
 pub(super) fn shown(text: &str) -> String {
     let mut out = String::new();
     for (index, char) in text.chars().enumerate() {

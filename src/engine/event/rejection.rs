@@ -1,51 +1,51 @@
-//! Why a message can't be an event, in words a person can act on.
+//! Rejection of a message that is not a valid event, with a text that a person can act on.
 
 use super::ids::{EventId, EventKey, OrganizationId, SessionId};
 use super::model::Kind;
 
-/// A message that is no event. Never holds what a customer wrote.
+/// Reason for rejecting a message. Never holds customer text.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Rejection {
     /// `invalid_event` or `unsupported_event`.
     pub reason: RejectionReason,
-    /// JSON path of the field at fault (`data.session_id`), when it is one field's.
+    /// JSON path of the field at fault (`data.session_id`), if one field is at fault.
     pub path: Option<String>,
-    /// What was found and what was expected.
+    /// Description of the problem: the value found and the value expected.
     pub problem: String,
-    /// What could still be read of it, for headers and the failed outcome.
+    /// Ids that could still be read, for headers and the failed outcome.
     pub seen: Seen,
 }
 
-/// The two reasons a message is refused for before anything else is looked at.
+/// Reasons for rejecting a message while decoding it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RejectionReason {
-    /// Not UTF-8, not JSON, too large, or breaking a rule of contract 2.
+    /// The message is not UTF-8, not JSON, too large, or breaks a rule of contract 2.
     InvalidEvent,
-    /// An `event` the worker does not know.
+    /// The `event` is not supported.
     UnsupportedEvent,
 }
 
-/// What could be read of a message that is no event.
+/// Ids read from a message that is not a valid event.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Seen {
-    /// `organization_id`
+    /// `organization_id`.
     pub organization_id: Option<OrganizationId>,
-    /// `event_id`, else the AMQP `message_id`
+    /// `event_id`, else the AMQP `message_id`.
     pub event_id: Option<EventId>,
-    /// `data.session_id`
+    /// `data.session_id`.
     pub session_id: Option<SessionId>,
-    /// Handoff or resolution, as far as `event` says so.
+    /// Kind of the event, as far as `event` determines it.
     pub kind: Option<Kind>,
 }
 
 impl Rejection {
-    /// Which event it would be, when that could be read.
+    /// Returns the idempotency key, if both of its parts could be read.
     pub fn key(&self) -> Option<EventKey> {
         let (organization_id, event_id) = self.seen.organization_id.clone().zip(self.seen.event_id.clone())?;
         Some(EventKey { organization_id, event_id })
     }
 
-    /// `data.session_id: expected …`, the text of `x-handoffd-error`.
+    /// Returns the text of `x-handoffd-error`, such as `data.session_id: expected …`.
     pub fn text(&self) -> String {
         match &self.path {
             Some(path) => format!("{path}: {}", self.problem),

@@ -11,7 +11,7 @@ use super::model::{Resolution, Verdict};
 use super::problem::Problem;
 use super::wire::{Meta, ResolvedData};
 
-/// Checks `data` and puts it into the worker's words.
+/// Validates `data` and converts it into the model.
 pub(super) fn read(data: Data<'_>) -> Result<Resolution, Problem> {
     let path = data.path;
     let wire: ResolvedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
@@ -23,7 +23,7 @@ pub(super) fn read(data: Data<'_>) -> Result<Resolution, Problem> {
     })
 }
 
-/// `data.meta.dynamics365_incident_id`
+/// Reads `data.meta.dynamics365_incident_id`.
 pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<IncidentId>, Problem> {
     let Some(text) = meta.0.and_then(|meta| meta.dynamics365_incident_id.0) else {
         return Ok(None);
@@ -33,12 +33,12 @@ pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<Incident
         Ok(id) => Ok(Some(IncidentId(id))),
         Err(_) => Err(Problem::at(
             format!("{path}.meta.dynamics365_incident_id"),
-            "not a GUID; expected the incident's id, one like 7d0ba8ad-8d4f-4d4e-8a8c-0d6a1c1d5a11, not its ticket number",
+            "not a GUID; expected the incident id, such as 7d0ba8ad-8d4f-4d4e-8a8c-0d6a1c1d5a11, not the ticket number",
         )),
     }
 }
 
-/// Anything but a plain "not resolved" closes (contract 2).
+/// Closes on every status except an explicit "not resolved" (contract 2).
 fn verdict(status: Option<&str>) -> Verdict {
     let not_resolved = ["closed_unresolved", "not_resolved"];
     match status {

@@ -1,4 +1,4 @@
-//! Events for the tests of other rooms.
+//! Sample events for tests.
 
 #![allow(clippy::missing_panics_doc, reason = "for tests")]
 
@@ -6,12 +6,12 @@ use super::{Body, Decoded, Envelope, Event, Handoff, Limits, Resolution, decode}
 
 const LIMITS: Limits = Limits { max_event_bytes: 1_048_576 };
 
-/// The contract's example: a handoff by email.
+/// Returns the contract's example: a handoff by email.
 pub fn email() -> Event {
     event(include_bytes!("../../../tests/it/fixtures/events/handoff-email.json"))
 }
 
-/// That example, changed.
+/// Returns the contract's example after `change`.
 pub fn handoff(change: impl FnOnce(&mut Handoff)) -> Event {
     let mut event = email();
     if let Body::Handoff(handoff) = &mut event.body {
@@ -20,7 +20,7 @@ pub fn handoff(change: impl FnOnce(&mut Handoff)) -> Event {
     event
 }
 
-/// A resolution of the example's session, changed.
+/// Returns a resolution of the example's session after `change`.
 pub fn resolution(change: impl FnOnce(&mut Resolution)) -> Event {
     let mut event = event(
         br#"{"event":"session.resolved","event_id":"evt_01JDB1","organization_id":"org_acme",
@@ -32,7 +32,7 @@ pub fn resolution(change: impl FnOnce(&mut Resolution)) -> Event {
     event
 }
 
-/// The one event of a body.
+/// Decodes a body that holds one event.
 pub fn event(body: &[u8]) -> Event {
     match decode(&Envelope::default(), body, &LIMITS) {
         Ok(Decoded::Event(event)) => event,

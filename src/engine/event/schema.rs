@@ -1,4 +1,4 @@
-//! JSON Schemas of the events, derived from the shapes that decoding reads.
+//! JSON Schemas of the events, derived from the types used for decoding.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use super::lax::Text;
 use super::wire::{ClosedData, HandoffData, ResolvedData};
 
-/// A schema per event: its name, and the schema in the draft that `settings` say.
+/// Returns the name and the JSON Schema of each event, in the draft given by `settings`.
 pub fn schemas(settings: &SchemaSettings) -> Vec<(&'static str, Schema)> {
     vec![
         ("session.handoff", schema::<HandoffEvent>(settings)),
@@ -19,7 +19,7 @@ fn schema<T: JsonSchema>(settings: &SchemaSettings) -> Schema {
     settings.clone().into_generator().into_root_schema_for::<T>()
 }
 
-/// An event's name, which is fixed.
+/// Declares the fixed name of an event.
 macro_rules! name {
     ($type:ident $name:literal) => {
         #[derive(JsonSchema)]
@@ -36,7 +36,7 @@ name!(HandoffName "session.handoff");
 name!(ResolvedName "session.resolved");
 name!(ClosedName "conversation.closed");
 
-/// The AI hands a conversation to a human.
+/// Handoff of a conversation from the AI to a human.
 #[derive(JsonSchema)]
 #[schemars(rename = "SessionHandoff")]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -47,7 +47,7 @@ struct HandoffEvent {
     data: HandoffData,
 }
 
-/// A conversation is over.
+/// End of a conversation.
 #[derive(JsonSchema)]
 #[schemars(rename = "SessionResolved")]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -58,40 +58,40 @@ struct ResolvedEvent {
     data: ResolvedData,
 }
 
-/// What every event of the native dialect has.
+/// Fields common to all events of the native dialect.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Head {
-    /// Unique within the organization; absent: the AMQP `message_id`.
+    /// Id, unique within the organization; if absent, the AMQP `message_id` is used.
     #[schemars(default, length(max = 255))]
     event_id: Text,
-    /// Whose event it is.
+    /// Organization that owns the event.
     #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     organization_id: Text,
-    /// When it happened, RFC 3339.
+    /// Time of the event, RFC 3339.
     #[schemars(with = "String", extend("format" = "date-time"))]
     timestamp: Text,
 }
 
-/// OpenCX's public webhook, forwarded as it is.
+/// OpenCX's public webhook, forwarded unchanged.
 #[derive(JsonSchema)]
 #[schemars(rename = "ConversationClosed")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct ClosedEvent {
     event: ClosedName,
-    /// Absent, as OpenCX sends it: the AMQP `message_id`, else a digest.
+    /// Id of the event. OpenCX omits it; then the AMQP `message_id` is used, else a digest.
     #[schemars(default, length(max = 255))]
     event_id: Text,
-    /// Whose event it is.
+    /// Organization that owns the event.
     #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     organization_id: Text,
-    /// When it was sent, RFC 3339.
+    /// Time of sending, RFC 3339.
     #[schemars(default)]
     timestamp: Text,
     data: ClosedConversations,
 }
 
-/// One conversation, or several: each of several becomes an event of its own.
+/// One conversation or several; each of several becomes a separate event.
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only its schema is used")]

@@ -1,4 +1,4 @@
-//! What can still be read of a message that is no event; for its dead letter's headers.
+//! Best-effort reading of a message that is not a valid event, for the headers of its dead letter.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::rejection::Seen;
 use super::{instant, webhook};
 
 impl Frame<'_> {
-    /// Whatever is there and could be used; everything that could not is left out.
+    /// Returns every id that can be used, and leaves out the rest.
     pub(super) fn seen(&self) -> Seen {
         let event = self.event.text().ok().flatten();
         let organization_id = self.organization_id.id().ok().flatten();
@@ -41,7 +41,7 @@ impl Frame<'_> {
     }
 }
 
-/// The top of an object that has a field twice: the last of each.
+/// Reads the top level of an object with duplicate fields; the last one counts.
 pub(super) fn salvage(text: &str) -> Top<'_> {
     let members = members(text);
     let get = |name: &str| members.0.get(name).copied();
@@ -60,7 +60,7 @@ pub(super) fn salvage(text: &str) -> Top<'_> {
     }
 }
 
-/// The kind, as far as the name says so.
+/// Returns the kind of event, as far as its name determines it.
 fn kind(event: &str) -> Option<Kind> {
     if event.starts_with("session.handoff") {
         Some(Kind::Handoff)
@@ -71,7 +71,7 @@ fn kind(event: &str) -> Option<Kind> {
     }
 }
 
-/// The members of an object that matter here. However large the rest is, it takes no memory.
+/// Members of an object that are used here. The others take no memory, however large they are.
 #[derive(Default)]
 struct Members<'a>(BTreeMap<&'static str, &'a RawValue>);
 
@@ -118,7 +118,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// The members of an object, or of the one object of an array; none of anything else.
+/// Returns the members of an object, or of the only object in an array; empty for anything else.
 fn members(json: &str) -> Members<'_> {
     let one = serde_json::from_str::<[&RawValue; 1]>(json).map_or(json, |[one]| one.get());
     serde_json::from_str(one).unwrap_or_default()

@@ -1,12 +1,12 @@
-//! Escapes of half a surrogate pair (`"\ud83d"`): what cutting a text in JavaScript leaves. They are legal JSON by its grammar, stand for no
-//! character, and are refused by `serde_json`.
+//! Repair of JSON escapes of a lone surrogate (`"\ud83d"`), as cutting a text in JavaScript leaves them. JSON's grammar allows them, but
+//! they encode no character and `serde_json` rejects them.
 
-/// Bytes of an escape such as `\ud83d`.
+/// Length of an escape such as `\ud83d`, in bytes.
 const ESCAPE: usize = 6;
 
-/// JSON with U+FFFD in place of every half of a pair, at the same positions; `None` when there is no such half.
+/// Replaces every lone surrogate with U+FFFD, at the same positions; returns `None` if there is none.
 ///
-/// Text that is no JSON is changed as if it were: in JSON a backslash stands in strings only.
+/// Malformed JSON is changed by the same rule: in JSON a backslash occurs only in strings.
 pub(super) fn mended(json: &[u8]) -> Option<Vec<u8>> {
     let mut halves = Vec::new();
     let mut at = 0;
@@ -18,7 +18,7 @@ pub(super) fn mended(json: &[u8]) -> Option<Vec<u8>> {
                 halves.push(at);
                 ESCAPE
             }
-            // The backslash and what it escapes: it may be another backslash.
+            // Skips the backslash and the escaped character, which may be another backslash.
             _ => 2,
         };
     }
@@ -32,7 +32,7 @@ pub(super) fn mended(json: &[u8]) -> Option<Vec<u8>> {
     Some(mended)
 }
 
-/// The UTF-16 code unit of the escape that begins here.
+/// Returns the UTF-16 code unit of the escape at this position.
 fn unit(json: &[u8], at: usize) -> Option<u16> {
     let digits = json.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| Some((unit << 4) | u16::try_from(char::from(*digit).to_digit(16)?).ok()?))

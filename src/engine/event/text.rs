@@ -1,22 +1,22 @@
-//! What people wrote, made fit for Dynamics.
+//! Cleaning of text for Dynamics.
 
 use super::lax::Text;
 
 impl Text {
-    /// Trimmed; for everything that stands on a line of its own.
+    /// Returns the text trimmed, for values that stand on a line of their own.
     pub(super) fn trimmed(self) -> Option<String> {
         let text = self.0?;
         let trimmed = text.trim();
         if trimmed.len() == text.len() { Some(clean(text)) } else { Some(clean(trimmed.to_owned())) }
     }
 
-    /// As it is: white space is part of a message.
+    /// Returns the text untrimmed, because white space is part of a message.
     pub(super) fn verbatim(self) -> Option<String> {
         self.0.map(clean)
     }
 }
 
-/// Replaces what XML 1.0 can't hold, for Dynamics refuses a whole record for one such character.
+/// Replaces characters that XML 1.0 can't hold. Dynamics refuses a whole record for one of them.
 fn clean(text: String) -> String {
     if text.chars().any(is_unfit) { text.replace(is_unfit, "\u{fffd}") } else { text }
 }

@@ -1,4 +1,4 @@
-//! OpenCX's public webhook `conversation.closed`: one conversation, or an array of them.
+//! Decoding of OpenCX's public webhook `conversation.closed`: one conversation, or an array of them.
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -16,17 +16,17 @@ use super::problem::Problem;
 use super::resolution::incident;
 use super::wire::ClosedData;
 
-/// Its name.
+/// Name of the event.
 pub(super) const NAME: &str = "conversation.closed";
 
-/// Most conversations of one array. One by one they are far more bytes than together: a body of a
-/// mebibyte could become half a million messages.
+/// Most conversations in one array. As separate messages they take far more bytes: a body of one mebibyte
+/// could become half a million messages.
 const MOST_PIECES: usize = 10_000;
 
-/// Namespace of the ids derived here; any fixed value does.
+/// Namespace of the ids derived here; an arbitrary constant.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_8f0e_52a7_4c3b_9a64_d3e0_7b1c_25f8);
 
-/// Reads the one conversation, or takes several apart.
+/// Reads one conversation, or splits an array of several.
 pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
     let organization = organization(frame)?;
     let data = frame.data()?;
@@ -34,9 +34,9 @@ pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
         return one(frame, organization, data).map(Decoded::Event);
     }
     let items: Vec<&RawValue> =
-        serde_json::from_str(data.json).map_err(|_| Problem::at(data.path, "not readable as an array"))?;
+        serde_json::from_str(data.json).map_err(|_| Problem::at(data.path, "can't be parsed as an array"))?;
     match items.as_slice() {
-        [] => Err(missing(data.path, "a conversation, or an array of some")),
+        [] => Err(missing(data.path, "a conversation or an array of conversations")),
         [item] => {
             let data = Data { json: item.get(), path: "data[0]" };
             one(frame, organization, data).map(Decoded::Event)
@@ -48,8 +48,8 @@ pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
     }
 }
 
-/// The id of a conversation's event where nothing gives it one: organization, event, conversation and
-/// timestamp. Ids have no control characters, so NUL keeps them apart.
+/// Derives the event id of a conversation that has none from organization, event, conversation and timestamp.
+/// Ids contain no control characters, so NUL separates them.
 pub(super) fn digest(organization: &str, conversation: &str, timestamp: Option<Timestamp>) -> String {
     let timestamp = timestamp.map(|at| at.to_string()).unwrap_or_default();
     named(&[organization, NAME, conversation, &timestamp])
@@ -77,7 +77,7 @@ fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Re
     })
 }
 
-/// A person's word counts; the AI's only where no person's is there.
+/// Reads the result. A status set by a person takes precedence; the AI's status counts only if there is none.
 fn verdict(wire: &ClosedData) -> Verdict {
     let said = |status: &Text| status.0.is_some();
     let resolved = |status: &Text| {
@@ -93,7 +93,7 @@ fn verdict(wire: &ClosedData) -> Verdict {
     if closes { Verdict::Resolved } else { Verdict::NotResolved }
 }
 
-/// A UUIDv5 of these.
+/// Returns a UUIDv5 of the parts.
 pub(super) fn named(parts: &[&str]) -> String {
     Uuid::new_v5(&NAMESPACE, parts.join("\0").as_bytes()).to_string()
 }

@@ -1,4 +1,4 @@
-//! The shapes of `data` as they travel; their JSON Schema is derived from here.
+//! Wire format of `data`, from which the JSON Schemas are derived.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,26 +10,26 @@ use super::lax::{List, Loose, Object, Text};
 #[serde(default)]
 #[schemars(extend("required" = ["session_id", "channel"]))]
 pub(super) struct HandoffData {
-    /// The conversation.
+    /// Id of the conversation.
     #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     pub(super) session_id: Text,
-    /// Decides the route: `web`, `sms`, `whatsapp` become a live work item, every other an incident.
+    /// Channel of the conversation: `web`, `sms` and `whatsapp` become a live work item, every other an incident.
     /// Trimmed and lower-cased.
     #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     pub(super) channel: Text,
-    /// What it is about.
+    /// Subject of the conversation, in a sentence or two.
     pub(super) summary: Text,
-    /// The topic.
+    /// Topic of the conversation.
     pub(super) classification: Text,
-    /// The customer's mood.
+    /// Mood of the customer.
     pub(super) sentiment: Text,
-    /// Who wrote.
+    /// Customer of the conversation.
     pub(super) customer: Object<CustomerData>,
-    /// What was said, oldest first.
+    /// Messages, oldest first.
     pub(super) transcript: List<MessageData>,
 }
 
-/// `data.customer`
+/// `data.customer`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CustomerData {
@@ -41,17 +41,17 @@ pub(super) struct CustomerData {
     pub(super) phone: Text,
 }
 
-/// `data.transcript[]`
+/// `data.transcript[]`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct MessageData {
-    /// RFC 3339; a text that is not is taken as absent.
+    /// Time of the message, RFC 3339; any other text counts as absent.
     pub(super) timestamp: Text,
     /// `customer` (or `contact`), `ai`, `agent` (or `human_agent`), `system`, or any other, shown as given.
     pub(super) sender: Text,
-    /// The sender's name.
+    /// Name of the sender.
     pub(super) name: Text,
-    /// What was said.
+    /// Text of the message.
     pub(super) text: Text,
 }
 
@@ -60,22 +60,22 @@ pub(super) struct MessageData {
 #[serde(default)]
 #[schemars(extend("required" = ["session_id"]))]
 pub(super) struct ResolvedData {
-    /// The conversation.
+    /// Id of the conversation.
     #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     pub(super) session_id: Text,
-    /// Where it took place.
+    /// Channel of the conversation.
     pub(super) channel: Text,
-    /// `closed_unresolved` and `not_resolved` leave everything open; anything else, or nothing, closes.
+    /// `closed_unresolved` and `not_resolved` leave every incident open; any other value, or none, closes.
     pub(super) status: Text,
-    /// What the publisher knows of the incident.
+    /// References to records in Dynamics.
     pub(super) meta: Object<Meta>,
 }
 
-/// `data.meta`
+/// `data.meta`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Meta {
-    /// The incident to close when the session is unknown: a GUID.
+    /// Incident to close if the session is unknown: a GUID.
     pub(super) dynamics365_incident_id: Text,
 }
 
@@ -84,19 +84,19 @@ pub(super) struct Meta {
 #[serde(default)]
 #[schemars(extend("required" = ["conversation_id"]))]
 pub(super) struct ClosedData {
-    /// The conversation.
+    /// Id of the conversation.
     #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
     pub(super) conversation_id: Text,
-    /// When it was closed, RFC 3339.
+    /// Time at which the conversation was closed, RFC 3339.
     pub(super) timestamp: Text,
     /// `resolved` closes.
     pub(super) human_resolution_status: Text,
     /// `resolved` closes.
     pub(super) resolution_status: Text,
-    /// `resolved` closes when neither of the two above is there.
+    /// `resolved` closes if neither of the two fields above is present.
     pub(super) ai_resolution_status: Text,
-    /// Where it took place; anything but a text is ignored.
+    /// Channel of the conversation; a value that is not a string is ignored.
     pub(super) channel: Loose,
-    /// What the publisher knows of the incident.
+    /// References to records in Dynamics.
     pub(super) meta: Object<Meta>,
 }

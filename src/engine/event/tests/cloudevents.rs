@@ -66,9 +66,9 @@ fn structured_data_may_be_base64() {
     let body = with(body, "/data_base64", Some(json!(encoded)));
     assert_eq!(event(&body), event(&native()));
     for (value, problem) in [
-        (json!("%%"), "not base64"),
-        (json!("//79"), "holds no UTF-8"),
-        (json!("e30x"), "holds no JSON: trailing characters at line 1 column 3"),
+        (json!("%%"), "not valid base64"),
+        (json!("//79"), "decodes to bytes that are not UTF-8"),
+        (json!("e30x"), "decodes to text that is not JSON: trailing characters at line 1 column 3"),
         (json!(5), "expected a string, found a number"),
     ] {
         let rejection = rejection(&with(body.clone(), "/data_base64", Some(value)));
@@ -195,8 +195,8 @@ fn headers_tell_whose_a_broken_body_is() {
     assert_eq!(rejection.seen.kind, Some(Kind::Handoff));
 }
 
-/// Found by fuzzing: the field that stands there twice hid that the rest is no JSON, and the path then
-/// named a key of the publisher's making.
+/// Found by fuzzing: a duplicate field hid that the rest is not JSON, and the path then named a key chosen
+/// by the publisher.
 #[test]
 fn a_binary_body_that_is_no_json_is_called_so() {
     let body = b"{\"timestamp\": \"a\", \"timestamp\": \"b\", \"x\\ty\": [\"\n";
@@ -214,7 +214,7 @@ fn a_binary_body_may_be_an_array() {
     let Decoded::Several(pieces) = decoded else {
         panic!("expected pieces, got {decoded:?}");
     };
-    // A piece travels with its array's headers, and is an event of its own all the same.
+    // A piece keeps the headers of its array, and is still a separate event.
     for (piece, conversation) in pieces.into_iter().zip(["a", "b"]) {
         envelope.message_id = Some(piece.message_id);
         let decoded = decode(&envelope, &piece.body, &LIMITS).expect("an event");

@@ -140,7 +140,7 @@ fn says_where_json_breaks() {
     assert!(problem("{\n \"a\": x}").contains("not JSON: expected value at line 2 column 7"));
     assert!(problem("[]").contains("expected a JSON object at the top"));
     let rejection = decode(&envelope(None), b"{\"a\": \"\xff\"}", &LIMITS).expect_err("no event");
-    assert_eq!(rejection.problem, "the body is not UTF-8: byte 7");
+    assert_eq!(rejection.problem, "the body is not UTF-8: first invalid byte at offset 7");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn half_a_character_reads_as_the_replacement_character() {
         let expected = event(&with(handoff(), pointer, Some(json!("\u{fffd}"))));
         assert_eq!(text(&body), Ok(Decoded::Event(expected)), "{pointer}");
     }
-    // The name of a field that nobody reads.
+    // A lone surrogate in the name of an ignored field.
     for at in ["{", "\"data\":{"] {
         let body = handoff().to_string().replacen(at, &format!("{at}\"\\udead\":1,"), 1);
         assert_eq!(text(&body), Ok(Decoded::Event(event(&handoff()))));
@@ -246,7 +246,7 @@ fn control_characters_are_refused_in_ids_and_channel() {
             let rejection = rejection(&with(body.clone(), pointer, Some(json!(format!("a{control}b")))));
             assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
             assert_eq!(rejection.path.as_deref(), Some(pointer[1..].replace('/', ".").as_str()));
-            let shown = format!("can't have control characters: \"a\\u{{{:x}}}b\"", u32::from(control));
+            let shown = format!("must not contain control characters: \"a\\u{{{:x}}}b\"", u32::from(control));
             assert!(rejection.problem.ends_with(&shown), "{rejection:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! Rules across files, by dialect.
+//! Decoding tests across files, by dialect.
 
 mod cloudevents;
 mod faults;
@@ -46,7 +46,7 @@ fn rejection(body: &Value) -> Rejection {
     rejection_in(&envelope(None), body)
 }
 
-/// `body` with the value at `pointer` (JSON pointer) replaced, or removed.
+/// Returns `body` with the value at `pointer` (JSON pointer) replaced or removed.
 fn with(mut body: Value, pointer: &str, value: Option<Value>) -> Value {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
     let parent = body.pointer_mut(parent).expect("the parent is there");

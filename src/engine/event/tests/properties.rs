@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::LIMITS;
 use crate::event::{Body, Decoded, Envelope, Event, decode};
 
-/// The event that a message must be.
+/// Decodes a message that must be one event.
 fn one(envelope: &Envelope, body: &[u8]) -> Event {
     match decode(envelope, body, &LIMITS) {
         Ok(Decoded::Event(event)) => event,
@@ -20,7 +20,7 @@ fn id() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9_:.é-]{1,255}"
 }
 
-/// What people write, blank now and then.
+/// Generates text, occasionally blank.
 fn prose() -> impl Strategy<Value = Value> {
     prop_oneof![
         3 => any::<String>().prop_map(Value::from),
@@ -76,7 +76,7 @@ fn resolved_data() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Name, event id, organization, timestamp, data.
+/// Generates name, event id, organization, timestamp and data.
 fn parts() -> impl Strategy<Value = (&'static str, String, String, String, Value)> {
     let named = prop_oneof![
         handoff_data().prop_map(|data| ("session.handoff", data)),
@@ -86,7 +86,7 @@ fn parts() -> impl Strategy<Value = (&'static str, String, String, String, Value
         .prop_map(|((name, data), id, organization, timestamp)| (name, id, organization, timestamp, data))
 }
 
-/// Bytes that look like events more often than random ones do.
+/// Generates bytes that resemble events more often than random ones do.
 fn almost_json() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         prop::sample::select(vec![
@@ -161,7 +161,7 @@ proptest! {
         let _ = decode(&envelope, &body, &LIMITS);
     }
 
-    /// A message cut anywhere, or with one byte changed, is an answer too.
+    /// Truncates a message anywhere, and changes one byte of it.
     #[test]
     fn never_panics_on_damaged_events(
         parts in parts(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
@@ -210,7 +210,7 @@ proptest! {
         prop_assert_eq!(&one(&binary, data.to_string().as_bytes()), &event);
     }
 
-    /// Removing what is null or blank changes nothing.
+    /// Removing null and blank values changes nothing.
     #[test]
     fn null_blank_and_absent_are_one(parts in parts()) {
         let (name, id, organization, timestamp, data) = parts;
@@ -222,7 +222,7 @@ proptest! {
         prop_assert_eq!(lean, full);
     }
 
-    /// Nothing that Dynamics refuses, nothing blank.
+    /// Decoded texts hold no character that Dynamics refuses, and none is blank.
     #[test]
     fn texts_are_fit_for_dynamics(data in handoff_data()) {
         let body = json!({
@@ -243,7 +243,7 @@ proptest! {
         }
     }
 
-    /// Each piece of an array is a whole message that is never taken apart again.
+    /// Each piece of an array is a complete message that is never split again.
     #[test]
     fn pieces_stand_alone(
         items in vec(prop_oneof![resolved_data().prop_map(closed), any::<i32>().prop_map(Value::from), Just(json!([[], {}]))], 2..6),
@@ -276,7 +276,7 @@ fn closed(mut data: Value) -> Value {
     data
 }
 
-/// Without the members that are null or blank, at any depth.
+/// Removes members that are null or blank, at any depth.
 fn without_nothing(value: Value) -> Value {
     let nothing = |value: &Value| match value {
         Value::Null => true,
