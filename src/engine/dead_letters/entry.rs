@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_tell_and_what_they_do_not_tell_is_null() {
+    fn missing_headers_are_null() {
         let headers = [
             ("x-handoffd-reason", "invalid_event"),
             ("x-handoffd-error", "the body is not JSON"),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_only_the_broker_wrote_on_is_of_the_delivery_limit() {
+    fn a_copy_with_broker_headers_only_has_reason_delivery_limit() {
         let entry = read(&[], Some("2026-11-22T10:17:00Z"), &event());
         assert_eq!(
             (&entry["event_id"], &entry["organization_id"], &entry["session_id"]),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expired_in_the_broker_is_read_from_its_body() {
+    fn an_expired_message_is_read_from_its_body() {
         let entry = read_dead_of(Reason::Expired, &[], Some("2026-11-22T10:17:00Z"), &event());
         assert_eq!((&entry["event_id"], &entry["reason"]), (&json!("evt_1"), &json!("expired")));
         assert_eq!(entry["dead_at"], "2026-11-22T10:17:00Z");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_younger_death_counts() {
+    fn the_later_death_counts() {
         let headers = [("x-handoffd-reason", "retries_exhausted"), ("x-handoffd-dead-at", "2026-11-22T10:16:00Z")];
         let reason = |at| read(&headers, Some(at), &event())["reason"].clone();
         assert_eq!(reason("2026-11-22T10:15:00Z"), "retries_exhausted");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_put_there_has_no_reason() {
+    fn a_message_of_unknown_origin_has_no_reason() {
         let entry = read(&[], None, &event());
         assert_eq!(
             (&entry["event_id"], &entry["reason"], &entry["dead_at"]),

@@ -75,7 +75,7 @@ mod tests {
 
     /// Test cases of RFC 7386, appendix A.
     #[test]
-    fn merges_as_the_rfc_says() {
+    fn merges_as_rfc_7386_specifies() {
         for (target, patch, expected) in [
             (json!({"a":"b"}), json!({"a":"c"}), json!({"a":"c"})),
             (json!({"a":"b"}), json!({"b":"c"}), json!({"a":"b","b":"c"})),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_refused_again_is_refused_here_with_its_path() {
+    fn a_patch_that_leaves_the_event_invalid_is_refused_with_the_path() {
         let refused =
             patch(event().to_string().as_bytes(), &json!({ "data": { "session_id": null, "channel": "web" } }));
         let Err(PatchError::StillInvalid(problem)) = refused else { panic!("{refused:?}") };
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_json_is_replaced_as_a_whole() {
+    fn a_body_that_is_not_json_is_replaced_completely() {
         let whole = merge(event(), &json!({ "data": { "channel": "web" } }));
         let patched = patch(b"{ not json", &whole).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&patched.body).unwrap(), whole);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_original_too_long_for_a_header_is_not_put_into_one() {
+    fn an_original_too_long_for_a_header_is_left_out() {
         let long = merge(event(), &json!({ "data": { "summary": "s".repeat(80 << 10) } }));
         let patched = patch(long.to_string().as_bytes(), &json!({ "data": { "channel": "web" } })).unwrap();
         assert_eq!(patched.original, None);

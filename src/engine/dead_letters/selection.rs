@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_must_match_and_what_could_not_be_read_does_not() {
+    fn every_criterion_must_match_and_unreadable_values_never_do() {
         let [text, other] = [|text: &str| Some(text.to_owned()), |_: &str| Some("other".to_owned())];
         assert_eq!(selects(|_| ()), [true, true]);
         assert_eq!(selects(|it| it.all = true), [true, true]);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_from_after_until_before() {
+    fn after_is_inclusive_and_before_is_exclusive() {
         let (dead, later) = (at("2026-11-22T10:15:00Z"), at("2026-11-22T10:15:00.001Z"));
         assert_eq!(selects(|it| it.after = Some(dead)), [true, false]);
         assert_eq!(selects(|it| it.after = Some(later)), [false, false]);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_must_match_also_with_all() {
+    fn every_criterion_must_match_even_with_all() {
         let both = |it: &mut Selection| {
             it.all = true;
             it.organization = Some("org_acme".to_owned());

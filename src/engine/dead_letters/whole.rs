@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_shown_as_what_it_is() {
+    fn a_body_is_shown_as_json_text_or_base64() {
         let details = |body: &str| json!({ "properties": {}, "headers": { REPLACED_BODY: STANDARD.encode(body) } });
         let json = whole(&Entry::default(), details("{ not json"), br#"{"z":1,"a":"b"}"#);
         assert_eq!((&json["body"], &json["replaced_body"]), (&json!({ "z": 1, "a": "b" }), &json!("{ not json")));

@@ -17,7 +17,7 @@ mod tests {
     use super::section;
 
     #[test]
-    fn sections_are_told_by_their_first_bytes() {
+    fn sections_are_recognized_by_their_first_bytes() {
         assert_eq!(section(b"\0\x53\x77\xa1\x02{}"), Some("value"));
         assert_eq!(section(b"\0\x80\0\0\0\0\0\0\0\x77\xa1\x02{}"), Some("value"));
         assert_eq!(section(b"\0\x53\x76\x45"), Some("sequence"));

@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_replaced_and_nothing_else_is() {
+    fn only_lone_surrogates_are_replaced() {
         for (json, expected) in [
             (r#""a\ud83d""#, r#""a\ufffd""#),
             (r#""\uDE00b""#, r#""\ufffdb""#),
@@ -69,7 +69,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn any_units_are_a_text_with_one_character_for_each_half(units in prop::collection::vec(prop_oneof![any::<u16>(), 0xD700_u16..=0xE0FF], 0..20)) {
+        fn every_lone_surrogate_becomes_one_replacement_character(units in prop::collection::vec(prop_oneof![any::<u16>(), 0xD700_u16..=0xE0FF], 0..20)) {
             let escapes: Vec<String> = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let json = format!("\"{}\"", escapes.concat());
             let mended = text(&json).unwrap_or(json);

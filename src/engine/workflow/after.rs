@@ -1,4 +1,7 @@
-//! When to try again: the retry policy. What happened is classified elsewhere.
+//! Retry policy: the time of the next attempt after a fault.
+//!
+//! The policy sees only the remedy of a fault; the destination classifies the answers of Dynamics. Waiting for an organization
+//! never brings an event closer to being given up.
 
 use std::time::Duration;
 
@@ -7,42 +10,42 @@ use jiff::Timestamp;
 use super::fault::Remedy;
 use super::outcome::Reason;
 
-/// Contract 7, `[retry]`.
+/// Settings of the retry policy (contract 7, `[retry]`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
     /// Attempts before the ladder, the first included.
     pub in_process: u32,
-    /// The ladder: how long each of the retry queues holds a message. Never empty.
+    /// Rungs of the ladder: the delay of each retry queue. Never empty.
     pub delays: Vec<Duration>,
-    /// How long an event is tried at all.
+    /// Age at which an event is given up.
     pub max_age: Duration,
 }
 
-/// How an event stood when it failed.
+/// Attempts and age of an event that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trial {
-    /// Attempts spent, the failed one included.
+    /// Number of attempts, the failed one included.
     pub attempts: u32,
-    /// Time since its first failed attempt, without the time that it waited for its organization.
+    /// Time since the first failed attempt, without the time spent waiting for the organization.
     pub age: Duration,
 }
 
-/// When to try again.
+/// Retry decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Again {
-    /// In this process, after a short pause.
+    /// Retry in this process, after a short pause.
     Soon,
-    /// From the retry queue of this rung.
+    /// Retry from the retry queue of this rung.
     Later(usize),
-    /// As soon as its organization can take requests again.
+    /// Retry as soon as the organization is available.
     WhenAvailable,
-    /// As soon as its step is no longer refused, out of the way of events that need other steps.
+    /// Retry as soon as the step is no longer refused. Until then the event does not delay events that need other steps.
     Aside,
-    /// Not at all.
+    /// Give up the event.
     Never(Reason),
 }
 
-/// When to try an event again after a fault. Waiting for its organization spends neither an attempt nor age, so no event is
+/// Returns the retry decision after a fault. Waiting for the organization spends neither an attempt nor age, so no event is
 /// given up for it.
 pub fn after(remedy: Remedy, trial: Trial, policy: &Policy) -> Again {
     match remedy {
@@ -55,7 +58,7 @@ pub fn after(remedy: Remedy, trial: Trial, policy: &Policy) -> Again {
     }
 }
 
-/// When to look again for something that is still missing: often at first, then ever less, and when `left` has passed.
+/// Returns the time of the next check for a missing handoff: soon at first, then at growing delays, and once `left` has passed.
 pub fn look_again(age: Duration, left: Option<Duration>, policy: &Policy) -> Again {
     if age >= policy.max_age {
         return Again::Never(Reason::RetriesExhausted);
@@ -64,7 +67,7 @@ pub fn look_again(age: Duration, left: Option<Duration>, policy: &Policy) -> Aga
     Again::Later(rung(as_old.min(left.unwrap_or(as_old)), policy))
 }
 
-/// The rung whose delay is nearest below `wait`; the shortest when all are longer.
+/// Returns the rung with the longest delay up to `wait`; the shortest rung if every delay is longer.
 pub fn rung(wait: Duration, policy: &Policy) -> usize {
     let below = policy.delays.iter().enumerate().filter(|(_, delay)| **delay <= wait);
     let nearest = below.max_by_key(|(_, delay)| **delay);
@@ -72,7 +75,7 @@ pub fn rung(wait: Duration, policy: &Policy) -> usize {
     nearest.or_else(shortest).map_or(0, |(index, _)| index)
 }
 
-/// The rung with the shortest delay.
+/// Returns the rung with the shortest delay.
 pub fn soonest(policy: &Policy) -> usize {
     rung(Duration::ZERO, policy)
 }
@@ -82,7 +85,7 @@ fn step_of_the_ladder(attempts: u32, policy: &Policy) -> usize {
     step.min(policy.delays.len().saturating_sub(1))
 }
 
-/// How long after `from` it is at `to`; nothing when it is before.
+/// Returns the time from `from` to `to`; zero if `to` is earlier.
 pub fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }

@@ -1,4 +1,4 @@
-//! A receipt, added to the progress. The same function live and when a crash is made good.
+//! Application of receipts to the progress. The same function serves live processing and recovery after a crash.
 
 use super::memory::Learned;
 use super::outcome::Warning;
@@ -6,20 +6,20 @@ use super::progress::{ContactProgress, Intent, OpenCase, PostedIncident, Progres
 use super::receipt::Receipt;
 use super::step::LinkedCustomer;
 
-/// A receipt that no step asked for: a defect, never a state of the world.
+/// Error for a receipt that no step asked for: a defect of the worker, never a state of Dynamics.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
-#[error("{receipt:?} does not fit the progress {progress:?}")]
+#[error("receipt {receipt:?} does not fit progress {progress:?}")]
 pub struct Illegal {
-    /// What was given back.
+    /// Receipt that was applied.
     pub receipt: Receipt,
-    /// To whom.
+    /// Progress that it was applied to.
     pub progress: Box<Progress>,
 }
 
-/// Adds a receipt to the progress.
+/// Applies a receipt to the progress.
 ///
 /// # Errors
-/// [`Illegal`] when [`super::decide`] could not have asked for it.
+/// [`Illegal`] if [`super::decide`] could not have asked for the receipt.
 pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal> {
     if !fits(&progress, receipt) {
         return Err(Illegal { receipt: receipt.clone(), progress: Box::new(progress) });
@@ -59,8 +59,8 @@ pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal>
             next.closed.push(*id);
             next.warn(Warning::CloseUnconfirmed);
         }
-        // What a look saw of the case is kept in the intent, and what the environment wants is remembered for
-        // the organization, not for the event: see `still_intended` and `learn`.
+        // The result of a check is kept in the intent, and peculiarities of the environment belong to the organization, not
+        // to the event: see `still_intended` and `learn`.
         Receipt::IncidentUnchanged { .. }
         | Receipt::IncidentNeverClosed
         | Receipt::IncidentChanged
@@ -75,7 +75,7 @@ pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal>
     Ok(next)
 }
 
-/// The intent to close a case after a receipt; none once its end is known, a refusal included.
+/// Returns the intent to close a case after a receipt; `None` once the result is known, a refusal included.
 fn still_intended(intent: Intent, receipt: &Receipt) -> Option<Intent> {
     let seen = match receipt {
         Receipt::IncidentUnchanged { etag, since } => {
@@ -88,7 +88,7 @@ fn still_intended(intent: Intent, receipt: &Receipt) -> Option<Intent> {
     Some(Intent { seen, ..intent })
 }
 
-/// What a receipt tells about the environment.
+/// Adds the peculiarity of the environment that a receipt reveals.
 pub fn learn(learned: Learned, receipt: &Receipt) -> Learned {
     match receipt {
         Receipt::PlaceholderReady(id) => Learned { placeholder: Some(*id), ..learned },
@@ -143,7 +143,7 @@ fn post(next: &mut Progress, receipt: &Receipt) {
         }
         LinkedCustomer::Nobody => None,
     };
-    // Its first life may have put it into its queue, and a rep into another one.
+    // An earlier life of the event may have put the case into its queue, and a rep may have moved it since.
     next.queue_uncertain = *existed;
     next.incident = Some(PostedIncident {
         id: *id,

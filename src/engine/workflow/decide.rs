@@ -1,4 +1,7 @@
-//! Which step next? Every transition of the machine, on a page.
+//! Transition function: decides the next step of an event from its settings, memory and progress.
+//!
+//! It is pure and total, so a retry or a restart continues at the step that failed. It never asks for a step that is done, and never
+//! closes or queues a case again without a check if an earlier request may have done so, because a rep may have changed it since.
 
 use jiff::Timestamp;
 
@@ -13,37 +16,37 @@ use super::settings::{CloseWith, ContactFailure, QueueAssignment, Settings};
 use super::step::{Closing, LinkedCustomer, NoteForm, QueueBinding, Step, StepName};
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 
-/// How often the derived key is changed because a rep has given that record another email or deactivated it, and how often a
-/// placeholder that was gone is made anew.
+/// Most derived keys tried for a contact whose record a rep has given another email or deactivated, and most times that a
+/// missing placeholder is created again.
 const CONTACT_TRIES: u8 = 5;
-/// How often a contact that was gone, deactivated or out of reach is looked up again (contract 4).
+/// Most times that a contact that was deleted, deactivated or inaccessible is looked up again (contract 4).
 const CONTACT_LOOKED_UP_AGAIN: u8 = 1;
 
-/// What to do next for an event.
+/// Next action for an event.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Decision {
-    /// Ask this of Dynamics.
+    /// Send the request of this step to Dynamics.
     Call(Step),
-    /// A handoff of this session may still come: look again, at the latest at this time (none: only it can tell).
+    /// Wait for a handoff of this session until this time; without a time, until the handoff in progress ends.
     Await(Option<Timestamp>),
-    /// It is over.
+    /// Finish the event with this outcome.
     Finish(Box<Outcome>),
-    /// It can't be done as it is.
+    /// Refuse the event permanently.
     Refuse(Box<Fault>),
 }
 
-/// The hour, as the machine is told it.
+/// Time and attempt at which a decision is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Time {
-    /// The time now.
+    /// Current time.
     pub now: Timestamp,
-    /// When the worker first saw the event.
+    /// Time at which a worker first received the event.
     pub first_seen: Timestamp,
-    /// Which attempt this is, from 1.
+    /// Number of this attempt, from 1.
     pub attempts: u32,
 }
 
-/// Decides the next step of an event. Total: there is an answer for every progress.
+/// Decides the next step of an event. Total: every progress has a decision.
 pub fn decide(event: &Event, settings: &Settings, memory: &Memory, progress: &Progress, time: Time) -> Decision {
     match &event.body {
         Body::Handoff(handoff) => match handoff.channel.route() {
@@ -64,7 +67,7 @@ fn incident(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
         };
     };
     let queued = posted.queue != QueueBinding::Unbound || progress.queue_assigned;
-    // A queue that the organization's file has lost meanwhile can't be assigned any more.
+    // The case can't be put into a queue that has since been removed from the organization's settings.
     if !queued && settings.default_queue_id.is_some() {
         let incident = posted.id;
         return Decision::Call(if progress.queue_uncertain {
@@ -119,7 +122,7 @@ fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
     }
 }
 
-/// No contact can be had: that loses no handoff, unless the organization wants it so.
+/// Continues without a contact, unless the organization's settings require one.
 fn without_contact(settings: &Settings, memory: &Memory, progress: &Progress, why: fn() -> Fault) -> Customer {
     match settings.contact_failure {
         ContactFailure::Unlinked => nobody(settings, memory, progress),
@@ -127,7 +130,7 @@ fn without_contact(settings: &Settings, memory: &Memory, progress: &Progress, wh
     }
 }
 
-/// An incident without a contact of its own: contract 4, "No customer".
+/// Chooses the customer of an incident without a contact (contract 4, "No customer").
 fn nobody(settings: &Settings, memory: &Memory, progress: &Progress) -> Customer {
     if !memory.learned.customer_required || settings.binds_customer_itself() {
         return Customer::Known(LinkedCustomer::Nobody);
@@ -175,7 +178,7 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
     }
 }
 
-/// A case is closed without a look only where no request that may have closed it is on record.
+/// Returns the next step of closing a case. A case may be closed unchecked only if no request is on record that may have closed it.
 fn closing_step(incident: IncidentId, how: Closing, intent: Option<Intent>) -> Step {
     let Some(Intent { since, seen, .. }) = intent else {
         return Step::CloseIncident { incident, how, etag: None };
@@ -187,14 +190,14 @@ fn closing_step(incident: IncidentId, how: Closing, intent: Option<Intent>) -> S
     }
 }
 
-/// The intent to close a case: this event's own, or that of another one of the session, of which nobody knows how it ended.
+/// Returns the intent to close a case: this event's own, or the unconfirmed one of another event of the session.
 fn intent(incident: IncidentId, memory: &Memory, progress: &Progress) -> Option<Intent> {
     let own = progress.intent.clone().filter(|intent| intent.incident == incident);
     own.or_else(|| memory.closing(incident).map(|since| Intent { incident, since, seen: None }))
 }
 
-/// The next incident of the session that is open as far as the worker knows; where no handoff of it is
-/// known, the one that the event names.
+/// Returns the next incident to close: the first of the session that is open according to the store, or else the incident
+/// named by the event, if no handoff of the session is known.
 fn still_to_close(resolution: &Resolution, memory: &Memory, progress: &Progress) -> Option<IncidentId> {
     let done = |id: &IncidentId| progress.closed.contains(id) || progress.missing.contains(id);
     let open = memory.session.iter().find_map(|entry| match &entry.state {
@@ -212,7 +215,7 @@ fn still_to_close(resolution: &Resolution, memory: &Memory, progress: &Progress)
     })
 }
 
-/// Why there is nothing to close in a session that the store knows.
+/// Returns the reason why a known session has nothing to close.
 fn known_as(memory: &Memory) -> Option<Reason> {
     let any = |wanted: fn(&SessionState) -> bool| memory.session.iter().any(|entry| wanted(&entry.state));
     if any(|state| matches!(state, SessionState::Closed { .. } | SessionState::ClosedByMeta { .. })) {
@@ -236,22 +239,25 @@ fn closing(settings: &Settings, memory: &Memory) -> Closing {
 
 fn email_too_long() -> Fault {
     refusal(
-        format!("the customer's email is longer than a contact's may be ({} characters)", contact_limit::EMAIL_LIMIT),
+        format!(
+            "the customer's email is longer than a Dynamics contact allows ({} characters)",
+            contact_limit::EMAIL_LIMIT
+        ),
         "Have the publisher send the real email address, or set contact_failure = \"unlinked\".",
     )
 }
 
 fn keys_taken() -> Fault {
     refusal(
-        format!("{CONTACT_TRIES} contacts that were created for this email have been given other emails since"),
-        "Give one of the contacts created by the worker this email again, then replay the event.",
+        format!("{CONTACT_TRIES} contacts created for this email have since been given other emails"),
+        "Set this email on one of the contacts that the worker created, then replay the event.",
     )
 }
 
 fn contact_gone() -> Fault {
     refusal(
-        format!("the contact was gone {CONTACT_TRIES} times when the incident was to be linked to it"),
-        "See what deletes contacts right after they are created (a plug-in, a flow), then replay the event.",
+        format!("the contact was missing {CONTACT_TRIES} times when the incident was to be linked to it"),
+        "Find the plug-in or flow that deletes contacts right after they are created, then replay the event.",
     )
 }
 

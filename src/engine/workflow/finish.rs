@@ -1,4 +1,4 @@
-//! The outcome of an event that is over.
+//! Outcome of a finished event.
 
 use super::decide::Time;
 use super::memory::{Memory, SessionState};
@@ -6,7 +6,7 @@ use super::outcome::{IncidentRef, Outcome, Reason, Status, Warning};
 use super::progress::{PostedIncident, Progress};
 use crate::event::{Handoff, IncidentId, Kind, Resolution, Route, WorkItemId};
 
-/// A handoff that became a case.
+/// Returns the outcome of a handoff that became a case.
 pub(super) fn incident(handoff: &Handoff, posted: &PostedIncident, progress: &Progress, time: Time) -> Outcome {
     let mut outcome = handed_off(handoff, Route::Incident, progress, time);
     outcome.incident = Some(posted.reference());
@@ -17,12 +17,12 @@ pub(super) fn incident(handoff: &Handoff, posted: &PostedIncident, progress: &Pr
     outcome
 }
 
-/// A handoff that became a live work item.
+/// Returns the outcome of a handoff that became a live work item.
 pub(super) fn live_work_item(handoff: &Handoff, work_item: WorkItemId, progress: &Progress, time: Time) -> Outcome {
     Outcome { work_item: Some(work_item), ..handed_off(handoff, Route::LiveWorkItem, progress, time) }
 }
 
-/// A resolution that closed at least one case.
+/// Returns the outcome of a resolution that closed at least one case.
 pub(super) fn closed(resolution: &Resolution, memory: &Memory, progress: &Progress, time: Time) -> Outcome {
     Outcome {
         status: Status::Succeeded,
@@ -33,7 +33,7 @@ pub(super) fn closed(resolution: &Resolution, memory: &Memory, progress: &Progre
     }
 }
 
-/// A resolution that closed nothing, and why.
+/// Returns the outcome of a resolution that closed nothing, with the reason.
 pub(super) fn skipped(
     resolution: &Resolution,
     memory: &Memory,

@@ -1,95 +1,95 @@
-//! What the store remembers that an event's next step depends on.
+//! Facts in the store that the next step of an event depends on.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{ContactId, EventId, IncidentId, WorkItemId};
 
-/// Facts beyond the event itself, read from the store before deciding.
+/// Facts beyond the event itself, read from the store before a decision.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Memory {
-    /// The contact remembered for the customer's email, when it is fresh enough.
+    /// Contact remembered for the customer's email, unless it has expired.
     pub contact: Option<ContactId>,
-    /// What the environment turned out to want.
+    /// Peculiarities learned of the environment.
     pub learned: Learned,
-    /// What the event's session has opened so far, oldest first.
+    /// Entries of the event's session, oldest first.
     pub session: Vec<SessionEntry>,
 }
 
-/// What an environment turned out to want: one refused request once, not one each time.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that an environment has told")]
+/// Peculiarities learned of an environment, each from a single refused request.
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact about an environment")]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Learned {
-    /// It has no queue property on an incident: use `AddToQueue`.
+    /// True if an incident has no queue property; the queue is set by `AddToQueue`.
     pub queue_undeclared: bool,
-    /// It refuses to resolve by PATCH: use `CloseIncident`.
+    /// True if the environment refuses to resolve by PATCH; cases are closed by `CloseIncident`.
     pub close_by_action: bool,
-    /// It refuses an incident without a customer (`0x80044410`).
+    /// True if the environment refuses an incident without a customer (`0x80044410`).
     pub customer_required: bool,
-    /// Its placeholder contact, once created.
+    /// Placeholder contact, once it is created.
     pub placeholder: Option<ContactId>,
-    /// Longest subject of a live work item that it takes, in UTF-16 units, once it has refused a longer one.
+    /// Longest subject of a live work item, in UTF-16 units, once a longer one was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject_limit: Option<u32>,
-    /// It refuses attachments: a transcript goes into notes as text.
+    /// True if the environment refuses attachments; transcripts become notes as text.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_attachments: bool,
 }
 
-/// What one event did for a session.
+/// Effect of one event on its session.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SessionEntry {
-    /// The handoff, or, for an incident closed by its `meta`, the resolution.
+    /// Handoff, or the resolution that closed an incident by its `meta`.
     pub event_id: EventId,
-    /// What it became.
+    /// State of the entry.
     pub state: SessionState,
-    /// The handoff's own `timestamp`: a resolution closes only what was handed off by its own. None for a resolution, and of a store
-    /// of before.
+    /// `timestamp` of the handoff; a resolution closes only what was handed off before its own. `None` for a resolution, and in
+    /// entries of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_off: Option<Timestamp>,
-    /// Since when its incident may have been closed by a request whose end is not known: no event of the session closes it before
-    /// looking.
+    /// Time since when a request with an unknown result may have closed the incident; no event of the session closes it without
+    /// a check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Timestamp>,
 }
 
-/// What an event of a session became.
+/// State of an event of a session.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum SessionState {
-    /// A handoff is on its way.
+    /// A handoff is in progress.
     Opening,
-    /// Its incident is there.
+    /// The incident is open.
     Open {
-        /// Which.
+        /// Incident.
         incident: IncidentId,
-        /// Its number.
+        /// Ticket number.
         ticket_number: Option<String>,
     },
-    /// The worker has closed that incident. A rep may have reopened it since: not ours to close again.
+    /// The worker has closed the incident. A rep may have reopened it since, so the worker never closes it again.
     Closed {
-        /// Which.
+        /// Incident.
         incident: IncidentId,
-        /// Its number.
+        /// Ticket number.
         ticket_number: Option<String>,
     },
-    /// It became a live work item.
+    /// The handoff became a live work item.
     Chat {
-        /// Which.
+        /// Live work item.
         work_item: WorkItemId,
     },
-    /// It was dead-lettered; nobody waits for it.
+    /// The handoff was dead-lettered; no resolution waits for it.
     Dead,
-    /// A resolution closed, by its `meta`, an incident that no handoff known here opened.
+    /// A resolution closed the incident of its `meta`, which no known handoff opened.
     ClosedByMeta {
-        /// Which.
+        /// Incident.
         incident: IncidentId,
     },
 }
 
 impl Memory {
-    /// The same without handoffs that are later than this; all of it where nothing says when that was.
+    /// Returns the memory without handoffs later than `timestamp`; complete if either time is unknown.
     #[must_use]
     pub fn up_to(&self, timestamp: Option<Timestamp>) -> Self {
         let is_later = |entry: &SessionEntry| entry.handed_off.zip(timestamp).is_some_and(|(then, now)| then > now);
@@ -97,7 +97,7 @@ impl Memory {
         Self { session, ..*self }
     }
 
-    /// Since when an incident may have been closed, where nobody knows whether it was.
+    /// Returns the time since when the incident may have been closed, if the result is unknown.
     pub fn closing(&self, incident: IncidentId) -> Option<Timestamp> {
         let entry = self.session.iter().find(|entry| entry.state.incident() == Some(incident));
         entry.and_then(|entry| entry.closing)
@@ -105,7 +105,7 @@ impl Memory {
 }
 
 impl SessionState {
-    /// The incident it is about, open or closed.
+    /// Returns the incident of the entry, open or closed.
     pub fn incident(&self) -> Option<IncidentId> {
         match self {
             Self::Open { incident, .. } | Self::Closed { incident, .. } | Self::ClosedByMeta { incident } => {

@@ -1,6 +1,10 @@
-//! In: an event, its organization's settings, what was done so far, what the store remembers, the time.
-//! Out: the next step, or the outcome; after a fault, when to try again.
-//! Absent: clocks, dice, I/O and logging; nothing here is async.
+//! In: an event, its organization's settings, its progress, the store's memory, the time.
+//! Out: the next step or the outcome; after a fault, the retry decision.
+//! Absent: clocks, randomness, I/O, logging.
+//!
+//! The workflow owns every decision about an event. Each step may be repeated: created records have derived keys, and effects without
+//! a key (closing a case, moving it to a queue) are checked before they are repeated. Receipts add up to the progress, which the store
+//! keeps, so that a restart continues at the step that failed.
 
 mod after;
 mod announce;

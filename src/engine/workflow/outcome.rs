@@ -1,4 +1,4 @@
-//! What became of an event.
+//! Outcome of an event.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -7,124 +7,124 @@ use serde::{Deserialize, Serialize};
 use super::step::StepName;
 use crate::event::{Channel, ContactId, IncidentId, Kind, Route, SessionId, WorkItemId};
 
-/// What became of an event; kept in the store, announced on the bus, the same every time.
+/// Outcome of an event, kept in the store and announced on the bus without any change.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Handoff or resolution.
+    /// Kind of the event.
     pub kind: Kind,
-    /// How it ended.
+    /// Status of the event.
     pub status: Status,
-    /// Which kind of record.
+    /// Kind of record.
     pub route: Option<Route>,
-    /// The conversation; unknown when the message could not be read.
+    /// Id of the conversation; unknown if the message could not be read.
     pub session_id: Option<SessionId>,
-    /// Where it took place.
+    /// Channel of the conversation.
     pub channel: Option<Channel>,
-    /// The case: created, or (the newest of those) closed.
+    /// Case that was created, or the newest case that was closed.
     pub incident: Option<IncidentRef>,
     /// All cases that a resolution closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closed: Vec<IncidentId>,
-    /// The live work item.
+    /// Live work item.
     pub work_item: Option<WorkItemId>,
-    /// The customer's contact.
+    /// Contact of the customer.
     pub contact_id: Option<ContactId>,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
-    /// What an operator should know although it went well.
+    /// Warnings of an event that succeeded, for an operator.
     pub warnings: Vec<Warning>,
-    /// Why it was skipped or dead-lettered.
+    /// Reason for skipping or dead-lettering the event.
     pub reason: Option<Reason>,
-    /// What went wrong.
+    /// Error of a failed event.
     pub error: Option<Failure>,
-    /// When it was decided.
+    /// Time of the decision.
     pub finished_at: Timestamp,
 }
 
-/// An incident as an outcome names it.
+/// Incident as an outcome names it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct IncidentRef {
-    /// Its key.
+    /// Primary key.
     pub id: IncidentId,
-    /// Its number.
+    /// Ticket number.
     pub ticket_number: Option<String>,
 }
 
-/// How an event ended.
+/// Status of a finished event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Dynamics holds what was wanted.
+    /// The records in Dynamics are as the event requires.
     Succeeded,
-    /// There was nothing to do.
+    /// The event required no change.
     Skipped,
-    /// Given up: a dead letter.
+    /// The event was given up; it is a dead letter.
     Failed,
 }
 
-/// Why an event was skipped or given up.
+/// Reason for skipping or giving up an event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Skipped: the conversation was not resolved.
     NotResolved,
-    /// Skipped: the session went to a live work item, which its agent closes.
+    /// Skipped: the session became a live work item, which its agent closes.
     LiveWorkItem,
-    /// Skipped: no handoff came for the session.
+    /// Skipped: no handoff arrived for the session.
     NoIncident,
-    /// Skipped: the worker has closed all its incidents before.
+    /// Skipped: the worker has already closed all incidents of the session.
     AlreadyClosed,
-    /// Skipped: Dynamics has that incident no more.
+    /// Skipped: the incident no longer exists in Dynamics.
     IncidentNotFound,
     /// Dead letter: the message breaks a rule.
     InvalidEvent,
-    /// Dead letter: an event the worker does not know.
+    /// Dead letter: the event is not supported.
     UnsupportedEvent,
-    /// Dead letter: an organization that is not configured.
+    /// Dead letter: the organization is not configured.
     UnknownOrganization,
-    /// Dead letter: Dynamics refuses it for good.
+    /// Dead letter: Dynamics refused the event permanently.
     RejectedByDynamics,
-    /// Dead letter: tried for `retry.max_age`.
+    /// Dead letter: the event failed for `retry.max_age`.
     RetriesExhausted,
-    /// Dead letter: the broker delivered it too often.
+    /// Dead letter: the message reached the broker's delivery limit.
     DeliveryLimit,
-    /// Dead letter: it expired in the broker before a worker took it.
+    /// Dead letter: the message expired in the broker before a worker consumed it.
     Expired,
 }
 
-/// What an operator should know although it went well.
+/// Warning of an event that succeeded, for an operator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Warning {
-    /// The customer's contact could not be made; the incident stands alone.
+    /// The customer's contact could not be created or found; the incident is unlinked.
     ContactUnlinked,
     /// The incident is linked to the fallback or placeholder customer.
     PlaceholderCustomer,
-    /// The case was closed before it came into the organization's queue.
+    /// The case was closed before it was put into the organization's queue.
     NotQueued,
-    /// The summary was too long for a live work item's subject.
+    /// The summary was too long for the subject of a live work item.
     SubjectCut,
-    /// It is not known whether the case was closed: somebody works on it since.
+    /// It is unknown if the worker closed the case; somebody has worked on it since.
     CloseUnconfirmed,
 }
 
-/// What went wrong, for the outcome and the dead letter.
+/// Error for the outcome and the dead letter.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    /// Where.
+    /// Step that failed.
     pub step: StepName,
     /// HTTP status.
     pub status: Option<u16>,
-    /// Dynamics' error code.
+    /// Error code from Dynamics.
     pub code: Option<String>,
-    /// What happened.
+    /// Description of the error.
     pub message: String,
-    /// What to do about it.
+    /// Advice for an operator.
     pub advice: Option<String>,
 }
 
 impl Outcome {
-    /// An outcome that says no more than this; the rest is filled in by whoever knows it.
+    /// Creates an outcome with these values only; the caller fills in the others.
     pub fn bare(kind: Kind, status: Status, attempts: u32, finished_at: Timestamp) -> Self {
         Self {
             kind,
@@ -146,7 +146,7 @@ impl Outcome {
 }
 
 impl Status {
-    /// As it stands in routing keys and lists.
+    /// Returns the value used in routing keys and lists.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -157,7 +157,7 @@ impl Status {
 }
 
 impl Reason {
-    /// All that a dead letter can have.
+    /// Reasons of dead letters.
     pub const DEAD: [Self; 7] = [
         Self::InvalidEvent,
         Self::UnsupportedEvent,
@@ -168,7 +168,7 @@ impl Reason {
         Self::Expired,
     ];
 
-    /// As it stands in headers, metrics and outcomes.
+    /// Returns the value used in headers, metrics and outcomes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotResolved => "not_resolved",
@@ -188,7 +188,7 @@ impl Reason {
 }
 
 impl Warning {
-    /// As it stands in outcomes.
+    /// Returns the value used in outcomes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ContactUnlinked => "contact_unlinked",

@@ -1,4 +1,4 @@
-//! What has been done for an event so far. Kept in the store, so a retry goes on where it stopped.
+//! Progress of an event. The store keeps it, so that a retry continues at the step that failed.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,118 +9,118 @@ use super::receipt::Fit;
 use super::step::{QueueBinding, Step};
 use crate::event::{ContactId, IncidentId, WorkItemId};
 
-/// The receipts of one event, added up.
+/// Sum of an event's receipts.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {
-    /// Who the incident is to be linked to, as far as that is known.
+    /// Contact of the customer, as far as it is known.
     #[serde(skip_serializing_if = "is_default")]
     pub contact: ContactProgress,
-    /// How often a contact, or the placeholder, was gone when the incident was posted.
+    /// Number of times that the contact, or the placeholder, was missing when the incident was posted.
     #[serde(skip_serializing_if = "is_default")]
     pub contacts_gone: u8,
-    /// The case.
+    /// Case that was created.
     #[serde(skip_serializing_if = "is_default")]
     pub incident: Option<PostedIncident>,
-    /// The case is in a queue, or needs none any more.
+    /// True if the case is in a queue, or no longer needs one.
     #[serde(skip_serializing_if = "is_default")]
     pub queue_assigned: bool,
-    /// The action that puts it into its queue may have been carried out before: it is looked for first.
+    /// True if the action that puts the case into its queue may have been carried out; a check comes first then.
     #[serde(skip_serializing_if = "is_default")]
     pub queue_uncertain: bool,
-    /// The note is there, or all of the notes that hold the transcript as text.
+    /// True if the note with the transcript is attached, or every note that holds a part of it as text.
     #[serde(skip_serializing_if = "is_default")]
     pub transcript_attached: bool,
-    /// Notes that hold a part of the transcript as text.
+    /// Number of notes that hold a part of the transcript as text.
     #[serde(skip_serializing_if = "is_default")]
     pub text_notes: u16,
-    /// The live work item.
+    /// Live work item that was created.
     #[serde(skip_serializing_if = "is_default")]
     pub work_item: Option<WorkItemId>,
-    /// The case that is about to be closed: on record before the first request that may close it.
+    /// Intent to close a case, recorded before the first request that may close it.
     #[serde(skip_serializing_if = "is_default")]
     pub intent: Option<Intent>,
-    /// Cases that this resolution closed, or found closed, or leaves to the rep who works on them.
+    /// Cases that this resolution closed, found closed, or leaves to the rep who works on them.
     #[serde(skip_serializing_if = "is_default")]
     pub closed: Vec<IncidentId>,
-    /// Cases that were not there any more.
+    /// Cases that no longer exist.
     #[serde(skip_serializing_if = "is_default")]
     pub missing: Vec<IncidentId>,
-    /// What the outcome will warn of.
+    /// Warnings for the outcome.
     #[serde(skip_serializing_if = "is_default")]
     pub warnings: Vec<Warning>,
 }
 
-/// A case that may have been closed by a request whose answer is not known.
+/// Intent to close a case: a request may have closed it, and its result is unknown.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Intent {
-    /// Which.
+    /// Case to close.
     pub incident: IncidentId,
-    /// When that was put on record, by the worker's clock.
+    /// Time at which the intent was recorded, by the worker's clock.
     pub since: Timestamp,
-    /// What a look at it has shown since.
+    /// Result of the last check of the case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<OpenCase>,
 }
 
-/// A case that was open and unchanged when it was looked at.
+/// Case that a check found open and unchanged.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OpenCase {
-    /// Its version.
+    /// Version of the case.
     pub etag: String,
-    /// When it was to be closed, by Dynamics' clock.
+    /// Time of the intent, by Dynamics' clock.
     pub since: Timestamp,
-    /// It has not been closed and reopened since the intent either.
+    /// True if the case has not been closed and reopened since the intent either.
     pub never_closed: bool,
 }
 
-/// The incident that was created.
+/// Incident that was created.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PostedIncident {
-    /// Its key.
+    /// Primary key.
     pub id: IncidentId,
-    /// Its number, when Dynamics told it.
+    /// Ticket number, if Dynamics returned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket_number: Option<String>,
-    /// The customer's contact that it is linked to; none when it stands alone or with a placeholder.
+    /// Contact that the incident is linked to; `None` if it is unlinked or linked to a placeholder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<ContactId>,
-    /// Whether it must still be put into its queue by the action.
+    /// Binding of the queue; an unbound queue still needs the action.
     pub queue: QueueBinding,
-    /// Whether the uncut transcript must still be attached.
+    /// Fit of the transcript; a cut one still needs a note.
     pub transcript: Fit,
 }
 
-/// What is known of the customer's contact.
+/// State of the customer's contact.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContactProgress {
-    /// Nothing: look it up, or take the remembered one.
+    /// Not looked up; a remembered contact is used if there is one.
     #[default]
     Unknown,
-    /// Forget the remembered one: look it up again.
+    /// The contact was missing; it must be looked up again.
     Forgotten,
-    /// Looked up, not there: create it under this generation of the derived key.
+    /// Not found; to be created under this generation of the derived key.
     Absent {
-        /// 0 the first time.
+        /// Generation, from 0.
         generation: u8,
     },
     /// Found or created.
     Known(ContactId),
-    /// Refused for good: the incident goes without.
+    /// Refused permanently; the incident is posted without a contact.
     Refused,
 }
 
 impl PostedIncident {
-    /// As outcomes name it.
+    /// Returns the incident as an outcome names it.
     pub fn reference(&self) -> IncidentRef {
         IncidentRef { id: self.id, ticket_number: self.ticket_number.clone() }
     }
 }
 
 impl Progress {
-    /// The progress of an event that is taken up again: what it asked for last may have been carried out, and what it saw before may
-    /// have changed by that.
+    /// Returns the progress for a new attempt. The last request may have been carried out, so what was checked before it is no longer
+    /// valid.
     #[must_use]
     pub fn taken_up_again(mut self) -> Self {
         self.queue_uncertain |= self.incident.is_some();
@@ -130,11 +130,11 @@ impl Progress {
         self
     }
 
-    /// A case is about to be closed. True when that is not on record yet.
+    /// Records the intent to close a case. Returns true if it was not yet on record.
     pub fn intend(&mut self, incident: IncidentId, now: Timestamp) -> bool {
         match &mut self.intent {
             Some(intent) if intent.incident == incident => {
-                // What was seen holds for one request.
+                // A check is valid for one request only.
                 intent.seen = None;
                 false
             }
@@ -145,14 +145,14 @@ impl Progress {
         }
     }
 
-    /// A case is about to be looked at that may have been closed since then, by another event of the session too.
+    /// Takes over the intent to close a case from another event of the session, before the case is checked.
     pub fn adopt(&mut self, incident: IncidentId, since: Timestamp) {
         if self.intent.as_ref().is_none_or(|intent| intent.incident != incident) {
             self.intent = Some(Intent { incident, since, seen: None });
         }
     }
 
-    /// A step failed. Whatever is tried again for want of a clear answer may have been carried out.
+    /// Records that a step failed. A request that is retried for want of a clear answer may have been carried out.
     pub fn refused(&mut self, step: &Step, remedy: Remedy) {
         let is_unclear = remedy == Remedy::Retry;
         match step {

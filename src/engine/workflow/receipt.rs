@@ -1,4 +1,4 @@
-//! What a step gave back.
+//! Result of a step.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,95 +6,95 @@ use serde::{Deserialize, Serialize};
 use super::step::{LinkedCustomer, QueueBinding};
 use crate::event::{ContactId, IncidentId, WorkItemId};
 
-/// A step's answer, as a fact in the past tense. Applied to the progress, and remembered.
+/// Result of a step, as a fact. It is applied to the progress and remembered.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Receipt {
     /// A contact has the customer's email.
     ContactFound(ContactId),
-    /// None has.
+    /// No contact has the customer's email.
     ContactAbsent,
-    /// There is a contact under the derived key, with this email: created now or earlier.
+    /// The contact under the derived key has this email; created now or earlier.
     ContactCreated(ContactId),
-    /// There is one under that key, but a rep has given it another email, or deactivated it.
+    /// A rep has given the contact under the derived key another email, or deactivated it.
     ContactKeyTaken,
-    /// Dynamics refuses this contact for good, and the organization lets the incident go without it.
+    /// Dynamics refuses the contact permanently, and the incident may be posted without it.
     ContactRefused,
-    /// The placeholder contact is there.
+    /// The placeholder contact exists.
     PlaceholderReady(ContactId),
-    /// The contact that the incident was to be linked to is gone, deactivated or out of reach.
+    /// The contact to link the incident to is deleted, deactivated or inaccessible.
     ContactGone,
-    /// The placeholder contact is gone.
+    /// The placeholder contact is deleted.
     PlaceholderGone,
-    /// The environment has no such property as the queue's.
+    /// The environment has no queue property on an incident.
     QueueFieldUndeclared,
     /// The environment refuses an incident without a customer.
     CustomerRequired,
-    /// The case is there.
+    /// The case exists.
     IncidentPosted {
-        /// Its key.
+        /// Primary key.
         id: IncidentId,
-        /// Its number, when the answer told it.
+        /// Ticket number, if the answer holds it.
         ticket_number: Option<String>,
-        /// Who it was linked to.
+        /// Customer that the case was linked to.
         customer: LinkedCustomer,
-        /// Whether the queue went with it.
+        /// Binding of the queue in the request.
         queue: QueueBinding,
-        /// Whether the description held all of the transcript.
+        /// Fit of the transcript in the description.
         transcript: Fit,
-        /// It was there before this request.
+        /// True if the case existed before this request.
         existed: bool,
     },
-    /// The case is in a queue: its own, or where a rep has moved it.
+    /// The case is in a queue: its own, or one that a rep has moved it to.
     QueueAssigned,
     /// The case is in no queue.
     NotInAnyQueue,
-    /// The case was closed before it came into its queue.
+    /// The case was closed before it was put into its queue.
     ClosedBeforeQueued,
-    /// The note is there.
+    /// The note is attached.
     TranscriptAttached,
-    /// One of the notes that hold the transcript as text is there.
+    /// A note that holds a part of the transcript as text is attached.
     TextNoteAttached {
-        /// Whether it was the last one.
+        /// True for the last part.
         is_last: bool,
     },
     /// The environment refuses attachments of this kind or size.
     AttachmentsRefused,
-    /// The live work item is there.
+    /// The live work item exists.
     WorkItemPosted {
-        /// Its key.
+        /// Primary key.
         id: WorkItemId,
-        /// Whether its subject was cut.
+        /// True if the subject was cut.
         subject_cut: bool,
     },
-    /// The table of live work items takes no longer subject than so many UTF-16 units.
+    /// The table of live work items accepts a subject of at most this many UTF-16 units.
     SubjectLimited(u32),
-    /// The environment closes cases by the action only.
+    /// The environment closes cases only by the action.
     CloseActionRequired,
-    /// The case is closed: now, or already.
+    /// The case is closed, now or earlier.
     IncidentClosed(IncidentId),
-    /// The case is not there any more.
+    /// The case no longer exists.
     IncidentMissing(IncidentId),
-    /// The case is open, and nobody has changed it since it was to be closed.
+    /// The case is open and unchanged since the intent to close it.
     IncidentUnchanged {
-        /// Its version.
+        /// Version of the case.
         etag: String,
-        /// When it was to be closed, by Dynamics' clock.
+        /// Time of the intent, by Dynamics' clock.
         since: Timestamp,
     },
-    /// Nor was it closed and reopened since.
+    /// The case was not closed and reopened since the intent either.
     IncidentNeverClosed,
-    /// Somebody works on the case since it was to be closed: it stays as it is.
+    /// Somebody has worked on the case since the intent to close it; it stays as it is.
     IncidentTouched(IncidentId),
-    /// The case was changed after it was looked at.
+    /// The case was changed after the check.
     IncidentChanged,
 }
 
-/// Whether a description held all of the transcript.
+/// Fit of a transcript in a description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fit {
-    /// All of it.
+    /// The description holds the whole transcript.
     Whole,
-    /// It was cut: the rest goes into a note.
+    /// The description was cut; the rest goes into a note.
     Cut,
 }

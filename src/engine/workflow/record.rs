@@ -1,4 +1,4 @@
-//! An event as the store keeps it.
+//! Record of an event in the store.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -9,35 +9,35 @@ use super::progress::Progress;
 use super::step::StepName;
 use crate::event::{Kind, SessionId};
 
-/// Most entries of a history; the oldest but the first go when there are more, so a value stays under 4 KiB.
+/// Most entries of a history. Beyond that the oldest entries but the first are dropped, which keeps a record under 4 KiB.
 pub const HISTORY_LIMIT: usize = 16;
 
-/// An event as the store keeps it: where it stands, what was done, what came of it.
+/// Record of an event in the store: its phase, progress and history.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// Handoff or resolution.
+    /// Kind of the event.
     pub kind: Kind,
-    /// The conversation, when it could be read.
+    /// Id of the conversation, if it could be read.
     pub session_id: Option<SessionId>,
-    /// First 16 bytes of the body's digest, in hex: the same key with another body is worth a warning.
+    /// First 16 bytes of the body's digest, in hex. The same key with another body causes a warning.
     pub body_digest: String,
-    /// When the worker first saw it; `retry.max_age` and `resolution_wait` count from here.
+    /// Time at which a worker first received the event; `retry.max_age` and `resolution_wait` count from here.
     pub first_seen: Timestamp,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
-    /// Where it stands.
+    /// Phase of the event.
     pub phase: Phase,
-    /// A dead letter's copy lies in the dead-letter queue and its outcome is announced: the same key again starts afresh. False
-    /// for a dead event that is still to be announced or copied.
-    /// A record of a version without it is.
+    /// False for a dead event until its outcome is announced and its copy confirmed in the dead-letter queue. From then on a
+    /// message with the same key starts afresh.
+    /// Absent in records of earlier versions, and true there.
     #[serde(default = "settled")]
     pub settled: bool,
-    /// It was given up for the deaths that it has seen.
+    /// True if the event was given up because of process deaths while it was in flight.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub poison: bool,
-    /// What was done.
+    /// Progress of the event.
     pub progress: Progress,
-    /// Every request made for it, oldest first.
+    /// Requests made for the event, oldest first.
     pub history: Vec<HistoryEntry>,
 }
 
@@ -45,65 +45,65 @@ fn settled() -> bool {
     true
 }
 
-/// Where an event stands.
+/// Phase of an event.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// A worker has it in hand, or had when it died.
+    /// A worker is processing the event, or was when it died.
     InHand,
-    /// Written down before its first call, because it was in flight when a process died. A process of another
-    /// life that finds it so counts one more death.
+    /// Quarantined before the first request, because the event was in flight when a process died. A process that finds the
+    /// record of an earlier process counts one more death.
     #[serde(rename = "on_trial")] // the name on disk
     Quarantined {
-        /// The process that wrote it.
+        /// Process that wrote the record.
         life: u64,
-        /// Deaths before.
+        /// Deaths counted before.
         deaths: u32,
-        /// It has waited long for an answer, so a death says less.
+        /// True if the event has waited long for an answer, so that a death is weaker evidence.
         #[serde(default)]
         waiting: bool,
-        /// Deaths while it was waiting for an answer.
+        /// Deaths while the event waited for an answer.
         #[serde(default)]
         silent: u32,
     },
-    /// It waits in a retry queue.
+    /// The event waits in a retry queue.
     Waiting,
-    /// Answered: the same key again gets this.
+    /// Finished; a message with the same key gets this outcome.
     Finished(Outcome),
-    /// Dead-lettered: no answer; the same key again starts afresh.
+    /// Dead-lettered; a message with the same key starts afresh.
     Dead(Outcome),
 }
 
-/// One request made for an event.
+/// Request made for an event.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Request")]
 pub struct HistoryEntry {
-    /// When its answer came.
+    /// Time at which the answer arrived.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
-    /// Which attempt it belongs to.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// What it was for.
+    /// Step of the request.
     #[schemars(with = "String")]
     pub step: StepName,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub elapsed_ms: u64,
-    /// HTTP status; absent when there was no answer.
+    /// HTTP status; absent if there was no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Dynamics' error code.
+    /// Error code from Dynamics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// What went wrong, in one line.
+    /// Error in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// `x-ms-service-request-id`: Microsoft's support asks for it.
+    /// `x-ms-service-request-id`, which Microsoft's support asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 
 impl Record {
-    /// The outcome, answered or dead.
+    /// Returns the outcome of a finished or dead event.
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::Finished(outcome) | Phase::Dead(outcome) => Some(outcome),
@@ -111,7 +111,7 @@ impl Record {
         }
     }
 
-    /// Adds to the history, within [`HISTORY_LIMIT`].
+    /// Adds an entry to the history, within [`HISTORY_LIMIT`].
     pub fn note(&mut self, entry: HistoryEntry) {
         if self.history.len() >= HISTORY_LIMIT {
             self.history.remove(1);

@@ -1,4 +1,7 @@
-//! Refusals: one of a contact costs the contact, not the handoff; one that can't be read is final once it has come often enough.
+//! Special handling of refusals by Dynamics.
+//!
+//! A refused contact costs the contact, not the handoff. A refusal without a readable error is retried, because a proxy may have sent
+//! it, and becomes final after several equal ones.
 
 use super::fault::{Fault, Remedy};
 use super::receipt::Receipt;
@@ -6,13 +9,13 @@ use super::record::HistoryEntry;
 use super::settings::{ContactFailure, Settings};
 use super::step::{Step, StepName};
 
-/// Equal refusals without readable words, one after the other, that are taken for a refusal (contract 5).
+/// Consecutive equal refusals without a readable error that count as final (contract 5).
 const UNREADABLE: usize = 5;
 
-/// A contact that Dynamics refuses does not lose the handoff, unless the organization wants it so.
+/// Turns the refusal of a contact into a receipt, unless the organization's settings dead-letter the event.
 ///
 /// # Errors
-/// The fault itself, where it is none of a contact.
+/// The fault itself, if it does not concern a contact.
 pub fn excuse(step: &Step, settings: &Settings, fault: Fault) -> Result<Receipt, Fault> {
     let of_contact = matches!(step, Step::LookUpContact | Step::CreateContact { .. });
     let unlinked = settings.contact_failure == ContactFailure::Unlinked;
@@ -22,11 +25,11 @@ pub fn excuse(step: &Step, settings: &Settings, fault: Fault) -> Result<Receipt,
     Err(fault)
 }
 
-/// Takes a refusal that nobody can read for final once its step was refused in this way too often. The `history` of the event ends
-/// with the request that was refused.
+/// Makes an unreadable refusal final once its step has been refused in the same way too often. The event's `history` ends with
+/// the refused request.
 ///
 /// # Errors
-/// The same fault, or a final one, where the refusal is none of a contact.
+/// The same fault, or a final one, if the refusal does not concern a contact.
 pub fn insist(step: &Step, settings: &Settings, fault: Fault, history: &[HistoryEntry]) -> Result<Receipt, Fault> {
     if fault.remedy != Remedy::Retry || !is_unreadable_for_good(fault.step, fault.status, history) {
         return Err(fault);
@@ -34,8 +37,8 @@ pub fn insist(step: &Step, settings: &Settings, fault: Fault, history: &[History
     let refused = Fault {
         remedy: Remedy::GiveUp,
         advice: format!(
-            "Whoever answers refuses it again and again and gives no reason that can be read ({}): look at environment_url and at \
-             proxies in between, then replay.",
+            "Every attempt was refused without a readable reason ({}). Check environment_url and the proxies in between, then \
+             replay the event.",
             fault.message
         ),
         ..fault
@@ -44,7 +47,7 @@ pub fn insist(step: &Step, settings: &Settings, fault: Fault, history: &[History
 }
 
 fn is_unreadable_for_good(step: StepName, status: Option<u16>, history: &[HistoryEntry]) -> bool {
-    // 408 passes by itself, and what the token service answers concerns no single event.
+    // 408 is transient, and an answer of the token service concerns no single event.
     if !matches!(status, Some(400..=499)) || status == Some(408) || step == StepName::Token {
         return false;
     }
@@ -79,13 +82,13 @@ mod tests {
         insisted(fault(step, status), history).remedy
     }
 
-    /// As of a step that is none of a contact.
+    /// Applies `insist` to a step that does not concern a contact.
     fn insisted(fault: Fault, history: &[HistoryEntry]) -> Fault {
         insist(&Step::CreatePlaceholder, &settings(), fault, history).unwrap_err()
     }
 
     #[test]
-    fn five_equal_ones_are_a_refusal() {
+    fn five_equal_unreadable_answers_are_final() {
         for status in [400, 403, 409, 418, 499] {
             let history = vec![entry(StepName::PostIncident, Some(status)); 5];
             assert_eq!(remedy_after(StepName::PostIncident, status, &history), Remedy::GiveUp, "{status}");
@@ -94,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contacts_costs_the_contact_only() {
+    fn an_unreadable_refusal_of_a_contact_costs_only_the_contact() {
         let history = vec![entry(StepName::LookUpContact, Some(403)); 5];
         let insist = |settings| insist(&Step::LookUpContact, settings, fault(StepName::LookUpContact, 403), &history);
         let (usual, strict) = (settings(), settings_with(|it| it.contact_failure = ContactFailure::DeadLetter));
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_in_between_begins_the_count_anew() {
+    fn a_different_answer_restarts_the_count() {
         let step = StepName::PostIncident;
         let others = [
             entry(step, Some(503)),
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_or_is_decided_stays_as_it_is() {
+    fn transient_and_decided_faults_stay_unchanged() {
         let of = |step, status| vec![entry(step, Some(status)); 9];
         for status in [408, 500, 503, 200] {
             let step = StepName::PostIncident;

@@ -1,4 +1,4 @@
-//! Settings, and what steps may give back, for the tests of this and other rooms.
+//! Sample settings, and the possible receipts of each step, for tests.
 
 #![allow(clippy::missing_panics_doc, reason = "for tests")]
 
@@ -14,14 +14,14 @@ use super::{
 };
 use crate::event::{ContactId, IncidentId, WorkItemId};
 
-/// A queue.
+/// Id of a queue.
 pub const QUEUE: Uuid = Uuid::from_u128(0x4444_4444_4444_4444_4444_4444_4444_4444);
-/// An owner.
+/// Id of an owner.
 pub const OWNER: Uuid = Uuid::from_u128(0x3333_3333_3333_3333_3333_3333_3333_3333);
-/// A customer that stands in for none.
+/// Id of a fallback customer.
 pub const FALLBACK: Uuid = Uuid::from_u128(0x7777_7777_7777_7777_7777_7777_7777_7777);
 
-/// An organization that has set nothing but what it must.
+/// Returns settings with required values only.
 pub fn settings() -> Settings {
     Settings {
         organization_id: "org_acme".into(),
@@ -42,34 +42,34 @@ pub fn settings() -> Settings {
     }
 }
 
-/// That organization, with what a test cares for.
+/// Returns those settings after `change`.
 pub fn settings_with(change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = settings();
     change(&mut settings);
     settings
 }
 
-/// A time, from RFC 3339.
+/// Parses an RFC 3339 time.
 pub fn at(text: &str) -> Timestamp {
     text.parse().expect("a test's time is RFC 3339")
 }
 
-/// Contact number `n`.
+/// Returns the id of contact number `n`.
 pub fn contact(n: u8) -> ContactId {
     ContactId(Uuid::from_u128(0xc000 + u128::from(n)))
 }
 
-/// Incident number `n`.
+/// Returns the id of incident number `n`.
 pub fn incident(n: u8) -> IncidentId {
     IncidentId(Uuid::from_u128(0x1000 + u128::from(n)))
 }
 
-/// Live work item number `n`.
+/// Returns the id of live work item number `n`.
 pub fn work_item(n: u8) -> WorkItemId {
     WorkItemId(Uuid::from_u128(0xa000 + u128::from(n)))
 }
 
-/// Everything that a step can give back under these settings. `fit` is the description's.
+/// Returns every receipt that a step can give under these settings, for a description that fits as `fit` says.
 pub fn receipts(step: &Step, settings: &Settings, fit: Fit) -> Vec<Receipt> {
     let unlinked = settings.contact_failure == ContactFailure::Unlinked;
     let refused = unlinked.then_some(Receipt::ContactRefused);
@@ -88,7 +88,7 @@ pub fn receipts(step: &Step, settings: &Settings, fit: Fit) -> Vec<Receipt> {
             vec![Receipt::TranscriptAttached, Receipt::AttachmentsRefused]
         }
         Step::AttachTranscript { part: NoteForm::Text(part), .. } => {
-            // So many that it ends.
+            // The second part is the last, so that the exploration ends.
             vec![Receipt::TextNoteAttached { is_last: *part > 0 }]
         }
         Step::PostLiveWorkItem { subject_limit } => {

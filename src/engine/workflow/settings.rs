@@ -1,4 +1,4 @@
-//! What an organization wants: the part of its configuration that decides what Dynamics receives.
+//! Settings of an organization that decide which requests Dynamics receives.
 
 use std::time::Duration;
 
@@ -7,89 +7,89 @@ use uuid::Uuid;
 
 use crate::event::OrganizationId;
 
-/// Contract 7's organization file, without anything secret.
+/// Settings from the organization file (contract 7), without secrets.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
-    /// Whose settings these are.
+    /// Organization that the settings belong to.
     pub organization_id: OrganizationId,
     /// `https://acme.crm.dynamics.com`, without a trailing slash.
     pub environment_url: String,
-    /// Entity set that live work items are posted to.
+    /// Entity set to which live work items are posted.
     pub live_work_item_entity_set: String,
     /// `prioritycode` of a new incident, 1 to 4.
     pub default_priority: u8,
     /// System user that owns new incidents.
     pub default_owner_id: Option<Uuid>,
-    /// Queue that new incidents go to.
+    /// Queue of new incidents.
     pub default_queue_id: Option<Uuid>,
-    /// Workstream of live work items; absent: the queue's id.
+    /// Workstream of live work items; the queue's id if absent.
     pub default_workstream_id: Option<Uuid>,
     /// Longest `description`, in UTF-16 units.
     pub description_limit: usize,
-    /// How an incident gets into its queue.
+    /// Method of putting an incident into its queue.
     pub queue_assignment: QueueAssignment,
     /// Navigation property of `queue_assignment = "bind"`.
     pub queue_field: String,
-    /// How an incident is closed.
+    /// Method of closing an incident.
     pub close_with: CloseWith,
-    /// What a contact that Dynamics refuses means for its handoff.
+    /// Consequence for the handoff if Dynamics refuses its contact.
     pub contact_failure: ContactFailure,
-    /// Who an incident without a customer is linked to where the environment insists on one.
+    /// Customer of an incident without one, if the environment requires a customer.
     pub fallback_customer: Option<FallbackCustomer>,
-    /// Set on every incident as they are, last; never `incidentid`.
+    /// Properties set last and unchanged on every incident; never `incidentid`.
     pub ticket_properties: Map<String, Value>,
-    /// How long a resolution waits for a handoff it has not seen.
+    /// Time that a resolution waits for a handoff of an unknown session.
     pub resolution_wait: Duration,
 }
 
 impl Settings {
-    /// Whether `ticket_properties` link every incident to a customer (or an account) by themselves.
+    /// Returns true if `ticket_properties` link every incident to a customer (or an account).
     pub fn binds_customer_itself(&self) -> bool {
         self.ticket_properties.keys().any(|key| key.starts_with("customerid_"))
     }
 
-    /// Whether `ticket_properties` put every incident into a queue by themselves.
+    /// Returns true if `ticket_properties` put every incident into a queue.
     pub fn binds_queue_itself(&self) -> bool {
         self.ticket_properties.contains_key(&format!("{}@odata.bind", self.queue_field))
     }
 }
 
-/// `queue_assignment`
+/// `queue_assignment`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QueueAssignment {
-    /// Bind, until the environment says that it has no such property; then the action.
+    /// Binds the queue until the environment reports an undeclared property, then uses the action.
     Auto,
-    /// `<queue_field>@odata.bind` with the incident.
+    /// Sends `<queue_field>@odata.bind` with the incident.
     Bind,
-    /// The action `AddToQueue` afterwards.
+    /// Calls the action `AddToQueue` afterwards.
     AddToQueue,
 }
 
-/// `close_with`
+/// `close_with`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseWith {
-    /// PATCH, until the environment insists on the action.
+    /// Uses PATCH until the environment requires the action.
     Auto,
-    /// `PATCH incidents(<id>)`
+    /// `PATCH incidents(<id>)`.
     Patch,
-    /// `POST CloseIncident`
+    /// `POST CloseIncident`.
     CloseIncident,
 }
 
-/// `contact_failure`
+/// `contact_failure`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ContactFailure {
-    /// The incident goes out without its contact, with a warning.
+    /// The incident is posted without its contact, with a warning.
     Unlinked,
-    /// The event is a dead letter.
+    /// The event becomes a dead letter.
     DeadLetter,
 }
 
-/// `fallback_customer`
+/// `fallback_customer`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FallbackCustomer {
-    /// `/contacts(<id>)`
+    /// `/contacts(<id>)`.
     Contact(Uuid),
-    /// `/accounts(<id>)`
+    /// `/accounts(<id>)`.
     Account(Uuid),
 }

@@ -1,4 +1,4 @@
-//! What the worker can ask of Dynamics, as data.
+//! Steps of an event: requests to Dynamics, as data.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,124 +6,124 @@ use serde::{Deserialize, Serialize};
 use super::settings::FallbackCustomer;
 use crate::event::{ContactId, IncidentId};
 
-/// One effect in Dynamics. Each may be repeated: what it creates has a key of our own.
+/// One effect in Dynamics. Each may be repeated, because a created record has a key derived from the event.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step {
-    /// Find the contact with the customer's email.
+    /// Finds the contact with the customer's email.
     LookUpContact,
-    /// Create it, under the derived key of this generation.
+    /// Creates the contact under the derived key of this generation.
     CreateContact {
-        /// 0, then one more each time a rep has given the record of that key another email.
+        /// Generation, from 0; it grows each time a rep has given the record of a key another email.
         generation: u8,
     },
-    /// Create the contact that stands for nobody in particular.
+    /// Creates the placeholder contact.
     CreatePlaceholder,
-    /// Create the case.
+    /// Creates the case.
     PostIncident {
-        /// Who it is linked to.
+        /// Customer to link the case to.
         customer: LinkedCustomer,
-        /// Whether the queue goes with it.
+        /// Binding of the queue.
         queue: QueueBinding,
     },
-    /// Look whether the case is in a queue.
+    /// Checks if the case is in a queue.
     LookForQueueItem {
-        /// Which case.
+        /// Case to check.
         incident: IncidentId,
     },
-    /// Put the case into the organization's queue by the action. It moves one that is in another queue.
+    /// Puts the case into the organization's queue by the action, which moves it out of any other queue.
     AssignQueue {
-        /// Which case.
+        /// Case to put into the queue.
         incident: IncidentId,
     },
-    /// Attach the uncut description as a note.
+    /// Attaches the uncut description as a note.
     AttachTranscript {
-        /// Which case.
+        /// Case to attach the note to.
         incident: IncidentId,
-        /// In which form.
+        /// Form of the note.
         part: NoteForm,
     },
-    /// Create the live work item.
+    /// Creates the live work item.
     PostLiveWorkItem {
-        /// Longest subject that its table takes, in UTF-16 units, where that is known.
+        /// Longest subject that the table accepts, in UTF-16 units, if it is known.
         subject_limit: Option<u32>,
     },
-    /// Close one case.
+    /// Closes one case.
     CloseIncident {
-        /// Which case.
+        /// Case to close.
         incident: IncidentId,
-        /// By which request.
+        /// Request to close it with.
         how: Closing,
-        /// Only this version of it; any, when it is none.
+        /// Version to close; `None` closes any version.
         etag: Option<String>,
     },
-    /// Look at a case that may have been closed: is it open, and has nobody changed it?
+    /// Checks if a case that may have been closed is still open and unchanged.
     LookAtIncident {
-        /// Which case.
+        /// Case to check.
         incident: IncidentId,
-        /// Since then, by the worker's clock.
+        /// Time of the intent, by the worker's clock.
         since: Timestamp,
     },
-    /// Look whether an open case was closed, and so reopened.
+    /// Checks if an open case was closed, and therefore reopened.
     LookForResolution {
-        /// Which case.
+        /// Case to check.
         incident: IncidentId,
-        /// Since then, by Dynamics' clock.
+        /// Time of the intent, by Dynamics' clock.
         since: Timestamp,
     },
 }
 
-/// The form of a note.
+/// Form of a note.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoteForm {
-    /// All of the transcript, as an attachment.
+    /// The whole transcript as an attachment.
     Attachment,
-    /// One of several parts of it as text, from 0.
+    /// One of several parts of the transcript as text, from 0.
     Text(u16),
 }
 
-/// Who a new incident is linked to.
+/// Customer to link a new incident to.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum LinkedCustomer {
-    /// The customer's contact.
+    /// Contact of the customer.
     Contact(ContactId),
-    /// The organization's `fallback_customer`.
+    /// `fallback_customer` of the organization.
     Fallback(FallbackCustomer),
-    /// The placeholder contact.
+    /// Placeholder contact.
     Placeholder(ContactId),
-    /// Nobody.
+    /// No customer.
     Nobody,
 }
 
-/// Whether the queue goes with the incident.
+/// Binding of the queue in the request that creates an incident.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueBinding {
     /// The organization has no queue, or `ticket_properties` name one.
     NoQueue,
-    /// `<queue_field>@odata.bind` is in the body.
+    /// The body holds `<queue_field>@odata.bind`.
     Bound,
-    /// It is not: the action follows.
+    /// The body holds no queue; the action follows.
     Unbound,
 }
 
-/// The request that closes an incident.
+/// Request that closes an incident.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Closing {
-    /// `PATCH incidents(<id>)`
+    /// `PATCH incidents(<id>)`.
     Patch,
-    /// `POST CloseIncident`
+    /// `POST CloseIncident`.
     Action,
 }
 
-/// The name of a step: in history, logs, metrics (`operation`) and `x-handoffd-step`.
+/// Name of a step, used in history, logs, metrics (`operation`) and `x-handoffd-step`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepName {
-    /// Reading the message; never sent to Dynamics.
+    /// Decoding of the message; never sent to Dynamics.
     Decode,
-    /// Fetching a token.
+    /// Request for a token.
     Token,
-    /// Asking whether a blocked organization works again; never an event's.
+    /// Probe of a blocked organization; never part of an event.
     Probe,
     /// [`Step::LookUpContact`]
     LookUpContact,
@@ -150,7 +150,7 @@ pub enum StepName {
 }
 
 impl Step {
-    /// Its name.
+    /// Returns the name of the step.
     pub fn name(&self) -> StepName {
         match self {
             Self::LookUpContact => StepName::LookUpContact,
@@ -169,7 +169,7 @@ impl Step {
 }
 
 impl StepName {
-    /// As it stands in headers, metrics and logs.
+    /// Returns the value used in headers, metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Decode => "decode",

@@ -1,4 +1,4 @@
-//! An outcome as operators read it: what OpenCX receives, and more.
+//! Outcome as operators see it: everything that OpenCX receives, and more.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -10,66 +10,66 @@ use super::outcome::Status;
 use super::record::{HistoryEntry, Phase, Record};
 use crate::event::EventKey;
 
-/// Whether every request made for the event is shown too.
+/// Choice to include the history of requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WithHistory {
-    /// For one event.
+    /// The history is included, as for a single event.
     Yes,
-    /// For a list.
+    /// The history is left out, as in a list.
     No,
 }
 
-/// What became of an event, for an operator.
+/// Outcome of an event, for an operator.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Outcome")]
 pub struct View {
-    /// What OpenCX received.
+    /// Data that OpenCX received.
     #[serde(flatten)]
     pub data: OutcomeData,
-    /// Whose event it was.
+    /// Organization that owns the event.
     pub organization_id: String,
-    /// How it ended.
+    /// Status of the event.
     pub status: Status,
-    /// When it was decided.
+    /// Time of the decision.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished_at: Timestamp,
-    /// Every request made for it, oldest first; of one outcome, not in lists.
+    /// Requests made for the event, oldest first; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<HistoryEntry>>,
 }
 
-/// An event that has no outcome yet.
+/// Event without an outcome.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub struct Unfinished {
-    /// Which event.
+    /// Id of the event.
     pub source_event_id: String,
-    /// Whose.
+    /// Organization that owns the event.
     pub organization_id: String,
-    /// The conversation.
+    /// Id of the conversation.
     pub session_id: Option<String>,
-    /// Where it stands.
+    /// State of the event.
     pub status: Standing,
-    /// When the worker saw it first.
+    /// Time at which a worker first received the event.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub first_seen: Timestamp,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
-    /// Every request made for it, oldest first.
+    /// Requests made for the event, oldest first.
     pub history: Vec<HistoryEntry>,
 }
 
-/// Where an event without an outcome stands.
+/// State of an event without an outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// It waits in a queue for its next attempt.
+    /// The event waits in a queue for its next attempt.
     Waiting,
-    /// A worker has it in hand, or had when it died.
+    /// A worker is processing the event, or was when it died.
     InHand,
 }
 
-/// What `outcomes list` and `GET /api/v1/outcomes` show of an event that has an outcome: the outcome's
-/// `data`, with `organization_id`, `status` and `finished_at`. `None` while there is no outcome.
+/// Returns the outcome of an event as `outcomes list` and `GET /api/v1/outcomes` show it: the outcome's `data` with
+/// `organization_id`, `status` and `finished_at`. Returns `None` if the event has no outcome.
 pub fn view(key: &EventKey, record: &Record, history: WithHistory) -> Option<Value> {
     let outcome = record.outcome()?;
     Some(json!(View {
@@ -81,7 +81,7 @@ pub fn view(key: &EventKey, record: &Record, history: WithHistory) -> Option<Val
     }))
 }
 
-/// What is known of an event that has no outcome yet; `None` when it has one.
+/// Returns the state of an event without an outcome; `None` if it has one.
 pub fn unfinished(key: &EventKey, record: &Record) -> Option<Unfinished> {
     let status = match record.phase {
         Phase::Waiting => Standing::Waiting,

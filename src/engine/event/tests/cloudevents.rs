@@ -105,7 +105,7 @@ fn every_kind_of_event_may_be_a_cloud_event() {
 }
 
 #[test]
-fn faults_are_named_in_the_dialect_s_words() {
+fn faults_use_the_field_names_of_the_dialect() {
     for (pointer, path) in [
         ("/type", "type"),
         ("/id", "id"),
@@ -141,7 +141,7 @@ fn faults_are_named_in_the_dialect_s_words() {
 }
 
 #[test]
-fn an_id_may_be_the_message_s() {
+fn the_message_id_replaces_a_missing_id() {
     let mut envelope = without(binary("cloudEvents:"), "cloudEvents:id");
     envelope.message_id = Some("m1".to_owned());
     let event = event_in(&envelope, &native()["data"]);
@@ -149,7 +149,7 @@ fn an_id_may_be_the_message_s() {
 }
 
 #[test]
-fn only_version_one_is_known() {
+fn only_version_1_is_supported() {
     let set = |version: Value| with(structured(), "/specversion", Some(version));
     event(&set(json!("1.0.2")));
     for version in [json!("0.3"), json!("2.0"), json!("10.0"), json!(1.0)] {
@@ -172,7 +172,7 @@ fn a_batch_is_refused_with_advice() {
 }
 
 #[test]
-fn a_native_body_counts_more_than_its_headers() {
+fn a_native_body_takes_precedence_over_headers() {
     for envelope in [binary("cloudEvents:"), typed("application/cloudevents+json")] {
         let body = with(native(), "/event_id", Some(json!("own")));
         assert_eq!(event_in(&envelope, &body).key.event_id.as_str(), "own");
@@ -187,7 +187,7 @@ fn a_trace_header_alone_makes_no_cloud_event() {
 }
 
 #[test]
-fn headers_tell_whose_a_broken_body_is() {
+fn headers_identify_a_broken_body() {
     let rejection = decode(&binary("cloudEvents:"), b"{", &LIMITS).expect_err("no JSON");
     assert_eq!(rejection.path, None);
     assert_eq!(rejection.seen.organization_id, Some(OrganizationId::from("org_acme")));
@@ -198,7 +198,7 @@ fn headers_tell_whose_a_broken_body_is() {
 /// Found by fuzzing: a duplicate field hid that the rest is not JSON, and the path then named a key chosen
 /// by the publisher.
 #[test]
-fn a_binary_body_that_is_no_json_is_called_so() {
+fn a_binary_body_that_is_not_json_is_reported_as_such() {
     let body = b"{\"timestamp\": \"a\", \"timestamp\": \"b\", \"x\\ty\": [\"\n";
     let rejection = decode(&binary("cloudEvents:"), body, &LIMITS).expect_err("no JSON");
     assert_eq!(rejection.path, None);

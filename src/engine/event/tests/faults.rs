@@ -4,7 +4,7 @@ use super::{LIMITS, envelope, event, event_in, handoff, rejection, rejection_in,
 use crate::event::{Decoded, EventId, Kind, Limits, OrganizationId, RejectionReason, SessionId, decode};
 
 #[test]
-fn names_the_required_field_that_is_not_there() {
+fn names_the_missing_required_field() {
     for (body, pointer, path) in [
         (handoff(), "/event", "event"),
         (handoff(), "/event_id", "event_id"),
@@ -74,7 +74,7 @@ fn ids_are_not_trimmed() {
 }
 
 #[test]
-fn the_message_id_stands_in_for_the_event_id() {
+fn the_message_id_replaces_a_missing_event_id() {
     let without = with(handoff(), "/event_id", None);
     let event = event_in(&envelope(Some("msg-1")), &without);
     assert_eq!(event.key.event_id.as_str(), "msg-1");
@@ -93,7 +93,7 @@ fn refuses_a_timestamp_without_an_offset() {
 }
 
 #[test]
-fn refuses_a_meta_that_is_no_guid() {
+fn rejects_an_incident_id_that_is_not_a_guid() {
     for (meta, path) in [
         (json!({ "dynamics365_incident_id": "CAS-1" }), "data.meta.dynamics365_incident_id"),
         (json!({ "dynamics365_incident_id": 1 }), "data.meta.dynamics365_incident_id"),
@@ -105,7 +105,7 @@ fn refuses_a_meta_that_is_no_guid() {
 }
 
 #[test]
-fn names_an_event_it_does_not_know() {
+fn names_an_unsupported_event() {
     for name in ["session.paused", "session.handoff.email", "Session.Handoff", "x\u{7}"] {
         let rejection = rejection(&with(handoff(), "/event", Some(json!(name))));
         assert_eq!(rejection.reason, RejectionReason::UnsupportedEvent);
@@ -115,7 +115,7 @@ fn names_an_event_it_does_not_know() {
 }
 
 #[test]
-fn says_what_could_be_seen() {
+fn a_rejection_carries_the_readable_ids() {
     let rejection = rejection(&with(handoff(), "/data/transcript", Some(json!(5))));
     assert_eq!(rejection.seen.organization_id, Some(OrganizationId::from("org_acme")));
     assert_eq!(rejection.seen.event_id, Some(EventId::from("evt_01JDA7")));
@@ -124,7 +124,7 @@ fn says_what_could_be_seen() {
 }
 
 #[test]
-fn sees_the_message_id_of_what_is_no_json() {
+fn keeps_the_message_id_of_a_body_that_is_not_json() {
     for body in [&b"\xff\xfe{"[..], b"", b"{", b"{} {}", b"[1]", b"5", b"\"secret\"", b"null"] {
         let rejection = decode(&envelope(Some("m1")), body, &LIMITS).expect_err("no event");
         assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
@@ -135,7 +135,7 @@ fn sees_the_message_id_of_what_is_no_json() {
 }
 
 #[test]
-fn says_where_json_breaks() {
+fn reports_the_position_of_a_json_error() {
     let problem = |body: &str| text(body).expect_err("no event").problem;
     assert!(problem("{\n \"a\": x}").contains("not JSON: expected value at line 2 column 7"));
     assert!(problem("[]").contains("expected a JSON object at the top"));
@@ -161,7 +161,7 @@ fn names_size_and_limit() {
 }
 
 #[test]
-fn a_field_that_stands_there_twice_is_refused() {
+fn a_duplicate_field_is_rejected() {
     let body = handoff().to_string();
     let twice = body.replacen('{', "{\"event_id\":\"first\",", 1);
     let rejection = text(&twice).expect_err("ambiguous");
@@ -178,13 +178,13 @@ fn a_field_that_stands_there_twice_is_refused() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_fault() {
+fn a_byte_order_mark_is_accepted() {
     let body = format!("\u{feff}{}", handoff());
     assert!(matches!(text(&body), Ok(Decoded::Event(_))));
 }
 
 #[test]
-fn depth_in_an_unknown_field_does_no_harm() {
+fn deep_nesting_in_an_unknown_field_is_harmless() {
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     let body = handoff().to_string();
     for at in ["{", "\"data\":{"] {
@@ -197,7 +197,7 @@ fn depth_in_an_unknown_field_does_no_harm() {
 }
 
 #[test]
-fn half_a_character_reads_as_the_replacement_character() {
+fn a_lone_surrogate_reads_as_the_replacement_character() {
     for (from, pointer) in [
         ("ses_9f2c", "/data/session_id"),
         ("Billing", "/data/classification"),
@@ -220,7 +220,7 @@ fn half_a_character_reads_as_the_replacement_character() {
 }
 
 #[test]
-fn a_body_in_an_amqp_1_0_section_is_named_as_that() {
+fn an_amqp_1_0_section_is_named_in_the_error() {
     let json = handoff().to_string();
     for (code, name) in [(0x77, "value"), (0x76, "sequence"), (0x75, "data")] {
         let length = u32::try_from(json.len()).expect("short").to_be_bytes();
@@ -254,7 +254,7 @@ fn control_characters_are_refused_in_ids_and_channel() {
 }
 
 #[test]
-fn no_problem_tells_what_a_customer_wrote() {
+fn no_problem_contains_customer_text() {
     let secret = "Ann's-IBAN";
     for pointer in [
         "/timestamp",

@@ -18,7 +18,7 @@ fn resolution_of(body: &Value) -> Resolution {
 }
 
 #[test]
-fn reads_the_contract_s_handoff() {
+fn reads_the_handoff_of_the_contract() {
     let event = event(&handoff());
     assert_eq!(event.key.organization_id.as_str(), "org_acme");
     assert_eq!(event.key.event_id.as_str(), "evt_01JDA7");
@@ -47,7 +47,7 @@ fn reads_a_resolution() {
 }
 
 #[test]
-fn closes_unless_the_status_says_not() {
+fn closes_unless_the_status_is_not_resolved() {
     for (status, verdict) in [
         (json!("closed_unresolved"), Verdict::NotResolved),
         (json!(" Not_Resolved "), Verdict::NotResolved),
@@ -97,7 +97,7 @@ fn null_absent_and_blank_are_the_same() {
 }
 
 #[test]
-fn trims_scalars_but_not_what_was_said() {
+fn trims_scalars_but_not_message_texts() {
     let mut body = with(handoff(), "/data/summary", Some(json!("  Twice \n")));
     body = with(body, "/data/channel", Some(json!(" WhatsApp ")));
     body = with(body, "/data/customer/name", Some(json!("\tAnn ")));
@@ -111,7 +111,7 @@ fn trims_scalars_but_not_what_was_said() {
 }
 
 #[test]
-fn a_message_s_unreadable_time_is_no_time() {
+fn an_unreadable_message_time_counts_as_absent() {
     let body = with(handoff(), "/data/transcript/0/timestamp", Some(json!("yesterday")));
     assert_eq!(handoff_of(&body).transcript[0].timestamp, None);
 }

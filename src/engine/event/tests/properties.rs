@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn all_dialects_tell_the_same_event(parts in parts()) {
+    fn all_dialects_decode_to_the_same_event(parts in parts()) {
         let (name, id, organization, timestamp, data) = parts;
         let native = json!({
             "event": name, "event_id": id, "organization_id": organization, "timestamp": timestamp, "data": data,
@@ -212,7 +212,7 @@ proptest! {
 
     /// Removing null and blank values changes nothing.
     #[test]
-    fn null_blank_and_absent_are_one(parts in parts()) {
+    fn removing_null_and_blank_changes_nothing(parts in parts()) {
         let (name, id, organization, timestamp, data) = parts;
         let of = |data: &Value| json!({
             "event": name, "event_id": id, "organization_id": organization, "timestamp": timestamp, "data": data,
@@ -224,7 +224,7 @@ proptest! {
 
     /// Decoded texts hold no character that Dynamics refuses, and none is blank.
     #[test]
-    fn texts_are_fit_for_dynamics(data in handoff_data()) {
+    fn texts_are_valid_for_dynamics(data in handoff_data()) {
         let body = json!({
             "event": "session.handoff", "event_id": "e", "organization_id": "o",
             "timestamp": "2026-11-22T10:15:00Z", "data": data,

@@ -38,7 +38,7 @@ fn event_of(piece: &Piece) -> Event {
 }
 
 #[test]
-fn is_resolved_by_a_person_s_word_or_else_the_ai_s() {
+fn a_persons_status_takes_precedence_over_the_ai_status() {
     use Verdict::{NotResolved, Resolved};
     let (r, u, n) = (json!("resolved"), json!("unresolved"), json!(null));
     for (human, either, ai, verdict) in [
@@ -67,13 +67,13 @@ fn is_resolved_by_a_person_s_word_or_else_the_ai_s() {
 }
 
 #[test]
-fn one_in_an_array_is_simply_that_event() {
+fn an_array_of_one_is_a_single_event() {
     let data = json!({ "conversation_id": "c1", "ai_resolution_status": "resolved" });
     assert_eq!(event(&closed(&json!([data]))), event(&closed(&data)));
 }
 
 #[test]
-fn its_time_is_the_conversation_s_else_the_envelope_s_else_none() {
+fn the_time_is_read_from_the_conversation_or_else_the_envelope() {
     let time = |body: &Value| event(body).timestamp.map(|at| at.to_string());
     let own = json!({ "conversation_id": "c1", "timestamp": "2026-11-22T10:59:00Z" });
     assert_eq!(time(&closed(&own)).as_deref(), Some("2026-11-22T10:59:00Z"));
@@ -87,7 +87,7 @@ fn its_time_is_the_conversation_s_else_the_envelope_s_else_none() {
 }
 
 #[test]
-fn its_id_is_the_message_s_else_a_digest() {
+fn the_id_is_the_message_id_or_else_a_digest() {
     let body = closed(&json!({ "conversation_id": "c1" }));
     let by_message = event_in(&envelope(Some("m1")), &body);
     assert_eq!(by_message.key.event_id.as_str(), "m1");
@@ -109,7 +109,7 @@ fn its_id_is_the_message_s_else_a_digest() {
 }
 
 #[test]
-fn what_else_it_carries_is_ignored_or_used() {
+fn channel_and_meta_are_used_and_other_fields_ignored() {
     let event = event(&closed(&json!({
         "conversation_id": "c1",
         "channel": " Email ",
@@ -153,7 +153,7 @@ fn names_the_field_at_fault() {
 }
 
 #[test]
-fn a_rejection_sees_the_same_id_as_the_event_would_have() {
+fn a_rejection_has_the_id_of_the_valid_event() {
     let good = closed(&json!([{ "conversation_id": "c1", "timestamp": "2026-11-22T10:59:00Z" }]));
     let bad = with(good.clone(), "/data/0/meta", Some(json!(5)));
     let seen = rejection(&bad).seen;
@@ -164,7 +164,7 @@ fn a_rejection_sees_the_same_id_as_the_event_would_have() {
 }
 
 #[test]
-fn several_become_messages_of_their_own() {
+fn several_conversations_become_separate_messages() {
     let body = closed(&json!([
         { "conversation_id": "c1", "resolution_status": "resolved", "extra": [1.0, "é"] },
         { "conversation_id": "c2", "timestamp": "2026-11-22T10:59:00Z" },
@@ -186,7 +186,7 @@ fn several_become_messages_of_their_own() {
 }
 
 #[test]
-fn a_bad_one_stops_no_other() {
+fn an_invalid_conversation_stops_no_other() {
     let body = closed(&json!([
         5, null, [{ "conversation_id": "x" }, {}], {}, { "conversation_id": 1 },
         { "conversation_id": "c1", "meta": 5 }, { "conversation_id": "c2" },
@@ -246,7 +246,7 @@ fn without_a_message_id_a_piece_has_the_id_it_would_have_alone() {
 }
 
 #[test]
-fn too_many_are_refused() {
+fn too_many_conversations_are_rejected() {
     let many = vec![json!({ "conversation_id": "c" }); 10_001];
     let rejection = rejection(&closed(&Value::Array(many)));
     assert_eq!(rejection.path.as_deref(), Some("data"));

@@ -1,4 +1,4 @@
-//! An outcome as OpenCX receives it (contract 6).
+//! Outcome as OpenCX receives it (contract 6).
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -8,96 +8,96 @@ use uuid::Uuid;
 use super::outcome::{Failure, IncidentRef, Outcome};
 use crate::event::EventKey;
 
-/// Namespace of outcome ids; any fixed value does, as long as it stays.
+/// Namespace of outcome ids; an arbitrary constant that must never change.
 const NAMESPACE: Uuid = Uuid::from_u128(0x2b9e_6d1c_47f3_4a58_8e0d_91c5_f6a3_b70e);
 
-/// What goes out on the outcomes exchange; `event` is its routing key, `event_id` its message id.
+/// Message on the outcomes exchange; `event` is its routing key, `event_id` its message id.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Outcome")]
 pub struct OutcomeEvent {
-    /// `dynamics365.<handoff|resolution>.<succeeded|skipped|failed>`
+    /// `dynamics365.<handoff|resolution>.<succeeded|skipped|failed>`.
     #[schemars(regex(pattern = r"^dynamics365\.(handoff|resolution)\.(succeeded|skipped|failed)$"))]
     pub event: String,
-    /// The same every time: a consumer may drop one that it has seen.
+    /// Id of the outcome. A repeated outcome has the same id, so a consumer may drop duplicates.
     pub event_id: Uuid,
-    /// Whose event it was.
+    /// Organization that owns the event.
     pub organization_id: String,
-    /// When it was decided, RFC 3339 in UTC with seconds.
+    /// Time of the decision, RFC 3339 in UTC with seconds.
     #[schemars(extend("format" = "date-time"))]
     pub timestamp: String,
-    /// What became of the event.
+    /// Result of the event.
     pub data: OutcomeData,
 }
 
-/// What became of an event.
+/// Result of an event.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub struct OutcomeData {
-    /// The event's own id.
+    /// Id of the source event.
     pub source_event_id: String,
-    /// The conversation; null when it could not be read.
+    /// Id of the conversation; null if it could not be read.
     pub session_id: Option<String>,
-    /// Where it took place, lower-cased.
+    /// Channel of the conversation, lower-cased.
     pub channel: Option<String>,
-    /// Which kind of record it became.
+    /// Kind of record that the event became.
     #[schemars(extend("enum" = ["incident", "live_work_item", null]))]
     pub route: Option<&'static str>,
-    /// To be kept with the session.
+    /// Records in Dynamics, to be stored with the session.
     pub session_meta: SessionMeta,
-    /// The customer's contact in Dynamics.
+    /// Contact of the customer in Dynamics.
     pub contact_id: Option<Uuid>,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
-    /// What an operator should know although it went well: `contact_unlinked`, `placeholder_customer`.
+    /// Warnings of an event that succeeded, for an operator: `contact_unlinked`, `placeholder_customer`.
     pub warnings: Vec<&'static str>,
-    /// Why it was skipped or has failed.
+    /// Reason for skipping the event or for its failure.
     pub reason: Option<&'static str>,
-    /// What went wrong.
+    /// Error of an event that failed.
     pub error: Option<OutcomeError>,
 }
 
-/// The records in Dynamics; empty when there are none.
+/// Records in Dynamics; empty if there are none.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum SessionMeta {
-    /// A case.
+    /// Case.
     Incident {
-        /// Its key; of several, the newest's.
+        /// Primary key of the case; of several, of the newest.
         dynamics365_incident_id: Uuid,
-        /// Its number; null when Dynamics did not tell it.
+        /// Ticket number; null if Dynamics did not return it.
         dynamics365_ticket_number: Option<String>,
-        /// All cases that a resolution closed, when it closed several.
+        /// All cases that a resolution closed; present if it closed several.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         #[schemars(default)]
         dynamics365_incident_ids: Vec<Uuid>,
     },
-    /// A live work item.
+    /// Live work item.
     Chat {
-        /// Its key.
+        /// Primary key of the live work item.
         dynamics365_chat_id: Uuid,
-        /// `initiated`
+        /// `initiated`.
         dynamics365_chat_status: &'static str,
     },
-    /// None.
+    /// No record.
     #[schemars(extend("maxProperties" = 0))]
     Nothing {},
 }
 
-/// What went wrong.
+/// Error of an event that failed.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub struct OutcomeError {
-    /// Where.
+    /// Step that failed.
     pub step: &'static str,
-    /// HTTP status of Dynamics' answer.
+    /// HTTP status of Dynamics' response.
     pub status: Option<u16>,
-    /// Dynamics' error code.
+    /// Error code from Dynamics.
     pub code: Option<String>,
-    /// What happened.
+    /// Description of the error.
     pub message: String,
-    /// What to do about it.
+    /// Advice for an operator.
     pub advice: Option<String>,
 }
 
-/// Puts an outcome into the words of the contract; the same every time.
+/// Renders an outcome in the form of the contract. The same outcome always gives the same message.
 pub fn render(outcome: &Outcome, key: &EventKey) -> OutcomeEvent {
     let (kind, status) = (outcome.kind.as_str(), outcome.status.as_str());
     OutcomeEvent {
@@ -120,8 +120,8 @@ pub fn render(outcome: &Outcome, key: &EventKey) -> OutcomeEvent {
     }
 }
 
-/// UUIDv5 of organization, source event id and result. Ids have no control characters, so NUL keeps
-/// them apart.
+/// Returns a UUIDv5 of organization, source event id and result. Ids contain no control characters, so NUL
+/// separates them.
 fn event_id(outcome: &Outcome, key: &EventKey) -> Uuid {
     let name = format!("{}\0{}\0{}", key.organization_id, key.event_id, outcome.status.as_str());
     Uuid::new_v5(&NAMESPACE, name.as_bytes())

@@ -41,7 +41,7 @@ fn incident(n: u128) -> IncidentRef {
 }
 
 #[test]
-fn a_handoff_reads_as_the_contract_shows_it() {
+fn a_handoff_renders_as_in_the_contract() {
     let outcome = Outcome {
         route: Some(Route::Incident),
         channel: Some(Channel::new("Email")),
@@ -95,7 +95,7 @@ fn a_chat_is_initiated() {
 }
 
 #[test]
-fn a_resolution_names_all_that_it_closed() {
+fn a_resolution_lists_every_closed_incident() {
     let closed = |ids: &[u128]| Outcome {
         incident: Some(incident(2)),
         closed: ids.iter().map(|n| IncidentId(uuid(*n))).collect(),
@@ -107,7 +107,7 @@ fn a_resolution_names_all_that_it_closed() {
 }
 
 #[test]
-fn a_failure_says_what_to_do() {
+fn a_failure_carries_its_error() {
     let outcome = Outcome {
         reason: Some(Reason::RejectedByDynamics),
         warnings: vec![Warning::ContactUnlinked],
@@ -138,7 +138,7 @@ fn a_failure_says_what_to_do() {
 }
 
 #[test]
-fn its_id_depends_on_organization_event_and_result() {
+fn the_id_depends_on_organization_event_and_result() {
     let id = |status, organization: &str, event: &str| {
         let key = EventKey { organization_id: organization.into(), event_id: event.into() };
         event_id(&outcome(Kind::Handoff, status), &key)

@@ -1,4 +1,4 @@
-//! What a resolution does, for every session that it may meet.
+//! Decisions about a resolution, for every kind of session.
 
 use super::explore::{closed, entry, open};
 use super::states::{State, take};
@@ -36,7 +36,7 @@ fn reason(decision: &Decision) -> Option<Reason> {
 }
 
 #[test]
-fn what_is_closed_and_what_is_skipped() {
+fn sessions_that_close_and_sessions_that_wait() {
     use SessionState::{Dead, Opening};
     let until = Some(early().now + std::time::Duration::from_secs(120));
     for (session, meta, expected) in [
@@ -57,7 +57,7 @@ fn what_is_closed_and_what_is_skipped() {
 }
 
 #[test]
-fn why_a_resolution_is_skipped() {
+fn reasons_for_skipping_a_resolution() {
     use SessionState::Dead;
     for (session, meta, expected) in [
         (vec![CHAT()], None, Reason::LiveWorkItem),
@@ -76,7 +76,7 @@ fn why_a_resolution_is_skipped() {
 }
 
 #[test]
-fn not_resolved_is_skipped_whatever_the_session_is() {
+fn not_resolved_is_skipped_for_every_session() {
     let event = resolution(|it| (it.verdict, it.incident_id) = (Verdict::NotResolved, Some(incident(4))));
     for session in [vec![], vec![open(1)], vec![SessionState::Opening], vec![CHAT()]] {
         let decision = decide(&event, &settings(), &memory(&session), &Progress::default(), early());
@@ -135,7 +135,7 @@ fn every_open_incident_of_the_session_is_closed_oldest_first() {
 }
 
 #[test]
-fn an_incident_that_is_not_there_any_more_is_skipped_as_incident_not_found() {
+fn a_missing_incident_is_skipped_as_incident_not_found() {
     for (session, meta) in [(vec![open(1)], None), (vec![], Some(4)), (vec![open(1), open(2)], None)] {
         let (outcome, _) = walk(&session, meta, miss);
         assert_eq!((outcome.status, outcome.reason), (Status::Skipped, Some(Reason::IncidentNotFound)));
@@ -143,7 +143,7 @@ fn an_incident_that_is_not_there_any_more_is_skipped_as_incident_not_found() {
 }
 
 #[test]
-fn of_two_incidents_one_missing_the_other_closed_is_success() {
+fn one_missing_and_one_closed_incident_are_a_success() {
     let answer =
         |step: Step| if format!("{step:?}").contains(&incident(1).to_string()) { miss(step) } else { close(step) };
     let (outcome, _) = walk(&[open(1), open(2)], None, answer);
@@ -166,9 +166,9 @@ fn close_with_decides_the_request_and_auto_learns() {
     }
 }
 
-/// A process that died right after the look may have closed the case: its look is worth nothing any more.
+/// A process that died right after a check may have closed the case, so the check is no longer valid.
 #[test]
-fn what_a_look_showed_holds_for_no_other_attempt() {
+fn a_check_is_valid_for_one_attempt_only() {
     let mut progress = Progress::default();
     assert!(progress.intend(incident(1), at("2026-11-22T10:16:00Z")));
     let seen = OpenCase { etag: "W/1".to_owned(), since: at("2026-11-22T10:16:00Z"), never_closed: true };
@@ -179,12 +179,12 @@ fn what_a_look_showed_holds_for_no_other_attempt() {
     };
     assert!(matches!(decided(&progress), Decision::Call(Step::CloseIncident { etag: Some(_), .. })));
     let again = progress.taken_up_again();
-    assert!(matches!(decided(&again), Decision::Call(Step::LookAtIncident { .. })), "it looks once more");
+    assert!(matches!(decided(&again), Decision::Call(Step::LookAtIncident { .. })), "it is checked again");
 }
 
-/// Whichever event of the session asked for it.
+/// The intent may come from any event of the session.
 #[test]
-fn a_case_that_another_event_may_have_closed_is_looked_at_first() {
+fn a_case_that_another_event_may_have_closed_is_checked_first() {
     let since = at("2026-11-22T10:16:00Z");
     let mut memory = memory(&[open(1), open(2)]);
     memory.session[0].closing = Some(since);
@@ -192,5 +192,5 @@ fn a_case_that_another_event_may_have_closed_is_looked_at_first() {
     let look = Decision::Call(Step::LookAtIncident { incident: incident(1), since });
     assert_eq!(decided(&Progress::default()), look);
     let done = Progress { closed: vec![incident(1)], ..Progress::default() };
-    assert_eq!(decided(&done), patch(2), "the other case is not concerned");
+    assert_eq!(decided(&done), patch(2), "the other case is unaffected");
 }

@@ -1,4 +1,4 @@
-//! The whole machine, walked: whatever Dynamics answers, an event goes on, and comes to an end.
+//! Exhaustive exploration: for every answer of Dynamics, an event continues and comes to an end.
 
 use super::states::{Case, Graph};
 use super::{early, late};
@@ -10,7 +10,7 @@ use crate::workflow::{
     SessionEntry, SessionState, Settings, Status, Step, decide,
 };
 
-/// Five contacts that are gone, each after a look-up and five keys that are taken, and what follows.
+/// Longest path: five missing contacts, each after a look-up and five taken keys, and the steps that follow.
 const LONGEST: usize = 40;
 
 fn handoffs() -> Vec<(&'static str, Event)> {
@@ -69,7 +69,7 @@ pub(super) fn closed(n: u8) -> SessionState {
     SessionState::Closed { incident: incident(n), ticket_number: Some(format!("CAS-{n}")) }
 }
 
-/// Sessions of every kind, alone and in pairs.
+/// Returns sessions with every kind of entry, alone and in pairs.
 fn sessions() -> Vec<Vec<SessionEntry>> {
     let kinds = [
         open(1),
@@ -120,7 +120,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// `Graph::of` panics when `apply` refuses what `decide` asked for, and on a circle.
+/// `Graph::of` panics if `apply` refuses a receipt that `decide` asked for, and on a cycle.
 #[test]
 fn every_receipt_of_a_step_is_accepted_and_every_path_ends() {
     for case in cases() {
@@ -141,7 +141,7 @@ fn final_states_absorb() {
     }
 }
 
-/// A retry goes on at the step that failed: what is done is not done again.
+/// A retry continues at the step that failed and repeats no finished step.
 #[test]
 fn nothing_is_done_twice() {
     for case in cases() {
@@ -166,9 +166,9 @@ fn nothing_is_done_twice() {
     }
 }
 
-/// A receipt always changes something, or the same request would be sent again at once.
+/// Without a change the same request would be sent again at once.
 #[test]
-fn every_receipt_leads_on() {
+fn every_receipt_changes_the_state() {
     for case in cases() {
         for transition in Graph::of(&case).transitions {
             assert_ne!(transition.from, transition.to, "{}: {:?}", case.name, transition.receipt);
@@ -191,9 +191,9 @@ fn a_receipt_that_no_step_asked_for_is_illegal() {
     }
 }
 
-/// Only a resolution of a session that it does not know, or whose handoff is on its way, waits.
+/// Only a resolution of an unknown session, or of one whose handoff is in progress, waits.
 #[test]
-fn only_a_resolution_awaits_anything() {
+fn only_a_resolution_waits() {
     for case in cases() {
         for (state, _) in Graph::of(&case).ends {
             let decision = decide(&case.event, &case.settings, &state.memory, &state.progress, early());

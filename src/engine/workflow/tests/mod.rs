@@ -1,4 +1,4 @@
-//! Rules across files of this room.
+//! Tests across the files of the workflow.
 
 mod closing;
 mod explore;
@@ -12,13 +12,13 @@ use super::samples::at;
 use super::{Decision, Memory, Progress, Settings, Time, decide};
 use crate::event::Event;
 
-/// The first attempt, right after the event was first seen.
+/// Returns the time of the first attempt, right after the event was received.
 fn early() -> Time {
     let seen = at("2026-11-22T10:15:00Z");
     Time { now: seen, first_seen: seen, attempts: 1 }
 }
 
-/// Long after any wait is over.
+/// Returns a time long after every wait has ended.
 fn late() -> Time {
     Time { now: at("2026-11-22T12:15:00Z"), ..early() }
 }

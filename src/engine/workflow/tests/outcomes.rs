@@ -1,4 +1,4 @@
-//! What is told of an event that is over.
+//! Outcomes and records of finished events.
 
 use serde_json::json;
 
@@ -98,7 +98,7 @@ fn a_chats_outcome_has_its_id_and_no_contact() {
 }
 
 #[test]
-fn an_outcome_tells_the_attempts_and_the_time() {
+fn an_outcome_records_the_attempts_and_the_time() {
     let progress = Progress { work_item: Some(work_item(1)), ..Progress::default() };
     let event = handoff(|it| it.channel = Channel::new("sms"));
     let time = Time { attempts: 4, ..late() };
@@ -109,7 +109,7 @@ fn an_outcome_tells_the_attempts_and_the_time() {
 }
 
 #[test]
-fn a_skipped_resolution_still_names_what_the_session_has() {
+fn a_skipped_resolution_names_the_records_of_the_session() {
     let skipped = |session| {
         let memory = Memory { session, ..Memory::default() };
         match next(&resolution(|_| {}), &settings(), &memory) {
@@ -126,7 +126,7 @@ fn a_skipped_resolution_still_names_what_the_session_has() {
 }
 
 #[test]
-fn what_a_list_shows_is_what_was_announced() {
+fn a_list_shows_the_announced_outcome() {
     let memory = Memory { session: vec![entry("a", open(1)), entry("b", open(2))], ..Memory::default() };
     let (event, settings) = (resolution(|_| {}), settings());
     let all = Graph::of(&Case { name: "list", event: event.clone(), settings, memory, fit: Fit::Whole });
@@ -159,9 +159,9 @@ fn a_history_keeps_its_first_entry_and_the_newest() {
     assert_eq!((attempts[0], attempts[1], attempts[HISTORY_LIMIT - 1]), (1, 26, 40));
 }
 
-/// A record written by an earlier version lacks what came later: absent is what it was then.
+/// A record of an earlier version lacks later fields; an absent field has its default.
 #[test]
-fn a_progress_reads_back_as_it_was_written_and_an_empty_one_is_empty() {
+fn a_progress_survives_serialization_and_an_empty_one_is_empty() {
     let case = Case { name: "disk", event: email(), settings: settings(), memory: Memory::default(), fit: Fit::Cut };
     let graph = Graph::of(&case);
     for transition in &graph.transitions {

@@ -1,5 +1,5 @@
-//! `docs/STATE_MACHINE.md` shows what the code does: its tables are written from the exploration.
-//! `UPDATE_DOCS=1` writes them anew.
+//! Tables of `docs/STATE_MACHINE.md`, generated from the exploration.
+//! `UPDATE_DOCS=1` writes them again.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::workflow::{
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/STATE_MACHINE.md");
 
 #[test]
-fn the_page_shows_every_transition() {
+fn the_tables_list_every_transition() {
     let written = std::fs::read_to_string(PAGE).expect("docs/STATE_MACHINE.md is there");
     let mut page = written.clone();
     for (name, cases) in [("incident", incidents()), ("live work item", chats()), ("resolution", resolutions())] {
@@ -25,11 +25,11 @@ fn the_page_shows_every_transition() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(PAGE, &page).expect("docs/STATE_MACHINE.md can be written");
     } else {
-        assert!(page == written, "docs/STATE_MACHINE.md is out of date: UPDATE_DOCS=1 cargo test the_page_shows");
+        assert!(page == written, "docs/STATE_MACHINE.md is out of date; run UPDATE_DOCS=1 cargo test the_tables_list");
     }
 }
 
-/// `page` with what stands between the two marks of this table replaced.
+/// Replaces the text between the two marks of a table in `page`.
 fn replace(page: &str, name: &str, table: &str) -> String {
     let (begin, end) = (format!("<!-- table: {name} -->\n"), format!("<!-- end: {name} -->"));
     let from = page.find(&begin).expect("the table's first mark") + begin.len();
@@ -83,7 +83,7 @@ fn table(cases: &[Case]) -> String {
         let graph = Graph::of(case);
         let name = |state: &State| in_words(case, state);
         for it in graph.transitions.iter().rev() {
-            let next = if name(&it.from) == name(&it.to) { "the same, wiser".to_owned() } else { name(&it.to) };
+            let next = if name(&it.from) == name(&it.to) { "same state, updated".to_owned() } else { name(&it.to) };
             rows.push(format!("| {} | {} | {} | {next} |", name(&it.from), asked(&it.step), given(&it.receipt)));
         }
         for (state, end) in &graph.ends {
@@ -95,7 +95,7 @@ fn table(cases: &[Case]) -> String {
     format!("| state | step | receipt | next |\n| --- | --- | --- | --- |\n{}\n", rows.join("\n"))
 }
 
-/// The order in which an event goes through them.
+/// Returns the sort key of a row, which follows the order of an event's states.
 fn rank(row: &str) -> (usize, String) {
     const ORDER: [&str; 14] = [
         "| contact unknown",
@@ -172,11 +172,11 @@ fn of_resolution(named: bool, State { progress, memory }: &State) -> String {
     } else if done > 0 {
         format!("nothing to close{counts}")
     } else if any(|it| *it == SessionState::Opening) {
-        "a handoff is on its way".to_owned()
+        "a handoff is in progress".to_owned()
     } else if any(|it| matches!(it, SessionState::Closed { .. })) {
-        "the worker has closed all of it before".to_owned()
+        "the worker already closed every incident".to_owned()
     } else if any(|it| matches!(it, SessionState::Chat { .. })) {
-        "it became a live work item".to_owned()
+        "live work item exists".to_owned()
     } else {
         "session unknown, no `meta`".to_owned()
     }
@@ -192,7 +192,7 @@ fn asked(step: &Step) -> &'static str {
         Step::PostIncident { customer: LinkedCustomer::Placeholder(_), .. } => {
             "`PostIncident`, linked to the placeholder"
         }
-        Step::PostIncident { customer: LinkedCustomer::Nobody, .. } => "`PostIncident`, linked to nobody",
+        Step::PostIncident { customer: LinkedCustomer::Nobody, .. } => "`PostIncident`, linked to no customer",
         Step::LookForQueueItem { .. } => "`LookForQueueItem`",
         Step::AssignQueue { .. } => "`AssignQueue`",
         Step::AttachTranscript { part: NoteForm::Text(_), .. } => "`AttachTranscript`, as text",

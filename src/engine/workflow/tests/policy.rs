@@ -1,4 +1,4 @@
-//! When again: bounded, fair to whoever only waits, and never past the event's age.
+//! Retry policy: bounded attempts, no cost for waiting, and no retry beyond the maximum age.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn one_in_process_attempt_means_the_ladder_at_once() {
 }
 
 #[test]
-fn at_max_age_what_fails_is_exhausted_and_what_waits_for_its_organization_is_not() {
+fn max_age_ends_retries_but_not_waits_for_the_organization() {
     assert_eq!(after(Remedy::Retry, trial(1, 86_400), &policy()), Again::Never(Reason::RetriesExhausted));
     assert_eq!(after(Remedy::Retry, trial(1, 86_399), &policy()), Again::Soon);
     for remedy in [Remedy::Hold, Remedy::NotBefore(at("2027-01-01T00:00:00Z"))] {
@@ -48,13 +48,13 @@ fn at_max_age_what_fails_is_exhausted_and_what_waits_for_its_organization_is_not
 }
 
 #[test]
-fn what_dynamics_refuses_for_good_is_given_up_at_once() {
+fn a_permanent_refusal_is_given_up_at_once() {
     assert_eq!(after(Remedy::GiveUp, trial(1, 0), &policy()), Again::Never(Reason::RejectedByDynamics));
     assert_eq!(after(Remedy::GiveUp, trial(9, 90_000), &policy()), Again::Never(Reason::RejectedByDynamics));
 }
 
 #[test]
-fn what_waits_for_a_young_queue_waits_on_the_shortest_rung() {
+fn a_wait_for_a_new_queue_uses_the_shortest_rung() {
     for (delays, expected) in
         [(seconds(&[5, 30, 120]), 0), (seconds(&[120, 60, 30]), 2), (seconds(&[3600, 120, 3600]), 1)]
     {
@@ -63,7 +63,7 @@ fn what_waits_for_a_young_queue_waits_on_the_shortest_rung() {
 }
 
 #[test]
-fn what_is_missing_is_looked_for_often_at_first_and_at_its_time() {
+fn a_missing_handoff_is_checked_often_at_first_and_at_the_deadline() {
     let seconds = Duration::from_secs;
     for (age, left, expected) in [
         (0, Some(120), 0),

@@ -1,4 +1,4 @@
-//! Every state that an event can reach, found by taking every receipt of every step.
+//! Graph of every state that an event can reach by every receipt of every step.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,27 +7,27 @@ use crate::event::Event;
 use crate::workflow::samples::receipts;
 use crate::workflow::{Decision, Fit, Memory, Progress, Receipt, SessionState, Settings, Step, apply, decide, learn};
 
-/// No event of a test needs more steps in a row; a longer path is a circle.
+/// Most steps of any event in these tests; a longer path is a cycle.
 const LONGEST_PATH: usize = 64;
 
-/// What an event is, and where it begins.
+/// Event and its starting point.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) event: Event,
     pub(super) settings: Settings,
     pub(super) memory: Memory,
-    /// Whether its description is too long.
+    /// Fit of the description.
     pub(super) fit: Fit,
 }
 
-/// Where an event stands.
+/// State of an event.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct State {
     pub(super) progress: Progress,
     pub(super) memory: Memory,
 }
 
-/// One receipt, from one state to the next.
+/// Transition from one state to the next by a receipt.
 pub(super) struct Transition {
     pub(super) from: State,
     pub(super) step: Step,
@@ -35,11 +35,11 @@ pub(super) struct Transition {
     pub(super) to: State,
 }
 
-/// All that can happen in a case.
+/// All states and transitions of a case.
 #[derive(Default)]
 pub(super) struct Graph {
     pub(super) transitions: Vec<Transition>,
-    /// States in which nothing is to be done any more, with what is decided there.
+    /// States without a next step, each with its decision.
     pub(super) ends: Vec<(State, Decision)>,
     longest: HashMap<String, usize>,
 }
@@ -48,7 +48,7 @@ impl Graph {
     /// Explores a case to its ends.
     ///
     /// # Panics
-    /// When `apply` refuses a receipt that `decide` asked for, or a path leads in a circle.
+    /// If `apply` refuses a receipt that `decide` asked for, or a path leads into a cycle.
     pub(super) fn of(case: &Case) -> Self {
         let mut graph = Self::default();
         let start = State { progress: Progress::default(), memory: case.memory.clone() };
@@ -56,7 +56,7 @@ impl Graph {
         graph
     }
 
-    /// The most steps that a case can take.
+    /// Returns the number of steps on the longest path.
     pub(super) fn longest_path(&self) -> usize {
         self.longest.values().copied().max().unwrap_or(0)
     }
@@ -66,8 +66,8 @@ impl Graph {
         if let Some(longest) = self.longest.get(&name) {
             return *longest;
         }
-        assert!(path.insert(name.clone()), "{}: a circle through {state:?}", case.name);
-        assert!(path.len() <= LONGEST_PATH, "{}: no end in sight at {state:?}", case.name);
+        assert!(path.insert(name.clone()), "{}: a cycle through {state:?}", case.name);
+        assert!(path.len() <= LONGEST_PATH, "{}: the path is too long at {state:?}", case.name);
         let mut longest = 0;
         match decide(&case.event, &case.settings, &state.memory, &state.progress, late()) {
             Decision::Call(step) => {
@@ -85,7 +85,7 @@ impl Graph {
     }
 }
 
-/// Takes a receipt as the worker does: into the progress and into the memory.
+/// Applies a receipt as the worker does, to the progress and to the memory.
 pub(super) fn take(state: State, receipt: &Receipt) -> State {
     let progress = apply(state.progress, receipt).unwrap_or_else(|illegal| panic!("{illegal}"));
     let mut memory = Memory { learned: learn(state.memory.learned, receipt), ..state.memory };

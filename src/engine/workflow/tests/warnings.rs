@@ -1,4 +1,4 @@
-//! What an incident is linked to, and what the outcome says of it.
+//! Customer of an incident, and the warnings in its outcome.
 
 use super::states::{Case, Graph};
 use super::{late, next};
@@ -23,7 +23,7 @@ fn case(settings: Settings, change: impl FnOnce(&mut crate::event::Handoff)) -> 
 }
 
 #[test]
-fn contact_unlinked_is_warned_of_when_the_contact_could_not_be_had_and_only_then() {
+fn contact_unlinked_is_reported_only_without_a_contact() {
     for (progress, outcome) in outcomes(&case(settings(), |_| {})) {
         let refused = !matches!(progress.contact, ContactProgress::Known(_) | ContactProgress::Unknown);
         assert_eq!(outcome.warnings.contains(&Warning::ContactUnlinked), refused, "{progress:?}");
@@ -65,7 +65,7 @@ fn no_email_means_no_contact_no_lookup_and_no_warning() {
 }
 
 #[test]
-fn placeholder_customer_is_warned_of_for_the_fallback_and_for_the_placeholder_with_no_contact_id() {
+fn placeholder_customer_is_reported_for_fallback_and_placeholder_without_a_contact_id() {
     let memory = |placeholder| Memory {
         learned: Learned { customer_required: true, placeholder, ..Learned::default() },
         ..Memory::default()
@@ -83,7 +83,7 @@ fn placeholder_customer_is_warned_of_for_the_fallback_and_for_the_placeholder_wi
 }
 
 #[test]
-fn an_unlinked_contact_and_a_placeholder_are_both_warned_of() {
+fn an_unlinked_contact_and_a_placeholder_are_both_reported() {
     let learned = Learned { customer_required: true, ..Learned::default() };
     let case = Case { memory: Memory { learned, ..Memory::default() }, ..case(settings(), |_| {}) };
     let both = [Warning::ContactUnlinked, Warning::PlaceholderCustomer];
@@ -105,7 +105,7 @@ fn a_remembered_contact_that_is_gone_is_looked_up_again() {
 }
 
 #[test]
-fn the_queue_goes_the_way_that_queue_assignment_says() {
+fn queue_assignment_decides_the_binding_of_the_queue() {
     use QueueAssignment::{AddToQueue, Auto, Bind};
     let undeclared = Learned { queue_undeclared: true, ..Learned::default() };
     for (how, learned, own, expected) in [
@@ -131,7 +131,7 @@ fn the_queue_goes_the_way_that_queue_assignment_says() {
 }
 
 #[test]
-fn a_queue_that_the_organization_has_dropped_meanwhile_is_not_assigned() {
+fn a_queue_removed_from_the_settings_is_not_assigned() {
     let posted = PostedIncident {
         id: incident(1),
         ticket_number: None,
