@@ -68,8 +68,8 @@ impl Entry {
         if let Some(death) = letter.broker_death() {
             return by_broker(by_body(letter, limits), death);
         }
-        let said = by_headers(&letter.envelope);
-        if said.reason.is_some() { said } else { by_body(letter, limits) }
+        let entry = by_headers(&letter.envelope);
+        if entry.reason.is_some() { entry } else { by_body(letter, limits) }
     }
 
     /// Returns the entry with the result of an operation.

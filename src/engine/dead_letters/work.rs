@@ -182,10 +182,10 @@ impl Work<'_> {
         }
         keep(substitute, &letter.body)?;
         let Patched { body, original } = patched;
-        let mut again = afresh(&letter);
-        again.body = Some(body.into());
-        again.headers.extend(original.map(|original| (REPLACED_BODY, original)));
-        let entry = told(entry, letter.replay(again).await, Fate::Replayed)?;
+        let mut message = afresh(&letter);
+        message.body = Some(body.into());
+        message.headers.extend(original.map(|original| (REPLACED_BODY, original)));
+        let entry = told(entry, letter.replay(message).await, Fate::Replayed)?;
         self.tally.failed += u64::from(entry.result == Some(Fate::Failed));
         self.observer.entry(entry);
         Ok(())
@@ -193,8 +193,8 @@ impl Work<'_> {
 }
 
 async fn replay(entry: Entry, letter: Letter) -> Result<Entry, LettersError> {
-    let again = afresh(&letter);
-    told(entry, letter.replay(again).await, Fate::Replayed)
+    let message = afresh(&letter);
+    told(entry, letter.replay(message).await, Fate::Replayed)
 }
 
 async fn discard(entry: Entry, letter: Letter) -> Result<Entry, LettersError> {

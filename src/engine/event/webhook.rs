@@ -79,13 +79,13 @@ fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Re
 
 /// Reads the result. A status set by a person takes precedence; the AI's status counts only if there is none.
 fn verdict(wire: &ClosedData) -> Verdict {
-    let said = |status: &Text| status.0.is_some();
+    let is_set = |status: &Text| status.0.is_some();
     let resolved = |status: &Text| {
         let status = status.0.as_deref().unwrap_or_default();
         status.trim().eq_ignore_ascii_case("resolved")
     };
     let (human, either) = (&wire.human_resolution_status, &wire.resolution_status);
-    let closes = if said(human) || said(either) {
+    let closes = if is_set(human) || is_set(either) {
         resolved(human) || resolved(either)
     } else {
         resolved(&wire.ai_resolution_status)

@@ -104,7 +104,7 @@ pub enum Warning {
     NotQueued,
     /// The summary was too long for the subject of a live work item.
     SubjectCut,
-    /// It is unknown if the worker closed the case; somebody has worked on it since.
+    /// The result of closing the case is unknown, and somebody has worked on the case since.
     CloseUnconfirmed,
 }
 

@@ -69,7 +69,7 @@ pub fn work_item(n: u8) -> WorkItemId {
     WorkItemId(Uuid::from_u128(0xa000 + u128::from(n)))
 }
 
-/// Returns every receipt that a step can give under these settings, for a description that fits as `fit` says.
+/// Returns every receipt that a step can give under these settings. `fit` is the fit of the description.
 pub fn receipts(step: &Step, settings: &Settings, fit: Fit) -> Vec<Receipt> {
     let unlinked = settings.contact_failure == ContactFailure::Unlinked;
     let refused = unlinked.then_some(Receipt::ContactRefused);

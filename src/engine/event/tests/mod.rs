@@ -49,7 +49,7 @@ fn rejection(body: &Value) -> Rejection {
 /// Returns `body` with the value at `pointer` (JSON pointer) replaced or removed.
 fn with(mut body: Value, pointer: &str, value: Option<Value>) -> Value {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
-    let parent = body.pointer_mut(parent).expect("the parent is there");
+    let parent = body.pointer_mut(parent).expect("the parent exists");
     match (parent, value) {
         (Value::Object(members), Some(value)) => drop(members.insert(key.to_owned(), value)),
         (Value::Object(members), None) => drop(members.remove(key)),

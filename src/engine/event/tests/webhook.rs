@@ -148,8 +148,8 @@ fn names_the_field_at_fault() {
         assert_eq!(rejection.path.as_deref(), Some(path), "{data}");
         assert_eq!(rejection.seen.kind, Some(Kind::Resolution));
     }
-    let nobody = rejection(&with(closed(&json!([{}, {}])), "/organization_id", None));
-    assert_eq!(nobody.path.as_deref(), Some("organization_id"));
+    let unowned = rejection(&with(closed(&json!([{}, {}])), "/organization_id", None));
+    assert_eq!(unowned.path.as_deref(), Some("organization_id"));
 }
 
 #[test]

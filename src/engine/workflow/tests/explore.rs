@@ -191,7 +191,7 @@ fn a_receipt_that_no_step_asked_for_is_illegal() {
     }
 }
 
-/// Only a resolution of an unknown session, or of one whose handoff is in progress, waits.
+/// Only a resolution waits: for an unknown session, or for a handoff in progress.
 #[test]
 fn only_a_resolution_waits() {
     for case in cases() {

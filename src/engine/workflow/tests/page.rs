@@ -17,7 +17,7 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/STATE_MACHIN
 
 #[test]
 fn the_tables_list_every_transition() {
-    let written = std::fs::read_to_string(PAGE).expect("docs/STATE_MACHINE.md is there");
+    let written = std::fs::read_to_string(PAGE).expect("docs/STATE_MACHINE.md exists");
     let mut page = written.clone();
     for (name, cases) in [("incident", incidents()), ("live work item", chats()), ("resolution", resolutions())] {
         page = replace(&page, name, &table(&cases));
