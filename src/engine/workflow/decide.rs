@@ -1,7 +1,8 @@
 //! Transition function: decides the next step of an event from its settings, memory and progress.
 //!
-//! The function is pure and total, so a retry or a restart continues at the step that failed. It never asks for a step that is done, and never
-//! closes or queues a case again without a check if an earlier request may have done so, because a rep may have changed it since.
+//! The function is pure and total, so a retry or a restart continues at the step that failed. It never asks for a step that is done,
+//! and never closes or queues a case again without a check if an earlier request may have done so, because a rep may have changed it
+//! since.
 
 use jiff::Timestamp;
 
