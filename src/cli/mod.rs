@@ -13,26 +13,19 @@ mod outcomes;
 mod publish;
 mod remote;
 mod schema;
+mod shell;
 mod store;
 mod topology;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Result;
 use clap::Parser;
 use handoffd_engine::event::Limits;
 
-use crate::config::{Config, Environment, Faults, Organization, load_everything, load_to_run};
+use crate::config::{Config, Environment, Organization, load_everything, load_to_run};
 use arguments::{Arguments, Command, ConfigCommand};
-
-/// Exit status of a command that failed.
-const FAILED: u8 = 1;
-/// Exit status of a usage or configuration error.
-const USAGE: u8 = 2;
-/// Longest time a finished process waits for calls that can't be cancelled.
-const END_LIMIT: Duration = Duration::from_secs(2);
+use shell::{CommandError, FAILED, USAGE, block_on, print};
 
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
@@ -53,30 +46,6 @@ pub fn main() -> ExitCode {
             eprintln!("error: {problem:#}");
             ExitCode::from(FAILED)
         }
-    }
-}
-
-/// Reason for which a command was not carried out.
-enum CommandError {
-    /// Invalid configuration; exit status 2.
-    Configuration(Faults),
-    /// Invalid use of the command; exit status 2.
-    Usage(String),
-    /// Failure of the command; exit status 1.
-    Failed(anyhow::Error),
-    /// Failure whose reason is already printed; exit status 1.
-    AlreadyReported,
-}
-
-impl From<Faults> for CommandError {
-    fn from(faults: Faults) -> Self {
-        Self::Configuration(faults)
-    }
-}
-
-impl From<anyhow::Error> for CommandError {
-    fn from(problem: anyhow::Error) -> Self {
-        Self::Failed(problem)
     }
 }
 
@@ -141,18 +110,4 @@ fn run(path: &Path, env: Environment) -> Result<(), CommandError> {
 fn load_all(path: &Path, env: &Environment) -> Result<(Config, Vec<Organization>), CommandError> {
     let (effective, organizations) = load_everything(path, env)?;
     Ok((effective.config, organizations))
-}
-
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = crate::app::runtime()?;
-    let result = runtime.block_on(work);
-    // A read from a hanging mount and a DNS lookup can't be cancelled; the process ends without them.
-    runtime.shutdown_timeout(END_LIMIT);
-    result
-}
-
-/// Writes to standard output. A reader that has closed the pipe (`| head`) is not an error.
-fn print(text: &str) {
-    use std::io::Write;
-    _ = std::io::stdout().write_all(text.as_bytes());
 }

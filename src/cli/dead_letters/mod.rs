@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::arguments::DeadLettersCommand;
 use self::page::{EntryPrinter, OutputFormat};
-use super::CommandError;
+use super::shell::{CommandError, FAILED, block_on};
 use crate::app;
 use crate::config::Config;
 use crate::rabbit::DeadLetterQueue;
@@ -28,7 +28,7 @@ pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Resu
     let (selection, action, form) = read(command)?;
     let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
     let order = Order { selection, action, limits };
-    super::block_on(async { Ok(work(config, &order, form).await) })?
+    block_on(async { Ok(work(config, &order, form).await) })?
 }
 
 fn read(command: DeadLettersCommand) -> Result<(Selection, Action, OutputFormat), CommandError> {
@@ -141,7 +141,7 @@ fn heed_signals(stop: &CancellationToken) -> std::io::Result<()> {
                 _ = terminate.recv() => {}
             }
             if last {
-                std::process::exit(super::FAILED.into());
+                std::process::exit(FAILED.into());
             }
             stop.cancel();
         }

@@ -5,6 +5,7 @@
 mod list;
 mod report;
 mod save;
+mod tested;
 
 use std::path::Path;
 
@@ -13,12 +14,13 @@ use serde_json::{Value, json};
 
 use super::arguments::OrgCommand;
 use super::remote::Remote;
-use super::{CommandError, block_on, print};
+use super::shell::{CommandError, block_on, print};
 use crate::app::{self, Offline};
 use crate::config::organizations::{self, Loaded, Organization};
 use crate::config::{Config, Environment};
 
 pub(super) use list::saved_ids;
+use tested::{passed, pretty, print_report, tested};
 
 /// Runs a subcommand of `org`.
 pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Result<(), CommandError> {
@@ -78,22 +80,4 @@ async fn of_worker(config: &Config, env: &Environment, id: &str) -> anyhow::Resu
         }
     }
     Ok(None)
-}
-
-fn tested(config: &Config, env: &Environment, organization: &Organization) -> Result<Value, CommandError> {
-    Ok(json!(block_on(app::inspect(config, env, organization))?))
-}
-
-fn print_report(report: &Value, json: bool) -> Result<(), CommandError> {
-    print(&if json { pretty(report)? } else { report::text(report) });
-    Ok(())
-}
-
-/// Exit status of a test.
-fn passed(report: &Value) -> Result<(), CommandError> {
-    if report["passed"] == true { Ok(()) } else { Err(CommandError::AlreadyReported) }
-}
-
-fn pretty(value: &Value) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(value)? + "\n")
 }

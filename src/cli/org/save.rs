@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{passed, print_report, tested};
-use crate::cli::{CommandError, print};
+use super::tested::{passed, print_report, tested};
+use crate::cli::shell::{CommandError, print};
 use crate::config::organizations::{self, Holds, Organization, place};
 use crate::config::{Config, Environment};
 

@@ -1,0 +1,52 @@
+//! Shell of every command: why it failed, its runtime, its standard output.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::config::Faults;
+
+/// Exit status of a command that failed.
+pub(super) const FAILED: u8 = 1;
+/// Exit status of a usage or configuration error.
+pub(super) const USAGE: u8 = 2;
+/// Longest time a finished process waits for calls that can't be cancelled.
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// Reason for which a command was not carried out.
+pub(super) enum CommandError {
+    /// Invalid configuration; exit status 2.
+    Configuration(Faults),
+    /// Invalid use of the command; exit status 2.
+    Usage(String),
+    /// Failure of the command; exit status 1.
+    Failed(anyhow::Error),
+    /// Failure whose reason is already printed; exit status 1.
+    AlreadyReported,
+}
+
+impl From<Faults> for CommandError {
+    fn from(faults: Faults) -> Self {
+        Self::Configuration(faults)
+    }
+}
+
+impl From<anyhow::Error> for CommandError {
+    fn from(problem: anyhow::Error) -> Self {
+        Self::Failed(problem)
+    }
+}
+
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = crate::app::runtime()?;
+    let result = runtime.block_on(work);
+    // A read from a hanging mount and a DNS lookup can't be cancelled; the process ends without them.
+    runtime.shutdown_timeout(END_LIMIT);
+    result
+}
+
+/// Writes to standard output. A reader that has closed the pipe (`| head`) is not an error.
+pub(super) fn print(text: &str) {
+    use std::io::Write;
+    _ = std::io::stdout().write_all(text.as_bytes());
+}
