@@ -1,12 +1,13 @@
 //! Carries OpenCX handoffs and resolutions from RabbitMQ into Microsoft Dynamics 365, exactly once in effect.
 //!
-//! What happens to an event is decided in the crate `handoffd-engine`. Here is what it is joined to, in the order an event meets it:
+//! The crate `handoffd-engine` decides how each event is processed. This crate connects it to the world, in the order
+//! an event meets the modules:
 
-/// RabbitMQ: where events come from and outcomes go to.
+/// RabbitMQ: source of events and destination of outcomes.
 pub mod rabbit;
-/// sled: what is remembered, in one file of one process.
+/// sled: the store, in one file owned by one process.
 pub mod sled;
-/// Dynamics 365: where events are carried to.
+/// Dynamics 365: destination of events.
 pub mod dynamics;
 /// The configuration file, the environment and the organizations' files.
 pub mod config;
@@ -16,7 +17,7 @@ pub mod telemetry;
 pub mod admin;
 /// JSON Schemas and AsyncAPI of events and outcomes.
 pub mod schema;
-/// Wiring: a running worker, and its orderly end.
+/// Wiring: a running worker, and its orderly shutdown.
 pub mod app;
 /// The command line.
 pub mod cli;

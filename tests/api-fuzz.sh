@@ -101,9 +101,9 @@ END
 }
 
 listens() {
-  URL=$(sed -n 's/.*the HTTP interface listens.*"address":"\([^"]*\)".*/http:\/\/\1/p' "$FOLDER/worker.log" | head -1)
+  URL=$(sed -n 's/.*HTTP server listening.*"address":"\([^"]*\)".*/http:\/\/\1/p' "$FOLDER/worker.log" | head -1)
   [ -n "$URL" ] && return 0
-  URL=$(sed -n 's/.*"address":"\([^"]*\)".*the HTTP interface listens.*/http:\/\/\1/p' "$FOLDER/worker.log" | head -1)
+  URL=$(sed -n 's/.*"address":"\([^"]*\)".*HTTP server listening.*/http:\/\/\1/p' "$FOLDER/worker.log" | head -1)
   [ -n "$URL" ]
 }
 

@@ -1,4 +1,4 @@
-//! A store that took the place of a damaged one, accepted by an operator.
+//! Acceptance by an operator of a store that replaced a damaged one.
 
 use async_trait::async_trait;
 use handoffd_engine::ports::store::StoreError;
@@ -12,13 +12,13 @@ impl StoreAcceptance for SledStore {
     async fn accept_store(&self) -> Result<StoreAccepted, StoreError> {
         let accepted = accepted(self.accept().await?);
         if let Some(set_aside) = &accepted.set_aside {
-            warn!(set_aside, "an operator accepted the new store");
+            warn!(set_aside, "operator accepted the new store");
         }
         Ok(accepted)
     }
 }
 
-/// What an operator is told of it.
+/// Builds the operator's answer from the accepted marker.
 pub(super) fn accepted(unaccepted: Option<Unaccepted>) -> StoreAccepted {
     let set_aside = unaccepted.map(|unaccepted| unaccepted.set_aside.display().to_string());
     StoreAccepted { accepted: set_aside.is_some(), set_aside }

@@ -1,7 +1,7 @@
-//! Runs blocking reads, which may never end, beside the threads that carry events.
+//! Blocking reads off the event threads, because a read may never end.
 //!
-//! A read of a network mount that hangs can't be cancelled. So one read runs at a time, no caller waits for it longer than
-//! a limit, and no second read begins before the first one ends.
+//! A read of a network mount that hangs can't be cancelled. So one read runs at a time, no caller waits for it longer
+//! than a limit, and no second read begins before the first one ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +13,29 @@ use tracing::{error, info};
 /// Repeats a blocking read, one read after the other.
 pub(super) struct BackgroundReader<T> {
     read: Arc<dyn Fn() -> T + Send + Sync>,
-    /// Name of what is read, for the log.
+    /// Name of the thing that is read, for the log.
     what: &'static str,
     /// Longest wait for a read.
     limit: Duration,
     under_way: Option<PendingRead<T>>,
-    /// A fresh read was requested after the last one began.
+    /// True if a fresh read was requested after the last one began.
     asked: bool,
 }
 
 struct PendingRead<T> {
     task: JoinHandle<T>,
-    /// It was requested.
+    /// True if the read was requested.
     asked: bool,
-    /// The limit has passed, which is logged once.
+    /// True once the limit has passed, which is logged once.
     late: bool,
 }
 
 /// Result of one read.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct CompletedRead<T> {
-    /// The result.
+    /// Value that the read returned.
     pub(super) result: T,
-    /// It was requested before it began.
+    /// True if the read was requested before it began.
     pub(super) asked: bool,
 }
 
@@ -45,7 +45,7 @@ impl<T: Send + 'static> BackgroundReader<T> {
         Self { read: Arc::new(read), what, limit, under_way: None, asked: false }
     }
 
-    /// Requests a fresh read. A read that is already under way began too early to count.
+    /// Requests a fresh read. A read that is already running began too early to count.
     pub(super) fn ask(&mut self) {
         self.asked = true;
     }
@@ -55,7 +55,7 @@ impl<T: Send + 'static> BackgroundReader<T> {
         self.asked
     }
 
-    /// Waits for the read under way, else for a new one. Returns nothing when the limit passes first; the next call then
+    /// Waits for the running read, else for a new one. Returns nothing when the limit passes first; the next call then
     /// waits for the same read.
     pub(super) async fn next(&mut self) -> Option<CompletedRead<T>> {
         let Self { read, asked, .. } = self;
@@ -67,19 +67,19 @@ impl<T: Send + 'static> BackgroundReader<T> {
         let Ok(ended) = timeout(self.limit, &mut under_way.task).await else {
             if !std::mem::replace(&mut under_way.late, true) {
                 let limit_s = self.limit.as_secs_f64();
-                error!(what = self.what, limit_s, "reading takes too long; the last good version stays in force");
+                error!(what = self.what, limit_s, "read timed out; keeping the last valid version");
             }
             return None;
         };
         let (asked, late) = (under_way.asked, under_way.late);
         self.under_way = None;
-        // The message of a panic may quote what was read: it is not logged here.
+        // A panic's message may quote the data that was read, so it is not logged.
         let Ok(result) = ended else {
-            error!(what = self.what, "reading failed; the last good version stays in force");
+            error!(what = self.what, "read failed; keeping the last valid version");
             return None;
         };
         if late {
-            info!(what = self.what, "reading works again");
+            info!(what = self.what, "read succeeded again");
         }
         Some(CompletedRead { result, asked })
     }
@@ -96,7 +96,7 @@ mod tests {
     const MOMENT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A read that hangs until it is given what it reads.
+    /// Returns a read that hangs until the test supplies its value.
     fn hanging(limit: Duration) -> (BackgroundReader<u8>, Sender<u8>, Arc<AtomicUsize>) {
         let (give, given) = channel();
         let (given, begun) = (Mutex::new(given), Arc::new(AtomicUsize::new(0)));
@@ -110,36 +110,36 @@ mod tests {
 
     #[tokio::test]
     async fn while_one_read_hangs_no_second_begins() {
-        let (mut reading, give, begun) = hanging(MOMENT);
+        let (mut reader, give, begun) = hanging(MOMENT);
         for _ in 0..3 {
-            assert_eq!(reading.next().await, None);
+            assert_eq!(reader.next().await, None);
         }
-        reading.limit = LONG;
+        reader.limit = LONG;
         give.send(7).unwrap();
-        assert_eq!(reading.next().await, Some(CompletedRead { result: 7, asked: false }));
+        assert_eq!(reader.next().await, Some(CompletedRead { result: 7, asked: false }));
         assert_eq!(begun.load(Ordering::SeqCst), 1);
         give.send(8).unwrap();
-        assert_eq!(reading.next().await, Some(CompletedRead { result: 8, asked: false }));
+        assert_eq!(reader.next().await, Some(CompletedRead { result: 8, asked: false }));
     }
 
     #[tokio::test]
     async fn what_was_asked_for_begins_after_the_asking() {
-        let (mut reading, give, _) = hanging(MOMENT);
-        assert_eq!(reading.next().await, None);
-        reading.ask();
-        reading.limit = LONG;
+        let (mut reader, give, _) = hanging(MOMENT);
+        assert_eq!(reader.next().await, None);
+        reader.ask();
+        reader.limit = LONG;
         give.send(1).unwrap();
-        assert_eq!(reading.next().await, Some(CompletedRead { result: 1, asked: false }), "it began before");
-        assert!(reading.is_asked());
+        assert_eq!(reader.next().await, Some(CompletedRead { result: 1, asked: false }), "it began before");
+        assert!(reader.is_asked());
         give.send(2).unwrap();
-        assert_eq!(reading.next().await, Some(CompletedRead { result: 2, asked: true }));
-        assert!(!reading.is_asked());
+        assert_eq!(reader.next().await, Some(CompletedRead { result: 2, asked: true }));
+        assert!(!reader.is_asked());
     }
 
     #[tokio::test]
     async fn a_read_that_panics_is_one_without_a_result() {
-        let (mut reading, give, _) = hanging(LONG);
+        let (mut reader, give, _) = hanging(LONG);
         drop(give);
-        assert_eq!(reading.next().await, None);
+        assert_eq!(reader.next().await, None);
     }
 }

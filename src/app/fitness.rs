@@ -1,5 +1,7 @@
-//! While the store can't be used, or an operator has not accepted it, or what organizations were saved is not known, nothing
-//! is consumed: an event stays where it is safe.
+//! Pauses consuming while the store can't be trusted.
+//!
+//! No event is consumed while the store fails, while a new store waits for an operator's acceptance, or while saved
+//! organizations have not been read. The broker keeps the events safe in the meantime.
 
 use std::sync::Arc;
 
@@ -11,8 +13,8 @@ use super::register::Register;
 use crate::rabbit::Rabbit;
 use crate::sled::{Quarantined, SledStore, Unaccepted};
 
-/// Stops consuming when the store can't be used, and resumes when it can. The first look is taken before this returns,
-/// so a worker that starts with a full disk takes no event.
+/// Starts the task that pauses consuming when the store can't be used and resumes it afterwards. Makes its first check
+/// before it returns, so a worker that starts with a full disk takes no event.
 pub(super) fn mind(store: &SledStore, broker: Arc<Rabbit>, register: Arc<Register>) {
     let (health, quarantined, unaccepted) = (store.health(), store.quarantined(), store.unaccepted());
     let mut guard =
@@ -21,33 +23,33 @@ pub(super) fn mind(store: &SledStore, broker: Arc<Rabbit>, register: Arc<Registe
     tokio::spawn(guard.go_on());
 }
 
-/// Returns when the store is damaged and is to be left as it is.
+/// Completes once the store is damaged and `store.on_corruption` is `"stop"`.
 pub(super) async fn damaged(mut health: Receiver<Option<StoreError>>) -> StoreError {
     loop {
         if let Some(problem @ StoreError::Damaged { .. }) = &*health.borrow_and_update() {
             return problem.clone();
         }
-        // It fails when the store is gone: the worker ends.
+        // An error means that the store is gone because the worker is ending.
         if health.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Reports a store that was set aside, loudly.
+/// Logs prominently that a damaged store was set aside.
 pub(super) fn report(aside: &Quarantined, unaccepted: Option<&Unaccepted>) {
     let next = match unaccepted {
         None => "",
         Some(_) => {
-            "; NOTHING IS CONSUMED: save organizations that were saved over HTTP again, pause those that were paused, then run \
+            "; CONSUMING IS PAUSED: save the organizations that were saved over HTTP again, pause those that were paused, then run \
              `handoffd store accept`"
         }
     };
     error!(
         set_aside = %aside.path.display(),
         problem = %aside.problem,
-        "THE STORE WAS DAMAGED: it was set aside and a new one started. Nothing is lost or doubled in Dynamics; outcomes from \
-         before are no longer listed{next}"
+        "THE STORE WAS DAMAGED. It was set aside and replaced by a new one. Nothing is lost or duplicated in Dynamics; earlier \
+         outcomes are no longer listed{next}"
     );
 }
 
@@ -57,22 +59,23 @@ struct Guard {
     unaccepted: Receiver<Option<Unaccepted>>,
     broker: Arc<Rabbit>,
     register: Arc<Register>,
-    /// Why nothing is consumed.
+    /// Reason that consuming is paused, if it is.
     paused: Option<Obstacle>,
-    /// The store that was set aside last, as far as it was reported.
+    /// Last store that was set aside and reported.
     reported: Option<Quarantined>,
-    /// The register holds what a store held that was set aside. That stays in force until the new one is accepted.
+    /// True if the organizations in memory come from a store that was set aside. They stay in effect until the new
+    /// store is accepted.
     stale: bool,
 }
 
-/// Why nothing is consumed.
+/// Reason that consuming is paused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Obstacle {
     /// The store fails.
     Failing,
-    /// It took the place of a damaged one, and no operator has accepted it.
+    /// The store replaced a damaged one, and no operator has accepted it.
     Unaccepted,
-    /// Saved organizations were not read: an event of one would be taken for a stranger's.
+    /// Saved organizations have not been read, so their events would be treated as those of an unknown organization.
     Unread,
 }
 
@@ -92,14 +95,14 @@ impl Guard {
                 changed = self.unaccepted.changed() => changed,
                 changed = self.quarantined.changed() => changed,
             };
-            // It fails when the store is gone: the worker ends.
+            // An error means that the store is gone because the worker is ending.
             if changed.is_err() {
                 return;
             }
         }
     }
 
-    /// Pauses or resumes. Returns why nothing is consumed.
+    /// Pauses or resumes consuming. Returns the reason if it is paused.
     fn look(&mut self) -> Option<Obstacle> {
         let problem = self.health.borrow_and_update().clone();
         let unaccepted = self.unaccepted.borrow_and_update().clone();
@@ -114,7 +117,7 @@ impl Guard {
             (Some(problem), _) => Some((Obstacle::Failing, format!("the store fails: {problem}"))),
             (None, Some(_)) => Some((Obstacle::Unaccepted, StoreError::Unaccepted.to_string())),
             (None, None) if self.stale || !self.register.is_loaded() => {
-                Some((Obstacle::Unread, "the store fails: saved organizations can't be read".to_owned()))
+                Some((Obstacle::Unread, "the store fails: can't read saved organizations".to_owned()))
             }
             (None, None) => None,
         };
@@ -135,19 +138,19 @@ impl Guard {
 fn tell(obstacle: Option<Obstacle>, before: Option<Obstacle>, problem: Option<&StoreError>) {
     match (obstacle, problem) {
         (Some(Obstacle::Failing), Some(problem @ (StoreError::Suspect { .. } | StoreError::Damaged { .. }))) => {
-            warn!(error = %problem, "the store reports damage: no event is consumed while it is examined");
+            warn!(error = %problem, "the store reports damage; consuming is paused while it is checked");
         }
         (Some(Obstacle::Failing), problem) => error!(
             error = problem.map(tracing::field::display),
-            "the store can't be written to: no event is consumed until it can (it is tried every second); make room on its disk"
+            "can't write to the store; consuming is paused and the write retried every second; free space on its disk"
         ),
         (Some(Obstacle::Unaccepted), _) => {
-            warn!("the new store is not accepted: no event is consumed until `handoffd store accept`");
+            warn!("the new store is not accepted; consuming is paused; run `handoffd store accept`");
         }
         (Some(Obstacle::Unread), _) => {}
         (None, _) if before == Some(Obstacle::Failing) => {
-            info!("the store can be written to again: consuming goes on");
+            info!("the store is writable again; consuming resumed");
         }
-        (None, _) => info!("the store is in order: consuming goes on"),
+        (None, _) => info!("the store is healthy; consuming resumed"),
     }
 }

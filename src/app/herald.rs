@@ -1,4 +1,6 @@
-//! Tells the service manager (systemd, or whoever has set `NOTIFY_SOCKET`) how the worker stands.
+//! Notifications to the service manager: readiness, status, watchdog, reload and stop.
+//!
+//! The service manager is systemd, or any program that sets `NOTIFY_SOCKET`. Without one, every call does nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,19 +13,20 @@ use tracing::warn;
 
 use super::vitals::Unready;
 
-/// How often it is looked whether the worker is ready, and why not.
+/// Interval between checks of the worker's readiness.
 const LOOK: Duration = Duration::from_millis(250);
-/// Between two signs of life where nobody waits for any.
+/// Interval between watchdog messages if no watchdog is set.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
-/// Messages that wait for a manager that takes none; later ones are dropped.
+/// Most messages queued for a manager that does not read them; later ones are dropped.
 const MOST_WAITING: usize = 64;
 
-/// Speaks to the service manager; where there is none, to nobody.
+/// Handle for notifying the service manager; does nothing if there is none.
 #[derive(Clone)]
 pub(super) struct Herald {
-    /// The manager has heard that the worker is ready.
+    /// True once the manager was notified that the worker is ready.
     heard: Arc<AtomicBool>,
-    /// To the thread that speaks to the manager, where there is one: sending to a manager that takes nothing waits.
+    /// Channel to the sending thread, if there is a manager. A separate thread sends because a manager that does not
+    /// read blocks the sender.
     manager: Option<SyncSender<Notification>>,
 }
 
@@ -33,8 +36,9 @@ enum Notification {
 }
 
 impl Herald {
-    /// Tells when the worker consumes, why it does not, and that it is alive: at half of the watchdog's time, by a task of
-    /// the runtime that carries the events, so that one that hangs is found out.
+    /// Starts reporting readiness, the reasons for unreadiness, and the watchdog's sign of life. The latter is sent at
+    /// half of the watchdog's time from a task of the runtime that processes events, so that a hanging runtime is
+    /// detected.
     pub(super) fn speak(unready: Unready) -> Self {
         let manager = std::env::var_os("NOTIFY_SOCKET").and_then(|_| begin());
         let herald = Self { heard: Arc::default(), manager };
@@ -44,7 +48,7 @@ impl Herald {
         herald
     }
 
-    /// SIGHUP has come: the organizations are read again.
+    /// Reports that organizations are being reloaded after SIGHUP.
     pub(super) fn reloads(&self) {
         let now = NotifyState::monotonic_usec_now();
         if let (true, Ok(now)) = (self.heard.load(Ordering::Relaxed), now) {
@@ -52,14 +56,14 @@ impl Herald {
         }
     }
 
-    /// They are in force.
+    /// Reports that the reload has finished.
     pub(super) fn has_reloaded(&self) {
         if self.heard.load(Ordering::Relaxed) {
             self.tell(vec![NotifyState::Ready]);
         }
     }
 
-    /// No new events; those in hand are finished.
+    /// Reports that the worker is stopping: it takes no new events and finishes those in progress.
     pub(super) fn stops(&self) {
         self.tell(vec![NotifyState::Stopping]);
     }
@@ -67,24 +71,24 @@ impl Herald {
     async fn go_on(self, unready: Unready, watchdog: Option<Duration>) {
         let mut look = every(LOOK);
         let mut alive = every(watchdog.map_or(NEVER, |limit| (limit / 2).max(Duration::from_millis(1))));
-        let mut told = String::new();
+        let mut reported = String::new();
         loop {
             tokio::select! {
-                _ = look.tick() => self.look(&unready(), &mut told),
+                _ = look.tick() => self.look(&unready(), &mut reported),
                 _ = alive.tick() => self.tell(vec![NotifyState::Watchdog]),
             }
         }
     }
 
-    fn look(&self, reasons: &[String], told: &mut String) {
-        let status = if reasons.is_empty() { "carries events".to_owned() } else { reasons.join("; ") };
+    fn look(&self, reasons: &[String], reported: &mut String) {
+        let status = if reasons.is_empty() { "processing events".to_owned() } else { reasons.join("; ") };
         if reasons.is_empty() && !self.heard.swap(true, Ordering::Relaxed) {
             self.tell(vec![NotifyState::Ready]);
         }
-        if status != *told {
-            // A line each: one that is broken would be read as something else.
+        if status != *reported {
+            // A newline would start another field of the protocol.
             self.send(Notification::Status(status.replace(['\n', '\r'], " ")));
-            *told = status;
+            *reported = status;
         }
     }
 
@@ -94,17 +98,19 @@ impl Herald {
 
     fn send(&self, message: Notification) {
         if let Some(manager) = &self.manager {
-            // A manager that takes nothing misses what comes now.
+            // A manager that does not read misses this message.
             _ = manager.try_send(message);
         }
     }
 }
 
-/// Begins to speak to the manager. It ends with the last herald.
+/// Starts the sending thread. It ends when the last `Herald` is dropped.
 fn begin() -> Option<SyncSender<Notification>> {
     let (sender, messages) = sync_channel(MOST_WAITING);
     let begun = std::thread::Builder::new().name("notify".to_owned()).spawn(move || speak(&messages));
-    begun.map_err(|problem| warn!(error = %problem, "no thread to speak to the service manager")).ok()?;
+    begun
+        .map_err(|problem| warn!(error = %problem, "could not start the thread that notifies the service manager"))
+        .ok()?;
     Some(sender)
 }
 
@@ -123,9 +129,9 @@ fn every(period: Duration) -> Interval {
     interval
 }
 
-/// A manager that does not listen is no reason to stop.
+/// Sends the states. A failure is logged and does not stop the worker.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(problem) = sd_notify::notify(states) {
-        warn!(error = %problem, "the service manager could not be told how the worker stands (NOTIFY_SOCKET)");
+        warn!(error = %problem, "could not notify the service manager (NOTIFY_SOCKET)");
     }
 }

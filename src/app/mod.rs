@@ -1,6 +1,6 @@
 //! In: the configuration and the organizations.
-//! Out: a running worker, and its orderly end.
-//! Absent: everything an event goes through; this only joins the rooms. Nobody imports it but the command line.
+//! Out: a running worker, and its orderly shutdown.
+//! Absent: the processing of events; this module only connects the others. Only the command line imports it.
 
 mod acceptance;
 mod background;
@@ -44,18 +44,18 @@ use signals::Signals;
 pub use offline::{Offline, accept_store, inspect};
 pub use options::{bus as bus_options, store as store_options};
 
-/// Threads of the runtime. The work is waiting for answers: one thread carries thousands of events a second, and hands
-/// nothing over to another.
+/// Number of threads of the runtime. Processing an event is mostly waiting for answers: one thread handles thousands of
+/// events a second, without handing work to another thread.
 const RUNTIME_THREADS: usize = 1;
-/// How long the store may take to close after the last event.
+/// Longest time that the store may take to close after the last event.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
-/// How often the store is swept of what is older than its retention, and measured.
+/// Interval at which expired records are deleted from the store and its size is measured.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// The runtime that the worker runs on.
+/// Builds the runtime that the worker runs on.
 ///
 /// # Errors
-/// When the system gives no threads.
+/// If the system can't start its threads.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()
 }
@@ -63,7 +63,8 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// Runs the worker until a signal ends it.
 ///
 /// # Errors
-/// When it can't start: the store, the HTTP address, a queue that exists with other arguments.
+/// If the worker can't start, for example because of the store, the HTTP address, or a queue that exists with other
+/// arguments.
 pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let metrics = Arc::new(Metrics::new());
@@ -84,7 +85,7 @@ pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Res
     let parts = options::http(&config, &parties, &embedded, register.clone(), &signals);
     let unready = parts.unready.clone();
     let server = api::serve(config.http.listen, parts).await?;
-    info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "the HTTP interface listens");
+    info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "HTTP server listening");
     let herald = Herald::speak(unready.clone());
     tokio::spawn(reload::keep_current(register.clone(), (signals.hangup(), herald.clone())));
     tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
@@ -108,7 +109,8 @@ pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Res
     result
 }
 
-/// Carries events until a signal, then finishes what is in hand. Ends at once when the store is damaged and stays so.
+/// Processes events until a signal, then finishes those in progress. Ends at once when the store is damaged and
+/// `store.on_corruption` is `"stop"`.
 async fn carry(
     (worker, broker, health): (&Arc<Worker>, &Arc<rabbit::Rabbit>, Receiver<Option<StoreError>>),
     config: &Config,
@@ -130,7 +132,7 @@ async fn carry(
 }
 
 async fn drain(worker: &Worker, broker: &Arc<rabbit::Rabbit>, limit: Duration, mut working: JoinHandle<()>) {
-    info!(drain_timeout_s = limit.as_secs(), "stopping: no new events; those in flight are finished");
+    info!(drain_timeout_s = limit.as_secs(), "stopping; finishing events in progress");
     worker.hurry();
     let finished = timeout(limit, async {
         broker.stop().await;
@@ -138,7 +140,7 @@ async fn drain(worker: &Worker, broker: &Arc<rabbit::Rabbit>, limit: Duration, m
     });
     if finished.await.is_err() {
         working.abort();
-        warn!("worker.drain_timeout passed: what is still in flight goes back to the broker");
+        warn!("worker.drain_timeout passed; the broker will redeliver the events still in progress");
     }
 }
 
@@ -146,9 +148,9 @@ async fn close(broker: &dyn Bus, store: &dyn Store) {
     broker.close().await;
     match timeout(CLOSE_LIMIT, store.close()).await {
         Ok(Ok(())) => info!("stopped"),
-        // It is what the worker ends with.
+        // The worker ends with this error anyway.
         Ok(Err(StoreError::Damaged { .. })) => {}
-        Ok(Err(problem)) => error!(error = %problem, "the store could not be closed in order"),
+        Ok(Err(problem)) => error!(error = %problem, "could not close the store cleanly"),
         Err(_) => error!("the store did not close in time"),
     }
 }
@@ -174,11 +176,11 @@ async fn keep_house(store: Arc<dyn Store>, retention: Duration, metrics: Arc<Met
                     events = swept.records,
                     sessions = swept.sessions,
                     contacts = swept.contacts,
-                    "the store was swept"
+                    "deleted expired records"
                 );
             }
             Ok(_) => {}
-            Err(problem) => error!(error = %problem, "the store could not be swept"),
+            Err(problem) => error!(error = %problem, "could not delete expired records"),
         }
         if let Ok(bytes) = store.bytes().await {
             metrics.saw(Sighting::StoreBytes(bytes));

@@ -1,4 +1,5 @@
-//! Without a running worker: organizations tested as they stand in a file, or read out of the store; a new store accepted.
+//! Commands that need no running worker: testing an organization from its file, reading organizations from the store,
+//! and accepting a new store.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,20 +17,20 @@ use crate::config::organizations::{Organization, Vault, read_saved};
 use crate::config::{Config, Environment, Faults};
 use crate::dynamics::Dynamics;
 
-/// Tests an organization; nothing but Entra ID and Dynamics is asked.
+/// Tests an organization. Sends requests only to Entra ID and Dynamics.
 ///
 /// # Errors
-/// When the HTTP client can't be made.
+/// If the HTTP client can't be built.
 pub async fn inspect(config: &Config, env: &Environment, organization: &Organization) -> Result<TestReport> {
     let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(Blind))?;
     let findings = dynamics.inspect(reload::access(organization)).await;
     Ok(views::report(organization, findings))
 }
 
-/// Accepts a store that took the place of a damaged one and that no worker owns.
+/// Accepts a store that replaced a damaged one and that no worker owns.
 ///
 /// # Errors
-/// When it can't be opened: a worker without an HTTP interface has it, say.
+/// If the store can't be opened, for example because a worker without an HTTP interface owns it.
 pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
     if crate::sled::unaccepted(&config.store.path)?.is_none() {
         return Ok(accepted(None));
@@ -40,7 +41,7 @@ pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
     Ok(accepted(unaccepted?))
 }
 
-/// A command never sets a damaged store aside: that is for the worker to report and do.
+/// Opens the store without setting a damaged one aside; only the worker does that, and reports it.
 async fn open(config: &Config) -> Result<crate::sled::SledStore> {
     let mut options = options::store(config);
     options.on_corruption = crate::sled::OnCorruption::Stop;
@@ -48,14 +49,14 @@ async fn open(config: &Config) -> Result<crate::sled::SledStore> {
     Ok(opened.store)
 }
 
-/// What a store that no worker owns has of organizations.
+/// Organizations saved in a store that no worker owns.
 pub struct Offline(pub Vec<(OrganizationId, Result<Organization, Faults>)>);
 
 impl Offline {
-    /// Reads the store, where there is one.
+    /// Reads the store, if there is one.
     ///
     /// # Errors
-    /// When it can't be opened: a worker without an HTTP interface has it, say.
+    /// If the store can't be opened, for example because a worker without an HTTP interface owns it.
     pub async fn read(config: &Config) -> Result<Self> {
         let path: &PathBuf = &config.store.path;
         if !path.exists() {

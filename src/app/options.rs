@@ -1,4 +1,4 @@
-//! The configuration, in each room's own terms.
+//! Translation of the configuration into the options of each module.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,15 +20,15 @@ use crate::dynamics;
 use crate::rabbit;
 use crate::sled as embedded;
 
-/// What sled keeps in memory: enough for the pages in use, far below its own default of 1 GiB.
+/// Size of sled's page cache: enough for the pages in use, far below its own default of 1 GiB.
 const CACHE_BYTES: u64 = 8 << 20;
-/// Deliveries of an organization unacked at once beyond `dynamics.max_concurrency`: some whose turn is next, and those whose outcome is
-/// being written down and announced, which takes up to 25 ms where the store commits many of them at once.
+/// Deliveries of one organization that may be unacked beyond `dynamics.max_concurrency`: some that are next, and those
+/// whose outcome is being stored and announced, which takes up to 25 ms when the store commits many of them at once.
 const BESIDE_REQUESTS: u16 = 76;
-/// How long to wait for a predecessor to let go of the store.
+/// Longest wait for an earlier process to release the store.
 const LOCK_WAIT: Duration = Duration::from_secs(20);
 
-/// The bus, for the worker and for commands that talk to the broker themselves.
+/// Options of the bus, for the worker and for commands that use the broker directly.
 pub fn bus(config: &Config) -> rabbit::Options {
     let broker = &config.broker;
     rabbit::Options {
@@ -52,13 +52,13 @@ pub fn bus(config: &Config) -> rabbit::Options {
     }
 }
 
-/// The store, for the worker and for `outcomes` when none runs.
+/// Options of the store, for the worker and for `outcomes` when no worker runs.
 pub fn store(config: &Config) -> embedded::Options {
     embedded::Options {
         path: config.store.path.clone(),
         cache_bytes: CACHE_BYTES,
         on_corruption: match config.store.on_corruption {
-            // It may keep organizations: their events would be a stranger's.
+            // The store may hold organizations. Without them, their events would be those of an unknown organization.
             OnCorruption::Quarantine if config.organizations.encryption_key.is_some() => {
                 embedded::OnCorruption::QuarantineUntilAccepted
             }
@@ -79,7 +79,7 @@ pub(super) fn dynamics(config: &Config, env: &Environment) -> dynamics::Dynamics
     }
 }
 
-/// By the variables that other programs know, in either case: Dynamics may be reachable through a proxy only.
+/// Reads the usual proxy variables, in either case: Dynamics may be reachable only through a proxy.
 fn proxy(env: &Environment) -> Option<dynamics::Proxy> {
     let value = |names: [&str; 2]| {
         let all = || env.iter().filter(|(_, value)| !value.trim().is_empty());
@@ -113,7 +113,7 @@ pub(super) fn http(
     let unready = move || {
         let mut reasons = broker.unready();
         if stopping.load(Ordering::Relaxed) {
-            reasons.insert(0, "the worker is stopping: it finishes what is in hand".to_owned());
+            reasons.insert(0, "the worker is stopping; it is finishing events in progress".to_owned());
         }
         reasons
     };

@@ -1,4 +1,4 @@
-//! What an operator may ask and do about organizations.
+//! Operators' queries and changes of organizations: list, test, pause, resume, save, delete.
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -20,7 +20,7 @@ impl Organizations for Register {
             let paused = |one: &Organization| roster.pauses.get(&one.settings.organization_id).copied();
             roster.in_force().iter().map(|one| (one.clone(), paused(one))).collect()
         };
-        // The broker is asked without holding anybody up.
+        // The broker is queried after the lock is released.
         join_all(known.iter().map(|(one, paused)| self.view(one, *paused))).await.into_iter().flatten().collect()
     }
 
@@ -34,12 +34,12 @@ impl Organizations for Register {
         let organization = roster.get(id).cloned().ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
         let known = roster.pauses.get(id).copied();
         let since = known.unwrap_or_else(Timestamp::now);
-        // Also of one that is paused: a store that took the place of a damaged one does not have it.
+        // Stored even if it is paused already: a store that replaced a damaged one lacks the pause.
         self.keep(vec![Change::Pause(id.clone(), since)]).await?;
         if known.is_none() {
             roster.pauses.insert(id.clone(), since);
             self.refresh(&mut roster);
-            info!(organization_id = %id, "an organization was paused: its events wait until it is resumed");
+            info!(organization_id = %id, "organization paused; its events are on hold until it is resumed");
         }
         drop(roster);
         self.stands(&organization, Some(since)).await
@@ -52,7 +52,7 @@ impl Organizations for Register {
             self.keep(vec![Change::Resume(id.clone())]).await?;
             roster.pauses.remove(id);
             self.refresh(&mut roster);
-            info!(organization_id = %id, "an organization was resumed: its events flow");
+            info!(organization_id = %id, "organization resumed");
         }
         drop(roster);
         self.stands(&organization, None).await
@@ -64,8 +64,8 @@ impl Organizations for Register {
             parse_document(&document, &self.config).map_err(|faults| OrganizationError::Invalid(faults.to_string()))?;
         if !self.vault.has_key() {
             return Err(OrganizationError::Refused(
-                "there is no key to encrypt the secret with: set organizations.encryption_key (openssl rand -base64 32) and \
-                 start the worker again, or configure the organization by a file"
+                "can't encrypt the secret without a key; set organizations.encryption_key (openssl rand -base64 32) and restart \
+                 the worker, or configure the organization in a file"
                     .to_owned(),
             ));
         }
@@ -78,7 +78,7 @@ impl Organizations for Register {
         let kept = serde_json::from_str(&row.document).unwrap_or_default();
         self.keep(vec![Change::Organization(row)]).await?;
         roster.save(id.clone(), &kept, &self.vault, &self.config);
-        info!(organization_id = %id, "an organization was saved in the store");
+        info!(organization_id = %id, "organization saved in the store");
         self.refresh(&mut roster);
         if let Some(file) = roster.files.get(id) {
             report.checks.push(shadowed(&file.source.to_string()));
@@ -91,7 +91,7 @@ impl Organizations for Register {
         if !roster.has_saved(id) {
             return Err(match roster.get(id) {
                 Some(of_file) => OrganizationError::Refused(format!(
-                    "organization {:?} is not in the store: it is configured by {}; remove that file instead",
+                    "organization {:?} is configured by {}, not in the store; remove that file instead",
                     id.as_str(),
                     of_file.source
                 )),
@@ -100,14 +100,14 @@ impl Organizations for Register {
         }
         let mut changes = vec![Change::ForgetOrganization(id.clone())];
         let is_gone = roster.files.get(id).is_none();
-        // A pause of one that is no more would surprise whoever saves it anew.
+        // A pause that outlives its organization would surprise whoever saves it again.
         changes.extend(is_gone.then(|| Change::Resume(id.clone())));
         self.keep(changes).await?;
         roster.forget(id);
         if is_gone {
             roster.pauses.remove(id);
         }
-        info!(organization_id = %id, "an organization was deleted from the store");
+        info!(organization_id = %id, "organization deleted from the store");
         self.refresh(&mut roster);
         Ok(())
     }
@@ -127,12 +127,12 @@ impl Register {
         self.view(organization, paused).await.ok_or(OrganizationError::Unknown(id))
     }
 
-    /// A legal document as it is kept.
+    /// Builds the stored form of a valid document, with its secret encrypted.
     fn row(&self, id: &OrganizationId, document: &Value) -> Result<SavedOrganization, OrganizationError> {
         let kept = sealed(id, document, &self.vault).unwrap_or_default().to_string();
         if kept.len() > SavedOrganization::LONGEST {
             return Err(OrganizationError::Invalid(format!(
-                "the document takes {} bytes, the store keeps {}: shorten ticket_properties, or configure the organization by a \
+                "the document takes {} bytes, the limit is {}; shorten ticket_properties, or configure the organization in a \
                  file",
                 kept.len(),
                 SavedOrganization::LONGEST
@@ -142,7 +142,7 @@ impl Register {
     }
 }
 
-/// The document with its id, which may stand in the path alone.
+/// Returns the document with its id, which may be given only in the path.
 fn named(id: &OrganizationId, mut document: Value) -> Result<Value, OrganizationError> {
     let Some(object) = document.as_object_mut() else {
         return Err(OrganizationError::Invalid(
@@ -156,7 +156,7 @@ fn named(id: &OrganizationId, mut document: Value) -> Result<Value, Organization
         Some(given) if given == id.as_str() => {}
         Some(_) => {
             return Err(OrganizationError::Invalid(format!(
-                "organization_id: expected {:?}, as in the address, or nothing",
+                "organization_id: expected {:?}, as in the URL, or no value",
                 id.as_str()
             )));
         }
@@ -164,13 +164,13 @@ fn named(id: &OrganizationId, mut document: Value) -> Result<Value, Organization
     Ok(document)
 }
 
-/// It was saved, and changes nothing.
+/// Builds the warning that a saved organization has no effect because a file takes precedence.
 fn shadowed(file: &str) -> Check {
     Check {
         check: "source".to_owned(),
         half: Half::Environment,
         result: CheckResult::Warned,
-        message: format!("it is saved, but {file} has the same organization, and the file counts"),
-        advice: "Remove the file, and what was saved takes effect.".to_owned(),
+        message: format!("the organization is saved, but {file} configures it too and takes precedence"),
+        advice: "Remove the file for the saved settings to take effect.".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Which organizations' queues the worker uses: those of the configured ones, and of former ones, which the store remembers.
+//! Organizations whose queues the worker uses: the configured ones, and the former ones that the store remembers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use tracing::warn;
 
 use crate::rabbit::{Rabbit, Served};
 
-/// Before a store that can't be read is asked again.
+/// Pause before the store is tried again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Keeps the store's and the broker's view of the queues up to date.
+/// Keeps the store's and the broker's lists of queues up to date.
 #[derive(Clone)]
 pub(super) struct Queues(watch::Sender<Option<BTreeSet<OrganizationId>>>);
 
 impl Queues {
-    /// Starts to. Needs a tokio runtime.
+    /// Starts the task that does so. Needs a tokio runtime.
     pub(super) fn keep(store: Arc<dyn Store>, broker: Arc<Rabbit>) -> Self {
         let (wanted, receiver) = watch::channel(None);
         tokio::spawn(keep(store, broker, receiver));
@@ -57,7 +57,7 @@ async fn keep(
     }
 }
 
-/// The queues that the store remembers; it is asked until it can be read. Nothing is consumed while it can't.
+/// Reads the queues that the store remembers. Retries until the store can be read; nothing is consumed before.
 async fn remembered(store: &dyn Store) -> BTreeMap<OrganizationId, Timestamp> {
     let mut is_news = true;
     loop {
@@ -73,8 +73,10 @@ async fn remembered(store: &dyn Store) -> BTreeMap<OrganizationId, Timestamp> {
     }
 }
 
-/// On the disk before a queue is declared: a worker that starts within seconds must not trust it, and once its organization is
-/// removed, whatever lies in it must be found. False when the store did not take it.
+/// Stores the new organizations and returns false if the store fails.
+///
+/// This must be durable before a queue is declared: a worker that starts within seconds must not trust the queue yet,
+/// and after its organization is removed, its events must still be found.
 async fn remember(
     store: &dyn Store,
     configured: &BTreeSet<OrganizationId>,
@@ -87,7 +89,7 @@ async fn remember(
     }
     let changes = new.iter().map(|id| Change::OrganizationQueue(id.clone(), now)).collect();
     if let Err(problem) = store.keep(changes).await {
-        warn!(error = %problem, "can't remember which organizations have queues; retrying");
+        warn!(error = %problem, "can't store which organizations have queues; retrying");
         return false;
     }
     remembered.extend(new.into_iter().map(|id| (id, now)));
@@ -116,12 +118,12 @@ mod tests {
         let mut known = remembered(&store).await;
         assert!(known.is_empty());
         remember(&store, &ids(&["org_a", "org_b"]), &mut known).await;
-        // Another process, after the removal of one.
+        // A later process, after one organization was removed.
         let mut known = remembered(&store).await;
         remember(&store, &ids(&["org_b", "org_c"]), &mut known).await;
         let served = served(&ids(&["org_b", "org_c"]), &known);
         assert_eq!(served.configured.keys().cloned().collect::<BTreeSet<_>>(), ids(&["org_b", "org_c"]));
         assert_eq!(served.former, ids(&["org_a"]));
-        assert!(served.configured.values().all(Option::is_some), "the store says since when");
+        assert!(served.configured.values().all(Option::is_some), "the time of declaration is stored");
     }
 }

@@ -1,4 +1,7 @@
-//! Keeps the organizations: from files and from the store, tested, saved, paused, and put in force.
+//! Registry of the organizations of a running worker: those from files and those saved in the store, with their pauses.
+//!
+//! It owns the merged list that is in effect, and applies every change of it to the rest of the worker. No event may be
+//! consumed before the store has been read: events of saved organizations would be dead-lettered as unknown.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +22,12 @@ use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
 use crate::config::organizations::{Loaded, Organization, Snapshot, Update, Vault, to_be_resealed};
 use crate::config::{Config, Environment};
 
-/// Before a store that can't be read is asked again.
+/// Pause before the store is tried again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Longest time that a list waits for the broker to count the events of a queue.
+/// Longest wait for the broker to count the events of a queue for a list.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The organizations of a running worker.
+/// Registry of organizations.
 pub(super) struct Register {
     pub(super) config: Config,
     pub(super) env: Environment,
@@ -32,18 +35,19 @@ pub(super) struct Register {
     pub(super) store: Arc<dyn Store>,
     pub(super) parties: Parties,
     roster: Mutex<Roster>,
-    /// What is wrong with saved ones, as reported last.
+    /// Problems of saved organizations, as last reported.
     told: std::sync::Mutex<String>,
-    /// The faults of files, as reported last.
+    /// Problems of organization files, as last reported.
     told_of_files: std::sync::Mutex<String>,
-    /// Something is in force.
+    /// True once the first list is in effect.
     begun: AtomicBool,
-    /// The store has been read.
+    /// True once the store has been read.
     loaded: AtomicBool,
 }
 
 impl Register {
-    /// With these of files, whose faults are reported; nothing of the store yet.
+    /// Creates the registry from the organizations of files, and reports their faults. Saved organizations are not
+    /// loaded yet.
     pub(super) fn new(
         config: Config,
         env: Environment,
@@ -62,7 +66,7 @@ impl Register {
         Arc::new(Self { config, env, vault, store, parties, roster, told, told_of_files, begun, loaded })
     }
 
-    /// Takes over what a reading of the directory gave.
+    /// Applies a new reading of the directory.
     pub(super) fn take_over(&self, roster: &mut Roster, update: Update) {
         report_faults(&update, &mut self.told_of_files.lock().unwrap_or_else(PoisonError::into_inner));
         let is_news = !update.changes.is_empty() || update.snapshot.is_complete() != roster.files.is_complete();
@@ -72,18 +76,19 @@ impl Register {
         }
     }
 
-    /// Puts in force what there is to begin with. A store that can't be read yet is asked again ([`Register::loaded`]).
+    /// Loads the store and applies the first list. A store that can't be read yet is retried later
+    /// ([`Register::loaded`]).
     pub(super) async fn begin(&self) {
         if let Err(problem) = self.load().await {
-            error!(error = %problem, "saved organizations can't be read: no event is consumed until they can");
+            error!(error = %problem, "can't read saved organizations; consuming is paused until they can be read");
             self.refresh(&mut *self.roster().await);
         }
     }
 
-    /// Reads what the store has, seals anew what an older key has sealed, and puts all of it in force.
+    /// Reads the store, re-encrypts secrets that an older key has encrypted, and applies the result.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
         let (saved, pauses) = (self.store.organizations().await?, self.store.pauses().await?);
-        // What is no JSON is reported as one that can't be known.
+        // Invalid JSON is reported as an organization that can't be read.
         let document = |row: SavedOrganization| (row.id, serde_json::from_str(&row.document).unwrap_or(Value::Null));
         let mut saved = saved.into_iter().map(document).collect();
         self.seal_anew(&mut saved).await;
@@ -96,42 +101,43 @@ impl Register {
         self.refresh(&mut roster);
         self.loaded.store(true, Ordering::Release);
         for (id, since) in &roster.pauses {
-            warn!(organization_id = %id, %since, "an organization is paused: its events wait until it is resumed");
+            warn!(organization_id = %id, %since, "organization is paused; its events are on hold until it is resumed");
         }
         Ok(())
     }
 
-    /// Whether the store has been read: before that, an event of a saved organization would be taken for a stranger's.
+    /// Returns true if the store has been read. Before that, the organization of an event may be a saved one that is
+    /// not loaded.
     pub(super) fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
 
-    /// What was read is of a store that is no more.
+    /// Marks the store as unread, because another store has replaced the one that was read.
     pub(super) fn forget(&self) {
         self.loaded.store(false, Ordering::Release);
     }
 
-    /// Returns when the store has been read.
+    /// Completes once the store has been read.
     pub(super) async fn loaded(&self) {
         while !self.is_loaded() {
             if let Err(problem) = self.load().await {
-                debug!(error = %problem, "saved organizations can't be read yet");
+                debug!(error = %problem, "can't read saved organizations yet");
                 tokio::time::sleep(ASK_AGAIN).await;
             }
         }
     }
 
-    /// Alone with the roster.
+    /// Locks the roster.
     pub(super) async fn roster(&self) -> MutexGuard<'_, Roster> {
         self.roster.lock().await
     }
 
-    /// Puts in force what files and store say now, and tells what changed.
+    /// Merges files and store, applies the result, and reports the changes.
     pub(super) fn refresh(&self, roster: &mut Roster) {
         let found = roster.refresh();
         report_problems(&found.problems, &mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
         self.parties.dynamics.set_paused(roster.pauses.keys().cloned().collect());
-        // What the worker begins with is no change.
+        // The first list is not reported as a change.
         let begun = self.begun.swap(true, Ordering::AcqRel);
         if begun {
             report_changes(&found.changes);
@@ -143,13 +149,13 @@ impl Register {
         warn_of_shadows(roster);
     }
 
-    /// Tests an organization, known or not.
+    /// Tests an organization, configured or not.
     pub(super) async fn inspect(&self, organization: &Organization) -> TestReport {
         let findings = self.parties.dynamics.inspect(super::reload::access(organization)).await;
         views::report(organization, findings)
     }
 
-    /// How one stands.
+    /// Returns the current state of an organization.
     pub(super) async fn view(
         &self,
         organization: &Organization,
@@ -162,15 +168,15 @@ impl Register {
         Some(views::view(organization, condition, paused, (counted.ok().flatten(), missing)))
     }
 
-    /// Makes a change durable.
+    /// Makes changes durable.
     pub(super) async fn keep(&self, changes: Vec<Change>) -> Result<(), OrganizationError> {
         if !self.is_loaded() {
-            return Err(OrganizationError::Store("the store could not be read yet: try again when it can".to_owned()));
+            return Err(OrganizationError::Store("the store has not been read yet; try again later".to_owned()));
         }
         self.store.keep(changes).await.map_err(|problem| OrganizationError::Store(problem.to_string()))
     }
 
-    /// With the key in use, so that the one before it can be put away.
+    /// Re-encrypts secrets with the current key, so that the previous one can be removed.
     async fn seal_anew(&self, saved: &mut BTreeMap<OrganizationId, Value>) {
         let anew: Vec<(OrganizationId, Value)> =
             saved.iter().filter_map(|(id, kept)| Some((id.clone(), to_be_resealed(id, kept, &self.vault)?))).collect();
@@ -184,25 +190,25 @@ impl Register {
             Ok(()) => {
                 info!(
                     organizations = anew.len(),
-                    "secrets of saved organizations were sealed anew with organizations.encryption_key: \
+                    "re-encrypted the secrets of saved organizations with organizations.encryption_key; \
                      organizations.previous_encryption_key can be removed"
                 );
                 saved.extend(anew);
             }
             Err(problem) => {
-                error!(error = %problem, "saved secrets could not be sealed anew: organizations.previous_encryption_key is still needed");
+                error!(error = %problem, "could not re-encrypt saved secrets; keep organizations.previous_encryption_key");
             }
         }
     }
 }
 
-/// Once for each.
+/// Warns once of each saved organization that a file overrides.
 fn warn_of_shadows(roster: &mut Roster) {
     for (id, file) in roster.newly_shadowed() {
         warn!(
             organization_id = %id,
             file,
-            "an organization has a file and was saved too: the file counts; remove one of the two"
+            "organization is configured in a file and saved in the store; the file takes precedence; remove one of the two"
         );
     }
 }

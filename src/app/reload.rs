@@ -1,4 +1,4 @@
-//! Organizations come, change and go without a restart.
+//! Reload of organizations without a restart.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,13 +15,13 @@ use crate::dynamics::{Access, Dynamics, Secret};
 use crate::rabbit::Rabbit;
 use crate::telemetry::metrics::Metrics;
 
-/// How often the directory is read. Files are few and small; events of the file system are not to be had on
-/// every mount (a Kubernetes secret, a network share).
+/// Interval between readings of the directory. It is polled, since files are few and small, and file-system events are
+/// not available on every mount (a Kubernetes secret, a network share).
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Longest read of the directory before it is reported: a network mount may hang.
+/// Longest read of the directory before it is reported, because a network mount may hang.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// Who must know which organizations there are.
+/// Components that receive the list of organizations.
 #[derive(Clone)]
 pub(super) struct Parties {
     pub(super) dynamics: Arc<Dynamics>,
@@ -30,29 +30,29 @@ pub(super) struct Parties {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// Makes exactly these organizations known.
+/// Passes exactly these organizations to the components.
 pub(super) fn put_in_force(snapshot: &Snapshot, parties: &Parties) {
     let ids = || snapshot.iter().map(|organization| &organization.settings.organization_id);
     parties.metrics.configured(ids());
     parties.dynamics.set_organizations(snapshot.iter().map(access).collect());
     parties.queues.configured(ids().cloned());
     if snapshot.is_empty() {
-        warn!("no organization is configured: every event becomes a dead letter unknown_organization");
+        warn!("no organization is configured; every event will be dead-lettered as unknown_organization");
     }
 }
 
-/// Reads the directory again and again, and at once on SIGHUP.
+/// Reads the directory at intervals, and at once on SIGHUP.
 pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc<Notify>, Herald)) {
     let of = register.clone();
     let read = move || organizations::read(&of.config.organizations.directory, &of.config, &of.env);
     let mut reading = BackgroundReader::new("organizations.directory", READ_LIMIT, read);
     loop {
-        // A read that was requested while another one was under way begins at once.
+        // A read that was requested while another one was running begins at once.
         if !reading.is_asked() {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = hangup.notified() => {
-                    info!("SIGHUP: the organizations are read again");
+                    info!("SIGHUP received; reloading organizations");
                     herald.reloads();
                     reading.ask();
                 }
@@ -62,39 +62,39 @@ pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc
         if let Some(read) = reading.next().await {
             take_over(&register, read).await;
         }
-        // Also when the read hangs: the service manager must not wait for it.
+        // Sent even if the read hangs, so that the service manager does not wait for it.
         if asked {
             herald.has_reloaded();
         }
     }
 }
 
-/// Puts in force what a reading of the directory changes.
+/// Applies a reading of the directory.
 async fn take_over(register: &Register, read: CompletedRead<Loaded>) {
     let mut roster = register.roster().await;
     let update = if read.asked {
         roster.files.reload(read.result)
     } else {
-        // An editor may delete a file and write it again: one look without it does not remove it.
+        // An editor may delete a file and write it again, so one reading without it does not remove it.
         roster.files.glance(read.result, Instant::now())
     };
     register.take_over(&mut roster, update);
 }
 
-/// Says what is wrong with files: once, not at every look.
+/// Logs the faults of organization files, once per change.
 pub(super) fn report_faults(update: &Update, reported: &mut String) {
     let faults = update.faults.to_string();
     if faults != *reported {
         if !faults.is_empty() {
             error!(
                 kept = update.kept.len(),
-                "organization files are at fault: the last good version of each stays in force, an organization without one is \
+                "invalid organization files; the last valid version of each stays in effect, and an organization without one is \
                  blocked: {faults}"
             );
             if !update.snapshot.is_complete() {
                 error!(
-                    "a file is so broken that its organization can't be told: events of unknown organizations wait in the \
-                     retry queues until it is corrected or removed"
+                    "an organization file is too broken to identify its organization; events of unknown organizations wait in \
+                     retry queues until the file is fixed or removed"
                 );
             }
         }
@@ -102,31 +102,31 @@ pub(super) fn report_faults(update: &Update, reported: &mut String) {
     }
 }
 
-/// Says what is wrong with saved organizations: once, not at every look.
+/// Logs the problems of saved organizations, once per change.
 pub(super) fn report_problems(problems: &[String], reported: &mut String) {
     let problems = problems.join("; ");
     if problems != *reported {
         if !problems.is_empty() {
-            error!("saved organizations are at fault, their events wait: {problems}");
+            error!("invalid saved organizations; their events are on hold: {problems}");
         }
         *reported = problems;
     }
 }
 
-/// Says what changed.
+/// Logs the changes.
 pub(super) fn report_changes(changes: &[Change]) {
     for change in changes {
         match change {
-            Change::Added(id) => info!(organization_id = %id, "an organization was added"),
-            Change::Changed(id) => info!(organization_id = %id, "an organization's settings changed"),
+            Change::Added(id) => info!(organization_id = %id, "organization added"),
+            Change::Changed(id) => info!(organization_id = %id, "organization settings changed"),
             Change::Removed(id) => {
-                warn!(organization_id = %id, "an organization was removed: its events become dead letters");
+                warn!(organization_id = %id, "organization removed; its events will be dead-lettered");
             }
         }
     }
 }
 
-/// An organization, in the terms of the room that signs in for it.
+/// Converts an organization into the form that the Dynamics adapter takes.
 pub(super) fn access(organization: &Organization) -> Access {
     let secret = match &organization.withheld {
         None => Secret::Known(organization.credentials.client_secret.clone()),

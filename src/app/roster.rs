@@ -1,4 +1,4 @@
-//! Which organizations are in force: those of files, and those that were saved where no file says otherwise.
+//! Merge of the organizations from files with those saved in the store. A file takes precedence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,42 +9,42 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::config::organizations::{Change, Organization, Snapshot, Vault, read_saved};
 
-/// All that is known of organizations. Nothing here waits for a file or the store.
+/// Organizations from files and from the store, with their pauses. No method waits for a file or the store.
 #[derive(Default)]
 pub(super) struct Roster {
-    /// What the directory says.
+    /// Organizations of the directory.
     pub(super) files: Snapshot,
-    /// Who is paused, and since when.
+    /// Paused organizations, and the start of each pause.
     pub(super) pauses: BTreeMap<OrganizationId, Timestamp>,
-    /// The saved ones, or why nothing is known of one but its id.
+    /// Saved organizations, or the reason that one can't be read.
     saved: BTreeMap<OrganizationId, Result<Organization, String>>,
-    /// What is in force.
+    /// Merged organizations that are in effect.
     in_force: Snapshot,
-    /// Saved ones that count for nothing.
+    /// Saved organizations that a file overrides.
     shadowed: BTreeSet<OrganizationId>,
 }
 
-/// What a look at the roster found.
+/// Result of a merge.
 #[derive(Default)]
 pub(super) struct Found {
-    /// What is different in force.
+    /// Changes since the merge before.
     pub(super) changes: Vec<Change>,
-    /// What is wrong with saved organizations, one line each.
+    /// Problems of saved organizations, one line each.
     pub(super) problems: Vec<String>,
 }
 
 impl Roster {
-    /// These of files; nothing in force yet.
+    /// Creates a roster with the organizations of files. None is in effect before the first merge.
     pub(super) fn of(files: Snapshot) -> Self {
         Self { files, ..Self::default() }
     }
 
-    /// What is in force.
+    /// Returns the organizations that are in effect.
     pub(super) fn in_force(&self) -> &Snapshot {
         &self.in_force
     }
 
-    /// One that is in force.
+    /// Returns an organization that is in effect.
     pub(super) fn get(&self, id: &OrganizationId) -> Option<&Organization> {
         self.in_force.get(id)
     }
@@ -54,24 +54,25 @@ impl Roster {
         self.saved.contains_key(id)
     }
 
-    /// Takes over a saved one as it is kept. The same row reads the same for as long as the process lives.
+    /// Adds a saved organization in its stored form. The result of reading it does not change during the life of the
+    /// process.
     pub(super) fn save(&mut self, id: OrganizationId, kept: &Value, vault: &Vault, config: &Config) {
         let read = read_saved(&id, kept, vault, config)
-            .map_err(|faults| format!("{id}: {faults}; its events are dead letters"));
+            .map_err(|faults| format!("{id}: {faults}; its events are dead-lettered"));
         self.saved.insert(id, read);
     }
 
-    /// Forgets a saved one.
+    /// Removes a saved organization.
     pub(super) fn forget(&mut self, id: &OrganizationId) {
         self.saved.remove(id);
     }
 
-    /// Forgets all saved ones.
+    /// Removes all saved organizations.
     pub(super) fn forget_saved(&mut self) {
         self.saved.clear();
     }
 
-    /// Puts in force what files and store say now.
+    /// Merges files and saved organizations, and returns the difference.
     pub(super) fn refresh(&mut self) -> Found {
         let files = self.files.iter().cloned();
         let rows = self.saved.values().flatten();
@@ -82,7 +83,7 @@ impl Roster {
         Found { changes, problems: self.saved.iter().filter_map(problem).collect() }
     }
 
-    /// Which saved ones have come to count for nothing since last asked, because of which file.
+    /// Returns the saved organizations that a file has begun to override since the last call, each with that file.
     pub(super) fn newly_shadowed(&mut self) -> Vec<(OrganizationId, String)> {
         let file = |id: &OrganizationId| Some((id.clone(), self.files.get(id)?.source.to_string()));
         let now: BTreeMap<OrganizationId, String> = self.saved.keys().filter_map(file).collect();

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT stop, twice at once; SIGHUP reads the organizations again.
+//! Signals: SIGTERM and SIGINT stop the worker, a second one stops it immediately, SIGHUP reloads organizations.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// What a second signal exits with, as shells have it: 128 + SIGTERM.
+/// Exit status after a second signal, by the convention of shells: 128 + SIGTERM.
 const KILLED: i32 = 143;
 
 /// The process's signals.
@@ -20,7 +20,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Installs the signal handlers.
     pub(super) fn listen() -> io::Result<Self> {
         let signals = Self { stop: CancellationToken::new(), stopping: Arc::default(), hangup: Arc::default() };
         tokio::spawn(attend(
@@ -32,17 +32,17 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Waits for the first SIGTERM or SIGINT.
+    /// Completes on the first SIGTERM or SIGINT.
     pub(super) async fn stop(&mut self) {
         self.stop.cancelled().await;
     }
 
-    /// Whether it has come.
+    /// Returns a flag that is true after the first SIGTERM or SIGINT.
     pub(super) fn stopping(&self) -> Arc<AtomicBool> {
         self.stopping.clone()
     }
 
-    /// Notified on SIGHUP.
+    /// Returns the notification of SIGHUP.
     pub(super) fn hangup(&self) -> Arc<Notify> {
         self.hangup.clone()
     }
@@ -60,7 +60,7 @@ async fn attend(signals: [Signal; 3], stop: CancellationToken, stopping: Arc<Ato
             }
         }
         if stopping.swap(true, Ordering::SeqCst) {
-            warn!("a second signal: exiting at once; what is in hand comes again");
+            warn!("second signal received; exiting immediately; the broker will redeliver events in progress");
             std::process::exit(KILLED);
         }
         stop.cancel();

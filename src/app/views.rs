@@ -1,4 +1,4 @@
-//! Organizations and their tests, as operators see them.
+//! Conversion of organizations and their tests into the forms that operators see.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use crate::admin::deps::{self, Check, CheckResult, OrganizationView, State, Test
 use crate::config::organizations::{self, Organization};
 use crate::dynamics::{CheckOutcome, CheckedHalf, Finding, OrganizationStatus};
 
-/// How an organization stands. A pause comes first: it is what an operator has to end.
+/// Builds the view of an organization. A pause takes precedence, since only an operator ends it.
 pub(super) fn view(
     organization: &Organization,
     condition: OrganizationStatus,
@@ -24,7 +24,7 @@ pub(super) fn view(
     }
 }
 
-/// What a test found.
+/// Builds the report of a test.
 pub(super) fn report(organization: &Organization, findings: Vec<Finding>) -> TestReport {
     TestReport {
         organization_id: organization.settings.organization_id.to_string(),

@@ -1,4 +1,4 @@
-//! How it stands with the worker at this moment, for who reads the metrics.
+//! Gauges of the worker's current state, read when metrics are collected.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use tokio::sync::watch::Receiver;
 use crate::rabbit::Rabbit;
 use crate::telemetry::metrics::Vitals;
 
-/// Why the worker is not ready; nothing when it is.
+/// Returns the reasons that the worker is not ready; empty if it is.
 pub(super) type Unready = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// Asks all who know.
+/// Returns the function that reads the current state.
 pub(super) fn of(
     worker: Arc<Worker>,
     broker: Arc<Rabbit>,

@@ -171,8 +171,7 @@ async fn an_unknown_organization_is_a_dead_letter_until_it_is_configured() {
 
     rig.files.write_another_organization(rig.folder.path(), "org_globex");
     rig.worker().hang_up();
-    crate::support::broker::eventually("the organization", async || rig.worker().logged("an organization was added"))
-        .await;
+    crate::support::broker::eventually("the organization", async || rig.worker().logged("organization added")).await;
     rig.bus.publish(&event).await;
     assert_eq!(rig.bus.outcomes(event.id(), 2).await[1].routing_key, "dynamics365.handoff.succeeded");
 }

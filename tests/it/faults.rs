@@ -271,7 +271,7 @@ async fn a_hang_up_signal_reads_the_organizations_at_once() {
     rotate(&rig);
     corrected(&rig).write_organization(rig.folder.path());
     rig.worker().hang_up();
-    eventually("the change", async || rig.worker().logged("an organization's settings changed")).await;
+    eventually("the change", async || rig.worker().logged("organization settings changed")).await;
     rig.hand_off(&handoff("email")).await;
 }
 

@@ -72,9 +72,9 @@ async fn while_a_file_does_not_give_its_organization_events_of_unknown_ones_wait
     assert_eq!((&outcome["event"], &outcome["data"]["attempts"]), (&json!("dynamics365.handoff.succeeded"), &json!(1)));
     std::fs::write(&broken, "organization_id = ").unwrap();
     let stranger = handoff("email").with("/organization_id", "org_stranger");
-    eventually("the report", async || worker.logged("organization files are at fault")).await;
+    eventually("the report", async || worker.logged("invalid organization files")).await;
     std::fs::remove_file(&broken).unwrap();
-    eventually("the removal", async || worker.logged("an organization was removed")).await;
+    eventually("the removal", async || worker.logged("organization removed")).await;
     assert_eq!(rig.process(&stranger).await.body["data"]["reason"], "unknown_organization");
 }
 
@@ -91,6 +91,6 @@ async fn all_files_gone_for_a_moment_make_no_dead_letter() {
     std::fs::remove_dir(&there).unwrap();
     rename(&away, &there);
     rig.hand_off(&handoff("email")).await;
-    assert!(!rig.worker().logged("an organization was removed"));
+    assert!(!rig.worker().logged("organization removed"));
     rig.nothing_is_left().await;
 }

@@ -44,9 +44,9 @@ async fn the_service_manager_is_notified_of_readiness_watchdog_reload_and_stop()
     let worker = rig.start_worker_under("worker", &["env", &socket, "WATCHDOG_USEC=400000"]);
 
     let before = ear.hears("READY=1").await;
-    assert!(!before.contains(&"STATUS=carries events".to_owned()), "{before:?}");
-    assert_eq!(worker.try_unready().await, Some(Vec::new()), "ready once it has notified");
-    ear.hears("STATUS=carries events").await;
+    assert!(!before.contains(&"STATUS=processing events".to_owned()), "{before:?}");
+    assert_eq!(worker.try_unready().await, Some(Vec::new()), "it is ready when it says so");
+    ear.hears("STATUS=processing events").await;
     ear.hears("WATCHDOG=1").await;
     ear.hears("WATCHDOG=1").await;
 

@@ -96,7 +96,7 @@ async fn an_organization_that_fails_its_test_or_can_not_be_kept_is_refused() {
     assert_eq!(status, 200, "{report}");
     assert_eq!(report["checks"].as_array().unwrap().last().unwrap()["check"], "source", "{report:#}");
     assert!(rig.worker().stands("org_acme").await["source"]["file"].is_string());
-    assert!(rig.worker().logged("an organization has a file and was saved too"));
+    assert!(rig.worker().logged("organization is configured in a file and saved in the store"));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_key_is_rotated_without_losing_an_event() {
     let stands = rig.worker().stands(ANOTHER_ORGANIZATION).await;
     assert_eq!(stands["state"], "blocked", "{stands}");
     assert!(stands["advice"].as_str().unwrap().contains("organizations.encryption_key"), "{stands}");
-    assert!(rig.worker().logged("saved organizations are at fault"));
+    assert!(rig.worker().logged("invalid saved organizations"));
     assert_eq!(rig.bus.dead_letters().await, 0);
     rig.worker().stop().await;
 
@@ -132,7 +132,7 @@ async fn a_key_is_rotated_without_losing_an_event() {
     rig.files.set("organizations", "previous_encryption_key", KEY);
     rig.start_worker("worker").ready().await;
     assert_eq!(rig.bus.outcome(waiting.id()).await.routing_key, "dynamics365.handoff.succeeded");
-    assert!(rig.worker().logged("sealed anew"));
+    assert!(rig.worker().logged("re-encrypted the secrets"));
     rig.worker().stop().await;
 
     rig.files.set("organizations", "previous_encryption_key", "");
@@ -167,7 +167,7 @@ async fn a_secret_that_is_rotated_under_load_loses_no_event() {
     rig.bus.outcomes_of(&events).await;
     assert_eq!(rig.bus.dead_letters().await, 0);
     assert_eq!(rig.crm.rows("oc_liveworkitems").len() + rig.crm.incidents().len(), 200);
-    assert!(rig.worker().logged("SIGHUP: the organizations are read again"));
+    assert!(rig.worker().logged("SIGHUP received; reloading organizations"));
     rig.nothing_is_left().await;
 }
 

@@ -146,7 +146,7 @@ async fn removing_an_organization_ends_its_events_in_progress() {
     rig.crm.environment().clear_faults();
     rig.files.write_organization(rig.folder.path());
     rig.worker().hang_up();
-    eventually("the organization", async || rig.worker().logged("an organization was added")).await;
+    eventually("the organization", async || rig.worker().logged("organization added")).await;
     assert_eq!(
         rig.process(&resolved(event.session())).await.body["data"]["reason"],
         "no_incident",

@@ -61,7 +61,7 @@ async fn a_second_signal_ends_the_worker_at_once() {
     asked(&rig).await;
     let worker = rig.worker();
     worker.terminate();
-    eventually("the drain", async || worker.logged("stopping: no new events")).await;
+    eventually("the drain", async || worker.logged("stopping; finishing events in progress")).await;
     worker.terminate();
     assert_eq!(worker.exit().await.code(), Some(143));
     rig.bus.waiting(&rig.files.organization_queue(ORGANIZATION), 1).await;
@@ -173,7 +173,7 @@ async fn a_broken_organization_file_leaves_the_last_good_one_in_force() {
     broken.organize("default_priority", "urgent");
     broken.write_organization(rig.folder.path());
     rig.worker().hang_up();
-    eventually("the report", async || rig.worker().logged("organization files are at fault")).await;
+    eventually("the report", async || rig.worker().logged("invalid organization files")).await;
     rig.hand_off(&handoff("email")).await;
 }
 
@@ -184,7 +184,7 @@ async fn a_removed_organization_is_unknown() {
     std::fs::remove_file(rig.folder.path().join("organizations/org_acme.toml")).unwrap();
     // It was the only one; without SIGHUP the worker would wait for it for a minute.
     rig.worker().hang_up();
-    eventually("the removal", async || rig.worker().logged("an organization was removed")).await;
+    eventually("the removal", async || rig.worker().logged("organization removed")).await;
     assert_eq!(rig.process(&handoff("email")).await.body["data"]["reason"], "unknown_organization");
 }
 

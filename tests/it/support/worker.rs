@@ -98,7 +98,7 @@ impl Worker {
 
     /// Address of the HTTP interface.
     pub fn address(&self) -> Option<String> {
-        const LISTENS: &str = "the HTTP interface listens";
+        const LISTENS: &str = "HTTP server listening";
         if let Some(line) = self.lines().into_iter().find(|line| says(line, LISTENS)) {
             return Some(field(&line, "address").as_str()?.to_owned());
         }
