@@ -1,6 +1,6 @@
-//! In: the same changes and questions as any store's.
-//! Out: the same answers, from maps: the model that other stores are compared with, and the store of simulations.
-//! Absent: a disk; `crash` loses what was only noted.
+//! In: the same changes and queries as any other store.
+//! Out: the same answers, from maps. It is the model that other stores are compared with, and the store of simulations.
+//! Absent: a disk. `crash` loses the changes that were only noted.
 
 mod store;
 mod tables;

@@ -1,4 +1,4 @@
-//! The store in memory.
+//! Implementation of the store in memory.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
 use crate::workflow::{Learned, Record, SessionEntry};
 
-/// A store in memory.
+/// Store in memory.
 #[derive(Default, Debug)]
 pub struct MemoryStore {
     memory: Mutex<Memory>,
@@ -19,7 +19,7 @@ pub struct MemoryStore {
 #[derive(Default, Debug)]
 struct Memory {
     now: Tables,
-    /// What a crash goes back to.
+    /// State that a crash restores.
     kept: Tables,
     closed: Closed,
 }
@@ -32,13 +32,13 @@ enum Closed {
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Loses everything that was only noted, however long ago: the worst that a crash may do. Opens it again if it was
-    /// closed.
+    /// Discards every change that was only noted, however long ago: the worst that a crash may do. Opens the store
+    /// again if it was closed.
     pub fn crash(&self) {
         let mut memory = self.lock();
         memory.now = memory.kept.clone();
@@ -119,7 +119,7 @@ impl Store for MemoryStore {
         Ok(memory.now.sweep(finished_before))
     }
 
-    /// Nothing is on disk: the number of things remembered, which grows and shrinks as a size would.
+    /// Returns the number of stored entries, which grows and shrinks as a size on disk would.
     async fn bytes(&self) -> Result<u64, StoreError> {
         Ok(self.open()?.now.len())
     }

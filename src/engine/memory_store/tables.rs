@@ -1,4 +1,4 @@
-//! What is remembered, in the plainest form: maps, and a walk over all of them for every question.
+//! Tables of the store in memory, in the plainest form: maps, and a full scan for every query.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::ports::store::terms::fold;
 use crate::ports::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, StoreError, Swept};
 use crate::workflow::{Learned, Record, SessionEntry};
 
-/// Everything remembered.
+/// All stored entries.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Tables {
     records: BTreeMap<EventKey, Record>,
@@ -156,7 +156,7 @@ impl Tables {
         }
     }
 
-    /// How many things are remembered.
+    /// Returns the number of stored entries.
     pub(super) fn len(&self) -> u64 {
         let things = self.records.len() + self.entries() + self.contacts.len() + self.learned.len();
         let things = things + self.organizations.len() + self.pauses.len() + self.queues.len();

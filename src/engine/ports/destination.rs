@@ -1,6 +1,6 @@
 //! In: a step, its event and its organization's settings.
-//! Out: the step's receipt or fault, and what every request it took came back with.
-//! Absent: which step comes next, when to try again; and which CRM it is.
+//! Out: the step's receipt or fault, and the answer to every request it took.
+//! Absent: the choice of the next step, the time of a retry, and the kind of CRM.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,58 +11,59 @@ use jiff::Timestamp;
 use crate::event::{Event, OrganizationId};
 use crate::workflow::{Fault, Receipt, Settings, Step, StepName};
 
-/// Whatever holds the records: Dynamics 365, for now.
+/// System that holds the records: Dynamics 365.
 #[async_trait]
 pub trait Crm: Send + Sync + 'static {
-    /// Performs one step. Safe to repeat: what it creates has a key derived from the event. Waits for its turn among the
-    /// requests of its organization.
+    /// Performs one step. Safe to repeat, because every record it creates has a key derived from the event. Waits for
+    /// its turn among the requests of its organization.
     async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed;
 
-    /// The settings in force of an organization; none when it is not configured.
+    /// Returns the settings in effect for an organization, or `None` if it is not configured.
     fn settings(&self, organization: &OrganizationId) -> Option<Arc<Settings>>;
 
-    /// True when every configured organization is known. While it is false, one without settings may be configured after all.
+    /// Returns true if every configured organization is known. While it is false, an organization without settings may
+    /// be configured after all.
     fn is_complete(&self) -> bool {
         true
     }
 
-    /// Whether events of an organization can be taken up now, and how many at once.
+    /// Returns the organization's availability, and the number of events it can take at once.
     fn availability(&self, organization: &OrganizationId) -> Availability;
 
-    /// Waits until a step may be worth another try that the organization's setup refused, while it did not refuse others. Costs
-    /// nothing meanwhile. At once where no single steps are refused.
+    /// Waits until a retry of a step is worthwhile that the organization's setup refused while it accepted others.
+    /// Needs no polling. Completes at once where single steps are never refused.
     async fn step_available(&self, _organization: &OrganizationId, _step: StepName) {}
 
-    /// Waits until events of an organization can be taken up. Costs nothing meanwhile: whoever ends the trouble wakes it.
+    /// Waits until the organization is available. Needs no polling: the end of the unavailability wakes it.
     async fn available(&self, organization: &OrganizationId);
 }
 
 /// Availability of an organization for requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Availability {
-    /// It can take requests.
+    /// The organization can take requests.
     Available {
-        /// Number of its events, at most, that are worth having in flight at once: those with a request under way, and those
-        /// whose turn comes within a moment.
+        /// Largest number of its events that are worth having in flight: those with a request in progress, and those
+        /// that are next.
         room: usize,
     },
-    /// No request gets through at the moment.
+    /// No request can be sent now.
     Unavailable(Unavailable),
 }
 
-/// Why an organization can't take requests.
+/// Reason that an organization can't take requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unavailable {
     /// Dynamics asked for a pause (429, `Retry-After`).
     Throttled,
-    /// It is misconfigured: credentials, privileges, environment.
+    /// The organization is misconfigured: credentials, privileges, environment.
     Blocked,
-    /// An operator has paused it.
+    /// An operator has paused the organization.
     Paused,
 }
 
 impl Unavailable {
-    /// The `reason` label of `handoffd_retries_total`.
+    /// Returns the `reason` label of `handoffd_retries_total`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Throttled => "throttled",
@@ -72,29 +73,29 @@ impl Unavailable {
     }
 }
 
-/// What came of a step.
+/// Result of a step.
 #[derive(Clone, Debug)]
 pub struct Performed {
-    /// Its receipt, or what went wrong.
+    /// Receipt, or fault.
     pub result: Result<Receipt, Fault>,
-    /// The requests it took, oldest first.
+    /// Requests that the step took, oldest first.
     pub exchanges: Vec<Exchange>,
 }
 
-/// One request and what came back.
+/// One request and its answer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Exchange {
-    /// When the answer was there, or given up.
+    /// Time of the answer, or of giving up on it.
     pub at: Timestamp,
-    /// What it was for.
+    /// Step that sent the request.
     pub step: StepName,
-    /// How long it took.
+    /// Duration of the request.
     pub elapsed: Duration,
-    /// HTTP status; absent when there was no answer.
+    /// HTTP status; absent if there was no answer.
     pub status: Option<u16>,
-    /// The answer's error code.
+    /// Error code of the answer.
     pub code: Option<String>,
-    /// What went wrong, in one line, without customer text.
+    /// Error in one line, without customer text.
     pub error: Option<String>,
     /// `x-ms-service-request-id`
     pub request_id: Option<String>,

@@ -1,91 +1,91 @@
-//! In: facts worth counting, from every room.
-//! Out: calls of one trait, which the metrics implement; spans, which whoever exports traces takes.
-//! Absent: prometheus, labels' text, aggregation; where traces go.
+//! In: measurements from every module.
+//! Out: calls of one trait, which the metrics implement.
+//! Absent: Prometheus, the text of labels, aggregation.
 
 use std::time::Duration;
 
 use crate::event::{Kind, OrganizationId, Route};
 use crate::workflow::{Reason, StepName};
 
-/// Something that counts what it is told. Must be cheap: it is called on the hot path.
+/// Receiver of measurements. Must be cheap, since it is called on the hot path.
 pub trait Watch: Send + Sync + 'static {
-    /// Counts one fact.
+    /// Records one measurement.
     fn saw(&self, sighting: Sighting<'_>);
 }
 
-/// One fact.
+/// One measurement.
 #[derive(Clone, Copy, Debug)]
 pub enum Sighting<'a> {
-    /// An event came to an end, for now or for good.
+    /// An event ended, for now or for good.
     Event(Kind, EventEnd),
-    /// An event's final outcome, and how long after its receipt.
+    /// An event has its final outcome.
     Finished {
-        /// Its kind.
+        /// Kind of the event.
         kind: Kind,
-        /// Its route.
+        /// Route of the event.
         route: Option<Route>,
-        /// Since the worker received it.
+        /// Time since the worker received it.
         elapsed: Duration,
-        /// Since its own timestamp.
+        /// Time since the event's own timestamp.
         age: Option<Duration>,
     },
-    /// One more (or one less) event in hand.
+    /// The number of events in progress grew or shrank by one.
     InFlight(i64),
-    /// An event is tried again at once (`in_process`), or waits in a retry queue: after a fault that may pass (`transient`), for
-    /// its organization (`throttled`, `blocked`, `paused`), for a queue that is too young (`new_queue`), for a file whose
-    /// organization can't be told (`unknown_organization`), for others of its
-    /// session (`handoff_awaited`) or of its key (`first_awaited`), because of the worker itself (`store`, `panic`, `held`,
-    /// `shutdown`), because a destination refused it (`queue_refused`, `destination_refused`).
+    /// An event is retried at once (`in_process`), or waits in a retry queue: after a transient fault (`transient`),
+    /// for its organization (`throttled`, `blocked`, `paused`), for a queue that is too young (`new_queue`), for a file
+    /// whose organization can't be identified (`unknown_organization`), for other events of its session
+    /// (`handoff_awaited`) or of its key (`first_awaited`), because of the worker itself (`store`, `panic`, `held`,
+    /// `shutdown`), or because a destination refused it (`queue_refused`, `destination_refused`).
     Retried(&'a str),
     /// An event was moved from the inbox to its organization's queue.
     Forwarded,
     /// An event was dead-lettered.
     DeadLettered(Reason),
-    /// The same key came with another body.
+    /// A duplicate key arrived with a different body.
     BodyDiffers(Kind),
-    /// An outcome that no queue is bound for.
+    /// No queue is bound for an outcome.
     OutcomeUnrouted(Kind),
-    /// Dynamics (or Entra ID) answered, or did not (`status` 0).
+    /// Dynamics or Entra ID answered, or did not (`status` 0).
     Answered {
-        /// What was asked.
+        /// Step of the request.
         step: StepName,
         /// HTTP status.
         status: u16,
-        /// How long it took.
+        /// Duration of the request.
         elapsed: Duration,
     },
-    /// Dynamics told an organization to wait.
+    /// Dynamics throttled an organization.
     Throttled(&'a OrganizationId),
-    /// An organization was blocked (`true`) or is open again.
+    /// An organization was blocked (`true`) or unblocked.
     Blocked(&'a OrganizationId, bool),
-    /// Messages ready in a queue.
+    /// Number of messages ready in a queue.
     QueueMessages(&'a str, u64),
-    /// Events ready in an organization's queue.
+    /// Number of events ready in an organization's queue.
     OrganizationWaiting(&'a OrganizationId, u64),
-    /// The broker is there, or not.
+    /// The connection to the broker was made or lost.
     BrokerConnected(bool),
-    /// One flush of the store.
+    /// The store flushed to disk.
     StoreFlushed(Duration),
-    /// The store's size on disk.
+    /// Size of the store on disk, in bytes.
     StoreBytes(u64),
 }
 
-/// How an event came to an end.
+/// End of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EventEnd {
-    /// Done.
+    /// Processed.
     Succeeded,
-    /// Nothing to do.
+    /// Nothing had to be done.
     Skipped,
-    /// Given up.
+    /// Moved to the dead letters.
     DeadLettered,
     /// Answered from the store.
     Duplicate,
-    /// Put into a retry queue.
+    /// Moved to a retry queue.
     Retried,
 }
 
-/// Counts nothing; for tests and commands.
+/// Metrics that record nothing; for tests and commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Blind;
 

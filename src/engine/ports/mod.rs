@@ -1,5 +1,5 @@
-//! In: what the engine asks of the world.
-//! Out: traits and the types they speak; RabbitMQ, Dynamics, sled and Prometheus implement them.
+//! In: the engine's requirements of the outside world.
+//! Out: traits and their types, which the adapters for RabbitMQ, Dynamics, sled and Prometheus implement.
 //! Absent: any implementation.
 
 pub mod bus;

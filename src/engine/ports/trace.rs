@@ -1,5 +1,5 @@
-//! Spans of what happens to a message, joined by W3C trace context: from whoever published it, through every queue, to its
-//! outcome. Where nobody exports traces no span is made: asking for one costs a comparison.
+//! Spans of a message's path, linked by W3C trace context from its publisher, through every queue, to its outcome. If
+//! traces are not exported, no span is created, and asking for one costs a comparison.
 
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -10,13 +10,13 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::event::Event;
 use crate::workflow::StepName;
 
-/// The target of these spans: who exports them takes nothing else, and nobody else takes them.
+/// Target of these spans. The exporter takes only this target, and the log excludes it.
 pub const TARGET: &str = "handoffd::trace";
 
-/// `traceparent` and `tracestate`, as headers.
+/// Trace context as headers: `traceparent` and `tracestate`.
 pub type Context = Vec<(&'static str, String)>;
 
-/// A message in hand, until it is settled; `context` is what it came with.
+/// Starts the span of a message, which lasts until it is settled; `context` returns the trace context it came with.
 pub fn message(context: impl FnOnce() -> Context) -> Span {
     let span = info_span!(
         target: TARGET,
@@ -36,13 +36,13 @@ pub fn message(context: impl FnOnce() -> Context) -> Span {
     );
     if !span.is_disabled() {
         let parent = TraceContextPropagator::new().extract(&Carried(&context()));
-        // It has not begun yet, which is the only reason for a refusal.
+        // Setting the parent fails only on a span that has begun.
         _ = span.set_parent(parent);
     }
     span
 }
 
-/// Says which event the message is.
+/// Records the identity of the event in the span.
 pub fn identify(span: &Span, event: &Event) {
     if !span.is_disabled() {
         span.record("handoffd.event_id", display(&event.key.event_id));
@@ -52,7 +52,7 @@ pub fn identify(span: &Span, event: &Event) {
     }
 }
 
-/// Says, in the span that is current, what became of the message.
+/// Records the result of the message in the current span.
 pub fn ended(result: &'static str, attempts: u32, reason: Option<&'static str>) {
     let span = Span::current();
     if !span.is_disabled() {
@@ -65,7 +65,7 @@ pub fn ended(result: &'static str, attempts: u32, reason: Option<&'static str>) 
     }
 }
 
-/// An outcome on its way to the broker, until it is confirmed.
+/// Starts the span of an outcome's publish, which lasts until it is confirmed.
 pub fn announcement(routing_key: &str) -> Span {
     info_span!(
         target: TARGET,
@@ -78,7 +78,7 @@ pub fn announcement(routing_key: &str) -> Span {
     )
 }
 
-/// A request to Dynamics or Entra ID, until it is answered.
+/// Starts the span of a request to Dynamics or Entra ID, which lasts until the answer.
 pub fn request(step: StepName) -> Span {
     info_span!(
         target: TARGET,
@@ -91,7 +91,7 @@ pub fn request(step: StepName) -> Span {
     )
 }
 
-/// Says how a request was answered; status 0: not at all.
+/// Records the answer to a request in its span; status 0 means that there was none.
 pub fn answered(span: &Span, status: u16, request_id: Option<&str>) {
     if !span.is_disabled() {
         span.record("http.response.status_code", i64::from(status));
@@ -102,7 +102,7 @@ pub fn answered(span: &Span, status: u16, request_id: Option<&str>) {
     }
 }
 
-/// What goes on from a span; nothing where no span was made.
+/// Returns the trace context that continues a span; empty if there is no span.
 pub fn context(span: &Span) -> Context {
     let mut injected = Injected(Vec::new());
     if !span.is_disabled() {
@@ -127,7 +127,7 @@ struct Injected(Context);
 
 impl Injector for Injected {
     fn set(&mut self, key: &str, value: String) {
-        // An empty `tracestate` says nothing.
+        // An empty `tracestate` is dropped.
         if let Some(name) = ["traceparent", "tracestate"].into_iter().find(|name| *name == key && !value.is_empty()) {
             self.0.push((name, value));
         }

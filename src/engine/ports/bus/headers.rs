@@ -1,34 +1,34 @@
-//! The names of the headers that are ours (contract 5); all their values are text.
+//! Names of the worker's own headers (contract 5). All their values are text.
 
-/// Why it was given up.
+/// Reason that the message was dead-lettered.
 pub const REASON: &str = "x-handoffd-reason";
-/// What went wrong, in one line.
+/// Error, in one line.
 pub const ERROR: &str = "x-handoffd-error";
-/// Where it went wrong.
+/// Step that failed.
 pub const STEP: &str = "x-handoffd-step";
-/// How often it was tried.
+/// Number of attempts.
 pub const ATTEMPTS: &str = "x-handoffd-attempts";
-/// Which event.
+/// Id of the event.
 pub const EVENT_ID: &str = "x-handoffd-event-id";
-/// Whose.
+/// Organization that owns the event.
 pub const ORGANIZATION_ID: &str = "x-handoffd-organization-id";
-/// Which conversation.
+/// Conversation of the event.
 pub const SESSION_ID: &str = "x-handoffd-session-id";
-/// When a worker first saw it.
+/// Time a worker first received the message.
 pub const FIRST_SEEN: &str = "x-handoffd-first-seen";
-/// When it was given up.
+/// Time the message was dead-lettered.
 pub const DEAD_AT: &str = "x-handoffd-dead-at";
-/// The routing key that it was published with first.
+/// Routing key of the original publish.
 pub const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
-/// Time since its first failed attempt in milliseconds, without the time that it waited for its organization.
+/// Milliseconds since the first failed attempt, without the time spent waiting for the organization.
 pub const AGE: &str = "x-handoffd-age-ms";
-/// Number of times that a destination has refused it since its outcome was decided.
+/// Number of times a destination has refused the message since its outcome was decided.
 pub const REFUSALS: &str = "x-handoffd-refusals";
-/// How often an operator has put it back to work.
+/// Number of replays by operators.
 pub const REPLAYS: &str = "x-handoffd-replays";
-/// When an operator did so last: what is remembered of it from before counts no more.
+/// Time of the last replay. Records of the event from before are ignored.
 pub const REPLAYED_AT: &str = "x-handoffd-replayed-at";
 
-/// What tells of a life that has ended: a replayed event begins without.
+/// Headers that describe an earlier run of the event. A replay removes them.
 pub const OF_A_DEATH: &[&str] =
     &[REASON, ERROR, STEP, ATTEMPTS, EVENT_ID, ORGANIZATION_ID, SESSION_ID, FIRST_SEEN, DEAD_AT, AGE, REFUSALS];

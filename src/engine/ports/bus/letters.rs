@@ -1,4 +1,4 @@
-//! What an operator's look into the dead-letter queue must be able to do.
+//! Interface to the dead-letter queue for operators.
 
 use std::fmt;
 
@@ -12,152 +12,156 @@ use super::headers::{DEAD_AT, REASON};
 use crate::event::Envelope;
 use crate::workflow::Reason;
 
-/// The dead-letter queue.
+/// Dead-letter queue.
 #[async_trait]
 pub trait LetterBox: Send + Sync {
-    /// Opens it. One operator at a time: while another has it open this waits, and says so through `notice`.
+    /// Opens the queue. Only one operator can have it open: while another has, this waits, and reports that through
+    /// `notice`.
     async fn open(&self, notice: Notice<'_>) -> Result<Box<dyn Letters>, LettersError>;
 }
 
-/// What a person should know meanwhile.
+/// Callback that shows a message to the operator.
 pub type Notice<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// The dead letters that lay there when it was opened. What comes later is not touched.
+/// Dead letters that were in the queue when it was opened. Later ones are not touched.
 #[async_trait]
 pub trait Letters: Send {
-    /// How many there are.
+    /// Returns the number of dead letters.
     fn total(&self) -> u64;
 
-    /// The next ones, oldest first, some at a time; none when all have been seen. One that is dropped stays where it is.
+    /// Returns the next batch, oldest first; empty when all have been returned. A dropped letter stays in the queue.
     async fn next(&mut self) -> Result<Vec<Letter>, LettersError>;
 
-    /// Warning that looks drive the letters' delivery counts up, once that is so of those seen.
+    /// Returns a warning if reading the queue has raised the delivery counts of the letters seen so far.
     fn warning(&self) -> Option<String>;
 
-    /// Everything that was neither replayed nor discarded lies where it lay. So it does without this, if the process is
-    /// killed; this waits until it is so.
+    /// Waits until every letter that was neither replayed nor discarded is back in the queue. The broker returns them
+    /// also if the process is killed first.
     async fn close(&mut self) -> Result<(), LettersError>;
 }
 
-/// One dead letter.
+/// Dead letter.
 pub struct Letter {
-    /// Content type, message id and headers that are text.
+    /// Content type, message id and text headers.
     pub envelope: Envelope,
-    /// The body, byte for byte.
+    /// Body, byte for byte.
     pub body: Bytes,
     death: Option<BrokerDeath>,
     resolve: Box<dyn Resolve>,
 }
 
-/// Death of a message that the broker dead-lettered by itself (contract 5).
+/// Dead-lettering of a message by the broker itself (contract 5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct BrokerDeath {
     /// [`Reason::DeliveryLimit`] or [`Reason::Expired`].
     pub reason: Reason,
-    /// Time of death in its `x-death`.
+    /// Time given in its `x-death`.
     pub at: Option<Timestamp>,
 }
 
-/// How a dead letter goes back to work.
+/// Changes to a dead letter when it is replayed.
 #[derive(Clone, Default, Debug)]
 pub struct Replay {
-    /// Another body in place of its own.
+    /// Body that replaces its own.
     pub body: Option<Bytes>,
     /// Headers to set.
     pub headers: Vec<(&'static str, String)>,
-    /// Headers to take out.
+    /// Headers to remove.
     pub without: &'static [&'static str],
 }
 
-/// How an adapter does away with one dead letter.
+/// Resolution of one dead letter, implemented by an adapter.
 #[async_trait]
 pub trait Resolve: Send + Sync {
-    /// Puts it into the inbox, confirmed, and only then takes it out of the dead-letter queue. Killed in between
-    /// it is in both.
+    /// Publishes the letter to the inbox and, only once that is confirmed, removes it from the dead-letter queue. If
+    /// the process is killed in between, it is in both.
     async fn replay(&self, body: &Bytes, replay: Replay) -> Result<(), LettersError>;
 
-    /// Takes it out.
+    /// Removes the letter.
     async fn discard(&self) -> Result<(), LettersError>;
 
-    /// All properties and headers, of whatever type, for a person to read.
+    /// Returns all properties and headers, of any type, for display.
     fn details(&self) -> Value;
 }
 
-/// What could not be done about dead letters.
+/// Failure of an operation on dead letters.
 #[derive(Debug, thiserror::Error)]
 pub enum LettersError {
-    /// No connection, or not with this user.
-    #[error("the broker at {place} is away: {problem}; is broker.url right?")]
+    /// No connection can be made, or not with this user.
+    #[error("can't reach the broker at {place}: {problem}; check broker.url")]
     Away {
         /// Host, port and virtual host.
         place: String,
-        /// Why.
+        /// Error of the connection.
         problem: String,
     },
-    /// A setting of the broker's can't be used.
+    /// A setting of the broker can't be used.
     #[error("{0}")]
     Settings(String),
-    /// There is no such queue.
+    /// The queue does not exist.
     #[error(
-        "{queue} is not there at the broker {place}: a worker declares it at its start (or broker names are others)"
+        "{queue} does not exist at the broker {place}; start a worker to declare it, or check the queue names in [broker]"
     )]
     Missing {
-        /// Which.
+        /// Name of the queue.
         queue: String,
         /// Host, port and virtual host.
         place: String,
     },
-    /// Another operator has had it open for too long.
-    #[error("another `dead-letters` command has had {queue} open for {waited}: end it, or try again later")]
+    /// Another operator has had the queue open for too long.
+    #[error("another `dead-letters` command has had {queue} open for {waited}; stop it, or try again later")]
     InUse {
-        /// Which queue.
+        /// Name of the queue.
         queue: String,
-        /// How long was waited.
+        /// Time waited.
         waited: String,
     },
-    /// The broker ended it, or does not deliver.
-    #[error("reading {queue} at {place} failed: {problem}; whatever was not settled is still there: run it again")]
+    /// The broker ended the consumer, or does not deliver.
+    #[error(
+        "reading {queue} at {place} failed: {problem}; unsettled dead letters are still there; run the command again"
+    )]
     Broken {
-        /// Which queue.
+        /// Name of the queue.
         queue: String,
         /// Host, port and virtual host.
         place: String,
-        /// Why.
+        /// Error of the broker.
         problem: String,
     },
-    /// It is in the inbox, but could not be taken out of the dead-letter queue.
-    #[error("it is in the inbox, and still a dead letter too, which does no harm: {0}")]
+    /// The letter was published to the inbox, but could not be removed from the dead-letter queue.
+    #[error("the event is in the inbox, but could not be removed from the dead letters, which is harmless: {0}")]
     Twice(String),
-    /// The inbox did not take it; it is a dead letter as before.
+    /// The inbox refused the letter, which stays in the dead-letter queue.
     #[error(transparent)]
     Publish(#[from] BusError),
 }
 
 impl Letter {
-    /// A dead letter and the way to do away with it.
+    /// Creates a dead letter with the means to resolve it.
     pub fn new(envelope: Envelope, body: Bytes, death: Option<BrokerDeath>, resolve: Box<dyn Resolve>) -> Self {
         Self { envelope, body, death, resolve }
     }
 
-    /// Death by the broker, if that is what made it a dead letter. A worker's headers are believed, unless the broker's
-    /// death is younger: somebody moved the letter back by hand, and there it died anew.
+    /// Returns the broker's dead-lettering, if that is why the message is here. Headers of a worker take precedence,
+    /// unless the broker's time is later: then someone moved the letter back manually, and the broker dead-lettered it
+    /// again.
     pub fn broker_death(&self) -> Option<BrokerDeath> {
         let by_worker = self.envelope.header(REASON).is_some();
         let dead_at: Option<Timestamp> = self.envelope.header(DEAD_AT).and_then(|text| text.parse().ok());
         self.death.filter(|death| !by_worker || death.at > dead_at)
     }
 
-    /// Puts it back to work.
+    /// Replays the letter.
     pub async fn replay(self, replay: Replay) -> Result<(), LettersError> {
         self.resolve.replay(&self.body, replay).await
     }
 
-    /// Takes it out for good.
+    /// Removes the letter permanently.
     pub async fn discard(self) -> Result<(), LettersError> {
         self.resolve.discard().await
     }
 
-    /// All properties and headers, for a person to read.
+    /// Returns all properties and headers, for display.
     pub fn details(&self) -> Value {
         self.resolve.details()
     }
@@ -173,7 +177,7 @@ impl fmt::Debug for Letter {
 mod samples {
     use super::{BrokerDeath, Bytes, Envelope, Letter, LettersError, Replay, Resolve, Value, async_trait};
 
-    /// Resolves nothing.
+    /// Resolver that does nothing.
     struct Nowhere;
 
     #[async_trait]
@@ -190,7 +194,7 @@ mod samples {
     }
 
     impl Letter {
-        /// A letter that lies in no queue.
+        /// Creates a letter that is in no queue.
         pub fn sample(envelope: Envelope, body: Bytes, death: Option<BrokerDeath>) -> Self {
             Self::new(envelope, body, death, Box::new(Nowhere))
         }

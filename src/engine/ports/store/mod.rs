@@ -1,6 +1,6 @@
-//! In: changes to remember, questions about what is remembered.
-//! Out: records, sessions, contacts, what environments want; `keep` returns when a change is durable.
-//! Absent: decisions; and the truth, which is the broker's and Dynamics' (the store may be lost).
+//! In: changes to store, and queries.
+//! Out: records, sessions, contacts, requirements of environments. `keep` returns once a change is durable.
+//! Absent: decisions; and the source of truth, which is the broker and Dynamics, so that the store may be lost.
 
 pub mod position;
 pub mod terms;
@@ -14,20 +14,20 @@ use jiff::Timestamp;
 use crate::event::{ContactId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
 use crate::workflow::{Learned, Record, SessionEntry, Status};
 
-/// The worker's memory. Cheap to share; one process owns it.
+/// Store of the worker. Cheap to share; owned by one process.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// What is known of an event.
+    /// Returns the record of an event.
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError>;
 
-    /// What a session has opened so far, oldest first.
+    /// Returns the entries of a session, oldest first.
     async fn session(
         &self,
         organization: &OrganizationId,
         session: &SessionId,
     ) -> Result<Vec<SessionEntry>, StoreError>;
 
-    /// The contact remembered for an email (any case) since `not_before`.
+    /// Returns the contact stored for an email (in any case) since `not_before`.
     async fn contact(
         &self,
         organization: &OrganizationId,
@@ -35,148 +35,150 @@ pub trait Store: Send + Sync + 'static {
         not_before: Timestamp,
     ) -> Result<Option<ContactId>, StoreError>;
 
-    /// What an organization's environment turned out to want.
+    /// Returns the requirements learned about an organization's environment.
     async fn learned(&self, organization: &OrganizationId) -> Result<Learned, StoreError>;
 
-    /// Every organization that was saved, by id.
+    /// Returns all saved organizations, by id.
     async fn organizations(&self) -> Result<Vec<SavedOrganization>, StoreError>;
 
-    /// Every organization that is paused, by id, and since when.
+    /// Returns all paused organizations, by id, with the start of each pause.
     async fn pauses(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError>;
 
-    /// Every organization whose queue a worker has declared, by id, and when it was declared the last time.
+    /// Returns all organizations whose queue a worker has declared, by id, with the time of the last declaration.
     async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError>;
 
-    /// Applies all of these or none, without waiting for the disk.
+    /// Applies all of these changes or none, without waiting for the disk.
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
-    /// Applies all of these or none, and returns when they would survive the loss of power. What was only noted before
-    /// may still be lost, other than what these replace: changes that belong together go into one call.
+    /// Applies all of these changes or none, and returns once they would survive a power loss. Earlier changes that
+    /// were only noted may still be lost, except where these replace them, so changes that belong together go into one
+    /// call.
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
-    /// Finished and dead events that match, newest first.
+    /// Returns finished and dead-lettered events that match, newest first.
     async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError>;
 
-    /// Forgets events that ended before `finished_before`, sessions and contacts not touched since.
+    /// Deletes events that ended before `finished_before`, and sessions and contacts not touched since.
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError>;
 
-    /// What it takes on disk, in bytes.
+    /// Returns the size on disk, in bytes.
     async fn bytes(&self) -> Result<u64, StoreError>;
 
-    /// Makes everything durable and stops its threads; the last call.
+    /// Makes all changes durable and stops the store's threads. Must be the last call.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Something to remember, or to forget.
+/// Change of the store.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Change {
-    /// Where an event stands. A record with an outcome is listed by `outcomes`.
+    /// Sets the record of an event. A record with an outcome is listed by `outcomes`.
     Record(EventKey, Box<Record>),
-    /// What an event did for its session; replaces the entry of the same event.
+    /// Sets the entry of an event in its session, replacing that event's previous entry.
     Session {
-        /// Whose.
+        /// Organization that owns the session.
         organization: OrganizationId,
-        /// Which conversation.
+        /// Id of the session.
         session: SessionId,
-        /// What.
+        /// Entry to set.
         entry: SessionEntry,
-        /// When, for retention.
+        /// Time of the change, for retention.
         at: Timestamp,
     },
-    /// The contact of an email (any case).
+    /// Sets the contact of an email (in any case).
     Contact {
-        /// Whose.
+        /// Organization that owns the contact.
         organization: OrganizationId,
-        /// The email.
+        /// Email of the contact.
         email: String,
-        /// The contact.
+        /// Id of the contact.
         contact: ContactId,
-        /// When it was seen in Dynamics.
+        /// Time it was found in Dynamics.
         at: Timestamp,
     },
-    /// That contact is gone.
+    /// Removes the contact of an email.
     ForgetContact {
-        /// Whose.
+        /// Organization that owns the contact.
         organization: OrganizationId,
-        /// The email.
+        /// Email of the contact.
         email: String,
     },
-    /// What an environment turned out to want; replaces what was known.
+    /// Sets the requirements learned about an environment.
     Learned(OrganizationId, Learned),
-    /// An organization is saved, in place of what was saved of it before.
+    /// Saves an organization, replacing its previous settings.
     Organization(SavedOrganization),
-    /// What was saved of an organization is forgotten.
+    /// Removes a saved organization.
     ForgetOrganization(OrganizationId),
-    /// An operator pauses an organization, at this time.
+    /// Pauses an organization from this time on.
     Pause(OrganizationId, Timestamp),
-    /// That is over.
+    /// Ends the pause of an organization.
     Resume(OrganizationId),
-    /// A worker declared an organization's queue at this time; replaces the time stored before. No sweep removes it.
+    /// Sets the time at which a worker declared an organization's queue. Never expires.
     OrganizationQueue(OrganizationId, Timestamp),
-    /// An organization's queue is no longer remembered.
+    /// Removes an organization's queue.
     ForgetOrganizationQueue(OrganizationId),
 }
 
-/// An organization whose settings are kept here and not in a file.
+/// Organization whose settings are saved in the store instead of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SavedOrganization {
-    /// Whose settings.
+    /// Id of the organization.
     pub id: OrganizationId,
-    /// JSON, as whoever saves it understands it; no secret in clear. At most [`SavedOrganization::LONGEST`] bytes.
+    /// Settings as JSON, in the format of the caller, with no secret in clear text. At most
+    /// [`SavedOrganization::LONGEST`] bytes.
     pub document: String,
 }
 
 impl SavedOrganization {
-    /// Longest document, in bytes. A store keeps small values well, and nobody writes longer ones by hand.
+    /// Longest document, in bytes. Stores handle small values well, and documents written manually are shorter.
     pub const LONGEST: usize = 3800;
 }
 
-/// Which outcomes to list; every field that is set must match.
+/// Filter of outcomes; every field that is set must match.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Filter {
-    /// Whose.
+    /// Organization of the event.
     pub organization: Option<OrganizationId>,
-    /// Which conversation.
+    /// Session of the event.
     pub session: Option<SessionId>,
-    /// Which event.
+    /// Id of the event.
     pub event_id: Option<String>,
-    /// The incident it created or closed.
+    /// Incident that the event created or closed.
     pub incident: Option<IncidentId>,
-    /// The number of that incident.
+    /// Ticket number of that incident.
     pub ticket_number: Option<String>,
-    /// The live work item it created.
+    /// Live work item that the event created.
     pub work_item: Option<WorkItemId>,
-    /// How it ended.
+    /// Status of the outcome.
     pub status: Option<Status>,
-    /// Ended at or after.
+    /// Earliest time of the outcome, inclusive.
     pub after: Option<Timestamp>,
-    /// Ended before.
+    /// Latest time of the outcome, exclusive.
     pub before: Option<Timestamp>,
 }
 
-/// Where a page ended; opaque, survives a restart.
+/// Position at which a page ended. Opaque; survives a restart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cursor(pub String);
 
-/// An event with its record.
+/// Event with its record.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Found {
-    /// Which event.
+    /// Key of the event.
     pub key: EventKey,
-    /// What is known of it.
+    /// Record of the event.
     pub record: Record,
 }
 
-/// Some of the outcomes that match.
+/// Page of matching outcomes.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Page {
-    /// Newest first.
+    /// Outcomes, newest first.
     pub found: Vec<Found>,
-    /// Where to go on, when there may be more.
+    /// Position of the next page, if there may be one.
     pub next: Option<Cursor>,
 }
 
-/// What a sweep forgot.
+/// Numbers of entries that a sweep deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Swept {
     /// Events.
@@ -187,76 +189,76 @@ pub struct Swept {
     pub contacts: u64,
 }
 
-/// A store that could not do what it was asked.
+/// Failure of a store operation.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It could not be opened.
+    /// The store can't be opened.
     #[error("cannot open the store at {path}: {problem}")]
     Open {
-        /// Where it is.
+        /// Path of the store.
         path: String,
-        /// What is wrong and what to do.
+        /// Problem, and its solution.
         problem: String,
     },
-    /// Another process owns it.
+    /// Another process owns the store.
     #[error("the store at {path} is in use by another process{holder}; waited {waited:?}")]
     InUse {
-        /// Where it is.
+        /// Path of the store.
         path: String,
-        /// ` (pid 123)`, when it could be found out.
+        /// Process id as ` (pid 123)`, if it is known.
         holder: String,
-        /// How long it was tried.
+        /// Time spent retrying.
         waited: Duration,
     },
-    /// It was written by a newer version.
+    /// The store was written by a newer version.
     #[error(
-        "the store at {path} has schema version {found}, this program knows up to {known}: use the newer program, or another path"
+        "the store at {path} has schema version {found}, but this program supports up to {known}; use a newer version, or another store.path"
     )]
     Schema {
-        /// Where it is.
+        /// Path of the store.
         path: String,
-        /// Its version.
+        /// Schema version of the store.
         found: u32,
-        /// The newest this program knows.
+        /// Newest schema version that this program supports.
         known: u32,
     },
-    /// Somebody has made up a place to go on from.
-    #[error("found {:?} as cursor, expected the `next` of the page before", .0.0)]
+    /// The cursor was not issued by this store.
+    #[error("invalid cursor {:?}; expected the `next` value of the previous page", .0.0)]
     Cursor(Cursor),
     /// Reading failed.
     #[error("cannot read {what} from the store: {source}")]
     Read {
-        /// Which kind of thing.
+        /// Kind of data that was read.
         what: &'static str,
-        /// Why.
+        /// Underlying error.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// Writing failed, or making it durable (disk full, for one).
     #[error("cannot write to the store: {source}")]
     Write {
-        /// Why.
+        /// Underlying error.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// It reports that what it holds makes no sense. It is examined; nothing is read or written meanwhile.
-    #[error("the store reports damage and is examined: {source}")]
+    /// The store reports damage and is being checked. Nothing is read or written meanwhile.
+    #[error("the store reports damage and is being checked: {source}")]
     Suspect {
-        /// The report.
+        /// Damage report.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// It was examined: it is damaged, and is to be left as it is (`store.on_corruption = "stop"`).
+    /// The store was checked and is damaged, and is to be left unchanged (`store.on_corruption = "stop"`).
     #[error(
-        "the store at {path} is damaged ({problem}): move the folder away, or set store.on_corruption = \"quarantine\""
+        "the store at {path} is damaged ({problem}); move the folder away, or set store.on_corruption = \"quarantine\""
     )]
     Damaged {
-        /// Where it is.
+        /// Path of the store.
         path: String,
-        /// What is wrong with it.
+        /// Damage found.
         problem: String,
     },
-    /// It took the place of a damaged one, and no operator has accepted it: no event begins.
-    #[error("the store was damaged and a new one started: nothing is consumed until `handoffd store accept`")]
+    /// The store replaced a damaged one, and no operator has accepted it. No event is started.
+    #[error("a new store has replaced a damaged one; run `handoffd store accept` to resume consuming")]
     Unaccepted,
-    /// It was closed.
+    /// The store was closed.
     #[error("the store is closed")]
     Closed,
 }

@@ -1,4 +1,4 @@
-//! A place in the list of outcomes, so that a page can go on where the one before it ended.
+//! Position in the list of outcomes, at which the next page continues.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,36 +8,36 @@ use serde::{Deserialize, Serialize};
 use super::{Cursor, StoreError};
 use crate::event::{EventId, EventKey, OrganizationId};
 
-/// Orders outcomes by when they were decided; those of the same moment by event, then organization.
-/// A later outcome never moves an earlier one, so pages stay put while new ones are added.
+/// Orders outcomes by the time they were decided; those of the same moment by event, then organization. A later outcome
+/// never moves an earlier one, so pages are stable while outcomes are added.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Position {
-    /// When the outcome was decided.
+    /// Time the outcome was decided.
     pub at: Timestamp,
-    /// Which event.
+    /// Id of the event.
     pub event_id: EventId,
-    /// Whose.
+    /// Organization of the event.
     pub organization_id: OrganizationId,
 }
 
 impl Position {
-    /// The place of an event that ended at `at`.
+    /// Returns the position of an event that ended at `at`.
     pub fn new(at: Timestamp, key: &EventKey) -> Self {
         Self { at, event_id: key.event_id.clone(), organization_id: key.organization_id.clone() }
     }
 
-    /// The event that is there.
+    /// Returns the key of the event at this position.
     pub fn key(&self) -> EventKey {
         EventKey { organization_id: self.organization_id.clone(), event_id: self.event_id.clone() }
     }
 
-    /// As callers carry it around: safe in a URL.
+    /// Encodes the position for callers, safe in a URL.
     pub fn cursor(&self) -> Cursor {
         let text = serde_json::to_vec(self).unwrap_or_default(); // plain strings always serialize
         Cursor(URL_SAFE_NO_PAD.encode(text))
     }
 
-    /// Reads a cursor; callers may have made one up.
+    /// Decodes a cursor, which callers may have made up.
     pub fn read(cursor: &Cursor) -> Result<Self, StoreError> {
         let bytes = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|_| StoreError::Cursor(cursor.clone()))?;
         serde_json::from_slice(&bytes).map_err(|_| StoreError::Cursor(cursor.clone()))

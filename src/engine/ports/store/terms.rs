@@ -1,4 +1,4 @@
-//! What an ended event can be found by; the same for every store.
+//! Search terms of ended events, the same for every store.
 
 use jiff::Timestamp;
 
@@ -6,12 +6,12 @@ use super::Filter;
 use crate::event::{EventKey, IncidentId, SessionId, WorkItemId};
 use crate::workflow::{Outcome, Record};
 
-/// The conversation of an ended event.
+/// Returns the conversation of an ended event.
 pub fn session<'a>(record: &'a Record, outcome: &'a Outcome) -> Option<&'a SessionId> {
     record.session_id.as_ref().or(outcome.session_id.as_ref())
 }
 
-/// Every incident that it created or closed, each once.
+/// Returns every incident that an event created or closed, each once.
 pub fn incidents(record: &Record, outcome: &Outcome) -> Vec<IncidentId> {
     let mut found = Vec::new();
     let posted = record.progress.incident.iter().map(|posted| posted.id);
@@ -25,7 +25,7 @@ pub fn incidents(record: &Record, outcome: &Outcome) -> Vec<IncidentId> {
     found
 }
 
-/// The numbers of those incidents, as they are compared: whatever the case.
+/// Returns the ticket numbers of those incidents, folded for comparison.
 pub fn ticket_numbers(record: &Record, outcome: &Outcome) -> Vec<String> {
     let named = outcome.incident.as_ref();
     let named = named.and_then(|incident| incident.ticket_number.as_deref());
@@ -36,18 +36,18 @@ pub fn ticket_numbers(record: &Record, outcome: &Outcome) -> Vec<String> {
     found
 }
 
-/// The live work item that it created.
+/// Returns the live work item that an event created.
 pub fn work_item(record: &Record, outcome: &Outcome) -> Option<WorkItemId> {
     outcome.work_item.or(record.progress.work_item)
 }
 
-/// A ticket number or an email in the form in which two of them are compared.
+/// Folds a ticket number or an email for comparison that ignores case.
 pub fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
 impl Filter {
-    /// Whether this ended event is asked for; one that has not ended never is.
+    /// Returns true if this event matches; one that has not ended never does.
     pub fn matches(&self, key: &EventKey, record: &Record) -> bool {
         let Some(outcome) = record.outcome() else {
             return false;
@@ -64,13 +64,13 @@ impl Filter {
             && self.work_item.is_none_or(|wanted| work_item(record, outcome) == Some(wanted))
     }
 
-    /// The part of the question that an event's names answer.
+    /// Returns true if the names of the event match.
     pub fn matches_names(&self, key: &EventKey) -> bool {
         self.organization.as_ref().is_none_or(|wanted| *wanted == key.organization_id)
             && self.event_id.as_deref().is_none_or(|wanted| wanted == key.event_id.as_str())
     }
 
-    /// The part that the time of its end answers.
+    /// Returns true if the time of the outcome matches.
     pub fn matches_time(&self, finished_at: Timestamp) -> bool {
         self.after.is_none_or(|after| finished_at >= after) && self.before.is_none_or(|before| finished_at < before)
     }
