@@ -123,13 +123,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_asked_for_begins_after_the_asking() {
+    async fn a_requested_read_begins_after_the_request() {
         let (mut reader, give, _) = hanging(MOMENT);
         assert_eq!(reader.next().await, None);
         reader.ask();
         reader.limit = LONG;
         give.send(1).unwrap();
-        assert_eq!(reader.next().await, Some(CompletedRead { result: 1, asked: false }), "it began before");
+        assert_eq!(reader.next().await, Some(CompletedRead { result: 1, asked: false }), "it began before the request");
         assert!(reader.is_asked());
         give.send(2).unwrap();
         assert_eq!(reader.next().await, Some(CompletedRead { result: 2, asked: true }));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_that_panics_is_one_without_a_result() {
+    async fn a_panicking_read_returns_nothing() {
         let (mut reader, give, _) = hanging(LONG);
         drop(give);
         assert_eq!(reader.next().await, None);

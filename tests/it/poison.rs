@@ -86,7 +86,7 @@ async fn a_slow_answer_is_not_counted_against_an_event() {
         if ends > 2 {
             // Longer than a quarantined event excludes others: a later death is not attributed to it.
             eventually("an acquittal", async || {
-                rig.worker().logged("a quarantined event waits; others are carried meanwhile")
+                rig.worker().logged("a quarantined event is waiting; processing other events meanwhile")
             })
             .await;
         }

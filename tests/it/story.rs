@@ -233,8 +233,8 @@ async fn an_outcome_without_a_bound_queue_is_not_waited_for() {
     let event = handoff("email");
     rig.bus.publish(&event).await;
     let unrouted = async || rig.worker().metric("handoffd_outcomes_unrouted_total", "").await == 1;
-    eventually("an unrouted outcome", unrouted).await;
-    assert!(rig.worker().logged("no queue is bound for an outcome; it is in the store only"));
+    eventually("an outcome for nobody", unrouted).await;
+    assert!(rig.worker().logged("no queue is bound for an outcome; it is only in the store"));
     assert!(rig.worker().command(&["outcomes", "show", event.id()]).await.status.success(), "it is in the store");
     rig.stop_workers().await;
     assert_eq!(rig.bus.unfinished().await, 0);

@@ -32,7 +32,7 @@ async fn of_two_bodies_under_one_key_the_first_one_wins() {
     let both = rig.bus.outcomes(event.id(), 2).await;
     assert_eq!(both[1].bytes, first.bytes);
     assert_eq!(rig.crm.operations().len(), 3);
-    assert!(rig.worker().logged("another body"));
+    assert!(rig.worker().logged("a different body"));
     rig.worker().counts("handoffd_event_body_differs_total", "", 1).await;
 }
 

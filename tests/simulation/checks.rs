@@ -295,7 +295,7 @@ fn found_out(world: &World, ends: &FinalState, content: &Content) -> Result<(), 
     for key in content.keys() {
         let given_up_for =
             |words: &str| ends.outcomes(&key).filter_map(Announced::error).any(|text| text.contains(words));
-        let (deadly, panics) = (given_up_for("the worker died"), given_up_for("a defect"));
+        let (deadly, panics) = (given_up_for("the worker died"), given_up_for("the worker panicked"));
         let curse = content.cursed().map(|(_, curse)| curse);
         let kills = curse == Some(Poison::Kills);
         // A death that the store could not record is not counted, and a record that the store could not return is not considered.

@@ -1,18 +1,18 @@
-//! The age of an event that fails: what `retry.max_age` bounds.
+//! Age of a failing event, which `retry.max_age` limits.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Time since an event's first failed attempt, without the time that it waited for its organization.
+/// Time since the event's first failed attempt, without the time spent waiting for its organization.
 pub(super) struct Age {
     spent: Duration,
-    /// None before the first failure.
+    /// Start of the present count; `None` before the first failure.
     since: Option<Instant>,
 }
 
 impl Age {
-    /// As the message says; none of one that has not failed yet.
+    /// Starts from the age in the message's headers; `None` if the event has not failed yet.
     pub(super) fn new(past: Option<Duration>) -> Self {
         Self { spent: past.unwrap_or_default(), since: past.map(|_| Instant::now()) }
     }
@@ -21,12 +21,12 @@ impl Age {
         self.spent + self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// It counts from here, if it does not yet.
+    /// Starts counting, unless it counts already.
     pub(super) fn begins(&mut self) {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// The wait for the organization is over: the age is what it was when that began.
+    /// Restores the age from before a wait for the organization.
     pub(super) fn resumes_at(&mut self, age: Option<Duration>) {
         *self = Self::new(age);
     }

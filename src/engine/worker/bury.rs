@@ -11,8 +11,8 @@ use crate::ports::store::{Change, StoreError};
 use crate::workflow::{Phase, Progress, Record, SessionEntry, SessionState};
 
 impl Worker {
-    /// Gives a message up, and keeps that for its key, unless the key is another message's: one that was answered, or one
-    /// that is under way. The first one wins, this one is no more than a dead letter.
+    /// Dead-letters a message and records that for its key, unless the key belongs to another message that is finished
+    /// or in progress. The first one wins, and this one becomes only a dead letter.
     pub(super) async fn bury(&self, letter: DeadLetter, body: &[u8]) -> Result<Settlement, StoreError> {
         let Some(key) = letter.key.clone() else { return Ok(Settlement::Dead(Box::new(letter))) };
         let known = self.store.record(&key).await?;
@@ -30,7 +30,7 @@ impl Worker {
         Ok(Settlement::Dead(Box::new(DeadLetter { record: Some(record), ..letter })))
     }
 
-    /// Nobody waits for this handoff any more. What it has opened stays open.
+    /// Returns the session change after which no resolution waits for this handoff. A case it has opened stays open.
     async fn forsaken(&self, key: &EventKey, record: &Record, at: Timestamp) -> Result<Option<Change>, StoreError> {
         let Some(session) = record.session_id.clone() else { return Ok(None) };
         let entries = self.store.session(&key.organization_id, &session).await?;
@@ -48,7 +48,7 @@ fn is_anothers(record: &Record, digest: &str) -> bool {
     match record.phase {
         Phase::Finished(_) => true,
         Phase::InHand | Phase::Quarantined { .. } | Phase::Waiting => record.body_digest != digest,
-        // A dead letter is no answer.
+        // A dead letter does not answer its event.
         Phase::Dead(_) => false,
     }
 }

@@ -1,4 +1,4 @@
-//! Panics: told by their place, never by their words, which may quote a customer.
+//! Catches panics. A panic is reported by its location, never by its message, which may quote a customer.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -10,47 +10,48 @@ use tracing::error;
 use crate::workflow::{Fault, Remedy, StepName};
 
 thread_local! {
-    /// Where this thread panicked last.
+    /// Location of this thread's last panic.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// A panic that was caught.
+/// Caught panic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Defect {
-    /// File and line, where it is known.
+    /// File and line, if known.
     place: String,
 }
 
-/// From now on a panic is one line in the log, with its place. The words of a panic go nowhere.
+/// Installs the panic hook, which logs one line with the location and drops the message.
 pub fn watch_for_defects() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
-        error!(place, thread = std::thread::current().name(), "a defect in the worker: it panicked");
+        error!(place, thread = std::thread::current().name(), "the worker panicked");
         PLACE.set(Some(place));
     }));
 }
 
-/// Does this, and survives its panic.
+/// Runs a future and catches its panic.
 pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Defect> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(Defect::of)
 }
 
-/// Does this at once, and survives its panic.
+/// Runs a function and catches its panic.
 pub(super) fn caught_at_once<T>(work: impl FnOnce() -> T) -> Result<T, Defect> {
     catch_unwind(AssertUnwindSafe(work)).map_err(Defect::of)
 }
 
 impl Defect {
-    /// The thread that caught it is the one that panicked.
+    /// Takes the location from this thread, which is the one that panicked.
     fn of(_words: Box<dyn Any + Send>) -> Self {
-        Self { place: PLACE.take().unwrap_or_else(|| "a place unknown".to_owned()) }
+        Self { place: PLACE.take().unwrap_or_else(|| "an unknown location".to_owned()) }
     }
 
-    /// What it means for the event: an attempt like any other.
+    /// Returns the fault of the event, which counts as an attempt like any other.
     pub(super) fn fault(&self, step: StepName) -> Fault {
-        let message = format!("the worker failed on this event: a defect (it panicked at {})", self.place);
+        let message = format!("the worker panicked while processing this event, at {}", self.place);
         Fault {
-            advice: "Report it with this place; replay the event with a version that mends it.".to_owned(),
+            advice: "Report the panic with this location, then replay the event with a version that fixes it."
+                .to_owned(),
             ..Fault::unanswered(step, Remedy::Retry, message)
         }
     }
@@ -61,19 +62,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_caught_and_its_words_are_not_told() {
+    async fn a_panic_is_caught_and_its_message_is_dropped() {
         let customer = "ann@example.com";
         let now = caught_at_once(|| panic!("{customer}")).map(|(): ()| ()).expect_err("caught");
         let later = caught(async { panic!("{customer}") }).await.map(|(): ()| ()).expect_err("caught");
         for defect in [now, later] {
             let fault = defect.fault(StepName::PostIncident);
             assert_eq!((fault.remedy, fault.step), (Remedy::Retry, StepName::PostIncident));
-            assert!(fault.message.contains("a defect") && !fault.message.contains(customer), "{}", fault.message);
+            assert!(
+                fault.message.contains("the worker panicked") && !fault.message.contains(customer),
+                "{}",
+                fault.message
+            );
         }
     }
 
     #[tokio::test]
-    async fn what_does_not_panic_is_handed_on() {
+    async fn results_pass_through_without_a_panic() {
         assert_eq!(caught_at_once(|| 1), Ok(1));
         assert_eq!(caught(async { 2 }).await, Ok(2));
     }

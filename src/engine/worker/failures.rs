@@ -1,4 +1,7 @@
-//! Failures of the worker itself: a defect of its own, a store that fails.
+//! Failures of the worker itself: a panic, or a failing store.
+//!
+//! A panic is a bug that one event triggers, and counts as an attempt of that event only. A failing store is no event's
+//! fault: it spends no attempt, and no event is ever dead-lettered for it.
 
 use std::time::Duration;
 
@@ -15,12 +18,12 @@ use crate::event::{Event, Kind};
 use crate::ports::store::StoreError;
 use crate::workflow::{Again, Reason, StepName, Trial, after, between, rung};
 
-/// However old an event is, it does not wait longer for a store that fails: that may be back at any time.
+/// Longest wait for a failing store, however old the event is, because the store may recover at any time.
 const STORE_LOOK: Duration = Duration::from_secs(60);
 
 impl Worker {
-    /// Judges a message, whatever happens. A panic is a defect of ours, in this one event: it is tried again like any
-    /// fault that may pass, from a retry queue and not at once, and disturbs no other.
+    /// Decides on a message and always returns a settlement. A panic is a bug that this one event triggers: it is
+    /// retried like a transient fault, but from a retry queue and not at once, and affects no other event.
     pub(super) async fn judge_safely(&self, arrival: &Arrival) -> Settlement {
         let defect = match caught(self.judge(arrival)).await {
             Ok(Ok(settlement)) => return settlement,
@@ -31,14 +34,14 @@ impl Worker {
             match caught(self.stumble(event, arrival, &defect)).await {
                 Ok(Ok(Some(settlement))) => return settlement,
                 Ok(Err(problem)) => return self.without_store(arrival, &problem),
-                // Where even that panics, the message itself carries how often it was tried.
+                // If that panics too, the message's headers carry the number of attempts.
                 Ok(Ok(None)) | Err(_) => {}
             }
         }
         self.stumble_blindly(arrival, &defect)
     }
 
-    /// A defect met an event: its record and its session say so too. None when its organization is not configured.
+    /// Records a panic in the event's record and session. Returns `None` if the organization is not configured.
     async fn stumble(
         &self,
         event: &Event,
@@ -55,13 +58,13 @@ impl Worker {
         attempt.stumble(defect, arrival.past.attempts + 1).await.map(Some)
     }
 
-    /// Treats a defect by what the message carries of its past.
+    /// Decides on a panic by the message's headers alone.
     pub(super) fn stumble_blindly(&self, arrival: &Arrival, defect: &Defect) -> Settlement {
         let (past, now) = (&arrival.past, self.now());
         let (attempts, age) = (past.attempts + 1, past.age.unwrap_or_default());
         let first_seen = self.first_seen(past);
         let fault = defect.fault(StepName::Decode);
-        error!(error = %fault.message, attempts, "a defect in the worker met a message");
+        error!(error = %fault.message, attempts, "the worker panicked while processing a message");
         match after(fault.remedy, Trial { attempts, age }, &self.rules.policy) {
             Again::Never(_) => Settlement::Dead(Box::new(match arrival.event() {
                 Some(event) => letters::exhausted(event, fault, attempts, (first_seen, now)),
@@ -75,9 +78,10 @@ impl Worker {
         }
     }
 
-    /// No attempt of the event's: a store that is away for long would leave it none. Nor is it ever given up for that.
+    /// Postpones an event because the store failed. This counts as no attempt, since a long failure would use up all of
+    /// them, and the event is never dead-lettered for it.
     fn without_store(&self, arrival: &Arrival, problem: &StoreError) -> Settlement {
-        error!(error = %problem, "the store failed; the event goes to a retry queue");
+        error!(error = %problem, "the store failed; moving the event to a retry queue");
         let seen = arrival.past.first_seen.map_or(Duration::ZERO, |seen| between(seen, self.now()));
         let rung = rung(seen.min(STORE_LOOK), &self.rules.policy);
         self.put_off(arrival, rung, arrival.past.age, "store")
@@ -93,22 +97,22 @@ impl Worker {
         Settlement::Later(Postponed { age, ..self.as_told(&arrival.past, kind(arrival), rung, why) })
     }
 
-    /// A postponement with what the message carries of its past.
+    /// Builds a postponement from the past in the message's headers.
     pub(super) fn as_told(&self, past: &Past, kind: Kind, rung: usize, why: &'static str) -> Postponed {
         let (attempts, first_seen) = (past.attempts, self.first_seen(past));
         Postponed { rung, kind, attempts, first_seen, age: past.age, refusals: 0, why }
     }
 }
 
-/// The kind of an event; a handoff where there is none.
+/// Returns the kind of the event; a handoff if the message is no event.
 fn kind(arrival: &Arrival) -> Kind {
     arrival.event().map_or(Kind::Handoff, Event::kind)
 }
 
 impl Attempt<'_> {
-    /// A defect met this event. `told`: the attempts that the message carries, this one included.
+    /// Records a panic as an attempt. `told`: attempts in the message's headers, this one included.
     async fn stumble(mut self, defect: &Defect, told: u32) -> Result<Settlement, StoreError> {
-        // It was taken up anew, but not tried anew; and what the failed attempt has noted of itself may be lost.
+        // Beginning this attempt counted one more than were made, and the notes of the panicked one may be lost.
         self.correct_attempts(told);
         let fault = defect.fault(self.next_step());
         let again = after(fault.remedy, self.trial(), &self.worker.rules.policy);
@@ -120,7 +124,7 @@ impl Attempt<'_> {
     }
 }
 
-/// The code is as wrong a moment later: after a defect an event is never tried again at once.
+/// Returns the rung for a retry after a panic. It is never retried at once, because the code is still the same.
 fn ladder(again: Again) -> usize {
     match again {
         Again::Later(rung) => rung,

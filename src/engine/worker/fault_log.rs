@@ -1,4 +1,4 @@
-//! What the log says of a step that failed.
+//! Log lines for failed steps.
 
 use tracing::{debug, warn};
 
@@ -6,16 +6,17 @@ use super::attempt::Attempt;
 use crate::workflow::{Again, Fault, Remedy};
 
 impl Attempt<'_> {
-    /// Says it once, here, where it is known what becomes of the event.
+    /// Logs a failed step. This is the only place that does, because the decision on the event is made by now.
     pub(super) fn log(&self, fault: &Fault, again: Again) {
-        // Its organization's trouble is told once, by whoever knows that organization; not for each event that waits.
+        // The Dynamics adapter logs an organization's trouble once, so the events that wait for it are logged at debug
+        // level only.
         if fault.remedy != Remedy::Retry && !matches!(again, Again::Never(_)) {
             debug!(
                 event_id = %self.event.key.event_id,
                 organization_id = %self.event.key.organization_id,
                 step = fault.step.as_str(),
                 error = %fault.message,
-                "an event waits for its organization"
+                "event waits for its organization"
             );
             return;
         }
@@ -39,9 +40,9 @@ impl Attempt<'_> {
 
 fn in_words(again: Again) -> &'static str {
     match again {
-        Again::Soon => "a step failed: trying again at once",
-        Again::Later(_) => "a step failed: the event goes to a retry queue",
-        Again::WhenAvailable | Again::Aside => "a step waits for its organization",
-        Again::Never(_) => "a step failed for good: the event becomes a dead letter",
+        Again::Soon => "step failed; retrying now",
+        Again::Later(_) => "step failed; moving the event to a retry queue",
+        Again::WhenAvailable | Again::Aside => "step waits for its organization",
+        Again::Never(_) => "step failed permanently; dead-lettering the event",
     }
 }

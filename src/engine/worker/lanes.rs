@@ -1,4 +1,5 @@
-//! One at a time per lane, in order of arrival: events of one session, copies of one event, events of one new contact.
+//! Lanes: one event at a time per lane, in order of arrival. There are lanes for the events of a session, the copies of
+//! an event, and the events of a new contact.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,54 +10,56 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::event::{EventKey, OrganizationId, SessionId};
 
-/// What must be done one at a time.
+/// Key of a lane.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Lane {
-    /// The events of one conversation.
+    /// Events of one conversation.
     Session(OrganizationId, SessionId),
-    /// The copies of one event.
+    /// Copies of one event.
     Event(EventKey),
-    /// Looking up and creating the contact of one email (lower-cased).
+    /// Lookup and creation of the contact of one email (lower-cased).
     Contact(OrganizationId, String),
 }
 
-/// All lanes that somebody is in.
+/// All lanes in use.
 #[derive(Clone, Default)]
 pub(super) struct Lanes {
-    /// The last one of each lane.
+    /// Last ticket of each lane.
     tails: Arc<Mutex<HashMap<Lane, Ahead>>>,
 }
 
-/// The one ahead in a lane.
+/// Ticket ahead in a lane.
 struct Ahead {
     number: u64,
-    /// Closed when it leaves after its turn. One that leaves before its turn passes on the one ahead of itself.
+    /// Channel that closes when the ticket leaves after its turn. A ticket that leaves before its turn sends the one
+    /// ahead of itself.
     left: oneshot::Receiver<Left>,
 }
 
-/// Circumstances in which a ticket left when the next one may not simply go.
+/// Message of a leaving ticket, sent if the next one may not simply proceed.
 struct Left {
-    /// The one ahead of it, when it left before its turn.
+    /// Ticket ahead of it, if it left before its turn.
     ahead: Option<Ahead>,
     gave_back: bool,
 }
 
-/// A place in a lane. Dropping it lets the next one go; dropped before its turn, the next one waits for the one ahead.
+/// Place in a lane. Dropping it lets the next ticket proceed; if it is dropped before its turn, the next one waits for
+/// the one ahead.
 pub(super) struct Ticket {
     lanes: Lanes,
     lane: Lane,
     number: u64,
     ahead: Option<Ahead>,
-    /// Taken with the ticket's end, which is what the next one waits for.
+    /// Sender that is taken when the ticket ends, which the next ticket waits for.
     leaves: Option<oneshot::Sender<Left>>,
 }
 
-/// The one ahead has gone back to its queue without being carried: those behind must not overtake it.
+/// Error: the ticket ahead was returned to its queue unprocessed, and those behind must not overtake it.
 #[derive(Debug)]
 pub(super) struct GaveBack;
 
 impl Lanes {
-    /// Takes the last place, at once: the order of calls is the order of turns.
+    /// Takes the last place, without waiting: the order of calls is the order of turns.
     pub(super) fn queue(&self, lane: Lane) -> Ticket {
         let (leaves, left) = oneshot::channel();
         let mut tails = self.lock();
@@ -71,10 +74,10 @@ impl Lanes {
 }
 
 impl Ticket {
-    /// Waits until everyone ahead is gone.
+    /// Waits until all tickets ahead have left.
     pub(super) async fn turn(&mut self) -> Result<(), GaveBack> {
         while let Some(ahead) = &mut self.ahead {
-            // An error is the other one's ticket being dropped after its turn.
+            // An error means that the other ticket was dropped after its turn.
             let left = (&mut ahead.left).await.unwrap_or(Left { ahead: None, gave_back: false });
             self.ahead = left.ahead;
             if left.gave_back {
@@ -84,12 +87,12 @@ impl Ticket {
         Ok(())
     }
 
-    /// Leaves without having been carried: those behind go back too.
+    /// Leaves the lane unprocessed, so that those behind are returned too.
     pub(super) fn give_back(mut self) {
         self.leave(true);
     }
 
-    /// Passes over those ahead that are gone: a give-back that is over is told to nobody who comes later.
+    /// Skips tickets ahead that have left, so that a completed return does not affect later tickets.
     fn forget_who_is_gone(&mut self) {
         while let Some(ahead) = &mut self.ahead {
             self.ahead = match ahead.left.try_recv() {
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn those_behind_one_that_gave_back_give_back_too_and_the_next_waits_for_the_first() {
+    fn tickets_behind_a_returned_one_are_returned_and_the_next_waits_for_the_first() {
         let lanes = Lanes::default();
         let first = lanes.queue(lane());
         let (second, mut third) = (lanes.queue(lane()), lanes.queue(lane()));
@@ -143,7 +146,7 @@ mod tests {
         assert!(matches!(third.turn().now_or_never(), Some(Err(GaveBack))));
         third.give_back();
         let mut again = lanes.queue(lane());
-        assert!(!has_turn(&mut again), "the first one has not left");
+        assert!(!has_turn(&mut again), "the first ticket has not left");
         drop(first);
         assert!(has_turn(&mut again));
         drop(again);
@@ -151,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn a_give_back_that_is_over_is_told_to_nobody_who_comes_later() {
+    fn a_completed_return_does_not_affect_later_tickets() {
         let lanes = Lanes::default();
-        // None of them has waited here yet: they give back what they wait for in another lane.
+        // None of them has waited in this lane yet: they are returned because of another lane.
         for ticket in [lanes.queue(lane()), lanes.queue(lane()), lanes.queue(lane())] {
             ticket.give_back();
         }
@@ -162,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_leaves_before_its_turn_lets_nobody_past() {
+    fn a_ticket_dropped_before_its_turn_lets_no_other_pass() {
         let lanes = Lanes::default();
         let (first, second) = (lanes.queue(lane()), lanes.queue(lane()));
         let (third, mut fourth) = (lanes.queue(lane()), lanes.queue(lane()));
         drop(second);
         assert!(!has_turn(&mut fourth));
         drop(third);
-        assert!(!has_turn(&mut fourth), "the first one has not left");
+        assert!(!has_turn(&mut fourth), "the first ticket has not left");
         drop(first);
         assert!(has_turn(&mut fourth));
         drop(fourth);
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_one_that_leaves_before_its_turn_lets_nobody_past() {
+    fn the_last_ticket_dropped_before_its_turn_lets_no_other_pass() {
         let lanes = Lanes::default();
         let (first, second) = (lanes.queue(lane()), lanes.queue(lane()));
         drop(second);

@@ -1,10 +1,12 @@
 //! In: deliveries from the bus.
-//! Out: each one settled, once: moved to its organization's queue; its outcome kept and announced; or its copy in a retry or
-//! dead-letter queue.
-//! Absent: RabbitMQ, Dynamics and sled, which are behind their seams; which step comes next is the machine's.
+//! Out: each delivery settled exactly once: moved to its organization's queue, or its outcome stored and announced, or
+//! a copy confirmed in a retry queue or the dead-letter queue.
+//! Absent: RabbitMQ, Dynamics and sled, which are behind the ports; and the choice of the next step, which is the
+//! workflow's.
 //!
-//! Every event takes two steps. The router moves it from the inbox to its organization's queue, and waits for nobody. The
-//! consumer of that organization takes from there what can be under way with Dynamics soon, and carries it.
+//! Every event passes through two stages. The router moves it from the inbox to its organization's queue, and waits for
+//! no organization. The organization's consumer takes from there only the deliveries that can soon have a request to
+//! Dynamics in progress, and processes them.
 
 mod router;
 
@@ -50,12 +52,12 @@ use quarantine::Quarantine;
 
 pub use defect::watch_for_defects;
 
-/// Longest time that a delivery is held unacked while its event can't go on. With a request under way at its end, and the broker's
-/// confirms that may be waited for, nothing is held for 10 minutes (contract 5): RabbitMQ closes the channel after 30 by default, and
-/// a shared broker may be set to less.
+/// Longest time that a delivery is held unacked while its event can't continue. Together with a last request and the
+/// broker's confirms, no delivery is held for 10 minutes (contract 5): RabbitMQ closes the channel after 30 minutes by
+/// default, and a shared broker may be set to less.
 const HOLD: Duration = Duration::from_secs(240);
 
-/// Carries events, many at once, one at a time per session.
+/// Processes events: many at once, but one at a time per session.
 pub struct Worker {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
@@ -67,60 +69,60 @@ pub struct Worker {
     pending: Arc<PendingEvents>,
     stopping: CancellationToken,
     quarantine: Quarantine,
-    /// This life of the process, told apart from others in the store.
+    /// Random identity of this process, which distinguishes it from earlier ones in the store.
     life: u64,
 }
 
-/// What the worker works with.
+/// Dependencies of the worker.
 pub struct Tools {
-    /// The memory.
+    /// Store.
     pub store: Arc<dyn Store>,
-    /// The broker.
+    /// Message bus.
     pub bus: Arc<dyn Bus>,
-    /// Dynamics.
+    /// Destination.
     pub crm: Arc<dyn Crm>,
-    /// The metrics.
+    /// Metrics.
     pub watch: Arc<dyn Watch>,
 }
 
 /// Settings of the worker.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Limits of a legal event.
+    /// Limits of a valid event.
     pub limits: Limits,
-    /// When to try again.
+    /// Retry policy.
     pub policy: Policy,
-    /// How long a contact is remembered without asking Dynamics.
+    /// Time for which a stored contact is used without asking Dynamics.
     pub contact_ttl: Duration,
-    /// Deliveries of one organization unacked at once, at most: those that `dynamics.max_concurrency` allows, a few whose turn is
-    /// next, and those whose outcome is being written down and announced.
+    /// Most deliveries of one organization that are unacked at once: those that `dynamics.max_concurrency` allows, some
+    /// that are next, and those whose outcome is being stored and announced.
     pub prefetch: u16,
 }
 
-/// Clock and dice: real in the program, of the test's making in a simulation.
+/// Clock and random source: real in the program, controlled by the test in a simulation.
 #[derive(Clone)]
 pub struct Chance {
-    /// The time now.
+    /// Returns the current time.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// A number from 0 to 1.
+    /// Returns a random number from 0 to 1.
     pub dice: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
 
 impl Chance {
-    /// The system's clock and dice.
+    /// Uses the system's clock and random source.
     pub fn real() -> Self {
         Self { now: Arc::new(in_milliseconds), dice: Arc::new(rand::random::<f64>) }
     }
 }
 
-/// Finer than this, a time in a list is only longer.
+/// Returns the time in milliseconds; more digits would only lengthen lists.
 fn in_milliseconds() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 impl Worker {
-    /// A worker that does not run yet.
+    /// Creates a worker that does not run yet.
     pub fn new(tools: Tools, rules: Rules, chance: Chance) -> Arc<Self> {
         let Tools { store, bus, crm, watch } = tools;
         let life = (chance.dice)().to_bits();
@@ -139,20 +141,20 @@ impl Worker {
         })
     }
 
-    /// Carries events until the bus is stopped and the last one in flight is settled.
+    /// Processes events until the bus is stopped and the last one in flight is settled.
     pub async fn run(self: Arc<Self>) {
         let (stopped, in_flight) = (CancellationToken::new(), TaskTracker::new());
         let consumers = tokio::spawn(self.clone().consume_organizations(stopped.clone(), in_flight.clone()));
         self.route(&in_flight).await;
         stopped.cancel();
-        // It ends with the token.
+        // The task ends once the token is cancelled.
         _ = consumers.await;
         in_flight.close();
         in_flight.wait().await;
     }
 
-    /// Starts a consumer for each organization as it becomes known. None ends before the worker does: the queue of an
-    /// organization that was removed is drained into the dead letters.
+    /// Starts a consumer for each organization as it becomes known. None ends before the worker does: the queue of a
+    /// removed organization is drained into the dead letters.
     async fn consume_organizations(self: Arc<Self>, stopped: CancellationToken, in_flight: TaskTracker) {
         let (mut known, mut started, consumers) = (self.bus.organizations(), HashSet::new(), TaskTracker::new());
         loop {
@@ -175,12 +177,12 @@ impl Worker {
         consumers.wait().await;
     }
 
-    /// Ends all pauses: what would be tried again soon goes to a retry queue instead.
+    /// Ends all pauses, so that events that would soon be retried go to a retry queue instead.
     pub fn hurry(&self) {
         self.stopping.cancel();
     }
 
-    /// Age of the oldest unfinished event that this worker has taken from a queue. Zero when there is none.
+    /// Returns the age of the oldest unfinished event that this worker has taken from a queue; zero if there is none.
     pub fn oldest_event(&self) -> Duration {
         let age = self.pending.oldest().map(|first_seen| self.now().duration_since(first_seen));
         age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default()

@@ -1,9 +1,10 @@
-//! The consumer of one organization's queue. It takes what can be under way with Dynamics soon, in the queue's order, and begins
-//! as many of them as the organization has room for.
+//! Consumer of one organization's queue. It takes the deliveries that can soon have a request to Dynamics in progress,
+//! in the queue's order, and starts as many of them as the organization has room for.
 //!
-//! An organization that is throttled, blocked or paused: what is under way comes to its end, nothing is begun, and the few that
-//! were taken wait here. What has waited for [`HOLD`] goes back to its old place in the queue, and nothing is taken until the
-//! organization is available again; whoever ends its trouble wakes this consumer, so waiting costs nothing.
+//! While an organization is throttled, blocked or paused, events in progress end, none is started, and the few that
+//! were taken wait here. A delivery that has waited for [`HOLD`] is returned to its old place in the queue, and nothing
+//! is taken until the organization is available again. The end of the unavailability wakes this consumer, so that
+//! waiting costs nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,34 +24,34 @@ use crate::event::OrganizationId;
 use crate::ports::bus::{Consumption, Delivery};
 use crate::ports::destination::Availability;
 
-/// Interval at which an organization with events under way is checked for less room when nothing else happens.
+/// Interval at which the room of an organization with events in progress is checked when nothing else happens.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Interval at which events that wait for a step make room for others. Each of them moves through the broker and the store and
-/// comes back: 60,000 of them must not keep the worker busy.
+/// Interval at which events that wait for a step make room for others. Each of them passes through the broker and the
+/// store and returns, and 60,000 of them must not keep the worker busy.
 const ASIDE_EVERY: Duration = Duration::from_millis(50);
-/// A consumer with another prefetch starts once no more than this are unacked of the one before: the two would add up.
+/// Most unacked deliveries of the old consumer at which one with another prefetch starts, because the two add up.
 const NEARLY_NONE: usize = 4;
 
-/// The consumer of one organization's queue.
+/// Consumer of one organization's queue.
 pub(super) struct OrganizationConsumer {
     worker: Arc<Worker>,
     organization: OrganizationId,
     prefetch: Prefetch,
-    /// A consumer that is being started. Kept until it has: the broker may send to it from then on.
+    /// Pending start of a consumer. Kept until it completes, because the broker may send deliveries from then on.
     opening: Option<BoxFuture<'static, Consumption>>,
     consumption: Option<Consumption>,
-    /// Those that were consumed by before, and are not closed yet.
+    /// Earlier consumers that are not closed yet.
     closing: Vec<CancellationToken>,
-    /// True while deliveries that were not begun go back; nothing is begun or taken until it is there.
+    /// True while deliveries that were not started are being returned. None is started or taken until all are back.
     gives_back: bool,
-    /// Taken from the queue and not begun, in order.
+    /// Deliveries taken from the queue and not started, in order.
     taken: VecDeque<Delivery>,
     room: Arc<Room>,
-    /// Events that wait for a step which is refused keep others out.
+    /// True while events that wait for a refused step keep others out.
     crowded: bool,
-    /// When the next one of them may make room.
+    /// Time from which the next of them may make room.
     aside_from: Instant,
-    /// The consumer ended by itself: what is under way came by a connection that is gone.
+    /// True if the consumer ended by itself, so that the events in progress came over a connection that is gone.
     was_lost: bool,
     in_flight: TaskTracker,
 }
@@ -58,15 +59,15 @@ pub(super) struct OrganizationConsumer {
 /// Something that happened to the consumer.
 enum News {
     Stopped,
-    /// Events were carried or settled; the organization is available again; it is time to look whether it still answers.
+    /// Events were processed or settled, or the organization is available again, or it is time to check its room.
     Changed,
     Delivered(Delivery),
-    /// The consumer has ended: its connection is gone, or the broker ended it.
+    /// The consumer has ended, because its connection is gone or the broker ended it.
     Ended,
     Opened(Consumption),
-    /// The longest-held delivery has been held for long enough.
+    /// The delivery held longest has reached the limit.
     Overdue,
-    /// The deliveries that were given back are in their old places.
+    /// The returned deliveries are in their old places.
     GaveBack,
 }
 
@@ -90,7 +91,7 @@ impl OrganizationConsumer {
         }
     }
 
-    /// Consumes until it is stopped. What was taken and not begun goes back.
+    /// Consumes until it is stopped, then returns the deliveries that were not started.
     pub(super) async fn run(mut self, stopped: CancellationToken) {
         loop {
             let available = self.begin();
@@ -127,7 +128,7 @@ impl OrganizationConsumer {
         self.give_back().await;
     }
 
-    /// Begins what there is room for. Whether the organization is available.
+    /// Starts as many events as there is room for. Returns true if the organization is available.
     fn begin(&mut self) -> bool {
         self.taken.retain(|delivery| !delivery.is_lost());
         loop {
@@ -137,7 +138,7 @@ impl OrganizationConsumer {
             }
             let Some(delivery) = self.taken.pop_front() else { return true };
             let place = self.room.begin();
-            // Read here, one after the other: the order of a session is the order of its lane.
+            // Decoded here, one after the other: the order of a session is the order of its lane.
             let arrival = self.worker.receive(delivery, Some(place));
             let worker = self.worker.clone();
             self.in_flight.spawn(async move { worker.process(arrival).await });
@@ -158,14 +159,14 @@ impl OrganizationConsumer {
             opened = opened(&mut self.opening) => News::Opened(opened),
             () = all_closed(&mut self.closing), if returning => News::GaveBack,
             () = sleep_until(self.aside_from), if self.crowded => News::Changed,
-            // An organization that hangs has less room, and nothing happens that says so.
+            // A hanging organization loses room, and no other event reports that.
             () = sleep(LOOK_EVERY), if self.room.under_way() > 0 => News::Changed,
         }
     }
 
-    /// Starts a consumer where there is none, once there is something to do with its deliveries.
+    /// Starts a consumer if there is none and its deliveries can be started.
     fn open(&mut self, available: bool) {
-        // Those that wait for a step may do so for minutes, and are few: a prefetch's worth.
+        // Events that wait for a step may wait for minutes, and are at most one prefetch.
         let few = self.unacked() <= self.room.waiting() + NEARLY_NONE || self.was_lost;
         if self.consumption.is_some() || self.opening.is_some() || self.gives_back || !available || !few {
             return;
@@ -182,7 +183,7 @@ impl OrganizationConsumer {
         }
     }
 
-    /// Changes the prefetch as the organization's room changes. What is too much for a smaller one goes back.
+    /// Adapts the prefetch to the organization's room. Deliveries beyond a smaller prefetch are returned.
     async fn follow(&mut self) {
         self.prefetch.carried(self.room.take_carried());
         self.crowded = false;
@@ -195,7 +196,7 @@ impl OrganizationConsumer {
         }
     }
 
-    /// Where events that wait for a step keep others out, one of them goes aside.
+    /// Moves one of the events that wait for a step to a retry queue if they keep others out.
     fn make_room(&mut self, is_full: bool) {
         self.crowded = is_full && self.room.waiting() > 0;
         let now = Instant::now();
@@ -209,7 +210,7 @@ impl OrganizationConsumer {
         self.room.under_way() + self.taken.len()
     }
 
-    /// Ends the consumer; what the broker has sent by then is taken.
+    /// Ends the consumer, and takes the deliveries that the broker has sent by then.
     async fn end(&mut self) {
         let Some(mut consumption) = self.consumption.take() else { return };
         consumption.cancel.cancel();
@@ -218,22 +219,22 @@ impl OrganizationConsumer {
         }
     }
 
-    /// Gives back what was not begun. It is in its old place once what is under way is over and the channels are closed; until then
-    /// nothing is taken that would overtake it.
+    /// Returns the deliveries that were not started. They are in their old places once the events in progress have
+    /// ended and the channels are closed; until then nothing is taken that would overtake them.
     async fn give_back(&mut self) {
         self.end().await;
         self.gives_back = true;
         if !self.taken.is_empty() {
-            debug!(organization_id = %self.organization, events = self.taken.len(), "gives back events that can't be begun");
+            debug!(organization_id = %self.organization, events = self.taken.len(), "returning events that can't be started to their queue");
         }
         while let Some(delivery) = self.taken.pop_back() {
-            // A delivery that is lost goes back by itself.
+            // The broker returns a lost delivery by itself.
             _ = delivery.give_back().await;
         }
     }
 }
 
-/// Waits until everything that was consumed is settled or back in the queue.
+/// Waits until every consumed delivery is settled or back in the queue.
 async fn all_closed(closing: &mut Vec<CancellationToken>) {
     while let Some(closed) = closing.last() {
         closed.cancelled().await;
@@ -241,7 +242,7 @@ async fn all_closed(closing: &mut Vec<CancellationToken>) {
     }
 }
 
-/// The consumer that was being started. Pending while none is.
+/// Waits for the consumer that is being started; never completes if there is none.
 async fn opened(opening: &mut Option<BoxFuture<'static, Consumption>>) -> Consumption {
     match opening {
         Some(opening) => opening.await,
@@ -249,7 +250,7 @@ async fn opened(opening: &mut Option<BoxFuture<'static, Consumption>>) -> Consum
     }
 }
 
-/// The next delivery; none at the end. Pending while nothing is consumed.
+/// Waits for the next delivery; `None` at the end. Never completes while nothing is consumed.
 async fn next(consumption: &mut Option<Consumption>) -> Option<Delivery> {
     match consumption {
         Some(consumption) => consumption.deliveries.next().await,

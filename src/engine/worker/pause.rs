@@ -1,21 +1,21 @@
-//! The short pauses between attempts in this process. The only place that knows the crate `backoff`.
+//! Backoff between attempts in this process. The only module that uses the crate `backoff`.
 
 use std::time::Duration;
 
 use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
-/// The first pause: longer than a hiccup, shorter than a person notices.
+/// First pause: longer than a brief outage, shorter than a person notices.
 const FIRST: Duration = Duration::from_millis(200);
-/// No pause in the process is longer; beyond it the retry queues are the place to wait.
+/// Longest pause in the process; longer waits are spent in the retry queues.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Pauses that double, each somewhere between half and one and a half of its length.
+/// Pauses that double, each varied randomly between half and one and a half of its length.
 pub(super) struct Pauses(ExponentialBackoff);
 
 impl Pauses {
     pub(super) fn new() -> Self {
-        // No jitter of the crate's own: dice are handed in, so that a simulation repeats exactly.
+        // The crate's own jitter is off: the random number is passed in, so that a simulation is reproducible.
         let builder = ExponentialBackoffBuilder::new()
             .with_initial_interval(FIRST)
             .with_multiplier(2.0)
@@ -26,7 +26,7 @@ impl Pauses {
         Self(builder)
     }
 
-    /// The next pause; `dice` is a number from 0 to 1.
+    /// Returns the next pause; `dice` is a random number from 0 to 1.
     pub(super) fn next(&mut self, dice: f64) -> Duration {
         let pause = self.0.next_backoff().unwrap_or(LONGEST);
         pause.mul_f64(0.5 + dice.clamp(0.0, 1.0))

@@ -1,11 +1,11 @@
-//! Events that are not over, of those that this worker has taken from a queue.
+//! Unfinished events that this worker has taken from a queue.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-/// Registry of the messages in flight, by a number of their own: a message that is no event has no key.
+/// Registry of the messages in flight, by a number of their own, because an invalid message has no key.
 #[derive(Default)]
 pub(super) struct PendingEvents(Mutex<Messages>);
 
@@ -15,19 +15,19 @@ struct Messages {
     numbers: u64,
 }
 
-/// One entry of the registry; dropping it removes it.
+/// Entry of the registry; dropping it removes it.
 pub(super) struct Pending {
     all: Arc<PendingEvents>,
     number: u64,
 }
 
 impl PendingEvents {
-    /// When a worker first saw the oldest of them; none when there is none.
+    /// Returns the time a worker first received the oldest of them; `None` if there is none.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         self.lock().first_seen.values().copied().min()
     }
 
-    /// Registers a message that a worker first saw then.
+    /// Registers a message that a worker first received at this time.
     pub(super) fn register(self: &Arc<Self>, first_seen: Timestamp) -> Pending {
         let mut messages = self.lock();
         messages.numbers += 1;

@@ -1,12 +1,13 @@
-//! The number of deliveries that an organization's consumer asks for: pure.
+//! Prefetch of an organization's consumer. Pure.
 //!
-//! It grows with what is proven. A process may have died of the first message of the queue, so a consumer begins with one;
-//! once a message comes that was never delivered before, with a few, for nobody knows yet whether the organization answers at
-//! all, and hundreds of them may hang at once; then with ever more, each time as many were carried as it asked for.
+//! It grows only with success, to limit the damage of a bad message or a hanging organization. A consumer starts with
+//! one delivery, since the process may have died of the first message of the queue. After a message that was never
+//! delivered before it asks for four, because the organization may not answer at all and hundreds of requests could
+//! hang. From then on it grows each time as many events were processed as it asked for.
 
-/// After the first message that was never delivered before.
+/// Prefetch after the first message that was never delivered before.
 const FEW: u16 = 4;
-/// By how much it grows, and shrinks.
+/// Factor by which it grows and shrinks.
 const STEP: u16 = 4;
 
 /// Change of the prefetch.
@@ -17,27 +18,27 @@ pub(super) enum Change {
     Shrunk,
 }
 
-/// The prefetch of one organization's consumer.
+/// Prefetch of one organization's consumer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Prefetch {
     most: u16,
     now: u16,
-    /// Events carried since it was set.
+    /// Events processed since the prefetch was set.
     carried: u16,
 }
 
 impl Prefetch {
-    /// One delivery, until it is known whether the process died of it before.
+    /// Starts with one delivery, until it is clear that the process did not die of it.
     pub(super) fn new(most: u16) -> Self {
         Self { most: most.max(1), now: 1, carried: 0 }
     }
 
-    /// The prefetch to ask the broker for.
+    /// Returns the prefetch to request from the broker.
     pub(super) fn now(self) -> u16 {
         self.now
     }
 
-    /// A delivery came. True when the prefetch has changed.
+    /// Counts a delivery. Returns true if the prefetch has changed.
     pub(super) fn comes(&mut self, redelivered: bool) -> bool {
         let proven = self.now == 1 && !redelivered && self.most > 1;
         if proven {
@@ -46,12 +47,13 @@ impl Prefetch {
         proven
     }
 
-    /// So many more events were carried to their end.
+    /// Counts events that were processed.
     pub(super) fn carried(&mut self, events: usize) {
         self.carried = self.carried.saturating_add(u16::try_from(events).unwrap_or(u16::MAX));
     }
 
-    /// Follows the room that the organization has for events. It is `starved` while it has some left and nothing waits to be begun.
+    /// Adapts to the room that the organization has for events. `starved` is true while it has room left and no
+    /// delivery waits to be started.
     pub(super) fn follow(&mut self, room: usize, unacked: usize, starved: bool) -> Change {
         let room = u16::try_from(room).unwrap_or(u16::MAX);
         if self.now == 1 {
@@ -85,22 +87,22 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_with_one_until_a_message_comes_for_the_first_time() {
+    fn prefetch_is_one_until_the_first_new_message() {
         let mut prefetch = Prefetch::new(64);
         assert_eq!(prefetch.now(), 1);
         assert!(!prefetch.comes(true));
         assert_eq!(prefetch.follow(64, 1, true), Change::None);
         assert!(prefetch.comes(false));
         assert_eq!(prefetch.now(), FEW);
-        assert!(!prefetch.comes(true), "those that were redelivered are through");
+        assert!(!prefetch.comes(true), "all redelivered messages have been processed");
     }
 
     #[test]
-    fn it_grows_only_with_what_was_carried() {
+    fn prefetch_grows_only_with_processed_events() {
         let mut prefetch = proven();
-        assert_eq!(prefetch.follow(64, 4, true), Change::None, "nothing was carried: it may hang");
+        assert_eq!(prefetch.follow(64, 4, true), Change::None, "nothing was processed, so it may hang");
         prefetch.carried(4);
-        assert_eq!(prefetch.follow(64, 3, true), Change::None, "there are no more");
+        assert_eq!(prefetch.follow(64, 3, true), Change::None, "the queue has no more");
         assert_eq!(prefetch.follow(64, 4, false), Change::None, "there is no room for more");
         assert_eq!(prefetch.follow(64, 4, true), Change::Grown);
         assert_eq!(prefetch.now(), 16);
@@ -108,11 +110,11 @@ mod tests {
         assert_eq!(prefetch.follow(20, 16, true), Change::Grown);
         assert_eq!(prefetch.now(), 64);
         prefetch.carried(64);
-        assert_eq!(prefetch.follow(1000, 64, true), Change::None, "never beyond the most");
+        assert_eq!(prefetch.follow(1000, 64, true), Change::None, "never above the maximum");
     }
 
     #[test]
-    fn it_shrinks_with_the_room_but_not_below_a_few() {
+    fn prefetch_shrinks_with_the_room_down_to_a_minimum() {
         let mut prefetch = Prefetch { most: 64, now: 64, carried: 0 };
         assert_eq!(prefetch.follow(17, 64, false), Change::None);
         assert_eq!(prefetch.follow(16, 64, false), Change::Shrunk);
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_one_at_a_time_stays_so() {
+    fn a_maximum_of_one_never_changes() {
         let mut prefetch = Prefetch::new(1);
         assert!(!prefetch.comes(false));
         prefetch.carried(9);

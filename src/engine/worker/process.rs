@@ -1,4 +1,4 @@
-//! THE STORY of an event, from its organization's queue to its end.
+//! Path of an event, from its organization's queue to its settlement.
 
 use std::time::{Duration, Instant};
 
@@ -23,24 +23,24 @@ use crate::ports::store::StoreError;
 use crate::ports::trace;
 use crate::workflow::{Again, Phase, Record, look_again, soonest};
 
-/// A message in flight: read, and with its place in the lanes that it has to wait in.
+/// Message in flight, decoded, with its places in the lanes.
 pub(super) struct Arrival {
     pub(super) delivery: Delivery,
     pub(super) received: Instant,
     pub(super) decoded: Result<Decoded, Unread>,
-    /// The message's past, as its headers tell it.
+    /// Past of the message as its headers give it.
     pub(super) past: Past,
     pub(super) tickets: Vec<Ticket>,
-    /// From its receipt until it is settled.
+    /// Span from its receipt until it is settled.
     pub(super) span: Span,
-    /// Counts it among those that are not over.
+    /// Entry among the unfinished events.
     pub(super) _pending: Pending,
-    /// Its place among those of its organization; none of what comes from the inbox.
+    /// Place among the events of its organization; `None` for a message from the inbox.
     pub(super) place: Option<Place>,
 }
 
 impl Arrival {
-    /// The event, when it is one.
+    /// Returns the event, if the message is one.
     pub(super) fn event(&self) -> Option<&Event> {
         match &self.decoded {
             Ok(Decoded::Event(event)) => Some(event),
@@ -48,7 +48,7 @@ impl Arrival {
         }
     }
 
-    /// Waits until everyone ahead in its lanes is gone.
+    /// Waits until all tickets ahead in its lanes have left.
     async fn turn(&mut self) -> Turn {
         let until = self.delivery.received + HOLD;
         for ticket in &mut self.tickets {
@@ -64,27 +64,27 @@ impl Arrival {
     }
 }
 
-/// End of a wait in the lanes.
+/// Result of the wait in the lanes.
 enum Turn {
     Now,
-    /// It can't be settled any more, and comes again.
+    /// The delivery can't be settled. The broker redelivers it.
     Lost,
-    /// It has waited for as long as it may, or whoever was ahead went back.
+    /// The delivery has been held for too long, or the event ahead was returned.
     GiveBack,
 }
 
-/// Why a message is no event.
+/// Reason that a message is no event.
 pub(super) enum Unread {
-    /// It breaks a rule.
+    /// The message is invalid.
     Rejected(Box<Rejection>),
-    /// Reading it met a defect of the worker's.
+    /// The worker panicked while decoding it.
     Defect(Defect),
 }
 
 impl Worker {
-    /// Carries a message to its end: it waits for its session's turn, is answered from the store where it was answered before,
-    /// waits for its organization, is carried into Dynamics step by step, and is settled.
-    /// Its place among those that need Dynamics is free once nothing more is asked of Dynamics for it.
+    /// Processes a message to its settlement: waits for its session's turn, answers a finished event from the store,
+    /// waits for its organization, performs the steps in Dynamics, and settles the delivery. Its place among the events
+    /// that need Dynamics is free once it needs no more requests.
     pub(super) async fn process(&self, arrival: Arrival) {
         let span = arrival.span.clone();
         self.tell_the_story(arrival).instrument(span).await;
@@ -104,7 +104,7 @@ impl Worker {
                 place.iter().for_each(Place::gave_back);
             }
         } else {
-            debug!("an event's connection is gone; the broker will redeliver it");
+            debug!("the connection of a delivery is gone; the broker will redeliver the event");
         }
         self.watch.saw(Sighting::InFlight(-1));
     }
@@ -136,7 +136,7 @@ impl Worker {
         self.attempt(event, &settings, known, arrival).await
     }
 
-    /// Reads a message, and takes its places in the lanes: the order of calls is the order of turns.
+    /// Decodes a message and takes its places in the lanes: the order of calls is the order of turns.
     pub(super) fn receive(&self, delivery: Delivery, place: Option<Place>) -> Arrival {
         let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits)) {
             Ok(decoded) => decoded.map_err(Unread::Rejected),
@@ -152,7 +152,7 @@ impl Worker {
         Arrival { delivery, received: Instant::now(), decoded, past, tickets, span, _pending: pending, place }
     }
 
-    /// Copies of one event and events of one session, one at a time.
+    /// Takes the places in the lanes of the event's session and of its copies.
     fn tickets(&self, decoded: &Result<Decoded, Unread>) -> Vec<Ticket> {
         match decoded {
             Ok(Decoded::Event(event)) => {
@@ -175,7 +175,8 @@ impl Worker {
         letters::unknown_organization(event, self.first_seen(&arrival.past), self.now())
     }
 
-    /// Settles an event that was decided before and is still to be announced, or announced again. Nothing is asked of Dynamics.
+    /// Settles an event that was decided before and still has to be announced, or announced again. Needs no request to
+    /// Dynamics.
     pub(super) fn decided(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
         let record = known?;
         match &record.phase {
@@ -190,7 +191,8 @@ impl Worker {
         }
     }
 
-    /// Another body came under this key while the first one is still under way: once that is answered, so is this one.
+    /// Postpones an event whose key belongs to an unfinished event with another body. It gets that event's answer once
+    /// there is one.
     fn give_way(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
         let is_another = |record: &&Record| record.outcome().is_none() && is_of_this_life(arrival, record);
         let first = known.filter(is_another)?;
@@ -200,12 +202,12 @@ impl Worker {
         let age = arrival.past.age.unwrap_or_default();
         match look_again(age, None, &self.rules.policy) {
             Again::Later(rung) => Some(self.put_off(arrival, rung, Some(age), "first_awaited")),
-            // The first one has not been seen for so long that it will not come any more.
+            // The first one has been missing for so long that it will not return.
             Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => None,
         }
     }
 
-    /// Compares a message of a known key with the first one's body; true, and noted, where it has another.
+    /// Returns true, and reports it, if the body differs from that of the first event with this key.
     fn differs(&self, event: &Event, first: &str, body: &[u8]) -> bool {
         if first == digest(body) {
             return false;
@@ -215,12 +217,13 @@ impl Worker {
             event_id = %event.key.event_id,
             organization_id = %event.key.organization_id,
             session_id = %event.session_id(),
-            "the same event came again with another body; the first one stands"
+            "duplicate event has a different body; the first one wins"
         );
         true
     }
 
-    /// Waits until the organization can take requests, as long as the delivery may be held. False when it can't by then.
+    /// Waits until the organization is available, for as long as the delivery may be held. Returns false if it is not
+    /// available by then.
     pub(super) async fn becomes_available(&self, organization: &OrganizationId, arrival: &Arrival) -> bool {
         if matches!(self.crm.availability(organization), Availability::Available { .. }) {
             return true;
@@ -233,24 +236,25 @@ impl Worker {
         }
     }
 
-    /// When a worker first saw a message: now, where it says nothing else.
+    /// Returns the time a worker first received a message; now, unless its headers give another.
     pub(super) fn first_seen(&self, past: &Past) -> Timestamp {
         past.first_seen.unwrap_or_else(|| self.now())
     }
 
-    /// Time for which a retry queue holds a message.
+    /// Returns the time for which a retry queue holds a message.
     pub(super) fn delay(&self, rung: usize) -> Duration {
         self.rules.policy.delays.get(rung).copied().unwrap_or_default()
     }
 }
 
-/// True when the store's record of an event belongs to its present life; a replayed event begins another one.
+/// Returns true if the record belongs to the event's current run. A replay begins a new run.
 pub(super) fn is_of_this_life(arrival: &Arrival, record: &Record) -> bool {
     headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
 }
 
-/// True for a message that is dead, and still to be announced or copied. One that is poison and comes again may be the very message
-/// that was copied, whose ack got lost: taken for one that was published anew, it would end the process as often once more.
+/// Returns true for an event that is dead and still has to be announced or copied. A redelivered poison message may be
+/// the one that was copied and whose ack was lost: treated as a new event, it would crash the process as often once
+/// more.
 fn is_still_to_be_settled(arrival: &Arrival, record: &Record) -> bool {
     let comes_again = record.poison && arrival.delivery.redelivered;
     is_of_this_life(arrival, record) && (!record.settled || comes_again)

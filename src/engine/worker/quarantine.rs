@@ -1,10 +1,11 @@
-//! Poison messages: an event that ends the process (out of memory, a stack overflow, an abort) comes again with all others that
-//! were in flight, and would do so for ever.
+//! Quarantine of poison messages. An event that ends the process (out of memory, a stack overflow, an abort) is
+//! redelivered together with all others in flight, and would end the process forever.
 //!
-//! A message that the broker delivers again is written down as quarantined before its first call, with the number of deaths that it has
-//! seen. A process that finds a record quarantined by an earlier one counts one more: the event was in flight when that one died.
-//! So were a few others, so from the second death on quarantined events are carried one at a time: then a death is this
-//! event's own, and its neighbours, which wait, count none. Whoever gets an answer, or waits long for one, lets the next one in.
+//! A redelivered event is recorded as quarantined before its first request, with the number of deaths it has seen. A
+//! record quarantined by an earlier process identifies an event that was in flight when that process died, so it counts
+//! one more death. A few other events were in flight too. So from the second death on, quarantined events are processed
+//! one at a time: a further death is then that event's own, and the waiting ones count none. An event that gets an
+//! answer, or waits long for one, admits the next one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,12 @@ use super::settlement::Settlement;
 use crate::ports::store::StoreError;
 use crate::workflow::{Deaths, Fault, Phase, Reason, Remedy, StepName};
 
-/// Longest time without an answer that a quarantined event keeps others out. What ends a process mostly does so while it
-/// works on an answer, within milliseconds; one that waits longer says little when the process dies meanwhile.
+/// Longest time without an answer for which a quarantined event keeps others out. An event that ends the process mostly
+/// does so while the worker handles an answer, within milliseconds; if the process dies during a longer wait, that
+/// event is hardly the cause.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// The place of the one quarantined event that is carried alone.
+/// Place of the one quarantined event that is processed alone.
 pub(super) struct Quarantine(Arc<Semaphore>);
 
 impl Default for Quarantine {
@@ -32,17 +34,18 @@ impl Default for Quarantine {
     }
 }
 
-/// Held while a quarantined event is carried.
+/// Guard held while a quarantined event is processed.
 pub(super) struct Isolation {
-    /// None while few deaths speak against it: others are carried beside it.
+    /// Exclusive place; `None` after few deaths, when others are processed at the same time.
     _alone: Option<OwnedSemaphorePermit>,
 }
 
 impl Attempt<'_> {
-    /// Writes a redelivered event down before its first call. A settlement when it is given up, or can't be begun now.
+    /// Records a redelivered event before its first request. Returns a settlement if it is given up, or can't be
+    /// started now.
     pub(super) async fn enter_quarantine(&mut self, deaths: Deaths) -> Result<Option<Settlement>, StoreError> {
         if deaths.is_poison() {
-            // This time it was not tried.
+            // This attempt was not made.
             self.record.attempts -= 1;
             self.record.poison = true;
             let step = self.next_step();
@@ -52,12 +55,13 @@ impl Attempt<'_> {
             return Ok(Some(Settlement::GiveBack));
         }
         if deaths.is_alone() {
-            warn!(event_id = %self.event.key.event_id, deaths = deaths.count, "carries an event alone that was in flight when the process died");
+            warn!(event_id = %self.event.key.event_id, deaths = deaths.count, "processing an event alone; it was in flight when the process died");
         }
         Ok(None)
     }
 
-    /// Waits until it may be carried, and writes it down: on the disk before the next request. False when it can't be carried now.
+    /// Waits until the event may be processed, and records that durably before the next request. Returns false if it
+    /// can't be processed now.
     async fn isolate(&mut self, deaths: Deaths) -> Result<bool, StoreError> {
         let alone = if deaths.is_alone() {
             let turn = self.worker.quarantine.0.clone().acquire_owned();
@@ -77,7 +81,7 @@ impl Attempt<'_> {
         Ok(true)
     }
 
-    /// Waits for this. A quarantined event for which it takes long, or whose worker stops, keeps nobody out any more.
+    /// Awaits a future. If that takes long or the worker stops, a quarantined event no longer keeps others out.
     pub(super) async fn observed<T>(&mut self, work: impl Future<Output = T>) -> Result<T, StoreError> {
         if self.isolation.is_none() {
             return Ok(work.await);
@@ -95,7 +99,8 @@ impl Attempt<'_> {
         Ok(done)
     }
 
-    /// The wait is over: from here on a death is its own again. Not where the worker stops, or its connection is gone.
+    /// Isolates the event again after a wait, so that a death counts as its own. Has no effect if the worker is
+    /// stopping or the connection is gone.
     pub(super) async fn return_to_quarantine(&mut self) -> Result<(), StoreError> {
         if let Phase::Quarantined { deaths, silent, waiting: true, .. } = self.record.phase {
             self.isolate(Deaths { count: deaths, silent }).await?;
@@ -103,12 +108,12 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Lets others in: it waits long, for an answer or for its organization.
+    /// Admits others, because the event waits long for an answer or for its organization.
     pub(super) async fn leave_quarantine(&mut self) -> Result<(), StoreError> {
         if self.isolation.is_none() {
             return Ok(());
         }
-        info!(event_id = %self.event.key.event_id, "a quarantined event waits; others are carried meanwhile");
+        info!(event_id = %self.event.key.event_id, "a quarantined event is waiting; processing other events meanwhile");
         if let Phase::Quarantined { waiting, .. } = &mut self.record.phase {
             *waiting = true;
         }
@@ -126,8 +131,8 @@ fn poison(step: StepName, deaths: Deaths) -> Fault {
     let message = format!("the worker died about {} times with this event in flight", deaths.count.max(deaths.silent));
     Fault {
         advice:
-            "See how it ended (the end of its log, the system's log: out of memory?) and report it; replay the event \
-                 with a version that is fixed."
+            "Check how the process ended (the end of its log, the system's log, out of memory) and report it, then replay \
+                 the event with a fixed version."
                 .to_owned(),
         ..Fault::unanswered(step, Remedy::GiveUp, message)
     }

@@ -1,24 +1,24 @@
-//! Counts the events of one organization in flight, shared by its consumer and by those events.
+//! Counts of one organization's events in flight, shared by its consumer and those events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Counts of one organization. Everything that reads or writes them runs on one runtime; the order of single steps does not matter.
+/// Counts of one organization. All access is from one runtime, and the order of single operations does not matter.
 #[derive(Default)]
 pub(super) struct Room {
-    /// Begun, and not carried to their end yet: they have, or need, a request under way with Dynamics.
+    /// Events that were started and still have or need a request to Dynamics.
     carrying: AtomicUsize,
-    /// Begun, and not settled yet.
+    /// Events that were started and are not settled yet.
     under_way: AtomicUsize,
-    /// Carried since the count was taken last.
+    /// Events processed since the count was last taken.
     carried: AtomicUsize,
-    /// An event went back to its queue: its channel has to be closed.
+    /// True if an event was returned to its queue, so that its channel has to be closed.
     gave_back: AtomicBool,
-    /// Events that wait for a step which is refused, while others could be begun.
+    /// Events that wait for a refused step, while others can be started.
     waiting: AtomicUsize,
-    /// Wakes the one of them that has waited longest: it is to make room.
+    /// Wakes the event that has waited longest for a step, to make room.
     aside: Notify,
     changed: Notify,
 }
@@ -32,52 +32,52 @@ impl Room {
         self.under_way.load(Ordering::Relaxed)
     }
 
-    /// Takes the count of those that were carried since it was taken last.
+    /// Takes the count of events processed since the last call.
     pub(super) fn take_carried(&self) -> usize {
         self.carried.swap(0, Ordering::Relaxed)
     }
 
-    /// True when an event went back since this was asked last.
+    /// Returns true if an event was returned to its queue since the last call.
     pub(super) fn take_gave_back(&self) -> bool {
         self.gave_back.swap(false, Ordering::Relaxed)
     }
 
-    /// An event is begun.
+    /// Counts an event that is started.
     pub(super) fn begin(self: &Arc<Self>) -> Place {
         self.carrying.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::Relaxed);
         Place { room: self.clone(), carrying: AtomicBool::new(true) }
     }
 
-    /// Number of events that wait for a step which is refused.
+    /// Returns the number of events that wait for a refused step.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// All events that wait for a step go aside.
+    /// Makes all events that wait for a step make room.
     pub(super) fn clear(&self) {
         self.aside.notify_waiters();
     }
 
-    /// The one that has waited longest for a step goes aside.
+    /// Makes the event that has waited longest for a step make room.
     pub(super) fn make_room(&self) {
         self.aside.notify_one();
     }
 
-    /// Completes once something has changed since the last time.
+    /// Completes once a count has changed since the last call.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 }
 
-/// The place of one event that is begun. It is given up when the event is settled, or ends by a panic.
+/// Place of one started event. It is released when the event is settled, or ends by a panic.
 pub(super) struct Place {
     room: Arc<Room>,
     carrying: AtomicBool,
 }
 
 impl Place {
-    /// The event needs nothing more of Dynamics: another one may have its turn.
+    /// Marks that the event needs no more requests to Dynamics, so that another one may start.
     pub(super) fn carried(&self) {
         if self.stops_carrying() {
             self.room.carried.fetch_add(1, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// The event waits for a step that is refused, and keeps nobody out meanwhile; completes when it is to make room.
+    /// Waits for a refused step without keeping others out. Completes when the event is to make room.
     pub(super) async fn waits(&self) {
         self.stops_carrying();
         let _waiting = Waiting::new(&self.room.waiting);
@@ -93,12 +93,12 @@ impl Place {
         self.room.aside.notified().await;
     }
 
-    /// The event goes back to its queue.
+    /// Marks that the event was returned to its queue.
     pub(super) fn gave_back(&self) {
         self.room.gave_back.store(true, Ordering::Relaxed);
     }
 
-    /// Counts the event among those that are carried no longer. True when it was counted until now.
+    /// Stops counting the event as being processed. Returns true if it was counted until now.
     fn stops_carrying(&self) -> bool {
         let was_carrying = self.carrying.swap(false, Ordering::Relaxed);
         if was_carrying {
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-/// Counts one that waits.
+/// Guard that counts one waiting event.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -1,6 +1,8 @@
-//! The router: moves every event from the inbox to its organization's queue, in order, and acknowledges it there once the broker
-//! has confirmed the copy. It never waits for an organization, a store or Dynamics: what is no event, and what is of an
-//! organization that is not configured, is dead-lettered beside it.
+//! Router: moves every event from the inbox to its organization's queue, in order, and acknowledges it once the broker
+//! has confirmed the copy.
+//!
+//! It never waits for an organization, the store or Dynamics. Messages that are no event, and those of organizations
+//! that are not configured, are dead-lettered in tasks of their own.
 
 use std::sync::Arc;
 
@@ -15,13 +17,14 @@ use crate::ports::metrics::Sighting;
 use crate::workflow::soonest;
 
 impl Worker {
-    /// Routes everything that comes into the inbox, until the bus is stopped.
+    /// Routes every message of the inbox until the bus is stopped.
     pub(super) async fn route(self: &Arc<Self>, in_flight: &TaskTracker) {
         let mut inbox = self.bus.inbox().await;
         while let Some(delivery) = inbox.recv().await {
             match self.destination(&delivery) {
                 Some(organization) => {
-                    // The copy is queued for publishing here, in the order of the inbox; its confirm is waited for elsewhere.
+                    // The copy is queued for publishing here, in the order of the inbox; the task waits for its
+                    // confirm.
                     let forwarding = delivery.forward(&organization, soonest(&self.rules.policy));
                     in_flight.spawn(self.clone().forwarded(delivery, organization, forwarding));
                 }
@@ -30,7 +33,8 @@ impl Worker {
         }
     }
 
-    /// The configured organization that a message belongs to; none of what is no event, and of what is several.
+    /// Returns the configured organization that a message belongs to; `None` for a message that is no event or contains
+    /// several.
     fn destination(&self, delivery: &Delivery) -> Option<OrganizationId> {
         let decoded = caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits));
         let Ok(Ok(Decoded::Event(event))) = decoded else { return None };
@@ -53,7 +57,7 @@ impl Worker {
         }
     }
 
-    /// Carries a message in a task of its own.
+    /// Processes a message in a task of its own.
     fn spawn(self: &Arc<Self>, delivery: Delivery, in_flight: &TaskTracker) {
         let arrival = self.receive(delivery, None);
         let worker = self.clone();

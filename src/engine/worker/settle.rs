@@ -1,4 +1,4 @@
-//! A settlement, carried out: announce before the ack, copy before the ack.
+//! Execution of settlements: the announcement, or the copy, is confirmed before the ack.
 
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,11 @@ use crate::ports::trace;
 use crate::workflow::{Outcome, Reason, Record, Status, between, render};
 
 impl Worker {
-    /// Settles a delivery: what is over is announced first. Where the broker is lost, the message stays unacked and
-    /// comes again: its outcome is in the store by then, and is only announced. A destination that refuses, or does not
-    /// confirm: the event waits on the ladder, and what was decided stands.
+    /// Settles a delivery; a final outcome is announced first. If the connection is lost, the message stays unacked and
+    /// is redelivered: its outcome is in the store by then, and only the announcement is repeated. If a destination
+    /// refuses a message or does not confirm it, the event goes to the retry ladder, and its decision stands.
     pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Whereabouts {
-        // The tickets end with this function: those behind are let go once this one is settled.
+        // The tickets end with this function, so events behind proceed only once this one is settled.
         let Arrival { delivery, received, tickets, .. } = arrival;
         let announced = self.announce(&settlement, &delivery.envelope).await;
         let settled = match announced {
@@ -42,7 +42,7 @@ impl Worker {
             }
             Ok(AfterCopy::Again) => self.onto_the_ladder(delivery, "store").await,
             Err(problem) if problem.is_of_destination() => {
-                warn!(error = %problem, "could not announce or copy a decided event; it waits in a retry queue");
+                warn!(error = %problem, "could not announce or copy a decided event; moving it to a retry queue");
                 self.onto_the_ladder(delivery, "destination_refused").await
             }
             Err(problem) => {
@@ -52,7 +52,7 @@ impl Worker {
         }
     }
 
-    /// Puts a message onto the ladder of retries for a destination that refuses it: one rung further each time.
+    /// Moves a message to the retry ladder because a destination refuses it, one rung further each time.
     pub(super) async fn onto_the_ladder(&self, delivery: Delivery, why: &'static str) -> Whereabouts {
         let past = headers::past(&delivery.envelope);
         let last = self.rules.policy.delays.len().saturating_sub(1);
@@ -65,7 +65,7 @@ impl Worker {
                 Whereabouts::Elsewhere
             }
             Err(problem) => {
-                error!(error = %problem, "no retry queue takes an event; it goes back to its queue");
+                error!(error = %problem, "could not move an event to a retry queue; returning it to its queue");
                 report(delivery.give_back().await);
                 Whereabouts::Unacked
             }
@@ -134,8 +134,9 @@ impl Worker {
         Ok(self.lies_in_the_dead_letter_queue(letter).await)
     }
 
-    /// From here on the same key starts afresh. Durable before the ack: with the message gone, a replay of the letter must not be
-    /// taken for the message that is still to be settled. Where the store fails, the event comes again, and is copied again.
+    /// Records that the dead letter is in its queue, so that the same key starts over. This is durable before the ack:
+    /// with the message gone, a replay of the letter must not be mistaken for a message that still has to be settled.
+    /// If the store fails, the event is redelivered and copied again.
     async fn lies_in_the_dead_letter_queue(&self, letter: DeadLetter) -> AfterCopy {
         let (Some(key), Some(record)) = (letter.key, letter.record) else { return AfterCopy::Ack };
         let settled = Record { settled: true, ..*record };
@@ -149,7 +150,7 @@ impl Worker {
         }
     }
 
-    /// Announces what is over; what is not over has nothing to announce.
+    /// Announces a final outcome; does nothing for an unfinished event.
     async fn announce(&self, settlement: &Settlement, envelope: &Envelope) -> Result<(), BusError> {
         let Some((key, outcome)) = over(settlement) else { return Ok(()) };
         let announced = render(outcome, key);
@@ -167,7 +168,7 @@ impl Worker {
                 event_id = %key.event_id,
                 organization_id = %key.organization_id,
                 routing_key = announced.event,
-                "no queue is bound for an outcome; it is in the store only"
+                "no queue is bound for an outcome; it is only in the store"
             );
         }
         Ok(())
@@ -183,7 +184,7 @@ impl Worker {
     }
 }
 
-/// A copy keeps the trace it came with; one that came with none continues the worker's own, where there is one.
+/// Adds the worker's own trace context, if any, to a copy that has none.
 fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
     let own = trace::context(&Span::current());
     if !own.is_empty() && headers::trace(envelope).is_empty() {
@@ -192,12 +193,12 @@ fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
     headers
 }
 
-/// Where a message is once it was settled.
+/// Place of a message after its settlement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Whereabouts {
-    /// It is acknowledged.
+    /// The message is acknowledged.
     Elsewhere,
-    /// It is on its way back to its queue, at the latest when its channel is closed.
+    /// The message returns to its queue, at the latest when its channel is closed.
     Unacked,
 }
 
@@ -205,7 +206,7 @@ pub(super) enum Whereabouts {
 enum AfterCopy {
     Ack,
     GiveBack,
-    /// Put it into a retry queue: it is decided, and comes again for the rest.
+    /// Move it to a retry queue: it is decided, and returns for the remaining steps.
     Again,
 }
 
@@ -215,7 +216,7 @@ fn report(settled: Settled) {
     }
 }
 
-/// The outcome that a settlement announces, and its event.
+/// Returns the outcome that a settlement announces, and its event.
 fn over(settlement: &Settlement) -> Option<(&EventKey, &Outcome)> {
     match settlement {
         Settlement::Done(done) => Some((&done.key, &done.outcome)),

@@ -8,68 +8,68 @@ use crate::event::{EventKey, Kind, SessionId};
 use crate::ports::bus::Part;
 use crate::workflow::{Outcome, Reason, Record};
 
-/// A decision about a delivery; the shell settles it accordingly.
+/// Decision about a delivery.
 #[derive(Debug)]
 pub(super) enum Settlement {
-    /// Its outcome is durable: announce it, then acknowledge.
+    /// The outcome is durable: announce it, then acknowledge.
     Done(Done),
-    /// It was answered before: announce that again, then acknowledge.
+    /// The event was answered before: announce that outcome again, then acknowledge.
     Known(EventKey, Box<Outcome>),
-    /// Put a copy into a retry queue, from this rung of the ladder.
+    /// Publish a copy to the retry queue of a rung of the ladder.
     Later(Postponed),
-    /// It was not begun: give it back to its queue, at its old place.
+    /// The event was not started: return it to its old place in its queue.
     GiveBack,
-    /// Announce the failed outcome, where an event could be read, and put a copy into the dead-letter queue.
+    /// Announce the failed outcome, if an event could be read, and publish a copy to the dead-letter queue.
     Dead(Box<DeadLetter>),
-    /// Put several messages in its place.
+    /// Publish several messages in place of the delivery.
     Split(Vec<Part>),
 }
 
-/// An event that is over.
+/// Finished event.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Done {
-    /// Its key.
+    /// Key of the event.
     pub(super) key: EventKey,
-    /// Its outcome.
+    /// Outcome of the event.
     pub(super) outcome: Box<Outcome>,
-    /// When OpenCX says it happened.
+    /// Time of the event as given by OpenCX.
     pub(super) timestamp: Option<Timestamp>,
 }
 
-/// A message that goes to a retry queue.
+/// Message that goes to a retry queue.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Postponed {
-    /// Of the ladder.
+    /// Rung of the retry ladder.
     pub(super) rung: usize,
-    /// The kind of event, when it could be read.
+    /// Kind of the event, if it could be read.
     pub(super) kind: Kind,
-    /// Attempts spent.
+    /// Attempts spent so far.
     pub(super) attempts: u32,
-    /// When the worker first saw it.
+    /// Time a worker first received the message.
     pub(super) first_seen: Timestamp,
-    /// Age when it comes back; none before its first failed attempt.
+    /// Age at the end of the wait; `None` before its first failed attempt.
     pub(super) age: Option<Duration>,
-    /// Number of times that a destination has refused it since it was decided.
+    /// Number of times a destination has refused it since its outcome was decided.
     pub(super) refusals: u32,
-    /// For the metric, see [`crate::ports::metrics::Sighting::Retried`].
+    /// Label of the metric, see [`crate::ports::metrics::Sighting::Retried`].
     pub(super) why: &'static str,
 }
 
-/// A message that is given up.
+/// Message that goes to the dead-letter queue.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct DeadLetter {
-    /// The event's key, when it could be read.
+    /// Key of the event, if it could be read.
     pub(super) key: Option<EventKey>,
-    /// The conversation, when it could be read.
+    /// Conversation of the event, if it could be read.
     pub(super) session_id: Option<SessionId>,
-    /// Why.
+    /// Reason that it is dead-lettered.
     pub(super) reason: Reason,
-    /// The failed outcome.
+    /// Failed outcome.
     pub(super) outcome: Outcome,
-    /// When the worker first saw it.
+    /// Time a worker first received the message.
     pub(super) first_seen: Timestamp,
-    /// When OpenCX says it happened, when it could be read.
+    /// Time of the event as given by OpenCX, if it could be read.
     pub(super) timestamp: Option<Timestamp>,
-    /// The event's record, which says that it is dead; none of a message whose key is none, or another message's.
+    /// Record of the event with the phase `Dead`; `None` without a key, or if the key belongs to another message.
     pub(super) record: Option<Box<Record>>,
 }

@@ -1,4 +1,4 @@
-//! A resolution: what it waits for, and what is on record before a case is closed.
+//! Closing of cases: the wait of a resolution for its handoff, and the intent that is recorded before a case is closed.
 
 use jiff::Timestamp;
 
@@ -9,8 +9,8 @@ use crate::worker::settlement::Settlement;
 use crate::workflow::{Again, Fault, Reason, Remedy, Step, StepName, between, look_again};
 
 impl Attempt<'_> {
-    /// Before a case is closed it is on record that it will be, in its session too: where it is not known what became of that,
-    /// no event of the session closes it again before looking.
+    /// Records the intent to close a case before the request, in the session too. If the result of the request is
+    /// unknown, no event of the session closes the case again before it has read it.
     pub(super) async fn put_intent_on_record(&mut self, step: &Step) -> Result<(), StoreError> {
         match step {
             Step::CloseIncident { incident, .. } => {
@@ -26,7 +26,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// After a request to close a case: its session may know of it no longer than the event itself does.
+    /// Removes the intent from the session once the event itself no longer has it.
     pub(super) fn end_of_intent(&mut self, step: &Step) {
         let Step::CloseIncident { incident, .. } = step else { return };
         if self.record.progress.intent.is_none() {
@@ -34,7 +34,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// A resolution looks again later whether its handoff has come.
+    /// Postpones a resolution, which checks again later for its handoff.
     pub(super) async fn wait(&mut self, until: Option<Timestamp>) -> Result<Settlement, StoreError> {
         self.age.begins();
         let left = until.map(|until| between(self.worker.now(), until));
@@ -46,7 +46,7 @@ impl Attempt<'_> {
             Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => {
                 let message = "the handoff of this session was still in progress after retry.max_age".to_owned();
                 let fault = Fault {
-                    advice: "See what became of the session's handoff, then replay.".to_owned(),
+                    advice: "Check the outcome of the session's handoff, then replay.".to_owned(),
                     ..Fault::unanswered(StepName::CloseIncident, Remedy::GiveUp, message)
                 };
                 self.give_up(Reason::RetriesExhausted, fault).await

@@ -1,4 +1,7 @@
-//! Decide, do, record; again, until the event is over or has to wait.
+//! One attempt at an event: decide on a step, perform it and record it, until the event is finished or has to wait.
+//!
+//! The workflow decides; this module performs. It writes the outcome to the store before the delivery is settled, and
+//! never repeats a recorded step.
 
 mod closing;
 mod waiting;
@@ -24,11 +27,11 @@ use crate::workflow::{
     SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, deaths, decide, insist,
 };
 
-/// An event that takes longer than this is written down as it goes; one that is faster has only its end written. What a crash then
-/// loses is repeated at the cost of a request at most.
+/// Duration after which progress is stored while an event is processed. Of a faster event only the end is stored: a
+/// crash then costs the repetition of one request at most.
 const WORTH_NOTING: Duration = Duration::from_millis(100);
 
-/// One attempt to carry an event.
+/// One attempt to process an event.
 pub(super) struct Attempt<'a> {
     pub(super) worker: &'a Worker,
     pub(super) event: &'a Event,
@@ -36,21 +39,22 @@ pub(super) struct Attempt<'a> {
     settings: &'a Settings,
     pub(super) record: Record,
     pub(super) memory: Memory,
-    /// What was done for the session since the record was last kept. A crash may lose what was only noted: kept with
-    /// the record, or the session would not know of an outcome that OpenCX has heard of.
+    /// Session changes since the record was last kept. They are kept together with the record: a crash may lose changes
+    /// that were only noted, and then the session would lack an outcome that OpenCX has received.
     session: Vec<Change>,
-    /// When the record was last written, or the event taken up.
+    /// Time the record was last written, or the attempt began.
     noted: Timestamp,
     pauses: Pauses,
     age: Age,
-    /// Held while this event looks up or creates its contact: others with the same email then know it.
+    /// Turn in the contact's lane, held while this event looks up or creates its contact. Other events with the same
+    /// email then find it in the store.
     contact_turn: Option<Ticket>,
-    /// Held while this event is quarantined.
+    /// Isolation, held while this event is quarantined.
     pub(super) isolation: Option<Isolation>,
 }
 
 impl Worker {
-    /// Carries an event as far as it goes now.
+    /// Processes an event as far as possible now.
     pub(super) async fn attempt(
         &self,
         event: &Event,
@@ -85,7 +89,7 @@ impl Worker {
         }
     }
 
-    /// Takes an event up, with all that is known of it.
+    /// Begins an attempt with everything that is stored about the event.
     pub(super) async fn take_up<'a>(
         &'a self,
         event: &'a Event,
@@ -94,12 +98,12 @@ impl Worker {
         arrival: &'a Arrival,
     ) -> Result<Attempt<'a>, StoreError> {
         let session = match (event.kind(), &known) {
-            // What else happened in its session matters to no handoff.
+            // A new handoff does not depend on the rest of its session.
             (Kind::Handoff, None) if !arrival.delivery.redelivered => Vec::new(),
             _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
         };
         let memory = self.recall(event, session).await?;
-        // What was noted before may not have reached the disk: by an attempt that ended in a panic, or for the store.
+        // Earlier notes may not have reached the disk, if an attempt ended in a panic or the store failed.
         let session_as_noted = match &known {
             Some(record) if record.outcome().is_none() => as_noted(event, &memory, self.now()),
             _ => own_as_noted(event, &memory, self.now()),
@@ -120,13 +124,13 @@ impl Worker {
         })
     }
 
-    /// The record to go on with. A dead letter that comes again starts afresh.
+    /// Returns the record to continue with. A dead-lettered event that returns starts over.
     fn record_to_go_on_with(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
         let past = &arrival.past;
-        // The broker's delivery limit leaves a record that is still in flight: a replay starts afresh after that too.
+        // The broker's delivery limit leaves the record of an event in flight, and a replay starts over after that too.
         let going_on = known.filter(|record| record.outcome().is_none() && is_of_this_life(arrival, record));
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
-        let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never still to come
+        let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never in the future
         Record {
             kind: event.kind(),
             session_id: Some(event.session_id().clone()),
@@ -141,7 +145,7 @@ impl Worker {
         }
     }
 
-    /// What the store remembers that matters to this event.
+    /// Reads everything in the store that affects this event.
     async fn recall(&self, event: &Event, session: Vec<SessionEntry>) -> Result<Memory, StoreError> {
         let organization = &event.key.organization_id;
         Ok(Memory {
@@ -159,12 +163,12 @@ impl Worker {
 }
 
 impl Attempt<'_> {
-    /// Resolutions of its session wait for a handoff from now on.
+    /// Makes resolutions of the session wait for a handoff from now on.
     pub(super) fn begin(&mut self) {
         self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
     }
 
-    /// Writes down how far it is, and these; the disk is not waited for.
+    /// Notes the progress together with other changes, without waiting for the disk.
     async fn note(&mut self, others: Vec<Change>) -> Result<(), StoreError> {
         self.noted = self.worker.now();
         let changes = others.into_iter().chain(self.session.iter().cloned()).chain([self.changed()]);
@@ -180,7 +184,7 @@ impl Attempt<'_> {
         decide(self.event, self.settings, &self.memory, &self.record.progress, self.time())
     }
 
-    /// Where it stands.
+    /// Returns the name of the next step.
     pub(super) fn next_step(&self) -> StepName {
         match self.next() {
             Decision::Call(step) => step.name(),
@@ -188,7 +192,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Performs a step; a settlement when the event can't go on now.
+    /// Performs a step. Returns a settlement if the event can't continue now.
     async fn call(&mut self, step: &Step) -> Result<Option<Settlement>, StoreError> {
         if self.wait_for_contact(step).await? {
             return Ok(None);
@@ -218,8 +222,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Of several events of one new customer, one makes the contact and the others wait for it. True when the
-    /// wait may have changed what to do.
+    /// Waits for the contact's lane: of several events of one new customer, one creates the contact and the others wait
+    /// for it. Returns true if the wait may have changed the next step.
     async fn wait_for_contact(&mut self, step: &Step) -> Result<bool, StoreError> {
         if !matches!(step.name(), StepName::LookUpContact | StepName::CreateContact) || self.contact_turn.is_some() {
             return Ok(false);
@@ -227,7 +231,7 @@ impl Attempt<'_> {
         let Some(email) = self.event.email() else { return Ok(false) };
         let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
         let mut ticket = self.worker.lanes.queue(lane);
-        // Nobody gives back from this lane: who is in it has begun.
+        // No ticket in this lane is returned, because its events have started.
         _ = self.observed(ticket.turn()).await?;
         self.contact_turn = Some(ticket);
         if self.record.progress.contact == ContactProgress::Unknown {
@@ -241,7 +245,7 @@ impl Attempt<'_> {
             Ok(progress) => self.record.progress = progress,
             Err(illegal) => {
                 self.record.progress = *illegal.progress;
-                let message = "a step gave back what it was not asked for: a defect".to_owned();
+                let message = "unexpected receipt for this step (a bug in the worker)".to_owned();
                 return self.failed(Fault::unanswered(step.name(), Remedy::Retry, message)).await;
             }
         }
@@ -251,7 +255,8 @@ impl Attempt<'_> {
         let (own, others): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_of_session);
         self.session.extend(own);
         self.end_of_intent(step);
-        // The last receipt is kept with the outcome, at once. What other events go by is noted at once too.
+        // The last receipt is kept with the outcome, immediately after. Changes that other events depend on are noted
+        // now.
         if self.worth_noting() && !matches!(self.next(), Decision::Finish(_)) {
             self.note(others).await?;
         } else if !others.is_empty() {
@@ -289,7 +294,7 @@ impl Attempt<'_> {
         self.arrival.delivery.received.elapsed() >= HOLD
     }
 
-    /// Waits a little; false when the worker is stopping, which leaves no time for that.
+    /// Waits before a retry. Returns false if the worker is stopping, which leaves no time for it.
     async fn pause(&mut self) -> bool {
         let pause: Duration = self.pauses.next((self.worker.chance.dice)());
         tokio::select! {
@@ -309,7 +314,7 @@ impl Attempt<'_> {
         Postponed { rung, kind, attempts, first_seen, age: None, refusals: 0, why }
     }
 
-    /// It waits from here. Durable, so that a resolution finds its handoff on the way even after a crash.
+    /// Stores durably that the event waits, so that a resolution finds its pending handoff even after a crash.
     async fn rest(&mut self) -> Result<(), StoreError> {
         self.record.phase = Phase::Waiting;
         self.keep().await
@@ -334,7 +339,7 @@ impl Attempt<'_> {
         Ok(Settlement::Dead(Box::new(DeadLetter { record, ..letter })))
     }
 
-    /// Returns when the record is durable, and what was done for the session with it.
+    /// Makes the record and the session changes durable.
     pub(super) async fn keep(&mut self) -> Result<(), StoreError> {
         let session = std::mem::take(&mut self.session);
         self.worker.store.keep(session.into_iter().chain([self.changed()]).collect()).await
@@ -352,14 +357,15 @@ impl Attempt<'_> {
         Trial { attempts: self.record.attempts, age: self.age.now() }
     }
 
-    /// Attempts that the message says were spent, this one included, where it says more than the record.
+    /// Raises the attempts to the number in the message's headers, this attempt included, if that is higher than the
+    /// record's.
     pub(super) fn correct_attempts(&mut self, told: u32) {
         self.record.attempts = (self.record.attempts - 1).max(told);
         self.age.begins();
     }
 }
 
-/// Digest that tells bodies apart, no more: 122 bits of SHA-1, by UUIDv5.
+/// Digest to distinguish bodies, for no other purpose: 122 bits of SHA-1, by UUIDv5.
 pub(super) fn digest(body: &[u8]) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, body).simple().to_string()
 }

@@ -1,4 +1,4 @@
-//! Waits for the organization, or for one step that its setup refuses. Neither spends an attempt or age.
+//! Waits for the organization, or for one step that its setup refuses. Neither spends attempts or age.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::worker::HOLD;
 use crate::worker::settlement::{Postponed, Settlement};
 use crate::workflow::{Fault, Phase, Remedy, between, rung, soonest};
 
-/// Longest time in a retry queue of an event whose step is refused. Many of them cost little then, and are carried soon once the
-/// step works again.
+/// Longest time in a retry queue for an event whose step is refused. With it, many such events cost little, and they
+/// are processed soon after the step works again.
 const LONGEST_ASIDE: Duration = Duration::from_secs(120);
 
 impl Attempt<'_> {
-    /// Waits for the organization in this process, where that does not take long, and goes on at the step that failed; else in
-    /// a retry queue.
+    /// Waits for the organization. A short wait is spent in this process, and the event continues at the step that
+    /// failed; a long one in a retry queue.
     pub(super) async fn when_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
         let age = self.pauses_age().await?;
         if self.worker.becomes_available(&self.event.key.organization_id, self.arrival).await {
@@ -25,8 +25,8 @@ impl Attempt<'_> {
         self.waits_elsewhere(soonest(&self.worker.rules.policy), age, fault).await.map(Some)
     }
 
-    /// The same for one step, while others of the organization are not refused. Whoever waits makes room for events that may need
-    /// others: it goes to a retry queue, for longer the longer the step is refused.
+    /// Waits for one step, while other steps of the organization are not refused. The event makes room for others that
+    /// may not need that step: it goes to a retry queue, for longer the longer the step is refused.
     pub(super) async fn when_step_is_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
         let age = self.pauses_age().await?;
         if self.step_becomes_available(fault).await {
@@ -57,7 +57,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Its age does not grow from here; what it has done is written down, and it keeps nobody out. The age so far.
+    /// Pauses the age, notes the progress and leaves the quarantine. Returns the age so far.
     async fn pauses_age(&mut self) -> Result<Option<Duration>, StoreError> {
         let age = self.age.told();
         self.leave_quarantine().await?;
@@ -78,7 +78,7 @@ impl Attempt<'_> {
         fault: &Fault,
     ) -> Result<Settlement, StoreError> {
         self.record.attempts -= 1;
-        // An answer that the organization is unavailable does not acquit one that may end the process.
+        // An answer that the organization is unavailable does not clear the suspicion that the event ends the process.
         if !matches!(self.record.phase, Phase::Quarantined { .. }) {
             self.record.phase = Phase::Waiting;
         }

@@ -1,4 +1,4 @@
-//! The `x-handoffd-*` headers: what a message tells of its own past, and what is told of it.
+//! Reading and writing of the `x-handoffd-*` headers: the past of a message, and the headers of its copies.
 
 use std::time::Duration;
 
@@ -11,44 +11,46 @@ use crate::ports::bus::headers::{
     REPLAYED_AT, SESSION_ID, STEP,
 };
 
-/// Nobody tries as often; a header that says more is not the worker's own.
+/// Largest number of attempts that is accepted from a header. A higher one was not written by a worker.
 const MOST_ATTEMPTS: u32 = 1_000_000;
 
-/// W3C trace context, handed on from an event to its outcome.
+/// W3C trace context, copied from an event to its outcome.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
-/// A `tracestate` may be dropped beyond this (W3C Trace Context, 3.3.1.5).
+/// Longest accepted value; a longer `tracestate` may be dropped (W3C Trace Context, 3.3.1.5).
 const LONGEST_TRACE: usize = 512;
-/// Characters of a `traceparent` of version 00.
+/// Length of a `traceparent` of version 00.
 const TRACEPARENT: usize = 55;
 
 /// Headers to set on a copy.
 pub(super) type Headers = Vec<(&'static str, String)>;
 
-/// A message's past, as its headers tell it; nothing when it comes for the first time.
+/// Past of a message as its headers give it; empty for a new message.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Past {
-    /// Attempts spent before.
+    /// Attempts spent so far.
     pub(super) attempts: u32,
-    /// When a worker first saw it.
+    /// Time a worker first received it.
     pub(super) first_seen: Option<Timestamp>,
-    /// Time since its first failed attempt, without the time that it waited for its organization; none before that.
+    /// Time since its first failed attempt, without the time spent waiting for its organization; `None` before that
+    /// attempt.
     pub(super) age: Option<Duration>,
-    /// Number of times that a destination has refused it since it was decided.
+    /// Number of times a destination has refused it since its outcome was decided.
     pub(super) refusals: u32,
 }
 
-/// Whether what the store remembers of an event, first seen then, is of its present life: when an operator puts a dead
-/// letter back to work it begins another one.
+/// Returns true if a record, first seen at this time, belongs to the event's current run. A replay by an operator
+/// begins a new run.
 pub(super) fn is_of_this_life(envelope: &Envelope, first_seen: Timestamp) -> bool {
     let replayed_at = envelope.header(REPLAYED_AT).and_then(|text| text.parse::<Timestamp>().ok());
     replayed_at.is_none_or(|replayed_at| first_seen >= replayed_at)
 }
 
-/// Reads a message's past from its headers. A dead letter that somebody moved back has none: it starts afresh.
+/// Reads a message's past from its headers. A dead letter that was moved back manually has none, and starts over.
 pub(super) fn past(envelope: &Envelope) -> Past {
     let time = |name| envelope.header(name).and_then(|text| text.parse::<Timestamp>().ok());
     let first_seen = time(FIRST_SEEN);
-    // Copies in the retry queues keep the header that tells of a death; what was seen since is a life after it.
+    // Copies in the retry queues keep the header of an earlier dead-lettering; a later first-seen time begins a new
+    // run.
     if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
         return Past::default();
     }
@@ -58,7 +60,7 @@ pub(super) fn past(envelope: &Envelope) -> Past {
     Past { attempts: count(ATTEMPTS), first_seen, age, refusals: count(REFUSALS) }
 }
 
-/// The headers of a copy in a retry queue.
+/// Returns the headers of a copy in a retry queue.
 pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers {
     let mut headers = vec![
         (ATTEMPTS, postponed.attempts.to_string()),
@@ -70,7 +72,7 @@ pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers 
     headers
 }
 
-/// The headers of a dead letter (contract 5).
+/// Returns the headers of a dead letter (contract 5).
 pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
     let outcome = &letter.outcome;
     let mut headers = vec![
@@ -95,13 +97,13 @@ pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
     headers
 }
 
-/// The trace that an event belongs to; what is longer or odder than W3C allows is none.
+/// Returns the trace context of an event; values that W3C does not allow are dropped.
 pub(super) fn trace(envelope: &Envelope) -> Headers {
     let fit = |value: &&str| value.len() <= LONGEST_TRACE && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name).filter(fit)?.to_owned()))).collect()
 }
 
-/// The trace's id for a log line, which nothing but such an id may get into.
+/// Returns the `traceparent` for a log line, but only if it is a well-formed one.
 pub(super) fn traceparent(trace: &Headers) -> Option<&str> {
     let (_, value) = trace.iter().find(|(name, _)| *name == TRACE[0])?;
     let hex = value.len() >= TRACEPARENT && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());

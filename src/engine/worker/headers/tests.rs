@@ -51,7 +51,7 @@ fn a_dead_letter_has_every_header_of_the_contract() {
 }
 
 #[test]
-fn what_could_not_be_read_of_a_dead_letter_has_no_header() {
+fn unreadable_fields_of_a_dead_letter_have_no_header() {
     let rejection = Rejection {
         reason: RejectionReason::InvalidEvent,
         path: Some("data.session_id".to_owned()),
@@ -102,23 +102,23 @@ fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
 }
 
 #[test]
-fn age_and_refusals_go_with_a_copy_and_end_with_a_death() {
+fn age_and_refusals_go_with_a_copy_and_end_at_dead_lettering() {
     let age = Some(Duration::from_millis(90_500));
     let headers = of_postponed(&Postponed { age, refusals: 3, ..postponed() }, "session.handoff.email");
     assert_eq!(headers[3..], [(AGE, "90500".to_owned()), (REFUSALS, "3".to_owned())]);
     assert_eq!(read_back(&headers), Past { attempts: 4, first_seen: Some(at(DEAD)), age, refusals: 3 });
     let dead: Headers = headers.into_iter().chain([(DEAD_AT, "2026-11-22T10:17:00Z".to_owned())]).collect();
-    assert_eq!(read_back(&dead), Past::default(), "replayed, it starts afresh");
+    assert_eq!(read_back(&dead), Past::default(), "a replayed event starts over");
 }
 
 #[test]
-fn a_past_that_makes_no_sense_is_none() {
+fn invalid_headers_are_ignored() {
     for (attempts, first_seen, expected) in [
         ("", "", Past::default()),
         ("many", "yesterday", Past::default()),
         ("-1", "1758", Past::default()),
         ("4294967296", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..Past::default() }),
-        // As many again are added to it: it must not overflow.
+        // More attempts are added to it, which must not overflow.
         ("4294967295", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..Past::default() }),
     ] {
         let envelope = envelope(&[("x-handoffd-attempts", attempts), ("x-handoffd-first-seen", first_seen)]);
@@ -128,11 +128,11 @@ fn a_past_that_makes_no_sense_is_none() {
 }
 
 #[test]
-fn a_dead_letter_that_comes_back_as_it_is_starts_afresh() {
+fn a_dead_letter_moved_back_unchanged_starts_over() {
     let headers = of_dead(&refused(), "session.handoff.email");
     let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(past(&envelope(&headers)), Past::default());
-    // From a retry queue it comes with what was counted since, and with the old death still on it.
+    // From a retry queue it returns with the counts since, and still has the headers of the old dead-lettering.
     let since = "2026-11-23T08:00:00Z";
     headers.retain(|(name, _)| !matches!(*name, ATTEMPTS | FIRST_SEEN));
     headers.extend([(ATTEMPTS, "2"), (FIRST_SEEN, since)]);
@@ -140,21 +140,21 @@ fn a_dead_letter_that_comes_back_as_it_is_starts_afresh() {
 }
 
 #[test]
-fn the_trace_context_and_nothing_else_is_handed_on() {
+fn only_the_trace_context_is_passed_on() {
     let given = envelope(&[("traceparent", "00-a-b-01"), ("tracestate", "x=1"), ("x-other", "y")]);
     assert_eq!(trace(&given), [("traceparent", "00-a-b-01".to_owned()), ("tracestate", "x=1".to_owned())]);
     assert_eq!(trace(&Envelope::default()), []);
-    for odd in ["a\nb", "é", &"x".repeat(513)] {
-        assert_eq!(trace(&envelope(&[("traceparent", odd), ("tracestate", odd)])), [], "{odd:?}");
+    for invalid in ["a\nb", "é", &"x".repeat(513)] {
+        assert_eq!(trace(&envelope(&[("traceparent", invalid), ("tracestate", invalid)])), [], "{invalid:?}");
     }
 }
 
 #[test]
-fn only_a_trace_parent_is_logged_as_one() {
-    let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+fn only_a_valid_traceparent_is_logged() {
+    let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for (name, value, expected) in [
-        ("traceparent", whole, Some(whole)),
-        ("tracestate", whole, None),
+        ("traceparent", valid, Some(valid)),
+        ("tracestate", valid, None),
         ("traceparent", "Ann O'Brien, ann@example.com, and more of what a customer wrote", None),
         ("traceparent", "00-4bf92f35", None),
     ] {

@@ -1,4 +1,4 @@
-//! Dead letters, from whatever went wrong.
+//! Construction of dead letters, one function for each cause.
 
 use jiff::Timestamp;
 
@@ -6,15 +6,16 @@ use super::settlement::DeadLetter;
 use crate::event::{Event, Kind, Rejection, RejectionReason, Route};
 use crate::workflow::{Failure, Fault, Outcome, Phase, PostedIncident, Progress, Reason, Record, Status, StepName};
 
-/// A message that is no event.
+/// Builds the dead letter of a message that is no valid event.
 pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
     let (reason, advice) = match rejection.reason {
         RejectionReason::InvalidEvent => {
-            (Reason::InvalidEvent, "Have the publisher correct the field, or replay with a corrected body.")
+            (Reason::InvalidEvent, "Fix the publisher and publish the event again, or replay it with a corrected body.")
         }
-        RejectionReason::UnsupportedEvent => {
-            (Reason::UnsupportedEvent, "Unbind this routing key from the inbox, or use a worker that knows the event.")
-        }
+        RejectionReason::UnsupportedEvent => (
+            Reason::UnsupportedEvent,
+            "Unbind this routing key from the inbox, or use a worker version that supports the event.",
+        ),
     };
     let failure = failure_of(rejection.text(), advice);
     let key = rejection.key();
@@ -31,17 +32,17 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
     }
 }
 
-/// An event of an organization that is not configured.
+/// Builds the dead letter of an event whose organization is not configured.
 pub(super) fn unknown_organization(event: &Event, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
     let organization = &event.key.organization_id;
     let failure = failure_of(
         format!("organization {organization:?} is not configured"),
-        "Add its file to the organizations' directory, then replay.",
+        "Add its file to organizations.directory, then replay.",
     );
     of_event(event, failed(event.kind(), Reason::UnknownOrganization, failure, 1, now), first_seen)
 }
 
-/// A message that the worker fails on again and again before it is read.
+/// Builds the dead letter of a message on which the worker panics repeatedly before it is decoded.
 pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timestamp, Timestamp)) -> DeadLetter {
     let reason = Reason::RetriesExhausted;
     DeadLetter {
@@ -55,19 +56,19 @@ pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timest
     }
 }
 
-/// An event that the worker fails on again and again, of whose progress nothing can be said.
+/// Builds the dead letter of an event on which the worker panics repeatedly and whose progress is unknown.
 pub(super) fn exhausted(event: &Event, fault: Fault, attempts: u32, times: (Timestamp, Timestamp)) -> DeadLetter {
     given_up(event, Reason::RetriesExhausted, fault, (&Progress::default(), attempts), times)
 }
 
-/// The letter of an event that is dead, as its record says, and still to be announced or copied.
+/// Builds the dead letter from a record that is already dead and still has to be announced or copied.
 pub(super) fn decided(event: &Event, record: &Record) -> Option<DeadLetter> {
     let Phase::Dead(outcome) = &record.phase else { return None };
     let letter = of_event(event, outcome.clone(), record.first_seen);
     Some(DeadLetter { record: Some(Box::new(record.clone())), ..letter })
 }
 
-/// A letter of an event that was under way: what was done stays done, and its attempts count.
+/// Merges the record of an unfinished event into its dead letter: recorded results are kept, and its attempts count.
 pub(super) fn after_all(letter: DeadLetter, record: &Record) -> DeadLetter {
     let DeadLetter { outcome, .. } = letter;
     let posted = record.progress.incident.as_ref();
@@ -89,7 +90,7 @@ pub(super) fn after_all(letter: DeadLetter, record: &Record) -> DeadLetter {
     }
 }
 
-/// An event that Dynamics refuses for good, or that was tried long enough.
+/// Builds the dead letter of an event that Dynamics refuses permanently, or that has used up its retries.
 pub(super) fn given_up(
     event: &Event,
     reason: Reason,

@@ -24,7 +24,7 @@ fn fault(advice: &str) -> Fault {
 }
 
 #[test]
-fn a_message_that_is_no_event_tells_what_could_be_seen_of_it() {
+fn the_dead_letter_of_an_invalid_message_has_its_readable_fields() {
     let seen = Seen {
         organization_id: Some("org_acme".into()),
         event_id: Some("evt_1".into()),
@@ -38,7 +38,7 @@ fn a_message_that_is_no_event_tells_what_could_be_seen_of_it() {
     let outcome = letter.outcome;
     assert_eq!((outcome.kind, outcome.status, outcome.route), (Kind::Resolution, Status::Failed, None));
     assert_eq!((outcome.reason, outcome.finished_at), (Some(Reason::InvalidEvent), at(DEAD)));
-    let error = outcome.error.expect("what went wrong");
+    let error = outcome.error.expect("an error");
     assert_eq!((error.step, error.message.as_str()), (StepName::Decode, "data.channel: required"));
     assert!(error.advice.is_some_and(|advice| advice.contains("replay")));
 }
@@ -60,13 +60,13 @@ fn an_event_of_an_organization_that_is_not_configured() {
     assert_eq!((letter.reason, letter.key), (Reason::UnknownOrganization, Some(email().key)));
     assert_eq!(letter.outcome.channel, Some(Channel::new("email")));
     assert_eq!(letter.outcome.route, Some(Route::Incident));
-    let error = letter.outcome.error.expect("what went wrong");
+    let error = letter.outcome.error.expect("an error");
     assert!(error.message.contains("\"org_acme\""));
     assert!(error.advice.is_some());
 }
 
 #[test]
-fn an_event_that_is_given_up_tells_what_was_done_and_what_went_wrong() {
+fn the_dead_letter_of_an_event_has_its_progress_and_its_failure() {
     let progress = Progress {
         incident: Some(PostedIncident {
             id: incident(1),
@@ -84,12 +84,12 @@ fn an_event_that_is_given_up_tells_what_was_done_and_what_went_wrong() {
     assert_eq!(outcome.incident, Some(IncidentRef { id: incident(1), ticket_number: Some("CAS-1".to_owned()) }));
     assert_eq!((outcome.contact_id, outcome.warnings), (Some(contact(1)), vec![Warning::PlaceholderCustomer]));
     assert_eq!((outcome.session_id, outcome.channel), (Some("ses_9f2c".into()), Some(Channel::new("email"))));
-    let error = outcome.error.expect("what went wrong");
+    let error = outcome.error.expect("an error");
     assert_eq!((error.step, error.status, error.code, error.advice), (StepName::AssignQueue, Some(503), None, None));
 }
 
 #[test]
-fn a_resolution_that_is_given_up_has_no_route_of_its_own() {
+fn the_dead_letter_of_a_resolution_has_no_route() {
     let done = (&Progress::default(), 1);
     let letter =
         given_up(&resolution(|_| {}), Reason::RejectedByDynamics, fault("Do this."), done, (at(SEEN), at(DEAD)));

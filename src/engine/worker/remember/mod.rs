@@ -1,4 +1,4 @@
-//! What a receipt means for the store: pure, so that it can be read and tested by itself.
+//! Translation of receipts into changes of the store. Pure, so that it can be read and tested on its own.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use crate::event::{Body, Event, EventId, IncidentId};
 use crate::ports::store::Change;
 use crate::workflow::{Memory, Progress, Receipt, SessionEntry, SessionState, learn};
 
-/// Takes a receipt into the memory at hand, and says what the store must remember of it.
+/// Applies a receipt to the loaded memory, and returns the changes for the store.
 pub(super) fn remember(event: &Event, receipt: &Receipt, memory: &mut Memory, at: Timestamp) -> Vec<Change> {
     let mut changes = Vec::new();
     let learned = learn(memory.learned, receipt);
@@ -38,7 +38,7 @@ pub(super) fn remember(event: &Event, receipt: &Receipt, memory: &mut Memory, at
     changes
 }
 
-/// A handoff begins: resolutions of its session wait for it.
+/// Opens a handoff in its session, so that resolutions wait for it.
 pub(super) fn opening(event: &Event, memory: &mut Memory, at: Timestamp) -> Option<Change> {
     let known = memory
         .session
@@ -51,22 +51,22 @@ pub(super) fn opening(event: &Event, memory: &mut Memory, at: Timestamp) -> Opti
     Some(note_session(event, entry, memory, at))
 }
 
-/// What the session of an event has seen so far, once more.
+/// Repeats all known changes of the event's session.
 pub(super) fn as_noted(event: &Event, memory: &Memory, at: Timestamp) -> Vec<Change> {
     memory.session.iter().map(|entry| noted(event, entry.clone(), at)).collect()
 }
 
-/// What an event itself has noted for its session, once more.
+/// Repeats the event's own change of its session.
 pub(super) fn own_as_noted(event: &Event, memory: &Memory, at: Timestamp) -> Vec<Change> {
     let own = memory.session.iter().filter(|entry| entry.event_id == event.key.event_id);
     own.map(|entry| noted(event, entry.clone(), at)).collect()
 }
 
-/// A handoff is done, with all that belongs to it: what it opened may be closed from now on.
+/// Records that a handoff is complete. From now on the case it opened may be closed.
 pub(super) fn handed_off(event: &Event, progress: &Progress, memory: &mut Memory, at: Timestamp) -> Option<Change> {
     let state = came_to(progress)?;
     let before = memory.session.iter().find(|entry| entry.event_id == event.key.event_id);
-    // Replayed after a resolution has closed its case: that it is closed stays true.
+    // A replayed handoff whose case a resolution has closed: the case stays closed.
     if before.is_some_and(|entry| state.incident().is_some() && entry.state.incident() == state.incident()) {
         return None;
     }
@@ -74,7 +74,7 @@ pub(super) fn handed_off(event: &Event, progress: &Progress, memory: &mut Memory
     Some(note_session(event, entry, memory, at))
 }
 
-/// A handoff is given up: nobody waits for it any more. What it has opened stays open.
+/// Records that a handoff is given up, so that no resolution waits for it. A case it has opened stays open.
 pub(super) fn given_up(event: &Event, progress: &Progress, memory: &mut Memory, at: Timestamp) -> Option<Change> {
     let entry = memory.session.iter().find(|entry| entry.event_id == event.key.event_id)?;
     if entry.state != SessionState::Opening {
@@ -84,7 +84,8 @@ pub(super) fn given_up(event: &Event, progress: &Progress, memory: &mut Memory, 
     Some(note_session(event, entry, memory, at))
 }
 
-/// A case of the session may be closed by a request from then on; none: how that ended is known, and it is open.
+/// Records the time from which a request may close a case of the session; `None` once the result of that request is
+/// known and the case is open.
 pub(super) fn closing(
     event: &Event,
     incident: IncidentId,
@@ -101,12 +102,12 @@ fn of_handoff(event: &Event, state: SessionState) -> SessionEntry {
     SessionEntry { event_id: event.key.event_id.clone(), state, handed_off: event.timestamp, closing: None }
 }
 
-/// How a handoff stands in its session once it is given up.
+/// Returns the session state of a handoff that is given up.
 pub(super) fn given_up_as(progress: &Progress) -> SessionState {
     came_to(progress).unwrap_or(SessionState::Dead)
 }
 
-/// What a handoff has opened.
+/// Returns the session state of the case or work item that a handoff has opened.
 fn came_to(progress: &Progress) -> Option<SessionState> {
     let incident = progress
         .incident
@@ -116,7 +117,7 @@ fn came_to(progress: &Progress) -> Option<SessionState> {
 }
 
 fn session_entry(event: &Event, receipt: &Receipt, memory: &Memory) -> Option<SessionEntry> {
-    // What a handoff opens is its session's only when all of it is done: until then a resolution waits.
+    // A handoff's case belongs to its session only once the handoff is complete; until then a resolution waits.
     match receipt {
         Receipt::IncidentClosed(incident) | Receipt::IncidentTouched(incident) => {
             Some(closed(&event.key.event_id, *incident, memory))
@@ -125,7 +126,7 @@ fn session_entry(event: &Event, receipt: &Receipt, memory: &Memory) -> Option<Se
     }
 }
 
-/// The entry of the handoff that opened this incident, which is open still, and the incident's number.
+/// Returns the entry of the handoff that opened this incident, if the incident is still open, and its ticket number.
 fn opened(incident: IncidentId, memory: &Memory) -> Option<(SessionEntry, Option<String>)> {
     memory.session.iter().find_map(|entry| match &entry.state {
         SessionState::Open { incident: open, ticket_number } if *open == incident => {
@@ -135,7 +136,7 @@ fn opened(incident: IncidentId, memory: &Memory) -> Option<(SessionEntry, Option
     })
 }
 
-/// The entry of the handoff that opened this incident; where none is known, the resolution's own.
+/// Returns the entry of the handoff that opened this incident, or the resolution's own if none is known.
 fn closed(resolution: &EventId, incident: IncidentId, memory: &Memory) -> SessionEntry {
     match opened(incident, memory) {
         Some((entry, ticket_number)) => {

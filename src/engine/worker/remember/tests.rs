@@ -47,7 +47,7 @@ fn a_contact_is_remembered_for_its_email() {
 }
 
 #[test]
-fn a_contact_that_is_gone_is_forgotten() {
+fn a_deleted_contact_is_forgotten() {
     let mut memory = Memory { contact: Some(contact(1)), ..Memory::default() };
     let changes = noted(&email(), &Receipt::ContactGone, &mut memory);
     assert!(matches!(changes.as_slice(), [Change::ForgetContact { .. }]), "{changes:?}");
@@ -55,7 +55,7 @@ fn a_contact_that_is_gone_is_forgotten() {
 }
 
 #[test]
-fn what_an_environment_wants_is_remembered_for_the_organization_once() {
+fn environment_requirements_are_stored_once_per_organization() {
     let all = [
         (Receipt::QueueFieldUndeclared, Learned { queue_undeclared: true, ..Learned::default() }),
         (Receipt::CustomerRequired, Learned { customer_required: true, ..Learned::default() }),
@@ -65,7 +65,7 @@ fn what_an_environment_wants_is_remembered_for_the_organization_once() {
     for (receipt, learned) in all {
         let mut memory = Memory::default();
         assert_eq!(noted(&email(), &receipt, &mut memory), [Change::Learned("org_acme".into(), learned)]);
-        assert_eq!(noted(&email(), &receipt, &mut memory), [], "it is known already");
+        assert_eq!(noted(&email(), &receipt, &mut memory), [], "it is stored already");
     }
     let mut memory =
         Memory { learned: Learned { placeholder: Some(contact(3)), ..Learned::default() }, ..Memory::default() };
@@ -75,13 +75,15 @@ fn what_an_environment_wants_is_remembered_for_the_organization_once() {
     );
 }
 
-/// Progress after these receipts.
+/// Returns the progress after these receipts.
 fn progress(receipts: &[Receipt]) -> Progress {
-    receipts.iter().fold(Progress::default(), |progress, receipt| apply(progress, receipt).expect("it fits"))
+    receipts
+        .iter()
+        .fold(Progress::default(), |progress, receipt| apply(progress, receipt).expect("the receipt is valid"))
 }
 
 #[test]
-fn what_a_handoff_became_takes_the_place_of_its_opening_at_its_end() {
+fn the_result_of_a_handoff_replaces_its_opening_when_it_completes() {
     for (receipt, entry) in [
         (posted(1), SessionEntry { handed_off: Some(at(NOW)), ..open("evt_01JDA7", 1) }),
         (
@@ -96,15 +98,15 @@ fn what_a_handoff_became_takes_the_place_of_its_opening_at_its_end() {
     ] {
         let mut memory = Memory::default();
         let opened = opening(&email(), &mut memory, at(NOW));
-        let on_its_way = SessionEntry {
+        let pending = SessionEntry {
             event_id: "evt_01JDA7".into(),
             state: SessionState::Opening,
             handed_off: Some(at(NOW)),
             closing: None,
         };
-        assert_eq!(opened, Some(session_change(on_its_way.clone())));
+        assert_eq!(opened, Some(session_change(pending.clone())));
         assert_eq!(noted(&email(), &receipt, &mut memory), [], "its note or its queue may still be missing");
-        assert_eq!(memory.session, [on_its_way]);
+        assert_eq!(memory.session, [pending]);
         let done = handed_off(&email(), &progress(&[receipt]), &mut memory, at(NOW));
         assert_eq!(done, Some(session_change(entry.clone())));
         assert_eq!(memory.session, [entry]);
@@ -134,16 +136,16 @@ fn a_handoff_opens_once_a_dead_one_again_and_a_resolution_never() {
 }
 
 #[test]
-fn a_handoff_that_is_given_up_is_waited_for_no_more_but_what_it_opened_stays_open() {
+fn no_resolution_waits_for_a_handoff_given_up_and_its_case_stays_open() {
     let nothing = Progress::default();
     let mut memory = Memory { session: vec![open("evt_01JDA7", 1)], ..Memory::default() };
     assert_eq!(given_up(&email(), &nothing, &mut memory, at(NOW)), None);
     assert_eq!(memory.session, [open("evt_01JDA7", 1)]);
     let mut memory = Memory::default();
     _ = opening(&email(), &mut memory, at(NOW));
-    let given_up_late = given_up(&email(), &progress(&[posted(1)]), &mut memory, at(NOW));
+    let given_up_after_posting = given_up(&email(), &progress(&[posted(1)]), &mut memory, at(NOW));
     let opened = SessionEntry { handed_off: Some(at(NOW)), ..open("evt_01JDA7", 1) };
-    assert_eq!(given_up_late, Some(session_change(opened)));
+    assert_eq!(given_up_after_posting, Some(session_change(opened)));
     assert_eq!(given_up(&resolution(|_| {}), &nothing, &mut memory, at(NOW)), None, "a resolution opens nothing");
 }
 
@@ -171,7 +173,7 @@ fn an_incident_closed_by_meta_is_noted_with_the_resolution() {
 }
 
 #[test]
-fn what_concerns_the_event_alone_changes_nothing_else() {
+fn receipts_of_the_event_alone_change_nothing_else() {
     let event = handoff(|it| it.customer.email = None);
     for receipt in [
         Receipt::ContactAbsent,

@@ -1,4 +1,4 @@
-//! A broker in memory: an inbox, one organization's queue, and what became of each message.
+//! Broker in memory: an inbox, one organization's queue, and the end of each message.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::ports::bus::{
 
 type Headers = BTreeMap<&'static str, String>;
 
-/// What became of a message.
+/// End of a message.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum End {
     Acked,
@@ -27,7 +27,7 @@ pub(super) enum End {
     Split,
 }
 
-/// Where the end of a message is put.
+/// Place for the end of a message.
 pub(super) type Slot = Arc<Mutex<Option<End>>>;
 
 #[derive(Clone, Default)]
@@ -40,15 +40,15 @@ pub(super) struct Message {
 
 #[derive(Default)]
 pub(super) struct Broker {
-    /// Bodies of the outcomes that were announced.
+    /// Bodies of the announced outcomes.
     pub(super) outcomes: Mutex<Vec<String>>,
-    /// It refuses whatever is published there.
+    /// True to refuse the publish of outcomes.
     pub(super) refuses_outcomes: AtomicBool,
     pub(super) refuses_dead_letters: AtomicBool,
     pub(super) refuses_forwarding: AtomicBool,
-    /// What the consumers of the organization's queue have asked for.
+    /// Prefetches that the consumers of the organization's queue have requested.
     pub(super) prefetches: Mutex<Vec<u16>>,
-    /// The messages that were given back, by body, in that order.
+    /// Bodies of the returned messages, in that order.
     pub(super) given_back: Mutex<Vec<String>>,
     inbox: Mutex<Option<mpsc::Receiver<Delivery>>>,
     queue: Mutex<VecDeque<Message>>,
@@ -61,7 +61,7 @@ impl Message {
         Self { envelope, body, ..Self::default() }
     }
 
-    /// It was in flight from its organization's queue when a connection was lost.
+    /// Marks the message as in flight when a connection was lost.
     pub(super) fn redelivered(self) -> Self {
         Self { redelivered: true, ..self }
     }
@@ -84,10 +84,10 @@ impl Broker {
     }
 
     fn shared(&self) -> Arc<Self> {
-        self.me.upgrade().expect("it lives")
+        self.me.upgrade().expect("the broker is alive")
     }
 
-    /// Puts these into a new inbox, which ends when the sender is dropped.
+    /// Puts messages into a new inbox, which ends when the sender is dropped.
     pub(super) fn begin(self: &Arc<Self>, messages: Vec<Message>) -> (mpsc::Sender<Delivery>, Vec<Slot>) {
         let (sender, receiver) = mpsc::channel(messages.len().max(1));
         *self.inbox.lock().unwrap() = Some(receiver);
@@ -115,7 +115,7 @@ impl Broker {
         if by.load(Ordering::Relaxed) { Err(refused) } else { Ok(()) }
     }
 
-    /// The next message of the organization's queue.
+    /// Waits for the next message of the organization's queue.
     async fn next(self: &Arc<Self>) -> Delivery {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -171,7 +171,7 @@ impl Bus for Broker {
 struct Slip {
     broker: Arc<Broker>,
     message: Message,
-    /// What is to become of it with its acknowledgement.
+    /// End of the message once it is acknowledged.
     copied: Mutex<Option<End>>,
 }
 
@@ -224,7 +224,7 @@ impl Settle for Slip {
     }
 }
 
-/// What is given back is back at once.
+/// Returns a closed token: a returned message is back in its queue at once.
 fn closed() -> CancellationToken {
     let closed = CancellationToken::new();
     closed.cancel();

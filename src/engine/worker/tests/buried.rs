@@ -1,4 +1,5 @@
-//! Dead letters that were never driven, and what they do to the key they came under: nothing, unless it is theirs.
+//! Dead letters of messages that never reached the workflow. They leave the event of their key unchanged, unless it is
+//! the same event.
 
 use std::sync::atomic::Ordering;
 
@@ -7,7 +8,7 @@ use super::rig::{Mood, Rig, envelope, handoff, rig};
 use crate::event::Envelope;
 use crate::workflow::{Phase, Remedy, SessionState};
 
-/// A message of this event that is no event.
+/// Returns an invalid message with this event's id.
 fn broken(event: &str) -> String {
     handoff(event).replace("\"channel\":\"email\"", "\"channel\":7")
 }
@@ -21,12 +22,12 @@ async fn put_off(rig: &Rig, event: &str) {
 fn reason(end: &End) -> &str {
     match end {
         End::Dead { headers } => &headers["x-handoffd-reason"],
-        other => panic!("it is no dead letter: {other:?}"),
+        other => panic!("expected a dead letter: {other:?}"),
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_event_leaves_the_event_of_its_key_alone() {
+async fn an_invalid_message_leaves_the_event_of_its_key_unchanged() {
     let rig = rig();
     put_off(&rig, "evt_1").await;
     let waiting = rig.record("evt_1").await;
@@ -43,18 +44,22 @@ async fn what_is_no_event_leaves_the_event_of_its_key_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_event_is_kept_under_a_key_of_its_own() {
+async fn an_invalid_message_is_recorded_under_its_own_key() {
     let rig = rig();
     for _ in 0..2 {
         assert_eq!(reason(&rig.carry(Envelope::default(), broken("evt_1")).await), "invalid_event");
         assert!(matches!(rig.record("evt_1").await.unwrap().phase, Phase::Dead(_)));
     }
     assert_eq!(rig.session("ses_evt_1").await, []);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "a dead letter is no answer");
+    assert_eq!(
+        rig.carry(Envelope::default(), handoff("evt_1")).await,
+        End::Acked,
+        "a dead letter does not answer its event"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_organization_that_is_gone_ends_what_was_under_way() {
+async fn removing_an_organization_dead_letters_its_unfinished_event() {
     let rig = rig();
     put_off(&rig, "evt_1").await;
     rig.crm.unknown.store(true, Ordering::Relaxed);
@@ -73,12 +78,12 @@ async fn an_organization_that_is_gone_ends_what_was_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_an_organization_can_not_be_told_events_of_unknown_ones_wait() {
+async fn events_of_unknown_organizations_wait_while_a_file_is_unreadable() {
     let rig = rig();
     rig.crm.unknown.store(true, Ordering::Relaxed);
     rig.crm.incomplete.store(true, Ordering::Relaxed);
     let past = envelope(&[("x-handoffd-attempts", "4"), ("x-handoffd-first-seen", "2026-11-22T11:00:00Z")]);
-    let End::Later { rung, headers } = rig.carry(past, handoff("evt_1")).await else { panic!("it waits") };
+    let End::Later { rung, headers } = rig.carry(past, handoff("evt_1")).await else { panic!("expected a retry") };
     assert_eq!((rung, headers["x-handoffd-attempts"].as_str()), (0, "4"), "it spends no attempt");
     assert!(!headers.contains_key("x-handoffd-age-ms"), "nor any age");
     assert_eq!(rig.record("evt_1").await, None);
@@ -105,7 +110,7 @@ async fn another_body_waits_until_the_first_one_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_body_is_carried_when_the_first_one_does_not_come_any_more() {
+async fn another_body_is_processed_when_the_first_one_never_returns() {
     let rig = rig();
     put_off(&rig, "evt_1").await;
     rig.recovers();

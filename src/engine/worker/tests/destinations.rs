@@ -1,4 +1,5 @@
-//! A destination that refuses: the event waits on the ladder, what was decided stands, and Dynamics is not asked again.
+//! Destinations that refuse a message: the event goes to the retry ladder, its decision stands, and Dynamics is not
+//! asked again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,23 +10,23 @@ use crate::workflow::{Phase, Remedy};
 
 const REFUSALS: &str = "x-handoffd-refusals";
 
-fn told(end: &End) -> (usize, &str) {
+fn rung_and_refusals(end: &End) -> (usize, &str) {
     match end {
         End::Later { rung, headers } => (*rung, &headers[REFUSALS]),
-        other => panic!("it was not put off: {other:?}"),
+        other => panic!("expected a retry: {other:?}"),
     }
 }
 
-fn turn(what: &AtomicBool, on: bool) {
+fn set(what: &AtomicBool, on: bool) {
     what.store(on, Ordering::Relaxed);
 }
 
-/// Carries an event again and again while its destination refuses; the rungs it was put on.
+/// Processes an event repeatedly while its destination refuses, and returns its rungs.
 async fn refused(rig: &Rig, times: usize) -> Vec<usize> {
     let (mut rungs, mut past) = (Vec::new(), Envelope::default());
     for _ in 0..times {
         let end = rig.carry(past, handoff("evt_1")).await;
-        let (rung, refusals) = told(&end);
+        let (rung, refusals) = rung_and_refusals(&end);
         rungs.push(rung);
         past = envelope(&[(REFUSALS, refusals), ("x-handoffd-first-seen", "2026-11-22T11:59:00Z")]);
     }
@@ -33,40 +34,40 @@ async fn refused(rig: &Rig, times: usize) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn an_outcome_that_is_refused_climbs_the_ladder_and_is_not_done_again() {
+async fn a_refused_outcome_climbs_the_ladder_without_repeating_its_work() {
     let rig = rig();
-    turn(&rig.broker.refuses_outcomes, true);
+    set(&rig.broker.refuses_outcomes, true);
     assert_eq!(refused(&rig, 5).await, [0, 1, 2, 2, 2]);
-    assert_eq!(rig.asked(), 1, "what it has done is not done again");
+    assert_eq!(rig.asked(), 1, "completed work is not repeated");
     assert!(matches!(rig.record("evt_1").await.unwrap().phase, Phase::Finished(_)));
-    turn(&rig.broker.refuses_outcomes, false);
+    set(&rig.broker.refuses_outcomes, false);
     assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
     assert_eq!((rig.asked(), rig.broker.outcomes.lock().unwrap().len()), (1, 1));
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_is_refused_climbs_the_ladder_and_stays_dead() {
+async fn a_refused_dead_letter_climbs_the_ladder_and_stays_dead() {
     let rig = rig();
     rig.mood("evt_1", Mood::Refuses(Remedy::GiveUp));
-    turn(&rig.broker.refuses_dead_letters, true);
+    set(&rig.broker.refuses_dead_letters, true);
     assert_eq!(refused(&rig, 4).await, [0, 1, 2, 2]);
     let record = rig.record("evt_1").await.unwrap();
     assert!(matches!(record.phase, Phase::Dead(_)) && !record.settled);
     rig.recovers();
-    turn(&rig.broker.refuses_dead_letters, false);
-    assert!(matches!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Dead { .. }), "as was decided");
+    set(&rig.broker.refuses_dead_letters, false);
+    assert!(matches!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Dead { .. }), "the decision stands");
     assert_eq!(rig.asked(), 1);
     assert!(rig.record("evt_1").await.unwrap().settled);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "published anew it starts afresh");
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "published again, it starts over");
     assert_eq!(rig.asked(), 2);
 }
 
 #[tokio::test]
-async fn an_organizations_queue_that_refuses_keeps_the_event_on_the_ladder() {
+async fn a_refusing_organization_queue_keeps_the_event_on_the_ladder() {
     let rig = rig();
-    turn(&rig.broker.refuses_forwarding, true);
+    set(&rig.broker.refuses_forwarding, true);
     assert_eq!(refused(&rig, 4).await, [0, 1, 2, 2]);
     assert_eq!((rig.asked(), rig.record("evt_1").await), (0, None));
-    turn(&rig.broker.refuses_forwarding, false);
+    set(&rig.broker.refuses_forwarding, false);
     assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
 }

@@ -1,4 +1,4 @@
-//! A step that the organization's setup refuses: events that need it wait, and keep nobody out.
+//! Steps that the organization's setup refuses: events that need one wait, and keep no other event out.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::rig::{Mood, NOW, Rig, handoff, rig};
 use crate::event::Envelope;
 use crate::workflow::Remedy;
 
-/// These are refused since then; the last one is not. All in this order, in one organization's queue.
+/// Runs `held` events that are refused since then, followed by one that is not, in one organization's queue.
 async fn carried_beside(rig: &Rig, held: usize, since: &str, time: Duration) -> Vec<Option<End>> {
     let events: Vec<String> = (0..=held).map(|number| format!("evt_{number}")).collect();
     for event in &events[..held] {
@@ -28,29 +28,29 @@ async fn carried_beside(rig: &Rig, held: usize, since: &str, time: Duration) -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_whose_step_is_refused_keeps_no_other_out() {
+async fn an_event_with_a_refused_step_keeps_no_other_out() {
     let rig = rig();
     *rig.crm.room.lock().unwrap() = Some(1);
     let ends = carried_beside(&rig, 2, NOW, Duration::from_secs(60)).await;
     assert_eq!(ends, [None, None, Some(End::Acked)], "there is room for one, and two wait");
     for event in ["evt_0", "evt_1"] {
         let record = rig.record(event).await.unwrap();
-        assert!(record.outcome().is_some(), "it went on where it stood: {record:?}");
-        assert_eq!(record.attempts, 1, "waiting spends none");
+        assert!(record.outcome().is_some(), "it continued at its step: {record:?}");
+        assert_eq!(record.attempts, 1, "waiting spends no attempt");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_wait_make_room_one_after_the_other_and_stay_away_longer_the_longer_it_lasts() {
+async fn waiting_events_make_room_one_by_one_for_longer_the_longer_the_refusal_lasts() {
     for (since, rung) in [(NOW, 0), ("2026-11-22T11:59:20Z", 1), ("2026-11-22T11:00:00Z", 2)] {
         let rig = rig();
         let ends = carried_beside(&rig, 40, since, Duration::from_secs(1)).await;
         assert_eq!(ends.last(), Some(&Some(End::Acked)));
-        let aside = ends.iter().flatten().filter(|end| **end != End::Acked);
-        let rungs: Vec<usize> = aside
+        let retried = ends.iter().flatten().filter(|end| **end != End::Acked);
+        let rungs: Vec<usize> = retried
             .map(|end| match end {
                 End::Later { rung, headers } => {
-                    assert_eq!(headers["x-handoffd-attempts"], "0", "waiting spends none");
+                    assert_eq!(headers["x-handoffd-attempts"], "0", "waiting spends no attempt");
                     *rung
                 }
                 other => panic!("{other:?}"),
@@ -62,7 +62,7 @@ async fn those_that_wait_make_room_one_after_the_other_and_stay_away_longer_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn none_is_held_for_longer_than_a_delivery_may_be() {
+async fn no_delivery_is_held_longer_than_the_limit() {
     let rig = rig();
     let ends = carried_beside(&rig, 1, NOW, Duration::from_secs(239)).await;
     assert_eq!(ends, [None, Some(End::Acked)]);

@@ -1,6 +1,6 @@
-//! In: one worker over fakes, to which each message is handed by itself.
-//! Out: that what goes wrong with the worker itself costs no event and no other one its time.
-//! Absent: a broker, a Dynamics; the simulation and the integration tests have those.
+//! In: one worker over fakes, which is given each message separately.
+//! Out: proof that a failure of the worker itself loses no event and delays no other.
+//! Absent: a broker and Dynamics; the simulation and the integration tests have those.
 
 mod broker;
 mod buried;

@@ -1,4 +1,4 @@
-//! The consumer of an organization's queue: what it takes, what it begins, and what it gives back.
+//! Consumer of an organization's queue: the deliveries it takes, starts, and returns.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn messages(events: &[&str]) -> Vec<Message> {
     events.iter().map(|event| Message::new(Envelope::default(), handoff(event))).collect()
 }
 
-/// Runs the worker on these for so long, and what was settled meanwhile.
+/// Runs the worker on these messages for this time, and returns their ends so far.
 async fn run_for(rig: &Rig, messages: Vec<Message>, time: Duration) -> Vec<Option<End>> {
     let (_inbox, settled) = rig.broker.begin(messages);
     let running = tokio::spawn(rig.worker.clone().run());
@@ -26,14 +26,14 @@ async fn run_for(rig: &Rig, messages: Vec<Message>, time: Duration) -> Vec<Optio
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_begun_for_a_paused_organization_and_what_was_taken_goes_back_last_first() {
+async fn a_paused_organization_starts_no_event_and_returns_its_deliveries_last_first() {
     for why in [Unavailable::Paused, Unavailable::Throttled, Unavailable::Blocked] {
         let rig = rig();
         rig.mood("evt_1", Mood::Refuses(Remedy::GiveUp));
         *rig.crm.room.lock().unwrap() = Some(0);
         let (inbox, settled) = rig.broker.begin(messages(&["evt_1", "evt_2", "evt_3"]));
         let running = tokio::spawn(rig.worker.clone().run());
-        // The first one of a queue is taken alone, so all three only once that is proven to be new.
+        // The first delivery of a queue is taken alone; the others only once it is known to be new.
         sleep(Duration::from_secs(1)).await;
         rig.crm.stands(Some(why));
         sleep(Duration::from_secs(237)).await;
@@ -48,14 +48,14 @@ async fn nothing_is_begun_for_a_paused_organization_and_what_was_taken_goes_back
         assert_eq!(rig.broker.prefetches.lock().unwrap().len(), consumers, "nothing is taken meanwhile");
         rig.recovers();
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(rig.broker.prefetches.lock().unwrap().len(), consumers + 1, "and at once when it is over");
+        assert_eq!(rig.broker.prefetches.lock().unwrap().len(), consumers + 1, "and resumes at once");
         drop(inbox);
         running.await.unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_are_begun_than_there_is_room_for() {
+async fn no_more_events_start_than_there_is_room_for() {
     let rig = rig();
     let events = ["evt_1", "evt_2", "evt_3", "evt_4", "evt_5"];
     for event in &events {
@@ -67,7 +67,7 @@ async fn no_more_are_begun_than_there_is_room_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consumer_begins_with_one_and_asks_for_a_few_while_nothing_is_carried() {
+async fn a_consumer_starts_with_one_and_asks_for_four_while_nothing_completes() {
     let rig = rig();
     let events: Vec<String> = (0..40).map(|n| format!("evt_{n}")).collect();
     let events: Vec<&str> = events.iter().map(String::as_str).collect();
@@ -84,7 +84,7 @@ async fn a_wait_for_the_organization_spends_neither_attempt_nor_age() {
     for remedy in [Remedy::Hold, Remedy::NotBefore(crate::workflow::samples::at("2026-11-22T12:30:00Z"))] {
         rig.mood("evt_1", Mood::Refuses(remedy));
         let past = envelope(&[("x-handoffd-attempts", "3"), ("x-handoffd-age-ms", "3599000")]);
-        let End::Later { headers, .. } = rig.carry(past, handoff("evt_1")).await else { panic!("it waits") };
+        let End::Later { headers, .. } = rig.carry(past, handoff("evt_1")).await else { panic!("expected a retry") };
         assert_eq!((headers["x-handoffd-attempts"].as_str(), headers["x-handoffd-age-ms"].as_str()), ("3", "3599000"));
         assert_eq!(rig.record("evt_1").await.unwrap().phase, Phase::Waiting);
         rig.recovers();
@@ -93,7 +93,7 @@ async fn a_wait_for_the_organization_spends_neither_attempt_nor_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_organization_that_is_back_within_the_hold_goes_on_where_it_stood() {
+async fn an_event_resumes_at_its_step_when_the_organization_recovers_within_the_hold() {
     let rig = rig();
     rig.mood("evt_1", Mood::Refuses(Remedy::Hold));
     let (inbox, settled) = rig.broker.begin(messages(&["evt_1"]));
@@ -109,7 +109,7 @@ async fn an_organization_that_is_back_within_the_hold_goes_on_where_it_stood() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_in_flight_at_a_death_is_on_record_before_its_first_request() {
+async fn an_event_in_flight_at_a_death_is_recorded_before_its_first_request() {
     let rig = rig();
     rig.mood("evt_1", Mood::Hangs);
     let message = messages(&["evt_1"]).remove(0);
@@ -122,12 +122,12 @@ async fn what_was_in_flight_at_a_death_is_on_record_before_its_first_request() {
         matches!(record.phase, Phase::Quarantined { waiting: true, .. }),
         "it waits long for an answer: {record:?}"
     );
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_2")).await, End::Acked, "what comes for the first time");
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_2")).await, End::Acked, "a new event is processed");
     assert_eq!(rig.record("evt_2").await.unwrap().attempts, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn poison_whose_ack_got_lost_begins_no_other_life() {
+async fn a_poison_message_whose_ack_was_lost_is_not_processed_again() {
     let rig = rig();
     rig.mood("evt_1", Mood::Panics);
     let again = || messages(&["evt_1"]).remove(0).redelivered();
@@ -140,9 +140,9 @@ async fn poison_whose_ack_got_lost_begins_no_other_life() {
     let asked = rig.asked();
     for _ in 0..2 {
         assert!(matches!(rig.hand_over(vec![again()]).await[..], [End::Dead { .. }]));
-        assert!(rig.record("evt_1").await.unwrap().settled, "its copy lies in the dead-letter queue");
-        assert_eq!(rig.asked(), asked, "it is not tried once more");
+        assert!(rig.record("evt_1").await.unwrap().settled, "its copy is in the dead-letter queue");
+        assert_eq!(rig.asked(), asked, "it is not attempted again");
     }
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "published anew it starts afresh");
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "published again, it starts over");
     assert_eq!(rig.asked(), asked + 1);
 }

@@ -1,4 +1,4 @@
-//! A worker, a broker and a store in memory that may fail, a CRM that may panic, and what became of each message.
+//! Test rig: a worker, a broker and a store in memory that may fail, a CRM that may panic, and the end of each message.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -22,10 +22,10 @@ use crate::workflow::{
     Fault, Fit, LinkedCustomer, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step, StepName,
 };
 
-/// The time in all of these tests.
+/// Current time in all of these tests.
 pub(super) const NOW: &str = "2026-11-22T12:00:00Z";
 
-/// What Dynamics does with a step of an event.
+/// Reaction of Dynamics to a step of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mood {
     Panics,
@@ -49,14 +49,14 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 pub(super) struct Destination {
-    /// By event id.
+    /// Reactions by event id.
     pub(super) moods: Mutex<BTreeMap<String, Mood>>,
     pub(super) unknown: AtomicBool,
-    /// Some organization's configuration can't be told.
+    /// True if some organization's configuration can't be identified.
     pub(super) incomplete: AtomicBool,
-    /// The events whose steps it was asked for, in order.
+    /// Ids of the events whose steps were requested, in order.
     pub(super) asked: Mutex<Vec<String>>,
-    /// Room for events, where there is a limit.
+    /// Room for events, if limited.
     pub(super) room: Mutex<Option<usize>>,
     unavailable: Mutex<Option<Unavailable>>,
     changed: Notify,
@@ -78,17 +78,17 @@ pub(super) fn rig() -> Rig {
 }
 
 impl Rig {
-    /// Hands these messages to a worker's inbox; what became of each once all are settled.
+    /// Puts messages into the inbox of a running worker, and returns their ends once all are settled.
     pub(super) async fn hand_over(&self, messages: Vec<Message>) -> Vec<End> {
         let (inbox, settled) = self.broker.begin(messages);
         let running = tokio::spawn(self.worker.clone().run());
         self.broker.settled(&settled).await;
         drop(inbox);
         running.await.unwrap();
-        settled.iter().map(|end| end.lock().unwrap().clone().expect("it is settled")).collect()
+        settled.iter().map(|end| end.lock().unwrap().clone().expect("every message is settled")).collect()
     }
 
-    /// Hands over one message.
+    /// Processes one message.
     pub(super) async fn carry(&self, envelope: Envelope, body: String) -> End {
         self.hand_over(vec![Message::new(envelope, body)]).await.remove(0)
     }
@@ -105,13 +105,13 @@ impl Rig {
         self.crm.moods.lock().unwrap().insert(event.to_owned(), mood);
     }
 
-    /// Dynamics is well again.
+    /// Makes Dynamics work again.
     pub(super) fn recovers(&self) {
         self.crm.moods.lock().unwrap().clear();
         self.crm.stands(None);
     }
 
-    /// Number of steps that Dynamics was asked for.
+    /// Returns the number of steps requested of Dynamics.
     pub(super) fn asked(&self) -> usize {
         self.crm.asked.lock().unwrap().len()
     }
@@ -121,7 +121,7 @@ pub(super) fn key(event: &str) -> EventKey {
     EventKey { organization_id: "org_acme".into(), event_id: event.into() }
 }
 
-/// A handoff of a session of its own.
+/// Returns a handoff with a session of its own.
 pub(super) fn handoff(event: &str) -> String {
     format!(
         r#"{{"event":"session.handoff","event_id":"{event}","organization_id":"org_acme","timestamp":"2026-11-22T10:15:00Z",
@@ -129,14 +129,14 @@ pub(super) fn handoff(event: &str) -> String {
     )
 }
 
-/// A message that comes back from a retry queue with this past.
+/// Returns the envelope of a message that returns from a retry queue with these headers.
 pub(super) fn envelope(headers: &[(&str, &str)]) -> Envelope {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Envelope { headers, ..Envelope::default() }
 }
 
 impl Destination {
-    /// Whether its organization can take requests from now on, and why not.
+    /// Sets the availability of the organization.
     pub(super) fn stands(&self, unavailable: Option<Unavailable>) {
         *self.unavailable.lock().unwrap() = unavailable;
         self.changed.notify_waiters();
@@ -159,7 +159,7 @@ impl Crm for Destination {
         self.asked.lock().unwrap().push(id.to_owned());
         let mood = self.moods.lock().unwrap().get(id).copied();
         let result = match (mood, step) {
-            // No hook hears of it, so the test's output stays clean.
+            // The panic hook is bypassed, so that the test's output stays clean.
             (Some(Mood::Panics), _) => resume_unwind(Box::new("Ann's secret")),
             (Some(Mood::Hangs), _) => std::future::pending().await,
             (Some(Mood::Refuses(remedy)), _) => Err(self.refused(step, remedy)),
@@ -171,7 +171,7 @@ impl Crm for Destination {
                 transcript: Fit::Whole,
                 existed: false,
             }),
-            (None, other) => panic!("{other:?} is not expected here"),
+            (None, other) => panic!("unexpected step {other:?}"),
         };
         Performed { result, exchanges: Vec::new() }
     }

@@ -1,4 +1,5 @@
-//! A defect of the worker's, a store that fails: tried again, given up in the end, and nobody else's trouble.
+//! Panics of the worker and failures of the store: the event is retried, dead-lettered in the end, and no other event
+//! is affected.
 
 use std::sync::atomic::Ordering;
 
@@ -11,10 +12,10 @@ const ATTEMPTS: &str = "x-handoffd-attempts";
 const AGE: &str = "x-handoffd-age-ms";
 const FIRST_SEEN: &str = "x-handoffd-first-seen";
 
-fn told(end: &End) -> (usize, &str) {
+fn rung_and_attempts(end: &End) -> (usize, &str) {
     match end {
         End::Later { rung, headers } => (*rung, &headers[ATTEMPTS]),
-        other => panic!("it was not put off: {other:?}"),
+        other => panic!("expected a retry: {other:?}"),
     }
 }
 
@@ -25,7 +26,7 @@ async fn a_panic_is_an_attempt_of_its_event_and_disturbs_no_other() {
     let messages = ["evt_1", "evt_bad", "evt_2"].map(|event| Message::new(Envelope::default(), handoff(event)));
     let ends = rig.hand_over(messages.to_vec()).await;
     assert_eq!((&ends[0], &ends[2]), (&End::Acked, &End::Acked));
-    assert_eq!(told(&ends[1]), (0, "1"));
+    assert_eq!(rung_and_attempts(&ends[1]), (0, "1"));
     let record = rig.record("evt_bad").await.unwrap();
     assert_eq!((record.attempts, record.phase), (1, Phase::Waiting));
     assert_eq!(rig.session("ses_evt_bad").await[0].state, SessionState::Opening, "a resolution still waits for it");
@@ -39,7 +40,7 @@ async fn panics_climb_the_ladder_by_store_and_headers() {
     let mut past = Envelope::default();
     for _ in 0..6 {
         let end = rig.carry(past, handoff("evt_bad")).await;
-        let (rung, attempts) = told(&end);
+        let (rung, attempts) = rung_and_attempts(&end);
         seen.push((rung, attempts.parse::<u32>().unwrap()));
         past = envelope(&[(ATTEMPTS, attempts), (FIRST_SEEN, "2026-11-22T11:59:00Z")]);
     }
@@ -47,15 +48,15 @@ async fn panics_climb_the_ladder_by_store_and_headers() {
 }
 
 #[tokio::test]
-async fn panics_end_in_the_dead_letters_and_tell_no_words() {
+async fn repeated_panics_dead_letter_the_event_without_their_message() {
     let rig = rig();
     rig.mood("evt_bad", Mood::Panics);
     let old = envelope(&[(ATTEMPTS, "8"), (FIRST_SEEN, "2026-11-22T11:00:00Z"), (AGE, "3600000")]);
-    let End::Dead { headers } = rig.carry(old, handoff("evt_bad")).await else { panic!("it is given up") };
+    let End::Dead { headers } = rig.carry(old, handoff("evt_bad")).await else { panic!("expected a dead letter") };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "9"));
     assert_eq!(headers["x-handoffd-step"], "post_incident");
     let error = &headers["x-handoffd-error"];
-    assert!(error.contains("the worker failed on this event: a defect") && !error.contains("Ann"), "{error}");
+    assert!(error.contains("the worker panicked while processing this event") && !error.contains("Ann"), "{error}");
     assert!(matches!(rig.record("evt_bad").await.unwrap().phase, Phase::Dead(_)));
     assert_eq!(rig.session("ses_evt_bad").await[0].state, SessionState::Dead, "no resolution waits for it");
     let outcomes = rig.broker.outcomes.lock().unwrap();
@@ -63,33 +64,33 @@ async fn panics_end_in_the_dead_letters_and_tell_no_words() {
 }
 
 #[tokio::test]
-async fn where_even_the_store_panics_the_message_counts_for_itself() {
+async fn the_message_counts_its_attempts_when_the_store_panics_too() {
     let rig = rig();
     rig.store.panics.store(true, Ordering::Relaxed);
-    // Long ago, but it has waited for its organization since.
+    // First seen long ago, but it has waited for its organization since.
     let young = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T10:00:00Z"), (AGE, "60000")]);
-    assert_eq!(told(&rig.carry(young, handoff("evt_1")).await), (1, "4"));
+    assert_eq!(rung_and_attempts(&rig.carry(young, handoff("evt_1")).await), (1, "4"));
     let old = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T11:00:00Z"), (AGE, "3600000")]);
-    let End::Dead { headers } = rig.carry(old, handoff("evt_1")).await else { panic!("it is given up") };
+    let End::Dead { headers } = rig.carry(old, handoff("evt_1")).await else { panic!("expected a dead letter") };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "4"));
     assert_eq!(headers["x-handoffd-event-id"], "evt_1");
 }
 
 #[tokio::test]
-async fn a_store_that_fails_costs_no_attempt_and_never_the_event() {
+async fn a_failing_store_spends_no_attempt_and_never_dead_letters_the_event() {
     let rig = rig();
     rig.store.fails.store(true, Ordering::Relaxed);
     for (first_seen, rung) in [
         ("2026-11-22T12:00:00Z", 0),
         ("2026-11-22T11:59:50Z", 0),
         ("2026-11-22T11:59:29Z", 1),
-        // Not the rung of its age, and not the dead letters: the store may be back at any time.
+        // Neither the rung of its age nor the dead letters, because the store may recover at any time.
         ("2026-11-22T11:30:00Z", 1),
         ("2026-11-20T12:00:00Z", 1),
     ] {
         let past = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, first_seen)]);
         let end = rig.carry(past, handoff("evt_1")).await;
-        assert_eq!(told(&end), (rung, "3"), "first seen {first_seen}");
+        assert_eq!(rung_and_attempts(&end), (rung, "3"), "first seen {first_seen}");
     }
     rig.store.fails.store(false, Ordering::Relaxed);
     assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
