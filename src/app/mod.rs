@@ -66,7 +66,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// If the worker can't start, for example because of the store, the HTTP address, or a queue that exists with other
 /// arguments.
 pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Result<()> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let mut signals = Signals::listen().context("can't listen for signals")?;
     let metrics = Arc::new(Metrics::new());
     let opened = open_store(&config, metrics.clone()).await?;
     let (health, embedded) = (opened.health(), Arc::new(opened));

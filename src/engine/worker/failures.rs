@@ -110,10 +110,10 @@ fn kind(arrival: &Arrival) -> Kind {
 }
 
 impl Attempt<'_> {
-    /// Records a panic as an attempt. `told`: attempts in the message's headers, this one included.
-    async fn stumble(mut self, defect: &Defect, told: u32) -> Result<Settlement, StoreError> {
+    /// Records a panic as an attempt. `spent`: attempts in the message's headers, this one included.
+    async fn stumble(mut self, defect: &Defect, spent: u32) -> Result<Settlement, StoreError> {
         // Beginning this attempt counted one more than were made, and the notes of the panicked one may be lost.
-        self.correct_attempts(told);
+        self.correct_attempts(spent);
         let fault = defect.fault(self.next_step());
         let again = after(fault.remedy, self.trial(), &self.worker.rules.policy);
         self.log(&fault, again);

@@ -193,7 +193,7 @@ pub struct Swept {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The store can't be opened.
-    #[error("cannot open the store at {path}: {problem}")]
+    #[error("can't open the store at {path}: {problem}")]
     Open {
         /// Path of the store.
         path: String,
@@ -201,7 +201,9 @@ pub enum StoreError {
         problem: String,
     },
     /// Another process owns the store.
-    #[error("the store at {path} is in use by another process{holder}; waited {waited:?}")]
+    #[error(
+        "the store at {path} is in use by another process{holder}; waited {waited:?}; stop that process, or set another store.path"
+    )]
     InUse {
         /// Path of the store.
         path: String,
@@ -226,7 +228,7 @@ pub enum StoreError {
     #[error("invalid cursor {:?}; expected the `next` value of the previous page", .0.0)]
     Cursor(Cursor),
     /// Reading failed.
-    #[error("cannot read {what} from the store: {source}")]
+    #[error("can't read {what} from the store: {source}")]
     Read {
         /// Kind of data that was read.
         what: &'static str,
@@ -234,7 +236,7 @@ pub enum StoreError {
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// Writing failed, or making it durable (disk full, for one).
-    #[error("cannot write to the store: {source}")]
+    #[error("can't write to the store: {source}")]
     Write {
         /// Underlying error.
         source: Arc<dyn std::error::Error + Send + Sync>,

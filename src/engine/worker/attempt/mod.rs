@@ -359,8 +359,8 @@ impl Attempt<'_> {
 
     /// Raises the attempts to the number in the message's headers, this attempt included, if that is higher than the
     /// record's.
-    pub(super) fn correct_attempts(&mut self, told: u32) {
-        self.record.attempts = (self.record.attempts - 1).max(told);
+    pub(super) fn correct_attempts(&mut self, spent: u32) {
+        self.record.attempts = (self.record.attempts - 1).max(spent);
         self.age.begins();
     }
 }
