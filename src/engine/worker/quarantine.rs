@@ -1,5 +1,5 @@
 //! Quarantine of poison messages. An event that ends the process (out of memory, a stack overflow, an abort) is
-//! redelivered together with all others in flight, and would end the process forever.
+//! redelivered together with all others in flight, and would end every later process too.
 //!
 //! A redelivered event is recorded as quarantined before its first request, with the number of deaths it has seen. A
 //! record quarantined by an earlier process identifies an event that was in flight when that process died, so it counts
