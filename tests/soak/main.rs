@@ -82,9 +82,10 @@ async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
     let drained = drain(started, &stage, &ledger).await;
     closing.cancel();
     collecting.await.expect("the collector does not panic");
+    // The running worker browses the dead letters for those of the broker, and holds what it browses.
+    stage.stop_worker().await;
     let dead = wire::dead_letters(&stage).await;
     let verdict = verdict::Verdict::find(&ledger, &dead, &stage);
-    stage.stop_worker().await;
     report::summary(started.elapsed(), seed, &stage, &ledger, &verdict).await;
     if verdict.is_clean() && drained {
         println!("soak: ok: lost 0, duplicated 0");
