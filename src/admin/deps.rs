@@ -1,4 +1,4 @@
-//! What an operator may ask and do about organizations, whoever keeps them, and about a store that is new.
+//! Operations on organizations and on a replaced store that operators may request, independent of the implementation.
 
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
@@ -8,132 +8,132 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The organizations, as an operator deals with them.
+/// Operator's view of the organizations.
 #[async_trait]
 pub trait Organizations: Send + Sync + 'static {
-    /// All of them, by id.
+    /// Lists all organizations by ID.
     async fn list(&self) -> Vec<OrganizationView>;
 
-    /// Does what "Test & Save" does, and goes on: [`TestReport`]. It changes nothing.
+    /// Runs the checks of "Test & Save", then further checks ([`TestReport`]). Changes nothing.
     async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError>;
 
-    /// Its events wait until it is resumed, over restarts too. Done already: nothing happens.
+    /// Holds the organization's events until it is resumed, across restarts. Does nothing if it is already paused.
     async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError>;
 
-    /// Ends a pause. There is none: nothing happens.
+    /// Ends a pause. Does nothing if the organization is not paused.
     async fn resume(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError>;
 
-    /// Tests what an organization file would say, as JSON, and saves it in the store if the test passes.
+    /// Tests an organization's document, which has the keys of its file, and saves it in the store if the test passes.
     async fn save(&self, id: &OrganizationId, document: Value) -> Result<TestReport, OrganizationError>;
 
-    /// Removes one that was saved in the store.
+    /// Deletes an organization that was saved in the store.
     async fn delete(&self, id: &OrganizationId) -> Result<(), OrganizationError>;
 }
 
-/// A store that took the place of a damaged one, as an operator deals with it.
+/// Operator's view of a store that replaced a damaged one.
 #[async_trait]
 pub trait StoreAcceptance: Send + Sync + 'static {
-    /// Accepts it: the worker consumes again. Nothing to accept: nothing happens.
+    /// Accepts the new store, so that the worker consumes again. Does nothing if there is none to accept.
     async fn accept_store(&self) -> Result<StoreAccepted, StoreError>;
 }
 
-/// What was accepted.
+/// Result of accepting a store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct StoreAccepted {
-    /// Whether there was a new store to accept.
+    /// True if there was a new store to accept.
     pub accepted: bool,
-    /// Where the damaged store is; null when there was nothing to accept.
+    /// Path of the damaged store; null if there was nothing to accept.
     pub set_aside: Option<String>,
 }
 
-/// An organization as lists show it. No secret, no customer's text.
+/// Organization as lists show it. Holds no secret and no customer text.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub struct OrganizationView {
-    /// OpenCX's id of it.
+    /// OpenCX's ID of the organization.
     pub organization_id: String,
-    /// Its Dynamics 365.
+    /// URL of its Dynamics 365 environment.
     pub environment_url: String,
-    /// Where its settings come from.
+    /// Origin of its settings.
     pub source: Source,
-    /// Whether its events flow.
+    /// Availability for events.
     #[serde(flatten)]
     pub state: State,
-    /// How many of its requests may be under way with Dynamics now.
+    /// Limit of concurrent requests to Dynamics now.
     pub concurrency: usize,
-    /// How many are.
+    /// Number of requests to Dynamics in flight.
     pub under_way: usize,
-    /// Events that wait in its queue; absent when that is not known.
+    /// Number of events waiting in its queue; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u64>,
 }
 
-/// Where an organization's settings come from.
+/// Origin of an organization's settings.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// A file of `organizations.directory`.
+    /// A file in `organizations.directory`.
     File(String),
-    /// A row of the store, saved over HTTP.
+    /// An entry of the store, saved over HTTP.
     Store,
 }
 
-/// Whether an organization's events flow.
+/// Availability of an organization for events.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// They do.
+    /// Events are processed.
     Open,
-    /// Dynamics has told it to wait.
+    /// Rate-limited by Dynamics.
     Throttled {
-        /// Until then.
+        /// Time at which processing resumes.
         #[schemars(with = "String")]
         until: Timestamp,
     },
-    /// It is misconfigured, and looked at again and again.
+    /// Blocked by a faulty configuration, which is checked again periodically.
     Blocked {
-        /// Since then.
+        /// Time at which it was blocked.
         #[schemars(with = "String")]
         since: Timestamp,
-        /// What Dynamics or Entra ID said last.
+        /// Last error of Dynamics or Entra ID.
         error: String,
-        /// What to do about it.
+        /// Recommended action.
         advice: String,
     },
-    /// An operator has paused it.
+    /// Paused by an operator.
     Paused {
-        /// Since then.
+        /// Time at which it was paused.
         #[schemars(with = "String")]
         since: Timestamp,
     },
 }
 
-/// What a test of an organization found.
+/// Report of an organization's test.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct TestReport {
-    /// Which organization.
+    /// ID of the organization.
     pub organization_id: String,
-    /// Whether nothing failed.
+    /// True if no check failed.
     pub passed: bool,
-    /// In the order they were made.
+    /// Checks in the order in which they ran.
     pub checks: Vec<Check>,
 }
 
 /// One check of a test.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Check {
-    /// What was looked at: `token`, `probe`, `owner`, `queue`, `workstream`, …
+    /// Name of the check: `token`, `probe`, `owner`, `queue`, `workstream`, …
     pub check: String,
-    /// Which half of the setup it belongs to.
+    /// Half of the setup that the check belongs to.
     pub half: Half,
-    /// What came of it.
+    /// Result.
     pub result: CheckResult,
-    /// What was found, in one line.
+    /// Finding, in one line.
     pub message: String,
-    /// What to do about it; empty when there is nothing to do.
+    /// Recommended action; empty if none is needed.
     pub advice: String,
 }
 
-/// The halves of an organization's setup, as "Test & Save" has them.
+/// Halves of an organization's setup, as "Test & Save" divides it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Half {
@@ -143,33 +143,33 @@ pub enum Half {
     Environment,
 }
 
-/// What came of a check.
+/// Result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckResult {
-    /// All is well.
+    /// No problem found.
     Passed,
     /// Events will fail or wait.
     Failed,
-    /// Events will go through, but a person should look.
+    /// Events will be processed, but someone should review the finding.
     Warned,
-    /// Not made, as an earlier one failed or there is nothing to check.
+    /// Not run, because an earlier check failed or there is nothing to check.
     Skipped,
 }
 
-/// Why an organization can't be dealt with so.
+/// Failed operation on an organization.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OrganizationError {
-    /// There is none of this id.
+    /// No organization has this ID.
     #[error("organization {0:?} is not configured")]
     Unknown(OrganizationId),
-    /// The document is no organization.
+    /// The document does not describe a valid organization.
     #[error("{0}")]
     Invalid(String),
-    /// Its test failed: nothing was saved.
-    #[error("the organization was not saved, as its test failed: {}", .0.failure())]
+    /// The test failed, so nothing was saved.
+    #[error("organization not saved, because its test failed: {}", .0.failure())]
     Untested(TestReport),
-    /// A file says otherwise, or there is no key to encrypt with.
+    /// A file defines the organization, or no key is configured to encrypt its secret with.
     #[error("{0}")]
     Refused(String),
     /// The store can't be reached.
@@ -178,7 +178,7 @@ pub enum OrganizationError {
 }
 
 impl TestReport {
-    /// The first failure, in words.
+    /// Returns the first failure as text.
     pub fn failure(&self) -> String {
         let failed = self.checks.iter().find(|check| check.result == CheckResult::Failed);
         failed.map(|check| format!("{}: {} {}", check.check, check.message, check.advice)).unwrap_or_default()

@@ -1,6 +1,6 @@
-//! In: requests of operators and monitors, and the store, the metrics and the organizations to answer them from.
-//! Out: an HTTP API for programs, a page for people.
-//! Absent: anything the flow of events needs; nothing in the flow imports this room.
+//! In: requests of operators and monitors; the store, the metrics and the organizations to answer them.
+//! Out: an HTTP API for programs and a web page for people.
+//! Absent: anything that processing an event depends on; no module that processes events imports this one.
 
 pub mod api;
 pub mod deps;

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made of the same table as the router.
+//! OpenAPI document, generated from the same table as the router.
 
 use std::sync::{Arc, OnceLock};
 
@@ -30,7 +30,7 @@ const OWN: [Route; 1] = [Route {
     handler: |verb| on(verb, show),
 }];
 
-/// Everything that can be asked for below `/api/v1`.
+/// Returns all routes below `/api/v1`.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
     const OUTCOMES: &[Route] = &outcomes::ROUTES;
     const LETTERS: &[Route] = &letters::ROUTES;
@@ -41,23 +41,23 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
     [OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, STORE, DOCUMENT].into_iter().flatten()
 }
 
-/// Whether the interface wants a token.
+/// Authentication of the interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
-    /// It does.
+    /// A token is required.
     Token,
-    /// It is for this machine alone.
+    /// No token; only this machine can connect.
     Open,
 }
 
-/// Made once: making it takes milliseconds, in which no event is carried.
+/// Serves the document, generated once because it takes milliseconds during which no event is processed.
 async fn show(State(parts): State<Arc<Parts>>) -> impl IntoResponse {
     static TEXTS: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
     let (text, access) = if parts.token.is_some() { (&TEXTS[0], Access::Token) } else { (&TEXTS[1], Access::Open) };
     ([(CONTENT_TYPE, "application/json")], text.get_or_init(|| document(access).to_string()).as_str())
 }
 
-/// The document.
+/// Generates the document.
 pub fn document(access: Access) -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let settings = settings.with(|it| it.definitions_path = "/components/schemas".into());
@@ -75,7 +75,7 @@ pub fn document(access: Access) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": { "type": "http", "scheme": "bearer", "description": "`http.token`; none where none is set." },
+                "token": { "type": "http", "scheme": "bearer", "description": "`http.token`; not required if unset." },
             },
             "schemas": generator.take_definitions(true),
         },

@@ -1,4 +1,4 @@
-//! What every request passes: who may ask, from where, how many at once, for how long, and what the answer must not allow.
+//! Checks that every request passes: credentials, origin, concurrency and time limits; security headers of responses.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use super::problem::Problem;
 use super::session::same;
 use super::{Parts, login};
 
-/// Asked by probes and monitors, which have no token. Everything else is behind it, also what is not there.
+/// Paths for probes and monitors, which have no token. All other paths require the token, including unknown ones.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
-/// What a browser needs to sign in.
+/// Paths that a browser needs to sign in.
 const OPEN_TO_BROWSERS: [&str; 4] = [login::FORM, "/page.css", "/page.js", "/icon.svg"];
 
-/// A browser shall neither run, frame, keep nor reinterpret what it gets; a page may set a policy of its own.
+/// Headers that keep a browser from running, framing, caching or reinterpreting a response; a page may set its own policy.
 const SEAL: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),
@@ -30,7 +30,7 @@ const SEAL: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Lets a request through that is open to all, or carries the token or a session.
+/// Admits requests to open paths and requests that carry the token or a session.
 pub(super) async fn admit(State(parts): State<Arc<Parts>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if OPEN.contains(&path) {
@@ -44,27 +44,26 @@ pub(super) async fn admit(State(parts): State<Arc<Parts>>, request: Request, nex
     next.run(request).await
 }
 
-/// Lets so many requests in at once; probes and monitors apart.
+/// Limits concurrent requests, except those of probes and monitors.
 pub(super) async fn one_of_many(State(parts): State<Arc<Parts>>, request: Request, next: Next) -> Response {
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let Ok(_place) = parts.places.try_acquire() else {
-        return Problem::unavailable("too many requests are under way: try again in a moment".to_owned())
-            .into_response();
+        return Problem::unavailable("too many concurrent requests; try again in a moment".to_owned()).into_response();
     };
     next.run(request).await
 }
 
-/// Answers within this time, with a problem if need be.
+/// Responds within the time limit, with a problem if necessary.
 pub(super) async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::unavailable(format!("no answer within {} s", limit.as_secs())).into_response(),
+        Err(_) => Problem::unavailable(format!("no response within {} s", limit.as_secs())).into_response(),
     }
 }
 
-/// Adds the security headers that an answer does not set itself.
+/// Adds the security headers that a response does not set itself.
 pub(super) async fn seal(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in SEAL {
@@ -82,18 +81,18 @@ fn may(parts: &Parts, request: &Request) -> Result<(), Problem> {
                 return Err(Problem::unauthorized());
             }
         }
-        // Without a token only this machine can connect; a page of another site in this machine's browser must
-        // not get round that by a name of its own that resolves to the loopback address.
+        // Without a token only this machine can connect. A page of another site in this machine's browser must not bypass
+        // that with a host name that resolves to the loopback address.
         None if !names_this_machine(headers, request.uri()) => {
             return Err(Problem::forbidden(
-                "expected an address or `localhost` as host; for a name of its own set http.token".to_owned(),
+                "host must be an IP address or `localhost`; to use another host name, set http.token".to_owned(),
             ));
         }
         None => {}
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if changes && is_of_another_site(headers, request.uri()) {
-        return Err(Problem::forbidden("a page of another site asked for it: it changes nothing here".to_owned()));
+        return Err(Problem::forbidden("cross-site request refused".to_owned()));
     }
     Ok(())
 }
@@ -106,7 +105,8 @@ fn carries(headers: &HeaderMap, token: &SecretString) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer ") && same(credentials, token)
 }
 
-/// A browser says where a request comes from: all current ones in `Sec-Fetch-Site`, others in `Origin`. Programs say nothing.
+/// True for requests of another site. Browsers send their origin in `Sec-Fetch-Site`, or in `Origin` if they are old;
+/// programs send neither.
 fn is_of_another_site(headers: &HeaderMap, uri: &Uri) -> bool {
     let said = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
     if let Some(site) = said("sec-fetch-site") {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_says_where_a_request_comes_from_and_a_program_nothing() {
+    fn requests_of_other_sites_are_recognized() {
         assert!(!of_another_site(&[]));
         for (site, other) in
             [("same-origin", false), ("none", false), ("same-site", true), ("cross-site", true), ("?", true)]
@@ -165,7 +165,7 @@ mod tests {
         ] {
             assert_eq!(of_another_site(&[("origin", origin)]), other, "{origin}");
         }
-        // The newer header decides: behind a proxy the host may have another name.
+        // The newer header takes precedence: behind a proxy the host may have another name.
         assert!(!of_another_site(&[("sec-fetch-site", "same-origin"), ("origin", "https://handoffd.example")]));
     }
 }

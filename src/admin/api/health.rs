@@ -1,4 +1,4 @@
-//! Health and metrics: for probes and monitors, without a token.
+//! Health and metrics for probes and monitors, without a token.
 
 use std::sync::Arc;
 
@@ -13,21 +13,21 @@ use serde_json::json;
 use super::Parts;
 use crate::telemetry::metrics::CONTENT_TYPE;
 
-/// The process answers.
+/// Reports that the process responds.
 pub(super) async fn live() -> &'static str {
     "ok"
 }
 
-/// The worker works events; 503 with reasons while it does not.
+/// Reports that the worker processes events; 503 with reasons if it does not.
 pub(super) async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     let mut reasons = (parts.unready)();
-    // A store that could not be written to refuses reads too, until it is mended. Of no event it can answer from memory.
+    // After a failed write the store refuses reads too, until it recovers. It can't answer from memory for this empty key.
     if let Err(problem) = parts.store.record(&EventKey { organization_id: "".into(), event_id: "".into() }).await {
         let problem = match problem {
             StoreError::Unaccepted => problem.to_string(),
             problem => format!("the store fails: {problem}"),
         };
-        // It may be why nothing is consumed.
+        // The reason may already be listed as the cause of a consumer that stopped.
         if !reasons.iter().any(|reason| reason.contains(&problem)) {
             reasons.push(problem);
         }
@@ -39,7 +39,7 @@ pub(super) async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }
 
-/// What is counted.
+/// Renders the metrics.
 pub(super) async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], parts.metrics.render()).into_response()
 }

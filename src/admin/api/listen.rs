@@ -1,4 +1,4 @@
-//! Connections: so many at once, none that keeps its request to itself, an end in good order.
+//! Connections: a limit on their number, time limits for slow clients, graceful shutdown.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// Connections at once; more wait to be accepted.
+/// Limit of concurrent connections; further ones wait to be accepted.
 const MOST: usize = 512;
-/// How long a client may take for the head of a request, and be silent between two.
+/// Time limit for the head of a request and for silence between requests.
 const HEAD: Duration = Duration::from_secs(15);
 /// Longest head of a request, in bytes.
 const HEAD_BYTES: usize = 32 * 1024;
-/// How long a stopping server lets requests come to their end.
+/// Time that a stopping server leaves requests to finish.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Before the next try when the system gives no connection (too many open files).
+/// Pause after the system refused to accept a connection (too many open files).
 const REST: Duration = Duration::from_millis(100);
 
-/// Answers until stopped; what is being answered then has a few seconds to come to its end.
+/// Serves requests until stopped; requests in progress then get a few seconds to finish.
 pub(super) async fn listen(listener: TcpListener, app: Router, stop: CancellationToken) {
     let (places, ending) = (Arc::new(Semaphore::new(MOST)), GracefulShutdown::new());
     loop {
         let accepted = async {
-            // Its semaphore is never closed.
+            // The semaphore is never closed.
             let place = Arc::clone(&places).acquire_owned().await;
             (place, listener.accept().await)
         };
@@ -46,7 +46,7 @@ pub(super) async fn listen(listener: TcpListener, app: Router, stop: Cancellatio
         };
         let connection = ending.watch(connection(stream, app.clone()));
         tokio::spawn(async move {
-            // A client that breaks off is no error of ours.
+            // A client that disconnects is not an error of the server.
             _ = connection.await;
             drop(place);
         });
@@ -68,7 +68,7 @@ fn connection(
         Future: Send,
     >,
 > {
-    // Small answers go out at once.
+    // Small responses are sent without delay.
     _ = stream.set_nodelay(true);
     let answer = service_fn(move |request: Request<hyper::body::Incoming>| app.clone().oneshot(request.map(Body::new)));
     http1::Builder::new()

@@ -1,7 +1,7 @@
 //! In: requests of operators, monitors and the `outcomes` command.
-//! Out: health, metrics, outcomes, dead letters, organizations, queues; problems as `application/problem+json`. The same as values,
-//! for the operators' page.
-//! Absent: events; nothing here is needed for one to be worked. TLS, which is a proxy's business.
+//! Out: health, metrics, outcomes, dead letters, organizations, queues; problems as `application/problem+json`. The operators'
+//! page gets the same as values.
+//! Absent: anything that processing an event depends on. TLS, which a proxy terminates.
 
 mod document;
 mod guard;
@@ -47,93 +47,93 @@ use recent::Recent;
 use route::{MOMENT, PATIENCE};
 use session::Sessions;
 
-/// Longest body of a request: a selection or an organization is far shorter.
+/// Longest body of a request. A selection or an organization is far shorter.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-/// Requests under way at once. Operators are few; what a page asks for every few seconds is answered within milliseconds.
+/// Limit of concurrent requests. Operators are few, and the requests that a page repeats take milliseconds.
 const MOST_AT_ONCE: usize = 64;
-/// How long a stopping server lets a look through the dead letters come to its end.
+/// Time that a stopping server leaves a pass through the dead letters to finish.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What the interface answers from.
+/// Shared state of the interface.
 pub struct Parts {
-    /// What is counted.
+    /// Counters and gauges.
     pub metrics: Arc<Metrics>,
-    /// What is remembered.
+    /// Store of events and outcomes.
     pub store: Arc<dyn Store>,
-    /// Why the worker is not ready; empty when it is.
+    /// Reasons why the worker is not ready; empty if it is.
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Bearer token of everything but health and metrics.
+    /// Bearer token for everything except health and metrics.
     pub token: Option<SecretString>,
-    /// Whose events they are.
+    /// Organizations.
     pub organizations: Arc<dyn Organizations>,
-    /// A store that took the place of a damaged one.
+    /// Acceptance of a store that replaced a damaged one.
     pub acceptance: Arc<dyn StoreAcceptance>,
-    /// What was given up.
+    /// Access to the dead letters.
     pub letters: Arc<Desk>,
-    /// What queues are for.
+    /// Purposes of queues.
     pub queues: QueueNames,
-    /// The last minute of what is counted.
+    /// Counters of the last minute.
     pub recent: Arc<Recent>,
-    /// Browsers that have signed in.
+    /// Sessions of browsers that have signed in.
     pub sessions: Sessions,
-    /// For requests under way.
+    /// Permits for concurrent requests.
     pub places: Semaphore,
 }
 
-/// What the interface is given; the rest it has of its own.
+/// Dependencies that the interface is started with.
 pub struct Given {
-    /// What is counted.
+    /// Counters and gauges.
     pub metrics: Arc<Metrics>,
-    /// What is remembered.
+    /// Store of events and outcomes.
     pub store: Arc<dyn Store>,
-    /// Why the worker is not ready; empty when it is.
+    /// Reasons why the worker is not ready; empty if it is.
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Bearer token of everything but health and metrics.
+    /// Bearer token for everything except health and metrics.
     pub token: Option<SecretString>,
-    /// Whose events they are.
+    /// Organizations.
     pub organizations: Arc<dyn Organizations>,
-    /// A store that took the place of a damaged one.
+    /// Acceptance of a store that replaced a damaged one.
     pub acceptance: Arc<dyn StoreAcceptance>,
-    /// What was given up.
+    /// Access to the dead letters.
     pub letters: Desk,
-    /// What queues are for.
+    /// Purposes of queues.
     pub queues: QueueNames,
 }
 
-/// Which queue is which; the others are for retries.
+/// Names of the inbox and the dead-letter queue; all other queues are retry queues.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct QueueNames {
-    /// Events for any worker.
+    /// Queue that holds events for any worker.
     pub work: String,
-    /// Events that were given up.
+    /// Queue that holds dead letters.
     pub dead_letters: String,
 }
 
-/// The interface, listening.
+/// Listening interface.
 pub struct Running {
-    /// Where, with the port that was chosen when 0 was asked for.
+    /// Address with the actual port, even if port 0 was configured.
     pub address: SocketAddr,
     stop: CancellationToken,
     letters: Arc<Desk>,
     task: JoinHandle<()>,
 }
 
-/// An interface that could not be started.
+/// Failure to start the interface.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The address can't be listened on.
+    /// The address can't be bound.
     #[error(
-        "cannot listen on {address} (http.listen): {source}; is another worker running? else choose another address or port"
+        "cannot listen on {address} (http.listen): {source}; stop the process that uses it, or choose another address or port"
     )]
     Bind {
-        /// Which.
+        /// Configured address.
         address: SocketAddr,
-        /// Why.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// Listens, and answers until stopped.
+/// Listens and serves requests until stopped.
 pub async fn serve(listen: SocketAddr, given: Given) -> Result<Running, HttpError> {
     let bind_error = |source| HttpError::Bind { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
@@ -150,11 +150,11 @@ pub async fn serve(listen: SocketAddr, given: Given) -> Result<Running, HttpErro
 }
 
 impl Running {
-    /// Stops listening; what is being answered has a few seconds to come to its end.
+    /// Stops listening; requests in progress get a few seconds to finish.
     pub async fn stop(self) {
         self.stop.cancel();
         self.letters.close(DRAIN).await;
-        // It ends by itself, and does not panic.
+        // The task ends by itself and does not panic.
         _ = self.task.await;
     }
 }
@@ -191,14 +191,14 @@ fn router(parts: &Arc<Parts>) -> Router {
         .with_state(Arc::clone(parts))
 }
 
-/// What the document describes, each within its time.
+/// Returns the routes of the OpenAPI document, each with its time limit.
 fn api() -> Router<Arc<Parts>> {
     document::routes().fold(Router::new(), |router, route| {
         router.route(route.path, route.method_router().layer(from_fn_with_state(route.within, guard::in_time)))
     })
 }
 
-/// Health and metrics, and signing in.
+/// Returns the routes for health, metrics and signing in.
 fn pages() -> Router<Arc<Parts>> {
     Router::new()
         .route("/livez", get(health::live))
@@ -209,9 +209,9 @@ fn pages() -> Router<Arc<Parts>> {
 }
 
 async fn nothing_there(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at {}", uri.path()))
+    Problem::not_found(format!("no resource at {}", uri.path()))
 }
 
 async fn not_allowed(method: axum::http::Method, uri: Uri) -> Problem {
-    Problem::method_not_allowed(format!("{} does not take {method}", uri.path()))
+    Problem::method_not_allowed(format!("{} does not support {method}", uri.path()))
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/organizations`: how they stand, their test, a pause, and those that are kept in the store.
+//! `/api/v1/organizations`: state, test, pause and resume; organizations saved in the store.
 
 use std::sync::Arc;
 
@@ -18,20 +18,20 @@ use super::problem::Problem;
 use super::route::{Answer, Link, MOMENT, PATIENCE, Route, Verb, schema};
 use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
 
-const ID: &[Parameter] = &[in_path("id", Kind::Text, "OpenCX's id of it.").such_as("org_acme")];
-const UNKNOWN: (u16, &str) = (404, "No organization has this id.");
-const NO_TEXT: (u16, &str) = (400, "The id is no percent-encoded UTF-8.");
-const NOT_SO: (u16, &str) = (409, "It can't be done as things are; the problem says why.");
+const ID: &[Parameter] = &[in_path("id", Kind::Text, "OpenCX's ID of the organization.").such_as("org_acme")];
+const UNKNOWN: (u16, &str) = (404, "No organization has this ID.");
+const NO_TEXT: (u16, &str) = (400, "The ID is not percent-encoded UTF-8.");
+const NOT_SO: (u16, &str) = (409, "Conflict with the current state; `detail` gives the reason.");
 
 pub(super) const ROUTES: [Route; 7] = [
     Route {
         verb: Verb::Get,
         path: "/api/v1/organizations",
         name: "listOrganizations",
-        summary: "Which organizations there are, and how each stands.",
+        summary: "Lists the organizations with their states.",
         parameters: &[],
         body: None,
-        answers: &[Answer::new(200, "All of them, by id.", schema::<List>).leading_to(&[Link {
+        answers: &[Answer::new(200, "All organizations, by ID.", schema::<List>).leading_to(&[Link {
             to: "showOrganization",
             with: &[("id", "$response.body#/organizations/0/organization_id")],
         }])],
@@ -43,10 +43,10 @@ pub(super) const ROUTES: [Route; 7] = [
         verb: Verb::Get,
         path: "/api/v1/organizations/{id}",
         name: "showOrganization",
-        summary: "How one organization stands.",
+        summary: "Shows the state of one organization.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::new(200, "How it stands.", schema::<OrganizationView>)],
+        answers: &[Answer::new(200, "State of the organization.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN],
         within: MOMENT,
         handler: |verb| on(verb, show),
@@ -55,11 +55,11 @@ pub(super) const ROUTES: [Route; 7] = [
         verb: Verb::Put,
         path: "/api/v1/organizations/{id}",
         name: "saveOrganization",
-        summary: "Tests what an organization's file would say, as JSON, and saves it only if the test passes.",
+        summary: "Tests an organization's settings, given as JSON with the keys of its file, and saves them only if the test passes.",
         parameters: &[ID],
         body: Some(schema::<Document>),
-        answers: &[Answer::new(200, "It passed, and is saved; the secret encrypted.", schema::<TestReport>)],
-        problems: &[NOT_SO, (422, "Its test failed, and nothing was saved: `report` says what failed and what to do.")],
+        answers: &[Answer::new(200, "Test passed; settings saved, with the secret encrypted.", schema::<TestReport>)],
+        problems: &[NOT_SO, (422, "Test failed and nothing was saved; `report` lists the failures with advice.")],
         within: PATIENCE,
         handler: |verb| on(verb, save),
     },
@@ -67,10 +67,10 @@ pub(super) const ROUTES: [Route; 7] = [
         verb: Verb::Delete,
         path: "/api/v1/organizations/{id}",
         name: "deleteOrganization",
-        summary: "Removes one that was saved so. Its events become dead letters, replayable once it is back.",
+        summary: "Deletes a saved organization. Its events become dead letters; replay them after it is added again.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::empty(204, "It is gone.")],
+        answers: &[Answer::empty(204, "Deleted.")],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
         within: MOMENT,
         handler: |verb| on(verb, delete),
@@ -79,10 +79,10 @@ pub(super) const ROUTES: [Route; 7] = [
         verb: Verb::Post,
         path: "/api/v1/organizations/{id}/test",
         name: "testOrganization",
-        summary: "Does what `Test & Save` does, and goes on; changes nothing.",
+        summary: "Runs the `Test & Save` checks, then further checks. Changes nothing.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::new(200, "What was found, passed or not.", schema::<TestReport>)],
+        answers: &[Answer::new(200, "Report of the test, passed or failed.", schema::<TestReport>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
         within: PATIENCE,
         handler: |verb| on(verb, test),
@@ -91,10 +91,10 @@ pub(super) const ROUTES: [Route; 7] = [
         verb: Verb::Post,
         path: "/api/v1/organizations/{id}/pause",
         name: "pauseOrganization",
-        summary: "Its events wait until it is resumed, over restarts too.",
+        summary: "Holds the organization's events until it is resumed, across restarts.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::new(200, "How it stands now.", schema::<OrganizationView>)],
+        answers: &[Answer::new(200, "New state of the organization.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
         within: MOMENT,
         handler: |verb| on(verb, pause),
@@ -106,7 +106,7 @@ pub(super) const ROUTES: [Route; 7] = [
         summary: "Ends a pause.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::new(200, "How it stands now.", schema::<OrganizationView>)],
+        answers: &[Answer::new(200, "New state of the organization.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
         within: MOMENT,
         handler: |verb| on(verb, resume),
@@ -117,11 +117,12 @@ pub(super) const ROUTES: [Route; 7] = [
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Organizations")]
 struct List {
-    /// By id.
+    /// Organizations, by ID.
     organizations: Vec<OrganizationView>,
 }
 
-/// An organization's file as a JSON object; docs/CONFIGURATION.md has its keys. `client_secret` is the secret itself.
+/// Settings of an organization: a JSON object with the keys of its file (docs/CONFIGURATION.md). `client_secret` is the
+/// secret itself.
 #[derive(JsonSchema)]
 #[schemars(
     rename = "OrganizationDocument",
@@ -161,7 +162,9 @@ async fn save(
 ) -> Result<Json<TestReport>, Problem> {
     let (id, Json(document)) = (read(id)?, body?);
     if !document.is_object() {
-        return Err(Problem::bad_request("expected an object with the keys of an organization's file".to_owned()));
+        return Err(Problem::bad_request(
+            "invalid body; expected an object with the keys of an organization's file".to_owned(),
+        ));
     }
     Ok(Json(parts.organizations.save(&id, document).await?))
 }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/outcomes` and one of them.
+//! `GET /api/v1/outcomes` and single outcomes.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use super::query::{PARAMETERS, Query};
 use super::route::{Answer, Link, MOMENT, Route, Verb, schema};
 
 const KEY: &[Parameter] = &[
-    in_path("organization", Kind::Text, "Whose event.").such_as("org_acme"),
-    in_path("event_id", Kind::Text, "Which event.").such_as("evt_01JDA7"),
+    in_path("organization", Kind::Text, "Organization ID.").such_as("org_acme"),
+    in_path("event_id", Kind::Text, "Event ID.").such_as("evt_01JDA7"),
 ];
 
 pub(super) const ROUTES: [Route; 2] = [
@@ -29,19 +29,18 @@ pub(super) const ROUTES: [Route; 2] = [
         verb: Verb::Get,
         path: "/api/v1/outcomes",
         name: "listOutcomes",
-        summary: "What became of events, newest first, a page at a time.",
+        summary: "Lists event outcomes, newest first, in pages.",
         parameters: &[PARAMETERS],
         body: None,
-        answers: &[Answer::new(200, "Those that match, and where the next page begins.", schema::<Page>).leading_to(
-            &[Link {
+        answers: &[Answer::new(200, "Matching outcomes and the position of the next page.", schema::<Page>)
+            .leading_to(&[Link {
                 to: "showOutcome",
                 with: &[
                     ("organization", "$response.body#/outcomes/0/organization_id"),
                     ("event_id", "$response.body#/outcomes/0/source_event_id"),
                 ],
-            }],
-        )],
-        problems: &[(400, "A parameter is not as it should be.")],
+            }])],
+        problems: &[(400, "Invalid parameter.")],
         within: MOMENT,
         handler: |verb| on(verb, list),
     },
@@ -49,44 +48,44 @@ pub(super) const ROUTES: [Route; 2] = [
         verb: Verb::Get,
         path: "/api/v1/outcomes/{organization}/{event_id}",
         name: "showOutcome",
-        summary: "What became of one event, with every request that was made for it.",
+        summary: "Shows the outcome of one event, with every request made for it.",
         parameters: &[KEY],
         body: None,
-        answers: &[Answer::new(200, "Its outcome and its history.", schema::<View>)],
+        answers: &[Answer::new(200, "Outcome and history.", schema::<View>)],
         problems: &[
-            (400, "An id is no percent-encoded UTF-8."),
-            (404, "It is not remembered; or it has no outcome yet, and `event` tells what is known of it."),
+            (400, "An ID is not percent-encoded UTF-8."),
+            (404, "No record of the event, or no outcome yet; then `event` describes its progress."),
         ],
         within: MOMENT,
         handler: |verb| on(verb, show),
     },
 ];
 
-/// A page of outcomes.
+/// Page of outcomes.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Outcomes")]
 pub struct Page {
-    /// Newest first, without their histories.
+    /// Outcomes, newest first, without their histories.
     pub outcomes: Vec<View>,
-    /// Where to go on (`cursor`); null when there are no more.
+    /// Position to continue from (`cursor`); null on the last page.
     pub next: Option<String>,
 }
 
-/// What is known of an event.
+/// Record of an event, finished or not.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Known {
-    /// What became of it, as `GET /api/v1/outcomes/{organization}/{event_id}` answers.
+    /// Outcome, as `GET /api/v1/outcomes/{organization}/{event_id}` responds.
     Ended(Value),
-    /// It has no outcome yet.
+    /// Event without an outcome yet.
     Unfinished(Unfinished),
 }
 
-/// Those that match, newest first, a page at a time.
+/// Lists matching outcomes, newest first, in pages.
 async fn list(State(parts): State<Arc<Parts>>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {
     find(&*parts.store, query.as_deref().unwrap_or_default()).await.map(Json)
 }
 
-/// One event's, with its history.
+/// Shows the outcome and history of one event.
 async fn show(
     State(parts): State<Arc<Parts>>,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -96,7 +95,7 @@ async fn show(
     one(&*parts.store, &key).await.map(Json)
 }
 
-/// What `GET /api/v1/outcomes?<query>` answers: also for the command line, when no worker runs.
+/// Returns the response of `GET /api/v1/outcomes?<query>`; the command line uses it while no worker runs.
 pub async fn find(store: &dyn Store, query: &str) -> Result<Value, Problem> {
     let query = Query::parse(query)?;
     let page = store.outcomes(&query.filter, query.cursor.as_ref(), query.limit).await.map_err(|error| away(&error))?;
@@ -106,7 +105,7 @@ pub async fn find(store: &dyn Store, query: &str) -> Result<Value, Problem> {
     Ok(json!({ "outcomes": outcomes, "next": next }))
 }
 
-/// What `GET /api/v1/outcomes/{organization}/{event_id}` answers.
+/// Returns the response of `GET /api/v1/outcomes/{organization}/{event_id}`.
 pub async fn one(store: &dyn Store, key: &EventKey) -> Result<Value, Problem> {
     match known(store, key).await? {
         Some(Known::Ended(outcome)) => Ok(outcome),
@@ -114,13 +113,13 @@ pub async fn one(store: &dyn Store, key: &EventKey) -> Result<Value, Problem> {
             Err(Problem::not_found(in_words(event.status).to_owned()).with("event", json!(event)))
         }
         None => {
-            let detail = format!("no event {:?} of organization {:?} is remembered", key.event_id, key.organization_id);
+            let detail = format!("no record of event {:?} of organization {:?}", key.event_id, key.organization_id);
             Err(Problem::not_found(detail))
         }
     }
 }
 
-/// What is known of an event, ended or not.
+/// Returns the record of an event, finished or not.
 pub async fn known(store: &dyn Store, key: &EventKey) -> Result<Option<Known>, Problem> {
     let Some(record) = store.record(key).await.map_err(|error| away(&error))? else { return Ok(None) };
     let ended = view(key, &record, WithHistory::Yes).map(Known::Ended);
@@ -129,8 +128,8 @@ pub async fn known(store: &dyn Store, key: &EventKey) -> Result<Option<Known>, P
 
 fn in_words(standing: Standing) -> &'static str {
     match standing {
-        Standing::Waiting => "the event has no outcome yet: it waits in a retry queue",
-        Standing::InHand => "the event has no outcome yet: it is being worked",
+        Standing::Waiting => "the event has no outcome yet; it waits in a retry queue",
+        Standing::InHand => "the event has no outcome yet; it is in progress",
     }
 }
 
@@ -138,6 +137,6 @@ fn away(error: &StoreError) -> Problem {
     if let StoreError::Cursor(_) = error {
         return Problem::bad_request(error.to_string());
     }
-    tracing::warn!(error = error as &dyn std::error::Error, "the store could not answer an operator");
+    tracing::warn!(error = error as &dyn std::error::Error, "could not answer an operator from the store");
     Problem::unavailable(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! Parameters of paths and queries: one table says what they are called and which values they take.
+//! Parameters of paths, queries and headers: one table defines their names and values.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,71 +8,71 @@ use uuid::Uuid;
 use super::problem::Problem;
 use crate::config::parse_duration;
 
-/// How long ago, as durations are written everywhere in the configuration.
+/// Pattern of an age, in the syntax of durations in the configuration.
 pub(super) const AGO: &str = "^([0-9]{1,4}(ms|s|m|h)|[0-9]{1,3}d)$";
 
-/// A parameter.
+/// Definition of a parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// Where it stands.
+    /// Location within the request.
     pub place: Place,
-    /// What it takes.
+    /// Accepted values.
     pub kind: Kind,
-    /// What it is for.
+    /// Description.
     pub about: &'static str,
-    /// A value that it might have; empty for none.
+    /// Example value; empty for none.
     pub example: &'static str,
 }
 
-/// Where a parameter stands.
+/// Location of a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// It is a part of the path, percent-encoded.
+    /// Segment of the path, percent-encoded. Required.
     Path,
-    /// It may be given after the `?`. Blank is absent.
+    /// Query string. Optional; a blank value counts as absent.
     Query,
-    /// It may be given as a header.
+    /// Header. Optional.
     Header,
 }
 
-/// What a parameter takes.
+/// Accepted values of a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Any text.
     Text,
-    /// Texts: the parameter is repeated.
+    /// Several texts; the parameter is repeated.
     Texts,
-    /// One of these.
+    /// One of these words.
     Word(&'static [&'static str]),
     /// A GUID.
     Guid,
-    /// RFC 3339, or how long ago.
+    /// RFC 3339, or an age.
     Time,
     /// A whole number from 1 to this.
     Count(usize),
 }
 
-/// In the path.
+/// Defines a parameter in the path.
 pub(super) const fn in_path(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
     Parameter { name, place: Place::Path, kind, about, example: "" }
 }
 
-/// In the query.
+/// Defines a parameter in the query.
 pub(super) const fn in_query(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
     Parameter { name, place: Place::Query, kind, about, example: "" }
 }
 
-/// The parameters of a query, without blank ones. An unknown one is a mistake, for it would silently select too much;
-/// so is one that is there twice and takes one value.
+/// Parses a query and drops blank values. Rejects unknown parameters, because ignoring one would silently select too
+/// much, and repeated ones that take a single value.
 pub(super) fn read(query: &str, known: &[Parameter]) -> Result<Vec<(&'static str, String)>, Problem> {
     let mut found: Vec<(&'static str, String)> = Vec::new();
     let mut seen: Vec<&'static str> = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let parameter = known.iter().find(|it| it.name == name).ok_or_else(|| unknown(&name, known))?;
         if seen.contains(&parameter.name) && parameter.kind != Kind::Texts {
-            return Err(Problem::bad_request(format!("{name}: expected once")));
+            return Err(Problem::bad_request(format!("{name}: specify it only once")));
         }
         seen.push(parameter.name);
         if !value.trim().is_empty() {
@@ -82,29 +82,27 @@ pub(super) fn read(query: &str, known: &[Parameter]) -> Result<Vec<(&'static str
     Ok(found)
 }
 
-/// A GUID.
+/// Parses a GUID.
 pub(super) fn guid(name: &str, value: &str) -> Result<Uuid, Problem> {
     value.parse().map_err(|_| expected(name, value, "a GUID"))
 }
 
-/// RFC 3339, or how long ago.
+/// Parses RFC 3339 or an age.
 pub(super) fn time(name: &str, value: &str) -> Result<Timestamp, Problem> {
-    // A `+` that nobody percent-encoded arrives as a space.
+    // A `+` that was not percent-encoded arrives as a space.
     let value = value.replace(' ', "+");
     let ago = || parse_duration(&value).and_then(|ago| Timestamp::now().checked_sub(ago).ok());
     let time = value.parse().ok().or_else(ago);
-    time.ok_or_else(|| {
-        expected(name, &value, "an RFC 3339 time such as 2026-11-22T10:15:00Z, or how long ago, such as 2h")
-    })
+    time.ok_or_else(|| expected(name, &value, "an RFC 3339 time such as 2026-11-22T10:15:00Z, or an age such as 2h"))
 }
 
-/// A whole number from 1 to `most`.
+/// Parses a whole number from 1 to `most`.
 pub(super) fn count(name: &str, value: &str, most: usize) -> Result<usize, Problem> {
     let count = value.parse().ok().filter(|count| (1..=most).contains(count));
     count.ok_or_else(|| expected(name, value, &format!("a whole number from 1 to {most}")))
 }
 
-/// What was found, and what was expected.
+/// Describes an invalid value and what was expected.
 pub(super) fn expected(name: &str, value: &str, expected: &str) -> Problem {
     Problem::bad_request(format!("{name}: found {value:?}, expected {expected}"))
 }
@@ -112,17 +110,17 @@ pub(super) fn expected(name: &str, value: &str, expected: &str) -> Problem {
 fn unknown(name: &str, known: &[Parameter]) -> Problem {
     let names: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    Problem::bad_request(format!("{name:?} is no parameter: expected {names}"))
+    Problem::bad_request(format!("unknown parameter {name:?}; expected {names}"))
 }
 
 impl Parameter {
-    /// With a value that it might have.
+    /// Adds an example value.
     #[must_use]
     pub const fn such_as(self, example: &'static str) -> Self {
         Self { example, ..self }
     }
 
-    /// As OpenAPI describes it.
+    /// Returns the OpenAPI description.
     pub fn document(&self) -> Value {
         let place = match self.place {
             Place::Path => "path",

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Why a request was not answered as it wished.
+/// Failed request.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{detail}")]
 pub struct Problem {
@@ -16,83 +16,83 @@ pub struct Problem {
     extension: Option<(&'static str, Value)>,
 }
 
-/// A problem as it is sent. What else is known of the matter may stand beside these.
+/// Problem as sent. Further members may stand beside these.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
 pub(super) struct Document {
-    /// `about:blank`: the problem is no more than its status.
+    /// `about:blank`: the problem has no semantics beyond its status.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The status in words.
+    /// Status in words.
     pub title: Option<&'static str>,
     /// HTTP status.
     #[schemars(range(min = 400, max = 599))]
     pub status: u16,
-    /// What was found, what was expected, what to do.
+    /// Value found, value expected, and the next action.
     pub detail: String,
 }
 
 impl Problem {
-    /// 400: what was found, and what was expected.
+    /// 400: invalid request; the detail names the value and what was expected.
     pub fn bad_request(detail: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 401: a token is missing, or another one.
+    /// 401: missing or wrong token.
     pub fn unauthorized() -> Self {
         let detail = "expected the header `Authorization: Bearer <http.token>`".to_owned();
         Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
-    /// 403: it may not be asked for this way.
+    /// 403: request from a forbidden origin.
     pub fn forbidden(detail: String) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
-    /// 404
+    /// 404: no such resource.
     pub fn not_found(detail: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// 405
+    /// 405: method not supported by the path.
     pub fn method_not_allowed(detail: String) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
 
-    /// 409: not as things are.
+    /// 409: conflict with the current state.
     pub fn conflict(detail: String) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
-    /// 415: a body of another kind.
+    /// 415: body of another content type.
     pub fn unsupported_media_type() -> Self {
         let detail = "expected a body with `Content-Type: application/json`".to_owned();
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
-    /// 422: understood, tried, and found wanting.
+    /// 422: valid request whose test failed.
     pub fn unprocessable(detail: String) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
-    /// 429: there are too many already.
+    /// 429: too many jobs.
     pub fn too_many(detail: String) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
     }
 
-    /// 503: what it takes to answer is not there at the moment.
+    /// 503: a required service is temporarily unavailable.
     pub fn unavailable(detail: String) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 }
 
 impl Problem {
-    /// Its HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// With what else is known of the matter, as a member of the problem (RFC 9457, 3.2).
+    /// Adds a member to the problem (RFC 9457, 3.2).
     #[must_use]
     pub fn with(self, name: &'static str, value: Value) -> Self {
         Self { extension: Some((name, value)), ..self }
@@ -103,23 +103,23 @@ impl Problem {
     }
 }
 
-/// A body that is no JSON, not of the shape, too long, or of another kind.
+/// Body that is not JSON, has another shape, is too long or of another content type.
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
         match rejection {
             JsonRejection::MissingJsonContentType(_) => Self::unsupported_media_type(),
             other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "expected a shorter body: 256 KiB at most".to_owned())
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body too long; send at most 256 KiB".to_owned())
             }
             other => Self::bad_request(other.body_text()),
         }
     }
 }
 
-/// An id in the path that is none.
+/// Path segment that is not valid UTF-8.
 impl From<PathRejection> for Problem {
     fn from(_: PathRejection) -> Self {
-        Self::bad_request("expected ids as percent-encoded UTF-8".to_owned())
+        Self::bad_request("invalid ID in the path; expected percent-encoded UTF-8".to_owned())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The parameters of a list of outcomes.
+//! Query parameters for lists of outcomes.
 
 use handoffd_engine::event::{IncidentId, WorkItemId};
 use handoffd_engine::ports::store::{Cursor, Filter};
@@ -7,39 +7,39 @@ use handoffd_engine::workflow::Status;
 use super::parameter::{Kind, Parameter, count, expected, guid, in_query, read, time};
 use super::problem::Problem;
 
-/// Outcomes on a page when nobody says how many.
+/// Default number of outcomes on a page.
 const DEFAULT_LIMIT: usize = 50;
-/// Most outcomes on a page.
+/// Highest number of outcomes on a page.
 const MAX_LIMIT: usize = 500;
 
-/// What can be asked for.
+/// Parameters of the query.
 pub(super) const PARAMETERS: &[Parameter] = &[
-    in_query("session", Kind::Text, "Of this conversation."),
-    in_query("event_id", Kind::Text, "Of this event."),
-    in_query("incident_id", Kind::Guid, "Of the incident that it made or closed."),
-    in_query("ticket_number", Kind::Text, "Of the incident with this number."),
-    in_query("chat_id", Kind::Guid, "Of the live work item that it made."),
-    in_query("status", Kind::Word(&["succeeded", "skipped", "failed"]), "That ended so."),
-    in_query("organization", Kind::Text, "Of this organization."),
-    in_query("after", Kind::Time, "That ended at this time or later."),
-    in_query("before", Kind::Time, "That ended before this time."),
-    in_query("limit", Kind::Count(MAX_LIMIT), "So many at most; 50 unless told."),
-    in_query("cursor", Kind::Text, "From where the page before ended: its `next`."),
+    in_query("session", Kind::Text, "Filter by session."),
+    in_query("event_id", Kind::Text, "Filter by event."),
+    in_query("incident_id", Kind::Guid, "Filter by the incident that the event created or closed."),
+    in_query("ticket_number", Kind::Text, "Filter by the incident's ticket number."),
+    in_query("chat_id", Kind::Guid, "Filter by the live work item that the event created."),
+    in_query("status", Kind::Word(&["succeeded", "skipped", "failed"]), "Filter by status."),
+    in_query("organization", Kind::Text, "Filter by organization."),
+    in_query("after", Kind::Time, "Only events finished at or after this time."),
+    in_query("before", Kind::Time, "Only events finished before this time."),
+    in_query("limit", Kind::Count(MAX_LIMIT), "Maximum number of outcomes; default 50."),
+    in_query("cursor", Kind::Text, "Position to continue from: `next` of the previous page."),
 ];
 
-/// Which outcomes, from where on, how many.
+/// Query of a list of outcomes.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Query {
-    /// Which.
+    /// Filter.
     pub filter: Filter,
-    /// Where the page before ended.
+    /// Position to continue from.
     pub cursor: Option<Cursor>,
-    /// How many at most.
+    /// Maximum number of outcomes.
     pub limit: usize,
 }
 
 impl Query {
-    /// Reads a query string.
+    /// Parses a query string.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let mut query = Self { filter: Filter::default(), cursor: None, limit: DEFAULT_LIMIT };
         for (name, value) in read(text, PARAMETERS)? {

@@ -17,10 +17,10 @@ pub(super) const ROUTES: [Route; 2] = [
         verb: Verb::Get,
         path: "/api/v1/queues",
         name: "listQueues",
-        summary: "How many messages are ready in each queue, and how fast events end.",
+        summary: "Shows the number of ready messages in each queue, and event rates.",
         parameters: &[],
         body: None,
-        answers: &[Answer::new(200, "The queues, as the broker told some seconds ago.", schema::<Queues>)],
+        answers: &[Answer::new(200, "Queues, as read from the broker some seconds ago.", schema::<Queues>)],
         problems: &[],
         within: MOMENT,
         handler: |verb| on(verb, list),
@@ -29,53 +29,53 @@ pub(super) const ROUTES: [Route; 2] = [
         verb: Verb::Get,
         path: "/api/v1/version",
         name: "version",
-        summary: "What runs.",
+        summary: "Shows the program's name and version.",
         parameters: &[],
         body: None,
-        answers: &[Answer::new(200, "Its name and version.", schema::<Version>)],
+        answers: &[Answer::new(200, "Name and version.", schema::<Version>)],
         problems: &[],
         within: MOMENT,
         handler: |verb| on(verb, async || Json(version())),
     },
 ];
 
-/// How much there is to do, and how fast it is done.
+/// Backlog and throughput.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub struct Queues {
-    /// Whether the broker is there; if not, the numbers are those of before.
+    /// True while the broker is connected; otherwise the numbers are old.
     pub broker_connected: bool,
     /// The inbox, the retry queues and the dead-letter queue.
     pub queues: Vec<Queue>,
-    /// Events that this worker has in hand.
+    /// Events in progress at this worker.
     pub in_flight: i64,
-    /// How fast events end.
+    /// Event rates.
     pub rates: Rates,
 }
 
-/// One queue.
+/// Queue and its depth.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub struct Queue {
-    /// Its name.
+    /// Name.
     pub queue: String,
-    /// Messages ready in it; those in hand are not.
+    /// Number of ready messages, without those in progress.
     pub messages: u64,
 }
 
-/// How fast events end at this worker, by its own counting.
+/// Event rates of this worker, by its own counters.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub struct Rates {
-    /// The time that was looked at; less than a minute after a start.
+    /// Length of the measured period; less than a minute after a start.
     pub over_seconds: f64,
-    /// Events a second, by how they ended: for good, or (`retried`) for now.
+    /// Events per second by outcome; `retried` ones are not finished.
     pub per_second: Ends<f64>,
 }
 
-/// What runs.
+/// Name and version of the program.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Version {
-    /// `handoffd`
+    /// Name: `handoffd`.
     pub name: &'static str,
-    /// Its version.
+    /// Version.
     pub version: &'static str,
 }
 
@@ -83,7 +83,7 @@ async fn list(State(parts): State<Arc<Parts>>) -> Json<Queues> {
     Json(queues(&parts))
 }
 
-/// What `GET /api/v1/queues` answers.
+/// Returns the response of `GET /api/v1/queues`.
 pub fn queues(parts: &Parts) -> Queues {
     let counts = parts.metrics.counts();
     let mut queues: Vec<_> = counts.queues.into_iter().map(|(queue, messages)| Queue { queue, messages }).collect();
@@ -96,7 +96,7 @@ pub fn queues(parts: &Parts) -> Queues {
     }
 }
 
-/// What `GET /api/v1/version` answers.
+/// Returns the response of `GET /api/v1/version`.
 pub fn version() -> Version {
     Version { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }
 }

@@ -1,4 +1,4 @@
-//! The last minute of the worker's counters, for rates.
+//! Last minute of the worker's counters, from which rates are computed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,21 +9,21 @@ use tokio::time::Instant;
 use super::queues::Rates;
 use crate::telemetry::metrics::{Ends, Metrics};
 
-/// How often the counters are looked at.
+/// Interval between samples.
 const EVERY: Duration = Duration::from_secs(5);
-/// Looks that are kept: a minute of them.
+/// Number of samples kept: one minute.
 const KEPT: usize = 12;
 
-/// The counters as they were, oldest first.
+/// Samples of the counters, oldest first.
 pub struct Recent(Mutex<VecDeque<(Instant, Ends<u64>)>>);
 
 impl Recent {
-    /// Begins now.
+    /// Starts with a sample of zero.
     pub fn new() -> Self {
         Self(Mutex::new(VecDeque::from([(Instant::now(), Ends::default())])))
     }
 
-    /// Looks at the counters for ever.
+    /// Samples the counters forever.
     pub(super) async fn follow(self: Arc<Self>, metrics: Arc<Metrics>) {
         let mut tick = tokio::time::interval(EVERY);
         loop {
@@ -32,7 +32,7 @@ impl Recent {
         }
     }
 
-    /// How fast events ended between the oldest look and now.
+    /// Returns the event rates between the oldest sample and now.
     pub(super) fn rates(&self, now: Ends<u64>) -> Rates {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, then) = looks.front().copied().unwrap_or_else(|| (Instant::now(), now));
@@ -56,7 +56,7 @@ impl Default for Recent {
     }
 }
 
-/// Exact for the first 2^32 events of a minute.
+/// Returns a difference; exact up to 2^32 events per minute.
 fn difference(now: u64, then: u64) -> f64 {
     f64::from(u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX))
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_is_of_the_last_minute() {
+    async fn rates_cover_the_last_minute() {
         let recent = Recent::new();
         assert_eq!(told(&recent.rates(Ends::default())), "0 succeeded, 0 retried in 0 s");
         for second in (5..=120).step_by(5) {

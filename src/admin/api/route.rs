@@ -1,4 +1,4 @@
-//! One thing that can be asked for: where, how, what it takes, what it answers. Router and document are made of the same.
+//! Definition of a route: path, method, parameters, body, responses. The router and the OpenAPI document share it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,103 +10,100 @@ use super::Parts;
 use super::parameter::Parameter;
 use super::problem::Document;
 
-/// Longest time for an answer: a store that hangs must not pile up requests.
+/// Default time limit of a response, so that a hanging store does not pile up requests.
 pub(super) const MOMENT: Duration = Duration::from_secs(30);
-/// For what asks Dynamics several times before it answers.
+/// Time limit of routes that send several requests to Dynamics before they respond.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// One thing that can be asked for.
+/// Definition of a route.
 pub struct Route {
-    /// How.
+    /// HTTP method.
     pub verb: Verb,
-    /// Where: axum's way to write a path is OpenAPI's too.
+    /// Path; axum and OpenAPI share its syntax.
     pub path: &'static str,
     /// OpenAPI's `operationId`.
     pub name: &'static str,
-    /// What it does, in one line.
+    /// Summary in one line.
     pub summary: &'static str,
-    /// In the path and in the query.
+    /// Parameters of path, query and headers.
     pub parameters: &'static [&'static [Parameter]],
-    /// What it takes.
+    /// Schema of the body.
     pub body: Option<Make>,
-    /// What it answers when all is well, by status.
+    /// Successful responses, by status.
     pub answers: &'static [Answer],
-    /// What else it may answer, besides what every route may: problems, by status.
+    /// Problems by status, besides those of every route.
     pub problems: &'static [(u16, &'static str)],
-    /// How long an answer may take.
+    /// Time limit of a response.
     pub within: Duration,
-    /// Who answers.
+    /// Handler.
     pub handler: fn(MethodFilter) -> MethodRouter<Arc<Parts>>,
 }
 
-/// What is answered when all is well.
+/// Successful response.
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// What it means.
+    /// Description.
     pub about: &'static str,
-    /// Its body.
+    /// Schema of its body.
     pub make: Option<Make>,
-    /// What can be asked for next.
+    /// Operations that may follow.
     pub links: &'static [Link],
 }
 
-/// What can be asked for next, with what was just answered.
+/// Operation that may follow, with values of the response.
 pub struct Link {
-    /// Which operation.
+    /// `operationId` of the operation.
     pub to: &'static str,
-    /// Its parameters, each with where in the answer its value is.
+    /// Its parameters, each with the location of its value in the response.
     pub with: &'static [(&'static str, &'static str)],
 }
 
-/// HTTP's methods, as far as they are used.
+/// HTTP methods in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verb {
-    /// Changes nothing.
+    /// Reads.
     Get,
-    /// Does something.
+    /// Acts.
     Post,
-    /// Puts something there.
+    /// Stores.
     Put,
-    /// Takes it away.
+    /// Deletes.
     Delete,
 }
 
-/// Makes a schema, and those it refers to.
+/// Function that generates a schema and those it refers to.
 pub(super) type Make = fn(&mut SchemaGenerator) -> Schema;
 
-/// The schema of a type, to stand in a table.
+/// Generates the schema of a type, for use in a table.
 pub(super) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// What every route may answer.
+/// Problems of every route.
 pub(super) const ALWAYS: [(u16, &str); 3] = [
-    (401, "A token is set, and it is missing or another one."),
-    (
-        403,
-        "It came from another site's page, or no token is set and the host is named in another way than by its address.",
-    ),
-    (503, "What it takes to answer is not there at the moment: the store, the broker, a free place."),
+    (401, "The required token is missing or wrong."),
+    (403, "Cross-site request, or no token is configured and the host is neither an IP address nor `localhost`."),
+    (503, "Temporarily unavailable: the store, the broker, or capacity for another request."),
 ];
 
-/// The schema of every problem.
+/// Generates the schema of every problem.
 pub(super) fn problem(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<Document>()
 }
 
 impl Answer {
-    /// With a body of this shape.
+    /// Defines a response with a body.
     pub const fn new(status: u16, about: &'static str, make: Make) -> Self {
         Self { status, about, make: Some(make), links: &[] }
     }
 
-    /// Without a body.
+    /// Defines a response without a body.
     pub const fn empty(status: u16, about: &'static str) -> Self {
         Self { status, about, make: None, links: &[] }
     }
 
-    /// With what can be asked for next.
+    /// Adds operations that may follow.
     #[must_use]
     pub const fn leading_to(self, links: &'static [Link]) -> Self {
         Self { links, ..self }
@@ -114,16 +111,16 @@ impl Answer {
 }
 
 impl Route {
-    /// Its handler, for its method and no other.
+    /// Returns the handler, for its method only.
     pub fn method_router(&self) -> MethodRouter<Arc<Parts>> {
         (self.handler)(self.verb.filter())
     }
 
-    /// All its problems, by status.
+    /// Returns all its problems, by status.
     pub fn all_problems(&self) -> impl Iterator<Item = (u16, &'static str)> {
         let of_body = self.body.map(|_| {
             [
-                (400, "The body is not as it should be: the problem says where, and what was expected."),
+                (400, "Invalid body; `detail` names the value and what was expected."),
                 (413, "The body is too long."),
                 (415, "The body is not `application/json`."),
             ]
@@ -133,7 +130,7 @@ impl Route {
 }
 
 impl Verb {
-    /// As OpenAPI writes it.
+    /// Returns the name as OpenAPI writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "get",

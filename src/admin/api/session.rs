@@ -1,4 +1,4 @@
-//! A browser's session: a cookie that says that its owner has given the token, and does not hold it.
+//! Browser sessions: a cookie proves that its owner has presented the token, without holding the token.
 
 use std::time::Duration;
 
@@ -12,33 +12,33 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// How long a browser stays signed in: an operator's shift.
+/// Lifetime of a session: an operator's shift.
 const LIFE: Duration = Duration::from_secs(12 * 3600);
 const NAME: &str = "handoffd_session";
 
-/// Makes and knows the cookies of this process; those of another one, or of before a restart, are none.
+/// Issues and verifies the cookies of this process. Cookies of another process or of before a restart are invalid.
 pub struct Sessions {
     key: [u8; 32],
 }
 
-/// Whether a cookie may travel over plain HTTP.
+/// Transport between the browser and the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wire {
-    /// The browser speaks TLS with whatever stands before the worker.
+    /// TLS, terminated by a proxy in front of the worker.
     Tls,
-    /// It does not, or it is not known.
+    /// Plain HTTP, or unknown.
     Plain,
 }
 
 impl Sessions {
-    /// With a key of its own.
+    /// Creates sessions with a random key.
     pub fn new() -> Self {
         let mut key = [0; 32];
         rand::rng().fill_bytes(&mut key);
         Self { key }
     }
 
-    /// The cookie for a browser that has given this token; none when it is another than `right`.
+    /// Returns the cookie for a browser that presented this token; `None` unless it equals `right`.
     pub fn open(&self, given: &str, right: &SecretString, wire: Wire) -> Option<HeaderValue> {
         same(given.as_bytes(), right).then(|| {
             let until = Timestamp::now().saturating_add(LIFE).unwrap_or(Timestamp::MAX).as_second();
@@ -46,12 +46,12 @@ impl Sessions {
         })
     }
 
-    /// The cookie that ends a session.
+    /// Returns the cookie that ends a session.
     pub fn close(wire: Wire) -> HeaderValue {
         cookie("", Duration::ZERO, wire)
     }
 
-    /// Whether a request carries a session of this token that has not ended.
+    /// True if a request carries an unexpired session of this token.
     pub fn knows(&self, headers: &HeaderMap, right: &SecretString) -> bool {
         let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut ours = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -65,7 +65,7 @@ impl Sessions {
     }
 
     fn seal(&self, until: i64, token: &SecretString) -> [u8; 32] {
-        // A key of any length does.
+        // HMAC accepts keys of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length"); // see above
         mac.update(&until.to_be_bytes());
         mac.update(token.expose_secret().as_bytes());
@@ -79,7 +79,7 @@ impl Default for Sessions {
     }
 }
 
-/// Whether this is the token; how long it takes does not tell where they differ.
+/// Compares a token in constant time.
 pub(super) fn same(given: &[u8], right: &SecretString) -> bool {
     given.ct_eq(right.expose_secret().as_bytes()).into()
 }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_given_the_token_is_known_and_the_token_is_not_in_the_cookie() {
+    fn a_cookie_proves_the_token_without_holding_it() {
         let sessions = Sessions::new();
         let cookie = opened(&sessions);
         assert!(!cookie.contains("s3cret"));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_of_another_process_token_or_time_is_none() {
+    fn a_cookie_of_another_process_token_or_time_is_invalid() {
         let (sessions, token) = (Sessions::new(), token());
         let cookie = opened(&sessions);
         assert!(!Sessions::new().knows(&headers(&cookie), &token));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_never_sees_it_and_another_site_never_sends_it() {
+    fn cookies_are_hidden_from_scripts_and_other_sites() {
         let sessions = Sessions::new();
         let text = |wire| sessions.open("s3cret", &token(), wire).unwrap().to_str().unwrap().to_owned();
         assert!(text(Wire::Plain).ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"));

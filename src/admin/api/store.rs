@@ -1,4 +1,4 @@
-//! `POST /api/v1/store/accept`: a store that took the place of a damaged one is accepted.
+//! `POST /api/v1/store/accept`: acceptance of a store that replaced a damaged one.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ pub(super) const ROUTES: [Route; 1] = [Route {
     verb: Verb::Post,
     path: "/api/v1/store/accept",
     name: "acceptStore",
-    summary: "Accepts the new store that took the place of a damaged one: events are consumed again.",
+    summary: "Accepts the new store that replaced a damaged one, so that the worker consumes events again.",
     parameters: &[],
     body: None,
     answers: &[Answer::new(
         200,
-        "Done, or there was nothing to accept. Organizations that were paused are resumed; saved ones are gone.",
+        "Accepted, or there was nothing to accept. Paused organizations are resumed; saved organizations are lost.",
         schema::<StoreAccepted>,
     )],
     problems: &[],

@@ -1,4 +1,4 @@
-//! States as coloured words. The word says it; the colour only helps. Pure.
+//! States as coloured words. The word carries the meaning; the colour only supports it. Pure.
 
 use handoffd_engine::workflow::Status;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::{text, words};
 use crate::admin::deps::{CheckResult, State};
 
-/// How an event ended.
+/// Renders a final status.
 pub(super) fn status(status: Status) -> Markup {
     let class = match status {
         Status::Succeeded => "good",
@@ -17,7 +17,7 @@ pub(super) fn status(status: Status) -> Markup {
     badge(class, words::status(status))
 }
 
-/// Whether an organization's events flow.
+/// Renders an organization's state.
 pub(super) fn state(state: &State) -> Markup {
     match state {
         State::Open => badge("good", "open"),
@@ -27,37 +27,40 @@ pub(super) fn state(state: &State) -> Markup {
     }
 }
 
-/// Since or until when, and why.
+/// Renders the details of an organization's state: since or until when, cause and advice.
 pub(super) fn state_told(state: &State, now: Timestamp) -> Markup {
     html! {
         @match state {
             State::Open => {}
             State::Throttled { until } => {
-                p { "Dynamics has told it to wait: it goes on " (text::moment(*until, now)) ". Nothing to do." }
+                p { "Rate-limited by Dynamics; resumes " (text::moment(*until, now)) ". No action needed." }
             }
             State::Blocked { since, error, advice } => {
-                p { "Blocked since " (text::moment(*since, now)) ": its events wait, none is lost. It is tried again and again." }
+                p {
+                    "Blocked for " time datetime=(since) title=(text::clock(*since)) { (text::span(now.duration_since(*since).unsigned_abs())) }
+                    "; its events are on hold and not lost. Retrying automatically."
+                }
                 p class="error" { (text::said(error)) }
                 @if !advice.is_empty() { p class="advice" { (text::said(advice)) } }
             }
             State::Paused { since } => {
-                p { "Paused by an operator " (text::moment(*since, now)) ": its events wait until it is resumed." }
+                p { "Paused by an operator " (text::moment(*since, now)) "; its events are on hold until it is resumed." }
             }
         }
     }
 }
 
-/// What came of a check.
+/// Renders the result of a check.
 pub(super) fn check(result: CheckResult) -> Markup {
     match result {
         CheckResult::Passed => badge("good", "passed"),
         CheckResult::Failed => badge("bad", "failed"),
-        CheckResult::Warned => badge("warn", "look at it"),
-        CheckResult::Skipped => badge("calm", "not made"),
+        CheckResult::Warned => badge("warn", "warning"),
+        CheckResult::Skipped => badge("calm", "skipped"),
     }
 }
 
-/// A word on a coloured ground.
+/// Renders a word on a coloured background.
 pub(super) fn badge(class: &str, word: &str) -> Markup {
     html! { span class={ "badge " (class) } { (word) } }
 }

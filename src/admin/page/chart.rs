@@ -1,35 +1,35 @@
-//! Small charts as SVG: drawn by the worker, so that they need neither a script nor anybody else's library. Pure.
+//! Small charts as SVG, rendered by the worker: they need no script and no library. Pure.
 //!
-//! Colours come from the style sheet by class, sizes are attributes: a strict content security policy allows no inline style.
+//! Style sheet classes set colours and attributes set sizes, because a strict content security policy allows no inline style.
 
 use maud::{Markup, html};
 
-/// What is drawn: bars side by side, each of some parts that stand on one another.
+/// Bar chart whose bars are stacks of parts.
 pub(super) struct Chart<'a> {
-    /// In the page's outline, and for who listens.
+    /// Caption.
     pub title: &'a str,
-    /// What the chart says, in words.
+    /// Content of the chart in words, for screen readers.
     pub summary: String,
     /// Class of each part of a bar, from the bottom up.
     pub parts: &'a [&'a str],
-    /// The bars, oldest first; none where nothing is known.
+    /// Bars, oldest first; `None` marks missing data.
     pub bars: Vec<Option<Vec<f64>>>,
-    /// The highest value, as its label.
+    /// Formatter of the scale's highest value.
     pub top: fn(f64) -> String,
 }
 
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 64.0;
-/// Of a bar's width, what is left free beside it.
+/// Share of a bar's width that is left free beside it.
 const GAP: f64 = 0.24;
 
 impl Chart<'_> {
-    /// As a figure with a caption.
+    /// Renders the chart as a figure with a caption.
     pub(super) fn draw(&self) -> Markup {
         let top = ceiling(self.bars.iter().flatten().map(|bar| bar.iter().sum()).fold(0.0, f64::max));
         html! {
             figure class="chart" {
-                figcaption { (self.title) span class="peak" { "to " (( self.top)(top)) } }
+                figcaption { (self.title) span class="peak" { "max " (( self.top)(top)) } }
                 svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(self.summary) {
                     title { (self.summary) }
                     line class="rule" x1="0" y1="0.5" x2=(WIDTH) y2="0.5" {}
@@ -56,7 +56,7 @@ impl Chart<'_> {
         let mut ground = HEIGHT;
         let mut rects = Vec::new();
         for (value, class) in bar.iter().zip(self.parts).filter(|(value, _)| **value > 0.0) {
-            // What is there must be seen, however small it is beside the others.
+            // A value above zero stays visible, however small it is beside the others.
             let height = (value / top * HEIGHT).max(1.5);
             ground = (ground - height).max(0.0);
             rects.push(html! {
@@ -67,7 +67,7 @@ impl Chart<'_> {
     }
 }
 
-/// The next round number: 1, 2 or 5 times a power of ten.
+/// Rounds up to the next 1, 2 or 5 times a power of ten.
 fn ceiling(highest: f64) -> f64 {
     if highest <= 0.0 || !highest.is_finite() {
         return 1.0;
@@ -81,7 +81,7 @@ fn short(number: f64) -> String {
     format!("{number:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Few enough for a float's digits.
+/// Converts a count, which is small enough for a float's precision.
 #[allow(clippy::cast_precision_loss)]
 fn number(count: usize) -> f64 {
     count as f64
@@ -98,22 +98,22 @@ mod tests {
     }
 
     #[test]
-    fn bars_stand_on_one_another_under_a_round_number() {
+    fn bars_are_stacked_below_a_round_maximum() {
         let drawn = chart(vec![Some(vec![4.0, 4.0]), None, Some(vec![0.0, 0.0])]);
-        assert!(drawn.contains("to 10<"), "{drawn}");
+        assert!(drawn.contains("max 10<"), "{drawn}");
         assert!(drawn.contains(r#"<rect class="good" x="12" y="38.4" width="76" height="25.6">"#), "{drawn}");
         assert!(drawn.contains(r#"<rect class="bad" x="12" y="12.8" width="76" height="25.6">"#), "{drawn}");
         assert_eq!((drawn.matches("<rect").count(), drawn.matches("unknown").count()), (3, 1));
     }
 
     #[test]
-    fn one_among_thousands_is_seen() {
+    fn small_values_stay_visible() {
         let drawn = chart(vec![Some(vec![5000.0, 1.0])]);
         assert!(drawn.contains(r#"class="bad" x="36" y="30.5" width="228" height="1.5""#), "{drawn}");
     }
 
     #[test]
-    fn words_are_escaped_and_no_style_is_inline() {
+    fn text_is_escaped_and_no_style_is_inline() {
         let drawn = chart(Vec::new());
         assert!(drawn.contains("&lt;summary&gt;") && !drawn.contains("<summary>"));
         assert!(!drawn.contains("style="));

@@ -1,4 +1,4 @@
-//! An event that was given up, as lists show it: what went wrong, and what to do about it. Pure.
+//! Failed event as lists show it, with its error and advice. Pure.
 
 use handoffd_engine::ports::store::Found;
 use handoffd_engine::workflow::Failure;
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::{link, text, words};
 
-/// One failure.
+/// Renders one failed event.
 pub(super) fn card(found: &Found, now: Timestamp) -> Markup {
     let Some(outcome) = found.record.outcome() else { return html! {} };
     let reason = outcome.reason.map_or(words::NO_REASON, words::meaning);
@@ -30,7 +30,7 @@ pub(super) fn card(found: &Found, now: Timestamp) -> Markup {
     }
 }
 
-/// What went wrong and what to do: the error's own advice, else the reason's.
+/// Renders an error and advice: the error's own, or else that of the reason.
 pub(super) fn told(error: &Failure, otherwise: &str) -> Markup {
     let own = error.advice.as_deref().filter(|advice| !advice.is_empty());
     html! {

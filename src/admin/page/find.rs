@@ -1,4 +1,4 @@
-//! *Find*: what is known by any of an event's names. Pure.
+//! *Find*: events by any of their identifiers. Pure.
 
 use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::Found;
@@ -8,39 +8,39 @@ use super::layout::{Size, search};
 use super::text;
 use super::timeline::{Around, story};
 
-/// The page, before or after a question.
+/// Renders the search page, with the results if a search was made.
 pub(super) fn find(query: &str, found: Option<&Answer<'_>>) -> Markup {
     html! {
         h1 { "Find an event" }
         (search(query, Size::Large))
         @match found {
             None => p class="hint" {
-                "Type what you have: the id of a session or an event, of a case (GUID) or its ticket number, of a live work item. "
-                "All events it belongs to are shown, with every request made for them."
+                "Enter the ID of a session, an event, a case (GUID) or a live work item, or a ticket number. The result lists all "
+                "related events with every request made for them."
             },
             Some(answer) => (answered(query, answer)),
         }
     }
 }
 
-/// What was found.
+/// Result of a search.
 pub(super) struct Answer<'a> {
-    /// What the name turned out to be: `session`, `ticket number`, …
+    /// Kind of identifier that matched: `session`, `ticket number`, …
     pub by: &'static str,
-    /// Oldest first.
+    /// Events found, oldest first.
     pub found: &'a [(Found, Around<'a>)],
-    /// Handoffs that wait and were never tried.
+    /// Queued handoffs without an attempt.
     pub untried: &'a [EventKey],
-    /// Whether there are more than are shown.
+    /// Completeness of the result.
     pub more: More,
 }
 
-/// Whether there are more than are shown.
+/// Completeness of a result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum More {
-    /// There are; the newest are shown.
+    /// More events match; the newest are shown.
     Left,
-    /// These are all.
+    /// All matching events are shown.
     None,
 }
 
@@ -49,18 +49,18 @@ fn answered(query: &str, answer: &Answer<'_>) -> Markup {
     html! {
         @if count == 0 {
             div class="empty" role="status" {
-                p { "Nothing is known of " (text::id(query)) "." }
+                p { "No events found for " (text::id(query)) "." }
                 ul {
-                    li { "Is it whole? Only the whole id or number is found, capitals included." }
-                    li { "A session whose event could not be read is known by its event at most: see the " a href="/dead-letters" { "dead letters" } "." }
-                    li { "What is older than the store's retention is forgotten." }
-                    li { "It may not have come at all: then no worker has seen it." }
+                    li { "Enter the complete ID; search is case-sensitive." }
+                    li { "An event that could not be decoded is not listed under its session; check the " a href="/dead-letters" { "dead letters" } "." }
+                    li { "Events older than store.retention are deleted." }
+                    li { "The worker may never have received it." }
                 }
             }
         } @else {
             p class="sum" role="status" {
                 (text::counted(count, "event", "events")) " of the " (answer.by) " " (text::id(query))
-                @if answer.more == More::Left { "; these are the newest, there are older ones" }
+                @if answer.more == More::Left { ", newest only; older ones not shown" }
             }
             @for (found, around) in answer.found { (story(found, around)) }
             @for key in answer.untried { (waits(key)) }
@@ -68,16 +68,16 @@ fn answered(query: &str, answer: &Answer<'_>) -> Markup {
     }
 }
 
-/// It has not had its turn: nothing is remembered of it but that it is on its way.
+/// Renders an event without an attempt; the store holds nothing else about it.
 fn waits(key: &EventKey) -> Markup {
     html! {
         article class="story" {
             header { h2 { "Handoff " (text::id(key.event_id.as_str())) } }
             section class="verdict warn" {
-                h3 { "It waits for its turn" }
+                h3 { "Queued" }
                 p {
-                    "It came, is without an outcome so far and was not tried yet: " (text::id(key.organization_id.as_str()))
-                    " is paused, blocked, throttled or busy (" a href="/organizations" { "organizations" } "). Nothing is lost."
+                    "Received but not attempted yet: " (text::id(key.organization_id.as_str()))
+                    " is paused, blocked, throttled or busy (see " a href="/organizations" { "organizations" } "). The event is not lost."
                 }
             }
         }

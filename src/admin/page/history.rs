@@ -1,4 +1,4 @@
-//! The last hour, in memory: a sample of what is counted every ten seconds, and what became of each minute.
+//! Counts of each minute of the last hour, kept in memory from samples taken every ten seconds.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,29 +6,29 @@ use std::time::{Duration, Instant};
 
 use crate::telemetry::metrics::{Answers, Ends, Metrics};
 
-/// How often a sample is taken.
+/// Interval between samples.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
-/// How many minutes are shown.
+/// Number of minutes shown.
 pub(super) const MINUTES: usize = 60;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Samples of an hour, and the one before it, from which its first minute counts.
 const SAMPLES: usize = 60 * 6 + 1;
 
-/// What has been counted at some moment.
+/// Counters at one point in time.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Sample {
-    /// When.
+    /// Time of the sample.
     pub at: Instant,
-    /// How events have ended since the start.
+    /// Final outcomes since the start.
     pub ends: Ends<u64>,
-    /// Events in hand.
+    /// Events in progress.
     pub in_flight: u64,
-    /// What Dynamics has been asked since the start.
+    /// Requests to Dynamics since the start.
     pub answers: Answers,
 }
 
 impl Sample {
-    /// What has been counted now.
+    /// Takes a sample now.
     pub(super) fn of(metrics: &Metrics) -> Self {
         let counts = metrics.counts();
         let in_flight = u64::try_from(counts.in_flight).unwrap_or(0);
@@ -36,27 +36,27 @@ impl Sample {
     }
 }
 
-/// What became of one minute.
+/// Counts of one minute.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub(super) struct Minute {
     /// Events that succeeded.
     pub succeeded: u64,
     /// Events that were skipped.
     pub skipped: u64,
-    /// Events that were given up.
+    /// Events that became dead letters.
     pub dead: u64,
-    /// Most events in hand at once, of those moments that were looked at.
+    /// Highest sampled number of events in progress at once.
     pub in_flight: u64,
-    /// What a request to Dynamics took on the average; none when there was none.
+    /// Average duration of a request to Dynamics; `None` without requests.
     pub request: Option<Duration>,
 }
 
-/// The samples of the last hour. Cheap to share.
+/// Samples of the last hour. Cheap to clone.
 #[derive(Clone, Default, Debug)]
 pub(super) struct History(Arc<Mutex<VecDeque<Sample>>>);
 
 impl History {
-    /// Adds a sample; the oldest goes when there are too many.
+    /// Adds a sample and drops the oldest if there are too many.
     pub(super) fn add(&self, sample: Sample) {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if samples.len() >= SAMPLES {
@@ -65,14 +65,14 @@ impl History {
         samples.push_back(sample);
     }
 
-    /// The last hour up to now, oldest minute first; `None` for what was before the start.
+    /// Returns the last hour up to now, oldest minute first; `None` for minutes before the start.
     pub(super) fn minutes(&self, now: &Sample) -> [Option<Minute>; MINUTES] {
         let mut samples: Vec<Sample> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
         samples.push(*now);
         minutes(&samples, now.at)
     }
 
-    /// Takes samples for ever.
+    /// Takes samples forever.
     pub(super) async fn keep(self, metrics: Arc<Metrics>) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -83,7 +83,7 @@ impl History {
     }
 }
 
-/// What the samples say of each of the minutes before `now`, oldest first.
+/// Aggregates samples into the minutes before `now`, oldest first.
 fn minutes(samples: &[Sample], now: Instant) -> [Option<Minute>; MINUTES] {
     let mut found = [None; MINUTES];
     for pair in samples.windows(2) {
@@ -98,7 +98,7 @@ fn minutes(samples: &[Sample], now: Instant) -> [Option<Minute>; MINUTES] {
     found.map(|change| change.map(Change::into_minute))
 }
 
-/// What was counted in one minute so far.
+/// Counts of one minute so far.
 #[derive(Clone, Copy, Default)]
 struct Change {
     minute: Minute,
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_up_before_the_start_or_for_a_minute_without_requests() {
+    fn minutes_before_the_start_and_without_requests_have_no_values() {
         let start = Instant::now();
         assert_eq!(minutes(&[], start), [None; MINUTES]);
         assert_eq!(minutes(&[sample(start, 0, 9)], start), [None; MINUTES]);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_is_kept_and_no_more() {
+    fn samples_of_one_hour_are_kept() {
         let (history, start) = (History::default(), Instant::now());
         for at in 0..1000 {
             history.add(sample(start, at * 10, at));

@@ -1,64 +1,64 @@
-//! What all pages have in common: head, search, navigation, standing. Pure.
+//! Frame of every page: header, search, navigation, footer. Pure.
 
 use maud::{DOCTYPE, Markup, html};
 
 use super::text;
 
-/// With the version, so that a browser never mixes two.
+/// Address of the style sheet; it holds the version, so that a browser never mixes two versions.
 const STYLE: &str = concat!("/page.css?", env!("CARGO_PKG_VERSION"));
-/// See [`STYLE`].
+/// Address of the script; versioned like [`STYLE`].
 const SCRIPT: &str = concat!("/page.js?", env!("CARGO_PKG_VERSION"));
 
-/// The rooms of the page.
+/// Sections of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
-    /// What happens now.
+    /// Overview of the worker's present state.
     Now,
-    /// One event, or a session's.
+    /// Search for events and their history.
     Find,
-    /// What was given up.
+    /// Dead letters.
     DeadLetters,
-    /// Whose events they are.
+    /// Organizations.
     Organizations,
 }
 
-/// Each with its path and its name.
+/// Sections with their paths and names.
 const PLACES: [(Place, &str, &str); 4] = [
-    (Place::Now, "/", "Now"),
+    (Place::Now, "/", "Overview"),
     (Place::Find, "/find", "Find"),
     (Place::DeadLetters, "/dead-letters", "Dead letters"),
     (Place::Organizations, "/organizations", "Organizations"),
 ];
 
-/// What the head of every page says.
+/// State shown in the header of every page.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Standing {
-    /// Why the worker is not ready; empty when it is.
+    /// Reasons why the worker is not ready; empty if it is.
     pub unready: Vec<String>,
-    /// How many dead letters there are, where that is known.
+    /// Number of dead letters, if known.
     pub dead_letters: Option<u64>,
-    /// Whether this browser has signed in, and may sign out.
+    /// Sign-in state of this browser.
     pub session: Session,
 }
 
-/// Whether a browser has signed in.
+/// Sign-in state of a browser.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) enum Session {
-    /// It has.
+    /// Signed in; may sign out.
     SignedIn,
-    /// There is no need to.
+    /// No sign-in required.
     #[default]
     Open,
 }
 
-/// A whole page.
+/// Renders a whole page.
 pub(super) fn page(place: Place, title: &str, standing: &Standing, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             (head(title))
             body {
-                a class="skip" href="#main" { "Skip to the content" }
+                a class="skip" href="#main" { "Skip to content" }
                 header class="top" {
                     p class="mark" { a href="/" { "handoffd" } (light(standing)) }
                     nav aria-label="Pages" { ul { @for entry in PLACES { (link(entry, place, standing)) } } }
@@ -76,7 +76,7 @@ pub(super) fn page(place: Place, title: &str, standing: &Standing, body: &Markup
     }
 }
 
-/// The head of any page.
+/// Renders the `head` element of any page.
 pub(super) fn head(title: &str) -> Markup {
     html! {
         head {
@@ -92,24 +92,24 @@ pub(super) fn head(title: &str) -> Markup {
     }
 }
 
-/// How large a search box is.
+/// Size of a search box.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Size {
-    /// In the head of a page.
+    /// In the header of a page.
     Small,
-    /// As what a page is about.
+    /// As the main element of a page.
     Large,
 }
 
-/// The one search box.
+/// Renders the search box.
 pub(super) fn search(query: &str, size: Size) -> Markup {
     let class = if size == Size::Large { "search large" } else { "search" };
     html! {
         form class=(class) role="search" method="get" action="/find" {
-            label for="q" { "Session, event, incident, ticket or chat" }
+            label for="q" { "Session, event, case, ticket number or live work item" }
             div class="field" {
                 input id="q" name="q" type="search" value=(query) autocomplete="off" autocapitalize="off" spellcheck="false"
-                    maxlength="600" placeholder=(if size == Size::Large { "ses_9f2c, evt_01JDA7, CAS-01234-X1Y2Z3, a GUID" } else { "Any id or ticket number" });
+                    maxlength="600" placeholder=(if size == Size::Large { "ses_9f2c, evt_01JDA7, CAS-01234-X1Y2Z3, a GUID" } else { "Any ID or ticket number" });
                 button { "Find" }
             }
         }
@@ -130,7 +130,7 @@ fn link((place, path, name): (Place, &str, &str), here: Place, standing: &Standi
 }
 
 fn light(standing: &Standing) -> Markup {
-    let (class, word) = if standing.unready.is_empty() { ("good", "working") } else { ("bad", "not working") };
+    let (class, word) = if standing.unready.is_empty() { ("good", "running") } else { ("bad", "not processing") };
     html! { span class={ "light " (class) } { (word) } }
 }
 
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_where_one_is_and_needs_nobody_else() {
+    fn a_page_marks_its_section_and_is_self_contained() {
         let page = drawn(Place::DeadLetters, &Standing { dead_letters: Some(1200), ..Standing::default() });
         assert_eq!(page.matches("aria-current=\"page\"").count(), 1);
         assert!(
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_there_for_the_search_and_only_one_search() {
+    fn every_page_has_one_labelled_search() {
         for place in [Place::Now, Place::Organizations] {
             let page = drawn(place, &Standing::default());
             assert_eq!((page.matches("id=\"q\"").count(), page.matches("for=\"q\"").count()), (1, 1));
@@ -167,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn the_light_says_it_in_words_too() {
-        let away = Standing { unready: vec!["the broker is away".to_owned()], ..Standing::default() };
-        assert!(drawn(Place::Now, &away).contains(r#"<span class="light bad">not working</span>"#));
+    fn the_light_has_a_text() {
+        let away = Standing { unready: vec!["can't reach the broker".to_owned()], ..Standing::default() };
+        assert!(drawn(Place::Now, &away).contains(r#"<span class="light bad">not processing</span>"#));
         assert!(drawn(Place::Now, &Standing::default()).contains("light good"));
     }
 
     #[test]
-    fn only_who_has_signed_in_can_sign_out() {
+    fn only_a_signed_in_browser_can_sign_out() {
         let signed_in = Standing { session: Session::SignedIn, ..Standing::default() };
         assert!(drawn(Place::Now, &signed_in).contains("/logout"));
         assert!(!drawn(Place::Now, &Standing::default()).contains("/logout"));

@@ -1,6 +1,6 @@
-//! In: requests of operators' browsers; what is counted, remembered and given up.
-//! Out: the operators' page: HTML that reads without a script, its style, its little script.
-//! Absent: who may ask, which the HTTP interface decides before; anything from elsewhere: no font, no library, no address.
+//! In: requests of operators' browsers; counters, stored outcomes and dead letters.
+//! Out: the operators' page: HTML that works without scripts, its style sheet and a small script.
+//! Absent: authentication, which the HTTP interface does first; external resources such as fonts and libraries.
 
 mod badge;
 mod chart;

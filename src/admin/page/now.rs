@@ -1,4 +1,4 @@
-//! *Now*: is it working, how fast, what waits, whose events do not flow, what has failed. Pure.
+//! *Overview*: health, throughput, waiting events, unavailable organizations and recent failures. Pure.
 
 use std::time::Duration;
 
@@ -12,55 +12,55 @@ use super::layout::Standing;
 use super::{badge, failure, text};
 use crate::admin::deps::{OrganizationView, State};
 
-/// Everything that is shown.
+/// Data of the overview.
 pub(super) struct Now<'a> {
-    /// The present.
+    /// Present time.
     pub at: Timestamp,
-    /// Whether it works.
+    /// State shown in the header.
     pub standing: &'a Standing,
-    /// Events in hand.
+    /// Events in progress.
     pub in_flight: u64,
-    /// The last hour.
+    /// Counts of each minute of the last hour.
     pub minutes: &'a [Option<Minute>; MINUTES],
-    /// Queues by name with what is ready in each.
+    /// Queues with their depths.
     pub queues: &'a [Queue],
-    /// Since the oldest event was first seen that is not over.
+    /// Age of the oldest unfinished event.
     pub oldest: Option<Duration>,
-    /// By id.
+    /// Organizations, by ID.
     pub organizations: &'a [OrganizationView],
-    /// Newest first; or why they can't be told.
+    /// Recent failures, newest first, or the reason they can't be read.
     pub failures: Result<&'a [Found], &'a str>,
 }
 
-/// A queue and what is ready in it.
+/// Queue and its depth.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Queue {
-    /// Its name at the broker.
+    /// Name at the broker.
     pub name: String,
-    /// What it is for.
+    /// Purpose.
     pub what: QueueKind,
     /// Messages ready.
     pub depth: u64,
 }
 
-/// What a queue is for.
+/// Purpose of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum QueueKind {
-    /// Events for any worker.
+    /// Holds events for any worker.
     Work,
-    /// Events that wait for their next attempt.
+    /// Holds events until their next attempt.
     Retry,
-    /// Events that were given up.
+    /// Holds dead letters.
     DeadLetters,
 }
 
-/// The part that is renewed every few seconds.
+/// Renders the part of the page that is refreshed every few seconds.
 pub(super) fn now(it: &Now<'_>) -> Markup {
     html! {
         (band(it))
         (tiles(it))
         section class="charts" aria-labelledby="hour" {
-            h2 id="hour" { "The last hour" }
+            h2 id="hour" { "Last hour" }
             div class="row" { (events_chart(it.minutes)) (in_hand_chart(it.minutes)) (answers_chart(it.minutes)) }
         }
         div class="columns" {
@@ -68,10 +68,10 @@ pub(super) fn now(it: &Now<'_>) -> Markup {
             (queues(it.queues))
         }
         section aria-labelledby="failures" {
-            h2 id="failures" { "Last failures" }
+            h2 id="failures" { "Recent failures" }
             @match it.failures {
-                Err(problem) => p class="error" { "The store can't tell: " (text::said(problem)) },
-                Ok([]) => p class="empty" { "No event has been given up." },
+                Err(problem) => p class="error" { "Could not read the store: " (text::said(problem)) },
+                Ok([]) => p class="empty" { "No failed events." },
                 Ok(found) => ol class="cards" { @for found in found { li { (failure::card(found, it.at)) } } },
             }
         }
@@ -79,7 +79,7 @@ pub(super) fn now(it: &Now<'_>) -> Markup {
     }
 }
 
-/// The answer at three in the morning.
+/// Renders the verdict: the first thing an operator needs at three in the morning.
 fn band(it: &Now<'_>) -> Markup {
     let trouble = trouble(it.organizations);
     let class = match (it.standing.unready.is_empty(), trouble.is_empty()) {
@@ -90,22 +90,22 @@ fn band(it: &Now<'_>) -> Markup {
     html! {
         section class={ "band " (class) } {
             div role="status" {
-                h1 { (if it.standing.unready.is_empty() { "It is working" } else { "It is not working" }) }
+                h1 { (match class { "good" => "Running normally", "warn" => "Degraded", _ => "Not processing events" }) }
                 @if !it.standing.unready.is_empty() {
                     ul { @for reason in &it.standing.unready { li { (text::said(reason)) } } }
-                    p { "No event is lost: they wait in the broker." }
+                    p { "No events are lost; they wait in the broker." }
                 }
                 @for trouble in &trouble { p { (trouble) } }
-                @if class == "good" { p { "Events are taken, and no organization is held up." } }
+                @if class == "good" { p { "Processing events; all organizations healthy." } }
             }
         }
     }
 }
 
-/// A state in words, and whether it is this one.
+/// State in words, with a predicate that recognizes it.
 type Kind = (&'static str, fn(&State) -> bool);
 
-/// Whose events do not flow, in a line for each state.
+/// Renders a line for each kind of unavailability that some organization is in.
 fn trouble(organizations: &[OrganizationView]) -> Vec<Markup> {
     let kinds: [Kind; 3] = [
         ("blocked", |state| matches!(state, State::Blocked { .. })),
@@ -120,7 +120,7 @@ fn trouble(organizations: &[OrganizationView]) -> Vec<Markup> {
         Some(html! {
             a href="/organizations" { (text::id(first)) }
             @if others > 0 { " and " (text::counted(others as u64, "other", "others")) }
-            (if others > 0 { " are " } else { " is " }) (word) ": events wait."
+            (if others > 0 { " are " } else { " is " }) (word) (if others > 0 { "; their" } else { "; its" }) " events are on hold."
         })
     };
     kinds.into_iter().filter_map(line).collect()
@@ -137,7 +137,7 @@ fn tiles(it: &Now<'_>) -> Markup {
                 (tile("Succeeded", &html! { (text::count(minute.succeeded)) }, "in the last minute", ""))
                 (tile("Skipped", &html! { (text::count(minute.skipped)) }, "in the last minute", ""))
                 (tile("Dead letters", &html! { (text::count(minute.dead)) }, "in the last minute", if minute.dead > 0 { "bad" } else { "" }))
-                (tile("In hand", &html! { (text::count(it.in_flight)) }, "being worked now", ""))
+                (tile("In progress", &html! { (text::count(it.in_flight)) }, "events", ""))
                 (tile("Waiting", &html! { (text::count(waiting)) }, "in queues", ""))
                 (tile("Oldest", &html! { (oldest.as_deref().unwrap_or("–")) }, "unfinished event", ""))
             }
@@ -152,7 +152,7 @@ fn tile(name: &str, value: &Markup, unit: &str, class: &str) -> Markup {
 fn events_chart(minutes: &[Option<Minute>]) -> Markup {
     let sum = |of: fn(&Minute) -> u64| text::count(minutes.iter().flatten().map(of).sum());
     Chart {
-        title: "Events a minute",
+        title: "Events per minute",
         summary: format!(
             "In the last hour {} events succeeded, {} were skipped, {} became dead letters.",
             sum(|minute| minute.succeeded),
@@ -169,8 +169,8 @@ fn events_chart(minutes: &[Option<Minute>]) -> Markup {
 fn in_hand_chart(minutes: &[Option<Minute>]) -> Markup {
     let most = minutes.iter().flatten().map(|minute| minute.in_flight).max().unwrap_or(0);
     Chart {
-        title: "Events in hand",
-        summary: format!("At most {} in hand at once in the last hour.", text::counted(most, "event", "events")),
+        title: "Events in progress",
+        summary: format!("At most {} in progress at once in the last hour.", text::counted(most, "event", "events")),
         parts: &["plain"],
         bars: bars(minutes, |minute| vec![float(minute.in_flight)]),
         top: text::rate,
@@ -182,12 +182,12 @@ fn answers_chart(minutes: &[Option<Minute>]) -> Markup {
     let slowest = minutes.iter().flatten().filter_map(|minute| minute.request).max();
     let summary = match slowest {
         Some(slowest) => {
-            format!("A request to Dynamics took {} on the average of the slowest minute.", text::span(slowest))
+            format!("The average request to Dynamics took {} in the slowest minute.", text::span(slowest))
         }
-        None => "No request to Dynamics in the last hour.".to_owned(),
+        None => "No requests to Dynamics in the last hour.".to_owned(),
     };
     Chart {
-        title: "Dynamics' answer time",
+        title: "Dynamics response time",
         summary,
         parts: &["plain"],
         bars: bars(minutes, |minute| vec![minute.request.map_or(0.0, |request| request.as_secs_f64())]),
@@ -205,7 +205,7 @@ fn organizations(it: &Now<'_>) -> Markup {
         section aria-labelledby="organizations" {
             h2 id="organizations" { a href="/organizations" { "Organizations" } }
             @if it.organizations.is_empty() {
-                p class="empty" { "None is configured: every event becomes a dead letter." }
+                p class="empty" { "No organizations configured; every event becomes a dead letter." }
             } @else {
                 div class="scroll" tabindex="0" role="group" aria-labelledby="organizations" {
                     table {
@@ -235,7 +235,7 @@ fn queues(queues: &[Queue]) -> Markup {
         section aria-labelledby="queues" {
             h2 id="queues" { "Queues" }
             @if queues.is_empty() {
-                p class="empty" { "The broker has not been asked yet." }
+                p class="empty" { "Queue depths not read from the broker yet." }
             } @else {
                 div class="scroll" tabindex="0" role="group" aria-labelledby="queues" {
                     table {
@@ -255,7 +255,7 @@ fn queues(queues: &[Queue]) -> Markup {
     }
 }
 
-/// Few enough for a float's digits.
+/// Converts a count, which is small enough for a float's precision.
 #[allow(clippy::cast_precision_loss)]
 fn float(count: u64) -> f64 {
     count as f64

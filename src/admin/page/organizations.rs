@@ -1,4 +1,4 @@
-//! *Organizations*: whose events flow, whose do not and why; test, pause, resume. Pure.
+//! *Organizations*: state and cause of each; test, pause and resume. Pure.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -6,21 +6,21 @@ use maud::{Markup, html};
 use super::{badge, text};
 use crate::admin::deps::{Half, OrganizationView, Source, State, TestReport};
 
-/// An organization with its last test.
+/// Organization and its last test.
 pub(super) struct Line<'a> {
-    /// How it stands.
+    /// Present state.
     pub view: &'a OrganizationView,
-    /// When it was tested last from this page, and what came of it.
+    /// Time and report of the last test made from this page.
     pub tested: Option<&'a (Timestamp, TestReport)>,
 }
 
-/// The page.
+/// Renders the page.
 pub(super) fn organizations(lines: &[Line<'_>], now: Timestamp) -> Markup {
     html! {
         h1 { "Organizations" }
         @if lines.is_empty() {
             p class="empty" {
-                "None is configured: every event becomes a dead letter. Put a file into organizations.directory; it takes effect "
+                "No organizations configured; every event becomes a dead letter. Add a file to organizations.directory; it takes effect "
                 "within seconds."
             }
         }
@@ -39,13 +39,13 @@ fn organization(line: &Line<'_>, now: Timestamp) -> Markup {
             (badge::state_told(&view.state, now))
             dl class="facts" {
                 div { dt { "Environment" } dd { (text::id(&view.environment_url)) } }
-                div { dt { "Requests under way" } dd { (view.under_way) " of " (view.concurrency) " at once" } }
+                div { dt { "Concurrent requests" } dd { (view.under_way) " (limit " (view.concurrency) ")" } }
                 div { dt { "Waiting" } dd {
                     @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => (text::nothing()) }
                 } }
                 div { dt { "Settings" } dd { @match &view.source {
                     Source::File(path) => (text::id(path)),
-                    Source::Store => "in the store",
+                    Source::Store => "saved in the store",
                 } } }
             }
             @if let Some((at, report)) = line.tested { (tested(report, *at, now)) }
@@ -53,7 +53,7 @@ fn organization(line: &Line<'_>, now: Timestamp) -> Markup {
     }
 }
 
-/// What can be done. The name goes with each button, for those who hear them one by one.
+/// Renders the buttons. Each includes the organization's ID for screen readers.
 fn actions(view: &OrganizationView) -> Markup {
     let id = view.organization_id.as_str();
     html! {
@@ -79,7 +79,7 @@ fn tested(report: &TestReport, at: Timestamp, now: Timestamp) -> Markup {
     let word = if report.passed { badge::badge("good", "passed") } else { badge::badge("bad", "failed") };
     html! {
         section class="report" {
-            h3 { "Test " (text::moment(at, now)) " " (word) }
+            h3 { "Tested " (text::moment(at, now)) " " (word) }
             ol class="checks" {
                 @for check in &report.checks {
                     li {

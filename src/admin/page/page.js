@@ -1,4 +1,4 @@
-// Comfort only: the page reads without it. Renews what is marked as living, while somebody looks.
+// Optional convenience: the page works without it. Refreshes the part marked as live while the page is visible.
 "use strict";
 
 (() => {
@@ -10,7 +10,7 @@
     const search = document.getElementById("q");
     const typing = () => /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName ?? "");
 
-    // `/` puts the cursor into the search box, unless somebody is typing.
+    // `/` moves the cursor into the search box, unless a field has the focus.
     document.addEventListener("keydown", (event) => {
       if (event.key !== "/" || !search || typing() || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
@@ -18,19 +18,19 @@
       search.select();
     });
 
-    // A second click on a button that is already at work does nothing.
+    // A second submission of the same form does nothing.
     document.addEventListener("submit", (event) => {
       const form = event.target;
       if (form.method !== "post") return;
       if (form.dataset.sent) event.preventDefault();
       form.dataset.sent = "yes";
     });
-    // A page that comes back from the browser's memory may send again.
+    // A page restored from the browser's cache may submit again.
     window.addEventListener("pageshow", () => {
       for (const form of document.forms) delete form.dataset.sent;
     });
 
-    // One box for all rows that can be chosen.
+    // A check box that selects all rows.
     for (const tools of document.querySelectorAll(".tools")) {
       const boxes = tools.closest("form").querySelectorAll("tbody input[type=checkbox]");
       const label = document.createElement("label");
@@ -46,6 +46,7 @@
     const button = document.createElement("button");
     const note = document.createElement("span");
     let running = true;
+    let shownAt = new Date();
     let timer;
 
     button.type = "button";
@@ -62,7 +63,7 @@
     wait();
 
     function say(problem) {
-      button.textContent = running ? "Pause updates" : "Go on updating";
+      button.textContent = running ? "Pause updates" : "Resume updates";
       note.textContent = problem ?? (running ? "" : "Updates are paused.");
     }
 
@@ -71,7 +72,7 @@
       timer = setTimeout(renew, 1000 * Number(live.dataset.every));
     }
 
-    // Whoever reads with the keyboard, or has marked something, is not disturbed.
+    // A reader who uses the keyboard or has selected text is not disturbed.
     function busy() {
       return document.hidden || live.contains(document.activeElement) || String(document.getSelection()).length > 0;
     }
@@ -83,7 +84,7 @@
         if (!busy()) await fetchAndShow();
         say();
       } catch {
-        say("No answer: what is shown is of before.");
+        say(`Connection lost. Showing data from ${shownAt.toISOString().slice(11, 16)} UTC.`);
       }
       if (live.dataset.every) wait();
       else button.remove();
@@ -91,13 +92,14 @@
 
     async function fetchAndShow() {
       const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-      // Signed out meanwhile: the browser goes where it would have gone.
+      // The session has ended: let the browser follow the redirect.
       if (answer.redirected) return location.reload();
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("live");
       if (!fresh || busy()) return;
       live.replaceChildren(...fresh.childNodes);
+      shownAt = new Date();
       if (!fresh.dataset.every) delete live.dataset.every;
       for (const part of [".light", "nav ul"]) document.querySelector(part).replaceWith(page.querySelector(part));
     }

@@ -1,4 +1,4 @@
-//! Hostile names on every page: ids are chosen by publishers, messages by whatever answered.
+//! Hostile names on every page. Publishers choose IDs; remote servers choose messages.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use super::timeline::Around;
 use super::{find, timeline};
 use crate::admin::deps::{Check, CheckResult, Half, OrganizationView, Source, State, TestReport};
 
-/// A tag, an attribute's end, an entity, a turn of direction, a character that is not seen.
+/// A tag, an attribute's end, an entity, a direction override and an invisible character.
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=y>&amp;\u{202e}gnp\u{200b}";
 
 fn at() -> Timestamp {
     "2026-11-22T10:15:00Z".parse().expect("a test's time is RFC 3339")
 }
 
-#[allow(clippy::unnecessary_wraps)] // as most fields want it
+#[allow(clippy::unnecessary_wraps)] // most fields are optional
 fn text() -> Option<String> {
     Some(HOSTILE.to_owned())
 }
@@ -100,7 +100,7 @@ fn view(state: State) -> OrganizationView {
     }
 }
 
-/// Nothing of it is markup, and nothing of it is hidden.
+/// Asserts that the text contains no markup and no invisible characters.
 fn assert_harmless(drawn: &str) {
     assert!(drawn.contains("&lt;script&gt;alert(1)"), "it is shown: {drawn}");
     for evil in ["<script>", "<img", "href=\"javascript:", "style=\""] {
@@ -112,7 +112,7 @@ fn assert_harmless(drawn: &str) {
     }
 }
 
-/// What a person reads. What a form sends back has to be the name itself, byte for byte.
+/// Returns the visible text. A value that a form sends back must be the name itself, byte for byte.
 fn without_values(drawn: &str) -> String {
     let mut parts = drawn.split(" value=\"");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -120,7 +120,7 @@ fn without_values(drawn: &str) -> String {
 }
 
 #[test]
-fn no_name_is_markup_on_the_first_page() {
+fn names_are_never_markup_on_the_overview() {
     let blocked = State::Blocked { since: at(), error: HOSTILE.to_owned(), advice: HOSTILE.to_owned() };
     let standing = Standing { unready: vec![HOSTILE.to_owned()], ..Standing::default() };
     let drawn = now(&Now {
@@ -134,11 +134,11 @@ fn no_name_is_markup_on_the_first_page() {
         failures: Ok(&[found(Phase::Dead(failed()))]),
     });
     assert_harmless(&drawn.0);
-    assert!(drawn.0.contains("It is not working") && drawn.0.contains("9 s"), "{}", drawn.0);
+    assert!(drawn.0.contains("Not processing events") && drawn.0.contains("9 s"), "{}", drawn.0);
 }
 
 #[test]
-fn no_name_is_markup_in_a_story() {
+fn names_are_never_markup_in_a_history() {
     let around = || Around { now: at(), environment: Some("javascript:alert(1)//") };
     for phase in [Phase::Dead(failed()), Phase::Waiting, Phase::InHand, Phase::Finished(failed())] {
         assert_harmless(&timeline::story(&found(phase), &around()).0);
@@ -152,7 +152,7 @@ fn no_name_is_markup_in_a_story() {
 }
 
 #[test]
-fn no_name_is_markup_among_the_dead_letters() {
+fn names_are_never_markup_among_dead_letters() {
     let (now, entries) = (at(), [entry()]);
     let filter = Filter { ids: vec![HOSTILE.to_owned()], organization: HOSTILE.to_owned(), ..Filter::default() };
     let group = |reason| Group { reason, organization: text(), count: 2, last: Some(now), error: text() };
@@ -170,7 +170,7 @@ fn no_name_is_markup_among_the_dead_letters() {
 }
 
 #[test]
-fn no_name_is_markup_among_the_organizations() {
+fn names_are_never_markup_among_organizations() {
     let check = Check {
         check: HOSTILE.to_owned(),
         half: Half::Environment,
@@ -188,14 +188,14 @@ fn no_name_is_markup_among_the_organizations() {
 }
 
 #[test]
-fn a_customers_text_is_shown_only_when_it_is_asked_for() {
+fn customer_text_is_shown_only_on_request() {
     let (filter, entry) = (Filter::default(), entry());
     let drawn = one(&One { now: at(), filter: &filter, entry: &entry, whole: None }).0;
-    assert!(drawn.contains("Show the customer's text") && !drawn.contains("<pre"), "{drawn}");
+    assert!(drawn.contains("Show customer text") && !drawn.contains("<pre"), "{drawn}");
 }
 
 #[test]
-fn a_group_that_others_would_be_meant_with_has_no_button() {
+fn a_group_without_organization_has_no_buttons() {
     let group =
         Group { reason: Some("invalid_event".to_owned()), organization: None, count: 1, last: None, error: None };
     let filter = Filter::default();
@@ -204,7 +204,7 @@ fn a_group_that_others_would_be_meant_with_has_no_button() {
 }
 
 #[test]
-fn a_replay_is_settled_when_all_of_its_events_have_ended_again() {
+fn a_replay_is_settled_when_all_its_events_have_outcomes() {
     let replayed = || Entry::default().with(Fate::Replayed);
     let settled = |done: Done, phase: Option<Phase>| {
         let lines = [(replayed(), phase)];

@@ -1,19 +1,19 @@
-//! Other people's text, times and numbers, as the page shows them. Pure.
+//! Rendering of foreign text, times and numbers on the page. Pure.
 //!
-//! The template engine escapes what HTML would take for a tag. What is done here is for the eye: an id may hold characters
-//! that hide others or turn their order round, and nobody shall read another id than there is.
+//! The template engine escapes markup. This module protects the reader's eye: an ID may hold characters that hide others
+//! or reverse their order, and must never be displayed as a different ID.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-/// An id, a queue's name, an error code: whatever somebody else has named.
+/// Renders an identifier chosen by someone else: an ID, a queue name, an error code.
 pub(super) fn id(text: &str) -> Markup {
     html! { bdi class="id" { (visible(text)) } }
 }
 
-/// The same, or a dash.
+/// Renders an identifier, or a dash if it is absent or empty.
 pub(super) fn maybe_id(text: Option<&str>) -> Markup {
     match text {
         Some(text) if !text.is_empty() => id(text),
@@ -21,12 +21,12 @@ pub(super) fn maybe_id(text: Option<&str>) -> Markup {
     }
 }
 
-/// A sentence of somebody else's.
+/// Renders foreign prose, such as an error message.
 pub(super) fn said(text: &str) -> Markup {
     html! { bdi { (visible(text)) } }
 }
 
-/// A sentence of ours, with what is to be typed between backticks.
+/// Renders the page's own prose; text between backticks becomes code.
 pub(super) fn prose(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
@@ -35,12 +35,12 @@ pub(super) fn prose(text: &str) -> Markup {
     }
 }
 
-/// What stands for nothing, also for who listens.
+/// Renders a dash for an absent value, which screen readers read as "none".
 pub(super) fn nothing() -> Markup {
     html! { span class="nothing" { span aria-hidden="true" { "–" } span class="unseen" { "none" } } }
 }
 
-/// Characters that show nothing, or turn round what comes after them, as their numbers.
+/// Replaces invisible and direction-changing characters by their code points.
 pub(super) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
@@ -49,22 +49,22 @@ pub(super) fn visible(text: &str) -> String {
     shown
 }
 
-/// A moment, exactly and in relation to now.
+/// Renders a point in time relative to now, with the exact time as its title.
 pub(super) fn moment(at: Timestamp, now: Timestamp) -> Markup {
     html! { time datetime=(at) title=(clock(at)) { (ago(at, now)) } }
 }
 
-/// A moment as a date and a time of day in UTC, to the second.
+/// Formats a point in time as a date and a time of day in UTC, to the second.
 pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// A moment as a time of day in UTC, to the millisecond.
+/// Renders a point in time as a time of day in UTC, to the millisecond.
 pub(super) fn precise(at: Timestamp) -> Markup {
     html! { time datetime=(at) title=(clock(at)) { (at.strftime("%H:%M:%S%.3f").to_string()) } }
 }
 
-/// How long ago, or how long until then.
+/// Formats the distance from now, in the past or the future.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     let between = now.duration_since(at);
     let length = span(between.unsigned_abs());
@@ -77,7 +77,7 @@ pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A duration in its largest unit, and the next where that says something: `340 ms`, `12 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+/// Formats a duration in its largest unit and a non-zero next one: `340 ms`, `12 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn span(duration: Duration) -> String {
     const UNITS: [(u64, &str, u64, &str); 2] = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min")];
     let seconds = duration.as_secs();
@@ -95,9 +95,12 @@ pub(super) fn span(duration: Duration) -> String {
     }
 }
 
-/// A whole number with its thousands apart.
+/// Formats a whole number with thousands separators.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
+    grouped(&number.to_string())
+}
+
+fn grouped(digits: &str) -> String {
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
@@ -108,17 +111,17 @@ pub(super) fn count(number: u64) -> String {
     grouped
 }
 
-/// A number and its noun: `1 event`, `2 events`.
+/// Formats a number with its noun: `1 event`, `2 events`.
 pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
-/// A rate: a digit behind the point only where it says something.
+/// Formats a rate; numbers below ten get one decimal if they have a fraction.
 pub(super) fn rate(number: f64) -> String {
-    if number < 9.95 && number.fract() > 0.0 { format!("{number:.1}") } else { format!("{number:.0}") }
+    if number < 9.95 && number.fract() > 0.0 { format!("{number:.1}") } else { grouped(&format!("{number:.0}")) }
 }
 
-/// Controls, marks of direction, joiners and spaces of no width: Unicode's ways to show something else than is there.
+/// True for characters that disguise text: controls, direction marks, joiners and zero-width spaces.
 fn hides(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -136,32 +139,32 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_text() {
+    fn markup_is_escaped() {
         let shown = id(r#"<script>alert("1")</script>&'"#).into_string();
         assert_eq!(shown, r#"<bdi class="id">&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;'</bdi>"#);
     }
 
     #[test]
-    fn what_hides_or_turns_round_is_shown_as_its_number() {
+    fn invisible_and_reversing_characters_are_escaped() {
         assert_eq!(visible("ses_\u{202e}gpj.exe"), r"ses_\u{202e}gpj.exe");
         assert_eq!(visible("a\u{200b}b\u{0}c\nd\u{2066}e\u{feff}"), r"a\u{200b}b\u{0}c\u{a}d\u{2066}e\u{feff}");
         assert_eq!(visible("مرحبا שלום 漢字 é"), "مرحبا שלום 漢字 é");
     }
 
     #[test]
-    fn what_is_to_be_typed_is_code() {
+    fn backticks_become_code() {
         assert_eq!(prose("a `b <c>` d").into_string(), "a <code>b &lt;c&gt;</code> d");
     }
 
     #[test]
-    fn nothing_is_a_dash_that_can_be_heard() {
+    fn absent_values_are_read_as_none() {
         assert!(maybe_id(None).into_string().contains("none"));
         assert!(maybe_id(Some("")).into_string().contains("none"));
         assert!(maybe_id(Some("x")).into_string().contains(">x<"));
     }
 
     #[test]
-    fn spans_are_as_long_as_they_need_to_be() {
+    fn spans_have_at_most_two_units() {
         let cases = [
             (0, "0 ms"),
             (340, "340 ms"),
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_seen_from_now() {
+    fn moments_are_relative_to_now() {
         let now = at("2026-11-22T10:15:00Z");
         assert_eq!(ago(at("2026-11-22T10:14:48Z"), now), "12 s ago");
         assert_eq!(ago(at("2026-11-22T10:15:30Z"), now), "in 30 s");
@@ -193,6 +196,6 @@ mod tests {
     fn numbers_are_easy_to_read() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([counted(1, "event", "events"), counted(2000, "event", "events")], ["1 event", "2,000 events"]);
-        assert_eq!([0.0, 1.0, 0.04, 3.21, 9.96, 1234.5].map(rate), ["0", "1", "0.0", "3.2", "10", "1234"]);
+        assert_eq!([0.0, 1.0, 0.04, 3.21, 9.96, 1234.5].map(rate), ["0", "1", "0.0", "3.2", "10", "1,234"]);
     }
 }

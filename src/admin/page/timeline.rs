@@ -1,4 +1,4 @@
-//! One event's story, from its receipt to its end. Pure.
+//! History of one event, from its receipt to its outcome. Pure.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use maud::{Markup, html};
 
 use super::{badge, failure, link, text, words};
 
-/// Shorter pauses between two requests are the worker's own work.
+/// Shortest pause between two requests that is shown; shorter ones are the worker's own work.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What a story needs beside the event.
+/// Context of a history.
 pub(super) struct Around<'a> {
-    /// The present.
+    /// Present time.
     pub now: Timestamp,
-    /// The organization's Dynamics, where it is configured.
+    /// URL of the organization's Dynamics environment, if configured.
     pub environment: Option<&'a str>,
 }
 
-/// The whole story.
+/// Renders the history of an event.
 pub(super) fn story(found: &Found, around: &Around<'_>) -> Markup {
     let Found { key, record } = found;
     let what = if record.kind == Kind::Handoff { "Handoff" } else { "Resolution" };
@@ -36,11 +36,11 @@ pub(super) fn story(found: &Found, around: &Around<'_>) -> Markup {
             }
             (verdict(found, around.now))
             ol class="timeline" {
-                (entry("received", record.first_seen, &html! { p { strong { "Received" } " from the bus" } }))
+                (entry("received", record.first_seen, &html! { p { strong { "Received" } " from the broker" } }))
                 @for (at, one) in record.history.iter().enumerate() {
                     @let before = at.checked_sub(1).map_or(record.first_seen, |at| record.history[at].at);
                     (pause(before, one))
-                    @if at == 1 && record.history.len() >= HISTORY_LIMIT { li class="pause" { "older requests are not kept" } }
+                    @if at == 1 && record.history.len() >= HISTORY_LIMIT { li class="pause" { "earlier requests not kept" } }
                     (request(one))
                 }
                 (end(record, around.now))
@@ -52,12 +52,12 @@ pub(super) fn story(found: &Found, around: &Around<'_>) -> Markup {
 fn phase_badge(phase: &Phase) -> Markup {
     match phase {
         Phase::Finished(outcome) | Phase::Dead(outcome) => badge::status(outcome.status),
-        Phase::Waiting => badge::badge("warn", "waiting"),
-        Phase::InHand | Phase::Quarantined { .. } => badge::badge("warn", "in hand"),
+        Phase::Waiting => badge::badge("warn", "retrying"),
+        Phase::InHand | Phase::Quarantined { .. } => badge::badge("warn", "in progress"),
     }
 }
 
-/// Whose, which conversation, which record.
+/// Renders organization, session, records and attempts.
 fn facts(found: &Found, around: &Around<'_>) -> Markup {
     let outcome = found.record.outcome();
     html! {
@@ -98,7 +98,7 @@ fn records(outcome: &Outcome, around: &Around<'_>) -> Markup {
     }
 }
 
-/// A record's key, as a link into Dynamics where that is known.
+/// Renders a record's ID, as a link into Dynamics if the environment is known.
 fn outside(address: Option<String>, id: &str) -> Markup {
     html! {
         @match address {
@@ -108,7 +108,7 @@ fn outside(address: Option<String>, id: &str) -> Markup {
     }
 }
 
-/// Why it ended as it did, and what to do.
+/// Renders the reason for the outcome, with advice.
 fn verdict(found: &Found, now: Timestamp) -> Markup {
     let Some(outcome) = found.record.outcome() else { return underway(&found.record, now) };
     html! {
@@ -134,7 +134,7 @@ fn to_letter(found: &Found) -> Markup {
     let query = [("organization", found.key.organization_id.as_str()), ("id", found.key.event_id.as_str())];
     html! {
         p class="actions" {
-            a class="button" href=(link::with("/dead-letters", &query)) { "Its dead letter: replay or discard" }
+            a class="button" href=(link::with("/dead-letters", &query)) { "View dead letter" }
         }
     }
 }
@@ -143,12 +143,12 @@ fn underway(record: &Record, now: Timestamp) -> Markup {
     let fault = record.history.iter().rev().find_map(|entry| entry.error.as_deref());
     html! {
         section class="verdict warn" {
-            h3 { (if record.phase == Phase::Waiting { "It waits for its next attempt" } else { "A worker has it in hand" }) }
+            h3 { (if record.phase == Phase::Waiting { "Waiting to retry" } else { "In progress" }) }
             p {
-                "Received " (text::moment(record.first_seen, now)) ", without an outcome so far. It is tried again and again; "
-                "nothing is lost."
+                "Received " (text::moment(record.first_seen, now)) "; no outcome yet. Failed attempts are retried automatically; the event "
+                "is not lost."
             }
-            @if let Some(fault) = fault { p class="error" { "Last: " (text::said(fault)) } }
+            @if let Some(fault) = fault { p class="error" { "Last error: " (text::said(fault)) } }
         }
     }
 }
@@ -166,14 +166,14 @@ fn request(request: &HistoryEntry) -> Markup {
             strong { (words::step(request.step)) }
             @match request.status {
                 Some(status) => span class={ "code " (if fine { "good" } else { "bad" }) } { (status) },
-                None => span class="code bad" { "no answer" },
+                None => span class="code bad" { "no response" },
             }
             @if let Some(code) = request.code.as_deref().filter(|code| !code.is_empty()) { " " (text::id(code)) }
             span class="took" { (text::span(Duration::from_millis(request.elapsed_ms))) }
             span class="attempt" { "attempt " (request.attempt) }
         }
         @if let Some(error) = &request.error { p class="error" { (text::said(error)) } }
-        @if let Some(id) = &request.request_id { p class="support" { "request id " (text::id(id)) } }
+        @if let Some(id) = &request.request_id { p class="support" { "request ID " (text::id(id)) } }
     };
     entry(if fine { "done" } else { "fault" }, request.at, &told)
 }
@@ -191,7 +191,7 @@ fn end(record: &Record, now: Timestamp) -> Markup {
     let told = html! {
         p {
             strong { (ending(outcome)) }
-            span class="took" { (text::span(took)) " after its receipt, " (text::ago(outcome.finished_at, now)) }
+            span class="took" { (text::span(took)) " after receipt, " (text::ago(outcome.finished_at, now)) }
         }
     };
     entry(class, outcome.finished_at, &told)
@@ -201,7 +201,7 @@ fn ending(outcome: &Outcome) -> &'static str {
     match outcome.status {
         handoffd_engine::workflow::Status::Succeeded => "Succeeded",
         handoffd_engine::workflow::Status::Skipped => "Skipped",
-        handoffd_engine::workflow::Status::Failed => "Given up: a dead letter",
+        handoffd_engine::workflow::Status::Failed => "Failed; moved to dead letters",
     }
 }
 

@@ -1,60 +1,60 @@
-//! Names of the machine's as an operator says them, and what to do about each reason. Pure.
+//! Texts of the page for reasons, warnings, statuses and steps, with advice for each reason. Pure.
 //!
-//! The words about reasons are those of docs/OPERATIONS.md, shortened.
+//! The texts for reasons shorten those of docs/OPERATIONS.md.
 
 use handoffd_engine::workflow::{Reason, Status, StepName, Warning};
 
-/// What a reason means, and what to do about it.
+/// Explanation of a reason, with advice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Meaning {
-    /// In a few words.
+    /// Title in a few words.
     pub title: &'static str,
-    /// What happened.
+    /// Cause of the outcome.
     pub means: &'static str,
-    /// What to look at and what to do.
+    /// Recommended action.
     pub advice: &'static str,
 }
 
-/// What a dead letter without one of ours needs: somebody else put it there.
+/// Explanation of a dead letter without one of the worker's reasons: another application published it.
 pub(super) const NO_REASON: Meaning = Meaning {
-    title: "No reason given",
-    means: "Somebody else has put it into the dead-letter queue: it carries no reason.",
-    advice: "Show one and see where it comes from; then replay or discard it.",
+    title: "No reason",
+    means: "Another application put this message into the dead-letter queue; it has no reason header.",
+    advice: "Open it to find its origin, then replay or discard it.",
 };
 
-/// What a reason means, by its name in headers and lists.
+/// Returns the explanation of a reason, given its name in headers and lists.
 pub(super) fn by_name(reason: Option<&str>) -> Meaning {
     let known = Reason::DEAD.into_iter().find(|known| Some(known.as_str()) == reason);
     known.map_or(NO_REASON, meaning)
 }
 
-/// What a reason means.
+/// Returns the explanation of a reason.
 pub(super) fn meaning(reason: Reason) -> Meaning {
     let (title, means, advice) = match reason {
         Reason::NotResolved => (
             "Not resolved",
-            "The event says that the conversation ended without being resolved, so its case stays open.",
-            "Nothing to do.",
+            "The conversation ended without being resolved, so its case stays open.",
+            "No action needed.",
         ),
         Reason::LiveWorkItem => (
-            "A live work item",
-            "The session went to a live work item, which its agent closes in Dynamics.",
-            "Nothing to do.",
+            "Live work item",
+            "The session was handed off to a live work item, which its agent closes in Dynamics.",
+            "No action needed.",
         ),
         Reason::NoIncident => (
             "No case to close",
-            "No handoff of this session came in time (worker.resolution_wait), so there is no case to close.",
-            "If there should be one: find the session and see whether its handoff is a dead letter.",
+            "No handoff of this session arrived within worker.resolution_wait, so there is no case to close.",
+            "If a case was expected, find the session and check whether its handoff is a dead letter.",
         ),
         Reason::AlreadyClosed => (
-            "Closed before",
-            "The worker has closed all cases of this session before. One that a rep has reopened since stays open.",
-            "Nothing to do.",
+            "Already closed",
+            "The worker already closed all cases of this session. A case that a rep has reopened since stays open.",
+            "No action needed.",
         ),
         Reason::IncidentNotFound => (
-            "The case is gone",
-            "The case to close is not in Dynamics any more.",
-            "If it should be there: somebody has deleted it or merged it with another.",
+            "Case not found",
+            "The case to close no longer exists in Dynamics.",
+            "If it should exist, it was deleted or merged with another case.",
         ),
         reason => return dead(reason),
     };
@@ -65,67 +65,69 @@ fn dead(reason: Reason) -> Meaning {
     let (title, means, advice) = match reason {
         Reason::UnsupportedEvent => (
             "Unsupported event",
-            "An event that this worker does not know. A publisher sends it under a routing key that the inbox is bound \
-             with, or the worker is older than the publisher.",
-            "Look at the name in the error and at broker.bindings. Bind the queue more narrowly and discard these, or run a \
-             worker that knows the event and replay.",
+            "This worker does not support the event. Its routing key matches a binding of the inbox, or the worker is older \
+             than the publisher.",
+            "Compare the name in the error with broker.bindings. Bind the queue more narrowly and discard these events, or \
+             deploy a worker that supports the event and replay.",
         ),
         Reason::UnknownOrganization => (
             "Unknown organization",
-            "No organization of this id is configured: not yet, not any more, or its file is broken.",
-            "Put its file in place (`handoffd config check` names broken ones); the worker takes it up within seconds. Then \
-             replay. An id that is a slip of the publisher's: discard.",
+            "No organization with this ID is configured: it was not added yet, was removed, or its file is invalid.",
+            "Add its file (`handoffd config check` reports invalid ones); the worker loads it within seconds. Then \
+             replay. If the publisher sent a wrong ID, discard it.",
         ),
         Reason::RejectedByDynamics => (
             "Rejected by Dynamics",
-            "Dynamics refuses the record for good: a plug-in, a value out of range, a row that a setting names and that is not \
-             there.",
-            "Open the event to see Dynamics' answer and what to do about it. Correct the environment or the organization's \
-             file, then replay. What is done already is not done again.",
+            "Dynamics permanently rejects the record: a plug-in refuses it, a value is out of range, or a configured record \
+             does not exist.",
+            "Open the event to see Dynamics' response and the advice for it. Fix the environment or the organization's \
+             file, then replay. Completed steps are not repeated.",
         ),
         Reason::RetriesExhausted => (
             "Retries exhausted",
-            "It failed for as long as retry.max_age allows. The error is the last one.",
-            "Open the event for every attempt, and see whether its organization was blocked or throttled. Put right what kept \
-             it, then replay.",
+            "Attempts kept failing until retry.max_age. The error shown is the last one.",
+            "Open the event to see every attempt, and check whether its organization was blocked or throttled. Fix the \
+             cause, then replay.",
         ),
         Reason::DeliveryLimit => (
             "Delivery limit",
-            "The broker delivered it again and again and nobody settled it: a worker that ends each time it takes this event, \
-             or that lost its connection as often.",
-            "See why workers ended (killed, out of memory, the last lines of their logs). If the broker or the machine was to \
-             blame, replay. If it is the event, keep it and report it.",
+            "The broker redelivered the event up to its delivery limit without an acknowledgement: each worker that took it \
+             ended or lost its connection.",
+            "Find out why workers ended (killed, out of memory, the last lines of their logs). If the broker or the machine \
+             was the cause, replay. If the event is the cause, keep it and report it.",
         ),
         Reason::Expired => (
             "Expired",
-            "The event expired in the broker before a worker took it: its publisher set an expiration, or a policy of the \
+            "The event expired in the broker before a worker consumed it: its publisher set an expiration, or a policy of the \
              broker sets message-ttl.",
-            "See how long workers were away, and whether the publisher or a policy (`rabbitmqctl list_policies`) limits how \
-             long events may wait. Remove that limit, then replay: a replayed event does not expire.",
+            "Check how long workers were down and whether the publisher or a policy (`rabbitmqctl list_policies`) limits how \
+             long events may wait. Remove that limit, then replay: replayed events do not expire.",
         ),
         _ => (
             "Invalid event",
-            "The message breaks a rule: not JSON, too large, or a field that is missing or of a wrong kind. The error names \
-             the field.",
-            "Have the publisher corrected, and publish anew. One event can be corrected with `handoffd dead-letters replay --id ID \
-             --patch FILE`. Replayed as it is, it fails again.",
+            "The message is invalid: it is not JSON, is too large, or has a missing field or one of the wrong type. The \
+             error names the field.",
+            "Fix the publisher and publish the event again. To fix a single event, run `handoffd dead-letters replay --id ID \
+             --patch FILE`. Replayed unchanged, it fails again.",
         ),
     };
     Meaning { title, means, advice }
 }
 
-/// What a warning says.
+/// Returns the text for a warning.
 pub(super) fn warning(warning: Warning) -> &'static str {
     match warning {
-        Warning::ContactUnlinked => "The customer's contact could not be made: the case stands alone.",
+        Warning::ContactUnlinked => "The case was created without a link to the customer's contact.",
         Warning::PlaceholderCustomer => "The case is linked to the fallback or placeholder customer.",
-        Warning::NotQueued => "The case was closed before it came into the organization's queue.",
-        Warning::SubjectCut => "The summary was too long for the live work item's subject, and was cut.",
-        Warning::CloseUnconfirmed => "Somebody works on the case since it was to be closed: it was left as it is.",
+        Warning::NotQueued => "The case was closed before it was added to the organization's queue.",
+        Warning::SubjectCut => "The summary was too long for the live work item's subject and was truncated.",
+        Warning::CloseUnconfirmed => {
+            "A rep reopened or changed the case after it was to be closed; it was left unchanged."
+        }
     }
 }
 
-/// How an event ended.
+/// Returns the word for a final status.
 pub(super) fn status(status: Status) -> &'static str {
     match status {
         Status::Succeeded => "succeeded",
@@ -134,23 +136,23 @@ pub(super) fn status(status: Status) -> &'static str {
     }
 }
 
-/// What a request was for.
+/// Returns the purpose of a request.
 pub(super) fn step(step: StepName) -> &'static str {
     match step {
         StepName::Decode => "Read the message",
         StepName::Token => "Fetch a token",
-        StepName::Probe => "Ask whether it works again",
+        StepName::Probe => "Check whether Dynamics works again",
         StepName::LookUpContact => "Look up the contact",
         StepName::CreateContact => "Create the contact",
         StepName::CreatePlaceholder => "Create the placeholder contact",
         StepName::PostIncident => "Create the case",
-        StepName::LookForQueueItem => "Look whether the case is in a queue",
-        StepName::AssignQueue => "Put the case into its queue",
+        StepName::LookForQueueItem => "Check whether the case is in a queue",
+        StepName::AssignQueue => "Add the case to its queue",
         StepName::AttachTranscript => "Attach the transcript",
         StepName::PostLiveWorkItem => "Create the live work item",
         StepName::CloseIncident => "Close the case",
-        StepName::LookAtIncident => "Look whether the case is open",
-        StepName::LookForResolution => "Look whether the case was reopened",
+        StepName::LookAtIncident => "Check whether the case is open",
+        StepName::LookForResolution => "Check whether the case was reopened",
     }
 }
 
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_has_words_of_its_own() {
+    fn each_reason_has_its_own_text() {
         let titles: std::collections::BTreeSet<&str> = Reason::DEAD.map(|reason| meaning(reason).title).into();
         assert_eq!(titles.len(), Reason::DEAD.len());
         for reason in Reason::DEAD {

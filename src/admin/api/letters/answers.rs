@@ -22,33 +22,33 @@ use crate::admin::api::parameter::{Kind, Parameter, in_path, in_query, read};
 use crate::admin::api::route::{Answer, Link, MOMENT, Route, Verb, schema};
 use crate::admin::api::{Parts, Problem};
 
-/// Whole letters in one answer: each may have a body of a megabyte.
+/// Full messages in one response; each may have a body of one megabyte.
 const MOST_SHOWN: usize = 10;
 
-const EVENT: &[Parameter] = &[in_path("event_id", Kind::Text, "Which event.")];
-const OF: &[Parameter] = &[in_query("organization", Kind::Text, "Of this organization.")];
-const JOB: &[Parameter] = &[in_path("id", Kind::Guid, "Which job.")];
+const EVENT: &[Parameter] = &[in_path("event_id", Kind::Text, "Event ID.")];
+const OF: &[Parameter] = &[in_query("organization", Kind::Text, "Filter by organization.")];
+const JOB: &[Parameter] = &[in_path("id", Kind::Guid, "Job ID.")];
 
-const IN_USE: (u16, &str) = (409, "Another operator goes through the dead letters.");
-const BAD_PARAMETER: (u16, &str) = (400, "A parameter is not as it should be.");
-const ENTRIES: Answer = Answer::new(200, "What became of each one that matches.", schema::<Vec<Entry>>);
-const ACCEPTED: Answer = Answer::new(202, "A job does it: `Location` says where to look.", schema::<JobView>)
+const IN_USE: (u16, &str) = (409, "Another operator is accessing the dead letters.");
+const BAD_PARAMETER: (u16, &str) = (400, "Invalid parameter.");
+const ENTRIES: Answer = Answer::new(200, "Result for each matching dead letter.", schema::<Vec<Entry>>);
+const ACCEPTED: Answer = Answer::new(202, "Started a background job; `Location` is its address.", schema::<JobView>)
     .leading_to(&[
         Link { to: "showJob", with: &[("id", "$response.body#/id")] },
         Link { to: "stopJob", with: &[("id", "$response.body#/id")] },
     ]);
-const UNKNOWN_JOB: (u16, &str) = (404, "There is no such job, or no longer.");
+const UNKNOWN_JOB: (u16, &str) = (404, "No such job; old jobs are forgotten.");
 
-/// What can be asked for.
+/// Routes for dead letters and jobs.
 pub const ROUTES: [Route; 8] = [
     Route {
         verb: Verb::Get,
         path: "/api/v1/dead-letters",
         name: "listDeadLetters",
-        summary: "Dead letters, oldest first: ids, reasons, times; no customer's text.",
+        summary: "Lists dead letters, oldest first: IDs, reasons, times; no customer text.",
         parameters: &[PARAMETERS],
         body: None,
-        answers: &[Answer::new(200, "Those that match.", schema::<Vec<Entry>>)
+        answers: &[Answer::new(200, "Matching dead letters.", schema::<Vec<Entry>>)
             .leading_to(&[Link { to: "showDeadLetter", with: &[("event_id", "$response.body#/0/event_id")] }])],
         problems: &[BAD_PARAMETER, IN_USE],
         within: MOMENT,
@@ -58,11 +58,11 @@ pub const ROUTES: [Route; 8] = [
         verb: Verb::Get,
         path: "/api/v1/dead-letters/{event_id}",
         name: "showDeadLetter",
-        summary: "Everything about the dead letters of one event: properties, headers and the body, which is CUSTOMER TEXT.",
+        summary: "Shows the dead letters of one event in full: properties, headers and the body, which is CUSTOMER TEXT.",
         parameters: &[EVENT, OF],
         body: None,
-        answers: &[Answer::new(200, "The letters, ten at most.", whole_letters)],
-        problems: &[BAD_PARAMETER, (404, "No dead letter is of this event."), IN_USE],
+        answers: &[Answer::new(200, "At most ten dead letters.", whole_letters)],
+        problems: &[BAD_PARAMETER, (404, "No dead letter of this event."), IN_USE],
         within: MOMENT,
         handler: |verb| on(verb, show),
     },
@@ -70,10 +70,10 @@ pub const ROUTES: [Route; 8] = [
         verb: Verb::Post,
         path: "/api/v1/dead-letters/show",
         name: "showDeadLetters",
-        summary: "The same for a selection, so that letters without a readable event id can be shown too.",
+        summary: "Shows selected dead letters in full, including those without a readable event ID.",
         parameters: &[],
         body: Some(schema::<Request>),
-        answers: &[Answer::new(200, "The first ten that match.", whole_letters)],
+        answers: &[Answer::new(200, "First ten matching dead letters.", whole_letters)],
         problems: &[IN_USE],
         within: MOMENT,
         handler: |verb| on(verb, show_selected),
@@ -82,11 +82,11 @@ pub const ROUTES: [Route; 8] = [
         verb: Verb::Post,
         path: "/api/v1/dead-letters/replay",
         name: "replayDeadLetters",
-        summary: "Puts dead letters back to work. Each starts afresh and still makes nothing twice.",
+        summary: "Replays dead letters: each is processed again from the start and never creates duplicates.",
         parameters: &[WAIT],
         body: Some(schema::<Request>),
         answers: &[ENTRIES, ACCEPTED],
-        problems: &[IN_USE, (429, "There are too many jobs already.")],
+        problems: &[IN_USE, (429, "Too many jobs in progress.")],
         within: MOMENT,
         handler: |verb| on(verb, replay),
     },
@@ -94,11 +94,11 @@ pub const ROUTES: [Route; 8] = [
         verb: Verb::Post,
         path: "/api/v1/dead-letters/discard",
         name: "discardDeadLetters",
-        summary: "Takes dead letters out for good.",
+        summary: "Permanently deletes dead letters.",
         parameters: &[WAIT],
         body: Some(schema::<Request>),
         answers: &[ENTRIES, ACCEPTED],
-        problems: &[IN_USE, (429, "There are too many jobs already.")],
+        problems: &[IN_USE, (429, "Too many jobs in progress.")],
         within: MOMENT,
         handler: |verb| on(verb, discard),
     },
@@ -106,10 +106,10 @@ pub const ROUTES: [Route; 8] = [
         verb: Verb::Get,
         path: "/api/v1/jobs",
         name: "listJobs",
-        summary: "Jobs under way and the last ones that ended, the newest first, without their results.",
+        summary: "Lists running and recently finished jobs, newest first, without their results.",
         parameters: &[],
         body: None,
-        answers: &[Answer::new(200, "All that are remembered; a restart forgets them.", schema::<Jobs>)
+        answers: &[Answer::new(200, "Known jobs; a restart forgets them.", schema::<Jobs>)
             .leading_to(&[Link { to: "showJob", with: &[("id", "$response.body#/jobs/0/id")] }])],
         problems: &[],
         within: MOMENT,
@@ -119,11 +119,11 @@ pub const ROUTES: [Route; 8] = [
         verb: Verb::Get,
         path: "/api/v1/jobs/{id}",
         name: "showJob",
-        summary: "How far a job is, and what came of it.",
+        summary: "Shows the progress and the results of a job.",
         parameters: &[JOB],
         body: None,
-        answers: &[Answer::new(200, "How it stands.", schema::<JobView>)],
-        problems: &[(400, "The id is no GUID."), UNKNOWN_JOB],
+        answers: &[Answer::new(200, "State of the job.", schema::<JobView>)],
+        problems: &[(400, "The ID is not a GUID."), UNKNOWN_JOB],
         within: MOMENT,
         handler: |verb| on(verb, job),
     },
@@ -131,20 +131,20 @@ pub const ROUTES: [Route; 8] = [
         verb: Verb::Delete,
         path: "/api/v1/jobs/{id}",
         name: "stopJob",
-        summary: "Stops a job after what is in hand, if it runs, and forgets it.",
+        summary: "Stops a running job after its current dead letters, and forgets it.",
         parameters: &[JOB],
         body: None,
-        answers: &[Answer::new(200, "How it stood at its end.", schema::<JobView>)],
-        problems: &[(400, "The id is no GUID."), UNKNOWN_JOB],
+        answers: &[Answer::new(200, "Final state of the job.", schema::<JobView>)],
+        problems: &[(400, "The ID is not a GUID."), UNKNOWN_JOB],
         within: MOMENT,
         handler: |verb| on(verb, stop),
     },
 ];
 
-/// All jobs that are remembered.
+/// All known jobs.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Jobs {
-    /// The newest first.
+    /// Jobs, newest first.
     jobs: Vec<JobView>,
 }
 
@@ -166,7 +166,7 @@ async fn show(
     let selection = Selection { ids: vec![event_id.clone()], organization, ..Selection::default() };
     let found = parts.letters.collect(selection, Action::Show, MOST_SHOWN).await?;
     if found.shown.is_empty() {
-        return Err(Problem::not_found(format!("no dead letter is of the event {event_id:?}")));
+        return Err(Problem::not_found(format!("no dead letter of event {event_id:?}")));
     }
     Ok(Json(found.shown))
 }
@@ -212,7 +212,7 @@ async fn stop(State(parts): State<Arc<Parts>>, id: Id) -> Result<Json<JobView>, 
     parts.letters.jobs.remove(id).await.map(Json).ok_or_else(|| no_such_job(id))
 }
 
-/// Whether the caller waits for the end.
+/// Mode of an action: the response carries its results, or a job runs in the background.
 enum Waits {
     Here,
     Elsewhere,
@@ -255,17 +255,17 @@ fn guid(id: Id) -> Result<Uuid, Problem> {
 }
 
 fn no_such_job(id: Uuid) -> Problem {
-    Problem::not_found(format!("there is no job {id}; the last 20 are remembered until a restart"))
+    Problem::not_found(format!("no record of job {id}; only the last 20 jobs since the worker's start are kept"))
 }
 
-/// What `dead-letters show --json` prints.
+/// Returns the schema of the output of `dead-letters show --json`.
 fn whole_letters(generator: &mut SchemaGenerator) -> Schema {
     let entry = generator.subschema_for::<Entry>();
     json_schema!({
         "type": "array",
         "items": { "allOf": [entry, {
             "type": "object",
-            "description": "With `properties`, `headers`, and `body` (JSON, or text) or `body_base64`; `replaced_body` where a patch replaced it.",
+            "description": "Has `properties`, `headers`, and `body` (JSON or text) or `body_base64`; also `replaced_body` if a patch replaced the body.",
             "properties": {
                 "properties": { "type": "object" },
                 "headers": { "type": "object" },

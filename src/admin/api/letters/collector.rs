@@ -1,4 +1,4 @@
-//! Entries kept, for those who want them as values.
+//! Observers that collect or count entries, for callers that want values.
 
 use std::collections::BTreeMap;
 
@@ -11,48 +11,48 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Done, broken_off};
 use crate::admin::api::Problem;
 
-/// What was found, or done.
+/// Result of a pass through the dead letters.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Collected {
-    /// Those that match, oldest first.
+    /// Matching entries, oldest first.
     pub entries: Vec<Entry>,
-    /// Everything about them, when that was asked for: customer text.
+    /// Full messages with customer text, if requested.
     pub shown: Vec<Map<String, Value>>,
-    /// Whether there are more of them than were wanted.
+    /// True if more match than were requested.
     pub more: bool,
-    /// How many there were.
+    /// Totals.
     pub tally: Tally,
 }
 
-/// Dead letters counted.
+/// Dead letters by group.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Grouped {
-    /// By reason and organization, the largest first.
+    /// Groups by reason and organization, largest first.
     pub groups: Vec<Group>,
-    /// How many were looked at, how many match.
+    /// Totals of checked and matching dead letters.
     pub tally: Tally,
 }
 
 /// Dead letters of one reason and one organization.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Group {
-    /// Why they were given up; none where somebody put them there.
+    /// Reason for the failure; `None` if another application published the message.
     pub reason: Option<String>,
-    /// Whose they are; none where it could not be read.
+    /// Organization that owns the events; `None` if unreadable.
     pub organization_id: Option<String>,
-    /// How many.
+    /// Number of dead letters.
     pub count: u64,
-    /// When the last of them was given up.
+    /// Time at which the most recent one failed.
     pub last: Option<Timestamp>,
-    /// What went wrong with it.
+    /// Error of the most recent one.
     pub error: Option<String>,
 }
 
-/// Keeps entries, no more than are wanted.
+/// Observer that collects a limited number of entries.
 pub(super) struct Collector {
     collected: Collected,
     most: usize,
-    /// Ends what only looks, once there are enough.
+    /// Stops a read-only pass once there are enough entries.
     enough: Option<CancellationToken>,
 }
 
@@ -62,7 +62,7 @@ impl Collector {
         Self { collected: Collected::default(), most, enough: only_looks.then(|| stop.clone()) }
     }
 
-    /// What was found, or done; or what failed, with what was done before.
+    /// Returns the result, or the failure with the results so far.
     pub(super) fn end(self, done: Done) -> Result<Collected, Problem> {
         match done {
             Ok(tally) if tally.stopped && !self.collected.more => Err(self.tell(broken_off())),
@@ -106,7 +106,7 @@ impl Observer for Collector {
     }
 }
 
-/// Counts.
+/// Observer that counts entries by group.
 #[derive(Default)]
 pub(super) struct Groups(BTreeMap<(Option<String>, Option<String>), Group>);
 

@@ -1,4 +1,4 @@
-//! Where operators go through the dead letters, one at a time.
+//! Operators' access to the dead letters, for one pass at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,44 +15,44 @@ use super::collector::{Collected, Collector, Grouped, Groups};
 use super::jobs::Jobs;
 use crate::admin::api::Problem;
 
-/// How long somebody waits for another's look to end. One through 100,000 letters takes longer: that is said then.
+/// Time to wait for another pass to end, before the request is refused. A pass through 100,000 dead letters takes longer.
 const TURN: Duration = Duration::from_secs(15);
 
-/// The dead letters, for operators.
+/// Operators' access to the dead letters.
 pub struct Desk {
     letter_box: Arc<dyn LetterBox>,
     limits: Limits,
-    /// Two of one process needn't ask the broker who is first.
+    /// Serializes passes within this process, so that they do not compete at the broker.
     turn: Semaphore,
-    /// What is being done in the background.
+    /// Background jobs.
     pub jobs: Jobs,
-    /// The process stops.
+    /// Cancelled when the process stops.
     stop: CancellationToken,
 }
 
-/// A look that is under way, and its observer when it is over.
+/// Pass in progress; returns its observer at its end.
 pub(super) type Look<O> = JoinHandle<(O, Done)>;
-/// How a look ended.
+/// Result of a pass.
 pub(super) type Done = Result<Tally, Problem>;
 
-/// How long to wait for one's turn.
+/// Readiness to wait for another pass to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Patience {
-    /// Somebody waits for the answer.
+    /// A client waits for the response.
     Short,
-    /// Nobody does.
+    /// A background job waits.
     Long,
 }
 
 impl Desk {
-    /// For the dead letters in this box; what has to be read of them is within these limits.
+    /// Creates an access to this queue; event bodies are decoded within these limits.
     pub fn new(letter_box: Arc<dyn LetterBox>, limits: Limits) -> Self {
         let (stop, turn) = (CancellationToken::new(), Semaphore::new(1));
         Self { letter_box, limits, turn, jobs: Jobs::default(), stop }
     }
 
-    /// Does something about those that match and tells of `most` of them at most. A list ends there; what changes
-    /// something is done to all.
+    /// Acts on matching dead letters and returns at most `most` of them. A read-only pass ends there; an action covers all
+    /// that match.
     pub async fn collect(
         self: &Arc<Self>,
         selection: Selection,
@@ -67,7 +67,7 @@ impl Desk {
         collector.end(done)
     }
 
-    /// How many match, by reason and organization.
+    /// Counts matching dead letters by reason and organization.
     pub async fn groups(self: &Arc<Self>, selection: Selection) -> Result<Grouped, Problem> {
         let stop = self.stop();
         let _ends_with_me = stop.clone().drop_guard();
@@ -76,19 +76,19 @@ impl Desk {
         done.map(|tally| groups.grouped(tally))
     }
 
-    /// Ends what is under way, in good order.
+    /// Stops the pass in progress and waits for its orderly end.
     pub async fn close(&self, within: Duration) {
         self.stop.cancel();
-        // Whoever has the turn gives it back when all is where it was.
+        // The pass releases its permit after it has returned all messages to the queue.
         _ = timeout(within, self.turn.acquire()).await;
     }
 
-    /// Ends with the process; whoever has it may end it sooner.
+    /// Returns a token that is cancelled when the process stops; its holder may cancel it earlier.
     pub(super) fn stop(&self) -> CancellationToken {
         self.stop.child_token()
     }
 
-    /// Goes through the letters in a task of its own: it comes to an orderly end even if nobody waits for it any more.
+    /// Starts a pass in its own task, so that it ends in order even if its caller is gone.
     pub(super) fn begin<O: Observer + 'static>(
         self: &Arc<Self>,
         selection: Selection,
@@ -129,16 +129,16 @@ impl Desk {
     }
 }
 
-/// It ended before it came to its end.
+/// Returns the problem of a pass that was stopped.
 pub(super) fn broken_off() -> Problem {
     Problem::unavailable(
-        "it was stopped before its end; what was not dealt with lies where it lay: ask again".to_owned(),
+        "stopped early; the remaining dead letters are unchanged, so send the request again".to_owned(),
     )
 }
 
 fn in_use() -> Problem {
     Problem::conflict(format!(
-        "another operator goes through the dead letters; it was waited for {} s: try again later, or ask for a job (wait=false)",
+        "another operator is accessing the dead letters; waited {} s; try again later, or start a job (wait=false)",
         TURN.as_secs()
     ))
 }
@@ -147,9 +147,6 @@ fn away(error: &LettersError) -> Problem {
     if matches!(error, LettersError::InUse { .. }) {
         return Problem::conflict(error.to_string());
     }
-    tracing::warn!(
-        error = error as &dyn std::error::Error,
-        "the dead letters could not be gone through for an operator"
-    );
+    tracing::warn!(error = error as &dyn std::error::Error, "could not read the dead letters for an operator");
     Problem::unavailable(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! What takes long and is done in the background: how far it is, what came of it.
+//! Background jobs on dead letters: progress and results.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,84 +16,84 @@ use uuid::Uuid;
 use super::desk::{Desk, Done, Patience};
 use crate::admin::api::Problem;
 
-/// Jobs that wait or run at once. They go one after the other anyway.
+/// Limit of unfinished jobs. They run one after another anyway.
 const MOST_UNDER_WAY: usize = 4;
-/// Jobs that are remembered, those under way included.
+/// Number of jobs kept, including unfinished ones.
 const MOST_KEPT: usize = 20;
-/// Results kept of a job, and as many failures again: a job may be about 100,000.
+/// Results kept per job, and as many failures again; a job may cover 100,000 dead letters.
 const MOST_RESULTS: usize = 1000;
 
-/// What is done in the background.
+/// Known jobs.
 #[derive(Default)]
 pub struct Jobs(Mutex<VecDeque<Arc<Job>>>);
 
-/// One thing that is done in the background.
+/// Background job.
 struct Job {
     id: Uuid,
     stop: CancellationToken,
     progress: watch::Sender<JobView>,
 }
 
-/// How far a job is, and what came of it.
+/// Progress and results of a job.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Job")]
 pub struct JobView {
-    /// Its name.
+    /// ID of the job.
     pub id: Uuid,
-    /// What is done.
+    /// Action.
     pub action: JobAction,
-    /// Whether it is only said what would happen.
+    /// True if the job only previews its effect.
     pub dry_run: bool,
-    /// How far it is.
+    /// State.
     pub state: JobState,
-    /// When it was asked for.
+    /// Time of the request.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub asked_at: Timestamp,
-    /// When it ended.
+    /// Time at which the job ended.
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub ended_at: Option<Timestamp>,
-    /// Dead letters that were there when it began.
+    /// Number of dead letters when the job began.
     pub total: u64,
-    /// Looked at so far.
+    /// Number of dead letters checked so far.
     pub looked_at: u64,
-    /// Selected so far, and dealt with.
+    /// Number of dead letters selected and handled so far.
     pub matched: u64,
-    /// Of these, how many failed.
+    /// Number of those that failed.
     pub failed: u64,
-    /// Why it ended before its end.
+    /// Reason why the job ended early.
     pub problem: Option<String>,
-    /// What became of each, the first 1,000 and the first 1,000 that failed; none in lists of jobs.
+    /// First 1,000 results and first 1,000 failures; empty in lists of jobs.
     pub results: Vec<Entry>,
-    /// Results that were not kept.
+    /// Number of results not kept.
     pub results_left_out: u64,
 }
 
-/// What a job does.
+/// Action of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobAction {
-    /// They go back to work.
+    /// Returns dead letters to the inbox.
     Replay,
-    /// They are taken out for good.
+    /// Permanently deletes dead letters.
     Discard,
 }
 
-/// How far a job is.
+/// State of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// It waits for its turn, or goes through the letters.
+    /// Waiting for another job, or running.
     Running,
-    /// It came to its end.
+    /// Completed.
     Done,
-    /// It was stopped; what was not dealt with lies where it lay.
+    /// Stopped; the remaining dead letters are unchanged.
     Stopped,
-    /// It failed; what was not dealt with lies where it lay.
+    /// Failed; the remaining dead letters are unchanged.
     Failed,
 }
 
 impl Desk {
-    /// Begins a job.
+    /// Starts a job.
     pub fn start(
         self: &Arc<Self>,
         selection: Selection,
@@ -119,26 +119,26 @@ impl Desk {
 }
 
 impl Jobs {
-    /// All that are remembered, the newest first, without their results.
+    /// Lists all known jobs, newest first, without their results.
     pub fn list(&self) -> Vec<JobView> {
         let all = self.lock();
         let bare = |job: &Arc<Job>| JobView { results: Vec::new(), ..job.progress.borrow().clone() };
         all.iter().rev().map(bare).collect()
     }
 
-    /// One of them.
+    /// Returns one job.
     pub fn get(&self, id: Uuid) -> Option<JobView> {
         let job = self.find(id)?;
         let view = job.progress.borrow().clone();
         Some(view)
     }
 
-    /// Stops it, if it runs, and forgets it; how it stood at its end.
+    /// Stops a running job, forgets it and returns its final state.
     pub async fn remove(&self, id: Uuid) -> Option<JobView> {
         let job = self.find(id)?;
         job.stop.cancel();
         let mut progress = job.progress.subscribe();
-        // It fails when the sender is gone, which this holds.
+        // `wait_for` fails only after the sender is dropped, and `job` holds it.
         let view = progress.wait_for(|view| view.state != JobState::Running).await.ok()?.clone();
         self.lock().retain(|job| job.id != id);
         Some(view)
@@ -148,7 +148,7 @@ impl Jobs {
         let mut all = self.lock();
         if all.iter().filter(|job| job.runs()).count() >= MOST_UNDER_WAY {
             return Err(Problem::too_many(format!(
-                "{MOST_UNDER_WAY} jobs are under way: wait for one, or stop one (DELETE /api/v1/jobs/{{id}})"
+                "{MOST_UNDER_WAY} jobs are in progress; wait for one to finish, or stop one (DELETE /api/v1/jobs/{{id}})"
             )));
         }
         if all.len() >= MOST_KEPT
@@ -219,7 +219,7 @@ impl JobView {
     }
 }
 
-/// Tells a job how far it is.
+/// Observer that records the progress of a job.
 struct Follower(Arc<Job>);
 
 impl Observer for Follower {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn few_run_at_once_and_the_oldest_that_ended_is_forgotten_first() {
+    fn unfinished_jobs_are_limited_and_the_oldest_finished_one_is_dropped_first() {
         let jobs = Jobs::default();
         let running = job();
         jobs.add(&running).unwrap();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_bounded_and_failures_have_room_of_their_own() {
+    fn results_are_bounded_and_failures_have_their_own_limit() {
         let mut view = JobView::new(JobAction::Replay, Effect::Real);
         for _ in 0..MOST_RESULTS + 5 {
             view.note(Entry::default().with(Fate::Replayed));

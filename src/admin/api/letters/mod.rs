@@ -1,6 +1,6 @@
-//! In: a selection of dead letters, as JSON or in a query, and what to do about them.
-//! Out: entries as they come; jobs for what takes long; for the operators' page the same as values.
-//! Absent: what matches, what a replay is; the broker.
+//! In: a selection of dead letters, as JSON or in a query, and the action to take on them.
+//! Out: entries, streamed as they are read; background jobs for long actions; the same as values for the operators' page.
+//! Absent: the rules of selecting and replaying; the broker.
 
 mod answers;
 mod collector;

@@ -1,4 +1,4 @@
-//! Which dead letters, as an operator says it over HTTP.
+//! Selections of dead letters in HTTP requests.
 
 use handoffd_engine::dead_letters::{Effect, Selection};
 use handoffd_engine::workflow::Reason;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::admin::api::Problem;
 use crate::admin::api::parameter::{AGO, Kind, Parameter, count, expected, in_query, read, time};
 
-/// Most entries that a list may be asked to stop at; without a limit it has all.
+/// Highest limit of a list; without a limit it has all entries.
 const MAX_LIMIT: usize = 100_000;
 const REASON_NAMES: &[&str] = &[
     "invalid_event",
@@ -22,66 +22,66 @@ const REASON_NAMES: &[&str] = &[
     "expired",
 ];
 
-/// A selection in a query.
+/// Selection as query parameters.
 pub(super) const PARAMETERS: &[Parameter] = &[
-    in_query("ids", Kind::Texts, "Of these events; repeated for more than one."),
-    in_query("organization", Kind::Text, "Of this organization."),
-    in_query("reason", Kind::Word(REASON_NAMES), "Given up for this reason."),
-    in_query("session", Kind::Text, "Of this conversation."),
-    in_query("after", Kind::Time, "Given up at this time or later."),
-    in_query("before", Kind::Time, "Given up before this time."),
-    in_query("all", Kind::Word(&["true", "false"]), "All of them, as without any parameter."),
-    in_query("limit", Kind::Count(MAX_LIMIT), "So many at most, the oldest; all unless told."),
+    in_query("ids", Kind::Texts, "Filter by event; repeat the parameter for several."),
+    in_query("organization", Kind::Text, "Filter by organization."),
+    in_query("reason", Kind::Word(REASON_NAMES), "Filter by reason."),
+    in_query("session", Kind::Text, "Filter by session."),
+    in_query("after", Kind::Time, "Only events failed at or after this time."),
+    in_query("before", Kind::Time, "Only events failed before this time."),
+    in_query("all", Kind::Word(&["true", "false"]), "All dead letters; same as no parameters."),
+    in_query("limit", Kind::Count(MAX_LIMIT), "Maximum number of dead letters, oldest first; default all."),
 ];
 
-/// How the two that change something answer.
+/// Parameters that select how actions respond.
 pub(super) const WAIT: &[Parameter] = &[
-    in_query("wait", Kind::Word(&["true", "false"]), "`false`: answer at once with a job (202)."),
+    in_query("wait", Kind::Word(&["true", "false"]), "`false`: respond at once with a job (202)."),
     Parameter {
         name: "Prefer",
         place: crate::admin::api::parameter::Place::Header,
         kind: Kind::Text,
-        about: "`respond-async` (RFC 7240): as `wait=false`.",
+        about: "`respond-async` (RFC 7240): same as `wait=false`.",
         example: "respond-async",
     },
 ];
 
-/// Which dead letters, and whether it is only said what would happen. Everything that is given must match; something
-/// must be given.
+/// Selection of dead letters, and whether to act or only preview. All given criteria must match; at least one must be
+/// given.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Selection", transform = something)]
 pub struct Request {
-    /// Of these events.
+    /// Filter by event.
     #[serde(deserialize_with = "or_default")]
     #[schemars(with = "Option<Vec<String>>")]
     ids: Vec<String>,
-    /// Of this organization.
+    /// Filter by organization.
     organization: Option<String>,
-    /// Given up for this reason.
+    /// Filter by reason.
     #[schemars(extend("enum" = ["invalid_event", "unsupported_event", "unknown_organization", "rejected_by_dynamics",
         "retries_exhausted", "delivery_limit", "expired", null]))]
     reason: Option<String>,
-    /// Of this conversation.
+    /// Filter by session.
     session: Option<String>,
-    /// Given up before this time: RFC 3339, or how long ago (`2h`).
+    /// Only events failed before this time: RFC 3339, or an age (`2h`).
     #[schemars(schema_with = "time_schema")]
     before: Option<String>,
-    /// Given up at this time or later: RFC 3339, or how long ago.
+    /// Only events failed at or after this time: RFC 3339, or an age.
     #[schemars(schema_with = "time_schema")]
     after: Option<String>,
-    /// All of them (that match what else is given).
+    /// All that match the other criteria.
     #[serde(deserialize_with = "or_default")]
     #[schemars(with = "Option<bool>")]
     all: bool,
-    /// Says what would happen, and does nothing.
+    /// Previews the effect and changes nothing.
     #[serde(deserialize_with = "or_default")]
     #[schemars(with = "Option<bool>")]
     dry_run: bool,
 }
 
 impl Request {
-    /// Which; nothing given at all is a mistake.
+    /// Returns the selection; an empty one is refused.
     pub fn selection(&self) -> Result<Selection, Problem> {
         let selection = Selection {
             ids: self.ids.clone(),
@@ -94,20 +94,20 @@ impl Request {
         };
         if selection.is_empty() {
             return Err(Problem::bad_request(
-                "expected to be told which: ids, organization, reason, session, before, after, or \"all\": true"
+                "specify at least one of `ids`, `organization`, `reason`, `session`, `before`, `after`, or `\"all\": true`"
                     .to_owned(),
             ));
         }
         Ok(selection)
     }
 
-    /// Whether it is done or only said.
+    /// Returns the effect: real, or a preview.
     pub fn effect(&self) -> Effect {
         if self.dry_run { Effect::Rehearsed } else { Effect::Real }
     }
 }
 
-/// A selection from a query, and how many at most.
+/// Parses a selection and a limit from a query.
 pub(super) fn listed(query: &str) -> Result<(Selection, Option<usize>), Problem> {
     let (mut selection, mut limit) = (Selection::default(), None);
     for (name, value) in read(query, PARAMETERS)? {
@@ -125,7 +125,7 @@ pub(super) fn listed(query: &str) -> Result<(Selection, Option<usize>), Problem>
     Ok((selection, limit))
 }
 
-/// `true` or `false`.
+/// Parses `true` or `false`.
 pub(super) fn truth(name: &str, value: &str) -> Result<bool, Problem> {
     value.parse().map_err(|_| expected(name, value, "true or false"))
 }
@@ -147,7 +147,7 @@ fn time_schema(_: &mut SchemaGenerator) -> Schema {
     ] })
 }
 
-/// All of it may be absent, but not all at once: something must say which.
+/// Marks all properties as optional, but requires at least one criterion.
 fn something(schema: &mut Schema) {
     schema.remove("required");
     let given = |name: &str, value: Value| json!({ "required": [name], "properties": { name: value } });
@@ -158,7 +158,7 @@ fn something(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), Value::Array(ways));
 }
 
-/// `null` is as good as absent.
+/// Treats `null` as absent.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
 }

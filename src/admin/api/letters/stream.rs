@@ -1,4 +1,4 @@
-//! Entries as a JSON array that is sent while they come: however many there are, few are kept.
+//! Entries streamed as a JSON array while they are read, so that memory stays bounded.
 
 use std::time::Duration;
 
@@ -16,36 +16,36 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::desk::{Done, Look, broken_off};
 use crate::admin::api::Problem;
 
-/// Chunks between those who look and those who send; a window's entries are in one.
+/// Chunks between the reader and the sender; each holds the entries of one window.
 const BETWEEN: usize = 2;
-/// Somebody who takes nothing for so long keeps others from the letters, and is left.
+/// Longest wait for a client that reads nothing; it would keep others from the dead letters.
 const STALL: Duration = Duration::from_secs(10);
-/// After so long without an entry the answer begins, so that nobody takes it for lost. Until then it may become a problem.
+/// Silence after which the response begins, so that clients do not give up. Until then a failure becomes a problem.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Writes entries, some at a time.
+/// Observer that writes entries into chunks.
 pub(super) struct Writer {
     text: String,
-    /// Whether the array has begun.
+    /// True once the array has begun.
     open: bool,
     entries: usize,
     limit: usize,
-    /// When something was sent, or it began.
+    /// Time at which a chunk was last sent, or the pass began.
     sent: Instant,
     chunks: mpsc::Sender<Bytes>,
     stop: CancellationToken,
 }
 
-/// What comes of a look, piece by piece.
+/// Output of a pass, in chunks.
 pub(super) struct Pieces {
     chunks: mpsc::Receiver<Bytes>,
     look: Option<Look<Writer>>,
     ended: Option<(Writer, Done)>,
-    /// Who leaves ends the work.
+    /// Cancels the pass when the client disconnects.
     _guard: DropGuard,
 }
 
-/// A writer of so many entries at most, and where its chunks come out. It ends the work by `stop` when nobody takes them.
+/// Returns a writer of at most `limit` entries and the receiver of its chunks. Cancels `stop` if nobody receives them.
 pub(super) fn pair(stop: &CancellationToken, limit: usize) -> (Writer, mpsc::Receiver<Bytes>) {
     let (chunks, receiver) = mpsc::channel(BETWEEN);
     let stop = stop.clone();
@@ -57,7 +57,7 @@ impl Pieces {
         Self { chunks, look: Some(look), ended: None, _guard: stop.drop_guard() }
     }
 
-    /// The answer: a problem if it fails before anything was sent; broken off if it does so later.
+    /// Returns the response: a problem if the pass fails before anything was sent; a truncated body if it fails later.
     pub(super) async fn answer(mut self) -> Result<Response, Problem> {
         let first = self.next().await.unwrap_or_else(|| Err(broken_off()))?;
         let body = stream::unfold((Some(first), self), |(first, mut pieces)| async {
@@ -94,7 +94,7 @@ impl Pieces {
 }
 
 impl Writer {
-    /// What is left to be sent; or what failed, with what was done before.
+    /// Returns the remaining text, or the failure with the results so far.
     fn end(mut self, done: Done) -> Result<Bytes, Problem> {
         self.begin();
         self.text.push_str(if self.entries == 0 { "]" } else { "\n]" });
@@ -144,7 +144,7 @@ impl Observer for Writer {
             return self.stop.cancel();
         }
         self.begin();
-        // Strings, numbers, nulls: it can be serialized.
+        // Serialization can't fail: the entry holds only strings, numbers and nulls.
         let text = serde_json::to_string(&entry).unwrap_or_default();
         self.text.push_str(if self.entries == 0 { "\n" } else { ",\n" });
         self.text.push_str(&text);

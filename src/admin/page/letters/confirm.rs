@@ -1,4 +1,4 @@
-//! The dry run before something is done: what would happen to which, and the button that does it. Pure.
+//! Dry run before dead letters are replayed or discarded, with the button that does it. Pure.
 
 use handoffd_engine::dead_letters::{Action, Effect, Entry};
 use jiff::Timestamp;
@@ -8,22 +8,22 @@ use super::filter::Filter;
 use super::list::{Boxes, table};
 use crate::admin::page::text;
 
-/// What can be done about dead letters from the page.
+/// Action on dead letters that the page offers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Act {
-    /// Back to work.
+    /// Returns dead letters to the inbox.
     Replay,
-    /// Out for good.
+    /// Deletes dead letters.
     Discard,
 }
 
 impl Act {
-    /// By its name in a form.
+    /// Parses the name used in forms.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         [Self::Replay, Self::Discard].into_iter().find(|act| act.name() == name)
     }
 
-    /// Its name in a form.
+    /// Returns the name used in forms.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Replay => "replay",
@@ -31,7 +31,7 @@ impl Act {
         }
     }
 
-    /// As the letters' room says it.
+    /// Returns the action as the engine defines it.
     pub(crate) fn action(self, effect: Effect) -> Action {
         match self {
             Self::Replay => Action::Replay(effect),
@@ -39,7 +39,7 @@ impl Act {
         }
     }
 
-    /// As the beginning of a sentence.
+    /// Returns the verb for buttons and headings.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Replay => "Replay",
@@ -48,33 +48,33 @@ impl Act {
     }
 }
 
-/// What would happen.
+/// Result of a dry run.
 pub(crate) struct Rehearsal<'a> {
-    /// The present.
+    /// Present time.
     pub now: Timestamp,
-    /// What is to be done.
+    /// Action to confirm.
     pub act: Act,
-    /// To which.
+    /// Filter that selects the dead letters.
     pub filter: &'a Filter,
-    /// How many match.
+    /// Number of matching dead letters.
     pub count: u64,
-    /// The first of them.
+    /// First of the matching dead letters.
     pub entries: &'a [Entry],
 }
 
-/// The page that asks.
+/// Renders the confirmation page.
 pub(crate) fn confirm(it: &Rehearsal<'_>) -> Markup {
     let many = text::counted(it.count, "dead letter", "dead letters");
     html! {
         h1 { (it.act.word()) " " (many) "?" }
         @if it.count == 0 {
-            p class="empty" role="status" { "None matches: nothing would happen." }
+            p class="empty" role="status" { "No matching dead letters." }
             p class="actions" { a class="button" href="/dead-letters" { "Back" } }
         } @else {
             p {
                 @match it.act {
-                    Act::Replay => "Each goes back into the inbox and starts afresh. What was done before is not done again. If its cause is not mended, it fails again and is a dead letter again.",
-                    Act::Discard => strong { "They are gone for good, with their text. There is no way back." },
+                    Act::Replay => "Each event returns to the inbox and is processed from the start; completed steps are not repeated. If its cause is not fixed, the event fails again and becomes a dead letter again.",
+                    Act::Discard => strong { "This permanently deletes them. It can't be undone." },
                 }
             }
             form method="post" action="/dead-letters/act" class="actions" {
@@ -83,8 +83,8 @@ pub(crate) fn confirm(it: &Rehearsal<'_>) -> Markup {
                 button class=(if it.act == Act::Discard { "danger solid" } else { "primary" }) { (it.act.word()) " " (many) }
                 a class="button" href=(it.filter.address("/dead-letters", &[])) { "Cancel" }
             }
-            h2 { "What would happen" }
-            @if it.count > it.entries.len() as u64 { p { "The first " (it.entries.len()) " of " (text::count(it.count)) ":" } }
+            h2 { "Preview" }
+            @if it.count > it.entries.len() as u64 { p { "Showing the first " (it.entries.len()) " of " (text::count(it.count)) ":" } }
             (table(it.entries, it.now, Boxes::Left))
         }
     }

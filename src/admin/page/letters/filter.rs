@@ -1,4 +1,4 @@
-//! Which dead letters, as it stands in a page's address. Pure.
+//! Filter of dead letters, as a page's address holds it. Pure.
 
 use handoffd_engine::dead_letters::Selection;
 use handoffd_engine::workflow::Reason;
@@ -11,27 +11,27 @@ use url::form_urlencoded;
 use crate::admin::page::{link, words};
 use crate::config::parse_duration;
 
-/// Which dead letters, as somebody has typed it.
+/// Filter of dead letters, as typed.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Filter {
-    /// Event ids.
+    /// Event IDs.
     pub ids: Vec<String>,
-    /// An organization.
+    /// Organization ID.
     pub organization: String,
-    /// A reason's name.
+    /// Name of a reason.
     pub reason: String,
-    /// A session.
+    /// Session ID.
     pub session: String,
-    /// Dead at or after this time.
+    /// Earliest time of failure.
     pub after: String,
-    /// Dead before this time.
+    /// Time before which an event failed.
     pub before: String,
-    /// `yes`: all that match.
+    /// Any text, such as `yes`, selects all that match.
     pub all: String,
 }
 
 impl Filter {
-    /// Reads a query, or a form: they are written alike. What is blank is not given.
+    /// Parses a query or a form body, which have the same syntax. Blank values count as absent.
     pub(crate) fn parse(query: &str) -> Self {
         let mut filter = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -50,10 +50,10 @@ impl Filter {
         filter
     }
 
-    /// What it means.
+    /// Returns the selection that the filter describes.
     ///
     /// # Errors
-    /// What can't be understood, in words.
+    /// Describes a value that is invalid.
     pub(crate) fn selection(&self, now: Timestamp) -> Result<Selection, String> {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Ok(Selection {
@@ -67,7 +67,7 @@ impl Filter {
         })
     }
 
-    /// As names and values.
+    /// Returns the filter as names and values.
     pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
         let one = [
             ("organization", &self.organization),
@@ -82,17 +82,17 @@ impl Filter {
         ids.chain(rest).collect()
     }
 
-    /// An address that has it, and more.
+    /// Returns an address with the filter and more parameters.
     pub(crate) fn address<'a>(&'a self, path: &str, more: &[(&'a str, &'a str)]) -> String {
         link::with(path, &[more, &self.pairs()].concat())
     }
 
-    /// As fields of a form that nobody sees.
+    /// Renders the filter as hidden form fields.
     pub(crate) fn hidden(&self) -> Markup {
         html! { @for (name, value) in self.pairs() { input type="hidden" name=(name) value=(value); } }
     }
 
-    /// As a form to narrow the list down.
+    /// Renders the filter as a form.
     pub(crate) fn form(&self) -> Markup {
         html! {
             form class="filter" method="get" action="/dead-letters" {
@@ -108,8 +108,8 @@ impl Filter {
                 }
                 (field("session", "Session", &self.session, ""))
                 (field("id", "Event", self.ids.first().map_or("", String::as_str), ""))
-                (field("after", "Dead since", &self.after, "2h, 2026-11-22T10:15Z"))
-                (field("before", "Dead before", &self.before, "30m"))
+                (field("after", "Failed since", &self.after, "2h, 2026-11-22T10:15Z"))
+                (field("before", "Failed before", &self.before, "30m"))
                 div class="go" { button { "Filter" } a class="quiet" href="/dead-letters" { "Clear" } }
             }
         }
@@ -129,10 +129,10 @@ fn field(name: &str, label: &str, value: &str, example: &str) -> Markup {
 
 fn reason(name: &str) -> Result<Reason, String> {
     let known = Reason::DEAD.into_iter().find(|reason| reason.as_str() == name);
-    known.ok_or_else(|| format!("{name:?} is no reason of a dead letter"))
+    known.ok_or_else(|| format!("unknown reason {name:?}; choose one from the list"))
 }
 
-/// RFC 3339, a date and time in UTC, or how long ago.
+/// Parses RFC 3339, a date and time in UTC, or an age.
 fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse() {
         return Ok(at);
@@ -145,7 +145,7 @@ fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let ago = parse_duration(text).and_then(|ago| SignedDuration::try_from(ago).ok());
     let at = ago.and_then(|ago| now.checked_sub(ago).ok());
     at.ok_or_else(|| {
-        format!("{text:?} is no time: expected one such as 2026-11-22T10:15:00Z, or how long ago, such as 2h")
+        format!("invalid time {text:?}; expected a time such as 2026-11-22T10:15:00Z or an age such as 2h")
     })
 }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_is_what_is_meant() {
+    fn a_typed_filter_becomes_a_selection() {
         let found = selection(
             "organization=+org_acme+&reason=delivery_limit&id=a&id=b%26c&session=&after=2h&before=2026-11-22T10:00",
         );
@@ -178,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_said() {
-        assert!(selection("reason=no_incident").unwrap_err().contains("no reason"));
-        assert!(selection("after=yesterday").unwrap_err().contains("expected one such as"));
+    fn invalid_values_are_rejected() {
+        assert!(selection("reason=no_incident").unwrap_err().contains("unknown reason"));
+        assert!(selection("after=yesterday").unwrap_err().contains("expected a time such as"));
     }
 
     #[test]
-    fn it_comes_back_as_it_was() {
+    fn a_filter_survives_addresses_and_forms() {
         let filter = Filter::parse("id=%3Cb%3E&id=2&organization=a%20b&all=yes");
         assert_eq!(Filter::parse(filter.address("/x", &[]).strip_prefix("/x?").expect("a query")), filter);
         assert_eq!(

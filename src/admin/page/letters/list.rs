@@ -1,4 +1,4 @@
-//! Dead letters by reason and organization, and one by one. Ids, reasons and errors; never a customer's text. Pure.
+//! Dead letters, grouped and one by one. Shows IDs, reasons and errors, never customer text. Pure.
 
 use handoffd_engine::dead_letters::{Entry, Fate};
 use handoffd_engine::workflow::Reason;
@@ -11,40 +11,40 @@ use crate::admin::page::{badge, link, text, words};
 /// Dead letters of one reason and one organization.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Group {
-    /// Why they were given up.
+    /// Reason for the failure.
     pub reason: Option<String>,
-    /// Whose they are.
+    /// Organization that owns the events.
     pub organization: Option<String>,
-    /// How many.
+    /// Number of dead letters.
     pub count: u64,
-    /// When the last of them was given up.
+    /// Time at which the most recent one failed.
     pub last: Option<Timestamp>,
-    /// What went wrong with that one.
+    /// Error of the most recent one.
     pub error: Option<String>,
 }
 
-/// What the page shows.
+/// Content of the page.
 pub(crate) struct Letters<'a> {
-    /// The present.
+    /// Present time.
     pub now: Timestamp,
-    /// Which were asked for.
+    /// Requested filter.
     pub filter: &'a Filter,
-    /// All of them counted, when nothing in particular was asked for.
+    /// Groups of all dead letters, if the filter is empty.
     pub groups: Option<&'a [Group]>,
-    /// Those that match, oldest first.
+    /// Matching dead letters, oldest first.
     pub entries: &'a [Entry],
-    /// Whether more match than are shown.
+    /// True if more match than are shown.
     pub more: bool,
 }
 
-/// The page.
+/// Renders the page.
 pub(crate) fn letters(it: &Letters<'_>) -> Markup {
     html! {
         h1 { "Dead letters" }
-        p class="hint" { "Events that were given up, kept whole until you decide. A replayed event starts afresh and still makes nothing twice." }
+        p class="hint" { "Failed events, kept unchanged until you replay or discard them. Replaying never creates duplicates." }
         @if let Some(groups) = it.groups {
             @if groups.is_empty() {
-                p class="empty good" role="status" { "There are none." }
+                p class="empty good" role="status" { "No dead letters." }
             } @else {
                 section aria-labelledby="groups" {
                     h2 id="groups" { "By reason and organization" }
@@ -59,7 +59,7 @@ pub(crate) fn letters(it: &Letters<'_>) -> Markup {
     }
 }
 
-/// Groups of one reason, with what to do about it said once.
+/// Renders the groups of one reason; the advice appears once.
 fn card(reason: Option<&str>, groups: &[&Group], now: Timestamp) -> Markup {
     let meaning = words::by_name(reason);
     let filter = Filter { reason: reason.unwrap_or_default().to_owned(), ..Filter::default() };
@@ -71,8 +71,8 @@ fn card(reason: Option<&str>, groups: &[&Group], now: Timestamp) -> Markup {
             p class="advice" { (text::prose(meaning.advice)) }
             table class="stack inner" {
                 thead { tr {
-                    th scope="col" { "Organization" } th scope="col" class="number" { "Letters" } th scope="col" { "The last" }
-                    th scope="col" { span class="unseen" { "What to do" } }
+                    th scope="col" { "Organization" } th scope="col" class="number" { "Count" } th scope="col" { "Most recent" }
+                    th scope="col" { span class="unseen" { "Actions" } }
                 } }
                 tbody { @for group in groups { (of_organization(group, &filter, now)) } }
             }
@@ -88,16 +88,16 @@ fn of_organization(group: &Group, reason: &Filter, now: Timestamp) -> Markup {
             th scope="row" data-name="Organization" {
                 @match &group.organization {
                     Some(id) => a href=(filter.address("/dead-letters", &[])) { (text::id(id)) },
-                    None => "could not be read",
+                    None => "unreadable",
                 }
             }
-            td class="number" data-name="Letters" { (text::count(group.count)) }
-            td data-name="The last" {
+            td class="number" data-name="Count" { (text::count(group.count)) }
+            td data-name="Most recent" {
                 @if let Some(last) = group.last { (text::moment(last, now)) }
                 @if let Some(error) = &group.error { p class="error" { (text::said(error)) } }
             }
             td class="act" {
-                // Without an organization, or a reason, the others of the same would be meant too.
+                // Without an organization or a reason, the filter would match other groups too.
                 @if group.organization.is_some() && group.reason.is_some() {
                     a class="button" href=(act("replay")) { (all("Replay", group)) }
                     a class="button danger" href=(act("discard")) { (all("Discard", group)) }
@@ -107,7 +107,7 @@ fn of_organization(group: &Group, reason: &Filter, now: Timestamp) -> Markup {
     }
 }
 
-/// The rest of the sentence is for those who hear one link after the other.
+/// Renders a link's text; its hidden part names the organization for screen readers.
 fn all(word: &str, group: &Group) -> Markup {
     let of = group.organization.as_deref().map(text::visible).unwrap_or_default();
     html! {
@@ -115,7 +115,7 @@ fn all(word: &str, group: &Group) -> Markup {
     }
 }
 
-/// By reason, in the order of the runbook.
+/// Groups by reason, in the order of the runbook.
 fn by_reason(groups: &[Group]) -> Vec<(Option<&str>, Vec<&Group>)> {
     let reasons = Reason::DEAD.into_iter().map(|reason| Some(reason.as_str()));
     let of = |reason: Option<&'static str>| {
@@ -131,12 +131,12 @@ fn list(it: &Letters<'_>) -> Markup {
     html! {
         section aria-labelledby="list" {
             h2 id="list" {
-                @if it.groups.is_some() && it.entries.is_empty() { "One by one" }
-                @else { (text::counted(it.entries.len() as u64, "dead letter", "dead letters")) @if it.more { ", the oldest" } }
+                @if it.groups.is_some() && it.entries.is_empty() { "Individual dead letters" }
+                @else { @if it.more { "Oldest " } (text::counted(it.entries.len() as u64, "dead letter", "dead letters")) }
             }
             @if it.entries.is_empty() {
-                @if it.groups.is_some() { p { a href="/dead-letters?all=yes" { "Show the oldest of them" } } }
-                @else { p class="empty" role="status" { "None matches." } }
+                @if it.groups.is_some() { p { a href="/dead-letters?all=yes" { "Show the oldest" } } }
+                @else { p class="empty" role="status" { "No matching dead letters." } }
             } @else {
                 form method="get" action="/dead-letters/confirm" {
                     @for (name, value) in it.filter.pairs().into_iter().filter(|(name, _)| !["id", "all"].contains(name)) {
@@ -154,7 +154,7 @@ fn list(it: &Letters<'_>) -> Markup {
 fn tools() -> Markup {
     html! {
         div class="tools" {
-            span { "Those that are ticked:" }
+            span { "Selected:" }
             button name="act" value="replay" { "Replay…" }
             button class="danger" name="act" value="discard" { "Discard…" }
         }
@@ -164,32 +164,32 @@ fn tools() -> Markup {
 fn all_that_match(it: &Letters<'_>) -> Markup {
     html! {
         p class="actions" {
-            span { "All that match, " (if it.more { "more than are shown here:" } else { "ticked or not:" }) }
+            span { (if it.more { "All matching, including those not shown:" } else { "All matching:" }) }
             a class="button" href=(it.filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay all…" }
             a class="button danger" href=(it.filter.address("/dead-letters/confirm", &[("act", "discard")])) { "Discard all…" }
         }
     }
 }
 
-/// Whether letters can be chosen one by one.
+/// Presence of check boxes to select single dead letters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Boxes {
-    /// They can.
+    /// Shown.
     Shown,
-    /// They can't.
+    /// Omitted.
     Left,
 }
 
-/// A row for each; on a narrow screen a card.
+/// Renders a row for each entry; on a narrow screen, a card.
 pub(crate) fn table(entries: &[Entry], now: Timestamp, boxes: Boxes) -> Markup {
     let results = entries.iter().any(|entry| entry.result.is_some());
     html! {
         table class="stack" {
             thead { tr {
-                @if boxes == Boxes::Shown { th scope="col" { span class="unseen" { "Choose" } } }
+                @if boxes == Boxes::Shown { th scope="col" { span class="unseen" { "Select" } } }
                 @if results { th scope="col" { "Result" } }
                 th scope="col" { "Event" } th scope="col" { "Organization" } th scope="col" { "Session" }
-                th scope="col" { "Reason" } th scope="col" { "Died" }
+                th scope="col" { "Reason" } th scope="col" { "Failed at" }
             } }
             tbody { @for entry in entries { (row(entry, now, boxes, results)) } }
         }
@@ -203,7 +203,7 @@ fn row(entry: &Entry, now: Timestamp, boxes: Boxes, results: bool) -> Markup {
             @if boxes == Boxes::Shown {
                 td class="choose" {
                     @if let Some(id) = &entry.event_id {
-                        label { input type="checkbox" name="id" value=(id); span class="unseen" { "Choose " (text::visible(id)) } }
+                        label { input type="checkbox" name="id" value=(id); span class="unseen" { "Select " (text::visible(id)) } }
                     }
                 }
             }
@@ -222,12 +222,12 @@ fn row(entry: &Entry, now: Timestamp, boxes: Boxes, results: bool) -> Markup {
                 }
             }
             td data-name="Reason" { (words::by_name(entry.reason.as_deref()).title) (why(entry)) }
-            td class="when" data-name="Died" { @match entry.dead_at { Some(at) => (text::moment(at, now)), None => (text::nothing()) } }
+            td class="when" data-name="Failed at" { @match entry.dead_at { Some(at) => (text::moment(at, now)), None => (text::nothing()) } }
         }
     }
 }
 
-/// One whose id could not be read is found by its reason and the moment of its death.
+/// Links a dead letter without a readable ID by its reason and the time at which it failed.
 fn unnamed(entry: &Entry) -> Markup {
     let moment = entry.dead_at.and_then(|at| Some((at, at.checked_add(SignedDuration::from_millis(1)).ok()?)));
     let filter = moment.map(|(from, until)| Filter {
@@ -238,7 +238,7 @@ fn unnamed(entry: &Entry) -> Markup {
     });
     html! {
         @match filter {
-            Some(filter) => a href=(filter.address("/dead-letters/show", &[])) { "no id" },
+            Some(filter) => a href=(filter.address("/dead-letters/show", &[])) { "no ID" },
             None => (text::nothing()),
         }
     }

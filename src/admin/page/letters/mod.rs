@@ -1,6 +1,6 @@
-//! In: dead letters as entries, what somebody wants done about them.
-//! Out: the pages about them: by reason and organization, one by one, the dry run, what was done.
-//! Absent: going through them, which the letters' room does; customers' text, but for one letter on demand.
+//! In: entries of dead letters; an operator's order to replay or discard them.
+//! Out: the pages about dead letters: groups, lists, details, the dry run, the progress of a job.
+//! Absent: reading the queue, which the dead-letter API does; customer text, except of one dead letter on request.
 
 pub(super) mod confirm;
 pub(super) mod filter;

@@ -1,4 +1,4 @@
-//! One dead letter; its text only when it is asked for. Pure.
+//! Details of one dead letter; its content only on request. Pure.
 
 use handoffd_engine::dead_letters::Entry;
 use jiff::Timestamp;
@@ -8,19 +8,19 @@ use serde_json::{Map, Value};
 use super::filter::Filter;
 use crate::admin::page::{link, text, words};
 
-/// One dead letter, or several of the same id.
+/// Dead letter, or the first of several with the same ID.
 pub(crate) struct One<'a> {
-    /// The present.
+    /// Present time.
     pub now: Timestamp,
-    /// Which was asked for.
+    /// Filter that selects it.
     pub filter: &'a Filter,
-    /// What its headers say.
+    /// Entry with the values of its headers.
     pub entry: &'a Entry,
-    /// Everything about it: customer text. None while it is not asked for.
+    /// Full message with customer text; `None` unless requested.
     pub whole: Option<&'a Map<String, Value>>,
 }
 
-/// The page.
+/// Renders the page.
 pub(crate) fn one(it: &One<'_>) -> Markup {
     let entry = it.entry;
     let meaning = words::by_name(entry.reason.as_deref());
@@ -42,13 +42,13 @@ pub(crate) fn one(it: &One<'_>) -> Markup {
                     None => (text::nothing()),
                 }
             } }
-            div { dt { "Died" } dd { @match entry.dead_at { Some(at) => (text::moment(at, it.now)), None => (text::nothing()) } } }
+            div { dt { "Failed at" } dd { @match entry.dead_at { Some(at) => (text::moment(at, it.now)), None => (text::nothing()) } } }
         }
         p class="actions" {
             a class="button primary" href=(it.filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay…" }
             a class="button danger" href=(it.filter.address("/dead-letters/confirm", &[("act", "discard")])) { "Discard…" }
             @if let (Some(event), Some(organization)) = (event, organization) {
-                a class="button" href=(link::event(organization, event)) { "Every request made for it" }
+                a class="button" href=(link::event(organization, event)) { "Event details" }
             }
         }
         (content(it))
@@ -58,14 +58,14 @@ pub(crate) fn one(it: &One<'_>) -> Markup {
 fn content(it: &One<'_>) -> Markup {
     html! {
         section aria-labelledby="content" {
-            h2 id="content" { "Its content" }
+            h2 id="content" { "Message content" }
             @match it.whole {
                 None => {
-                    p { "What the customer wrote is in it. It is shown only to you, only now, and kept nowhere." }
-                    p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[("content", "shown")])) { "Show the customer's text" } }
+                    p { "Contains text that the customer wrote. It is displayed only on request and not cached." }
+                    p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[("content", "shown")])) { "Show customer text" } }
                 }
                 Some(whole) => {
-                    p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[])) { "Hide it" } }
+                    p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[])) { "Hide" } }
                     @for (name, value) in whole.iter().filter(|(name, _)| ["properties", "headers"].contains(&name.as_str()) || name.contains("body")) {
                         h3 { (text::visible(name)) }
                         pre tabindex="0" { (text_of(value)) }
@@ -76,7 +76,7 @@ fn content(it: &One<'_>) -> Markup {
     }
 }
 
-/// Lines stay lines; whatever else hides is shown as its number.
+/// Escapes invisible characters but keeps line breaks.
 fn text_of(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),

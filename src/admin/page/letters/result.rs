@@ -1,4 +1,4 @@
-//! What an order about dead letters has done so far, event by event. Pure.
+//! Progress of a job that replays or discards dead letters, event by event. Pure.
 
 use handoffd_engine::dead_letters::{Entry, Fate};
 use handoffd_engine::workflow::Phase;
@@ -8,36 +8,36 @@ use maud::{Markup, html};
 use super::confirm::Act;
 use crate::admin::page::{badge, link, text};
 
-/// An order under way, or carried out.
+/// Progress of a job.
 pub(crate) struct Course<'a> {
-    /// The present.
+    /// Present time.
     pub now: Timestamp,
-    /// What was ordered.
+    /// Action of the job.
     pub act: Act,
-    /// How many dead letters have been looked at.
+    /// Number of dead letters checked.
     pub seen: u64,
-    /// Of how many.
+    /// Number of dead letters to check.
     pub total: u64,
-    /// Whether it has come to its end.
+    /// Completion state.
     pub done: Done,
-    /// What was done, and what has become of each replayed event since.
+    /// Results, each with the phase that the replayed event has reached since.
     pub lines: &'a [(Entry, Option<Phase>)],
-    /// How many lines there are beyond those.
+    /// Number of results beyond those shown.
     pub beyond: u64,
 }
 
-/// Whether an order has come to its end.
+/// Completion state of a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Done {
-    /// Not yet.
+    /// Still running.
     No,
-    /// It has.
+    /// Completed.
     Yes,
-    /// It ended too soon, for this reason.
+    /// Stopped early, for this reason.
     Failed(String),
 }
 
-/// The part that is renewed while it lasts, and while replayed events are being worked.
+/// Renders the part that is refreshed until the job and the replayed events are finished.
 pub(crate) fn course(it: &Course<'_>) -> Markup {
     let failed = it.lines.iter().filter(|(entry, _)| entry.result == Some(Fate::Failed)).count() as u64;
     let done = it.lines.len() as u64 + it.beyond - failed;
@@ -45,28 +45,28 @@ pub(crate) fn course(it: &Course<'_>) -> Markup {
         h1 { (heading(it, done)) }
         @match &it.done {
             Done::No => {
-                p role="status" { "Looked at " (text::count(it.seen)) " of " (text::counted(it.total, "dead letter", "dead letters")) "." }
-                progress max=(it.total.max(1)) value=(it.seen) aria-label="Dead letters looked at" {}
+                p role="status" { "Checked " (text::count(it.seen)) " of " (text::counted(it.total, "dead letter", "dead letters")) "." }
+                progress max=(it.total.max(1)) value=(it.seen) aria-label="Dead letters checked" {}
             }
             Done::Yes => p role="status" {
-                @if failed > 0 { (text::counted(failed, "one has", "have")) " failed: see below; they are dead letters as before. " }
-                @if it.act == Act::Replay { "What becomes of each is shown here as it happens." }
+                @if failed > 0 { (text::count(failed)) " failed and remain dead letters; see below. " }
+                @if it.act == Act::Replay { "The status of each event is updated below." }
             },
             Done::Failed(problem) => p class="verdict bad" role="status" {
-                "It ended too soon: " (text::said(problem)) ". What was not dealt with lies where it lay: do it again to go on."
+                "Stopped early: " (text::said(problem)) ". The remaining dead letters are unchanged; start again to continue with them."
             },
         }
         @if !it.lines.is_empty() { (table(it)) }
-        @if it.beyond > 0 { p { "And " (text::counted(it.beyond, "other", "others")) "." } }
+        @if it.beyond > 0 { p { (text::count(it.beyond)) " more not shown" } }
         p class="actions" {
-            // For who has no script: the page's own address.
-            @if it.done == Done::No { a class="button" href="" { "Look again" } }
-            a class="button" href="/dead-letters" { "To the dead letters" }
+            // For browsers without scripts: the page's own address.
+            @if it.done == Done::No { a class="button" href="" { "Refresh" } }
+            a class="button" href="/dead-letters" { "Back to dead letters" }
         }
     }
 }
 
-/// Whether the page has anything left to wait for.
+/// True if nothing on the page will change any more.
 pub(crate) fn is_settled(it: &Course<'_>) -> bool {
     let open = |phase: &Option<Phase>| !matches!(phase, Some(Phase::Finished(_) | Phase::Dead(_)));
     it.done != Done::No
@@ -89,7 +89,7 @@ fn table(it: &Course<'_>) -> Markup {
         table class="stack" {
             thead { tr {
                 th scope="col" { "Event" } th scope="col" { "Organization" } th scope="col" { "Result" }
-                @if it.act == Act::Replay { th scope="col" { "Since then" } }
+                @if it.act == Act::Replay { th scope="col" { "Current status" } }
             } }
             tbody { @for (entry, phase) in it.lines { (row(it.act, entry, phase.as_ref(), it.now)) } }
         }
@@ -115,7 +115,7 @@ fn row(act: Act, entry: &Entry, phase: Option<&Phase>, now: Timestamp) -> Markup
                 }
             }
             @if act == Act::Replay {
-                td data-name="Since then" { @if entry.result == Some(Fate::Replayed) { (since(phase, now)) } }
+                td data-name="Current status" { @if entry.result == Some(Fate::Replayed) { (since(phase, now)) } }
             }
         }
     }
@@ -125,9 +125,9 @@ fn since(phase: Option<&Phase>, now: Timestamp) -> Markup {
     html! {
         @match phase {
             Some(Phase::Finished(outcome) | Phase::Dead(outcome)) => { (badge::status(outcome.status)) " " (text::moment(outcome.finished_at, now)) }
-            Some(Phase::Waiting) => (badge::badge("warn", "waits for its next attempt")),
-            Some(_) => (badge::badge("warn", "in hand")),
-            None => (badge::badge("warn", "on its way")),
+            Some(Phase::Waiting) => (badge::badge("warn", "waiting to retry")),
+            Some(_) => (badge::badge("warn", "in progress")),
+            None => (badge::badge("warn", "queued")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A page as an answer: sealed against whatever somebody might smuggle into it; and what can't be done, as a page too.
+//! Pages as HTTP responses with their security headers, and failures as pages.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -10,8 +10,8 @@ use crate::admin::api::Problem;
 use crate::admin::page::layout::{Place, Standing, page};
 use crate::admin::page::text;
 
-/// Nothing from elsewhere, nothing inline, no frame. The referrer goes to this site alone: without any, a browser would
-/// not tell whose page a form was on.
+/// Security headers: no foreign or inline content, no frames. The referrer is sent to this site only: without any referrer,
+/// a browser would not reveal which site a form was on.
 const SEAL: [(HeaderName, &str); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -21,10 +21,10 @@ const SEAL: [(HeaderName, &str); 2] = [
     (header::REFERRER_POLICY, "same-origin"),
 ];
 
-/// What a browser gets.
+/// Response to a browser.
 pub(super) type Answer = Result<Response, Fault>;
 
-/// What could not be done.
+/// Failed request.
 pub(super) struct Fault {
     place: Place,
     standing: Box<Standing>,
@@ -32,35 +32,35 @@ pub(super) struct Fault {
     detail: String,
 }
 
-/// How often a part of a page is renewed.
+/// Refresh interval of a part of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Living {
-    /// Every so many seconds.
+    /// Refreshed at this interval in seconds.
     Every(u8),
-    /// No more.
+    /// Not refreshed any more.
     Settled,
 }
 
 impl Page {
-    /// A whole page.
+    /// Renders a whole page.
     pub(super) fn answer(&self, place: Place, title: &str, body: &Markup) -> Response {
         sealed(StatusCode::OK, &page(place, title, &self.standing(), body))
     }
 
-    /// What could not be done, in this place.
+    /// Renders a failure within a section of the page.
     pub(super) fn fault(&self, place: Place, problem: &Problem) -> Fault {
         let (status, detail) = (problem.status(), problem.to_string());
         Fault { place, standing: Box::new(self.standing()), status, detail }
     }
 
-    /// The store could not tell.
+    /// Logs a failure of the store and renders it.
     pub(super) fn away(&self, place: Place, error: &StoreError) -> Fault {
-        tracing::warn!(error = error as &dyn std::error::Error, "the store could not answer an operator");
+        tracing::warn!(error = error as &dyn std::error::Error, "could not answer an operator from the store");
         self.fault(place, &Problem::unavailable(error.to_string()))
     }
 }
 
-/// A part that is renewed while somebody looks.
+/// Wraps a part that the script refreshes while it is visible.
 pub(super) fn living(how: Living, part: &Markup) -> Markup {
     let every = match how {
         Living::Every(seconds) => Some(seconds),
@@ -69,7 +69,7 @@ pub(super) fn living(how: Living, part: &Markup) -> Markup {
     html! { div id="live" data-every=[every] { (part) } }
 }
 
-/// A page with the headers that seal it.
+/// Adds the security headers to a page.
 pub(super) fn sealed(status: StatusCode, page: &Markup) -> Response {
     let mut response = (status, Html(page.0.clone())).into_response();
     for (name, value) in SEAL {
@@ -82,14 +82,14 @@ impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let title = match self.status {
             StatusCode::NOT_FOUND => "Not found",
-            StatusCode::BAD_REQUEST => "That can't be understood",
-            StatusCode::SERVICE_UNAVAILABLE => "Not at the moment",
-            _ => "That can't be done",
+            StatusCode::BAD_REQUEST => "Invalid request",
+            StatusCode::SERVICE_UNAVAILABLE => "Temporarily unavailable",
+            _ => "Request failed",
         };
         let body = html! {
             h1 { (title) }
             p class="verdict bad" role="alert" { (text::said(&self.detail)) }
-            p class="actions" { a class="button" href="/" { "To the first page" } }
+            p class="actions" { a class="button" href="/" { "Back to overview" } }
         };
         sealed(self.status, &page(self.place, title, &self.standing, &body))
     }

@@ -1,4 +1,4 @@
-//! `/dead-letters` and what can be done there.
+//! Routes below `/dead-letters`.
 
 use std::sync::Arc;
 
@@ -23,17 +23,17 @@ use crate::admin::page::letters::list::{Group, Letters, letters as drawn};
 use crate::admin::page::letters::one::{One, one};
 use crate::admin::page::letters::result::{Course, Done, course as told, is_settled};
 
-/// Letters that are shown one by one.
+/// Number of dead letters shown one by one.
 const MOST: usize = 100;
-/// Seconds between two looks of a browser, while something is done.
+/// Refresh interval in seconds while a job runs.
 const EVERY: u8 = 1;
 
-/// All of them counted; those that match one by one.
+/// Shows the groups of all dead letters, or those that match.
 pub(super) async fn list(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
     let filter = Filter::parse(query.as_deref().unwrap_or_default());
     let selection = page.selection(&filter)?;
     let groups = if selection.is_empty() { Some(page.groups().await?) } else { None };
-    // Going through them twice is for few.
+    // Reading the queue a second time is acceptable only if it is short.
     let few = groups.as_ref().is_none_or(|groups| groups.iter().map(|group| group.count).sum::<u64>() <= MOST as u64);
     let wanted = few && groups.as_ref().is_none_or(|groups| !groups.is_empty());
     let found = if wanted { page.collect(selection, Action::List).await? } else { Collected::default() };
@@ -47,27 +47,28 @@ pub(super) async fn list(State(page): State<Arc<Page>>, RawQuery(query): RawQuer
     Ok(page.answer(Place::DeadLetters, "Dead letters", &body))
 }
 
-/// One of them; its text only when the query asks for it.
+/// Shows one dead letter; its content only if the query asks for it.
 pub(super) async fn show(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
     let query = query.unwrap_or_default();
     let filter = Filter::parse(&query);
     let selection = page.selection(&filter)?;
     if selection.is_empty() {
-        return Err(page.unclear("expected the id of an event"));
+        return Err(page.unclear("specify the ID of an event"));
     }
     let wanted = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "content" && value == "shown");
     let entry = page.collect(selection.clone(), Action::List).await?.entries.into_iter().next();
     let Some(entry) = entry else {
-        return Err(
-            page.fault(Place::DeadLetters, &Problem::not_found("There is no such dead letter (any more).".to_owned()))
-        );
+        return Err(page.fault(
+            Place::DeadLetters,
+            &Problem::not_found("No such dead letter; it may have been replayed or discarded.".to_owned()),
+        ));
     };
     let found = if wanted { page.collect(selection, Action::Show).await? } else { Collected::default() };
     let body = one(&One { now: Timestamp::now(), filter: &filter, entry: &entry, whole: found.shown.first() });
     Ok(page.answer(Place::DeadLetters, "Dead letter", &body))
 }
 
-/// The dry run, and the question.
+/// Shows the dry run and asks for confirmation.
 pub(super) async fn confirm(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
     let (act, filter, selection) = page.order(query.as_deref().unwrap_or_default())?;
     let found = page.collect(selection, act.action(Effect::Rehearsed)).await?;
@@ -81,7 +82,7 @@ pub(super) async fn confirm(State(page): State<Arc<Page>>, RawQuery(query): RawQ
     Ok(page.answer(Place::DeadLetters, act.word(), &body))
 }
 
-/// Does it, in the background; the browser goes on to see how.
+/// Starts the job and redirects the browser to its progress.
 pub(super) async fn act(State(page): State<Arc<Page>>, form: String) -> Answer {
     let (act, _, selection) = page.order(&form)?;
     let action = match act {
@@ -92,13 +93,13 @@ pub(super) async fn act(State(page): State<Arc<Page>>, form: String) -> Answer {
     Ok(Redirect::to(&format!("/dead-letters/course?job={}", job.id)).into_response())
 }
 
-/// How far it is, what was done, and what has become of each since.
+/// Shows the progress of a job and the current status of each event.
 pub(super) async fn course(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
     let query = query.unwrap_or_default();
     let id = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "job").map(|(_, id)| id.into_owned());
     let job = id.and_then(|id| id.parse::<Uuid>().ok()).and_then(|id| page.parts.letters.jobs.get(id));
     let Some(job) = job else {
-        let detail = "What was done then is not remembered any more; its results are in the worker's log.".to_owned();
+        let detail = "No record of this job; see the worker's log for its results.".to_owned();
         return Err(page.fault(Place::DeadLetters, &Problem::not_found(detail)));
     };
     let lines = page.since(&job).await?;
@@ -134,7 +135,7 @@ impl Page {
         Ok(found.groups.into_iter().map(group).collect())
     }
 
-    /// What a form or an address orders; nothing is done to letters that nobody has selected.
+    /// Parses an action and its selection; an empty selection is refused.
     fn order(&self, query: &str) -> Result<(Act, Filter, Selection), Fault> {
         let act = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "act");
         let act = act
@@ -143,7 +144,7 @@ impl Page {
         let filter = Filter::parse(query);
         let selection = self.selection(&filter)?;
         if selection.is_empty() {
-            return Err(self.unclear("No dead letter was chosen: tick one, or choose all that match."));
+            return Err(self.unclear("No dead letter selected. Select at least one, or choose all matching."));
         }
         Ok((act, filter, selection))
     }
@@ -152,7 +153,7 @@ impl Page {
         filter.selection(Timestamp::now()).map_err(|problem| self.unclear(&problem))
     }
 
-    /// Each result with where its event stands now.
+    /// Returns each result with the current phase of its event.
     async fn since(&self, job: &JobView) -> Result<Vec<(Entry, Option<Phase>)>, Fault> {
         let mut lines = Vec::new();
         for entry in job.results.iter().take(MOST) {
@@ -161,7 +162,7 @@ impl Page {
         Ok(lines)
     }
 
-    /// Where a replayed event stands now; none while it is still as it was before.
+    /// Returns the current phase of a replayed event; `None` while its record is still that of before the replay.
     async fn phase(&self, entry: &Entry, asked_at: Timestamp) -> Result<Option<Phase>, Fault> {
         let (Some(organization), Some(event)) = (&entry.organization_id, &entry.event_id) else { return Ok(None) };
         let key = EventKey { organization_id: organization.as_str().into(), event_id: event.as_str().into() };
@@ -183,7 +184,7 @@ fn done(job: &JobView) -> Done {
     match job.state {
         JobState::Running => Done::No,
         JobState::Done => Done::Yes,
-        JobState::Stopped => Done::Failed("it was stopped".to_owned()),
+        JobState::Stopped => Done::Failed("it was cancelled".to_owned()),
         JobState::Failed => Done::Failed(job.problem.clone().unwrap_or_default()),
     }
 }

@@ -1,4 +1,4 @@
-//! `/find` and `/event`: an event by any of its names.
+//! `/find` and `/event`: events by any of their identifiers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use crate::admin::page::find::{self as view, More};
 use crate::admin::page::layout::Place;
 use crate::admin::page::timeline::{Around, story};
 
-/// Events that are shown of one name.
+/// Number of events shown.
 const MOST: usize = 50;
-/// Seconds between two looks of a browser, while an event has no outcome.
+/// Refresh interval in seconds while an event has no outcome.
 const EVERY: u8 = 2;
 
-/// What is known by one name.
+/// Events found by one identifier.
 struct Known {
     by: &'static str,
     found: Vec<Found>,
-    /// Handoffs that wait and were never tried: nothing but their being there is remembered.
+    /// Queued handoffs without an attempt; the store holds only their keys.
     untried: Vec<EventKey>,
     more: More,
 }
 
-/// Everything known by a name.
+/// Shows everything found by an identifier.
 pub(super) async fn find(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
     let query = parameter(query.as_deref(), "q");
     let Some(name) = query.as_deref() else {
@@ -48,13 +48,13 @@ pub(super) async fn find(State(page): State<Arc<Page>>, RawQuery(query): RawQuer
     Ok(page.answer(Place::Find, &format!("{name} – Find"), &living(how, &view::find(name, Some(&answer)))))
 }
 
-/// One event's story.
+/// Shows the history of one event.
 pub(super) async fn event(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
     let given = |name| parameter(query.as_deref(), name).unwrap_or_default();
     let key = EventKey { organization_id: given("organization").into(), event_id: given("id").into() };
     let record = page.parts.store.record(&key).await.map_err(|error| page.away(Place::Find, &error))?;
     let Some(record) = record else {
-        let detail = format!("Nothing is known of the event {} of {}.", key.event_id, key.organization_id);
+        let detail = format!("No record of event {} of organization {}.", key.event_id, key.organization_id);
         return Err(page.fault(Place::Find, &Problem::not_found(detail)));
     };
     let title = format!("{} – Event", key.event_id);
@@ -65,14 +65,14 @@ pub(super) async fn event(State(page): State<Arc<Page>>, RawQuery(query): RawQue
 
 fn told(page: &Page, title: &str, how: Living, found: &[(Found, Around<'_>)]) -> Response {
     let body = html! {
-        h1 { "What became of it" }
+        h1 { "Event details" }
         @for (found, around) in found { (story(found, around)) }
     };
     page.answer(Place::Find, title, &living(how, &body))
 }
 
 impl Page {
-    /// By the first kind of name that it turns out to be.
+    /// Finds events by the first kind of identifier that matches.
     async fn known(&self, name: &str) -> Result<Known, StoreError> {
         for (by, filter) in filters(name) {
             let mut known = self.ended(by, &filter).await?;
@@ -102,7 +102,7 @@ impl Page {
         Ok(Known { by, found: page.found, untried: Vec::new(), more })
     }
 
-    /// An event without an outcome is in no list, but it is remembered: under the name of its organization.
+    /// Finds an event without an outcome. Such events are in no list; they are stored under their organization.
     async fn unended_event(&self, event_id: &str) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::new();
         for organization in self.parts.organizations.list().await {
@@ -112,7 +112,7 @@ impl Page {
         Ok(found)
     }
 
-    /// Those of a session that are on their way.
+    /// Adds the unfinished events of a session.
     async fn unended_of_session(&self, session: &str, known: &mut Known) -> Result<(), StoreError> {
         for organization in self.parts.organizations.list().await {
             let organization_id = organization.organization_id.into();
@@ -132,14 +132,14 @@ impl Page {
         Ok(self.parts.store.record(&key).await?.map(|record| Found { key, record }))
     }
 
-    /// Each organization's Dynamics.
+    /// Returns the URL of each organization's Dynamics environment.
     async fn environments(&self) -> BTreeMap<String, String> {
         let all = self.parts.organizations.list().await;
         all.into_iter().map(|view| (view.organization_id, view.environment_url)).collect()
     }
 }
 
-/// What a name may be, in the order in which it is tried.
+/// Returns the filters for an identifier, in the order in which they are tried.
 fn filters(name: &str) -> Vec<(&'static str, Filter)> {
     let none = Filter::default;
     let mut filters = vec![("event", Filter { event_id: Some(name.to_owned()), ..none() })];
@@ -161,13 +161,13 @@ fn around(found: Vec<Found>, environments: &BTreeMap<String, String>) -> Vec<(Fo
     found.into_iter().map(with).collect()
 }
 
-/// As long as something has no outcome, somebody may wait for it.
+/// Keeps the page live as long as an event has no outcome.
 fn living_by(found: &[Found]) -> Living {
     let ended = found.iter().all(|found| found.record.outcome().is_some());
     if ended { Living::Settled } else { Living::Every(EVERY) }
 }
 
-/// A parameter that is not blank.
+/// Returns a parameter unless it is blank.
 fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let (_, value) = pairs.find(|(found, _)| found == name)?;
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guid_may_be_a_case_or_a_chat_and_anything_an_event_or_a_session() {
+    fn kinds_of_identifiers_are_tried_in_order() {
         let tried = |name| filters(name).into_iter().map(|(by, _)| by).collect::<Vec<_>>();
         assert_eq!(tried("CAS-01"), ["event", "ticket number", "session"]);
         let guid = "92545a99-c381-595b-9fe6-43abdd0749d0";
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_question_is_none() {
+    fn blank_parameters_count_as_absent() {
         assert_eq!(parameter(Some("q=+%20&q=x"), "q"), None);
         assert_eq!(parameter(Some("x=1&q=+a%26b+"), "q").as_deref(), Some("a&b"));
         assert_eq!(parameter(None, "q"), None);

@@ -1,6 +1,6 @@
-//! In: a browser's requests; the interface's parts to answer them from.
-//! Out: pages, or a redirection after something was done.
-//! Absent: how a page looks; who may ask.
+//! In: a browser's requests; the interface's shared state to answer them.
+//! Out: pages, or redirects after actions.
+//! Absent: the look of a page; authentication.
 
 mod answer;
 mod assets;
@@ -23,17 +23,17 @@ use super::layout::{Session, Standing};
 use crate::admin::api::Parts;
 use crate::admin::deps::TestReport;
 
-/// What the page answers from.
+/// State of the page's routes.
 struct Page {
     parts: Arc<Parts>,
     history: History,
-    /// The last test of each organization that was made from the page.
+    /// Last test of each organization that was made from the page.
     tests: Mutex<BTreeMap<String, (Timestamp, TestReport)>>,
-    /// Ends with the page.
+    /// Task that takes samples; it ends with the page.
     _samples: AbortOnDropHandle<()>,
 }
 
-/// The page's routes; they bring their own state. Takes samples of what is counted as long as the router lives.
+/// Returns the page's routes with their own state. Samples are taken as long as the router lives.
 pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<Parts>) -> Router<S> {
     let history = History::default();
     let samples = tokio::spawn(history.clone().keep(Arc::clone(&parts.metrics)));
@@ -60,7 +60,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<Parts>) -> Router<S>
 }
 
 impl Page {
-    /// What the head of every page says.
+    /// Returns the state shown in the header of every page.
     fn standing(&self) -> Standing {
         let queues = self.parts.metrics.counts().queues;
         let dead = queues.into_iter().find(|(name, _)| *name == self.parts.queues.dead_letters);

@@ -1,4 +1,4 @@
-//! `/`
+//! Route `/`: the overview.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::admin::page::history::Sample;
 use crate::admin::page::layout::Place;
 use crate::admin::page::now::{Now, Queue, QueueKind, now as drawn};
 
-/// Failures that are shown.
+/// Number of failures shown.
 const FAILURES: usize = 5;
-/// Seconds between two looks of a browser.
+/// Refresh interval in seconds.
 const EVERY: u8 = 5;
 
-/// What happens now.
+/// Shows the worker's present state.
 pub(super) async fn now(State(page): State<Arc<Page>>) -> Answer {
     let sample = Sample::of(&page.parts.metrics);
     let failed = Filter { status: Some(Status::Failed), ..Filter::default() };
@@ -34,11 +34,11 @@ pub(super) async fn now(State(page): State<Arc<Page>>) -> Answer {
         organizations: &page.parts.organizations.list().await,
         failures: found.as_ref().map(|page| page.found.as_slice()).map_err(|_| problem.as_str()),
     });
-    Ok(page.answer(Place::Now, "Now", &living(Living::Every(EVERY), &body)))
+    Ok(page.answer(Place::Now, "Overview", &living(Living::Every(EVERY), &body)))
 }
 
 impl Page {
-    /// All queues: those with events for a worker first, those that were given up last.
+    /// Returns all queues: the inbox first, the dead-letter queue last.
     fn queues(&self) -> Vec<Queue> {
         let names = &self.parts.queues;
         let of = |(name, depth): (String, u64)| {

@@ -1,4 +1,4 @@
-//! `/organizations`, and what can be done there.
+//! Routes below `/organizations`.
 
 use std::sync::{Arc, PoisonError};
 
@@ -16,10 +16,10 @@ use crate::admin::page::layout::Place;
 use crate::admin::page::organizations::{Line, organizations as drawn};
 
 const PATH: &str = "/organizations";
-/// Seconds between two looks of a browser.
+/// Refresh interval in seconds.
 const EVERY: u8 = 5;
 
-/// How each stands.
+/// Lists the organizations with their states.
 pub(super) async fn list(State(page): State<Arc<Page>>) -> Answer {
     let (all, tests) = (page.parts.organizations.list().await, page.tests());
     let lines: Vec<Line<'_>> = all.iter().map(|view| Line { view, tested: tests.get(&view.organization_id) }).collect();
@@ -27,25 +27,25 @@ pub(super) async fn list(State(page): State<Arc<Page>>) -> Answer {
     Ok(page.answer(Place::Organizations, "Organizations", &living(Living::Every(EVERY), &body)))
 }
 
-/// Tests one; the report is on the page afterwards.
+/// Tests an organization; the page then shows the report.
 pub(super) async fn test(State(page): State<Arc<Page>>, form: String) -> Answer {
     let id = named(&form);
     let report = page.parts.organizations.test(&id).await.map_err(|error| refused(&page, error))?;
     let known = page.parts.organizations.list().await;
     let mut tests = page.tests.lock().unwrap_or_else(PoisonError::into_inner);
-    // Reports of organizations that are gone go too: there are never more than organizations.
+    // Reports of removed organizations are dropped, so there are never more reports than organizations.
     tests.retain(|id, _| known.iter().any(|view| view.organization_id == *id));
     tests.insert(id.to_string(), (Timestamp::now(), report));
     Ok(go(PATH))
 }
 
-/// Its events wait from now on.
+/// Pauses an organization.
 pub(super) async fn pause(State(page): State<Arc<Page>>, form: String) -> Answer {
     page.parts.organizations.pause(&named(&form)).await.map_err(|error| refused(&page, error))?;
     Ok(go(PATH))
 }
 
-/// Its events flow again.
+/// Resumes an organization.
 pub(super) async fn resume(State(page): State<Arc<Page>>, form: String) -> Answer {
     page.parts.organizations.resume(&named(&form)).await.map_err(|error| refused(&page, error))?;
     Ok(go(PATH))

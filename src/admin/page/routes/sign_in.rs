@@ -1,4 +1,4 @@
-//! `/login`: the form; what is typed goes to the interface's own route.
+//! `/login`: the sign-in form. The HTTP interface handles what it submits.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::answer::sealed;
 use crate::admin::api::login::go;
 use crate::admin::page::layout::head;
 
-/// The form; with a word when what was typed was not the token.
+/// Shows the form, with an error after a wrong token.
 pub(super) async fn form(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Response {
     if page.parts.token.is_none() {
         return go("/");
@@ -25,7 +25,7 @@ pub(super) async fn form(State(page): State<Arc<Page>>, RawQuery(query): RawQuer
             body {
                 main id="main" class="signin" {
                     h1 { "handoffd" }
-                    @if failed { p class="verdict bad" role="alert" { "That is not the token." } }
+                    @if failed { p class="verdict bad" role="alert" { "Wrong token." } }
                     form method="post" action="/login" {
                         label for="token" { "Token (http.token)" }
                         input id="token" name="token" type="password" autocomplete="current-password" required autofocus;
