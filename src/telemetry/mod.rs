@@ -1,6 +1,6 @@
-//! In: measurements of the engine and its adapters, log lines, spans.
-//! Out: Prometheus' text, log lines on standard error, traces for whoever collects them.
-//! Absent: anything the flow of events needs.
+//! In: measurements of the engine and its adapters, log events, spans.
+//! Out: metrics in Prometheus' text format, log lines on standard error, traces sent to a collector.
+//! Absent: anything that processing an event depends on.
 
 pub mod logs;
 pub mod metrics;

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_reference_resolves() {
         let document = document(Access::Token);
         let text = document.to_string();
         let references: BTreeSet<&str> =
@@ -151,7 +151,7 @@ mod tests {
     fn names_are_unique_and_every_part_of_a_path_is_described() {
         let mut names = BTreeSet::new();
         for route in routes() {
-            assert!(names.insert(route.name), "{} is there twice", route.name);
+            assert!(names.insert(route.name), "{} is defined twice", route.name);
             let given = route.parameters.iter().flat_map(|some| some.iter());
             let in_path: Vec<_> = given.filter(|it| it.document()["in"] == "path").map(|it| it.name).collect();
             let wanted: Vec<_> = route.path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn every_route_of_the_contract_is_there() {
+    fn every_route_of_the_contract_exists() {
         let document = document(Access::Token);
         for (verb, path) in [
             ("get", "/api/v1/outcomes"),

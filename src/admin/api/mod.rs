@@ -1,6 +1,6 @@
 //! In: requests of operators, monitors and the `outcomes` command.
-//! Out: health, metrics, outcomes, dead letters, organizations, queues; problems as `application/problem+json`. The operators'
-//! page gets the same as values.
+//! Out: health, metrics, outcomes, dead letters, organizations, queues; problems as `application/problem+json`. The
+//! operators' page gets the same as values.
 //! Absent: anything that processing an event depends on. TLS, which a proxy terminates.
 
 mod document;

@@ -1,6 +1,6 @@
-//! A log line for people: `2026-11-22T10:15:00.123456Z  INFO a sentence event_id=evt_1 elapsed_ms=12`.
+//! Text format of log lines: `2026-11-22T10:15:00.123456Z  INFO a sentence event_id=evt_1 elapsed_ms=12`.
 //!
-//! Always one line, whatever stands in a value: a publisher can't write log lines of his own.
+//! An event is always one line, whatever its values hold, so that a publisher can't forge log lines.
 
 use std::fmt::{self, Debug, Write};
 
@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Formats events as lines, and the fields of spans for them.
+/// Formatter of events and of the fields of spans.
 pub(super) struct Line;
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -46,7 +46,7 @@ impl<'writer> FormatFields<'writer> for Line {
     }
 }
 
-/// The sentence, then the fields in their order.
+/// Message, followed by the fields in their order.
 struct Fields {
     sentence: String,
     rest: String,
@@ -57,7 +57,7 @@ impl Fields {
         // Writing to a string can't fail.
         let _ = match field.name() {
             "message" => write!(self.sentence, " {}", Escaped(value)),
-            // How the bridge from the `log` crate says what the metadata says already.
+            // The bridge from the `log` crate repeats metadata in these fields.
             name if name.starts_with("log.") => Ok(()),
             name if is_plain(value) => write!(self.rest, " {name}={value}"),
             name => write!(self.rest, " {name}=\"{}\"", Escaped(&value.replace('\\', "\\\\").replace('"', "\\\""))),
@@ -78,7 +78,7 @@ impl Visit for Fields {
         let mut text = value.to_string();
         let mut source = value.source();
         while let Some(cause) = source {
-            // Most of ours quote their cause already.
+            // Most of this program's errors quote their cause already.
             let cause_text = cause.to_string();
             if !text.contains(&cause_text) {
                 let _ = write!(text, ": {cause_text}");
@@ -89,14 +89,14 @@ impl Visit for Fields {
     }
 }
 
-/// Whether a value needs no quotes.
+/// True if a value needs no quotes.
 fn is_plain(value: &str) -> bool {
     let odd =
         |char: char| char.is_whitespace() || char.is_control() || is_hidden(char) || matches!(char, '"' | '\\' | '=');
     !value.is_empty() && !value.contains(odd)
 }
 
-/// Characters that end a line, turn the direction of what follows or show nothing at all (so that two ids would look the
+/// True for characters that end a line, change the direction of text or are invisible (so that two IDs would look the
 /// same), without being control characters.
 fn is_hidden(char: char) -> bool {
     matches!(
@@ -105,7 +105,7 @@ fn is_hidden(char: char) -> bool {
     )
 }
 
-/// Text with every character that could break a line or confuse a terminal written as an escape.
+/// Text whose characters that could break a line or confuse a terminal are displayed as escapes.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {

@@ -1,6 +1,6 @@
-//! In: events of `tracing` and `log`, from every room and library.
-//! Out: one line each on standard error, for people or for machines.
-//! Absent: rotation, shipping; whoever starts the worker keeps its standard error.
+//! In: events of `tracing` and `log`, from all modules and libraries.
+//! Out: one line per event on standard error, as text or JSON.
+//! Absent: rotation and shipping; the service manager stores standard error.
 
 mod line;
 
@@ -16,29 +16,29 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use super::traces::Traces;
 use crate::config::{Log, LogFormat};
 
-/// Logging that could not be set up.
+/// Failure to set up logging.
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
-    /// `log.level` is neither a level nor directives.
+    /// `log.level` is neither a level nor a list of directives.
     #[error("log.level is {level:?}: {source}")]
     Level {
-        /// What it is.
+        /// Configured value.
         level: String,
-        /// What is wrong with it.
+        /// Parse error.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Something else has set up logging in this process.
-    #[error("logging is set up already: {0}")]
+    /// Logging is already set up in this process.
+    #[error("logging is already set up in this process: {0}")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Logs to standard error from now on, standard output being for what commands print; and takes spans, where traces are
+/// Starts logging to standard error, because standard output is for the output of commands, and collects spans if traces are
 /// exported.
 pub fn init(log: &Log, traces: Option<&Traces>) -> Result<(), LogsError> {
     match traces {
         None => {
             let lines = layer(log.format, std::io::stderr);
-            // For the whole process, so that the place of a span knows once and for all that nobody wants it.
+            // A filter for the whole process, so that the call sites of spans are disabled once and for all.
             Registry::default().with(filter(&log.level)?).with(filter_fn(may_be_logged)).with(lines).try_init()?;
         }
         Some(traces) => {
@@ -50,9 +50,9 @@ pub fn init(log: &Log, traces: Option<&Traces>) -> Result<(), LogsError> {
     Ok(())
 }
 
-/// What is logged. A level alone is the worker's own; libraries stay at warnings, for their `info` says
-/// nothing about an event, and sled is silent: what it could not do, the store says once and in its own words. Directives are
-/// taken as they are.
+/// Builds the filter for `log.level`. A plain level applies to the worker itself; libraries stay at warnings, because
+/// their `info` is not about events, and sled is silent, because the store logs its failures. Directives are used
+/// unchanged.
 pub fn filter(level: &str) -> Result<EnvFilter, LogsError> {
     let directives = match level.trim().to_lowercase().as_str() {
         quiet @ ("off" | "error" | "warn") => format!("{quiet},sled=off"),
@@ -62,13 +62,13 @@ pub fn filter(level: &str) -> Result<EnvFilter, LogsError> {
     EnvFilter::try_new(directives).map_err(|source| LogsError::Level { level: level.to_owned(), source })
 }
 
-/// lapin writes returned messages into its warnings, body and all, which is customer text: it is not logged at all,
-/// whatever `log.level` says. What matters of it, the bus adapter says itself. Spans are for who exports traces.
+/// Filters out all events of lapin, whatever `log.level` is, because its warnings hold whole returned messages and so
+/// customer text; the bus adapter logs what matters. Also filters out spans, which are only for exported traces.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     !metadata.target().starts_with("lapin") && metadata.target() != trace::TARGET
 }
 
-/// Lines of this format, written there.
+/// Returns a layer that writes lines of this format.
 pub fn layer<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,

@@ -44,7 +44,7 @@ fn a_text_line_is_a_sentence_and_fields() {
 }
 
 #[test]
-fn no_value_breaks_a_line() {
+fn values_never_break_a_line() {
     let evil = "a\nb\r\u{1b}[31m\u{2028}c \"q\" \\ \u{7f}\u{85}\u{202e}\u{61c}\u{200b}\u{feff}\u{e0041}";
     for format in [LogFormat::Text, LogFormat::Json] {
         let text = logged(format, "info", || {
@@ -54,7 +54,7 @@ fn no_value_breaks_a_line() {
         });
         let body = text.strip_suffix('\n').unwrap();
         assert!(!body.contains(|char: char| char < ' '), "{text:?}");
-        // JSON's own rules let the others stand: no reader of lines takes them for an end.
+        // JSON leaves the others unescaped; no reader of lines takes them for line ends.
         if format == LogFormat::Text {
             let hidden = ['\u{2028}', '\u{202e}', '\u{61c}', '\u{200b}', '\u{feff}', '\u{e0041}'];
             let odd = |char: char| char.is_control() || hidden.contains(&char);
@@ -66,7 +66,7 @@ fn no_value_breaks_a_line() {
 }
 
 #[test]
-fn the_text_of_a_value_can_be_told_from_a_field() {
+fn values_are_quoted_unlike_fields() {
     let text = logged(LogFormat::Text, "info", || {
         tracing::info!(target: "handoffd::worker", error = %"x level=ERROR", "failed");
     });
@@ -88,7 +88,7 @@ fn json_is_flat() {
 }
 
 #[test]
-fn an_error_is_told_with_its_causes() {
+fn errors_are_logged_with_their_causes() {
     let cause = io::Error::other("disk full");
     let error = handoffd_engine::ports::store::StoreError::Write { source: Arc::new(cause) };
     let text = logged(LogFormat::Text, "info", || {
@@ -98,7 +98,7 @@ fn an_error_is_told_with_its_causes() {
 }
 
 #[test]
-fn a_level_is_the_workers_own() {
+fn a_level_applies_to_the_worker_only() {
     let all = |level: &str| {
         logged(LogFormat::Text, level, || {
             tracing::debug!(target: "handoffd::worker", "own debug");
@@ -120,7 +120,7 @@ fn a_level_is_the_workers_own() {
 }
 
 #[test]
-fn what_lapin_says_is_never_logged_for_it_holds_whole_messages() {
+fn lapin_is_never_logged_because_it_logs_whole_messages() {
     for level in ["info", "trace", "lapin=trace", "lapin::returned_messages=warn"] {
         let text = logged(LogFormat::Json, level, || {
             tracing::warn!(target: "lapin::returned_messages", "a whole message");
@@ -129,9 +129,9 @@ fn what_lapin_says_is_never_logged_for_it_holds_whole_messages() {
     }
 }
 
-/// What `init` sets up where no endpoint is configured, and one that counts spans beside it.
+/// Builds the subscriber that `init` sets up without an endpoint, with a layer that counts spans.
 #[test]
-fn no_span_is_made_where_no_traces_are_exported() {
+fn spans_are_disabled_unless_traces_are_exported() {
     use tracing_subscriber::layer::Context as LayerContext;
 
     struct Counting(Arc<std::sync::atomic::AtomicUsize>);

@@ -1,4 +1,4 @@
-//! What Dynamics has been asked so far, for those who do not read Prometheus' text.
+//! Totals of requests to Dynamics, for readers other than Prometheus.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use super::Metrics;
 /// Requests to Dynamics and Entra ID.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct Answers {
-    /// How many.
+    /// Number of requests.
     pub count: u64,
-    /// How long they took together, in seconds.
+    /// Total duration in seconds.
     pub seconds: f64,
 }
 
 impl Metrics {
-    /// What has been asked since the start.
+    /// Returns the totals since the start.
     pub fn answers(&self) -> Answers {
         Answers {
             count: self.request_seconds.iter().map(Histogram::get_sample_count).sum(),
@@ -26,9 +26,9 @@ impl Metrics {
 }
 
 impl Answers {
-    /// What one took on the average; none when there was none.
+    /// Returns the average duration; `None` without requests.
     pub fn mean(&self) -> Option<Duration> {
-        // Fewer than a float has digits.
+        // The count is small enough for a float's precision.
         #[allow(clippy::cast_precision_loss)]
         let mean = (self.count > 0).then(|| self.seconds / self.count as f64);
         mean.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
@@ -42,7 +42,7 @@ mod tests {
     use handoffd_engine::workflow::StepName;
 
     #[test]
-    fn whatever_was_asked_counts() {
+    fn all_requests_count() {
         let metrics = Metrics::new();
         assert_eq!(metrics.answers().mean(), None);
         for (step, status, seconds) in [(StepName::Token, 200, 1), (StepName::PostIncident, 0, 3)] {

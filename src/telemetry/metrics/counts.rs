@@ -1,4 +1,4 @@
-//! The numbers of now, for those who do not read Prometheus' text.
+//! Present values of counters and gauges, for readers other than Prometheus.
 
 use prometheus::core::Collector;
 use schemars::JsonSchema;
@@ -6,36 +6,36 @@ use serde::Serialize;
 
 use super::{ENDS, Metrics};
 
-/// The numbers of now.
+/// Present values of counters and gauges.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Counts {
-    /// How events ended since the start, both types together.
+    /// Ends of events since the start, both types together.
     pub ends: Ends<u64>,
-    /// Events in hand.
+    /// Events in progress.
     pub in_flight: i64,
-    /// Whether the broker is there.
+    /// True while the broker is connected.
     pub broker_connected: bool,
-    /// Messages ready, by queue.
+    /// Ready messages, by queue.
     pub queues: Vec<(String, u64)>,
 }
 
-/// A number for each way in which an event ends, for good or for now.
+/// One value for each way in which processing of an event ends, finally or for now.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
 pub struct Ends<T> {
-    /// Done.
+    /// Succeeded.
     pub succeeded: T,
-    /// Nothing to do.
+    /// Skipped.
     pub skipped: T,
-    /// Given up.
+    /// Dead-lettered.
     pub dead_lettered: T,
-    /// Answered from the store.
+    /// Duplicate, answered from the store.
     pub duplicate: T,
-    /// Put into a retry queue.
+    /// Moved to a retry queue.
     pub retried: T,
 }
 
 impl Metrics {
-    /// The numbers of now.
+    /// Returns the present values.
     pub fn counts(&self) -> Counts {
         let [succeeded, skipped, dead_lettered, duplicate, retried] =
             std::array::from_fn::<u64, { ENDS.len() }, _>(|end| self.events.iter().map(|kind| kind[end].get()).sum());
@@ -52,7 +52,7 @@ impl Metrics {
         let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
         let depths = series.filter_map(|series| {
             let queue = series.get_label().first()?.value().to_owned();
-            // A gauge of whole numbers that are not negative.
+            // The gauge holds non-negative whole numbers.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             Some((queue, series.get_gauge().get_value() as u64))
         });
@@ -61,7 +61,7 @@ impl Metrics {
 }
 
 impl<T: Copy> Ends<T> {
-    /// Joined with another, end by end.
+    /// Combines two sets of values, one by one.
     pub fn zip<R>(self, other: Self, join: impl Fn(T, T) -> R) -> Ends<R> {
         Ends {
             succeeded: join(self.succeeded, other.succeeded),

@@ -1,21 +1,21 @@
-//! The metric families: names, help, labels, buckets.
+//! Metric families: names, help texts, labels, buckets.
 
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-/// From a warm answer to a day: an event that waited for its organization to come back took that long.
+/// Buckets from a fast outcome to one day, which an event takes that waited for its organization to recover.
 const EVENT: [f64; 20] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
     21_600.0, 86_400.0,
 ];
-/// From a simulator's answer to twice the default time-out, Dynamics' own limit for one operation.
+/// Buckets from a simulator's response time to twice the default time-out, which is Dynamics' limit for one operation.
 const REQUEST: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
-/// From a fast disk's sync to one that is about to fail.
+/// Buckets from a fast disk's sync to that of a failing disk.
 const FLUSH_SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// All families, as yet without series unless they have no labels.
+/// Metric families; those with labels have no series yet.
 pub(super) struct Families {
     pub events: IntCounterVec,
     pub event_seconds: HistogramVec,
@@ -45,7 +45,7 @@ pub(super) struct Families {
 impl Families {
     pub(super) fn new() -> Self {
         Self {
-            events: counters("handoffd_events_total", "How events ended, retries included.", &["type", "outcome"]),
+            events: counters("handoffd_events_total", "Events by outcome, retries included.", &["type", "outcome"]),
             event_seconds: seconds("handoffd_event_seconds", "Receipt to final outcome.", &["type", "route"], &EVENT),
             event_age_seconds: seconds(
                 "handoffd_event_age_seconds",
@@ -56,41 +56,45 @@ impl Families {
             in_flight: gauge("handoffd_in_flight", "Events in flight."),
             oldest_event_seconds: registered(Gauge::new(
                 "handoffd_oldest_event_seconds",
-                "Age of the oldest unfinished event that this worker has taken from a queue; 0: there is none.",
+                "Age of the oldest unfinished event that this worker has taken from a queue; 0 without any.",
             )),
-            ready: gauge("handoffd_ready", "1 while /readyz says so."),
-            consuming: gauge("handoffd_consuming", "1 while the broker hands out events to this worker."),
-            retries: counters("handoffd_retries_total", "Attempts to be made again, by why.", &["reason"]),
+            ready: gauge("handoffd_ready", "1 while /readyz reports ready."),
+            consuming: gauge("handoffd_consuming", "1 while the broker delivers events to this worker."),
+            retries: counters("handoffd_retries_total", "Attempts to be repeated, by reason.", &["reason"]),
             forwarded: registered(IntCounter::new(
                 "handoffd_forwarded_total",
                 "Events moved from the inbox to their organizations' queues.",
             )),
-            dead_letters: counters("handoffd_dead_letters_total", "Events given up, by why.", &["reason"]),
+            dead_letters: counters("handoffd_dead_letters_total", "Dead-lettered events, by reason.", &["reason"]),
             body_differs: counters(
                 "handoffd_event_body_differs_total",
-                "Events repeated with another body.",
+                "Events received again with a different body.",
                 &["type"],
             ),
             outcomes_unrouted: counters(
                 "handoffd_outcomes_unrouted_total",
-                "Outcomes no queue was bound for.",
+                "Outcomes without a queue bound for them.",
                 &["type"],
             ),
             requests: counters(
                 "handoffd_dynamics_requests_total",
-                "Requests to Dynamics and Entra ID by what they were for and their HTTP status; 0: no answer.",
+                "Requests to Dynamics and Entra ID by operation and HTTP status; 0 means no response.",
                 &["operation", "status"],
             ),
             request_seconds: seconds(
                 "handoffd_dynamics_request_seconds",
-                "How long those requests took.",
+                "Duration of requests to Dynamics and Entra ID.",
                 &["operation"],
                 &REQUEST,
             ),
-            throttled: counters("handoffd_dynamics_throttled_total", "Answers that said to wait.", &["organization"]),
+            throttled: counters(
+                "handoffd_dynamics_throttled_total",
+                "Responses that throttled the worker.",
+                &["organization"],
+            ),
             blocked: gauges(
                 "handoffd_organization_blocked",
-                "1 while misconfigured: its events wait.",
+                "1 while blocked by a faulty configuration; its events are on hold.",
                 &["organization"],
             ),
             queue_messages: gauges("handoffd_queue_messages", "Messages ready in a queue.", &["queue"]),
@@ -99,18 +103,18 @@ impl Families {
                 "Events ready in an organization's queue.",
                 &["organization"],
             ),
-            broker_connected: gauge("handoffd_broker_connected", "1 while the broker is there."),
+            broker_connected: gauge("handoffd_broker_connected", "1 while the broker is connected."),
             store_flush_seconds: registered(Histogram::with_opts(
-                HistogramOpts::new("handoffd_store_flush_seconds", "How long making the store durable took.")
+                HistogramOpts::new("handoffd_store_flush_seconds", "Duration of a flush of the store to disk.")
                     .buckets(FLUSH_SECONDS.to_vec()),
             )),
-            store_bytes: gauge("handoffd_store_bytes", "What the store takes on disk."),
+            store_bytes: gauge("handoffd_store_bytes", "Size of the store on disk in bytes."),
             store_healthy: gauge("handoffd_store_healthy", "0 while the store can't be written to."),
-            build_info: gauges("handoffd_build_info", "1, with the version that runs.", &["version"]),
+            build_info: gauges("handoffd_build_info", "Constant 1, labelled with the version.", &["version"]),
         }
     }
 
-    /// A registry of its own: two workers in one process do not share numbers.
+    /// Returns a new registry, so that two workers in one process do not share numbers.
     pub(super) fn registry(&self) -> Registry {
         let registry = Registry::new();
         let all: [Box<dyn Collector>; 23] = [

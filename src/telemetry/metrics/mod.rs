@@ -1,6 +1,6 @@
-//! In: sightings.
-//! Out: the metrics of contract 10 in Prometheus' text format.
-//! Absent: labels without bound: an organization has one only while it is configured.
+//! In: measurements of the engine and its adapters.
+//! Out: the metrics of contract section 10 in Prometheus' text format.
+//! Absent: unbounded labels; an organization has series only while it is configured.
 
 mod answers;
 mod counts;
@@ -19,7 +19,7 @@ pub use answers::Answers;
 pub use counts::{Counts, Ends};
 use families::Families;
 
-/// The content type of [`Metrics::render`].
+/// Content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 const KINDS: [Kind; 2] = [Kind::Handoff, Kind::Resolution];
@@ -31,7 +31,7 @@ const ENDS: [(EventEnd, &str); 5] = [
     (EventEnd::Retried, "retried"),
 ];
 const ROUTES: [Option<Route>; 3] = [None, Some(Route::Incident), Some(Route::LiveWorkItem)];
-/// Every step that sends a request.
+/// Steps that send a request.
 const OPERATIONS: [StepName; 13] = [
     StepName::Token,
     StepName::Probe,
@@ -47,7 +47,7 @@ const OPERATIONS: [StepName; 13] = [
     StepName::LookAtIncident,
     StepName::LookForResolution,
 ];
-/// What a retry can have for a reason; see [`Sighting::Retried`].
+/// Reasons of retries; see [`Sighting::Retried`].
 const RETRY_REASONS: [&str; 15] = [
     "in_process",
     "transient",
@@ -66,23 +66,23 @@ const RETRY_REASONS: [&str; 15] = [
     "destination_refused",
 ];
 
-/// How requests for a token end: `rate()` must see the first refusal.
+/// Statuses of token requests that have series from the start, so that `rate()` sees the first refusal.
 const TOKEN_STATUSES: [&str; 5] = ["0", "200", "400", "401", "403"];
 
-/// How it stands with the worker at this moment: asked for when somebody looks.
+/// Present state of the worker, read when the metrics are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vitals {
-    /// It is ready.
+    /// True if the worker is ready.
     pub ready: bool,
-    /// The broker hands out events to it.
+    /// True if the broker delivers events to the worker.
     pub consuming: bool,
-    /// The store can be written to.
+    /// True if the store can be written to.
     pub store_healthy: bool,
-    /// Since the oldest event that is not over was first seen; zero: there is none.
+    /// Age of the oldest unfinished event; zero if there is none.
     pub oldest_event: Duration,
 }
 
-/// All that is counted. What the hot path counts has its place in an array: no label is looked up there.
+/// Counters and gauges. Those of the hot path are kept in arrays, so that it looks up no labels.
 pub struct Metrics {
     registry: Registry,
     families: Families,
@@ -95,7 +95,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Every family registered; every series of a small closed set at 0, so that `rate()` sees its first step.
+    /// Registers every family and starts every series of a small closed set at 0, so that `rate()` sees its first step.
     pub fn new() -> Self {
         let families = Families::new();
         let metrics = Self {
@@ -117,12 +117,12 @@ impl Metrics {
         metrics
     }
 
-    /// Sets the organizations that have series of their own; call it at start and whenever they change.
+    /// Sets the organizations that have series; call it at start and after each change.
     pub fn configured<'a>(&self, organizations: impl Iterator<Item = &'a OrganizationId>) {
         let next: BTreeSet<OrganizationId> = organizations.cloned().collect();
         let mut known = self.organizations.write().unwrap_or_else(PoisonError::into_inner);
         for gone in known.difference(&next) {
-            // An error means that there was no such series.
+            // An error means that the series does not exist.
             let _ = self.families.throttled.remove_label_values(&[gone.as_str()]);
             let _ = self.families.blocked.remove_label_values(&[gone.as_str()]);
             let _ = self.families.organization_waiting.remove_label_values(&[gone.as_str()]);
@@ -134,23 +134,23 @@ impl Metrics {
         *known = next;
     }
 
-    /// Says whom to ask for the vitals; before that, and where nobody is, they are 0. The first one stays.
+    /// Sets the source of the worker's state; until then its metrics are 0. Later calls have no effect.
     pub fn ask_vitals_of(&self, worker: impl Fn() -> Vitals + Send + Sync + 'static) {
         _ = self.vitals.set(Box::new(worker));
     }
 
-    /// Vitals of the worker at this moment; none while there is nobody to ask.
+    /// Returns the present state of the worker; `None` without a source.
     pub fn vitals(&self) -> Option<Vitals> {
         self.vitals.get().map(|vitals| vitals())
     }
 
-    /// Everything, in Prometheus' text format.
+    /// Renders all metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         if let Some(vitals) = self.vitals() {
             self.feel(vitals);
         }
         let mut text = String::new();
-        // The encoder fails only where a family has no name or a metric no value; ours are registered.
+        // The encoder fails only for a family without a name or a metric without a value; all are registered with both.
         let _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
         text
     }
@@ -271,7 +271,7 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A status as text, without allocating: it is a label of every request.
+/// Status as text, formatted without allocation because every request is labelled with it.
 struct Digits {
     text: [u8; 5],
     from: usize,

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-/// Contract 10; the two that count what would otherwise only be a log line; the four that alerts go by.
+/// Metrics of contract section 10; the two that count events that are otherwise only logged; the four that alerts use.
 const NAMES: [&str; 22] = [
     "handoffd_broker_connected",
     "handoffd_build_info",
@@ -32,7 +32,7 @@ fn acme() -> OrganizationId {
     OrganizationId::from("org_acme")
 }
 
-/// One of every sighting.
+/// Records one measurement of each kind.
 fn seen() -> Metrics {
     let metrics = Metrics::new();
     metrics.configured([acme()].iter());
@@ -62,7 +62,7 @@ fn seen() -> Metrics {
 }
 
 #[test]
-fn the_names_are_the_contracts() {
+fn names_are_those_of_the_contract() {
     let text = seen().render();
     let names: BTreeSet<&str> = text
         .lines()
@@ -129,16 +129,16 @@ fn tables_and_indices_agree() {
 }
 
 #[test]
-fn any_status_is_its_digits() {
+fn statuses_are_formatted_as_digits() {
     for status in [0, 9, 10, 201, 599, u16::MAX] {
         assert_eq!(Digits::of(status).as_str(), status.to_string());
     }
 }
 
 #[test]
-fn the_vitals_are_asked_for_when_somebody_looks() {
+fn vitals_are_read_when_metrics_are_rendered() {
     let metrics = Metrics::new();
-    assert!(metrics.render().contains("\nhandoffd_ready 0\n"), "nobody to ask yet");
+    assert!(metrics.render().contains("\nhandoffd_ready 0\n"), "no source yet");
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let count = asked.clone();
     metrics.ask_vitals_of(move || {
@@ -154,9 +154,9 @@ fn the_vitals_are_asked_for_when_somebody_looks() {
     assert!(second.contains("\nhandoffd_store_healthy 0\n"), "{second}");
 }
 
-/// A first refusal is an increase only if its series was there before.
+/// An increase is visible only if the series existed before the first refusal.
 #[test]
-fn requests_for_a_token_have_their_series_from_the_start() {
+fn token_requests_have_series_from_the_start() {
     let text = Metrics::new().render();
     for status in TOKEN_STATUSES {
         let line = format!("handoffd_dynamics_requests_total{{operation=\"token\",status=\"{status}\"}} 0");
@@ -164,9 +164,9 @@ fn requests_for_a_token_have_their_series_from_the_start() {
     }
 }
 
-/// Whatever publishers and servers say, there is an end to the series: those of `status` are HTTP's own numbers.
+/// The number of series is bounded whatever publishers and servers send: statuses are those of HTTP.
 #[test]
-fn no_label_is_without_bound() {
+fn labels_are_bounded() {
     let metrics = Metrics::new();
     metrics.configured([acme()].iter());
     let tell = |number: u16| {

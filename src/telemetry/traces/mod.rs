@@ -1,6 +1,6 @@
-//! In: the spans of `watch::trace`, from every room.
-//! Out: OTLP over HTTP (protobuf) to a collector, in batches, beside the flow of events.
-//! Absent: anything where no endpoint is configured; logs and metrics, which have ways of their own.
+//! In: the spans of `watch::trace`, from all modules.
+//! Out: OTLP over HTTP (protobuf) to a collector, in batches, apart from the processing of events.
+//! Absent: all of it, unless an endpoint is configured; logs and metrics, which are exported separately.
 
 mod post;
 
@@ -20,32 +20,32 @@ use url::Url;
 
 use post::Post;
 
-/// Spans that wait to be sent; more are thrown away, for an event never waits for its trace.
+/// Limit of spans that wait to be sent; further ones are dropped, because an event never waits for its trace.
 const QUEUE: usize = 4096;
-/// Spans in one request.
+/// Limit of spans in one request.
 const BATCH: usize = 512;
-/// A span is sent so long after its end, at the latest.
+/// Longest delay between the end of a span and its sending.
 const DELAY: Duration = Duration::from_secs(1);
-/// The end of the process waits so long for the last spans.
+/// Time limit for sending the last spans at the end of the process.
 const FLUSH: Duration = Duration::from_secs(3);
 
-/// Traces being exported.
+/// Export of traces.
 pub struct Traces(SdkTracerProvider);
 
-/// Exporting that could not be set up.
+/// Failure to set up the export.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// The client for it.
+    /// The HTTP client or the exporter can't be created.
     #[error("cannot set up the export of traces to {endpoint} (tracing.otlp_endpoint): {problem}")]
     Export {
-        /// Where to.
+        /// Address of the collector.
         endpoint: String,
-        /// What is wrong.
+        /// Cause.
         problem: String,
     },
 }
 
-/// Exports to this collector from now on, by a thread of its own.
+/// Starts the export to a collector, on its own thread.
 pub fn start(endpoint: &Url) -> Result<Traces, TracesError> {
     let endpoint = signal(endpoint);
     let failed = |problem: String| TracesError::Export { endpoint: endpoint.clone(), problem };
@@ -72,7 +72,7 @@ pub fn start(endpoint: &Url) -> Result<Traces, TracesError> {
 }
 
 impl Traces {
-    /// Takes the spans of `watch::trace`, and nothing else.
+    /// Returns a layer that accepts the spans of `watch::trace` only.
     pub fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
@@ -88,15 +88,15 @@ impl Traces {
             .boxed()
     }
 
-    /// Sends what is left, for a few seconds at most. Blocks; the last call.
+    /// Sends the remaining spans, with a time limit of a few seconds. Blocks; must be the last call.
     pub fn end(self) {
         if let Err(problem) = self.0.shutdown_with_timeout(FLUSH) {
-            tracing::warn!(error = %problem, "the last traces may not have been sent");
+            tracing::warn!(error = %problem, "could not send the last traces; some may be lost");
         }
     }
 }
 
-/// As OpenTelemetry has it, traces go to `/v1/traces` under the endpoint.
+/// Returns the address for traces: OpenTelemetry's `/v1/traces` below the endpoint.
 fn signal(endpoint: &Url) -> String {
     const PATH: &str = "/v1/traces";
     let base = endpoint.as_str().trim_end_matches('/');

@@ -1,4 +1,4 @@
-//! The one who sends a batch, on a runtime of its own: a collector that hangs holds up nobody but the next batch.
+//! HTTP client for batches of spans, on its own runtime, so that a hanging collector delays only the next batch.
 
 use std::fmt;
 use std::io;
@@ -10,26 +10,26 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
-/// A collector that has not answered by then is given no more time.
+/// Time limit of a request to the collector.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
-/// Posts batches. Called by the thread of the batches only.
+/// HTTP client for batches; called by the thread of the batch processor only.
 pub(super) struct Post {
     client: reqwest::Client,
     runtime: Runtime,
-    /// The last batch did not arrive.
+    /// True after a batch was not delivered.
     failing: AtomicBool,
 }
 
 impl Post {
     pub(super) fn new() -> io::Result<Self> {
-        // A process has one TLS provider; a second installation is refused, and that is fine.
+        // A process has one TLS provider; installing a second one fails harmlessly.
         _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(LIMIT)
             .redirect(reqwest::redirect::Policy::none())
-            // The runtime stands still between two batches: a connection kept open would die unseen.
+            // The runtime does not run between two batches, so it would not notice that an idle connection has died.
             .pool_max_idle_per_host(0)
             .build()
             .map_err(io::Error::other)?;
@@ -47,14 +47,17 @@ impl Post {
         Ok(response)
     }
 
-    /// Says it once when it begins to fail, and once when it works again.
+    /// Logs the first failure and the first success after failures.
     fn report(&self, problem: Option<&str>) {
         let failed_before = self.failing.swap(problem.is_some(), Ordering::Relaxed);
         match problem {
             Some(problem) if !failed_before => {
-                warn!(problem, "traces can't be exported (tracing.otlp_endpoint): they are lost until they can");
+                warn!(
+                    problem,
+                    "could not export traces to tracing.otlp_endpoint; traces are lost until the collector accepts them"
+                );
             }
-            None if failed_before => info!("traces are exported again"),
+            None if failed_before => info!("exporting traces again"),
             _ => {}
         }
     }
