@@ -170,9 +170,9 @@ async fn bad_parameters_are_answered_with_the_expected_format() {
         ("chat_id=x", "chat_id: found \"x\", expected a GUID"),
         ("status=done", "status: found \"done\", expected succeeded, skipped or failed"),
         ("after=yesterday", "after: found \"yesterday\", expected an RFC 3339 time such as 2026-11-22T10:15:00Z"),
-        ("sesion=ses_1", "\"sesion\" is no parameter"),
-        ("sesion=", "\"sesion\" is no parameter"),
-        ("limit=5&limit=6", "limit: expected once"),
+        ("sesion=ses_1", "unknown parameter \"sesion\""),
+        ("sesion=", "unknown parameter \"sesion\""),
+        ("limit=5&limit=6", "limit: specify it only once"),
     ] {
         let detail = problem(rig.get(&format!("/api/v1/outcomes?{query}")).await, 400).await;
         assert!(detail.starts_with(expected), "{query}: {detail}");
@@ -244,8 +244,8 @@ async fn a_failing_store_is_a_problem() {
 /// The clock is paused: it jumps whenever no other work is left.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_not_waited_for() {
-    let rig = Rig::with(FakeStore { hangs: true, ..FakeStore::default() }, None).await;
-    assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "no answer within 30 s");
+    let rig = Rig::with(Shelf { hangs: true, ..Shelf::default() }, None).await;
+    assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "no response within 30 s");
     rig.stop().await;
 }
 

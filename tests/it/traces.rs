@@ -120,7 +120,7 @@ async fn an_unreachable_or_hanging_collector_disturbs_nothing() {
         rig.bus.outcomes_of(&events).await;
         if endpoint == away {
             let worker = rig.worker();
-            eventually("a word about it", async || worker.logged("traces can't be exported")).await;
+            eventually("a word about it", async || worker.logged("could not export traces")).await;
         }
         // The worker exits cleanly, with spans that nothing collects.
         rig.nothing_is_left().await;

@@ -55,7 +55,7 @@ pub struct Answer {
 pub struct Link {
     /// `operationId` of the operation.
     pub to: &'static str,
-    /// Its parameters, each with the location of its value in the response.
+    /// Parameters of the operation, each with the location of its value in the response.
     pub with: &'static [(&'static str, &'static str)],
 }
 

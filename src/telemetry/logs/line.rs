@@ -1,6 +1,6 @@
 //! Text format of log lines: `2026-11-22T10:15:00.123456Z  INFO a sentence event_id=evt_1 elapsed_ms=12`.
 //!
-//! An event is always one line, whatever its values hold, so that a publisher can't forge log lines.
+//! An event is always one line, for any values, so that a publisher can't forge log lines.
 
 use std::fmt::{self, Debug, Write};
 

@@ -105,18 +105,18 @@ fn a_level_applies_to_the_worker_only() {
             tracing::info!(target: "handoffd::worker", "own info");
             tracing::info!(target: "reqwest::connect", "library info");
             tracing::warn!(target: "reqwest::connect", "library warning");
-            tracing::error!(target: "sled::flusher", "what the store says itself");
+            tracing::error!(target: "sled::flusher", "a failure that the store logs");
             tracing::warn!(target: "lapin::returned_messages", "a whole message");
         })
     };
     let info = all("info");
     assert!(info.contains("own info") && info.contains("reqwest::connect: library warning"));
-    assert!(!info.contains("the store says"));
+    assert!(!info.contains("the store logs"));
     assert!(!info.contains("own debug") && !info.contains("library info"));
     assert!(all("DEBUG").contains("own debug"));
     assert!(!all("error").contains("library warning"));
     assert!(all("off").is_empty());
-    assert!(all("warn,sled=info").contains("the store says"));
+    assert!(all("warn,sled=info").contains("the store logs"));
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn spans_are_disabled_unless_traces_are_exported() {
         let lines = layer(LogFormat::Json, io::sink);
         let stack = Registry::default().with(filter(level).unwrap()).with(filter_fn(may_be_logged)).with(lines);
         tracing::subscriber::with_default(stack.with(Counting(spans.clone())), || {
-            let span = trace::message(|| panic!("nobody asks for the context"));
+            let span = trace::message(|| panic!("the context is not needed"));
             assert!(span.is_disabled());
             assert_eq!(trace::context(&span), Vec::new());
             assert!(trace::announcement("dynamics365.handoff.succeeded").is_disabled());

@@ -164,7 +164,7 @@ fn token_requests_have_series_from_the_start() {
     }
 }
 
-/// The number of series is bounded whatever publishers and servers send: statuses are those of HTTP.
+/// The number of series is bounded for any input of publishers and servers; statuses are those of HTTP.
 #[test]
 fn labels_are_bounded() {
     let metrics = Metrics::new();

@@ -68,13 +68,13 @@ async fn everything_works_without_a_script() {
 
 /// Expected text of each page.
 const EXPECTED: [&str; 7] = [
-    "It is working",
-    "Type what you have",
+    "Running normally",
+    "Enter the ID of a session",
     "Create the case",
     "By reason and organization",
-    "Its content",
+    "Message content",
     "Replay 1 dead letter?",
-    "Requests under way",
+    "Concurrent requests",
 ];
 
 fn pages(scene: &Scene) -> Vec<String> {

@@ -11,25 +11,25 @@ async fn why_a_session_has_no_case_and_how_it_gets_one() {
     let (browser, id) = (&scene.browser, scene.refused.id());
 
     browser.go("/").await;
-    browser.reads("It is working").await;
+    browser.reads("Running normally").await;
     browser.reads(PLUG_IN).await;
     scene.keeps_to_itself().await;
 
     // By keyboard alone: `/` focuses the search.
     browser.types("/").await;
     browser.types(scene.refused.session().to_owned() + Key::Enter).await;
-    browser.reads("Given up: a dead letter").await;
+    browser.reads("Failed; moved to dead letters").await;
     browser.reads("0x80040265").await;
     browser.reads("A plug-in of the environment refused the record").await;
     scene.keeps_to_itself().await;
 
-    browser.follow("Its dead letter").await;
+    browser.follow("View dead letter").await;
     browser.reads("1 dead letter").await;
     scene.keeps_to_itself().await;
     browser.follow(id).await;
-    browser.reads("What the customer wrote is in it.").await;
+    browser.reads("Contains text that the customer wrote.").await;
     scene.keeps_to_itself().await;
-    browser.follow("Show the customer's text").await;
+    browser.follow("Show customer text").await;
     browser.reads(scene.refused.0["data"]["summary"].as_str().expect("a summary")).await;
 
     scene.mend();
@@ -51,7 +51,7 @@ async fn why_a_session_has_no_case_and_how_it_gets_one() {
     let output = scene.worker().command(&["outcomes", "show", scene.refused.session()]).await;
     assert!(String::from_utf8_lossy(&output.stdout).contains("status           succeeded"));
     browser.go("/dead-letters").await;
-    browser.reads("There are none.").await;
+    browser.reads("No dead letters.").await;
     assert_eq!(browser.complaints().await, serde_json::json!([]));
 }
 
@@ -69,7 +69,7 @@ async fn an_organization_is_tested_paused_and_resumed_and_a_dead_letter_discarde
     let event = handoff("email");
     scene.rig.bus.publish(&event).await;
     browser.go("/").await;
-    browser.reads("is paused: events wait.").await;
+    browser.reads("is paused; its events are on hold.").await;
     browser.go("/organizations").await;
     browser.press("Resume").await;
     browser.reads("open").await;
@@ -79,7 +79,7 @@ async fn an_organization_is_tested_paused_and_resumed_and_a_dead_letter_discarde
 
     browser.go("/dead-letters").await;
     browser.follow("Discard…").await;
-    browser.reads("They are gone for good").await;
+    browser.reads("This permanently deletes them.").await;
     browser.press("Discard 1 dead letter").await;
     browser.reads("1 dead letter discarded").await;
     scene.rig.bus.waiting(&scene.rig.files.dead_letter_queue(), 0).await;

@@ -70,7 +70,7 @@ pub struct Request {
     /// Only events failed at or after this time: RFC 3339, or an age.
     #[schemars(schema_with = "time_schema")]
     after: Option<String>,
-    /// All that match the other criteria.
+    /// Selects every dead letter that matches the other criteria.
     #[serde(deserialize_with = "or_default")]
     #[schemars(with = "Option<bool>")]
     all: bool,
