@@ -244,7 +244,7 @@ async fn a_failing_store_is_a_problem() {
 /// The clock is paused: it jumps whenever no other work is left.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_not_waited_for() {
-    let rig = Rig::with(Shelf { hangs: true, ..Shelf::default() }, None).await;
+    let rig = Rig::with(FakeStore { hangs: true, ..FakeStore::default() }, None).await;
     assert_eq!(problem(rig.get("/api/v1/outcomes").await, 503).await, "no response within 30 s");
     rig.stop().await;
 }
