@@ -54,10 +54,10 @@ pub struct OrganizationView {
     /// URL of its Dynamics 365 environment.
     pub environment_url: String,
     /// Origin of its settings.
-    pub source: Source,
+    pub source: SettingsSource,
     /// Availability for events.
     #[serde(flatten)]
-    pub state: State,
+    pub state: OrganizationState,
     /// Limit of concurrent requests to Dynamics now.
     pub concurrency: usize,
     /// Number of requests to Dynamics in flight.
@@ -70,7 +70,7 @@ pub struct OrganizationView {
 /// Origin of an organization's settings.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum SettingsSource {
     /// A file in `organizations.directory`.
     File(String),
     /// An entry of the store, saved over HTTP.
@@ -80,7 +80,7 @@ pub enum Source {
 /// Availability of an organization for events.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum State {
+pub enum OrganizationState {
     /// Events are processed.
     Open,
     /// Rate-limited by Dynamics.
@@ -124,7 +124,7 @@ pub struct Check {
     /// Name of the check: `token`, `probe`, `owner`, `queue`, `workstream`, …
     pub check: String,
     /// Half of the setup that the check belongs to.
-    pub half: Half,
+    pub half: SetupHalf,
     /// Result.
     pub result: CheckResult,
     /// Finding, in one line.
@@ -136,7 +136,7 @@ pub struct Check {
 /// Halves of an organization's setup, as "Test & Save" divides it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Half {
+pub enum SetupHalf {
     /// Entra ID: tenant, application, secret.
     Credentials,
     /// Dynamics 365: environment, application user, privileges, records.

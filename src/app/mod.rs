@@ -4,18 +4,18 @@
 
 mod acceptance;
 mod background;
-mod fitness;
-mod herald;
+mod store_guard;
+mod systemd;
 mod offline;
 mod options;
 mod organizations;
 mod queues;
-mod register;
+mod organization_registry;
 mod reload;
-mod roster;
+mod known_organizations;
 mod signals;
 mod views;
-mod vitals;
+mod health;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use handoffd_engine::ports::bus::Bus;
 use handoffd_engine::ports::store::{self, Store, StoreError};
-use handoffd_engine::worker::{Chance, Tools, Worker};
+use handoffd_engine::worker::{Clock, Worker, WorkerDeps};
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -34,12 +34,12 @@ use crate::config::{Config, Environment, Loaded};
 use crate::dynamics::Dynamics;
 use crate::rabbit;
 use crate::sled::SledStore;
-use crate::telemetry::metrics::Metrics;
-use herald::Herald;
-use queues::Queues;
-use register::Register;
-use reload::Parties;
-use signals::Signals;
+use crate::telemetry::metrics::PrometheusMetrics;
+use organization_registry::OrganizationRegistry;
+use queues::OrganizationQueueKeeper;
+use reload::Subscribers;
+use signals::ProcessSignals;
+use systemd::ServiceManager;
 
 pub use offline::{Offline, accept_store, inspect};
 pub use options::{bus as bus_options, store as store_options};
@@ -66,39 +66,39 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// If the worker can't start, for example because of the store, the HTTP address, or a queue that exists with other
 /// arguments.
 pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Result<()> {
-    let mut signals = Signals::listen().context("can't listen for signals")?;
-    let metrics = Arc::new(Metrics::new());
+    let mut signals = ProcessSignals::listen().context("can't listen for signals")?;
+    let metrics = Arc::new(PrometheusMetrics::new());
     let opened = open_store(&config, metrics.clone()).await?;
     let (health, embedded) = (opened.health(), Arc::new(opened));
     let store: Arc<dyn Store> = embedded.clone();
     let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
-    let parties = Parties {
+    let parties = Subscribers {
         dynamics: dynamics.clone(),
         broker: broker.clone(),
-        queues: Queues::keep(store.clone(), broker.clone()),
+        queues: OrganizationQueueKeeper::keep(store.clone(), broker.clone()),
         metrics: metrics.clone(),
     };
-    let register = Register::new(config.clone(), env, store.clone(), parties.clone(), organizations);
+    let register = OrganizationRegistry::new(config.clone(), env, store.clone(), parties.clone(), organizations);
     register.begin().await;
-    fitness::mind(&embedded, broker.clone(), register.clone());
+    store_guard::start_guard(&embedded, broker.clone(), register.clone());
     let parts = options::http(&config, &parties, &embedded, register.clone(), &signals);
     let unready = parts.unready.clone();
     let server = api::serve(config.http.listen, parts).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "HTTP server listening");
-    let herald = Herald::speak(unready.clone());
+    let herald = ServiceManager::start(unready.clone());
     tokio::spawn(reload::keep_current(register.clone(), (signals.hangup(), herald.clone())));
-    tokio::spawn(keep_house(store.clone(), config.store.retention, metrics.clone()));
+    tokio::spawn(sweep_periodically(store.clone(), config.store.retention, metrics.clone()));
 
-    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics.clone() };
-    let worker = Worker::new(tools, options::rules(&config), Chance::real());
-    metrics.ask_vitals_of(vitals::of(worker.clone(), broker.clone(), health.clone(), unready));
+    let tools = WorkerDeps { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics.clone() };
+    let worker = Worker::new(tools, options::rules(&config), Clock::real());
+    metrics.set_health_source(health::of(worker.clone(), broker.clone(), health.clone(), unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => carry((&worker, &broker, health), &config, (&mut signals, &herald)).await,
+            Ok(()) => process_until_stopped((&worker, &broker, health), &config, (&mut signals, &herald)).await,
             Err(problem) => Err(problem.into()),
         },
-        problem = fitness::damaged(health.clone()) => Err(problem.into()),
+        problem = store_guard::damaged(health.clone()) => Err(problem.into()),
         () = signals.stop() => {
             herald.stops();
             Ok(())
@@ -111,15 +111,15 @@ pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Res
 
 /// Processes events until a signal, then finishes those in progress. Ends at once when the store is damaged and
 /// `store.on_corruption` is `"stop"`.
-async fn carry(
+async fn process_until_stopped(
     (worker, broker, health): (&Arc<Worker>, &Arc<rabbit::Rabbit>, Receiver<Option<StoreError>>),
     config: &Config,
-    (signals, herald): (&mut Signals, &Herald),
+    (signals, herald): (&mut ProcessSignals, &ServiceManager),
 ) -> Result<()> {
     let mut working = tokio::spawn(worker.clone().run());
     tokio::select! {
         ended = &mut working => ended.context("the worker ended unexpectedly"),
-        problem = fitness::damaged(health) => {
+        problem = store_guard::damaged(health) => {
             working.abort();
             Err(problem.into())
         }
@@ -133,7 +133,7 @@ async fn carry(
 
 async fn drain(worker: &Worker, broker: &Arc<rabbit::Rabbit>, limit: Duration, mut working: JoinHandle<()>) {
     info!(drain_timeout_s = limit.as_secs(), "stopping; finishing events in progress");
-    worker.hurry();
+    worker.stop_pausing();
     let finished = timeout(limit, async {
         broker.stop().await;
         _ = (&mut working).await;
@@ -155,17 +155,17 @@ async fn close(broker: &dyn Bus, store: &dyn Store) {
     }
 }
 
-async fn open_store(config: &Config, metrics: Arc<Metrics>) -> Result<SledStore> {
+async fn open_store(config: &Config, metrics: Arc<PrometheusMetrics>) -> Result<SledStore> {
     let options = options::store(config);
     let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, metrics)).await??;
     if let Some(aside) = opened.quarantined {
-        fitness::report(&aside, opened.store.unaccepted().borrow().as_ref());
+        store_guard::report(&aside, opened.store.unaccepted().borrow().as_ref());
     }
     Ok(opened.store)
 }
 
-async fn keep_house(store: Arc<dyn Store>, retention: Duration, metrics: Arc<Metrics>) {
-    use handoffd_engine::ports::metrics::{Sighting, Watch};
+async fn sweep_periodically(store: Arc<dyn Store>, retention: Duration, metrics: Arc<PrometheusMetrics>) {
+    use handoffd_engine::ports::metrics::{Measurement, Metrics};
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     loop {
         tick.tick().await;
@@ -183,7 +183,7 @@ async fn keep_house(store: Arc<dyn Store>, retention: Duration, metrics: Arc<Met
             Err(problem) => error!(error = %problem, "could not delete expired records"),
         }
         if let Ok(bytes) = store.bytes().await {
-            metrics.saw(Sighting::StoreBytes(bytes));
+            metrics.record(Measurement::StoreBytes(bytes));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use handoffd_engine::event::OrganizationId;
-use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::{self, Store};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ use crate::dynamics::Dynamics;
 /// # Errors
 /// If the HTTP client can't be built.
 pub async fn inspect(config: &Config, env: &Environment, organization: &Organization) -> Result<TestReport> {
-    let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(Blind))?;
+    let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(NoMetrics))?;
     let findings = dynamics.inspect(reload::access(organization)).await;
     Ok(views::report(organization, findings))
 }
@@ -45,7 +45,7 @@ pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
 async fn open(config: &Config) -> Result<crate::sled::SledStore> {
     let mut options = options::store(config);
     options.on_corruption = crate::sled::OnCorruption::Stop;
-    let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(Blind))).await??;
+    let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(NoMetrics))).await??;
     Ok(opened.store)
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::Bus;
-use handoffd_engine::worker::Rules;
+use handoffd_engine::worker::WorkerSettings;
 use handoffd_engine::workflow::Policy;
 use secrecy::SecretString;
 
-use super::reload::Parties;
-use super::signals::Signals;
+use super::reload::Subscribers;
+use super::signals::ProcessSignals;
 use crate::admin::api;
-use crate::admin::api::letters::Desk;
+use crate::admin::api::dead_letters::DeadLetterService;
 use crate::admin::deps::Organizations;
 use crate::config::{Config, Environment, OnCorruption};
 use crate::dynamics;
@@ -89,8 +89,8 @@ fn proxy(env: &Environment) -> Option<dynamics::Proxy> {
     Some(dynamics::Proxy { url: url.into(), except: value(["NO_PROXY", "no_proxy"]).unwrap_or_default() })
 }
 
-pub(super) fn rules(config: &Config) -> Rules {
-    Rules {
+pub(super) fn rules(config: &Config) -> WorkerSettings {
+    WorkerSettings {
         limits: limits(config),
         policy: Policy {
             in_process: config.retry.in_process,
@@ -104,11 +104,11 @@ pub(super) fn rules(config: &Config) -> Rules {
 
 pub(super) fn http(
     config: &Config,
-    parties: &Parties,
+    parties: &Subscribers,
     store: &Arc<embedded::SledStore>,
     organizations: Arc<dyn Organizations>,
-    signals: &Signals,
-) -> api::Given {
+    signals: &ProcessSignals,
+) -> api::ApiDeps {
     let (broker, stopping) = (parties.broker.clone(), signals.stopping());
     let unready = move || {
         let mut reasons = broker.unready();
@@ -117,14 +117,14 @@ pub(super) fn http(
         }
         reasons
     };
-    api::Given {
+    api::ApiDeps {
         metrics: parties.metrics.clone(),
         store: store.clone(),
         unready: Arc::new(unready),
         token: config.http.token.clone(),
         organizations,
         acceptance: store.clone(),
-        letters: Desk::new(Arc::new(rabbit::DeadLetterQueue::new(bus(config))), limits(config)),
+        letters: DeadLetterService::new(Arc::new(rabbit::RabbitDeadLetterQueue::new(bus(config))), limits(config)),
         queues: api::QueueNames {
             work: config.broker.queue.clone(),
             dead_letters: config.broker.dead_letter_queue.clone(),

@@ -8,12 +8,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tracing::info;
 
-use super::register::Register;
-use crate::admin::deps::{Check, CheckResult, Half, OrganizationError, OrganizationView, Organizations, TestReport};
+use super::organization_registry::OrganizationRegistry;
+use crate::admin::deps::{
+    Check, CheckResult, OrganizationError, OrganizationView, Organizations, SetupHalf, TestReport,
+};
 use crate::config::organizations::{Organization, parse_document, sealed};
 
 #[async_trait]
-impl Organizations for Register {
+impl Organizations for OrganizationRegistry {
     async fn list(&self) -> Vec<OrganizationView> {
         let known: Vec<(Organization, Option<Timestamp>)> = {
             let roster = self.roster().await;
@@ -113,7 +115,7 @@ impl Organizations for Register {
     }
 }
 
-impl Register {
+impl OrganizationRegistry {
     async fn known(&self, id: &OrganizationId) -> Result<Organization, OrganizationError> {
         self.roster().await.get(id).cloned().ok_or_else(|| OrganizationError::Unknown(id.clone()))
     }
@@ -168,7 +170,7 @@ fn named(id: &OrganizationId, mut document: Value) -> Result<Value, Organization
 fn shadowed(file: &str) -> Check {
     Check {
         check: "source".to_owned(),
-        half: Half::Environment,
+        half: SetupHalf::Environment,
         result: CheckResult::Warned,
         message: format!("the organization is saved, but {file} configures it too and takes precedence"),
         advice: "Remove the file for the saved settings to take effect.".to_owned(),

@@ -18,9 +18,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Keeps the store's and the broker's lists of queues up to date.
 #[derive(Clone)]
-pub(super) struct Queues(watch::Sender<Option<BTreeSet<OrganizationId>>>);
+pub(super) struct OrganizationQueueKeeper(watch::Sender<Option<BTreeSet<OrganizationId>>>);
 
-impl Queues {
+impl OrganizationQueueKeeper {
     /// Starts the task that does so. Needs a tokio runtime.
     pub(super) fn keep(store: Arc<dyn Store>, broker: Arc<Rabbit>) -> Self {
         let (wanted, receiver) = watch::channel(None);

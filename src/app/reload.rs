@@ -7,13 +7,13 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use super::background::{BackgroundReader, CompletedRead};
-use super::herald::Herald;
-use super::queues::Queues;
-use super::register::Register;
+use super::organization_registry::OrganizationRegistry;
+use super::queues::OrganizationQueueKeeper;
+use super::systemd::ServiceManager;
 use crate::config::organizations::{self, Change, Loaded, Organization, Snapshot, Update};
 use crate::dynamics::{Access, Dynamics, Secret};
 use crate::rabbit::Rabbit;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::PrometheusMetrics;
 
 /// Interval between readings of the directory. It is polled, since files are few and small, and file-system events are
 /// not available on every mount (a Kubernetes secret, a network share).
@@ -23,15 +23,15 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 
 /// Components that receive the list of organizations.
 #[derive(Clone)]
-pub(super) struct Parties {
+pub(super) struct Subscribers {
     pub(super) dynamics: Arc<Dynamics>,
     pub(super) broker: Arc<Rabbit>,
-    pub(super) queues: Queues,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) queues: OrganizationQueueKeeper,
+    pub(super) metrics: Arc<PrometheusMetrics>,
 }
 
 /// Passes exactly these organizations to the components.
-pub(super) fn put_in_force(snapshot: &Snapshot, parties: &Parties) {
+pub(super) fn apply(snapshot: &Snapshot, parties: &Subscribers) {
     let ids = || snapshot.iter().map(|organization| &organization.settings.organization_id);
     parties.metrics.configured(ids());
     parties.dynamics.set_organizations(snapshot.iter().map(access).collect());
@@ -42,7 +42,7 @@ pub(super) fn put_in_force(snapshot: &Snapshot, parties: &Parties) {
 }
 
 /// Reads the directory at intervals, and at once on SIGHUP.
-pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc<Notify>, Herald)) {
+pub(super) async fn keep_current(register: Arc<OrganizationRegistry>, (hangup, herald): (Arc<Notify>, ServiceManager)) {
     let of = register.clone();
     let read = move || organizations::read(&of.config.organizations.directory, &of.config, &of.env);
     let mut reading = BackgroundReader::new("organizations.directory", READ_LIMIT, read);
@@ -70,7 +70,7 @@ pub(super) async fn keep_current(register: Arc<Register>, (hangup, herald): (Arc
 }
 
 /// Applies a reading of the directory.
-async fn take_over(register: &Register, read: CompletedRead<Loaded>) {
+async fn take_over(register: &OrganizationRegistry, read: CompletedRead<Loaded>) {
     let mut roster = register.roster().await;
     let update = if read.asked {
         roster.files.reload(read.result)
@@ -78,7 +78,7 @@ async fn take_over(register: &Register, read: CompletedRead<Loaded>) {
         // An editor may delete a file and write it again, so one reading without it does not remove it.
         roster.files.glance(read.result, Instant::now())
     };
-    register.take_over(&mut roster, update);
+    register.apply_files(&mut roster, update);
 }
 
 /// Logs the faults of organization files, once per change.

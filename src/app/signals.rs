@@ -13,13 +13,13 @@ use tracing::warn;
 const KILLED: i32 = 143;
 
 /// The process's signals.
-pub(super) struct Signals {
+pub(super) struct ProcessSignals {
     stop: CancellationToken,
     stopping: Arc<AtomicBool>,
     hangup: Arc<Notify>,
 }
 
-impl Signals {
+impl ProcessSignals {
     /// Installs the signal handlers.
     pub(super) fn listen() -> io::Result<Self> {
         let signals = Self { stop: CancellationToken::new(), stopping: Arc::default(), hangup: Arc::default() };

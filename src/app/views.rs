@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::admin::deps::{self, Check, CheckResult, OrganizationView, State, TestReport};
+use crate::admin::deps::{self, Check, CheckResult, OrganizationState, OrganizationView, TestReport};
 use crate::config::organizations::{self, Organization};
 use crate::dynamics::{CheckOutcome, CheckedHalf, Finding, OrganizationStatus};
 
@@ -37,9 +37,9 @@ fn state(
     condition: OrganizationStatus,
     paused: Option<Timestamp>,
     missing_queue: Option<(String, Timestamp)>,
-) -> State {
+) -> OrganizationState {
     if let Some((queue, since)) = missing_queue {
-        return State::Blocked {
+        return OrganizationState::Blocked {
             since,
             error: format!("the queue `{queue}` is missing, and broker.declare is false"),
             advice: "Create it (`handoffd topology` prints its definition); its events are on hold until then."
@@ -47,21 +47,21 @@ fn state(
         };
     }
     match (paused, condition.blocked, condition.throttled_until) {
-        (Some(since), _, _) => State::Paused { since },
-        (None, Some(blocked), _) => State::Blocked {
+        (Some(since), _, _) => OrganizationState::Paused { since },
+        (None, Some(blocked), _) => OrganizationState::Blocked {
             since: blocked.since,
             error: blocked.fault.message.clone(),
             advice: blocked.fault.advice.clone(),
         },
-        (None, None, Some(until)) => State::Throttled { until },
-        (None, None, None) => State::Open,
+        (None, None, Some(until)) => OrganizationState::Throttled { until },
+        (None, None, None) => OrganizationState::Open,
     }
 }
 
-fn source(source: &organizations::Source) -> deps::Source {
+fn source(source: &organizations::Source) -> deps::SettingsSource {
     match source.file() {
-        Some(path) => deps::Source::File(path.display().to_string()),
-        None => deps::Source::Store,
+        Some(path) => deps::SettingsSource::File(path.display().to_string()),
+        None => deps::SettingsSource::Store,
     }
 }
 
@@ -70,8 +70,8 @@ fn check(finding: Finding) -> Check {
     Check {
         check: check.to_owned(),
         half: match half {
-            CheckedHalf::Credentials => deps::Half::Credentials,
-            CheckedHalf::Environment => deps::Half::Environment,
+            CheckedHalf::Credentials => deps::SetupHalf::Credentials,
+            CheckedHalf::Environment => deps::SetupHalf::Environment,
         },
         result: match result {
             CheckOutcome::Passed => CheckResult::Passed,

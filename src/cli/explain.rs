@@ -27,7 +27,7 @@ fn events(body: &[u8], limits: Limits) -> Result<Vec<Event>> {
     let decoded = decode(&Envelope { content_type, ..Envelope::default() }, body, &limits);
     match decoded {
         Ok(Decoded::Event(event)) => Ok(vec![event]),
-        Ok(Decoded::Several(pieces)) => {
+        Ok(Decoded::Split(pieces)) => {
             let parts = pieces.iter().map(|piece| events(&piece.body, limits)).collect::<Result<Vec<_>>>()?;
             Ok(parts.into_iter().flatten().collect())
         }

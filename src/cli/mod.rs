@@ -98,7 +98,7 @@ fn run(path: &Path, env: Environment) -> Result<(), CommandError> {
     let endpoint = config.tracing.otlp_endpoint.as_ref();
     let traces = endpoint.map(crate::telemetry::traces::start).transpose().map_err(anyhow::Error::from)?;
     crate::telemetry::logs::init(&config.log, traces.as_ref()).map_err(anyhow::Error::from)?;
-    handoffd_engine::worker::watch_for_defects();
+    handoffd_engine::worker::report_panics();
     let result = block_on(crate::app::run(config, organizations, env));
     // Also flushed after a failure: the last spans describe the work that led to it.
     if let Some(traces) = traces {

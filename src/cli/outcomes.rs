@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use handoffd_engine::event::EventKey;
-use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::Store;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -48,7 +48,7 @@ impl OutcomeSource {
         let mut options = app::store_options(config);
         // Only the worker sets a damaged store aside, and reports it; a command never does.
         options.on_corruption = crate::sled::OnCorruption::Stop;
-        let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(Blind))).await??;
+        let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(NoMetrics))).await??;
         Ok(Self::Store(Arc::new(opened.store)))
     }
 

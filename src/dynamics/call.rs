@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use handoffd_engine::event::Event;
 use handoffd_engine::ports::destination::Exchange;
-use handoffd_engine::workflow::{Fault, Receipt, Remedy, StepName, between};
+use handoffd_engine::workflow::{Fault, Receipt, Remedy, StepName, elapsed};
 use jiff::Timestamp;
 
 use super::answer::Answer;
@@ -87,7 +87,7 @@ impl<'a> StepCall<'a> {
     /// Pauses the organization's limiter at once if the fault is throttling, rather than at the end of the step.
     pub(super) fn apply_throttling(&self, environment: &OrganizationEnvironment, fault: &Fault) {
         if let Remedy::NotBefore(until) = fault.remedy {
-            let wait = between(Timestamp::now(), until);
+            let wait = elapsed(Timestamp::now(), until);
             let newly = environment.gate.throttle(wait, Instant::now());
             notice::throttled(&*self.wire.watch, environment, fault, newly.then_some(wait));
         }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use handoffd_engine::event::{Event, OrganizationId};
-use handoffd_engine::ports::destination::{Availability, Crm, Performed, Unavailable};
-use handoffd_engine::ports::metrics::Watch;
+use handoffd_engine::ports::destination::{Availability, Destination, Performed, Unavailable};
+use handoffd_engine::ports::metrics::Metrics;
 use handoffd_engine::workflow::{Fault, Remedy, Settings, Step, StepName};
 use jiff::Timestamp;
 
@@ -78,7 +78,7 @@ impl Dynamics {
     ///
     /// # Errors
     /// Returns an error if TLS roots can't be read or the proxy's URL is invalid.
-    pub fn new(options: DynamicsOptions, watch: Arc<dyn Watch>) -> Result<Self, ClientError> {
+    pub fn new(options: DynamicsOptions, watch: Arc<dyn Metrics>) -> Result<Self, ClientError> {
         let wire = Arc::new(DynamicsWire {
             client: Client::new(options.request_timeout, options.ca_file.as_deref(), options.proxy.as_ref())?,
             watch,
@@ -167,7 +167,7 @@ impl Dynamics {
 }
 
 #[async_trait]
-impl Crm for Dynamics {
+impl Destination for Dynamics {
     async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed {
         let Some(environment) = self.environment(&event.key.organization_id) else {
             let message = "the organization was removed while the event was in progress".to_owned();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handoffd_engine::ports::metrics::{Sighting, Watch};
+use handoffd_engine::ports::metrics::{Measurement, Metrics};
 use handoffd_engine::ports::trace;
 use handoffd_engine::workflow::StepName;
 use tracing::Instrument;
@@ -14,7 +14,7 @@ use super::client::{Client, Unanswered};
 /// Client for Dynamics and Entra ID with the metrics of its requests.
 pub(super) struct DynamicsWire {
     pub(super) client: Client,
-    pub(super) watch: Arc<dyn Watch>,
+    pub(super) watch: Arc<dyn Metrics>,
 }
 
 impl DynamicsWire {
@@ -30,7 +30,7 @@ impl DynamicsWire {
         let elapsed = started.elapsed();
         let status = result.as_ref().map_or(0, |answer| answer.status);
         trace::answered(&span, status, result.as_ref().ok().and_then(|answer| answer.request_id.as_deref()));
-        self.watch.saw(Sighting::Answered { step, status, elapsed });
+        self.watch.record(Measurement::Answered { step, status, elapsed });
         (result, elapsed)
     }
 }

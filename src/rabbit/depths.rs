@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handoffd_engine::event::OrganizationId;
-use handoffd_engine::ports::metrics::{Sighting, Watch};
+use handoffd_engine::ports::metrics::{Measurement, Metrics};
 
 use super::settle::ConsumeContext;
 use super::state::State;
@@ -19,7 +19,7 @@ const WITHOUT_CONSUMER: u32 = 2;
 
 /// Reports the depths for as long as the line lives. Ends with a reason when the broker has lost our consumer, of which it does not
 /// always say a word.
-pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: &dyn Watch) -> String {
+pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: &dyn Metrics) -> String {
     let (line, options) = (&context.line, &context.options);
     let (mut without, mut next, mut missing) = (0, 0, Vec::new());
     loop {
@@ -27,7 +27,7 @@ pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: 
             let consumed = state.consumes();
             let asked = context.deaths.asks();
             let Some(look) = line.look(&queue).await else { continue };
-            watch.saw(Sighting::QueueMessages(&queue, u64::from(look.ready)));
+            watch.record(Measurement::QueueMessages(&queue, u64::from(look.ready)));
             context.deaths.saw(&queue, asked, look.ready);
             if queue == options.queue {
                 without = if consumed && state.consumes() && look.consumers == 0 { without + 1 } else { 0 };
@@ -40,7 +40,7 @@ pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: 
         for step in 0..QUEUES_AT_ONCE.min(organizations.len()) {
             let (organization, queue) = &organizations[(next + step) % organizations.len()];
             if let Some(look) = line.look(queue).await {
-                watch.saw(Sighting::OrganizationWaiting(organization, u64::from(look.ready)));
+                watch.record(Measurement::OrganizationWaiting(organization, u64::from(look.ready)));
             }
         }
         report_missing(context, watch, &mut missing).await;
@@ -50,17 +50,17 @@ pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: 
 }
 
 /// Checks again for the queues of organizations that are missing; an organization without one is blocked.
-async fn report_missing(context: &ConsumeContext, watch: &dyn Watch, before: &mut Vec<OrganizationId>) {
+async fn report_missing(context: &ConsumeContext, watch: &dyn Metrics, before: &mut Vec<OrganizationId>) {
     if !context.queues.all_missing().is_empty() {
         // What goes wrong with that is found out with the next check, or the next connection.
         _ = context.queues.declare_new(context.line.reached()).await;
     }
     let missing = context.queues.all_missing();
     for there in before.iter().filter(|id| !missing.contains(id)) {
-        watch.saw(Sighting::Blocked(there, false));
+        watch.record(Measurement::Blocked(there, false));
     }
     for id in &missing {
-        watch.saw(Sighting::Blocked(id, true));
+        watch.record(Measurement::Blocked(id, true));
     }
     *before = missing;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handoffd_engine::ports::bus::{LettersError, Notice};
+use handoffd_engine::ports::bus::{DeadLetterError, Notice};
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
@@ -40,7 +40,7 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Connects, and waits until no other operator is at it.
-    pub(super) async fn take(options: &Options, notice: Notice<'_>) -> Result<Self, LettersError> {
+    pub(super) async fn take(options: &Options, notice: Notice<'_>) -> Result<Self, DeadLetterError> {
         let connection = connected(options, async |reached| open(&reached, "reads dead letters").await).await?;
         let desk = Self { options: options.clone(), connection, publishing: OnceCell::new() };
         desk.take_turn(notice).await?;
@@ -63,7 +63,7 @@ impl Desk {
     }
 
     /// Publishes replayed letters.
-    pub(super) async fn publisher(&self) -> Result<&ConfirmedPublisher, LettersError> {
+    pub(super) async fn publisher(&self) -> Result<&ConfirmedPublisher, DeadLetterError> {
         let connect = async || {
             let replays = async |reached: Reached| Channels::connect(&reached, "replays dead letters").await;
             let channels = Arc::new(connected(&self.options, replays).await?);
@@ -83,12 +83,12 @@ impl Desk {
     }
 
     /// A channel of its own.
-    pub(super) async fn channel(&self) -> Result<Channel, LettersError> {
+    pub(super) async fn channel(&self) -> Result<Channel, DeadLetterError> {
         self.connection.create_channel().await.map_err(|error| self.failed(&error))
     }
 
     /// What is there once it no longer changes: messages of an operator who was killed a moment ago come back now.
-    pub(super) async fn steady(&self) -> Result<Look, LettersError> {
+    pub(super) async fn steady(&self) -> Result<Look, DeadLetterError> {
         let mut before = self.there().await?;
         for _ in 0..STEADY_LOOKS {
             tokio::time::sleep(STEADY_FOR).await;
@@ -102,24 +102,24 @@ impl Desk {
     }
 
     /// What is there now.
-    pub(super) async fn there(&self) -> Result<Look, LettersError> {
+    pub(super) async fn there(&self) -> Result<Look, DeadLetterError> {
         let channel = self.channel().await?;
         Look::at(self.dead_letter_queue(), &channel).await.map_err(|error| self.failed(&error))
     }
 
-    pub(super) fn broken(&self, problem: &str) -> LettersError {
-        LettersError::Broken {
+    pub(super) fn broken(&self, problem: &str) -> DeadLetterError {
+        DeadLetterError::Broken {
             queue: self.dead_letter_queue().to_owned(),
             place: self.options.place(),
             problem: problem.to_owned(),
         }
     }
 
-    pub(super) fn missing(&self, queue: &str) -> LettersError {
-        LettersError::Missing { queue: format!("the queue `{queue}`"), place: self.options.place() }
+    pub(super) fn missing(&self, queue: &str) -> DeadLetterError {
+        DeadLetterError::Missing { queue: format!("the queue `{queue}`"), place: self.options.place() }
     }
 
-    pub(super) fn failed(&self, error: &lapin::Error) -> LettersError {
+    pub(super) fn failed(&self, error: &lapin::Error) -> DeadLetterError {
         if refusal::is_missing(error) {
             return self.missing(self.dead_letter_queue());
         }
@@ -128,7 +128,7 @@ impl Desk {
 
     /// The broker frees a connection's exclusive queue when the connection ends, however it ends: so it serves as the
     /// mark of the one who looks through the letters. Two at once would each see a part and take it for all.
-    async fn take_turn(&self, notice: Notice<'_>) -> Result<(), LettersError> {
+    async fn take_turn(&self, notice: Notice<'_>) -> Result<(), DeadLetterError> {
         let mark = format!("{}.operator", self.dead_letter_queue());
         let exclusive = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let start = Instant::now();
@@ -150,7 +150,7 @@ impl Desk {
             }
             tokio::time::sleep(TURN_LOOK).await;
         }
-        Err(LettersError::InUse {
+        Err(DeadLetterError::InUse {
             queue: self.dead_letter_queue().to_owned(),
             waited: format!("{} s", TURN_LIMIT.as_secs()),
         })
@@ -161,8 +161,8 @@ impl Desk {
 async fn connected<T>(
     options: &Options,
     connect: impl AsyncFnOnce(Reached) -> Result<T, String>,
-) -> Result<T, LettersError> {
-    options.uris().map_err(|error| LettersError::Settings(error.to_string()))?;
+) -> Result<T, DeadLetterError> {
+    options.uris().map_err(|error| DeadLetterError::Settings(error.to_string()))?;
     let connected = async {
         let mut reached = reach(options).await?;
         // None (0) stays none.
@@ -173,5 +173,5 @@ async fn connected<T>(
     timeout(CONNECT_LIMIT, connected)
         .await
         .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
-        .map_err(|problem| LettersError::Away { place: options.place(), problem })
+        .map_err(|problem| DeadLetterError::Away { place: options.place(), problem })
 }

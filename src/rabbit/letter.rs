@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use handoffd_engine::ports::bus::{Announced, BusError, Letter, LettersError, Replay, Resolve};
+use handoffd_engine::ports::bus::{Announced, BusError, DeadLetter, DeadLetterError, Replay, Resolve};
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::{AMQPValue, FieldTable};
@@ -30,18 +30,18 @@ struct Held {
 }
 
 /// A delivery, as a dead letter.
-pub(super) fn letter(delivery: Delivery, desk: &Arc<Desk>, held: &Arc<AtomicU64>) -> Letter {
+pub(super) fn letter(delivery: Delivery, desk: &Arc<Desk>, held: &Arc<AtomicU64>) -> DeadLetter {
     let Delivery { properties, routing_key, data, acker, .. } = delivery;
     let (envelope, death) = (envelope(&properties), broker_death(&properties, |queue| desk.is_event_queue(queue)));
     let published = first_routing_key(&properties).unwrap_or_else(|| routing_key.to_string());
     let routing_key = original_routing_key(&properties, &published);
     let held = Held { desk: Arc::clone(desk), acker, on_channel: Arc::clone(held), properties, routing_key };
-    Letter::new(envelope, Bytes::from(data), death, Box::new(held))
+    DeadLetter::new(envelope, Bytes::from(data), death, Box::new(held))
 }
 
 #[async_trait]
 impl Resolve for Held {
-    async fn replay(&self, body: &Bytes, replay: Replay) -> Result<(), LettersError> {
+    async fn replay(&self, body: &Bytes, replay: Replay) -> Result<(), DeadLetterError> {
         if !self.acker.usable() {
             return Err(self.desk.broken("its channel is gone"));
         }
@@ -55,10 +55,10 @@ impl Resolve for Held {
             Err(BusError::Broken { source, .. }) => return Err(self.desk.broken(&source.to_string())),
             Err(error) => return Err(error.into()),
         }
-        self.take_out().await.map_err(LettersError::Twice)
+        self.take_out().await.map_err(DeadLetterError::Twice)
     }
 
-    async fn discard(&self) -> Result<(), LettersError> {
+    async fn discard(&self) -> Result<(), DeadLetterError> {
         self.take_out().await.map_err(|problem| self.desk.broken(&problem))
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
-use handoffd_engine::ports::bus::{Letter, LetterBox, Letters, LettersError, Notice};
+use handoffd_engine::ports::bus::{DeadLetter, DeadLetterError, DeadLetterQueue, DeadLetters, Notice};
 use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -45,7 +45,7 @@ const WINDOW_BYTES: u64 = 8 << 20;
 const MESSAGE_BYTES: u64 = 2 << 10;
 
 /// The dead-letter queue of a broker.
-pub struct DeadLetterQueue {
+pub struct RabbitDeadLetterQueue {
     options: Options,
     window: Window,
 }
@@ -65,7 +65,7 @@ impl Default for Window {
     }
 }
 
-impl DeadLetterQueue {
+impl RabbitDeadLetterQueue {
     /// Of the broker that these options name.
     pub fn new(options: Options) -> Self {
         Self { options, window: Window::default() }
@@ -80,8 +80,8 @@ impl DeadLetterQueue {
 }
 
 #[async_trait]
-impl LetterBox for DeadLetterQueue {
-    async fn open(&self, notice: Notice<'_>) -> Result<Box<dyn Letters>, LettersError> {
+impl DeadLetterQueue for RabbitDeadLetterQueue {
+    async fn open(&self, notice: Notice<'_>) -> Result<Box<dyn DeadLetters>, DeadLetterError> {
         let desk = Arc::new(Desk::take(&self.options, notice).await?);
         let there = desk.steady().await?;
         if there.consumers > 0 {
@@ -162,12 +162,12 @@ struct Seen {
 }
 
 #[async_trait]
-impl Letters for Reading {
+impl DeadLetters for Reading {
     fn total(&self) -> u64 {
         self.total
     }
 
-    async fn next(&mut self) -> Result<Vec<Letter>, LettersError> {
+    async fn next(&mut self) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let size = self.size();
         if size == 0 {
             return Ok(Vec::new());
@@ -192,7 +192,7 @@ impl Letters for Reading {
         self.counts.warning(self.desk.dead_letter_queue())
     }
 
-    async fn close(&mut self) -> Result<(), LettersError> {
+    async fn close(&mut self) -> Result<(), DeadLetterError> {
         if let Some(warning) = self.warning() {
             log_hourly(&warning);
         }
@@ -222,7 +222,7 @@ impl Reading {
     }
 
     /// Where to read the next window.
-    async fn section(&mut self) -> Result<Section, LettersError> {
+    async fn section(&mut self) -> Result<Section, DeadLetterError> {
         match self.sections.pop_if(|section| !section.is_long() || section.is_unsure()) {
             Some(section) => Ok(section),
             None => Ok(Section::new(self.desk.channel().await?)),
@@ -230,7 +230,7 @@ impl Reading {
     }
 
     /// Returns when the queue has all acks. What is taken meanwhile is the next behind the windows, and goes back behind them.
-    async fn make_sure(&self, section: &mut Section) -> Result<(), LettersError> {
+    async fn make_sure(&self, section: &mut Section) -> Result<(), DeadLetterError> {
         while section.is_unsure() {
             section.begin_window();
             let window = self.read(&section.channel, 1, section.windows).await?;
@@ -240,7 +240,7 @@ impl Reading {
     }
 
     /// Takes so many messages, or what there is.
-    async fn read(&self, channel: &Channel, size: u16, number: usize) -> Result<Vec<Delivery>, LettersError> {
+    async fn read(&self, channel: &Channel, size: u16, number: usize) -> Result<Vec<Delivery>, DeadLetterError> {
         let failed = |error: lapin::Error| self.desk.failed(&error);
         channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
         // Sorted by their tags, the windows are in their order.
@@ -270,14 +270,14 @@ impl Reading {
     }
 
     /// What was on its way when the consumer was cancelled.
-    async fn drain(&self, mut consumer: Consumer, window: &mut Vec<Delivery>) -> Result<(), LettersError> {
+    async fn drain(&self, mut consumer: Consumer, window: &mut Vec<Delivery>) -> Result<(), DeadLetterError> {
         while let Some(message) = consumer.next().await {
             window.push(self.delivered(Some(message))?);
         }
         Ok(())
     }
 
-    fn delivered(&self, message: Option<lapin::Result<Delivery>>) -> Result<Delivery, LettersError> {
+    fn delivered(&self, message: Option<lapin::Result<Delivery>>) -> Result<Delivery, DeadLetterError> {
         match message {
             Some(Ok(delivery)) => Ok(delivery),
             Some(Err(error)) => Err(self.desk.failed(&error)),
@@ -286,7 +286,7 @@ impl Reading {
         }
     }
 
-    async fn await_return(&self, count: u64) -> Result<(), LettersError> {
+    async fn await_return(&self, count: u64) -> Result<(), DeadLetterError> {
         let start = Instant::now();
         while u64::from(self.desk.there().await?.ready) < count && start.elapsed() < GOODBYE {
             tokio::time::sleep(Duration::from_millis(20)).await;

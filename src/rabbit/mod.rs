@@ -47,7 +47,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::bus::{Announced, Announcement, Bus, BusError, Consumption, Delivery};
-use handoffd_engine::ports::metrics::Watch;
+use handoffd_engine::ports::metrics::Metrics;
 use jiff::Timestamp;
 use lapin::BasicProperties;
 use tokio::sync::{mpsc, watch};
@@ -68,7 +68,7 @@ use self::topology::BrokerVersion;
 use self::troubles::Troubles;
 
 pub use self::definitions::definitions;
-pub use self::letters::{DeadLetterQueue, Window};
+pub use self::letters::{RabbitDeadLetterQueue, Window};
 pub use self::options::{Declare, Options, Tls};
 pub use self::organization_queues::Served;
 pub use self::publisher::{Message, Publisher};
@@ -95,7 +95,7 @@ pub struct Rabbit {
 
 /// Starts to connect, and continues until [`Bus::close`]. Needs a tokio runtime; fails only over a URL
 /// that can't be read: a broker that is away is waited for.
-pub fn connect(options: Options, watch: Arc<dyn Watch>) -> Result<Rabbit, StartError> {
+pub fn connect(options: Options, watch: Arc<dyn Metrics>) -> Result<Rabbit, StartError> {
     options.uris()?;
     let options = Arc::new(options);
     let state = Arc::new(State::new(&options.place()));

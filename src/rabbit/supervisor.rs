@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd_engine::ports::metrics::{Sighting, Watch};
+use handoffd_engine::ports::metrics::{Measurement, Metrics};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Supervisor {
     pub options: Arc<Options>,
     pub state: Arc<State>,
-    pub watch: Arc<dyn Watch>,
+    pub watch: Arc<dyn Metrics>,
     pub outlet: Arc<Outlet>,
     pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
@@ -59,7 +59,7 @@ pub(super) struct Signals {
 impl Supervisor {
     /// Runs until it is told to close.
     pub(super) async fn run(self) {
-        self.watch.saw(Sighting::BrokerConnected(false));
+        self.watch.record(Measurement::BrokerConnected(false));
         let mut backoff = Backoff::new();
         let mut care = Care::OneAtATime;
         let close = self.signals.close.clone();
@@ -93,7 +93,7 @@ impl Supervisor {
             deaths: self.deaths.clone(),
         });
         self.state.connected(context.clone());
-        self.watch.saw(Sighting::BrokerConnected(true));
+        self.watch.record(Measurement::BrokerConnected(true));
         let close = self.signals.close.clone();
         let why = tokio::select! {
             why = line.broken() => why,
@@ -103,7 +103,7 @@ impl Supervisor {
             () = close.cancelled() => "closed".to_owned(),
         };
         line.end(&why);
-        self.watch.saw(Sighting::BrokerConnected(false));
+        self.watch.record(Measurement::BrokerConnected(false));
         let place = self.options.place();
         self.state.away(format!("the connection to the broker at {place} was lost: {why}"));
         self.queues.forget();

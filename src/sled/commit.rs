@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use handoffd_engine::ports::metrics::{Sighting, Watch};
+use handoffd_engine::ports::metrics::{Measurement, Metrics};
 use handoffd_engine::ports::store::StoreError;
 use tokio::sync::oneshot;
 
@@ -65,7 +65,7 @@ type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
 impl Committer {
     /// Starts its thread.
-    pub(super) fn start(shared: Arc<Shared>, disk: Box<dyn Disk>, watch: Arc<dyn Watch>) -> io::Result<Self> {
+    pub(super) fn start(shared: Arc<Shared>, disk: Box<dyn Disk>, watch: Arc<dyn Metrics>) -> io::Result<Self> {
         let (line, orders) = channel();
         let health = if shared.health.borrow().is_some() { Health::Broken } else { Health::Well };
         if health == Health::Broken {
@@ -133,7 +133,7 @@ impl Committer {
 struct Office {
     shared: Arc<Shared>,
     disk: Box<dyn Disk>,
-    watch: Arc<dyn Watch>,
+    watch: Arc<dyn Metrics>,
     /// The last call that is durable.
     durable: u64,
     /// Calls that went with a damaged database.
@@ -265,7 +265,7 @@ impl Office {
     fn well(&mut self, started: Instant, call: u64) {
         self.shared.pending().arrived();
         self.shared.is_well();
-        self.watch.saw(Sighting::StoreFlushed(started.elapsed()));
+        self.watch.record(Measurement::StoreFlushed(started.elapsed()));
         self.health = Health::Well;
         self.rested = started + self.pace;
         self.durable = call;

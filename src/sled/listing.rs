@@ -7,7 +7,7 @@ use std::ops::Bound;
 use handoffd_engine::event::{EventId, EventKey};
 use handoffd_engine::ports::store::position::Position;
 use handoffd_engine::ports::store::terms;
-use handoffd_engine::ports::store::{Cursor, Filter, Found, Page, StoreError};
+use handoffd_engine::ports::store::{Cursor, OutcomeFilter, OutcomePage, StoreError, StoredEvent};
 use jiff::{SignedDuration, Timestamp};
 use sled::IVec;
 
@@ -35,7 +35,7 @@ const RECORD: usize = 20;
 /// A row is kept under the time of its newest entry, so no entry of a row to come is newer than that row's time: what has
 /// been found is handed out as soon as it is newer.
 pub(super) struct Listing {
-    filter: Filter,
+    filter: OutcomeFilter,
     ticket: Option<String>,
     after: Option<Position>,
     limit: usize,
@@ -47,12 +47,12 @@ pub(super) struct Listing {
     /// The last that was found.
     last: Option<Position>,
     /// What was found.
-    pub page: Page,
+    pub page: OutcomePage,
 }
 
 impl Listing {
     /// Starts behind the cursor, or at the newest.
-    pub(super) fn new(filter: Filter, after: Option<&Cursor>, limit: usize) -> Result<Self, StoreError> {
+    pub(super) fn new(filter: OutcomeFilter, after: Option<&Cursor>, limit: usize) -> Result<Self, StoreError> {
         let after = after.map(Position::read).transpose()?;
         let newest = after.as_ref().map(|position| position.at).into_iter().chain(filter.before).min();
         // Rows of up to a span later may have entries as old as that.
@@ -61,7 +61,7 @@ impl Listing {
             None => keys::end(keys::JOURNAL),
         };
         let ticket = filter.ticket_number.as_deref().map(terms::fold);
-        let (waiting, last, page) = (BinaryHeap::new(), None, Page::default());
+        let (waiting, last, page) = (BinaryHeap::new(), None, OutcomePage::default());
         Ok(Self { filter, ticket, after, limit, before, waiting, looked_at: 0, last, page })
     }
 
@@ -153,24 +153,24 @@ impl Listing {
 }
 
 /// The event at a place in the list, when it is asked for.
-fn find(view: &View<'_>, filter: &Filter, position: &Position) -> Result<Option<Found>, StoreError> {
+fn find(view: &View<'_>, filter: &OutcomeFilter, position: &Position) -> Result<Option<StoredEvent>, StoreError> {
     let key = position.key();
     let Some(record) = read::record(view, &key)? else {
         return Ok(None);
     };
     // Since the entry was written the event may have been looked at afresh, and may have ended again.
     let there = record.outcome().is_some_and(|outcome| outcome.finished_at == position.at);
-    Ok((there && filter.matches(&key, &record)).then_some(Found { key, record }))
+    Ok((there && filter.matches(&key, &record)).then_some(StoredEvent { key, record }))
 }
 
 /// One event id, of one organization or of each.
 fn by_event(
     view: &View<'_>,
-    filter: &Filter,
+    filter: &OutcomeFilter,
     event_id: &str,
     after: Option<&Position>,
     limit: usize,
-) -> Result<Page, StoreError> {
+) -> Result<OutcomePage, StoreError> {
     let mut all = Vec::new();
     for key in events(view, filter, event_id)? {
         let Some(record) = read::record(view, &key)? else {
@@ -183,7 +183,7 @@ fn by_event(
         if let Some(position) = position
             && after.is_none_or(|after| position < *after)
         {
-            all.push((position, Found { key, record }));
+            all.push((position, StoredEvent { key, record }));
         }
     }
     all.sort_by(|(one, _), (other, _)| other.cmp(one));
@@ -191,10 +191,10 @@ fn by_event(
     all.truncate(limit);
     let next = all.last().filter(|_| more).map(|(position, _)| position.cursor());
     let found = all.into_iter().map(|(_, found)| found).collect();
-    Ok(Page { found, next })
+    Ok(OutcomePage { found, next })
 }
 
-fn events(view: &View<'_>, filter: &Filter, event_id: &str) -> Result<Vec<EventKey>, StoreError> {
+fn events(view: &View<'_>, filter: &OutcomeFilter, event_id: &str) -> Result<Vec<EventKey>, StoreError> {
     if let Some(organization_id) = &filter.organization {
         return Ok(vec![EventKey { organization_id: organization_id.clone(), event_id: EventId::from(event_id) }]);
     }

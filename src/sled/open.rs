@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handoffd_engine::ports::metrics::Watch;
+use handoffd_engine::ports::metrics::Metrics;
 use handoffd_engine::ports::store::StoreError;
 use sled::Db;
 
@@ -86,7 +86,7 @@ impl Options {
 ///
 /// # Errors
 /// `InUse` when another process keeps it, `Schema` when a newer program wrote it, `Open` for everything else.
-pub fn open(options: &Options, watch: Arc<dyn Watch>) -> Result<Opened, StoreError> {
+pub fn open(options: &Options, watch: Arc<dyn Metrics>) -> Result<Opened, StoreError> {
     open_with(options, watch, |disk| disk)
 }
 
@@ -94,7 +94,7 @@ pub fn open(options: &Options, watch: Arc<dyn Watch>) -> Result<Opened, StoreErr
 #[doc(hidden)]
 pub fn open_with(
     options: &Options,
-    watch: Arc<dyn Watch>,
+    watch: Arc<dyn Metrics>,
     between: impl FnOnce(Box<dyn Disk>) -> Box<dyn Disk>,
 ) -> Result<Opened, StoreError> {
     let path = &options.path;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
-use handoffd_engine::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
+use handoffd_engine::ports::store::{
+    Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
+};
 use handoffd_engine::workflow::{Learned, Record, SessionEntry};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -171,7 +173,12 @@ impl Store for SledStore {
         self.committer.kept(call).await
     }
 
-    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+    async fn outcomes(
+        &self,
+        filter: &OutcomeFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<OutcomePage, StoreError> {
         // What is on disk is walked: nothing may be pending. A disk that fails is walked as it is.
         let _disk_fails = self.committer.settled().await;
         let mut listing = Listing::new(filter.clone(), after, limit)?;

@@ -186,8 +186,9 @@ impl Machine {
     /// Declares the worker's own topology and a queue for the outcomes.
     async fn declare(&self) {
         let options = self.options();
-        let declared = rabbit::connect(options.clone(), std::sync::Arc::new(handoffd_engine::ports::metrics::Blind))
-            .expect("a bus");
+        let declared =
+            rabbit::connect(options.clone(), std::sync::Arc::new(handoffd_engine::ports::metrics::NoMetrics))
+                .expect("a bus");
         declared.first_contact().await.expect("the topology");
         handoffd_engine::ports::bus::Bus::close(&declared).await;
         self.bind_outcomes(&options.outcomes_exchange).await;

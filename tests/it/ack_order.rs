@@ -12,10 +12,10 @@ use handoffd_engine::event::{Envelope, Event, Limits, OrganizationId, WorkItemId
 use handoffd_engine::ports::bus::{
     Announced, Announcement, Bus, BusError, Consumption, CopyTo, Delivery, Forwarding, Part, Received, Settle, Settled,
 };
-use handoffd_engine::ports::destination::{Availability, Crm, Performed};
-use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::destination::{Availability, Destination, Performed};
+use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::{Store, StoreError};
-use handoffd_engine::worker::{Chance, Rules, Tools, Worker};
+use handoffd_engine::worker::{Clock, Worker, WorkerDeps, WorkerSettings};
 use handoffd_engine::workflow::samples::settings_with;
 use handoffd_engine::workflow::{Policy, Receipt, Settings, Step};
 use serde_json::Value;
@@ -86,7 +86,7 @@ impl Disk for Recorder {
 }
 
 #[async_trait]
-impl Crm for Diary {
+impl Destination for Diary {
     async fn perform(&self, _: &Step, event: &Event, _: &Settings) -> Performed {
         self.note(Fact::Answered(event.key.event_id.to_string()));
         Performed {
@@ -232,7 +232,7 @@ async fn carry(events: usize, fails: u32) -> Vec<Fact> {
     let folder = tempfile::tempdir().unwrap();
     let diary = Diary::default();
     let recorded = diary.clone();
-    let opened = open_with(&options(&folder.path().join("store")), Arc::new(Blind), |inner| {
+    let opened = open_with(&options(&folder.path().join("store")), Arc::new(NoMetrics), |inner| {
         Box::new(Recorder { inner, diary: recorded, fails: Mutex::new(fails) })
     });
     let store: Arc<dyn Store> = Arc::new(opened.unwrap().store);
@@ -240,8 +240,8 @@ async fn carry(events: usize, fails: u32) -> Vec<Fact> {
     let known = watch::Sender::new(vec![OrganizationId::from(ORGANIZATION)]);
     let bus = OneQueue { diary: diary.clone(), events, known, deliveries: Mutex::new(deliveries) };
     let (crm, bus) = (Arc::new(diary.clone()), Arc::new(bus));
-    let tools = Tools { store: store.clone(), bus, crm, watch: Arc::new(Blind) };
-    Worker::new(tools, rules(), Chance::real()).run().await;
+    let tools = WorkerDeps { store: store.clone(), bus, crm, watch: Arc::new(NoMetrics) };
+    Worker::new(tools, rules(), Clock::real()).run().await;
     store.close().await.unwrap();
     diary.read()
 }
@@ -261,8 +261,8 @@ fn delivery(diary: &Diary) -> Delivery {
     Delivery::new(received, settle)
 }
 
-fn rules() -> Rules {
-    Rules {
+fn rules() -> WorkerSettings {
+    WorkerSettings {
         limits: Limits { max_event_bytes: 1 << 20 },
         policy: Policy { in_process: 1, delays: vec![Duration::from_secs(1)], max_age: Duration::from_secs(60) },
         contact_ttl: Duration::from_secs(60),

@@ -170,7 +170,7 @@ async fn no_request_blocks_the_event_thread() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let wide = json!({ "ids": vec!["x"; 20_000], "all": true, "client_secret": { "file": fifo } }).to_string();
     let bodies = [document(&rig, json!({ "file": fifo })).to_string(), deep, wide];
-    let described = handoffd::admin::api::document(handoffd::admin::api::Access::Open);
+    let described = handoffd::admin::api::document(handoffd::admin::api::TokenPolicy::Open);
     for (path, operations) in described["paths"].as_object().unwrap() {
         for argument in [fifo.as_str(), "..", "\u{0}", &long] {
             let argument =

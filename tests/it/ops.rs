@@ -5,10 +5,10 @@ mod rig;
 use std::sync::Arc;
 
 use handoffd::admin::api::{HttpError, serve};
-use handoffd::telemetry::metrics::Metrics;
+use handoffd::telemetry::metrics::PrometheusMetrics;
 use handoffd_engine::event::{IncidentId, Kind, Route, WorkItemId};
-use handoffd_engine::ports::metrics::{EventEnd, Sighting, Watch};
-use handoffd_engine::ports::store::{Cursor, Filter};
+use handoffd_engine::ports::metrics::{EventEnd, Measurement, Metrics};
+use handoffd_engine::ports::store::{Cursor, OutcomeFilter};
 use handoffd_engine::workflow::{Failure, Outcome, Phase, Reason, Status, StepName};
 use reqwest::Method;
 use serde_json::json;
@@ -19,7 +19,7 @@ use rig::{FakeStore, Rig, body, found, given, guid, outcome, problem, time};
 #[tokio::test]
 async fn health_and_metrics_are_open_to_all() {
     let rig = Rig::with(FakeStore::default(), Some("s3cret")).await;
-    rig.metrics.saw(Sighting::Event(Kind::Handoff, EventEnd::Succeeded));
+    rig.metrics.record(Measurement::Event(Kind::Handoff, EventEnd::Succeeded));
     let live = rig.get("/livez").await;
     assert_eq!(live.status(), 200);
     assert_eq!(live.text().await.expect("a body"), "ok");
@@ -144,7 +144,7 @@ async fn parameters_become_a_filter() {
     rig.json(&path).await;
     rig.json("/api/v1/outcomes?session=&after=2026-11-22T11:00:00+01:00").await;
     let asked = rig.shelf.asked.lock().unwrap().clone();
-    let all = Filter {
+    let all = OutcomeFilter {
         organization: Some("org_acme".into()),
         session: Some("ses 1".into()),
         event_id: Some("evt".to_owned()),
@@ -155,7 +155,7 @@ async fn parameters_become_a_filter() {
         after: Some(time("2026-11-22T10:00:00Z")),
         before: Some(time("2026-11-23T00:00:00Z")),
     };
-    let after_only = Filter { after: Some(time("2026-11-22T10:00:00Z")), ..Filter::default() };
+    let after_only = OutcomeFilter { after: Some(time("2026-11-22T10:00:00Z")), ..OutcomeFilter::default() };
     assert_eq!(asked, [(all, Some(Cursor("c/1".to_owned())), 500), (after_only, None, 50)]);
     rig.stop().await;
 }
@@ -280,7 +280,7 @@ async fn a_head_too_long_is_refused() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let rig = Rig::start(Vec::new()).await;
-    let another = given(Arc::new(Metrics::new()), Arc::new(FakeStore::default()));
+    let another = given(Arc::new(PrometheusMetrics::new()), Arc::new(FakeStore::default()));
     let address = rig.running.address;
     let Err(HttpError::Bind { .. }) = serve(address, another).await.map(|_| ()).inspect_err(|error| {
         assert!(error.to_string().contains(&address.to_string()), "{error}");

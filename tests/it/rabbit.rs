@@ -6,7 +6,7 @@ use std::time::Duration;
 use handoffd::rabbit::{self, Declare, Message, Options, Publisher, Rabbit, Served, StartError, Tls};
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::bus::{Announced, Announcement, Bus, BusError, CopyTo, Delivery, Settled};
-use handoffd_engine::ports::metrics::{Sighting, Watch};
+use handoffd_engine::ports::metrics::{Measurement, Metrics};
 use lapin::BasicProperties;
 use lapin::options::{ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -131,8 +131,8 @@ impl Log {
     }
 }
 
-impl Watch for Log {
-    fn saw(&self, sighting: Sighting<'_>) {
+impl Metrics for Log {
+    fn record(&self, sighting: Measurement<'_>) {
         self.0.lock().unwrap().push(format!("{sighting:?}"));
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use handoffd::rabbit::{DeadLetterQueue, Options, Window};
-use handoffd_engine::ports::bus::{Letter, LetterBox, Letters, LettersError, Replay};
+use handoffd::rabbit::{Options, RabbitDeadLetterQueue, Window};
+use handoffd_engine::ports::bus::{DeadLetter, DeadLetterError, DeadLetterQueue, DeadLetters, Replay};
 use lapin::BasicProperties;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -46,8 +46,9 @@ impl Rig {
         }
     }
 
-    async fn open(&self, window: u16) -> Box<dyn Letters> {
-        let queue = DeadLetterQueue::new(self.options.clone()).with_window(Window { first: window, most: window });
+    async fn open(&self, window: u16) -> Box<dyn DeadLetters> {
+        let queue =
+            RabbitDeadLetterQueue::new(self.options.clone()).with_window(Window { first: window, most: window });
         queue.open(&|_| ()).await.unwrap()
     }
 
@@ -80,14 +81,14 @@ fn number(body: &[u8]) -> u32 {
 }
 
 /// Scans all of them, and releases each or not.
-async fn look(letters: &mut dyn Letters) -> Vec<u32> {
+async fn look(letters: &mut dyn DeadLetters) -> Vec<u32> {
     let mut seen = Vec::new();
     loop {
         let window = letters.next().await.unwrap();
         if window.is_empty() {
             return seen;
         }
-        seen.extend(window.iter().map(|letter: &Letter| number(&letter.body)));
+        seen.extend(window.iter().map(|letter: &DeadLetter| number(&letter.body)));
     }
 }
 
@@ -176,7 +177,7 @@ async fn acks_just_before_the_end_take_effect() {
     let rig = Rig::with(1000).await;
     let mut letters = rig.open(400).await;
     let window = letters.next().await.unwrap();
-    let discarded = futures_util::future::join_all(window.into_iter().map(Letter::discard)).await;
+    let discarded = futures_util::future::join_all(window.into_iter().map(DeadLetter::discard)).await;
     letters.close().await.unwrap();
     assert!(discarded.into_iter().all(|done| done.is_ok()));
     assert_eq!(rig.drain(600).await, (400..1000).collect::<Vec<u32>>());
@@ -222,7 +223,7 @@ async fn one_operator_waits_for_the_other_and_then_sees_everything() {
     assert_eq!(first.next().await.unwrap().len(), 20);
     let notices = Mutex::new(Vec::new());
     let notice = |text: &str| notices.lock().unwrap().push(text.to_owned());
-    let queue = DeadLetterQueue::new(rig.options.clone());
+    let queue = RabbitDeadLetterQueue::new(rig.options.clone());
     let waiting = queue.open(&notice);
     let closing = async {
         eventually("the second to wait", async || !notices.lock().unwrap().is_empty()).await;
@@ -245,7 +246,7 @@ async fn another_consumer_of_dead_letters_is_named() {
     eventually("the stranger to hold all", async || rig.client.depth(queue).await == Some(0)).await;
     let notices = Mutex::new(Vec::new());
     let notice = |text: &str| notices.lock().unwrap().push(text.to_owned());
-    let mut letters = DeadLetterQueue::new(rig.options.clone()).open(&notice).await.unwrap();
+    let mut letters = RabbitDeadLetterQueue::new(rig.options.clone()).open(&notice).await.unwrap();
     assert!(notices.lock().unwrap()[0].contains("1 consumers"), "{notices:?}");
     assert_eq!(look(&mut *letters).await, [0; 0]);
     letters.close().await.unwrap();
@@ -257,19 +258,19 @@ async fn another_consumer_of_dead_letters_is_named() {
 async fn failures_name_the_broker_and_the_operation() {
     let mut options = options(Broker::shared());
     let error = open_fails(&options).await;
-    assert!(matches!(error, LettersError::Missing { .. }), "{error}");
+    assert!(matches!(error, DeadLetterError::Missing { .. }), "{error}");
     assert!(error.to_string().contains(&options.dead_letter_queue), "{error}");
     options.urls = vec!["amqp://guest:wrong-secret@127.0.0.1:1/%2f".into()];
     let error = open_fails(&options).await;
-    assert!(matches!(error, LettersError::Away { .. }), "{error}");
+    assert!(matches!(error, DeadLetterError::Away { .. }), "{error}");
     assert!(error.to_string().contains("127.0.0.1:1/") && !error.to_string().contains("secret"), "{error}");
     options.urls = vec![Broker::shared().replace("guest:guest", "guest:wrong-secret").into()];
     let error = open_fails(&options).await.to_string();
     assert!(error.contains("user or password") && !error.contains("wrong-secret"), "{error}");
 }
 
-async fn open_fails(options: &Options) -> LettersError {
-    let queue = DeadLetterQueue::new(options.clone());
+async fn open_fails(options: &Options) -> DeadLetterError {
+    let queue = RabbitDeadLetterQueue::new(options.clone());
     let opened = tokio::time::timeout(Duration::from_secs(60), queue.open(&|_| ())).await;
     opened.expect("an answer").err().expect("an error")
 }

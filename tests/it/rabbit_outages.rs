@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use handoffd::rabbit::{self, Message, Publisher};
 use handoffd_engine::ports::bus::{Announced, Bus, BusError, Settled};
-use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::metrics::NoMetrics;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions};
 
@@ -94,7 +94,7 @@ async fn a_broker_that_is_not_running_yet_is_waited_for() {
     let broker = Broker::start();
     broker.kill9();
     let options = options(broker.url());
-    let bus = rabbit::connect(options, Arc::new(Blind)).unwrap();
+    let bus = rabbit::connect(options, Arc::new(NoMetrics)).unwrap();
     assert!(!bus.unready().is_empty());
     assert!(matches!(bus.announce(announcement("a", "1")).await, Err(BusError::Away)));
     eventually("being unready over the broker", async || bus.unready()[0].contains("can't reach")).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handoffd::rabbit::{self, Declare, Options, Publisher, Rabbit, StartError};
 use handoffd_engine::ports::bus::Bus;
-use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::metrics::NoMetrics;
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -17,7 +17,7 @@ use crate::rabbit::{Rig, options};
 use crate::support::broker::{Broker, Client, DEADLINE, eventually};
 
 fn connect(options: &Options) -> Rabbit {
-    rabbit::connect(options.clone(), Arc::new(Blind)).unwrap()
+    rabbit::connect(options.clone(), Arc::new(NoMetrics)).unwrap()
 }
 
 async fn first_contact(bus: &Rabbit) -> Result<(), StartError> {
@@ -294,7 +294,7 @@ async fn a_broker_that_refuses_the_login_is_retried_and_reported() {
 #[tokio::test]
 async fn an_invalid_url_is_an_error_that_does_not_quote_it() {
     for url in ["mailto:guest:s3cret", "http://guest:s3cret@localhost/", "amqp://guest:s3cret@localhost:port/"] {
-        let error = rabbit::connect(options(url), Arc::new(Blind)).err().unwrap();
+        let error = rabbit::connect(options(url), Arc::new(NoMetrics)).err().unwrap();
         assert!(matches!(error, StartError::Url { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use handoffd_engine::event::SessionId;
 use handoffd_engine::memory_store::MemoryStore;
-use handoffd_engine::ports::store::{Change, Filter, SavedOrganization, Store, StoreError};
+use handoffd_engine::ports::store::{Change, OutcomeFilter, SavedOrganization, Store, StoreError};
 use handoffd_engine::workflow::{Learned, Phase, SessionEntry, SessionState};
 use jiff::Timestamp;
 
@@ -61,7 +61,7 @@ mod cases {
         assert_eq!(store.record(&other).await.unwrap(), None);
         store.note(vec![change(&other, &finished("ses", 2, at(1)))]).await.unwrap();
         assert_eq!(store.record(&one).await.unwrap(), Some(record));
-        let of_both = Filter { event_id: Some("evt".to_owned()), ..Filter::default() };
+        let of_both = OutcomeFilter { event_id: Some("evt".to_owned()), ..OutcomeFilter::default() };
         assert_eq!(all(&store, &of_both, 1).await.len(), 2);
     }
 
@@ -202,7 +202,7 @@ mod cases {
         assert!(closed(store.note(changes.clone()).await.unwrap_err()));
         assert!(closed(store.keep(changes).await.unwrap_err()));
         assert!(closed(store.sweep(at(0)).await.unwrap_err()));
-        assert!(closed(store.outcomes(&Filter::default(), None, 1).await.unwrap_err()));
+        assert!(closed(store.outcomes(&OutcomeFilter::default(), None, 1).await.unwrap_err()));
         store.close().await.unwrap();
     }
 }

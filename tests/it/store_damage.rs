@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use handoffd::sled::{Disk, OnCorruption, Options, Quarantined, SledStore, open, open_with, unaccepted};
 use handoffd_engine::event::EventKey;
-use handoffd_engine::ports::metrics::Blind;
-use handoffd_engine::ports::store::{Change, Filter, SavedOrganization, Store, StoreError};
+use handoffd_engine::ports::metrics::NoMetrics;
+use handoffd_engine::ports::store::{Change, OutcomeFilter, SavedOrganization, Store, StoreError};
 use handoffd_engine::workflow::Learned;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -69,7 +69,7 @@ async fn nicked_where_opening_does_not_look() -> (TempDir, SledStore) {
         // sled records at the next start which pages it need not read again.
         opened(&path).close().await.unwrap();
         nick(&path);
-        let reopened = open(&with(&path, OnCorruption::Quarantine), Arc::new(Blind)).unwrap();
+        let reopened = open(&with(&path, OnCorruption::Quarantine), Arc::new(NoMetrics)).unwrap();
         if reopened.quarantined.is_none() {
             return (folder, reopened.store);
         }
@@ -83,7 +83,7 @@ fn with(path: &Path, on_corruption: OnCorruption) -> Options {
 }
 
 fn open_as(path: &Path, on_corruption: OnCorruption) -> SledStore {
-    open(&with(path, on_corruption), Arc::new(Blind)).unwrap().store
+    open(&with(path, on_corruption), Arc::new(NoMetrics)).unwrap().store
 }
 
 /// Reads until it meets the damage.
@@ -131,7 +131,7 @@ async fn damage_found_by_a_read_sets_the_store_aside_and_clears_memory() {
     for event in 0..EVENTS {
         assert_eq!(store.record(&number(event)).await.unwrap(), None);
     }
-    assert_eq!(store.outcomes(&Filter::default(), None, 9).await.unwrap().found, []);
+    assert_eq!(store.outcomes(&OutcomeFilter::default(), None, 9).await.unwrap().found, []);
     let record = finished("ses", 1, at(1));
     store.keep(vec![change(&number(1), &record)]).await.unwrap();
     store.close().await.unwrap();
@@ -159,9 +159,9 @@ async fn damage_found_by_an_iteration_sets_the_store_aside_too() {
     filled(&path).await;
     let store = open_as(&path, OnCorruption::Quarantine);
     garble(&path);
-    store.outcomes(&Filter::default(), None, 9).await.unwrap_err();
+    store.outcomes(&OutcomeFilter::default(), None, 9).await.unwrap_err();
     replaced(&store).await;
-    assert_eq!(store.outcomes(&Filter::default(), None, 9).await.unwrap().found, []);
+    assert_eq!(store.outcomes(&OutcomeFilter::default(), None, 9).await.unwrap().found, []);
     store.close().await.unwrap();
 }
 
@@ -198,7 +198,8 @@ impl Disk for Liar {
 fn with_liar(path: &Path) -> (SledStore, Arc<AtomicBool>) {
     let lies = Arc::new(AtomicBool::new(false));
     let liar = Arc::clone(&lies);
-    let opened = open_with(&with(path, OnCorruption::Quarantine), Arc::new(Blind), |disk| Box::new(Liar(disk, liar)));
+    let opened =
+        open_with(&with(path, OnCorruption::Quarantine), Arc::new(NoMetrics), |disk| Box::new(Liar(disk, liar)));
     (opened.unwrap().store, lies)
 }
 
@@ -286,7 +287,7 @@ async fn a_store_set_aside_at_start_requires_acceptance_too() {
     let path = folder.path().join("store");
     filled(&path).await;
     garble(&path);
-    let opened = open(&with(&path, OnCorruption::QuarantineUntilAccepted), Arc::new(Blind)).unwrap();
+    let opened = open(&with(&path, OnCorruption::QuarantineUntilAccepted), Arc::new(NoMetrics)).unwrap();
     let (store, aside) = (opened.store, opened.quarantined.expect("a store set aside").path);
     assert_eq!(unaccepted(&path).unwrap().expect("a marker").set_aside, aside);
     assert!(matches!(store.record(&number(1)).await, Err(StoreError::Unaccepted)));

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handoffd::sled::{Disk, OnCorruption, Options, open, open_with};
-use handoffd_engine::ports::metrics::{Blind, Sighting, Watch};
-use handoffd_engine::ports::store::{Change, Filter, Store, StoreError};
+use handoffd_engine::ports::metrics::{Measurement, Metrics, NoMetrics};
+use handoffd_engine::ports::store::{Change, OutcomeFilter, Store, StoreError};
 
 use crate::store_samples::{all, at, change, finished, ids, in_hand, key, opened, options};
 
@@ -55,7 +55,7 @@ impl Gated {
         let (let_through, gate) = channel();
         let syncs = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&syncs);
-        let opened = open_with(&options(path), Arc::new(Blind), |inner| {
+        let opened = open_with(&options(path), Arc::new(NoMetrics), |inner| {
             Box::new(Gate { inner, asked, let_through: gate, syncs: counter })
         });
         let store = opened.unwrap().store;
@@ -154,7 +154,7 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
     assert!(gated.store.record(&key("org", "evt")).await.unwrap().is_some());
     gated.close().await;
     let store = opened(&folder.path().join("store"));
-    assert_eq!(ids(&all(&store, &Filter::default(), 9).await), ["later", "evt"]);
+    assert_eq!(ids(&all(&store, &OutcomeFilter::default(), 9).await), ["later", "evt"]);
     store.close().await.unwrap();
 }
 
@@ -162,9 +162,9 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
 async fn flushes_are_measured() {
     #[derive(Default)]
     struct Counter(AtomicU64);
-    impl Watch for Counter {
-        fn saw(&self, sighting: Sighting<'_>) {
-            if let Sighting::StoreFlushed(_) = sighting {
+    impl Metrics for Counter {
+        fn record(&self, sighting: Measurement<'_>) {
+            if let Measurement::StoreFlushed(_) = sighting {
                 self.0.fetch_add(1, Ordering::SeqCst);
             }
         }
@@ -212,7 +212,7 @@ async fn a_store_in_use_names_its_owner() {
     let store = opened(&path);
     let impatient =
         Options { lock_wait: Duration::from_millis(100), on_corruption: OnCorruption::Quarantine, ..options(&path) };
-    let error = open(&impatient, Arc::new(Blind)).unwrap_err();
+    let error = open(&impatient, Arc::new(NoMetrics)).unwrap_err();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     if cfg!(target_os = "linux") && Path::new("/proc/locks").exists() {
         let pid = format!("(pid {}", std::process::id());
@@ -220,7 +220,7 @@ async fn a_store_in_use_names_its_owner() {
     }
     assert!(path.join("db").exists(), "a store in use is not damaged");
     store.close().await.unwrap();
-    open(&impatient, Arc::new(Blind)).unwrap();
+    open(&impatient, Arc::new(NoMetrics)).unwrap();
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn a_folder_that_cannot_be_created_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "in the way").unwrap();
-    let error = open(&Options::at(file.join("store")), Arc::new(Blind)).unwrap_err();
+    let error = open(&Options::at(file.join("store")), Arc::new(NoMetrics)).unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -242,7 +242,7 @@ async fn a_newer_schema_is_refused() {
     raw.insert("m:schema", &3u32.to_be_bytes()).unwrap();
     raw.flush().unwrap();
     drop(raw);
-    let error = open(&Options::at(&path), Arc::new(Blind)).unwrap_err();
+    let error = open(&Options::at(&path), Arc::new(NoMetrics)).unwrap_err();
     assert!(matches!(error, StoreError::Schema { found: 3, known: 2, .. }), "{error}");
 }
 
@@ -281,11 +281,11 @@ async fn a_damaged_store_is_set_aside_complete() {
         store.close().await.unwrap();
         drop(store);
         damage(&path);
-        let stop = open(&options(&path), Arc::new(Blind)).expect_err(name);
+        let stop = open(&options(&path), Arc::new(NoMetrics)).expect_err(name);
         assert!(matches!(stop, StoreError::Open { .. }), "{name}: {stop}");
         assert!(stop.to_string().contains("quarantine"), "{name}: {stop}");
 
-        let opened = open(&Options::at(&path), Arc::new(Blind)).unwrap();
+        let opened = open(&Options::at(&path), Arc::new(NoMetrics)).unwrap();
         let aside = opened.quarantined.expect(name);
         assert!(aside.path.join("db").exists(), "{name}");
         let file_name = aside.path.file_name().unwrap().to_str().unwrap();
@@ -334,8 +334,11 @@ async fn ids_of_maximum_length_are_stored_and_found() {
         store.note(vec![change(&key(&long, &event), &in_hand(&long, at(0)))]).await.unwrap();
         store.keep(vec![change(&key(&long, &event), &record)]).await.unwrap();
     }
-    let of_session =
-        Filter { session: Some(long.as_str().into()), organization: Some(long.as_str().into()), ..Filter::default() };
+    let of_session = OutcomeFilter {
+        session: Some(long.as_str().into()),
+        organization: Some(long.as_str().into()),
+        ..OutcomeFilter::default()
+    };
     assert_eq!(all(&store, &of_session, 7).await.len(), 40);
     store.close().await.unwrap();
     let blobs = fs::read_dir(folder.path().join("store/blobs")).unwrap().count();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use handoffd_engine::event::EventKey;
 use handoffd_engine::memory_store::MemoryStore;
-use handoffd_engine::ports::store::{Change, Filter, SavedOrganization, Store};
+use handoffd_engine::ports::store::{Change, OutcomeFilter, SavedOrganization, Store};
 use handoffd_engine::workflow::{Learned, Phase, SessionState, Status};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -91,22 +91,22 @@ async fn same_answers(model: &Arc<dyn Store>, store: &Arc<dyn Store>) {
     }
 }
 
-fn filters() -> Vec<Filter> {
-    let none = Filter::default;
+fn filters() -> Vec<OutcomeFilter> {
+    let none = OutcomeFilter::default;
     let mut filters = vec![
         none(),
-        Filter { status: Some(Status::Failed), ..none() },
-        Filter { after: Some(at(3)), before: Some(at(8)), ..none() },
-        Filter { ticket_number: Some("cas-00001-x1y2z3".to_owned()), ..none() },
+        OutcomeFilter { status: Some(Status::Failed), ..none() },
+        OutcomeFilter { after: Some(at(3)), before: Some(at(8)), ..none() },
+        OutcomeFilter { ticket_number: Some("cas-00001-x1y2z3".to_owned()), ..none() },
     ];
     for name in NAMES {
         filters.extend([
-            Filter { organization: Some(name.into()), ..none() },
-            Filter { session: Some(name.into()), status: Some(Status::Succeeded), ..none() },
-            Filter { event_id: Some(name.to_owned()), ..none() },
+            OutcomeFilter { organization: Some(name.into()), ..none() },
+            OutcomeFilter { session: Some(name.into()), status: Some(Status::Succeeded), ..none() },
+            OutcomeFilter { event_id: Some(name.to_owned()), ..none() },
         ]);
     }
-    filters.extend((0..3).map(|number| Filter { incident: Some(incident(number)), ..none() }));
+    filters.extend((0..3).map(|number| OutcomeFilter { incident: Some(incident(number)), ..none() }));
     filters
 }
 

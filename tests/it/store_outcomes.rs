@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use handoffd_engine::event::{SessionId, WorkItemId};
-use handoffd_engine::ports::store::{Cursor, Filter, Page, Store, StoreError, Swept};
+use handoffd_engine::ports::store::{Cursor, OutcomeFilter, OutcomePage, Store, StoreError, Swept};
 use handoffd_engine::workflow::{Phase, SessionState, Status};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -39,7 +39,7 @@ mod cases {
             store.note(vec![change(&key("org", event), &record)]).await.unwrap();
         }
         for limit in [1, 2, 3, 4, 5] {
-            let found = all(&store, &Filter::default(), limit).await;
+            let found = all(&store, &OutcomeFilter::default(), limit).await;
             assert_eq!(ids(&found), ["a", "d", "b", "c"], "pages of {limit}");
         }
     }
@@ -54,8 +54,8 @@ mod cases {
             change(&key("org", "done"), &chat("ses", 1, at(0))),
         ];
         store.keep(changes).await.unwrap();
-        assert_eq!(ids(&all(&store, &Filter::default(), 9).await), ["dead", "done"]);
-        let by_id = Filter { event_id: Some("waiting".to_owned()), ..Filter::default() };
+        assert_eq!(ids(&all(&store, &OutcomeFilter::default(), 9).await), ["dead", "done"]);
+        let by_id = OutcomeFilter { event_id: Some("waiting".to_owned()), ..OutcomeFilter::default() };
         assert!(all(&store, &by_id, 9).await.is_empty());
     }
 
@@ -74,7 +74,7 @@ mod cases {
         store.keep(changes).await.unwrap();
     }
 
-    type Set = fn(&mut Filter);
+    type Set = fn(&mut OutcomeFilter);
 
     /// Queries, each with the events it must return, newest first.
     const QUESTIONS: &[(Set, &[&str])] = &[
@@ -97,7 +97,7 @@ mod cases {
     pub async fn every_filter_finds_its_matches(store: S) {
         fill(&store).await;
         for (set, expected) in QUESTIONS {
-            let mut filter = Filter::default();
+            let mut filter = OutcomeFilter::default();
             set(&mut filter);
             for limit in [1, 2, 10] {
                 let found = all(&store, &filter, limit).await;
@@ -108,27 +108,31 @@ mod cases {
 
     pub async fn filters_combine(store: S) {
         fill(&store).await;
-        let both = Filter { session: Some("ses_1".into()), status: Some(Status::Succeeded), ..Filter::default() };
+        let both = OutcomeFilter {
+            session: Some("ses_1".into()),
+            status: Some(Status::Succeeded),
+            ..OutcomeFilter::default()
+        };
         assert_eq!(ids(&all(&store, &both, 10).await), ["e1"]);
-        let elsewhere = Filter {
+        let elsewhere = OutcomeFilter {
             organization: Some("two".into()),
             incident: Some(incident(1)),
             session: Some("ses_3".into()),
-            ..Filter::default()
+            ..OutcomeFilter::default()
         };
         assert_eq!(ids(&all(&store, &elsewhere, 10).await), ["e4"]);
-        let event = Filter {
+        let event = OutcomeFilter {
             organization: Some("one".into()),
             event_id: Some("e1".to_owned()),
             after: Some(at(11)),
-            ..Filter::default()
+            ..OutcomeFilter::default()
         };
         assert!(all(&store, &event, 10).await.is_empty());
     }
 
     pub async fn a_ticket_number_is_found_in_any_case(store: S) {
         fill(&store).await;
-        let filter = Filter { ticket_number: Some("cas-00004-x1y2Z3".to_owned()), ..Filter::default() };
+        let filter = OutcomeFilter { ticket_number: Some("cas-00004-x1y2Z3".to_owned()), ..OutcomeFilter::default() };
         assert_eq!(ids(&all(&store, &filter, 10).await), ["e4"]);
     }
 
@@ -136,10 +140,12 @@ mod cases {
         let key = key("org", "evt");
         store.keep(vec![change(&key, &dead("ses", at(1)))]).await.unwrap();
         store.note(vec![change(&key, &in_hand("ses", at(2)))]).await.unwrap();
-        assert!(all(&store, &Filter::default(), 10).await.is_empty());
+        assert!(all(&store, &OutcomeFilter::default(), 10).await.is_empty());
         let record = finished("ses", 1, at(3));
         store.keep(vec![change(&key, &record)]).await.unwrap();
-        for filter in [Filter::default(), Filter { session: Some("ses".into()), ..Filter::default() }] {
+        for filter in
+            [OutcomeFilter::default(), OutcomeFilter { session: Some("ses".into()), ..OutcomeFilter::default() }]
+        {
             let found = all(&store, &filter, 10).await;
             assert_eq!(ids(&found), ["evt"]);
             assert_eq!(found[0].record, record);
@@ -151,27 +157,27 @@ mod cases {
             let record = finished("ses", number.into(), at(number.into()));
             store.note(vec![change(&key("org", &format!("e{number}")), &record)]).await.unwrap();
         }
-        let first = store.outcomes(&Filter::default(), None, 4).await.unwrap();
+        let first = store.outcomes(&OutcomeFilter::default(), None, 4).await.unwrap();
         assert_eq!(ids(&first.found), ["e9", "e8", "e7", "e6"]);
         let late = finished("ses", 99, at(99));
         store.keep(vec![change(&key("org", "late"), &late)]).await.unwrap();
-        let second = store.outcomes(&Filter::default(), first.next.as_ref(), 4).await.unwrap();
+        let second = store.outcomes(&OutcomeFilter::default(), first.next.as_ref(), 4).await.unwrap();
         assert_eq!(ids(&second.found), ["e5", "e4", "e3", "e2"]);
-        let third = store.outcomes(&Filter::default(), second.next.as_ref(), 4).await.unwrap();
+        let third = store.outcomes(&OutcomeFilter::default(), second.next.as_ref(), 4).await.unwrap();
         assert_eq!(ids(&third.found), ["e1", "e0"]);
         assert_eq!(third.next, None);
     }
 
     pub async fn an_invalid_cursor_is_an_error(store: S) {
         let cursor = Cursor("made up".to_owned());
-        let answer = store.outcomes(&Filter::default(), Some(&cursor), 1).await;
+        let answer = store.outcomes(&OutcomeFilter::default(), Some(&cursor), 1).await;
         assert!(matches!(answer, Err(StoreError::Cursor(_))), "{answer:?}");
     }
 
     pub async fn a_page_without_outcomes_is_empty(store: S) {
         store.note(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
-        let page = store.outcomes(&Filter::default(), None, 0).await.unwrap();
-        assert_eq!(page, Page::default());
+        let page = store.outcomes(&OutcomeFilter::default(), None, 0).await.unwrap();
+        assert_eq!(page, OutcomePage::default());
     }
 
     pub async fn a_sweep_forgets_what_is_old(store: S) {
@@ -217,17 +223,17 @@ mod cases {
         ];
         store.keep(changes).await.unwrap();
         assert_eq!(store.sweep(at(20)).await.unwrap(), Swept::default());
-        assert_eq!(all(&store, &Filter::default(), 10).await.len(), 1);
+        assert_eq!(all(&store, &OutcomeFilter::default(), 10).await.len(), 1);
     }
 
     pub async fn a_swept_event_is_listed_nowhere(store: S) {
         fill(&store).await;
         store.sweep(at(1000)).await.unwrap();
         for filter in [
-            Filter::default(),
-            Filter { session: Some("ses_1".into()), ..Filter::default() },
-            Filter { incident: Some(incident(1)), ..Filter::default() },
-            Filter { event_id: Some("e1".to_owned()), ..Filter::default() },
+            OutcomeFilter::default(),
+            OutcomeFilter { session: Some("ses_1".into()), ..OutcomeFilter::default() },
+            OutcomeFilter { incident: Some(incident(1)), ..OutcomeFilter::default() },
+            OutcomeFilter { event_id: Some("e1".to_owned()), ..OutcomeFilter::default() },
         ] {
             assert!(all(&store, &filter, 10).await.is_empty(), "{filter:?}");
         }
@@ -241,10 +247,10 @@ mod cases {
             change(&key, &finished("ses", 2, at(2))),
         ];
         store.keep(changes).await.unwrap();
-        let found = all(&store, &Filter::default(), 1).await;
+        let found = all(&store, &OutcomeFilter::default(), 1).await;
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].record, finished("ses", 2, at(2)));
-        let first = Filter { incident: Some(incident(1)), ..Filter::default() };
+        let first = OutcomeFilter { incident: Some(incident(1)), ..OutcomeFilter::default() };
         assert!(all(&store, &first, 1).await.is_empty());
     }
 }

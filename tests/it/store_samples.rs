@@ -7,8 +7,8 @@ use std::time::Duration;
 use handoffd::sled::{OnCorruption, Options, open};
 use handoffd_engine::event::{Channel, ContactId, EventKey, IncidentId, Kind, Route, SessionId, WorkItemId};
 use handoffd_engine::memory_store::MemoryStore;
-use handoffd_engine::ports::metrics::Blind;
-use handoffd_engine::ports::store::{Change, Cursor, Filter, Found, Store};
+use handoffd_engine::ports::metrics::NoMetrics;
+use handoffd_engine::ports::store::{Change, Cursor, OutcomeFilter, Store, StoredEvent};
 use handoffd_engine::workflow::{
     Fit, HistoryEntry, IncidentRef, Outcome, Phase, PostedIncident, Progress, QueueBinding, Reason, Record,
     SessionEntry, SessionState, Status, StepName,
@@ -44,7 +44,7 @@ pub fn options(path: &Path) -> Options {
 
 /// Opens the store in this folder.
 pub fn opened(path: &Path) -> Arc<dyn Store> {
-    Arc::new(open(&options(path), Arc::new(Blind)).unwrap().store)
+    Arc::new(open(&options(path), Arc::new(NoMetrics)).unwrap().store)
 }
 
 /// Time a number of seconds after an arbitrary moment.
@@ -165,7 +165,7 @@ pub fn contact_change(organization: &str, email: &str, number: u128, at: Timesta
 }
 
 /// All pages of a query, concatenated.
-pub async fn all(store: &Arc<dyn Store>, filter: &Filter, limit: usize) -> Vec<Found> {
+pub async fn all(store: &Arc<dyn Store>, filter: &OutcomeFilter, limit: usize) -> Vec<StoredEvent> {
     let mut found = Vec::new();
     let mut cursor: Option<Cursor> = None;
     for _ in 0..1000 {
@@ -181,7 +181,7 @@ pub async fn all(store: &Arc<dyn Store>, filter: &Filter, limit: usize) -> Vec<F
 }
 
 /// Event ids of the entries.
-pub fn ids(found: &[Found]) -> Vec<&str> {
+pub fn ids(found: &[StoredEvent]) -> Vec<&str> {
     found.iter().map(|found| found.key.event_id.as_str()).collect()
 }
 

@@ -9,7 +9,7 @@ use handoffd::app::bus_options;
 use handoffd::config;
 use handoffd::rabbit::{self, Options};
 use handoffd_engine::ports::bus::Bus;
-use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::metrics::NoMetrics;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -77,7 +77,7 @@ async fn the_imported_topology_equals_the_one_a_worker_declares() {
     broker.ctl(&["import_definitions", imported.to_str().unwrap()]);
     // Importing again succeeds.
     broker.ctl(&["import_definitions", imported.to_str().unwrap()]);
-    let bus = rabbit::connect(options(checked.path()), Arc::new(Blind)).unwrap();
+    let bus = rabbit::connect(options(checked.path()), Arc::new(NoMetrics)).unwrap();
     timeout(DEADLINE, bus.first_contact()).await.unwrap().unwrap();
     bus.serve(rabbit::Served::default());
     let _inbox = bus.inbox().await;
@@ -91,7 +91,7 @@ async fn the_imported_topology_equals_the_one_a_worker_declares() {
     }
     let own = url("handoffd").replace("%2f", "declared");
     let other = site(&format!("url = {own:?}"));
-    let bus = rabbit::connect(options(other.path()), Arc::new(Blind)).unwrap();
+    let bus = rabbit::connect(options(other.path()), Arc::new(NoMetrics)).unwrap();
     timeout(DEADLINE, bus.first_contact()).await.unwrap().unwrap();
     bus.close().await;
     let (imported, declared) = (queues(&broker, "/"), queues(&broker, "declared"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use handoffd_engine::event::{Event, EventKey, OrganizationId};
-use handoffd_engine::ports::destination::{Availability, Crm, Exchange, Performed, Unavailable};
+use handoffd_engine::ports::destination::{Availability, Destination, Exchange, Performed, Unavailable};
 use handoffd_engine::workflow::{Fault, Receipt, Remedy, Settings, Step, StepName};
 use tokio::time::sleep;
 
@@ -90,7 +90,7 @@ impl Destinations {
 }
 
 #[async_trait]
-impl Crm for FakeCrm {
+impl Destination for FakeCrm {
     async fn perform(&self, step: &Step, event: &Event, _settings: &Settings) -> Performed {
         let scene = &self.cloud.scene;
         self.cloud.asked(&event.key, |asked| asked.at = scene.elapsed());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use handoffd_engine::event::{Body, ContactId, Event, EventId, Handoff, IncidentId, WorkItemId};
-use handoffd_engine::workflow::{Closing, Fit, LinkedCustomer, QueueBinding, Receipt, Step, between};
+use handoffd_engine::workflow::{Closing, Fit, LinkedCustomer, QueueBinding, Receipt, Step, elapsed};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ pub struct Moment {
 impl Moment {
     /// Converts a time of the worker's clock to Dynamics' clock.
     fn of(self, time: Timestamp) -> Duration {
-        self.elapsed.saturating_sub(between(time, self.now))
+        self.elapsed.saturating_sub(elapsed(time, self.now))
     }
 
     /// Converts a time of Dynamics' clock to a timestamp in its answers.
@@ -73,7 +73,7 @@ impl Moment {
     }
 
     fn read(told: Timestamp) -> Duration {
-        between(Timestamp::UNIX_EPOCH, told)
+        elapsed(Timestamp::UNIX_EPOCH, told)
     }
 }
 

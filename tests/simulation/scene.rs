@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handoffd_engine::event::OrganizationId;
-use handoffd_engine::worker::Chance;
+use handoffd_engine::worker::Clock;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -104,9 +104,9 @@ impl RunContext {
     }
 
     /// Returns the worker's clock and random source.
-    pub fn chance(self: &Arc<Self>) -> Chance {
+    pub fn chance(self: &Arc<Self>) -> Clock {
         let (clock, dice) = (self.clone(), self.clone());
-        Chance { now: Arc::new(move || clock.now()), dice: Arc::new(move || dice.random()) }
+        Clock { now: Arc::new(move || clock.now()), random: Arc::new(move || dice.random()) }
     }
 
     /// Returns a random number from 0 to 1.

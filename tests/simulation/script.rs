@@ -229,7 +229,7 @@ fn reworded(scene: &RunContext, message: &Message) -> Message {
 /// Returns the keys of an array's conversations once each is a message of its own.
 fn pieces(organization: &OrganizationId, message: &Message) -> Vec<EventKey> {
     let limits = Limits { max_event_bytes: 1 << 20 };
-    let Ok(Decoded::Several(pieces)) = decode(&message.envelope, &message.body, &limits) else {
+    let Ok(Decoded::Split(pieces)) = decode(&message.envelope, &message.body, &limits) else {
         panic!("not an array of several conversations");
     };
     let key =

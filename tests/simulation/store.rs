@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::memory_store::MemoryStore;
-use handoffd_engine::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
+use handoffd_engine::ports::store::{
+    Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
+};
 use handoffd_engine::workflow::{Learned, Record, SessionEntry};
 use jiff::Timestamp;
 
@@ -131,7 +133,12 @@ impl Store for FakeStore {
         self.write()
     }
 
-    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+    async fn outcomes(
+        &self,
+        filter: &OutcomeFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<OutcomePage, StoreError> {
         self.memory.outcomes(filter, after, limit).await
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use handoffd_engine::event::{EventKey, Limits, OrganizationId};
 use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::bus::Bus;
-use handoffd_engine::ports::metrics::Blind;
+use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::Store;
-use handoffd_engine::worker::{Rules, Tools, Worker};
+use handoffd_engine::worker::{Worker, WorkerDeps, WorkerSettings};
 use handoffd_engine::workflow::{Phase, Policy};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -62,7 +62,7 @@ pub struct World {
     pub left_behind: Vec<String>,
     /// Remaining losses of the store. Each loss also forgets the deaths caused by an event.
     losses: u32,
-    pub rules: Rules,
+    pub rules: WorkerSettings,
 }
 
 /// Process of the worker.
@@ -102,7 +102,7 @@ impl World {
         let policy = Policy { in_process: 3, delays: DELAYS.to_vec(), max_age: Duration::from_secs(oldest) };
         let there = names.iter().filter(|name| !added.contains_key(*name)).cloned().collect();
         let broker = Broker::new(scene.clone(), Windows::new(&scene, &names), there);
-        let rules = Rules {
+        let rules = WorkerSettings {
             limits: Limits { max_event_bytes: 1 << 20 },
             policy,
             contact_ttl: Duration::from_secs(scene.pick(&[300, 86400])),
@@ -182,7 +182,8 @@ impl World {
         };
         let (known, refused) = (KnownSpans::default(), Mutex::default());
         let crm = FakeCrm { cloud: self.cloud.clone(), life: life.clone(), known, refused };
-        let tools = Tools { store: Arc::new(store), bus: bus.clone(), crm: Arc::new(crm), watch: Arc::new(Blind) };
+        let tools =
+            WorkerDeps { store: Arc::new(store), bus: bus.clone(), crm: Arc::new(crm), watch: Arc::new(NoMetrics) };
         let worker = Worker::new(tools, self.rules.clone(), self.scene.chance());
         self.scene.log(|| "a process starts".to_owned());
         let run = tokio::spawn(worker.clone().run());
@@ -205,7 +206,7 @@ impl World {
     async fn stop(&mut self, process: &Process) {
         let disconnections = self.broker.look(|state| state.notes.disconnections);
         self.scene.log(|| "the process is stopped".to_owned());
-        process.worker.hurry();
+        process.worker.stop_pausing();
         process.bus.stop().await;
         let death = process.life.death();
         let run = async {

@@ -11,39 +11,39 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::parameter::Parameter;
-use super::route::{Answer, Link, MOMENT, Make, Route, Verb, problem};
-use super::{Parts, letters, organizations, outcomes, queues, store};
+use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, Make, RouteLink, problem};
+use super::{ApiState, dead_letters, organizations, outcomes, queues, store};
 
 const ABOUT: &str = "Outcomes, dead letters, organizations, queues and the store of a running handoffd. Every answer is JSON; every error is \
     `application/problem+json` (RFC 9457). docs/API.md shows each call.";
 
-const OWN: [Route; 1] = [Route {
-    verb: Verb::Get,
+const OWN: [ApiRoute; 1] = [ApiRoute {
+    verb: HttpVerb::Get,
     path: "/api/v1/openapi.json",
     name: "openapi",
     summary: "This document.",
     parameters: &[],
     body: None,
-    answers: &[Answer::new(200, "OpenAPI 3.1.", any_object)],
+    answers: &[AnswerSpec::new(200, "OpenAPI 3.1.", any_object)],
     problems: &[],
-    within: MOMENT,
+    within: DEFAULT_TIMEOUT,
     handler: |verb| on(verb, show),
 }];
 
 /// Returns all routes below `/api/v1`.
-pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    const OUTCOMES: &[Route] = &outcomes::ROUTES;
-    const LETTERS: &[Route] = &letters::ROUTES;
-    const ORGANIZATIONS: &[Route] = &organizations::ROUTES;
-    const QUEUES: &[Route] = &queues::ROUTES;
-    const STORE: &[Route] = &store::ROUTES;
-    const DOCUMENT: &[Route] = &OWN;
+pub(super) fn routes() -> impl Iterator<Item = &'static ApiRoute> {
+    const OUTCOMES: &[ApiRoute] = &outcomes::ROUTES;
+    const LETTERS: &[ApiRoute] = &dead_letters::ROUTES;
+    const ORGANIZATIONS: &[ApiRoute] = &organizations::ROUTES;
+    const QUEUES: &[ApiRoute] = &queues::ROUTES;
+    const STORE: &[ApiRoute] = &store::ROUTES;
+    const DOCUMENT: &[ApiRoute] = &OWN;
     [OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, STORE, DOCUMENT].into_iter().flatten()
 }
 
 /// Authentication of the interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub enum TokenPolicy {
     /// A token is required.
     Token,
     /// No token; only this machine can connect.
@@ -51,14 +51,15 @@ pub enum Access {
 }
 
 /// Serves the document, generated once because it takes milliseconds during which no event is processed.
-async fn show(State(parts): State<Arc<Parts>>) -> impl IntoResponse {
+async fn show(State(parts): State<Arc<ApiState>>) -> impl IntoResponse {
     static TEXTS: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
-    let (text, access) = if parts.token.is_some() { (&TEXTS[0], Access::Token) } else { (&TEXTS[1], Access::Open) };
+    let (text, access) =
+        if parts.token.is_some() { (&TEXTS[0], TokenPolicy::Token) } else { (&TEXTS[1], TokenPolicy::Open) };
     ([(CONTENT_TYPE, "application/json")], text.get_or_init(|| document(access).to_string()).as_str())
 }
 
 /// Generates the document.
-pub fn document(access: Access) -> Value {
+pub fn document(access: TokenPolicy) -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let settings = settings.with(|it| it.definitions_path = "/components/schemas".into());
     let mut generator = settings.into_generator();
@@ -71,7 +72,7 @@ pub fn document(access: Access) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": { "title": "handoffd", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT },
-        "security": if access == Access::Token { json!([{ "token": [] }]) } else { json!([]) },
+        "security": if access == TokenPolicy::Token { json!([{ "token": [] }]) } else { json!([]) },
         "paths": paths,
         "components": {
             "securitySchemes": {
@@ -82,7 +83,7 @@ pub fn document(access: Access) -> Value {
     })
 }
 
-fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
+fn operation(route: &ApiRoute, generator: &mut SchemaGenerator) -> Value {
     let parameters: Vec<Value> =
         route.parameters.iter().flat_map(|some| some.iter()).map(Parameter::document).collect();
     let mut operation = json!({
@@ -97,7 +98,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     operation
 }
 
-fn responses(route: &Route, generator: &mut SchemaGenerator) -> Map<String, Value> {
+fn responses(route: &ApiRoute, generator: &mut SchemaGenerator) -> Map<String, Value> {
     let mut responses = Map::new();
     for answer in route.answers {
         let mut response = json!({ "description": answer.about });
@@ -116,7 +117,7 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Map<String, Valu
     responses
 }
 
-fn link(link: &Link) -> (String, Value) {
+fn link(link: &RouteLink) -> (String, Value) {
     let with: Map<String, Value> = link.with.iter().map(|(name, from)| ((*name).to_owned(), json!(from))).collect();
     (link.to.to_owned(), json!({ "operationId": link.to, "parameters": with }))
 }
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn every_reference_resolves() {
-        let document = document(Access::Token);
+        let document = document(TokenPolicy::Token);
         let text = document.to_string();
         let references: BTreeSet<&str> =
             text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn every_route_of_the_contract_exists() {
-        let document = document(Access::Token);
+        let document = document(TokenPolicy::Token);
         for (verb, path) in [
             ("get", "/api/v1/outcomes"),
             ("get", "/api/v1/outcomes/{organization}/{event_id}"),

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 
 use super::problem::Problem;
-use super::session::same;
-use super::{Parts, login};
+use super::session::equals_token;
+use super::{ApiState, login};
 
 /// Paths for probes and monitors, which have no token. All other paths require the token, including unknown ones.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
@@ -31,7 +31,7 @@ const SEAL: [(HeaderName, &str); 6] = [
 ];
 
 /// Admits requests to open paths and requests that carry the token or a session.
-pub(super) async fn admit(State(parts): State<Arc<Parts>>, request: Request, next: Next) -> Response {
+pub(super) async fn authenticate(State(parts): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if OPEN.contains(&path) {
         return next.run(request).await;
@@ -45,7 +45,7 @@ pub(super) async fn admit(State(parts): State<Arc<Parts>>, request: Request, nex
 }
 
 /// Limits concurrent requests, except those of probes and monitors.
-pub(super) async fn one_of_many(State(parts): State<Arc<Parts>>, request: Request, next: Next) -> Response {
+pub(super) async fn limit_concurrency(State(parts): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
@@ -56,7 +56,7 @@ pub(super) async fn one_of_many(State(parts): State<Arc<Parts>>, request: Reques
 }
 
 /// Responds within the time limit, with a problem if necessary.
-pub(super) async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+pub(super) async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable(format!("no response within {} s", limit.as_secs())).into_response(),
@@ -64,7 +64,7 @@ pub(super) async fn in_time(State(limit): State<Duration>, request: Request, nex
 }
 
 /// Adds the security headers that a response does not set itself.
-pub(super) async fn seal(request: Request, next: Next) -> Response {
+pub(super) async fn add_security_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in SEAL {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
@@ -72,7 +72,7 @@ pub(super) async fn seal(request: Request, next: Next) -> Response {
     response
 }
 
-fn may(parts: &Parts, request: &Request) -> Result<(), Problem> {
+fn may(parts: &ApiState, request: &Request) -> Result<(), Problem> {
     let (headers, path) = (request.headers(), request.uri().path());
     match &parts.token {
         Some(token) => {
@@ -102,7 +102,7 @@ fn carries(headers: &HeaderMap, token: &SecretString) -> bool {
     let Some((scheme, credentials)) = given.split_at_checked("Bearer ".len()) else {
         return false;
     };
-    scheme.eq_ignore_ascii_case(b"Bearer ") && same(credentials, token)
+    scheme.eq_ignore_ascii_case(b"Bearer ") && equals_token(credentials, token)
 }
 
 /// True for requests of another site. Browsers send their origin in `Sec-Fetch-Site`, or in `Origin` if they are old;

@@ -10,7 +10,7 @@ use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::StoreError;
 use serde_json::json;
 
-use super::Parts;
+use super::ApiState;
 use crate::telemetry::metrics::CONTENT_TYPE;
 
 /// Reports that the process responds.
@@ -19,7 +19,7 @@ pub(super) async fn live() -> &'static str {
 }
 
 /// Reports that the worker processes events; 503 with reasons if it does not.
-pub(super) async fn ready(State(parts): State<Arc<Parts>>) -> Response {
+pub(super) async fn ready(State(parts): State<Arc<ApiState>>) -> Response {
     let mut reasons = (parts.unready)();
     // After a failed write the store refuses reads too, until it recovers. It can't answer from memory for this empty key.
     if let Err(problem) = parts.store.record(&EventKey { organization_id: "".into(), event_id: "".into() }).await {
@@ -40,6 +40,6 @@ pub(super) async fn ready(State(parts): State<Arc<Parts>>) -> Response {
 }
 
 /// Renders the metrics.
-pub(super) async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
+pub(super) async fn metrics(State(parts): State<Arc<ApiState>>) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], parts.metrics.render()).into_response()
 }

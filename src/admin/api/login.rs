@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
-use super::Parts;
-use super::session::{Sessions, Wire};
+use super::ApiState;
+use super::session::{CookieTransport, Sessions};
 
 /// Path of the form.
 pub const FORM: &str = "/login";
@@ -16,7 +16,7 @@ pub const FORM: &str = "/login";
 pub const FAILED: &str = "/login?failed";
 
 /// Checks the form's `token` and opens a session.
-pub(super) async fn sign_in(State(parts): State<Arc<Parts>>, headers: HeaderMap, form: String) -> Response {
+pub(super) async fn sign_in(State(parts): State<Arc<ApiState>>, headers: HeaderMap, form: String) -> Response {
     let Some(right) = &parts.token else { return go("/") };
     let given = form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "token").map(|(_, value)| value);
     let Some(cookie) = parts.sessions.open(given.unwrap_or_default().trim(), right, wire(&headers)) else {
@@ -37,7 +37,11 @@ pub fn go(place: &'static str) -> Response {
 }
 
 /// Returns the browser's transport. Its `Origin` is `https` if a proxy in front of the worker terminates TLS.
-fn wire(headers: &HeaderMap) -> Wire {
+fn wire(headers: &HeaderMap) -> CookieTransport {
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
-    if origin.is_some_and(|origin| origin.starts_with(b"https:")) { Wire::Tls } else { Wire::Plain }
+    if origin.is_some_and(|origin| origin.starts_with(b"https:")) {
+        CookieTransport::Tls
+    } else {
+        CookieTransport::Plain
+    }
 }

@@ -6,7 +6,7 @@
 mod document;
 mod guard;
 mod health;
-pub mod letters;
+pub mod dead_letters;
 mod listen;
 pub mod login;
 pub mod organizations;
@@ -39,12 +39,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::page;
 use crate::admin::deps::{Organizations, StoreAcceptance};
-use crate::telemetry::metrics::Metrics;
-pub use document::{Access, document};
-use letters::Desk;
+use crate::telemetry::metrics::PrometheusMetrics;
+use dead_letters::DeadLetterService;
+pub use document::{TokenPolicy, document};
 pub use problem::Problem;
 use recent::Recent;
-use route::{MOMENT, PATIENCE};
+use route::{DEFAULT_TIMEOUT, LONG_TIMEOUT};
 use session::Sessions;
 
 /// Longest body of a request. A selection or an organization is far shorter.
@@ -55,9 +55,9 @@ const MOST_AT_ONCE: usize = 64;
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Shared state of the interface.
-pub struct Parts {
+pub struct ApiState {
     /// Counters and gauges.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<PrometheusMetrics>,
     /// Store of events and outcomes.
     pub store: Arc<dyn Store>,
     /// Reasons why the worker is not ready; empty if it is.
@@ -69,7 +69,7 @@ pub struct Parts {
     /// Acceptance of a store that replaced a damaged one.
     pub acceptance: Arc<dyn StoreAcceptance>,
     /// Access to the dead letters.
-    pub letters: Arc<Desk>,
+    pub letters: Arc<DeadLetterService>,
     /// Purposes of queues.
     pub queues: QueueNames,
     /// Counters of the last minute.
@@ -81,9 +81,9 @@ pub struct Parts {
 }
 
 /// Dependencies that the interface is started with.
-pub struct Given {
+pub struct ApiDeps {
     /// Counters and gauges.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<PrometheusMetrics>,
     /// Store of events and outcomes.
     pub store: Arc<dyn Store>,
     /// Reasons why the worker is not ready; empty if it is.
@@ -95,7 +95,7 @@ pub struct Given {
     /// Acceptance of a store that replaced a damaged one.
     pub acceptance: Arc<dyn StoreAcceptance>,
     /// Access to the dead letters.
-    pub letters: Desk,
+    pub letters: DeadLetterService,
     /// Purposes of queues.
     pub queues: QueueNames,
 }
@@ -110,11 +110,11 @@ pub struct QueueNames {
 }
 
 /// Listening interface.
-pub struct Running {
+pub struct RunningServer {
     /// Address with the actual port, even if port 0 was configured.
     pub address: SocketAddr,
     stop: CancellationToken,
-    letters: Arc<Desk>,
+    letters: Arc<DeadLetterService>,
     task: JoinHandle<()>,
 }
 
@@ -134,11 +134,11 @@ pub enum HttpError {
 }
 
 /// Listens and serves requests until stopped.
-pub async fn serve(listen: SocketAddr, given: Given) -> Result<Running, HttpError> {
+pub async fn serve(listen: SocketAddr, given: ApiDeps) -> Result<RunningServer, HttpError> {
     let bind_error = |source| HttpError::Bind { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
-    let (stop, parts) = (CancellationToken::new(), Arc::new(Parts::from(given)));
+    let (stop, parts) = (CancellationToken::new(), Arc::new(ApiState::from(given)));
     let follow = tokio::spawn(Arc::clone(&parts.recent).follow(Arc::clone(&parts.metrics)));
     let answer = listen::listen(listener, router(&parts), stop.clone());
     let letters = Arc::clone(&parts.letters);
@@ -146,10 +146,10 @@ pub async fn serve(listen: SocketAddr, given: Given) -> Result<Running, HttpErro
         answer.await;
         follow.abort();
     });
-    Ok(Running { address, stop, letters, task })
+    Ok(RunningServer { address, stop, letters, task })
 }
 
-impl Running {
+impl RunningServer {
     /// Stops listening; requests in progress get a few seconds to finish.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -159,9 +159,9 @@ impl Running {
     }
 }
 
-impl From<Given> for Parts {
-    fn from(given: Given) -> Self {
-        let Given { metrics, store, unready, token, organizations, acceptance, letters, queues } = given;
+impl From<ApiDeps> for ApiState {
+    fn from(given: ApiDeps) -> Self {
+        let ApiDeps { metrics, store, unready, token, organizations, acceptance, letters, queues } = given;
         Self {
             metrics,
             store,
@@ -178,28 +178,28 @@ impl From<Given> for Parts {
     }
 }
 
-fn router(parts: &Arc<Parts>) -> Router {
+fn router(parts: &Arc<ApiState>) -> Router {
     api()
-        .merge(pages().route_layer(from_fn_with_state(MOMENT, guard::in_time)))
-        .merge(page::router(parts).route_layer(from_fn_with_state(PATIENCE, guard::in_time)))
+        .merge(pages().route_layer(from_fn_with_state(DEFAULT_TIMEOUT, guard::limit_time)))
+        .merge(page::router(parts).route_layer(from_fn_with_state(LONG_TIMEOUT, guard::limit_time)))
         .method_not_allowed_fallback(not_allowed)
         .fallback(nothing_there)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(Arc::clone(parts), guard::one_of_many))
-        .layer(from_fn_with_state(Arc::clone(parts), guard::admit))
-        .layer(from_fn(guard::seal))
+        .layer(from_fn_with_state(Arc::clone(parts), guard::limit_concurrency))
+        .layer(from_fn_with_state(Arc::clone(parts), guard::authenticate))
+        .layer(from_fn(guard::add_security_headers))
         .with_state(Arc::clone(parts))
 }
 
 /// Returns the routes of the OpenAPI document, each with its time limit.
-fn api() -> Router<Arc<Parts>> {
+fn api() -> Router<Arc<ApiState>> {
     document::routes().fold(Router::new(), |router, route| {
-        router.route(route.path, route.method_router().layer(from_fn_with_state(route.within, guard::in_time)))
+        router.route(route.path, route.method_router().layer(from_fn_with_state(route.within, guard::limit_time)))
     })
 }
 
 /// Returns the routes for health, metrics and signing in.
-fn pages() -> Router<Arc<Parts>> {
+fn pages() -> Router<Arc<ApiState>> {
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

@@ -12,103 +12,106 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Parts;
-use super::parameter::{Kind, Parameter, in_path};
+use super::ApiState;
+use super::parameter::{Parameter, ParameterType, in_path};
 use super::problem::Problem;
-use super::route::{Answer, Link, MOMENT, PATIENCE, Route, Verb, schema};
+use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, LONG_TIMEOUT, RouteLink, schema};
 use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
 
-const ID: &[Parameter] = &[in_path("id", Kind::Text, "OpenCX's ID of the organization.").such_as("org_acme")];
+const ID: &[Parameter] = &[in_path("id", ParameterType::Text, "OpenCX's ID of the organization.").such_as("org_acme")];
 const UNKNOWN: (u16, &str) = (404, "No organization has this ID.");
 const NO_TEXT: (u16, &str) = (400, "The ID is not percent-encoded UTF-8.");
 const NOT_SO: (u16, &str) = (409, "Conflict with the current state; `detail` gives the reason.");
 
-pub(super) const ROUTES: [Route; 7] = [
-    Route {
-        verb: Verb::Get,
+pub(super) const ROUTES: [ApiRoute; 7] = [
+    ApiRoute {
+        verb: HttpVerb::Get,
         path: "/api/v1/organizations",
         name: "listOrganizations",
         summary: "Lists the organizations with their states.",
         parameters: &[],
         body: None,
-        answers: &[Answer::new(200, "All organizations, by ID.", schema::<List>).leading_to(&[Link {
-            to: "showOrganization",
-            with: &[("id", "$response.body#/organizations/0/organization_id")],
-        }])],
+        answers: &[AnswerSpec::new(200, "All organizations, by ID.", schema::<OrganizationList>).leading_to(&[
+            RouteLink { to: "showOrganization", with: &[("id", "$response.body#/organizations/0/organization_id")] },
+        ])],
         problems: &[],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, list),
     },
-    Route {
-        verb: Verb::Get,
+    ApiRoute {
+        verb: HttpVerb::Get,
         path: "/api/v1/organizations/{id}",
         name: "showOrganization",
         summary: "Shows the state of one organization.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::new(200, "State of the organization.", schema::<OrganizationView>)],
+        answers: &[AnswerSpec::new(200, "State of the organization.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, show),
     },
-    Route {
-        verb: Verb::Put,
+    ApiRoute {
+        verb: HttpVerb::Put,
         path: "/api/v1/organizations/{id}",
         name: "saveOrganization",
         summary: "Tests an organization's settings, given as JSON with the keys of its file, and saves them only if the test passes.",
         parameters: &[ID],
-        body: Some(schema::<Document>),
-        answers: &[Answer::new(200, "Test passed; settings saved, with the secret encrypted.", schema::<TestReport>)],
+        body: Some(schema::<OrganizationDocument>),
+        answers: &[AnswerSpec::new(
+            200,
+            "Test passed; settings saved, with the secret encrypted.",
+            schema::<TestReport>,
+        )],
         problems: &[NOT_SO, (422, "Test failed and nothing was saved; `report` lists the failures with advice.")],
-        within: PATIENCE,
+        within: LONG_TIMEOUT,
         handler: |verb| on(verb, save),
     },
-    Route {
-        verb: Verb::Delete,
+    ApiRoute {
+        verb: HttpVerb::Delete,
         path: "/api/v1/organizations/{id}",
         name: "deleteOrganization",
         summary: "Deletes a saved organization. Its events become dead letters; replay them after it is added again.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::empty(204, "Deleted.")],
+        answers: &[AnswerSpec::empty(204, "Deleted.")],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, delete),
     },
-    Route {
-        verb: Verb::Post,
+    ApiRoute {
+        verb: HttpVerb::Post,
         path: "/api/v1/organizations/{id}/test",
         name: "testOrganization",
         summary: "Runs the `Test & Save` checks, then further checks. Changes nothing.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::new(200, "Report of the test, passed or failed.", schema::<TestReport>)],
+        answers: &[AnswerSpec::new(200, "Report of the test, passed or failed.", schema::<TestReport>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
-        within: PATIENCE,
+        within: LONG_TIMEOUT,
         handler: |verb| on(verb, test),
     },
-    Route {
-        verb: Verb::Post,
+    ApiRoute {
+        verb: HttpVerb::Post,
         path: "/api/v1/organizations/{id}/pause",
         name: "pauseOrganization",
         summary: "Holds the organization's events until it is resumed, across restarts.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::new(200, "New state of the organization.", schema::<OrganizationView>)],
+        answers: &[AnswerSpec::new(200, "New state of the organization.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, pause),
     },
-    Route {
-        verb: Verb::Post,
+    ApiRoute {
+        verb: HttpVerb::Post,
         path: "/api/v1/organizations/{id}/resume",
         name: "resumeOrganization",
         summary: "Ends a pause.",
         parameters: &[ID],
         body: None,
-        answers: &[Answer::new(200, "New state of the organization.", schema::<OrganizationView>)],
+        answers: &[AnswerSpec::new(200, "New state of the organization.", schema::<OrganizationView>)],
         problems: &[NO_TEXT, UNKNOWN, NOT_SO],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, resume),
     },
 ];
@@ -116,7 +119,7 @@ pub(super) const ROUTES: [Route; 7] = [
 /// All organizations.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Organizations")]
-struct List {
+struct OrganizationList {
     /// Organizations, by ID.
     organizations: Vec<OrganizationView>,
 }
@@ -128,36 +131,36 @@ struct List {
     rename = "OrganizationDocument",
     extend("type" = "object", "properties" = json!({ "client_secret": { "type": "string", "writeOnly": true } }))
 )]
-struct Document(#[allow(dead_code)] Value);
+struct OrganizationDocument(#[allow(dead_code)] Value);
 
-type Id = Result<Path<String>, PathRejection>;
+type OrganizationIdPath = Result<Path<String>, PathRejection>;
 
-async fn list(State(parts): State<Arc<Parts>>) -> Json<List> {
-    Json(List { organizations: parts.organizations.list().await })
+async fn list(State(parts): State<Arc<ApiState>>) -> Json<OrganizationList> {
+    Json(OrganizationList { organizations: parts.organizations.list().await })
 }
 
-async fn show(State(parts): State<Arc<Parts>>, id: Id) -> Result<Json<OrganizationView>, Problem> {
+async fn show(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<Json<OrganizationView>, Problem> {
     let id = read(id)?;
     let all = parts.organizations.list().await;
     let found = all.into_iter().find(|view| view.organization_id == id.as_str());
     found.map(Json).ok_or_else(|| OrganizationError::Unknown(id).into())
 }
 
-async fn test(State(parts): State<Arc<Parts>>, id: Id) -> Result<Json<TestReport>, Problem> {
+async fn test(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<Json<TestReport>, Problem> {
     Ok(Json(parts.organizations.test(&read(id)?).await?))
 }
 
-async fn pause(State(parts): State<Arc<Parts>>, id: Id) -> Result<Json<OrganizationView>, Problem> {
+async fn pause(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<Json<OrganizationView>, Problem> {
     Ok(Json(parts.organizations.pause(&read(id)?).await?))
 }
 
-async fn resume(State(parts): State<Arc<Parts>>, id: Id) -> Result<Json<OrganizationView>, Problem> {
+async fn resume(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<Json<OrganizationView>, Problem> {
     Ok(Json(parts.organizations.resume(&read(id)?).await?))
 }
 
 async fn save(
-    State(parts): State<Arc<Parts>>,
-    id: Id,
+    State(parts): State<Arc<ApiState>>,
+    id: OrganizationIdPath,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Json<TestReport>, Problem> {
     let (id, Json(document)) = (read(id)?, body?);
@@ -169,12 +172,12 @@ async fn save(
     Ok(Json(parts.organizations.save(&id, document).await?))
 }
 
-async fn delete(State(parts): State<Arc<Parts>>, id: Id) -> Result<StatusCode, Problem> {
+async fn delete(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<StatusCode, Problem> {
     parts.organizations.delete(&read(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read(id: Id) -> Result<OrganizationId, Problem> {
+fn read(id: OrganizationIdPath) -> Result<OrganizationId, Problem> {
     let Path(id) = id?;
     Ok(OrganizationId::from(id))
 }

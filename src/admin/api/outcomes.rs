@@ -8,55 +8,59 @@ use axum::extract::{Path, RawQuery, State};
 use axum::routing::on;
 use handoffd_engine::event::{EventId, EventKey, OrganizationId};
 use handoffd_engine::ports::store::{Store, StoreError};
-use handoffd_engine::workflow::view::{Standing, Unfinished, View, WithHistory, unfinished, view};
+use handoffd_engine::workflow::view::{EventStanding, OutcomeView, PendingView, WithHistory, unfinished, view};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Parts;
-use super::parameter::{Kind, Parameter, in_path};
+use super::ApiState;
+use super::parameter::{Parameter, ParameterType, in_path};
 use super::problem::Problem;
-use super::query::{PARAMETERS, Query};
-use super::route::{Answer, Link, MOMENT, Route, Verb, schema};
+use super::query::{OutcomeQuery, PARAMETERS};
+use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, RouteLink, schema};
 
 const KEY: &[Parameter] = &[
-    in_path("organization", Kind::Text, "Organization ID.").such_as("org_acme"),
-    in_path("event_id", Kind::Text, "Event ID.").such_as("evt_01JDA7"),
+    in_path("organization", ParameterType::Text, "Organization ID.").such_as("org_acme"),
+    in_path("event_id", ParameterType::Text, "Event ID.").such_as("evt_01JDA7"),
 ];
 
-pub(super) const ROUTES: [Route; 2] = [
-    Route {
-        verb: Verb::Get,
+pub(super) const ROUTES: [ApiRoute; 2] = [
+    ApiRoute {
+        verb: HttpVerb::Get,
         path: "/api/v1/outcomes",
         name: "listOutcomes",
         summary: "Lists event outcomes, newest first, in pages.",
         parameters: &[PARAMETERS],
         body: None,
-        answers: &[Answer::new(200, "Matching outcomes and the position of the next page.", schema::<Page>)
-            .leading_to(&[Link {
-                to: "showOutcome",
-                with: &[
-                    ("organization", "$response.body#/outcomes/0/organization_id"),
-                    ("event_id", "$response.body#/outcomes/0/source_event_id"),
-                ],
-            }])],
+        answers: &[AnswerSpec::new(
+            200,
+            "Matching outcomes and the position of the next page.",
+            schema::<OutcomeListing>,
+        )
+        .leading_to(&[RouteLink {
+            to: "showOutcome",
+            with: &[
+                ("organization", "$response.body#/outcomes/0/organization_id"),
+                ("event_id", "$response.body#/outcomes/0/source_event_id"),
+            ],
+        }])],
         problems: &[(400, "Invalid parameter.")],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, list),
     },
-    Route {
-        verb: Verb::Get,
+    ApiRoute {
+        verb: HttpVerb::Get,
         path: "/api/v1/outcomes/{organization}/{event_id}",
         name: "showOutcome",
         summary: "Shows the outcome of one event, with every request made for it.",
         parameters: &[KEY],
         body: None,
-        answers: &[Answer::new(200, "Outcome and history.", schema::<View>)],
+        answers: &[AnswerSpec::new(200, "Outcome and history.", schema::<OutcomeView>)],
         problems: &[
             (400, "An ID is not percent-encoded UTF-8."),
             (404, "No record of the event, or no outcome yet; then `event` describes its progress."),
         ],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, show),
     },
 ];
@@ -64,30 +68,30 @@ pub(super) const ROUTES: [Route; 2] = [
 /// Page of outcomes.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Outcomes")]
-pub struct Page {
+pub struct OutcomeListing {
     /// Outcomes, newest first, without their histories.
-    pub outcomes: Vec<View>,
+    pub outcomes: Vec<OutcomeView>,
     /// Position to continue from (`cursor`); null on the last page.
     pub next: Option<String>,
 }
 
 /// Record of an event, finished or not.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Known {
+pub enum EventReport {
     /// Outcome, as `GET /api/v1/outcomes/{organization}/{event_id}` responds.
     Ended(Value),
     /// Event without an outcome yet.
-    Unfinished(Unfinished),
+    Unfinished(PendingView),
 }
 
 /// Lists matching outcomes, newest first, in pages.
-async fn list(State(parts): State<Arc<Parts>>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {
+async fn list(State(parts): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {
     find(&*parts.store, query.as_deref().unwrap_or_default()).await.map(Json)
 }
 
 /// Shows the outcome and history of one event.
 async fn show(
-    State(parts): State<Arc<Parts>>,
+    State(parts): State<Arc<ApiState>>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Path((organization, event_id)) = path?;
@@ -97,7 +101,7 @@ async fn show(
 
 /// Returns the response of `GET /api/v1/outcomes?<query>`; the command line uses it while no worker runs.
 pub async fn find(store: &dyn Store, query: &str) -> Result<Value, Problem> {
-    let query = Query::parse(query)?;
+    let query = OutcomeQuery::parse(query)?;
     let page = store.outcomes(&query.filter, query.cursor.as_ref(), query.limit).await.map_err(|error| away(&error))?;
     let shown = page.found.iter().filter_map(|found| view(&found.key, &found.record, WithHistory::No));
     let outcomes: Vec<Value> = shown.collect();
@@ -108,8 +112,8 @@ pub async fn find(store: &dyn Store, query: &str) -> Result<Value, Problem> {
 /// Returns the response of `GET /api/v1/outcomes/{organization}/{event_id}`.
 pub async fn one(store: &dyn Store, key: &EventKey) -> Result<Value, Problem> {
     match known(store, key).await? {
-        Some(Known::Ended(outcome)) => Ok(outcome),
-        Some(Known::Unfinished(event)) => {
+        Some(EventReport::Ended(outcome)) => Ok(outcome),
+        Some(EventReport::Unfinished(event)) => {
             Err(Problem::not_found(in_words(event.status).to_owned()).with("event", json!(event)))
         }
         None => {
@@ -120,16 +124,16 @@ pub async fn one(store: &dyn Store, key: &EventKey) -> Result<Value, Problem> {
 }
 
 /// Returns the record of an event, finished or not.
-pub async fn known(store: &dyn Store, key: &EventKey) -> Result<Option<Known>, Problem> {
+pub async fn known(store: &dyn Store, key: &EventKey) -> Result<Option<EventReport>, Problem> {
     let Some(record) = store.record(key).await.map_err(|error| away(&error))? else { return Ok(None) };
-    let ended = view(key, &record, WithHistory::Yes).map(Known::Ended);
-    Ok(ended.or_else(|| unfinished(key, &record).map(Known::Unfinished)))
+    let ended = view(key, &record, WithHistory::Yes).map(EventReport::Ended);
+    Ok(ended.or_else(|| unfinished(key, &record).map(EventReport::Unfinished)))
 }
 
-fn in_words(standing: Standing) -> &'static str {
+fn in_words(standing: EventStanding) -> &'static str {
     match standing {
-        Standing::Waiting => "the event has no outcome yet; it waits in a retry queue",
-        Standing::InHand => "the event has no outcome yet; it is in progress",
+        EventStanding::Waiting => "the event has no outcome yet; it waits in a retry queue",
+        EventStanding::InHand => "the event has no outcome yet; it is in progress",
     }
 }
 

@@ -17,9 +17,9 @@ pub struct Parameter {
     /// Name.
     pub name: &'static str,
     /// Location within the request.
-    pub place: Place,
+    pub place: ParameterPlace,
     /// Accepted values.
-    pub kind: Kind,
+    pub kind: ParameterType,
     /// Description.
     pub about: &'static str,
     /// Example value; empty for none.
@@ -28,7 +28,7 @@ pub struct Parameter {
 
 /// Location of a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum ParameterPlace {
     /// Segment of the path, percent-encoded. Required.
     Path,
     /// Query string. Optional; a blank value counts as absent.
@@ -39,7 +39,7 @@ pub enum Place {
 
 /// Accepted values of a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum ParameterType {
     /// Any text.
     Text,
     /// Several texts; the parameter is repeated.
@@ -55,13 +55,13 @@ pub enum Kind {
 }
 
 /// Defines a parameter in the path.
-pub(super) const fn in_path(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
-    Parameter { name, place: Place::Path, kind, about, example: "" }
+pub(super) const fn in_path(name: &'static str, kind: ParameterType, about: &'static str) -> Parameter {
+    Parameter { name, place: ParameterPlace::Path, kind, about, example: "" }
 }
 
 /// Defines a parameter in the query.
-pub(super) const fn in_query(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
-    Parameter { name, place: Place::Query, kind, about, example: "" }
+pub(super) const fn in_query(name: &'static str, kind: ParameterType, about: &'static str) -> Parameter {
+    Parameter { name, place: ParameterPlace::Query, kind, about, example: "" }
 }
 
 /// Parses a query and drops blank values. Rejects unknown parameters, because ignoring one would silently select too
@@ -71,7 +71,7 @@ pub(super) fn read(query: &str, known: &[Parameter]) -> Result<Vec<(&'static str
     let mut seen: Vec<&'static str> = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let parameter = known.iter().find(|it| it.name == name).ok_or_else(|| unknown(&name, known))?;
-        if seen.contains(&parameter.name) && parameter.kind != Kind::Texts {
+        if seen.contains(&parameter.name) && parameter.kind != ParameterType::Texts {
             return Err(Problem::bad_request(format!("{name}: specify it only once")));
         }
         seen.push(parameter.name);
@@ -123,18 +123,18 @@ impl Parameter {
     /// Returns the OpenAPI description.
     pub fn document(&self) -> Value {
         let place = match self.place {
-            Place::Path => "path",
-            Place::Query => "query",
-            Place::Header => "header",
+            ParameterPlace::Path => "path",
+            ParameterPlace::Query => "query",
+            ParameterPlace::Header => "header",
         };
         let mut schema = self.kind.schema();
-        if self.place == Place::Query && !matches!(self.kind, Kind::Text | Kind::Texts) {
+        if self.place == ParameterPlace::Query && !matches!(self.kind, ParameterType::Text | ParameterType::Texts) {
             schema = json!({ "anyOf": [schema, { "type": "string", "maxLength": 0 }] });
         }
         let mut document = json!({
             "name": self.name,
             "in": place,
-            "required": self.place == Place::Path,
+            "required": self.place == ParameterPlace::Path,
             "description": self.about,
             "schema": schema,
         });
@@ -145,7 +145,7 @@ impl Parameter {
     }
 }
 
-impl Kind {
+impl ParameterType {
     fn schema(self) -> Value {
         match self {
             Self::Text => json!({ "type": "string" }),

@@ -19,7 +19,7 @@ pub struct Problem {
 /// Problem as sent. Further members may stand beside these.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-pub(super) struct Document {
+pub(super) struct ProblemDocument {
     /// `about:blank`: the problem has no semantics beyond its status.
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -125,7 +125,7 @@ impl From<PathRejection> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let document = Document {
+        let document = ProblemDocument {
             kind: "about:blank",
             title: self.status.canonical_reason(),
             status: self.status.as_u16(),

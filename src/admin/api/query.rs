@@ -1,10 +1,10 @@
 //! Query parameters for lists of outcomes.
 
 use handoffd_engine::event::{IncidentId, WorkItemId};
-use handoffd_engine::ports::store::{Cursor, Filter};
+use handoffd_engine::ports::store::{Cursor, OutcomeFilter};
 use handoffd_engine::workflow::Status;
 
-use super::parameter::{Kind, Parameter, count, expected, guid, in_query, read, time};
+use super::parameter::{Parameter, ParameterType, count, expected, guid, in_query, read, time};
 use super::problem::Problem;
 
 /// Default number of outcomes on a page.
@@ -14,34 +14,34 @@ const MAX_LIMIT: usize = 500;
 
 /// Parameters of the query.
 pub(super) const PARAMETERS: &[Parameter] = &[
-    in_query("session", Kind::Text, "Filter by session."),
-    in_query("event_id", Kind::Text, "Filter by event."),
-    in_query("incident_id", Kind::Guid, "Filter by the incident that the event created or closed."),
-    in_query("ticket_number", Kind::Text, "Filter by the incident's ticket number."),
-    in_query("chat_id", Kind::Guid, "Filter by the live work item that the event created."),
-    in_query("status", Kind::Word(&["succeeded", "skipped", "failed"]), "Filter by status."),
-    in_query("organization", Kind::Text, "Filter by organization."),
-    in_query("after", Kind::Time, "Only events finished at or after this time."),
-    in_query("before", Kind::Time, "Only events finished before this time."),
-    in_query("limit", Kind::Count(MAX_LIMIT), "Maximum number of outcomes; default 50."),
-    in_query("cursor", Kind::Text, "Position to continue from: `next` of the previous page."),
+    in_query("session", ParameterType::Text, "Filter by session."),
+    in_query("event_id", ParameterType::Text, "Filter by event."),
+    in_query("incident_id", ParameterType::Guid, "Filter by the incident that the event created or closed."),
+    in_query("ticket_number", ParameterType::Text, "Filter by the incident's ticket number."),
+    in_query("chat_id", ParameterType::Guid, "Filter by the live work item that the event created."),
+    in_query("status", ParameterType::Word(&["succeeded", "skipped", "failed"]), "Filter by status."),
+    in_query("organization", ParameterType::Text, "Filter by organization."),
+    in_query("after", ParameterType::Time, "Only events finished at or after this time."),
+    in_query("before", ParameterType::Time, "Only events finished before this time."),
+    in_query("limit", ParameterType::Count(MAX_LIMIT), "Maximum number of outcomes; default 50."),
+    in_query("cursor", ParameterType::Text, "Position to continue from: `next` of the previous page."),
 ];
 
 /// Query of a list of outcomes.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Query {
+pub(super) struct OutcomeQuery {
     /// Filter.
-    pub filter: Filter,
+    pub filter: OutcomeFilter,
     /// Position to continue from.
     pub cursor: Option<Cursor>,
     /// Maximum number of outcomes.
     pub limit: usize,
 }
 
-impl Query {
+impl OutcomeQuery {
     /// Parses a query string.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
-        let mut query = Self { filter: Filter::default(), cursor: None, limit: DEFAULT_LIMIT };
+        let mut query = Self { filter: OutcomeFilter::default(), cursor: None, limit: DEFAULT_LIMIT };
         for (name, value) in read(text, PARAMETERS)? {
             query.set(name, value)?;
         }

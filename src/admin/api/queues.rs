@@ -8,44 +8,44 @@ use axum::routing::on;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Parts;
-use super::route::{Answer, MOMENT, Route, Verb, schema};
-use crate::telemetry::metrics::Ends;
+use super::ApiState;
+use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
+use crate::telemetry::metrics::OutcomeCounts;
 
-pub(super) const ROUTES: [Route; 2] = [
-    Route {
-        verb: Verb::Get,
+pub(super) const ROUTES: [ApiRoute; 2] = [
+    ApiRoute {
+        verb: HttpVerb::Get,
         path: "/api/v1/queues",
         name: "listQueues",
         summary: "Shows the number of ready messages in each queue, and event rates.",
         parameters: &[],
         body: None,
-        answers: &[Answer::new(200, "Queues, as read from the broker some seconds ago.", schema::<Queues>)],
+        answers: &[AnswerSpec::new(200, "Queues, as read from the broker some seconds ago.", schema::<QueuesReport>)],
         problems: &[],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, list),
     },
-    Route {
-        verb: Verb::Get,
+    ApiRoute {
+        verb: HttpVerb::Get,
         path: "/api/v1/version",
         name: "version",
         summary: "Shows the program's name and version.",
         parameters: &[],
         body: None,
-        answers: &[Answer::new(200, "Name and version.", schema::<Version>)],
+        answers: &[AnswerSpec::new(200, "Name and version.", schema::<Version>)],
         problems: &[],
-        within: MOMENT,
+        within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, async || Json(version())),
     },
 ];
 
 /// Backlog and throughput.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
-pub struct Queues {
+pub struct QueuesReport {
     /// True while the broker is connected; otherwise the numbers are old.
     pub broker_connected: bool,
     /// The inbox, the retry queues and the dead-letter queue.
-    pub queues: Vec<Queue>,
+    pub queues: Vec<QueueReport>,
     /// Events in progress at this worker.
     pub in_flight: i64,
     /// Event rates.
@@ -54,7 +54,7 @@ pub struct Queues {
 
 /// Queue and its depth.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
-pub struct Queue {
+pub struct QueueReport {
     /// Name.
     pub queue: String,
     /// Number of ready messages, without those in progress.
@@ -67,7 +67,7 @@ pub struct Rates {
     /// Length of the measured period; less than a minute after a start.
     pub over_seconds: f64,
     /// Events per second by outcome; `retried` ones are not finished.
-    pub per_second: Ends<f64>,
+    pub per_second: OutcomeCounts<f64>,
 }
 
 /// Name and version of the program.
@@ -79,16 +79,17 @@ pub struct Version {
     pub version: &'static str,
 }
 
-async fn list(State(parts): State<Arc<Parts>>) -> Json<Queues> {
+async fn list(State(parts): State<Arc<ApiState>>) -> Json<QueuesReport> {
     Json(queues(&parts))
 }
 
 /// Returns the response of `GET /api/v1/queues`.
-pub fn queues(parts: &Parts) -> Queues {
+pub fn queues(parts: &ApiState) -> QueuesReport {
     let counts = parts.metrics.counts();
-    let mut queues: Vec<_> = counts.queues.into_iter().map(|(queue, messages)| Queue { queue, messages }).collect();
+    let mut queues: Vec<_> =
+        counts.queues.into_iter().map(|(queue, messages)| QueueReport { queue, messages }).collect();
     queues.sort_by(|one, other| one.queue.cmp(&other.queue));
-    Queues {
+    QueuesReport {
         broker_connected: counts.broker_connected,
         queues,
         in_flight: counts.in_flight,

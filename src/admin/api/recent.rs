@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::queues::Rates;
-use crate::telemetry::metrics::{Ends, Metrics};
+use crate::telemetry::metrics::{OutcomeCounts, PrometheusMetrics};
 
 /// Interval between samples.
 const EVERY: Duration = Duration::from_secs(5);
@@ -15,16 +15,16 @@ const EVERY: Duration = Duration::from_secs(5);
 const KEPT: usize = 12;
 
 /// Samples of the counters, oldest first.
-pub struct Recent(Mutex<VecDeque<(Instant, Ends<u64>)>>);
+pub struct Recent(Mutex<VecDeque<(Instant, OutcomeCounts<u64>)>>);
 
 impl Recent {
     /// Starts with a sample of zero.
     pub fn new() -> Self {
-        Self(Mutex::new(VecDeque::from([(Instant::now(), Ends::default())])))
+        Self(Mutex::new(VecDeque::from([(Instant::now(), OutcomeCounts::default())])))
     }
 
     /// Samples the counters forever.
-    pub(super) async fn follow(self: Arc<Self>, metrics: Arc<Metrics>) {
+    pub(super) async fn follow(self: Arc<Self>, metrics: Arc<PrometheusMetrics>) {
         let mut tick = tokio::time::interval(EVERY);
         loop {
             tick.tick().await;
@@ -33,7 +33,7 @@ impl Recent {
     }
 
     /// Returns the event rates between the oldest sample and now.
-    pub(super) fn rates(&self, now: Ends<u64>) -> Rates {
+    pub(super) fn rates(&self, now: OutcomeCounts<u64>) -> Rates {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, then) = looks.front().copied().unwrap_or_else(|| (Instant::now(), now));
         let seconds = since.elapsed().as_secs_f64();
@@ -41,7 +41,7 @@ impl Recent {
         Rates { over_seconds: seconds, per_second: now.zip(then, rate) }
     }
 
-    fn note(&self, at: Instant, ends: Ends<u64>) {
+    fn note(&self, at: Instant, ends: OutcomeCounts<u64>) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if looks.len() >= KEPT {
             looks.pop_front();
@@ -68,17 +68,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn rates_cover_the_last_minute() {
         let recent = Recent::new();
-        assert_eq!(told(&recent.rates(Ends::default())), "0 succeeded, 0 retried in 0 s");
+        assert_eq!(told(&recent.rates(OutcomeCounts::default())), "0 succeeded, 0 retried in 0 s");
         for second in (5..=120).step_by(5) {
             tokio::time::advance(EVERY).await;
-            recent.note(Instant::now(), Ends { succeeded: if second > 60 { 600 } else { 0 }, ..Ends::default() });
+            recent.note(
+                Instant::now(),
+                OutcomeCounts { succeeded: if second > 60 { 600 } else { 0 }, ..OutcomeCounts::default() },
+            );
         }
-        let rates = recent.rates(Ends { succeeded: 600, retried: 55, ..Ends::default() });
+        let rates = recent.rates(OutcomeCounts { succeeded: 600, retried: 55, ..OutcomeCounts::default() });
         assert_eq!(told(&rates), "0 succeeded, 1 retried in 55 s");
     }
 
     fn told(rates: &Rates) -> String {
-        let Ends { succeeded, retried, .. } = rates.per_second;
+        let OutcomeCounts { succeeded, retried, .. } = rates.per_second;
         format!("{succeeded} succeeded, {retried} retried in {} s", rates.over_seconds)
     }
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use axum::routing::{MethodFilter, MethodRouter};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::Parts;
+use super::ApiState;
 use super::parameter::Parameter;
-use super::problem::Document;
+use super::problem::ProblemDocument;
 
 /// Default time limit of a response, so that a hanging store does not pile up requests.
-pub(super) const MOMENT: Duration = Duration::from_secs(30);
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit of routes that send several requests to Dynamics before they respond.
-pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Definition of a route.
-pub struct Route {
+pub struct ApiRoute {
     /// HTTP method.
-    pub verb: Verb,
+    pub verb: HttpVerb,
     /// Path; axum and OpenAPI share its syntax.
     pub path: &'static str,
     /// OpenAPI's `operationId`.
@@ -30,17 +30,17 @@ pub struct Route {
     /// Schema of the body.
     pub body: Option<Make>,
     /// Successful responses, by status.
-    pub answers: &'static [Answer],
+    pub answers: &'static [AnswerSpec],
     /// Problems by status, besides those of every route.
     pub problems: &'static [(u16, &'static str)],
     /// Time limit of a response.
     pub within: Duration,
     /// Handler.
-    pub handler: fn(MethodFilter) -> MethodRouter<Arc<Parts>>,
+    pub handler: fn(MethodFilter) -> MethodRouter<Arc<ApiState>>,
 }
 
 /// Successful response.
-pub struct Answer {
+pub struct AnswerSpec {
     /// HTTP status.
     pub status: u16,
     /// Description.
@@ -48,11 +48,11 @@ pub struct Answer {
     /// Schema of its body.
     pub make: Option<Make>,
     /// Operations that may follow.
-    pub links: &'static [Link],
+    pub links: &'static [RouteLink],
 }
 
 /// Operation that may follow, with values of the response.
-pub struct Link {
+pub struct RouteLink {
     /// `operationId` of the operation.
     pub to: &'static str,
     /// Parameters of the operation, each with the location of its value in the response.
@@ -61,7 +61,7 @@ pub struct Link {
 
 /// HTTP methods in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verb {
+pub enum HttpVerb {
     /// Reads.
     Get,
     /// Acts.
@@ -89,10 +89,10 @@ pub(super) const ALWAYS: [(u16, &str); 3] = [
 
 /// Generates the schema of every problem.
 pub(super) fn problem(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<Document>()
+    generator.subschema_for::<ProblemDocument>()
 }
 
-impl Answer {
+impl AnswerSpec {
     /// Defines a response with a body.
     pub const fn new(status: u16, about: &'static str, make: Make) -> Self {
         Self { status, about, make: Some(make), links: &[] }
@@ -105,14 +105,14 @@ impl Answer {
 
     /// Adds operations that may follow.
     #[must_use]
-    pub const fn leading_to(self, links: &'static [Link]) -> Self {
+    pub const fn leading_to(self, links: &'static [RouteLink]) -> Self {
         Self { links, ..self }
     }
 }
 
-impl Route {
+impl ApiRoute {
     /// Returns the handler, for its method only.
-    pub fn method_router(&self) -> MethodRouter<Arc<Parts>> {
+    pub fn method_router(&self) -> MethodRouter<Arc<ApiState>> {
         (self.handler)(self.verb.filter())
     }
 
@@ -129,7 +129,7 @@ impl Route {
     }
 }
 
-impl Verb {
+impl HttpVerb {
     /// Returns the name as OpenAPI writes it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ pub struct Sessions {
 
 /// Transport between the browser and the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wire {
+pub enum CookieTransport {
     /// TLS, terminated by a proxy in front of the worker.
     Tls,
     /// Plain HTTP, or unknown.
@@ -39,15 +39,15 @@ impl Sessions {
     }
 
     /// Returns the cookie for a browser that presented this token; `None` unless it equals `right`.
-    pub fn open(&self, given: &str, right: &SecretString, wire: Wire) -> Option<HeaderValue> {
-        same(given.as_bytes(), right).then(|| {
+    pub fn open(&self, given: &str, right: &SecretString, wire: CookieTransport) -> Option<HeaderValue> {
+        equals_token(given.as_bytes(), right).then(|| {
             let until = Timestamp::now().saturating_add(LIFE).unwrap_or(Timestamp::MAX).as_second();
             cookie(&format!("{until}.{}", URL_SAFE_NO_PAD.encode(self.seal(until, right))), LIFE, wire)
         })
     }
 
     /// Returns the cookie that ends a session.
-    pub fn close(wire: Wire) -> HeaderValue {
+    pub fn close(wire: CookieTransport) -> HeaderValue {
         cookie("", Duration::ZERO, wire)
     }
 
@@ -80,12 +80,12 @@ impl Default for Sessions {
 }
 
 /// Compares a token in constant time.
-pub(super) fn same(given: &[u8], right: &SecretString) -> bool {
+pub(super) fn equals_token(given: &[u8], right: &SecretString) -> bool {
     given.ct_eq(right.expose_secret().as_bytes()).into()
 }
 
-fn cookie(value: &str, life: Duration, wire: Wire) -> HeaderValue {
-    let secure = if wire == Wire::Tls { "; Secure" } else { "" };
+fn cookie(value: &str, life: Duration, wire: CookieTransport) -> HeaderValue {
+    let secure = if wire == CookieTransport::Tls { "; Secure" } else { "" };
     let text = format!("{NAME}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", life.as_secs());
     HeaderValue::try_from(text).expect("letters, digits and punctuation") // base64 and numbers
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn opened(sessions: &Sessions) -> String {
-        let cookie = sessions.open("s3cret", &token(), Wire::Plain).unwrap();
+        let cookie = sessions.open("s3cret", &token(), CookieTransport::Plain).unwrap();
         cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
     }
 
@@ -114,7 +114,7 @@ mod tests {
         assert!(!cookie.contains("s3cret"));
         assert!(sessions.knows(&headers(&cookie), &token()));
         assert!(sessions.knows(&headers(&format!("other=1; {cookie}; more=2")), &token()));
-        assert!(sessions.open("s3cret2", &token(), Wire::Plain).is_none());
+        assert!(sessions.open("s3cret2", &token(), CookieTransport::Plain).is_none());
     }
 
     #[test]
@@ -138,8 +138,8 @@ mod tests {
     fn cookies_are_hidden_from_scripts_and_other_sites() {
         let sessions = Sessions::new();
         let text = |wire| sessions.open("s3cret", &token(), wire).unwrap().to_str().unwrap().to_owned();
-        assert!(text(Wire::Plain).ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"));
-        assert!(text(Wire::Tls).ends_with("; SameSite=Strict; Secure"));
-        assert!(Sessions::close(Wire::Plain).to_str().unwrap().contains("=; Path=/; Max-Age=0"));
+        assert!(text(CookieTransport::Plain).ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"));
+        assert!(text(CookieTransport::Tls).ends_with("; SameSite=Strict; Secure"));
+        assert!(Sessions::close(CookieTransport::Plain).to_str().unwrap().contains("=; Path=/; Max-Age=0"));
     }
 }

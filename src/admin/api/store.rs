@@ -6,29 +6,29 @@ use axum::Json;
 use axum::extract::State;
 use axum::routing::on;
 
-use super::Parts;
+use super::ApiState;
 use super::problem::Problem;
-use super::route::{Answer, MOMENT, Route, Verb, schema};
+use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
 use crate::admin::deps::StoreAccepted;
 
-pub(super) const ROUTES: [Route; 1] = [Route {
-    verb: Verb::Post,
+pub(super) const ROUTES: [ApiRoute; 1] = [ApiRoute {
+    verb: HttpVerb::Post,
     path: "/api/v1/store/accept",
     name: "acceptStore",
     summary: "Accepts the new store that replaced a damaged one, so that the worker consumes events again.",
     parameters: &[],
     body: None,
-    answers: &[Answer::new(
+    answers: &[AnswerSpec::new(
         200,
         "Accepted, or there was nothing to accept. Paused organizations are resumed; saved organizations are lost.",
         schema::<StoreAccepted>,
     )],
     problems: &[],
-    within: MOMENT,
+    within: DEFAULT_TIMEOUT,
     handler: |verb| on(verb, accept),
 }];
 
-async fn accept(State(parts): State<Arc<Parts>>) -> Result<Json<StoreAccepted>, Problem> {
+async fn accept(State(parts): State<Arc<ApiState>>) -> Result<Json<StoreAccepted>, Problem> {
     let accepted = parts.acceptance.accept_store().await;
     accepted.map(Json).map_err(|problem| Problem::unavailable(problem.to_string()))
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{text, words};
-use crate::admin::deps::{CheckResult, State};
+use crate::admin::deps::{CheckResult, OrganizationState};
 
 /// Renders a final status.
 pub(super) fn status(status: Status) -> Markup {
@@ -18,32 +18,32 @@ pub(super) fn status(status: Status) -> Markup {
 }
 
 /// Renders an organization's state.
-pub(super) fn state(state: &State) -> Markup {
+pub(super) fn state(state: &OrganizationState) -> Markup {
     match state {
-        State::Open => badge("good", "open"),
-        State::Throttled { .. } => badge("warn", "throttled"),
-        State::Blocked { .. } => badge("bad", "blocked"),
-        State::Paused { .. } => badge("calm", "paused"),
+        OrganizationState::Open => badge("good", "open"),
+        OrganizationState::Throttled { .. } => badge("warn", "throttled"),
+        OrganizationState::Blocked { .. } => badge("bad", "blocked"),
+        OrganizationState::Paused { .. } => badge("calm", "paused"),
     }
 }
 
 /// Renders the details of an organization's state: since or until when, cause and advice.
-pub(super) fn state_told(state: &State, now: Timestamp) -> Markup {
+pub(super) fn state_details(state: &OrganizationState, now: Timestamp) -> Markup {
     html! {
         @match state {
-            State::Open => {}
-            State::Throttled { until } => {
+            OrganizationState::Open => {}
+            OrganizationState::Throttled { until } => {
                 p { "Rate-limited by Dynamics; resumes " (text::moment(*until, now)) ". No action needed." }
             }
-            State::Blocked { since, error, advice } => {
+            OrganizationState::Blocked { since, error, advice } => {
                 p {
                     "Blocked for " time datetime=(since) title=(text::clock(*since)) { (text::span(now.duration_since(*since).unsigned_abs())) }
                     "; its events are on hold and not lost. Retrying automatically."
                 }
-                p class="error" { (text::said(error)) }
-                @if !advice.is_empty() { p class="advice" { (text::said(advice)) } }
+                p class="error" { (text::foreign_text(error)) }
+                @if !advice.is_empty() { p class="advice" { (text::foreign_text(advice)) } }
             }
-            State::Paused { since } => {
+            OrganizationState::Paused { since } => {
                 p { "Paused by an operator " (text::moment(*since, now)) "; its events are on hold until it is resumed." }
             }
         }

@@ -1,6 +1,6 @@
 //! Failed event as lists show it, with its error and advice. Pure.
 
-use handoffd_engine::ports::store::Found;
+use handoffd_engine::ports::store::StoredEvent;
 use handoffd_engine::workflow::Failure;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::{link, text, words};
 
 /// Renders one failed event.
-pub(super) fn card(found: &Found, now: Timestamp) -> Markup {
+pub(super) fn card(found: &StoredEvent, now: Timestamp) -> Markup {
     let Some(outcome) = found.record.outcome() else { return html! {} };
     let reason = outcome.reason.map_or(words::NO_REASON, words::meaning);
     html! {
@@ -23,7 +23,7 @@ pub(super) fn card(found: &Found, now: Timestamp) -> Markup {
                 @if let Some(session) = &outcome.session_id { " · session " (text::id(session.as_str())) }
             }
             @match &outcome.error {
-                Some(error) => (told(error, reason.advice)),
+                Some(error) => (error_with_advice(error, reason.advice)),
                 None => p class="advice" { (text::prose(reason.advice)) },
             }
         }
@@ -31,15 +31,15 @@ pub(super) fn card(found: &Found, now: Timestamp) -> Markup {
 }
 
 /// Renders an error and advice: the error's own, or else that of the reason.
-pub(super) fn told(error: &Failure, otherwise: &str) -> Markup {
+pub(super) fn error_with_advice(error: &Failure, otherwise: &str) -> Markup {
     let own = error.advice.as_deref().filter(|advice| !advice.is_empty());
     html! {
         p class="error" {
             span class="step" { (words::step(error.step)) ": " }
             @if let Some(status) = error.status { span class="id" { (status) } " " }
             @if let Some(code) = error.code.as_deref().filter(|code| !code.is_empty()) { (text::id(code)) " " }
-            (text::said(&error.message))
+            (text::foreign_text(&error.message))
         }
-        p class="advice" { @match own { Some(advice) => (text::said(advice)), None => (text::prose(otherwise)) } }
+        p class="advice" { @match own { Some(advice) => (text::foreign_text(advice)), None => (text::prose(otherwise)) } }
     }
 }

@@ -1,15 +1,15 @@
 //! *Find*: events by any of their identifiers. Pure.
 
 use handoffd_engine::event::EventKey;
-use handoffd_engine::ports::store::Found;
+use handoffd_engine::ports::store::StoredEvent;
 use maud::{Markup, html};
 
 use super::layout::{Size, search};
 use super::text;
-use super::timeline::{Around, story};
+use super::timeline::{StoryContext, history_view};
 
 /// Renders the search page, with the results if a search was made.
-pub(super) fn find(query: &str, found: Option<&Answer<'_>>) -> Markup {
+pub(super) fn find(query: &str, found: Option<&FindAnswer<'_>>) -> Markup {
     html! {
         h1 { "Find an event" }
         (search(query, Size::Large))
@@ -24,11 +24,11 @@ pub(super) fn find(query: &str, found: Option<&Answer<'_>>) -> Markup {
 }
 
 /// Result of a search.
-pub(super) struct Answer<'a> {
+pub(super) struct FindAnswer<'a> {
     /// Kind of identifier that matched: `session`, `ticket number`, …
     pub by: &'static str,
     /// Events found, oldest first.
-    pub found: &'a [(Found, Around<'a>)],
+    pub found: &'a [(StoredEvent, StoryContext<'a>)],
     /// Queued handoffs without an attempt.
     pub untried: &'a [EventKey],
     /// Completeness of the result.
@@ -44,7 +44,7 @@ pub(super) enum More {
     None,
 }
 
-fn answered(query: &str, answer: &Answer<'_>) -> Markup {
+fn answered(query: &str, answer: &FindAnswer<'_>) -> Markup {
     let count = (answer.found.len() + answer.untried.len()) as u64;
     html! {
         @if count == 0 {
@@ -62,7 +62,7 @@ fn answered(query: &str, answer: &Answer<'_>) -> Markup {
                 (text::counted(count, "event", "events")) " of the " (answer.by) " " (text::id(query))
                 @if answer.more == More::Left { ", newest only; older ones not shown" }
             }
-            @for (found, around) in answer.found { (story(found, around)) }
+            @for (found, around) in answer.found { (history_view(found, around)) }
             @for key in answer.untried { (waits(key)) }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::telemetry::metrics::{Answers, Ends, Metrics};
+use crate::telemetry::metrics::{OutcomeCounts, PrometheusMetrics, RequestTotals};
 
 /// Interval between samples.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
@@ -20,16 +20,16 @@ pub(super) struct Sample {
     /// Time of the sample.
     pub at: Instant,
     /// Final outcomes since the start.
-    pub ends: Ends<u64>,
+    pub ends: OutcomeCounts<u64>,
     /// Events in progress.
     pub in_flight: u64,
     /// Requests to Dynamics since the start.
-    pub answers: Answers,
+    pub answers: RequestTotals,
 }
 
 impl Sample {
     /// Takes a sample now.
-    pub(super) fn of(metrics: &Metrics) -> Self {
+    pub(super) fn of(metrics: &PrometheusMetrics) -> Self {
         let counts = metrics.counts();
         let in_flight = u64::try_from(counts.in_flight).unwrap_or(0);
         Self { at: Instant::now(), ends: counts.ends, in_flight, answers: metrics.answers() }
@@ -73,7 +73,7 @@ impl History {
     }
 
     /// Takes samples forever.
-    pub(super) async fn keep(self, metrics: Arc<Metrics>) {
+    pub(super) async fn keep(self, metrics: Arc<PrometheusMetrics>) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -91,21 +91,21 @@ fn minutes(samples: &[Sample], now: Instant) -> [Option<Minute>; MINUTES] {
         let age = now.saturating_duration_since(after.at);
         let back = usize::try_from(age.as_secs() / MINUTE.as_secs()).unwrap_or(usize::MAX);
         if back < MINUTES {
-            let minute = found[MINUTES - 1 - back].get_or_insert_with(Change::default);
+            let minute = found[MINUTES - 1 - back].get_or_insert_with(MinuteCounts::default);
             minute.take(before, after);
         }
     }
-    found.map(|change| change.map(Change::into_minute))
+    found.map(|change| change.map(MinuteCounts::into_minute))
 }
 
 /// Counts of one minute so far.
 #[derive(Clone, Copy, Default)]
-struct Change {
+struct MinuteCounts {
     minute: Minute,
-    answers: Answers,
+    answers: RequestTotals,
 }
 
-impl Change {
+impl MinuteCounts {
     fn take(&mut self, before: &Sample, after: &Sample) {
         let more = after.ends.zip(before.ends, u64::saturating_sub);
         self.minute.succeeded += more.succeeded;
@@ -126,8 +126,8 @@ mod tests {
     use super::*;
 
     fn sample(start: Instant, seconds: u64, succeeded: u64) -> Sample {
-        let answers = Answers { count: succeeded, seconds: f64::from(u32::try_from(succeeded).unwrap()) / 4.0 };
-        let ends = Ends { succeeded, ..Ends::default() };
+        let answers = RequestTotals { count: succeeded, seconds: f64::from(u32::try_from(succeeded).unwrap()) / 4.0 };
+        let ends = OutcomeCounts { succeeded, ..OutcomeCounts::default() };
         Sample { at: start + Duration::from_secs(seconds), ends, in_flight: succeeded % 7, answers }
     }
 

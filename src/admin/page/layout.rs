@@ -11,7 +11,7 @@ const SCRIPT: &str = concat!("/page.js?", env!("CARGO_PKG_VERSION"));
 
 /// Sections of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub(super) enum PageTab {
     /// Overview of the worker's present state.
     Now,
     /// Search for events and their history.
@@ -23,27 +23,27 @@ pub(super) enum Place {
 }
 
 /// Sections with their paths and names.
-const PLACES: [(Place, &str, &str); 4] = [
-    (Place::Now, "/", "Overview"),
-    (Place::Find, "/find", "Find"),
-    (Place::DeadLetters, "/dead-letters", "Dead letters"),
-    (Place::Organizations, "/organizations", "Organizations"),
+const PLACES: [(PageTab, &str, &str); 4] = [
+    (PageTab::Now, "/", "Overview"),
+    (PageTab::Find, "/find", "Find"),
+    (PageTab::DeadLetters, "/dead-letters", "Dead letters"),
+    (PageTab::Organizations, "/organizations", "Organizations"),
 ];
 
 /// State shown in the header of every page.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(super) struct Standing {
+pub(super) struct PageHead {
     /// Reasons why the worker is not ready; empty if it is.
     pub unready: Vec<String>,
     /// Number of dead letters, if known.
     pub dead_letters: Option<u64>,
     /// Sign-in state of this browser.
-    pub session: Session,
+    pub session: SignIn,
 }
 
 /// Sign-in state of a browser.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) enum Session {
+pub(super) enum SignIn {
     /// Signed in; may sign out.
     SignedIn,
     /// No sign-in required.
@@ -52,7 +52,7 @@ pub(super) enum Session {
 }
 
 /// Renders a whole page.
-pub(super) fn page(place: Place, title: &str, standing: &Standing, body: &Markup) -> Markup {
+pub(super) fn page(place: PageTab, title: &str, standing: &PageHead, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -60,14 +60,14 @@ pub(super) fn page(place: Place, title: &str, standing: &Standing, body: &Markup
             body {
                 a class="skip" href="#main" { "Skip to content" }
                 header class="top" {
-                    p class="mark" { a href="/" { "handoffd" } (light(standing)) }
+                    p class="mark" { a href="/" { "handoffd" } (status_light(standing)) }
                     nav aria-label="Pages" { ul { @for entry in PLACES { (link(entry, place, standing)) } } }
-                    @if place != Place::Find { (search("", Size::Small)) }
+                    @if place != PageTab::Find { (search("", Size::Small)) }
                 }
                 main id="main" tabindex="-1" { (body) }
                 footer {
                     p { "handoffd " (env!("CARGO_PKG_VERSION")) " · all times in UTC" }
-                    @if standing.session == Session::SignedIn {
+                    @if standing.session == SignIn::SignedIn {
                         form method="post" action="/logout" { button class="quiet" { "Sign out" } }
                     }
                 }
@@ -116,9 +116,9 @@ pub(super) fn search(query: &str, size: Size) -> Markup {
     }
 }
 
-fn link((place, path, name): (Place, &str, &str), here: Place, standing: &Standing) -> Markup {
+fn link((place, path, name): (PageTab, &str, &str), here: PageTab, standing: &PageHead) -> Markup {
     let current = (place == here).then_some("page");
-    let count = standing.dead_letters.filter(|count| place == Place::DeadLetters && *count > 0);
+    let count = standing.dead_letters.filter(|count| place == PageTab::DeadLetters && *count > 0);
     html! {
         li {
             a href=(path) aria-current=[current] {
@@ -129,7 +129,7 @@ fn link((place, path, name): (Place, &str, &str), here: Place, standing: &Standi
     }
 }
 
-fn light(standing: &Standing) -> Markup {
+fn status_light(standing: &PageHead) -> Markup {
     let (class, word) = if standing.unready.is_empty() { ("good", "running") } else { ("bad", "not processing") };
     html! { span class={ "light " (class) } { (word) } }
 }
@@ -138,13 +138,13 @@ fn light(standing: &Standing) -> Markup {
 mod tests {
     use super::*;
 
-    fn drawn(place: Place, standing: &Standing) -> String {
+    fn drawn(place: PageTab, standing: &PageHead) -> String {
         page(place, "<i>\u{202e}", standing, &html! { h1 { "x" } }).into_string()
     }
 
     #[test]
     fn a_page_marks_its_section_and_is_self_contained() {
-        let page = drawn(Place::DeadLetters, &Standing { dead_letters: Some(1200), ..Standing::default() });
+        let page = drawn(PageTab::DeadLetters, &PageHead { dead_letters: Some(1200), ..PageHead::default() });
         assert_eq!(page.matches("aria-current=\"page\"").count(), 1);
         assert!(
             page.contains(
@@ -157,26 +157,26 @@ mod tests {
 
     #[test]
     fn every_page_has_one_labelled_search() {
-        for place in [Place::Now, Place::Organizations] {
-            let page = drawn(place, &Standing::default());
+        for place in [PageTab::Now, PageTab::Organizations] {
+            let page = drawn(place, &PageHead::default());
             assert_eq!((page.matches("id=\"q\"").count(), page.matches("for=\"q\"").count()), (1, 1));
         }
-        assert_eq!(drawn(Place::Find, &Standing::default()).matches("id=\"q\"").count(), 0);
+        assert_eq!(drawn(PageTab::Find, &PageHead::default()).matches("id=\"q\"").count(), 0);
         let search = search("\"><script>", Size::Large).into_string();
         assert!(search.contains("value=\"&quot;&gt;&lt;script&gt;\""), "{search}");
     }
 
     #[test]
     fn the_light_has_a_text() {
-        let away = Standing { unready: vec!["can't reach the broker".to_owned()], ..Standing::default() };
-        assert!(drawn(Place::Now, &away).contains(r#"<span class="light bad">not processing</span>"#));
-        assert!(drawn(Place::Now, &Standing::default()).contains("light good"));
+        let away = PageHead { unready: vec!["can't reach the broker".to_owned()], ..PageHead::default() };
+        assert!(drawn(PageTab::Now, &away).contains(r#"<span class="light bad">not processing</span>"#));
+        assert!(drawn(PageTab::Now, &PageHead::default()).contains("light good"));
     }
 
     #[test]
     fn only_a_signed_in_browser_can_sign_out() {
-        let signed_in = Standing { session: Session::SignedIn, ..Standing::default() };
-        assert!(drawn(Place::Now, &signed_in).contains("/logout"));
-        assert!(!drawn(Place::Now, &Standing::default()).contains("/logout"));
+        let signed_in = PageHead { session: SignIn::SignedIn, ..PageHead::default() };
+        assert!(drawn(PageTab::Now, &signed_in).contains("/logout"));
+        assert!(!drawn(PageTab::Now, &PageHead::default()).contains("/logout"));
     }
 }

@@ -8,7 +8,7 @@ mod failure;
 mod find;
 mod history;
 mod layout;
-mod letters;
+mod dead_letters;
 mod link;
 mod now;
 mod organizations;

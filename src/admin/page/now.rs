@@ -2,39 +2,39 @@
 
 use std::time::Duration;
 
-use handoffd_engine::ports::store::Found;
+use handoffd_engine::ports::store::StoredEvent;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::chart::Chart;
 use super::history::{MINUTES, Minute};
-use super::layout::Standing;
+use super::layout::PageHead;
 use super::{badge, failure, text};
-use crate::admin::deps::{OrganizationView, State};
+use crate::admin::deps::{OrganizationState, OrganizationView};
 
 /// Data of the overview.
-pub(super) struct Now<'a> {
+pub(super) struct NowView<'a> {
     /// Present time.
     pub at: Timestamp,
     /// State shown in the header.
-    pub standing: &'a Standing,
+    pub standing: &'a PageHead,
     /// Events in progress.
     pub in_flight: u64,
     /// Counts of each minute of the last hour.
     pub minutes: &'a [Option<Minute>; MINUTES],
     /// Queues with their depths.
-    pub queues: &'a [Queue],
+    pub queues: &'a [QueueLine],
     /// Age of the oldest unfinished event.
     pub oldest: Option<Duration>,
     /// Organizations, by ID.
     pub organizations: &'a [OrganizationView],
     /// Recent failures, newest first, or the reason they can't be read.
-    pub failures: Result<&'a [Found], &'a str>,
+    pub failures: Result<&'a [StoredEvent], &'a str>,
 }
 
 /// Queue and its depth.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Queue {
+pub(super) struct QueueLine {
     /// Name at the broker.
     pub name: String,
     /// Purpose.
@@ -55,7 +55,7 @@ pub(super) enum QueueKind {
 }
 
 /// Renders the part of the page that is refreshed every few seconds.
-pub(super) fn now(it: &Now<'_>) -> Markup {
+pub(super) fn now(it: &NowView<'_>) -> Markup {
     html! {
         (band(it))
         (tiles(it))
@@ -70,7 +70,7 @@ pub(super) fn now(it: &Now<'_>) -> Markup {
         section aria-labelledby="failures" {
             h2 id="failures" { "Recent failures" }
             @match it.failures {
-                Err(problem) => p class="error" { "Could not read the store: " (text::said(problem)) },
+                Err(problem) => p class="error" { "Could not read the store: " (text::foreign_text(problem)) },
                 Ok([]) => p class="empty" { "No failed events." },
                 Ok(found) => ol class="cards" { @for found in found { li { (failure::card(found, it.at)) } } },
             }
@@ -80,7 +80,7 @@ pub(super) fn now(it: &Now<'_>) -> Markup {
 }
 
 /// Renders the verdict: the first thing an operator needs at three in the morning.
-fn band(it: &Now<'_>) -> Markup {
+fn band(it: &NowView<'_>) -> Markup {
     let trouble = trouble(it.organizations);
     let class = match (it.standing.unready.is_empty(), trouble.is_empty()) {
         (false, _) => "bad",
@@ -92,7 +92,7 @@ fn band(it: &Now<'_>) -> Markup {
             div role="status" {
                 h1 { (match class { "good" => "Running normally", "warn" => "Degraded", _ => "Not processing events" }) }
                 @if !it.standing.unready.is_empty() {
-                    ul { @for reason in &it.standing.unready { li { (text::said(reason)) } } }
+                    ul { @for reason in &it.standing.unready { li { (text::foreign_text(reason)) } } }
                     p { "No events are lost; they wait in the broker." }
                 }
                 @for trouble in &trouble { p { (trouble) } }
@@ -103,16 +103,16 @@ fn band(it: &Now<'_>) -> Markup {
 }
 
 /// State in words, with a predicate that recognizes it.
-type Kind = (&'static str, fn(&State) -> bool);
+type StateWords = (&'static str, fn(&OrganizationState) -> bool);
 
 /// Renders a line for each kind of unavailability that some organization is in.
 fn trouble(organizations: &[OrganizationView]) -> Vec<Markup> {
-    let kinds: [Kind; 3] = [
-        ("blocked", |state| matches!(state, State::Blocked { .. })),
-        ("throttled by Dynamics", |state| matches!(state, State::Throttled { .. })),
-        ("paused", |state| matches!(state, State::Paused { .. })),
+    let kinds: [StateWords; 3] = [
+        ("blocked", |state| matches!(state, OrganizationState::Blocked { .. })),
+        ("throttled by Dynamics", |state| matches!(state, OrganizationState::Throttled { .. })),
+        ("paused", |state| matches!(state, OrganizationState::Paused { .. })),
     ];
-    let line = |(word, is): Kind| {
+    let line = |(word, is): StateWords| {
         let ids: Vec<&str> =
             organizations.iter().filter(|it| is(&it.state)).map(|it| it.organization_id.as_str()).collect();
         let first = *ids.first()?;
@@ -126,7 +126,7 @@ fn trouble(organizations: &[OrganizationView]) -> Vec<Markup> {
     kinds.into_iter().filter_map(line).collect()
 }
 
-fn tiles(it: &Now<'_>) -> Markup {
+fn tiles(it: &NowView<'_>) -> Markup {
     let minute = it.minutes[MINUTES - 1].unwrap_or_default();
     let waiting: u64 =
         it.queues.iter().filter(|queue| queue.what != QueueKind::DeadLetters).map(|queue| queue.depth).sum();
@@ -200,7 +200,7 @@ fn bars(minutes: &[Option<Minute>], of: fn(&Minute) -> Vec<f64>) -> Vec<Option<V
     minutes.iter().map(|minute| minute.as_ref().map(of)).collect()
 }
 
-fn organizations(it: &Now<'_>) -> Markup {
+fn organizations(it: &NowView<'_>) -> Markup {
     html! {
         section aria-labelledby="organizations" {
             h2 id="organizations" { a href="/organizations" { "Organizations" } }
@@ -218,7 +218,7 @@ fn organizations(it: &Now<'_>) -> Markup {
                                     td { (badge::state(&one.state)) }
                                     td class="number" { (one.under_way) span class="of" { " of " (one.concurrency) } }
                                     td class="number" {
-                                        @match one.waiting { Some(waiting) => (text::count(waiting)), None => (text::nothing()) }
+                                        @match one.waiting { Some(waiting) => (text::count(waiting)), None => (text::dash()) }
                                     }
                                 }
                             }
@@ -230,7 +230,7 @@ fn organizations(it: &Now<'_>) -> Markup {
     }
 }
 
-fn queues(queues: &[Queue]) -> Markup {
+fn queues(queues: &[QueueLine]) -> Markup {
     html! {
         section aria-labelledby="queues" {
             h2 id="queues" { "Queues" }

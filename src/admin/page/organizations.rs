@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{badge, text};
-use crate::admin::deps::{Half, OrganizationView, Source, State, TestReport};
+use crate::admin::deps::{OrganizationState, OrganizationView, SettingsSource, SetupHalf, TestReport};
 
 /// Organization and its last test.
-pub(super) struct Line<'a> {
+pub(super) struct OrganizationLine<'a> {
     /// Present state.
     pub view: &'a OrganizationView,
     /// Time and report of the last test made from this page.
@@ -15,7 +15,7 @@ pub(super) struct Line<'a> {
 }
 
 /// Renders the page.
-pub(super) fn organizations(lines: &[Line<'_>], now: Timestamp) -> Markup {
+pub(super) fn organizations(lines: &[OrganizationLine<'_>], now: Timestamp) -> Markup {
     html! {
         h1 { "Organizations" }
         @if lines.is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn organizations(lines: &[Line<'_>], now: Timestamp) -> Markup {
     }
 }
 
-fn organization(line: &Line<'_>, now: Timestamp) -> Markup {
+fn organization(line: &OrganizationLine<'_>, now: Timestamp) -> Markup {
     let view = line.view;
     html! {
         article class={ "card organization " (class(&view.state)) } {
@@ -36,16 +36,16 @@ fn organization(line: &Line<'_>, now: Timestamp) -> Markup {
                 h2 { (text::id(&view.organization_id)) " " (badge::state(&view.state)) }
                 div class="actions" { (actions(view)) }
             }
-            (badge::state_told(&view.state, now))
+            (badge::state_details(&view.state, now))
             dl class="facts" {
                 div { dt { "Environment" } dd { (text::id(&view.environment_url)) } }
                 div { dt { "Concurrent requests" } dd { (view.under_way) " (limit " (view.concurrency) ")" } }
                 div { dt { "Waiting" } dd {
-                    @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => (text::nothing()) }
+                    @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => (text::dash()) }
                 } }
                 div { dt { "Settings" } dd { @match &view.source {
-                    Source::File(path) => (text::id(path)),
-                    Source::Store => "saved in the store",
+                    SettingsSource::File(path) => (text::id(path)),
+                    SettingsSource::Store => "saved in the store",
                 } } }
             }
             @if let Some((at, report)) = line.tested { (tested(report, *at, now)) }
@@ -58,7 +58,7 @@ fn actions(view: &OrganizationView) -> Markup {
     let id = view.organization_id.as_str();
     html! {
         (button("/organizations/test", id, "Test", ""))
-        @if matches!(view.state, State::Paused { .. }) {
+        @if matches!(view.state, OrganizationState::Paused { .. }) {
             (button("/organizations/resume", id, "Resume", "primary"))
         } @else {
             (button("/organizations/pause", id, "Pause", ""))
@@ -83,9 +83,9 @@ fn tested(report: &TestReport, at: Timestamp, now: Timestamp) -> Markup {
             ol class="checks" {
                 @for check in &report.checks {
                     li {
-                        p { (badge::check(check.result)) " " strong { (text::said(&check.check)) } span class="half" { (half(check.half)) } }
-                        @if !check.message.is_empty() { p { (text::said(&check.message)) } }
-                        @if !check.advice.is_empty() { p class="advice" { (text::said(&check.advice)) } }
+                        p { (badge::check(check.result)) " " strong { (text::foreign_text(&check.check)) } span class="half" { (half(check.half)) } }
+                        @if !check.message.is_empty() { p { (text::foreign_text(&check.message)) } }
+                        @if !check.advice.is_empty() { p class="advice" { (text::foreign_text(&check.advice)) } }
                     }
                 }
             }
@@ -93,18 +93,18 @@ fn tested(report: &TestReport, at: Timestamp, now: Timestamp) -> Markup {
     }
 }
 
-fn half(half: Half) -> &'static str {
+fn half(half: SetupHalf) -> &'static str {
     match half {
-        Half::Credentials => "Entra ID: tenant, application, secret",
-        Half::Environment => "Dynamics 365: environment, user, privileges",
+        SetupHalf::Credentials => "Entra ID: tenant, application, secret",
+        SetupHalf::Environment => "Dynamics 365: environment, user, privileges",
     }
 }
 
-fn class(state: &State) -> &'static str {
+fn class(state: &OrganizationState) -> &'static str {
     match state {
-        State::Open => "good",
-        State::Throttled { .. } => "warn",
-        State::Blocked { .. } => "bad",
-        State::Paused { .. } => "calm",
+        OrganizationState::Open => "good",
+        OrganizationState::Throttled { .. } => "warn",
+        OrganizationState::Blocked { .. } => "bad",
+        OrganizationState::Paused { .. } => "calm",
     }
 }

@@ -2,25 +2,27 @@
 
 use std::time::Duration;
 
-use handoffd_engine::dead_letters::{Entry, Fate};
+use handoffd_engine::dead_letters::{DeadLetterEntry, OperationResult};
 use handoffd_engine::event::{EventKey, Kind};
-use handoffd_engine::ports::store::Found;
+use handoffd_engine::ports::store::StoredEvent;
 use handoffd_engine::workflow::{Failure, HistoryEntry, Outcome, Phase, Progress, Reason, Record, Status, StepName};
 use jiff::Timestamp;
 use maud::html;
 
+use super::dead_letters::confirm::{DeadLetterAction, DryRunForm, confirm};
+use super::dead_letters::filter::FilterForm;
+use super::dead_letters::list::{DeadLetterList, GroupView, letters};
+use super::dead_letters::one::{OneDeadLetter, one};
+use super::dead_letters::result::{Completion, JobProgress, course, is_settled};
 use super::history::{MINUTES, Minute};
-use super::layout::{Place, Standing, page};
-use super::letters::confirm::{Act, Rehearsal, confirm};
-use super::letters::filter::Filter;
-use super::letters::list::{Group, Letters, letters};
-use super::letters::one::{One, one};
-use super::letters::result::{Course, Done, course, is_settled};
-use super::now::{Now, Queue, QueueKind, now};
-use super::organizations::{Line, organizations};
-use super::timeline::Around;
+use super::layout::{PageHead, PageTab, page};
+use super::now::{NowView, QueueKind, QueueLine, now};
+use super::organizations::{OrganizationLine, organizations};
+use super::timeline::StoryContext;
 use super::{find, timeline};
-use crate::admin::deps::{Check, CheckResult, Half, OrganizationView, Source, State, TestReport};
+use crate::admin::deps::{
+    Check, CheckResult, OrganizationState, OrganizationView, SettingsSource, SetupHalf, TestReport,
+};
 
 /// A tag, an attribute's end, an entity, a direction override and an invisible character.
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=y>&amp;\u{202e}gnp\u{200b}";
@@ -49,7 +51,7 @@ fn failed() -> Outcome {
     }
 }
 
-fn found(phase: Phase) -> Found {
+fn found(phase: Phase) -> StoredEvent {
     let entry = HistoryEntry {
         at: at(),
         attempt: 1,
@@ -72,27 +74,27 @@ fn found(phase: Phase) -> Found {
         settled: false,
         poison: false,
     };
-    Found { key: EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }, record }
+    StoredEvent { key: EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }, record }
 }
 
-fn entry() -> Entry {
-    Entry {
+fn entry() -> DeadLetterEntry {
+    DeadLetterEntry {
         event_id: text(),
         organization_id: text(),
         session_id: text(),
         reason: text(),
         error: text(),
         dead_at: Some(at()),
-        result: Some(Fate::Failed),
+        result: Some(OperationResult::Failed),
         problem: text(),
     }
 }
 
-fn view(state: State) -> OrganizationView {
+fn view(state: OrganizationState) -> OrganizationView {
     OrganizationView {
         organization_id: HOSTILE.to_owned(),
         environment_url: format!("javascript:{HOSTILE}"),
-        source: Source::File(HOSTILE.to_owned()),
+        source: SettingsSource::File(HOSTILE.to_owned()),
         state,
         concurrency: 4,
         under_way: 1,
@@ -121,16 +123,16 @@ fn without_values(drawn: &str) -> String {
 
 #[test]
 fn names_are_never_markup_on_the_overview() {
-    let blocked = State::Blocked { since: at(), error: HOSTILE.to_owned(), advice: HOSTILE.to_owned() };
-    let standing = Standing { unready: vec![HOSTILE.to_owned()], ..Standing::default() };
-    let drawn = now(&Now {
+    let blocked = OrganizationState::Blocked { since: at(), error: HOSTILE.to_owned(), advice: HOSTILE.to_owned() };
+    let standing = PageHead { unready: vec![HOSTILE.to_owned()], ..PageHead::default() };
+    let drawn = now(&NowView {
         at: at(),
         standing: &standing,
         in_flight: 1,
         minutes: &[Some(Minute::default()); MINUTES],
-        queues: &[Queue { name: HOSTILE.to_owned(), what: QueueKind::Work, depth: 1 }],
+        queues: &[QueueLine { name: HOSTILE.to_owned(), what: QueueKind::Work, depth: 1 }],
         oldest: Some(Duration::from_secs(9)),
-        organizations: &[view(blocked), view(State::Open)],
+        organizations: &[view(blocked), view(OrganizationState::Open)],
         failures: Ok(&[found(Phase::Dead(failed()))]),
     });
     assert_harmless(&drawn.0);
@@ -139,79 +141,92 @@ fn names_are_never_markup_on_the_overview() {
 
 #[test]
 fn names_are_never_markup_in_a_history() {
-    let around = || Around { now: at(), environment: Some("javascript:alert(1)//") };
+    let around = || StoryContext { now: at(), environment: Some("javascript:alert(1)//") };
     for phase in [Phase::Dead(failed()), Phase::Waiting, Phase::InHand, Phase::Finished(failed())] {
-        assert_harmless(&timeline::story(&found(phase), &around()).0);
+        assert_harmless(&timeline::history_view(&found(phase), &around()).0);
     }
     let known = [(found(Phase::Dead(failed())), around())];
     let untried = [EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }];
-    let answer = find::Answer { by: "session", found: &known, untried: &untried, more: find::More::Left };
+    let answer = find::FindAnswer { by: "session", found: &known, untried: &untried, more: find::More::Left };
     assert_harmless(&find::find(HOSTILE, Some(&answer)).0);
-    let nothing = find::Answer { by: "session", found: &[], untried: &[], more: find::More::None };
+    let nothing = find::FindAnswer { by: "session", found: &[], untried: &[], more: find::More::None };
     assert_harmless(&find::find(HOSTILE, Some(&nothing)).0);
 }
 
 #[test]
 fn names_are_never_markup_among_dead_letters() {
     let (now, entries) = (at(), [entry()]);
-    let filter = Filter { ids: vec![HOSTILE.to_owned()], organization: HOSTILE.to_owned(), ..Filter::default() };
-    let group = |reason| Group { reason, organization: text(), count: 2, last: Some(now), error: text() };
+    let filter =
+        FilterForm { ids: vec![HOSTILE.to_owned()], organization: HOSTILE.to_owned(), ..FilterForm::default() };
+    let group = |reason| GroupView { reason, organization: text(), count: 2, last: Some(now), error: text() };
     let groups = [group(text()), group(Some("invalid_event".to_owned()))];
-    let page = Letters { now, filter: &filter, groups: Some(&groups), entries: &entries, more: true };
+    let page = DeadLetterList { now, filter: &filter, groups: Some(&groups), entries: &entries, more: true };
     assert_harmless(&letters(&page).0);
-    let rehearsal = Rehearsal { now, act: Act::Discard, filter: &filter, count: 2, entries: &entries };
+    let rehearsal = DryRunForm { now, act: DeadLetterAction::Discard, filter: &filter, count: 2, entries: &entries };
     assert_harmless(&confirm(&rehearsal).0);
     let whole = serde_json::json!({ "headers": { "x": HOSTILE }, "body": HOSTILE });
-    let shown = One { now, filter: &filter, entry: &entries[0], whole: whole.as_object() };
+    let shown = OneDeadLetter { now, filter: &filter, entry: &entries[0], message: whole.as_object() };
     assert_harmless(&one(&shown).0);
-    let done = Done::Failed(HOSTILE.to_owned());
+    let done = Completion::Failed(HOSTILE.to_owned());
     let lines = [(entry(), Some(Phase::Dead(failed())))];
-    assert_harmless(&course(&Course { now, act: Act::Replay, seen: 1, total: 2, done, lines: &lines, beyond: 0 }).0);
+    assert_harmless(
+        &course(&JobProgress { now, act: DeadLetterAction::Replay, seen: 1, total: 2, done, lines: &lines, beyond: 0 })
+            .0,
+    );
 }
 
 #[test]
 fn names_are_never_markup_among_organizations() {
     let check = Check {
         check: HOSTILE.to_owned(),
-        half: Half::Environment,
+        half: SetupHalf::Environment,
         result: CheckResult::Failed,
         message: HOSTILE.to_owned(),
         advice: HOSTILE.to_owned(),
     };
     let report = TestReport { organization_id: HOSTILE.to_owned(), passed: false, checks: vec![check] };
-    let (paused, tested) = (view(State::Paused { since: at() }), (at(), report));
-    let drawn = organizations(&[Line { view: &paused, tested: Some(&tested) }], at());
+    let (paused, tested) = (view(OrganizationState::Paused { since: at() }), (at(), report));
+    let drawn = organizations(&[OrganizationLine { view: &paused, tested: Some(&tested) }], at());
     assert_harmless(&drawn.0);
     assert_eq!((drawn.0.matches("/resume").count(), drawn.0.matches("/pause").count()), (1, 0));
-    let whole = page(Place::Organizations, HOSTILE, &Standing::default(), &html! { h1 { "x" } });
+    let whole = page(PageTab::Organizations, HOSTILE, &PageHead::default(), &html! { h1 { "x" } });
     assert!(whole.0.contains("&lt;script&gt;alert(1)") && !whole.0.contains("<script>"));
 }
 
 #[test]
 fn customer_text_is_shown_only_on_request() {
-    let (filter, entry) = (Filter::default(), entry());
-    let drawn = one(&One { now: at(), filter: &filter, entry: &entry, whole: None }).0;
+    let (filter, entry) = (FilterForm::default(), entry());
+    let drawn = one(&OneDeadLetter { now: at(), filter: &filter, entry: &entry, message: None }).0;
     assert!(drawn.contains("Show customer text") && !drawn.contains("<pre"), "{drawn}");
 }
 
 #[test]
 fn a_group_without_organization_has_no_buttons() {
     let group =
-        Group { reason: Some("invalid_event".to_owned()), organization: None, count: 1, last: None, error: None };
-    let filter = Filter::default();
-    let drawn = letters(&Letters { now: at(), filter: &filter, groups: Some(&[group]), entries: &[], more: false });
+        GroupView { reason: Some("invalid_event".to_owned()), organization: None, count: 1, last: None, error: None };
+    let filter = FilterForm::default();
+    let drawn =
+        letters(&DeadLetterList { now: at(), filter: &filter, groups: Some(&[group]), entries: &[], more: false });
     assert!(!drawn.0.contains("/dead-letters/confirm?act"), "{}", drawn.0);
 }
 
 #[test]
 fn a_replay_is_settled_when_all_its_events_have_outcomes() {
-    let replayed = || Entry::default().with(Fate::Replayed);
-    let settled = |done: Done, phase: Option<Phase>| {
+    let replayed = || DeadLetterEntry::default().with(OperationResult::Replayed);
+    let settled = |done: Completion, phase: Option<Phase>| {
         let lines = [(replayed(), phase)];
-        is_settled(&Course { now: at(), act: Act::Replay, seen: 1, total: 1, done, lines: &lines, beyond: 0 })
+        is_settled(&JobProgress {
+            now: at(),
+            act: DeadLetterAction::Replay,
+            seen: 1,
+            total: 1,
+            done,
+            lines: &lines,
+            beyond: 0,
+        })
     };
-    assert!(settled(Done::Yes, Some(Phase::Finished(failed()))));
-    assert!(!settled(Done::Yes, Some(Phase::Waiting)));
-    assert!(!settled(Done::Yes, None));
-    assert!(!settled(Done::No, Some(Phase::Finished(failed()))));
+    assert!(settled(Completion::Yes, Some(Phase::Finished(failed()))));
+    assert!(!settled(Completion::Yes, Some(Phase::Waiting)));
+    assert!(!settled(Completion::Yes, None));
+    assert!(!settled(Completion::No, Some(Phase::Finished(failed()))));
 }

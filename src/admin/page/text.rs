@@ -17,12 +17,12 @@ pub(super) fn id(text: &str) -> Markup {
 pub(super) fn maybe_id(text: Option<&str>) -> Markup {
     match text {
         Some(text) if !text.is_empty() => id(text),
-        _ => nothing(),
+        _ => dash(),
     }
 }
 
 /// Renders foreign prose, such as an error message.
-pub(super) fn said(text: &str) -> Markup {
+pub(super) fn foreign_text(text: &str) -> Markup {
     html! { bdi { (visible(text)) } }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn prose(text: &str) -> Markup {
 }
 
 /// Renders a dash for an absent value, which screen readers read as "none".
-pub(super) fn nothing() -> Markup {
+pub(super) fn dash() -> Markup {
     html! { span class="nothing" { span aria-hidden="true" { "–" } span class="unseen" { "none" } } }
 }
 

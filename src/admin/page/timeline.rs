@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handoffd_engine::event::Kind;
-use handoffd_engine::ports::store::Found;
+use handoffd_engine::ports::store::StoredEvent;
 use handoffd_engine::workflow::{HISTORY_LIMIT, HistoryEntry, Outcome, Phase, Reason, Record};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -14,7 +14,7 @@ use super::{badge, failure, link, text, words};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Context of a history.
-pub(super) struct Around<'a> {
+pub(super) struct StoryContext<'a> {
     /// Present time.
     pub now: Timestamp,
     /// URL of the organization's Dynamics environment, if configured.
@@ -22,8 +22,8 @@ pub(super) struct Around<'a> {
 }
 
 /// Renders the history of an event.
-pub(super) fn story(found: &Found, around: &Around<'_>) -> Markup {
-    let Found { key, record } = found;
+pub(super) fn history_view(found: &StoredEvent, around: &StoryContext<'_>) -> Markup {
+    let StoredEvent { key, record } = found;
     let what = if record.kind == Kind::Handoff { "Handoff" } else { "Resolution" };
     html! {
         article class="story" {
@@ -34,7 +34,7 @@ pub(super) fn story(found: &Found, around: &Around<'_>) -> Markup {
                 }
                 (facts(found, around))
             }
-            (verdict(found, around.now))
+            (reason_section(found, around.now))
             ol class="timeline" {
                 (entry("received", record.first_seen, &html! { p { strong { "Received" } " from the broker" } }))
                 @for (at, one) in record.history.iter().enumerate() {
@@ -58,7 +58,7 @@ fn phase_badge(phase: &Phase) -> Markup {
 }
 
 /// Renders organization, session, records and attempts.
-fn facts(found: &Found, around: &Around<'_>) -> Markup {
+fn facts(found: &StoredEvent, around: &StoryContext<'_>) -> Markup {
     let outcome = found.record.outcome();
     html! {
         dl class="facts" {
@@ -66,7 +66,7 @@ fn facts(found: &Found, around: &Around<'_>) -> Markup {
             div { dt { "Session" } dd {
                 @match &found.record.session_id {
                     Some(session) => a href=(link::with("/find", &[("q", session.as_str())])) { (text::id(session.as_str())) },
-                    None => (text::nothing()),
+                    None => (text::dash()),
                 }
             } }
             @if let Some(outcome) = outcome { (records(outcome, around)) }
@@ -75,10 +75,10 @@ fn facts(found: &Found, around: &Around<'_>) -> Markup {
     }
 }
 
-fn records(outcome: &Outcome, around: &Around<'_>) -> Markup {
+fn records(outcome: &Outcome, around: &StoryContext<'_>) -> Markup {
     let in_dynamics = |table: &str, id: &str| around.environment.and_then(|base| link::record(base, table, id));
     html! {
-        @if let Some(channel) = &outcome.channel { div { dt { "Channel" } dd { (text::said(channel.as_str())) } } }
+        @if let Some(channel) = &outcome.channel { div { dt { "Channel" } dd { (text::foreign_text(channel.as_str())) } } }
         @if let Some(incident) = &outcome.incident {
             @let id = incident.id.to_string();
             div { dt { "Case" } dd {
@@ -109,7 +109,7 @@ fn outside(address: Option<String>, id: &str) -> Markup {
 }
 
 /// Renders the reason for the outcome, with advice.
-fn verdict(found: &Found, now: Timestamp) -> Markup {
+fn reason_section(found: &StoredEvent, now: Timestamp) -> Markup {
     let Some(outcome) = found.record.outcome() else { return underway(&found.record, now) };
     html! {
         @if let Some(reason) = outcome.reason {
@@ -118,7 +118,7 @@ fn verdict(found: &Found, now: Timestamp) -> Markup {
                 h3 { (meaning.title) }
                 p { (text::prose(meaning.means)) }
                 @match &outcome.error {
-                    Some(error) => (failure::told(error, meaning.advice)),
+                    Some(error) => (failure::error_with_advice(error, meaning.advice)),
                     None => @if is_dead(found) || reason == Reason::NoIncident { p class="advice" { (text::prose(meaning.advice)) } },
                 }
                 @if is_dead(found) { (to_letter(found)) }
@@ -130,7 +130,7 @@ fn verdict(found: &Found, now: Timestamp) -> Markup {
     }
 }
 
-fn to_letter(found: &Found) -> Markup {
+fn to_letter(found: &StoredEvent) -> Markup {
     let query = [("organization", found.key.organization_id.as_str()), ("id", found.key.event_id.as_str())];
     html! {
         p class="actions" {
@@ -148,7 +148,7 @@ fn underway(record: &Record, now: Timestamp) -> Markup {
                 "Received " (text::moment(record.first_seen, now)) "; no outcome yet. Failed attempts are retried automatically; the event "
                 "is not lost."
             }
-            @if let Some(fault) = fault { p class="error" { "Last error: " (text::said(fault)) } }
+            @if let Some(fault) = fault { p class="error" { "Last error: " (text::foreign_text(fault)) } }
         }
     }
 }
@@ -172,7 +172,7 @@ fn request(request: &HistoryEntry) -> Markup {
             span class="took" { (text::span(Duration::from_millis(request.elapsed_ms))) }
             span class="attempt" { "attempt " (request.attempt) }
         }
-        @if let Some(error) = &request.error { p class="error" { (text::said(error)) } }
+        @if let Some(error) = &request.error { p class="error" { (text::foreign_text(error)) } }
         @if let Some(id) = &request.request_id { p class="support" { "request ID " (text::id(id)) } }
     };
     entry(if fine { "done" } else { "fault" }, request.at, &told)
@@ -209,6 +209,6 @@ fn entry(class: &str, at: Timestamp, told: &Markup) -> Markup {
     html! { li class=(class) { div class="at" { (text::precise(at)) } div class="told" { (told) } } }
 }
 
-fn is_dead(found: &Found) -> bool {
+fn is_dead(found: &StoredEvent) -> bool {
     matches!(found.record.phase, Phase::Dead(_))
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use handoffd_engine::dead_letters::{Effect, Selection};
+use handoffd_engine::dead_letters::{RunMode, Selection};
 use handoffd_engine::workflow::Reason;
 use jiff::Timestamp;
 
@@ -127,8 +127,8 @@ impl SelectionArguments {
 
 impl ChangeOptions {
     /// Effect of the command: real, or rehearsed with `--dry-run`.
-    pub fn effect(self) -> Effect {
-        if self.dry_run { Effect::Rehearsed } else { Effect::Real }
+    pub fn effect(self) -> RunMode {
+        if self.dry_run { RunMode::DryRun } else { RunMode::Apply }
     }
 }
 

@@ -10,9 +10,9 @@ mod table;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use handoffd_engine::dead_letters::{Action, Effect, Failure, Order, Selection, Substitute, Tally, carry_out};
+use handoffd_engine::dead_letters::{Action, BodyPatch, Counts, Operation, OrderFailure, RunMode, Selection, execute};
 use handoffd_engine::event::Limits;
-use handoffd_engine::ports::bus::LetterBox;
+use handoffd_engine::ports::bus::DeadLetterQueue;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -21,13 +21,13 @@ use self::page::{EntryPrinter, OutputFormat};
 use super::shell::{CommandError, FAILED, block_on};
 use crate::app;
 use crate::config::Config;
-use crate::rabbit::DeadLetterQueue;
+use crate::rabbit::RabbitDeadLetterQueue;
 
 /// Runs a subcommand of `dead-letters`.
 pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), CommandError> {
     let (selection, action, form) = read(command)?;
     let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
-    let order = Order { selection, action, limits };
+    let order = Operation { selection, action, limits };
     block_on(async { Ok(work(config, &order, form).await) })?
 }
 
@@ -48,7 +48,7 @@ fn read(command: DeadLettersCommand) -> Result<(Selection, Action, OutputFormat)
                         "--patch applies to exactly one event; specify one --id".to_owned(),
                     ));
                 }
-                Some(file) => Action::Substitute(doing.effect(), Substitute { patch: json(&file)?, keep }),
+                Some(file) => Action::Substitute(doing.effect(), BodyPatch { patch: json(&file)?, keep }),
                 None => Action::Replay(doing.effect()),
             };
             (selection, action, form(doing.json))
@@ -75,17 +75,17 @@ fn json(file: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&bytes).with_context(|| format!("the patch {} is not JSON", file.display()))
 }
 
-async fn work(config: &Config, order: &Order, form: OutputFormat) -> Result<(), CommandError> {
+async fn work(config: &Config, order: &Operation, form: OutputFormat) -> Result<(), CommandError> {
     let stop = CancellationToken::new();
     heed_signals(&stop).context("cannot listen for signals")?;
-    let queue = DeadLetterQueue::new(app::bus_options(config));
+    let queue = RabbitDeadLetterQueue::new(app::bus_options(config));
     let opened = tokio::select! {
         opened = queue.open(&|text| eprintln!("{text}")) => opened.map_err(anyhow::Error::from)?,
         () = stop.cancelled() => return Err(anyhow!("interrupted before anything was changed").into()),
     };
     let mut letters = opened;
     let mut page = EntryPrinter::begin(form, order);
-    let done = carry_out(&mut *letters, order, &mut page, &stop).await;
+    let done = execute(&mut *letters, order, &mut page, &stop).await;
     page.end();
     if let Some(warning) = letters.warning() {
         eprintln!("warning: {warning}");
@@ -94,10 +94,10 @@ async fn work(config: &Config, order: &Order, form: OutputFormat) -> Result<(), 
 }
 
 /// Prints the summary and determines the exit status.
-fn conclude(order: &Order, done: Result<Tally, Failure>) -> Result<(), CommandError> {
+fn conclude(order: &Operation, done: Result<Counts, OrderFailure>) -> Result<(), CommandError> {
     let tally = match done {
         Ok(tally) => tally,
-        Err(problem @ Failure::NotOne(_)) => return Err(CommandError::Usage(problem.to_string())),
+        Err(problem @ OrderFailure::NotOne(_)) => return Err(CommandError::Usage(problem.to_string())),
         Err(problem) => return Err(anyhow::Error::from(problem).into()),
     };
     eprintln!("{}", sum(order, &tally));
@@ -113,14 +113,14 @@ fn conclude(order: &Order, done: Result<Tally, Failure>) -> Result<(), CommandEr
     Ok(())
 }
 
-fn sum(order: &Order, tally: &Tally) -> String {
-    let Tally { seen, matched, failed, .. } = *tally;
+fn sum(order: &Operation, tally: &Counts) -> String {
+    let Counts { seen, matched, failed, .. } = *tally;
     let did = match &order.action {
         Action::List | Action::Show => "",
-        Action::Replay(Effect::Real) | Action::Substitute(Effect::Real, _) => " replayed",
-        Action::Discard(Effect::Real) => " discarded",
-        Action::Replay(Effect::Rehearsed) | Action::Substitute(Effect::Rehearsed, _) => " would be replayed",
-        Action::Discard(Effect::Rehearsed) => " would be discarded",
+        Action::Replay(RunMode::Apply) | Action::Substitute(RunMode::Apply, _) => " replayed",
+        Action::Discard(RunMode::Apply) => " discarded",
+        Action::Replay(RunMode::DryRun) | Action::Substitute(RunMode::DryRun, _) => " would be replayed",
+        Action::Discard(RunMode::DryRun) => " would be discarded",
     };
     match (seen, matched) {
         (0, _) => "no dead letters".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use handoffd_engine::dead_letters::{Action, Entry, Observer, Order, whole};
+use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, Operation, full_view};
 use indicatif::ProgressBar;
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ pub(super) struct EntryPrinter {
 }
 
 impl EntryPrinter {
-    pub(super) fn begin(form: OutputFormat, order: &Order) -> Self {
+    pub(super) fn begin(form: OutputFormat, order: &Operation) -> Self {
         let progress = ProgressReport::begin();
         let (sender, receiver) = channel::<String>();
         let bar = progress.bar();
@@ -71,7 +71,7 @@ impl Observer for EntryPrinter {
         self.progress.at(count, total);
     }
 
-    fn entry(&mut self, entry: Entry) {
+    fn entry(&mut self, entry: DeadLetterEntry) {
         if self.form == OutputFormat::Json {
             return self.object(&entry);
         }
@@ -82,8 +82,8 @@ impl Observer for EntryPrinter {
         self.put(table::row(&entry));
     }
 
-    fn shown(&mut self, entry: Entry, details: Value, body: &Bytes) {
-        let whole = whole(&entry, details, body);
+    fn shown(&mut self, entry: DeadLetterEntry, details: Value, body: &Bytes) {
+        let whole = full_view(&entry, details, body);
         if self.form == OutputFormat::Json {
             return self.object(&whole);
         }

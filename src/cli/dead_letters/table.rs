@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use handoffd_engine::dead_letters::Entry;
+use handoffd_engine::dead_letters::DeadLetterEntry;
 use serde_json::{Map, Value};
 
 /// Columns of a list and their widths. A wider value shifts the rest of its line: a list of 100,000 is not kept in
@@ -22,7 +22,7 @@ pub(super) fn head(listing: bool) -> String {
 }
 
 /// Line of one entry.
-pub(super) fn row(entry: &Entry) -> String {
+pub(super) fn row(entry: &DeadLetterEntry) -> String {
     let dead_at = entry.dead_at.map(|time| time.to_string());
     let texts = [&dead_at, &entry.reason, &entry.organization_id, &entry.event_id, &entry.session_id];
     let mut cells: Vec<(String, usize)> =
@@ -78,16 +78,16 @@ fn plain(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handoffd_engine::dead_letters::Fate;
+    use handoffd_engine::dead_letters::OperationResult;
 
-    fn entry() -> Entry {
-        Entry {
+    fn entry() -> DeadLetterEntry {
+        DeadLetterEntry {
             event_id: Some("evt_1".to_owned()),
             organization_id: Some("org_acme".to_owned()),
             reason: Some("invalid_event".to_owned()),
             error: Some("data.session_id: \u{1b}[2J".to_owned()),
             dead_at: "2026-11-22T10:15:00.5Z".parse().ok(),
-            ..Entry::default()
+            ..DeadLetterEntry::default()
         }
     }
 
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn the_result_comes_first_and_the_error_last() {
         assert!(head(false).starts_with("result         dead_at "));
-        assert!(row(&entry().with(Fate::WouldReplay)).starts_with("would_replay   2026-11-22"));
+        assert!(row(&entry().with(OperationResult::WouldReplay)).starts_with("would_replay   2026-11-22"));
         let failed = row(&entry().failed("no such queue".to_owned()));
         assert!(failed.starts_with("failed ") && failed.ends_with("  no such queue\n"), "{failed}");
     }

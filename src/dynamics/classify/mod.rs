@@ -8,7 +8,7 @@ mod table;
 
 use std::time::Duration;
 
-use handoffd_engine::workflow::{Remedy, StepName, between};
+use handoffd_engine::workflow::{Remedy, StepName, elapsed};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use uuid::Uuid;
@@ -108,7 +108,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
         return Duration::try_from_secs_f64(seconds.max(0.0)).ok();
     }
     let date = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(between(now, date))
+    Some(elapsed(now, date))
 }
 
 #[cfg(test)]

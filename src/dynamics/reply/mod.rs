@@ -6,7 +6,9 @@ mod looks;
 mod wants;
 
 use handoffd_engine::event::{Body, ContactId, Event, Handoff, IncidentId};
-use handoffd_engine::workflow::{Closing, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName, excuse};
+use handoffd_engine::workflow::{
+    Closing, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName, allow_unlinked,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -275,7 +277,7 @@ fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
 }
 
 fn excused(sent: Sent<'_>, fault: Fault) -> ReplyMeaning {
-    excuse(sent.step, sent.settings, fault).map_or_else(ReplyMeaning::Fault, ReplyMeaning::Receipt)
+    allow_unlinked(sent.step, sent.settings, fault).map_or_else(ReplyMeaning::Fault, ReplyMeaning::Receipt)
 }
 
 fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {

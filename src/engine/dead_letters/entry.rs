@@ -5,13 +5,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::event::{Decoded, Envelope, EventKey, Limits, Seen, SessionId, decode};
-use crate::ports::bus::{BrokerDeath, Letter};
+use crate::ports::bus::{BrokerDeath, DeadLetter};
 use crate::workflow::Reason;
 
 /// Dead letter in a list, with the result of an operation on it (contract 8). A value that could not be read is null.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetter")]
-pub struct Entry {
+pub struct DeadLetterEntry {
     /// Event id.
     pub event_id: Option<String>,
     /// Organization that owns the event.
@@ -27,7 +27,7 @@ pub struct Entry {
     pub dead_at: Option<Timestamp>,
     /// Result of the operation; absent in a list.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<Fate>,
+    pub result: Option<OperationResult>,
     /// Cause of a failed operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -36,7 +36,7 @@ pub struct Entry {
 /// Result of an operation on a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum OperationResult {
     /// The message is back in the inbox.
     Replayed,
     /// Dry run: the message would go back to the inbox.
@@ -49,7 +49,7 @@ pub enum Fate {
     Failed,
 }
 
-impl Fate {
+impl OperationResult {
     /// Returns the value used in lists.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -62,9 +62,9 @@ impl Fate {
     }
 }
 
-impl Entry {
+impl DeadLetterEntry {
     /// Reads the entry from the message's headers, or from its body if only the broker has added headers.
-    pub fn of(letter: &Letter, limits: Limits) -> Self {
+    pub fn of(letter: &DeadLetter, limits: Limits) -> Self {
         if let Some(death) = letter.broker_death() {
             return by_broker(by_body(letter, limits), death);
         }
@@ -74,20 +74,20 @@ impl Entry {
 
     /// Returns the entry with the result of an operation.
     #[must_use]
-    pub fn with(self, fate: Fate) -> Self {
+    pub fn with(self, fate: OperationResult) -> Self {
         Self { result: Some(fate), ..self }
     }
 
     /// Returns the entry as failed, with the cause.
     #[must_use]
     pub fn failed(self, problem: String) -> Self {
-        Self { result: Some(Fate::Failed), problem: Some(problem), ..self }
+        Self { result: Some(OperationResult::Failed), problem: Some(problem), ..self }
     }
 }
 
-fn by_headers(envelope: &Envelope) -> Entry {
+fn by_headers(envelope: &Envelope) -> DeadLetterEntry {
     let header = |name: &str| envelope.header(&format!("x-handoffd-{name}")).map(str::to_owned);
-    Entry {
+    DeadLetterEntry {
         event_id: header("event-id"),
         organization_id: header("organization-id"),
         session_id: header("session-id"),
@@ -99,28 +99,33 @@ fn by_headers(envelope: &Envelope) -> Entry {
     }
 }
 
-fn by_body(letter: &Letter, limits: Limits) -> Entry {
+fn by_body(letter: &DeadLetter, limits: Limits) -> DeadLetterEntry {
     let (key, session) = match decode(&letter.envelope, &letter.body, &limits) {
         Ok(Decoded::Event(event)) => (Some(event.key.clone()), Some(event.session_id().clone())),
         // A webhook's array has no single event id.
-        Ok(Decoded::Several(_)) => (None, None),
+        Ok(Decoded::Split(_)) => (None, None),
         Err(rejection) => return of_seen(&rejection.seen),
     };
     let key = key.map(|EventKey { organization_id, event_id }| (organization_id.to_string(), event_id.to_string()));
     let (organization_id, event_id) = key.unzip();
-    Entry { event_id, organization_id, session_id: session.map(|it: SessionId| it.to_string()), ..Entry::default() }
-}
-
-fn of_seen(seen: &Seen) -> Entry {
-    Entry {
-        event_id: seen.event_id.as_ref().map(ToString::to_string),
-        organization_id: seen.organization_id.as_ref().map(ToString::to_string),
-        session_id: seen.session_id.as_ref().map(ToString::to_string),
-        ..Entry::default()
+    DeadLetterEntry {
+        event_id,
+        organization_id,
+        session_id: session.map(|it: SessionId| it.to_string()),
+        ..DeadLetterEntry::default()
     }
 }
 
-fn by_broker(entry: Entry, death: BrokerDeath) -> Entry {
+fn of_seen(seen: &Seen) -> DeadLetterEntry {
+    DeadLetterEntry {
+        event_id: seen.event_id.as_ref().map(ToString::to_string),
+        organization_id: seen.organization_id.as_ref().map(ToString::to_string),
+        session_id: seen.session_id.as_ref().map(ToString::to_string),
+        ..DeadLetterEntry::default()
+    }
+}
+
+fn by_broker(entry: DeadLetterEntry, death: BrokerDeath) -> DeadLetterEntry {
     let error = match death.reason {
         Reason::Expired => {
             "message expired in the broker before a worker consumed it (publisher's expiration or a policy)"
@@ -128,7 +133,7 @@ fn by_broker(entry: Entry, death: BrokerDeath) -> Entry {
         _ => "redelivered up to the broker's delivery limit without being settled; the worker may have crashed on it",
     };
     let reason = Some(death.reason.as_str().to_owned());
-    Entry { reason, error: Some(error.to_owned()), dead_at: death.at, ..entry }
+    DeadLetterEntry { reason, error: Some(error.to_owned()), dead_at: death.at, ..entry }
 }
 
 #[cfg(test)]
@@ -148,8 +153,8 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let death = at.map(|at| BrokerDeath { reason, at: at.parse().ok() });
         let envelope = Envelope { headers, ..Envelope::default() };
-        let letter = Letter::sample(envelope, Bytes::from(body.to_string()), death);
-        serde_json::to_value(Entry::of(&letter, LIMITS)).unwrap()
+        let letter = DeadLetter::sample(envelope, Bytes::from(body.to_string()), death);
+        serde_json::to_value(DeadLetterEntry::of(&letter, LIMITS)).unwrap()
     }
 
     fn event() -> Value {

@@ -9,9 +9,9 @@ mod selection;
 mod whole;
 mod work;
 
-pub use entry::{Entry, Fate};
-pub use order::{Action, Effect, Order, Substitute};
+pub use entry::{DeadLetterEntry, OperationResult};
+pub use order::{Action, BodyPatch, Operation, RunMode};
 pub use patch::{PatchError, Patched, REPLACED_BODY, merge, patched};
 pub use selection::Selection;
-pub use whole::whole;
-pub use work::{Failure, Observer, Tally, carry_out};
+pub use whole::full_view;
+pub use work::{Counts, Observer, OrderFailure, execute};

@@ -7,7 +7,7 @@ use crate::event::Limits;
 
 /// Operation on a selection of dead letters.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct Operation {
     /// Dead letters to work on.
     pub selection: Selection,
     /// Action on each of them.
@@ -24,25 +24,25 @@ pub enum Action {
     /// Shows them completely and changes nothing.
     Show,
     /// Puts them back into the inbox.
-    Replay(Effect),
+    Replay(RunMode),
     /// Deletes them permanently.
-    Discard(Effect),
+    Discard(RunMode),
     /// Puts the only match back into the inbox with a corrected body.
-    Substitute(Effect, Substitute),
+    Substitute(RunMode, BodyPatch),
 }
 
 /// Mode of an action.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Effect {
+pub enum RunMode {
     /// The action is carried out.
-    Real,
+    Apply,
     /// Dry run: the results are reported and nothing changes.
-    Rehearsed,
+    DryRun,
 }
 
 /// Correction of a body.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Substitute {
+pub struct BodyPatch {
     /// Merge patch (RFC 7386).
     pub patch: Value,
     /// File for the original body; `None` keeps it in a header of the message.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::entry::Entry;
+use super::entry::DeadLetterEntry;
 use crate::workflow::Reason;
 
 /// Selection of dead letters; every criterion given must match.
@@ -31,7 +31,7 @@ impl Selection {
     }
 
     /// Returns true if the dead letter matches. A criterion never matches a value that could not be read.
-    pub fn matches(&self, entry: &Entry) -> bool {
+    pub fn matches(&self, entry: &DeadLetterEntry) -> bool {
         let is = |wanted: Option<&str>, found: &Option<String>| wanted.is_none_or(|it| found.as_deref() == Some(it));
         let dead_at = entry.dead_at;
         (self.ids.is_empty() || entry.event_id.as_ref().is_some_and(|id| self.ids.contains(id)))
@@ -51,21 +51,21 @@ mod tests {
         text.parse().expect("a test's time is RFC 3339")
     }
 
-    fn entry() -> Entry {
-        Entry {
+    fn entry() -> DeadLetterEntry {
+        DeadLetterEntry {
             event_id: Some("evt_1".to_owned()),
             organization_id: Some("org_acme".to_owned()),
             session_id: Some("ses_1".to_owned()),
             reason: Some("rejected_by_dynamics".to_owned()),
             dead_at: Some(at("2026-11-22T10:15:00Z")),
-            ..Entry::default()
+            ..DeadLetterEntry::default()
         }
     }
 
     fn selects(change: impl FnOnce(&mut Selection)) -> [bool; 2] {
         let mut selection = Selection::default();
         change(&mut selection);
-        [entry(), Entry::default()].map(|entry| selection.matches(&entry))
+        [entry(), DeadLetterEntry::default()].map(|entry| selection.matches(&entry))
     }
 
     #[test]

@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::entry::Entry;
+use super::entry::DeadLetterEntry;
 use super::patch::REPLACED_BODY;
 
 /// Returns the entry, all properties and headers, and the body as JSON, text or base64.
-pub fn whole(entry: &Entry, details: Value, body: &[u8]) -> Map<String, Value> {
+pub fn full_view(entry: &DeadLetterEntry, details: Value, body: &[u8]) -> Map<String, Value> {
     let mut whole = match serde_json::to_value(entry) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
@@ -42,10 +42,10 @@ mod tests {
     #[test]
     fn a_body_is_shown_as_json_text_or_base64() {
         let details = |body: &str| json!({ "properties": {}, "headers": { REPLACED_BODY: STANDARD.encode(body) } });
-        let json = whole(&Entry::default(), details("{ not json"), br#"{"z":1,"a":"b"}"#);
+        let json = full_view(&DeadLetterEntry::default(), details("{ not json"), br#"{"z":1,"a":"b"}"#);
         assert_eq!((&json["body"], &json["replaced_body"]), (&json!({ "z": 1, "a": "b" }), &json!("{ not json")));
         assert_eq!(json["headers"][REPLACED_BODY], "(see replaced_body)");
-        let bytes = whole(&Entry::default(), json!({}), &[0, 255]);
+        let bytes = full_view(&DeadLetterEntry::default(), json!({}), &[0, 255]);
         assert_eq!((bytes.get("body"), &bytes["body_base64"]), (None, &json!("AP8=")));
     }
 }

@@ -9,11 +9,11 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::entry::{Entry, Fate};
-use super::order::{Action, Effect, Order, Substitute};
+use super::entry::{DeadLetterEntry, OperationResult};
+use super::order::{Action, BodyPatch, Operation, RunMode};
 use super::patch::{PatchError, Patched, REPLACED_BODY, patched};
 use crate::ports::bus::headers::{OF_A_DEATH, REPLAYED_AT, REPLAYS};
-use crate::ports::bus::{Letter, Letters, LettersError, Replay};
+use crate::ports::bus::{DeadLetter, DeadLetterError, DeadLetters, Replay};
 
 /// Most replays waiting for the broker's confirm at once.
 const OUTSTANDING: usize = 64;
@@ -26,14 +26,14 @@ pub trait Observer: Send {
     /// Reports progress: dead letters read so far, and their total.
     fn looked_at(&mut self, count: u64, total: u64);
     /// Reports a match, with the result of the action.
-    fn entry(&mut self, entry: Entry);
+    fn entry(&mut self, entry: DeadLetterEntry);
     /// Reports a match to be shown completely, with its properties, headers and body.
-    fn shown(&mut self, entry: Entry, details: Value, body: &Bytes);
+    fn shown(&mut self, entry: DeadLetterEntry, details: Value, body: &Bytes);
 }
 
 /// Counts of a walk through the dead letters.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Tally {
+pub struct Counts {
     /// Dead letters read.
     pub seen: u64,
     /// Dead letters that matched the selection.
@@ -46,10 +46,10 @@ pub struct Tally {
 
 /// Error that ends a walk early.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum OrderFailure {
     /// The broker failed.
     #[error(transparent)]
-    Letters(#[from] LettersError),
+    Letters(#[from] DeadLetterError),
     /// A patch requires exactly one match.
     #[error(
         "{0} dead letters match, but a patch requires exactly one; narrow the selection (--organization, --reason, --before, --after)"
@@ -73,13 +73,13 @@ pub enum Failure {
 
 /// Walks through all dead letters. `stop` ends the walk after those already in progress. On every error the dead letters not
 /// yet processed stay in the queue.
-pub async fn carry_out(
-    letters: &mut dyn Letters,
-    order: &Order,
+pub async fn execute(
+    letters: &mut dyn DeadLetters,
+    order: &Operation,
     observer: &mut dyn Observer,
     stop: &CancellationToken,
-) -> Result<Tally, Failure> {
-    let mut work = Work { order, observer, stop, tally: Tally::default(), only: None };
+) -> Result<Counts, OrderFailure> {
+    let mut work = Work { order, observer, stop, tally: Counts::default(), only: None };
     let done = match work.go_through(letters).await {
         Ok(()) => work.substitute().await,
         Err(failure) => Err(failure),
@@ -92,16 +92,16 @@ pub async fn carry_out(
 }
 
 struct Work<'a> {
-    order: &'a Order,
+    order: &'a Operation,
     observer: &'a mut dyn Observer,
     stop: &'a CancellationToken,
-    tally: Tally,
+    tally: Counts,
     /// Candidate for a patch.
-    only: Option<(Entry, Letter)>,
+    only: Option<(DeadLetterEntry, DeadLetter)>,
 }
 
 impl Work<'_> {
-    async fn go_through(&mut self, letters: &mut dyn Letters) -> Result<(), Failure> {
+    async fn go_through(&mut self, letters: &mut dyn DeadLetters) -> Result<(), OrderFailure> {
         let total = letters.total();
         loop {
             self.observer.room().await;
@@ -114,13 +114,13 @@ impl Work<'_> {
                 return Ok(());
             }
             self.tally.seen += window.len() as u64;
-            self.deal_with(window).await?;
+            self.process_window(window).await?;
             self.observer.looked_at(self.tally.seen, total);
         }
     }
 
-    async fn deal_with(&mut self, window: Vec<Letter>) -> Result<(), Failure> {
-        let read = window.into_iter().map(|letter| (Entry::of(&letter, self.order.limits), letter));
+    async fn process_window(&mut self, window: Vec<DeadLetter>) -> Result<(), OrderFailure> {
+        let read = window.into_iter().map(|letter| (DeadLetterEntry::of(&letter, self.order.limits), letter));
         let chosen: Vec<_> = read.filter(|(entry, _)| self.order.selection.matches(entry)).collect();
         self.tally.matched += chosen.len() as u64;
         match &self.order.action {
@@ -130,25 +130,29 @@ impl Work<'_> {
                     self.observer.shown(entry, letter.details(), &letter.body);
                 }
             }
-            Action::Replay(Effect::Rehearsed) => self.rehearse(chosen, Fate::WouldReplay),
-            Action::Discard(Effect::Rehearsed) => self.rehearse(chosen, Fate::WouldDiscard),
-            Action::Replay(Effect::Real) => return self.all(chosen, replay).await,
-            Action::Discard(Effect::Real) => return self.all(chosen, discard).await,
+            Action::Replay(RunMode::DryRun) => self.rehearse(chosen, OperationResult::WouldReplay),
+            Action::Discard(RunMode::DryRun) => self.rehearse(chosen, OperationResult::WouldDiscard),
+            Action::Replay(RunMode::Apply) => return self.all(chosen, replay).await,
+            Action::Discard(RunMode::Apply) => return self.all(chosen, discard).await,
             Action::Substitute(..) => self.only = chosen.into_iter().next().or(self.only.take()),
         }
         Ok(())
     }
 
-    fn rehearse(&mut self, chosen: Vec<(Entry, Letter)>, fate: Fate) {
+    fn rehearse(&mut self, chosen: Vec<(DeadLetterEntry, DeadLetter)>, fate: OperationResult) {
         for (entry, _) in chosen {
             self.observer.entry(entry.with(fate));
         }
     }
 
     /// Acts on many dead letters concurrently and reports them in their order.
-    async fn all<F>(&mut self, chosen: Vec<(Entry, Letter)>, act: fn(Entry, Letter) -> F) -> Result<(), Failure>
+    async fn all<F>(
+        &mut self,
+        chosen: Vec<(DeadLetterEntry, DeadLetter)>,
+        act: fn(DeadLetterEntry, DeadLetter) -> F,
+    ) -> Result<(), OrderFailure>
     where
-        F: Future<Output = Result<Entry, LettersError>> + Send,
+        F: Future<Output = Result<DeadLetterEntry, DeadLetterError>> + Send,
     {
         let stop = self.stop;
         let chosen = chosen.into_iter().take_while(|_| !stop.is_cancelled());
@@ -157,52 +161,52 @@ impl Work<'_> {
         );
         while let Some(entry) = done.next().await {
             let entry = entry?;
-            self.tally.failed += u64::from(entry.result == Some(Fate::Failed));
+            self.tally.failed += u64::from(entry.result == Some(OperationResult::Failed));
             self.observer.entry(entry);
         }
         Ok(())
     }
 
     /// Applies the patch after the walk, because only then is it certain that exactly one dead letter matches.
-    async fn substitute(&mut self) -> Result<(), Failure> {
+    async fn substitute(&mut self) -> Result<(), OrderFailure> {
         let Action::Substitute(effect, substitute) = &self.order.action else { return Ok(()) };
         if self.tally.stopped {
             return Ok(());
         }
         let Some((entry, letter)) = self.only.take().filter(|_| self.tally.matched == 1) else {
-            return Err(Failure::NotOne(self.tally.matched));
+            return Err(OrderFailure::NotOne(self.tally.matched));
         };
         let patched = patched(&letter.envelope, &letter.body, &substitute.patch, self.order.limits)?;
         if patched.original.is_none() && substitute.keep.is_none() {
-            return Err(Failure::NowhereToKeep);
+            return Err(OrderFailure::NowhereToKeep);
         }
-        if *effect == Effect::Rehearsed {
-            self.observer.entry(entry.with(Fate::WouldReplay));
+        if *effect == RunMode::DryRun {
+            self.observer.entry(entry.with(OperationResult::WouldReplay));
             return Ok(());
         }
         keep(substitute, &letter.body)?;
         let Patched { body, original } = patched;
-        let mut message = afresh(&letter);
+        let mut message = as_replay(&letter);
         message.body = Some(body.into());
         message.headers.extend(original.map(|original| (REPLACED_BODY, original)));
-        let entry = told(entry, letter.replay(message).await, Fate::Replayed)?;
-        self.tally.failed += u64::from(entry.result == Some(Fate::Failed));
+        let entry = record_result(entry, letter.replay(message).await, OperationResult::Replayed)?;
+        self.tally.failed += u64::from(entry.result == Some(OperationResult::Failed));
         self.observer.entry(entry);
         Ok(())
     }
 }
 
-async fn replay(entry: Entry, letter: Letter) -> Result<Entry, LettersError> {
-    let message = afresh(&letter);
-    told(entry, letter.replay(message).await, Fate::Replayed)
+async fn replay(entry: DeadLetterEntry, letter: DeadLetter) -> Result<DeadLetterEntry, DeadLetterError> {
+    let message = as_replay(&letter);
+    record_result(entry, letter.replay(message).await, OperationResult::Replayed)
 }
 
-async fn discard(entry: Entry, letter: Letter) -> Result<Entry, LettersError> {
-    told(entry, letter.discard().await, Fate::Discarded)
+async fn discard(entry: DeadLetterEntry, letter: DeadLetter) -> Result<DeadLetterEntry, DeadLetterError> {
+    record_result(entry, letter.discard().await, OperationResult::Discarded)
 }
 
 /// Returns the replay of a dead letter: without the headers added when it was given up, and marked as replayed.
-fn afresh(letter: &Letter) -> Replay {
+fn as_replay(letter: &DeadLetter) -> Replay {
     let before: u64 = letter.envelope.header(REPLAYS).and_then(|text| text.parse().ok()).unwrap_or(0);
     // Truncated to milliseconds, the precision of the worker's own times, which are compared with it.
     let now = Timestamp::now();
@@ -212,7 +216,11 @@ fn afresh(letter: &Letter) -> Replay {
 }
 
 /// Records the result. A failure of one dead letter goes into its entry; a failure of the broker ends the walk.
-fn told(entry: Entry, done: Result<(), LettersError>, fate: Fate) -> Result<Entry, LettersError> {
+fn record_result(
+    entry: DeadLetterEntry,
+    done: Result<(), DeadLetterError>,
+    fate: OperationResult,
+) -> Result<DeadLetterEntry, DeadLetterError> {
     match done {
         Ok(()) => {
             info!(
@@ -226,18 +234,20 @@ fn told(entry: Entry, done: Result<(), LettersError>, fate: Fate) -> Result<Entr
             );
             Ok(entry.with(fate))
         }
-        Err(problem @ (LettersError::Publish(_) | LettersError::Twice(_))) => Ok(entry.failed(problem.to_string())),
+        Err(problem @ (DeadLetterError::Publish(_) | DeadLetterError::Twice(_))) => {
+            Ok(entry.failed(problem.to_string()))
+        }
         Err(problem) => Err(problem),
     }
 }
 
 /// Saves the original before anything is changed, and never overwrites a file.
-fn keep(substitute: &Substitute, original: &[u8]) -> Result<(), Failure> {
+fn keep(substitute: &BodyPatch, original: &[u8]) -> Result<(), OrderFailure> {
     use std::io::Write;
     let Some(path) = &substitute.keep else { return Ok(()) };
     let written = std::fs::File::create_new(path).and_then(|mut file| {
         file.write_all(original)?;
         file.sync_all()
     });
-    written.map_err(|problem| Failure::Keep { path: path.display().to_string(), problem })
+    written.map_err(|problem| OrderFailure::Keep { path: path.display().to_string(), problem })
 }

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::envelope::Envelope;
 use super::field::Field;
-use super::frame::{Frame, Top};
-use super::problem::{Problem, shown};
+use super::frame::{Frame, TopLevelFields};
+use super::problem::{DecodeProblem, printable};
 
 /// CloudEvents mode of a message, determined from its envelope.
 pub(super) enum Mode<'a> {
@@ -18,13 +18,13 @@ pub(super) enum Mode<'a> {
     /// `application/cloudevents-batch+json`.
     Batch,
     /// Attributes in headers; the body is the data.
-    Binary(Headers<'a>),
+    Binary(AttributeHeaders<'a>),
     /// Not a CloudEvent.
     Plain,
 }
 
 /// Attributes of binary mode, each with the full name of its header.
-pub(super) struct Headers<'a> {
+pub(super) struct AttributeHeaders<'a> {
     attributes: Vec<(&'a str, &'a str, &'a str)>,
 }
 
@@ -39,13 +39,13 @@ impl<'a> Mode<'a> {
         if media_type.eq_ignore_ascii_case("application/cloudevents-batch+json") {
             return Self::Batch;
         }
-        let headers = Headers::of(envelope);
+        let headers = AttributeHeaders::of(envelope);
         // A lone trace header does not make the body a CloudEvent.
         if headers.find("specversion").or(headers.find("type")).is_some() { Self::Binary(headers) } else { Self::Plain }
     }
 }
 
-impl<'a> Headers<'a> {
+impl<'a> AttributeHeaders<'a> {
     fn of(envelope: &'a Envelope) -> Self {
         let attributes = envelope.headers.iter().filter_map(|(name, value)| {
             let (prefix, attribute) = name.split_at_checked("cloudEvents:".len())?;
@@ -89,7 +89,7 @@ impl<'a> Headers<'a> {
 }
 
 /// Builds the frame from the attributes and the data in the body.
-pub(super) fn structured<'a>(top: &Top<'a>) -> Frame<'a> {
+pub(super) fn structured<'a>(top: &TopLevelFields<'a>) -> Frame<'a> {
     let version = check_version(&Field::json("specversion", top.specversion));
     let (data, fault) = match data(top) {
         Ok(data) => (data, version.err()),
@@ -107,13 +107,13 @@ pub(super) fn structured<'a>(top: &Top<'a>) -> Frame<'a> {
 }
 
 /// Reports a batch. CloudEvents defines no way to acknowledge its events separately.
-pub(super) fn batch() -> Problem {
-    Problem::whole(
+pub(super) fn batch() -> DecodeProblem {
+    DecodeProblem::of_message(
         "a CloudEvents batch (application/cloudevents-batch+json) is not supported; publish each event as a separate message",
     )
 }
 
-fn data<'a>(top: &Top<'a>) -> Result<Option<Cow<'a, str>>, Problem> {
+fn data<'a>(top: &TopLevelFields<'a>) -> Result<Option<Cow<'a, str>>, DecodeProblem> {
     match (top.data, top.data_base64) {
         (Some(data), _) => Ok(Some(Cow::Borrowed(data.get()))),
         (None, Some(raw)) => decode_base64(raw),
@@ -121,24 +121,24 @@ fn data<'a>(top: &Top<'a>) -> Result<Option<Cow<'a, str>>, Problem> {
     }
 }
 
-fn decode_base64(raw: &RawValue) -> Result<Option<Cow<'_, str>>, Problem> {
+fn decode_base64(raw: &RawValue) -> Result<Option<Cow<'_, str>>, DecodeProblem> {
     let path = "data_base64";
     let Some(text) = Field::json(path, Some(raw)).text()? else {
         return Ok(None);
     };
-    let bytes = BASE64.decode(text).map_err(|_| Problem::at(path, "not valid base64"))?;
-    let json = String::from_utf8(bytes).map_err(|_| Problem::at(path, "decodes to bytes that are not UTF-8"))?;
+    let bytes = BASE64.decode(text).map_err(|_| DecodeProblem::at(path, "not valid base64"))?;
+    let json = String::from_utf8(bytes).map_err(|_| DecodeProblem::at(path, "decodes to bytes that are not UTF-8"))?;
     serde_json::from_str::<serde::de::IgnoredAny>(&json)
-        .map_err(|error| Problem::at(path, format!("decodes to text that is not JSON: {error}")))?;
+        .map_err(|error| DecodeProblem::at(path, format!("decodes to text that is not JSON: {error}")))?;
     Ok(Some(Cow::Owned(json)))
 }
 
 /// Accepts versions 1.x; an absent version counts as 1.0.
-fn check_version(version: &Field<'_>) -> Result<(), Problem> {
+fn check_version(version: &Field<'_>) -> Result<(), DecodeProblem> {
     match version.text()? {
-        Some(text) if text != "1" && !text.starts_with("1.") => Err(Problem::at(
+        Some(text) if text != "1" && !text.starts_with("1.") => Err(DecodeProblem::at(
             version.path(),
-            format!("unsupported CloudEvents version \"{}\"; expected 1.0", shown(&text)),
+            format!("unsupported CloudEvents version \"{}\"; expected 1.0", printable(&text)),
         )),
         _ => Ok(()),
     }

@@ -7,7 +7,7 @@ use super::envelope::Envelope;
 use super::frame::{Data, Frame};
 use super::ids::{EventId, EventKey, OrganizationId};
 use super::model::{Body, Event};
-use super::problem::Problem;
+use super::problem::DecodeProblem;
 use super::rejection::Rejection;
 use super::{handoff, resolution, surrogate, webhook};
 
@@ -24,7 +24,7 @@ pub enum Decoded {
     /// One event.
     Event(Event),
     /// Several conversations from a webhook's array; each piece is published in place of the message.
-    Several(Vec<Piece>),
+    Split(Vec<Piece>),
 }
 
 /// One conversation of an array as a complete message. The same input always gives the same bytes.
@@ -39,7 +39,7 @@ pub struct Piece {
 /// Decodes a message in any dialect: native, public webhook or CloudEvents 1.0.
 /// Pure and total: every input gives a result.
 pub fn decode(envelope: &Envelope, body: &[u8], limits: &Limits) -> Result<Decoded, Box<Rejection>> {
-    decode_once(envelope, body, *limits).or_else(|rejection| match surrogate::mended(body) {
+    decode_once(envelope, body, *limits).or_else(|rejection| match surrogate::replace_lone_surrogates(body) {
         // A lone surrogate in a field name, or in a value that a dead letter's headers are read from.
         Some(mended) => decode_once(envelope, &mended, *limits),
         None => Err(rejection),
@@ -51,7 +51,7 @@ fn decode_once(envelope: &Envelope, body: &[u8], limits: Limits) -> Result<Decod
     read(&frame).map_err(|problem| Box::new(problem.reject(frame.seen())))
 }
 
-fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
+fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
     if let Some(fault) = &frame.fault {
         return Err(fault.clone());
     }
@@ -62,12 +62,15 @@ fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
         "session.handoff" => one(frame, |data| handoff::read(data).map(Box::new).map(Body::Handoff)),
         "session.resolved" => one(frame, |data| resolution::read(data).map(Body::Resolution)),
         webhook::NAME => webhook::read(frame),
-        other => Err(Problem::unsupported(frame.event.path(), other)),
+        other => Err(DecodeProblem::unsupported(frame.event.path(), other)),
     }
 }
 
 /// Reads a native event. Everything but its data is the same for all events.
-fn one(frame: &Frame<'_>, body: impl FnOnce(Data<'_>) -> Result<Body, Problem>) -> Result<Decoded, Problem> {
+fn one(
+    frame: &Frame<'_>,
+    body: impl FnOnce(Data<'_>) -> Result<Body, DecodeProblem>,
+) -> Result<Decoded, DecodeProblem> {
     let organization_id = organization(frame)?;
     let Some(event_id) = frame.event_id()? else {
         return Err(frame.event_id.missing("an id here or in the AMQP message_id"));
@@ -83,7 +86,7 @@ fn one(frame: &Frame<'_>, body: impl FnOnce(Data<'_>) -> Result<Body, Problem>) 
 }
 
 /// Reads the organization id, which every event requires.
-pub(super) fn organization(frame: &Frame<'_>) -> Result<OrganizationId, Problem> {
+pub(super) fn organization(frame: &Frame<'_>) -> Result<OrganizationId, DecodeProblem> {
     match frame.organization_id.id()? {
         Some(id) => Ok(OrganizationId::from(id)),
         None => Err(frame.organization_id.missing("the organization id")),

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::instant;
 use super::lax::{Object, Text};
-use super::problem::{Problem, shown};
+use super::problem::{DecodeProblem, printable};
 use super::surrogate;
 
 /// Longest id, in characters (contract 2). AMQP limits a message id to 255 bytes.
@@ -45,7 +45,7 @@ impl<'a> Field<'a> {
     }
 
     /// Returns the field's text unchanged; `None` if it is absent, null or blank.
-    pub(super) fn text(&self) -> Result<Option<String>, Problem> {
+    pub(super) fn text(&self) -> Result<Option<String>, DecodeProblem> {
         match self.value {
             Value::Absent => Ok(None),
             Value::Header(text) => Ok((!text.trim().is_empty()).then(|| text.to_owned())),
@@ -54,35 +54,35 @@ impl<'a> Field<'a> {
     }
 
     /// Returns the field as an id: 1 to 255 characters without control characters.
-    pub(super) fn id(&self) -> Result<Option<String>, Problem> {
+    pub(super) fn id(&self) -> Result<Option<String>, DecodeProblem> {
         id(self.text()?, &self.path)
     }
 
     /// Returns the field as a time.
-    pub(super) fn instant(&self) -> Result<Option<Timestamp>, Problem> {
+    pub(super) fn instant(&self) -> Result<Option<Timestamp>, DecodeProblem> {
         let text = self.text()?;
         text.map(|text| time(&text, &self.path)).transpose()
     }
 
     /// Reports the field as missing.
-    pub(super) fn missing(&self, expected: &str) -> Problem {
+    pub(super) fn missing(&self, expected: &str) -> DecodeProblem {
         missing(&self.path, expected)
     }
 }
 
 /// Reports a required field that is absent, null or blank.
-pub(super) fn missing(path: &str, expected: &str) -> Problem {
-    Problem::at(path, format!("required, but absent, null or blank; expected {expected}"))
+pub(super) fn missing(path: &str, expected: &str) -> DecodeProblem {
+    DecodeProblem::at(path, format!("required, but absent, null or blank; expected {expected}"))
 }
 
 /// Checks the length and the characters of an id.
-pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, Problem> {
+pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, DecodeProblem> {
     let Some(text) = text else { return Ok(None) };
     let length = text.chars().count();
     if length > LONGEST_ID {
-        return Err(Problem::at(
+        return Err(DecodeProblem::at(
             path,
-            format!("{length} characters, expected at most {LONGEST_ID}: \"{}\"", shown(&text)),
+            format!("{length} characters, expected at most {LONGEST_ID}: \"{}\"", printable(&text)),
         ));
     }
     without_controls(&text, path, "an id")?;
@@ -90,45 +90,48 @@ pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, Pro
 }
 
 /// Rejects control characters (C0, DEL, C1), because they would break log lines, headers and lists.
-pub(super) fn without_controls(text: &str, path: &str, what: &str) -> Result<(), Problem> {
+pub(super) fn without_controls(text: &str, path: &str, what: &str) -> Result<(), DecodeProblem> {
     if text.chars().any(char::is_control) {
-        return Err(Problem::at(path, format!("{what} must not contain control characters: \"{}\"", shown(text))));
+        return Err(DecodeProblem::at(
+            path,
+            format!("{what} must not contain control characters: \"{}\"", printable(text)),
+        ));
     }
     Ok(())
 }
 
 /// Parses a time.
-pub(super) fn time(text: &str, path: &str) -> Result<Timestamp, Problem> {
+pub(super) fn time(text: &str, path: &str) -> Result<Timestamp, DecodeProblem> {
     instant::parse(text).ok_or_else(|| {
-        Problem::at(path, "not an RFC 3339 time with an offset; expected a time such as 2026-11-22T10:15:00Z")
+        DecodeProblem::at(path, "not an RFC 3339 time with an offset; expected a time such as 2026-11-22T10:15:00Z")
     })
 }
 
 /// Parses an object of `data`; `None` if it is null or blank.
-pub(super) fn object<T: DeserializeOwned>(text: &str, path: &str) -> Result<Option<T>, Problem> {
+pub(super) fn object<T: DeserializeOwned>(text: &str, path: &str) -> Result<Option<T>, DecodeProblem> {
     parse::<Object<T>>(text, path).map(|object| object.0)
 }
 
 /// Parses JSON that is known to be well formed. The common path tracks no position. Only after an error is the text
 /// parsed again, first with lone surrogates replaced, then with tracking to locate the error.
-fn parse<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, Problem> {
+fn parse<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, DecodeProblem> {
     serde_json::from_str(text).or_else(|_| parse_mended(text, path))
 }
 
 #[cold]
-fn parse_mended<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, Problem> {
-    let mended = surrogate::mended(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
+fn parse_mended<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, DecodeProblem> {
+    let mended = surrogate::replace_lone_surrogates(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(mended) = mended else { return Err(locate::<T>(text, path)) };
     serde_json::from_str(&mended).map_err(|_| locate::<T>(&mended, path))
 }
 
 #[cold]
-fn locate<T: DeserializeOwned>(text: &str, path: &str) -> Problem {
+fn locate<T: DeserializeOwned>(text: &str, path: &str) -> DecodeProblem {
     let mut json = serde_json::Deserializer::from_str(text);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
     let Err(error) = T::deserialize(tracked) else {
-        return Problem::at(path, "can't be parsed");
+        return DecodeProblem::at(path, "can't be parsed");
     };
     let within = track.path().to_string();
     let path = match within.as_str() {
@@ -136,7 +139,7 @@ fn locate<T: DeserializeOwned>(text: &str, path: &str) -> Problem {
         within if within.starts_with('[') => format!("{path}{within}"),
         within => format!("{path}.{within}"),
     };
-    Problem::at(path, bare(&error))
+    DecodeProblem::at(path, bare(&error))
 }
 
 /// Returns the text of an error without its position, which would count from the beginning of the field.

@@ -12,13 +12,13 @@ use super::cloudevents::{self, Mode};
 use super::decode::Limits;
 use super::envelope::Envelope;
 use super::field::{self, Field};
-use super::problem::Problem;
+use super::problem::DecodeProblem;
 use super::seen;
 
 /// Message whose fields are located but not validated.
 pub(super) struct Frame<'a> {
     /// Problem that prevents reading any further.
-    pub(super) fault: Option<Problem>,
+    pub(super) fault: Option<DecodeProblem>,
     pub(super) event: Field<'a>,
     pub(super) event_id: Field<'a>,
     pub(super) organization_id: Field<'a>,
@@ -39,7 +39,7 @@ pub(super) struct Data<'a> {
 /// Top-level JSON fields of all dialects.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(super) struct Top<'a> {
+pub(super) struct TopLevelFields<'a> {
     #[serde(borrow)]
     pub(super) event: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -67,16 +67,16 @@ pub(super) struct Top<'a> {
 /// Reason for a body without a readable top level.
 enum TopError {
     /// The body is not JSON.
-    Syntax(Problem),
+    Syntax(DecodeProblem),
     /// The body is JSON, but not an object, or an object with a duplicate field.
-    Shape(Problem),
+    Shape(DecodeProblem),
 }
 
 impl TopError {
     /// Returns `Shape` only if the text is JSON to its end, because callers rely on that.
     fn shape(text: &str, problem: &str) -> Self {
         match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => Self::Shape(Problem::whole(problem)),
+            Ok(_) => Self::Shape(DecodeProblem::of_message(problem)),
             Err(error) => Self::Syntax(not_json(&error)),
         }
     }
@@ -99,7 +99,7 @@ impl<'a> Frame<'a> {
     }
 
     fn of_text(mode: &Mode<'a>, text: &'a str) -> Self {
-        match (mode, Top::read(text)) {
+        match (mode, TopLevelFields::read(text)) {
             (Mode::Batch, _) => Self::of_fault(mode, cloudevents::batch()),
             (Mode::Binary(headers), Ok(top)) if !top.is_native() => headers.frame(Some(text)),
             (Mode::Binary(headers), Err(TopError::Shape(_))) => headers.frame(Some(text)),
@@ -115,15 +115,15 @@ impl<'a> Frame<'a> {
     }
 
     /// Builds the frame of an unusable body; headers may still name its organization.
-    fn of_fault(mode: &Mode<'a>, problem: Problem) -> Self {
+    fn of_fault(mode: &Mode<'a>, problem: DecodeProblem) -> Self {
         let frame = match mode {
             Mode::Binary(headers) => headers.frame(None),
-            _ => Self::native(&Top::default()),
+            _ => Self::native(&TopLevelFields::default()),
         };
         Self { fault: Some(problem), ..frame }
     }
 
-    fn native(top: &Top<'a>) -> Self {
+    fn native(top: &TopLevelFields<'a>) -> Self {
         Self {
             fault: None,
             event: Field::json("event", top.event),
@@ -136,7 +136,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the event's id, else the AMQP `message_id`.
-    pub(super) fn event_id(&self) -> Result<Option<String>, Problem> {
+    pub(super) fn event_id(&self) -> Result<Option<String>, DecodeProblem> {
         match self.event_id.id()? {
             Some(id) => Ok(Some(id)),
             None => self.message_id(),
@@ -144,13 +144,13 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the AMQP `message_id` if it is a valid event id.
-    pub(super) fn message_id(&self) -> Result<Option<String>, Problem> {
+    pub(super) fn message_id(&self) -> Result<Option<String>, DecodeProblem> {
         let id = self.message_id.filter(|id| !id.trim().is_empty());
         field::id(id.map(str::to_owned), "AMQP message_id")
     }
 
     /// Returns the event's data, which every event requires.
-    pub(super) fn data(&self) -> Result<Data<'_>, Problem> {
+    pub(super) fn data(&self) -> Result<Data<'_>, DecodeProblem> {
         match &self.data {
             Some(json) => Ok(Data { json: json.trim_ascii(), path: "data" }),
             None => Err(field::missing("data", "an object")),
@@ -158,7 +158,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-impl<'a> Top<'a> {
+impl<'a> TopLevelFields<'a> {
     fn read(text: &'a str) -> Result<Self, TopError> {
         // serde accepts an array for a struct, by position.
         if !text.trim_ascii_start().starts_with('{') {
@@ -186,23 +186,26 @@ impl<'a> Top<'a> {
 }
 
 /// Returns the body as text, without a byte order mark.
-fn text(body: &[u8]) -> Result<&str, Problem> {
+fn text(body: &[u8]) -> Result<&str, DecodeProblem> {
     if let Some(section) = amqp_1_0::section(body) {
-        return Err(Problem::whole(format!(
+        return Err(DecodeProblem::of_message(format!(
             "the body is an AMQP 1.0 {section} section, not JSON; publish the event's JSON as a data section (amqp-data, binary)"
         )));
     }
     let text = std::str::from_utf8(body).map_err(|error| {
-        Problem::whole(format!("the body is not UTF-8: first invalid byte at offset {}", error.valid_up_to()))
+        DecodeProblem::of_message(format!(
+            "the body is not UTF-8: first invalid byte at offset {}",
+            error.valid_up_to()
+        ))
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-fn too_large(size: usize, limit: usize) -> Problem {
-    Problem::whole(format!("the body is {size} bytes, more than worker.max_event_bytes allows ({limit})"))
+fn too_large(size: usize, limit: usize) -> DecodeProblem {
+    DecodeProblem::of_message(format!("the body is {size} bytes, more than worker.max_event_bytes allows ({limit})"))
 }
 
 /// Reports malformed JSON. serde_json's texts for syntax errors are constant and quote nothing of the body.
-fn not_json(error: &serde_json::Error) -> Problem {
-    Problem::whole(format!("the body is not JSON: {error}"))
+fn not_json(error: &serde_json::Error) -> DecodeProblem {
+    DecodeProblem::of_message(format!("the body is not JSON: {error}"))
 }

@@ -6,11 +6,11 @@ use super::ids::SessionId;
 use super::instant;
 use super::lax::Text;
 use super::model::{Channel, Customer, Handoff, Message};
-use super::problem::Problem;
+use super::problem::DecodeProblem;
 use super::wire::{CustomerData, HandoffData, MessageData};
 
 /// Validates `data` and converts it into the model.
-pub(super) fn read(data: Data<'_>) -> Result<Handoff, Problem> {
+pub(super) fn read(data: Data<'_>) -> Result<Handoff, DecodeProblem> {
     let path = data.path;
     let wire: HandoffData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
     Ok(Handoff {
@@ -28,7 +28,7 @@ pub(super) fn read(data: Data<'_>) -> Result<Handoff, Problem> {
 }
 
 /// Reads the conversation id, which every event requires.
-pub(super) fn session(text: Text, path: &str) -> Result<SessionId, Problem> {
+pub(super) fn session(text: Text, path: &str) -> Result<SessionId, DecodeProblem> {
     match field::id(text.0, path)? {
         Some(id) => Ok(SessionId::from(id)),
         None => Err(missing(path, "the conversation id")),
@@ -36,7 +36,7 @@ pub(super) fn session(text: Text, path: &str) -> Result<SessionId, Problem> {
 }
 
 /// Reads the channel. It appears in headers, lists and keys, so the rules for ids apply: at most 255 characters, no control characters.
-pub(super) fn channel(text: Text, path: &str) -> Result<Option<Channel>, Problem> {
+pub(super) fn channel(text: Text, path: &str) -> Result<Option<Channel>, DecodeProblem> {
     let Some(text) = text.0 else {
         return Ok(None);
     };
@@ -45,7 +45,7 @@ pub(super) fn channel(text: Text, path: &str) -> Result<Option<Channel>, Problem
     let channel = Text(Some(text)).trimmed().map(|text| Channel::new(&text));
     let length = channel.as_ref().map_or(0, |channel| channel.as_str().chars().count());
     if length > LONGEST_ID {
-        return Err(Problem::at(path, format!("{length} characters, expected at most {LONGEST_ID}")));
+        return Err(DecodeProblem::at(path, format!("{length} characters, expected at most {LONGEST_ID}")));
     }
     Ok(channel)
 }

@@ -21,7 +21,7 @@ pub(super) struct List<T>(pub(super) Vec<T>);
 
 /// Optional string; a value of any other type counts as absent.
 #[derive(Default)]
-pub(super) struct Loose(pub(super) Text);
+pub(super) struct LenientText(pub(super) Text);
 
 impl<T> Default for Object<T> {
     fn default() -> Self {
@@ -140,41 +140,41 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 struct LooseVisitor;
 
 impl<'de> Visitor<'de> for LooseVisitor {
-    type Value = Loose;
+    type Value = LenientText;
     expecting!("anything");
 
-    fn visit_unit<E: Error>(self) -> Result<Loose, E> {
-        Ok(Loose::default())
+    fn visit_unit<E: Error>(self) -> Result<LenientText, E> {
+        Ok(LenientText::default())
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Loose, E> {
-        Ok(Loose::default())
+    fn visit_bool<E: Error>(self, _: bool) -> Result<LenientText, E> {
+        Ok(LenientText::default())
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Loose, E> {
-        Ok(Loose::default())
+    fn visit_i64<E: Error>(self, _: i64) -> Result<LenientText, E> {
+        Ok(LenientText::default())
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Loose, E> {
-        Ok(Loose::default())
+    fn visit_u64<E: Error>(self, _: u64) -> Result<LenientText, E> {
+        Ok(LenientText::default())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Loose, E> {
-        Ok(Loose::default())
+    fn visit_f64<E: Error>(self, _: f64) -> Result<LenientText, E> {
+        Ok(LenientText::default())
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Loose, E> {
-        TextVisitor.visit_str(text).map(Loose)
+    fn visit_str<E: Error>(self, text: &str) -> Result<LenientText, E> {
+        TextVisitor.visit_str(text).map(LenientText)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Loose, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<LenientText, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Loose::default())
+        Ok(LenientText::default())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LenientText, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Loose::default())
+        Ok(LenientText::default())
     }
 }
 
@@ -196,7 +196,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Loose {
+impl<'de> Deserialize<'de> for LenientText {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(LooseVisitor)
     }
@@ -216,7 +216,7 @@ impl JsonSchema for Text {
     }
 }
 
-impl JsonSchema for Loose {
+impl JsonSchema for LenientText {
     fn schema_name() -> Cow<'static, str> {
         "Loose".into()
     }

@@ -9,12 +9,16 @@ use super::decode::Piece;
 use super::field::{self, LONGEST_ID};
 use super::frame::Frame;
 use super::ids::OrganizationId;
-use super::problem::Problem;
+use super::problem::DecodeProblem;
 use super::webhook::{NAME, digest, named};
 use super::wire::ClosedData;
 
 /// Turns every item into a piece. An item that is not a conversation becomes a piece too, and ends as its own dead letter.
-pub(super) fn of(frame: &Frame<'_>, organization: &OrganizationId, items: &[&RawValue]) -> Result<Vec<Piece>, Problem> {
+pub(super) fn of(
+    frame: &Frame<'_>,
+    organization: &OrganizationId,
+    items: &[&RawValue],
+) -> Result<Vec<Piece>, DecodeProblem> {
     let base = frame.event_id()?;
     // The worker's own notation: ten thousand copies of the publisher's text could be gigabytes.
     let timestamp = frame.timestamp.instant()?.map(|at| at.to_string());
@@ -31,10 +35,14 @@ pub(super) fn of(frame: &Frame<'_>, organization: &OrganizationId, items: &[&Raw
                 event: NAME,
                 organization_id: organization.as_str(),
                 timestamp: timestamp.clone(),
-                data: if item.get().starts_with('[') { One::Nested([item]) } else { One::Item(item) },
+                data: if item.get().starts_with('[') {
+                    OneConversation::Nested([item])
+                } else {
+                    OneConversation::Item(item)
+                },
             };
             let body = serde_json::to_vec(&single)
-                .map_err(|error| Problem::at(format!("data[{index}]"), error.to_string()))?;
+                .map_err(|error| DecodeProblem::at(format!("data[{index}]"), error.to_string()))?;
             Ok(Piece { message_id, body })
         })
         .collect()
@@ -47,12 +55,12 @@ struct Single<'a> {
     organization_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     timestamp: Option<String>,
-    data: One<'a>,
+    data: OneConversation<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum One<'a> {
+enum OneConversation<'a> {
     Item(&'a RawValue),
     /// Array in place of a conversation. It stays wrapped, because a bare array would be split again.
     Nested([&'a RawValue; 1]),

@@ -9,20 +9,20 @@ const SHOWN: usize = 64;
 
 /// Rejection without the ids of the message.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Problem {
+pub(super) struct DecodeProblem {
     reason: RejectionReason,
     path: Option<String>,
     text: String,
 }
 
-impl Problem {
+impl DecodeProblem {
     /// Reports a field that breaks a rule.
     pub(super) fn at(path: impl Into<String>, text: impl Into<String>) -> Self {
         Self { reason: RejectionReason::InvalidEvent, path: Some(path.into()), text: text.into() }
     }
 
     /// Reports a message that can't be read as a whole.
-    pub(super) fn whole(text: impl Into<String>) -> Self {
+    pub(super) fn of_message(text: impl Into<String>) -> Self {
         Self { reason: RejectionReason::InvalidEvent, path: None, text: text.into() }
     }
 
@@ -33,7 +33,7 @@ impl Problem {
             path: Some(path.to_owned()),
             text: format!(
                 "unsupported event \"{}\"; expected session.handoff, session.resolved or conversation.closed",
-                shown(name)
+                printable(name)
             ),
         }
     }
@@ -46,7 +46,7 @@ impl Problem {
 
 /// Formats an id or event name for a log line or header: short and without control characters.
 /// Must never be called with customer text.
-pub(super) fn shown(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut out = String::new();
     for (index, char) in text.chars().enumerate() {
         if index == SHOWN {
@@ -65,13 +65,13 @@ pub(super) fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::printable;
 
     #[test]
     fn shows_short_and_printable_text_only() {
-        assert_eq!(shown("session.paused"), "session.paused");
-        assert_eq!(shown("a\u{0}b\nc\u{85}"), "a\\u{0}b\\u{a}c\\u{85}");
-        assert_eq!(shown(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
-        assert_eq!(shown(&"é".repeat(64)), "é".repeat(64));
+        assert_eq!(printable("session.paused"), "session.paused");
+        assert_eq!(printable("a\u{0}b\nc\u{85}"), "a\\u{0}b\\u{a}c\\u{85}");
+        assert_eq!(printable(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
+        assert_eq!(printable(&"é".repeat(64)), "é".repeat(64));
     }
 }

@@ -8,11 +8,11 @@ use super::handoff::{channel, session};
 use super::ids::IncidentId;
 use super::lax::Object;
 use super::model::{Resolution, Verdict};
-use super::problem::Problem;
+use super::problem::DecodeProblem;
 use super::wire::{Meta, ResolvedData};
 
 /// Validates `data` and converts it into the model.
-pub(super) fn read(data: Data<'_>) -> Result<Resolution, Problem> {
+pub(super) fn read(data: Data<'_>) -> Result<Resolution, DecodeProblem> {
     let path = data.path;
     let wire: ResolvedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
     Ok(Resolution {
@@ -24,14 +24,14 @@ pub(super) fn read(data: Data<'_>) -> Result<Resolution, Problem> {
 }
 
 /// Reads `data.meta.dynamics365_incident_id`.
-pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<IncidentId>, Problem> {
+pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<IncidentId>, DecodeProblem> {
     let Some(text) = meta.0.and_then(|meta| meta.dynamics365_incident_id.0) else {
         return Ok(None);
     };
     // Dynamics' own tools write GUIDs with and without braces; the crate reads both.
     match Uuid::try_parse(text.trim()) {
         Ok(id) => Ok(Some(IncidentId(id))),
-        Err(_) => Err(Problem::at(
+        Err(_) => Err(DecodeProblem::at(
             format!("{path}.meta.dynamics365_incident_id"),
             "not a GUID; expected the incident id, such as 7d0ba8ad-8d4f-4d4e-8a8c-0d6a1c1d5a11, not the ticket number",
         )),

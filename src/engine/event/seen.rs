@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::field;
-use super::frame::{Frame, Top};
+use super::frame::{Frame, TopLevelFields};
 use super::ids::{EventId, OrganizationId, SessionId};
 use super::lax::Text;
 use super::model::Kind;
@@ -42,10 +42,10 @@ impl Frame<'_> {
 }
 
 /// Reads the top level of an object with duplicate fields; the last one counts.
-pub(super) fn salvage(text: &str) -> Top<'_> {
+pub(super) fn salvage(text: &str) -> TopLevelFields<'_> {
     let members = members(text);
     let get = |name: &str| members.0.get(name).copied();
-    Top {
+    TopLevelFields {
         event: get("event"),
         event_id: get("event_id"),
         organization_id: get("organization_id"),

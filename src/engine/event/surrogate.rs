@@ -7,7 +7,7 @@ const ESCAPE: usize = 6;
 /// Replaces every lone surrogate with U+FFFD, at the same positions; returns `None` if there is none.
 ///
 /// Malformed JSON is changed by the same rule: in JSON a backslash occurs only in strings.
-pub(super) fn mended(json: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn replace_lone_surrogates(json: &[u8]) -> Option<Vec<u8>> {
     let mut halves = Vec::new();
     let mut at = 0;
     while let Some(found) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
@@ -42,10 +42,10 @@ fn unit(json: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::mended;
+    use super::replace_lone_surrogates;
 
     fn text(json: &str) -> Option<String> {
-        mended(json.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+        replace_lone_surrogates(json.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]

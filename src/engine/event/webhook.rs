@@ -12,7 +12,7 @@ use super::ids::{EventId, EventKey, OrganizationId};
 use super::lax::Text;
 use super::model::{Body, Event, Resolution, Verdict};
 use super::pieces;
-use super::problem::Problem;
+use super::problem::DecodeProblem;
 use super::resolution::incident;
 use super::wire::ClosedData;
 
@@ -27,14 +27,14 @@ const MOST_PIECES: usize = 10_000;
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_8f0e_52a7_4c3b_9a64_d3e0_7b1c_25f8);
 
 /// Reads one conversation, or splits an array of several.
-pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
+pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
     let organization = organization(frame)?;
     let data = frame.data()?;
     if !data.json.starts_with('[') {
         return one(frame, organization, data).map(Decoded::Event);
     }
     let items: Vec<&RawValue> =
-        serde_json::from_str(data.json).map_err(|_| Problem::at(data.path, "can't be parsed as an array"))?;
+        serde_json::from_str(data.json).map_err(|_| DecodeProblem::at(data.path, "can't be parsed as an array"))?;
     match items.as_slice() {
         [] => Err(missing(data.path, "a conversation or an array of conversations")),
         [item] => {
@@ -42,9 +42,9 @@ pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, Problem> {
             one(frame, organization, data).map(Decoded::Event)
         }
         items if items.len() > MOST_PIECES => {
-            Err(Problem::at(data.path, format!("{} conversations, expected at most {MOST_PIECES}", items.len())))
+            Err(DecodeProblem::at(data.path, format!("{} conversations, expected at most {MOST_PIECES}", items.len())))
         }
-        items => pieces::of(frame, &organization, items).map(Decoded::Several),
+        items => pieces::of(frame, &organization, items).map(Decoded::Split),
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn digest(organization: &str, conversation: &str, timestamp: Option<T
     named(&[organization, NAME, conversation, &timestamp])
 }
 
-fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Result<Event, Problem> {
+fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Result<Event, DecodeProblem> {
     let path = data.path;
     let given = frame.event_id()?;
     let wire: ClosedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;

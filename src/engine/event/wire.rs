@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::lax::{List, Loose, Object, Text};
+use super::lax::{LenientText, List, Object, Text};
 
 /// `data` of `session.handoff`.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -96,7 +96,7 @@ pub(super) struct ClosedData {
     /// `resolved` closes if neither of the two fields above is present.
     pub(super) ai_resolution_status: Text,
     /// Channel of the conversation; a value that is not a string is ignored.
-    pub(super) channel: Loose,
+    pub(super) channel: LenientText,
     /// References to records in Dynamics.
     pub(super) meta: Object<Meta>,
 }

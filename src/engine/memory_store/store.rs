@@ -7,17 +7,17 @@ use jiff::Timestamp;
 
 use super::tables::Tables;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
-use crate::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
+use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
 use crate::workflow::{Learned, Record, SessionEntry};
 
 /// Store in memory.
 #[derive(Default, Debug)]
 pub struct MemoryStore {
-    memory: Mutex<Memory>,
+    memory: Mutex<Contents>,
 }
 
 #[derive(Default, Debug)]
-struct Memory {
+struct Contents {
     now: Tables,
     /// State that a crash restores.
     kept: Tables,
@@ -45,11 +45,11 @@ impl MemoryStore {
         memory.closed = Closed::No;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Memory> {
+    fn lock(&self) -> MutexGuard<'_, Contents> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self) -> Result<MutexGuard<'_, Memory>, StoreError> {
+    fn open(&self) -> Result<MutexGuard<'_, Contents>, StoreError> {
         let memory = self.lock();
         match memory.closed {
             Closed::No => Ok(memory),
@@ -109,7 +109,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+    async fn outcomes(
+        &self,
+        filter: &OutcomeFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<OutcomePage, StoreError> {
         self.open()?.now.outcomes(filter, after, limit)
     }
 

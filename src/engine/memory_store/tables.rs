@@ -7,14 +7,16 @@ use jiff::Timestamp;
 use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
 use crate::ports::store::position::Position;
 use crate::ports::store::terms::fold;
-use crate::ports::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, StoreError, Swept};
+use crate::ports::store::{
+    Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, StoreError, StoredEvent, Swept,
+};
 use crate::workflow::{Learned, Record, SessionEntry};
 
 /// All stored entries.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Tables {
     records: BTreeMap<EventKey, Record>,
-    sessions: BTreeMap<(OrganizationId, SessionId), BTreeMap<EventId, Entry>>,
+    sessions: BTreeMap<(OrganizationId, SessionId), BTreeMap<EventId, OutcomeRow>>,
     contacts: BTreeMap<(OrganizationId, String), (ContactId, Timestamp)>,
     learned: BTreeMap<OrganizationId, Learned>,
     organizations: BTreeMap<OrganizationId, String>,
@@ -23,7 +25,7 @@ pub(super) struct Tables {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct OutcomeRow {
     first: Timestamp,
     at: Timestamp,
     kept: SessionEntry,
@@ -44,7 +46,7 @@ impl Tables {
             Change::Session { organization, session, entry, at } => {
                 let entries = self.sessions.entry((organization, session)).or_default();
                 let first = entries.get(&entry.event_id).map_or(at, |before| before.first);
-                entries.insert(entry.event_id.clone(), Entry { first, at, kept: entry });
+                entries.insert(entry.event_id.clone(), OutcomeRow { first, at, kept: entry });
             }
             Change::Contact { organization, email, contact, at } => {
                 self.contacts.insert((organization, fold(&email)), (contact, at));
@@ -119,7 +121,12 @@ impl Tables {
         self.queues.iter().map(|(id, declared)| (id.clone(), *declared)).collect()
     }
 
-    pub(super) fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+    pub(super) fn outcomes(
+        &self,
+        filter: &OutcomeFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<OutcomePage, StoreError> {
         let after = after.map(Position::read).transpose()?;
         let mut all: Vec<(Position, &Record)> = self
             .records
@@ -132,9 +139,10 @@ impl Tables {
         let more = all.len() > limit;
         all.truncate(limit);
         let next = all.last().filter(|_| more).map(|(position, _)| position.cursor());
-        let found = |(position, record): (Position, &Record)| Found { key: position.key(), record: record.clone() };
+        let found =
+            |(position, record): (Position, &Record)| StoredEvent { key: position.key(), record: record.clone() };
         let found = all.into_iter().map(found).collect();
-        Ok(Page { found, next })
+        Ok(OutcomePage { found, next })
     }
 
     pub(super) fn sweep(&mut self, before: Timestamp) -> Swept {

@@ -13,7 +13,7 @@ use crate::workflow::{Fault, Receipt, Settings, Step, StepName};
 
 /// System that holds the records: Dynamics 365.
 #[async_trait]
-pub trait Crm: Send + Sync + 'static {
+pub trait Destination: Send + Sync + 'static {
     /// Performs one step. Safe to repeat, because every record it creates has a key derived from the event. Waits for
     /// its turn among the requests of its organization.
     async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed;

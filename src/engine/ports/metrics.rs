@@ -8,14 +8,14 @@ use crate::event::{Kind, OrganizationId, Route};
 use crate::workflow::{Reason, StepName};
 
 /// Receiver of measurements. Must be cheap, since it is called on the hot path.
-pub trait Watch: Send + Sync + 'static {
+pub trait Metrics: Send + Sync + 'static {
     /// Records one measurement.
-    fn saw(&self, sighting: Sighting<'_>);
+    fn record(&self, sighting: Measurement<'_>);
 }
 
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
-pub enum Sighting<'a> {
+pub enum Measurement<'a> {
     /// An event ended, for now or for good.
     Event(Kind, EventEnd),
     /// An event has its final outcome.
@@ -87,8 +87,8 @@ pub enum EventEnd {
 
 /// Metrics that record nothing; for tests and commands.
 #[derive(Clone, Copy, Debug)]
-pub struct Blind;
+pub struct NoMetrics;
 
-impl Watch for Blind {
-    fn saw(&self, _: Sighting<'_>) {}
+impl Metrics for NoMetrics {
+    fn record(&self, _: Measurement<'_>) {}
 }

@@ -22,7 +22,7 @@ impl Age {
     }
 
     /// Starts counting, unless it counts already.
-    pub(super) fn begins(&mut self) {
+    pub(super) fn start(&mut self) {
         self.since.get_or_insert_with(Instant::now);
     }
 

@@ -9,14 +9,14 @@ use tracing::error;
 
 use super::Worker;
 use super::attempt::Attempt;
-use super::defect::{Defect, caught};
-use super::headers::Past;
-use super::letters;
+use super::caught_panic::{CaughtPanic, caught};
+use super::headers::MessageHistory;
+use super::new_dead_letter;
 use super::process::Arrival;
 use super::settlement::{Postponed, Settlement};
 use crate::event::{Event, Kind};
 use crate::ports::store::StoreError;
-use crate::workflow::{Again, Reason, StepName, Trial, after, between, rung};
+use crate::workflow::{FailedAttempt, Reason, RetryDecision, StepName, after, elapsed, rung};
 
 /// Longest wait for a failing store, however old the event is, because the store may recover at any time.
 const STORE_LOOK: Duration = Duration::from_secs(60);
@@ -24,8 +24,8 @@ const STORE_LOOK: Duration = Duration::from_secs(60);
 impl Worker {
     /// Decides on a message and always returns a settlement. A panic is a bug that this one event triggers: it is
     /// retried like a transient fault, but from a retry queue and not at once, and affects no other event.
-    pub(super) async fn judge_safely(&self, arrival: &Arrival) -> Settlement {
-        let defect = match caught(self.judge(arrival)).await {
+    pub(super) async fn settle_or_recover(&self, arrival: &Arrival) -> Settlement {
+        let defect = match caught(self.decide_settlement(arrival)).await {
             Ok(Ok(settlement)) => return settlement,
             Ok(Err(problem)) => return self.without_store(arrival, &problem),
             Err(defect) => defect,
@@ -38,7 +38,7 @@ impl Worker {
                 Ok(Ok(None)) | Err(_) => {}
             }
         }
-        self.stumble_blindly(arrival, &defect)
+        self.after_panic_from_headers(arrival, &defect)
     }
 
     /// Records a panic in the event's record and session. Returns `None` if the organization is not configured.
@@ -46,34 +46,38 @@ impl Worker {
         &self,
         event: &Event,
         arrival: &Arrival,
-        defect: &Defect,
+        defect: &CaughtPanic,
     ) -> Result<Option<Settlement>, StoreError> {
-        let Some(settings) = self.crm.settings(&event.key.organization_id) else { return Ok(None) };
+        let Some(settings) = self.destination.settings(&event.key.organization_id) else { return Ok(None) };
         let known = self.store.record(&event.key).await?;
         if let Some(settlement) = self.decided(event, known.as_ref(), arrival) {
             return Ok(Some(settlement));
         }
-        let mut attempt = self.take_up(event, &settings, known, arrival).await?;
+        let mut attempt = self.begin_attempt(event, &settings, known, arrival).await?;
         attempt.begin();
         attempt.stumble(defect, arrival.past.attempts + 1).await.map(Some)
     }
 
     /// Decides on a panic by the message's headers alone.
-    pub(super) fn stumble_blindly(&self, arrival: &Arrival, defect: &Defect) -> Settlement {
+    pub(super) fn after_panic_from_headers(&self, arrival: &Arrival, defect: &CaughtPanic) -> Settlement {
         let (past, now) = (&arrival.past, self.now());
         let (attempts, age) = (past.attempts + 1, past.age.unwrap_or_default());
         let first_seen = self.first_seen(past);
         let fault = defect.fault(StepName::Decode);
         error!(error = %fault.message, attempts, "the worker panicked while processing a message");
-        match after(fault.remedy, Trial { attempts, age }, &self.rules.policy) {
-            Again::Never(_) => Settlement::Dead(Box::new(match arrival.event() {
-                Some(event) => letters::exhausted(event, fault, attempts, (first_seen, now)),
-                None => letters::unreadable(fault, attempts, (first_seen, now)),
+        match after(fault.remedy, FailedAttempt { attempts, age }, &self.settings.policy) {
+            RetryDecision::GiveUp(_) => Settlement::Dead(Box::new(match arrival.event() {
+                Some(event) => new_dead_letter::exhausted(event, fault, attempts, (first_seen, now)),
+                None => new_dead_letter::unreadable(fault, attempts, (first_seen, now)),
             })),
             again => {
                 let rung = ladder(again);
                 let age = Some(age + self.delay(rung));
-                Settlement::Later(Postponed { attempts, age, ..self.as_told(past, kind(arrival), rung, "panic") })
+                Settlement::Later(Postponed {
+                    attempts,
+                    age,
+                    ..self.postponed_from_headers(past, kind(arrival), rung, "panic")
+                })
             }
         }
     }
@@ -82,23 +86,29 @@ impl Worker {
     /// them, and the event is never dead-lettered for it.
     fn without_store(&self, arrival: &Arrival, problem: &StoreError) -> Settlement {
         error!(error = %problem, "the store failed; moving the event to a retry queue");
-        let seen = arrival.past.first_seen.map_or(Duration::ZERO, |seen| between(seen, self.now()));
-        let rung = rung(seen.min(STORE_LOOK), &self.rules.policy);
-        self.put_off(arrival, rung, arrival.past.age, "store")
+        let seen = arrival.past.first_seen.map_or(Duration::ZERO, |seen| elapsed(seen, self.now()));
+        let rung = rung(seen.min(STORE_LOOK), &self.settings.policy);
+        self.retry_later(arrival, rung, arrival.past.age, "store")
     }
 
-    pub(super) fn put_off(
+    pub(super) fn retry_later(
         &self,
         arrival: &Arrival,
         rung: usize,
         age: Option<Duration>,
         why: &'static str,
     ) -> Settlement {
-        Settlement::Later(Postponed { age, ..self.as_told(&arrival.past, kind(arrival), rung, why) })
+        Settlement::Later(Postponed { age, ..self.postponed_from_headers(&arrival.past, kind(arrival), rung, why) })
     }
 
     /// Builds a postponement from the past in the message's headers.
-    pub(super) fn as_told(&self, past: &Past, kind: Kind, rung: usize, why: &'static str) -> Postponed {
+    pub(super) fn postponed_from_headers(
+        &self,
+        past: &MessageHistory,
+        kind: Kind,
+        rung: usize,
+        why: &'static str,
+    ) -> Postponed {
         let (attempts, first_seen) = (past.attempts, self.first_seen(past));
         Postponed { rung, kind, attempts, first_seen, age: past.age, refusals: 0, why }
     }
@@ -111,23 +121,26 @@ fn kind(arrival: &Arrival) -> Kind {
 
 impl Attempt<'_> {
     /// Records a panic as an attempt. `spent`: attempts in the message's headers, this one included.
-    async fn stumble(mut self, defect: &Defect, spent: u32) -> Result<Settlement, StoreError> {
+    async fn stumble(mut self, defect: &CaughtPanic, spent: u32) -> Result<Settlement, StoreError> {
         // Beginning this attempt counted one more than were made, and the notes of the panicked one may be lost.
         self.correct_attempts(spent);
         let fault = defect.fault(self.next_step());
-        let again = after(fault.remedy, self.trial(), &self.worker.rules.policy);
+        let again = after(fault.remedy, self.trial(), &self.worker.settings.policy);
         self.log(&fault, again);
         match again {
-            Again::Never(_) => self.give_up(Reason::RetriesExhausted, fault).await,
-            again => self.later(ladder(again), "panic").await,
+            RetryDecision::GiveUp(_) => self.give_up(Reason::RetriesExhausted, fault).await,
+            again => self.postpone(ladder(again), "panic").await,
         }
     }
 }
 
 /// Returns the rung for a retry after a panic. It is never retried at once, because the code is still the same.
-fn ladder(again: Again) -> usize {
+fn ladder(again: RetryDecision) -> usize {
     match again {
-        Again::Later(rung) => rung,
-        Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => 0,
+        RetryDecision::After(rung) => rung,
+        RetryDecision::Now
+        | RetryDecision::WhenAvailable
+        | RetryDecision::WhenStepAllowed
+        | RetryDecision::GiveUp(_) => 0,
     }
 }

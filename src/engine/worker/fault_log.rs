@@ -3,14 +3,14 @@
 use tracing::{debug, warn};
 
 use super::attempt::Attempt;
-use crate::workflow::{Again, Fault, Remedy};
+use crate::workflow::{Fault, Remedy, RetryDecision};
 
 impl Attempt<'_> {
     /// Logs a failed step. This is the only place that does, because the decision on the event is made by now.
-    pub(super) fn log(&self, fault: &Fault, again: Again) {
+    pub(super) fn log(&self, fault: &Fault, again: RetryDecision) {
         // The Dynamics adapter logs an organization's trouble once, so the events that wait for it are logged at debug
         // level only.
-        if fault.remedy != Remedy::Retry && !matches!(again, Again::Never(_)) {
+        if fault.remedy != Remedy::Retry && !matches!(again, RetryDecision::GiveUp(_)) {
             debug!(
                 event_id = %self.event.key.event_id,
                 organization_id = %self.event.key.organization_id,
@@ -38,11 +38,11 @@ impl Attempt<'_> {
     }
 }
 
-fn in_words(again: Again) -> &'static str {
+fn in_words(again: RetryDecision) -> &'static str {
     match again {
-        Again::Soon => "step failed; retrying now",
-        Again::Later(_) => "step failed; moving the event to a retry queue",
-        Again::WhenAvailable | Again::Aside => "step waits for its organization",
-        Again::Never(_) => "step failed permanently; dead-lettering the event",
+        RetryDecision::Now => "step failed; retrying now",
+        RetryDecision::After(_) => "step failed; moving the event to a retry queue",
+        RetryDecision::WhenAvailable | RetryDecision::WhenStepAllowed => "step waits for its organization",
+        RetryDecision::GiveUp(_) => "step failed permanently; dead-lettering the event",
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Ticket {
 
 /// Error: the ticket ahead was returned to its queue unprocessed, and those behind must not overtake it.
 #[derive(Debug)]
-pub(super) struct GaveBack;
+pub(super) struct Returned;
 
 impl Lanes {
     /// Takes the last place, without waiting: the order of calls is the order of turns.
@@ -75,13 +75,13 @@ impl Lanes {
 
 impl Ticket {
     /// Waits until all tickets ahead have left.
-    pub(super) async fn turn(&mut self) -> Result<(), GaveBack> {
+    pub(super) async fn turn(&mut self) -> Result<(), Returned> {
         while let Some(ahead) = &mut self.ahead {
             // An error means that the other ticket was dropped after its turn.
             let left = (&mut ahead.left).await.unwrap_or(Left { ahead: None, gave_back: false });
             self.ahead = left.ahead;
             if left.gave_back {
-                return Err(GaveBack);
+                return Err(Returned);
             }
         }
         Ok(())
@@ -143,7 +143,7 @@ mod tests {
         let first = lanes.queue(lane());
         let (second, mut third) = (lanes.queue(lane()), lanes.queue(lane()));
         second.give_back();
-        assert!(matches!(third.turn().now_or_never(), Some(Err(GaveBack))));
+        assert!(matches!(third.turn().now_or_never(), Some(Err(Returned))));
         third.give_back();
         let mut again = lanes.queue(lane());
         assert!(!has_turn(&mut again), "the first ticket has not left");

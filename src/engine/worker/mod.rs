@@ -15,19 +15,19 @@ mod prefetch;
 
 mod age;
 mod attempt;
-mod bury;
-mod defect;
+mod unroutable;
+mod caught_panic;
 mod failures;
 mod fault_log;
 mod headers;
 mod lanes;
-mod letters;
-mod pause;
+mod new_dead_letter;
+mod backoff;
 mod pending;
 mod process;
 mod quarantine;
 mod remember;
-mod room;
+mod organization_load;
 mod settle;
 mod settlement;
 
@@ -41,8 +41,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::event::Limits;
 use crate::ports::bus::Bus;
-use crate::ports::destination::Crm;
-use crate::ports::metrics::Watch;
+use crate::ports::destination::Destination;
+use crate::ports::metrics::Metrics;
 use crate::ports::store::Store;
 use crate::workflow::Policy;
 use lanes::Lanes;
@@ -50,7 +50,7 @@ use organization_consumer::OrganizationConsumer;
 use pending::PendingEvents;
 use quarantine::Quarantine;
 
-pub use defect::watch_for_defects;
+pub use caught_panic::report_panics;
 
 /// Longest time that a delivery is held unacked while its event can't continue. Together with a last request and the
 /// broker's confirms, no delivery is held for 10 minutes (contract 5): RabbitMQ closes the channel after 30 minutes by
@@ -61,10 +61,10 @@ const HOLD: Duration = Duration::from_secs(240);
 pub struct Worker {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
-    crm: Arc<dyn Crm>,
-    watch: Arc<dyn Watch>,
-    rules: Rules,
-    chance: Chance,
+    destination: Arc<dyn Destination>,
+    metrics: Arc<dyn Metrics>,
+    settings: WorkerSettings,
+    clock: Clock,
     lanes: Lanes,
     pending: Arc<PendingEvents>,
     stopping: CancellationToken,
@@ -74,20 +74,20 @@ pub struct Worker {
 }
 
 /// Dependencies of the worker.
-pub struct Tools {
+pub struct WorkerDeps {
     /// Store.
     pub store: Arc<dyn Store>,
     /// Message bus.
     pub bus: Arc<dyn Bus>,
     /// Destination.
-    pub crm: Arc<dyn Crm>,
+    pub crm: Arc<dyn Destination>,
     /// Metrics.
-    pub watch: Arc<dyn Watch>,
+    pub watch: Arc<dyn Metrics>,
 }
 
 /// Settings of the worker.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct WorkerSettings {
     /// Limits of a valid event.
     pub limits: Limits,
     /// Retry policy.
@@ -101,17 +101,17 @@ pub struct Rules {
 
 /// Clock and random source: real in the program, controlled by the test in a simulation.
 #[derive(Clone)]
-pub struct Chance {
+pub struct Clock {
     /// Returns the current time.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Returns a random number from 0 to 1.
-    pub dice: Arc<dyn Fn() -> f64 + Send + Sync>,
+    pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
 
-impl Chance {
+impl Clock {
     /// Uses the system's clock and random source.
     pub fn real() -> Self {
-        Self { now: Arc::new(in_milliseconds), dice: Arc::new(rand::random::<f64>) }
+        Self { now: Arc::new(in_milliseconds), random: Arc::new(rand::random::<f64>) }
     }
 }
 
@@ -123,16 +123,16 @@ fn in_milliseconds() -> Timestamp {
 
 impl Worker {
     /// Creates a worker that does not run yet.
-    pub fn new(tools: Tools, rules: Rules, chance: Chance) -> Arc<Self> {
-        let Tools { store, bus, crm, watch } = tools;
-        let life = (chance.dice)().to_bits();
+    pub fn new(tools: WorkerDeps, rules: WorkerSettings, chance: Clock) -> Arc<Self> {
+        let WorkerDeps { store, bus, crm, watch } = tools;
+        let life = (chance.random)().to_bits();
         Arc::new(Self {
             store,
             bus,
-            crm,
-            watch,
-            rules,
-            chance,
+            destination: crm,
+            metrics: watch,
+            settings: rules,
+            clock: chance,
             lanes: Lanes::default(),
             pending: Arc::default(),
             stopping: CancellationToken::new(),
@@ -178,7 +178,7 @@ impl Worker {
     }
 
     /// Ends all pauses, so that events that would soon be retried go to a retry queue instead.
-    pub fn hurry(&self) {
+    pub fn stop_pausing(&self) {
         self.stopping.cancel();
     }
 
@@ -189,7 +189,7 @@ impl Worker {
     }
 
     fn now(&self) -> Timestamp {
-        (self.chance.now)()
+        (self.clock.now)()
     }
 }
 

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::prefetch::{Change, Prefetch};
-use super::room::Room;
+use super::organization_load::OrganizationLoad;
+use super::prefetch::{Prefetch, PrefetchChange};
 use super::{HOLD, Worker};
 use crate::event::OrganizationId;
 use crate::ports::bus::{Consumption, Delivery};
@@ -46,7 +46,7 @@ pub(super) struct OrganizationConsumer {
     gives_back: bool,
     /// Deliveries taken from the queue and not started, in order.
     taken: VecDeque<Delivery>,
-    room: Arc<Room>,
+    room: Arc<OrganizationLoad>,
     /// True while events that wait for a refused step keep others out.
     crowded: bool,
     /// Time from which the next of them may make room.
@@ -57,7 +57,7 @@ pub(super) struct OrganizationConsumer {
 }
 
 /// Something that happened to the consumer.
-enum News {
+enum ConsumerEvent {
     Stopped,
     /// Events were processed or settled, or the organization is available again, or it is time to check its room.
     Changed,
@@ -73,7 +73,7 @@ enum News {
 
 impl OrganizationConsumer {
     pub(super) fn new(worker: Arc<Worker>, organization: OrganizationId, in_flight: TaskTracker) -> Self {
-        let prefetch = Prefetch::new(worker.rules.prefetch);
+        let prefetch = Prefetch::new(worker.settings.prefetch);
         Self {
             worker,
             organization,
@@ -96,26 +96,26 @@ impl OrganizationConsumer {
         loop {
             let available = self.begin();
             match self.news(available, &stopped).await {
-                News::Stopped => break,
-                News::Changed => {}
-                News::Delivered(delivery) => {
+                ConsumerEvent::Stopped => break,
+                ConsumerEvent::Changed => {}
+                ConsumerEvent::Delivered(delivery) => {
                     let changed = self.prefetch.comes(delivery.redelivered);
                     self.taken.push_back(delivery);
                     if changed {
                         self.end().await;
                     }
                 }
-                News::Ended => {
+                ConsumerEvent::Ended => {
                     self.consumption = None;
                     self.was_lost = true;
                 }
-                News::Opened(consumption) => {
+                ConsumerEvent::Opened(consumption) => {
                     self.closing.push(consumption.closed.clone());
                     (self.opening, self.consumption) = (None, Some(consumption));
                     self.was_lost = false;
                 }
-                News::Overdue => self.give_back().await,
-                News::GaveBack => self.gives_back = false,
+                ConsumerEvent::Overdue => self.give_back().await,
+                ConsumerEvent::GaveBack => self.gives_back = false,
             }
             if self.room.take_gave_back() {
                 self.give_back().await;
@@ -145,22 +145,22 @@ impl OrganizationConsumer {
         }
     }
 
-    async fn news(&mut self, available: bool, stopped: &CancellationToken) -> News {
+    async fn news(&mut self, available: bool, stopped: &CancellationToken) -> ConsumerEvent {
         let overdue = self.taken.front().map(|delivery| delivery.received + HOLD);
         self.open(available);
         let (worker, returning) = (self.worker.clone(), self.gives_back && self.room.under_way() == 0);
         tokio::select! {
             biased;
-            () = stopped.cancelled() => News::Stopped,
-            () = self.room.changed() => News::Changed,
-            next = next(&mut self.consumption) => next.map_or(News::Ended, News::Delivered),
-            () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => News::Overdue,
-            () = worker.crm.available(&self.organization), if !available => News::Changed,
-            opened = opened(&mut self.opening) => News::Opened(opened),
-            () = all_closed(&mut self.closing), if returning => News::GaveBack,
-            () = sleep_until(self.aside_from), if self.crowded => News::Changed,
+            () = stopped.cancelled() => ConsumerEvent::Stopped,
+            () = self.room.changed() => ConsumerEvent::Changed,
+            next = next(&mut self.consumption) => next.map_or(ConsumerEvent::Ended, ConsumerEvent::Delivered),
+            () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => ConsumerEvent::Overdue,
+            () = worker.destination.available(&self.organization), if !available => ConsumerEvent::Changed,
+            opened = opened(&mut self.opening) => ConsumerEvent::Opened(opened),
+            () = all_closed(&mut self.closing), if returning => ConsumerEvent::GaveBack,
+            () = sleep_until(self.aside_from), if self.crowded => ConsumerEvent::Changed,
             // A hanging organization loses room, and no other event reports that.
-            () = sleep(LOOK_EVERY), if self.room.under_way() > 0 => News::Changed,
+            () = sleep(LOOK_EVERY), if self.room.under_way() > 0 => ConsumerEvent::Changed,
         }
     }
 
@@ -177,7 +177,7 @@ impl OrganizationConsumer {
     }
 
     fn available_room(&self) -> Option<usize> {
-        match self.worker.crm.availability(&self.organization) {
+        match self.worker.destination.availability(&self.organization) {
             Availability::Available { room } => Some(room),
             Availability::Unavailable(_) => None,
         }
@@ -190,9 +190,9 @@ impl OrganizationConsumer {
         let Some(room) = self.available_room().filter(|_| self.consumption.is_some()) else { return };
         let starved = self.taken.is_empty() && self.room.carrying() < room;
         match self.prefetch.follow(room, self.unacked(), starved) {
-            Change::None => self.make_room(starved && self.unacked() >= usize::from(self.prefetch.now())),
-            Change::Grown => self.end().await,
-            Change::Shrunk => self.give_back().await,
+            PrefetchChange::None => self.make_room(starved && self.unacked() >= usize::from(self.prefetch.now())),
+            PrefetchChange::Grown => self.end().await,
+            PrefetchChange::Shrunk => self.give_back().await,
         }
     }
 

@@ -16,7 +16,7 @@ struct Messages {
 }
 
 /// Entry of the registry; dropping it removes it.
-pub(super) struct Pending {
+pub(super) struct PendingEntry {
     all: Arc<PendingEvents>,
     number: u64,
 }
@@ -28,12 +28,12 @@ impl PendingEvents {
     }
 
     /// Registers a message that a worker first received at this time.
-    pub(super) fn register(self: &Arc<Self>, first_seen: Timestamp) -> Pending {
+    pub(super) fn register(self: &Arc<Self>, first_seen: Timestamp) -> PendingEntry {
         let mut messages = self.lock();
         messages.numbers += 1;
         let number = messages.numbers;
         messages.first_seen.insert(number, first_seen);
-        Pending { all: self.clone(), number }
+        PendingEntry { all: self.clone(), number }
     }
 
     fn lock(&self) -> MutexGuard<'_, Messages> {
@@ -41,7 +41,7 @@ impl PendingEvents {
     }
 }
 
-impl Drop for Pending {
+impl Drop for PendingEntry {
     fn drop(&mut self) {
         self.all.lock().first_seen.remove(&self.number);
     }

@@ -12,7 +12,7 @@ const STEP: u16 = 4;
 
 /// Change of the prefetch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Change {
+pub(super) enum PrefetchChange {
     None,
     Grown,
     Shrunk,
@@ -54,21 +54,21 @@ impl Prefetch {
 
     /// Adapts to the room that the organization has for events. `starved` is true while it has room left and no
     /// delivery waits to be started.
-    pub(super) fn follow(&mut self, room: usize, unacked: usize, starved: bool) -> Change {
+    pub(super) fn follow(&mut self, room: usize, unacked: usize, starved: bool) -> PrefetchChange {
         let room = u16::try_from(room).unwrap_or(u16::MAX);
         if self.now == 1 {
-            return Change::None;
+            return PrefetchChange::None;
         }
         let saturated = unacked >= usize::from(self.now) && self.carried >= self.now;
         if saturated && starved && self.now < self.most {
             self.set(self.now.saturating_mul(STEP).min(self.most));
-            return Change::Grown;
+            return PrefetchChange::Grown;
         }
         if self.now > FEW && room <= self.now / STEP {
             self.set((self.now / STEP).max(FEW.min(self.most)));
-            return Change::Shrunk;
+            return PrefetchChange::Shrunk;
         }
-        Change::None
+        PrefetchChange::None
     }
 
     fn set(&mut self, prefetch: u16) {
@@ -91,7 +91,7 @@ mod tests {
         let mut prefetch = Prefetch::new(64);
         assert_eq!(prefetch.now(), 1);
         assert!(!prefetch.comes(true));
-        assert_eq!(prefetch.follow(64, 1, true), Change::None);
+        assert_eq!(prefetch.follow(64, 1, true), PrefetchChange::None);
         assert!(prefetch.comes(false));
         assert_eq!(prefetch.now(), FEW);
         assert!(!prefetch.comes(true), "all redelivered messages have been processed");
@@ -100,27 +100,27 @@ mod tests {
     #[test]
     fn prefetch_grows_only_with_processed_events() {
         let mut prefetch = proven();
-        assert_eq!(prefetch.follow(64, 4, true), Change::None, "nothing was processed, so it may hang");
+        assert_eq!(prefetch.follow(64, 4, true), PrefetchChange::None, "nothing was processed, so it may hang");
         prefetch.carried(4);
-        assert_eq!(prefetch.follow(64, 3, true), Change::None, "the queue has no more");
-        assert_eq!(prefetch.follow(64, 4, false), Change::None, "there is no room for more");
-        assert_eq!(prefetch.follow(64, 4, true), Change::Grown);
+        assert_eq!(prefetch.follow(64, 3, true), PrefetchChange::None, "the queue has no more");
+        assert_eq!(prefetch.follow(64, 4, false), PrefetchChange::None, "there is no room for more");
+        assert_eq!(prefetch.follow(64, 4, true), PrefetchChange::Grown);
         assert_eq!(prefetch.now(), 16);
         prefetch.carried(16);
-        assert_eq!(prefetch.follow(20, 16, true), Change::Grown);
+        assert_eq!(prefetch.follow(20, 16, true), PrefetchChange::Grown);
         assert_eq!(prefetch.now(), 64);
         prefetch.carried(64);
-        assert_eq!(prefetch.follow(1000, 64, true), Change::None, "never above the maximum");
+        assert_eq!(prefetch.follow(1000, 64, true), PrefetchChange::None, "never above the maximum");
     }
 
     #[test]
     fn prefetch_shrinks_with_the_room_down_to_a_minimum() {
         let mut prefetch = Prefetch { most: 64, now: 64, carried: 0 };
-        assert_eq!(prefetch.follow(17, 64, false), Change::None);
-        assert_eq!(prefetch.follow(16, 64, false), Change::Shrunk);
+        assert_eq!(prefetch.follow(17, 64, false), PrefetchChange::None);
+        assert_eq!(prefetch.follow(16, 64, false), PrefetchChange::Shrunk);
         assert_eq!(prefetch.now(), 16);
-        assert_eq!(prefetch.follow(1, 16, false), Change::Shrunk);
-        assert_eq!(prefetch.follow(1, 4, false), Change::None);
+        assert_eq!(prefetch.follow(1, 16, false), PrefetchChange::Shrunk);
+        assert_eq!(prefetch.follow(1, 4, false), PrefetchChange::None);
         assert_eq!(prefetch.now(), FEW);
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let mut prefetch = Prefetch::new(1);
         assert!(!prefetch.comes(false));
         prefetch.carried(9);
-        assert_eq!(prefetch.follow(9, 9, true), Change::None);
+        assert_eq!(prefetch.follow(9, 9, true), PrefetchChange::None);
         assert_eq!(prefetch.now(), 1);
     }
 }

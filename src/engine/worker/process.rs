@@ -7,36 +7,36 @@ use tokio::time::timeout_at;
 use tracing::{Instrument, Span, debug, warn};
 
 use super::attempt::digest;
-use super::defect::{Defect, caught_at_once};
-use super::headers::Past;
+use super::caught_panic::{CaughtPanic, caught_at_once};
+use super::headers::MessageHistory;
 use super::lanes::{Lane, Ticket};
-use super::pending::Pending;
-use super::room::Place;
-use super::settle::Whereabouts;
-use super::settlement::{DeadLetter, Settlement};
-use super::{HOLD, Worker, headers, letters};
+use super::organization_load::LoadSlot;
+use super::pending::PendingEntry;
+use super::settle::Disposition;
+use super::settlement::{NewDeadLetter, Settlement};
+use super::{HOLD, Worker, headers, new_dead_letter};
 use crate::event::{Decoded, Event, OrganizationId, Piece, Rejection, decode};
 use crate::ports::bus::{Delivery, Part};
 use crate::ports::destination::Availability;
-use crate::ports::metrics::Sighting;
+use crate::ports::metrics::Measurement;
 use crate::ports::store::StoreError;
 use crate::ports::trace;
-use crate::workflow::{Again, Phase, Record, look_again, soonest};
+use crate::workflow::{Phase, Record, RetryDecision, recheck_after, shortest_rung};
 
 /// Message in flight, decoded, with its places in the lanes.
 pub(super) struct Arrival {
     pub(super) delivery: Delivery,
     pub(super) received: Instant,
-    pub(super) decoded: Result<Decoded, Unread>,
+    pub(super) decoded: Result<Decoded, Undecodable>,
     /// Past of the message as its headers give it.
-    pub(super) past: Past,
+    pub(super) past: MessageHistory,
     pub(super) tickets: Vec<Ticket>,
     /// Span from its receipt until it is settled.
     pub(super) span: Span,
     /// Entry among the unfinished events.
-    pub(super) _pending: Pending,
+    pub(super) _pending: PendingEntry,
     /// Place among the events of its organization; `None` for a message from the inbox.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<LoadSlot>,
 }
 
 impl Arrival {
@@ -44,28 +44,28 @@ impl Arrival {
     pub(super) fn event(&self) -> Option<&Event> {
         match &self.decoded {
             Ok(Decoded::Event(event)) => Some(event),
-            Ok(Decoded::Several(_)) | Err(_) => None,
+            Ok(Decoded::Split(_)) | Err(_) => None,
         }
     }
 
     /// Waits until all tickets ahead in its lanes have left.
-    async fn turn(&mut self) -> Turn {
+    async fn turn(&mut self) -> LaneTurn {
         let until = self.delivery.received + HOLD;
         for ticket in &mut self.tickets {
             let turn = tokio::select! {
                 turn = timeout_at(until, ticket.turn()) => turn,
-                () = self.delivery.lost.cancelled() => return Turn::Lost,
+                () = self.delivery.lost.cancelled() => return LaneTurn::Lost,
             };
             if !matches!(turn, Ok(Ok(()))) {
-                return Turn::GiveBack;
+                return LaneTurn::GiveBack;
             }
         }
-        if self.delivery.is_lost() { Turn::Lost } else { Turn::Now }
+        if self.delivery.is_lost() { LaneTurn::Lost } else { LaneTurn::Now }
     }
 }
 
 /// Result of the wait in the lanes.
-enum Turn {
+enum LaneTurn {
     Now,
     /// The delivery can't be settled. The broker redelivers it.
     Lost,
@@ -74,11 +74,11 @@ enum Turn {
 }
 
 /// Reason that a message is no event.
-pub(super) enum Unread {
+pub(super) enum Undecodable {
     /// The message is invalid.
     Rejected(Box<Rejection>),
     /// The worker panicked while decoding it.
-    Defect(Defect),
+    Defect(CaughtPanic),
 }
 
 impl Worker {
@@ -87,48 +87,48 @@ impl Worker {
     /// that need Dynamics is free once it needs no more requests.
     pub(super) async fn process(&self, arrival: Arrival) {
         let span = arrival.span.clone();
-        self.tell_the_story(arrival).instrument(span).await;
+        self.carry(arrival).instrument(span).await;
     }
 
-    async fn tell_the_story(&self, mut arrival: Arrival) {
-        self.watch.saw(Sighting::InFlight(1));
+    async fn carry(&self, mut arrival: Arrival) {
+        self.metrics.record(Measurement::InFlight(1));
         let settlement = match arrival.turn().await {
-            Turn::Now => Some(self.judge_safely(&arrival).await),
-            Turn::GiveBack => Some(Settlement::GiveBack),
-            Turn::Lost => None,
+            LaneTurn::Now => Some(self.settle_or_recover(&arrival).await),
+            LaneTurn::GiveBack => Some(Settlement::GiveBack),
+            LaneTurn::Lost => None,
         };
         let place = arrival.place.take();
-        place.iter().for_each(Place::carried);
+        place.iter().for_each(LoadSlot::carried);
         if let Some(settlement) = settlement {
-            if self.settle(arrival, settlement).await == Whereabouts::Unacked {
-                place.iter().for_each(Place::gave_back);
+            if self.settle(arrival, settlement).await == Disposition::Unacked {
+                place.iter().for_each(LoadSlot::gave_back);
             }
         } else {
             debug!("the connection of a delivery is gone; the broker will redeliver the event");
         }
-        self.watch.saw(Sighting::InFlight(-1));
+        self.metrics.record(Measurement::InFlight(-1));
     }
 
-    pub(super) async fn judge(&self, arrival: &Arrival) -> Result<Settlement, StoreError> {
+    pub(super) async fn decide_settlement(&self, arrival: &Arrival) -> Result<Settlement, StoreError> {
         let event = match &arrival.decoded {
             Ok(Decoded::Event(event)) => event,
-            Ok(Decoded::Several(pieces)) => return Ok(Settlement::Split(pieces.iter().map(part).collect())),
-            Err(Unread::Rejected(rejection)) => return self.reject(arrival, rejection).await,
-            Err(Unread::Defect(defect)) => return Ok(self.stumble_blindly(arrival, defect)),
+            Ok(Decoded::Split(pieces)) => return Ok(Settlement::Split(pieces.iter().map(part).collect())),
+            Err(Undecodable::Rejected(rejection)) => return self.reject(arrival, rejection).await,
+            Err(Undecodable::Defect(defect)) => return Ok(self.after_panic_from_headers(arrival, defect)),
         };
         let known = self.store.record(&event.key).await?;
         if let Some(settlement) = self.decided(event, known.as_ref(), arrival) {
             return Ok(settlement);
         }
-        if let Some(settlement) = self.give_way(event, known.as_ref(), arrival) {
+        if let Some(settlement) = self.wait_for_first(event, known.as_ref(), arrival) {
             return Ok(settlement);
         }
-        let Some(settings) = self.crm.settings(&event.key.organization_id) else {
-            if !self.crm.is_complete() {
-                let rung = soonest(&self.rules.policy);
-                return Ok(self.put_off(arrival, rung, arrival.past.age, "unknown_organization"));
+        let Some(settings) = self.destination.settings(&event.key.organization_id) else {
+            if !self.destination.is_complete() {
+                let rung = shortest_rung(&self.settings.policy);
+                return Ok(self.retry_later(arrival, rung, arrival.past.age, "unknown_organization"));
             }
-            return self.bury(self.unknown_organization(event, arrival), &arrival.delivery.body).await;
+            return self.dead_letter(self.unknown_organization(event, arrival), &arrival.delivery.body).await;
         };
         if !self.becomes_available(&event.key.organization_id, arrival).await {
             return Ok(Settlement::GiveBack);
@@ -137,10 +137,10 @@ impl Worker {
     }
 
     /// Decodes a message and takes its places in the lanes: the order of calls is the order of turns.
-    pub(super) fn receive(&self, delivery: Delivery, place: Option<Place>) -> Arrival {
-        let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits)) {
-            Ok(decoded) => decoded.map_err(Unread::Rejected),
-            Err(defect) => Err(Unread::Defect(defect)),
+    pub(super) fn receive(&self, delivery: Delivery, place: Option<LoadSlot>) -> Arrival {
+        let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.settings.limits)) {
+            Ok(decoded) => decoded.map_err(Undecodable::Rejected),
+            Err(defect) => Err(Undecodable::Defect(defect)),
         };
         let past = headers::past(&delivery.envelope);
         let span = trace::message(|| headers::trace(&delivery.envelope));
@@ -153,26 +153,26 @@ impl Worker {
     }
 
     /// Takes the places in the lanes of the event's session and of its copies.
-    fn tickets(&self, decoded: &Result<Decoded, Unread>) -> Vec<Ticket> {
+    fn tickets(&self, decoded: &Result<Decoded, Undecodable>) -> Vec<Ticket> {
         match decoded {
             Ok(Decoded::Event(event)) => {
                 let session = Lane::Session(event.key.organization_id.clone(), event.session_id().clone());
                 vec![self.lanes.queue(session), self.lanes.queue(Lane::Event(event.key.clone()))]
             }
-            Err(Unread::Rejected(rejection)) => {
+            Err(Undecodable::Rejected(rejection)) => {
                 rejection.key().map(|key| self.lanes.queue(Lane::Event(key))).into_iter().collect()
             }
-            Ok(Decoded::Several(_)) | Err(Unread::Defect(_)) => Vec::new(),
+            Ok(Decoded::Split(_)) | Err(Undecodable::Defect(_)) => Vec::new(),
         }
     }
 
     async fn reject(&self, arrival: &Arrival, rejection: &Rejection) -> Result<Settlement, StoreError> {
-        let letter = letters::rejected(rejection.clone(), self.first_seen(&arrival.past), self.now());
-        self.bury(letter, &arrival.delivery.body).await
+        let letter = new_dead_letter::rejected(rejection.clone(), self.first_seen(&arrival.past), self.now());
+        self.dead_letter(letter, &arrival.delivery.body).await
     }
 
-    fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> DeadLetter {
-        letters::unknown_organization(event, self.first_seen(&arrival.past), self.now())
+    fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> NewDeadLetter {
+        new_dead_letter::unknown_organization(event, self.first_seen(&arrival.past), self.now())
     }
 
     /// Settles an event that was decided before and still has to be announced, or announced again. Needs no request to
@@ -181,11 +181,11 @@ impl Worker {
         let record = known?;
         match &record.phase {
             Phase::Finished(outcome) => {
-                self.differs(event, &record.body_digest, &arrival.delivery.body);
+                self.body_differs(event, &record.body_digest, &arrival.delivery.body);
                 Some(Settlement::Known(event.key.clone(), Box::new(outcome.clone())))
             }
             Phase::Dead(_) if is_still_to_be_settled(arrival, record) => {
-                letters::decided(event, record).map(|letter| Settlement::Dead(Box::new(letter)))
+                new_dead_letter::decided(event, record).map(|letter| Settlement::Dead(Box::new(letter)))
             }
             _ => None,
         }
@@ -193,26 +193,29 @@ impl Worker {
 
     /// Postpones an event whose key belongs to an unfinished event with another body. It gets that event's answer once
     /// there is one.
-    fn give_way(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
+    fn wait_for_first(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
         let is_another = |record: &&Record| record.outcome().is_none() && is_of_this_life(arrival, record);
         let first = known.filter(is_another)?;
-        if !self.differs(event, &first.body_digest, &arrival.delivery.body) {
+        if !self.body_differs(event, &first.body_digest, &arrival.delivery.body) {
             return None;
         }
         let age = arrival.past.age.unwrap_or_default();
-        match look_again(age, None, &self.rules.policy) {
-            Again::Later(rung) => Some(self.put_off(arrival, rung, Some(age), "first_awaited")),
+        match recheck_after(age, None, &self.settings.policy) {
+            RetryDecision::After(rung) => Some(self.retry_later(arrival, rung, Some(age), "first_awaited")),
             // The first one has been missing for so long that it will not return.
-            Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => None,
+            RetryDecision::Now
+            | RetryDecision::WhenAvailable
+            | RetryDecision::WhenStepAllowed
+            | RetryDecision::GiveUp(_) => None,
         }
     }
 
     /// Returns true, and reports it, if the body differs from that of the first event with this key.
-    fn differs(&self, event: &Event, first: &str, body: &[u8]) -> bool {
+    fn body_differs(&self, event: &Event, first: &str, body: &[u8]) -> bool {
         if first == digest(body) {
             return false;
         }
-        self.watch.saw(Sighting::BodyDiffers(event.kind()));
+        self.metrics.record(Measurement::BodyDiffers(event.kind()));
         warn!(
             event_id = %event.key.event_id,
             organization_id = %event.key.organization_id,
@@ -225,25 +228,25 @@ impl Worker {
     /// Waits until the organization is available, for as long as the delivery may be held. Returns false if it is not
     /// available by then.
     pub(super) async fn becomes_available(&self, organization: &OrganizationId, arrival: &Arrival) -> bool {
-        if matches!(self.crm.availability(organization), Availability::Available { .. }) {
+        if matches!(self.destination.availability(organization), Availability::Available { .. }) {
             return true;
         }
         let until = arrival.delivery.received + HOLD;
         tokio::select! {
-            available = timeout_at(until, self.crm.available(organization)) => available.is_ok(),
+            available = timeout_at(until, self.destination.available(organization)) => available.is_ok(),
             () = arrival.delivery.lost.cancelled() => false,
             () = self.stopping.cancelled() => false,
         }
     }
 
     /// Returns the time a worker first received a message; now, unless its headers give another.
-    pub(super) fn first_seen(&self, past: &Past) -> Timestamp {
+    pub(super) fn first_seen(&self, past: &MessageHistory) -> Timestamp {
         past.first_seen.unwrap_or_else(|| self.now())
     }
 
     /// Returns the time for which a retry queue holds a message.
     pub(super) fn delay(&self, rung: usize) -> Duration {
-        self.rules.policy.delays.get(rung).copied().unwrap_or_default()
+        self.settings.policy.delays.get(rung).copied().unwrap_or_default()
     }
 }
 

@@ -54,7 +54,7 @@ impl Attempt<'_> {
         if !self.isolate(deaths).await? {
             return Ok(Some(Settlement::GiveBack));
         }
-        if deaths.is_alone() {
+        if deaths.needs_quarantine() {
             warn!(event_id = %self.event.key.event_id, deaths = deaths.count, "processing an event alone; it was in flight when the process died");
         }
         Ok(None)
@@ -63,7 +63,7 @@ impl Attempt<'_> {
     /// Waits until the event may be processed, and records that durably before the next request. Returns false if it
     /// can't be processed now.
     async fn isolate(&mut self, deaths: Deaths) -> Result<bool, StoreError> {
-        let alone = if deaths.is_alone() {
+        let alone = if deaths.needs_quarantine() {
             let turn = self.worker.quarantine.0.clone().acquire_owned();
             tokio::select! {
                 biased;
@@ -103,7 +103,7 @@ impl Attempt<'_> {
     /// stopping or the connection is gone.
     pub(super) async fn return_to_quarantine(&mut self) -> Result<(), StoreError> {
         if let Phase::Quarantined { deaths, silent, waiting: true, .. } = self.record.phase {
-            self.isolate(Deaths { count: deaths, silent }).await?;
+            self.isolate(Deaths { count: deaths, while_waiting: silent }).await?;
         }
         Ok(())
     }
@@ -123,12 +123,13 @@ impl Attempt<'_> {
     }
 
     fn quarantined(&self, deaths: Deaths, waiting: bool) -> Phase {
-        Phase::Quarantined { life: self.worker.life, deaths: deaths.count, waiting, silent: deaths.silent }
+        Phase::Quarantined { life: self.worker.life, deaths: deaths.count, waiting, silent: deaths.while_waiting }
     }
 }
 
 fn poison(step: StepName, deaths: Deaths) -> Fault {
-    let message = format!("the worker died about {} times with this event in flight", deaths.count.max(deaths.silent));
+    let message =
+        format!("the worker died about {} times with this event in flight", deaths.count.max(deaths.while_waiting));
     Fault {
         advice:
             "Check how the process ended (the end of its log, the system's log, out of memory) and report it, then replay \

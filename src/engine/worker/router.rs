@@ -10,11 +10,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
-use super::defect::caught_at_once;
+use super::caught_panic::caught_at_once;
 use crate::event::{Decoded, OrganizationId, decode};
 use crate::ports::bus::{Delivery, Forwarded, Forwarding};
-use crate::ports::metrics::Sighting;
-use crate::workflow::soonest;
+use crate::ports::metrics::Measurement;
+use crate::workflow::shortest_rung;
 
 impl Worker {
     /// Routes every message of the inbox until the bus is stopped.
@@ -25,7 +25,7 @@ impl Worker {
                 Some(organization) => {
                     // The copy is queued for publishing here, in the order of the inbox; the task waits for its
                     // confirm.
-                    let forwarding = delivery.forward(&organization, soonest(&self.rules.policy));
+                    let forwarding = delivery.forward(&organization, shortest_rung(&self.settings.policy));
                     in_flight.spawn(self.clone().forwarded(delivery, organization, forwarding));
                 }
                 None => self.spawn(delivery, in_flight),
@@ -36,20 +36,20 @@ impl Worker {
     /// Returns the configured organization that a message belongs to; `None` for a message that is no event or contains
     /// several.
     fn destination(&self, delivery: &Delivery) -> Option<OrganizationId> {
-        let decoded = caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.rules.limits));
+        let decoded = caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.settings.limits));
         let Ok(Ok(Decoded::Event(event))) = decoded else { return None };
         let organization = event.key.organization_id;
-        self.crm.settings(&organization).is_some().then_some(organization)
+        self.destination.settings(&organization).is_some().then_some(organization)
     }
 
     async fn forwarded(self: Arc<Self>, delivery: Delivery, organization: OrganizationId, forwarding: Forwarding) {
         match forwarding.await {
-            Ok(Forwarded::Moved) => self.watch.saw(Sighting::Forwarded),
-            Ok(Forwarded::Waits) => self.watch.saw(Sighting::Retried("new_queue")),
+            Ok(Forwarded::Moved) => self.metrics.record(Measurement::Forwarded),
+            Ok(Forwarded::Waits) => self.metrics.record(Measurement::Retried("new_queue")),
             Ok(Forwarded::Lost) => {}
             Err(problem) if problem.is_of_destination() => {
                 warn!(organization_id = %organization, error = %problem, "could not move an event to its organization's queue");
-                _ = self.onto_the_ladder(delivery, "queue_refused").await;
+                _ = self.retry_refused(delivery, "queue_refused").await;
             }
             Err(problem) => {
                 error!(error = %problem, "could not move an event; the broker will redeliver it");

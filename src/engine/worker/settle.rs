@@ -6,23 +6,23 @@ use jiff::Timestamp;
 use tracing::{Instrument, Span, debug, error, info, warn};
 
 use super::Worker;
-use super::defect::caught;
-use super::headers::{self, Headers};
+use super::caught_panic::caught;
+use super::headers::{self, CopyHeaders};
 use super::lanes::Ticket;
 use super::process::Arrival;
-use super::settlement::{DeadLetter, Done, Postponed, Settlement};
+use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
 use crate::event::{Envelope, EventKey, Kind};
 use crate::ports::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Settled};
-use crate::ports::metrics::{EventEnd, Sighting};
+use crate::ports::metrics::{EventEnd, Measurement};
 use crate::ports::store::Change;
 use crate::ports::trace;
-use crate::workflow::{Outcome, Reason, Record, Status, between, render};
+use crate::workflow::{Outcome, Reason, Record, Status, elapsed, render};
 
 impl Worker {
     /// Settles a delivery; a final outcome is announced first. If the connection is lost, the message stays unacked and
     /// is redelivered: its outcome is in the store by then, and only the announcement is repeated. If a destination
     /// refuses a message or does not confirm it, the event goes to the retry ladder, and its decision stands.
-    pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Whereabouts {
+    pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Disposition {
         // The tickets end with this function, so events behind proceed only once this one is settled.
         let Arrival { delivery, received, tickets, .. } = arrival;
         let announced = self.announce(&settlement, &delivery.envelope).await;
@@ -33,41 +33,41 @@ impl Worker {
         match settled {
             Ok(AfterCopy::Ack) => {
                 report(delivery.ack().await);
-                Whereabouts::Elsewhere
+                Disposition::Acked
             }
             Ok(AfterCopy::GiveBack) => {
                 tickets.into_iter().for_each(Ticket::give_back);
                 report(delivery.give_back().await);
-                Whereabouts::Unacked
+                Disposition::Unacked
             }
-            Ok(AfterCopy::Again) => self.onto_the_ladder(delivery, "store").await,
+            Ok(AfterCopy::Again) => self.retry_refused(delivery, "store").await,
             Err(problem) if problem.is_of_destination() => {
                 warn!(error = %problem, "could not announce or copy a decided event; moving it to a retry queue");
-                self.onto_the_ladder(delivery, "destination_refused").await
+                self.retry_refused(delivery, "destination_refused").await
             }
             Err(problem) => {
                 error!(error = %problem, "could not settle a message; the broker will redeliver it");
-                Whereabouts::Unacked
+                Disposition::Unacked
             }
         }
     }
 
     /// Moves a message to the retry ladder because a destination refuses it, one rung further each time.
-    pub(super) async fn onto_the_ladder(&self, delivery: Delivery, why: &'static str) -> Whereabouts {
+    pub(super) async fn retry_refused(&self, delivery: Delivery, why: &'static str) -> Disposition {
         let past = headers::past(&delivery.envelope);
-        let last = self.rules.policy.delays.len().saturating_sub(1);
+        let last = self.settings.policy.delays.len().saturating_sub(1);
         let rung = usize::try_from(past.refusals).unwrap_or(usize::MAX).min(last);
         let refusals = past.refusals.saturating_add(1);
-        let postponed = Postponed { refusals, ..self.as_told(&past, Kind::Handoff, rung, why) };
+        let postponed = Postponed { refusals, ..self.postponed_from_headers(&past, Kind::Handoff, rung, why) };
         match self.copy_later(&delivery, &postponed).await {
             Ok(()) => {
                 report(delivery.ack().await);
-                Whereabouts::Elsewhere
+                Disposition::Acked
             }
             Err(problem) => {
                 error!(error = %problem, "could not move an event to a retry queue; returning it to its queue");
                 report(delivery.give_back().await);
-                Whereabouts::Unacked
+                Disposition::Unacked
             }
         }
     }
@@ -89,16 +89,16 @@ impl Worker {
         Ok(AfterCopy::Ack)
     }
 
-    fn done(&self, delivery: &Delivery, received: Instant, done: &Done) {
-        let Done { key, outcome, timestamp } = done;
+    fn done(&self, delivery: &Delivery, received: Instant, done: &FinishedEvent) {
+        let FinishedEvent { key, outcome, timestamp } = done;
         trace::ended(outcome.status.as_str(), outcome.attempts, outcome.reason.map(Reason::as_str));
-        self.watch.saw(Sighting::Event(outcome.kind, ended(outcome)));
+        self.metrics.record(Measurement::Event(outcome.kind, ended(outcome)));
         self.finished(received, outcome, *timestamp);
         log(key, outcome, &headers::trace(&delivery.envelope), received.elapsed());
     }
 
     fn known(&self, key: &EventKey, outcome: &Outcome) {
-        self.watch.saw(Sighting::Event(outcome.kind, EventEnd::Duplicate));
+        self.metrics.record(Measurement::Event(outcome.kind, EventEnd::Duplicate));
         trace::ended("duplicate", outcome.attempts, None);
         info!(
             event_id = %key.event_id,
@@ -108,11 +108,11 @@ impl Worker {
     }
 
     async fn copy_later(&self, delivery: &Delivery, postponed: &Postponed) -> Result<(), BusError> {
-        let headers = with_trace(headers::of_postponed(postponed, &delivery.routing_key), &delivery.envelope);
+        let headers = with_trace(headers::for_retry(postponed, &delivery.routing_key), &delivery.envelope);
         delivery.copy(CopyTo::Retry(postponed.rung), headers).await?;
         trace::ended("retried", postponed.attempts, Some(postponed.why));
-        self.watch.saw(Sighting::Event(postponed.kind, EventEnd::Retried));
-        self.watch.saw(Sighting::Retried(postponed.why));
+        self.metrics.record(Measurement::Event(postponed.kind, EventEnd::Retried));
+        self.metrics.record(Measurement::Retried(postponed.why));
         debug!(
             message_id = delivery.envelope.message_id,
             reason = postponed.why,
@@ -123,12 +123,12 @@ impl Worker {
         Ok(())
     }
 
-    async fn dead(&self, delivery: &Delivery, received: Instant, letter: DeadLetter) -> Result<AfterCopy, BusError> {
-        let headers = with_trace(headers::of_dead(&letter, &delivery.routing_key), &delivery.envelope);
+    async fn dead(&self, delivery: &Delivery, received: Instant, letter: NewDeadLetter) -> Result<AfterCopy, BusError> {
+        let headers = with_trace(headers::for_dead_letter(&letter, &delivery.routing_key), &delivery.envelope);
         delivery.copy(CopyTo::DeadLetters, headers).await?;
         trace::ended("dead_lettered", letter.outcome.attempts, Some(letter.reason.as_str()));
-        self.watch.saw(Sighting::Event(letter.outcome.kind, EventEnd::DeadLettered));
-        self.watch.saw(Sighting::DeadLettered(letter.reason));
+        self.metrics.record(Measurement::Event(letter.outcome.kind, EventEnd::DeadLettered));
+        self.metrics.record(Measurement::DeadLettered(letter.reason));
         self.finished(received, &letter.outcome, letter.timestamp);
         log_dead(&letter);
         Ok(self.lies_in_the_dead_letter_queue(letter).await)
@@ -137,7 +137,7 @@ impl Worker {
     /// Records that the dead letter is in its queue, so that the same key starts over. This is durable before the ack:
     /// with the message gone, a replay of the letter must not be mistaken for a message that still has to be settled.
     /// If the store fails, the event is redelivered and copied again.
-    async fn lies_in_the_dead_letter_queue(&self, letter: DeadLetter) -> AfterCopy {
+    async fn lies_in_the_dead_letter_queue(&self, letter: NewDeadLetter) -> AfterCopy {
         let (Some(key), Some(record)) = (letter.key, letter.record) else { return AfterCopy::Ack };
         let settled = Record { settled: true, ..*record };
         match caught(self.store.keep(vec![Change::Record(key, Box::new(settled))])).await {
@@ -163,7 +163,7 @@ impl Worker {
             headers: if own.is_empty() { headers::trace(envelope) } else { own },
         };
         if self.bus.announce(announcement).instrument(span).await? == Announced::Unrouted {
-            self.watch.saw(Sighting::OutcomeUnrouted(outcome.kind));
+            self.metrics.record(Measurement::OutcomeUnrouted(outcome.kind));
             info!(
                 event_id = %key.event_id,
                 organization_id = %key.organization_id,
@@ -175,17 +175,17 @@ impl Worker {
     }
 
     fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
-        self.watch.saw(Sighting::Finished {
+        self.metrics.record(Measurement::Finished {
             kind: outcome.kind,
             route: outcome.route,
             elapsed: received.elapsed(),
-            age: timestamp.map(|time| between(time, self.now())),
+            age: timestamp.map(|time| elapsed(time, self.now())),
         });
     }
 }
 
 /// Adds the worker's own trace context, if any, to a copy that has none.
-fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
+fn with_trace(mut headers: CopyHeaders, envelope: &Envelope) -> CopyHeaders {
     let own = trace::context(&Span::current());
     if !own.is_empty() && headers::trace(envelope).is_empty() {
         headers.extend(own);
@@ -195,9 +195,9 @@ fn with_trace(mut headers: Headers, envelope: &Envelope) -> Headers {
 
 /// Place of a message after its settlement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Whereabouts {
+pub(super) enum Disposition {
     /// The message is acknowledged.
-    Elsewhere,
+    Acked,
     /// The message returns to its queue, at the latest when its channel is closed.
     Unacked,
 }
@@ -234,7 +234,7 @@ fn ended(outcome: &Outcome) -> EventEnd {
     }
 }
 
-fn log(key: &EventKey, outcome: &Outcome, trace: &Headers, elapsed: Duration) {
+fn log(key: &EventKey, outcome: &Outcome, trace: &CopyHeaders, elapsed: Duration) {
     info!(
         event_id = %key.event_id,
         organization_id = %key.organization_id,
@@ -252,7 +252,7 @@ fn log(key: &EventKey, outcome: &Outcome, trace: &Headers, elapsed: Duration) {
     );
 }
 
-fn log_dead(letter: &DeadLetter) {
+fn log_dead(letter: &NewDeadLetter) {
     let error = letter.outcome.error.as_ref();
     warn!(
         event_id = letter.key.as_ref().map(|key| tracing::field::display(&key.event_id)),

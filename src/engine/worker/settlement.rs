@@ -12,7 +12,7 @@ use crate::workflow::{Outcome, Reason, Record};
 #[derive(Debug)]
 pub(super) enum Settlement {
     /// The outcome is durable: announce it, then acknowledge.
-    Done(Done),
+    Done(FinishedEvent),
     /// The event was answered before: announce that outcome again, then acknowledge.
     Known(EventKey, Box<Outcome>),
     /// Publish a copy to the retry queue of a rung of the ladder.
@@ -20,14 +20,14 @@ pub(super) enum Settlement {
     /// The event was not started: return it to its old place in its queue.
     GiveBack,
     /// Announce the failed outcome, if an event could be read, and publish a copy to the dead-letter queue.
-    Dead(Box<DeadLetter>),
+    Dead(Box<NewDeadLetter>),
     /// Publish several messages in place of the delivery.
     Split(Vec<Part>),
 }
 
 /// Finished event.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Done {
+pub(super) struct FinishedEvent {
     /// Key of the event.
     pub(super) key: EventKey,
     /// Outcome of the event.
@@ -57,7 +57,7 @@ pub(super) struct Postponed {
 
 /// Message that goes to the dead-letter queue.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct DeadLetter {
+pub(super) struct NewDeadLetter {
     /// Key of the event, if it could be read.
     pub(super) key: Option<EventKey>,
     /// Conversation of the event, if it could be read.

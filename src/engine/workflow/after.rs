@@ -23,7 +23,7 @@ pub struct Policy {
 
 /// Attempts and age of an event that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Trial {
+pub struct FailedAttempt {
     /// Number of attempts, the failed one included.
     pub attempts: u32,
     /// Time since the first failed attempt, without the time spent waiting for the organization.
@@ -32,39 +32,39 @@ pub struct Trial {
 
 /// Retry decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Again {
+pub enum RetryDecision {
     /// Retry in this process, after a short pause.
-    Soon,
+    Now,
     /// Retry from the retry queue of this rung.
-    Later(usize),
+    After(usize),
     /// Retry as soon as the organization is available.
     WhenAvailable,
     /// Retry as soon as the step is no longer refused. Until then the event does not delay events that need other steps.
-    Aside,
+    WhenStepAllowed,
     /// Give up the event.
-    Never(Reason),
+    GiveUp(Reason),
 }
 
 /// Returns the retry decision after a fault. Waiting for the organization spends neither an attempt nor age, so no event is
 /// given up for it.
-pub fn after(remedy: Remedy, trial: Trial, policy: &Policy) -> Again {
+pub fn after(remedy: Remedy, trial: FailedAttempt, policy: &Policy) -> RetryDecision {
     match remedy {
-        Remedy::GiveUp => Again::Never(Reason::RejectedByDynamics),
-        Remedy::NotBefore(_) | Remedy::Hold => Again::WhenAvailable,
-        Remedy::HoldStep(_) => Again::Aside,
-        Remedy::Retry if trial.age >= policy.max_age => Again::Never(Reason::RetriesExhausted),
-        Remedy::Retry if trial.attempts < policy.in_process => Again::Soon,
-        Remedy::Retry => Again::Later(step_of_the_ladder(trial.attempts, policy)),
+        Remedy::GiveUp => RetryDecision::GiveUp(Reason::RejectedByDynamics),
+        Remedy::NotBefore(_) | Remedy::Hold => RetryDecision::WhenAvailable,
+        Remedy::HoldStep(_) => RetryDecision::WhenStepAllowed,
+        Remedy::Retry if trial.age >= policy.max_age => RetryDecision::GiveUp(Reason::RetriesExhausted),
+        Remedy::Retry if trial.attempts < policy.in_process => RetryDecision::Now,
+        Remedy::Retry => RetryDecision::After(step_of_the_ladder(trial.attempts, policy)),
     }
 }
 
 /// Returns the time of the next check for a missing handoff: soon at first, then at growing delays, and once `left` has passed.
-pub fn look_again(age: Duration, left: Option<Duration>, policy: &Policy) -> Again {
+pub fn recheck_after(age: Duration, left: Option<Duration>, policy: &Policy) -> RetryDecision {
     if age >= policy.max_age {
-        return Again::Never(Reason::RetriesExhausted);
+        return RetryDecision::GiveUp(Reason::RetriesExhausted);
     }
     let as_old = age.max(policy.delays[0]);
-    Again::Later(rung(as_old.min(left.unwrap_or(as_old)), policy))
+    RetryDecision::After(rung(as_old.min(left.unwrap_or(as_old)), policy))
 }
 
 /// Returns the rung with the longest delay up to `wait`; the shortest rung if every delay is longer.
@@ -76,7 +76,7 @@ pub fn rung(wait: Duration, policy: &Policy) -> usize {
 }
 
 /// Returns the rung with the shortest delay.
-pub fn soonest(policy: &Policy) -> usize {
+pub fn shortest_rung(policy: &Policy) -> usize {
     rung(Duration::ZERO, policy)
 }
 
@@ -86,6 +86,6 @@ fn step_of_the_ladder(attempts: u32, policy: &Policy) -> usize {
 }
 
 /// Returns the time from `from` to `to`; zero if `to` is earlier.
-pub fn between(from: Timestamp, to: Timestamp) -> Duration {
+pub fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }

@@ -9,7 +9,7 @@ use super::step::LinkedCustomer;
 /// Error for a receipt that no step asked for: a defect of the worker, never a state of Dynamics.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 #[error("receipt {receipt:?} does not fit progress {progress:?}")]
-pub struct Illegal {
+pub struct IllegalReceipt {
     /// Receipt that was applied.
     pub receipt: Receipt,
     /// Progress that it was applied to.
@@ -20,9 +20,9 @@ pub struct Illegal {
 ///
 /// # Errors
 /// [`Illegal`] if [`super::decide`] could not have asked for the receipt.
-pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, Illegal> {
+pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, IllegalReceipt> {
     if !fits(&progress, receipt) {
-        return Err(Illegal { receipt: receipt.clone(), progress: Box::new(progress) });
+        return Err(IllegalReceipt { receipt: receipt.clone(), progress: Box::new(progress) });
     }
     let mut next = progress;
     match receipt {

@@ -19,18 +19,18 @@ pub struct Deaths {
     /// Deaths while the event was being processed.
     pub count: u32,
     /// Deaths during a long wait for an answer.
-    pub silent: u32,
+    pub while_waiting: u32,
 }
 
 impl Deaths {
     /// Returns true if the event must be processed alone.
-    pub fn is_alone(self) -> bool {
+    pub fn needs_quarantine(self) -> bool {
         self.count >= ALONE
     }
 
     /// Returns true if the event is taken for the cause of the deaths.
     pub fn is_poison(self) -> bool {
-        self.count >= POISON || self.silent >= SILENT
+        self.count >= POISON || self.while_waiting >= SILENT
     }
 }
 
@@ -42,9 +42,9 @@ pub fn deaths(redelivered: bool, phase: Option<&Phase>, life: u64) -> Option<Dea
             // An event from a retry queue is a new message, which has seen no further death.
             let died = u32::from(redelivered && then != life);
             let (count, silent) = if waiting { (deaths, silent + died) } else { (deaths + died, silent) };
-            Some(Deaths { count, silent })
+            Some(Deaths { count, while_waiting: silent })
         }
-        _ => redelivered.then_some(Deaths { count: 1, silent: 0 }),
+        _ => redelivered.then_some(Deaths { count: 1, while_waiting: 0 }),
     }
 }
 
@@ -62,20 +62,24 @@ mod tests {
     fn a_first_delivery_has_seen_no_deaths() {
         assert_eq!(deaths(false, None, LIFE), None);
         assert_eq!(deaths(false, Some(&Phase::Waiting), LIFE), None);
-        assert_eq!(deaths(true, None, LIFE), Some(Deaths { count: 1, silent: 0 }));
+        assert_eq!(deaths(true, None, LIFE), Some(Deaths { count: 1, while_waiting: 0 }));
     }
 
     #[test]
     fn only_a_record_of_another_process_adds_a_death() {
         let of = |life| deaths(true, Some(&quarantined(life, 2, false, 0)), LIFE);
-        assert_eq!(of(LIFE), Some(Deaths { count: 2, silent: 0 }), "the connection was lost, this process lives");
-        assert_eq!(of(LIFE - 1), Some(Deaths { count: 3, silent: 0 }));
+        assert_eq!(
+            of(LIFE),
+            Some(Deaths { count: 2, while_waiting: 0 }),
+            "the connection was lost, this process lives"
+        );
+        assert_eq!(of(LIFE - 1), Some(Deaths { count: 3, while_waiting: 0 }));
     }
 
     #[test]
     fn an_event_that_waited_for_its_organization_keeps_its_count() {
         let seen = deaths(false, Some(&quarantined(LIFE - 1, 3, true, 1)), LIFE);
-        assert_eq!(seen, Some(Deaths { count: 3, silent: 1 }));
+        assert_eq!(seen, Some(Deaths { count: 3, while_waiting: 1 }));
     }
 
     #[test]
@@ -84,7 +88,7 @@ mod tests {
         let (mut died, mut seen) = (1, deaths(true, None, LIFE).unwrap());
         while !seen.is_poison() {
             died += 1;
-            seen = deaths(true, Some(&quarantined(LIFE - 1, seen.count, false, seen.silent)), LIFE).unwrap();
+            seen = deaths(true, Some(&quarantined(LIFE - 1, seen.count, false, seen.while_waiting)), LIFE).unwrap();
         }
         assert!(died <= 7, "{died}");
         assert!(died - ALONE >= 4, "mostly alone, or a neighbour would go with it: {died}");
@@ -93,7 +97,7 @@ mod tests {
     #[test]
     fn deaths_while_waiting_for_an_answer_are_counted_apart() {
         let seen = deaths(true, Some(&quarantined(LIFE - 1, 2, true, 18)), LIFE).unwrap();
-        assert_eq!(seen, Deaths { count: 2, silent: 19 });
+        assert_eq!(seen, Deaths { count: 2, while_waiting: 19 });
         assert!(!seen.is_poison());
         assert!(deaths(true, Some(&quarantined(LIFE - 1, 2, true, 19)), LIFE).unwrap().is_poison());
     }

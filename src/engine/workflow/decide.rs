@@ -62,9 +62,9 @@ fn incident(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
     let Some(posted) = &progress.incident else {
         let queue = queue_binding(settings, memory);
         return match customer(handoff, settings, memory, progress) {
-            Customer::Known(customer) => Decision::Call(Step::PostIncident { customer, queue }),
-            Customer::Needs(step) => Decision::Call(step),
-            Customer::Impossible(fault) => Decision::Refuse(Box::new(fault)),
+            ChosenCustomer::Known(customer) => Decision::Call(Step::PostIncident { customer, queue }),
+            ChosenCustomer::Needs(step) => Decision::Call(step),
+            ChosenCustomer::Impossible(fault) => Decision::Refuse(Box::new(fault)),
         };
     };
     let queued = posted.queue != QueueBinding::Unbound || progress.queue_assigned;
@@ -92,13 +92,13 @@ fn live_work_item(handoff: &Handoff, memory: &Memory, progress: &Progress, time:
     }
 }
 
-enum Customer {
+enum ChosenCustomer {
     Known(LinkedCustomer),
     Needs(Step),
     Impossible(Fault),
 }
 
-fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &Progress) -> Customer {
+fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &Progress) -> ChosenCustomer {
     let Some(email) = &handoff.customer.email else {
         return nobody(settings, memory, progress);
     };
@@ -106,41 +106,41 @@ fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
         return without_contact(settings, memory, progress, email_too_long);
     }
     match progress.contact {
-        ContactProgress::Known(id) => Customer::Known(LinkedCustomer::Contact(id)),
+        ContactProgress::Known(id) => ChosenCustomer::Known(LinkedCustomer::Contact(id)),
         ContactProgress::Refused => nobody(settings, memory, progress),
         ContactProgress::Absent { generation } if generation < CONTACT_TRIES => {
-            Customer::Needs(Step::CreateContact { generation })
+            ChosenCustomer::Needs(Step::CreateContact { generation })
         }
         ContactProgress::Absent { .. } => without_contact(settings, memory, progress, keys_taken),
         ContactProgress::Forgotten if progress.contacts_gone > CONTACT_LOOKED_UP_AGAIN => {
             without_contact(settings, memory, progress, contact_gone)
         }
-        ContactProgress::Forgotten => Customer::Needs(Step::LookUpContact),
+        ContactProgress::Forgotten => ChosenCustomer::Needs(Step::LookUpContact),
         ContactProgress::Unknown => match memory.contact {
-            Some(id) => Customer::Known(LinkedCustomer::Contact(id)),
-            None => Customer::Needs(Step::LookUpContact),
+            Some(id) => ChosenCustomer::Known(LinkedCustomer::Contact(id)),
+            None => ChosenCustomer::Needs(Step::LookUpContact),
         },
     }
 }
 
 /// Continues without a contact, unless the organization's settings require one.
-fn without_contact(settings: &Settings, memory: &Memory, progress: &Progress, why: fn() -> Fault) -> Customer {
+fn without_contact(settings: &Settings, memory: &Memory, progress: &Progress, why: fn() -> Fault) -> ChosenCustomer {
     match settings.contact_failure {
         ContactFailure::Unlinked => nobody(settings, memory, progress),
-        ContactFailure::DeadLetter => Customer::Impossible(why()),
+        ContactFailure::DeadLetter => ChosenCustomer::Impossible(why()),
     }
 }
 
 /// Chooses the customer of an incident without a contact (contract 4, "No customer").
-fn nobody(settings: &Settings, memory: &Memory, progress: &Progress) -> Customer {
+fn nobody(settings: &Settings, memory: &Memory, progress: &Progress) -> ChosenCustomer {
     if !memory.learned.customer_required || settings.binds_customer_itself() {
-        return Customer::Known(LinkedCustomer::Nobody);
+        return ChosenCustomer::Known(LinkedCustomer::Nobody);
     }
     match (settings.fallback_customer, memory.learned.placeholder) {
-        (Some(fallback), _) => Customer::Known(LinkedCustomer::Fallback(fallback)),
-        (None, Some(id)) => Customer::Known(LinkedCustomer::Placeholder(id)),
-        (None, None) if progress.contacts_gone >= CONTACT_TRIES => Customer::Impossible(contact_gone()),
-        (None, None) => Customer::Needs(Step::CreatePlaceholder),
+        (Some(fallback), _) => ChosenCustomer::Known(LinkedCustomer::Fallback(fallback)),
+        (None, Some(id)) => ChosenCustomer::Known(LinkedCustomer::Placeholder(id)),
+        (None, None) if progress.contacts_gone >= CONTACT_TRIES => ChosenCustomer::Impossible(contact_gone()),
+        (None, None) => ChosenCustomer::Needs(Step::CreatePlaceholder),
     }
 }
 

@@ -24,9 +24,9 @@ mod settings;
 mod step;
 pub mod view;
 
-pub use after::{Again, Policy, Trial, after, between, look_again, rung, soonest};
+pub use after::{FailedAttempt, Policy, RetryDecision, after, elapsed, recheck_after, rung, shortest_rung};
 pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
-pub use apply::{Illegal, apply, learn};
+pub use apply::{IllegalReceipt, apply, learn};
 pub use deaths::{Deaths, deaths};
 pub use decide::{Decision, Time, decide};
 pub use fault::{Fault, Remedy};
@@ -35,7 +35,7 @@ pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
 pub use progress::{ContactProgress, Intent, OpenCase, PostedIncident, Progress};
 pub use receipt::{Fit, Receipt};
 pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
-pub use refusal::{excuse, insist};
+pub use refusal::{allow_unlinked, finalize_unreadable};
 pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 pub use step::{Closing, LinkedCustomer, NoteForm, QueueBinding, Step, StepName};
 

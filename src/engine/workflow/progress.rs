@@ -122,7 +122,7 @@ impl Progress {
     /// Returns the progress for a new attempt. The last request may have been carried out, so what was checked before it is no longer
     /// valid.
     #[must_use]
-    pub fn taken_up_again(mut self) -> Self {
+    pub fn for_new_attempt(mut self) -> Self {
         self.queue_uncertain |= self.incident.is_some();
         if let Some(intent) = &mut self.intent {
             intent.seen = None;
@@ -146,14 +146,14 @@ impl Progress {
     }
 
     /// Takes over the intent to close a case from another event of the session, before the case is checked.
-    pub fn adopt(&mut self, incident: IncidentId, since: Timestamp) {
+    pub fn adopt_intent(&mut self, incident: IncidentId, since: Timestamp) {
         if self.intent.as_ref().is_none_or(|intent| intent.incident != incident) {
             self.intent = Some(Intent { incident, since, seen: None });
         }
     }
 
     /// Records that a step failed. A request that is retried for want of a clear answer may have been carried out.
-    pub fn refused(&mut self, step: &Step, remedy: Remedy) {
+    pub fn step_failed(&mut self, step: &Step, remedy: Remedy) {
         let is_unclear = remedy == Remedy::Retry;
         match step {
             Step::CloseIncident { .. } if !is_unclear => self.intent = None,

@@ -16,7 +16,7 @@ const UNREADABLE: usize = 5;
 ///
 /// # Errors
 /// The fault itself, if it does not concern a contact.
-pub fn excuse(step: &Step, settings: &Settings, fault: Fault) -> Result<Receipt, Fault> {
+pub fn allow_unlinked(step: &Step, settings: &Settings, fault: Fault) -> Result<Receipt, Fault> {
     let of_contact = matches!(step, Step::LookUpContact | Step::CreateContact { .. });
     let unlinked = settings.contact_failure == ContactFailure::Unlinked;
     if of_contact && unlinked && fault.remedy == Remedy::GiveUp {
@@ -30,7 +30,12 @@ pub fn excuse(step: &Step, settings: &Settings, fault: Fault) -> Result<Receipt,
 ///
 /// # Errors
 /// The same fault, or a final one, if the refusal does not concern a contact.
-pub fn insist(step: &Step, settings: &Settings, fault: Fault, history: &[HistoryEntry]) -> Result<Receipt, Fault> {
+pub fn finalize_unreadable(
+    step: &Step,
+    settings: &Settings,
+    fault: Fault,
+    history: &[HistoryEntry],
+) -> Result<Receipt, Fault> {
     if fault.remedy != Remedy::Retry || !is_unreadable_for_good(fault.step, fault.status, history) {
         return Err(fault);
     }
@@ -43,7 +48,7 @@ pub fn insist(step: &Step, settings: &Settings, fault: Fault, history: &[History
         ),
         ..fault
     };
-    excuse(step, settings, refused)
+    allow_unlinked(step, settings, refused)
 }
 
 fn is_unreadable_for_good(step: StepName, status: Option<u16>, history: &[HistoryEntry]) -> bool {
@@ -84,7 +89,7 @@ mod tests {
 
     /// Applies `insist` to a step that does not concern a contact.
     fn insisted(fault: Fault, history: &[HistoryEntry]) -> Fault {
-        insist(&Step::CreatePlaceholder, &settings(), fault, history).unwrap_err()
+        finalize_unreadable(&Step::CreatePlaceholder, &settings(), fault, history).unwrap_err()
     }
 
     #[test]
@@ -99,7 +104,9 @@ mod tests {
     #[test]
     fn an_unreadable_refusal_of_a_contact_costs_only_the_contact() {
         let history = vec![entry(StepName::LookUpContact, Some(403)); 5];
-        let insist = |settings| insist(&Step::LookUpContact, settings, fault(StepName::LookUpContact, 403), &history);
+        let insist = |settings| {
+            finalize_unreadable(&Step::LookUpContact, settings, fault(StepName::LookUpContact, 403), &history)
+        };
         let (usual, strict) = (settings(), settings_with(|it| it.contact_failure = ContactFailure::DeadLetter));
         assert_eq!(insist(&usual), Ok(Receipt::ContactRefused));
         assert_eq!(insist(&strict).unwrap_err().remedy, Remedy::GiveUp);

@@ -22,7 +22,7 @@ pub enum WithHistory {
 /// Outcome of an event, for an operator.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Outcome")]
-pub struct View {
+pub struct OutcomeView {
     /// Data that OpenCX received.
     #[serde(flatten)]
     pub data: OutcomeData,
@@ -40,7 +40,7 @@ pub struct View {
 
 /// Event without an outcome.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
-pub struct Unfinished {
+pub struct PendingView {
     /// Id of the event.
     pub source_event_id: String,
     /// Organization that owns the event.
@@ -48,7 +48,7 @@ pub struct Unfinished {
     /// Id of the conversation.
     pub session_id: Option<String>,
     /// State of the event.
-    pub status: Standing,
+    pub status: EventStanding,
     /// Time at which a worker first received the event.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub first_seen: Timestamp,
@@ -61,7 +61,7 @@ pub struct Unfinished {
 /// State of an event without an outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum EventStanding {
     /// The event waits in a queue for its next attempt.
     Waiting,
     /// A worker is processing the event, or was when it died.
@@ -72,7 +72,7 @@ pub enum Standing {
 /// `organization_id`, `status` and `finished_at`. Returns `None` if the event has no outcome.
 pub fn view(key: &EventKey, record: &Record, history: WithHistory) -> Option<Value> {
     let outcome = record.outcome()?;
-    Some(json!(View {
+    Some(json!(OutcomeView {
         data: render(outcome, key).data,
         organization_id: key.organization_id.to_string(),
         status: outcome.status,
@@ -82,13 +82,13 @@ pub fn view(key: &EventKey, record: &Record, history: WithHistory) -> Option<Val
 }
 
 /// Returns the state of an event without an outcome; `None` if it has one.
-pub fn unfinished(key: &EventKey, record: &Record) -> Option<Unfinished> {
+pub fn unfinished(key: &EventKey, record: &Record) -> Option<PendingView> {
     let status = match record.phase {
-        Phase::Waiting => Standing::Waiting,
-        Phase::InHand | Phase::Quarantined { .. } => Standing::InHand,
+        Phase::Waiting => EventStanding::Waiting,
+        Phase::InHand | Phase::Quarantined { .. } => EventStanding::InHand,
         Phase::Finished(_) | Phase::Dead(_) => return None,
     };
-    Some(Unfinished {
+    Some(PendingView {
         source_event_id: key.event_id.to_string(),
         organization_id: key.organization_id.to_string(),
         session_id: record.session_id.as_ref().map(ToString::to_string),

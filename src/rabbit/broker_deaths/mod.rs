@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use handoffd_engine::ports::bus::{Letter, LetterBox, Letters, LettersError};
-use handoffd_engine::ports::metrics::{Sighting, Watch};
+use handoffd_engine::ports::bus::{DeadLetter, DeadLetterError, DeadLetterQueue, DeadLetters};
+use handoffd_engine::ports::metrics::{Measurement, Metrics};
 use handoffd_engine::workflow::Reason;
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 
 use self::rise::{Depth, Growth, Next};
 use self::tally::Tally;
-use super::letters::{DeadLetterQueue, Window};
+use super::letters::{RabbitDeadLetterQueue, Window};
 use super::lock;
 use super::options::Options;
 
@@ -43,8 +43,8 @@ const WINDOW: Window = Window { first: 16, most: 512 };
 /// Counts events that the broker dead-letters by itself.
 pub(super) struct BrokerDeaths {
     name: String,
-    queue: DeadLetterQueue,
-    watch: Arc<dyn Watch>,
+    queue: RabbitDeadLetterQueue,
+    watch: Arc<dyn Metrics>,
     begun: AtomicU64,
     finished: AtomicU64,
     growth: Mutex<Growth>,
@@ -60,10 +60,10 @@ pub(super) struct Asked(u64);
 
 impl BrokerDeaths {
     /// For the dead-letter queue that these options name.
-    pub(super) fn new(options: &Options, watch: Arc<dyn Watch>) -> Self {
+    pub(super) fn new(options: &Options, watch: Arc<dyn Metrics>) -> Self {
         Self {
             name: options.dead_letter_queue.clone(),
-            queue: DeadLetterQueue::new(options.clone()).with_window(WINDOW),
+            queue: RabbitDeadLetterQueue::new(options.clone()).with_window(WINDOW),
             watch,
             begun: AtomicU64::new(0),
             finished: AtomicU64::new(0),
@@ -122,7 +122,7 @@ impl BrokerDeaths {
     }
 
     /// Goes through the letters; true when all of them have been seen.
-    async fn go_through(&self) -> Result<bool, LettersError> {
+    async fn go_through(&self) -> Result<bool, DeadLetterError> {
         let hindered = AtomicBool::new(false);
         let notice = |_: &str| hindered.store(true, Ordering::Relaxed);
         let Ok(opened) = timeout(TURN, self.queue.open(&notice)).await else { return Ok(false) };
@@ -135,7 +135,7 @@ impl BrokerDeaths {
         Ok(complete)
     }
 
-    async fn read(&self, letters: &mut dyn Letters) -> Result<bool, LettersError> {
+    async fn read(&self, letters: &mut dyn DeadLetters) -> Result<bool, DeadLetterError> {
         let (start, mut found, mut seen) = (Instant::now(), Found::default(), 0);
         let complete = loop {
             let window = letters.next().await?;
@@ -160,7 +160,7 @@ impl BrokerDeaths {
         Ok(complete)
     }
 
-    fn count(&self, letter: &Letter, found: &mut Found) {
+    fn count(&self, letter: &DeadLetter, found: &mut Found) {
         let Some(death) = letter.broker_death() else { return };
         if !lock(&self.tally).is_new(letter, death) {
             return;
@@ -169,7 +169,7 @@ impl BrokerDeaths {
             Reason::Expired => found.expired += 1,
             _ => found.delivery_limit += 1,
         }
-        self.watch.saw(Sighting::DeadLettered(death.reason));
+        self.watch.record(Measurement::DeadLettered(death.reason));
     }
 }
 

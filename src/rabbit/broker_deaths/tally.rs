@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use handoffd_engine::ports::bus::{BrokerDeath, Letter};
+use handoffd_engine::ports::bus::{BrokerDeath, DeadLetter};
 use jiff::{SignedDuration, Timestamp};
 
 /// Longest time before the last look of a death that counts: clocks differ, and the broker may be slow to move a letter.
@@ -32,7 +32,7 @@ impl Tally {
     }
 
     /// True for a letter that has not been counted.
-    pub(super) fn is_new(&mut self, letter: &Letter, death: BrokerDeath) -> bool {
+    pub(super) fn is_new(&mut self, letter: &DeadLetter, death: BrokerDeath) -> bool {
         let mark = mark(letter, death);
         let first = self.now.insert(mark);
         first && !self.last.contains(&mark) && death.at.is_some_and(|at| at >= self.since)
@@ -55,7 +55,7 @@ fn earlier(time: Timestamp, by: SignedDuration) -> Timestamp {
 }
 
 /// The same for the same letter in each look of a process.
-fn mark(letter: &Letter, death: BrokerDeath) -> u64 {
+fn mark(letter: &DeadLetter, death: BrokerDeath) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&letter.envelope.message_id, death, &letter.body).hash(&mut hasher);
     hasher.finish()
@@ -69,8 +69,8 @@ mod tests {
     use handoffd_engine::event::Envelope;
     use handoffd_engine::workflow::Reason;
 
-    fn letter(body: &str) -> Letter {
-        Letter::sample(Envelope::default(), Bytes::copy_from_slice(body.as_bytes()), None)
+    fn letter(body: &str) -> DeadLetter {
+        DeadLetter::sample(Envelope::default(), Bytes::copy_from_slice(body.as_bytes()), None)
     }
 
     const START: &str = "2026-11-28T03:00:00Z";

@@ -6,7 +6,7 @@
 
 use handoffd_engine::event::{EventKey, SessionId};
 use handoffd_engine::ports::store::position::Position;
-use handoffd_engine::ports::store::{Filter, terms};
+use handoffd_engine::ports::store::{OutcomeFilter, terms};
 use handoffd_engine::workflow::{Outcome, Record, Status};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -97,7 +97,7 @@ impl Listed<'_> {
     }
 
     /// Whether its record may be asked for; `ticket` is the filter's ticket number, folded.
-    pub(super) fn may_match(&self, filter: &Filter, ticket: Option<&str>) -> bool {
+    pub(super) fn may_match(&self, filter: &OutcomeFilter, ticket: Option<&str>) -> bool {
         filter.matches_time(self.at)
             && filter.status.is_none_or(|wanted| self.status == encode_status(wanted))
             && filter.organization.as_ref().is_none_or(|wanted| self.organization_id == wanted.as_str())

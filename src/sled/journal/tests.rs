@@ -82,19 +82,19 @@ proptest! {
 fn an_entry_is_found_by_what_it_is_about() {
     let row = &pack([entry("evt", 5, 2).as_slice()].into_iter())[0].1;
     let listed = entries(row).next().unwrap();
-    let none = Filter::default;
-    let incident = |id| Filter { incident: Some(IncidentId(Uuid::from_u128(id))), ..none() };
-    let status = |status| Filter { status: Some(status), ..none() };
-    let session = |session: &str| Filter { session: Some(session.into()), ..none() };
-    let work_item = |id| Filter { work_item: Some(WorkItemId(Uuid::from_u128(id))), ..none() };
-    let organization = |id: &str| Filter { organization: Some(id.into()), ..none() };
+    let none = OutcomeFilter::default;
+    let incident = |id| OutcomeFilter { incident: Some(IncidentId(Uuid::from_u128(id))), ..none() };
+    let status = |status| OutcomeFilter { status: Some(status), ..none() };
+    let session = |session: &str| OutcomeFilter { session: Some(session.into()), ..none() };
+    let work_item = |id| OutcomeFilter { work_item: Some(WorkItemId(Uuid::from_u128(id))), ..none() };
+    let organization = |id: &str| OutcomeFilter { organization: Some(id.into()), ..none() };
     let pairs = [
         (incident(2), incident(3)),
         (status(Status::Skipped), status(Status::Failed)),
         (session("evt"), session("ev")),
         (work_item(9), work_item(2)),
         (organization("org"), organization("or")),
-        (Filter { after: Some(at(5)), ..none() }, Filter { before: Some(at(5)), ..none() }),
+        (OutcomeFilter { after: Some(at(5)), ..none() }, OutcomeFilter { before: Some(at(5)), ..none() }),
     ];
     for (its, another) in pairs {
         assert!(listed.may_match(&its, None), "{its:?}");
@@ -110,6 +110,6 @@ fn more_incidents_than_a_row_holds_are_a_row_of_their_own() {
     let rows = pack([large.as_slice(), &small].into_iter());
     assert_eq!(rows.len(), 2);
     assert_eq!(entries(&rows[1].1).count(), 1);
-    let last = Filter { incident: Some(IncidentId(Uuid::from_u128(1000))), ..Filter::default() };
+    let last = OutcomeFilter { incident: Some(IncidentId(Uuid::from_u128(1000))), ..OutcomeFilter::default() };
     assert!(entries(&rows[1].1).all(|listed| listed.may_match(&last, None)));
 }

@@ -13,9 +13,9 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::LookupSpan;
 
 /// Formatter of events and of the fields of spans.
-pub(super) struct Line;
+pub(super) struct LogLine;
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for LogLine
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
@@ -37,9 +37,9 @@ where
     }
 }
 
-impl<'writer> FormatFields<'writer> for Line {
+impl<'writer> FormatFields<'writer> for LogLine {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut fields_of = Fields { sentence: String::new(), rest: String::new() };
+        let mut fields_of = LineFields { sentence: String::new(), rest: String::new() };
         fields.record(&mut fields_of);
         writer.write_str(&fields_of.sentence)?;
         writer.write_str(&fields_of.rest)
@@ -47,12 +47,12 @@ impl<'writer> FormatFields<'writer> for Line {
 }
 
 /// Message, followed by the fields in their order.
-struct Fields {
+struct LineFields {
     sentence: String,
     rest: String,
 }
 
-impl Fields {
+impl LineFields {
     fn put(&mut self, field: &Field, value: &str) {
         // Writing to a string can't fail.
         let _ = match field.name() {
@@ -65,7 +65,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for LineFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, value);
     }

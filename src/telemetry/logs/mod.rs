@@ -76,7 +76,7 @@ where
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     match format {
-        LogFormat::Text => layer.event_format(line::Line).fmt_fields(line::Line).boxed(),
+        LogFormat::Text => layer.event_format(line::LogLine).fmt_fields(line::LogLine).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
     }
 }

@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use prometheus::Histogram;
 
-use super::Metrics;
+use super::PrometheusMetrics;
 
 /// Requests to Dynamics and Entra ID.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
-pub struct Answers {
+pub struct RequestTotals {
     /// Number of requests.
     pub count: u64,
     /// Total duration in seconds.
     pub seconds: f64,
 }
 
-impl Metrics {
+impl PrometheusMetrics {
     /// Returns the totals since the start.
-    pub fn answers(&self) -> Answers {
-        Answers {
+    pub fn answers(&self) -> RequestTotals {
+        RequestTotals {
             count: self.request_seconds.iter().map(Histogram::get_sample_count).sum(),
             seconds: self.request_seconds.iter().map(Histogram::get_sample_sum).sum(),
         }
     }
 }
 
-impl Answers {
+impl RequestTotals {
     /// Returns the average duration; `None` without requests.
     pub fn mean(&self) -> Option<Duration> {
         // The count is small enough for a float's precision.
@@ -38,17 +38,17 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handoffd_engine::ports::metrics::{Sighting, Watch};
+    use handoffd_engine::ports::metrics::{Measurement, Metrics};
     use handoffd_engine::workflow::StepName;
 
     #[test]
     fn all_requests_count() {
-        let metrics = Metrics::new();
+        let metrics = PrometheusMetrics::new();
         assert_eq!(metrics.answers().mean(), None);
         for (step, status, seconds) in [(StepName::Token, 200, 1), (StepName::PostIncident, 0, 3)] {
-            metrics.saw(Sighting::Answered { step, status, elapsed: Duration::from_secs(seconds) });
+            metrics.record(Measurement::Answered { step, status, elapsed: Duration::from_secs(seconds) });
         }
-        assert_eq!(metrics.answers(), Answers { count: 2, seconds: 4.0 });
+        assert_eq!(metrics.answers(), RequestTotals { count: 2, seconds: 4.0 });
         assert_eq!(metrics.answers().mean(), Some(Duration::from_secs(2)));
     }
 }

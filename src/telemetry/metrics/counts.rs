@@ -4,13 +4,13 @@ use prometheus::core::Collector;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ENDS, Metrics};
+use super::{ENDS, PrometheusMetrics};
 
 /// Present values of counters and gauges.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Counts {
     /// Ends of events since the start, both types together.
-    pub ends: Ends<u64>,
+    pub ends: OutcomeCounts<u64>,
     /// Events in progress.
     pub in_flight: i64,
     /// True while the broker is connected.
@@ -21,7 +21,7 @@ pub struct Counts {
 
 /// One value for each way in which processing of an event ends, finally or for now.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
-pub struct Ends<T> {
+pub struct OutcomeCounts<T> {
     /// Succeeded.
     pub succeeded: T,
     /// Skipped.
@@ -34,13 +34,13 @@ pub struct Ends<T> {
     pub retried: T,
 }
 
-impl Metrics {
+impl PrometheusMetrics {
     /// Returns the present values.
     pub fn counts(&self) -> Counts {
         let [succeeded, skipped, dead_lettered, duplicate, retried] =
             std::array::from_fn::<u64, { ENDS.len() }, _>(|end| self.events.iter().map(|kind| kind[end].get()).sum());
         Counts {
-            ends: Ends { succeeded, skipped, dead_lettered, duplicate, retried },
+            ends: OutcomeCounts { succeeded, skipped, dead_lettered, duplicate, retried },
             in_flight: self.families.in_flight.get(),
             broker_connected: self.families.broker_connected.get() > 0,
             queues: self.queues(),
@@ -60,10 +60,10 @@ impl Metrics {
     }
 }
 
-impl<T: Copy> Ends<T> {
+impl<T: Copy> OutcomeCounts<T> {
     /// Combines two sets of values, one by one.
-    pub fn zip<R>(self, other: Self, join: impl Fn(T, T) -> R) -> Ends<R> {
-        Ends {
+    pub fn zip<R>(self, other: Self, join: impl Fn(T, T) -> R) -> OutcomeCounts<R> {
+        OutcomeCounts {
             succeeded: join(self.succeeded, other.succeeded),
             skipped: join(self.skipped, other.skipped),
             dead_lettered: join(self.dead_lettered, other.dead_lettered),

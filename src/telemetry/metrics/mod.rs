@@ -11,12 +11,12 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use handoffd_engine::event::{Kind, OrganizationId, Route};
-use handoffd_engine::ports::metrics::{EventEnd, Sighting, Watch};
+use handoffd_engine::ports::metrics::{EventEnd, Measurement, Metrics};
 use handoffd_engine::workflow::{Reason, StepName};
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 
-pub use answers::Answers;
-pub use counts::{Counts, Ends};
+pub use answers::RequestTotals;
+pub use counts::{Counts, OutcomeCounts};
 use families::Families;
 
 /// Content type of [`Metrics::render`].
@@ -71,7 +71,7 @@ const TOKEN_STATUSES: [&str; 5] = ["0", "200", "400", "401", "403"];
 
 /// Present state of the worker, read when the metrics are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Vitals {
+pub struct WorkerHealth {
     /// True if the worker is ready.
     pub ready: bool,
     /// True if the broker delivers events to the worker.
@@ -83,7 +83,7 @@ pub struct Vitals {
 }
 
 /// Counters and gauges. Those of the hot path are kept in arrays, so that it looks up no labels.
-pub struct Metrics {
+pub struct PrometheusMetrics {
     registry: Registry,
     families: Families,
     events: [[IntCounter; 5]; 2],
@@ -91,10 +91,10 @@ pub struct Metrics {
     event_age_seconds: [Histogram; 2],
     request_seconds: [Histogram; OPERATIONS.len()],
     organizations: RwLock<BTreeSet<OrganizationId>>,
-    vitals: OnceLock<Box<dyn Fn() -> Vitals + Send + Sync>>,
+    vitals: OnceLock<Box<dyn Fn() -> WorkerHealth + Send + Sync>>,
 }
 
-impl Metrics {
+impl PrometheusMetrics {
     /// Registers every family and starts every series of a small closed set at 0, so that `rate()` sees its first step.
     pub fn new() -> Self {
         let families = Families::new();
@@ -135,19 +135,19 @@ impl Metrics {
     }
 
     /// Sets the source of the worker's state; until then its metrics are 0. Later calls have no effect.
-    pub fn ask_vitals_of(&self, worker: impl Fn() -> Vitals + Send + Sync + 'static) {
+    pub fn set_health_source(&self, worker: impl Fn() -> WorkerHealth + Send + Sync + 'static) {
         _ = self.vitals.set(Box::new(worker));
     }
 
     /// Returns the present state of the worker; `None` without a source.
-    pub fn vitals(&self) -> Option<Vitals> {
+    pub fn vitals(&self) -> Option<WorkerHealth> {
         self.vitals.get().map(|vitals| vitals())
     }
 
     /// Renders all metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         if let Some(vitals) = self.vitals() {
-            self.feel(vitals);
+            self.set_health(vitals);
         }
         let mut text = String::new();
         // The encoder fails only for a family without a name or a metric without a value; all are registered with both.
@@ -155,7 +155,7 @@ impl Metrics {
         text
     }
 
-    fn feel(&self, vitals: Vitals) {
+    fn set_health(&self, vitals: WorkerHealth) {
         let families = &self.families;
         families.ready.set(vitals.ready.into());
         families.consuming.set(vitals.consuming.into());
@@ -204,39 +204,41 @@ impl Metrics {
     }
 }
 
-impl Watch for Metrics {
-    fn saw(&self, sighting: Sighting<'_>) {
+impl Metrics for PrometheusMetrics {
+    fn record(&self, sighting: Measurement<'_>) {
         let families = &self.families;
         match sighting {
-            Sighting::Event(kind, end) => self.events[index_of_kind(kind)][index_of_end(end)].inc(),
-            Sighting::Finished { kind, route, elapsed, age } => self.finished(kind, route, elapsed, age),
-            Sighting::InFlight(change) => families.in_flight.add(change),
-            Sighting::Retried(reason) => families.retries.with_label_values(&[reason]).inc(),
-            Sighting::Forwarded => families.forwarded.inc(),
-            Sighting::DeadLettered(reason) => families.dead_letters.with_label_values(&[reason.as_str()]).inc(),
-            Sighting::BodyDiffers(kind) => families.body_differs.with_label_values(&[kind.as_str()]).inc(),
-            Sighting::OutcomeUnrouted(kind) => families.outcomes_unrouted.with_label_values(&[kind.as_str()]).inc(),
-            Sighting::Answered { step, status, elapsed } => self.answered(step, status, elapsed),
-            Sighting::Throttled(organization) => {
+            Measurement::Event(kind, end) => self.events[index_of_kind(kind)][index_of_end(end)].inc(),
+            Measurement::Finished { kind, route, elapsed, age } => self.finished(kind, route, elapsed, age),
+            Measurement::InFlight(change) => families.in_flight.add(change),
+            Measurement::Retried(reason) => families.retries.with_label_values(&[reason]).inc(),
+            Measurement::Forwarded => families.forwarded.inc(),
+            Measurement::DeadLettered(reason) => families.dead_letters.with_label_values(&[reason.as_str()]).inc(),
+            Measurement::BodyDiffers(kind) => families.body_differs.with_label_values(&[kind.as_str()]).inc(),
+            Measurement::OutcomeUnrouted(kind) => families.outcomes_unrouted.with_label_values(&[kind.as_str()]).inc(),
+            Measurement::Answered { step, status, elapsed } => self.answered(step, status, elapsed),
+            Measurement::Throttled(organization) => {
                 self.if_configured(organization, |families, id| families.throttled.with_label_values(&[id]).inc());
             }
-            Sighting::Blocked(organization, blocked) => self.if_configured(organization, |families, id| {
+            Measurement::Blocked(organization, blocked) => self.if_configured(organization, |families, id| {
                 families.blocked.with_label_values(&[id]).set(i64::from(blocked));
             }),
-            Sighting::QueueMessages(queue, count) => {
+            Measurement::QueueMessages(queue, count) => {
                 families.queue_messages.with_label_values(&[queue]).set(signed(count));
             }
-            Sighting::OrganizationWaiting(organization, count) => self.if_configured(organization, |families, id| {
-                families.organization_waiting.with_label_values(&[id]).set(signed(count));
-            }),
-            Sighting::BrokerConnected(connected) => families.broker_connected.set(i64::from(connected)),
-            Sighting::StoreFlushed(elapsed) => families.store_flush_seconds.observe(elapsed.as_secs_f64()),
-            Sighting::StoreBytes(bytes) => families.store_bytes.set(signed(bytes)),
+            Measurement::OrganizationWaiting(organization, count) => {
+                self.if_configured(organization, |families, id| {
+                    families.organization_waiting.with_label_values(&[id]).set(signed(count));
+                })
+            }
+            Measurement::BrokerConnected(connected) => families.broker_connected.set(i64::from(connected)),
+            Measurement::StoreFlushed(elapsed) => families.store_flush_seconds.observe(elapsed.as_secs_f64()),
+            Measurement::StoreBytes(bytes) => families.store_bytes.set(signed(bytes)),
         }
     }
 }
 
-impl Default for Metrics {
+impl Default for PrometheusMetrics {
     fn default() -> Self {
         Self::new()
     }

@@ -33,30 +33,30 @@ fn acme() -> OrganizationId {
 }
 
 /// Records one measurement of each kind.
-fn seen() -> Metrics {
-    let metrics = Metrics::new();
+fn seen() -> PrometheusMetrics {
+    let metrics = PrometheusMetrics::new();
     metrics.configured([acme()].iter());
     let second = Duration::from_secs(1);
     let (kind, route) = (Kind::Handoff, Some(Route::Incident));
     for sighting in [
-        Sighting::Event(kind, EventEnd::Succeeded),
-        Sighting::Finished { kind, route, elapsed: second, age: Some(second) },
-        Sighting::InFlight(3),
-        Sighting::InFlight(-1),
-        Sighting::Retried("throttled"),
-        Sighting::DeadLettered(Reason::InvalidEvent),
-        Sighting::BodyDiffers(kind),
-        Sighting::OutcomeUnrouted(Kind::Resolution),
-        Sighting::Answered { step: StepName::PostIncident, status: 201, elapsed: second },
-        Sighting::Answered { step: StepName::Token, status: 0, elapsed: second },
-        Sighting::Throttled(&acme()),
-        Sighting::Blocked(&acme(), true),
-        Sighting::QueueMessages("handoffd.events", 7),
-        Sighting::BrokerConnected(true),
-        Sighting::StoreFlushed(second),
-        Sighting::StoreBytes(4096),
+        Measurement::Event(kind, EventEnd::Succeeded),
+        Measurement::Finished { kind, route, elapsed: second, age: Some(second) },
+        Measurement::InFlight(3),
+        Measurement::InFlight(-1),
+        Measurement::Retried("throttled"),
+        Measurement::DeadLettered(Reason::InvalidEvent),
+        Measurement::BodyDiffers(kind),
+        Measurement::OutcomeUnrouted(Kind::Resolution),
+        Measurement::Answered { step: StepName::PostIncident, status: 201, elapsed: second },
+        Measurement::Answered { step: StepName::Token, status: 0, elapsed: second },
+        Measurement::Throttled(&acme()),
+        Measurement::Blocked(&acme(), true),
+        Measurement::QueueMessages("handoffd.events", 7),
+        Measurement::BrokerConnected(true),
+        Measurement::StoreFlushed(second),
+        Measurement::StoreBytes(4096),
     ] {
-        metrics.saw(sighting);
+        metrics.record(sighting);
     }
     metrics
 }
@@ -107,7 +107,7 @@ fn every_sighting_moves_its_series() {
 #[test]
 fn only_configured_organizations_have_series() {
     let metrics = seen();
-    metrics.saw(Sighting::Throttled(&OrganizationId::from("org_stranger")));
+    metrics.record(Measurement::Throttled(&OrganizationId::from("org_stranger")));
     assert!(!metrics.render().contains("org_stranger"));
     metrics.configured([OrganizationId::from("org_other")].iter());
     let text = metrics.render();
@@ -137,13 +137,18 @@ fn statuses_are_formatted_as_digits() {
 
 #[test]
 fn vitals_are_read_when_metrics_are_rendered() {
-    let metrics = Metrics::new();
+    let metrics = PrometheusMetrics::new();
     assert!(metrics.render().contains("\nhandoffd_ready 0\n"), "no source yet");
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let count = asked.clone();
-    metrics.ask_vitals_of(move || {
+    metrics.set_health_source(move || {
         let times = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Vitals { ready: true, consuming: true, store_healthy: times == 0, oldest_event: Duration::from_millis(1500) }
+        WorkerHealth {
+            ready: true,
+            consuming: true,
+            store_healthy: times == 0,
+            oldest_event: Duration::from_millis(1500),
+        }
     });
     let (first, second) = (metrics.render(), metrics.render());
     for line in
@@ -157,7 +162,7 @@ fn vitals_are_read_when_metrics_are_rendered() {
 /// An increase is visible only if the series existed before the first refusal.
 #[test]
 fn token_requests_have_series_from_the_start() {
-    let text = Metrics::new().render();
+    let text = PrometheusMetrics::new().render();
     for status in TOKEN_STATUSES {
         let line = format!("handoffd_dynamics_requests_total{{operation=\"token\",status=\"{status}\"}} 0");
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
@@ -167,24 +172,24 @@ fn token_requests_have_series_from_the_start() {
 /// The number of series is bounded for any input of publishers and servers; statuses are those of HTTP.
 #[test]
 fn labels_are_bounded() {
-    let metrics = Metrics::new();
+    let metrics = PrometheusMetrics::new();
     metrics.configured([acme()].iter());
     let tell = |number: u16| {
         let stranger = OrganizationId::from(format!("org_{number}"));
-        metrics.saw(Sighting::Throttled(&stranger));
-        metrics.saw(Sighting::Blocked(&stranger, true));
+        metrics.record(Measurement::Throttled(&stranger));
+        metrics.record(Measurement::Blocked(&stranger, true));
         for kind in KINDS {
-            metrics.saw(Sighting::BodyDiffers(kind));
+            metrics.record(Measurement::BodyDiffers(kind));
             for (end, _) in ENDS {
-                metrics.saw(Sighting::Event(kind, end));
+                metrics.record(Measurement::Event(kind, end));
             }
             for route in ROUTES {
                 let second = Duration::from_secs(1);
-                metrics.saw(Sighting::Finished { kind, route, elapsed: second, age: Some(second) });
+                metrics.record(Measurement::Finished { kind, route, elapsed: second, age: Some(second) });
             }
         }
         for step in OPERATIONS {
-            metrics.saw(Sighting::Answered { step, status: 100 + number % 900, elapsed: Duration::ZERO });
+            metrics.record(Measurement::Answered { step, status: 100 + number % 900, elapsed: Duration::ZERO });
         }
     };
     (0..900).for_each(tell);

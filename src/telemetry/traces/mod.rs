@@ -18,7 +18,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
-use post::Post;
+use post::TraceClient;
 
 /// Limit of spans that wait to be sent; further ones are dropped, because an event never waits for its trace.
 const QUEUE: usize = 4096;
@@ -49,7 +49,7 @@ pub enum TracesError {
 pub fn start(endpoint: &Url) -> Result<Traces, TracesError> {
     let endpoint = signal(endpoint);
     let failed = |problem: String| TracesError::Export { endpoint: endpoint.clone(), problem };
-    let post = Post::new().map_err(|problem| failed(problem.to_string()))?;
+    let post = TraceClient::new().map_err(|problem| failed(problem.to_string()))?;
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(post)

@@ -14,14 +14,14 @@ use tracing::{info, warn};
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// HTTP client for batches; called by the thread of the batch processor only.
-pub(super) struct Post {
+pub(super) struct TraceClient {
     client: reqwest::Client,
     runtime: Runtime,
     /// True after a batch was not delivered.
     failing: AtomicBool,
 }
 
-impl Post {
+impl TraceClient {
     pub(super) fn new() -> io::Result<Self> {
         // A process has one TLS provider; installing a second one fails harmlessly.
         _ = rustls::crypto::ring::default_provider().install_default();
@@ -64,7 +64,7 @@ impl Post {
 }
 
 #[async_trait]
-impl HttpClient for Post {
+impl HttpClient for TraceClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let result = self.runtime.block_on(self.exchange(request));
         match &result {
@@ -76,7 +76,7 @@ impl HttpClient for Post {
     }
 }
 
-impl fmt::Debug for Post {
+impl fmt::Debug for TraceClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Post").finish_non_exhaustive()
     }

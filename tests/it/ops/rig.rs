@@ -4,17 +4,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handoffd::admin::api::letters::Desk;
-use handoffd::admin::api::{Given, Running, serve};
+use handoffd::admin::api::dead_letters::DeadLetterService;
+use handoffd::admin::api::{ApiDeps, RunningServer, serve};
 use handoffd::admin::deps::{
     OrganizationError, OrganizationView, Organizations, StoreAcceptance, StoreAccepted, TestReport,
 };
-use handoffd::telemetry::metrics::Metrics;
+use handoffd::telemetry::metrics::PrometheusMetrics;
 use handoffd_engine::event::{
     Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId,
 };
-use handoffd_engine::ports::bus::{LetterBox, Letters, LettersError, Notice};
-use handoffd_engine::ports::store::{Change, Cursor, Filter, Found, Page, SavedOrganization, Store, StoreError, Swept};
+use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue, DeadLetters, Notice};
+use handoffd_engine::ports::store::{
+    Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, StoredEvent, Swept,
+};
 use handoffd_engine::workflow::{
     HistoryEntry, IncidentRef, Learned, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName, Warning,
 };
@@ -27,8 +29,8 @@ use uuid::Uuid;
 /// Store with some events, which records the queries it receives.
 #[derive(Default)]
 pub struct FakeStore {
-    pub found: Vec<Found>,
-    pub asked: Mutex<Vec<(Filter, Option<Cursor>, usize)>>,
+    pub found: Vec<StoredEvent>,
+    pub asked: Mutex<Vec<(OutcomeFilter, Option<Cursor>, usize)>>,
     pub broken: bool,
     pub hangs: bool,
 }
@@ -73,14 +75,19 @@ impl Store for FakeStore {
         Ok(())
     }
 
-    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+    async fn outcomes(
+        &self,
+        filter: &OutcomeFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<OutcomePage, StoreError> {
         if self.hangs {
             std::future::pending::<()>().await;
         }
         self.answer()?;
         self.asked.lock().unwrap().push((filter.clone(), after.cloned(), limit));
         let ended = self.found.iter().filter(|found| found.record.outcome().is_some());
-        Ok(Page { found: ended.cloned().collect(), next: Some(Cursor("next/page".to_owned())) })
+        Ok(OutcomePage { found: ended.cloned().collect(), next: Some(Cursor("next/page".to_owned())) })
     }
 
     async fn sweep(&self, _: Timestamp) -> Result<Swept, StoreError> {
@@ -129,7 +136,7 @@ pub fn outcome() -> Outcome {
     }
 }
 
-pub fn found(event_id: &str, phase: Phase) -> Found {
+pub fn found(event_id: &str, phase: Phase) -> StoredEvent {
     let key = EventKey { organization_id: "org_acme".into(), event_id: event_id.into() };
     let history = vec![HistoryEntry {
         at: time("2026-11-22T10:15:00Z"),
@@ -153,29 +160,29 @@ pub fn found(event_id: &str, phase: Phase) -> Found {
         settled: false,
         poison: false,
     };
-    Found { key, record }
+    StoredEvent { key, record }
 }
 
 /// Interface on a free port, with a client.
 pub struct Rig {
-    pub running: Running,
+    pub running: RunningServer,
     pub client: reqwest::Client,
     pub shelf: Arc<FakeStore>,
     pub reasons: Arc<Mutex<Vec<String>>>,
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<PrometheusMetrics>,
 }
 
 impl Rig {
-    pub async fn start(found: Vec<Found>) -> Self {
+    pub async fn start(found: Vec<StoredEvent>) -> Self {
         Self::with(FakeStore { found, ..FakeStore::default() }, None).await
     }
 
     pub async fn with(shelf: FakeStore, token: Option<&str>) -> Self {
         let shelf = Arc::new(shelf);
         let reasons = Arc::new(Mutex::new(Vec::new()));
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(PrometheusMetrics::new());
         let shared = Arc::clone(&reasons);
-        let parts = Given {
+        let parts = ApiDeps {
             unready: Arc::new(move || shared.lock().unwrap().clone()),
             token: token.map(SecretString::from),
             ..given(Arc::clone(&metrics), shelf.clone())
@@ -206,16 +213,16 @@ impl Rig {
 }
 
 /// Interface without organizations and dead letters.
-pub fn given(metrics: Arc<Metrics>, store: Arc<FakeStore>) -> Given {
+pub fn given(metrics: Arc<PrometheusMetrics>, store: Arc<FakeStore>) -> ApiDeps {
     let limits = Limits { max_event_bytes: 1 << 20 };
-    Given {
+    ApiDeps {
         metrics,
         store,
         unready: Arc::new(Vec::new),
         token: None,
         organizations: Arc::new(EmptyRegistry),
         acceptance: Arc::new(EmptyRegistry),
-        letters: Desk::new(Arc::new(UnreachableBroker), limits),
+        letters: DeadLetterService::new(Arc::new(UnreachableBroker), limits),
         queues: handoffd::admin::api::QueueNames::default(),
     }
 }
@@ -261,9 +268,9 @@ impl Organizations for EmptyRegistry {
 struct UnreachableBroker;
 
 #[async_trait]
-impl LetterBox for UnreachableBroker {
-    async fn open(&self, _: Notice<'_>) -> Result<Box<dyn Letters>, LettersError> {
-        Err(LettersError::Away { place: "nowhere".to_owned(), problem: "nobody listens".to_owned() })
+impl DeadLetterQueue for UnreachableBroker {
+    async fn open(&self, _: Notice<'_>) -> Result<Box<dyn DeadLetters>, DeadLetterError> {
+        Err(DeadLetterError::Away { place: "nowhere".to_owned(), problem: "nobody listens".to_owned() })
     }
 }
 

@@ -5,9 +5,9 @@ use axum::response::{Html, IntoResponse, Response};
 use handoffd_engine::ports::store::StoreError;
 use maud::{Markup, html};
 
-use super::Page;
+use super::PageState;
 use crate::admin::api::Problem;
-use crate::admin::page::layout::{Place, Standing, page};
+use crate::admin::page::layout::{PageHead, PageTab, page};
 use crate::admin::page::text;
 
 /// Security headers: no foreign or inline content, no frames. The referrer is sent to this site only: without any referrer,
@@ -22,55 +22,55 @@ const SEAL: [(HeaderName, &str); 2] = [
 ];
 
 /// Response to a browser.
-pub(super) type Answer = Result<Response, Fault>;
+pub(super) type PageAnswer = Result<Response, PageFault>;
 
 /// Failed request.
-pub(super) struct Fault {
-    place: Place,
-    standing: Box<Standing>,
+pub(super) struct PageFault {
+    place: PageTab,
+    standing: Box<PageHead>,
     status: StatusCode,
     detail: String,
 }
 
 /// Refresh interval of a part of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Living {
+pub(super) enum Refresh {
     /// Refreshed at this interval in seconds.
     Every(u8),
     /// Not refreshed any more.
     Settled,
 }
 
-impl Page {
+impl PageState {
     /// Renders a whole page.
-    pub(super) fn answer(&self, place: Place, title: &str, body: &Markup) -> Response {
-        sealed(StatusCode::OK, &page(place, title, &self.standing(), body))
+    pub(super) fn answer(&self, place: PageTab, title: &str, body: &Markup) -> Response {
+        with_security_headers(StatusCode::OK, &page(place, title, &self.standing(), body))
     }
 
     /// Renders a failure within a section of the page.
-    pub(super) fn fault(&self, place: Place, problem: &Problem) -> Fault {
+    pub(super) fn fault(&self, place: PageTab, problem: &Problem) -> PageFault {
         let (status, detail) = (problem.status(), problem.to_string());
-        Fault { place, standing: Box::new(self.standing()), status, detail }
+        PageFault { place, standing: Box::new(self.standing()), status, detail }
     }
 
     /// Logs a failure of the store and renders it.
-    pub(super) fn away(&self, place: Place, error: &StoreError) -> Fault {
+    pub(super) fn store_fault(&self, place: PageTab, error: &StoreError) -> PageFault {
         tracing::warn!(error = error as &dyn std::error::Error, "could not answer an operator from the store");
         self.fault(place, &Problem::unavailable(error.to_string()))
     }
 }
 
 /// Wraps a part that the script refreshes while it is visible.
-pub(super) fn living(how: Living, part: &Markup) -> Markup {
+pub(super) fn living(how: Refresh, part: &Markup) -> Markup {
     let every = match how {
-        Living::Every(seconds) => Some(seconds),
-        Living::Settled => None,
+        Refresh::Every(seconds) => Some(seconds),
+        Refresh::Settled => None,
     };
     html! { div id="live" data-every=[every] { (part) } }
 }
 
 /// Adds the security headers to a page.
-pub(super) fn sealed(status: StatusCode, page: &Markup) -> Response {
+pub(super) fn with_security_headers(status: StatusCode, page: &Markup) -> Response {
     let mut response = (status, Html(page.0.clone())).into_response();
     for (name, value) in SEAL {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -78,7 +78,7 @@ pub(super) fn sealed(status: StatusCode, page: &Markup) -> Response {
     response
 }
 
-impl IntoResponse for Fault {
+impl IntoResponse for PageFault {
     fn into_response(self) -> Response {
         let title = match self.status {
             StatusCode::NOT_FOUND => "Not found",
@@ -88,9 +88,9 @@ impl IntoResponse for Fault {
         };
         let body = html! {
             h1 { (title) }
-            p class="verdict bad" role="alert" { (text::said(&self.detail)) }
+            p class="verdict bad" role="alert" { (text::foreign_text(&self.detail)) }
             p class="actions" { a class="button" href="/" { "Back to overview" } }
         };
-        sealed(self.status, &page(self.place, title, &self.standing, &body))
+        with_security_headers(self.status, &page(self.place, title, &self.standing, &body))
     }
 }

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect};
-use handoffd_engine::dead_letters::{Action, Effect, Entry, Selection};
+use handoffd_engine::dead_letters::{Action, DeadLetterEntry, RunMode, Selection};
 use handoffd_engine::event::EventKey;
 use handoffd_engine::workflow::Phase;
 use jiff::Timestamp;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::Page;
-use super::answer::{Answer, Fault, Living, living};
+use super::PageState;
+use super::answer::{PageAnswer, PageFault, Refresh, living};
 use crate::admin::api::Problem;
-use crate::admin::api::letters::Collected;
-use crate::admin::api::letters::jobs::{JobAction, JobState, JobView};
-use crate::admin::page::layout::Place;
-use crate::admin::page::letters::confirm::{Act, Rehearsal, confirm as asked};
-use crate::admin::page::letters::filter::Filter;
-use crate::admin::page::letters::list::{Group, Letters, letters as drawn};
-use crate::admin::page::letters::one::{One, one};
-use crate::admin::page::letters::result::{Course, Done, course as told, is_settled};
+use crate::admin::api::dead_letters::Collected;
+use crate::admin::api::dead_letters::jobs::{JobAction, JobState, JobView};
+use crate::admin::page::dead_letters::confirm::{DeadLetterAction, DryRunForm, confirm as asked};
+use crate::admin::page::dead_letters::filter::FilterForm;
+use crate::admin::page::dead_letters::list::{DeadLetterList, GroupView, letters as drawn};
+use crate::admin::page::dead_letters::one::{OneDeadLetter, one};
+use crate::admin::page::dead_letters::result::{Completion, JobProgress, course as told, is_settled};
+use crate::admin::page::layout::PageTab;
 
 /// Number of dead letters shown one by one.
 const MOST: usize = 100;
@@ -29,28 +29,28 @@ const MOST: usize = 100;
 const EVERY: u8 = 1;
 
 /// Shows the groups of all dead letters, or those that match.
-pub(super) async fn list(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
-    let filter = Filter::parse(query.as_deref().unwrap_or_default());
+pub(super) async fn list(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
+    let filter = FilterForm::parse(query.as_deref().unwrap_or_default());
     let selection = page.selection(&filter)?;
     let groups = if selection.is_empty() { Some(page.groups().await?) } else { None };
     // Reading the queue a second time is acceptable only if it is short.
     let few = groups.as_ref().is_none_or(|groups| groups.iter().map(|group| group.count).sum::<u64>() <= MOST as u64);
     let wanted = few && groups.as_ref().is_none_or(|groups| !groups.is_empty());
     let found = if wanted { page.collect(selection, Action::List).await? } else { Collected::default() };
-    let body = drawn(&Letters {
+    let body = drawn(&DeadLetterList {
         now: Timestamp::now(),
         filter: &filter,
         groups: groups.as_deref(),
         entries: &found.entries,
         more: found.more,
     });
-    Ok(page.answer(Place::DeadLetters, "Dead letters", &body))
+    Ok(page.answer(PageTab::DeadLetters, "Dead letters", &body))
 }
 
 /// Shows one dead letter; its content only if the query asks for it.
-pub(super) async fn show(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+pub(super) async fn show(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
     let query = query.unwrap_or_default();
-    let filter = Filter::parse(&query);
+    let filter = FilterForm::parse(&query);
     let selection = page.selection(&filter)?;
     if selection.is_empty() {
         return Err(page.unclear("specify the ID of an event"));
@@ -59,73 +59,74 @@ pub(super) async fn show(State(page): State<Arc<Page>>, RawQuery(query): RawQuer
     let entry = page.collect(selection.clone(), Action::List).await?.entries.into_iter().next();
     let Some(entry) = entry else {
         return Err(page.fault(
-            Place::DeadLetters,
+            PageTab::DeadLetters,
             &Problem::not_found("No such dead letter; it may have been replayed or discarded.".to_owned()),
         ));
     };
     let found = if wanted { page.collect(selection, Action::Show).await? } else { Collected::default() };
-    let body = one(&One { now: Timestamp::now(), filter: &filter, entry: &entry, whole: found.shown.first() });
-    Ok(page.answer(Place::DeadLetters, "Dead letter", &body))
+    let body =
+        one(&OneDeadLetter { now: Timestamp::now(), filter: &filter, entry: &entry, message: found.shown.first() });
+    Ok(page.answer(PageTab::DeadLetters, "Dead letter", &body))
 }
 
 /// Shows the dry run and asks for confirmation.
-pub(super) async fn confirm(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+pub(super) async fn confirm(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
     let (act, filter, selection) = page.order(query.as_deref().unwrap_or_default())?;
-    let found = page.collect(selection, act.action(Effect::Rehearsed)).await?;
-    let body = asked(&Rehearsal {
+    let found = page.collect(selection, act.action(RunMode::DryRun)).await?;
+    let body = asked(&DryRunForm {
         now: Timestamp::now(),
         act,
         filter: &filter,
         count: found.tally.matched,
         entries: &found.entries,
     });
-    Ok(page.answer(Place::DeadLetters, act.word(), &body))
+    Ok(page.answer(PageTab::DeadLetters, act.word(), &body))
 }
 
 /// Starts the job and redirects the browser to its progress.
-pub(super) async fn act(State(page): State<Arc<Page>>, form: String) -> Answer {
+pub(super) async fn act(State(page): State<Arc<PageState>>, form: String) -> PageAnswer {
     let (act, _, selection) = page.order(&form)?;
     let action = match act {
-        Act::Replay => JobAction::Replay,
-        Act::Discard => JobAction::Discard,
+        DeadLetterAction::Replay => JobAction::Replay,
+        DeadLetterAction::Discard => JobAction::Discard,
     };
-    let job = page.parts.letters.start(selection, action, Effect::Real).map_err(|problem| page.refused(&problem))?;
+    let job = page.parts.letters.start(selection, action, RunMode::Apply).map_err(|problem| page.refused(&problem))?;
     Ok(Redirect::to(&format!("/dead-letters/course?job={}", job.id)).into_response())
 }
 
 /// Shows the progress of a job and the current status of each event.
-pub(super) async fn course(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+pub(super) async fn course(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
     let query = query.unwrap_or_default();
     let id = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "job").map(|(_, id)| id.into_owned());
     let job = id.and_then(|id| id.parse::<Uuid>().ok()).and_then(|id| page.parts.letters.jobs.get(id));
     let Some(job) = job else {
         let detail = "No record of this job; see the worker's log for its results.".to_owned();
-        return Err(page.fault(Place::DeadLetters, &Problem::not_found(detail)));
+        return Err(page.fault(PageTab::DeadLetters, &Problem::not_found(detail)));
     };
     let lines = page.since(&job).await?;
     let beyond = job.results_left_out + job.results.len().saturating_sub(lines.len()) as u64;
-    let course = Course {
+    let course = JobProgress {
         now: Timestamp::now(),
-        act: if job.action == JobAction::Replay { Act::Replay } else { Act::Discard },
+        act: if job.action == JobAction::Replay { DeadLetterAction::Replay } else { DeadLetterAction::Discard },
         seen: job.looked_at,
         total: job.total,
         done: done(&job),
         lines: &lines,
         beyond,
     };
-    let how = if is_settled(&course) { Living::Settled } else { Living::Every(EVERY) };
-    Ok(page.answer(Place::DeadLetters, "Dead letters", &living(how, &told(&course))))
+    let how = if is_settled(&course) { Refresh::Settled } else { Refresh::Every(EVERY) };
+    Ok(page.answer(PageTab::DeadLetters, "Dead letters", &living(how, &told(&course))))
 }
 
-impl Page {
-    async fn collect(&self, selection: Selection, action: Action) -> Result<Collected, Fault> {
+impl PageState {
+    async fn collect(&self, selection: Selection, action: Action) -> Result<Collected, PageFault> {
         let found = self.parts.letters.collect(selection, action, MOST).await;
         found.map_err(|problem| self.refused(&problem))
     }
 
-    async fn groups(&self) -> Result<Vec<Group>, Fault> {
+    async fn groups(&self) -> Result<Vec<GroupView>, PageFault> {
         let found = self.parts.letters.groups(Selection::default()).await.map_err(|problem| self.refused(&problem))?;
-        let group = |group: crate::admin::api::letters::Group| Group {
+        let group = |group: crate::admin::api::dead_letters::DeadLetterGroup| GroupView {
             reason: group.reason,
             organization: group.organization_id,
             count: group.count,
@@ -136,12 +137,12 @@ impl Page {
     }
 
     /// Parses an action and its selection; an empty selection is refused.
-    fn order(&self, query: &str) -> Result<(Act, Filter, Selection), Fault> {
+    fn order(&self, query: &str) -> Result<(DeadLetterAction, FilterForm, Selection), PageFault> {
         let act = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "act");
         let act = act
-            .and_then(|(_, name)| Act::parse(&name))
+            .and_then(|(_, name)| DeadLetterAction::parse(&name))
             .ok_or_else(|| self.unclear("expected act=replay or act=discard"))?;
-        let filter = Filter::parse(query);
+        let filter = FilterForm::parse(query);
         let selection = self.selection(&filter)?;
         if selection.is_empty() {
             return Err(self.unclear("No dead letter selected. Select at least one, or choose all matching."));
@@ -149,12 +150,12 @@ impl Page {
         Ok((act, filter, selection))
     }
 
-    fn selection(&self, filter: &Filter) -> Result<Selection, Fault> {
+    fn selection(&self, filter: &FilterForm) -> Result<Selection, PageFault> {
         filter.selection(Timestamp::now()).map_err(|problem| self.unclear(&problem))
     }
 
     /// Returns each result with the current phase of its event.
-    async fn since(&self, job: &JobView) -> Result<Vec<(Entry, Option<Phase>)>, Fault> {
+    async fn since(&self, job: &JobView) -> Result<Vec<(DeadLetterEntry, Option<Phase>)>, PageFault> {
         let mut lines = Vec::new();
         for entry in job.results.iter().take(MOST) {
             lines.push((entry.clone(), self.phase(entry, job.asked_at).await?));
@@ -163,28 +164,29 @@ impl Page {
     }
 
     /// Returns the current phase of a replayed event; `None` while its record is still that of before the replay.
-    async fn phase(&self, entry: &Entry, asked_at: Timestamp) -> Result<Option<Phase>, Fault> {
+    async fn phase(&self, entry: &DeadLetterEntry, asked_at: Timestamp) -> Result<Option<Phase>, PageFault> {
         let (Some(organization), Some(event)) = (&entry.organization_id, &entry.event_id) else { return Ok(None) };
         let key = EventKey { organization_id: organization.as_str().into(), event_id: event.as_str().into() };
-        let record = self.parts.store.record(&key).await.map_err(|error| self.away(Place::DeadLetters, &error))?;
+        let record =
+            self.parts.store.record(&key).await.map_err(|error| self.store_fault(PageTab::DeadLetters, &error))?;
         let fresh = |phase: &Phase| !matches!(phase, Phase::Dead(outcome) if outcome.finished_at < asked_at);
         Ok(record.map(|record| record.phase).filter(fresh))
     }
 
-    fn unclear(&self, problem: &str) -> Fault {
+    fn unclear(&self, problem: &str) -> PageFault {
         self.refused(&Problem::bad_request(problem.to_owned()))
     }
 
-    fn refused(&self, problem: &Problem) -> Fault {
-        self.fault(Place::DeadLetters, problem)
+    fn refused(&self, problem: &Problem) -> PageFault {
+        self.fault(PageTab::DeadLetters, problem)
     }
 }
 
-fn done(job: &JobView) -> Done {
+fn done(job: &JobView) -> Completion {
     match job.state {
-        JobState::Running => Done::No,
-        JobState::Done => Done::Yes,
-        JobState::Stopped => Done::Failed("it was cancelled".to_owned()),
-        JobState::Failed => Done::Failed(job.problem.clone().unwrap_or_default()),
+        JobState::Running => Completion::No,
+        JobState::Done => Completion::Yes,
+        JobState::Stopped => Completion::Failed("it was cancelled".to_owned()),
+        JobState::Failed => Completion::Failed(job.problem.clone().unwrap_or_default()),
     }
 }

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use handoffd_engine::event::{EventKey, IncidentId, WorkItemId};
-use handoffd_engine::ports::store::{Filter, Found, StoreError};
+use handoffd_engine::ports::store::{OutcomeFilter, StoreError, StoredEvent};
 use handoffd_engine::workflow::SessionState;
 use jiff::Timestamp;
 use maud::html;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::Page;
-use super::answer::{Answer, Living, living};
+use super::PageState;
+use super::answer::{PageAnswer, Refresh, living};
 use crate::admin::api::Problem;
 use crate::admin::page::find::{self as view, More};
-use crate::admin::page::layout::Place;
-use crate::admin::page::timeline::{Around, story};
+use crate::admin::page::layout::PageTab;
+use crate::admin::page::timeline::{StoryContext, history_view};
 
 /// Number of events shown.
 const MOST: usize = 50;
@@ -26,54 +26,54 @@ const MOST: usize = 50;
 const EVERY: u8 = 2;
 
 /// Events found by one identifier.
-struct Known {
+struct KnownName {
     by: &'static str,
-    found: Vec<Found>,
+    found: Vec<StoredEvent>,
     /// Queued handoffs without an attempt; the store holds only their keys.
     untried: Vec<EventKey>,
     more: More,
 }
 
 /// Shows everything found by an identifier.
-pub(super) async fn find(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+pub(super) async fn find(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
     let query = parameter(query.as_deref(), "q");
     let Some(name) = query.as_deref() else {
-        return Ok(page.answer(Place::Find, "Find", &view::find("", None)));
+        return Ok(page.answer(PageTab::Find, "Find", &view::find("", None)));
     };
-    let known = page.known(name).await.map_err(|error| page.away(Place::Find, &error))?;
+    let known = page.known(name).await.map_err(|error| page.store_fault(PageTab::Find, &error))?;
     let environments = page.environments().await;
-    let how = if known.untried.is_empty() { living_by(&known.found) } else { Living::Every(EVERY) };
+    let how = if known.untried.is_empty() { living_by(&known.found) } else { Refresh::Every(EVERY) };
     let around = around(known.found, &environments);
-    let answer = view::Answer { by: known.by, found: &around, untried: &known.untried, more: known.more };
-    Ok(page.answer(Place::Find, &format!("{name} – Find"), &living(how, &view::find(name, Some(&answer)))))
+    let answer = view::FindAnswer { by: known.by, found: &around, untried: &known.untried, more: known.more };
+    Ok(page.answer(PageTab::Find, &format!("{name} – Find"), &living(how, &view::find(name, Some(&answer)))))
 }
 
 /// Shows the history of one event.
-pub(super) async fn event(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Answer {
+pub(super) async fn event(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
     let given = |name| parameter(query.as_deref(), name).unwrap_or_default();
     let key = EventKey { organization_id: given("organization").into(), event_id: given("id").into() };
-    let record = page.parts.store.record(&key).await.map_err(|error| page.away(Place::Find, &error))?;
+    let record = page.parts.store.record(&key).await.map_err(|error| page.store_fault(PageTab::Find, &error))?;
     let Some(record) = record else {
         let detail = format!("No record of event {} of organization {}.", key.event_id, key.organization_id);
-        return Err(page.fault(Place::Find, &Problem::not_found(detail)));
+        return Err(page.fault(PageTab::Find, &Problem::not_found(detail)));
     };
     let title = format!("{} – Event", key.event_id);
-    let found = vec![Found { key, record }];
+    let found = vec![StoredEvent { key, record }];
     let (how, environments) = (living_by(&found), page.environments().await);
     Ok(told(&page, &title, how, &around(found, &environments)))
 }
 
-fn told(page: &Page, title: &str, how: Living, found: &[(Found, Around<'_>)]) -> Response {
+fn told(page: &PageState, title: &str, how: Refresh, found: &[(StoredEvent, StoryContext<'_>)]) -> Response {
     let body = html! {
         h1 { "Event details" }
-        @for (found, around) in found { (story(found, around)) }
+        @for (found, around) in found { (history_view(found, around)) }
     };
-    page.answer(Place::Find, title, &living(how, &body))
+    page.answer(PageTab::Find, title, &living(how, &body))
 }
 
-impl Page {
+impl PageState {
     /// Finds events by the first kind of identifier that matches.
-    async fn known(&self, name: &str) -> Result<Known, StoreError> {
+    async fn known(&self, name: &str) -> Result<KnownName, StoreError> {
         for (by, filter) in filters(name) {
             let mut known = self.ended(by, &filter).await?;
             match by {
@@ -93,17 +93,17 @@ impl Page {
             Some(key) => self.record(key).await?.into_iter().collect(),
             None => Vec::new(),
         };
-        Ok(Known { by: "event", found, untried: Vec::new(), more: More::None })
+        Ok(KnownName { by: "event", found, untried: Vec::new(), more: More::None })
     }
 
-    async fn ended(&self, by: &'static str, filter: &Filter) -> Result<Known, StoreError> {
+    async fn ended(&self, by: &'static str, filter: &OutcomeFilter) -> Result<KnownName, StoreError> {
         let page = self.parts.store.outcomes(filter, None, MOST).await?;
         let more = if page.next.is_some() { More::Left } else { More::None };
-        Ok(Known { by, found: page.found, untried: Vec::new(), more })
+        Ok(KnownName { by, found: page.found, untried: Vec::new(), more })
     }
 
     /// Finds an event without an outcome. Such events are in no list; they are stored under their organization.
-    async fn unended_event(&self, event_id: &str) -> Result<Vec<Found>, StoreError> {
+    async fn unended_event(&self, event_id: &str) -> Result<Vec<StoredEvent>, StoreError> {
         let mut found = Vec::new();
         for organization in self.parts.organizations.list().await {
             let key = EventKey { organization_id: organization.organization_id.into(), event_id: event_id.into() };
@@ -113,7 +113,7 @@ impl Page {
     }
 
     /// Adds the unfinished events of a session.
-    async fn unended_of_session(&self, session: &str, known: &mut Known) -> Result<(), StoreError> {
+    async fn unended_of_session(&self, session: &str, known: &mut KnownName) -> Result<(), StoreError> {
         for organization in self.parts.organizations.list().await {
             let organization_id = organization.organization_id.into();
             for entry in self.parts.store.session(&organization_id, &session.into()).await?.into_iter().take(MOST) {
@@ -128,8 +128,8 @@ impl Page {
         Ok(())
     }
 
-    async fn record(&self, key: EventKey) -> Result<Option<Found>, StoreError> {
-        Ok(self.parts.store.record(&key).await?.map(|record| Found { key, record }))
+    async fn record(&self, key: EventKey) -> Result<Option<StoredEvent>, StoreError> {
+        Ok(self.parts.store.record(&key).await?.map(|record| StoredEvent { key, record }))
     }
 
     /// Returns the URL of each organization's Dynamics environment.
@@ -140,31 +140,31 @@ impl Page {
 }
 
 /// Returns the filters for an identifier, in the order in which they are tried.
-fn filters(name: &str) -> Vec<(&'static str, Filter)> {
-    let none = Filter::default;
-    let mut filters = vec![("event", Filter { event_id: Some(name.to_owned()), ..none() })];
+fn filters(name: &str) -> Vec<(&'static str, OutcomeFilter)> {
+    let none = OutcomeFilter::default;
+    let mut filters = vec![("event", OutcomeFilter { event_id: Some(name.to_owned()), ..none() })];
     if let Ok(guid) = name.parse::<Uuid>() {
-        filters.push(("case", Filter { incident: Some(IncidentId(guid)), ..none() }));
-        filters.push(("live work item", Filter { work_item: Some(WorkItemId(guid)), ..none() }));
+        filters.push(("case", OutcomeFilter { incident: Some(IncidentId(guid)), ..none() }));
+        filters.push(("live work item", OutcomeFilter { work_item: Some(WorkItemId(guid)), ..none() }));
     }
-    filters.push(("ticket number", Filter { ticket_number: Some(name.to_owned()), ..none() }));
-    filters.push(("session", Filter { session: Some(name.into()), ..none() }));
+    filters.push(("ticket number", OutcomeFilter { ticket_number: Some(name.to_owned()), ..none() }));
+    filters.push(("session", OutcomeFilter { session: Some(name.into()), ..none() }));
     filters
 }
 
-fn around(found: Vec<Found>, environments: &BTreeMap<String, String>) -> Vec<(Found, Around<'_>)> {
+fn around(found: Vec<StoredEvent>, environments: &BTreeMap<String, String>) -> Vec<(StoredEvent, StoryContext<'_>)> {
     let now = Timestamp::now();
-    let with = |found: Found| {
+    let with = |found: StoredEvent| {
         let environment = environments.get(found.key.organization_id.as_str()).map(String::as_str);
-        (found, Around { now, environment })
+        (found, StoryContext { now, environment })
     };
     found.into_iter().map(with).collect()
 }
 
 /// Keeps the page live as long as an event has no outcome.
-fn living_by(found: &[Found]) -> Living {
+fn living_by(found: &[StoredEvent]) -> Refresh {
     let ended = found.iter().all(|found| found.record.outcome().is_some());
-    if ended { Living::Settled } else { Living::Every(EVERY) }
+    if ended { Refresh::Settled } else { Refresh::Every(EVERY) }
 }
 
 /// Returns a parameter unless it is blank.

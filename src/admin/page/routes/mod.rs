@@ -19,13 +19,13 @@ use jiff::Timestamp;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::history::History;
-use super::layout::{Session, Standing};
-use crate::admin::api::Parts;
+use super::layout::{PageHead, SignIn};
+use crate::admin::api::ApiState;
 use crate::admin::deps::TestReport;
 
 /// State of the page's routes.
-struct Page {
-    parts: Arc<Parts>,
+struct PageState {
+    parts: Arc<ApiState>,
     history: History,
     /// Last test of each organization that was made from the page.
     tests: Mutex<BTreeMap<String, (Timestamp, TestReport)>>,
@@ -34,11 +34,15 @@ struct Page {
 }
 
 /// Returns the page's routes with their own state. Samples are taken as long as the router lives.
-pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<Parts>) -> Router<S> {
+pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<ApiState>) -> Router<S> {
     let history = History::default();
     let samples = tokio::spawn(history.clone().keep(Arc::clone(&parts.metrics)));
-    let page =
-        Page { parts: Arc::clone(parts), history, tests: Mutex::default(), _samples: AbortOnDropHandle::new(samples) };
+    let page = PageState {
+        parts: Arc::clone(parts),
+        history,
+        tests: Mutex::default(),
+        _samples: AbortOnDropHandle::new(samples),
+    };
     Router::new()
         .route("/", get(now::now))
         .route("/find", get(find::find))
@@ -59,15 +63,15 @@ pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<Parts>) -> Router<S>
         .with_state(Arc::new(page))
 }
 
-impl Page {
+impl PageState {
     /// Returns the state shown in the header of every page.
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> PageHead {
         let queues = self.parts.metrics.counts().queues;
         let dead = queues.into_iter().find(|(name, _)| *name == self.parts.queues.dead_letters);
-        Standing {
+        PageHead {
             unready: (self.parts.unready)(),
             dead_letters: dead.map(|(_, depth)| depth),
-            session: if self.parts.token.is_some() { Session::SignedIn } else { Session::Open },
+            session: if self.parts.token.is_some() { SignIn::SignedIn } else { SignIn::Open },
         }
     }
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use handoffd_engine::ports::store::Filter;
+use handoffd_engine::ports::store::OutcomeFilter;
 use handoffd_engine::workflow::Status;
 use jiff::Timestamp;
 
-use super::Page;
-use super::answer::{Answer, Living, living};
+use super::PageState;
+use super::answer::{PageAnswer, Refresh, living};
 use crate::admin::page::history::Sample;
-use crate::admin::page::layout::Place;
-use crate::admin::page::now::{Now, Queue, QueueKind, now as drawn};
+use crate::admin::page::layout::PageTab;
+use crate::admin::page::now::{NowView, QueueKind, QueueLine, now as drawn};
 
 /// Number of failures shown.
 const FAILURES: usize = 5;
@@ -19,12 +19,12 @@ const FAILURES: usize = 5;
 const EVERY: u8 = 5;
 
 /// Shows the worker's present state.
-pub(super) async fn now(State(page): State<Arc<Page>>) -> Answer {
+pub(super) async fn now(State(page): State<Arc<PageState>>) -> PageAnswer {
     let sample = Sample::of(&page.parts.metrics);
-    let failed = Filter { status: Some(Status::Failed), ..Filter::default() };
+    let failed = OutcomeFilter { status: Some(Status::Failed), ..OutcomeFilter::default() };
     let found = page.parts.store.outcomes(&failed, None, FAILURES).await;
     let problem = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
-    let body = drawn(&Now {
+    let body = drawn(&NowView {
         at: Timestamp::now(),
         standing: &page.standing(),
         in_flight: sample.in_flight,
@@ -34,12 +34,12 @@ pub(super) async fn now(State(page): State<Arc<Page>>) -> Answer {
         organizations: &page.parts.organizations.list().await,
         failures: found.as_ref().map(|page| page.found.as_slice()).map_err(|_| problem.as_str()),
     });
-    Ok(page.answer(Place::Now, "Overview", &living(Living::Every(EVERY), &body)))
+    Ok(page.answer(PageTab::Now, "Overview", &living(Refresh::Every(EVERY), &body)))
 }
 
-impl Page {
+impl PageState {
     /// Returns all queues: the inbox first, the dead-letter queue last.
-    fn queues(&self) -> Vec<Queue> {
+    fn queues(&self) -> Vec<QueueLine> {
         let names = &self.parts.queues;
         let of = |(name, depth): (String, u64)| {
             let what = match &name {
@@ -47,9 +47,9 @@ impl Page {
                 name if *name == names.dead_letters => QueueKind::DeadLetters,
                 _ => QueueKind::Retry,
             };
-            Queue { name, what, depth }
+            QueueLine { name, what, depth }
         };
-        let mut queues: Vec<Queue> = self.parts.metrics.counts().queues.into_iter().map(of).collect();
+        let mut queues: Vec<QueueLine> = self.parts.metrics.counts().queues.into_iter().map(of).collect();
         queues.sort_by(|one, other| (one.what, &one.name).cmp(&(other.what, &other.name)));
         queues
     }

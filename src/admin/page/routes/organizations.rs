@@ -7,28 +7,29 @@ use handoffd_engine::event::OrganizationId;
 use jiff::Timestamp;
 use url::form_urlencoded;
 
-use super::Page;
-use super::answer::{Answer, Fault, Living, living};
+use super::PageState;
+use super::answer::{PageAnswer, PageFault, Refresh, living};
 use crate::admin::api::Problem;
 use crate::admin::api::login::go;
 use crate::admin::deps::OrganizationError;
-use crate::admin::page::layout::Place;
-use crate::admin::page::organizations::{Line, organizations as drawn};
+use crate::admin::page::layout::PageTab;
+use crate::admin::page::organizations::{OrganizationLine, organizations as drawn};
 
 const PATH: &str = "/organizations";
 /// Refresh interval in seconds.
 const EVERY: u8 = 5;
 
 /// Lists the organizations with their states.
-pub(super) async fn list(State(page): State<Arc<Page>>) -> Answer {
+pub(super) async fn list(State(page): State<Arc<PageState>>) -> PageAnswer {
     let (all, tests) = (page.parts.organizations.list().await, page.tests());
-    let lines: Vec<Line<'_>> = all.iter().map(|view| Line { view, tested: tests.get(&view.organization_id) }).collect();
+    let lines: Vec<OrganizationLine<'_>> =
+        all.iter().map(|view| OrganizationLine { view, tested: tests.get(&view.organization_id) }).collect();
     let body = drawn(&lines, Timestamp::now());
-    Ok(page.answer(Place::Organizations, "Organizations", &living(Living::Every(EVERY), &body)))
+    Ok(page.answer(PageTab::Organizations, "Organizations", &living(Refresh::Every(EVERY), &body)))
 }
 
 /// Tests an organization; the page then shows the report.
-pub(super) async fn test(State(page): State<Arc<Page>>, form: String) -> Answer {
+pub(super) async fn test(State(page): State<Arc<PageState>>, form: String) -> PageAnswer {
     let id = named(&form);
     let report = page.parts.organizations.test(&id).await.map_err(|error| refused(&page, error))?;
     let known = page.parts.organizations.list().await;
@@ -40,13 +41,13 @@ pub(super) async fn test(State(page): State<Arc<Page>>, form: String) -> Answer 
 }
 
 /// Pauses an organization.
-pub(super) async fn pause(State(page): State<Arc<Page>>, form: String) -> Answer {
+pub(super) async fn pause(State(page): State<Arc<PageState>>, form: String) -> PageAnswer {
     page.parts.organizations.pause(&named(&form)).await.map_err(|error| refused(&page, error))?;
     Ok(go(PATH))
 }
 
 /// Resumes an organization.
-pub(super) async fn resume(State(page): State<Arc<Page>>, form: String) -> Answer {
+pub(super) async fn resume(State(page): State<Arc<PageState>>, form: String) -> PageAnswer {
     page.parts.organizations.resume(&named(&form)).await.map_err(|error| refused(&page, error))?;
     Ok(go(PATH))
 }
@@ -57,6 +58,6 @@ fn named(form: &str) -> OrganizationId {
     OrganizationId::from(id.unwrap_or_default())
 }
 
-fn refused(page: &Page, error: OrganizationError) -> Fault {
-    page.fault(Place::Organizations, &Problem::from(error))
+fn refused(page: &PageState, error: OrganizationError) -> PageFault {
+    page.fault(PageTab::Organizations, &Problem::from(error))
 }

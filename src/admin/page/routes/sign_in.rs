@@ -7,13 +7,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{DOCTYPE, html};
 
-use super::Page;
-use super::answer::sealed;
+use super::PageState;
+use super::answer::with_security_headers;
 use crate::admin::api::login::go;
 use crate::admin::page::layout::head;
 
 /// Shows the form, with an error after a wrong token.
-pub(super) async fn form(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn form(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> Response {
     if page.parts.token.is_none() {
         return go("/");
     }
@@ -35,5 +35,5 @@ pub(super) async fn form(State(page): State<Arc<Page>>, RawQuery(query): RawQuer
             }
         }
     };
-    sealed(if failed { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, &shown)
+    with_security_headers(if failed { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, &shown)
 }

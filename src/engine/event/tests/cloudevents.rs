@@ -211,7 +211,7 @@ fn a_binary_body_may_be_an_array() {
     envelope.headers[2].1 = "conversation.closed".to_owned();
     let body = b"\n [{\"conversation_id\":\"a\"},{\"conversation_id\":\"b\"}]";
     let decoded = decode(&envelope, body, &LIMITS).expect("two pieces");
-    let Decoded::Several(pieces) = decoded else {
+    let Decoded::Split(pieces) = decoded else {
         panic!("expected pieces, got {decoded:?}");
     };
     // A piece keeps the headers of its array, and is still a separate event.

@@ -251,7 +251,7 @@ proptest! {
     ) {
         let body = json!({ "event": "conversation.closed", "organization_id": "o", "data": items });
         let envelope = Envelope { message_id, ..Envelope::default() };
-        let Ok(Decoded::Several(pieces)) = decode(&envelope, body.to_string().as_bytes(), &LIMITS) else {
+        let Ok(Decoded::Split(pieces)) = decode(&envelope, body.to_string().as_bytes(), &LIMITS) else {
             panic!("expected pieces of {body}");
         };
         prop_assert_eq!(pieces.len(), items.len());
@@ -262,7 +262,7 @@ proptest! {
                     prop_assert_eq!(event.key.event_id.as_str(), &piece.message_id);
                     prop_assert_eq!(Some(event.session_id().as_str()), item["conversation_id"].as_str());
                 }
-                Ok(Decoded::Several(_)) => panic!("taken apart twice: {item}"),
+                Ok(Decoded::Split(_)) => panic!("taken apart twice: {item}"),
                 Err(_) => prop_assert!(!item.is_object()),
             }
         }

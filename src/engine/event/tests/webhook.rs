@@ -21,7 +21,7 @@ fn verdict_of(event: &Event) -> Verdict {
 
 fn pieces_in(envelope: &Envelope, body: &Value) -> Vec<Piece> {
     match decode(envelope, body.to_string().as_bytes(), &LIMITS) {
-        Ok(Decoded::Several(pieces)) => pieces,
+        Ok(Decoded::Split(pieces)) => pieces,
         other => panic!("expected pieces of {body}, got {other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 //! Absent: the meaning of a message. Attempts, reasons and headers are decided elsewhere.
 
 pub mod headers;
-mod letters;
+mod dead_letters;
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Envelope, OrganizationId};
-pub use letters::{BrokerDeath, Letter, LetterBox, Letters, LettersError, Notice, Replay, Resolve};
+pub use dead_letters::{
+    BrokerDeath, DeadLetter, DeadLetterError, DeadLetterQueue, DeadLetters, Notice, Replay, Resolve,
+};
 
 /// Message broker. Reconnects by itself; messages in flight are then redelivered.
 #[async_trait]

@@ -56,7 +56,12 @@ pub trait Store: Send + Sync + 'static {
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// Returns finished and dead-lettered events that match, newest first.
-    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError>;
+    async fn outcomes(
+        &self,
+        filter: &OutcomeFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<OutcomePage, StoreError>;
 
     /// Deletes events that ended before `finished_before`, and sessions and contacts not touched since.
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError>;
@@ -135,7 +140,7 @@ impl SavedOrganization {
 
 /// Filter of outcomes; every field that is set must match.
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Filter {
+pub struct OutcomeFilter {
     /// Organization of the event.
     pub organization: Option<OrganizationId>,
     /// Session of the event.
@@ -162,7 +167,7 @@ pub struct Cursor(pub String);
 
 /// Event with its record.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Found {
+pub struct StoredEvent {
     /// Key of the event.
     pub key: EventKey,
     /// Record of the event.
@@ -171,9 +176,9 @@ pub struct Found {
 
 /// Page of matching outcomes.
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Page {
+pub struct OutcomePage {
     /// Outcomes, newest first.
-    pub found: Vec<Found>,
+    pub found: Vec<StoredEvent>,
     /// Position of the next page, if there may be one.
     pub next: Option<Cursor>,
 }

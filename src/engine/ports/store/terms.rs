@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Filter;
+use super::OutcomeFilter;
 use crate::event::{EventKey, IncidentId, SessionId, WorkItemId};
 use crate::workflow::{Outcome, Record};
 
@@ -46,7 +46,7 @@ pub fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
-impl Filter {
+impl OutcomeFilter {
     /// Returns true if this event matches; one that has not ended never does.
     pub fn matches(&self, key: &EventKey, record: &Record) -> bool {
         let Some(outcome) = record.outcome() else {

@@ -6,7 +6,7 @@ use super::Attempt;
 use crate::ports::store::StoreError;
 use crate::worker::remember::closing;
 use crate::worker::settlement::Settlement;
-use crate::workflow::{Again, Fault, Reason, Remedy, Step, StepName, between, look_again};
+use crate::workflow::{Fault, Reason, Remedy, RetryDecision, Step, StepName, elapsed, recheck_after};
 
 impl Attempt<'_> {
     /// Records the intent to close a case before the request, in the session too. If the result of the request is
@@ -20,7 +20,7 @@ impl Attempt<'_> {
                     self.keep().await?;
                 }
             }
-            Step::LookAtIncident { incident, since } => self.record.progress.adopt(*incident, *since),
+            Step::LookAtIncident { incident, since } => self.record.progress.adopt_intent(*incident, *since),
             _ => {}
         }
         Ok(())
@@ -36,14 +36,17 @@ impl Attempt<'_> {
 
     /// Postpones a resolution, which checks again later for its handoff.
     pub(super) async fn wait(&mut self, until: Option<Timestamp>) -> Result<Settlement, StoreError> {
-        self.age.begins();
-        let left = until.map(|until| between(self.worker.now(), until));
-        match look_again(self.age.now(), left, &self.worker.rules.policy) {
-            Again::Later(rung) => {
+        self.age.start();
+        let left = until.map(|until| elapsed(self.worker.now(), until));
+        match recheck_after(self.age.now(), left, &self.worker.settings.policy) {
+            RetryDecision::After(rung) => {
                 self.record.attempts -= 1;
-                self.later(rung, "handoff_awaited").await
+                self.postpone(rung, "handoff_awaited").await
             }
-            Again::Soon | Again::WhenAvailable | Again::Aside | Again::Never(_) => {
+            RetryDecision::Now
+            | RetryDecision::WhenAvailable
+            | RetryDecision::WhenStepAllowed
+            | RetryDecision::GiveUp(_) => {
                 let message = "the handoff of this session was still in progress after retry.max_age".to_owned();
                 let fault = Fault {
                     advice: "Check the outcome of the session's handoff, then replay.".to_owned(),

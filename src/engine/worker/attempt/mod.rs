@@ -12,19 +12,20 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::age::Age;
+use super::backoff::Backoff;
 use super::lanes::{Lane, Ticket};
-use super::pause::Pauses;
 use super::process::{Arrival, is_of_this_life};
 use super::quarantine::Isolation;
 use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
-use super::settlement::{DeadLetter, Done, Postponed, Settlement};
-use super::{HOLD, Worker, letters};
+use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
+use super::{HOLD, Worker, new_dead_letter};
 use crate::event::{Event, Kind};
 use crate::ports::destination::Performed;
 use crate::ports::store::{Change, StoreError};
 use crate::workflow::{
-    Again, ContactProgress, Decision, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record, Remedy,
-    SessionEntry, Settings, Step, StepName, Time, Trial, after, apply, deaths, decide, insist,
+    ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record,
+    Remedy, RetryDecision, SessionEntry, Settings, Step, StepName, Time, after, apply, deaths, decide,
+    finalize_unreadable,
 };
 
 /// Duration after which progress is stored while an event is processed. Of a faster event only the end is stored: a
@@ -44,7 +45,7 @@ pub(super) struct Attempt<'a> {
     session: Vec<Change>,
     /// Time the record was last written, or the attempt began.
     noted: Timestamp,
-    pauses: Pauses,
+    pauses: Backoff,
     age: Age,
     /// Turn in the contact's lane, held while this event looks up or creates its contact. Other events with the same
     /// email then find it in the store.
@@ -66,7 +67,7 @@ impl Worker {
         let phase = known.as_ref().filter(|record| is_of_this_life(arrival, record)).map(|record| &record.phase);
         let deaths = deaths(redelivered, phase, self.life);
         let was_begun = known.is_some();
-        let mut attempt = self.take_up(event, settings, known, arrival).await?;
+        let mut attempt = self.begin_attempt(event, settings, known, arrival).await?;
         attempt.begin();
         if let Some(deaths) = deaths {
             if let Some(settlement) = attempt.enter_quarantine(deaths).await? {
@@ -90,7 +91,7 @@ impl Worker {
     }
 
     /// Begins an attempt with everything that is stored about the event.
-    pub(super) async fn take_up<'a>(
+    pub(super) async fn begin_attempt<'a>(
         &'a self,
         event: &'a Event,
         settings: &'a Settings,
@@ -117,7 +118,7 @@ impl Worker {
             session: session_as_noted,
             memory,
             noted: self.now(),
-            pauses: Pauses::new(),
+            pauses: Backoff::new(),
             age: Age::new(arrival.past.age),
             contact_turn: None,
             isolation: None,
@@ -140,7 +141,7 @@ impl Worker {
             phase: Phase::InHand,
             settled: false,
             poison: false,
-            progress: going_on.as_ref().map(|record| record.progress.clone().taken_up_again()).unwrap_or_default(),
+            progress: going_on.as_ref().map(|record| record.progress.clone().for_new_attempt()).unwrap_or_default(),
             history: going_on.map(|record| record.history).unwrap_or_default(),
         }
     }
@@ -157,7 +158,7 @@ impl Worker {
 
     async fn known_contact(&self, event: &Event) -> Result<Option<crate::event::ContactId>, StoreError> {
         let Some(email) = event.email() else { return Ok(None) };
-        let fresh_since = self.now().saturating_sub(self.rules.contact_ttl).unwrap_or(Timestamp::MIN);
+        let fresh_since = self.now().saturating_sub(self.settings.contact_ttl).unwrap_or(Timestamp::MIN);
         self.store.contact(&event.key.organization_id, email, fresh_since).await
     }
 }
@@ -198,7 +199,7 @@ impl Attempt<'_> {
             return Ok(None);
         }
         self.put_intent_on_record(step).await?;
-        let performing = self.worker.crm.perform(step, self.event, self.settings);
+        let performing = self.worker.destination.perform(step, self.event, self.settings);
         let Performed { result, exchanges } = self.observed(performing).await?;
         for exchange in exchanges {
             self.record.note(HistoryEntry {
@@ -212,10 +213,10 @@ impl Attempt<'_> {
                 request_id: exchange.request_id,
             });
         }
-        match result.or_else(|fault| insist(step, self.settings, fault, &self.record.history)) {
-            Ok(receipt) => self.took(step, &receipt).await,
+        match result.or_else(|fault| finalize_unreadable(step, self.settings, fault, &self.record.history)) {
+            Ok(receipt) => self.record_receipt(step, &receipt).await,
             Err(fault) => {
-                self.record.progress.refused(step, fault.remedy);
+                self.record.progress.step_failed(step, fault.remedy);
                 self.end_of_intent(step);
                 self.failed(fault).await
             }
@@ -240,7 +241,7 @@ impl Attempt<'_> {
         Ok(true)
     }
 
-    async fn took(&mut self, step: &Step, receipt: &Receipt) -> Result<Option<Settlement>, StoreError> {
+    async fn record_receipt(&mut self, step: &Step, receipt: &Receipt) -> Result<Option<Settlement>, StoreError> {
         match apply(std::mem::take(&mut self.record.progress), receipt) {
             Ok(progress) => self.record.progress = progress,
             Err(illegal) => {
@@ -271,22 +272,22 @@ impl Attempt<'_> {
     async fn failed(&mut self, fault: Fault) -> Result<Option<Settlement>, StoreError> {
         self.contact_turn = None;
         if fault.remedy == Remedy::Retry {
-            self.age.begins();
+            self.age.start();
         }
-        let again = after(fault.remedy, self.trial(), &self.worker.rules.policy);
+        let again = after(fault.remedy, self.trial(), &self.worker.settings.policy);
         self.log(&fault, again);
         match again {
-            Again::Soon if self.is_held_too_long() => self.later(0, "held").await.map(Some),
-            Again::Soon if self.pause().await => {
+            RetryDecision::Now if self.is_held_too_long() => self.postpone(0, "held").await.map(Some),
+            RetryDecision::Now if self.pause().await => {
                 self.record.attempts += 1;
-                self.worker.watch.saw(crate::ports::metrics::Sighting::Retried("in_process"));
+                self.worker.metrics.record(crate::ports::metrics::Measurement::Retried("in_process"));
                 Ok(None)
             }
-            Again::Soon => self.later(0, "shutdown").await.map(Some),
-            Again::Later(rung) => self.later(rung, fault.remedy.as_str()).await.map(Some),
-            Again::WhenAvailable => self.when_available(&fault).await,
-            Again::Aside => self.when_step_is_available(&fault).await,
-            Again::Never(reason) => self.give_up(reason, fault).await.map(Some),
+            RetryDecision::Now => self.postpone(0, "shutdown").await.map(Some),
+            RetryDecision::After(rung) => self.postpone(rung, fault.remedy.as_str()).await.map(Some),
+            RetryDecision::WhenAvailable => self.when_available(&fault).await,
+            RetryDecision::WhenStepAllowed => self.when_step_is_available(&fault).await,
+            RetryDecision::GiveUp(reason) => self.give_up(reason, fault).await.map(Some),
         }
     }
 
@@ -296,15 +297,15 @@ impl Attempt<'_> {
 
     /// Waits before a retry. Returns false if the worker is stopping, which leaves no time for it.
     async fn pause(&mut self) -> bool {
-        let pause: Duration = self.pauses.next((self.worker.chance.dice)());
+        let pause: Duration = self.pauses.next((self.worker.clock.random)());
         tokio::select! {
             () = tokio::time::sleep(pause) => true,
             () = self.worker.stopping.cancelled() => false,
         }
     }
 
-    pub(super) async fn later(&mut self, rung: usize, why: &'static str) -> Result<Settlement, StoreError> {
-        self.rest().await?;
+    pub(super) async fn postpone(&mut self, rung: usize, why: &'static str) -> Result<Settlement, StoreError> {
+        self.store_waiting().await?;
         let age = self.age.now() + self.worker.delay(rung);
         Ok(Settlement::Later(Postponed { age: Some(age), ..self.postponed(rung, why) }))
     }
@@ -315,7 +316,7 @@ impl Attempt<'_> {
     }
 
     /// Stores durably that the event waits, so that a resolution finds its pending handoff even after a crash.
-    async fn rest(&mut self) -> Result<(), StoreError> {
+    async fn store_waiting(&mut self) -> Result<(), StoreError> {
         self.record.phase = Phase::Waiting;
         self.keep().await
     }
@@ -325,18 +326,19 @@ impl Attempt<'_> {
         let now = self.worker.now();
         self.session.extend(handed_off(self.event, &self.record.progress, &mut self.memory, now));
         self.keep().await?;
-        Ok(Settlement::Done(Done { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
+        Ok(Settlement::Done(FinishedEvent { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
 
     pub(super) async fn give_up(&mut self, reason: Reason, fault: Fault) -> Result<Settlement, StoreError> {
         let now = self.worker.now();
         let Record { attempts, first_seen, .. } = self.record;
-        let letter = letters::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
+        let letter =
+            new_dead_letter::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
         self.record.phase = Phase::Dead(letter.outcome.clone());
         self.session.extend(given_up(self.event, &self.record.progress, &mut self.memory, now));
         self.keep().await?;
         let record = Some(Box::new(self.record.clone()));
-        Ok(Settlement::Dead(Box::new(DeadLetter { record, ..letter })))
+        Ok(Settlement::Dead(Box::new(NewDeadLetter { record, ..letter })))
     }
 
     /// Makes the record and the session changes durable.
@@ -353,15 +355,15 @@ impl Attempt<'_> {
         Time { now: self.worker.now(), first_seen: self.record.first_seen, attempts: self.record.attempts }
     }
 
-    pub(super) fn trial(&self) -> Trial {
-        Trial { attempts: self.record.attempts, age: self.age.now() }
+    pub(super) fn trial(&self) -> FailedAttempt {
+        FailedAttempt { attempts: self.record.attempts, age: self.age.now() }
     }
 
     /// Raises the attempts to the number in the message's headers, this attempt included, if that is higher than the
     /// record's.
     pub(super) fn correct_attempts(&mut self, spent: u32) {
         self.record.attempts = (self.record.attempts - 1).max(spent);
-        self.age.begins();
+        self.age.start();
     }
 }
 

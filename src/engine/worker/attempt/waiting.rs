@@ -8,7 +8,7 @@ use super::Attempt;
 use crate::ports::store::StoreError;
 use crate::worker::HOLD;
 use crate::worker::settlement::{Postponed, Settlement};
-use crate::workflow::{Fault, Phase, Remedy, between, rung, soonest};
+use crate::workflow::{Fault, Phase, Remedy, elapsed, rung, shortest_rung};
 
 /// Longest time in a retry queue for an event whose step is refused. With it, many such events cost little, and they
 /// are processed soon after the step works again.
@@ -20,9 +20,9 @@ impl Attempt<'_> {
     pub(super) async fn when_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
         let age = self.pauses_age().await?;
         if self.worker.becomes_available(&self.event.key.organization_id, self.arrival).await {
-            return self.goes_on(age).await;
+            return self.resume(age).await;
         }
-        self.waits_elsewhere(soonest(&self.worker.rules.policy), age, fault).await.map(Some)
+        self.postpone_waiting(shortest_rung(&self.worker.settings.policy), age, fault).await.map(Some)
     }
 
     /// Waits for one step, while other steps of the organization are not refused. The event makes room for others that
@@ -30,14 +30,14 @@ impl Attempt<'_> {
     pub(super) async fn when_step_is_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
         let age = self.pauses_age().await?;
         if self.step_becomes_available(fault).await {
-            return self.goes_on(age).await;
+            return self.resume(age).await;
         }
         let held_for = match fault.remedy {
-            Remedy::HoldStep(since) => between(since, self.worker.now()),
+            Remedy::HoldStep(since) => elapsed(since, self.worker.now()),
             _ => Duration::ZERO,
         };
-        let rung = rung(held_for.min(LONGEST_ASIDE), &self.worker.rules.policy);
-        self.waits_elsewhere(rung, age, fault).await.map(Some)
+        let rung = rung(held_for.min(LONGEST_ASIDE), &self.worker.settings.policy);
+        self.postpone_waiting(rung, age, fault).await.map(Some)
     }
 
     async fn step_becomes_available(&self, fault: &Fault) -> bool {
@@ -49,7 +49,7 @@ impl Attempt<'_> {
             }
         };
         tokio::select! {
-            () = self.worker.crm.step_available(&self.event.key.organization_id, fault.step) => true,
+            () = self.worker.destination.step_available(&self.event.key.organization_id, fault.step) => true,
             () = makes_room => false,
             () = sleep_until(delivery.received + HOLD) => false,
             () = delivery.lost.cancelled() => false,
@@ -65,13 +65,13 @@ impl Attempt<'_> {
         Ok(age)
     }
 
-    async fn goes_on(&mut self, age: Option<Duration>) -> Result<Option<Settlement>, StoreError> {
+    async fn resume(&mut self, age: Option<Duration>) -> Result<Option<Settlement>, StoreError> {
         self.age.resumes_at(age);
         self.return_to_quarantine().await?;
         Ok(None)
     }
 
-    async fn waits_elsewhere(
+    async fn postpone_waiting(
         &mut self,
         rung: usize,
         age: Option<Duration>,

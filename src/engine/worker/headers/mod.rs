@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::settlement::{DeadLetter, Postponed};
+use super::settlement::{NewDeadLetter, Postponed};
 use crate::event::Envelope;
 use crate::ports::bus::headers::{
     AGE, ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REFUSALS,
@@ -22,11 +22,11 @@ const LONGEST_TRACE: usize = 512;
 const TRACEPARENT: usize = 55;
 
 /// Headers to set on a copy.
-pub(super) type Headers = Vec<(&'static str, String)>;
+pub(super) type CopyHeaders = Vec<(&'static str, String)>;
 
 /// Past of a message as its headers give it; empty for a new message.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Past {
+pub(super) struct MessageHistory {
     /// Attempts spent so far.
     pub(super) attempts: u32,
     /// Time a worker first received it.
@@ -46,22 +46,22 @@ pub(super) fn is_of_this_life(envelope: &Envelope, first_seen: Timestamp) -> boo
 }
 
 /// Reads a message's past from its headers. A dead letter that was moved back manually has none, and starts over.
-pub(super) fn past(envelope: &Envelope) -> Past {
+pub(super) fn past(envelope: &Envelope) -> MessageHistory {
     let time = |name| envelope.header(name).and_then(|text| text.parse::<Timestamp>().ok());
     let first_seen = time(FIRST_SEEN);
     // Copies in the retry queues keep the header of an earlier dead-lettering; a later first-seen time begins a new
     // run.
     if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
-        return Past::default();
+        return MessageHistory::default();
     }
     let number = |name| envelope.header(name).and_then(|text| text.parse::<u64>().ok());
     let count = |name| u32::try_from(number(name).unwrap_or(0)).unwrap_or(u32::MAX).min(MOST_ATTEMPTS);
     let age = number(AGE).map(Duration::from_millis);
-    Past { attempts: count(ATTEMPTS), first_seen, age, refusals: count(REFUSALS) }
+    MessageHistory { attempts: count(ATTEMPTS), first_seen, age, refusals: count(REFUSALS) }
 }
 
 /// Returns the headers of a copy in a retry queue.
-pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers {
+pub(super) fn for_retry(postponed: &Postponed, routing_key: &str) -> CopyHeaders {
     let mut headers = vec![
         (ATTEMPTS, postponed.attempts.to_string()),
         (FIRST_SEEN, postponed.first_seen.to_string()),
@@ -73,7 +73,7 @@ pub(super) fn of_postponed(postponed: &Postponed, routing_key: &str) -> Headers 
 }
 
 /// Returns the headers of a dead letter (contract 5).
-pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
+pub(super) fn for_dead_letter(letter: &NewDeadLetter, routing_key: &str) -> CopyHeaders {
     let outcome = &letter.outcome;
     let mut headers = vec![
         (REASON, letter.reason.as_str().to_owned()),
@@ -98,13 +98,13 @@ pub(super) fn of_dead(letter: &DeadLetter, routing_key: &str) -> Headers {
 }
 
 /// Returns the trace context of an event; values that W3C does not allow are dropped.
-pub(super) fn trace(envelope: &Envelope) -> Headers {
+pub(super) fn trace(envelope: &Envelope) -> CopyHeaders {
     let fit = |value: &&str| value.len() <= LONGEST_TRACE && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     TRACE.into_iter().filter_map(|name| Some((name, envelope.header(name).filter(fit)?.to_owned()))).collect()
 }
 
 /// Returns the `traceparent` for a log line, but only if it is a well-formed one.
-pub(super) fn traceparent(trace: &Headers) -> Option<&str> {
+pub(super) fn traceparent(trace: &CopyHeaders) -> Option<&str> {
     let (_, value) = trace.iter().find(|(name, _)| *name == TRACE[0])?;
     let hex = value.len() >= TRACEPARENT && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
     hex.then_some(value.as_str())

@@ -1,4 +1,4 @@
-use super::super::letters;
+use super::super::new_dead_letter;
 use super::*;
 use crate::event::samples::email;
 use crate::event::{Kind, Rejection, RejectionReason, Seen};
@@ -13,7 +13,7 @@ fn envelope(headers: &[(&str, &str)]) -> Envelope {
     Envelope { headers, ..Envelope::default() }
 }
 
-fn refused() -> DeadLetter {
+fn refused() -> NewDeadLetter {
     let fault = Fault {
         remedy: Remedy::GiveUp,
         step: StepName::PostIncident,
@@ -23,10 +23,16 @@ fn refused() -> DeadLetter {
         advice: "Lower description_limit.".to_owned(),
         request_id: None,
     };
-    letters::given_up(&email(), Reason::RejectedByDynamics, fault, (&Progress::default(), 3), (at(SEEN), at(DEAD)))
+    new_dead_letter::given_up(
+        &email(),
+        Reason::RejectedByDynamics,
+        fault,
+        (&Progress::default(), 3),
+        (at(SEEN), at(DEAD)),
+    )
 }
 
-fn sorted(mut headers: Headers) -> Headers {
+fn sorted(mut headers: CopyHeaders) -> CopyHeaders {
     headers.sort();
     headers
 }
@@ -45,7 +51,7 @@ fn a_dead_letter_has_every_header_of_the_contract() {
         ("x-handoffd-session-id", "ses_9f2c"),
         ("x-handoffd-step", "post_incident"),
     ];
-    let headers = sorted(of_dead(&refused(), "session.handoff.email"));
+    let headers = sorted(for_dead_letter(&refused(), "session.handoff.email"));
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(headers, expected);
 }
@@ -58,7 +64,7 @@ fn unreadable_fields_of_a_dead_letter_have_no_header() {
         problem: "required, but absent".to_owned(),
         seen: Seen::default(),
     };
-    let headers = of_dead(&letters::rejected(rejection, at(SEEN), at(DEAD)), "");
+    let headers = for_dead_letter(&new_dead_letter::rejected(rejection, at(SEEN), at(DEAD)), "");
     let value = |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
     for absent in ["x-handoffd-event-id", "x-handoffd-organization-id", "x-handoffd-session-id"] {
         assert_eq!(value(absent), None, "{absent}");
@@ -70,7 +76,7 @@ fn unreadable_fields_of_a_dead_letter_have_no_header() {
 
 #[test]
 fn no_header_of_a_dead_letter_holds_customer_text() {
-    for (name, value) in of_dead(&refused(), "session.handoff.email") {
+    for (name, value) in for_dead_letter(&refused(), "session.handoff.email") {
         for text in ["Ann", "O'Brien", "example.com", "4155550100", "charged"] {
             assert!(!value.contains(text), "{name}: {value}");
         }
@@ -82,14 +88,14 @@ fn postponed() -> Postponed {
     Postponed { rung: 0, kind, attempts: 4, first_seen, age: None, refusals: 0, why: "transient" }
 }
 
-fn read_back(headers: &Headers) -> Past {
+fn read_back(headers: &CopyHeaders) -> MessageHistory {
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     past(&envelope(&headers))
 }
 
 #[test]
 fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
-    let headers = of_postponed(&postponed(), "session.handoff.email");
+    let headers = for_retry(&postponed(), "session.handoff.email");
     assert_eq!(
         headers,
         [
@@ -98,45 +104,59 @@ fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
             ("x-handoffd-original-routing-key", "session.handoff.email".to_owned()),
         ]
     );
-    assert_eq!(read_back(&headers), Past { attempts: 4, first_seen: Some(at(DEAD)), ..Past::default() });
+    assert_eq!(
+        read_back(&headers),
+        MessageHistory { attempts: 4, first_seen: Some(at(DEAD)), ..MessageHistory::default() }
+    );
 }
 
 #[test]
 fn age_and_refusals_go_with_a_copy_and_end_at_dead_lettering() {
     let age = Some(Duration::from_millis(90_500));
-    let headers = of_postponed(&Postponed { age, refusals: 3, ..postponed() }, "session.handoff.email");
+    let headers = for_retry(&Postponed { age, refusals: 3, ..postponed() }, "session.handoff.email");
     assert_eq!(headers[3..], [(AGE, "90500".to_owned()), (REFUSALS, "3".to_owned())]);
-    assert_eq!(read_back(&headers), Past { attempts: 4, first_seen: Some(at(DEAD)), age, refusals: 3 });
-    let dead: Headers = headers.into_iter().chain([(DEAD_AT, "2026-11-22T10:17:00Z".to_owned())]).collect();
-    assert_eq!(read_back(&dead), Past::default(), "a replayed event starts over");
+    assert_eq!(read_back(&headers), MessageHistory { attempts: 4, first_seen: Some(at(DEAD)), age, refusals: 3 });
+    let dead: CopyHeaders = headers.into_iter().chain([(DEAD_AT, "2026-11-22T10:17:00Z".to_owned())]).collect();
+    assert_eq!(read_back(&dead), MessageHistory::default(), "a replayed event starts over");
 }
 
 #[test]
 fn invalid_headers_are_ignored() {
     for (attempts, first_seen, expected) in [
-        ("", "", Past::default()),
-        ("many", "yesterday", Past::default()),
-        ("-1", "1758", Past::default()),
-        ("4294967296", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..Past::default() }),
+        ("", "", MessageHistory::default()),
+        ("many", "yesterday", MessageHistory::default()),
+        ("-1", "1758", MessageHistory::default()),
+        (
+            "4294967296",
+            SEEN,
+            MessageHistory { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..MessageHistory::default() },
+        ),
         // More attempts are added to it, which must not overflow.
-        ("4294967295", SEEN, Past { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..Past::default() }),
+        (
+            "4294967295",
+            SEEN,
+            MessageHistory { attempts: 1_000_000, first_seen: Some(at(SEEN)), ..MessageHistory::default() },
+        ),
     ] {
         let envelope = envelope(&[("x-handoffd-attempts", attempts), ("x-handoffd-first-seen", first_seen)]);
         assert_eq!(past(&envelope), expected, "{attempts} {first_seen}");
     }
-    assert_eq!(past(&Envelope::default()), Past::default());
+    assert_eq!(past(&Envelope::default()), MessageHistory::default());
 }
 
 #[test]
 fn a_dead_letter_moved_back_unchanged_starts_over() {
-    let headers = of_dead(&refused(), "session.handoff.email");
+    let headers = for_dead_letter(&refused(), "session.handoff.email");
     let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(past(&envelope(&headers)), Past::default());
+    assert_eq!(past(&envelope(&headers)), MessageHistory::default());
     // From a retry queue it returns with the counts since, and still has the headers of the old dead-lettering.
     let since = "2026-11-23T08:00:00Z";
     headers.retain(|(name, _)| !matches!(*name, ATTEMPTS | FIRST_SEEN));
     headers.extend([(ATTEMPTS, "2"), (FIRST_SEEN, since)]);
-    assert_eq!(past(&envelope(&headers)), Past { attempts: 2, first_seen: Some(at(since)), ..Past::default() });
+    assert_eq!(
+        past(&envelope(&headers)),
+        MessageHistory { attempts: 2, first_seen: Some(at(since)), ..MessageHistory::default() }
+    );
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(super) fn own_as_noted(event: &Event, memory: &Memory, at: Timestamp) -> Vec
 
 /// Records that a handoff is complete. From now on the case it opened may be closed.
 pub(super) fn handed_off(event: &Event, progress: &Progress, memory: &mut Memory, at: Timestamp) -> Option<Change> {
-    let state = came_to(progress)?;
+    let state = opened_state(progress)?;
     let before = memory.session.iter().find(|entry| entry.event_id == event.key.event_id);
     // A replayed handoff whose case a resolution has closed: the case stays closed.
     if before.is_some_and(|entry| state.incident().is_some() && entry.state.incident() == state.incident()) {
@@ -104,11 +104,11 @@ fn of_handoff(event: &Event, state: SessionState) -> SessionEntry {
 
 /// Returns the session state of a handoff that is given up.
 pub(super) fn given_up_as(progress: &Progress) -> SessionState {
-    came_to(progress).unwrap_or(SessionState::Dead)
+    opened_state(progress).unwrap_or(SessionState::Dead)
 }
 
 /// Returns the session state of the case or work item that a handoff has opened.
-fn came_to(progress: &Progress) -> Option<SessionState> {
+fn opened_state(progress: &Progress) -> Option<SessionState> {
     let incident = progress
         .incident
         .as_ref()

@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::super::{Chance, Rules, Tools, Worker};
+use super::super::{Clock, Worker, WorkerDeps, WorkerSettings};
 use super::broker::{Broker, End, Message};
 use crate::event::{ContactId, Envelope, Event, EventKey, Limits, OrganizationId, SessionId};
 use crate::memory_store::MemoryStore;
-use crate::ports::destination::{Availability, Crm, Performed, Unavailable};
-use crate::ports::metrics::Blind;
-use crate::ports::store::{Change, Cursor, Filter, Page, SavedOrganization, Store, StoreError, Swept};
+use crate::ports::destination::{Availability, Destination, Performed, Unavailable};
+use crate::ports::metrics::NoMetrics;
+use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
 use crate::workflow::samples::{incident, settings};
 use crate::workflow::{
     Fault, Fit, LinkedCustomer, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step, StepName,
@@ -35,7 +35,7 @@ pub(super) enum Mood {
 
 pub(super) struct Rig {
     pub(super) store: Arc<Memory>,
-    pub(super) crm: Arc<Destination>,
+    pub(super) crm: Arc<FakeDestination>,
     pub(super) broker: Arc<Broker>,
     pub(super) worker: Arc<Worker>,
 }
@@ -48,7 +48,7 @@ pub(super) struct Memory {
 }
 
 #[derive(Default)]
-pub(super) struct Destination {
+pub(super) struct FakeDestination {
     /// Reactions by event id.
     pub(super) moods: Mutex<BTreeMap<String, Mood>>,
     pub(super) unknown: AtomicBool,
@@ -63,16 +63,16 @@ pub(super) struct Destination {
 }
 
 pub(super) fn rig() -> Rig {
-    let (store, crm, broker) = (Arc::<Memory>::default(), Arc::<Destination>::default(), Broker::new());
-    let tools = Tools { store: store.clone(), bus: broker.clone(), crm: crm.clone(), watch: Arc::new(Blind) };
+    let (store, crm, broker) = (Arc::<Memory>::default(), Arc::<FakeDestination>::default(), Broker::new());
+    let tools = WorkerDeps { store: store.clone(), bus: broker.clone(), crm: crm.clone(), watch: Arc::new(NoMetrics) };
     let delays = [5, 30, 120].map(Duration::from_secs).to_vec();
-    let rules = Rules {
+    let rules = WorkerSettings {
         limits: Limits { max_event_bytes: 1 << 20 },
         policy: Policy { in_process: 3, delays, max_age: Duration::from_secs(3600) },
         contact_ttl: Duration::from_secs(3600),
         prefetch: 64,
     };
-    let chance = Chance { now: Arc::new(|| NOW.parse().unwrap()), dice: Arc::new(|| 0.5) };
+    let chance = Clock { now: Arc::new(|| NOW.parse().unwrap()), random: Arc::new(|| 0.5) };
     let worker = Worker::new(tools, rules, chance);
     Rig { store, crm, broker, worker }
 }
@@ -135,7 +135,7 @@ pub(super) fn envelope(headers: &[(&str, &str)]) -> Envelope {
     Envelope { headers, ..Envelope::default() }
 }
 
-impl Destination {
+impl FakeDestination {
     /// Sets the availability of the organization.
     pub(super) fn stands(&self, unavailable: Option<Unavailable>) {
         *self.unavailable.lock().unwrap() = unavailable;
@@ -153,7 +153,7 @@ impl Destination {
 }
 
 #[async_trait]
-impl Crm for Destination {
+impl Destination for FakeDestination {
     async fn perform(&self, step: &Step, event: &Event, _: &Settings) -> Performed {
         let id = event.key.event_id.as_str();
         self.asked.lock().unwrap().push(id.to_owned());
@@ -269,7 +269,12 @@ impl Store for Memory {
         self.kept.keep(changes).await
     }
 
-    async fn outcomes(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+    async fn outcomes(
+        &self,
+        filter: &OutcomeFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<OutcomePage, StoreError> {
         self.kept.outcomes(filter, after, limit).await
     }
 

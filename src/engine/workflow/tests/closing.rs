@@ -178,7 +178,7 @@ fn a_check_is_valid_for_one_attempt_only() {
         decide(&event, &settings(), &memory(&[open(1)]), progress, late())
     };
     assert!(matches!(decided(&progress), Decision::Call(Step::CloseIncident { etag: Some(_), .. })));
-    let again = progress.taken_up_again();
+    let again = progress.for_new_attempt();
     assert!(matches!(decided(&again), Decision::Call(Step::LookAtIncident { .. })), "it is checked again");
 }
 

@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::warn;
 
-use super::vitals::Unready;
+use super::health::Unready;
 
 /// Interval between checks of the worker's readiness.
 const LOOK: Duration = Duration::from_millis(250);
@@ -22,7 +22,7 @@ const MOST_WAITING: usize = 64;
 
 /// Handle for notifying the service manager; does nothing if there is none.
 #[derive(Clone)]
-pub(super) struct Herald {
+pub(super) struct ServiceManager {
     /// True once the manager was notified that the worker is ready.
     heard: Arc<AtomicBool>,
     /// Channel to the sending thread, if there is a manager. A separate thread sends because a manager that does not
@@ -35,11 +35,11 @@ enum Notification {
     Status(String),
 }
 
-impl Herald {
+impl ServiceManager {
     /// Starts reporting readiness, the reasons for unreadiness, and the watchdog's sign of life. The latter is sent at
     /// half of the watchdog's time from a task of the runtime that processes events, so that a hanging runtime is
     /// detected.
-    pub(super) fn speak(unready: Unready) -> Self {
+    pub(super) fn start(unready: Unready) -> Self {
         let manager = std::env::var_os("NOTIFY_SOCKET").and_then(|_| begin());
         let herald = Self { heard: Arc::default(), manager };
         if herald.manager.is_some() {

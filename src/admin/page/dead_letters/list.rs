@@ -1,16 +1,16 @@
 //! Dead letters, grouped and one by one. Shows IDs, reasons and errors, never customer text. Pure.
 
-use handoffd_engine::dead_letters::{Entry, Fate};
+use handoffd_engine::dead_letters::{DeadLetterEntry, OperationResult};
 use handoffd_engine::workflow::Reason;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
-use super::filter::Filter;
+use super::filter::FilterForm;
 use crate::admin::page::{badge, link, text, words};
 
 /// Dead letters of one reason and one organization.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Group {
+pub(crate) struct GroupView {
     /// Reason for the failure.
     pub reason: Option<String>,
     /// Organization that owns the events.
@@ -24,21 +24,21 @@ pub(crate) struct Group {
 }
 
 /// Content of the page.
-pub(crate) struct Letters<'a> {
+pub(crate) struct DeadLetterList<'a> {
     /// Present time.
     pub now: Timestamp,
     /// Requested filter.
-    pub filter: &'a Filter,
+    pub filter: &'a FilterForm,
     /// Groups of all dead letters, if the filter is empty.
-    pub groups: Option<&'a [Group]>,
+    pub groups: Option<&'a [GroupView]>,
     /// Matching dead letters, oldest first.
-    pub entries: &'a [Entry],
+    pub entries: &'a [DeadLetterEntry],
     /// True if more match than are shown.
     pub more: bool,
 }
 
 /// Renders the page.
-pub(crate) fn letters(it: &Letters<'_>) -> Markup {
+pub(crate) fn letters(it: &DeadLetterList<'_>) -> Markup {
     html! {
         h1 { "Dead letters" }
         p class="hint" { "Failed events, kept unchanged until you replay or discard them. Replaying never creates duplicates." }
@@ -60,9 +60,9 @@ pub(crate) fn letters(it: &Letters<'_>) -> Markup {
 }
 
 /// Renders the groups of one reason; the advice appears once.
-fn card(reason: Option<&str>, groups: &[&Group], now: Timestamp) -> Markup {
+fn card(reason: Option<&str>, groups: &[&GroupView], now: Timestamp) -> Markup {
     let meaning = words::by_name(reason);
-    let filter = Filter { reason: reason.unwrap_or_default().to_owned(), ..Filter::default() };
+    let filter = FilterForm { reason: reason.unwrap_or_default().to_owned(), ..FilterForm::default() };
     let sum: u64 = groups.iter().map(|group| group.count).sum();
     html! {
         article class="card" {
@@ -80,8 +80,8 @@ fn card(reason: Option<&str>, groups: &[&Group], now: Timestamp) -> Markup {
     }
 }
 
-fn of_organization(group: &Group, reason: &Filter, now: Timestamp) -> Markup {
-    let filter = Filter { organization: group.organization.clone().unwrap_or_default(), ..reason.clone() };
+fn of_organization(group: &GroupView, reason: &FilterForm, now: Timestamp) -> Markup {
+    let filter = FilterForm { organization: group.organization.clone().unwrap_or_default(), ..reason.clone() };
     let act = |act| filter.address("/dead-letters/confirm", &[("act", act)]);
     html! {
         tr {
@@ -94,7 +94,7 @@ fn of_organization(group: &Group, reason: &Filter, now: Timestamp) -> Markup {
             td class="number" data-name="Count" { (text::count(group.count)) }
             td data-name="Most recent" {
                 @if let Some(last) = group.last { (text::moment(last, now)) }
-                @if let Some(error) = &group.error { p class="error" { (text::said(error)) } }
+                @if let Some(error) = &group.error { p class="error" { (text::foreign_text(error)) } }
             }
             td class="act" {
                 // Without an organization or a reason, the filter would match other groups too.
@@ -108,7 +108,7 @@ fn of_organization(group: &Group, reason: &Filter, now: Timestamp) -> Markup {
 }
 
 /// Renders a link's text; its hidden part names the organization for screen readers.
-fn all(word: &str, group: &Group) -> Markup {
+fn all(word: &str, group: &GroupView) -> Markup {
     let of = group.organization.as_deref().map(text::visible).unwrap_or_default();
     html! {
         (word) @if group.count > 1 { " all " (text::count(group.count)) } "…" span class="unseen" { " of " (of) }
@@ -116,17 +116,18 @@ fn all(word: &str, group: &Group) -> Markup {
 }
 
 /// Groups by reason, in the order of the runbook.
-fn by_reason(groups: &[Group]) -> Vec<(Option<&str>, Vec<&Group>)> {
+fn by_reason(groups: &[GroupView]) -> Vec<(Option<&str>, Vec<&GroupView>)> {
     let reasons = Reason::DEAD.into_iter().map(|reason| Some(reason.as_str()));
     let of = |reason: Option<&'static str>| {
-        let known = |group: &&Group| Reason::DEAD.iter().any(|reason| Some(reason.as_str()) == group.reason.as_deref());
-        let is = |group: &&Group| if reason.is_some() { group.reason.as_deref() == reason } else { !known(group) };
+        let known =
+            |group: &&GroupView| Reason::DEAD.iter().any(|reason| Some(reason.as_str()) == group.reason.as_deref());
+        let is = |group: &&GroupView| if reason.is_some() { group.reason.as_deref() == reason } else { !known(group) };
         (reason, groups.iter().filter(is).collect::<Vec<_>>())
     };
     reasons.chain([None]).map(of).filter(|(_, groups)| !groups.is_empty()).collect()
 }
 
-fn list(it: &Letters<'_>) -> Markup {
+fn list(it: &DeadLetterList<'_>) -> Markup {
     let selectable = it.entries.iter().any(|entry| entry.event_id.is_some());
     html! {
         section aria-labelledby="list" {
@@ -143,7 +144,7 @@ fn list(it: &Letters<'_>) -> Markup {
                         input type="hidden" name=(name) value=(value);
                     }
                     @if selectable { (tools()) }
-                    (table(it.entries, it.now, Boxes::Shown))
+                    (table(it.entries, it.now, CheckBoxes::Shown))
                 }
                 @if !it.filter.pairs().is_empty() { (all_that_match(it)) }
             }
@@ -161,7 +162,7 @@ fn tools() -> Markup {
     }
 }
 
-fn all_that_match(it: &Letters<'_>) -> Markup {
+fn all_that_match(it: &DeadLetterList<'_>) -> Markup {
     html! {
         p class="actions" {
             span { (if it.more { "All matching, including those not shown:" } else { "All matching:" }) }
@@ -173,7 +174,7 @@ fn all_that_match(it: &Letters<'_>) -> Markup {
 
 /// Presence of check boxes to select single dead letters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Boxes {
+pub(crate) enum CheckBoxes {
     /// Shown.
     Shown,
     /// Omitted.
@@ -181,12 +182,12 @@ pub(crate) enum Boxes {
 }
 
 /// Renders a row for each entry; on a narrow screen, a card.
-pub(crate) fn table(entries: &[Entry], now: Timestamp, boxes: Boxes) -> Markup {
+pub(crate) fn table(entries: &[DeadLetterEntry], now: Timestamp, boxes: CheckBoxes) -> Markup {
     let results = entries.iter().any(|entry| entry.result.is_some());
     html! {
         table class="stack" {
             thead { tr {
-                @if boxes == Boxes::Shown { th scope="col" { span class="unseen" { "Select" } } }
+                @if boxes == CheckBoxes::Shown { th scope="col" { span class="unseen" { "Select" } } }
                 @if results { th scope="col" { "Result" } }
                 th scope="col" { "Event" } th scope="col" { "Organization" } th scope="col" { "Session" }
                 th scope="col" { "Reason" } th scope="col" { "Failed at" }
@@ -196,11 +197,11 @@ pub(crate) fn table(entries: &[Entry], now: Timestamp, boxes: Boxes) -> Markup {
     }
 }
 
-fn row(entry: &Entry, now: Timestamp, boxes: Boxes, results: bool) -> Markup {
+fn row(entry: &DeadLetterEntry, now: Timestamp, boxes: CheckBoxes, results: bool) -> Markup {
     let organization = entry.organization_id.as_deref();
     html! {
         tr {
-            @if boxes == Boxes::Shown {
+            @if boxes == CheckBoxes::Shown {
                 td class="choose" {
                     @if let Some(id) = &entry.event_id {
                         label { input type="checkbox" name="id" value=(id); span class="unseen" { "Select " (text::visible(id)) } }
@@ -218,53 +219,53 @@ fn row(entry: &Entry, now: Timestamp, boxes: Boxes, results: bool) -> Markup {
             td data-name="Session" {
                 @match &entry.session_id {
                     Some(id) => a href=(link::with("/find", &[("q", id)])) { (text::id(id)) },
-                    None => (text::nothing()),
+                    None => (text::dash()),
                 }
             }
             td data-name="Reason" { (words::by_name(entry.reason.as_deref()).title) (why(entry)) }
-            td class="when" data-name="Failed at" { @match entry.dead_at { Some(at) => (text::moment(at, now)), None => (text::nothing()) } }
+            td class="when" data-name="Failed at" { @match entry.dead_at { Some(at) => (text::moment(at, now)), None => (text::dash()) } }
         }
     }
 }
 
 /// Links a dead letter without a readable ID by its reason and the time at which it failed.
-fn unnamed(entry: &Entry) -> Markup {
+fn unnamed(entry: &DeadLetterEntry) -> Markup {
     let moment = entry.dead_at.and_then(|at| Some((at, at.checked_add(SignedDuration::from_millis(1)).ok()?)));
-    let filter = moment.map(|(from, until)| Filter {
+    let filter = moment.map(|(from, until)| FilterForm {
         reason: entry.reason.clone().unwrap_or_default(),
         after: from.to_string(),
         before: until.to_string(),
-        ..Filter::default()
+        ..FilterForm::default()
     });
     html! {
         @match filter {
             Some(filter) => a href=(filter.address("/dead-letters/show", &[])) { "no ID" },
-            None => (text::nothing()),
+            None => (text::dash()),
         }
     }
 }
 
-fn why(entry: &Entry) -> Markup {
+fn why(entry: &DeadLetterEntry) -> Markup {
     html! {
-        @if let Some(problem) = &entry.problem { p class="error" { (text::said(problem)) } }
-        @else if let Some(error) = &entry.error { p class="error" { (text::said(error)) } }
+        @if let Some(problem) = &entry.problem { p class="error" { (text::foreign_text(problem)) } }
+        @else if let Some(error) = &entry.error { p class="error" { (text::foreign_text(error)) } }
     }
 }
 
-fn said(fate: Fate) -> &'static str {
+fn said(fate: OperationResult) -> &'static str {
     match fate {
-        Fate::Replayed => "replayed",
-        Fate::WouldReplay => "would be replayed",
-        Fate::Discarded => "discarded",
-        Fate::WouldDiscard => "would be discarded",
-        Fate::Failed => "failed",
+        OperationResult::Replayed => "replayed",
+        OperationResult::WouldReplay => "would be replayed",
+        OperationResult::Discarded => "discarded",
+        OperationResult::WouldDiscard => "would be discarded",
+        OperationResult::Failed => "failed",
     }
 }
 
-fn colour(fate: Fate) -> &'static str {
+fn colour(fate: OperationResult) -> &'static str {
     match fate {
-        Fate::Replayed | Fate::Discarded => "good",
-        Fate::WouldReplay | Fate::WouldDiscard => "calm",
-        Fate::Failed => "bad",
+        OperationResult::Replayed | OperationResult::Discarded => "good",
+        OperationResult::WouldReplay | OperationResult::WouldDiscard => "calm",
+        OperationResult::Failed => "bad",
     }
 }

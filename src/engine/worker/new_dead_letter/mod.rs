@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::settlement::DeadLetter;
+use super::settlement::NewDeadLetter;
 use crate::event::{Event, Kind, Rejection, RejectionReason, Route};
 use crate::workflow::{Failure, Fault, Outcome, Phase, PostedIncident, Progress, Reason, Record, Status, StepName};
 
 /// Builds the dead letter of a message that is no valid event.
-pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
+pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timestamp) -> NewDeadLetter {
     let (reason, advice) = match rejection.reason {
         RejectionReason::InvalidEvent => {
             (Reason::InvalidEvent, "Fix the publisher and publish the event again, or replay it with a corrected body.")
@@ -21,7 +21,7 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
     let key = rejection.key();
     let seen = rejection.seen;
     let kind = seen.kind.unwrap_or(Kind::Handoff);
-    DeadLetter {
+    NewDeadLetter {
         key,
         outcome: Outcome { session_id: seen.session_id.clone(), ..failed(kind, reason, failure, 1, now) },
         session_id: seen.session_id,
@@ -33,7 +33,7 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
 }
 
 /// Builds the dead letter of an event whose organization is not configured.
-pub(super) fn unknown_organization(event: &Event, first_seen: Timestamp, now: Timestamp) -> DeadLetter {
+pub(super) fn unknown_organization(event: &Event, first_seen: Timestamp, now: Timestamp) -> NewDeadLetter {
     let organization = &event.key.organization_id;
     let failure = failure_of(
         format!("organization {organization:?} is not configured"),
@@ -43,9 +43,9 @@ pub(super) fn unknown_organization(event: &Event, first_seen: Timestamp, now: Ti
 }
 
 /// Builds the dead letter of a message on which the worker panics repeatedly before it is decoded.
-pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timestamp, Timestamp)) -> DeadLetter {
+pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timestamp, Timestamp)) -> NewDeadLetter {
     let reason = Reason::RetriesExhausted;
-    DeadLetter {
+    NewDeadLetter {
         key: None,
         session_id: None,
         reason,
@@ -57,24 +57,24 @@ pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timest
 }
 
 /// Builds the dead letter of an event on which the worker panics repeatedly and whose progress is unknown.
-pub(super) fn exhausted(event: &Event, fault: Fault, attempts: u32, times: (Timestamp, Timestamp)) -> DeadLetter {
+pub(super) fn exhausted(event: &Event, fault: Fault, attempts: u32, times: (Timestamp, Timestamp)) -> NewDeadLetter {
     given_up(event, Reason::RetriesExhausted, fault, (&Progress::default(), attempts), times)
 }
 
 /// Builds the dead letter from a record that is already dead and still has to be announced or copied.
-pub(super) fn decided(event: &Event, record: &Record) -> Option<DeadLetter> {
+pub(super) fn decided(event: &Event, record: &Record) -> Option<NewDeadLetter> {
     let Phase::Dead(outcome) = &record.phase else { return None };
     let letter = of_event(event, outcome.clone(), record.first_seen);
-    Some(DeadLetter { record: Some(Box::new(record.clone())), ..letter })
+    Some(NewDeadLetter { record: Some(Box::new(record.clone())), ..letter })
 }
 
 /// Merges the record of an unfinished event into its dead letter: recorded results are kept, and its attempts count.
-pub(super) fn after_all(letter: DeadLetter, record: &Record) -> DeadLetter {
-    let DeadLetter { outcome, .. } = letter;
+pub(super) fn after_all(letter: NewDeadLetter, record: &Record) -> NewDeadLetter {
+    let NewDeadLetter { outcome, .. } = letter;
     let posted = record.progress.incident.as_ref();
     let incident = posted.map(PostedIncident::reference);
     let session_id = letter.session_id.or_else(|| record.session_id.clone());
-    DeadLetter {
+    NewDeadLetter {
         outcome: Outcome {
             route: outcome.route.or(incident.as_ref().map(|_| Route::Incident)),
             incident,
@@ -97,7 +97,7 @@ pub(super) fn given_up(
     fault: Fault,
     done: (&Progress, u32),
     times: (Timestamp, Timestamp),
-) -> DeadLetter {
+) -> NewDeadLetter {
     let (progress, attempts) = done;
     let (first_seen, now) = times;
     let failure = failure(fault);
@@ -110,10 +110,10 @@ pub(super) fn given_up(
     of_event(event, outcome, first_seen)
 }
 
-fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> DeadLetter {
+fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> NewDeadLetter {
     let reason = outcome.reason.unwrap_or(Reason::RejectedByDynamics);
     let route = event.route().or(outcome.incident.as_ref().map(|_| Route::Incident));
-    DeadLetter {
+    NewDeadLetter {
         key: Some(event.key.clone()),
         session_id: Some(event.session_id().clone()),
         reason,

@@ -7,13 +7,13 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use handoffd_engine::dead_letters::{Entry, Observer};
+use handoffd_engine::dead_letters::{DeadLetterEntry, Observer};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::desk::{Done, Look, broken_off};
+use super::desk::{BrowseEnd, BrowseTask, broken_off};
 use crate::admin::api::Problem;
 
 /// Chunks between the reader and the sender; each holds the entries of one window.
@@ -37,10 +37,10 @@ pub(super) struct Writer {
 }
 
 /// Output of a pass, in chunks.
-pub(super) struct Pieces {
+pub(super) struct AnswerChunks {
     chunks: mpsc::Receiver<Bytes>,
-    look: Option<Look<Writer>>,
-    ended: Option<(Writer, Done)>,
+    look: Option<BrowseTask<Writer>>,
+    ended: Option<(Writer, BrowseEnd)>,
     /// Cancels the pass when the client disconnects.
     _guard: DropGuard,
 }
@@ -52,8 +52,8 @@ pub(super) fn pair(stop: &CancellationToken, limit: usize) -> (Writer, mpsc::Rec
     (Writer { text: String::new(), open: false, entries: 0, limit, sent: Instant::now(), chunks, stop }, receiver)
 }
 
-impl Pieces {
-    pub(super) fn new(look: Look<Writer>, chunks: mpsc::Receiver<Bytes>, stop: CancellationToken) -> Self {
+impl AnswerChunks {
+    pub(super) fn new(look: BrowseTask<Writer>, chunks: mpsc::Receiver<Bytes>, stop: CancellationToken) -> Self {
         Self { chunks, look: Some(look), ended: None, _guard: stop.drop_guard() }
     }
 
@@ -95,7 +95,7 @@ impl Pieces {
 
 impl Writer {
     /// Returns the remaining text, or the failure with the results so far.
-    fn end(mut self, done: Done) -> Result<Bytes, Problem> {
+    fn end(mut self, done: BrowseEnd) -> Result<Bytes, Problem> {
         self.begin();
         self.text.push_str(if self.entries == 0 { "]" } else { "\n]" });
         match done {
@@ -139,7 +139,7 @@ impl Observer for Writer {
 
     fn looked_at(&mut self, _: u64, _: u64) {}
 
-    fn entry(&mut self, entry: Entry) {
+    fn entry(&mut self, entry: DeadLetterEntry) {
         if self.entries == self.limit {
             return self.stop.cancel();
         }
@@ -151,5 +151,5 @@ impl Observer for Writer {
         self.entries += 1;
     }
 
-    fn shown(&mut self, _: Entry, _: Value, _: &Bytes) {}
+    fn shown(&mut self, _: DeadLetterEntry, _: Value, _: &Bytes) {}
 }

@@ -16,13 +16,13 @@ thread_local! {
 
 /// Caught panic.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Defect {
+pub(super) struct CaughtPanic {
     /// File and line, if known.
     place: String,
 }
 
 /// Installs the panic hook, which logs one line with the location and drops the message.
-pub fn watch_for_defects() {
+pub fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
         error!(place, thread = std::thread::current().name(), "the worker panicked");
@@ -31,16 +31,16 @@ pub fn watch_for_defects() {
 }
 
 /// Runs a future and catches its panic.
-pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Defect> {
-    AssertUnwindSafe(work).catch_unwind().await.map_err(Defect::of)
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, CaughtPanic> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(CaughtPanic::of)
 }
 
 /// Runs a function and catches its panic.
-pub(super) fn caught_at_once<T>(work: impl FnOnce() -> T) -> Result<T, Defect> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(Defect::of)
+pub(super) fn caught_at_once<T>(work: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(CaughtPanic::of)
 }
 
-impl Defect {
+impl CaughtPanic {
     /// Takes the location from this thread, which is the one that panicked.
     fn of(_words: Box<dyn Any + Send>) -> Self {
         Self { place: PLACE.take().unwrap_or_else(|| "an unknown location".to_owned()) }

@@ -14,10 +14,10 @@ use crate::workflow::Reason;
 
 /// Dead-letter queue.
 #[async_trait]
-pub trait LetterBox: Send + Sync {
+pub trait DeadLetterQueue: Send + Sync {
     /// Opens the queue. Only one operator can have it open: while another has, this waits, and reports that through
     /// `notice`.
-    async fn open(&self, notice: Notice<'_>) -> Result<Box<dyn Letters>, LettersError>;
+    async fn open(&self, notice: Notice<'_>) -> Result<Box<dyn DeadLetters>, DeadLetterError>;
 }
 
 /// Callback that shows a message to the operator.
@@ -25,23 +25,23 @@ pub type Notice<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// Dead letters that were in the queue when it was opened. Later ones are not touched.
 #[async_trait]
-pub trait Letters: Send {
+pub trait DeadLetters: Send {
     /// Returns the number of dead letters.
     fn total(&self) -> u64;
 
     /// Returns the next batch, oldest first; empty when all have been returned. A dropped letter stays in the queue.
-    async fn next(&mut self) -> Result<Vec<Letter>, LettersError>;
+    async fn next(&mut self) -> Result<Vec<DeadLetter>, DeadLetterError>;
 
     /// Returns a warning if reading the queue has raised the delivery counts of the letters seen so far.
     fn warning(&self) -> Option<String>;
 
     /// Waits until every letter that was neither replayed nor discarded is back in the queue. The broker returns them
     /// also if the process is killed first.
-    async fn close(&mut self) -> Result<(), LettersError>;
+    async fn close(&mut self) -> Result<(), DeadLetterError>;
 }
 
 /// Dead letter.
-pub struct Letter {
+pub struct DeadLetter {
     /// Content type, message id and text headers.
     pub envelope: Envelope,
     /// Body, byte for byte.
@@ -75,10 +75,10 @@ pub struct Replay {
 pub trait Resolve: Send + Sync {
     /// Publishes the letter to the inbox and, only once that is confirmed, removes it from the dead-letter queue. If
     /// the process is killed in between, it is in both.
-    async fn replay(&self, body: &Bytes, replay: Replay) -> Result<(), LettersError>;
+    async fn replay(&self, body: &Bytes, replay: Replay) -> Result<(), DeadLetterError>;
 
     /// Removes the letter.
-    async fn discard(&self) -> Result<(), LettersError>;
+    async fn discard(&self) -> Result<(), DeadLetterError>;
 
     /// Returns all properties and headers, of any type, for display.
     fn details(&self) -> Value;
@@ -86,7 +86,7 @@ pub trait Resolve: Send + Sync {
 
 /// Failure of an operation on dead letters.
 #[derive(Debug, thiserror::Error)]
-pub enum LettersError {
+pub enum DeadLetterError {
     /// No connection can be made, or not with this user.
     #[error("can't reach the broker at {place}: {problem}; check broker.url")]
     Away {
@@ -136,7 +136,7 @@ pub enum LettersError {
     Publish(#[from] BusError),
 }
 
-impl Letter {
+impl DeadLetter {
     /// Creates a dead letter with the means to resolve it.
     pub fn new(envelope: Envelope, body: Bytes, death: Option<BrokerDeath>, resolve: Box<dyn Resolve>) -> Self {
         Self { envelope, body, death, resolve }
@@ -152,12 +152,12 @@ impl Letter {
     }
 
     /// Replays the letter.
-    pub async fn replay(self, replay: Replay) -> Result<(), LettersError> {
+    pub async fn replay(self, replay: Replay) -> Result<(), DeadLetterError> {
         self.resolve.replay(&self.body, replay).await
     }
 
     /// Removes the letter permanently.
-    pub async fn discard(self) -> Result<(), LettersError> {
+    pub async fn discard(self) -> Result<(), DeadLetterError> {
         self.resolve.discard().await
     }
 
@@ -167,7 +167,7 @@ impl Letter {
     }
 }
 
-impl fmt::Debug for Letter {
+impl fmt::Debug for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Letter").field("bytes", &self.body.len()).finish_non_exhaustive()
     }
@@ -175,17 +175,17 @@ impl fmt::Debug for Letter {
 
 #[cfg(any(test, feature = "samples"))]
 mod samples {
-    use super::{BrokerDeath, Bytes, Envelope, Letter, LettersError, Replay, Resolve, Value, async_trait};
+    use super::{BrokerDeath, Bytes, DeadLetter, DeadLetterError, Envelope, Replay, Resolve, Value, async_trait};
 
     /// Resolver that does nothing.
     struct Nowhere;
 
     #[async_trait]
     impl Resolve for Nowhere {
-        async fn replay(&self, _: &Bytes, _: Replay) -> Result<(), LettersError> {
+        async fn replay(&self, _: &Bytes, _: Replay) -> Result<(), DeadLetterError> {
             Ok(())
         }
-        async fn discard(&self) -> Result<(), LettersError> {
+        async fn discard(&self) -> Result<(), DeadLetterError> {
             Ok(())
         }
         fn details(&self) -> Value {
@@ -193,7 +193,7 @@ mod samples {
         }
     }
 
-    impl Letter {
+    impl DeadLetter {
         /// Creates a letter that is in no queue.
         pub fn sample(envelope: Envelope, body: Bytes, death: Option<BrokerDeath>) -> Self {
             Self::new(envelope, body, death, Box::new(Nowhere))

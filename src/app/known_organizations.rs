@@ -11,7 +11,7 @@ use crate::config::organizations::{Change, Organization, Snapshot, Vault, read_s
 
 /// Organizations from files and from the store, with their pauses. No method waits for a file or the store.
 #[derive(Default)]
-pub(super) struct Roster {
+pub(super) struct KnownOrganizations {
     /// Organizations of the directory.
     pub(super) files: Snapshot,
     /// Paused organizations, and the start of each pause.
@@ -26,14 +26,14 @@ pub(super) struct Roster {
 
 /// Result of a merge.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct RefreshResult {
     /// Changes since the merge before.
     pub(super) changes: Vec<Change>,
     /// Problems of saved organizations, one line each.
     pub(super) problems: Vec<String>,
 }
 
-impl Roster {
+impl KnownOrganizations {
     /// Creates a roster with the organizations of files. None is in effect before the first merge.
     pub(super) fn of(files: Snapshot) -> Self {
         Self { files, ..Self::default() }
@@ -73,14 +73,14 @@ impl Roster {
     }
 
     /// Merges files and saved organizations, and returns the difference.
-    pub(super) fn refresh(&mut self) -> Found {
+    pub(super) fn refresh(&mut self) -> RefreshResult {
         let files = self.files.iter().cloned();
         let rows = self.saved.values().flatten();
         let rows = rows.filter(|row| self.files.get(&row.settings.organization_id).is_none()).cloned();
         let next = Snapshot::new(files.chain(rows).collect());
         let changes = self.in_force.changes(&next);
         self.in_force = next;
-        Found { changes, problems: self.saved.iter().filter_map(problem).collect() }
+        RefreshResult { changes, problems: self.saved.iter().filter_map(problem).collect() }
     }
 
     /// Returns the saved organizations that a file has begun to override since the last call, each with that file.

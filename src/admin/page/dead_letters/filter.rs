@@ -13,7 +13,7 @@ use crate::config::parse_duration;
 
 /// Filter of dead letters, as typed.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Filter {
+pub(crate) struct FilterForm {
     /// Event IDs.
     pub ids: Vec<String>,
     /// Organization ID.
@@ -30,7 +30,7 @@ pub(crate) struct Filter {
     pub all: String,
 }
 
-impl Filter {
+impl FilterForm {
     /// Parses a query or a form body, which have the same syntax. Blank values count as absent.
     pub(crate) fn parse(query: &str) -> Self {
         let mut filter = Self::default();
@@ -156,7 +156,7 @@ mod tests {
     const NOW: &str = "2026-11-22T10:15:00Z";
 
     fn selection(query: &str) -> Result<Selection, String> {
-        Filter::parse(query).selection(NOW.parse().expect("a time"))
+        FilterForm::parse(query).selection(NOW.parse().expect("a time"))
     }
 
     #[test]
@@ -185,8 +185,8 @@ mod tests {
 
     #[test]
     fn a_filter_survives_addresses_and_forms() {
-        let filter = Filter::parse("id=%3Cb%3E&id=2&organization=a%20b&all=yes");
-        assert_eq!(Filter::parse(filter.address("/x", &[]).strip_prefix("/x?").expect("a query")), filter);
+        let filter = FilterForm::parse("id=%3Cb%3E&id=2&organization=a%20b&all=yes");
+        assert_eq!(FilterForm::parse(filter.address("/x", &[]).strip_prefix("/x?").expect("a query")), filter);
         assert_eq!(
             filter.address("/x", &[("act", "replay")]),
             "/x?act=replay&id=%3Cb%3E&id=2&organization=a+b&all=yes"

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::attempt::digest;
 use super::remember::given_up_as;
-use super::settlement::{DeadLetter, Settlement};
-use super::{Worker, letters};
+use super::settlement::{NewDeadLetter, Settlement};
+use super::{Worker, new_dead_letter};
 use crate::event::EventKey;
 use crate::ports::store::{Change, StoreError};
 use crate::workflow::{Phase, Progress, Record, SessionEntry, SessionState};
@@ -13,25 +13,30 @@ use crate::workflow::{Phase, Progress, Record, SessionEntry, SessionState};
 impl Worker {
     /// Dead-letters a message and records that for its key, unless the key belongs to another message that is finished
     /// or in progress. The first one wins, and this one becomes only a dead letter.
-    pub(super) async fn bury(&self, letter: DeadLetter, body: &[u8]) -> Result<Settlement, StoreError> {
+    pub(super) async fn dead_letter(&self, letter: NewDeadLetter, body: &[u8]) -> Result<Settlement, StoreError> {
         let Some(key) = letter.key.clone() else { return Ok(Settlement::Dead(Box::new(letter))) };
         let known = self.store.record(&key).await?;
         let digest = digest(body);
-        if known.as_ref().is_some_and(|record| is_anothers(record, &digest)) {
+        if known.as_ref().is_some_and(|record| belongs_to_other(record, &digest)) {
             return Ok(Settlement::Dead(Box::new(letter)));
         }
         let under_way = known.filter(|record| record.outcome().is_none());
-        let letter = under_way.iter().fold(letter, letters::after_all);
+        let letter = under_way.iter().fold(letter, new_dead_letter::after_all);
         let record = buried(&letter, digest, under_way);
-        let session = self.forsaken(&key, &record, letter.outcome.finished_at).await?;
+        let session = self.end_waiting_for(&key, &record, letter.outcome.finished_at).await?;
         let record = Box::new(record);
         let changes = session.into_iter().chain([Change::Record(key, record.clone())]);
         self.store.keep(changes.collect()).await?;
-        Ok(Settlement::Dead(Box::new(DeadLetter { record: Some(record), ..letter })))
+        Ok(Settlement::Dead(Box::new(NewDeadLetter { record: Some(record), ..letter })))
     }
 
     /// Returns the session change after which no resolution waits for this handoff. A case it has opened stays open.
-    async fn forsaken(&self, key: &EventKey, record: &Record, at: Timestamp) -> Result<Option<Change>, StoreError> {
+    async fn end_waiting_for(
+        &self,
+        key: &EventKey,
+        record: &Record,
+        at: Timestamp,
+    ) -> Result<Option<Change>, StoreError> {
         let Some(session) = record.session_id.clone() else { return Ok(None) };
         let entries = self.store.session(&key.organization_id, &session).await?;
         let awaited = |entry: &SessionEntry| entry.event_id == key.event_id && entry.state == SessionState::Opening;
@@ -44,7 +49,7 @@ impl Worker {
     }
 }
 
-fn is_anothers(record: &Record, digest: &str) -> bool {
+fn belongs_to_other(record: &Record, digest: &str) -> bool {
     match record.phase {
         Phase::Finished(_) => true,
         Phase::InHand | Phase::Quarantined { .. } | Phase::Waiting => record.body_digest != digest,
@@ -53,7 +58,7 @@ fn is_anothers(record: &Record, digest: &str) -> bool {
     }
 }
 
-fn buried(letter: &DeadLetter, body_digest: String, under_way: Option<Record>) -> Record {
+fn buried(letter: &NewDeadLetter, body_digest: String, under_way: Option<Record>) -> Record {
     let (progress, history) =
         under_way.map_or((Progress::default(), Vec::new()), |record| (record.progress, record.history));
     Record {

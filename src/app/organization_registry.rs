@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::{debug, error, info, warn};
 
-use super::reload::{Parties, put_in_force, report_changes, report_faults, report_problems};
-use super::roster::Roster;
+use super::known_organizations::KnownOrganizations;
+use super::reload::{Subscribers, apply, report_changes, report_faults, report_problems};
 use super::views;
 use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
 use crate::config::organizations::{Loaded, Organization, Snapshot, Update, Vault, to_be_resealed};
@@ -28,13 +28,13 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Registry of organizations.
-pub(super) struct Register {
+pub(super) struct OrganizationRegistry {
     pub(super) config: Config,
     pub(super) env: Environment,
     pub(super) vault: Vault,
     pub(super) store: Arc<dyn Store>,
-    pub(super) parties: Parties,
-    roster: Mutex<Roster>,
+    pub(super) parties: Subscribers,
+    roster: Mutex<KnownOrganizations>,
     /// Problems of saved organizations, as last reported.
     told: std::sync::Mutex<String>,
     /// Problems of organization files, as last reported.
@@ -45,14 +45,14 @@ pub(super) struct Register {
     loaded: AtomicBool,
 }
 
-impl Register {
+impl OrganizationRegistry {
     /// Creates the registry from the organizations of files, and reports their faults. Saved organizations are not
     /// loaded yet.
     pub(super) fn new(
         config: Config,
         env: Environment,
         store: Arc<dyn Store>,
-        parties: Parties,
+        parties: Subscribers,
         files: Loaded,
     ) -> Arc<Self> {
         let keys = &config.organizations;
@@ -62,12 +62,12 @@ impl Register {
         report_faults(&read, &mut told_of_files);
         let (told, told_of_files, begun, loaded) =
             (std::sync::Mutex::default(), told_of_files.into(), false.into(), false.into());
-        let roster = Mutex::new(Roster::of(read.snapshot));
+        let roster = Mutex::new(KnownOrganizations::of(read.snapshot));
         Arc::new(Self { config, env, vault, store, parties, roster, told, told_of_files, begun, loaded })
     }
 
     /// Applies a new reading of the directory.
-    pub(super) fn take_over(&self, roster: &mut Roster, update: Update) {
+    pub(super) fn apply_files(&self, roster: &mut KnownOrganizations, update: Update) {
         report_faults(&update, &mut self.told_of_files.lock().unwrap_or_else(PoisonError::into_inner));
         let is_news = !update.changes.is_empty() || update.snapshot.is_complete() != roster.files.is_complete();
         roster.files = update.snapshot;
@@ -91,7 +91,7 @@ impl Register {
         // Invalid JSON is reported as an organization that can't be read.
         let document = |row: SavedOrganization| (row.id, serde_json::from_str(&row.document).unwrap_or(Value::Null));
         let mut saved = saved.into_iter().map(document).collect();
-        self.seal_anew(&mut saved).await;
+        self.reencrypt(&mut saved).await;
         let mut roster = self.roster.lock().await;
         roster.forget_saved();
         for (id, kept) in saved {
@@ -128,12 +128,12 @@ impl Register {
     }
 
     /// Locks the roster.
-    pub(super) async fn roster(&self) -> MutexGuard<'_, Roster> {
+    pub(super) async fn roster(&self) -> MutexGuard<'_, KnownOrganizations> {
         self.roster.lock().await
     }
 
     /// Merges files and store, applies the result, and reports the changes.
-    pub(super) fn refresh(&self, roster: &mut Roster) {
+    pub(super) fn refresh(&self, roster: &mut KnownOrganizations) {
         let found = roster.refresh();
         report_problems(&found.problems, &mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
         self.parties.dynamics.set_paused(roster.pauses.keys().cloned().collect());
@@ -144,7 +144,7 @@ impl Register {
         }
         self.parties.dynamics.set_complete(roster.files.is_complete());
         if !begun || !found.changes.is_empty() {
-            put_in_force(roster.in_force(), &self.parties);
+            apply(roster.in_force(), &self.parties);
         }
         warn_of_shadows(roster);
     }
@@ -177,7 +177,7 @@ impl Register {
     }
 
     /// Re-encrypts secrets with the current key, so that the previous one can be removed.
-    async fn seal_anew(&self, saved: &mut BTreeMap<OrganizationId, Value>) {
+    async fn reencrypt(&self, saved: &mut BTreeMap<OrganizationId, Value>) {
         let anew: Vec<(OrganizationId, Value)> =
             saved.iter().filter_map(|(id, kept)| Some((id.clone(), to_be_resealed(id, kept, &self.vault)?))).collect();
         if anew.is_empty() {
@@ -203,7 +203,7 @@ impl Register {
 }
 
 /// Warns once of each saved organization that a file overrides.
-fn warn_of_shadows(roster: &mut Roster) {
+fn warn_of_shadows(roster: &mut KnownOrganizations) {
     for (id, file) in roster.newly_shadowed() {
         warn!(
             organization_id = %id,

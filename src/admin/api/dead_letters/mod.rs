@@ -10,6 +10,6 @@ mod requests;
 mod stream;
 
 pub use answers::ROUTES;
-pub use collector::{Collected, Group, Grouped};
-pub use desk::Desk;
-pub use requests::Request;
+pub use collector::{Collected, DeadLetterGroup, Grouped};
+pub use desk::DeadLetterService;
+pub use requests::DeadLetterRequest;

@@ -1,6 +1,6 @@
 //! Selections of dead letters in HTTP requests.
 
-use handoffd_engine::dead_letters::{Effect, Selection};
+use handoffd_engine::dead_letters::{RunMode, Selection};
 use handoffd_engine::workflow::Reason;
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::admin::api::Problem;
-use crate::admin::api::parameter::{AGO, Kind, Parameter, count, expected, in_query, read, time};
+use crate::admin::api::parameter::{AGO, Parameter, ParameterType, count, expected, in_query, read, time};
 
 /// Highest limit of a list; without a limit it has all entries.
 const MAX_LIMIT: usize = 100_000;
@@ -24,23 +24,23 @@ const REASON_NAMES: &[&str] = &[
 
 /// Selection as query parameters.
 pub(super) const PARAMETERS: &[Parameter] = &[
-    in_query("ids", Kind::Texts, "Filter by event; repeat the parameter for several."),
-    in_query("organization", Kind::Text, "Filter by organization."),
-    in_query("reason", Kind::Word(REASON_NAMES), "Filter by reason."),
-    in_query("session", Kind::Text, "Filter by session."),
-    in_query("after", Kind::Time, "Only events failed at or after this time."),
-    in_query("before", Kind::Time, "Only events failed before this time."),
-    in_query("all", Kind::Word(&["true", "false"]), "All dead letters; same as no parameters."),
-    in_query("limit", Kind::Count(MAX_LIMIT), "Maximum number of dead letters, oldest first; default all."),
+    in_query("ids", ParameterType::Texts, "Filter by event; repeat the parameter for several."),
+    in_query("organization", ParameterType::Text, "Filter by organization."),
+    in_query("reason", ParameterType::Word(REASON_NAMES), "Filter by reason."),
+    in_query("session", ParameterType::Text, "Filter by session."),
+    in_query("after", ParameterType::Time, "Only events failed at or after this time."),
+    in_query("before", ParameterType::Time, "Only events failed before this time."),
+    in_query("all", ParameterType::Word(&["true", "false"]), "All dead letters; same as no parameters."),
+    in_query("limit", ParameterType::Count(MAX_LIMIT), "Maximum number of dead letters, oldest first; default all."),
 ];
 
 /// Parameters that select how actions respond.
 pub(super) const WAIT: &[Parameter] = &[
-    in_query("wait", Kind::Word(&["true", "false"]), "`false`: respond at once with a job (202)."),
+    in_query("wait", ParameterType::Word(&["true", "false"]), "`false`: respond at once with a job (202)."),
     Parameter {
         name: "Prefer",
-        place: crate::admin::api::parameter::Place::Header,
-        kind: Kind::Text,
+        place: crate::admin::api::parameter::ParameterPlace::Header,
+        kind: ParameterType::Text,
         about: "`respond-async` (RFC 7240): same as `wait=false`.",
         example: "respond-async",
     },
@@ -51,7 +51,7 @@ pub(super) const WAIT: &[Parameter] = &[
 #[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Selection", transform = something)]
-pub struct Request {
+pub struct DeadLetterRequest {
     /// Filter by event.
     #[serde(deserialize_with = "or_default")]
     #[schemars(with = "Option<Vec<String>>")]
@@ -80,7 +80,7 @@ pub struct Request {
     dry_run: bool,
 }
 
-impl Request {
+impl DeadLetterRequest {
     /// Returns the selection; an empty one is refused.
     pub fn selection(&self) -> Result<Selection, Problem> {
         let selection = Selection {
@@ -102,8 +102,8 @@ impl Request {
     }
 
     /// Returns the effect: real, or a preview.
-    pub fn effect(&self) -> Effect {
-        if self.dry_run { Effect::Rehearsed } else { Effect::Real }
+    pub fn effect(&self) -> RunMode {
+        if self.dry_run { RunMode::DryRun } else { RunMode::Apply }
     }
 }
 

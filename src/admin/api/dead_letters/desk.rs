@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd_engine::dead_letters::{Action, Failure, Observer, Order, Selection, Tally, carry_out};
+use handoffd_engine::dead_letters::{Action, Counts, Observer, Operation, OrderFailure, Selection, execute};
 use handoffd_engine::event::Limits;
-use handoffd_engine::ports::bus::{LetterBox, LettersError};
+use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,8 +19,8 @@ use crate::admin::api::Problem;
 const TURN: Duration = Duration::from_secs(15);
 
 /// Operators' access to the dead letters.
-pub struct Desk {
-    letter_box: Arc<dyn LetterBox>,
+pub struct DeadLetterService {
+    letter_box: Arc<dyn DeadLetterQueue>,
     limits: Limits,
     /// Serializes passes within this process, so that they do not compete at the broker.
     turn: Semaphore,
@@ -31,22 +31,22 @@ pub struct Desk {
 }
 
 /// Pass in progress; returns its observer at its end.
-pub(super) type Look<O> = JoinHandle<(O, Done)>;
+pub(super) type BrowseTask<O> = JoinHandle<(O, BrowseEnd)>;
 /// Result of a pass.
-pub(super) type Done = Result<Tally, Problem>;
+pub(super) type BrowseEnd = Result<Counts, Problem>;
 
 /// Readiness to wait for another pass to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Patience {
+pub(super) enum WaitMode {
     /// A client waits for the response.
     Short,
     /// A background job waits.
     Long,
 }
 
-impl Desk {
+impl DeadLetterService {
     /// Creates an access to this queue; event bodies are decoded within these limits.
-    pub fn new(letter_box: Arc<dyn LetterBox>, limits: Limits) -> Self {
+    pub fn new(letter_box: Arc<dyn DeadLetterQueue>, limits: Limits) -> Self {
         let (stop, turn) = (CancellationToken::new(), Semaphore::new(1));
         Self { letter_box, limits, turn, jobs: Jobs::default(), stop }
     }
@@ -62,7 +62,7 @@ impl Desk {
         let stop = self.stop();
         let _ends_with_me = stop.clone().drop_guard();
         let collector = Collector::new(&action, most, &stop);
-        let look = self.begin(selection, action, collector, stop, Patience::Short);
+        let look = self.begin(selection, action, collector, stop, WaitMode::Short);
         let (collector, done) = look.await.map_err(|_| broken_off())?;
         collector.end(done)
     }
@@ -71,7 +71,7 @@ impl Desk {
     pub async fn groups(self: &Arc<Self>, selection: Selection) -> Result<Grouped, Problem> {
         let stop = self.stop();
         let _ends_with_me = stop.clone().drop_guard();
-        let look = self.begin(selection, Action::List, Groups::default(), stop, Patience::Short);
+        let look = self.begin(selection, Action::List, Groups::default(), stop, WaitMode::Short);
         let (groups, done) = look.await.map_err(|_| broken_off())?;
         done.map(|tally| groups.grouped(tally))
     }
@@ -95,10 +95,10 @@ impl Desk {
         action: Action,
         mut observer: O,
         stop: CancellationToken,
-        patience: Patience,
-    ) -> Look<O> {
+        patience: WaitMode,
+    ) -> BrowseTask<O> {
         let desk = Arc::clone(self);
-        let order = Order { selection, action, limits: self.limits };
+        let order = Operation { selection, action, limits: self.limits };
         tokio::spawn(async move {
             let done = desk.carry_out(&order, &mut observer, &stop, patience).await;
             (observer, done)
@@ -107,23 +107,23 @@ impl Desk {
 
     async fn carry_out(
         &self,
-        order: &Order,
+        order: &Operation,
         observer: &mut dyn Observer,
         stop: &CancellationToken,
-        patience: Patience,
-    ) -> Done {
+        patience: WaitMode,
+    ) -> BrowseEnd {
         let opened = async {
             let turn = self.turn.acquire().await;
             (turn, self.letter_box.open(&|notice| tracing::info!("dead letters: {notice}")).await)
         };
-        let limit = if patience == Patience::Short { TURN } else { Duration::MAX };
+        let limit = if patience == WaitMode::Short { TURN } else { Duration::MAX };
         let (_turn, opened) = tokio::select! {
             opened = timeout(limit, opened) => opened.map_err(|_| in_use())?,
-            () = stop.cancelled() => return Ok(Tally { stopped: true, ..Tally::default() }),
+            () = stop.cancelled() => return Ok(Counts { stopped: true, ..Counts::default() }),
         };
         let mut letters = opened.map_err(|error| away(&error))?;
-        carry_out(&mut *letters, order, observer, stop).await.map_err(|failure| match failure {
-            Failure::Letters(error) => away(&error),
+        execute(&mut *letters, order, observer, stop).await.map_err(|failure| match failure {
+            OrderFailure::Letters(error) => away(&error),
             other => Problem::bad_request(other.to_string()),
         })
     }
@@ -143,8 +143,8 @@ fn in_use() -> Problem {
     ))
 }
 
-fn away(error: &LettersError) -> Problem {
-    if matches!(error, LettersError::InUse { .. }) {
+fn away(error: &DeadLetterError) -> Problem {
+    if matches!(error, DeadLetterError::InUse { .. }) {
         return Problem::conflict(error.to_string());
     }
     tracing::warn!(error = error as &dyn std::error::Error, "could not read the dead letters for an operator");

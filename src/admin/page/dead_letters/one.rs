@@ -1,27 +1,27 @@
 //! Details of one dead letter; its content only on request. Pure.
 
-use handoffd_engine::dead_letters::Entry;
+use handoffd_engine::dead_letters::DeadLetterEntry;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
-use super::filter::Filter;
+use super::filter::FilterForm;
 use crate::admin::page::{link, text, words};
 
 /// Dead letter, or the first of several with the same ID.
-pub(crate) struct One<'a> {
+pub(crate) struct OneDeadLetter<'a> {
     /// Present time.
     pub now: Timestamp,
     /// Filter that selects it.
-    pub filter: &'a Filter,
+    pub filter: &'a FilterForm,
     /// Entry with the values of its headers.
-    pub entry: &'a Entry,
+    pub entry: &'a DeadLetterEntry,
     /// Full message with customer text; `None` unless requested.
-    pub whole: Option<&'a Map<String, Value>>,
+    pub message: Option<&'a Map<String, Value>>,
 }
 
 /// Renders the page.
-pub(crate) fn one(it: &One<'_>) -> Markup {
+pub(crate) fn one(it: &OneDeadLetter<'_>) -> Markup {
     let entry = it.entry;
     let meaning = words::by_name(entry.reason.as_deref());
     let event = entry.event_id.as_deref();
@@ -31,7 +31,7 @@ pub(crate) fn one(it: &One<'_>) -> Markup {
         section class="verdict bad" {
             h2 { (meaning.title) }
             p { (text::prose(meaning.means)) }
-            @if let Some(error) = &entry.error { p class="error" { (text::said(error)) } }
+            @if let Some(error) = &entry.error { p class="error" { (text::foreign_text(error)) } }
             p class="advice" { (text::prose(meaning.advice)) }
         }
         dl class="facts" {
@@ -39,10 +39,10 @@ pub(crate) fn one(it: &One<'_>) -> Markup {
             div { dt { "Session" } dd {
                 @match &entry.session_id {
                     Some(id) => a href=(link::with("/find", &[("q", id)])) { (text::id(id)) },
-                    None => (text::nothing()),
+                    None => (text::dash()),
                 }
             } }
-            div { dt { "Failed at" } dd { @match entry.dead_at { Some(at) => (text::moment(at, it.now)), None => (text::nothing()) } } }
+            div { dt { "Failed at" } dd { @match entry.dead_at { Some(at) => (text::moment(at, it.now)), None => (text::dash()) } } }
         }
         p class="actions" {
             a class="button primary" href=(it.filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay…" }
@@ -55,11 +55,11 @@ pub(crate) fn one(it: &One<'_>) -> Markup {
     }
 }
 
-fn content(it: &One<'_>) -> Markup {
+fn content(it: &OneDeadLetter<'_>) -> Markup {
     html! {
         section aria-labelledby="content" {
             h2 id="content" { "Message content" }
-            @match it.whole {
+            @match it.message {
                 None => {
                     p { "Contains text that the customer wrote. It is displayed only on request and not cached." }
                     p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[("content", "shown")])) { "Show customer text" } }

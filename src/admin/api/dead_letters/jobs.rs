@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use handoffd_engine::dead_letters::{Action, Effect, Entry, Fate, Observer, Selection};
+use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, OperationResult, RunMode, Selection};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::desk::{Desk, Done, Patience};
+use super::desk::{BrowseEnd, DeadLetterService, WaitMode};
 use crate::admin::api::Problem;
 
 /// Limit of unfinished jobs. They run one after another anyway.
@@ -63,7 +63,7 @@ pub struct JobView {
     /// Reason why the job ended early.
     pub problem: Option<String>,
     /// First 1,000 results and first 1,000 failures; empty in lists of jobs.
-    pub results: Vec<Entry>,
+    pub results: Vec<DeadLetterEntry>,
     /// Number of results not kept.
     pub results_left_out: u64,
 }
@@ -92,13 +92,13 @@ pub enum JobState {
     Failed,
 }
 
-impl Desk {
+impl DeadLetterService {
     /// Starts a job.
     pub fn start(
         self: &Arc<Self>,
         selection: Selection,
         action: JobAction,
-        effect: Effect,
+        effect: RunMode,
     ) -> Result<JobView, Problem> {
         let view = JobView::new(action, effect);
         let job = Arc::new(Job { id: view.id, stop: self.stop(), progress: watch::Sender::new(view.clone()) });
@@ -107,7 +107,7 @@ impl Desk {
             JobAction::Replay => Action::Replay(effect),
             JobAction::Discard => Action::Discard(effect),
         };
-        let look = self.begin(selection, order, Follower(Arc::clone(&job)), job.stop.clone(), Patience::Long);
+        let look = self.begin(selection, order, JobObserver(Arc::clone(&job)), job.stop.clone(), WaitMode::Long);
         tokio::spawn(async move {
             match look.await {
                 Ok((_, done)) => job.end(done),
@@ -174,7 +174,7 @@ impl Job {
         self.progress.borrow().state == JobState::Running
     }
 
-    fn end(&self, done: Done) {
+    fn end(&self, done: BrowseEnd) {
         self.progress.send_modify(|view| {
             view.ended_at = Some(Timestamp::now());
             view.state = match &done {
@@ -188,11 +188,11 @@ impl Job {
 }
 
 impl JobView {
-    fn new(action: JobAction, effect: Effect) -> Self {
+    fn new(action: JobAction, effect: RunMode) -> Self {
         Self {
             id: Uuid::new_v4(),
             action,
-            dry_run: effect == Effect::Rehearsed,
+            dry_run: effect == RunMode::DryRun,
             state: JobState::Running,
             asked_at: Timestamp::now(),
             ended_at: None,
@@ -206,8 +206,8 @@ impl JobView {
         }
     }
 
-    fn note(&mut self, entry: Entry) {
-        let failed = entry.result == Some(Fate::Failed);
+    fn note(&mut self, entry: DeadLetterEntry) {
+        let failed = entry.result == Some(OperationResult::Failed);
         self.matched += 1;
         self.failed += u64::from(failed);
         let room = if failed { 2 * MOST_RESULTS } else { MOST_RESULTS };
@@ -220,18 +220,18 @@ impl JobView {
 }
 
 /// Observer that records the progress of a job.
-struct Follower(Arc<Job>);
+struct JobObserver(Arc<Job>);
 
-impl Observer for Follower {
+impl Observer for JobObserver {
     fn looked_at(&mut self, count: u64, total: u64) {
         self.0.progress.send_modify(|view| (view.looked_at, view.total) = (count, total));
     }
 
-    fn entry(&mut self, entry: Entry) {
+    fn entry(&mut self, entry: DeadLetterEntry) {
         self.0.progress.send_modify(|view| view.note(entry));
     }
 
-    fn shown(&mut self, _: Entry, _: Value, _: &Bytes) {}
+    fn shown(&mut self, _: DeadLetterEntry, _: Value, _: &Bytes) {}
 }
 
 #[cfg(test)]
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     fn job() -> Arc<Job> {
-        let view = JobView::new(JobAction::Replay, Effect::Real);
+        let view = JobView::new(JobAction::Replay, RunMode::Apply);
         Arc::new(Job { id: view.id, stop: CancellationToken::new(), progress: watch::Sender::new(view) })
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let ended: Vec<_> = std::iter::repeat_with(job).take(MOST_KEPT).collect();
         for job in &ended {
             jobs.add(job).unwrap();
-            job.end(Ok(handoffd_engine::dead_letters::Tally::default()));
+            job.end(Ok(handoffd_engine::dead_letters::Counts::default()));
         }
         assert_eq!(jobs.list().len(), MOST_KEPT);
         assert!(jobs.get(running.id).is_some() && jobs.get(ended[0].id).is_none());
@@ -263,11 +263,11 @@ mod tests {
 
     #[test]
     fn results_are_bounded_and_failures_have_their_own_limit() {
-        let mut view = JobView::new(JobAction::Replay, Effect::Real);
+        let mut view = JobView::new(JobAction::Replay, RunMode::Apply);
         for _ in 0..MOST_RESULTS + 5 {
-            view.note(Entry::default().with(Fate::Replayed));
+            view.note(DeadLetterEntry::default().with(OperationResult::Replayed));
         }
-        view.note(Entry::default().failed("no such queue".to_owned()));
+        view.note(DeadLetterEntry::default().failed("no such queue".to_owned()));
         assert_eq!((view.results.len(), view.results_left_out), (MOST_RESULTS + 1, 5));
         assert_eq!((view.matched, view.failed), (MOST_RESULTS as u64 + 6, 1));
     }

@@ -9,13 +9,13 @@ use handoffd_engine::ports::store::StoreError;
 use tokio::sync::watch::Receiver;
 use tracing::{error, info, warn};
 
-use super::register::Register;
+use super::organization_registry::OrganizationRegistry;
 use crate::rabbit::Rabbit;
 use crate::sled::{Quarantined, SledStore, Unaccepted};
 
 /// Starts the task that pauses consuming when the store can't be used and resumes it afterwards. Makes its first check
 /// before it returns, so a worker that starts with a full disk takes no event.
-pub(super) fn mind(store: &SledStore, broker: Arc<Rabbit>, register: Arc<Register>) {
+pub(super) fn start_guard(store: &SledStore, broker: Arc<Rabbit>, register: Arc<OrganizationRegistry>) {
     let (health, quarantined, unaccepted) = (store.health(), store.quarantined(), store.unaccepted());
     let mut guard =
         Guard { health, quarantined, unaccepted, broker, register, paused: None, reported: None, stale: false };
@@ -58,7 +58,7 @@ struct Guard {
     quarantined: Receiver<Option<Quarantined>>,
     unaccepted: Receiver<Option<Unaccepted>>,
     broker: Arc<Rabbit>,
-    register: Arc<Register>,
+    register: Arc<OrganizationRegistry>,
     /// Reason that consuming is paused, if it is.
     paused: Option<Obstacle>,
     /// Last store that was set aside and reported.

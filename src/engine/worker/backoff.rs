@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backoff::backoff::Backoff;
+use backoff::backoff::Backoff as _;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
 /// First pause: longer than a brief outage, shorter than a person notices.
@@ -11,9 +11,9 @@ const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Pauses that double, each varied randomly between half and one and a half of its length.
-pub(super) struct Pauses(ExponentialBackoff);
+pub(super) struct Backoff(ExponentialBackoff);
 
-impl Pauses {
+impl Backoff {
     pub(super) fn new() -> Self {
         // The crate's own jitter is off: the random number is passed in, so that a simulation is reproducible.
         let builder = ExponentialBackoffBuilder::new()

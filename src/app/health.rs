@@ -7,7 +7,7 @@ use handoffd_engine::worker::Worker;
 use tokio::sync::watch::Receiver;
 
 use crate::rabbit::Rabbit;
-use crate::telemetry::metrics::Vitals;
+use crate::telemetry::metrics::WorkerHealth;
 
 /// Returns the reasons that the worker is not ready; empty if it is.
 pub(super) type Unready = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
@@ -18,10 +18,10 @@ pub(super) fn of(
     broker: Arc<Rabbit>,
     health: Receiver<Option<StoreError>>,
     unready: Unready,
-) -> impl Fn() -> Vitals + Send + Sync + 'static {
+) -> impl Fn() -> WorkerHealth + Send + Sync + 'static {
     move || {
         let store_healthy = health.borrow().is_none();
-        Vitals {
+        WorkerHealth {
             ready: store_healthy && unready().is_empty(),
             consuming: broker.consumes(),
             store_healthy,

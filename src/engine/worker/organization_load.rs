@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 /// Counts of one organization. All access is from one runtime, and the order of single operations does not matter.
 #[derive(Default)]
-pub(super) struct Room {
+pub(super) struct OrganizationLoad {
     /// Events that were started and still have or need a request to Dynamics.
     carrying: AtomicUsize,
     /// Events that were started and are not settled yet.
@@ -23,7 +23,7 @@ pub(super) struct Room {
     changed: Notify,
 }
 
-impl Room {
+impl OrganizationLoad {
     pub(super) fn carrying(&self) -> usize {
         self.carrying.load(Ordering::Relaxed)
     }
@@ -43,10 +43,10 @@ impl Room {
     }
 
     /// Counts an event that is started.
-    pub(super) fn begin(self: &Arc<Self>) -> Place {
+    pub(super) fn begin(self: &Arc<Self>) -> LoadSlot {
         self.carrying.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        Place { room: self.clone(), carrying: AtomicBool::new(true) }
+        LoadSlot { room: self.clone(), carrying: AtomicBool::new(true) }
     }
 
     /// Returns the number of events that wait for a refused step.
@@ -71,12 +71,12 @@ impl Room {
 }
 
 /// Place of one started event. It is released when the event is settled, or ends by a panic.
-pub(super) struct Place {
-    room: Arc<Room>,
+pub(super) struct LoadSlot {
+    room: Arc<OrganizationLoad>,
     carrying: AtomicBool,
 }
 
-impl Place {
+impl LoadSlot {
     /// Marks that the event needs no more requests to Dynamics, so that another one may start.
     pub(super) fn carried(&self) {
         if self.stops_carrying() {
@@ -124,7 +124,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Drop for Place {
+impl Drop for LoadSlot {
     fn drop(&mut self) {
         self.carried();
         self.room.under_way.fetch_sub(1, Ordering::Relaxed);

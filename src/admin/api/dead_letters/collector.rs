@@ -3,39 +3,39 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use handoffd_engine::dead_letters::{Action, Entry, Observer, Tally, whole};
+use handoffd_engine::dead_letters::{Action, Counts, DeadLetterEntry, Observer, full_view};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Done, broken_off};
+use super::desk::{BrowseEnd, broken_off};
 use crate::admin::api::Problem;
 
 /// Result of a pass through the dead letters.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Collected {
     /// Matching entries, oldest first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<DeadLetterEntry>,
     /// Full messages with customer text, if requested.
     pub shown: Vec<Map<String, Value>>,
     /// True if more match than were requested.
     pub more: bool,
     /// Totals.
-    pub tally: Tally,
+    pub tally: Counts,
 }
 
 /// Dead letters by group.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Grouped {
     /// Groups by reason and organization, largest first.
-    pub groups: Vec<Group>,
+    pub groups: Vec<DeadLetterGroup>,
     /// Totals of checked and matching dead letters.
-    pub tally: Tally,
+    pub tally: Counts,
 }
 
 /// Dead letters of one reason and one organization.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Group {
+pub struct DeadLetterGroup {
     /// Reason for the failure; `None` if another application published the message.
     pub reason: Option<String>,
     /// Organization that owns the events; `None` if unreadable.
@@ -63,7 +63,7 @@ impl Collector {
     }
 
     /// Returns the result, or the failure with the results so far.
-    pub(super) fn end(self, done: Done) -> Result<Collected, Problem> {
+    pub(super) fn end(self, done: BrowseEnd) -> Result<Collected, Problem> {
         match done {
             Ok(tally) if tally.stopped && !self.collected.more => Err(self.tell(broken_off())),
             Ok(tally) => Ok(Collected { tally, ..self.collected }),
@@ -93,26 +93,26 @@ impl Collector {
 impl Observer for Collector {
     fn looked_at(&mut self, _: u64, _: u64) {}
 
-    fn entry(&mut self, entry: Entry) {
+    fn entry(&mut self, entry: DeadLetterEntry) {
         if self.has_room() {
             self.collected.entries.push(entry);
         }
     }
 
-    fn shown(&mut self, entry: Entry, details: Value, body: &Bytes) {
+    fn shown(&mut self, entry: DeadLetterEntry, details: Value, body: &Bytes) {
         if self.has_room() {
-            self.collected.shown.push(whole(&entry, details, body));
+            self.collected.shown.push(full_view(&entry, details, body));
         }
     }
 }
 
 /// Observer that counts entries by group.
 #[derive(Default)]
-pub(super) struct Groups(BTreeMap<(Option<String>, Option<String>), Group>);
+pub(super) struct Groups(BTreeMap<(Option<String>, Option<String>), DeadLetterGroup>);
 
 impl Groups {
-    pub(super) fn grouped(self, tally: Tally) -> Grouped {
-        let mut groups: Vec<Group> = self.0.into_values().collect();
+    pub(super) fn grouped(self, tally: Counts) -> Grouped {
+        let mut groups: Vec<DeadLetterGroup> = self.0.into_values().collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.count));
         Grouped { groups, tally }
     }
@@ -121,10 +121,10 @@ impl Groups {
 impl Observer for Groups {
     fn looked_at(&mut self, _: u64, _: u64) {}
 
-    fn entry(&mut self, entry: Entry) {
-        let Entry { reason, organization_id, error, dead_at, .. } = entry;
+    fn entry(&mut self, entry: DeadLetterEntry) {
+        let DeadLetterEntry { reason, organization_id, error, dead_at, .. } = entry;
         let key = (reason.clone(), organization_id.clone());
-        let new = || Group { reason, organization_id, count: 0, last: None, error: None };
+        let new = || DeadLetterGroup { reason, organization_id, count: 0, last: None, error: None };
         let group = self.0.entry(key).or_insert_with(new);
         group.count += 1;
         if dead_at >= group.last {
@@ -132,5 +132,5 @@ impl Observer for Groups {
         }
     }
 
-    fn shown(&mut self, _: Entry, _: Value, _: &Bytes) {}
+    fn shown(&mut self, _: DeadLetterEntry, _: Value, _: &Bytes) {}
 }

@@ -1,34 +1,34 @@
 //! Progress of a job that replays or discards dead letters, event by event. Pure.
 
-use handoffd_engine::dead_letters::{Entry, Fate};
+use handoffd_engine::dead_letters::{DeadLetterEntry, OperationResult};
 use handoffd_engine::workflow::Phase;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::confirm::Act;
+use super::confirm::DeadLetterAction;
 use crate::admin::page::{badge, link, text};
 
 /// Progress of a job.
-pub(crate) struct Course<'a> {
+pub(crate) struct JobProgress<'a> {
     /// Present time.
     pub now: Timestamp,
     /// Action of the job.
-    pub act: Act,
+    pub act: DeadLetterAction,
     /// Number of dead letters checked.
     pub seen: u64,
     /// Number of dead letters to check.
     pub total: u64,
     /// Completion state.
-    pub done: Done,
+    pub done: Completion,
     /// Results, each with the phase that the replayed event has reached since.
-    pub lines: &'a [(Entry, Option<Phase>)],
+    pub lines: &'a [(DeadLetterEntry, Option<Phase>)],
     /// Number of results beyond those shown.
     pub beyond: u64,
 }
 
 /// Completion state of a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Done {
+pub(crate) enum Completion {
     /// Still running.
     No,
     /// Completed.
@@ -38,65 +38,65 @@ pub(crate) enum Done {
 }
 
 /// Renders the part that is refreshed until the job and the replayed events are finished.
-pub(crate) fn course(it: &Course<'_>) -> Markup {
-    let failed = it.lines.iter().filter(|(entry, _)| entry.result == Some(Fate::Failed)).count() as u64;
+pub(crate) fn course(it: &JobProgress<'_>) -> Markup {
+    let failed = it.lines.iter().filter(|(entry, _)| entry.result == Some(OperationResult::Failed)).count() as u64;
     let done = it.lines.len() as u64 + it.beyond - failed;
     html! {
         h1 { (heading(it, done)) }
         @match &it.done {
-            Done::No => {
+            Completion::No => {
                 p role="status" { "Checked " (text::count(it.seen)) " of " (text::counted(it.total, "dead letter", "dead letters")) "." }
                 progress max=(it.total.max(1)) value=(it.seen) aria-label="Dead letters checked" {}
             }
-            Done::Yes => p role="status" {
+            Completion::Yes => p role="status" {
                 @if failed > 0 { (text::count(failed)) " failed and remain dead letters; see below. " }
-                @if it.act == Act::Replay { "The status of each event is updated below." }
+                @if it.act == DeadLetterAction::Replay { "The status of each event is updated below." }
             },
-            Done::Failed(problem) => p class="verdict bad" role="status" {
-                "Stopped early: " (text::said(problem)) ". The remaining dead letters are unchanged; start again to continue with them."
+            Completion::Failed(problem) => p class="verdict bad" role="status" {
+                "Stopped early: " (text::foreign_text(problem)) ". The remaining dead letters are unchanged; start again to continue with them."
             },
         }
         @if !it.lines.is_empty() { (table(it)) }
         @if it.beyond > 0 { p { (text::count(it.beyond)) " more not shown" } }
         p class="actions" {
             // For browsers without scripts: the page's own address.
-            @if it.done == Done::No { a class="button" href="" { "Refresh" } }
+            @if it.done == Completion::No { a class="button" href="" { "Refresh" } }
             a class="button" href="/dead-letters" { "Back to dead letters" }
         }
     }
 }
 
 /// True if nothing on the page will change any more.
-pub(crate) fn is_settled(it: &Course<'_>) -> bool {
+pub(crate) fn is_settled(it: &JobProgress<'_>) -> bool {
     let open = |phase: &Option<Phase>| !matches!(phase, Some(Phase::Finished(_) | Phase::Dead(_)));
-    it.done != Done::No
-        && (it.act == Act::Discard
-            || !it.lines.iter().any(|(entry, phase)| entry.result == Some(Fate::Replayed) && open(phase)))
+    it.done != Completion::No
+        && (it.act == DeadLetterAction::Discard
+            || !it.lines.iter().any(|(entry, phase)| entry.result == Some(OperationResult::Replayed) && open(phase)))
 }
 
-fn heading(it: &Course<'_>, done: u64) -> String {
+fn heading(it: &JobProgress<'_>, done: u64) -> String {
     let many = text::counted(done, "dead letter", "dead letters");
     match (it.act, &it.done) {
-        (Act::Replay, Done::No) => "Replaying".to_owned(),
-        (Act::Discard, Done::No) => "Discarding".to_owned(),
-        (Act::Replay, _) => format!("{many} replayed"),
-        (Act::Discard, _) => format!("{many} discarded"),
+        (DeadLetterAction::Replay, Completion::No) => "Replaying".to_owned(),
+        (DeadLetterAction::Discard, Completion::No) => "Discarding".to_owned(),
+        (DeadLetterAction::Replay, _) => format!("{many} replayed"),
+        (DeadLetterAction::Discard, _) => format!("{many} discarded"),
     }
 }
 
-fn table(it: &Course<'_>) -> Markup {
+fn table(it: &JobProgress<'_>) -> Markup {
     html! {
         table class="stack" {
             thead { tr {
                 th scope="col" { "Event" } th scope="col" { "Organization" } th scope="col" { "Result" }
-                @if it.act == Act::Replay { th scope="col" { "Current status" } }
+                @if it.act == DeadLetterAction::Replay { th scope="col" { "Current status" } }
             } }
             tbody { @for (entry, phase) in it.lines { (row(it.act, entry, phase.as_ref(), it.now)) } }
         }
     }
 }
 
-fn row(act: Act, entry: &Entry, phase: Option<&Phase>, now: Timestamp) -> Markup {
+fn row(act: DeadLetterAction, entry: &DeadLetterEntry, phase: Option<&Phase>, now: Timestamp) -> Markup {
     let (id, organization) = (entry.event_id.as_deref(), entry.organization_id.as_deref());
     html! {
         tr {
@@ -109,13 +109,13 @@ fn row(act: Act, entry: &Entry, phase: Option<&Phase>, now: Timestamp) -> Markup
             td data-name="Organization" { (text::maybe_id(organization)) }
             td data-name="Result" {
                 @match entry.result {
-                    Some(Fate::Failed) => { (badge::badge("bad", "failed")) @if let Some(problem) = &entry.problem { p class="error" { (text::said(problem)) } } }
-                    Some(fate) => (badge::badge("calm", if fate == Fate::Discarded { "discarded" } else { "replayed" })),
-                    None => (text::nothing()),
+                    Some(OperationResult::Failed) => { (badge::badge("bad", "failed")) @if let Some(problem) = &entry.problem { p class="error" { (text::foreign_text(problem)) } } }
+                    Some(fate) => (badge::badge("calm", if fate == OperationResult::Discarded { "discarded" } else { "replayed" })),
+                    None => (text::dash()),
                 }
             }
-            @if act == Act::Replay {
-                td data-name="Current status" { @if entry.result == Some(Fate::Replayed) { (since(phase, now)) } }
+            @if act == DeadLetterAction::Replay {
+                td data-name="Current status" { @if entry.result == Some(OperationResult::Replayed) { (since(phase, now)) } }
             }
         }
     }
