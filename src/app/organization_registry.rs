@@ -77,7 +77,7 @@ impl OrganizationRegistry {
     }
 
     /// Loads the store and applies the first list. A store that can't be read yet is retried later
-    /// ([`Register::loaded`]).
+    /// ([`OrganizationRegistry::loaded`]).
     pub(super) async fn begin(&self) {
         if let Err(problem) = self.load().await {
             error!(error = %problem, "can't read saved organizations; consuming is paused until they can be read");

@@ -104,7 +104,7 @@ impl ServiceManager {
     }
 }
 
-/// Starts the sending thread. It ends when the last `Herald` is dropped.
+/// Starts the sending thread. It ends when the last `ServiceManager` is dropped.
 fn begin() -> Option<SyncSender<Notification>> {
     let (sender, messages) = sync_channel(MOST_WAITING);
     let begun = std::thread::Builder::new().name("notify".to_owned()).spawn(move || speak(&messages));

@@ -12,7 +12,7 @@
 //! | `DELETE /_simulator/requests` | empties the journal |
 //! | `GET`, `POST`, `DELETE /_simulator/faults` | lists the scripts with the number of times each fired; adds one ([`super::Script`]); removes all |
 //! | `GET`, `POST`, `DELETE /_simulator/people` | lists the reps' scripts and their actions; adds one ([`super::RepScript`]); removes all |
-//! | `GET`, `POST /_simulator/settings` | returns the switches ([`super::Settings`]); changes those in the body |
+//! | `GET`, `POST /_simulator/settings` | returns the switches ([`super::EnvironmentSettings`]); changes those in the body |
 //! | `DELETE /_simulator/tokens` | revokes every token issued so far |
 //! | `POST /_simulator/reset` | restores the initial state |
 

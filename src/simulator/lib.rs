@@ -4,7 +4,7 @@
 //!
 //! [`serve`] starts the simulator inside a test; the executable `dynamics-simulator` starts it from a command line. Each
 //! environment has its own listener, so its URL has no path; every listener issues tokens for all environments. [`control`]
-//! documents scripting and inspection over HTTP, [`Settings`] the switches, [`Script`] the faults.
+//! documents scripting and inspection over HTTP, [`EnvironmentSettings`] the switches, [`Script`] the faults.
 
 mod access;
 mod actions;

@@ -1,7 +1,7 @@
 //! The real process is killed with SIGKILL at every named point between two effects, in both kinds of environment, and
 //! restarted. It leaves one of everything in Dynamics, one answer and an empty queue. `make crash` prints the table.
 //!
-//! The program contains no hooks for this: Dynamics holds the request at which the worker is to die, and a [`Sluice`]
+//! The program contains no hooks for this: Dynamics holds the request at which the worker is to die, and a [`FrameProxy`]
 //! holds the AMQP frame.
 
 mod points;

@@ -201,7 +201,7 @@ impl ProcessLife {
         self.until_dead().await;
     }
 
-    /// Variant of [`Life::pass`] for calls that return at once; the caller checks for the death of the process.
+    /// Variant of [`ProcessLife::pass`] for calls that return at once; the caller checks for the death of the process.
     pub fn may_die(&self, place: &'static str) {
         if !self.is_over() && self.scene.fails(self.scene.fragility) && self.scene.may_crash() {
             self.scene.log(|| format!("CRASH: {place}"));

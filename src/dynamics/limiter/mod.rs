@@ -203,7 +203,7 @@ impl Limiter {
         needed
     }
 
-    /// Returns the next action of the probing task. [`Look::Done`] ends the assignment.
+    /// Returns the next action of the probing task. [`ProbeTurn::Done`] ends the assignment.
     pub(super) fn next_probe(&self, now: Instant) -> (ProbeTurn, BreakerChange) {
         let mut state = self.lock();
         let change = state.blockade.release_untried(now);

@@ -51,7 +51,7 @@ pub(super) struct Postponed {
     pub(super) age: Option<Duration>,
     /// Number of times a destination has refused it since its outcome was decided.
     pub(super) refusals: u32,
-    /// Label of the metric, see [`crate::ports::metrics::Sighting::Retried`].
+    /// Label of the metric, see [`crate::ports::metrics::Measurement::Retried`].
     pub(super) why: &'static str,
 }
 

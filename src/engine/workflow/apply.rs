@@ -19,7 +19,7 @@ pub struct IllegalReceipt {
 /// Applies a receipt to the progress.
 ///
 /// # Errors
-/// [`Illegal`] if [`super::decide`] could not have asked for the receipt.
+/// [`IllegalReceipt`] if [`super::decide`] could not have asked for the receipt.
 pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, IllegalReceipt> {
     if !fits(&progress, receipt) {
         return Err(IllegalReceipt { receipt: receipt.clone(), progress: Box::new(progress) });

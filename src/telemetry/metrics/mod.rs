@@ -19,7 +19,7 @@ pub use answers::RequestTotals;
 pub use counts::{Counts, OutcomeCounts};
 use families::Families;
 
-/// Content type of [`Metrics::render`].
+/// Content type of [`PrometheusMetrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 const KINDS: [Kind; 2] = [Kind::Handoff, Kind::Resolution];
@@ -47,7 +47,7 @@ const OPERATIONS: [StepName; 13] = [
     StepName::LookAtIncident,
     StepName::LookForResolution,
 ];
-/// Reasons of retries; see [`Sighting::Retried`].
+/// Reasons of retries; see [`Measurement::Retried`].
 const RETRY_REASONS: [&str; 15] = [
     "in_process",
     "transient",
