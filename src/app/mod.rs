@@ -90,8 +90,9 @@ pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Res
     tokio::spawn(reload::keep_current(register.clone(), (signals.hangup(), herald.clone())));
     tokio::spawn(sweep_periodically(store.clone(), config.store.retention, metrics.clone()));
 
-    let tools = WorkerDeps { store: store.clone(), bus: broker.clone(), crm: dynamics, watch: metrics.clone() };
-    let worker = Worker::new(tools, options::rules(&config), Clock::real());
+    let deps =
+        WorkerDeps { store: store.clone(), bus: broker.clone(), destination: dynamics, metrics: metrics.clone() };
+    let worker = Worker::new(deps, options::rules(&config), Clock::real());
     metrics.set_health_source(health::of(worker.clone(), broker.clone(), health.clone(), unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {

@@ -240,8 +240,8 @@ async fn carry(events: usize, fails: u32) -> Vec<Fact> {
     let known = watch::Sender::new(vec![OrganizationId::from(ORGANIZATION)]);
     let bus = OneQueue { diary: diary.clone(), events, known, deliveries: Mutex::new(deliveries) };
     let (crm, bus) = (Arc::new(diary.clone()), Arc::new(bus));
-    let tools = WorkerDeps { store: store.clone(), bus, crm, watch: Arc::new(NoMetrics) };
-    Worker::new(tools, rules(), Clock::real()).run().await;
+    let deps = WorkerDeps { store: store.clone(), bus, destination: crm, metrics: Arc::new(NoMetrics) };
+    Worker::new(deps, rules(), Clock::real()).run().await;
     store.close().await.unwrap();
     diary.read()
 }

@@ -182,9 +182,13 @@ impl World {
         };
         let (known, refused) = (KnownSpans::default(), Mutex::default());
         let crm = FakeCrm { cloud: self.cloud.clone(), life: life.clone(), known, refused };
-        let tools =
-            WorkerDeps { store: Arc::new(store), bus: bus.clone(), crm: Arc::new(crm), watch: Arc::new(NoMetrics) };
-        let worker = Worker::new(tools, self.rules.clone(), self.scene.chance());
+        let deps = WorkerDeps {
+            store: Arc::new(store),
+            bus: bus.clone(),
+            destination: Arc::new(crm),
+            metrics: Arc::new(NoMetrics),
+        };
+        let worker = Worker::new(deps, self.rules.clone(), self.scene.chance());
         self.scene.log(|| "a process starts".to_owned());
         let run = tokio::spawn(worker.clone().run());
         Process { life, bus, worker, run }

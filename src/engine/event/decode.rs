@@ -3,38 +3,15 @@
 //! Decoding is pure and total: every input gives an event, pieces or a rejection, and never a panic. A rejection names the field at
 //! fault and never quotes customer text, because its text reaches headers, logs and lists.
 
+use super::decoded::{Decoded, Limits};
 use super::envelope::Envelope;
 use super::frame::{Data, Frame};
-use super::ids::{EventId, EventKey, OrganizationId};
+use super::ids::{EventId, EventKey};
+use super::locate::locate;
 use super::model::{Body, Event};
 use super::problem::DecodeProblem;
 use super::rejection::Rejection;
-use super::{handoff, resolution, surrogate, webhook};
-
-/// Limits of a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// `worker.max_event_bytes`: longest body, in bytes.
-    pub max_event_bytes: usize,
-}
-
-/// Content of a decoded message.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Decoded {
-    /// One event.
-    Event(Event),
-    /// Several conversations from a webhook's array; each piece is published in place of the message.
-    Split(Vec<Piece>),
-}
-
-/// One conversation of an array as a complete message. The same input always gives the same bytes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Piece {
-    /// AMQP `message-id` of the piece, at most 255 bytes, which becomes its event id.
-    pub message_id: String,
-    /// Webhook body with this one conversation.
-    pub body: Vec<u8>,
-}
+use super::{handoff, resolution, seen, surrogate, webhook, webhook_ids};
 
 /// Decodes a message in any dialect: native, public webhook or CloudEvents 1.0.
 /// Pure and total: every input gives a result.
@@ -47,8 +24,8 @@ pub fn decode(envelope: &Envelope, body: &[u8], limits: &Limits) -> Result<Decod
 }
 
 fn decode_once(envelope: &Envelope, body: &[u8], limits: Limits) -> Result<Decoded, Box<Rejection>> {
-    let frame = Frame::read(envelope, body, limits);
-    read(&frame).map_err(|problem| Box::new(problem.reject(frame.seen())))
+    let frame = locate(envelope, body, limits);
+    read(&frame).map_err(|problem| Box::new(problem.reject(seen::seen(&frame))))
 }
 
 fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
@@ -61,7 +38,7 @@ fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
     match event.as_str() {
         "session.handoff" => one(frame, |data| handoff::read(data).map(Box::new).map(Body::Handoff)),
         "session.resolved" => one(frame, |data| resolution::read(data).map(Body::Resolution)),
-        webhook::NAME => webhook::read(frame),
+        webhook_ids::NAME => webhook::read(frame),
         other => Err(DecodeProblem::unsupported(frame.event.path(), other)),
     }
 }
@@ -71,7 +48,7 @@ fn one(
     frame: &Frame<'_>,
     body: impl FnOnce(Data<'_>) -> Result<Body, DecodeProblem>,
 ) -> Result<Decoded, DecodeProblem> {
-    let organization_id = organization(frame)?;
+    let organization_id = frame.organization()?;
     let Some(event_id) = frame.event_id()? else {
         return Err(frame.event_id.missing("an id here or in the AMQP message_id"));
     };
@@ -83,12 +60,4 @@ fn one(
         timestamp: Some(timestamp),
         body: body(frame.data()?)?,
     }))
-}
-
-/// Reads the organization id, which every event requires.
-pub(super) fn organization(frame: &Frame<'_>) -> Result<OrganizationId, DecodeProblem> {
-    match frame.organization_id.id()? {
-        Some(id) => Ok(OrganizationId::from(id)),
-        None => Err(frame.organization_id.missing("the organization id")),
-    }
 }

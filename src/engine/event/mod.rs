@@ -5,6 +5,7 @@
 mod amqp_1_0;
 mod cloudevents;
 mod decode;
+mod decoded;
 mod envelope;
 mod field;
 mod frame;
@@ -12,6 +13,7 @@ mod handoff;
 mod ids;
 mod instant;
 mod lax;
+mod locate;
 mod model;
 mod pieces;
 mod problem;
@@ -22,9 +24,11 @@ mod seen;
 mod surrogate;
 mod text;
 mod webhook;
+mod webhook_ids;
 mod wire;
 
-pub use decode::{Decoded, Limits, Piece, decode};
+pub use decode::decode;
+pub use decoded::{Decoded, Limits, Piece};
 pub use envelope::Envelope;
 pub use ids::{ContactId, EventId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
 pub use model::{Body, Channel, Customer, Event, Handoff, Kind, Message, Resolution, Route, Verdict};

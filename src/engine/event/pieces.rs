@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::decode::Piece;
+use super::decoded::Piece;
 use super::field::{self, LONGEST_ID};
 use super::frame::Frame;
 use super::ids::OrganizationId;
 use super::problem::DecodeProblem;
-use super::webhook::{NAME, digest, named};
+use super::webhook_ids::{NAME, digest, named};
 use super::wire::ClosedData;
 
 /// Turns every item into a piece. An item that is not a conversation becomes a piece too, and ends as its own dead letter.

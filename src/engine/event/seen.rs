@@ -13,31 +13,29 @@ use super::ids::{EventId, OrganizationId, SessionId};
 use super::lax::Text;
 use super::model::Kind;
 use super::rejection::Seen;
-use super::{instant, webhook};
+use super::{instant, webhook_ids};
 
-impl Frame<'_> {
-    /// Returns every id that can be used, and leaves out the rest.
-    pub(super) fn seen(&self) -> Seen {
-        let event = self.event.text().ok().flatten();
-        let organization_id = self.organization_id.id().ok().flatten();
-        let data = self.data.as_deref().map(members).unwrap_or_default();
-        let session_id = id(&data, "session_id").or_else(|| id(&data, "conversation_id"));
-        let given = self.event_id.id().ok().flatten();
-        let event_id = given.or_else(|| self.message_id().ok().flatten()).or_else(|| match event.as_deref() {
-            Some(webhook::NAME) => {
-                let (organization, session) = (organization_id.as_deref()?, session_id.as_deref()?);
-                let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
-                let timestamp = timestamp.or_else(|| self.timestamp.instant().ok().flatten());
-                Some(webhook::digest(organization, session, timestamp))
-            }
-            _ => None,
-        });
-        Seen {
-            organization_id: organization_id.map(OrganizationId::from),
-            event_id: event_id.map(EventId::from),
-            session_id: session_id.map(SessionId::from),
-            kind: event.as_deref().and_then(kind),
+/// Returns every id that can be used, and leaves out the rest.
+pub(super) fn seen(frame: &Frame<'_>) -> Seen {
+    let event = frame.event.text().ok().flatten();
+    let organization_id = frame.organization_id.id().ok().flatten();
+    let data = frame.data.as_deref().map(members).unwrap_or_default();
+    let session_id = id(&data, "session_id").or_else(|| id(&data, "conversation_id"));
+    let given = frame.event_id.id().ok().flatten();
+    let event_id = given.or_else(|| frame.message_id().ok().flatten()).or_else(|| match event.as_deref() {
+        Some(webhook_ids::NAME) => {
+            let (organization, session) = (organization_id.as_deref()?, session_id.as_deref()?);
+            let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
+            let timestamp = timestamp.or_else(|| frame.timestamp.instant().ok().flatten());
+            Some(webhook_ids::digest(organization, session, timestamp))
         }
+        _ => None,
+    });
+    Seen {
+        organization_id: organization_id.map(OrganizationId::from),
+        event_id: event_id.map(EventId::from),
+        session_id: session_id.map(SessionId::from),
+        kind: event.as_deref().and_then(kind),
     }
 }
 

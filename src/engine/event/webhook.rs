@@ -1,10 +1,8 @@
 //! Decoding of OpenCX's public webhook `conversation.closed`: one conversation, or an array of them.
 
-use jiff::Timestamp;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
-use super::decode::{Decoded, organization};
+use super::decoded::Decoded;
 use super::field::{self, missing};
 use super::frame::{Data, Frame};
 use super::handoff::{channel, session};
@@ -14,21 +12,16 @@ use super::model::{Body, Event, Resolution, Verdict};
 use super::pieces;
 use super::problem::DecodeProblem;
 use super::resolution::incident;
+use super::webhook_ids::digest;
 use super::wire::ClosedData;
-
-/// Name of the event.
-pub(super) const NAME: &str = "conversation.closed";
 
 /// Most conversations in one array. As separate messages they take far more bytes: a body of one mebibyte
 /// could become half a million messages.
 const MOST_PIECES: usize = 10_000;
 
-/// Namespace of the ids derived here; an arbitrary constant.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_8f0e_52a7_4c3b_9a64_d3e0_7b1c_25f8);
-
 /// Reads one conversation, or splits an array of several.
 pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
-    let organization = organization(frame)?;
+    let organization = frame.organization()?;
     let data = frame.data()?;
     if !data.json.starts_with('[') {
         return one(frame, organization, data).map(Decoded::Event);
@@ -46,13 +39,6 @@ pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
         }
         items => pieces::of(frame, &organization, items).map(Decoded::Split),
     }
-}
-
-/// Derives the event id of a conversation that has none from organization, event, conversation and timestamp.
-/// Ids contain no control characters, so NUL separates them.
-pub(super) fn digest(organization: &str, conversation: &str, timestamp: Option<Timestamp>) -> String {
-    let timestamp = timestamp.map(|at| at.to_string()).unwrap_or_default();
-    named(&[organization, NAME, conversation, &timestamp])
 }
 
 fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Result<Event, DecodeProblem> {
@@ -91,9 +77,4 @@ fn verdict(wire: &ClosedData) -> Verdict {
         resolved(&wire.ai_resolution_status)
     };
     if closes { Verdict::Resolved } else { Verdict::NotResolved }
-}
-
-/// Returns a UUIDv5 of the parts.
-pub(super) fn named(parts: &[&str]) -> String {
-    Uuid::new_v5(&NAMESPACE, parts.join("\0").as_bytes()).to_string()
 }

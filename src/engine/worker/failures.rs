@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tracing::error;
 
-use super::Worker;
+use super::arrival::Arrival;
 use super::attempt::Attempt;
 use super::caught_panic::{CaughtPanic, caught};
+use super::core::Worker;
 use super::headers::MessageHistory;
 use super::new_dead_letter;
-use super::process::Arrival;
 use super::settlement::{Postponed, Settlement};
 use crate::event::{Event, Kind};
 use crate::ports::store::StoreError;

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::core::{HOLD, Worker};
 use super::organization_load::OrganizationLoad;
 use super::prefetch::{Prefetch, PrefetchChange};
-use super::{HOLD, Worker};
 use crate::event::OrganizationId;
 use crate::ports::bus::{Consumption, Delivery};
 use crate::ports::destination::Availability;

@@ -4,17 +4,18 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::time::timeout_at;
-use tracing::{Instrument, Span, debug, warn};
+use tracing::{Instrument, debug, warn};
 
+use super::arrival::{Arrival, LaneTurn, Undecodable, is_of_this_life};
 use super::attempt::digest;
-use super::caught_panic::{CaughtPanic, caught_at_once};
+use super::caught_panic::caught_at_once;
+use super::core::{HOLD, Worker};
 use super::headers::MessageHistory;
 use super::lanes::{Lane, Ticket};
 use super::organization_load::LoadSlot;
-use super::pending::PendingEntry;
 use super::settle::Disposition;
 use super::settlement::{NewDeadLetter, Settlement};
-use super::{HOLD, Worker, headers, new_dead_letter};
+use super::{headers, new_dead_letter};
 use crate::event::{Decoded, Event, OrganizationId, Piece, Rejection, decode};
 use crate::ports::bus::{Delivery, Part};
 use crate::ports::destination::Availability;
@@ -22,64 +23,6 @@ use crate::ports::metrics::Measurement;
 use crate::ports::store::StoreError;
 use crate::ports::trace;
 use crate::workflow::{Phase, Record, RetryDecision, recheck_after, shortest_rung};
-
-/// Message in flight, decoded, with its places in the lanes.
-pub(super) struct Arrival {
-    pub(super) delivery: Delivery,
-    pub(super) received: Instant,
-    pub(super) decoded: Result<Decoded, Undecodable>,
-    /// Past of the message as its headers give it.
-    pub(super) past: MessageHistory,
-    pub(super) tickets: Vec<Ticket>,
-    /// Span from its receipt until it is settled.
-    pub(super) span: Span,
-    /// Entry among the unfinished events.
-    pub(super) _pending: PendingEntry,
-    /// Place among the events of its organization; `None` for a message from the inbox.
-    pub(super) place: Option<LoadSlot>,
-}
-
-impl Arrival {
-    /// Returns the event, if the message is one.
-    pub(super) fn event(&self) -> Option<&Event> {
-        match &self.decoded {
-            Ok(Decoded::Event(event)) => Some(event),
-            Ok(Decoded::Split(_)) | Err(_) => None,
-        }
-    }
-
-    /// Waits until all tickets ahead in its lanes have left.
-    async fn turn(&mut self) -> LaneTurn {
-        let until = self.delivery.received + HOLD;
-        for ticket in &mut self.tickets {
-            let turn = tokio::select! {
-                turn = timeout_at(until, ticket.turn()) => turn,
-                () = self.delivery.lost.cancelled() => return LaneTurn::Lost,
-            };
-            if !matches!(turn, Ok(Ok(()))) {
-                return LaneTurn::GiveBack;
-            }
-        }
-        if self.delivery.is_lost() { LaneTurn::Lost } else { LaneTurn::Now }
-    }
-}
-
-/// Result of the wait in the lanes.
-enum LaneTurn {
-    Now,
-    /// The delivery can't be settled. The broker redelivers it.
-    Lost,
-    /// The delivery has been held for too long, or the event ahead was returned.
-    GiveBack,
-}
-
-/// Reason that a message is no event.
-pub(super) enum Undecodable {
-    /// The message is invalid.
-    Rejected(Box<Rejection>),
-    /// The worker panicked while decoding it.
-    Defect(CaughtPanic),
-}
 
 impl Worker {
     /// Processes a message to its settlement: waits for its session's turn, answers a finished event from the store,
@@ -248,11 +191,6 @@ impl Worker {
     pub(super) fn delay(&self, rung: usize) -> Duration {
         self.settings.policy.delays.get(rung).copied().unwrap_or_default()
     }
-}
-
-/// Returns true if the record belongs to the event's current run. A replay begins a new run.
-pub(super) fn is_of_this_life(arrival: &Arrival, record: &Record) -> bool {
-    headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
 }
 
 /// Returns true for an event that is dead and still has to be announced or copied. A redelivered poison message may be

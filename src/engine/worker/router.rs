@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
-use super::Worker;
 use super::caught_panic::caught_at_once;
+use super::core::Worker;
 use crate::event::{Decoded, OrganizationId, decode};
 use crate::ports::bus::{Delivery, Forwarded, Forwarding};
 use crate::ports::metrics::Measurement;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tracing::{Instrument, Span, debug, error, info, warn};
 
-use super::Worker;
+use super::arrival::Arrival;
 use super::caught_panic::caught;
+use super::core::Worker;
 use super::headers::{self, CopyHeaders};
 use super::lanes::Ticket;
-use super::process::Arrival;
 use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
 use crate::event::{Envelope, EventKey, Kind};
 use crate::ports::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Settled};

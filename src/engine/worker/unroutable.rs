@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 use super::attempt::digest;
+use super::core::Worker;
+use super::new_dead_letter;
 use super::remember::given_up_as;
 use super::settlement::{NewDeadLetter, Settlement};
-use super::{Worker, new_dead_letter};
 use crate::event::EventKey;
 use crate::ports::store::{Change, StoreError};
 use crate::workflow::{Phase, Progress, Record, SessionEntry, SessionState};

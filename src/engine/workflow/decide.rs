@@ -15,6 +15,7 @@ use super::progress::{ContactProgress, Intent, OpenCase, Progress};
 use super::receipt::Fit;
 use super::settings::{CloseWith, ContactFailure, QueueAssignment, Settings};
 use super::step::{Closing, LinkedCustomer, NoteForm, QueueBinding, Step, StepName};
+use super::time::Time;
 use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
 
 /// Most derived keys tried for a contact whose record a rep has given another email or deactivated, and most times that a
@@ -34,17 +35,6 @@ pub enum Decision {
     Finish(Box<Outcome>),
     /// Refuse the event permanently.
     Refuse(Box<Fault>),
-}
-
-/// Time and attempt at which a decision is made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Time {
-    /// Current time.
-    pub now: Timestamp,
-    /// Time at which a worker first received the event.
-    pub first_seen: Timestamp,
-    /// Number of this attempt, from 1.
-    pub attempts: u32,
 }
 
 /// Decides the next step of an event. Total: every progress has a decision.

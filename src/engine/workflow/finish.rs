@@ -1,9 +1,9 @@
 //! Outcome of a finished event.
 
-use super::decide::Time;
 use super::memory::{Memory, SessionState};
 use super::outcome::{IncidentRef, Outcome, Reason, Status, Warning};
 use super::progress::{PostedIncident, Progress};
+use super::time::Time;
 use crate::event::{Handoff, IncidentId, Kind, Resolution, Route, WorkItemId};
 
 /// Returns the outcome of a handoff that became a case.

@@ -22,13 +22,14 @@ mod record;
 mod refusal;
 mod settings;
 mod step;
+mod time;
 pub mod view;
 
 pub use after::{FailedAttempt, Policy, RetryDecision, after, elapsed, recheck_after, rung, shortest_rung};
 pub use announce::{OutcomeData, OutcomeError, OutcomeEvent, SessionMeta, render};
 pub use apply::{IllegalReceipt, apply, learn};
 pub use deaths::{Deaths, deaths};
-pub use decide::{Decision, Time, decide};
+pub use decide::{Decision, decide};
 pub use fault::{Fault, Remedy};
 pub use memory::{Learned, Memory, SessionEntry, SessionState};
 pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
@@ -38,6 +39,7 @@ pub use record::{HISTORY_LIMIT, HistoryEntry, Phase, Record};
 pub use refusal::{allow_unlinked, finalize_unreadable};
 pub use settings::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
 pub use step::{Closing, LinkedCustomer, NoteForm, QueueBinding, Step, StepName};
+pub use time::Time;
 
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;

@@ -4,6 +4,8 @@
 //! never repeats a recorded step.
 
 mod closing;
+mod fault_log;
+mod quarantined;
 mod waiting;
 
 use std::time::Duration;
@@ -12,13 +14,14 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::age::Age;
+use super::arrival::{Arrival, is_of_this_life};
 use super::backoff::Backoff;
+use super::core::{HOLD, Worker};
 use super::lanes::{Lane, Ticket};
-use super::process::{Arrival, is_of_this_life};
+use super::new_dead_letter;
 use super::quarantine::Isolation;
 use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
 use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
-use super::{HOLD, Worker, new_dead_letter};
 use crate::event::{Event, Kind};
 use crate::ports::destination::Performed;
 use crate::ports::store::{Change, StoreError};

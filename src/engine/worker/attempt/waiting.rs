@@ -6,7 +6,7 @@ use tokio::time::sleep_until;
 
 use super::Attempt;
 use crate::ports::store::StoreError;
-use crate::worker::HOLD;
+use crate::worker::core::HOLD;
 use crate::worker::settlement::{Postponed, Settlement};
 use crate::workflow::{Fault, Phase, Remedy, elapsed, rung, shortest_rung};
 

@@ -64,7 +64,12 @@ pub(super) struct FakeDestination {
 
 pub(super) fn rig() -> Rig {
     let (store, crm, broker) = (Arc::<Memory>::default(), Arc::<FakeDestination>::default(), Broker::new());
-    let tools = WorkerDeps { store: store.clone(), bus: broker.clone(), crm: crm.clone(), watch: Arc::new(NoMetrics) };
+    let deps = WorkerDeps {
+        store: store.clone(),
+        bus: broker.clone(),
+        destination: crm.clone(),
+        metrics: Arc::new(NoMetrics),
+    };
     let delays = [5, 30, 120].map(Duration::from_secs).to_vec();
     let rules = WorkerSettings {
         limits: Limits { max_event_bytes: 1 << 20 },
@@ -73,7 +78,7 @@ pub(super) fn rig() -> Rig {
         prefetch: 64,
     };
     let chance = Clock { now: Arc::new(|| NOW.parse().unwrap()), random: Arc::new(|| 0.5) };
-    let worker = Worker::new(tools, rules, chance);
+    let worker = Worker::new(deps, rules, chance);
     Rig { store, crm, broker, worker }
 }
 

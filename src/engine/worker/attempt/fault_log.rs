@@ -2,12 +2,12 @@
 
 use tracing::{debug, warn};
 
-use super::attempt::Attempt;
+use super::Attempt;
 use crate::workflow::{Fault, Remedy, RetryDecision};
 
 impl Attempt<'_> {
     /// Logs a failed step. This is the only place that does, because the decision on the event is made by now.
-    pub(super) fn log(&self, fault: &Fault, again: RetryDecision) {
+    pub(in crate::worker) fn log(&self, fault: &Fault, again: RetryDecision) {
         // The Dynamics adapter logs an organization's trouble once, so the events that wait for it are logged at debug
         // level only.
         if fault.remedy != Remedy::Retry && !matches!(again, RetryDecision::GiveUp(_)) {

@@ -1,0 +1,79 @@
+//! A message in flight, from its receipt until it is settled.
+
+use std::time::Instant;
+
+use tokio::time::timeout_at;
+use tracing::Span;
+
+use super::caught_panic::CaughtPanic;
+use super::core::HOLD;
+use super::headers::{self, MessageHistory};
+use super::lanes::Ticket;
+use super::organization_load::LoadSlot;
+use super::pending::PendingEntry;
+use crate::event::{Decoded, Event, Rejection};
+use crate::ports::bus::Delivery;
+use crate::workflow::Record;
+
+/// Message in flight, decoded, with its places in the lanes.
+pub(super) struct Arrival {
+    pub(super) delivery: Delivery,
+    pub(super) received: Instant,
+    pub(super) decoded: Result<Decoded, Undecodable>,
+    /// Past of the message as its headers give it.
+    pub(super) past: MessageHistory,
+    pub(super) tickets: Vec<Ticket>,
+    /// Span from its receipt until it is settled.
+    pub(super) span: Span,
+    /// Entry among the unfinished events.
+    pub(super) _pending: PendingEntry,
+    /// Place among the events of its organization; `None` for a message from the inbox.
+    pub(super) place: Option<LoadSlot>,
+}
+
+impl Arrival {
+    /// Returns the event, if the message is one.
+    pub(super) fn event(&self) -> Option<&Event> {
+        match &self.decoded {
+            Ok(Decoded::Event(event)) => Some(event),
+            Ok(Decoded::Split(_)) | Err(_) => None,
+        }
+    }
+
+    /// Waits until all tickets ahead in its lanes have left.
+    pub(super) async fn turn(&mut self) -> LaneTurn {
+        let until = self.delivery.received + HOLD;
+        for ticket in &mut self.tickets {
+            let turn = tokio::select! {
+                turn = timeout_at(until, ticket.turn()) => turn,
+                () = self.delivery.lost.cancelled() => return LaneTurn::Lost,
+            };
+            if !matches!(turn, Ok(Ok(()))) {
+                return LaneTurn::GiveBack;
+            }
+        }
+        if self.delivery.is_lost() { LaneTurn::Lost } else { LaneTurn::Now }
+    }
+}
+
+/// Result of the wait in the lanes.
+pub(super) enum LaneTurn {
+    Now,
+    /// The delivery can't be settled. The broker redelivers it.
+    Lost,
+    /// The delivery has been held for too long, or the event ahead was returned.
+    GiveBack,
+}
+
+/// Reason that a message is no event.
+pub(super) enum Undecodable {
+    /// The message is invalid.
+    Rejected(Box<Rejection>),
+    /// The worker panicked while decoding it.
+    Defect(CaughtPanic),
+}
+
+/// Returns true if the record belongs to the event's current run. A replay begins a new run.
+pub(super) fn is_of_this_life(arrival: &Arrival, record: &Record) -> bool {
+    headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
+}
