@@ -64,7 +64,7 @@ fn close_incident(scene: &mut RequestContext<'_>) -> Result<SimulatedAnswer, Ref
     };
     let status = body.get("Status").and_then(Value::as_i64).ok_or_else(|| missing("Status"))?;
     let mut changes = Changes::read(resolution, resolutions, &scene.live.schema)?;
-    let bound = changes.binds.iter().find(|(link, _)| link.navigation == "incidentid");
+    let bound = changes.binds.iter().find(|(link, _)| link.property == "incidentid");
     let incident = bound.and_then(|(_, key)| *key).ok_or_else(|| missing("incidentid"))?;
 
     scene.require_privilege(PrivilegeVerb::Write, incidents)?;

@@ -181,14 +181,14 @@ fn many_to_one(scene: &RequestContext<'_>, table: &Table) -> Vec<Value> {
     let links = table.links.iter().filter_map(|link| {
         let target = scene.live.schema.table(link.target)?;
         Some(json!({
-            "MetadataId": id(&format!("{}.{}", table.logical, link.navigation)),
-            "SchemaName": format!("{}_{}", target.logical, link.navigation),
+            "MetadataId": id(&format!("{}.{}", table.logical, link.property)),
+            "SchemaName": format!("{}_{}", target.logical, link.property),
             "ReferencingEntity": table.logical,
             "ReferencingAttribute": link.lookup,
-            "ReferencingEntityNavigationPropertyName": link.navigation,
+            "ReferencingEntityNavigationPropertyName": link.property,
             "ReferencedEntity": target.logical,
             "ReferencedAttribute": target.key,
-            "ReferencedEntityNavigationPropertyName": format!("{}_{}", table.logical, link.navigation),
+            "ReferencedEntityNavigationPropertyName": format!("{}_{}", table.logical, link.property),
             "RelationshipType": "OneToManyRelationship",
         }))
     });

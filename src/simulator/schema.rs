@@ -92,7 +92,7 @@ pub(super) enum Written {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Navigation {
     /// Name: `customerid_contact`.
-    pub navigation: String,
+    pub property: String,
     /// Lookup: `customerid`, which is read as `_customerid_value`.
     pub lookup: String,
     /// Entity set of the rows it accepts.
@@ -147,7 +147,7 @@ impl Table {
 
     /// Returns a link by navigation property, case-sensitively.
     pub(super) fn link(&self, navigation: &str) -> Option<&Navigation> {
-        self.links.iter().find(|link| link.navigation == navigation)
+        self.links.iter().find(|link| link.property == navigation)
     }
 
     /// Creates a table with only its key and the columns common to all tables.
@@ -217,7 +217,7 @@ impl Table {
     /// Adds a lookup. Several may share one column.
     pub(super) fn linked(mut self, navigation: &str, lookup: &str, target: &'static str) -> Self {
         let column = format!("_{lookup}_value");
-        self.links.push(Navigation { navigation: navigation.into(), lookup: lookup.into(), target });
+        self.links.push(Navigation { property: navigation.into(), lookup: lookup.into(), target });
         if self.column(&column).is_some() {
             return self;
         }
