@@ -5,7 +5,8 @@
 //! an organization share one limiter. It must never keep a request waiting for an organization that admits none: such requests
 //! are rejected at once, because their events wait elsewhere.
 
-mod permit;
+mod request_result;
+mod status;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +17,12 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use super::aimd::Aimd;
-use super::circuit_breaker::{BreakerChange, BreakerPermission, Cause, CircuitBreaker};
+use super::circuit_breaker::{BreakerChange, BreakerPermission, CircuitBreaker, TrialResult};
 
-use permit::StepTrial;
-pub(super) use permit::{Permit, RequestResult};
+use status::LimiterStatus;
+
+pub(super) use request_result::RequestResult;
+pub(super) use status::{LimiterAvailability, ProbeTurn, Rejected};
 
 /// Concurrency limiter of one organization.
 pub(super) struct Limiter {
@@ -41,50 +44,19 @@ struct LimiterState {
     retired: bool,
 }
 
-/// Rejection of a request.
-#[derive(Debug)]
-pub(super) enum Rejected {
-    /// Dynamics throttles the organization for this long.
-    Throttled(Duration),
-    /// The organization is misconfigured.
-    Blocked(Cause),
-    /// The organization's setup refuses this step alone.
-    Held(Cause),
+/// Permit to have a request under way. Dropping it releases it, even without a result.
+pub(super) struct Permit {
+    gate: Arc<Limiter>,
+    started: Instant,
+    released: bool,
+    trial: Option<StepTrial>,
 }
 
-/// Availability of the organization.
-#[derive(Clone, Debug)]
-pub(super) enum LimiterAvailability {
-    /// Requests are admitted. Holds the number of events worth having in flight.
-    Open(usize),
-    /// No request is admitted until the throttling ends.
-    Throttled,
-    /// No request is admitted until a probe succeeds.
-    Blocked,
-}
-
-/// Snapshot of a limiter.
-#[derive(Clone, Debug)]
-pub(super) struct LimiterStatus {
-    /// Limit of concurrent requests.
-    pub(super) places: usize,
-    /// Number of requests under way.
-    pub(super) under_way: usize,
-    /// Remaining time of a throttling.
-    pub(super) wait: Option<Duration>,
-    /// Reason of the block or hold, if any.
-    pub(super) cause: Option<Cause>,
-}
-
-/// Next action of the task that probes a blocked organization.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ProbeTurn {
-    /// Send a probe.
-    Now,
-    /// Check again later.
-    Later,
-    /// Stop: the organization is available again or was removed.
-    Done,
+/// Trial of a held step. If it is dropped without a result, another event may try later.
+struct StepTrial {
+    gate: Arc<Limiter>,
+    step: StepName,
+    over: bool,
 }
 
 impl Limiter {
@@ -324,6 +296,54 @@ impl LimiterState {
 
     fn unless_retired(&self, change: BreakerChange) -> BreakerChange {
         if self.retired { BreakerChange::None } else { change }
+    }
+}
+
+impl Permit {
+    /// Releases the permit and records the result of the step.
+    pub(super) fn release(mut self, step: StepName, ended: RequestResult, held: Option<&Fault>) -> BreakerChange {
+        let now = Instant::now();
+        self.released = true;
+        let mut state = self.gate.lock();
+        let (began, under_way) = (self.started, state.under_way);
+        match ended {
+            RequestResult::Answered => state.pace.answered(began, under_way, now),
+            RequestResult::Failed => state.pace.failed(began, under_way, now),
+            RequestResult::Throttled => state.pace.throttled(began, under_way, now),
+            RequestResult::Silent => state.pace.unanswered(began, now),
+            RequestResult::Broken => {}
+        }
+        let tries = self.trial.take().map(|mut trial| std::mem::replace(&mut trial.over, true)).is_some();
+        let change = match (held, ended) {
+            (held, _) if tries => state.blockade.finish_trial(step, ended.of_trial(held), now),
+            (Some(fault), _) => state.blockade.held(step, fault, began, now),
+            (None, _) => BreakerChange::None,
+        };
+        state.reject_waiting();
+        if tries || !matches!(change, BreakerChange::None) {
+            self.gate.notify();
+        }
+        let change = state.unless_retired(change);
+        self.gate.free(state, now);
+        change
+    }
+}
+
+impl Drop for StepTrial {
+    fn drop(&mut self) {
+        if !self.over {
+            self.gate.lock().blockade.finish_trial(self.step, TrialResult::Unknown, Instant::now());
+            self.gate.notify();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.released {
+            self.released = true;
+            self.gate.free(self.gate.lock(), Instant::now());
+        }
     }
 }
 

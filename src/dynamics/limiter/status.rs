@@ -1,0 +1,51 @@
+//! Availability of an organization, as its limiter reports it.
+
+use std::time::Duration;
+
+use crate::dynamics::circuit_breaker::Cause;
+
+/// Rejection of a request.
+#[derive(Debug)]
+pub(in crate::dynamics) enum Rejected {
+    /// Dynamics throttles the organization for this long.
+    Throttled(Duration),
+    /// The organization is misconfigured.
+    Blocked(Cause),
+    /// The organization's setup refuses this step alone.
+    Held(Cause),
+}
+
+/// Availability of the organization.
+#[derive(Clone, Debug)]
+pub(in crate::dynamics) enum LimiterAvailability {
+    /// Requests are admitted. Holds the number of events worth having in flight.
+    Open(usize),
+    /// No request is admitted until the throttling ends.
+    Throttled,
+    /// No request is admitted until a probe succeeds.
+    Blocked,
+}
+
+/// Snapshot of a limiter.
+#[derive(Clone, Debug)]
+pub(in crate::dynamics) struct LimiterStatus {
+    /// Limit of concurrent requests.
+    pub(in crate::dynamics) places: usize,
+    /// Number of requests under way.
+    pub(in crate::dynamics) under_way: usize,
+    /// Remaining time of a throttling.
+    pub(in crate::dynamics) wait: Option<Duration>,
+    /// Reason of the block or hold, if any.
+    pub(in crate::dynamics) cause: Option<Cause>,
+}
+
+/// Next action of the task that probes a blocked organization.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::dynamics) enum ProbeTurn {
+    /// Send a probe.
+    Now,
+    /// Check again later.
+    Later,
+    /// Stop: the organization is available again or was removed.
+    Done,
+}
