@@ -5,6 +5,7 @@
 //! masked: losing a word of Dynamics' message is cheaper than disclosing a name.
 
 mod folded;
+mod quotes;
 mod spellings;
 mod strangers;
 mod tokens;
@@ -16,6 +17,7 @@ use handoffd_engine::event::{Body, Event, Handoff};
 use super::description::whole;
 use super::request::title;
 use folded::{Folded, fold};
+use quotes::opening;
 
 /// Longest message that is kept, in bytes. Values of the store must stay small.
 const MESSAGE_LIMIT: usize = 500;
@@ -24,15 +26,6 @@ const HISTORY_LIMIT: usize = 160;
 /// Longest message that is searched, in bytes. Dynamics' own have a few hundred.
 const LONGEST_READ: usize = 4 * 1024;
 const MASK: &str = "***";
-/// Pairs of opening and closing quotes in the languages of environments.
-const QUOTES: [(char, char); 6] = [
-    ('\'', '\''),
-    ('"', '"'),
-    ('\u{2018}', '\u{2019}'),
-    ('\u{201c}', '\u{201d}'),
-    ('\u{201e}', '\u{201c}'),
-    ('«', '»'),
-];
 /// Length in characters from which on a quoted part of a composed text (a title, a description) is masked wherever that text
 /// contains it. A shorter part may be the name of a column, and is masked only where the text begins with it.
 const LONG_ENOUGH: usize = 12;
@@ -128,14 +121,6 @@ fn quoted(message: &str, known: &QuotedText) -> Vec<Range<usize>> {
         }
     }
     found
-}
-
-/// Finds the first opening quote and returns it with its closing counterpart.
-fn opening(text: &str) -> Option<(usize, char, char)> {
-    text.char_indices().find_map(|(at, open)| {
-        let (_, close) = QUOTES.iter().find(|(quote, _)| *quote == open)?;
-        Some((at, open, *close))
-    })
 }
 
 /// Returns the length of the quoted part if it is a piece of customer text. The longest match wins, as a text may itself contain

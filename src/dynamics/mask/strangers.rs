@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
-use super::opening;
+use super::quotes::opening;
 
 /// Fewest digits of a telephone number.
 const DIGITS: usize = 7;
