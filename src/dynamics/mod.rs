@@ -4,6 +4,7 @@
 //! Out: its receipt or its fault.
 //! Absent: the choice of the next step and the schedule of retries.
 
+mod access;
 mod answer;
 mod circuit_breaker;
 mod call;
@@ -27,8 +28,8 @@ mod text;
 mod token;
 mod wire;
 
+pub use access::{Access, Secret};
 pub use client::{ClientError, Proxy};
-pub use environment::{Access, Secret};
 pub use explain::{Explained, PLACEHOLDER_INCIDENT, explain};
 pub use organization_check::{CheckOutcome, CheckedHalf, Finding};
 pub use organizations::{Blocked, Dynamics, DynamicsOptions, OrganizationStatus};

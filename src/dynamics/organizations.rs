@@ -14,9 +14,10 @@ use handoffd_engine::ports::metrics::Metrics;
 use handoffd_engine::workflow::{Fault, Remedy, Settings, Step, StepName};
 use jiff::Timestamp;
 
+use super::access::Access;
 use super::call::StepCall;
 use super::client::{Client, ClientError, Proxy};
-use super::environment::{Access, OrganizationEnvironment};
+use super::environment::OrganizationEnvironment;
 use super::limiter::LimiterAvailability;
 use super::organization_check::{Finding, inspect};
 use super::reply::Sent;

@@ -16,9 +16,9 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use url::form_urlencoded;
 
+use super::access::{Access, Secret};
 use super::answer::{Answer, ErrorBody};
 use super::classify::classify;
-use super::environment::{Access, Secret};
 use super::limiter::RequestResult;
 use super::mask::one_line;
 
