@@ -4,6 +4,7 @@
 //! workflow, not the table, decides the time of a retry.
 
 mod privilege;
+mod refusal;
 mod table;
 
 use std::time::Duration;
@@ -14,21 +15,15 @@ use jiff::fmt::rfc2822;
 use uuid::Uuid;
 
 use super::answer::{Answer, ErrorBody};
-use table::{Advice, Means, ROWS};
+use table::{Advice, Means, ROWS, SeenAnswer};
 
 pub(super) use privilege::lacking;
+pub(super) use refusal::{is_duplicate_key, is_missing_row};
 
 /// Wait after a 429 without a usable `Retry-After`. Microsoft's own clients wait about this long.
 const THROTTLED_UNSAID: Duration = Duration::from_secs(5);
 /// Longest wait accepted from `Retry-After`. Dataverse's own windows are 300 s, so a longer one is an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// Refusal by a duplicate detection rule. It may arrive with status 500 and is always permanent.
-const DUPLICATE_RULE: &str = "0x80040333";
-/// Codes for a table that does not exist.
-const NO_TABLE: &[&str] = &["0x8006088a", "0x80060888"];
-/// Message for a table that does not exist, used where the code does not identify it.
-const NO_SEGMENT: &str = "resource not found for the segment";
-
 /// Advice for an environment without a table for live work items.
 pub(super) const NO_CHATS: &str = table::NO_CHATS;
 
@@ -39,18 +34,6 @@ pub(super) struct Classified {
     pub(super) remedy: Remedy,
     /// Advice for operators. Empty if no action is needed.
     pub(super) advice: String,
-}
-
-/// Properties of a failed answer that the table matches on.
-struct SeenAnswer<'a> {
-    step: StepName,
-    status: u16,
-    /// Dynamics' `error.code` or Entra ID's `error`, lower-cased.
-    code: &'a str,
-    /// Message in lower case.
-    text: &'a str,
-    /// Wait requested by `Retry-After`, if the header is readable.
-    wait: Option<Duration>,
 }
 
 /// Classifies a failed answer. Callers handle the first 401 themselves by renewing the token and pass only the second one.
@@ -86,20 +69,6 @@ pub(super) fn classify(
         Advice::Role => privilege::no_role(&error.message, owner),
     };
     Classified { remedy, advice }
-}
-
-/// Returns true if a create was refused because a record with its key already exists.
-pub(super) fn is_duplicate_key(answer: &Answer, error: &ErrorBody) -> bool {
-    if error.code == DUPLICATE_RULE {
-        return false;
-    }
-    let exists = error.says("already exist") && (error.says("record") || error.says("key"));
-    answer.status == 412 || error.code == "0x80040237" || exists || error.says("duplicate key")
-}
-
-/// Returns true if a whole table is missing rather than one of its rows.
-pub(super) fn is_missing_table(error: &ErrorBody) -> bool {
-    NO_TABLE.contains(&error.code.as_str()) || error.says(NO_SEGMENT)
 }
 
 /// Parses `Retry-After`, which is a number of seconds or an HTTP date.

@@ -1,10 +1,23 @@
 //! The classification table. The first matching row decides, so special rows precede general ones.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use handoffd_engine::workflow::StepName;
 
-use super::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE, SeenAnswer};
+use super::refusal::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE};
+
+/// Properties of a failed answer that the table matches on.
+pub(super) struct SeenAnswer<'a> {
+    pub(super) step: StepName,
+    pub(super) status: u16,
+    /// Dynamics' `error.code` or Entra ID's `error`, lower-cased.
+    pub(super) code: &'a str,
+    /// Message in lower case.
+    pub(super) text: &'a str,
+    /// Wait requested by `Retry-After`, if the header is readable.
+    pub(super) wait: Option<Duration>,
+}
 
 /// Row of the table: conditions on an answer, and its classification.
 pub(super) struct ClassifyRow {

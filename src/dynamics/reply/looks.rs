@@ -5,8 +5,9 @@ use handoffd_engine::workflow::Receipt;
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::{ReplyMeaning, guid};
+use super::meaning::ReplyMeaning;
 use crate::dynamics::answer::Answer;
 use crate::dynamics::request::read_survivor;
 
@@ -25,6 +26,11 @@ pub(super) fn looked_up(body: &Value) -> Option<ReplyMeaning> {
     }
     let survivor = rows.iter().find_map(|row| guid(row, "_masterid_value")).map(ContactId);
     Some(survivor.map_or(ReplyMeaning::Receipt(Receipt::ContactAbsent), |id| ReplyMeaning::LookBack(read_survivor(id))))
+}
+
+/// Returns the key in a column of a row.
+pub(super) fn guid(row: &Value, field: &str) -> Option<Uuid> {
+    row.get(field)?.as_str()?.parse().ok()
 }
 
 /// Returns true for an active row, or for one without a state.

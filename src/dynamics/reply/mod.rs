@@ -3,28 +3,29 @@
 //! "Duplicate key" is never believed by itself: the record is read back under its own key first.
 
 mod looks;
+mod meaning;
+mod sent;
 mod wants;
 
 use handoffd_engine::event::{Body, ContactId, Event, Handoff, IncidentId};
-use handoffd_engine::workflow::{
-    Closing, Fault, Fit, NoteForm, Receipt, Remedy, Settings, Step, StepName, allow_unlinked,
-};
+use handoffd_engine::workflow::{Closing, Fault, Fit, NoteForm, Receipt, Remedy, Step, StepName, allow_unlinked};
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{Answer, ErrorBody};
-use super::classify::{classify, is_duplicate_key, is_missing_table};
+use super::classify::{classify, is_duplicate_key, is_missing_row};
 use super::description::fit;
 use super::keys;
 use super::mask::{mask, one_line};
-use super::request::{
-    Request, is_last_part, read_contact, read_incident, read_note, read_placeholder, read_work_item, subject,
-};
+use super::request::{is_last_part, read_contact, read_incident, read_note, read_placeholder, read_work_item, subject};
 use super::text::cut;
 
-use looks::{in_their_clock, is_active, looked_up, rows, seen};
+use looks::{guid, in_their_clock, is_active, looked_up, rows, seen};
 use wants::environment_wants;
+
+pub(super) use meaning::ReplyMeaning;
+pub(super) use sent::Sent;
 
 /// Dataverse's default length of an incident's number, in UTF-16 units.
 const TICKET_NUMBER_LIMIT: usize = 100;
@@ -34,28 +35,6 @@ const INACTIVE: &[&str] = &["0x80044411", "0x800404cf", "0x80040230"];
 const CLOSED_BEFORE_QUEUED: &str = "0x8004051e";
 /// Longest error code. Dataverse's codes have ten characters; others are cut to this length.
 const LONGEST_CODE: usize = 64;
-
-/// Interpretation of an answer.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum ReplyMeaning {
-    /// The step is done.
-    Receipt(Receipt),
-    /// A record with the derived key already exists. The caller sends this request and passes the answer to [`read_back`].
-    LookBack(Request),
-    /// The step failed.
-    Fault(Fault),
-}
-
-/// A sent step with its event and settings.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent<'a> {
-    /// Step that was sent.
-    pub step: &'a Step,
-    /// Event that the step belongs to.
-    pub event: &'a Event,
-    /// Settings of the organization that owns the event.
-    pub settings: &'a Settings,
-}
 
 /// Interprets the answer to a step's request.
 pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
@@ -231,11 +210,6 @@ fn is_inactive(error: &ErrorBody) -> bool {
     INACTIVE.contains(&error.code.as_str()) || (error.code.is_empty() && says)
 }
 
-/// Returns true if a row is missing rather than a whole table.
-fn is_missing_row(answer: &Answer, error: &ErrorBody) -> bool {
-    error.code == "0x80040217" || (answer.status == 404 && !is_missing_table(error) && !error.message.is_empty())
-}
-
 fn look_back(sent: Sent<'_>) -> Option<ReplyMeaning> {
     match sent.step {
         Step::CreateContact { generation } => {
@@ -334,10 +308,6 @@ fn handoff(event: &Event) -> Option<&Handoff> {
         Body::Handoff(handoff) => Some(handoff),
         Body::Resolution(_) => None,
     }
-}
-
-fn guid(row: &Value, field: &str) -> Option<Uuid> {
-    row.get(field)?.as_str()?.parse().ok()
 }
 
 #[cfg(test)]

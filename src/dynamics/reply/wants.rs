@@ -6,8 +6,9 @@ use handoffd_engine::workflow::{
 };
 use uuid::Uuid;
 
-use super::{Sent, is_missing_row};
+use super::sent::Sent;
 use crate::dynamics::answer::{Answer, ErrorBody};
+use crate::dynamics::classify::is_missing_row;
 
 /// Code for a deactivated contact or account, which can't be a customer.
 const INACTIVE_CUSTOMER: &str = "0x80040517";

@@ -7,7 +7,7 @@ mod properties;
 use bytes::Bytes;
 use handoffd_engine::event::samples::{email, resolution};
 use handoffd_engine::workflow::samples::{QUEUE, at, contact, incident, settings, settings_with, work_item};
-use handoffd_engine::workflow::{CloseWith, ContactFailure, LinkedCustomer, QueueAssignment, QueueBinding};
+use handoffd_engine::workflow::{CloseWith, ContactFailure, LinkedCustomer, QueueAssignment, QueueBinding, Settings};
 use serde_json::json;
 
 use super::*;
