@@ -59,7 +59,7 @@ impl EnvironmentOptions {
         let id = || value.parse::<Uuid>().map_err(|_| format!("{key}={value}: expected a GUID"));
         match key {
             "name" => self.name = value.into(),
-            "profile" => value.parse::<Profile>()?.apply(&mut self.settings),
+            "profile" => self.settings.adopt(value.parse::<Profile>()?),
             "listen" => {
                 let bad = |_| format!("listen={value}: expected an address such as 127.0.0.1:7001");
                 self.listen = value.parse().map_err(bad)?;

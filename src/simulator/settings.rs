@@ -168,15 +168,36 @@ impl EnvironmentSettings {
             journal_entries: 100_000,
             journal_body_bytes: 32 << 20,
         };
-        profile.apply(&mut settings);
+        settings.adopt(profile);
         settings
+    }
+
+    /// Sets the switches that distinguish the profiles, and only those.
+    pub(super) fn adopt(&mut self, profile: Profile) {
+        self.profile = profile;
+        match profile {
+            Profile::OpenCx => {
+                self.customer = Customer::Optional;
+                self.queue_field = Some("queueid".into());
+                self.resolving = Resolving::Accepted;
+                self.priorities = 4;
+                self.live_work_item_subject_limit = None;
+            }
+            Profile::Stock => {
+                self.customer = Customer::Required;
+                self.queue_field = None;
+                self.resolving = Resolving::Refused;
+                self.priorities = 3;
+                self.live_work_item_subject_limit = Some(200);
+            }
+        }
     }
 
     /// Returns these settings with the changes of a JSON object applied.
     pub fn changed(&self, changes: &Value) -> Result<Self, SettingsError> {
         let mut settings = self.clone();
         if let Some(profile) = changes.get("profile") {
-            Profile::deserialize(profile)?.apply(&mut settings);
+            settings.adopt(Profile::deserialize(profile)?);
         }
         let mut merged = serde_json::to_value(&settings)?;
         let (Some(all), Some(changes)) = (merged.as_object_mut(), changes.as_object()) else {
