@@ -14,8 +14,8 @@ use super::privileges::{self, PrivilegeVerb};
 use super::queueing;
 use super::refusal::Refusal;
 use super::rules::{AccessRight, PluginMessage, SecuredColumn};
-use super::schema::Table;
 use super::states::{self, RESOLVED};
+use super::table::Table;
 use super::target;
 use super::write;
 

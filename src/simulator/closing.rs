@@ -7,8 +7,9 @@ use uuid::Uuid;
 use super::dataverse::RequestContext;
 use super::refusal::Refusal;
 use super::rows::{Row, Rows};
-use super::schema::{Schema, Table};
+use super::schema::Schema;
 use super::states::RESOLVED;
+use super::table::Table;
 
 /// `statecode` of a case that is cancelled or merged into another.
 pub(super) const CANCELLED: i64 = 2;

@@ -19,7 +19,7 @@ use super::read;
 use super::refusal::Refusal;
 use super::rows::{Row, Rows};
 use super::rules::AccessRight;
-use super::schema::Table;
+use super::table::Table;
 use super::target::Target;
 use super::write;
 

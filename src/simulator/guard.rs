@@ -9,7 +9,7 @@ use super::payload::Changes;
 use super::refusal::Refusal;
 use super::rows::Row;
 use super::rules::{AccessRight, PluginEffect, PluginMessage, SecuredColumn};
-use super::schema::{Column, Table};
+use super::table::{Column, Table};
 
 /// Characters not allowed in the file name of a note.
 const NOT_IN_FILE_NAMES: [char; 9] = ['\\', '/', ':', '*', '?', '"', '<', '>', '|'];

@@ -42,6 +42,7 @@ mod serve;
 mod settings;
 mod states;
 mod switches;
+mod table;
 mod tables;
 mod target;
 mod token;

@@ -9,7 +9,7 @@ use super::filter::{Comparison, Filter, Search};
 use super::literal::{self, Literal};
 use super::refusal::Refusal;
 use super::rows::{Row, RowSet};
-use super::schema::{ColumnKind, Table};
+use super::table::{ColumnKind, Table};
 
 /// Returns the matching rows in order of creation, using an index if a part of the filter allows it.
 pub(super) fn find<'a>(filter: &Filter, table: &Table, rows: &'a RowSet) -> Vec<&'a Row> {

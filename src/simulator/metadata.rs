@@ -10,7 +10,7 @@ use super::dataverse::RequestContext;
 use super::filter::{Comparison, Filter};
 use super::literal::Literal;
 use super::refusal::Refusal;
-use super::schema::{Column, ColumnKind, Table};
+use super::table::{Column, ColumnKind, Table};
 
 /// Answers `EntityDefinitions<rest>`.
 pub(super) fn definitions(scene: &RequestContext<'_>, rest: &str) -> Result<SimulatedAnswer, Refusal> {

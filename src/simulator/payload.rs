@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::call::IncomingRequest;
 use super::literal;
 use super::refusal::Refusal;
-use super::schema::{Column, ColumnKind, Navigation, Schema, Table, Written};
+use super::schema::Schema;
+use super::table::{Column, ColumnKind, Navigation, Table, Written};
 
 /// Changes requested by a body.
 #[derive(Debug, Default)]

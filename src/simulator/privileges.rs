@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::dataverse::RequestContext;
 use super::refusal::Refusal;
-use super::schema::Table;
 use super::settings::EnvironmentSettings;
+use super::table::Table;
 
 /// Kind of access that a privilege grants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,7 +12,7 @@ use super::read::{self, Shown};
 use super::refusal::Refusal;
 use super::rows::{Row, RowSet};
 use super::rules::AccessRight;
-use super::schema::Table;
+use super::table::Table;
 
 /// Page size limit of Dataverse.
 const PAGE: usize = 5000;

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::closing::object;
 use super::payload;
 use super::rows::{Row, Rows};
-use super::schema::{Schema, Table};
+use super::schema::Schema;
+use super::table::Table;
 
 /// Returns the queue item of a row, if the row is in a queue.
 pub(super) fn item<'a>(rows: &'a Rows, items: &Table, key: Uuid) -> Option<&'a Row> {

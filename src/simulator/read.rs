@@ -10,7 +10,7 @@ use super::guard;
 use super::refusal::Refusal;
 use super::rows::Row;
 use super::rules::AccessRight;
-use super::schema::{Column, ColumnKind, Table};
+use super::table::{Column, ColumnKind, Table};
 
 /// Columns included in an answer.
 #[derive(Debug)]

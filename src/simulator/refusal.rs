@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::schema::Table;
 use super::switches::DuplicateKey;
+use super::table::Table;
 
 /// Error answer.
 #[derive(Clone, PartialEq, Eq, Debug)]

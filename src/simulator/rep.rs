@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::closing::{self, CANCELLED, VOID, object};
 use super::queueing;
 use super::rows::Rows;
-use super::schema::{Schema, Table};
+use super::schema::Schema;
 use super::states::RESOLVED;
+use super::table::Table;
 
 /// Script of a rep who acts on a row after a request has taken effect, regardless of what happens to the answer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

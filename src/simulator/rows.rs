@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::payload;
-use super::schema::Table;
 use super::states;
+use super::table::Table;
 
 /// Rows of all tables, by entity set.
 #[derive(Default)]

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::refusal::Refusal;
 use super::rows::Row;
-use super::schema::{ColumnKind, Table};
 use super::settings::EnvironmentSettings;
 use super::switches::Resolving;
+use super::table::{ColumnKind, Table};
 
 /// `statecode` of a resolved incident.
 pub(super) const RESOLVED: i64 = 1;

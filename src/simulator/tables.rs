@@ -2,8 +2,8 @@
 //!
 //! Lengths and option sets are those of a stock environment.
 
-use super::schema::{ColumnKind, Table};
 use super::settings::EnvironmentSettings;
+use super::table::{ColumnKind, Table};
 
 /// Returns all tables.
 pub(super) fn all(settings: &EnvironmentSettings) -> Vec<Table> {

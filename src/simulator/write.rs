@@ -14,9 +14,9 @@ use super::read::{self, Shown};
 use super::refusal::Refusal;
 use super::rows::Row;
 use super::rules::{AccessRight, PluginMessage};
-use super::schema::Table;
 use super::states;
 use super::switches::Customer;
+use super::table::Table;
 
 /// Answers POST to a table.
 pub(super) fn create<'a>(scene: &mut RequestContext<'a>, table: &'a Table) -> Result<SimulatedAnswer, Refusal> {
