@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::dataverse::RequestContext;
 use super::refusal::Refusal;
-use super::rows::{Row, Rows};
+use super::row::Row;
+use super::rows::Rows;
 use super::schema::Schema;
 use super::states::RESOLVED;
 use super::table::Table;

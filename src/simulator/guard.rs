@@ -7,7 +7,7 @@ use super::dataverse::RequestContext;
 use super::filter::Filter;
 use super::payload::Changes;
 use super::refusal::Refusal;
-use super::rows::Row;
+use super::row::Row;
 use super::rules::{AccessRight, PluginEffect, PluginMessage, SecuredColumn};
 use super::table::{Column, Table};
 

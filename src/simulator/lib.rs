@@ -34,6 +34,7 @@ mod queueing;
 mod read;
 mod refusal;
 mod rep;
+mod row;
 mod rows;
 mod rules;
 mod schema;

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::filter::{Comparison, Filter, Search};
 use super::literal::{self, Literal};
 use super::refusal::Refusal;
-use super::rows::{Row, RowSet};
+use super::row::Row;
+use super::rows::RowSet;
 use super::table::{ColumnKind, Table};
 
 /// Returns the matching rows in order of creation, using an index if a part of the filter allows it.

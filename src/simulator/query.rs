@@ -10,7 +10,8 @@ use super::guard;
 use super::matching;
 use super::read::{self, Shown};
 use super::refusal::Refusal;
-use super::rows::{Row, RowSet};
+use super::row::Row;
+use super::rows::RowSet;
 use super::rules::AccessRight;
 use super::table::Table;
 

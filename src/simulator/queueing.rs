@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::closing::object;
 use super::payload;
-use super::rows::{Row, Rows};
+use super::row::Row;
+use super::rows::Rows;
 use super::schema::Schema;
 use super::table::Table;
 

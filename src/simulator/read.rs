@@ -8,7 +8,7 @@ use super::call::IncomingRequest;
 use super::dataverse::RequestContext;
 use super::guard;
 use super::refusal::Refusal;
-use super::rows::Row;
+use super::row::Row;
 use super::rules::AccessRight;
 use super::table::{Column, ColumnKind, Table};
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::payload;
+use super::row::Row;
 use super::states;
 use super::table::Table;
 
@@ -25,17 +26,6 @@ pub(super) struct RowSet {
     /// Serials by lower-cased text, per indexed column.
     indexes: HashMap<&'static str, HashMap<String, BTreeSet<u64>>>,
     next: u64,
-}
-
-/// One row. An absent column is null.
-#[derive(Clone, Debug)]
-pub(super) struct Row {
-    /// Primary key.
-    pub key: Uuid,
-    /// Version, incremented with each change; the ETag.
-    pub version: u64,
-    /// Values by column name, the key first, lookups as `_x_value`.
-    pub values: Map<String, Value>,
 }
 
 impl Rows {
@@ -157,23 +147,6 @@ impl RowSet {
                 }
             }
         }
-    }
-}
-
-impl Row {
-    /// Returns the value of a column, null if it has none.
-    pub(super) fn value(&self, column: &str) -> &Value {
-        self.values.get(column).unwrap_or(&Value::Null)
-    }
-
-    /// Returns the key in a lookup column.
-    pub(super) fn lookup(&self, column: &str) -> Option<Uuid> {
-        self.value(column).as_str()?.parse().ok()
-    }
-
-    /// Returns the ETag.
-    pub(super) fn etag(&self) -> String {
-        format!("W/\"{}\"", self.version)
     }
 }
 

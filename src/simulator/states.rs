@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::refusal::Refusal;
-use super::rows::Row;
+use super::row::Row;
 use super::settings::EnvironmentSettings;
 use super::switches::Resolving;
 use super::table::{ColumnKind, Table};

@@ -12,7 +12,7 @@ use super::privileges::{self, PrivilegeVerb};
 use super::queueing;
 use super::read::{self, Shown};
 use super::refusal::Refusal;
-use super::rows::Row;
+use super::row::Row;
 use super::rules::{AccessRight, PluginMessage};
 use super::states;
 use super::switches::Customer;
