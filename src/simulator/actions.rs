@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::answer::SimulatedAnswer;
 use super::closing::{self, object};
-use super::dataverse::RequestContext;
+use super::context::RequestContext;
 use super::guard;
 use super::metadata;
 use super::payload::{self, Changes};
@@ -68,7 +68,7 @@ fn close_incident(scene: &mut RequestContext<'_>) -> Result<SimulatedAnswer, Ref
     let incident = bound.and_then(|(_, key)| *key).ok_or_else(|| missing("incidentid"))?;
 
     scene.require_privilege(PrivilegeVerb::Write, incidents)?;
-    let row = scene.accessible(incidents, incident, AccessRight::Write)?;
+    let row = guard::accessible(scene, incidents, incident, AccessRight::Write)?;
     guard::plugins(scene, incidents, PluginMessage::Update)?;
     closing::check(scene, row)?;
     // -1 selects the default status.
@@ -102,7 +102,7 @@ fn add_to_queue(scene: &mut RequestContext<'_>, queue: Uuid) -> Result<Simulated
         scene.require_privilege(verb, items)?;
     }
     scene.row(queues, queue)?;
-    let row = scene.accessible(table, key, AccessRight::Read)?;
+    let row = guard::accessible(scene, table, key, AccessRight::Read)?;
     if row.value("statecode").as_i64().is_some_and(|state| state != 0) {
         return Err(Refusal::new(400, "0x8004051e", "Deactivated object cannot be added to queue."));
     }
@@ -158,7 +158,8 @@ fn user_privileges(
     wanted: Option<&str>,
 ) -> Result<SimulatedAnswer, Refusal> {
     scene.row(users, user)?;
-    let held = privileges::held(privileges::taken_from(scene, user), scene.live.schema.tables());
+    let held =
+        privileges::held(privileges::taken_from(&scene.live.settings, scene.user, user), scene.live.schema.tables());
     let held = held.iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name));
     let held: Vec<Value> = held
         .map(|name| json!({"Depth": "Global", "PrivilegeId": privileges::id(name), "PrivilegeName": name}))

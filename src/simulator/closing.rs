@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::dataverse::RequestContext;
+use super::context::RequestContext;
 use super::refusal::Refusal;
 use super::row::Row;
 use super::rows::Rows;

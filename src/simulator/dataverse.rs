@@ -1,25 +1,17 @@
-//! One request to the Web API, with everything it operates on.
-
-use std::cell::Cell;
+//! Answers of the Web API, by address and method.
 
 use axum::http::Method;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::actions;
 use super::answer::SimulatedAnswer;
-use super::call::IncomingRequest;
-use super::environment::LiveSettings;
-use super::guard;
+use super::context::RequestContext;
 use super::metadata;
-use super::privileges::{self, PrivilegeVerb};
+use super::privileges::PrivilegeVerb;
 use super::query;
 use super::read;
 use super::refusal::Refusal;
-use super::row::Row;
-use super::rows::Rows;
-use super::rules::AccessRight;
 use super::table::Table;
 use super::target::Target;
 use super::write;
@@ -28,24 +20,6 @@ use super::write;
 const ORGANIZATIONS: &str = "organizations";
 /// Extensions listed by an environment that blocks every attachment; Dataverse has no wildcard.
 const EVERY_EXTENSION: &str = "csv;doc;docx;gif;htm;html;jpg;json;pdf;png;rtf;txt;xls;xlsx;xml;zip";
-
-/// Request and the state it operates on.
-pub(super) struct RequestContext<'a> {
-    /// Request being answered.
-    pub call: &'a IncomingRequest,
-    /// Settings and tables of the environment.
-    pub live: &'a LiveSettings,
-    /// URL of the environment.
-    pub base: &'a str,
-    /// Caller.
-    pub user: Uuid,
-    /// Current time of the environment.
-    pub now: Timestamp,
-    /// Row that the request concerns, once known; reps act on it.
-    pub touched: Cell<Option<(&'a Table, Uuid)>>,
-    /// Rows of all tables.
-    pub rows: &'a mut Rows,
-}
 
 /// Performs the request.
 pub(super) fn answer(scene: &mut RequestContext<'_>, target: &Target) -> Result<SimulatedAnswer, Refusal> {
@@ -116,40 +90,6 @@ fn organization(scene: &mut RequestContext<'_>, table: &Table) {
         Map::from_iter([("name".to_owned(), "Simulated".into()), ("blockedattachments".to_owned(), blocked.into())]);
     let key = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{}/organization", scene.base).as_bytes());
     scene.rows.put(table, key, values, scene.now);
-}
-
-impl<'a> RequestContext<'a> {
-    /// Returns a table by entity set name.
-    pub(super) fn table(&self, set: &str) -> Result<&'a Table, Refusal> {
-        self.live.schema.table(set).ok_or_else(|| Refusal::no_table(set))
-    }
-
-    /// Returns a row.
-    pub(super) fn row(&self, table: &Table, key: Uuid) -> Result<&Row, Refusal> {
-        self.rows.row(&table.set, key).ok_or_else(|| Refusal::no_row(table, key))
-    }
-
-    /// Returns a row if the user has this right to it.
-    pub(super) fn accessible(&self, table: &Table, key: Uuid, right: AccessRight) -> Result<&Row, Refusal> {
-        let row = self.row(table, key)?;
-        guard::access(self, table, key, right)?;
-        Ok(row)
-    }
-
-    /// Refuses an operation for which the user lacks the privilege.
-    pub(super) fn require_privilege(&self, verb: PrivilegeVerb, table: &Table) -> Result<(), Refusal> {
-        privileges::check(&self.live.settings, self.user, verb, table)
-    }
-
-    /// Returns the `@odata.context` of an answer.
-    pub(super) fn context(&self, shown: &str) -> String {
-        format!("{}/api/data/v9.2/$metadata#{shown}", self.base)
-    }
-
-    /// Returns the URL of a row.
-    pub(super) fn address(&self, table: &Table, key: Uuid) -> String {
-        format!("{}/api/data/v9.2/{}({key})", self.base, table.set)
-    }
 }
 
 fn service(scene: &RequestContext<'_>) -> SimulatedAnswer {

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -12,17 +11,18 @@ use uuid::Uuid;
 use super::access;
 use super::answer::SimulatedAnswer;
 use super::call::IncomingRequest;
-use super::dataverse::{self, RequestContext};
+use super::context::RequestContext;
+use super::dataverse;
 use super::faults::{FaultScripts, Script};
 use super::journal::{Journal, JournalEntry};
+use super::live_settings::LiveSettings;
 use super::options::EnvironmentOptions;
-use super::people::People;
+use super::people::{PendingAction, People};
 use super::privileges;
 use super::protection::Protection;
 use super::refusal::Refusal;
 use super::rep::{RepActionRecord, RepScript};
 use super::rows::{RowSet, Rows};
-use super::schema::Schema;
 use super::settings::{EnvironmentSettings, SettingsError};
 use super::target::Target;
 use super::token::{self, Tokens};
@@ -39,16 +39,6 @@ pub struct Environment {
     protection: Mutex<Protection>,
     people: Mutex<People>,
     pub(super) stopping: CancellationToken,
-}
-
-/// Switches and the state derived from them.
-pub(super) struct LiveSettings {
-    /// Current switches.
-    pub settings: EnvironmentSettings,
-    /// Tables available under these switches.
-    pub schema: Schema,
-    /// URLs of the environment; the first is the canonical one.
-    urls: Vec<String>,
 }
 
 impl Environment {
@@ -232,6 +222,40 @@ impl Environment {
         Ok(answer)
     }
 
+    /// Adds a rep and returns their id. A rep whose script names no operation acts at once.
+    pub(super) fn add_rep(&self, script: RepScript) -> u64 {
+        let mut rows = self.rows();
+        let mut people = self.people();
+        people.add(script, &self.live(), &mut rows)
+    }
+
+    /// Lets reps react to a request that took effect, at once or with their delay.
+    fn react(
+        self: &Arc<Self>,
+        operation: &str,
+        call: &IncomingRequest,
+        touched: Option<&(String, Uuid)>,
+        rows: &mut Rows,
+    ) {
+        let mut people = self.people();
+        for errand in people.due(operation, call, touched) {
+            if errand.after.is_zero() {
+                people.perform(&errand, &self.live(), rows);
+            } else {
+                tokio::spawn(self.clone().later(errand));
+            }
+        }
+    }
+
+    async fn later(self: Arc<Self>, errand: PendingAction) {
+        self.pause(errand.after).await;
+        let mut rows = self.rows();
+        let mut people = self.people();
+        if !self.stopping.is_cancelled() {
+            people.perform(&errand, &self.live(), &mut rows);
+        }
+    }
+
     /// Sleeps, but no longer than the simulator runs.
     pub(super) async fn pause(&self, time: Duration) {
         if !time.is_zero() {
@@ -240,23 +264,6 @@ impl Environment {
                 () = self.stopping.cancelled() => {}
             }
         }
-    }
-}
-
-impl LiveSettings {
-    fn of(settings: EnvironmentSettings, addresses: &[String]) -> Self {
-        let urls = settings.url.iter().chain(addresses).cloned().collect();
-        Self { schema: Schema::of(&settings), settings, urls }
-    }
-
-    /// Returns the environment's time.
-    pub(super) fn now(&self) -> Timestamp {
-        let now = Timestamp::now();
-        now.checked_add(SignedDuration::from_secs(self.settings.clock_offset_s)).unwrap_or(now)
-    }
-
-    fn url(&self) -> &str {
-        self.urls.first().map_or("", String::as_str)
     }
 }
 

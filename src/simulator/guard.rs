@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::dataverse::RequestContext;
+use super::context::RequestContext;
 use super::filter::Filter;
 use super::payload::Changes;
 use super::refusal::Refusal;
@@ -30,6 +30,18 @@ pub(super) fn plugins(scene: &RequestContext<'_>, table: &Table, message: Plugin
         )),
         None => Ok(()),
     }
+}
+
+/// Returns a row if the user has this right to it.
+pub(super) fn accessible<'a>(
+    scene: &'a RequestContext<'_>,
+    table: &Table,
+    key: Uuid,
+    right: AccessRight,
+) -> Result<&'a Row, Refusal> {
+    let row = scene.row(table, key)?;
+    access(scene, table, key, right)?;
+    Ok(row)
 }
 
 /// Refuses access to one row. The message lists counts of roles and privileges although none is missing.

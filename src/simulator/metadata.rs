@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::answer::SimulatedAnswer;
-use super::dataverse::RequestContext;
+use super::context::RequestContext;
 use super::filter::{Comparison, Filter};
 use super::literal::Literal;
 use super::refusal::Refusal;

@@ -1,13 +1,12 @@
 //! Reps of an environment: scripts that react to requests, and a log of their actions.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::call::IncomingRequest;
-use super::environment::Environment;
+use super::live_settings::LiveSettings;
 use super::rep::{RepAction, RepActionRecord, RepScript, RepSession};
 use super::rows::Rows;
 use super::trigger::{Trigger, TriggerTally};
@@ -38,7 +37,8 @@ pub(super) struct PendingAction {
     table: String,
     key: Uuid,
     does: RepAction,
-    after: Duration,
+    /// Delay after the request's effect.
+    pub after: Duration,
     era: u64,
 }
 
@@ -58,14 +58,33 @@ impl People {
         *self = Self { generation: self.generation + 1, next: self.next, ..Self::default() };
     }
 
-    fn add(&mut self, script: RepScript) -> u64 {
+    /// Adds a rep and returns their id. A rep whose script names no operation acts at once.
+    pub(super) fn add(&mut self, script: RepScript, live: &LiveSettings, rows: &mut Rows) -> u64 {
+        if script.operation.is_none()
+            && let Some(errand) = script.errand(None, self.generation)
+        {
+            self.perform(&errand, live, rows);
+        }
         self.next += 1;
         self.reps.push(Rep { id: self.next, script, tally: TriggerTally::default() });
         self.next
     }
 
+    /// Performs an action, unless its rep was removed in the meantime.
+    pub(super) fn perform(&mut self, errand: &PendingAction, live: &LiveSettings, rows: &mut Rows) {
+        if errand.era == self.generation {
+            let mut desktop = RepSession { rows, schema: &live.schema, now: live.now() };
+            self.acted.push(desktop.act(&errand.table, errand.key, &errand.does));
+        }
+    }
+
     /// Returns the actions due after a request that took effect on this row.
-    fn due(&mut self, operation: &str, call: &IncomingRequest, touched: Option<&(String, Uuid)>) -> Vec<PendingAction> {
+    pub(super) fn due(
+        &mut self,
+        operation: &str,
+        call: &IncomingRequest,
+        touched: Option<&(String, Uuid)>,
+    ) -> Vec<PendingAction> {
         let era = self.generation;
         self.reps.iter_mut().filter_map(|rep| rep.due(operation, call, touched, era)).collect()
     }
@@ -103,52 +122,5 @@ impl RepScript {
         let named = self.table.clone().zip(self.key);
         let (table, key) = named.or_else(|| touched.cloned())?;
         Some(PendingAction { table, key, does: self.does.clone(), after: Duration::from_millis(self.after_ms), era })
-    }
-}
-
-impl Environment {
-    /// Adds a rep and returns their id. A rep whose script names no operation acts at once.
-    pub(super) fn add_rep(&self, script: RepScript) -> u64 {
-        let mut rows = self.rows();
-        let mut people = self.people();
-        if script.operation.is_none()
-            && let Some(errand) = script.errand(None, people.generation)
-        {
-            people.acted.push(self.run(&errand, &mut rows));
-        }
-        people.add(script)
-    }
-
-    /// Lets reps react to a request that took effect, at once or with their delay.
-    pub(super) fn react(
-        self: &Arc<Self>,
-        operation: &str,
-        call: &IncomingRequest,
-        touched: Option<&(String, Uuid)>,
-        rows: &mut Rows,
-    ) {
-        let mut people = self.people();
-        for errand in people.due(operation, call, touched) {
-            if errand.after.is_zero() {
-                people.acted.push(self.run(&errand, rows));
-            } else {
-                tokio::spawn(self.clone().later(errand));
-            }
-        }
-    }
-
-    async fn later(self: Arc<Self>, errand: PendingAction) {
-        self.pause(errand.after).await;
-        let mut rows = self.rows();
-        let mut people = self.people();
-        if errand.era == people.generation && !self.stopping.is_cancelled() {
-            people.acted.push(self.run(&errand, &mut rows));
-        }
-    }
-
-    fn run(&self, errand: &PendingAction, rows: &mut Rows) -> RepActionRecord {
-        let live = self.live();
-        let mut desktop = RepSession { rows, schema: &live.schema, now: live.now() };
-        desktop.act(&errand.table, errand.key, &errand.does)
     }
 }

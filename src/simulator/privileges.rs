@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use super::dataverse::RequestContext;
 use super::refusal::Refusal;
 use super::settings::EnvironmentSettings;
 use super::table::Table;
@@ -44,14 +43,18 @@ pub(super) fn check(
 }
 
 /// Refuses an owner that may not read rows of the table.
-pub(super) fn check_owner(scene: &RequestContext<'_>, owner: Uuid, table: &Table) -> Result<(), Refusal> {
-    refuse(taken_from(scene, owner), (owner, scene.user), PrivilegeVerb::Read, table)
+pub(super) fn check_owner(
+    settings: &EnvironmentSettings,
+    caller: Uuid,
+    owner: Uuid,
+    table: &Table,
+) -> Result<(), Refusal> {
+    refuse(taken_from(settings, caller, owner), (owner, caller), PrivilegeVerb::Read, table)
 }
 
-/// Returns the privileges taken from this user.
-pub(super) fn taken_from<'a>(scene: &RequestContext<'a>, user: Uuid) -> &'a [String] {
-    let settings = &scene.live.settings;
-    if user == scene.user { &settings.missing_privileges } else { &settings.missing_owner_privileges }
+/// Returns the privileges taken from this user, who may be the caller.
+pub(super) fn taken_from(settings: &EnvironmentSettings, caller: Uuid, user: Uuid) -> &[String] {
+    if user == caller { &settings.missing_privileges } else { &settings.missing_owner_privileges }
 }
 
 fn refuse(missing: &[String], (user, caller): (Uuid, Uuid), verb: PrivilegeVerb, table: &Table) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::answer::SimulatedAnswer;
 use super::call::IncomingRequest;
-use super::dataverse::RequestContext;
+use super::context::RequestContext;
 use super::filter::Filter;
 use super::guard;
 use super::matching;

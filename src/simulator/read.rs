@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::answer::SimulatedAnswer;
 use super::call::IncomingRequest;
-use super::dataverse::RequestContext;
+use super::context::RequestContext;
 use super::guard;
 use super::refusal::Refusal;
 use super::row::Row;
@@ -25,7 +25,7 @@ pub(super) enum Shown {
 pub(super) fn row<'a>(scene: &RequestContext<'a>, table: &'a Table, key: Uuid) -> Result<SimulatedAnswer, Refusal> {
     let shown = Shown::of(scene.call, table)?;
     only(scene.call, &["$select"])?;
-    let row = scene.accessible(table, key, AccessRight::Read)?;
+    let row = guard::accessible(scene, table, key, AccessRight::Read)?;
     scene.touched.set(Some((table, key)));
     Ok(SimulatedAnswer::odata(200, &single(scene, table, row, &shown)).with("etag", row.etag()))
 }
@@ -37,7 +37,7 @@ pub(super) fn property(
     key: Uuid,
     name: &str,
 ) -> Result<SimulatedAnswer, Refusal> {
-    let row = scene.accessible(table, key, AccessRight::Read)?;
+    let row = guard::accessible(scene, table, key, AccessRight::Read)?;
     let column = table.queried(name).ok_or_else(|| Refusal::no_table(name))?;
     match row.value(&column.name) {
         _ if guard::secured(scene, table, &column.name).is_some() => Ok(SimulatedAnswer::empty()),

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::answer::SimulatedAnswer;
 use super::closing;
-use super::dataverse::RequestContext;
+use super::context::RequestContext;
 use super::guard;
 use super::payload::{self, Changes};
 use super::privileges::{self, PrivilegeVerb};
@@ -62,7 +62,7 @@ pub(super) fn delete<'a>(
     key: Uuid,
 ) -> Result<SimulatedAnswer, Refusal> {
     scene.require_privilege(PrivilegeVerb::Delete, table)?;
-    let row = scene.accessible(table, key, AccessRight::Delete)?;
+    let row = guard::accessible(scene, table, key, AccessRight::Delete)?;
     matched(row, scene.call.header("if-match"))?;
     guard::plugins(scene, table, PluginMessage::Delete)?;
     scene.rows.of(table).remove(table, key);
@@ -200,7 +200,7 @@ fn linked(scene: &RequestContext<'_>, table: &Table, changes: Changes) -> Result
         // Naming an owner assigns the row and links nothing.
         let right = if link.lookup == "ownerid" { PrivilegeVerb::Read } else { PrivilegeVerb::AppendTo };
         scene.require_privilege(right, target)?;
-        let bound = scene.accessible(target, key, AccessRight::Read)?;
+        let bound = guard::accessible(scene, target, key, AccessRight::Read)?;
         guard::access(scene, target, key, AccessRight::AppendTo)?;
         if table.set == "incidents" && link.lookup == "customerid" && bound.value("statecode") == 1 {
             return Err(Refusal::inactive_customer());
@@ -210,7 +210,7 @@ fn linked(scene: &RequestContext<'_>, table: &Table, changes: Changes) -> Result
             return Err(Refusal::new(403, "0x80040225", message));
         }
         if link.lookup == "ownerid" {
-            privileges::check_owner(scene, key, table)?;
+            privileges::check_owner(&scene.live.settings, scene.user, key, table)?;
         }
         if table.column("objecttypecode").is_some() && link.lookup == "objectid" {
             lookups.insert("objecttypecode".into(), target.logical.clone().into());
