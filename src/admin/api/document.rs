@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::parameter::Parameter;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, Make, RouteLink, problem};
-use super::{ApiState, dead_letters, organizations, outcomes, queues, store};
+use super::state::ApiState;
+use super::{dead_letters, organizations, outcomes, queues, store};
 
 const ABOUT: &str = "Outcomes, dead letters, organizations, queues and the store of a running handoffd. Every answer is JSON; every error is \
     `application/problem+json` (RFC 9457). docs/API.md shows each call.";

@@ -11,9 +11,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 
+use super::login;
 use super::problem::Problem;
 use super::session::equals_token;
-use super::{ApiState, login};
+use super::state::ApiState;
 
 /// Paths for probes and monitors, which have no token. All other paths require the token, including unknown ones.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];

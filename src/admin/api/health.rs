@@ -10,7 +10,7 @@ use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::StoreError;
 use serde_json::json;
 
-use super::ApiState;
+use super::state::ApiState;
 use crate::telemetry::metrics::CONTENT_TYPE;
 
 /// Reports that the process responds.

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
-use super::ApiState;
 use super::session::{CookieTransport, Sessions};
+use super::state::ApiState;
 
 /// Path of the form.
 pub const FORM: &str = "/login";

@@ -18,6 +18,7 @@ pub mod queues;
 mod recent;
 mod route;
 mod session;
+mod state;
 mod store;
 
 use std::io;
@@ -30,84 +31,21 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use handoffd_engine::ports::store::Store;
-use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::page;
-use crate::admin::deps::{Organizations, StoreAcceptance};
-use crate::telemetry::metrics::PrometheusMetrics;
 use dead_letters::DeadLetterService;
 pub use document::{TokenPolicy, document};
 pub use problem::Problem;
-use recent::Recent;
 use route::{DEFAULT_TIMEOUT, LONG_TIMEOUT};
-use session::Sessions;
+pub use state::{ApiDeps, ApiState, QueueNames};
 
 /// Longest body of a request. A selection or an organization is far shorter.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-/// Limit of concurrent requests. Operators are few, and the requests that a page repeats take milliseconds.
-const MOST_AT_ONCE: usize = 64;
 /// Time that a stopping server leaves a pass through the dead letters to finish.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// Shared state of the interface.
-pub struct ApiState {
-    /// Counters and gauges.
-    pub metrics: Arc<PrometheusMetrics>,
-    /// Store of events and outcomes.
-    pub store: Arc<dyn Store>,
-    /// Reasons why the worker is not ready; empty if it is.
-    pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Bearer token for everything except health and metrics.
-    pub token: Option<SecretString>,
-    /// Organizations.
-    pub organizations: Arc<dyn Organizations>,
-    /// Acceptance of a store that replaced a damaged one.
-    pub acceptance: Arc<dyn StoreAcceptance>,
-    /// Access to the dead letters.
-    pub letters: Arc<DeadLetterService>,
-    /// Purposes of queues.
-    pub queues: QueueNames,
-    /// Counters of the last minute.
-    pub recent: Arc<Recent>,
-    /// Sessions of browsers that have signed in.
-    pub sessions: Sessions,
-    /// Permits for concurrent requests.
-    pub places: Semaphore,
-}
-
-/// Dependencies that the interface is started with.
-pub struct ApiDeps {
-    /// Counters and gauges.
-    pub metrics: Arc<PrometheusMetrics>,
-    /// Store of events and outcomes.
-    pub store: Arc<dyn Store>,
-    /// Reasons why the worker is not ready; empty if it is.
-    pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Bearer token for everything except health and metrics.
-    pub token: Option<SecretString>,
-    /// Organizations.
-    pub organizations: Arc<dyn Organizations>,
-    /// Acceptance of a store that replaced a damaged one.
-    pub acceptance: Arc<dyn StoreAcceptance>,
-    /// Access to the dead letters.
-    pub letters: DeadLetterService,
-    /// Purposes of queues.
-    pub queues: QueueNames,
-}
-
-/// Names of the inbox and the dead-letter queue; all other queues are retry queues.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct QueueNames {
-    /// Queue that holds events for any worker.
-    pub work: String,
-    /// Queue that holds dead letters.
-    pub dead_letters: String,
-}
 
 /// Listening interface.
 pub struct RunningServer {
@@ -156,25 +94,6 @@ impl RunningServer {
         self.letters.close(DRAIN).await;
         // The task ends by itself and does not panic.
         _ = self.task.await;
-    }
-}
-
-impl From<ApiDeps> for ApiState {
-    fn from(given: ApiDeps) -> Self {
-        let ApiDeps { metrics, store, unready, token, organizations, acceptance, letters, queues } = given;
-        Self {
-            metrics,
-            store,
-            unready,
-            token,
-            organizations,
-            acceptance,
-            letters: Arc::new(letters),
-            queues,
-            recent: Arc::default(),
-            sessions: Sessions::new(),
-            places: Semaphore::new(MOST_AT_ONCE),
-        }
     }
 }
 

@@ -12,10 +12,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::ApiState;
 use super::parameter::{Parameter, ParameterType, in_path};
 use super::problem::Problem;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, LONG_TIMEOUT, RouteLink, schema};
+use super::state::ApiState;
 use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
 
 const ID: &[Parameter] = &[in_path("id", ParameterType::Text, "OpenCX's ID of the organization.").such_as("org_acme")];

@@ -13,11 +13,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::ApiState;
 use super::parameter::{Parameter, ParameterType, in_path};
 use super::problem::Problem;
 use super::query::{OutcomeQuery, PARAMETERS};
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, RouteLink, schema};
+use super::state::ApiState;
 
 const KEY: &[Parameter] = &[
     in_path("organization", ParameterType::Text, "Organization ID.").such_as("org_acme"),

@@ -8,9 +8,9 @@ use axum::routing::on;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::ApiState;
+use super::recent::Rates;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
-use crate::telemetry::metrics::OutcomeCounts;
+use super::state::ApiState;
 
 pub(super) const ROUTES: [ApiRoute; 2] = [
     ApiRoute {
@@ -59,15 +59,6 @@ pub struct QueueReport {
     pub queue: String,
     /// Number of ready messages, without those in progress.
     pub messages: u64,
-}
-
-/// Event rates of this worker, by its own counters.
-#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
-pub struct Rates {
-    /// Length of the measured period; less than a minute after a start.
-    pub over_seconds: f64,
-    /// Events per second by outcome; `retried` ones are not finished.
-    pub per_second: OutcomeCounts<f64>,
 }
 
 /// Name and version of the program.

@@ -4,15 +4,25 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::time::Instant;
 
-use super::queues::Rates;
 use crate::telemetry::metrics::{OutcomeCounts, PrometheusMetrics};
 
 /// Interval between samples.
 const EVERY: Duration = Duration::from_secs(5);
 /// Number of samples kept: one minute.
 const KEPT: usize = 12;
+
+/// Event rates of this worker, by its own counters.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct Rates {
+    /// Length of the measured period; less than a minute after a start.
+    pub over_seconds: f64,
+    /// Events per second by outcome; `retried` ones are not finished.
+    pub per_second: OutcomeCounts<f64>,
+}
 
 /// Samples of the counters, oldest first.
 pub struct Recent(Mutex<VecDeque<(Instant, OutcomeCounts<u64>)>>);

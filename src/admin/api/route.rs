@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::routing::{MethodFilter, MethodRouter};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::ApiState;
 use super::parameter::Parameter;
 use super::problem::ProblemDocument;
+use super::state::ApiState;
 
 /// Default time limit of a response, so that a hanging store does not pile up requests.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

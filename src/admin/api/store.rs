@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::routing::on;
 
-use super::ApiState;
 use super::problem::Problem;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
+use super::state::ApiState;
 use crate::admin::deps::StoreAccepted;
 
 pub(super) const ROUTES: [ApiRoute; 1] = [ApiRoute {

@@ -5,7 +5,7 @@ use axum::response::{Html, IntoResponse, Response};
 use handoffd_engine::ports::store::StoreError;
 use maud::{Markup, html};
 
-use super::PageState;
+use super::state::PageState;
 use crate::admin::api::Problem;
 use crate::admin::page::layout::{PageHead, PageTab, page};
 use crate::admin::page::text;

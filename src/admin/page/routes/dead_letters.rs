@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::PageState;
 use super::answer::{PageAnswer, PageFault, Refresh, living};
+use super::state::PageState;
 use crate::admin::api::Problem;
 use crate::admin::api::dead_letters::Collected;
 use crate::admin::api::dead_letters::jobs::{JobAction, JobState, JobView};

@@ -13,8 +13,8 @@ use maud::html;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::PageState;
 use super::answer::{PageAnswer, Refresh, living};
+use super::state::PageState;
 use crate::admin::api::Problem;
 use crate::admin::page::find::{self as view, More};
 use crate::admin::page::layout::PageTab;

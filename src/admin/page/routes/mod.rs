@@ -9,40 +9,18 @@ mod find;
 mod now;
 mod organizations;
 mod sign_in;
+mod state;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use jiff::Timestamp;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::history::History;
-use super::layout::{PageHead, SignIn};
 use crate::admin::api::ApiState;
-use crate::admin::deps::TestReport;
-
-/// State of the page's routes.
-struct PageState {
-    parts: Arc<ApiState>,
-    history: History,
-    /// Last test of each organization that was made from the page.
-    tests: Mutex<BTreeMap<String, (Timestamp, TestReport)>>,
-    /// Task that takes samples; it ends with the page.
-    _samples: AbortOnDropHandle<()>,
-}
+use state::PageState;
 
 /// Returns the page's routes with their own state. Samples are taken as long as the router lives.
 pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<ApiState>) -> Router<S> {
-    let history = History::default();
-    let samples = tokio::spawn(history.clone().keep(Arc::clone(&parts.metrics)));
-    let page = PageState {
-        parts: Arc::clone(parts),
-        history,
-        tests: Mutex::default(),
-        _samples: AbortOnDropHandle::new(samples),
-    };
     Router::new()
         .route("/", get(now::now))
         .route("/find", get(find::find))
@@ -60,22 +38,5 @@ pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<ApiState>) -> Router
         .route("/page.css", get(assets::style))
         .route("/page.js", get(assets::script))
         .route("/icon.svg", get(assets::icon))
-        .with_state(Arc::new(page))
-}
-
-impl PageState {
-    /// Returns the state shown in the header of every page.
-    fn standing(&self) -> PageHead {
-        let queues = self.parts.metrics.counts().queues;
-        let dead = queues.into_iter().find(|(name, _)| *name == self.parts.queues.dead_letters);
-        PageHead {
-            unready: (self.parts.unready)(),
-            dead_letters: dead.map(|(_, depth)| depth),
-            session: if self.parts.token.is_some() { SignIn::SignedIn } else { SignIn::Open },
-        }
-    }
-
-    fn tests(&self) -> BTreeMap<String, (Timestamp, TestReport)> {
-        self.tests.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+        .with_state(Arc::new(PageState::new(parts)))
 }

@@ -7,8 +7,8 @@ use handoffd_engine::ports::store::OutcomeFilter;
 use handoffd_engine::workflow::Status;
 use jiff::Timestamp;
 
-use super::PageState;
 use super::answer::{PageAnswer, Refresh, living};
+use super::state::PageState;
 use crate::admin::page::history::Sample;
 use crate::admin::page::layout::PageTab;
 use crate::admin::page::now::{NowView, QueueKind, QueueLine, now as drawn};

@@ -7,8 +7,8 @@ use handoffd_engine::event::OrganizationId;
 use jiff::Timestamp;
 use url::form_urlencoded;
 
-use super::PageState;
 use super::answer::{PageAnswer, PageFault, Refresh, living};
+use super::state::PageState;
 use crate::admin::api::Problem;
 use crate::admin::api::login::go;
 use crate::admin::deps::OrganizationError;

@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{DOCTYPE, html};
 
-use super::PageState;
 use super::answer::with_security_headers;
+use super::state::PageState;
 use crate::admin::api::login::go;
 use crate::admin::page::layout::head;
 

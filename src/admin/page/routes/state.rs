@@ -1,0 +1,46 @@
+//! State that all routes of the page share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::admin::api::ApiState;
+use crate::admin::deps::TestReport;
+use crate::admin::page::history::History;
+use crate::admin::page::layout::{PageHead, SignIn};
+
+/// State of the page's routes.
+pub(super) struct PageState {
+    pub(super) parts: Arc<ApiState>,
+    pub(super) history: History,
+    /// Last test of each organization that was made from the page.
+    pub(super) tests: Mutex<BTreeMap<String, (Timestamp, TestReport)>>,
+    /// Task that takes samples; it ends with the page.
+    _samples: AbortOnDropHandle<()>,
+}
+
+impl PageState {
+    /// Takes samples as long as it lives.
+    pub(super) fn new(parts: &Arc<ApiState>) -> Self {
+        let history = History::default();
+        let samples = tokio::spawn(history.clone().keep(Arc::clone(&parts.metrics)));
+        Self { parts: Arc::clone(parts), history, tests: Mutex::default(), _samples: AbortOnDropHandle::new(samples) }
+    }
+
+    /// Returns the state shown in the header of every page.
+    pub(super) fn standing(&self) -> PageHead {
+        let queues = self.parts.metrics.counts().queues;
+        let dead = queues.into_iter().find(|(name, _)| *name == self.parts.queues.dead_letters);
+        PageHead {
+            unready: (self.parts.unready)(),
+            dead_letters: dead.map(|(_, depth)| depth),
+            session: if self.parts.token.is_some() { SignIn::SignedIn } else { SignIn::Open },
+        }
+    }
+
+    pub(super) fn tests(&self) -> BTreeMap<String, (Timestamp, TestReport)> {
+        self.tests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
