@@ -1,7 +1,8 @@
-//! The marker beside a new store that took the place of a damaged one: nothing is consumed until an operator accepts it.
+//! Marker file beside a new store that replaced a damaged one. Nothing is consumed until an operator accepts that
+//! store.
 //!
-//! It is written before the damaged store is moved, so no crash in between leaves a new store without it, and it is no part
-//! of the store's folder, so it survives whatever becomes of that.
+//! The marker is written before the damaged store is moved, so no crash in between leaves a new store without it. The
+//! marker is not part of the store's folder, so it survives the loss of that folder.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,17 +12,17 @@ use std::path::{Path, PathBuf};
 
 use super::folder;
 
-/// A new store that no operator has accepted yet.
+/// New store that no operator has accepted yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unaccepted {
-    /// Where the damaged store is.
+    /// Path of the damaged store.
     pub set_aside: PathBuf,
 }
 
-/// The marker of the store at this path, if there is one.
+/// Returns the marker of the store at this path, if there is one.
 ///
 /// # Errors
-/// When it can't be read.
+/// Fails if the marker can't be read.
 pub fn unaccepted(path: &Path) -> io::Result<Option<Unaccepted>> {
     match fs::read(marker(path)) {
         Ok(aside) => Ok(Some(Unaccepted { set_aside: OsString::from_vec(aside).into() })),
@@ -30,7 +31,7 @@ pub fn unaccepted(path: &Path) -> io::Result<Option<Unaccepted>> {
     }
 }
 
-/// Writes the marker, durably, for a store that is about to be set aside.
+/// Writes the marker durably for a store that is about to be set aside.
 pub(super) fn require(path: &Path, aside: &Path) -> io::Result<()> {
     let marker = marker(path);
     let mut file = File::create(&marker)?;
@@ -39,7 +40,7 @@ pub(super) fn require(path: &Path, aside: &Path) -> io::Result<()> {
     folder::sync_parent(&marker)
 }
 
-/// Removes the marker, durably.
+/// Removes the marker durably.
 pub(super) fn accept(path: &Path) -> io::Result<()> {
     let marker = marker(path);
     match fs::remove_file(&marker) {

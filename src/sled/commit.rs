@@ -1,6 +1,7 @@
-//! The committer: one batch, one flush and one `fsync` for everything that waits.
+//! Group commit: one batch, one flush and one `fsync` for all waiting calls.
 //!
-//! On a thread of its own, with sled's blocking flush: ten `flush_async` in flight deadlock inside sled (its issue 1308).
+//! Commits run on a thread of their own with sled's blocking flush, because ten `flush_async` in flight deadlock inside
+//! sled (sled issue 1308).
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -17,59 +18,60 @@ use super::errors::unwritten;
 use super::pending::Scope;
 use super::state::{Mended, Shared};
 
-/// Time from one commit to the next, at least. A commit costs half a millisecond of CPU, however little there is to
-/// write, so on a fast disk it pays to gather. An event that comes alone does not wait.
+/// Shortest time between two commits. A commit costs half a millisecond of CPU, however little it writes, so batching
+/// pays even on a fast disk. A single event does not wait.
 const PACE: Duration = Duration::from_millis(10);
 
-/// The same, at most, when many wait: more of them will come.
+/// Longest time between two commits while many calls wait, since more calls will follow.
 const PACE_BUSY: Duration = Duration::from_millis(25);
 
-/// How much longer the next commit takes its time for each who waited for the last one.
+/// Time added before the next commit for each call that waited for the last one.
 const PACE_EACH: Duration = Duration::from_millis(1);
 
-/// How long something that was only noted stays in memory when there is nothing else to do: what a kill of the process
-/// may lose, at the price of a repeated request.
+/// Longest time that noted changes stay in memory while the store is idle. A killed process may lose them, at the price
+/// of a repeated request.
 const NOTED: Duration = Duration::from_millis(25);
 
-/// The same when commits follow one another: long enough for most events to end, so that their notes need no write.
+/// Longest time that noted changes stay in memory while commits follow one another. Most events end within it, so their
+/// notes need no write.
 const NOTED_BUSY: Duration = Duration::from_millis(500);
 
-/// How often a broken store is opened again to see whether it can be written to.
+/// Interval between attempts to reopen a broken store.
 const MEND: Duration = Duration::from_secs(1);
 
-/// What everything is made durable on. A seam, so that tests see when the disk was asked, and can say no.
+/// Disk that makes changes durable. Tests replace it to observe and to refuse a sync.
 #[doc(hidden)]
 pub trait Disk: Send + 'static {
-    /// Returns when everything written so far would survive the loss of power. Called by one thread only.
+    /// Returns once everything written so far would survive the loss of power. Only one thread calls it.
     fn sync(&self) -> Result<(), StoreError>;
 }
 
-/// Takes orders to make things durable.
+/// Handle to the commit thread.
 pub(super) struct Committer {
     line: Mutex<Option<Sender<Order>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 enum Order {
-    /// Something was noted where nothing was pending: it need not be durable soon.
+    /// First change was noted while nothing was pending; it need not be durable soon.
     Noted,
-    /// Tell when this call is durable.
+    /// Reply once this call is durable.
     Keep(u64, Waiter),
-    /// Tell when everything is.
+    /// Reply once everything is durable.
     Settle(Waiter),
-    /// Somebody has met damage.
+    /// A reader found damage.
     Suspect(StoreError),
 }
 
 type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
 impl Committer {
-    /// Starts its thread.
+    /// Starts the commit thread.
     pub(super) fn start(shared: Arc<Shared>, disk: Box<dyn Disk>, watch: Arc<dyn Metrics>) -> io::Result<Self> {
         let (line, orders) = channel();
         let health = if shared.health.borrow().is_some() { Health::Broken } else { Health::Well };
         if health == Health::Broken {
-            // The first order, or it would not begin to mend. Nobody has hung up yet.
+            // Repair starts with the first order. The receiver still exists here.
             let _received = line.send(Order::Noted);
         }
         let office = Office {
@@ -89,12 +91,12 @@ impl Committer {
         Ok(Self { line: Mutex::new(Some(line)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Says that something was noted where nothing was pending.
+    /// Reports that a change was noted while nothing was pending.
     pub(super) fn noted(&self) -> Result<(), StoreError> {
         self.order(Order::Noted)
     }
 
-    /// Says that this was met on the disk, and looks like damage.
+    /// Reports an error that looks like damage on disk.
     pub(super) fn suspects(&self, problem: StoreError) -> Result<(), StoreError> {
         self.order(Order::Suspect(problem))
     }
@@ -113,7 +115,7 @@ impl Committer {
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Serves what waits, makes everything durable and stops the thread. Blocks.
+    /// Makes everything durable, answers all waiting calls and stops the thread. Blocks.
     pub(super) fn stop(&self) {
         drop(self.line.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -129,23 +131,23 @@ impl Committer {
     }
 }
 
-/// Where the committer's thread works.
+/// State of the commit thread.
 struct Office {
     shared: Arc<Shared>,
     disk: Box<dyn Disk>,
     watch: Arc<dyn Metrics>,
-    /// The last call that is durable.
+    /// Number of the last durable call.
     durable: u64,
-    /// Calls that went with a damaged database.
+    /// Calls lost with a damaged database.
     lost: RangeInclusive<u64>,
     waiting: Vec<Waiter>,
-    /// What the next commit is to make durable.
+    /// Changes that the next commit makes durable.
     scope: Scope,
-    /// When everything was durable the last time.
+    /// Last time when everything was durable.
     settled: Instant,
-    /// No commit before this time.
+    /// Earliest time of the next commit.
     rested: Instant,
-    /// From the last commit to the next.
+    /// Time between the last commit and the next.
     pace: Duration,
     health: Health,
 }
@@ -158,7 +160,7 @@ enum Health {
 }
 
 impl Office {
-    /// Ends when the line does: at `stop`, or when the store is dropped.
+    /// Runs until the channel closes: at `stop`, or when the store is dropped.
     fn serve(mut self, orders: &Receiver<Order>) {
         while let Ok(order) = orders.recv() {
             self.settled = Instant::now();
@@ -184,8 +186,8 @@ impl Office {
         }
     }
 
-    /// Sleeps through this pause when no order could end it; returns what is left of it. A thread that waits for orders
-    /// is woken by each of them, which costs more than the order.
+    /// Sleeps through this pause if no order could end it, and returns the remaining pause. A thread that waits for
+    /// orders is woken by each of them, which costs more than the order itself.
     fn sleep(&self, pause: Duration) -> Duration {
         if self.waiting.is_empty() || pause > PACE_BUSY {
             return pause;
@@ -251,7 +253,7 @@ impl Office {
         }
     }
 
-    /// Opens a broken database again. What waits for one that was damaged waits in vain.
+    /// Reopens a broken database. Calls that wait for a damaged one fail.
     fn mended(&mut self) -> Result<(), StoreError> {
         if let Mended::New(last) = self.shared.mend()? {
             self.lost = self.durable + 1..=last;
@@ -277,7 +279,7 @@ impl Office {
 }
 
 fn gone() -> StoreError {
-    unwritten("it was damaged, and a new one has taken its place")
+    unwritten("the store was damaged and replaced by a new one")
 }
 
 fn pace(waited: usize) -> Duration {

@@ -1,4 +1,4 @@
-//! One attempt at opening sled, and what it means when it fails.
+//! A single attempt to open sled, and the meaning of its failures.
 
 use std::any::Any;
 use std::io;
@@ -7,34 +7,34 @@ use std::thread;
 
 use sled::Db;
 
-/// How often sled's own thread tidies its file: without it old segments are never freed. Half of that time at most goes
-/// into tidying. Nothing waits for this flush; the committer's is what counts. sled's default.
+/// Interval of sled's own flush, in milliseconds: sled's default. Without that flush old segments are never freed. At
+/// most half of the interval is spent on cleaning. No call waits for this flush; the commit thread runs its own.
 const FLUSH_EVERY_MS: u64 = 500;
 
-/// Why it could not be opened.
+/// Reason why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
-    /// Another process (or another store of this one) has it open.
-    #[error("it is locked")]
+    /// Another process, or another store in this process, has it open.
+    #[error("the database is locked")]
     Locked,
-    /// Its content makes no sense.
-    #[error("it is damaged: {0}")]
+    /// Its content is invalid.
+    #[error("the database is damaged: {0}")]
     Damaged(String),
-    /// There is no room on the disk: it is fine once there is.
+    /// The disk is full; the database is intact.
     #[error("{0}")]
     Full(String),
-    /// A permission is missing, the disk fails: it may be fine.
+    /// A permission is missing or the disk fails; the database may be intact.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Opens the database in this folder. sled panics on some damage (its issue 1533), so this happens on a thread of its own.
+/// Opens the database in this folder, on a thread of its own because sled panics on some damage (sled issue 1533).
 pub(super) fn connect(path: &Path, cache_bytes: u64) -> Result<Db, Refused> {
     let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MS));
     let opening = thread::Builder::new()
         .name("store-open".to_owned())
         .spawn(move || config.open())
-        .map_err(|error| Refused::Failed(format!("no thread to open it on: {error}")))?;
+        .map_err(|error| Refused::Failed(format!("cannot start the thread that opens it: {error}")))?;
     match opening.join() {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(error)) => Err(meaning(&error)),
@@ -42,16 +42,16 @@ pub(super) fn connect(path: &Path, cache_bytes: u64) -> Result<Db, Refused> {
     }
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("sled panicked: {}", text.unwrap_or("without a word"))
+    format!("sled panicked: {}", text.unwrap_or("without a message"))
 }
 
-/// What an error of sled's means.
+/// Classifies an error of sled.
 pub(super) fn meaning(error: &sled::Error) -> Refused {
     match error {
-        // The kind is `Other`, the text is all that tells it (sled 0.34.7, config.rs, `try_lock`).
+        // The kind is `Other`; only the text identifies this error (sled 0.34.7, config.rs, `try_lock`).
         sled::Error::Io(cause) if cause.to_string().contains("could not acquire lock") => Refused::Locked,
         sled::Error::Io(cause) if is_content(cause) => Refused::Damaged(error.to_string()),
         sled::Error::Io(cause) if is_room(cause) => Refused::Full(error.to_string()),
@@ -63,7 +63,7 @@ pub(super) fn meaning(error: &sled::Error) -> Refused {
     }
 }
 
-/// Whether the disk, a quota or a limit of the process left no room.
+/// Reports whether the disk, a quota or a limit of the process left no room.
 pub(super) fn is_room(cause: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge)

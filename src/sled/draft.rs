@@ -1,4 +1,4 @@
-//! The changes of one call: written together, or not at all.
+//! Collects the changes of one call, which are written together or not at all.
 
 use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::{Change, StoreError};
@@ -11,14 +11,14 @@ use super::pending::Call;
 use super::view::View;
 use super::{journal, keys};
 
-/// Writes that see one another before anybody else sees them.
+/// Batch of changes whose later ones see the earlier ones before any reader does.
 pub(super) struct Draft<'a, 'v> {
     view: &'a View<'v>,
     writes: Call,
 }
 
 impl<'a, 'v> Draft<'a, 'v> {
-    /// Nothing to write yet.
+    /// Creates an empty batch.
     pub(super) fn new(view: &'a View<'v>) -> Self {
         Self { view, writes: Vec::with_capacity(12) }
     }
@@ -73,17 +73,17 @@ impl<'a, 'v> Draft<'a, 'v> {
         self.writes.push((key, None));
     }
 
-    /// What is to be written.
+    /// Returns the collected writes.
     pub(super) fn into_call(self) -> Call {
         self.writes
     }
 
     fn record(&mut self, key: &EventKey, record: &Record) -> Result<(), StoreError> {
         let (unended, ended) = (keys::unended(key), keys::record(key));
-        // A record is in one place only: the one of an event in hand, most of the time.
+        // A record is stored in one place only, usually that of an unfinished event.
         let (here, there) = match record.outcome() {
             Some(outcome) => {
-                // Listed each time: what was noted of it before may never reach the disk.
+                // Indexed each time: an earlier note of it may never reach the disk.
                 self.insert(keys::listed(key), journal::encode(key, record, outcome));
                 (ended, unended)
             }
@@ -111,12 +111,12 @@ impl<'a, 'v> Draft<'a, 'v> {
         Ok(())
     }
 
-    /// The value of a key, these changes included.
+    /// Returns the value of a key, including these changes.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         let drafted = self.writes.iter().rev().find(|(written, _)| written == key);
         match drafted {
             Some((_, value)) => Ok(value.as_deref().map(IVec::from)),
-            None => self.view.get("what a change replaces", key),
+            None => self.view.get("the value to be replaced", key),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the seam calls the failures of this store.
+//! Conversion of this store's failures to the errors of the store port.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,33 +8,33 @@ use handoffd_engine::ports::store::StoreError;
 
 use super::connect::{Refused, is_room, meaning, panic_text};
 
-/// Something could not be read.
+/// Returns the error of a failed read.
 pub(super) fn unreadable(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
     StoreError::Read { what, source: Arc::from(source.into()) }
 }
 
-/// Something could not be written or made durable.
+/// Returns the error of a failed write or sync.
 pub(super) fn unwritten(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
     StoreError::Write { source: Arc::from(source.into()) }
 }
 
-/// Whether it failed for want of room on the disk.
+/// Reports whether the operation failed because the disk is full.
 pub(super) fn is_for_want_of_room(problem: &StoreError) -> bool {
     let (StoreError::Write { source } | StoreError::Read { source, .. }) = problem else { return false };
     matches!(source.downcast_ref::<sled::Error>(), Some(sled::Error::Io(cause)) if is_room(cause))
 }
 
-/// A panic inside sled.
+/// Panic inside sled.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Panicked(String);
 
-/// Turns a panic inside sled into an error: damage that opening did not find must not take the worker down.
+/// Turns a panic inside sled into an error, so that damage not found at opening does not end the worker.
 pub(super) fn calmly<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Panicked(panic_text(panic.as_ref())))
 }
 
-/// Whether sled says, or shows by a panic, that what it has on disk makes no sense.
+/// Reports whether sled returned an error for damage or panicked.
 pub(super) fn is_damage(problem: &StoreError) -> bool {
     let (StoreError::Write { source } | StoreError::Read { source, .. }) = problem else { return false };
     let reported = source.downcast_ref::<sled::Error>().map(meaning);

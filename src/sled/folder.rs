@@ -1,4 +1,4 @@
-//! The store's folder: made, made durable, measured, set aside.
+//! Creates, syncs, measures and sets aside the store's folder.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// Makes the folder and those above it, and makes that durable.
+/// Creates the folder and its parents durably.
 pub(super) fn create(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::create_dir_all(path)?;
@@ -19,9 +19,9 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what sled began and did not finish, on a full disk or when it was killed, for it would take that for damage:
-/// a `conf` with nothing in it beside no `db`, and a half-written snapshot (0.34.7 writes `snap.….generating`, and skips
-/// `snap.….in___motion` when it reads them). The snapshot before is there until the new one is complete.
+/// Removes unfinished files that sled left on a full disk or when it was killed, and that it would take for damage: an
+/// empty `conf` without a `db`, and a half-written snapshot (0.34.7 writes `snap.….generating`, and skips
+/// `snap.….in___motion` when it reads them). The previous snapshot exists until the new one is complete.
 pub(super) fn tidy(path: &Path) -> io::Result<()> {
     let Ok(db) = File::open(path.join("db")) else {
         let settings = path.join("conf");
@@ -31,7 +31,7 @@ pub(super) fn tidy(path: &Path) -> io::Result<()> {
             Ok(())
         };
     };
-    // sled's own lock: a process that has the store open may be writing one.
+    // sled's own lock: a process that has the store open may be writing a snapshot.
     if db.try_lock().is_err() {
         return Ok(());
     }
@@ -44,7 +44,7 @@ pub(super) fn tidy(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes durable what a new database has made in its folder: sled does it for none of them.
+/// Makes the files of a new database durable; sled syncs none of them.
 pub(super) fn sync_all(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         sync(&entry?.path())?;
@@ -52,7 +52,7 @@ pub(super) fn sync_all(path: &Path) -> io::Result<()> {
     sync(path)
 }
 
-/// Where the folder goes when it is set aside now: next to where it is, under a name that is free.
+/// Returns a free path beside the folder, to which it is moved when it is set aside now.
 pub(super) fn aside(path: &Path, now: Timestamp) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".corrupt-{}", now.strftime("%Y%m%dT%H%M%SZ")));
@@ -68,13 +68,13 @@ pub(super) fn aside(path: &Path, now: Timestamp) -> PathBuf {
     aside
 }
 
-/// Moves the folder there. Nothing is deleted.
+/// Moves the folder to that path. Deletes nothing.
 pub(super) fn set_aside(path: &Path, aside: &Path) -> io::Result<()> {
     fs::rename(path, aside)?;
     sync_parent(path)
 }
 
-/// Returns when no database has the folder open, or after this time.
+/// Returns once no database has the folder open, or after this time.
 pub(super) fn wait_until_free(path: &Path, limit: Duration) {
     let started = Instant::now();
     while File::open(path.join("db")).is_ok_and(|db| db.try_lock().is_err()) && started.elapsed() < limit {
@@ -82,19 +82,19 @@ pub(super) fn wait_until_free(path: &Path, limit: Duration) {
     }
 }
 
-/// Makes it durable that something of this name was made, moved or removed.
+/// Makes the creation, move or removal of this path durable.
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     sync(&parent(path))
 }
 
-/// What the folder takes on disk, in bytes. Files that go while it is measured count nothing.
+/// Returns the size of the folder on disk, in bytes. Files that vanish during the measurement count nothing.
 pub(super) fn bytes(path: &Path) -> io::Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => sum += bytes(&entry.path())?,
-            Ok(metadata) => sum += metadata.blocks() * 512, // its unit, whatever the file system's
+            Ok(metadata) => sum += metadata.blocks() * 512, // the unit of `blocks` on every file system
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

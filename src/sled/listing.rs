@@ -1,5 +1,5 @@
-//! Outcomes, newest first, out of the journal, a little at a time. Walks what is on disk: what is pending is made
-//! durable before.
+//! Listing of outcomes from the index, newest first, in small steps. The listing reads only the disk, so pending
+//! changes are made durable before it starts.
 
 use std::collections::BinaryHeap;
 use std::ops::Bound;
@@ -17,45 +17,45 @@ use super::read;
 use super::view::View;
 use super::{Step, keys};
 
-/// Name of what is read, for errors.
+/// Name of the listed data in errors.
 pub(super) const OUTCOMES: &str = "outcomes";
 
-/// Entries of the journal looked at for one page, at most: about a second. A page may then be short, or empty, and still
-/// say where to go on.
+/// Maximum number of index entries read for one page, which takes about a second. Such a page may be short or empty and
+/// still has a cursor for the next one.
 const LOOKED_AT: usize = 1_000_000;
 
-/// Entries and records looked at in one step: a few milliseconds, for which the committer may have to wait.
+/// Number of entries read in one step, which takes a few milliseconds. The commit thread may have to wait for a step.
 const STEP: usize = 4_000;
 
-/// What reading a record counts for: it takes as long as so many entries.
+/// Cost of reading a record, in entries.
 const RECORD: usize = 20;
 
-/// A walk over the journal, from the newest row back.
+/// Walk over the outcome index, from the newest row back.
 ///
-/// A row is kept under the time of its newest entry, so no entry of a row to come is newer than that row's time: what has
-/// been found is handed out as soon as it is newer.
+/// A row is stored under the time of its newest entry, so no entry of a later row in the walk is newer than that row's
+/// time. A match is therefore put on the page as soon as it is newer than the next row.
 pub(super) struct Listing {
     filter: OutcomeFilter,
     ticket: Option<String>,
     after: Option<Position>,
     limit: usize,
-    /// Where the rows end that are still to be read.
+    /// End of the rows that remain to be read.
     before: Vec<u8>,
-    /// Entries that may be asked for, not yet handed out.
+    /// Possible matches that are not yet on the page.
     waiting: BinaryHeap<Position>,
     looked_at: usize,
-    /// The last that was found.
+    /// Last match put on the page.
     last: Option<Position>,
-    /// What was found.
+    /// Page so far.
     pub page: OutcomePage,
 }
 
 impl Listing {
-    /// Starts behind the cursor, or at the newest.
+    /// Starts after the cursor, or at the newest outcome.
     pub(super) fn new(filter: OutcomeFilter, after: Option<&Cursor>, limit: usize) -> Result<Self, StoreError> {
         let after = after.map(Position::read).transpose()?;
         let newest = after.as_ref().map(|position| position.at).into_iter().chain(filter.before).min();
-        // Rows of up to a span later may have entries as old as that.
+        // Rows up to one span later may have entries of that time.
         let before = match newest.and_then(|newest| newest.checked_add(SPAN).ok()) {
             Some(newest) => keys::journal_after(newest),
             None => keys::end(keys::JOURNAL),
@@ -65,7 +65,7 @@ impl Listing {
         Ok(Self { filter, ticket, after, limit, before, waiting, looked_at: 0, last, page })
     }
 
-    /// Walks on for a few milliseconds; says whether the page is done.
+    /// Continues the walk for a few milliseconds; returns whether the page is complete.
     pub(super) fn step(&mut self, view: &View<'_>) -> Result<Step, StoreError> {
         if self.limit == 0 {
             return Ok(Step::Done);
@@ -93,7 +93,7 @@ impl Listing {
         self.hand_out(view, None)
     }
 
-    /// Hands out what is newer than the row, then takes the row's entries.
+    /// Puts the matches newer than the row on the page, then reads the row's entries.
     fn row(&mut self, view: &View<'_>, key: &[u8], value: &IVec) -> Result<Step, StoreError> {
         let Some(time) = keys::journal_time(key) else {
             return Ok(Step::More);
@@ -113,7 +113,7 @@ impl Listing {
         Ok(Step::More)
     }
 
-    /// Puts on the page what waits and is newer than this time, or all of it.
+    /// Puts the matches newer than this time, or all of them, on the page.
     fn hand_out(&mut self, view: &View<'_>, newer_than: Option<Timestamp>) -> Result<Step, StoreError> {
         while let Some(position) = self.waiting.peek() {
             if newer_than.is_some_and(|time| position.at <= time) {
@@ -121,7 +121,7 @@ impl Listing {
             }
             let Some(position) = self.waiting.pop() else { break };
             self.looked_at += RECORD;
-            // An event that was listed twice at the same place is there once.
+            // An event indexed twice at the same position appears once.
             let again = self.last.as_ref() == Some(&position);
             let Some(found) = find(view, &self.filter, &position)?.filter(|_| !again) else {
                 continue;
@@ -136,14 +136,15 @@ impl Listing {
         Ok(if newer_than.is_some() { Step::More } else { Step::Done })
     }
 
-    /// Whether enough was looked at. The page then goes on at this time: everything newer was handed out.
+    /// Reports whether the walk has reached its limit. The next page then starts at this time, since everything newer
+    /// is on the page.
     fn stop(&mut self, time: Timestamp) -> bool {
         if self.looked_at < LOOKED_AT {
             return false;
         }
         let just_after = time.saturating_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX);
         let place = Position { at: just_after, event_id: "".into(), organization_id: "".into() };
-        // A page that would go on where it began would never end.
+        // A cursor equal to the start of this page would never advance.
         let ahead = self.after.as_ref().is_none_or(|after| place < *after);
         if ahead {
             self.page.next = Some(place.cursor());
@@ -152,18 +153,18 @@ impl Listing {
     }
 }
 
-/// The event at a place in the list, when it is asked for.
+/// Returns the event at a position if it matches.
 fn find(view: &View<'_>, filter: &OutcomeFilter, position: &Position) -> Result<Option<StoredEvent>, StoreError> {
     let key = position.key();
     let Some(record) = read::record(view, &key)? else {
         return Ok(None);
     };
-    // Since the entry was written the event may have been looked at afresh, and may have ended again.
+    // The event may have been processed again since its entry was written, and may have ended again.
     let there = record.outcome().is_some_and(|outcome| outcome.finished_at == position.at);
     Ok((there && filter.matches(&key, &record)).then_some(StoredEvent { key, record }))
 }
 
-/// One event id, of one organization or of each.
+/// Returns the outcomes of an event id in one organization or in all.
 fn by_event(
     view: &View<'_>,
     filter: &OutcomeFilter,

@@ -1,6 +1,6 @@
-//! In: changes and questions; the folder of the store.
-//! Out: a [`Store`](super::Store) in one file of one process, durable by group commit.
-//! Absent: what the records mean; anything that must not be lost with the disk.
+//! In: changes and queries; the path of the store's folder.
+//! Out: a [`Store`](super::Store) in one file, owned by one process and made durable by group commit.
+//! Absent: the meaning of records; data that must survive the loss of the disk.
 
 mod acceptance;
 mod codec;
@@ -32,11 +32,11 @@ pub use open::open_with;
 pub use open::{OnCorruption, Opened, Options, Quarantined, open};
 pub use store::SledStore;
 
-/// Whether work that is done a little at a time goes on.
+/// Result of one step of work that is done in small steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
-    /// There is more to do.
+    /// More work remains.
     More,
-    /// That was all.
+    /// The work is complete.
     Done,
 }

@@ -1,4 +1,4 @@
-//! Opening: waiting for the lock, setting a damaged store aside, checking the version.
+//! Opening of the store: waits for the lock, sets a damaged store aside and checks the schema version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,56 +21,56 @@ use super::store::SledStore;
 use super::unended::Unended;
 use super::{folder, owner};
 
-/// After a kill the lock can outlive its process for a moment.
+/// Interval between attempts to lock the store. After a kill the lock can outlive its process for a moment.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 
-/// An empty file beside sled's: the store was made completely.
+/// Name of the empty file beside sled's that marks a completely created store.
 const COMPLETE: &str = "complete";
 
-/// Where a store is and how to open it.
+/// Location of a store, and options for opening it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The store's folder; made, with those above it, when it is not there.
+    /// Folder of the store; created with its parents if it does not exist.
     pub path: PathBuf,
-    /// What sled may keep in memory, in bytes. Its own default is 1 GiB.
+    /// Size of sled's cache, in bytes. sled's own default is 1 GiB.
     pub cache_bytes: u64,
-    /// What to do when it is damaged.
+    /// Reaction to a damaged store.
     pub on_corruption: OnCorruption,
-    /// How long to wait for another process to let go of it.
+    /// Longest wait for another process to release the lock.
     pub lock_wait: Duration,
 }
 
-/// What to do with a store whose content makes no sense, found at the start or later.
+/// Reaction to a store whose content is invalid, at start or later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnCorruption {
     /// Rename its folder to `<path>.corrupt-<UTC time>` and start a new one.
     Quarantine,
-    /// The same; the new one is [`Unaccepted`](super::Unaccepted) until an operator accepts it.
+    /// As `Quarantine`, but the new one is [`Unaccepted`](super::Unaccepted) until an operator accepts it.
     QuarantineUntilAccepted,
-    /// Fail.
+    /// Return an error.
     Stop,
 }
 
-/// An open store.
+/// Open store, and the damaged one that it replaced.
 #[derive(Debug)]
 pub struct Opened {
-    /// The store.
+    /// Open store.
     pub store: SledStore,
-    /// Where the damaged one was put; the caller says so, loudly.
+    /// Damaged store that was set aside; the caller logs it as an error.
     pub quarantined: Option<Quarantined>,
 }
 
-/// A damaged store that was set aside.
+/// Damaged store that was set aside.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Quarantined {
-    /// Where it is now.
+    /// Current path.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Description of the damage.
     pub problem: String,
 }
 
 impl Options {
-    /// With the defaults: 64 MiB of cache, quarantine, 10 s for the lock.
+    /// Returns the defaults for this path: 64 MiB of cache, quarantine, 10 s for the lock.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -81,16 +81,16 @@ impl Options {
     }
 }
 
-/// Opens the store. Blocks, for `lock_wait` and longer with a large store: not for an async task. Where the disk is full,
-/// all that is asked of the store fails until there is room ([`SledStore::health`] tells).
+/// Opens the store. Blocks for `lock_wait`, and longer with a large store, so it must not run in an async task. On a
+/// full disk the store opens, but every operation fails until there is room ([`SledStore::health`] reports it).
 ///
 /// # Errors
-/// `InUse` when another process keeps it, `Schema` when a newer program wrote it, `Open` for everything else.
+/// `InUse` if another process holds it, `Schema` if a newer version wrote it, `Open` for every other failure.
 pub fn open(options: &Options, watch: Arc<dyn Metrics>) -> Result<Opened, StoreError> {
     open_with(options, watch, |disk| disk)
 }
 
-/// The same, with something between the committer and the disk.
+/// Opens the store with a wrapper between the commit thread and the disk.
 #[doc(hidden)]
 pub fn open_with(
     options: &Options,
@@ -115,28 +115,28 @@ pub fn open_with(
     });
     let disk = between(Box::new(Arc::clone(&shared)));
     let committer = Committer::start(Arc::clone(&shared), disk, watch)
-        .map_err(|error| failed(path, &format!("no thread to commit on: {error}")))?;
+        .map_err(|error| failed(path, &format!("cannot start the commit thread: {error}")))?;
     Ok(Opened { store: SledStore::new(shared, committer), quarantined })
 }
 
-/// Why a database was not opened.
+/// Reason why a database was not opened.
 pub(super) enum Trouble {
     Damaged(String),
     Full(String),
     Other(StoreError),
 }
 
-/// Opens the database, and reads which events in it have not ended.
+/// Opens the database and reads its unfinished events.
 fn first(options: &Options) -> Result<(Db, Unended), Trouble> {
     let db = attempt(options)?;
     match calmly(|| Unended::of(&db)) {
         Ok(Ok(unended)) => Ok((db, unended)),
-        Ok(Err(error)) => Err(Trouble::of(unreadable("events that have not ended", error))),
+        Ok(Err(error)) => Err(Trouble::of(unreadable("unfinished events", error))),
         Err(panic) => Err(Trouble::Damaged(panic.to_string())),
     }
 }
 
-/// One attempt at opening the database.
+/// Makes a single attempt to open the database.
 pub(super) fn attempt(options: &Options) -> Result<Db, Trouble> {
     let path = &options.path;
     let other = |error| Trouble::io(path, &error);
@@ -154,7 +154,7 @@ pub(super) fn attempt(options: &Options) -> Result<Db, Trouble> {
             }));
         }
         Schema::Unknown => {
-            let problem = "its schema version is missing or was never written by this program";
+            let problem = "its schema version is missing or unknown";
             return Err(Trouble::Damaged(problem.to_owned()));
         }
     }
@@ -165,12 +165,12 @@ pub(super) fn attempt(options: &Options) -> Result<Db, Trouble> {
     Ok(db)
 }
 
-/// Waits for the lock.
+/// Opens the database once its lock is free.
 fn unlocked(options: &Options) -> Result<Db, Trouble> {
     let path = &options.path;
     let started = Instant::now();
     loop {
-        // Each time: what holds the lock now may leave something unfinished.
+        // Repeated before each attempt: the current holder of the lock may leave unfinished files.
         folder::tidy(path).map_err(|error| Trouble::io(path, &error))?;
         match connect(path, options.cache_bytes) {
             Ok(db) => return Ok(db),
@@ -192,7 +192,7 @@ fn unlocked(options: &Options) -> Result<Db, Trouble> {
 }
 
 impl Trouble {
-    /// What a failure of an open database means for opening it.
+    /// Classifies a failure of an open database as one of opening it.
     pub(super) fn of(error: StoreError) -> Self {
         match error.to_string() {
             problem if is_for_want_of_room(&error) => Self::Full(problem),
@@ -214,9 +214,7 @@ impl Trouble {
             Self::Full(problem) => failed(path, &problem),
             Self::Damaged(problem) => failed(
                 path,
-                &format!(
-                    "it is damaged ({problem}): move the folder away, or set store.on_corruption = \"quarantine\""
-                ),
+                &format!("it is damaged ({problem}); move the folder away or set store.on_corruption = \"quarantine\""),
             ),
         }
     }

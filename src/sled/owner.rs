@@ -1,22 +1,22 @@
-//! Who has the store open, as far as the kernel tells.
+//! Process that has the store open, as reported by the kernel.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// ` (pid 123)`; empty where it can't be found out, as for a holder in another container.
+/// Returns ` (pid 123)`, or an empty text if the holder is unknown, as in another container.
 pub(super) fn owner(path: &Path) -> String {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let inode = fs::metadata(path.join("db")).map(|metadata| metadata.ino());
     match inode.ok().and_then(|inode| holder(&locks, inode)) {
-        Some(pid) if pid == std::process::id() => format!(" (pid {pid}, this one)"),
+        Some(pid) if pid == std::process::id() => format!(" (pid {pid}, this process)"),
         Some(pid) => format!(" (pid {pid})"),
         None => String::new(),
     }
 }
 
-/// Finds the line of a whole-file lock: `1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF`. The device is not
-/// compared: some file systems number it differently here.
+/// Finds the line of a whole-file lock: `1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF`. The device is
+/// not compared, since some file systems number it differently here.
 fn holder(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -41,12 +41,12 @@ mod tests {
 ";
 
     #[test]
-    fn the_holder_is_who_holds_the_whole_file() {
+    fn the_holder_has_locked_the_whole_file() {
         assert_eq!(holder(LOCKS, 77), Some(14));
     }
 
     #[test]
-    fn a_holder_that_is_not_known_here_is_nobody() {
+    fn an_unknown_holder_is_not_named() {
         assert_eq!(holder(LOCKS, 78), None);
         assert_eq!(holder(LOCKS, 79), None);
         assert_eq!(holder("", 77), None);

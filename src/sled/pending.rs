@@ -1,8 +1,9 @@
-//! What is written but not durable yet: kept in memory, seen by every read, given to sled in one batch for many events.
+//! Changes that are not durable yet: held in memory, visible to every read, and given to sled in one batch for many
+//! events.
 //!
-//! sled rolls two of its buffers, through threads of its own, for every batch: 0.15 ms of CPU, so a batch per call would
-//! cost 0.7 ms per event. And what is only noted may wait: an event's notes are overtaken by its outcome, most of the
-//! time before they were worth writing.
+//! sled rolls two of its buffers through threads of its own for every batch, which takes 0.15 ms of CPU. A batch per
+//! call would cost 0.7 ms per event. Noted changes may wait, because the outcome of an event usually replaces its notes
+//! before they are worth writing.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,54 +11,54 @@ use std::sync::Arc;
 
 use super::unended::Unended;
 
-/// Keys with their new values; none: removed.
+/// Keys with their new values; `None` removes a key.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// The writes of one call.
+/// Writes of one call.
 pub(super) type Call = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-/// What is not durable yet. A key is in one of the first two at most.
+/// Changes that are not durable yet. A key is in at most one of the first two fields.
 #[derive(Default)]
 pub(super) struct Pending {
-    /// Nobody waits for these.
+    /// Writes that no caller waits for.
     noted: Writes,
-    /// Somebody waits for these.
+    /// Writes that a caller waits for.
     kept: Writes,
-    /// On its way to the disk, or turned back from it.
+    /// Writes that are being committed, or whose commit failed.
     leaving: Arc<Writes>,
-    /// Counts calls that are waited for.
+    /// Number of calls that a caller waited for.
     calls: u64,
-    /// Absent: anything may be on disk.
+    /// Index of unfinished events; without it any key may be on disk.
     unended: Option<Unended>,
 }
 
-/// How much of what is pending to make durable.
+/// Part of the pending changes to make durable.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Scope {
-    /// What somebody waits for.
+    /// Writes that a caller waits for.
     Kept,
     /// Everything.
     All,
 }
 
 impl Pending {
-    /// Nothing is pending for a disk that has these events.
+    /// Creates an empty set of changes for a disk with these unfinished events.
     pub(super) fn over(unended: Unended) -> Self {
         Self { unended: Some(unended), ..Self::default() }
     }
 
-    /// Whether a key that is not pending may be on disk.
+    /// Reports whether a key that is not pending may be on disk.
     pub(super) fn may_be_on_disk(&self, key: &[u8]) -> bool {
         self.unended.as_ref().is_none_or(|unended| unended.may_have(key))
     }
 
-    /// What will become of a key; none: it stays as it is on disk.
+    /// Returns the pending value of a key, or `None` if the key does not change.
     pub(super) fn get(&self, key: &[u8]) -> Option<&Option<Vec<u8>>> {
         let newest = self.kept.get(key).or_else(|| self.noted.get(key));
         newest.or_else(|| self.leaving.get(key))
     }
 
-    /// Everything that begins so, and the values it will have.
+    /// Returns the pending values of all keys with this prefix.
     pub(super) fn begins_with(&self, prefix: &[u8]) -> BTreeMap<&[u8], Option<&[u8]>> {
         let mut found = BTreeMap::new();
         for writes in [self.leaving.as_ref(), &self.noted, &self.kept] {
@@ -68,7 +69,7 @@ impl Pending {
         found
     }
 
-    /// Adds a call that nobody waits for. What somebody waits for does not wait longer because of it.
+    /// Adds a call that no caller waits for. It does not delay calls that are waited for.
     pub(super) fn note(&mut self, call: Call) {
         for (key, value) in call {
             match self.kept.get_mut(&key) {
@@ -80,7 +81,7 @@ impl Pending {
         }
     }
 
-    /// Adds a call that somebody waits for, with all that was noted of the same keys. Returns its number.
+    /// Adds a call that its caller waits for, and drops noted values of the same keys. Returns the number of the call.
     pub(super) fn keep(&mut self, call: Call) -> u64 {
         for (key, value) in call {
             self.noted.remove(&key);
@@ -90,19 +91,19 @@ impl Pending {
         self.calls
     }
 
-    /// Forgets everything, for a database that is new. Returns the number of the last call.
+    /// Discards everything for a new database. Returns the number of the last call.
     pub(super) fn begin_anew(&mut self) -> u64 {
         let calls = self.calls;
         *self = Self { calls, unended: Some(Unended::none()), ..Self::default() };
         calls
     }
 
-    /// Whether everything is durable.
+    /// Reports whether everything is durable.
     pub(super) fn is_empty(&self) -> bool {
         self.noted.is_empty() && self.kept.is_empty() && self.leaving.is_empty()
     }
 
-    /// Takes what is to be made durable; also the number of the last call in it.
+    /// Takes the writes to be made durable and the number of their last call.
     pub(super) fn take(&mut self, scope: Scope) -> (Arc<Writes>, u64) {
         let leaving = Arc::make_mut(&mut self.leaving);
         if scope == Scope::All {
@@ -115,7 +116,7 @@ impl Pending {
         (Arc::clone(&self.leaving), self.calls)
     }
 
-    /// What was taken is durable.
+    /// Records that the taken writes are durable.
     pub(super) fn arrived(&mut self) {
         if let Some(unended) = &mut self.unended {
             unended.has(&self.leaving);

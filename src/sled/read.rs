@@ -1,4 +1,4 @@
-//! Questions about one thing.
+//! Queries for single values.
 
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::{SavedOrganization, StoreError};
@@ -10,16 +10,16 @@ use super::errors::unreadable;
 use super::keys;
 use super::view::View;
 
-/// Names of what is read, for errors.
+/// Names of the read data in errors.
 pub(super) const RECORD: &str = "a record";
 pub(super) const SESSION: &str = "a session";
 pub(super) const CONTACT: &str = "a remembered contact";
-pub(super) const LEARNED: &str = "what an environment wants";
+pub(super) const LEARNED: &str = "the learned requirements of an environment";
 pub(super) const ORGANIZATIONS: &str = "saved organizations";
 pub(super) const PAUSES: &str = "paused organizations";
 pub(super) const QUEUES: &str = "organizations' queues";
 
-/// Ended or not.
+/// Returns the record of an event, finished or not.
 pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, StoreError> {
     let value = match view.get(RECORD, &keys::unended(key))? {
         Some(value) => Some(value),
@@ -28,7 +28,7 @@ pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, 
     value.map(|value| codec::decode_record(&value).map_err(|error| unreadable(RECORD, error))).transpose()
 }
 
-/// Oldest first; those of the same moment by event.
+/// Returns the entries of a session, oldest first; entries of the same time are ordered by event id.
 pub(super) fn session(
     view: &View<'_>,
     organization: &OrganizationId,
@@ -38,11 +38,10 @@ pub(super) fn session(
     let mut entries = Vec::new();
     for (key, value) in view.begins_with(SESSION, &prefix)? {
         let entry = Entry::decode(&value).map_err(|error| unreadable(SESSION, error))?;
-        let event_id =
-            keys::event_of_entry(&key, prefix.len()).ok_or_else(|| unreadable(SESSION, "its key makes no sense"))?;
+        let event_id = keys::event_of_entry(&key, prefix.len()).ok_or_else(|| unreadable(SESSION, "malformed key"))?;
         entries.push((entry, event_id));
     }
-    // The keys are in the events' order, and the sort is stable.
+    // The keys are ordered by event id, and the sort is stable.
     entries.sort_by_key(|(entry, _)| entry.first);
     Ok(entries.into_iter().map(|(entry, id)| entry.of(id)).collect())
 }
@@ -87,7 +86,7 @@ pub(super) fn organization_queues(view: &View<'_>) -> Result<Vec<(OrganizationId
     times(view, QUEUES, keys::QUEUES)
 }
 
-/// The time stored for each organization under this prefix, by id.
+/// Returns the time stored for each organization under this prefix, by id.
 fn times(view: &View<'_>, what: &'static str, prefix: &[u8]) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
     let rows = view.begins_with(what, prefix)?;
     rows.iter()
@@ -100,5 +99,5 @@ fn times(view: &View<'_>, what: &'static str, prefix: &[u8]) -> Result<Vec<(Orga
 }
 
 fn senseless(what: &'static str) -> StoreError {
-    unreadable(what, "a row of it makes no sense")
+    unreadable(what, "malformed row")
 }

@@ -1,4 +1,4 @@
-//! Opening a broken database again, and telling a damaged one from one that only failed.
+//! Reopening of a broken database, and distinction between a damaged one and one whose writes failed.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,42 +13,42 @@ use super::errors::{calmly, unreadable, unwritten};
 use super::open::{OnCorruption, Options, Quarantined, Trouble, attempt, failed};
 use super::{acceptance, folder};
 
-/// How long the threads of a database that was dropped may hold its lock.
+/// Longest time that the threads of a dropped database may hold its lock.
 pub(super) const LET_GO: Duration = Duration::from_secs(1);
 
-/// Opens the database of one store again, as often as it takes.
+/// Reopens the database of one store, as often as necessary.
 pub(super) struct Reopener {
     options: Options,
-    /// The damaged store, once it has been moved and until the new one is open.
+    /// Damaged store, from its move until the new one is open.
     set_aside: Mutex<Option<Quarantined>>,
 }
 
-/// Whether a database that opens is trusted.
+/// Trust in the content of a reopened database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Trust {
-    /// Writing failed; what it holds is not in doubt.
+    /// A write failed; the content is trusted.
     Content,
-    /// It reported damage: every row is read first.
+    /// Damage was reported; every row is read first.
     Nothing,
 }
 
-/// An open database.
+/// Open database.
 pub(super) struct Live {
     pub db: Db,
-    /// sled's own flush does not reach the disk on Linux: this handle is for the `fsync` that does.
+    /// Handle for `fsync`, since sled's own flush does not reach the disk on Linux.
     pub file: File,
 }
 
-/// A database that is open again.
+/// Reopened database.
 pub(super) enum Reopened {
-    /// The same.
+    /// The same database.
     Same(Live),
-    /// A new one; the damaged one was set aside.
+    /// New database; the damaged one was set aside.
     New(Live, Quarantined),
 }
 
 impl Live {
-    /// The database in this folder.
+    /// Wraps the database in this folder.
     pub(super) fn of(path: &Path, db: Db) -> Result<Self, StoreError> {
         let file = File::open(path.join("db")).map_err(unwritten)?;
         Ok(Self { db, file })
@@ -56,12 +56,12 @@ impl Live {
 }
 
 impl Reopener {
-    /// With the options that the store was opened with.
+    /// Uses the options that the store was opened with.
     pub(super) fn new(options: &Options) -> Self {
         Self { options: Options { lock_wait: LET_GO, ..options.clone() }, set_aside: Mutex::default() }
     }
 
-    /// Opens it. A damaged one is set aside and a new one opened, where that is wanted.
+    /// Reopens the database. Sets a damaged one aside and opens a new one if the options allow it.
     pub(super) fn reopen(&self, trust: Trust) -> Result<Reopened, StoreError> {
         let path = &self.options.path;
         let opened = attempt(&self.options).and_then(|db| if trust == Trust::Content { Ok(db) } else { examined(db) });
@@ -84,7 +84,7 @@ impl Reopener {
         })
     }
 
-    /// Whether an operator has to accept what takes the place of a damaged one.
+    /// Reports whether an operator has to accept the replacement of a damaged store.
     pub(super) fn asks(&self) -> bool {
         self.options.on_corruption == OnCorruption::QuarantineUntilAccepted
     }
@@ -94,10 +94,10 @@ impl Reopener {
     }
 }
 
-/// Moves a damaged store out of the way. Where an operator is to accept the new one, that is on disk before.
+/// Moves a damaged store aside. If an operator has to accept the new one, the marker is written first.
 pub(super) fn set_aside(options: &Options, problem: String) -> Result<Quarantined, StoreError> {
     let path: &Path = &options.path;
-    // Threads of a database that is not gone yet would write into the new folder.
+    // Threads of a database that is still closing would write into the new folder.
     folder::wait_until_free(path, LET_GO);
     let aside = folder::aside(path, Timestamp::now());
     let marked = match options.on_corruption {
@@ -106,16 +106,16 @@ pub(super) fn set_aside(options: &Options, problem: String) -> Result<Quarantine
     };
     match marked.and_then(|()| folder::set_aside(path, &aside)) {
         Ok(()) => Ok(Quarantined { path: aside, problem }),
-        Err(error) => Err(failed(path, &format!("{problem}; cannot set it aside: {error}"))),
+        Err(error) => Err(failed(path, &format!("{problem}; cannot move it aside: {error}"))),
     }
 }
 
-/// Reads every row. sled checks a page's sum when it reads it, not when it opens the file.
+/// Reads every row. sled verifies the checksum of a page when it reads the page, not when it opens the file.
 fn examined(db: Db) -> Result<Db, Trouble> {
     let read = calmly(|| db.iter().try_for_each(|row| row.map(drop)));
     let problem = match read {
         Ok(Ok(())) => return Ok(db),
-        Ok(Err(error)) => Trouble::of(unreadable("every row", error)),
+        Ok(Err(error)) => Trouble::of(unreadable("all rows", error)),
         Err(panic) => Trouble::Damaged(panic.to_string()),
     };
     // Dropping it may panic for the same reason.

@@ -1,4 +1,4 @@
-//! The version of the layout, in a row of its own.
+//! Version of the layout, stored in a row of its own.
 
 use handoffd_engine::ports::store::StoreError;
 use sled::{Db, IVec};
@@ -6,30 +6,31 @@ use sled::{Db, IVec};
 use super::errors::{unreadable, unwritten};
 use super::keys::SCHEMA;
 
-/// The version that this program writes.
+/// Version that this program writes.
 pub(super) const KNOWN: u32 = 2;
 
-/// What the version row says.
+/// Version found in a database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Schema {
-    /// This program's.
+    /// Version of this program.
     Known,
-    /// A newer program's.
+    /// Version of a newer program.
     Newer(u32),
-    /// One that no program has written.
+    /// Missing version, or one that no program has written.
     Unknown,
 }
 
-/// Whether the folder had a complete store before it was opened.
+/// Content of the folder before the database was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Before {
-    /// No: it is new, or its making was cut short.
+    /// No complete store: the folder is new, or its creation was interrupted.
     Nothing,
-    /// Yes. sled opens a file of which it can read nothing as an empty one, without a word: this tells the two apart.
+    /// Complete store. sled silently opens a file that it can't read at all as an empty one; this distinguishes the
+    /// two.
     Store,
 }
 
-/// Reads the version, writes it into a new database, brings an older one up to date.
+/// Reads the version, writes it into a new database and migrates an older one.
 pub(super) fn check(db: &Db, before: Before) -> Result<Schema, StoreError> {
     let row = db.get(SCHEMA).map_err(|error| unreadable("the schema version", error))?;
     match row.as_ref().map(version) {
@@ -40,7 +41,7 @@ pub(super) fn check(db: &Db, before: Before) -> Result<Schema, StoreError> {
     }
 }
 
-/// One arm for each step from an older version to the next.
+/// Migrates the database, with one arm for each step from an older version to the next.
 fn migrate(found: u32) -> Schema {
     match found {
         KNOWN => Schema::Known,

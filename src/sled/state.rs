@@ -1,4 +1,4 @@
-//! The open database with what is on its way into it, and what takes its place when it is broken or closed.
+//! Open database with its pending changes, and the states that replace it when it is broken or closed.
 
 use std::collections::HashMap;
 use std::mem;
@@ -22,41 +22,41 @@ use super::unended::Unended;
 use super::view::View;
 use super::{journal, keys};
 
-/// What the store and its committer share.
+/// State shared by the store and its commit thread.
 pub(super) struct Shared {
-    /// The store's folder.
+    /// Folder of the store.
     pub path: PathBuf,
     reopener: Reopener,
     state: RwLock<State>,
     pending: Mutex<Pending>,
-    /// What environments want, as asked for or written last: every event asks, and it hardly ever changes.
+    /// Cache of the environments' learned requirements: every event reads them, and they hardly ever change.
     learned: Mutex<HashMap<OrganizationId, Learned>>,
-    /// Why nothing can be written; none while all is well.
+    /// Reason why nothing can be written; `None` while the store is healthy.
     pub health: watch::Sender<Option<StoreError>>,
-    /// The store that was set aside last, while this one was open.
+    /// Store that was last set aside while this one was open.
     pub quarantined: watch::Sender<Option<Quarantined>>,
-    /// No event begins while this is not accepted.
+    /// New store that is not yet accepted; no event begins meanwhile.
     pub unaccepted: watch::Sender<Option<Unaccepted>>,
 }
 
-/// What a broken database turned out to be.
+/// Result of repairing a broken database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mended {
-    /// It holds what it held, and what is pending is still there.
+    /// The database kept its content, and pending changes are kept.
     Same,
-    /// A new one took its place. All calls up to this one are lost, unless they were durable before.
+    /// A new database replaced it. All calls up to this one are lost unless they were durable before.
     New(u64),
 }
 
 enum State {
     Live(Live),
-    /// After one failed write (a full disk, for one) sled refuses all others, until it is opened again.
+    /// State after one failed write, for example on a full disk. sled then refuses all others until it is reopened.
     Broken(StoreError),
     Closed,
 }
 
 impl Shared {
-    /// Takes over an open database, which has these events that have not ended.
+    /// Takes over an open database with these unfinished events.
     pub(super) fn new(
         path: PathBuf,
         (live, unended): (Live, Unended),
@@ -70,8 +70,8 @@ impl Shared {
         shared
     }
 
-    /// There is none yet, for this reason. Which events have not ended is not known until the next start: the disk is
-    /// asked each time.
+    /// Starts without a database, for this reason. The unfinished events remain unknown until the next start, so the
+    /// disk is read each time.
     pub(super) fn without(
         path: PathBuf,
         problem: StoreError,
@@ -90,8 +90,8 @@ impl Shared {
         }
     }
 
-    /// Reads something, or prepares a change; `what` names it in the error. One caller at a time, so what a change
-    /// replaces stays as it was read.
+    /// Runs a read, or prepares a change; `what` names the data in the error. Admits one caller at a time, so the
+    /// values that a change replaces stay as they were read.
     pub(super) fn view<T>(
         &self,
         what: &'static str,
@@ -104,7 +104,7 @@ impl Shared {
         calmly(|| work(&mut view)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
     }
 
-    /// Reads what is on disk, beside the writers.
+    /// Runs a read of the disk, concurrently with writers.
     pub(super) fn on_disk<T>(
         &self,
         what: &'static str,
@@ -115,17 +115,17 @@ impl Shared {
         calmly(|| work(&live.db)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
     }
 
-    /// What is not durable yet.
+    /// Locks the pending changes.
     pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What environments want, as far as it was asked for.
+    /// Locks the cache of learned requirements.
     pub(super) fn learned(&self) -> MutexGuard<'_, HashMap<OrganizationId, Learned>> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives writes to sled; a crash leaves all of them or none.
+    /// Passes writes to sled. A crash keeps all of them or none.
     pub(super) fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         let state = self.state();
         let live = state.live()?;
@@ -143,8 +143,8 @@ impl Shared {
         calmly(|| live.db.apply_batch(batch)).map_err(unwritten)?.map_err(unwritten)
     }
 
-    /// Remembers that it failed: nothing is read or written until the database is opened again. Damage that was reported
-    /// stays a reason to examine it, whatever else fails meanwhile.
+    /// Records a failure. Nothing is read or written until the database is reopened. Reported damage remains a reason
+    /// to examine the database, even if another failure follows.
     pub(super) fn broke(&self, problem: StoreError) {
         let problem = if is_damage(&problem) { StoreError::Suspect { source: Arc::new(problem) } } else { problem };
         let suspect = matches!(&*self.state(), State::Broken(StoreError::Suspect { .. }));
@@ -154,12 +154,12 @@ impl Shared {
         self.health.send_replace(Some(problem));
     }
 
-    /// All that was written is durable.
+    /// Records that everything written is durable.
     pub(super) fn is_well(&self) {
         self.health.send_if_modified(|problem| problem.take().is_some());
     }
 
-    /// Opens a broken database again, or a new one where it is damaged.
+    /// Reopens a broken database, or opens a new one if it is damaged.
     pub(super) fn mend(&self) -> Result<Mended, StoreError> {
         let trust = match &*self.state() {
             State::Live(_) | State::Closed => return Ok(Mended::Same),
@@ -176,12 +176,12 @@ impl Shared {
         })
     }
 
-    /// Lets go of the database for good.
+    /// Releases the database permanently.
     pub(super) fn close(&self) {
         self.replace(State::Closed);
     }
 
-    /// Forgets all that is in memory of the damaged database, then takes over the new one.
+    /// Discards everything in memory of the damaged database, then takes over the new one.
     fn begin_anew(&self, live: Live, quarantined: Quarantined) -> Mended {
         let lost = self.pending().begin_anew();
         self.learned().clear();

@@ -1,5 +1,5 @@
-//! The store, as the seam wants it. Reading and writing one event takes microseconds and is done in place; what takes
-//! longer goes to a blocking thread.
+//! Implementation of the store port. Reading and writing one event takes microseconds and runs in place; longer work
+//! runs on a blocking thread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use super::sweep::{self, Sweep};
 use super::view::View;
 use super::{Step, folder, read};
 
-/// Name of what is read before a change, for errors.
-const CHANGE: &str = "what a change replaces";
+/// Name of the data read before a change, in errors.
+const CHANGE: &str = "the values to be replaced";
 
-/// An open store in a folder. Dropped without `close`, it makes everything durable on a thread of its own.
+/// Open store in a folder. Dropping it without `close` makes everything durable on a thread of its own.
 pub struct SledStore {
     shared: Arc<Shared>,
     committer: Arc<Committer>,
@@ -40,26 +40,27 @@ impl SledStore {
         Self { shared, committer: Arc::new(committer) }
     }
 
-    /// Why nothing can be written; none while all is well. It mends by itself.
+    /// Subscribes to the reason why nothing can be written; `None` while the store is healthy. The store repairs
+    /// itself.
     pub fn health(&self) -> watch::Receiver<Option<StoreError>> {
         self.shared.health.subscribe()
     }
 
-    /// The damaged store that was set aside last, since this one was opened.
+    /// Subscribes to the damaged store that was last set aside since this one was opened.
     pub fn quarantined(&self) -> watch::Receiver<Option<Quarantined>> {
         self.shared.quarantined.subscribe()
     }
 
-    /// Set while an operator has not accepted what took the place of a damaged store: no record can be read, so no event
-    /// begins. All else goes on: organizations can be saved, and paused.
+    /// Subscribes to the new store that an operator has not accepted yet. Until then no record can be read, so no event
+    /// begins. Everything else works: organizations can be saved and paused.
     pub fn unaccepted(&self) -> watch::Receiver<Option<Unaccepted>> {
         self.shared.unaccepted.subscribe()
     }
 
-    /// Accepts it, durably. Returns what there was to accept.
+    /// Accepts the new store durably. Returns the accepted store, if there was one.
     ///
     /// # Errors
-    /// When the store fails, or the marker can't be removed.
+    /// Fails if the store is unhealthy or the marker can't be removed.
     pub async fn accept(&self) -> Result<Option<Unaccepted>, StoreError> {
         if let Some(problem) = self.shared.health.borrow().clone() {
             return Err(problem);
@@ -73,7 +74,7 @@ impl SledStore {
         Ok(Some(unaccepted))
     }
 
-    /// Reads something, or prepares a change.
+    /// Runs a read, or prepares a change.
     fn view<T>(
         &self,
         what: &'static str,
@@ -82,7 +83,7 @@ impl SledStore {
         self.examined(self.shared.view(what, work))
     }
 
-    /// Has the store examined when this is damage.
+    /// Has the store examined if the result is an error of damage.
     fn examined<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(problem) = &result
             && is_damage(problem)
@@ -93,7 +94,7 @@ impl SledStore {
         result
     }
 
-    /// Writes all changes to memory, where every reader sees them, in the way that `add` says.
+    /// Applies all changes in memory, where every reader sees them, and adds them to the pending ones by `add`.
     fn apply<T>(&self, changes: &[Change], add: impl FnOnce(&mut Pending, Call) -> T) -> Result<T, StoreError> {
         self.view(CHANGE, |view| {
             let mut draft = Draft::new(view);
@@ -173,13 +174,8 @@ impl Store for SledStore {
         self.committer.kept(call).await
     }
 
-    async fn outcomes(
-        &self,
-        filter: &OutcomeFilter,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<OutcomePage, StoreError> {
-        // What is on disk is walked: nothing may be pending. A disk that fails is walked as it is.
+    async fn outcomes(&self, filter: &OutcomeFilter, after: Option<&Cursor>, limit: usize) -> Result<OutcomePage, StoreError> {
+        // The listing reads only the disk, so nothing may be pending. A failing disk is listed as it is.
         let _disk_fails = self.committer.settled().await;
         let mut listing = Listing::new(filter.clone(), after, limit)?;
         loop {
@@ -228,11 +224,11 @@ impl Store for SledStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         let settled = match self.committer.settled().await {
-            Err(StoreError::Closed) => Ok(()), // closed before: nothing to do
+            Err(StoreError::Closed) => Ok(()), // already closed
             settled => settled,
         };
         let (shared, committer) = (Arc::clone(&self.shared), Arc::clone(&self.committer));
-        aside("the end of the store", move || {
+        aside("the result of closing", move || {
             committer.stop();
             shared.close();
             Ok(())
@@ -248,7 +244,7 @@ impl fmt::Debug for SledStore {
     }
 }
 
-/// Does something that takes longer on a thread where that hurts nobody.
+/// Runs longer work on a blocking thread.
 async fn aside<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,

@@ -1,7 +1,7 @@
-//! Forgetting what is old, a little at a time: writers wait for one small batch at most.
+//! Deletion of expired records in small batches. Writers wait for one batch at most.
 //!
-//! Ended events are found in the journal. Sessions, contacts and what has not ended are walked over: an index of when
-//! each was touched would cost every event two writes, a walk costs a second of CPU in a million rows.
+//! Finished events are found in the outcome index. Sessions, contacts and unfinished events are scanned: an index of
+//! their last change would cost every event two writes, while a scan costs a second of CPU per million rows.
 
 use std::ops::Bound;
 
@@ -16,17 +16,17 @@ use super::journal::{self, SPAN};
 use super::view::View;
 use super::{Step, keys};
 
-/// Rows and entries looked at in one batch: one to two milliseconds.
+/// Number of rows and entries in one batch, which takes one to two milliseconds.
 const BATCH: usize = 256;
 
-/// Name of what is read, for errors.
-pub(super) const OLD: &str = "what is to be forgotten";
+/// Name of the read data in errors.
+pub(super) const OLD: &str = "expired records";
 
-/// Where a sweep stands: what is left of the walk that it is on, and the walks after it.
+/// Progress of a sweep: the rest of the current walk, and the walks after it.
 pub(super) struct Sweep {
     before: Timestamp,
     walks: Vec<Walk>,
-    /// What was forgotten so far.
+    /// Number of rows deleted so far.
     pub swept: Swept,
 }
 
@@ -38,20 +38,20 @@ struct Walk {
 
 #[derive(Clone, Copy)]
 enum What {
-    /// The journal of ended events.
+    /// Outcome index.
     Ended,
-    /// Records in hand or waiting: their messages are long gone.
+    /// Records of events in progress or waiting whose messages no longer exist.
     Unended,
-    /// Sessions' entries.
+    /// Session entries.
     Entries,
     /// Contacts.
     Contacts,
 }
 
 impl Sweep {
-    /// Forgets what ended, began without an end, or was touched before this time.
+    /// Deletes events that ended, or began without an end, and rows that last changed before this time.
     pub(super) fn new(before: Timestamp) -> Self {
-        // Rows of up to a span later may have entries as old as that.
+        // Rows up to one span later may have entries of that time.
         let to = before.checked_add(SPAN).map_or_else(|_| keys::end(keys::JOURNAL), keys::journal_from);
         Self {
             before,
@@ -65,7 +65,7 @@ impl Sweep {
         }
     }
 
-    /// Forgets one batch of what is on disk; says whether that was the last.
+    /// Deletes one batch from the disk; returns whether it was the last.
     pub(super) fn step(&mut self, view: &mut View<'_>) -> Result<Step, StoreError> {
         let Some(mut walk) = self.walks.pop() else {
             return Ok(Step::Done);
@@ -81,7 +81,7 @@ impl Sweep {
             };
             if looked_at >= BATCH {
                 walk.from = key.to_vec();
-                walk.from.push(0); // the very next key
+                walk.from.push(0); // the next possible key
                 self.walks.push(walk);
                 break;
             }
@@ -91,7 +91,8 @@ impl Sweep {
         Ok(Step::More)
     }
 
-    /// Forgets the events of a journal's row that are old, then the row, or what of it is. Returns how many it lists.
+    /// Deletes the expired events of an index row, then the row or its expired entries. Returns the number of its
+    /// entries.
     fn look_at_ended(&mut self, draft: &mut Draft<'_, '_>, key: &[u8], row: &[u8]) -> Result<usize, StoreError> {
         let (mut listed, mut stay) = (0, Vec::new());
         for entry in journal::entries(row) {
@@ -106,7 +107,7 @@ impl Sweep {
         if stay.is_empty() {
             draft.remove(key.to_vec());
         } else if stay.len() < listed {
-            // One row again, under the same key: the newest entry is among those that stay.
+            // The result is one row with the same key, since the newest entry remains.
             for (_, row) in journal::pack(stay.into_iter()) {
                 draft.insert(key.to_vec(), row);
             }
@@ -114,7 +115,7 @@ impl Sweep {
         Ok(listed.max(1))
     }
 
-    /// The row itself says how old it is; one that can't be read is as good as old.
+    /// Deletes a row by the time that it begins with. An unreadable row counts as expired.
     fn look_at_touched(&mut self, draft: &mut Draft<'_, '_>, what: What, row: &[u8]) -> Result<usize, StoreError> {
         let Some(value) = draft.get(row)? else {
             return Ok(1);
@@ -132,7 +133,8 @@ impl Sweep {
     }
 }
 
-/// Where the record is that ended at this place, when it is still there, or can't be read: then nothing else finds it.
+/// Returns the key of the record that ended at this position, if it is still stored. An unreadable record is included,
+/// because no other walk finds it.
 fn its_record(draft: &Draft<'_, '_>, position: &Position) -> Result<Option<Vec<u8>>, StoreError> {
     let key = keys::record(&position.key());
     let Some(value) = draft.get(&key)? else {

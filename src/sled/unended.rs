@@ -1,4 +1,4 @@
-//! Which events that have not ended may be on disk. Most of the time there are none, while every event asks twice.
+//! Index of the unfinished events that may be on disk. Usually there are none, while every event queries it twice.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,35 +8,35 @@ use sled::Tree;
 use super::keys::UNENDED;
 use super::pending::Writes;
 
-/// Digests of keys: one too many costs a look at the disk, and none is missing.
+/// Digests of keys. A superfluous one costs a read of the disk; none is ever missing.
 pub(super) struct Unended {
     digests: HashSet<u64>,
 }
 
 impl Unended {
-    /// None, as in a new database.
+    /// Returns the empty index of a new database.
     pub(super) fn none() -> Self {
         Self { digests: HashSet::new() }
     }
 
-    /// Those on disk.
+    /// Reads the unfinished events on disk.
     pub(super) fn of(tree: &Tree) -> sled::Result<Self> {
         let keys = tree.scan_prefix(UNENDED).keys();
         let digests = keys.map(|key| key.map(|key| digest(&key))).collect::<sled::Result<_>>()?;
         Ok(Self { digests })
     }
 
-    /// Whether this key may be on disk; any that is not an unended event's may.
+    /// Reports whether this key may be on disk; every key of another kind may.
     pub(super) fn may_have(&self, key: &[u8]) -> bool {
         !key.starts_with(UNENDED) || self.digests.contains(&digest(key))
     }
 
-    /// These are about to be written.
+    /// Records that these changes are about to be written.
     pub(super) fn will_have(&mut self, writes: &Writes) {
         self.digests.extend(of(writes).filter(|(_, value)| value.is_some()).map(|(key, _)| digest(key)));
     }
 
-    /// These are on disk.
+    /// Records that these changes are on disk.
     pub(super) fn has(&mut self, writes: &Writes) {
         for (key, value) in of(writes) {
             if value.is_none() {

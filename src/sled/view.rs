@@ -1,4 +1,4 @@
-//! What is on disk, with what is pending over it.
+//! Content of the disk, overlaid with the pending changes.
 
 use std::collections::BTreeMap;
 
@@ -8,29 +8,29 @@ use sled::{IVec, Tree};
 use super::errors::unreadable;
 use super::pending::Pending;
 
-/// The store as its callers see it.
+/// Store as its callers see it.
 pub(super) struct View<'a> {
     tree: &'a Tree,
     pending: &'a mut Pending,
 }
 
 impl<'a> View<'a> {
-    /// Everything that is pending hides what is on disk.
+    /// Creates a view in which pending changes hide the disk.
     pub(super) fn new(tree: &'a Tree, pending: &'a mut Pending) -> Self {
         Self { tree, pending }
     }
 
-    /// What is on disk alone, for walks that have made everything durable before.
+    /// Returns the content of the disk alone, for walks that have made everything durable before.
     pub(super) fn tree(&self) -> &'a Tree {
         self.tree
     }
 
-    /// What is pending.
+    /// Returns the pending changes.
     pub(super) fn pending(&mut self) -> &mut Pending {
         self.pending
     }
 
-    /// The value of a key; `what` names it in the error.
+    /// Returns the value of a key; `what` names it in the error.
     pub(super) fn get(&self, what: &'static str, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         match self.pending.get(key) {
             Some(value) => Ok(value.as_deref().map(IVec::from)),
@@ -39,7 +39,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Everything that begins so, in the keys' order.
+    /// Returns all rows with this prefix, ordered by key.
     pub(super) fn begins_with(&self, what: &'static str, prefix: &[u8]) -> Result<BTreeMap<IVec, IVec>, StoreError> {
         let rows = self.tree.scan_prefix(prefix).collect::<Result<BTreeMap<IVec, IVec>, _>>();
         let mut rows = rows.map_err(|error| unreadable(what, error))?;

@@ -1,7 +1,7 @@
-//! Values as bytes: a version, what must be known without decoding, then JSON. Pure.
+//! Encoding of values: a version, the fields that are read without decoding, then JSON. Pure.
 //!
-//! JSON, because fields come and go: a value written by an older version lacks fields, one by a newer has more, and both
-//! must be read. New fields of what is stored must have a default.
+//! JSON allows fields to come and go: a value of an older version lacks fields, a value of a newer one has more, and
+//! both must be readable. Every new field of a stored type needs a default.
 
 use handoffd_engine::event::{Channel, ContactId, EventId};
 use handoffd_engine::workflow::{Learned, Outcome, Phase, Record, SessionEntry, SessionState};
@@ -12,30 +12,34 @@ use uuid::Uuid;
 
 use super::keys::{TIME, read_time, time};
 
-/// Version of the values' form; another one is not read.
+/// Version of the value format. Values of another version are refused.
 const VERSION: u8 = 2;
 
-/// Longest value: sled puts pages over 128 KiB into files that it never syncs, and a page holds up to 17 values.
+/// Longest value, in bytes. sled moves pages over 128 KiB to files that it never syncs, and a page holds up to 17
+/// values.
 pub(super) const LONGEST: usize = 4096;
 
-/// Bytes of a record before its JSON: version, first seen.
+/// Bytes of a record before its JSON: version, time first seen.
 const RECORD_HEAD: usize = 1 + TIME;
 
-/// Bytes of a session's entry before its JSON: version, last and first touched.
+/// Bytes of a session entry before its JSON: version, times of the last and the first change.
 const ENTRY_HEAD: usize = 1 + 2 * TIME;
 
-/// A value that can't be read.
+/// Value that can't be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    /// Too short, or a form that this program does not know.
-    #[error("its form is unknown (version {0:?}, this program knows {VERSION})")]
+    /// Value that is too short or has an unknown format version.
+    #[error(
+        "unknown format version {}, expected {VERSION}",
+        .0.map_or_else(|| "(empty value)".to_owned(), |found| found.to_string())
+    )]
     Form(Option<u8>),
-    /// Not the JSON it should be.
+    /// Value whose JSON is invalid.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
-/// Writes a record, trimming what is too long in it: first errors' texts, then the history, never an id.
+/// Encodes a record. A record that is too long is trimmed: first error texts, then the history, never an id.
 pub(super) fn encode_record(record: &Record) -> Vec<u8> {
     let mut value = write_record(record);
     if value.len() > LONGEST {
@@ -51,38 +55,38 @@ pub(super) fn encode_record(record: &Record) -> Vec<u8> {
     value
 }
 
-/// Reads a record.
+/// Decodes a record.
 pub(super) fn decode_record(value: &[u8]) -> Result<Record, Unreadable> {
     json(value, RECORD_HEAD)
 }
 
-/// What one event did for a session, when that was last and first written.
+/// Effect of one event on its session, with the times when it was last and first written.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Entry {
-    /// When it was last touched, for retention.
+    /// Time of the last change, for retention.
     pub at: Timestamp,
-    /// When it was first written: its place in the session.
+    /// Time of the first write, which orders the entries of a session.
     pub first: Timestamp,
-    /// What it became.
+    /// Stored effect.
     pub kept: Kept,
 }
 
-/// What an event did for its session, as its value holds it.
+/// Effect of an event on its session, as its value stores it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
-    /// What it became.
+    /// State of the session after the event.
     #[serde(flatten)]
     pub state: SessionState,
-    /// The handoff's own timestamp.
+    /// Timestamp of the handoff event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_off: Option<Timestamp>,
-    /// Since when its incident may have been closed.
+    /// Time from which the incident may have been closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Timestamp>,
 }
 
 impl Entry {
-    /// Writes it; the event's id is in the key.
+    /// Encodes the entry; the event id is in the key.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut value = head(ENTRY_HEAD);
         value.extend_from_slice(&time(self.at));
@@ -91,7 +95,7 @@ impl Entry {
         value
     }
 
-    /// Reads it.
+    /// Decodes an entry.
     pub(super) fn decode(value: &[u8]) -> Result<Self, Unreadable> {
         let kept = json(value, ENTRY_HEAD)?;
         let at = touched_at(value).ok_or_else(|| form(value))?;
@@ -99,14 +103,14 @@ impl Entry {
         Ok(Self { at, first, kept })
     }
 
-    /// As the machine knows it.
+    /// Converts the entry to the workflow's type.
     pub(super) fn of(self, event_id: EventId) -> SessionEntry {
         let Kept { state, handed_off, closing } = self.kept;
         SessionEntry { event_id, state, handed_off, closing }
     }
 }
 
-/// Writes a remembered contact.
+/// Encodes a remembered contact.
 pub(super) fn encode_contact(contact: ContactId, at: Timestamp) -> Vec<u8> {
     let mut value = head(1 + TIME + 16);
     value.extend_from_slice(&time(at));
@@ -114,7 +118,7 @@ pub(super) fn encode_contact(contact: ContactId, at: Timestamp) -> Vec<u8> {
     value
 }
 
-/// Reads a remembered contact and when it was seen.
+/// Decodes a remembered contact and the time when it was seen.
 pub(super) fn decode_contact(value: &[u8]) -> Result<(ContactId, Timestamp), Unreadable> {
     let id = value.get(1 + TIME..).and_then(|id| Uuid::from_slice(id).ok());
     match (value.first(), id, touched_at(value)) {
@@ -123,40 +127,40 @@ pub(super) fn decode_contact(value: &[u8]) -> Result<(ContactId, Timestamp), Unr
     }
 }
 
-/// Writes what was saved of an organization.
+/// Encodes the document of a saved organization.
 pub(super) fn encode_document(document: &str) -> Vec<u8> {
     let mut value = head(1 + document.len());
     value.extend_from_slice(document.as_bytes());
     value
 }
 
-/// Reads what was saved of an organization.
+/// Decodes the document of a saved organization.
 pub(super) fn decode_document(value: &[u8]) -> Result<String, Unreadable> {
     let text = value.strip_prefix(&[VERSION]).and_then(|text| std::str::from_utf8(text).ok());
     text.map(str::to_owned).ok_or_else(|| form(value))
 }
 
-/// Writes a time alone: since when an organization is paused, or when its queue was declared.
+/// Encodes a single time: when an organization was paused, or when its queue was declared.
 pub(super) fn encode_time(at: Timestamp) -> Vec<u8> {
     let mut value = head(1 + TIME);
     value.extend_from_slice(&time(at));
     value
 }
 
-/// The time that a value begins with: when a session's entry or a contact was last touched, when an event was first
-/// seen, since when an organization is paused, when its queue was declared.
+/// Returns the time at the start of a value: when a session entry or a contact last changed, when an event was first
+/// seen, when an organization was paused, or when its queue was declared.
 pub(super) fn touched_at(value: &[u8]) -> Option<Timestamp> {
     read_time(value.strip_prefix(&[VERSION])?)
 }
 
-/// Writes what an environment wants.
+/// Encodes the learned requirements of an environment.
 pub(super) fn encode_learned(learned: &Learned) -> Vec<u8> {
     let mut value = head(160);
     append(&mut value, learned);
     value
 }
 
-/// Reads what an environment wants.
+/// Decodes the learned requirements of an environment.
 pub(super) fn decode_learned(value: &[u8]) -> Result<Learned, Unreadable> {
     json(value, 1)
 }
@@ -190,7 +194,7 @@ fn form(value: &[u8]) -> Unreadable {
     Unreadable::Form(value.first().copied())
 }
 
-/// First: what Dynamics said is cut to the length of a sentence.
+/// Trims first: cuts error texts of Dynamics to the length of a sentence.
 fn shorten_texts(record: &mut Record) {
     for entry in &mut record.history {
         cut_option(&mut entry.error, 120);
@@ -204,7 +208,7 @@ fn shorten_texts(record: &mut Record) {
     }
 }
 
-/// Second: the newest request alone is kept, and what went wrong in a few words.
+/// Trims second: keeps only the newest request, and a few words of each error.
 fn shorten_history(record: &mut Record) {
     let dropped = record.history.len().saturating_sub(1);
     record.history.drain(..dropped);
@@ -217,8 +221,8 @@ fn shorten_history(record: &mut Record) {
     }
 }
 
-/// Third: names that are far longer than any real one. A channel is cut to 64 characters, a ticket number to 100, its
-/// length in Dynamics.
+/// Trims third: cuts names that are far longer than any real one. A channel is cut to 64 characters, a ticket number to
+/// 100, its length in Dynamics.
 fn shorten_names(record: &mut Record) {
     record.history.clear();
     if let Some(posted) = &mut record.progress.incident {

@@ -11,7 +11,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-/// The largest record there is: the longest ids, everything set, errors of this length.
+/// Largest possible record: the longest ids, every field set, errors of this length.
 fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
     let long = "ü".repeat(error);
     let history = HistoryEntry {
@@ -78,7 +78,7 @@ fn largest_outcome(id: &str, long: String, closed: Vec<IncidentId>, status: Stat
     }
 }
 
-/// What trimming must leave alone.
+/// Fields that trimming must leave unchanged.
 fn essence(record: &Record) -> impl PartialEq + std::fmt::Debug {
     let outcome = record.outcome().cloned().unwrap();
     (
@@ -94,7 +94,7 @@ fn essence(record: &Record) -> impl PartialEq + std::fmt::Debug {
 
 proptest! {
     #[test]
-    fn no_value_is_longer_than_it_may_be(
+    fn no_value_exceeds_the_limit(
         id in prop_oneof![
             Just("𝄞".repeat(255)),
             prop::collection::vec(any::<char>().prop_filter("ids have none", |c| !c.is_control()), 1..=255)
@@ -112,27 +112,27 @@ proptest! {
 }
 
 #[test]
-fn a_record_that_fits_is_left_as_it_is() {
+fn a_record_that_fits_is_unchanged() {
     let mut record = largest("ses_1", 10, 2, Status::Skipped);
     record.history.truncate(4);
     assert_eq!(decode_record(&encode_record(&record)).unwrap(), record);
 }
 
 #[test]
-fn ids_are_kept_even_when_there_are_too_many_for_the_limit() {
+fn ids_are_kept_even_beyond_the_limit() {
     let record = largest("ses_1", 10, 100, Status::Succeeded);
     let read = decode_record(&encode_record(&record)).unwrap();
     assert_eq!(essence(&read), essence(&record));
 }
 
 #[test]
-fn when_it_was_first_seen_is_known_without_decoding() {
+fn the_time_first_seen_is_read_without_decoding() {
     let record = largest("ses_1", 1, 1, Status::Failed);
     assert_eq!(touched_at(&encode_record(&record)), Some(record.first_seen));
 }
 
 #[test]
-fn entries_contacts_and_wishes_read_back() {
+fn entries_contacts_and_requirements_round_trip() {
     let entry = Entry {
         at: at(5),
         first: at(1),
@@ -152,17 +152,18 @@ fn entries_contacts_and_wishes_read_back() {
 }
 
 #[test]
-fn nonsense_is_an_error_that_says_so() {
+fn malformed_values_are_refused() {
     for value in [&b""[..], b"\x01abcdefghijklmnop{}", b"\x02short"] {
         assert!(decode_record(value).is_err());
         assert!(Entry::decode(value).is_err());
         assert!(decode_contact(value).is_err());
     }
     let unknown = decode_learned(b"\x07{}").unwrap_err().to_string();
-    assert_eq!(unknown, "its form is unknown (version Some(7), this program knows 2)");
+    assert_eq!(unknown, "unknown format version 7, expected 2");
 }
 
-/// Values outlive the program. These are as the first version wrote them: whatever is added later must have a default.
+/// Stored values outlive the program. These are values of the first version; every field added later must have a
+/// default.
 #[test]
 fn values_of_the_first_version_are_read() {
     let mut value = vec![VERSION];
@@ -181,13 +182,13 @@ fn values_of_the_first_version_are_read() {
     let record = decode_record(&value).unwrap();
     assert_eq!(record.outcome().unwrap().status, Status::Succeeded);
     assert_eq!(record.history[0].step, StepName::PostIncident);
-    assert!(record.settled, "a dead letter of before was copied");
+    assert!(record.settled, "an old dead letter was copied");
     assert_eq!(decode_learned(b"\x02{}").unwrap(), Learned::default());
 }
 
-/// Another version writes fewer fields of a quarantined event, or reads fewer.
+/// Another version writes or reads fewer fields of a quarantined event.
 #[test]
-fn a_quarantined_record_keeps_its_name_on_disk_and_gets_what_is_new() {
+fn a_quarantined_record_keeps_its_stored_name_and_gets_new_fields() {
     let quarantined = |waiting, silent| Phase::Quarantined { life: 7, deaths: 2, waiting, silent };
     let old: Phase = serde_json::from_str(r#"{"on_trial":{"life":7,"deaths":2}}"#).unwrap();
     assert_eq!(old, quarantined(false, 0));
@@ -199,7 +200,7 @@ fn a_quarantined_record_keeps_its_name_on_disk_and_gets_what_is_new() {
     assert!(text.contains("\"on_trial\""), "{text}");
 }
 
-/// Copied for every event.
+/// The record copied for every event takes 1.3 KB as plain JSON.
 #[test]
 fn a_typical_record_is_short() {
     let id = "ses_0123456789abcdef0123456789abcdef";

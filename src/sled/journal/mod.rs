@@ -1,8 +1,8 @@
-//! The journal: rows that list the events that ended, many to a row, so that an event can be found by when it ended and
-//! by what it was about. Pure.
+//! Outcome index: rows that list finished events, many to a row, so that an event is found by the time when it ended
+//! and by its session, ticket, incident or work item. Pure.
 //!
-//! One row serves a whole commit. An index of each kind would leave five rows behind every event, and a row is what a
-//! store pays for.
+//! One row serves a whole commit. Separate indexes would leave five rows for every event, and the number of rows
+//! determines the cost of a store.
 
 use handoffd_engine::event::{EventKey, SessionId};
 use handoffd_engine::ports::store::position::Position;
@@ -14,17 +14,17 @@ use uuid::Uuid;
 use super::codec::LONGEST;
 use super::keys::{TIME, read_time, time};
 
-/// Version of the rows' form.
+/// Version of the row format.
 const VERSION: u8 = 1;
 
-/// What a row's entries may lie apart in time: so a row's own time, which is its newest entry's, tells where all its
-/// entries are.
+/// Longest time between the entries of a row. It bounds the times of all entries by the row's own time, which is that
+/// of the newest entry.
 pub(super) const SPAN: SignedDuration = SignedDuration::from_secs(60);
 
-/// An event that ended, as a row tells it: what it can be found by, without reading its record.
+/// Finished event as a row lists it, with every searchable field, so that its record need not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Listed<'a> {
-    /// When the outcome was decided.
+    /// Time when the outcome was decided.
     pub at: Timestamp,
     status: u8,
     event_id: &'a str,
@@ -33,15 +33,15 @@ pub(super) struct Listed<'a> {
     tickets: Texts<'a>,
     incidents: &'a [u8],
     work_items: &'a [u8],
-    /// All of it, as it is stored.
+    /// Complete entry as stored.
     pub bytes: &'a [u8],
 }
 
-/// Texts one after another, each with its length before it.
+/// Sequence of texts, each preceded by its length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Texts<'a>(&'a [u8]);
 
-/// Writes the entry of an event that ended.
+/// Encodes the entry of a finished event.
 pub(super) fn encode(key: &EventKey, record: &Record, outcome: &Outcome) -> Vec<u8> {
     let mut entry = Vec::with_capacity(256);
     entry.extend_from_slice(&time(outcome.finished_at));
@@ -59,9 +59,9 @@ pub(super) fn encode(key: &EventKey, record: &Record, outcome: &Outcome) -> Vec<
     entry
 }
 
-/// Packs entries into rows, each with the time of its newest: no row longer than it may be, or wider than [`SPAN`].
+/// Packs entries into rows, each with the time of its newest entry. No row exceeds the longest value or [`SPAN`].
 pub(super) fn pack<'a>(entries: impl Iterator<Item = &'a [u8]>) -> Vec<(Timestamp, Vec<u8>)> {
-    // An entry begins with its time, so entries sort as their times do.
+    // An entry begins with its time, so entries sort by time.
     let mut entries: Vec<(Timestamp, &[u8])> = entries.filter_map(|entry| Some((read_time(entry)?, entry))).collect();
     entries.sort_unstable_by(|one, other| other.cmp(one));
     let mut rows: Vec<(Timestamp, Vec<u8>)> = Vec::new();
@@ -80,7 +80,7 @@ pub(super) fn pack<'a>(entries: impl Iterator<Item = &'a [u8]>) -> Vec<(Timestam
     rows
 }
 
-/// The entries of a row, newest first, up to the first that makes no sense.
+/// Iterates over the entries of a row, newest first, up to the first malformed one.
 pub(super) fn entries(row: &[u8]) -> impl Iterator<Item = Listed<'_>> {
     let mut rest = row.strip_prefix(&[VERSION]).unwrap_or_default();
     std::iter::from_fn(move || {
@@ -91,12 +91,12 @@ pub(super) fn entries(row: &[u8]) -> impl Iterator<Item = Listed<'_>> {
 }
 
 impl Listed<'_> {
-    /// Its place among all outcomes.
+    /// Returns the position among all outcomes.
     pub(super) fn position(&self) -> Position {
         Position { at: self.at, event_id: self.event_id.into(), organization_id: self.organization_id.into() }
     }
 
-    /// Whether its record may be asked for; `ticket` is the filter's ticket number, folded.
+    /// Reports whether the record may match; `ticket` is the filter's ticket number, case-folded.
     pub(super) fn may_match(&self, filter: &OutcomeFilter, ticket: Option<&str>) -> bool {
         filter.matches_time(self.at)
             && filter.status.is_none_or(|wanted| self.status == encode_status(wanted))
@@ -168,16 +168,16 @@ fn push_ids(entry: &mut Vec<u8>, ids: &[Uuid]) {
     push_sized(entry, |entry| ids.iter().for_each(|id| entry.extend_from_slice(id.as_bytes())));
 }
 
-/// Writes something with its length before it.
+/// Writes data preceded by its length.
 fn push_sized(entry: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let at = entry.len();
     entry.extend_from_slice(&[0; SIZE]);
     write(entry);
-    let size = u32::try_from(entry.len() - at - SIZE).unwrap_or(u32::MAX); // 4 GiB of ids fit no event
+    let size = u32::try_from(entry.len() - at - SIZE).unwrap_or(u32::MAX); // no event has 4 GiB of ids
     entry[at..at + SIZE].copy_from_slice(&size.to_be_bytes());
 }
 
-/// Bytes of a length. Two would do for all but a resolution of thousands of incidents.
+/// Bytes of a length. Two would suffice for all but a resolution of thousands of incidents.
 const SIZE: usize = 4;
 
 fn split_sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

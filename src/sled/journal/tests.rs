@@ -8,7 +8,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-/// The entry of an event that ended then.
+/// Entry of an event that ended at this second.
 fn entry(id: &str, second: i64, incidents: u128) -> Vec<u8> {
     let outcome = Outcome {
         kind: Kind::Resolution,
@@ -47,7 +47,7 @@ fn key(id: &str) -> EventKey {
 
 proptest! {
     #[test]
-    fn every_entry_is_in_one_row_newest_first(
+    fn every_entry_is_in_exactly_one_row_newest_first(
         events in prop::collection::vec((any::<String>(), 0..300i64, 0..5u128), 0..80),
     ) {
         let written: Vec<Vec<u8>> = events.iter().map(|(id, second, ids)| entry(id, *second, *ids)).collect();
@@ -72,14 +72,14 @@ proptest! {
     }
 
     #[test]
-    fn nonsense_lists_nothing_that_is_not_there(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn malformed_rows_list_no_more_than_their_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let length: usize = entries(&bytes).map(|listed| listed.bytes.len()).sum();
         prop_assert!(length <= bytes.len());
     }
 }
 
 #[test]
-fn an_entry_is_found_by_what_it_is_about() {
+fn an_entry_matches_each_of_its_fields() {
     let row = &pack([entry("evt", 5, 2).as_slice()].into_iter())[0].1;
     let listed = entries(row).next().unwrap();
     let none = OutcomeFilter::default;
@@ -96,16 +96,16 @@ fn an_entry_is_found_by_what_it_is_about() {
         (organization("org"), organization("or")),
         (OutcomeFilter { after: Some(at(5)), ..none() }, OutcomeFilter { before: Some(at(5)), ..none() }),
     ];
-    for (its, another) in pairs {
-        assert!(listed.may_match(&its, None), "{its:?}");
-        assert!(!listed.may_match(&another, None), "{another:?}");
+    for (matching, other) in pairs {
+        assert!(listed.may_match(&matching, None), "{matching:?}");
+        assert!(!listed.may_match(&other, None), "{other:?}");
     }
     assert!(listed.may_match(&none(), Some("cas-7")));
     assert!(!listed.may_match(&none(), Some("cas-70")));
 }
 
 #[test]
-fn more_incidents_than_a_row_holds_are_a_row_of_their_own() {
+fn an_entry_longer_than_a_row_gets_its_own_row() {
     let (large, small) = (entry("large", 1, 1000), entry("small", 2, 1));
     let rows = pack([large.as_slice(), &small].into_iter());
     assert_eq!(rows.len(), 2);

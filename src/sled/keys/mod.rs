@@ -1,7 +1,7 @@
-//! Where things are in the tree: every key begins with a letter for its kind. Pure.
+//! Layout of keys in the tree: every key begins with a letter for its kind. Pure.
 //!
-//! Texts are written so that no two different tuples collide and that keys sort as the texts do: a NUL inside becomes
-//! `00 FF`, the end is `00 01`. Times are 12 bytes that sort as the times do.
+//! Texts are encoded so that different tuples never collide and keys sort like their texts: a NUL inside becomes `00
+//! FF`, the end is `00 01`. Times are 12 bytes that sort chronologically.
 
 use handoffd_engine::event::{EventId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::terms;
@@ -11,27 +11,27 @@ use uuid::Uuid;
 /// Bytes of a time in a key or a value.
 pub(super) const TIME: usize = 12;
 
-/// Name space of contacts' digests; any constant would do, it must never change.
+/// Namespace of contact digests. An arbitrary constant that must never change.
 const CONTACT_NAMES: Uuid = Uuid::from_u128(0x6d1f_3c52_8f0e_4f0b_9d1c_5a3a_1f6e_72b4);
 
-/// The row with the schema's version.
+/// Key of the row with the schema version.
 pub(super) const SCHEMA: &[u8] = b"m:schema";
 
-/// What the keys of all rows of the journal begin with.
+/// Prefix of all rows of the outcome index.
 pub(super) const JOURNAL: &[u8] = b"f";
 
-/// What the keys of events that are to be listed begin with. These are never on disk: the committer packs them into rows
-/// of the journal.
+/// Prefix of finished events that are not yet indexed. They are never on disk: the commit thread packs them into rows
+/// of the outcome index.
 pub(super) const LISTED: &[u8] = b"j";
 
-/// A row of the journal, by the time of its newest entry. The id tells rows of the same moment apart.
+/// Returns the key of an index row by the time of its newest entry. The id distinguishes rows of the same time.
 pub(super) fn journal(newest: Timestamp, id: Uuid) -> Vec<u8> {
     let mut key = journal_from(newest);
     key.extend_from_slice(id.as_bytes());
     key
 }
 
-/// Where the journal's rows of this time begin.
+/// Returns the start of the index rows of this time.
 pub(super) fn journal_from(at: Timestamp) -> Vec<u8> {
     let mut key = Vec::with_capacity(JOURNAL.len() + TIME + 16);
     key.extend_from_slice(JOURNAL);
@@ -39,26 +39,26 @@ pub(super) fn journal_from(at: Timestamp) -> Vec<u8> {
     key
 }
 
-/// Where the journal's rows of this time have ended.
+/// Returns the end of the index rows of this time.
 pub(super) fn journal_after(at: Timestamp) -> Vec<u8> {
     let mut key = journal_from(at);
     key.extend_from_slice(&[0xFF; 17]); // longer than any id
     key
 }
 
-/// The time of a row of the journal: its newest entry's.
+/// Returns the time of an index row, which is that of its newest entry.
 pub(super) fn journal_time(row: &[u8]) -> Option<Timestamp> {
     read_time(row.strip_prefix(JOURNAL)?)
 }
 
-/// An event that is to be listed.
+/// Returns the key of a finished event that is not yet indexed.
 pub(super) fn listed(event: &EventKey) -> Vec<u8> {
     let mut key = record(event);
     key[0] = LISTED[0];
     key
 }
 
-/// What comes after everything that begins so.
+/// Returns the first key after all keys with this prefix.
 pub(super) fn end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     if let Some(letter) = end.last_mut() {
@@ -67,27 +67,28 @@ pub(super) fn end(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// What the keys of all events that have not ended begin with, then of all sessions' entries, then of all contacts.
+/// Prefixes of all unfinished events, all session entries and all contacts.
 pub(super) const UNENDED: &[u8] = b"a";
 pub(super) const ENTRIES: &[u8] = b"e";
 pub(super) const CONTACTS: &[u8] = b"c";
 
-/// The record of an event in hand or waiting. There are few of them and they change often, so they are kept apart from
-/// the many that never change again.
+/// Returns the key of the record of an event in progress or waiting. These records are few and change often, so they
+/// are stored apart from the many that never change again.
 pub(super) fn unended(event: &EventKey) -> Vec<u8> {
     let mut key = record(event);
     key[0] = UNENDED[0];
     key
 }
 
-/// The record of an ended event. The event's id comes first: an event can be found without its organization.
+/// Returns the key of the record of a finished event. The event id comes first, so that an event is found without its
+/// organization.
 pub(super) fn record(event: &EventKey) -> Vec<u8> {
     let mut key = records_of(event.event_id.as_str());
     push_text(&mut key, event.organization_id.as_str());
     key
 }
 
-/// What the records of an event id begin with, whichever organization's.
+/// Returns the prefix of the records of an event id in every organization.
 pub(super) fn records_of(event_id: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(64);
     key.push(b'r');
@@ -95,14 +96,14 @@ pub(super) fn records_of(event_id: &str) -> Vec<u8> {
     key
 }
 
-/// Whose record this is.
+/// Returns the event that a record belongs to.
 pub(super) fn event_of(record: &[u8]) -> Option<EventKey> {
     let (event_id, rest) = split_text(record.strip_prefix(b"r")?)?;
     let (organization_id, rest) = split_text(rest)?;
     rest.is_empty().then_some(EventKey { organization_id: organization_id.into(), event_id: event_id.into() })
 }
 
-/// What the entries of a session begin with.
+/// Returns the prefix of the entries of a session.
 pub(super) fn entries_of(organization: &OrganizationId, session: &SessionId) -> Vec<u8> {
     let mut key = Vec::with_capacity(96);
     key.push(b'e');
@@ -111,20 +112,20 @@ pub(super) fn entries_of(organization: &OrganizationId, session: &SessionId) -> 
     key
 }
 
-/// What one event did for a session.
+/// Returns the key of the effect of one event on a session.
 pub(super) fn entry(organization: &OrganizationId, session: &SessionId, event: &EventId) -> Vec<u8> {
     let mut key = entries_of(organization, session);
     push_text(&mut key, event.as_str());
     key
 }
 
-/// Which event a session's entry is of, given the length of what its session's entries begin with.
+/// Returns the event of a session entry, given the length of the session's prefix.
 pub(super) fn event_of_entry(entry: &[u8], prefix: usize) -> Option<EventId> {
     let (event_id, rest) = split_text(entry.get(prefix..)?)?;
     rest.is_empty().then(|| event_id.into())
 }
 
-/// A remembered contact. The email is digested: the store holds nothing that a customer wrote.
+/// Returns the key of a remembered contact. It holds a digest of the email, since the store holds no customer text.
 pub(super) fn contact(organization: &OrganizationId, email: &str) -> Vec<u8> {
     let mut name = Vec::with_capacity(96);
     push_text(&mut name, organization.as_str());
@@ -135,34 +136,34 @@ pub(super) fn contact(organization: &OrganizationId, email: &str) -> Vec<u8> {
     key
 }
 
-/// What an environment turned out to want.
+/// Returns the key of the learned requirements of an environment.
 pub(super) fn learned(organization: &OrganizationId) -> Vec<u8> {
     let mut key = vec![b'l'];
     push_text(&mut key, organization.as_str());
     key
 }
 
-/// What the keys of saved organizations begin with, those of paused ones, and those of organizations' queues.
+/// Prefixes of saved organizations, of paused ones, and of organizations' queues.
 pub(super) const ORGANIZATIONS: &[u8] = b"o";
 pub(super) const PAUSES: &[u8] = b"p";
 pub(super) const QUEUES: &[u8] = b"q";
 
-/// What was saved of an organization.
+/// Returns the key of a saved organization.
 pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
     of_organization(ORGANIZATIONS, organization)
 }
 
-/// Since when an organization is paused.
+/// Returns the key of the time when an organization was paused.
 pub(super) fn pause(organization: &OrganizationId) -> Vec<u8> {
     of_organization(PAUSES, organization)
 }
 
-/// When an organization's queue was declared.
+/// Returns the key of the time when an organization's queue was declared.
 pub(super) fn queue(organization: &OrganizationId) -> Vec<u8> {
     of_organization(QUEUES, organization)
 }
 
-/// Whose row this is, of those that begin so.
+/// Returns the organization of a row with this prefix.
 pub(super) fn organization_of(key: &[u8], prefix: &[u8]) -> Option<OrganizationId> {
     let (organization, rest) = split_text(key.strip_prefix(prefix)?)?;
     rest.is_empty().then(|| organization.into())
@@ -174,7 +175,7 @@ fn of_organization(prefix: &[u8], organization: &OrganizationId) -> Vec<u8> {
     key
 }
 
-/// A time, sorting as times do.
+/// Encodes a time so that the bytes sort chronologically.
 pub(super) fn time(at: Timestamp) -> [u8; TIME] {
     let since_first = at.as_nanosecond() - Timestamp::MIN.as_nanosecond();
     let mut bytes = [0; TIME];
@@ -182,7 +183,7 @@ pub(super) fn time(at: Timestamp) -> [u8; TIME] {
     bytes
 }
 
-/// That time again.
+/// Decodes a time.
 pub(super) fn read_time(bytes: &[u8]) -> Option<Timestamp> {
     let mut wide = [0; 16];
     wide[16 - TIME..].copy_from_slice(bytes.get(..TIME)?);

@@ -6,7 +6,7 @@ fn event(organization: &str, event: &str) -> EventKey {
     EventKey { organization_id: organization.into(), event_id: event.into() }
 }
 
-/// Texts in which the encoding's own bytes are frequent.
+/// Texts in which the bytes of the encoding itself are frequent.
 fn text() -> impl Strategy<Value = String> {
     let letter = prop_oneof![Just('\0'), Just('\u{1}'), Just('a'), Just('\u{ff}'), any::<char>()];
     prop::collection::vec(letter, 0..6).prop_map(|letters| letters.into_iter().collect())
@@ -19,7 +19,7 @@ fn moment() -> impl Strategy<Value = Timestamp> {
 
 proptest! {
     #[test]
-    fn different_events_have_different_keys_and_read_back(
+    fn different_events_have_different_keys_and_round_trip(
         one in (text(), text()),
         other in (text(), text()),
     ) {
@@ -31,14 +31,14 @@ proptest! {
     }
 
     #[test]
-    fn no_session_begins_as_another_does(one in (text(), text()), other in (text(), text())) {
+    fn no_session_prefix_is_a_prefix_of_another(one in (text(), text()), other in (text(), text())) {
         let a = entries_of(&one.0.as_str().into(), &one.1.as_str().into());
         let b = entries_of(&other.0.as_str().into(), &other.1.as_str().into());
         prop_assert_eq!(a.starts_with(&b), one == other);
     }
 
     #[test]
-    fn rows_of_the_journal_sort_as_their_times_do(one in moment(), other in moment(), id in any::<u128>()) {
+    fn index_rows_sort_by_time(one in moment(), other in moment(), id in any::<u128>()) {
         let (first, second) = (journal(one, Uuid::from_u128(id)), journal(other, Uuid::from_u128(!id)));
         if one != other {
             prop_assert_eq!(first.cmp(&second), one.cmp(&other));
@@ -51,13 +51,13 @@ proptest! {
     }
 
     #[test]
-    fn times_sort_and_read_back(one in moment(), other in moment()) {
+    fn times_sort_and_round_trip(one in moment(), other in moment()) {
         prop_assert_eq!(time(one).cmp(&time(other)), one.cmp(&other));
         prop_assert_eq!(read_time(&time(one)), Some(one));
     }
 
     #[test]
-    fn nonsense_is_no_key(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+    fn malformed_keys_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
         if let Some(event) = event_of(&bytes) {
             prop_assert_eq!(record(&event), bytes);
         }
@@ -65,16 +65,16 @@ proptest! {
 }
 
 #[test]
-fn an_email_is_in_no_key() {
+fn no_key_contains_an_email() {
     let key = contact(&"org".into(), "ann@example.com");
     assert_eq!(key.len(), 17);
     assert_eq!(key, contact(&"org".into(), "ANN@Example.com"));
     assert_ne!(key, contact(&"other".into(), "ann@example.com"));
 }
 
-/// Stored keys outlive the program: the form of each is fixed.
+/// Stored keys outlive the program, so the format of each is fixed.
 #[test]
-fn keys_are_what_they_were() {
+fn the_format_of_keys_is_stable() {
     let key = event("org_acme", "evt_1");
     assert_eq!(record(&key), b"revt_1\x00\x01org_acme\x00\x01");
     assert_eq!(unended(&key), b"aevt_1\x00\x01org_acme\x00\x01");
