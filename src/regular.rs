@@ -1,7 +1,7 @@
-//! Reads regular files: whole, of bounded length, and without waiting for whoever else has them open.
+//! Reads regular files of bounded length completely, without waiting for other processes that have them open.
 //!
-//! Opening a FIFO waits for its writer, and opening a device may do anything. A path that somebody else can choose must do
-//! neither, so everything but a regular file is refused before it is opened, and again on the open file.
+//! Opening a FIFO waits for its writer, and opening a device may have any effect. A path chosen by another party must
+//! do neither, so everything but a regular file is refused before it is opened, and again once it is open.
 
 use std::fmt;
 use std::fs::{self, FileType, OpenOptions};
@@ -9,30 +9,30 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Longest PEM file, in bytes: a system's whole bundle of roots has a fifth of it.
+/// Longest PEM file, in bytes: five times the size of a system's whole bundle of roots.
 pub(crate) const LONGEST_PEM: u64 = 1 << 20;
 
-/// A file that was not read.
+/// Reason why a file was not read.
 #[derive(Debug)]
 pub(crate) enum FileError {
-    /// The system refuses it.
+    /// The system refused to open or read it.
     Io(io::Error),
-    /// It is of another kind, which is named.
+    /// File of another kind, which is named.
     NotRegular(&'static str),
-    /// It is longer than allowed.
+    /// File longer than allowed.
     TooLong,
 }
 
 /// Reads a file of at most `longest` bytes of UTF-8.
 pub(crate) fn read(path: &Path, longest: u64) -> Result<String, FileError> {
     accept(fs::metadata(path)?.file_type())?;
-    // Another file may have that name by now: an open that does not wait, and a second check of what it opened.
+    // The path may name another file by now, so the open does not wait, and the open file is checked again.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     accept(file.metadata()?.file_type())?;
     bounded(file, longest)
 }
 
-/// Reads at most `longest` bytes of UTF-8, of whatever this is.
+/// Reads at most `longest` bytes of UTF-8 from any reader.
 pub(crate) fn bounded(from: impl Read, longest: u64) -> Result<String, FileError> {
     let mut bytes = Vec::new();
     from.take(longest + 1).read_to_end(&mut bytes)?;
@@ -81,9 +81,9 @@ mod tests {
         read(path, 8).unwrap_err().to_string()
     }
 
-    /// A FIFO without a writer: who opens it to read waits for ever.
+    /// Opening a FIFO without a writer to read it waits forever.
     #[test]
-    fn what_is_no_regular_file_is_refused_at_once() {
+    fn other_kinds_of_files_are_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let (fifo, socket, link) =
             (folder.path().join("fifo"), folder.path().join("socket"), folder.path().join("link"));
@@ -109,7 +109,7 @@ mod tests {
         symlink(&file, &link).unwrap();
         fs::write(&file, "12345678").unwrap();
         assert_eq!(read(&link, 8).unwrap(), "12345678");
-        // Also where a character is cut in two.
+        // The limit applies even if it splits a character.
         for long in ["123456789", "1234567\u{fc}"] {
             fs::write(&file, long).unwrap();
             assert_eq!(refused(&file), "it is too long");

@@ -1,4 +1,4 @@
-//! For tests: a certificate authority, and a TLS server of its.
+//! Certificate authority and TLS server for tests.
 
 use std::io::{self, BufRead};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A root, and a server's and a client's certificate by it.
+/// Root certificate, and a server and a client certificate issued by it.
 pub(crate) struct Authority(TempDir);
 
 impl Authority {
@@ -30,7 +30,7 @@ impl Authority {
         assert!(done.status.success(), "{done:?}");
     }
 
-    /// A server that shows its certificate; `options` are those of `openssl s_server`.
+    /// Starts a server that presents the server certificate; `options` are those of `openssl s_server`.
     pub(crate) fn serve(&self, options: &str) -> Server {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut server = Command::new("openssl")
@@ -48,11 +48,11 @@ impl Authority {
     }
 }
 
-/// A running server; it ends when this is dropped.
+/// Running server; dropping it stops the process.
 pub(crate) struct Server {
     process: Child,
     pub(crate) port: u16,
-    /// Kept open: who writes to a closed one ends.
+    /// Kept open, since the server ends when it writes to a closed pipe.
     _output: Box<dyn Send + Iterator<Item = io::Result<String>>>,
 }
 

@@ -1,4 +1,4 @@
-//! A TOML file as keys with their lines.
+//! Parsing of a TOML file into keys with their lines.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,35 +10,36 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::fault::{Fault, Faults, Place};
 use crate::regular::{self, FileError};
 
-/// Nobody writes a longer one by hand: a bound on what is read into memory.
+/// Longest document, in bytes. It bounds the memory used; no file written by hand is longer.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The keys at the top of a TOML file.
+/// Top-level keys of a TOML file.
 pub(super) type Document = BTreeMap<String, Entry>;
 
-/// What stands under a key, and where.
+/// Value of a key, with its position.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Entry {
-    /// The value.
+    /// Value of the key.
     pub value: Value,
-    /// The key's line, counted from 1.
+    /// Line of the key, counted from 1.
     pub line: usize,
-    /// For a table: the lines of its own keys.
+    /// Lines of the keys in the value, if it is a table.
     pub lines: BTreeMap<String, usize>,
 }
 
-/// Reads a file that the command line names, a pipe included. `missing` says what to do when there is none.
+/// Reads a file named on the command line, which may be a pipe. `missing` describes what is expected if there is no
+/// file.
 pub(super) fn read(path: &Path, missing: &str) -> Result<Document, Faults> {
     let file = std::fs::File::open(path).map_err(FileError::Io);
     parsed(path, missing, file.and_then(|file| regular::bounded(file, MAX_BYTES)))
 }
 
-/// Reads a regular file; everything else is refused unopened.
+/// Reads a regular file; any other kind is refused unopened.
 pub(super) fn read_regular(path: &Path, missing: &str) -> Result<Document, Faults> {
     parsed(path, missing, regular::read(path, MAX_BYTES))
 }
 
-/// The text of a regular file that is no longer than a document may be.
+/// Returns the text of a regular file, unless it is longer than a document may be.
 pub fn text(path: &Path) -> Option<String> {
     regular::read(path, MAX_BYTES).ok()
 }
@@ -46,7 +47,7 @@ pub fn text(path: &Path) -> Option<String> {
 fn parsed(path: &Path, missing: &str, read: Result<String, FileError>) -> Result<Document, Faults> {
     match read {
         Ok(text) => parse(path, &text),
-        Err(FileError::TooLong) => Err(whole(path, "more than 1 MiB", "less")),
+        Err(FileError::TooLong) => Err(whole(path, "more than 1 MiB", "at most 1 MiB")),
         Err(FileError::NotRegular(kind)) => Err(whole(path, kind, "a regular file")),
         Err(FileError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(whole(path, "no such file", missing))
@@ -55,7 +56,7 @@ fn parsed(path: &Path, missing: &str, read: Result<String, FileError>) -> Result
     }
 }
 
-/// Reads text that stands in the file `path`.
+/// Parses text as the content of the file `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Document, Faults> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults = Faults::default();
@@ -64,7 +65,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Document, Faults> {
             place: Place::File { path: path.to_owned(), line: offset.map(|offset| line_of(text, offset)) },
             key: String::new(),
             found: Some(error.message().replace('\n', ", ")),
-            expected: "TOML".to_owned(),
+            expected: "valid TOML".to_owned(),
             suggestion: None,
         });
     };

@@ -1,23 +1,24 @@
-//! Durations as a person writes them.
+//! Durations as written in configuration files.
 
 use std::time::Duration;
 
-/// A step of the retry ladder. Its text is part of a queue's name, so it is kept as written.
+/// Step of the retry ladder. Its text is part of a queue's name, so it is kept as written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Delay {
-    /// `5s`
+    /// Text as written, such as `5s`.
     pub text: String,
-    /// How long that is.
+    /// Duration that the text denotes.
     pub duration: Duration,
 }
 
-/// What a duration looks like, for messages.
+/// Description of the format, for messages.
 pub(super) const FORM: &str = "a whole number and a unit, such as \"200ms\", \"5s\", \"2m\", \"1h\" or \"30d\"";
 
-/// Ten years: longer is a slip of the keyboard, and times computed from it might overflow.
+/// Longest duration: ten years. A longer one is a typing error, and times computed from it might overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
-/// `200ms`, `5s`, `2m`, `1h`, `30d`; `None` for anything else, and for more than ten years.
+/// Parses a duration such as `200ms`, `5s`, `2m`, `1h` or `30d`. Returns `None` for any other text and for more than
+/// ten years.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -50,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "5",
@@ -80,14 +81,14 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_written_is_read(number in 0_u64..=3650, unit in 0_usize..5) {
+        fn every_legal_duration_is_read(number in 0_u64..=3650, unit in 0_usize..5) {
             let (unit, milliseconds) = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)][unit];
             let expected = Duration::from_millis(number * milliseconds);
             prop_assert_eq!(parse_duration(&format!("{number}{unit}")), Some(expected));
         }
 
         #[test]
-        fn no_text_is_too_odd(text in ".*") {
+        fn any_text_is_handled(text in ".*") {
             if let Some(duration) = parse_duration(&text) {
                 prop_assert!(duration <= LONGEST);
                 prop_assert!(text.starts_with(|char: char| char.is_ascii_digit()));

@@ -1,69 +1,72 @@
-//! What is wrong with a configuration.
+//! Faults of a configuration, with their place, key and expected value.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Everything that is wrong with a configuration; displayed one fault a line.
+/// Faults of a configuration, displayed one per line.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Faults(pub Vec<Fault>);
 
-/// One thing that is wrong. Never holds a secret.
+/// Single fault. Never holds a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
-    /// Where it stands.
+    /// Place of the faulty value.
     pub place: Place,
-    /// `broker.prefetch`; empty when it concerns the whole file.
+    /// Key, such as `broker.prefetch`; empty if the fault concerns the whole file.
     pub key: String,
-    /// What stands there; absent where it would be a secret.
+    /// Value that was found; absent if it could be a secret, `nothing` if a required key is missing.
     pub found: Option<String>,
-    /// What should stand there.
+    /// Value that was expected, and the next action.
     pub expected: String,
-    /// `did you mean …?`
+    /// Suggestion, such as `did you mean …?`.
     pub suggestion: Option<String>,
 }
 
-/// Where a value stands.
+/// Value of [`Fault::found`] for a required key that is missing.
+pub(super) const NOTHING: &str = "nothing";
+
+/// Place of a value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Place {
-    /// In a file.
+    /// File.
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// On which line, counted from 1.
+        /// Line, counted from 1.
         line: Option<usize>,
     },
-    /// In a document that somebody has sent.
+    /// Document received over HTTP or read from the store.
     Document,
-    /// In an environment variable.
+    /// Environment variable of this name.
     Variable(String),
-    /// Nowhere: it is the default.
+    /// Built-in default.
     Default,
 }
 
 impl Faults {
-    /// Whether there is none.
+    /// Reports whether there are no faults.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether one concerns this file as a whole: it is missing, or no TOML.
+    /// Reports whether a fault concerns this file as a whole: a missing file or invalid TOML.
     pub fn concern_file(&self, file: &Path) -> bool {
         let whole =
             |fault: &Fault| fault.key.is_empty() && matches!(&fault.place, Place::File { path, .. } if path == file);
         self.0.iter().any(whole)
     }
 
-    /// Adds one.
+    /// Adds a fault.
     pub fn push(&mut self, fault: Fault) {
         self.0.push(fault);
     }
 
-    /// Adds all of the other's.
+    /// Adds all faults of another list.
     pub fn extend(&mut self, other: Faults) {
         self.0.extend(other.0);
     }
 
-    /// The value when there is no fault; else the faults, file by file and line by line.
+    /// Returns the value if there is no fault, else the faults sorted by file and line.
     pub fn unless_any<T>(mut self, value: T) -> Result<T, Self> {
         if self.is_empty() {
             return Ok(value);
@@ -93,8 +96,10 @@ impl fmt::Display for Fault {
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        if let Some(found) = &self.found {
-            write!(f, "found {found}, ")?;
+        match self.found.as_deref() {
+            Some(NOTHING) => f.write_str("required; ")?,
+            Some(found) => write!(f, "found {found}, ")?,
+            None => {}
         }
         write!(f, "expected {}", self.expected)?;
         match &self.suggestion {

@@ -1,4 +1,4 @@
-//! Defaults, overridden by the file, overridden by environment variables.
+//! Layers of the configuration: defaults, overridden by the file, overridden by environment variables.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,25 +12,25 @@ use super::secret::Environment;
 use super::suggest::suggest;
 use super::variable;
 
-/// What was set, by section and key; what was not has its default in the schema.
+/// Values that were set, by section and key. Every other key has the default of the schema.
 pub(super) type Layers = BTreeMap<&'static str, Set>;
 
-/// What was set, by key.
+/// Values that were set, by key.
 pub(super) type Set = BTreeMap<String, Setting>;
 
-/// A value and where it stands.
+/// Value with its place.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Setting {
-    /// The value.
+    /// Value as TOML.
     pub value: Value,
-    /// Where it stands.
+    /// Place of the value.
     pub place: Place,
 }
 
-const MISSING: &str = "a configuration file there: copy the shipped config/handoffd.toml (an empty file means all defaults), \
+const MISSING: &str = "a configuration file; copy the shipped config/handoffd.toml (an empty file means all defaults) \
 or name another with --config or HANDOFFD_CONFIG";
 
-/// Reads file and environment; unknown names are faults.
+/// Reads the file and the environment; unknown names are faults.
 pub(super) fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
     let mut layers = Layers::new();
     match document::read(path, MISSING) {
@@ -89,8 +89,8 @@ fn add_variable(layers: &mut Layers, key: &Key, text: &str) {
     layers.entry(key.section).or_default().insert(key.name.to_owned(), setting);
 }
 
-/// A variable's text as a value of the kind its key wants; text that is none is left for the key's own
-/// check to refuse.
+/// Converts a variable's text to a value of the key's kind. Text of another kind is kept for the check of the key to
+/// refuse.
 fn value_of(key: &Key, text: &str) -> Value {
     let plain = || Value::String(text.to_owned());
     match key.kind {
@@ -123,10 +123,10 @@ fn toml_value(text: &str) -> Option<Value> {
 
 fn unknown_section(place: Place, section: String, value: &Value) -> Fault {
     let sections = || KEYS.iter().map(|key| key.section);
-    // A key written above the first section header is a common slip.
-    let homeless = KEYS.iter().find(|key| key.name == section && !value.is_table());
-    let suggestion = match homeless {
-        Some(key) => Some(format!("`{section}` belongs under [{}]", key.section)),
+    // A key written above the first section header is a common mistake.
+    let misplaced = KEYS.iter().find(|key| key.name == section && !value.is_table());
+    let suggestion = match misplaced {
+        Some(key) => Some(format!("move `{section}` to [{}]", key.section)),
         None => suggest(&section, sections()),
     };
     let mut names: Vec<&str> = sections().collect();
@@ -144,7 +144,7 @@ fn unknown_key(place: Place, section: &str, name: &str) -> Fault {
     let keys = || KEYS.iter().filter(|key| key.section == section);
     let elsewhere = || {
         let other = KEYS.iter().find(|key| key.name == name)?;
-        Some(format!("`{name}` belongs under [{}]", other.section))
+        Some(format!("move `{name}` to [{}]", other.section))
     };
     let names: Vec<&str> = keys().map(|key| key.name).collect();
     Fault {

@@ -1,6 +1,6 @@
 //! In: the configuration file, the organization files, environment variables.
-//! Out: a `Config` and `Organization`s with typed values, or every fault in them at once.
-//! Absent: what the values are for; watching files; printing.
+//! Out: a `Config` and `Organization`s with typed values, or all of their faults at once.
+//! Absent: use of the values; watching files; printing.
 
 mod document;
 mod duration;
@@ -31,20 +31,20 @@ pub use organizations::{Credentials, Loaded, Organization};
 pub use secret::Environment;
 pub use show::Effective;
 
-/// Where the configuration file is looked for when nobody says otherwise.
+/// Default path of the configuration file.
 pub const DEFAULT_PATH: &str = "config/handoffd.toml";
 
-/// The configuration: defaults, overridden by the file, overridden by `HANDOFFD_<SECTION>__<KEY>`.
-/// Fails with everything that is wrong with it, not only the first thing.
+/// Loads the configuration: defaults, overridden by the file, overridden by `HANDOFFD_<SECTION>__<KEY>`.
+/// Fails with all of its faults, not only the first.
 pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Config, Faults> {
     let (effective, faults) = Effective::read(path, &env.collect());
     faults.unless_any(effective.config)
 }
 
-/// The configuration and all organizations, or everything that is wrong with any of them.
+/// Loads the configuration and all organizations. Fails with all faults of any of them.
 pub fn load_everything(path: &Path, env: &Environment) -> Result<(Effective, Vec<Organization>), Faults> {
     let (effective, mut faults) = Effective::read(path, env);
-    // What a file that can't be read was to say of directory and addresses is unknown.
+    // An unreadable file leaves the directory and the allowed addresses unknown.
     if !faults.concern_file(path) {
         let directory = &effective.config.organizations.directory;
         let loaded = organizations::read(directory, &effective.config, env);
@@ -54,8 +54,8 @@ pub fn load_everything(path: &Path, env: &Environment) -> Result<(Effective, Vec
     Err(faults)
 }
 
-/// The configuration, and the organizations with what is wrong with single files: those are withheld, others are carried.
-/// Fails with what is wrong with the configuration itself, a directory of organizations that can't be read included.
+/// Loads the configuration and the organizations for a worker. An organization with a faulty file is withheld; the
+/// others run. Fails with the faults of the configuration itself, including an unreadable directory of organizations.
 pub fn load_to_run(path: &Path, env: &Environment) -> Result<(Config, Loaded), Faults> {
     let (effective, mut faults) = Effective::read(path, env);
     if !faults.is_empty() {

@@ -1,4 +1,4 @@
-//! The configuration, typed. What each value means is said once, in the schema.
+//! Typed configuration. The schema alone documents the meaning of each value.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,9 +9,9 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::duration::Delay;
 
-/// Everything but the organizations. `Debug` shows no secret.
+/// Configuration without the organizations. `Debug` shows no secret.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "`schema::KEYS` documents every key, and a test holds them together")]
+#[expect(missing_docs, reason = "`schema::KEYS` documents every key, and a test compares them")]
 pub struct Config {
     pub broker: Broker,
     pub worker: Worker,
@@ -24,11 +24,11 @@ pub struct Config {
     pub tracing: Tracing,
 }
 
-/// `[broker]`
+/// Section `[broker]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Broker {
-    /// At least one.
+    /// URLs of the broker's nodes; at least one.
     pub urls: Vec<BrokerUrl>,
     pub events_exchange: String,
     pub outcomes_exchange: String,
@@ -42,12 +42,12 @@ pub struct Broker {
     pub new_queue_wait: Duration,
     pub confirm_timeout: Duration,
     pub ca_file: Option<PathBuf>,
-    /// There with its key, or not at all.
+    /// Set together with `client_key`, or not at all.
     pub client_certificate: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
 }
 
-/// `[worker]`
+/// Section `[worker]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Worker {
@@ -56,7 +56,7 @@ pub struct Worker {
     pub drain_timeout: Duration,
 }
 
-/// `[retry]`
+/// Section `[retry]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Retry {
@@ -65,11 +65,11 @@ pub struct Retry {
     pub max_age: Duration,
 }
 
-/// `[dynamics]`
+/// Section `[dynamics]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Dynamics {
-    /// Without a trailing slash.
+    /// URL without a trailing slash.
     pub authority: String,
     pub request_timeout: Duration,
     pub max_concurrency: u16,
@@ -79,7 +79,7 @@ pub struct Dynamics {
     pub allow_insecure: bool,
 }
 
-/// `[store]`
+/// Section `[store]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Store {
@@ -89,7 +89,7 @@ pub struct Store {
     pub on_corruption: OnCorruption,
 }
 
-/// `[http]`
+/// Section `[http]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Http {
@@ -97,7 +97,7 @@ pub struct Http {
     pub token: Option<SecretString>,
 }
 
-/// `[log]`
+/// Section `[log]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Log {
@@ -105,65 +105,65 @@ pub struct Log {
     pub level: String,
 }
 
-/// `[organizations]`
+/// Section `[organizations]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct OrganizationFiles {
     pub directory: PathBuf,
-    /// 32 bytes.
+    /// Key of 32 bytes.
     pub encryption_key: Option<SecretSlice<u8>>,
-    /// 32 bytes.
+    /// Key of 32 bytes.
     pub previous_encryption_key: Option<SecretSlice<u8>>,
 }
 
-/// `[tracing]`
+/// Section `[tracing]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Tracing {
     pub otlp_endpoint: Option<url::Url>,
 }
 
-/// `store.kind`
+/// Value of `store.kind`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreKind {
-    /// Embedded; one process owns it.
+    /// Embedded store, owned by one process.
     Sled,
 }
 
-/// `store.on_corruption`
+/// Value of `store.on_corruption`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnCorruption {
-    /// Set the broken store aside and start a new one.
+    /// Set the damaged store aside and start a new one.
     Quarantine,
     /// Do not start.
     Stop,
 }
 
-/// `log.format`
+/// Value of `log.format`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
-    /// For people: one line each.
+    /// Text for people, one line per message.
     Text,
-    /// For machines: one object a line.
+    /// JSON for machines, one object per line.
     Json,
 }
 
-/// The address of a broker's node; its password shows nowhere but in [`BrokerUrl::expose`].
+/// URL of a broker's node. Only [`BrokerUrl::expose`] reveals its password.
 #[derive(Clone)]
 pub struct BrokerUrl(SecretString);
 
 impl BrokerUrl {
-    /// A URL that has been checked.
+    /// Wraps a URL that has been validated.
     pub(super) fn new(url: String) -> Self {
         Self(url.into())
     }
 
-    /// As written, with its password.
+    /// Returns the URL as written, with its password.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// With `***` in place of the password.
+    /// Returns the URL with `***` in place of the password.
     pub fn masked(&self) -> String {
         super::url::masked(self.expose())
     }

@@ -1,4 +1,4 @@
-//! PEM files that the configuration names: looked into, so that a wrong one is found before a connection needs it.
+//! Validation of PEM files named in the configuration, so that a wrong file is found before a connection needs it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,26 +10,26 @@ use toml::Value;
 use super::value::{self, Read};
 use crate::regular::{self, LONGEST_PEM};
 
-/// The path of a file with at least one certificate; an empty text is none.
+/// Reads the path of a file with at least one certificate; an empty text means no file.
 pub(super) fn certificates(value: &Value) -> Read<Option<PathBuf>> {
     let expected = "a PEM file of certificates (-----BEGIN CERTIFICATE-----)";
     file(value, expected, |text| {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-        let found = found.map_err(|error| format!("{expected}: {error}"))?;
+        let found = found.map_err(|error| format!("{expected}; {error}"))?;
         if found.is_empty() {
-            return Err(format!("{expected}: it holds none"));
+            return Err(format!("{expected}; the file holds none"));
         }
         let mut roots = RootCertStore::empty();
-        found.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| format!("{expected}: {error}"))
+        found.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| format!("{expected}; {error}"))
     })
 }
 
-/// The path of a file with a private key; an empty text is none. Nothing of it is told.
+/// Reads the path of a file with a private key; an empty text means no file. No error quotes the file.
 pub(super) fn key(value: &Value) -> Read<Option<PathBuf>> {
     let expected = "a PEM file of one private key without a passphrase (-----BEGIN PRIVATE KEY-----)";
     file(value, expected, |text| match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
         Ok(_) => Ok(()),
-        Err(_) => Err(format!("{expected}: it holds none")),
+        Err(_) => Err(format!("{expected}; the file holds none")),
     })
 }
 
@@ -38,7 +38,7 @@ fn file(value: &Value, expected: &str, check: impl Fn(&str) -> Read<()>) -> Read
         return Ok(None);
     }
     let path = value::path(value)?;
-    let text = regular::read(Path::new(&path), LONGEST_PEM).map_err(|error| format!("{expected}: {error}"))?;
+    let text = regular::read(Path::new(&path), LONGEST_PEM).map_err(|error| format!("{expected}; {error}"))?;
     check(&text).map(|()| Some(path))
 }
 
@@ -48,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate and its key, made anew.
+    /// Creates a certificate and its key.
     fn made(folder: &Path) -> [PathBuf; 2] {
         let files = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
         let made = Command::new("openssl")
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_looked_into_and_nothing_of_a_key_is_told() {
+    fn a_file_is_validated_and_no_key_is_quoted() {
         let folder = tempfile::tempdir().unwrap();
         let [certificate, private] = made(folder.path());
         let value = |path: &Path| Value::from(path.to_str().unwrap());
@@ -72,8 +72,8 @@ mod tests {
         assert_eq!(key(&value(&private)), Ok(Some(private.clone())));
         assert_eq!((certificates(&Value::from("")), key(&Value::from(""))), (Ok(None), Ok(None)));
 
-        assert!(certificates(&value(&private)).unwrap_err().ends_with("it holds none"));
-        assert!(key(&value(&certificate)).unwrap_err().ends_with("it holds none"));
+        assert!(certificates(&value(&private)).unwrap_err().ends_with("the file holds none"));
+        assert!(key(&value(&certificate)).unwrap_err().ends_with("the file holds none"));
         assert!(certificates(&value(&folder.path().join("nowhere"))).unwrap_err().contains("it can't be read"));
         assert!(certificates(&value(folder.path())).unwrap_err().contains("a directory"));
         let broken = folder.path().join("broken.pem");

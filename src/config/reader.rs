@@ -1,4 +1,4 @@
-//! Reads the values of one section, and notes what is wrong with each.
+//! Reads the values of one section and records the faults of each.
 
 use toml::Value;
 
@@ -8,25 +8,26 @@ use super::schema::Key;
 use super::secret::{self, Environment};
 use super::value::Read;
 
-/// Longest part of a value that a fault quotes.
+/// Longest part of a value quoted in a fault, in characters.
 const QUOTED: usize = 80;
 
-/// The values of one section (or of one organization's file).
+/// Reader of the values of one section, or of one organization's file.
 pub(super) struct Reader<'a> {
-    /// `broker`; empty for an organization's file.
+    /// Name of the section, such as `broker`; empty for an organization's file.
     pub section: &'static str,
-    /// Its keys.
+    /// Keys of the section.
     pub keys: &'static [Key],
-    /// What was set.
+    /// Values that were set.
     pub set: &'a Set,
-    /// For secrets that stand there.
+    /// Environment that secrets may refer to.
     pub env: &'a Environment,
-    /// What is wrong so far.
+    /// Faults so far.
     pub faults: &'a mut Faults,
 }
 
 impl Reader<'_> {
-    /// A value that has a default. With a fault noted, the default stands in, so that reading goes on.
+    /// Reads a value that has a default. A faulty value is recorded and replaced by the default, so that reading
+    /// continues.
     pub(super) fn read<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> T {
         if let Some(setting) = self.set.get(name) {
             match parse(&setting.value) {
@@ -38,12 +39,12 @@ impl Reader<'_> {
         parse(&default).expect("a default is legal; a test reads them all")
     }
 
-    /// A string that has a default.
+    /// Reads a string that has a default.
     pub(super) fn text<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
         self.read(name, |value| super::value::text(value).and_then(&parse))
     }
 
-    /// A secret that has a default.
+    /// Reads a secret that has a default.
     pub(super) fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
         if let Some(value) = self.required_secret(name, &parse) {
             return value;
@@ -53,7 +54,7 @@ impl Reader<'_> {
         parse(text).expect("a default is legal; a test reads them all")
     }
 
-    /// Secrets that have a default: one, or a list of them. Each text is parsed into any number of values.
+    /// Reads one secret or a list of secrets that have a default. Each text is parsed into any number of values.
     pub(super) fn secrets<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
         let Some(setting) = self.set.get(name) else { return self.default_secrets(name, parse) };
         let items = match &setting.value {
@@ -69,7 +70,7 @@ impl Reader<'_> {
             }
         }
         if items.is_empty() {
-            self.fault(name, setting, Some("an empty list".to_owned()), "at least one".to_owned());
+            self.fault(name, setting, Some("an empty list".to_owned()), "at least one item".to_owned());
         }
         if values.is_empty() { self.default_secrets(name, parse) } else { values }
     }
@@ -79,7 +80,7 @@ impl Reader<'_> {
         parse(default.as_str().unwrap_or_default()).expect("a default is legal; a test reads them all")
     }
 
-    /// A value that may be absent (or blank).
+    /// Reads a value that may be absent or blank.
     pub(super) fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         if setting.value.as_str().is_some_and(|text| text.trim().is_empty()) {
@@ -94,7 +95,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A value that must be there; `None` with a fault noted.
+    /// Reads a required value; returns `None` if it is missing, or faulty, which is recorded.
     pub(super) fn required<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         match parse(&setting.value) {
@@ -106,7 +107,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A secret that was set; `None` when it was not, or with a fault noted.
+    /// Reads a secret; returns `None` if it is missing, or faulty, which is recorded.
     pub(super) fn required_secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         match secret::resolve(&setting.value, self.env) {
@@ -118,15 +119,15 @@ impl Reader<'_> {
         }
     }
 
-    /// A secret that was set and stands in the value itself; `None` when it was not, or with a fault noted. What else was
-    /// set is neither quoted nor looked at: `elsewhere` is the answer to all of it.
+    /// Reads a secret that must be the value itself; returns `None` if it is missing, or faulty, which is recorded. Any
+    /// other value is neither quoted nor resolved: `elsewhere` is the expected value in the fault.
     pub(super) fn own_secret<T>(&mut self, name: &str, elsewhere: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         let read = setting.value.as_str().ok_or_else(|| elsewhere.to_owned()).and_then(parse);
         read.map_err(|expected| self.fault(name, setting, None, expected)).ok()
     }
 
-    /// Notes a fault of a value that is legal alone but not beside others.
+    /// Records a fault of a value that is valid alone but conflicts with others.
     pub(super) fn note(&mut self, name: &str, expected: String) {
         let place = self.set.get(name).map_or(Place::Default, |setting| setting.place.clone());
         self.faults.push(Fault {
@@ -138,7 +139,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Whether a fault of this key was noted.
+    /// Reports whether a fault of this key was recorded.
     pub(super) fn at_fault(&self, name: &str) -> bool {
         let path = self.path(name);
         self.faults.0.iter().any(|fault| fault.key == path)
@@ -172,9 +173,9 @@ impl Reader<'_> {
 
 fn quoted(value: &Value) -> String {
     let text = match value {
-        // Nobody should write a password into an address; who does, does not want to see it in a log.
+        // An address may hold a password by mistake, which must not reach a log.
         Value::String(text) if text.contains('@') => format!("{:?}", super::url::masked(text)),
-        // On one line, whatever it is.
+        // A fault takes one line, whatever the value contains.
         Value::String(text) if text.contains(char::is_control) => format!("{text:?}"),
         other => other.to_string(),
     };

@@ -1,60 +1,60 @@
-//! Every key of the configuration file, in its order: the one place that names, defaults and explains it.
+//! Every key of the configuration file, in order. Each key is named, explained and given its default only here.
 
 use toml::Value;
 
-/// One key.
+/// Key of a configuration file.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// `broker`; empty for a key of an organization's file.
+    /// Section, such as `broker`; empty for a key of an organization's file.
     pub section: &'static str,
-    /// `prefetch`
+    /// Name, such as `prefetch`.
     pub name: &'static str,
-    /// How an environment variable's text is read.
+    /// Conversion of an environment variable's text.
     pub kind: Kind,
-    /// As TOML; `None` when there is none.
+    /// Default as TOML, if there is one.
     pub default: Option<&'static str>,
-    /// What it is for.
+    /// Purpose of the key.
     pub meaning: &'static str,
-    /// What it may be.
+    /// Allowed values.
     pub allowed: &'static str,
 }
 
-/// How an environment variable's text is read.
+/// Conversion of an environment variable's text to a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// As it is.
+    /// Text, unchanged.
     Text,
-    /// A whole number.
+    /// Whole number.
     Number,
     /// `true` or `false`.
     Switch,
-    /// A TOML (or JSON) array, or items separated by commas.
+    /// TOML or JSON array, or items separated by commas.
     List,
-    /// A string, or a TOML table that names the place of the string; `broker.url` takes a list of them. Never shown.
+    /// String, or TOML table that names the place of the string; `broker.url` accepts a list of them. Never shown.
     Secret,
 }
 
 impl Key {
-    /// `HANDOFFD_BROKER__PREFETCH`
+    /// Returns the name of the environment variable, such as `HANDOFFD_BROKER__PREFETCH`.
     pub fn variable(&self) -> String {
         format!("HANDOFFD_{}__{}", self.section, self.name).to_uppercase()
     }
 
-    /// True where a list of secrets may stand.
+    /// Reports whether the key accepts a list of secrets.
     pub(super) fn takes_many(&self) -> bool {
         (self.section, self.name) == ("broker", "url")
     }
 
-    /// The default, parsed.
+    /// Returns the parsed default.
     pub fn default_value(&self) -> Option<Value> {
         let text = format!("it = {}", self.default?);
-        // A default that is no TOML can't pass the tests, which read them all.
+        // The tests parse every default, so each is valid TOML.
         let mut table: toml::Table = toml::from_str(&text).ok()?;
         table.remove("it")
     }
 }
 
-/// Short for the tables: a key with its default (`""`: none).
+/// Builds a key for the tables; the default `""` means none.
 pub(super) const fn key(
     place: (&'static str, &'static str),
     kind: Kind,
@@ -66,13 +66,13 @@ pub(super) const fn key(
     Key { section: place.0, name: place.1, kind, default, meaning, allowed }
 }
 
-/// `config/handoffd.toml`
+/// Keys of `config/handoffd.toml`.
 pub const KEYS: &[Key] = &[
     key(
         ("broker", "url"),
         Kind::Secret,
         r#""amqp://guest:guest@127.0.0.1:5672/%2f""#,
-        "Where RabbitMQ is; a list for the nodes of a cluster. May carry options, such as `?heartbeat=10`.",
+        "URL of RabbitMQ, or a list of URLs for the nodes of a cluster. May have options such as `?heartbeat=10`.",
         "`amqp://` or `amqps://`, a string, `{ env = … }` or `{ file = … }`, or a list of these; one text may hold several, separated by commas",
     ),
     key(
@@ -87,155 +87,161 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         r#""opencx.outcomes""#,
         "Topic exchange that outcomes are published to.",
-        "a name, not that of the events",
+        "a name other than `broker.events_exchange`",
     ),
-    key(("broker", "queue"), Kind::Text, r#""handoffd.events""#, "Queue that events are worked from.", "a name"),
+    key(
+        ("broker", "queue"),
+        Kind::Text,
+        r#""handoffd.events""#,
+        "Inbox: queue that receives events from OpenCX.",
+        "a name",
+    ),
     key(
         ("broker", "dead_letter_queue"),
         Kind::Text,
         r#""handoffd.dead-letters""#,
-        "Queue of events that were given up.",
-        "a name, not that of the inbox",
+        "Queue of dead letters.",
+        "a name other than `broker.queue`",
     ),
     key(
         ("broker", "retry_queue_prefix"),
         Kind::Text,
         r#""handoffd.retry""#,
-        "Retry queues are called `<prefix>.<delay>`, one for each of `retry.delays`.",
+        "Prefix of the retry queues `<prefix>.<delay>`, one for each of `retry.delays`.",
         "a name of at most 200 bytes",
     ),
     key(
         ("broker", "organization_queue_prefix"),
         Kind::Text,
         r#""handoffd.organization""#,
-        "Organizations' queues are called `<prefix>.<id>`, one for each organization.",
-        "a name of at most 200 bytes; no other queue's name begins with it and a dot",
+        "Prefix of the queues `<prefix>.<id>`, one for each organization.",
+        "a name of at most 200 bytes; no other queue may begin with it and a dot",
     ),
     key(
         ("broker", "bindings"),
         Kind::List,
         r#"["session.handoff.#", "session.resolved.#", "conversation.closed"]"#,
         "Binding keys of the inbox.",
-        "at least one",
+        "a list of at least one binding key",
     ),
     key(
         ("broker", "prefetch"),
         Kind::Number,
         "256",
-        "How many unsettled messages the broker hands out; waiting for a retry takes none of them.",
-        "1 to 65535 (AMQP counts in 16 bits)",
+        "Number of unacknowledged messages taken from the inbox; events that wait for a retry are not counted.",
+        "1 to 65535 (16 bits in AMQP)",
     ),
     key(
         ("broker", "declare"),
         Kind::Switch,
         "true",
-        "`true`: declare exchanges, queues and bindings at start; `false`: only check them, and stay unready while one is missing.",
+        "`true`: declare exchanges, queues and bindings at start; `false`: only check them and stay unready while one is missing.",
         "`true` or `false`",
     ),
     key(
         ("broker", "new_queue_wait"),
         Kind::Text,
         r#""5s""#,
-        "How long a queue that the worker made is left unused: RabbitMQ loses a quorum queue that is younger than about a second when its node is killed.",
+        "Time before a queue declared by the worker is used: RabbitMQ loses a quorum queue younger than about a second when its node is killed.",
         "a duration of at least `1s`",
     ),
     key(
         ("broker", "confirm_timeout"),
         Kind::Text,
         r#""30s""#,
-        "How long the broker may take to confirm a message.",
+        "Longest wait for the broker's confirm of a message.",
         "a duration above zero",
     ),
     key(
         ("broker", "ca_file"),
         Kind::Text,
         r#""""#,
-        "Certificates that the broker's may be issued by, in addition to the system's; empty: none.",
+        "Root certificates for the broker, in addition to the system's; empty: none.",
         "a path to a PEM file of certificates",
     ),
     key(
         ("broker", "client_certificate"),
         Kind::Text,
         r#""""#,
-        "For mutual TLS: the certificate that the worker shows to the broker, and those between it and its root; empty: none. Read anew for each connection.",
+        "Client certificate of the worker for mutual TLS, with its intermediate certificates; empty: none. Read again for each connection.",
         "a path to a PEM file of certificates, together with `client_key`",
     ),
     key(
         ("broker", "client_key"),
         Kind::Text,
         r#""""#,
-        "For mutual TLS: the private key of `client_certificate`; empty: none.",
+        "Private key of `client_certificate` for mutual TLS; empty: none.",
         "a path to a PEM file of one private key without a passphrase",
     ),
     key(
         ("worker", "max_event_bytes"),
         Kind::Number,
         "1048576",
-        "A longer message is a dead letter `invalid_event`.",
+        "Longest message, in bytes; a longer one becomes a dead letter `invalid_event`.",
         "1 to 134217728 (128 MiB)",
     ),
     key(
         ("worker", "resolution_wait"),
         Kind::Text,
         r#""2m""#,
-        "How long a resolution of an unknown session waits for its handoff.",
+        "Longest time that a resolution of an unknown session waits for its handoff.",
         "a duration",
     ),
     key(
         ("worker", "drain_timeout"),
         Kind::Text,
         r#""25s""#,
-        "How long a stopping worker lets events in hand come to their end.",
+        "Longest time that a stopping worker waits for events in progress.",
         "a duration",
     ),
     key(
         ("retry", "in_process"),
         Kind::Number,
         "3",
-        "Attempts made at once, the first included, with short growing pauses between them.",
+        "Number of immediate attempts, including the first, with short growing pauses between them.",
         "1 to 100",
     ),
     key(
         ("retry", "delays"),
         Kind::List,
         r#"["5s", "30s", "2m", "10m", "1h"]"#,
-        "The ladder of retry queues; the last step repeats.",
-        "durations above zero, below 49d (a queue's longest TTL)",
+        "Delays of the retry queues in order; the last one repeats.",
+        "durations above zero and below 49d (the longest TTL of a queue)",
     ),
     key(
         ("retry", "max_age"),
         Kind::Text,
         r#""24h""#,
-        "How long after its first failed attempt an event is given up; waits for its organization do not count.",
+        "Time after its first failed attempt at which an event becomes a dead letter; waiting for its organization does not count.",
         "a duration above zero",
     ),
     key(
         ("dynamics", "authority"),
         Kind::Text,
         r#""https://login.microsoftonline.com""#,
-        "Where tokens come from; national clouds have their own.",
-        "`https://` and a host of Microsoft's, unless `allow_insecure`",
+        "URL of the token service; national clouds have their own.",
+        "`https://` and a host of Microsoft's; other addresses only with `allow_insecure`",
     ),
     key(
         ("dynamics", "request_timeout"),
         Kind::Text,
         r#""60s""#,
-        "Longest wait for one answer.",
+        "Longest wait for the response to a request.",
         "a duration above zero",
     ),
     key(
         ("dynamics", "max_concurrency"),
         Kind::Number,
         "52",
-        "Requests at once, for each organization; lowered by itself while Dynamics throttles.",
-        "1 to 52 (Dynamics' own limit for one application user)",
+        "Maximum number of concurrent requests for each organization; lowered automatically while Dynamics throttles.",
+        "1 to 52 (Dynamics' limit for an application user)",
     ),
     key(
         ("dynamics", "contact_cache_ttl"),
         Kind::Text,
         r#""24h""#,
-        "How long a contact's id is remembered by email.",
-        "a duration; `0s`: not at all",
+        "Time for which the contact id of an email is remembered.",
+        "a duration; `0s` disables the cache",
     ),
     key(
         ("dynamics", "live_work_item_entity_set"),
@@ -248,98 +254,92 @@ pub const KEYS: &[Key] = &[
         ("dynamics", "ca_file"),
         Kind::Text,
         r#""""#,
-        "Certificates that those of Dynamics and Entra ID (or of a proxy between) may be issued by, in addition to the system's; empty: none.",
+        "Root certificates for Dynamics and Entra ID, or for a proxy in between, in addition to the system's; empty: none.",
         "a path to a PEM file of certificates",
     ),
     key(
         ("dynamics", "allow_insecure"),
         Kind::Switch,
         "false",
-        "`true`: `http://` and hosts outside Microsoft's, for the simulator and tests. Client secrets and customers' data go to whatever is named then.",
+        "`true`: allow `http://` and hosts other than Microsoft's, for the simulator and tests. Client secrets and customer data are then sent to any configured address.",
         "`true` or `false`",
     ),
-    key(
-        ("store", "kind"),
-        Kind::Text,
-        r#""sled""#,
-        "What the worker remembers in.",
-        r#"`"sled"` (embedded, one process)"#,
-    ),
+    key(("store", "kind"), Kind::Text, r#""sled""#, "Kind of the store.", r#"`"sled"` (embedded, one process)"#),
     key(
         ("store", "path"),
         Kind::Text,
         r#""data/handoffd.sled""#,
-        "Where it is.",
+        "Folder of the store.",
         "a path, relative to the working directory",
     ),
     key(
         ("store", "retention"),
         Kind::Text,
         r#""30d""#,
-        "How long idempotency keys and outcomes are kept.",
+        "Time for which idempotency keys and outcomes are kept.",
         "a duration above zero",
     ),
     key(
         ("store", "on_corruption"),
         Kind::Text,
         r#""quarantine""#,
-        r#"A store that can't be opened or reports damage: `"quarantine"` sets it aside and starts a new one, loudly (with `organizations.encryption_key`, nothing is consumed until `handoffd store accept`); `"stop"` ends the worker."#,
+        r#"Reaction to a store that can't be opened or reports damage: `"quarantine"` sets it aside, starts a new one and logs an error (with `organizations.encryption_key`, nothing is consumed until `handoffd store accept`); `"stop"` ends the worker."#,
         r#"`"quarantine"` or `"stop"`"#,
     ),
     key(
         ("http", "listen"),
         Kind::Text,
         r#""127.0.0.1:9464""#,
-        "Where health, metrics, API and the operators' page are served.",
-        "an IP address and a port; one that is not loopback needs `http.token`",
+        "Address of health checks, metrics, API and the operators' page.",
+        "an IP address and a port; any other than loopback requires `http.token`",
     ),
     key(
         ("http", "token"),
         Kind::Secret,
         r#""""#,
-        "Bearer token of API and page; empty: none.",
+        "Bearer token of the API and the page; empty: none.",
         "printable ASCII, as a string, `{ env = … }` or `{ file = … }`",
     ),
     key(
         ("log", "format"),
         Kind::Text,
         r#""text""#,
-        r#"`"text"` for people, `"json"` for machines."#,
+        r#"Format of the log: `"text"` for people, `"json"` for machines."#,
         r#"`"text"` or `"json"`"#,
     ),
     key(
         ("log", "level"),
         Kind::Text,
         r#""info""#,
-        "How much is logged.",
+        "Level of detail of the log.",
         "`error`, `warn`, `info`, `debug`, `trace`, `off`, or directives such as `info,handoffd=debug`",
     ),
     key(
         ("organizations", "directory"),
         Kind::Text,
         r#""config/organizations""#,
-        "Where the organizations' files are: every `*.toml` in it.",
+        "Directory of the organizations' files: every `*.toml` in it.",
         "a path, relative to the working directory",
     ),
     key(
         ("organizations", "encryption_key"),
         Kind::Secret,
         r#""""#,
-        "Encrypts the secrets of organizations saved through the API; empty: none can be saved.",
+        "Key that encrypts the secrets of organizations saved through the API; empty: none can be saved.",
         "32 bytes in base64 (`openssl rand -base64 32`), as a string, `{ env = … }` or `{ file = … }`",
     ),
     key(
         ("organizations", "previous_encryption_key"),
         Kind::Secret,
         r#""""#,
-        "The key before `encryption_key`, while secrets are sealed anew: at the next start; empty: none.",
+        "Previous `encryption_key`, during a rotation: secrets are re-encrypted at the next start; empty: none.",
         "as `organizations.encryption_key`",
     ),
     key(
         ("tracing", "otlp_endpoint"),
         Kind::Text,
         r#""""#,
-        "Where traces are sent by OTLP (HTTP, protobuf, to `/v1/traces` under it); empty: nowhere.",
+        "URL to send traces to by OTLP (HTTP, protobuf, to `/v1/traces` below it); empty: no export.",
         "an `http://` or `https://` URL without user and password",
     ),
 ];

@@ -1,4 +1,4 @@
-//! Secrets, and the environment that some of them stand in.
+//! Secrets, and the environment that some of them are read from.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,15 +7,15 @@ use toml::Value;
 
 use crate::regular::{self, FileError};
 
-/// Longest file of a secret: longer than any key or token.
+/// Longest file of a secret, in bytes: longer than any key or token.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// The environment variables, as one snapshot.
+/// Snapshot of the environment variables.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// This process's; what is not UTF-8 is read as far as it goes.
+    /// Reads the variables of this process; bytes that are not UTF-8 are replaced.
     pub fn of_process() -> Self {
         std::env::vars_os()
             .map(|(name, value)| {
@@ -25,12 +25,12 @@ impl Environment {
             .collect()
     }
 
-    /// All of them, sorted by name.
+    /// Iterates over all variables, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// All of them, owned.
+    /// Iterates over owned copies of all variables.
     pub fn pairs(&self) -> impl Iterator<Item = (String, String)> + use<> {
         self.0.clone().into_iter()
     }
@@ -46,11 +46,10 @@ impl FromIterator<(String, String)> for Environment {
     }
 }
 
-/// What a secret looks like, for messages.
+/// Forms of a secret, for messages.
 pub(super) const FORM: &str = "a string, { env = \"VARIABLE\" } or { file = \"/path\" }";
 
-/// A secret's text and, when it stands elsewhere, where. The error says what was found and what was
-/// expected, never the secret.
+/// Returns the text of a secret. The error holds the reference that was found and the expected value, never the secret.
 pub(super) fn resolve(value: &Value, env: &Environment) -> Result<String, (String, String)> {
     match value {
         Value::String(text) => Ok(text.clone()),
@@ -66,7 +65,7 @@ pub(super) fn resolve(value: &Value, env: &Environment) -> Result<String, (Strin
     }
 }
 
-/// Where a secret stands, for people, or each of a list; `None` when it stands in the value itself.
+/// Describes the place of a secret, or of each in a list; `None` if the value is the secret itself.
 pub(super) fn whereabouts(value: &Value) -> Option<String> {
     if let Value::Array(items) = value {
         let places: Vec<String> = items.iter().filter_map(whereabouts).collect();
@@ -114,7 +113,7 @@ fn from_file(path: &Path) -> Result<String, (String, String)> {
     match regular::read(path, MAX_BYTES) {
         Err(FileError::TooLong) => problem("it is longer than 64 KiB".to_owned()),
         Err(unread) => problem(unread.to_string()),
-        // An editor or `echo` ends a file with a newline that nobody means to be part of the secret.
+        // An editor or `echo` ends a file with a newline, which is not part of the secret.
         Ok(text) => match text.trim_end_matches(['\r', '\n']) {
             "" => problem("it is empty".to_owned()),
             secret => Ok(secret.to_owned()),

@@ -15,7 +15,7 @@ use super::secret::Environment;
 use super::url;
 use super::value;
 
-/// Everything that was set, typed; where a value is at fault its default stands in.
+/// Returns the typed configuration; a faulty value is replaced by its default.
 pub(super) fn config(layers: &Layers, env: &Environment, faults: &mut Faults) -> Config {
     let config = Config {
         broker: broker(&mut reader("broker", layers, env, faults)),
@@ -48,8 +48,7 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
         retry_queue_prefix: reader.read("retry_queue_prefix", value::name(200)),
         organization_queue_prefix: reader.read("organization_queue_prefix", value::name(200)),
         bindings: reader.read("bindings", value::bindings),
-        prefetch: reader
-            .read("prefetch", value::whole(1..=65_535, " (AMQP counts in 16 bits, and 0 would be no limit)")),
+        prefetch: reader.read("prefetch", value::whole(1..=65_535, " (16 bits in AMQP, where 0 would mean no limit)")),
         declare: reader.read("declare", value::switch),
         new_queue_wait: reader.read("new_queue_wait", value::duration_from(Duration::from_secs(1))),
         confirm_timeout: reader.read("confirm_timeout", value::positive_duration),
@@ -61,33 +60,40 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
     if broker.queue == broker.dead_letter_queue {
         reader.note(
             "dead_letter_queue",
-            "another queue than broker.queue: a dead letter would come back as an event".to_owned(),
+            "a queue other than broker.queue, to which dead letters would return as events".to_owned(),
         );
     }
     if broker.events_exchange == broker.outcomes_exchange {
-        reader.note("outcomes_exchange", "another exchange than broker.events_exchange".to_owned());
+        reader.note("outcomes_exchange", "an exchange other than broker.events_exchange".to_owned());
     }
     broker
 }
 
-/// A certificate is of no use without its key, nor the other way round. One that is at fault has been named already.
+/// Checks that a client certificate and its key are set together. A faulty one has been reported already.
 fn pair_client_files(broker: &Broker, reader: &mut Reader<'_>) {
     if reader.at_fault("client_certificate") || reader.at_fault("client_key") {
         return;
     }
     match (&broker.client_certificate, &broker.client_key) {
         (Some(_), None) => {
-            reader.note("client_certificate", "broker.client_key set too: the private key of it".to_owned());
+            reader.note(
+                "client_certificate",
+                "broker.client_key to be set as well, to the private key of this certificate".to_owned(),
+            );
         }
         (None, Some(_)) => {
-            reader.note("client_key", "broker.client_certificate set too: the certificate of this key".to_owned());
+            reader.note(
+                "client_key",
+                "broker.client_certificate to be set as well, to the certificate of this key".to_owned(),
+            );
         }
         _ => {}
     }
 }
 
-/// A retry queue sends its messages to the inbox; it can't be that queue, nor the last one. Ids of organizations
-/// are anybody's to choose, so that no other queue may have a name that could be an organization's.
+/// Checks that queue names are distinct. A retry queue sends its messages to the inbox, so it must be neither the inbox
+/// nor the dead-letter queue. Organization ids are arbitrary, so no other queue may have a name that could be an
+/// organization's.
 fn tell_queues_apart(config: &Config, reader: &mut Reader<'_>) {
     let prefix = &config.broker.retry_queue_prefix;
     let mut others = vec![config.broker.queue.clone(), config.broker.dead_letter_queue.clone()];
@@ -95,20 +101,20 @@ fn tell_queues_apart(config: &Config, reader: &mut Reader<'_>) {
     for delay in &config.retry.delays {
         let queue = format!("{prefix}.{}", delay.text);
         if queue == config.broker.queue || queue == config.broker.dead_letter_queue {
-            reader.note("retry_queue_prefix", format!("another prefix: the queue {queue} has a use already"));
+            reader.note("retry_queue_prefix", format!("another prefix, because queue {queue} is already in use"));
         }
         others.push(queue);
     }
     let organizations = format!("{}.", config.broker.organization_queue_prefix);
     if let Some(queue) = others.iter().find(|queue| queue.starts_with(&organizations)) {
-        let expected = format!("another prefix: the queue {queue} could be that of an organization");
+        let expected = format!("another prefix, because queue {queue} could belong to an organization");
         reader.note("organization_queue_prefix", expected);
     }
 }
 
 fn worker(reader: &mut Reader<'_>) -> Worker {
     Worker {
-        max_event_bytes: reader.read("max_event_bytes", value::whole(1..=134_217_728, " (128 MiB: more is no event)")),
+        max_event_bytes: reader.read("max_event_bytes", value::whole(1..=134_217_728, " (128 MiB)")),
         resolution_wait: reader.read("resolution_wait", value::duration),
         drain_timeout: reader.read("drain_timeout", value::duration),
     }
@@ -128,7 +134,7 @@ fn dynamics(reader: &mut Reader<'_>) -> Dynamics {
         request_timeout: reader.read("request_timeout", value::positive_duration),
         max_concurrency: reader.read(
             "max_concurrency",
-            value::whole(1..=52, " (Dynamics serves 52 requests at once for one application user)"),
+            value::whole(1..=52, " (Dynamics allows 52 concurrent requests per application user)"),
         ),
         contact_cache_ttl: reader.read("contact_cache_ttl", value::duration),
         live_work_item_entity_set: reader.read("live_work_item_entity_set", value::identifier),
@@ -155,12 +161,12 @@ fn store(reader: &mut Reader<'_>) -> Store {
 fn http(reader: &mut Reader<'_>) -> Http {
     let http = Http { listen: reader.read("listen", value::address), token: reader.secret("token", value::token) };
     let loopback = http.listen.ip().to_canonical().is_loopback();
-    // A token that is there but at fault has been named already.
-    let wanted = http.token.is_none() && !reader.at_fault("token");
-    if !loopback && wanted {
+    // A faulty token has been reported already.
+    let missing = http.token.is_none() && !reader.at_fault("token");
+    if !loopback && missing {
         reader.note(
             "listen",
-            "a loopback address such as \"127.0.0.1:9464\", or http.token set: others could read outcomes and replay events".to_owned(),
+            "a loopback address such as \"127.0.0.1:9464\"; listen on loopback or set http.token, or else anyone could read outcomes and replay events".to_owned(),
         );
     }
     http

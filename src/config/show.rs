@@ -1,4 +1,4 @@
-//! The configuration in force, and where each value came from.
+//! Configuration in force, with the origin of each value.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,16 +12,16 @@ use super::schema::{KEYS, Key, Kind};
 use super::secret::{self, Environment};
 use super::sections;
 
-/// The configuration in force, and where each value came from.
+/// Configuration in force, with the origin of each value.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    /// Typed.
+    /// Typed configuration.
     pub config: Config,
     layers: Layers,
 }
 
 impl Effective {
-    /// Defaults, file, environment. Where something is at fault its default stands in.
+    /// Reads defaults, file and environment. A faulty value is replaced by its default.
     pub(super) fn read(path: &Path, env: &Environment) -> (Self, Faults) {
         let mut faults = Faults::default();
         let layers = layers(path, env, &mut faults);
@@ -29,8 +29,8 @@ impl Effective {
         (Self { config, layers }, faults)
     }
 
-    /// As TOML, with a comment that says where each value came from that is not the default. Secrets
-    /// are `***`, a broker's URL without its password.
+    /// Renders the configuration as TOML, with a comment on the origin of each value that is not the default. Secrets
+    /// appear as `***`, broker URLs without their password.
     pub fn render(&self) -> String {
         let mut text = String::new();
         let mut section = "";
@@ -83,7 +83,7 @@ fn origin(setting: &Setting) -> String {
         other => format!("from {other}"),
     };
     match secret::whereabouts(&setting.value) {
-        Some(where_) => format!("{where_}, {place}"),
+        Some(secret_place) => format!("{secret_place}, {place}"),
         None => place,
     }
 }

@@ -1,13 +1,13 @@
-//! Finds what a mistyped name was meant to be.
+//! Suggestions for mistyped names.
 
-/// `did you mean …?` when one of the names is close enough to be a typing mistake.
+/// Returns `did you mean …?` if one of the names is close enough to be a typing error.
 pub(super) fn suggest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     closest(typed, names).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// The name that is close enough to what was typed to be meant by it.
+/// Returns the name that is closest to the typed one, if it is close enough.
 pub(super) fn closest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // A third of the letters: `prefetc`, `max_agee`, `client_secrets`; not any other key of the section.
+    // A third of the letters covers `prefetc`, `max_agee` and `client_secrets`, but no other key of a section.
     let most = (typed.chars().count() / 3).max(1);
     let typed = typed.to_lowercase();
     names

@@ -1,31 +1,32 @@
-//! Addresses, and which of them a secret may be sent to.
+//! Addresses, and the rules for those that receive secrets.
 
 use url::{Host, Position, Url};
 
 use super::model::{BrokerUrl, Dynamics};
 
-/// Whether an address must be Microsoft's.
+/// Addresses that secrets may be sent to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trust {
-    /// `https` and a host of Microsoft's: the client secret and customers' data go there.
+    /// `https` and a host of Microsoft's, since the client secret and customer data are sent there.
     Microsoft,
-    /// Any: `dynamics.allow_insecure`, for the simulator and tests.
+    /// Any address: `dynamics.allow_insecure`, for the simulator and tests.
     Anyone,
 }
 
 impl Dynamics {
-    /// What `allow_insecure` means for addresses.
+    /// Returns the addresses that `allow_insecure` permits.
     pub fn trust(&self) -> Trust {
         if self.allow_insecure { Trust::Anyone } else { Trust::Microsoft }
     }
 }
 
-/// Endings of the names of Dynamics environments: worldwide (`crm`, `crm2`, …), US government (GCC High,
-/// DoD), China, and Germany as it was.
+/// Domain suffixes of Dynamics environments: worldwide (`crm`, `crm2`, …), US government (GCC High, DoD), China, and
+/// the former German cloud.
 const ENVIRONMENTS: [&str; 5] =
     [".dynamics.com", ".microsoftdynamics.us", ".appsplatform.us", ".dynamics.cn", ".microsoftdynamics.de"];
 
-/// Entra ID's token hosts: worldwide (and its older name), US government, China (two names), Germany as it was.
+/// Token hosts of Entra ID: worldwide (and its older name), US government, China (two names), and the former German
+/// cloud.
 const AUTHORITIES: [&str; 6] = [
     "login.microsoftonline.com",
     "login.windows.net",
@@ -35,7 +36,7 @@ const AUTHORITIES: [&str; 6] = [
     "login.microsoftonline.de",
 ];
 
-/// `environment_url`, without its trailing slash.
+/// Reads `environment_url` without its trailing slash.
 pub(super) fn environment(text: &str, trust: Trust) -> Result<String, String> {
     let expected = "the environment's address alone, such as https://acme.crm.dynamics.com";
     let url = origin(text, trust, expected)?;
@@ -47,11 +48,11 @@ pub(super) fn environment(text: &str, trust: Trust) -> Result<String, String> {
     Ok(text_of(&url))
 }
 
-/// `dynamics.authority`, without its trailing slash.
+/// Reads `dynamics.authority` without its trailing slash.
 pub(super) fn authority(text: &str, trust: Trust) -> Result<String, String> {
     let expected = "the token service's address, such as https://login.microsoftonline.com";
     let url = origin(text, trust, expected)?;
-    // A stand-in may live under a path; Microsoft's does not: the worker adds the tenant itself.
+    // A substitute may have a path; Microsoft's has none, since the worker adds the tenant itself.
     if url.path() != "/" && trust == Trust::Microsoft {
         return Err(format!("{expected}, without the path {}", url.path()));
     }
@@ -60,8 +61,8 @@ pub(super) fn authority(text: &str, trust: Trust) -> Result<String, String> {
     Ok(text_of(&url))
 }
 
-/// `broker.url`: one URL, or several that are separated by commas. A comma inside a URL (in a password, say) is one that
-/// no `amqp://` follows.
+/// Reads `broker.url`: one URL, or several separated by commas. A comma not followed by `amqp://` or `amqps://` belongs
+/// to its URL, for example to a password.
 pub(super) fn brokers(text: &str) -> Result<Vec<BrokerUrl>, String> {
     let mut urls: Vec<String> = Vec::new();
     for part in text.split(',') {
@@ -81,43 +82,44 @@ fn begins_url(text: &str) -> bool {
     text.starts_with("amqp://") || text.starts_with("amqps://")
 }
 
-/// One URL. Where user, password and host can't be told apart, nothing of it is quoted: any part may be the password's.
+/// Reads one URL. If user, password and host are ambiguous, no part of it is quoted, since any part may be the
+/// password.
 fn broker(text: &str) -> Result<BrokerUrl, String> {
-    let expected = "a URL such as amqp://user:password@host:5672/%2f (or amqps://)";
+    let expected = "a URL such as amqp://user:password@host:5672/%2f, or with amqps://";
     let advice = "percent-encode /, #, ?, @ and % in user, password and virtual host (%2F, %23, %3F, %40, %25)";
-    let url = Url::parse(text).map_err(|problem| format!("{expected}: {problem}; {advice}"))?;
+    let url = Url::parse(text).map_err(|problem| format!("{expected} ({problem}); {advice}"))?;
     if !matches!(url.scheme(), "amqp" | "amqps") {
-        return Err(format!("{expected}, not another scheme; {advice}"));
+        return Err(format!("{expected}; {advice}"));
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return Err(format!("{expected}: it has no host"));
+        return Err(format!("{expected}; add the host"));
     }
-    // A whole URL of another kind after a comma, or a comma at the end.
+    // A URL of another scheme after a comma, or a trailing comma.
     if url.host_str().is_some_and(|host| host.contains(',')) {
-        return Err(format!("{expected}; of several each begins with amqp:// or amqps://"));
+        return Err(format!("{expected}; begin each of several URLs with amqp:// or amqps://"));
     }
     let user_and_password = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
     let unescaped = |(written, _): (&str, &str)| written.contains(['/', '#', '?', '@']) || has_lone_percent(written);
     if user_and_password.is_some_and(unescaped) || has_lone_percent(url.path()) {
-        return Err(format!("{expected}: {advice}"));
+        return Err(format!("{expected}; {advice}"));
     }
     Ok(BrokerUrl::new(text.to_owned()))
 }
 
-/// True where a `%` stands that begins no escape: the text was not percent-encoded.
+/// Reports whether a `%` begins no escape, as in a text that was not percent-encoded.
 fn has_lone_percent(text: &str) -> bool {
     let escape = |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     text.split('%').skip(1).any(|rest| !escape(rest))
 }
 
-/// `tracing.otlp_endpoint`
+/// Reads `tracing.otlp_endpoint`; an empty text means no export.
 pub(super) fn endpoint(text: &str) -> Result<Option<Url>, String> {
     if text.is_empty() {
         return Ok(None);
     }
     match Url::parse(text) {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Err("a URL without user and password, which would be shown: OTEL_EXPORTER_OTLP_HEADERS is for those"
+            Err("a URL without user and password, because the URL is shown; set OTEL_EXPORTER_OTLP_HEADERS for them"
                 .to_owned())
         }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
@@ -125,8 +127,8 @@ pub(super) fn endpoint(text: &str) -> Result<Option<Url>, String> {
     }
 }
 
-/// A URL with `***` in place of its password, or of all of it where the password can't be told from the rest; what is no
-/// URL comes back as it is.
+/// Replaces the password of a URL by `***`, or the whole URL if its password is ambiguous. Any other text is returned
+/// unchanged.
 pub(super) fn masked(text: &str) -> String {
     let hidden = || "***".to_owned();
     match Url::parse(text) {
@@ -140,14 +142,14 @@ pub(super) fn masked(text: &str) -> String {
 }
 
 fn origin(text: &str, trust: Trust, expected: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|problem| format!("{expected}: {problem}"))?;
+    let url = Url::parse(text).map_err(|problem| format!("{expected} ({problem})"))?;
     let schemes: &[&str] = match trust {
         Trust::Microsoft => &["https"],
         Trust::Anyone => &["https", "http"],
     };
     if !schemes.contains(&url.scheme()) {
         let insecure = "https:// (http:// only with dynamics.allow_insecure = true)";
-        return Err(format!("{insecure}, {expected}"));
+        return Err(format!("{insecure}; {expected}"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(format!("{expected}, without a user or password"));
@@ -191,8 +193,11 @@ mod tests {
         ];
         for password in written {
             for url in [format!("amqp://u:{password}@host:5672/%2f"), format!("amqps://{password}:x@[::1]/%2f")] {
-                let told = brokers(&url).unwrap_err();
-                assert!(told.contains("percent-encode /, #, ?, @ and %") && !told.contains("hidden"), "{url}: {told}");
+                let error = brokers(&url).unwrap_err();
+                assert!(
+                    error.contains("percent-encode /, #, ?, @ and %") && !error.contains("hidden"),
+                    "{url}: {error}"
+                );
             }
             assert!(!masked(&format!("amqp://u:{password}@host/")).contains("hidden"), "{password}");
         }

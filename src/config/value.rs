@@ -1,4 +1,4 @@
-//! Reads single values. Every function returns the value, or what was expected instead.
+//! Reads single values. Every function returns the value, or a description of the expected one.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -13,23 +13,23 @@ use tracing_subscriber::EnvFilter;
 
 use super::duration::{self, Delay};
 
-/// A value, or what was expected.
+/// Value, or a description of the expected one.
 pub(super) type Read<T> = Result<T, String>;
 
 /// Longest TTL of a RabbitMQ queue: 2³² − 1 milliseconds, 49 days.
 const LONGEST_DELAY: Duration = Duration::from_millis(u32::MAX as u64);
 
-/// A string.
+/// Reads a string.
 pub(super) fn text(value: &Value) -> Read<&str> {
     value.as_str().ok_or_else(|| "a string".to_owned())
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 pub(super) fn switch(value: &Value) -> Read<bool> {
     value.as_bool().ok_or_else(|| "true or false".to_owned())
 }
 
-/// A whole number within bounds; `why` ends the sentence that names them.
+/// Reads a whole number within bounds; `why` is appended to the bounds in the fault.
 pub(super) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static str) -> impl Fn(&Value) -> Read<T> {
     move |value| {
         let expected = || format!("a whole number from {} to {}{why}", range.start(), range.end());
@@ -38,7 +38,7 @@ pub(super) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static s
     }
 }
 
-/// One of a few words.
+/// Reads one of a few words.
 pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Read<T> {
     move |value| {
         let found = value.as_str().unwrap_or_default();
@@ -49,28 +49,28 @@ pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Val
     }
 }
 
-/// A duration, zero included.
+/// Reads a duration, including zero.
 pub(super) fn duration(value: &Value) -> Read<Duration> {
     value.as_str().and_then(duration::parse_duration).ok_or_else(|| duration::FORM.to_owned())
 }
 
-/// A duration above zero.
+/// Reads a duration above zero.
 pub(super) fn positive_duration(value: &Value) -> Read<Duration> {
     match duration(value)? {
-        Duration::ZERO => Err(format!("more than zero: {}", duration::FORM)),
+        Duration::ZERO => Err(format!("a duration above zero ({})", duration::FORM)),
         some => Ok(some),
     }
 }
 
-/// A duration that is not shorter than this.
+/// Reads a duration of at least this length.
 pub(super) fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Duration> {
     move |value| match duration(value)? {
         long if long >= shortest => Ok(long),
-        _ => Err(format!("at least {}s: {}", shortest.as_secs(), duration::FORM)),
+        _ => Err(format!("a duration of at least {}s ({})", shortest.as_secs(), duration::FORM)),
     }
 }
 
-/// The retry ladder: at least one step, none of them zero.
+/// Reads the retry ladder: at least one step, none of them zero.
 pub(super) fn delays(value: &Value) -> Read<Vec<Delay>> {
     let expected = || format!("a list of at least one delay above zero and below 49d, each {}", duration::FORM);
     let items = value.as_array().filter(|items| !items.is_empty());
@@ -84,7 +84,7 @@ pub(super) fn delays(value: &Value) -> Read<Vec<Delay>> {
     items.iter().map(|item| delay(item).ok_or_else(expected)).collect()
 }
 
-/// The name of an exchange or queue, at most `longest` bytes.
+/// Reads the name of an exchange or queue of at most `longest` bytes.
 pub(super) fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
     move |value| {
         value
@@ -93,13 +93,13 @@ pub(super) fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
             .map(ToOwned::to_owned)
             .ok_or_else(|| {
                 format!(
-                    "a name of 1 to {longest} bytes without control characters, not beginning with \"amq.\" (the broker's own)"
+                    "a name of 1 to {longest} bytes without control characters, not beginning with \"amq.\" (reserved by the broker)"
                 )
             })
     }
 }
 
-/// Binding keys.
+/// Reads binding keys.
 pub(super) fn bindings(value: &Value) -> Read<Vec<String>> {
     let expected = || "a list of at least one binding key such as \"session.handoff.#\"".to_owned();
     let items = value.as_array().filter(|items| !items.is_empty());
@@ -113,7 +113,7 @@ pub(super) fn bindings(value: &Value) -> Read<Vec<String>> {
         .collect()
 }
 
-/// A path.
+/// Reads a path.
 pub(super) fn path(value: &Value) -> Read<PathBuf> {
     value
         .as_str()
@@ -122,7 +122,7 @@ pub(super) fn path(value: &Value) -> Read<PathBuf> {
         .ok_or_else(|| "a path".to_owned())
 }
 
-/// An address to listen on.
+/// Reads an address to listen on.
 pub(super) fn address(value: &Value) -> Read<SocketAddr> {
     value
         .as_str()
@@ -130,7 +130,7 @@ pub(super) fn address(value: &Value) -> Read<SocketAddr> {
         .ok_or_else(|| "an IP address and a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned())
 }
 
-/// What an identifier of OData looks like: the name of a property or an entity set.
+/// Reads an OData identifier: the name of a property or an entity set.
 pub(super) fn identifier(value: &Value) -> Read<String> {
     let legal = |text: &&str| {
         let mut chars = text.chars();
@@ -145,10 +145,10 @@ pub(super) fn identifier(value: &Value) -> Read<String> {
         .ok_or_else(|| "a name of letters, digits and underscores".to_owned())
 }
 
-/// `log.level`: a level, or directives such as `info,handoffd=debug`.
+/// Reads `log.level`: a level, or directives such as `info,handoffd=debug`.
 pub(super) fn level(value: &Value) -> Read<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    // A lone word that is no level would be read as a target and silence everything else.
+    // A single word that is not a level would be read as a target and silence everything else.
     let known =
         |directive: &str| directive.contains(['=', '[']) || LEVELS.contains(&directive.trim().to_lowercase().as_str());
     value
@@ -159,7 +159,7 @@ pub(super) fn level(value: &Value) -> Read<String> {
         .ok_or_else(|| "error, warn, info, debug, trace, off, or directives such as \"info,handoffd=debug\"".to_owned())
 }
 
-/// `http.token`; empty is none.
+/// Reads `http.token`; an empty text means no token.
 pub(super) fn token(text: &str) -> Read<Option<SecretString>> {
     if text.is_empty() {
         return Ok(None);
@@ -167,10 +167,10 @@ pub(super) fn token(text: &str) -> Read<Option<SecretString>> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(Some(text.into()));
     }
-    Err("printable ASCII without spaces: it travels in a header".to_owned())
+    Err("printable ASCII without spaces, because it is sent in a header".to_owned())
 }
 
-/// `organizations.encryption_key`; empty is none.
+/// Reads `organizations.encryption_key`; an empty text means no key.
 pub(super) fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
     let text = text.trim();
     if text.is_empty() {
@@ -179,11 +179,11 @@ pub(super) fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
     let bytes = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text));
     match bytes {
         Ok(bytes) if bytes.len() == 32 => Ok(Some(bytes.into())),
-        _ => Err("32 bytes in base64, as `openssl rand -base64 32` prints them".to_owned()),
+        _ => Err("32 bytes in base64, as printed by `openssl rand -base64 32`".to_owned()),
     }
 }
 
-/// A short string of AMQP's, in bytes.
+/// Reports whether a name is a legal short string of AMQP of at most `longest` bytes.
 fn legal_name(name: &str, longest: usize) -> bool {
     !name.is_empty() && name.len() <= longest && !name.starts_with("amq.") && !name.chars().any(char::is_control)
 }

@@ -1,4 +1,4 @@
-//! Environment variables called `HANDOFFD_…` that are no key's. A misspelt one would be as if it had not been set.
+//! Environment variables `HANDOFFD_…` that match no key. Without this check a misspelt one would be ignored silently.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,9 @@ use super::schema::KEYS;
 use super::suggest::closest;
 
 const PREFIX: &str = "HANDOFFD_";
-/// The variable of the command line.
+/// Variable that replaces the command line's `--config`.
 const OF_COMMANDS: &str = "HANDOFFD_CONFIG";
-/// Variables of the project's own scripts and tests: `deploy/broker.sh`, `tests/`.
+/// Variables of the project's scripts and tests: `deploy/broker.sh`, `tests/`.
 const OF_SCRIPTS: [&str; 8] = [
     "HANDOFFD_BROKER_LIFE",
     "HANDOFFD_BROKER_OWNER",
@@ -24,7 +24,7 @@ const OF_SCRIPTS: [&str; 8] = [
     "HANDOFFD_UPDATE_DOCS",
 ];
 
-/// True for a variable that can only be meant for the configuration.
+/// Reports whether a variable can only be meant for the configuration.
 pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX)
         && name != OF_COMMANDS
@@ -33,7 +33,8 @@ pub(super) fn is_ours(name: &str) -> bool {
         && !is_service_link(name)
 }
 
-/// True for the variables that Kubernetes sets in every pod beside a service `handoffd`: `HANDOFFD_SERVICE_HOST`, `HANDOFFD_PORT_9464_TCP_ADDR`, …
+/// Reports whether a variable is one that Kubernetes sets in every pod for a service `handoffd`:
+/// `HANDOFFD_SERVICE_HOST`, `HANDOFFD_PORT_9464_TCP_ADDR`, …
 fn is_service_link(name: &str) -> bool {
     let rest = name.strip_prefix(PREFIX).unwrap_or_default();
     let port = rest.strip_prefix("PORT").is_some_and(|rest| {
@@ -43,7 +44,8 @@ fn is_service_link(name: &str) -> bool {
     port || rest == "SERVICE_HOST" || rest == "SERVICE_PORT" || rest.starts_with("SERVICE_PORT_")
 }
 
-/// True where a file or a variable names it as the place of a secret, `{ env = "…" }`: such names are anybody's to choose.
+/// Reports whether a file or a variable refers to it as the place of a secret, `{ env = "…" }`. Such names are
+/// arbitrary.
 pub(super) fn is_named(name: &str, file: &Path, layers: &Layers) -> bool {
     let quoted = [format!("\"{name}\""), format!("'{name}'")];
     let names = |text: &str| quoted.iter().any(|quoted| text.contains(quoted));
@@ -53,7 +55,7 @@ pub(super) fn is_named(name: &str, file: &Path, layers: &Layers) -> bool {
         || organization_files(layers).iter().any(|path| document::text(path).is_some_and(|text| names(&text)))
 }
 
-/// The files of the organizations' directory, the broken ones included.
+/// Lists the files of the organizations' directory, including faulty ones.
 fn organization_files(layers: &Layers) -> Vec<PathBuf> {
     let set = layers.get("organizations").and_then(|set| set.get("directory")).map(|setting| setting.value.clone());
     let default = || KEYS.iter().find(|key| key.section == "organizations" && key.name == "directory")?.default_value();
@@ -61,12 +63,12 @@ fn organization_files(layers: &Layers) -> Vec<PathBuf> {
     directory.and_then(|directory| organizations::list(Path::new(&directory)).ok()).unwrap_or_default()
 }
 
-/// The fault of such a variable, with the likely key. Its value may be a secret and is not told.
+/// Returns the fault of an unknown variable, with the likely key. Its value may be a secret and is not quoted.
 pub(super) fn unknown(name: &str) -> Fault {
     let variables: Vec<String> = KEYS.iter().map(super::schema::Key::variable).collect();
     let variables = || variables.iter().map(|variable| variable.trim_start_matches(PREFIX));
     let typed = name.trim_start_matches(PREFIX);
-    // `HANDOFFD_PREFETCH`: the section was left out.
+    // `HANDOFFD_PREFETCH` lacks the section.
     let lone = || {
         let ends = |variable: &&str| variable.split_once("__").is_some_and(|(_, key)| key == typed);
         variables().find(ends)
@@ -74,7 +76,7 @@ pub(super) fn unknown(name: &str) -> Fault {
     Fault {
         place: Place::Variable(name.to_owned()),
         key: String::new(),
-        found: Some("a name that is no key of the configuration".to_owned()),
+        found: Some("a name that matches no configuration key".to_owned()),
         expected: "HANDOFFD_<SECTION>__<KEY>".to_owned(),
         suggestion: lone().or_else(|| closest(typed, variables())).map(|key| format!("did you mean `{PREFIX}{key}`?")),
     }
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_of_others_are_left_alone() {
+    fn unrelated_variables_are_ignored() {
         for name in [
             "HANDOFFD_CONFIG",
             "HANDOFFD_BROKER_LIFE",
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_likely_key_is_named() {
+    fn the_likely_key_is_suggested() {
         for (name, likely) in [
             ("HANDOFFD_BROKER_URL", "HANDOFFD_BROKER__URL"),
             ("HANDOFFD_BROKER__ULR", "HANDOFFD_BROKER__URL"),

@@ -13,32 +13,32 @@ use crate::config::model::Config;
 use crate::config::schema::KEYS;
 use crate::config::secret::Environment;
 
-/// What one reading of the directory gave.
+/// Result of one reading of the directory.
 #[derive(Clone, Default, Debug)]
 pub struct Loaded {
-    /// Without fault, sorted by file name.
+    /// Organizations without faults, sorted by file name.
     pub organizations: Vec<Organization>,
-    /// What is wrong.
+    /// Faults of all files.
     pub faults: Faults,
-    /// The files that are at fault.
+    /// Files with faults.
     pub broken: BTreeSet<PathBuf>,
-    /// Organizations whose files are at fault: withheld, with the fault as the reason, sorted by file name.
+    /// Organizations withheld because of faulty files, with the fault as the reason, sorted by file name.
     pub withheld: Vec<Organization>,
-    /// Files at fault that don't even give the id of their organization.
+    /// Faulty files in which even the id of the organization is unreadable.
     pub nameless: BTreeSet<PathBuf>,
-    /// Whether the directory could be read at all.
+    /// Result of listing the directory.
     pub listing: Listing,
 }
 
-/// Whether the directory could be read.
+/// Result of listing the directory.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Listing {
-    /// It was: a file that is not there was removed.
+    /// Listed; a missing file was removed.
     #[default]
     Read,
-    /// It is not there, but nobody asked for it: it is the default.
+    /// Missing, which is legal because it is the default directory.
     Absent,
-    /// It was not: nothing is known about files.
+    /// Unreadable; the state of the files is unknown.
     Failed,
 }
 
@@ -67,7 +67,7 @@ pub fn read(directory: &Path, config: &Config, env: &Environment) -> Loaded {
     loaded
 }
 
-/// The files, by name. Hidden ones are an editor's or a mount's own business.
+/// Lists the files, sorted by name. Hidden ones are skipped, since they belong to editors or mounts.
 pub(in crate::config) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
@@ -83,7 +83,7 @@ pub(in crate::config) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environment) {
-    let missing = "a file: it was removed while it was read";
+    let missing = "a file; it was removed while being read";
     let source = Source::File(path.clone());
     let document = match document::read_regular(&path, missing) {
         Ok(document) => document,
@@ -107,7 +107,7 @@ fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environm
     }
 }
 
-/// Of two files with one id neither is right: which one was meant is not ours to guess.
+/// Withholds organizations with more than one file, since the intended file can't be determined.
 fn refuse_doubles(loaded: &mut Loaded) {
     let mut files: BTreeMap<OrganizationId, Vec<PathBuf>> = BTreeMap::new();
     for organization in &loaded.organizations {
@@ -137,12 +137,12 @@ fn double(id: &OrganizationId, files: &[PathBuf]) -> Fault {
         place: file(&files[0]),
         key: "organization_id".to_owned(),
         found: Some(format!("{:?} in {}", id.as_str(), names.join(" and "))),
-        expected: "one file for each organization".to_owned(),
+        expected: "one file for each organization; remove all but one of these files or change their ids".to_owned(),
         suggestion: None,
     }
 }
 
-/// A directory that nobody named may be missing: all organizations may be saved through the API.
+/// Reports whether the default directory is missing, which is legal: all organizations may be saved through the API.
 fn is_unset(directory: &Path, error: &io::Error) -> bool {
     let default = KEYS
         .iter()

@@ -1,4 +1,4 @@
-//! An organization whose file is at fault: known by its id, withheld, its events wait until the file is corrected.
+//! Organizations with faulty files: known by id and withheld, so that their events wait until the file is corrected.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use crate::config::model::Config;
 use crate::config::secret::Environment;
 use crate::config::url::{self, Trust};
 
-/// Stands in for an address that can't be read; a name that is reserved and never resolves.
+/// Placeholder for an unreadable address; a reserved name that never resolves.
 const NO_ENVIRONMENT: &str = "https://unknown.invalid";
-const ADVICE: &str = "Correct the file (`handoffd config check` names every fault); its events wait until then.";
+const ADVICE: &str = "Correct the file (`handoffd config check` lists every fault); its events wait until then.";
 
-/// As much of it as is needed to know it; no request is ever made by it. `None` when its id can't be read.
+/// Returns the organization with placeholders, which no request ever uses. `None` if its id is unreadable.
 pub(super) fn withheld(source: &Source, document: &Document, faults: &Faults, config: &Config) -> Option<Organization> {
     let id = document.get("organization_id")?.value.clone();
-    let nobody = Value::from(Uuid::nil().to_string());
+    let placeholder = Value::from(Uuid::nil().to_string());
     let least = [
         ("organization_id", id),
         ("environment_url", environment(document)),
-        ("tenant_id", nobody.clone()),
-        ("client_id", nobody),
+        ("tenant_id", placeholder.clone()),
+        ("client_id", placeholder),
         ("client_secret", Value::from("withheld")),
     ];
     let entry = |value| Entry { value, line: 0, lines: BTreeMap::new() };
@@ -36,13 +36,13 @@ pub(super) fn withheld(source: &Source, document: &Document, faults: &Faults, co
     Some(as_withheld(organization, faults))
 }
 
-/// The organization with these faults as the reason why it can't be used.
+/// Withholds the organization with these faults as the reason.
 pub(super) fn as_withheld(organization: Organization, faults: &Faults) -> Organization {
-    let why = format!("its file is at fault: {}", faults.to_string().replace('\n', "; "));
+    let why = format!("its file is invalid: {}", faults.to_string().replace('\n', "; "));
     Organization { withheld: Some(Withheld { why, advice: ADVICE.to_owned() }), ..organization }
 }
 
-/// The address as written, where it is one.
+/// Returns the address as written if it is valid, else the placeholder.
 fn environment(document: &Document) -> Value {
     let written = document.get("environment_url").and_then(|entry| entry.value.as_str());
     let legal = written.and_then(|text| url::environment(text, Trust::Anyone).ok());

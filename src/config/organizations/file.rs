@@ -12,7 +12,7 @@ use super::schema::KEYS;
 use super::ticket;
 use super::{Credentials, Organization, Source, json};
 use crate::config::document::{self, Document};
-use crate::config::fault::{Fault, Faults};
+use crate::config::fault::{Fault, Faults, NOTHING};
 use crate::config::layer::{Set, Setting};
 use crate::config::model::Config;
 use crate::config::reader::Reader;
@@ -21,18 +21,18 @@ use crate::config::suggest::suggest;
 use crate::config::url;
 use crate::config::value::{self, Read};
 
-/// Reads text as if it stood in the file `path`: what `org save` is given.
+/// Parses text as the content of the file `path`, for `org save`.
 pub fn parse(path: &Path, text: &str, config: &Config, env: &Environment) -> Result<Organization, Faults> {
     let source = Source::File(path.to_owned());
     document::parse(path, text).and_then(|document| read(&source, document, config, env))
 }
 
-/// Reads the same keys as JSON: what the API is given. The secret stands in the document itself.
+/// Parses the same keys as JSON, for the API. The secret must be in the document itself.
 pub fn parse_document(document: &serde_json::Value, config: &Config) -> Result<Organization, Faults> {
     read(&Source::Store, json::document(document)?, config, &Environment::default())
 }
 
-/// An organization, or everything that is wrong with its file.
+/// Reads an organization, or returns all faults of its file.
 pub(super) fn read(
     source: &Source,
     document: Document,
@@ -66,7 +66,7 @@ fn credentials(reader: &mut Reader<'_>, source: &Source) -> Option<Credentials> 
     let client_id = reader.required("client_id", guid);
     let client_secret = match source {
         Source::File(_) => reader.required_secret("client_secret", client_secret),
-        // Whoever may send a document must not learn, or make the worker open, what only the worker can see.
+        // The sender of a document must not learn, or have the worker open, data that only the worker can read.
         Source::Store => reader.own_secret("client_secret", SECRET_OF_DOCUMENT, client_secret),
     };
     Some(Credentials { tenant_id: tenant_id?, client_id: client_id?.to_string(), client_secret: client_secret? })
@@ -99,9 +99,9 @@ fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
     Some(Settings { organization_id: organization_id?, environment_url: environment_url?, ..rest })
 }
 
-/// Form of a document's secret.
+/// Form of the secret in a document.
 const SECRET_OF_DOCUMENT: &str =
-    "the secret itself, a string: { env = … } and { file = … } are for the file of an organization";
+    "the secret itself as a string; { env = … } and { file = … } are allowed only in an organization's file";
 
 const QUEUE_ASSIGNMENTS: &[(&str, QueueAssignment)] =
     &[("auto", QueueAssignment::Auto), ("bind", QueueAssignment::Bind), ("add_to_queue", QueueAssignment::AddToQueue)];
@@ -118,16 +118,18 @@ fn organization_id(value: &Value) -> Read<OrganizationId> {
         .filter(|text| (1..=255).contains(&text.chars().count()))
         .filter(|text| text.trim() == *text && !text.chars().any(char::is_control))
         .map(OrganizationId::from)
-        .ok_or_else(|| "a string of 1 to 255 characters, no control characters, no spaces around it".to_owned())
+        .ok_or_else(|| "a string of 1 to 255 characters without control characters or surrounding spaces".to_owned())
 }
 
-/// A directory is named by its GUID or by one of its verified domains.
+/// Reads the GUID of a directory or one of its verified domains.
 fn tenant(value: &Value) -> Read<String> {
     let text = value.as_str().unwrap_or_default();
     match Uuid::try_parse(text) {
         Ok(id) => Ok(id.to_string()),
         Err(_) if is_domain(text) => Ok(text.to_owned()),
-        Err(_) => Err("the directory's GUID, or a verified domain of it such as contoso.onmicrosoft.com".to_owned()),
+        Err(_) => {
+            Err("the directory's GUID or one of its verified domains, such as contoso.onmicrosoft.com".to_owned())
+        }
     }
 }
 
@@ -166,7 +168,7 @@ fn customer(value: &Value) -> Read<FallbackCustomer> {
         .ok_or_else(|| "\"/contacts(<guid>)\" or \"/accounts(<guid>)\"".to_owned())
 }
 
-/// Sorts out unknown keys.
+/// Returns the known keys; unknown ones are faults.
 fn known(source: &Source, document: Document, faults: &mut Faults) -> Set {
     let mut set = Set::new();
     let names = || KEYS.iter().map(|key| key.name);
@@ -196,7 +198,7 @@ fn missing(source: &Source, name: &str) -> Fault {
     Fault {
         place: source.place(None),
         key: name.to_owned(),
-        found: Some("nothing".to_owned()),
+        found: Some(NOTHING.to_owned()),
         expected: allowed.unwrap_or_default().trim_start_matches("required; ").replace('`', ""),
         suggestion: None,
     }

@@ -1,4 +1,4 @@
-//! A JSON document as the keys of an organization's file.
+//! Conversion of a JSON document to the keys of an organization's file.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::Source;
 use crate::config::document::{Document, Entry};
 use crate::config::fault::{Fault, Faults};
 
-/// The keys at the top; one that is null is as good as absent.
+/// Converts the top-level keys; a null counts as absent.
 pub(super) fn document(document: &Json) -> Result<Document, Faults> {
     let mut faults = Faults::default();
     let mut entries = Document::new();
@@ -30,13 +30,13 @@ pub(super) fn document(document: &Json) -> Result<Document, Faults> {
 
 fn toml_value(value: &Json) -> Result<Value, String> {
     Ok(match value {
-        Json::Null => return Err("no null inside a list: TOML, which files are written in, has none".to_owned()),
+        Json::Null => return Err("no null inside a list, because TOML has no null".to_owned()),
         Json::Bool(truth) => Value::Boolean(*truth),
         Json::String(text) => Value::String(text.clone()),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => Value::Integer(whole),
             (None, Some(float)) if !number.is_u64() => Value::Float(float),
-            _ => return Err("numbers of 64 bits".to_owned()),
+            _ => return Err("signed 64-bit integers".to_owned()),
         },
         Json::Array(items) => Value::Array(items.iter().map(toml_value).collect::<Result<_, _>>()?),
         Json::Object(object) => {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_what_a_file_would_say() {
+    fn a_document_equals_the_same_file() {
         let read = document(&json!({
             "default_priority": 2, "default_owner_id": null, "client_secret": { "env": "X" },
             "ticket_properties": { "a": 1.5, "b": [true, "x"], "c": null, "d": { "e": -7 } },
@@ -73,11 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_file_could_say_is_a_fault_with_its_key() {
+    fn values_without_toml_form_are_faults_with_their_key() {
         for (value, expected) in [
             (json!([]), "the document: expected a JSON object"),
             (json!({ "x": [null] }), "the document: x: expected no null"),
-            (json!({ "x": u64::MAX }), "the document: x: expected numbers of 64 bits"),
+            (json!({ "x": u64::MAX }), "the document: x: expected signed 64-bit integers"),
         ] {
             let faults = document(&value).unwrap_err().to_string();
             assert!(faults.starts_with(expected), "{faults}");

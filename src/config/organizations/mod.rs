@@ -1,6 +1,6 @@
-//! In: a directory of organization files, what the last reading of it gave; documents that were saved over HTTP.
-//! Out: organizations with typed settings and credentials; what changed; what is wrong; secrets sealed and opened again.
-//! Absent: watching the directory, where saved documents are kept, requests to Dynamics.
+//! In: a directory of organization files and the result of its last reading; documents saved over HTTP.
+//! Out: organizations with typed settings and credentials; changes; faults; encrypted and decrypted secrets.
+//! Absent: watching the directory, storage of saved documents, requests to Dynamics.
 
 mod directory;
 mod faulty;
@@ -32,40 +32,40 @@ pub use vault::{Unopened, Vault};
 use super::fault::Faults;
 use super::model::Config;
 
-/// An OpenCX customer as its file configures it.
+/// OpenCX customer as configured by its file or a saved document.
 #[derive(Clone, Debug)]
 pub struct Organization {
-    /// What decides what Dynamics receives.
+    /// Settings that determine the requests to Dynamics.
     pub settings: Settings,
-    /// What it signs in with.
+    /// Credentials for Entra ID.
     pub credentials: Credentials,
-    /// Where it stands.
+    /// Origin of the settings.
     pub source: Source,
-    /// Why it can't be used as it is: its events wait.
+    /// Reason why the organization can't be used and its events wait, if any.
     pub withheld: Option<Withheld>,
 }
 
-/// Why an organization can't be used: what was saved of it, or its file, is at fault.
+/// Reason why an organization can't be used: its file or its saved document is invalid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Withheld {
-    /// What is wrong with it.
+    /// Description of the fault.
     pub why: String,
-    /// What to do about it.
+    /// Advice to the operator.
     pub advice: String,
 }
 
-/// What the worker signs in with at Entra ID, for one organization.
+/// Credentials of one organization at Entra ID.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// GUID or domain name of the directory.
     pub tenant_id: String,
     /// GUID of the application.
     pub client_id: String,
-    /// Its secret's value.
+    /// Value of the application's secret.
     pub client_secret: SecretString,
 }
 
-/// Every organization of the directory without a fault, and everything that is wrong there.
+/// Reads the directory and returns every organization without a fault, and all faults.
 pub fn load_all(
     directory: &Path,
     config: &Config,
@@ -86,7 +86,7 @@ impl PartialEq for Organization {
 
 impl PartialEq for Credentials {
     fn eq(&self, other: &Self) -> bool {
-        // Whether a secret changed is asked by the worker itself, of its own files: no timing to hide.
+        // Only the worker compares secrets, those of its own files, so the comparison need not take constant time.
         self.tenant_id == other.tenant_id
             && self.client_id == other.client_id
             && self.client_secret.expose_secret() == other.client_secret.expose_secret()

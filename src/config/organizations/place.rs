@@ -1,46 +1,46 @@
-//! Puts an organization's file in place: whole or not at all, also when the power goes.
+//! Writes an organization's file atomically, even if the power fails.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-/// Who may read a file that holds a secret: its owner.
+/// Mode of a file that holds a secret: only its owner may read it.
 const PRIVATE: u32 = 0o600;
-/// Who may read one that only says where its secret is.
+/// Mode of a file that only refers to its secret.
 const PUBLIC: u32 = 0o644;
 
-/// A file that could not be put in place; what was there before still is.
+/// Error of a file that could not be written. The previous file is unchanged.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot put {} in place: {source}", path.display())]
+#[error("cannot write {}: {source}", path.display())]
 pub struct PlaceError {
-    /// Where it was to be.
+    /// Path of the file.
     path: PathBuf,
-    /// Why it is not.
+    /// Cause of the failure.
     source: io::Error,
 }
 
-/// Whether a file's text holds a secret.
+/// Presence of a secret in a file's text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holds {
-    /// It does.
+    /// The text holds the secret.
     Secret,
-    /// It says where to find it.
+    /// The text refers to the secret's place.
     Reference,
 }
 
-/// Writes beside it, syncs, and renames. It belongs to whom the file before it, or else its directory, belongs to: a
-/// worker of another user must be able to read it.
+/// Writes a temporary file beside the path, syncs it and renames it. The file gets the owner of the previous file, or
+/// else of its directory, because a worker of another user must be able to read it.
 pub fn place(path: &Path, text: &str, holds: Holds) -> Result<(), PlaceError> {
     let failed = |source| PlaceError { path: path.to_owned(), source };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(failed)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Hidden: whoever reads the directory leaves it alone.
+    // Readers of the directory skip hidden files.
     let draft = directory.join(format!(".{name}.{}", std::process::id()));
     let written = write(&draft, path, directory, text, holds).and_then(|()| fs::rename(&draft, path));
     if let Err(problem) = written {
-        // The draft is of no use to anybody, and may hold the secret.
+        // The temporary file is useless and may hold the secret.
         _ = fs::remove_file(&draft);
         return Err(failed(problem));
     }
@@ -54,7 +54,7 @@ fn write(draft: &Path, path: &Path, directory: &Path, text: &str, holds: Holds) 
     let before = fs::metadata(path);
     let owner = before.as_ref().or(fs::metadata(directory).as_ref()).map(|known| (known.uid(), known.gid())).ok();
     if let Some((user, group)) = owner {
-        // Only the superuser may give files away; anybody else's are his own, as with any editor.
+        // Only the superuser may change the owner; files of other users remain their own, as with any editor.
         _ = chown(draft, Some(user), Some(group));
     }
     let mode = match holds {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_and_nothing_else_is_left() {
+    fn a_file_is_replaced_without_leftovers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/acme.toml");
         place(&path, "one", Holds::Reference).unwrap();
@@ -82,14 +82,14 @@ mod tests {
         place(&path, "two", Holds::Secret).unwrap();
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), mode(&path)), ("two", PRIVATE));
         place(&path, "three", Holds::Reference).unwrap();
-        assert_eq!(mode(&path), PRIVATE, "as it was");
+        assert_eq!(mode(&path), PRIVATE, "unchanged");
         let names: Vec<_> =
             fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["acme.toml"]);
     }
 
     #[test]
-    fn what_can_not_be_put_there_leaves_no_draft() {
+    fn a_failed_write_leaves_no_temporary_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("acme.toml");
         fs::create_dir(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Documents of organizations as they are kept in the store: the keys of a file as JSON, the secret sealed.
+//! Documents of organizations as stored: the keys of a file as JSON, with the secret encrypted.
 
 use handoffd_engine::event::OrganizationId;
 use secrecy::ExposeSecret;
@@ -12,7 +12,7 @@ use crate::config::model::Config;
 const SECRET: &str = "client_secret";
 const ID: &str = "organization_id";
 
-/// A legal document as it is kept: its secret sealed. None without a key, and of a document without a secret.
+/// Returns a valid document with its secret encrypted. `None` without a key, or if the document has no secret.
 pub fn sealed(id: &OrganizationId, document: &Value, vault: &Vault) -> Option<Value> {
     let mut kept = document.clone();
     kept[ID] = id.as_str().into();
@@ -20,7 +20,7 @@ pub fn sealed(id: &OrganizationId, document: &Value, vault: &Vault) -> Option<Va
     Some(kept)
 }
 
-/// The same document, sealed with the key in use; none when it is so already, or can't be opened.
+/// Re-encrypts a document with the current key. `None` if it already uses that key or can't be decrypted.
 pub fn to_be_resealed(id: &OrganizationId, kept: &Value, vault: &Vault) -> Option<Value> {
     let secret = &kept[SECRET];
     if !is_sealed(secret) || vault.is_current(secret) {
@@ -31,11 +31,11 @@ pub fn to_be_resealed(id: &OrganizationId, kept: &Value, vault: &Vault) -> Optio
     Some(anew)
 }
 
-/// The organization that was saved. One whose secret can't be opened, or that is not legal any more, is withheld: it is
-/// known, so that its events wait.
+/// Reads a saved organization. One whose secret can't be decrypted, or that is no longer valid, is withheld, so that
+/// its events wait.
 ///
 /// # Errors
-/// When so little of it can be read that it can't even be known.
+/// Fails if too little of the document is readable to identify the organization.
 pub fn read_saved(id: &OrganizationId, kept: &Value, vault: &Vault, config: &Config) -> Result<Organization, Faults> {
     if kept[ID] != id.as_str() {
         return Err(not_it());
@@ -50,9 +50,9 @@ pub fn read_saved(id: &OrganizationId, kept: &Value, vault: &Vault, config: &Con
     parse_document(&document, config).or_else(|faults| withheld(document, at_fault(&faults), config))
 }
 
-/// As much of it as can be read; no request is ever made by it.
+/// Returns the organization with a placeholder for its secret, which no request ever uses.
 fn withheld(mut document: Value, why: Withheld, config: &Config) -> Result<Organization, Faults> {
-    // Never used: it stands in for one that can't be had, and may be of a length.
+    // A placeholder of valid length, never used.
     document[SECRET] = "withheld".into();
     let mut lenient = config.clone();
     lenient.dynamics.allow_insecure = true;
@@ -73,7 +73,7 @@ fn sealed_shut(problem: &Unopened) -> Withheld {
 
 fn at_fault(faults: &Faults) -> Withheld {
     Withheld {
-        why: format!("what was saved of it is not legal any more: {}", faults.to_string().replace('\n', "; ")),
+        why: format!("its saved settings are no longer valid: {}", faults.to_string().replace('\n', "; ")),
         advice: "Correct the configuration, or save the organization again.".to_owned(),
     }
 }
@@ -87,7 +87,7 @@ fn not_it() -> Faults {
         place: Source::Store.place(None),
         key: ID.to_owned(),
         found: None,
-        expected: "the organization under whose id it was saved".to_owned(),
+        expected: "the id under which the organization was saved".to_owned(),
         suggestion: None,
     }])
 }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_holds_no_secret_and_comes_back() {
+    fn a_stored_document_hides_its_secret_and_round_trips() {
         let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
         assert!(!kept.to_string().contains("s3cret"));
         let organization = read(&kept, &vault(1), &config(&[])).unwrap();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_points_at_its_secret_waits_whatever_it_points_at() {
+    fn a_row_that_refers_to_its_secret_is_withheld_whatever_it_names() {
         let elsewhere = [json!({ "env": "PATH" }), json!({ "env": "NO_SUCH" }), json!({ "file": "/etc/hostname" })];
         let why = elsewhere.map(|secret| {
             let mut kept = document();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_can_not_be_opened_is_known_and_waits() {
+    fn an_organization_that_can_not_be_decrypted_is_withheld() {
         let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
         let organization = read(&kept, &vault(2), &config(&[])).unwrap();
         let withheld = organization.withheld.unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_legal_any_more_waits_too() {
+    fn an_organization_that_is_no_longer_valid_is_withheld() {
         let mut document = document();
         document["environment_url"] = "http://127.0.0.1:1".into();
         let kept = sealed(&acme(), &document, &vault(1)).unwrap();
@@ -173,20 +173,20 @@ mod tests {
     }
 
     #[test]
-    fn a_row_under_another_id_is_nobody() {
+    fn a_row_under_another_id_is_refused() {
         let kept = sealed(&"org_globex".into(), &document(), &vault(1)).unwrap();
         assert!(read(&kept, &vault(1), &config(&[])).is_err());
         assert!(read(&json!(null), &vault(1), &config(&[])).is_err());
     }
 
     #[test]
-    fn rotation_seals_anew_what_the_key_before_has_sealed() {
+    fn rotation_re_encrypts_secrets_of_the_previous_key() {
         let (old, new) = (SecretSlice::from(vec![1; 32]), SecretSlice::from(vec![2; 32]));
         let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
         let rotating = Vault::new(Some(&new), Some(&old));
         let anew = to_be_resealed(&acme(), &kept, &rotating).unwrap();
         assert_eq!(to_be_resealed(&acme(), &anew, &rotating), None);
-        assert_eq!(to_be_resealed(&acme(), &kept, &vault(2)), None, "it can't be opened: it is left as it is");
+        assert_eq!(to_be_resealed(&acme(), &kept, &vault(2)), None, "it can't be decrypted and is unchanged");
         let organization = read(&anew, &vault(2), &config(&[])).unwrap();
         assert_eq!(organization.credentials.client_secret.expose_secret(), "s3cret");
     }

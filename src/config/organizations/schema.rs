@@ -1,43 +1,43 @@
-//! Every key of an organization's file, in its order.
+//! Every key of an organization's file, in order.
 
 use crate::config::schema::{Key, Kind, key};
 
-/// `config/organizations/*.toml`
+/// Keys of `config/organizations/*.toml`.
 pub const KEYS: &[Key] = &[
     key(
         ("", "organization_id"),
         Kind::Text,
         "",
-        "The `organization_id` of its events.",
+        "`organization_id` of the organization's events.",
         "required; a string of 1 to 255 characters",
     ),
     key(
         ("", "environment_url"),
         Kind::Text,
         "",
-        "Its Dynamics environment; a trailing slash is removed.",
-        "required; `https://` and a host such as `acme.crm.dynamics.com`, no path; others with `dynamics.allow_insecure`",
+        "URL of the Dynamics environment; a trailing slash is removed.",
+        "required; `https://` and a host such as `acme.crm.dynamics.com`, without a path; other addresses only with `dynamics.allow_insecure`",
     ),
     key(
         ("", "tenant_id"),
         Kind::Text,
         "",
-        "Its Entra ID directory.",
+        "Entra ID directory of the organization.",
         "required; a GUID, or a verified domain such as `contoso.onmicrosoft.com`",
     ),
-    key(("", "client_id"), Kind::Text, "", "The application that the worker signs in as.", "required; a GUID"),
+    key(("", "client_id"), Kind::Text, "", "Application that the worker signs in as.", "required; a GUID"),
     key(
         ("", "client_secret"),
         Kind::Secret,
         "",
-        "That application's secret: its value, not its id.",
+        "Secret of that application: its value, not its id.",
         "required; a string, `{ env = … }` or `{ file = … }`",
     ),
     key(
         ("", "default_priority"),
         Kind::Number,
         "2",
-        "`prioritycode` of new incidents (stock: 1 high, 2 normal, 3 low).",
+        "`prioritycode` of new incidents (Dynamics' defaults: 1 high, 2 normal, 3 low).",
         "1 to 4",
     ),
     key(
@@ -47,7 +47,7 @@ pub const KEYS: &[Key] = &[
         "System user that owns new incidents; absent: Dynamics decides.",
         "a GUID",
     ),
-    key(("", "default_queue_id"), Kind::Text, "", "Queue that new incidents go to; absent: none.", "a GUID"),
+    key(("", "default_queue_id"), Kind::Text, "", "Queue that new incidents are added to; absent: none.", "a GUID"),
     key(
         ("", "default_workstream_id"),
         Kind::Text,
@@ -59,49 +59,49 @@ pub const KEYS: &[Key] = &[
         ("", "description_limit"),
         Kind::Number,
         "2000",
-        "Longest incident description, in UTF-16 units; what is longer is attached as a note.",
-        "200 to 1048576; 2000 is Dynamics' stock limit",
+        "Longest incident description, in UTF-16 units; the full text of a longer one is attached as a note.",
+        "200 to 1048576; 2000 is Dynamics' default limit",
     ),
     key(
         ("", "queue_assignment"),
         Kind::Text,
         r#""auto""#,
-        "How an incident gets into its queue: bound with it, by the action `AddToQueue` afterwards, or whichever the environment takes.",
+        "Method of adding an incident to its queue: bind it on creation, call the action `AddToQueue` afterwards, or use the one that the environment accepts.",
         r#"`"auto"`, `"bind"` or `"add_to_queue"`"#,
     ),
     key(
         ("", "queue_field"),
         Kind::Text,
         r#""queueid""#,
-        r#"The property that `"bind"` binds."#,
+        r#"Property that `"bind"` sets."#,
         "letters, digits, underscores",
     ),
     key(
         ("", "close_with"),
         Kind::Text,
         r#""auto""#,
-        "How an incident is closed: by PATCH, by the action `CloseIncident`, or whichever the environment takes.",
+        "Method of closing an incident: PATCH, the action `CloseIncident`, or the one that the environment accepts.",
         r#"`"auto"`, `"patch"` or `"close_incident"`"#,
     ),
     key(
         ("", "contact_failure"),
         Kind::Text,
         r#""unlinked""#,
-        "A contact that Dynamics refuses for good: the incident goes out without it, or the event is a dead letter.",
+        "Reaction to a contact that Dynamics refuses permanently: create the incident without it, or make the event a dead letter.",
         r#"`"unlinked"` or `"dead_letter"`"#,
     ),
     key(
         ("", "fallback_customer"),
         Kind::Text,
         "",
-        "Who an incident without a contact is linked to where the environment insists on a customer; absent: a placeholder contact.",
+        "Customer of incidents without a contact in an environment that requires one; absent: a placeholder contact.",
         "`/contacts(<guid>)` or `/accounts(<guid>)`",
     ),
     key(
         ("", "ticket_properties"),
         Kind::Text,
         "{}",
-        "Set on every incident as they are, last; they win over what the worker sets.",
-        "a table of any properties but `incidentid`",
+        "Properties set unchanged on every incident; they override those of the worker.",
+        "a table of any properties except `incidentid`",
     ),
 ];

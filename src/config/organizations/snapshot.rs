@@ -1,4 +1,4 @@
-//! Which organizations are in force, across changes of their files.
+//! Organizations in force, across changes of their files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,90 +10,91 @@ use super::Organization;
 use super::directory::{Listing, Loaded};
 use crate::config::fault::Faults;
 
-/// Time for which files that vanish all at once are waited for (contract 7).
+/// Time after which files that vanished all at once count as removed.
 const VANISHED: Duration = Duration::from_secs(60);
 
-/// The organizations in force.
+/// Organizations in force.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Snapshot {
     organizations: BTreeMap<OrganizationId, Organization>,
-    /// Whose files the last glance did not find.
+    /// Organizations whose files the last glance missed.
     missed: BTreeSet<OrganizationId>,
-    /// When a glance found none of the files any more.
+    /// Time of the glance that found none of the files any more.
     vanished: Option<Instant>,
-    /// Files at fault of organizations that can't be told.
+    /// Faulty files whose organization is unknown.
     nameless: BTreeSet<PathBuf>,
 }
 
-/// A snapshot and how it differs from the one before.
+/// Snapshot, and its differences from the previous one.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Update {
-    /// What is in force from now on.
+    /// Organizations in force from now on.
     pub snapshot: Snapshot,
-    /// What is different.
+    /// Differences from the previous snapshot.
     pub changes: Vec<Change>,
-    /// What is wrong with the files.
+    /// Faults of the files.
     pub faults: Faults,
-    /// Files at fault whose last good version stays in force.
+    /// Faulty files whose last valid version stays in force.
     pub kept: Vec<PathBuf>,
 }
 
-/// What became of one organization.
+/// Change of one organization.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// It is new.
+    /// New organization.
     Added(OrganizationId),
-    /// Its settings or credentials are others.
+    /// Organization with different settings or credentials.
     Changed(OrganizationId),
-    /// It is gone: its events are dead letters from now on.
+    /// Removed organization; its events are dead letters from now on.
     Removed(OrganizationId),
 }
 
 impl Snapshot {
-    /// Exactly these.
+    /// Creates a snapshot of exactly these organizations.
     pub fn new(organizations: Vec<Organization>) -> Self {
         let keyed =
             organizations.into_iter().map(|organization| (organization.settings.organization_id.clone(), organization));
         Self { organizations: keyed.collect(), ..Self::default() }
     }
 
-    /// True when every file gives the id of its organization; else one that nobody knows may be configured after all.
+    /// Reports whether every file gives the id of its organization. Otherwise an unknown organization may be
+    /// configured.
     pub fn is_complete(&self) -> bool {
         self.nameless.is_empty()
     }
 
-    /// One of them.
+    /// Returns one organization.
     pub fn get(&self, id: &OrganizationId) -> Option<&Organization> {
         self.organizations.get(id)
     }
 
-    /// All of them, by id.
+    /// Iterates over all organizations, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Organization> {
         self.organizations.values()
     }
 
-    /// How many.
+    /// Returns the number of organizations.
     pub fn len(&self) -> usize {
         self.organizations.len()
     }
 
-    /// Whether there is none.
+    /// Reports whether there are no organizations.
     pub fn is_empty(&self) -> bool {
         self.organizations.is_empty()
     }
 
-    /// What a new reading of the directory changes. A file at fault keeps its last good version in
-    /// force; so does every file when the directory can't be read. A good file wins over the last good
-    /// version of a broken one with the same id. Without a last good version the organization is withheld.
+    /// Applies a new reading of the directory. The last valid version of a faulty file stays in force, and that of
+    /// every file if the directory can't be read. A valid file overrides the last valid version of a faulty one with
+    /// the same id. An organization without a valid version is withheld.
     pub fn reload(&self, loaded: Loaded) -> Update {
         let removed = self.removed(&loaded);
         self.update(loaded, &removed)
     }
 
-    /// The same for a reading that nobody asked for: an organization is gone when two glances in a row
-    /// miss its file. An editor that saves by deleting and writing anew must not turn events into dead letters.
-    /// Nor must a directory that is unmounted or copied anew: when all files vanish at once, none is gone for
-    /// [`VANISHED`], also while only some are back.
+    /// Applies a periodic reading. An organization counts as removed once two consecutive glances miss its file,
+    /// because an editor that saves by deleting and rewriting must not turn events into dead letters. Neither must an
+    /// unmounted or re-copied directory: if all files vanish at once, none counts as removed for [`VANISHED`], even
+    /// while only some are back.
     pub fn glance(&self, loaded: Loaded, now: Instant) -> Update {
         let missed = self.removed(&loaded);
         let vanished = self.vanished.or_else(|| self.all_vanished(&loaded, &missed).then_some(now));
@@ -105,7 +106,7 @@ impl Snapshot {
         update
     }
 
-    /// True when nothing is left in the directory of all that was there.
+    /// Reports whether the directory has lost all of its files.
     fn all_vanished(&self, loaded: &Loaded, missed: &BTreeSet<OrganizationId>) -> bool {
         !missed.is_empty()
             && missed.len() == self.organizations.len()
@@ -113,7 +114,7 @@ impl Snapshot {
             && loaded.broken.is_empty()
     }
 
-    /// Organizations that the reading neither found nor found at fault.
+    /// Returns the organizations whose files the reading neither found nor found faulty.
     fn removed(&self, loaded: &Loaded) -> BTreeSet<OrganizationId> {
         if loaded.listing != Listing::Read {
             return BTreeSet::new();
@@ -152,7 +153,7 @@ impl Snapshot {
         Update { changes: self.changes(&next), snapshot: next, faults, kept }
     }
 
-    /// How another snapshot differs from this one.
+    /// Returns the changes from this snapshot to another one.
     pub fn changes(&self, next: &Self) -> Vec<Change> {
         let removed = self.organizations.keys().filter(|id| !next.organizations.contains_key(*id));
         let removed = removed.cloned().map(Change::Removed);
@@ -165,7 +166,7 @@ impl Snapshot {
     }
 }
 
-/// Whether the file of an organization is at fault now.
+/// Reports whether the file of an organization is faulty now.
 fn is_broken(organization: &Organization, broken: &BTreeSet<PathBuf>) -> bool {
     organization.source.file().is_some_and(|file| broken.contains(file))
 }

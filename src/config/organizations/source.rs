@@ -1,21 +1,21 @@
-//! Where an organization's settings come from.
+//! Origin of an organization's settings.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::config::fault::Place;
 
-/// Where an organization's settings come from.
+/// Origin of an organization's settings.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Source {
-    /// A file.
+    /// File of this path.
     File(PathBuf),
-    /// A document: saved in the store, or to be.
+    /// Document saved, or to be saved, in the store.
     Store,
 }
 
 impl Source {
-    /// The file, where it is one.
+    /// Returns the path if the origin is a file.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -23,7 +23,7 @@ impl Source {
         }
     }
 
-    /// A place in it.
+    /// Returns a place in the file or document.
     pub(super) fn place(&self, line: Option<usize>) -> Place {
         match self {
             Self::File(path) => Place::File { path: path.clone(), line },

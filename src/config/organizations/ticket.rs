@@ -1,21 +1,21 @@
-//! `ticket_properties`: any TOML, as the JSON that Dynamics is sent.
+//! Conversion of `ticket_properties`, any TOML, to the JSON sent to Dynamics.
 
 use serde_json::{Map, Value as Json};
 use toml::Value;
 
 use crate::config::value::Read;
 
-/// The table as JSON; `incidentid` is the worker's own.
+/// Converts the table to JSON and refuses `incidentid`, which the worker sets itself.
 pub(super) fn properties(value: &Value) -> Read<Map<String, Json>> {
     let table = value.as_table().ok_or_else(|| "a table [ticket_properties]".to_owned())?;
     for key in table.keys() {
         if key.trim().eq_ignore_ascii_case("incidentid") {
             return Err(
-                "any property but incidentid: that key is how the worker never makes an incident twice".to_owned()
+                "any property except incidentid, which the worker sets to prevent duplicate incidents".to_owned()
             );
         }
         if key.trim().is_empty() || key.trim() != key || key.chars().any(char::is_control) {
-            return Err(format!("properties named as Dynamics names them, without white space: not {key:?}"));
+            return Err(format!("property names of Dynamics without white space, not {key:?}"));
         }
     }
     object(table)
@@ -31,7 +31,7 @@ fn json(value: &Value) -> Read<Json> {
         Value::Integer(number) => Json::from(*number),
         Value::Float(number) => serde_json::Number::from_f64(*number)
             .map(Json::Number)
-            .ok_or_else(|| "numbers that JSON has: no nan, no inf".to_owned())?,
+            .ok_or_else(|| "finite numbers (no nan, no inf)".to_owned())?,
         Value::Boolean(truth) => Json::from(*truth),
         Value::Datetime(time) => Json::from(time.to_string()),
         Value::Array(items) => items.iter().map(json).collect::<Read<Vec<_>>>()?.into(),
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_of_toml_is_the_json_it_means() {
+    fn every_type_of_toml_has_its_json_form() {
         let text = r#"
             text = "a \"quoted\" ' text\u0000"
             empty = ""
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_dynamics_could_not_take_is_refused() {
+    fn properties_that_dynamics_can_not_accept_are_refused() {
         for (text, expected) in [
             ("incidentid = 1", "incidentid"),
             ("IncidentId = 1", "incidentid"),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_refused_by_the_reader_of_toml() {
+    fn deep_nesting_is_refused_by_the_toml_parser() {
         for text in
             [format!("x = {}1{}", "[".repeat(50_000), "]".repeat(50_000)), format!("{}x = 1", "a.".repeat(50_000))]
         {

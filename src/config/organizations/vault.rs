@@ -1,5 +1,7 @@
-//! Secrets of saved organizations, encrypted at rest: XChaCha20-Poly1305, a fresh random nonce each time. The organization
-//! and the field are authenticated with it, so that no secret can be moved to another row.
+//! Encryption at rest of the secrets of saved organizations: XChaCha20-Poly1305 with a fresh random nonce each time.
+//!
+//! The organization and the field are authenticated together with the secret, so that no secret can be moved to another
+//! row.
 
 use std::fmt;
 
@@ -12,17 +14,17 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
 
-/// Name space of keys' ids. Such an id is a digest of 256 random bits: it tells keys apart, and nothing about them.
+/// Namespace of key ids. A key id is a digest of 256 random bits: it distinguishes keys and reveals nothing about them.
 const KEY_NAMES: Uuid = uuid!("5b0c8b3e-6a0e-4f6c-9b39-7f9d1f3c2a61");
-/// Bytes of XChaCha20's nonce: long enough to be chosen at random for ever.
+/// Bytes of XChaCha20's nonce, which is long enough to be chosen at random without limit.
 const NONCE: usize = 24;
-/// The field that is sealed, as the cipher authenticates it.
+/// Name of the encrypted field, as authenticated by the cipher.
 const FIELD: &str = "client_secret";
 
-/// Seals and opens secrets. Without a key it can do neither.
+/// Encrypts and decrypts secrets. Without a key it can do neither.
 #[derive(Clone, Default)]
 pub struct Vault {
-    /// The first one seals; all of them open what they have sealed.
+    /// Keys. The first one encrypts; each decrypts the secrets encrypted with it.
     keys: Vec<Key>,
 }
 
@@ -32,43 +34,43 @@ struct Key {
     cipher: XChaCha20Poly1305,
 }
 
-/// A sealed secret that stays sealed.
+/// Reason why a secret can't be decrypted.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unopened {
-    /// None of the keys has sealed it.
-    #[error("its secret was sealed with the key {sealed_with}, which is not configured")]
+    /// The secret was encrypted with a key that is not configured.
+    #[error("its secret was encrypted with the key {sealed_with}, which is not configured")]
     NoKey {
-        /// That key's id.
+        /// Id of that key.
         sealed_with: String,
     },
-    /// It is not what was sealed.
-    #[error("its sealed secret is damaged, or is another organization's")]
+    /// The encrypted secret was altered, or belongs to another organization.
+    #[error("its encrypted secret is damaged or belongs to another organization")]
     Damaged,
 }
 
 impl Vault {
-    /// With the key in use, and the one before it while rows are sealed anew.
+    /// Uses the current key, and the previous one while rows are re-encrypted.
     pub fn new(current: Option<&SecretSlice<u8>>, previous: Option<&SecretSlice<u8>>) -> Self {
         Self { keys: current.into_iter().chain(previous).filter_map(Key::new).collect() }
     }
 
-    /// Whether there is a key to seal with.
+    /// Reports whether there is a key to encrypt with.
     pub fn has_key(&self) -> bool {
         !self.keys.is_empty()
     }
 
-    /// A secret, sealed with the key in use; none without one.
+    /// Encrypts a secret with the current key; `None` without a key.
     pub fn seal(&self, organization: &OrganizationId, secret: &SecretString) -> Option<Value> {
         let key = self.keys.first()?;
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
         let bound = bound_to(&key.id, organization);
         let payload = Payload { msg: secret.expose_secret().as_bytes(), aad: &bound };
-        // It fails for texts of 256 GiB only.
+        // Encryption fails only for texts of 256 GiB.
         let text = key.cipher.encrypt(&nonce, payload).ok()?;
         Some(json!({ "sealed": { "key": key.id, "nonce": STANDARD.encode(nonce), "text": STANDARD.encode(text) } }))
     }
 
-    /// What was sealed.
+    /// Decrypts a secret.
     pub fn open(&self, organization: &OrganizationId, sealed: &Value) -> Result<SecretString, Unopened> {
         let sealed = &sealed["sealed"];
         let bytes = |name: &str| sealed[name].as_str().and_then(|text| STANDARD.decode(text).ok());
@@ -84,7 +86,7 @@ impl Vault {
         String::from_utf8(plain).map(Into::into).map_err(|_| Unopened::Damaged)
     }
 
-    /// Whether it was sealed with the key in use.
+    /// Reports whether a secret was encrypted with the current key.
     pub fn is_current(&self, sealed: &Value) -> bool {
         self.keys.first().is_some_and(|key| sealed["sealed"]["key"] == key.id.as_str())
     }
@@ -104,7 +106,8 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// What a sealed secret belongs to. The organization comes last: nothing follows that it could run into.
+/// Returns the data authenticated with a secret. The organization comes last, so that its text can't be confused with
+/// another part.
 fn bound_to(key: &str, organization: &OrganizationId) -> Vec<u8> {
     format!("handoffd 1\0{key}\0{FIELD}\0{organization}").into_bytes()
 }
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_opened_and_never_looks_the_same() {
+    fn a_secret_round_trips_and_encrypts_differently_each_time() {
         let (vault, secret) = (vault(1, None), SecretString::from("s3cret ü"));
         let (one, other) = (vault.seal(&acme(), &secret).unwrap(), vault.seal(&acme(), &secret).unwrap());
         assert_ne!(one, other, "a fresh nonce each time");
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_or_organization_or_a_changed_byte_opens_nothing() {
+    fn another_key_or_organization_or_a_changed_byte_decrypts_nothing() {
         let sealed = vault(1, None).seal(&acme(), &"x".into()).unwrap();
         let refused = vault(2, None).open(&acme(), &sealed).unwrap_err();
         assert!(matches!(&refused, Unopened::NoKey { sealed_with } if sealed["sealed"]["key"] == sealed_with.as_str()));
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_before_opens_and_the_one_in_use_seals() {
+    fn the_previous_key_decrypts_and_the_current_one_encrypts() {
         let sealed = vault(1, None).seal(&acme(), &"x".into()).unwrap();
         let rotating = vault(2, Some(1));
         assert_eq!(rotating.open(&acme(), &sealed).unwrap().expose_secret(), "x");
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_nothing_is_sealed_and_debug_shows_none() {
+    fn without_a_key_nothing_is_encrypted_and_debug_shows_no_key() {
         assert!(Vault::default().seal(&acme(), &"x".into()).is_none() && !Vault::default().has_key());
         assert!(!format!("{:?}", vault(7, None)).contains("07"));
     }

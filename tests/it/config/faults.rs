@@ -12,10 +12,10 @@ const CASES: &[(&str, &str)] = &[
     ("[broker]\nprefetch = 1.5", "broker.prefetch: found 1.5, expected a whole number"),
     ("[broker]\nprefetc = 1", ":2: broker.prefetc: found an unknown key, expected one of url, "),
     ("[broker]\nprefetc = 1", "; did you mean `prefetch`?"),
-    ("[retry]\nprefetch = 1", "; `prefetch` belongs under [broker]"),
+    ("[retry]\nprefetch = 1", "; move `prefetch` to [broker]"),
     ("[brokers]\nurl = \"x\"", ":1: brokers: found an unknown section, expected one of [broker], [worker]"),
     ("[brokers]\nurl = \"x\"", "; did you mean `broker`?"),
-    ("prefetch = 1", "; `prefetch` belongs under [broker]"),
+    ("prefetch = 1", "; move `prefetch` to [broker]"),
     ("broker = 1", "broker: found a value of type integer, expected a section [broker]"),
     ("[broker]\nurl = \"http://x\"", "broker.url: expected a URL such as amqp://user:password@host:5672/%2f"),
     ("[broker]\nurl = \"amqp://\"", "broker.url: expected a URL such as"),
@@ -27,31 +27,34 @@ const CASES: &[(&str, &str)] = &[
     ("[broker]\nurl = \"amqp://a,http://x\"", "broker.url: expected a URL such as"),
     (
         "[broker]\nurl = \"amqp://u:1/2@host/\"",
-        "broker.url: expected a URL such as amqp://user:password@host:5672/%2f (or amqps://): percent-encode /",
+        "broker.url: expected a URL such as amqp://user:password@host:5672/%2f, or with amqps://; percent-encode /",
     ),
     ("[broker]\nurl = \"amqp://u:p#q@host/\"", "percent-encode /, #, ?, @ and % in user"),
     ("[broker]\nurl = \"amqp://u:1?q@host/\"", "percent-encode /, #, ?, @ and % in user"),
     (
         "[broker]\norganization_queue_prefix = \"handoffd\"",
-        "broker.organization_queue_prefix: found \"handoffd\", expected another prefix: the queue handoffd.events could be",
+        "broker.organization_queue_prefix: found \"handoffd\", expected another prefix, because queue handoffd.events could belong to",
     ),
     (
         "[broker]\norganization_queue_prefix = \"handoffd.retry\"",
-        "another prefix: the queue handoffd.retry.5s could be",
+        "another prefix, because queue handoffd.retry.5s could belong to",
     ),
     (
         "[broker]\norganization_queue_prefix = \"handoffd.dead-letters\"",
-        "another prefix: the queue handoffd.dead-letters.operator could be",
+        "another prefix, because queue handoffd.dead-letters.operator could belong to",
     ),
-    ("[broker]\nnew_queue_wait = \"999ms\"", "broker.new_queue_wait: found \"999ms\", expected at least 1s"),
-    ("[broker]\nconfirm_timeout = \"0s\"", "broker.confirm_timeout: found \"0s\", expected more than zero"),
+    (
+        "[broker]\nnew_queue_wait = \"999ms\"",
+        "broker.new_queue_wait: found \"999ms\", expected a duration of at least 1s",
+    ),
+    ("[broker]\nconfirm_timeout = \"0s\"", "broker.confirm_timeout: found \"0s\", expected a duration above zero"),
     (
         "[broker]\nca_file = \"/nowhere.pem\"",
         "broker.ca_file: found \"/nowhere.pem\", expected a PEM file of certificates",
     ),
     (
         "[broker]\nclient_certificate = \"Cargo.toml\"",
-        "expected a PEM file of certificates (-----BEGIN CERTIFICATE-----): it holds",
+        "expected a PEM file of certificates (-----BEGIN CERTIFICATE-----); the file holds",
     ),
     (
         "[broker]\nclient_key = \"Cargo.toml\"",
@@ -63,10 +66,10 @@ const CASES: &[(&str, &str)] = &[
     ("[broker]\nqueue = \"amq.x\"", "not beginning with \"amq.\""),
     (
         "[broker]\nqueue = \"handoffd.dead-letters\"",
-        "broker.dead_letter_queue: expected another queue than broker.queue",
+        "broker.dead_letter_queue: expected a queue other than broker.queue",
     ),
     ("[broker]\nqueue = \"handoffd.retry.5s\"", "broker.retry_queue_prefix: expected another prefix"),
-    ("[broker]\noutcomes_exchange = \"opencx.events\"", "expected another exchange than broker.events_exchange"),
+    ("[broker]\noutcomes_exchange = \"opencx.events\"", "expected an exchange other than broker.events_exchange"),
     ("[broker]\nbindings = []", "broker.bindings: found [], expected a list of at least one binding key"),
     ("[broker]\nbindings = \"a\"", "broker.bindings: found \"a\", expected a list"),
     ("[broker]\ndeclare = \"yes\"", "broker.declare: found \"yes\", expected true or false"),
@@ -81,24 +84,27 @@ const CASES: &[(&str, &str)] = &[
     ),
     ("[retry]\ndelays = [\"50d\"]", "expected a list of at least one delay above zero and below 49d"),
     ("[retry]\ndelays = [5]", "retry.delays: found [5]"),
-    ("[retry]\nmax_age = \"0s\"", "retry.max_age: found \"0s\", expected more than zero"),
+    ("[retry]\nmax_age = \"0s\"", "retry.max_age: found \"0s\", expected a duration above zero"),
     (
         "[dynamics]\nauthority = \"http://login.microsoftonline.com\"",
         "http:// only with dynamics.allow_insecure = true",
     ),
     ("[dynamics]\nauthority = \"https://login.microsoftonline.com.evil.example\"", "other hosts and ports only with"),
     ("[dynamics]\nauthority = \"https://login.microsoftonline.com/common\"", "without the path /common"),
-    ("[dynamics]\nrequest_timeout = \"0ms\"", "dynamics.request_timeout: found \"0ms\", expected more than zero"),
-    ("[dynamics]\nmax_concurrency = 53", "from 1 to 52 (Dynamics serves 52 requests at once"),
+    (
+        "[dynamics]\nrequest_timeout = \"0ms\"",
+        "dynamics.request_timeout: found \"0ms\", expected a duration above zero",
+    ),
+    ("[dynamics]\nmax_concurrency = 53", "from 1 to 52 (Dynamics allows 52 concurrent requests"),
     ("[dynamics]\nlive_work_item_entity_set = \"a/b\"", "expected a name of letters, digits and underscores"),
     ("[dynamics]\nallow_insecure = 1", "dynamics.allow_insecure: found 1, expected true or false"),
     ("[store]\nkind = \"postgres\"", "store.kind: found \"postgres\", expected \"sled\""),
     ("[store]\npath = \" \"", "store.path: found \" \", expected a path"),
-    ("[store]\nretention = \"0d\"", "store.retention: found \"0d\", expected more than zero"),
+    ("[store]\nretention = \"0d\"", "store.retention: found \"0d\", expected a duration above zero"),
     ("[store]\non_corruption = \"panic\"", "found \"panic\", expected \"quarantine\" or \"stop\""),
     ("[http]\nlisten = \"localhost:9464\"", "expected an IP address and a port, such as \"127.0.0.1:9464\""),
     ("[http]\nlisten = \"0.0.0.0:9464\"", "http.listen: found \"0.0.0.0:9464\", expected a loopback address"),
-    ("[http]\nlisten = \"[::]:9464\"", "or http.token set"),
+    ("[http]\nlisten = \"[::]:9464\"", "or set http.token"),
     ("[http]\ntoken = \"two words\"", "http.token: expected printable ASCII without spaces"),
     (
         "[http]\ntoken = { env = \"A\", file = \"b\" }",
@@ -140,13 +146,21 @@ fn variables_are_named() {
         ("HANDOFFD_BROKER__PREFETCH", "", "broker.prefetch: found \"\", expected a whole number"),
         ("HANDOFFD_BROKER__DECLARE", "yes", "broker.declare: found \"yes\", expected true or false"),
         ("HANDOFFD_RETRY__DELAYS", "5s,x", "retry.delays: found [\"5s\", \"x\"]"),
-        ("HANDOFFD_BROKER__PREFETC", "1", "environment variable HANDOFFD_BROKER__PREFETC: found a name that is no key"),
+        (
+            "HANDOFFD_BROKER__PREFETC",
+            "1",
+            "environment variable HANDOFFD_BROKER__PREFETC: found a name that matches no configuration key",
+        ),
         ("HANDOFFD_BROKER__PREFETC", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
         ("HANDOFFD_BROKER_PREFETCH", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
         ("HANDOFFD_BROKER_URL", "amqp://", "did you mean `HANDOFFD_BROKER__URL`?"),
         ("HANDOFFD_PREFETCH", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
-        ("HANDOFFD_COLOUR", "1", "environment variable HANDOFFD_COLOUR: found a name that is no key"),
-        ("HANDOFFD_PORTS", "1", "HANDOFFD_PORTS: found a name that is no key"),
+        (
+            "HANDOFFD_COLOUR",
+            "1",
+            "environment variable HANDOFFD_COLOUR: found a name that matches no configuration key",
+        ),
+        ("HANDOFFD_PORTS", "1", "HANDOFFD_PORTS: found a name that matches no configuration key"),
         ("HANDOFFD_LOG__FORMAT", "a\nb", "log.format: found \"a\\nb\", expected"),
         ("HANDOFFD_HTTP__TOKEN", "{ env = \"NOT_SET\" }", "but NOT_SET is not set"),
     ] {
@@ -196,9 +210,9 @@ fn no_fault_reveals_a_secret() {
 #[test]
 fn a_missing_file_is_reported_with_advice() {
     let path = Site::new("").file().with_file_name("nowhere.toml");
-    let error = config::load(&path, pairs(&[])).expect_err("no such file").to_string();
-    let expected = format!("{}: found no such file, expected a configuration file there: copy", path.display());
-    assert!(error.starts_with(&expected), "{error}");
+    let told = config::load(&path, pairs(&[])).expect_err("no such file").to_string();
+    let expected = format!("{}: found no such file, expected a configuration file; copy", path.display());
+    assert!(told.starts_with(&expected), "{told}");
 }
 
 #[test]
