@@ -174,7 +174,12 @@ impl Store for SledStore {
         self.committer.kept(call).await
     }
 
-    async fn outcomes(&self, filter: &OutcomeFilter, after: Option<&Cursor>, limit: usize) -> Result<OutcomePage, StoreError> {
+    async fn outcomes(
+        &self,
+        filter: &OutcomeFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<OutcomePage, StoreError> {
         // The listing reads only the disk, so nothing may be pending. A failing disk is listed as it is.
         let _disk_fails = self.committer.settled().await;
         let mut listing = Listing::new(filter.clone(), after, limit)?;

@@ -138,7 +138,7 @@ fn every_fault_names_file_key_and_what_was_expected() {
 fn missing_required_keys_are_reported() {
     let error = parse("", &config("false")).expect_err("required keys are missing");
     for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
-        assert!(told.contains(&format!("acme.toml: {key}: required; expected ")), "{told}");
+        assert!(error.contains(&format!("acme.toml: {key}: required; expected ")), "{error}");
     }
 }
 
