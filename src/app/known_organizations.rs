@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::config::organizations::{Change, Organization, Snapshot, Vault, read_saved};
+use crate::config::organizations::{Organization, OrganizationChange, Snapshot, Vault, read_saved};
 
 /// Organizations from files and from the store, with their pauses. No method waits for a file or the store.
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub(super) struct KnownOrganizations {
 #[derive(Default)]
 pub(super) struct RefreshResult {
     /// Changes since the merge before.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<OrganizationChange>,
     /// Problems of saved organizations, one line each.
     pub(super) problems: Vec<String>,
 }

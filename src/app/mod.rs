@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::admin::api;
-use crate::config::{Config, Environment, Loaded};
+use crate::config::{Config, EnvironmentVariables, Loaded};
 use crate::dynamics::Dynamics;
 use crate::rabbit;
 use crate::sled::SledStore;
@@ -65,7 +65,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// # Errors
 /// If the worker can't start, for example because of the store, the HTTP address, or a queue that exists with other
 /// arguments.
-pub async fn run(config: Config, organizations: Loaded, env: Environment) -> Result<()> {
+pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariables) -> Result<()> {
     let mut signals = ProcessSignals::listen().context("can't listen for signals")?;
     let metrics = Arc::new(PrometheusMetrics::new());
     let opened = open_store(&config, metrics.clone()).await?;

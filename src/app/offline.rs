@@ -14,14 +14,14 @@ use super::acceptance::accepted;
 use super::{options, reload, views};
 use crate::admin::deps::{StoreAccepted, TestReport};
 use crate::config::organizations::{Organization, Vault, read_saved};
-use crate::config::{Config, Environment, Faults};
+use crate::config::{Config, ConfigFaults, EnvironmentVariables};
 use crate::dynamics::Dynamics;
 
 /// Tests an organization. Sends requests only to Entra ID and Dynamics.
 ///
 /// # Errors
 /// If the HTTP client can't be built.
-pub async fn inspect(config: &Config, env: &Environment, organization: &Organization) -> Result<TestReport> {
+pub async fn inspect(config: &Config, env: &EnvironmentVariables, organization: &Organization) -> Result<TestReport> {
     let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(NoMetrics))?;
     let findings = dynamics.inspect(reload::access(organization)).await;
     Ok(views::report(organization, findings))
@@ -44,13 +44,13 @@ pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
 /// Opens the store without setting a damaged one aside; only the worker does that, and reports it.
 async fn open(config: &Config) -> Result<crate::sled::SledStore> {
     let mut options = options::store(config);
-    options.on_corruption = crate::sled::OnCorruption::Stop;
+    options.on_corruption = crate::sled::CorruptionPolicy::Stop;
     let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(NoMetrics))).await??;
     Ok(opened.store)
 }
 
 /// Organizations saved in a store that no worker owns.
-pub struct Offline(pub Vec<(OrganizationId, Result<Organization, Faults>)>);
+pub struct Offline(pub Vec<(OrganizationId, Result<Organization, ConfigFaults>)>);
 
 impl Offline {
     /// Reads the store, if there is one.

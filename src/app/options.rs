@@ -15,7 +15,7 @@ use super::signals::ProcessSignals;
 use crate::admin::api;
 use crate::admin::api::dead_letters::DeadLetterService;
 use crate::admin::deps::Organizations;
-use crate::config::{Config, Environment, OnCorruption};
+use crate::config::{Config, EnvironmentVariables, OnCorruption};
 use crate::dynamics;
 use crate::rabbit;
 use crate::sled as embedded;
@@ -53,23 +53,23 @@ pub fn bus(config: &Config) -> rabbit::Options {
 }
 
 /// Options of the store, for the worker and for `outcomes` when no worker runs.
-pub fn store(config: &Config) -> embedded::Options {
-    embedded::Options {
+pub fn store(config: &Config) -> embedded::SledOptions {
+    embedded::SledOptions {
         path: config.store.path.clone(),
         cache_bytes: CACHE_BYTES,
         on_corruption: match config.store.on_corruption {
             // The store may hold organizations. Without them, their events would be those of an unknown organization.
             OnCorruption::Quarantine if config.organizations.encryption_key.is_some() => {
-                embedded::OnCorruption::QuarantineUntilAccepted
+                embedded::CorruptionPolicy::QuarantineUntilAccepted
             }
-            OnCorruption::Quarantine => embedded::OnCorruption::Quarantine,
-            OnCorruption::Stop => embedded::OnCorruption::Stop,
+            OnCorruption::Quarantine => embedded::CorruptionPolicy::Quarantine,
+            OnCorruption::Stop => embedded::CorruptionPolicy::Stop,
         },
         lock_wait: LOCK_WAIT,
     }
 }
 
-pub(super) fn dynamics(config: &Config, env: &Environment) -> dynamics::DynamicsOptions {
+pub(super) fn dynamics(config: &Config, env: &EnvironmentVariables) -> dynamics::DynamicsOptions {
     dynamics::DynamicsOptions {
         authority: config.dynamics.authority.clone(),
         request_timeout: config.dynamics.request_timeout,
@@ -80,7 +80,7 @@ pub(super) fn dynamics(config: &Config, env: &Environment) -> dynamics::Dynamics
 }
 
 /// Reads the usual proxy variables, in either case: Dynamics may be reachable only through a proxy.
-fn proxy(env: &Environment) -> Option<dynamics::Proxy> {
+fn proxy(env: &EnvironmentVariables) -> Option<dynamics::Proxy> {
     let value = |names: [&str; 2]| {
         let all = || env.iter().filter(|(_, value)| !value.trim().is_empty());
         names.iter().find_map(|wanted| all().find(|(name, _)| name == wanted)).map(|(_, value)| value.to_owned())

@@ -20,7 +20,7 @@ use super::reload::{Subscribers, apply, report_changes, report_faults, report_pr
 use super::views;
 use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
 use crate::config::organizations::{Loaded, Organization, Snapshot, Update, Vault, to_be_resealed};
-use crate::config::{Config, Environment};
+use crate::config::{Config, EnvironmentVariables};
 
 /// Pause before the store is tried again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const COUNT_LIMIT: Duration = Duration::from_secs(2);
 /// Registry of organizations.
 pub(super) struct OrganizationRegistry {
     pub(super) config: Config,
-    pub(super) env: Environment,
+    pub(super) env: EnvironmentVariables,
     pub(super) vault: Vault,
     pub(super) store: Arc<dyn Store>,
     pub(super) parties: Subscribers,
@@ -50,7 +50,7 @@ impl OrganizationRegistry {
     /// loaded yet.
     pub(super) fn new(
         config: Config,
-        env: Environment,
+        env: EnvironmentVariables,
         store: Arc<dyn Store>,
         parties: Subscribers,
         files: Loaded,

@@ -12,7 +12,7 @@ use super::organization_registry::OrganizationRegistry;
 use crate::admin::deps::{
     Check, CheckResult, OrganizationError, OrganizationView, Organizations, SetupHalf, TestReport,
 };
-use crate::config::organizations::{Organization, parse_document, sealed};
+use crate::config::organizations::{Organization, encrypt_document, parse_document};
 
 #[async_trait]
 impl Organizations for OrganizationRegistry {
@@ -131,7 +131,7 @@ impl OrganizationRegistry {
 
     /// Builds the stored form of a valid document, with its secret encrypted.
     fn row(&self, id: &OrganizationId, document: &Value) -> Result<SavedOrganization, OrganizationError> {
-        let kept = sealed(id, document, &self.vault).unwrap_or_default().to_string();
+        let kept = encrypt_document(id, document, &self.vault).unwrap_or_default().to_string();
         if kept.len() > SavedOrganization::LONGEST {
             return Err(OrganizationError::Invalid(format!(
                 "the document takes {} bytes, the limit is {}; shorten ticket_properties, or configure the organization in a \

@@ -10,7 +10,7 @@ use super::background::{BackgroundReader, CompletedRead};
 use super::organization_registry::OrganizationRegistry;
 use super::queues::OrganizationQueueKeeper;
 use super::systemd::ServiceManager;
-use crate::config::organizations::{self, Change, Loaded, Organization, Snapshot, Update};
+use crate::config::organizations::{self, Loaded, Organization, OrganizationChange, Snapshot, Update};
 use crate::dynamics::{Access, Dynamics, Secret};
 use crate::rabbit::Rabbit;
 use crate::telemetry::metrics::PrometheusMetrics;
@@ -76,7 +76,7 @@ async fn take_over(register: &OrganizationRegistry, read: CompletedRead<Loaded>)
         roster.files.reload(read.result)
     } else {
         // An editor may delete a file and write it again, so one reading without it does not remove it.
-        roster.files.glance(read.result, Instant::now())
+        roster.files.poll(read.result, Instant::now())
     };
     register.apply_files(&mut roster, update);
 }
@@ -114,12 +114,12 @@ pub(super) fn report_problems(problems: &[String], reported: &mut String) {
 }
 
 /// Logs the changes.
-pub(super) fn report_changes(changes: &[Change]) {
+pub(super) fn report_changes(changes: &[OrganizationChange]) {
     for change in changes {
         match change {
-            Change::Added(id) => info!(organization_id = %id, "organization added"),
-            Change::Changed(id) => info!(organization_id = %id, "organization settings changed"),
-            Change::Removed(id) => {
+            OrganizationChange::Added(id) => info!(organization_id = %id, "organization added"),
+            OrganizationChange::Changed(id) => info!(organization_id = %id, "organization settings changed"),
+            OrganizationChange::Removed(id) => {
                 warn!(organization_id = %id, "organization removed; its events will be dead-lettered");
             }
         }

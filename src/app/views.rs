@@ -58,7 +58,7 @@ fn state(
     }
 }
 
-fn source(source: &organizations::Source) -> deps::SettingsSource {
+fn source(source: &organizations::Origin) -> deps::SettingsSource {
     match source.file() {
         Some(path) => deps::SettingsSource::File(path.display().to_string()),
         None => deps::SettingsSource::Store,

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::config::{self, Environment, Faults, Organization};
+use crate::config::{self, ConfigFaults, EnvironmentVariables, Organization};
 
 /// Checks the configuration and every organization. Returns a summary, or all faults.
-pub fn check(path: &Path, env: &Environment) -> Result<String, Faults> {
+pub fn check(path: &Path, env: &EnvironmentVariables) -> Result<String, ConfigFaults> {
     let (effective, organizations) = config::load_everything(path, env)?;
     let count = match organizations.len() {
         1 => "1 organization".to_owned(),
@@ -29,7 +29,7 @@ pub fn check(path: &Path, env: &Environment) -> Result<String, Faults> {
 }
 
 /// Effective configuration, as TOML with the source of each value in a comment; secrets masked.
-pub fn show(path: &Path, env: &Environment) -> Result<String, Faults> {
+pub fn show(path: &Path, env: &EnvironmentVariables) -> Result<String, ConfigFaults> {
     let (effective, organizations) = config::load_everything(path, env)?;
     let mut text = effective.render();
     text.push_str("\n# organizations in force:\n");

@@ -23,14 +23,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use handoffd_engine::event::Limits;
 
-use crate::config::{Config, Environment, Organization, load_everything, load_to_run};
+use crate::config::{Config, EnvironmentVariables, Organization, load_everything, load_to_run};
 use arguments::{Arguments, Command, ConfigCommand};
 use shell::{CommandError, FAILED, USAGE, block_on, print};
 
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let env = Environment::of_process();
+    let env = EnvironmentVariables::of_process();
     match dispatch(arguments, env) {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::Configuration(faults)) => {
@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(arguments: Arguments, env: Environment) -> Result<(), CommandError> {
+fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), CommandError> {
     let path = arguments.config.as_path();
     match arguments.command {
         Command::Run => run(path, env)?,
@@ -93,7 +93,7 @@ fn dispatch(arguments: Arguments, env: Environment) -> Result<(), CommandError> 
     Ok(())
 }
 
-fn run(path: &Path, env: Environment) -> Result<(), CommandError> {
+fn run(path: &Path, env: EnvironmentVariables) -> Result<(), CommandError> {
     let (config, organizations) = load_to_run(path, &env)?;
     let endpoint = config.tracing.otlp_endpoint.as_ref();
     let traces = endpoint.map(crate::telemetry::traces::start).transpose().map_err(anyhow::Error::from)?;
@@ -107,7 +107,7 @@ fn run(path: &Path, env: Environment) -> Result<(), CommandError> {
     Ok(result?)
 }
 
-fn load_all(path: &Path, env: &Environment) -> Result<(Config, Vec<Organization>), CommandError> {
+fn load_all(path: &Path, env: &EnvironmentVariables) -> Result<(Config, Vec<Organization>), CommandError> {
     let (effective, organizations) = load_everything(path, env)?;
     Ok((effective.config, organizations))
 }

@@ -47,7 +47,7 @@ impl OutcomeSource {
         }
         let mut options = app::store_options(config);
         // Only the worker sets a damaged store aside, and reports it; a command never does.
-        options.on_corruption = crate::sled::OnCorruption::Stop;
+        options.on_corruption = crate::sled::CorruptionPolicy::Stop;
         let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(NoMetrics))).await??;
         Ok(Self::Store(Arc::new(opened.store)))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::config::Faults;
+use crate::config::ConfigFaults;
 
 /// Exit status of a command that failed.
 pub(super) const FAILED: u8 = 1;
@@ -16,7 +16,7 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 /// Reason for which a command was not carried out.
 pub(super) enum CommandError {
     /// Invalid configuration; exit status 2.
-    Configuration(Faults),
+    Configuration(ConfigFaults),
     /// Invalid use of the command; exit status 2.
     Usage(String),
     /// Failure of the command; exit status 1.
@@ -25,8 +25,8 @@ pub(super) enum CommandError {
     AlreadyReported,
 }
 
-impl From<Faults> for CommandError {
-    fn from(faults: Faults) -> Self {
+impl From<ConfigFaults> for CommandError {
+    fn from(faults: ConfigFaults) -> Self {
         Self::Configuration(faults)
     }
 }

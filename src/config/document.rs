@@ -7,18 +7,18 @@ use serde::Deserialize;
 use toml::Value;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::fault::{Fault, Faults, Place};
+use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
 use crate::regular::{self, FileError};
 
 /// Longest document, in bytes. It bounds the memory used; no file written by hand is longer.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Top-level keys of a TOML file.
-pub(super) type Document = BTreeMap<String, Entry>;
+pub(super) type TomlDocument = BTreeMap<String, DocumentEntry>;
 
 /// Value of a key, with its position.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Entry {
+pub(super) struct DocumentEntry {
     /// Value of the key.
     pub value: Value,
     /// Line of the key, counted from 1.
@@ -29,13 +29,13 @@ pub(super) struct Entry {
 
 /// Reads a file named on the command line, which may be a pipe. `missing` describes what is expected if there is no
 /// file.
-pub(super) fn read(path: &Path, missing: &str) -> Result<Document, Faults> {
+pub(super) fn read(path: &Path, missing: &str) -> Result<TomlDocument, ConfigFaults> {
     let file = std::fs::File::open(path).map_err(FileError::Io);
     parsed(path, missing, file.and_then(|file| regular::bounded(file, MAX_BYTES)))
 }
 
 /// Reads a regular file; any other kind is refused unopened.
-pub(super) fn read_regular(path: &Path, missing: &str) -> Result<Document, Faults> {
+pub(super) fn read_regular(path: &Path, missing: &str) -> Result<TomlDocument, ConfigFaults> {
     parsed(path, missing, regular::read(path, MAX_BYTES))
 }
 
@@ -44,7 +44,7 @@ pub fn text(path: &Path) -> Option<String> {
     regular::read(path, MAX_BYTES).ok()
 }
 
-fn parsed(path: &Path, missing: &str, read: Result<String, FileError>) -> Result<Document, Faults> {
+fn parsed(path: &Path, missing: &str, read: Result<String, FileError>) -> Result<TomlDocument, ConfigFaults> {
     match read {
         Ok(text) => parse(path, &text),
         Err(FileError::TooLong) => Err(whole(path, "more than 1 MiB", "at most 1 MiB")),
@@ -57,12 +57,12 @@ fn parsed(path: &Path, missing: &str, read: Result<String, FileError>) -> Result
 }
 
 /// Parses text as the content of the file `path`.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Document, Faults> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<TomlDocument, ConfigFaults> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut faults = Faults::default();
+    let mut faults = ConfigFaults::default();
     let mut fault_at = |offset: Option<usize>, error: &toml::de::Error| {
-        faults.push(Fault {
-            place: Place::File { path: path.to_owned(), line: offset.map(|offset| line_of(text, offset)) },
+        faults.push(ConfigFault {
+            place: FaultPlace::File { path: path.to_owned(), line: offset.map(|offset| line_of(text, offset)) },
             key: String::new(),
             found: Some(error.message().replace('\n', ", ")),
             expected: "valid TOML".to_owned(),
@@ -75,13 +75,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Document, Faults> {
     if !errors.is_empty() {
         return Err(faults);
     }
-    let mut document = Document::new();
+    let mut document = TomlDocument::new();
     for (key, value) in table.into_inner() {
         let line = line_of(text, key.span().start);
         let lines = lines_of(text, value.get_ref());
         match Value::deserialize(ValueDeserializer::from(value)) {
             Ok(value) => {
-                document.insert(key.into_inner().into_owned(), Entry { value, line, lines });
+                document.insert(key.into_inner().into_owned(), DocumentEntry { value, line, lines });
             }
             Err(error) => fault_at(error.span().map(|span| span.start), &error),
         }
@@ -103,9 +103,9 @@ fn line_of(text: &str, offset: usize) -> usize {
     1 + before.split(|byte| *byte == b'\n').count().saturating_sub(1)
 }
 
-fn whole(path: &Path, found: &str, expected: &str) -> Faults {
-    Faults(vec![Fault {
-        place: Place::File { path: path.to_owned(), line: None },
+fn whole(path: &Path, found: &str, expected: &str) -> ConfigFaults {
+    ConfigFaults(vec![ConfigFault {
+        place: FaultPlace::File { path: path.to_owned(), line: None },
         key: String::new(),
         found: Some(found.to_owned()),
         expected: expected.to_owned(),

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// Faults of a configuration, displayed one per line.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Faults(pub Vec<Fault>);
+pub struct ConfigFaults(pub Vec<ConfigFault>);
 
 /// Single fault. Never holds a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fault {
+pub struct ConfigFault {
     /// Place of the faulty value.
-    pub place: Place,
+    pub place: FaultPlace,
     /// Key, such as `broker.prefetch`; empty if the fault concerns the whole file.
     pub key: String,
     /// Value that was found; absent if it could be a secret, `nothing` if a required key is missing.
@@ -27,7 +27,7 @@ pub(super) const NOTHING: &str = "nothing";
 
 /// Place of a value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Place {
+pub enum FaultPlace {
     /// File.
     File {
         /// Path of the file.
@@ -43,7 +43,7 @@ pub enum Place {
     Default,
 }
 
-impl Faults {
+impl ConfigFaults {
     /// Reports whether there are no faults.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -51,18 +51,19 @@ impl Faults {
 
     /// Reports whether a fault concerns this file as a whole: a missing file or invalid TOML.
     pub fn concern_file(&self, file: &Path) -> bool {
-        let whole =
-            |fault: &Fault| fault.key.is_empty() && matches!(&fault.place, Place::File { path, .. } if path == file);
+        let whole = |fault: &ConfigFault| {
+            fault.key.is_empty() && matches!(&fault.place, FaultPlace::File { path, .. } if path == file)
+        };
         self.0.iter().any(whole)
     }
 
     /// Adds a fault.
-    pub fn push(&mut self, fault: Fault) {
+    pub fn push(&mut self, fault: ConfigFault) {
         self.0.push(fault);
     }
 
     /// Adds all faults of another list.
-    pub fn extend(&mut self, other: Faults) {
+    pub fn extend(&mut self, other: ConfigFaults) {
         self.0.extend(other.0);
     }
 
@@ -76,9 +77,9 @@ impl Faults {
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for ConfigFaults {}
 
-impl fmt::Display for Faults {
+impl fmt::Display for ConfigFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.0.iter().enumerate() {
             if index > 0 {
@@ -90,7 +91,7 @@ impl fmt::Display for Faults {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
         if !self.key.is_empty() {
@@ -109,7 +110,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FaultPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),

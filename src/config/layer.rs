@@ -5,10 +5,10 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::document::{self, Document, Entry};
-use super::fault::{Fault, Faults, Place};
-use super::schema::{KEYS, Key, Kind};
-use super::secret::Environment;
+use super::document::{self, DocumentEntry, TomlDocument};
+use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
+use super::schema::{ConfigKey, KEYS, ValueKind};
+use super::secret::EnvironmentVariables;
 use super::suggest::suggest;
 use super::variable;
 
@@ -24,14 +24,14 @@ pub(super) struct Setting {
     /// Value as TOML.
     pub value: Value,
     /// Place of the value.
-    pub place: Place,
+    pub place: FaultPlace,
 }
 
 const MISSING: &str = "a configuration file; copy the shipped config/handoffd.toml (an empty file means all defaults) \
 or name another with --config or HANDOFFD_CONFIG";
 
 /// Reads the file and the environment; unknown names are faults.
-pub(super) fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Layers {
+pub(super) fn layers(path: &Path, env: &EnvironmentVariables, faults: &mut ConfigFaults) -> Layers {
     let mut layers = Layers::new();
     match document::read(path, MISSING) {
         Ok(document) => add_document(&mut layers, path, document, faults),
@@ -54,16 +54,16 @@ pub(super) fn layers(path: &Path, env: &Environment, faults: &mut Faults) -> Lay
     layers
 }
 
-fn add_document(layers: &mut Layers, path: &Path, document: Document, faults: &mut Faults) {
+fn add_document(layers: &mut Layers, path: &Path, document: TomlDocument, faults: &mut ConfigFaults) {
     for (section, entry) in document {
-        let place = |line| Place::File { path: path.to_owned(), line: Some(line) };
+        let place = |line| FaultPlace::File { path: path.to_owned(), line: Some(line) };
         let Some(known) = KEYS.iter().find(|key| key.section == section) else {
             faults.push(unknown_section(place(entry.line), section, &entry.value));
             continue;
         };
-        let Entry { value, line, lines } = entry;
+        let DocumentEntry { value, line, lines } = entry;
         let Value::Table(table) = value else {
-            faults.push(Fault {
+            faults.push(ConfigFault {
                 place: place(line),
                 key: section.clone(),
                 found: Some(format!("a value of type {}", value.type_str())),
@@ -84,21 +84,21 @@ fn add_document(layers: &mut Layers, path: &Path, document: Document, faults: &m
     }
 }
 
-fn add_variable(layers: &mut Layers, key: &Key, text: &str) {
-    let setting = Setting { value: value_of(key, text), place: Place::Variable(key.variable()) };
+fn add_variable(layers: &mut Layers, key: &ConfigKey, text: &str) {
+    let setting = Setting { value: value_of(key, text), place: FaultPlace::Variable(key.variable()) };
     layers.entry(key.section).or_default().insert(key.name.to_owned(), setting);
 }
 
 /// Converts a variable's text to a value of the key's kind. Text of another kind is kept for the check of the key to
 /// refuse.
-fn value_of(key: &Key, text: &str) -> Value {
+fn value_of(key: &ConfigKey, text: &str) -> Value {
     let plain = || Value::String(text.to_owned());
     match key.kind {
-        Kind::Text => plain(),
-        Kind::Number => text.trim().parse().map_or_else(|_| plain(), Value::Integer),
-        Kind::Switch => text.trim().parse().map_or_else(|_| plain(), Value::Boolean),
-        Kind::Secret => toml_value(text).filter(|value| is_secret(key, value)).unwrap_or_else(plain),
-        Kind::List => {
+        ValueKind::Text => plain(),
+        ValueKind::Number => text.trim().parse().map_or_else(|_| plain(), Value::Integer),
+        ValueKind::Switch => text.trim().parse().map_or_else(|_| plain(), Value::Boolean),
+        ValueKind::Secret => toml_value(text).filter(|value| is_secret(key, value)).unwrap_or_else(plain),
+        ValueKind::List => {
             let split = || {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(Value::from).collect())
@@ -108,7 +108,7 @@ fn value_of(key: &Key, text: &str) -> Value {
     }
 }
 
-fn is_secret(key: &Key, value: &Value) -> bool {
+fn is_secret(key: &ConfigKey, value: &Value) -> bool {
     value.is_table() || (value.is_array() && key.takes_many())
 }
 
@@ -121,7 +121,7 @@ fn toml_value(text: &str) -> Option<Value> {
     table.remove("it").filter(|_| table.is_empty())
 }
 
-fn unknown_section(place: Place, section: String, value: &Value) -> Fault {
+fn unknown_section(place: FaultPlace, section: String, value: &Value) -> ConfigFault {
     let sections = || KEYS.iter().map(|key| key.section);
     // A key written above the first section header is a common mistake.
     let misplaced = KEYS.iter().find(|key| key.name == section && !value.is_table());
@@ -131,7 +131,7 @@ fn unknown_section(place: Place, section: String, value: &Value) -> Fault {
     };
     let mut names: Vec<&str> = sections().collect();
     names.dedup();
-    Fault {
+    ConfigFault {
         place,
         key: section,
         found: Some("an unknown section".to_owned()),
@@ -140,14 +140,14 @@ fn unknown_section(place: Place, section: String, value: &Value) -> Fault {
     }
 }
 
-fn unknown_key(place: Place, section: &str, name: &str) -> Fault {
+fn unknown_key(place: FaultPlace, section: &str, name: &str) -> ConfigFault {
     let keys = || KEYS.iter().filter(|key| key.section == section);
     let elsewhere = || {
         let other = KEYS.iter().find(|key| key.name == name)?;
         Some(format!("move `{name}` to [{}]", other.section))
     };
     let names: Vec<&str> = keys().map(|key| key.name).collect();
-    Fault {
+    ConfigFault {
         place,
         key: format!("{section}.{name}"),
         found: Some("an unknown key".to_owned()),
@@ -156,6 +156,6 @@ fn unknown_key(place: Place, section: &str, name: &str) -> Fault {
     }
 }
 
-fn find(section: &str, name: &str) -> Option<&'static Key> {
+fn find(section: &str, name: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.section == section && key.name == name)
 }

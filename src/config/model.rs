@@ -13,21 +13,21 @@ use super::duration::Delay;
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "`schema::KEYS` documents every key, and a test compares them")]
 pub struct Config {
-    pub broker: Broker,
-    pub worker: Worker,
+    pub broker: BrokerConfig,
+    pub worker: WorkerConfig,
     pub retry: Retry,
-    pub dynamics: Dynamics,
-    pub store: Store,
-    pub http: Http,
-    pub log: Log,
+    pub dynamics: DynamicsConfig,
+    pub store: StoreConfig,
+    pub http: HttpConfig,
+    pub log: LogConfig,
     pub organizations: OrganizationFiles,
-    pub tracing: Tracing,
+    pub tracing: TracingConfig,
 }
 
 /// Section `[broker]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
-pub struct Broker {
+pub struct BrokerConfig {
     /// URLs of the broker's nodes; at least one.
     pub urls: Vec<BrokerUrl>,
     pub events_exchange: String,
@@ -50,7 +50,7 @@ pub struct Broker {
 /// Section `[worker]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
-pub struct Worker {
+pub struct WorkerConfig {
     pub max_event_bytes: usize,
     pub resolution_wait: Duration,
     pub drain_timeout: Duration,
@@ -68,7 +68,7 @@ pub struct Retry {
 /// Section `[dynamics]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
-pub struct Dynamics {
+pub struct DynamicsConfig {
     /// URL without a trailing slash.
     pub authority: String,
     pub request_timeout: Duration,
@@ -82,7 +82,7 @@ pub struct Dynamics {
 /// Section `[store]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
-pub struct Store {
+pub struct StoreConfig {
     pub kind: StoreKind,
     pub path: PathBuf,
     pub retention: Duration,
@@ -92,7 +92,7 @@ pub struct Store {
 /// Section `[http]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
-pub struct Http {
+pub struct HttpConfig {
     pub listen: SocketAddr,
     pub token: Option<SecretString>,
 }
@@ -100,7 +100,7 @@ pub struct Http {
 /// Section `[log]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
-pub struct Log {
+pub struct LogConfig {
     pub format: LogFormat,
     pub level: String,
 }
@@ -119,7 +119,7 @@ pub struct OrganizationFiles {
 /// Section `[tracing]`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "see `Config`")]
-pub struct Tracing {
+pub struct TracingConfig {
     pub otlp_endpoint: Option<url::Url>,
 }
 

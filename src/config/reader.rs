@@ -2,10 +2,10 @@
 
 use toml::Value;
 
-use super::fault::{Fault, Faults, Place};
+use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
 use super::layer::{Set, Setting};
-use super::schema::Key;
-use super::secret::{self, Environment};
+use super::schema::ConfigKey;
+use super::secret::{self, EnvironmentVariables};
 use super::value::Read;
 
 /// Longest part of a value quoted in a fault, in characters.
@@ -16,13 +16,13 @@ pub(super) struct Reader<'a> {
     /// Name of the section, such as `broker`; empty for an organization's file.
     pub section: &'static str,
     /// Keys of the section.
-    pub keys: &'static [Key],
+    pub keys: &'static [ConfigKey],
     /// Values that were set.
     pub set: &'a Set,
     /// Environment that secrets may refer to.
-    pub env: &'a Environment,
+    pub env: &'a EnvironmentVariables,
     /// Faults so far.
-    pub faults: &'a mut Faults,
+    pub faults: &'a mut ConfigFaults,
 }
 
 impl Reader<'_> {
@@ -121,16 +121,21 @@ impl Reader<'_> {
 
     /// Reads a secret that must be the value itself; returns `None` if it is missing, or faulty, which is recorded. Any
     /// other value is neither quoted nor resolved: `elsewhere` is the expected value in the fault.
-    pub(super) fn own_secret<T>(&mut self, name: &str, elsewhere: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
+    pub(super) fn inline_secret<T>(
+        &mut self,
+        name: &str,
+        elsewhere: &str,
+        parse: impl Fn(&str) -> Read<T>,
+    ) -> Option<T> {
         let setting = self.set.get(name)?;
         let read = setting.value.as_str().ok_or_else(|| elsewhere.to_owned()).and_then(parse);
         read.map_err(|expected| self.fault(name, setting, None, expected)).ok()
     }
 
     /// Records a fault of a value that is valid alone but conflicts with others.
-    pub(super) fn note(&mut self, name: &str, expected: String) {
-        let place = self.set.get(name).map_or(Place::Default, |setting| setting.place.clone());
-        self.faults.push(Fault {
+    pub(super) fn conflict(&mut self, name: &str, expected: String) {
+        let place = self.set.get(name).map_or(FaultPlace::Default, |setting| setting.place.clone());
+        self.faults.push(ConfigFault {
             place,
             key: self.path(name),
             found: self.set.get(name).map(|setting| quoted(&setting.value)),
@@ -140,13 +145,13 @@ impl Reader<'_> {
     }
 
     /// Reports whether a fault of this key was recorded.
-    pub(super) fn at_fault(&self, name: &str) -> bool {
+    pub(super) fn has_fault(&self, name: &str) -> bool {
         let path = self.path(name);
         self.faults.0.iter().any(|fault| fault.key == path)
     }
 
     fn fault(&mut self, name: &str, setting: &Setting, found: Option<String>, expected: String) {
-        self.faults.push(Fault {
+        self.faults.push(ConfigFault {
             place: setting.place.clone(),
             key: self.path(name),
             found,
@@ -166,7 +171,7 @@ impl Reader<'_> {
         self.keys
             .iter()
             .find(|key| key.section == self.section && key.name == name)
-            .and_then(Key::default_value)
+            .and_then(ConfigKey::default_value)
             .expect("only keys of the schema that have a default are read; a test reads them all")
     }
 }

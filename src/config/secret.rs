@@ -12,9 +12,9 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// Snapshot of the environment variables.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct EnvironmentVariables(BTreeMap<String, String>);
 
-impl Environment {
+impl EnvironmentVariables {
     /// Reads the variables of this process; bytes that are not UTF-8 are replaced.
     pub fn of_process() -> Self {
         std::env::vars_os()
@@ -40,7 +40,7 @@ impl Environment {
     }
 }
 
-impl FromIterator<(String, String)> for Environment {
+impl FromIterator<(String, String)> for EnvironmentVariables {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
         Self(variables.into_iter().collect())
     }
@@ -50,7 +50,7 @@ impl FromIterator<(String, String)> for Environment {
 pub(super) const FORM: &str = "a string, { env = \"VARIABLE\" } or { file = \"/path\" }";
 
 /// Returns the text of a secret. The error holds the reference that was found and the expected value, never the secret.
-pub(super) fn resolve(value: &Value, env: &Environment) -> Result<String, (String, String)> {
+pub(super) fn resolve(value: &Value, env: &EnvironmentVariables) -> Result<String, (String, String)> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Table(table) => match reference(table) {
@@ -66,9 +66,9 @@ pub(super) fn resolve(value: &Value, env: &Environment) -> Result<String, (Strin
 }
 
 /// Describes the place of a secret, or of each in a list; `None` if the value is the secret itself.
-pub(super) fn whereabouts(value: &Value) -> Option<String> {
+pub(super) fn secret_place(value: &Value) -> Option<String> {
     if let Value::Array(items) = value {
-        let places: Vec<String> = items.iter().filter_map(whereabouts).collect();
+        let places: Vec<String> = items.iter().filter_map(secret_place).collect();
         return Some(places.join(", ")).filter(|places| !places.is_empty());
     }
     match reference(value.as_table()?)? {
@@ -92,7 +92,7 @@ fn reference(table: &toml::Table) -> Option<Reference<'_>> {
     }
 }
 
-fn from_variable(name: &str, env: &Environment) -> Result<String, (String, String)> {
+fn from_variable(name: &str, env: &EnvironmentVariables) -> Result<String, (String, String)> {
     let problem = |what: &str| {
         let found = format!("{{ env = {name:?} }} but {name} is {what}");
         Err((found, format!("the secret in environment variable {name}")))

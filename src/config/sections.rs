@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use super::fault::Faults;
+use super::fault::ConfigFaults;
 use super::layer::{Layers, Set};
 use super::model::{
-    Broker, Config, Dynamics, Http, Log, LogFormat, OnCorruption, OrganizationFiles, Retry, Store, StoreKind, Tracing,
-    Worker,
+    BrokerConfig, Config, DynamicsConfig, HttpConfig, LogConfig, LogFormat, OnCorruption, OrganizationFiles, Retry,
+    StoreConfig, StoreKind, TracingConfig, WorkerConfig,
 };
 use super::pem;
 use super::reader::Reader;
 use super::schema::KEYS;
-use super::secret::Environment;
+use super::secret::EnvironmentVariables;
 use super::url;
 use super::value;
 
 /// Returns the typed configuration; a faulty value is replaced by its default.
-pub(super) fn config(layers: &Layers, env: &Environment, faults: &mut Faults) -> Config {
+pub(super) fn config(layers: &Layers, env: &EnvironmentVariables, faults: &mut ConfigFaults) -> Config {
     let config = Config {
         broker: broker(&mut reader("broker", layers, env, faults)),
         worker: worker(&mut reader("worker", layers, env, faults)),
@@ -28,17 +28,22 @@ pub(super) fn config(layers: &Layers, env: &Environment, faults: &mut Faults) ->
         organizations: organizations(&mut reader("organizations", layers, env, faults)),
         tracing: tracing(&mut reader("tracing", layers, env, faults)),
     };
-    tell_queues_apart(&config, &mut reader("broker", layers, env, faults));
+    check_queue_names(&config, &mut reader("broker", layers, env, faults));
     config
 }
 
-fn reader<'a>(section: &'static str, layers: &'a Layers, env: &'a Environment, faults: &'a mut Faults) -> Reader<'a> {
+fn reader<'a>(
+    section: &'static str,
+    layers: &'a Layers,
+    env: &'a EnvironmentVariables,
+    faults: &'a mut ConfigFaults,
+) -> Reader<'a> {
     static NOTHING: Set = Set::new();
     Reader { section, keys: KEYS, set: layers.get(section).unwrap_or(&NOTHING), env, faults }
 }
 
-fn broker(reader: &mut Reader<'_>) -> Broker {
-    let broker = Broker {
+fn broker(reader: &mut Reader<'_>) -> BrokerConfig {
+    let broker = BrokerConfig {
         urls: reader.secrets("url", url::brokers),
         events_exchange: reader.read("events_exchange", value::name(255)),
         outcomes_exchange: reader.read("outcomes_exchange", value::name(255)),
@@ -56,33 +61,33 @@ fn broker(reader: &mut Reader<'_>) -> Broker {
         client_certificate: reader.read("client_certificate", pem::certificates),
         client_key: reader.read("client_key", pem::key),
     };
-    pair_client_files(&broker, reader);
+    check_client_pair(&broker, reader);
     if broker.queue == broker.dead_letter_queue {
-        reader.note(
+        reader.conflict(
             "dead_letter_queue",
             "a queue other than broker.queue, to which dead letters would return as events".to_owned(),
         );
     }
     if broker.events_exchange == broker.outcomes_exchange {
-        reader.note("outcomes_exchange", "an exchange other than broker.events_exchange".to_owned());
+        reader.conflict("outcomes_exchange", "an exchange other than broker.events_exchange".to_owned());
     }
     broker
 }
 
 /// Checks that a client certificate and its key are set together. A faulty one has been reported already.
-fn pair_client_files(broker: &Broker, reader: &mut Reader<'_>) {
-    if reader.at_fault("client_certificate") || reader.at_fault("client_key") {
+fn check_client_pair(broker: &BrokerConfig, reader: &mut Reader<'_>) {
+    if reader.has_fault("client_certificate") || reader.has_fault("client_key") {
         return;
     }
     match (&broker.client_certificate, &broker.client_key) {
         (Some(_), None) => {
-            reader.note(
+            reader.conflict(
                 "client_certificate",
                 "broker.client_key to be set as well, to the private key of this certificate".to_owned(),
             );
         }
         (None, Some(_)) => {
-            reader.note(
+            reader.conflict(
                 "client_key",
                 "broker.client_certificate to be set as well, to the certificate of this key".to_owned(),
             );
@@ -94,26 +99,26 @@ fn pair_client_files(broker: &Broker, reader: &mut Reader<'_>) {
 /// Checks that queue names are distinct. A retry queue sends its messages to the inbox, so it must be neither the inbox
 /// nor the dead-letter queue. Organization ids are arbitrary, so no other queue may have a name that could be an
 /// organization's.
-fn tell_queues_apart(config: &Config, reader: &mut Reader<'_>) {
+fn check_queue_names(config: &Config, reader: &mut Reader<'_>) {
     let prefix = &config.broker.retry_queue_prefix;
     let mut others = vec![config.broker.queue.clone(), config.broker.dead_letter_queue.clone()];
     others.push(format!("{}.operator", config.broker.dead_letter_queue));
     for delay in &config.retry.delays {
         let queue = format!("{prefix}.{}", delay.text);
         if queue == config.broker.queue || queue == config.broker.dead_letter_queue {
-            reader.note("retry_queue_prefix", format!("another prefix, because queue {queue} is already in use"));
+            reader.conflict("retry_queue_prefix", format!("another prefix, because queue {queue} is already in use"));
         }
         others.push(queue);
     }
     let organizations = format!("{}.", config.broker.organization_queue_prefix);
     if let Some(queue) = others.iter().find(|queue| queue.starts_with(&organizations)) {
         let expected = format!("another prefix, because queue {queue} could belong to an organization");
-        reader.note("organization_queue_prefix", expected);
+        reader.conflict("organization_queue_prefix", expected);
     }
 }
 
-fn worker(reader: &mut Reader<'_>) -> Worker {
-    Worker {
+fn worker(reader: &mut Reader<'_>) -> WorkerConfig {
+    WorkerConfig {
         max_event_bytes: reader.read("max_event_bytes", value::whole(1..=134_217_728, " (128 MiB)")),
         resolution_wait: reader.read("resolution_wait", value::duration),
         drain_timeout: reader.read("drain_timeout", value::duration),
@@ -128,8 +133,8 @@ fn retry(reader: &mut Reader<'_>) -> Retry {
     }
 }
 
-fn dynamics(reader: &mut Reader<'_>) -> Dynamics {
-    let mut dynamics = Dynamics {
+fn dynamics(reader: &mut Reader<'_>) -> DynamicsConfig {
+    let mut dynamics = DynamicsConfig {
         authority: String::new(),
         request_timeout: reader.read("request_timeout", value::positive_duration),
         max_concurrency: reader.read(
@@ -146,8 +151,8 @@ fn dynamics(reader: &mut Reader<'_>) -> Dynamics {
     dynamics
 }
 
-fn store(reader: &mut Reader<'_>) -> Store {
-    Store {
+fn store(reader: &mut Reader<'_>) -> StoreConfig {
+    StoreConfig {
         kind: reader.read("kind", value::word(&[("sled", StoreKind::Sled)])),
         path: reader.read("path", value::path),
         retention: reader.read("retention", value::positive_duration),
@@ -158,13 +163,14 @@ fn store(reader: &mut Reader<'_>) -> Store {
     }
 }
 
-fn http(reader: &mut Reader<'_>) -> Http {
-    let http = Http { listen: reader.read("listen", value::address), token: reader.secret("token", value::token) };
+fn http(reader: &mut Reader<'_>) -> HttpConfig {
+    let http =
+        HttpConfig { listen: reader.read("listen", value::address), token: reader.secret("token", value::token) };
     let loopback = http.listen.ip().to_canonical().is_loopback();
     // A faulty token has been reported already.
-    let missing = http.token.is_none() && !reader.at_fault("token");
+    let missing = http.token.is_none() && !reader.has_fault("token");
     if !loopback && missing {
-        reader.note(
+        reader.conflict(
             "listen",
             "a loopback address such as \"127.0.0.1:9464\"; listen on loopback or set http.token, or else anyone could read outcomes and replay events".to_owned(),
         );
@@ -172,8 +178,8 @@ fn http(reader: &mut Reader<'_>) -> Http {
     http
 }
 
-fn log(reader: &mut Reader<'_>) -> Log {
-    Log {
+fn log(reader: &mut Reader<'_>) -> LogConfig {
+    LogConfig {
         format: reader.read("format", value::word(&[("text", LogFormat::Text), ("json", LogFormat::Json)])),
         level: reader.read("level", value::level),
     }
@@ -187,6 +193,6 @@ fn organizations(reader: &mut Reader<'_>) -> OrganizationFiles {
     }
 }
 
-fn tracing(reader: &mut Reader<'_>) -> Tracing {
-    Tracing { otlp_endpoint: reader.text("otlp_endpoint", url::endpoint) }
+fn tracing(reader: &mut Reader<'_>) -> TracingConfig {
+    TracingConfig { otlp_endpoint: reader.text("otlp_endpoint", url::endpoint) }
 }

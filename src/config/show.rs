@@ -5,11 +5,11 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::fault::{Faults, Place};
+use super::fault::{ConfigFaults, FaultPlace};
 use super::layer::{Layers, Setting, layers};
 use super::model::{BrokerUrl, Config};
-use super::schema::{KEYS, Key, Kind};
-use super::secret::{self, Environment};
+use super::schema::{ConfigKey, KEYS, ValueKind};
+use super::secret::{self, EnvironmentVariables};
 use super::sections;
 
 /// Configuration in force, with the origin of each value.
@@ -22,8 +22,8 @@ pub struct Effective {
 
 impl Effective {
     /// Reads defaults, file and environment. A faulty value is replaced by its default.
-    pub(super) fn read(path: &Path, env: &Environment) -> (Self, Faults) {
-        let mut faults = Faults::default();
+    pub(super) fn read(path: &Path, env: &EnvironmentVariables) -> (Self, ConfigFaults) {
+        let mut faults = ConfigFaults::default();
         let layers = layers(path, env, &mut faults);
         let config = sections::config(&layers, env, &mut faults);
         (Self { config, layers }, faults)
@@ -46,7 +46,7 @@ impl Effective {
         text
     }
 
-    fn line(&self, key: &Key) -> String {
+    fn line(&self, key: &ConfigKey) -> String {
         let setting = self.layers.get(key.section).and_then(|set| set.get(key.name));
         let shown = self.masked(key, setting.map_or(&default(key), |setting| &setting.value));
         match setting {
@@ -55,11 +55,11 @@ impl Effective {
         }
     }
 
-    fn masked(&self, key: &Key, value: &Value) -> Value {
+    fn masked(&self, key: &ConfigKey, value: &Value) -> Value {
         match value {
             _ if key.takes_many() => masked_urls(&self.config.broker.urls),
             Value::String(text) if text.is_empty() => value.clone(),
-            _ if key.kind == Kind::Secret => Value::String("***".to_owned()),
+            _ if key.kind == ValueKind::Secret => Value::String("***".to_owned()),
             Value::String(text) => Value::String(super::url::masked(text)),
             other => other.clone(),
         }
@@ -73,16 +73,16 @@ fn masked_urls(urls: &[BrokerUrl]) -> Value {
     }
 }
 
-fn default(key: &Key) -> Value {
+fn default(key: &ConfigKey) -> Value {
     key.default_value().expect("every key of the file has a default; a test reads them all")
 }
 
 fn origin(setting: &Setting) -> String {
     let place = match &setting.place {
-        Place::Variable(name) => format!("from {name}"),
+        FaultPlace::Variable(name) => format!("from {name}"),
         other => format!("from {other}"),
     };
-    match secret::whereabouts(&setting.value) {
+    match secret::secret_place(&setting.value) {
         Some(secret_place) => format!("{secret_place}, {place}"),
         None => place,
     }

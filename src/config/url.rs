@@ -2,21 +2,21 @@
 
 use url::{Host, Position, Url};
 
-use super::model::{BrokerUrl, Dynamics};
+use super::model::{BrokerUrl, DynamicsConfig};
 
 /// Addresses that secrets may be sent to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Trust {
+pub enum HostTrust {
     /// `https` and a host of Microsoft's, since the client secret and customer data are sent there.
     Microsoft,
     /// Any address: `dynamics.allow_insecure`, for the simulator and tests.
     Anyone,
 }
 
-impl Dynamics {
+impl DynamicsConfig {
     /// Returns the addresses that `allow_insecure` permits.
-    pub fn trust(&self) -> Trust {
-        if self.allow_insecure { Trust::Anyone } else { Trust::Microsoft }
+    pub fn trust(&self) -> HostTrust {
+        if self.allow_insecure { HostTrust::Anyone } else { HostTrust::Microsoft }
     }
 }
 
@@ -37,7 +37,7 @@ const AUTHORITIES: [&str; 6] = [
 ];
 
 /// Reads `environment_url` without its trailing slash.
-pub(super) fn environment(text: &str, trust: Trust) -> Result<String, String> {
+pub(super) fn environment(text: &str, trust: HostTrust) -> Result<String, String> {
     let expected = "the environment's address alone, such as https://acme.crm.dynamics.com";
     let url = origin(text, trust, expected)?;
     if url.path() != "/" {
@@ -49,11 +49,11 @@ pub(super) fn environment(text: &str, trust: Trust) -> Result<String, String> {
 }
 
 /// Reads `dynamics.authority` without its trailing slash.
-pub(super) fn authority(text: &str, trust: Trust) -> Result<String, String> {
+pub(super) fn authority(text: &str, trust: HostTrust) -> Result<String, String> {
     let expected = "the token service's address, such as https://login.microsoftonline.com";
     let url = origin(text, trust, expected)?;
     // A substitute may have a path; Microsoft's has none, since the worker adds the tenant itself.
-    if url.path() != "/" && trust == Trust::Microsoft {
+    if url.path() != "/" && trust == HostTrust::Microsoft {
         return Err(format!("{expected}, without the path {}", url.path()));
     }
     let ours = |host: &str| AUTHORITIES.contains(&host);
@@ -141,11 +141,11 @@ pub(super) fn masked(text: &str) -> String {
     }
 }
 
-fn origin(text: &str, trust: Trust, expected: &str) -> Result<Url, String> {
+fn origin(text: &str, trust: HostTrust, expected: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|problem| format!("{expected} ({problem})"))?;
     let schemes: &[&str] = match trust {
-        Trust::Microsoft => &["https"],
-        Trust::Anyone => &["https", "http"],
+        HostTrust::Microsoft => &["https"],
+        HostTrust::Anyone => &["https", "http"],
     };
     if !schemes.contains(&url.scheme()) {
         let insecure = "https:// (http:// only with dynamics.allow_insecure = true)";
@@ -160,8 +160,8 @@ fn origin(text: &str, trust: Trust, expected: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn trusted(url: &Url, trust: Trust, ours: impl Fn(&str) -> bool, expected: &str) -> Result<(), String> {
-    if trust == Trust::Anyone {
+fn trusted(url: &Url, trust: HostTrust, ours: impl Fn(&str) -> bool, expected: &str) -> Result<(), String> {
+    if trust == HostTrust::Anyone {
         return Ok(());
     }
     match url.host() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::document;
-use super::fault::{Fault, Place};
+use super::fault::{ConfigFault, FaultPlace};
 use super::layer::Layers;
 use super::organizations;
 use super::schema::KEYS;
@@ -64,8 +64,8 @@ fn organization_files(layers: &Layers) -> Vec<PathBuf> {
 }
 
 /// Returns the fault of an unknown variable, with the likely key. Its value may be a secret and is not quoted.
-pub(super) fn unknown(name: &str) -> Fault {
-    let variables: Vec<String> = KEYS.iter().map(super::schema::Key::variable).collect();
+pub(super) fn unknown(name: &str) -> ConfigFault {
+    let variables: Vec<String> = KEYS.iter().map(super::schema::ConfigKey::variable).collect();
     let variables = || variables.iter().map(|variable| variable.trim_start_matches(PREFIX));
     let typed = name.trim_start_matches(PREFIX);
     // `HANDOFFD_PREFETCH` lacks the section.
@@ -73,8 +73,8 @@ pub(super) fn unknown(name: &str) -> Fault {
         let ends = |variable: &&str| variable.split_once("__").is_some_and(|(_, key)| key == typed);
         variables().find(ends)
     };
-    Fault {
-        place: Place::Variable(name.to_owned()),
+    ConfigFault {
+        place: FaultPlace::Variable(name.to_owned()),
         key: String::new(),
         found: Some("a name that matches no configuration key".to_owned()),
         expected: "HANDOFFD_<SECTION>__<KEY>".to_owned(),

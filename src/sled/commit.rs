@@ -16,11 +16,11 @@ use tokio::sync::oneshot;
 
 use super::errors::unwritten;
 use super::pending::Scope;
-use super::state::{Mended, Shared};
+use super::state::{Reopening, Shared};
 
 /// Shortest time between two commits. A commit costs half a millisecond of CPU, however little it writes, so batching
 /// pays even on a fast disk. A single event does not wait.
-const PACE: Duration = Duration::from_millis(10);
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Longest time between two commits while many calls wait, since more calls will follow.
 const PACE_BUSY: Duration = Duration::from_millis(25);
@@ -48,11 +48,11 @@ pub trait Disk: Send + 'static {
 
 /// Handle to the commit thread.
 pub(super) struct Committer {
-    line: Mutex<Option<Sender<Order>>>,
+    line: Mutex<Option<Sender<CommitOrder>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-enum Order {
+enum CommitOrder {
     /// First change was noted while nothing was pending; it need not be durable soon.
     Noted,
     /// Reply once this call is durable.
@@ -72,9 +72,9 @@ impl Committer {
         let health = if shared.health.borrow().is_some() { Health::Broken } else { Health::Well };
         if health == Health::Broken {
             // Repair starts with the first order. The receiver still exists here.
-            let _received = line.send(Order::Noted);
+            let _received = line.send(CommitOrder::Noted);
         }
-        let office = Office {
+        let office = CommitLoop {
             shared,
             disk,
             watch,
@@ -84,7 +84,7 @@ impl Committer {
             scope: Scope::Kept,
             settled: Instant::now(),
             rested: Instant::now(),
-            pace: PACE,
+            pace: MIN_INTERVAL,
             health,
         };
         let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || office.serve(&orders))?;
@@ -93,25 +93,25 @@ impl Committer {
 
     /// Reports that a change was noted while nothing was pending.
     pub(super) fn noted(&self) -> Result<(), StoreError> {
-        self.order(Order::Noted)
+        self.order(CommitOrder::Noted)
     }
 
     /// Reports an error that looks like damage on disk.
-    pub(super) fn suspects(&self, problem: StoreError) -> Result<(), StoreError> {
-        self.order(Order::Suspect(problem))
+    pub(super) fn report_damage(&self, problem: StoreError) -> Result<(), StoreError> {
+        self.order(CommitOrder::Suspect(problem))
     }
 
     /// Waits until this call is durable.
-    pub(super) async fn kept(&self, call: u64) -> Result<(), StoreError> {
+    pub(super) async fn wait_durable(&self, call: u64) -> Result<(), StoreError> {
         let (done, wait) = oneshot::channel();
-        self.order(Order::Keep(call, done))?;
+        self.order(CommitOrder::Keep(call, done))?;
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Waits until everything written so far is durable.
-    pub(super) async fn settled(&self) -> Result<(), StoreError> {
+    pub(super) async fn wait_all_durable(&self) -> Result<(), StoreError> {
         let (done, wait) = oneshot::channel();
-        self.order(Order::Settle(done))?;
+        self.order(CommitOrder::Settle(done))?;
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -124,7 +124,7 @@ impl Committer {
         }
     }
 
-    fn order(&self, order: Order) -> Result<(), StoreError> {
+    fn order(&self, order: CommitOrder) -> Result<(), StoreError> {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let line = line.as_ref().ok_or(StoreError::Closed)?;
         line.send(order).map_err(|_| StoreError::Closed)
@@ -132,7 +132,7 @@ impl Committer {
 }
 
 /// State of the commit thread.
-struct Office {
+struct CommitLoop {
     shared: Arc<Shared>,
     disk: Box<dyn Disk>,
     watch: Arc<dyn Metrics>,
@@ -159,9 +159,9 @@ enum Health {
     Broken,
 }
 
-impl Office {
+impl CommitLoop {
     /// Runs until the channel closes: at `stop`, or when the store is dropped.
-    fn serve(mut self, orders: &Receiver<Order>) {
+    fn serve(mut self, orders: &Receiver<CommitOrder>) {
         while let Ok(order) = orders.recv() {
             self.settled = Instant::now();
             self.take(order);
@@ -196,25 +196,25 @@ impl Office {
         Duration::ZERO
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: CommitOrder) {
         match order {
-            Order::Noted => {}
-            Order::Keep(call, done) if self.lost.contains(&call) => {
+            CommitOrder::Noted => {}
+            CommitOrder::Keep(call, done) if self.lost.contains(&call) => {
                 let _gone = done.send(Err(gone()));
             }
-            Order::Keep(call, done) if call <= self.durable => {
+            CommitOrder::Keep(call, done) if call <= self.durable => {
                 let _gone = done.send(Ok(()));
             }
-            Order::Keep(_, done) => self.waiting.push(done),
-            Order::Settle(done) if self.shared.pending().is_empty() => {
+            CommitOrder::Keep(_, done) => self.waiting.push(done),
+            CommitOrder::Settle(done) if self.shared.pending().is_empty() => {
                 let _gone = done.send(Ok(()));
             }
-            Order::Settle(done) => {
+            CommitOrder::Settle(done) => {
                 self.waiting.push(done);
                 self.scope = Scope::All;
             }
-            Order::Suspect(problem) => {
-                self.shared.broke(problem);
+            CommitOrder::Suspect(problem) => {
+                self.shared.mark_broken(problem);
                 self.health = Health::Broken;
             }
         }
@@ -235,7 +235,7 @@ impl Office {
         if self.waiting.is_empty() || self.settled + NOTED_BUSY <= started {
             self.scope = Scope::All;
         }
-        let committed = self.mended().and_then(|()| {
+        let committed = self.reopen_if_broken().and_then(|()| {
             let (writes, call) = self.shared.pending().take(self.scope);
             self.shared.write(&writes)?;
             self.disk.sync().map(|()| call)
@@ -243,7 +243,7 @@ impl Office {
         match &committed {
             Ok(call) => self.well(started, *call),
             Err(problem) => {
-                self.shared.broke(problem.clone());
+                self.shared.mark_broken(problem.clone());
                 self.health = Health::Broken;
                 self.rested = started + MEND;
             }
@@ -254,8 +254,8 @@ impl Office {
     }
 
     /// Reopens a broken database. Calls that wait for a damaged one fail.
-    fn mended(&mut self) -> Result<(), StoreError> {
-        if let Mended::New(last) = self.shared.mend()? {
+    fn reopen_if_broken(&mut self) -> Result<(), StoreError> {
+        if let Reopening::New(last) = self.shared.reopen()? {
             self.lost = self.durable + 1..=last;
             for done in self.waiting.drain(..) {
                 let _gone = done.send(Err(gone()));
@@ -265,7 +265,7 @@ impl Office {
     }
 
     fn well(&mut self, started: Instant, call: u64) {
-        self.shared.pending().arrived();
+        self.shared.pending().mark_durable();
         self.shared.is_well();
         self.watch.record(Measurement::StoreFlushed(started.elapsed()));
         self.health = Health::Well;
@@ -284,5 +284,5 @@ fn gone() -> StoreError {
 
 fn pace(waited: usize) -> Duration {
     let waited = u32::try_from(waited).unwrap_or(u32::MAX);
-    PACE_EACH.saturating_mul(waited).clamp(PACE, PACE_BUSY)
+    PACE_EACH.saturating_mul(waited).clamp(MIN_INTERVAL, PACE_BUSY)
 }

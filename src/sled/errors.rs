@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use handoffd_engine::ports::store::StoreError;
 
-use super::connect::{Refused, is_room, meaning, panic_text};
+use super::connect::{OpenRefused, is_out_of_space, meaning, panic_text};
 
 /// Returns the error of a failed read.
 pub(super) fn unreadable(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
@@ -19,9 +19,9 @@ pub(super) fn unwritten(source: impl Into<Box<dyn Error + Send + Sync>>) -> Stor
 }
 
 /// Reports whether the operation failed because the disk is full.
-pub(super) fn is_for_want_of_room(problem: &StoreError) -> bool {
+pub(super) fn is_disk_full(problem: &StoreError) -> bool {
     let (StoreError::Write { source } | StoreError::Read { source, .. }) = problem else { return false };
-    matches!(source.downcast_ref::<sled::Error>(), Some(sled::Error::Io(cause)) if is_room(cause))
+    matches!(source.downcast_ref::<sled::Error>(), Some(sled::Error::Io(cause)) if is_out_of_space(cause))
 }
 
 /// Panic inside sled.
@@ -30,7 +30,7 @@ pub(super) fn is_for_want_of_room(problem: &StoreError) -> bool {
 pub(super) struct Panicked(String);
 
 /// Turns a panic inside sled into an error, so that damage not found at opening does not end the worker.
-pub(super) fn calmly<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(super) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Panicked(panic_text(panic.as_ref())))
 }
 
@@ -38,5 +38,5 @@ pub(super) fn calmly<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
 pub(super) fn is_damage(problem: &StoreError) -> bool {
     let (StoreError::Write { source } | StoreError::Read { source, .. }) = problem else { return false };
     let reported = source.downcast_ref::<sled::Error>().map(meaning);
-    source.is::<Panicked>() || matches!(reported, Some(Refused::Damaged(_)))
+    source.is::<Panicked>() || matches!(reported, Some(OpenRefused::Damaged(_)))
 }

@@ -53,7 +53,7 @@ pub(super) fn sync_all(path: &Path) -> io::Result<()> {
 }
 
 /// Returns a free path beside the folder, to which it is moved when it is set aside now.
-pub(super) fn aside(path: &Path, now: Timestamp) -> PathBuf {
+pub(super) fn set_aside_path(path: &Path, now: Timestamp) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".corrupt-{}", now.strftime("%Y%m%dT%H%M%SZ")));
     let mut aside = PathBuf::from(&name);

@@ -12,10 +12,10 @@ use jiff::{SignedDuration, Timestamp};
 use sled::IVec;
 
 use super::errors::unreadable;
-use super::journal::{self, SPAN};
+use super::outcome_index::{self, SPAN};
 use super::read;
-use super::view::View;
-use super::{Step, keys};
+use super::view::StoreView;
+use super::{SweepStep, keys};
 
 /// Name of the listed data in errors.
 pub(super) const OUTCOMES: &str = "outcomes";
@@ -34,7 +34,7 @@ const RECORD: usize = 20;
 ///
 /// A row is stored under the time of its newest entry, so no entry of a later row in the walk is newer than that row's
 /// time. A match is therefore put on the page as soon as it is newer than the next row.
-pub(super) struct Listing {
+pub(super) struct OutcomeWalk {
     filter: OutcomeFilter,
     ticket: Option<String>,
     after: Option<Position>,
@@ -50,7 +50,7 @@ pub(super) struct Listing {
     pub page: OutcomePage,
 }
 
-impl Listing {
+impl OutcomeWalk {
     /// Starts after the cursor, or at the newest outcome.
     pub(super) fn new(filter: OutcomeFilter, after: Option<&Cursor>, limit: usize) -> Result<Self, StoreError> {
         let after = after.map(Position::read).transpose()?;
@@ -66,42 +66,42 @@ impl Listing {
     }
 
     /// Continues the walk for a few milliseconds; returns whether the page is complete.
-    pub(super) fn step(&mut self, view: &View<'_>) -> Result<Step, StoreError> {
+    pub(super) fn step(&mut self, view: &StoreView<'_>) -> Result<SweepStep, StoreError> {
         if self.limit == 0 {
-            return Ok(Step::Done);
+            return Ok(SweepStep::Done);
         }
         if let Some(event_id) = self.filter.event_id.clone() {
             self.page = by_event(view, &self.filter, &event_id, self.after.as_ref(), self.limit)?;
-            return Ok(Step::Done);
+            return Ok(SweepStep::Done);
         }
         let until = self.looked_at + STEP;
         let oldest = self.filter.after.map_or_else(|| keys::JOURNAL.to_vec(), keys::journal_from);
         if oldest >= self.before {
-            return self.hand_out(view, None);
+            return self.fill_page(view, None);
         }
         let range = (Bound::Included(oldest), Bound::Excluded(self.before.clone()));
         for row in view.tree().range(range).rev() {
             let (key, value) = row.map_err(|error| unreadable(OUTCOMES, error))?;
-            if self.row(view, &key, &value)? == Step::Done {
-                return Ok(Step::Done);
+            if self.row(view, &key, &value)? == SweepStep::Done {
+                return Ok(SweepStep::Done);
             }
             self.before = key.to_vec();
             if self.looked_at >= until {
-                return Ok(Step::More);
+                return Ok(SweepStep::More);
             }
         }
-        self.hand_out(view, None)
+        self.fill_page(view, None)
     }
 
     /// Puts the matches newer than the row on the page, then reads the row's entries.
-    fn row(&mut self, view: &View<'_>, key: &[u8], value: &IVec) -> Result<Step, StoreError> {
+    fn row(&mut self, view: &StoreView<'_>, key: &[u8], value: &IVec) -> Result<SweepStep, StoreError> {
         let Some(time) = keys::journal_time(key) else {
-            return Ok(Step::More);
+            return Ok(SweepStep::More);
         };
-        if self.hand_out(view, Some(time))? == Step::Done || self.stop(time) {
-            return Ok(Step::Done);
+        if self.fill_page(view, Some(time))? == SweepStep::Done || self.stop(time) {
+            return Ok(SweepStep::Done);
         }
-        for listed in journal::entries(value) {
+        for listed in outcome_index::entries(value) {
             self.looked_at += 1;
             if listed.may_match(&self.filter, self.ticket.as_deref()) {
                 let position = listed.position();
@@ -110,14 +110,14 @@ impl Listing {
                 }
             }
         }
-        Ok(Step::More)
+        Ok(SweepStep::More)
     }
 
     /// Puts the matches newer than this time, or all of them, on the page.
-    fn hand_out(&mut self, view: &View<'_>, newer_than: Option<Timestamp>) -> Result<Step, StoreError> {
+    fn fill_page(&mut self, view: &StoreView<'_>, newer_than: Option<Timestamp>) -> Result<SweepStep, StoreError> {
         while let Some(position) = self.waiting.peek() {
             if newer_than.is_some_and(|time| position.at <= time) {
-                return Ok(Step::More);
+                return Ok(SweepStep::More);
             }
             let Some(position) = self.waiting.pop() else { break };
             self.looked_at += RECORD;
@@ -128,12 +128,12 @@ impl Listing {
             };
             if self.page.found.len() == self.limit {
                 self.page.next = self.last.as_ref().map(Position::cursor);
-                return Ok(Step::Done);
+                return Ok(SweepStep::Done);
             }
             self.page.found.push(found);
             self.last = Some(position);
         }
-        Ok(if newer_than.is_some() { Step::More } else { Step::Done })
+        Ok(if newer_than.is_some() { SweepStep::More } else { SweepStep::Done })
     }
 
     /// Reports whether the walk has reached its limit. The next page then starts at this time, since everything newer
@@ -154,7 +154,7 @@ impl Listing {
 }
 
 /// Returns the event at a position if it matches.
-fn find(view: &View<'_>, filter: &OutcomeFilter, position: &Position) -> Result<Option<StoredEvent>, StoreError> {
+fn find(view: &StoreView<'_>, filter: &OutcomeFilter, position: &Position) -> Result<Option<StoredEvent>, StoreError> {
     let key = position.key();
     let Some(record) = read::record(view, &key)? else {
         return Ok(None);
@@ -166,7 +166,7 @@ fn find(view: &View<'_>, filter: &OutcomeFilter, position: &Position) -> Result<
 
 /// Returns the outcomes of an event id in one organization or in all.
 fn by_event(
-    view: &View<'_>,
+    view: &StoreView<'_>,
     filter: &OutcomeFilter,
     event_id: &str,
     after: Option<&Position>,
@@ -195,7 +195,7 @@ fn by_event(
     Ok(OutcomePage { found, next })
 }
 
-fn events(view: &View<'_>, filter: &OutcomeFilter, event_id: &str) -> Result<Vec<EventKey>, StoreError> {
+fn events(view: &StoreView<'_>, filter: &OutcomeFilter, event_id: &str) -> Result<Vec<EventKey>, StoreError> {
     if let Some(organization_id) = &filter.organization {
         return Ok(vec![EventKey { organization_id: organization_id.clone(), event_id: EventId::from(event_id) }]);
     }

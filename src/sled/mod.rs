@@ -6,10 +6,10 @@ mod acceptance;
 mod codec;
 mod commit;
 mod connect;
-mod draft;
+mod batch_builder;
 mod errors;
 mod folder;
-mod journal;
+mod outcome_index;
 mod keys;
 mod listing;
 mod open;
@@ -21,7 +21,7 @@ mod schema;
 mod state;
 mod store;
 mod sweep;
-mod unended;
+mod unfinished_index;
 mod view;
 
 pub use acceptance::{Unaccepted, unaccepted};
@@ -29,12 +29,12 @@ pub use acceptance::{Unaccepted, unaccepted};
 pub use commit::Disk;
 #[doc(hidden)]
 pub use open::open_with;
-pub use open::{OnCorruption, Opened, Options, Quarantined, open};
+pub use open::{CorruptionPolicy, Opened, Quarantined, SledOptions, open};
 pub use store::SledStore;
 
 /// Result of one step of work that is done in small steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Step {
+enum SweepStep {
     /// More work remains.
     More,
     /// The work is complete.

@@ -12,13 +12,13 @@ use sled::Db;
 
 use super::acceptance::unaccepted;
 use super::commit::{Committer, Disk};
-use super::connect::{Refused, connect, is_room};
-use super::errors::{calmly, is_damage, is_for_want_of_room, unreadable, unwritten};
-use super::reopen::{Live, Reopener, set_aside};
-use super::schema::{self, Before, Schema};
+use super::connect::{OpenRefused, connect, is_out_of_space};
+use super::errors::{catch_panic, is_damage, is_disk_full, unreadable, unwritten};
+use super::reopen::{OpenDatabase, Reopener, set_aside};
+use super::schema::{self, Before, StoredSchema};
 use super::state::Shared;
 use super::store::SledStore;
-use super::unended::Unended;
+use super::unfinished_index::UnfinishedIndex;
 use super::{folder, owner};
 
 /// Interval between attempts to lock the store. After a kill the lock can outlive its process for a moment.
@@ -29,20 +29,20 @@ const COMPLETE: &str = "complete";
 
 /// Location of a store, and options for opening it.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SledOptions {
     /// Folder of the store; created with its parents if it does not exist.
     pub path: PathBuf,
     /// Size of sled's cache, in bytes. sled's own default is 1 GiB.
     pub cache_bytes: u64,
     /// Reaction to a damaged store.
-    pub on_corruption: OnCorruption,
+    pub on_corruption: CorruptionPolicy,
     /// Longest wait for another process to release the lock.
     pub lock_wait: Duration,
 }
 
 /// Reaction to a store whose content is invalid, at start or later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnCorruption {
+pub enum CorruptionPolicy {
     /// Rename its folder to `<path>.corrupt-<UTC time>` and start a new one.
     Quarantine,
     /// As `Quarantine`, but the new one is [`Unaccepted`](super::Unaccepted) until an operator accepts it.
@@ -69,13 +69,13 @@ pub struct Quarantined {
     pub problem: String,
 }
 
-impl Options {
+impl SledOptions {
     /// Returns the defaults for this path: 64 MiB of cache, quarantine, 10 s for the lock.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
             cache_bytes: 64 << 20,
-            on_corruption: OnCorruption::Quarantine,
+            on_corruption: CorruptionPolicy::Quarantine,
             lock_wait: Duration::from_secs(10),
         }
     }
@@ -86,31 +86,31 @@ impl Options {
 ///
 /// # Errors
 /// `InUse` if another process holds it, `Schema` if a newer version wrote it, `Open` for every other failure.
-pub fn open(options: &Options, watch: Arc<dyn Metrics>) -> Result<Opened, StoreError> {
+pub fn open(options: &SledOptions, watch: Arc<dyn Metrics>) -> Result<Opened, StoreError> {
     open_with(options, watch, |disk| disk)
 }
 
 /// Opens the store with a wrapper between the commit thread and the disk.
 #[doc(hidden)]
 pub fn open_with(
-    options: &Options,
+    options: &SledOptions,
     watch: Arc<dyn Metrics>,
     between: impl FnOnce(Box<dyn Disk>) -> Box<dyn Disk>,
 ) -> Result<Opened, StoreError> {
     let path = &options.path;
     let mut quarantined = None;
-    let found = match first(options) {
-        Err(Trouble::Damaged(problem)) if options.on_corruption != OnCorruption::Stop => {
+    let found = match open_database(options) {
+        Err(OpenTrouble::Damaged(problem)) if options.on_corruption != CorruptionPolicy::Stop => {
             quarantined = Some(set_aside(options, problem)?);
-            first(options)
+            open_database(options)
         }
         found => found,
     };
     let unaccepted = unaccepted(path).map_err(|error| failed(path, &error.to_string()))?;
     let reopener = Reopener::new(options);
     let shared = Arc::new(match found {
-        Ok((db, unended)) => Shared::new(path.clone(), (Live::of(path, db)?, unended), reopener, unaccepted),
-        Err(Trouble::Full(problem)) => Shared::without(path.clone(), unwritten(problem), reopener, unaccepted),
+        Ok((db, unended)) => Shared::new(path.clone(), (OpenDatabase::of(path, db)?, unended), reopener, unaccepted),
+        Err(OpenTrouble::Full(problem)) => Shared::without(path.clone(), unwritten(problem), reopener, unaccepted),
         Err(trouble) => return Err(trouble.into_error(path)),
     });
     let disk = between(Box::new(Arc::clone(&shared)));
@@ -120,42 +120,42 @@ pub fn open_with(
 }
 
 /// Reason why a database was not opened.
-pub(super) enum Trouble {
+pub(super) enum OpenTrouble {
     Damaged(String),
     Full(String),
     Other(StoreError),
 }
 
 /// Opens the database and reads its unfinished events.
-fn first(options: &Options) -> Result<(Db, Unended), Trouble> {
+fn open_database(options: &SledOptions) -> Result<(Db, UnfinishedIndex), OpenTrouble> {
     let db = attempt(options)?;
-    match calmly(|| Unended::of(&db)) {
+    match catch_panic(|| UnfinishedIndex::of(&db)) {
         Ok(Ok(unended)) => Ok((db, unended)),
-        Ok(Err(error)) => Err(Trouble::of(unreadable("unfinished events", error))),
-        Err(panic) => Err(Trouble::Damaged(panic.to_string())),
+        Ok(Err(error)) => Err(OpenTrouble::of(unreadable("unfinished events", error))),
+        Err(panic) => Err(OpenTrouble::Damaged(panic.to_string())),
     }
 }
 
 /// Makes a single attempt to open the database.
-pub(super) fn attempt(options: &Options) -> Result<Db, Trouble> {
+pub(super) fn attempt(options: &SledOptions) -> Result<Db, OpenTrouble> {
     let path = &options.path;
-    let other = |error| Trouble::io(path, &error);
+    let other = |error| OpenTrouble::io(path, &error);
     folder::create(path).map_err(other)?;
     let before = if path.join(COMPLETE).exists() { Before::Store } else { Before::Nothing };
-    let db = unlocked(options)?;
-    let schema = calmly(|| schema::check(&db, before)).map_err(|panic| Trouble::Damaged(panic.to_string()))?;
-    match schema.map_err(Trouble::of)? {
-        Schema::Known => {}
-        Schema::Newer(found) => {
-            return Err(Trouble::Other(StoreError::Schema {
+    let db = open_when_unlocked(options)?;
+    let schema = catch_panic(|| schema::check(&db, before)).map_err(|panic| OpenTrouble::Damaged(panic.to_string()))?;
+    match schema.map_err(OpenTrouble::of)? {
+        StoredSchema::Known => {}
+        StoredSchema::Newer(found) => {
+            return Err(OpenTrouble::Other(StoreError::Schema {
                 path: path.display().to_string(),
                 found,
                 known: schema::KNOWN,
             }));
         }
-        Schema::Unknown => {
+        StoredSchema::Unknown => {
             let problem = "its schema version is missing or unknown";
-            return Err(Trouble::Damaged(problem.to_owned()));
+            return Err(OpenTrouble::Damaged(problem.to_owned()));
         }
     }
     if before == Before::Nothing {
@@ -166,22 +166,22 @@ pub(super) fn attempt(options: &Options) -> Result<Db, Trouble> {
 }
 
 /// Opens the database once its lock is free.
-fn unlocked(options: &Options) -> Result<Db, Trouble> {
+fn open_when_unlocked(options: &SledOptions) -> Result<Db, OpenTrouble> {
     let path = &options.path;
     let started = Instant::now();
     loop {
         // Repeated before each attempt: the current holder of the lock may leave unfinished files.
-        folder::tidy(path).map_err(|error| Trouble::io(path, &error))?;
+        folder::tidy(path).map_err(|error| OpenTrouble::io(path, &error))?;
         match connect(path, options.cache_bytes) {
             Ok(db) => return Ok(db),
-            Err(Refused::Damaged(problem)) => return Err(Trouble::Damaged(problem)),
-            Err(Refused::Full(problem)) => return Err(Trouble::Full(problem)),
-            Err(Refused::Failed(problem)) => return Err(Trouble::Other(failed(path, &problem))),
-            Err(Refused::Locked) if started.elapsed() < options.lock_wait => {
+            Err(OpenRefused::Damaged(problem)) => return Err(OpenTrouble::Damaged(problem)),
+            Err(OpenRefused::Full(problem)) => return Err(OpenTrouble::Full(problem)),
+            Err(OpenRefused::Failed(problem)) => return Err(OpenTrouble::Other(failed(path, &problem))),
+            Err(OpenRefused::Locked) if started.elapsed() < options.lock_wait => {
                 thread::sleep(LOCK_RETRY);
             }
-            Err(Refused::Locked) => {
-                return Err(Trouble::Other(StoreError::InUse {
+            Err(OpenRefused::Locked) => {
+                return Err(OpenTrouble::Other(StoreError::InUse {
                     path: path.display().to_string(),
                     holder: owner::owner(path),
                     waited: options.lock_wait,
@@ -191,11 +191,11 @@ fn unlocked(options: &Options) -> Result<Db, Trouble> {
     }
 }
 
-impl Trouble {
+impl OpenTrouble {
     /// Classifies a failure of an open database as one of opening it.
     pub(super) fn of(error: StoreError) -> Self {
         match error.to_string() {
-            problem if is_for_want_of_room(&error) => Self::Full(problem),
+            problem if is_disk_full(&error) => Self::Full(problem),
             problem if is_damage(&error) => Self::Damaged(problem),
             _ => Self::Other(error),
         }
@@ -203,7 +203,7 @@ impl Trouble {
 
     fn io(path: &Path, error: &std::io::Error) -> Self {
         match error.to_string() {
-            problem if is_room(error) => Self::Full(problem),
+            problem if is_out_of_space(error) => Self::Full(problem),
             problem => Self::Other(failed(path, &problem)),
         }
     }

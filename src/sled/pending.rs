@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::unended::Unended;
+use super::unfinished_index::UnfinishedIndex;
 
 /// Keys with their new values; `None` removes a key.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Writes of one call.
-pub(super) type Call = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub(super) type PendingCall = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// Changes that are not durable yet. A key is in at most one of the first two fields.
 #[derive(Default)]
-pub(super) struct Pending {
+pub(super) struct PendingWrites {
     /// Writes that no caller waits for.
     noted: Writes,
     /// Writes that a caller waits for.
@@ -29,7 +29,7 @@ pub(super) struct Pending {
     /// Number of calls that a caller waited for.
     calls: u64,
     /// Index of unfinished events; without it any key may be on disk.
-    unended: Option<Unended>,
+    unended: Option<UnfinishedIndex>,
 }
 
 /// Part of the pending changes to make durable.
@@ -41,9 +41,9 @@ pub(super) enum Scope {
     All,
 }
 
-impl Pending {
+impl PendingWrites {
     /// Creates an empty set of changes for a disk with these unfinished events.
-    pub(super) fn over(unended: Unended) -> Self {
+    pub(super) fn with_unfinished(unended: UnfinishedIndex) -> Self {
         Self { unended: Some(unended), ..Self::default() }
     }
 
@@ -70,7 +70,7 @@ impl Pending {
     }
 
     /// Adds a call that no caller waits for. It does not delay calls that are waited for.
-    pub(super) fn note(&mut self, call: Call) {
+    pub(super) fn note(&mut self, call: PendingCall) {
         for (key, value) in call {
             match self.kept.get_mut(&key) {
                 Some(kept) => *kept = value,
@@ -82,7 +82,7 @@ impl Pending {
     }
 
     /// Adds a call that its caller waits for, and drops noted values of the same keys. Returns the number of the call.
-    pub(super) fn keep(&mut self, call: Call) -> u64 {
+    pub(super) fn keep(&mut self, call: PendingCall) -> u64 {
         for (key, value) in call {
             self.noted.remove(&key);
             self.kept.insert(key, value);
@@ -94,7 +94,7 @@ impl Pending {
     /// Discards everything for a new database. Returns the number of the last call.
     pub(super) fn begin_anew(&mut self) -> u64 {
         let calls = self.calls;
-        *self = Self { calls, unended: Some(Unended::none()), ..Self::default() };
+        *self = Self { calls, unended: Some(UnfinishedIndex::none()), ..Self::default() };
         calls
     }
 
@@ -117,7 +117,7 @@ impl Pending {
     }
 
     /// Records that the taken writes are durable.
-    pub(super) fn arrived(&mut self) {
+    pub(super) fn mark_durable(&mut self) {
         if let Some(unended) = &mut self.unended {
             unended.has(&self.leaving);
         }

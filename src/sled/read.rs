@@ -5,10 +5,10 @@ use handoffd_engine::ports::store::{SavedOrganization, StoreError};
 use handoffd_engine::workflow::{Learned, Record, SessionEntry};
 use jiff::Timestamp;
 
-use super::codec::{self, Entry};
+use super::codec::{self, SessionRow};
 use super::errors::unreadable;
 use super::keys;
-use super::view::View;
+use super::view::StoreView;
 
 /// Names of the read data in errors.
 pub(super) const RECORD: &str = "a record";
@@ -20,7 +20,7 @@ pub(super) const PAUSES: &str = "paused organizations";
 pub(super) const QUEUES: &str = "organizations' queues";
 
 /// Returns the record of an event, finished or not.
-pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, StoreError> {
+pub(super) fn record(view: &StoreView<'_>, key: &EventKey) -> Result<Option<Record>, StoreError> {
     let value = match view.get(RECORD, &keys::unended(key))? {
         Some(value) => Some(value),
         None => view.get(RECORD, &keys::record(key))?,
@@ -30,14 +30,14 @@ pub(super) fn record(view: &View<'_>, key: &EventKey) -> Result<Option<Record>, 
 
 /// Returns the entries of a session, oldest first; entries of the same time are ordered by event id.
 pub(super) fn session(
-    view: &View<'_>,
+    view: &StoreView<'_>,
     organization: &OrganizationId,
     session: &SessionId,
 ) -> Result<Vec<SessionEntry>, StoreError> {
     let prefix = keys::entries_of(organization, session);
     let mut entries = Vec::new();
     for (key, value) in view.begins_with(SESSION, &prefix)? {
-        let entry = Entry::decode(&value).map_err(|error| unreadable(SESSION, error))?;
+        let entry = SessionRow::decode(&value).map_err(|error| unreadable(SESSION, error))?;
         let event_id = keys::event_of_entry(&key, prefix.len()).ok_or_else(|| unreadable(SESSION, "malformed key"))?;
         entries.push((entry, event_id));
     }
@@ -47,7 +47,7 @@ pub(super) fn session(
 }
 
 pub(super) fn contact(
-    view: &View<'_>,
+    view: &StoreView<'_>,
     organization: &OrganizationId,
     email: &str,
     not_before: Timestamp,
@@ -60,14 +60,14 @@ pub(super) fn contact(
     Ok((at >= not_before).then_some(contact))
 }
 
-pub(super) fn learned(view: &View<'_>, organization: &OrganizationId) -> Result<Learned, StoreError> {
+pub(super) fn learned(view: &StoreView<'_>, organization: &OrganizationId) -> Result<Learned, StoreError> {
     let value = view.get(LEARNED, &keys::learned(organization))?;
     value.map_or(Ok(Learned::default()), |value| {
         codec::decode_learned(&value).map_err(|error| unreadable(LEARNED, error))
     })
 }
 
-pub(super) fn organizations(view: &View<'_>) -> Result<Vec<SavedOrganization>, StoreError> {
+pub(super) fn organizations(view: &StoreView<'_>) -> Result<Vec<SavedOrganization>, StoreError> {
     let rows = view.begins_with(ORGANIZATIONS, keys::ORGANIZATIONS)?;
     rows.iter()
         .map(|(key, value)| {
@@ -78,16 +78,20 @@ pub(super) fn organizations(view: &View<'_>) -> Result<Vec<SavedOrganization>, S
         .collect()
 }
 
-pub(super) fn pauses(view: &View<'_>) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+pub(super) fn pauses(view: &StoreView<'_>) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
     times(view, PAUSES, keys::PAUSES)
 }
 
-pub(super) fn organization_queues(view: &View<'_>) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+pub(super) fn organization_queues(view: &StoreView<'_>) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
     times(view, QUEUES, keys::QUEUES)
 }
 
 /// Returns the time stored for each organization under this prefix, by id.
-fn times(view: &View<'_>, what: &'static str, prefix: &[u8]) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
+fn times(
+    view: &StoreView<'_>,
+    what: &'static str,
+    prefix: &[u8],
+) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError> {
     let rows = view.begins_with(what, prefix)?;
     rows.iter()
         .map(|(key, value)| {

@@ -11,7 +11,7 @@ pub(super) const KNOWN: u32 = 2;
 
 /// Version found in a database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Schema {
+pub(super) enum StoredSchema {
     /// Version of this program.
     Known,
     /// Version of a newer program.
@@ -31,21 +31,21 @@ pub(super) enum Before {
 }
 
 /// Reads the version, writes it into a new database and migrates an older one.
-pub(super) fn check(db: &Db, before: Before) -> Result<Schema, StoreError> {
+pub(super) fn check(db: &Db, before: Before) -> Result<StoredSchema, StoreError> {
     let row = db.get(SCHEMA).map_err(|error| unreadable("the schema version", error))?;
     match row.as_ref().map(version) {
-        None if before == Before::Nothing && db.is_empty() => write(db).map(|()| Schema::Known),
-        Some(Some(found)) if found > KNOWN => Ok(Schema::Newer(found)),
+        None if before == Before::Nothing && db.is_empty() => write(db).map(|()| StoredSchema::Known),
+        Some(Some(found)) if found > KNOWN => Ok(StoredSchema::Newer(found)),
         Some(Some(found)) => Ok(migrate(found)),
-        None | Some(None) => Ok(Schema::Unknown),
+        None | Some(None) => Ok(StoredSchema::Unknown),
     }
 }
 
 /// Migrates the database, with one arm for each step from an older version to the next.
-fn migrate(found: u32) -> Schema {
+fn migrate(found: u32) -> StoredSchema {
     match found {
-        KNOWN => Schema::Known,
-        _ => Schema::Unknown,
+        KNOWN => StoredSchema::Known,
+        _ => StoredSchema::Unknown,
     }
 }
 

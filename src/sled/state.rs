@@ -14,21 +14,21 @@ use uuid::Uuid;
 
 use super::acceptance::Unaccepted;
 use super::commit::Disk;
-use super::errors::{calmly, is_damage, unreadable, unwritten};
+use super::errors::{catch_panic, is_damage, unreadable, unwritten};
 use super::open::Quarantined;
-use super::pending::{Pending, Writes};
-use super::reopen::{Live, Reopened, Reopener, Trust};
-use super::unended::Unended;
-use super::view::View;
-use super::{journal, keys};
+use super::pending::{PendingWrites, Writes};
+use super::reopen::{OpenDatabase, ReopenTrust, Reopened, Reopener};
+use super::unfinished_index::UnfinishedIndex;
+use super::view::StoreView;
+use super::{keys, outcome_index};
 
 /// State shared by the store and its commit thread.
 pub(super) struct Shared {
     /// Folder of the store.
     pub path: PathBuf,
     reopener: Reopener,
-    state: RwLock<State>,
-    pending: Mutex<Pending>,
+    state: RwLock<StoreState>,
+    pending: Mutex<PendingWrites>,
     /// Cache of the environments' learned requirements: every event reads them, and they hardly ever change.
     learned: Mutex<HashMap<OrganizationId, Learned>>,
     /// Reason why nothing can be written; `None` while the store is healthy.
@@ -41,15 +41,15 @@ pub(super) struct Shared {
 
 /// Result of repairing a broken database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Mended {
+pub(super) enum Reopening {
     /// The database kept its content, and pending changes are kept.
     Same,
     /// A new database replaced it. All calls up to this one are lost unless they were durable before.
     New(u64),
 }
 
-enum State {
-    Live(Live),
+enum StoreState {
+    Live(OpenDatabase),
     /// State after one failed write, for example on a full disk. sled then refuses all others until it is reopened.
     Broken(StoreError),
     Closed,
@@ -59,13 +59,13 @@ impl Shared {
     /// Takes over an open database with these unfinished events.
     pub(super) fn new(
         path: PathBuf,
-        (live, unended): (Live, Unended),
+        (live, unended): (OpenDatabase, UnfinishedIndex),
         reopener: Reopener,
         unaccepted: Option<Unaccepted>,
     ) -> Self {
         let shared = Self::without(path, StoreError::Closed, reopener, unaccepted);
-        *shared.pending() = Pending::over(unended);
-        shared.replace(State::Live(live));
+        *shared.pending() = PendingWrites::with_unfinished(unended);
+        shared.replace(StoreState::Live(live));
         shared.is_well();
         shared
     }
@@ -82,7 +82,7 @@ impl Shared {
             path,
             reopener,
             health: watch::Sender::new(Some(problem.clone())),
-            state: RwLock::new(State::Broken(problem)),
+            state: RwLock::new(StoreState::Broken(problem)),
             pending: Mutex::default(),
             learned: Mutex::default(),
             quarantined: watch::Sender::default(),
@@ -95,13 +95,13 @@ impl Shared {
     pub(super) fn view<T>(
         &self,
         what: &'static str,
-        work: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut StoreView<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let state = self.state();
         let live = state.live()?;
         let mut pending = self.pending();
-        let mut view = View::new(&live.db, &mut pending);
-        calmly(|| work(&mut view)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
+        let mut view = StoreView::new(&live.db, &mut pending);
+        catch_panic(|| work(&mut view)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
     }
 
     /// Runs a read of the disk, concurrently with writers.
@@ -112,11 +112,11 @@ impl Shared {
     ) -> Result<T, StoreError> {
         let state = self.state();
         let live = state.live()?;
-        calmly(|| work(&live.db)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
+        catch_panic(|| work(&live.db)).unwrap_or_else(|panic| Err(unreadable(what, panic)))
     }
 
     /// Locks the pending changes.
-    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
+    pub(super) fn pending(&self) -> MutexGuard<'_, PendingWrites> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,7 +131,7 @@ impl Shared {
         let live = state.live()?;
         let mut batch = Batch::default();
         let (listed, rows): (Vec<_>, Vec<_>) = writes.iter().partition(|(key, _)| key.starts_with(keys::LISTED));
-        for (newest, row) in journal::pack(listed.into_iter().filter_map(|(_, entry)| entry.as_deref())) {
+        for (newest, row) in outcome_index::pack(listed.into_iter().filter_map(|(_, entry)| entry.as_deref())) {
             batch.insert(keys::journal(newest, Uuid::new_v4()), row);
         }
         for (key, value) in rows {
@@ -140,16 +140,16 @@ impl Shared {
                 None => batch.remove(key.as_slice()),
             }
         }
-        calmly(|| live.db.apply_batch(batch)).map_err(unwritten)?.map_err(unwritten)
+        catch_panic(|| live.db.apply_batch(batch)).map_err(unwritten)?.map_err(unwritten)
     }
 
     /// Records a failure. Nothing is read or written until the database is reopened. Reported damage remains a reason
     /// to examine the database, even if another failure follows.
-    pub(super) fn broke(&self, problem: StoreError) {
+    pub(super) fn mark_broken(&self, problem: StoreError) {
         let problem = if is_damage(&problem) { StoreError::Suspect { source: Arc::new(problem) } } else { problem };
-        let suspect = matches!(&*self.state(), State::Broken(StoreError::Suspect { .. }));
+        let suspect = matches!(&*self.state(), StoreState::Broken(StoreError::Suspect { .. }));
         if !suspect || matches!(problem, StoreError::Damaged { .. }) {
-            self.replace(State::Broken(problem.clone()));
+            self.replace(StoreState::Broken(problem.clone()));
         }
         self.health.send_replace(Some(problem));
     }
@@ -160,54 +160,54 @@ impl Shared {
     }
 
     /// Reopens a broken database, or opens a new one if it is damaged.
-    pub(super) fn mend(&self) -> Result<Mended, StoreError> {
+    pub(super) fn reopen(&self) -> Result<Reopening, StoreError> {
         let trust = match &*self.state() {
-            State::Live(_) | State::Closed => return Ok(Mended::Same),
-            State::Broken(problem @ StoreError::Damaged { .. }) => return Err(problem.clone()),
-            State::Broken(StoreError::Suspect { .. }) => Trust::Nothing,
-            State::Broken(_) => Trust::Content,
+            StoreState::Live(_) | StoreState::Closed => return Ok(Reopening::Same),
+            StoreState::Broken(problem @ StoreError::Damaged { .. }) => return Err(problem.clone()),
+            StoreState::Broken(StoreError::Suspect { .. }) => ReopenTrust::Nothing,
+            StoreState::Broken(_) => ReopenTrust::Content,
         };
         Ok(match self.reopener.reopen(trust)? {
             Reopened::Same(live) => {
-                self.replace(State::Live(live));
-                Mended::Same
+                self.replace(StoreState::Live(live));
+                Reopening::Same
             }
-            Reopened::New(live, quarantined) => self.begin_anew(live, quarantined),
+            Reopened::New(live, quarantined) => self.replace_database(live, quarantined),
         })
     }
 
     /// Releases the database permanently.
     pub(super) fn close(&self) {
-        self.replace(State::Closed);
+        self.replace(StoreState::Closed);
     }
 
     /// Discards everything in memory of the damaged database, then takes over the new one.
-    fn begin_anew(&self, live: Live, quarantined: Quarantined) -> Mended {
+    fn replace_database(&self, live: OpenDatabase, quarantined: Quarantined) -> Reopening {
         let lost = self.pending().begin_anew();
         self.learned().clear();
-        if self.reopener.asks() {
+        if self.reopener.requires_acceptance() {
             self.unaccepted.send_replace(Some(Unaccepted { set_aside: quarantined.path.clone() }));
         }
         self.quarantined.send_replace(Some(quarantined));
-        self.replace(State::Live(live));
-        Mended::New(lost)
+        self.replace(StoreState::Live(live));
+        Reopening::New(lost)
     }
 
-    fn replace(&self, state: State) {
+    fn replace(&self, state: StoreState) {
         let mut place = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let before = mem::replace(&mut *place, state);
         drop(place);
         // A damaged database may panic once more when it is dropped.
-        _ = calmly(|| drop(before));
+        _ = catch_panic(|| drop(before));
     }
 
-    fn state(&self) -> RwLockReadGuard<'_, State> {
+    fn state(&self) -> RwLockReadGuard<'_, StoreState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn live(&self) -> Result<&Live, StoreError> {
+impl StoreState {
+    fn live(&self) -> Result<&OpenDatabase, StoreError> {
         match self {
             Self::Live(live) => Ok(live),
             Self::Broken(problem) => Err(problem.clone()),
@@ -220,7 +220,7 @@ impl Disk for Arc<Shared> {
     fn sync(&self) -> Result<(), StoreError> {
         let state = self.state();
         let live = state.live()?;
-        calmly(|| live.db.flush()).map_err(unwritten)?.map_err(unwritten)?;
+        catch_panic(|| live.db.flush()).map_err(unwritten)?.map_err(unwritten)?;
         live.file.sync_all().map_err(unwritten)
     }
 }

@@ -15,16 +15,16 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::acceptance::{self, Unaccepted};
+use super::batch_builder::BatchBuilder;
 use super::commit::Committer;
-use super::draft::Draft;
 use super::errors::{is_damage, unreadable, unwritten};
-use super::listing::{self, Listing};
+use super::listing::{self, OutcomeWalk};
 use super::open::Quarantined;
-use super::pending::{Call, Pending};
+use super::pending::{PendingCall, PendingWrites};
 use super::state::Shared;
 use super::sweep::{self, Sweep};
-use super::view::View;
-use super::{Step, folder, read};
+use super::view::StoreView;
+use super::{SweepStep, folder, read};
 
 /// Name of the data read before a change, in errors.
 const CHANGE: &str = "the values to be replaced";
@@ -69,7 +69,7 @@ impl SledStore {
             return Ok(None);
         };
         let path = self.shared.path.clone();
-        aside("the marker", move || acceptance::accept(&path).map_err(unwritten)).await?;
+        run_blocking("the marker", move || acceptance::accept(&path).map_err(unwritten)).await?;
         self.shared.unaccepted.send_replace(None);
         Ok(Some(unaccepted))
     }
@@ -78,7 +78,7 @@ impl SledStore {
     fn view<T>(
         &self,
         what: &'static str,
-        work: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut StoreView<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.examined(self.shared.view(what, work))
     }
@@ -89,15 +89,19 @@ impl SledStore {
             && is_damage(problem)
         {
             // A store that was closed meanwhile needs no examination.
-            _ = self.committer.suspects(problem.clone());
+            _ = self.committer.report_damage(problem.clone());
         }
         result
     }
 
     /// Applies all changes in memory, where every reader sees them, and adds them to the pending ones by `add`.
-    fn apply<T>(&self, changes: &[Change], add: impl FnOnce(&mut Pending, Call) -> T) -> Result<T, StoreError> {
+    fn apply<T>(
+        &self,
+        changes: &[Change],
+        add: impl FnOnce(&mut PendingWrites, PendingCall) -> T,
+    ) -> Result<T, StoreError> {
         self.view(CHANGE, |view| {
-            let mut draft = Draft::new(view);
+            let mut draft = BatchBuilder::new(view);
             for change in changes {
                 draft.change(change)?;
             }
@@ -170,8 +174,8 @@ impl Store for SledStore {
     }
 
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let call = self.apply(&changes, Pending::keep)?;
-        self.committer.kept(call).await
+        let call = self.apply(&changes, PendingWrites::keep)?;
+        self.committer.wait_durable(call).await
     }
 
     async fn outcomes(
@@ -181,20 +185,20 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<OutcomePage, StoreError> {
         // The listing reads only the disk, so nothing may be pending. A failing disk is listed as it is.
-        let _disk_fails = self.committer.settled().await;
-        let mut listing = Listing::new(filter.clone(), after, limit)?;
+        let _disk_fails = self.committer.wait_all_durable().await;
+        let mut listing = OutcomeWalk::new(filter.clone(), after, limit)?;
         loop {
             let shared = Arc::clone(&self.shared);
-            let walked = aside(listing::OUTCOMES, move || {
+            let walked = run_blocking(listing::OUTCOMES, move || {
                 let step = shared.on_disk(listing::OUTCOMES, |db| {
-                    let mut nothing = Pending::default();
-                    listing.step(&View::new(db, &mut nothing))
+                    let mut nothing = PendingWrites::default();
+                    listing.step(&StoreView::new(db, &mut nothing))
                 })?;
                 Ok((step, listing))
             });
             let (step, rest) = self.examined(walked.await)?;
             listing = rest;
-            if step == Step::Done {
+            if step == SweepStep::Done {
                 return Ok(listing.page);
             }
         }
@@ -203,15 +207,15 @@ impl Store for SledStore {
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {
         let mut sweep = Sweep::new(finished_before);
         loop {
-            self.committer.settled().await?;
+            self.committer.wait_all_durable().await?;
             let shared = Arc::clone(&self.shared);
-            let walked = aside(sweep::OLD, move || {
+            let walked = run_blocking(sweep::OLD, move || {
                 let step = shared.view(sweep::OLD, |view| sweep.step(view))?;
                 Ok((step, sweep))
             });
             let (step, rest) = self.examined(walked.await)?;
             sweep = rest;
-            if step == Step::Done {
+            if step == SweepStep::Done {
                 return Ok(sweep.swept);
             }
         }
@@ -219,7 +223,7 @@ impl Store for SledStore {
 
     async fn bytes(&self) -> Result<u64, StoreError> {
         let shared = Arc::clone(&self.shared);
-        aside("the store's size", move || {
+        run_blocking("the store's size", move || {
             shared.on_disk("the store's size", |_| {
                 folder::bytes(&shared.path).map_err(|error| unreadable("the store's size", error))
             })
@@ -228,12 +232,12 @@ impl Store for SledStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        let settled = match self.committer.settled().await {
+        let settled = match self.committer.wait_all_durable().await {
             Err(StoreError::Closed) => Ok(()), // already closed
             settled => settled,
         };
         let (shared, committer) = (Arc::clone(&self.shared), Arc::clone(&self.committer));
-        aside("the result of closing", move || {
+        run_blocking("the result of closing", move || {
             committer.stop();
             shared.close();
             Ok(())
@@ -250,7 +254,7 @@ impl fmt::Debug for SledStore {
 }
 
 /// Runs longer work on a blocking thread.
-async fn aside<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

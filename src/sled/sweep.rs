@@ -9,12 +9,12 @@ use handoffd_engine::ports::store::position::Position;
 use handoffd_engine::ports::store::{StoreError, Swept};
 use jiff::Timestamp;
 
+use super::batch_builder::BatchBuilder;
 use super::codec;
-use super::draft::Draft;
 use super::errors::unreadable;
-use super::journal::{self, SPAN};
-use super::view::View;
-use super::{Step, keys};
+use super::outcome_index::{self, SPAN};
+use super::view::StoreView;
+use super::{SweepStep, keys};
 
 /// Number of rows and entries in one batch, which takes one to two milliseconds.
 const BATCH: usize = 256;
@@ -66,18 +66,18 @@ impl Sweep {
     }
 
     /// Deletes one batch from the disk; returns whether it was the last.
-    pub(super) fn step(&mut self, view: &mut View<'_>) -> Result<Step, StoreError> {
+    pub(super) fn step(&mut self, view: &mut StoreView<'_>) -> Result<SweepStep, StoreError> {
         let Some(mut walk) = self.walks.pop() else {
-            return Ok(Step::Done);
+            return Ok(SweepStep::Done);
         };
         let range = (Bound::Included(walk.from.clone()), Bound::Excluded(walk.to.clone()));
         let mut looked_at = 0;
-        let mut draft = Draft::new(view);
+        let mut draft = BatchBuilder::new(view);
         for row in view.tree().range(range) {
             let (key, value) = row.map_err(|error| unreadable(OLD, error))?;
             looked_at += match walk.what {
-                What::Ended => self.look_at_ended(&mut draft, &key, &value)?,
-                What::Unended | What::Entries | What::Contacts => self.look_at_touched(&mut draft, walk.what, &key)?,
+                What::Ended => self.sweep_index_row(&mut draft, &key, &value)?,
+                What::Unended | What::Entries | What::Contacts => self.sweep_row(&mut draft, walk.what, &key)?,
             };
             if looked_at >= BATCH {
                 walk.from = key.to_vec();
@@ -88,14 +88,19 @@ impl Sweep {
         }
         let call = draft.into_call();
         view.pending().note(call);
-        Ok(Step::More)
+        Ok(SweepStep::More)
     }
 
     /// Deletes the expired events of an index row, then the row or its expired entries. Returns the number of its
     /// entries.
-    fn look_at_ended(&mut self, draft: &mut Draft<'_, '_>, key: &[u8], row: &[u8]) -> Result<usize, StoreError> {
+    fn sweep_index_row(
+        &mut self,
+        draft: &mut BatchBuilder<'_, '_>,
+        key: &[u8],
+        row: &[u8],
+    ) -> Result<usize, StoreError> {
         let (mut listed, mut stay) = (0, Vec::new());
-        for entry in journal::entries(row) {
+        for entry in outcome_index::entries(row) {
             listed += 1;
             if entry.at >= self.before {
                 stay.push(entry.bytes);
@@ -108,7 +113,7 @@ impl Sweep {
             draft.remove(key.to_vec());
         } else if stay.len() < listed {
             // The result is one row with the same key, since the newest entry remains.
-            for (_, row) in journal::pack(stay.into_iter()) {
+            for (_, row) in outcome_index::pack(stay.into_iter()) {
                 draft.insert(key.to_vec(), row);
             }
         }
@@ -116,7 +121,7 @@ impl Sweep {
     }
 
     /// Deletes a row by the time that it begins with. An unreadable row counts as expired.
-    fn look_at_touched(&mut self, draft: &mut Draft<'_, '_>, what: What, row: &[u8]) -> Result<usize, StoreError> {
+    fn sweep_row(&mut self, draft: &mut BatchBuilder<'_, '_>, what: What, row: &[u8]) -> Result<usize, StoreError> {
         let Some(value) = draft.get(row)? else {
             return Ok(1);
         };
@@ -135,7 +140,7 @@ impl Sweep {
 
 /// Returns the key of the record that ended at this position, if it is still stored. An unreadable record is included,
 /// because no other walk finds it.
-fn its_record(draft: &Draft<'_, '_>, position: &Position) -> Result<Option<Vec<u8>>, StoreError> {
+fn its_record(draft: &BatchBuilder<'_, '_>, position: &Position) -> Result<Option<Vec<u8>>, StoreError> {
     let key = keys::record(&position.key());
     let Some(value) = draft.get(&key)? else {
         return Ok(None);

@@ -6,17 +6,17 @@ use handoffd_engine::ports::store::StoreError;
 use sled::{IVec, Tree};
 
 use super::errors::unreadable;
-use super::pending::Pending;
+use super::pending::PendingWrites;
 
 /// Store as its callers see it.
-pub(super) struct View<'a> {
+pub(super) struct StoreView<'a> {
     tree: &'a Tree,
-    pending: &'a mut Pending,
+    pending: &'a mut PendingWrites,
 }
 
-impl<'a> View<'a> {
+impl<'a> StoreView<'a> {
     /// Creates a view in which pending changes hide the disk.
-    pub(super) fn new(tree: &'a Tree, pending: &'a mut Pending) -> Self {
+    pub(super) fn new(tree: &'a Tree, pending: &'a mut PendingWrites) -> Self {
         Self { tree, pending }
     }
 
@@ -26,7 +26,7 @@ impl<'a> View<'a> {
     }
 
     /// Returns the pending changes.
-    pub(super) fn pending(&mut self) -> &mut Pending {
+    pub(super) fn pending(&mut self) -> &mut PendingWrites {
         self.pending
     }
 

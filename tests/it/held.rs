@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use handoffd::config::{Environment, load_to_run};
+use handoffd::config::{EnvironmentVariables, load_to_run};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -95,7 +95,7 @@ impl Drop for Worker {
 
 fn run(config: &Path, longest: Arc<AtomicU64>, stop: &CancellationToken) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let env = Environment::default();
+    let env = EnvironmentVariables::default();
     let (config, organizations) = load_to_run(config, &env).unwrap();
     runtime.spawn(beat(longest));
     runtime.block_on(async {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use handoffd::sled::{Disk, OnCorruption, Options, Quarantined, SledStore, open, open_with, unaccepted};
+use handoffd::sled::{CorruptionPolicy, Disk, Quarantined, SledOptions, SledStore, open, open_with, unaccepted};
 use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::{Change, OutcomeFilter, SavedOrganization, Store, StoreError};
@@ -69,7 +69,7 @@ async fn nicked_where_opening_does_not_look() -> (TempDir, SledStore) {
         // sled records at the next start which pages it need not read again.
         opened(&path).close().await.unwrap();
         nick(&path);
-        let reopened = open(&with(&path, OnCorruption::Quarantine), Arc::new(NoMetrics)).unwrap();
+        let reopened = open(&with(&path, CorruptionPolicy::Quarantine), Arc::new(NoMetrics)).unwrap();
         if reopened.quarantined.is_none() {
             return (folder, reopened.store);
         }
@@ -78,11 +78,11 @@ async fn nicked_where_opening_does_not_look() -> (TempDir, SledStore) {
     panic!("opening finds the damage of one page each time");
 }
 
-fn with(path: &Path, on_corruption: OnCorruption) -> Options {
-    Options { on_corruption, ..options(path) }
+fn with(path: &Path, on_corruption: CorruptionPolicy) -> SledOptions {
+    SledOptions { on_corruption, ..options(path) }
 }
 
-fn open_as(path: &Path, on_corruption: OnCorruption) -> SledStore {
+fn open_as(path: &Path, on_corruption: CorruptionPolicy) -> SledStore {
     open(&with(path, on_corruption), Arc::new(NoMetrics)).unwrap().store
 }
 
@@ -116,7 +116,7 @@ async fn damage_found_by_a_read_sets_the_store_aside_and_clears_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
-    let store = open_as(&path, OnCorruption::Quarantine);
+    let store = open_as(&path, CorruptionPolicy::Quarantine);
     let learned = Learned { customer_required: true, ..Learned::default() };
     store.keep(vec![Change::Learned("org".into(), learned)]).await.unwrap();
     assert_eq!(store.learned(&"org".into()).await.unwrap(), learned);
@@ -135,7 +135,7 @@ async fn damage_found_by_a_read_sets_the_store_aside_and_clears_memory() {
     let record = finished("ses", 1, at(1));
     store.keep(vec![change(&number(1), &record)]).await.unwrap();
     store.close().await.unwrap();
-    let store = open_as(&path, OnCorruption::Stop);
+    let store = open_as(&path, CorruptionPolicy::Stop);
     assert_eq!(store.record(&number(1)).await.unwrap(), Some(record));
     assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
     store.close().await.unwrap();
@@ -157,7 +157,7 @@ async fn damage_found_by_an_iteration_sets_the_store_aside_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
-    let store = open_as(&path, OnCorruption::Quarantine);
+    let store = open_as(&path, CorruptionPolicy::Quarantine);
     garble(&path);
     store.outcomes(&OutcomeFilter::default(), None, 9).await.unwrap_err();
     replaced(&store).await;
@@ -170,7 +170,7 @@ async fn a_store_configured_to_stop_on_damage_stays_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
-    let store = open_as(&path, OnCorruption::Stop);
+    let store = open_as(&path, CorruptionPolicy::Stop);
     garble(&path);
     met(&store).await;
     let mut health = store.health();
@@ -199,7 +199,7 @@ fn with_liar(path: &Path) -> (SledStore, Arc<AtomicBool>) {
     let lies = Arc::new(AtomicBool::new(false));
     let liar = Arc::clone(&lies);
     let opened =
-        open_with(&with(path, OnCorruption::Quarantine), Arc::new(NoMetrics), |disk| Box::new(Liar(disk, liar)));
+        open_with(&with(path, CorruptionPolicy::Quarantine), Arc::new(NoMetrics), |disk| Box::new(Liar(disk, liar)));
     (opened.unwrap().store, lies)
 }
 
@@ -246,7 +246,7 @@ async fn a_new_store_begins_no_event_before_acceptance_across_restarts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     filled(&path).await;
-    let store = open_as(&path, OnCorruption::QuarantineUntilAccepted);
+    let store = open_as(&path, CorruptionPolicy::QuarantineUntilAccepted);
     assert_eq!(store.accept().await.unwrap(), None, "there is nothing to accept");
     garble(&path);
     met(&store).await;
@@ -264,19 +264,21 @@ async fn a_new_store_begins_no_event_before_acceptance_across_restarts() {
     drop(store);
 
     // On any way of opening, whether or not it requires acceptance by now.
-    for on_corruption in [OnCorruption::Stop, OnCorruption::QuarantineUntilAccepted, OnCorruption::Quarantine] {
+    for on_corruption in
+        [CorruptionPolicy::Stop, CorruptionPolicy::QuarantineUntilAccepted, CorruptionPolicy::Quarantine]
+    {
         let store = open_as(&path, on_corruption);
         refuses(&store).await;
         assert_eq!(store.organizations().await.unwrap(), std::slice::from_ref(&saved), "it can be saved again before");
         store.close().await.unwrap();
     }
-    let store = open_as(&path, OnCorruption::Quarantine);
+    let store = open_as(&path, CorruptionPolicy::Quarantine);
     assert_eq!(store.accept().await.unwrap().expect("something to accept").set_aside, aside);
     assert_eq!(store.record(&number(1)).await.unwrap(), None);
     assert_eq!(store.accept().await.unwrap(), None);
     store.close().await.unwrap();
     drop(store);
-    let store = open_as(&path, OnCorruption::Quarantine);
+    let store = open_as(&path, CorruptionPolicy::Quarantine);
     assert_eq!(store.record(&number(1)).await.unwrap(), None);
     store.close().await.unwrap();
 }
@@ -287,7 +289,7 @@ async fn a_store_set_aside_at_start_requires_acceptance_too() {
     let path = folder.path().join("store");
     filled(&path).await;
     garble(&path);
-    let opened = open(&with(&path, OnCorruption::QuarantineUntilAccepted), Arc::new(NoMetrics)).unwrap();
+    let opened = open(&with(&path, CorruptionPolicy::QuarantineUntilAccepted), Arc::new(NoMetrics)).unwrap();
     let (store, aside) = (opened.store, opened.quarantined.expect("a store set aside").path);
     assert_eq!(unaccepted(&path).unwrap().expect("a marker").set_aside, aside);
     assert!(matches!(store.record(&number(1)).await, Err(StoreError::Unaccepted)));

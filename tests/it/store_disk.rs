@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handoffd::sled::{Disk, OnCorruption, Options, open, open_with};
+use handoffd::sled::{CorruptionPolicy, Disk, SledOptions, open, open_with};
 use handoffd_engine::ports::metrics::{Measurement, Metrics, NoMetrics};
 use handoffd_engine::ports::store::{Change, OutcomeFilter, Store, StoreError};
 
@@ -210,8 +210,11 @@ async fn a_store_in_use_names_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let store = opened(&path);
-    let impatient =
-        Options { lock_wait: Duration::from_millis(100), on_corruption: OnCorruption::Quarantine, ..options(&path) };
+    let impatient = SledOptions {
+        lock_wait: Duration::from_millis(100),
+        on_corruption: CorruptionPolicy::Quarantine,
+        ..options(&path)
+    };
     let error = open(&impatient, Arc::new(NoMetrics)).unwrap_err();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     if cfg!(target_os = "linux") && Path::new("/proc/locks").exists() {
@@ -228,7 +231,7 @@ async fn a_folder_that_cannot_be_created_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "in the way").unwrap();
-    let error = open(&Options::at(file.join("store")), Arc::new(NoMetrics)).unwrap_err();
+    let error = open(&SledOptions::at(file.join("store")), Arc::new(NoMetrics)).unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -242,7 +245,7 @@ async fn a_newer_schema_is_refused() {
     raw.insert("m:schema", &3u32.to_be_bytes()).unwrap();
     raw.flush().unwrap();
     drop(raw);
-    let error = open(&Options::at(&path), Arc::new(NoMetrics)).unwrap_err();
+    let error = open(&SledOptions::at(&path), Arc::new(NoMetrics)).unwrap_err();
     assert!(matches!(error, StoreError::Schema { found: 3, known: 2, .. }), "{error}");
 }
 
@@ -285,7 +288,7 @@ async fn a_damaged_store_is_set_aside_complete() {
         assert!(matches!(stop, StoreError::Open { .. }), "{name}: {stop}");
         assert!(stop.to_string().contains("quarantine"), "{name}: {stop}");
 
-        let opened = open(&Options::at(&path), Arc::new(NoMetrics)).unwrap();
+        let opened = open(&SledOptions::at(&path), Arc::new(NoMetrics)).unwrap();
         let aside = opened.quarantined.expect(name);
         assert!(aside.path.join("db").exists(), "{name}");
         let file_name = aside.path.file_name().unwrap().to_str().unwrap();

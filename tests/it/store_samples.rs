@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd::sled::{OnCorruption, Options, open};
+use handoffd::sled::{CorruptionPolicy, SledOptions, open};
 use handoffd_engine::event::{Channel, ContactId, EventKey, IncidentId, Kind, Route, SessionId, WorkItemId};
 use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::metrics::NoMetrics;
@@ -33,12 +33,12 @@ pub fn backends() -> Vec<Backend> {
 }
 
 /// Options with which the tests open a store in a folder.
-pub fn options(path: &Path) -> Options {
-    Options {
+pub fn options(path: &Path) -> SledOptions {
+    SledOptions {
         cache_bytes: 8 << 20,
-        on_corruption: OnCorruption::Stop,
+        on_corruption: CorruptionPolicy::Stop,
         lock_wait: Duration::from_secs(10),
-        ..Options::at(path)
+        ..SledOptions::at(path)
     }
 }
 

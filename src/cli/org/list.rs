@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::app::Offline;
 use crate::cli::remote::Remote;
 use crate::config::organizations::{self, Organization};
-use crate::config::{Config, Environment, Place};
+use crate::config::{Config, EnvironmentVariables, FaultPlace};
 
 /// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`.
-pub(super) async fn list(config: &Config, env: &Environment) -> Result<Value> {
+pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<Value> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     let mut listed: Vec<Value> = loaded.organizations.iter().map(of_file).collect();
     let files: Vec<Value> = listed.iter().map(|one| one["organization_id"].clone()).collect();
@@ -20,7 +20,7 @@ pub(super) async fn list(config: &Config, env: &Environment) -> Result<Value> {
     }
     listed.sort_by_key(|one| one["organization_id"].as_str().unwrap_or_default().to_owned());
     for file in &loaded.broken {
-        let of_it = |place: &Place| matches!(place, Place::File { path, .. } if path == file);
+        let of_it = |place: &FaultPlace| matches!(place, FaultPlace::File { path, .. } if path == file);
         let faults = loaded.faults.0.iter().filter(|fault| of_it(&fault.place)).map(ToString::to_string);
         let problem = faults.collect::<Vec<_>>().join("; ");
         listed.push(entry(None, Some(&file.display().to_string()), None, Some(&problem)));

@@ -17,13 +17,13 @@ use super::remote::Remote;
 use super::shell::{CommandError, block_on, print};
 use crate::app::{self, Offline};
 use crate::config::organizations::{self, Loaded, Organization};
-use crate::config::{Config, Environment};
+use crate::config::{Config, EnvironmentVariables};
 
 pub(super) use list::saved_ids;
 use tested::{passed, pretty, print_report, tested};
 
 /// Runs a subcommand of `org`.
-pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Result<(), CommandError> {
+pub(super) fn org(path: &Path, env: &EnvironmentVariables, command: &OrgCommand) -> Result<(), CommandError> {
     let config = crate::config::load(path, env.pairs())?;
     match command {
         OrgCommand::Test { id, json } => {
@@ -41,7 +41,7 @@ pub(super) fn org(path: &Path, env: &Environment, command: &OrgCommand) -> Resul
 }
 
 /// Tests an organization as its file currently describes it, else as it is saved in the store.
-fn found(config: &Config, env: &Environment, id: &str) -> Result<Value, CommandError> {
+fn found(config: &Config, env: &EnvironmentVariables, id: &str) -> Result<Value, CommandError> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     if let Some(organization) = of_file(&loaded, id) {
         return tested(config, env, organization);
@@ -69,7 +69,7 @@ fn of_file<'a>(loaded: &'a Loaded, id: &str) -> Option<&'a Organization> {
 }
 
 /// Tests a saved organization through the running worker, which owns the store, or from the store if none is running.
-async fn of_worker(config: &Config, env: &Environment, id: &str) -> anyhow::Result<Option<Value>> {
+async fn of_worker(config: &Config, env: &EnvironmentVariables, id: &str) -> anyhow::Result<Option<Value>> {
     if let Some(remote) = Remote::find(config).await? {
         let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
         return remote.post(&format!("/api/v1/organizations/{id}/test")).await;

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use super::tested::{passed, print_report, tested};
 use crate::cli::shell::{CommandError, print};
-use crate::config::organizations::{self, Holds, Organization, place};
-use crate::config::{Config, Environment};
+use crate::config::organizations::{self, Holds, Organization, write_file};
+use crate::config::{Config, EnvironmentVariables};
 
 /// Maximum file size in bytes, the same as that of the configuration's reader.
 const LONGEST: u64 = 1 << 20;
 
 /// Tests the organization that a file describes and copies the file to `organizations.directory`.
-pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) -> Result<(), CommandError> {
+pub(super) fn save(config: &Config, env: &EnvironmentVariables, file: &Path, json: bool) -> Result<(), CommandError> {
     let text = read(file)?;
     let organization = organizations::parse(file, &text, config, env)?;
     let target = config.organizations.directory.join(name(file));
@@ -26,7 +26,7 @@ pub(super) fn save(config: &Config, env: &Environment, file: &Path, json: bool) 
         eprintln!("not saved; {} is unchanged", target.display());
         return Err(refusal);
     }
-    place(&target, &text, holds(&text)).map_err(anyhow::Error::from)?;
+    write_file(&target, &text, holds(&text)).map_err(anyhow::Error::from)?;
     if !json {
         print(&format!("saved as {}; a running worker loads it within seconds\n", target.display()));
     }
@@ -49,7 +49,7 @@ fn read(file: &Path) -> Result<String, CommandError> {
 /// Refuses a second file with the same id, which would invalidate both, and a target that is another organization's file.
 fn check_conflicts(
     config: &Config,
-    env: &Environment,
+    env: &EnvironmentVariables,
     organization: &Organization,
     target: &Path,
 ) -> Result<(), CommandError> {

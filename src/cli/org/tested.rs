@@ -6,9 +6,13 @@ use super::report;
 use crate::app;
 use crate::cli::shell::{CommandError, block_on, print};
 use crate::config::organizations::Organization;
-use crate::config::{Config, Environment};
+use crate::config::{Config, EnvironmentVariables};
 
-pub(super) fn tested(config: &Config, env: &Environment, organization: &Organization) -> Result<Value, CommandError> {
+pub(super) fn tested(
+    config: &Config,
+    env: &EnvironmentVariables,
+    organization: &Organization,
+) -> Result<Value, CommandError> {
     Ok(json!(block_on(app::inspect(config, env, organization))?))
 }
 

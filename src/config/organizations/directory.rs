@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use handoffd_engine::event::OrganizationId;
 
-use super::{Organization, Source, faulty, file};
+use super::{Organization, Origin, faulty, file};
 use crate::config::document;
-use crate::config::fault::{Fault, Faults, Place};
+use crate::config::fault::{ConfigFault, ConfigFaults, FaultPlace};
 use crate::config::model::Config;
 use crate::config::schema::KEYS;
-use crate::config::secret::Environment;
+use crate::config::secret::EnvironmentVariables;
 
 /// Result of one reading of the directory.
 #[derive(Clone, Default, Debug)]
@@ -19,7 +19,7 @@ pub struct Loaded {
     /// Organizations without faults, sorted by file name.
     pub organizations: Vec<Organization>,
     /// Faults of all files.
-    pub faults: Faults,
+    pub faults: ConfigFaults,
     /// Files with faults.
     pub broken: BTreeSet<PathBuf>,
     /// Organizations withheld because of faulty files, with the fault as the reason, sorted by file name.
@@ -27,12 +27,12 @@ pub struct Loaded {
     /// Faulty files in which even the id of the organization is unreadable.
     pub nameless: BTreeSet<PathBuf>,
     /// Result of listing the directory.
-    pub listing: Listing,
+    pub listing: DirectoryListing,
 }
 
 /// Result of listing the directory.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Listing {
+pub enum DirectoryListing {
     /// Listed; a missing file was removed.
     #[default]
     Read,
@@ -43,19 +43,19 @@ pub enum Listing {
 }
 
 /// Reads every `*.toml` of the directory.
-pub fn read(directory: &Path, config: &Config, env: &Environment) -> Loaded {
+pub fn read(directory: &Path, config: &Config, env: &EnvironmentVariables) -> Loaded {
     let mut loaded = Loaded::default();
     match list(directory) {
         Ok(files) => {
             for path in files {
                 read_file(&mut loaded, path, config, env);
             }
-            refuse_doubles(&mut loaded);
+            withhold_duplicates(&mut loaded);
         }
-        Err(error) if is_unset(directory, &error) => loaded.listing = Listing::Absent,
+        Err(error) if is_unset(directory, &error) => loaded.listing = DirectoryListing::Absent,
         Err(error) => {
-            loaded.listing = Listing::Failed;
-            loaded.faults.push(Fault {
+            loaded.listing = DirectoryListing::Failed;
+            loaded.faults.push(ConfigFault {
                 place: file(directory),
                 key: "organizations.directory".to_owned(),
                 found: Some(error.to_string()),
@@ -82,9 +82,9 @@ pub(in crate::config) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environment) {
+fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &EnvironmentVariables) {
     let missing = "a file; it was removed while being read";
-    let source = Source::File(path.clone());
+    let source = Origin::File(path.clone());
     let document = match document::read_regular(&path, missing) {
         Ok(document) => document,
         Err(faults) => {
@@ -108,7 +108,7 @@ fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environm
 }
 
 /// Withholds organizations with more than one file, since the intended file can't be determined.
-fn refuse_doubles(loaded: &mut Loaded) {
+fn withhold_duplicates(loaded: &mut Loaded) {
     let mut files: BTreeMap<OrganizationId, Vec<PathBuf>> = BTreeMap::new();
     for organization in &loaded.organizations {
         let id = organization.settings.organization_id.clone();
@@ -120,7 +120,7 @@ fn refuse_doubles(loaded: &mut Loaded) {
         let fault = double(&id, &files);
         loaded.broken.extend(files);
         loaded.faults.push(fault.clone());
-        doubles.insert(id, Faults(vec![fault]));
+        doubles.insert(id, ConfigFaults(vec![fault]));
     }
     let read = std::mem::take(&mut loaded.organizations);
     for organization in read {
@@ -131,9 +131,9 @@ fn refuse_doubles(loaded: &mut Loaded) {
     }
 }
 
-fn double(id: &OrganizationId, files: &[PathBuf]) -> Fault {
+fn double(id: &OrganizationId, files: &[PathBuf]) -> ConfigFault {
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-    Fault {
+    ConfigFault {
         place: file(&files[0]),
         key: "organization_id".to_owned(),
         found: Some(format!("{:?} in {}", id.as_str(), names.join(" and "))),
@@ -147,11 +147,11 @@ fn is_unset(directory: &Path, error: &io::Error) -> bool {
     let default = KEYS
         .iter()
         .find(|key| key.section == "organizations" && key.name == "directory")
-        .and_then(super::super::schema::Key::default_value);
+        .and_then(super::super::schema::ConfigKey::default_value);
     let named = default.as_ref().and_then(|value| value.as_str()) != directory.to_str();
     !named && error.kind() == io::ErrorKind::NotFound
 }
 
-fn file(path: &Path) -> Place {
-    Place::File { path: path.to_owned(), line: None }
+fn file(path: &Path) -> FaultPlace {
+    FaultPlace::File { path: path.to_owned(), line: None }
 }

@@ -6,19 +6,24 @@ use toml::Value;
 use uuid::Uuid;
 
 use super::file;
-use super::{Organization, Source, Withheld};
-use crate::config::document::{Document, Entry};
-use crate::config::fault::Faults;
+use super::{Organization, Origin, Withheld};
+use crate::config::document::{DocumentEntry, TomlDocument};
+use crate::config::fault::ConfigFaults;
 use crate::config::model::Config;
-use crate::config::secret::Environment;
-use crate::config::url::{self, Trust};
+use crate::config::secret::EnvironmentVariables;
+use crate::config::url::{self, HostTrust};
 
 /// Placeholder for an unreadable address; a reserved name that never resolves.
 const NO_ENVIRONMENT: &str = "https://unknown.invalid";
 const ADVICE: &str = "Correct the file (`handoffd config check` lists every fault); its events wait until then.";
 
 /// Returns the organization with placeholders, which no request ever uses. `None` if its id is unreadable.
-pub(super) fn withheld(source: &Source, document: &Document, faults: &Faults, config: &Config) -> Option<Organization> {
+pub(super) fn withheld(
+    source: &Origin,
+    document: &TomlDocument,
+    faults: &ConfigFaults,
+    config: &Config,
+) -> Option<Organization> {
     let id = document.get("organization_id")?.value.clone();
     let placeholder = Value::from(Uuid::nil().to_string());
     let least = [
@@ -28,23 +33,23 @@ pub(super) fn withheld(source: &Source, document: &Document, faults: &Faults, co
         ("client_id", placeholder),
         ("client_secret", Value::from("withheld")),
     ];
-    let entry = |value| Entry { value, line: 0, lines: BTreeMap::new() };
+    let entry = |value| DocumentEntry { value, line: 0, lines: BTreeMap::new() };
     let least = least.into_iter().map(|(key, value)| (key.to_owned(), entry(value))).collect();
     let mut lenient = config.clone();
     lenient.dynamics.allow_insecure = true;
-    let organization = file::read(source, least, &lenient, &Environment::default()).ok()?;
+    let organization = file::read(source, least, &lenient, &EnvironmentVariables::default()).ok()?;
     Some(as_withheld(organization, faults))
 }
 
 /// Withholds the organization with these faults as the reason.
-pub(super) fn as_withheld(organization: Organization, faults: &Faults) -> Organization {
+pub(super) fn as_withheld(organization: Organization, faults: &ConfigFaults) -> Organization {
     let why = format!("its file is invalid: {}", faults.to_string().replace('\n', "; "));
     Organization { withheld: Some(Withheld { why, advice: ADVICE.to_owned() }), ..organization }
 }
 
 /// Returns the address as written if it is valid, else the placeholder.
-fn environment(document: &Document) -> Value {
+fn environment(document: &TomlDocument) -> Value {
     let written = document.get("environment_url").and_then(|entry| entry.value.as_str());
-    let legal = written.and_then(|text| url::environment(text, Trust::Anyone).ok());
+    let legal = written.and_then(|text| url::environment(text, HostTrust::Anyone).ok());
     Value::from(legal.unwrap_or_else(|| NO_ENVIRONMENT.to_owned()))
 }

@@ -10,36 +10,41 @@ use uuid::Uuid;
 
 use super::schema::KEYS;
 use super::ticket;
-use super::{Credentials, Organization, Source, json};
-use crate::config::document::{self, Document};
-use crate::config::fault::{Fault, Faults, NOTHING};
+use super::{Credentials, Organization, Origin, json};
+use crate::config::document::{self, TomlDocument};
+use crate::config::fault::{ConfigFault, ConfigFaults, NOTHING};
 use crate::config::layer::{Set, Setting};
 use crate::config::model::Config;
 use crate::config::reader::Reader;
-use crate::config::secret::Environment;
+use crate::config::secret::EnvironmentVariables;
 use crate::config::suggest::suggest;
 use crate::config::url;
 use crate::config::value::{self, Read};
 
 /// Parses text as the content of the file `path`, for `org save`.
-pub fn parse(path: &Path, text: &str, config: &Config, env: &Environment) -> Result<Organization, Faults> {
-    let source = Source::File(path.to_owned());
+pub fn parse(
+    path: &Path,
+    text: &str,
+    config: &Config,
+    env: &EnvironmentVariables,
+) -> Result<Organization, ConfigFaults> {
+    let source = Origin::File(path.to_owned());
     document::parse(path, text).and_then(|document| read(&source, document, config, env))
 }
 
 /// Parses the same keys as JSON, for the API. The secret must be in the document itself.
-pub fn parse_document(document: &serde_json::Value, config: &Config) -> Result<Organization, Faults> {
-    read(&Source::Store, json::document(document)?, config, &Environment::default())
+pub fn parse_document(document: &serde_json::Value, config: &Config) -> Result<Organization, ConfigFaults> {
+    read(&Origin::Store, json::document(document)?, config, &EnvironmentVariables::default())
 }
 
 /// Reads an organization, or returns all faults of its file.
 pub(super) fn read(
-    source: &Source,
-    document: Document,
+    source: &Origin,
+    document: TomlDocument,
     config: &Config,
-    env: &Environment,
-) -> Result<Organization, Faults> {
-    let mut faults = Faults::default();
+    env: &EnvironmentVariables,
+) -> Result<Organization, ConfigFaults> {
+    let mut faults = ConfigFaults::default();
     let set = known(source, document, &mut faults);
     let mut reader = Reader { section: "", keys: KEYS, set: &set, env, faults: &mut faults };
     let credentials = credentials(&mut reader, source);
@@ -61,13 +66,13 @@ pub(super) fn read(
     }
 }
 
-fn credentials(reader: &mut Reader<'_>, source: &Source) -> Option<Credentials> {
+fn credentials(reader: &mut Reader<'_>, source: &Origin) -> Option<Credentials> {
     let tenant_id = reader.required("tenant_id", tenant);
     let client_id = reader.required("client_id", guid);
     let client_secret = match source {
-        Source::File(_) => reader.required_secret("client_secret", client_secret),
+        Origin::File(_) => reader.required_secret("client_secret", client_secret),
         // The sender of a document must not learn, or have the worker open, data that only the worker can read.
-        Source::Store => reader.own_secret("client_secret", SECRET_OF_DOCUMENT, client_secret),
+        Origin::Store => reader.inline_secret("client_secret", SECRET_OF_DOCUMENT, client_secret),
     };
     Some(Credentials { tenant_id: tenant_id?, client_id: client_id?.to_string(), client_secret: client_secret? })
 }
@@ -169,7 +174,7 @@ fn customer(value: &Value) -> Read<FallbackCustomer> {
 }
 
 /// Returns the known keys; unknown ones are faults.
-fn known(source: &Source, document: Document, faults: &mut Faults) -> Set {
+fn known(source: &Origin, document: TomlDocument, faults: &mut ConfigFaults) -> Set {
     let mut set = Set::new();
     let names = || KEYS.iter().map(|key| key.name);
     for (key, entry) in document {
@@ -179,7 +184,7 @@ fn known(source: &Source, document: Document, faults: &mut Faults) -> Set {
             set.insert(key, Setting { value, place });
             continue;
         }
-        faults.push(Fault {
+        faults.push(ConfigFault {
             place,
             suggestion: suggest(&key, names()),
             key,
@@ -190,12 +195,12 @@ fn known(source: &Source, document: Document, faults: &mut Faults) -> Set {
     set
 }
 
-fn missing(source: &Source, name: &str) -> Fault {
+fn missing(source: &Origin, name: &str) -> ConfigFault {
     let allowed = match source {
-        Source::Store if name == "client_secret" => Some(SECRET_OF_DOCUMENT),
+        Origin::Store if name == "client_secret" => Some(SECRET_OF_DOCUMENT),
         _ => KEYS.iter().find(|key| key.name == name).map(|key| key.allowed),
     };
-    Fault {
+    ConfigFault {
         place: source.place(None),
         key: name.to_owned(),
         found: Some(NOTHING.to_owned()),

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use toml::Value;
 
-use super::Source;
-use crate::config::document::{Document, Entry};
-use crate::config::fault::{Fault, Faults};
+use super::Origin;
+use crate::config::document::{DocumentEntry, TomlDocument};
+use crate::config::fault::{ConfigFault, ConfigFaults};
 
 /// Converts the top-level keys; a null counts as absent.
-pub(super) fn document(document: &Json) -> Result<Document, Faults> {
-    let mut faults = Faults::default();
-    let mut entries = Document::new();
+pub(super) fn document(document: &Json) -> Result<TomlDocument, ConfigFaults> {
+    let mut faults = ConfigFaults::default();
+    let mut entries = TomlDocument::new();
     let Some(object) = document.as_object() else {
         faults.push(fault("", "a JSON object with the keys of an organization's file".to_owned()));
         return Err(faults);
@@ -20,7 +20,7 @@ pub(super) fn document(document: &Json) -> Result<Document, Faults> {
     for (key, value) in object.iter().filter(|(_, value)| !value.is_null()) {
         match toml_value(value) {
             Ok(value) => {
-                entries.insert(key.clone(), Entry { value, line: 0, lines: BTreeMap::new() });
+                entries.insert(key.clone(), DocumentEntry { value, line: 0, lines: BTreeMap::new() });
             }
             Err(expected) => faults.push(fault(key, expected)),
         }
@@ -47,8 +47,8 @@ fn toml_value(value: &Json) -> Result<Value, String> {
     })
 }
 
-fn fault(key: &str, expected: String) -> Fault {
-    Fault { place: Source::Store.place(None), key: key.to_owned(), found: None, expected, suggestion: None }
+fn fault(key: &str, expected: String) -> ConfigFault {
+    ConfigFault { place: Origin::Store.place(None), key: key.to_owned(), found: None, expected, suggestion: None }
 }
 
 #[cfg(test)]

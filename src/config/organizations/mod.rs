@@ -10,7 +10,7 @@ mod place;
 mod saved;
 pub mod schema;
 mod snapshot;
-mod source;
+mod origin;
 mod ticket;
 mod vault;
 
@@ -21,15 +21,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use super::document::text;
 pub(super) use directory::list;
-pub use directory::{Listing, Loaded, read};
+pub use directory::{DirectoryListing, Loaded, read};
 pub use file::{parse, parse_document};
-pub use place::{Holds, PlaceError, place};
-pub use saved::{read_saved, sealed, to_be_resealed};
-pub use snapshot::{Change, Snapshot, Update};
-pub use source::Source;
-pub use vault::{Unopened, Vault};
+pub use origin::Origin;
+pub use place::{Holds, WriteError, write_file};
+pub use saved::{encrypt_document, read_saved, to_be_resealed};
+pub use snapshot::{OrganizationChange, Snapshot, Update};
+pub use vault::{DecryptError, Vault};
 
-use super::fault::Faults;
+use super::fault::ConfigFaults;
 use super::model::Config;
 
 /// OpenCX customer as configured by its file or a saved document.
@@ -40,7 +40,7 @@ pub struct Organization {
     /// Credentials for Entra ID.
     pub credentials: Credentials,
     /// Origin of the settings.
-    pub source: Source,
+    pub source: Origin,
     /// Reason why the organization can't be used and its events wait, if any.
     pub withheld: Option<Withheld>,
 }
@@ -70,7 +70,7 @@ pub fn load_all(
     directory: &Path,
     config: &Config,
     env: impl Iterator<Item = (String, String)>,
-) -> (Vec<Organization>, Faults) {
+) -> (Vec<Organization>, ConfigFaults) {
     let loaded = read(directory, config, &env.collect());
     (loaded.organizations, loaded.faults)
 }

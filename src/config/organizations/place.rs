@@ -13,7 +13,7 @@ const PUBLIC: u32 = 0o644;
 /// Error of a file that could not be written. The previous file is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {source}", path.display())]
-pub struct PlaceError {
+pub struct WriteError {
     /// Path of the file.
     path: PathBuf,
     /// Cause of the failure.
@@ -31,8 +31,8 @@ pub enum Holds {
 
 /// Writes a temporary file beside the path, syncs it and renames it. The file gets the owner of the previous file, or
 /// else of its directory, because a worker of another user must be able to read it.
-pub fn place(path: &Path, text: &str, holds: Holds) -> Result<(), PlaceError> {
-    let failed = |source| PlaceError { path: path.to_owned(), source };
+pub fn write_file(path: &Path, text: &str, holds: Holds) -> Result<(), WriteError> {
+    let failed = |source| WriteError { path: path.to_owned(), source };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(failed)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -77,11 +77,11 @@ mod tests {
     fn a_file_is_replaced_without_leftovers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/acme.toml");
-        place(&path, "one", Holds::Reference).unwrap();
+        write_file(&path, "one", Holds::Reference).unwrap();
         assert_eq!(mode(&path), PUBLIC);
-        place(&path, "two", Holds::Secret).unwrap();
+        write_file(&path, "two", Holds::Secret).unwrap();
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), mode(&path)), ("two", PRIVATE));
-        place(&path, "three", Holds::Reference).unwrap();
+        write_file(&path, "three", Holds::Reference).unwrap();
         assert_eq!(mode(&path), PRIVATE, "unchanged");
         let names: Vec<_> =
             fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -94,7 +94,7 @@ mod tests {
         let path = folder.path().join("acme.toml");
         fs::create_dir(&path).unwrap();
         fs::write(path.join("x"), "").unwrap();
-        let problem = place(&path, "one", Holds::Secret).unwrap_err().to_string();
+        let problem = write_file(&path, "one", Holds::Secret).unwrap_err().to_string();
         assert!(problem.contains("acme.toml"), "{problem}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

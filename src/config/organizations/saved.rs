@@ -5,18 +5,18 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::file::parse_document;
-use super::{Organization, Source, Unopened, Vault, Withheld};
-use crate::config::fault::{Fault, Faults};
+use super::{DecryptError, Organization, Origin, Vault, Withheld};
+use crate::config::fault::{ConfigFault, ConfigFaults};
 use crate::config::model::Config;
 
 const SECRET: &str = "client_secret";
 const ID: &str = "organization_id";
 
 /// Returns a valid document with its secret encrypted. `None` without a key, or if the document has no secret.
-pub fn sealed(id: &OrganizationId, document: &Value, vault: &Vault) -> Option<Value> {
+pub fn encrypt_document(id: &OrganizationId, document: &Value, vault: &Vault) -> Option<Value> {
     let mut kept = document.clone();
     kept[ID] = id.as_str().into();
-    kept[SECRET] = vault.seal(id, &document[SECRET].as_str()?.into())?;
+    kept[SECRET] = vault.encrypt(id, &document[SECRET].as_str()?.into())?;
     Some(kept)
 }
 
@@ -27,7 +27,7 @@ pub fn to_be_resealed(id: &OrganizationId, kept: &Value, vault: &Vault) -> Optio
         return None;
     }
     let mut anew = kept.clone();
-    anew[SECRET] = vault.seal(id, &vault.open(id, secret).ok()?)?;
+    anew[SECRET] = vault.encrypt(id, &vault.open(id, secret).ok()?)?;
     Some(anew)
 }
 
@@ -36,7 +36,12 @@ pub fn to_be_resealed(id: &OrganizationId, kept: &Value, vault: &Vault) -> Optio
 ///
 /// # Errors
 /// Fails if too little of the document is readable to identify the organization.
-pub fn read_saved(id: &OrganizationId, kept: &Value, vault: &Vault, config: &Config) -> Result<Organization, Faults> {
+pub fn read_saved(
+    id: &OrganizationId,
+    kept: &Value,
+    vault: &Vault,
+    config: &Config,
+) -> Result<Organization, ConfigFaults> {
     if kept[ID] != id.as_str() {
         return Err(not_it());
     }
@@ -51,7 +56,7 @@ pub fn read_saved(id: &OrganizationId, kept: &Value, vault: &Vault, config: &Con
 }
 
 /// Returns the organization with a placeholder for its secret, which no request ever uses.
-fn withheld(mut document: Value, why: Withheld, config: &Config) -> Result<Organization, Faults> {
+fn withheld(mut document: Value, why: Withheld, config: &Config) -> Result<Organization, ConfigFaults> {
     // A placeholder of valid length, never used.
     document[SECRET] = "withheld".into();
     let mut lenient = config.clone();
@@ -60,18 +65,18 @@ fn withheld(mut document: Value, why: Withheld, config: &Config) -> Result<Organ
     Ok(Organization { withheld: Some(why), ..organization })
 }
 
-fn sealed_shut(problem: &Unopened) -> Withheld {
+fn sealed_shut(problem: &DecryptError) -> Withheld {
     let advice = match problem {
-        Unopened::NoKey { .. } => {
+        DecryptError::NoKey { .. } => {
             "Set organizations.encryption_key (or organizations.previous_encryption_key) to the key it was saved with, or save \
              the organization again."
         }
-        Unopened::Damaged => "Save the organization again.",
+        DecryptError::Damaged => "Save the organization again.",
     };
     Withheld { why: problem.to_string(), advice: advice.to_owned() }
 }
 
-fn at_fault(faults: &Faults) -> Withheld {
+fn at_fault(faults: &ConfigFaults) -> Withheld {
     Withheld {
         why: format!("its saved settings are no longer valid: {}", faults.to_string().replace('\n', "; ")),
         advice: "Correct the configuration, or save the organization again.".to_owned(),
@@ -82,9 +87,9 @@ fn is_sealed(secret: &Value) -> bool {
     secret.get("sealed").is_some()
 }
 
-fn not_it() -> Faults {
-    Faults(vec![Fault {
-        place: Source::Store.place(None),
+fn not_it() -> ConfigFaults {
+    ConfigFaults(vec![ConfigFault {
+        place: Origin::Store.place(None),
         key: ID.to_owned(),
         found: None,
         expected: "the id under which the organization was saved".to_owned(),
@@ -125,17 +130,17 @@ mod tests {
         config
     }
 
-    fn read(kept: &Value, vault: &Vault, config: &Config) -> Result<Organization, Faults> {
+    fn read(kept: &Value, vault: &Vault, config: &Config) -> Result<Organization, ConfigFaults> {
         read_saved(&acme(), kept, vault, config)
     }
 
     #[test]
     fn a_stored_document_hides_its_secret_and_round_trips() {
-        let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
+        let kept = encrypt_document(&acme(), &document(), &vault(1)).unwrap();
         assert!(!kept.to_string().contains("s3cret"));
         let organization = read(&kept, &vault(1), &config(&[])).unwrap();
         assert_eq!(organization.credentials.client_secret.expose_secret(), "s3cret");
-        assert_eq!((organization.withheld, organization.source), (None, Source::Store));
+        assert_eq!((organization.withheld, organization.source), (None, Origin::Store));
     }
 
     #[test]
@@ -145,7 +150,7 @@ mod tests {
             let mut kept = document();
             kept["organization_id"] = "org_acme".into();
             kept["client_secret"] = secret;
-            assert_eq!(sealed(&acme(), &kept, &vault(1)), None);
+            assert_eq!(encrypt_document(&acme(), &kept, &vault(1)), None);
             read(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap().why
         });
         assert!(why[0].contains("expected the secret itself"), "{}", why[0]);
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn an_organization_that_can_not_be_decrypted_is_withheld() {
-        let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
+        let kept = encrypt_document(&acme(), &document(), &vault(1)).unwrap();
         let organization = read(&kept, &vault(2), &config(&[])).unwrap();
         let withheld = organization.withheld.unwrap();
         assert!(withheld.advice.contains("organizations.encryption_key"), "{}", withheld.advice);
@@ -166,7 +171,7 @@ mod tests {
     fn an_organization_that_is_no_longer_valid_is_withheld() {
         let mut document = document();
         document["environment_url"] = "http://127.0.0.1:1".into();
-        let kept = sealed(&acme(), &document, &vault(1)).unwrap();
+        let kept = encrypt_document(&acme(), &document, &vault(1)).unwrap();
         assert_eq!(read(&kept, &vault(1), &config(&INSECURE)).unwrap().withheld, None);
         let withheld = read(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap();
         assert!(withheld.why.contains("allow_insecure"), "{}", withheld.why);
@@ -174,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_row_under_another_id_is_refused() {
-        let kept = sealed(&"org_globex".into(), &document(), &vault(1)).unwrap();
+        let kept = encrypt_document(&"org_globex".into(), &document(), &vault(1)).unwrap();
         assert!(read(&kept, &vault(1), &config(&[])).is_err());
         assert!(read(&json!(null), &vault(1), &config(&[])).is_err());
     }
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn rotation_re_encrypts_secrets_of_the_previous_key() {
         let (old, new) = (SecretSlice::from(vec![1; 32]), SecretSlice::from(vec![2; 32]));
-        let kept = sealed(&acme(), &document(), &vault(1)).unwrap();
+        let kept = encrypt_document(&acme(), &document(), &vault(1)).unwrap();
         let rotating = Vault::new(Some(&new), Some(&old));
         let anew = to_be_resealed(&acme(), &kept, &rotating).unwrap();
         assert_eq!(to_be_resealed(&acme(), &anew, &rotating), None);

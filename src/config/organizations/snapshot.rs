@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use handoffd_engine::event::OrganizationId;
 
 use super::Organization;
-use super::directory::{Listing, Loaded};
-use crate::config::fault::Faults;
+use super::directory::{DirectoryListing, Loaded};
+use crate::config::fault::ConfigFaults;
 
 /// Time after which files that vanished all at once count as removed.
 const VANISHED: Duration = Duration::from_secs(60);
@@ -18,11 +18,11 @@ const VANISHED: Duration = Duration::from_secs(60);
 pub struct Snapshot {
     organizations: BTreeMap<OrganizationId, Organization>,
     /// Organizations whose files the last glance missed.
-    missed: BTreeSet<OrganizationId>,
+    missing_once: BTreeSet<OrganizationId>,
     /// Time of the glance that found none of the files any more.
     vanished: Option<Instant>,
     /// Faulty files whose organization is unknown.
-    nameless: BTreeSet<PathBuf>,
+    unidentified: BTreeSet<PathBuf>,
 }
 
 /// Snapshot, and its differences from the previous one.
@@ -31,16 +31,16 @@ pub struct Update {
     /// Organizations in force from now on.
     pub snapshot: Snapshot,
     /// Differences from the previous snapshot.
-    pub changes: Vec<Change>,
+    pub changes: Vec<OrganizationChange>,
     /// Faults of the files.
-    pub faults: Faults,
+    pub faults: ConfigFaults,
     /// Faulty files whose last valid version stays in force.
     pub kept: Vec<PathBuf>,
 }
 
 /// Change of one organization.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
+pub enum OrganizationChange {
     /// New organization.
     Added(OrganizationId),
     /// Organization with different settings or credentials.
@@ -60,7 +60,7 @@ impl Snapshot {
     /// Reports whether every file gives the id of its organization. Otherwise an unknown organization may be
     /// configured.
     pub fn is_complete(&self) -> bool {
-        self.nameless.is_empty()
+        self.unidentified.is_empty()
     }
 
     /// Returns one organization.
@@ -95,14 +95,14 @@ impl Snapshot {
     /// because an editor that saves by deleting and rewriting must not turn events into dead letters. Neither must an
     /// unmounted or re-copied directory: if all files vanish at once, none counts as removed for [`VANISHED`], even
     /// while only some are back.
-    pub fn glance(&self, loaded: Loaded, now: Instant) -> Update {
+    pub fn poll(&self, loaded: Loaded, now: Instant) -> Update {
         let missed = self.removed(&loaded);
         let vanished = self.vanished.or_else(|| self.all_vanished(&loaded, &missed).then_some(now));
         let waits = vanished.is_some_and(|since| now.saturating_duration_since(since) < VANISHED);
-        let removed = if waits { BTreeSet::new() } else { missed.intersection(&self.missed).cloned().collect() };
+        let removed = if waits { BTreeSet::new() } else { missed.intersection(&self.missing_once).cloned().collect() };
         let mut update = self.update(loaded, &removed);
         update.snapshot.vanished = vanished.filter(|_| !missed.is_empty() && removed.is_empty());
-        update.snapshot.missed = missed.difference(&removed).cloned().collect();
+        update.snapshot.missing_once = missed.difference(&removed).cloned().collect();
         update
     }
 
@@ -116,7 +116,7 @@ impl Snapshot {
 
     /// Returns the organizations whose files the reading neither found nor found faulty.
     fn removed(&self, loaded: &Loaded) -> BTreeSet<OrganizationId> {
-        if loaded.listing != Listing::Read {
+        if loaded.listing != DirectoryListing::Read {
             return BTreeSet::new();
         }
         let found =
@@ -137,7 +137,7 @@ impl Snapshot {
             if next.organizations.contains_key(id) || removed.contains(id) {
                 continue;
             }
-            let at_fault = is_broken(organization, &broken) || listing != Listing::Read;
+            let at_fault = is_broken(organization, &broken) || listing != DirectoryListing::Read;
             kept.extend(organization.source.file().filter(|_| at_fault && is_good).map(Path::to_owned));
             next.organizations.insert(id.clone(), organization.clone());
         }
@@ -149,17 +149,17 @@ impl Snapshot {
         }
         let known: BTreeSet<_> = next.organizations.values().filter_map(|known| known.source.file()).collect();
         let nameless = nameless.into_iter().filter(|file| !known.contains(file.as_path())).collect();
-        next.nameless = nameless;
+        next.unidentified = nameless;
         Update { changes: self.changes(&next), snapshot: next, faults, kept }
     }
 
     /// Returns the changes from this snapshot to another one.
-    pub fn changes(&self, next: &Self) -> Vec<Change> {
+    pub fn changes(&self, next: &Self) -> Vec<OrganizationChange> {
         let removed = self.organizations.keys().filter(|id| !next.organizations.contains_key(*id));
-        let removed = removed.cloned().map(Change::Removed);
+        let removed = removed.cloned().map(OrganizationChange::Removed);
         let others = next.organizations.iter().filter_map(|(id, organization)| match self.organizations.get(id) {
-            None => Some(Change::Added(id.clone())),
-            Some(before) if before != organization => Some(Change::Changed(id.clone())),
+            None => Some(OrganizationChange::Added(id.clone())),
+            Some(before) if before != organization => Some(OrganizationChange::Changed(id.clone())),
             Some(_) => None,
         });
         removed.chain(others).collect()

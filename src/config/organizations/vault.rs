@@ -25,18 +25,18 @@ const FIELD: &str = "client_secret";
 #[derive(Clone, Default)]
 pub struct Vault {
     /// Keys. The first one encrypts; each decrypts the secrets encrypted with it.
-    keys: Vec<Key>,
+    keys: Vec<SealingKey>,
 }
 
 #[derive(Clone)]
-struct Key {
+struct SealingKey {
     id: String,
     cipher: XChaCha20Poly1305,
 }
 
 /// Reason why a secret can't be decrypted.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Unopened {
+pub enum DecryptError {
     /// The secret was encrypted with a key that is not configured.
     #[error("its secret was encrypted with the key {sealed_with}, which is not configured")]
     NoKey {
@@ -51,7 +51,7 @@ pub enum Unopened {
 impl Vault {
     /// Uses the current key, and the previous one while rows are re-encrypted.
     pub fn new(current: Option<&SecretSlice<u8>>, previous: Option<&SecretSlice<u8>>) -> Self {
-        Self { keys: current.into_iter().chain(previous).filter_map(Key::new).collect() }
+        Self { keys: current.into_iter().chain(previous).filter_map(SealingKey::new).collect() }
     }
 
     /// Reports whether there is a key to encrypt with.
@@ -60,7 +60,7 @@ impl Vault {
     }
 
     /// Encrypts a secret with the current key; `None` without a key.
-    pub fn seal(&self, organization: &OrganizationId, secret: &SecretString) -> Option<Value> {
+    pub fn encrypt(&self, organization: &OrganizationId, secret: &SecretString) -> Option<Value> {
         let key = self.keys.first()?;
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
         let bound = bound_to(&key.id, organization);
@@ -71,19 +71,19 @@ impl Vault {
     }
 
     /// Decrypts a secret.
-    pub fn open(&self, organization: &OrganizationId, sealed: &Value) -> Result<SecretString, Unopened> {
+    pub fn open(&self, organization: &OrganizationId, sealed: &Value) -> Result<SecretString, DecryptError> {
         let sealed = &sealed["sealed"];
         let bytes = |name: &str| sealed[name].as_str().and_then(|text| STANDARD.decode(text).ok());
-        let sealed_with = sealed["key"].as_str().ok_or(Unopened::Damaged)?;
+        let sealed_with = sealed["key"].as_str().ok_or(DecryptError::Damaged)?;
         let Some(key) = self.keys.iter().find(|key| key.id == sealed_with) else {
-            return Err(Unopened::NoKey { sealed_with: sealed_with.to_owned() });
+            return Err(DecryptError::NoKey { sealed_with: sealed_with.to_owned() });
         };
-        let nonce = bytes("nonce").filter(|nonce| nonce.len() == NONCE).ok_or(Unopened::Damaged)?;
-        let text = bytes("text").ok_or(Unopened::Damaged)?;
+        let nonce = bytes("nonce").filter(|nonce| nonce.len() == NONCE).ok_or(DecryptError::Damaged)?;
+        let text = bytes("text").ok_or(DecryptError::Damaged)?;
         let bound = bound_to(&key.id, organization);
         let payload = Payload { msg: &text, aad: &bound };
-        let plain = key.cipher.decrypt(XNonce::from_slice(&nonce), payload).map_err(|_| Unopened::Damaged)?;
-        String::from_utf8(plain).map(Into::into).map_err(|_| Unopened::Damaged)
+        let plain = key.cipher.decrypt(XNonce::from_slice(&nonce), payload).map_err(|_| DecryptError::Damaged)?;
+        String::from_utf8(plain).map(Into::into).map_err(|_| DecryptError::Damaged)
     }
 
     /// Reports whether a secret was encrypted with the current key.
@@ -92,7 +92,7 @@ impl Vault {
     }
 }
 
-impl Key {
+impl SealingKey {
     fn new(bytes: &SecretSlice<u8>) -> Option<Self> {
         let bytes = bytes.expose_secret();
         let cipher = XChaCha20Poly1305::new_from_slice(bytes).ok()?;
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_secret_round_trips_and_encrypts_differently_each_time() {
         let (vault, secret) = (vault(1, None), SecretString::from("s3cret ü"));
-        let (one, other) = (vault.seal(&acme(), &secret).unwrap(), vault.seal(&acme(), &secret).unwrap());
+        let (one, other) = (vault.encrypt(&acme(), &secret).unwrap(), vault.encrypt(&acme(), &secret).unwrap());
         assert_ne!(one, other, "a fresh nonce each time");
         assert!(!one.to_string().contains("s3cret"));
         assert_eq!(vault.open(&acme(), &one).unwrap().expose_secret(), "s3cret ü");
@@ -140,31 +140,33 @@ mod tests {
 
     #[test]
     fn another_key_or_organization_or_a_changed_byte_decrypts_nothing() {
-        let sealed = vault(1, None).seal(&acme(), &"x".into()).unwrap();
+        let sealed = vault(1, None).encrypt(&acme(), &"x".into()).unwrap();
         let refused = vault(2, None).open(&acme(), &sealed).unwrap_err();
-        assert!(matches!(&refused, Unopened::NoKey { sealed_with } if sealed["sealed"]["key"] == sealed_with.as_str()));
-        assert_eq!(vault(1, None).open(&"org_globex".into(), &sealed).unwrap_err(), Unopened::Damaged);
+        assert!(
+            matches!(&refused, DecryptError::NoKey { sealed_with } if sealed["sealed"]["key"] == sealed_with.as_str())
+        );
+        assert_eq!(vault(1, None).open(&"org_globex".into(), &sealed).unwrap_err(), DecryptError::Damaged);
         for (field, value) in [("nonce", "AAAA"), ("text", "AAAAAAAAAAAAAAAAAAAAAAAA"), ("text", "?"), ("nonce", "")] {
             let mut changed = sealed.clone();
             changed["sealed"][field] = value.into();
-            assert_eq!(vault(1, None).open(&acme(), &changed).unwrap_err(), Unopened::Damaged, "{field} {value}");
+            assert_eq!(vault(1, None).open(&acme(), &changed).unwrap_err(), DecryptError::Damaged, "{field} {value}");
         }
-        assert_eq!(vault(1, None).open(&acme(), &Value::Null).unwrap_err(), Unopened::Damaged);
+        assert_eq!(vault(1, None).open(&acme(), &Value::Null).unwrap_err(), DecryptError::Damaged);
     }
 
     #[test]
     fn the_previous_key_decrypts_and_the_current_one_encrypts() {
-        let sealed = vault(1, None).seal(&acme(), &"x".into()).unwrap();
+        let sealed = vault(1, None).encrypt(&acme(), &"x".into()).unwrap();
         let rotating = vault(2, Some(1));
         assert_eq!(rotating.open(&acme(), &sealed).unwrap().expose_secret(), "x");
         assert!(!rotating.is_current(&sealed));
-        let anew = rotating.seal(&acme(), &"x".into()).unwrap();
+        let anew = rotating.encrypt(&acme(), &"x".into()).unwrap();
         assert!(vault(2, None).is_current(&anew));
     }
 
     #[test]
     fn without_a_key_nothing_is_encrypted_and_debug_shows_no_key() {
-        assert!(Vault::default().seal(&acme(), &"x".into()).is_none() && !Vault::default().has_key());
+        assert!(Vault::default().encrypt(&acme(), &"x".into()).is_none() && !Vault::default().has_key());
         assert!(!format!("{:?}", vault(7, None)).contains("07"));
     }
 }

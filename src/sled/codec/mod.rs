@@ -62,18 +62,18 @@ pub(super) fn decode_record(value: &[u8]) -> Result<Record, Unreadable> {
 
 /// Effect of one event on its session, with the times when it was last and first written.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Entry {
+pub(super) struct SessionRow {
     /// Time of the last change, for retention.
     pub at: Timestamp,
     /// Time of the first write, which orders the entries of a session.
     pub first: Timestamp,
     /// Stored effect.
-    pub kept: Kept,
+    pub kept: StoredEffect,
 }
 
 /// Effect of an event on its session, as its value stores it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct StoredEffect {
     /// State of the session after the event.
     #[serde(flatten)]
     pub state: SessionState,
@@ -85,7 +85,7 @@ pub(super) struct Kept {
     pub closing: Option<Timestamp>,
 }
 
-impl Entry {
+impl SessionRow {
     /// Encodes the entry; the event id is in the key.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut value = head(ENTRY_HEAD);
@@ -105,7 +105,7 @@ impl Entry {
 
     /// Converts the entry to the workflow's type.
     pub(super) fn of(self, event_id: EventId) -> SessionEntry {
-        let Kept { state, handed_off, closing } = self.kept;
+        let StoredEffect { state, handed_off, closing } = self.kept;
         SessionEntry { event_id, state, handed_off, closing }
     }
 }

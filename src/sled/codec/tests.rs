@@ -133,16 +133,16 @@ fn the_time_first_seen_is_read_without_decoding() {
 
 #[test]
 fn entries_contacts_and_requirements_round_trip() {
-    let entry = Entry {
+    let entry = SessionRow {
         at: at(5),
         first: at(1),
-        kept: Kept {
+        kept: StoredEffect {
             state: SessionState::Open { incident: IncidentId(Uuid::from_u128(7)), ticket_number: None },
             handed_off: Some(at(1)),
             closing: Some(at(2)),
         },
     };
-    assert_eq!(Entry::decode(&entry.encode()).unwrap(), entry);
+    assert_eq!(SessionRow::decode(&entry.encode()).unwrap(), entry);
     assert_eq!(touched_at(&entry.encode()), Some(at(5)));
     let contact = ContactId(Uuid::from_u128(9));
     let value = encode_contact(contact, at(3));
@@ -155,7 +155,7 @@ fn entries_contacts_and_requirements_round_trip() {
 fn malformed_values_are_refused() {
     for value in [&b""[..], b"\x01abcdefghijklmnop{}", b"\x02short"] {
         assert!(decode_record(value).is_err());
-        assert!(Entry::decode(value).is_err());
+        assert!(SessionRow::decode(value).is_err());
         assert!(decode_contact(value).is_err());
     }
     let unknown = decode_learned(b"\x07{}").unwrap_err().to_string();

@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::traces::Traces;
-use crate::config::{Log, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 
 /// Failure to set up logging.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum LogsError {
 
 /// Starts logging to standard error, because standard output is for the output of commands, and collects spans if traces are
 /// exported.
-pub fn init(log: &Log, traces: Option<&Traces>) -> Result<(), LogsError> {
+pub fn init(log: &LogConfig, traces: Option<&Traces>) -> Result<(), LogsError> {
     match traces {
         None => {
             let lines = layer(log.format, std::io::stderr);

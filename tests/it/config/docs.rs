@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use handoffd::config::organizations::schema::KEYS as ORGANIZATION;
-use handoffd::config::schema::{KEYS, Key};
+use handoffd::config::schema::{ConfigKey, KEYS};
 
 fn code(text: &str) -> String {
     format!("`{text}`")
 }
 
-fn default(key: &Key) -> String {
+fn default(key: &ConfigKey) -> String {
     match key.default {
         Some("\"\"") => "empty".to_owned(),
         Some(default) => code(default),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handoffd::config::schema::{KEYS, Key};
+use handoffd::config::schema::{ConfigKey, KEYS};
 use handoffd::config::{self, BrokerUrl, Config, LogFormat, OnCorruption};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
@@ -34,7 +34,7 @@ fn the_shipped_file_is_exactly_the_defaults() {
             seen.insert(key.variable());
         }
     }
-    let all: BTreeSet<String> = KEYS.iter().map(Key::variable).collect();
+    let all: BTreeSet<String> = KEYS.iter().map(ConfigKey::variable).collect();
     assert_eq!(seen, all);
     let empty = Site::new("").load(&[]).expect("an empty file is all defaults");
     let shipped = config::load(&shipped(), pairs(&[])).expect("the shipped file is legal");

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use handoffd::config::organizations::{self, Change, Snapshot};
-use handoffd::config::{Config, Environment, Organization};
+use handoffd::config::organizations::{self, OrganizationChange, Snapshot};
+use handoffd::config::{Config, EnvironmentVariables, Organization};
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::workflow::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment};
 use secrecy::ExposeSecret;
@@ -18,7 +18,7 @@ fn config(insecure: &str) -> Config {
 }
 
 fn parse(text: &str, config: &Config) -> Result<Organization, String> {
-    let env: Environment = pairs(&[("ACME_CLIENT_SECRET", "fr0m-env")]).collect();
+    let env: EnvironmentVariables = pairs(&[("ACME_CLIENT_SECRET", "fr0m-env")]).collect();
     organizations::parse(Path::new("acme.toml"), text, config, &env).map_err(|faults| faults.to_string())
 }
 
@@ -224,8 +224,8 @@ struct World {
 }
 
 impl World {
-    fn reload(&mut self) -> (Vec<Change>, Vec<PathBuf>, String) {
-        let loaded = organizations::read(&self.site.directory(), &self.config, &Environment::default());
+    fn reload(&mut self) -> (Vec<OrganizationChange>, Vec<PathBuf>, String) {
+        let loaded = organizations::read(&self.site.directory(), &self.config, &EnvironmentVariables::default());
         let update = self.snapshot.reload(loaded);
         self.snapshot = update.snapshot;
         (update.changes, update.kept, update.faults.to_string())
@@ -237,11 +237,11 @@ fn files_are_added_changed_broken_and_removed() {
     let site = Site::new("");
     let path = PathBuf::from(site.organization("a.toml", ACME));
     let mut world = World { site, config: config("false"), snapshot: Snapshot::default() };
-    assert_eq!(world.reload(), (vec![Change::Added(id("org_acme"))], vec![], String::new()));
+    assert_eq!(world.reload(), (vec![OrganizationChange::Added(id("org_acme"))], vec![], String::new()));
     assert_eq!(world.reload(), (vec![], vec![], String::new()));
 
     world.site.organization("a.toml", &ACME.replace("pl41n", "r0tated"));
-    assert_eq!(world.reload().0, [Change::Changed(id("org_acme"))]);
+    assert_eq!(world.reload().0, [OrganizationChange::Changed(id("org_acme"))]);
 
     world.site.organization("a.toml", "organization_id = ");
     let (changes, kept, error) = world.reload();
@@ -251,7 +251,7 @@ fn files_are_added_changed_broken_and_removed() {
     assert_eq!(secret.expose_secret(), "r0tated");
 
     std::fs::remove_file(world.site.directory().join("a.toml")).expect("a file");
-    assert_eq!(world.reload(), (vec![Change::Removed(id("org_acme"))], vec![], String::new()));
+    assert_eq!(world.reload(), (vec![OrganizationChange::Removed(id("org_acme"))], vec![], String::new()));
     assert!(world.snapshot.is_empty());
 }
 
@@ -260,22 +260,22 @@ fn a_file_must_be_missing_in_two_readings() {
     let site = Site::new("");
     site.organization("a.toml", ACME);
     let config = config("false");
-    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let look = || organizations::read(&site.directory(), &config, &EnvironmentVariables::default());
     site.organization("b.toml", &ACME.replace("org_acme", "org_b"));
     let now = Instant::now();
-    let first = Snapshot::default().glance(look(), now).snapshot;
+    let first = Snapshot::default().poll(look(), now).snapshot;
 
     std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
-    let missed = first.glance(look(), now);
+    let missed = first.poll(look(), now);
     assert!(missed.changes.is_empty() && missed.kept.is_empty() && missed.snapshot.len() == 2);
 
     site.organization("a.toml", ACME);
-    let back = missed.snapshot.glance(look(), now);
+    let back = missed.snapshot.poll(look(), now);
     assert_eq!((back.changes, &back.snapshot), (vec![], &first));
 
     std::fs::remove_file(site.directory().join("a.toml")).expect("a file");
-    let gone = back.snapshot.glance(look(), now).snapshot.glance(look(), now);
-    assert_eq!(gone.changes, [Change::Removed(id("org_acme"))]);
+    let gone = back.snapshot.poll(look(), now).snapshot.poll(look(), now);
+    assert_eq!(gone.changes, [OrganizationChange::Removed(id("org_acme"))]);
     assert_eq!(gone.snapshot.len(), 1);
 }
 
@@ -287,30 +287,30 @@ fn files_that_vanish_all_at_once_are_waited_for() {
     write("a.toml", "org_a");
     write("b.toml", "org_b");
     let config = config("false");
-    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let look = || organizations::read(&site.directory(), &config, &EnvironmentVariables::default());
     let begin = Instant::now();
     let after = |seconds| begin + Duration::from_secs(seconds);
-    let full = Snapshot::default().glance(look(), begin).snapshot;
+    let full = Snapshot::default().poll(look(), begin).snapshot;
     for file in ["a.toml", "b.toml"] {
         std::fs::remove_file(site.directory().join(file)).expect("a file");
     }
     let mut empty = full.clone();
     for seconds in [0, 2, 30, 59] {
-        let update = empty.glance(look(), after(seconds));
+        let update = empty.poll(look(), after(seconds));
         assert!(update.changes.is_empty() && update.snapshot.len() == 2, "{seconds}");
         empty = update.snapshot;
     }
     // After a minute they are removed; at once on request.
-    let both = [Change::Removed(id("org_a")), Change::Removed(id("org_b"))];
-    assert_eq!(empty.glance(look(), after(60)).changes, both);
+    let both = [OrganizationChange::Removed(id("org_a")), OrganizationChange::Removed(id("org_b"))];
+    assert_eq!(empty.poll(look(), after(60)).changes, both);
     assert_eq!(full.reload(look()).changes, both);
 
     // Half of it is back; the other half is still waited for.
     write("a.toml", "org_a");
-    let half = empty.glance(look(), after(58)).snapshot.glance(look(), after(59));
+    let half = empty.poll(look(), after(58)).snapshot.poll(look(), after(59));
     assert!(half.changes.is_empty() && half.snapshot.len() == 2);
     write("b.toml", "org_b");
-    let back = half.snapshot.glance(look(), after(59)).snapshot;
+    let back = half.snapshot.poll(look(), after(59)).snapshot;
     assert_eq!(back, full, "all is forgotten once all are back");
 }
 
@@ -324,7 +324,7 @@ fn a_file_at_fault_withholds_its_organization_and_no_other() {
     site.organization("one.toml", &ACME.replace("org_acme", "org_twice"));
     site.organization("two.toml", &ACME.replace("org_acme", "org_twice"));
     let config = config("false");
-    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let look = || organizations::read(&site.directory(), &config, &EnvironmentVariables::default());
     let update = Snapshot::default().reload(look());
     assert!(update.snapshot.is_complete() && update.kept.is_empty());
     let why = |organization: &str| {
@@ -343,7 +343,7 @@ fn a_file_at_fault_withholds_its_organization_and_no_other() {
     // Corrected, then broken again while it is in effect: the last good version stays.
     let path = PathBuf::from(site.organization("secret.toml", ACME));
     let good = update.snapshot.reload(look());
-    assert_eq!(good.changes, [Change::Changed(id("org_acme"))]);
+    assert_eq!(good.changes, [OrganizationChange::Changed(id("org_acme"))]);
     site.organization("secret.toml", &ACME.replace("\"pl41n\"", "{ env = \"NOT_SET\" }"));
     let again = good.snapshot.reload(look());
     assert_eq!((again.changes, again.kept), (vec![], vec![path]));
@@ -354,7 +354,7 @@ fn a_file_that_does_not_give_its_organization_makes_the_list_incomplete() {
     let site = Site::new("");
     site.organization("a.toml", ACME);
     let config = config("false");
-    let look = || organizations::read(&site.directory(), &config, &Environment::default());
+    let look = || organizations::read(&site.directory(), &config, &EnvironmentVariables::default());
     let first = Snapshot::default().reload(look()).snapshot;
     for broken in
         ["organization_id = ", "organization_id = 5\n", "environment_url = \"x\"\n", "organization_id = \" \"\n"]
@@ -379,7 +379,7 @@ fn a_second_file_of_an_organization_does_not_block_it() {
     let (changes, kept, error) = world.reload();
     assert!(changes.is_empty() && kept.len() == 1 && error.contains("one file for each organization"), "{error}");
     std::fs::remove_file(world.site.directory().join("a.toml")).expect("a file");
-    assert_eq!(world.reload().0, [Change::Changed(id("org_acme"))]);
+    assert_eq!(world.reload().0, [OrganizationChange::Changed(id("org_acme"))]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use handoffd::cli;
-use handoffd::config::{self, Config, Environment};
+use handoffd::config::{self, Config, EnvironmentVariables};
 use tempfile::TempDir;
 
 /// Directory with `handoffd.toml` and `organizations/`.
@@ -51,7 +51,7 @@ impl Site {
         cli::config::show(&self.file(), &self.env(variables)).map_err(|faults| faults.to_string())
     }
 
-    fn env(&self, variables: &[(&str, &str)]) -> Environment {
+    fn env(&self, variables: &[(&str, &str)]) -> EnvironmentVariables {
         let directory = self.directory();
         let directory = ("HANDOFFD_ORGANIZATIONS__DIRECTORY", directory.to_str().expect("UTF-8"));
         pairs(&[variables, &[directory]].concat()).collect()

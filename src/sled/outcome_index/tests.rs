@@ -55,7 +55,7 @@ proptest! {
         let mut found = Vec::new();
         for (newest, row) in &rows {
             prop_assert!(row.len() <= LONGEST);
-            let listed: Vec<Listed<'_>> = entries(row).collect();
+            let listed: Vec<IndexEntry<'_>> = entries(row).collect();
             prop_assert_eq!(listed[0].at, *newest);
             prop_assert!(newest.duration_since(listed[listed.len() - 1].at) <= SPAN);
             found.extend(listed.iter().map(|listed| (listed.at, listed.position().key(), listed.bytes.to_vec())));

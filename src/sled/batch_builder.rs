@@ -6,20 +6,20 @@ use handoffd_engine::workflow::{Record, SessionEntry};
 use jiff::Timestamp;
 use sled::IVec;
 
-use super::codec::{self, Entry, Kept};
-use super::pending::Call;
-use super::view::View;
-use super::{journal, keys};
+use super::codec::{self, SessionRow, StoredEffect};
+use super::pending::PendingCall;
+use super::view::StoreView;
+use super::{keys, outcome_index};
 
 /// Batch of changes whose later ones see the earlier ones before any reader does.
-pub(super) struct Draft<'a, 'v> {
-    view: &'a View<'v>,
-    writes: Call,
+pub(super) struct BatchBuilder<'a, 'v> {
+    view: &'a StoreView<'v>,
+    writes: PendingCall,
 }
 
-impl<'a, 'v> Draft<'a, 'v> {
+impl<'a, 'v> BatchBuilder<'a, 'v> {
     /// Creates an empty batch.
-    pub(super) fn new(view: &'a View<'v>) -> Self {
+    pub(super) fn new(view: &'a StoreView<'v>) -> Self {
         Self { view, writes: Vec::with_capacity(12) }
     }
 
@@ -74,7 +74,7 @@ impl<'a, 'v> Draft<'a, 'v> {
     }
 
     /// Returns the collected writes.
-    pub(super) fn into_call(self) -> Call {
+    pub(super) fn into_call(self) -> PendingCall {
         self.writes
     }
 
@@ -84,7 +84,7 @@ impl<'a, 'v> Draft<'a, 'v> {
         let (here, there) = match record.outcome() {
             Some(outcome) => {
                 // Indexed each time: an earlier note of it may never reach the disk.
-                self.insert(keys::listed(key), journal::encode(key, record, outcome));
+                self.insert(keys::listed(key), outcome_index::encode(key, record, outcome));
                 (ended, unended)
             }
             None => (unended, ended),
@@ -104,9 +104,9 @@ impl<'a, 'v> Draft<'a, 'v> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let key = keys::entry(organization, session, &entry.event_id);
-        let before = self.get(&key)?.and_then(|value| Entry::decode(&value).ok());
-        let kept = Kept { state: entry.state.clone(), handed_off: entry.handed_off, closing: entry.closing };
-        let entry = Entry { at, first: before.map_or(at, |before| before.first), kept };
+        let before = self.get(&key)?.and_then(|value| SessionRow::decode(&value).ok());
+        let kept = StoredEffect { state: entry.state.clone(), handed_off: entry.handed_off, closing: entry.closing };
+        let entry = SessionRow { at, first: before.map_or(at, |before| before.first), kept };
         self.insert(key, entry.encode());
         Ok(())
     }

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::config::fault::Place;
+use crate::config::fault::FaultPlace;
 
 /// Origin of an organization's settings.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Source {
+pub enum Origin {
     /// File of this path.
     File(PathBuf),
     /// Document saved, or to be saved, in the store.
     Store,
 }
 
-impl Source {
+impl Origin {
     /// Returns the path if the origin is a file.
     pub fn file(&self) -> Option<&Path> {
         match self {
@@ -24,15 +24,15 @@ impl Source {
     }
 
     /// Returns a place in the file or document.
-    pub(super) fn place(&self, line: Option<usize>) -> Place {
+    pub(super) fn place(&self, line: Option<usize>) -> FaultPlace {
         match self {
-            Self::File(path) => Place::File { path: path.clone(), line },
-            Self::Store => Place::Document,
+            Self::File(path) => FaultPlace::File { path: path.clone(), line },
+            Self::Store => FaultPlace::Document,
         }
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),

@@ -23,7 +23,7 @@ pub(super) const SPAN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Finished event as a row lists it, with every searchable field, so that its record need not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Listed<'a> {
+pub(super) struct IndexEntry<'a> {
     /// Time when the outcome was decided.
     pub at: Timestamp,
     status: u8,
@@ -81,7 +81,7 @@ pub(super) fn pack<'a>(entries: impl Iterator<Item = &'a [u8]>) -> Vec<(Timestam
 }
 
 /// Iterates over the entries of a row, newest first, up to the first malformed one.
-pub(super) fn entries(row: &[u8]) -> impl Iterator<Item = Listed<'_>> {
+pub(super) fn entries(row: &[u8]) -> impl Iterator<Item = IndexEntry<'_>> {
     let mut rest = row.strip_prefix(&[VERSION]).unwrap_or_default();
     std::iter::from_fn(move || {
         let (listed, after) = read(rest)?;
@@ -90,7 +90,7 @@ pub(super) fn entries(row: &[u8]) -> impl Iterator<Item = Listed<'_>> {
     })
 }
 
-impl Listed<'_> {
+impl IndexEntry<'_> {
     /// Returns the position among all outcomes.
     pub(super) fn position(&self) -> Position {
         Position { at: self.at, event_id: self.event_id.into(), organization_id: self.organization_id.into() }
@@ -133,7 +133,7 @@ fn encode_status(status: Status) -> u8 {
     }
 }
 
-fn read(bytes: &[u8]) -> Option<(Listed<'_>, &[u8])> {
+fn read(bytes: &[u8]) -> Option<(IndexEntry<'_>, &[u8])> {
     let at = read_time(bytes)?;
     let (&status, rest) = bytes.get(TIME..)?.split_first()?;
     let (event_id, rest) = split_sized(rest)?;
@@ -142,7 +142,7 @@ fn read(bytes: &[u8]) -> Option<(Listed<'_>, &[u8])> {
     let (tickets, rest) = split_sized(rest)?;
     let (incidents, rest) = split_sized(rest)?;
     let (work_items, rest) = split_sized(rest)?;
-    let listed = Listed {
+    let listed = IndexEntry {
         at,
         status,
         event_id: str::from_utf8(event_id).ok()?,

@@ -9,11 +9,11 @@ use super::keys::UNENDED;
 use super::pending::Writes;
 
 /// Digests of keys. A superfluous one costs a read of the disk; none is ever missing.
-pub(super) struct Unended {
+pub(super) struct UnfinishedIndex {
     digests: HashSet<u64>,
 }
 
-impl Unended {
+impl UnfinishedIndex {
     /// Returns the empty index of a new database.
     pub(super) fn none() -> Self {
         Self { digests: HashSet::new() }
