@@ -1,4 +1,4 @@
-//! Where a message goes, and why it did not get there.
+//! Destination of a publish, and the reasons for which it fails.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use lapin::types::ShortString;
 
 use super::refusal;
 
-/// Where a message goes.
+/// Destination of a publish.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Address<'a> {
     /// Exchange; empty for the default one, which routes by queue name.
@@ -17,38 +17,38 @@ pub(super) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// One queue, by the default exchange.
+    /// Returns the address of a queue, by the default exchange.
     pub(super) fn queue(name: &'a str) -> Self {
         Self { exchange: "", routing_key: name }
     }
 
-    /// For messages: the exchange, or the queue where the default exchange is used.
+    /// Name for messages: the exchange, or the queue if the default exchange is used.
     pub(super) fn name(&self) -> &'a str {
         if self.exchange.is_empty() { self.routing_key } else { self.exchange }
     }
 }
 
-/// Why a message was not confirmed.
+/// Reason for which a message was not confirmed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The broker, or AMQP itself, does not take this message; others may pass.
+    /// The broker, or AMQP itself, rejects this message; others may pass.
     Refused(String),
-    /// This user may not write there; the next message for it waits until it may be tried again.
+    /// This user has no write permission; the next message waits until the destination is retried.
     Forbidden,
-    /// The channel or the connection broke over it, or before it.
+    /// The channel or the connection broke before or during the publish.
     Broken(lapin::Error),
     /// The publisher has ended.
     Gone,
 }
 
 impl Failure {
-    /// In the words of the seam.
+    /// Converts to the error of the [`Bus`](handoffd_engine::ports::bus::Bus) port.
     pub(super) fn at(self, to: Address<'_>) -> BusError {
         let to = to.name().to_owned();
         match self {
             Self::Refused(problem) => BusError::Refused { to, problem },
-            Self::Forbidden => BusError::Refused { to, problem: "this user may not write there".to_owned() },
-            // The broker closed the channel over this very message: no such exchange.
+            Self::Forbidden => BusError::Refused { to, problem: "this user has no write permission".to_owned() },
+            // The broker closed the channel because of this message: there is no such exchange.
             Self::Broken(error) if error.is_amqp_soft_error() => {
                 BusError::Refused { to, problem: refusal::in_words(&error) }
             }
@@ -64,7 +64,7 @@ impl From<lapin::Error> for Failure {
     }
 }
 
-/// A short string, or a refusal: AMQP has no room for more than 255 bytes.
+/// Converts to an AMQP short string, or refuses a text of more than 255 bytes.
 pub(super) fn short(text: &str) -> Result<ShortString, Failure> {
     ShortString::try_new(text).map_err(|error| Failure::Refused(error.to_string()))
 }

@@ -1,7 +1,7 @@
-//! Where to connect: every address of every URL, in turn, from a random one on.
+//! Chooses the node to connect to: tries every address of every URL in turn, from a random one on.
 //!
-//! The worker connects to one address itself instead of leaving the name to lapin, which tries the first address only:
-//! a node that is gone, or frozen, is passed over, and workers spread over the nodes of a cluster.
+//! lapin tries only the first address of a name. The worker connects to one address itself, so that a node that is down
+//! or frozen is passed over, and workers spread over the nodes of a cluster.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,39 +17,40 @@ use super::greeting;
 use super::options::{Options, Tls, host_and_port};
 use super::topology::BrokerVersion;
 
-/// For the name server to answer.
+/// Longest wait for name resolution.
 const NAME_LIMIT: Duration = Duration::from_secs(5);
-/// For one address: TCP, TLS and the greeting. A frozen node, whose kernel accepts what it never reads, costs so much.
+/// Longest wait for one address: TCP, TLS and the greeting. A frozen node, whose kernel accepts connections that it
+/// never reads, takes all of it.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(5);
 
-/// A node that has greeted.
+/// Node that has sent a greeting.
 #[derive(Clone, Debug)]
 pub(super) struct Reached {
-    /// Its URL: user, virtual host, and the name that its certificate has to bear.
+    /// URL of the node: user, virtual host, and the name that its certificate must bear.
     pub uri: AMQPUri,
-    /// Which of the name's addresses it is.
+    /// Address in use, one of those of the name.
     pub address: SocketAddr,
     /// Files for TLS.
     pub tls: Tls,
-    /// From its greeting.
+    /// Version from the greeting.
     pub version: BrokerVersion,
 }
 
-/// An address to try.
+/// Address to try.
 #[derive(Clone, PartialEq, Debug)]
 struct Candidate {
     uri: AMQPUri,
     address: SocketAddr,
 }
 
-/// An address, or a name, that failed, and how.
+/// Address or name that failed, and the problem.
 #[derive(PartialEq, Debug)]
 struct Failure {
     place: String,
     problem: String,
 }
 
-/// Finds a node that greets. The error names every address that was tried and what became of it.
+/// Finds a node that sends a greeting. The error lists every address tried, with its problem.
 pub(super) async fn reach(options: &Options) -> Result<Reached, String> {
     let uris = options.uris().map_err(|error| error.to_string())?;
     let (mut candidates, mut failures) = resolve(&uris).await;
@@ -66,14 +67,14 @@ pub(super) async fn reach(options: &Options) -> Result<Reached, String> {
     }
 }
 
-/// Every address of every URL, each once. Names are looked up at the same time, on threads that may block.
+/// Resolves every URL and returns each address once. Names are resolved concurrently, on threads that may block.
 async fn resolve(uris: &[AMQPUri]) -> (Vec<Candidate>, Vec<Failure>) {
     let lookups = uris.iter().map(async |uri| {
         let place = (uri.authority.host.as_str(), uri.authority.port);
         match timeout(NAME_LIMIT, lookup_host(place)).await {
             Ok(Ok(addresses)) => Ok(addresses.collect::<Vec<_>>()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("its name is not resolved within {} s", NAME_LIMIT.as_secs())),
+            Err(_) => Err(format!("name not resolved within {} s", NAME_LIMIT.as_secs())),
         }
     });
     let (mut candidates, mut failures) = (Vec::new(), Vec::new());
@@ -112,10 +113,10 @@ async fn greeting_of(uri: &AMQPUri, address: SocketAddr, tls: &Tls, limit: Durat
     let stream = timeout_at(until, dial(uri, address, tls)).await;
     let stream = stream.map_err(|_| format!("no connection within {} s", limit.as_secs()))?;
     let greeting = timeout_at(until, greeting::version(stream.map_err(|error| error.to_string())?)).await;
-    greeting.map_err(|_| "its port is open, but it does not greet".to_owned())?.map_err(|error| error.to_string())
+    greeting.map_err(|_| "port open, but no AMQP greeting".to_owned())?.map_err(|error| error.to_string())
 }
 
-/// One failure needs no place: whoever reports it names the URLs.
+/// Describes the failures. A single one is given without its place, because the caller's message names the URLs.
 fn in_words(failures: &[Failure]) -> String {
     match failures {
         [one] => one.problem.clone(),
@@ -144,7 +145,7 @@ mod tests {
         (listener, address)
     }
 
-    /// An address that greets as a broker of this version does.
+    /// Starts a server that greets as a broker of this version does.
     async fn greets(version: &'static str) -> SocketAddr {
         greets_on("127.0.0.1:0", version).await
     }
@@ -162,7 +163,7 @@ mod tests {
         address
     }
 
-    /// The frame of `connection.start`.
+    /// Frame of `connection.start`.
     fn start(version: &str) -> Vec<u8> {
         let long = |text: &str| [&u32::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
         let entry = [b"\x07version", &b"S"[..], &long(version)].concat();
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nodes_that_are_gone_or_frozen_are_passed_over() {
+    async fn nodes_that_are_down_or_frozen_are_skipped() {
         let (gone, address_of_gone) = listener().await;
         drop(gone);
         let (_frozen, address_of_frozen) = listener().await;
@@ -189,7 +190,7 @@ mod tests {
         let failures = first_that_greets(candidates[..2].to_vec(), &Tls::default(), SHORT).await.unwrap_err();
         let words = in_words(&failures);
         assert!(words.contains(&address_of_gone.to_string()) && words.contains("refused"), "{words}");
-        let frozen = format!("{address_of_frozen} (127.0.0.1): its port is open, but it does not greet");
+        let frozen = format!("{address_of_frozen} (127.0.0.1): port open, but no AMQP greeting");
         assert!(words.contains(&frozen) && !words.contains("s3cret"), "{words}");
     }
 
@@ -213,14 +214,14 @@ mod tests {
         assert_eq!(host_and_port(&options.uris().unwrap()[0]), format!("[::1]:{}", alive.port()));
     }
 
-    /// Workers spread over the nodes: with one start for all, none would ever be on the second.
+    /// Workers spread over the nodes: with one start for all, none would ever connect to the second.
     #[tokio::test]
     async fn any_node_may_be_the_first() {
         let (one, other) = (greets("3.10.8").await, greets("3.10.8").await);
         let mut options = crate::rabbit::options::tests::options();
         options.urls = [one, other].map(|address| format!("amqp://{address}/").into()).to_vec();
         let (mut of_one, mut of_other) = (0, 0);
-        // By chance alone this fails once in 2⁶³ times.
+        // Fails by chance once in 2⁶³ runs.
         for _ in 0..64 {
             let reached = reach(&options).await.unwrap().address;
             *(if reached == one { &mut of_one } else { &mut of_other }) += 1;

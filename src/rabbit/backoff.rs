@@ -1,4 +1,4 @@
-//! How long to wait before trying again.
+//! Pauses between attempts to connect.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use rand::Rng;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Pauses that double, each somewhere between half of it and all of it, so that many workers do not
-/// come back all at once.
+/// Exponential backoff with jitter. Each pause is between half of its nominal length and all of it, so that many
+/// workers don't reconnect at once.
 pub(super) struct Backoff {
     next: Duration,
 }
@@ -18,14 +18,14 @@ impl Backoff {
         Self { next: FIRST }
     }
 
-    /// After something that lasted.
+    /// Starts over after a connection that lasted longer than the longest pause.
     pub(super) fn reset_after(&mut self, lasted: Duration) {
         if lasted > LONGEST {
             self.next = FIRST;
         }
     }
 
-    /// The next pause.
+    /// Returns the next pause.
     pub(super) fn pause(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(LONGEST);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_a_bound_and_start_anew_after_something_that_lasted() {
+    fn pauses_grow_to_a_limit_and_reset_after_a_lasting_connection() {
         let mut backoff = Backoff::new();
         let pauses: Vec<_> = (0..20).map(|_| backoff.pause()).collect();
         assert!(pauses[0] <= FIRST && pauses[0] >= FIRST / 2);

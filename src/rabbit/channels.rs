@@ -1,4 +1,4 @@
-//! Connections by name, and channels on as many of them as are needed.
+//! Named connections, and channels on as many of them as needed.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use super::addresses::Reached;
 use super::connect::connect;
 use super::refusal;
 
-/// For a node that has greeted to open a connection; one that freezes meanwhile is replaced by another.
+/// Longest wait for a node that has greeted to open a connection; one that freezes meanwhile is replaced by another.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
-/// For the broker to answer a good-bye. One that hangs finds out by itself, from missing heartbeats.
+/// Longest wait for the answer to a close. A broker that hangs detects the end from missing heartbeats.
 pub(super) const GOODBYE: Duration = Duration::from_secs(4);
 /// RabbitMQ's own limit of channels on a connection (`channel_max`).
 const CHANNEL_NUMBERS: u16 = 2047;
 
-/// Channels for one purpose: on one connection, and on further ones once it has no number left.
+/// Channels for one purpose, on one connection and on further ones once it has no channel number left.
 pub(super) struct Channels {
     reached: Reached,
     does: &'static str,
     first: Connection,
-    /// Each with as many channels as the broker allows; only the last one has room.
+    /// Further connections. Only the last one has channel numbers left.
     further: Mutex<Vec<Connection>>,
 }
 
 impl Channels {
-    /// Opens the first connection, under a name that says what it does.
+    /// Opens the first connection, named for its purpose.
     pub(super) async fn connect(reached: &Reached, does: &'static str) -> Result<Self, String> {
         let first = open(reached, does).await?;
         Ok(Self { reached: reached.clone(), does, first, further: Mutex::default() })
     }
 
-    /// The connection that lives as long as this.
+    /// First connection; it stays open as long as `self`.
     pub(super) fn first(&self) -> &Connection {
         &self.first
     }
 
-    /// One more channel.
+    /// Opens a channel.
     pub(super) async fn open(&self) -> lapin::Result<Channel> {
         let mut further = self.further.lock().await;
         loop {
@@ -52,17 +52,17 @@ impl Channels {
         }
     }
 
-    /// Says good-bye to the broker, if it listens.
+    /// Closes every connection in good order if the broker responds.
     pub(super) async fn hang_up(&self) {
         let further = self.further.lock().await;
         futures_util::future::join_all(further.iter().chain([&self.first]).map(hang_up)).await;
     }
 }
 
-/// One more channel on a connection.
+/// Opens a channel on a connection.
 ///
-/// lapin (4.12.3) never forgets that the broker closed a channel of some number over an error (a queue that is missing, a
-/// permission that is not given), and fails a new one of that number with the old error, once it has come round. So the next is
+/// lapin (4.12.3) never forgets that the broker closed a channel over an error (a missing queue, a missing permission),
+/// and fails a new channel of the same number with the old error once the numbers wrap around. So the next number is
 /// tried.
 pub(super) async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
     let mut channel = connection.create_channel().await;
@@ -75,20 +75,20 @@ pub(super) async fn open_channel(connection: &Connection) -> lapin::Result<Chann
     channel
 }
 
-/// True when a connection has no channel left.
+/// True if a connection has no channel number left.
 fn is_full(error: &lapin::Error) -> bool {
     matches!(error.kind(), lapin::ErrorKind::ChannelsLimitReached)
 }
 
-/// Closes one connection in good order, if the broker listens.
+/// Closes a connection in good order if the broker responds.
 pub(super) async fn hang_up(connection: &Connection) {
     if connection.status().connected() {
-        // One that breaks meanwhile is closed too.
+        // A connection that breaks meanwhile is closed too.
         let _ = timeout(GOODBYE, connection.close(200, "OK".into())).await;
     }
 }
 
-/// One connection, under a name that shows an operator at the broker what it is.
+/// Opens a connection whose name shows an operator of the broker its purpose.
 pub(super) async fn open(reached: &Reached, does: &str) -> Result<Connection, String> {
     let name = format!("handoffd {} {does}", env!("CARGO_PKG_VERSION"));
     let properties = ConnectionProperties::default()
@@ -97,5 +97,5 @@ pub(super) async fn open(reached: &Reached, does: &str) -> Result<Connection, St
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let connected =
         timeout(OPEN_LIMIT, connect(reached.uri.clone(), reached.address, reached.tls.clone(), properties)).await;
-    connected.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| refusal::in_words(&error))
+    connected.map_err(|_| "no answer in time".to_owned())?.map_err(|error| refusal::in_words(&error))
 }

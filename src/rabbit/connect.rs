@@ -1,4 +1,4 @@
-//! A connection of lapin's over a sieve, to one address.
+//! lapin connection to one address, read through a [`Sieve`].
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use lapin::{Connection, ConnectionProperties};
 use super::options::Tls;
 use super::sieve::Sieve;
 
-/// Connects to this address, by TLS where the URL says so.
+/// Connects to an address, by TLS if the URL's scheme requires it.
 pub(super) async fn connect(
     uri: AMQPUri,
     address: SocketAddr,
@@ -32,7 +32,7 @@ pub(super) async fn connect(
     Connection::connector(uri, runtime, through_sieve, properties).await
 }
 
-/// A stream to one address of a URL's host. The certificate has to bear the host's name, whatever the address.
+/// Opens a stream to one address of a URL's host. The certificate must name the host, whichever address is used.
 pub(super) async fn dial(uri: &AMQPUri, address: SocketAddr, tls: &Tls) -> io::Result<TokioStream> {
     let stream = AsyncTcpStream::connect(&Tokio::current(), address).await?;
     match uri.scheme {
@@ -43,7 +43,7 @@ pub(super) async fn dial(uri: &AMQPUri, address: SocketAddr, tls: &Tls) -> io::R
 
 type TokioStream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
-/// tokio, whose streams are read through a sieve: lapin takes its stream's type from here.
+/// tokio's reactor with streams wrapped in a [`Sieve`]: lapin takes the type of its stream from the reactor.
 #[derive(Clone, Debug)]
 struct Sifting(Tokio);
 
@@ -51,7 +51,7 @@ impl Reactor for Sifting {
     type TcpStream = Sieve<TokioStream>;
     type Sleep = <Tokio as Reactor>::Sleep;
 
-    /// lapin never asks for it.
+    /// Unsupported; lapin never calls it.
     fn register<H: Read + Write + Send + 'static>(
         &self,
         _: H,
@@ -85,7 +85,7 @@ mod tests {
     async fn roots_and_the_clients_certificate_come_from_files() {
         _ = rustls::crypto::ring::default_provider().install_default();
         let authority = Authority::new();
-        // By TLS 1.2 a client hears of a refused certificate before its handshake is over.
+        // In TLS 1.2 a client learns of a refused certificate before its handshake ends.
         let server = authority.serve("-tls1_2 -CAfile root.pem -Verify 1 -verify_return_error");
         let uri: AMQPUri = format!("amqps://localhost:{}/%2f", server.port).parse().unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], server.port));
@@ -93,15 +93,16 @@ mod tests {
 
         let ca_file = Some(authority.file("root.pem"));
         let client = Some((authority.file("client.pem"), authority.file("client.key")));
-        let unknown = try_with(Tls { ca_file: None, client: client.clone() }).await.expect("an unknown root");
-        assert!(unknown.to_lowercase().contains("unknownissuer"), "{unknown}");
+        let unknown_root = try_with(Tls { ca_file: None, client: client.clone() }).await.expect("an unknown root");
+        assert!(unknown_root.to_lowercase().contains("unknownissuer"), "{unknown_root}");
         assert!(
             try_with(Tls { ca_file: ca_file.clone(), client: None }).await.is_some(),
-            "the server wants a certificate"
+            "the server requires a certificate"
         );
         assert_eq!(try_with(Tls { ca_file: ca_file.clone(), client }).await, None);
 
-        let gone = try_with(Tls { ca_file: Some("/nowhere.pem".into()), client: None }).await.expect("no such file");
-        assert!(gone.starts_with("broker.ca_file /nowhere.pem: "), "{gone}");
+        let missing_file =
+            try_with(Tls { ca_file: Some("/nowhere.pem".into()), client: None }).await.expect("no such file");
+        assert!(missing_file.starts_with("broker.ca_file /nowhere.pem: "), "{missing_file}");
     }
 }

@@ -1,4 +1,4 @@
-//! Takes messages from the inbox and from organizations' queues, and hands them on.
+//! Receives messages from the inbox and from organizations' queues, and passes them on as deliveries.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,10 +18,10 @@ use super::refusal;
 use super::settle::{ConsumeContext, InFlight, Message};
 use super::subscription::Subscription;
 
-/// So long without a message, and those that a process may have died of are through.
+/// Silence after which the messages that may have killed an earlier process count as handled.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Where deliveries of the inbox go, on every line, until it is shut.
+/// Sender of the inbox's deliveries on every line, until it is shut.
 pub(super) struct Outlet(Mutex<Option<mpsc::Sender<Delivery>>>);
 
 impl Outlet {
@@ -29,12 +29,12 @@ impl Outlet {
         Self(Mutex::new(Some(to)))
     }
 
-    /// The sender, while it is open.
+    /// Returns the sender while it is open.
     fn open(&self) -> Option<mpsc::Sender<Delivery>> {
         self.lock().clone()
     }
 
-    /// Ends the stream, once those in it are taken.
+    /// Ends the stream once the deliveries in it have been received.
     pub(super) fn shut(&self) {
         self.lock().take();
     }
@@ -44,29 +44,29 @@ impl Outlet {
     }
 }
 
-/// Care with which the inbox is consumed.
+/// Degree of caution when consuming the inbox.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Care {
-    /// One message at a time, as long as they were delivered before: the process may have died of one of them, and its
-    /// neighbours in the prefetch would be counted up with it.
+    /// One message at a time, while messages have been delivered before. One of them may have killed the process, and
+    /// the delivery count of its neighbours in the prefetch would rise with its own.
     OneAtATime,
-    /// As many as the prefetch allows.
+    /// As many messages as the prefetch allows.
     None,
 }
 
-/// Why a subscription hands nothing on any more.
+/// Reason for which a subscription ended.
 pub(super) enum End {
     /// Something broke.
     Broken(String),
-    /// It was to stop; what the broker has sent and nobody has taken comes again with the next connection.
+    /// The bus stops. The broker redelivers unreceived messages on the next connection.
     Stopped,
-    /// It was to pause; everything that the broker has sent is handed on.
+    /// The bus pauses. Every message received from the broker has been passed on.
     Paused,
-    /// The messages that were delivered before are through.
+    /// The messages that had been delivered before are handled.
     Through,
 }
 
-/// Hands on what comes into the inbox.
+/// Passes on the messages of the inbox.
 pub(super) async fn forward(
     subscription: &mut Subscription,
     context: &Arc<ConsumeContext>,
@@ -93,7 +93,7 @@ pub(super) async fn forward(
             }
             (Some(Err(error)), _) => return End::Broken(refusal::in_words(&error)),
             (None, Some(end)) => return end,
-            // Its queue was deleted, or moved to another node.
+            // The queue was deleted, or moved to another node.
             (None, None) => return End::Broken("the broker cancelled the consumer".to_owned()),
         };
         let delivery = delivery(message, context, None);
@@ -101,7 +101,7 @@ pub(super) async fn forward(
         tokio::select! {
             sent = to.send(delivery) => {
                 if sent.is_err() {
-                    // Nobody takes deliveries any more.
+                    // The receiver is gone.
                     stop.cancelled().await;
                     return End::Stopped;
                 }
@@ -115,9 +115,10 @@ pub(super) async fn forward(
     }
 }
 
-/// Why to end without a message: a pause is asked for, or those that were delivered before are through.
+/// Waits for a reason to end without a message: a request to pause, or silence after messages that had been delivered
+/// before.
 async fn over(care: Care, pause: &mut watch::Receiver<Option<String>>) -> End {
-    // An error: nobody can ask any more.
+    // An error means that the sender is gone and nobody can request a pause.
     let asked = async { pause.wait_for(Option::is_some).await.is_ok() };
     match care {
         Care::None => {
@@ -133,7 +134,7 @@ async fn over(care: Care, pause: &mut watch::Receiver<Option<String>>) -> End {
     }
 }
 
-/// The deliveries of an organization's queue. They end with the connection, with `until`, and when they are cancelled.
+/// Returns the deliveries of an organization's queue. They end with the connection, with `until`, and on cancellation.
 pub(super) fn consumption(
     subscription: Subscription,
     queue: String,
@@ -165,7 +166,7 @@ pub(super) fn consumption(
     Consumption { deliveries: Box::pin(deliveries), cancel, closed }
 }
 
-/// A message, as a delivery.
+/// Converts a message to a delivery.
 fn delivery(
     message: lapin::message::Delivery,
     context: &Arc<ConsumeContext>,

@@ -1,35 +1,36 @@
-//! The properties of a copy: the source's, but for what would make the broker lose or refuse it.
+//! Properties of a copy: the source's, except those for which the broker would lose or refuse it.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
 use super::envelope::ORIGINAL_ROUTING_KEY;
 
-/// AMQP's number for a persistent message.
+/// Delivery mode of a persistent message in AMQP.
 pub(super) const PERSISTENT: u8 = 2;
 
 const ORIGINAL_EXPIRATION: &str = "x-handoffd-original-expiration";
 const ORIGINAL_USER_ID: &str = "x-handoffd-original-user-id";
 const ORIGINAL_DEATHS: &str = "x-handoffd-original-x-death";
 
-/// Headers that address further queues: a copy that still had them would arrive there too.
+/// Headers that address further queues, with the names under which a copy keeps them. A copy with the original names
+/// would be routed there again.
 const COPIES: [(&str, &str); 2] = [("CC", "x-handoffd-original-cc"), ("BCC", "x-handoffd-original-bcc")];
 
-/// For a retry queue.
+/// Properties of a copy for a retry queue.
 pub(super) fn for_retry(source: &BasicProperties, set: &[(&'static str, String)]) -> BasicProperties {
     let mut headers = headers(source);
     hide_deaths(&mut headers);
     finish(source, headers, set)
 }
 
-/// For the dead-letter queue.
+/// Properties of a copy for the dead-letter queue.
 pub(super) fn for_dead_letters(source: &BasicProperties, set: &[(&'static str, String)]) -> BasicProperties {
     let mut headers = headers(source);
     restore_deaths(&mut headers);
     finish(source, headers, set)
 }
 
-/// For the inbox, under a message id of its own.
+/// Properties of a part for the inbox, under a message id of its own.
 pub(super) fn for_part(source: &BasicProperties, routing_key: &str, message_id: ShortString) -> BasicProperties {
     let mut headers = headers(source);
     hide_deaths(&mut headers);
@@ -37,7 +38,7 @@ pub(super) fn for_part(source: &BasicProperties, routing_key: &str, message_id: 
     finish(source, headers, &set).with_message_id(message_id)
 }
 
-/// For the inbox, from the dead-letter queue: as it was before its death, `without` these headers.
+/// Properties of a replayed dead letter for the inbox: as before its death, `without` these headers.
 pub(super) fn for_replay(
     source: &BasicProperties,
     routing_key: &str,
@@ -54,13 +55,14 @@ pub(super) fn for_replay(
     finish(source, headers, set)
 }
 
-/// The broker's own notes on where a message died (`x-first-death-queue`, from 4.0 on `x-last-death-…` too).
+/// True for the headers in which the broker records where a message died (`x-first-death-queue`; from 4.0 on also
+/// `x-last-death-…`).
 fn is_of_a_death(header: &str) -> bool {
     let notes = ["x-death", "x-first-death-", "x-last-death-", ORIGINAL_DEATHS];
     notes.iter().any(|note| header.starts_with(note))
 }
 
-/// Text headers as a table.
+/// Converts text headers to a table.
 pub(super) fn table(headers: &[(impl AsRef<str>, String)]) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in headers {
@@ -69,11 +71,11 @@ pub(super) fn table(headers: &[(impl AsRef<str>, String)]) -> FieldTable {
     table
 }
 
-/// The source's headers without those that work on a copy.
+/// Returns the source's headers without those that take effect on a copy.
 fn headers(source: &BasicProperties) -> FieldTable {
     let mut headers = FieldTable::default();
     for (name, value) in source.headers().iter().flat_map(FieldTable::inner) {
-        // The broker's own count for this queue; in another one it would be a lie.
+        // The broker's own count for this queue is wrong in any other.
         if name.as_str() == "x-delivery-count" {
             continue;
         }
@@ -81,26 +83,28 @@ fn headers(source: &BasicProperties) -> FieldTable {
         let name = renamed.map_or_else(|| name.clone(), |(_, to)| (*to).into());
         headers.insert(name, value.clone());
     }
-    // A copy must not expire before its time, in the dead-letter queue not at all.
+    // A copy must not expire before its time, and in the dead-letter queue never.
     if let Some(expiration) = source.expiration() {
         headers.insert(ORIGINAL_EXPIRATION.into(), long(expiration.as_str()));
     }
-    // The broker refuses a user id that is not the publishing connection's.
+    // The broker refuses a user id other than the publishing connection's.
     if let Some(user) = source.user_id() {
         headers.insert(ORIGINAL_USER_ID.into(), long(user.as_str()));
     }
     headers
 }
 
-/// The broker takes a message for one that goes round in circles, and drops it, when it expires
-/// towards a queue that its `x-death` names already. A message that had once passed the delivery
-/// limit of the inbox (and was replayed) could then never come back from a retry queue.
+/// Moves `x-death` to a header that the broker ignores.
+///
+/// The broker assumes a cycle, and drops the message, when it expires towards a queue that its `x-death` already names.
+/// A message that had once exceeded the delivery limit of the inbox, and was replayed, could then never return from a
+/// retry queue.
 fn hide_deaths(headers: &mut FieldTable) {
     let Some(deaths) = headers.inner().get("x-death").cloned() else {
         return;
     };
     remove(headers, "x-death");
-    // What it came with the first time is the source's; later ones tell only of our own retry queues.
+    // The first `x-death` is the source's own; later ones list only the worker's retry queues.
     let been_here = [ORIGINAL_DEATHS, ORIGINAL_ROUTING_KEY];
     if !been_here.iter().any(|name| headers.contains_key(name)) {
         headers.insert(ORIGINAL_DEATHS.into(), deaths);
@@ -114,7 +118,7 @@ fn restore_deaths(headers: &mut FieldTable) {
     }
 }
 
-/// A table has no way to take a header out.
+/// Removes a header; a table has no method for that.
 fn remove(headers: &mut FieldTable, name: &str) {
     let mut inner = headers.inner().clone();
     inner.remove(name);
@@ -123,7 +127,7 @@ fn remove(headers: &mut FieldTable, name: &str) {
 
 type SetText = fn(BasicProperties, ShortString) -> BasicProperties;
 
-/// All properties but `expiration` and `user_id`; there is no way to take one out.
+/// Copies all properties except `expiration` and `user_id`; lapin can't remove a property.
 fn finish(source: &BasicProperties, mut headers: FieldTable, set: &[(&'static str, String)]) -> BasicProperties {
     for (name, value) in set {
         headers.insert((*name).into(), long(value));
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_works_on_a_copy_is_put_aside() {
+    fn properties_that_take_effect_on_a_copy_are_renamed() {
         let source = with(&[
             ("CC", long("a")),
             ("BCC", long("b")),
@@ -199,9 +203,9 @@ mod tests {
         assert_eq!(*copy.delivery_mode(), Some(PERSISTENT));
     }
 
-    /// Only the first `x-death` is the source's own, and it is given back at the end.
+    /// Only the first `x-death` is the source's own, and it is restored at the end.
     #[test]
-    fn deaths_are_hidden_on_the_way_and_given_back() {
+    fn deaths_are_hidden_during_retries_and_restored() {
         let source = with(&[("x-death", long("the inbox"))]);
         let first = for_retry(&source, &[]);
         assert_eq!(headers(&first), [(ORIGINAL_DEATHS.to_owned(), long("the inbox"))]);
@@ -214,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_is_as_before_its_death() {
+    fn a_replay_restores_the_properties_before_its_death() {
         let kept = [("kept", AMQPValue::LongInt(7)), ("x-handoffd-original-expiration", long("5"))];
         let died = [
             ("x-death", long("d")),

@@ -1,4 +1,4 @@
-//! What the broker writes into `x-death` of a message that it gave up by itself.
+//! Reads `x-death`, in which the broker records the deaths of a message that it dead-lettered.
 
 use handoffd_engine::ports::bus::BrokerDeath;
 use handoffd_engine::workflow::Reason;
@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-/// The newest death by which the broker gave it up: delivered too often, or expired where events wait for a worker. In a
-/// retry queue expiring is no death, and in a queue of somebody else's it is none of ours.
+/// Returns the newest death that was the broker's decision: too many deliveries, or expiry in a queue where events wait
+/// for a worker. Expiry in a retry queue or in a foreign queue does not count.
 pub(super) fn broker_death(properties: &BasicProperties, is_event_queue: impl Fn(&str) -> bool) -> Option<BrokerDeath> {
     deaths(properties).find_map(|death| {
         let reason = match text(death, "reason")?.as_str() {
@@ -19,7 +19,7 @@ pub(super) fn broker_death(properties: &BasicProperties, is_event_queue: impl Fn
     })
 }
 
-/// The key it was published with first: that of its oldest death, for the queues on the way have only names.
+/// Returns the routing key of the first publish, taken from the oldest death. Later deaths carry queue names only.
 pub(super) fn first_routing_key(properties: &BasicProperties) -> Option<String> {
     match deaths(properties).last()?.inner().get("routing-keys")? {
         AMQPValue::FieldArray(keys) => keys.as_slice().first().and_then(in_words),
@@ -27,7 +27,7 @@ pub(super) fn first_routing_key(properties: &BasicProperties) -> Option<String> 
     }
 }
 
-/// Newest first.
+/// Iterates over the deaths, newest first.
 fn deaths(properties: &BasicProperties) -> impl DoubleEndedIterator<Item = &FieldTable> {
     let list = properties.headers().as_ref().and_then(|headers| headers.inner().get("x-death"));
     let list = match list {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expired_where_events_wait_is_dead() {
+    fn expiry_in_an_event_queue_is_a_death() {
         for queue in ["events", "organization.org_acme"] {
             let properties = died(vec![
                 death(queue, "expired", 1_764_000_000, queue),

@@ -1,11 +1,12 @@
-//! Makes the broker have what the topology says, or finds out that it does not.
+//! Declares the topology at the broker, or checks it.
 //!
-//! Each name is looked at first (a passive declaration, which needs no rights), then declared, which changes nothing where
-//! it is there and shows whether it is as it must be. The look is how a queue that is new is told from one that was there.
+//! Each name is first looked up by a passive declaration, which needs no permissions, and then declared. A declaration
+//! changes nothing on an existing object and shows whether its arguments are right. The lookup distinguishes new queues
+//! from old ones.
 //!
-//! All of it happens on connections of its own. The broker closes the channel of a question that it refuses, and lapin
-//! (4.12.3) never forgets that a channel of this number was closed over an error: a new one of that number fails with the
-//! old error. So a connection serves fewer questions than it has numbers, and is closed afterwards.
+//! All of this happens on separate connections. The broker closes the channel of a request that it refuses, and lapin
+//! (4.12.3) never forgets that a channel was closed over an error: a new channel of the same number fails with the old
+//! error. So a connection serves fewer requests than it has channel numbers, and is closed afterwards.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -24,39 +25,39 @@ use super::options::Declare;
 use super::refusal::{self, StartError};
 use super::topology::{Declaration, encode};
 
-/// Questions to the broker at once: 2,000 organizations take some seconds.
+/// Concurrent requests to the broker; 2,000 organizations take some seconds.
 const AT_ONCE: usize = 16;
-/// Declarations on one connection; each loses it one channel number at most.
+/// Declarations on one connection; each uses up one channel number at most.
 const ON_ONE_CONNECTION: usize = 1000;
-/// For the broker to answer one question. It may not answer at all for a quorum queue without a leader (measured, 3.10,
-/// just after a restart).
+/// Longest wait for one answer. The broker may never answer for a quorum queue without a leader (measured, 3.10, just
+/// after a restart).
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why the topology does not stand.
+/// Reason for which the topology is incomplete.
 #[derive(Debug)]
 pub(super) enum Shortfall {
-    /// Something is there but other than it must be, or can't be as it must: waiting is no use.
+    /// An object exists with other arguments, or can't be declared as required. Waiting does not help.
     Wrong(StartError),
-    /// These are not there, and are not to be created.
+    /// These objects are missing, and must not be declared.
     Missing(Vec<Declaration>),
-    /// The broker refused, or went away.
+    /// The broker refused a request, or the connection broke.
     Failed(String, Error),
-    /// There is no connection to be had.
+    /// No connection could be opened.
     Away(String),
 }
 
 /// Result of declaring or checking.
 #[derive(Default, Debug)]
 pub(super) struct Declared {
-    /// Queues that were not there before and that were made, or may have been: also where the rest failed.
+    /// New queues that were declared, or may have been, also if the rest failed.
     pub made: BTreeSet<String>,
-    /// Declarations that the broker did not answer for in time.
+    /// Declarations that the broker did not answer in time.
     pub unanswered: Vec<Declaration>,
-    /// Why not all of the rest stands.
+    /// Reason for which the rest is incomplete.
     pub shortfall: Option<Shortfall>,
 }
 
-/// Declares or checks all of them.
+/// Declares or checks all declarations.
 pub(super) async fn declare(reached: &Reached, declarations: &[Declaration], mode: Declare) -> Declared {
     let mut declared = Declared::default();
     let mut missing = Vec::new();
@@ -78,7 +79,7 @@ async fn all(
     let is_binding = |declaration: &&Declaration| matches!(declaration, Declaration::Binding { .. });
     let (bindings, first): (Vec<_>, Vec<_>) = declarations.iter().partition(is_binding);
     let mut session: Option<Session> = None;
-    // A binding needs both of its ends.
+    // A binding requires both of its ends.
     for mut rest in [first.as_slice(), bindings.as_slice()] {
         while !rest.is_empty() {
             let mut open = match session.take() {
@@ -96,21 +97,21 @@ async fn all(
 
 /// Result of one declaration.
 enum Found {
-    /// It stands, and did before.
+    /// It already existed.
     There,
-    /// It was made.
+    /// It was declared.
     Made,
-    /// It is not there.
+    /// It is missing.
     Missing,
-    /// The broker does not answer for it; it may have been made.
+    /// The broker did not answer; it may have been declared.
     Unanswered { made: bool },
 }
 
-/// Why a question had no good answer.
+/// Reason for which a request failed.
 enum NoAnswer {
-    /// The broker said why.
+    /// The broker refused it.
     Refused(Error),
-    /// It said nothing in time.
+    /// The broker did not answer in time.
     Silence,
 }
 
@@ -120,18 +121,18 @@ enum Ask {
     IsItThere,
 }
 
-/// One connection, and its channels that nobody asks on at the moment.
+/// One connection, and its channels without a request in progress.
 struct Session {
     connection: Option<Connection>,
     idle: Mutex<Vec<Channel>>,
-    /// Declarations that it still serves.
+    /// Number of declarations that the connection can still serve.
     room: usize,
 }
 
 impl Session {
     async fn open(reached: &Reached) -> Result<Self, String> {
         let connection = open(reached, "declares").await?;
-        // No limit is written as 0. An operator may allow few channels.
+        // A `channel_max` of 0 means no limit. An operator may allow few channels.
         let numbers = match usize::from(connection.configuration().channel_max()) {
             0 => ON_ONE_CONNECTION,
             numbers => numbers.saturating_sub(AT_ONCE).max(1),
@@ -153,7 +154,7 @@ impl Session {
             .iter()
             .map(|declaration| async move { (*declaration, session.stands(declaration, mode).await) })
             .collect();
-        // In order, so that names are.
+        // In order, so that the names in messages are too.
         let mut answers = stream::iter(asked).buffered(AT_ONCE);
         let mut first_shortfall = Ok(());
         while let Some((declaration, found)) = answers.next().await {
@@ -167,7 +168,7 @@ impl Session {
                     }
                     declared.unanswered.push(declaration.clone());
                 }
-                // Those that were asked meanwhile may have been made: their answers are waited for.
+                // Objects requested concurrently may have been declared, so their answers are awaited.
                 Err(shortfall) => first_shortfall = first_shortfall.and(Err(shortfall)),
             }
         }
@@ -178,24 +179,24 @@ impl Session {
         if let Declaration::Binding { .. } = declaration {
             return self.binding(declaration, mode).await;
         }
-        let there = match self.ask(declaration, Ask::IsItThere).await {
+        let exists = match self.ask(declaration, Ask::IsItThere).await {
             Ok(()) => true,
             Err(NoAnswer::Refused(error)) if refusal::is_missing(&error) => false,
             Err(NoAnswer::Refused(error)) => return Err(shortfall(declaration, error)),
             Err(NoAnswer::Silence) => return Ok(Found::Unanswered { made: false }),
         };
-        if !there && mode == Declare::Check {
+        if !exists && mode == Declare::Check {
             return Ok(Found::Missing);
         }
         match self.ask(declaration, Ask::Create).await {
-            Ok(()) => Ok(if there { Found::There } else { Found::Made }),
-            Err(NoAnswer::Silence) => Ok(Found::Unanswered { made: !there }),
-            Err(NoAnswer::Refused(error)) if there && is_no_fault(declaration, mode, &error) => Ok(Found::There),
+            Ok(()) => Ok(if exists { Found::There } else { Found::Made }),
+            Err(NoAnswer::Silence) => Ok(Found::Unanswered { made: !exists }),
+            Err(NoAnswer::Refused(error)) if exists && is_no_fault(declaration, mode, &error) => Ok(Found::There),
             Err(NoAnswer::Refused(error)) => Err(shortfall(declaration, error)),
         }
     }
 
-    /// Bindings can't be looked at.
+    /// Declares a binding; AMQP has no lookup for bindings.
     async fn binding(&self, binding: &Declaration, mode: Declare) -> Result<Found, Shortfall> {
         if mode == Declare::Check {
             return Ok(Found::There);
@@ -207,7 +208,8 @@ impl Session {
         }
     }
 
-    /// On a channel that nobody else asks on: the broker closes it when it refuses, and answers in order.
+    /// Sends a request on a channel without any other: the broker closes the channel when it refuses, and answers in
+    /// order.
     async fn ask(&self, declaration: &Declaration, ask: Ask) -> Result<(), NoAnswer> {
         let answer = timeout(ANSWER_LIMIT, async {
             let channel = self.channel().await?;
@@ -223,15 +225,15 @@ impl Session {
         match (idle, &self.connection) {
             (Some(channel), _) => Ok(channel),
             (None, Some(connection)) => connection.create_channel().await,
-            // Only once it is dropped.
+            // `None` only after the drop.
             (None, None) => Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into()),
         }
     }
 }
 
 impl Drop for Session {
-    /// Closed in the background, with its channels kept until then: lapin (4.12.3) now and then hangs up without waiting
-    /// for the broker's answer where they are dropped just before.
+    /// Closes the connection in the background and keeps its channels until then: lapin (4.12.3) occasionally hangs up
+    /// without waiting for the broker's answer if they are dropped just before.
     fn drop(&mut self) {
         let (connection, channels) = (self.connection.take(), std::mem::take(&mut *lock(&self.idle)));
         if let (Some(connection), Ok(runtime)) = (connection, tokio::runtime::Handle::try_current()) {
@@ -270,11 +272,11 @@ async fn put(channel: &Channel, declaration: &Declaration, ask: Ask) -> lapin::R
     }
 }
 
-/// True where it may be as it is although the broker refuses to declare it.
+/// True if an existing object is acceptable although the broker refuses to declare it.
 ///
-/// Exchanges are OpenCX's: durable and topic is all that is asked of them (the broker compares these two first), and the
-/// right to configure them is not needed. Of a queue that is only checked, a user without that right learns that it is
-/// there and no more.
+/// Exchanges belong to OpenCX. They only have to be durable and of type topic (the broker compares these two first),
+/// and the worker needs no permission to configure them. If a queue is only checked, a user without that permission
+/// learns no more than that it exists.
 fn is_no_fault(declaration: &Declaration, mode: Declare, error: &Error) -> bool {
     match declaration {
         Declaration::Exchange { .. } => {
@@ -306,7 +308,7 @@ fn shortfall(declaration: &Declaration, error: Error) -> Shortfall {
 }
 
 impl Shortfall {
-    /// The shortfall in words, for people.
+    /// Describes the shortfall for people.
     pub(super) fn in_words(&self) -> String {
         match self {
             Self::Wrong(wrong) => wrong.to_string(),
@@ -314,7 +316,7 @@ impl Shortfall {
                 let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 format!("missing: {}; create what is missing (`handoffd topology`)", names.join(", "))
             }
-            Self::Failed(what, error) => format!("refuses {what}: {}", refusal::in_words(error)),
+            Self::Failed(what, error) => format!("can't declare {what}: {}", refusal::in_words(error)),
             Self::Away(why) => why.clone(),
         }
     }

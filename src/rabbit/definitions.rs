@@ -1,6 +1,6 @@
-//! The topology as RabbitMQ's definitions, for whoever declares it in the worker's place.
+//! Topology as RabbitMQ definitions, for operators who declare it themselves.
 //!
-//! Made of the same declarations as the worker's own, so that the two can't differ.
+//! Generated from the worker's own declarations, so that the two can't differ.
 
 use handoffd_engine::event::OrganizationId;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::options::Options;
 use super::topology::{Argument, BrokerVersion, Declaration, organization_queue, topology};
 
-/// All exchanges, queues and bindings, as `rabbitmqctl import_definitions` takes them.
+/// Returns all exchanges, queues and bindings in the format of `rabbitmqctl import_definitions`.
 pub fn definitions(
     options: &Options,
     organizations: &[OrganizationId],

@@ -1,4 +1,4 @@
-//! Watches the number of messages in each queue, and that the broker still has our consumer.
+//! Measures the number of messages in each queue, and checks that the broker still has this worker's consumer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use handoffd_engine::ports::metrics::{Measurement, Metrics};
 use super::settle::ConsumeContext;
 use super::state::State;
 
-/// How often the queues are asked. One question costs the broker about a millisecond.
+/// Interval between measurements. One request costs the broker about a millisecond.
 const EVERY: Duration = Duration::from_secs(5);
-/// Organizations' queues that are asked each time, in turn: with 200 organizations each one is asked every 20 s.
+/// Organizations' queues measured each time, in turn; with 200 organizations each one is measured every 20 s.
 const QUEUES_AT_ONCE: usize = 50;
-/// Answers in a row without a consumer of the inbox until it is taken for gone: just after it started the broker may not count it
-/// yet.
+/// Consecutive answers without a consumer of the inbox after which it counts as lost. The broker may not count a
+/// consumer that has just started.
 const WITHOUT_CONSUMER: u32 = 2;
 
-/// Reports the depths for as long as the line lives. Ends with a reason when the broker has lost our consumer, of which it does not
-/// always say a word.
+/// Reports the depths until the broker has lost this worker's consumer, which it does not always announce. Returns the
+/// reason.
 pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: &dyn Metrics) -> String {
     let (line, options) = (&context.line, &context.options);
     let (mut without, mut next, mut missing) = (0, 0, Vec::new());
@@ -34,7 +34,7 @@ pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: 
             }
         }
         if without >= WITHOUT_CONSUMER {
-            return format!("the broker has no consumer of `{}` any more", options.queue);
+            return format!("the broker no longer has a consumer of `{}`", options.queue);
         }
         let organizations = context.queues.all();
         for step in 0..QUEUES_AT_ONCE.min(organizations.len()) {
@@ -49,15 +49,15 @@ pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: 
     }
 }
 
-/// Checks again for the queues of organizations that are missing; an organization without one is blocked.
+/// Checks the missing queues of organizations again; an organization without a queue is blocked.
 async fn report_missing(context: &ConsumeContext, watch: &dyn Metrics, before: &mut Vec<OrganizationId>) {
     if !context.queues.all_missing().is_empty() {
-        // What goes wrong with that is found out with the next check, or the next connection.
+        // The next check, or the next connection, reports a failure.
         _ = context.queues.declare_new(context.line.reached()).await;
     }
     let missing = context.queues.all_missing();
-    for there in before.iter().filter(|id| !missing.contains(id)) {
-        watch.record(Measurement::Blocked(there, false));
+    for restored in before.iter().filter(|id| !missing.contains(id)) {
+        watch.record(Measurement::Blocked(restored, false));
     }
     for id in &missing {
         watch.record(Measurement::Blocked(id, true));

@@ -1,18 +1,19 @@
-//! Headers of a copy that would not fit into a frame.
+//! Reduces the headers of a copy to the size of a frame.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-/// Kept free in a frame: the other properties (3.3 KB at most), and what brokers add when a copy goes on.
+/// Bytes kept free in a frame for the other properties (3.3 KB at most) and for the headers that brokers add later.
 const SPARE: usize = 8192;
-/// Most of a list of names, in bytes.
+/// Longest list of names, in bytes.
 const LONGEST_LIST: usize = 1024;
 const LEFT_OUT: &str = "x-handoffd-left-out";
 
-/// A copy whose headers fit into a frame of this length, and how many were left out for that: the largest.
+/// Removes the largest headers of a copy until the rest fits into a frame of this length. Returns the copy and the
+/// number of headers removed.
 ///
-/// A source's headers may fill its frame to the last byte. With the worker's own beside them the broker would close the
-/// connection (FRAME_ERROR), for this copy and for each that is made when the source comes again.
+/// The headers of a source may fill its frame to the last byte. With the worker's own headers added, the broker would
+/// close the connection (FRAME_ERROR) for this copy, and for each further copy when the source is redelivered.
 pub(super) fn fit(copy: BasicProperties, frame_max: usize) -> (BasicProperties, usize) {
     let room = frame_max.saturating_sub(SPARE.min(frame_max / 2));
     let Some(headers) = copy.headers().as_ref().filter(|headers| table_weight(headers) > room) else {
@@ -39,7 +40,7 @@ fn without_the_largest(headers: &FieldTable, room: usize) -> (FieldTable, Vec<St
     (FieldTable::from(inner), left_out)
 }
 
-/// Which they were, as far as there is room.
+/// Adds the names of the removed headers, as far as there is space.
 fn noting(mut headers: FieldTable, left_out: &[String]) -> FieldTable {
     let mut list = String::new();
     for name in left_out {
@@ -56,7 +57,7 @@ fn noting(mut headers: FieldTable, left_out: &[String]) -> FieldTable {
     headers
 }
 
-/// Bytes on the wire.
+/// Encoded length of a table, in bytes.
 fn table_weight(table: &FieldTable) -> usize {
     4 + table.inner().iter().map(|(name, value)| entry_weight(name.as_str(), value)).sum::<usize>()
 }
@@ -65,7 +66,8 @@ fn entry_weight(name: &str, value: &AMQPValue) -> usize {
     1 + name.len() + value_weight(value)
 }
 
-/// At most: numbers are taken for the longest. How deep tables may be in tables is bounded when they are read.
+/// Upper bound of the encoded length of a value; every number counts as the longest. The depth of nested tables is
+/// limited when they are read.
 fn value_weight(value: &AMQPValue) -> usize {
     1 + match value {
         AMQPValue::LongString(text) => 4 + text.as_bytes().len(),
@@ -96,14 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_stays_as_it_is() {
+    fn headers_that_fit_are_unchanged() {
         for copy in [BasicProperties::default(), with(&[]), with(&[("a", 100), ("b", 120_000)])] {
             assert_eq!(fit(copy.clone(), FRAME), (copy, 0));
         }
     }
 
     #[test]
-    fn the_largest_are_left_out_and_named() {
+    fn the_largest_headers_are_left_out_and_listed() {
         let (copy, left_out) = fit(with(&[("big", 130_000), ("small", 10), ("x-handoffd-reason", 10)]), FRAME);
         assert_eq!(left_out, 1);
         assert_eq!(names(&copy), ["small", "x-handoffd-left-out", "x-handoffd-reason"]);
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_small_ones_fit_too() {
+    fn thousands_of_small_headers_are_reduced_too() {
         let many: Vec<String> = (0..6000).map(|number| format!("header-{number:05}")).collect();
         let many: Vec<(&str, usize)> = many.iter().map(|name| (name.as_str(), 10)).collect();
         for frame in [FRAME, 65_536, 8192, 4096] {
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_is_weighed() {
+    fn nested_values_count() {
         let mut inner = FieldTable::default();
         inner.insert("deep".into(), AMQPValue::LongString("x".repeat(130_000).into()));
         let mut table = FieldTable::default();

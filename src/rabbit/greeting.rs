@@ -1,4 +1,4 @@
-//! The broker's first words, which tell its version. The client library keeps them to itself.
+//! Greeting of the broker, which carries its version. lapin does not expose it.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,15 +11,15 @@ use lapin::types::AMQPValue;
 
 use super::topology::BrokerVersion;
 
-/// AMQP 0-9-1's protocol header.
+/// Protocol header of AMQP 0-9-1.
 const HEADER: &[u8] = b"AMQP\0\0\x09\x01";
-/// Type (1), channel (2) and size (4) come before a frame's payload, an end mark (1) after it.
+/// Length of a frame's head: type (1), channel (2) and size (4). An end mark (1) follows the payload.
 const BEFORE_PAYLOAD: usize = 7;
-/// Longest greeting that is read; a broker's is about 500 bytes.
+/// Longest greeting accepted, in bytes; a broker's is about 500.
 const LONGEST: usize = 64 * 1024;
 
-/// Waits for the greeting on a fresh connection and hangs up. That it comes also shows that the broker is there
-/// and not merely its port, at no cost but a connection.
+/// Reads the version from the greeting on a fresh connection, then hangs up. A greeting also proves that the broker
+/// responds and not merely its port, at the cost of one connection.
 pub(super) async fn version(stream: impl AsyncRead + AsyncWrite) -> io::Result<BrokerVersion> {
     let mut stream = pin!(stream);
     write(stream.as_mut(), HEADER).await?;
@@ -27,13 +27,13 @@ pub(super) async fn version(stream: impl AsyncRead + AsyncWrite) -> io::Result<B
     let size = [frame[3], frame[4], frame[5], frame[6]];
     let size = usize::try_from(u32::from_be_bytes(size)).unwrap_or(LONGEST);
     if frame[0] != 1 || size > LONGEST {
-        return Err(io::Error::other("whoever answers there does not speak AMQP 0-9-1"));
+        return Err(io::Error::other("the server does not speak AMQP 0-9-1"));
     }
     let payload = read(stream.as_mut(), size).await?;
     Ok(read_version(&payload).unwrap_or(BrokerVersion::OLDEST))
 }
 
-/// The version out of `connection.start`.
+/// Returns the version in `connection.start`.
 fn read_version(payload: &[u8]) -> Option<BrokerVersion> {
     let (_, class) = parse_class(payload).ok()?;
     let AMQPClass::Connection(AMQPMethod::Start(Start { server_properties, .. })) = class else {

@@ -1,4 +1,4 @@
-//! The channel of an organization's consumer, kept as long as one of its messages is in flight.
+//! Channel of an organization's consumer, kept while one of its messages is in flight.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::channels::GOODBYE;
 use super::line::{Line, TAKE_ACKS};
 
-/// For what a closed channel leaves behind to be in its queue again; some milliseconds as a rule.
+/// Longest wait for the messages of a closed channel to return to their queue; usually some milliseconds.
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Held by the consumer and by each of its messages; the last one closes the channel.
+/// Channel shared by the consumer and each of its messages; the last of them closes it.
 pub(super) struct HeldChannel {
     channel: Channel,
     line: Arc<Line>,
@@ -42,22 +42,22 @@ impl Drop for HeldChannel {
     }
 }
 
-/// Closes the channel, and waits until the queue has what it leaves behind: a consumer that starts sooner would be sent what
-/// lies behind that.
+/// Closes the channel, and waits until its unsettled messages are back in the queue. A consumer started sooner would
+/// receive the messages behind them first.
 async fn close(channel: &Channel, line: &Line, queue: &str) {
     sleep(TAKE_ACKS).await;
     if line.has_ended() {
         return;
     }
     let before = line.look(queue).await;
-    // Failing, the connection is broken anyway.
+    // A failure means that the connection is broken anyway.
     _ = timeout(GOODBYE, channel.close(200, "OK".into())).await;
     let start = Instant::now();
     let mut last = before;
     while start.elapsed() < RETURN_LIMIT && !line.has_ended() {
         sleep(LOOK_EVERY).await;
         let now = line.look(queue).await;
-        // Two answers that agree: it has come to rest.
+        // Two equal answers mean that the queue has settled.
         if now.is_some() && now == last {
             return;
         }

@@ -1,4 +1,4 @@
-//! One dead letter in an operator's hand.
+//! One dead letter held for an operator.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,17 +19,17 @@ use super::desk::Desk;
 use super::envelope::{envelope, original_routing_key};
 use super::refusal;
 
-/// A message of the dead-letter queue, held back from everybody else until it is acked or its channel ends.
+/// Message of the dead-letter queue, held until it is acked or its channel ends.
 struct Held {
     desk: Arc<Desk>,
     acker: Acker,
-    /// How many of its channel's are not taken out.
+    /// Number of messages held on the same channel.
     on_channel: Arc<AtomicU64>,
     properties: BasicProperties,
     routing_key: String,
 }
 
-/// A delivery, as a dead letter.
+/// Converts a delivery to a dead letter.
 pub(super) fn letter(delivery: Delivery, desk: &Arc<Desk>, held: &Arc<AtomicU64>) -> DeadLetter {
     let Delivery { properties, routing_key, data, acker, .. } = delivery;
     let (envelope, death) = (envelope(&properties), broker_death(&properties, |queue| desk.is_event_queue(queue)));
@@ -43,7 +43,7 @@ pub(super) fn letter(delivery: Delivery, desk: &Arc<Desk>, held: &Arc<AtomicU64>
 impl Resolve for Held {
     async fn replay(&self, body: &Bytes, replay: Replay) -> Result<(), DeadLetterError> {
         if !self.acker.usable() {
-            return Err(self.desk.broken("its channel is gone"));
+            return Err(self.desk.broken("the channel closed"));
         }
         let copy = copy::for_replay(&self.properties, &self.routing_key, replay.without, &replay.headers);
         let body = replay.body.as_ref().unwrap_or(body);
@@ -77,7 +77,7 @@ impl Held {
                 self.on_channel.fetch_sub(1, Ordering::Relaxed);
                 Ok(())
             }
-            Ok(false) => Err("its channel is gone".to_owned()),
+            Ok(false) => Err("the channel closed".to_owned()),
             Err(error) => Err(refusal::in_words(&error)),
         }
     }
@@ -108,7 +108,7 @@ fn table(headers: &FieldTable) -> Map<String, Value> {
     headers.inner().iter().map(|(name, value)| (name.to_string(), as_json(value))).collect()
 }
 
-/// The nearest thing that JSON has; bytes that are no text as their numbers.
+/// Converts a value to the closest JSON; bytes that are not UTF-8 become an array of numbers.
 fn as_json(value: &AMQPValue) -> Value {
     match value {
         AMQPValue::Boolean(it) => json!(it),

@@ -1,10 +1,10 @@
-//! An operator's look through the dead-letter queue: window after window, nothing lost, nothing out of order.
+//! Scan of the dead-letter queue for an operator, window by window, that loses nothing and keeps the order.
 //!
-//! A window is one consumer whose prefetch is the window's size. Full, it is cancelled; its messages stay unacked, so
-//! the next consumer gets those behind them. A channel that ends, however it ends, gives back what was not acked: each
-//! consumer's in their order, and the consumers in the order of their tags as long as there are no more than 32 of
-//! them. So a channel has that many windows at most, and channels are closed one after the other. Killed, the broker
-//! ends the channels in any order.
+//! A window is one consumer with a prefetch of the window's size. A full window is cancelled. Its messages stay
+//! unacked, so that the next consumer receives those behind them. A channel that ends, in whatever way, returns its
+//! unacked messages: each consumer's in their order, and the consumers in the order of their tags as long as there are
+//! no more than 32. So a channel has at most that many windows, and channels are closed one after the other. After a
+//! kill, the broker ends the channels in any order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,37 +25,38 @@ use super::desk::Desk;
 use super::letter::letter;
 use super::options::Options;
 
-/// So long without a delivery, and it is worth asking whether there is anything left.
+/// Silence after which the queue is asked for remaining messages.
 const QUIET: Duration = Duration::from_millis(100);
-/// So many such silences while messages are ready, and the broker does not deliver.
+/// Number of such silences, while messages are ready, after which the broker counts as not delivering.
 const MOST_SILENCES: u32 = 300;
-/// Consumers whose messages go back in the order of their tags, however the channel ends (measured, 3.10.8).
+/// Largest number of consumers whose messages return in the order of their tags, however the channel ends (measured,
+/// 3.10.8).
 const MOST_IN_ORDER: usize = 32;
-/// Answers of the queue after an ack until it is sure, see [`Section::is_unsure`].
+/// Number of answers by the queue after which an ack is certain, see [`Section::is_unsure`].
 const ANSWERS: usize = 2;
 const WINDOWS_PER_CHANNEL: usize = MOST_IN_ORDER - ANSWERS;
-/// Acks that the broker hands on at once (RabbitMQ's `quorum_commands_soft_limit`).
+/// Number of acks that the broker forwards at once (RabbitMQ's `quorum_commands_soft_limit`).
 const SURE_AT_ONCE: u64 = 32;
-/// For each ack the broker goes through all that the channel still holds in front of it: where many are acked among
-/// many that are not, a channel must not hold many.
+/// Windows of a channel with acks. For each ack the broker traverses all unacked messages of the channel ahead of it,
+/// so a channel must not hold many when many are acked among many that are not.
 const WINDOWS_PER_ACKING_CHANNEL: usize = 4;
-/// What a window may weigh, in bytes, judged by the mean of those before.
+/// Largest size of a window, in bytes, estimated from the mean of the previous messages.
 const WINDOW_BYTES: u64 = 8 << 20;
-/// What a message weighs besides its body.
+/// Size of a message besides its body, in bytes.
 const MESSAGE_BYTES: u64 = 2 << 10;
 
-/// The dead-letter queue of a broker.
-pub struct RabbitDeadLetterQueue {
+/// Dead-letter queue of a broker.
+pub struct DeadLetterQueue {
     options: Options,
     window: Window,
 }
 
-/// How many messages are taken at a time.
+/// Number of messages taken at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
-    /// In the beginning, when nothing is known of their size.
+    /// First window, while the size of the messages is unknown.
     pub first: u16,
-    /// At most.
+    /// Largest window.
     pub most: u16,
 }
 
@@ -65,13 +66,13 @@ impl Default for Window {
     }
 }
 
-impl RabbitDeadLetterQueue {
-    /// Of the broker that these options name.
+impl DeadLetterQueue {
+    /// Dead-letter queue of the broker in these options.
     pub fn new(options: Options) -> Self {
         Self { options, window: Window::default() }
     }
 
-    /// With windows of another size.
+    /// Sets the size of the windows.
     #[must_use]
     pub fn with_window(mut self, window: Window) -> Self {
         self.window = window;
@@ -83,22 +84,22 @@ impl RabbitDeadLetterQueue {
 impl DeadLetterQueue for RabbitDeadLetterQueue {
     async fn open(&self, notice: Notice<'_>) -> Result<Box<dyn DeadLetters>, DeadLetterError> {
         let desk = Arc::new(Desk::take(&self.options, notice).await?);
-        let there = desk.steady().await?;
-        if there.consumers > 0 {
+        let stats = desk.steady().await?;
+        if stats.consumers > 0 {
             notice(&format!(
-                "warning: others take messages from {} ({} consumers): what they hold is not seen here",
+                "warning: other consumers of {} hold dead letters ({} consumers); those are not included",
                 desk.dead_letter_queue(),
-                there.consumers
+                stats.consumers
             ));
         }
-        let total = u64::from(there.ready);
+        let total = u64::from(stats.ready);
         let (window, seen, sections) = (self.window, Seen::default(), Vec::new());
         let counts = DeliveryCounts::default();
         Ok(Box::new(Reading { desk, total, left: total, window, seen, counts, sections }))
     }
 }
 
-/// A look through the letters, under way.
+/// Scan of the dead letters in progress.
 struct Reading {
     desk: Arc<Desk>,
     total: u64,
@@ -109,16 +110,16 @@ struct Reading {
     sections: Vec<Section>,
 }
 
-/// A channel with the windows that were read on it.
+/// Channel with the windows that were read on it.
 struct Section {
     channel: Channel,
     windows: usize,
     delivered: u64,
-    /// Delivered on it and not taken out.
+    /// Number of messages delivered on the channel and not taken out.
     held: Arc<AtomicU64>,
-    /// Acks that were there before the last window but one: the queue has these.
+    /// Number of acks before the second-to-last window; the queue has these.
     sure: u64,
-    /// Acks that were there before the last window.
+    /// Number of acks before the last window.
     before: u64,
 }
 
@@ -141,15 +142,15 @@ impl Section {
         self.delivered.saturating_sub(self.held.load(Ordering::Relaxed))
     }
 
-    /// Whether acks might be lost if the channel ended now. An ack has no answer; the broker hands acks on in the
-    /// background, few at a time, and those it holds back are lost when the channel ends (measured, 3.10.8). A
-    /// consumer that comes or goes is answered by the queue, after all that was handed on before it; what was held back
-    /// goes on with the first answers. So an ack is sure two windows later.
+    /// True if acks might be lost if the channel ended now. An ack has no answer. The broker forwards acks in the
+    /// background, a few at a time, and those it holds back are lost when the channel ends (measured, 3.10.8). The
+    /// queue answers the start or end of a consumer after everything forwarded before it, and acks that were held back
+    /// are forwarded with the first answers. So an ack is certain two windows later.
     fn is_unsure(&self) -> bool {
         self.acked() > self.sure + SURE_AT_ONCE
     }
 
-    /// Whether it is to have no more windows but those that make its acks sure.
+    /// True if the channel must have no more windows, other than those that make its acks certain.
     fn is_long(&self) -> bool {
         self.windows >= if self.acked() > 0 { WINDOWS_PER_ACKING_CHANNEL } else { WINDOWS_PER_CHANNEL }
     }
@@ -179,7 +180,7 @@ impl DeadLetters for Reading {
         let window = read.inspect(|window| section.add(window));
         self.sections.push(section);
         let window = window?;
-        // Fewer than were there: somebody else has taken the rest, or it has gone.
+        // Fewer messages than expected: other consumers hold the rest, or it has been removed.
         self.left = if window.len() < usize::from(size) { 0 } else { self.left - u64::from(size) };
         self.seen.add(&window);
         for delivery in &window {
@@ -197,15 +198,15 @@ impl DeadLetters for Reading {
             log_hourly(&warning);
         }
         let mut sections = std::mem::take(&mut self.sections);
-        // Before any of them is closed: what that gives back would be taken again.
+        // Before any channel is closed, because the messages it returns would be taken again.
         for section in &mut sections {
             self.make_sure(section).await?;
         }
         for section in sections {
             let ready = self.desk.there().await?.ready;
             let closed = timeout(GOODBYE, section.channel.close(200, "OK".into())).await;
-            closed.map_err(|_| self.desk.broken("it does not answer"))?.map_err(|error| self.desk.failed(&error))?;
-            // The next channel's come behind these, and the next operator sees all.
+            closed.map_err(|_| self.desk.broken("no answer in time"))?.map_err(|error| self.desk.failed(&error))?;
+            // The messages of the next channel return behind these, and the next command sees all of them.
             self.await_return(u64::from(ready) + section.held.load(Ordering::Relaxed)).await?;
         }
         self.desk.leave().await;
@@ -214,14 +215,14 @@ impl DeadLetters for Reading {
 }
 
 impl Reading {
-    /// How many messages the next window has: one alone where a window is only to make acks sure.
+    /// Size of the next window: a single message if the window only serves to make acks certain.
     fn size(&self) -> u16 {
         let left = u16::try_from(self.left).unwrap_or(u16::MAX);
         let ends = self.sections.last().is_some_and(|section| section.is_long() && section.is_unsure());
         left.min(if ends { 1 } else { self.seen.window(self.window) })
     }
 
-    /// Where to read the next window.
+    /// Returns the channel for the next window.
     async fn section(&mut self) -> Result<Section, DeadLetterError> {
         match self.sections.pop_if(|section| !section.is_long() || section.is_unsure()) {
             Some(section) => Ok(section),
@@ -229,7 +230,8 @@ impl Reading {
         }
     }
 
-    /// Returns when the queue has all acks. What is taken meanwhile is the next behind the windows, and goes back behind them.
+    /// Returns once the queue has all acks. Messages taken meanwhile are the next behind the windows, and return behind
+    /// them.
     async fn make_sure(&self, section: &mut Section) -> Result<(), DeadLetterError> {
         while section.is_unsure() {
             section.begin_window();
@@ -239,11 +241,11 @@ impl Reading {
         Ok(())
     }
 
-    /// Takes so many messages, or what there is.
+    /// Takes up to `size` messages.
     async fn read(&self, channel: &Channel, size: u16, number: usize) -> Result<Vec<Delivery>, DeadLetterError> {
         let failed = |error: lapin::Error| self.desk.failed(&error);
         channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
-        // Sorted by their tags, the windows are in their order.
+        // Sorted by their tags, the windows are in order.
         let tag = format!("handoffd-dead-letters-{number:03}");
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         let consumer = channel.basic_consume(self.desk.dead_letter_queue().into(), tag.as_str().into(), options, none);
@@ -253,9 +255,9 @@ impl Reading {
         while window.len() < size.into() {
             match timeout(QUIET, consumer.next()).await {
                 Ok(message) => window.push(self.delivered(message)?),
-                Err(_) if silences == MOST_SILENCES => return Err(self.desk.broken("it delivers nothing")),
+                Err(_) if silences == MOST_SILENCES => return Err(self.desk.broken("the broker delivers no messages")),
                 Err(_) if self.desk.there().await?.ready > 0 => silences += 1,
-                // What was on its way when the queue said so comes ahead of the next answer on its channel.
+                // Messages sent before the queue's answer arrive ahead of the next answer on this channel.
                 Err(_) => {
                     channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
                     let Some(message) = consumer.next().now_or_never() else { break };
@@ -263,13 +265,13 @@ impl Reading {
                 }
             }
         }
-        // From here on what is acked makes no room for more.
+        // After the cancellation an ack frees no space in the prefetch.
         channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()).await.map_err(failed)?;
         self.drain(consumer, &mut window).await?;
         Ok(window)
     }
 
-    /// What was on its way when the consumer was cancelled.
+    /// Receives the messages sent before the cancellation.
     async fn drain(&self, mut consumer: Consumer, window: &mut Vec<Delivery>) -> Result<(), DeadLetterError> {
         while let Some(message) = consumer.next().await {
             window.push(self.delivered(Some(message))?);
@@ -301,7 +303,7 @@ impl Seen {
         self.bytes += window.iter().map(|delivery| delivery.data.len() as u64 + MESSAGE_BYTES).sum::<u64>();
     }
 
-    /// How large the next window may be.
+    /// Size of the next window.
     fn window(&self, limits: Window) -> u16 {
         let Some(mean) = self.bytes.checked_div(self.letters) else { return limits.first };
         u16::try_from(WINDOW_BYTES / mean.max(1)).unwrap_or(u16::MAX).clamp(1, limits.most)

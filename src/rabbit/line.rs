@@ -24,46 +24,48 @@ use super::refusal;
 use super::topology::{Declaration, topology};
 use super::troubles::Troubles;
 
-/// For connecting and declaring everything: some 50 ms for a healthy broker, and 6 ms for each quorum queue that is not there yet.
+/// Longest time to connect and declare everything. A healthy broker takes some 50 ms, and 6 ms for each quorum queue
+/// that does not exist yet.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(120);
-/// For a queue to answer.
+/// Longest wait for a queue to answer.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
-/// For the broker to take what was acknowledged. While 32 commands to a quorum queue are under way, RabbitMQ keeps further
-/// acknowledgements back in their channel, and forgets them when that is closed (`rabbit_fifo_client`; measured on 3.10.8: 167 of
-/// 200 came again). Its disk has written them within some milliseconds as a rule.
+/// Time for the broker to process acknowledgements. While 32 commands to a quorum queue are in progress, RabbitMQ keeps
+/// further acknowledgements back in their channel, and drops them when that is closed (`rabbit_fifo_client`; measured
+/// on 3.10.8: 167 of 200 messages were redelivered). Its disk usually writes them within milliseconds.
 pub(super) const TAKE_ACKS: Duration = Duration::from_millis(200);
-/// Interval at which a connection is checked, should its end have gone unannounced.
+/// Interval between checks of a connection whose end may have gone unannounced.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Both connections, and when they ended. One failing ends both: what was in flight comes again.
+/// Both connections. A failure of one ends both; the broker then redelivers the messages in flight.
 pub(super) struct Line {
     reached: Reached,
-    /// The inbox's channel, and one for each organization's queue.
+    /// Channels of the inbox and of each organization's queue.
     consuming: Channels,
-    /// These are kept until the connection is closed. Dropped just before, they race with it, and
-    /// lapin (4.12.3) now and then hangs up without waiting for the broker's answer.
+    /// Kept until the connection is closed. A channel dropped just before races with it, and lapin (4.12.3) then
+    /// occasionally hangs up without waiting for the broker's answer.
     inbox: Channel,
-    /// Apart from the others: a queue without a leader leaves questions unanswered, and RabbitMQ then ends their connection.
+    /// On a connection of its own: a queue without a leader leaves requests unanswered, and RabbitMQ then ends their
+    /// connection.
     questions: tokio::sync::Mutex<Option<(Connection, Channel)>>,
     publishing: Arc<Channels>,
     publisher: ConfirmedPublisher,
-    /// When a message was acknowledged last.
+    /// Time of the last acknowledgement.
     acked: Mutex<Option<Instant>>,
     ended: CancellationToken,
     why: OnceLock<String>,
 }
 
-/// Why there is no line.
+/// Reason for which there is no line.
 #[derive(Debug)]
 pub(super) enum NoLine {
-    /// The broker does not answer, or refuses us.
+    /// The broker does not answer, or refuses the connection.
     Away(String),
-    /// Its queues and exchanges are not what they must be.
+    /// The topology is incomplete or wrong.
     Unfit(Shortfall),
 }
 
 impl Line {
-    /// Connects twice and declares or checks the topology.
+    /// Opens both connections and declares or checks the topology.
     pub(super) async fn establish(
         options: &Options,
         troubles: &Arc<Troubles>,
@@ -71,7 +73,7 @@ impl Line {
     ) -> Result<Self, NoLine> {
         timeout(ESTABLISH_LIMIT, Self::connect(options, troubles, queues))
             .await
-            .unwrap_or_else(|_| Err(NoLine::Away("it does not answer in time".to_owned())))
+            .unwrap_or_else(|_| Err(NoLine::Away("no answer in time".to_owned())))
     }
 
     async fn connect(options: &Options, troubles: &Arc<Troubles>, queues: &OrganizationQueues) -> Result<Self, NoLine> {
@@ -100,27 +102,27 @@ impl Line {
         })
     }
 
-    /// The node of the broker.
+    /// Node of the broker that the line is connected to.
     pub(super) fn reached(&self) -> &Reached {
         &self.reached
     }
 
-    /// The channel to consume the inbox on.
+    /// Channel for consuming the inbox.
     pub(super) fn inbox(&self) -> &Channel {
         &self.inbox
     }
 
-    /// A channel to consume an organization's queue on.
+    /// Opens a channel for consuming an organization's queue.
     pub(super) async fn organization_channel(&self) -> lapin::Result<Channel> {
         self.consuming.open().await
     }
 
-    /// Publishes outcomes, and copies of events.
+    /// Publisher of outcomes and of copies of events.
     pub(super) fn publisher(&self) -> &ConfirmedPublisher {
         &self.publisher
     }
 
-    /// Looks at a queue; nothing if it is missing, or does not answer.
+    /// Returns the statistics of a queue, or `None` if it is missing or does not answer.
     pub(super) async fn look(&self, queue: &str) -> Option<Look> {
         let mut asking = self.questions.lock().await;
         if asking
@@ -144,8 +146,8 @@ impl Line {
         }
     }
 
-    /// Waits for the confirm of a message that was offered to a publisher, at most as long as the line lives, and until `limit`. It is
-    /// offered again where this user may not write: the publisher says when.
+    /// Waits for the confirm of a message that was offered to a publisher, until `limit` or the end of the line. Offers
+    /// it again after a refusal for lack of write permission; the publisher decides when.
     pub(super) async fn confirmed<P: Future<Output = Result<Announced, Failure>>>(
         &self,
         to: Address<'_>,
@@ -167,19 +169,19 @@ impl Line {
         };
         answer.map_err(|failure| {
             if let Failure::Broken(error) = &failure {
-                // The next connection declares anew what this one found missing.
+                // The next connection declares again what was missing on this one.
                 self.end(&refusal::in_words(error));
             }
             failure.at(to)
         })
     }
 
-    /// A message was acknowledged.
+    /// Records an acknowledgement.
     pub(super) fn acked(&self) {
         *lock(&self.acked) = Some(Instant::now());
     }
 
-    /// Waits until the broker has taken what was acknowledged.
+    /// Waits until the broker has processed the acknowledgements.
     pub(super) async fn acks_taken(&self) {
         let acked = *lock(&self.acked);
         if let Some(acked) = acked {
@@ -187,35 +189,35 @@ impl Line {
         }
     }
 
-    /// The longest frame that the broker takes, in bytes.
+    /// Longest frame that the broker accepts, in bytes.
     pub(super) fn longest_frame(&self) -> usize {
         usize::try_from(self.publishing.first().configuration().frame_max()).unwrap_or(usize::MAX)
     }
 
-    /// Gives it up: what was in flight comes again on the next one.
+    /// Ends the line; the broker redelivers the messages in flight on the next one.
     pub(super) fn end(&self, why: &str) {
-        // The first reason is the cause, the others follow from it.
+        // The first reason is the cause, later ones are its consequences.
         let _ = self.why.set(why.to_owned());
         self.ended.cancel();
     }
 
-    /// Cancelled once it is no longer good for anything.
+    /// Cancelled when the line ends.
     pub(super) fn ended(&self) -> &CancellationToken {
         &self.ended
     }
 
-    /// Whether it is no longer good for anything.
+    /// True if the line has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
     }
 
-    /// The reason not to publish, while the broker holds publishers back for want of memory or disk.
+    /// Reason not to publish, while the broker blocks publishers for lack of memory or disk space.
     pub(super) fn blocked(&self) -> Option<String> {
         let blocked = self.publishing.first().status().blocked();
         blocked.then(|| "the broker blocks publishers (memory or disk alarm)".to_owned())
     }
 
-    /// Waits for the end, and returns the reason.
+    /// Waits for the end of the line and returns its reason.
     pub(super) async fn broken(&self) -> String {
         tokio::select! {
             () = self.ended.cancelled() => {}
@@ -225,24 +227,24 @@ impl Line {
         self.why.get().cloned().unwrap_or_default()
     }
 
-    /// Says good-bye to the broker, if it listens; what is in flight comes again.
+    /// Closes both connections in good order if the broker responds; it redelivers the messages in flight.
     pub(super) async fn close(&self) {
         self.end("closed");
         tokio::join!(self.consuming.hang_up(), self.publishing.hang_up());
     }
 }
 
-/// Reports queues that are new, and what did not answer.
+/// Logs the queues that were created, and the declarations that the broker did not answer.
 pub(super) fn report(made: &BTreeSet<String>, unanswered: &[Declaration]) {
     for queue in made {
         info!(queue, "declared a new queue");
     }
     for declaration in unanswered {
-        warn!("the broker does not answer for {declaration}");
+        warn!("the broker did not answer the declaration of {declaration}");
     }
 }
 
-/// Waits until a connection is lost. Errors of single channels are their users' business.
+/// Waits until a connection is lost, and returns the reason. Errors of single channels are handled by their users.
 async fn lost(connection: &Connection) -> String {
     let mut events = Box::pin(connection.events_listener());
     loop {
@@ -253,7 +255,7 @@ async fn lost(connection: &Connection) -> String {
         if !connection.status().connected() {
             return match event {
                 Some(Event::Error(error)) => refusal::in_words(&error),
-                _ => "the connection is gone".to_owned(),
+                _ => "the connection closed".to_owned(),
             };
         }
     }

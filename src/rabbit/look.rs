@@ -1,20 +1,20 @@
-//! A look at a queue that changes nothing.
+//! Statistics of a queue, read by a passive declaration, which changes nothing.
 
 use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 
-/// What is in a queue.
+/// Statistics of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Look {
-    /// Messages that nobody has in hand.
+    /// Messages ready for delivery.
     pub ready: u32,
-    /// Consumers.
+    /// Number of consumers.
     pub consumers: u32,
 }
 
 impl Look {
-    /// Asks the broker. A queue that is not there is an error, over which the broker closes the channel.
+    /// Queries the broker. A missing queue is an error for which the broker closes the channel.
     pub(super) async fn at(queue: &str, channel: &Channel) -> lapin::Result<Self> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;

@@ -1,6 +1,7 @@
-//! In: the bus's seam, and where the broker is.
-//! Out: RabbitMQ by lapin: one line of two connections, built anew whenever anything of it breaks.
-//! Absent: what a message means, when to retry it, why it is given up.
+//! In: the `Bus` port, and the options that locate the broker.
+//! Out: the RabbitMQ adapter, built on lapin. It keeps one line of two connections and rebuilds both when either of
+//! them fails.
+//! Absent: the meaning of a message, the time of its retry, and the decision to give it up.
 
 mod address;
 mod addresses;
@@ -74,14 +75,14 @@ pub use self::organization_queues::Served;
 pub use self::publisher::{Message, Publisher};
 pub use self::refusal::StartError;
 
-/// Deliveries between the client's buffer and the worker; the prefetch bounds what is in hand.
+/// Capacity of the channel between the AMQP client and the worker. The prefetch bounds the events in flight.
 const BETWEEN: usize = 16;
-/// Before a queue that does not answer is looked at again.
+/// Pause before the next check of a queue that does not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Closing takes at most this long, even if the broker hangs.
+/// Longest duration of an orderly close, also when the broker hangs.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// RabbitMQ.
+/// RabbitMQ implementation of the [`Bus`] port.
 pub struct Rabbit {
     options: Arc<Options>,
     state: Arc<State>,
@@ -93,8 +94,10 @@ pub struct Rabbit {
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Starts to connect, and continues until [`Bus::close`]. Needs a tokio runtime; fails only over a URL
-/// that can't be read: a broker that is away is waited for.
+/// Starts connecting in the background and keeps reconnecting until [`Bus::close`]. Requires a tokio runtime.
+///
+/// # Errors
+/// If a URL can't be parsed. An unreachable broker is not an error.
 pub fn connect(options: Options, watch: Arc<dyn Metrics>) -> Result<Rabbit, StartError> {
     options.uris()?;
     let options = Arc::new(options);
@@ -127,10 +130,10 @@ pub fn connect(options: Options, watch: Arc<dyn Metrics>) -> Result<Rabbit, Star
     })
 }
 
-/// The version of the broker, from its greeting. Needs no user.
+/// Returns the broker's version, read from its greeting. Needs no user.
 ///
 /// # Errors
-/// When a URL can't be read, or none of them leads to a broker that greets.
+/// If a URL can't be parsed, or no URL leads to a broker that sends a greeting.
 pub async fn broker_version(options: &Options) -> Result<BrokerVersion, StartError> {
     options.uris()?;
     let reached = addresses::reach(options).await;
@@ -138,14 +141,16 @@ pub async fn broker_version(options: &Options) -> Result<BrokerVersion, StartErr
 }
 
 impl Rabbit {
-    /// Returns once the broker has been reached and everything on it is as it must be; fails when a
-    /// queue or exchange exists but differs. While the broker is away, or something is missing that
-    /// is not to be created, it waits.
+    /// Returns once the broker has been reached and its topology is complete. Waits while the broker is unreachable, or
+    /// while something is missing that the worker may not declare.
+    ///
+    /// # Errors
+    /// If a queue or exchange exists with other arguments.
     pub async fn first_contact(&self) -> Result<(), StartError> {
         self.state.contact().await
     }
 
-    /// Sets the organizations: their queues are declared, at once and with each connection.
+    /// Sets the organizations. Their queues are declared at once and on each new connection.
     pub fn serve(&self, served: Served) {
         let is_new = self.queues.serve(served);
         if let Some(context) = self.state.context().filter(|_| is_new) {
@@ -153,34 +158,35 @@ impl Rabbit {
         }
     }
 
-    /// The name of an organization's queue that is missing and may not be declared, and since when that is known.
+    /// Name of the organization's queue, if it is missing and may not be declared, and the time at which this was
+    /// found.
     pub fn missing_queue(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
         self.queues.missing(organization)
     }
 
-    /// Number of events that wait in an organization's queue; none when that is not known.
+    /// Number of events waiting in an organization's queue, or `None` if it is unknown.
     pub async fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
         let line = self.state.line().filter(|_| self.queues.exists(organization))?;
         line.look(&self.options.organization_queue(organization)).await.map(|look| u64::from(look.ready))
     }
 
-    /// Consumes nothing until [`Rabbit::resume`]; the reason is among those of [`Bus::unready`]. What has been delivered
-    /// is handed on, and can be settled.
+    /// Stops consuming until [`Rabbit::resume`]; the reason joins those of [`Bus::unready`]. Deliveries already
+    /// received are passed on and can be settled.
     pub fn pause(&self, why: String) {
         self.signals.pause.send_replace(Some(why));
     }
 
-    /// Whether the broker hands out events to this worker now.
+    /// True while this worker consumes the inbox.
     pub fn consumes(&self) -> bool {
         self.state.consumes()
     }
 
-    /// Consumes again.
+    /// Resumes consuming.
     pub fn resume(&self) {
         self.signals.pause.send_replace(None);
     }
 
-    /// Waits until the queue of an organization can be consumed.
+    /// Waits until the organization's queue can be consumed.
     async fn consumable(&self, organization: &OrganizationId) -> (Arc<ConsumeContext>, CancellationToken) {
         let (mut changes, mut queues) = (self.state.changes(), self.queues.changes());
         loop {
@@ -190,7 +196,7 @@ impl Rabbit {
                 return consumer;
             }
             tokio::select! {
-                // They live as long as `self`.
+                // The senders live as long as `self`.
                 _ = changes.changed() => {}
                 _ = queues.changed() => {}
             }
@@ -198,12 +204,12 @@ impl Rabbit {
     }
 }
 
-/// Declares the queues of organizations that were added.
+/// Declares the queues of new organizations.
 async fn declare_new(context: &ConsumeContext) {
     if let Err(shortfall) = context.queues.declare_new(context.line.reached()).await {
         let why = shortfall.in_words();
         warn!(problem = %why, "could not declare the queues of new organizations");
-        // The next connection tries again, and says what is wrong.
+        // The next connection retries and reports the error.
         context.line.end(&why);
     }
 }
@@ -212,7 +218,7 @@ async fn declare_new(context: &ConsumeContext) {
 impl Bus for Rabbit {
     async fn inbox(&self) -> mpsc::Receiver<Delivery> {
         self.signals.consume.cancel();
-        // There is one stream; whoever asks again gets one that has ended.
+        // There is one stream of deliveries; a second caller gets a closed one.
         lock(&self.inbox).take().unwrap_or_else(|| mpsc::channel(1).1)
     }
 
@@ -224,7 +230,7 @@ impl Bus for Rabbit {
         let queue = self.options.organization_queue(organization);
         loop {
             let (context, until) = self.consumable(organization).await;
-            // A queue without a leader leaves its consumer, and all others of the channel, without an answer.
+            // A queue without a leader never answers its consumer, nor any other consumer of the same channel.
             if context.line.look(&queue).await.is_none() {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;
@@ -233,7 +239,7 @@ impl Bus for Rabbit {
                 Ok(subscription) => {
                     return consumption(subscription, queue, context, until);
                 }
-                // Its queue was deleted, say: the next connection declares it.
+                // The queue may have been deleted; the next connection declares it.
                 Err(error) => context.line.end(&refusal::in_words(&error)),
             }
         }
@@ -289,7 +295,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells a value to those who listen, where it is another one than before.
+/// Sends a value to the subscribers if it differs from the current one.
 fn tell_news<T: PartialEq>(to: &watch::Sender<T>, value: T) {
     to.send_if_modified(|known| {
         let changes = *known != value;
@@ -298,7 +304,7 @@ fn tell_news<T: PartialEq>(to: &watch::Sender<T>, value: T) {
     });
 }
 
-/// AMQP's timestamp: whole seconds since 1970.
+/// Current time as an AMQP timestamp: whole seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

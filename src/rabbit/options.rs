@@ -1,4 +1,4 @@
-//! How the bus is set up.
+//! Settings of the bus.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,54 +13,58 @@ use super::organization_queue;
 use super::refusal::StartError;
 use crate::regular::{self, LONGEST_PEM};
 
-/// Heartbeat that is asked for unless the URL names one. A broker that is gone without a word is
-/// noticed after twice this; brokers' own default, 60 s, would take two minutes.
+/// Heartbeat requested unless the URL names one. A broker that vanishes silently is noticed after twice this; with the
+/// brokers' own default of 60 s that would take two minutes.
 const HEARTBEAT_SECONDS: u16 = 10;
 
-/// Names and numbers of the bus.
+/// Settings of the bus.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The broker, or each node of a cluster: `amqp://user:password@host:5672/%2f`, or `amqps://`. Never shown.
+    /// URL of the broker, or of each node of a cluster: `amqp://user:password@host:5672/%2f`, or `amqps://`. Never
+    /// shown.
     pub urls: Vec<SecretString>,
-    /// Topic exchange that events are published to.
+    /// Topic exchange for events.
     pub events_exchange: String,
     /// Topic exchange for outcomes.
     pub outcomes_exchange: String,
-    /// The inbox.
+    /// Name of the inbox.
     pub queue: String,
-    /// Where events go that were given up.
+    /// Name of the dead-letter queue.
     pub dead_letter_queue: String,
-    /// Retry queues are called `<prefix>.<delay as written>`.
+    /// Prefix of the retry queues, named `<prefix>.<delay as written>`.
     pub retry_queue_prefix: String,
-    /// Organizations' queues are called `<prefix>.<id>`.
+    /// Prefix of the organizations' queues, named `<prefix>.<id>`.
     pub organization_queue_prefix: String,
     /// Binding keys of the inbox on the events exchange.
     pub bindings: Vec<String>,
-    /// Deliveries in hand at once.
+    /// Largest number of unacknowledged deliveries of the inbox.
     pub prefetch: u16,
-    /// Whether missing queues and exchanges are created.
+    /// Handling of missing queues and exchanges.
     pub declare: Declare,
-    /// Time for which a queue that was made by this worker is left unused.
+    /// Time for which a queue declared by this worker stays unused.
     pub new_queue_wait: Duration,
     /// Longest wait for a confirm.
     pub confirm_timeout: Duration,
     /// Files for TLS.
     pub tls: Tls,
-    /// The retry ladder: each delay as written in the configuration, and what it means.
+    /// Retry ladder: each delay as written in the configuration, with its duration.
     pub delays: Vec<(String, Duration)>,
 }
 
-/// PEM files for `amqps://`, read anew for each connection: a renewed certificate needs no restart.
+/// PEM files for `amqps://`, read for each connection, so that a renewed certificate needs no restart.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Tls {
     /// Roots in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// The worker's own certificate and its key, for mutual TLS.
+    /// Client certificate and its key, for mutual TLS.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
 impl Tls {
-    /// Reads the files. The error names the file.
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// If a file can't be read; the error names it.
     pub(super) async fn read(&self) -> io::Result<OwnedTLSConfig> {
         let cert_chain = match &self.ca_file {
             Some(path) => Some(read_file("ca_file", path).await?),
@@ -83,19 +87,19 @@ async fn read_file(key: &str, path: &Path) -> io::Result<String> {
     read.map_err(|problem| io::Error::other(format!("broker.{key} {}: {problem}", path.display())))
 }
 
-/// What to do about queues and exchanges that are not there.
+/// Handling of missing queues and exchanges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Declare {
-    /// Create them.
+    /// Declare them.
     Create,
-    /// Wait until somebody has.
+    /// Wait until an operator has declared them.
     Check,
 }
 
 impl Options {
-    /// The retry queue of a rung of the ladder; its last step repeats.
+    /// Returns the retry queue for a rung of the ladder; the last rung repeats.
     ///
-    /// Without any delay at all there is no retry queue, and a retry goes straight back to work.
+    /// Without any delay configured there is no retry queue, and a retry returns to the inbox at once.
     pub fn retry_queue(&self, rung: usize) -> String {
         match self.delays.get(rung).or(self.delays.last()) {
             Some((written, _)) => format!("{}.{written}", self.retry_queue_prefix),
@@ -103,12 +107,12 @@ impl Options {
         }
     }
 
-    /// The queue of an organization.
+    /// Returns the name of an organization's queue.
     pub fn organization_queue(&self, organization: &OrganizationId) -> String {
         organization_queue::name(&self.organization_queue_prefix, organization)
     }
 
-    /// Every queue, the inbox first; a delay that is written twice has one queue.
+    /// Returns the shared queues, the inbox first. A delay configured twice has one queue.
     pub fn queues(&self) -> Vec<String> {
         let mut names = vec![self.queue.clone()];
         for rung in 0..self.delays.len() {
@@ -121,38 +125,38 @@ impl Options {
         names
     }
 
-    /// True when events wait for a worker in a queue of this name: the inbox, or an organization's. Retry queues apart,
-    /// where expiring is how an event goes on.
+    /// True if events wait for a worker in a queue of this name: the inbox, or an organization's. Retry queues don't
+    /// count, because expiry there returns an event to the inbox.
     pub(super) fn is_event_queue(&self, name: &str) -> bool {
         let of_organization = |rest: &str| rest.starts_with('.');
         name == self.queue || name.strip_prefix(&self.organization_queue_prefix).is_some_and(of_organization)
     }
 
-    /// Where the broker is, for people: each node and its virtual host; no user, no password.
+    /// Returns the location of the broker for messages: each node and its virtual host, without user and password.
     pub fn place(&self) -> String {
         let place = |uri: &AMQPUri| format!("{}/{}", host_and_port(uri), uri.vhost.trim_start_matches('/'));
         self.uris()
             .map_or_else(|_| "broker.url".to_owned(), |uris| uris.iter().map(place).collect::<Vec<_>>().join(", "))
     }
 
-    /// The virtual host, by the first URL.
+    /// Returns the virtual host of the first URL.
     ///
     /// # Errors
-    /// When a URL can't be read.
+    /// If a URL can't be parsed.
     pub fn virtual_host(&self) -> Result<String, StartError> {
         self.uris().map(|mut uris| uris.remove(0).vhost)
     }
 
-    /// The URLs, read; at least one.
+    /// Parses the URLs; returns at least one.
     pub(super) fn uris(&self) -> Result<Vec<AMQPUri>, StartError> {
         if self.urls.is_empty() {
-            return Err(StartError::Url { problem: "there is none".to_owned() });
+            return Err(StartError::Url { problem: "it is empty".to_owned() });
         }
         self.urls.iter().map(|url| read(url.expose_secret())).collect()
     }
 }
 
-/// Host and port as a URL has them: an IPv6 address in brackets.
+/// Formats host and port as in a URL, with an IPv6 address in brackets.
 pub(super) fn host_and_port(uri: &AMQPUri) -> String {
     let (host, port) = (&uri.authority.host, uri.authority.port);
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
@@ -160,10 +164,11 @@ pub(super) fn host_and_port(uri: &AMQPUri) -> String {
 
 fn read(url: &str) -> Result<AMQPUri, StartError> {
     let mut uri: AMQPUri = url.parse().map_err(|problem: String| StartError::Url {
-        // The parser quotes the whole URL, password and all, in one of its messages.
+        // One of the parser's messages quotes the whole URL, password included.
         problem: if problem.contains(url) { "it has no host".to_owned() } else { problem },
     })?;
-    // lapin's parser (amq-protocol-uri 10.6.3) takes an IPv6 address in brackets for no host, and that for localhost.
+    // The parser of lapin (amq-protocol-uri 10.6.3) reads an IPv6 address in brackets as a missing host, and that as
+    // localhost.
     if let Some(url::Host::Ipv6(address)) =
         url::Url::parse(url).ok().and_then(|url| url.host().map(|host| host.to_owned()))
     {
@@ -210,13 +215,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_queue_is_named_once() {
+    fn each_queue_is_listed_once() {
         let expected = ["handoffd.events", "handoffd.retry.5s", "handoffd.retry.2m", "handoffd.dead-letters"];
         assert_eq!(options().queues(), expected);
     }
 
     #[test]
-    fn events_wait_in_the_inbox_and_in_organizations_queues() {
+    fn event_queues_are_the_inbox_and_the_organizations_queues() {
         let waits = |name| options().is_event_queue(name);
         assert!(waits("handoffd.events") && waits("handoffd.organization.org_acme"));
         for other in ["handoffd.organization", "handoffd.organizations.x", "handoffd.retry.5s", "opencx.delay", ""] {
@@ -225,14 +230,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nothing_shows_the_password() {
+    fn the_password_is_never_shown() {
         let options = options();
         assert_eq!(options.place(), "broker:5672/");
         assert!(!format!("{options:?}").contains("s3cret"));
     }
 
     #[test]
-    fn every_node_is_named_and_an_ipv6_address_is_one() {
+    fn the_location_lists_every_node_and_keeps_ipv6_addresses() {
         let mut options = options();
         options.urls = vec!["amqp://u:s3cret@one/a".into(), "amqps://u:s3cret@[2001:db8::7]:5673/%2f".into()];
         assert_eq!(options.place(), "one:5672/a, [2001:db8::7]:5673/");
@@ -242,12 +247,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_organization_has_a_queue_under_the_prefix() {
+    fn an_organizations_queue_starts_with_the_prefix() {
         assert_eq!(options().organization_queue(&"org_acme".into()), "handoffd.organization.org_acme");
     }
 
     #[test]
-    fn the_heartbeat_is_ours_unless_the_url_names_one() {
+    fn the_url_overrides_the_default_heartbeat() {
         let mut options = options();
         assert_eq!(options.uris().unwrap()[0].query.heartbeat, Some(10));
         options.urls = vec!["amqp://broker/%2f?heartbeat=3".into()];

@@ -1,24 +1,26 @@
-//! Names of organizations' queues.
+//! Names of the organizations' queues.
 
 use handoffd_engine::event::OrganizationId;
 use uuid::Uuid;
 
-/// Longest id that is taken as it is. With the longest prefix that the configuration allows (200 bytes) a name stays below
+/// Longest id used unchanged. With the longest prefix that the configuration allows (200 bytes) a name stays below
 /// AMQP's 255 bytes.
 const LONGEST: usize = 40;
-/// Number of readable characters that are kept of any other id.
+/// Number of characters kept of any other id.
 const READABLE: usize = 20;
-/// Between that and its digest; no id that is taken as it is has one, so no two organizations share a queue.
+/// Separator between these characters and the digest. No id that is used unchanged contains it, so no two organizations
+/// share a queue.
 const MARK: char = '~';
 
-/// The queue's name: the id where it is short and plain, else what is plain at its beginning, and a digest.
+/// Returns the name of an organization's queue: with the id if it is short and plain, otherwise with its first
+/// characters, made plain, and a digest.
 pub(super) fn name(prefix: &str, organization: &OrganizationId) -> String {
     let id = organization.as_str();
     if !id.is_empty() && id.len() <= LONGEST && id.chars().all(is_plain) {
         return format!("{prefix}.{id}");
     }
     let readable: String = id.chars().take(READABLE).map(|char| if is_plain(char) { char } else { '-' }).collect();
-    // 64 bits of SHA-1: ids are the operator's own, nobody looks for two that collide.
+    // 64 bits of SHA-1: the operator chooses the ids, so nobody constructs a collision.
     let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).as_u64_pair().0;
     format!("{prefix}.{readable}{MARK}{digest:016x}")
 }
@@ -38,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_id_is_read_in_the_name() {
+    fn a_plain_id_is_used_unchanged() {
         assert_eq!(of("org_acme"), "handoffd.organization.org_acme");
         assert_eq!(of(&"x".repeat(40)), format!("handoffd.organization.{}", "x".repeat(40)));
     }
@@ -55,7 +57,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_are_short_plain_and_each_its_own(one in ".{0,300}", other in ".{0,300}") {
+        fn names_are_short_plain_and_unique(one in ".{0,300}", other in ".{0,300}") {
             let prefix = "p".repeat(200);
             let [first, second] = [&one, &other].map(|id| name(&prefix, &OrganizationId::from(id.as_str())));
             prop_assert!(first.len() <= 255 && first.chars().all(|char| is_plain(char) || char == MARK));

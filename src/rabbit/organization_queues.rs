@@ -1,8 +1,8 @@
-//! The queues of the organizations: which there are, and whether they can be used.
+//! Queues of the organizations: which exist, and which can be used.
 //!
-//! RabbitMQ (3.10 to 4.3, one node, measured) loses a quorum queue, with all that it has confirmed there, that was declared less
-//! than about a second before the node is killed. So a queue is declared ahead of need, and nothing is put into one that was made
-//! less than `broker.new_queue_wait` ago.
+//! RabbitMQ (3.10 to 4.3, one node, measured) loses a quorum queue, with everything it has confirmed there, if the node
+//! is killed less than about a second after the declaration. So a queue is declared ahead of need, and stays unused for
+//! `broker.new_queue_wait`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -22,37 +22,37 @@ use super::options::{Declare, Options};
 use super::remake::delete_lost;
 use super::topology::{Declaration, organization_queue};
 
-/// The organizations whose queues are used.
+/// Organizations whose queues are used.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Served {
-    /// Those that are configured, and when a worker first declared their queues, where that is known.
+    /// Configured organizations, and the time at which a worker first declared their queues, if it is known.
     pub configured: BTreeMap<OrganizationId, Option<Timestamp>>,
-    /// Those that were configured before: what their queues still hold is consumed.
+    /// Organizations that were configured before; the remaining events in their queues are consumed.
     pub former: BTreeSet<OrganizationId>,
 }
 
-/// Standing of an organization: it is configured, or was.
+/// Reason for which an organization's queue is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ownership {
     Configured,
     Former,
 }
 
-/// The queues of the organizations.
+/// Queues of the organizations.
 pub(super) struct OrganizationQueues {
     options: Arc<Options>,
-    /// None until they are set.
+    /// `None` until the organizations are set.
     served: Mutex<Option<Served>>,
-    /// Since when the queue of an organization can be used, or from when on.
+    /// Time from which each organization's queue can be used.
     usable: Mutex<HashMap<OrganizationId, Instant>>,
-    /// Organizations whose queues this process has made, and from when on each is trusted. Between two connections: those that were
-    /// not trusted yet when the first one ended, for the broker may have lost them.
+    /// Organizations whose queues this process has declared, and the time from which each is trusted. Between two
+    /// connections: those not yet trusted when the first one ended, because the broker may have lost them.
     young: Mutex<BTreeMap<OrganizationId, Instant>>,
-    /// Queues that are missing and may not be declared, or don't answer; and since when that is known.
+    /// Queues that are missing and may not be declared, or that don't answer, and the time at which this was found.
     missing: Mutex<BTreeMap<OrganizationId, (String, Timestamp)>>,
     /// Organizations to consume.
     known: watch::Sender<Vec<OrganizationId>>,
-    /// Counts changes of what is usable.
+    /// Counter of changes to the usable queues.
     changes: watch::Sender<u64>,
 }
 
@@ -69,7 +69,7 @@ impl OrganizationQueues {
         })
     }
 
-    /// Sets the organizations. True when there are new ones, whose queues are to be declared.
+    /// Sets the organizations. Returns true if there are new ones, whose queues must be declared.
     pub(super) fn serve(&self, next: Served) -> bool {
         let known: Vec<_> = next.configured.keys().chain(&next.former).cloned().collect();
         let is_new = {
@@ -85,9 +85,9 @@ impl OrganizationQueues {
         is_new
     }
 
-    /// Waits until the queues of all configured organizations are there, or known to be missing.
+    /// Waits until the queue of every configured organization either exists or is found to be missing.
     pub(super) async fn complete(&self) {
-        // It lives as long as `self`.
+        // The sender lives as long as `self`.
         _ = self.changes.subscribe().wait_for(|_| self.is_complete()).await;
     }
 
@@ -98,28 +98,29 @@ impl OrganizationQueues {
         served.as_ref().is_some_and(|served| served.configured.keys().all(has))
     }
 
-    /// Organizations to consume.
+    /// Subscribes to the organizations to consume.
     pub(super) fn known(&self) -> watch::Receiver<Vec<OrganizationId>> {
         self.known.subscribe()
     }
 
-    /// Counts changes of what is usable.
+    /// Subscribes to the counter of changes to the usable queues.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// The queue of an organization, if an event may be put into it now.
+    /// Returns the name of an organization's queue if an event may be put into it now.
     pub(super) fn usable(&self, organization: &OrganizationId) -> Option<String> {
         let from = lock(&self.usable).get(organization).copied()?;
         (from <= Instant::now()).then(|| self.options.organization_queue(organization))
     }
 
-    /// True when the queue of an organization is there to be consumed, however young.
+    /// True if the queue of an organization can be consumed, however new it is.
     pub(super) fn exists(&self, organization: &OrganizationId) -> bool {
         lock(&self.usable).contains_key(organization)
     }
 
-    /// The name of an organization's queue that is missing and may not be declared, and since when that is known.
+    /// Name of the organization's queue, if it is missing and may not be declared, and the time at which this was
+    /// found.
     pub(super) fn missing(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
         lock(&self.missing).get(organization).cloned()
     }
@@ -129,13 +130,13 @@ impl OrganizationQueues {
         lock(&self.missing).keys().cloned().collect()
     }
 
-    /// The queues that can be consumed.
+    /// Queues that can be consumed.
     pub(super) fn all(&self) -> Vec<(OrganizationId, String)> {
         let usable = lock(&self.usable);
         usable.keys().map(|id| (id.clone(), self.options.organization_queue(id))).collect()
     }
 
-    /// Declares, or checks, the queues of all organizations. `made`: something else was just made.
+    /// Declares or checks the queues of all organizations. `made` means that a shared queue has just been declared.
     pub(super) async fn declare(&self, reached: &Reached, made: bool) -> Result<(), Shortfall> {
         let Served { configured, former } = lock(&self.served).clone().unwrap_or_default();
         self.remake_young(reached).await;
@@ -145,7 +146,7 @@ impl OrganizationQueues {
         if made || young {
             info!(
                 wait_s = self.options.new_queue_wait.as_secs(),
-                "declared new queues; no event is taken until the broker has them for good"
+                "declared new queues; consuming starts after the wait"
             );
             let from = Instant::now() + self.options.new_queue_wait;
             lock(&self.usable).values_mut().for_each(|usable| *usable = (*usable).max(from));
@@ -153,7 +154,7 @@ impl OrganizationQueues {
         Ok(())
     }
 
-    /// Declares the queues of organizations that were added.
+    /// Declares the queues of new organizations.
     pub(super) async fn declare_new(&self, reached: &Reached) -> Result<(), Shortfall> {
         let Served { configured, former } = lock(&self.served).clone().unwrap_or_default();
         let new = configured.into_iter().filter(|(id, _)| !self.exists(id)).collect();
@@ -162,12 +163,12 @@ impl OrganizationQueues {
         self.ensure(reached, &old, Ownership::Former).await.map(|_| ())
     }
 
-    /// When the youngest queue can be used.
+    /// Time from which every queue can be used.
     pub(super) fn all_usable_from(&self) -> Option<Instant> {
         lock(&self.usable).values().copied().max()
     }
 
-    /// The connection has ended: on the next one all is declared, or checked, anew.
+    /// Forgets the queues at the end of a connection; the next one declares or checks all of them again.
     pub(super) fn forget(&self) {
         let now = Instant::now();
         lock(&self.young).retain(|_, trusted| *trusted > now);
@@ -175,7 +176,7 @@ impl OrganizationQueues {
         lock(&self.missing).clear();
     }
 
-    /// Makes those anew that the broker may have lost.
+    /// Deletes the queues that the broker may have lost, so that they are declared again.
     async fn remake_young(&self, reached: &Reached) {
         let young = std::mem::take(&mut *lock(&self.young));
         if !young.is_empty() {
@@ -184,7 +185,8 @@ impl OrganizationQueues {
         }
     }
 
-    /// Declares or checks their queues; true when one of them was made just now, or so lately that the broker may still lose it.
+    /// Declares or checks the queues of these organizations. Returns true if one of them is so new that the broker may
+    /// still lose it.
     async fn ensure(
         &self,
         reached: &Reached,
@@ -194,7 +196,7 @@ impl OrganizationQueues {
         if organizations.is_empty() {
             return Ok(false);
         }
-        // Nobody declares the queue of an organization that is no longer configured.
+        // The queue of an organization that is no longer configured is never declared.
         let mode = if ownership == Ownership::Former { Declare::Check } else { self.options.declare };
         let declaration = |id| organization_queue(&self.options, id, reached.version);
         let mut wanted: Vec<(&OrganizationId, Declaration)> =
@@ -231,13 +233,13 @@ impl OrganizationQueues {
         Ok(is_young)
     }
 
-    /// Remaining time for which a queue is too young that was first declared then.
+    /// Returns the remaining time for which a queue first declared at this time stays unused.
     fn wait(&self, declared: Option<Timestamp>) -> Duration {
         let age = declared.map(|at| Timestamp::now().duration_since(at)).and_then(|age| Duration::try_from(age).ok());
         age.map_or(Duration::ZERO, |age| self.options.new_queue_wait.saturating_sub(age))
     }
 
-    /// Keeps account of the queues that are not there, or don't answer.
+    /// Records and logs the queues that are missing or don't answer.
     fn report_missing<'a>(
         &self,
         asked: impl Iterator<Item = &'a OrganizationId>,
@@ -245,14 +247,14 @@ impl OrganizationQueues {
     ) {
         let mut known = lock(&self.missing);
         for id in asked {
-            if found.iter().any(|(there, _)| *there == id) {
+            if found.iter().any(|(existing, _)| *existing == id) {
                 known.remove(id);
             } else if !known.contains_key(id) {
                 let queue = self.options.organization_queue(id);
                 error!(
                     organization_id = %id,
                     queue,
-                    "the organization's queue is missing or does not answer; its events are on hold: create it (`handoffd topology`), or see whether it has a leader"
+                    "the organization's queue is missing or does not answer; its events are on hold; create the queue (`handoffd topology`) or check that it has a leader"
                 );
                 known.insert(id.clone(), (queue, Timestamp::now()));
             }

@@ -1,12 +1,13 @@
-//! Confirmed publishing: many messages in flight, each with an answer of its own, in the order of the calls.
+//! Confirmed publishing: many messages in flight, each with its own answer, in the order of the calls.
 //!
-//! Every destination has a task and a channel of its own. RabbitMQ (3.10.8, measured) has a channel wait for up to a minute, whatever
-//! else is sent on it, where its first message to a queue meets a leader that does not answer. Later ones it lets through without
-//! an answer, up to 32 (`quorum_commands_soft_limit`): then it stops reading from the connection. So a destination has an
-//! allowance below that, what exceeds it waits here, and a queue without a leader holds up nobody but itself.
+//! Each destination has its own task and channel. RabbitMQ (3.10.8, measured) blocks a channel for up to a minute,
+//! whatever else is sent on it, if its first message to a queue meets a leader that does not answer. It accepts later
+//! ones without an answer, up to 32 (`quorum_commands_soft_limit`), and then stops reading from the connection. So a
+//! destination has an allowance below that, any excess waits here, and a queue without a leader delays only its own
+//! messages.
 //!
-//! A destination that may not be written to (403, which also closes the channel) is tried with one message at a time, at growing
-//! pauses; everything else for it waits.
+//! A destination without write permission (403, which also closes the channel) is retried with one message at a time,
+//! at growing pauses; all other messages for it wait.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -30,26 +31,27 @@ use super::channels::Channels;
 use super::troubles::{Trouble, Troubles};
 use super::{lock, refusal};
 
-/// Messages in flight to one destination: below RabbitMQ's `quorum_commands_soft_limit`.
+/// Most messages in flight to one destination: fewer than RabbitMQ's `quorum_commands_soft_limit`.
 const ALLOWANCE: usize = 24;
-/// Interval at which it is checked whether a destination owes confirms for too long, or may be tried again.
+/// Interval between checks for overdue confirms and for destinations to retry.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
-/// Before a destination that may not be written to is tried again, the first time and at most (contract 1).
+/// First and longest pause before a destination without write permission is retried (contract 1).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Time without a message after which nothing is held against a destination that did not confirm: nobody knows any more.
+/// Time without a message after which a destination that did not confirm counts as healthy again, because its state is
+/// unknown.
 const UNASKED: Duration = Duration::from_secs(60);
 
-/// Publishes, and waits for confirms. What it has not sent when it is dropped is not sent any more.
+/// Publisher that waits for confirms. Dropping it discards the messages that have not been sent.
 pub(super) struct ConfirmedPublisher {
     channels: Arc<Channels>,
     confirm_timeout: Duration,
     troubles: Arc<Troubles>,
-    /// By the name of an exchange or a queue.
+    /// Destinations by the name of the exchange or queue.
     destinations: Mutex<HashMap<String, mpsc::UnboundedSender<Job>>>,
 }
 
-/// A message to publish.
+/// Message to publish.
 struct Job {
     exchange: ShortString,
     routing_key: ShortString,
@@ -60,7 +62,7 @@ struct Job {
 
 type Answer = Result<Announced, Failure>;
 
-/// Result of a publish, by its number.
+/// Number of a publish, and its result.
 type Confirmed = (u64, lapin::Result<Confirmation>);
 
 impl ConfirmedPublisher {
@@ -68,7 +70,8 @@ impl ConfirmedPublisher {
         Self { channels, confirm_timeout, troubles, destinations: Mutex::default() }
     }
 
-    /// Publishes, mandatory. The order of calls is the order of a destination's messages; the answer is the broker's confirm.
+    /// Publishes a mandatory message and returns the broker's confirm. A destination receives its messages in the order
+    /// of the calls.
     pub(super) fn send(
         &self,
         to: Address<'_>,
@@ -79,7 +82,7 @@ impl ConfirmedPublisher {
         async move { queued?.await.unwrap_or_else(|_| Err(Failure::Gone)) }
     }
 
-    /// True for a destination that does not confirm, or may not be written to.
+    /// True if a destination does not confirm or refuses write permission.
     pub(super) fn is_in_trouble(&self, name: &str) -> bool {
         self.troubles.has(name)
     }
@@ -123,7 +126,7 @@ impl ConfirmedPublisher {
     }
 }
 
-/// One exchange, or one queue.
+/// One exchange or queue.
 struct Destination {
     name: String,
     channels: Arc<Channels>,
@@ -134,29 +137,29 @@ struct Destination {
     in_flight: BTreeMap<u64, InFlight>,
     confirms: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     number: u64,
-    /// When it last confirmed something, or began to owe something.
+    /// Time of its last confirm, or of the first message since it had none in flight.
     heard: Instant,
-    /// It has owed confirms for too long.
+    /// True if its confirms are overdue.
     is_unconfirmed: bool,
     forbidden: Option<Forbidden>,
 }
 
-/// When a destination that may not be written to is tried again.
+/// Time of the next attempt at a destination without write permission.
 struct Forbidden {
     next: Instant,
     pause: Duration,
 }
 
-/// A message that is published and not confirmed.
+/// Message that is published and not confirmed.
 struct InFlight {
-    /// The channel that it was published on.
+    /// Number of the channel that it was published on.
     channel: u16,
     published: Instant,
     exchange: ShortString,
     routing_key: ShortString,
     message_id: Option<ShortString>,
     body: Bytes,
-    /// The broker has sent it back: no queue has it.
+    /// True if the broker has returned it because no queue is bound for it.
     returned: bool,
     answer: oneshot::Sender<Answer>,
 }
@@ -190,11 +193,11 @@ impl Destination {
         }
     }
 
-    /// Publishes what its allowance permits.
+    /// Publishes waiting messages, within the allowance.
     async fn publish_waiting(&mut self) {
         while self.may_publish() {
             let Some(job) = self.waiting.pop_front() else { return };
-            // Nobody waits for its answer any more: it was put elsewhere.
+            // The caller has stopped waiting and put the message elsewhere.
             if !job.answer.is_closed() {
                 self.publish(job).await;
             }
@@ -226,22 +229,22 @@ impl Destination {
         };
         self.in_flight.insert(self.number, in_flight);
         let mut confirm = confirm(self.number, channel, (exchange, routing_key), body, properties).boxed();
-        // lapin has the message after the first poll: the order of publishing is this one. That it is written is not waited for, or
-        // each message would cost two changes of threads.
+        // lapin has the message after the first poll, which fixes the order of publishing. The write itself is not
+        // awaited, or each message would cost two context switches.
         match (&mut confirm).now_or_never() {
             Some((number, confirmation)) => self.answer(number, confirmation),
             None => self.confirms.push(confirm),
         }
     }
 
-    /// One confirm came, and with it all that the broker sent at once.
+    /// Processes one confirm, together with all those that the broker sent at once.
     ///
-    /// The broker sends a returned message before its confirm; lapin (4.12.3) hands it to whichever confirm it completes next, and
-    /// completes those of one frame in any order. So all of them are collected first: then every message whose confirm is here has
-    /// been returned before, if ever.
+    /// The broker sends a returned message before its confirm. lapin (4.12.3) attaches it to the next confirm that it
+    /// completes, and completes those of one frame in any order. So all of them are collected first; every message
+    /// whose confirm is among them has then been returned before, if at all.
     fn confirmed(&mut self, first: Confirmed) {
         if let Some(channel) = &self.channel {
-            // Takes the lock under which lapin completes the confirms of one frame.
+            // Acquires the lock under which lapin completes the confirms of one frame.
             _ = channel.wait_for_confirms().now_or_never();
         }
         let mut all = vec![first];
@@ -277,22 +280,22 @@ impl Destination {
             Ok(Confirmation::Ack(_)) if published.returned => Ok(Announced::Unrouted),
             Ok(Confirmation::Ack(_)) => Ok(Announced::Routed),
             Ok(Confirmation::Nack(_)) => Err(Failure::Refused("basic.nack".to_owned())),
-            Ok(Confirmation::NotRequested) => Err(Failure::Refused("its channel does not confirm".to_owned())),
+            Ok(Confirmation::NotRequested) => Err(Failure::Refused("the channel is not in confirm mode".to_owned())),
             Err(error) => {
                 self.channel.take_if(|channel| channel.id() == published.channel);
                 Err(self.failed(error))
             }
         };
-        // The refusal of a queue without a leader comes after a minute: that is no sign of life.
+        // A queue without a leader refuses after a minute, which does not prove that it works.
         let in_time = published.published.elapsed() < self.confirm_timeout;
         if answer.is_ok() || in_time && matches!(answer, Err(Failure::Refused(_))) {
             self.hear();
         }
-        // Nobody waits for it any more.
+        // The caller may have stopped waiting.
         _ = published.answer.send(answer);
     }
 
-    /// It has answered.
+    /// Records an answer by the destination.
     fn hear(&mut self) {
         self.heard = Instant::now();
         self.forbidden = None;
@@ -307,7 +310,7 @@ impl Destination {
             return Failure::Broken(error);
         }
         let pause = self.forbidden.as_ref().map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
-        // Several were in flight: that is one refusal.
+        // Several messages in flight count as one refusal.
         if self.forbidden.as_ref().is_none_or(|known| known.next <= Instant::now()) {
             self.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
         }
@@ -315,17 +318,17 @@ impl Destination {
         if self.troubles.begins(&self.name, Trouble::Forbidden(problem.clone())) {
             error!(
                 destination = self.name,
-                problem, "may not write to a destination; no event is taken until it may be written to"
+                problem, "no write permission for a destination; consuming is paused until it is granted"
             );
         }
         Failure::Forbidden
     }
 
-    /// Looks whether it owes confirms for too long.
+    /// Checks for overdue confirms.
     fn check(&mut self) {
         self.waiting.retain(|job| !job.answer.is_closed());
         if self.channels.first().status().blocked() {
-            // Nothing is confirmed, and nothing is wrong with a destination.
+            // A blocked broker confirms nothing; that is no fault of a destination.
             self.heard = Instant::now();
         } else if self.in_flight.is_empty() {
             if self.is_unconfirmed && self.heard.elapsed() >= UNASKED {
@@ -351,7 +354,7 @@ impl Destination {
     }
 }
 
-/// Publishes, and waits for the confirm.
+/// Publishes and waits for the confirm.
 async fn confirm(
     number: u64,
     channel: Channel,

@@ -1,4 +1,4 @@
-//! Publishing for commands: without a consumer, without waiting for a broker that is away.
+//! Publisher for commands: without a consumer, and without waiting for an unreachable broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use super::publish::ConfirmedPublisher;
 use super::refusal::StartError;
 use super::troubles::Troubles;
 
-/// A command does not keep its user waiting longer.
+/// Longest time to connect; a command does not keep its user waiting longer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// A connection to publish on. Many publishes may run at once; a bounded number is outstanding.
+/// Connection for publishing. Publishes may run concurrently; a limited number is in flight.
 pub struct Publisher {
     channels: Arc<Channels>,
     publisher: ConfirmedPublisher,
 }
 
-/// A message to publish, persistent.
+/// Persistent message to publish.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     /// Exchange; empty for the default one, whose routing keys are queue names.
@@ -44,13 +44,16 @@ pub struct Message<'a> {
 }
 
 impl Publisher {
-    /// Connects once. A broker that is away, or refuses the user, is an error.
+    /// Connects once.
+    ///
+    /// # Errors
+    /// If the broker is unreachable or refuses the user.
     pub async fn connect(options: &Options) -> Result<Self, StartError> {
         options.uris()?;
         let connected = async { Channels::connect(&reach(options).await?, "publish").await };
         let channels = timeout(CONNECT_LIMIT, connected)
             .await
-            .unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
+            .unwrap_or_else(|_| Err("no answer in time".to_owned()))
             .map_err(|problem| StartError::Away { place: options.place(), problem })?;
         let channels = Arc::new(channels);
         let troubles = Arc::new(Troubles::new());
@@ -58,7 +61,7 @@ impl Publisher {
         Ok(Self { channels, publisher })
     }
 
-    /// Publishes and waits for the broker's confirm; says whether a queue has it.
+    /// Publishes, waits for the broker's confirm, and returns whether a queue has the message.
     pub async fn publish(&self, message: Message<'_>) -> Result<Announced, BusError> {
         let to = Address { exchange: message.exchange, routing_key: message.routing_key };
         let short = |text| short(text).map_err(|failure| failure.at(to));
@@ -73,7 +76,7 @@ impl Publisher {
         sent.await.map_err(|failure| failure.at(to))
     }
 
-    /// Says good-bye.
+    /// Closes the connection in good order.
     pub async fn close(&self) {
         self.channels.hang_up().await;
     }

@@ -1,57 +1,57 @@
-//! What the broker says when it refuses, understood.
+//! Interprets the broker's refusals.
 
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
-/// A fault of the set-up that waiting can't mend.
+/// Error of the set-up that does not pass with time.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StartError {
-    /// The URL can't be read.
-    #[error("broker.url is no AMQP URL: {problem}; expected amqp://user:password@host:5672/%2f")]
+    /// The URL can't be parsed.
+    #[error("broker.url is not an AMQP URL: {problem}; expected amqp://user:password@host:5672/%2f")]
     Url {
-        /// Why not.
+        /// Problem with the URL.
         problem: String,
     },
-    /// It is there, but not as it must be.
+    /// A queue or exchange exists with another argument.
     #[error(
-        "the {what} `{name}` exists with another {argument}: {wanted} is needed, {found} is there; \
-         delete it (a queue: once it is empty) so that it can be declared again, or configure another name"
+        "the {what} `{name}` exists with another {argument}: expected {wanted}, found {found}; \
+         delete it (a queue only when it is empty) so that it can be declared again, or configure another name"
     )]
     Differs {
-        /// `queue` or `exchange`.
+        /// Kind: `queue` or `exchange`.
         what: String,
-        /// Its name.
+        /// Name of the queue or exchange.
         name: String,
-        /// The argument or property, such as `x-delivery-limit`.
+        /// Name of the argument or property, such as `x-delivery-limit`.
         argument: String,
-        /// What this worker asks for.
+        /// Value that the worker requires.
         wanted: String,
-        /// What the broker has.
+        /// Value at the broker.
         found: String,
     },
-    /// The broker does not accept how it is to be declared.
-    #[error("the broker refuses {what}: {problem}")]
+    /// The broker rejects the declaration.
+    #[error("the broker rejects the declaration of {what}: {problem}")]
     Refused {
-        /// Such as ``the queue `handoffd.retry.60d` ``.
+        /// Object, such as ``the queue `handoffd.retry.60d` ``.
         what: String,
-        /// In the broker's words.
+        /// Message of the broker.
         problem: String,
     },
-    /// There is no connection to be had; only where nobody waits for one.
-    #[error("the broker at {place} is away: {problem}")]
+    /// No connection could be opened; only for callers that don't wait for one.
+    #[error("can't reach the broker at {place}: {problem}")]
     Away {
         /// Host, port and virtual host.
         place: String,
-        /// Why.
+        /// Reason.
         problem: String,
     },
 }
 
-/// Reads the broker's answer to a declaration that does not fit what is there:
+/// Parses the broker's answer to a declaration that differs from the existing object:
 ///
-/// `PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'handoffd.events' in vhost
-/// '/': received the value '20' of type 'signedint' but current is none` (RabbitMQ 3.10; a property
-/// reads `received 'topic' but current is 'direct'`).
+/// `PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'handoffd.events' in vhost '/': received the
+/// value '20' of type 'signedint' but current is none` (RabbitMQ 3.10; for a property it is `received 'topic' but
+/// current is 'direct'`).
 pub(super) fn differs(text: &str) -> Option<StartError> {
     let rest = text.split_once("inequivalent arg '")?.1;
     let (argument, rest) = rest.split_once("' for ")?;
@@ -67,7 +67,7 @@ pub(super) fn differs(text: &str) -> Option<StartError> {
     })
 }
 
-/// The broker's error code and text, if it was the broker that failed the call.
+/// Returns the broker's error code and text, if the broker refused the call.
 pub(super) fn said(error: &Error) -> Option<(u16, &str)> {
     match error.kind() {
         ErrorKind::ProtocolError(said) => Some((said.get_id(), said.get_message().as_str())),
@@ -75,27 +75,27 @@ pub(super) fn said(error: &Error) -> Option<(u16, &str)> {
     }
 }
 
-/// Whether the broker says that a queue or exchange is not there (404).
+/// True if the queue or exchange is missing (404).
 pub(super) fn is_missing(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::NOTFOUND)
 }
 
-/// Whether the broker says that a declaration is wrong in itself (406).
+/// True if the declaration itself is wrong (406).
 pub(super) fn is_wrong(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::PRECONDITIONFAILED)
 }
 
-/// Whether the broker says that this user may not (403).
+/// True if the user lacks a permission (403).
 pub(super) fn is_forbidden(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::ACCESSREFUSED)
 }
 
-/// Whether the broker says that another connection has it for itself (405).
+/// True if another connection has exclusive access (405).
 pub(super) fn is_locked(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::RESOURCELOCKED)
 }
 
-/// An error in words for a log line: what it is and, where there is one, what to do.
+/// Describes an error for a log line, with the setting to check if there is one.
 pub(super) fn in_words(error: &Error) -> String {
     let text = said(error).map_or_else(|| error.to_string(), |(_, text)| text.to_owned());
     if text.starts_with("ACCESS_REFUSED - Login was refused") {
@@ -112,7 +112,7 @@ fn is_soft(error: &Error, wanted: &AMQPSoftError) -> bool {
         if matches!(said.kind(), AMQPErrorKind::Soft(kind) if kind == wanted))
 }
 
-/// `the value '20' of type 'signedint'` is `20`; `none` is `none`.
+/// Extracts a value: `20` from `the value '20' of type 'signedint'`, `none` from `none`.
 fn value(text: &str) -> String {
     match text.split('\'').nth(1) {
         Some(quoted) => quoted.to_owned(),
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    /// As RabbitMQ 3.10.8 says it.
+    /// Answers of RabbitMQ 3.10.8.
     #[test]
     fn a_difference_is_read() {
         let texts = [

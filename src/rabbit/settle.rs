@@ -1,4 +1,4 @@
-//! Settles one message in flight: first its copy is safe, then it is acknowledged.
+//! Settles one message in flight: its copy is confirmed first, then the message is acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,12 @@ use super::line::Line;
 use super::options::Options;
 use super::organization_queues::OrganizationQueues;
 
-/// Longest time for a confirm. Then the copy goes elsewhere, or the message stays unacked until its connection ends: RabbitMQ
-/// closes the channel of a message that is unacked for 30 minutes by default, and a shared broker may be set to less.
+/// Longest wait for a confirm. After it the copy goes elsewhere, or the message stays unacked until its connection
+/// ends. RabbitMQ closes the channel of a message that is unacked for 30 minutes by default, and a shared broker may be
+/// set to less.
 pub(super) const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
 
-/// Tools that messages are settled with.
+/// Dependencies for settling messages.
 pub(super) struct ConsumeContext {
     pub line: Arc<Line>,
     pub options: Arc<Options>,
@@ -34,7 +35,7 @@ pub(super) struct ConsumeContext {
     pub deaths: Arc<BrokerDeaths>,
 }
 
-/// A message in flight, and the connection that it came by: only there can it be acknowledged.
+/// Message in flight, and the connection it arrived on: only there can it be acknowledged.
 #[derive(Clone)]
 pub(super) struct InFlight(pub Arc<Message>);
 
@@ -44,7 +45,7 @@ pub(super) struct Message {
     pub properties: BasicProperties,
     pub body: Bytes,
     pub routing_key: String,
-    /// Of an organization's queue: its channel gives it back when that is closed. None: of the inbox.
+    /// Channel of an organization's queue, which returns the message when it is closed; `None` for the inbox.
     pub held: Option<Arc<HeldChannel>>,
 }
 
@@ -87,7 +88,7 @@ impl Settle for InFlight {
             });
         };
         let copy = copy::for_retry(&message.properties, &headers);
-        // Published in the order of the calls: here, not when the answer is waited for.
+        // Published here, not when the answer is awaited, to keep the order of the calls.
         let offered = message.offer(&queue, message.body.clone(), copy.clone());
         Box::pin(async move {
             let offer = || message.offer(&queue, message.body.clone(), copy.clone());
@@ -105,7 +106,8 @@ impl Message {
         self.put(queue, part.body.into(), copy, limit()).await
     }
 
-    /// Into the retry queue of a rung; into another one when that one does not take it, or has not answered lately.
+    /// Puts a copy into the retry queue of a rung, or into another one if that one refuses it or has not answered
+    /// lately.
     async fn retry(&self, rung: usize, headers: &[(&'static str, String)]) -> Result<(), BusError> {
         let copy = copy::for_retry(&self.properties, headers);
         let options = &self.context.options;
@@ -128,7 +130,7 @@ impl Message {
 
     /// Puts a copy into a queue; returns once the broker has confirmed it.
     async fn put(&self, queue: &str, body: Bytes, copy: BasicProperties, limit: Instant) -> Result<(), BusError> {
-        // A source that can't be acked any more comes again by itself; a copy would be one too many.
+        // The broker redelivers a source that can't be acked any more; a copy would duplicate it.
         if self.is_lost() {
             return Err(BusError::Away);
         }
@@ -159,7 +161,7 @@ impl Message {
     ) -> Result<(), BusError> {
         let line = &self.context.line;
         if line.confirmed(Address::queue(queue), limit, offered, offer).await? == Announced::Unrouted {
-            // Somebody deleted the queue. The next connection declares it again.
+            // The queue was deleted; the next connection declares it again.
             line.end(&format!("the queue `{queue}` is missing"));
             return Err(BusError::Away);
         }
@@ -170,20 +172,19 @@ impl Message {
         vec![(ORIGINAL_ROUTING_KEY, self.routing_key.clone())]
     }
 
-    /// With as many headers as a frame takes.
+    /// Removes the headers that don't fit into a frame.
     fn fitting(&self, copy: BasicProperties, to: &str) -> BasicProperties {
         let (copy, left_out) = fit(copy, self.context.line.longest_frame());
         if left_out > 0 {
             warn!(
                 to,
-                left_out,
-                "a message's headers do not fit into a frame with the worker's own: the largest were left out"
+                left_out, "with the worker's own, a message's headers exceed the frame size; left out the largest"
             );
         }
         copy
     }
 
-    /// Acknowledges. Whatever goes wrong with that, the message is not acked, and comes again.
+    /// Acknowledges the message. If that fails, the message stays unacked and the broker redelivers it.
     async fn ack(&self) -> Settled {
         let answer = self.acker.ack(BasicAckOptions::default()).await;
         self.context.line.acked();

@@ -1,17 +1,18 @@
-//! A content header that outgrew the frames agreed upon.
+//! Trims content headers that exceed the negotiated frame size.
 
 use std::ops::Range;
 
 use super::mend::{BEFORE_FLAGS, Cursor, HEAD};
 
-/// Property flags: what stands before the headers, and the headers.
+/// Flags of the properties before the headers, and of the headers.
 const BEFORE_HEADERS: [usize; 2] = [0x8000, 0x4000];
 const HEADERS: usize = 0x2000;
 
-/// The frame without its largest headers, no longer than `limit`; nothing where that can't be done.
+/// Returns the frame without its largest headers, no longer than `limit`, or `None` if that is impossible.
 ///
-/// A publisher may fill a content header to the last byte, and the broker adds its own to it (`x-delivery-count`,
-/// `x-death`) without a look at the limit it has agreed to (measured, RabbitMQ 3.10); the client then ends the connection.
+/// A publisher may fill a content header to the last byte, and the broker adds its own headers to it
+/// (`x-delivery-count`, `x-death`) regardless of the negotiated limit (measured, RabbitMQ 3.10); lapin then ends the
+/// connection.
 pub(super) fn shrink(frame: &[u8], limit: usize) -> Option<Vec<u8>> {
     let (table, entries) = headers(frame)?;
     let mut largest: Vec<&Range<usize>> = entries.iter().collect();
@@ -36,7 +37,7 @@ pub(super) fn shrink(frame: &[u8], limit: usize) -> Option<Vec<u8>> {
     Some(shrunk)
 }
 
-/// Where the headers are, and each of them.
+/// Returns the range of the header table, and of each header.
 fn headers(frame: &[u8]) -> Option<(Range<usize>, Vec<Range<usize>>)> {
     let mut scratch = frame.to_vec();
     let end = scratch.len().checked_sub(1)?;
@@ -59,13 +60,13 @@ fn headers(frame: &[u8]) -> Option<(Range<usize>, Vec<Range<usize>>)> {
         cursor.entry()?;
         entries.push(start..cursor.at());
     }
-    // The last one may not reach beyond the end.
+    // The last header must not extend beyond the table.
     (cursor.at() == end).then_some((table, entries))
 }
 
-/// A length of four bytes.
+/// Writes a length of four bytes.
 fn put(to: &mut [u8], length: usize) {
-    // It is a part of what four bytes could tell before.
+    // It is shorter than a length that fitted into four bytes.
     to.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
 }
 
@@ -80,7 +81,7 @@ mod tests {
         [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
     }
 
-    /// A content header with a content type, these headers by their lengths, and a message id.
+    /// Content header with a content type, headers of these lengths, and a message id.
     fn frame(lengths: &[usize]) -> Vec<u8> {
         let entries = lengths.iter().enumerate().map(|(index, length)| {
             let name = format!("h{index:04}");
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_headers_go_and_all_else_stays() {
+    fn the_largest_headers_are_removed_and_the_rest_is_kept() {
         let full = frame(&[10, 129_000, 900, 800]);
         assert_eq!(names(&shrink(&full, 131_072).unwrap()), ["h0000", "h0001", "h0002", "h0003"]);
         assert_eq!(names(&shrink(&full, 130_000).unwrap()), ["h0000", "h0002", "h0003"]);
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_reach_beyond_their_end_stay() {
+    fn headers_that_extend_beyond_the_table_are_unchanged() {
         let mut broken = frame(&[10, 20]);
         let length = HEAD + BEFORE_FLAGS + 2 + 5 + 3;
         broken[length] -= 5;
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_headers_or_is_none_stays() {
+    fn frames_without_headers_are_unchanged() {
         for frame in [&[2, 0, 1, 0, 0, 0, 0, 0xCE][..], &[], &[2]] {
             assert_eq!(shrink(frame, 0), None);
         }
@@ -134,7 +135,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_taken(frame in prop::collection::vec(any::<u8>(), 0..200), limit in 0usize..200) {
+        fn arbitrary_bytes_are_accepted(frame in prop::collection::vec(any::<u8>(), 0..200), limit in 0usize..200) {
             let _ = shrink(&frame, limit);
         }
     }

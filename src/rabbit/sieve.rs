@@ -1,4 +1,4 @@
-//! A stream from the broker of which every frame is mended before the client reads it.
+//! Stream from the broker that repairs every frame before lapin reads it.
 
 use std::io;
 use std::pin::Pin;
@@ -10,22 +10,22 @@ use tracing::warn;
 use super::mend::{AROUND, HEAD, mend};
 use super::shrink::shrink;
 
-/// Bytes asked of the stream at once.
+/// Bytes read from the stream at once.
 const CHUNK: usize = 64 * 1024;
-/// No broker sends longer frames (RabbitMQ's default is 128 KiB): what says so speaks no AMQP, and is the client's to
-/// refuse.
+/// Longest frame that is repaired (RabbitMQ's default is 128 KiB). No broker sends a longer one: anything that claims
+/// to is not AMQP, and lapin refuses it.
 const LONGEST_FRAME: usize = 16 * 1024 * 1024;
-/// The kinds of frames: method, header, body, heartbeat. A broker of another version answers with none of them.
+/// Kinds of frames: method, header, body, heartbeat. A server of another protocol version answers with none of them.
 const KINDS: [u8; 4] = [1, 2, 3, 8];
 
-/// A stream, read through [`mend`]; writing goes straight through.
+/// Stream read through [`mend`]; writes pass unchanged.
 pub(super) struct Sieve<S> {
     stream: S,
-    /// Mended bytes from `from` to `mended`, then the beginning of a frame.
+    /// Repaired bytes in `from..mended`, followed by an incomplete frame.
     buffer: Vec<u8>,
     from: usize,
     mended: usize,
-    /// The longest frame that the client will take, once the broker has said so.
+    /// Longest frame that lapin accepts, once the broker has sent it.
     longest: usize,
     passes: bool,
 }
@@ -35,7 +35,7 @@ impl<S> Sieve<S> {
         Self { stream, buffer: Vec::new(), from: 0, mended: 0, longest: usize::MAX, passes: false }
     }
 
-    /// Mends every frame that is complete.
+    /// Repairs every complete frame.
     fn advance(&mut self) {
         while !self.passes {
             match length(&self.buffer[self.mended..]) {
@@ -50,19 +50,19 @@ impl<S> Sieve<S> {
         }
     }
 
-    /// Mends the next frame; how long it is then.
+    /// Repairs the next frame and returns its new length.
     fn sift(&mut self, length: usize) -> usize {
         let (start, end) = (self.mended, self.mended + length);
         let places = mend(&mut self.buffer[start..end]);
         if places > 0 {
-            warn!(places, "a message whose properties are not AMQP: they were mended");
+            warn!(places, "repaired malformed AMQP properties of a message");
         }
         self.longest = tuned(&self.buffer[start..end]).unwrap_or(self.longest);
         if length <= self.longest {
             return length;
         }
         let Some(shrunk) = shrink(&self.buffer[start..end], self.longest) else { return length };
-        warn!(bytes = length, "a message whose headers fill more than a frame: the largest were left out");
+        warn!(bytes = length, "a message's headers exceed the frame size; left out the largest");
         let length = shrunk.len();
         self.buffer.splice(start..end, shrunk);
         length
@@ -75,7 +75,7 @@ impl<S> Sieve<S> {
         length
     }
 
-    /// Forgets what was read.
+    /// Drops the bytes that have been read.
     fn compact(&mut self) {
         self.buffer.drain(..self.from);
         self.mended -= self.from;
@@ -83,7 +83,7 @@ impl<S> Sieve<S> {
     }
 }
 
-/// The longest frame, if this is the method by which the broker says so (connection.tune); no number is no limit.
+/// Returns the longest frame if this frame is `connection.tune`, which carries it; 0 means no limit.
 fn tuned(frame: &[u8]) -> Option<usize> {
     match frame.get(HEAD..)? {
         [0, 10, 0, 30, _, _, a, b, c, d, ..] if frame[0] == 1 => {
@@ -94,13 +94,13 @@ fn tuned(frame: &[u8]) -> Option<usize> {
     }
 }
 
-/// How long the frame that begins here is.
+/// Length of the frame at the start of some bytes.
 enum Length {
-    /// Its head is not here yet.
+    /// Its head is incomplete.
     Unknown,
-    /// It is no frame.
+    /// The bytes are not a frame.
     None,
-    /// So many bytes.
+    /// Length in bytes.
     Of(usize),
 }
 
@@ -129,7 +129,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sieve<S> {
             let length = if let Poll::Ready(Ok(length)) = &read { *length } else { 0 };
             this.buffer.truncate(filled + length);
             if ready!(read)? == 0 {
-                // What is left is half a frame; the client is to see that it ends there.
+                // The rest is an incomplete frame; lapin must see that the stream ends there.
                 this.mended = filled;
                 return Poll::Ready(Ok(this.give(to)));
             }
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// Bytes that come in pieces of this length.
+    /// Bytes that arrive in pieces of this length.
     struct Pieces(Vec<u8>, usize);
 
     impl AsyncRead for Pieces {
@@ -197,14 +197,14 @@ mod tests {
         [&[kind, 0, 1][..], &length, payload, &[0xCE]].concat()
     }
 
-    /// A content header whose one property is a content type.
+    /// Content header with a content type only.
     fn header(text: &[u8]) -> Vec<u8> {
         let length = u8::try_from(text.len()).unwrap();
         frame(2, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, length][..], text].concat())
     }
 
     #[test]
-    fn frames_come_whole_and_mended_however_they_are_cut() {
+    fn frames_are_repaired_however_they_are_cut() {
         let sent = [frame(8, b""), header(b"a\xffb"), frame(3, &[0xff; 300]), header(b"fine"), frame(3, b"")].concat();
         let expected = [frame(8, b""), header(b"a?b"), frame(3, &[0xff; 300]), header(b"fine"), frame(3, b"")].concat();
         for piece in [1, 2, 7, 8, 100, 100_000] {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_outgrew_its_frame_is_shrunk() {
+    fn an_oversized_header_is_trimmed() {
         let tune = frame(1, &[0, 10, 0, 30, 0, 0, 0, 0, 0, 100, 0, 10]);
         let entry = |name: u8, length: u8| [&[1, name, b'S', 0, 0, 0, length][..], &vec![b'x'; length.into()]].concat();
         let header = |entries: &[u8]| {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_goes_through_as_it_is() {
+    fn bytes_that_are_no_frame_pass_unchanged() {
         let old = b"AMQP\x00\x01\x00\x00".to_vec();
         let lie = [frame(8, b""), vec![2, 0, 1, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]].concat();
         let half = [frame(8, b""), header(b"\xff")[..9].to_vec()].concat();

@@ -1,4 +1,4 @@
-//! The state at this moment: the line, and why the worker is not ready.
+//! Current state of the bus: its line to the broker, and the reasons for which the worker is not ready.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,20 +10,20 @@ use super::lock;
 use super::refusal::StartError;
 use super::settle::ConsumeContext;
 
-/// Shared by the supervisor, who writes it, and everybody else.
+/// State that the supervisor writes and every other part of the bus reads.
 pub(super) struct State {
     now: Mutex<Now>,
-    /// The first time that the topology stood, or why it never will.
+    /// Outcome of the first contact: the topology is complete, or it can never be.
     contact: watch::Sender<Option<Result<(), StartError>>>,
-    /// Counts changes of whether it consumes.
+    /// Counter of the changes between consuming and not consuming.
     changes: watch::Sender<u64>,
 }
 
 struct Now {
     context: Option<Arc<ConsumeContext>>,
-    /// What there is instead of a consumer; nothing while it consumes.
+    /// Reason for which nothing is consumed; `None` while the inbox is consumed.
     instead: Option<String>,
-    /// Cancelled when it no longer consumes.
+    /// Cancelled when consuming ends.
     until: CancellationToken,
 }
 
@@ -42,35 +42,35 @@ impl State {
         }
     }
 
-    /// The line that is up, with all that messages are settled with.
+    /// Context of the current line, for settling messages.
     pub(super) fn context(&self) -> Option<Arc<ConsumeContext>> {
         self.lock().context.clone().filter(|context| !context.line.has_ended())
     }
 
-    /// The line that is up.
+    /// Current line to the broker.
     pub(super) fn line(&self) -> Option<Arc<Line>> {
         Some(self.context()?.line.clone())
     }
 
-    /// The line that consumes, and until when it does.
+    /// Context of the line that consumes, and the token that is cancelled when consuming ends.
     pub(super) fn consumer(&self) -> Option<(Arc<ConsumeContext>, CancellationToken)> {
         let context = self.context()?;
         let now = self.lock();
         now.instead.is_none().then(|| (context, now.until.clone()))
     }
 
-    /// Counts changes of whether it consumes.
+    /// Subscribes to the counter of changes between consuming and not consuming.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// A line is up; it does not consume yet.
+    /// Records a new line that does not consume yet.
     pub(super) fn connected(&self, context: Arc<ConsumeContext>) {
         *self.lock() = Now::new(Some(context), "the consumer has not been started".to_owned());
         self.contact.send_replace(Some(Ok(())));
     }
 
-    /// It consumes.
+    /// Records that the inbox is consumed.
     pub(super) fn consuming(&self) {
         {
             let mut now = self.lock();
@@ -81,7 +81,7 @@ impl State {
         self.changed();
     }
 
-    /// There is a line, but it does not consume.
+    /// Records that the line is up and does not consume, with the reason.
     pub(super) fn not_consuming(&self, why: &str) {
         {
             let mut now = self.lock();
@@ -91,24 +91,24 @@ impl State {
         self.changed();
     }
 
-    /// There is no line. Whether that is news.
+    /// Records that there is no line. Returns true if the reason is new.
     pub(super) fn away(&self, why: String) -> bool {
-        let news = {
+        let is_new = {
             let mut now = self.lock();
-            let news = now.context.is_some() || now.instead.as_ref() != Some(&why);
+            let is_new = now.context.is_some() || now.instead.as_ref() != Some(&why);
             now.until.cancel();
             *now = Now::new(None, why);
-            news
+            is_new
         };
         self.changed();
-        news
+        is_new
     }
 
     fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// The set-up can't be right; only the first contact is told.
+    /// Records that the topology can never be right. Only the first contact reports it.
     pub(super) fn unfit(&self, error: &StartError) {
         self.contact.send_if_modified(|contact| {
             let first = contact.is_none();
@@ -119,7 +119,7 @@ impl State {
         });
     }
 
-    /// Waits for the first contact.
+    /// Waits for the first contact and returns its outcome.
     pub(super) async fn contact(&self) -> Result<(), StartError> {
         let mut contact = self.contact.subscribe();
         match contact.wait_for(Option::is_some).await {
@@ -129,12 +129,12 @@ impl State {
         }
     }
 
-    /// Whether it consumes.
+    /// True while the inbox is consumed.
     pub(super) fn consumes(&self) -> bool {
         self.lock().instead.is_none()
     }
 
-    /// Why it is not ready.
+    /// Reasons for which the worker is not ready.
     pub(super) fn unready(&self) -> Vec<String> {
         let now = self.lock();
         let blocked = now.context.as_ref().and_then(|context| context.line.blocked());

@@ -1,4 +1,4 @@
-//! A consumer of one queue.
+//! Consumer of one queue.
 
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -8,14 +8,14 @@ use tracing::warn;
 use super::line::Line;
 use super::refusal;
 
-/// A consumer of one queue, with its channel.
+/// Consumer of one queue, with its channel.
 pub(super) struct Subscription {
     pub channel: Channel,
     pub consumer: Consumer,
 }
 
 impl Subscription {
-    /// Starts a consumer of an organization's queue, on a channel of its own: closing that gives back what it has not settled.
+    /// Starts a consumer of an organization's queue, on a separate channel; closing it returns the unsettled messages.
     pub(super) async fn organization(line: &Line, queue: &str, prefetch: u16) -> lapin::Result<Self> {
         let channel = line.organization_channel().await?;
         subscribe(&channel, queue, prefetch).await
@@ -26,16 +26,16 @@ impl Subscription {
         subscribe(line.inbox(), queue, prefetch).await
     }
 
-    /// Asks the broker to send no more; what was sent can still be settled.
+    /// Cancels the consumer; messages already received can still be settled.
     pub(super) async fn cancel(&self) {
-        // Failing, the connection is broken anyway.
+        // A failure means that the connection is broken anyway.
         if let Err(error) = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await {
             warn!(error = %refusal::in_words(&error), "could not cancel a consumer");
         }
     }
 }
 
-/// A consumer under a name of its own, with so many messages unacked at most.
+/// Starts a consumer with a unique tag, and with at most `prefetch` unacked messages.
 async fn subscribe(channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Subscription> {
     channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
     let tag = format!("handoffd-{}", uuid::Uuid::new_v4());

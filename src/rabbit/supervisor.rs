@@ -1,4 +1,4 @@
-//! Keeps a line to the broker up, and a consumer on it.
+//! Keeps a line to the broker up, and a consumer of the inbox on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +23,14 @@ use super::subscription::Subscription;
 use super::tell_news;
 use super::troubles::Troubles;
 
-/// For the broker to let us consume. Just after its restart RabbitMQ 3.10 may leave the question unanswered while a
-/// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); asked anew, it answers.
+/// Longest wait for the answer to `basic.consume`. Just after its restart RabbitMQ 3.10 may leave it unanswered while a
+/// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); a repeated request is
+/// answered.
 const CONSUME_LIMIT: Duration = Duration::from_secs(5);
-/// Interval at which it is checked whether the broker blocks publishers.
+/// Interval between checks for a broker that blocks publishers.
 const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
 
-/// Keeps a line up until it is to close.
+/// Task that keeps the line up until the bus closes.
 pub(super) struct Supervisor {
     pub options: Arc<Options>,
     pub state: Arc<State>,
@@ -41,23 +42,23 @@ pub(super) struct Supervisor {
     pub signals: Signals,
 }
 
-/// Signals to it.
+/// Signals to the supervisor.
 #[derive(Clone, Default)]
 pub(super) struct Signals {
-    /// Begin to consume.
+    /// Start consuming.
     pub consume: CancellationToken,
-    /// Consume nothing for the moment, for this reason: by whoever owns the bus.
+    /// Consume nothing for now, for this reason; set by the owner of the bus.
     pub pause: watch::Sender<Option<String>>,
-    /// The same, by the bus itself too.
+    /// Consume nothing for now, for this reason; merged from the owner's and the bus's own.
     pub paused: watch::Sender<Option<String>>,
-    /// Consume no more.
+    /// Stop consuming for good.
     pub stop: CancellationToken,
-    /// Close everything.
+    /// Close both connections.
     pub close: CancellationToken,
 }
 
 impl Supervisor {
-    /// Runs until it is told to close.
+    /// Runs until the bus closes.
     pub(super) async fn run(self) {
         self.watch.record(Measurement::BrokerConnected(false));
         let mut backoff = Backoff::new();
@@ -83,7 +84,7 @@ impl Supervisor {
         }
     }
 
-    /// While a line is up.
+    /// Serves a line until it breaks or the bus closes.
     async fn hold(&self, line: Arc<Line>, care: &mut Care) {
         info!(broker = %self.options.place(), "connected to the broker");
         let context = Arc::new(ConsumeContext {
@@ -109,16 +110,17 @@ impl Supervisor {
         self.queues.forget();
         self.troubles.forget();
         if close.is_cancelled() {
-            info!(broker = %place, "closes the connection to the broker");
+            info!(broker = %place, "closing the connection to the broker");
             line.close().await;
         } else {
             warn!(broker = %place, reason = %why, "lost the connection to the broker; reconnecting");
-            // In the background: a broker that hangs must not keep us from the one that takes over.
+            // In the background, because a hanging broker must not delay the connection to its successor.
             tokio::spawn(async move { line.close().await });
         }
     }
 
-    /// Consumes the inbox, but for pauses, until it is to stop; ends only when something breaks, with the reason.
+    /// Consumes the inbox until the bus stops, except during pauses. Returns only when something breaks, with the
+    /// reason.
     async fn work(&self, context: &Arc<ConsumeContext>, care: &mut Care) -> String {
         self.signals.consume.cancelled().await;
         let mut pause = self.signals.paused.subscribe();
@@ -133,7 +135,7 @@ impl Supervisor {
             let mut subscription = match timeout(CONSUME_LIMIT, subscribing).await {
                 Ok(Ok(subscription)) => subscription,
                 Ok(Err(error)) => return super::refusal::in_words(&error),
-                Err(_) => return "it does not let us consume in time".to_owned(),
+                Err(_) => return "the broker did not answer `basic.consume` in time".to_owned(),
             };
             self.state.consuming();
             if *care == Care::None {
@@ -147,17 +149,17 @@ impl Supervisor {
                 End::Through => *care = Care::None,
             }
         }
-        self.state.not_consuming("consuming has been stopped");
+        self.state.not_consuming("consuming has stopped");
         std::future::pending().await
     }
 
-    /// True when no message is there that a process may have died of.
+    /// True if the inbox is empty, so that no message in it can have killed an earlier process.
     async fn is_inbox_empty(&self, line: &Line) -> bool {
         line.look(&self.options.queue).await.is_some_and(|inbox| inbox.ready == 0)
     }
 
-    /// Keeps the reason up to date for which nothing is consumed: the owner's, a destination that may not be written to, a broker
-    /// that blocks publishers.
+    /// Merges the reasons to pause: the owner's, a destination without write permission, a broker that blocks
+    /// publishers.
     async fn merge_pauses(&self, line: &Line) {
         let (mut pause, mut forbidden) = (self.signals.pause.subscribe(), self.troubles.forbidden());
         loop {
@@ -165,7 +167,7 @@ impl Supervisor {
             let reason = owner.or(forbidden.borrow_and_update().clone()).or(line.blocked());
             tell_news(&self.signals.paused, reason);
             tokio::select! {
-                // Both live as long as `self`.
+                // Both senders live as long as `self`.
                 _ = pause.changed() => {}
                 _ = forbidden.changed() => {}
                 () = tokio::time::sleep(CHECK_BLOCKED_EVERY) => {}
@@ -173,7 +175,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits until every queue is old enough for the broker to have it for good.
+    /// Waits until every queue is old enough to survive the death of its node.
     async fn await_queues(&self) {
         let Some(from) = self.queues.all_usable_from().filter(|from| *from > Instant::now()) else { return };
         let wait = from.saturating_duration_since(Instant::now());
@@ -181,7 +183,7 @@ impl Supervisor {
         tokio::time::sleep_until(from).await;
     }
 
-    /// Waits for the end of a pause; false when it is to stop for good.
+    /// Waits for the end of a pause. Returns false if consuming must stop for good.
     async fn may_consume(&self, pause: &mut watch::Receiver<Option<String>>) -> bool {
         let stop = &self.signals.stop;
         loop {
@@ -191,14 +193,14 @@ impl Supervisor {
                 Some(why) => self.state.not_consuming(&format!("consuming is paused: {why}")),
             }
             tokio::select! {
-                // It ends with the signals that it is one of.
+                // The sender lives as long as the signals.
                 _ = pause.changed() => {}
                 () = stop.cancelled() => return false,
             }
         }
     }
 
-    /// While there is no line.
+    /// Records and logs the reason for which there is no line.
     fn without(&self, reason: NoLine) {
         let place = self.options.place();
         let why = match reason {

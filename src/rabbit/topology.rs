@@ -1,4 +1,4 @@
-//! What must be on the broker: exchanges, queues, bindings, as a table.
+//! Exchanges, queues and bindings that the worker requires, as a table.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,25 +8,25 @@ use lapin::types::{AMQPValue, FieldTable, LongString};
 
 use super::options::Options;
 
-/// Deliveries of one message before the broker itself gives it up.
+/// Number of deliveries of one message after which the broker dead-letters it.
 pub const DELIVERY_LIMIT: i64 = 20;
 
-/// One thing that must be there.
+/// Exchange, queue or binding that must exist.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Declaration {
-    /// A durable topic exchange.
+    /// Durable topic exchange.
     Exchange {
-        /// Its name.
+        /// Name of the exchange.
         name: String,
     },
-    /// A durable quorum queue.
+    /// Durable quorum queue.
     Queue {
-        /// Its name.
+        /// Name of the queue.
         name: String,
-        /// Its `x-` arguments.
+        /// The queue's `x-` arguments.
         arguments: Vec<(&'static str, Argument)>,
     },
-    /// A binding of the inbox.
+    /// Binding of the inbox.
     Binding {
         /// Exchange.
         exchange: String,
@@ -37,25 +37,26 @@ pub enum Declaration {
     },
 }
 
-/// The value of a queue argument.
+/// Value of a queue argument.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Argument {
     /// Text.
     Text(String),
-    /// A number.
+    /// Number.
     Number(i64),
 }
 
-/// The broker's version, as far as it matters.
+/// Version of the broker, without its patch level.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct BrokerVersion {
-    /// 3 of 3.10.8.
+    /// Major version: 3 in 3.10.8.
     pub major: u32,
-    /// 10 of 3.10.8.
+    /// Minor version: 10 in 3.10.8.
     pub minor: u32,
 }
 
-/// Everything, in the order in which it is declared: what others lead to comes first.
+/// Returns all shared declarations in the order of declaration: the target of a dead-lettering or binding precedes its
+/// source.
 pub fn topology(options: &Options, version: BrokerVersion) -> Vec<Declaration> {
     let mut all =
         vec![exchange(&options.events_exchange), exchange(&options.outcomes_exchange), dead_letters(options, version)];
@@ -75,17 +76,17 @@ pub fn topology(options: &Options, version: BrokerVersion) -> Vec<Declaration> {
 }
 
 impl BrokerVersion {
-    /// What an unknown broker is taken for: the oldest that has all that is used here.
+    /// Version assumed for an unknown broker: the oldest with every feature in use.
     pub const OLDEST: Self = Self { major: 3, minor: 10 };
 
-    /// Reads `3.10.8`, `4.0` and `4`.
+    /// Parses `3.10.8`, `4.0` and `4`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(['.', '-', '+']);
         Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next().unwrap_or("0").parse().ok()? })
     }
 
-    /// From 4.0 on a quorum queue has a delivery limit of 20 unless it says -1; before, it has none
-    /// and refuses -1.
+    /// True if quorum queues have a delivery limit of 20 by default, which -1 removes. Brokers before 4.0 have no
+    /// default limit and refuse -1.
     fn limits_by_default(self) -> bool {
         self.major >= 4
     }
@@ -106,7 +107,7 @@ impl fmt::Display for Declaration {
 }
 
 impl Argument {
-    /// As AMQP carries it.
+    /// Converts to an AMQP value.
     fn encode(&self) -> AMQPValue {
         match self {
             Self::Text(text) => AMQPValue::LongString(LongString::from(text.as_str())),
@@ -115,7 +116,7 @@ impl Argument {
     }
 }
 
-/// The arguments as an AMQP table.
+/// Converts arguments to an AMQP table.
 pub(super) fn encode(arguments: &[(&'static str, Argument)]) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in arguments {
@@ -124,7 +125,8 @@ pub(super) fn encode(arguments: &[(&'static str, Argument)]) -> FieldTable {
     table
 }
 
-/// The queue in which an organization's events wait. It has no delivery limit: what waits is looked at and given back often.
+/// Returns the declaration of an organization's queue. It has no delivery limit, because waiting events are often
+/// delivered and returned.
 pub fn organization_queue(options: &Options, organization: &OrganizationId, version: BrokerVersion) -> Declaration {
     let mut arguments = quorum();
     arguments.extend(no_delivery_limit(version));
@@ -162,8 +164,8 @@ fn quorum() -> Vec<(&'static str, Argument)> {
     vec![("x-queue-type", Argument::Text("quorum".to_owned()))]
 }
 
-/// At least once, by the default exchange, to one queue. With any of these missing the broker falls
-/// back to at most once without a word.
+/// Returns the arguments for dead-lettering at least once to one queue, by the default exchange. If any of them is
+/// missing, the broker silently falls back to at most once.
 fn dead_lettering_to(queue: &str) -> Vec<(&'static str, Argument)> {
     vec![
         ("x-dead-letter-exchange", Argument::Text(String::new())),
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_queue_gives_up_into_the_dead_letter_queue() {
+    fn the_inbox_dead_letters_to_the_dead_letter_queue() {
         let expected = vec![
             ("x-queue-type", text("quorum")),
             ("x-delivery-limit", Argument::Number(20)),
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_queue_sends_back_after_its_delay() {
+    fn a_retry_queue_returns_events_to_the_inbox_after_its_delay() {
         let expected = vec![
             ("x-queue-type", text("quorum")),
             ("x-message-ttl", Argument::Number(120_000)),
@@ -223,7 +225,7 @@ mod tests {
         assert_eq!(arguments("handoffd.retry.2m", NEW), unlimited(expected));
     }
 
-    /// From RabbitMQ 4.0 on a limit is what a queue has unless it says so.
+    /// From RabbitMQ 4.0 on queues have a limit by default.
     fn unlimited(mut old: Vec<(&'static str, Argument)>) -> Vec<(&'static str, Argument)> {
         old.insert(1, ("x-delivery-limit", Argument::Number(-1)));
         old
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_letter_queue_has_no_limit_whatever_the_version() {
+    fn the_dead_letter_queue_has_no_limit_in_any_version() {
         let quorum = ("x-queue-type", text("quorum"));
         let name = "handoffd.dead-letters";
         assert_eq!(arguments(name, OLD), vec![quorum.clone()]);
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_lead_to_comes_first_and_each_once() {
+    fn targets_are_declared_first_and_each_once() {
         let names: Vec<_> = topology(&options(), OLD).iter().map(ToString::to_string).collect();
         assert_eq!(
             names,
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read() {
+    fn versions_are_parsed() {
         let read = |text| BrokerVersion::parse(text).map(|read| (read.major, read.minor));
         assert_eq!(read("3.10.8"), Some((3, 10)));
         assert_eq!(read("4.0.0-rc.1"), Some((4, 0)));

@@ -1,4 +1,4 @@
-//! Destinations that do not take what is published to them, and why: the reasons for which the worker is not ready.
+//! Destinations that refuse messages or don't confirm them. Each is a reason for which the worker is not ready.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -10,16 +10,16 @@ use super::{lock, tell_news};
 /// Exchanges and queues in trouble.
 pub(super) struct Troubles {
     all: Mutex<BTreeMap<String, Trouble>>,
-    /// Why no event is to be taken, if one of them may not be written to.
+    /// Reason to pause consuming, if a destination refuses write permission.
     forbidden: watch::Sender<Option<String>>,
 }
 
-/// The trouble of one destination.
+/// Trouble of one destination.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Trouble {
-    /// The broker has not confirmed a message for longer than `broker.confirm_timeout`.
+    /// The broker has not confirmed a message within `broker.confirm_timeout`.
     Unconfirmed,
-    /// This user may not write there.
+    /// This user has no write permission.
     Forbidden(String),
 }
 
@@ -28,43 +28,43 @@ impl Troubles {
         Self { all: Mutex::default(), forbidden: watch::Sender::new(None) }
     }
 
-    /// A destination is in trouble. Whether that is news.
+    /// Records that a destination is in trouble. Returns true if this is new.
     pub(super) fn begins(&self, destination: &str, trouble: Trouble) -> bool {
         let mut all = self.lock();
-        let news = all.get(destination) != Some(&trouble);
+        let is_new = all.get(destination) != Some(&trouble);
         all.insert(destination.to_owned(), trouble);
         self.publish(&all);
-        news
+        is_new
     }
 
-    /// A destination takes messages. Whether that is news.
+    /// Records that a destination accepts messages. Returns true if this is new.
     pub(super) fn ends(&self, destination: &str) -> bool {
         let mut all = self.lock();
-        let news = all.remove(destination).is_some();
-        if news {
+        let is_new = all.remove(destination).is_some();
+        if is_new {
             self.publish(&all);
         }
-        news
+        is_new
     }
 
-    /// The connection has ended: on the next one all is to be found out anew.
+    /// Forgets all troubles at the end of a connection; the next one detects them again.
     pub(super) fn forget(&self) {
         let mut all = self.lock();
         all.clear();
         self.publish(&all);
     }
 
-    /// True for a destination that is in trouble.
+    /// True if a destination is in trouble.
     pub(super) fn has(&self, destination: &str) -> bool {
         self.lock().contains_key(destination)
     }
 
-    /// Why the worker is not ready.
+    /// Reasons for which the worker is not ready.
     pub(super) fn reasons(&self) -> Vec<String> {
         self.lock().iter().map(|(destination, trouble)| trouble.in_words(destination)).collect()
     }
 
-    /// Why no event is to be taken; none while all destinations may be written to.
+    /// Subscribes to the reason to pause consuming; `None` while all destinations accept messages.
     pub(super) fn forbidden(&self) -> watch::Receiver<Option<String>> {
         self.forbidden.subscribe()
     }
@@ -84,10 +84,10 @@ impl Trouble {
     fn in_words(&self, destination: &str) -> String {
         match self {
             Self::Unconfirmed => format!(
-                "the broker does not confirm messages for `{destination}`: see whether its queue has a leader; retrying automatically"
+                "the broker does not confirm messages for `{destination}`; check that its queue has a leader; retrying automatically"
             ),
             Self::Forbidden(problem) => {
-                format!("may not write to `{destination}` ({problem}): grant the permission; retrying automatically")
+                format!("no write permission for `{destination}` ({problem}); grant it; retrying automatically")
             }
         }
     }
@@ -98,12 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trouble_is_news_once_and_names_its_destination() {
+    fn a_trouble_is_reported_once_and_names_its_destination() {
         let troubles = Troubles::new();
         let forbidden = troubles.forbidden();
         assert!(troubles.begins("handoffd.retry.5s", Trouble::Unconfirmed));
         assert!(!troubles.begins("handoffd.retry.5s", Trouble::Unconfirmed));
-        assert_eq!(*forbidden.borrow(), None, "others are taken as before");
+        assert_eq!(*forbidden.borrow(), None, "unconfirmed messages don't pause consuming");
         assert!(troubles.begins("opencx.outcomes", Trouble::Forbidden("ACCESS_REFUSED".to_owned())));
         let reasons = troubles.reasons();
         assert!(reasons[0].contains("handoffd.retry.5s") && reasons[1].contains("opencx.outcomes"), "{reasons:?}");

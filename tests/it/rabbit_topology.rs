@@ -271,7 +271,7 @@ async fn another_node_is_used_if_one_is_stopped_or_frozen() {
     let away = Options { urls: options.urls[..2].to_vec(), ..options };
     let bus = connect(&away);
     says(&bus, "127.0.0.1:1 (127.0.0.1): Connection refused").await;
-    says(&bus, &format!("localhost:{port} (127.0.0.1): its port is open, but it does not greet")).await;
+    says(&bus, &format!("localhost:{port} (127.0.0.1): port open, but no AMQP greeting")).await;
     bus.close().await;
 }
 

@@ -1,15 +1,15 @@
 //! In: the depth of the dead-letter queue, every few seconds; each copy that this worker puts there.
 //! Out: a measurement for each event that the broker dead-lettered by itself.
-//! Absent: what a dead letter means, and what is done about it.
+//! Absent: the meaning of a dead letter, and its treatment.
 //!
-//! The broker gives up events without a word to anybody: delivered too often, expired. The worker finds out afterwards, and
-//! as cheaply as it can, because each look through the queue counts as a delivery of every letter in it. It looks only after
-//! the queue has grown by more than this worker has put there ([`rise`]), at most once a minute, and never through more than
-//! [`MOST`] letters. Counted is what died since the last look and was not in it ([`tally`]).
+//! The broker gives up events silently, after too many deliveries or on expiry. The worker detects this afterwards, at
+//! the lowest possible cost, because each scan of the queue counts as a delivery of every dead letter in it. It scans
+//! only after the queue has grown by more than this worker has put there ([`rise`]), at most once a minute, and never
+//! more than [`MOST`] dead letters. It counts those that died since the last scan and were not in it ([`tally`]).
 //!
-//! Limits: a letter that an operator takes out before the look is not counted; one that comes within a minute after letters
-//! were taken out may be counted only with the next look. Other workers' copies make this one look, without counting them;
-//! what the broker gave up is counted by each worker.
+//! Limits: a dead letter that an operator removes before the scan is not counted. One that arrives within a minute of a
+//! removal may be counted only by the next scan. Copies by other workers trigger a scan but are not counted. Each
+//! worker counts the events that the broker gave up.
 
 mod rise;
 mod tally;
@@ -31,16 +31,17 @@ use super::letters::{RabbitDeadLetterQueue, Window};
 use super::lock;
 use super::options::Options;
 
-/// Most letters that a look goes through: with more in the queue there is none. Some two seconds, and two windows of memory.
+/// Most dead letters in the queue for a scan to take place. A scan of that many takes some two seconds and the memory
+/// of two windows.
 const MOST: u64 = 10_000;
-/// For an operator's look to end, and the connection to come up.
+/// Longest wait for an operator's command to end and for the connection.
 const TURN: Duration = Duration::from_secs(5);
-/// A look that takes longer is ended where it is.
+/// Longest duration of a scan.
 const LONGEST: Duration = Duration::from_secs(20);
-/// Letters taken at a time: few at first, for they may be a mebibyte each.
+/// Dead letters taken at a time; few at first, because each may be a mebibyte.
 const WINDOW: Window = Window { first: 16, most: 512 };
 
-/// Counts events that the broker dead-letters by itself.
+/// Counter of events that the broker dead-letters by itself.
 pub(super) struct BrokerDeaths {
     name: String,
     queue: RabbitDeadLetterQueue,
@@ -52,14 +53,14 @@ pub(super) struct BrokerDeaths {
     looking: AtomicBool,
 }
 
-/// A copy of this worker's on its way into the dead-letter queue; dropped once its fate is known.
+/// Copy by this worker into the dead-letter queue; dropped once its outcome is known.
 pub(super) struct Copying<'a>(&'a BrokerDeaths);
 
-/// Number of own copies in the queue for certain, taken before its depth is asked for.
+/// Number of own copies that are certainly in the queue, taken before its depth is requested.
 pub(super) struct Asked(u64);
 
 impl BrokerDeaths {
-    /// For the dead-letter queue that these options name.
+    /// Creates a counter for the dead-letter queue of these options.
     pub(super) fn new(options: &Options, watch: Arc<dyn Metrics>) -> Self {
         Self {
             name: options.dead_letter_queue.clone(),
@@ -73,20 +74,21 @@ impl BrokerDeaths {
         }
     }
 
-    /// To be held while a copy is published into the dead-letter queue.
+    /// Returns a guard to hold while a copy is published to the dead-letter queue.
     pub(super) fn copying(&self) -> Copying<'_> {
         self.begun.fetch_add(1, Ordering::Relaxed);
         Copying(self)
     }
 
-    /// To be called before the depth is asked for.
+    /// Must be called before the depth is requested.
     pub(super) fn asks(&self) -> Asked {
         Asked(self.finished.load(Ordering::Relaxed))
     }
 
-    /// Takes the depth of a queue; of the dead-letter queue's, looks through it in the background where there is reason to.
+    /// Processes the depth of a queue. Starts a scan of the dead-letter queue in the background if its growth requires
+    /// one.
     pub(super) fn saw(self: &Arc<Self>, queue: &str, Asked(finished): Asked, messages: u32) {
-        // Meanwhile this worker itself holds letters.
+        // During a scan this worker itself holds dead letters.
         if queue != self.name || self.looking.load(Ordering::Relaxed) {
             return;
         }
@@ -97,7 +99,7 @@ impl BrokerDeaths {
             Next::TooMany => warn!(
                 messages,
                 most = MOST,
-                "too many dead letters to look through: those that the broker made are not counted"
+                "too many dead letters to scan; events dead-lettered by the broker are not counted"
             ),
             Next::Look => {
                 self.looking.store(true, Ordering::Relaxed);
@@ -113,21 +115,19 @@ impl BrokerDeaths {
         lock(&self.tally).end(began, complete);
         lock(&self.growth).looked(complete);
         if let Err(error) = looked {
-            debug!(
-                error = &error as &dyn std::error::Error,
-                "could not look through the dead letters; trying again later"
-            );
+            debug!(error = &error as &dyn std::error::Error, "could not scan the dead letters; retrying later");
         }
         self.looking.store(false, Ordering::Relaxed);
     }
 
-    /// Goes through the letters; true when all of them have been seen.
+    /// Scans the dead letters. Returns true if all of them have been seen.
     async fn go_through(&self) -> Result<bool, DeadLetterError> {
         let hindered = AtomicBool::new(false);
         let notice = |_: &str| hindered.store(true, Ordering::Relaxed);
         let Ok(opened) = timeout(TURN, self.queue.open(&notice)).await else { return Ok(false) };
         let mut letters = opened?;
-        // An operator is at work, or others hold letters: what is seen now is not all, and they come first.
+        // An operator's command is running, or other consumers hold dead letters. The scan would be incomplete, and the
+        // operator has priority.
         let read = if hindered.load(Ordering::Relaxed) { Ok(false) } else { self.read(&mut *letters).await };
         let closed = letters.close().await;
         let complete = read?;
@@ -179,7 +179,7 @@ impl Drop for Copying<'_> {
     }
 }
 
-/// Events that a look has counted.
+/// Number of events counted by a scan.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Found {
     delivery_limit: u64,

@@ -1,40 +1,40 @@
-//! Decides from the depths of the dead-letter queue when to look through it. Pure.
+//! Decides from the depths of the dead-letter queue when to scan it. Pure.
 //!
-//! A level is a depth without this worker's own copies. Somebody who looks through the queue holds letters for a while: the
-//! depth falls and comes back. So a rise counts from the highest level of the last minute. A copy whose confirm is awaited may
-//! be in a depth or not; either is taken for what makes no rise.
+//! A level is a depth without this worker's own copies. A consumer that scans the queue holds dead letters for a while,
+//! so that the depth falls and recovers. So a rise counts from the highest level of the last minute. A copy that awaits
+//! its confirm may or may not be part of a depth; the interpretation without a rise is assumed.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Age up to which a level counts. An operator's look takes less.
+/// Age up to which a level counts. An operator's scan takes less.
 const RECENT: Duration = Duration::from_secs(60);
-/// Time from a rise to the look: what the broker gives up at once is counted at once.
+/// Time from a rise to the scan, so that events given up together are counted together.
 const SETTLING: Duration = Duration::from_secs(10);
-/// Shortest time between two looks.
+/// Shortest time between two scans.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
-/// Shortest time between two reports that there are too many letters.
+/// Shortest time between two reports of too many dead letters.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(3600);
 
-/// Depth of the queue, and own copies around the moment when it was asked for.
+/// Depth of the queue, and own copies around the time of the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Depth {
-    /// Ready messages.
+    /// Messages ready for delivery.
     pub messages: u64,
-    /// Own copies that were begun until the answer came: no more than these can be in it.
+    /// Own copies begun before the answer: the most that can be part of it.
     pub begun: u64,
-    /// Own copies whose fate was known before the question: these are in it.
+    /// Own copies finished before the request: these are part of it.
     pub finished: u64,
 }
 
 /// Consequence of a depth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Next {
-    /// Nothing.
+    /// Do nothing.
     Nothing,
-    /// Look through the queue.
+    /// Scan the queue.
     Look,
-    /// Report that there are too many letters to look through.
+    /// Report that there are too many dead letters to scan.
     TooMany,
 }
 
@@ -42,17 +42,17 @@ pub(super) enum Next {
 #[derive(Default)]
 pub(super) struct Growth {
     levels: VecDeque<(Instant, i64)>,
-    /// Time of the first rise that was not looked at.
+    /// Time of the first rise since the last complete scan.
     unexplained: Option<Instant>,
     looked: Option<Instant>,
     reported: Option<Instant>,
 }
 
 impl Growth {
-    /// Takes a depth. With more letters than `most` there is no look.
+    /// Processes a depth. Above `most` dead letters there is no scan.
     pub(super) fn observe(&mut self, now: Instant, depth: Depth, most: u64) -> Next {
         let level = signed(depth.messages) - signed(depth.begun);
-        // The first depth of all may hold what the broker gave up when the worker before this one died.
+        // The first depth may include events that the broker gave up when the previous worker died.
         let highest = self.levels.iter().map(|(_, level)| *level).max().unwrap_or(0);
         self.unexplained = match self.unexplained {
             _ if depth.messages == 0 => None,
@@ -63,7 +63,7 @@ impl Growth {
         self.next(now, depth.messages, most)
     }
 
-    /// Takes the end of a look; one that was not complete is due again.
+    /// Records the end of a scan; an incomplete one is repeated.
     pub(super) fn looked(&mut self, complete: bool) {
         if complete {
             self.unexplained = None;
@@ -86,7 +86,7 @@ impl Growth {
         next
     }
 
-    /// Keeps the newest level, however old, for what happens while the broker is away.
+    /// Adds a level. The newest one is kept however old, to detect a rise while the broker was away.
     fn remember(&mut self, now: Instant, level: i64) {
         self.levels.push_back((now, level));
         while self.levels.len() > 1 && self.levels.front().is_some_and(|(at, _)| now.duration_since(*at) > RECENT) {
@@ -105,14 +105,14 @@ mod tests {
 
     const MOST: u64 = 1000;
 
-    /// A queue over time, asked every five seconds.
+    /// Queue over time, measured every five seconds.
     struct Story {
         growth: Growth,
         now: Instant,
     }
 
     impl Story {
-        /// A queue that held so many letters for long.
+        /// Creates a queue that has long held this number of dead letters.
         fn at(messages: u64) -> Self {
             let mut story = Self { growth: Growth::default(), now: Instant::now() };
             story.sees(messages, 0, 0);
@@ -126,7 +126,7 @@ mod tests {
             self.now += Duration::from_secs(seconds);
         }
 
-        /// The consequence when it stays so until a rise has settled.
+        /// Returns the consequence if the depth stays the same until a rise has settled.
         fn keeps(&mut self, messages: u64, begun: u64, finished: u64) -> Next {
             let next = [(); 3].map(|()| self.sees(messages, begun, finished));
             next.into_iter().find(|next| *next != Next::Nothing).unwrap_or(Next::Nothing)
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn own_copies_explain_a_rise_also_while_their_confirms_are_awaited() {
+    fn own_copies_explain_a_rise_even_before_their_confirms() {
         let mut story = Story::at(7);
         for (messages, begun, finished) in [(8, 1, 1), (8, 2, 1), (9, 2, 1), (9, 2, 2), (11, 5, 4), (12, 5, 5)] {
             assert_eq!(story.sees(messages, begun, finished), Next::Nothing, "{messages}");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_more_than_the_own_copies_is_looked_at_once() {
+    fn one_more_than_the_own_copies_triggers_one_scan() {
         let mut story = Story::at(7);
         assert_eq!([(); 3].map(|()| story.sees(10, 2, 2)), [Next::Nothing, Next::Nothing, Next::Look]);
         story.growth.looked(true);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_in_an_operators_hands_come_back_unnoticed() {
+    fn dead_letters_returned_by_an_operator_are_no_rise() {
         let mut story = Story::at(7);
         for messages in [0, 0, 4, 7, 7] {
             assert_eq!(story.sees(messages, 0, 0), Next::Nothing, "{messages}");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_minute_a_lower_level_is_the_level() {
+    fn after_a_minute_a_lower_level_counts() {
         let mut story = Story::at(7);
         story.sees(0, 0, 0);
         story.passes(60);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_are_a_minute_apart_and_none_is_forgotten() {
+    fn scans_are_a_minute_apart_and_none_is_skipped() {
         let mut story = Story::at(0);
         assert_eq!(story.keeps(1, 0, 0), Next::Look);
         story.growth.looked(true);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_look_is_due_again_unless_the_letters_are_gone() {
+    fn an_incomplete_scan_is_repeated_unless_the_queue_is_empty() {
         let mut story = Story::at(0);
         assert_eq!(story.keeps(1, 0, 0), Next::Look);
         story.growth.looked(false);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_are_there_at_first_are_looked_at() {
+    fn dead_letters_present_at_the_start_are_scanned() {
         let mut story = Story { growth: Growth::default(), now: Instant::now() };
         assert_eq!(story.keeps(1, 0, 0), Next::Look);
         let mut story = Story { growth: Growth::default(), now: Instant::now() };
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_letters_are_reported_and_looked_at_once_they_are_fewer() {
+    fn too_many_dead_letters_are_reported_and_scanned_once_there_are_fewer() {
         let mut story = Story::at(MOST);
         assert_eq!(story.keeps(MOST + 1, 0, 0), Next::TooMany);
         assert_eq!(story.keeps(MOST + 1, 0, 0), Next::Nothing);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_broker_gave_up_while_it_was_away_shows_afterwards() {
+    fn a_rise_while_the_broker_was_away_is_detected() {
         let mut story = Story::at(3);
         story.passes(3600);
         assert_eq!(story.keeps(4, 0, 0), Next::Look);

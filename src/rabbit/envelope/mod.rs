@@ -1,4 +1,4 @@
-//! AMQP properties to an envelope.
+//! Converts AMQP properties to an envelope.
 
 use handoffd_engine::event::Envelope;
 use lapin::BasicProperties;
@@ -6,10 +6,10 @@ use lapin::types::{AMQPValue, FieldTable};
 
 pub(super) use handoffd_engine::ports::bus::headers::ORIGINAL_ROUTING_KEY;
 
-/// Longest routing key, in bytes (AMQP's short string); a header that says more was not set by a worker.
+/// Longest routing key, in bytes (AMQP's short string). A worker never sets a longer header.
 const LONGEST_KEY: usize = 255;
 
-/// What decoding may look at.
+/// Returns the properties that decoding may read.
 pub(super) fn envelope(properties: &BasicProperties) -> Envelope {
     Envelope {
         content_type: properties.content_type().as_ref().map(ToString::to_string),
@@ -18,13 +18,13 @@ pub(super) fn envelope(properties: &BasicProperties) -> Envelope {
     }
 }
 
-/// The routing key that the message was published with, before any retry queue.
+/// Returns the routing key of the first publish, before any retry queue.
 pub(super) fn original_routing_key(properties: &BasicProperties, routing_key: &str) -> String {
-    let said = header(properties, ORIGINAL_ROUTING_KEY).and_then(text);
-    said.filter(|key| key.len() <= LONGEST_KEY).unwrap_or_else(|| routing_key.to_owned())
+    let original = header(properties, ORIGINAL_ROUTING_KEY).and_then(text);
+    original.filter(|key| key.len() <= LONGEST_KEY).unwrap_or_else(|| routing_key.to_owned())
 }
 
-/// How often a quorum queue has delivered it before.
+/// Returns the number of earlier deliveries by a quorum queue.
 pub(super) fn delivery_count(properties: &BasicProperties) -> u64 {
     header(properties, "x-delivery-count").and_then(text).and_then(|count| count.parse().ok()).unwrap_or(0)
 }
@@ -37,7 +37,8 @@ fn texts(headers: &FieldTable) -> Vec<(String, String)> {
     headers.inner().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
 }
 
-/// Text, numbers and truth values as text, times in RFC 3339 as CloudEvents' `time` is; tables, arrays and bytes are nobody's business here.
+/// Converts text, numbers and booleans to text, and times to RFC 3339 as in CloudEvents' `time`. Tables, arrays and
+/// bytes are not converted.
 fn text(value: &AMQPValue) -> Option<String> {
     match value {
         AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),

@@ -9,7 +9,7 @@ fn of(name: &str, value: AMQPValue) -> BasicProperties {
     BasicProperties::default().with_headers(table)
 }
 
-/// One of every kind, at the edges of its range.
+/// One value of every kind, at the edges of its range.
 fn values() -> Vec<(AMQPValue, Option<&'static str>)> {
     let bytes = |bytes: &[u8]| AMQPValue::LongString(LongString::from(bytes.to_vec()));
     vec![
@@ -75,7 +75,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text_is_itself(name in "\\PC{0,50}", text in any::<String>()) {
+    fn any_text_is_kept(name in "\\PC{0,50}", text in any::<String>()) {
         let properties = of(&name, AMQPValue::LongString(text.clone().into()));
         let envelope = envelope(&properties);
         prop_assert_eq!(envelope.header(&name), Some(text.as_str()));

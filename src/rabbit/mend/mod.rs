@@ -1,25 +1,25 @@
-//! Frames from the broker, made fit for the client, in place and at their length.
+//! Repairs malformed frames from the broker in place, without changing their length, so that lapin can read them.
 //!
-//! A broker hands on what a publisher wrote, unchecked: texts that are no UTF-8, and tables in tables as deep as a frame
-//! is long. lapin (4.12.3) drops the connection over the first and overflows its stack over the second, again and again,
-//! until the delivery limit has taken the message and all its neighbours away.
+//! A broker passes on unchecked what a publisher wrote: texts that are not UTF-8, and tables nested as deep as a frame
+//! is long. lapin (4.12.3) drops the connection over the former and overflows its stack over the latter, repeatedly,
+//! until the delivery limit has removed the message and all its neighbours.
 
 use std::ops::Range;
 
-/// Tables and arrays within each other; lapin takes some ten kilobytes of its thread's two megabytes for each in a debug
-/// build (measured: 200 end the process).
+/// Deepest nesting of tables and arrays. In a debug build lapin takes some ten kilobytes of its thread's two megabytes
+/// for each level (measured: 200 end the process).
 const DEEPEST: usize = 32;
-/// Type, channel, size.
+/// Length of a frame's head: type, channel, size.
 pub(super) const HEAD: usize = 7;
-/// Head and end mark.
+/// Length of head and end mark.
 pub(super) const AROUND: usize = HEAD + 1;
-/// Class, weight and size of the body, before a content header's flags.
+/// Length of class, weight and body size, which precede the flags in a content header.
 pub(super) const BEFORE_FLAGS: usize = 12;
 
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
 
-/// What stands where in a message's properties, by their flags from the highest.
+/// Properties of a message in the order of their flags, from the highest.
 const PROPERTIES: [Part; 14] = [
     Part::Short,   // content-type
     Part::Short,   // content-encoding
@@ -37,23 +37,23 @@ const PROPERTIES: [Part; 14] = [
     Part::Short,   // cluster-id
 ];
 
-/// One part of a frame.
+/// Part of a frame.
 #[derive(Clone, Copy)]
 enum Part {
-    /// So many bytes without a text.
+    /// Bytes that need no repair.
     Skip(usize),
-    /// A text of at most 255 bytes.
+    /// Text of at most 255 bytes.
     Short,
-    /// A table of named values.
+    /// Table of named values.
     Table,
 }
 
-/// Mends a whole frame; says how many places were mended. What it can't read it leaves as it is.
+/// Repairs a whole frame and returns the number of places repaired. Unreadable frames stay unchanged.
 pub(super) fn mend(frame: &mut [u8]) -> usize {
     let Some(end) = frame.len().checked_sub(1).filter(|end| *end >= HEAD) else { return 0 };
     let mut cursor = Cursor::new(&mut frame[..end], HEAD);
     let kind = cursor.bytes[0];
-    // Nothing: the frame is no longer than what it should hold, and the client says so.
+    // `None` means that the frame is shorter than its content requires; lapin reports that.
     let _ = match kind {
         METHOD => method(&mut cursor),
         HEADER => properties(&mut cursor),
@@ -62,7 +62,7 @@ pub(super) fn mend(frame: &mut [u8]) -> usize {
     cursor.mended
 }
 
-/// The methods that carry what a publisher chose: an exchange's name and a routing key.
+/// Repairs the methods that carry texts chosen by a publisher: an exchange's name and a routing key.
 fn method(cursor: &mut Cursor<'_>) -> Option<()> {
     let parts: &[Part] = match (cursor.number(2)?, cursor.number(2)?) {
         // basic.return: code, text, exchange, routing key
@@ -83,7 +83,7 @@ fn properties(cursor: &mut Cursor<'_>) -> Option<()> {
     set.map(|(_, part)| *part).try_for_each(|part| cursor.part(part))
 }
 
-/// A place in a frame.
+/// Position in a frame.
 pub(super) struct Cursor<'a> {
     bytes: &'a mut [u8],
     at: usize,
@@ -123,7 +123,7 @@ impl<'a> Cursor<'a> {
         Some(self.bytes[taken].iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
     }
 
-    /// A short text: every byte that makes it no UTF-8 becomes a question mark.
+    /// Repairs a short text: every byte that is not UTF-8 becomes a question mark.
     pub(super) fn short(&mut self) -> Option<()> {
         let length = self.number(1)?;
         let mut text = self.take(length)?;
@@ -137,7 +137,7 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Names and values, to the end that the table itself names.
+    /// Repairs the names and values of a table, up to the end that the table states.
     fn table(&mut self, depth: usize) -> Option<()> {
         let end = self.end()?;
         while self.at < end {
@@ -147,7 +147,7 @@ impl<'a> Cursor<'a> {
         (self.at == end).then_some(())
     }
 
-    /// One name and value of a message's headers.
+    /// Repairs one name and value of a message's headers.
     pub(super) fn entry(&mut self) -> Option<()> {
         self.short()?;
         self.value(1)
@@ -161,13 +161,13 @@ impl<'a> Cursor<'a> {
         (self.at == end).then_some(())
     }
 
-    /// Where what is told here to be so long ends.
+    /// Reads a length, and returns the end of the part that it describes.
     pub(super) fn end(&mut self) -> Option<usize> {
         let length = self.number(4)?;
         self.at.checked_add(length).filter(|end| *end <= self.bytes.len())
     }
 
-    /// A value: what is too deep becomes an array of bytes, which is written alike.
+    /// Repairs a value. A table or array nested too deep becomes a byte array, which has the same encoding.
     fn value(&mut self, depth: usize) -> Option<()> {
         let kind = self.take(1)?.start;
         match self.bytes[kind] {
@@ -185,7 +185,7 @@ impl<'a> Cursor<'a> {
             b'A' => self.array(depth + 1),
             b'F' => self.table(depth + 1),
             b'S' | b'x' => self.bytes_of(),
-            // A type that no broker lets through: where it ends is not known.
+            // A type that no broker accepts; its length is unknown.
             _ => None,
         }
     }

@@ -20,12 +20,12 @@ fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     [&[kind, 0, 1][..], &long(payload), &[0xCE]].concat()
 }
 
-/// A content header with these properties.
+/// Content header with these properties.
 fn header(flags: u16, properties: &[u8]) -> Vec<u8> {
     frame(HEADER, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &flags.to_be_bytes(), properties].concat())
 }
 
-/// The properties as the client reads them.
+/// Properties as lapin reads them.
 fn read(frame: &[u8]) -> Option<lapin::BasicProperties> {
     let properties = &frame[HEAD + BEFORE_FLAGS..frame.len() - 1];
     parse_properties(properties).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, read)| read)
@@ -38,7 +38,7 @@ fn mended(mut frame: Vec<u8>) -> (usize, Vec<u8>) {
     (places, frame)
 }
 
-/// A value within so many arrays or tables.
+/// Value nested in this number of arrays or tables.
 fn nested(depth: usize, kind: u8) -> Vec<u8> {
     (0..depth).fold(vec![b'V'], |inner, _| match kind {
         b'A' => value(b'A', &long(&inner)),
@@ -55,7 +55,7 @@ fn depth(of: &AMQPValue) -> usize {
 }
 
 #[test]
-fn a_text_that_is_no_utf8_is_mended_byte_by_byte() {
+fn invalid_utf8_is_repaired_byte_by_byte() {
     for (text, expected, places) in [
         (&b"plain"[..], "plain", 0),
         ("grüße 😀".as_bytes(), "grüße 😀", 0),
@@ -71,7 +71,7 @@ fn a_text_that_is_no_utf8_is_mended_byte_by_byte() {
 }
 
 #[test]
-fn every_property_is_mended() {
+fn every_property_is_repaired() {
     let table = long(&[short(b"\xff"), value(b'S', &long(b"\xff"))].concat());
     let parts: Vec<Vec<u8>> = PROPERTIES
         .iter()
@@ -96,7 +96,7 @@ fn every_property_is_mended() {
 }
 
 #[test]
-fn the_names_that_travel_with_a_message_are_mended() {
+fn exchange_names_and_routing_keys_are_repaired() {
     let deliver = [&[0, 60, 0, 60][..], &short(b"tag"), &[0xff; 9], &short(b"ex\xff"), &short(b"key\xff")].concat();
     let got = [&[0, 60, 0, 71][..], &[0xff; 9], &short(b""), &short(b"key\xff"), &[0, 0, 0, 1]].concat();
     let returned = [&[0, 60, 0, 50, 1, 2][..], &short(b"NO_ROUTE"), &short(b""), &short(b"\xff")].concat();
@@ -109,7 +109,7 @@ fn the_names_that_travel_with_a_message_are_mended() {
 }
 
 #[test]
-fn what_is_too_deep_becomes_bytes_and_loses_none() {
+fn a_value_nested_too_deep_becomes_bytes() {
     for kind in [b'A', b'F'] {
         for levels in [0, 1, DEEPEST - 1, DEEPEST, 1000, 12_000] {
             let table = long(&[short(b"x-deep"), nested(levels, kind), short(b"after"), vec![b't', 1]].concat());
@@ -126,7 +126,7 @@ fn what_is_too_deep_becomes_bytes_and_loses_none() {
 }
 
 #[test]
-fn what_is_in_order_stays_as_it_is() {
+fn valid_frames_are_unchanged() {
     for frame in [frame(3, b"\xff\xff\xff"), frame(8, b""), header(0, b""), frame(METHOD, &[0, 10, 0, 30, 0xff, 0xff])]
     {
         assert_eq!(mended(frame.clone()), (0, frame));
@@ -158,7 +158,7 @@ fn any_value() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a broker lets through, the client can read.
+    /// lapin can read anything that a broker accepts.
     #[test]
     fn any_properties_can_be_read(
         name in prop::collection::vec(any::<u8>(), 0..255), text in prop::collection::vec(any::<u8>(), 0..255),
@@ -171,26 +171,26 @@ proptest! {
         prop_assert!(read.is_some());
         let headers = read.and_then(|it| it.headers().clone()).unwrap_or_default();
         prop_assert!(depth(&AMQPValue::FieldTable(headers)) <= DEEPEST);
-        prop_assert_eq!(mended(frame.clone()), (0, frame), "mended twice");
+        prop_assert_eq!(mended(frame.clone()), (0, frame), "repaired twice");
     }
 
     #[test]
-    fn any_bytes_are_taken(mut frame in prop::collection::vec(any::<u8>(), 0..200), kind in prop::sample::select(vec![1u8, 2, 3])) {
+    fn arbitrary_bytes_are_accepted(mut frame in prop::collection::vec(any::<u8>(), 0..200), kind in prop::sample::select(vec![1u8, 2, 3])) {
         if let Some(first) = frame.first_mut() {
             *first = kind;
         }
         mended(frame);
     }
 
-    /// Bytes that begin as headers do.
+    /// Bytes that begin like headers.
     #[test]
-    fn any_broken_properties_are_taken(flags in any::<u16>(), properties in prop::collection::vec(any::<u8>(), 0..100)) {
+    fn arbitrary_properties_are_accepted(flags in any::<u16>(), properties in prop::collection::vec(any::<u8>(), 0..100)) {
         mended(header(flags, &properties));
     }
 }
 
 #[test]
-fn an_empty_table_is_in_order() {
+fn an_empty_table_is_valid() {
     let (places, frame) = mended(header(0x2000, &long(b"")));
     assert_eq!(places, 0);
     assert_eq!(read(&frame).unwrap().headers(), &Some(FieldTable::default()));
