@@ -46,7 +46,7 @@ const WINDOW_BYTES: u64 = 8 << 20;
 const MESSAGE_BYTES: u64 = 2 << 10;
 
 /// Dead-letter queue of a broker.
-pub struct DeadLetterQueue {
+pub struct RabbitDeadLetterQueue {
     options: Options,
     window: Window,
 }
@@ -66,7 +66,7 @@ impl Default for Window {
     }
 }
 
-impl DeadLetterQueue {
+impl RabbitDeadLetterQueue {
     /// Dead-letter queue of the broker in these options.
     pub fn new(options: Options) -> Self {
         Self { options, window: Window::default() }
