@@ -29,9 +29,9 @@ const BESIDE_REQUESTS: u16 = 76;
 const LOCK_WAIT: Duration = Duration::from_secs(20);
 
 /// Options of the bus, for the worker and for commands that use the broker directly.
-pub fn bus(config: &Config) -> rabbit::Options {
+pub fn bus(config: &Config) -> rabbit::RabbitOptions {
     let broker = &config.broker;
-    rabbit::Options {
+    rabbit::RabbitOptions {
         urls: broker.urls.iter().map(|url| SecretString::from(url.expose().to_owned())).collect(),
         events_exchange: broker.events_exchange.clone(),
         outcomes_exchange: broker.outcomes_exchange.clone(),

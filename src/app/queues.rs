@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::rabbit::{Rabbit, Served};
+use crate::rabbit::{OrganizationSet, Rabbit};
 
 /// Pause before the store is tried again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -96,8 +96,8 @@ async fn remember(
     true
 }
 
-fn served(configured: &BTreeSet<OrganizationId>, remembered: &BTreeMap<OrganizationId, Timestamp>) -> Served {
-    Served {
+fn served(configured: &BTreeSet<OrganizationId>, remembered: &BTreeMap<OrganizationId, Timestamp>) -> OrganizationSet {
+    OrganizationSet {
         configured: configured.iter().map(|id| (id.clone(), remembered.get(id).copied())).collect(),
         former: remembered.keys().filter(|id| !configured.contains(id)).cloned().collect(),
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::arguments::Publish;
 use crate::app;
 use crate::config::Config;
-use crate::rabbit::{Message, Publisher};
+use crate::rabbit::{PersistentMessage, Publisher};
 
 /// Maximum number of unconfirmed publishes.
 const OUTSTANDING: usize = 256;
@@ -84,7 +84,7 @@ fn count(sent: Option<Result<Announced>>, bar: &ProgressBar) -> Result<u64> {
 
 async fn send(publisher: &Publisher, config: &Config, event: &EventToPublish, again: bool) -> Result<Announced> {
     let (message_id, body) = if again { renamed(event) } else { (event.message_id.clone(), event.body.clone()) };
-    let message = Message {
+    let message = PersistentMessage {
         exchange: &config.broker.events_exchange,
         routing_key: &event.routing_key,
         body: &body,

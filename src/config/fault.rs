@@ -22,7 +22,7 @@ pub struct ConfigFault {
     pub suggestion: Option<String>,
 }
 
-/// Value of [`Fault::found`] for a required key that is missing.
+/// Value of [`ConfigFault::found`] for a required key that is missing.
 pub(super) const NOTHING: &str = "nothing";
 
 /// Place of a value.

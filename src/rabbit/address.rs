@@ -30,7 +30,7 @@ impl<'a> Address<'a> {
 
 /// Reason for which a message was not confirmed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum PublishFailure {
     /// The broker, or AMQP itself, rejects this message; others may pass.
     Refused(String),
     /// This user has no write permission; the next message waits until the destination is retried.
@@ -41,7 +41,7 @@ pub(super) enum Failure {
     Gone,
 }
 
-impl Failure {
+impl PublishFailure {
     /// Converts to the error of the [`Bus`](handoffd_engine::ports::bus::Bus) port.
     pub(super) fn at(self, to: Address<'_>) -> BusError {
         let to = to.name().to_owned();
@@ -58,13 +58,13 @@ impl Failure {
     }
 }
 
-impl From<lapin::Error> for Failure {
+impl From<lapin::Error> for PublishFailure {
     fn from(error: lapin::Error) -> Self {
         Self::Broken(error)
     }
 }
 
 /// Converts to an AMQP short string, or refuses a text of more than 255 bytes.
-pub(super) fn short(text: &str) -> Result<ShortString, Failure> {
-    ShortString::try_new(text).map_err(|error| Failure::Refused(error.to_string()))
+pub(super) fn short(text: &str) -> Result<ShortString, PublishFailure> {
+    ShortString::try_new(text).map_err(|error| PublishFailure::Refused(error.to_string()))
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::dial;
 use super::greeting;
-use super::options::{Options, Tls, host_and_port};
+use super::options::{RabbitOptions, Tls, host_and_port};
 use super::topology::BrokerVersion;
 
 /// Longest wait for name resolution.
@@ -45,13 +45,13 @@ struct Candidate {
 
 /// Address or name that failed, and the problem.
 #[derive(PartialEq, Debug)]
-struct Failure {
+struct ConnectFailure {
     place: String,
     problem: String,
 }
 
 /// Finds a node that sends a greeting. The error lists every address tried, with its problem.
-pub(super) async fn reach(options: &Options) -> Result<Reached, String> {
+pub(super) async fn reach(options: &RabbitOptions) -> Result<Reached, String> {
     let uris = options.uris().map_err(|error| error.to_string())?;
     let (mut candidates, mut failures) = resolve(&uris).await;
     if !candidates.is_empty() {
@@ -68,7 +68,7 @@ pub(super) async fn reach(options: &Options) -> Result<Reached, String> {
 }
 
 /// Resolves every URL and returns each address once. Names are resolved concurrently, on threads that may block.
-async fn resolve(uris: &[AMQPUri]) -> (Vec<Candidate>, Vec<Failure>) {
+async fn resolve(uris: &[AMQPUri]) -> (Vec<Candidate>, Vec<ConnectFailure>) {
     let lookups = uris.iter().map(async |uri| {
         let place = (uri.authority.host.as_str(), uri.authority.port);
         match timeout(NAME_LIMIT, lookup_host(place)).await {
@@ -88,20 +88,24 @@ async fn resolve(uris: &[AMQPUri]) -> (Vec<Candidate>, Vec<Failure>) {
                     }
                 }
             }
-            Err(problem) => failures.push(Failure { place: host_and_port(uri), problem }),
+            Err(problem) => failures.push(ConnectFailure { place: host_and_port(uri), problem }),
         }
     }
     (candidates, failures)
 }
 
-async fn first_that_greets(candidates: Vec<Candidate>, tls: &Tls, limit: Duration) -> Result<Reached, Vec<Failure>> {
+async fn first_that_greets(
+    candidates: Vec<Candidate>,
+    tls: &Tls,
+    limit: Duration,
+) -> Result<Reached, Vec<ConnectFailure>> {
     let mut failures = Vec::new();
     for Candidate { uri, address } in candidates {
         match greeting_of(&uri, address, tls, limit).await {
             Ok(version) => return Ok(Reached { uri, address, tls: tls.clone(), version }),
             Err(problem) => {
                 let place = format!("{} ({})", host_and_port(&uri), address.ip());
-                failures.push(Failure { place, problem });
+                failures.push(ConnectFailure { place, problem });
             }
         }
     }
@@ -117,7 +121,7 @@ async fn greeting_of(uri: &AMQPUri, address: SocketAddr, tls: &Tls, limit: Durat
 }
 
 /// Describes the failures. A single one is given without its place, because the caller's message names the URLs.
-fn in_words(failures: &[Failure]) -> String {
+fn in_words(failures: &[ConnectFailure]) -> String {
     match failures {
         [one] => one.problem.clone(),
         all => {

@@ -9,11 +9,11 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Exponential backoff with jitter. Each pause is between half of its nominal length and all of it, so that many
 /// workers don't reconnect at once.
-pub(super) struct Backoff {
+pub(super) struct ReconnectBackoff {
     next: Duration,
 }
 
-impl Backoff {
+impl ReconnectBackoff {
     pub(super) fn new() -> Self {
         Self { next: FIRST }
     }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_limit_and_reset_after_a_lasting_connection() {
-        let mut backoff = Backoff::new();
+        let mut backoff = ReconnectBackoff::new();
         let pauses: Vec<_> = (0..20).map(|_| backoff.pause()).collect();
         assert!(pauses[0] <= FIRST && pauses[0] >= FIRST / 2);
         assert!(pauses[19] <= LONGEST && pauses[19] >= LONGEST / 2);

@@ -1,4 +1,4 @@
-//! lapin connection to one address, read through a [`Sieve`].
+//! lapin connection to one address, read through a [`SanitizedStream`].
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 
 use super::options::Tls;
-use super::sieve::Sieve;
+use super::sanitized_stream::SanitizedStream;
 
 /// Connects to an address, by TLS if the URL's scheme requires it.
 pub(super) async fn connect(
@@ -27,7 +27,7 @@ pub(super) async fn connect(
     let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), Sifting(tokio)));
     let through_sieve = async move |uri: AMQPUri, _: Runtime<_>| {
         let stream = dial(&uri, address, &tls).await?;
-        Ok(AsyncTcpStream::Plain(Sieve::new(stream)))
+        Ok(AsyncTcpStream::Plain(SanitizedStream::new(stream)))
     };
     Connection::connector(uri, runtime, through_sieve, properties).await
 }
@@ -43,12 +43,12 @@ pub(super) async fn dial(uri: &AMQPUri, address: SocketAddr, tls: &Tls) -> io::R
 
 type TokioStream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
-/// tokio's reactor with streams wrapped in a [`Sieve`]: lapin takes the type of its stream from the reactor.
+/// tokio's reactor with streams wrapped in a [`SanitizedStream`]: lapin takes the type of its stream from the reactor.
 #[derive(Clone, Debug)]
 struct Sifting(Tokio);
 
 impl Reactor for Sifting {
-    type TcpStream = Sieve<TokioStream>;
+    type TcpStream = SanitizedStream<TokioStream>;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     /// Unsupported; lapin never calls it.
@@ -72,7 +72,7 @@ impl Reactor for Sifting {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connected = self.0.tcp_connect_addr(address);
-        async { connected.await.map(|stream| Sieve::new(AsyncTcpStream::Plain(stream))) }
+        async { connected.await.map(|stream| SanitizedStream::new(AsyncTcpStream::Plain(stream))) }
     }
 }
 

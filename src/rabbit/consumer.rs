@@ -15,16 +15,16 @@ use super::envelope::{delivery_count, envelope, original_routing_key};
 use super::held_channel::HeldChannel;
 use super::lock;
 use super::refusal;
-use super::settle::{ConsumeContext, InFlight, Message};
+use super::settle::{ConsumeContext, RabbitMessage, Unacked};
 use super::subscription::Subscription;
 
 /// Silence after which the messages that may have killed an earlier process count as handled.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Sender of the inbox's deliveries on every line, until it is shut.
-pub(super) struct Outlet(Mutex<Option<mpsc::Sender<Delivery>>>);
+pub(super) struct DeliverySender(Mutex<Option<mpsc::Sender<Delivery>>>);
 
-impl Outlet {
+impl DeliverySender {
     pub(super) fn new(to: mpsc::Sender<Delivery>) -> Self {
         Self(Mutex::new(Some(to)))
     }
@@ -46,7 +46,7 @@ impl Outlet {
 
 /// Degree of caution when consuming the inbox.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Care {
+pub(super) enum Caution {
     /// One message at a time, while messages have been delivered before. One of them may have killed the process, and
     /// the delivery count of its neighbours in the prefetch would rise with its own.
     OneAtATime,
@@ -55,7 +55,7 @@ pub(super) enum Care {
 }
 
 /// Reason for which a subscription ended.
-pub(super) enum End {
+pub(super) enum SubscriptionEnd {
     /// Something broke.
     Broken(String),
     /// The bus stops. The broker redelivers unreceived messages on the next connection.
@@ -63,23 +63,23 @@ pub(super) enum End {
     /// The bus pauses. Every message received from the broker has been passed on.
     Paused,
     /// The messages that had been delivered before are handled.
-    Through,
+    BacklogHandled,
 }
 
 /// Passes on the messages of the inbox.
 pub(super) async fn forward(
     subscription: &mut Subscription,
     context: &Arc<ConsumeContext>,
-    outlet: &Outlet,
-    care: Care,
+    outlet: &DeliverySender,
+    care: Caution,
     (stop, pause): (&CancellationToken, &mut watch::Receiver<Option<String>>),
-) -> End {
-    let Some(to) = outlet.open() else { return End::Stopped };
+) -> SubscriptionEnd {
+    let Some(to) = outlet.open() else { return SubscriptionEnd::Stopped };
     let mut ends = None;
     loop {
         let message = tokio::select! {
             message = subscription.consumer.next() => message,
-            () = stop.cancelled() => return End::Stopped,
+            () = stop.cancelled() => return SubscriptionEnd::Stopped,
             end = over(care, pause), if ends.is_none() => {
                 subscription.cancel().await;
                 ends = Some(end);
@@ -91,45 +91,45 @@ pub(super) async fn forward(
                 ends = end;
                 message
             }
-            (Some(Err(error)), _) => return End::Broken(refusal::in_words(&error)),
+            (Some(Err(error)), _) => return SubscriptionEnd::Broken(refusal::in_words(&error)),
             (None, Some(end)) => return end,
             // The queue was deleted, or moved to another node.
-            (None, None) => return End::Broken("the broker cancelled the consumer".to_owned()),
+            (None, None) => return SubscriptionEnd::Broken("the broker cancelled the consumer".to_owned()),
         };
         let delivery = delivery(message, context, None);
-        let is_new = care == Care::OneAtATime && !delivery.redelivered && ends.is_none();
+        let is_new = care == Caution::OneAtATime && !delivery.redelivered && ends.is_none();
         tokio::select! {
             sent = to.send(delivery) => {
                 if sent.is_err() {
                     // The receiver is gone.
                     stop.cancelled().await;
-                    return End::Stopped;
+                    return SubscriptionEnd::Stopped;
                 }
             }
-            () = stop.cancelled() => return End::Stopped,
+            () = stop.cancelled() => return SubscriptionEnd::Stopped,
         }
         if is_new {
             subscription.cancel().await;
-            ends = Some(End::Through);
+            ends = Some(SubscriptionEnd::BacklogHandled);
         }
     }
 }
 
 /// Waits for a reason to end without a message: a request to pause, or silence after messages that had been delivered
 /// before.
-async fn over(care: Care, pause: &mut watch::Receiver<Option<String>>) -> End {
+async fn over(care: Caution, pause: &mut watch::Receiver<Option<String>>) -> SubscriptionEnd {
     // An error means that the sender is gone and nobody can request a pause.
     let asked = async { pause.wait_for(Option::is_some).await.is_ok() };
     match care {
-        Care::None => {
+        Caution::None => {
             if !asked.await {
                 std::future::pending::<()>().await;
             }
-            End::Paused
+            SubscriptionEnd::Paused
         }
-        Care::OneAtATime => match timeout(QUIET, asked).await {
-            Ok(true) => End::Paused,
-            Ok(false) | Err(_) => End::Through,
+        Caution::OneAtATime => match timeout(QUIET, asked).await {
+            Ok(true) => SubscriptionEnd::Paused,
+            Ok(false) | Err(_) => SubscriptionEnd::BacklogHandled,
         },
     }
 }
@@ -181,7 +181,7 @@ fn delivery(
         redelivered: message.redelivered || delivery_count(&message.properties) > 0,
         lost: context.line.ended().clone(),
     };
-    let in_flight = Message {
+    let in_flight = RabbitMessage {
         context: context.clone(),
         acker: message.acker,
         properties: message.properties,
@@ -189,5 +189,5 @@ fn delivery(
         routing_key,
         held,
     };
-    Delivery::new(received, Box::new(InFlight(Arc::new(in_flight))))
+    Delivery::new(received, Box::new(Unacked(Arc::new(in_flight))))
 }

@@ -19,7 +19,7 @@ use lapin::{Channel, Connection, Error, ExchangeKind};
 use tokio::time::timeout;
 
 use super::addresses::Reached;
-use super::channels::{hang_up, open};
+use super::confirm_pool::{hang_up, open};
 use super::lock;
 use super::options::Declare;
 use super::refusal::{self, StartError};
@@ -35,7 +35,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Reason for which the topology is incomplete.
 #[derive(Debug)]
-pub(super) enum Shortfall {
+pub(super) enum TopologyError {
     /// An object exists with other arguments, or can't be declared as required. Waiting does not help.
     Wrong(StartError),
     /// These objects are missing, and must not be declared.
@@ -54,7 +54,7 @@ pub(super) struct Declared {
     /// Declarations that the broker did not answer in time.
     pub unanswered: Vec<Declaration>,
     /// Reason for which the rest is incomplete.
-    pub shortfall: Option<Shortfall>,
+    pub shortfall: Option<TopologyError>,
 }
 
 /// Declares or checks all declarations.
@@ -64,7 +64,7 @@ pub(super) async fn declare(reached: &Reached, declarations: &[Declaration], mod
     if let Err(shortfall) = all(reached, declarations, mode, &mut declared, &mut missing).await {
         declared.shortfall = Some(shortfall);
     } else if !missing.is_empty() {
-        declared.shortfall = Some(Shortfall::Missing(missing));
+        declared.shortfall = Some(TopologyError::Missing(missing));
     }
     declared
 }
@@ -75,16 +75,16 @@ async fn all(
     mode: Declare,
     declared: &mut Declared,
     missing: &mut Vec<Declaration>,
-) -> Result<(), Shortfall> {
+) -> Result<(), TopologyError> {
     let is_binding = |declaration: &&Declaration| matches!(declaration, Declaration::Binding { .. });
     let (bindings, first): (Vec<_>, Vec<_>) = declarations.iter().partition(is_binding);
-    let mut session: Option<Session> = None;
+    let mut session: Option<DeclareSession> = None;
     // A binding requires both of its ends.
     for mut rest in [first.as_slice(), bindings.as_slice()] {
         while !rest.is_empty() {
             let mut open = match session.take() {
                 Some(open) if open.room > 0 => open,
-                _ => Session::open(reached).await.map_err(Shortfall::Away)?,
+                _ => DeclareSession::open(reached).await.map_err(TopologyError::Away)?,
             };
             let (batch, after) = rest.split_at(open.room.min(rest.len()));
             open.ask_all(batch, mode, declared, missing).await?;
@@ -96,7 +96,7 @@ async fn all(
 }
 
 /// Result of one declaration.
-enum Found {
+enum DeclareResult {
     /// It already existed.
     There,
     /// It was declared.
@@ -116,20 +116,20 @@ enum NoAnswer {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ask {
+enum DeclareMode {
     Create,
     IsItThere,
 }
 
 /// One connection, and its channels without a request in progress.
-struct Session {
+struct DeclareSession {
     connection: Option<Connection>,
     idle: Mutex<Vec<Channel>>,
     /// Number of declarations that the connection can still serve.
     room: usize,
 }
 
-impl Session {
+impl DeclareSession {
     async fn open(reached: &Reached) -> Result<Self, String> {
         let connection = open(reached, "declares").await?;
         // A `channel_max` of 0 means no limit. An operator may allow few channels.
@@ -147,22 +147,22 @@ impl Session {
         mode: Declare,
         declared: &mut Declared,
         missing: &mut Vec<Declaration>,
-    ) -> Result<(), Shortfall> {
+    ) -> Result<(), TopologyError> {
         self.room -= batch.len();
         let session = &*self;
         let asked: Vec<_> = batch
             .iter()
-            .map(|declaration| async move { (*declaration, session.stands(declaration, mode).await) })
+            .map(|declaration| async move { (*declaration, session.declare_one(declaration, mode).await) })
             .collect();
         // In order, so that the names in messages are too.
         let mut answers = stream::iter(asked).buffered(AT_ONCE);
         let mut first_shortfall = Ok(());
         while let Some((declaration, found)) = answers.next().await {
             match found {
-                Ok(Found::There) => {}
-                Ok(Found::Made) => declared.note_made(declaration),
-                Ok(Found::Missing) => missing.push(declaration.clone()),
-                Ok(Found::Unanswered { made }) => {
+                Ok(DeclareResult::There) => {}
+                Ok(DeclareResult::Made) => declared.note_made(declaration),
+                Ok(DeclareResult::Missing) => missing.push(declaration.clone()),
+                Ok(DeclareResult::Unanswered { made }) => {
                     if made {
                         declared.note_made(declaration);
                     }
@@ -175,42 +175,44 @@ impl Session {
         first_shortfall
     }
 
-    async fn stands(&self, declaration: &Declaration, mode: Declare) -> Result<Found, Shortfall> {
+    async fn declare_one(&self, declaration: &Declaration, mode: Declare) -> Result<DeclareResult, TopologyError> {
         if let Declaration::Binding { .. } = declaration {
             return self.binding(declaration, mode).await;
         }
-        let exists = match self.ask(declaration, Ask::IsItThere).await {
+        let exists = match self.ask(declaration, DeclareMode::IsItThere).await {
             Ok(()) => true,
             Err(NoAnswer::Refused(error)) if refusal::is_missing(&error) => false,
             Err(NoAnswer::Refused(error)) => return Err(shortfall(declaration, error)),
-            Err(NoAnswer::Silence) => return Ok(Found::Unanswered { made: false }),
+            Err(NoAnswer::Silence) => return Ok(DeclareResult::Unanswered { made: false }),
         };
         if !exists && mode == Declare::Check {
-            return Ok(Found::Missing);
+            return Ok(DeclareResult::Missing);
         }
-        match self.ask(declaration, Ask::Create).await {
-            Ok(()) => Ok(if exists { Found::There } else { Found::Made }),
-            Err(NoAnswer::Silence) => Ok(Found::Unanswered { made: !exists }),
-            Err(NoAnswer::Refused(error)) if exists && is_no_fault(declaration, mode, &error) => Ok(Found::There),
+        match self.ask(declaration, DeclareMode::Create).await {
+            Ok(()) => Ok(if exists { DeclareResult::There } else { DeclareResult::Made }),
+            Err(NoAnswer::Silence) => Ok(DeclareResult::Unanswered { made: !exists }),
+            Err(NoAnswer::Refused(error)) if exists && is_no_fault(declaration, mode, &error) => {
+                Ok(DeclareResult::There)
+            }
             Err(NoAnswer::Refused(error)) => Err(shortfall(declaration, error)),
         }
     }
 
     /// Declares a binding; AMQP has no lookup for bindings.
-    async fn binding(&self, binding: &Declaration, mode: Declare) -> Result<Found, Shortfall> {
+    async fn binding(&self, binding: &Declaration, mode: Declare) -> Result<DeclareResult, TopologyError> {
         if mode == Declare::Check {
-            return Ok(Found::There);
+            return Ok(DeclareResult::There);
         }
-        match self.ask(binding, Ask::Create).await {
-            Ok(()) => Ok(Found::There),
-            Err(NoAnswer::Silence) => Ok(Found::Unanswered { made: false }),
+        match self.ask(binding, DeclareMode::Create).await {
+            Ok(()) => Ok(DeclareResult::There),
+            Err(NoAnswer::Silence) => Ok(DeclareResult::Unanswered { made: false }),
             Err(NoAnswer::Refused(error)) => Err(shortfall(binding, error)),
         }
     }
 
     /// Sends a request on a channel without any other: the broker closes the channel when it refuses, and answers in
     /// order.
-    async fn ask(&self, declaration: &Declaration, ask: Ask) -> Result<(), NoAnswer> {
+    async fn ask(&self, declaration: &Declaration, ask: DeclareMode) -> Result<(), NoAnswer> {
         let answer = timeout(ANSWER_LIMIT, async {
             let channel = self.channel().await?;
             put(&channel, declaration, ask).await?;
@@ -231,7 +233,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for DeclareSession {
     /// Closes the connection in the background and keeps its channels until then: lapin (4.12.3) occasionally hangs up
     /// without waiting for the broker's answer if they are dropped just before.
     fn drop(&mut self) {
@@ -253,8 +255,8 @@ impl Declared {
     }
 }
 
-async fn put(channel: &Channel, declaration: &Declaration, ask: Ask) -> lapin::Result<()> {
-    let passive = ask == Ask::IsItThere;
+async fn put(channel: &Channel, declaration: &Declaration, ask: DeclareMode) -> lapin::Result<()> {
+    let passive = ask == DeclareMode::IsItThere;
     match declaration {
         Declaration::Exchange { name } => {
             let options = ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
@@ -292,22 +294,22 @@ fn is_no_fault(declaration: &Declaration, mode: Declare, error: &Error) -> bool 
     }
 }
 
-fn shortfall(declaration: &Declaration, error: Error) -> Shortfall {
+fn shortfall(declaration: &Declaration, error: Error) -> TopologyError {
     let what = declaration.to_string();
     if let Some(differs) = refusal::said(&error).and_then(|(_, text)| refusal::differs(text)) {
-        return Shortfall::Wrong(differs);
+        return TopologyError::Wrong(differs);
     }
     if refusal::is_wrong(&error) {
         let problem = refusal::in_words(&error);
-        return Shortfall::Wrong(StartError::Refused { what, problem });
+        return TopologyError::Wrong(StartError::Refused { what, problem });
     }
     if refusal::is_missing(&error) {
-        return Shortfall::Missing(vec![declaration.clone()]);
+        return TopologyError::Missing(vec![declaration.clone()]);
     }
-    Shortfall::Failed(what, error)
+    TopologyError::Failed(what, error)
 }
 
-impl Shortfall {
+impl TopologyError {
     /// Describes the shortfall for people.
     pub(super) fn in_words(&self) -> String {
         match self {

@@ -5,12 +5,12 @@
 use handoffd_engine::event::OrganizationId;
 use serde_json::{Map, Value, json};
 
-use super::options::Options;
+use super::options::RabbitOptions;
 use super::topology::{Argument, BrokerVersion, Declaration, organization_queue, topology};
 
 /// Returns all exchanges, queues and bindings in the format of `rabbitmqctl import_definitions`.
 pub fn definitions(
-    options: &Options,
+    options: &RabbitOptions,
     organizations: &[OrganizationId],
     version: BrokerVersion,
     virtual_host: &str,

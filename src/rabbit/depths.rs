@@ -7,7 +7,7 @@ use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::metrics::{Measurement, Metrics};
 
 use super::settle::ConsumeContext;
-use super::state::State;
+use super::state::SharedState;
 
 /// Interval between measurements. One request costs the broker about a millisecond.
 const EVERY: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const WITHOUT_CONSUMER: u32 = 2;
 
 /// Reports the depths until the broker has lost this worker's consumer, which it does not always announce. Returns the
 /// reason.
-pub(super) async fn report(context: &Arc<ConsumeContext>, state: &State, watch: &dyn Metrics) -> String {
+pub(super) async fn report(context: &Arc<ConsumeContext>, state: &SharedState, watch: &dyn Metrics) -> String {
     let (line, options) = (&context.line, &context.options);
     let (mut without, mut next, mut missing) = (0, 0, Vec::new());
     loop {

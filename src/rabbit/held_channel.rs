@@ -7,8 +7,8 @@ use lapin::Channel;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::channels::GOODBYE;
-use super::line::{Line, TAKE_ACKS};
+use super::confirm_pool::GOODBYE;
+use super::link::{Link, TAKE_ACKS};
 
 /// Longest wait for the messages of a closed channel to return to their queue; usually some milliseconds.
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
@@ -17,13 +17,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Channel shared by the consumer and each of its messages; the last of them closes it.
 pub(super) struct HeldChannel {
     channel: Channel,
-    line: Arc<Line>,
+    line: Arc<Link>,
     queue: String,
     closed: CancellationToken,
 }
 
 impl HeldChannel {
-    pub(super) fn new(channel: Channel, line: Arc<Line>, queue: String, closed: CancellationToken) -> Self {
+    pub(super) fn new(channel: Channel, line: Arc<Link>, queue: String, closed: CancellationToken) -> Self {
         Self { channel, line, queue, closed }
     }
 }
@@ -44,7 +44,7 @@ impl Drop for HeldChannel {
 
 /// Closes the channel, and waits until its unsettled messages are back in the queue. A consumer started sooner would
 /// receive the messages behind them first.
-async fn close(channel: &Channel, line: &Line, queue: &str) {
+async fn close(channel: &Channel, line: &Link, queue: &str) {
     sleep(TAKE_ACKS).await;
     if line.has_ended() {
         return;

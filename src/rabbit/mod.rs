@@ -7,7 +7,7 @@ mod address;
 mod addresses;
 mod backoff;
 mod broker_deaths;
-mod channels;
+mod confirm_pool;
 mod connect;
 mod consumer;
 mod copy;
@@ -16,16 +16,16 @@ mod declare;
 mod definitions;
 mod delivery_counts;
 mod depths;
-mod desk;
+mod dead_letter_session;
 mod envelope;
 mod fit;
 mod greeting;
 mod held_channel;
-mod letter;
-mod letters;
-mod line;
-mod look;
-mod mend;
+mod dead_letter;
+mod dead_letter_queue;
+mod link;
+mod queue_stats;
+mod repair;
 mod options;
 mod organization_queue;
 mod organization_queues;
@@ -34,13 +34,13 @@ mod publisher;
 mod refusal;
 mod remake;
 mod settle;
-mod shrink;
-mod sieve;
+mod trim;
+mod sanitized_stream;
 mod state;
 mod subscription;
 mod supervisor;
 pub mod topology;
-mod troubles;
+mod destination_faults;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -59,20 +59,20 @@ use tracing::warn;
 
 use self::address::{Address, short};
 use self::broker_deaths::BrokerDeaths;
-use self::consumer::{Outlet, consumption};
+use self::consumer::{DeliverySender, consumption};
+use self::destination_faults::DestinationFaults;
 use self::organization_queues::OrganizationQueues;
 use self::settle::{CONFIRM_LIMIT, ConsumeContext};
-use self::state::State;
+use self::state::SharedState;
 use self::subscription::Subscription;
-use self::supervisor::{Signals, Supervisor};
+use self::supervisor::{Supervisor, SupervisorSignals};
 use self::topology::BrokerVersion;
-use self::troubles::Troubles;
 
+pub use self::dead_letter_queue::{RabbitDeadLetterQueue, Window};
 pub use self::definitions::definitions;
-pub use self::letters::{RabbitDeadLetterQueue, Window};
-pub use self::options::{Declare, Options, Tls};
-pub use self::organization_queues::Served;
-pub use self::publisher::{Message, Publisher};
+pub use self::options::{Declare, RabbitOptions, Tls};
+pub use self::organization_queues::OrganizationSet;
+pub use self::publisher::{PersistentMessage, Publisher};
 pub use self::refusal::StartError;
 
 /// Capacity of the channel between the AMQP client and the worker. The prefetch bounds the events in flight.
@@ -84,12 +84,12 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// RabbitMQ implementation of the [`Bus`] port.
 pub struct Rabbit {
-    options: Arc<Options>,
-    state: Arc<State>,
-    signals: Signals,
-    outlet: Arc<Outlet>,
+    options: Arc<RabbitOptions>,
+    state: Arc<SharedState>,
+    signals: SupervisorSignals,
+    outlet: Arc<DeliverySender>,
     queues: Arc<OrganizationQueues>,
-    troubles: Arc<Troubles>,
+    troubles: Arc<DestinationFaults>,
     inbox: Mutex<Option<mpsc::Receiver<Delivery>>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -98,16 +98,16 @@ pub struct Rabbit {
 ///
 /// # Errors
 /// If a URL can't be parsed. An unreachable broker is not an error.
-pub fn connect(options: Options, watch: Arc<dyn Metrics>) -> Result<Rabbit, StartError> {
+pub fn connect(options: RabbitOptions, watch: Arc<dyn Metrics>) -> Result<Rabbit, StartError> {
     options.uris()?;
     let options = Arc::new(options);
-    let state = Arc::new(State::new(&options.place()));
-    let signals = Signals::default();
+    let state = Arc::new(SharedState::new(&options.place()));
+    let signals = SupervisorSignals::default();
     let (sender, receiver) = mpsc::channel(BETWEEN);
     let deaths = Arc::new(BrokerDeaths::new(&options, Arc::clone(&watch)));
     let queues = OrganizationQueues::new(Arc::clone(&options));
-    let troubles = Arc::new(Troubles::new());
-    let outlet = Arc::new(Outlet::new(sender));
+    let troubles = Arc::new(DestinationFaults::new());
+    let outlet = Arc::new(DeliverySender::new(sender));
     let supervisor = Supervisor {
         options: Arc::clone(&options),
         state: Arc::clone(&state),
@@ -134,7 +134,7 @@ pub fn connect(options: Options, watch: Arc<dyn Metrics>) -> Result<Rabbit, Star
 ///
 /// # Errors
 /// If a URL can't be parsed, or no URL leads to a broker that sends a greeting.
-pub async fn broker_version(options: &Options) -> Result<BrokerVersion, StartError> {
+pub async fn broker_version(options: &RabbitOptions) -> Result<BrokerVersion, StartError> {
     options.uris()?;
     let reached = addresses::reach(options).await;
     reached.map(|reached| reached.version).map_err(|problem| StartError::Away { place: options.place(), problem })
@@ -151,8 +151,8 @@ impl Rabbit {
     }
 
     /// Sets the organizations. Their queues are declared at once and on each new connection.
-    pub fn serve(&self, served: Served) {
-        let is_new = self.queues.serve(served);
+    pub fn serve(&self, served: OrganizationSet) {
+        let is_new = self.queues.set_organizations(served);
         if let Some(context) = self.state.context().filter(|_| is_new) {
             tokio::spawn(async move { declare_new(&context).await });
         }

@@ -19,7 +19,7 @@ const HEARTBEAT_SECONDS: u16 = 10;
 
 /// Settings of the bus.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct RabbitOptions {
     /// URL of the broker, or of each node of a cluster: `amqp://user:password@host:5672/%2f`, or `amqps://`. Never
     /// shown.
     pub urls: Vec<SecretString>,
@@ -96,7 +96,7 @@ pub enum Declare {
     Check,
 }
 
-impl Options {
+impl RabbitOptions {
     /// Returns the retry queue for a rung of the ladder; the last rung repeats.
     ///
     /// Without any delay configured there is no retry queue, and a retry returns to the inbox at once.
@@ -183,8 +183,8 @@ pub(super) mod tests {
     use super::*;
 
     /// The contract's defaults, with a ladder that repeats a step.
-    pub(in crate::rabbit) fn options() -> Options {
-        Options {
+    pub(in crate::rabbit) fn options() -> RabbitOptions {
+        RabbitOptions {
             urls: vec!["amqp://guest:s3cret@broker:5672/%2f".into()],
             events_exchange: "opencx.events".into(),
             outcomes_exchange: "opencx.outcomes".into(),

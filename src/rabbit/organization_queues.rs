@@ -15,16 +15,16 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::addresses::Reached;
-use super::declare::{Declared, Shortfall, declare};
-use super::line::report;
+use super::declare::{Declared, TopologyError, declare};
+use super::link::report;
 use super::lock;
-use super::options::{Declare, Options};
+use super::options::{Declare, RabbitOptions};
 use super::remake::delete_lost;
 use super::topology::{Declaration, organization_queue};
 
 /// Organizations whose queues are used.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Served {
+pub struct OrganizationSet {
     /// Configured organizations, and the time at which a worker first declared their queues, if it is known.
     pub configured: BTreeMap<OrganizationId, Option<Timestamp>>,
     /// Organizations that were configured before; the remaining events in their queues are consumed.
@@ -40,14 +40,14 @@ enum Ownership {
 
 /// Queues of the organizations.
 pub(super) struct OrganizationQueues {
-    options: Arc<Options>,
+    options: Arc<RabbitOptions>,
     /// `None` until the organizations are set.
-    served: Mutex<Option<Served>>,
+    served: Mutex<Option<OrganizationSet>>,
     /// Time from which each organization's queue can be used.
     usable: Mutex<HashMap<OrganizationId, Instant>>,
     /// Organizations whose queues this process has declared, and the time from which each is trusted. Between two
     /// connections: those not yet trusted when the first one ended, because the broker may have lost them.
-    young: Mutex<BTreeMap<OrganizationId, Instant>>,
+    untrusted: Mutex<BTreeMap<OrganizationId, Instant>>,
     /// Queues that are missing and may not be declared, or that don't answer, and the time at which this was found.
     missing: Mutex<BTreeMap<OrganizationId, (String, Timestamp)>>,
     /// Organizations to consume.
@@ -57,12 +57,12 @@ pub(super) struct OrganizationQueues {
 }
 
 impl OrganizationQueues {
-    pub(super) fn new(options: Arc<Options>) -> Arc<Self> {
+    pub(super) fn new(options: Arc<RabbitOptions>) -> Arc<Self> {
         Arc::new(Self {
             options,
             served: Mutex::default(),
             usable: Mutex::default(),
-            young: Mutex::default(),
+            untrusted: Mutex::default(),
             missing: Mutex::default(),
             known: watch::Sender::new(Vec::new()),
             changes: watch::Sender::new(0),
@@ -70,7 +70,7 @@ impl OrganizationQueues {
     }
 
     /// Sets the organizations. Returns true if there are new ones, whose queues must be declared.
-    pub(super) fn serve(&self, next: Served) -> bool {
+    pub(super) fn set_organizations(&self, next: OrganizationSet) -> bool {
         let known: Vec<_> = next.configured.keys().chain(&next.former).cloned().collect();
         let is_new = {
             let mut served = lock(&self.served);
@@ -137,8 +137,8 @@ impl OrganizationQueues {
     }
 
     /// Declares or checks the queues of all organizations. `made` means that a shared queue has just been declared.
-    pub(super) async fn declare(&self, reached: &Reached, made: bool) -> Result<(), Shortfall> {
-        let Served { configured, former } = lock(&self.served).clone().unwrap_or_default();
+    pub(super) async fn declare(&self, reached: &Reached, made: bool) -> Result<(), TopologyError> {
+        let OrganizationSet { configured, former } = lock(&self.served).clone().unwrap_or_default();
         self.remake_young(reached).await;
         let young = self.ensure(reached, &configured, Ownership::Configured).await?;
         let old = former.into_iter().map(|id| (id, None)).collect();
@@ -155,8 +155,8 @@ impl OrganizationQueues {
     }
 
     /// Declares the queues of new organizations.
-    pub(super) async fn declare_new(&self, reached: &Reached) -> Result<(), Shortfall> {
-        let Served { configured, former } = lock(&self.served).clone().unwrap_or_default();
+    pub(super) async fn declare_new(&self, reached: &Reached) -> Result<(), TopologyError> {
+        let OrganizationSet { configured, former } = lock(&self.served).clone().unwrap_or_default();
         let new = configured.into_iter().filter(|(id, _)| !self.exists(id)).collect();
         self.ensure(reached, &new, Ownership::Configured).await?;
         let old = former.into_iter().filter(|id| !self.exists(id)).map(|id| (id, None)).collect();
@@ -171,14 +171,14 @@ impl OrganizationQueues {
     /// Forgets the queues at the end of a connection; the next one declares or checks all of them again.
     pub(super) fn forget(&self) {
         let now = Instant::now();
-        lock(&self.young).retain(|_, trusted| *trusted > now);
+        lock(&self.untrusted).retain(|_, trusted| *trusted > now);
         lock(&self.usable).clear();
         lock(&self.missing).clear();
     }
 
     /// Deletes the queues that the broker may have lost, so that they are declared again.
     async fn remake_young(&self, reached: &Reached) {
-        let young = std::mem::take(&mut *lock(&self.young));
+        let young = std::mem::take(&mut *lock(&self.untrusted));
         if !young.is_empty() {
             let queues: Vec<String> = young.keys().map(|id| self.options.organization_queue(id)).collect();
             delete_lost(reached, &queues).await;
@@ -192,7 +192,7 @@ impl OrganizationQueues {
         reached: &Reached,
         organizations: &BTreeMap<OrganizationId, Option<Timestamp>>,
         ownership: Ownership,
-    ) -> Result<bool, Shortfall> {
+    ) -> Result<bool, TopologyError> {
         if organizations.is_empty() {
             return Ok(false);
         }
@@ -206,7 +206,7 @@ impl OrganizationQueues {
         report(&made, &unanswered);
         let missing = match shortfall {
             None => Vec::new(),
-            Some(Shortfall::Missing(missing)) => missing,
+            Some(TopologyError::Missing(missing)) => missing,
             Some(other) => return Err(other),
         };
         wanted.retain(|(_, declaration)| !missing.contains(declaration) && !unanswered.contains(declaration));
@@ -221,7 +221,7 @@ impl OrganizationQueues {
                 let wait = if is_new { self.options.new_queue_wait } else { wait };
                 is_young |= !wait.is_zero();
                 if is_new {
-                    lock(&self.young).insert((*id).clone(), now + wait);
+                    lock(&self.untrusted).insert((*id).clone(), now + wait);
                 }
                 usable.insert((*id).clone(), now + wait);
             }

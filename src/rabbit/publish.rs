@@ -26,9 +26,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info};
 
-use super::address::{Address, Failure, short};
-use super::channels::Channels;
-use super::troubles::{Trouble, Troubles};
+use super::address::{Address, PublishFailure, short};
+use super::confirm_pool::ConfirmPool;
+use super::destination_faults::{DestinationFaults, DestinationTrouble};
 use super::{lock, refusal};
 
 /// Most messages in flight to one destination: fewer than RabbitMQ's `quorum_commands_soft_limit`.
@@ -44,29 +44,29 @@ const UNASKED: Duration = Duration::from_secs(60);
 
 /// Publisher that waits for confirms. Dropping it discards the messages that have not been sent.
 pub(super) struct ConfirmedPublisher {
-    channels: Arc<Channels>,
+    channels: Arc<ConfirmPool>,
     confirm_timeout: Duration,
-    troubles: Arc<Troubles>,
+    troubles: Arc<DestinationFaults>,
     /// Destinations by the name of the exchange or queue.
-    destinations: Mutex<HashMap<String, mpsc::UnboundedSender<Job>>>,
+    destinations: Mutex<HashMap<String, mpsc::UnboundedSender<PublishJob>>>,
 }
 
 /// Message to publish.
-struct Job {
+struct PublishJob {
     exchange: ShortString,
     routing_key: ShortString,
     body: Bytes,
     properties: BasicProperties,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<PublishResult>,
 }
 
-type Answer = Result<Announced, Failure>;
+type PublishResult = Result<Announced, PublishFailure>;
 
 /// Number of a publish, and its result.
 type Confirmed = (u64, lapin::Result<Confirmation>);
 
 impl ConfirmedPublisher {
-    pub(super) fn new(channels: Arc<Channels>, confirm_timeout: Duration, troubles: Arc<Troubles>) -> Self {
+    pub(super) fn new(channels: Arc<ConfirmPool>, confirm_timeout: Duration, troubles: Arc<DestinationFaults>) -> Self {
         Self { channels, confirm_timeout, troubles, destinations: Mutex::default() }
     }
 
@@ -77,9 +77,9 @@ impl ConfirmedPublisher {
         to: Address<'_>,
         body: Bytes,
         properties: BasicProperties,
-    ) -> impl Future<Output = Answer> + Send + use<> {
+    ) -> impl Future<Output = PublishResult> + Send + use<> {
         let queued = self.queue(to, body, properties);
-        async move { queued?.await.unwrap_or_else(|_| Err(Failure::Gone)) }
+        async move { queued?.await.unwrap_or_else(|_| Err(PublishFailure::Gone)) }
     }
 
     /// True if a destination does not confirm or refuses write permission.
@@ -92,22 +92,22 @@ impl ConfirmedPublisher {
         to: Address<'_>,
         body: Bytes,
         properties: BasicProperties,
-    ) -> Result<oneshot::Receiver<Answer>, Failure> {
+    ) -> Result<oneshot::Receiver<PublishResult>, PublishFailure> {
         let (answer, confirmed) = oneshot::channel();
         let (exchange, routing_key) = (short(to.exchange)?, short(to.routing_key)?);
-        let job = Job { exchange, routing_key, body, properties, answer };
+        let job = PublishJob { exchange, routing_key, body, properties, answer };
         let mut destinations = lock(&self.destinations);
         let jobs = match destinations.get(to.name()) {
             Some(jobs) => jobs,
             None => destinations.entry(to.name().to_owned()).or_insert(self.begin(to.name())),
         };
-        jobs.send(job).map_err(|_| Failure::Gone)?;
+        jobs.send(job).map_err(|_| PublishFailure::Gone)?;
         Ok(confirmed)
     }
 
-    fn begin(&self, name: &str) -> mpsc::UnboundedSender<Job> {
+    fn begin(&self, name: &str) -> mpsc::UnboundedSender<PublishJob> {
         let (jobs, queue) = mpsc::unbounded_channel();
-        let destination = Destination {
+        let destination = PublishLane {
             name: name.to_owned(),
             channels: self.channels.clone(),
             confirm_timeout: self.confirm_timeout,
@@ -127,14 +127,14 @@ impl ConfirmedPublisher {
 }
 
 /// One exchange or queue.
-struct Destination {
+struct PublishLane {
     name: String,
-    channels: Arc<Channels>,
+    channels: Arc<ConfirmPool>,
     confirm_timeout: Duration,
-    troubles: Arc<Troubles>,
+    troubles: Arc<DestinationFaults>,
     channel: Option<Channel>,
-    waiting: VecDeque<Job>,
-    in_flight: BTreeMap<u64, InFlight>,
+    waiting: VecDeque<PublishJob>,
+    in_flight: BTreeMap<u64, Unconfirmed>,
     confirms: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     number: u64,
     /// Time of its last confirm, or of the first message since it had none in flight.
@@ -151,7 +151,7 @@ struct Forbidden {
 }
 
 /// Message that is published and not confirmed.
-struct InFlight {
+struct Unconfirmed {
     /// Number of the channel that it was published on.
     channel: u16,
     published: Instant,
@@ -161,11 +161,11 @@ struct InFlight {
     body: Bytes,
     /// True if the broker has returned it because no queue is bound for it.
     returned: bool,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<PublishResult>,
 }
 
-impl Destination {
-    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
+impl PublishLane {
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<PublishJob>) {
         let mut check = interval(CHECK_EVERY);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -204,7 +204,7 @@ impl Destination {
         }
     }
 
-    async fn publish(&mut self, job: Job) {
+    async fn publish(&mut self, job: PublishJob) {
         let channel = match self.channel().await {
             Ok(channel) => channel,
             Err(error) => {
@@ -216,8 +216,8 @@ impl Destination {
             self.heard = Instant::now();
         }
         self.number += 1;
-        let Job { exchange, routing_key, body, properties, answer } = job;
-        let in_flight = InFlight {
+        let PublishJob { exchange, routing_key, body, properties, answer } = job;
+        let in_flight = Unconfirmed {
             channel: channel.id(),
             published: Instant::now(),
             exchange: exchange.clone(),
@@ -262,7 +262,7 @@ impl Destination {
     }
 
     fn came_back(&mut self, message: &BasicReturnMessage) {
-        let is_it = |published: &&mut InFlight| {
+        let is_it = |published: &&mut Unconfirmed| {
             !published.returned
                 && published.exchange == message.delivery.exchange
                 && published.routing_key == message.delivery.routing_key
@@ -279,8 +279,10 @@ impl Destination {
         let answer = match confirmation {
             Ok(Confirmation::Ack(_)) if published.returned => Ok(Announced::Unrouted),
             Ok(Confirmation::Ack(_)) => Ok(Announced::Routed),
-            Ok(Confirmation::Nack(_)) => Err(Failure::Refused("basic.nack".to_owned())),
-            Ok(Confirmation::NotRequested) => Err(Failure::Refused("the channel is not in confirm mode".to_owned())),
+            Ok(Confirmation::Nack(_)) => Err(PublishFailure::Refused("basic.nack".to_owned())),
+            Ok(Confirmation::NotRequested) => {
+                Err(PublishFailure::Refused("the channel is not in confirm mode".to_owned()))
+            }
             Err(error) => {
                 self.channel.take_if(|channel| channel.id() == published.channel);
                 Err(self.failed(error))
@@ -288,7 +290,7 @@ impl Destination {
         };
         // A queue without a leader refuses after a minute, which does not prove that it works.
         let in_time = published.published.elapsed() < self.confirm_timeout;
-        if answer.is_ok() || in_time && matches!(answer, Err(Failure::Refused(_))) {
+        if answer.is_ok() || in_time && matches!(answer, Err(PublishFailure::Refused(_))) {
             self.hear();
         }
         // The caller may have stopped waiting.
@@ -305,9 +307,9 @@ impl Destination {
         }
     }
 
-    fn failed(&mut self, error: lapin::Error) -> Failure {
+    fn failed(&mut self, error: lapin::Error) -> PublishFailure {
         if !refusal::is_forbidden(&error) {
-            return Failure::Broken(error);
+            return PublishFailure::Broken(error);
         }
         let pause = self.forbidden.as_ref().map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
         // Several messages in flight count as one refusal.
@@ -315,13 +317,13 @@ impl Destination {
             self.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
         }
         let problem = refusal::in_words(&error);
-        if self.troubles.begins(&self.name, Trouble::Forbidden(problem.clone())) {
+        if self.troubles.begins(&self.name, DestinationTrouble::Forbidden(problem.clone())) {
             error!(
                 destination = self.name,
                 problem, "no write permission for a destination; consuming is paused until it is granted"
             );
         }
-        Failure::Forbidden
+        PublishFailure::Forbidden
     }
 
     /// Checks for overdue confirms.
@@ -336,7 +338,7 @@ impl Destination {
             }
         } else if self.heard.elapsed() >= self.confirm_timeout {
             self.is_unconfirmed = true;
-            if self.troubles.begins(&self.name, Trouble::Unconfirmed) {
+            if self.troubles.begins(&self.name, DestinationTrouble::Unconfirmed) {
                 let timeout_s = self.confirm_timeout.as_secs();
                 error!(destination = self.name, timeout_s, "the broker does not confirm messages");
             }

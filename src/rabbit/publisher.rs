@@ -10,25 +10,25 @@ use tokio::time::timeout;
 
 use super::address::{Address, short};
 use super::addresses::reach;
-use super::channels::Channels;
+use super::confirm_pool::ConfirmPool;
 use super::copy;
-use super::options::Options;
+use super::destination_faults::DestinationFaults;
+use super::options::RabbitOptions;
 use super::publish::ConfirmedPublisher;
 use super::refusal::StartError;
-use super::troubles::Troubles;
 
 /// Longest time to connect; a command does not keep its user waiting longer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Connection for publishing. Publishes may run concurrently; a limited number is in flight.
 pub struct Publisher {
-    channels: Arc<Channels>,
+    channels: Arc<ConfirmPool>,
     publisher: ConfirmedPublisher,
 }
 
 /// Persistent message to publish.
 #[derive(Clone, Debug)]
-pub struct Message<'a> {
+pub struct PersistentMessage<'a> {
     /// Exchange; empty for the default one, whose routing keys are queue names.
     pub exchange: &'a str,
     /// Routing key.
@@ -48,21 +48,21 @@ impl Publisher {
     ///
     /// # Errors
     /// If the broker is unreachable or refuses the user.
-    pub async fn connect(options: &Options) -> Result<Self, StartError> {
+    pub async fn connect(options: &RabbitOptions) -> Result<Self, StartError> {
         options.uris()?;
-        let connected = async { Channels::connect(&reach(options).await?, "publish").await };
+        let connected = async { ConfirmPool::connect(&reach(options).await?, "publish").await };
         let channels = timeout(CONNECT_LIMIT, connected)
             .await
             .unwrap_or_else(|_| Err("no answer in time".to_owned()))
             .map_err(|problem| StartError::Away { place: options.place(), problem })?;
         let channels = Arc::new(channels);
-        let troubles = Arc::new(Troubles::new());
+        let troubles = Arc::new(DestinationFaults::new());
         let publisher = ConfirmedPublisher::new(channels.clone(), options.confirm_timeout, troubles);
         Ok(Self { channels, publisher })
     }
 
     /// Publishes, waits for the broker's confirm, and returns whether a queue has the message.
-    pub async fn publish(&self, message: Message<'_>) -> Result<Announced, BusError> {
+    pub async fn publish(&self, message: PersistentMessage<'_>) -> Result<Announced, BusError> {
         let to = Address { exchange: message.exchange, routing_key: message.routing_key };
         let short = |text| short(text).map_err(|failure| failure.at(to));
         let mut properties = BasicProperties::default()
@@ -78,6 +78,6 @@ impl Publisher {
 
     /// Closes the connection in good order.
     pub async fn close(&self) {
-        self.channels.hang_up().await;
+        self.channels.close().await;
     }
 }

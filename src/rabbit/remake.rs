@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::addresses::Reached;
-use super::channels::{hang_up, open, open_channel};
-use super::look::Look;
+use super::confirm_pool::{hang_up, open, open_channel};
+use super::queue_stats::QueueStats;
 use super::refusal;
 
 /// Longest wait for the broker's answer. It contacts the members of the queue before it deletes it.
@@ -45,7 +45,7 @@ pub(super) async fn delete_lost(reached: &Reached, queues: &[String]) {
 async fn delete_unused(connection: &Connection, queue: &str) -> lapin::Result<bool> {
     // A request for a missing queue closes its channel.
     let channel = open_channel(connection).await?;
-    let found = match Look::at(queue, &channel).await {
+    let found = match QueueStats::at(queue, &channel).await {
         Ok(found) => found,
         Err(error) if error.is_amqp_soft_error() => return Ok(false),
         Err(error) => return Err(error),

@@ -12,14 +12,14 @@ use lapin::{Acker, BasicProperties};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::address::{Address, Failure, short};
+use super::address::{Address, PublishFailure, short};
 use super::broker_deaths::BrokerDeaths;
 use super::copy;
 use super::envelope::ORIGINAL_ROUTING_KEY;
 use super::fit::fit;
 use super::held_channel::HeldChannel;
-use super::line::Line;
-use super::options::Options;
+use super::link::Link;
+use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
 
 /// Longest wait for a confirm. After it the copy goes elsewhere, or the message stays unacked until its connection
@@ -29,17 +29,17 @@ pub(super) const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
 
 /// Dependencies for settling messages.
 pub(super) struct ConsumeContext {
-    pub line: Arc<Line>,
-    pub options: Arc<Options>,
+    pub line: Arc<Link>,
+    pub options: Arc<RabbitOptions>,
     pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
 }
 
 /// Message in flight, and the connection it arrived on: only there can it be acknowledged.
 #[derive(Clone)]
-pub(super) struct InFlight(pub Arc<Message>);
+pub(super) struct Unacked(pub Arc<RabbitMessage>);
 
-pub(super) struct Message {
+pub(super) struct RabbitMessage {
     pub context: Arc<ConsumeContext>,
     pub acker: Acker,
     pub properties: BasicProperties,
@@ -50,7 +50,7 @@ pub(super) struct Message {
 }
 
 #[async_trait]
-impl Settle for InFlight {
+impl Settle for Unacked {
     async fn ack(&self) -> Settled {
         self.0.ack().await
     }
@@ -98,7 +98,7 @@ impl Settle for InFlight {
     }
 }
 
-impl Message {
+impl RabbitMessage {
     async fn publish_part(&self, part: Part) -> Result<(), BusError> {
         let queue = &self.context.options.queue;
         let message_id = short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
@@ -147,12 +147,12 @@ impl Message {
         queue: &str,
         body: Bytes,
         copy: BasicProperties,
-    ) -> impl Future<Output = Result<Announced, Failure>> + Send + use<> {
+    ) -> impl Future<Output = Result<Announced, PublishFailure>> + Send + use<> {
         self.context.line.publisher().send(Address::queue(queue), body, self.fitting(copy, queue))
     }
 
     /// Waits for the confirm of a copy.
-    async fn confirmed<P: Future<Output = Result<Announced, Failure>> + Send>(
+    async fn confirmed<P: Future<Output = Result<Announced, PublishFailure>> + Send>(
         &self,
         queue: &str,
         limit: Instant,

@@ -5,38 +5,38 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::line::Line;
+use super::link::Link;
 use super::lock;
 use super::refusal::StartError;
 use super::settle::ConsumeContext;
 
 /// State that the supervisor writes and every other part of the bus reads.
-pub(super) struct State {
-    now: Mutex<Now>,
+pub(super) struct SharedState {
+    now: Mutex<ConnectionState>,
     /// Outcome of the first contact: the topology is complete, or it can never be.
     contact: watch::Sender<Option<Result<(), StartError>>>,
     /// Counter of the changes between consuming and not consuming.
     changes: watch::Sender<u64>,
 }
 
-struct Now {
+struct ConnectionState {
     context: Option<Arc<ConsumeContext>>,
     /// Reason for which nothing is consumed; `None` while the inbox is consumed.
-    instead: Option<String>,
+    not_consuming_reason: Option<String>,
     /// Cancelled when consuming ends.
     until: CancellationToken,
 }
 
-impl Now {
+impl ConnectionState {
     fn new(context: Option<Arc<ConsumeContext>>, instead: String) -> Self {
-        Self { context, instead: Some(instead), until: CancellationToken::new() }
+        Self { context, not_consuming_reason: Some(instead), until: CancellationToken::new() }
     }
 }
 
-impl State {
+impl SharedState {
     pub(super) fn new(place: &str) -> Self {
         Self {
-            now: Mutex::new(Now::new(None, format!("connecting to the broker at {place}"))),
+            now: Mutex::new(ConnectionState::new(None, format!("connecting to the broker at {place}"))),
             contact: watch::Sender::new(None),
             changes: watch::Sender::new(0),
         }
@@ -48,7 +48,7 @@ impl State {
     }
 
     /// Current line to the broker.
-    pub(super) fn line(&self) -> Option<Arc<Line>> {
+    pub(super) fn line(&self) -> Option<Arc<Link>> {
         Some(self.context()?.line.clone())
     }
 
@@ -56,7 +56,7 @@ impl State {
     pub(super) fn consumer(&self) -> Option<(Arc<ConsumeContext>, CancellationToken)> {
         let context = self.context()?;
         let now = self.lock();
-        now.instead.is_none().then(|| (context, now.until.clone()))
+        now.not_consuming_reason.is_none().then(|| (context, now.until.clone()))
     }
 
     /// Subscribes to the counter of changes between consuming and not consuming.
@@ -66,7 +66,7 @@ impl State {
 
     /// Records a new line that does not consume yet.
     pub(super) fn connected(&self, context: Arc<ConsumeContext>) {
-        *self.lock() = Now::new(Some(context), "the consumer has not been started".to_owned());
+        *self.lock() = ConnectionState::new(Some(context), "the consumer has not been started".to_owned());
         self.contact.send_replace(Some(Ok(())));
     }
 
@@ -74,7 +74,7 @@ impl State {
     pub(super) fn consuming(&self) {
         {
             let mut now = self.lock();
-            if now.instead.take().is_some() {
+            if now.not_consuming_reason.take().is_some() {
                 now.until = CancellationToken::new();
             }
         }
@@ -85,19 +85,19 @@ impl State {
     pub(super) fn not_consuming(&self, why: &str) {
         {
             let mut now = self.lock();
-            now.instead = Some(why.to_owned());
+            now.not_consuming_reason = Some(why.to_owned());
             now.until.cancel();
         }
         self.changed();
     }
 
     /// Records that there is no line. Returns true if the reason is new.
-    pub(super) fn away(&self, why: String) -> bool {
+    pub(super) fn set_disconnected(&self, why: String) -> bool {
         let is_new = {
             let mut now = self.lock();
-            let is_new = now.context.is_some() || now.instead.as_ref() != Some(&why);
+            let is_new = now.context.is_some() || now.not_consuming_reason.as_ref() != Some(&why);
             now.until.cancel();
-            *now = Now::new(None, why);
+            *now = ConnectionState::new(None, why);
             is_new
         };
         self.changed();
@@ -109,7 +109,7 @@ impl State {
     }
 
     /// Records that the topology can never be right. Only the first contact reports it.
-    pub(super) fn unfit(&self, error: &StartError) {
+    pub(super) fn set_topology_error(&self, error: &StartError) {
         self.contact.send_if_modified(|contact| {
             let first = contact.is_none();
             if first {
@@ -131,17 +131,17 @@ impl State {
 
     /// True while the inbox is consumed.
     pub(super) fn consumes(&self) -> bool {
-        self.lock().instead.is_none()
+        self.lock().not_consuming_reason.is_none()
     }
 
     /// Reasons for which the worker is not ready.
     pub(super) fn unready(&self) -> Vec<String> {
         let now = self.lock();
         let blocked = now.context.as_ref().and_then(|context| context.line.blocked());
-        now.instead.iter().cloned().chain(blocked).collect()
+        now.not_consuming_reason.iter().cloned().chain(blocked).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Now> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         lock(&self.now)
     }
 }

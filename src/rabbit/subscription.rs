@@ -5,7 +5,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tracing::warn;
 
-use super::line::Line;
+use super::link::Link;
 use super::refusal;
 
 /// Consumer of one queue, with its channel.
@@ -16,13 +16,13 @@ pub(super) struct Subscription {
 
 impl Subscription {
     /// Starts a consumer of an organization's queue, on a separate channel; closing it returns the unsettled messages.
-    pub(super) async fn organization(line: &Line, queue: &str, prefetch: u16) -> lapin::Result<Self> {
+    pub(super) async fn organization(line: &Link, queue: &str, prefetch: u16) -> lapin::Result<Self> {
         let channel = line.organization_channel().await?;
         subscribe(&channel, queue, prefetch).await
     }
 
     /// Starts a consumer of the inbox.
-    pub(super) async fn inbox(line: &Line, queue: &str, prefetch: u16) -> lapin::Result<Self> {
+    pub(super) async fn inbox(line: &Link, queue: &str, prefetch: u16) -> lapin::Result<Self> {
         subscribe(line.inbox(), queue, prefetch).await
     }
 

@@ -9,19 +9,19 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::backoff::Backoff;
+use super::backoff::ReconnectBackoff;
 use super::broker_deaths::BrokerDeaths;
-use super::consumer::{Care, End, Outlet, forward};
-use super::declare::Shortfall;
+use super::consumer::{Caution, DeliverySender, SubscriptionEnd, forward};
+use super::declare::TopologyError;
 use super::depths;
-use super::line::{Line, NoLine};
-use super::options::Options;
+use super::destination_faults::DestinationFaults;
+use super::link::{Link, LinkError};
+use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
 use super::settle::ConsumeContext;
-use super::state::State;
+use super::state::SharedState;
 use super::subscription::Subscription;
 use super::tell_news;
-use super::troubles::Troubles;
 
 /// Longest wait for the answer to `basic.consume`. Just after its restart RabbitMQ 3.10 may leave it unanswered while a
 /// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); a repeated request is
@@ -32,19 +32,19 @@ const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
 
 /// Task that keeps the line up until the bus closes.
 pub(super) struct Supervisor {
-    pub options: Arc<Options>,
-    pub state: Arc<State>,
+    pub options: Arc<RabbitOptions>,
+    pub state: Arc<SharedState>,
     pub watch: Arc<dyn Metrics>,
-    pub outlet: Arc<Outlet>,
+    pub outlet: Arc<DeliverySender>,
     pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
-    pub troubles: Arc<Troubles>,
-    pub signals: Signals,
+    pub troubles: Arc<DestinationFaults>,
+    pub signals: SupervisorSignals,
 }
 
 /// Signals to the supervisor.
 #[derive(Clone, Default)]
-pub(super) struct Signals {
+pub(super) struct SupervisorSignals {
     /// Start consuming.
     pub consume: CancellationToken,
     /// Consume nothing for now, for this reason; set by the owner of the bus.
@@ -61,12 +61,12 @@ impl Supervisor {
     /// Runs until the bus closes.
     pub(super) async fn run(self) {
         self.watch.record(Measurement::BrokerConnected(false));
-        let mut backoff = Backoff::new();
-        let mut care = Care::OneAtATime;
+        let mut backoff = ReconnectBackoff::new();
+        let mut care = Caution::OneAtATime;
         let close = self.signals.close.clone();
         while !close.is_cancelled() {
             let established = tokio::select! {
-                established = Line::establish(&self.options, &self.troubles, &self.queues) => established,
+                established = Link::establish(&self.options, &self.troubles, &self.queues) => established,
                 () = close.cancelled() => return,
             };
             match established {
@@ -85,7 +85,7 @@ impl Supervisor {
     }
 
     /// Serves a line until it breaks or the bus closes.
-    async fn hold(&self, line: Arc<Line>, care: &mut Care) {
+    async fn hold(&self, line: Arc<Link>, care: &mut Caution) {
         info!(broker = %self.options.place(), "connected to the broker");
         let context = Arc::new(ConsumeContext {
             line: line.clone(),
@@ -97,7 +97,7 @@ impl Supervisor {
         self.watch.record(Measurement::BrokerConnected(true));
         let close = self.signals.close.clone();
         let why = tokio::select! {
-            why = line.broken() => why,
+            why = line.wait_broken() => why,
             why = self.work(&context, care) => why,
             () = self.merge_pauses(&line) => String::new(),
             why = depths::report(&context, &self.state, self.watch.as_ref()) => why,
@@ -106,7 +106,7 @@ impl Supervisor {
         line.end(&why);
         self.watch.record(Measurement::BrokerConnected(false));
         let place = self.options.place();
-        self.state.away(format!("the connection to the broker at {place} was lost: {why}"));
+        self.state.set_disconnected(format!("the connection to the broker at {place} was lost: {why}"));
         self.queues.forget();
         self.troubles.forget();
         if close.is_cancelled() {
@@ -121,16 +121,16 @@ impl Supervisor {
 
     /// Consumes the inbox until the bus stops, except during pauses. Returns only when something breaks, with the
     /// reason.
-    async fn work(&self, context: &Arc<ConsumeContext>, care: &mut Care) -> String {
+    async fn work(&self, context: &Arc<ConsumeContext>, care: &mut Caution) -> String {
         self.signals.consume.cancelled().await;
         let mut pause = self.signals.paused.subscribe();
         while self.may_consume(&mut pause).await {
             self.queues.complete().await;
             self.await_queues().await;
-            if *care == Care::OneAtATime && self.is_inbox_empty(&context.line).await {
-                *care = Care::None;
+            if *care == Caution::OneAtATime && self.is_inbox_empty(&context.line).await {
+                *care = Caution::None;
             }
-            let prefetch = if *care == Care::OneAtATime { 1 } else { self.options.prefetch };
+            let prefetch = if *care == Caution::OneAtATime { 1 } else { self.options.prefetch };
             let subscribing = Subscription::inbox(&context.line, &self.options.queue, prefetch);
             let mut subscription = match timeout(CONSUME_LIMIT, subscribing).await {
                 Ok(Ok(subscription)) => subscription,
@@ -138,15 +138,15 @@ impl Supervisor {
                 Err(_) => return "the broker did not answer `basic.consume` in time".to_owned(),
             };
             self.state.consuming();
-            if *care == Care::None {
+            if *care == Caution::None {
                 info!(queue = %self.options.queue, prefetch, "started consuming");
             }
             let stop = &self.signals.stop;
             match forward(&mut subscription, context, &self.outlet, *care, (stop, &mut pause)).await {
-                End::Broken(why) => return why,
-                End::Stopped => subscription.cancel().await,
-                End::Paused => info!(queue = %self.options.queue, "stopped consuming"),
-                End::Through => *care = Care::None,
+                SubscriptionEnd::Broken(why) => return why,
+                SubscriptionEnd::Stopped => subscription.cancel().await,
+                SubscriptionEnd::Paused => info!(queue = %self.options.queue, "stopped consuming"),
+                SubscriptionEnd::BacklogHandled => *care = Caution::None,
             }
         }
         self.state.not_consuming("consuming has stopped");
@@ -154,13 +154,13 @@ impl Supervisor {
     }
 
     /// True if the inbox is empty, so that no message in it can have killed an earlier process.
-    async fn is_inbox_empty(&self, line: &Line) -> bool {
+    async fn is_inbox_empty(&self, line: &Link) -> bool {
         line.look(&self.options.queue).await.is_some_and(|inbox| inbox.ready == 0)
     }
 
     /// Merges the reasons to pause: the owner's, a destination without write permission, a broker that blocks
     /// publishers.
-    async fn merge_pauses(&self, line: &Line) {
+    async fn merge_pauses(&self, line: &Link) {
         let (mut pause, mut forbidden) = (self.signals.pause.subscribe(), self.troubles.forbidden());
         loop {
             let owner = pause.borrow_and_update().clone();
@@ -201,25 +201,25 @@ impl Supervisor {
     }
 
     /// Records and logs the reason for which there is no line.
-    fn without(&self, reason: NoLine) {
+    fn without(&self, reason: LinkError) {
         let place = self.options.place();
         let why = match reason {
-            NoLine::Away(why) | NoLine::Unfit(Shortfall::Away(why)) => {
+            LinkError::Away(why) | LinkError::TopologyMismatch(TopologyError::Away(why)) => {
                 format!("can't reach the broker at {place}: {why}")
             }
-            NoLine::Unfit(shortfall @ (Shortfall::Missing(_) | Shortfall::Failed(..))) => {
+            LinkError::TopologyMismatch(shortfall @ (TopologyError::Missing(_) | TopologyError::Failed(..))) => {
                 format!("the broker at {place}: {}", shortfall.in_words())
             }
-            NoLine::Unfit(Shortfall::Wrong(wrong)) => {
-                self.state.unfit(&wrong);
+            LinkError::TopologyMismatch(TopologyError::Wrong(wrong)) => {
+                self.state.set_topology_error(&wrong);
                 let why = wrong.to_string();
-                if self.state.away(why.clone()) {
+                if self.state.set_disconnected(why.clone()) {
                     error!(broker = %place, "{why}");
                 }
                 return;
             }
         };
-        if self.state.away(why.clone()) {
+        if self.state.set_disconnected(why.clone()) {
             warn!(broker = %place, "{why}; retrying automatically");
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use handoffd_engine::event::OrganizationId;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 
-use super::options::Options;
+use super::options::RabbitOptions;
 
 /// Number of deliveries of one message after which the broker dead-letters it.
 pub const DELIVERY_LIMIT: i64 = 20;
@@ -57,7 +57,7 @@ pub struct BrokerVersion {
 
 /// Returns all shared declarations in the order of declaration: the target of a dead-lettering or binding precedes its
 /// source.
-pub fn topology(options: &Options, version: BrokerVersion) -> Vec<Declaration> {
+pub fn topology(options: &RabbitOptions, version: BrokerVersion) -> Vec<Declaration> {
     let mut all =
         vec![exchange(&options.events_exchange), exchange(&options.outcomes_exchange), dead_letters(options, version)];
     for (written, delay) in &options.delays {
@@ -127,7 +127,11 @@ pub(super) fn encode(arguments: &[(&'static str, Argument)]) -> FieldTable {
 
 /// Returns the declaration of an organization's queue. It has no delivery limit, because waiting events are often
 /// delivered and returned.
-pub fn organization_queue(options: &Options, organization: &OrganizationId, version: BrokerVersion) -> Declaration {
+pub fn organization_queue(
+    options: &RabbitOptions,
+    organization: &OrganizationId,
+    version: BrokerVersion,
+) -> Declaration {
     let mut arguments = quorum();
     arguments.extend(no_delivery_limit(version));
     arguments.extend(dead_lettering_to(&options.dead_letter_queue));
@@ -138,14 +142,14 @@ fn exchange(name: &str) -> Declaration {
     Declaration::Exchange { name: name.to_owned() }
 }
 
-fn work(options: &Options) -> Declaration {
+fn work(options: &RabbitOptions) -> Declaration {
     let mut arguments = quorum();
     arguments.push(("x-delivery-limit", Argument::Number(DELIVERY_LIMIT)));
     arguments.extend(dead_lettering_to(&options.dead_letter_queue));
     Declaration::Queue { name: options.queue.clone(), arguments }
 }
 
-fn retry(options: &Options, written: &str, delay: Duration, version: BrokerVersion) -> Declaration {
+fn retry(options: &RabbitOptions, written: &str, delay: Duration, version: BrokerVersion) -> Declaration {
     let mut arguments = quorum();
     arguments.extend(no_delivery_limit(version));
     let ttl = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
@@ -154,7 +158,7 @@ fn retry(options: &Options, written: &str, delay: Duration, version: BrokerVersi
     Declaration::Queue { name: format!("{}.{written}", options.retry_queue_prefix), arguments }
 }
 
-fn dead_letters(options: &Options, version: BrokerVersion) -> Declaration {
+fn dead_letters(options: &RabbitOptions, version: BrokerVersion) -> Declaration {
     let mut arguments = quorum();
     arguments.extend(no_delivery_limit(version));
     Declaration::Queue { name: options.dead_letter_queue.clone(), arguments }

@@ -85,7 +85,7 @@ impl SledOptions {
 /// full disk the store opens, but every operation fails until there is room ([`SledStore::health`] reports it).
 ///
 /// # Errors
-/// `InUse` if another process holds it, `Schema` if a newer version wrote it, `Open` for every other failure.
+/// `InUse` if another process holds it, `StoredSchema` if a newer version wrote it, `Open` for every other failure.
 pub fn open(options: &SledOptions, watch: Arc<dyn Metrics>) -> Result<Opened, StoreError> {
     open_with(options, watch, |disk| disk)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use handoffd::rabbit::{self, Message, Publisher};
+use handoffd::rabbit::{self, PersistentMessage, Publisher};
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties, Consumer};
@@ -177,7 +177,7 @@ impl Machine {
         }
     }
 
-    fn options(&self) -> rabbit::Options {
+    fn options(&self) -> rabbit::RabbitOptions {
         let config = handoffd::config::load(&self.folder.path().join("handoffd.toml"), std::iter::empty())
             .expect("the configuration");
         handoffd::app::bus_options(&config)
@@ -202,7 +202,7 @@ impl Machine {
         let publish = |body: Vec<u8>| {
             let (publisher, queue) = (&publisher, &queue);
             async move {
-                let message = Message {
+                let message = PersistentMessage {
                     exchange: "",
                     routing_key: queue,
                     body: &body,

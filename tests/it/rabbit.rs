@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handoffd::rabbit::{self, Declare, Message, Options, Publisher, Rabbit, Served, StartError, Tls};
+use handoffd::rabbit::{
+    self, Declare, OrganizationSet, PersistentMessage, Publisher, Rabbit, RabbitOptions, StartError, Tls,
+};
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::bus::{Announced, Announcement, Bus, BusError, CopyTo, Delivery, Settled};
 use handoffd_engine::ports::metrics::{Measurement, Metrics};
@@ -16,9 +18,9 @@ use tokio::time::timeout;
 use crate::support::broker::{Broker, Client, DEADLINE, eventually};
 
 /// Options with names of their own, so that tests share only the broker.
-pub fn options(url: &str) -> Options {
+pub fn options(url: &str) -> RabbitOptions {
     let name = uuid::Uuid::new_v4().simple().to_string();
-    Options {
+    RabbitOptions {
         urls: vec![url.into()],
         events_exchange: format!("{name}.opencx.events"),
         outcomes_exchange: format!("{name}.opencx.outcomes"),
@@ -38,7 +40,7 @@ pub fn options(url: &str) -> Options {
 
 /// Consuming adapter, with an independent client beside it.
 pub struct Rig {
-    pub options: Options,
+    pub options: RabbitOptions,
     pub bus: Rabbit,
     pub deliveries: mpsc::Receiver<Delivery>,
     pub client: Client,
@@ -47,11 +49,11 @@ pub struct Rig {
 
 impl Rig {
     /// Starts without an organization.
-    pub async fn start(options: Options, url: &str) -> Self {
-        Self::serving(options, url, Served::default()).await
+    pub async fn start(options: RabbitOptions, url: &str) -> Self {
+        Self::serving(options, url, OrganizationSet::default()).await
     }
 
-    pub async fn serving(options: Options, url: &str, served: Served) -> Self {
+    pub async fn serving(options: RabbitOptions, url: &str, served: OrganizationSet) -> Self {
         let log = Arc::new(Log::default());
         let bus = rabbit::connect(options.clone(), Arc::clone(&log) as _).unwrap();
         bus.serve(served);
@@ -104,9 +106,9 @@ impl Rig {
 }
 
 /// These organizations, configured for a long time.
-pub fn served(organizations: &[&str]) -> Served {
+pub fn served(organizations: &[&str]) -> OrganizationSet {
     let configured = organizations.iter().map(|id| (OrganizationId::from(*id), None)).collect();
-    Served { configured, ..Served::default() }
+    OrganizationSet { configured, ..OrganizationSet::default() }
 }
 
 /// Publishes a copy to a retry queue and acks the source.
@@ -296,7 +298,7 @@ async fn a_command_publishes_with_confirms() {
     let mut rig = Rig::shared().await;
     let publisher = Publisher::connect(&rig.options).await.unwrap();
     let headers = [("x-handoffd-replays".to_owned(), "1".to_owned())];
-    let message = |exchange, routing_key| Message {
+    let message = |exchange, routing_key| PersistentMessage {
         exchange,
         routing_key,
         body: b"published",

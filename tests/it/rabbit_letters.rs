@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use handoffd::rabbit::{Options, RabbitDeadLetterQueue, Window};
+use handoffd::rabbit::{RabbitDeadLetterQueue, RabbitOptions, Window};
 use handoffd_engine::ports::bus::{DeadLetter, DeadLetterError, DeadLetterQueue, DeadLetters, Replay};
 use lapin::BasicProperties;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
@@ -14,7 +14,7 @@ use crate::support::broker::{Broker, Client, eventually};
 
 /// Dead-letter queue and inbox as the worker declares them.
 struct Rig {
-    options: Options,
+    options: RabbitOptions,
     client: Client,
 }
 
@@ -269,7 +269,7 @@ async fn failures_name_the_broker_and_the_operation() {
     assert!(error.contains("user or password") && !error.contains("wrong-secret"), "{error}");
 }
 
-async fn open_fails(options: &Options) -> DeadLetterError {
+async fn open_fails(options: &RabbitOptions) -> DeadLetterError {
     let queue = RabbitDeadLetterQueue::new(options.clone());
     let opened = tokio::time::timeout(Duration::from_secs(60), queue.open(&|_| ())).await;
     opened.expect("an answer").err().expect("an error")

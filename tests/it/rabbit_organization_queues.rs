@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use handoffd::rabbit::{Declare, Options, Served};
+use handoffd::rabbit::{Declare, OrganizationSet, RabbitOptions};
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::bus::{Bus, Consumption, Delivery, Forwarded, Settled};
 use jiff::Timestamp;
@@ -163,7 +163,7 @@ async fn acknowledge(taken: Vec<Delivery>) {
 #[tokio::test]
 async fn nothing_is_published_to_a_queue_declared_just_now() {
     let url = Broker::shared();
-    let mut rig = Rig::start(Options { new_queue_wait: Duration::from_secs(3), ..options(url) }, url).await;
+    let mut rig = Rig::start(RabbitOptions { new_queue_wait: Duration::from_secs(3), ..options(url) }, url).await;
     rig.bus.serve(served(&[ACME]));
     let queue = rig.options.organization_queue(&acme());
     eventually("the queue of an organization that is added", async || rig.client.depth(&queue).await.is_some()).await;
@@ -185,8 +185,8 @@ async fn a_queue_declared_moments_ago_by_a_worker_is_not_trusted_by_the_next_one
     let creator = Rig::serving(options(url), url, served(&[ACME])).await;
     creator.bus.close().await;
     let declared = Timestamp::now();
-    let just_now = Served { configured: BTreeMap::from([(acme(), Some(declared))]), former: BTreeSet::new() };
-    let options = Options { new_queue_wait: Duration::from_secs(4), ..creator.options.clone() };
+    let just_now = OrganizationSet { configured: BTreeMap::from([(acme(), Some(declared))]), former: BTreeSet::new() };
+    let options = RabbitOptions { new_queue_wait: Duration::from_secs(4), ..creator.options.clone() };
     let next = Rig::serving(options, url, just_now).await;
     let waited = Timestamp::now().duration_since(declared);
     assert!(waited.as_secs() >= 3, "it was ready after {waited}");
@@ -198,7 +198,7 @@ async fn waiting_events_are_consumed_by_the_next_worker_even_of_a_removed_organi
     let mut rig = rig().await;
     move_numbers(&mut rig, 0..5).await;
     rig.bus.close().await;
-    let former = Served { configured: BTreeMap::new(), former: BTreeSet::from([acme(), "org_never".into()]) };
+    let former = OrganizationSet { configured: BTreeMap::new(), former: BTreeSet::from([acme(), "org_never".into()]) };
     let next = Rig::serving(rig.options.clone(), Broker::shared(), former).await;
     assert_eq!(next.bus.organizations().borrow().len(), 2);
     let mut consumption = next.bus.consume(&acme(), 5).await;
@@ -229,7 +229,7 @@ async fn without_permission_to_declare_it_the_organization_waits_and_others_cont
     let url = Broker::shared();
     let creator = Rig::serving(options(url), url, served(&["org_other"])).await;
     creator.bus.close().await;
-    let checks = Options { declare: Declare::Check, ..creator.options.clone() };
+    let checks = RabbitOptions { declare: Declare::Check, ..creator.options.clone() };
     let mut rig = Rig::serving(checks, url, served(&[ACME, "org_other"])).await;
     let queue = rig.options.organization_queue(&acme());
     assert_eq!(rig.bus.missing_queue(&acme()).map(|(name, _)| name), Some(queue.clone()));
@@ -243,7 +243,8 @@ async fn without_permission_to_declare_it_the_organization_waits_and_others_cont
         moved += usize::from(delivery.forward(&organization, 0).await.unwrap() == Forwarded::Moved);
     }
     // Another process creates it.
-    let created = Rig::serving(Options { declare: Declare::Create, ..rig.options.clone() }, url, served(&[ACME])).await;
+    let created =
+        Rig::serving(RabbitOptions { declare: Declare::Create, ..rig.options.clone() }, url, served(&[ACME])).await;
     created.bus.close().await;
     eventually("the queue to be found", async || rig.bus.missing_queue(&acme()).is_none()).await;
     rig.finish().await;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handoffd::rabbit::{self, Message, Publisher};
+use handoffd::rabbit::{self, PersistentMessage, Publisher};
 use handoffd_engine::ports::bus::{Announced, Bus, BusError, Settled};
 use handoffd_engine::ports::metrics::NoMetrics;
 use lapin::BasicProperties;
@@ -190,7 +190,7 @@ async fn settle_all(rig: &mut Rig, broker: &Broker, events: usize) -> HashSet<St
 }
 
 /// Publishes as a careful publisher does: unconfirmed messages are published again.
-async fn publish_until_confirmed(options: rabbit::Options, events: usize) {
+async fn publish_until_confirmed(options: rabbit::RabbitOptions, events: usize) {
     let mut publisher = None;
     for number in 0..events {
         let id = number.to_string();
@@ -202,7 +202,7 @@ async fn publish_until_confirmed(options: rabbit::Options, events: usize) {
                     Err(_) => return false,
                 },
             };
-            let message = Message {
+            let message = PersistentMessage {
                 exchange: &options.events_exchange,
                 routing_key: "session.handoff.email",
                 body: b"{}",

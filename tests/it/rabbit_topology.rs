@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd::rabbit::{self, Declare, Options, Publisher, Rabbit, StartError};
+use handoffd::rabbit::{self, Declare, Publisher, Rabbit, RabbitOptions, StartError};
 use handoffd_engine::ports::bus::Bus;
 use handoffd_engine::ports::metrics::NoMetrics;
 use lapin::ExchangeKind;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::rabbit::{Rig, options};
 use crate::support::broker::{Broker, Client, DEADLINE, eventually};
 
-fn connect(options: &Options) -> Rabbit {
+fn connect(options: &RabbitOptions) -> Rabbit {
     rabbit::connect(options.clone(), Arc::new(NoMetrics)).unwrap()
 }
 
@@ -35,7 +35,7 @@ fn durable() -> QueueDeclareOptions {
 }
 
 /// The inbox's arguments, one of them changed or omitted.
-fn changed(options: &Options, argument: &str, value: Option<&AMQPValue>) -> FieldTable {
+fn changed(options: &RabbitOptions, argument: &str, value: Option<&AMQPValue>) -> FieldTable {
     let text = |text: &str| AMQPValue::LongString(text.into());
     let mut all = BTreeMap::from([
         ("x-queue-type", text("quorum")),
@@ -59,7 +59,7 @@ fn changed(options: &Options, argument: &str, value: Option<&AMQPValue>) -> Fiel
 async fn declares_exactly_the_contracts_queues_and_exchanges() {
     let broker = Broker::start();
     let url = broker.url().to_owned();
-    let options = Options {
+    let options = RabbitOptions {
         events_exchange: "opencx.events".into(),
         outcomes_exchange: "opencx.outcomes".into(),
         queue: "handoffd.events".into(),
@@ -125,9 +125,9 @@ async fn a_queue_that_differs_is_named_with_its_argument() {
     ];
     for (argument, value) in cases {
         for declare in [Declare::Create, Declare::Check] {
-            let options = Options { declare, ..options(url) };
+            let options = RabbitOptions { declare, ..options(url) };
             if declare == Declare::Check {
-                let maker = connect(&Options { declare: Declare::Create, ..options.clone() });
+                let maker = connect(&RabbitOptions { declare: Declare::Create, ..options.clone() });
                 first_contact(&maker).await.unwrap();
                 maker.close().await;
                 client.delete_queue(&options.queue).await;
@@ -170,8 +170,8 @@ async fn an_exchange_may_have_other_arguments() {
     let mut unrouted = FieldTable::default();
     unrouted.insert("alternate-exchange".into(), AMQPValue::LongString("amq.fanout".into()));
     for declare in [Declare::Create, Declare::Check] {
-        let options = Options { declare, ..options(url) };
-        let maker = connect(&Options { declare: Declare::Create, ..options.clone() });
+        let options = RabbitOptions { declare, ..options(url) };
+        let maker = connect(&RabbitOptions { declare: Declare::Create, ..options.clone() });
         first_contact(&maker).await.unwrap();
         maker.close().await;
         for name in [&options.events_exchange, &options.outcomes_exchange] {
@@ -211,20 +211,20 @@ async fn a_delay_that_the_broker_can_not_take_is_an_error() {
 #[tokio::test]
 async fn a_worker_that_only_checks_waits_for_what_is_missing() {
     let url = Broker::shared();
-    let checks = Options { declare: Declare::Check, ..options(url) };
+    let checks = RabbitOptions { declare: Declare::Check, ..options(url) };
     let bus = connect(&checks);
-    let Options { events_exchange, outcomes_exchange, dead_letter_queue, queue, .. } = &checks;
+    let RabbitOptions { events_exchange, outcomes_exchange, dead_letter_queue, queue, .. } = &checks;
     let (soon, late) = (checks.retry_queue(0), checks.retry_queue(1));
     let all = format!(
         "missing: the exchange `{events_exchange}`, the exchange `{outcomes_exchange}`, the queue `{dead_letter_queue}`, \
          the queue `{soon}`, the queue `{late}`, the queue `{queue}`; create what is missing"
     );
     says(&bus, &all).await;
-    let maker = connect(&Options { declare: Declare::Create, ..checks.clone() });
+    let maker = connect(&RabbitOptions { declare: Declare::Create, ..checks.clone() });
     first_contact(&maker).await.unwrap();
     maker.close().await;
     first_contact(&bus).await.unwrap();
-    bus.serve(rabbit::Served::default());
+    bus.serve(rabbit::OrganizationSet::default());
     let _inbox = bus.inbox().await;
     eventually("readiness", async || bus.unready().is_empty()).await;
     bus.close().await;
@@ -240,7 +240,7 @@ async fn a_worker_that_only_checks_waits_for_what_is_missing() {
 #[tokio::test]
 async fn thousands_of_missing_names_are_all_found() {
     let delays = (1..=2500).map(|step| (format!("{step}ms"), Duration::from_millis(step))).collect();
-    let checks = Options { declare: Declare::Check, delays, ..options(Broker::shared()) };
+    let checks = RabbitOptions { declare: Declare::Check, delays, ..options(Broker::shared()) };
     let bus = connect(&checks);
     says(&bus, &checks.queue).await;
     let reasons = bus.unready().join(" ");
@@ -261,14 +261,14 @@ async fn another_node_is_used_if_one_is_stopped_or_frozen() {
         format!("amqp://guest:guest@localhost:{port}/%2f"),
         broker.into(),
     ];
-    let options = Options { urls: urls.map(Into::into).to_vec(), ..options(broker) };
+    let options = RabbitOptions { urls: urls.map(Into::into).to_vec(), ..options(broker) };
     let bus = connect(&options);
     first_contact(&bus).await.unwrap();
     bus.close().await;
     // Commands use the same list.
     Publisher::connect(&options).await.unwrap().close().await;
 
-    let away = Options { urls: options.urls[..2].to_vec(), ..options };
+    let away = RabbitOptions { urls: options.urls[..2].to_vec(), ..options };
     let bus = connect(&away);
     says(&bus, "127.0.0.1:1 (127.0.0.1): Connection refused").await;
     says(&bus, &format!("localhost:{port} (127.0.0.1): port open, but no AMQP greeting")).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use handoffd::app::bus_options;
 use handoffd::config;
-use handoffd::rabbit::{self, Options};
+use handoffd::rabbit::{self, RabbitOptions};
 use handoffd_engine::ports::bus::Bus;
 use handoffd_engine::ports::metrics::NoMetrics;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn definitions(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn options(folder: &Path) -> Options {
+fn options(folder: &Path) -> RabbitOptions {
     bus_options(&config::load(&folder.join("handoffd.toml"), std::iter::empty()).unwrap())
 }
 
@@ -79,7 +79,7 @@ async fn the_imported_topology_equals_the_one_a_worker_declares() {
     broker.ctl(&["import_definitions", imported.to_str().unwrap()]);
     let bus = rabbit::connect(options(checked.path()), Arc::new(NoMetrics)).unwrap();
     timeout(DEADLINE, bus.first_contact()).await.unwrap().unwrap();
-    bus.serve(rabbit::Served::default());
+    bus.serve(rabbit::OrganizationSet::default());
     let _inbox = bus.inbox().await;
     eventually("readiness", async || bus.unready().is_empty()).await;
     bus.close().await;

@@ -26,10 +26,10 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use self::rise::{Depth, Growth, Next};
-use self::tally::Tally;
-use super::letters::{RabbitDeadLetterQueue, Window};
+use self::tally::DeathTally;
+use super::dead_letter_queue::{RabbitDeadLetterQueue, Window};
 use super::lock;
-use super::options::Options;
+use super::options::RabbitOptions;
 
 /// Most dead letters in the queue for a scan to take place. A scan of that many takes some two seconds and the memory
 /// of two windows.
@@ -49,19 +49,19 @@ pub(super) struct BrokerDeaths {
     begun: AtomicU64,
     finished: AtomicU64,
     growth: Mutex<Growth>,
-    tally: Mutex<Tally>,
+    tally: Mutex<DeathTally>,
     looking: AtomicBool,
 }
 
 /// Copy by this worker into the dead-letter queue; dropped once its outcome is known.
-pub(super) struct Copying<'a>(&'a BrokerDeaths);
+pub(super) struct CopyGuard<'a>(&'a BrokerDeaths);
 
 /// Number of own copies that are certainly in the queue, taken before its depth is requested.
-pub(super) struct Asked(u64);
+pub(super) struct OwnCopies(u64);
 
 impl BrokerDeaths {
     /// Creates a counter for the dead-letter queue of these options.
-    pub(super) fn new(options: &Options, watch: Arc<dyn Metrics>) -> Self {
+    pub(super) fn new(options: &RabbitOptions, watch: Arc<dyn Metrics>) -> Self {
         Self {
             name: options.dead_letter_queue.clone(),
             queue: RabbitDeadLetterQueue::new(options.clone()).with_window(WINDOW),
@@ -69,25 +69,25 @@ impl BrokerDeaths {
             begun: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             growth: Mutex::default(),
-            tally: Mutex::new(Tally::new(Timestamp::now())),
+            tally: Mutex::new(DeathTally::new(Timestamp::now())),
             looking: AtomicBool::new(false),
         }
     }
 
     /// Returns a guard to hold while a copy is published to the dead-letter queue.
-    pub(super) fn copying(&self) -> Copying<'_> {
+    pub(super) fn copying(&self) -> CopyGuard<'_> {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        Copying(self)
+        CopyGuard(self)
     }
 
     /// Must be called before the depth is requested.
-    pub(super) fn asks(&self) -> Asked {
-        Asked(self.finished.load(Ordering::Relaxed))
+    pub(super) fn asks(&self) -> OwnCopies {
+        OwnCopies(self.finished.load(Ordering::Relaxed))
     }
 
     /// Processes the depth of a queue. Starts a scan of the dead-letter queue in the background if its growth requires
     /// one.
-    pub(super) fn saw(self: &Arc<Self>, queue: &str, Asked(finished): Asked, messages: u32) {
+    pub(super) fn saw(self: &Arc<Self>, queue: &str, OwnCopies(finished): OwnCopies, messages: u32) {
         // During a scan this worker itself holds dead letters.
         if queue != self.name || self.looking.load(Ordering::Relaxed) {
             return;
@@ -136,7 +136,7 @@ impl BrokerDeaths {
     }
 
     async fn read(&self, letters: &mut dyn DeadLetters) -> Result<bool, DeadLetterError> {
-        let (start, mut found, mut seen) = (Instant::now(), Found::default(), 0);
+        let (start, mut found, mut seen) = (Instant::now(), CountedEvents::default(), 0);
         let complete = loop {
             let window = letters.next().await?;
             if window.is_empty() {
@@ -150,8 +150,8 @@ impl BrokerDeaths {
                 break seen >= letters.total();
             }
         };
-        if found != Found::default() {
-            let Found { delivery_limit, expired } = found;
+        if found != CountedEvents::default() {
+            let CountedEvents { delivery_limit, expired } = found;
             warn!(
                 delivery_limit,
                 expired, "the broker dead-lettered events by itself; see `handoffd dead-letters list`"
@@ -160,7 +160,7 @@ impl BrokerDeaths {
         Ok(complete)
     }
 
-    fn count(&self, letter: &DeadLetter, found: &mut Found) {
+    fn count(&self, letter: &DeadLetter, found: &mut CountedEvents) {
         let Some(death) = letter.broker_death() else { return };
         if !lock(&self.tally).is_new(letter, death) {
             return;
@@ -173,7 +173,7 @@ impl BrokerDeaths {
     }
 }
 
-impl Drop for Copying<'_> {
+impl Drop for CopyGuard<'_> {
     fn drop(&mut self) {
         self.0.finished.fetch_add(1, Ordering::Relaxed);
     }
@@ -181,7 +181,7 @@ impl Drop for Copying<'_> {
 
 /// Number of events counted by a scan.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-struct Found {
+struct CountedEvents {
     delivery_limit: u64,
     expired: u64,
 }

@@ -18,7 +18,7 @@ const LATE: SignedDuration = SignedDuration::from_mins(5);
 const BEFORE_START: SignedDuration = SignedDuration::from_mins(1);
 
 /// Dead letters that have been counted.
-pub(super) struct Tally {
+pub(super) struct DeathTally {
     /// Earliest death that counts.
     since: Timestamp,
     /// Dead letters of the last scan.
@@ -27,7 +27,7 @@ pub(super) struct Tally {
     now: HashSet<u64>,
 }
 
-impl Tally {
+impl DeathTally {
     /// Creates an empty tally for a process started at this time.
     pub(super) fn new(start: Timestamp) -> Self {
         Self { since: earlier(start, BEFORE_START), last: HashSet::new(), now: HashSet::new() }
@@ -82,7 +82,7 @@ mod tests {
     }
 
     /// Scans dead letters, given by body and second of death, and returns the bodies of those counted.
-    fn look<'a>(tally: &mut Tally, began: i64, complete: bool, letters: &[(&'a str, i64)]) -> Vec<&'a str> {
+    fn look<'a>(tally: &mut DeathTally, began: i64, complete: bool, letters: &[(&'a str, i64)]) -> Vec<&'a str> {
         let is_new = |(body, died): &&(&str, i64)| {
             let death = BrokerDeath { reason: Reason::Expired, at: Some(at(*died)) };
             tally.is_new(&letter(body), death)
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn no_dead_letter_is_counted_twice() {
-        let mut tally = Tally::new(at(0));
+        let mut tally = DeathTally::new(at(0));
         assert_eq!(look(&mut tally, 10, true, &[("a", 9), ("b", 9)]), ["a", "b"]);
         assert_eq!(look(&mut tally, 80, true, &[("a", 9), ("b", 9), ("c", 9), ("d", 70)]), ["c", "d"]);
         assert_eq!(look(&mut tally, 150, true, &[("a", 9), ("b", 9), ("c", 9), ("d", 70)]), [""; 0]);
@@ -102,20 +102,20 @@ mod tests {
 
     #[test]
     fn an_event_that_dies_again_counts_again() {
-        let mut tally = Tally::new(at(0));
+        let mut tally = DeathTally::new(at(0));
         assert_eq!(look(&mut tally, 10, true, &[("a", 9)]), ["a"]);
         assert_eq!(look(&mut tally, 80, true, &[("a", 70)]), ["a"]);
     }
 
     #[test]
     fn deaths_within_a_minute_before_the_start_count_and_older_ones_do_not() {
-        let mut tally = Tally::new(at(0));
+        let mut tally = DeathTally::new(at(0));
         assert_eq!(look(&mut tally, 10, true, &[("old", -61), ("just now", -60)]), ["just now"]);
     }
 
     #[test]
     fn a_dead_letter_moved_aside_and_back_is_not_counted_again() {
-        let mut tally = Tally::new(at(0));
+        let mut tally = DeathTally::new(at(0));
         assert_eq!(look(&mut tally, 10, true, &[("a", 9)]), ["a"]);
         assert_eq!(look(&mut tally, 1000, true, &[]), [""; 0]);
         assert_eq!(look(&mut tally, 2000, true, &[("a", 9)]), [""; 0]);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_incomplete_scan_keeps_the_previous_one() {
-        let mut tally = Tally::new(at(0));
+        let mut tally = DeathTally::new(at(0));
         assert_eq!(look(&mut tally, 10, true, &[("a", 9), ("b", 9)]), ["a", "b"]);
         assert_eq!(look(&mut tally, 500, false, &[("a", 9), ("c", 400)]), ["c"]);
         assert_eq!(look(&mut tally, 600, true, &[("a", 9), ("c", 400), ("b", 9), ("d", 20)]), ["d"]);

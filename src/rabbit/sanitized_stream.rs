@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 use tracing::warn;
 
-use super::mend::{AROUND, HEAD, mend};
-use super::shrink::shrink;
+use super::repair::{AROUND, HEAD, mend};
+use super::trim::shrink;
 
 /// Bytes read from the stream at once.
 const CHUNK: usize = 64 * 1024;
@@ -19,7 +19,7 @@ const LONGEST_FRAME: usize = 16 * 1024 * 1024;
 const KINDS: [u8; 4] = [1, 2, 3, 8];
 
 /// Stream read through [`mend`]; writes pass unchanged.
-pub(super) struct Sieve<S> {
+pub(super) struct SanitizedStream<S> {
     stream: S,
     /// Repaired bytes in `from..mended`, followed by an incomplete frame.
     buffer: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct Sieve<S> {
     passes: bool,
 }
 
-impl<S> Sieve<S> {
+impl<S> SanitizedStream<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream, buffer: Vec::new(), from: 0, mended: 0, longest: usize::MAX, passes: false }
     }
@@ -42,7 +42,7 @@ impl<S> Sieve<S> {
                 Length::Unknown => break,
                 Length::None => self.passes = true,
                 Length::Of(length) if self.buffer.len() - self.mended < length => break,
-                Length::Of(length) => self.mended += self.sift(length),
+                Length::Of(length) => self.mended += self.repair_frame(length),
             }
         }
         if self.passes {
@@ -51,7 +51,7 @@ impl<S> Sieve<S> {
     }
 
     /// Repairs the next frame and returns its new length.
-    fn sift(&mut self, length: usize) -> usize {
+    fn repair_frame(&mut self, length: usize) -> usize {
         let (start, end) = (self.mended, self.mended + length);
         let places = mend(&mut self.buffer[start..end]);
         if places > 0 {
@@ -118,7 +118,7 @@ fn length(bytes: &[u8]) -> Length {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Sieve<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SanitizedStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         while this.from == this.mended && !to.is_empty() {
@@ -139,7 +139,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sieve<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Sieve<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SanitizedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, from)
     }
@@ -168,9 +168,9 @@ mod tests {
     use super::*;
 
     /// Bytes that arrive in pieces of this length.
-    struct Pieces(Vec<u8>, usize);
+    struct FramePieces(Vec<u8>, usize);
 
-    impl AsyncRead for Pieces {
+    impl AsyncRead for FramePieces {
         fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
             let length = self.1.min(to.len()).min(self.0.len());
             to[..length].copy_from_slice(&self.0[..length]);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8], piece: usize, room: usize) -> Vec<u8> {
-        let mut sieve = Sieve::new(Pieces(bytes.to_vec(), piece));
+        let mut sieve = SanitizedStream::new(FramePieces(bytes.to_vec(), piece));
         let (mut all, mut to) = (Vec::new(), vec![0; room]);
         let mut cx = Context::from_waker(Waker::noop());
         loop {

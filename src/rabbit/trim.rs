@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::mend::{BEFORE_FLAGS, Cursor, HEAD};
+use super::repair::{BEFORE_FLAGS, FrameCursor, HEAD};
 
 /// Flags of the properties before the headers, and of the headers.
 const BEFORE_HEADERS: [usize; 2] = [0x8000, 0x4000];
@@ -41,7 +41,7 @@ pub(super) fn shrink(frame: &[u8], limit: usize) -> Option<Vec<u8>> {
 fn headers(frame: &[u8]) -> Option<(Range<usize>, Vec<Range<usize>>)> {
     let mut scratch = frame.to_vec();
     let end = scratch.len().checked_sub(1)?;
-    let mut cursor = Cursor::new(scratch.get_mut(..end)?, HEAD);
+    let mut cursor = FrameCursor::new(scratch.get_mut(..end)?, HEAD);
     cursor.skip(BEFORE_FLAGS)?;
     let flags = cursor.number(2)?;
     if flags & HEADERS == 0 {

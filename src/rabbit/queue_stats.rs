@@ -6,14 +6,14 @@ use lapin::types::FieldTable;
 
 /// Statistics of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Look {
+pub(super) struct QueueStats {
     /// Messages ready for delivery.
     pub ready: u32,
     /// Number of consumers.
     pub consumers: u32,
 }
 
-impl Look {
+impl QueueStats {
     /// Queries the broker. A missing queue is an error for which the broker closes the channel.
     pub(super) async fn at(queue: &str, channel: &Channel) -> lapin::Result<Self> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };

@@ -8,28 +8,28 @@ use tokio::sync::watch;
 use super::{lock, tell_news};
 
 /// Exchanges and queues in trouble.
-pub(super) struct Troubles {
-    all: Mutex<BTreeMap<String, Trouble>>,
+pub(super) struct DestinationFaults {
+    all: Mutex<BTreeMap<String, DestinationTrouble>>,
     /// Reason to pause consuming, if a destination refuses write permission.
     forbidden: watch::Sender<Option<String>>,
 }
 
 /// Trouble of one destination.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Trouble {
+pub(super) enum DestinationTrouble {
     /// The broker has not confirmed a message within `broker.confirm_timeout`.
     Unconfirmed,
     /// This user has no write permission.
     Forbidden(String),
 }
 
-impl Troubles {
+impl DestinationFaults {
     pub(super) fn new() -> Self {
         Self { all: Mutex::default(), forbidden: watch::Sender::new(None) }
     }
 
     /// Records that a destination is in trouble. Returns true if this is new.
-    pub(super) fn begins(&self, destination: &str, trouble: Trouble) -> bool {
+    pub(super) fn begins(&self, destination: &str, trouble: DestinationTrouble) -> bool {
         let mut all = self.lock();
         let is_new = all.get(destination) != Some(&trouble);
         all.insert(destination.to_owned(), trouble);
@@ -69,18 +69,18 @@ impl Troubles {
         self.forbidden.subscribe()
     }
 
-    fn publish(&self, all: &BTreeMap<String, Trouble>) {
-        let forbidden = all.iter().find(|(_, trouble)| matches!(trouble, Trouble::Forbidden(_)));
+    fn publish(&self, all: &BTreeMap<String, DestinationTrouble>) {
+        let forbidden = all.iter().find(|(_, trouble)| matches!(trouble, DestinationTrouble::Forbidden(_)));
         let reason = forbidden.map(|(destination, trouble)| trouble.in_words(destination));
         tell_news(&self.forbidden, reason);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, DestinationTrouble>> {
         lock(&self.all)
     }
 }
 
-impl Trouble {
+impl DestinationTrouble {
     fn in_words(&self, destination: &str) -> String {
         match self {
             Self::Unconfirmed => format!(
@@ -99,12 +99,12 @@ mod tests {
 
     #[test]
     fn a_trouble_is_reported_once_and_names_its_destination() {
-        let troubles = Troubles::new();
+        let troubles = DestinationFaults::new();
         let forbidden = troubles.forbidden();
-        assert!(troubles.begins("handoffd.retry.5s", Trouble::Unconfirmed));
-        assert!(!troubles.begins("handoffd.retry.5s", Trouble::Unconfirmed));
+        assert!(troubles.begins("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
+        assert!(!troubles.begins("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
         assert_eq!(*forbidden.borrow(), None, "unconfirmed messages don't pause consuming");
-        assert!(troubles.begins("opencx.outcomes", Trouble::Forbidden("ACCESS_REFUSED".to_owned())));
+        assert!(troubles.begins("opencx.outcomes", DestinationTrouble::Forbidden("ACCESS_REFUSED".to_owned())));
         let reasons = troubles.reasons();
         assert!(reasons[0].contains("handoffd.retry.5s") && reasons[1].contains("opencx.outcomes"), "{reasons:?}");
         assert!(forbidden.borrow().as_ref().is_some_and(|why| why.contains("opencx.outcomes")));

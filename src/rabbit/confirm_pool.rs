@@ -18,7 +18,7 @@ pub(super) const GOODBYE: Duration = Duration::from_secs(4);
 const CHANNEL_NUMBERS: u16 = 2047;
 
 /// Channels for one purpose, on one connection and on further ones once it has no channel number left.
-pub(super) struct Channels {
+pub(super) struct ConfirmPool {
     reached: Reached,
     does: &'static str,
     first: Connection,
@@ -26,7 +26,7 @@ pub(super) struct Channels {
     further: Mutex<Vec<Connection>>,
 }
 
-impl Channels {
+impl ConfirmPool {
     /// Opens the first connection, named for its purpose.
     pub(super) async fn connect(reached: &Reached, does: &'static str) -> Result<Self, String> {
         let first = open(reached, does).await?;
@@ -53,7 +53,7 @@ impl Channels {
     }
 
     /// Closes every connection in good order if the broker responds.
-    pub(super) async fn hang_up(&self) {
+    pub(super) async fn close(&self) {
         let further = self.further.lock().await;
         futures_util::future::join_all(further.iter().chain([&self.first]).map(hang_up)).await;
     }

@@ -11,12 +11,12 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::addresses::{Reached, reach};
-use super::channels::{Channels, hang_up, open};
-use super::look::Look;
-use super::options::Options;
+use super::confirm_pool::{ConfirmPool, hang_up, open};
+use super::destination_faults::DestinationFaults;
+use super::options::RabbitOptions;
 use super::publish::ConfirmedPublisher;
+use super::queue_stats::QueueStats;
 use super::refusal;
-use super::troubles::Troubles;
 
 /// Longest time to connect; a command does not keep its user waiting longer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -31,20 +31,20 @@ const STEADY_LOOKS: u32 = 10;
 const STEADY_FOR: Duration = Duration::from_millis(50);
 
 /// Shared context of all dead letters of one scan.
-pub(super) struct Desk {
-    options: Options,
+pub(super) struct DeadLetterSession {
+    options: RabbitOptions,
     connection: Connection,
     /// Opened by the first replay. Separate from the other connection, because a broker short of memory or disk space
     /// does not read from a connection that publishes.
-    publishing: OnceCell<(Arc<Channels>, ConfirmedPublisher)>,
+    publishing: OnceCell<(Arc<ConfirmPool>, ConfirmedPublisher)>,
 }
 
-impl Desk {
+impl DeadLetterSession {
     /// Connects, and waits until no other operator's command is running.
-    pub(super) async fn take(options: &Options, notice: Notice<'_>) -> Result<Self, DeadLetterError> {
+    pub(super) async fn take(options: &RabbitOptions, notice: Notice<'_>) -> Result<Self, DeadLetterError> {
         let connection = connected(options, async |reached| open(&reached, "reads dead letters").await).await?;
         let desk = Self { options: options.clone(), connection, publishing: OnceCell::new() };
-        desk.take_turn(notice).await?;
+        desk.acquire_exclusive_access(notice).await?;
         Ok(desk)
     }
 
@@ -66,9 +66,9 @@ impl Desk {
     /// Publisher of replayed dead letters.
     pub(super) async fn publisher(&self) -> Result<&ConfirmedPublisher, DeadLetterError> {
         let connect = async || {
-            let replays = async |reached: Reached| Channels::connect(&reached, "replays dead letters").await;
+            let replays = async |reached: Reached| ConfirmPool::connect(&reached, "replays dead letters").await;
             let channels = Arc::new(connected(&self.options, replays).await?);
-            let (timeout, troubles) = (self.options.confirm_timeout, Arc::new(Troubles::new()));
+            let (timeout, troubles) = (self.options.confirm_timeout, Arc::new(DestinationFaults::new()));
             Ok((channels.clone(), ConfirmedPublisher::new(channels, timeout, troubles)))
         };
         self.publishing.get_or_try_init(connect).await.map(|(_, publisher)| publisher)
@@ -78,7 +78,7 @@ impl Desk {
     pub(super) async fn leave(&self) {
         // A broker that hangs detects the end from missing heartbeats.
         if let Some((channels, _)) = self.publishing.get() {
-            channels.hang_up().await;
+            channels.close().await;
         }
         hang_up(&self.connection).await;
     }
@@ -90,11 +90,11 @@ impl Desk {
 
     /// Returns the statistics of the dead-letter queue once they no longer change: messages held by a command that was
     /// just killed return now.
-    pub(super) async fn steady(&self) -> Result<Look, DeadLetterError> {
-        let mut last = self.there().await?;
+    pub(super) async fn stable_stats(&self) -> Result<QueueStats, DeadLetterError> {
+        let mut last = self.stats().await?;
         for _ in 0..STEADY_LOOKS {
             tokio::time::sleep(STEADY_FOR).await;
-            let now = self.there().await?;
+            let now = self.stats().await?;
             if now == last {
                 break;
             }
@@ -104,9 +104,9 @@ impl Desk {
     }
 
     /// Returns the current statistics of the dead-letter queue.
-    pub(super) async fn there(&self) -> Result<Look, DeadLetterError> {
+    pub(super) async fn stats(&self) -> Result<QueueStats, DeadLetterError> {
         let channel = self.channel().await?;
-        Look::at(self.dead_letter_queue(), &channel).await.map_err(|error| self.failed(&error))
+        QueueStats::at(self.dead_letter_queue(), &channel).await.map_err(|error| self.failed(&error))
     }
 
     pub(super) fn broken(&self, problem: &str) -> DeadLetterError {
@@ -133,7 +133,7 @@ impl Desk {
     /// An exclusive queue marks the command that has it, because the broker deletes that queue when its connection
     /// ends, for whatever reason. Of two concurrent scans, each would see a part of the dead letters and take it for
     /// all.
-    async fn take_turn(&self, notice: Notice<'_>) -> Result<(), DeadLetterError> {
+    async fn acquire_exclusive_access(&self, notice: Notice<'_>) -> Result<(), DeadLetterError> {
         let mark = format!("{}.operator", self.dead_letter_queue());
         let exclusive = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let start = Instant::now();
@@ -166,7 +166,7 @@ impl Desk {
 
 /// Connects for a command, which does not wait for an unreachable broker.
 async fn connected<T>(
-    options: &Options,
+    options: &RabbitOptions,
     connect: impl AsyncFnOnce(Reached) -> Result<T, String>,
 ) -> Result<T, DeadLetterError> {
     options.uris().map_err(|error| DeadLetterError::Settings(error.to_string()))?;

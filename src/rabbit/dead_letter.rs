@@ -14,14 +14,14 @@ use serde_json::{Map, Value, json};
 
 use super::address::Address;
 use super::copy;
+use super::dead_letter_session::DeadLetterSession;
 use super::death::{broker_death, first_routing_key};
-use super::desk::Desk;
 use super::envelope::{envelope, original_routing_key};
 use super::refusal;
 
 /// Message of the dead-letter queue, held until it is acked or its channel ends.
-struct Held {
-    desk: Arc<Desk>,
+struct HeldMessage {
+    desk: Arc<DeadLetterSession>,
     acker: Acker,
     /// Number of messages held on the same channel.
     on_channel: Arc<AtomicU64>,
@@ -30,17 +30,17 @@ struct Held {
 }
 
 /// Converts a delivery to a dead letter.
-pub(super) fn letter(delivery: Delivery, desk: &Arc<Desk>, held: &Arc<AtomicU64>) -> DeadLetter {
+pub(super) fn letter(delivery: Delivery, desk: &Arc<DeadLetterSession>, held: &Arc<AtomicU64>) -> DeadLetter {
     let Delivery { properties, routing_key, data, acker, .. } = delivery;
     let (envelope, death) = (envelope(&properties), broker_death(&properties, |queue| desk.is_event_queue(queue)));
     let published = first_routing_key(&properties).unwrap_or_else(|| routing_key.to_string());
     let routing_key = original_routing_key(&properties, &published);
-    let held = Held { desk: Arc::clone(desk), acker, on_channel: Arc::clone(held), properties, routing_key };
+    let held = HeldMessage { desk: Arc::clone(desk), acker, on_channel: Arc::clone(held), properties, routing_key };
     DeadLetter::new(envelope, Bytes::from(data), death, Box::new(held))
 }
 
 #[async_trait]
-impl Resolve for Held {
+impl Resolve for HeldMessage {
     async fn replay(&self, body: &Bytes, replay: Replay) -> Result<(), DeadLetterError> {
         if !self.acker.usable() {
             return Err(self.desk.broken("the channel closed"));
@@ -70,7 +70,7 @@ impl Resolve for Held {
     }
 }
 
-impl Held {
+impl HeldMessage {
     async fn take_out(&self) -> Result<(), String> {
         match self.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => {

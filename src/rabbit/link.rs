@@ -11,18 +11,18 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::address::{Address, Failure};
+use super::address::{Address, PublishFailure};
 use super::addresses::{Reached, reach};
-use super::channels::{Channels, open, open_channel};
-use super::declare::{Declared, Shortfall, declare};
+use super::confirm_pool::{ConfirmPool, open, open_channel};
+use super::declare::{Declared, TopologyError, declare};
+use super::destination_faults::DestinationFaults;
 use super::lock;
-use super::look::Look;
-use super::options::Options;
+use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
 use super::publish::ConfirmedPublisher;
+use super::queue_stats::QueueStats;
 use super::refusal;
 use super::topology::{Declaration, topology};
-use super::troubles::Troubles;
 
 /// Longest time to connect and declare everything. A healthy broker takes some 50 ms, and 6 ms for each quorum queue
 /// that does not exist yet.
@@ -37,17 +37,17 @@ pub(super) const TAKE_ACKS: Duration = Duration::from_millis(200);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Both connections. A failure of one ends both; the broker then redelivers the messages in flight.
-pub(super) struct Line {
+pub(super) struct Link {
     reached: Reached,
     /// Channels of the inbox and of each organization's queue.
-    consuming: Channels,
+    consuming: ConfirmPool,
     /// Kept until the connection is closed. A channel dropped just before races with it, and lapin (4.12.3) then
     /// occasionally hangs up without waiting for the broker's answer.
     inbox: Channel,
     /// On a connection of its own: a queue without a leader leaves requests unanswered, and RabbitMQ then ends their
     /// connection.
     questions: tokio::sync::Mutex<Option<(Connection, Channel)>>,
-    publishing: Arc<Channels>,
+    publishing: Arc<ConfirmPool>,
     publisher: ConfirmedPublisher,
     /// Time of the last acknowledgement.
     acked: Mutex<Option<Instant>>,
@@ -57,37 +57,41 @@ pub(super) struct Line {
 
 /// Reason for which there is no line.
 #[derive(Debug)]
-pub(super) enum NoLine {
+pub(super) enum LinkError {
     /// The broker does not answer, or refuses the connection.
     Away(String),
     /// The topology is incomplete or wrong.
-    Unfit(Shortfall),
+    TopologyMismatch(TopologyError),
 }
 
-impl Line {
+impl Link {
     /// Opens both connections and declares or checks the topology.
     pub(super) async fn establish(
-        options: &Options,
-        troubles: &Arc<Troubles>,
+        options: &RabbitOptions,
+        troubles: &Arc<DestinationFaults>,
         queues: &OrganizationQueues,
-    ) -> Result<Self, NoLine> {
+    ) -> Result<Self, LinkError> {
         timeout(ESTABLISH_LIMIT, Self::connect(options, troubles, queues))
             .await
-            .unwrap_or_else(|_| Err(NoLine::Away("no answer in time".to_owned())))
+            .unwrap_or_else(|_| Err(LinkError::Away("no answer in time".to_owned())))
     }
 
-    async fn connect(options: &Options, troubles: &Arc<Troubles>, queues: &OrganizationQueues) -> Result<Self, NoLine> {
-        let reached = reach(options).await.map_err(NoLine::Away)?;
+    async fn connect(
+        options: &RabbitOptions,
+        troubles: &Arc<DestinationFaults>,
+        queues: &OrganizationQueues,
+    ) -> Result<Self, LinkError> {
+        let reached = reach(options).await.map_err(LinkError::Away)?;
         let shared = topology(options, reached.version);
         let Declared { made, unanswered, shortfall } = declare(&reached, &shared, options.declare).await;
         report(&made, &unanswered);
         if let Some(shortfall) = shortfall {
-            return Err(NoLine::Unfit(shortfall));
+            return Err(LinkError::TopologyMismatch(shortfall));
         }
-        queues.declare(&reached, !made.is_empty()).await.map_err(NoLine::Unfit)?;
-        let consuming = Channels::connect(&reached, "consumes").await.map_err(NoLine::Away)?;
-        let publishing = Arc::new(Channels::connect(&reached, "publishes").await.map_err(NoLine::Away)?);
-        let failed = |error: lapin::Error| NoLine::Away(refusal::in_words(&error));
+        queues.declare(&reached, !made.is_empty()).await.map_err(LinkError::TopologyMismatch)?;
+        let consuming = ConfirmPool::connect(&reached, "consumes").await.map_err(LinkError::Away)?;
+        let publishing = Arc::new(ConfirmPool::connect(&reached, "publishes").await.map_err(LinkError::Away)?);
+        let failed = |error: lapin::Error| LinkError::Away(refusal::in_words(&error));
         let inbox = consuming.open().await.map_err(failed)?;
         Ok(Self {
             reached,
@@ -123,7 +127,7 @@ impl Line {
     }
 
     /// Returns the statistics of a queue, or `None` if it is missing or does not answer.
-    pub(super) async fn look(&self, queue: &str) -> Option<Look> {
+    pub(super) async fn look(&self, queue: &str) -> Option<QueueStats> {
         let mut asking = self.questions.lock().await;
         if asking
             .as_ref()
@@ -137,7 +141,7 @@ impl Line {
             *asking = Some((connection, channel));
         }
         let (_, channel) = asking.as_ref()?;
-        if let Ok(look) = timeout(LOOK_LIMIT, Look::at(queue, channel)).await {
+        if let Ok(look) = timeout(LOOK_LIMIT, QueueStats::at(queue, channel)).await {
             look.ok()
         } else {
             // The channel may never answer again.
@@ -148,7 +152,7 @@ impl Line {
 
     /// Waits for the confirm of a message that was offered to a publisher, until `limit` or the end of the line. Offers
     /// it again after a refusal for lack of write permission; the publisher decides when.
-    pub(super) async fn confirmed<P: Future<Output = Result<Announced, Failure>>>(
+    pub(super) async fn confirmed<P: Future<Output = Result<Announced, PublishFailure>>>(
         &self,
         to: Address<'_>,
         limit: Instant,
@@ -157,7 +161,7 @@ impl Line {
     ) -> Result<Announced, BusError> {
         let answered = async {
             let mut answer = offered.await;
-            while matches!(answer, Err(Failure::Forbidden)) {
+            while matches!(answer, Err(PublishFailure::Forbidden)) {
                 answer = offer().await;
             }
             answer
@@ -168,7 +172,7 @@ impl Line {
             () = sleep_until(limit) => return Err(BusError::Unconfirmed { to: to.name().to_owned() }),
         };
         answer.map_err(|failure| {
-            if let Failure::Broken(error) = &failure {
+            if let PublishFailure::Broken(error) = &failure {
                 // The next connection declares again what was missing on this one.
                 self.end(&refusal::in_words(error));
             }
@@ -218,7 +222,7 @@ impl Line {
     }
 
     /// Waits for the end of the line and returns its reason.
-    pub(super) async fn broken(&self) -> String {
+    pub(super) async fn wait_broken(&self) -> String {
         tokio::select! {
             () = self.ended.cancelled() => {}
             why = lost(self.consuming.first()) => self.end(&why),
@@ -230,7 +234,7 @@ impl Line {
     /// Closes both connections in good order if the broker responds; it redelivers the messages in flight.
     pub(super) async fn close(&self) {
         self.end("closed");
-        tokio::join!(self.consuming.hang_up(), self.publishing.hang_up());
+        tokio::join!(self.consuming.close(), self.publishing.close());
     }
 }
 

@@ -19,11 +19,11 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
-use super::channels::GOODBYE;
+use super::confirm_pool::GOODBYE;
+use super::dead_letter::letter;
+use super::dead_letter_session::DeadLetterSession;
 use super::delivery_counts::{DeliveryCounts, log_hourly};
-use super::desk::Desk;
-use super::letter::letter;
-use super::options::Options;
+use super::options::RabbitOptions;
 
 /// Silence after which the queue is asked for remaining messages.
 const QUIET: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ const MOST_SILENCES: u32 = 300;
 /// Largest number of consumers whose messages return in the order of their tags, however the channel ends (measured,
 /// 3.10.8).
 const MOST_IN_ORDER: usize = 32;
-/// Number of answers by the queue after which an ack is certain, see [`Section::is_unsure`].
+/// Number of answers by the queue after which an ack is certain, see [`ScanChannel::is_unsure`].
 const ANSWERS: usize = 2;
 const WINDOWS_PER_CHANNEL: usize = MOST_IN_ORDER - ANSWERS;
 /// Number of acks that the broker forwards at once (RabbitMQ's `quorum_commands_soft_limit`).
@@ -47,7 +47,7 @@ const MESSAGE_BYTES: u64 = 2 << 10;
 
 /// Dead-letter queue of a broker.
 pub struct RabbitDeadLetterQueue {
-    options: Options,
+    options: RabbitOptions,
     window: Window,
 }
 
@@ -68,7 +68,7 @@ impl Default for Window {
 
 impl RabbitDeadLetterQueue {
     /// Dead-letter queue of the broker in these options.
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: RabbitOptions) -> Self {
         Self { options, window: Window::default() }
     }
 
@@ -83,8 +83,8 @@ impl RabbitDeadLetterQueue {
 #[async_trait]
 impl DeadLetterQueue for RabbitDeadLetterQueue {
     async fn open(&self, notice: Notice<'_>) -> Result<Box<dyn DeadLetters>, DeadLetterError> {
-        let desk = Arc::new(Desk::take(&self.options, notice).await?);
-        let stats = desk.steady().await?;
+        let desk = Arc::new(DeadLetterSession::take(&self.options, notice).await?);
+        let stats = desk.stable_stats().await?;
         if stats.consumers > 0 {
             notice(&format!(
                 "warning: other consumers of {} hold dead letters ({} consumers); those are not included",
@@ -93,25 +93,25 @@ impl DeadLetterQueue for RabbitDeadLetterQueue {
             ));
         }
         let total = u64::from(stats.ready);
-        let (window, seen, sections) = (self.window, Seen::default(), Vec::new());
+        let (window, seen, sections) = (self.window, SizeEstimate::default(), Vec::new());
         let counts = DeliveryCounts::default();
-        Ok(Box::new(Reading { desk, total, left: total, window, seen, counts, sections }))
+        Ok(Box::new(DeadLetterScan { desk, total, left: total, window, seen, counts, sections }))
     }
 }
 
 /// Scan of the dead letters in progress.
-struct Reading {
-    desk: Arc<Desk>,
+struct DeadLetterScan {
+    desk: Arc<DeadLetterSession>,
     total: u64,
     left: u64,
     window: Window,
-    seen: Seen,
+    seen: SizeEstimate,
     counts: DeliveryCounts,
-    sections: Vec<Section>,
+    sections: Vec<ScanChannel>,
 }
 
 /// Channel with the windows that were read on it.
-struct Section {
+struct ScanChannel {
     channel: Channel,
     windows: usize,
     delivered: u64,
@@ -123,7 +123,7 @@ struct Section {
     before: u64,
 }
 
-impl Section {
+impl ScanChannel {
     fn new(channel: Channel) -> Self {
         Self { channel, windows: 0, delivered: 0, held: Arc::default(), sure: 0, before: 0 }
     }
@@ -146,7 +146,7 @@ impl Section {
     /// background, a few at a time, and those it holds back are lost when the channel ends (measured, 3.10.8). The
     /// queue answers the start or end of a consumer after everything forwarded before it, and acks that were held back
     /// are forwarded with the first answers. So an ack is certain two windows later.
-    fn is_unsure(&self) -> bool {
+    fn has_uncertain_acks(&self) -> bool {
         self.acked() > self.sure + SURE_AT_ONCE
     }
 
@@ -157,13 +157,13 @@ impl Section {
 }
 
 #[derive(Default)]
-struct Seen {
+struct SizeEstimate {
     letters: u64,
     bytes: u64,
 }
 
 #[async_trait]
-impl DeadLetters for Reading {
+impl DeadLetters for DeadLetterScan {
     fn total(&self) -> u64 {
         self.total
     }
@@ -200,10 +200,10 @@ impl DeadLetters for Reading {
         let mut sections = std::mem::take(&mut self.sections);
         // Before any channel is closed, because the messages it returns would be taken again.
         for section in &mut sections {
-            self.make_sure(section).await?;
+            self.flush_acks(section).await?;
         }
         for section in sections {
-            let ready = self.desk.there().await?.ready;
+            let ready = self.desk.stats().await?.ready;
             let closed = timeout(GOODBYE, section.channel.close(200, "OK".into())).await;
             closed.map_err(|_| self.desk.broken("no answer in time"))?.map_err(|error| self.desk.failed(&error))?;
             // The messages of the next channel return behind these, and the next command sees all of them.
@@ -214,26 +214,26 @@ impl DeadLetters for Reading {
     }
 }
 
-impl Reading {
+impl DeadLetterScan {
     /// Size of the next window: a single message if the window only serves to make acks certain.
     fn size(&self) -> u16 {
         let left = u16::try_from(self.left).unwrap_or(u16::MAX);
-        let ends = self.sections.last().is_some_and(|section| section.is_long() && section.is_unsure());
+        let ends = self.sections.last().is_some_and(|section| section.is_long() && section.has_uncertain_acks());
         left.min(if ends { 1 } else { self.seen.window(self.window) })
     }
 
     /// Returns the channel for the next window.
-    async fn section(&mut self) -> Result<Section, DeadLetterError> {
-        match self.sections.pop_if(|section| !section.is_long() || section.is_unsure()) {
+    async fn section(&mut self) -> Result<ScanChannel, DeadLetterError> {
+        match self.sections.pop_if(|section| !section.is_long() || section.has_uncertain_acks()) {
             Some(section) => Ok(section),
-            None => Ok(Section::new(self.desk.channel().await?)),
+            None => Ok(ScanChannel::new(self.desk.channel().await?)),
         }
     }
 
     /// Returns once the queue has all acks. Messages taken meanwhile are the next behind the windows, and return behind
     /// them.
-    async fn make_sure(&self, section: &mut Section) -> Result<(), DeadLetterError> {
-        while section.is_unsure() {
+    async fn flush_acks(&self, section: &mut ScanChannel) -> Result<(), DeadLetterError> {
+        while section.has_uncertain_acks() {
             section.begin_window();
             let window = self.read(&section.channel, 1, section.windows).await?;
             section.add(&window);
@@ -256,7 +256,7 @@ impl Reading {
             match timeout(QUIET, consumer.next()).await {
                 Ok(message) => window.push(self.delivered(message)?),
                 Err(_) if silences == MOST_SILENCES => return Err(self.desk.broken("the broker delivers no messages")),
-                Err(_) if self.desk.there().await?.ready > 0 => silences += 1,
+                Err(_) if self.desk.stats().await?.ready > 0 => silences += 1,
                 // Messages sent before the queue's answer arrive ahead of the next answer on this channel.
                 Err(_) => {
                     channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
@@ -290,14 +290,14 @@ impl Reading {
 
     async fn await_return(&self, count: u64) -> Result<(), DeadLetterError> {
         let start = Instant::now();
-        while u64::from(self.desk.there().await?.ready) < count && start.elapsed() < GOODBYE {
+        while u64::from(self.desk.stats().await?.ready) < count && start.elapsed() < GOODBYE {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 }
 
-impl Seen {
+impl SizeEstimate {
     fn add(&mut self, window: &[Delivery]) {
         self.letters += window.len() as u64;
         self.bytes += window.iter().map(|delivery| delivery.data.len() as u64 + MESSAGE_BYTES).sum::<u64>();

@@ -76,9 +76,9 @@ fn every_property_is_repaired() {
     let parts: Vec<Vec<u8>> = PROPERTIES
         .iter()
         .map(|part| match part {
-            Part::Short => short(b"\xff"),
-            Part::Table => table.clone(),
-            Part::Skip(length) => vec![0xff; *length],
+            FramePart::Short => short(b"\xff"),
+            FramePart::Table => table.clone(),
+            FramePart::Skip(length) => vec![0xff; *length],
         })
         .collect();
     let (places, frame) = mended(header(0xfffc, &parts.concat()));

@@ -20,26 +20,26 @@ const METHOD: u8 = 1;
 const HEADER: u8 = 2;
 
 /// Properties of a message in the order of their flags, from the highest.
-const PROPERTIES: [Part; 14] = [
-    Part::Short,   // content-type
-    Part::Short,   // content-encoding
-    Part::Table,   // headers
-    Part::Skip(1), // delivery-mode
-    Part::Skip(1), // priority
-    Part::Short,   // correlation-id
-    Part::Short,   // reply-to
-    Part::Short,   // expiration
-    Part::Short,   // message-id
-    Part::Skip(8), // timestamp
-    Part::Short,   // type
-    Part::Short,   // user-id
-    Part::Short,   // app-id
-    Part::Short,   // cluster-id
+const PROPERTIES: [FramePart; 14] = [
+    FramePart::Short,   // content-type
+    FramePart::Short,   // content-encoding
+    FramePart::Table,   // headers
+    FramePart::Skip(1), // delivery-mode
+    FramePart::Skip(1), // priority
+    FramePart::Short,   // correlation-id
+    FramePart::Short,   // reply-to
+    FramePart::Short,   // expiration
+    FramePart::Short,   // message-id
+    FramePart::Skip(8), // timestamp
+    FramePart::Short,   // type
+    FramePart::Short,   // user-id
+    FramePart::Short,   // app-id
+    FramePart::Short,   // cluster-id
 ];
 
 /// Part of a frame.
 #[derive(Clone, Copy)]
-enum Part {
+enum FramePart {
     /// Bytes that need no repair.
     Skip(usize),
     /// Text of at most 255 bytes.
@@ -51,7 +51,7 @@ enum Part {
 /// Repairs a whole frame and returns the number of places repaired. Unreadable frames stay unchanged.
 pub(super) fn mend(frame: &mut [u8]) -> usize {
     let Some(end) = frame.len().checked_sub(1).filter(|end| *end >= HEAD) else { return 0 };
-    let mut cursor = Cursor::new(&mut frame[..end], HEAD);
+    let mut cursor = FrameCursor::new(&mut frame[..end], HEAD);
     let kind = cursor.bytes[0];
     // `None` means that the frame is shorter than its content requires; lapin reports that.
     let _ = match kind {
@@ -63,20 +63,20 @@ pub(super) fn mend(frame: &mut [u8]) -> usize {
 }
 
 /// Repairs the methods that carry texts chosen by a publisher: an exchange's name and a routing key.
-fn method(cursor: &mut Cursor<'_>) -> Option<()> {
-    let parts: &[Part] = match (cursor.number(2)?, cursor.number(2)?) {
+fn method(cursor: &mut FrameCursor<'_>) -> Option<()> {
+    let parts: &[FramePart] = match (cursor.number(2)?, cursor.number(2)?) {
         // basic.return: code, text, exchange, routing key
-        (60, 50) => &[Part::Skip(2), Part::Short, Part::Short, Part::Short],
+        (60, 50) => &[FramePart::Skip(2), FramePart::Short, FramePart::Short, FramePart::Short],
         // basic.deliver: consumer, delivery, redelivered, exchange, routing key
-        (60, 60) => &[Part::Short, Part::Skip(9), Part::Short, Part::Short],
+        (60, 60) => &[FramePart::Short, FramePart::Skip(9), FramePart::Short, FramePart::Short],
         // basic.get-ok: delivery, redelivered, exchange, routing key
-        (60, 71) => &[Part::Skip(9), Part::Short, Part::Short],
+        (60, 71) => &[FramePart::Skip(9), FramePart::Short, FramePart::Short],
         _ => &[],
     };
     parts.iter().try_for_each(|part| cursor.part(*part))
 }
 
-fn properties(cursor: &mut Cursor<'_>) -> Option<()> {
+fn properties(cursor: &mut FrameCursor<'_>) -> Option<()> {
     cursor.skip(BEFORE_FLAGS)?;
     let flags = cursor.number(2)?;
     let set = PROPERTIES.iter().enumerate().filter(|(index, _)| flags & (0x8000 >> index) != 0);
@@ -84,13 +84,13 @@ fn properties(cursor: &mut Cursor<'_>) -> Option<()> {
 }
 
 /// Position in a frame.
-pub(super) struct Cursor<'a> {
+pub(super) struct FrameCursor<'a> {
     bytes: &'a mut [u8],
     at: usize,
     mended: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> FrameCursor<'a> {
     pub(super) fn new(bytes: &'a mut [u8], at: usize) -> Self {
         Self { bytes, at, mended: 0 }
     }
@@ -99,11 +99,11 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    fn part(&mut self, part: Part) -> Option<()> {
+    fn part(&mut self, part: FramePart) -> Option<()> {
         match part {
-            Part::Skip(length) => self.skip(length),
-            Part::Short => self.short(),
-            Part::Table => self.table(1),
+            FramePart::Skip(length) => self.skip(length),
+            FramePart::Short => self.short(),
+            FramePart::Table => self.table(1),
         }
     }
 
