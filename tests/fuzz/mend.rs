@@ -7,7 +7,7 @@
 
 #[path = "../../src/rabbit/mend/mod.rs"]
 mod mend;
-#[path = "../../src/rabbit/shrink.rs"]
+#[path = "../../src/rabbit/trim.rs"]
 mod shrink;
 
 use libfuzzer_sys::fuzz_target;

@@ -2,6 +2,10 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // names of the project's own files
 
+mod imports;
+mod walk;
+mod wording;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,19 +37,19 @@ const PURE: &[&str] = &[
     "schema/",
     "dynamics/request/mod.rs",
     "dynamics/reply/mod.rs",
-    "dynamics/blockade/mod.rs",
+    "dynamics/circuit_breaker/mod.rs",
     "dynamics/classify",
     "dynamics/description/mod.rs",
     "dynamics/explain/mod.rs",
-    "dynamics/inspect/fields.rs",
-    "dynamics/inspect/finding.rs",
-    "dynamics/inspect/privileges.rs",
-    "dynamics/inspect/reply",
-    "dynamics/inspect/request.rs",
-    "dynamics/inspect/secured.rs",
+    "dynamics/organization_check/fields.rs",
+    "dynamics/organization_check/finding.rs",
+    "dynamics/organization_check/privileges.rs",
+    "dynamics/organization_check/reply",
+    "dynamics/organization_check/request.rs",
+    "dynamics/organization_check/secured.rs",
     "dynamics/keys.rs",
     "dynamics/mask",
-    "dynamics/pace/mod.rs",
+    "dynamics/aimd/mod.rs",
     "dynamics/text.rs",
     "sled/keys/mod.rs",
     "sled/codec/mod.rs",
@@ -54,8 +58,8 @@ const PURE: &[&str] = &[
     "rabbit/organization_queue.rs",
     "engine/worker/prefetch.rs",
     "rabbit/fit.rs",
-    "rabbit/mend/mod.rs",
-    "rabbit/shrink.rs",
+    "rabbit/repair/mod.rs",
+    "rabbit/trim.rs",
     "rabbit/death.rs",
     "rabbit/broker_deaths/rise.rs",
     "rabbit/broker_deaths/tally.rs",
@@ -68,7 +72,7 @@ const PURE: &[&str] = &[
     "admin/page/failure.rs",
     "admin/page/find.rs",
     "admin/page/layout.rs",
-    "admin/page/letters/",
+    "admin/page/dead_letters/",
     "admin/page/link.rs",
     "admin/page/now.rs",
     "admin/page/organizations.rs",
@@ -77,7 +81,7 @@ const PURE: &[&str] = &[
     "admin/page/words.rs",
     "engine/worker/headers/mod.rs",
     "engine/worker/remember/mod.rs",
-    "engine/worker/letters/mod.rs",
+    "engine/worker/new_dead_letter/mod.rs",
 ];
 const IMPURE_WORDS: &[&str] = &[
     "async ",
@@ -116,10 +120,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["telemetry/traces/", "engine/ports/trace.rs"]),
     ("tracing_opentelemetry", &["telemetry/traces/", "engine/ports/trace.rs"]),
     ("sled", &["sled/"]),
-    ("backoff", &["engine/worker/pause.rs"]),
+    ("backoff", &["engine/worker/backoff.rs"]),
     ("axum", &["admin/api/", "admin/page/routes/", "simulator/"]),
     ("maud", &["admin/page/"]),
-    ("sd_notify", &["app/herald.rs"]),
+    ("sd_notify", &["app/systemd.rs"]),
     ("chacha20poly1305", &["config/organizations/vault.rs"]),
     ("clap", &["cli/", "simulator/main.rs"]),
     ("clap_complete", &["cli/"]),
@@ -190,14 +194,21 @@ fn files_are_short_and_have_module_heads() {
     for (path, text) in sources() {
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
         let said = head.join(" ");
-        if path.ends_with("/mod.rs")
-            && !["In:", "Out:", "Absent:"].iter().all(|word| said.contains(word))
-            && !is_test(&path)
-        {
+        if is_room(&path) && !["In:", "Out:", "Absent:"].iter().all(|word| said.contains(word)) && !is_test(&path) {
             faults.push(format!("{path} lacks the lines `//! In:`, `//! Out:` and `//! Absent:`"));
         }
     }
     assert_none(faults);
+}
+
+/// A rule about a file that is not there holds nothing.
+#[test]
+fn files_that_rules_name_exist() {
+    let files: Vec<String> = sources().into_iter().map(|(path, _)| path).collect();
+    let named =
+        PURE.iter().chain(HOMES.iter().flat_map(|(_, homes)| homes.iter())).chain(ROOMS.iter().map(|(room, _)| room));
+    let absent = named.filter(|named| !files.iter().any(|path| path.starts_with(**named)));
+    assert_none(absent.map(|named| format!("{named} is named in tests/tidy/main.rs and does not exist")));
 }
 
 #[test]
@@ -212,6 +223,11 @@ fn no_unfinished_code_is_left() {
             .collect::<Vec<_>>()
     });
     assert_none(faults);
+}
+
+/// True for the `mod.rs` of a module that [`ROOMS`] names, or that stands beside them.
+fn is_room(path: &str) -> bool {
+    path.ends_with("/mod.rs") && path.trim_end_matches("/mod.rs") == room(path)
 }
 
 /// Shipped part of each file: without its tests, which begin at `#[cfg(test)]`, and without comments.

@@ -1,4 +1,4 @@
-//! Counts of each minute of the last hour, kept in memory from samples taken every ten seconds.
+//! MetricCounts of each minute of the last hour, kept in memory from samples taken every ten seconds.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +36,7 @@ impl Sample {
     }
 }
 
-/// Counts of one minute.
+/// MetricCounts of one minute.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub(super) struct Minute {
     /// Events that succeeded.
@@ -98,7 +98,7 @@ fn minutes(samples: &[Sample], now: Instant) -> [Option<Minute>; MINUTES] {
     found.map(|change| change.map(MinuteCounts::into_minute))
 }
 
-/// Counts of one minute so far.
+/// MetricCounts of one minute so far.
 #[derive(Clone, Copy, Default)]
 struct MinuteCounts {
     minute: Minute,

@@ -20,7 +20,7 @@ pub(super) struct NowView<'a> {
     pub standing: &'a PageHead,
     /// Events in progress.
     pub in_flight: u64,
-    /// Counts of each minute of the last hour.
+    /// MetricCounts of each minute of the last hour.
     pub minutes: &'a [Option<Minute>; MINUTES],
     /// Queues with their depths.
     pub queues: &'a [QueueLine],

@@ -83,7 +83,7 @@ pub enum Receipt {
     },
     /// The case was not closed and reopened since the intent either.
     IncidentNeverClosed,
-    /// Somebody has worked on the case since the intent to close it; it stays as it is.
+    /// The case was changed after the intent to close it; it stays as it is.
     IncidentTouched(IncidentId),
     /// The case was changed after the check.
     IncidentChanged,

@@ -8,7 +8,7 @@ use super::{ENDS, PrometheusMetrics};
 
 /// Present values of counters and gauges.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Counts {
+pub struct MetricCounts {
     /// Ends of events since the start, both types together.
     pub ends: OutcomeCounts<u64>,
     /// Events in progress.
@@ -36,10 +36,10 @@ pub struct OutcomeCounts<T> {
 
 impl PrometheusMetrics {
     /// Returns the present values.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> MetricCounts {
         let [succeeded, skipped, dead_lettered, duplicate, retried] =
             std::array::from_fn::<u64, { ENDS.len() }, _>(|end| self.events.iter().map(|kind| kind[end].get()).sum());
-        Counts {
+        MetricCounts {
             ends: OutcomeCounts { succeeded, skipped, dead_lettered, duplicate, retried },
             in_flight: self.families.in_flight.get(),
             broker_connected: self.families.broker_connected.get() > 0,

@@ -16,7 +16,7 @@ use handoffd_engine::workflow::{Reason, StepName};
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 
 pub use answers::RequestTotals;
-pub use counts::{Counts, OutcomeCounts};
+pub use counts::{MetricCounts, OutcomeCounts};
 use families::Families;
 
 /// Content type of [`PrometheusMetrics::render`].
