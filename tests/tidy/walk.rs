@@ -39,7 +39,7 @@ fn stations(text: &str) -> Vec<(&str, &str)> {
     text.split('`')
         .skip(1)
         .step_by(2)
-        .filter_map(|code| code.split_once(".rs::").map(|(file, function)| (file, function)))
+        .filter_map(|code| code.split_once(".rs::"))
         .map(|(file, function)| (&text[offset(text, file)..offset(text, file) + file.len() + 3], function))
         .collect()
 }

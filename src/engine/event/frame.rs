@@ -103,7 +103,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-impl<'a> TopLevelFields<'a> {
+impl TopLevelFields<'_> {
     /// Returns true for the native envelope, whatever the headers are: a piece of a split array keeps the headers
     /// of its array.
     pub(super) fn is_native(&self) -> bool {

@@ -229,7 +229,7 @@ impl Metrics for PrometheusMetrics {
             Measurement::OrganizationWaiting(organization, count) => {
                 self.if_configured(organization, |families, id| {
                     families.organization_waiting.with_label_values(&[id]).set(signed(count));
-                })
+                });
             }
             Measurement::BrokerConnected(connected) => families.broker_connected.set(i64::from(connected)),
             Measurement::StoreFlushed(elapsed) => families.store_flush_seconds.observe(elapsed.as_secs_f64()),
