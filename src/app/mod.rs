@@ -14,6 +14,7 @@ mod organization_registry;
 mod reload;
 mod known_organizations;
 mod signals;
+mod subscribers;
 mod views;
 mod health;
 
@@ -37,8 +38,8 @@ use crate::sled::SledStore;
 use crate::telemetry::metrics::PrometheusMetrics;
 use organization_registry::OrganizationRegistry;
 use queues::OrganizationQueueKeeper;
-use reload::Subscribers;
 use signals::ProcessSignals;
+use subscribers::Subscribers;
 use systemd::ServiceManager;
 
 pub use offline::{Offline, accept_store, inspect};

@@ -11,7 +11,7 @@ use handoffd_engine::ports::store::{self, Store};
 use serde_json::Value;
 
 use super::acceptance::accepted;
-use super::{options, reload, views};
+use super::{options, subscribers, views};
 use crate::admin::deps::{StoreAccepted, TestReport};
 use crate::config::organizations::{Organization, Vault, read_saved};
 use crate::config::{Config, ConfigFaults, EnvironmentVariables};
@@ -23,7 +23,7 @@ use crate::dynamics::Dynamics;
 /// If the HTTP client can't be built.
 pub async fn inspect(config: &Config, env: &EnvironmentVariables, organization: &Organization) -> Result<TestReport> {
     let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(NoMetrics))?;
-    let findings = dynamics.inspect(reload::access(organization)).await;
+    let findings = dynamics.inspect(subscribers::access(organization)).await;
     Ok(views::report(organization, findings))
 }
 

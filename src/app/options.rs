@@ -10,8 +10,8 @@ use handoffd_engine::worker::WorkerSettings;
 use handoffd_engine::workflow::Policy;
 use secrecy::SecretString;
 
-use super::reload::Subscribers;
 use super::signals::ProcessSignals;
+use super::subscribers::Subscribers;
 use crate::admin::api;
 use crate::admin::api::dead_letters::DeadLetterService;
 use crate::admin::deps::Organizations;

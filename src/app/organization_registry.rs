@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tracing::{debug, error, info, warn};
 
 use super::known_organizations::KnownOrganizations;
-use super::reload::{Subscribers, apply, report_changes, report_faults, report_problems};
+use super::subscribers::{Subscribers, apply, report_changes, report_faults, report_problems};
 use super::views;
 use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
 use crate::config::organizations::{Loaded, Organization, Snapshot, Update, Vault, to_be_resealed};
@@ -151,7 +151,7 @@ impl OrganizationRegistry {
 
     /// Tests an organization, configured or not.
     pub(super) async fn inspect(&self, organization: &Organization) -> TestReport {
-        let findings = self.parties.dynamics.inspect(super::reload::access(organization)).await;
+        let findings = self.parties.dynamics.inspect(super::subscribers::access(organization)).await;
         views::report(organization, findings)
     }
 

@@ -1,6 +1,5 @@
 //! Layers of the configuration: defaults, overridden by the file, overridden by environment variables.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use toml::Value;
@@ -9,23 +8,9 @@ use super::document::{self, DocumentEntry, TomlDocument};
 use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
 use super::schema::{ConfigKey, KEYS, ValueKind};
 use super::secret::EnvironmentVariables;
+use super::setting::{Layers, Setting};
 use super::suggest::suggest;
 use super::variable;
-
-/// Values that were set, by section and key. Every other key has the default of the schema.
-pub(super) type Layers = BTreeMap<&'static str, Set>;
-
-/// Values that were set, by key.
-pub(super) type Set = BTreeMap<String, Setting>;
-
-/// Value with its place.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct Setting {
-    /// Value as TOML.
-    pub value: Value,
-    /// Place of the value.
-    pub place: FaultPlace,
-}
 
 const MISSING: &str = "a configuration file; copy the shipped config/handoffd.toml (an empty file means all defaults) \
 or name another with --config or HANDOFFD_CONFIG";

@@ -2,6 +2,7 @@
 //! Out: a `Config` and `Organization`s with typed values, or all of their faults at once.
 //! Absent: use of the values; watching files; printing.
 
+mod broker_url;
 mod document;
 mod duration;
 mod fault;
@@ -13,6 +14,7 @@ mod reader;
 pub mod schema;
 mod secret;
 mod sections;
+mod setting;
 mod show;
 mod suggest;
 mod url;
@@ -21,11 +23,12 @@ mod variable;
 
 use std::path::Path;
 
+pub use broker_url::BrokerUrl;
 pub use duration::{Delay, parse_duration};
 pub use fault::{ConfigFault, ConfigFaults, FaultPlace};
 pub use model::{
-    BrokerConfig, BrokerUrl, Config, DynamicsConfig, HttpConfig, LogConfig, LogFormat, OnCorruption, OrganizationFiles,
-    Retry, StoreConfig, StoreKind, TracingConfig, WorkerConfig,
+    BrokerConfig, Config, DynamicsConfig, HttpConfig, LogConfig, LogFormat, OnCorruption, OrganizationFiles, Retry,
+    StoreConfig, StoreKind, TracingConfig, WorkerConfig,
 };
 pub use organizations::{Credentials, Loaded, Organization};
 pub use secret::EnvironmentVariables;

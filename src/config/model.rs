@@ -1,12 +1,12 @@
 //! Typed configuration. The schema alone documents the meaning of each value.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use secrecy::{SecretSlice, SecretString};
 
+use super::broker_url::BrokerUrl;
 use super::duration::Delay;
 
 /// Configuration without the organizations. `Debug` shows no secret.
@@ -146,37 +146,4 @@ pub enum LogFormat {
     Text,
     /// JSON for machines, one object per line.
     Json,
-}
-
-/// URL of a broker's node. Only [`BrokerUrl::expose`] reveals its password.
-#[derive(Clone)]
-pub struct BrokerUrl(SecretString);
-
-impl BrokerUrl {
-    /// Wraps a URL that has been validated.
-    pub(super) fn new(url: String) -> Self {
-        Self(url.into())
-    }
-
-    /// Returns the URL as written, with its password.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-
-    /// Returns the URL with `***` in place of the password.
-    pub fn masked(&self) -> String {
-        super::url::masked(self.expose())
-    }
-}
-
-impl fmt::Debug for BrokerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.masked(), f)
-    }
-}
-
-impl fmt::Display for BrokerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.masked())
-    }
 }

@@ -3,9 +3,9 @@
 use toml::Value;
 
 use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
-use super::layer::{Set, Setting};
 use super::schema::ConfigKey;
 use super::secret::{self, EnvironmentVariables};
+use super::setting::{Set, Setting};
 use super::value::Read;
 
 /// Longest part of a value quoted in a fault, in characters.
@@ -179,7 +179,7 @@ impl Reader<'_> {
 fn quoted(value: &Value) -> String {
     let text = match value {
         // An address may hold a password by mistake, which must not reach a log.
-        Value::String(text) if text.contains('@') => format!("{:?}", super::url::masked(text)),
+        Value::String(text) if text.contains('@') => format!("{:?}", super::broker_url::masked(text)),
         // A fault takes one line, whatever the value contains.
         Value::String(text) if text.contains(char::is_control) => format!("{text:?}"),
         other => other.to_string(),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::fault::ConfigFaults;
-use super::layer::{Layers, Set};
 use super::model::{
     BrokerConfig, Config, DynamicsConfig, HttpConfig, LogConfig, LogFormat, OnCorruption, OrganizationFiles, Retry,
     StoreConfig, StoreKind, TracingConfig, WorkerConfig,
@@ -12,6 +11,7 @@ use super::pem;
 use super::reader::Reader;
 use super::schema::KEYS;
 use super::secret::EnvironmentVariables;
+use super::setting::{Layers, Set};
 use super::url;
 use super::value;
 

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use toml::Value;
 
+use super::broker_url::BrokerUrl;
 use super::fault::{ConfigFaults, FaultPlace};
-use super::layer::{Layers, Setting, layers};
-use super::model::{BrokerUrl, Config};
+use super::layer::layers;
+use super::model::Config;
 use super::schema::{ConfigKey, KEYS, ValueKind};
 use super::secret::{self, EnvironmentVariables};
 use super::sections;
+use super::setting::{Layers, Setting};
 
 /// Configuration in force, with the origin of each value.
 #[derive(Clone, Debug)]
@@ -60,7 +62,7 @@ impl Effective {
             _ if key.takes_many() => masked_urls(&self.config.broker.urls),
             Value::String(text) if text.is_empty() => value.clone(),
             _ if key.kind == ValueKind::Secret => Value::String("***".to_owned()),
-            Value::String(text) => Value::String(super::url::masked(text)),
+            Value::String(text) => Value::String(super::broker_url::masked(text)),
             other => other.clone(),
         }
     }

@@ -1,8 +1,9 @@
 //! Addresses, and the rules for those that receive secrets.
 
-use url::{Host, Position, Url};
+use url::{Host, Url};
 
-use super::model::{BrokerUrl, DynamicsConfig};
+use super::broker_url::BrokerUrl;
+use super::model::DynamicsConfig;
 
 /// Addresses that secrets may be sent to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,20 +128,6 @@ pub(super) fn endpoint(text: &str) -> Result<Option<Url>, String> {
     }
 }
 
-/// Replaces the password of a URL by `***`, or the whole URL if its password is ambiguous. Any other text is returned
-/// unchanged.
-pub(super) fn masked(text: &str) -> String {
-    let hidden = || "***".to_owned();
-    match Url::parse(text) {
-        Ok(url) if url[Position::AfterPort..].contains('@') => hidden(),
-        Ok(mut url) if url.password().is_some() => {
-            url.set_password(Some("***")).map_or_else(|()| hidden(), |()| url.into())
-        }
-        Err(_) if text.contains("://") && text.contains('@') => hidden(),
-        _ => text.to_owned(),
-    }
-}
-
 fn origin(text: &str, trust: HostTrust, expected: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|problem| format!("{expected} ({problem})"))?;
     let schemes: &[&str] = match trust {
@@ -177,6 +164,7 @@ fn text_of(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::broker_url::masked;
 
     #[test]
     fn a_password_that_is_not_percent_encoded_is_refused_and_not_shown() {

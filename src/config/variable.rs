@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::document;
 use super::fault::{ConfigFault, FaultPlace};
-use super::layer::Layers;
 use super::organizations;
 use super::schema::KEYS;
+use super::setting::Layers;
 use super::suggest::closest;
 
 const PREFIX: &str = "HANDOFFD_";

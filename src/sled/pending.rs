@@ -9,10 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::unfinished_index::UnfinishedIndex;
-
-/// Keys with their new values; `None` removes a key.
-pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+use super::unfinished_index::{UnfinishedIndex, Writes};
 
 /// Writes of one call.
 pub(super) type PendingCall = Vec<(Vec<u8>, Option<Vec<u8>>)>;

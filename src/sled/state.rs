@@ -16,9 +16,10 @@ use super::acceptance::Unaccepted;
 use super::commit::Disk;
 use super::errors::{catch_panic, is_damage, unreadable, unwritten};
 use super::open::Quarantined;
-use super::pending::{PendingWrites, Writes};
+use super::pending::PendingWrites;
 use super::reopen::{OpenDatabase, ReopenTrust, Reopened, Reopener};
 use super::unfinished_index::UnfinishedIndex;
+use super::unfinished_index::Writes;
 use super::view::StoreView;
 use super::{keys, outcome_index};
 

@@ -1,12 +1,14 @@
 //! Index of the unfinished events that may be on disk. Usually there are none, while every event queries it twice.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use sled::Tree;
 
 use super::keys::UNENDED;
-use super::pending::Writes;
+
+/// Keys with their new values; `None` removes a key.
+pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Digests of keys. A superfluous one costs a read of the disk; none is ever missing.
 pub(super) struct UnfinishedIndex {

@@ -15,15 +15,7 @@ struct House {
 }
 
 /// Circles that are still to be cut, each by one of its files. None may be added.
-const OPEN: &[&str] = &[
-    "admin/api/dead_letters/desk.rs",
-    "app/reload.rs",
-    "config/layer.rs",
-    "config/model.rs",
-    "rabbit/mod.rs",
-    "sled/open.rs",
-    "sled/pending.rs",
-];
+const OPEN: &[&str] = &["rabbit/mod.rs", "sled/open.rs"];
 
 #[test]
 fn no_imports_go_round_in_a_circle() {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{BrowseEnd, broken_off};
+use super::browse_end::{BrowseEnd, broken_off};
 use crate::admin::api::Problem;
 
 /// Result of a pass through the dead letters.

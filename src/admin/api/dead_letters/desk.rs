@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoffd_engine::dead_letters::{Action, Counts, Observer, Operation, OrderFailure, Selection, execute};
+use handoffd_engine::dead_letters::{Action, Counts, Observer, Operation, OrderFailure, RunMode, Selection, execute};
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::browse_end::{BrowseEnd, BrowseTask, broken_off};
 use super::collector::{Collected, Collector, Grouped, Groups};
-use super::jobs::Jobs;
+use super::jobs::{Job, JobAction, JobObserver, JobView, Jobs};
 use crate::admin::api::Problem;
 
 /// Time to wait for another pass to end, before the request is refused. A pass through 100,000 dead letters takes longer.
@@ -29,11 +29,6 @@ pub struct DeadLetterService {
     /// Cancelled when the process stops.
     stop: CancellationToken,
 }
-
-/// Pass in progress; returns its observer at its end.
-pub(super) type BrowseTask<O> = JoinHandle<(O, BrowseEnd)>;
-/// Result of a pass.
-pub(super) type BrowseEnd = Result<Counts, Problem>;
 
 /// Readiness to wait for another pass to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +69,30 @@ impl DeadLetterService {
         let look = self.begin(selection, Action::List, Groups::default(), stop, WaitMode::Short);
         let (groups, done) = look.await.map_err(|_| broken_off())?;
         done.map(|tally| groups.grouped(tally))
+    }
+
+    /// Starts a job.
+    pub fn start(
+        self: &Arc<Self>,
+        selection: Selection,
+        action: JobAction,
+        effect: RunMode,
+    ) -> Result<JobView, Problem> {
+        let view = JobView::new(action, effect);
+        let job = Arc::new(Job::new(&view, self.stop()));
+        self.jobs.add(&job)?;
+        let order = match action {
+            JobAction::Replay => Action::Replay(effect),
+            JobAction::Discard => Action::Discard(effect),
+        };
+        let look = self.begin(selection, order, JobObserver(Arc::clone(&job)), job.stop.clone(), WaitMode::Long);
+        tokio::spawn(async move {
+            match look.await {
+                Ok((_, done)) => job.end(done),
+                Err(_) => job.end(Err(broken_off())),
+            }
+        });
+        Ok(view)
     }
 
     /// Stops the pass in progress and waits for its orderly end.
@@ -127,13 +146,6 @@ impl DeadLetterService {
             other => Problem::bad_request(other.to_string()),
         })
     }
-}
-
-/// Returns the problem of a pass that was stopped.
-pub(super) fn broken_off() -> Problem {
-    Problem::unavailable(
-        "stopped early; the remaining dead letters are unchanged, so send the request again".to_owned(),
-    )
 }
 
 fn in_use() -> Problem {

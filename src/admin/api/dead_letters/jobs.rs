@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, OperationResult, RunMode, Selection};
+use handoffd_engine::dead_letters::{DeadLetterEntry, Observer, OperationResult, RunMode};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::desk::{BrowseEnd, DeadLetterService, WaitMode};
+use super::browse_end::BrowseEnd;
 use crate::admin::api::Problem;
 
 /// Limit of unfinished jobs. They run one after another anyway.
@@ -28,9 +28,9 @@ const MOST_RESULTS: usize = 1000;
 pub struct Jobs(Mutex<VecDeque<Arc<Job>>>);
 
 /// Background job.
-struct Job {
+pub(super) struct Job {
     id: Uuid,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     progress: watch::Sender<JobView>,
 }
 
@@ -92,32 +92,6 @@ pub enum JobState {
     Failed,
 }
 
-impl DeadLetterService {
-    /// Starts a job.
-    pub fn start(
-        self: &Arc<Self>,
-        selection: Selection,
-        action: JobAction,
-        effect: RunMode,
-    ) -> Result<JobView, Problem> {
-        let view = JobView::new(action, effect);
-        let job = Arc::new(Job { id: view.id, stop: self.stop(), progress: watch::Sender::new(view.clone()) });
-        self.jobs.add(&job)?;
-        let order = match action {
-            JobAction::Replay => Action::Replay(effect),
-            JobAction::Discard => Action::Discard(effect),
-        };
-        let look = self.begin(selection, order, JobObserver(Arc::clone(&job)), job.stop.clone(), WaitMode::Long);
-        tokio::spawn(async move {
-            match look.await {
-                Ok((_, done)) => job.end(done),
-                Err(_) => job.end(Err(super::desk::broken_off())),
-            }
-        });
-        Ok(view)
-    }
-}
-
 impl Jobs {
     /// Lists all known jobs, newest first, without their results.
     pub fn list(&self) -> Vec<JobView> {
@@ -144,7 +118,7 @@ impl Jobs {
         Some(view)
     }
 
-    fn add(&self, job: &Arc<Job>) -> Result<(), Problem> {
+    pub(super) fn add(&self, job: &Arc<Job>) -> Result<(), Problem> {
         let mut all = self.lock();
         if all.iter().filter(|job| job.runs()).count() >= MOST_UNDER_WAY {
             return Err(Problem::too_many(format!(
@@ -170,11 +144,16 @@ impl Jobs {
 }
 
 impl Job {
+    /// Creates an unfinished job, which the token stops.
+    pub(super) fn new(view: &JobView, stop: CancellationToken) -> Self {
+        Self { id: view.id, stop, progress: watch::Sender::new(view.clone()) }
+    }
+
     fn runs(&self) -> bool {
         self.progress.borrow().state == JobState::Running
     }
 
-    fn end(&self, done: BrowseEnd) {
+    pub(super) fn end(&self, done: BrowseEnd) {
         self.progress.send_modify(|view| {
             view.ended_at = Some(Timestamp::now());
             view.state = match &done {
@@ -188,7 +167,7 @@ impl Job {
 }
 
 impl JobView {
-    fn new(action: JobAction, effect: RunMode) -> Self {
+    pub(super) fn new(action: JobAction, effect: RunMode) -> Self {
         Self {
             id: Uuid::new_v4(),
             action,
@@ -220,7 +199,7 @@ impl JobView {
 }
 
 /// Observer that records the progress of a job.
-struct JobObserver(Arc<Job>);
+pub(super) struct JobObserver(pub(super) Arc<Job>);
 
 impl Observer for JobObserver {
     fn looked_at(&mut self, count: u64, total: u64) {

@@ -3,6 +3,7 @@
 //! Absent: the rules of selecting and replaying; the broker.
 
 mod answers;
+mod browse_end;
 mod collector;
 mod desk;
 pub mod jobs;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::desk::{BrowseEnd, BrowseTask, broken_off};
+use super::browse_end::{BrowseEnd, BrowseTask, broken_off};
 use crate::admin::api::Problem;
 
 /// Chunks between the reader and the sender; each holds the entries of one window.
