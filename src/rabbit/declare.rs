@@ -101,7 +101,7 @@ enum DeclareResult {
     There,
     /// It was declared.
     Made,
-    /// It is missing.
+    /// The broker has none of this name.
     Missing,
     /// The broker did not answer; it may have been declared.
     Unanswered { made: bool },

@@ -66,7 +66,7 @@ fn headers(frame: &[u8]) -> Option<(Range<usize>, Vec<Range<usize>>)> {
 
 /// Writes a length of four bytes.
 fn put(to: &mut [u8], length: usize) {
-    // It is shorter than a length that fitted into four bytes.
+    // Shorter than a length that fitted into four bytes.
     to.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
 }
 

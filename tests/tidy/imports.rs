@@ -101,7 +101,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     let code: Vec<&str> =
         text.split("pub(in ").map(|part| part.split_once(") ").map_or(part, |(_, rest)| rest)).collect();
     let code = code.join("");
-    let statements = code.split(';').filter(|statement| !statement.contains("\nuse ") && !statement.contains("use "));
+    let statements = code.split(';').filter(|statement| !statement.contains("use "));
     let words =
         statements.flat_map(|code| code.split(|char: char| !(char.is_alphanumeric() || char == '_' || char == ':')));
     let written = words.filter(|word| word.contains("::") && !word.ends_with("::"));

@@ -31,7 +31,7 @@ pub(super) enum End {
 pub(super) type Slot = Arc<Mutex<Option<End>>>;
 
 #[derive(Clone, Default)]
-pub(super) struct Message {
+pub(super) struct QueuedMessage {
     envelope: Envelope,
     body: String,
     redelivered: bool,
@@ -51,12 +51,12 @@ pub(super) struct Broker {
     /// Bodies of the returned messages, in that order.
     pub(super) given_back: Mutex<Vec<String>>,
     inbox: Mutex<Option<mpsc::Receiver<Delivery>>>,
-    queue: Mutex<VecDeque<Message>>,
+    queue: Mutex<VecDeque<QueuedMessage>>,
     changed: Notify,
     me: Weak<Self>,
 }
 
-impl Message {
+impl QueuedMessage {
     pub(super) fn new(envelope: Envelope, body: String) -> Self {
         Self { envelope, body, ..Self::default() }
     }
@@ -88,7 +88,7 @@ impl Broker {
     }
 
     /// Puts messages into a new inbox, which ends when the sender is dropped.
-    pub(super) fn begin(self: &Arc<Self>, messages: Vec<Message>) -> (mpsc::Sender<Delivery>, Vec<Slot>) {
+    pub(super) fn begin(self: &Arc<Self>, messages: Vec<QueuedMessage>) -> (mpsc::Sender<Delivery>, Vec<Slot>) {
         let (sender, receiver) = mpsc::channel(messages.len().max(1));
         *self.inbox.lock().unwrap() = Some(receiver);
         let slots = messages.iter().map(|message| message.end.clone()).collect();
@@ -170,7 +170,7 @@ impl Bus for Broker {
 
 struct Slip {
     broker: Arc<Broker>,
-    message: Message,
+    message: QueuedMessage,
     /// End of the message once it is acknowledged.
     copied: Mutex<Option<End>>,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::broker::{End, Message};
+use super::broker::{End, QueuedMessage};
 use super::rig::{Mood, NOW, Rig, handoff, rig};
 use crate::event::Envelope;
 use crate::workflow::Remedy;
@@ -15,7 +15,7 @@ async fn carried_beside(rig: &Rig, held: usize, since: &str, time: Duration) -> 
     for event in &events[..held] {
         rig.mood(event, Mood::Refuses(Remedy::HoldStep(since.parse().unwrap())));
     }
-    let messages = events.iter().map(|event| Message::new(Envelope::default(), handoff(event))).collect();
+    let messages = events.iter().map(|event| QueuedMessage::new(Envelope::default(), handoff(event))).collect();
     let (inbox, settled) = rig.broker.begin(messages);
     let running = tokio::spawn(rig.worker.clone().run());
     sleep(time).await;

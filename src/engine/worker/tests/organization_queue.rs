@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::broker::{End, Message};
+use super::broker::{End, QueuedMessage};
 use super::rig::{Mood, Rig, envelope, handoff, key, rig};
 use crate::event::Envelope;
 use crate::ports::destination::Unavailable;
 use crate::ports::store::{Change, Store};
 use crate::workflow::{Phase, Record, Remedy};
 
-fn messages(events: &[&str]) -> Vec<Message> {
-    events.iter().map(|event| Message::new(Envelope::default(), handoff(event))).collect()
+fn messages(events: &[&str]) -> Vec<QueuedMessage> {
+    events.iter().map(|event| QueuedMessage::new(Envelope::default(), handoff(event))).collect()
 }
 
 /// Runs the worker on these messages for this time, and returns their ends so far.
-async fn run_for(rig: &Rig, messages: Vec<Message>, time: Duration) -> Vec<Option<End>> {
+async fn run_for(rig: &Rig, messages: Vec<QueuedMessage>, time: Duration) -> Vec<Option<End>> {
     let (_inbox, settled) = rig.broker.begin(messages);
     let running = tokio::spawn(rig.worker.clone().run());
     sleep(time).await;

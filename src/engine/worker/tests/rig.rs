@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::super::{Clock, Worker, WorkerDeps, WorkerSettings};
-use super::broker::{Broker, End, Message};
+use super::broker::{Broker, End, QueuedMessage};
 use crate::event::{ContactId, Envelope, Event, EventKey, Limits, OrganizationId, SessionId};
 use crate::memory_store::MemoryStore;
 use crate::ports::destination::{Availability, Destination, Performed, Unavailable};
@@ -34,14 +34,14 @@ pub(super) enum Mood {
 }
 
 pub(super) struct Rig {
-    pub(super) store: Arc<Memory>,
+    pub(super) store: Arc<FaultyStore>,
     pub(super) crm: Arc<FakeDestination>,
     pub(super) broker: Arc<Broker>,
     pub(super) worker: Arc<Worker>,
 }
 
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct FaultyStore {
     pub(super) kept: MemoryStore,
     pub(super) fails: AtomicBool,
     pub(super) panics: AtomicBool,
@@ -63,7 +63,7 @@ pub(super) struct FakeDestination {
 }
 
 pub(super) fn rig() -> Rig {
-    let (store, crm, broker) = (Arc::<Memory>::default(), Arc::<FakeDestination>::default(), Broker::new());
+    let (store, crm, broker) = (Arc::<FaultyStore>::default(), Arc::<FakeDestination>::default(), Broker::new());
     let deps = WorkerDeps {
         store: store.clone(),
         bus: broker.clone(),
@@ -84,7 +84,7 @@ pub(super) fn rig() -> Rig {
 
 impl Rig {
     /// Puts messages into the inbox of a running worker, and returns their ends once all are settled.
-    pub(super) async fn hand_over(&self, messages: Vec<Message>) -> Vec<End> {
+    pub(super) async fn hand_over(&self, messages: Vec<QueuedMessage>) -> Vec<End> {
         let (inbox, settled) = self.broker.begin(messages);
         let running = tokio::spawn(self.worker.clone().run());
         self.broker.settled(&settled).await;
@@ -95,7 +95,7 @@ impl Rig {
 
     /// Processes one message.
     pub(super) async fn carry(&self, envelope: Envelope, body: String) -> End {
-        self.hand_over(vec![Message::new(envelope, body)]).await.remove(0)
+        self.hand_over(vec![QueuedMessage::new(envelope, body)]).await.remove(0)
     }
 
     pub(super) async fn record(&self, event: &str) -> Option<Record> {
@@ -218,7 +218,7 @@ impl Destination for FakeDestination {
     }
 }
 
-impl Memory {
+impl FaultyStore {
     fn trouble(&self) -> Result<(), StoreError> {
         if self.panics.load(Ordering::Relaxed) {
             resume_unwind(Box::new("Ann's secret"));
@@ -228,7 +228,7 @@ impl Memory {
 }
 
 #[async_trait]
-impl Store for Memory {
+impl Store for FaultyStore {
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {
         self.trouble()?;
         self.kept.record(key).await

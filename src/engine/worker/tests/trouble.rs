@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::broker::{End, Message};
+use super::broker::{End, QueuedMessage};
 use super::rig::{Mood, envelope, handoff, rig};
 use crate::event::Envelope;
 use crate::workflow::{Phase, SessionState};
@@ -23,7 +23,7 @@ fn rung_and_attempts(end: &End) -> (usize, &str) {
 async fn a_panic_is_an_attempt_of_its_event_and_disturbs_no_other() {
     let rig = rig();
     rig.mood("evt_bad", Mood::Panics);
-    let messages = ["evt_1", "evt_bad", "evt_2"].map(|event| Message::new(Envelope::default(), handoff(event)));
+    let messages = ["evt_1", "evt_bad", "evt_2"].map(|event| QueuedMessage::new(Envelope::default(), handoff(event)));
     let ends = rig.hand_over(messages.to_vec()).await;
     assert_eq!((&ends[0], &ends[2]), (&End::Acked, &End::Acked));
     assert_eq!(rung_and_attempts(&ends[1]), (0, "1"));
