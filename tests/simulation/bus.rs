@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
@@ -16,6 +17,10 @@ use super::scene::ProcessLife;
 
 /// Capacity of the channel from the inbox to the worker.
 const BETWEEN: usize = 512;
+
+/// Share of consumers that start late.
+const SLOW_START: f64 = 0.25;
+const SLOWEST_START: Duration = Duration::from_secs(5);
 
 /// Bus as seen by one process.
 pub struct FakeBus {
@@ -45,6 +50,10 @@ impl Bus for FakeBus {
     async fn consume(&self, organization: &OrganizationId, prefetch: u16) -> Consumption {
         loop {
             self.life.pass("consuming").await;
+            // Just after a restart the broker answers seconds later, and much may end meanwhile.
+            if self.broker.scene.fails(SLOW_START) {
+                self.broker.scene.sleep_up_to(SLOWEST_START).await;
+            }
             let mut changed = pin!(self.broker.changes.notified());
             changed.as_mut().enable();
             if let Some(consumption) = self.broker.consume(&self.life, organization, prefetch) {

@@ -171,8 +171,9 @@ impl Broker {
         })?;
         self.scene.log(|| format!("consumes {organization} with a prefetch of {prefetch}"));
         self.deliver();
-        let cancel = CancellationToken::new();
-        let state = (receiver, self.clone(), ended, cancel.clone(), false);
+        let (cancel, closed) = (CancellationToken::new(), CancellationToken::new());
+        // Messages given back return immediately, so nothing is missing once the consumer is gone.
+        let state = (receiver, (self.clone(), closed.clone().drop_guard()), ended, cancel.clone(), false);
         let deliveries = unfold(state, move |(mut receiver, broker, ended, cancel, mut cancelled)| async move {
             loop {
                 tokio::select! {
@@ -180,14 +181,14 @@ impl Broker {
                     () = ended.cancelled() => return None,
                     delivery = receiver.recv() => return delivery.map(|it| (it, (receiver, broker, ended, cancel, cancelled))),
                     () = cancel.cancelled(), if !cancelled => {
-                        broker.scene.sleep_up_to(CANCEL).await;
-                        broker.look(|state| state.organizations.consumers.remove(&id));
+                        broker.0.scene.sleep_up_to(CANCEL).await;
+                        broker.0.look(|state| state.organizations.consumers.remove(&id));
                         cancelled = true;
                     }
                 }
             }
         });
-        Some(Consumption { deliveries: Box::pin(deliveries), cancel, closed: closed() })
+        Some(Consumption { deliveries: Box::pin(deliveries), cancel, closed })
     }
 }
 
@@ -225,11 +226,4 @@ impl State {
         let queue = self.organizations.queues.get(&consumer.organization)?;
         queue.ready.first_key_value().map(|(number, _)| (consumer, *number))
     }
-}
-
-/// Messages given back return immediately, so the consumption is closed from the start.
-fn closed() -> CancellationToken {
-    let closed = CancellationToken::new();
-    closed.cancel();
-    closed
 }

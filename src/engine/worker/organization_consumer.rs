@@ -113,6 +113,10 @@ impl OrganizationConsumer {
                     self.closing.push(consumption.closed.clone());
                     (self.opening, self.consumption) = (None, Some(consumption));
                     self.was_lost = false;
+                    // Events were returned while it was starting. Its deliveries would keep them from ever being back.
+                    if self.gives_back {
+                        self.give_back().await;
+                    }
                 }
                 ConsumerEvent::Overdue => self.give_back().await,
                 ConsumerEvent::GaveBack => self.gives_back = false,

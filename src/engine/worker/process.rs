@@ -43,7 +43,9 @@ impl Worker {
         let place = arrival.place.take();
         place.iter().for_each(LoadSlot::carried);
         if let Some(settlement) = settlement {
-            if self.settle(arrival, settlement).await == Disposition::Unacked {
+            let lost = arrival.delivery.lost.clone();
+            // A lost delivery is back with the end of its connection; no other must be returned for it.
+            if self.settle(arrival, settlement).await == Disposition::Unacked && !lost.is_cancelled() {
                 place.iter().for_each(LoadSlot::gave_back);
             }
         } else {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
@@ -46,6 +47,12 @@ pub(super) struct Broker {
     pub(super) refuses_outcomes: AtomicBool,
     pub(super) refuses_dead_letters: AtomicBool,
     pub(super) refuses_forwarding: AtomicBool,
+    /// True while no outcome can be published for lack of a connection.
+    pub(super) is_away: AtomicBool,
+    /// Time that the start of a consumer takes.
+    pub(super) start_takes: Mutex<Duration>,
+    /// Ends the consumer of the organization's queue.
+    consumer_ends: Notify,
     /// Prefetches that the consumers of the organization's queue have requested.
     pub(super) prefetches: Mutex<Vec<u16>>,
     /// Bodies of the returned messages, in that order.
@@ -98,6 +105,19 @@ impl Broker {
         (sender, slots)
     }
 
+    /// Ends the consumer of the organization's queue, as the end of its connection does.
+    pub(super) fn end_consumer(&self) {
+        self.consumer_ends.notify_waiters();
+    }
+
+    /// Adds a message to the organization's queue.
+    pub(super) fn add(&self, message: QueuedMessage) -> Slot {
+        let end = message.end.clone();
+        self.queue.lock().unwrap().push_back(message);
+        self.changed.notify_waiters();
+        end
+    }
+
     /// Waits until all of these are settled.
     pub(super) async fn settled(&self, slots: &[Slot]) {
         loop {
@@ -142,19 +162,27 @@ impl Bus for Broker {
 
     async fn consume(&self, _: &OrganizationId, prefetch: u16) -> Consumption {
         self.prefetches.lock().unwrap().push(prefetch);
-        let cancel = CancellationToken::new();
-        let stream = stream::unfold((self.shared(), cancel.clone()), |(broker, cancel)| async move {
+        let start_takes = *self.start_takes.lock().unwrap();
+        tokio::time::sleep(start_takes).await;
+        let (cancel, closed) = (CancellationToken::new(), CancellationToken::new());
+        // A returned message is back in its queue at once, so nothing is missing once the consumer is gone.
+        let state = (self.shared(), cancel.clone(), closed.clone().drop_guard());
+        let stream = stream::unfold(state, |(broker, cancel, closed)| async move {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => None,
-                delivery = broker.next() => Some((delivery, (broker, cancel))),
+                () = broker.consumer_ends.notified() => None,
+                delivery = broker.next() => Some((delivery, (broker, cancel, closed))),
             }
         });
-        Consumption { deliveries: stream.boxed(), cancel, closed: closed() }
+        Consumption { deliveries: stream.boxed(), cancel, closed }
     }
 
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
         Self::refused(&self.refuses_outcomes, "opencx.outcomes")?;
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(BusError::Away);
+        }
         self.outcomes.lock().unwrap().push(String::from_utf8(announcement.body).unwrap());
         Ok(Announced::Routed)
     }
@@ -217,16 +245,8 @@ impl Settle for Slip {
     fn forward(&self, _: &OrganizationId, _: usize) -> Forwarding {
         let refused = Broker::refused(&self.broker.refuses_forwarding, "handoffd.organization.org_acme");
         if refused.is_ok() {
-            self.broker.queue.lock().unwrap().push_back(self.message.clone());
-            self.broker.changed.notify_waiters();
+            self.broker.add(self.message.clone());
         }
         Box::pin(async move { refused.map(|()| Forwarded::Moved) })
     }
-}
-
-/// Returns a closed token: a returned message is back in its queue at once.
-fn closed() -> CancellationToken {
-    let closed = CancellationToken::new();
-    closed.cancel();
-    closed
 }

@@ -1,5 +1,6 @@
 //! Consumer of an organization's queue: the deliveries it takes, starts, and returns.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -76,6 +77,28 @@ async fn a_consumer_starts_with_one_and_asks_for_four_while_nothing_completes() 
     }
     run_for(&rig, messages(&events), Duration::from_secs(60)).await;
     assert_eq!(*rig.broker.prefetches.lock().unwrap(), [1, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_returned_while_a_consumer_starts_holds_up_nothing() {
+    let rig = rig();
+    rig.mood("evt_1", Mood::Takes(8));
+    rig.mood("evt_2", Mood::Takes(3));
+    let (_inbox, _) = rig.broker.begin(messages(&["evt_1", "evt_2"]));
+    let running = tokio::spawn(rig.worker.clone().run());
+    sleep(Duration::from_secs(1)).await;
+    // The connection ends, and its successor starts a consumer. Meanwhile one event ends unannounced, so that its
+    // channel has to be closed, and the other is still under way.
+    *rig.broker.start_takes.lock().unwrap() = Duration::from_secs(5);
+    rig.broker.is_away.store(true, Ordering::Relaxed);
+    rig.broker.end_consumer();
+    sleep(Duration::from_secs(4)).await;
+    rig.broker.is_away.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(4)).await;
+    let third = rig.broker.add(messages(&["evt_3"]).remove(0));
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(*third.lock().unwrap(), Some(End::Acked));
+    running.abort();
 }
 
 #[tokio::test(start_paused = true)]

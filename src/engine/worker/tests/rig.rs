@@ -31,6 +31,8 @@ pub(super) enum Mood {
     Panics,
     Refuses(Remedy),
     Hangs,
+    /// Succeeds after this many seconds.
+    Takes(u64),
 }
 
 pub(super) struct Rig {
@@ -162,13 +164,17 @@ impl Destination for FakeDestination {
     async fn perform(&self, step: &Step, event: &Event, _: &Settings) -> Performed {
         let id = event.key.event_id.as_str();
         self.asked.lock().unwrap().push(id.to_owned());
-        let mood = self.moods.lock().unwrap().get(id).copied();
+        let mut mood = self.moods.lock().unwrap().get(id).copied();
+        if let Some(Mood::Takes(seconds)) = mood {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            mood = None;
+        }
         let result = match (mood, step) {
             // The panic hook is bypassed, so that the test's output stays clean.
             (Some(Mood::Panics), _) => resume_unwind(Box::new("Ann's secret")),
             (Some(Mood::Hangs), _) => std::future::pending().await,
             (Some(Mood::Refuses(remedy)), _) => Err(self.refused(step, remedy)),
-            (None, Step::PostIncident { .. }) => Ok(Receipt::IncidentPosted {
+            (_, Step::PostIncident { .. }) => Ok(Receipt::IncidentPosted {
                 id: incident(1),
                 ticket_number: None,
                 customer: LinkedCustomer::Nobody,
@@ -176,7 +182,7 @@ impl Destination for FakeDestination {
                 transcript: Fit::Whole,
                 existed: false,
             }),
-            (None, other) => panic!("unexpected step {other:?}"),
+            (_, other) => panic!("unexpected step {other:?}"),
         };
         Performed { result, exchanges: Vec::new() }
     }
