@@ -81,7 +81,9 @@ pub(super) async fn forward(
             message = subscription.consumer.next() => message,
             () = stop.cancelled() => return SubscriptionEnd::Stopped,
             end = over(care, pause), if ends.is_none() => {
-                subscription.cancel().await;
+                if let Err(why) = subscription.cancel().await {
+                    return SubscriptionEnd::Broken(why);
+                }
                 ends = Some(end);
                 continue;
             }
@@ -109,7 +111,9 @@ pub(super) async fn forward(
             () = stop.cancelled() => return SubscriptionEnd::Stopped,
         }
         if is_new {
-            subscription.cancel().await;
+            if let Err(why) = subscription.cancel().await {
+                return SubscriptionEnd::Broken(why);
+            }
             ends = Some(SubscriptionEnd::BacklogHandled);
         }
     }
@@ -152,7 +156,8 @@ pub(super) fn consumption(
                 () = ended.cancelled() => return None,
                 message = subscription.consumer.next() => message,
                 () = async { tokio::select! { () = until.cancelled() => {}, () = cancel.cancelled() => {} } }, if !cancelled => {
-                    subscription.cancel().await;
+                    // The channel is closed with the last of its messages, which returns the others.
+                    subscription.cancel().await.ok()?;
                     cancelled = true;
                     continue;
                 }

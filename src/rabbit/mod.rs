@@ -64,7 +64,7 @@ use self::destination_faults::DestinationFaults;
 use self::organization_queues::OrganizationQueues;
 use self::settle::{CONFIRM_LIMIT, ConsumeContext};
 use self::state::SharedState;
-use self::subscription::Subscription;
+use self::subscription::{SubscribeError, Subscription};
 use self::supervisor::{Supervisor, SupervisorSignals};
 use self::topology::BrokerVersion;
 
@@ -239,8 +239,11 @@ impl Bus for Rabbit {
                 Ok(subscription) => {
                     return consumption(subscription, queue, context, until);
                 }
+                Err(error @ SubscribeError::Unanswered) => {
+                    warn!(organization_id = %organization, queue, problem = %error, "could not consume a queue; trying again");
+                }
                 // The queue may have been deleted; the next connection declares it.
-                Err(error) => context.line.end(&refusal::in_words(&error)),
+                Err(error) => context.line.end(&error.to_string()),
             }
         }
     }

@@ -21,6 +21,7 @@ use super::held_channel::HeldChannel;
 use super::link::Link;
 use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
+use super::refusal;
 
 /// Longest wait for a confirm. After it the copy goes elsewhere, or the message stays unacked until its connection
 /// ends. RabbitMQ closes the channel of a message that is unacked for 30 minutes by default, and a shared broker may be
@@ -199,11 +200,17 @@ impl RabbitMessage {
         self.settled(&self.acker.nack(requeue).await)
     }
 
+    /// Returns the result of an acknowledgement. If it failed on a line that is up, only this side has given up the
+    /// channel: the broker would keep the message unacked, and its consumer without room for another. So the line ends.
     fn settled(&self, answer: &lapin::Result<bool>) -> Settled {
+        let line = &self.context.line;
         match answer {
-            Ok(true) if !self.context.line.has_ended() => Settled::Taken,
-            _ => Settled::Lost,
+            _ if line.has_ended() => return Settled::Lost,
+            Ok(true) => return Settled::Taken,
+            Ok(false) => line.end("the channel of a message failed"),
+            Err(error) => line.end(&refusal::in_words(error)),
         }
+        Settled::Lost
     }
 }
 

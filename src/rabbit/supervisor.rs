@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use handoffd_engine::ports::metrics::{Measurement, Metrics};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -23,10 +23,6 @@ use super::state::SharedState;
 use super::subscription::Subscription;
 use super::tell_news;
 
-/// Longest wait for the answer to `basic.consume`. Just after its restart RabbitMQ 3.10 may leave it unanswered while a
-/// quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s (measured); a repeated request is
-/// answered.
-const CONSUME_LIMIT: Duration = Duration::from_secs(5);
 /// Interval between checks for a broker that blocks publishers.
 const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
 
@@ -131,11 +127,9 @@ impl Supervisor {
                 *care = Caution::None;
             }
             let prefetch = if *care == Caution::OneAtATime { 1 } else { self.options.prefetch };
-            let subscribing = Subscription::inbox(&context.line, &self.options.queue, prefetch);
-            let mut subscription = match timeout(CONSUME_LIMIT, subscribing).await {
-                Ok(Ok(subscription)) => subscription,
-                Ok(Err(error)) => return super::refusal::in_words(&error),
-                Err(_) => return "the broker did not answer `basic.consume` in time".to_owned(),
+            let mut subscription = match Subscription::inbox(&context.line, &self.options.queue, prefetch).await {
+                Ok(subscription) => subscription,
+                Err(error) => return error.to_string(),
             };
             self.state.consuming();
             if *care == Caution::None {
@@ -144,7 +138,7 @@ impl Supervisor {
             let stop = &self.signals.stop;
             match forward(&mut subscription, context, &self.outlet, *care, (stop, &mut pause)).await {
                 SubscriptionEnd::Broken(why) => return why,
-                SubscriptionEnd::Stopped => subscription.cancel().await,
+                SubscriptionEnd::Stopped => _ = subscription.cancel().await,
                 SubscriptionEnd::Paused => info!(queue = %self.options.queue, "stopped consuming"),
                 SubscriptionEnd::BacklogHandled => *care = Caution::None,
             }
