@@ -9,8 +9,10 @@ pub mod rabbit;
 pub mod sled;
 /// Dynamics 365: destination of events.
 pub mod dynamics;
-/// The configuration file, the environment and the organizations' files.
+/// The configuration file and the environment.
 pub mod config;
+/// Organizations: their files, their rows in the store, their state.
+pub mod organizations;
 /// Metrics, logs and traces.
 pub mod telemetry;
 /// The HTTP API and the page for operators.

@@ -8,14 +8,8 @@ mod store_guard;
 mod systemd;
 mod offline;
 mod options;
-mod organizations;
-mod queues;
-mod organization_registry;
 mod reload;
-mod known_organizations;
 mod signals;
-mod subscribers;
-mod views;
 mod health;
 
 use std::sync::Arc;
@@ -31,15 +25,13 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::admin::api;
-use crate::config::{Config, EnvironmentVariables, Loaded};
+use crate::config::{Config, EnvironmentVariables};
 use crate::dynamics::Dynamics;
+use crate::organizations::{Loaded, OrganizationQueueKeeper, OrganizationRegistry, Subscribers};
 use crate::rabbit;
 use crate::sled::SledStore;
 use crate::telemetry::metrics::PrometheusMetrics;
-use organization_registry::OrganizationRegistry;
-use queues::OrganizationQueueKeeper;
 use signals::ProcessSignals;
-use subscribers::Subscribers;
 use systemd::ServiceManager;
 
 pub use offline::{Offline, accept_store, inspect};

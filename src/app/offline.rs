@@ -11,11 +11,11 @@ use handoffd_engine::ports::store::{self, Store};
 use serde_json::Value;
 
 use super::acceptance::accepted;
-use super::{options, subscribers, views};
-use crate::admin::deps::{StoreAccepted, TestReport};
-use crate::config::organizations::{Organization, Vault, read_saved};
+use super::options;
+use crate::admin::deps::StoreAccepted;
 use crate::config::{Config, ConfigFaults, EnvironmentVariables};
 use crate::dynamics::Dynamics;
+use crate::organizations::{Organization, TestReport, Vault, access, read_saved, report};
 
 /// Tests an organization. Sends requests only to Entra ID and Dynamics.
 ///
@@ -23,8 +23,8 @@ use crate::dynamics::Dynamics;
 /// If the HTTP client can't be built.
 pub async fn inspect(config: &Config, env: &EnvironmentVariables, organization: &Organization) -> Result<TestReport> {
     let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(NoMetrics))?;
-    let findings = dynamics.inspect(subscribers::access(organization)).await;
-    Ok(views::report(organization, findings))
+    let findings = dynamics.inspect(access(organization)).await;
+    Ok(report(organization, findings))
 }
 
 /// Accepts a store that replaced a damaged one and that no worker owns.

@@ -11,12 +11,11 @@ use handoffd_engine::workflow::Policy;
 use secrecy::SecretString;
 
 use super::signals::ProcessSignals;
-use super::subscribers::Subscribers;
 use crate::admin::api;
 use crate::admin::api::dead_letters::DeadLetterService;
-use crate::admin::deps::Organizations;
 use crate::config::{Config, EnvironmentVariables, OnCorruption};
 use crate::dynamics;
+use crate::organizations::{Organizations, Subscribers};
 use crate::rabbit;
 use crate::sled as embedded;
 

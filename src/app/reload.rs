@@ -1,15 +1,14 @@
 //! Reload of organizations without a restart.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tracing::info;
 
-use super::background::{BackgroundReader, CompletedRead};
-use super::organization_registry::OrganizationRegistry;
+use super::background::BackgroundReader;
 use super::systemd::ServiceManager;
-use crate::config::organizations::{self, Loaded};
+use crate::organizations::OrganizationRegistry;
 
 /// Interval between readings of the directory. It is polled, since files are few and small, and file-system events are
 /// not available on every mount (a Kubernetes secret, a network share).
@@ -20,7 +19,7 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 /// Reads the directory at intervals, and at once on SIGHUP.
 pub(super) async fn keep_current(register: Arc<OrganizationRegistry>, (hangup, herald): (Arc<Notify>, ServiceManager)) {
     let of = register.clone();
-    let read = move || organizations::read(&of.config.organizations.directory, &of.config, &of.env);
+    let read = move || of.read_files();
     let mut reading = BackgroundReader::new("organizations.directory", READ_LIMIT, read);
     loop {
         // A read that was requested while another one was running begins at once.
@@ -36,23 +35,11 @@ pub(super) async fn keep_current(register: Arc<OrganizationRegistry>, (hangup, h
         }
         let asked = reading.is_asked();
         if let Some(read) = reading.next().await {
-            take_over(&register, read).await;
+            register.apply_files(read.result, read.asked).await;
         }
         // Sent even if the read hangs, so that the service manager does not wait for it.
         if asked {
             herald.has_reloaded();
         }
     }
-}
-
-/// Applies a reading of the directory.
-async fn take_over(register: &OrganizationRegistry, read: CompletedRead<Loaded>) {
-    let mut roster = register.roster().await;
-    let update = if read.asked {
-        roster.files.reload(read.result)
-    } else {
-        // An editor may delete a file and write it again, so one reading without it does not remove it.
-        roster.files.poll(read.result, Instant::now())
-    };
-    register.apply_files(&mut roster, update);
 }

@@ -9,7 +9,7 @@ use handoffd_engine::ports::store::StoreError;
 use tokio::sync::watch::Receiver;
 use tracing::{error, info, warn};
 
-use super::organization_registry::OrganizationRegistry;
+use crate::organizations::OrganizationRegistry;
 use crate::rabbit::Rabbit;
 use crate::sled::{Quarantined, SledStore, Unaccepted};
 

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::config::{self, ConfigFaults, EnvironmentVariables, Organization};
+use crate::config::{ConfigFaults, EnvironmentVariables};
+use crate::organizations::{Organization, load_everything};
 
 /// Checks the configuration and every organization. Returns a summary, or all faults.
 pub fn check(path: &Path, env: &EnvironmentVariables) -> Result<String, ConfigFaults> {
-    let (effective, organizations) = config::load_everything(path, env)?;
+    let (effective, organizations) = load_everything(path, env)?;
     let count = match organizations.len() {
         1 => "1 organization".to_owned(),
         count => format!("{count} organizations"),
@@ -30,7 +31,7 @@ pub fn check(path: &Path, env: &EnvironmentVariables) -> Result<String, ConfigFa
 
 /// Effective configuration, as TOML with the source of each value in a comment; secrets masked.
 pub fn show(path: &Path, env: &EnvironmentVariables) -> Result<String, ConfigFaults> {
-    let (effective, organizations) = config::load_everything(path, env)?;
+    let (effective, organizations) = load_everything(path, env)?;
     let mut text = effective.render();
     text.push_str("\n# organizations in force:\n");
     for line in listed(&organizations) {

@@ -7,8 +7,8 @@ use handoffd_engine::event::{Decoded, Envelope, Event, Limits, Route, decode};
 use handoffd_engine::workflow::Settings;
 use serde_json::{Map, Value, json};
 
-use crate::config::Organization;
 use crate::dynamics::{Explained, PLACEHOLDER_INCIDENT, explain};
+use crate::organizations::Organization;
 
 /// Explains the event in a file, as JSON; the events of a file with several, as an array.
 ///

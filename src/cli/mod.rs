@@ -23,7 +23,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use handoffd_engine::event::Limits;
 
-use crate::config::{Config, EnvironmentVariables, Organization, load_everything, load_to_run};
+use crate::config::{Config, EnvironmentVariables};
+use crate::organizations::{Organization, load_everything, load_to_run};
 use arguments::{Arguments, Command, ConfigCommand};
 use shell::{CommandError, FAILED, USAGE, block_on, print};
 

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use super::arguments::Topology;
 use super::org;
 use crate::app;
-use crate::config::{Config, Organization};
+use crate::config::Config;
+use crate::organizations::Organization;
 use crate::rabbit::{self, definitions};
 
 /// Definitions for the given organizations and those saved in the store.

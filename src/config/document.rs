@@ -1,7 +1,8 @@
 //! Parsing of a TOML file into keys with their lines.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Value;
@@ -14,11 +15,11 @@ use crate::regular::{self, FileError};
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Top-level keys of a TOML file.
-pub(super) type TomlDocument = BTreeMap<String, DocumentEntry>;
+pub(crate) type TomlDocument = BTreeMap<String, DocumentEntry>;
 
 /// Value of a key, with its position.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct DocumentEntry {
+pub(crate) struct DocumentEntry {
     /// Value of the key.
     pub value: Value,
     /// Line of the key, counted from 1.
@@ -29,18 +30,18 @@ pub(super) struct DocumentEntry {
 
 /// Reads a file named on the command line, which may be a pipe. `missing` describes what is expected if there is no
 /// file.
-pub(super) fn read(path: &Path, missing: &str) -> Result<TomlDocument, ConfigFaults> {
+pub(crate) fn read(path: &Path, missing: &str) -> Result<TomlDocument, ConfigFaults> {
     let file = std::fs::File::open(path).map_err(FileError::Io);
     parsed(path, missing, file.and_then(|file| regular::bounded(file, MAX_BYTES)))
 }
 
 /// Reads a regular file; any other kind is refused unopened.
-pub(super) fn read_regular(path: &Path, missing: &str) -> Result<TomlDocument, ConfigFaults> {
+pub(crate) fn read_regular(path: &Path, missing: &str) -> Result<TomlDocument, ConfigFaults> {
     parsed(path, missing, regular::read(path, MAX_BYTES))
 }
 
 /// Returns the text of a regular file, unless it is longer than a document may be.
-pub fn text(path: &Path) -> Option<String> {
+pub(crate) fn text(path: &Path) -> Option<String> {
     regular::read(path, MAX_BYTES).ok()
 }
 
@@ -49,15 +50,30 @@ fn parsed(path: &Path, missing: &str, read: Result<String, FileError>) -> Result
         Ok(text) => parse(path, &text),
         Err(FileError::TooLong) => Err(whole(path, "more than 1 MiB", "at most 1 MiB")),
         Err(FileError::NotRegular(kind)) => Err(whole(path, kind, "a regular file")),
-        Err(FileError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
             Err(whole(path, "no such file", missing))
         }
         Err(FileError::Io(error)) => Err(whole(path, &error.to_string(), "a readable TOML file")),
     }
 }
 
+/// Lists the TOML files of a directory, sorted by name. Hidden ones are skipped, since they belong to editors or mounts.
+pub(crate) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let toml = path.extension().is_some_and(|extension| extension == "toml");
+        if toml && !hidden && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// Parses text as the content of the file `path`.
-pub(super) fn parse(path: &Path, text: &str) -> Result<TomlDocument, ConfigFaults> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<TomlDocument, ConfigFaults> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults = ConfigFaults::default();
     let mut fault_at = |offset: Option<usize>, error: &toml::de::Error| {

@@ -23,7 +23,7 @@ pub struct ConfigFault {
 }
 
 /// Value of [`ConfigFault::found`] for a required key that is missing.
-pub(super) const NOTHING: &str = "nothing";
+pub(crate) const NOTHING: &str = "nothing";
 
 /// Place of a value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

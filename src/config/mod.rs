@@ -1,24 +1,23 @@
-//! In: the configuration file, the organization files, environment variables.
-//! Out: a `Config` and `Organization`s with typed values, or all of their faults at once.
-//! Absent: use of the values; watching files; printing.
+//! In: the configuration file and environment variables.
+//! Out: a `Config` with typed values, or all of its faults at once; the readers that organizations' files share with it.
+//! Absent: use of the values; organizations; printing.
 
 mod broker_url;
-mod document;
+pub(crate) mod document;
 mod duration;
-mod fault;
+pub(crate) mod fault;
 mod layer;
 mod model;
-pub mod organizations;
 mod pem;
-mod reader;
+pub(crate) mod reader;
 pub mod schema;
 mod secret;
 mod sections;
-mod setting;
+pub(crate) mod setting;
 mod show;
-mod suggest;
-mod url;
-mod value;
+pub(crate) mod suggest;
+pub(crate) mod url;
+pub(crate) mod value;
 mod variable;
 
 use std::path::Path;
@@ -30,7 +29,6 @@ pub use model::{
     BrokerConfig, Config, DynamicsConfig, HttpConfig, LogConfig, LogFormat, OnCorruption, OrganizationFiles, Retry,
     StoreConfig, StoreKind, TracingConfig, WorkerConfig,
 };
-pub use organizations::{Credentials, Loaded, Organization};
 pub use secret::EnvironmentVariables;
 pub use show::Effective;
 
@@ -42,34 +40,4 @@ pub const DEFAULT_PATH: &str = "config/handoffd.toml";
 pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigFaults> {
     let (effective, faults) = Effective::read(path, &env.collect());
     faults.unless_any(effective.config)
-}
-
-/// Loads the configuration and all organizations. Fails with all faults of any of them.
-pub fn load_everything(
-    path: &Path,
-    env: &EnvironmentVariables,
-) -> Result<(Effective, Vec<Organization>), ConfigFaults> {
-    let (effective, mut faults) = Effective::read(path, env);
-    // An unreadable file leaves the directory and the allowed addresses unknown.
-    if !faults.concern_file(path) {
-        let directory = &effective.config.organizations.directory;
-        let loaded = organizations::read(directory, &effective.config, env);
-        faults.extend(loaded.faults);
-        return faults.unless_any((effective, loaded.organizations));
-    }
-    Err(faults)
-}
-
-/// Loads the configuration and the organizations for a worker. An organization with a faulty file is withheld; the
-/// others run. Fails with the faults of the configuration itself, including an unreadable directory of organizations.
-pub fn load_to_run(path: &Path, env: &EnvironmentVariables) -> Result<(Config, Loaded), ConfigFaults> {
-    let (effective, mut faults) = Effective::read(path, env);
-    if !faults.is_empty() {
-        return faults.unless_any((effective.config, Loaded::default()));
-    }
-    let mut loaded = organizations::read(&effective.config.organizations.directory, &effective.config, env);
-    if loaded.listing == organizations::DirectoryListing::Failed {
-        faults.extend(std::mem::take(&mut loaded.faults));
-    }
-    faults.unless_any((effective.config, loaded))
 }

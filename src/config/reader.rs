@@ -12,7 +12,7 @@ use super::value::Read;
 const QUOTED: usize = 80;
 
 /// Reader of the values of one section, or of one organization's file.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     /// Name of the section, such as `broker`; empty for an organization's file.
     pub section: &'static str,
     /// Keys of the section.
@@ -28,7 +28,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Reads a value that has a default. A faulty value is recorded and replaced by the default, so that reading
     /// continues.
-    pub(super) fn read<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> T {
+    pub(crate) fn read<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> T {
         if let Some(setting) = self.set.get(name) {
             match parse(&setting.value) {
                 Ok(value) => return value,
@@ -40,12 +40,12 @@ impl Reader<'_> {
     }
 
     /// Reads a string that has a default.
-    pub(super) fn text<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+    pub(crate) fn text<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
         self.read(name, |value| super::value::text(value).and_then(&parse))
     }
 
     /// Reads a secret that has a default.
-    pub(super) fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+    pub(crate) fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
         if let Some(value) = self.required_secret(name, &parse) {
             return value;
         }
@@ -55,7 +55,7 @@ impl Reader<'_> {
     }
 
     /// Reads one secret or a list of secrets that have a default. Each text is parsed into any number of values.
-    pub(super) fn secrets<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
+    pub(crate) fn secrets<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
         let Some(setting) = self.set.get(name) else { return self.default_secrets(name, parse) };
         let items = match &setting.value {
             Value::Array(items) => items.as_slice(),
@@ -81,7 +81,7 @@ impl Reader<'_> {
     }
 
     /// Reads a value that may be absent or blank.
-    pub(super) fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
+    pub(crate) fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         if setting.value.as_str().is_some_and(|text| text.trim().is_empty()) {
             return None;
@@ -96,7 +96,7 @@ impl Reader<'_> {
     }
 
     /// Reads a required value; returns `None` if it is missing, or faulty, which is recorded.
-    pub(super) fn required<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
+    pub(crate) fn required<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         match parse(&setting.value) {
             Ok(value) => Some(value),
@@ -108,7 +108,7 @@ impl Reader<'_> {
     }
 
     /// Reads a secret; returns `None` if it is missing, or faulty, which is recorded.
-    pub(super) fn required_secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
+    pub(crate) fn required_secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
         let setting = self.set.get(name)?;
         match secret::resolve(&setting.value, self.env) {
             Ok(text) => parse(&text).map_err(|expected| self.fault(name, setting, None, expected)).ok(),
@@ -121,7 +121,7 @@ impl Reader<'_> {
 
     /// Reads a secret that must be the value itself; returns `None` if it is missing, or faulty, which is recorded. Any
     /// other value is neither quoted nor resolved: `elsewhere` is the expected value in the fault.
-    pub(super) fn inline_secret<T>(
+    pub(crate) fn inline_secret<T>(
         &mut self,
         name: &str,
         elsewhere: &str,
@@ -133,7 +133,7 @@ impl Reader<'_> {
     }
 
     /// Records a fault of a value that is valid alone but conflicts with others.
-    pub(super) fn conflict(&mut self, name: &str, expected: String) {
+    pub(crate) fn conflict(&mut self, name: &str, expected: String) {
         let place = self.set.get(name).map_or(FaultPlace::Default, |setting| setting.place.clone());
         self.faults.push(ConfigFault {
             place,
@@ -145,7 +145,7 @@ impl Reader<'_> {
     }
 
     /// Reports whether a fault of this key was recorded.
-    pub(super) fn has_fault(&self, name: &str) -> bool {
+    pub(crate) fn has_fault(&self, name: &str) -> bool {
         let path = self.path(name);
         self.faults.0.iter().any(|fault| fault.key == path)
     }

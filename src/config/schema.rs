@@ -55,7 +55,7 @@ impl ConfigKey {
 }
 
 /// Builds a key for the tables; the default `""` means none.
-pub(super) const fn key(
+pub(crate) const fn key(
     place: (&'static str, &'static str),
     kind: ValueKind,
     default: &'static str,

@@ -7,14 +7,14 @@ use toml::Value;
 use super::fault::FaultPlace;
 
 /// Values that were set, by section and key. Every other key has the default of the schema.
-pub(super) type Layers = BTreeMap<&'static str, Set>;
+pub(crate) type Layers = BTreeMap<&'static str, Set>;
 
 /// Values that were set, by key.
-pub(super) type Set = BTreeMap<String, Setting>;
+pub(crate) type Set = BTreeMap<String, Setting>;
 
 /// Value with its place.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Setting {
+pub(crate) struct Setting {
     /// Value as TOML.
     pub value: Value,
     /// Place of the value.

@@ -24,7 +24,7 @@ pub struct Effective {
 
 impl Effective {
     /// Reads defaults, file and environment. A faulty value is replaced by its default.
-    pub(super) fn read(path: &Path, env: &EnvironmentVariables) -> (Self, ConfigFaults) {
+    pub(crate) fn read(path: &Path, env: &EnvironmentVariables) -> (Self, ConfigFaults) {
         let mut faults = ConfigFaults::default();
         let layers = layers(path, env, &mut faults);
         let config = sections::config(&layers, env, &mut faults);

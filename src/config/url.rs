@@ -38,7 +38,7 @@ const AUTHORITIES: [&str; 6] = [
 ];
 
 /// Reads `environment_url` without its trailing slash.
-pub(super) fn environment(text: &str, trust: HostTrust) -> Result<String, String> {
+pub(crate) fn environment(text: &str, trust: HostTrust) -> Result<String, String> {
     let expected = "the environment's address alone, such as https://acme.crm.dynamics.com";
     let url = origin(text, trust, expected)?;
     if url.path() != "/" {
@@ -50,7 +50,7 @@ pub(super) fn environment(text: &str, trust: HostTrust) -> Result<String, String
 }
 
 /// Reads `dynamics.authority` without its trailing slash.
-pub(super) fn authority(text: &str, trust: HostTrust) -> Result<String, String> {
+pub(crate) fn authority(text: &str, trust: HostTrust) -> Result<String, String> {
     let expected = "the token service's address, such as https://login.microsoftonline.com";
     let url = origin(text, trust, expected)?;
     // A substitute may have a path; Microsoft's has none, since the worker adds the tenant itself.
@@ -64,7 +64,7 @@ pub(super) fn authority(text: &str, trust: HostTrust) -> Result<String, String> 
 
 /// Reads `broker.url`: one URL, or several separated by commas. A comma not followed by `amqp://` or `amqps://` belongs
 /// to its URL, for example to a password.
-pub(super) fn brokers(text: &str) -> Result<Vec<BrokerUrl>, String> {
+pub(crate) fn brokers(text: &str) -> Result<Vec<BrokerUrl>, String> {
     let mut urls: Vec<String> = Vec::new();
     for part in text.split(',') {
         match urls.last_mut() {
@@ -114,7 +114,7 @@ fn has_lone_percent(text: &str) -> bool {
 }
 
 /// Reads `tracing.otlp_endpoint`; an empty text means no export.
-pub(super) fn endpoint(text: &str) -> Result<Option<Url>, String> {
+pub(crate) fn endpoint(text: &str) -> Result<Option<Url>, String> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -14,23 +14,23 @@ use tracing_subscriber::EnvFilter;
 use super::duration::{self, Delay};
 
 /// Value, or a description of the expected one.
-pub(super) type Read<T> = Result<T, String>;
+pub(crate) type Read<T> = Result<T, String>;
 
 /// Longest TTL of a RabbitMQ queue: 2³² − 1 milliseconds, 49 days.
 const LONGEST_DELAY: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// Reads a string.
-pub(super) fn text(value: &Value) -> Read<&str> {
+pub(crate) fn text(value: &Value) -> Read<&str> {
     value.as_str().ok_or_else(|| "a string".to_owned())
 }
 
 /// Reads `true` or `false`.
-pub(super) fn switch(value: &Value) -> Read<bool> {
+pub(crate) fn switch(value: &Value) -> Read<bool> {
     value.as_bool().ok_or_else(|| "true or false".to_owned())
 }
 
 /// Reads a whole number within bounds; `why` is appended to the bounds in the fault.
-pub(super) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static str) -> impl Fn(&Value) -> Read<T> {
+pub(crate) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static str) -> impl Fn(&Value) -> Read<T> {
     move |value| {
         let expected = || format!("a whole number from {} to {}{why}", range.start(), range.end());
         let number = value.as_integer().filter(|number| range.contains(number)).ok_or_else(expected)?;
@@ -39,7 +39,7 @@ pub(super) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static s
 }
 
 /// Reads one of a few words.
-pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Read<T> {
+pub(crate) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Read<T> {
     move |value| {
         let found = value.as_str().unwrap_or_default();
         words.iter().find(|(word, _)| *word == found).map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -50,12 +50,12 @@ pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Val
 }
 
 /// Reads a duration, including zero.
-pub(super) fn duration(value: &Value) -> Read<Duration> {
+pub(crate) fn duration(value: &Value) -> Read<Duration> {
     value.as_str().and_then(duration::parse_duration).ok_or_else(|| duration::FORM.to_owned())
 }
 
 /// Reads a duration above zero.
-pub(super) fn positive_duration(value: &Value) -> Read<Duration> {
+pub(crate) fn positive_duration(value: &Value) -> Read<Duration> {
     match duration(value)? {
         Duration::ZERO => Err(format!("a duration above zero ({})", duration::FORM)),
         some => Ok(some),
@@ -63,7 +63,7 @@ pub(super) fn positive_duration(value: &Value) -> Read<Duration> {
 }
 
 /// Reads a duration of at least this length.
-pub(super) fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Duration> {
+pub(crate) fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Duration> {
     move |value| match duration(value)? {
         long if long >= shortest => Ok(long),
         _ => Err(format!("a duration of at least {}s ({})", shortest.as_secs(), duration::FORM)),
@@ -71,7 +71,7 @@ pub(super) fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Durat
 }
 
 /// Reads the retry ladder: at least one step, none of them zero.
-pub(super) fn delays(value: &Value) -> Read<Vec<Delay>> {
+pub(crate) fn delays(value: &Value) -> Read<Vec<Delay>> {
     let expected = || format!("a list of at least one delay above zero and below 49d, each {}", duration::FORM);
     let items = value.as_array().filter(|items| !items.is_empty());
     let items = items.ok_or_else(expected)?;
@@ -85,7 +85,7 @@ pub(super) fn delays(value: &Value) -> Read<Vec<Delay>> {
 }
 
 /// Reads the name of an exchange or queue of at most `longest` bytes.
-pub(super) fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
+pub(crate) fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
     move |value| {
         value
             .as_str()
@@ -100,7 +100,7 @@ pub(super) fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
 }
 
 /// Reads binding keys.
-pub(super) fn bindings(value: &Value) -> Read<Vec<String>> {
+pub(crate) fn bindings(value: &Value) -> Read<Vec<String>> {
     let expected = || "a list of at least one binding key such as \"session.handoff.#\"".to_owned();
     let items = value.as_array().filter(|items| !items.is_empty());
     items
@@ -114,7 +114,7 @@ pub(super) fn bindings(value: &Value) -> Read<Vec<String>> {
 }
 
 /// Reads a path.
-pub(super) fn path(value: &Value) -> Read<PathBuf> {
+pub(crate) fn path(value: &Value) -> Read<PathBuf> {
     value
         .as_str()
         .filter(|path| !path.trim().is_empty() && !path.contains('\0'))
@@ -123,7 +123,7 @@ pub(super) fn path(value: &Value) -> Read<PathBuf> {
 }
 
 /// Reads an address to listen on.
-pub(super) fn address(value: &Value) -> Read<SocketAddr> {
+pub(crate) fn address(value: &Value) -> Read<SocketAddr> {
     value
         .as_str()
         .and_then(|text| text.parse().ok())
@@ -131,7 +131,7 @@ pub(super) fn address(value: &Value) -> Read<SocketAddr> {
 }
 
 /// Reads an OData identifier: the name of a property or an entity set.
-pub(super) fn identifier(value: &Value) -> Read<String> {
+pub(crate) fn identifier(value: &Value) -> Read<String> {
     let legal = |text: &&str| {
         let mut chars = text.chars();
         chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
@@ -146,7 +146,7 @@ pub(super) fn identifier(value: &Value) -> Read<String> {
 }
 
 /// Reads `log.level`: a level, or directives such as `info,handoffd=debug`.
-pub(super) fn level(value: &Value) -> Read<String> {
+pub(crate) fn level(value: &Value) -> Read<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     // A single word that is not a level would be read as a target and silence everything else.
     let known =
@@ -160,7 +160,7 @@ pub(super) fn level(value: &Value) -> Read<String> {
 }
 
 /// Reads `http.token`; an empty text means no token.
-pub(super) fn token(text: &str) -> Read<Option<SecretString>> {
+pub(crate) fn token(text: &str) -> Read<Option<SecretString>> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -171,7 +171,7 @@ pub(super) fn token(text: &str) -> Read<Option<SecretString>> {
 }
 
 /// Reads `organizations.encryption_key`; an empty text means no key.
-pub(super) fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
+pub(crate) fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

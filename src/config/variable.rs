@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::document;
 use super::fault::{ConfigFault, FaultPlace};
-use super::organizations;
 use super::schema::KEYS;
 use super::setting::Layers;
 use super::suggest::closest;
@@ -60,7 +59,7 @@ fn organization_files(layers: &Layers) -> Vec<PathBuf> {
     let set = layers.get("organizations").and_then(|set| set.get("directory")).map(|setting| setting.value.clone());
     let default = || KEYS.iter().find(|key| key.section == "organizations" && key.name == "directory")?.default_value();
     let directory = set.or_else(default).and_then(|value| value.as_str().map(str::to_owned));
-    directory.and_then(|directory| organizations::list(Path::new(&directory)).ok()).unwrap_or_default()
+    directory.and_then(|directory| document::list(Path::new(&directory)).ok()).unwrap_or_default()
 }
 
 /// Returns the fault of an unknown variable, with the likely key. Its value may be a secret and is not quoted.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use handoffd::config::{EnvironmentVariables, load_to_run};
+use handoffd::config::EnvironmentVariables;
+use handoffd::organizations::load_to_run;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

@@ -27,7 +27,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dynamics", &["regular"]),
     ("config", &["regular"]),
     ("telemetry", &["config"]),
-    ("admin", &["telemetry", "config"]),
+    ("organizations", &["config", "dynamics", "rabbit", "telemetry"]),
+    ("admin", &["telemetry", "config", "organizations"]),
 ];
 
 /// Pure files: no async, clock, random numbers, files, environment or logging.
@@ -124,7 +125,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["admin/api/", "admin/page/routes/", "simulator/"]),
     ("maud", &["admin/page/"]),
     ("sd_notify", &["app/systemd.rs"]),
-    ("chacha20poly1305", &["config/organizations/vault.rs"]),
+    ("chacha20poly1305", &["organizations/vault.rs"]),
     ("clap", &["cli/", "simulator/main.rs"]),
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),

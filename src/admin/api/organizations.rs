@@ -16,7 +16,7 @@ use super::parameter::{Parameter, ParameterType, in_path};
 use super::problem::Problem;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, LONG_TIMEOUT, RouteLink, schema};
 use super::state::ApiState;
-use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
+use crate::organizations::{OrganizationError, OrganizationView, TestReport};
 
 const ID: &[Parameter] = &[in_path("id", ParameterType::Text, "OpenCX's ID of the organization.").such_as("org_acme")];
 const UNKNOWN: (u16, &str) = (404, "No organization has this ID.");

@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use super::dead_letters::DeadLetterService;
 use super::recent::Recent;
 use super::session::Sessions;
-use crate::admin::deps::{Organizations, StoreAcceptance};
+use crate::admin::deps::StoreAcceptance;
+use crate::organizations::Organizations;
 use crate::telemetry::metrics::PrometheusMetrics;
 
 /// Limit of concurrent requests. Operators are few, and the requests that a page repeats take milliseconds.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{text, words};
-use crate::admin::deps::{CheckResult, OrganizationState};
+use crate::organizations::{CheckResult, OrganizationState};
 
 /// Renders a final status.
 pub(super) fn status(status: Status) -> Markup {

@@ -10,7 +10,7 @@ use super::chart::Chart;
 use super::history::{MINUTES, Minute};
 use super::layout::PageHead;
 use super::{badge, failure, text};
-use crate::admin::deps::{OrganizationState, OrganizationView};
+use crate::organizations::{OrganizationState, OrganizationView};
 
 /// Data of the overview.
 pub(super) struct NowView<'a> {

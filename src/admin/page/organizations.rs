@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{badge, text};
-use crate::admin::deps::{OrganizationState, OrganizationView, SettingsSource, SetupHalf, TestReport};
+use crate::organizations::{OrganizationState, OrganizationView, SettingsSource, SetupHalf, TestReport};
 
 /// Organization and its last test.
 pub(super) struct OrganizationLine<'a> {

@@ -20,7 +20,7 @@ use super::now::{NowView, QueueKind, QueueLine, now};
 use super::organizations::{OrganizationLine, organizations};
 use super::timeline::StoryContext;
 use super::{find, timeline};
-use crate::admin::deps::{
+use crate::organizations::{
     Check, CheckResult, OrganizationState, OrganizationView, SettingsSource, SetupHalf, TestReport,
 };
 

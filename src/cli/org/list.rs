@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::app::Offline;
 use crate::cli::remote::Remote;
-use crate::config::organizations::{self, Organization};
 use crate::config::{Config, EnvironmentVariables, FaultPlace};
+use crate::organizations::{self, Organization};
 
 /// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`.
 pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<Value> {

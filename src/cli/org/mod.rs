@@ -16,8 +16,8 @@ use super::arguments::OrgCommand;
 use super::remote::Remote;
 use super::shell::{CommandError, block_on, print};
 use crate::app::{self, Offline};
-use crate::config::organizations::{self, Loaded, Organization};
-use crate::config::{Config, EnvironmentVariables};
+use crate::config::{Config, EnvironmentVariables, document};
+use crate::organizations::{self, Loaded, Organization};
 
 pub(super) use list::saved_ids;
 use tested::{passed, pretty, print_report, tested};
@@ -47,7 +47,7 @@ fn found(config: &Config, env: &EnvironmentVariables, id: &str) -> Result<Value,
         return tested(config, env, organization);
     }
     // A running worker may have its last good version, but the operator asked about the file.
-    if loaded.broken.iter().any(|file| organizations::text(file).is_some_and(|text| text.contains(id))) {
+    if loaded.broken.iter().any(|file| document::text(file).is_some_and(|text| text.contains(id))) {
         return Err(CommandError::Configuration(loaded.faults));
     }
     if let Some(report) = block_on(of_worker(config, env, id))? {

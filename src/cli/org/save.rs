@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::tested::{passed, print_report, tested};
 use crate::cli::shell::{CommandError, print};
-use crate::config::organizations::{self, Holds, Organization, write_file};
 use crate::config::{Config, EnvironmentVariables};
+use crate::organizations::{self, Holds, Organization, write_file};
 
 /// Maximum file size in bytes, the same as that of the configuration's reader.
 const LONGEST: u64 = 1 << 20;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::report;
 use crate::app;
 use crate::cli::shell::{CommandError, block_on, print};
-use crate::config::organizations::Organization;
 use crate::config::{Config, EnvironmentVariables};
+use crate::organizations::Organization;
 
 pub(super) fn tested(
     config: &Config,

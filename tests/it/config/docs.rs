@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use handoffd::config::organizations::schema::KEYS as ORGANIZATION;
 use handoffd::config::schema::{ConfigKey, KEYS};
+use handoffd::organizations::schema::KEYS as ORGANIZATION;
 
 fn code(text: &str) -> String {
     format!("`{text}`")

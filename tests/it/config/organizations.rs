@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use handoffd::config::organizations::{self, OrganizationChange, Snapshot};
-use handoffd::config::{Config, EnvironmentVariables, Organization};
+use handoffd::config::{Config, EnvironmentVariables};
+use handoffd::organizations::{self, Loaded, Organization, OrganizationChange, Snapshot};
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::workflow::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment};
 use secrecy::ExposeSecret;
@@ -20,6 +20,10 @@ fn config(insecure: &str) -> Config {
 fn parse(text: &str, config: &Config) -> Result<Organization, String> {
     let env: EnvironmentVariables = pairs(&[("ACME_CLIENT_SECRET", "fr0m-env")]).collect();
     organizations::parse(Path::new("acme.toml"), text, config, &env).map_err(|faults| faults.to_string())
+}
+
+fn load(directory: &Path) -> Loaded {
+    organizations::read(directory, &config("false"), &EnvironmentVariables::default())
 }
 
 fn id(text: &str) -> OrganizationId {
@@ -170,7 +174,7 @@ fn only_toml_files_are_read_in_order() {
     site.organization(".hidden.toml", "nonsense");
     site.organization("README", "nonsense");
     std::fs::create_dir(site.directory().join("dir.toml")).expect("a directory");
-    let (found, faults) = organizations::load_all(&site.directory(), &config("false"), pairs(&[]));
+    let Loaded { organizations: found, faults, .. } = load(&site.directory());
     assert!(faults.is_empty(), "{faults}");
     let ids: Vec<&str> = found.iter().map(|found| found.settings.organization_id.as_str()).collect();
     assert_eq!(ids, ["org_acme", "org_b"]);
@@ -187,7 +191,7 @@ fn a_file_that_is_not_regular_is_a_fault_that_names_it() {
     site.organization("a.toml", &ACME.replace("\"pl41n\"", &secret));
     std::os::unix::fs::symlink(&fifo, site.directory().join("b.toml")).expect("a link");
     site.organization("c.toml", &" ".repeat((1 << 20) + 1));
-    let (found, faults) = organizations::load_all(&site.directory(), &config("false"), pairs(&[]));
+    let Loaded { organizations: found, faults, .. } = load(&site.directory());
     assert!(found.is_empty());
     let error = faults.to_string();
     for expected in [
@@ -203,7 +207,7 @@ fn a_file_that_is_not_regular_is_a_fault_that_names_it() {
 fn two_files_of_one_organization_are_both_named() {
     let site = Site::new("");
     let (a, b) = (site.organization("a.toml", ACME), site.organization("b.toml", ACME));
-    let (found, faults) = organizations::load_all(&site.directory(), &config("false"), pairs(&[]));
+    let Loaded { organizations: found, faults, .. } = load(&site.directory());
     assert!(found.is_empty());
     let error = faults.to_string();
     assert!(error.contains(&a) && error.contains(&b) && error.contains("\"org_acme\""), "{error}");
@@ -212,7 +216,7 @@ fn two_files_of_one_organization_are_both_named() {
 #[test]
 fn a_configured_directory_must_exist() {
     let nowhere = PathBuf::from("/nowhere/organizations");
-    let (_, faults) = organizations::load_all(&nowhere, &config("false"), pairs(&[]));
+    let faults = load(&nowhere).faults;
     assert!(faults.to_string().contains("/nowhere/organizations: organizations.directory: found"), "{faults}");
 }
 

@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use handoffd::admin::api::dead_letters::DeadLetterService;
 use handoffd::admin::api::{ApiDeps, RunningServer, serve};
-use handoffd::admin::deps::{
-    OrganizationError, OrganizationView, Organizations, StoreAcceptance, StoreAccepted, TestReport,
-};
+use handoffd::admin::deps::{StoreAcceptance, StoreAccepted};
+use handoffd::organizations::{OrganizationError, OrganizationView, Organizations, TestReport};
 use handoffd::telemetry::metrics::PrometheusMetrics;
 use handoffd_engine::event::{
     Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId,

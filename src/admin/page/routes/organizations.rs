@@ -11,9 +11,9 @@ use super::answer::{PageAnswer, PageFault, Refresh, living};
 use super::state::PageState;
 use crate::admin::api::Problem;
 use crate::admin::api::login::go;
-use crate::admin::deps::OrganizationError;
 use crate::admin::page::layout::PageTab;
 use crate::admin::page::organizations::{OrganizationLine, organizations as drawn};
+use crate::organizations::OrganizationError;
 
 const PATH: &str = "/organizations";
 /// Refresh interval in seconds.

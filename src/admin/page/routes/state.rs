@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::api::ApiState;
-use crate::admin::deps::TestReport;
 use crate::admin::page::history::History;
 use crate::admin::page::layout::{PageHead, SignIn};
+use crate::organizations::TestReport;
 
 /// State of the page's routes.
 pub(super) struct PageState {

@@ -1,36 +1,9 @@
-//! In: a directory of organization files and the result of its last reading; documents saved over HTTP.
-//! Out: organizations with typed settings and credentials; changes; faults; encrypted and decrypted secrets.
-//! Absent: watching the directory, storage of saved documents, requests to Dynamics.
-
-mod directory;
-mod faulty;
-mod file;
-mod json;
-mod place;
-mod saved;
-pub mod schema;
-mod snapshot;
-mod origin;
-mod ticket;
-mod vault;
-
-use std::path::Path;
+//! One organization: its settings, its credentials and the origin of both.
 
 use handoffd_engine::workflow::Settings;
 use secrecy::{ExposeSecret, SecretString};
 
-pub use super::document::text;
-pub(super) use directory::list;
-pub use directory::{DirectoryListing, Loaded, read};
-pub use file::{parse, parse_document};
-pub use origin::Origin;
-pub use place::{Holds, WriteError, write_file};
-pub use saved::{encrypt_document, read_saved, to_be_resealed};
-pub use snapshot::{OrganizationChange, Snapshot, Update};
-pub use vault::{DecryptError, Vault};
-
-use super::fault::ConfigFaults;
-use super::model::Config;
+use super::origin::Origin;
 
 /// OpenCX customer as configured by its file or a saved document.
 #[derive(Clone, Debug)]
@@ -63,16 +36,6 @@ pub struct Credentials {
     pub client_id: String,
     /// Value of the application's secret.
     pub client_secret: SecretString,
-}
-
-/// Reads the directory and returns every organization without a fault, and all faults.
-pub fn load_all(
-    directory: &Path,
-    config: &Config,
-    env: impl Iterator<Item = (String, String)>,
-) -> (Vec<Organization>, ConfigFaults) {
-    let loaded = read(directory, config, &env.collect());
-    (loaded.organizations, loaded.faults)
 }
 
 impl PartialEq for Organization {

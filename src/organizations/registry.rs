@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::store::{Change, SavedOrganization, Store, StoreError};
@@ -15,11 +15,14 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::{debug, error, info, warn};
 
-use super::known_organizations::KnownOrganizations;
-use super::subscribers::{Subscribers, apply, report_changes, report_faults, report_problems};
-use super::views;
-use crate::admin::deps::{OrganizationError, OrganizationView, TestReport};
-use crate::config::organizations::{Loaded, Organization, Snapshot, Update, Vault, to_be_resealed};
+use super::files::{Loaded, Snapshot, read};
+use super::known::KnownOrganizations;
+use super::operations::OrganizationError;
+use super::organization::Organization;
+use super::saved::to_be_resealed;
+use super::subscribers::{Subscribers, access, apply, report_changes, report_faults, report_problems};
+use super::vault::Vault;
+use super::view::{self, OrganizationView, TestReport};
 use crate::config::{Config, EnvironmentVariables};
 
 /// Pause before the store is tried again.
@@ -28,9 +31,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Registry of organizations.
-pub(super) struct OrganizationRegistry {
+pub struct OrganizationRegistry {
     pub(super) config: Config,
-    pub(super) env: EnvironmentVariables,
+    env: EnvironmentVariables,
     pub(super) vault: Vault,
     pub(super) store: Arc<dyn Store>,
     pub(super) parties: Subscribers,
@@ -48,7 +51,7 @@ pub(super) struct OrganizationRegistry {
 impl OrganizationRegistry {
     /// Creates the registry from the organizations of files, and reports their faults. Saved organizations are not
     /// loaded yet.
-    pub(super) fn new(
+    pub(crate) fn new(
         config: Config,
         env: EnvironmentVariables,
         store: Arc<dyn Store>,
@@ -66,19 +69,27 @@ impl OrganizationRegistry {
         Arc::new(Self { config, env, vault, store, parties, roster, told, told_of_files, begun, loaded })
     }
 
-    /// Applies a new reading of the directory.
-    pub(super) fn apply_files(&self, roster: &mut KnownOrganizations, update: Update) {
+    /// Reads the directory. Blocks.
+    pub(crate) fn read_files(&self) -> Loaded {
+        read(&self.config.organizations.directory, &self.config, &self.env)
+    }
+
+    /// Applies a reading of the directory. Only one that was requested removes organizations at once: an editor may
+    /// delete a file and write it again.
+    pub(crate) async fn apply_files(&self, loaded: Loaded, requested: bool) {
+        let mut roster = self.roster.lock().await;
+        let update = if requested { roster.files.reload(loaded) } else { roster.files.poll(loaded, Instant::now()) };
         report_faults(&update, &mut self.told_of_files.lock().unwrap_or_else(PoisonError::into_inner));
         let is_news = !update.changes.is_empty() || update.snapshot.is_complete() != roster.files.is_complete();
         roster.files = update.snapshot;
         if is_news {
-            self.refresh(roster);
+            self.refresh(&mut roster);
         }
     }
 
     /// Loads the store and applies the first list. A store that can't be read yet is retried later
     /// ([`OrganizationRegistry::loaded`]).
-    pub(super) async fn begin(&self) {
+    pub(crate) async fn begin(&self) {
         if let Err(problem) = self.load().await {
             error!(error = %problem, "can't read saved organizations; consuming is paused until they can be read");
             self.refresh(&mut *self.roster().await);
@@ -108,17 +119,17 @@ impl OrganizationRegistry {
 
     /// Returns true if the store has been read. Before that, the organization of an event may be a saved one that is
     /// not loaded.
-    pub(super) fn is_loaded(&self) -> bool {
+    pub(crate) fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
 
     /// Marks the store as unread, because another store has replaced the one that was read.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.loaded.store(false, Ordering::Release);
     }
 
     /// Completes once the store has been read.
-    pub(super) async fn loaded(&self) {
+    pub(crate) async fn loaded(&self) {
         while !self.is_loaded() {
             if let Err(problem) = self.load().await {
                 debug!(error = %problem, "can't read saved organizations yet");
@@ -151,8 +162,8 @@ impl OrganizationRegistry {
 
     /// Tests an organization, configured or not.
     pub(super) async fn inspect(&self, organization: &Organization) -> TestReport {
-        let findings = self.parties.dynamics.inspect(super::subscribers::access(organization)).await;
-        views::report(organization, findings)
+        let findings = self.parties.dynamics.inspect(access(organization)).await;
+        view::report(organization, findings)
     }
 
     /// Returns the current state of an organization.
@@ -165,7 +176,7 @@ impl OrganizationRegistry {
         let condition = self.parties.dynamics.condition(id)?;
         let counted = tokio::time::timeout(COUNT_LIMIT, self.parties.broker.waiting(id)).await;
         let missing = self.parties.broker.missing_queue(id);
-        Some(views::view(organization, condition, paused, (counted.ok().flatten(), missing)))
+        Some(view::view(organization, condition, paused, (counted.ok().flatten(), missing)))
     }
 
     /// Makes changes durable.

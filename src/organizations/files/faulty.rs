@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use toml::Value;
 use uuid::Uuid;
 
-use super::file;
-use super::{Organization, Origin, Withheld};
 use crate::config::document::{DocumentEntry, TomlDocument};
 use crate::config::fault::ConfigFaults;
-use crate::config::model::Config;
-use crate::config::secret::EnvironmentVariables;
 use crate::config::url::{self, HostTrust};
+use crate::config::{Config, EnvironmentVariables};
+use crate::organizations::document::read_document;
+use crate::organizations::organization::{Organization, Withheld};
+use crate::organizations::origin::Origin;
 
 /// Placeholder for an unreadable address; a reserved name that never resolves.
 const NO_ENVIRONMENT: &str = "https://unknown.invalid";
@@ -37,7 +37,7 @@ pub(super) fn withheld(
     let least = least.into_iter().map(|(key, value)| (key.to_owned(), entry(value))).collect();
     let mut lenient = config.clone();
     lenient.dynamics.allow_insecure = true;
-    let organization = file::read(source, least, &lenient, &EnvironmentVariables::default()).ok()?;
+    let organization = read_document(source, least, &lenient, &EnvironmentVariables::default()).ok()?;
     Some(as_withheld(organization, faults))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::config::fault::FaultPlace;
+use crate::config::FaultPlace;
 
 /// Origin of an organization's settings.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -4,10 +4,11 @@ use handoffd_engine::event::OrganizationId;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::file::parse_document;
-use super::{DecryptError, Organization, Origin, Vault, Withheld};
-use crate::config::fault::{ConfigFault, ConfigFaults};
-use crate::config::model::Config;
+use super::document::parse_document;
+use super::organization::{Organization, Withheld};
+use super::origin::Origin;
+use super::vault::{DecryptError, Vault};
+use crate::config::{Config, ConfigFault, ConfigFaults};
 
 const SECRET: &str = "client_secret";
 const ID: &str = "organization_id";

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tracing::info;
 
-use super::organization_registry::OrganizationRegistry;
-use crate::admin::deps::{
-    Check, CheckResult, OrganizationError, OrganizationView, Organizations, SetupHalf, TestReport,
-};
-use crate::config::organizations::{Organization, encrypt_document, parse_document};
+use super::document::parse_document;
+use super::operations::{OrganizationError, Organizations};
+use super::organization::Organization;
+use super::registry::OrganizationRegistry;
+use super::saved::encrypt_document;
+use super::view::{Check, CheckResult, OrganizationView, SetupHalf, TestReport};
 
 #[async_trait]
 impl Organizations for OrganizationRegistry {

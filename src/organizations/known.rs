@@ -6,8 +6,11 @@ use handoffd_engine::event::OrganizationId;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::files::{OrganizationChange, Snapshot};
+use super::organization::Organization;
+use super::saved::read_saved;
+use super::vault::Vault;
 use crate::config::Config;
-use crate::config::organizations::{Organization, OrganizationChange, Snapshot, Vault, read_saved};
 
 /// Organizations from files and from the store, with their pauses. No method waits for a file or the store.
 #[derive(Default)]

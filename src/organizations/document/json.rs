@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use toml::Value;
 
-use super::Origin;
 use crate::config::document::{DocumentEntry, TomlDocument};
-use crate::config::fault::{ConfigFault, ConfigFaults};
+use crate::config::{ConfigFault, ConfigFaults};
+use crate::organizations::origin::Origin;
 
 /// Converts the top-level keys; a null counts as absent.
 pub(super) fn document(document: &Json) -> Result<TomlDocument, ConfigFaults> {

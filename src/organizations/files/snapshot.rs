@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use handoffd_engine::event::OrganizationId;
 
-use super::Organization;
 use super::directory::{DirectoryListing, Loaded};
-use crate::config::fault::ConfigFaults;
+use crate::config::ConfigFaults;
+use crate::organizations::organization::Organization;
 
 /// Time after which files that vanished all at once count as removed.
 const VANISHED: Duration = Duration::from_secs(60);

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use handoffd_engine::event::OrganizationId;
 
-use super::{Organization, Origin, faulty, file};
+use super::faulty;
 use crate::config::document;
 use crate::config::fault::{ConfigFault, ConfigFaults, FaultPlace};
-use crate::config::model::Config;
-use crate::config::schema::KEYS;
-use crate::config::secret::EnvironmentVariables;
+use crate::config::schema::{ConfigKey, KEYS};
+use crate::config::{Config, EnvironmentVariables};
+use crate::organizations::document::read_document;
+use crate::organizations::organization::Organization;
+use crate::organizations::origin::Origin;
 
 /// Result of one reading of the directory.
 #[derive(Clone, Default, Debug)]
@@ -45,7 +47,7 @@ pub enum DirectoryListing {
 /// Reads every `*.toml` of the directory.
 pub fn read(directory: &Path, config: &Config, env: &EnvironmentVariables) -> Loaded {
     let mut loaded = Loaded::default();
-    match list(directory) {
+    match document::list(directory) {
         Ok(files) => {
             for path in files {
                 read_file(&mut loaded, path, config, env);
@@ -67,21 +69,6 @@ pub fn read(directory: &Path, config: &Config, env: &EnvironmentVariables) -> Lo
     loaded
 }
 
-/// Lists the files, sorted by name. Hidden ones are skipped, since they belong to editors or mounts.
-pub(in crate::config) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let toml = path.extension().is_some_and(|extension| extension == "toml");
-        if toml && !hidden && !path.is_dir() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &EnvironmentVariables) {
     let missing = "a file; it was removed while being read";
     let source = Origin::File(path.clone());
@@ -94,7 +81,7 @@ fn read_file(loaded: &mut Loaded, path: PathBuf, config: &Config, env: &Environm
             return;
         }
     };
-    match file::read(&source, document.clone(), config, env) {
+    match read_document(&source, document.clone(), config, env) {
         Ok(organization) => loaded.organizations.push(organization),
         Err(faults) => {
             match faulty::withheld(&source, &document, &faults, config) {
@@ -147,7 +134,7 @@ fn is_unset(directory: &Path, error: &io::Error) -> bool {
     let default = KEYS
         .iter()
         .find(|key| key.section == "organizations" && key.name == "directory")
-        .and_then(super::super::schema::ConfigKey::default_value);
+        .and_then(ConfigKey::default_value);
     let named = default.as_ref().and_then(|value| value.as_str()) != directory.to_str();
     !named && error.kind() == io::ErrorKind::NotFound
 }

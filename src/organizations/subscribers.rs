@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use super::files::{OrganizationChange, Snapshot, Update};
+use super::organization::Organization;
 use super::queues::OrganizationQueueKeeper;
-use crate::config::organizations::{Organization, OrganizationChange, Snapshot, Update};
 use crate::dynamics::{Access, Dynamics, Secret};
 use crate::rabbit::Rabbit;
 use crate::telemetry::metrics::PrometheusMetrics;
 
 /// Components that receive the list of organizations.
 #[derive(Clone)]
-pub(super) struct Subscribers {
-    pub(super) dynamics: Arc<Dynamics>,
-    pub(super) broker: Arc<Rabbit>,
-    pub(super) queues: OrganizationQueueKeeper,
-    pub(super) metrics: Arc<PrometheusMetrics>,
+pub struct Subscribers {
+    pub(crate) dynamics: Arc<Dynamics>,
+    pub(crate) broker: Arc<Rabbit>,
+    pub(crate) queues: OrganizationQueueKeeper,
+    pub(crate) metrics: Arc<PrometheusMetrics>,
 }
 
 /// Passes exactly these organizations to the components.
@@ -76,7 +77,7 @@ pub(super) fn report_changes(changes: &[OrganizationChange]) {
 }
 
 /// Converts an organization into the form that the Dynamics adapter takes.
-pub(super) fn access(organization: &Organization) -> Access {
+pub fn access(organization: &Organization) -> Access {
     let secret = match &organization.withheld {
         None => Secret::Known(organization.credentials.client_secret.clone()),
         Some(withheld) => Secret::Withheld { why: withheld.why.clone(), advice: withheld.advice.clone() },

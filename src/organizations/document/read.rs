@@ -9,17 +9,17 @@ use toml::Value;
 use uuid::Uuid;
 
 use super::schema::KEYS;
-use super::ticket;
-use super::{Credentials, Organization, Origin, json};
+use super::{json, ticket};
 use crate::config::document::{self, TomlDocument};
 use crate::config::fault::{ConfigFault, ConfigFaults, NOTHING};
-use crate::config::model::Config;
 use crate::config::reader::Reader;
-use crate::config::secret::EnvironmentVariables;
 use crate::config::setting::{Set, Setting};
 use crate::config::suggest::suggest;
 use crate::config::url;
 use crate::config::value::{self, Read};
+use crate::config::{Config, EnvironmentVariables};
+use crate::organizations::organization::{Credentials, Organization};
+use crate::organizations::origin::Origin;
 
 /// Parses text as the content of the file `path`, for `org save`.
 pub fn parse(
@@ -29,16 +29,16 @@ pub fn parse(
     env: &EnvironmentVariables,
 ) -> Result<Organization, ConfigFaults> {
     let source = Origin::File(path.to_owned());
-    document::parse(path, text).and_then(|document| read(&source, document, config, env))
+    document::parse(path, text).and_then(|document| read_document(&source, document, config, env))
 }
 
 /// Parses the same keys as JSON, for the API. The secret must be in the document itself.
 pub fn parse_document(document: &serde_json::Value, config: &Config) -> Result<Organization, ConfigFaults> {
-    read(&Origin::Store, json::document(document)?, config, &EnvironmentVariables::default())
+    read_document(&Origin::Store, json::document(document)?, config, &EnvironmentVariables::default())
 }
 
 /// Reads an organization, or returns all faults of its file.
-pub(super) fn read(
+pub(in crate::organizations) fn read_document(
     source: &Origin,
     document: TomlDocument,
     config: &Config,

@@ -1,0 +1,11 @@
+//! In: an organization's settings as TOML or JSON, from a file, over HTTP or from the store.
+//! Out: an `Organization` with typed values, or all of the document's faults.
+//! Absent: the place where a document is kept.
+
+mod json;
+mod read;
+pub mod schema;
+mod ticket;
+
+pub(in crate::organizations) use read::read_document;
+pub use read::{parse, parse_document};

@@ -1,0 +1,36 @@
+//! The configuration together with the organizations of its directory.
+
+use std::path::Path;
+
+use super::files::{DirectoryListing, Loaded, read};
+use super::organization::Organization;
+use crate::config::{Config, ConfigFaults, Effective, EnvironmentVariables};
+
+/// Loads the configuration and all organizations. Fails with all faults of any of them.
+pub fn load_everything(
+    path: &Path,
+    env: &EnvironmentVariables,
+) -> Result<(Effective, Vec<Organization>), ConfigFaults> {
+    let (effective, mut faults) = Effective::read(path, env);
+    // An unreadable file leaves the directory and the allowed addresses unknown.
+    if !faults.concern_file(path) {
+        let loaded = read(&effective.config.organizations.directory, &effective.config, env);
+        faults.extend(loaded.faults);
+        return faults.unless_any((effective, loaded.organizations));
+    }
+    Err(faults)
+}
+
+/// Loads the configuration and the organizations for a worker. An organization with a faulty file is withheld; the
+/// others run. Fails with the faults of the configuration itself, including an unreadable directory of organizations.
+pub fn load_to_run(path: &Path, env: &EnvironmentVariables) -> Result<(Config, Loaded), ConfigFaults> {
+    let (effective, mut faults) = Effective::read(path, env);
+    if !faults.is_empty() {
+        return faults.unless_any((effective.config, Loaded::default()));
+    }
+    let mut loaded = read(&effective.config.organizations.directory, &effective.config, env);
+    if loaded.listing == DirectoryListing::Failed {
+        faults.extend(std::mem::take(&mut loaded.faults));
+    }
+    faults.unless_any((effective.config, loaded))
+}

@@ -1,0 +1,49 @@
+//! Operations on organizations that operators may request, independent of the implementation.
+
+use async_trait::async_trait;
+use handoffd_engine::event::OrganizationId;
+use serde_json::Value;
+
+use super::view::{OrganizationView, TestReport};
+
+/// Operator's view of the organizations.
+#[async_trait]
+pub trait Organizations: Send + Sync + 'static {
+    /// Lists all organizations by ID.
+    async fn list(&self) -> Vec<OrganizationView>;
+
+    /// Runs the checks of "Test & Save", then further checks ([`TestReport`]). Changes nothing.
+    async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError>;
+
+    /// Holds the organization's events until it is resumed, across restarts. Does nothing if it is already paused.
+    async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError>;
+
+    /// Ends a pause. Does nothing if the organization is not paused.
+    async fn resume(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError>;
+
+    /// Tests an organization's document, which has the keys of its file, and saves it in the store if the test passes.
+    async fn save(&self, id: &OrganizationId, document: Value) -> Result<TestReport, OrganizationError>;
+
+    /// Deletes an organization that was saved in the store.
+    async fn delete(&self, id: &OrganizationId) -> Result<(), OrganizationError>;
+}
+
+/// Failed operation on an organization.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OrganizationError {
+    /// No organization has this ID.
+    #[error("organization {0:?} is not configured")]
+    Unknown(OrganizationId),
+    /// The document does not describe a valid organization.
+    #[error("{0}")]
+    Invalid(String),
+    /// The test failed, so nothing was saved.
+    #[error("organization not saved, because its test failed: {}", .0.failure())]
+    Untested(TestReport),
+    /// A file defines the organization, or no key is configured to encrypt its secret with.
+    #[error("{0}")]
+    Refused(String),
+    /// The store can't be reached.
+    #[error("{0}")]
+    Store(String),
+}
