@@ -101,7 +101,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     let code: Vec<&str> =
         text.split("pub(in ").map(|part| part.split_once(") ").map_or(part, |(_, rest)| rest)).collect();
     let code = code.join("");
-    let statements = code.split(';').filter(|statement| !statement.contains("use "));
+    let statements = code.split(';').map(|statement| &statement[..import_at(statement).unwrap_or(statement.len())]);
     let words =
         statements.flat_map(|code| code.split(|char: char| !(char.is_alphanumeric() || char == '_' || char == ':')));
     let written = words.filter(|word| word.contains("::") && !word.ends_with("::"));
@@ -112,14 +112,21 @@ fn paths(text: &str) -> Vec<Vec<String>> {
 /// The `use` statements of a file, each with its visibility: true for `pub`.
 fn statements(text: &str) -> impl Iterator<Item = (bool, String)> {
     let code = text.split(';').filter_map(|statement| {
-        let start = statement
-            .rfind("\nuse ")
-            .or_else(|| statement.rfind("\npub use "))
-            .or_else(|| statement.rfind("\npub(crate) use "))?;
+        let start = import_at(statement)?;
         let (visibility, tree) = statement[start..].split_once("use ")?;
         Some((visibility.contains("pub"), tree.split_whitespace().collect::<Vec<_>>().join(" ")))
     });
     code.collect::<Vec<_>>().into_iter()
+}
+
+/// Beginning of the line on which a statement imports something, whatever its visibility.
+fn import_at(statement: &str) -> Option<usize> {
+    statement.match_indices('\n').map(|(at, _)| at).find(|at| {
+        let line = statement[at + 1..].trim_start();
+        let rest = line.strip_prefix("pub").unwrap_or(line);
+        let hidden = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+        hidden.map_or(rest, |(_, rest)| rest).trim_start().starts_with("use ")
+    })
 }
 
 /// `a::{b, c::{d}}` → `a::b`, `a::c::d`.
@@ -189,4 +196,13 @@ fn a_circle_is_found() {
         nested.iter().map(|path| path.join("::")).collect::<Vec<_>>(),
         ["super::a::b", "super::a::c::D", "super::E"]
     );
+}
+
+#[test]
+fn a_path_beside_an_import_or_a_text_is_found() {
+    let text =
+        "fn f() {\n    super::a::f(\"use it\");\n    use super::b::B;\n    super::c::f()\n}\npub use super::d::D;";
+    let found: Vec<String> = paths(text).iter().map(|path| path.join("::")).collect();
+    assert_eq!(found, ["super::b::B", "super::a::f", "super::c::f"]);
+    assert_eq!(exports(text).into_keys().collect::<Vec<_>>(), ["D"]);
 }
