@@ -3,12 +3,10 @@
 //! Absent: the processing of events; this module only connects the others. Only the command line imports it.
 
 mod acceptance;
-mod background;
 mod store_guard;
 mod systemd;
 mod offline;
 mod options;
-mod reload;
 mod signals;
 mod health;
 
@@ -19,6 +17,7 @@ use anyhow::{Context, Result};
 use handoffd_engine::ports::bus::Bus;
 use handoffd_engine::ports::store::{self, Store, StoreError};
 use handoffd_engine::worker::{Clock, Worker, WorkerDeps};
+use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -27,7 +26,7 @@ use tracing::{error, info, warn};
 use crate::admin::api;
 use crate::config::{Config, EnvironmentVariables};
 use crate::dynamics::Dynamics;
-use crate::organizations::{Loaded, OrganizationQueueKeeper, OrganizationRegistry, Subscribers};
+use crate::organizations::{Loaded, OrganizationQueueKeeper, OrganizationRegistry, OrganizationReloader, Subscribers};
 use crate::rabbit;
 use crate::sled::SledStore;
 use crate::telemetry::metrics::PrometheusMetrics;
@@ -80,7 +79,7 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     let server = api::serve(config.http.listen, parts).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "HTTP server listening");
     let herald = ServiceManager::start(unready.clone());
-    tokio::spawn(reload::keep_current(register.clone(), (signals.hangup(), herald.clone())));
+    tokio::spawn(reload_on_hangup(signals.hangup(), OrganizationReloader::start(register), herald.clone()));
     tokio::spawn(sweep_periodically(store.clone(), config.store.retention, metrics.clone()));
 
     let deps =
@@ -122,6 +121,17 @@ async fn process_until_stopped(
             drain(worker, broker, config.worker.drain_timeout, working).await;
             Ok(())
         }
+    }
+}
+
+/// Reloads organizations on SIGHUP, and reports it to the service manager.
+async fn reload_on_hangup(hangup: Arc<Notify>, organizations: OrganizationReloader, herald: ServiceManager) {
+    loop {
+        hangup.notified().await;
+        info!("SIGHUP received; reloading organizations");
+        herald.reloads();
+        organizations.reload().await;
+        herald.has_reloaded();
     }
 }
 

@@ -70,13 +70,13 @@ impl OrganizationRegistry {
     }
 
     /// Reads the directory. Blocks.
-    pub(crate) fn read_files(&self) -> Loaded {
+    pub(super) fn read_files(&self) -> Loaded {
         read(&self.config.organizations.directory, &self.config, &self.env)
     }
 
     /// Applies a reading of the directory. Only one that was requested removes organizations at once: an editor may
     /// delete a file and write it again.
-    pub(crate) async fn apply_files(&self, loaded: Loaded, requested: bool) {
+    pub(super) async fn apply_files(&self, loaded: Loaded, requested: bool) {
         let mut roster = self.roster.lock().await;
         let update = if requested { roster.files.reload(loaded) } else { roster.files.poll(loaded, Instant::now()) };
         report_faults(&update, &mut self.told_of_files.lock().unwrap_or_else(PoisonError::into_inner));
