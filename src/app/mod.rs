@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 use crate::admin::api;
 use crate::config::{Config, EnvironmentVariables};
 use crate::dynamics::Dynamics;
-use crate::organizations::{Loaded, OrganizationQueueKeeper, OrganizationRegistry, OrganizationReloader, Subscribers};
+use crate::organizations::{Loaded, OrganizationRegistry, OrganizationReloader, RegistryDeps};
 use crate::rabbit;
 use crate::sled::SledStore;
 use crate::telemetry::metrics::PrometheusMetrics;
@@ -65,21 +65,21 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     let store: Arc<dyn Store> = embedded.clone();
     let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
-    let parties = Subscribers {
+    let deps = RegistryDeps {
+        store: store.clone(),
         dynamics: dynamics.clone(),
         broker: broker.clone(),
-        queues: OrganizationQueueKeeper::keep(store.clone(), broker.clone()),
         metrics: metrics.clone(),
     };
-    let register = OrganizationRegistry::new(config.clone(), env, store.clone(), parties.clone(), organizations);
-    register.begin().await;
-    store_guard::start_guard(&embedded, broker.clone(), register.clone());
-    let parts = options::http(&config, &parties, &embedded, register.clone(), &signals);
+    let registry = OrganizationRegistry::new(config.clone(), env, deps, organizations);
+    registry.begin().await;
+    store_guard::start_guard(&embedded, broker.clone(), registry.clone());
+    let parts = options::http(&config, (&broker, &embedded, &metrics), registry.clone(), &signals);
     let unready = parts.unready.clone();
     let server = api::serve(config.http.listen, parts).await?;
     info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "HTTP server listening");
     let herald = ServiceManager::start(unready.clone());
-    tokio::spawn(reload_on_hangup(signals.hangup(), OrganizationReloader::start(register), herald.clone()));
+    tokio::spawn(reload_on_hangup(signals.hangup(), OrganizationReloader::start(registry), herald.clone()));
     tokio::spawn(sweep_periodically(store.clone(), config.store.retention, metrics.clone()));
 
     let deps =

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use anyhow::Result;
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::metrics::NoMetrics;
-use handoffd_engine::ports::store::{self, Store};
-use serde_json::Value;
+use handoffd_engine::ports::store::{SavedOrganization, Store};
 
 use super::acceptance::accepted;
 use super::options;
 use crate::admin::deps::StoreAccepted;
 use crate::config::{Config, ConfigFaults, EnvironmentVariables};
 use crate::dynamics::Dynamics;
-use crate::organizations::{Organization, TestReport, Vault, access, read_saved, report};
+use crate::organizations::{Organization, TestReport, Vault, read_saved};
 
 /// Tests an organization. Sends requests only to Entra ID and Dynamics.
 ///
@@ -23,8 +22,7 @@ use crate::organizations::{Organization, TestReport, Vault, access, read_saved, 
 /// If the HTTP client can't be built.
 pub async fn inspect(config: &Config, env: &EnvironmentVariables, organization: &Organization) -> Result<TestReport> {
     let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(NoMetrics))?;
-    let findings = dynamics.inspect(access(organization)).await;
-    Ok(report(organization, findings))
+    Ok(TestReport::new(organization, dynamics.inspect(organization.access()).await))
 }
 
 /// Accepts a store that replaced a damaged one and that no worker owns.
@@ -65,13 +63,8 @@ impl Offline {
         let store = open(config).await?;
         let saved = store.organizations().await;
         _ = store.close().await;
-        let keys = &config.organizations;
-        let vault = Vault::new(keys.encryption_key.as_ref(), keys.previous_encryption_key.as_ref());
-        let read = |row: store::SavedOrganization| {
-            let kept = serde_json::from_str(&row.document).unwrap_or(Value::Null);
-            let organization = read_saved(&row.id, &kept, &vault, config);
-            (row.id, organization)
-        };
+        let vault = Vault::of(&config.organizations);
+        let read = |row: SavedOrganization| (row.id.clone(), read_saved(&row, &vault, config));
         Ok(Self(saved?.into_iter().map(read).collect()))
     }
 }

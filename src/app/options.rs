@@ -15,9 +15,10 @@ use crate::admin::api;
 use crate::admin::api::dead_letters::DeadLetterService;
 use crate::config::{Config, EnvironmentVariables, OnCorruption};
 use crate::dynamics;
-use crate::organizations::{Organizations, Subscribers};
+use crate::organizations::Organizations;
 use crate::rabbit;
 use crate::sled as embedded;
+use crate::telemetry::metrics::PrometheusMetrics;
 
 /// Size of sled's page cache: enough for the pages in use, far below its own default of 1 GiB.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -103,12 +104,11 @@ pub(super) fn rules(config: &Config) -> WorkerSettings {
 
 pub(super) fn http(
     config: &Config,
-    parties: &Subscribers,
-    store: &Arc<embedded::SledStore>,
+    (broker, store, metrics): (&Arc<rabbit::Rabbit>, &Arc<embedded::SledStore>, &Arc<PrometheusMetrics>),
     organizations: Arc<dyn Organizations>,
     signals: &ProcessSignals,
 ) -> api::ApiDeps {
-    let (broker, stopping) = (parties.broker.clone(), signals.stopping());
+    let (broker, stopping) = (broker.clone(), signals.stopping());
     let unready = move || {
         let mut reasons = broker.unready();
         if stopping.load(Ordering::Relaxed) {
@@ -117,7 +117,7 @@ pub(super) fn http(
         reasons
     };
     api::ApiDeps {
-        metrics: parties.metrics.clone(),
+        metrics: metrics.clone(),
         store: store.clone(),
         unready: Arc::new(unready),
         token: config.http.token.clone(),

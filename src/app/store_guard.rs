@@ -15,10 +15,10 @@ use crate::sled::{Quarantined, SledStore, Unaccepted};
 
 /// Starts the task that pauses consuming when the store can't be used and resumes it afterwards. Makes its first check
 /// before it returns, so a worker that starts with a full disk takes no event.
-pub(super) fn start_guard(store: &SledStore, broker: Arc<Rabbit>, register: Arc<OrganizationRegistry>) {
+pub(super) fn start_guard(store: &SledStore, broker: Arc<Rabbit>, registry: Arc<OrganizationRegistry>) {
     let (health, quarantined, unaccepted) = (store.health(), store.quarantined(), store.unaccepted());
     let mut guard =
-        Guard { health, quarantined, unaccepted, broker, register, paused: None, reported: None, stale: false };
+        Guard { health, quarantined, unaccepted, broker, registry, paused: None, reported: None, stale: false };
     guard.look();
     tokio::spawn(guard.go_on());
 }
@@ -58,7 +58,7 @@ struct Guard {
     quarantined: Receiver<Option<Quarantined>>,
     unaccepted: Receiver<Option<Unaccepted>>,
     broker: Arc<Rabbit>,
-    register: Arc<OrganizationRegistry>,
+    registry: Arc<OrganizationRegistry>,
     /// Reason that consuming is paused, if it is.
     paused: Option<Obstacle>,
     /// Last store that was set aside and reported.
@@ -83,10 +83,10 @@ impl Guard {
     async fn go_on(mut self) {
         loop {
             let obstacle = self.look();
-            let unread = !self.register.is_loaded() && obstacle != Some(Obstacle::Failing);
+            let unread = !self.registry.is_loaded() && obstacle != Some(Obstacle::Failing);
             if unread || obstacle == Some(Obstacle::Unread) {
-                self.register.forget();
-                self.register.loaded().await;
+                self.registry.forget();
+                self.registry.loaded().await;
                 self.stale = false;
                 continue;
             }
@@ -116,7 +116,7 @@ impl Guard {
         let obstacle = match (&problem, &unaccepted) {
             (Some(problem), _) => Some((Obstacle::Failing, format!("the store fails: {problem}"))),
             (None, Some(_)) => Some((Obstacle::Unaccepted, StoreError::Unaccepted.to_string())),
-            (None, None) if self.stale || !self.register.is_loaded() => {
+            (None, None) if self.stale || !self.registry.is_loaded() => {
                 Some((Obstacle::Unread, "the store fails: can't read saved organizations".to_owned()))
             }
             (None, None) => None,

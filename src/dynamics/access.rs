@@ -6,49 +6,41 @@ use handoffd_engine::workflow::Settings;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Address and credentials of an organization's environment. Its `Debug` output contains no secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Access {
     /// Settings for its records, including the environment's URL.
     pub settings: Arc<Settings>,
-    /// Entra ID tenant.
-    pub tenant_id: String,
-    /// Client id of the application in Entra ID.
-    pub client_id: String,
-    /// Client secret of the application.
-    pub client_secret: Secret,
+    /// Credentials for Entra ID.
+    pub credentials: Credentials,
+    /// Reason why the organization is blocked and its events wait, whatever its credentials, if any.
+    pub withheld: Option<Withheld>,
 }
 
-/// Client secret of an application.
+/// Credentials of one organization at Entra ID.
 #[derive(Clone, Debug)]
-pub enum Secret {
-    /// The secret is available.
-    Known(SecretString),
-    /// The secret is unavailable. The organization is blocked, and its events wait.
-    Withheld {
-        /// Reason why the secret is unavailable.
-        why: String,
-        /// Advice for operators.
-        advice: String,
-    },
+pub struct Credentials {
+    /// GUID or domain name of the directory.
+    pub tenant_id: String,
+    /// GUID of the application.
+    pub client_id: String,
+    /// Value of the application's secret.
+    pub client_secret: SecretString,
 }
 
-impl PartialEq for Secret {
+/// Reason why an organization can't be used: its file or its saved document is invalid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Withheld {
+    /// Description of the fault.
+    pub why: String,
+    /// Advice to the operator.
+    pub advice: String,
+}
+
+impl PartialEq for Credentials {
     fn eq(&self, other: &Self) -> bool {
-        // The worker compares its own settings, so the comparison need not run in constant time.
-        match (self, other) {
-            (Self::Known(one), Self::Known(other)) => one.expose_secret() == other.expose_secret(),
-            (Self::Withheld { why: one, .. }, Self::Withheld { why: other, .. }) => one == other,
-            _ => false,
-        }
-    }
-}
-
-impl Access {
-    /// Returns true if both are identical.
-    pub(super) fn is_identical(&self, other: &Self) -> bool {
-        self.settings == other.settings
-            && self.tenant_id == other.tenant_id
+        // Only the worker compares secrets, those of its own files, so the comparison need not take constant time.
+        self.tenant_id == other.tenant_id
             && self.client_id == other.client_id
-            && self.client_secret == other.client_secret
+            && self.client_secret.expose_secret() == other.client_secret.expose_secret()
     }
 }

@@ -28,9 +28,11 @@ mod text;
 mod token;
 mod wire;
 
-pub use access::{Access, Secret};
+pub use access::{Access, Credentials, Withheld};
+pub use circuit_breaker::Cause;
 pub use client::{ClientError, Proxy};
 pub use explain::{Explained, PLACEHOLDER_INCIDENT, explain};
-pub use organization_check::{CheckOutcome, CheckedHalf, Finding};
-pub use organizations::{Blocked, Dynamics, DynamicsOptions, OrganizationStatus};
+pub use limiter::LimiterStatus;
+pub use organization_check::{CheckResult, Finding, SetupHalf};
+pub use organizations::{Dynamics, DynamicsOptions};
 pub use request::{Method, Request, request};

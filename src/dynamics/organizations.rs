@@ -12,13 +12,12 @@ use handoffd_engine::event::{Event, OrganizationId};
 use handoffd_engine::ports::destination::{Availability, Destination, Performed, Unavailable};
 use handoffd_engine::ports::metrics::Metrics;
 use handoffd_engine::workflow::{Fault, Remedy, Settings, Step, StepName};
-use jiff::Timestamp;
 
 use super::access::Access;
 use super::call::StepCall;
 use super::client::{Client, ClientError, Proxy};
 use super::environment::OrganizationEnvironment;
-use super::limiter::LimiterAvailability;
+use super::limiter::{LimiterAvailability, LimiterStatus};
 use super::organization_check::{Finding, inspect};
 use super::reply::Sent;
 use super::wire::DynamicsWire;
@@ -52,28 +51,6 @@ pub struct Dynamics {
     incomplete: AtomicBool,
 }
 
-/// State of an organization, for lists and pages.
-#[derive(Clone, Debug)]
-pub struct OrganizationStatus {
-    /// Current limit of concurrent requests.
-    pub concurrency: usize,
-    /// Number of requests under way.
-    pub under_way: usize,
-    /// End of the throttling by Dynamics.
-    pub throttled_until: Option<Timestamp>,
-    /// Reason why its events wait, if it is misconfigured.
-    pub blocked: Option<Blocked>,
-}
-
-/// Block of an organization or of one of its steps.
-#[derive(Clone, Debug)]
-pub struct Blocked {
-    /// Start of the block.
-    pub since: Timestamp,
-    /// Latest fault from Dynamics or Entra ID, with advice.
-    pub fault: Arc<Fault>,
-}
-
 impl Dynamics {
     /// Creates a client without organizations.
     ///
@@ -101,7 +78,7 @@ impl Dynamics {
         for access in all {
             let organization = access.settings.organization_id.clone();
             let environment = match known.remove(&organization) {
-                Some(same) if same.access.is_identical(&access) => same,
+                Some(same) if same.access == access => same,
                 Some(other) => self.reopen(access, &other),
                 None => OrganizationEnvironment::new(access, &self.options.authority, self.options.max_concurrency),
             };
@@ -145,14 +122,8 @@ impl Dynamics {
     }
 
     /// Returns the state of an organization, or `None` if it is not configured.
-    pub fn condition(&self, organization: &OrganizationId) -> Option<OrganizationStatus> {
-        let now = Instant::now();
-        let gate = self.environment(organization)?.gate.condition(now);
-        let ago = |since| Timestamp::now().saturating_sub(now.saturating_duration_since(since));
-        let blocked =
-            gate.cause.map(|cause| Blocked { since: ago(cause.since).unwrap_or(Timestamp::MIN), fault: cause.fault });
-        let throttled_until = gate.wait.and_then(|wait| Timestamp::now().saturating_add(wait).ok());
-        Some(OrganizationStatus { concurrency: gate.places, under_way: gate.under_way, throttled_until, blocked })
+    pub fn condition(&self, organization: &OrganizationId) -> Option<LimiterStatus> {
+        Some(self.environment(organization)?.gate.condition(Instant::now()))
     }
 
     fn reopen(&self, access: Access, other: &OrganizationEnvironment) -> Arc<OrganizationEnvironment> {

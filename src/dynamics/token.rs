@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use url::form_urlencoded;
 
-use super::access::{Access, Secret};
+use super::access::{Access, Credentials, Withheld};
 use super::answer::{Answer, ErrorBody};
 use super::classify::classify;
 use super::limiter::RequestResult;
@@ -65,21 +65,20 @@ impl TokenCache {
     pub(super) fn new(authority: &str, access: &Access) -> Self {
         let scope = format!("{}/.default", access.settings.environment_url);
         let nothing = secrecy::SecretString::default();
-        let (secret, withheld) = match &access.client_secret {
-            Secret::Known(secret) => (secret, None),
-            Secret::Withheld { why, advice } => (&nothing, Some(withheld(why, advice))),
-        };
+        let Credentials { tenant_id, client_id, client_secret } = &access.credentials;
+        // The secret of an organization that is withheld may be a placeholder.
+        let secret = if access.withheld.is_some() { &nothing } else { client_secret };
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &access.client_id)
+            .append_pair("client_id", client_id)
             .append_pair("client_secret", secret.expose_secret())
             .append_pair("scope", &scope)
             .finish();
         Self {
-            url: format!("{}/{}/oauth2/v2.0/token", authority.trim_end_matches('/'), access.tenant_id),
+            url: format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/')),
             form: form.into(),
             secrets: Secrets::of(secret),
-            withheld,
+            withheld: access.withheld.as_ref().map(withheld),
             current: RwLock::new(None),
             fetching: Mutex::new(None),
             failures: AtomicU64::new(0),
@@ -162,14 +161,14 @@ impl Secrets {
 }
 
 /// Returns the fault of an unavailable secret. The organization is at fault, not its event.
-fn withheld(why: &str, advice: &str) -> Fault {
+fn withheld(withheld: &Withheld) -> Fault {
     Fault {
         remedy: Remedy::Hold,
         step: StepName::Token,
         status: None,
         code: None,
-        message: why.to_owned(),
-        advice: advice.to_owned(),
+        message: withheld.why.clone(),
+        advice: withheld.advice.clone(),
         request_id: None,
     }
 }

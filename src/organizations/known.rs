@@ -1,13 +1,15 @@
 //! Merge of the organizations from files with those saved in the store. A file takes precedence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::store::SavedOrganization;
 use jiff::Timestamp;
-use serde_json::Value;
 
-use super::files::{OrganizationChange, Snapshot};
+use super::files::{Loaded, OrganizationChange, Snapshot};
 use super::organization::Organization;
+use super::reports::OrganizationReports;
 use super::saved::read_saved;
 use super::vault::Vault;
 use crate::config::Config;
@@ -21,35 +23,30 @@ pub(super) struct KnownOrganizations {
     pub(super) pauses: BTreeMap<OrganizationId, Timestamp>,
     /// Saved organizations, or the reason that one can't be read.
     saved: BTreeMap<OrganizationId, Result<Organization, String>>,
-    /// Merged organizations that are in effect.
-    in_force: Snapshot,
-    /// Saved organizations that a file overrides.
-    shadowed: BTreeSet<OrganizationId>,
-}
-
-/// Result of a merge.
-#[derive(Default)]
-pub(super) struct RefreshResult {
-    /// Changes since the merge before.
-    pub(super) changes: Vec<OrganizationChange>,
-    /// Problems of saved organizations, one line each.
-    pub(super) problems: Vec<String>,
+    /// Merged organizations that are in effect; none before the first merge.
+    in_force: Option<Snapshot>,
+    reports: OrganizationReports,
 }
 
 impl KnownOrganizations {
-    /// Creates a roster with the organizations of files. None is in effect before the first merge.
-    pub(super) fn of(files: Snapshot) -> Self {
-        Self { files, ..Self::default() }
+    /// Applies a reading of the directory, and returns true if a merge is due. Only a reading that was requested
+    /// removes organizations at once: an editor may delete a file and write it again.
+    pub(super) fn read_files(&mut self, loaded: Loaded, requested: bool) -> bool {
+        let update = if requested { self.files.reload(loaded) } else { self.files.poll(loaded, Instant::now()) };
+        self.reports.faults(&update);
+        let is_news = !update.changes.is_empty() || update.snapshot.is_complete() != self.files.is_complete();
+        self.files = update.snapshot;
+        is_news
     }
 
-    /// Returns the organizations that are in effect.
-    pub(super) fn in_force(&self) -> &Snapshot {
-        &self.in_force
+    /// Iterates over the organizations that are in effect, by id.
+    pub(super) fn in_force(&self) -> impl Iterator<Item = &Organization> {
+        self.in_force.iter().flat_map(Snapshot::iter)
     }
 
     /// Returns an organization that is in effect.
     pub(super) fn get(&self, id: &OrganizationId) -> Option<&Organization> {
-        self.in_force.get(id)
+        self.in_force.as_ref()?.get(id)
     }
 
     /// Returns true if an organization with this id was saved.
@@ -57,12 +54,12 @@ impl KnownOrganizations {
         self.saved.contains_key(id)
     }
 
-    /// Adds a saved organization in its stored form. The result of reading it does not change during the life of the
-    /// process.
-    pub(super) fn save(&mut self, id: OrganizationId, kept: &Value, vault: &Vault, config: &Config) {
-        let read = read_saved(&id, kept, vault, config)
-            .map_err(|faults| format!("{id}: {faults}; its events are dead-lettered"));
-        self.saved.insert(id, read);
+    /// Adds a saved organization. The result of reading it does not change during the life of the process.
+    pub(super) fn save(&mut self, row: &SavedOrganization, vault: &Vault, config: &Config) {
+        let id = &row.id;
+        let read =
+            read_saved(row, vault, config).map_err(|faults| format!("{id}: {faults}; its events are dead-lettered"));
+        self.saved.insert(id.clone(), read);
     }
 
     /// Removes a saved organization.
@@ -75,23 +72,19 @@ impl KnownOrganizations {
         self.saved.clear();
     }
 
-    /// Merges files and saved organizations, and returns the difference.
-    pub(super) fn refresh(&mut self) -> RefreshResult {
+    /// Merges files and saved organizations, logs what is wrong with the latter, and returns the difference; nothing
+    /// after the first merge.
+    pub(super) fn merge(&mut self) -> Option<Vec<OrganizationChange>> {
         let files = self.files.iter().cloned();
         let rows = self.saved.values().flatten();
         let rows = rows.filter(|row| self.files.get(&row.settings.organization_id).is_none()).cloned();
         let next = Snapshot::new(files.chain(rows).collect());
-        let changes = self.in_force.changes(&next);
-        self.in_force = next;
-        RefreshResult { changes, problems: self.saved.iter().filter_map(problem).collect() }
-    }
-
-    /// Returns the saved organizations that a file has begun to override since the last call, each with that file.
-    pub(super) fn newly_shadowed(&mut self) -> Vec<(OrganizationId, String)> {
-        let file = |id: &OrganizationId| Some((id.clone(), self.files.get(id)?.source.to_string()));
-        let now: BTreeMap<OrganizationId, String> = self.saved.keys().filter_map(file).collect();
-        let before = std::mem::replace(&mut self.shadowed, now.keys().cloned().collect());
-        now.into_iter().filter(|(id, _)| !before.contains(id)).collect()
+        let changes = self.in_force.as_ref().map(|before| before.changes(&next));
+        self.in_force = Some(next);
+        let problems: Vec<String> = self.saved.iter().filter_map(problem).collect();
+        self.reports.problems(&problems);
+        self.reports.shadowed(self.saved.keys(), &self.files);
+        changes
     }
 }
 

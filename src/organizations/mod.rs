@@ -7,29 +7,25 @@ mod files;
 mod known;
 mod load;
 mod operations;
-mod operators;
 mod organization;
 mod origin;
 mod queues;
 mod registry;
 mod reload;
+mod reports;
 mod saved;
-mod subscribers;
 mod vault;
 mod view;
 
-pub use document::{parse, parse_document, schema};
+pub use crate::dynamics::{CheckResult, Finding, SetupHalf};
+pub use document::{parse, schema};
 pub use files::{DirectoryListing, Holds, Loaded, OrganizationChange, Snapshot, Update, WriteError, read, write_file};
 pub use load::{load_everything, load_to_run};
 pub use operations::{OrganizationError, Organizations};
-pub use organization::{Credentials, Organization, Withheld};
+pub use organization::Organization;
 pub use origin::Origin;
-pub use queues::OrganizationQueueKeeper;
-pub use registry::OrganizationRegistry;
+pub use registry::{OrganizationRegistry, RegistryDeps};
 pub use reload::OrganizationReloader;
-pub use saved::{encrypt_document, read_saved, to_be_resealed};
-pub use subscribers::{Subscribers, access};
-pub use vault::{DecryptError, Vault};
-pub use view::{
-    Check, CheckResult, OrganizationState, OrganizationView, SettingsSource, SetupHalf, TestReport, report,
-};
+pub use saved::read_saved;
+pub use vault::Vault;
+pub use view::{OrganizationState, OrganizationView, TestReport};

@@ -3,13 +3,21 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+
 use crate::config::FaultPlace;
 
 /// Origin of an organization's settings.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// File of this path.
-    File(PathBuf),
+    /// File in `organizations.directory`.
+    File(
+        #[serde(serialize_with = "displayed")]
+        #[schemars(with = "String")]
+        PathBuf,
+    ),
     /// Document saved, or to be saved, in the store.
     Store,
 }
@@ -39,4 +47,9 @@ impl fmt::Display for Origin {
             Self::Store => f.write_str("the store"),
         }
     }
+}
+
+/// Serializes a path whatever its bytes; serde refuses one that is not UTF-8.
+fn displayed<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }

@@ -18,18 +18,18 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Keeps the store's and the broker's lists of queues up to date.
 #[derive(Clone)]
-pub struct OrganizationQueueKeeper(watch::Sender<Option<BTreeSet<OrganizationId>>>);
+pub(super) struct OrganizationQueueKeeper(watch::Sender<Option<BTreeSet<OrganizationId>>>);
 
 impl OrganizationQueueKeeper {
     /// Starts the task that does so. Needs a tokio runtime.
-    pub(crate) fn keep(store: Arc<dyn Store>, broker: Arc<Rabbit>) -> Self {
+    pub(super) fn keep(store: Arc<dyn Store>, broker: Arc<Rabbit>) -> Self {
         let (wanted, receiver) = watch::channel(None);
         tokio::spawn(keep(store, broker, receiver));
         Self(wanted)
     }
 
     /// Sets the configured organizations.
-    pub(crate) fn configured(&self, organizations: impl Iterator<Item = OrganizationId>) {
+    pub(super) fn configured(&self, organizations: impl Iterator<Item = OrganizationId>) {
         self.0.send_replace(Some(organizations.collect()));
     }
 }

@@ -1,13 +1,15 @@
 //! Registry of the organizations of a running worker: those from files and those saved in the store, with their pauses.
 //!
-//! It owns the merged list that is in effect, and applies every change of it to the rest of the worker. No event may be
-//! consumed before the store has been read: events of saved organizations would be dead-lettered as unknown.
+//! It owns the merged list that is in effect, and passes every change of it to the rest of the worker before it returns,
+//! so that an operator who paused an organization finds it paused. No event may be consumed before the store has been
+//! read: events of saved organizations would be dead-lettered as unknown.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::future::join_all;
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::store::{Change, SavedOrganization, Store, StoreError};
 use jiff::Timestamp;
@@ -15,15 +17,20 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::{debug, error, info, warn};
 
-use super::files::{Loaded, Snapshot, read};
+use super::document::parse_document;
+use super::files::{Loaded, read};
 use super::known::KnownOrganizations;
-use super::operations::OrganizationError;
+use super::operations::{OrganizationError, Organizations};
 use super::organization::Organization;
-use super::saved::to_be_resealed;
-use super::subscribers::{Subscribers, access, apply, report_changes, report_faults, report_problems};
+use super::queues::OrganizationQueueKeeper;
+use super::reports::report_changes;
+use super::saved::{encrypted, named, reencrypted};
 use super::vault::Vault;
-use super::view::{self, OrganizationView, TestReport};
+use super::view::{OrganizationFacts, OrganizationView, TestReport, shadowed};
 use crate::config::{Config, EnvironmentVariables};
+use crate::dynamics::Dynamics;
+use crate::rabbit::Rabbit;
+use crate::telemetry::metrics::PrometheusMetrics;
 
 /// Pause before the store is tried again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -32,104 +39,61 @@ const COUNT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Registry of organizations.
 pub struct OrganizationRegistry {
-    pub(super) config: Config,
+    config: Config,
     env: EnvironmentVariables,
-    pub(super) vault: Vault,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) parties: Subscribers,
-    roster: Mutex<KnownOrganizations>,
-    /// Problems of saved organizations, as last reported.
-    told: std::sync::Mutex<String>,
-    /// Problems of organization files, as last reported.
-    told_of_files: std::sync::Mutex<String>,
-    /// True once the first list is in effect.
-    begun: AtomicBool,
+    vault: Vault,
+    deps: RegistryDeps,
+    queues: OrganizationQueueKeeper,
+    known: Mutex<KnownOrganizations>,
     /// True once the store has been read.
     loaded: AtomicBool,
 }
 
+/// Store of the organizations, and the components that receive the list of them.
+pub struct RegistryDeps {
+    /// Store of saved organizations and pauses.
+    pub store: Arc<dyn Store>,
+    /// Destination.
+    pub dynamics: Arc<Dynamics>,
+    /// Broker, which has a queue for each organization.
+    pub broker: Arc<Rabbit>,
+    /// Metrics, which have series for each organization.
+    pub metrics: Arc<PrometheusMetrics>,
+}
+
 impl OrganizationRegistry {
     /// Creates the registry from the organizations of files, and reports their faults. Saved organizations are not
-    /// loaded yet.
-    pub(crate) fn new(
-        config: Config,
-        env: EnvironmentVariables,
-        store: Arc<dyn Store>,
-        parties: Subscribers,
-        files: Loaded,
-    ) -> Arc<Self> {
-        let keys = &config.organizations;
-        let vault = Vault::new(keys.encryption_key.as_ref(), keys.previous_encryption_key.as_ref());
-        let read = Snapshot::default().reload(files);
-        let mut told_of_files = String::new();
-        report_faults(&read, &mut told_of_files);
-        let (told, told_of_files, begun, loaded) =
-            (std::sync::Mutex::default(), told_of_files.into(), false.into(), false.into());
-        let roster = Mutex::new(KnownOrganizations::of(read.snapshot));
-        Arc::new(Self { config, env, vault, store, parties, roster, told, told_of_files, begun, loaded })
-    }
-
-    /// Reads the directory. Blocks.
-    pub(super) fn read_files(&self) -> Loaded {
-        read(&self.config.organizations.directory, &self.config, &self.env)
-    }
-
-    /// Applies a reading of the directory. Only one that was requested removes organizations at once: an editor may
-    /// delete a file and write it again.
-    pub(super) async fn apply_files(&self, loaded: Loaded, requested: bool) {
-        let mut roster = self.roster.lock().await;
-        let update = if requested { roster.files.reload(loaded) } else { roster.files.poll(loaded, Instant::now()) };
-        report_faults(&update, &mut self.told_of_files.lock().unwrap_or_else(PoisonError::into_inner));
-        let is_news = !update.changes.is_empty() || update.snapshot.is_complete() != roster.files.is_complete();
-        roster.files = update.snapshot;
-        if is_news {
-            self.refresh(&mut roster);
-        }
+    /// loaded yet. Needs a tokio runtime.
+    pub fn new(config: Config, env: EnvironmentVariables, deps: RegistryDeps, files: Loaded) -> Arc<Self> {
+        let mut known = KnownOrganizations::default();
+        known.read_files(files, true);
+        let vault = Vault::of(&config.organizations);
+        let queues = OrganizationQueueKeeper::keep(deps.store.clone(), deps.broker.clone());
+        Arc::new(Self { config, env, vault, deps, queues, known: Mutex::new(known), loaded: false.into() })
     }
 
     /// Loads the store and applies the first list. A store that can't be read yet is retried later
     /// ([`OrganizationRegistry::loaded`]).
-    pub(crate) async fn begin(&self) {
+    pub async fn begin(&self) {
         if let Err(problem) = self.load().await {
             error!(error = %problem, "can't read saved organizations; consuming is paused until they can be read");
-            self.refresh(&mut *self.roster().await);
+            self.refresh(&mut *self.known.lock().await);
         }
-    }
-
-    /// Reads the store, re-encrypts secrets that an older key has encrypted, and applies the result.
-    pub(super) async fn load(&self) -> Result<(), StoreError> {
-        let (saved, pauses) = (self.store.organizations().await?, self.store.pauses().await?);
-        // Invalid JSON is reported as an organization that can't be read.
-        let document = |row: SavedOrganization| (row.id, serde_json::from_str(&row.document).unwrap_or(Value::Null));
-        let mut saved = saved.into_iter().map(document).collect();
-        self.reencrypt(&mut saved).await;
-        let mut roster = self.roster.lock().await;
-        roster.forget_saved();
-        for (id, kept) in saved {
-            roster.save(id, &kept, &self.vault, &self.config);
-        }
-        roster.pauses = pauses.into_iter().collect();
-        self.refresh(&mut roster);
-        self.loaded.store(true, Ordering::Release);
-        for (id, since) in &roster.pauses {
-            warn!(organization_id = %id, %since, "organization is paused; its events are on hold until it is resumed");
-        }
-        Ok(())
     }
 
     /// Returns true if the store has been read. Before that, the organization of an event may be a saved one that is
     /// not loaded.
-    pub(crate) fn is_loaded(&self) -> bool {
+    pub fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
 
     /// Marks the store as unread, because another store has replaced the one that was read.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         self.loaded.store(false, Ordering::Release);
     }
 
     /// Completes once the store has been read.
-    pub(crate) async fn loaded(&self) {
+    pub async fn loaded(&self) {
         while !self.is_loaded() {
             if let Err(problem) = self.load().await {
                 debug!(error = %problem, "can't read saved organizations yet");
@@ -138,88 +102,206 @@ impl OrganizationRegistry {
         }
     }
 
-    /// Locks the roster.
-    pub(super) async fn roster(&self) -> MutexGuard<'_, KnownOrganizations> {
-        self.roster.lock().await
-    }
-
-    /// Merges files and store, applies the result, and reports the changes.
-    pub(super) fn refresh(&self, roster: &mut KnownOrganizations) {
-        let found = roster.refresh();
-        report_problems(&found.problems, &mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
-        self.parties.dynamics.set_paused(roster.pauses.keys().cloned().collect());
-        // The first list is not reported as a change.
-        let begun = self.begun.swap(true, Ordering::AcqRel);
-        if begun {
-            report_changes(&found.changes);
+    /// Reads the store, re-encrypts secrets that an older key has encrypted, and applies the result.
+    async fn load(&self) -> Result<(), StoreError> {
+        let (mut rows, pauses) = (self.deps.store.organizations().await?, self.deps.store.pauses().await?);
+        self.reencrypt(&mut rows).await;
+        let mut known = self.known.lock().await;
+        known.forget_saved();
+        for row in &rows {
+            known.save(row, &self.vault, &self.config);
         }
-        self.parties.dynamics.set_complete(roster.files.is_complete());
-        if !begun || !found.changes.is_empty() {
-            apply(roster.in_force(), &self.parties);
+        known.pauses = pauses.into_iter().collect();
+        self.refresh(&mut known);
+        self.loaded.store(true, Ordering::Release);
+        for (id, since) in &known.pauses {
+            warn!(organization_id = %id, %since, "organization is paused; its events are on hold until it is resumed");
         }
-        warn_of_shadows(roster);
-    }
-
-    /// Tests an organization, configured or not.
-    pub(super) async fn inspect(&self, organization: &Organization) -> TestReport {
-        let findings = self.parties.dynamics.inspect(access(organization)).await;
-        view::report(organization, findings)
-    }
-
-    /// Returns the current state of an organization.
-    pub(super) async fn view(
-        &self,
-        organization: &Organization,
-        paused: Option<Timestamp>,
-    ) -> Option<OrganizationView> {
-        let id = &organization.settings.organization_id;
-        let condition = self.parties.dynamics.condition(id)?;
-        let counted = tokio::time::timeout(COUNT_LIMIT, self.parties.broker.waiting(id)).await;
-        let missing = self.parties.broker.missing_queue(id);
-        Some(view::view(organization, condition, paused, (counted.ok().flatten(), missing)))
-    }
-
-    /// Makes changes durable.
-    pub(super) async fn keep(&self, changes: Vec<Change>) -> Result<(), OrganizationError> {
-        if !self.is_loaded() {
-            return Err(OrganizationError::Store("the store has not been read yet; try again later".to_owned()));
-        }
-        self.store.keep(changes).await.map_err(|problem| OrganizationError::Store(problem.to_string()))
+        Ok(())
     }
 
     /// Re-encrypts secrets with the current key, so that the previous one can be removed.
-    async fn reencrypt(&self, saved: &mut BTreeMap<OrganizationId, Value>) {
-        let anew: Vec<(OrganizationId, Value)> =
-            saved.iter().filter_map(|(id, kept)| Some((id.clone(), to_be_resealed(id, kept, &self.vault)?))).collect();
+    async fn reencrypt(&self, rows: &mut [SavedOrganization]) {
+        let mut anew = Vec::new();
+        for row in rows {
+            if let Some(encrypted) = reencrypted(row, &self.vault) {
+                *row = encrypted.clone();
+                anew.push(Change::Organization(encrypted));
+            }
+        }
         if anew.is_empty() {
             return;
         }
-        let change = |(id, kept): &(OrganizationId, Value)| {
-            Change::Organization(SavedOrganization { id: id.clone(), document: kept.to_string() })
-        };
-        match self.store.keep(anew.iter().map(change).collect()).await {
-            Ok(()) => {
-                info!(
-                    organizations = anew.len(),
-                    "re-encrypted the secrets of saved organizations with organizations.encryption_key; \
-                     organizations.previous_encryption_key can be removed"
-                );
-                saved.extend(anew);
-            }
+        let organizations = anew.len();
+        match self.deps.store.keep(anew).await {
+            Ok(()) => info!(
+                organizations,
+                "re-encrypted the secrets of saved organizations with organizations.encryption_key; \
+                 organizations.previous_encryption_key can be removed"
+            ),
             Err(problem) => {
                 error!(error = %problem, "could not re-encrypt saved secrets; keep organizations.previous_encryption_key");
             }
         }
     }
+
+    /// Reads the directory. Blocks.
+    pub(super) fn read_files(&self) -> Loaded {
+        read(&self.config.organizations.directory, &self.config, &self.env)
+    }
+
+    /// Applies a reading of the directory.
+    pub(super) async fn apply_files(&self, loaded: Loaded, requested: bool) {
+        let mut known = self.known.lock().await;
+        if known.read_files(loaded, requested) {
+            self.refresh(&mut known);
+        }
+    }
+
+    /// Merges files and store, passes the result to the other components, and reports the changes.
+    fn refresh(&self, known: &mut KnownOrganizations) {
+        let changes = known.merge();
+        let RegistryDeps { dynamics, metrics, .. } = &self.deps;
+        dynamics.set_paused(known.pauses.keys().cloned().collect());
+        dynamics.set_complete(known.files.is_complete());
+        // The first list is not reported as a change.
+        report_changes(changes.as_deref().unwrap_or_default());
+        if changes.is_some_and(|changes| changes.is_empty()) {
+            return;
+        }
+        let ids = || known.in_force().map(|organization| &organization.settings.organization_id);
+        metrics.configured(ids());
+        dynamics.set_organizations(known.in_force().map(Organization::access).collect());
+        self.queues.configured(ids().cloned());
+        if ids().next().is_none() {
+            warn!("no organization is configured; every event will be dead-lettered as unknown_organization");
+        }
+    }
+
+    /// Locks the organizations, and returns one of them.
+    async fn lock(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<(MutexGuard<'_, KnownOrganizations>, Organization), OrganizationError> {
+        let known = self.known.lock().await;
+        let organization = known.get(id).cloned().ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
+        Ok((known, organization))
+    }
+
+    /// Tests an organization, configured or not.
+    async fn inspect(&self, organization: &Organization) -> TestReport {
+        TestReport::new(organization, self.deps.dynamics.inspect(organization.access()).await)
+    }
+
+    /// Returns the current state of an organization, unless it was removed meanwhile.
+    async fn view(
+        &self,
+        organization: &Organization,
+        paused: Option<Timestamp>,
+    ) -> Result<OrganizationView, OrganizationError> {
+        let (RegistryDeps { dynamics, broker, .. }, id) = (&self.deps, &organization.settings.organization_id);
+        let limiter = dynamics.condition(id).ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
+        let counted = tokio::time::timeout(COUNT_LIMIT, broker.waiting(id)).await;
+        let facts =
+            OrganizationFacts { paused, waiting: counted.ok().flatten(), missing_queue: broker.missing_queue(id) };
+        Ok(OrganizationView::new(organization, limiter, facts))
+    }
+
+    /// Makes changes durable.
+    async fn keep(&self, changes: Vec<Change>) -> Result<(), OrganizationError> {
+        if !self.is_loaded() {
+            return Err(OrganizationError::Store("the store has not been read yet; try again later".to_owned()));
+        }
+        self.deps.store.keep(changes).await.map_err(|problem| OrganizationError::Store(problem.to_string()))
+    }
 }
 
-/// Warns once of each saved organization that a file overrides.
-fn warn_of_shadows(roster: &mut KnownOrganizations) {
-    for (id, file) in roster.newly_shadowed() {
-        warn!(
-            organization_id = %id,
-            file,
-            "organization is configured in a file and saved in the store; the file takes precedence; remove one of the two"
-        );
+#[async_trait]
+impl Organizations for OrganizationRegistry {
+    async fn list(&self) -> Vec<OrganizationView> {
+        let all: Vec<(Organization, Option<Timestamp>)> = {
+            let known = self.known.lock().await;
+            let paused = |one: &Organization| known.pauses.get(&one.settings.organization_id).copied();
+            known.in_force().map(|one| (one.clone(), paused(one))).collect()
+        };
+        // The broker is queried after the lock is released.
+        join_all(all.iter().map(|(one, paused)| self.view(one, *paused))).await.into_iter().flatten().collect()
+    }
+
+    async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {
+        let (known, organization) = self.lock(id).await?;
+        drop(known);
+        Ok(self.inspect(&organization).await)
+    }
+
+    async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
+        let (mut known, organization) = self.lock(id).await?;
+        let before = known.pauses.get(id).copied();
+        let since = before.unwrap_or_else(Timestamp::now);
+        // Stored even if it is paused already: a store that replaced a damaged one lacks the pause.
+        self.keep(vec![Change::Pause(id.clone(), since)]).await?;
+        if before.is_none() {
+            known.pauses.insert(id.clone(), since);
+            self.refresh(&mut known);
+            info!(organization_id = %id, "organization paused; its events are on hold until it is resumed");
+        }
+        drop(known);
+        self.view(&organization, Some(since)).await
+    }
+
+    async fn resume(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
+        let (mut known, organization) = self.lock(id).await?;
+        if known.pauses.contains_key(id) {
+            self.keep(vec![Change::Resume(id.clone())]).await?;
+            known.pauses.remove(id);
+            self.refresh(&mut known);
+            info!(organization_id = %id, "organization resumed");
+        }
+        drop(known);
+        self.view(&organization, None).await
+    }
+
+    async fn save(&self, id: &OrganizationId, document: Value) -> Result<TestReport, OrganizationError> {
+        let document = named(id, document)?;
+        let organization =
+            parse_document(&document, &self.config).map_err(|faults| OrganizationError::Invalid(faults.to_string()))?;
+        let row = encrypted(id, &document, &self.vault)?;
+        let mut report = self.inspect(&organization).await;
+        if !report.passed {
+            return Err(OrganizationError::Untested(report));
+        }
+        let mut known = self.known.lock().await;
+        self.keep(vec![Change::Organization(row.clone())]).await?;
+        known.save(&row, &self.vault, &self.config);
+        info!(organization_id = %id, "organization saved in the store");
+        self.refresh(&mut known);
+        report.checks.extend(known.files.get(id).map(|of_file| shadowed(&of_file.source)));
+        Ok(report)
+    }
+
+    async fn delete(&self, id: &OrganizationId) -> Result<(), OrganizationError> {
+        let mut known = self.known.lock().await;
+        if !known.has_saved(id) {
+            return Err(match known.get(id) {
+                Some(of_file) => OrganizationError::Refused(format!(
+                    "organization {:?} is configured by {}, not in the store; remove that file instead",
+                    id.as_str(),
+                    of_file.source
+                )),
+                None => OrganizationError::Unknown(id.clone()),
+            });
+        }
+        let mut changes = vec![Change::ForgetOrganization(id.clone())];
+        let is_gone = known.files.get(id).is_none();
+        // A pause that outlives its organization would surprise whoever saves it again.
+        changes.extend(is_gone.then(|| Change::Resume(id.clone())));
+        self.keep(changes).await?;
+        known.forget(id);
+        if is_gone {
+            known.pauses.remove(id);
+        }
+        info!(organization_id = %id, "organization deleted from the store");
+        self.refresh(&mut known);
+        Ok(())
     }
 }

@@ -1,35 +1,78 @@
 //! Documents of organizations as stored: the keys of a file as JSON, with the secret encrypted.
 
 use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::store::SavedOrganization;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::document::parse_document;
-use super::organization::{Organization, Withheld};
+use super::operations::OrganizationError;
+use super::organization::Organization;
 use super::origin::Origin;
 use super::vault::{DecryptError, Vault};
 use crate::config::{Config, ConfigFault, ConfigFaults};
+use crate::dynamics::Withheld;
 
 const SECRET: &str = "client_secret";
 const ID: &str = "organization_id";
 
-/// Returns a valid document with its secret encrypted. `None` without a key, or if the document has no secret.
-pub fn encrypt_document(id: &OrganizationId, document: &Value, vault: &Vault) -> Option<Value> {
-    let mut kept = document.clone();
-    kept[ID] = id.as_str().into();
-    kept[SECRET] = vault.encrypt(id, &document[SECRET].as_str()?.into())?;
-    Some(kept)
+/// Returns the document with its id, which may be given only in the path.
+pub(super) fn named(id: &OrganizationId, mut document: Value) -> Result<Value, OrganizationError> {
+    let Some(object) = document.as_object_mut() else {
+        return Err(OrganizationError::Invalid(
+            "expected a JSON object with the keys of an organization's file".to_owned(),
+        ));
+    };
+    match object.get(ID) {
+        None | Some(Value::Null) => {
+            object.insert(ID.to_owned(), id.as_str().into());
+        }
+        Some(given) if given == id.as_str() => {}
+        Some(_) => {
+            return Err(OrganizationError::Invalid(format!(
+                "organization_id: expected {:?}, as in the URL, or no value",
+                id.as_str()
+            )));
+        }
+    }
+    Ok(document)
 }
 
-/// Re-encrypts a document with the current key. `None` if it already uses that key or can't be decrypted.
-pub fn to_be_resealed(id: &OrganizationId, kept: &Value, vault: &Vault) -> Option<Value> {
-    let secret = &kept[SECRET];
+/// Builds the row of a valid document, with its secret encrypted.
+pub(super) fn encrypted(
+    id: &OrganizationId,
+    document: &Value,
+    vault: &Vault,
+) -> Result<SavedOrganization, OrganizationError> {
+    let secret = document[SECRET].as_str().unwrap_or_default().into();
+    let Some(sealed) = vault.encrypt(id, &secret) else {
+        return Err(OrganizationError::Refused(
+            "can't encrypt the secret without a key; set organizations.encryption_key (openssl rand -base64 32) and restart \
+             the worker, or configure the organization in a file"
+                .to_owned(),
+        ));
+    };
+    let row = row(id, document.clone(), sealed);
+    if row.document.len() > SavedOrganization::LONGEST {
+        return Err(OrganizationError::Invalid(format!(
+            "the document takes {} bytes, the limit is {}; shorten ticket_properties, or configure the organization in a \
+             file",
+            row.document.len(),
+            SavedOrganization::LONGEST
+        )));
+    }
+    Ok(row)
+}
+
+/// Re-encrypts a row with the current key. `None` if it already uses that key or can't be decrypted.
+pub(super) fn reencrypted(saved: &SavedOrganization, vault: &Vault) -> Option<SavedOrganization> {
+    let document = document(saved);
+    let secret = &document[SECRET];
     if !is_sealed(secret) || vault.is_current(secret) {
         return None;
     }
-    let mut anew = kept.clone();
-    anew[SECRET] = vault.encrypt(id, &vault.open(id, secret).ok()?)?;
-    Some(anew)
+    let sealed = vault.encrypt(&saved.id, &vault.open(&saved.id, secret).ok()?)?;
+    Some(row(&saved.id, document, sealed))
 }
 
 /// Reads a saved organization. One whose secret can't be decrypted, or that is no longer valid, is withheld, so that
@@ -37,23 +80,28 @@ pub fn to_be_resealed(id: &OrganizationId, kept: &Value, vault: &Vault) -> Optio
 ///
 /// # Errors
 /// Fails if too little of the document is readable to identify the organization.
-pub fn read_saved(
-    id: &OrganizationId,
-    kept: &Value,
-    vault: &Vault,
-    config: &Config,
-) -> Result<Organization, ConfigFaults> {
-    if kept[ID] != id.as_str() {
+pub fn read_saved(saved: &SavedOrganization, vault: &Vault, config: &Config) -> Result<Organization, ConfigFaults> {
+    let mut document = document(saved);
+    if document[ID] != saved.id.as_str() {
         return Err(not_it());
     }
-    let mut document = kept.clone();
-    if is_sealed(&kept[SECRET]) {
-        match vault.open(id, &kept[SECRET]) {
+    if is_sealed(&document[SECRET]) {
+        match vault.open(&saved.id, &document[SECRET]) {
             Ok(secret) => document[SECRET] = secret.expose_secret().into(),
             Err(problem) => return withheld(document, sealed_shut(&problem), config),
         }
     }
     parse_document(&document, config).or_else(|faults| withheld(document, at_fault(&faults), config))
+}
+
+/// Returns the document of a row. Invalid JSON is reported as an organization that can't be read.
+fn document(saved: &SavedOrganization) -> Value {
+    serde_json::from_str(&saved.document).unwrap_or_default()
+}
+
+fn row(id: &OrganizationId, mut document: Value, sealed: Value) -> SavedOrganization {
+    document[SECRET] = sealed;
+    SavedOrganization { id: id.clone(), document: document.to_string() }
 }
 
 /// Returns the organization with a placeholder for its secret, which no request ever uses.
@@ -117,7 +165,7 @@ mod tests {
 
     fn document() -> Value {
         json!({
-            "environment_url": "https://acme.crm.dynamics.com", "tenant_id": "11111111-1111-1111-1111-111111111111",
+            "organization_id": "org_acme", "environment_url": "https://acme.crm.dynamics.com", "tenant_id": "11111111-1111-1111-1111-111111111111",
             "client_id": "22222222-2222-2222-2222-222222222222", "client_secret": "s3cret",
         })
     }
@@ -131,15 +179,16 @@ mod tests {
         config
     }
 
-    fn read(kept: &Value, vault: &Vault, config: &Config) -> Result<Organization, ConfigFaults> {
-        read_saved(&acme(), kept, vault, config)
+    /// Row of a document, with its secret encrypted by the vault.
+    fn saved(document: &Value, vault: &Vault) -> SavedOrganization {
+        encrypted(&acme(), document, vault).unwrap()
     }
 
     #[test]
     fn a_stored_document_hides_its_secret_and_round_trips() {
-        let kept = encrypt_document(&acme(), &document(), &vault(1)).unwrap();
-        assert!(!kept.to_string().contains("s3cret"));
-        let organization = read(&kept, &vault(1), &config(&[])).unwrap();
+        let kept = saved(&document(), &vault(1));
+        assert!(!kept.document.contains("s3cret"));
+        let organization = read_saved(&kept, &vault(1), &config(&[])).unwrap();
         assert_eq!(organization.credentials.client_secret.expose_secret(), "s3cret");
         assert_eq!((organization.withheld, organization.source), (None, Origin::Store));
     }
@@ -148,11 +197,8 @@ mod tests {
     fn a_row_that_refers_to_its_secret_is_withheld_whatever_it_names() {
         let elsewhere = [json!({ "env": "PATH" }), json!({ "env": "NO_SUCH" }), json!({ "file": "/etc/hostname" })];
         let why = elsewhere.map(|secret| {
-            let mut kept = document();
-            kept["organization_id"] = "org_acme".into();
-            kept["client_secret"] = secret;
-            assert_eq!(encrypt_document(&acme(), &kept, &vault(1)), None);
-            read(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap().why
+            let kept = row(&acme(), document(), secret);
+            read_saved(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap().why
         });
         assert!(why[0].contains("expected the secret itself"), "{}", why[0]);
         assert!(why.iter().all(|other| *other == why[0]), "{why:?}");
@@ -160,8 +206,8 @@ mod tests {
 
     #[test]
     fn an_organization_that_can_not_be_decrypted_is_withheld() {
-        let kept = encrypt_document(&acme(), &document(), &vault(1)).unwrap();
-        let organization = read(&kept, &vault(2), &config(&[])).unwrap();
+        let kept = saved(&document(), &vault(1));
+        let organization = read_saved(&kept, &vault(2), &config(&[])).unwrap();
         let withheld = organization.withheld.unwrap();
         assert!(withheld.advice.contains("organizations.encryption_key"), "{}", withheld.advice);
         assert_eq!(organization.settings.environment_url, "https://acme.crm.dynamics.com");
@@ -172,28 +218,47 @@ mod tests {
     fn an_organization_that_is_no_longer_valid_is_withheld() {
         let mut document = document();
         document["environment_url"] = "http://127.0.0.1:1".into();
-        let kept = encrypt_document(&acme(), &document, &vault(1)).unwrap();
-        assert_eq!(read(&kept, &vault(1), &config(&INSECURE)).unwrap().withheld, None);
-        let withheld = read(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap();
+        let kept = saved(&document, &vault(1));
+        assert_eq!(read_saved(&kept, &vault(1), &config(&INSECURE)).unwrap().withheld, None);
+        let withheld = read_saved(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap();
         assert!(withheld.why.contains("allow_insecure"), "{}", withheld.why);
     }
 
     #[test]
+    fn a_document_without_a_key_or_too_long_is_not_saved() {
+        assert!(matches!(encrypted(&acme(), &document(), &Vault::default()), Err(OrganizationError::Refused(_))));
+        let mut long = document();
+        long["ticket_properties"] = json!({ "x": "y".repeat(SavedOrganization::LONGEST) });
+        assert!(matches!(encrypted(&acme(), &long, &vault(1)), Err(OrganizationError::Invalid(_))));
+    }
+
+    #[test]
+    fn a_document_may_leave_out_the_id_of_the_url_but_not_contradict_it() {
+        for id in [Value::Null, "org_acme".into()] {
+            assert_eq!(named(&acme(), json!({ "organization_id": id })).unwrap()[ID], "org_acme");
+        }
+        for wrong in [json!({ "organization_id": "org_globex" }), json!({ "organization_id": 5 }), json!([])] {
+            assert!(matches!(named(&acme(), wrong), Err(OrganizationError::Invalid(_))));
+        }
+    }
+
+    #[test]
     fn a_row_under_another_id_is_refused() {
-        let kept = encrypt_document(&"org_globex".into(), &document(), &vault(1)).unwrap();
-        assert!(read(&kept, &vault(1), &config(&[])).is_err());
-        assert!(read(&json!(null), &vault(1), &config(&[])).is_err());
+        let kept = SavedOrganization { id: "org_globex".into(), ..saved(&document(), &vault(1)) };
+        assert!(read_saved(&kept, &vault(1), &config(&[])).is_err());
+        let unreadable = SavedOrganization { id: acme(), document: "{".to_owned() };
+        assert!(read_saved(&unreadable, &vault(1), &config(&[])).is_err());
     }
 
     #[test]
     fn rotation_re_encrypts_secrets_of_the_previous_key() {
         let (old, new) = (SecretSlice::from(vec![1; 32]), SecretSlice::from(vec![2; 32]));
-        let kept = encrypt_document(&acme(), &document(), &vault(1)).unwrap();
+        let kept = saved(&document(), &vault(1));
         let rotating = Vault::new(Some(&new), Some(&old));
-        let anew = to_be_resealed(&acme(), &kept, &rotating).unwrap();
-        assert_eq!(to_be_resealed(&acme(), &anew, &rotating), None);
-        assert_eq!(to_be_resealed(&acme(), &kept, &vault(2)), None, "it can't be decrypted and is unchanged");
-        let organization = read(&anew, &vault(2), &config(&[])).unwrap();
+        let anew = reencrypted(&kept, &rotating).unwrap();
+        assert_eq!(reencrypted(&anew, &rotating), None);
+        assert_eq!(reencrypted(&kept, &vault(2)), None, "it can't be decrypted and is unchanged");
+        let organization = read_saved(&anew, &vault(2), &config(&[])).unwrap();
         assert_eq!(organization.credentials.client_secret.expose_secret(), "s3cret");
     }
 }

@@ -14,6 +14,8 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
 
+use crate::config::OrganizationFiles;
+
 /// Namespace of key ids. A key id is a digest of 256 random bits: it distinguishes keys and reveals nothing about them.
 const KEY_NAMES: Uuid = uuid!("5b0c8b3e-6a0e-4f6c-9b39-7f9d1f3c2a61");
 /// Bytes of XChaCha20's nonce, which is long enough to be chosen at random without limit.
@@ -36,7 +38,7 @@ struct SealingKey {
 
 /// Reason why a secret can't be decrypted.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DecryptError {
+pub(super) enum DecryptError {
     /// The secret was encrypted with a key that is not configured.
     #[error("its secret was encrypted with the key {sealed_with}, which is not configured")]
     NoKey {
@@ -49,18 +51,18 @@ pub enum DecryptError {
 }
 
 impl Vault {
+    /// Uses the keys of the configuration.
+    pub fn of(keys: &OrganizationFiles) -> Self {
+        Self::new(keys.encryption_key.as_ref(), keys.previous_encryption_key.as_ref())
+    }
+
     /// Uses the current key, and the previous one while rows are re-encrypted.
-    pub fn new(current: Option<&SecretSlice<u8>>, previous: Option<&SecretSlice<u8>>) -> Self {
+    pub(super) fn new(current: Option<&SecretSlice<u8>>, previous: Option<&SecretSlice<u8>>) -> Self {
         Self { keys: current.into_iter().chain(previous).filter_map(SealingKey::new).collect() }
     }
 
-    /// Reports whether there is a key to encrypt with.
-    pub fn has_key(&self) -> bool {
-        !self.keys.is_empty()
-    }
-
     /// Encrypts a secret with the current key; `None` without a key.
-    pub fn encrypt(&self, organization: &OrganizationId, secret: &SecretString) -> Option<Value> {
+    pub(super) fn encrypt(&self, organization: &OrganizationId, secret: &SecretString) -> Option<Value> {
         let key = self.keys.first()?;
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
         let bound = bound_to(&key.id, organization);
@@ -71,7 +73,7 @@ impl Vault {
     }
 
     /// Decrypts a secret.
-    pub fn open(&self, organization: &OrganizationId, sealed: &Value) -> Result<SecretString, DecryptError> {
+    pub(super) fn open(&self, organization: &OrganizationId, sealed: &Value) -> Result<SecretString, DecryptError> {
         let sealed = &sealed["sealed"];
         let bytes = |name: &str| sealed[name].as_str().and_then(|text| STANDARD.decode(text).ok());
         let sealed_with = sealed["key"].as_str().ok_or(DecryptError::Damaged)?;
@@ -87,7 +89,7 @@ impl Vault {
     }
 
     /// Reports whether a secret was encrypted with the current key.
-    pub fn is_current(&self, sealed: &Value) -> bool {
+    pub(super) fn is_current(&self, sealed: &Value) -> bool {
         self.keys.first().is_some_and(|key| sealed["sealed"]["key"] == key.id.as_str())
     }
 }
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn without_a_key_nothing_is_encrypted_and_debug_shows_no_key() {
-        assert!(Vault::default().encrypt(&acme(), &"x".into()).is_none() && !Vault::default().has_key());
+        assert!(Vault::default().encrypt(&acme(), &"x".into()).is_none());
         assert!(!format!("{:?}", vault(7, None)).contains("07"));
     }
 }

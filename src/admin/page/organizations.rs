@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{badge, text};
-use crate::organizations::{OrganizationState, OrganizationView, SettingsSource, SetupHalf, TestReport};
+use crate::organizations::{OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
 
 /// Organization and its last test.
 pub(super) struct OrganizationLine<'a> {
@@ -44,8 +44,8 @@ fn organization(line: &OrganizationLine<'_>, now: Timestamp) -> Markup {
                     @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => (text::dash()) }
                 } }
                 div { dt { "Settings" } dd { @match &view.source {
-                    SettingsSource::File(path) => (text::id(path)),
-                    SettingsSource::Store => "saved in the store",
+                    Origin::File(path) => (text::id(&path.to_string_lossy())),
+                    Origin::Store => "saved in the store",
                 } } }
             }
             @if let Some((at, report)) = line.tested { (tested(report, *at, now)) }
@@ -83,7 +83,7 @@ fn tested(report: &TestReport, at: Timestamp, now: Timestamp) -> Markup {
             ol class="checks" {
                 @for check in &report.checks {
                     li {
-                        p { (badge::check(check.result)) " " strong { (text::foreign_text(&check.check)) } span class="half" { (half(check.half)) } }
+                        p { (badge::check(check.result)) " " strong { (text::foreign_text(check.check)) } span class="half" { (half(check.half)) } }
                         @if !check.message.is_empty() { p { (text::foreign_text(&check.message)) } }
                         @if !check.advice.is_empty() { p class="advice" { (text::foreign_text(&check.advice)) } }
                     }

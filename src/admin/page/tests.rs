@@ -20,9 +20,7 @@ use super::now::{NowView, QueueKind, QueueLine, now};
 use super::organizations::{OrganizationLine, organizations};
 use super::timeline::StoryContext;
 use super::{find, timeline};
-use crate::organizations::{
-    Check, CheckResult, OrganizationState, OrganizationView, SettingsSource, SetupHalf, TestReport,
-};
+use crate::organizations::{CheckResult, Finding, OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
 
 /// A tag, an attribute's end, an entity, a direction override and an invisible character.
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=y>&amp;\u{202e}gnp\u{200b}";
@@ -94,7 +92,7 @@ fn view(state: OrganizationState) -> OrganizationView {
     OrganizationView {
         organization_id: HOSTILE.to_owned(),
         environment_url: format!("javascript:{HOSTILE}"),
-        source: SettingsSource::File(HOSTILE.to_owned()),
+        source: Origin::File(HOSTILE.into()),
         state,
         concurrency: 4,
         under_way: 1,
@@ -177,8 +175,8 @@ fn names_are_never_markup_among_dead_letters() {
 
 #[test]
 fn names_are_never_markup_among_organizations() {
-    let check = Check {
-        check: HOSTILE.to_owned(),
+    let check = Finding {
+        check: HOSTILE,
         half: SetupHalf::Environment,
         result: CheckResult::Failed,
         message: HOSTILE.to_owned(),

@@ -51,11 +51,11 @@ struct HeldStep {
 
 /// Reason for a block or a hold.
 #[derive(Clone, Debug)]
-pub(super) struct Cause {
+pub struct Cause {
     /// Time of the first refusal.
-    pub(super) since: Instant,
+    pub since: Instant,
     /// Fault of the step or probe that was refused last.
-    pub(super) fault: Arc<Fault>,
+    pub fault: Arc<Fault>,
     /// Delay before the next probe or trial.
     pause: Duration,
 }

@@ -19,9 +19,8 @@ use tokio::sync::{Notify, oneshot};
 use super::aimd::Aimd;
 use super::circuit_breaker::{BreakerChange, BreakerPermission, CircuitBreaker, TrialResult};
 
-use status::LimiterStatus;
-
 pub(super) use request_result::RequestResult;
+pub use status::LimiterStatus;
 pub(super) use status::{LimiterAvailability, ProbeTurn, Rejected};
 
 /// Concurrency limiter of one organization.
@@ -207,7 +206,7 @@ impl Limiter {
     pub(super) fn condition(&self, now: Instant) -> LimiterStatus {
         let state = self.lock();
         LimiterStatus {
-            places: state.pace.places(now),
+            concurrency: state.pace.places(now),
             under_way: state.under_way,
             wait: state.wait(now),
             cause: state.blockade.cause().cloned(),

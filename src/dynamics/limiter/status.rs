@@ -28,15 +28,15 @@ pub(in crate::dynamics) enum LimiterAvailability {
 
 /// Snapshot of a limiter.
 #[derive(Clone, Debug)]
-pub(in crate::dynamics) struct LimiterStatus {
+pub struct LimiterStatus {
     /// Limit of concurrent requests.
-    pub(in crate::dynamics) places: usize,
+    pub concurrency: usize,
     /// Number of requests under way.
-    pub(in crate::dynamics) under_way: usize,
+    pub under_way: usize,
     /// Remaining time of a throttling.
-    pub(in crate::dynamics) wait: Option<Duration>,
+    pub wait: Option<Duration>,
     /// Reason of the block or hold, if any.
-    pub(in crate::dynamics) cause: Option<Cause>,
+    pub cause: Option<Cause>,
 }
 
 /// Next action of the task that probes a blocked organization.

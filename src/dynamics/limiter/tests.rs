@@ -30,7 +30,7 @@ fn held(step: StepName) -> Fault {
 }
 
 fn places(gate: &Limiter) -> usize {
-    gate.condition(Instant::now()).places
+    gate.condition(Instant::now()).concurrency
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::CheckOutcome;
+    use super::super::finding::CheckResult;
     use super::*;
 
     fn fields() -> CaseFields {
@@ -139,7 +139,7 @@ mod tests {
         let properties = json!({
             "casetypecode": 1, "subjectid@odata.bind": "/subjects(1)", "productserialnumber@odata.type": "String"
         });
-        assert_eq!(judge(&properties).result, CheckOutcome::Passed);
+        assert_eq!(judge(&properties).result, CheckResult::Passed);
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
             ("customerid", "bind it with \"customerid_account@odata.bind\" or \"customerid_contact@odata.bind\""),
         ] {
             let finding = judge(&json!({ key: 1 }));
-            assert_eq!(finding.result, CheckOutcome::Failed);
+            assert_eq!(finding.result, CheckResult::Failed);
             assert!(finding.message.contains(expected), "{}", finding.message);
         }
     }

@@ -1,63 +1,68 @@
 //! Result of one check of a test.
 
 use handoffd_engine::workflow::{Fault, Remedy};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-/// Result of one check.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// One check of a test.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Check")]
 pub struct Finding {
-    /// Name of the check: `token`, `probe`, `owner`, …
+    /// Name of the check: `token`, `probe`, `owner`, `queue`, `workstream`, …
     pub check: &'static str,
     /// Half of the setup that the check belongs to.
-    pub half: CheckedHalf,
-    /// Verdict of the check.
-    pub result: CheckOutcome,
-    /// Message in one line.
+    pub half: SetupHalf,
+    /// Result.
+    pub result: CheckResult,
+    /// Finding, in one line.
     pub message: String,
-    /// Advice for the operator. Empty if no action is needed.
+    /// Recommended action; empty if none is needed.
     pub advice: String,
 }
 
-/// The halves of an organization's setup.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CheckedHalf {
+/// Halves of an organization's setup, as "Test & Save" divides it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SetupHalf {
     /// Entra ID: tenant, application, secret.
     Credentials,
     /// Dynamics 365: environment, application user, privileges, records.
     Environment,
 }
 
-/// Verdict of a check.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CheckOutcome {
-    /// The setup is correct.
+/// Result of a check.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckResult {
+    /// No problem found.
     Passed,
     /// Events will fail or wait.
     Failed,
-    /// All or most events will succeed, but the operator should check.
+    /// Events will be processed, but someone should review the finding.
     Warned,
-    /// The check was not made, or does not apply.
+    /// Not run, because an earlier check failed or there is nothing to check.
     Skipped,
 }
 
 impl Finding {
     /// Creates the finding of a correct setup.
     pub(super) fn passed(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, CheckOutcome::Passed, message.into(), String::new())
+        Self::new(check, CheckResult::Passed, message.into(), String::new())
     }
 
     /// Creates a finding of events that will fail or wait.
     pub(super) fn failed(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self::new(check, CheckOutcome::Failed, message.into(), advice.into())
+        Self::new(check, CheckResult::Failed, message.into(), advice.into())
     }
 
     /// Creates a finding that the operator should check.
     pub(super) fn warned(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self::new(check, CheckOutcome::Warned, message.into(), advice.into())
+        Self::new(check, CheckResult::Warned, message.into(), advice.into())
     }
 
     /// Creates the finding of a check that was not made.
     pub(super) fn skipped(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, CheckOutcome::Skipped, message.into(), String::new())
+        Self::new(check, CheckResult::Skipped, message.into(), String::new())
     }
 
     /// Creates a failure from the fault of a request, with the same advice as for an event.
@@ -77,11 +82,11 @@ impl Finding {
 
     /// Assigns the finding to the credentials.
     pub(super) fn of_credentials(self) -> Self {
-        Self { half: CheckedHalf::Credentials, ..self }
+        Self { half: SetupHalf::Credentials, ..self }
     }
 
-    fn new(check: &'static str, result: CheckOutcome, message: String, advice: String) -> Self {
-        Self { check, half: CheckedHalf::Environment, result, message, advice }
+    fn new(check: &'static str, result: CheckResult, message: String, advice: String) -> Self {
+        Self { check, half: SetupHalf::Environment, result, message, advice }
     }
 }
 

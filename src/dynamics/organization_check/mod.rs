@@ -15,4 +15,4 @@ mod request;
 mod secured;
 
 pub(super) use call::inspect;
-pub use finding::{CheckOutcome, CheckedHalf, Finding};
+pub use finding::{CheckResult, Finding, SetupHalf};

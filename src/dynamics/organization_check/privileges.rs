@@ -130,7 +130,7 @@ pub(super) fn judged(all: &[Need], missing: &[Need], unknown: &[Need]) -> Findin
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::CheckOutcome;
+    use super::super::finding::CheckResult;
     use super::*;
     use handoffd_engine::workflow::samples::settings_with;
 
@@ -161,7 +161,7 @@ mod tests {
         let finding = of(&[&look]);
         assert_eq!(
             (finding.result, finding.message.contains("after a lost answer: prvReadActivity")),
-            (CheckOutcome::Warned, true)
+            (CheckResult::Warned, true)
         );
         assert!(finding.advice.contains("Read on Activity (prvReadActivity)"), "{finding:?}");
         let both = of(&[&look, &action]);
@@ -169,7 +169,7 @@ mod tests {
             both.message.contains("an action: prvCreateQueueItem; after a lost answer: prvReadActivity"),
             "{both:?}"
         );
-        assert_eq!(of(&[&look, &always]).result, CheckOutcome::Failed);
-        assert_eq!(of(&[]).result, CheckOutcome::Passed);
+        assert_eq!(of(&[&look, &always]).result, CheckResult::Failed);
+        assert_eq!(of(&[]).result, CheckResult::Passed);
     }
 }

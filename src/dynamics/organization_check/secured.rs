@@ -175,7 +175,7 @@ pub(super) fn judged(settings: &Settings, used: &[SecuredUse], profile: Option<&
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::CheckOutcome;
+    use super::super::finding::CheckResult;
     use super::*;
     use handoffd_engine::workflow::samples::settings;
 
@@ -206,7 +206,7 @@ mod tests {
             let used = |settings: &Settings| !secured(table, column, settings).is_empty();
             assert_eq!((used(&settings()), used(&with)), (in_plain, in_with), "{column}");
         }
-        assert_eq!(judged(&settings(), &[], None).result, CheckOutcome::Passed);
+        assert_eq!(judged(&settings(), &[], None).result, CheckResult::Passed);
     }
 
     #[test]
@@ -220,10 +220,10 @@ mod tests {
             let used = secured(table, column, &settings);
             for ((read, create), allowed) in [(0, 0), (4, 0), (0, 4), (4, 4)].into_iter().zip(allowed) {
                 let finding = judged(&settings, &used, Some(&rights(read, create)));
-                assert_eq!(finding.result == CheckOutcome::Passed, allowed, "{column} {read} {create}: {finding:?}");
+                assert_eq!(finding.result == CheckResult::Passed, allowed, "{column} {read} {create}: {finding:?}");
             }
             let unknown = judged(&settings, &used, None);
-            assert_eq!(unknown.result, CheckOutcome::Warned);
+            assert_eq!(unknown.result, CheckResult::Warned);
             assert!(unknown.message.contains("could not be checked"), "{unknown:?}");
         }
     }

@@ -7,5 +7,5 @@ mod read;
 pub mod schema;
 mod ticket;
 
-pub(in crate::organizations) use read::read_document;
-pub use read::{parse, parse_document};
+pub use read::parse;
+pub(in crate::organizations) use read::{parse_document, read_document};

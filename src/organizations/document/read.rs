@@ -1,6 +1,7 @@
 //! Reads one organization's file, or a document with the same keys.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::workflow::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
@@ -18,7 +19,8 @@ use crate::config::suggest::suggest;
 use crate::config::url;
 use crate::config::value::{self, Read};
 use crate::config::{Config, EnvironmentVariables};
-use crate::organizations::organization::{Credentials, Organization};
+use crate::dynamics::Credentials;
+use crate::organizations::organization::Organization;
 use crate::organizations::origin::Origin;
 
 /// Parses text as the content of the file `path`, for `org save`.
@@ -33,7 +35,10 @@ pub fn parse(
 }
 
 /// Parses the same keys as JSON, for the API. The secret must be in the document itself.
-pub fn parse_document(document: &serde_json::Value, config: &Config) -> Result<Organization, ConfigFaults> {
+pub(in crate::organizations) fn parse_document(
+    document: &serde_json::Value,
+    config: &Config,
+) -> Result<Organization, ConfigFaults> {
     read_document(&Origin::Store, json::document(document)?, config, &EnvironmentVariables::default())
 }
 
@@ -55,7 +60,7 @@ pub(in crate::organizations) fn read_document(
         }
     }
     let organization = settings.zip(credentials).map(|(settings, credentials)| Organization {
-        settings,
+        settings: Arc::new(settings),
         credentials,
         source: source.clone(),
         withheld: None,

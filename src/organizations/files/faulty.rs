@@ -9,8 +9,9 @@ use crate::config::document::{DocumentEntry, TomlDocument};
 use crate::config::fault::ConfigFaults;
 use crate::config::url::{self, HostTrust};
 use crate::config::{Config, EnvironmentVariables};
+use crate::dynamics::Withheld;
 use crate::organizations::document::read_document;
-use crate::organizations::organization::{Organization, Withheld};
+use crate::organizations::organization::Organization;
 use crate::organizations::origin::Origin;
 
 /// Placeholder for an unreadable address; a reserved name that never resolves.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::fields::CaseFields;
-use super::finding::{CheckOutcome, CheckedHalf, Finding};
+use super::finding::{CheckResult, Finding, SetupHalf};
 use crate::dynamics::classify::NO_CHATS;
 
 /// Code for a missing privilege; other requests may still succeed.
@@ -265,7 +265,7 @@ pub(super) fn priority(priority: u8, asked: &CheckExchange) -> Finding {
 /// Returns the finding about `ticket_properties`, changed to a failure if a row that one of them binds is missing or deactivated.
 pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &CheckExchange) -> Finding {
     match asked {
-        Ok(row) if key.starts_with("customerid") && is_inactive(row) && finding.result != CheckOutcome::Failed => {
+        Ok(row) if key.starts_with("customerid") && is_inactive(row) && finding.result != CheckResult::Failed => {
             Finding::failed(
                 finding.check,
                 format!("{path}, which {key} binds, is deactivated"),
@@ -275,7 +275,7 @@ pub(super) fn bound_row(finding: Finding, key: &str, path: &str, asked: &CheckEx
                 ),
             )
         }
-        Err(fault) if is_missing_row(fault) && finding.result != CheckOutcome::Failed => Finding::failed(
+        Err(fault) if is_missing_row(fault) && finding.result != CheckResult::Failed => Finding::failed(
             finding.check,
             format!("{path}, which {key} binds, does not exist"),
             format!(
@@ -298,8 +298,8 @@ pub(super) fn customer_path(customer: FallbackCustomer) -> String {
 /// Returns skipped findings for the checks after a failure.
 pub(super) fn skipped(after: &Finding, checks: &[&'static str]) -> Vec<Finding> {
     let why = match after.half {
-        CheckedHalf::Credentials => "not checked; no token was issued",
-        CheckedHalf::Environment => "not checked; Dynamics does not admit the application",
+        SetupHalf::Credentials => "not checked; no token was issued",
+        SetupHalf::Environment => "not checked; Dynamics does not admit the application",
     };
     checks.iter().map(|check| Finding::skipped(check, why)).collect()
 }

@@ -2,7 +2,7 @@ use handoffd_engine::workflow::samples::settings;
 use serde_json::json;
 
 use super::*;
-use crate::dynamics::organization_check::CheckOutcome;
+use crate::dynamics::organization_check::CheckResult;
 
 fn fault(status: u16, code: &str, remedy: Remedy) -> Fault {
     Fault {
@@ -27,8 +27,8 @@ fn missing_table() -> CheckExchange {
 #[test]
 fn a_token_that_is_refused_for_the_environment_is_the_other_half() {
     let refused = |message: &str| Err(Fault { message: message.to_owned(), ..fault(400, "x", Remedy::Hold) });
-    assert_eq!(token(&refused("AADSTS7000215: Invalid client secret provided.")).0.half, CheckedHalf::Credentials);
-    assert_eq!(token(&refused("AADSTS500011: The resource principal …")).0.half, CheckedHalf::Environment);
+    assert_eq!(token(&refused("AADSTS7000215: Invalid client secret provided.")).0.half, SetupHalf::Credentials);
+    assert_eq!(token(&refused("AADSTS500011: The resource principal …")).0.half, SetupHalf::Environment);
     assert_eq!(token(&Ok(())), (Finding::passed("token", "Entra ID issued a token").of_credentials(), Rest::GoesOn));
 }
 
@@ -44,10 +44,10 @@ fn a_missing_privilege_does_not_end_the_test_and_a_missing_user_does() {
 fn an_owner_must_exist_be_enabled_and_read_cases() {
     let id = Uuid::nil();
     let result = |asked: &CheckExchange, reads| owner(id, asked, reads).result;
-    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(true)), CheckOutcome::Passed);
-    assert_eq!(result(&Ok(json!({ "isdisabled": false })), None), CheckOutcome::Passed);
-    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(false)), CheckOutcome::Failed);
-    assert_eq!(result(&Ok(json!({ "isdisabled": true })), Some(true)), CheckOutcome::Failed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(true)), CheckResult::Passed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), None), CheckResult::Passed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": false })), Some(false)), CheckResult::Failed);
+    assert_eq!(result(&Ok(json!({ "isdisabled": true })), Some(true)), CheckResult::Failed);
     assert!(owner(id, &missing_row(), None).advice.contains("default_owner_id"));
 }
 
@@ -58,10 +58,10 @@ fn a_queue_must_exist_be_active_and_accept_cases() {
     let some =
         CaseFields::read(&json!({}), &json!({"value": [{ "ReferencingEntityNavigationPropertyName": "queueid" }]}));
     for (assignment, fields, expected, says) in [
-        (QueueAssignment::Auto, &some, CheckOutcome::Passed, "bound to it by queueid"),
-        (QueueAssignment::Auto, &none, CheckOutcome::Passed, "by AddToQueue"),
-        (QueueAssignment::Bind, &none, CheckOutcome::Failed, "no lookup \"queueid\""),
-        (QueueAssignment::AddToQueue, &some, CheckOutcome::Passed, "by AddToQueue"),
+        (QueueAssignment::Auto, &some, CheckResult::Passed, "bound to it by queueid"),
+        (QueueAssignment::Auto, &none, CheckResult::Passed, "by AddToQueue"),
+        (QueueAssignment::Bind, &none, CheckResult::Failed, "no lookup \"queueid\""),
+        (QueueAssignment::AddToQueue, &some, CheckResult::Passed, "by AddToQueue"),
     ] {
         let settings = Settings { queue_assignment: assignment, ..settings() };
         let finding = queue(id, &settings, &there, Some(fields));
@@ -69,14 +69,14 @@ fn a_queue_must_exist_be_active_and_accept_cases() {
         assert!(finding.message.contains(says), "{finding:?}");
     }
     let settings = settings();
-    assert_eq!(queue(id, &settings, &Ok(json!({ "statecode": 1 })), None).result, CheckOutcome::Failed);
+    assert_eq!(queue(id, &settings, &Ok(json!({ "statecode": 1 })), None).result, CheckResult::Failed);
     assert!(queue(id, &settings, &missing_row(), None).advice.contains("default_queue_id"));
 }
 
 #[test]
 fn a_missing_table_of_live_work_items_is_a_warning() {
     let (finding, table) = chats("oc_liveworkitems", &Ok(json!({ "value": [] })));
-    assert_eq!((finding.result, table), (CheckOutcome::Warned, None));
+    assert_eq!((finding.result, table), (CheckResult::Warned, None));
     assert!(finding.advice.contains("Omnichannel"));
     let (_, table) = chats("x", &Ok(json!({ "value": [{ "SchemaName": "oc_LiveWorkItem" }] })));
     assert_eq!(table.as_deref(), Some("oc_LiveWorkItem"));
@@ -84,19 +84,19 @@ fn a_missing_table_of_live_work_items_is_a_warning() {
 
 #[test]
 fn a_workstream_can_be_wrong_or_unverifiable() {
-    assert_eq!(workstream(Uuid::nil(), &Ok(json!({}))).result, CheckOutcome::Passed);
-    assert_eq!(workstream(Uuid::nil(), &missing_row()).result, CheckOutcome::Failed);
-    assert_eq!(workstream(Uuid::nil(), &missing_table()).result, CheckOutcome::Warned);
+    assert_eq!(workstream(Uuid::nil(), &Ok(json!({}))).result, CheckResult::Passed);
+    assert_eq!(workstream(Uuid::nil(), &missing_row()).result, CheckResult::Failed);
+    assert_eq!(workstream(Uuid::nil(), &missing_table()).result, CheckResult::Warned);
 }
 
 #[test]
 fn limits_are_compared_with_the_columns() {
     let length = |length| Ok(json!({ "MaxLength": length }));
-    assert_eq!(description_limit(2000, &length(2000)).result, CheckOutcome::Passed);
+    assert_eq!(description_limit(2000, &length(2000)).result, CheckResult::Passed);
     assert!(description_limit(4000, &length(2000)).advice.contains("2000 or less"));
-    assert_eq!(description_limit(4000, &Ok(json!({}))).result, CheckOutcome::Warned);
+    assert_eq!(description_limit(4000, &Ok(json!({}))).result, CheckResult::Warned);
     let options = Ok(json!({ "OptionSet": { "Options": [{ "Value": 1 }, { "Value": 2 }, { "Value": 3 }] } }));
-    assert_eq!(priority(2, &options).result, CheckOutcome::Passed);
+    assert_eq!(priority(2, &options).result, CheckResult::Passed);
     assert!(priority(4, &options).message.contains("expected one of 1, 2, 3"));
 }
 
@@ -104,25 +104,25 @@ fn limits_are_compared_with_the_columns() {
 fn a_fallback_customer_must_exist_and_be_active() {
     let customer = FallbackCustomer::Account(Uuid::nil());
     let result = |asked: &CheckExchange| fallback_customer(customer, asked).result;
-    assert_eq!(result(&Ok(json!({ "statecode": 0 }))), CheckOutcome::Passed);
-    assert_eq!(result(&Ok(json!({ "statecode": 1 }))), CheckOutcome::Failed);
-    assert_eq!(result(&missing_row()), CheckOutcome::Failed);
-    assert_eq!(result(&Err(fault(403, "0x80040220", Remedy::Hold))), CheckOutcome::Warned);
+    assert_eq!(result(&Ok(json!({ "statecode": 0 }))), CheckResult::Passed);
+    assert_eq!(result(&Ok(json!({ "statecode": 1 }))), CheckResult::Failed);
+    assert_eq!(result(&missing_row()), CheckResult::Failed);
+    assert_eq!(result(&Err(fault(403, "0x80040220", Remedy::Hold))), CheckResult::Warned);
 }
 
 #[test]
 fn limits_that_the_worker_adapts_to_are_a_note() {
     let refused = || Err(fault(403, "0x80040220", Remedy::Hold));
     for (finding, result, says) in [
-        (subject_length(&Ok(json!({ "MaxLength": 200 }))), CheckOutcome::Passed, "takes 200 characters"),
-        (subject_length(&Ok(json!({}))), CheckOutcome::Skipped, "could not be checked"),
-        (subject_length(&refused()), CheckOutcome::Skipped, "could not be checked: said so (403 0x80040220)"),
-        (attachments(&Ok(blocked(Some("exe;TXT;js")))), CheckOutcome::Passed, "txt are blocked"),
-        (attachments(&Ok(blocked(Some("exe; .txt")))), CheckOutcome::Passed, "txt are blocked"),
-        (attachments(&Ok(blocked(Some("exe;txtx")))), CheckOutcome::Passed, "txt are allowed"),
-        (attachments(&Ok(blocked(None))), CheckOutcome::Passed, "txt are allowed"),
-        (attachments(&Ok(json!({ "value": [] }))), CheckOutcome::Skipped, "could not be checked"),
-        (attachments(&refused()), CheckOutcome::Skipped, "could not be checked: said so (403 0x80040220)"),
+        (subject_length(&Ok(json!({ "MaxLength": 200 }))), CheckResult::Passed, "takes 200 characters"),
+        (subject_length(&Ok(json!({}))), CheckResult::Skipped, "could not be checked"),
+        (subject_length(&refused()), CheckResult::Skipped, "could not be checked: said so (403 0x80040220)"),
+        (attachments(&Ok(blocked(Some("exe;TXT;js")))), CheckResult::Passed, "txt are blocked"),
+        (attachments(&Ok(blocked(Some("exe; .txt")))), CheckResult::Passed, "txt are blocked"),
+        (attachments(&Ok(blocked(Some("exe;txtx")))), CheckResult::Passed, "txt are allowed"),
+        (attachments(&Ok(blocked(None))), CheckResult::Passed, "txt are allowed"),
+        (attachments(&Ok(json!({ "value": [] }))), CheckResult::Skipped, "could not be checked"),
+        (attachments(&refused()), CheckResult::Skipped, "could not be checked: said so (403 0x80040220)"),
     ] {
         assert_eq!((finding.result, finding.advice.as_str()), (result, ""), "{finding:?}");
         assert!(finding.message.contains(says), "{finding:?}");
