@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::admin::api;
-use crate::config::{Config, EnvironmentVariables};
+use crate::config::{Config, EnvironmentVariables, Insecurity, insecurities};
 use crate::dynamics::Dynamics;
 use crate::organizations::{Loaded, OrganizationRegistry, OrganizationReloader, RegistryDeps};
 use crate::rabbit;
@@ -60,6 +60,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariables) -> Result<()> {
     let mut signals = ProcessSignals::listen().context("can't listen for signals")?;
     let metrics = Arc::new(PrometheusMetrics::new());
+    warn_of_insecure_settings(&config, &metrics);
     let opened = open_store(&config, metrics.clone()).await?;
     let (health, embedded) = (opened.health(), Arc::new(opened));
     let store: Arc<dyn Store> = embedded.clone();
@@ -100,6 +101,14 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     close(&*broker, &*store).await;
     server.stop().await;
     result
+}
+
+fn warn_of_insecure_settings(config: &Config, metrics: &PrometheusMetrics) {
+    let insecure = insecurities(config);
+    for Insecurity { setting, problem, advice } in &insecure {
+        warn!(setting, problem, advice, "insecure setting");
+    }
+    metrics.set_insecure_settings(insecure.iter().map(|insecure| insecure.setting.as_str()));
 }
 
 /// Processes events until a signal, then finishes those in progress. Ends at once when the store is damaged and

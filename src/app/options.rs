@@ -32,7 +32,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(20);
 pub fn bus(config: &Config) -> rabbit::RabbitOptions {
     let broker = &config.broker;
     rabbit::RabbitOptions {
-        urls: broker.urls.iter().map(|url| SecretString::from(url.expose().to_owned())).collect(),
+        urls: broker.url.iter().map(|url| SecretString::from(url.expose().to_owned())).collect(),
         events_exchange: broker.events_exchange.clone(),
         outcomes_exchange: broker.outcomes_exchange.clone(),
         queue: broker.queue.clone(),

@@ -98,7 +98,11 @@ pub struct Topology {
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Validate the configuration and every organization, and report all faults.
-    Check,
+    Check {
+        /// Treat insecure settings as faults too.
+        #[arg(long)]
+        strict: bool,
+    },
     /// Print the effective configuration, secrets masked.
     Show,
 }

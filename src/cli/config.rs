@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::config::{ConfigFaults, EnvironmentVariables};
+use crate::config::{self, ConfigFaults, EnvironmentVariables, Insecurity};
 use crate::organizations::{Organization, load_everything};
 
-/// Checks the configuration and every organization. Returns a summary, or all faults.
-pub fn check(path: &Path, env: &EnvironmentVariables) -> Result<String, ConfigFaults> {
+/// Checks the configuration and every organization. Returns a summary and the insecure settings, or all faults.
+pub fn check(path: &Path, env: &EnvironmentVariables) -> Result<(String, Vec<Insecurity>), ConfigFaults> {
     let (effective, organizations) = load_everything(path, env)?;
     let count = match organizations.len() {
         1 => "1 organization".to_owned(),
@@ -26,7 +26,7 @@ pub fn check(path: &Path, env: &EnvironmentVariables) -> Result<String, ConfigFa
             "warning: no organizations configured in {directory}; events would become dead letters (unknown_organization)"
         );
     }
-    Ok(text)
+    Ok((text, config::insecurities(&effective.config)))
 }
 
 /// Effective configuration, as TOML with the source of each value in a comment; secrets masked.

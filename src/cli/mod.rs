@@ -63,7 +63,11 @@ fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), Comma
             let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
             print(&explain::explain_file(&file, &organizations, limits)?);
         }
-        Command::Config(ConfigCommand::Check) => print(&config::check(path, &env)?),
+        Command::Config(ConfigCommand::Check { strict }) => {
+            let (summary, insecure) = config::check(path, &env)?;
+            shell::report_insecure(&insecure, strict)?;
+            print(&summary);
+        }
         Command::Config(ConfigCommand::Show) => print(&config::show(path, &env)?),
         Command::Org(command) => org::org(path, &env, &command)?,
         Command::Outcomes(command) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::config::ConfigFaults;
+use crate::config::{ConfigFaults, Insecurity};
 
 /// Exit status of a command that failed.
 pub(super) const FAILED: u8 = 1;
@@ -43,6 +43,18 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     // A read from a hanging mount and a DNS lookup can't be cancelled; the process ends without them.
     runtime.shutdown_timeout(END_LIMIT);
     result
+}
+
+/// Prints insecure settings as warnings. If `strict`, fails with them instead.
+pub(super) fn report_insecure(settings: &[Insecurity], strict: bool) -> Result<(), CommandError> {
+    let lines: Vec<String> = settings.iter().map(|setting| format!("insecure setting {setting}")).collect();
+    if strict && !lines.is_empty() {
+        return Err(CommandError::Usage(lines.join("\nerror: ")));
+    }
+    for line in lines {
+        eprintln!("warning: {line}");
+    }
+    Ok(())
 }
 
 /// Writes to standard output. A reader that has closed the pipe (`| head`) is not an error.

@@ -1,6 +1,7 @@
 //! URL of a broker, which holds a password.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use secrecy::{ExposeSecret, SecretString};
 use url::{Position, Url};
@@ -24,17 +25,29 @@ impl BrokerUrl {
     pub fn masked(&self) -> String {
         masked(self.expose())
     }
+
+    /// Reports whether connections leave this machine.
+    pub(super) fn is_remote(&self) -> bool {
+        let url = Url::parse(self.expose()).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+        !address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip| ip.to_canonical().is_loopback())
+    }
+
+    /// Reports whether connections are encrypted.
+    pub(super) fn has_tls(&self) -> bool {
+        self.expose().starts_with("amqps:")
+    }
+
+    /// Reports whether the user is RabbitMQ's default one, which a URL without a user means too.
+    pub(super) fn is_guest(&self) -> bool {
+        Url::parse(self.expose()).is_ok_and(|url| matches!(url.username(), "" | "guest"))
+    }
 }
 
 impl fmt::Debug for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.masked(), f)
-    }
-}
-
-impl fmt::Display for BrokerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.masked())
     }
 }
 

@@ -75,56 +75,39 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Parses text as the content of the file `path`.
 pub(crate) fn parse(path: &Path, text: &str) -> Result<TomlDocument, ConfigFaults> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut faults = ConfigFaults::default();
-    let mut fault_at = |offset: Option<usize>, error: &toml::de::Error| {
-        faults.push(ConfigFault {
-            place: FaultPlace::File { path: path.to_owned(), line: offset.map(|offset| line_of(text, offset)) },
-            key: String::new(),
-            found: Some(error.message().replace('\n', ", ")),
-            expected: "valid TOML".to_owned(),
-            suggestion: None,
-        });
-    };
-    for error in &errors {
-        fault_at(error.span().map(|span| span.start), error);
-    }
     if !errors.is_empty() {
-        return Err(faults);
+        return Err(ConfigFaults(errors.iter().map(|error| invalid(path, text, error)).collect()));
     }
+    let mut faults = ConfigFaults::default();
     let mut document = TomlDocument::new();
     for (key, value) in table.into_inner() {
         let line = line_of(text, key.span().start);
-        let lines = lines_of(text, value.get_ref());
-        match Value::deserialize(ValueDeserializer::from(value)) {
-            Ok(value) => {
-                document.insert(key.into_inner().into_owned(), DocumentEntry { value, line, lines });
+        let lines = match value.get_ref() {
+            DeValue::Table(table) => {
+                table.keys().map(|key| (key.get_ref().to_string(), line_of(text, key.span().start))).collect()
             }
-            Err(error) => fault_at(error.span().map(|span| span.start), &error),
+            _ => BTreeMap::new(),
+        };
+        match Value::deserialize(ValueDeserializer::from(value)) {
+            Ok(value) => _ = document.insert(key.into_inner().into_owned(), DocumentEntry { value, line, lines }),
+            Err(error) => faults.push(invalid(path, text, &error)),
         }
     }
     faults.unless_any(document)
 }
 
-fn lines_of(text: &str, value: &DeValue<'_>) -> BTreeMap<String, usize> {
-    match value {
-        DeValue::Table(table) => {
-            table.keys().map(|key| (key.get_ref().to_string(), line_of(text, key.span().start))).collect()
-        }
-        _ => BTreeMap::new(),
-    }
+fn invalid(path: &Path, text: &str, error: &toml::de::Error) -> ConfigFault {
+    let line = error.span().map(|span| line_of(text, span.start));
+    let place = FaultPlace::File { path: path.to_owned(), line };
+    ConfigFault::new(place, "", error.message().replace('\n', ", "), "valid TOML")
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    1 + before.split(|byte| *byte == b'\n').count().saturating_sub(1)
+    before.split(|byte| *byte == b'\n').count()
 }
 
 fn whole(path: &Path, found: &str, expected: &str) -> ConfigFaults {
-    ConfigFaults(vec![ConfigFault {
-        place: FaultPlace::File { path: path.to_owned(), line: None },
-        key: String::new(),
-        found: Some(found.to_owned()),
-        expected: expected.to_owned(),
-        suggestion: None,
-    }])
+    let place = FaultPlace::File { path: path.to_owned(), line: None };
+    ConfigFaults(vec![ConfigFault::new(place, "", found.to_owned(), expected)])
 }

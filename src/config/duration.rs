@@ -37,8 +37,6 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -48,51 +46,14 @@ mod tests {
         {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
+        assert_eq!(parse_duration("3650d"), Some(LONGEST));
     }
 
     #[test]
     fn other_texts_are_refused() {
-        for text in [
-            "",
-            "5",
-            "s",
-            "5 s",
-            " 5s",
-            "5s ",
-            "5S",
-            "5sec",
-            "1h30m",
-            "-5s",
-            "+5s",
-            "1.5s",
-            "1_000s",
-            "5µs",
-            "٥s",
-            "1w",
-            "3651d",
-            "99999999999999999999s",
-            "18446744073709551615d",
-        ] {
+        let texts = "|5|s|5 s| 5s|5s |5S|5sec|1h30m|-5s|+5s|1.5s|1_000s|5µs|٥s|1w|3651d|99999999999999999999s|18446744073709551615d";
+        for text in texts.split('|') {
             assert_eq!(parse_duration(text), None, "{text}");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn every_legal_duration_is_read(number in 0_u64..=3650, unit in 0_usize..5) {
-            let (unit, milliseconds) = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)][unit];
-            let expected = Duration::from_millis(number * milliseconds);
-            prop_assert_eq!(parse_duration(&format!("{number}{unit}")), Some(expected));
-        }
-
-        #[test]
-        fn any_text_is_handled(text in ".*") {
-            if let Some(duration) = parse_duration(&text) {
-                prop_assert!(duration <= LONGEST);
-                prop_assert!(text.starts_with(|char: char| char.is_ascii_digit()));
-            }
         }
     }
 }

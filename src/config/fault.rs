@@ -51,10 +51,8 @@ impl ConfigFaults {
 
     /// Reports whether a fault concerns this file as a whole: a missing file or invalid TOML.
     pub fn concern_file(&self, file: &Path) -> bool {
-        let whole = |fault: &ConfigFault| {
-            fault.key.is_empty() && matches!(&fault.place, FaultPlace::File { path, .. } if path == file)
-        };
-        self.0.iter().any(whole)
+        let concerns = |place: &FaultPlace| matches!(place, FaultPlace::File { path, .. } if path == file);
+        self.0.iter().any(|fault| fault.key.is_empty() && concerns(&fault.place))
     }
 
     /// Adds a fault.
@@ -77,17 +75,24 @@ impl ConfigFaults {
     }
 }
 
+impl ConfigFault {
+    /// Creates a fault without a suggestion.
+    pub fn new(
+        place: FaultPlace,
+        key: impl Into<String>,
+        found: impl Into<Option<String>>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self { place, key: key.into(), found: found.into(), expected: expected.into(), suggestion: None }
+    }
+}
+
 impl std::error::Error for ConfigFaults {}
 
 impl fmt::Display for ConfigFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            fault.fmt(f)?;
-        }
-        Ok(())
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -103,10 +108,7 @@ impl fmt::Display for ConfigFault {
             None => {}
         }
         write!(f, "expected {}", self.expected)?;
-        match &self.suggestion {
-            Some(suggestion) => write!(f, "; {suggestion}"),
-            None => Ok(()),
-        }
+        self.suggestion.iter().try_for_each(|suggestion| write!(f, "; {suggestion}"))
     }
 }
 

@@ -3,16 +3,18 @@
 //! Absent: use of the values; organizations; printing.
 
 mod broker_url;
+mod checks;
 pub(crate) mod document;
 mod duration;
+mod exposed;
 pub(crate) mod fault;
+mod insecurity;
 mod layer;
 mod model;
 mod pem;
 pub(crate) mod reader;
 pub mod schema;
 mod secret;
-mod sections;
 pub(crate) mod setting;
 mod show;
 pub(crate) mod suggest;
@@ -25,11 +27,12 @@ use std::path::Path;
 pub use broker_url::BrokerUrl;
 pub use duration::{Delay, parse_duration};
 pub use fault::{ConfigFault, ConfigFaults, FaultPlace};
+pub use insecurity::{Insecurity, insecurities};
 pub use model::{
-    BrokerConfig, Config, DynamicsConfig, HttpConfig, LogConfig, LogFormat, OnCorruption, OrganizationFiles, Retry,
-    StoreConfig, StoreKind, TracingConfig, WorkerConfig,
+    BrokerConfig, Config, DynamicsConfig, HttpConfig, KEYS, LogConfig, LogFormat, OnCorruption, OrganizationFiles,
+    Retry, SECTIONS, StoreConfig, StoreKind, TracingConfig, WorkerConfig,
 };
-pub use secret::EnvironmentVariables;
+pub use secret::{EnvironmentVariables, ExposedFile};
 pub use show::Effective;
 
 /// Default path of the configuration file.

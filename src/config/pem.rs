@@ -1,6 +1,6 @@
 //! Validation of PEM files named in the configuration, so that a wrong file is found before a connection needs it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -10,40 +10,38 @@ use toml::Value;
 use super::value::{self, Read};
 use crate::regular::{self, LONGEST_PEM};
 
-/// Reads the path of a file with at least one certificate; an empty text means no file.
-pub(super) fn certificates(value: &Value) -> Read<Option<PathBuf>> {
+/// Reads the path of a file with at least one certificate.
+pub(super) fn certificates(value: &Value) -> Read<PathBuf> {
     let expected = "a PEM file of certificates (-----BEGIN CERTIFICATE-----)";
     file(value, expected, |text| {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-        let found = found.map_err(|error| format!("{expected}; {error}"))?;
+        let found = found.map_err(|error| error.to_string())?;
         if found.is_empty() {
-            return Err(format!("{expected}; the file holds none"));
+            return Err("the file holds none".to_owned());
         }
         let mut roots = RootCertStore::empty();
-        found.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| format!("{expected}; {error}"))
+        found.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| error.to_string())
     })
 }
 
-/// Reads the path of a file with a private key; an empty text means no file. No error quotes the file.
-pub(super) fn key(value: &Value) -> Read<Option<PathBuf>> {
+/// Reads the path of a file with a private key. No error quotes the file.
+pub(super) fn key(value: &Value) -> Read<PathBuf> {
     let expected = "a PEM file of one private key without a passphrase (-----BEGIN PRIVATE KEY-----)";
     file(value, expected, |text| match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
         Ok(_) => Ok(()),
-        Err(_) => Err(format!("{expected}; the file holds none")),
+        Err(_) => Err("the file holds none".to_owned()),
     })
 }
 
-fn file(value: &Value, expected: &str, check: impl Fn(&str) -> Read<()>) -> Read<Option<PathBuf>> {
-    if value.as_str().is_some_and(str::is_empty) {
-        return Ok(None);
-    }
+fn file(value: &Value, expected: &str, check: impl Fn(&str) -> Read<()>) -> Read<PathBuf> {
     let path = value::path(value)?;
-    let text = regular::read(Path::new(&path), LONGEST_PEM).map_err(|error| format!("{expected}; {error}"))?;
-    check(&text).map(|()| Some(path))
+    let text = regular::read(&path, LONGEST_PEM).map_err(|error| error.to_string());
+    text.and_then(|text| check(&text)).map_err(|problem| format!("{expected}; {problem}")).map(|()| path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::process::Command;
 
     use super::*;
@@ -68,9 +66,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [certificate, private] = made(folder.path());
         let value = |path: &Path| Value::from(path.to_str().unwrap());
-        assert_eq!(certificates(&value(&certificate)), Ok(Some(certificate.clone())));
-        assert_eq!(key(&value(&private)), Ok(Some(private.clone())));
-        assert_eq!((certificates(&Value::from("")), key(&Value::from(""))), (Ok(None), Ok(None)));
+        assert_eq!(certificates(&value(&certificate)), Ok(certificate.clone()));
+        assert_eq!(key(&value(&private)), Ok(private.clone()));
 
         assert!(certificates(&value(&private)).unwrap_err().ends_with("the file holds none"));
         assert!(key(&value(&certificate)).unwrap_err().ends_with("the file holds none"));

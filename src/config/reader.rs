@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
+use super::fault::{ConfigFault, ConfigFaults};
 use super::schema::ConfigKey;
 use super::secret::{self, EnvironmentVariables};
 use super::setting::{Set, Setting};
@@ -10,6 +10,7 @@ use super::value::Read;
 
 /// Longest part of a value quoted in a fault, in characters.
 const QUOTED: usize = 80;
+const LEGAL: &str = "only keys with a legal default are read so; a test reads them all";
 
 /// Reader of the values of one section, or of one organization's file.
 pub(crate) struct Reader<'a> {
@@ -29,94 +30,41 @@ impl Reader<'_> {
     /// Reads a value that has a default. A faulty value is recorded and replaced by the default, so that reading
     /// continues.
     pub(crate) fn read<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> T {
-        if let Some(setting) = self.set.get(name) {
-            match parse(&setting.value) {
-                Ok(value) => return value,
-                Err(expected) => self.fault(name, setting, Some(quoted(&setting.value)), expected),
-            }
-        }
-        let default = self.default(name);
-        parse(&default).expect("a default is legal; a test reads them all")
-    }
-
-    /// Reads a string that has a default.
-    pub(crate) fn text<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
-        self.read(name, |value| super::value::text(value).and_then(&parse))
-    }
-
-    /// Reads a secret that has a default.
-    pub(crate) fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
-        if let Some(value) = self.required_secret(name, &parse) {
-            return value;
-        }
-        let default = self.default(name);
-        let text = default.as_str().unwrap_or_default();
-        parse(text).expect("a default is legal; a test reads them all")
-    }
-
-    /// Reads one secret or a list of secrets that have a default. Each text is parsed into any number of values.
-    pub(crate) fn secrets<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
-        let Some(setting) = self.set.get(name) else { return self.default_secrets(name, parse) };
-        let items = match &setting.value {
-            Value::Array(items) => items.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        let mut values = Vec::new();
-        for item in items {
-            let text = secret::resolve(item, self.env).map_err(|(found, expected)| (Some(found), expected));
-            match text.and_then(|text| parse(&text).map_err(|expected| (None, expected))) {
-                Ok(parsed) => values.extend(parsed),
-                Err((found, expected)) => self.fault(name, setting, found, expected),
-            }
-        }
-        if items.is_empty() {
-            self.fault(name, setting, Some("an empty list".to_owned()), "at least one item".to_owned());
-        }
-        if values.is_empty() { self.default_secrets(name, parse) } else { values }
-    }
-
-    fn default_secrets<T>(&self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
-        let default = self.default(name);
-        parse(default.as_str().unwrap_or_default()).expect("a default is legal; a test reads them all")
+        self.required(name, &parse).unwrap_or_else(|| parse(&self.default(name)).expect(LEGAL))
     }
 
     /// Reads a value that may be absent or blank.
     pub(crate) fn optional<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
-        let setting = self.set.get(name)?;
-        if setting.value.as_str().is_some_and(|text| text.trim().is_empty()) {
-            return None;
-        }
-        match parse(&setting.value) {
-            Ok(value) => Some(value),
-            Err(expected) => {
-                self.fault(name, setting, Some(quoted(&setting.value)), expected);
-                None
-            }
-        }
+        let blank = |setting: &Setting| setting.value.as_str().is_some_and(|text| text.trim().is_empty());
+        if self.set.get(name).is_some_and(blank) { None } else { self.required(name, parse) }
     }
 
     /// Reads a required value; returns `None` if it is missing, or faulty, which is recorded.
     pub(crate) fn required<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
-        let setting = self.set.get(name)?;
-        match parse(&setting.value) {
-            Ok(value) => Some(value),
-            Err(expected) => {
-                self.fault(name, setting, Some(quoted(&setting.value)), expected);
-                None
+        self.recorded(name, |value, _| parse(value).map_err(|expected| (Some(quoted(value)), expected)))
+    }
+
+    /// Reads a secret that has a default.
+    pub(crate) fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+        self.required_secret(name, &parse).unwrap_or_else(|| self.parsed_default(name, parse))
+    }
+
+    /// Reads one secret or a list of secrets that have a default. Each text is parsed into any number of values.
+    pub(crate) fn secrets<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<Vec<T>>) -> Vec<T> {
+        let values = self.recorded(name, |value, env| {
+            let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            if items.is_empty() {
+                return Err((Some("an empty list".to_owned()), "at least one item".to_owned()));
             }
-        }
+            let values: Result<Vec<_>, _> = items.iter().map(|item| resolved(item, env, &parse)).collect();
+            Ok(values?.into_iter().flatten().collect())
+        });
+        values.unwrap_or_else(|| self.parsed_default(name, parse))
     }
 
     /// Reads a secret; returns `None` if it is missing, or faulty, which is recorded.
     pub(crate) fn required_secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> Option<T> {
-        let setting = self.set.get(name)?;
-        match secret::resolve(&setting.value, self.env) {
-            Ok(text) => parse(&text).map_err(|expected| self.fault(name, setting, None, expected)).ok(),
-            Err((found, expected)) => {
-                self.fault(name, setting, Some(found), expected);
-                None
-            }
-        }
+        self.recorded(name, |value, env| resolved(value, env, parse))
     }
 
     /// Reads a secret that must be the value itself; returns `None` if it is missing, or faulty, which is recorded. Any
@@ -127,56 +75,44 @@ impl Reader<'_> {
         elsewhere: &str,
         parse: impl Fn(&str) -> Read<T>,
     ) -> Option<T> {
+        self.recorded(name, |value, _| {
+            let text = value.as_str().ok_or_else(|| elsewhere.to_owned());
+            text.and_then(parse).map_err(|expected| (None, expected))
+        })
+    }
+
+    /// Reads a value that was set; records what was found and what was expected if it is faulty.
+    fn recorded<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&Value, &EnvironmentVariables) -> Result<T, Refused>,
+    ) -> Option<T> {
         let setting = self.set.get(name)?;
-        let read = setting.value.as_str().ok_or_else(|| elsewhere.to_owned()).and_then(parse);
-        read.map_err(|expected| self.fault(name, setting, None, expected)).ok()
+        let key = if self.section.is_empty() { name.to_owned() } else { format!("{}.{name}", self.section) };
+        let fault = |(found, expected)| ConfigFault::new(setting.place.clone(), key, found, expected);
+        read(&setting.value, self.env).map_err(|refused| self.faults.push(fault(refused))).ok()
     }
 
-    /// Records a fault of a value that is valid alone but conflicts with others.
-    pub(crate) fn conflict(&mut self, name: &str, expected: String) {
-        let place = self.set.get(name).map_or(FaultPlace::Default, |setting| setting.place.clone());
-        self.faults.push(ConfigFault {
-            place,
-            key: self.path(name),
-            found: self.set.get(name).map(|setting| quoted(&setting.value)),
-            expected,
-            suggestion: None,
-        });
-    }
-
-    /// Reports whether a fault of this key was recorded.
-    pub(crate) fn has_fault(&self, name: &str) -> bool {
-        let path = self.path(name);
-        self.faults.0.iter().any(|fault| fault.key == path)
-    }
-
-    fn fault(&mut self, name: &str, setting: &Setting, found: Option<String>, expected: String) {
-        self.faults.push(ConfigFault {
-            place: setting.place.clone(),
-            key: self.path(name),
-            found,
-            expected,
-            suggestion: None,
-        });
-    }
-
-    fn path(&self, name: &str) -> String {
-        match self.section {
-            "" => name.to_owned(),
-            section => format!("{section}.{name}"),
-        }
+    fn parsed_default<T>(&self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+        parse(self.default(name).as_str().unwrap_or_default()).expect(LEGAL)
     }
 
     fn default(&self, name: &str) -> Value {
-        self.keys
-            .iter()
-            .find(|key| key.section == self.section && key.name == name)
-            .and_then(ConfigKey::default_value)
-            .expect("only keys of the schema that have a default are read; a test reads them all")
+        let key = self.keys.iter().find(|key| key.section == self.section && key.name == name);
+        key.and_then(ConfigKey::default_value).expect(LEGAL)
     }
 }
 
-fn quoted(value: &Value) -> String {
+/// Value that was found, unless it could be a secret, and description of the expected one.
+type Refused = (Option<String>, String);
+
+fn resolved<T>(value: &Value, env: &EnvironmentVariables, parse: impl Fn(&str) -> Read<T>) -> Result<T, Refused> {
+    let text = secret::resolve(value, env).map_err(|(found, expected)| (Some(found), expected))?;
+    parse(&text).map_err(|expected| (None, expected))
+}
+
+/// Quotes a value for a fault.
+pub(crate) fn quoted(value: &Value) -> String {
     let text = match value {
         // An address may hold a password by mistake, which must not reach a log.
         Value::String(text) if text.contains('@') => format!("{:?}", super::broker_url::masked(text)),

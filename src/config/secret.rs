@@ -1,7 +1,7 @@
 //! Secrets, and the environment that some of them are read from.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Value;
 
@@ -17,12 +17,8 @@ pub struct EnvironmentVariables(BTreeMap<String, String>);
 impl EnvironmentVariables {
     /// Reads the variables of this process; bytes that are not UTF-8 are replaced.
     pub fn of_process() -> Self {
-        std::env::vars_os()
-            .map(|(name, value)| {
-                let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
-                (text(name), text(value))
-            })
-            .collect()
+        let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
     }
 
     /// Iterates over all variables, sorted by name.
@@ -33,10 +29,6 @@ impl EnvironmentVariables {
     /// Iterates over owned copies of all variables.
     pub fn pairs(&self) -> impl Iterator<Item = (String, String)> + use<> {
         self.0.clone().into_iter()
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
     }
 }
 
@@ -65,21 +57,41 @@ pub(super) fn resolve(value: &Value, env: &EnvironmentVariables) -> Result<Strin
     }
 }
 
-/// Describes the place of a secret, or of each in a list; `None` if the value is the secret itself.
+/// Describes the places that a secret, or a list of them, refers to; `None` if the value is the secret itself.
 pub(super) fn secret_place(value: &Value) -> Option<String> {
-    if let Value::Array(items) = value {
-        let places: Vec<String> = items.iter().filter_map(secret_place).collect();
-        return Some(places.join(", ")).filter(|places| !places.is_empty());
-    }
-    match reference(value.as_table()?)? {
-        Reference::Variable(name) => Some(format!("environment variable {name}")),
-        Reference::File(path) => Some(format!("file {path}")),
-    }
+    let place = |reference| match reference {
+        Reference::Variable(name) => format!("environment variable {name}"),
+        Reference::File(path) => format!("file {path}"),
+    };
+    let places: Vec<String> = references(value).map(place).collect();
+    (!places.is_empty()).then(|| places.join(", "))
+}
+
+/// Lists the files that a secret, or a list of them, refers to.
+pub(super) fn secret_files(value: &Value) -> impl Iterator<Item = &Path> {
+    references(value).filter_map(|reference| match reference {
+        Reference::File(path) => Some(Path::new(path)),
+        Reference::Variable(_) => None,
+    })
+}
+
+/// File with a secret that every user of the machine can read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExposedFile {
+    /// Key that names the file, such as `http.token`.
+    pub key: String,
+    /// Path of the file.
+    pub path: PathBuf,
 }
 
 enum Reference<'a> {
     Variable(&'a str),
     File(&'a str),
+}
+
+fn references(value: &Value) -> impl Iterator<Item = Reference<'_>> {
+    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    items.iter().filter_map(Value::as_table).filter_map(reference)
 }
 
 fn reference(table: &toml::Table) -> Option<Reference<'_>> {
@@ -97,10 +109,10 @@ fn from_variable(name: &str, env: &EnvironmentVariables) -> Result<String, (Stri
         let found = format!("{{ env = {name:?} }} but {name} is {what}");
         Err((found, format!("the secret in environment variable {name}")))
     };
-    match env.get(name) {
+    match env.0.get(name) {
         None => problem("not set"),
-        Some("") => problem("empty"),
-        Some(text) => Ok(text.to_owned()),
+        Some(text) if text.is_empty() => problem("empty"),
+        Some(text) => Ok(text.clone()),
     }
 }
 

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::broker_url::BrokerUrl;
+use super::broker_url::{self, BrokerUrl};
 use super::fault::{ConfigFaults, FaultPlace};
 use super::layer::layers;
-use super::model::Config;
-use super::schema::{ConfigKey, KEYS, ValueKind};
+use super::model::{Config, KEYS, SECTIONS};
+use super::schema::{ConfigKey, ValueKind};
 use super::secret::{self, EnvironmentVariables};
-use super::sections;
-use super::setting::{Layers, Setting};
+use super::setting::Layers;
+use super::{checks, exposed, variable};
 
 /// Configuration in force, with the origin of each value.
 #[derive(Clone, Debug)]
@@ -27,65 +27,59 @@ impl Effective {
     pub(crate) fn read(path: &Path, env: &EnvironmentVariables) -> (Self, ConfigFaults) {
         let mut faults = ConfigFaults::default();
         let layers = layers(path, env, &mut faults);
-        let config = sections::config(&layers, env, &mut faults);
+        let mut config = Config::read(&layers, env, &mut faults);
+        checks::check(&mut config, &layers, &mut faults);
+        let directory = &config.organizations.directory;
+        faults.extend(variable::unknown_variables(path, env, &layers, directory));
         (Self { config, layers }, faults)
+    }
+
+    /// Finds the files with secrets that every user of the machine can read.
+    pub(crate) fn find_exposed_files(&mut self) {
+        self.config.exposed_files = exposed::files(&self.config, &self.layers);
     }
 
     /// Renders the configuration as TOML, with a comment on the origin of each value that is not the default. Secrets
     /// appear as `***`, broker URLs without their password.
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        let mut section = "";
-        for key in KEYS {
-            if key.section != section {
-                let gap = if section.is_empty() { "" } else { "\n" };
-                section = key.section;
+        let section = |(section, _): &(&str, &str)| {
+            let keys = KEYS.iter().filter(|key| key.section == *section);
+            keys.fold(format!("[{section}]\n"), |mut text, key| {
                 // Writing to a string can't fail.
-                let _ = writeln!(text, "{gap}[{section}]");
-            }
-            let _ = writeln!(text, "{} = {}", key.name, self.line(key));
-        }
-        text
+                let _ = writeln!(text, "{} = {}", key.name, self.line(key));
+                text
+            })
+        };
+        SECTIONS.iter().map(section).collect::<Vec<_>>().join("\n")
     }
 
     fn line(&self, key: &ConfigKey) -> String {
+        let default = key.default_value().expect("every key of the file has a default; a test reads them all");
         let setting = self.layers.get(key.section).and_then(|set| set.get(key.name));
-        let shown = self.masked(key, setting.map_or(&default(key), |setting| &setting.value));
         match setting {
-            Some(setting) if setting.value != default(key) => format!("{shown}  # {}", origin(setting)),
-            _ => shown.to_string(),
+            Some(setting) if setting.value != default => {
+                let place = match &setting.place {
+                    FaultPlace::Variable(name) => name.clone(),
+                    other => other.to_string(),
+                };
+                let origin =
+                    secret::secret_place(&setting.value).map(|secret| format!("{secret}, ")).unwrap_or_default();
+                format!("{}  # {origin}from {place}", self.masked(key, &setting.value))
+            }
+            _ => self.masked(key, &default).to_string(),
         }
     }
 
     fn masked(&self, key: &ConfigKey, value: &Value) -> Value {
         match value {
-            _ if key.takes_many() => masked_urls(&self.config.broker.urls),
+            _ if key.kind == ValueKind::Secrets => match &self.config.broker.url[..] {
+                [url] => Value::from(url.masked()),
+                urls => Value::Array(urls.iter().map(BrokerUrl::masked).map(Value::from).collect()),
+            },
             Value::String(text) if text.is_empty() => value.clone(),
-            _ if key.kind == ValueKind::Secret => Value::String("***".to_owned()),
-            Value::String(text) => Value::String(super::broker_url::masked(text)),
+            _ if key.kind.is_secret() => Value::from("***"),
+            Value::String(text) => Value::from(broker_url::masked(text)),
             other => other.clone(),
         }
-    }
-}
-
-fn masked_urls(urls: &[BrokerUrl]) -> Value {
-    match urls {
-        [url] => Value::String(url.masked()),
-        urls => Value::Array(urls.iter().map(|url| Value::String(url.masked())).collect()),
-    }
-}
-
-fn default(key: &ConfigKey) -> Value {
-    key.default_value().expect("every key of the file has a default; a test reads them all")
-}
-
-fn origin(setting: &Setting) -> String {
-    let place = match &setting.place {
-        FaultPlace::Variable(name) => format!("from {name}"),
-        other => format!("from {other}"),
-    };
-    match secret::secret_place(&setting.value) {
-        Some(secret_place) => format!("{secret_place}, {place}"),
-        None => place,
     }
 }

@@ -3,7 +3,7 @@
 use url::{Host, Url};
 
 use super::broker_url::BrokerUrl;
-use super::model::DynamicsConfig;
+use super::value::{self, Read};
 
 /// Addresses that secrets may be sent to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,13 +12,6 @@ pub enum HostTrust {
     Microsoft,
     /// Any address: `dynamics.allow_insecure`, for the simulator and tests.
     Anyone,
-}
-
-impl DynamicsConfig {
-    /// Returns the addresses that `allow_insecure` permits.
-    pub fn trust(&self) -> HostTrust {
-        if self.allow_insecure { HostTrust::Anyone } else { HostTrust::Microsoft }
-    }
 }
 
 /// Domain suffixes of Dynamics environments: worldwide (`crm`, `crm2`, …), US government (GCC High, DoD), China, and
@@ -38,33 +31,53 @@ const AUTHORITIES: [&str; 6] = [
 ];
 
 /// Reads `environment_url` without its trailing slash.
-pub(crate) fn environment(text: &str, trust: HostTrust) -> Result<String, String> {
-    let expected = "the environment's address alone, such as https://acme.crm.dynamics.com";
-    let url = origin(text, trust, expected)?;
-    if url.path() != "/" {
-        return Err(format!("{expected}, without the path {}", url.path()));
-    }
+pub(crate) fn environment(text: &str, trust: HostTrust) -> Read<String> {
     let ours = |host: &str| ENVIRONMENTS.iter().any(|ending| host.len() > ending.len() && host.ends_with(ending));
-    trusted(&url, trust, ours, "a host such as acme.crm.dynamics.com")?;
-    Ok(text_of(&url))
+    let expected = "the environment's address alone, such as https://acme.crm.dynamics.com";
+    address(text, trust, false, [expected, "a host such as acme.crm.dynamics.com"], ours)
 }
 
 /// Reads `dynamics.authority` without its trailing slash.
-pub(crate) fn authority(text: &str, trust: HostTrust) -> Result<String, String> {
+pub(crate) fn authority(text: &str, trust: HostTrust) -> Read<String> {
+    let ours = |host: &str| AUTHORITIES.contains(&host);
     let expected = "the token service's address, such as https://login.microsoftonline.com";
-    let url = origin(text, trust, expected)?;
     // A substitute may have a path; Microsoft's has none, since the worker adds the tenant itself.
-    if url.path() != "/" && trust == HostTrust::Microsoft {
+    let may_have_path = trust == HostTrust::Anyone;
+    address(text, trust, may_have_path, [expected, "login.microsoftonline.com or that of a national cloud"], ours)
+}
+
+/// Reads an address that secrets are sent to, with the expected address, the expected host and the hosts of Microsoft's.
+fn address(
+    text: &str,
+    trust: HostTrust,
+    may_have_path: bool,
+    [expected, expected_host]: [&str; 2],
+    ours: impl Fn(&str) -> bool,
+) -> Read<String> {
+    let url = Url::parse(text).map_err(|problem| format!("{expected} ({problem})"))?;
+    let anyone = trust == HostTrust::Anyone;
+    if url.scheme() != "https" && !(anyone && url.scheme() == "http") {
+        return Err(format!("https:// (http:// only with dynamics.allow_insecure = true); {expected}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("{expected}, without a user or password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("{expected}, without a query or fragment"));
+    }
+    if url.path() != "/" && !may_have_path {
         return Err(format!("{expected}, without the path {}", url.path()));
     }
-    let ours = |host: &str| AUTHORITIES.contains(&host);
-    trusted(&url, trust, ours, "login.microsoftonline.com or that of a national cloud")?;
-    Ok(text_of(&url))
+    let is_ours = matches!(url.host(), Some(Host::Domain(host)) if ours(host)) && url.port().is_none();
+    if !is_ours && !anyone {
+        return Err(format!("{expected_host} (other hosts and ports only with dynamics.allow_insecure = true)"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Reads `broker.url`: one URL, or several separated by commas. A comma not followed by `amqp://` or `amqps://` belongs
 /// to its URL, for example to a password.
-pub(crate) fn brokers(text: &str) -> Result<Vec<BrokerUrl>, String> {
+pub(crate) fn brokers(text: &str) -> Read<Vec<BrokerUrl>> {
     let mut urls: Vec<String> = Vec::new();
     for part in text.split(',') {
         match urls.last_mut() {
@@ -85,26 +98,23 @@ fn begins_url(text: &str) -> bool {
 
 /// Reads one URL. If user, password and host are ambiguous, no part of it is quoted, since any part may be the
 /// password.
-fn broker(text: &str) -> Result<BrokerUrl, String> {
-    let expected = "a URL such as amqp://user:password@host:5672/%2f, or with amqps://";
+fn broker(text: &str) -> Read<BrokerUrl> {
     let advice = "percent-encode /, #, ?, @ and % in user, password and virtual host (%2F, %23, %3F, %40, %25)";
-    let url = Url::parse(text).map_err(|problem| format!("{expected} ({problem}); {advice}"))?;
-    if !matches!(url.scheme(), "amqp" | "amqps") {
-        return Err(format!("{expected}; {advice}"));
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(format!("{expected}; add the host"));
-    }
-    // A URL of another scheme after a comma, or a trailing comma.
-    if url.host_str().is_some_and(|host| host.contains(',')) {
-        return Err(format!("{expected}; begin each of several URLs with amqp:// or amqps://"));
-    }
+    let expected =
+        |advice: &str| Err(format!("a URL such as amqp://user:password@host:5672/%2f, or with amqps://; {advice}"));
+    let Ok(url) = Url::parse(text) else { return expected(advice) };
+    let host = url.host_str().unwrap_or_default();
     let user_and_password = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
     let unescaped = |(written, _): (&str, &str)| written.contains(['/', '#', '?', '@']) || has_lone_percent(written);
-    if user_and_password.is_some_and(unescaped) || has_lone_percent(url.path()) {
-        return Err(format!("{expected}; {advice}"));
+    match url.scheme() {
+        "amqp" | "amqps" if host.is_empty() => expected("add the host"),
+        // A URL of another scheme after a comma, or a trailing comma.
+        "amqp" | "amqps" if host.contains(',') => expected("begin each of several URLs with amqp:// or amqps://"),
+        "amqp" | "amqps" if !user_and_password.is_some_and(unescaped) && !has_lone_percent(url.path()) => {
+            Ok(BrokerUrl::new(text.to_owned()))
+        }
+        _ => expected(advice),
     }
-    Ok(BrokerUrl::new(text.to_owned()))
 }
 
 /// Reports whether a `%` begins no escape, as in a text that was not percent-encoded.
@@ -113,52 +123,16 @@ fn has_lone_percent(text: &str) -> bool {
     text.split('%').skip(1).any(|rest| !escape(rest))
 }
 
-/// Reads `tracing.otlp_endpoint`; an empty text means no export.
-pub(crate) fn endpoint(text: &str) -> Result<Option<Url>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    match Url::parse(text) {
+/// Reads `tracing.otlp_endpoint`.
+pub(crate) fn endpoint(value: &toml::Value) -> Read<Url> {
+    match Url::parse(value::text(value)?) {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             Err("a URL without user and password, because the URL is shown; set OTEL_EXPORTER_OTLP_HEADERS for them"
                 .to_owned())
         }
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => Err("an http:// or https:// URL, or \"\" for no export".to_owned()),
     }
-}
-
-fn origin(text: &str, trust: HostTrust, expected: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|problem| format!("{expected} ({problem})"))?;
-    let schemes: &[&str] = match trust {
-        HostTrust::Microsoft => &["https"],
-        HostTrust::Anyone => &["https", "http"],
-    };
-    if !schemes.contains(&url.scheme()) {
-        let insecure = "https:// (http:// only with dynamics.allow_insecure = true)";
-        return Err(format!("{insecure}; {expected}"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("{expected}, without a user or password"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{expected}, without a query or fragment"));
-    }
-    Ok(url)
-}
-
-fn trusted(url: &Url, trust: HostTrust, ours: impl Fn(&str) -> bool, expected: &str) -> Result<(), String> {
-    if trust == HostTrust::Anyone {
-        return Ok(());
-    }
-    match url.host() {
-        Some(Host::Domain(host)) if ours(host) && url.port().is_none() => Ok(()),
-        _ => Err(format!("{expected} (other hosts and ports only with dynamics.allow_insecure = true)")),
-    }
-}
-
-fn text_of(url: &Url) -> String {
-    url.as_str().trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]

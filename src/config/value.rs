@@ -19,9 +19,28 @@ pub(crate) type Read<T> = Result<T, String>;
 /// Longest TTL of a RabbitMQ queue: 2³² − 1 milliseconds, 49 days.
 const LONGEST_DELAY: Duration = Duration::from_millis(u32::MAX as u64);
 
+/// Longest name of an exchange or queue, in bytes.
+const LONGEST_NAME: usize = 255;
+
 /// Reads a string.
 pub(crate) fn text(value: &Value) -> Read<&str> {
     value.as_str().ok_or_else(|| "a string".to_owned())
+}
+
+/// Reads a string, which another check validates.
+pub(crate) fn string(value: &Value) -> Read<String> {
+    text(value).map(str::to_owned)
+}
+
+/// Reads a string that `parse` accepts.
+fn parsed<T>(value: &Value, parse: impl FnOnce(&str) -> Option<T>, expected: &str) -> Read<T> {
+    value.as_str().and_then(parse).ok_or_else(|| expected.to_owned())
+}
+
+/// Reads a list of at least one string, each of which `parse` accepts.
+fn list<T>(value: &Value, parse: impl Fn(&str) -> Option<T>, expected: &str) -> Read<Vec<T>> {
+    let items = value.as_array().filter(|items| !items.is_empty()).ok_or(expected)?;
+    items.iter().map(|item| parsed(item, &parse, expected)).collect()
 }
 
 /// Reads `true` or `false`.
@@ -32,17 +51,18 @@ pub(crate) fn switch(value: &Value) -> Read<bool> {
 /// Reads a whole number within bounds; `why` is appended to the bounds in the fault.
 pub(crate) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>, why: &'static str) -> impl Fn(&Value) -> Read<T> {
     move |value| {
-        let expected = || format!("a whole number from {} to {}{why}", range.start(), range.end());
-        let number = value.as_integer().filter(|number| range.contains(number)).ok_or_else(expected)?;
-        T::try_from(number).map_err(|_| expected())
+        let number = value.as_integer().filter(|number| range.contains(number));
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("a whole number from {} to {}{why}", range.start(), range.end()))
     }
 }
 
 /// Reads one of a few words.
 pub(crate) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> Read<T> {
     move |value| {
-        let found = value.as_str().unwrap_or_default();
-        words.iter().find(|(word, _)| *word == found).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let found = words.iter().find(|(word, _)| value.as_str() == Some(word));
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| {
             let all: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
             all.join(" or ")
         })
@@ -51,7 +71,7 @@ pub(crate) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Val
 
 /// Reads a duration, including zero.
 pub(crate) fn duration(value: &Value) -> Read<Duration> {
-    value.as_str().and_then(duration::parse_duration).ok_or_else(|| duration::FORM.to_owned())
+    parsed(value, duration::parse_duration, duration::FORM)
 }
 
 /// Reads a duration above zero.
@@ -72,77 +92,63 @@ pub(crate) fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Durat
 
 /// Reads the retry ladder: at least one step, none of them zero.
 pub(crate) fn delays(value: &Value) -> Read<Vec<Delay>> {
-    let expected = || format!("a list of at least one delay above zero and below 49d, each {}", duration::FORM);
-    let items = value.as_array().filter(|items| !items.is_empty());
-    let items = items.ok_or_else(expected)?;
-    let delay = |item: &Value| {
-        let text = item.as_str()?;
+    let delay = |text: &str| {
         let duration = duration::parse_duration(text)?;
         let legal = !duration.is_zero() && duration <= LONGEST_DELAY;
         legal.then(|| Delay { text: text.to_owned(), duration })
     };
-    items.iter().map(|item| delay(item).ok_or_else(expected)).collect()
+    let expected = format!("a list of at least one delay above zero and below 49d, each {}", duration::FORM);
+    list(value, delay, &expected)
 }
 
-/// Reads the name of an exchange or queue of at most `longest` bytes.
-pub(crate) fn name(longest: usize) -> impl Fn(&Value) -> Read<String> {
-    move |value| {
-        value
-            .as_str()
-            .filter(|name| legal_name(name, longest))
-            .map(ToOwned::to_owned)
-            .ok_or_else(|| {
-                format!(
-                    "a name of 1 to {longest} bytes without control characters, not beginning with \"amq.\" (reserved by the broker)"
-                )
-            })
-    }
+/// Reads the name of an exchange or queue.
+pub(crate) fn name(value: &Value) -> Read<String> {
+    legal_name(value, LONGEST_NAME)
+}
+
+/// Reads the prefix of queues' names, which leaves room for the rest of the name.
+pub(crate) fn prefix(value: &Value) -> Read<String> {
+    legal_name(value, 200)
+}
+
+fn legal_name(value: &Value, longest: usize) -> Read<String> {
+    let expected = format!(
+        "a name of 1 to {longest} bytes without control characters, not beginning with \"amq.\" (reserved by the broker)"
+    );
+    parsed(value, |name| short_string(name, longest), &expected)
 }
 
 /// Reads binding keys.
 pub(crate) fn bindings(value: &Value) -> Read<Vec<String>> {
-    let expected = || "a list of at least one binding key such as \"session.handoff.#\"".to_owned();
-    let items = value.as_array().filter(|items| !items.is_empty());
-    items
-        .ok_or_else(expected)?
-        .iter()
-        .map(|item| {
-            let key = item.as_str().filter(|key| legal_name(key, 255));
-            key.map(ToOwned::to_owned).ok_or_else(expected)
-        })
-        .collect()
+    let expected = "a list of at least one binding key such as \"session.handoff.#\"";
+    list(value, |key| short_string(key, LONGEST_NAME), expected)
+}
+
+/// Returns the text if it is a legal short string of AMQP of at most `longest` bytes.
+fn short_string(text: &str, longest: usize) -> Option<String> {
+    let legal = (1..=longest).contains(&text.len()) && !text.starts_with("amq.") && !text.contains(char::is_control);
+    legal.then(|| text.to_owned())
 }
 
 /// Reads a path.
 pub(crate) fn path(value: &Value) -> Read<PathBuf> {
-    value
-        .as_str()
-        .filter(|path| !path.trim().is_empty() && !path.contains('\0'))
-        .map(PathBuf::from)
-        .ok_or_else(|| "a path".to_owned())
+    parsed(value, |path| (!path.trim().is_empty() && !path.contains('\0')).then(|| PathBuf::from(path)), "a path")
 }
 
 /// Reads an address to listen on.
 pub(crate) fn address(value: &Value) -> Read<SocketAddr> {
-    value
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| "an IP address and a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned())
+    let expected = "an IP address and a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\"";
+    parsed(value, |text| text.parse().ok(), expected)
 }
 
 /// Reads an OData identifier: the name of a property or an entity set.
 pub(crate) fn identifier(value: &Value) -> Read<String> {
-    let legal = |text: &&str| {
-        let mut chars = text.chars();
-        chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-            && chars.all(|char| char.is_ascii_alphanumeric() || char == '_')
-            && text.len() <= 128
+    let legal = |text: &str| {
+        (1..=128).contains(&text.len())
+            && !text.starts_with(|first: char| first.is_ascii_digit())
+            && text.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
     };
-    value
-        .as_str()
-        .filter(legal)
-        .map(ToOwned::to_owned)
-        .ok_or_else(|| "a name of letters, digits and underscores".to_owned())
+    parsed(value, |text| legal(text).then(|| text.to_owned()), "a name of letters, digits and underscores")
 }
 
 /// Reads `log.level`: a level, or directives such as `info,handoffd=debug`.
@@ -151,21 +157,15 @@ pub(crate) fn level(value: &Value) -> Read<String> {
     // A single word that is not a level would be read as a target and silence everything else.
     let known =
         |directive: &str| directive.contains(['=', '[']) || LEVELS.contains(&directive.trim().to_lowercase().as_str());
-    value
-        .as_str()
-        .filter(|text| text.contains('[') || text.split(',').all(known))
-        .filter(|text| EnvFilter::try_new(text).is_ok())
-        .map(ToOwned::to_owned)
-        .ok_or_else(|| "error, warn, info, debug, trace, off, or directives such as \"info,handoffd=debug\"".to_owned())
+    let legal = |text: &str| (text.contains('[') || text.split(',').all(known)) && EnvFilter::try_new(text).is_ok();
+    let expected = "error, warn, info, debug, trace, off, or directives such as \"info,handoffd=debug\"";
+    parsed(value, |text| legal(text).then(|| text.to_owned()), expected)
 }
 
 /// Reads `http.token`; an empty text means no token.
 pub(crate) fn token(text: &str) -> Read<Option<SecretString>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Some(text.into()));
+        return Ok((!text.is_empty()).then(|| text.into()));
     }
     Err("printable ASCII without spaces, because it is sent in a header".to_owned())
 }
@@ -173,17 +173,9 @@ pub(crate) fn token(text: &str) -> Read<Option<SecretString>> {
 /// Reads `organizations.encryption_key`; an empty text means no key.
 pub(crate) fn encryption_key(text: &str) -> Read<Option<SecretSlice<u8>>> {
     let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let bytes = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text));
-    match bytes {
+    match STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)) {
+        Ok(none) if none.is_empty() => Ok(None),
         Ok(bytes) if bytes.len() == 32 => Ok(Some(bytes.into())),
         _ => Err("32 bytes in base64, as printed by `openssl rand -base64 32`".to_owned()),
     }
-}
-
-/// Reports whether a name is a legal short string of AMQP of at most `longest` bytes.
-fn legal_name(name: &str, longest: usize) -> bool {
-    !name.is_empty() && name.len() <= longest && !name.starts_with("amq.") && !name.chars().any(char::is_control)
 }

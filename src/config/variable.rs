@@ -1,10 +1,12 @@
 //! Environment variables `HANDOFFD_…` that match no key. Without this check a misspelt one would be ignored silently.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::document;
-use super::fault::{ConfigFault, FaultPlace};
-use super::schema::KEYS;
+use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
+use super::model::KEYS;
+use super::schema::ConfigKey;
+use super::secret::EnvironmentVariables;
 use super::setting::Layers;
 use super::suggest::closest;
 
@@ -24,7 +26,7 @@ const OF_SCRIPTS: [&str; 8] = [
 ];
 
 /// Reports whether a variable can only be meant for the configuration.
-pub(super) fn is_ours(name: &str) -> bool {
+fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX)
         && name != OF_COMMANDS
         && !OF_SCRIPTS.contains(&name)
@@ -43,28 +45,31 @@ fn is_service_link(name: &str) -> bool {
     port || rest == "SERVICE_HOST" || rest == "SERVICE_PORT" || rest.starts_with("SERVICE_PORT_")
 }
 
-/// Reports whether a file or a variable refers to it as the place of a secret, `{ env = "…" }`. Such names are
-/// arbitrary.
-pub(super) fn is_named(name: &str, file: &Path, layers: &Layers) -> bool {
-    let quoted = [format!("\"{name}\""), format!("'{name}'")];
-    let names = |text: &str| quoted.iter().any(|quoted| text.contains(quoted));
-    let set = || layers.values().flat_map(|set| set.values());
-    set().any(|setting| names(&setting.value.to_string()))
-        || document::text(file).is_some_and(|text| names(&text))
-        || organization_files(layers).iter().any(|path| document::text(path).is_some_and(|text| names(&text)))
-}
-
-/// Lists the files of the organizations' directory, including faulty ones.
-fn organization_files(layers: &Layers) -> Vec<PathBuf> {
-    let set = layers.get("organizations").and_then(|set| set.get("directory")).map(|setting| setting.value.clone());
-    let default = || KEYS.iter().find(|key| key.section == "organizations" && key.name == "directory")?.default_value();
-    let directory = set.or_else(default).and_then(|value| value.as_str().map(str::to_owned));
-    directory.and_then(|directory| document::list(Path::new(&directory)).ok()).unwrap_or_default()
+/// Returns the faults of variables that match no key and that neither a file nor a variable names as the place of a
+/// secret, `{ env = "…" }`: such names are arbitrary.
+pub(super) fn unknown_variables(
+    path: &Path,
+    env: &EnvironmentVariables,
+    layers: &Layers,
+    directory: &Path,
+) -> ConfigFaults {
+    let is_key = |name: &str| KEYS.iter().any(|key| key.variable() == name);
+    let unknown: Vec<&str> = env.iter().map(|(name, _)| name).filter(|name| is_ours(name) && !is_key(name)).collect();
+    if unknown.is_empty() {
+        return ConfigFaults::default();
+    }
+    let values = layers.values().flat_map(|set| set.values()).map(|setting| setting.value.to_string());
+    let files = document::list(directory).unwrap_or_default();
+    let files = [path.to_owned()].into_iter().chain(files).filter_map(|file| document::text(&file));
+    let texts: Vec<String> = values.chain(files).collect();
+    let quoted = |name: &str| [format!("\"{name}\""), format!("'{name}'")];
+    let is_named = |name: &str| quoted(name).iter().any(|quoted| texts.iter().any(|text| text.contains(quoted)));
+    ConfigFaults(unknown.into_iter().filter(|name| !is_named(name)).map(unknown_variable).collect())
 }
 
 /// Returns the fault of an unknown variable, with the likely key. Its value may be a secret and is not quoted.
-pub(super) fn unknown(name: &str) -> ConfigFault {
-    let variables: Vec<String> = KEYS.iter().map(super::schema::ConfigKey::variable).collect();
+fn unknown_variable(name: &str) -> ConfigFault {
+    let variables: Vec<String> = KEYS.iter().map(ConfigKey::variable).collect();
     let variables = || variables.iter().map(|variable| variable.trim_start_matches(PREFIX));
     let typed = name.trim_start_matches(PREFIX);
     // `HANDOFFD_PREFETCH` lacks the section.
@@ -72,12 +77,11 @@ pub(super) fn unknown(name: &str) -> ConfigFault {
         let ends = |variable: &&str| variable.split_once("__").is_some_and(|(_, key)| key == typed);
         variables().find(ends)
     };
+    let likely = lone().or_else(|| closest(typed, variables()));
+    let (place, found) = (FaultPlace::Variable(name.to_owned()), "a name that matches no configuration key".to_owned());
     ConfigFault {
-        place: FaultPlace::Variable(name.to_owned()),
-        key: String::new(),
-        found: Some("a name that matches no configuration key".to_owned()),
-        expected: "HANDOFFD_<SECTION>__<KEY>".to_owned(),
-        suggestion: lone().or_else(|| closest(typed, variables())).map(|key| format!("did you mean `{PREFIX}{key}`?")),
+        suggestion: likely.map(|key| format!("did you mean `{PREFIX}{key}`?")),
+        ..ConfigFault::new(place, "", found, "HANDOFFD_<SECTION>__<KEY>")
     }
 }
 
@@ -114,8 +118,8 @@ mod tests {
             ("HANDOFFD_LOGLEVEL", "HANDOFFD_LOG__LEVEL"),
             ("HANDOFFD_MAX_CONCURRENCY", "HANDOFFD_DYNAMICS__MAX_CONCURRENCY"),
         ] {
-            assert_eq!(unknown(name).suggestion, Some(format!("did you mean `{likely}`?")), "{name}");
+            assert_eq!(unknown_variable(name).suggestion, Some(format!("did you mean `{likely}`?")), "{name}");
         }
-        assert_eq!(unknown("HANDOFFD_COLOUR").suggestion, None);
+        assert_eq!(unknown_variable("HANDOFFD_COLOUR").suggestion, None);
     }
 }

@@ -11,11 +11,12 @@ pub fn load_everything(
     path: &Path,
     env: &EnvironmentVariables,
 ) -> Result<(Effective, Vec<Organization>), ConfigFaults> {
-    let (effective, mut faults) = Effective::read(path, env);
+    let (mut effective, mut faults) = Effective::read(path, env);
     // An unreadable file leaves the directory and the allowed addresses unknown.
     if !faults.concern_file(path) {
         let loaded = read(&effective.config.organizations.directory, &effective.config, env);
         faults.extend(loaded.faults);
+        effective.find_exposed_files();
         return faults.unless_any((effective, loaded.organizations));
     }
     Err(faults)
@@ -24,7 +25,7 @@ pub fn load_everything(
 /// Loads the configuration and the organizations for a worker. An organization with a faulty file is withheld; the
 /// others run. Fails with the faults of the configuration itself, including an unreadable directory of organizations.
 pub fn load_to_run(path: &Path, env: &EnvironmentVariables) -> Result<(Config, Loaded), ConfigFaults> {
-    let (effective, mut faults) = Effective::read(path, env);
+    let (mut effective, mut faults) = Effective::read(path, env);
     if !faults.is_empty() {
         return faults.unless_any((effective.config, Loaded::default()));
     }
@@ -32,5 +33,6 @@ pub fn load_to_run(path: &Path, env: &EnvironmentVariables) -> Result<(Config, L
     if loaded.listing == DirectoryListing::Failed {
         faults.extend(std::mem::take(&mut loaded.faults));
     }
+    effective.find_exposed_files();
     faults.unless_any((effective.config, loaded))
 }

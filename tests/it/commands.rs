@@ -147,6 +147,12 @@ async fn the_configuration_is_checked_and_shown_without_its_secrets() {
     for secret in ["guest:guest", "simulator-secret"] {
         assert!(!shown.contains(secret), "{shown}");
     }
+    let insecure =
+        |output: &std::process::Output| text(&output.stderr).contains("insecure setting dynamics.allow_insecure");
+    let checked = rig.worker().command(&["config", "check"]).await;
+    assert!(insecure(&checked) && checked.status.success(), "{checked:?}");
+    let checked = rig.worker().command(&["config", "check", "--strict"]).await;
+    assert!(insecure(&checked) && checked.status.code() == Some(2) && checked.stdout.is_empty(), "{checked:?}");
     let mut wrong = rig.files.clone();
     wrong.organize("default_priority", 9);
     wrong.write_organization(rig.folder.path());

@@ -3,6 +3,7 @@
 mod commands;
 mod docs;
 mod faults;
+mod insecure;
 mod layers;
 mod organizations;
 mod site;

@@ -36,6 +36,7 @@ const QUERIES: &[&str] = &[
     "handoffd_consuming == 1",
     "handoffd_store_healthy == 1",
     "handoffd_oldest_event_seconds == 0",
+    r#"handoffd_insecure_settings{setting="dynamics.allow_insecure"} == 1"#,
 ];
 
 /// Prometheus process, killed when dropped.
@@ -132,7 +133,7 @@ async fn a_real_prometheus_scrapes_the_worker_and_accepts_the_rules() {
         prometheus.knows(query).await;
     }
     let alerts = prometheus.alerts().await;
-    assert!(alerts.len() >= 17, "{} rules", alerts.len());
+    assert!(alerts.len() >= 18, "{} rules", alerts.len());
     for alert in alerts {
         assert_eq!(alert["health"], "ok", "{alert}");
         assert_ne!(alert["state"], "firing", "{alert}");

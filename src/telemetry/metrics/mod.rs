@@ -134,6 +134,11 @@ impl PrometheusMetrics {
         *known = next;
     }
 
+    /// Begins a series for each insecure setting of the configuration.
+    pub fn set_insecure_settings<'a>(&self, settings: impl Iterator<Item = &'a str>) {
+        settings.for_each(|setting| self.families.insecure_settings.with_label_values(&[setting]).set(1));
+    }
+
     /// Sets the source of the worker's state; until then its metrics are 0. Later calls have no effect.
     pub fn set_health_source(&self, worker: impl Fn() -> WorkerHealth + Send + Sync + 'static) {
         _ = self.vitals.set(Box::new(worker));

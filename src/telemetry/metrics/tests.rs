@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// Metrics of contract section 10; the two that count events that are otherwise only logged; the four that alerts use.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "handoffd_broker_connected",
     "handoffd_build_info",
     "handoffd_consuming",
@@ -17,6 +17,7 @@ const NAMES: [&str; 22] = [
     "handoffd_events_total",
     "handoffd_forwarded_total",
     "handoffd_in_flight",
+    "handoffd_insecure_settings",
     "handoffd_oldest_event_seconds",
     "handoffd_organization_blocked",
     "handoffd_outcomes_unrouted_total",
@@ -58,6 +59,7 @@ fn seen() -> PrometheusMetrics {
     ] {
         metrics.record(sighting);
     }
+    metrics.set_insecure_settings(["http.token"].into_iter());
     metrics
 }
 

@@ -105,6 +105,12 @@ const CASES: &[(&str, &str)] = &[
     ("[http]\nlisten = \"localhost:9464\"", "expected an IP address and a port, such as \"127.0.0.1:9464\""),
     ("[http]\nlisten = \"0.0.0.0:9464\"", "http.listen: found \"0.0.0.0:9464\", expected a loopback address"),
     ("[http]\nlisten = \"[::]:9464\"", "or set http.token"),
+    ("[http]\nmetrics_listen = \"9465\"", "http.metrics_listen: found \"9465\", expected an IP address and a port"),
+    ("[http]\nreader_token = \"two words\"", "http.reader_token: expected printable ASCII without spaces"),
+    (
+        "[http]\ntoken = \"same\"\nreader_token = \"same\"",
+        ":3: http.reader_token: expected a token other than http.token",
+    ),
     ("[http]\ntoken = \"two words\"", "http.token: expected printable ASCII without spaces"),
     (
         "[http]\ntoken = { env = \"A\", file = \"b\" }",
@@ -223,10 +229,21 @@ fn insecure_addresses_are_legal_once_allowed() {
 }
 
 #[test]
-fn a_token_allows_any_address() {
-    let text = "[http]\nlisten = \"0.0.0.0:9464\"\ntoken = \"s3cret\"\n";
-    assert!(Site::new(text).load(&[]).is_ok());
+fn a_token_of_16_characters_allows_any_address() {
+    let load = |keys: &str| Site::new(&format!("[http]\nlisten = \"0.0.0.0:9464\"\n{keys}")).load(&[]);
+    let long = "token = \"16-characters-xy\"\n";
+    assert!(load(long).is_ok());
+    assert!(load(&format!("{long}reader_token = \"16-characters-yz\"\n")).is_ok());
     // One fault, not two: the token is present, only invalid.
-    let text = "[http]\nlisten = \"0.0.0.0:9464\"\ntoken = \"s3 cret\"\n";
-    assert_eq!(Site::new(text).load(&[]).expect_err("a fault").lines().count(), 1);
+    assert_eq!(load("token = \"s3 cret\"\n").expect_err("a fault").lines().count(), 1);
+    for (keys, key) in [
+        ("token = \"15-characters-x\"\n".to_owned(), "http.token"),
+        (format!("{long}reader_token = \"15-characters-x\"\n"), "http.reader_token"),
+    ] {
+        let error = load(&keys).expect_err("too short");
+        assert!(error.contains(&format!(": {key}: expected 16 characters or more")), "{error}");
+        assert!(!error.contains("characters-x"), "the value is shown: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    assert!(Site::new("[http]\ntoken = \"short\"\nreader_token = \"tiny\"\n").load(&[]).is_ok(), "on loopback");
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handoffd::config::schema::{ConfigKey, KEYS};
-use handoffd::config::{self, BrokerUrl, Config, LogFormat, OnCorruption};
+use handoffd::config::schema::ConfigKey;
+use handoffd::config::{self, BrokerUrl, Config, KEYS, LogFormat, OnCorruption};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
@@ -16,7 +16,7 @@ fn shipped() -> PathBuf {
 }
 
 fn urls(config: &Config) -> Vec<&str> {
-    config.broker.urls.iter().map(BrokerUrl::expose).collect()
+    config.broker.url.iter().map(BrokerUrl::expose).collect()
 }
 
 #[test]
@@ -63,6 +63,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.store.path, Path::new("data/handoffd.sled"));
     assert_eq!(config.store.on_corruption, OnCorruption::Quarantine);
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
+    assert!(config.http.reader_token.is_none() && config.http.metrics_listen.is_none());
     assert!(config.http.token.is_none() && config.organizations.encryption_key.is_none());
     assert!(config.tracing.otlp_endpoint.is_none());
 }
@@ -91,6 +92,8 @@ fn the_environment_wins_over_the_file() {
             ("HANDOFFD_STORE__ON_CORRUPTION", "stop"),
             ("HANDOFFD_STORE__PATH", "12"),
             ("HANDOFFD_HTTP__TOKEN", "{ env = \"SECRET\" }"),
+            ("HANDOFFD_HTTP__READER_TOKEN", "looks-only"),
+            ("HANDOFFD_HTTP__METRICS_LISTEN", "[::]:9465"),
             ("SECRET", "s3cret"),
             ("HANDOFFD_CONFIG", "ignored"),
             ("HANDOFFD_PORT", "ignored"),
@@ -107,7 +110,9 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.store.on_corruption, OnCorruption::Stop);
     assert_eq!(config.store.path, Path::new("12"));
     assert_eq!(config.http.token.as_ref().expect("a token").expose_secret(), "s3cret");
-    assert!(!format!("{config:?}").contains("s3cret"));
+    assert_eq!(config.http.reader_token.as_ref().expect("a token").expose_secret(), "looks-only");
+    assert_eq!(config.http.metrics_listen.expect("an address").to_string(), "[::]:9465");
+    assert!(!format!("{config:?}").contains("s3cret") && !format!("{config:?}").contains("looks-only"));
 }
 
 #[test]
@@ -123,7 +128,7 @@ fn secrets_can_come_from_files_and_variables() {
     let config = Site::new(&text).load(&[("KEY", key)]).expect("legal");
     assert_eq!(config.http.token.as_ref().expect("a token").expose_secret(), "from-file");
     assert_eq!(urls(&config), ["amqps://user:hidden@mq.example.net/%2f"]);
-    assert_eq!(config.broker.urls[0].masked(), "amqps://user:***@mq.example.net/%2f");
+    assert_eq!(config.broker.url[0].masked(), "amqps://user:***@mq.example.net/%2f");
     let bytes: Vec<u8> = (0..32).collect();
     assert_eq!(config.organizations.encryption_key.as_ref().expect("a key").expose_secret(), bytes);
     let debugged = format!("{config:?}");

@@ -43,7 +43,14 @@ impl Site {
 
     /// Runs `config check` with the organizations of this site.
     pub fn check(&self, variables: &[(&str, &str)]) -> Result<String, String> {
-        cli::config::check(&self.file(), &self.env(variables)).map_err(|faults| faults.to_string())
+        let checked = cli::config::check(&self.file(), &self.env(variables));
+        checked.map(|(summary, _)| summary).map_err(|faults| faults.to_string())
+    }
+
+    /// Insecure settings, as `config check` lists them.
+    pub fn insecure(&self, variables: &[(&str, &str)]) -> Vec<String> {
+        let (_, insecure) = cli::config::check(&self.file(), &self.env(variables)).expect("no fault");
+        insecure.iter().map(ToString::to_string).collect()
     }
 
     /// Runs `config show` with the organizations of this site.

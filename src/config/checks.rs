@@ -1,0 +1,130 @@
+//! Checks between keys: values that are valid alone but not together.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
+use super::model::{Config, KEYS};
+use super::reader::quoted;
+use super::setting::{Layers, Setting};
+use super::url;
+
+/// Fewest characters of a token that is sent beyond this machine.
+pub(super) const SHORTEST_TOKEN: usize = 16;
+
+/// Checks a configuration and records the faults. A value with a fault of its own has been replaced by its default.
+pub(super) fn check(config: &mut Config, layers: &Layers, faults: &mut ConfigFaults) {
+    let mut checks = Checks { layers, faults };
+    check_authority(config, &mut checks);
+    check_names(config, &mut checks);
+    check_client_pair(config, &mut checks);
+    check_tokens(config, &mut checks);
+}
+
+struct Checks<'a> {
+    layers: &'a Layers,
+    faults: &'a mut ConfigFaults,
+}
+
+impl Checks<'_> {
+    /// Records a fault of a value, such as that of `broker.queue`.
+    fn fault(&mut self, path: &str, expected: impl Into<String>) {
+        let setting = self.setting(path);
+        let place = setting.map_or(FaultPlace::Default, |setting| setting.place.clone());
+        let secret = KEYS.iter().any(|key| key.kind.is_secret() && format!("{}.{}", key.section, key.name) == path);
+        let found = setting.filter(|_| !secret).map(|setting| quoted(&setting.value));
+        self.faults.push(ConfigFault::new(place, path, found, expected));
+    }
+
+    fn setting(&self, path: &str) -> Option<&Setting> {
+        let (section, name) = path.split_once('.')?;
+        self.layers.get(section)?.get(name)
+    }
+
+    fn is_faulty(&self, path: &str) -> bool {
+        self.faults.0.iter().any(|fault| fault.key == path)
+    }
+}
+
+/// Checks the address that receives client secrets, and removes its trailing slash.
+fn check_authority(config: &mut Config, checks: &mut Checks<'_>) {
+    match url::authority(&config.dynamics.authority, config.dynamics.trust()) {
+        Ok(authority) => config.dynamics.authority = authority,
+        Err(expected) => checks.fault("dynamics.authority", expected),
+    }
+}
+
+/// Checks that names are distinct. A retry queue sends its messages to the inbox, so it must be neither the inbox nor
+/// the dead-letter queue. Organization ids are arbitrary, so no other queue may have a name that could be an
+/// organization's.
+fn check_names(config: &Config, checks: &mut Checks<'_>) {
+    let broker = &config.broker;
+    if broker.queue == broker.dead_letter_queue {
+        let expected = "a queue other than broker.queue, to which dead letters would return as events";
+        checks.fault("broker.dead_letter_queue", expected);
+    }
+    if broker.events_exchange == broker.outcomes_exchange {
+        checks.fault("broker.outcomes_exchange", "an exchange other than broker.events_exchange");
+    }
+    let mut others = vec![broker.queue.clone(), broker.dead_letter_queue.clone()];
+    others.push(format!("{}.operator", broker.dead_letter_queue));
+    for delay in &config.retry.delays {
+        let queue = format!("{}.{}", broker.retry_queue_prefix, delay.text);
+        if queue == broker.queue || queue == broker.dead_letter_queue {
+            let expected = format!("another prefix, because queue {queue} is already in use");
+            checks.fault("broker.retry_queue_prefix", expected);
+        }
+        others.push(queue);
+    }
+    let organizations = format!("{}.", broker.organization_queue_prefix);
+    if let Some(queue) = others.iter().find(|queue| queue.starts_with(&organizations)) {
+        let expected = format!("another prefix, because queue {queue} could belong to an organization");
+        checks.fault("broker.organization_queue_prefix", expected);
+    }
+}
+
+/// Checks that a client certificate and its key are set together.
+fn check_client_pair(config: &Config, checks: &mut Checks<'_>) {
+    let pair = ["broker.client_certificate", "broker.client_key"];
+    let set = [&config.broker.client_certificate, &config.broker.client_key].map(Option::is_some);
+    if pair.iter().any(|path| checks.is_faulty(path)) {
+        return;
+    }
+    match set {
+        [true, false] => {
+            checks.fault(pair[0], "broker.client_key to be set as well, to the private key of this certificate");
+        }
+        [false, true] => {
+            checks.fault(pair[1], "broker.client_certificate to be set as well, to the certificate of this key");
+        }
+        _ => {}
+    }
+}
+
+/// Checks that tokens differ, and that they can't be guessed by those who reach the HTTP interface.
+fn check_tokens(config: &Config, checks: &mut Checks<'_>) {
+    let http = &config.http;
+    let [token, reader] =
+        [&http.token, &http.reader_token].map(|token| token.as_ref().map(SecretString::expose_secret));
+    if token.is_some() && token == reader {
+        checks.fault("http.reader_token", "a token other than http.token, which may change everything");
+    }
+    if http.is_local() {
+        return;
+    }
+    if token.is_none() && !checks.is_faulty("http.token") {
+        let expected = format!(
+            "a loopback address such as \"127.0.0.1:9464\"; listen on loopback or set http.token ({SHORTEST_TOKEN} \
+             characters or more), or else anyone could read outcomes and replay events"
+        );
+        checks.fault("http.listen", expected);
+    }
+    for (path, token) in [("http.token", token), ("http.reader_token", reader)] {
+        if token.is_some_and(|token| token.len() < SHORTEST_TOKEN) {
+            let expected = format!(
+                "{SHORTEST_TOKEN} characters or more, because http.listen is no loopback address; create one with \
+                 `openssl rand -hex 16`, or listen on 127.0.0.1"
+            );
+            checks.fault(path, expected);
+        }
+    }
+}
