@@ -14,6 +14,7 @@ use handoffd_engine::ports::metrics::{Measurement, Metrics};
 use handoffd_engine::ports::store::StoreError;
 use tokio::sync::oneshot;
 
+use super::database::Disk;
 use super::errors::unwritten;
 use super::pending::Scope;
 use super::state::{Reopening, Shared};
@@ -38,13 +39,6 @@ const NOTED_BUSY: Duration = Duration::from_millis(500);
 
 /// Interval between attempts to reopen a broken store.
 const MEND: Duration = Duration::from_secs(1);
-
-/// Disk that makes changes durable. Tests replace it to observe and to refuse a sync.
-#[doc(hidden)]
-pub trait Disk: Send + 'static {
-    /// Returns once everything written so far would survive the loss of power. Only one thread calls it.
-    fn sync(&self) -> Result<(), StoreError>;
-}
 
 /// Handle to the commit thread.
 pub(super) struct Committer {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
 use handoffd_engine::ports::store::StoreError;
@@ -16,6 +17,11 @@ pub(super) fn unreadable(what: &'static str, source: impl Into<Box<dyn Error + S
 /// Returns the error of a failed write or sync.
 pub(super) fn unwritten(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
     StoreError::Write { source: Arc::from(source.into()) }
+}
+
+/// Returns the error of a store that could not be opened.
+pub(super) fn failed(path: &Path, problem: &str) -> StoreError {
+    StoreError::Open { path: path.display().to_string(), problem: problem.to_owned() }
 }
 
 /// Reports whether the operation failed because the disk is full.

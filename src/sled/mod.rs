@@ -3,18 +3,21 @@
 //! Absent: the meaning of records; data that must survive the loss of the disk.
 
 mod acceptance;
+mod batch_builder;
 mod codec;
 mod commit;
 mod connect;
-mod batch_builder;
+mod database;
 mod errors;
 mod folder;
-mod outcome_index;
 mod keys;
 mod listing;
 mod open;
+mod options;
+mod outcome_index;
 mod owner;
 mod pending;
+mod quarantine;
 mod read;
 mod reopen;
 mod schema;
@@ -26,10 +29,12 @@ mod view;
 
 pub use acceptance::{Unaccepted, unaccepted};
 #[doc(hidden)]
-pub use commit::Disk;
+pub use database::Disk;
 #[doc(hidden)]
 pub use open::open_with;
-pub use open::{CorruptionPolicy, Opened, Quarantined, SledOptions, open};
+pub use open::{Opened, open};
+pub use options::{CorruptionPolicy, SledOptions};
+pub use quarantine::Quarantined;
 pub use store::SledStore;
 
 /// Result of one step of work that is done in small steps.

@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::acceptance::Unaccepted;
-use super::commit::Disk;
+use super::database::{Disk, OpenDatabase};
 use super::errors::{catch_panic, is_damage, unreadable, unwritten};
-use super::open::Quarantined;
 use super::pending::PendingWrites;
-use super::reopen::{OpenDatabase, ReopenTrust, Reopened, Reopener};
+use super::quarantine::Quarantined;
+use super::reopen::{ReopenTrust, Reopened, Reopener};
 use super::unfinished_index::UnfinishedIndex;
 use super::unfinished_index::Writes;
 use super::view::StoreView;
