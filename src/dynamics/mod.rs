@@ -24,7 +24,6 @@ mod probe;
 mod reply;
 mod request;
 mod resolver;
-mod text;
 mod token;
 mod wire;
 

@@ -3,6 +3,8 @@
 //!
 //! The modules, in the order an event passes through them:
 
+/// Texts: their length and truncation. Pure.
+pub mod text;
 /// Events: decodes the bytes of a message into a handoff or a resolution. Pure.
 pub mod event;
 /// Interfaces that the engine requires: bus, destination, store, metrics.

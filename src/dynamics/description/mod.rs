@@ -1,11 +1,10 @@
 //! Description of an incident, the text that a rep reads first.
 
 use handoffd_engine::event::{Handoff, Message};
+use handoffd_engine::text::{cut, units};
 use handoffd_engine::workflow::Fit;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-
-use super::text::{cut, units};
 
 /// Upper bound of the fixed bytes in a description's header lines.
 const HEADER: usize = 128;

@@ -8,6 +8,7 @@ mod sent;
 mod wants;
 
 use handoffd_engine::event::{Body, ContactId, Event, Handoff, IncidentId};
+use handoffd_engine::text::cut;
 use handoffd_engine::workflow::{Closing, Fault, Fit, NoteForm, Receipt, Remedy, Step, StepName, allow_unlinked};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -19,7 +20,6 @@ use super::description::fit;
 use super::keys;
 use super::mask::{mask, one_line};
 use super::request::{is_last_part, read_contact, read_incident, read_note, read_placeholder, read_work_item, subject};
-use super::text::cut;
 
 use looks::{guid, in_their_clock, is_active, looked_up, rows, seen};
 use wants::environment_wants;

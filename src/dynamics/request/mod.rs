@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use handoffd_engine::event::{Body, ContactId, Customer, Event, Handoff, IncidentId};
+use handoffd_engine::text::cut;
 use handoffd_engine::workflow::{Closing, FallbackCustomer, LinkedCustomer, NoteForm, QueueBinding, Settings, Step};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,7 +14,6 @@ use uuid::Uuid;
 
 use super::description::{describe, whole};
 use super::keys;
-use super::text::cut;
 
 /// Characters to percent-encode in a `$filter` literal: all but RFC 3986's unreserved characters.
 pub(super) const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use crate::text::shorten;
+
 use super::rejection::{Rejection, RejectionReason, Seen};
 
-/// Longest part of an id or event name quoted in a problem, in characters.
+/// Longest part of an id or event name quoted in a problem, in UTF-16 units.
 const SHOWN: usize = 64;
 
 /// Rejection without the ids of the message.
@@ -48,11 +50,7 @@ impl DecodeProblem {
 /// Must never be called with customer text.
 pub(super) fn printable(text: &str) -> String {
     let mut out = String::new();
-    for (index, char) in text.chars().enumerate() {
-        if index == SHOWN {
-            out.push('…');
-            break;
-        }
+    for char in shorten(text, SHOWN).chars() {
         if char.is_control() {
             // Writing to a String can't fail.
             let _ = write!(out, "\\u{{{:x}}}", u32::from(char));

@@ -4,6 +4,7 @@
 //! both must be readable. Every new field of a stored type needs a default.
 
 use handoffd_engine::event::{Channel, ContactId, EventId};
+use handoffd_engine::text;
 use handoffd_engine::workflow::{Learned, Outcome, Phase, Record, SessionEntry, SessionState};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -197,14 +198,14 @@ fn form(value: &[u8]) -> Unreadable {
 /// Trims first: cuts error texts of Dynamics to the length of a sentence.
 fn shorten_texts(record: &mut Record) {
     for entry in &mut record.history {
-        cut_option(&mut entry.error, 120);
-        cut_option(&mut entry.code, 40);
-        cut_option(&mut entry.request_id, 64);
+        shorten(&mut entry.error, 120);
+        shorten(&mut entry.code, 40);
+        shorten(&mut entry.request_id, 64);
     }
     if let Some(error) = outcome(record).and_then(|outcome| outcome.error.as_mut()) {
-        cut(&mut error.message, 300);
-        cut_option(&mut error.advice, 200);
-        cut_option(&mut error.code, 40);
+        shorten([&mut error.message], 300);
+        shorten(&mut error.advice, 200);
+        shorten(&mut error.code, 40);
     }
 }
 
@@ -213,11 +214,11 @@ fn shorten_history(record: &mut Record) {
     let dropped = record.history.len().saturating_sub(1);
     record.history.drain(..dropped);
     for entry in &mut record.history {
-        cut_option(&mut entry.error, 40);
+        shorten(&mut entry.error, 40);
     }
     if let Some(error) = outcome(record).and_then(|outcome| outcome.error.as_mut()) {
-        cut(&mut error.message, 80);
-        cut_option(&mut error.advice, 40);
+        shorten([&mut error.message], 80);
+        shorten(&mut error.advice, 40);
     }
 }
 
@@ -226,18 +227,17 @@ fn shorten_history(record: &mut Record) {
 fn shorten_names(record: &mut Record) {
     record.history.clear();
     if let Some(posted) = &mut record.progress.incident {
-        cut_option(&mut posted.ticket_number, 100);
+        shorten(&mut posted.ticket_number, 100);
     }
-    cut(&mut record.body_digest, 32);
+    shorten([&mut record.body_digest], 32);
     let Some(outcome) = outcome(record) else {
         return;
     };
     if let Some(channel) = &mut outcome.channel {
-        let short: String = channel.as_str().chars().take(64).collect();
-        *channel = Channel::new(&short);
+        *channel = Channel::new(text::cut(channel.as_str(), 64));
     }
     if let Some(incident) = &mut outcome.incident {
-        cut_option(&mut incident.ticket_number, 100);
+        shorten(&mut incident.ticket_number, 100);
     }
 }
 
@@ -248,16 +248,9 @@ fn outcome(record: &mut Record) -> Option<&mut Outcome> {
     }
 }
 
-fn cut_option(text: &mut Option<String>, longest: usize) {
-    if let Some(text) = text {
-        cut(text, longest);
-    }
-}
-
-fn cut(text: &mut String, longest: usize) {
-    if let Some((end, _)) = text.char_indices().nth(longest) {
-        text.truncate(end);
-        text.push('…');
+fn shorten<'a>(texts: impl IntoIterator<Item = &'a mut String>, limit: usize) {
+    for text in texts {
+        *text = text::shorten(text, limit).into_owned();
     }
 }
 
