@@ -7,6 +7,7 @@ use handoffd_engine::event::{Decoded, Envelope, Event, Limits, Route, decode};
 use handoffd_engine::workflow::Settings;
 use serde_json::{Map, Value, json};
 
+use super::shell::pretty;
 use crate::dynamics::{Explained, PLACEHOLDER_INCIDENT, explain};
 use crate::organizations::Organization;
 
@@ -19,7 +20,7 @@ pub(super) fn explain_file(path: &Path, organizations: &[Organization], limits: 
     let events = events(&body, limits)?;
     let mut explained = events.iter().map(|event| explained(event, organizations)).collect::<Result<Vec<_>>>()?;
     let value = if explained.len() == 1 { explained.remove(0) } else { Value::Array(explained) };
-    Ok(serde_json::to_string_pretty(&value)? + "\n")
+    pretty(&value)
 }
 
 fn events(body: &[u8], limits: Limits) -> Result<Vec<Event>> {

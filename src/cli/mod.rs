@@ -15,6 +15,7 @@ mod remote;
 mod schema;
 mod shell;
 mod store;
+mod table;
 mod topology;
 
 use std::path::Path;
@@ -26,7 +27,7 @@ use handoffd_engine::event::Limits;
 use crate::config::{Config, EnvironmentVariables};
 use crate::organizations::{Organization, load_everything, load_to_run};
 use arguments::{Arguments, Command, ConfigCommand};
-use shell::{CommandError, FAILED, USAGE, block_on, print};
+use shell::{CommandError, FAILED, USAGE, block_on, print, print_status, print_unescaped};
 
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
@@ -35,16 +36,16 @@ pub fn main() -> ExitCode {
     match dispatch(arguments, env) {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::Configuration(faults)) => {
-            eprintln!("{faults}");
+            print_status(faults);
             ExitCode::from(USAGE)
         }
         Err(CommandError::Usage(problem)) => {
-            eprintln!("error: {problem}");
+            print_status(format_args!("error: {problem}"));
             ExitCode::from(USAGE)
         }
         Err(CommandError::AlreadyReported) => ExitCode::from(FAILED),
         Err(CommandError::Failed(problem)) => {
-            eprintln!("error: {problem:#}");
+            print_status(format_args!("error: {problem:#}"));
             ExitCode::from(FAILED)
         }
     }
@@ -91,8 +92,8 @@ fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), Comma
             let question = if ready { health::HealthCheck::Ready } else { health::HealthCheck::Alive };
             print(&block_on(health::health(&config, question))?);
         }
-        Command::Completions { shell } => print(&manual::completions(shell)),
-        Command::Man => print(&manual::man()?),
+        Command::Completions { shell } => print_unescaped(&manual::completions(shell)),
+        Command::Man => print_unescaped(&manual::man()?),
         Command::Schema => print(&schema::schema()?),
     }
     Ok(())

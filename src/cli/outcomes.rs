@@ -1,6 +1,5 @@
 //! `outcomes list` and `outcomes show`: query the running worker, or open the store if none is running.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -13,6 +12,8 @@ use url::form_urlencoded;
 
 use super::arguments::{OutcomesCommand, OutcomesList, StatusName};
 use super::remote::Remote;
+use super::shell::pretty;
+use super::table::{cell, line, table};
 use crate::admin::api::outcomes as answers;
 use crate::app;
 use crate::config::Config;
@@ -91,9 +92,9 @@ async fn list(source: &OutcomeSource, options: &OutcomesList) -> Result<String> 
         }
     }
     if options.json {
-        return Ok(serde_json::to_string_pretty(&found)? + "\n");
+        return pretty(&found);
     }
-    Ok(table(&found))
+    Ok(list_text(&found))
 }
 
 fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
@@ -142,7 +143,7 @@ async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String> {
         return Ok(found.iter().map(story).collect::<Vec<_>>().join("\n"));
     }
     let value = if found.len() == 1 { found.remove(0) } else { Value::Array(found) };
-    Ok(serde_json::to_string_pretty(&value)? + "\n")
+    pretty(&value)
 }
 
 async fn names(source: &OutcomeSource, key: &str) -> Result<Vec<(String, String)>> {
@@ -163,59 +164,42 @@ async fn names(source: &OutcomeSource, key: &str) -> Result<Vec<(String, String)
 }
 
 fn key_of(outcome: &Value) -> (String, String) {
-    (text(&outcome["organization_id"]), text(&outcome["source_event_id"]))
+    (cell(&outcome["organization_id"]), cell(&outcome["source_event_id"]))
 }
 
-fn table(found: &[Value]) -> String {
+fn list_text(found: &[Value]) -> String {
     const COLUMNS: [&str; 7] =
         ["finished_at", "status", "organization_id", "source_event_id", "session_id", "record", "reason"];
     let mut rows = vec![COLUMNS.map(str::to_owned)];
     rows.extend(found.iter().map(|outcome| {
-        COLUMNS.map(|column| if column == "record" { record(outcome) } else { text(&outcome[column]) })
+        COLUMNS.map(|column| if column == "record" { record(outcome) } else { cell(&outcome[column]) })
     }));
-    let widths: Vec<usize> =
-        (0..COLUMNS.len()).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
-    let line = |row: &[String; 7]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+    table(&rows)
 }
 
 /// Identifier of the record to look up in Dynamics: the ticket number, else the incident or chat id.
 fn record(outcome: &Value) -> String {
     let meta = &outcome["session_meta"];
     let names = ["dynamics365_ticket_number", "dynamics365_incident_id", "dynamics365_chat_id"];
-    names.into_iter().map(|name| text(&meta[name])).find(|text| text != "-").unwrap_or_else(|| "-".to_owned())
+    names.into_iter().map(|name| cell(&meta[name])).find(|text| text != "-").unwrap_or_else(|| "-".to_owned())
 }
 
 fn story(outcome: &Value) -> String {
-    let mut output = String::new();
-    for (name, value) in outcome.as_object().into_iter().flatten().filter(|(name, _)| *name != "history") {
-        _ = writeln!(output, "{name:<16} {}", text(value));
-    }
-    _ = writeln!(output, "history");
-    for entry in outcome["history"].as_array().into_iter().flatten() {
-        let answer = [&entry["status"], &entry["code"], &entry["error"]].map(text);
-        let answer: Vec<&str> = answer.iter().map(String::as_str).filter(|text| *text != "-").collect();
-        _ = writeln!(
-            output,
-            "  {}  attempt {}  {:<20} {:>6} ms  {}  {}",
-            text(&entry["at"]),
-            entry["attempt"],
-            text(&entry["step"]),
-            entry["elapsed_ms"],
-            answer.join(" "),
-            text(&entry["request_id"]),
-        );
-    }
-    output
+    let fields = outcome.as_object().into_iter().flatten().filter(|(name, _)| *name != "history");
+    let fields: String = fields.map(|(name, value)| line(&[name, &cell(value)], &[15])).collect();
+    let history: Vec<_> = outcome["history"].as_array().into_iter().flatten().map(attempt).collect();
+    format!("{fields}history\n{}", table(&history))
 }
 
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+fn attempt(entry: &Value) -> [String; 6] {
+    let answer = [&entry["status"], &entry["code"], &entry["error"]].map(cell);
+    let answer: Vec<&str> = answer.iter().map(String::as_str).filter(|text| *text != "-").collect();
+    [
+        format!("  {}", cell(&entry["at"])),
+        format!("attempt {}", entry["attempt"]),
+        cell(&entry["step"]),
+        format!("{:>6} ms", cell(&entry["elapsed_ms"])),
+        answer.join(" "),
+        cell(&entry["request_id"]),
+    ]
 }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::arguments::Publish;
+use super::shell::print;
 use crate::app;
 use crate::config::Config;
 use crate::rabbit::{PersistentMessage, Publisher};
@@ -41,7 +42,7 @@ pub(super) async fn publish(config: &Config, options: &Publish) -> Result<()> {
     let unrouted = send_all(&publisher, config, &events, total, options.rate).await;
     publisher.close().await;
     let unrouted = unrouted?;
-    println!("{total} published to {}, each confirmed by the broker", config.broker.events_exchange);
+    print(&format!("{total} published to {}, each confirmed by the broker\n", config.broker.events_exchange));
     if unrouted > 0 {
         bail!("{unrouted} of them reached no queue; start a worker, which binds {}", config.broker.queue);
     }

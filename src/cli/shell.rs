@@ -1,8 +1,12 @@
 //! Shell of every command: why it failed, its runtime, its standard output.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
+use handoffd_engine::text::{visible_json, visible_lines};
+use serde::Serialize;
 
 use crate::config::{ConfigFaults, Insecurity};
 
@@ -52,13 +56,29 @@ pub(super) fn report_insecure(settings: &[Insecurity], strict: bool) -> Result<(
         return Err(CommandError::Usage(lines.join("\nerror: ")));
     }
     for line in lines {
-        eprintln!("warning: {line}");
+        print_status(format!("warning: {line}"));
     }
     Ok(())
 }
 
-/// Writes to standard output. A reader that has closed the pipe (`| head`) is not an error.
+/// Prints text for people or JSON, with hidden characters escaped.
 pub(super) fn print(text: &str) {
-    use std::io::Write;
-    _ = std::io::stdout().write_all(text.as_bytes());
+    print_unescaped(&visible_lines(text).to_string());
+}
+
+/// Prints this program's own text for another program, such as a shell script.
+///
+/// A reader that has closed the pipe (`| head`) is not an error.
+pub(super) fn print_unescaped(text: &str) {
+    _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints a line on standard error, with hidden characters escaped.
+pub(super) fn print_status(text: impl Display) {
+    eprintln!("{}", visible_lines(&text.to_string()));
+}
+
+/// Formats a value as indented JSON, with hidden characters escaped.
+pub(super) fn pretty(value: &impl Serialize) -> Result<String> {
+    Ok(visible_json(&serde_json::to_string_pretty(value)?).to_string() + "\n")
 }

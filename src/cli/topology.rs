@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::arguments::Topology;
 use super::org;
+use super::shell::pretty;
 use crate::app;
 use crate::config::Config;
 use crate::organizations::Organization;
@@ -27,5 +28,5 @@ pub(super) async fn topology(config: &Config, organizations: &[Organization], op
         None => bus.virtual_host()?,
     };
     let ids: Vec<_> = ids.into_iter().collect();
-    Ok(serde_json::to_string_pretty(&definitions(&bus, &ids, version, &virtual_host))? + "\n")
+    pretty(&definitions(&bus, &ids, version, &virtual_host))
 }

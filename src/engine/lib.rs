@@ -3,7 +3,7 @@
 //!
 //! The modules, in the order an event passes through them:
 
-/// Texts: their length and truncation. Pure.
+/// Texts: their length, truncation and escaping. Pure.
 pub mod text;
 /// Events: decodes the bytes of a message into a handoff or a resolution. Pure.
 pub mod event;

@@ -203,6 +203,18 @@ fn files_are_short_and_have_module_heads() {
     assert_none(faults);
 }
 
+/// One file writes to the terminal, so that nothing gets there without escapes.
+#[test]
+fn only_the_shell_of_commands_prints() {
+    let shipped = sources().into_iter().filter(|(path, _)| !path.starts_with("simulator/") && path != "cli/shell.rs");
+    let faults = shipped.flat_map(|(path, text)| {
+        let words =
+            ["print!(", "println!(", "stdout()", "stderr()"].into_iter().filter(move |word| text.contains(word));
+        words.map(|word| format!("{path} contains {word:?}; use `cli::shell`")).collect::<Vec<_>>()
+    });
+    assert_none(faults);
+}
+
 /// A rule about a file that is not there holds nothing.
 #[test]
 fn files_that_rules_name_exist() {

@@ -1,10 +1,10 @@
 //! Rendering of foreign text, times and numbers on the page. Pure.
 //!
-//! The template engine escapes markup. This module protects the reader's eye: an ID may hold characters that hide others
-//! or reverse their order, and must never be displayed as a different ID.
+//! The template engine escapes markup, [`text::visible`] the characters that disguise others.
 
 use std::time::Duration;
 
+use handoffd_engine::text;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -40,13 +40,9 @@ pub(super) fn dash() -> Markup {
     html! { span class="nothing" { span aria-hidden="true" { "–" } span class="unseen" { "none" } } }
 }
 
-/// Replaces invisible and direction-changing characters by their code points.
+/// Escapes hidden characters.
 pub(super) fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        if hides(char) { shown.extend(char.escape_unicode()) } else { shown.push(char) }
-    }
-    shown
+    text::visible(text).to_string()
 }
 
 /// Renders a point in time relative to now, with the exact time as its title.
@@ -121,15 +117,6 @@ pub(super) fn rate(number: f64) -> String {
     if number < 9.95 && number.fract() > 0.0 { format!("{number:.1}") } else { grouped(&format!("{number:.0}")) }
 }
 
-/// True for characters that disguise text: controls, direction marks, joiners and zero-width spaces.
-fn hides(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,13 +129,6 @@ mod tests {
     fn markup_is_escaped() {
         let shown = id(r#"<script>alert("1")</script>&'"#).into_string();
         assert_eq!(shown, r#"<bdi class="id">&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;'</bdi>"#);
-    }
-
-    #[test]
-    fn invisible_and_reversing_characters_are_escaped() {
-        assert_eq!(visible("ses_\u{202e}gpj.exe"), r"ses_\u{202e}gpj.exe");
-        assert_eq!(visible("a\u{200b}b\u{0}c\nd\u{2066}e\u{feff}"), r"a\u{200b}b\u{0}c\u{a}d\u{2066}e\u{feff}");
-        assert_eq!(visible("مرحبا שלום 漢字 é"), "مرحبا שלום 漢字 é");
     }
 
     #[test]

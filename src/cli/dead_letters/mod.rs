@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::arguments::DeadLettersCommand;
 use self::page::{EntryPrinter, OutputFormat};
-use super::shell::{CommandError, FAILED, block_on};
+use super::shell::{CommandError, FAILED, block_on, print_status};
 use crate::app;
 use crate::config::Config;
 use crate::rabbit::RabbitDeadLetterQueue;
@@ -80,7 +80,7 @@ async fn work(config: &Config, order: &Operation, form: OutputFormat) -> Result<
     heed_signals(&stop).context("cannot listen for signals")?;
     let queue = RabbitDeadLetterQueue::new(app::bus_options(config));
     let opened = tokio::select! {
-        opened = queue.open(&|text| eprintln!("{text}")) => opened.map_err(anyhow::Error::from)?,
+        opened = queue.open(&|text| print_status(text)) => opened.map_err(anyhow::Error::from)?,
         () = stop.cancelled() => return Err(anyhow!("interrupted before anything was changed").into()),
     };
     let mut letters = opened;
@@ -88,7 +88,7 @@ async fn work(config: &Config, order: &Operation, form: OutputFormat) -> Result<
     let done = execute(&mut *letters, order, &mut page, &stop).await;
     page.end();
     if let Some(warning) = letters.warning() {
-        eprintln!("warning: {warning}");
+        print_status(format_args!("warning: {warning}"));
     }
     conclude(order, done)
 }
@@ -100,7 +100,7 @@ fn conclude(order: &Operation, done: Result<Counts, OrderFailure>) -> Result<(),
         Err(problem @ OrderFailure::NotOne(_)) => return Err(CommandError::Usage(problem.to_string())),
         Err(problem) => return Err(anyhow::Error::from(problem).into()),
     };
-    eprintln!("{}", sum(order, &tally));
+    print_status(sum(order, &tally));
     if tally.failed > 0 {
         return Err(anyhow!("{} of {} failed and remain dead letters", tally.failed, tally.matched).into());
     }

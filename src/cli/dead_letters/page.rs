@@ -1,16 +1,16 @@
 //! Prints entries on standard output as they arrive.
 
-use std::io::Write;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, Operation, full_view};
-use indicatif::ProgressBar;
+use handoffd_engine::text::visible_json;
 use serde_json::Value;
 
 use super::progress::ProgressReport;
 use super::table;
+use crate::cli::shell::print;
 
 /// Output format: text for a person, or JSON for a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +37,7 @@ impl EntryPrinter {
         let progress = ProgressReport::begin();
         let (sender, receiver) = channel::<String>();
         let bar = progress.bar();
-        let writer = std::thread::spawn(move || receiver.into_iter().for_each(|text| write(&bar, &text)));
+        let writer = std::thread::spawn(move || receiver.into_iter().for_each(|text| bar.suspend(|| print(&text))));
         Self { form, listing: matches!(order.action, Action::List), lines: 0, progress, sender, writer }
     }
 
@@ -56,7 +56,7 @@ impl EntryPrinter {
         let before = if self.lines == 0 { "[\n  " } else { ",\n  " };
         // Strings, numbers and nulls always serialize.
         let text = serde_json::to_string(value).unwrap_or_default();
-        self.put(format!("{before}{text}"));
+        self.put(format!("{before}{}", visible_json(&text)));
         self.lines += 1;
     }
 
@@ -91,9 +91,4 @@ impl Observer for EntryPrinter {
         self.lines += 1;
         self.put(format!("{gap}{}", table::story(&whole)));
     }
-}
-
-/// Writes to standard output. A reader that has closed the pipe (`| head`) is not an error.
-fn write(bar: &ProgressBar, text: &str) {
-    bar.suspend(|| _ = std::io::stdout().lock().write_all(text.as_bytes()));
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::shell::print_status;
+
 /// Interval between two lines.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -31,7 +33,7 @@ impl ProgressReport {
         self.bar.set_position(count);
         if self.bar.is_hidden() && self.said.elapsed() >= EVERY {
             self.said = Instant::now();
-            eprintln!("scanned {count} of {total} dead letters");
+            print_status(format_args!("scanned {count} of {total} dead letters"));
         }
     }
 

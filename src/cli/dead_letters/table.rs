@@ -1,78 +1,53 @@
 //! Formats dead letters as text.
 
-use std::fmt::Write;
-
 use handoffd_engine::dead_letters::DeadLetterEntry;
 use serde_json::{Map, Value};
 
-/// Columns of a list and their widths. A wider value shifts the rest of its line: a list of 100,000 is not kept in
-/// memory to be measured.
-const COLUMNS: [(&str, usize); 5] =
-    [("dead_at", 24), ("reason", 20), ("organization_id", 16), ("event_id", 24), ("session_id", 20)];
+use crate::cli::table::{cell, line};
+
+/// Columns of a list. Their widths are fixed: a list of 100,000 is not kept in memory to be measured.
+const COLUMNS: [&str; 6] = ["dead_at", "reason", "organization_id", "event_id", "session_id", "error"];
+const WIDTHS: [usize; 5] = [24, 20, 16, 24, 20];
 /// First column of the output of a command that changes dead letters.
 const RESULT: (&str, usize) = ("result", 13);
 
 /// Header line of a list.
 pub(super) fn head(listing: bool) -> String {
-    let mut names: Vec<(String, usize)> = COLUMNS.map(|(name, width)| (name.to_owned(), width)).to_vec();
-    if !listing {
-        names.insert(0, (RESULT.0.to_owned(), RESULT.1));
-    }
-    line(&names, "error")
+    row_of((!listing).then(|| RESULT.0.to_owned()), COLUMNS.map(str::to_owned))
 }
 
 /// Line of one entry.
 pub(super) fn row(entry: &DeadLetterEntry) -> String {
     let dead_at = entry.dead_at.map(|time| time.to_string());
-    let texts = [&dead_at, &entry.reason, &entry.organization_id, &entry.event_id, &entry.session_id];
-    let mut cells: Vec<(String, usize)> =
-        texts.into_iter().zip(COLUMNS).map(|(text, (_, width))| (plain(text.as_deref()), width)).collect();
-    if let Some(result) = entry.result {
-        cells.insert(0, (result.as_str().to_owned(), RESULT.1));
-    }
-    line(&cells, &plain(entry.problem.as_deref().or(entry.error.as_deref())))
+    let error = entry.problem.as_ref().or(entry.error.as_ref());
+    let cells = [
+        dead_at.as_ref(),
+        entry.reason.as_ref(),
+        entry.organization_id.as_ref(),
+        entry.event_id.as_ref(),
+        entry.session_id.as_ref(),
+        error,
+    ];
+    let cells = cells.map(|text| text.map_or_else(|| "-".to_owned(), Clone::clone));
+    row_of(entry.result.map(|result| result.as_str().to_owned()), cells)
+}
+
+fn row_of(result: Option<String>, cells: [String; 6]) -> String {
+    let widths: Vec<usize> = result.iter().map(|_| RESULT.1).chain(WIDTHS).collect();
+    line(&result.into_iter().chain(cells).collect::<Vec<_>>(), &widths)
 }
 
 /// Full description of a dead letter, one property a line.
 pub(super) fn story(whole: &Map<String, Value>) -> String {
-    let mut output = String::new();
-    for (name, value) in whole {
-        match value {
-            Value::Object(fields) if matches!(name.as_str(), "properties" | "headers") => {
-                // Writing to a string can't fail, here and below.
-                _ = writeln!(output, "{name}");
-                for (name, value) in fields {
-                    _ = writeln!(output, "  {:<34} {}", plain(Some(name)), text(value));
-                }
-            }
-            value if name.ends_with("body") => _ = writeln!(output, "{name}\n{value:#}"),
-            value => _ = writeln!(output, "{name:<16} {}", text(value)),
+    let property = |(name, value): (&String, &Value)| match value {
+        Value::Object(fields) if matches!(name.as_str(), "properties" | "headers") => {
+            let fields = fields.iter().map(|(name, value)| line(&[format!("  {name}"), cell(value)], &[35]));
+            line(&[name], &[]) + &fields.collect::<String>()
         }
-    }
-    output
-}
-
-fn line(cells: &[(String, usize)], last: &str) -> String {
-    let mut line = String::new();
-    for (cell, width) in cells {
-        // Writing to a string can't fail.
-        _ = write!(line, "{cell:<width$}  ");
-    }
-    line + last + "\n"
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => plain(Some(text)),
-        other => other.to_string(),
-    }
-}
-
-/// Escapes control characters, which a terminal would interpret.
-fn plain(text: Option<&str>) -> String {
-    let text = text.unwrap_or("-").chars();
-    text.map(|char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() }).collect()
+        value if name.ends_with("body") => format!("{name}\n{value:#}\n"),
+        value => line(&[name, &cell(value)], &[15]),
+    };
+    whole.iter().map(property).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::app::Offline;
 use crate::cli::remote::Remote;
+use crate::cli::table;
 use crate::config::{Config, EnvironmentVariables, FaultPlace};
 use crate::organizations::{self, Organization};
 
@@ -29,20 +30,14 @@ pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<
 }
 
 /// Formats the list as text.
-pub(super) fn table(listed: &Value) -> String {
+pub(super) fn text(listed: &Value) -> String {
     const COLUMNS: [&str; 4] = ["organization_id", "source", "environment_url", "readable"];
     let rows: Vec<[String; 4]> = listed.as_array().into_iter().flatten().map(row).collect();
     if rows.is_empty() {
         return "no organizations configured\n".to_owned();
     }
     let rows: Vec<[String; 4]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
-    let widths: Vec<usize> =
-        (0..4).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default()).collect();
-    let line = |row: &[String; 4]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+    table::table(&rows)
 }
 
 fn row(one: &Value) -> [String; 4] {

@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 use super::arguments::OrgCommand;
 use super::remote::Remote;
-use super::shell::{CommandError, block_on, print};
+use super::shell::{CommandError, block_on, pretty, print};
 use crate::app::{self, Offline};
 use crate::config::{Config, EnvironmentVariables, document};
 use crate::organizations::{self, Loaded, Organization};
 
 pub(super) use list::saved_ids;
-use tested::{passed, pretty, print_report, tested};
+use tested::{passed, print_report, tested};
 
 /// Runs a subcommand of `org`.
 pub(super) fn org(path: &Path, env: &EnvironmentVariables, command: &OrgCommand) -> Result<(), CommandError> {
@@ -34,7 +34,7 @@ pub(super) fn org(path: &Path, env: &EnvironmentVariables, command: &OrgCommand)
         OrgCommand::Save { file, json } => save::save(&config, env, file, *json),
         OrgCommand::List { json } => {
             let listed = block_on(list::list(&config, env))?;
-            print(&if *json { pretty(&listed)? } else { list::table(&listed) });
+            print(&if *json { pretty(&listed)? } else { list::text(&listed) });
             Ok(())
         }
     }

@@ -1,8 +1,8 @@
 //! Formats a test report as text.
 
-use std::fmt::Write;
-
 use serde_json::Value;
+
+use crate::cli::table::line;
 
 /// Maximum line width, as in `--help`.
 const WIDTH: usize = 110;
@@ -11,20 +11,18 @@ const WIDTH: usize = 110;
 pub(super) fn text(report: &Value) -> String {
     let checks: Vec<&Value> = report["checks"].as_array().into_iter().flatten().collect();
     let widest = checks.iter().map(|check| string(&check["check"]).chars().count()).max().unwrap_or_default();
+    let (widths, room) = ([4, widest], WIDTH.saturating_sub(widest + 8));
     let mut output = String::new();
     for check in checks {
-        let (mark, name) = (mark(string(&check["result"])), string(&check["check"]));
-        // Writing to a string can't fail.
-        _ = write!(output, "{mark:<4}  {name:<widest$}  ");
-        wrapped(&mut output, string(&check["message"]), widest + 8);
-        let advice = string(&check["advice"]);
-        if !advice.is_empty() {
-            output.push_str(&" ".repeat(widest + 8));
-            wrapped(&mut output, &format!("→ {advice}"), widest + 10);
+        let mut cells = [mark(string(&check["result"])), string(&check["check"])];
+        let advice = Some(string(&check["advice"])).filter(|advice| !advice.is_empty());
+        let advice = advice.map(|advice| wrapped(&format!("→ {advice}"), room, "  "));
+        for text in wrapped(string(&check["message"]), room, "").into_iter().chain(advice.into_iter().flatten()) {
+            output += &line(&[cells[0], cells[1], &text], &widths);
+            cells = ["", ""];
         }
     }
-    output.push_str(&verdict(report));
-    output
+    output + &verdict(report)
 }
 
 /// Summary line, which names the failing half.
@@ -56,23 +54,17 @@ fn mark(result: &str) -> &'static str {
     }
 }
 
-/// Appends text wrapped at [`WIDTH`], with the lines after the first indented.
-fn wrapped(output: &mut String, text: &str, indent: usize) {
-    let mut column = indent;
-    for (at, word) in text.split(' ').enumerate() {
-        let long = word.chars().count();
-        if at > 0 && column + 1 + long > WIDTH {
-            output.push('\n');
-            output.push_str(&" ".repeat(indent));
-            column = indent;
-        } else if at > 0 {
-            output.push(' ');
-            column += 1;
+/// Breaks a text into lines of at most this many characters; the lines after the first begin with the indent.
+fn wrapped(text: &str, width: usize, indent: &str) -> Vec<String> {
+    let mut words = text.split(' ');
+    let mut lines = vec![words.next().unwrap_or_default().to_owned()];
+    for word in words {
+        match lines.last_mut().filter(|line| line.chars().count() + 1 + word.chars().count() <= width) {
+            Some(line) => *line = format!("{line} {word}"),
+            None => lines.push(format!("{indent}{word}")),
         }
-        output.push_str(word);
-        column += long;
     }
-    output.push('\n');
+    lines
 }
 
 fn string(value: &Value) -> &str {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::tested::{passed, print_report, tested};
-use crate::cli::shell::{CommandError, print};
+use crate::cli::shell::{CommandError, print, print_status};
 use crate::config::{Config, EnvironmentVariables};
 use crate::organizations::{self, Holds, Organization, write_file};
 
@@ -23,7 +23,7 @@ pub(super) fn save(config: &Config, env: &EnvironmentVariables, file: &Path, jso
     let report: Value = tested(config, env, &organization)?;
     print_report(&report, json)?;
     if let Err(refusal) = passed(&report) {
-        eprintln!("not saved; {} is unchanged", target.display());
+        print_status(format_args!("not saved; {} is unchanged", target.display()));
         return Err(refusal);
     }
     write_file(&target, &text, holds(&text)).map_err(anyhow::Error::from)?;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::report;
 use crate::app;
-use crate::cli::shell::{CommandError, block_on, print};
+use crate::cli::shell::{CommandError, block_on, pretty, print};
 use crate::config::{Config, EnvironmentVariables};
 use crate::organizations::Organization;
 
@@ -24,8 +24,4 @@ pub(super) fn print_report(report: &Value, json: bool) -> Result<(), CommandErro
 /// Exit status of a test.
 pub(super) fn passed(report: &Value) -> Result<(), CommandError> {
     if report["passed"] == true { Ok(()) } else { Err(CommandError::AlreadyReported) }
-}
-
-pub(super) fn pretty(value: &Value) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(value)? + "\n")
 }

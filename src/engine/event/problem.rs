@@ -1,8 +1,6 @@
 //! Problem with a message, before its ids are read.
 
-use std::fmt::Write as _;
-
-use crate::text::shorten;
+use crate::text::{shorten, visible};
 
 use super::rejection::{Rejection, RejectionReason, Seen};
 
@@ -46,19 +44,10 @@ impl DecodeProblem {
     }
 }
 
-/// Formats an id or event name for a log line or header: short and without control characters.
+/// Formats an id or event name for a log line or header: short and without hidden characters.
 /// Must never be called with customer text.
 pub(super) fn printable(text: &str) -> String {
-    let mut out = String::new();
-    for char in shorten(text, SHOWN).chars() {
-        if char.is_control() {
-            // Writing to a String can't fail.
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
-        } else {
-            out.push(char);
-        }
-    }
-    out
+    visible(&shorten(text, SHOWN)).to_string()
 }
 
 #[cfg(test)]
@@ -68,7 +57,7 @@ mod tests {
     #[test]
     fn shows_short_and_printable_text_only() {
         assert_eq!(printable("session.paused"), "session.paused");
-        assert_eq!(printable("a\u{0}b\nc\u{85}"), "a\\u{0}b\\u{a}c\\u{85}");
+        assert_eq!(printable("a\u{0}b\nc\u{85}"), "a\\u{0}b\\nc\\u{85}");
         assert_eq!(printable(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
         assert_eq!(printable(&"é".repeat(64)), "é".repeat(64));
     }

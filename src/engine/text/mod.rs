@@ -1,7 +1,9 @@
 //! In: a text.
-//! Out: its length, or a prefix of it, in UTF-16 units.
+//! Out: its length and prefixes in UTF-16 units; its form for a terminal, a page or a log line.
 //! Absent: the meaning of a text.
 
 mod length;
+mod visible;
 
 pub use length::{cut, shorten, units};
+pub use visible::{Visible, is_hidden, visible, visible_json, visible_lines};

@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Debug, Write};
 
+use handoffd_engine::text::{is_hidden, visible};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
@@ -56,11 +57,11 @@ impl LineFields {
     fn put(&mut self, field: &Field, value: &str) {
         // Writing to a string can't fail.
         let _ = match field.name() {
-            "message" => write!(self.sentence, " {}", Escaped(value)),
+            "message" => write!(self.sentence, " {}", visible(value)),
             // The bridge from the `log` crate repeats metadata in these fields.
             name if name.starts_with("log.") => Ok(()),
             name if is_plain(value) => write!(self.rest, " {name}={value}"),
-            name => write!(self.rest, " {name}=\"{}\"", Escaped(&value.replace('\\', "\\\\").replace('"', "\\\""))),
+            name => write!(self.rest, " {name}=\"{}\"", visible(&value.replace('\\', "\\\\").replace('"', "\\\""))),
         };
     }
 }
@@ -91,32 +92,6 @@ impl Visit for LineFields {
 
 /// True if a value needs no quotes.
 fn is_plain(value: &str) -> bool {
-    let odd =
-        |char: char| char.is_whitespace() || char.is_control() || is_hidden(char) || matches!(char, '"' | '\\' | '=');
+    let odd = |char: char| char.is_whitespace() || is_hidden(char) || matches!(char, '"' | '\\' | '=');
     !value.is_empty() && !value.contains(odd)
-}
-
-/// True for characters that end a line, change the direction of text or are invisible (so that two IDs would look the
-/// same), without being control characters.
-fn is_hidden(char: char) -> bool {
-    matches!(
-        char,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
-    )
-}
-
-/// Text whose characters that could break a line or confuse a terminal are displayed as escapes.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
-            if char.is_control() || is_hidden(char) {
-                write!(f, "{}", char.escape_default())?;
-            } else {
-                f.write_char(char)?;
-            }
-        }
-        Ok(())
-    }
 }

@@ -1,5 +1,6 @@
 //! `dead-letters list` and `show`: their selection, their format, and no customer text in a list.
 
+use handoffd_engine::text::is_hidden;
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 
@@ -114,6 +115,29 @@ async fn show_prints_everything_about_one() {
     let shown = text(&run(&rig, &["show", event.id()]).await.stdout);
     assert!(shown.contains("x-handoffd-first-seen") && shown.contains(event.email()), "{shown}");
     assert_eq!(run(&rig, &["show", "evt_nobody"]).await.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn no_command_prints_a_hidden_character() {
+    let rig = without_a_worker().await;
+    let odd = "\u{202e}\u{9b}2J\u{7f}\u{feff}";
+    let event = handoff("email").with("/event_id", format!("evt_{odd}")).with("/data/summary", odd);
+    let event = Dead::of(event).bury(&rig).await;
+    let id = event.id();
+    for arguments in [
+        ["list"].as_slice(),
+        &["list", "--json"],
+        &["list", "--session", odd],
+        &["show", id],
+        &["show", id, "--json"],
+        &["discard", "--id", id, "--dry-run"],
+    ] {
+        let output = run(&rig, arguments).await;
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        assert!(!printed.contains(|char| char != '\n' && is_hidden(char)), "{arguments:?}: {printed:?}");
+    }
+    assert_eq!(entries(&rig, &["show", id]).await[0]["body"], event.0, "JSON keeps its meaning");
+    assert!(text(&run(&rig, &["list"]).await.stdout).contains(r"evt_\u{202e}\u{9b}2J"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Details of one dead letter; its content only on request. Pure.
 
 use handoffd_engine::dead_letters::DeadLetterEntry;
+use handoffd_engine::text::visible_lines;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
@@ -76,11 +77,11 @@ fn content(it: &OneDeadLetter<'_>) -> Markup {
     }
 }
 
-/// Escapes invisible characters but keeps line breaks.
+/// Escapes hidden characters but keeps line breaks.
 fn text_of(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         other => format!("{other:#}"),
     };
-    text.split('\n').map(text::visible).collect::<Vec<_>>().join("\n")
+    visible_lines(&text).to_string()
 }

@@ -246,7 +246,7 @@ fn control_characters_are_refused_in_ids_and_channel() {
             let rejection = rejection(&with(body.clone(), pointer, Some(json!(format!("a{control}b")))));
             assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
             assert_eq!(rejection.path.as_deref(), Some(pointer[1..].replace('/', ".").as_str()));
-            let shown = format!("must not contain control characters: \"a\\u{{{:x}}}b\"", u32::from(control));
+            let shown = format!("must not contain control characters: \"a{}b\"", control.escape_default());
             assert!(rejection.problem.ends_with(&shown), "{rejection:?}");
         }
     }
