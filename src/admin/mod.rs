@@ -4,4 +4,5 @@
 
 pub mod api;
 pub mod deps;
+mod history;
 pub mod page;

@@ -15,7 +15,6 @@ mod parameter;
 mod problem;
 mod query;
 pub mod queues;
-mod recent;
 mod route;
 mod session;
 mod state;
@@ -77,12 +76,12 @@ pub async fn serve(listen: SocketAddr, given: ApiDeps) -> Result<RunningServer, 
     let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
     let (stop, parts) = (CancellationToken::new(), Arc::new(ApiState::from(given)));
-    let follow = tokio::spawn(Arc::clone(&parts.recent).follow(Arc::clone(&parts.metrics)));
+    let samples = tokio::spawn(parts.history.clone().keep(Arc::clone(&parts.metrics)));
     let answer = listen::listen(listener, router(&parts), stop.clone());
     let letters = Arc::clone(&parts.letters);
     let task = tokio::spawn(async move {
         answer.await;
-        follow.abort();
+        samples.abort();
     });
     Ok(RunningServer { address, stop, letters, task })
 }

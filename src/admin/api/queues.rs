@@ -8,9 +8,9 @@ use axum::routing::on;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::recent::Rates;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
 use super::state::ApiState;
+use crate::admin::history::{Rates, Sample};
 
 pub(super) const ROUTES: [ApiRoute; 2] = [
     ApiRoute {
@@ -84,7 +84,7 @@ pub fn queues(parts: &ApiState) -> QueuesReport {
         broker_connected: counts.broker_connected,
         queues,
         in_flight: counts.in_flight,
-        rates: parts.recent.rates(counts.ends),
+        rates: parts.history.rates(&Sample::of(&parts.metrics)),
     }
 }
 

@@ -7,9 +7,9 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use super::dead_letters::DeadLetterService;
-use super::recent::Recent;
 use super::session::Sessions;
 use crate::admin::deps::StoreAcceptance;
+use crate::admin::history::History;
 use crate::organizations::Organizations;
 use crate::telemetry::metrics::PrometheusMetrics;
 
@@ -34,8 +34,8 @@ pub struct ApiState {
     pub letters: Arc<DeadLetterService>,
     /// Purposes of queues.
     pub queues: QueueNames,
-    /// Counters of the last minute.
-    pub recent: Arc<Recent>,
+    /// Counters of the last hour.
+    pub history: History,
     /// Sessions of browsers that have signed in.
     pub sessions: Sessions,
     /// Permits for concurrent requests.
@@ -83,7 +83,7 @@ impl From<ApiDeps> for ApiState {
             acceptance,
             letters: Arc::new(letters),
             queues,
-            recent: Arc::default(),
+            history: History::default(),
             sessions: Sessions::new(),
             places: Semaphore::new(MOST_AT_ONCE),
         }

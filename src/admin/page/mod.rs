@@ -6,7 +6,6 @@ mod badge;
 mod chart;
 mod failure;
 mod find;
-mod history;
 mod layout;
 mod dead_letters;
 mod link;

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::chart::Chart;
-use super::history::{MINUTES, Minute};
 use super::layout::PageHead;
 use super::{badge, failure, text};
+use crate::admin::history::{MINUTES, Minute};
 use crate::organizations::{OrganizationState, OrganizationView};
 
 /// Data of the overview.

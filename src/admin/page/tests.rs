@@ -14,12 +14,12 @@ use super::dead_letters::filter::FilterForm;
 use super::dead_letters::list::{DeadLetterList, GroupView, letters};
 use super::dead_letters::one::{OneDeadLetter, one};
 use super::dead_letters::result::{Completion, JobProgress, course, is_settled};
-use super::history::{MINUTES, Minute};
 use super::layout::{PageHead, PageTab, page};
 use super::now::{NowView, QueueKind, QueueLine, now};
 use super::organizations::{OrganizationLine, organizations};
 use super::timeline::StoryContext;
 use super::{find, timeline};
+use crate::admin::history::{MINUTES, Minute};
 use crate::organizations::{CheckResult, Finding, OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
 
 /// A tag, an attribute's end, an entity, a direction override and an invisible character.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::answer::{PageAnswer, Refresh, living};
 use super::state::PageState;
-use crate::admin::page::history::Sample;
+use crate::admin::history::Sample;
 use crate::admin::page::layout::PageTab;
 use crate::admin::page::now::{NowView, QueueKind, QueueLine, now as drawn};
 
@@ -28,7 +28,7 @@ pub(super) async fn now(State(page): State<Arc<PageState>>) -> PageAnswer {
         at: Timestamp::now(),
         standing: &page.standing(),
         in_flight: sample.in_flight,
-        minutes: &page.history.minutes(&sample),
+        minutes: &page.parts.history.minutes(&sample),
         queues: &page.queues(),
         oldest: page.parts.metrics.vitals().map(|vitals| vitals.oldest_event).filter(|age| !age.is_zero()),
         organizations: &page.parts.organizations.list().await,

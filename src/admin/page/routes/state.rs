@@ -4,29 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::api::ApiState;
-use crate::admin::page::history::History;
 use crate::admin::page::layout::{PageHead, SignIn};
 use crate::organizations::TestReport;
 
 /// State of the page's routes.
 pub(super) struct PageState {
     pub(super) parts: Arc<ApiState>,
-    pub(super) history: History,
     /// Last test of each organization that was made from the page.
     pub(super) tests: Mutex<BTreeMap<String, (Timestamp, TestReport)>>,
-    /// Task that takes samples; it ends with the page.
-    _samples: AbortOnDropHandle<()>,
 }
 
 impl PageState {
-    /// Takes samples as long as it lives.
+    /// Starts without a test.
     pub(super) fn new(parts: &Arc<ApiState>) -> Self {
-        let history = History::default();
-        let samples = tokio::spawn(history.clone().keep(Arc::clone(&parts.metrics)));
-        Self { parts: Arc::clone(parts), history, tests: Mutex::default(), _samples: AbortOnDropHandle::new(samples) }
+        Self { parts: Arc::clone(parts), tests: Mutex::default() }
     }
 
     /// Returns the state shown in the header of every page.

@@ -1,13 +1,16 @@
-//! MetricCounts of each minute of the last hour, kept in memory from samples taken every ten seconds.
+//! Counters of the last hour, from samples in memory: each minute of it, and the rates of the last one.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::telemetry::metrics::{OutcomeCounts, PrometheusMetrics, RequestTotals};
 
 /// Interval between samples.
-pub(super) const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(10);
 /// Number of minutes shown.
 pub(super) const MINUTES: usize = 60;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -19,7 +22,7 @@ const SAMPLES: usize = 60 * 6 + 1;
 pub(super) struct Sample {
     /// Time of the sample.
     pub at: Instant,
-    /// Final outcomes since the start.
+    /// Outcomes since the start.
     pub ends: OutcomeCounts<u64>,
     /// Events in progress.
     pub in_flight: u64,
@@ -36,7 +39,7 @@ impl Sample {
     }
 }
 
-/// MetricCounts of one minute.
+/// Counts of one minute.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub(super) struct Minute {
     /// Events that succeeded.
@@ -51,25 +54,48 @@ pub(super) struct Minute {
     pub request: Option<Duration>,
 }
 
+/// Event rates of this worker, by its own counters.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct Rates {
+    /// Length of the measured period; less than a minute after a start.
+    pub over_seconds: f64,
+    /// Events per second by outcome; `retried` ones are not finished.
+    pub per_second: OutcomeCounts<f64>,
+}
+
 /// Samples of the last hour. Cheap to clone.
 #[derive(Clone, Default, Debug)]
-pub(super) struct History(Arc<Mutex<VecDeque<Sample>>>);
+pub struct History(Arc<Mutex<VecDeque<Sample>>>);
 
 impl History {
     /// Adds a sample and drops the oldest if there are too many.
     pub(super) fn add(&self, sample: Sample) {
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = self.samples();
         if samples.len() >= SAMPLES {
             samples.pop_front();
         }
         samples.push_back(sample);
     }
 
+    /// Returns the event rates of the last minute up to now.
+    pub(super) fn rates(&self, now: &Sample) -> Rates {
+        let samples = self.samples();
+        let recent = |sample: &&Sample| now.at.saturating_duration_since(sample.at) <= MINUTE;
+        let first = samples.iter().find(recent).unwrap_or(now);
+        let seconds = now.at.saturating_duration_since(first.at).as_secs_f64();
+        let rate = |now: u64, then: u64| if seconds > 0.0 { difference(now, then) / seconds } else { 0.0 };
+        Rates { over_seconds: seconds, per_second: now.ends.zip(first.ends, rate) }
+    }
+
     /// Returns the last hour up to now, oldest minute first; `None` for minutes before the start.
     pub(super) fn minutes(&self, now: &Sample) -> [Option<Minute>; MINUTES] {
-        let mut samples: Vec<Sample> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        let mut samples: Vec<Sample> = self.samples().iter().copied().collect();
         samples.push(*now);
         minutes(&samples, now.at)
+    }
+
+    fn samples(&self) -> MutexGuard<'_, VecDeque<Sample>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes samples forever.
@@ -98,7 +124,7 @@ fn minutes(samples: &[Sample], now: Instant) -> [Option<Minute>; MINUTES] {
     found.map(|change| change.map(MinuteCounts::into_minute))
 }
 
-/// MetricCounts of one minute so far.
+/// Counts of one minute so far.
 #[derive(Clone, Copy, Default)]
 struct MinuteCounts {
     minute: Minute,
@@ -119,6 +145,11 @@ impl MinuteCounts {
     fn into_minute(self) -> Minute {
         Minute { request: self.answers.mean(), ..self.minute }
     }
+}
+
+/// Returns a difference; exact up to 2^32 events per minute.
+fn difference(now: u64, then: u64) -> f64 {
+    f64::from(u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -151,6 +182,21 @@ mod tests {
         let still = [sample(start, 0, 9), sample(start, 10, 9)];
         let found = minutes(&still, still[1].at)[MINUTES - 1].unwrap();
         assert_eq!((found.succeeded, found.request), (0, None));
+    }
+
+    #[test]
+    fn rates_cover_the_last_minute() {
+        let (history, start) = (History::default(), Instant::now());
+        let rates = |seconds, succeeded| {
+            let rates = history.rates(&sample(start, seconds, succeeded));
+            (rates.per_second.succeeded, rates.over_seconds)
+        };
+        assert_eq!(rates(3, 3), (0.0, 0.0), "without a sample");
+        for at in 0..=12 {
+            history.add(sample(start, at * 10, if at < 6 { 0 } else { 600 }));
+        }
+        assert_eq!(rates(124, 654), (1.0, 54.0), "from the sample after 70 s");
+        assert_eq!(rates(60, 600), (10.0, 60.0));
     }
 
     #[test]
