@@ -1,12 +1,16 @@
 //! Preview of the requests that an event would cause. Sends none.
+//!
+//! The preview walks through the workflow itself: each step gets the receipt that a healthy environment would give, and
+//! once more each receipt by which an environment shows a peculiarity.
 
-use handoffd_engine::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict};
+use handoffd_engine::event::{Body, Event, IncidentId, Resolution};
 use handoffd_engine::workflow::{
-    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, NoteForm, QueueAssignment, QueueBinding, Settings, Step,
-    contact_limit,
+    Decision, Fit, Memory, NoteForm, Progress, Receipt, SessionEntry, SessionState, Settings, Step, Time, apply,
+    decide, learn,
 };
+use jiff::Timestamp;
 
-use super::description::describe;
+use super::description::fit;
 use super::keys;
 use super::request::{Request, request};
 
@@ -22,99 +26,142 @@ pub struct Explained {
 /// Placeholder in [`explain`] for the incident of a resolution, whose id is in the store only.
 pub const PLACEHOLDER_INCIDENT: IncidentId = IncidentId(uuid::Uuid::nil());
 
-const ALWAYS: &str = "always";
-
 /// Returns every request that the event may cause, in order.
 pub fn explain(event: &Event, settings: &Settings) -> Vec<Explained> {
-    let steps = match &event.body {
-        Body::Handoff(handoff) if handoff.channel.route() == Route::LiveWorkItem => {
-            vec![(Step::PostLiveWorkItem { subject_limit: None }, ALWAYS.to_owned())]
+    let usual = Preview::start(event, settings).remaining_steps();
+    let mut steps = Vec::new();
+    for (walk, step) in &usual {
+        steps.push((step.clone(), walk.condition(step)));
+        for (peculiarity, reason) in peculiarities(settings) {
+            let other = walk.after(&peculiarity).filter(|other| other.next().as_ref() != Some(step));
+            let others = other.map(Preview::remaining_steps).unwrap_or_default();
+            let new = others.into_iter().filter(|(_, other)| !usual.iter().any(|(_, step)| step == other));
+            steps.extend(new.map(|(walk, other)| {
+                let when = walk.condition_after(&other, &reason);
+                (other, when)
+            }));
         }
-        Body::Handoff(handoff) => incident(event, handoff, settings),
-        Body::Resolution(resolution) => close(resolution, settings),
-    };
+    }
     steps.into_iter().map(|(step, when)| Explained { request: request(&step, event, settings), when }).collect()
 }
 
-type Steps = Vec<(Step, String)>;
-
-fn incident(event: &Event, handoff: &Handoff, settings: &Settings) -> Steps {
-    if is_refused(handoff, settings) {
-        return Vec::new();
-    }
-    let (mut steps, customer) = contact(event, handoff);
-    let queue = match (settings.default_queue_id, settings.queue_assignment) {
-        (None, _) => QueueBinding::NoQueue,
-        (Some(_), QueueAssignment::AddToQueue) => QueueBinding::Unbound,
-        (Some(_), _) if settings.binds_queue_itself() => QueueBinding::NoQueue,
-        (Some(_), QueueAssignment::Auto | QueueAssignment::Bind) => QueueBinding::Bound,
-    };
-    steps.push((Step::PostIncident { customer, queue }, ALWAYS.to_owned()));
-    if customer == LinkedCustomer::Nobody && !settings.binds_customer_itself() {
-        steps.extend(with_a_customer(event, settings, queue));
-    }
-    let id = keys::incident(&event.key);
-    if queue == QueueBinding::Bound && settings.queue_assignment == QueueAssignment::Auto {
-        let when = format!("after the environment has reported that it has no property {}", settings.queue_field);
-        steps.push((Step::PostIncident { customer, queue: QueueBinding::Unbound }, when.clone()));
-        steps.push((Step::AssignQueue { incident: id }, when));
-    } else if queue == QueueBinding::Unbound {
-        steps.push((Step::AssignQueue { incident: id }, ALWAYS.to_owned()));
-    }
-    if describe(handoff, settings.description_limit).fit == Fit::Cut {
-        let when =
-            format!("always, because the description is longer than {} UTF-16 units", settings.description_limit);
-        steps.push((Step::AttachTranscript { incident: id, part: NoteForm::Attachment }, when));
-    }
-    steps
+/// Receipts that show a peculiarity of the environment, each with the reason for the requests that follow it.
+fn peculiarities(settings: &Settings) -> [(Receipt, String); 3] {
+    let undeclared = format!("after the environment has reported that it has no property {}", settings.queue_field);
+    [
+        (Receipt::CustomerRequired, "if the environment refuses an incident without a customer".to_owned()),
+        (Receipt::QueueFieldUndeclared, undeclared),
+        (Receipt::CloseActionRequired, "after the environment has required CloseIncident".to_owned()),
+    ]
 }
 
-/// Returns true for an email too long for a contact in an organization that requires one. The event becomes a dead letter without
-/// any request.
-fn is_refused(handoff: &Handoff, settings: &Settings) -> bool {
-    let too_long = handoff.customer.email.as_ref().is_some_and(|email| !contact_limit::fits(email));
-    too_long && settings.contact_failure == ContactFailure::DeadLetter
+/// Preview of an event through the workflow.
+#[derive(Clone)]
+struct Preview<'a> {
+    event: &'a Event,
+    settings: &'a Settings,
+    memory: Memory,
+    progress: Progress,
 }
 
-fn contact(event: &Event, handoff: &Handoff) -> (Steps, LinkedCustomer) {
-    let Some(email) = handoff.customer.email.as_ref().filter(|email| contact_limit::fits(email)) else {
-        return (Vec::new(), LinkedCustomer::Nobody);
-    };
-    let steps = vec![
-        (Step::LookUpContact, "unless the contact of this email is cached".to_owned()),
-        (Step::CreateContact { generation: 0 }, "if no contact has this email".to_owned()),
-    ];
-    // Dynamics returns the key of an existing contact; a new one gets this key.
-    (steps, LinkedCustomer::Contact(keys::contact(&event.key.organization_id, email, 0)))
+impl<'a> Preview<'a> {
+    fn start(event: &'a Event, settings: &'a Settings) -> Self {
+        let session = match &event.body {
+            Body::Resolution(Resolution { incident_id: None, .. }) => vec![open_incident(event)],
+            Body::Resolution(_) | Body::Handoff(_) => Vec::new(),
+        };
+        Self { event, settings, memory: Memory { session, ..Memory::default() }, progress: Progress::default() }
+    }
+
+    /// Returns the remaining steps, each with the walk before it.
+    fn remaining_steps(self) -> Vec<(Self, Step)> {
+        let mut steps = Vec::new();
+        let mut walk = Some(self);
+        while let Some((here, step)) = walk.and_then(|walk| walk.next().map(|step| (walk, step))) {
+            walk = here.usual_receipt(&step).and_then(|receipt| here.after(&receipt));
+            steps.push((here, step));
+        }
+        steps
+    }
+
+    fn next(&self) -> Option<Step> {
+        let time = Time { now: Timestamp::UNIX_EPOCH, first_seen: Timestamp::UNIX_EPOCH, attempts: 1 };
+        match decide(self.event, self.settings, &self.memory, &self.progress, time) {
+            Decision::Call(step) => Some(step),
+            Decision::Await(_) | Decision::Finish(_) | Decision::Refuse(_) => None,
+        }
+    }
+
+    fn after(&self, receipt: &Receipt) -> Option<Self> {
+        let progress = apply(self.progress.clone(), receipt).ok()?;
+        let memory = Memory { learned: learn(self.memory.learned, receipt), ..self.memory.clone() };
+        Some(Self { memory, progress, ..*self })
+    }
+
+    /// Receipt for a step without a fault, for a customer who is new. `None` for a step that only follows an interrupted
+    /// one.
+    fn usual_receipt(&self, step: &Step) -> Option<Receipt> {
+        let key = &self.event.key;
+        Some(match step {
+            Step::LookUpContact => Receipt::ContactAbsent,
+            Step::CreateContact { generation } => {
+                Receipt::ContactCreated(keys::contact(&key.organization_id, self.event.email()?, *generation))
+            }
+            Step::CreatePlaceholder => Receipt::PlaceholderReady(keys::placeholder(&key.organization_id)),
+            Step::PostIncident { customer, queue } => Receipt::IncidentPosted {
+                id: keys::incident(key),
+                ticket_number: None,
+                customer: *customer,
+                queue: *queue,
+                transcript: self.fit(),
+                existed: false,
+            },
+            Step::AssignQueue { .. } => Receipt::QueueAssigned,
+            Step::AttachTranscript { part: NoteForm::Attachment, .. } => Receipt::TranscriptAttached,
+            Step::PostLiveWorkItem { .. } => Receipt::WorkItemPosted { id: keys::work_item(key), subject_cut: false },
+            Step::CloseIncident { incident, .. } => Receipt::IncidentClosed(*incident),
+            Step::AttachTranscript { part: NoteForm::Text(_), .. }
+            | Step::LookForQueueItem { .. }
+            | Step::LookAtIncident { .. }
+            | Step::LookForResolution { .. } => return None,
+        })
+    }
+
+    fn fit(&self) -> Fit {
+        match &self.event.body {
+            Body::Handoff(handoff) => fit(handoff, self.settings.description_limit),
+            Body::Resolution(_) => Fit::Whole,
+        }
+    }
+
+    fn condition(&self, step: &Step) -> String {
+        match step {
+            Step::LookUpContact => "unless the contact of this email is cached".to_owned(),
+            Step::CreateContact { .. } => "if no contact has this email".to_owned(),
+            Step::AttachTranscript { .. } => {
+                let limit = self.settings.description_limit;
+                format!("always, because the description is longer than {limit} UTF-16 units")
+            }
+            Step::CloseIncident { .. } if self.memory.session.is_empty() => {
+                "for the incident that the event names, if the store has no record of the session".to_owned()
+            }
+            Step::CloseIncident { .. } => "for each incident of the session that the store records as open".to_owned(),
+            _ => "always".to_owned(),
+        }
+    }
+
+    fn condition_after(&self, step: &Step, reason: &str) -> String {
+        match step {
+            Step::CreatePlaceholder => format!("{reason}, once for the organization"),
+            Step::CloseIncident { .. } => format!("{}, {reason}", self.condition(step)),
+            _ => reason.to_owned(),
+        }
+    }
 }
 
-fn with_a_customer(event: &Event, settings: &Settings, queue: QueueBinding) -> Steps {
-    let when = "if the environment refuses an incident without a customer".to_owned();
-    if let Some(fallback) = settings.fallback_customer {
-        return vec![(Step::PostIncident { customer: LinkedCustomer::Fallback(fallback), queue }, when)];
-    }
-    let customer = LinkedCustomer::Placeholder(keys::placeholder(&event.key.organization_id));
-    let once = format!("{when}, once for the organization");
-    vec![(Step::CreatePlaceholder, once), (Step::PostIncident { customer, queue }, when)]
-}
-
-fn close(resolution: &Resolution, settings: &Settings) -> Steps {
-    if resolution.verdict == Verdict::NotResolved {
-        return Vec::new();
-    }
-    let (incident, whose) = match resolution.incident_id {
-        Some(id) => (id, "for the incident that the event names, if the store has no record of the session"),
-        None => (PLACEHOLDER_INCIDENT, "for each incident of the session that the store records as open"),
-    };
-    let by = |how| Step::CloseIncident { incident, how, etag: None };
-    match settings.close_with {
-        CloseWith::Patch => vec![(by(Closing::Patch), whose.to_owned())],
-        CloseWith::CloseIncident => vec![(by(Closing::Action), whose.to_owned())],
-        CloseWith::Auto => vec![
-            (by(Closing::Patch), whose.to_owned()),
-            (by(Closing::Action), format!("{whose}, after the environment has required CloseIncident")),
-        ],
-    }
+fn open_incident(event: &Event) -> SessionEntry {
+    let state = SessionState::Open { incident: PLACEHOLDER_INCIDENT, ticket_number: None };
+    SessionEntry { event_id: event.key.event_id.clone(), state, handed_off: None, closing: None }
 }
 
 #[cfg(test)]

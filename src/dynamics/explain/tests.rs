@@ -1,7 +1,7 @@
-use handoffd_engine::event::Channel;
 use handoffd_engine::event::samples::{email, handoff, resolution};
-use handoffd_engine::workflow::FallbackCustomer;
+use handoffd_engine::event::{Channel, Verdict};
 use handoffd_engine::workflow::samples::{FALLBACK, QUEUE, incident as incident_no, settings, settings_with};
+use handoffd_engine::workflow::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment};
 
 use super::*;
 use crate::dynamics::Method;
@@ -90,6 +90,35 @@ fn a_resolution_closes_the_recorded_incidents_or_the_one_it_names() {
 #[test]
 fn a_conversation_that_was_not_resolved_causes_nothing() {
     assert_eq!(explain(&resolution(|it| it.verdict = Verdict::NotResolved), &settings()), []);
+}
+
+#[test]
+fn peculiarities_are_combined_with_what_is_always_needed() {
+    let short = |how| {
+        settings_with(|it| {
+            (it.default_queue_id, it.queue_assignment, it.description_limit) = (Some(QUEUE), how, 200);
+        })
+    };
+    let anonymous = handoff(|it| it.customer.email = None);
+    let note = "POST annotations: always, because the description is longer than 200 UTF-16 units";
+    let (made, again) =
+        (format!("POST contacts: {REFUSED}, once for the organization"), format!("POST incidents: {REFUSED}"));
+    let undeclared = "after the environment has reported that it has no property queueid";
+    assert_eq!(
+        lines(&anonymous, &short(QueueAssignment::Auto)),
+        [
+            "POST incidents: always",
+            &made,
+            &again,
+            &format!("POST incidents: {undeclared}"),
+            &format!("POST queues: {undeclared}"),
+            note
+        ]
+    );
+    assert_eq!(
+        lines(&anonymous, &short(QueueAssignment::AddToQueue)),
+        ["POST incidents: always", &made, &again, "POST queues: always", note]
+    );
 }
 
 /// The preview equals the request that the worker sends.
