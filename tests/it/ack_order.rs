@@ -5,13 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::stream;
 use handoffd::sled::{Disk, open_with};
 use handoffd_engine::event::{Envelope, Event, Limits, OrganizationId, WorkItemId};
-use handoffd_engine::ports::bus::{
-    Announced, Announcement, Bus, BusError, Consumption, CopyTo, Delivery, Forwarding, Part, Received, Settle, Settled,
-};
+use handoffd_engine::ports::bus::samples::{BrokerFact, FakeBroker, MessageEnd, QueuedMessage};
 use handoffd_engine::ports::destination::{Availability, Destination, Performed};
 use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::{Store, StoreError};
@@ -19,8 +15,6 @@ use handoffd_engine::worker::{Clock, Worker, WorkerDeps, WorkerSettings};
 use handoffd_engine::workflow::samples::settings_with;
 use handoffd_engine::workflow::{Policy, Receipt, Settings, Step};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::store_samples::options;
@@ -53,9 +47,18 @@ impl Diary {
         self.0.lock().unwrap().push(fact);
     }
 
-    /// Number of events acked or postponed.
-    fn settled(&self) -> usize {
-        self.read().iter().filter(|fact| matches!(fact, Fact::Acked(_) | Fact::Postponed(_))).count()
+    /// Notes what happens at the broker.
+    fn note_of_broker(&self, fact: BrokerFact) {
+        let text = |body: &str, pointer: &str| {
+            let body: Value = serde_json::from_str(body).unwrap();
+            body.pointer(pointer).unwrap().as_str().unwrap().to_owned()
+        };
+        self.note(match fact {
+            BrokerFact::Announced(outcome) => Fact::Announced(text(&outcome, "/data/source_event_id")),
+            BrokerFact::Settled(body, MessageEnd::Acked) => Fact::Acked(text(&body, "/event_id")),
+            BrokerFact::Settled(body, MessageEnd::Later { .. }) => Fact::Postponed(text(&body, "/event_id")),
+            BrokerFact::Settled(_, end) => panic!("unexpected {end:?}"),
+        });
     }
 
     fn read(&self) -> Vec<Fact> {
@@ -106,97 +109,6 @@ impl Destination for Diary {
     async fn available(&self, _: &OrganizationId) {}
 }
 
-/// Bus whose single organization has all events in its queue, and whose inbox stays empty until they are acked or
-/// postponed.
-struct OneQueue {
-    diary: Diary,
-    events: usize,
-    known: watch::Sender<Vec<OrganizationId>>,
-    deliveries: Mutex<Vec<Delivery>>,
-}
-
-#[async_trait]
-impl Bus for OneQueue {
-    async fn inbox(&self) -> mpsc::Receiver<Delivery> {
-        let (open, inbox) = mpsc::channel(1);
-        let (diary, events) = (self.diary.clone(), self.events);
-        tokio::spawn(async move {
-            while diary.settled() < events {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            drop(open);
-        });
-        inbox
-    }
-
-    fn organizations(&self) -> watch::Receiver<Vec<OrganizationId>> {
-        self.known.subscribe()
-    }
-
-    async fn consume(&self, _: &OrganizationId, prefetch: u16) -> Consumption {
-        // All of them, except to a consumer that takes one: nothing here delivers more after an ack.
-        let deliveries = {
-            let mut all = self.deliveries.lock().unwrap();
-            let count = if prefetch == 1 { all.len().min(1) } else { all.len() };
-            all.drain(..count).collect::<Vec<_>>()
-        };
-        let cancel = CancellationToken::new();
-        let ends = cancel.clone();
-        let rest = stream::once(async move { ends.cancelled_owned().await });
-        let deliveries = futures_util::StreamExt::chain(
-            stream::iter(deliveries.into_iter().map(Some)),
-            futures_util::StreamExt::map(rest, |()| None),
-        );
-        let deliveries = futures_util::StreamExt::filter_map(deliveries, async |delivery| delivery);
-        Consumption { deliveries: Box::pin(deliveries), cancel, closed: closed() }
-    }
-
-    async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
-        let body: Value = serde_json::from_slice(&announcement.body).unwrap();
-        self.diary.note(Fact::Announced(body["data"]["source_event_id"].as_str().unwrap().to_owned()));
-        Ok(Announced::Routed)
-    }
-
-    async fn stop(&self) {}
-
-    async fn close(&self) {}
-
-    fn unready(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-struct InHand(Diary, String);
-
-#[async_trait]
-impl Settle for InHand {
-    async fn ack(&self) -> Settled {
-        let fact = Fact::Acked(self.1.clone());
-        if !self.0.read().contains(&Fact::Postponed(self.1.clone())) {
-            self.0.note(fact);
-        }
-        Settled::Taken
-    }
-
-    async fn give_back(&self) -> Settled {
-        unreachable!("nothing has to wait here")
-    }
-
-    async fn copy(&self, to: CopyTo, _: Vec<(&'static str, String)>) -> Result<(), BusError> {
-        assert!(matches!(to, CopyTo::Retry(_)), "nothing is given up here");
-        self.0.note(Fact::Postponed(self.1.clone()));
-        Ok(())
-    }
-
-    async fn split(&self, _: Vec<Part>) -> Result<(), BusError> {
-        unreachable!("nothing is split here")
-    }
-
-    fn forward(&self, _: &OrganizationId, _: usize) -> Forwarding {
-        unreachable!("the inbox is empty")
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_event_is_announced_or_acked_before_its_record_is_on_the_disk() {
     const EVENTS: usize = 300;
@@ -236,29 +148,22 @@ async fn carry(events: usize, fails: u32) -> Vec<Fact> {
         Box::new(Recorder { inner, diary: recorded, fails: Mutex::new(fails) })
     });
     let store: Arc<dyn Store> = Arc::new(opened.unwrap().store);
-    let deliveries = (0..events).map(|_| delivery(&diary)).collect();
-    let known = watch::Sender::new(vec![OrganizationId::from(ORGANIZATION)]);
-    let bus = OneQueue { diary: diary.clone(), events, known, deliveries: Mutex::new(deliveries) };
-    let (crm, bus) = (Arc::new(diary.clone()), Arc::new(bus));
-    let deps = WorkerDeps { store: store.clone(), bus, destination: crm, metrics: Arc::new(NoMetrics) };
-    Worker::new(deps, rules(), Clock::real()).run().await;
+    let (crm, broker) = (Arc::new(diary.clone()), FakeBroker::new());
+    let noted = diary.clone();
+    broker.observe(move |fact| noted.note_of_broker(fact));
+    let (inbox, settled) = broker.begin((0..events).map(|_| message()).collect());
+    let deps = WorkerDeps { store: store.clone(), bus: broker.clone(), destination: crm, metrics: Arc::new(NoMetrics) };
+    let running = tokio::spawn(Worker::new(deps, rules(), Clock::real()).run());
+    broker.settled(&settled).await;
+    drop(inbox);
+    running.await.unwrap();
     store.close().await.unwrap();
     diary.read()
 }
 
-fn delivery(diary: &Diary) -> Delivery {
-    let event = handoff("web");
-    let settle = Box::new(InHand(diary.clone(), event.id().to_owned()));
-    let envelope =
-        Envelope { content_type: Some("application/json".to_owned()), message_id: None, headers: Vec::new() };
-    let received = Received {
-        envelope,
-        body: Bytes::from(event.body()),
-        routing_key: event.routing_key(),
-        redelivered: false,
-        lost: CancellationToken::new(),
-    };
-    Delivery::new(received, settle)
+fn message() -> QueuedMessage {
+    let envelope = Envelope { content_type: Some("application/json".to_owned()), ..Envelope::default() };
+    QueuedMessage::new(envelope, String::from_utf8(handoff("web").body()).unwrap())
 }
 
 fn rules() -> WorkerSettings {
@@ -273,11 +178,4 @@ fn rules() -> WorkerSettings {
 fn settings(organization: &OrganizationId) -> Settings {
     assert_eq!(organization.as_str(), ORGANIZATION);
     settings_with(|settings| settings.organization_id = organization.clone())
-}
-
-/// Makes the return of messages complete at once.
-fn closed() -> CancellationToken {
-    let closed = CancellationToken::new();
-    closed.cancel();
-    closed
 }

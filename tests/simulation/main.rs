@@ -20,7 +20,6 @@ mod people;
 mod publish;
 mod scene;
 mod script;
-mod settings;
 mod spans;
 mod store;
 mod broker_faults;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handoffd_engine::event::{Decoded, Envelope, EventKey, Limits, OrganizationId, Piece, decode};
-use handoffd_engine::workflow::{QueueAssignment, Settings};
+use handoffd_engine::workflow::{QueueAssignment, Settings, samples};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::environment::{Environment, Profile};
 use super::message::Message;
 use super::scene::RunContext;
-use super::settings::plain_settings;
 
 /// Message to publish.
 pub struct Publication {
@@ -107,10 +106,10 @@ pub fn organizations(
 
 fn settings(scene: &RunContext, organization: &OrganizationId) -> Settings {
     Settings {
+        organization_id: organization.clone(),
         default_queue_id: scene.happens(0.7).then(|| Uuid::from_u128(4)),
         queue_assignment: if scene.happens(0.2) { QueueAssignment::AddToQueue } else { QueueAssignment::Auto },
-        resolution_wait: Duration::from_secs(120),
-        ..plain_settings(organization)
+        ..samples::settings()
     }
 }
 

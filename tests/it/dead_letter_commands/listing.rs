@@ -133,7 +133,7 @@ async fn no_command_prints_a_hidden_character() {
         &["discard", "--id", id, "--dry-run"],
     ] {
         let output = run(&rig, arguments).await;
-        let printed = text(&output.stdout) + &text(&output.stderr);
+        let printed = [text(&output.stdout), text(&output.stderr)].concat();
         assert!(!printed.contains(|char| char != '\n' && is_hidden(char)), "{arguments:?}: {printed:?}");
     }
     assert_eq!(entries(&rig, &["show", id]).await[0]["body"], event.0, "JSON keeps its meaning");

@@ -2,8 +2,10 @@
 //! Out: deliveries that are settled exactly once by being consumed; announcements, confirmed.
 //! Absent: the meaning of a message. Attempts, reasons and headers are decided elsewhere.
 
-pub mod headers;
 mod dead_letters;
+pub mod headers;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 
 use std::fmt;
 use std::pin::Pin;

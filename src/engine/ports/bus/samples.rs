@@ -1,8 +1,10 @@
-//! Broker in memory: an inbox, one organization's queue, and the end of each message.
+//! Broker in memory for tests: an inbox, one organization's queue, and the end of each message.
+
+#![allow(clippy::missing_panics_doc, reason = "for tests")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,70 +12,100 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Envelope, OrganizationId};
-use crate::ports::bus::{
+use super::{
     Announced, Announcement, Bus, BusError, Consumption, CopyTo, Delivery, Forwarded, Forwarding, Part, Received,
     Settle, Settled,
 };
+use crate::event::{Envelope, OrganizationId};
 
-type Headers = BTreeMap<&'static str, String>;
+/// Headers set on a copy.
+pub type FakeHeaders = BTreeMap<&'static str, String>;
 
 /// End of a message.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum End {
+pub enum MessageEnd {
+    /// Acknowledged without a copy.
     Acked,
+    /// Returned to its queue.
     GivenBack,
-    Later { rung: usize, headers: Headers },
-    Dead { headers: Headers },
+    /// Acknowledged after a copy to a retry queue.
+    Later {
+        /// Rung of the retry ladder.
+        rung: usize,
+        /// Headers set on the copy.
+        headers: FakeHeaders,
+    },
+    /// Acknowledged after a copy to the dead-letter queue.
+    Dead {
+        /// Headers set on the copy.
+        headers: FakeHeaders,
+    },
+    /// Acknowledged after its parts were published.
     Split,
 }
 
-/// Place for the end of a message.
-pub(super) type Slot = Arc<Mutex<Option<End>>>;
+/// Change that an observer of the broker sees.
+#[derive(Clone, PartialEq, Debug)]
+pub enum BrokerFact {
+    /// This outcome, as JSON, is confirmed.
+    Announced(String),
+    /// The message with this body has come to its end.
+    Settled(String, MessageEnd),
+}
 
+/// Place for the end of a message.
+pub type EndSlot = Arc<Mutex<Option<MessageEnd>>>;
+
+/// Message to put into the inbox.
 #[derive(Clone, Default)]
-pub(super) struct QueuedMessage {
+pub struct QueuedMessage {
     envelope: Envelope,
     body: String,
     redelivered: bool,
-    end: Slot,
+    end: EndSlot,
 }
 
+/// Broker in memory.
 #[derive(Default)]
-pub(super) struct Broker {
+pub struct FakeBroker {
     /// Bodies of the announced outcomes.
-    pub(super) outcomes: Mutex<Vec<String>>,
+    pub outcomes: Mutex<Vec<String>>,
     /// True to refuse the publish of outcomes.
-    pub(super) refuses_outcomes: AtomicBool,
-    pub(super) refuses_dead_letters: AtomicBool,
-    pub(super) refuses_forwarding: AtomicBool,
+    pub refuses_outcomes: AtomicBool,
+    /// True to refuse the publish of dead letters.
+    pub refuses_dead_letters: AtomicBool,
+    /// True to refuse the move to the organization's queue.
+    pub refuses_forwarding: AtomicBool,
     /// True while no outcome can be published for lack of a connection.
-    pub(super) is_away: AtomicBool,
+    pub is_away: AtomicBool,
     /// Time that the start of a consumer takes.
-    pub(super) start_takes: Mutex<Duration>,
+    pub start_takes: Mutex<Duration>,
     /// Ends the consumer of the organization's queue.
     consumer_ends: Notify,
     /// Prefetches that the consumers of the organization's queue have requested.
-    pub(super) prefetches: Mutex<Vec<u16>>,
+    pub prefetches: Mutex<Vec<u16>>,
     /// Bodies of the returned messages, in that order.
-    pub(super) given_back: Mutex<Vec<String>>,
+    pub given_back: Mutex<Vec<String>>,
     inbox: Mutex<Option<mpsc::Receiver<Delivery>>>,
     queue: Mutex<VecDeque<QueuedMessage>>,
+    observer: OnceLock<Box<dyn Fn(BrokerFact) + Send + Sync>>,
     changed: Notify,
     me: Weak<Self>,
 }
 
 impl QueuedMessage {
-    pub(super) fn new(envelope: Envelope, body: String) -> Self {
+    /// Creates a message.
+    pub fn new(envelope: Envelope, body: String) -> Self {
         Self { envelope, body, ..Self::default() }
     }
 
     /// Marks the message as in flight when a connection was lost.
-    pub(super) fn redelivered(self) -> Self {
+    #[must_use]
+    pub fn redelivered(self) -> Self {
         Self { redelivered: true, ..self }
     }
 
-    fn delivery(self, broker: &Arc<Broker>, redelivered: bool) -> Delivery {
+    fn delivery(self, broker: &Arc<FakeBroker>, redelivered: bool) -> Delivery {
         let received = Received {
             envelope: self.envelope.clone(),
             body: self.body.clone().into(),
@@ -81,13 +113,28 @@ impl QueuedMessage {
             redelivered,
             lost: CancellationToken::new(),
         };
-        Delivery::new(received, Box::new(Slip { broker: broker.clone(), message: self, copied: Mutex::default() }))
+        Delivery::new(
+            received,
+            Box::new(FakeDelivery { broker: broker.clone(), message: self, copied: Mutex::default() }),
+        )
     }
 }
 
-impl Broker {
-    pub(super) fn new() -> Arc<Self> {
+impl FakeBroker {
+    /// Creates a broker without messages.
+    pub fn new() -> Arc<Self> {
         Arc::new_cyclic(|me| Self { me: me.clone(), ..Self::default() })
+    }
+
+    /// Calls the observer with each later fact, in their order.
+    pub fn observe(&self, observer: impl Fn(BrokerFact) + Send + Sync + 'static) {
+        assert!(self.observer.set(Box::new(observer)).is_ok(), "observed twice");
+    }
+
+    fn report(&self, fact: BrokerFact) {
+        if let Some(observer) = self.observer.get() {
+            observer(fact);
+        }
     }
 
     fn shared(&self) -> Arc<Self> {
@@ -95,7 +142,7 @@ impl Broker {
     }
 
     /// Puts messages into a new inbox, which ends when the sender is dropped.
-    pub(super) fn begin(self: &Arc<Self>, messages: Vec<QueuedMessage>) -> (mpsc::Sender<Delivery>, Vec<Slot>) {
+    pub fn begin(self: &Arc<Self>, messages: Vec<QueuedMessage>) -> (mpsc::Sender<Delivery>, Vec<EndSlot>) {
         let (sender, receiver) = mpsc::channel(messages.len().max(1));
         *self.inbox.lock().unwrap() = Some(receiver);
         let slots = messages.iter().map(|message| message.end.clone()).collect();
@@ -106,12 +153,12 @@ impl Broker {
     }
 
     /// Ends the consumer of the organization's queue, as the end of its connection does.
-    pub(super) fn end_consumer(&self) {
+    pub fn end_consumer(&self) {
         self.consumer_ends.notify_waiters();
     }
 
     /// Adds a message to the organization's queue.
-    pub(super) fn add(&self, message: QueuedMessage) -> Slot {
+    pub fn add(&self, message: QueuedMessage) -> EndSlot {
         let end = message.end.clone();
         self.queue.lock().unwrap().push_back(message);
         self.changed.notify_waiters();
@@ -119,7 +166,7 @@ impl Broker {
     }
 
     /// Waits until all of these are settled.
-    pub(super) async fn settled(&self, slots: &[Slot]) {
+    pub async fn settled(&self, slots: &[EndSlot]) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -151,7 +198,7 @@ impl Broker {
 }
 
 #[async_trait]
-impl Bus for Broker {
+impl Bus for FakeBroker {
     async fn inbox(&self) -> mpsc::Receiver<Delivery> {
         self.inbox.lock().unwrap().take().expect("begun")
     }
@@ -183,7 +230,9 @@ impl Bus for Broker {
         if self.is_away.load(Ordering::Relaxed) {
             return Err(BusError::Away);
         }
-        self.outcomes.lock().unwrap().push(String::from_utf8(announcement.body).unwrap());
+        let outcome = String::from_utf8(announcement.body).unwrap();
+        self.outcomes.lock().unwrap().push(outcome.clone());
+        self.report(BrokerFact::Announced(outcome));
         Ok(Announced::Routed)
     }
 
@@ -196,41 +245,42 @@ impl Bus for Broker {
     }
 }
 
-struct Slip {
-    broker: Arc<Broker>,
+struct FakeDelivery {
+    broker: Arc<FakeBroker>,
     message: QueuedMessage,
-    /// End of the message once it is acknowledged.
-    copied: Mutex<Option<End>>,
+    /// MessageEnd of the message once it is acknowledged.
+    copied: Mutex<Option<MessageEnd>>,
 }
 
-impl Slip {
-    fn settled(&self, end: End) -> Settled {
-        let before = self.message.end.lock().unwrap().replace(end);
+impl FakeDelivery {
+    fn settled(&self, end: MessageEnd) -> Settled {
+        let before = self.message.end.lock().unwrap().replace(end.clone());
         assert_eq!(before, None, "settled twice");
+        self.broker.report(BrokerFact::Settled(self.message.body.clone(), end));
         self.broker.changed.notify_waiters();
         Settled::Taken
     }
 }
 
 #[async_trait]
-impl Settle for Slip {
+impl Settle for FakeDelivery {
     async fn ack(&self) -> Settled {
-        let end = self.copied.lock().unwrap().take().unwrap_or(End::Acked);
+        let end = self.copied.lock().unwrap().take().unwrap_or(MessageEnd::Acked);
         self.settled(end)
     }
 
     async fn give_back(&self) -> Settled {
         self.broker.given_back.lock().unwrap().push(self.message.body.clone());
-        self.settled(End::GivenBack)
+        self.settled(MessageEnd::GivenBack)
     }
 
     async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError> {
         let headers = headers.into_iter().collect();
         let end = match to {
-            CopyTo::Retry(rung) => End::Later { rung, headers },
+            CopyTo::Retry(rung) => MessageEnd::Later { rung, headers },
             CopyTo::DeadLetters => {
-                Broker::refused(&self.broker.refuses_dead_letters, "handoffd.dead-letters")?;
-                End::Dead { headers }
+                FakeBroker::refused(&self.broker.refuses_dead_letters, "handoffd.dead-letters")?;
+                MessageEnd::Dead { headers }
             }
         };
         *self.copied.lock().unwrap() = Some(end);
@@ -238,12 +288,12 @@ impl Settle for Slip {
     }
 
     async fn split(&self, _: Vec<Part>) -> Result<(), BusError> {
-        *self.copied.lock().unwrap() = Some(End::Split);
+        *self.copied.lock().unwrap() = Some(MessageEnd::Split);
         Ok(())
     }
 
     fn forward(&self, _: &OrganizationId, _: usize) -> Forwarding {
-        let refused = Broker::refused(&self.broker.refuses_forwarding, "handoffd.organization.org_acme");
+        let refused = FakeBroker::refused(&self.broker.refuses_forwarding, "handoffd.organization.org_acme");
         if refused.is_ok() {
             self.broker.add(self.message.clone());
         }

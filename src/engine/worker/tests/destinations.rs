@@ -3,16 +3,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::broker::End;
 use super::rig::{Mood, Rig, envelope, handoff, rig};
 use crate::event::Envelope;
+use crate::ports::bus::samples::MessageEnd;
 use crate::workflow::{Phase, Remedy};
 
 const REFUSALS: &str = "x-handoffd-refusals";
 
-fn rung_and_refusals(end: &End) -> (usize, &str) {
+fn rung_and_refusals(end: &MessageEnd) -> (usize, &str) {
     match end {
-        End::Later { rung, headers } => (*rung, &headers[REFUSALS]),
+        MessageEnd::Later { rung, headers } => (*rung, &headers[REFUSALS]),
         other => panic!("expected a retry: {other:?}"),
     }
 }
@@ -41,7 +41,7 @@ async fn a_refused_outcome_climbs_the_ladder_without_repeating_its_work() {
     assert_eq!(rig.asked(), 1, "completed work is not repeated");
     assert!(matches!(rig.record("evt_1").await.unwrap().phase, Phase::Finished(_)));
     set(&rig.broker.refuses_outcomes, false);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
     assert_eq!((rig.asked(), rig.broker.outcomes.lock().unwrap().len()), (1, 1));
 }
 
@@ -55,10 +55,17 @@ async fn a_refused_dead_letter_climbs_the_ladder_and_stays_dead() {
     assert!(matches!(record.phase, Phase::Dead(_)) && !record.settled);
     rig.recovers();
     set(&rig.broker.refuses_dead_letters, false);
-    assert!(matches!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Dead { .. }), "the decision stands");
+    assert!(
+        matches!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Dead { .. }),
+        "the decision stands"
+    );
     assert_eq!(rig.asked(), 1);
     assert!(rig.record("evt_1").await.unwrap().settled);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "published again, it starts over");
+    assert_eq!(
+        rig.carry(Envelope::default(), handoff("evt_1")).await,
+        MessageEnd::Acked,
+        "published again, it starts over"
+    );
     assert_eq!(rig.asked(), 2);
 }
 
@@ -69,5 +76,5 @@ async fn a_refusing_organization_queue_keeps_the_event_on_the_ladder() {
     assert_eq!(refused(&rig, 4).await, [0, 1, 2, 2]);
     assert_eq!((rig.asked(), rig.record("evt_1").await), (0, None));
     set(&rig.broker.refuses_forwarding, false);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
 }

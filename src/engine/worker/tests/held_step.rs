@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::broker::{End, QueuedMessage};
 use super::rig::{Mood, NOW, Rig, handoff, rig};
 use crate::event::Envelope;
+use crate::ports::bus::samples::{MessageEnd, QueuedMessage};
 use crate::workflow::Remedy;
 
 /// Runs `held` events that are refused since then, followed by one that is not, in one organization's queue.
-async fn carried_beside(rig: &Rig, held: usize, since: &str, time: Duration) -> Vec<Option<End>> {
+async fn carried_beside(rig: &Rig, held: usize, since: &str, time: Duration) -> Vec<Option<MessageEnd>> {
     let events: Vec<String> = (0..=held).map(|number| format!("evt_{number}")).collect();
     for event in &events[..held] {
         rig.mood(event, Mood::Refuses(Remedy::HoldStep(since.parse().unwrap())));
@@ -32,7 +32,7 @@ async fn an_event_with_a_refused_step_keeps_no_other_out() {
     let rig = rig();
     *rig.crm.room.lock().unwrap() = Some(1);
     let ends = carried_beside(&rig, 2, NOW, Duration::from_secs(60)).await;
-    assert_eq!(ends, [None, None, Some(End::Acked)], "there is room for one, and two wait");
+    assert_eq!(ends, [None, None, Some(MessageEnd::Acked)], "there is room for one, and two wait");
     for event in ["evt_0", "evt_1"] {
         let record = rig.record(event).await.unwrap();
         assert!(record.outcome().is_some(), "it continued at its step: {record:?}");
@@ -45,11 +45,11 @@ async fn waiting_events_make_room_one_by_one_for_longer_the_longer_the_refusal_l
     for (since, rung) in [(NOW, 0), ("2026-11-22T11:59:20Z", 1), ("2026-11-22T11:00:00Z", 2)] {
         let rig = rig();
         let ends = carried_beside(&rig, 40, since, Duration::from_secs(1)).await;
-        assert_eq!(ends.last(), Some(&Some(End::Acked)));
-        let retried = ends.iter().flatten().filter(|end| **end != End::Acked);
+        assert_eq!(ends.last(), Some(&Some(MessageEnd::Acked)));
+        let retried = ends.iter().flatten().filter(|end| **end != MessageEnd::Acked);
         let rungs: Vec<usize> = retried
             .map(|end| match end {
-                End::Later { rung, headers } => {
+                MessageEnd::Later { rung, headers } => {
                     assert_eq!(headers["x-handoffd-attempts"], "0", "waiting spends no attempt");
                     *rung
                 }
@@ -65,8 +65,8 @@ async fn waiting_events_make_room_one_by_one_for_longer_the_longer_the_refusal_l
 async fn no_delivery_is_held_longer_than_the_limit() {
     let rig = rig();
     let ends = carried_beside(&rig, 1, NOW, Duration::from_secs(239)).await;
-    assert_eq!(ends, [None, Some(End::Acked)]);
+    assert_eq!(ends, [None, Some(MessageEnd::Acked)]);
     let rig = super::rig::rig();
     let ends = carried_beside(&rig, 1, NOW, Duration::from_secs(241)).await;
-    assert!(matches!(ends[0], Some(End::Later { .. })), "{ends:?}");
+    assert!(matches!(ends[0], Some(MessageEnd::Later { .. })), "{ends:?}");
 }

@@ -2,7 +2,6 @@
 //! Out: proof that a failure of the worker itself loses no event and delays no other.
 //! Absent: a broker and Dynamics; the simulation and the integration tests have those.
 
-mod broker;
 mod buried;
 mod destinations;
 mod held_step;

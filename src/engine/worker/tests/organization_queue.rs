@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::broker::{End, QueuedMessage};
 use super::rig::{Mood, Rig, envelope, handoff, key, rig};
 use crate::event::Envelope;
+use crate::ports::bus::samples::{MessageEnd, QueuedMessage};
 use crate::ports::destination::Unavailable;
 use crate::ports::store::{Change, Store};
 use crate::workflow::{Phase, Record, Remedy};
@@ -17,7 +17,7 @@ fn messages(events: &[&str]) -> Vec<QueuedMessage> {
 }
 
 /// Runs the worker on these messages for this time, and returns their ends so far.
-async fn run_for(rig: &Rig, messages: Vec<QueuedMessage>, time: Duration) -> Vec<Option<End>> {
+async fn run_for(rig: &Rig, messages: Vec<QueuedMessage>, time: Duration) -> Vec<Option<MessageEnd>> {
     let (_inbox, settled) = rig.broker.begin(messages);
     let running = tokio::spawn(rig.worker.clone().run());
     sleep(time).await;
@@ -40,7 +40,7 @@ async fn a_paused_organization_starts_no_event_and_returns_its_deliveries_last_f
         sleep(Duration::from_secs(237)).await;
         assert!(settled.iter().all(|end| end.lock().unwrap().is_none()), "held for a while");
         sleep(Duration::from_secs(3)).await;
-        assert!(settled.iter().all(|end| *end.lock().unwrap() == Some(End::GivenBack)), "and not for longer");
+        assert!(settled.iter().all(|end| *end.lock().unwrap() == Some(MessageEnd::GivenBack)), "and not for longer");
         let order: Vec<_> = ["evt_3", "evt_2", "evt_1"].map(handoff).into();
         assert_eq!(*rig.broker.given_back.lock().unwrap(), order);
         assert_eq!(rig.asked(), 0);
@@ -107,12 +107,14 @@ async fn a_wait_for_the_organization_spends_neither_attempt_nor_age() {
     for remedy in [Remedy::Hold, Remedy::NotBefore(crate::workflow::samples::at("2026-11-22T12:30:00Z"))] {
         rig.mood("evt_1", Mood::Refuses(remedy));
         let past = envelope(&[("x-handoffd-attempts", "3"), ("x-handoffd-age-ms", "3599000")]);
-        let End::Later { headers, .. } = rig.carry(past, handoff("evt_1")).await else { panic!("expected a retry") };
+        let MessageEnd::Later { headers, .. } = rig.carry(past, handoff("evt_1")).await else {
+            panic!("expected a retry")
+        };
         assert_eq!((headers["x-handoffd-attempts"].as_str(), headers["x-handoffd-age-ms"].as_str()), ("3", "3599000"));
         assert_eq!(rig.record("evt_1").await.unwrap().phase, Phase::Waiting);
         rig.recovers();
     }
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +127,7 @@ async fn an_event_resumes_at_its_step_when_the_organization_recovers_within_the_
     assert_eq!(*settled[0].lock().unwrap(), None);
     rig.recovers();
     rig.broker.settled(&settled).await;
-    assert_eq!(*settled[0].lock().unwrap(), Some(End::Acked));
+    assert_eq!(*settled[0].lock().unwrap(), Some(MessageEnd::Acked));
     assert_eq!(rig.record("evt_1").await.unwrap().attempts, 1);
     drop(inbox);
     running.await.unwrap();
@@ -145,7 +147,7 @@ async fn an_event_in_flight_at_a_death_is_recorded_before_its_first_request() {
         matches!(record.phase, Phase::Quarantined { waiting: true, .. }),
         "it waits long for an answer: {record:?}"
     );
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_2")).await, End::Acked, "a new event is processed");
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_2")).await, MessageEnd::Acked, "a new event is processed");
     assert_eq!(rig.record("evt_2").await.unwrap().attempts, 1);
 }
 
@@ -162,10 +164,14 @@ async fn a_poison_message_whose_ack_was_lost_is_not_processed_again() {
     rig.recovers();
     let asked = rig.asked();
     for _ in 0..2 {
-        assert!(matches!(rig.hand_over(vec![again()]).await[..], [End::Dead { .. }]));
+        assert!(matches!(rig.hand_over(vec![again()]).await[..], [MessageEnd::Dead { .. }]));
         assert!(rig.record("evt_1").await.unwrap().settled, "its copy is in the dead-letter queue");
         assert_eq!(rig.asked(), asked, "it is not attempted again");
     }
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked, "published again, it starts over");
+    assert_eq!(
+        rig.carry(Envelope::default(), handoff("evt_1")).await,
+        MessageEnd::Acked,
+        "published again, it starts over"
+    );
     assert_eq!(rig.asked(), asked + 1);
 }

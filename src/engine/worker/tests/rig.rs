@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::super::{Clock, Worker, WorkerDeps, WorkerSettings};
-use super::broker::{Broker, End, QueuedMessage};
 use crate::event::{ContactId, Envelope, Event, EventKey, Limits, OrganizationId, SessionId};
 use crate::memory_store::MemoryStore;
+use crate::ports::bus::samples::{FakeBroker, MessageEnd, QueuedMessage};
 use crate::ports::destination::{Availability, Destination, Performed, Unavailable};
 use crate::ports::metrics::NoMetrics;
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
@@ -38,7 +38,7 @@ pub(super) enum Mood {
 pub(super) struct Rig {
     pub(super) store: Arc<FaultyStore>,
     pub(super) crm: Arc<FakeDestination>,
-    pub(super) broker: Arc<Broker>,
+    pub(super) broker: Arc<FakeBroker>,
     pub(super) worker: Arc<Worker>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct FakeDestination {
 }
 
 pub(super) fn rig() -> Rig {
-    let (store, crm, broker) = (Arc::<FaultyStore>::default(), Arc::<FakeDestination>::default(), Broker::new());
+    let (store, crm, broker) = (Arc::<FaultyStore>::default(), Arc::<FakeDestination>::default(), FakeBroker::new());
     let deps = WorkerDeps {
         store: store.clone(),
         bus: broker.clone(),
@@ -86,7 +86,7 @@ pub(super) fn rig() -> Rig {
 
 impl Rig {
     /// Puts messages into the inbox of a running worker, and returns their ends once all are settled.
-    pub(super) async fn hand_over(&self, messages: Vec<QueuedMessage>) -> Vec<End> {
+    pub(super) async fn hand_over(&self, messages: Vec<QueuedMessage>) -> Vec<MessageEnd> {
         let (inbox, settled) = self.broker.begin(messages);
         let running = tokio::spawn(self.worker.clone().run());
         self.broker.settled(&settled).await;
@@ -96,7 +96,7 @@ impl Rig {
     }
 
     /// Processes one message.
-    pub(super) async fn carry(&self, envelope: Envelope, body: String) -> End {
+    pub(super) async fn carry(&self, envelope: Envelope, body: String) -> MessageEnd {
         self.hand_over(vec![QueuedMessage::new(envelope, body)]).await.remove(0)
     }
 

@@ -3,18 +3,18 @@
 
 use std::sync::atomic::Ordering;
 
-use super::broker::{End, QueuedMessage};
 use super::rig::{Mood, envelope, handoff, rig};
 use crate::event::Envelope;
+use crate::ports::bus::samples::{MessageEnd, QueuedMessage};
 use crate::workflow::{Phase, SessionState};
 
 const ATTEMPTS: &str = "x-handoffd-attempts";
 const AGE: &str = "x-handoffd-age-ms";
 const FIRST_SEEN: &str = "x-handoffd-first-seen";
 
-fn rung_and_attempts(end: &End) -> (usize, &str) {
+fn rung_and_attempts(end: &MessageEnd) -> (usize, &str) {
     match end {
-        End::Later { rung, headers } => (*rung, &headers[ATTEMPTS]),
+        MessageEnd::Later { rung, headers } => (*rung, &headers[ATTEMPTS]),
         other => panic!("expected a retry: {other:?}"),
     }
 }
@@ -25,7 +25,7 @@ async fn a_panic_is_an_attempt_of_its_event_and_disturbs_no_other() {
     rig.mood("evt_bad", Mood::Panics);
     let messages = ["evt_1", "evt_bad", "evt_2"].map(|event| QueuedMessage::new(Envelope::default(), handoff(event)));
     let ends = rig.hand_over(messages.to_vec()).await;
-    assert_eq!((&ends[0], &ends[2]), (&End::Acked, &End::Acked));
+    assert_eq!((&ends[0], &ends[2]), (&MessageEnd::Acked, &MessageEnd::Acked));
     assert_eq!(rung_and_attempts(&ends[1]), (0, "1"));
     let record = rig.record("evt_bad").await.unwrap();
     assert_eq!((record.attempts, record.phase), (1, Phase::Waiting));
@@ -52,7 +52,9 @@ async fn repeated_panics_dead_letter_the_event_without_their_message() {
     let rig = rig();
     rig.mood("evt_bad", Mood::Panics);
     let old = envelope(&[(ATTEMPTS, "8"), (FIRST_SEEN, "2026-11-22T11:00:00Z"), (AGE, "3600000")]);
-    let End::Dead { headers } = rig.carry(old, handoff("evt_bad")).await else { panic!("expected a dead letter") };
+    let MessageEnd::Dead { headers } = rig.carry(old, handoff("evt_bad")).await else {
+        panic!("expected a dead letter")
+    };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "9"));
     assert_eq!(headers["x-handoffd-step"], "post_incident");
     let error = &headers["x-handoffd-error"];
@@ -71,7 +73,7 @@ async fn the_message_counts_its_attempts_when_the_store_panics_too() {
     let young = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T10:00:00Z"), (AGE, "60000")]);
     assert_eq!(rung_and_attempts(&rig.carry(young, handoff("evt_1")).await), (1, "4"));
     let old = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T11:00:00Z"), (AGE, "3600000")]);
-    let End::Dead { headers } = rig.carry(old, handoff("evt_1")).await else { panic!("expected a dead letter") };
+    let MessageEnd::Dead { headers } = rig.carry(old, handoff("evt_1")).await else { panic!("expected a dead letter") };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "4"));
     assert_eq!(headers["x-handoffd-event-id"], "evt_1");
 }
@@ -93,5 +95,5 @@ async fn a_failing_store_spends_no_attempt_and_never_dead_letters_the_event() {
         assert_eq!(rung_and_attempts(&end), (rung, "3"), "first seen {first_seen}");
     }
     rig.store.fails.store(false, Ordering::Relaxed);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, End::Acked);
+    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
 }
