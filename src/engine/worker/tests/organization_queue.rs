@@ -97,7 +97,7 @@ async fn an_event_returned_while_a_consumer_starts_holds_up_nothing() {
     sleep(Duration::from_secs(4)).await;
     let third = rig.broker.add(messages(&["evt_3"]).remove(0));
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(*third.lock().unwrap(), Some(End::Acked));
+    assert_eq!(*third.lock().unwrap(), Some(MessageEnd::Acked));
     running.abort();
 }
 
