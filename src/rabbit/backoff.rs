@@ -2,34 +2,39 @@
 
 use std::time::Duration;
 
-use rand::Rng;
+use backoff::backoff::Backoff as _;
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Exponential backoff with jitter. Each pause is between half of its nominal length and all of it, so that many
 /// workers don't reconnect at once.
-pub(super) struct ReconnectBackoff {
-    next: Duration,
-}
+pub(super) struct ReconnectBackoff(ExponentialBackoff);
 
 impl ReconnectBackoff {
     pub(super) fn new() -> Self {
-        Self { next: FIRST }
+        // The library varies an interval by this factor up and down: three quarters, give or take one quarter.
+        let backoff = ExponentialBackoffBuilder::new()
+            .with_initial_interval(FIRST * 3 / 4)
+            .with_max_interval(LONGEST * 3 / 4)
+            .with_randomization_factor(1.0 / 3.0)
+            .with_multiplier(2.0)
+            .with_max_elapsed_time(None)
+            .build();
+        Self(backoff)
     }
 
     /// Starts over after a connection that lasted longer than the longest pause.
     pub(super) fn reset_after(&mut self, lasted: Duration) {
         if lasted > LONGEST {
-            self.next = FIRST;
+            self.0.reset();
         }
     }
 
     /// Returns the next pause.
     pub(super) fn pause(&mut self) -> Duration {
-        let whole = self.next;
-        self.next = (whole * 2).min(LONGEST);
-        whole.mul_f64(rand::rng().random_range(0.5..1.0))
+        self.0.next_backoff().unwrap_or(LONGEST)
     }
 }
 

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::envelope::{delivery_count, envelope, original_routing_key};
 use super::held_channel::HeldChannel;
-use super::lock;
 use super::refusal;
 use super::settle::{ConsumeContext, RabbitMessage, Unacked};
+use super::shared::lock;
 use super::subscription::Subscription;
 
 /// Silence after which the messages that may have killed an earlier process count as handled.

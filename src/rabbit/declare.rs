@@ -17,12 +17,13 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Error, ExchangeKind};
 use tokio::time::timeout;
+use tracing::{info, warn};
 
 use super::addresses::Reached;
 use super::confirm_pool::{hang_up, open};
-use super::lock;
 use super::options::Declare;
 use super::refusal::{self, StartError};
+use super::shared::lock;
 use super::topology::{Declaration, encode};
 
 /// Concurrent requests to the broker; 2,000 organizations take some seconds.
@@ -252,6 +253,16 @@ impl Declared {
         if let Declaration::Queue { name, .. } = declaration {
             self.made.insert(name.clone());
         }
+    }
+}
+
+/// Logs the queues that were created, and the declarations that the broker did not answer.
+pub(super) fn report(made: &BTreeSet<String>, unanswered: &[Declaration]) {
+    for queue in made {
+        info!(queue, "declared a new queue");
+    }
+    for declaration in unanswered {
+        warn!("the broker did not answer the declaration of {declaration}");
     }
 }
 

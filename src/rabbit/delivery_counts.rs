@@ -11,7 +11,7 @@ use lapin::BasicProperties;
 use tracing::warn;
 
 use super::envelope::delivery_count;
-use super::lock;
+use super::shared::lock;
 
 /// Number of deliveries that triggers a warning: half of RabbitMQ's own default limit.
 const MANY: u64 = 10;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::{lock, tell_news};
+use super::shared::{lock, send_if_new};
 
 /// Exchanges and queues in trouble.
 pub(super) struct DestinationFaults {
@@ -72,7 +72,7 @@ impl DestinationFaults {
     fn publish(&self, all: &BTreeMap<String, DestinationTrouble>) {
         let forbidden = all.iter().find(|(_, trouble)| matches!(trouble, DestinationTrouble::Forbidden(_)));
         let reason = forbidden.map(|(destination, trouble)| trouble.in_words(destination));
-        tell_news(&self.forbidden, reason);
+        send_if_new(&self.forbidden, reason);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, DestinationTrouble>> {

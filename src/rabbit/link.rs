@@ -1,6 +1,5 @@
 //! One line to the broker: two connections that live and die together.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -9,20 +8,19 @@ use handoffd_engine::ports::bus::{Announced, BusError};
 use lapin::{Channel, Connection, Event};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use super::address::{Address, PublishFailure};
 use super::addresses::{Reached, reach};
 use super::confirm_pool::{ConfirmPool, open, open_channel};
-use super::declare::{Declared, TopologyError, declare};
+use super::declare::{Declared, TopologyError, declare, report};
 use super::destination_faults::DestinationFaults;
-use super::lock;
 use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
 use super::publish::ConfirmedPublisher;
 use super::queue_stats::QueueStats;
 use super::refusal;
-use super::topology::{Declaration, topology};
+use super::shared::lock;
+use super::topology::topology;
 
 /// Longest time to connect and declare everything. A healthy broker takes some 50 ms, and 6 ms for each quorum queue
 /// that does not exist yet.
@@ -235,16 +233,6 @@ impl Link {
     pub(super) async fn close(&self) {
         self.end("closed");
         tokio::join!(self.consuming.close(), self.publishing.close());
-    }
-}
-
-/// Logs the queues that were created, and the declarations that the broker did not answer.
-pub(super) fn report(made: &BTreeSet<String>, unanswered: &[Declaration]) {
-    for queue in made {
-        info!(queue, "declared a new queue");
-    }
-    for declaration in unanswered {
-        warn!("the broker did not answer the declaration of {declaration}");
     }
 }
 

@@ -34,6 +34,7 @@ mod publisher;
 mod refusal;
 mod remake;
 mod settle;
+mod shared;
 mod trim;
 mod sanitized_stream;
 mod state;
@@ -42,7 +43,7 @@ mod supervisor;
 pub mod topology;
 mod destination_faults;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -63,6 +64,7 @@ use self::consumer::{DeliverySender, consumption};
 use self::destination_faults::DestinationFaults;
 use self::organization_queues::OrganizationQueues;
 use self::settle::{CONFIRM_LIMIT, ConsumeContext};
+use self::shared::lock;
 use self::state::SharedState;
 use self::subscription::{SubscribeError, Subscription};
 use self::supervisor::{Supervisor, SupervisorSignals};
@@ -292,19 +294,6 @@ impl Bus for Rabbit {
         }
         reasons
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Sends a value to the subscribers if it differs from the current one.
-fn tell_news<T: PartialEq>(to: &watch::Sender<T>, value: T) {
-    to.send_if_modified(|known| {
-        let changes = *known != value;
-        *known = value;
-        changes
-    });
 }
 
 /// Current time as an AMQP timestamp: whole seconds since 1970.

@@ -15,11 +15,10 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::addresses::Reached;
-use super::declare::{Declared, TopologyError, declare};
-use super::link::report;
-use super::lock;
+use super::declare::{Declared, TopologyError, declare, report};
 use super::options::{Declare, RabbitOptions};
 use super::remake::delete_lost;
+use super::shared::lock;
 use super::topology::{Declaration, organization_queue};
 
 /// Organizations whose queues are used.

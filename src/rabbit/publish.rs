@@ -29,7 +29,8 @@ use tracing::{error, info};
 use super::address::{Address, PublishFailure, short};
 use super::confirm_pool::ConfirmPool;
 use super::destination_faults::{DestinationFaults, DestinationTrouble};
-use super::{lock, refusal};
+use super::refusal;
+use super::shared::lock;
 
 /// Most messages in flight to one destination: fewer than RabbitMQ's `quorum_commands_soft_limit`.
 const ALLOWANCE: usize = 24;

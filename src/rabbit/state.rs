@@ -6,9 +6,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
-use super::lock;
 use super::refusal::StartError;
 use super::settle::ConsumeContext;
+use super::shared::lock;
 
 /// State that the supervisor writes and every other part of the bus reads.
 pub(super) struct SharedState {

@@ -19,9 +19,9 @@ use super::link::{Link, LinkError};
 use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
 use super::settle::ConsumeContext;
+use super::shared::send_if_new;
 use super::state::SharedState;
 use super::subscription::Subscription;
-use super::tell_news;
 
 /// Interval between checks for a broker that blocks publishers.
 const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
@@ -159,7 +159,7 @@ impl Supervisor {
         loop {
             let owner = pause.borrow_and_update().clone();
             let reason = owner.or(forbidden.borrow_and_update().clone()).or(line.blocked());
-            tell_news(&self.signals.paused, reason);
+            send_if_new(&self.signals.paused, reason);
             tokio::select! {
                 // Both senders live as long as `self`.
                 _ = pause.changed() => {}

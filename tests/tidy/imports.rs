@@ -15,7 +15,7 @@ struct House {
 }
 
 /// Circles that are still to be cut, each by one of its files. None may be added.
-const OPEN: &[&str] = &["rabbit/mod.rs"];
+const OPEN: &[&str] = &[];
 
 #[test]
 fn no_imports_go_round_in_a_circle() {

@@ -122,7 +122,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["telemetry/traces/", "engine/ports/trace.rs"]),
     ("tracing_opentelemetry", &["telemetry/traces/", "engine/ports/trace.rs"]),
     ("sled", &["sled/"]),
-    ("backoff", &["engine/worker/backoff.rs"]),
+    ("backoff", &["engine/worker/backoff.rs", "rabbit/backoff.rs"]),
     ("axum", &["admin/api/", "admin/page/routes/", "simulator/"]),
     ("maud", &["admin/page/"]),
     ("sd_notify", &["app/systemd.rs"]),

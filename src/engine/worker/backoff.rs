@@ -1,4 +1,4 @@
-//! Backoff between attempts in this process. The only module that uses the crate `backoff`.
+//! Backoff between attempts in this process.
 
 use std::time::Duration;
 

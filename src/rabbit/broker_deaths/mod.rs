@@ -28,8 +28,8 @@ use tracing::{debug, warn};
 use self::rise::{Depth, Growth, Next};
 use self::tally::DeathTally;
 use super::dead_letter_queue::{RabbitDeadLetterQueue, Window};
-use super::lock;
 use super::options::RabbitOptions;
+use super::shared::lock;
 
 /// Most dead letters in the queue for a scan to take place. A scan of that many takes some two seconds and the memory
 /// of two windows.
