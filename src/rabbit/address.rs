@@ -33,8 +33,6 @@ impl<'a> Address<'a> {
 pub(super) enum PublishFailure {
     /// The broker, or AMQP itself, rejects this message; others may pass.
     Refused(String),
-    /// This user has no write permission; the next message waits until the destination is retried.
-    Forbidden,
     /// The channel or the connection broke before or during the publish.
     Broken(lapin::Error),
     /// The publisher has ended.
@@ -47,7 +45,6 @@ impl PublishFailure {
         let to = to.name().to_owned();
         match self {
             Self::Refused(problem) => BusError::Refused { to, problem },
-            Self::Forbidden => BusError::Refused { to, problem: "this user has no write permission".to_owned() },
             // The broker closed the channel because of this message: there is no such exchange.
             Self::Broken(error) if error.is_amqp_soft_error() => {
                 BusError::Refused { to, problem: refusal::in_words(&error) }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connect::dial;
 use super::greeting;
 use super::options::{RabbitOptions, Tls, host_and_port};
+use super::refusal::StartError;
 use super::topology::BrokerVersion;
 
 /// Longest wait for name resolution.
@@ -22,6 +23,8 @@ const NAME_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for one address: TCP, TLS and the greeting. A frozen node, whose kernel accepts connections that it
 /// never reads, takes all of it.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(5);
+/// Longest time for a command to connect, which does not keep its user waiting longer.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
 /// Node that has sent a greeting.
 #[derive(Clone, Debug)]
@@ -65,6 +68,18 @@ pub(super) async fn reach(options: &RabbitOptions) -> Result<Reached, String> {
             Err(in_words(&failures))
         }
     }
+}
+
+/// Connects for a command, which does not wait for an unreachable broker.
+pub(super) async fn connect_once<T>(
+    options: &RabbitOptions,
+    connect: impl AsyncFnOnce(Reached) -> Result<T, String>,
+) -> Result<T, StartError> {
+    options.uris()?;
+    timeout(COMMAND_LIMIT, async { connect(reach(options).await?).await })
+        .await
+        .unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        .map_err(|problem| StartError::Away { place: options.place(), problem })
 }
 
 /// Resolves every URL and returns each address once. Names are resolved concurrently, on threads that may block.

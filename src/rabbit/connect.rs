@@ -27,7 +27,7 @@ pub(super) async fn connect(
     let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), Sifting(tokio)));
     let through_sieve = async move |uri: AMQPUri, _: Runtime<_>| {
         let stream = dial(&uri, address, &tls).await?;
-        Ok(AsyncTcpStream::Plain(SanitizedStream::new(stream)))
+        Ok(AsyncTcpStream::Plain(SanitizedStream::new(stream, uri.query.frame_max.unwrap_or_default())))
     };
     Connection::connector(uri, runtime, through_sieve, properties).await
 }
@@ -72,7 +72,7 @@ impl Reactor for Sifting {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connected = self.0.tcp_connect_addr(address);
-        async { connected.await.map(|stream| SanitizedStream::new(AsyncTcpStream::Plain(stream))) }
+        async { connected.await.map(|stream| SanitizedStream::new(AsyncTcpStream::Plain(stream), 0)) }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Shared context of all dead letters of one scan: connections, exclusive access for one operator, and error messages.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handoffd_engine::ports::bus::{DeadLetterError, Notice};
@@ -8,18 +7,14 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
 
-use super::addresses::{Reached, reach};
-use super::confirm_pool::{ConfirmPool, hang_up, open};
-use super::destination_faults::DestinationFaults;
+use super::addresses::{Reached, connect_once};
+use super::confirm_pool::{hang_up, open};
 use super::options::RabbitOptions;
-use super::publish::ConfirmedPublisher;
+use super::publish::{ConfirmedPublisher, PublishPolicy};
 use super::queue_stats::QueueStats;
-use super::refusal;
+use super::refusal::{self, StartError};
 
-/// Longest time to connect; a command does not keep its user waiting longer.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Shortest heartbeat, in seconds. A broker that is busy with 100,000 unacked messages may be silent for longer than
 /// the worker's heartbeat allows (measured).
 const HEARTBEAT_SECONDS: u16 = 60;
@@ -36,7 +31,7 @@ pub(super) struct DeadLetterSession {
     connection: Connection,
     /// Opened by the first replay. Separate from the other connection, because a broker short of memory or disk space
     /// does not read from a connection that publishes.
-    publishing: OnceCell<(Arc<ConfirmPool>, ConfirmedPublisher)>,
+    publishing: OnceCell<ConfirmedPublisher>,
 }
 
 impl DeadLetterSession {
@@ -65,20 +60,16 @@ impl DeadLetterSession {
 
     /// Publisher of replayed dead letters.
     pub(super) async fn publisher(&self) -> Result<&ConfirmedPublisher, DeadLetterError> {
-        let connect = async || {
-            let replays = async |reached: Reached| ConfirmPool::connect(&reached, "replays dead letters").await;
-            let channels = Arc::new(connected(&self.options, replays).await?);
-            let (timeout, troubles) = (self.options.confirm_timeout, Arc::new(DestinationFaults::new()));
-            Ok((channels.clone(), ConfirmedPublisher::new(channels, timeout, troubles)))
-        };
-        self.publishing.get_or_try_init(connect).await.map(|(_, publisher)| publisher)
+        let policy = PublishPolicy { confirm_timeout: self.options.confirm_timeout, troubles: None };
+        let replays = async |reached| ConfirmedPublisher::connect(&reached, "replays dead letters", policy).await;
+        self.publishing.get_or_try_init(|| connected(&self.options, replays)).await
     }
 
     /// Closes the connections, which also ends the exclusive access.
     pub(super) async fn leave(&self) {
         // A broker that hangs detects the end from missing heartbeats.
-        if let Some((channels, _)) = self.publishing.get() {
-            channels.close().await;
+        if let Some(publisher) = self.publishing.get() {
+            publisher.channels().close().await;
         }
         hang_up(&self.connection).await;
     }
@@ -164,21 +155,19 @@ impl DeadLetterSession {
     }
 }
 
-/// Connects for a command, which does not wait for an unreachable broker.
+/// Connects with a heartbeat that allows for a busy broker.
 async fn connected<T>(
     options: &RabbitOptions,
     connect: impl AsyncFnOnce(Reached) -> Result<T, String>,
 ) -> Result<T, DeadLetterError> {
-    options.uris().map_err(|error| DeadLetterError::Settings(error.to_string()))?;
-    let connected = async {
-        let mut reached = reach(options).await?;
+    let connected = connect_once(options, async |mut reached: Reached| {
         // A heartbeat of 0 means none, and stays.
         let heartbeat = &mut reached.uri.query.heartbeat;
         *heartbeat = heartbeat.map(|seconds| if seconds == 0 { 0 } else { seconds.max(HEARTBEAT_SECONDS) });
         connect(reached).await
-    };
-    timeout(CONNECT_LIMIT, connected)
-        .await
-        .unwrap_or_else(|_| Err("no answer in time".to_owned()))
-        .map_err(|problem| DeadLetterError::Away { place: options.place(), problem })
+    });
+    connected.await.map_err(|error| match error {
+        StartError::Away { place, problem } => DeadLetterError::Away { place, problem },
+        error => DeadLetterError::Settings(error.to_string()),
+    })
 }

@@ -16,7 +16,7 @@ use super::declare::{Declared, TopologyError, declare, report};
 use super::destination_faults::DestinationFaults;
 use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
-use super::publish::ConfirmedPublisher;
+use super::publish::{ConfirmedPublisher, PublishPolicy, PublishResult};
 use super::queue_stats::QueueStats;
 use super::refusal;
 use super::shared::lock;
@@ -45,7 +45,6 @@ pub(super) struct Link {
     /// On a connection of its own: a queue without a leader leaves requests unanswered, and RabbitMQ then ends their
     /// connection.
     questions: tokio::sync::Mutex<Option<(Connection, Channel)>>,
-    publishing: Arc<ConfirmPool>,
     publisher: ConfirmedPublisher,
     /// Time of the last acknowledgement.
     acked: Mutex<Option<Instant>>,
@@ -88,7 +87,8 @@ impl Link {
         }
         queues.declare(&reached, !made.is_empty()).await.map_err(LinkError::TopologyMismatch)?;
         let consuming = ConfirmPool::connect(&reached, "consumes").await.map_err(LinkError::Away)?;
-        let publishing = Arc::new(ConfirmPool::connect(&reached, "publishes").await.map_err(LinkError::Away)?);
+        let policy = PublishPolicy { confirm_timeout: options.confirm_timeout, troubles: Some(troubles.clone()) };
+        let publisher = ConfirmedPublisher::connect(&reached, "publishes", policy).await.map_err(LinkError::Away)?;
         let failed = |error: lapin::Error| LinkError::Away(refusal::in_words(&error));
         let inbox = consuming.open().await.map_err(failed)?;
         Ok(Self {
@@ -96,8 +96,7 @@ impl Link {
             consuming,
             inbox,
             questions: tokio::sync::Mutex::new(None),
-            publisher: ConfirmedPublisher::new(publishing.clone(), options.confirm_timeout, troubles.clone()),
-            publishing,
+            publisher,
             acked: Mutex::default(),
             ended: CancellationToken::new(),
             why: OnceLock::new(),
@@ -148,24 +147,15 @@ impl Link {
         }
     }
 
-    /// Waits for the confirm of a message that was offered to a publisher, until `limit` or the end of the line. Offers
-    /// it again after a refusal for lack of write permission; the publisher decides when.
-    pub(super) async fn confirmed<P: Future<Output = Result<Announced, PublishFailure>>>(
+    /// Waits for the confirm of a published message, until `limit` or the end of the line.
+    pub(super) async fn confirmed(
         &self,
         to: Address<'_>,
         limit: Instant,
-        offered: P,
-        offer: impl Fn() -> P,
+        sent: impl Future<Output = PublishResult>,
     ) -> Result<Announced, BusError> {
-        let answered = async {
-            let mut answer = offered.await;
-            while matches!(answer, Err(PublishFailure::Forbidden)) {
-                answer = offer().await;
-            }
-            answer
-        };
         let answer = tokio::select! {
-            answer = answered => answer,
+            answer = sent => answer,
             () = self.ended.cancelled() => return Err(BusError::Away),
             () = sleep_until(limit) => return Err(BusError::Unconfirmed { to: to.name().to_owned() }),
         };
@@ -191,11 +181,6 @@ impl Link {
         }
     }
 
-    /// Longest frame that the broker accepts, in bytes.
-    pub(super) fn longest_frame(&self) -> usize {
-        usize::try_from(self.publishing.first().configuration().frame_max()).unwrap_or(usize::MAX)
-    }
-
     /// Ends the line; the broker redelivers the messages in flight on the next one.
     pub(super) fn end(&self, why: &str) {
         // The first reason is the cause, later ones are its consequences.
@@ -215,7 +200,7 @@ impl Link {
 
     /// Reason not to publish, while the broker blocks publishers for lack of memory or disk space.
     pub(super) fn blocked(&self) -> Option<String> {
-        let blocked = self.publishing.first().status().blocked();
+        let blocked = self.publisher.channels().first().status().blocked();
         blocked.then(|| "the broker blocks publishers (memory or disk alarm)".to_owned())
     }
 
@@ -224,7 +209,7 @@ impl Link {
         tokio::select! {
             () = self.ended.cancelled() => {}
             why = lost(self.consuming.first()) => self.end(&why),
-            why = lost(self.publishing.first()) => self.end(&why),
+            why = lost(self.publisher.channels().first()) => self.end(&why),
         }
         self.why.get().cloned().unwrap_or_default()
     }
@@ -232,7 +217,7 @@ impl Link {
     /// Closes both connections in good order if the broker responds; it redelivers the messages in flight.
     pub(super) async fn close(&self) {
         self.end("closed");
-        tokio::join!(self.consuming.close(), self.publishing.close());
+        tokio::join!(self.consuming.close(), self.publisher.channels().close());
     }
 }
 

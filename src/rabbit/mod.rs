@@ -18,7 +18,6 @@ mod delivery_counts;
 mod depths;
 mod dead_letter_session;
 mod envelope;
-mod fit;
 mod greeting;
 mod held_channel;
 mod dead_letter;
@@ -261,9 +260,8 @@ impl Bus for Rabbit {
             .with_message_id(short(&message_id).map_err(|failure| failure.at(to))?)
             .with_timestamp(now())
             .with_headers(copy::table(&headers));
-        let (body, limit) = (bytes::Bytes::from(body), Instant::now() + CONFIRM_LIMIT);
-        let offer = || line.publisher().send(to, body.clone(), properties.clone());
-        line.confirmed(to, limit, offer(), offer).await
+        let sent = line.publisher().send(to, body.into(), properties);
+        line.confirmed(to, Instant::now() + CONFIRM_LIMIT, sent).await
     }
 
     async fn stop(&self) {

@@ -7,7 +7,7 @@
 //! messages.
 //!
 //! A destination without write permission (403, which also closes the channel) is retried with one message at a time,
-//! at growing pauses; all other messages for it wait.
+//! at growing pauses; all other messages for it wait. A command does not wait: its messages fail.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -27,6 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use super::address::{Address, PublishFailure, short};
+use super::addresses::Reached;
 use super::confirm_pool::ConfirmPool;
 use super::destination_faults::{DestinationFaults, DestinationTrouble};
 use super::refusal;
@@ -45,11 +46,19 @@ const UNASKED: Duration = Duration::from_secs(60);
 
 /// Publisher that waits for confirms. Dropping it discards the messages that have not been sent.
 pub(super) struct ConfirmedPublisher {
+    policy: PublishPolicy,
     channels: Arc<ConfirmPool>,
-    confirm_timeout: Duration,
-    troubles: Arc<DestinationFaults>,
     /// Destinations by the name of the exchange or queue.
     destinations: Mutex<HashMap<String, mpsc::UnboundedSender<PublishJob>>>,
+}
+
+/// Treatment of a destination that does not take messages.
+#[derive(Clone)]
+pub(super) struct PublishPolicy {
+    /// Time without a confirm after which a destination is in trouble.
+    pub confirm_timeout: Duration,
+    /// Record of the troubles of a worker; `None` for a command, whose messages fail without write permission.
+    pub troubles: Option<Arc<DestinationFaults>>,
 }
 
 /// Message to publish.
@@ -61,14 +70,22 @@ struct PublishJob {
     answer: oneshot::Sender<PublishResult>,
 }
 
-type PublishResult = Result<Announced, PublishFailure>;
+/// Confirm of a message, or the reason for which it was not confirmed.
+pub(super) type PublishResult = Result<Announced, PublishFailure>;
 
 /// Number of a publish, and its result.
 type Confirmed = (u64, lapin::Result<Confirmation>);
 
 impl ConfirmedPublisher {
-    pub(super) fn new(channels: Arc<ConfirmPool>, confirm_timeout: Duration, troubles: Arc<DestinationFaults>) -> Self {
-        Self { channels, confirm_timeout, troubles, destinations: Mutex::default() }
+    /// Opens a connection, named for its purpose.
+    pub(super) async fn connect(reached: &Reached, does: &'static str, policy: PublishPolicy) -> Result<Self, String> {
+        let channels = Arc::new(ConfirmPool::connect(reached, does).await?);
+        Ok(Self { policy, channels, destinations: Mutex::default() })
+    }
+
+    /// Connections, and the channels on them.
+    pub(super) fn channels(&self) -> &ConfirmPool {
+        &self.channels
     }
 
     /// Publishes a mandatory message and returns the broker's confirm. A destination receives its messages in the order
@@ -85,7 +102,7 @@ impl ConfirmedPublisher {
 
     /// True if a destination does not confirm or refuses write permission.
     pub(super) fn is_in_trouble(&self, name: &str) -> bool {
-        self.troubles.has(name)
+        self.policy.troubles.as_ref().is_some_and(|troubles| troubles.has(name))
     }
 
     fn queue(
@@ -110,9 +127,8 @@ impl ConfirmedPublisher {
         let (jobs, queue) = mpsc::unbounded_channel();
         let destination = PublishLane {
             name: name.to_owned(),
+            policy: self.policy.clone(),
             channels: self.channels.clone(),
-            confirm_timeout: self.confirm_timeout,
-            troubles: self.troubles.clone(),
             channel: None,
             waiting: VecDeque::new(),
             in_flight: BTreeMap::new(),
@@ -130,9 +146,8 @@ impl ConfirmedPublisher {
 /// One exchange or queue.
 struct PublishLane {
     name: String,
+    policy: PublishPolicy,
     channels: Arc<ConfirmPool>,
-    confirm_timeout: Duration,
-    troubles: Arc<DestinationFaults>,
     channel: Option<Channel>,
     waiting: VecDeque<PublishJob>,
     in_flight: BTreeMap<u64, Unconfirmed>,
@@ -153,16 +168,12 @@ struct Forbidden {
 
 /// Message that is published and not confirmed.
 struct Unconfirmed {
+    job: PublishJob,
     /// Number of the channel that it was published on.
     channel: u16,
     published: Instant,
-    exchange: ShortString,
-    routing_key: ShortString,
-    message_id: Option<ShortString>,
-    body: Bytes,
     /// True if the broker has returned it because no queue is bound for it.
     returned: bool,
-    answer: oneshot::Sender<PublishResult>,
 }
 
 impl PublishLane {
@@ -209,7 +220,7 @@ impl PublishLane {
         let channel = match self.channel().await {
             Ok(channel) => channel,
             Err(error) => {
-                _ = job.answer.send(Err(self.failed(error)));
+                _ = job.answer.send(Err(error.into()));
                 return;
             }
         };
@@ -217,19 +228,11 @@ impl PublishLane {
             self.heard = Instant::now();
         }
         self.number += 1;
-        let PublishJob { exchange, routing_key, body, properties, answer } = job;
-        let in_flight = Unconfirmed {
-            channel: channel.id(),
-            published: Instant::now(),
-            exchange: exchange.clone(),
-            routing_key: routing_key.clone(),
-            message_id: properties.message_id().clone(),
-            body: body.clone(),
-            returned: false,
-            answer,
-        };
+        let to = (job.exchange.clone(), job.routing_key.clone());
+        let (id, body, properties) = (channel.id(), job.body.clone(), job.properties.clone());
+        let mut confirm = confirm(self.number, channel, to, body, properties).boxed();
+        let in_flight = Unconfirmed { job, channel: id, published: Instant::now(), returned: false };
         self.in_flight.insert(self.number, in_flight);
-        let mut confirm = confirm(self.number, channel, (exchange, routing_key), body, properties).boxed();
         // lapin has the message after the first poll, which fixes the order of publishing. The write itself is not
         // awaited, or each message would cost two context switches.
         match (&mut confirm).now_or_never() {
@@ -264,11 +267,12 @@ impl PublishLane {
 
     fn came_back(&mut self, message: &BasicReturnMessage) {
         let is_it = |published: &&mut Unconfirmed| {
+            let (job, back) = (&published.job, &message.delivery);
             !published.returned
-                && published.exchange == message.delivery.exchange
-                && published.routing_key == message.delivery.routing_key
-                && published.message_id == *message.delivery.properties.message_id()
-                && published.body == message.delivery.data
+                && job.exchange == back.exchange
+                && job.routing_key == back.routing_key
+                && job.properties.message_id() == back.properties.message_id()
+                && job.body == back.data
         };
         if let Some(published) = self.in_flight.values_mut().find(is_it) {
             published.returned = true;
@@ -276,6 +280,7 @@ impl PublishLane {
     }
 
     fn answer(&mut self, number: u64, confirmation: lapin::Result<Confirmation>) {
+        // Absent after a refusal, which ends all messages in flight.
         let Some(published) = self.in_flight.remove(&number) else { return };
         let answer = match confirmation {
             Ok(Confirmation::Ack(_)) if published.returned => Ok(Announced::Unrouted),
@@ -286,16 +291,20 @@ impl PublishLane {
             }
             Err(error) => {
                 self.channel.take_if(|channel| channel.id() == published.channel);
-                Err(self.failed(error))
+                if refusal::is_forbidden(&error) {
+                    self.in_flight.insert(number, published);
+                    return self.forbidden(&error);
+                }
+                Err(error.into())
             }
         };
         // A queue without a leader refuses after a minute, which does not prove that it works.
-        let in_time = published.published.elapsed() < self.confirm_timeout;
+        let in_time = published.published.elapsed() < self.policy.confirm_timeout;
         if answer.is_ok() || in_time && matches!(answer, Err(PublishFailure::Refused(_))) {
             self.hear();
         }
         // The caller may have stopped waiting.
-        _ = published.answer.send(answer);
+        _ = published.job.answer.send(answer);
     }
 
     /// Records an answer by the destination.
@@ -303,28 +312,31 @@ impl PublishLane {
         self.heard = Instant::now();
         self.forbidden = None;
         self.is_unconfirmed = false;
-        if self.troubles.ends(&self.name) {
+        if self.policy.troubles.as_ref().is_some_and(|troubles| troubles.ends(&self.name)) {
             info!(destination = self.name, "the broker confirms messages again");
         }
     }
 
-    fn failed(&mut self, error: lapin::Error) -> PublishFailure {
-        if !refusal::is_forbidden(&error) {
-            return PublishFailure::Broken(error);
-        }
+    /// Ends a channel that the broker has closed for lack of write permission. A worker's messages wait in their order
+    /// for the next attempt.
+    fn forbidden(&mut self, error: &lapin::Error) {
+        let refused = std::mem::take(&mut self.in_flight).into_values().map(|published| published.job);
+        let Some(troubles) = &self.policy.troubles else {
+            for job in refused.chain(self.waiting.drain(..)) {
+                _ = job.answer.send(Err(PublishFailure::Refused("this user has no write permission".to_owned())));
+            }
+            return;
+        };
+        refused.rev().for_each(|job| self.waiting.push_front(job));
         let pause = self.forbidden.as_ref().map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
-        // Several messages in flight count as one refusal.
-        if self.forbidden.as_ref().is_none_or(|known| known.next <= Instant::now()) {
-            self.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
-        }
-        let problem = refusal::in_words(&error);
-        if self.troubles.begins(&self.name, DestinationTrouble::Forbidden(problem.clone())) {
+        self.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
+        let problem = refusal::in_words(error);
+        if troubles.begins(&self.name, DestinationTrouble::Forbidden(problem.clone())) {
             error!(
                 destination = self.name,
                 problem, "no write permission for a destination; consuming is paused until it is granted"
             );
         }
-        PublishFailure::Forbidden
     }
 
     /// Checks for overdue confirms.
@@ -337,10 +349,11 @@ impl PublishLane {
             if self.is_unconfirmed && self.heard.elapsed() >= UNASKED {
                 self.hear();
             }
-        } else if self.heard.elapsed() >= self.confirm_timeout {
+        } else if self.heard.elapsed() >= self.policy.confirm_timeout {
             self.is_unconfirmed = true;
-            if self.troubles.begins(&self.name, DestinationTrouble::Unconfirmed) {
-                let timeout_s = self.confirm_timeout.as_secs();
+            let troubles = self.policy.troubles.as_ref();
+            if troubles.is_some_and(|troubles| troubles.begins(&self.name, DestinationTrouble::Unconfirmed)) {
+                let timeout_s = self.policy.confirm_timeout.as_secs();
                 error!(destination = self.name, timeout_s, "the broker does not confirm messages");
             }
         }

@@ -1,30 +1,18 @@
 //! Publisher for commands: without a consumer, and without waiting for an unreachable broker.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
 use handoffd_engine::ports::bus::{Announced, BusError};
 use lapin::BasicProperties;
-use tokio::time::timeout;
 
 use super::address::{Address, short};
-use super::addresses::reach;
-use super::confirm_pool::ConfirmPool;
+use super::addresses::{Reached, connect_once};
 use super::copy;
-use super::destination_faults::DestinationFaults;
 use super::options::RabbitOptions;
-use super::publish::ConfirmedPublisher;
+use super::publish::{ConfirmedPublisher, PublishPolicy};
 use super::refusal::StartError;
 
-/// Longest time to connect; a command does not keep its user waiting longer.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
 /// Connection for publishing. Publishes may run concurrently; a limited number is in flight.
-pub struct Publisher {
-    channels: Arc<ConfirmPool>,
-    publisher: ConfirmedPublisher,
-}
+pub struct Publisher(ConfirmedPublisher);
 
 /// Persistent message to publish.
 #[derive(Clone, Debug)]
@@ -49,16 +37,9 @@ impl Publisher {
     /// # Errors
     /// If the broker is unreachable or refuses the user.
     pub async fn connect(options: &RabbitOptions) -> Result<Self, StartError> {
-        options.uris()?;
-        let connected = async { ConfirmPool::connect(&reach(options).await?, "publish").await };
-        let channels = timeout(CONNECT_LIMIT, connected)
-            .await
-            .unwrap_or_else(|_| Err("no answer in time".to_owned()))
-            .map_err(|problem| StartError::Away { place: options.place(), problem })?;
-        let channels = Arc::new(channels);
-        let troubles = Arc::new(DestinationFaults::new());
-        let publisher = ConfirmedPublisher::new(channels.clone(), options.confirm_timeout, troubles);
-        Ok(Self { channels, publisher })
+        let policy = PublishPolicy { confirm_timeout: options.confirm_timeout, troubles: None };
+        let connect = async |reached: Reached| ConfirmedPublisher::connect(&reached, "publish", policy).await;
+        connect_once(options, connect).await.map(Self)
     }
 
     /// Publishes, waits for the broker's confirm, and returns whether a queue has the message.
@@ -72,12 +53,12 @@ impl Publisher {
         if let Some(message_id) = message.message_id {
             properties = properties.with_message_id(short(message_id)?);
         }
-        let sent = self.publisher.send(to, Bytes::copy_from_slice(message.body), properties);
+        let sent = self.0.send(to, Bytes::copy_from_slice(message.body), properties);
         sent.await.map_err(|failure| failure.at(to))
     }
 
     /// Closes the connection in good order.
     pub async fn close(&self) {
-        self.channels.close().await;
+        self.0.channels().close().await;
     }
 }

@@ -8,7 +8,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use tracing::warn;
 
 use super::repair::{AROUND, HEAD, mend};
-use super::trim::shrink;
+use super::trim::trim;
 
 /// Bytes read from the stream at once.
 const CHUNK: usize = 64 * 1024;
@@ -25,14 +25,16 @@ pub(super) struct SanitizedStream<S> {
     buffer: Vec<u8>,
     from: usize,
     mended: usize,
-    /// Longest frame that lapin accepts, once the broker has sent it.
-    longest: usize,
+    /// Longest frame that lapin accepts: from the URL, then the broker's if it is shorter.
+    frame_max: usize,
     passes: bool,
 }
 
 impl<S> SanitizedStream<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, buffer: Vec::new(), from: 0, mended: 0, longest: usize::MAX, passes: false }
+    /// Wraps a stream. `frame_max` is the URL's; 0 means no limit.
+    pub(super) fn new(stream: S, frame_max: u32) -> Self {
+        let frame_max = usize::try_from(frame_max).ok().filter(|most| *most > 0).unwrap_or(usize::MAX);
+        Self { stream, buffer: Vec::new(), from: 0, mended: 0, frame_max, passes: false }
     }
 
     /// Repairs every complete frame.
@@ -57,14 +59,11 @@ impl<S> SanitizedStream<S> {
         if places > 0 {
             warn!(places, "repaired malformed AMQP properties of a message");
         }
-        self.longest = tuned(&self.buffer[start..end]).unwrap_or(self.longest);
-        if length <= self.longest {
-            return length;
-        }
-        let Some(shrunk) = shrink(&self.buffer[start..end], self.longest) else { return length };
+        self.frame_max = tuned(&self.buffer[start..end]).map_or(self.frame_max, |most| most.min(self.frame_max));
+        let Some(trimmed) = trim(&self.buffer[start..end], self.frame_max) else { return length };
         warn!(bytes = length, "a message's headers exceed the frame size; left out the largest");
-        let length = shrunk.len();
-        self.buffer.splice(start..end, shrunk);
+        let length = trimmed.len();
+        self.buffer.splice(start..end, trimmed);
         length
     }
 
@@ -180,7 +179,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8], piece: usize, room: usize) -> Vec<u8> {
-        let mut sieve = SanitizedStream::new(FramePieces(bytes.to_vec(), piece));
+        let mut sieve = SanitizedStream::new(FramePieces(bytes.to_vec(), piece), 0);
         let (mut all, mut to) = (Vec::new(), vec![0; room]);
         let mut cx = Context::from_waker(Waker::noop());
         loop {
@@ -216,15 +215,19 @@ mod tests {
 
     #[test]
     fn an_oversized_header_is_trimmed() {
-        let tune = frame(1, &[0, 10, 0, 30, 0, 0, 0, 0, 0, 100, 0, 10]);
-        let entry = |name: u8, length: u8| [&[1, name, b'S', 0, 0, 0, length][..], &vec![b'x'; length.into()]].concat();
-        let header = |entries: &[u8]| {
-            let length = u8::try_from(entries.len()).unwrap();
-            frame(2, &[&[0; 12][..], &[0x20, 0, 0, 0, 0, length], entries].concat())
+        let tune = frame(1, &[0, 10, 0, 30, 0, 0, 0, 0, 0x10, 0, 0, 10]);
+        let entry = |name: &str, value: &[u8]| {
+            let (name_length, length) = (u8::try_from(name.len()).unwrap(), u16::try_from(value.len()).unwrap());
+            [&[name_length], name.as_bytes(), b"S\0\0", &length.to_be_bytes(), value].concat()
         };
-        let large = header(&[entry(b'a', 10), entry(b'b', 90)].concat());
-        let sent = [tune.clone(), large, frame(3, b"body")].concat();
-        assert_eq!(read(&sent, 9, 64), [tune, header(&entry(b'a', 10)), frame(3, b"body")].concat());
+        let header = |entries: &[u8]| {
+            let length = u16::try_from(entries.len()).unwrap().to_be_bytes();
+            frame(2, &[&[0; 12][..], &[0x20, 0, 0, 0], &length, entries].concat())
+        };
+        let (small, large, body) = (entry("a", &[b'x'; 10]), entry("b", &[b'x'; 3000]), frame(3, &[b'x'; 4000]));
+        let sent = [tune.clone(), header(&[small.clone(), large].concat()), body.clone()].concat();
+        let trimmed = header(&[small, entry("x-handoffd-left-out", b"b")].concat());
+        assert_eq!(read(&sent, 9, 64), [tune, trimmed, body].concat());
     }
 
     #[test]

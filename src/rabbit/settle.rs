@@ -12,15 +12,15 @@ use lapin::{Acker, BasicProperties};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::address::{Address, PublishFailure, short};
+use super::address::{Address, short};
 use super::broker_deaths::BrokerDeaths;
 use super::copy;
 use super::envelope::ORIGINAL_ROUTING_KEY;
-use super::fit::fit;
 use super::held_channel::HeldChannel;
 use super::link::Link;
 use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
+use super::publish::PublishResult;
 use super::refusal;
 
 /// Longest wait for a confirm. After it the copy goes elsewhere, or the message stays unacked until its connection
@@ -90,10 +90,9 @@ impl Settle for Unacked {
         };
         let copy = copy::for_retry(&message.properties, &headers);
         // Published here, not when the answer is awaited, to keep the order of the calls.
-        let offered = message.offer(&queue, message.body.clone(), copy.clone());
+        let sent = message.context.line.publisher().send(Address::queue(&queue), message.body.clone(), copy);
         Box::pin(async move {
-            let offer = || message.offer(&queue, message.body.clone(), copy.clone());
-            message.confirmed(&queue, limit(), offered, offer).await?;
+            message.confirmed(&queue, limit(), sent).await?;
             Ok(forwarded(message.ack().await, Forwarded::Moved))
         })
     }
@@ -135,33 +134,23 @@ impl RabbitMessage {
         if self.is_lost() {
             return Err(BusError::Away);
         }
-        let offer = || self.offer(queue, body.clone(), copy.clone());
-        self.confirmed(queue, limit, offer(), offer).await
+        let sent = self.context.line.publisher().send(Address::queue(queue), body, copy);
+        self.confirmed(queue, limit, sent).await
     }
 
     fn is_lost(&self) -> bool {
         self.context.line.has_ended() || !self.acker.usable()
     }
 
-    fn offer(
-        &self,
-        queue: &str,
-        body: Bytes,
-        copy: BasicProperties,
-    ) -> impl Future<Output = Result<Announced, PublishFailure>> + Send + use<> {
-        self.context.line.publisher().send(Address::queue(queue), body, self.fitting(copy, queue))
-    }
-
     /// Waits for the confirm of a copy.
-    async fn confirmed<P: Future<Output = Result<Announced, PublishFailure>> + Send>(
+    async fn confirmed(
         &self,
         queue: &str,
         limit: Instant,
-        offered: P,
-        offer: impl Fn() -> P + Send,
+        sent: impl Future<Output = PublishResult> + Send,
     ) -> Result<(), BusError> {
         let line = &self.context.line;
-        if line.confirmed(Address::queue(queue), limit, offered, offer).await? == Announced::Unrouted {
+        if line.confirmed(Address::queue(queue), limit, sent).await? == Announced::Unrouted {
             // The queue was deleted; the next connection declares it again.
             line.end(&format!("the queue `{queue}` is missing"));
             return Err(BusError::Away);
@@ -171,18 +160,6 @@ impl RabbitMessage {
 
     fn with_routing_key(&self) -> Vec<(&'static str, String)> {
         vec![(ORIGINAL_ROUTING_KEY, self.routing_key.clone())]
-    }
-
-    /// Removes the headers that don't fit into a frame.
-    fn fitting(&self, copy: BasicProperties, to: &str) -> BasicProperties {
-        let (copy, left_out) = fit(copy, self.context.line.longest_frame());
-        if left_out > 0 {
-            warn!(
-                to,
-                left_out, "with the worker's own, a message's headers exceed the frame size; left out the largest"
-            );
-        }
-        copy
     }
 
     /// Acknowledges the message. If that fails, the message stays unacked and the broker redelivers it.

@@ -1,6 +1,6 @@
 //! Current state of the bus: its line to the broker, and the reasons for which the worker is not ready.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -8,18 +8,16 @@ use tokio_util::sync::CancellationToken;
 use super::link::Link;
 use super::refusal::StartError;
 use super::settle::ConsumeContext;
-use super::shared::lock;
 
 /// State that the supervisor writes and every other part of the bus reads.
 pub(super) struct SharedState {
-    now: Mutex<ConnectionState>,
+    now: watch::Sender<ConnectionState>,
     /// Outcome of the first contact: the topology is complete, or it can never be.
     contact: watch::Sender<Option<Result<(), StartError>>>,
-    /// Counter of the changes between consuming and not consuming.
-    changes: watch::Sender<u64>,
 }
 
-struct ConnectionState {
+/// Connection to the broker.
+pub(super) struct ConnectionState {
     context: Option<Arc<ConsumeContext>>,
     /// Reason for which nothing is consumed; `None` while the inbox is consumed.
     not_consuming_reason: Option<String>,
@@ -31,20 +29,22 @@ impl ConnectionState {
     fn new(context: Option<Arc<ConsumeContext>>, instead: String) -> Self {
         Self { context, not_consuming_reason: Some(instead), until: CancellationToken::new() }
     }
+
+    /// Context of the line, unless it has ended.
+    fn context(&self) -> Option<Arc<ConsumeContext>> {
+        self.context.clone().filter(|context| !context.line.has_ended())
+    }
 }
 
 impl SharedState {
     pub(super) fn new(place: &str) -> Self {
-        Self {
-            now: Mutex::new(ConnectionState::new(None, format!("connecting to the broker at {place}"))),
-            contact: watch::Sender::new(None),
-            changes: watch::Sender::new(0),
-        }
+        let now = ConnectionState::new(None, format!("connecting to the broker at {place}"));
+        Self { now: watch::Sender::new(now), contact: watch::Sender::new(None) }
     }
 
     /// Context of the current line, for settling messages.
     pub(super) fn context(&self) -> Option<Arc<ConsumeContext>> {
-        self.lock().context.clone().filter(|context| !context.line.has_ended())
+        self.now.borrow().context()
     }
 
     /// Current line to the broker.
@@ -54,58 +54,43 @@ impl SharedState {
 
     /// Context of the line that consumes, and the token that is cancelled when consuming ends.
     pub(super) fn consumer(&self) -> Option<(Arc<ConsumeContext>, CancellationToken)> {
-        let context = self.context()?;
-        let now = self.lock();
-        now.not_consuming_reason.is_none().then(|| (context, now.until.clone()))
+        let now = self.now.borrow();
+        now.context().filter(|_| now.not_consuming_reason.is_none()).map(|context| (context, now.until.clone()))
     }
 
-    /// Subscribes to the counter of changes between consuming and not consuming.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Subscribes to changes.
+    pub(super) fn changes(&self) -> watch::Receiver<ConnectionState> {
+        self.now.subscribe()
     }
 
     /// Records a new line that does not consume yet.
     pub(super) fn connected(&self, context: Arc<ConsumeContext>) {
-        *self.lock() = ConnectionState::new(Some(context), "the consumer has not been started".to_owned());
+        self.now.send_replace(ConnectionState::new(Some(context), "the consumer has not been started".to_owned()));
         self.contact.send_replace(Some(Ok(())));
     }
 
     /// Records that the inbox is consumed.
     pub(super) fn consuming(&self) {
-        {
-            let mut now = self.lock();
+        self.now.send_modify(|now| {
             if now.not_consuming_reason.take().is_some() {
                 now.until = CancellationToken::new();
             }
-        }
-        self.changed();
+        });
     }
 
     /// Records that the line is up and does not consume, with the reason.
     pub(super) fn not_consuming(&self, why: &str) {
-        {
-            let mut now = self.lock();
+        self.now.send_modify(|now| {
             now.not_consuming_reason = Some(why.to_owned());
             now.until.cancel();
-        }
-        self.changed();
+        });
     }
 
     /// Records that there is no line. Returns true if the reason is new.
     pub(super) fn set_disconnected(&self, why: String) -> bool {
-        let is_new = {
-            let mut now = self.lock();
-            let is_new = now.context.is_some() || now.not_consuming_reason.as_ref() != Some(&why);
-            now.until.cancel();
-            *now = ConnectionState::new(None, why);
-            is_new
-        };
-        self.changed();
-        is_new
-    }
-
-    fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        let before = self.now.send_replace(ConnectionState::new(None, why.clone()));
+        before.until.cancel();
+        before.context.is_some() || before.not_consuming_reason != Some(why)
     }
 
     /// Records that the topology can never be right. Only the first contact reports it.
@@ -131,17 +116,13 @@ impl SharedState {
 
     /// True while the inbox is consumed.
     pub(super) fn consumes(&self) -> bool {
-        self.lock().not_consuming_reason.is_none()
+        self.now.borrow().not_consuming_reason.is_none()
     }
 
     /// Reasons for which the worker is not ready.
     pub(super) fn unready(&self) -> Vec<String> {
-        let now = self.lock();
+        let now = self.now.borrow();
         let blocked = now.context.as_ref().and_then(|context| context.line.blocked());
         now.not_consuming_reason.iter().cloned().chain(blocked).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ConnectionState> {
-        lock(&self.now)
     }
 }

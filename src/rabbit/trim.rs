@@ -1,40 +1,78 @@
-//! Trims content headers that exceed the negotiated frame size.
+//! Trims a message's headers so that they fit into a frame together with those that a worker adds to a copy.
 
 use std::ops::Range;
 
-use super::repair::{BEFORE_FLAGS, FrameCursor, HEAD};
+use super::repair::{BEFORE_FLAGS, FrameCursor, HEAD, HEADER};
 
 /// Flags of the properties before the headers, and of the headers.
 const BEFORE_HEADERS: [usize; 2] = [0x8000, 0x4000];
 const HEADERS: usize = 0x2000;
+/// Bytes of a frame kept free for a worker's own headers (5 KB at most), and for those that the broker adds to a copy.
+const SPARE: usize = 16 * 1024;
+/// Longest list of names, in bytes.
+const LONGEST_LIST: usize = 1024;
+/// Name of the header that lists the others, with its length, and the type of its value: text.
+const LEFT_OUT: &[u8] = b"\x13x-handoffd-left-outS";
 
-/// Returns the frame without its largest headers, no longer than `limit`, or `None` if that is impossible.
+/// Returns a content header without its largest headers, which a header of its own lists. `None` if the frame is short
+/// enough or no content header.
 ///
-/// A publisher may fill a content header to the last byte, and the broker adds its own headers to it
-/// (`x-delivery-count`, `x-death`) regardless of the negotiated limit (measured, RabbitMQ 3.10); lapin then ends the
-/// connection.
-pub(super) fn shrink(frame: &[u8], limit: usize) -> Option<Vec<u8>> {
-    let (table, entries) = headers(frame)?;
-    let mut largest: Vec<&Range<usize>> = entries.iter().collect();
-    largest.sort_by_key(|entry| entry.len());
-    let mut length = frame.len();
-    let mut without = Vec::new();
-    while length > limit {
-        let entry = largest.pop()?;
-        length -= entry.len();
-        without.push(entry.start);
+/// A publisher may fill a content header to the last byte of a frame. The broker adds its own headers to it
+/// (`x-delivery-count`, `x-death`) regardless of the negotiated limit (measured, RabbitMQ 3.10), over which lapin ends
+/// the connection. With a worker's headers added, the broker ends it (FRAME_ERROR), for this copy and for each further
+/// one when the source is redelivered.
+pub(super) fn trim(frame: &[u8], frame_max: usize) -> Option<Vec<u8>> {
+    let limit = frame_max - SPARE.min(frame_max / 2);
+    if frame.len() <= limit || frame[0] != HEADER {
+        return None;
     }
-    let mut shrunk = Vec::with_capacity(length);
-    shrunk.extend_from_slice(&frame[..table.start]);
-    for entry in entries.iter().filter(|entry| !without.contains(&entry.start)) {
-        shrunk.extend_from_slice(&frame[entry.clone()]);
+    let (table, mut entries) = headers(frame)?;
+    entries.sort_by_key(ExactSizeIterator::len);
+    let mut length = frame.len() + LONGEST_LIST;
+    let mut left_out = Vec::new();
+    while length > limit
+        && let Some(largest) = entries.pop()
+    {
+        length -= largest.len();
+        left_out.push(largest);
     }
-    let headers = shrunk.len() - table.start;
-    shrunk.extend_from_slice(&frame[table.end..]);
-    let size = shrunk.len() - HEAD - 1;
-    put(&mut shrunk[table.start - 4..table.start], headers);
-    put(&mut shrunk[HEAD - 4..HEAD], size);
-    Some(shrunk)
+    if left_out.is_empty() {
+        return None;
+    }
+    entries.sort_by_key(|entry| entry.start);
+    let mut trimmed = frame[..table.start].to_vec();
+    entries.into_iter().for_each(|entry| trimmed.extend_from_slice(&frame[entry]));
+    push_list(&mut trimmed, left_out.iter().map(|entry| name(&frame[entry.clone()])));
+    let headers = trimmed.len() - table.start;
+    trimmed.extend_from_slice(&frame[table.end..]);
+    let size = trimmed.len() - HEAD - 1;
+    put(&mut trimmed[table.start - 4..table.start], headers);
+    put(&mut trimmed[HEAD - 4..HEAD], size);
+    Some(trimmed)
+}
+
+/// Appends the header that lists names, as far as there is space.
+fn push_list<'a>(to: &mut Vec<u8>, names: impl Iterator<Item = &'a [u8]>) {
+    let room = LONGEST_LIST - LEFT_OUT.len() - 8;
+    let mut list = Vec::new();
+    for name in names {
+        if list.len() + name.len() + 2 > room {
+            list.extend_from_slice("…".as_bytes());
+            break;
+        }
+        if !list.is_empty() {
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(name);
+    }
+    to.extend_from_slice(LEFT_OUT);
+    to.extend_from_slice(&length(list.len()));
+    to.extend_from_slice(&list);
+}
+
+/// Returns the name of a header.
+fn name(entry: &[u8]) -> &[u8] {
+    &entry[1..=usize::from(entry[0])]
 }
 
 /// Returns the range of the header table, and of each header.
@@ -65,14 +103,19 @@ fn headers(frame: &[u8]) -> Option<(Range<usize>, Vec<Range<usize>>)> {
 }
 
 /// Writes a length of four bytes.
-fn put(to: &mut [u8], length: usize) {
-    // Shorter than a length that fitted into four bytes.
-    to.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+fn put(to: &mut [u8], value: usize) {
+    to.copy_from_slice(&length(value));
+}
+
+/// Encodes a length, which is shorter than one that fitted into four bytes.
+fn length(value: usize) -> [u8; 4] {
+    u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use lapin::protocol::basic::parse_properties;
+    use lapin::types::{AMQPValue, FieldTable};
     use proptest::prelude::*;
 
     use super::*;
@@ -92,35 +135,61 @@ mod tests {
         [&[2, 0, 1][..], &long(&payload), &[0xCE]].concat()
     }
 
-    fn names(frame: &[u8]) -> Vec<String> {
+    fn headers_of(frame: &[u8]) -> FieldTable {
         let (rest, read) = parse_properties(&frame[HEAD + BEFORE_FLAGS..frame.len() - 1]).unwrap();
         assert!(rest.is_empty());
         assert_eq!(read.message_id().as_ref().unwrap().as_str(), "id");
-        read.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect()
+        read.headers().clone().unwrap()
+    }
+
+    fn names(frame: &[u8]) -> Vec<String> {
+        headers_of(frame).inner().keys().map(ToString::to_string).collect()
+    }
+
+    fn list(frame: &[u8]) -> String {
+        let AMQPValue::LongString(list) = &headers_of(frame).inner()["x-handoffd-left-out"] else {
+            panic!("{frame:?}")
+        };
+        list.to_string()
     }
 
     #[test]
-    fn the_largest_headers_are_removed_and_the_rest_is_kept() {
-        let full = frame(&[10, 129_000, 900, 800]);
-        assert_eq!(names(&shrink(&full, 131_072).unwrap()), ["h0000", "h0001", "h0002", "h0003"]);
-        assert_eq!(names(&shrink(&full, 130_000).unwrap()), ["h0000", "h0002", "h0003"]);
-        assert_eq!(names(&shrink(&full, 1000).unwrap()), ["h0000", "h0003"]);
-        assert_eq!(names(&shrink(&full, 100).unwrap()), ["h0000"]);
-        assert_eq!(shrink(&full, 10), None, "there is more than headers");
+    fn headers_that_fit_are_unchanged() {
+        for frame in [frame(&[]), frame(&[10, 900]), frame(&[113_000])] {
+            assert_eq!(trim(&frame, 131_072), None);
+        }
+    }
+
+    #[test]
+    fn the_largest_headers_are_left_out_and_listed() {
+        let trimmed = trim(&frame(&[10, 113_000, 900, 800]), 131_072).unwrap();
+        assert_eq!(names(&trimmed), ["h0000", "h0002", "h0003", "x-handoffd-left-out"]);
+        assert_eq!(list(&trimmed), "h0001");
+        let trimmed = trim(&frame(&[10, 2000, 900, 700]), 4096).unwrap();
+        assert_eq!(names(&trimmed), ["h0000", "h0003", "x-handoffd-left-out"]);
+        assert_eq!(list(&trimmed), "h0001, h0002");
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let trimmed = trim(&frame(&vec![400; 400]), 4096).unwrap();
+        assert!(list(&trimmed).starts_with("h0399, h0398, ") && list(&trimmed).ends_with('…'));
+        assert!(trimmed.len() <= 2048);
     }
 
     #[test]
     fn headers_that_extend_beyond_the_table_are_unchanged() {
-        let mut broken = frame(&[10, 20]);
+        let mut broken = frame(&[2000, 2000]);
         let length = HEAD + BEFORE_FLAGS + 2 + 5 + 3;
         broken[length] -= 5;
-        assert_eq!(shrink(&broken, 60), None);
+        assert_eq!(trim(&broken, 4096), None);
     }
 
     #[test]
     fn frames_without_headers_are_unchanged() {
-        for frame in [&[2, 0, 1, 0, 0, 0, 0, 0xCE][..], &[], &[2]] {
-            assert_eq!(shrink(frame, 0), None);
+        let body = [&[3, 0, 1][..], &long(&[0; 5000]), &[0xCE]].concat();
+        for frame in [&body[..], &[2, 0, 1, 0, 0, 0, 0, 0xCE], &[], &[2]] {
+            assert_eq!(trim(frame, 4096), None);
         }
     }
 
@@ -128,15 +197,18 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn any_headers_fit(lengths in prop::collection::vec(0usize..400, 0..20), limit in 60usize..3000) {
-            let shrunk = shrink(&frame(&lengths), limit).unwrap();
-            prop_assert!(shrunk.len() <= limit);
-            prop_assert!(names(&shrunk).len() <= lengths.len());
+        fn any_headers_fit(lengths in prop::collection::vec(0usize..4000, 0..40), frame_max in 4096usize..70_000) {
+            let frame = frame(&lengths);
+            let limit = frame_max - SPARE.min(frame_max / 2);
+            match trim(&frame, frame_max) {
+                None => prop_assert!(frame.len() <= limit),
+                Some(trimmed) => prop_assert!(trimmed.len() <= limit && names(&trimmed).len() <= lengths.len()),
+            }
         }
 
         #[test]
-        fn arbitrary_bytes_are_accepted(frame in prop::collection::vec(any::<u8>(), 0..200), limit in 0usize..200) {
-            let _ = shrink(&frame, limit);
+        fn arbitrary_bytes_are_accepted(rest in prop::collection::vec(any::<u8>(), 0..200), frame_max in 0usize..200) {
+            let _ = trim(&[&[HEADER], &rest[..]].concat(), frame_max);
         }
     }
 }

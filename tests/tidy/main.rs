@@ -59,7 +59,6 @@ const PURE: &[&str] = &[
     "rabbit/copy.rs",
     "rabbit/organization_queue.rs",
     "engine/worker/prefetch.rs",
-    "rabbit/fit.rs",
     "rabbit/repair/mod.rs",
     "rabbit/trim.rs",
     "rabbit/death.rs",

@@ -17,7 +17,8 @@ pub(super) const AROUND: usize = HEAD + 1;
 pub(super) const BEFORE_FLAGS: usize = 12;
 
 const METHOD: u8 = 1;
-const HEADER: u8 = 2;
+/// Kind of a frame that holds the content header of a message: its size and properties.
+pub(super) const HEADER: u8 = 2;
 
 /// Properties of a message in the order of their flags, from the highest.
 const PROPERTIES: [FramePart; 14] = [
