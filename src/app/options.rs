@@ -124,10 +124,6 @@ pub(super) fn http(
         organizations,
         acceptance: store.clone(),
         letters: DeadLetterService::new(Arc::new(rabbit::RabbitDeadLetterQueue::new(bus(config))), limits(config)),
-        queues: api::QueueNames {
-            work: config.broker.queue.clone(),
-            dead_letters: config.broker.dead_letter_queue.clone(),
-        },
     }
 }
 

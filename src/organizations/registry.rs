@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::store::{Change, SavedOrganization, Store, StoreError};
 use jiff::Timestamp;
@@ -34,8 +33,6 @@ use crate::telemetry::metrics::PrometheusMetrics;
 
 /// Pause before the store is tried again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Longest wait for the broker to count the events of a queue for a list.
-const COUNT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Registry of organizations.
 pub struct OrganizationRegistry {
@@ -194,16 +191,15 @@ impl OrganizationRegistry {
     }
 
     /// Returns the current state of an organization, unless it was removed meanwhile.
-    async fn view(
+    fn view(
         &self,
         organization: &Organization,
         paused: Option<Timestamp>,
     ) -> Result<OrganizationView, OrganizationError> {
-        let (RegistryDeps { dynamics, broker, .. }, id) = (&self.deps, &organization.settings.organization_id);
+        let (RegistryDeps { dynamics, broker, metrics, .. }, id) = (&self.deps, &organization.settings.organization_id);
         let limiter = dynamics.condition(id).ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
-        let counted = tokio::time::timeout(COUNT_LIMIT, broker.waiting(id)).await;
         let facts =
-            OrganizationFacts { paused, waiting: counted.ok().flatten(), missing_queue: broker.missing_queue(id) };
+            OrganizationFacts { paused, waiting: metrics.waiting(id), missing_queue: broker.missing_queue(id) };
         Ok(OrganizationView::new(organization, limiter, facts))
     }
 
@@ -219,13 +215,9 @@ impl OrganizationRegistry {
 #[async_trait]
 impl Organizations for OrganizationRegistry {
     async fn list(&self) -> Vec<OrganizationView> {
-        let all: Vec<(Organization, Option<Timestamp>)> = {
-            let known = self.known.lock().await;
-            let paused = |one: &Organization| known.pauses.get(&one.settings.organization_id).copied();
-            known.in_force().map(|one| (one.clone(), paused(one))).collect()
-        };
-        // The broker is queried after the lock is released.
-        join_all(all.iter().map(|(one, paused)| self.view(one, *paused))).await.into_iter().flatten().collect()
+        let known = self.known.lock().await;
+        let paused = |one: &Organization| known.pauses.get(&one.settings.organization_id).copied();
+        known.in_force().filter_map(|one| self.view(one, paused(one)).ok()).collect()
     }
 
     async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {
@@ -246,7 +238,7 @@ impl Organizations for OrganizationRegistry {
             info!(organization_id = %id, "organization paused; its events are on hold until it is resumed");
         }
         drop(known);
-        self.view(&organization, Some(since)).await
+        self.view(&organization, Some(since))
     }
 
     async fn resume(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
@@ -258,7 +250,7 @@ impl Organizations for OrganizationRegistry {
             info!(organization_id = %id, "organization resumed");
         }
         drop(known);
-        self.view(&organization, None).await
+        self.view(&organization, None)
     }
 
     async fn save(&self, id: &OrganizationId, document: Value) -> Result<TestReport, OrganizationError> {

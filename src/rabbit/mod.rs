@@ -15,7 +15,6 @@ mod death;
 mod declare;
 mod definitions;
 mod delivery_counts;
-mod depths;
 mod dead_letter_session;
 mod envelope;
 mod greeting;
@@ -23,6 +22,7 @@ mod held_channel;
 mod dead_letter;
 mod dead_letter_queue;
 mod link;
+mod queue_depths;
 mod queue_stats;
 mod repair;
 mod options;
@@ -163,12 +163,6 @@ impl Rabbit {
     /// found.
     pub fn missing_queue(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
         self.queues.missing(organization)
-    }
-
-    /// Number of events waiting in an organization's queue, or `None` if it is unknown.
-    pub async fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
-        let line = self.state.line().filter(|_| self.queues.exists(organization))?;
-        line.look(&self.options.organization_queue(organization)).await.map(|look| u64::from(look.ready))
     }
 
     /// Stops consuming until [`Rabbit::resume`]; the reason joins those of [`Bus::unready`]. Deliveries already

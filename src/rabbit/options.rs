@@ -1,10 +1,12 @@
 //! Settings of the bus.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::metrics::BrokerQueue;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
@@ -112,17 +114,14 @@ impl RabbitOptions {
         organization_queue::name(&self.organization_queue_prefix, organization)
     }
 
-    /// Returns the shared queues, the inbox first. A delay configured twice has one queue.
-    pub fn queues(&self) -> Vec<String> {
-        let mut names = vec![self.queue.clone()];
-        for rung in 0..self.delays.len() {
-            let name = self.retry_queue(rung);
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names.push(self.dead_letter_queue.clone());
-        names
+    /// Returns the shared queues, each with its name. A delay configured twice has one queue.
+    pub(super) fn queues(&self) -> BTreeMap<BrokerQueue, String> {
+        let (inbox, dead_letters) = (self.queue.clone(), self.dead_letter_queue.clone());
+        let retries = (0..self.delays.len()).map(|rung| self.retry_queue(rung));
+        let mut queues: BTreeMap<_, _> = retries.map(|name| (BrokerQueue::Retry(name.clone()), name)).collect();
+        queues.insert(BrokerQueue::Inbox(inbox.clone()), inbox);
+        queues.insert(BrokerQueue::DeadLetters(dead_letters.clone()), dead_letters);
+        queues
     }
 
     /// True if events wait for a worker in a queue of this name: the inbox, or an organization's. Retry queues don't
@@ -216,8 +215,8 @@ pub(super) mod tests {
 
     #[test]
     fn each_queue_is_listed_once() {
-        let expected = ["handoffd.events", "handoffd.retry.5s", "handoffd.retry.2m", "handoffd.dead-letters"];
-        assert_eq!(options().queues(), expected);
+        let expected = ["handoffd.events", "handoffd.retry.2m", "handoffd.retry.5s", "handoffd.dead-letters"];
+        assert_eq!(options().queues().into_values().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -13,11 +13,11 @@ use super::backoff::ReconnectBackoff;
 use super::broker_deaths::BrokerDeaths;
 use super::consumer::{Caution, DeliverySender, SubscriptionEnd, forward};
 use super::declare::TopologyError;
-use super::depths;
 use super::destination_faults::DestinationFaults;
 use super::link::{Link, LinkError};
 use super::options::RabbitOptions;
 use super::organization_queues::OrganizationQueues;
+use super::queue_depths;
 use super::settle::ConsumeContext;
 use super::shared::send_if_new;
 use super::state::SharedState;
@@ -96,7 +96,7 @@ impl Supervisor {
             why = line.wait_broken() => why,
             why = self.work(&context, care) => why,
             () = self.merge_pauses(&line) => String::new(),
-            why = depths::report(&context, &self.state, self.watch.as_ref()) => why,
+            why = queue_depths::report(&context, &self.state, self.watch.as_ref()) => why,
             () = close.cancelled() => "closed".to_owned(),
         };
         line.end(&why);

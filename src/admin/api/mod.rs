@@ -39,7 +39,7 @@ use dead_letters::DeadLetterService;
 pub use document::{TokenPolicy, document};
 pub use problem::Problem;
 use route::{DEFAULT_TIMEOUT, LONG_TIMEOUT};
-pub use state::{ApiDeps, ApiState, QueueNames};
+pub use state::{ApiDeps, ApiState};
 
 /// Longest body of a request. A selection or an organization is far shorter.
 const MAX_BODY_BYTES: usize = 256 * 1024;

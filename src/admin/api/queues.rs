@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::on;
+use handoffd_engine::ports::metrics::BrokerQueue;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -42,7 +43,7 @@ pub(super) const ROUTES: [ApiRoute; 2] = [
 /// Backlog and throughput.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub struct QueuesReport {
-    /// True while the broker is connected; otherwise the numbers are old.
+    /// True while the broker is connected; otherwise the depths are unknown.
     pub broker_connected: bool,
     /// The inbox, the retry queues and the dead-letter queue.
     pub queues: Vec<QueueReport>,
@@ -57,8 +58,8 @@ pub struct QueuesReport {
 pub struct QueueReport {
     /// Name.
     pub queue: String,
-    /// Number of ready messages, without those in progress.
-    pub messages: u64,
+    /// Number of ready messages, without those in progress; null if it is unknown.
+    pub messages: Option<u64>,
 }
 
 /// Name and version of the program.
@@ -77,12 +78,16 @@ async fn list(State(parts): State<Arc<ApiState>>) -> Json<QueuesReport> {
 /// Returns the response of `GET /api/v1/queues`.
 pub fn queues(parts: &ApiState) -> QueuesReport {
     let counts = parts.metrics.counts();
-    let mut queues: Vec<_> =
-        counts.queues.into_iter().map(|(queue, messages)| QueueReport { queue, messages }).collect();
-    queues.sort_by(|one, other| one.queue.cmp(&other.queue));
+    let report = |(queue, messages)| match queue {
+        BrokerQueue::Inbox(queue) | BrokerQueue::Retry(queue) | BrokerQueue::DeadLetters(queue) => {
+            Some(QueueReport { queue, messages })
+        }
+        // In the entry of its organization.
+        BrokerQueue::Organization(_) => None,
+    };
     QueuesReport {
         broker_connected: counts.broker_connected,
-        queues,
+        queues: parts.metrics.queue_depths().into_iter().filter_map(report).collect(),
         in_flight: counts.in_flight,
         rates: parts.history.rates(&Sample::of(&parts.metrics)),
     }

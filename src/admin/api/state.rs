@@ -32,8 +32,6 @@ pub struct ApiState {
     pub acceptance: Arc<dyn StoreAcceptance>,
     /// Access to the dead letters.
     pub letters: Arc<DeadLetterService>,
-    /// Purposes of queues.
-    pub queues: QueueNames,
     /// Counters of the last hour.
     pub history: History,
     /// Sessions of browsers that have signed in.
@@ -58,22 +56,11 @@ pub struct ApiDeps {
     pub acceptance: Arc<dyn StoreAcceptance>,
     /// Access to the dead letters.
     pub letters: DeadLetterService,
-    /// Purposes of queues.
-    pub queues: QueueNames,
-}
-
-/// Names of the inbox and the dead-letter queue; all other queues are retry queues.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct QueueNames {
-    /// Queue that holds events for any worker.
-    pub work: String,
-    /// Queue that holds dead letters.
-    pub dead_letters: String,
 }
 
 impl From<ApiDeps> for ApiState {
     fn from(given: ApiDeps) -> Self {
-        let ApiDeps { metrics, store, unready, token, organizations, acceptance, letters, queues } = given;
+        let ApiDeps { metrics, store, unready, token, organizations, acceptance, letters } = given;
         Self {
             metrics,
             store,
@@ -82,7 +69,6 @@ impl From<ApiDeps> for ApiState {
             organizations,
             acceptance,
             letters: Arc::new(letters),
-            queues,
             history: History::default(),
             sessions: Sessions::new(),
             places: Semaphore::new(MOST_AT_ONCE),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use handoffd_engine::ports::metrics::BrokerQueue;
 use handoffd_engine::ports::store::StoredEvent;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -11,6 +12,7 @@ use super::layout::PageHead;
 use super::{badge, failure, text};
 use crate::admin::history::{MINUTES, Minute};
 use crate::organizations::{OrganizationState, OrganizationView};
+use crate::telemetry::metrics::QueueDepths;
 
 /// Data of the overview.
 pub(super) struct NowView<'a> {
@@ -23,35 +25,13 @@ pub(super) struct NowView<'a> {
     /// MetricCounts of each minute of the last hour.
     pub minutes: &'a [Option<Minute>; MINUTES],
     /// Queues with their depths.
-    pub queues: &'a [QueueLine],
+    pub queues: &'a QueueDepths,
     /// Age of the oldest unfinished event.
     pub oldest: Option<Duration>,
     /// Organizations, by ID.
     pub organizations: &'a [OrganizationView],
     /// Recent failures, newest first, or the reason they can't be read.
     pub failures: Result<&'a [StoredEvent], &'a str>,
-}
-
-/// Queue and its depth.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct QueueLine {
-    /// Name at the broker.
-    pub name: String,
-    /// Purpose.
-    pub what: QueueKind,
-    /// Messages ready.
-    pub depth: u64,
-}
-
-/// Purpose of a queue.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum QueueKind {
-    /// Holds events for any worker.
-    Work,
-    /// Holds events until their next attempt.
-    Retry,
-    /// Holds dead letters.
-    DeadLetters,
 }
 
 /// Renders the part of the page that is refreshed every few seconds.
@@ -128,8 +108,7 @@ fn trouble(organizations: &[OrganizationView]) -> Vec<Markup> {
 
 fn tiles(it: &NowView<'_>) -> Markup {
     let minute = it.minutes[MINUTES - 1].unwrap_or_default();
-    let waiting: u64 =
-        it.queues.iter().filter(|queue| queue.what != QueueKind::DeadLetters).map(|queue| queue.depth).sum();
+    let (waiting, unknown) = waiting(it.queues);
     let oldest = it.oldest.map(text::span);
     html! {
         section aria-label="Figures" {
@@ -138,11 +117,26 @@ fn tiles(it: &NowView<'_>) -> Markup {
                 (tile("Skipped", &html! { (text::count(minute.skipped)) }, "in the last minute", ""))
                 (tile("Dead letters", &html! { (text::count(minute.dead)) }, "in the last minute", if minute.dead > 0 { "bad" } else { "" }))
                 (tile("In progress", &html! { (text::count(it.in_flight)) }, "events", ""))
-                (tile("Waiting", &html! { (text::count(waiting)) }, "in queues", ""))
+                (tile("Waiting", &html! { (text::known(waiting)) }, &unknown, ""))
                 (tile("Oldest", &html! { (oldest.as_deref().unwrap_or("–")) }, "unfinished event", ""))
             }
         }
     }
+}
+
+/// Returns the number of events that wait in queues, if any queue's depth is known, and its unit.
+fn waiting(queues: &QueueDepths) -> (Option<u64>, String) {
+    let depths: Vec<Option<u64>> = queues
+        .iter()
+        .filter(|(queue, _)| !matches!(queue, BrokerQueue::DeadLetters(_)))
+        .map(|(_, depth)| *depth)
+        .collect();
+    let known: Vec<u64> = depths.iter().copied().flatten().collect();
+    let unit = match depths.len() - known.len() {
+        0 => "in queues".to_owned(),
+        unknown => format!("in queues, {unknown} unknown"),
+    };
+    ((!known.is_empty()).then(|| known.iter().sum()), unit)
 }
 
 fn tile(name: &str, value: &Markup, unit: &str, class: &str) -> Markup {
@@ -218,7 +212,7 @@ fn organizations(it: &NowView<'_>) -> Markup {
                                     td { (badge::state(&one.state)) }
                                     td class="number" { (one.under_way) span class="of" { " of " (one.concurrency) } }
                                     td class="number" {
-                                        @match one.waiting { Some(waiting) => (text::count(waiting)), None => (text::dash()) }
+                                        (text::known(one.waiting))
                                     }
                                 }
                             }
@@ -230,21 +224,26 @@ fn organizations(it: &NowView<'_>) -> Markup {
     }
 }
 
-fn queues(queues: &[QueueLine]) -> Markup {
+fn queues(queues: &QueueDepths) -> Markup {
+    let shared = queues.iter().filter_map(|(queue, depth)| match queue {
+        BrokerQueue::Inbox(name) | BrokerQueue::Retry(name) | BrokerQueue::DeadLetters(name) => Some((name, *depth)),
+        BrokerQueue::Organization(_) => None,
+    });
+    let lines: Vec<(&String, Option<u64>)> = shared.collect();
     html! {
         section aria-labelledby="queues" {
             h2 id="queues" { "Queues" }
-            @if queues.is_empty() {
+            @if lines.is_empty() {
                 p class="empty" { "Queue depths not read from the broker yet." }
             } @else {
                 div class="scroll" tabindex="0" role="group" aria-labelledby="queues" {
                     table {
                         thead { tr { th scope="col" { "Queue" } th scope="col" class="number" { "Messages" } } }
                         tbody {
-                            @for queue in queues {
-                                tr class=[(queue.depth == 0).then_some("still")] {
-                                    th scope="row" { (text::id(&queue.name)) }
-                                    td class="number" { (text::count(queue.depth)) }
+                            @for (name, depth) in lines {
+                                tr class=[(depth == Some(0)).then_some("still")] {
+                                    th scope="row" { (text::id(name)) }
+                                    td class="number" { (text::known(depth)) }
                                 }
                             }
                         }

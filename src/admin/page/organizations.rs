@@ -41,7 +41,7 @@ fn organization(line: &OrganizationLine<'_>, now: Timestamp) -> Markup {
                 div { dt { "Environment" } dd { (text::id(&view.environment_url)) } }
                 div { dt { "Concurrent requests" } dd { (view.under_way) " (limit " (view.concurrency) ")" } }
                 div { dt { "Waiting" } dd {
-                    @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => (text::dash()) }
+                    @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => "unknown" }
                 } }
                 div { dt { "Settings" } dd { @match &view.source {
                     Origin::File(path) => (text::id(&path.to_string_lossy())),

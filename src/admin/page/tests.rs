@@ -15,7 +15,7 @@ use super::dead_letters::list::{DeadLetterList, GroupView, letters};
 use super::dead_letters::one::{OneDeadLetter, one};
 use super::dead_letters::result::{Completion, JobProgress, course, is_settled};
 use super::layout::{PageHead, PageTab, page};
-use super::now::{NowView, QueueKind, QueueLine, now};
+use super::now::{NowView, now};
 use super::organizations::{OrganizationLine, organizations};
 use super::timeline::StoryContext;
 use super::{find, timeline};
@@ -128,13 +128,17 @@ fn names_are_never_markup_on_the_overview() {
         standing: &standing,
         in_flight: 1,
         minutes: &[Some(Minute::default()); MINUTES],
-        queues: &[QueueLine { name: HOSTILE.to_owned(), what: QueueKind::Work, depth: 1 }],
+        queues: &QueueDepths::from([
+            (BrokerQueue::Inbox(HOSTILE.to_owned()), Some(1)),
+            (BrokerQueue::Organization(HOSTILE.into()), None),
+        ]),
         oldest: Some(Duration::from_secs(9)),
         organizations: &[view(blocked), view(OrganizationState::Open)],
         failures: Ok(&[found(Phase::Dead(failed()))]),
     });
     assert_harmless(&drawn.0);
     assert!(drawn.0.contains("Not processing events") && drawn.0.contains("9 s"), "{}", drawn.0);
+    assert!(drawn.0.contains("in queues, 1 unknown"), "{}", drawn.0);
 }
 
 #[test]

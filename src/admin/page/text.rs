@@ -96,6 +96,11 @@ pub(super) fn count(number: u64) -> String {
     grouped(&number.to_string())
 }
 
+/// Formats a count that may be unknown.
+pub(super) fn known(number: Option<u64>) -> String {
+    number.map_or_else(|| "unknown".to_owned(), count)
+}
+
 fn grouped(digits: &str) -> String {
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

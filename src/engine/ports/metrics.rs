@@ -58,16 +58,27 @@ pub enum Measurement<'a> {
     Throttled(&'a OrganizationId),
     /// An organization was blocked (`true`) or unblocked.
     Blocked(&'a OrganizationId, bool),
-    /// Number of messages ready in a queue.
-    QueueMessages(&'a str, u64),
-    /// Number of events ready in an organization's queue.
-    OrganizationWaiting(&'a OrganizationId, u64),
-    /// The connection to the broker was made or lost.
+    /// Number of messages ready in a queue; `None` if it is unknown.
+    QueueDepth(&'a BrokerQueue, Option<u64>),
+    /// The connection to the broker was made or lost. Without it no queue's depth is known.
     BrokerConnected(bool),
     /// The store flushed to disk.
     StoreFlushed(Duration),
     /// Size of the store on disk, in bytes.
     StoreBytes(u64),
+}
+
+/// Queue at the broker. Lists are in this order.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum BrokerQueue {
+    /// Inbox, by its name.
+    Inbox(String),
+    /// Retry queue, by its name.
+    Retry(String),
+    /// Dead-letter queue, by its name.
+    DeadLetters(String),
+    /// Queue of an organization.
+    Organization(OrganizationId),
 }
 
 /// End of an event.

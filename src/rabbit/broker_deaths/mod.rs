@@ -43,7 +43,6 @@ const WINDOW: Window = Window { first: 16, most: 512 };
 
 /// Counter of events that the broker dead-letters by itself.
 pub(super) struct BrokerDeaths {
-    name: String,
     queue: RabbitDeadLetterQueue,
     watch: Arc<dyn Metrics>,
     begun: AtomicU64,
@@ -63,7 +62,6 @@ impl BrokerDeaths {
     /// Creates a counter for the dead-letter queue of these options.
     pub(super) fn new(options: &RabbitOptions, watch: Arc<dyn Metrics>) -> Self {
         Self {
-            name: options.dead_letter_queue.clone(),
             queue: RabbitDeadLetterQueue::new(options.clone()).with_window(WINDOW),
             watch,
             begun: AtomicU64::new(0),
@@ -85,11 +83,10 @@ impl BrokerDeaths {
         OwnCopies(self.finished.load(Ordering::Relaxed))
     }
 
-    /// Processes the depth of a queue. Starts a scan of the dead-letter queue in the background if its growth requires
-    /// one.
-    pub(super) fn saw(self: &Arc<Self>, queue: &str, OwnCopies(finished): OwnCopies, messages: u32) {
+    /// Processes the depth of the dead-letter queue. Starts a scan in the background if its growth requires one.
+    pub(super) fn saw(self: &Arc<Self>, OwnCopies(finished): OwnCopies, messages: u32) {
         // During a scan this worker itself holds dead letters.
-        if queue != self.name || self.looking.load(Ordering::Relaxed) {
+        if self.looking.load(Ordering::Relaxed) {
             return;
         }
         let begun = self.begun.load(Ordering::Relaxed);

@@ -1,6 +1,5 @@
 //! Present values of counters and gauges, for readers other than Prometheus.
 
-use prometheus::core::Collector;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -15,8 +14,6 @@ pub struct MetricCounts {
     pub in_flight: i64,
     /// True while the broker is connected.
     pub broker_connected: bool,
-    /// Ready messages, by queue.
-    pub queues: Vec<(String, u64)>,
 }
 
 /// One value for each way in which processing of an event ends, finally or for now.
@@ -43,20 +40,7 @@ impl PrometheusMetrics {
             ends: OutcomeCounts { succeeded, skipped, dead_lettered, duplicate, retried },
             in_flight: self.families.in_flight.get(),
             broker_connected: self.families.broker_connected.get() > 0,
-            queues: self.queues(),
         }
-    }
-
-    fn queues(&self) -> Vec<(String, u64)> {
-        let families = self.families.queue_messages.collect();
-        let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
-        let depths = series.filter_map(|series| {
-            let queue = series.get_label().first()?.value().to_owned();
-            // The gauge holds non-negative whole numbers.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            Some((queue, series.get_gauge().get_value() as u64))
-        });
-        depths.collect()
     }
 }
 

@@ -4,10 +4,11 @@
 
 mod answers;
 mod counts;
+mod depths;
 mod families;
 
 use std::collections::BTreeSet;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use handoffd_engine::event::{Kind, OrganizationId, Route};
@@ -17,6 +18,7 @@ use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 
 pub use answers::RequestTotals;
 pub use counts::{MetricCounts, OutcomeCounts};
+pub use depths::QueueDepths;
 use families::Families;
 
 /// Content type of [`PrometheusMetrics::render`].
@@ -91,6 +93,7 @@ pub struct PrometheusMetrics {
     event_age_seconds: [Histogram; 2],
     request_seconds: [Histogram; OPERATIONS.len()],
     organizations: RwLock<BTreeSet<OrganizationId>>,
+    depths: Mutex<QueueDepths>,
     vitals: OnceLock<Box<dyn Fn() -> WorkerHealth + Send + Sync>>,
 }
 
@@ -110,6 +113,7 @@ impl PrometheusMetrics {
             event_age_seconds: KINDS.map(|kind| families.event_age_seconds.with_label_values(&[kind.as_str()])),
             request_seconds: OPERATIONS.map(|step| families.request_seconds.with_label_values(&[step.as_str()])),
             organizations: RwLock::default(),
+            depths: Mutex::default(),
             vitals: OnceLock::new(),
             families,
         };
@@ -125,11 +129,12 @@ impl PrometheusMetrics {
             // An error means that the series does not exist.
             let _ = self.families.throttled.remove_label_values(&[gone.as_str()]);
             let _ = self.families.blocked.remove_label_values(&[gone.as_str()]);
-            let _ = self.families.organization_waiting.remove_label_values(&[gone.as_str()]);
+            self.keep_depth(gone, false);
         }
         for id in &next {
             self.families.throttled.with_label_values(&[id.as_str()]);
             self.families.blocked.with_label_values(&[id.as_str()]);
+            self.keep_depth(id, true);
         }
         *known = next;
     }
@@ -228,15 +233,13 @@ impl Metrics for PrometheusMetrics {
             Measurement::Blocked(organization, blocked) => self.if_configured(organization, |families, id| {
                 families.blocked.with_label_values(&[id]).set(i64::from(blocked));
             }),
-            Measurement::QueueMessages(queue, count) => {
-                families.queue_messages.with_label_values(&[queue]).set(signed(count));
+            Measurement::QueueDepth(queue, ready) => self.set_depth(queue, ready),
+            Measurement::BrokerConnected(connected) => {
+                families.broker_connected.set(i64::from(connected));
+                if !connected {
+                    self.forget_depths();
+                }
             }
-            Measurement::OrganizationWaiting(organization, count) => {
-                self.if_configured(organization, |families, id| {
-                    families.organization_waiting.with_label_values(&[id]).set(signed(count));
-                });
-            }
-            Measurement::BrokerConnected(connected) => families.broker_connected.set(i64::from(connected)),
             Measurement::StoreFlushed(elapsed) => families.store_flush_seconds.observe(elapsed.as_secs_f64()),
             Measurement::StoreBytes(bytes) => families.store_bytes.set(signed(bytes)),
         }

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use handoffd_engine::ports::metrics::BrokerQueue;
+
 use super::*;
 
 /// Metrics of contract section 10; the two that count events that are otherwise only logged; the four that alerts use.
@@ -52,7 +54,7 @@ fn seen() -> PrometheusMetrics {
         Measurement::Answered { step: StepName::Token, status: 0, elapsed: second },
         Measurement::Throttled(&acme()),
         Measurement::Blocked(&acme(), true),
-        Measurement::QueueMessages("handoffd.events", 7),
+        Measurement::QueueDepth(&BrokerQueue::Inbox("handoffd.events".to_owned()), Some(7)),
         Measurement::BrokerConnected(true),
         Measurement::StoreFlushed(second),
         Measurement::StoreBytes(4096),

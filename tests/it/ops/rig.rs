@@ -222,7 +222,6 @@ pub fn given(metrics: Arc<PrometheusMetrics>, store: Arc<FakeStore>) -> ApiDeps 
         organizations: Arc::new(EmptyRegistry),
         acceptance: Arc::new(EmptyRegistry),
         letters: DeadLetterService::new(Arc::new(UnreachableBroker), limits),
-        queues: handoffd::admin::api::QueueNames::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::answer::{PageAnswer, Refresh, living};
 use super::state::PageState;
 use crate::admin::history::Sample;
 use crate::admin::page::layout::PageTab;
-use crate::admin::page::now::{NowView, QueueKind, QueueLine, now as drawn};
+use crate::admin::page::now::{NowView, now as drawn};
 
 /// Number of failures shown.
 const FAILURES: usize = 5;
@@ -29,28 +29,10 @@ pub(super) async fn now(State(page): State<Arc<PageState>>) -> PageAnswer {
         standing: &page.standing(),
         in_flight: sample.in_flight,
         minutes: &page.parts.history.minutes(&sample),
-        queues: &page.queues(),
+        queues: &page.parts.metrics.queue_depths(),
         oldest: page.parts.metrics.vitals().map(|vitals| vitals.oldest_event).filter(|age| !age.is_zero()),
         organizations: &page.parts.organizations.list().await,
         failures: found.as_ref().map(|page| page.found.as_slice()).map_err(|_| problem.as_str()),
     });
     Ok(page.answer(PageTab::Now, "Overview", &living(Refresh::Every(EVERY), &body)))
-}
-
-impl PageState {
-    /// Returns all queues: the inbox first, the dead-letter queue last.
-    fn queues(&self) -> Vec<QueueLine> {
-        let names = &self.parts.queues;
-        let of = |(name, depth): (String, u64)| {
-            let what = match &name {
-                name if *name == names.work => QueueKind::Work,
-                name if *name == names.dead_letters => QueueKind::DeadLetters,
-                _ => QueueKind::Retry,
-            };
-            QueueLine { name, what, depth }
-        };
-        let mut queues: Vec<QueueLine> = self.parts.metrics.counts().queues.into_iter().map(of).collect();
-        queues.sort_by(|one, other| (one.what, &one.name).cmp(&(other.what, &other.name)));
-        queues
-    }
 }

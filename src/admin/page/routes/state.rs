@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use handoffd_engine::ports::metrics::BrokerQueue;
 use jiff::Timestamp;
 
 use crate::admin::api::ApiState;
@@ -24,11 +25,11 @@ impl PageState {
 
     /// Returns the state shown in the header of every page.
     pub(super) fn standing(&self) -> PageHead {
-        let queues = self.parts.metrics.counts().queues;
-        let dead = queues.into_iter().find(|(name, _)| *name == self.parts.queues.dead_letters);
+        let depths = self.parts.metrics.queue_depths();
+        let dead = depths.iter().find(|(queue, _)| matches!(queue, BrokerQueue::DeadLetters(_)));
         PageHead {
             unready: (self.parts.unready)(),
-            dead_letters: dead.map(|(_, depth)| depth),
+            dead_letters: dead.and_then(|(_, depth)| *depth),
             session: if self.parts.token.is_some() { SignIn::SignedIn } else { SignIn::Open },
         }
     }
