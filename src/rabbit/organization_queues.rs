@@ -5,7 +5,7 @@
 //! `broker.new_queue_wait`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use handoffd_engine::event::OrganizationId;
@@ -18,8 +18,7 @@ use super::addresses::Reached;
 use super::declare::{Declared, TopologyError, declare, report};
 use super::options::{Declare, RabbitOptions};
 use super::remake::delete_lost;
-use super::shared::lock;
-use super::topology::{Declaration, organization_queue};
+use super::topology::organization_queue;
 
 /// Organizations whose queues are used.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -40,61 +39,68 @@ enum Ownership {
 /// Queues of the organizations.
 pub(super) struct OrganizationQueues {
     options: Arc<RabbitOptions>,
-    /// `None` until the organizations are set.
-    served: Mutex<Option<OrganizationSet>>,
-    /// Time from which each organization's queue can be used.
-    usable: Mutex<HashMap<OrganizationId, Instant>>,
-    /// Organizations whose queues this process has declared, and the time from which each is trusted. Between two
-    /// connections: those not yet trusted when the first one ended, because the broker may have lost them.
-    untrusted: Mutex<BTreeMap<OrganizationId, Instant>>,
-    /// Queues that are missing and may not be declared, or that don't answer, and the time at which this was found.
-    missing: Mutex<BTreeMap<OrganizationId, (String, Timestamp)>>,
+    table: watch::Sender<QueueTable>,
     /// Organizations to consume.
     known: watch::Sender<Vec<OrganizationId>>,
-    /// Counter of changes to the usable queues.
-    changes: watch::Sender<u64>,
+}
+
+/// Organizations, and the state of their queues.
+#[derive(Default)]
+pub(super) struct QueueTable {
+    /// `None` until the organizations are set.
+    served: Option<OrganizationSet>,
+    /// Time from which each existing queue can be used.
+    usable: HashMap<OrganizationId, Instant>,
+    /// Organizations whose queues this process has declared, and the time from which each is trusted. Between two
+    /// connections: those not yet trusted when the first one ended, because the broker may have lost them.
+    untrusted: BTreeMap<OrganizationId, Instant>,
+    /// Queues that are missing and may not be declared, or that don't answer, and the time at which this was found.
+    missing: BTreeMap<OrganizationId, (String, Timestamp)>,
+}
+
+impl QueueTable {
+    /// True if the queue of every configured organization either exists or is found to be missing.
+    fn is_complete(&self) -> bool {
+        let has = |id| self.usable.contains_key(id) || self.missing.contains_key(id);
+        self.served.as_ref().is_some_and(|served| served.configured.keys().all(has))
+    }
+
+    /// Records and logs a queue that is missing or does not answer.
+    fn note_missing(&mut self, id: OrganizationId, queue: String) {
+        if !self.missing.contains_key(&id) {
+            error!(
+                organization_id = %id,
+                queue,
+                "the organization's queue is missing or does not answer; its events are on hold; create the queue (`handoffd topology`) or check that it has a leader"
+            );
+            self.missing.insert(id, (queue, Timestamp::now()));
+        }
+    }
 }
 
 impl OrganizationQueues {
     pub(super) fn new(options: Arc<RabbitOptions>) -> Arc<Self> {
-        Arc::new(Self {
-            options,
-            served: Mutex::default(),
-            usable: Mutex::default(),
-            untrusted: Mutex::default(),
-            missing: Mutex::default(),
-            known: watch::Sender::new(Vec::new()),
-            changes: watch::Sender::new(0),
-        })
+        Arc::new(Self { options, table: watch::Sender::default(), known: watch::Sender::default() })
     }
 
     /// Sets the organizations. Returns true if there are new ones, whose queues must be declared.
     pub(super) fn set_organizations(&self, next: OrganizationSet) -> bool {
-        let known: Vec<_> = next.configured.keys().chain(&next.former).cloned().collect();
-        let is_new = {
-            let mut served = lock(&self.served);
-            let before = served.take().unwrap_or_default();
-            let is_new = next.configured.keys().any(|id| !before.configured.contains_key(id))
+        let known = next.configured.keys().chain(&next.former).cloned().collect();
+        let mut is_new = false;
+        self.table.send_modify(|table| {
+            let before = table.served.take().unwrap_or_default();
+            is_new = next.configured.keys().any(|id| !before.configured.contains_key(id))
                 || next.former.iter().any(|id| !before.former.contains(id) && !before.configured.contains_key(id));
-            *served = Some(next);
-            is_new
-        };
+            table.served = Some(next);
+        });
         self.known.send_replace(known);
-        self.changes.send_modify(|count| *count += 1);
         is_new
     }
 
     /// Waits until the queue of every configured organization either exists or is found to be missing.
     pub(super) async fn complete(&self) {
         // The sender lives as long as `self`.
-        _ = self.changes.subscribe().wait_for(|_| self.is_complete()).await;
-    }
-
-    fn is_complete(&self) -> bool {
-        let served = lock(&self.served);
-        let (usable, missing) = (lock(&self.usable), lock(&self.missing));
-        let has = |id| usable.contains_key(id) || missing.contains_key(id);
-        served.as_ref().is_some_and(|served| served.configured.keys().all(has))
+        _ = self.table.subscribe().wait_for(QueueTable::is_complete).await;
     }
 
     /// Subscribes to the organizations to consume.
@@ -102,82 +108,84 @@ impl OrganizationQueues {
         self.known.subscribe()
     }
 
-    /// Subscribes to the counter of changes to the usable queues.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Subscribes to changes.
+    pub(super) fn changes(&self) -> watch::Receiver<QueueTable> {
+        self.table.subscribe()
     }
 
     /// Returns the name of an organization's queue if an event may be put into it now.
     pub(super) fn usable(&self, organization: &OrganizationId) -> Option<String> {
-        let from = lock(&self.usable).get(organization).copied()?;
+        let from = self.table.borrow().usable.get(organization).copied()?;
         (from <= Instant::now()).then(|| self.options.organization_queue(organization))
     }
 
     /// True if the queue of an organization can be consumed, however new it is.
     pub(super) fn exists(&self, organization: &OrganizationId) -> bool {
-        lock(&self.usable).contains_key(organization)
+        self.table.borrow().usable.contains_key(organization)
     }
 
     /// Name of the organization's queue, if it is missing and may not be declared, and the time at which this was
     /// found.
     pub(super) fn missing(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
-        lock(&self.missing).get(organization).cloned()
+        self.table.borrow().missing.get(organization).cloned()
     }
 
     /// Organizations whose queues are missing.
     pub(super) fn all_missing(&self) -> Vec<OrganizationId> {
-        lock(&self.missing).keys().cloned().collect()
+        self.table.borrow().missing.keys().cloned().collect()
     }
 
     /// Queues that can be consumed.
     pub(super) fn all(&self) -> Vec<(OrganizationId, String)> {
-        let usable = lock(&self.usable);
-        usable.keys().map(|id| (id.clone(), self.options.organization_queue(id))).collect()
+        let table = self.table.borrow();
+        table.usable.keys().map(|id| (id.clone(), self.options.organization_queue(id))).collect()
     }
 
     /// Declares or checks the queues of all organizations. `made` means that a shared queue has just been declared.
     pub(super) async fn declare(&self, reached: &Reached, made: bool) -> Result<(), TopologyError> {
-        let OrganizationSet { configured, former } = lock(&self.served).clone().unwrap_or_default();
+        let OrganizationSet { configured, former } = self.table.borrow().served.clone().unwrap_or_default();
         self.remake_young(reached).await;
-        let young = self.ensure(reached, &configured, Ownership::Configured).await?;
-        let old = former.into_iter().map(|id| (id, None)).collect();
-        self.ensure(reached, &old, Ownership::Former).await?;
+        let young = self.ensure(reached, configured, Ownership::Configured).await?;
+        self.ensure(reached, unaged(former), Ownership::Former).await?;
         if made || young {
             info!(
                 wait_s = self.options.new_queue_wait.as_secs(),
                 "declared new queues; consuming starts after the wait"
             );
             let from = Instant::now() + self.options.new_queue_wait;
-            lock(&self.usable).values_mut().for_each(|usable| *usable = (*usable).max(from));
+            self.table.send_modify(|table| table.usable.values_mut().for_each(|usable| *usable = (*usable).max(from)));
         }
         Ok(())
     }
 
     /// Declares the queues of new organizations.
     pub(super) async fn declare_new(&self, reached: &Reached) -> Result<(), TopologyError> {
-        let OrganizationSet { configured, former } = lock(&self.served).clone().unwrap_or_default();
-        let new = configured.into_iter().filter(|(id, _)| !self.exists(id)).collect();
-        self.ensure(reached, &new, Ownership::Configured).await?;
-        let old = former.into_iter().filter(|id| !self.exists(id)).map(|id| (id, None)).collect();
-        self.ensure(reached, &old, Ownership::Former).await.map(|_| ())
+        let OrganizationSet { mut configured, mut former } = self.table.borrow().served.clone().unwrap_or_default();
+        configured.retain(|id, _| !self.exists(id));
+        self.ensure(reached, configured, Ownership::Configured).await?;
+        former.retain(|id| !self.exists(id));
+        self.ensure(reached, unaged(former), Ownership::Former).await.map(drop)
     }
 
     /// Time from which every queue can be used.
     pub(super) fn all_usable_from(&self) -> Option<Instant> {
-        lock(&self.usable).values().copied().max()
+        self.table.borrow().usable.values().copied().max()
     }
 
     /// Forgets the queues at the end of a connection; the next one declares or checks all of them again.
     pub(super) fn forget(&self) {
         let now = Instant::now();
-        lock(&self.untrusted).retain(|_, trusted| *trusted > now);
-        lock(&self.usable).clear();
-        lock(&self.missing).clear();
+        self.table.send_modify(|table| {
+            table.untrusted.retain(|_, trusted| *trusted > now);
+            table.usable.clear();
+            table.missing.clear();
+        });
     }
 
     /// Deletes the queues that the broker may have lost, so that they are declared again.
     async fn remake_young(&self, reached: &Reached) {
-        let young = std::mem::take(&mut *lock(&self.untrusted));
+        let mut young = BTreeMap::new();
+        self.table.send_modify(|table| young = std::mem::take(&mut table.untrusted));
         if !young.is_empty() {
             let queues: Vec<String> = young.keys().map(|id| self.options.organization_queue(id)).collect();
             delete_lost(reached, &queues).await;
@@ -189,7 +197,7 @@ impl OrganizationQueues {
     async fn ensure(
         &self,
         reached: &Reached,
-        organizations: &BTreeMap<OrganizationId, Option<Timestamp>>,
+        organizations: BTreeMap<OrganizationId, Option<Timestamp>>,
         ownership: Ownership,
     ) -> Result<bool, TopologyError> {
         if organizations.is_empty() {
@@ -197,10 +205,8 @@ impl OrganizationQueues {
         }
         // The queue of an organization that is no longer configured is never declared.
         let mode = if ownership == Ownership::Former { Declare::Check } else { self.options.declare };
-        let declaration = |id| organization_queue(&self.options, id, reached.version);
-        let mut wanted: Vec<(&OrganizationId, Declaration)> =
-            organizations.keys().map(|id| (id, declaration(id))).collect();
-        let declarations: Vec<_> = wanted.iter().map(|(_, declaration)| declaration.clone()).collect();
+        let declarations: Vec<_> =
+            organizations.keys().map(|id| organization_queue(&self.options, id, reached.version)).collect();
         let Declared { made, unanswered, shortfall } = declare(reached, &declarations, mode).await;
         report(&made, &unanswered);
         let missing = match shortfall {
@@ -208,55 +214,40 @@ impl OrganizationQueues {
             Some(TopologyError::Missing(missing)) => missing,
             Some(other) => return Err(other),
         };
-        wanted.retain(|(_, declaration)| !missing.contains(declaration) && !unanswered.contains(declaration));
-        let mut is_young = false;
-        let now = Instant::now();
-        {
-            let mut usable = lock(&self.usable);
-            for (id, _) in &wanted {
-                let declared = organizations.get(id).copied().flatten().filter(|_| mode == Declare::Create);
-                let wait = self.wait(declared);
-                let is_new = made.contains(&self.options.organization_queue(id));
-                let wait = if is_new { self.options.new_queue_wait } else { wait };
-                is_young |= !wait.is_zero();
-                if is_new {
-                    lock(&self.untrusted).insert((*id).clone(), now + wait);
+        let (mut is_young, now) = (false, Instant::now());
+        self.table.send_modify(|table| {
+            for ((id, declared), declaration) in organizations.into_iter().zip(&declarations) {
+                let queue = self.options.organization_queue(&id);
+                if missing.contains(declaration) || unanswered.contains(declaration) {
+                    if ownership == Ownership::Configured {
+                        table.note_missing(id, queue);
+                    }
+                    continue;
                 }
-                usable.insert((*id).clone(), now + wait);
+                let is_new = made.contains(&queue);
+                let wait = match declared.filter(|_| mode == Declare::Create) {
+                    _ if is_new => self.options.new_queue_wait,
+                    declared => self.remaining_wait(declared),
+                };
+                is_young |= !wait.is_zero();
+                table.missing.remove(&id);
+                if is_new {
+                    table.untrusted.insert(id.clone(), now + wait);
+                }
+                table.usable.insert(id, now + wait);
             }
-        }
-        if ownership == Ownership::Configured {
-            self.report_missing(organizations.keys(), &wanted);
-        }
-        self.changes.send_modify(|count| *count += 1);
+        });
         Ok(is_young)
     }
 
     /// Returns the remaining time for which a queue first declared at this time stays unused.
-    fn wait(&self, declared: Option<Timestamp>) -> Duration {
+    fn remaining_wait(&self, declared: Option<Timestamp>) -> Duration {
         let age = declared.map(|at| Timestamp::now().duration_since(at)).and_then(|age| Duration::try_from(age).ok());
         age.map_or(Duration::ZERO, |age| self.options.new_queue_wait.saturating_sub(age))
     }
+}
 
-    /// Records and logs the queues that are missing or don't answer.
-    fn report_missing<'a>(
-        &self,
-        asked: impl Iterator<Item = &'a OrganizationId>,
-        found: &[(&OrganizationId, Declaration)],
-    ) {
-        let mut known = lock(&self.missing);
-        for id in asked {
-            if found.iter().any(|(existing, _)| *existing == id) {
-                known.remove(id);
-            } else if !known.contains_key(id) {
-                let queue = self.options.organization_queue(id);
-                error!(
-                    organization_id = %id,
-                    queue,
-                    "the organization's queue is missing or does not answer; its events are on hold; create the queue (`handoffd topology`) or check that it has a leader"
-                );
-                known.insert(id.clone(), (queue, Timestamp::now()));
-            }
-        }
-    }
+/// Organizations whose queues were declared at an unknown time.
+fn unaged(organizations: BTreeSet<OrganizationId>) -> BTreeMap<OrganizationId, Option<Timestamp>> {
+    organizations.into_iter().map(|id| (id, None)).collect()
 }
