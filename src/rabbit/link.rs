@@ -9,17 +9,18 @@ use lapin::{Channel, Connection, Event};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::address::{Address, PublishFailure};
-use super::addresses::{Reached, reach};
-use super::confirm_pool::{ConfirmPool, open, open_channel};
-use super::declare::{Declared, TopologyError, declare, report};
-use super::destination_faults::DestinationFaults;
+use super::connection::addresses::{Reached, reach};
+use super::connection::confirm_pool::{ConfirmPool, open, open_channel};
 use super::options::RabbitOptions;
-use super::organization_queues::OrganizationQueues;
-use super::publish::{ConfirmedPublisher, PublishPolicy, PublishResult};
+use super::publish::address::{Address, PublishFailure};
+use super::publish::destination_faults::DestinationFaults;
+use super::publish::lane::{PublishPolicy, PublishResult};
+use super::publish::publisher::ConfirmedPublisher;
 use super::queue_stats::QueueStats;
 use super::refusal;
 use super::shared::lock;
+use super::topology::declare::{Declared, TopologyError, declare, report};
+use super::topology::organization_queues::OrganizationQueues;
 use super::topology::topology;
 
 /// Longest time to connect and declare everything. A healthy broker takes some 50 ms, and 6 ms for each quorum queue

@@ -3,44 +3,21 @@
 //! them fails.
 //! Absent: the meaning of a message, the time of its retry, and the decision to give it up.
 
-mod address;
-mod addresses;
-mod backoff;
-mod broker_deaths;
-mod confirm_pool;
-mod connect;
-mod consumer;
-mod copy;
-mod death;
-mod declare;
-mod definitions;
-mod delivery_counts;
-mod dead_letter_session;
+mod connection;
+mod consume;
+mod dead_letters;
 mod envelope;
-mod greeting;
-mod held_channel;
-mod dead_letter;
-mod dead_letter_queue;
 mod link;
+mod options;
+mod publish;
 mod queue_depths;
 mod queue_stats;
-mod repair;
-mod options;
-mod organization_queue;
-mod organization_queues;
-mod publish;
-mod publisher;
 mod refusal;
-mod remake;
-mod settle;
+mod sanitize;
 mod shared;
-mod trim;
-mod sanitized_stream;
 mod state;
-mod subscription;
 mod supervisor;
 pub mod topology;
-mod destination_faults;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -57,24 +34,26 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use self::address::{Address, short};
-use self::broker_deaths::BrokerDeaths;
-use self::consumer::{DeliverySender, consumption};
-use self::destination_faults::DestinationFaults;
-use self::organization_queues::OrganizationQueues;
-use self::settle::{CONFIRM_LIMIT, ConsumeContext};
+use self::connection::addresses::reach;
+use self::consume::consumer::{DeliverySender, consumption};
+use self::consume::settle::{CONFIRM_LIMIT, ConsumeContext};
+use self::consume::subscription::{SubscribeError, Subscription};
+use self::dead_letters::broker_deaths::BrokerDeaths;
+use self::publish::address::{Address, short};
+use self::publish::copy;
+use self::publish::destination_faults::DestinationFaults;
 use self::shared::lock;
 use self::state::SharedState;
-use self::subscription::{SubscribeError, Subscription};
 use self::supervisor::{Supervisor, SupervisorSignals};
 use self::topology::BrokerVersion;
+use self::topology::organization_queues::OrganizationQueues;
 
-pub use self::dead_letter_queue::{RabbitDeadLetterQueue, Window};
-pub use self::definitions::definitions;
+pub use self::dead_letters::queue::{RabbitDeadLetterQueue, Window};
 pub use self::options::{Declare, RabbitOptions, Tls};
-pub use self::organization_queues::OrganizationSet;
-pub use self::publisher::{PersistentMessage, Publisher};
+pub use self::publish::command::{PersistentMessage, Publisher};
 pub use self::refusal::StartError;
+pub use self::topology::definitions::definitions;
+pub use self::topology::organization_queues::OrganizationSet;
 
 /// Capacity of the channel between the AMQP client and the worker. The prefetch bounds the events in flight.
 const BETWEEN: usize = 16;
@@ -137,7 +116,7 @@ pub fn connect(options: RabbitOptions, watch: Arc<dyn Metrics>) -> Result<Rabbit
 /// If a URL can't be parsed, or no URL leads to a broker that sends a greeting.
 pub async fn broker_version(options: &RabbitOptions) -> Result<BrokerVersion, StartError> {
     options.uris()?;
-    let reached = addresses::reach(options).await;
+    let reached = reach(options).await;
     reached.map(|reached| reached.version).map_err(|problem| StartError::Away { place: options.place(), problem })
 }
 

@@ -11,8 +11,8 @@ use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::organization_queue;
 use super::refusal::StartError;
+use super::topology::queue_name;
 use crate::regular::{self, LONGEST_PEM};
 
 /// Heartbeat requested unless the URL names one. A broker that vanishes silently is noticed after twice this; with the
@@ -111,7 +111,7 @@ impl RabbitOptions {
 
     /// Returns the name of an organization's queue.
     pub fn organization_queue(&self, organization: &OrganizationId) -> String {
-        organization_queue::name(&self.organization_queue_prefix, organization)
+        queue_name::name(&self.organization_queue_prefix, organization)
     }
 
     /// Returns the shared queues, each with its name. A delay configured twice has one queue.

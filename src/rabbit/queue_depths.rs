@@ -7,8 +7,8 @@ use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::metrics::{BrokerQueue, Measurement, Metrics};
 use tokio::time::Instant;
 
+use super::consume::settle::ConsumeContext;
 use super::queue_stats::QueueStats;
-use super::settle::ConsumeContext;
 use super::state::SharedState;
 
 /// Interval between measurements. One request costs the broker about a millisecond.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::consume::settle::ConsumeContext;
 use super::link::Link;
 use super::refusal::StartError;
-use super::settle::ConsumeContext;
 
 /// State that the supervisor writes and every other part of the bus reads.
 pub(super) struct SharedState {

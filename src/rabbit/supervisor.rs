@@ -9,19 +9,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::backoff::ReconnectBackoff;
-use super::broker_deaths::BrokerDeaths;
-use super::consumer::{Caution, DeliverySender, SubscriptionEnd, forward};
-use super::declare::TopologyError;
-use super::destination_faults::DestinationFaults;
+use super::connection::backoff::ReconnectBackoff;
+use super::consume::consumer::{Caution, DeliverySender, SubscriptionEnd, forward};
+use super::consume::settle::ConsumeContext;
+use super::consume::subscription::Subscription;
+use super::dead_letters::broker_deaths::BrokerDeaths;
 use super::link::{Link, LinkError};
 use super::options::RabbitOptions;
-use super::organization_queues::OrganizationQueues;
+use super::publish::destination_faults::DestinationFaults;
 use super::queue_depths;
-use super::settle::ConsumeContext;
 use super::shared::send_if_new;
 use super::state::SharedState;
-use super::subscription::Subscription;
+use super::topology::declare::TopologyError;
+use super::topology::organization_queues::OrganizationQueues;
 
 /// Interval between checks for a broker that blocks publishers.
 const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);

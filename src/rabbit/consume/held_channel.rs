@@ -1,0 +1,66 @@
+//! Channel of an organization's consumer, kept while one of its messages is in flight.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::Channel;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::rabbit::connection::confirm_pool::GOODBYE;
+use crate::rabbit::link::{Link, TAKE_ACKS};
+
+/// Longest wait for the messages of a closed channel to return to their queue; usually some milliseconds.
+const RETURN_LIMIT: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Channel shared by the consumer and each of its messages; the last of them closes it.
+pub(super) struct HeldChannel {
+    channel: Channel,
+    line: Arc<Link>,
+    queue: String,
+    closed: CancellationToken,
+}
+
+impl HeldChannel {
+    pub(in crate::rabbit) fn new(channel: Channel, line: Arc<Link>, queue: String, closed: CancellationToken) -> Self {
+        Self { channel, line, queue, closed }
+    }
+}
+
+impl Drop for HeldChannel {
+    fn drop(&mut self) {
+        let (channel, line, queue) = (self.channel.clone(), self.line.clone(), std::mem::take(&mut self.queue));
+        let closed = self.closed.clone().drop_guard();
+        // Outside of a runtime nothing is consumed any more.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                close(&channel, &line, &queue).await;
+                drop(closed);
+            });
+        }
+    }
+}
+
+/// Closes the channel, and waits until its unsettled messages are back in the queue. A consumer started sooner would
+/// receive the messages behind them first.
+async fn close(channel: &Channel, line: &Link, queue: &str) {
+    sleep(TAKE_ACKS).await;
+    if line.has_ended() {
+        return;
+    }
+    let before = line.look(queue).await;
+    // A failure means that the connection is broken anyway.
+    _ = timeout(GOODBYE, channel.close(200, "OK".into())).await;
+    let start = Instant::now();
+    let mut last = before;
+    while start.elapsed() < RETURN_LIMIT && !line.has_ended() {
+        sleep(LOOK_EVERY).await;
+        let now = line.look(queue).await;
+        // Two equal answers mean that the queue has settled.
+        if now.is_some() && now == last {
+            return;
+        }
+        last = now;
+    }
+}

@@ -1,0 +1,70 @@
+//! Consumer of one queue.
+
+use std::time::Duration;
+
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+use tokio::time::timeout;
+
+use crate::rabbit::link::Link;
+use crate::rabbit::refusal;
+
+/// Longest wait for the answer to `basic.consume` and `basic.cancel`. Just after its restart RabbitMQ (3.10) may leave
+/// the first unanswered while a quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s
+/// (measured); a repeated request is answered.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Consumer of one queue, with its channel.
+pub(in crate::rabbit) struct Subscription {
+    pub channel: Channel,
+    pub consumer: Consumer,
+}
+
+/// Reason for which a consumer was not started.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::rabbit) enum SubscribeError {
+    /// The broker did not answer in time. Dropping the channel closes it.
+    #[error("the broker did not answer `basic.consume` in time")]
+    Unanswered,
+    /// The broker refused.
+    #[error("{}", refusal::in_words(.0))]
+    Refused(#[from] lapin::Error),
+}
+
+impl Subscription {
+    /// Starts a consumer of an organization's queue, on a separate channel; closing it returns the unsettled messages.
+    pub(in crate::rabbit) async fn organization(line: &Link, queue: &str, prefetch: u16) -> Result<Self, SubscribeError> {
+        in_time(async { subscribe(&line.organization_channel().await?, queue, prefetch).await }).await
+    }
+
+    /// Starts a consumer of the inbox.
+    pub(in crate::rabbit) async fn inbox(line: &Link, queue: &str, prefetch: u16) -> Result<Self, SubscribeError> {
+        in_time(subscribe(line.inbox(), queue, prefetch)).await
+    }
+
+    /// Cancels the consumer; messages already received can still be settled. Returns the reason if it could not be
+    /// cancelled; it may then receive messages until its channel is closed.
+    pub(in crate::rabbit) async fn cancel(&self) -> Result<(), String> {
+        let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
+        match timeout(ANSWER_LIMIT, cancelling).await {
+            Ok(cancelled) => cancelled.map_err(|error| refusal::in_words(&error)),
+            Err(_) => Err("the broker did not answer `basic.cancel` in time".to_owned()),
+        }
+    }
+}
+
+async fn in_time(
+    subscribing: impl Future<Output = lapin::Result<Subscription>>,
+) -> Result<Subscription, SubscribeError> {
+    Ok(timeout(ANSWER_LIMIT, subscribing).await.map_err(|_| SubscribeError::Unanswered)??)
+}
+
+/// Starts a consumer with a unique tag, and with at most `prefetch` unacked messages.
+async fn subscribe(channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Subscription> {
+    channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
+    let tag = format!("handoffd-{}", uuid::Uuid::new_v4());
+    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let consumer = channel.basic_consume(queue.into(), tag.into(), options, none).await?;
+    Ok(Subscription { channel: channel.clone(), consumer })
+}

@@ -1,0 +1,336 @@
+//! Declares the topology at the broker, or checks it.
+//!
+//! Each name is first looked up by a passive declaration, which needs no permissions, and then declared. A declaration
+//! changes nothing on an existing object and shows whether its arguments are right. The lookup distinguishes new queues
+//! from old ones.
+//!
+//! All of this happens on separate connections. The broker closes the channel of a request that it refuses, and lapin
+//! (4.12.3) never forgets that a channel was closed over an error: a new channel of the same number fails with the old
+//! error. So a connection serves fewer requests than it has channel numbers, and is closed afterwards.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, Error, ExchangeKind};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::{Declaration, encode};
+use crate::rabbit::connection::addresses::Reached;
+use crate::rabbit::connection::confirm_pool::{hang_up, open};
+use crate::rabbit::options::Declare;
+use crate::rabbit::refusal::{self, StartError};
+use crate::rabbit::shared::lock;
+
+/// Concurrent requests to the broker; 2,000 organizations take some seconds.
+const AT_ONCE: usize = 16;
+/// Declarations on one connection; each uses up one channel number at most.
+const ON_ONE_CONNECTION: usize = 1000;
+/// Longest wait for one answer. The broker may never answer for a quorum queue without a leader (measured, 3.10, just
+/// after a restart).
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Reason for which the topology is incomplete.
+#[derive(Debug)]
+pub(in crate::rabbit) enum TopologyError {
+    /// An object exists with other arguments, or can't be declared as required. Waiting does not help.
+    Wrong(StartError),
+    /// These objects are missing, and must not be declared.
+    Missing(Vec<Declaration>),
+    /// The broker refused a request, or the connection broke.
+    Failed(String, Error),
+    /// No connection could be opened.
+    Away(String),
+}
+
+/// Result of declaring or checking.
+#[derive(Default, Debug)]
+pub(in crate::rabbit) struct Declared {
+    /// New queues that were declared, or may have been, also if the rest failed.
+    pub made: BTreeSet<String>,
+    /// Declarations that the broker did not answer in time.
+    pub unanswered: Vec<Declaration>,
+    /// Reason for which the rest is incomplete.
+    pub shortfall: Option<TopologyError>,
+}
+
+/// Declares or checks all declarations.
+pub(in crate::rabbit) async fn declare(reached: &Reached, declarations: &[Declaration], mode: Declare) -> Declared {
+    let mut declared = Declared::default();
+    let mut missing = Vec::new();
+    if let Err(shortfall) = all(reached, declarations, mode, &mut declared, &mut missing).await {
+        declared.shortfall = Some(shortfall);
+    } else if !missing.is_empty() {
+        declared.shortfall = Some(TopologyError::Missing(missing));
+    }
+    declared
+}
+
+async fn all(
+    reached: &Reached,
+    declarations: &[Declaration],
+    mode: Declare,
+    declared: &mut Declared,
+    missing: &mut Vec<Declaration>,
+) -> Result<(), TopologyError> {
+    let is_binding = |declaration: &&Declaration| matches!(declaration, Declaration::Binding { .. });
+    let (bindings, first): (Vec<_>, Vec<_>) = declarations.iter().partition(is_binding);
+    let mut session: Option<DeclareSession> = None;
+    // A binding requires both of its ends.
+    for mut rest in [first.as_slice(), bindings.as_slice()] {
+        while !rest.is_empty() {
+            let mut open = match session.take() {
+                Some(open) if open.room > 0 => open,
+                _ => DeclareSession::open(reached).await.map_err(TopologyError::Away)?,
+            };
+            let (batch, after) = rest.split_at(open.room.min(rest.len()));
+            open.ask_all(batch, mode, declared, missing).await?;
+            session = Some(open);
+            rest = after;
+        }
+    }
+    Ok(())
+}
+
+/// Result of one declaration.
+enum DeclareResult {
+    /// It already existed.
+    There,
+    /// It was declared.
+    Made,
+    /// The broker has none of this name.
+    Missing,
+    /// The broker did not answer; it may have been declared.
+    Unanswered { made: bool },
+}
+
+/// Reason for which a request failed.
+enum NoAnswer {
+    /// The broker refused it.
+    Refused(Error),
+    /// The broker did not answer in time.
+    Silence,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DeclareMode {
+    Create,
+    IsItThere,
+}
+
+/// One connection, and its channels without a request in progress.
+struct DeclareSession {
+    connection: Option<Connection>,
+    idle: Mutex<Vec<Channel>>,
+    /// Number of declarations that the connection can still serve.
+    room: usize,
+}
+
+impl DeclareSession {
+    async fn open(reached: &Reached) -> Result<Self, String> {
+        let connection = open(reached, "declares").await?;
+        // A `channel_max` of 0 means no limit. An operator may allow few channels.
+        let numbers = match usize::from(connection.configuration().channel_max()) {
+            0 => ON_ONE_CONNECTION,
+            numbers => numbers.saturating_sub(AT_ONCE).max(1),
+        };
+        let room = numbers.min(ON_ONE_CONNECTION);
+        Ok(Self { connection: Some(connection), idle: Mutex::default(), room })
+    }
+
+    async fn ask_all(
+        &mut self,
+        batch: &[&Declaration],
+        mode: Declare,
+        declared: &mut Declared,
+        missing: &mut Vec<Declaration>,
+    ) -> Result<(), TopologyError> {
+        self.room -= batch.len();
+        let session = &*self;
+        let asked: Vec<_> = batch
+            .iter()
+            .map(|declaration| async move { (*declaration, session.declare_one(declaration, mode).await) })
+            .collect();
+        // In order, so that the names in messages are too.
+        let mut answers = stream::iter(asked).buffered(AT_ONCE);
+        let mut first_shortfall = Ok(());
+        while let Some((declaration, found)) = answers.next().await {
+            match found {
+                Ok(DeclareResult::There) => {}
+                Ok(DeclareResult::Made) => declared.note_made(declaration),
+                Ok(DeclareResult::Missing) => missing.push(declaration.clone()),
+                Ok(DeclareResult::Unanswered { made }) => {
+                    if made {
+                        declared.note_made(declaration);
+                    }
+                    declared.unanswered.push(declaration.clone());
+                }
+                // Objects requested concurrently may have been declared, so their answers are awaited.
+                Err(shortfall) => first_shortfall = first_shortfall.and(Err(shortfall)),
+            }
+        }
+        first_shortfall
+    }
+
+    async fn declare_one(&self, declaration: &Declaration, mode: Declare) -> Result<DeclareResult, TopologyError> {
+        if let Declaration::Binding { .. } = declaration {
+            return self.binding(declaration, mode).await;
+        }
+        let exists = match self.ask(declaration, DeclareMode::IsItThere).await {
+            Ok(()) => true,
+            Err(NoAnswer::Refused(error)) if refusal::is_missing(&error) => false,
+            Err(NoAnswer::Refused(error)) => return Err(shortfall(declaration, error)),
+            Err(NoAnswer::Silence) => return Ok(DeclareResult::Unanswered { made: false }),
+        };
+        if !exists && mode == Declare::Check {
+            return Ok(DeclareResult::Missing);
+        }
+        match self.ask(declaration, DeclareMode::Create).await {
+            Ok(()) => Ok(if exists { DeclareResult::There } else { DeclareResult::Made }),
+            Err(NoAnswer::Silence) => Ok(DeclareResult::Unanswered { made: !exists }),
+            Err(NoAnswer::Refused(error)) if exists && is_no_fault(declaration, mode, &error) => {
+                Ok(DeclareResult::There)
+            }
+            Err(NoAnswer::Refused(error)) => Err(shortfall(declaration, error)),
+        }
+    }
+
+    /// Declares a binding; AMQP has no lookup for bindings.
+    async fn binding(&self, binding: &Declaration, mode: Declare) -> Result<DeclareResult, TopologyError> {
+        if mode == Declare::Check {
+            return Ok(DeclareResult::There);
+        }
+        match self.ask(binding, DeclareMode::Create).await {
+            Ok(()) => Ok(DeclareResult::There),
+            Err(NoAnswer::Silence) => Ok(DeclareResult::Unanswered { made: false }),
+            Err(NoAnswer::Refused(error)) => Err(shortfall(binding, error)),
+        }
+    }
+
+    /// Sends a request on a channel without any other: the broker closes the channel when it refuses, and answers in
+    /// order.
+    async fn ask(&self, declaration: &Declaration, ask: DeclareMode) -> Result<(), NoAnswer> {
+        let answer = timeout(ANSWER_LIMIT, async {
+            let channel = self.channel().await?;
+            put(&channel, declaration, ask).await?;
+            lock(&self.idle).push(channel);
+            Ok(())
+        });
+        answer.await.map_err(|_| NoAnswer::Silence)?.map_err(NoAnswer::Refused)
+    }
+
+    async fn channel(&self) -> lapin::Result<Channel> {
+        let idle = lock(&self.idle).pop();
+        match (idle, &self.connection) {
+            (Some(channel), _) => Ok(channel),
+            (None, Some(connection)) => connection.create_channel().await,
+            // `None` only after the drop.
+            (None, None) => Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into()),
+        }
+    }
+}
+
+impl Drop for DeclareSession {
+    /// Closes the connection in the background and keeps its channels until then: lapin (4.12.3) occasionally hangs up
+    /// without waiting for the broker's answer if they are dropped just before.
+    fn drop(&mut self) {
+        let (connection, channels) = (self.connection.take(), std::mem::take(&mut *lock(&self.idle)));
+        if let (Some(connection), Ok(runtime)) = (connection, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                hang_up(&connection).await;
+                drop(channels);
+            });
+        }
+    }
+}
+
+impl Declared {
+    fn note_made(&mut self, declaration: &Declaration) {
+        if let Declaration::Queue { name, .. } = declaration {
+            self.made.insert(name.clone());
+        }
+    }
+}
+
+/// Logs the queues that were created, and the declarations that the broker did not answer.
+pub(in crate::rabbit) fn report(made: &BTreeSet<String>, unanswered: &[Declaration]) {
+    for queue in made {
+        info!(queue, "declared a new queue");
+    }
+    for declaration in unanswered {
+        warn!("the broker did not answer the declaration of {declaration}");
+    }
+}
+
+async fn put(channel: &Channel, declaration: &Declaration, ask: DeclareMode) -> lapin::Result<()> {
+    let passive = ask == DeclareMode::IsItThere;
+    match declaration {
+        Declaration::Exchange { name } => {
+            let options = ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
+            let name = name.as_str().into();
+            channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default()).await
+        }
+        Declaration::Queue { name, arguments } => {
+            let options = QueueDeclareOptions { durable: true, passive, ..QueueDeclareOptions::default() };
+            channel.queue_declare(name.as_str().into(), options, encode(arguments)).await.map(drop)
+        }
+        Declaration::Binding { exchange, queue, key } => {
+            let (queue, exchange, key) = (queue.as_str().into(), exchange.as_str().into(), key.as_str().into());
+            channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await
+        }
+    }
+}
+
+/// True if an existing object is acceptable although the broker refuses to declare it.
+///
+/// Exchanges belong to OpenCX. They only have to be durable and of type topic (the broker compares these two first),
+/// and the worker needs no permission to configure them. If a queue is only checked, a user without that permission
+/// learns no more than that it exists.
+fn is_no_fault(declaration: &Declaration, mode: Declare, error: &Error) -> bool {
+    match declaration {
+        Declaration::Exchange { .. } => {
+            let differs = refusal::said(error).and_then(|(_, text)| refusal::differs(text));
+            let foreign = |differs: StartError| match differs {
+                StartError::Differs { argument, .. } => !matches!(argument.as_str(), "type" | "durable"),
+                _ => false,
+            };
+            refusal::is_forbidden(error) || differs.is_some_and(foreign)
+        }
+        Declaration::Queue { .. } => mode == Declare::Check && refusal::is_forbidden(error),
+        Declaration::Binding { .. } => false,
+    }
+}
+
+fn shortfall(declaration: &Declaration, error: Error) -> TopologyError {
+    let what = declaration.to_string();
+    if let Some(differs) = refusal::said(&error).and_then(|(_, text)| refusal::differs(text)) {
+        return TopologyError::Wrong(differs);
+    }
+    if refusal::is_wrong(&error) {
+        let problem = refusal::in_words(&error);
+        return TopologyError::Wrong(StartError::Refused { what, problem });
+    }
+    if refusal::is_missing(&error) {
+        return TopologyError::Missing(vec![declaration.clone()]);
+    }
+    TopologyError::Failed(what, error)
+}
+
+impl TopologyError {
+    /// Describes the shortfall for people.
+    pub(in crate::rabbit) fn in_words(&self) -> String {
+        match self {
+            Self::Wrong(wrong) => wrong.to_string(),
+            Self::Missing(missing) => {
+                let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                format!("missing: {}; create what is missing (`handoffd topology`)", names.join(", "))
+            }
+            Self::Failed(what, error) => format!("can't declare {what}: {}", refusal::in_words(error)),
+            Self::Away(why) => why.clone(),
+        }
+    }
+}
