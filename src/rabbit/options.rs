@@ -115,7 +115,7 @@ impl RabbitOptions {
     }
 
     /// Returns the shared queues, each with its name. A delay configured twice has one queue.
-    pub(super) fn queues(&self) -> BTreeMap<BrokerQueue, String> {
+    pub fn queues(&self) -> BTreeMap<BrokerQueue, String> {
         let (inbox, dead_letters) = (self.queue.clone(), self.dead_letter_queue.clone());
         let retries = (0..self.delays.len()).map(|rung| self.retry_queue(rung));
         let mut queues: BTreeMap<_, _> = retries.map(|name| (BrokerQueue::Retry(name.clone()), name)).collect();

@@ -28,11 +28,11 @@ pub(super) async fn report(context: &Arc<ConsumeContext>, state: &SharedState, m
     loop {
         for (queue, name) in context.options.queues() {
             let (consumed, asked) = (state.consumes(), context.deaths.asks());
-            let Some(stats) = measure(context, metrics, &queue, &name).await else { continue };
+            let Some(found) = measure(context, metrics, &queue, &name).await else { continue };
             match queue {
-                BrokerQueue::Inbox(_) if consumed && state.consumes() && stats.consumers == 0 => without += 1,
+                BrokerQueue::Inbox(_) if consumed && state.consumes() && found.consumers == 0 => without += 1,
                 BrokerQueue::Inbox(_) => without = 0,
-                BrokerQueue::DeadLetters(_) => context.deaths.saw(asked, stats.ready),
+                BrokerQueue::DeadLetters(_) => context.deaths.saw(asked, found.ready),
                 BrokerQueue::Retry(_) | BrokerQueue::Organization(_) => {}
             }
         }
@@ -66,9 +66,9 @@ async fn measure(
     queue: &BrokerQueue,
     name: &str,
 ) -> Option<QueueStats> {
-    let stats = context.line.look(name).await;
-    metrics.record(Measurement::QueueDepth(queue, stats.map(|stats| stats.ready.into())));
-    stats
+    let found = context.line.look(name).await;
+    metrics.record(Measurement::QueueDepth(queue, found.map(|found| found.ready.into())));
+    found
 }
 
 /// Checks the missing queues of organizations again; an organization without a queue is blocked.

@@ -94,7 +94,7 @@ impl Rig {
                 self.client.delete_queue(&queue).await;
             }
         }
-        for queue in self.options.queues() {
+        for queue in self.options.queues().into_values() {
             self.client.delete_queue(&queue).await;
         }
         for exchange in [&self.options.events_exchange, &self.options.outcomes_exchange] {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use handoffd_engine::dead_letters::{DeadLetterEntry, OperationResult};
 use handoffd_engine::event::{EventKey, Kind};
+use handoffd_engine::ports::metrics::BrokerQueue;
 use handoffd_engine::ports::store::StoredEvent;
 use handoffd_engine::workflow::{Failure, HistoryEntry, Outcome, Phase, Progress, Reason, Record, Status, StepName};
 use jiff::Timestamp;
@@ -21,6 +22,7 @@ use super::timeline::StoryContext;
 use super::{find, timeline};
 use crate::admin::history::{MINUTES, Minute};
 use crate::organizations::{CheckResult, Finding, OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
+use crate::telemetry::metrics::QueueDepths;
 
 /// A tag, an attribute's end, an entity, a direction override and an invisible character.
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=y>&amp;\u{202e}gnp\u{200b}";

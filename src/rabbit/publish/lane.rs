@@ -207,6 +207,8 @@ impl PublishLane {
                 self.came_back(message);
             }
         }
+        // Errors come last, because a refusal ends whatever is in flight by then.
+        all.sort_by_key(|(_, confirmation)| confirmation.is_err());
         for (number, confirmation) in all {
             self.answer(number, confirmation);
         }

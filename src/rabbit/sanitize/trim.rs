@@ -41,7 +41,9 @@ pub(in crate::rabbit) fn trim(frame: &[u8], frame_max: usize) -> Option<Vec<u8>>
     }
     entries.sort_by_key(|entry| entry.start);
     let mut trimmed = frame[..table.start].to_vec();
-    entries.into_iter().for_each(|entry| trimmed.extend_from_slice(&frame[entry]));
+    for entry in entries {
+        trimmed.extend_from_slice(&frame[entry]);
+    }
     push_list(&mut trimmed, left_out.iter().map(|entry| name(&frame[entry.clone()])));
     let headers = trimmed.len() - table.start;
     trimmed.extend_from_slice(&frame[table.end..]);
@@ -147,9 +149,8 @@ mod tests {
     }
 
     fn list(frame: &[u8]) -> String {
-        let AMQPValue::LongString(list) = &headers_of(frame).inner()["x-handoffd-left-out"] else {
-            panic!("{frame:?}")
-        };
+        let headers = headers_of(frame);
+        let AMQPValue::LongString(list) = &headers.inner()["x-handoffd-left-out"] else { panic!("{headers:?}") };
         list.to_string()
     }
 

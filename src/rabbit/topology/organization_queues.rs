@@ -4,6 +4,7 @@
 //! is killed less than about a second after the declaration. So a queue is declared ahead of need, and stays unused for
 //! `broker.new_queue_wait`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,13 +68,13 @@ impl QueueTable {
 
     /// Records and logs a queue that is missing or does not answer.
     fn note_missing(&mut self, id: OrganizationId, queue: String) {
-        if !self.missing.contains_key(&id) {
+        if let Entry::Vacant(entry) = self.missing.entry(id) {
             error!(
-                organization_id = %id,
+                organization_id = %entry.key(),
                 queue,
                 "the organization's queue is missing or does not answer; its events are on hold; create the queue (`handoffd topology`) or check that it has a leader"
             );
-            self.missing.insert(id, (queue, Timestamp::now()));
+            entry.insert((queue, Timestamp::now()));
         }
     }
 }
