@@ -19,7 +19,7 @@ use super::publish::publisher::ConfirmedPublisher;
 use super::queue_stats::QueueStats;
 use super::refusal;
 use super::shared::lock;
-use super::topology::declare::{Declared, TopologyError, declare, report};
+use super::topology::declare::{Declared, TopologyError, declare};
 use super::topology::organization_queues::OrganizationQueues;
 use super::topology::topology;
 
@@ -81,12 +81,13 @@ impl Link {
     ) -> Result<Self, LinkError> {
         let reached = reach(options).await.map_err(LinkError::Away)?;
         let shared = topology(options, reached.version);
-        let Declared { made, unanswered, shortfall } = declare(&reached, &shared, options.declare).await;
-        report(&made, &unanswered);
-        if let Some(shortfall) = shortfall {
-            return Err(LinkError::TopologyMismatch(shortfall));
+        let mut declared = Declared::default();
+        let declaring = declare(&reached, &shared, options.declare, &mut declared);
+        declaring.await.map_err(LinkError::TopologyMismatch)?;
+        if !declared.missing.is_empty() {
+            return Err(LinkError::TopologyMismatch(TopologyError::Missing(declared.missing)));
         }
-        queues.declare(&reached, !made.is_empty()).await.map_err(LinkError::TopologyMismatch)?;
+        queues.declare(&reached, !declared.made.is_empty()).await.map_err(LinkError::TopologyMismatch)?;
         let consuming = ConfirmPool::connect(&reached, "consumes").await.map_err(LinkError::Away)?;
         let policy = PublishPolicy { confirm_timeout: options.confirm_timeout, troubles: Some(troubles.clone()) };
         let publisher = ConfirmedPublisher::connect(&reached, "publishes", policy).await.map_err(LinkError::Away)?;

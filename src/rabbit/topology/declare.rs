@@ -47,49 +47,32 @@ pub(in crate::rabbit) enum TopologyError {
     Away(String),
 }
 
-/// Result of declaring or checking.
+/// Result of declaring or checking, also if it failed midway.
 #[derive(Default, Debug)]
 pub(in crate::rabbit) struct Declared {
-    /// New queues that were declared, or may have been, also if the rest failed.
+    /// New queues that were declared, or may have been.
     pub made: BTreeSet<String>,
+    /// Declarations of what is missing, and must not be declared.
+    pub missing: Vec<Declaration>,
     /// Declarations that the broker did not answer in time.
     pub unanswered: Vec<Declaration>,
-    /// Reason for which the rest is incomplete.
-    pub shortfall: Option<TopologyError>,
 }
 
 /// Declares or checks all declarations.
-pub(in crate::rabbit) async fn declare(reached: &Reached, declarations: &[Declaration], mode: Declare) -> Declared {
-    let mut declared = Declared::default();
-    let mut missing = Vec::new();
-    if let Err(shortfall) = all(reached, declarations, mode, &mut declared, &mut missing).await {
-        declared.shortfall = Some(shortfall);
-    } else if !missing.is_empty() {
-        declared.shortfall = Some(TopologyError::Missing(missing));
-    }
-    declared
-}
-
-async fn all(
+pub(in crate::rabbit) async fn declare(
     reached: &Reached,
     declarations: &[Declaration],
     mode: Declare,
     declared: &mut Declared,
-    missing: &mut Vec<Declaration>,
 ) -> Result<(), TopologyError> {
     let is_binding = |declaration: &&Declaration| matches!(declaration, Declaration::Binding { .. });
     let (bindings, first): (Vec<_>, Vec<_>) = declarations.iter().partition(is_binding);
-    let mut session: Option<DeclareSession> = None;
     // A binding requires both of its ends.
     for mut rest in [first.as_slice(), bindings.as_slice()] {
         while !rest.is_empty() {
-            let mut open = match session.take() {
-                Some(open) if open.room > 0 => open,
-                _ => DeclareSession::open(reached).await.map_err(TopologyError::Away)?,
-            };
-            let (batch, after) = rest.split_at(open.room.min(rest.len()));
-            open.ask_all(batch, mode, declared, missing).await?;
-            session = Some(open);
+            let session = DeclareSession::open(reached).await.map_err(TopologyError::Away)?;
+            let (batch, after) = rest.split_at(session.room.min(rest.len()));
+            session.declare_all(batch, mode, declared).await?;
             rest = after;
         }
     }
@@ -126,7 +109,7 @@ enum DeclareMode {
 struct DeclareSession {
     connection: Option<Connection>,
     idle: Mutex<Vec<Channel>>,
-    /// Number of declarations that the connection can still serve.
+    /// Number of declarations that the connection can serve.
     room: usize,
 }
 
@@ -142,33 +125,22 @@ impl DeclareSession {
         Ok(Self { connection: Some(connection), idle: Mutex::default(), room })
     }
 
-    async fn ask_all(
-        &mut self,
+    async fn declare_all(
+        &self,
         batch: &[&Declaration],
         mode: Declare,
         declared: &mut Declared,
-        missing: &mut Vec<Declaration>,
     ) -> Result<(), TopologyError> {
-        self.room -= batch.len();
-        let session = &*self;
         let asked: Vec<_> = batch
             .iter()
-            .map(|declaration| async move { (*declaration, session.declare_one(declaration, mode).await) })
+            .map(|declaration| async move { (*declaration, self.declare_one(declaration, mode).await) })
             .collect();
         // In order, so that the names in messages are too.
         let mut answers = stream::iter(asked).buffered(AT_ONCE);
         let mut first_shortfall = Ok(());
         while let Some((declaration, found)) = answers.next().await {
             match found {
-                Ok(DeclareResult::There) => {}
-                Ok(DeclareResult::Made) => declared.note_made(declaration),
-                Ok(DeclareResult::Missing) => missing.push(declaration.clone()),
-                Ok(DeclareResult::Unanswered { made }) => {
-                    if made {
-                        declared.note_made(declaration);
-                    }
-                    declared.unanswered.push(declaration.clone());
-                }
+                Ok(result) => declared.note(declaration, &result),
                 // Objects requested concurrently may have been declared, so their answers are awaited.
                 Err(shortfall) => first_shortfall = first_shortfall.and(Err(shortfall)),
             }
@@ -177,14 +149,16 @@ impl DeclareSession {
     }
 
     async fn declare_one(&self, declaration: &Declaration, mode: Declare) -> Result<DeclareResult, TopologyError> {
-        if let Declaration::Binding { .. } = declaration {
-            return self.binding(declaration, mode).await;
-        }
-        let exists = match self.ask(declaration, DeclareMode::IsItThere).await {
-            Ok(()) => true,
-            Err(NoAnswer::Refused(error)) if refusal::is_missing(&error) => false,
-            Err(NoAnswer::Refused(error)) => return Err(shortfall(declaration, error)),
-            Err(NoAnswer::Silence) => return Ok(DeclareResult::Unanswered { made: false }),
+        let exists = match declaration {
+            // AMQP has no lookup for bindings.
+            Declaration::Binding { .. } if mode == Declare::Check => return Ok(DeclareResult::There),
+            Declaration::Binding { .. } => true,
+            _ => match self.ask(declaration, DeclareMode::IsItThere).await {
+                Ok(()) => true,
+                Err(NoAnswer::Refused(error)) if refusal::is_missing(&error) => false,
+                Err(NoAnswer::Refused(error)) => return Err(shortfall(declaration, error)),
+                Err(NoAnswer::Silence) => return Ok(DeclareResult::Unanswered { made: false }),
+            },
         };
         if !exists && mode == Declare::Check {
             return Ok(DeclareResult::Missing);
@@ -196,18 +170,6 @@ impl DeclareSession {
                 Ok(DeclareResult::There)
             }
             Err(NoAnswer::Refused(error)) => Err(shortfall(declaration, error)),
-        }
-    }
-
-    /// Declares a binding; AMQP has no lookup for bindings.
-    async fn binding(&self, binding: &Declaration, mode: Declare) -> Result<DeclareResult, TopologyError> {
-        if mode == Declare::Check {
-            return Ok(DeclareResult::There);
-        }
-        match self.ask(binding, DeclareMode::Create).await {
-            Ok(()) => Ok(DeclareResult::There),
-            Err(NoAnswer::Silence) => Ok(DeclareResult::Unanswered { made: false }),
-            Err(NoAnswer::Refused(error)) => Err(shortfall(binding, error)),
         }
     }
 
@@ -249,20 +211,26 @@ impl Drop for DeclareSession {
 }
 
 impl Declared {
-    fn note_made(&mut self, declaration: &Declaration) {
-        if let Declaration::Queue { name, .. } = declaration {
-            self.made.insert(name.clone());
+    fn note(&mut self, declaration: &Declaration, result: &DeclareResult) {
+        match result {
+            DeclareResult::There => {}
+            DeclareResult::Made => self.note_made(declaration),
+            DeclareResult::Missing => self.missing.push(declaration.clone()),
+            DeclareResult::Unanswered { made } => {
+                warn!("the broker did not answer the declaration of {declaration}");
+                self.unanswered.push(declaration.clone());
+                if *made {
+                    self.note_made(declaration);
+                }
+            }
         }
     }
-}
 
-/// Logs the queues that were created, and the declarations that the broker did not answer.
-pub(in crate::rabbit) fn report(made: &BTreeSet<String>, unanswered: &[Declaration]) {
-    for queue in made {
-        info!(queue, "declared a new queue");
-    }
-    for declaration in unanswered {
-        warn!("the broker did not answer the declaration of {declaration}");
+    fn note_made(&mut self, declaration: &Declaration) {
+        if let Declaration::Queue { name, .. } = declaration {
+            info!(queue = name, "declared a new queue");
+            self.made.insert(name.clone());
+        }
     }
 }
 

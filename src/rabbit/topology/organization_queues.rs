@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::declare::{Declared, TopologyError, declare, report};
+use super::declare::{Declared, TopologyError, declare};
 use super::organization_queue;
 use super::remake::delete_lost;
 use crate::rabbit::connection::addresses::Reached;
@@ -208,37 +208,36 @@ impl OrganizationQueues {
         let mode = if ownership == Ownership::Former { Declare::Check } else { self.options.declare };
         let declarations: Vec<_> =
             organizations.keys().map(|id| organization_queue(&self.options, id, reached.version)).collect();
-        let Declared { made, unanswered, shortfall } = declare(reached, &declarations, mode).await;
-        report(&made, &unanswered);
-        let missing = match shortfall {
-            None => Vec::new(),
-            Some(TopologyError::Missing(missing)) => missing,
-            Some(other) => return Err(other),
-        };
+        let mut found = Declared::default();
+        let result = declare(reached, &declarations, mode, &mut found).await;
         let (mut is_young, now) = (false, Instant::now());
         self.table.send_modify(|table| {
             for ((id, declared), declaration) in organizations.into_iter().zip(&declarations) {
                 let queue = self.options.organization_queue(&id);
-                if missing.contains(declaration) || unanswered.contains(declaration) {
+                let is_new = found.made.contains(&queue);
+                if is_new {
+                    // The broker may lose it also if the rest failed.
+                    table.untrusted.insert(id.clone(), now + self.options.new_queue_wait);
+                }
+                if result.is_err() {
+                    continue;
+                }
+                if found.missing.contains(declaration) || found.unanswered.contains(declaration) {
                     if ownership == Ownership::Configured {
                         table.note_missing(id, queue);
                     }
                     continue;
                 }
-                let is_new = made.contains(&queue);
                 let wait = match declared.filter(|_| mode == Declare::Create) {
                     _ if is_new => self.options.new_queue_wait,
                     declared => self.remaining_wait(declared),
                 };
                 is_young |= !wait.is_zero();
                 table.missing.remove(&id);
-                if is_new {
-                    table.untrusted.insert(id.clone(), now + wait);
-                }
                 table.usable.insert(id, now + wait);
             }
         });
-        Ok(is_young)
+        result.map(|()| is_young)
     }
 
     /// Returns the remaining time for which a queue first declared at this time stays unused.
