@@ -198,8 +198,7 @@ impl OrganizationRegistry {
     ) -> Result<OrganizationView, OrganizationError> {
         let (RegistryDeps { dynamics, broker, metrics, .. }, id) = (&self.deps, &organization.settings.organization_id);
         let limiter = dynamics.condition(id).ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
-        let facts =
-            OrganizationFacts { paused, waiting: metrics.waiting(id), missing_queue: broker.missing_queue(id) };
+        let facts = OrganizationFacts { paused, waiting: metrics.waiting(id), missing_queue: broker.missing_queue(id) };
         Ok(OrganizationView::new(organization, limiter, facts))
     }
 

@@ -34,7 +34,11 @@ pub(in crate::rabbit) enum SubscribeError {
 
 impl Subscription {
     /// Starts a consumer of an organization's queue, on a separate channel; closing it returns the unsettled messages.
-    pub(in crate::rabbit) async fn organization(line: &Link, queue: &str, prefetch: u16) -> Result<Self, SubscribeError> {
+    pub(in crate::rabbit) async fn organization(
+        line: &Link,
+        queue: &str,
+        prefetch: u16,
+    ) -> Result<Self, SubscribeError> {
         in_time(async { subscribe(&line.organization_channel().await?, queue, prefetch).await }).await
     }
 
