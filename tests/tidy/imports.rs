@@ -98,9 +98,9 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found: Vec<Vec<String>> =
         statements(text).filter(|(public, _)| !*public).flat_map(|(_, tree)| expanded(&tree)).collect();
     // Re-exports and `pub(in crate::…)` name modules without depending on them.
-    let code: Vec<&str> =
-        text.split("pub(in ").map(|part| part.split_once(") ").map_or(part, |(_, rest)| rest)).collect();
-    let code = code.join("");
+    let (head, rest) = text.split_once("pub(in ").unwrap_or((text, ""));
+    let rest = rest.split("pub(in ").map(|part| part.split_once(") ").map_or(part, |(_, rest)| rest));
+    let code: String = [head].into_iter().chain(rest).collect();
     let statements = code.split(';').map(|statement| &statement[..import_at(statement).unwrap_or(statement.len())]);
     let words =
         statements.flat_map(|code| code.split(|char: char| !(char.is_alphanumeric() || char == '_' || char == ':')));

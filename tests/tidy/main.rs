@@ -250,7 +250,9 @@ fn sources() -> Vec<(String, String)> {
 }
 
 fn shipped(path: &str, text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let begins_tests = |at: &usize| text[*at..].lines().nth(1).is_some_and(|line| line.contains("mod "));
+    let end = text.match_indices("#[cfg(test)]\n").map(|(at, _)| at).find(begins_tests);
+    let code = &text[..end.unwrap_or(text.len())];
     let keep_head = path.ends_with("mod.rs");
     code.lines()
         .filter(|line| !line.trim_start().starts_with("//") || (keep_head && line.starts_with("//!")))
