@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 /// Longest error code. Dataverse's codes have ten characters; a gateway's codes are words.
 const LONGEST_CODE: usize = 64;
 
 /// Response of Dynamics, or of a proxy or gateway in front of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Answer {
     /// HTTP status.
     pub status: u16,
@@ -16,12 +17,23 @@ pub(super) struct Answer {
     pub retry_after: Option<String>,
     /// `Date` header, unparsed: the time of Dynamics' clock.
     pub date: Option<String>,
-    /// `x-ms-service-request-id` header.
-    pub request_id: Option<String>,
+    /// `x-ms-service-request-id` header, if it is a GUID. Logs and lists contain it unmasked.
+    pub request_id: Option<Uuid>,
     /// `x-ms-dop-hint` header: number of concurrent requests that Dynamics recommends.
     pub dop_hint: Option<usize>,
     /// Decoded body.
     pub body: Bytes,
+    /// Error as operators may read it. Empty until the call has masked it.
+    pub shown: ShownError,
+}
+
+/// Code and message of an error without customer text.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct ShownError {
+    /// Code, unless customer text is part of it.
+    pub code: Option<String>,
+    /// Masked message, on one line.
+    pub message: String,
 }
 
 /// Error in a body of the form `{"error":{"code":"0x…","message":"…"}}`. Both fields are empty for any other body.
@@ -56,7 +68,7 @@ impl Answer {
     }
 }
 
-/// Returns the text of a code field if it is a plausible code, else nothing. Codes appear unmasked where customer text may not.
+/// Returns the text of a code field if it is a plausible code, else nothing.
 fn code(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if text.len() <= LONGEST_CODE && text.bytes().all(plain) { text.to_lowercase() } else { String::new() }

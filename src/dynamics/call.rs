@@ -8,11 +8,11 @@ use handoffd_engine::ports::destination::Exchange;
 use handoffd_engine::workflow::{Fault, Receipt, Remedy, StepName, elapsed};
 use jiff::Timestamp;
 
-use super::answer::Answer;
+use super::answer::{Answer, ShownError};
 use super::client::Unanswered;
 use super::environment::OrganizationEnvironment;
 use super::limiter::RequestResult;
-use super::mask::{brief, mask, one_line};
+use super::mask::{Masking, brief, is_code};
 use super::notice;
 use super::reply::{ReplyMeaning, Sent, read, read_back};
 use super::request::{Request, request};
@@ -125,7 +125,7 @@ impl<'a> StepCall<'a> {
         let answer = self.exchange(StepName::Token, self.wire.client.ask_token(&environment.token)).await;
         let result = answer.and_then(|answer| environment.token.store(&answer, Timestamp::now()));
         if let Err(fault) = &result {
-            self.note_error(|| one_line(&fault.message));
+            self.note_error(None, &fault.message);
             self.apply_throttling(environment, fault);
             turn.failed(fault, self.transport_result);
         }
@@ -139,13 +139,13 @@ impl<'a> StepCall<'a> {
         token: &Token,
     ) -> Result<Answer, Fault> {
         let url = &environment.access.settings.environment_url;
-        let answer = self.exchange(self.step, self.wire.client.ask(url, asked, token)).await?;
+        let mut answer = self.exchange(self.step, self.wire.client.ask(url, asked, token)).await?;
         if let Some(hint) = answer.dop_hint {
             environment.gate.advise(hint);
         }
         if !answer.is_success() {
-            let (said, event) = (answer.error().message, self.event);
-            self.note_error(|| event.map_or_else(|| one_line(&said), |event| mask(&said, event)));
+            answer.shown = shown(&answer, self.event).await;
+            self.note_error(answer.shown.code.clone(), &answer.shown.message);
         }
         Ok(answer)
     }
@@ -167,24 +167,36 @@ impl<'a> StepCall<'a> {
         })
     }
 
-    /// Adds a short form of the last answer's message to the event's history.
-    fn note_error(&mut self, said: impl FnOnce() -> String) {
+    /// Adds the code of the last answer and a short form of its message to the event's history. Both are masked.
+    fn note_error(&mut self, code: Option<String>, message: &str) {
         if let Some(last) = self.exchanges.last_mut().filter(|last| last.error.is_none()) {
-            last.error = Some(brief(&said())).filter(|error| !error.is_empty());
+            last.code = code;
+            last.error = Some(brief(message)).filter(|error| !error.is_empty());
         }
     }
 }
 
+/// Returns the error of an answer without customer text. A code that is no number may be a customer's name.
+async fn shown(answer: &Answer, event: Option<&Event>) -> ShownError {
+    let error = answer.error();
+    let message = masked(&error.message, event).await;
+    let has_code = is_code(&error.code) || (!error.code.is_empty() && masked(&error.code, event).await == error.code);
+    ShownError { code: has_code.then_some(error.code), message }
+}
+
+/// Masks a message. Between two steps other events go on, so that none waits for the texts of a long one.
+async fn masked(message: &str, event: Option<&Event>) -> String {
+    let mut masking = Masking::new(message, event);
+    while masking.advance() {
+        tokio::task::yield_now().await;
+    }
+    masking.finish()
+}
+
 fn exchange(step: StepName, elapsed: Duration, result: &Result<Answer, Unanswered>) -> Exchange {
-    let (status, code, error, request_id) = match result {
-        Ok(answer) if answer.is_success() => (Some(answer.status), None, None, answer.request_id.clone()),
-        Ok(answer) => {
-            let code = Some(answer.error().code).filter(|code| !code.is_empty());
-            (Some(answer.status), code, None, answer.request_id.clone())
-        }
-        Err(Unanswered::TimedOut(message) | Unanswered::Disconnected(message)) => {
-            (None, None, Some(message.clone()), None)
-        }
+    let (status, error, request_id) = match result {
+        Ok(answer) => (Some(answer.status), None, answer.request_id.map(|id| id.to_string())),
+        Err(Unanswered::TimedOut(message) | Unanswered::Disconnected(message)) => (None, Some(message.clone()), None),
     };
-    Exchange { at: Timestamp::now(), step, elapsed, status, code, error, request_id }
+    Exchange { at: Timestamp::now(), step, elapsed, status, code: None, error, request_id }
 }

@@ -133,12 +133,17 @@ async fn fetch(builder: reqwest::RequestBuilder) -> Result<Answer, Unanswered> {
         status: response.status().as_u16(),
         retry_after: text(response.headers(), "retry-after"),
         date: text(response.headers(), "date"),
-        request_id: text(response.headers(), "x-ms-service-request-id"),
+        request_id: request_id(response.headers()),
         dop_hint: response.headers().get("x-ms-dop-hint").and_then(|hint| hint.to_str().ok()?.trim().parse().ok()),
-        body: Bytes::new(),
+        ..Answer::default()
     };
     answer.body = read_body(response).await?;
     Ok(answer)
+}
+
+/// Returns the request's id for Microsoft's support. Anything but a GUID may be a customer's text.
+fn request_id(headers: &HeaderMap) -> Option<Uuid> {
+    headers.get("x-ms-service-request-id")?.to_str().ok()?.trim().parse().ok()
 }
 
 async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Unanswered> {
@@ -241,6 +246,18 @@ mod tests {
         let root = authority.file("root.pem");
         let client = Client::new(LIMIT, Some(&root), None).unwrap();
         assert_eq!(fetch(client.0.get(&url)).await.unwrap().status, 200);
+    }
+
+    #[test]
+    fn a_request_id_is_a_guid_or_nothing() {
+        let id = "7d0ba8ad-8d4f-4d4e-8a8c-0d6a1c1d5a11";
+        for (value, expected) in [(id, Some(id)), ("", None), ("Ann O'Brien", None), ("4155550100", None)] {
+            let headers = HeaderMap::from_iter([(
+                reqwest::header::HeaderName::from_static("x-ms-service-request-id"),
+                HeaderValue::from_static(value),
+            )]);
+            assert_eq!(request_id(&headers).map(|id| id.to_string()).as_deref(), expected);
+        }
     }
 
     #[test]

@@ -238,7 +238,7 @@ fn fault(answer: &Answer, remedy: Remedy, code: Option<String>, message: String,
         code,
         message,
         advice,
-        request_id: answer.request_id.clone(),
+        request_id: answer.request_id.map(|id| id.to_string()),
     }
 }
 
@@ -253,7 +253,7 @@ mod tests {
 
     fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
         let retry_after = retry_after.map(str::to_owned);
-        Answer { status, retry_after, date: None, request_id: None, dop_hint: None, body: Bytes::from(body.to_owned()) }
+        Answer { status, retry_after, body: Bytes::from(body.to_owned()), ..Answer::default() }
     }
 
     #[test]

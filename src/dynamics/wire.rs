@@ -29,7 +29,8 @@ impl DynamicsWire {
         let result = asking.instrument(span.clone()).await;
         let elapsed = started.elapsed();
         let status = result.as_ref().map_or(0, |answer| answer.status);
-        trace::answered(&span, status, result.as_ref().ok().and_then(|answer| answer.request_id.as_deref()));
+        let request_id = result.as_ref().ok().and_then(|answer| answer.request_id).map(|id| id.to_string());
+        trace::answered(&span, status, request_id.as_deref());
         self.watch.record(Measurement::Answered { step, status, elapsed });
         (result, elapsed)
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use lapin::types::AMQPValue;
 use lapin::{BasicProperties, message::Delivery};
 use serde_json::json;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::support::broker::eventually;
 use crate::support::bus::{headers, properties};
@@ -124,16 +125,41 @@ fn spellings(mark: &str) -> Vec<String> {
     use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
     let json = serde_json::to_string(mark).unwrap();
     let form: String = url::form_urlencoded::byte_serialize(mark.as_bytes()).collect();
-    let percent = percent_encoding::utf8_percent_encode(mark, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let [percent, utf16, entities] =
+        [percent, utf16, entity].map(|escape| mark.chars().map(escape).collect::<String>());
+    let composed: String = mark.nfc().collect();
     let bytes = format!("{:?}", mark.as_bytes());
-    let mut all: Vec<String> = [mark, json.trim_matches('"'), &form, &percent, &bytes[1..bytes.len() - 1]]
-        .iter()
-        .map(|it| it.to_lowercase())
-        .collect();
+    let mut all: Vec<String> =
+        [mark, json.trim_matches('"'), &form, &percent, &utf16, &entities, &composed, &bytes[1..bytes.len() - 1]]
+            .iter()
+            .map(|it| it.to_lowercase())
+            .collect();
     // The position of the text within an encoded value is unknown: only its own encoding is searched for.
     all.push(STANDARD_NO_PAD.encode(mark).to_lowercase());
     all.dedup();
     all
+}
+
+fn utf16(character: char) -> String {
+    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+fn entity(character: char) -> String {
+    format!("&#x{:x};", u32::from(character))
+}
+
+fn percent(character: char) -> String {
+    percent_encoding::utf8_percent_encode(&character.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// Handoffs with texts in Chinese, in Arabic and with combining marks.
+fn foreign_events() -> Vec<Event> {
+    let events = (0..3).map(|_| {
+        let said = json!([{ "sender": "customer", "text": "Se me cobro\u{301} dos veces, sen\u{303}or" }]);
+        let event = handoff("email").with("/data/customer/name", "王小明").with("/data/transcript", said);
+        event.with("/data/summary", "تم خصم المبلغ مرتين")
+    });
+    events.collect()
 }
 
 /// Successes of every kind, a retry, refusals that quote the customer and the secrets, messages that are not events,
@@ -161,6 +187,14 @@ async fn everything(rig: &Rig) -> Vec<Event> {
     rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "status": 503, "body": format!("<html>{quote}</html>") } }));
     rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &quote);
     rig.process(&refused).await;
+    let foreign = foreign_events();
+    for (event, escape) in foreign.iter().zip([utf16, entity, percent]) {
+        let data = &event.0["data"];
+        let quoted = [&data["customer"]["name"], &data["summary"], &data["transcript"][0]["text"]];
+        let quotes = quoted.map(|text| text.as_str().unwrap().chars().map(escape).collect::<String>());
+        rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &format!("Refused: {}", quotes.join(" and ")));
+        rig.process(event).await;
+    }
     let wrong = handoff("email")
         .with("/data/transcript", json!([{ "sender": "customer", "text": 5, "name": "Marked Transcript Name" }]));
     rig.process(&wrong).await;
@@ -172,7 +206,7 @@ async fn everything(rig: &Rig) -> Vec<Event> {
         chat.0["data"]["customer"]["name"].as_str().unwrap()
     );
     rig.bus.publish_as("session.handoff.email", torn.as_bytes(), BasicProperties::default()).await;
-    rig.bus.waiting(&rig.files.dead_letter_queue(), 4).await;
+    rig.bus.waiting(&rig.files.dead_letter_queue(), 7).await;
 
     rig.crm.environment().revoke_tokens();
     let quoted =
@@ -182,7 +216,7 @@ async fn everything(rig: &Rig) -> Vec<Event> {
     let context = headers(&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]);
     rig.bus.publish_as(&held.routing_key(), &held.body(), properties(&held).with_headers(context)).await;
     rig.bus.outcome(held.id()).await;
-    vec![mail, chat, refused, wrong, strange, held]
+    [vec![mail, chat, refused], foreign, vec![wrong, strange, held]].concat()
 }
 
 #[tokio::test]
@@ -232,7 +266,7 @@ async fn no_output_contains_a_customers_text_or_a_secret() {
     eventually("its copy in a retry queue", async || rig.bus.unfinished().await > 0).await;
     let copy = rig.bus.take(&rig.files.work_queue()).await;
     outputs.by_headers("a copy that comes back from a retry queue", &copy, &late);
-    for event in &events[2..5] {
+    for event in &events[2..8] {
         outputs.by_headers("a dead letter", &rig.bus.dead_letter().await, event);
     }
     events.push(late);

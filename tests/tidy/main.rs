@@ -126,6 +126,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("maud", &["admin/page/"]),
     ("sd_notify", &["app/systemd.rs"]),
     ("chacha20poly1305", &["organizations/vault.rs"]),
+    ("htmlize", &["dynamics/mask/"]),
+    ("unicode_normalization", &["dynamics/mask/"]),
     ("clap", &["cli/", "simulator/main.rs"]),
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),

@@ -18,7 +18,7 @@ use super::answer::{Answer, ErrorBody};
 use super::classify::{classify, is_duplicate_key, is_missing_row};
 use super::description::fit;
 use super::keys;
-use super::mask::{mask, one_line};
+use super::mask::one_line;
 use super::request::{is_last_part, read_contact, read_incident, read_note, read_placeholder, read_work_item, subject};
 
 use looks::{guid, in_their_clock, is_active, looked_up, rows, seen};
@@ -33,8 +33,6 @@ const TICKET_NUMBER_LIMIT: usize = 100;
 const INACTIVE: &[&str] = &["0x80044411", "0x800404cf", "0x80040230"];
 /// Code for a deactivated case, which can't be added to a queue.
 const CLOSED_BEFORE_QUEUED: &str = "0x8004051e";
-/// Longest error code. Dataverse's codes have ten characters; others are cut to this length.
-const LONGEST_CODE: usize = 64;
 
 /// Interprets the answer to a step's request.
 pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
@@ -90,8 +88,7 @@ pub(super) fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
         return Ok(());
     }
     let error = answer.error();
-    // A probe contains no customer text that could be quoted.
-    Err(refused(StepName::Probe, None, answer, &error, one_line(&error.message), now))
+    Err(refused(StepName::Probe, None, answer, &error, now))
 }
 
 fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<ReplyMeaning> {
@@ -266,27 +263,21 @@ fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> 
         return unreadable(sent, answer);
     }
     let owner = sent.settings.default_owner_id;
-    refused(sent.step.name(), owner, answer, error, mask(&error.message, sent.event), now)
+    refused(sent.step.name(), owner, answer, error, now)
 }
 
-fn refused(
-    step: StepName,
-    owner: Option<Uuid>,
-    answer: &Answer,
-    error: &ErrorBody,
-    said: String,
-    now: Timestamp,
-) -> Fault {
+fn refused(step: StepName, owner: Option<Uuid>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
     let verdict = classify(step, owner, answer, error, now);
+    let said = &answer.shown.message;
     let nothing = || format!("HTTP status {} without a Dynamics error", answer.status);
     Fault {
         remedy: verdict.remedy,
         step,
         status: Some(answer.status),
-        code: (!error.code.is_empty()).then(|| cut(&one_line(&error.code), LONGEST_CODE).to_owned()),
-        message: if said.is_empty() { nothing() } else { said },
+        code: answer.shown.code.clone(),
+        message: if said.is_empty() { nothing() } else { said.clone() },
         advice: verdict.advice,
-        request_id: answer.request_id.clone(),
+        request_id: answer.request_id.map(|id| id.to_string()),
     }
 }
 
@@ -299,7 +290,7 @@ fn unreadable(sent: Sent<'_>, answer: &Answer) -> Fault {
         message: format!("unreadable answer of {} bytes; expected JSON from the Web API", answer.body.len()),
         advice: "If this persists, check whether environment_url or a proxy in between answers with a page of its own."
             .to_owned(),
-        request_id: answer.request_id.clone(),
+        request_id: answer.request_id.map(|id| id.to_string()),
     }
 }
 

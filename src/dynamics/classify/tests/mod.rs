@@ -10,18 +10,11 @@ const NOW: &str = "2026-11-22T10:15:00Z";
 
 fn answer(status: u16, code: &str, message: &str) -> Answer {
     let body = Bytes::from(json!({ "error": { "code": code, "message": message } }).to_string());
-    Answer { status, retry_after: None, date: None, request_id: None, dop_hint: None, body }
+    Answer { status, body, ..Answer::default() }
 }
 
 fn plain(status: u16, body: &str) -> Answer {
-    Answer {
-        status,
-        retry_after: None,
-        date: None,
-        request_id: None,
-        dop_hint: None,
-        body: Bytes::from(body.to_owned()),
-    }
+    Answer { status, body: Bytes::from(body.to_owned()), ..Answer::default() }
 }
 
 fn throttled(status: u16, retry_after: &str) -> Answer {

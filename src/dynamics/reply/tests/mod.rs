@@ -11,13 +11,24 @@ use handoffd_engine::workflow::{CloseWith, ContactFailure, LinkedCustomer, Queue
 use serde_json::json;
 
 use super::*;
+use crate::dynamics::answer::ShownError;
+use crate::dynamics::mask::Masking;
 
 const NOW: &str = "2026-11-22T10:15:00Z";
 const FIRST: Step = Step::CreateContact { generation: 0 };
 
 fn answer(status: u16, body: &str) -> Answer {
-    let request_id = Some("8f4c".to_owned());
-    Answer { status, retry_after: None, date: None, request_id, dop_hint: None, body: Bytes::from(body.to_owned()) }
+    let body = Bytes::from(body.to_owned());
+    let mut answer = Answer { status, request_id: Some(Uuid::from_u128(0x8f4c)), body, ..Answer::default() };
+    answer.shown = shown(&answer.error());
+    answer
+}
+
+fn shown(error: &ErrorBody) -> ShownError {
+    let event = email();
+    let mut masking = Masking::new(&error.message, Some(&event));
+    while masking.advance() {}
+    ShownError { code: Some(error.code.clone()).filter(|code| !code.is_empty()), message: masking.finish() }
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Answer {
@@ -154,7 +165,7 @@ fn an_unreadable_success_is_retried_at_every_step() {
                 };
                 assert_eq!(fault.remedy, Remedy::Retry, "{step:?}: {body}");
                 assert_eq!((fault.step, fault.status), (step.name(), Some(status)));
-                assert_eq!(fault.request_id.as_deref(), Some("8f4c"));
+                assert_eq!(fault.request_id, Some(Uuid::from_u128(0x8f4c).to_string()));
                 assert!(!fault.message.contains("html"), "{}", fault.message);
             }
         }
@@ -180,7 +191,7 @@ fn a_fault_has_step_status_code_masked_message_advice_and_request_id() {
     assert_eq!(fault.code.as_deref(), Some("0x80044331"));
     assert_eq!(fault.message, "The value '***' is too long");
     assert!(fault.advice.contains("description_limit"));
-    assert_eq!(fault.request_id.as_deref(), Some("8f4c"));
+    assert_eq!(fault.request_id, Some(Uuid::from_u128(0x8f4c).to_string()));
 }
 
 #[test]

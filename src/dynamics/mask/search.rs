@@ -1,0 +1,216 @@
+//! Search for an event's texts in a message.
+//!
+//! The message is indexed, not the event: a message has 4 KiB, an event 1 MiB or more. All spans of the message that may be
+//! customer text are hashed; the event's texts then pass once through a rolling hash, whatever their number.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::fold::{fold, has_words, is_dense, is_invisible};
+use super::names::is_own_word;
+use super::reading::Reading;
+
+/// Length of the shortest part of a text that is found anywhere, in letters and digits; half as many ideographs. Shorter texts are
+/// found as whole words.
+pub(super) const SPAN: usize = 8;
+/// Base of the rolling hash: odd, with bits all over.
+const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Weight of the unit that leaves the rolling hash.
+const LEAVING: u64 = {
+    let (mut weight, mut count) = (1_u64, 0);
+    while count < SPAN {
+        weight = weight.wrapping_mul(BASE);
+        count += 1;
+    }
+    weight
+};
+/// Words of the filter, which rules out most hashes without a look into the index.
+const FILTER: usize = 1 << 10;
+
+/// Index of a message.
+pub(super) struct Search {
+    index: HashMap<u64, Indexed>,
+    filter: Vec<u64>,
+    window: Window,
+}
+
+/// Spans of the message with one hash.
+#[derive(Default)]
+struct Indexed {
+    spans: Vec<(usize, Range<usize>)>,
+    /// `Some(true)` if a private text has it, `Some(false)` if any other text has.
+    found: Option<bool>,
+}
+
+/// Letter or digit of the message; an ideograph is two units.
+struct Unit {
+    value: u32,
+    place: Range<usize>,
+    /// True within a word.
+    is_joined: bool,
+}
+
+/// Last units of the text that is passing.
+#[derive(Default)]
+struct Window {
+    hash: u64,
+    units: [u32; SPAN],
+    length: usize,
+    letters: usize,
+}
+
+impl Search {
+    /// Indexes the readings of a message.
+    pub(super) fn of(readings: &[Reading]) -> Self {
+        let mut search = Self { index: HashMap::new(), filter: vec![0; FILTER], window: Window::default() };
+        for (number, reading) in readings.iter().enumerate() {
+            let units = units(&reading.text);
+            (0..units.len()).for_each(|start| search.add(number, &units[start..]));
+        }
+        search
+    }
+
+    /// Returns true if the message has no span to find.
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Takes in a piece of the current text.
+    pub(super) fn pass(&mut self, piece: &str, private: bool) {
+        for character in piece.chars() {
+            fold(character, |letter| {
+                self.window.letters += 1;
+                for value in values(letter) {
+                    self.window.push(value);
+                    if self.window.length >= SPAN {
+                        self.find(private);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Ends the current text.
+    pub(super) fn end(&mut self, private: bool) {
+        if self.window.length < SPAN && self.window.letters > 1 {
+            self.find(private);
+        }
+        self.window = Window::default();
+    }
+
+    /// Returns the ranges of the message to mask.
+    pub(super) fn ranges(&self, readings: &[Reading]) -> Vec<Range<usize>> {
+        let mut ranges = Vec::new();
+        for (number, reading) in readings.iter().enumerate() {
+            let found = |private: bool| {
+                let hits = self.index.values().filter(move |indexed| indexed.found == Some(private));
+                let spans = hits.flat_map(|indexed| &indexed.spans).filter(|(of, _)| *of == number);
+                joined(spans.map(|(_, range)| range.clone()).collect())
+            };
+            let others = found(false).into_iter().map(|range| to_words(&reading.text, range));
+            let telling = others.filter(|range| !is_own_phrase(&reading.text[range.clone()]));
+            ranges.extend(found(true).into_iter().chain(telling).map(|range| reading.origin(&range)));
+        }
+        ranges
+    }
+
+    /// Indexes the spans that begin at the first of these units.
+    fn add(&mut self, reading: usize, units: &[Unit]) {
+        let mut hash = 0;
+        for (at, unit) in units.iter().take(SPAN).enumerate() {
+            hash = next(hash, unit.value);
+            let is_whole = !units[0].is_joined && units.get(at + 1).is_none_or(|after| !after.is_joined);
+            if at + 1 == SPAN || (at > 0 && is_whole) {
+                let span = (reading, units[0].place.start..unit.place.end);
+                self.index.entry(hash).or_default().spans.push(span);
+                let (word, bit) = slot(hash);
+                self.filter[word] |= bit;
+            }
+        }
+    }
+
+    fn find(&mut self, private: bool) {
+        let (word, bit) = slot(self.window.hash);
+        if self.filter[word] & bit != 0
+            && let Some(indexed) = self.index.get_mut(&self.window.hash)
+        {
+            indexed.found = indexed.found.max(Some(private));
+        }
+    }
+}
+
+impl Window {
+    fn push(&mut self, value: u32) {
+        let at = self.length % SPAN;
+        let left = if self.length >= SPAN { u64::from(self.units[at]) + 1 } else { 0 };
+        self.hash = next(self.hash, value).wrapping_sub(left.wrapping_mul(LEAVING));
+        self.units[at] = value;
+        self.length += 1;
+    }
+}
+
+fn next(hash: u64, value: u32) -> u64 {
+    hash.wrapping_mul(BASE).wrapping_add(u64::from(value) + 1)
+}
+
+/// Returns the place of a hash in the filter.
+fn slot(hash: u64) -> (usize, u64) {
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(BASE) >> 48;
+    (usize::try_from(mixed >> 6).unwrap_or_default(), 1 << (mixed & 63))
+}
+
+/// Returns the units of a letter.
+fn values(letter: char) -> impl Iterator<Item = u32> {
+    let second = is_dense(letter).then_some(u32::from(letter) | 1 << 31);
+    std::iter::once(u32::from(letter)).chain(second)
+}
+
+/// Returns the units of a text, without blanks and punctuation.
+fn units(text: &str) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    let mut within_word = false;
+    for (at, character) in text.char_indices() {
+        let place = at..at + character.len_utf8();
+        let known = units.len();
+        fold(character, |letter| {
+            let joins = has_words(letter);
+            for (half, value) in values(letter).enumerate() {
+                units.push(Unit { value, place: place.clone(), is_joined: half > 0 || (within_word && joins) });
+            }
+            within_word = joins;
+        });
+        if units.len() > known {
+            continue;
+        }
+        match units.last_mut() {
+            Some(last) if is_invisible(character) && last.place.end == at => last.place.end = place.end,
+            _ => within_word = false,
+        }
+    }
+    units
+}
+
+/// Joins ranges that overlap or touch.
+pub(super) fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+/// Extends a range to the words that it begins and ends in.
+fn to_words(text: &str, range: Range<usize>) -> Range<usize> {
+    let begun: usize = text[..range.start].chars().rev().take_while(|c| has_words(*c)).map(char::len_utf8).sum();
+    let rest: usize = text[range.end..].chars().take_while(|c| has_words(*c)).map(char::len_utf8).sum();
+    range.start - begun..range.end + rest
+}
+
+/// Returns true for words of Dynamics only, such as "does not exist": a customer who writes the same is not disclosed by it.
+fn is_own_phrase(text: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).all(is_own_word)
+}

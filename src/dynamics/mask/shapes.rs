@@ -1,0 +1,80 @@
+//! Parts of a message that are masked by their shape, whoever they belong to: email addresses, numbers, access tokens.
+
+use std::ops::Range;
+
+use super::names::{is_code, is_own_number};
+use uuid::Uuid;
+
+/// Fewest digits of a number that is masked. Statuses, limits and years have four.
+const DIGITS: usize = 5;
+/// Characters between the digits of one number.
+const BETWEEN: &str = "+-()./ \u{a0}\u{202f}\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}";
+/// Characters beside an email address.
+const BESIDE: &str = "\"<>()[]{},;:=|&?#«»“”„‘’、。，；：";
+/// Shortest token, in bytes; an ordinary word after "bearer" is shorter.
+const SHORTEST_TOKEN: usize = 16;
+/// Length of a GUID with hyphens.
+const GUID: usize = 36;
+
+/// Finds every email address. Names of OData's annotations (`queueid@odata.bind`) are none.
+pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
+    let beside = |c: char| c.is_whitespace() || c.is_control() || BESIDE.contains(c);
+    let found = text.match_indices(['@', '＠', '﹫']).filter_map(|(at, sign)| {
+        let (name, domain) = (&text[..at], &text[at + sign.len()..]);
+        let name = name.rsplit(beside).next().unwrap_or_default().trim_start_matches(['\'', '.']);
+        let domain = domain.split(beside).next().unwrap_or_default().trim_end_matches(['\'', '.']);
+        let is_address = !name.is_empty() && domain.contains(char::is_alphanumeric) && !domain.starts_with("odata.");
+        is_address.then(|| at - name.len()..at + sign.len() + domain.len())
+    });
+    found.collect()
+}
+
+/// Finds every number of five or more digits, as of a telephone or a card, with blanks and hyphens between the digits. GUIDs and
+/// error codes are none.
+pub(super) fn numbers(text: &str) -> Vec<Range<usize>> {
+    let blanked = without_ids(text);
+    let other = |c: char| !(c.is_numeric() || BETWEEN.contains(c));
+    let runs = pieces(&blanked, other).map(|run| {
+        let piece = &blanked[run.clone()];
+        let start = run.end - piece.trim_start_matches(|c| c != '+' && BETWEEN.contains(c)).len();
+        start..run.start + piece.trim_end_matches(|c| BETWEEN.contains(c)).len()
+    });
+    runs.filter(|run| {
+        let number = text.get(run.clone()).unwrap_or_default();
+        number.chars().filter(|c| c.is_numeric()).count() >= DIGITS && !is_own_number(number)
+    })
+    .collect()
+}
+
+/// Finds the text after `Bearer`, and text that begins as the base64 of a signed token's JSON does.
+pub(super) fn tokens(text: &str) -> Vec<Range<usize>> {
+    let lower = text.to_ascii_lowercase();
+    let named = lower.match_indices("bearer ").map(|(at, word)| at + word.len());
+    let begun = text.match_indices("eyJ").map(|(at, _)| at);
+    let length = |at: usize| {
+        let ends = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | '~' | '+' | '/' | '=');
+        text[at..].find(ends).unwrap_or(text.len() - at)
+    };
+    named.chain(begun).map(|at| at..at + length(at)).filter(|range| range.len() >= SHORTEST_TOKEN).collect()
+}
+
+/// Returns the text with `x` in place of GUIDs and error codes.
+fn without_ids(text: &str) -> String {
+    let mut blanked = text.to_owned();
+    for word in pieces(text, |c| !(c.is_alphanumeric() || c == '-')) {
+        let said = &text[word.clone()];
+        if is_code(said) || (said.len() == GUID && Uuid::parse_str(said).is_ok()) {
+            blanked.replace_range(word.clone(), &"x".repeat(word.len()));
+        }
+    }
+    blanked
+}
+
+/// Splits a text at separators and returns the ranges of the pieces.
+fn pieces(text: &str, apart: impl Fn(char) -> bool) -> impl Iterator<Item = Range<usize>> {
+    text.split(apart).filter(|piece| !piece.is_empty()).map(move |piece| {
+        // A piece is a slice of the text, so its address yields its position.
+        let start = piece.as_ptr().addr() - text.as_ptr().addr();
+        start..start + piece.len()
+    })
+}
