@@ -12,6 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VERSION=4.32.5
 VENV=target/tmp/api-fuzz
 TOKEN=a-token-for-the-fuzzer
+READER_TOKEN=another-token-for-the-fuzzer
+KEY=$(head -c 32 /dev/urandom | base64)
 # In seconds.
 INSTALLING=300
 STARTING=60
@@ -47,15 +49,25 @@ fuzz() {
   start_worker
   publish
   local status=0
-  timeout "$FUZZING" "$VENV/bin/st" --config-file tests/api-fuzz.toml run "$URL/api/v1/openapi.json" \
-    --header "Authorization: Bearer $TOKEN" --max-examples "${EXAMPLES:-50}" --seed "${SEED:-$RANDOM}" \
-    --request-timeout 30 --no-color || status=$?
+  run_fuzzer "Authorization: Bearer $TOKEN" || status=$?
+  run_fuzzer "Authorization: Bearer $READER_TOKEN" || status=$?
+  # Without any token configured.
+  kill "${PIDS[1]}"
+  wait "${PIDS[1]}" || status=$?
+  TOKEN="" READER_TOKEN="" start_worker 1
+  run_fuzzer "Accept: application/json" || status=$?
   if ! kill -0 "${PIDS[1]}" 2>/dev/null; then
     echo "fuzz-api: the worker has exited" >&2
     status=1
   fi
   [ "$status" -eq 0 ] || tail -20 "$FOLDER/worker.log" >&2
   return "$status"
+}
+
+run_fuzzer() {
+  echo "fuzz-api: with the header ${1%% *}" >&2
+  timeout "$FUZZING" "$VENV/bin/st" --config-file tests/api-fuzz.toml run "$URL/api/v1/openapi.json" \
+    --header "$1" --max-examples "${EXAMPLES:-50}" --seed "${SEED:-$RANDOM}" --request-timeout 30 --no-color
 }
 
 start_simulator() {
@@ -67,7 +79,8 @@ start_simulator() {
 }
 
 start_worker() {
-  mkdir "$FOLDER/organizations"
+  local at=${1:-${#PIDS[@]}}
+  mkdir -p "$FOLDER/organizations"
   cat >"$FOLDER/handoffd.toml" <<END
 [broker]
 url = "$AMQP_URL"
@@ -81,11 +94,12 @@ path = "$FOLDER/handoffd.sled"
 [http]
 listen = "127.0.0.1:0"
 token = "$TOKEN"
+reader_token = "$READER_TOKEN"
 [log]
 format = "json"
 [organizations]
 directory = "$FOLDER/organizations"
-encryption_key = "$(head -c 32 /dev/urandom | base64)"
+encryption_key = "$KEY"
 END
   cat >"$FOLDER/organizations/acme.toml" <<END
 organization_id = "org_acme"
@@ -95,7 +109,7 @@ client_id = "22222222-2222-2222-2222-222222222222"
 client_secret = "simulator-secret"
 END
   target/debug/handoffd --config "$FOLDER/handoffd.toml" run >"$FOLDER/worker.log" 2>&1 &
-  PIDS+=("$!")
+  PIDS[at]=$!
   await "the worker" listens
   await "the worker" curl --silent --fail --noproxy '*' --output /dev/null "$URL/readyz"
 }

@@ -3,6 +3,7 @@
 //! Absent: anything that processing an event depends on; no module that processes events imports this one.
 
 pub mod api;
+pub mod audit;
 pub mod deps;
 mod history;
 pub mod page;

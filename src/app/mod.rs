@@ -3,6 +3,7 @@
 //! Absent: the processing of events; this module only connects the others. Only the command line imports it.
 
 mod acceptance;
+mod http_thread;
 mod store_guard;
 mod systemd;
 mod offline;
@@ -23,13 +24,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::admin::api;
 use crate::config::{Config, EnvironmentVariables, Insecurity, insecurities};
 use crate::dynamics::Dynamics;
 use crate::organizations::{Loaded, OrganizationRegistry, OrganizationReloader, RegistryDeps};
 use crate::rabbit;
 use crate::sled::SledStore;
 use crate::telemetry::metrics::PrometheusMetrics;
+use http_thread::{HttpThread, OnEventRuntime};
 use signals::ProcessSignals;
 use systemd::ServiceManager;
 
@@ -75,10 +76,10 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     let registry = OrganizationRegistry::new(config.clone(), env, deps, organizations);
     registry.begin().await;
     store_guard::start_guard(&embedded, broker.clone(), registry.clone());
-    let parts = options::http(&config, (&broker, &embedded, &metrics), registry.clone(), &signals);
+    let organizations = Arc::new(OnEventRuntime::new(registry.clone()));
+    let parts = options::http(&config, (&broker, &embedded, &metrics), organizations, &signals);
     let unready = parts.unready.clone();
-    let server = api::serve(config.http.listen, parts).await?;
-    info!(address = %server.address, version = env!("CARGO_PKG_VERSION"), "HTTP server listening");
+    let server = HttpThread::start(config.http.listen, parts).await?;
     let herald = ServiceManager::start(unready.clone());
     tokio::spawn(reload_on_hangup(signals.hangup(), OrganizationReloader::start(registry), herald.clone()));
     tokio::spawn(sweep_periodically(store.clone(), config.store.retention, metrics.clone()));

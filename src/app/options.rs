@@ -121,10 +121,27 @@ pub(super) fn http(
         store: store.clone(),
         unready: Arc::new(unready),
         token: config.http.token.clone(),
+        reader_token: config.http.reader_token.clone(),
+        private: places(config),
+        metrics_listen: config.http.metrics_listen,
         organizations,
         acceptance: store.clone(),
         letters: DeadLetterService::new(Arc::new(rabbit::RabbitDeadLetterQueue::new(bus(config))), limits(config)),
     }
+}
+
+/// Hosts, virtual hosts, users and paths that only authenticated clients learn from reasons.
+fn places(config: &Config) -> Vec<String> {
+    let mut places = vec![bus(config).place(), config.store.path.display().to_string()];
+    for url in config.broker.url.iter().filter_map(|url| url::Url::parse(url.expose()).ok()) {
+        let host = url.host_str().unwrap_or_default();
+        places.push(format!("{host}:{}", url.port().unwrap_or(5672)));
+        // A name without a dot may be a word of the sentence.
+        places.extend(host.contains('.').then(|| host.to_owned()));
+        let vhost = percent_encoding::percent_decode_str(url.path().trim_start_matches('/')).decode_utf8_lossy();
+        places.extend([vhost.trim_start_matches('/').to_owned(), url.username().to_owned()]);
+    }
+    places
 }
 
 fn limits(config: &Config) -> Limits {

@@ -3,10 +3,12 @@
 //! Absent: rules of any kind; commands delegate to other modules.
 
 pub mod arguments;
+mod audit;
 pub mod config;
 mod dead_letters;
 mod explain;
 mod health;
+mod listener;
 mod manual;
 mod org;
 mod outcomes;

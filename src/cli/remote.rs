@@ -1,13 +1,16 @@
 //! Client of a running worker's HTTP interface, for commands.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use super::listener;
 use crate::config::Config;
 
 /// Connection timeout. A worker on the same machine accepts at once; otherwise none is running.
@@ -18,11 +21,17 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Timeout of requests for which the worker calls Dynamics several times.
 const DYNAMICS_LIMIT: Duration = Duration::from_secs(300);
 
+/// Header that names the user, for the worker's record.
+const USER: &str = "x-handoffd-user";
+
 /// Client of a worker's HTTP interface.
 pub(super) struct Remote {
     client: reqwest::Client,
+    address: SocketAddr,
     base: String,
     token: Option<SecretString>,
+    /// Path of the worker's store, whose owner may listen.
+    store: PathBuf,
 }
 
 impl Remote {
@@ -35,7 +44,13 @@ impl Remote {
             .is_ok_and(|link| link.is_ok())
         {
             let client = reqwest::Client::builder().timeout(ANSWER_LIMIT).no_proxy().build()?;
-            return Ok(Some(Self { client, base: format!("http://{address}"), token: config.http.token.clone() }));
+            return Ok(Some(Self {
+                client,
+                address,
+                base: format!("http://{address}"),
+                token: config.http.token.clone(),
+                store: config.store.path.clone(),
+            }));
         }
         Ok(None)
     }
@@ -64,11 +79,26 @@ impl Remote {
         self.answer(self.client.post(format!("{}{path}", self.base)).timeout(DYNAMICS_LIMIT)).await
     }
 
-    async fn answer(&self, mut request: reqwest::RequestBuilder) -> Result<Option<Value>> {
+    /// Sends `POST <path>` with a JSON body.
+    pub(super) async fn report(&self, path: &str, body: &Value) -> Result<()> {
+        let request = self.client.post(format!("{}{path}", self.base)).body(body.to_string());
+        let answer = self.send(request.header(CONTENT_TYPE, "application/json")).await?;
+        answer.error_for_status()?;
+        Ok(())
+    }
+
+    /// Sends a request with the token, which only the worker may get, and with the user's name.
+    async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
         if let Some(token) = &self.token {
+            listener::check(self.address, &self.store)?;
             request = request.bearer_auth(token.expose_secret());
         }
-        let answer = request.send().await.with_context(|| format!("the worker at {} does not respond", self.base))?;
+        let request = request.header(USER, user());
+        request.send().await.with_context(|| format!("the worker at {} does not respond", self.base))
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Option<Value>> {
+        let answer = self.send(request).await?;
         let status = answer.status();
         let body = answer.bytes().await?;
         if status == StatusCode::NOT_FOUND {
@@ -82,6 +112,16 @@ impl Remote {
         }
         Ok(Some(value))
     }
+}
+
+/// Name of the system's user, and of the one that became it by `sudo`; ASCII only.
+pub(super) fn user() -> String {
+    let name = whoami::username().unwrap_or_else(|_| "unknown".to_owned());
+    let name = match std::env::var("SUDO_USER") {
+        Ok(from) if from != name => format!("{name} (sudo by {from})"),
+        _ => name,
+    };
+    name.chars().map(|char| if char.is_ascii_graphic() || char == ' ' { char } else { '?' }).take(100).collect()
 }
 
 /// Address for reaching the worker: loopback if it listens on all interfaces.

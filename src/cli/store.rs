@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::arguments::StoreCommand;
+use super::audit::report;
 use super::remote::Remote;
+use crate::admin::audit::AuditAction;
 use crate::app;
 use crate::config::Config;
 
@@ -18,12 +20,14 @@ pub(super) async fn store(config: &Config, command: StoreCommand) -> Result<Stri
 }
 
 async fn accept(config: &Config) -> Result<String> {
-    let accepted = match Remote::find(config).await? {
-        Some(remote) => remote
-            .post("/api/v1/store/accept")
-            .await?
-            .context("the running worker's version does not support `store accept`; upgrade it")?,
-        None => json!(app::accept_store(config).await?),
+    let accepted = if let Some(remote) = Remote::find(config).await? {
+        let accepted = remote.post("/api/v1/store/accept").await?;
+        accepted.context("the running worker's version does not support `store accept`; upgrade it")?
+    } else {
+        let accepted = app::accept_store(config).await?;
+        let set_aside = accepted.set_aside.as_deref().unwrap_or_default();
+        report(config, AuditAction::AcceptStore, set_aside, u64::from(accepted.accepted)).await;
+        json!(accepted)
     };
     Ok(text(config, &accepted))
 }

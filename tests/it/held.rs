@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::broker::{eventually, signal};
 use crate::support::event::{ANOTHER_ORGANIZATION, ORGANIZATION, handoff};
+use crate::support::files::TOKEN;
 use crate::support::rig::{Plan, Rig, rig};
 use crate::support::simulator::SECRET;
 use crate::support::worker::http_anew;
@@ -62,7 +63,7 @@ impl Worker {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base)).timeout(HELD)
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(TOKEN).timeout(HELD)
     }
 
     fn put(&self, path: &str, body: &Value) -> RequestBuilder {
@@ -205,11 +206,12 @@ fn filled(path: &str, argument: &str) -> String {
 
 /// Clients with half a head, half a body, and an unread response.
 fn slow_clients(base: &str) -> [TcpStream; 3] {
-    let head = "PUT /api/v1/organizations/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n";
+    let token = format!("Host: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n");
+    let head = format!("PUT /api/v1/organizations/x HTTP/1.1\r\n{token}Content-Type: application/json\r\n");
     [
         "GET /api/v1/organiz".to_owned(),
         format!("{head}Content-Length: 1000\r\n\r\n{{"),
-        "GET /api/v1/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".repeat(200),
+        format!("GET /api/v1/openapi.json HTTP/1.1\r\n{token}\r\n").repeat(200),
     ]
     .map(|text| {
         let mut stream = TcpStream::connect(base.trim_start_matches("http://")).unwrap();

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::broker::eventually;
 use crate::support::event::{ORGANIZATION, handoff};
+use crate::support::files::TOKEN;
 use crate::support::interface::{Api, answer};
 use crate::support::rig::rig;
 
@@ -101,7 +102,7 @@ async fn the_document_lists_exactly_the_endpoints_that_exist() {
     let rig = rig().start().await;
     let api = Api::of(&rig);
     let document = api.get("/api/v1/openapi.json").await;
-    assert_eq!((&document["openapi"], &document["security"]), (&json!("3.1.0"), &json!([])));
+    assert_eq!((&document["openapi"], &document["security"]), (&json!("3.1.0"), &json!([{ "token": [] }])));
     for (path, operations) in document["paths"].as_object().unwrap() {
         let address = path.replace(['{', '}'], "");
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
@@ -122,50 +123,59 @@ async fn the_document_lists_exactly_the_endpoints_that_exist() {
 
 #[tokio::test]
 async fn a_browser_signs_in_with_the_token_and_other_sites_change_nothing() {
-    let rig = rig().set("http", "token", "t0ken-of-this-test").start().await;
-    let api = Api::of(&rig);
-    let list = || api.request(Method::GET, "/api/v1/organizations");
+    let rig = rig().start().await;
+    let (bare, with_token) = (Api::with_token(&rig.worker(), None), Api::of(&rig));
+    let list = || bare.request(Method::GET, "/api/v1/organizations");
     answer(list(), 401).await;
     answer(list().bearer_auth("another"), 401).await;
-    answer(list().bearer_auth("t0ken-of-this-test"), 200).await;
+    answer(with_token.request(Method::GET, "/api/v1/organizations"), 200).await;
 
     let form = |token: &str| {
-        let form = api.request(Method::POST, "/login").header("content-type", "application/x-www-form-urlencoded");
-        form.body(format!("token={token}"))
+        let form = bare.request(Method::POST, "/login").header("content-type", "application/x-www-form-urlencoded");
+        form.body(format!("token={token}&next=%2Ffind%3Fq%3Dx"))
     };
     let refused = form("another").send().await.expect("an answer");
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["location"]),
+        (303, &"/login?failed=&next=%2Ffind%3Fq%3Dx".parse().unwrap())
+    );
     assert!(!refused.headers().contains_key("set-cookie"));
-    let foreign = form("t0ken-of-this-test").header("sec-fetch-site", "cross-site");
-    answer(foreign, 403).await;
-    // The client follows the redirect to `/`, so the cookie is read from a response it does not follow.
-    let patient = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let signed_in = patient
-        .post(format!("{}/login", api.base()))
-        .header("sec-fetch-site", "same-origin")
-        .body("token=t0ken-of-this-test")
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!((signed_in.status().as_u16(), &signed_in.headers()["location"]), (303, &"/".parse().unwrap()));
+    answer(form(TOKEN).header("sec-fetch-site", "cross-site"), 403).await;
+    let signed_in = form(TOKEN).header("sec-fetch-site", "same-origin").send().await.expect("an answer");
+    assert_eq!((signed_in.status().as_u16(), &signed_in.headers()["location"]), (303, &"/find?q=x".parse().unwrap()));
     let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
-    assert!(!cookie.contains("t0ken"), "{cookie}");
+    assert!(!cookie.contains(TOKEN), "{cookie}");
     let session = cookie.split(';').next().unwrap();
     answer(list().header("cookie", session), 200).await;
     answer(list().header("cookie", format!("{session}x")), 401).await;
 
     let discard = |site| {
-        let request = api.with(Method::POST, "/api/v1/dead-letters/discard", &json!({ "all": true, "dry_run": true }));
+        let request = bare.with(Method::POST, "/api/v1/dead-letters/discard", &json!({ "all": true, "dry_run": true }));
         request.header("cookie", session).header("sec-fetch-site", site)
     };
     for site in ["cross-site", "same-site"] {
         answer(discard(site), 403).await;
     }
     answer(discard("same-origin"), 200).await;
-    // A browser is redirected to the sign-in form; a program gets a problem.
-    let led = patient.get(format!("{}/anywhere", api.base())).header("accept", "text/html,*/*").send().await.unwrap();
-    assert_eq!((led.status().as_u16(), &led.headers()["location"]), (303, &"/login".parse().unwrap()));
-    let left = patient.post(format!("{}/logout", api.base())).header("cookie", session).send().await.unwrap();
+    answer(list().header("cookie", session).header("sec-fetch-site", "cross-site"), 403).await;
+    // A browser is redirected to the sign-in form and back; a program gets a problem.
+    let page = |path| bare.request(Method::GET, path).header("accept", "text/html,*/*");
+    let led = page("/anywhere?x=1").send().await.unwrap();
+    assert_eq!(
+        (led.status().as_u16(), &led.headers()["location"]),
+        (303, &"/login?next=%2Fanywhere%3Fx%3D1".parse().unwrap())
+    );
+    let missing = page("/anywhere").header("cookie", session).send().await.unwrap();
+    assert_eq!(
+        (missing.status().as_u16(), &missing.headers()["content-type"]),
+        (404, &"text/html; charset=utf-8".parse().unwrap())
+    );
+    let link = page("/").header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "navigate");
+    let link = link.header("sec-fetch-dest", "document").send().await.unwrap();
+    assert_eq!(link.status(), 303, "a link of another site leads to the form");
+    let left = bare.request(Method::POST, "/logout").header("cookie", session).send().await.unwrap();
     assert!(left.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
-    assert_eq!(rig.worker().log().matches("t0ken").count(), 0);
+    answer(list().header("cookie", session), 401).await;
+    assert_eq!(rig.worker().log().matches(TOKEN).count(), 0);
 }

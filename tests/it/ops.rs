@@ -3,6 +3,7 @@
 mod rig;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use handoffd::admin::api::{HttpError, serve};
 use handoffd::telemetry::metrics::PrometheusMetrics;
@@ -28,7 +29,19 @@ async fn health_and_metrics_are_open_to_all() {
     let unready = rig.get("/readyz").await;
     assert_eq!(unready.status(), 503);
     assert_eq!(body(unready).await, json!({ "status": "unready", "reasons": ["the broker is away"] }));
+    rig.reasons.lock().unwrap().push("can't reach the broker at broker.example:5672/acme: refused".to_owned());
+    let reasons = async |request: reqwest::RequestBuilder| {
+        body(request.send().await.expect("an answer")).await["reasons"][1].as_str().unwrap().to_owned()
+    };
+    let ask = || rig.client.get(rig.url("/readyz"));
+    assert_eq!(reasons(ask()).await, "can't reach the broker at …: refused");
+    assert_eq!(reasons(ask().bearer_auth("wrong")).await, "can't reach the broker at …: refused");
+    assert_eq!(
+        reasons(ask().bearer_auth("s3cret")).await,
+        "can't reach the broker at broker.example:5672/acme: refused"
+    );
     let metrics = rig.get("/metrics").await;
+    assert!(rig.metrics.render().contains("handoffd_http_auth_failures_total 1"));
     assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4");
     let text = metrics.text().await.expect("a body");
     assert!(text.contains("handoffd_events_total{outcome=\"succeeded\",type=\"handoff\"} 1"));
@@ -262,6 +275,45 @@ async fn a_request_with_an_endless_head_is_ended() {
         assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
     }
     rig.json("/api/v1/outcomes").await;
+    rig.stop().await;
+}
+
+/// And here.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_dropped() {
+    let rig = Rig::start(Vec::new()).await;
+    let many = 4000;
+    let mut stream = tokio::net::TcpStream::connect(rig.running.address).await.expect("a connection");
+    let asked = "GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(many);
+    // The server stops reading when it can't write.
+    _ = tokio::time::timeout(Duration::from_secs(60), stream.write_all(asked.as_bytes())).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let (mut answer, whole) = (Vec::new(), rig.get("/api/v1/openapi.json").await.text().await.unwrap().len());
+    _ = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
+    assert!(answer.len() < whole * many / 2, "{} bytes", answer.len());
+    rig.stop().await;
+}
+
+/// And here.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_is_a_problem() {
+    let rig = Rig::start(Vec::new()).await;
+    for path in ["/login", "/api/v1/dead-letters/replay"] {
+        let mut stream = tokio::net::TcpStream::connect(rig.running.address).await.expect("a connection");
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{");
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let mut answer = Vec::new();
+        _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.starts_with(b"HTTP/1.1 408"), "{path}: {}", String::from_utf8_lossy(&answer));
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn signing_in_takes_a_short_body() {
+    let rig = Rig::with(FakeStore::default(), Some("s3cret")).await;
+    let long = rig.client.post(rig.url("/login")).body("x".repeat(5 << 10)).send().await.expect("an answer");
+    assert!(problem(long, 413).await.contains("4 KiB"));
     rig.stop().await;
 }
 

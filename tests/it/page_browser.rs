@@ -5,8 +5,11 @@ mod tour;
 
 use std::sync::Arc;
 
+use thirtyfour::Key;
+
 use crate::support::browser::Browser;
 use crate::support::event::{Event, handoff};
+use crate::support::files::TOKEN;
 use crate::support::rig::{Rig, rig};
 
 const PLUG_IN: &str = "The plug-in Acme.CaseGuard refuses cases without a product.";
@@ -24,6 +27,9 @@ impl Scene {
         let rig = rig().start().await;
         let address = rig.worker().address().expect("an address");
         let browser = Browser::start(&format!("http://{address}")).await?;
+        browser.go("/find").await;
+        browser.types(TOKEN.to_owned() + Key::Enter).await;
+        browser.reads("Enter the ID of a session").await;
         let (fine, refused) = (handoff("email"), handoff("email"));
         rig.hand_off(&fine).await;
         rig.crm.refuse("incidents.create", 100, 400, "0x80040265", PLUG_IN);

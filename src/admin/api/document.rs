@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::parameter::Parameter;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, Make, RouteLink, problem};
 use super::state::ApiState;
-use super::{dead_letters, organizations, outcomes, queues, store};
+use super::{audit_list, dead_letters, organizations, outcomes, queues, store};
 
 const ABOUT: &str = "Outcomes, dead letters, organizations, queues and the store of a running handoffd. Every answer is JSON; every error is \
     `application/problem+json` (RFC 9457). docs/API.md shows each call.";
@@ -38,8 +38,9 @@ pub(super) fn routes() -> impl Iterator<Item = &'static ApiRoute> {
     const ORGANIZATIONS: &[ApiRoute] = &organizations::ROUTES;
     const QUEUES: &[ApiRoute] = &queues::ROUTES;
     const STORE: &[ApiRoute] = &store::ROUTES;
+    const AUDIT: &[ApiRoute] = &audit_list::ROUTES;
     const DOCUMENT: &[ApiRoute] = &OWN;
-    [OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, STORE, DOCUMENT].into_iter().flatten()
+    [OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, STORE, AUDIT, DOCUMENT].into_iter().flatten()
 }
 
 /// Authentication of the interface.
@@ -55,7 +56,7 @@ pub enum TokenPolicy {
 async fn show(State(parts): State<Arc<ApiState>>) -> impl IntoResponse {
     static TEXTS: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
     let (text, access) =
-        if parts.token.is_some() { (&TEXTS[0], TokenPolicy::Token) } else { (&TEXTS[1], TokenPolicy::Open) };
+        if parts.authenticator.is_open() { (&TEXTS[1], TokenPolicy::Open) } else { (&TEXTS[0], TokenPolicy::Token) };
     ([(CONTENT_TYPE, "application/json")], text.get_or_init(|| document(access).to_string()).as_str())
 }
 
@@ -77,7 +78,7 @@ pub fn document(access: TokenPolicy) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": { "type": "http", "scheme": "bearer", "description": "`http.token`; not required if unset." },
+                "token": { "type": "http", "scheme": "bearer", "description": "`http.token`, or `http.reader_token` to look; not required if unset." },
             },
             "schemas": generator.take_definitions(true),
         },
@@ -176,6 +177,7 @@ mod tests {
             ("post", "/api/v1/organizations/{id}/resume"),
             ("put", "/api/v1/organizations/{id}"),
             ("post", "/api/v1/store/accept"),
+            ("get", "/api/v1/audit"),
             ("delete", "/api/v1/organizations/{id}"),
         ] {
             assert!(document["paths"][path][verb].is_object(), "{verb} {path}");

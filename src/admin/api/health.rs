@@ -4,21 +4,24 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::StoreError;
 use serde_json::json;
 
+use super::problem::Problem;
+use super::redact::redact;
+use super::requester::Requester;
 use super::state::ApiState;
-use crate::telemetry::metrics::CONTENT_TYPE;
 
 /// Reports that the process responds.
 pub(super) async fn live() -> &'static str {
     "ok"
 }
 
-/// Reports that the worker processes events; 503 with reasons if it does not.
+/// Reports that the worker processes events; 503 with reasons if it does not. They name no host or path to a client that
+/// is not authenticated.
 pub(super) async fn ready(State(parts): State<Arc<ApiState>>) -> Response {
     let mut reasons = (parts.unready)();
     // After a failed write the store refuses reads too, until it recovers. It can't answer from memory for this empty key.
@@ -35,11 +38,14 @@ pub(super) async fn ready(State(parts): State<Arc<ApiState>>) -> Response {
     if reasons.is_empty() {
         return Json(json!({ "status": "ready" })).into_response();
     }
+    if Requester::current().is_none() {
+        reasons = reasons.iter().map(|reason| redact(reason, &parts.private)).collect();
+    }
     let body = Json(json!({ "status": "unready", "reasons": reasons }));
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }
 
 /// Renders the metrics.
-pub(super) async fn metrics(State(parts): State<Arc<ApiState>>) -> Response {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], parts.metrics.render()).into_response()
+pub(super) async fn metrics(State(parts): State<Arc<ApiState>>) -> Result<Response, Problem> {
+    parts.scrapes.render(&parts.metrics).await
 }

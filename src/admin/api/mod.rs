@@ -3,6 +3,10 @@
 //! operators' page gets the same as values.
 //! Absent: anything that processing an event depends on. TLS, which a proxy terminates.
 
+mod authenticator;
+mod attempts;
+pub mod audit_list;
+mod connections;
 mod document;
 mod guard;
 mod health;
@@ -15,10 +19,14 @@ mod parameter;
 mod problem;
 mod query;
 pub mod queues;
+mod redact;
+pub mod requester;
 mod route;
+mod scrape;
 mod session;
 mod state;
 mod store;
+mod tokens;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,10 +34,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use futures_util::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,12 +45,11 @@ use tokio_util::sync::CancellationToken;
 use super::page;
 use dead_letters::DeadLetterService;
 pub use document::{TokenPolicy, document};
+use guard::HostPolicy;
 pub use problem::Problem;
 use route::{DEFAULT_TIMEOUT, LONG_TIMEOUT};
 pub use state::{ApiDeps, ApiState};
 
-/// Longest body of a request. A selection or an organization is far shorter.
-const MAX_BODY_BYTES: usize = 256 * 1024;
 /// Time that a stopping server leaves a pass through the dead letters to finish.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -50,6 +57,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct RunningServer {
     /// Address with the actual port, even if port 0 was configured.
     pub address: SocketAddr,
+    /// Address of `/metrics`, if it has one of its own.
+    pub metrics_address: Option<SocketAddr>,
     stop: CancellationToken,
     letters: Arc<DeadLetterService>,
     task: JoinHandle<()>,
@@ -60,9 +69,11 @@ pub struct RunningServer {
 pub enum HttpError {
     /// The address can't be bound.
     #[error(
-        "cannot listen on {address} (http.listen): {source}; stop the process that uses it, or choose another address or port"
+        "cannot listen on {address} ({key}): {source}; stop the process that uses it, or choose another address or port"
     )]
     Bind {
+        /// Key of the configuration.
+        key: &'static str,
         /// Configured address.
         address: SocketAddr,
         /// Error of the operating system.
@@ -72,18 +83,30 @@ pub enum HttpError {
 
 /// Listens and serves requests until stopped.
 pub async fn serve(listen: SocketAddr, given: ApiDeps) -> Result<RunningServer, HttpError> {
-    let bind_error = |source| HttpError::Bind { address: listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
-    let address = listener.local_addr().map_err(bind_error)?;
-    let (stop, parts) = (CancellationToken::new(), Arc::new(ApiState::from(given)));
+    let (listener, address) = bind("http.listen", listen).await?;
+    let of_metrics = match given.metrics_listen {
+        Some(listen) => Some(bind("http.metrics_listen", listen).await?),
+        None => None,
+    };
+    let metrics_address = of_metrics.as_ref().map(|(_, address)| *address);
+    let (stop, parts) = (CancellationToken::new(), Arc::new(ApiState::new(given, address.port())));
     let samples = tokio::spawn(parts.history.clone().keep(Arc::clone(&parts.metrics)));
-    let answer = listen::listen(listener, router(&parts), stop.clone());
+    let answer = listen::listen(listener, router(&parts, metrics_address), stop.clone());
+    let answer_metrics =
+        of_metrics.map(|(listener, address)| listen::listen(listener, monitors(&parts, address), stop.clone()));
     let letters = Arc::clone(&parts.letters);
     let task = tokio::spawn(async move {
-        answer.await;
+        tokio::join!(answer, OptionFuture::from(answer_metrics));
         samples.abort();
     });
-    Ok(RunningServer { address, stop, letters, task })
+    Ok(RunningServer { address, metrics_address, stop, letters, task })
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), HttpError> {
+    let bind_error = |source| HttpError::Bind { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(bind_error)?;
+    let address = listener.local_addr().map_err(bind_error)?;
+    Ok((listener, address))
 }
 
 impl RunningServer {
@@ -96,15 +119,31 @@ impl RunningServer {
     }
 }
 
-fn router(parts: &Arc<ApiState>) -> Router {
+fn router(parts: &Arc<ApiState>, metrics_address: Option<SocketAddr>) -> Router {
+    let health = if metrics_address.is_some() { health() } else { health().merge(metrics()) };
     api()
-        .merge(pages().route_layer(from_fn_with_state(DEFAULT_TIMEOUT, guard::limit_time)))
+        .merge(health.merge(sign_in()).route_layer(from_fn_with_state(DEFAULT_TIMEOUT, guard::limit_time)))
         .merge(page::router(parts).route_layer(from_fn_with_state(LONG_TIMEOUT, guard::limit_time)))
         .method_not_allowed_fallback(not_allowed)
         .fallback(nothing_there)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(parts), guard::limit_concurrency))
+        .layer(from_fn(guard::read_body))
         .layer(from_fn_with_state(Arc::clone(parts), guard::authenticate))
+        .layer(from_fn_with_state(HostPolicy::of(parts), guard::screen))
+        .layer(from_fn(page::problems_as_pages))
+        .layer(from_fn(guard::add_security_headers))
+        .with_state(Arc::clone(parts))
+}
+
+/// Returns the routes of `http.metrics_listen`.
+fn monitors(parts: &Arc<ApiState>, address: SocketAddr) -> Router {
+    let policy = if address.ip().is_loopback() { HostPolicy::ThisMachine } else { HostPolicy::Any };
+    health()
+        .merge(metrics())
+        .route_layer(from_fn_with_state(DEFAULT_TIMEOUT, guard::limit_time))
+        .method_not_allowed_fallback(not_allowed)
+        .fallback(nothing_there)
+        .layer(from_fn_with_state(policy, guard::screen))
         .layer(from_fn(guard::add_security_headers))
         .with_state(Arc::clone(parts))
 }
@@ -116,14 +155,16 @@ fn api() -> Router<Arc<ApiState>> {
     })
 }
 
-/// Returns the routes for health, metrics and signing in.
-fn pages() -> Router<Arc<ApiState>> {
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route(login::FORM, post(login::sign_in))
-        .route("/logout", post(login::sign_out))
+fn health() -> Router<Arc<ApiState>> {
+    Router::new().route("/livez", get(health::live)).route("/readyz", get(health::ready))
+}
+
+fn metrics() -> Router<Arc<ApiState>> {
+    Router::new().route("/metrics", get(health::metrics))
+}
+
+fn sign_in() -> Router<Arc<ApiState>> {
+    Router::new().route(login::FORM, post(login::sign_in)).route("/logout", post(login::sign_out))
 }
 
 async fn nothing_there(uri: Uri) -> Problem {

@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 
 use super::parameter::{Parameter, ParameterType, in_path};
 use super::problem::Problem;
+use super::requester::audit;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, LONG_TIMEOUT, RouteLink, schema};
 use super::state::ApiState;
+use crate::admin::audit::AuditAction;
 use crate::organizations::{OrganizationError, OrganizationView, TestReport};
 
 const ID: &[Parameter] = &[in_path("id", ParameterType::Text, "OpenCX's ID of the organization.").such_as("org_acme")];
@@ -151,11 +153,17 @@ async fn test(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Res
 }
 
 async fn pause(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<Json<OrganizationView>, Problem> {
-    Ok(Json(parts.organizations.pause(&read(id)?).await?))
+    let id = read(id)?;
+    let view = parts.organizations.pause(&id).await?;
+    audit(AuditAction::Pause, id.as_str(), 1);
+    Ok(Json(view))
 }
 
 async fn resume(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<Json<OrganizationView>, Problem> {
-    Ok(Json(parts.organizations.resume(&read(id)?).await?))
+    let id = read(id)?;
+    let view = parts.organizations.resume(&id).await?;
+    audit(AuditAction::Resume, id.as_str(), 1);
+    Ok(Json(view))
 }
 
 async fn save(
@@ -169,11 +177,15 @@ async fn save(
             "invalid body; expected an object with the keys of an organization's file".to_owned(),
         ));
     }
-    Ok(Json(parts.organizations.save(&id, document).await?))
+    let report = parts.organizations.save(&id, document).await?;
+    audit(AuditAction::Save, id.as_str(), 1);
+    Ok(Json(report))
 }
 
 async fn delete(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<StatusCode, Problem> {
-    parts.organizations.delete(&read(id)?).await?;
+    let id = read(id)?;
+    parts.organizations.delete(&id).await?;
+    audit(AuditAction::Delete, id.as_str(), 1);
     Ok(StatusCode::NO_CONTENT)
 }
 

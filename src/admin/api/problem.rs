@@ -1,5 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use std::time::Duration;
+
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +16,8 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     extension: Option<(&'static str, Value)>,
+    /// Seconds after which the request may be repeated.
+    retry_after: Option<u64>,
 }
 
 /// Problem as sent. Further members may stand beside these.
@@ -44,7 +48,7 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
-    /// 403: request from a forbidden origin.
+    /// 403: not permitted to this client, or a request of a forbidden origin.
     pub fn forbidden(detail: String) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
@@ -64,6 +68,17 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
+    /// 408: body that took too long to arrive.
+    pub fn timeout(limit: Duration) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", limit.as_secs()))
+    }
+
+    /// 413: body longer than this number of bytes.
+    pub fn too_long(limit: usize) -> Self {
+        let detail = format!("body too long or incomplete; send at most {} KiB", limit >> 10);
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
     /// 415: body of another content type.
     pub fn unsupported_media_type() -> Self {
         let detail = "expected a body with `Content-Type: application/json`".to_owned();
@@ -78,6 +93,13 @@ impl Problem {
     /// 429: too many jobs.
     pub fn too_many(detail: String) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+    }
+
+    /// 429: too many failed authentications; the address has to wait this long.
+    pub fn slow_down(rest: Duration) -> Self {
+        let seconds = rest.as_secs() + u64::from(rest.subsec_nanos() > 0);
+        let detail = format!("too many failed authentications from this address; try again in {seconds} s");
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
     /// 503: a required service is temporarily unavailable.
@@ -99,18 +121,15 @@ impl Problem {
     }
 
     fn new(status: StatusCode, detail: String) -> Self {
-        Self { status, detail, extension: None }
+        Self { status, detail, extension: None, retry_after: None }
     }
 }
 
-/// Body that is not JSON, has another shape, is too long or of another content type.
+/// Body that is not JSON, has another shape or another content type.
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
         match rejection {
             JsonRejection::MissingJsonContentType(_) => Self::unsupported_media_type(),
-            other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body too long; send at most 256 KiB".to_owned())
-            }
             other => Self::bad_request(other.body_text()),
         }
     }
@@ -141,6 +160,9 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer realm=\"handoffd\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

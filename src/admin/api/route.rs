@@ -81,9 +81,16 @@ pub(super) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 /// Problems of every route.
-pub(super) const ALWAYS: [(u16, &str); 3] = [
+pub(super) const ALWAYS: [(u16, &str); 6] = [
     (401, "The required token is missing or wrong."),
-    (403, "Cross-site request, or no token is configured and the host is neither an IP address nor `localhost`."),
+    (
+        403,
+        "Requires `http.token`; or a cross-site request; or no token is configured and the host is neither an IP address nor \
+         `localhost`.",
+    ),
+    (408, "The body did not arrive in time."),
+    (413, "The body is too long."),
+    (429, "Too many failed authentications from this address, or too many jobs in progress."),
     (503, "Temporarily unavailable: the store, the broker, or capacity for another request."),
 ];
 
@@ -121,7 +128,6 @@ impl ApiRoute {
         let of_body = self.body.map(|_| {
             [
                 (400, "Invalid body; `detail` names the value and what was expected."),
-                (413, "The body is too long."),
                 (415, "The body is not `application/json`."),
             ]
         });

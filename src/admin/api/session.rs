@@ -1,29 +1,60 @@
-//! Browser sessions: a cookie proves that its owner has presented the token, without holding the token.
+//! Browser sessions: a cookie proves that its owner has presented a token, without holding the token.
+//!
+//! The cookie's key is derived from the token, so a session holds for every worker that has the same token, and ends with
+//! the token. Only the sessions that were signed out are remembered, by the worker that signed them out.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
-use rand::RngCore;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
-/// Lifetime of a session: an operator's shift.
-const LIFE: Duration = Duration::from_secs(12 * 3600);
+use super::tokens::BearerTokens;
+use crate::admin::audit::Identity;
+
+/// Longest life of a session, in seconds: an operator's shift.
+const LIFE: i64 = 12 * 3600;
+/// Longest time without a request, in seconds.
+const IDLE: i64 = 30 * 60;
+/// Age in seconds from which a cookie is replaced by one with the time of the present request.
+const RENEW: i64 = 60;
+/// Most seconds that another worker's clock may be ahead.
+const SKEW: i64 = 60;
+/// Limit of remembered sign-outs, each of which needed a token.
+const SIGN_OUTS: usize = 10_000;
+/// Prefix of names that a browser accepts only with TLS, for the whole site, and of no other host.
+const HOST_ONLY: &str = "__Host-";
 const NAME: &str = "handoffd_session";
 
-/// Issues and verifies the cookies of this process. Cookies of another process or of before a restart are invalid.
-pub struct Sessions {
-    key: [u8; 32],
+/// Sessions that this worker has opened, or another one with the same token.
+pub(super) struct Sessions {
+    /// Name of a cookie without TLS: a host's cookies go to all its ports, and must not replace each other.
+    name: String,
+    /// Sessions that were signed out, with the time in seconds at which they end by themselves.
+    signed_out: Mutex<HashMap<Uuid, i64>>,
+}
+
+/// Valid session of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Session {
+    /// Token that opened it.
+    pub identity: Identity,
+    id: Uuid,
+    began: i64,
+    seen: i64,
+    cookie: String,
 }
 
 /// Transport between the browser and the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CookieTransport {
+pub(super) enum CookieTransport {
     /// TLS, terminated by a proxy in front of the worker.
     Tls,
     /// Plain HTTP, or unknown.
@@ -31,115 +62,227 @@ pub enum CookieTransport {
 }
 
 impl Sessions {
-    /// Creates sessions with a random key.
-    pub fn new() -> Self {
-        let mut key = [0; 32];
-        rand::rng().fill_bytes(&mut key);
-        Self { key }
+    /// Creates the sessions of a listener on this port.
+    pub(super) fn new(port: u16) -> Self {
+        Self { name: format!("{NAME}_{port}"), signed_out: Mutex::default() }
     }
 
-    /// Returns the cookie for a browser that presented this token; `None` unless it equals `right`.
-    pub fn open(&self, given: &str, right: &SecretString, wire: CookieTransport) -> Option<HeaderValue> {
-        equals_token(given.as_bytes(), right).then(|| {
-            let until = Timestamp::now().saturating_add(LIFE).unwrap_or(Timestamp::MAX).as_second();
-            cookie(&format!("{until}.{}", URL_SAFE_NO_PAD.encode(self.seal(until, right))), LIFE, wire)
-        })
+    /// Opens a session and returns its cookie.
+    pub(super) fn open(&self, identity: Identity, tokens: &BearerTokens, wire: CookieTransport) -> Option<HeaderValue> {
+        let (now, cookie) = (Timestamp::now().as_second(), self.name(wire));
+        Session { identity, id: Uuid::new_v4(), began: now, seen: now, cookie }.cookie(tokens)
     }
 
-    /// Returns the cookie that ends a session.
-    pub fn close(wire: CookieTransport) -> HeaderValue {
-        cookie("", Duration::ZERO, wire)
-    }
-
-    /// True if a request carries an unexpired session of this token.
-    pub fn knows(&self, headers: &HeaderMap, right: &SecretString) -> bool {
+    /// Returns the valid session of a request.
+    pub(super) fn find(&self, headers: &HeaderMap, tokens: &BearerTokens, now: Timestamp) -> Option<Session> {
         let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut ours = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        ours.any(|(name, value)| name == NAME && self.is_ours(value, right, Timestamp::now()))
+        let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let ours = pairs.filter(|(name, _)| name.trim_start_matches(HOST_ONLY).starts_with(NAME));
+        let mut valid = ours.filter_map(|(name, value)| Session::read(name, value, tokens, now.as_second()));
+        let signed_out = self.signed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        valid.find(|session| !signed_out.contains_key(&session.id))
     }
 
-    fn is_ours(&self, value: &str, right: &SecretString, now: Timestamp) -> bool {
-        let Some((until, seal)) = value.split_once('.') else { return false };
-        let (Ok(until), Ok(seal)) = (until.parse::<i64>(), URL_SAFE_NO_PAD.decode(seal)) else { return false };
-        until > now.as_second() && bool::from(seal.ct_eq(&self.seal(until, right)[..]))
+    /// Ends a session.
+    pub(super) fn sign_out(&self, session: &Session, now: Timestamp) {
+        let now = now.as_second();
+        let mut signed_out = self.signed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        signed_out.retain(|_, until| *until > now);
+        if signed_out.len() >= SIGN_OUTS {
+            let oldest = signed_out.iter().min_by_key(|(_, until)| **until).map(|(id, _)| *id);
+            oldest.map(|id| signed_out.remove(&id));
+        }
+        // Nothing renews its cookies any more, so the last one ends with this.
+        signed_out.insert(session.id, now + IDLE + SKEW);
     }
 
-    fn seal(&self, until: i64, token: &SecretString) -> [u8; 32] {
-        // HMAC accepts keys of any length.
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length"); // see above
-        mac.update(&until.to_be_bytes());
-        mac.update(token.expose_secret().as_bytes());
-        mac.finalize().into_bytes().into()
+    /// Returns the cookie that removes the one of this session, or any that this worker has set.
+    pub(super) fn removal(&self, session: Option<&Session>, wire: CookieTransport) -> Option<HeaderValue> {
+        let name = session.map_or_else(|| self.name(wire), |session| session.cookie.clone());
+        header_value(&name, "", 0)
+    }
+
+    fn name(&self, wire: CookieTransport) -> String {
+        match wire {
+            CookieTransport::Tls => format!("{HOST_ONLY}{}", self.name),
+            CookieTransport::Plain => self.name.clone(),
+        }
     }
 }
 
-impl Default for Sessions {
-    fn default() -> Self {
-        Self::new()
+impl Session {
+    /// Returns a cookie with the time of this request, if the present one is old enough to be replaced.
+    pub(super) fn renewed(&self, tokens: &BearerTokens, now: Timestamp) -> Option<HeaderValue> {
+        let now = now.as_second();
+        (now - self.seen >= RENEW).then(|| Self { seen: now, ..self.clone() }.cookie(tokens))?
+    }
+
+    fn cookie(&self, tokens: &BearerTokens) -> Option<HeaderValue> {
+        let text = format!("{}.{}.{}", self.id.simple(), self.began, self.seen);
+        let seal = URL_SAFE_NO_PAD.encode(self.seal(tokens)?);
+        let rest = IDLE.min(self.began + LIFE - self.seen);
+        header_value(&self.cookie, &format!("{text}.{seal}"), rest)
+    }
+
+    /// Reads a cookie: its parts, its seal by either token, its times.
+    fn read(name: &str, value: &str, tokens: &BearerTokens, now: i64) -> Option<Self> {
+        let mut parts = value.split('.');
+        let id = Uuid::try_parse(parts.next()?).ok()?;
+        let (began, seen) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let seal = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
+        let in_time = began <= seen && seen <= now + SKEW && now < began + LIFE && now < seen + IDLE;
+        if parts.next().is_some() || !in_time {
+            return None;
+        }
+        let of = |identity| Self { identity, id, began, seen, cookie: name.to_owned() };
+        let mut candidates = [Identity::Token, Identity::ReaderToken].map(of).into_iter();
+        candidates.find(|session| session.seal(tokens).is_some_and(|right| bool::from(seal.ct_eq(&right[..]))))
+    }
+
+    fn seal(&self, tokens: &BearerTokens) -> Option<[u8; 32]> {
+        let key = keyed(tokens.of(self.identity)?.expose_secret().as_bytes(), b"handoffd session 1");
+        let mut text = self.id.as_bytes().to_vec();
+        text.extend(self.began.to_be_bytes());
+        text.extend(self.seen.to_be_bytes());
+        text.extend(self.identity.as_str().as_bytes());
+        Some(keyed(&key, &text))
     }
 }
 
-/// Compares a token in constant time.
-pub(super) fn equals_token(given: &[u8], right: &SecretString) -> bool {
-    given.ct_eq(right.expose_secret().as_bytes()).into()
+fn keyed(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length"); // as RFC 2104 defines it
+    mac.update(text);
+    mac.finalize().into_bytes().into()
 }
 
-fn cookie(value: &str, life: Duration, wire: CookieTransport) -> HeaderValue {
-    let secure = if wire == CookieTransport::Tls { "; Secure" } else { "" };
-    let text = format!("{NAME}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", life.as_secs());
-    HeaderValue::try_from(text).expect("letters, digits and punctuation") // base64 and numbers
+fn header_value(name: &str, value: &str, life: i64) -> Option<HeaderValue> {
+    let secure = if name.starts_with(HOST_ONLY) { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Strict{secure}");
+    HeaderValue::try_from(text).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn token() -> SecretString {
-        SecretString::from("s3cret")
+    fn tokens() -> BearerTokens {
+        BearerTokens::new(Some("s3cret".into()), Some("r3ader".into()))
+    }
+
+    fn later(seconds: i64) -> Timestamp {
+        Timestamp::now().saturating_add(Duration::from_secs(seconds.unsigned_abs())).unwrap()
     }
 
     fn headers(cookie: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::COOKIE, HeaderValue::try_from(cookie).unwrap())])
     }
 
-    fn opened(sessions: &Sessions) -> String {
-        let cookie = sessions.open("s3cret", &token(), CookieTransport::Plain).unwrap();
+    fn pair(cookie: &HeaderValue) -> String {
         cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
     }
 
-    #[test]
-    fn a_cookie_proves_the_token_without_holding_it() {
-        let sessions = Sessions::new();
-        let cookie = opened(&sessions);
-        assert!(!cookie.contains("s3cret"));
-        assert!(sessions.knows(&headers(&cookie), &token()));
-        assert!(sessions.knows(&headers(&format!("other=1; {cookie}; more=2")), &token()));
-        assert!(sessions.open("s3cret2", &token(), CookieTransport::Plain).is_none());
+    fn opened(sessions: &Sessions, identity: Identity) -> String {
+        pair(&sessions.open(identity, &tokens(), CookieTransport::Plain).unwrap())
+    }
+
+    fn found(sessions: &Sessions, cookie: &str, now: Timestamp) -> Option<Session> {
+        sessions.find(&headers(cookie), &tokens(), now)
     }
 
     #[test]
-    fn a_cookie_of_another_process_token_or_time_is_invalid() {
-        let (sessions, token) = (Sessions::new(), token());
-        let cookie = opened(&sessions);
-        assert!(!Sessions::new().knows(&headers(&cookie), &token));
-        assert!(!sessions.knows(&headers(&cookie), &SecretString::from("another")));
-        let value = cookie.split_once('=').unwrap().1;
-        let ended = Timestamp::now().saturating_add(LIFE).unwrap();
-        assert!(!sessions.is_ours(value, &token, ended.saturating_add(Duration::from_secs(1)).unwrap()));
-        let (until, seal) = value.split_once('.').unwrap();
-        let longer = until.parse::<i64>().unwrap() + 1;
-        for forged in [format!("{longer}.{seal}"), format!("{until}."), until.to_owned(), String::new(), ".".to_owned()]
-        {
-            assert!(!sessions.is_ours(&forged, &token, Timestamp::now()), "{forged}");
+    fn a_cookie_proves_its_token_to_every_worker_that_has_the_token() {
+        let (one, other) = (Sessions::new(1), Sessions::new(2));
+        for identity in [Identity::Token, Identity::ReaderToken] {
+            let cookie = opened(&one, identity);
+            assert!(!cookie.contains("s3cret") && !cookie.contains("r3ader"));
+            for cookie in
+                [cookie.clone(), format!("other=1; {cookie}; more=2"), format!("handoffd_session_9=x; {cookie}")]
+            {
+                assert_eq!(found(&other, &cookie, later(1)).map(|session| session.identity), Some(identity));
+            }
+            let changed = BearerTokens::new(Some("changed".into()), Some("another".into()));
+            assert_eq!(one.find(&headers(&cookie), &changed, later(1)), None);
         }
     }
 
     #[test]
-    fn cookies_are_hidden_from_scripts_and_other_sites() {
-        let sessions = Sessions::new();
-        let text = |wire| sessions.open("s3cret", &token(), wire).unwrap().to_str().unwrap().to_owned();
-        assert!(text(CookieTransport::Plain).ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"));
-        assert!(text(CookieTransport::Tls).ends_with("; SameSite=Strict; Secure"));
-        assert!(Sessions::close(CookieTransport::Plain).to_str().unwrap().contains("=; Path=/; Max-Age=0"));
+    fn a_readers_cookie_does_not_become_an_operators() {
+        let sessions = Sessions::new(1);
+        let cookie = opened(&sessions, Identity::ReaderToken);
+        let same = BearerTokens::new(Some("r3ader".into()), None);
+        assert_eq!(sessions.find(&headers(&cookie), &same, later(1)), None);
+    }
+
+    #[test]
+    fn a_session_ends_after_half_an_hour_without_a_request_and_after_twelve_hours_at_most() {
+        let sessions = Sessions::new(1);
+        let cookie = opened(&sessions, Identity::Token);
+        assert!(found(&sessions, &cookie, later(IDLE - 2)).is_some());
+        assert!(found(&sessions, &cookie, later(IDLE + 1)).is_none());
+
+        let mut cookie = cookie;
+        let mut at = 0;
+        while let Some(session) = found(&sessions, &cookie, later(at)) {
+            assert_eq!(session.renewed(&tokens(), Timestamp::from_second(session.seen + RENEW - 1).unwrap()), None);
+            cookie = pair(&session.renewed(&tokens(), later(at.max(RENEW))).unwrap());
+            at += IDLE - 60;
+        }
+        assert!((LIFE..LIFE + IDLE).contains(&at), "{at}");
+    }
+
+    #[test]
+    fn a_forged_cookie_is_none() {
+        let sessions = Sessions::new(1);
+        let cookie = opened(&sessions, Identity::Token);
+        let (name, value) = cookie.split_once('=').unwrap();
+        let parts: Vec<&str> = value.split('.').collect();
+        let [id, began, seen, seal] = parts[..] else { panic!("{cookie}") };
+        let next = seen.parse::<i64>().unwrap() + 1;
+        for forged in [
+            format!("{id}.{began}.{next}.{seal}"),
+            format!("{id}.{began}.{seen}."),
+            format!("{id}.{began}.{seen}.{seal}.x"),
+            format!("{}.{began}.{seen}.{seal}", Uuid::new_v4().simple()),
+            format!("{id}.{began}"),
+            String::new(),
+            "....".to_owned(),
+        ] {
+            assert_eq!(found(&sessions, &format!("{name}={forged}"), later(1)), None, "{forged}");
+        }
+        assert_eq!(found(&sessions, &format!("another={value}"), later(1)), None);
+    }
+
+    #[test]
+    fn a_session_that_was_signed_out_is_over_with_all_its_cookies() {
+        let sessions = Sessions::new(1);
+        let cookie = opened(&sessions, Identity::Token);
+        let session = found(&sessions, &cookie, later(1)).unwrap();
+        let renewed = pair(&session.renewed(&tokens(), later(RENEW + 1)).unwrap());
+        let another = opened(&sessions, Identity::Token);
+        sessions.sign_out(&session, later(2));
+        for cookie in [&cookie, &renewed] {
+            assert_eq!(found(&sessions, cookie, later(RENEW + 2)), None);
+        }
+        assert!(found(&sessions, &another, later(2)).is_some());
+        sessions.sign_out(&found(&sessions, &another, later(2)).unwrap(), later(IDLE + SKEW + 10));
+        assert_eq!(sessions.signed_out.lock().unwrap().len(), 1, "what has ended by itself is forgotten");
+    }
+
+    #[test]
+    fn cookies_are_hidden_from_scripts_other_sites_and_other_hosts() {
+        let sessions = Sessions::new(9464);
+        let text = |wire| sessions.open(Identity::Token, &tokens(), wire).unwrap().to_str().unwrap().to_owned();
+        let (plain, tls) = (text(CookieTransport::Plain), text(CookieTransport::Tls));
+        assert!(plain.starts_with("handoffd_session_9464=") && plain.ends_with("; SameSite=Strict"), "{plain}");
+        assert!(plain.contains("; Path=/; Max-Age=1800; HttpOnly;"), "{plain}");
+        assert!(
+            tls.starts_with("__Host-handoffd_session_9464=") && tls.ends_with("; SameSite=Strict; Secure"),
+            "{tls}"
+        );
+        let session = found(&sessions, &pair(&HeaderValue::try_from(tls).unwrap()), later(1)).unwrap();
+        let removal = sessions.removal(Some(&session), CookieTransport::Plain).unwrap();
+        assert!(removal.to_str().unwrap().starts_with("__Host-handoffd_session_9464=; Path=/; Max-Age=0;"));
     }
 }

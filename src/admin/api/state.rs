@@ -1,13 +1,16 @@
 //! State that all routes share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use handoffd_engine::ports::store::Store;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
+use super::authenticator::Authenticator;
 use super::dead_letters::DeadLetterService;
-use super::session::Sessions;
+use super::scrape::Scrapes;
+use crate::admin::audit::AuditTrail;
 use crate::admin::deps::StoreAcceptance;
 use crate::admin::history::History;
 use crate::organizations::Organizations;
@@ -24,8 +27,12 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// Reasons why the worker is not ready; empty if it is.
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Bearer token for everything except health and metrics.
-    pub token: Option<SecretString>,
+    /// Credentials that the interface accepts.
+    pub authenticator: Authenticator,
+    /// Actions of operators.
+    pub trail: Arc<AuditTrail>,
+    /// Hosts, virtual hosts and paths that an unauthenticated client must not learn from reasons.
+    pub private: Vec<String>,
     /// Organizations.
     pub organizations: Arc<dyn Organizations>,
     /// Acceptance of a store that replaced a damaged one.
@@ -34,10 +41,10 @@ pub struct ApiState {
     pub letters: Arc<DeadLetterService>,
     /// Counters of the last hour.
     pub history: History,
-    /// Sessions of browsers that have signed in.
-    pub sessions: Sessions,
     /// Permits for concurrent requests.
     pub places: Semaphore,
+    /// Clients of `/metrics`.
+    pub(super) scrapes: Scrapes,
 }
 
 /// Dependencies that the interface is started with.
@@ -50,28 +57,38 @@ pub struct ApiDeps {
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Bearer token for everything except health and metrics.
     pub token: Option<SecretString>,
+    /// Bearer token for everything except customers' text and changes.
+    pub reader_token: Option<SecretString>,
+    /// Hosts, virtual hosts and paths that an unauthenticated client must not learn from reasons.
+    pub private: Vec<String>,
     /// Organizations.
     pub organizations: Arc<dyn Organizations>,
     /// Acceptance of a store that replaced a damaged one.
     pub acceptance: Arc<dyn StoreAcceptance>,
     /// Access to the dead letters.
     pub letters: DeadLetterService,
+    /// Address of `/metrics`, if it has one of its own.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
-impl From<ApiDeps> for ApiState {
-    fn from(given: ApiDeps) -> Self {
-        let ApiDeps { metrics, store, unready, token, organizations, acceptance, letters } = given;
+impl ApiState {
+    /// Creates the state of an interface that listens on this port.
+    pub(super) fn new(given: ApiDeps, port: u16) -> Self {
+        let ApiDeps { metrics, store, unready, private, organizations, acceptance, letters, .. } = given;
+        let authenticator = Authenticator::new((given.token, given.reader_token), port, Arc::clone(&metrics));
         Self {
             metrics,
             store,
             unready,
-            token,
+            authenticator,
+            trail: Arc::default(),
+            private,
             organizations,
             acceptance,
             letters: Arc::new(letters),
             history: History::default(),
-            sessions: Sessions::new(),
             places: Semaphore::new(MOST_AT_ONCE),
+            scrapes: Scrapes::default(),
         }
     }
 }

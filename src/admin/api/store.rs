@@ -7,8 +7,10 @@ use axum::extract::State;
 use axum::routing::on;
 
 use super::problem::Problem;
+use super::requester::audit;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
 use super::state::ApiState;
+use crate::admin::audit::AuditAction;
 use crate::admin::deps::StoreAccepted;
 
 pub(super) const ROUTES: [ApiRoute; 1] = [ApiRoute {
@@ -29,6 +31,8 @@ pub(super) const ROUTES: [ApiRoute; 1] = [ApiRoute {
 }];
 
 async fn accept(State(parts): State<Arc<ApiState>>) -> Result<Json<StoreAccepted>, Problem> {
-    let accepted = parts.acceptance.accept_store().await;
-    accepted.map(Json).map_err(|problem| Problem::unavailable(problem.to_string()))
+    let accepted =
+        parts.acceptance.accept_store().await.map_err(|problem| Problem::unavailable(problem.to_string()))?;
+    audit(AuditAction::AcceptStore, accepted.set_aside.as_deref().unwrap_or_default(), u64::from(accepted.accepted));
+    Ok(Json(accepted))
 }

@@ -20,14 +20,17 @@ pub(super) enum PageTab {
     DeadLetters,
     /// Organizations.
     Organizations,
+    /// Actions of operators.
+    Activity,
 }
 
 /// Sections with their paths and names.
-const PLACES: [(PageTab, &str, &str); 4] = [
+const PLACES: [(PageTab, &str, &str); 5] = [
     (PageTab::Now, "/", "Overview"),
     (PageTab::Find, "/find", "Find"),
     (PageTab::DeadLetters, "/dead-letters", "Dead letters"),
     (PageTab::Organizations, "/organizations", "Organizations"),
+    (PageTab::Activity, "/activity", "Activity"),
 ];
 
 /// State shown in the header of every page.
@@ -44,9 +47,11 @@ pub(super) struct PageHead {
 /// Sign-in state of a browser.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) enum SignIn {
-    /// Signed in; may sign out.
-    SignedIn,
-    /// No sign-in required.
+    /// Signed in with `http.token`.
+    Operator,
+    /// Signed in with `http.reader_token`.
+    Reader,
+    /// No token is configured.
     #[default]
     Open,
 }
@@ -67,9 +72,7 @@ pub(super) fn page(place: PageTab, title: &str, standing: &PageHead, body: &Mark
                 main id="main" tabindex="-1" { (body) }
                 footer {
                     p { "handoffd " (env!("CARGO_PKG_VERSION")) " · all times in UTC" }
-                    @if standing.session == SignIn::SignedIn {
-                        form method="post" action="/logout" { button class="quiet" { "Sign out" } }
-                    }
+                    (signed_in(standing.session))
                 }
             }
         }
@@ -112,6 +115,22 @@ pub(super) fn search(query: &str, size: Size) -> Markup {
                     maxlength="600" placeholder=(if size == Size::Large { "ses_9f2c, evt_01JDA7, CAS-01234-X1Y2Z3, a GUID" } else { "Any ID or ticket number" });
                 button { "Find" }
             }
+        }
+    }
+}
+
+fn signed_in(session: SignIn) -> Markup {
+    html! {
+        @match session {
+            SignIn::Open => p class="open" {
+                "Open: no token is set, so everyone on this machine has access. Customer text, saving and discarding require "
+                code { "http.token" } "."
+            },
+            SignIn::Reader => p { "Signed in as reader: no changes, no customer text" },
+            SignIn::Operator => {},
+        }
+        @if session != SignIn::Open {
+            form method="post" action="/logout" { button class="quiet" { "Sign out" } }
         }
     }
 }
@@ -175,8 +194,12 @@ mod tests {
 
     #[test]
     fn only_a_signed_in_browser_can_sign_out() {
-        let signed_in = PageHead { session: SignIn::SignedIn, ..PageHead::default() };
-        assert!(drawn(PageTab::Now, &signed_in).contains("/logout"));
-        assert!(!drawn(PageTab::Now, &PageHead::default()).contains("/logout"));
+        for session in [SignIn::Operator, SignIn::Reader] {
+            let page = drawn(PageTab::Now, &PageHead { session, ..PageHead::default() });
+            assert!(page.contains("/logout") && !page.contains("Open: no token"));
+            assert_eq!(page.contains("as reader"), session == SignIn::Reader);
+        }
+        let page = drawn(PageTab::Now, &PageHead::default());
+        assert!(!page.contains("/logout") && page.contains("Open: no token is set"));
     }
 }

@@ -2,6 +2,7 @@
 //! Out: the operators' page: HTML that works without scripts, its style sheet and a small script.
 //! Absent: authentication, which the HTTP interface does first; external resources such as fonts and libraries.
 
+mod activity;
 mod badge;
 mod chart;
 mod failure;
@@ -16,7 +17,7 @@ mod text;
 mod timeline;
 mod words;
 
-pub use routes::router;
+pub use routes::{problems_as_pages, router};
 
 #[cfg(test)]
 mod tests;

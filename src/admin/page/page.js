@@ -91,7 +91,9 @@
     }
 
     async function fetchAndShow() {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      const answer = await fetch(location.href, {
+        headers: { accept: "text/html", "x-handoffd-refresh": "1" },
+      });
       // The session has ended: let the browser follow the redirect.
       if (answer.redirected) return location.reload();
       if (!answer.ok) throw new Error(`status ${answer.status}`);

@@ -10,6 +10,7 @@ use handoffd_engine::workflow::{Failure, HistoryEntry, Outcome, Phase, Progress,
 use jiff::Timestamp;
 use maud::html;
 
+use super::activity::activity;
 use super::dead_letters::confirm::{DeadLetterAction, DryRunForm, confirm};
 use super::dead_letters::filter::FilterForm;
 use super::dead_letters::list::{DeadLetterList, GroupView, letters};
@@ -20,6 +21,7 @@ use super::now::{NowView, now};
 use super::organizations::{OrganizationLine, organizations};
 use super::timeline::StoryContext;
 use super::{find, timeline};
+use crate::admin::audit::{AuditAction, AuditEntry, Identity};
 use crate::admin::history::{MINUTES, Minute};
 use crate::organizations::{CheckResult, Finding, OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
 use crate::telemetry::metrics::QueueDepths;
@@ -177,6 +179,22 @@ fn names_are_never_markup_among_dead_letters() {
         &course(&JobProgress { now, act: DeadLetterAction::Replay, seen: 1, total: 2, done, lines: &lines, beyond: 0 })
             .0,
     );
+}
+
+#[test]
+fn names_are_never_markup_in_the_record() {
+    let entry = AuditEntry {
+        at: at(),
+        who: Identity::Token,
+        from: None,
+        user: text(),
+        action: AuditAction::Discard,
+        subject: HOSTILE.to_owned(),
+        count: 1200,
+    };
+    let drawn = activity(&[entry], at()).into_string();
+    assert_harmless(&drawn);
+    assert!(drawn.contains("discarded dead letters") && drawn.contains("1,200"), "{drawn}");
 }
 
 #[test]

@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::arguments::DeadLettersCommand;
 use self::page::{EntryPrinter, OutputFormat};
+use super::audit::report_operation;
 use super::shell::{CommandError, FAILED, block_on, print_status};
+use crate::admin::audit::dead_letters::CountingObserver;
 use crate::app;
 use crate::config::Config;
 use crate::rabbit::RabbitDeadLetterQueue;
@@ -85,8 +87,11 @@ async fn work(config: &Config, order: &Operation, form: OutputFormat) -> Result<
     };
     let mut letters = opened;
     let mut page = EntryPrinter::begin(form, order);
-    let done = execute(&mut *letters, order, &mut page, &stop).await;
+    let mut counting = CountingObserver::new(&mut page);
+    let done = execute(&mut *letters, order, &mut counting, &stop).await;
+    let count = counting.count;
     page.end();
+    report_operation(config, order, count).await;
     if let Some(warning) = letters.warning() {
         print_status(format_args!("warning: {warning}"));
     }

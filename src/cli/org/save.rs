@@ -7,7 +7,9 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::tested::{passed, print_report, tested};
-use crate::cli::shell::{CommandError, print, print_status};
+use crate::admin::audit::AuditAction;
+use crate::cli::audit::report;
+use crate::cli::shell::{CommandError, block_on, print, print_status};
 use crate::config::{Config, EnvironmentVariables};
 use crate::organizations::{self, Holds, Organization, write_file};
 
@@ -20,13 +22,18 @@ pub(super) fn save(config: &Config, env: &EnvironmentVariables, file: &Path, jso
     let organization = organizations::parse(file, &text, config, env)?;
     let target = config.organizations.directory.join(name(file));
     check_conflicts(config, env, &organization, &target)?;
-    let report: Value = tested(config, env, &organization)?;
-    print_report(&report, json)?;
-    if let Err(refusal) = passed(&report) {
+    let tested: Value = tested(config, env, &organization)?;
+    print_report(&tested, json)?;
+    if let Err(refusal) = passed(&tested) {
         print_status(format_args!("not saved; {} is unchanged", target.display()));
         return Err(refusal);
     }
     write_file(&target, &text, holds(&text)).map_err(anyhow::Error::from)?;
+    let id = organization.settings.organization_id.as_str();
+    block_on(async {
+        report(config, AuditAction::Save, id, 1).await;
+        Ok(())
+    })?;
     if !json {
         print(&format!("saved as {}; a running worker loads it within seconds\n", target.display()));
     }

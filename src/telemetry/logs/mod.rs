@@ -16,6 +16,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use super::traces::Traces;
 use crate::config::{LogConfig, LogFormat};
 
+/// Target of the record of operators' actions.
+pub const AUDIT: &str = "audit";
+
 /// Failure to set up logging.
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
@@ -52,12 +55,16 @@ pub fn init(log: &LogConfig, traces: Option<&Traces>) -> Result<(), LogsError> {
 
 /// Builds the filter for `log.level`. A plain level applies to the worker itself; libraries stay at warnings, because
 /// their `info` is not about events, and sled is silent, because the store logs its failures. Directives are used
-/// unchanged.
+/// unchanged. The record of operators' actions is logged at every level but `off`.
 pub fn filter(level: &str) -> Result<EnvFilter, LogsError> {
     let directives = match level.trim().to_lowercase().as_str() {
-        quiet @ ("off" | "error" | "warn") => format!("{quiet},sled=off"),
-        loud @ ("info" | "debug" | "trace") => format!("warn,sled=off,handoffd={loud},dynamics_simulator={loud}"),
-        _ => level.to_owned(),
+        "off" => "off".to_owned(),
+        quiet @ ("error" | "warn") => format!("{quiet},sled=off,{AUDIT}=info"),
+        loud @ ("info" | "debug" | "trace") => {
+            format!("warn,sled=off,{AUDIT}=info,handoffd={loud},dynamics_simulator={loud}")
+        }
+        own if own.contains(AUDIT) => level.to_owned(),
+        _ => format!("{level},{AUDIT}=info"),
     };
     EnvFilter::try_new(directives).map_err(|source| LogsError::Level { level: level.to_owned(), source })
 }

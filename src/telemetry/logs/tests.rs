@@ -44,6 +44,17 @@ fn a_text_line_is_a_sentence_and_fields() {
 }
 
 #[test]
+fn actions_of_operators_are_logged_at_every_level_but_off() {
+    let record = |level| logged(LogFormat::Text, level, || tracing::info!(target: AUDIT, count = 1, "replayed"));
+    for level in ["error", "warn", "info", "trace", "handoffd=error", "handoffd=debug,warn"] {
+        assert!(record(level).ends_with(" INFO audit: replayed count=1\n"), "{level}: {}", record(level));
+    }
+    for level in ["off", "audit=off"] {
+        assert_eq!(record(level), "");
+    }
+}
+
+#[test]
 fn values_never_break_a_line() {
     let evil = "a\nb\r\u{1b}[31m\u{2028}c \"q\" \\ \u{7f}\u{85}\u{202e}\u{61c}\u{200b}\u{feff}\u{e0041}";
     for format in [LogFormat::Text, LogFormat::Json] {

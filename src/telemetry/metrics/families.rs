@@ -40,6 +40,7 @@ pub(super) struct Families {
     pub store_bytes: IntGauge,
     pub store_healthy: IntGauge,
     pub insecure_settings: IntGaugeVec,
+    pub http_auth_failures: IntCounter,
     pub build_info: IntGaugeVec,
 }
 
@@ -112,6 +113,10 @@ impl Families {
             store_bytes: gauge("handoffd_store_bytes", "Size of the store on disk in bytes."),
             store_healthy: gauge("handoffd_store_healthy", "0 while the store can't be written to."),
             insecure_settings: gauges("handoffd_insecure_settings", "1 for each insecure setting.", &["setting"]),
+            http_auth_failures: registered(IntCounter::new(
+                "handoffd_http_auth_failures_total",
+                "Requests with a wrong token.",
+            )),
             build_info: gauges("handoffd_build_info", "Constant 1, labelled with the version.", &["version"]),
         }
     }
@@ -119,7 +124,7 @@ impl Families {
     /// Returns a new registry, so that two workers in one process do not share numbers.
     pub(super) fn registry(&self) -> Registry {
         let registry = Registry::new();
-        let all: [Box<dyn Collector>; 24] = [
+        let all: [Box<dyn Collector>; 25] = [
             Box::new(self.events.clone()),
             Box::new(self.event_seconds.clone()),
             Box::new(self.event_age_seconds.clone()),
@@ -143,6 +148,7 @@ impl Families {
             Box::new(self.store_bytes.clone()),
             Box::new(self.store_healthy.clone()),
             Box::new(self.insecure_settings.clone()),
+            Box::new(self.http_auth_failures.clone()),
             Box::new(self.build_info.clone()),
         ];
         for collector in all {

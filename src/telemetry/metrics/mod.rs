@@ -144,6 +144,11 @@ impl PrometheusMetrics {
         settings.for_each(|setting| self.families.insecure_settings.with_label_values(&[setting]).set(1));
     }
 
+    /// Counts a request with a wrong token.
+    pub fn http_auth_failed(&self) {
+        self.families.http_auth_failures.inc();
+    }
+
     /// Sets the source of the worker's state; until then its metrics are 0. Later calls have no effect.
     pub fn set_health_source(&self, worker: impl Fn() -> WorkerHealth + Send + Sync + 'static) {
         _ = self.vitals.set(Box::new(worker));

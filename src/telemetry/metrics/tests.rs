@@ -5,7 +5,7 @@ use handoffd_engine::ports::metrics::BrokerQueue;
 use super::*;
 
 /// Metrics of contract section 10; the two that count events that are otherwise only logged; the four that alerts use.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 24] = [
     "handoffd_broker_connected",
     "handoffd_build_info",
     "handoffd_consuming",
@@ -18,6 +18,7 @@ const NAMES: [&str; 23] = [
     "handoffd_event_seconds",
     "handoffd_events_total",
     "handoffd_forwarded_total",
+    "handoffd_http_auth_failures_total",
     "handoffd_in_flight",
     "handoffd_insecure_settings",
     "handoffd_oldest_event_seconds",

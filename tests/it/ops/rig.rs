@@ -219,9 +219,12 @@ pub fn given(metrics: Arc<PrometheusMetrics>, store: Arc<FakeStore>) -> ApiDeps 
         store,
         unready: Arc::new(Vec::new),
         token: None,
+        reader_token: None,
+        private: vec!["broker.example:5672/acme".to_owned()],
         organizations: Arc::new(EmptyRegistry),
         acceptance: Arc::new(EmptyRegistry),
         letters: DeadLetterService::new(Arc::new(UnreachableBroker), limits),
+        metrics_listen: None,
     }
 }
 

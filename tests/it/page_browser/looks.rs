@@ -67,7 +67,7 @@ async fn everything_works_without_a_script() {
 }
 
 /// Expected text of each page.
-const EXPECTED: [&str; 7] = [
+const EXPECTED: [&str; 8] = [
     "Running normally",
     "Enter the ID of a session",
     "Create the case",
@@ -75,6 +75,7 @@ const EXPECTED: [&str; 7] = [
     "Message content",
     "Replay 1 dead letter?",
     "Concurrent requests",
+    "Actions of operators",
 ];
 
 fn pages(scene: &Scene) -> Vec<String> {
@@ -87,6 +88,7 @@ fn pages(scene: &Scene) -> Vec<String> {
         format!("/dead-letters/show?id={id}"),
         format!("/dead-letters/confirm?act=replay&id={id}"),
         "/organizations".to_owned(),
+        "/activity".to_owned(),
     ]
 }
 

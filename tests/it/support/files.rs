@@ -8,6 +8,9 @@ use uuid::Uuid;
 use super::event::{ANOTHER_ORGANIZATION, ORGANIZATION};
 use super::simulator::SECRET;
 
+/// Token of the HTTP interface of every rig.
+pub const TOKEN: &str = "token-of-every-rig";
+
 /// Configuration with one organization, and with names of its own on a shared broker.
 #[derive(Clone)]
 pub struct Files {
@@ -55,6 +58,7 @@ impl Files {
         ] {
             files.set("broker", key, value);
         }
+        files.set("http", "token", TOKEN);
         files.set("dynamics", "authority", crm);
         files.organize("organization_id", ORGANIZATION);
         files.organize("environment_url", crm);
@@ -117,7 +121,7 @@ impl Files {
         own.set("organizations", "directory", text(&folder.join("organizations")));
         self.write_organization(folder);
         let path = folder.join(format!("{worker}.toml"));
-        std::fs::write(&path, own.config.to_string()).unwrap();
+        replace(&path, &own.config.to_string());
         path
     }
 
@@ -138,12 +142,16 @@ fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Writes atomically, as an operator would.
 fn write(folder: &Path, organization: &Table) {
     let directory = folder.join("organizations");
     std::fs::create_dir_all(&directory).unwrap();
     let id = organization["organization_id"].as_str().unwrap();
-    let draft = directory.join(format!("{id}.draft"));
-    std::fs::write(&draft, organization.to_string()).unwrap();
-    std::fs::rename(draft, directory.join(format!("{id}.toml"))).unwrap();
+    replace(&directory.join(format!("{id}.toml")), &organization.to_string());
+}
+
+/// Writes atomically, as an operator would: a process may be reading the file.
+fn replace(path: &Path, text: &str) {
+    let draft = path.with_extension(format!("draft-{}", Uuid::new_v4().simple()));
+    std::fs::write(&draft, text).unwrap();
+    std::fs::rename(draft, path).unwrap();
 }

@@ -3,29 +3,34 @@
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
+use super::files::TOKEN;
 use super::rig::Rig;
-use super::worker::{Worker, http};
+use super::worker::{Worker, http, http_builder};
 
 /// Client of the interface of a rig's worker.
 pub struct Api {
     client: reqwest::Client,
     base: String,
+    token: Option<&'static str>,
 }
 
 impl Api {
-    /// Client of the worker started last.
+    /// Client of the worker started last, with the rig's token.
     pub fn of(rig: &Rig) -> Self {
-        Self { client: http(), base: format!("http://{}", rig.worker().address().expect("an address")) }
+        Self::with_token(&rig.worker(), Some(TOKEN))
     }
 
-    /// Base URL.
-    pub fn base(&self) -> &str {
-        &self.base
+    /// Client of a worker with this token, or without any.
+    pub fn with_token(worker: &Worker, token: Option<&'static str>) -> Self {
+        // Redirects are responses to look at.
+        let client = http_builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { client, base: format!("http://{}", worker.address().expect("an address")), token }
     }
 
     /// Request to be sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base))
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        self.token.into_iter().fold(request, RequestBuilder::bearer_auth)
     }
 
     /// Body of the response to `GET`, with status 200.
@@ -66,7 +71,7 @@ impl Worker {
     /// Sends a request below `/api/v1` and returns the status and the body (null if empty).
     pub async fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = format!("http://{}/api/v1{path}", self.address().expect("an address"));
-        let mut request = http().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
+        let mut request = http().request(Method::from_bytes(method.as_bytes()).unwrap(), url).bearer_auth(TOKEN);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }

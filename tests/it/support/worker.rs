@@ -193,7 +193,8 @@ pub fn http_anew() -> reqwest::Client {
     http_builder().pool_max_idle_per_host(0).build().unwrap()
 }
 
-fn http_builder() -> reqwest::ClientBuilder {
+/// Builder of such clients.
+pub fn http_builder() -> reqwest::ClientBuilder {
     // The client requires the process's TLS provider even for plain HTTP; another test may have installed it.
     _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy()

@@ -14,6 +14,8 @@ use super::browse_end::{BrowseEnd, BrowseTask, broken_off};
 use super::collector::{Collected, Collector, Grouped, Groups};
 use super::jobs::{Job, JobAction, JobObserver, JobView, Jobs};
 use crate::admin::api::Problem;
+use crate::admin::api::requester::{Permission, Requester, require};
+use crate::admin::audit::dead_letters::{CountingObserver, audited};
 
 /// Time to wait for another pass to end, before the request is refused. A pass through 100,000 dead letters takes longer.
 const TURN: Duration = Duration::from_secs(15);
@@ -78,13 +80,14 @@ impl DeadLetterService {
         action: JobAction,
         effect: RunMode,
     ) -> Result<JobView, Problem> {
-        let view = JobView::new(action, effect);
-        let job = Arc::new(Job::new(&view, self.stop()));
-        self.jobs.add(&job)?;
         let order = match action {
             JobAction::Replay => Action::Replay(effect),
             JobAction::Discard => Action::Discard(effect),
         };
+        permitted(&order)?;
+        let view = JobView::new(action, effect);
+        let job = Arc::new(Job::new(&view, self.stop()));
+        self.jobs.add(&job)?;
         let look = self.begin(selection, order, JobObserver(Arc::clone(&job)), job.stop.clone(), WaitMode::Long);
         tokio::spawn(async move {
             match look.await {
@@ -118,8 +121,16 @@ impl DeadLetterService {
     ) -> BrowseTask<O> {
         let desk = Arc::clone(self);
         let order = Operation { selection, action, limits: self.limits };
+        let (permitted, requester) = (permitted(&order.action), Requester::current());
         tokio::spawn(async move {
-            let done = desk.carry_out(&order, &mut observer, &stop, patience).await;
+            let mut counting = CountingObserver::new(&mut observer);
+            let done = match permitted {
+                Ok(()) => desk.carry_out(&order, &mut counting, &stop, patience).await,
+                Err(problem) => Err(problem),
+            };
+            if let (Some(requester), Some((action, subject))) = (requester, audited(&order)) {
+                requester.audit(action, subject, counting.count);
+            }
             (observer, done)
         })
     }
@@ -146,6 +157,16 @@ impl DeadLetterService {
             other => Problem::bad_request(other.to_string()),
         })
     }
+}
+
+/// Refuses an action that the request's client may not take.
+fn permitted(action: &Action) -> Result<(), Problem> {
+    require(match action {
+        Action::Show => Permission::ReadText,
+        Action::Discard(RunMode::Apply) => Permission::Discard,
+        Action::Replay(RunMode::Apply) | Action::Substitute(RunMode::Apply, _) => Permission::Change,
+        Action::List | Action::Replay(_) | Action::Discard(_) | Action::Substitute(..) => Permission::Look,
+    })
 }
 
 fn in_use() -> Problem {

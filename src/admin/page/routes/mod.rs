@@ -2,12 +2,14 @@
 //! Out: pages, or redirects after actions.
 //! Absent: the look of a page; authentication.
 
+mod activity;
 mod answer;
 mod assets;
 mod dead_letters;
 mod find;
 mod now;
 mod organizations;
+mod problems;
 mod sign_in;
 mod state;
 
@@ -17,6 +19,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::admin::api::ApiState;
+pub use problems::problems_as_pages;
 use state::PageState;
 
 /// Returns the page's routes with their own state. Samples are taken as long as the router lives.
@@ -34,6 +37,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<ApiState>) -> Router
         .route("/organizations/test", post(organizations::test))
         .route("/organizations/pause", post(organizations::pause))
         .route("/organizations/resume", post(organizations::resume))
+        .route("/activity", get(activity::activity))
         .route("/login", get(sign_in::form))
         .route("/page.css", get(assets::style))
         .route("/page.js", get(assets::script))

@@ -11,6 +11,8 @@ use super::answer::{PageAnswer, PageFault, Refresh, living};
 use super::state::PageState;
 use crate::admin::api::Problem;
 use crate::admin::api::login::go;
+use crate::admin::api::requester::audit;
+use crate::admin::audit::AuditAction;
 use crate::admin::page::layout::PageTab;
 use crate::admin::page::organizations::{OrganizationLine, organizations as drawn};
 use crate::organizations::OrganizationError;
@@ -42,13 +44,17 @@ pub(super) async fn test(State(page): State<Arc<PageState>>, form: String) -> Pa
 
 /// Pauses an organization.
 pub(super) async fn pause(State(page): State<Arc<PageState>>, form: String) -> PageAnswer {
-    page.parts.organizations.pause(&named(&form)).await.map_err(|error| refused(&page, error))?;
+    let id = named(&form);
+    page.parts.organizations.pause(&id).await.map_err(|error| refused(&page, error))?;
+    audit(AuditAction::Pause, id.as_str(), 1);
     Ok(go(PATH))
 }
 
 /// Resumes an organization.
 pub(super) async fn resume(State(page): State<Arc<PageState>>, form: String) -> PageAnswer {
-    page.parts.organizations.resume(&named(&form)).await.map_err(|error| refused(&page, error))?;
+    let id = named(&form);
+    page.parts.organizations.resume(&id).await.map_err(|error| refused(&page, error))?;
+    audit(AuditAction::Resume, id.as_str(), 1);
     Ok(go(PATH))
 }
 

@@ -6,18 +6,24 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{DOCTYPE, html};
+use url::form_urlencoded;
 
 use super::answer::with_security_headers;
 use super::state::PageState;
-use crate::admin::api::login::go;
+use crate::admin::api::login::{go, local};
 use crate::admin::page::layout::head;
 
 /// Shows the form, with an error after a wrong token.
 pub(super) async fn form(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> Response {
-    if page.parts.token.is_none() {
-        return go("/");
+    let query = query.unwrap_or_default();
+    let field =
+        |wanted| form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let next = field("next").unwrap_or_default();
+    let next = local(&next);
+    if page.parts.authenticator.is_open() {
+        return go(next);
     }
-    let failed = query.is_some_and(|query| query.starts_with("failed"));
+    let failed = field("failed").is_some();
     let shown = html! {
         (DOCTYPE)
         html lang="en" {
@@ -27,7 +33,8 @@ pub(super) async fn form(State(page): State<Arc<PageState>>, RawQuery(query): Ra
                     h1 { "handoffd" }
                     @if failed { p class="verdict bad" role="alert" { "Wrong token." } }
                     form method="post" action="/login" {
-                        label for="token" { "Token (http.token)" }
+                        input type="hidden" name="next" value=(next);
+                        label for="token" { "Token (http.token or http.reader_token)" }
                         input id="token" name="token" type="password" autocomplete="current-password" required autofocus;
                         p class="actions" { button class="primary" { "Sign in" } }
                     }

@@ -7,6 +7,8 @@ use handoffd_engine::ports::metrics::BrokerQueue;
 use jiff::Timestamp;
 
 use crate::admin::api::ApiState;
+use crate::admin::api::requester::Requester;
+use crate::admin::audit::Identity;
 use crate::admin::page::layout::{PageHead, SignIn};
 use crate::organizations::TestReport;
 
@@ -30,7 +32,11 @@ impl PageState {
         PageHead {
             unready: (self.parts.unready)(),
             dead_letters: dead.and_then(|(_, depth)| *depth),
-            session: if self.parts.token.is_some() { SignIn::SignedIn } else { SignIn::Open },
+            session: match Requester::current().map(|requester| requester.identity) {
+                Some(Identity::Token) => SignIn::Operator,
+                Some(Identity::ReaderToken) => SignIn::Reader,
+                Some(Identity::Local) | None => SignIn::Open,
+            },
         }
     }
 

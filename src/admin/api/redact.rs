@@ -1,0 +1,53 @@
+//! Removal of places from reasons that unauthenticated clients read: hosts, virtual hosts, users, paths. Pure.
+
+use core::net::{IpAddr, SocketAddr};
+
+/// Text in place of what was removed.
+const INSTEAD: &str = "…";
+
+/// Returns a reason without these texts, and without anything that looks like an address or a path.
+pub(super) fn redact(reason: &str, private: &[String]) -> String {
+    let mut known: Vec<&str> = private.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    // A text may be a part of a longer one.
+    known.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    let text = known.into_iter().fold(reason.to_owned(), |text, private| text.replace(private, INSTEAD));
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn word(word: &str) -> String {
+    let begins = |char: char| char.is_alphanumeric() || matches!(char, '/' | ':' | '[');
+    let bare = word.trim_start_matches(|char| !begins(char));
+    let bare = bare.trim_end_matches(|char: char| !char.is_alphanumeric() && char != '/');
+    let tells = bare.trim_start_matches('[').parse::<IpAddr>().is_ok()
+        || bare.parse::<SocketAddr>().is_ok()
+        || bare.contains("://")
+        || (bare.len() > 1 && bare.starts_with('/'));
+    if tells { word.replace(bare, INSTEAD) } else { word.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_removed_and_queues_stay() {
+        let private = ["broker.example:5672/acme", "broker.example:5672", "broker.example", "acme"];
+        let private: Vec<String> = private.map(str::to_owned).into();
+        for (reason, expected) in [
+            (
+                "can't reach the broker at broker.example:5672/acme: Connection refused (os error 111)",
+                "can't reach the broker at …: Connection refused (os error 111)",
+            ),
+            ("broker.example:5672 (192.0.2.7): timed out", "… (…): timed out"),
+            ("[2001:db8::7]:5672 (2001:db8::7): timed out", "… (…): timed out"),
+            ("access to vhost 'acme' refused", "access to vhost '…' refused"),
+            ("can't open the store at /var/lib/handoffd/store.sled: full", "can't open the store at …: full"),
+            ("the queue `handoffd.retry.5s` is missing", "the queue `handoffd.retry.5s` is missing"),
+            ("listens at [::1], 10.0.0.1;", "listens at …], …;"),
+            ("sent over https://acme.example/x, which", "sent over …, which"),
+            ("consuming starts in 5 s / now", "consuming starts in 5 s / now"),
+        ] {
+            assert_eq!(redact(reason, &private), expected);
+        }
+    }
+}
