@@ -143,7 +143,9 @@ fn spellings(mark: &str) -> Vec<String> {
 }
 
 fn utf16(character: char) -> String {
-    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    let escaped: Vec<String> =
+        character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+    escaped.concat()
 }
 
 fn entity(character: char) -> String {
@@ -193,8 +195,8 @@ async fn everything(rig: &Rig) -> Vec<Event> {
     for (event, escape) in foreign.iter().zip([utf16, entity, percent]) {
         let data = &event.0["data"];
         let quoted = [&data["customer"]["name"], &data["summary"], &data["transcript"][0]["text"]];
-        let quotes = quoted.map(|text| text.as_str().unwrap().chars().map(escape).collect::<String>());
-        rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &format!("Refused: {}", quotes.join(" and ")));
+        let escaped = quoted.map(|text| text.as_str().unwrap().chars().map(escape).collect::<String>());
+        rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &format!("Refused: {}", escaped.join(" and ")));
         rig.process(event).await;
     }
     let wrong = handoff("email")

@@ -25,7 +25,7 @@ use handoffd_engine::event::Event;
 
 use quotes::quoted;
 use reading::Reading;
-use search::{Search, joined};
+use search::{TextSearch, joined};
 use texts::{PrivateText, texts};
 
 pub(super) use names::is_code;
@@ -47,7 +47,7 @@ pub(super) struct Masking<'a> {
     message: &'a str,
     is_cut: bool,
     readings: Vec<Reading>,
-    search: Search,
+    search: TextSearch,
     texts: Box<dyn Iterator<Item = PrivateText<'a>> + Send + 'a>,
     /// Rest of the text that the last step ended in.
     rest: Option<PrivateText<'a>>,
@@ -58,7 +58,7 @@ impl<'a> Masking<'a> {
     pub(super) fn new(message: &'a str, event: Option<&'a Event>) -> Self {
         let (read, dropped) = split(message, LONGEST_READ);
         let readings = Reading::all(read);
-        let search = Search::of(&readings);
+        let search = TextSearch::of(&readings);
         let event = event.filter(|_| !search.is_empty());
         let texts = event.map_or_else(|| Box::new(std::iter::empty()) as _, texts);
         Self { message: read, is_cut: !dropped.is_empty(), readings, search, texts, rest: None }

@@ -28,10 +28,10 @@ const LEAVING: u64 = {
 const FILTER: usize = 1 << 10;
 
 /// Index of a message.
-pub(super) struct Search {
+pub(super) struct TextSearch {
     index: HashMap<u64, Indexed>,
     filter: Vec<u64>,
-    window: Window,
+    window: PassingText,
 }
 
 /// Spans of the message with one hash.
@@ -52,17 +52,17 @@ struct Unit {
 
 /// Last units of the text that is passing.
 #[derive(Default)]
-struct Window {
+struct PassingText {
     hash: u64,
     units: [u32; SPAN],
     length: usize,
     letters: usize,
 }
 
-impl Search {
+impl TextSearch {
     /// Indexes the readings of a message.
     pub(super) fn of(readings: &[Reading]) -> Self {
-        let mut search = Self { index: HashMap::new(), filter: vec![0; FILTER], window: Window::default() };
+        let mut search = Self { index: HashMap::new(), filter: vec![0; FILTER], window: PassingText::default() };
         for (number, reading) in readings.iter().enumerate() {
             let units = units(&reading.text);
             (0..units.len()).for_each(|start| search.add(number, &units[start..]));
@@ -95,7 +95,7 @@ impl Search {
         if self.window.length < SPAN && self.window.letters > 1 {
             self.find(private);
         }
-        self.window = Window::default();
+        self.window = PassingText::default();
     }
 
     /// Returns the ranges of the message to mask.
@@ -139,7 +139,7 @@ impl Search {
     }
 }
 
-impl Window {
+impl PassingText {
     fn push(&mut self, value: u32) {
         let at = self.length % SPAN;
         let left = if self.length >= SPAN { u64::from(self.units[at]) + 1 } else { 0 };

@@ -36,9 +36,10 @@ fn name_parts(name: &str) -> impl Iterator<Item = &str> {
     let words = name.split_whitespace();
     let parts = name.split(|c: char| !c.is_alphanumeric()).filter(|part| part.chars().nth(2).is_some());
     let is_syllable = |c: char| is_dense(c) || matches!(c, '가'..='힣');
-    let pairs = name.char_indices().zip(name.chars().skip(1)).filter_map(move |((at, first), second)| {
-        (is_syllable(first) && is_syllable(second)).then(|| &name[at..at + first.len_utf8() + second.len_utf8()])
-    });
+    let neighbours = name.char_indices().zip(name.chars().skip(1));
+    let pairs = neighbours
+        .filter(move |((_, first), second)| is_syllable(*first) && is_syllable(*second))
+        .map(|((at, first), second)| &name[at..at + first.len_utf8() + second.len_utf8()]);
     let shorter = words.chain(parts).chain(pairs).filter(|part| part.len() < name.len());
     std::iter::once(name).chain(shorter)
 }

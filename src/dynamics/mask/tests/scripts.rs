@@ -60,7 +60,9 @@ fn plain(character: char) -> String {
 }
 
 fn utf16(character: char) -> String {
-    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect()
+    let escaped: Vec<String> =
+        character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect();
+    escaped.concat()
 }
 
 /// As `JavaScriptEncoder.Default`.
@@ -177,7 +179,8 @@ proptest! {
     fn a_number_is_masked_whatever_stands_between_its_digits(
         digits in "[0-9]{5,16}", between in prop::collection::vec("[-./() ]?", 16), escape in prop::sample::select(&ESCAPES),
     ) {
-        let number: String = digits.chars().zip(&between).map(|(digit, between)| format!("{between}{digit}")).collect();
+        let number = digits.chars().zip(&between).map(|(digit, between)| format!("{between}{digit}"));
+        let number = number.collect::<Vec<_>>().concat();
         let number = number.trim_start_matches(|c: char| !c.is_ascii_digit());
         let message = format!("call {} now", all(number, escape));
         prop_assert_eq!(mask(&message, &resolution(|_| {})), "call *** now");
