@@ -32,11 +32,12 @@ lint: ## checks format and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 
-bench: ## measures events per second, compared with a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100
+bench: ## measures events per second, compared with a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100 STORE=postgres
 	$(CARGO) build --release --bin dynamics-simulator
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
-	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput
+	@$(if $(filter postgres,$(STORE)),bash deploy/postgres.sh ensure)
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- $(if $(filter postgres,$(STORE)),bash deploy/postgres.sh run --) cargo bench --bench throughput
 
 fairness: ## measures how 2,000 events of a troubled organization delay 200 of another (release build); RUNS=3 LATENCY=75
 	$(CARGO) build --release --bin dynamics-simulator

@@ -7,6 +7,8 @@
 pub mod rabbit;
 /// sled: the store, in one file owned by one process.
 pub mod sled;
+/// PostgreSQL: the store for several workers.
+pub mod postgres;
 /// Dynamics 365: destination of events.
 pub mod dynamics;
 /// The configuration file and the environment.

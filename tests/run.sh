@@ -13,6 +13,7 @@ main() {
   need_component clippy clippy
   # Installs RabbitMQ if it is missing and the user is permitted to; otherwise prints the package to install.
   bash deploy/broker.sh ensure || exit 1
+  bash deploy/postgres.sh ensure || exit 1
   # The same for a browser for the page; without one its tests report that they are skipped.
   bash tests/browser.sh ensure || SUMMARY+=("browser tests: SKIPPED, no browser found (see above)")
   runner formatting cargo fmt --check
@@ -28,15 +29,15 @@ main() {
   exit "$STATUS"
 }
 
-# One private broker for all tests that do not start their own. Most tests wait for a broker or a clock and not for a
+# One private broker and one private PostgreSQL for all tests that do not start their own. Most tests wait for a broker or a clock and not for a
 # processor: five at a time for two processors.
 tests() {
   local threads=$(($(nproc) * 5 / 2))
   export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$threads} RUST_TEST_THREADS=${RUST_TEST_THREADS:-$threads}
   if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --no-run && bash deploy/broker.sh run -- cargo nextest run --no-fail-fast
+    cargo nextest run --no-run && bash deploy/broker.sh run -- bash deploy/postgres.sh run -- cargo nextest run --no-fail-fast
   else
-    cargo test --no-run && bash deploy/broker.sh run -- cargo test --no-fail-fast --lib --bins --tests
+    cargo test --no-run && bash deploy/broker.sh run -- bash deploy/postgres.sh run -- cargo test --no-fail-fast --lib --bins --tests
   fi
 }
 

@@ -5,6 +5,7 @@ use handoffd_engine::ports::store::StoreError;
 use tracing::warn;
 
 use crate::admin::deps::{StoreAcceptance, StoreAccepted};
+use crate::postgres::PostgresStore;
 use crate::sled::{SledStore, Unaccepted};
 
 #[async_trait]
@@ -15,6 +16,14 @@ impl StoreAcceptance for SledStore {
             warn!(set_aside, "operator accepted the new store");
         }
         Ok(accepted)
+    }
+}
+
+#[async_trait]
+impl StoreAcceptance for PostgresStore {
+    /// Has nothing to accept: PostgreSQL is never replaced by the worker.
+    async fn accept_store(&self) -> Result<StoreAccepted, StoreError> {
+        Ok(accepted(None))
     }
 }
 

@@ -7,6 +7,8 @@ mod http_thread;
 mod store_guard;
 mod systemd;
 mod offline;
+mod open_store;
+mod opened_store;
 mod options;
 mod signals;
 mod health;
@@ -28,14 +30,15 @@ use crate::config::{Config, EnvironmentVariables, Insecurity, insecurities};
 use crate::dynamics::Dynamics;
 use crate::organizations::{Loaded, OrganizationRegistry, OrganizationReloader, RegistryDeps};
 use crate::rabbit;
-use crate::sled::SledStore;
 use crate::telemetry::metrics::PrometheusMetrics;
 use http_thread::{HttpThread, OnEventRuntime};
+use open_store::open_store;
 use signals::ProcessSignals;
 use systemd::ServiceManager;
 
 pub use offline::{Offline, accept_store, inspect};
-pub use options::{bus as bus_options, store as store_options};
+pub use open_store::{migrate_store, store_beside_workers};
+pub use options::bus as bus_options;
 
 /// Number of threads of the runtime. Processing an event is mostly waiting for answers: one thread handles thousands of
 /// events a second, without handing work to another thread.
@@ -63,8 +66,7 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     let metrics = Arc::new(PrometheusMetrics::new());
     warn_of_insecure_settings(&config, &metrics);
     let opened = open_store(&config, metrics.clone()).await?;
-    let (health, embedded) = (opened.health(), Arc::new(opened));
-    let store: Arc<dyn Store> = embedded.clone();
+    let (health, store) = (opened.health.clone(), opened.store.clone());
     let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
     let deps = RegistryDeps {
@@ -75,9 +77,9 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     };
     let registry = OrganizationRegistry::new(config.clone(), env, deps, organizations);
     registry.begin().await;
-    store_guard::start_guard(&embedded, broker.clone(), registry.clone());
+    store_guard::start_guard(&opened, broker.clone(), registry.clone());
     let organizations = Arc::new(OnEventRuntime::new(registry.clone()));
-    let parts = options::http(&config, (&broker, &embedded, &metrics), organizations, &signals);
+    let parts = options::http(&config, (&broker, &opened, &metrics), organizations, &signals);
     let unready = parts.unready.clone();
     let server = HttpThread::start(config.http.listen, parts).await?;
     let herald = ServiceManager::start(unready.clone());
@@ -167,15 +169,6 @@ async fn close(broker: &dyn Bus, store: &dyn Store) {
         Ok(Err(problem)) => error!(error = %problem, "could not close the store cleanly"),
         Err(_) => error!("the store did not close in time"),
     }
-}
-
-async fn open_store(config: &Config, metrics: Arc<PrometheusMetrics>) -> Result<SledStore> {
-    let options = options::store(config);
-    let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, metrics)).await??;
-    if let Some(aside) = opened.quarantined {
-        store_guard::report(&aside, opened.store.unaccepted().borrow().as_ref());
-    }
-    Ok(opened.store)
 }
 
 async fn sweep_periodically(store: Arc<dyn Store>, retention: Duration, metrics: Arc<PrometheusMetrics>) {

@@ -1,7 +1,6 @@
 //! Commands that need no running worker: testing an organization from its file, reading organizations from the store,
 //! and accepting a new store.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -10,9 +9,10 @@ use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::{SavedOrganization, Store};
 
 use super::acceptance::accepted;
+use super::open_store::{open_embedded, store_beside_workers};
 use super::options;
 use crate::admin::deps::StoreAccepted;
-use crate::config::{Config, ConfigFaults, EnvironmentVariables};
+use crate::config::{Config, ConfigFaults, EnvironmentVariables, StoreKind};
 use crate::dynamics::Dynamics;
 use crate::organizations::{Organization, TestReport, Vault, read_saved};
 
@@ -30,21 +30,13 @@ pub async fn inspect(config: &Config, env: &EnvironmentVariables, organization: 
 /// # Errors
 /// If the store can't be opened, for example because a worker without an HTTP interface owns it.
 pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
-    if crate::sled::unaccepted(&config.store.path)?.is_none() {
+    if config.store.kind == StoreKind::Postgres || crate::sled::unaccepted(&config.store.path)?.is_none() {
         return Ok(accepted(None));
     }
-    let store = open(config).await?;
+    let store = open_embedded(config).await?;
     let unaccepted = store.accept().await;
     _ = store.close().await;
     Ok(accepted(unaccepted?))
-}
-
-/// Opens the store without setting a damaged one aside; only the worker does that, and reports it.
-async fn open(config: &Config) -> Result<crate::sled::SledStore> {
-    let mut options = options::store(config);
-    options.on_corruption = crate::sled::CorruptionPolicy::Stop;
-    let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(NoMetrics))).await??;
-    Ok(opened.store)
 }
 
 /// Organizations saved in a store that no worker owns.
@@ -56,11 +48,7 @@ impl Offline {
     /// # Errors
     /// If the store can't be opened, for example because a worker without an HTTP interface owns it.
     pub async fn read(config: &Config) -> Result<Self> {
-        let path: &PathBuf = &config.store.path;
-        if !path.exists() {
-            return Ok(Self(Vec::new()));
-        }
-        let store = open(config).await?;
+        let Some(store) = store_beside_workers(config).await? else { return Ok(Self(Vec::new())) };
         let saved = store.organizations().await;
         _ = store.close().await;
         let vault = Vault::of(&config.organizations);

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::Bus;
 use handoffd_engine::worker::WorkerSettings;
 use handoffd_engine::workflow::Policy;
 use secrecy::SecretString;
 
+use super::opened_store::OpenedStore;
 use super::signals::ProcessSignals;
 use crate::admin::api;
 use crate::admin::api::dead_letters::DeadLetterService;
-use crate::config::{Config, EnvironmentVariables, OnCorruption};
+use crate::config::{Config, EnvironmentVariables, OnCorruption, SslMode};
 use crate::dynamics;
 use crate::organizations::Organizations;
+use crate::postgres::{PostgresOptions, PostgresTls};
 use crate::rabbit;
 use crate::sled as embedded;
 use crate::telemetry::metrics::PrometheusMetrics;
@@ -52,8 +55,8 @@ pub fn bus(config: &Config) -> rabbit::RabbitOptions {
     }
 }
 
-/// Options of the store, for the worker and for `outcomes` when no worker runs.
-pub fn store(config: &Config) -> embedded::SledOptions {
+/// Options of the embedded store, for the worker and for commands when no worker runs.
+pub(super) fn store(config: &Config) -> embedded::SledOptions {
     embedded::SledOptions {
         path: config.store.path.clone(),
         cache_bytes: CACHE_BYTES,
@@ -67,6 +70,21 @@ pub fn store(config: &Config) -> embedded::SledOptions {
         },
         lock_wait: LOCK_WAIT,
     }
+}
+
+/// Options of the store in PostgreSQL.
+pub(super) fn postgres(config: &Config) -> Result<PostgresOptions> {
+    let url = config.store.url.as_ref().context("store.url is not set")?;
+    Ok(PostgresOptions {
+        url: SecretString::from(url.expose()),
+        tls: match url.sslmode {
+            SslMode::VerifyFull => PostgresTls::VerifyFull,
+            SslMode::VerifyCa => PostgresTls::VerifyCa,
+            SslMode::Disable => PostgresTls::Disabled,
+        },
+        ca_file: config.store.ca_file.clone(),
+        migrate: config.store.migrate,
+    })
 }
 
 pub(super) fn dynamics(config: &Config, env: &EnvironmentVariables) -> dynamics::DynamicsOptions {
@@ -104,7 +122,7 @@ pub(super) fn rules(config: &Config) -> WorkerSettings {
 
 pub(super) fn http(
     config: &Config,
-    (broker, store, metrics): (&Arc<rabbit::Rabbit>, &Arc<embedded::SledStore>, &Arc<PrometheusMetrics>),
+    (broker, opened, metrics): (&Arc<rabbit::Rabbit>, &OpenedStore, &Arc<PrometheusMetrics>),
     organizations: Arc<dyn Organizations>,
     signals: &ProcessSignals,
 ) -> api::ApiDeps {
@@ -118,14 +136,14 @@ pub(super) fn http(
     };
     api::ApiDeps {
         metrics: metrics.clone(),
-        store: store.clone(),
+        store: opened.store.clone(),
         unready: Arc::new(unready),
         token: config.http.token.clone(),
         reader_token: config.http.reader_token.clone(),
         private: places(config),
         metrics_listen: config.http.metrics_listen,
         organizations,
-        acceptance: store.clone(),
+        acceptance: opened.acceptance.clone(),
         letters: DeadLetterService::new(Arc::new(rabbit::RabbitDeadLetterQueue::new(bus(config))), limits(config)),
     }
 }

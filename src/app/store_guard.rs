@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use handoffd_engine::ports::store::StoreError;
 use tokio::sync::watch::Receiver;
+use tokio::sync::watch::error::RecvError;
 use tracing::{error, info, warn};
 
+use super::opened_store::{OpenedStore, StoreDamage};
 use crate::organizations::OrganizationRegistry;
 use crate::rabbit::Rabbit;
-use crate::sled::{Quarantined, SledStore, Unaccepted};
+use crate::sled::{Quarantined, Unaccepted};
 
 /// Starts the task that pauses consuming when the store can't be used and resumes it afterwards. Makes its first check
 /// before it returns, so a worker that starts with a full disk takes no event.
-pub(super) fn start_guard(store: &SledStore, broker: Arc<Rabbit>, registry: Arc<OrganizationRegistry>) {
-    let (health, quarantined, unaccepted) = (store.health(), store.quarantined(), store.unaccepted());
-    let mut guard =
-        Guard { health, quarantined, unaccepted, broker, registry, paused: None, reported: None, stale: false };
+pub(super) fn start_guard(store: &OpenedStore, broker: Arc<Rabbit>, registry: Arc<OrganizationRegistry>) {
+    let (health, damage) = (store.health.clone(), store.damage.clone());
+    let mut guard = Guard { health, damage, broker, registry, paused: None, reported: None, stale: false };
     guard.look();
     tokio::spawn(guard.go_on());
 }
@@ -55,8 +56,8 @@ pub(super) fn report(aside: &Quarantined, unaccepted: Option<&Unaccepted>) {
 
 struct Guard {
     health: Receiver<Option<StoreError>>,
-    quarantined: Receiver<Option<Quarantined>>,
-    unaccepted: Receiver<Option<Unaccepted>>,
+    /// `None` for a store that can't be replaced by a new one.
+    damage: Option<StoreDamage>,
     broker: Arc<Rabbit>,
     registry: Arc<OrganizationRegistry>,
     /// Reason that consuming is paused, if it is.
@@ -92,8 +93,7 @@ impl Guard {
             }
             let changed = tokio::select! {
                 changed = self.health.changed() => changed,
-                changed = self.unaccepted.changed() => changed,
-                changed = self.quarantined.changed() => changed,
+                changed = damage_changed(&mut self.damage) => changed,
             };
             // An error means that the store is gone because the worker is ending.
             if changed.is_err() {
@@ -105,8 +105,8 @@ impl Guard {
     /// Pauses or resumes consuming. Returns the reason if it is paused.
     fn look(&mut self) -> Option<Obstacle> {
         let problem = self.health.borrow_and_update().clone();
-        let unaccepted = self.unaccepted.borrow_and_update().clone();
-        let quarantined = self.quarantined.borrow_and_update().clone();
+        let unaccepted = self.damage.as_mut().and_then(|damage| damage.unaccepted.borrow_and_update().clone());
+        let quarantined = self.damage.as_mut().and_then(|damage| damage.quarantined.borrow_and_update().clone());
         if let Some(aside) = &quarantined
             && self.reported != quarantined
         {
@@ -135,10 +135,24 @@ impl Guard {
     }
 }
 
+/// Waits for a change; forever where there can be none.
+async fn damage_changed(damage: &mut Option<StoreDamage>) -> Result<(), RecvError> {
+    match damage {
+        Some(damage) => tokio::select! {
+            changed = damage.unaccepted.changed() => changed,
+            changed = damage.quarantined.changed() => changed,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 fn tell(obstacle: Option<Obstacle>, before: Option<Obstacle>, problem: Option<&StoreError>) {
     match (obstacle, problem) {
         (Some(Obstacle::Failing), Some(problem @ (StoreError::Suspect { .. } | StoreError::Damaged { .. }))) => {
             warn!(error = %problem, "the store reports damage; consuming is paused while it is checked");
+        }
+        (Some(Obstacle::Failing), Some(problem @ StoreError::Unavailable { .. })) => {
+            error!(error = %problem, "the store is unavailable; consuming is paused until it is back");
         }
         (Some(Obstacle::Failing), problem) => error!(
             error = problem.map(tracing::field::display),
@@ -149,7 +163,7 @@ fn tell(obstacle: Option<Obstacle>, before: Option<Obstacle>, problem: Option<&S
         }
         (Some(Obstacle::Unread), _) => {}
         (None, _) if before == Some(Obstacle::Failing) => {
-            info!("the store is writable again; consuming resumed");
+            info!("the store works again; consuming resumed");
         }
         (None, _) => info!("the store is healthy; consuming resumed"),
     }

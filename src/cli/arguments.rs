@@ -48,7 +48,7 @@ pub enum Command {
     /// Print the RabbitMQ definitions (JSON, to import) of all exchanges, queues and bindings that the configured
     /// organizations need.
     Topology(Topology),
-    /// Manage the embedded store.
+    /// Manage the store.
     #[command(subcommand)]
     Store(StoreCommand),
     /// Check that the running worker is alive; exit status 1 if it is not.
@@ -141,6 +141,8 @@ pub enum StoreCommand {
     /// Accept the new store that replaced a damaged one, so that the worker resumes consuming. Paused organizations are
     /// resumed and organizations saved over HTTP are lost; pause and save them again first.
     Accept,
+    /// Create the tables in PostgreSQL, or migrate them to this version.
+    Migrate,
 }
 
 /// Subcommands of `outcomes`.

@@ -1,10 +1,9 @@
-//! `outcomes list` and `outcomes show`: query the running worker, or open the store if none is running.
+//! `outcomes list` and `outcomes show`: query the running worker that owns the embedded store, or open the store.
 
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use handoffd_engine::event::EventKey;
-use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::Store;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -16,7 +15,7 @@ use super::shell::pretty;
 use super::table::{cell, line, table};
 use crate::admin::api::outcomes as answers;
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
 
 /// Number of outcomes per request.
 const PAGE: usize = 500;
@@ -32,7 +31,7 @@ pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Resu
     text
 }
 
-/// Source of outcomes: the running worker, which owns the embedded store, otherwise the store itself.
+/// Source of outcomes: the running worker if it owns the embedded store, otherwise the store itself.
 enum OutcomeSource {
     Worker(Remote),
     Store(Arc<dyn Store>),
@@ -40,17 +39,15 @@ enum OutcomeSource {
 
 impl OutcomeSource {
     async fn find(config: &Config) -> Result<Self> {
-        if let Some(remote) = Remote::find(config).await? {
+        if config.store.kind == StoreKind::Sled
+            && let Some(remote) = Remote::find(config).await?
+        {
             return Ok(Self::Worker(remote));
         }
-        if !config.store.path.exists() {
-            bail!("no store exists at {} (store.path) and no worker is running", config.store.path.display());
+        match app::store_beside_workers(config).await? {
+            Some(store) => Ok(Self::Store(store)),
+            None => bail!("no store exists at {} (store.path) and no worker is running", config.store.path.display()),
         }
-        let mut options = app::store_options(config);
-        // Only the worker sets a damaged store aside, and reports it; a command never does.
-        options.on_corruption = crate::sled::CorruptionPolicy::Stop;
-        let opened = tokio::task::spawn_blocking(move || crate::sled::open(&options, Arc::new(NoMetrics))).await??;
-        Ok(Self::Store(Arc::new(opened.store)))
     }
 
     async fn list(&self, query: &str) -> Result<Value> {

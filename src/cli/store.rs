@@ -1,4 +1,4 @@
-//! `store accept`: calls the running worker, or opens the store if none is running.
+//! `store accept` calls the running worker, or opens the store if none is running; `store migrate` prepares PostgreSQL.
 
 use std::fmt::Write;
 
@@ -16,6 +16,10 @@ use crate::config::Config;
 pub(super) async fn store(config: &Config, command: StoreCommand) -> Result<String> {
     match command {
         StoreCommand::Accept => accept(config).await,
+        StoreCommand::Migrate => {
+            let version = app::migrate_store(config).await?;
+            Ok(format!("the tables have version {version}\n"))
+        }
     }
 }
 

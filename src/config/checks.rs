@@ -3,9 +3,10 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
-use super::model::{Config, KEYS};
+use super::model::{Config, KEYS, StoreKind};
 use super::reader::quoted;
 use super::setting::{Layers, Setting};
+use super::store_url::SslMode;
 use super::url;
 
 /// Fewest characters of a token that is sent beyond this machine.
@@ -17,6 +18,7 @@ pub(super) fn check(config: &mut Config, layers: &Layers, faults: &mut ConfigFau
     check_authority(config, &mut checks);
     check_names(config, &mut checks);
     check_client_pair(config, &mut checks);
+    check_store_url(config, &mut checks);
     check_tokens(config, &mut checks);
 }
 
@@ -97,6 +99,30 @@ fn check_client_pair(config: &Config, checks: &mut Checks<'_>) {
             checks.fault(pair[1], "broker.client_certificate to be set as well, to the certificate of this key");
         }
         _ => {}
+    }
+}
+
+/// Checks that PostgreSQL has an address, and that its password and the outcomes are encrypted on their way.
+fn check_store_url(config: &Config, checks: &mut Checks<'_>) {
+    let store = &config.store;
+    if store.kind != StoreKind::Postgres || checks.is_faulty("store.url") {
+        return;
+    }
+    match &store.url {
+        None => checks
+            .fault("store.url", "a URL such as postgres://user:password@host/db, because store.kind is \"postgres\""),
+        Some(url)
+            if url.sslmode == SslMode::Disable
+                && !url.is_local
+                && config.dynamics.trust() == url::HostTrust::Microsoft =>
+        {
+            checks.fault(
+                "store.url",
+                "sslmode=verify-full or sslmode=verify-ca; sslmode=disable is only allowed on loopback, on a Unix socket, \
+                 or with dynamics.allow_insecure = true",
+            );
+        }
+        Some(_) => {}
     }
 }
 

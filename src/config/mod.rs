@@ -17,6 +17,7 @@ pub mod schema;
 mod secret;
 pub(crate) mod setting;
 mod show;
+mod store_url;
 pub(crate) mod suggest;
 pub(crate) mod url;
 pub(crate) mod value;
@@ -34,6 +35,7 @@ pub use model::{
 };
 pub use secret::{EnvironmentVariables, ExposedFile};
 pub use show::Effective;
+pub use store_url::{SslMode, StoreUrl};
 
 /// Default path of the configuration file.
 pub const DEFAULT_PATH: &str = "config/handoffd.toml";

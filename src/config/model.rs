@@ -14,6 +14,7 @@ use super::reader::Reader;
 use super::schema::{ConfigKey, ValueKind, configuration};
 use super::secret::{EnvironmentVariables, ExposedFile};
 use super::setting::{Layers, Set};
+use super::store_url::{self, StoreUrl};
 use super::url::{self as address, HostTrust};
 use super::{pem, value};
 
@@ -114,9 +115,18 @@ configuration! {
 
     /// The worker's store: idempotency keys, progress, outcomes.
     store: StoreConfig {
-        /// Kind of the store.
-        kind: StoreKind = "sled", read(value::word(&[("sled", StoreKind::Sled)])), r#"`"sled"` (embedded, one process)"#;
-        /// Folder of the store.
+        /// Kind of the store: `"sled"` is embedded and has one process, `"postgres"` is for several workers.
+        kind: StoreKind = "sled",
+            read(value::word(&[("sled", StoreKind::Sled), ("postgres", StoreKind::Postgres)])), r#"`"sled"` or `"postgres"`"#;
+        /// URL of PostgreSQL. May name several hosts: the one that accepts writes is used.
+        url: Option<StoreUrl> = "", secret(store_url::store),
+            "`postgres://user:password@host,host2/db?sslmode=verify-full`, as a string, `{ env = … }` or `{ file = … }`; `sslmode` is `verify-full` (default), `verify-ca`, or, on loopback, a Unix socket or with `dynamics.allow_insecure`, `disable`";
+        /// `true`: create and migrate the tables in PostgreSQL at start; `false`: only check them, `handoffd store
+        /// migrate` creates them, as another user if need be.
+        migrate: bool = true, read(value::switch), "`true` or `false`";
+        /// Root certificates for PostgreSQL, in addition to the system's; empty: none.
+        ca_file: Option<PathBuf> = "", optional(pem::certificates), "a path to a PEM file of certificates";
+        /// Folder of the embedded store.
         path: PathBuf = "data/handoffd.sled", read(value::path), "a path, relative to the working directory";
         /// Time for which idempotency keys and outcomes are kept.
         retention: Duration = "30d", read(value::positive_duration), "a duration above zero";
@@ -190,6 +200,8 @@ impl HttpConfig {
 pub enum StoreKind {
     /// Embedded store, owned by one process.
     Sled,
+    /// PostgreSQL, shared by several workers.
+    Postgres,
 }
 
 /// Value of `store.on_corruption`.

@@ -177,6 +177,19 @@ impl Machine {
         }
     }
 
+    /// Makes the worker use PostgreSQL, with tables of its own.
+    pub async fn use_postgres(&self) {
+        let url = std::env::var("HANDOFFD_TEST_POSTGRES_URL").expect("HANDOFFD_TEST_POSTGRES_URL");
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("PostgreSQL");
+        tokio::spawn(connection);
+        let schema = self.name.replace('.', "_");
+        client.batch_execute(&format!("CREATE SCHEMA {schema}")).await.expect("a schema");
+        let path = self.folder.path().join("handoffd.toml");
+        let config = std::fs::read_to_string(&path).expect("the configuration");
+        let store = format!("[store]\nkind = \"postgres\"\nurl = \"{url}&options=-csearch_path%3D{schema}\"\n");
+        std::fs::write(path, config.replace("[store]\n", &store)).expect("the configuration is written");
+    }
+
     fn options(&self) -> rabbit::RabbitOptions {
         let config = handoffd::config::load(&self.folder.path().join("handoffd.toml"), std::iter::empty())
             .expect("the configuration");

@@ -2,7 +2,8 @@
 //!
 //! 10,000 handoffs of new customers are in the quorum queue. The worker processes them with all features on, and
 //! alternately in the same run a bare loop does (same lapin, same reqwest; consume, the same three requests, ack; no
-//! store, no outcome). Broker and simulator share the machine with both.
+//! store, no outcome). Broker and simulator share the machine with both. With PostgreSQL, a worker on it takes its turn
+//! too.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 
@@ -53,9 +54,12 @@ fn main() {
         for latency in latencies {
             let scenario = Scenario { events, latency: Duration::from_millis(latency), concurrency: CONCURRENCY };
             report::heading(&scenario, runs);
-            let mut figures: [Vec<Figures>; 2] = Default::default();
+            // `make bench STORE=postgres` provides it.
+            let postgres = std::env::var("HANDOFFD_TEST_POSTGRES_URL").is_ok();
+            let programs = ["bare loop", "handoffd", "postgres"].into_iter().take(if postgres { 3 } else { 2 });
+            let mut figures: [Vec<Figures>; 3] = Default::default();
             for run in 0..runs {
-                for (who, name) in ["bare loop", "handoffd"].into_iter().enumerate() {
+                for (who, name) in programs.clone().enumerate() {
                     let measured = measure(&scenario, name).await;
                     report::line(run, name, &measured);
                     figures[who].push(measured);
@@ -68,7 +72,10 @@ fn main() {
 
 async fn measure(scenario: &Scenario, who: &str) -> Figures {
     let machine = Machine::prepare(scenario).await;
-    let command = if who == "handoffd" { machine.worker() } else { machine.bare(&itself()) };
+    if who == "postgres" {
+        machine.use_postgres().await;
+    }
+    let command = if who == "bare loop" { machine.bare(&itself()) } else { machine.worker() };
     let figures = machine.run(command, scenario).await;
     machine.clean_up().await;
     figures

@@ -55,8 +55,9 @@ pub fn line(run: u64, name: &str, figures: &Figures) {
     );
 }
 
-/// Prints medians, and compares the worker with the bare loop and with the maximum that the latency allows.
-pub fn summary(scenario: &Scenario, [bare, worker]: &[Vec<Figures>; 2]) {
+/// Prints medians, and compares the worker with the bare loop, with itself on PostgreSQL if that was measured, and with
+/// the maximum that the latency allows.
+pub fn summary(scenario: &Scenario, [bare, worker, postgres]: &[Vec<Figures>; 3]) {
     let (rate, cpu) = (Figures::per_second as fn(&Figures) -> f64, Figures::cpu_per_event as fn(&Figures) -> f64);
     let (bare_rate, worker_rate) = (median(bare, rate), median(worker, rate));
     println!(
@@ -75,6 +76,13 @@ pub fn summary(scenario: &Scenario, [bare, worker]: &[Vec<Figures>; 2]) {
             "  {} concurrent requests allow {allowed:.0} events/s; handoffd reaches {:.2} of that",
             scenario.concurrency,
             worker_rate / allowed
+        );
+    }
+    if !postgres.is_empty() {
+        println!(
+            "  on PostgreSQL     {:.0} events/s, {:.3} ms CPU/event without PostgreSQL's own",
+            median(postgres, rate),
+            median(postgres, cpu)
         );
     }
     let peak = worker.iter().map(|figures| figures.peak_megabytes).fold(0.0, f64::max);

@@ -1,10 +1,10 @@
-//! Random sequences of operations: sled must match an in-memory model, before and after it is reopened.
+//! Random sequences of operations: every store must match an in-memory model, before and after it is reopened.
 
 use std::sync::Arc;
 
 use handoffd_engine::event::EventKey;
 use handoffd_engine::memory_store::MemoryStore;
-use handoffd_engine::ports::store::{Change, OutcomeFilter, SavedOrganization, Store};
+use handoffd_engine::ports::store::{Change, EventQuery, OutcomeFilter, SavedOrganization, Store};
 use handoffd_engine::workflow::{Learned, Phase, SessionState, Status};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -13,6 +13,7 @@ use proptest::sample::select;
 use crate::store_samples::{
     all, at, change, chat, contact, contact_change, dead, finished, in_hand, incident, key, opened, session_change,
 };
+use crate::support::postgres::{self, Postgres};
 
 const NAMES: [&str; 4] = ["a", "a\0", "ab", "B"];
 
@@ -30,15 +31,28 @@ proptest! {
     #[test]
     fn sled_answers_as_the_model_does(operations in prop::collection::vec(operation(), 1..25)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(compare(operations));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        runtime.block_on(compare(operations, async || opened(&path)));
+    }
+
+    #[test]
+    fn postgres_answers_as_the_model_does(operations in prop::collection::vec(operation(), 1..25)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let schema = postgres::new_schema(Postgres::shared()).await;
+            compare(operations, async || {
+                let store: Arc<dyn Store> = postgres::opened(&schema).await;
+                store
+            })
+            .await;
+        });
     }
 }
 
-async fn compare(operations: Vec<Operation>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
+async fn compare(operations: Vec<Operation>, opened: impl AsyncFn() -> Arc<dyn Store>) {
     let model: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    let mut store = opened(&path);
+    let mut store = opened().await;
     for operation in operations {
         match operation {
             Operation::Note(changes) => {
@@ -55,13 +69,13 @@ async fn compare(operations: Vec<Operation>) {
             }
             Operation::Reopen => {
                 store.close().await.unwrap();
-                store = opened(&path);
+                store = opened().await;
             }
         }
     }
     same_answers(&model, &store).await;
     store.close().await.unwrap();
-    let store = opened(&path);
+    let store = opened().await;
     same_answers(&model, &store).await;
     store.close().await.unwrap();
 }
@@ -72,6 +86,14 @@ async fn same_answers(model: &Arc<dyn Store>, store: &Arc<dyn Store>) {
             let key = key(one, other);
             assert_eq!(store.record(&key).await.unwrap(), model.record(&key).await.unwrap());
             let (organization, session) = (one.into(), other.into());
+            let query = EventQuery {
+                key: key.clone(),
+                session: other.into(),
+                always_needs_session: one != other,
+                email: Some(other.to_owned()),
+                contact_not_before: at(5),
+            };
+            assert_eq!(store.known(&query).await.unwrap(), model.known(&query).await.unwrap());
             assert_eq!(
                 store.session(&organization, &session).await.unwrap(),
                 model.session(&organization, &session).await.unwrap()

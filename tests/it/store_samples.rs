@@ -16,6 +16,8 @@ use handoffd_engine::workflow::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::support::postgres::{self, Postgres};
+
 /// Store with its folder.
 pub struct Backend {
     pub name: &'static str,
@@ -24,11 +26,13 @@ pub struct Backend {
 }
 
 /// One empty store of each kind.
-pub fn backends() -> Vec<Backend> {
+pub async fn backends() -> Vec<Backend> {
     let folder = tempfile::tempdir().unwrap();
+    let schema = postgres::new_schema(Postgres::shared()).await;
     vec![
         Backend { name: "memory", store: Arc::new(MemoryStore::new()), _folder: None },
         Backend { name: "sled", store: opened(&folder.path().join("store.sled")), _folder: Some(folder) },
+        Backend { name: "postgres", store: postgres::opened(&schema).await, _folder: None },
     ]
 }
 
@@ -191,7 +195,7 @@ macro_rules! every_store {
         $(
             #[tokio::test]
             async fn $name() {
-                for backend in $crate::store_samples::backends() {
+                for backend in $crate::store_samples::backends().await {
                     println!("backend: {}", backend.name);
                     cases::$name(backend.store.clone()).await;
                     backend.store.close().await.unwrap();

@@ -49,11 +49,11 @@ impl Worker {
         defect: &CaughtPanic,
     ) -> Result<Option<Settlement>, StoreError> {
         let Some(settings) = self.destination.settings(&event.key.organization_id) else { return Ok(None) };
-        let known = self.store.record(&event.key).await?;
-        if let Some(settlement) = self.decided(event, known.as_ref(), arrival) {
+        let known = self.recall(event, arrival).await?;
+        if let Some(settlement) = self.decided(event, known.record.as_ref(), arrival) {
             return Ok(Some(settlement));
         }
-        let mut attempt = self.begin_attempt(event, &settings, known, arrival).await?;
+        let mut attempt = self.begin_attempt(event, &settings, known, arrival);
         attempt.begin();
         attempt.stumble(defect, arrival.past.attempts + 1).await.map(Some)
     }

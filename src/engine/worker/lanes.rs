@@ -74,6 +74,11 @@ impl Lanes {
 }
 
 impl Ticket {
+    /// Returns true if nobody was in the lane when this place was taken.
+    pub(super) fn is_first(&self) -> bool {
+        self.ahead.is_none()
+    }
+
     /// Waits until all tickets ahead have left.
     pub(super) async fn turn(&mut self) -> Result<(), Returned> {
         while let Some(ahead) = &mut self.ahead {

@@ -61,11 +61,11 @@ impl Worker {
             Err(Undecodable::Rejected(rejection)) => return self.reject(arrival, rejection).await,
             Err(Undecodable::Defect(defect)) => return Ok(self.after_panic_from_headers(arrival, defect)),
         };
-        let known = self.store.record(&event.key).await?;
-        if let Some(settlement) = self.decided(event, known.as_ref(), arrival) {
+        let mut known = self.recall(event, arrival).await?;
+        if let Some(settlement) = self.decided(event, known.record.as_ref(), arrival) {
             return Ok(settlement);
         }
-        if let Some(settlement) = self.wait_for_first(event, known.as_ref(), arrival) {
+        if let Some(settlement) = self.wait_for_first(event, known.record.as_ref(), arrival) {
             return Ok(settlement);
         }
         let Some(settings) = self.destination.settings(&event.key.organization_id) else {
@@ -75,8 +75,12 @@ impl Worker {
             }
             return self.dead_letter(self.unknown_organization(event, arrival), &arrival.delivery.body).await;
         };
-        if !self.becomes_available(&event.key.organization_id, arrival).await {
-            return Ok(Settlement::GiveBack);
+        if !self.is_available(&event.key.organization_id) {
+            if !self.becomes_available(&event.key.organization_id, arrival).await {
+                return Ok(Settlement::GiveBack);
+            }
+            // Other events of the organization may have changed what this one depends on.
+            known = self.recall(event, arrival).await?;
         }
         self.attempt(event, &settings, known, arrival).await
     }
@@ -170,10 +174,14 @@ impl Worker {
         true
     }
 
+    fn is_available(&self, organization: &OrganizationId) -> bool {
+        matches!(self.destination.availability(organization), Availability::Available { .. })
+    }
+
     /// Waits until the organization is available, for as long as the delivery may be held. Returns false if it is not
     /// available by then.
     pub(super) async fn becomes_available(&self, organization: &OrganizationId, arrival: &Arrival) -> bool {
-        if matches!(self.destination.availability(organization), Availability::Available { .. }) {
+        if self.is_available(organization) {
             return true;
         }
         let until = arrival.delivery.received + HOLD;

@@ -98,7 +98,16 @@ const CASES: &[(&str, &str)] = &[
     ("[dynamics]\nmax_concurrency = 53", "from 1 to 52 (Dynamics allows 52 concurrent requests"),
     ("[dynamics]\nlive_work_item_entity_set = \"a/b\"", "expected a name of letters, digits and underscores"),
     ("[dynamics]\nallow_insecure = 1", "dynamics.allow_insecure: found 1, expected true or false"),
-    ("[store]\nkind = \"postgres\"", "store.kind: found \"postgres\", expected \"sled\""),
+    ("[store]\nkind = \"mysql\"", "store.kind: found \"mysql\", expected \"sled\" or \"postgres\""),
+    ("[store]\nkind = \"postgres\"", "store.url: expected a URL such as postgres://user:password@host/db, because"),
+    (
+        "[store]\nkind = \"postgres\"\nurl = \"postgres://u:p@db/x?sslmode=disable\"",
+        "sslmode=disable is only allowed on loopback",
+    ),
+    (
+        "[store]\nurl = \"postgres://u:pa/hidden@db/x\"",
+        "store.url: expected a URL such as postgres://user:password@host",
+    ),
     ("[store]\npath = \" \"", "store.path: found \" \", expected a path"),
     ("[store]\nretention = \"0d\"", "store.retention: found \"0d\", expected a duration above zero"),
     ("[store]\non_corruption = \"panic\"", "found \"panic\", expected \"quarantine\" or \"stop\""),

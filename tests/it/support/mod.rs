@@ -10,6 +10,7 @@ pub mod event;
 pub mod files;
 pub mod interface;
 pub mod org_rig;
+pub mod postgres;
 pub mod raw;
 pub mod rig;
 pub mod simulator;

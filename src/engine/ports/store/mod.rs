@@ -12,11 +12,27 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::event::{ContactId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
-use crate::workflow::{Learned, Record, SessionEntry, Status};
+use crate::workflow::{Learned, Memory, Record, SessionEntry, Status};
 
 /// Store of the worker. Cheap to share; owned by one process.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// Returns everything stored that affects an event. A store whose reads take a trip each answers in one.
+    async fn known(&self, query: &EventQuery) -> Result<KnownEvent, StoreError> {
+        let record = self.record(&query.key).await?;
+        let session = if query.needs_session(record.as_ref()) {
+            self.session(&query.key.organization_id, &query.session).await?
+        } else {
+            Vec::new()
+        };
+        let contact = match &query.email {
+            Some(email) => self.contact(&query.key.organization_id, email, query.contact_not_before).await?,
+            None => None,
+        };
+        let learned = self.learned(&query.key.organization_id).await?;
+        Ok(KnownEvent { record, memory: Memory { contact, learned, session } })
+    }
+
     /// Returns the record of an event.
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError>;
 
@@ -71,6 +87,38 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes all changes durable and stops the store's threads. Must be the last call.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Query for everything stored that affects an event.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EventQuery {
+    /// Key of the event.
+    pub key: EventKey,
+    /// Session of the event.
+    pub session: SessionId,
+    /// True if the event depends on its session even without a record of its own. A handoff delivered for the first
+    /// time does not.
+    pub always_needs_session: bool,
+    /// Email of the customer.
+    pub email: Option<String>,
+    /// Time since which a contact must have been stored.
+    pub contact_not_before: Timestamp,
+}
+
+impl EventQuery {
+    /// Returns true if the event depends on its session.
+    pub fn needs_session(&self, record: Option<&Record>) -> bool {
+        self.always_needs_session || record.is_some()
+    }
+}
+
+/// Everything stored that affects an event.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct KnownEvent {
+    /// Record of the event.
+    pub record: Option<Record>,
+    /// Session, contact and requirements of the environment.
+    pub memory: Memory,
 }
 
 /// Change of the store.
@@ -219,7 +267,7 @@ pub enum StoreError {
     },
     /// The store was written by a newer version.
     #[error(
-        "the store at {path} has schema version {found}, but this program supports up to {known}; use a newer version, or another store.path"
+        "the store at {path} has schema version {found}, but this program supports up to {known}; use a newer version, or another store"
     )]
     Schema {
         /// Path of the store.
@@ -228,6 +276,12 @@ pub enum StoreError {
         found: u32,
         /// Newest schema version that this program supports.
         known: u32,
+    },
+    /// The store can't be reached, or its server serves nobody now. It comes back by itself.
+    #[error("the store is unavailable: {source}")]
+    Unavailable {
+        /// Underlying error.
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The cursor was not issued by this store.
     #[error("invalid cursor {:?}; expected the `next` value of the previous page", .0.0)]

@@ -22,13 +22,12 @@ use super::new_dead_letter;
 use super::quarantine::Isolation;
 use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
 use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
-use crate::event::{Event, Kind};
+use crate::event::{ContactId, Event, Kind};
 use crate::ports::destination::Performed;
-use crate::ports::store::{Change, StoreError};
+use crate::ports::store::{Change, EventQuery, KnownEvent, StoreError};
 use crate::workflow::{
     ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record,
-    Remedy, RetryDecision, SessionEntry, Settings, Step, StepName, Time, after, apply, deaths, decide,
-    finalize_unreadable,
+    Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable,
 };
 
 /// Duration after which progress is stored while an event is processed. Of a faster event only the end is stored: a
@@ -53,6 +52,8 @@ pub(super) struct Attempt<'a> {
     /// Turn in the contact's lane, held while this event looks up or creates its contact. Other events with the same
     /// email then find it in the store.
     contact_turn: Option<Ticket>,
+    /// True until the event first takes its turn in that lane: the contact was read a moment ago.
+    contact_is_fresh: bool,
     /// Isolation, held while this event is quarantined.
     pub(super) isolation: Option<Isolation>,
 }
@@ -63,14 +64,14 @@ impl Worker {
         &self,
         event: &Event,
         settings: &Settings,
-        known: Option<Record>,
+        known: KnownEvent,
         arrival: &Arrival,
     ) -> Result<Settlement, StoreError> {
         let redelivered = arrival.delivery.redelivered;
-        let phase = known.as_ref().filter(|record| is_of_this_life(arrival, record)).map(|record| &record.phase);
+        let phase = known.record.as_ref().filter(|record| is_of_this_life(arrival, record)).map(|record| &record.phase);
         let deaths = deaths(redelivered, phase, self.life);
-        let was_begun = known.is_some();
-        let mut attempt = self.begin_attempt(event, settings, known, arrival).await?;
+        let was_begun = known.record.is_some();
+        let mut attempt = self.begin_attempt(event, settings, known, arrival);
         attempt.begin();
         if let Some(deaths) = deaths {
             if let Some(settlement) = attempt.enter_quarantine(deaths).await? {
@@ -94,25 +95,20 @@ impl Worker {
     }
 
     /// Begins an attempt with everything that is stored about the event.
-    pub(super) async fn begin_attempt<'a>(
+    pub(super) fn begin_attempt<'a>(
         &'a self,
         event: &'a Event,
         settings: &'a Settings,
-        known: Option<Record>,
+        known: KnownEvent,
         arrival: &'a Arrival,
-    ) -> Result<Attempt<'a>, StoreError> {
-        let session = match (event.kind(), &known) {
-            // A new handoff does not depend on the rest of its session.
-            (Kind::Handoff, None) if !arrival.delivery.redelivered => Vec::new(),
-            _ => self.store.session(&event.key.organization_id, event.session_id()).await?,
-        };
-        let memory = self.recall(event, session).await?;
+    ) -> Attempt<'a> {
+        let KnownEvent { record: known, memory } = known;
         // Earlier notes may not have reached the disk, if an attempt ended in a panic or the store failed.
         let session_as_noted = match &known {
             Some(record) if record.outcome().is_none() => as_noted(event, &memory, self.now()),
             _ => own_as_noted(event, &memory, self.now()),
         };
-        Ok(Attempt {
+        Attempt {
             worker: self,
             event,
             arrival,
@@ -124,8 +120,9 @@ impl Worker {
             pauses: Backoff::new(),
             age: Age::new(arrival.past.age),
             contact_turn: None,
+            contact_is_fresh: true,
             isolation: None,
-        })
+        }
     }
 
     /// Returns the record to continue with. A dead-lettered event that returns starts over.
@@ -149,20 +146,26 @@ impl Worker {
         }
     }
 
-    /// Reads everything in the store that affects this event.
-    async fn recall(&self, event: &Event, session: Vec<SessionEntry>) -> Result<Memory, StoreError> {
-        let organization = &event.key.organization_id;
-        Ok(Memory {
-            contact: self.known_contact(event).await?,
-            learned: self.store.learned(organization).await?,
-            session,
-        })
+    /// Reads everything stored that affects an event.
+    pub(super) async fn recall(&self, event: &Event, arrival: &Arrival) -> Result<KnownEvent, StoreError> {
+        let query = EventQuery {
+            key: event.key.clone(),
+            session: event.session_id().clone(),
+            // A new handoff does not depend on the rest of its session.
+            always_needs_session: event.kind() != Kind::Handoff || arrival.delivery.redelivered,
+            email: event.email().map(str::to_owned),
+            contact_not_before: self.contact_not_before(),
+        };
+        self.store.known(&query).await
     }
 
-    async fn known_contact(&self, event: &Event) -> Result<Option<crate::event::ContactId>, StoreError> {
+    async fn known_contact(&self, event: &Event) -> Result<Option<ContactId>, StoreError> {
         let Some(email) = event.email() else { return Ok(None) };
-        let fresh_since = self.now().saturating_sub(self.settings.contact_ttl).unwrap_or(Timestamp::MIN);
-        self.store.contact(&event.key.organization_id, email, fresh_since).await
+        self.store.contact(&event.key.organization_id, email, self.contact_not_before()).await
+    }
+
+    fn contact_not_before(&self) -> Timestamp {
+        self.now().saturating_sub(self.settings.contact_ttl).unwrap_or(Timestamp::MIN)
     }
 }
 
@@ -235,13 +238,14 @@ impl Attempt<'_> {
         let Some(email) = self.event.email() else { return Ok(false) };
         let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
         let mut ticket = self.worker.lanes.queue(lane);
+        let stands = std::mem::take(&mut self.contact_is_fresh) && ticket.is_first();
         // No ticket in this lane is returned, because its events have started.
         _ = self.observed(ticket.turn()).await?;
         self.contact_turn = Some(ticket);
-        if self.record.progress.contact == ContactProgress::Unknown {
+        if !stands && self.record.progress.contact == ContactProgress::Unknown {
             self.memory.contact = self.worker.known_contact(self.event).await?;
         }
-        Ok(true)
+        Ok(!stands)
     }
 
     async fn record_receipt(&mut self, step: &Step, receipt: &Receipt) -> Result<Option<Settlement>, StoreError> {

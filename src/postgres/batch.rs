@@ -1,0 +1,113 @@
+//! Changes of many calls, folded so that each row is written once. Pure.
+//!
+//! A statement of PostgreSQL can't write a row twice, and most of what is noted of an event is superseded before it is
+//! written. The maps are ordered: two workers lock rows in the same order, so their commits never wait for each other
+//! in a circle.
+
+use std::collections::BTreeMap;
+
+use handoffd_engine::event::{ContactId, EventKey, OrganizationId};
+use handoffd_engine::ports::store::Change;
+use handoffd_engine::workflow::{Learned, Record, SessionEntry};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::keys;
+
+/// Rows to write. In a map of options `None` deletes the row.
+#[derive(Default, Debug)]
+pub(super) struct Batch<'a> {
+    /// Records by the event's key.
+    pub records: BTreeMap<Uuid, (&'a EventKey, &'a Record)>,
+    /// Session entries by the keys of session and event.
+    pub sessions: BTreeMap<(Uuid, Uuid), SessionWrite<'a>>,
+    /// Contacts by key.
+    pub contacts: BTreeMap<Uuid, Option<(ContactId, Timestamp)>>,
+    /// Requirements of environments.
+    pub learned: BTreeMap<&'a OrganizationId, &'a Learned>,
+    /// Documents of saved organizations.
+    pub organizations: BTreeMap<&'a OrganizationId, Option<&'a str>>,
+    /// Times since which organizations are paused.
+    pub pauses: BTreeMap<&'a OrganizationId, Option<Timestamp>>,
+    /// Times at which organizations' queues were declared.
+    pub queues: BTreeMap<&'a OrganizationId, Option<Timestamp>>,
+}
+
+/// Session entry to write.
+#[derive(Debug)]
+pub(super) struct SessionWrite<'a> {
+    /// Time of the first change in this batch, which orders the session's entries unless the row exists already.
+    pub first: Timestamp,
+    /// Time of the last change.
+    pub at: Timestamp,
+    /// Entry after the last change.
+    pub entry: &'a SessionEntry,
+}
+
+impl<'a> Batch<'a> {
+    /// Folds changes in their order.
+    pub(super) fn of(changes: impl Iterator<Item = &'a Change>) -> Self {
+        let mut batch = Self::default();
+        changes.for_each(|change| batch.add(change));
+        batch
+    }
+
+    fn add(&mut self, change: &'a Change) {
+        match change {
+            Change::Record(key, record) => {
+                self.records.insert(keys::event(key), (key, record));
+            }
+            Change::Session { organization, session, entry, at } => {
+                let event = EventKey { organization_id: organization.clone(), event_id: entry.event_id.clone() };
+                let row = (keys::session(organization, session), keys::event(&event));
+                let first = self.sessions.get(&row).map_or(*at, |before| before.first);
+                self.sessions.insert(row, SessionWrite { first, at: *at, entry });
+            }
+            Change::Contact { organization, email, contact, at } => {
+                self.contacts.insert(keys::contact(organization, email), Some((*contact, *at)));
+            }
+            Change::ForgetContact { organization, email } => {
+                self.contacts.insert(keys::contact(organization, email), None);
+            }
+            Change::Learned(organization, learned) => {
+                self.learned.insert(organization, learned);
+            }
+            Change::Organization(saved) => {
+                self.organizations.insert(&saved.id, Some(&saved.document));
+            }
+            Change::ForgetOrganization(organization) => {
+                self.organizations.insert(organization, None);
+            }
+            Change::Pause(organization, since) => {
+                self.pauses.insert(organization, Some(*since));
+            }
+            Change::Resume(organization) => {
+                self.pauses.insert(organization, None);
+            }
+            Change::OrganizationQueue(organization, declared) => {
+                self.queues.insert(organization, Some(*declared));
+            }
+            Change::ForgetOrganizationQueue(organization) => {
+                self.queues.insert(organization, None);
+            }
+        }
+    }
+
+    /// Returns the times of the outcomes in this batch, in nanoseconds.
+    pub(super) fn finish_times(&self) -> impl Iterator<Item = i64> {
+        self.records.values().filter_map(|(_, record)| Some(keys::nanoseconds(record.outcome()?.finished_at)))
+    }
+}
+
+/// Returns the key under which a reader of an event would miss this change, if it were read too early.
+pub(super) fn read_key(change: &Change) -> Option<Uuid> {
+    match change {
+        Change::Record(key, _) => Some(keys::event(key)),
+        Change::Session { organization, session, .. } => Some(keys::session(organization, session)),
+        Change::Contact { organization, email, .. } | Change::ForgetContact { organization, email } => {
+            Some(keys::contact(organization, email))
+        }
+        Change::Learned(organization, _) => Some(keys::organization(organization)),
+        _ => None,
+    }
+}

@@ -1,0 +1,55 @@
+//! Encoding of values: JSON, so that fields may come and go. Pure.
+//!
+//! A value of an older version lacks fields, a value of a newer one has more, and both must be readable. Every new
+//! field of a stored type needs a default.
+
+use handoffd_engine::event::EventKey;
+use handoffd_engine::ports::store::{StoreError, terms};
+use handoffd_engine::workflow::{Outcome, Record, Status};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::errors::unreadable;
+use super::keys;
+
+/// Kinds of search terms. They are part of the stored digests and must never change.
+pub(super) const EVENT: &str = "event id";
+pub(super) const SESSION: &str = "session id";
+pub(super) const INCIDENT: &str = "incident";
+pub(super) const TICKET: &str = "ticket number";
+pub(super) const WORK_ITEM: &str = "work item";
+
+/// Encodes a value.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("text keys and plain data always serialize")
+}
+
+/// Decodes a value; `what` names it in the error.
+pub(super) fn read<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| unreadable(what, error))
+}
+
+/// Returns the terms that an ended event is found by, as an array of PostgreSQL.
+pub(super) fn terms_of(key: &EventKey, record: &Record, outcome: &Outcome) -> String {
+    let mut found = vec![keys::term(EVENT, key.event_id.as_str())];
+    found.extend(terms::session(record, outcome).map(|session| keys::term(SESSION, session.as_str())));
+    found.extend(terms::incidents(record, outcome).iter().map(|id| keys::term(INCIDENT, &id.to_string())));
+    found.extend(terms::ticket_numbers(record, outcome).iter().map(|number| keys::term(TICKET, number)));
+    found.extend(terms::work_item(record, outcome).map(|id| keys::term(WORK_ITEM, &id.to_string())));
+    array(&found)
+}
+
+fn array(ids: &[Uuid]) -> String {
+    let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+    format!("{{{}}}", ids.join(","))
+}
+
+/// Encodes a status. Those above 0 have an index of their own, since they are few.
+pub(super) fn status(status: Status) -> i16 {
+    match status {
+        Status::Succeeded => 0,
+        Status::Skipped => 1,
+        Status::Failed => 2,
+    }
+}
