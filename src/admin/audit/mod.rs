@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use handoffd_engine::text::visible;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,8 @@ pub fn log(entry: &AuditEntry) {
         from = entry.from.map(tracing::field::display),
         user = entry.user.as_deref(),
         action = entry.action.as_str(),
-        subject = entry.subject,
+        // A command without a worker prints this line to its operator.
+        subject = %visible(&entry.subject),
         count = entry.count,
         "{}",
         entry.action.in_words()
