@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use handoffd_engine::time_input::{TIME_FORMS, parse_time};
+use jiff::{Timestamp, Zoned};
 
 use super::dead_letters::arguments::DeadLettersCommand;
 use crate::config::DEFAULT_PATH;
@@ -184,12 +186,13 @@ pub struct OutcomesList {
     /// Filter by status.
     #[arg(long)]
     pub status: Option<StatusName>,
-    /// Show events that finished at or after this time (RFC 3339).
+    /// Show events that finished at or after this time: RFC 3339, a date, a local time (`2026-11-28T03:00`), or a span
+    /// before now (`2h`, `1h30m`).
     #[arg(long, value_name = "TIME", value_parser = time)]
-    pub after: Option<String>,
-    /// Show events that finished before this time (RFC 3339).
+    pub after: Option<Timestamp>,
+    /// Show events that finished before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
-    pub before: Option<String>,
+    pub before: Option<Timestamp>,
     /// Maximum number of outcomes.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: usize,
@@ -209,9 +212,8 @@ pub enum StatusName {
     Failed,
 }
 
-fn time(text: &str) -> Result<String, &'static str> {
-    let time = text.parse::<jiff::Timestamp>().map(|_| text.to_owned());
-    time.map_err(|_| "expected an RFC 3339 time such as 2026-11-22T10:15:00Z")
+fn time(text: &str) -> Result<Timestamp, String> {
+    parse_time(text, &Zoned::now()).ok_or_else(|| format!("expected {TIME_FORMS}"))
 }
 
 fn broker_version(text: &str) -> Result<BrokerVersion, &'static str> {

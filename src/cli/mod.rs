@@ -1,5 +1,6 @@
 //! In: the command line.
-//! Out: text for a person or a program on standard output, an exit status: 0, 1 (it failed), 2 (usage or configuration).
+//! Out: text for a person or a program on standard output, an exit status: 0, 1 (it failed), 2 (usage or
+//! configuration), 3 (nothing found).
 //! Absent: rules of any kind; commands delegate to other modules.
 
 pub mod arguments;
@@ -29,7 +30,7 @@ use handoffd_engine::event::Limits;
 use crate::config::{Config, EnvironmentVariables};
 use crate::organizations::{Organization, load_everything, load_to_run};
 use arguments::{Arguments, Command, ConfigCommand};
-use shell::{CommandError, FAILED, USAGE, block_on, print, print_status, print_unescaped};
+use shell::{CommandError, FAILED, NOTHING_FOUND, USAGE, block_on, print, print_status, print_unescaped};
 
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
             print_status(format_args!("error: {problem}"));
             ExitCode::from(USAGE)
         }
+        Err(CommandError::NothingFound) => ExitCode::from(NOTHING_FOUND),
         Err(CommandError::AlreadyReported) => ExitCode::from(FAILED),
         Err(CommandError::Failed(problem)) => {
             print_status(format_args!("error: {problem:#}"));

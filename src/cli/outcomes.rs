@@ -100,6 +100,7 @@ fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
         StatusName::Skipped => "skipped".to_owned(),
         StatusName::Failed => "failed".to_owned(),
     });
+    let time = |time: Option<jiff::Timestamp>| time.map(|time| time.to_string());
     let given = [
         ("organization", &options.organization),
         ("session", &options.session),
@@ -108,8 +109,8 @@ fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
         ("ticket_number", &options.ticket),
         ("chat_id", &options.chat),
         ("status", &status),
-        ("after", &options.after),
-        ("before", &options.before),
+        ("after", &time(options.after)),
+        ("before", &time(options.before)),
     ];
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in given {

@@ -14,6 +14,8 @@ use crate::config::{ConfigFaults, Insecurity};
 pub(super) const FAILED: u8 = 1;
 /// Exit status of a usage or configuration error.
 pub(super) const USAGE: u8 = 2;
+/// Exit status of a command that found nothing.
+pub(super) const NOTHING_FOUND: u8 = 3;
 /// Longest time a finished process waits for calls that can't be cancelled.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
@@ -23,6 +25,8 @@ pub(super) enum CommandError {
     Configuration(ConfigFaults),
     /// Invalid use of the command; exit status 2.
     Usage(String),
+    /// Nothing that matches, as already printed; exit status 3.
+    NothingFound,
     /// Failure of the command; exit status 1.
     Failed(anyhow::Error),
     /// Failure whose reason is already printed; exit status 1.

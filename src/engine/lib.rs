@@ -13,6 +13,8 @@ pub mod ports;
 pub mod worker;
 /// State machine of one event: steps, receipts, faults, outcomes. Pure.
 pub mod workflow;
+/// Times as operators give them. Pure.
+pub mod time_input;
 /// Dead letters: selecting, replaying, discarding, patching.
 pub mod dead_letters;
 /// Store in memory: the model that other stores are compared with.

@@ -127,11 +127,14 @@ async fn outcomes_are_shown_with_and_without_a_running_worker() {
     assert_eq!(list(&rig, &["--organization", "org_other"]).await.len(), 0);
     assert_eq!(list(&rig, &["--limit", "2"]).await.len(), 2);
     assert_eq!(list(&rig, &["--before", "2020-01-01T00:00:00Z"]).await.len(), 0);
+    for after in ["1h30m", "2020-01-01", "2020-01-01T03:00"] {
+        assert_eq!(list(&rig, &["--after", after, "--status", "failed"]).await.len(), 1, "{after}");
+    }
     assert!(run(&rig, &["outcomes", "list"]).await.contains(mail.id()));
     assert!(run(&rig, &["outcomes", "show", mail.id()]).await.contains("post_incident"));
     assert_eq!(rig.worker().command(&["outcomes", "show", "evt_nobody"]).await.status.code(), Some(1));
     for (option, value) in
-        [("--after", "yesterday"), ("--before", "2026-11-22"), ("--incident", "CAS-1"), ("--chat", "1")]
+        [("--after", "yesterday"), ("--before", "2026-11-32"), ("--incident", "CAS-1"), ("--chat", "1")]
     {
         let output = rig.worker().command(&["outcomes", "list", option, value]).await;
         assert_eq!(output.status.code(), Some(2), "{option} {value}: it is used wrongly");

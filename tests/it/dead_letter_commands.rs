@@ -4,6 +4,7 @@ mod bench;
 mod broker_limit;
 pub mod desk;
 mod interrupted;
+mod letter_ids;
 mod listing;
 mod patch;
 mod replay;

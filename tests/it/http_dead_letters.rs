@@ -1,9 +1,13 @@
 //! `/api/v1/dead-letters` and `/api/v1/jobs`, on a live worker.
 
+use std::time::Duration;
+
+use handoffd::rabbit::RabbitDeadLetterQueue;
+use handoffd_engine::ports::bus::DeadLetterQueue;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::dead_letter_commands::desk::{DEAD_AT, Dead, entries, ids};
+use crate::dead_letter_commands::desk::{DEAD_AT, Dead, entries, ids, letters};
 use crate::support::broker::eventually;
 use crate::support::event::{Event, handoff};
 use crate::support::interface::{Api, answer};
@@ -42,6 +46,12 @@ async fn a_list_matches_the_commands_output_and_accepts_its_filters() {
         ("session=ses_none", vec![]),
         ("limit=2", vec![&one, &two]),
         (&format!("ids={one}&ids={three}"), vec![&one, &three]),
+        (
+            &format!("letters={0}&letters={1}", letters(array(&listed))[0], letters(array(&listed))[2]),
+            vec![&one, &three],
+        ),
+        ("after=2020-01-01&before=2026-12-01T03:00", vec![&one, &two, &three]),
+        ("after=1h30m", vec![]),
     ] {
         let found = api.get(&format!("/api/v1/dead-letters?{query}")).await;
         assert_eq!(ids(array(&found)), expected, "{query}");
@@ -67,9 +77,9 @@ async fn one_letter_is_shown_in_full_and_lists_contain_no_customer_text() {
     answer(api.request(Method::GET, &other), 404).await;
 
     rig.bus.put(&rig.files.dead_letter_queue(), b"{ not json", lapin::BasicProperties::default()).await;
-    let shown = api.post("/api/v1/dead-letters/show", &json!({ "all": true })).await;
-    assert_eq!((array(&shown).len(), &shown[1]["body"]), (2, &json!("{ not json")));
-    answer(api.with(Method::POST, "/api/v1/dead-letters/show", &json!({})), 400).await;
+    let listed = api.get("/api/v1/dead-letters").await;
+    let shown = api.get(&format!("/api/v1/dead-letters/{}", letters(array(&listed))[1])).await;
+    assert_eq!((array(&shown).len(), &shown[0]["body"]), (1, &json!("{ not json")));
 }
 
 #[tokio::test]
@@ -90,7 +100,45 @@ async fn replayed_letters_succeed_and_discarded_ones_are_removed() {
     assert_eq!(ids(array(&discarded)), [two, three]);
     assert!(array(&discarded).iter().all(|entry| entry["result"] == "discarded"), "{discarded}");
     assert_eq!(api.post(DISCARD, &json!({ "all": true })).await, json!([]), "nothing matches");
+    let jobs = api.get("/api/v1/jobs").await;
+    let states: Vec<_> =
+        array(&jobs["jobs"]).iter().map(|job| (&job["action"], &job["matched"], &job["state"])).collect();
+    assert_eq!(states[1], (&json!("discard"), &json!(2), &json!("done")), "each was a job");
+    assert_eq!(states.len(), 5);
     rig.nothing_is_left().await;
+}
+
+/// Two customers have events with the same id.
+#[tokio::test]
+async fn a_letter_is_selected_alone() {
+    let rig = rig().start().await;
+    let api = Api::of(&rig);
+    let event = Dead::new().bury(&rig).await;
+    Dead::of(event.with("/organization_id", "org_other")).bury(&rig).await;
+    let listed = api.get("/api/v1/dead-letters").await;
+    let [one, two] = letters(array(&listed))[..] else { panic!("{listed}") };
+    let discarded = api.post(DISCARD, &json!({ "letters": [two] })).await;
+    assert_eq!((letters(array(&discarded)), &discarded[0]["organization_id"]), (vec![two], &json!("org_other")));
+    assert_eq!(letters(array(&api.get("/api/v1/dead-letters").await)), [one]);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_stops_its_job() {
+    let rig = rig().start().await;
+    let api = Api::of(&rig);
+    // Another operator has the dead letters, so the job waits.
+    let options = handoffd::rabbit::RabbitOptions {
+        dead_letter_queue: rig.files.dead_letter_queue(),
+        ..crate::rabbit::options(crate::support::broker::Broker::shared())
+    };
+    Dead::new().bury(&rig).await;
+    let mut held = RabbitDeadLetterQueue::new(options).open(&|_| ()).await.unwrap();
+    let asked = api.with(Method::POST, DISCARD, &json!({ "all": true })).timeout(Duration::from_millis(500)).send();
+    assert!(asked.await.is_err_and(|error| error.is_timeout()));
+    let job = async || api.get("/api/v1/jobs").await["jobs"][0]["state"].clone();
+    eventually("the end of the job", async || job().await == "stopped").await;
+    held.close().await.unwrap();
+    assert_eq!(array(&api.get("/api/v1/dead-letters").await).len(), 1);
 }
 
 #[tokio::test]
@@ -105,6 +153,8 @@ async fn without_a_selection_or_with_a_wrong_one_nothing_is_done() {
         json!({ "all": true, "organisation": "org_acme" }),
         json!({ "reason": "because" }),
         json!({ "before": "soon" }),
+        json!({ "letters": [""] }),
+        json!({ "organization": " ", "all": true }),
         json!({ "ids": "evt_1" }),
         json!({ "all": "yes" }),
         json!([]),

@@ -182,7 +182,7 @@ async fn bad_parameters_are_answered_with_the_expected_format() {
         ("incident_id=7", "incident_id: found \"7\", expected a GUID"),
         ("chat_id=x", "chat_id: found \"x\", expected a GUID"),
         ("status=done", "status: found \"done\", expected succeeded, skipped or failed"),
-        ("after=yesterday", "after: found \"yesterday\", expected an RFC 3339 time such as 2026-11-22T10:15:00Z"),
+        ("after=yesterday", "after: found \"yesterday\", expected an RFC 3339 time such as 2026-11-28T03:00:00Z"),
         ("sesion=ses_1", "unknown parameter \"sesion\""),
         ("sesion=", "unknown parameter \"sesion\""),
         ("limit=5&limit=6", "limit: specify it only once"),

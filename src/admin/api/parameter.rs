@@ -1,15 +1,12 @@
 //! Parameters of paths, queries and headers: one table defines their names and values.
 
-use jiff::Timestamp;
+use handoffd_engine::time_input::{TIME_FORMS, parse_time, time_schema};
+use jiff::{Timestamp, Zoned};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::problem::Problem;
-use crate::config::parse_duration;
-
-/// Pattern of an age, in the syntax of durations in the configuration.
-pub(super) const AGO: &str = "^([0-9]{1,4}(ms|s|m|h)|[0-9]{1,3}d)$";
 
 /// Definition of a parameter.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +45,7 @@ pub enum ParameterType {
     Word(&'static [&'static str]),
     /// A GUID.
     Guid,
-    /// RFC 3339, or an age.
+    /// RFC 3339, a date, a local time, or a span before now.
     Time,
     /// A whole number from 1 to this.
     Count(usize),
@@ -87,13 +84,9 @@ pub(super) fn guid(name: &str, value: &str) -> Result<Uuid, Problem> {
     value.parse().map_err(|_| expected(name, value, "a GUID"))
 }
 
-/// Parses RFC 3339 or an age.
+/// Parses a time, in the forms of every command and page.
 pub(super) fn time(name: &str, value: &str) -> Result<Timestamp, Problem> {
-    // A `+` that was not percent-encoded arrives as a space.
-    let value = value.replace(' ', "+");
-    let ago = || parse_duration(&value).and_then(|ago| Timestamp::now().checked_sub(ago).ok());
-    let time = value.parse().ok().or_else(ago);
-    time.ok_or_else(|| expected(name, &value, "an RFC 3339 time such as 2026-11-22T10:15:00Z, or an age such as 2h"))
+    parse_time(value, &Zoned::now()).ok_or_else(|| expected(name, value, TIME_FORMS))
 }
 
 /// Parses a whole number from 1 to `most`.
@@ -152,10 +145,7 @@ impl ParameterType {
             Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),
             Self::Word(words) => json!({ "type": "string", "enum": words }),
             Self::Guid => json!({ "type": "string", "format": "uuid" }),
-            Self::Time => json!({ "anyOf": [
-                { "type": "string", "format": "date-time" },
-                { "type": "string", "pattern": AGO },
-            ] }),
+            Self::Time => time_schema().to_value(),
             Self::Count(most) => json!({ "type": "integer", "minimum": 1, "maximum": most }),
         }
     }

@@ -1,11 +1,11 @@
 //! Operations on dead letters: the action of each, and the number of dead letters that it covered.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use bytes::Bytes;
 use handoffd_engine::dead_letters::{
-    Action, DeadLetterEntry, Observer, Operation, OperationResult, RunMode, Selection,
+    Action, DeadLetterEntry, LetterChange, Observer, Operation, OperationResult, RunMode, Selection,
 };
-use serde_json::Value;
 
 use super::AuditAction;
 
@@ -36,13 +36,8 @@ impl Observer for CountingObserver<'_> {
 
     fn entry(&mut self, entry: DeadLetterEntry) {
         let changed = matches!(entry.result, Some(OperationResult::Replayed | OperationResult::Discarded));
-        self.count += u64::from(changed);
+        self.count += u64::from(changed || entry.message.is_some());
         self.inner.entry(entry);
-    }
-
-    fn shown(&mut self, entry: DeadLetterEntry, details: Value, body: &Bytes) {
-        self.count += 1;
-        self.inner.shown(entry, details, body);
     }
 }
 
@@ -50,19 +45,18 @@ impl Observer for CountingObserver<'_> {
 pub fn audited(operation: &Operation) -> Option<(AuditAction, String)> {
     let action = match operation.action {
         Action::Show => AuditAction::ReadText,
-        Action::Replay(RunMode::Apply) | Action::Substitute(RunMode::Apply, _) => AuditAction::Replay,
-        Action::Discard(RunMode::Apply) => AuditAction::Discard,
-        Action::List
-        | Action::Replay(RunMode::DryRun)
-        | Action::Substitute(RunMode::DryRun, _)
-        | Action::Discard(RunMode::DryRun) => return None,
+        Action::Change(LetterChange::Replay, RunMode::Apply) | Action::Substitute(RunMode::Apply, _) => {
+            AuditAction::Replay
+        }
+        Action::Change(LetterChange::Discard, RunMode::Apply) => AuditAction::Discard,
+        Action::List | Action::Change(_, RunMode::DryRun) | Action::Substitute(RunMode::DryRun, _) => return None,
     };
     Some((action, subject(&operation.selection)))
 }
 
 /// Describes a selection by its criteria.
 fn subject(selection: &Selection) -> String {
-    let Selection { ids, organization, reason, session, before, after, all } = selection;
+    let Selection { letters, ids, organization, reason, session, before, after, all } = selection;
     let mut parts = Vec::new();
     let mut add = |name: &str, value: Option<String>| parts.extend(value.map(|value| format!("{name} {value}")));
     add("organization", organization.clone());
@@ -70,7 +64,9 @@ fn subject(selection: &Selection) -> String {
     add("reason", reason.map(|reason| reason.as_str().to_owned()));
     add("after", after.map(|time| time.to_string()));
     add("before", before.map(|time| time.to_string()));
-    add("events", (!ids.is_empty()).then(|| ids.join(", ")));
+    let list = |of: &BTreeSet<String>| (!of.is_empty()).then(|| of.iter().cloned().collect::<Vec<_>>().join(", "));
+    add("letters", list(letters));
+    add("events", list(ids));
     if *all || parts.is_empty() {
         parts.push("all".to_owned());
     }
@@ -84,22 +80,32 @@ mod tests {
     use super::*;
 
     fn recorded(action: Action, selection: Selection) -> Option<(AuditAction, String)> {
-        audited(&Operation { selection, action, limits: Limits { max_event_bytes: 1 } })
+        audited(&Operation { selection, action, most: None, limits: Limits { max_event_bytes: 1 } })
     }
 
     #[test]
     fn changes_and_readings_are_recorded_with_their_selection() {
         let one = Selection {
-            ids: vec!["evt_1".to_owned(), "evt_2".to_owned()],
+            ids: ["evt_1", "evt_2"].map(str::to_owned).into(),
             organization: Some("org_acme".to_owned()),
             ..Selection::default()
         };
         let subject = "organization org_acme; events evt_1, evt_2".to_owned();
         assert_eq!(recorded(Action::Show, one.clone()), Some((AuditAction::ReadText, subject.clone())));
-        assert_eq!(recorded(Action::Replay(RunMode::Apply), one.clone()), Some((AuditAction::Replay, subject)));
+        assert_eq!(
+            recorded(Action::Change(LetterChange::Replay, RunMode::Apply), one.clone()),
+            Some((AuditAction::Replay, subject))
+        );
         let all = Selection { all: true, ..Selection::default() };
-        assert_eq!(recorded(Action::Discard(RunMode::Apply), all), Some((AuditAction::Discard, "all".to_owned())));
-        for action in [Action::List, Action::Replay(RunMode::DryRun), Action::Discard(RunMode::DryRun)] {
+        assert_eq!(
+            recorded(Action::Change(LetterChange::Discard, RunMode::Apply), all),
+            Some((AuditAction::Discard, "all".to_owned()))
+        );
+        for action in [
+            Action::List,
+            Action::Change(LetterChange::Replay, RunMode::DryRun),
+            Action::Change(LetterChange::Discard, RunMode::DryRun),
+        ] {
             assert_eq!(recorded(action, one.clone()), None);
         }
     }

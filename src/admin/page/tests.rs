@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handoffd_engine::dead_letters::{DeadLetterEntry, OperationResult};
+use handoffd_engine::dead_letters::{DeadLetterEntry, DeadLetterGroup, LetterChange, OperationResult, SelectionText};
 use handoffd_engine::event::{EventKey, Kind};
 use handoffd_engine::ports::metrics::BrokerQueue;
 use handoffd_engine::ports::store::StoredEvent;
@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use maud::html;
 
 use super::activity::activity;
-use super::dead_letters::confirm::{DeadLetterAction, DryRunForm, confirm};
+use super::dead_letters::confirm::{DryRunForm, confirm};
 use super::dead_letters::filter::FilterForm;
-use super::dead_letters::list::{DeadLetterList, GroupView, letters};
+use super::dead_letters::list::{DeadLetterList, letters};
 use super::dead_letters::one::{OneDeadLetter, one};
 use super::dead_letters::result::{Completion, JobProgress, course, is_settled};
 use super::layout::{PageHead, PageTab, page};
@@ -81,6 +81,7 @@ fn found(phase: Phase) -> StoredEvent {
 
 fn entry() -> DeadLetterEntry {
     DeadLetterEntry {
+        letter_id: "dl_1".to_owned(),
         event_id: text(),
         organization_id: text(),
         session_id: text(),
@@ -89,6 +90,7 @@ fn entry() -> DeadLetterEntry {
         dead_at: Some(at()),
         result: Some(OperationResult::Failed),
         problem: text(),
+        message: None,
     }
 }
 
@@ -162,22 +164,21 @@ fn names_are_never_markup_in_a_history() {
 #[test]
 fn names_are_never_markup_among_dead_letters() {
     let (now, entries) = (at(), [entry()]);
-    let filter =
-        FilterForm { ids: vec![HOSTILE.to_owned()], organization: HOSTILE.to_owned(), ..FilterForm::default() };
-    let group = |reason| GroupView { reason, organization: text(), count: 2, last: Some(now), error: text() };
+    let selection = SelectionText { ids: vec![HOSTILE.to_owned()], organization: text(), ..SelectionText::default() };
+    let filter = FilterForm(selection);
+    let group = |reason| DeadLetterGroup { reason, organization_id: text(), count: 2, last: Some(now), error: text() };
     let groups = [group(text()), group(Some("invalid_event".to_owned()))];
     let page = DeadLetterList { now, filter: &filter, groups: Some(&groups), entries: &entries, more: true };
     assert_harmless(&letters(&page).0);
-    let rehearsal = DryRunForm { now, act: DeadLetterAction::Discard, filter: &filter, count: 2, entries: &entries };
+    let rehearsal = DryRunForm { now, act: LetterChange::Discard, filter: &filter, count: 2, entries: &entries };
     assert_harmless(&confirm(&rehearsal).0);
     let whole = serde_json::json!({ "headers": { "x": HOSTILE }, "body": HOSTILE });
-    let shown = OneDeadLetter { now, filter: &filter, entry: &entries[0], message: whole.as_object() };
-    assert_harmless(&one(&shown).0);
+    let shown = DeadLetterEntry { message: whole.as_object().cloned(), ..entry() };
+    assert_harmless(&one(&OneDeadLetter { now, filter: &filter, entry: &shown }).0);
     let done = Completion::Failed(HOSTILE.to_owned());
     let lines = [(entry(), Some(Phase::Dead(failed())))];
     assert_harmless(
-        &course(&JobProgress { now, act: DeadLetterAction::Replay, seen: 1, total: 2, done, lines: &lines, beyond: 0 })
-            .0,
+        &course(&JobProgress { now, act: LetterChange::Replay, seen: 1, total: 2, done, lines: &lines, beyond: 0 }).0,
     );
 }
 
@@ -218,14 +219,34 @@ fn names_are_never_markup_among_organizations() {
 #[test]
 fn customer_text_is_shown_only_on_request() {
     let (filter, entry) = (FilterForm::default(), entry());
-    let drawn = one(&OneDeadLetter { now: at(), filter: &filter, entry: &entry, message: None }).0;
+    let drawn = one(&OneDeadLetter { now: at(), filter: &filter, entry: &entry }).0;
     assert!(drawn.contains("Show customer text") && !drawn.contains("<pre"), "{drawn}");
+}
+
+/// Two customers may have events with the same ID; a dead letter may have none.
+#[test]
+fn dead_letters_are_selected_by_their_own_ids() {
+    let nameless = DeadLetterEntry { letter_id: "dl_2".to_owned(), event_id: None, ..entry() };
+    let entries = [entry(), nameless];
+    let filter = FilterForm::default();
+    let page = DeadLetterList { now: at(), filter: &filter, groups: None, entries: &entries, more: false };
+    let drawn = letters(&page).0;
+    for id in ["dl_1", "dl_2"] {
+        assert!(drawn.contains(&format!(r#"type="checkbox" name="letter" value="{id}""#)), "{drawn}");
+        assert!(drawn.contains(&format!(r#"href="/dead-letters/show?letter={id}""#)), "{drawn}");
+    }
+    assert!(!drawn.contains(r#"name="id" value="dl"#) && !drawn.contains("show?id="), "{drawn}");
 }
 
 #[test]
 fn a_group_without_organization_has_no_buttons() {
-    let group =
-        GroupView { reason: Some("invalid_event".to_owned()), organization: None, count: 1, last: None, error: None };
+    let group = DeadLetterGroup {
+        reason: Some("invalid_event".to_owned()),
+        organization_id: None,
+        count: 1,
+        last: None,
+        error: None,
+    };
     let filter = FilterForm::default();
     let drawn =
         letters(&DeadLetterList { now: at(), filter: &filter, groups: Some(&[group]), entries: &[], more: false });
@@ -239,7 +260,7 @@ fn a_replay_is_settled_when_all_its_events_have_outcomes() {
         let lines = [(replayed(), phase)];
         is_settled(&JobProgress {
             now: at(),
-            act: DeadLetterAction::Replay,
+            act: LetterChange::Replay,
             seen: 1,
             total: 1,
             done,

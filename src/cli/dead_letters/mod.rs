@@ -10,9 +10,12 @@ mod table;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use handoffd_engine::dead_letters::{Action, BodyPatch, Counts, Operation, OrderFailure, RunMode, Selection, execute};
+use handoffd_engine::dead_letters::{
+    Action, BodyPatch, Counts, LetterChange, Operation, OrderFailure, RunMode, SelectionError, SelectionText, execute,
+};
 use handoffd_engine::event::Limits;
-use handoffd_engine::ports::bus::DeadLetterQueue;
+use handoffd_engine::ports::bus::{DeadLetterQueue, DeadLetters};
+use jiff::Zoned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -25,51 +28,76 @@ use crate::app;
 use crate::config::Config;
 use crate::rabbit::RabbitDeadLetterQueue;
 
+/// Subcommand as it is carried out.
+struct Order {
+    operation: Operation,
+    form: OutputFormat,
+}
+
 /// Runs a subcommand of `dead-letters`.
 pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), CommandError> {
-    let (selection, action, form) = read(command)?;
     let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
-    let order = Operation { selection, action, limits };
-    block_on(async { Ok(work(config, &order, form).await) })?
+    let order = read(command, limits)?;
+    block_on(async { Ok(work(config, order).await) })?
 }
 
-fn read(command: DeadLettersCommand) -> Result<(Selection, Action, OutputFormat), CommandError> {
-    let form = |json| if json { OutputFormat::Json } else { OutputFormat::Text };
-    Ok(match command {
-        DeadLettersCommand::List { selection, json } => (selection.selection(), Action::List, form(json)),
+fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandError> {
+    let (name, text, action, json) = match command {
+        DeadLettersCommand::List { selection, json } => ("list", selection.text(), Action::List, json),
         DeadLettersCommand::Show { names, selection, json } => {
-            let mut selection = selection.selection();
-            selection.ids.extend(names);
-            (named(selection, "show")?, Action::Show, form(json))
+            let mut text = selection.text();
+            for name in names {
+                text.add_id(name);
+            }
+            ("show", text, Action::Show, json)
         }
         DeadLettersCommand::Replay { selection, doing, patch, keep } => {
-            let selection = named(selection.selection(), "replay")?;
+            let (text, mode) = (selection.text(), RunMode::of(doing.dry_run));
             let action = match patch {
-                Some(_) if selection.ids.len() != 1 => {
-                    return Err(CommandError::Usage(
-                        "--patch applies to exactly one event; specify one --id".to_owned(),
-                    ));
-                }
-                Some(file) => Action::Substitute(doing.effect(), BodyPatch { patch: json(&file)?, keep }),
-                None => Action::Replay(doing.effect()),
+                Some(file) => Action::Substitute(mode, patch_of_one(&text, &file, keep)?),
+                None => Action::Change(LetterChange::Replay, mode),
             };
-            (selection, action, form(doing.json))
+            ("replay", text, action, doing.json)
         }
         DeadLettersCommand::Discard { selection, doing } => {
-            (named(selection.selection(), "discard")?, Action::Discard(doing.effect()), form(doing.json))
+            let action = Action::Change(LetterChange::Discard, RunMode::of(doing.dry_run));
+            ("discard", selection.text(), action, doing.json)
         }
-    })
+    };
+    let selection = text.selection(&Zoned::now()).map_err(|error| invalid(&error))?;
+    if selection.is_empty() && !matches!(action, Action::List) {
+        return Err(without_selection(name));
+    }
+    let form = if json { OutputFormat::Json } else { OutputFormat::Text };
+    Ok(Order { operation: Operation { selection, action, most: None, limits }, form })
 }
 
-/// Requires a selection for a command that changes dead letters or shows customers' text.
-fn named(selection: Selection, command: &str) -> Result<Selection, CommandError> {
-    if selection.is_empty() {
-        return Err(CommandError::Usage(format!(
-            "`dead-letters {command}` requires a selection; specify at least one of: --id, --organization, --reason, --session, \
-             --before, --after, --all; `dead-letters list` lists the dead letters"
-        )));
+fn patch_of_one(
+    text: &SelectionText,
+    file: &Path,
+    keep: Option<std::path::PathBuf>,
+) -> Result<BodyPatch, CommandError> {
+    if text.letters.len() + text.ids.len() != 1 {
+        let problem = "--patch applies to exactly one dead letter; specify one --letter or --id";
+        return Err(CommandError::Usage(problem.to_owned()));
     }
-    Ok(selection)
+    Ok(BodyPatch { patch: json(file)?, keep })
+}
+
+fn without_selection(command: &str) -> CommandError {
+    CommandError::Usage(format!(
+        "`dead-letters {command}` requires a selection; specify at least one of: --letter, --id, --organization, --reason, \
+         --session, --before, --after, --all; `dead-letters list` lists the dead letters"
+    ))
+}
+
+fn invalid(error: &SelectionError) -> CommandError {
+    let option = match error.field {
+        "letters" => "letter",
+        "ids" => "id",
+        name => name,
+    };
+    CommandError::Usage(format!("--{option}: found {:?}, expected {}", error.value, error.expected))
 }
 
 fn json(file: &Path) -> anyhow::Result<Value> {
@@ -77,31 +105,42 @@ fn json(file: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&bytes).with_context(|| format!("the patch {} is not JSON", file.display()))
 }
 
-async fn work(config: &Config, order: &Operation, form: OutputFormat) -> Result<(), CommandError> {
+async fn work(config: &Config, order: Order) -> Result<(), CommandError> {
     let stop = CancellationToken::new();
     heed_signals(&stop).context("cannot listen for signals")?;
     let queue = RabbitDeadLetterQueue::new(app::bus_options(config));
-    let opened = tokio::select! {
-        opened = queue.open(&|text| print_status(text)) => opened.map_err(anyhow::Error::from)?,
-        () = stop.cancelled() => return Err(anyhow!("interrupted before anything was changed").into()),
-    };
-    let mut letters = opened;
-    let mut page = EntryPrinter::begin(form, order);
+    let mut letters = open(&queue, &stop).await?;
+    let mut page = EntryPrinter::begin(order.form, &order.operation);
     let mut counting = CountingObserver::new(&mut page);
-    let done = execute(&mut *letters, order, &mut counting, &stop).await;
+    let done = execute(&mut *letters, &order.operation, &mut counting, &stop).await;
     let count = counting.count;
     page.end();
-    report_operation(config, order, count).await;
+    report_operation(config, &order.operation, count).await;
     if let Some(warning) = letters.warning() {
         print_status(format_args!("warning: {warning}"));
     }
-    conclude(order, done)
+    conclude(&order.operation, done)
+}
+
+async fn open(queue: &dyn DeadLetterQueue, stop: &CancellationToken) -> Result<Box<dyn DeadLetters>, CommandError> {
+    tokio::select! {
+        opened = queue.open(&|text| print_status(text)) => Ok(opened.map_err(anyhow::Error::from)?),
+        () = stop.cancelled() => Err(interrupted()),
+    }
+}
+
+fn interrupted() -> CommandError {
+    anyhow!("interrupted before anything was changed").into()
 }
 
 /// Prints the summary and determines the exit status.
 fn conclude(order: &Operation, done: Result<Counts, OrderFailure>) -> Result<(), CommandError> {
     let tally = match done {
         Ok(tally) => tally,
+        Err(problem @ OrderFailure::NotOne(0)) => {
+            print_status(&problem);
+            return Err(CommandError::NothingFound);
+        }
         Err(problem @ OrderFailure::NotOne(_)) => return Err(CommandError::Usage(problem.to_string())),
         Err(problem) => return Err(anyhow::Error::from(problem).into()),
     };
@@ -112,8 +151,8 @@ fn conclude(order: &Operation, done: Result<Counts, OrderFailure>) -> Result<(),
     if tally.stopped {
         return Err(anyhow!("interrupted; the remaining dead letters are unchanged; run the command again").into());
     }
-    if tally.matched == 0 && matches!(order.action, Action::Show) {
-        return Err(anyhow!("no matching dead letters").into());
+    if tally.matched == 0 && !matches!(order.action, Action::List) {
+        return Err(CommandError::NothingFound);
     }
     Ok(())
 }
@@ -122,10 +161,12 @@ fn sum(order: &Operation, tally: &Counts) -> String {
     let Counts { seen, matched, failed, .. } = *tally;
     let did = match &order.action {
         Action::List | Action::Show => "",
-        Action::Replay(RunMode::Apply) | Action::Substitute(RunMode::Apply, _) => " replayed",
-        Action::Discard(RunMode::Apply) => " discarded",
-        Action::Replay(RunMode::DryRun) | Action::Substitute(RunMode::DryRun, _) => " would be replayed",
-        Action::Discard(RunMode::DryRun) => " would be discarded",
+        Action::Change(LetterChange::Replay, RunMode::Apply) | Action::Substitute(RunMode::Apply, _) => " replayed",
+        Action::Change(LetterChange::Discard, RunMode::Apply) => " discarded",
+        Action::Change(LetterChange::Replay, RunMode::DryRun) | Action::Substitute(RunMode::DryRun, _) => {
+            " would be replayed"
+        }
+        Action::Change(LetterChange::Discard, RunMode::DryRun) => " would be discarded",
     };
     match (seen, matched) {
         (0, _) => "no dead letters".to_owned(),

@@ -3,8 +3,7 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use bytes::Bytes;
-use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, Operation, full_view};
+use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, Operation};
 use handoffd_engine::text::visible_json;
 use serde_json::Value;
 
@@ -60,6 +59,13 @@ impl EntryPrinter {
         self.lines += 1;
     }
 
+    fn story(&mut self, entry: &DeadLetterEntry) {
+        let Ok(Value::Object(whole)) = serde_json::to_value(entry) else { return };
+        let gap = if self.lines == 0 { "" } else { "\n" };
+        self.lines += 1;
+        self.put(format!("{gap}{}", table::story(&whole)));
+    }
+
     fn put(&mut self, text: String) {
         // The receiver lives as long as `self`.
         _ = self.sender.send(text);
@@ -75,20 +81,13 @@ impl Observer for EntryPrinter {
         if self.form == OutputFormat::Json {
             return self.object(&entry);
         }
+        if entry.message.is_some() {
+            return self.story(&entry);
+        }
         if self.lines == 0 {
             self.put(table::head(self.listing));
         }
         self.lines += 1;
         self.put(table::row(&entry));
-    }
-
-    fn shown(&mut self, entry: DeadLetterEntry, details: Value, body: &Bytes) {
-        let whole = full_view(&entry, details, body);
-        if self.form == OutputFormat::Json {
-            return self.object(&whole);
-        }
-        let gap = if self.lines == 0 { "" } else { "\n" };
-        self.lines += 1;
-        self.put(format!("{gap}{}", table::story(&whole)));
     }
 }

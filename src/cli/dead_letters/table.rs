@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use crate::cli::table::{cell, line};
 
 /// Columns of a list. Their widths are fixed: a list of 100,000 is not kept in memory to be measured.
-const COLUMNS: [&str; 6] = ["dead_at", "reason", "organization_id", "event_id", "session_id", "error"];
-const WIDTHS: [usize; 5] = [24, 20, 16, 24, 20];
+const COLUMNS: [&str; 7] = ["letter_id", "dead_at", "reason", "organization_id", "event_id", "session_id", "error"];
+const WIDTHS: [usize; 6] = [19, 24, 20, 16, 24, 20];
 /// First column of the output of a command that changes dead letters.
 const RESULT: (&str, usize) = ("result", 13);
 
@@ -21,6 +21,7 @@ pub(super) fn row(entry: &DeadLetterEntry) -> String {
     let dead_at = entry.dead_at.map(|time| time.to_string());
     let error = entry.problem.as_ref().or(entry.error.as_ref());
     let cells = [
+        Some(&entry.letter_id),
         dead_at.as_ref(),
         entry.reason.as_ref(),
         entry.organization_id.as_ref(),
@@ -32,7 +33,7 @@ pub(super) fn row(entry: &DeadLetterEntry) -> String {
     row_of(entry.result.map(|result| result.as_str().to_owned()), cells)
 }
 
-fn row_of(result: Option<String>, cells: [String; 6]) -> String {
+fn row_of(result: Option<String>, cells: [String; 7]) -> String {
     let widths: Vec<usize> = result.iter().map(|_| RESULT.1).chain(WIDTHS).collect();
     line(&result.into_iter().chain(cells).collect::<Vec<_>>(), &widths)
 }
@@ -57,6 +58,7 @@ mod tests {
 
     fn entry() -> DeadLetterEntry {
         DeadLetterEntry {
+            letter_id: "dl_9f2c41d07be3a655".to_owned(),
             event_id: Some("evt_1".to_owned()),
             organization_id: Some("org_acme".to_owned()),
             reason: Some("invalid_event".to_owned()),
@@ -71,16 +73,20 @@ mod tests {
         let output = format!("{}{}", head(true), row(&entry()));
         assert_eq!(
             output,
-            "dead_at                   reason                organization_id   event_id                  session_id            error\n\
-             2026-11-22T10:15:00.5Z    invalid_event         org_acme          evt_1                     -                     \
+            "letter_id            dead_at                   reason                organization_id   event_id                  \
+             session_id            error\n\
+             dl_9f2c41d07be3a655  2026-11-22T10:15:00.5Z    invalid_event         org_acme          evt_1                     -                     \
              data.session_id: \\u{1b}[2J\n"
         );
     }
 
     #[test]
     fn the_result_comes_first_and_the_error_last() {
-        assert!(head(false).starts_with("result         dead_at "));
-        assert!(row(&entry().with(OperationResult::WouldReplay)).starts_with("would_replay   2026-11-22"));
+        assert!(head(false).starts_with("result         letter_id "));
+        assert!(
+            row(&entry().with(OperationResult::WouldReplay))
+                .starts_with("would_replay   dl_9f2c41d07be3a655  2026-11-22")
+        );
         let failed = row(&entry().failed("no such queue".to_owned()));
         assert!(failed.starts_with("failed ") && failed.ends_with("  no such queue\n"), "{failed}");
     }

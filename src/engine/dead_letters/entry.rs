@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::event::{Decoded, Envelope, EventKey, Limits, Seen, SessionId, decode};
+use crate::ports::bus::headers::{DEAD_AT, ERROR, EVENT_ID, ORGANIZATION_ID, REASON, SESSION_ID};
 use crate::ports::bus::{BrokerDeath, DeadLetter};
 use crate::workflow::Reason;
 
@@ -12,6 +14,8 @@ use crate::workflow::Reason;
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetter")]
 pub struct DeadLetterEntry {
+    /// Id of this dead letter alone, also where it has no event id.
+    pub letter_id: String,
     /// Event id.
     pub event_id: Option<String>,
     /// Organization that owns the event.
@@ -31,6 +35,10 @@ pub struct DeadLetterEntry {
     /// Cause of a failed operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Properties, headers and body, which is customer text; absent unless requested.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub message: Option<Map<String, Value>>,
 }
 
 /// Result of an operation on a dead letter.
@@ -64,12 +72,13 @@ impl OperationResult {
 
 impl DeadLetterEntry {
     /// Reads the entry from the message's headers, or from its body if only the broker has added headers.
-    pub fn of(letter: &DeadLetter, limits: Limits) -> Self {
-        if let Some(death) = letter.broker_death() {
-            return by_broker(by_body(letter, limits), death);
-        }
-        let entry = by_headers(&letter.envelope);
-        if entry.reason.is_some() { entry } else { by_body(letter, limits) }
+    pub fn of(letter: &DeadLetter, letter_id: String, limits: Limits) -> Self {
+        let entry = match letter.broker_death() {
+            Some(death) => by_broker(by_body(letter, limits), death),
+            None if letter.envelope.header(REASON).is_some() => by_headers(&letter.envelope),
+            None => by_body(letter, limits),
+        };
+        Self { letter_id, ..entry }
     }
 
     /// Returns the entry with the result of an operation.
@@ -86,16 +95,15 @@ impl DeadLetterEntry {
 }
 
 fn by_headers(envelope: &Envelope) -> DeadLetterEntry {
-    let header = |name: &str| envelope.header(&format!("x-handoffd-{name}")).map(str::to_owned);
+    let header = |name: &str| envelope.header(name).map(str::to_owned);
     DeadLetterEntry {
-        event_id: header("event-id"),
-        organization_id: header("organization-id"),
-        session_id: header("session-id"),
-        reason: header("reason"),
-        error: header("error"),
-        dead_at: header("dead-at").and_then(|text| text.parse().ok()),
-        result: None,
-        problem: None,
+        event_id: header(EVENT_ID),
+        organization_id: header(ORGANIZATION_ID),
+        session_id: header(SESSION_ID),
+        reason: header(REASON),
+        error: header(ERROR),
+        dead_at: header(DEAD_AT).and_then(|text| text.parse().ok()),
+        ..DeadLetterEntry::default()
     }
 }
 
@@ -154,7 +162,7 @@ mod tests {
         let death = at.map(|at| BrokerDeath { reason, at: at.parse().ok() });
         let envelope = Envelope { headers, ..Envelope::default() };
         let letter = DeadLetter::sample(envelope, Bytes::from(body.to_string()), death);
-        serde_json::to_value(DeadLetterEntry::of(&letter, LIMITS)).unwrap()
+        serde_json::to_value(DeadLetterEntry::of(&letter, "dl_1".to_owned(), LIMITS)).unwrap()
     }
 
     fn event() -> Value {
@@ -172,7 +180,7 @@ mod tests {
             ("x-handoffd-dead-at", "2026-11-22T10:16:00Z"),
         ];
         let expected = json!({
-            "event_id": null, "organization_id": null, "session_id": null, "reason": "invalid_event",
+            "letter_id": "dl_1", "event_id": null, "organization_id": null, "session_id": null, "reason": "invalid_event",
             "error": "the body is not JSON", "dead_at": "2026-11-22T10:16:00Z",
         });
         assert_eq!(read(&headers, None, &event()), expected);

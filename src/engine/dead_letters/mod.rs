@@ -3,15 +3,19 @@
 //! Absent: RabbitMQ, behind its port; the command line and the HTTP interface, which only show the entries.
 
 mod entry;
+mod group;
+mod letter_id;
 mod order;
 mod patch;
 mod selection;
+mod selection_text;
 mod whole;
 mod work;
 
 pub use entry::{DeadLetterEntry, OperationResult};
-pub use order::{Action, BodyPatch, Operation, RunMode};
+pub use group::{DeadLetterGroup, Groups};
+pub use order::{Action, BodyPatch, LetterChange, Operation, RunMode};
 pub use patch::{PatchError, Patched, REPLACED_BODY, merge, patched};
 pub use selection::Selection;
-pub use whole::full_view;
+pub use selection_text::{SelectionError, SelectionText};
 pub use work::{Counts, Observer, OrderFailure, execute};

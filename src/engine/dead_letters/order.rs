@@ -1,7 +1,10 @@
 //! Operation on dead letters, as requested by an operator.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 
+use super::entry::OperationResult;
 use super::selection::Selection;
 use crate::event::Limits;
 
@@ -12,6 +15,8 @@ pub struct Operation {
     pub selection: Selection,
     /// Action on each of them.
     pub action: Action,
+    /// Number of matches after which the walk ends; `None` for all.
+    pub most: Option<usize>,
     /// Limits for decoding dead letters that carry no headers of the worker.
     pub limits: Limits,
 }
@@ -23,12 +28,20 @@ pub enum Action {
     List,
     /// Shows them completely and changes nothing.
     Show,
-    /// Puts them back into the inbox.
-    Replay(RunMode),
-    /// Deletes them permanently.
-    Discard(RunMode),
+    /// Replays or discards them.
+    Change(LetterChange, RunMode),
     /// Puts the only match back into the inbox with a corrected body.
     Substitute(RunMode, BodyPatch),
+}
+
+/// Change of a dead letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LetterChange {
+    /// Returns dead letters to the inbox.
+    Replay,
+    /// Permanently deletes dead letters.
+    Discard,
 }
 
 /// Mode of an action.
@@ -38,6 +51,31 @@ pub enum RunMode {
     Apply,
     /// Dry run: the results are reported and nothing changes.
     DryRun,
+}
+
+impl LetterChange {
+    /// Returns the name used in forms.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Discard => "discard",
+        }
+    }
+
+    /// Returns the result of a dry run.
+    pub(super) fn rehearsed(self) -> OperationResult {
+        match self {
+            Self::Replay => OperationResult::WouldReplay,
+            Self::Discard => OperationResult::WouldDiscard,
+        }
+    }
+}
+
+impl RunMode {
+    /// Returns the mode that a `dry_run` flag selects.
+    pub fn of(dry_run: bool) -> Self {
+        if dry_run { Self::DryRun } else { Self::Apply }
+    }
 }
 
 /// Correction of a body.

@@ -1,5 +1,7 @@
 //! Selection of dead letters.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::entry::DeadLetterEntry;
@@ -8,8 +10,10 @@ use crate::workflow::Reason;
 /// Selection of dead letters; every criterion given must match.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Selection {
+    /// Ids of dead letters, one of which must match.
+    pub letters: BTreeSet<String>,
     /// Event ids, one of which must match.
-    pub ids: Vec<String>,
+    pub ids: BTreeSet<String>,
     /// Organization that owns the event.
     pub organization: Option<String>,
     /// Reason for giving up the event.
@@ -34,7 +38,8 @@ impl Selection {
     pub fn matches(&self, entry: &DeadLetterEntry) -> bool {
         let is = |wanted: Option<&str>, found: &Option<String>| wanted.is_none_or(|it| found.as_deref() == Some(it));
         let dead_at = entry.dead_at;
-        (self.ids.is_empty() || entry.event_id.as_ref().is_some_and(|id| self.ids.contains(id)))
+        (self.letters.is_empty() || self.letters.contains(&entry.letter_id))
+            && (self.ids.is_empty() || entry.event_id.as_ref().is_some_and(|id| self.ids.contains(id)))
             && is(self.organization.as_deref(), &entry.organization_id)
             && is(self.reason.map(Reason::as_str), &entry.reason)
             && is(self.session.as_deref(), &entry.session_id)
@@ -53,6 +58,7 @@ mod tests {
 
     fn entry() -> DeadLetterEntry {
         DeadLetterEntry {
+            letter_id: "dl_1".to_owned(),
             event_id: Some("evt_1".to_owned()),
             organization_id: Some("org_acme".to_owned()),
             session_id: Some("ses_1".to_owned()),
@@ -73,8 +79,11 @@ mod tests {
         let [text, other] = [|text: &str| Some(text.to_owned()), |_: &str| Some("other".to_owned())];
         assert_eq!(selects(|_| ()), [true, true]);
         assert_eq!(selects(|it| it.all = true), [true, true]);
-        assert_eq!(selects(|it| it.ids = vec!["evt_0".to_owned(), "evt_1".to_owned()]), [true, false]);
-        assert_eq!(selects(|it| it.ids = vec!["evt_0".to_owned()]), [false, false]);
+        let ids = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        assert_eq!(selects(|it| it.letters = ids(&["dl_0", "dl_1"])), [true, false]);
+        assert_eq!(selects(|it| it.letters = ids(&["evt_1"])), [false, false]);
+        assert_eq!(selects(|it| it.ids = ids(&["evt_0", "evt_1"])), [true, false]);
+        assert_eq!(selects(|it| it.ids = ids(&["evt_0"])), [false, false]);
         assert_eq!(selects(|it| it.organization = text("org_acme")), [true, false]);
         assert_eq!(selects(|it| it.organization = other("")), [false, false]);
         assert_eq!(selects(|it| it.session = text("ses_1")), [true, false]);

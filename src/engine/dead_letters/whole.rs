@@ -1,21 +1,17 @@
-//! Complete view of a dead letter. Its body is customer text.
+//! Properties, headers and body of a dead letter. Its body is customer text.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::entry::DeadLetterEntry;
 use super::patch::REPLACED_BODY;
 
-/// Returns the entry, all properties and headers, and the body as JSON, text or base64.
-pub fn full_view(entry: &DeadLetterEntry, details: Value, body: &[u8]) -> Map<String, Value> {
-    let mut whole = match serde_json::to_value(entry) {
-        Ok(Value::Object(fields)) => fields,
+/// Returns all properties and headers, and the body as JSON, text or base64.
+pub(super) fn full_view(details: Value, body: &[u8]) -> Map<String, Value> {
+    let mut whole = match details {
+        Value::Object(details) => details,
         _ => Map::new(),
     };
-    if let Value::Object(details) = details {
-        whole.extend(details);
-    }
     put_body(&mut whole, "body", body);
     if let Some(header) = whole.get_mut("headers").and_then(|headers| headers.get_mut(REPLACED_BODY)) {
         let original = STANDARD.decode(header.as_str().unwrap_or_default()).unwrap_or_default();
@@ -42,10 +38,10 @@ mod tests {
     #[test]
     fn a_body_is_shown_as_json_text_or_base64() {
         let details = |body: &str| json!({ "properties": {}, "headers": { REPLACED_BODY: STANDARD.encode(body) } });
-        let json = full_view(&DeadLetterEntry::default(), details("{ not json"), br#"{"z":1,"a":"b"}"#);
+        let json = full_view(details("{ not json"), br#"{"z":1,"a":"b"}"#);
         assert_eq!((&json["body"], &json["replaced_body"]), (&json!({ "z": 1, "a": "b" }), &json!("{ not json")));
         assert_eq!(json["headers"][REPLACED_BODY], "(see replaced_body)");
-        let bytes = full_view(&DeadLetterEntry::default(), json!({}), &[0, 255]);
+        let bytes = full_view(json!({}), &[0, 255]);
         assert_eq!((bytes.get("body"), &bytes["body_base64"]), (None, &json!("AP8=")));
     }
 }

@@ -2,16 +2,16 @@
 //! Nothing is removed from the dead-letter queue before the broker has confirmed its copy, or the operator has asked to delete it.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::entry::{DeadLetterEntry, OperationResult};
-use super::order::{Action, BodyPatch, Operation, RunMode};
+use super::letter_id::LetterIds;
+use super::order::{Action, BodyPatch, LetterChange, Operation, RunMode};
 use super::patch::{PatchError, Patched, REPLACED_BODY, patched};
+use super::whole::full_view;
 use crate::ports::bus::headers::{OF_A_DEATH, REPLAYED_AT, REPLAYS};
 use crate::ports::bus::{DeadLetter, DeadLetterError, DeadLetters, Replay};
 
@@ -25,10 +25,8 @@ pub trait Observer: Send {
     async fn room(&mut self) {}
     /// Reports progress: dead letters read so far, and their total.
     fn looked_at(&mut self, count: u64, total: u64);
-    /// Reports a match, with the result of the action.
+    /// Reports a match, with the result of the action, or the message if it is to be shown.
     fn entry(&mut self, entry: DeadLetterEntry);
-    /// Reports a match to be shown completely, with its properties, headers and body.
-    fn shown(&mut self, entry: DeadLetterEntry, details: Value, body: &Bytes);
 }
 
 /// Counts of a walk through the dead letters.
@@ -52,7 +50,7 @@ pub enum OrderFailure {
     Letters(#[from] DeadLetterError),
     /// A patch requires exactly one match.
     #[error(
-        "{0} dead letters match, but a patch requires exactly one; narrow the selection (--organization, --reason, --before, --after)"
+        "{0} dead letters match, but a patch requires exactly one; narrow the selection (--letter, --organization, --reason, --before, --after)"
     )]
     NotOne(u64),
     /// The patch can't be applied.
@@ -79,7 +77,8 @@ pub async fn execute(
     observer: &mut dyn Observer,
     stop: &CancellationToken,
 ) -> Result<Counts, OrderFailure> {
-    let mut work = Work { order, observer, stop, tally: Counts::default(), only: None };
+    let (tally, ids) = (Counts::default(), LetterIds::default());
+    let mut work = Work { order, observer, stop, tally, ids, only: None };
     let done = match work.go_through(letters).await {
         Ok(()) => work.substitute().await,
         Err(failure) => Err(failure),
@@ -96,6 +95,7 @@ struct Work<'a> {
     observer: &'a mut dyn Observer,
     stop: &'a CancellationToken,
     tally: Counts,
+    ids: LetterIds,
     /// Candidate for a patch.
     only: Option<(DeadLetterEntry, DeadLetter)>,
 }
@@ -116,27 +116,40 @@ impl Work<'_> {
             self.tally.seen += window.len() as u64;
             self.process_window(window).await?;
             self.observer.looked_at(self.tally.seen, total);
+            if self.room() == 0 {
+                return Ok(());
+            }
         }
     }
 
     async fn process_window(&mut self, window: Vec<DeadLetter>) -> Result<(), OrderFailure> {
-        let read = window.into_iter().map(|letter| (DeadLetterEntry::of(&letter, self.order.limits), letter));
-        let chosen: Vec<_> = read.filter(|(entry, _)| self.order.selection.matches(entry)).collect();
+        let room = self.room();
+        let (order, ids) = (self.order, &mut self.ids);
+        let read = window
+            .into_iter()
+            .map(|letter| (DeadLetterEntry::of(&letter, ids.assign(letter.digest), order.limits), letter));
+        let chosen: Vec<_> = read.filter(|(entry, _)| order.selection.matches(entry)).take(room).collect();
         self.tally.matched += chosen.len() as u64;
         match &self.order.action {
             Action::List => chosen.into_iter().for_each(|(entry, _)| self.observer.entry(entry)),
             Action::Show => {
                 for (entry, letter) in chosen {
-                    self.observer.shown(entry, letter.details(), &letter.body);
+                    let message = Some(full_view(letter.details(), &letter.body));
+                    self.observer.entry(DeadLetterEntry { message, ..entry });
                 }
             }
-            Action::Replay(RunMode::DryRun) => self.rehearse(chosen, OperationResult::WouldReplay),
-            Action::Discard(RunMode::DryRun) => self.rehearse(chosen, OperationResult::WouldDiscard),
-            Action::Replay(RunMode::Apply) => return self.all(chosen, replay).await,
-            Action::Discard(RunMode::Apply) => return self.all(chosen, discard).await,
+            Action::Change(change, RunMode::DryRun) => self.rehearse(chosen, change.rehearsed()),
+            Action::Change(LetterChange::Replay, RunMode::Apply) => return self.all(chosen, replay).await,
+            Action::Change(LetterChange::Discard, RunMode::Apply) => return self.all(chosen, discard).await,
             Action::Substitute(..) => self.only = chosen.into_iter().next().or(self.only.take()),
         }
         Ok(())
+    }
+
+    /// Number of matches that the walk may still report.
+    fn room(&self) -> usize {
+        let matched = usize::try_from(self.tally.matched).unwrap_or(usize::MAX);
+        self.order.most.map_or(usize::MAX, |most| most.saturating_sub(matched))
     }
 
     fn rehearse(&mut self, chosen: Vec<(DeadLetterEntry, DeadLetter)>, fate: OperationResult) {
@@ -224,6 +237,7 @@ fn record_result(
     match done {
         Ok(()) => {
             info!(
+                letter_id = entry.letter_id,
                 event_id = entry.event_id,
                 organization_id = entry.organization_id,
                 session_id = entry.session_id,

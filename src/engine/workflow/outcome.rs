@@ -169,7 +169,7 @@ impl Reason {
     ];
 
     /// Returns the value used in headers, metrics and outcomes.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotResolved => "not_resolved",
             Self::LiveWorkItem => "live_work_item",

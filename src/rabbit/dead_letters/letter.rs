@@ -13,6 +13,7 @@ use lapin::{Acker, BasicProperties};
 use serde_json::{Map, Value, json};
 
 use super::death::{broker_death, first_routing_key};
+use super::letter_digest::letter_digest;
 use super::session::DeadLetterSession;
 use crate::rabbit::envelope::{envelope, original_routing_key};
 use crate::rabbit::publish::address::Address;
@@ -39,8 +40,9 @@ pub(in crate::rabbit) fn letter(
     let (envelope, death) = (envelope(&properties), broker_death(&properties, |queue| desk.is_event_queue(queue)));
     let published = first_routing_key(&properties).unwrap_or_else(|| routing_key.to_string());
     let routing_key = original_routing_key(&properties, &published);
+    let digest = letter_digest(&properties, &data);
     let held = HeldMessage { desk: Arc::clone(desk), acker, on_channel: Arc::clone(held), properties, routing_key };
-    DeadLetter::new(envelope, Bytes::from(data), death, Box::new(held))
+    DeadLetter::new(envelope, Bytes::from(data), digest, death, Box::new(held))
 }
 
 #[async_trait]

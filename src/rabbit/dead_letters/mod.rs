@@ -4,5 +4,6 @@ pub(super) mod broker_deaths;
 mod death;
 mod delivery_counts;
 mod letter;
+mod letter_digest;
 pub(super) mod queue;
 mod session;

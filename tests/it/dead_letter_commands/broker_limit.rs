@@ -25,7 +25,7 @@ async fn crash_on(rig: &Rig, event: &Event) {
 }
 
 /// Publishes an event that expires after 50 ms, while no worker consumes.
-async fn expire(rig: &Rig, event: &Event) {
+pub async fn expire(rig: &Rig, event: &Event) {
     let before = rig.bus.dead_letters().await;
     let short = properties(event).with_expiration("50".into());
     rig.bus.publish_as(&event.routing_key(), &event.body(), short).await;

@@ -77,16 +77,29 @@ pub async fn run(rig: &Rig, arguments: &[&str]) -> Output {
 
 /// Entries that a successful command prints with `--json`.
 pub async fn entries(rig: &Rig, arguments: &[&str]) -> Vec<Value> {
+    let (status, entries) = results(rig, arguments).await;
+    assert_eq!(status, 0, "{arguments:?}");
+    entries
+}
+
+/// Exit status of a command, and the entries that it prints with `--json`.
+pub async fn results(rig: &Rig, arguments: &[&str]) -> (i32, Vec<Value>) {
     let mut all = arguments.to_vec();
     all.push("--json");
     let output = run(rig, &all).await;
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
+    let entries = serde_json::from_slice(&output.stdout);
+    let entries = entries.unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+    (output.status.code().unwrap(), entries)
 }
 
 /// Event ids of the entries.
 pub fn ids(entries: &[Value]) -> Vec<&str> {
     entries.iter().map(|entry| entry["event_id"].as_str().unwrap()).collect()
+}
+
+/// Ids of the dead letters themselves.
+pub fn letters(entries: &[Value]) -> Vec<&str> {
+    entries.iter().map(|entry| entry["letter_id"].as_str().unwrap()).collect()
 }
 
 pub fn text(bytes: &[u8]) -> String {

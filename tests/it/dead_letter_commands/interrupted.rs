@@ -43,7 +43,7 @@ async fn a_replay_that_is_killed_loses_and_duplicates_nothing() {
     replay_and(&rig, "-KILL").await;
     // Its letters return when the broker notices; the next run waits for that.
     let output = run(&rig, &["replay", "--all"]).await;
-    assert!(output.status.success());
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{:?}", output.status);
     rig.bus.outcomes_of(&events).await;
     eventually("every event carried", async || rig.bus.unfinished().await == 0).await;
     assert_eq!(rig.bus.dead_letters().await, 0);

@@ -4,7 +4,7 @@ use handoffd_engine::text::is_hidden;
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 
-use super::desk::{DEAD_AT, Dead, entries, ids, run, text};
+use super::desk::{DEAD_AT, Dead, command, entries, ids, letters, results, run, text};
 use crate::support::event::handoff;
 use crate::support::rig::{Rig, rig};
 
@@ -20,8 +20,10 @@ async fn a_list_has_the_contracts_format() {
     let rig = without_a_worker().await;
     let event = Dead::new().bury(&rig).await;
     rig.bus.put(&rig.files.dead_letter_queue(), b"{ put here by hand", BasicProperties::default()).await;
+    let listed = entries(&rig, &["list"]).await;
     let expected = json!([
         {
+            "letter_id": letters(&listed)[0],
             "event_id": event.id(),
             "organization_id": "org_acme",
             "session_id": event.session(),
@@ -29,13 +31,22 @@ async fn a_list_has_the_contracts_format() {
             "error": "0x80040265: refused by a plug-in",
             "dead_at": DEAD_AT,
         },
-        { "event_id": null, "organization_id": null, "session_id": null, "reason": null, "error": null, "dead_at": null },
+        {
+            "letter_id": letters(&listed)[1],
+            "event_id": null,
+            "organization_id": null,
+            "session_id": null,
+            "reason": null,
+            "error": null,
+            "dead_at": null,
+        },
     ]);
-    assert_eq!(Value::from(entries(&rig, &["list"]).await), expected);
+    assert_eq!(Value::from(listed), expected);
     assert_eq!(Value::from(entries(&rig, &["list", "--all"]).await), expected);
 
     let listed = run(&rig, &["list"]).await;
     let (table, sum) = (text(&listed.stdout), text(&listed.stderr));
+    assert!(table.contains(letters(expected.as_array().unwrap())[1]), "{table}");
     assert!(table.contains(event.id()) && table.contains("refused by a plug-in"), "{table}");
     assert!(sum.contains("2 of 2 dead letters"), "{sum}");
     for private in [event.email(), event.0["data"]["summary"].as_str().unwrap()] {
@@ -77,6 +88,25 @@ async fn every_filter_selects() {
     assert!(text(&nothing.stderr).contains("0 of 4 dead letters match"), "{}", text(&nothing.stderr));
 }
 
+/// The dead letter died at 10:16 in UTC, which is 11:16 in Berlin.
+#[tokio::test]
+async fn a_time_is_local_without_an_offset() {
+    let rig = without_a_worker().await;
+    Dead::new().bury(&rig).await;
+    for (zone, after, count) in [
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "2026-11-22T11:10", 1),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "2026-11-22T11:20", 0),
+        ("UTC", "2026-11-22T10:20", 0),
+        ("UTC", "2026-11-22", 1),
+        ("UTC", "2026-11-23", 0),
+        ("UTC", "1h30m", 0),
+    ] {
+        let output = command(&rig, &["list", "--after", after, "--json"]).env("TZ", zone).output().unwrap();
+        let listed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(listed.len(), count, "{after} in {zone}: {}", text(&output.stderr));
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_done_without_a_selection() {
     let rig = without_a_worker().await;
@@ -89,10 +119,14 @@ async fn nothing_is_done_without_a_selection() {
     for wrong in [
         ["list", "--reason", "because"],
         ["list", "--before", "yesterday"],
-        ["discard", "--after", "2026-11-22"],
+        ["discard", "--after", "2026-11-32"],
+        ["discard", "--organization", ""],
         ["replay", "--patch", "x.json"],
     ] {
         assert_eq!(run(&rig, &wrong).await.status.code(), Some(2), "{wrong:?}");
+    }
+    for command in ["replay", "discard", "show"] {
+        assert_eq!(results(&rig, &[command, "--session", "ses_nobody"]).await, (3, vec![]), "{command}");
     }
     assert_eq!(rig.bus.dead_letters().await, 1);
     assert_eq!(rig.bus.unfinished().await, 0);
@@ -114,7 +148,7 @@ async fn show_prints_everything_about_one() {
     }
     let shown = text(&run(&rig, &["show", event.id()]).await.stdout);
     assert!(shown.contains("x-handoffd-first-seen") && shown.contains(event.email()), "{shown}");
-    assert_eq!(run(&rig, &["show", "evt_nobody"]).await.status.code(), Some(1));
+    assert_eq!(run(&rig, &["show", "evt_nobody"]).await.status.code(), Some(3));
 }
 
 #[tokio::test]
@@ -162,9 +196,9 @@ async fn an_unreachable_broker_and_a_missing_queue_are_named() {
 #[tokio::test]
 async fn an_empty_queue_is_reported() {
     let rig = without_a_worker().await;
-    for arguments in [["list", "--all"], ["replay", "--all"], ["discard", "--all"]] {
-        assert_eq!(entries(&rig, &arguments).await, [] as [Value; 0]);
+    for (arguments, status) in [(["list", "--all"], 0), (["replay", "--all"], 3), (["discard", "--all"], 3)] {
+        assert_eq!(results(&rig, &arguments).await, (status, vec![]));
         let output = run(&rig, &arguments).await;
-        assert_eq!((output.status.code(), text(&output.stderr).trim()), (Some(0), "no dead letters"));
+        assert_eq!((output.status.code(), text(&output.stderr).trim()), (Some(status), "no dead letters"));
     }
 }

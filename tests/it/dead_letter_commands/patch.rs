@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::desk::{Dead, entries, run, text, write};
+use super::desk::{Dead, entries, letters, run, text, write};
 use crate::support::event::handoff;
 use crate::support::rig::rig;
 
@@ -55,10 +55,11 @@ async fn a_patch_applies_to_exactly_one_event_which_it_must_make_valid() {
     let no_json = rig.folder.path().join("no.json");
     std::fs::write(&no_json, "{").unwrap();
     let id = event.id();
-    let cases: [(&[&str], i32, &str); 6] = [
-        (&["--all", "--patch", &good], 2, "--id"),
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["--all", "--patch", &good], 2, "--letter or --id"),
+        (&["--letter", "dl_1", "--id", id, "--patch", &good], 2, "exactly one"),
         (&["--id", id, "--id", "evt_2", "--patch", &good], 2, "exactly one"),
-        (&["--id", "evt_nobody", "--patch", &good], 2, "0 dead letters match"),
+        (&["--id", "evt_nobody", "--patch", &good], 3, "0 dead letters match"),
         (&["--id", id, "--patch", &bad], 1, "data.session_id"),
         (&["--id", id, "--patch", no_json.to_str().unwrap()], 1, "not JSON"),
         (&["--id", id, "--patch", "no-such-file.json"], 1, "no-such-file.json"),
@@ -74,6 +75,9 @@ async fn a_patch_applies_to_exactly_one_event_which_it_must_make_valid() {
     let twice = run(&rig, &["replay", "--id", id, "--patch", &good]).await;
     assert_eq!(twice.status.code(), Some(2));
     assert!(text(&twice.stderr).contains("2 dead letters match"));
+    let listed = entries(&rig, &["list"]).await;
+    let one = entries(&rig, &["replay", "--letter", letters(&listed)[1], "--patch", &good, "--dry-run"]).await;
+    assert_eq!(letters(&one), [letters(&listed)[1]]);
     assert_eq!((rig.bus.dead_letters().await, rig.bus.unfinished().await), (2, 0), "nothing changed");
 }
 

@@ -1,19 +1,16 @@
-//! Background jobs on dead letters: progress and results.
+//! Jobs on dead letters, one for each replay or discard: progress and results.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use handoffd_engine::dead_letters::{DeadLetterEntry, Observer, OperationResult, RunMode};
+use handoffd_engine::dead_letters::{Counts, DeadLetterEntry, LetterChange, OperationResult, RunMode};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::browse_end::BrowseEnd;
 use crate::admin::api::Problem;
 
 /// Limit of unfinished jobs. They run one after another anyway.
@@ -27,7 +24,7 @@ const MOST_RESULTS: usize = 1000;
 #[derive(Default)]
 pub struct Jobs(Mutex<VecDeque<Arc<Job>>>);
 
-/// Background job.
+/// Replay or discard of a selection.
 pub(super) struct Job {
     id: Uuid,
     pub(super) stop: CancellationToken,
@@ -41,7 +38,7 @@ pub struct JobView {
     /// ID of the job.
     pub id: Uuid,
     /// Action.
-    pub action: JobAction,
+    pub action: LetterChange,
     /// True if the job only previews its effect.
     pub dry_run: bool,
     /// State.
@@ -66,16 +63,6 @@ pub struct JobView {
     pub results: Vec<DeadLetterEntry>,
     /// Number of results not kept.
     pub results_left_out: u64,
-}
-
-/// Action of a job.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JobAction {
-    /// Returns dead letters to the inbox.
-    Replay,
-    /// Permanently deletes dead letters.
-    Discard,
 }
 
 /// State of a job.
@@ -153,21 +140,32 @@ impl Job {
         self.progress.borrow().state == JobState::Running
     }
 
-    pub(super) fn end(&self, done: BrowseEnd) {
+    /// Records how many dead letters were checked.
+    pub(super) fn looked_at(&self, count: u64, total: u64) {
+        self.progress.send_modify(|view| (view.looked_at, view.total) = (count, total));
+    }
+
+    /// Records the result of one.
+    pub(super) fn note(&self, entry: &DeadLetterEntry) {
+        self.progress.send_modify(|view| view.note(entry));
+    }
+
+    /// Records the end.
+    pub(super) fn end(&self, done: &Result<Counts, Problem>) {
         self.progress.send_modify(|view| {
             view.ended_at = Some(Timestamp::now());
-            view.state = match &done {
+            view.state = match done {
                 Ok(tally) if tally.stopped => JobState::Stopped,
                 Ok(_) => JobState::Done,
                 Err(_) => JobState::Failed,
             };
-            view.problem = done.err().map(|problem| problem.to_string());
+            view.problem = done.as_ref().err().map(ToString::to_string);
         });
     }
 }
 
 impl JobView {
-    pub(super) fn new(action: JobAction, effect: RunMode) -> Self {
+    pub(super) fn new(action: LetterChange, effect: RunMode) -> Self {
         Self {
             id: Uuid::new_v4(),
             action,
@@ -185,32 +183,17 @@ impl JobView {
         }
     }
 
-    fn note(&mut self, entry: DeadLetterEntry) {
+    fn note(&mut self, entry: &DeadLetterEntry) {
         let failed = entry.result == Some(OperationResult::Failed);
         self.matched += 1;
         self.failed += u64::from(failed);
         let room = if failed { 2 * MOST_RESULTS } else { MOST_RESULTS };
         if self.results.len() < room {
-            self.results.push(entry);
+            self.results.push(entry.clone());
         } else {
             self.results_left_out += 1;
         }
     }
-}
-
-/// Observer that records the progress of a job.
-pub(super) struct JobObserver(pub(super) Arc<Job>);
-
-impl Observer for JobObserver {
-    fn looked_at(&mut self, count: u64, total: u64) {
-        self.0.progress.send_modify(|view| (view.looked_at, view.total) = (count, total));
-    }
-
-    fn entry(&mut self, entry: DeadLetterEntry) {
-        self.0.progress.send_modify(|view| view.note(entry));
-    }
-
-    fn shown(&mut self, _: DeadLetterEntry, _: Value, _: &Bytes) {}
 }
 
 #[cfg(test)]
@@ -218,7 +201,7 @@ mod tests {
     use super::*;
 
     fn job() -> Arc<Job> {
-        let view = JobView::new(JobAction::Replay, RunMode::Apply);
+        let view = JobView::new(LetterChange::Replay, RunMode::Apply);
         Arc::new(Job { id: view.id, stop: CancellationToken::new(), progress: watch::Sender::new(view) })
     }
 
@@ -230,7 +213,7 @@ mod tests {
         let ended: Vec<_> = std::iter::repeat_with(job).take(MOST_KEPT).collect();
         for job in &ended {
             jobs.add(job).unwrap();
-            job.end(Ok(handoffd_engine::dead_letters::Counts::default()));
+            job.end(&Ok(Counts::default()));
         }
         assert_eq!(jobs.list().len(), MOST_KEPT);
         assert!(jobs.get(running.id).is_some() && jobs.get(ended[0].id).is_none());
@@ -242,11 +225,11 @@ mod tests {
 
     #[test]
     fn results_are_bounded_and_failures_have_their_own_limit() {
-        let mut view = JobView::new(JobAction::Replay, RunMode::Apply);
+        let mut view = JobView::new(LetterChange::Replay, RunMode::Apply);
         for _ in 0..MOST_RESULTS + 5 {
-            view.note(DeadLetterEntry::default().with(OperationResult::Replayed));
+            view.note(&DeadLetterEntry::default().with(OperationResult::Replayed));
         }
-        view.note(DeadLetterEntry::default().failed("no such queue".to_owned()));
+        view.note(&DeadLetterEntry::default().failed("no such queue".to_owned()));
         assert_eq!((view.results.len(), view.results_left_out), (MOST_RESULTS + 1, 5));
         assert_eq!((view.matched, view.failed), (MOST_RESULTS as u64 + 6, 1));
     }

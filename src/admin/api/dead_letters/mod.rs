@@ -1,16 +1,13 @@
 //! In: a selection of dead letters, as JSON or in a query, and the action to take on them.
-//! Out: entries, streamed as they are read; background jobs for long actions; the same as values for the operators' page.
+//! Out: entries as an array, sent as they are read; jobs with progress; the same as values for the operators' page.
 //! Absent: the rules of selecting and replaying; the broker.
 
-mod answers;
-mod browse_end;
-mod collector;
-mod desk;
+mod array;
 pub mod jobs;
-mod requests;
-mod stream;
+mod parameters;
+mod pass;
+mod routes;
+mod service;
 
-pub use answers::ROUTES;
-pub use collector::{Collected, DeadLetterGroup, Grouped};
-pub use desk::DeadLetterService;
-pub use requests::DeadLetterRequest;
+pub use routes::ROUTES;
+pub use service::{Collected, DeadLetterService};

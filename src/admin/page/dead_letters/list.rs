@@ -1,27 +1,12 @@
 //! Dead letters, grouped and one by one. Shows IDs, reasons and errors, never customer text. Pure.
 
-use handoffd_engine::dead_letters::{DeadLetterEntry, OperationResult};
+use handoffd_engine::dead_letters::{DeadLetterEntry, DeadLetterGroup, OperationResult, SelectionText};
 use handoffd_engine::workflow::Reason;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::filter::FilterForm;
 use crate::admin::page::{badge, link, text, words};
-
-/// Dead letters of one reason and one organization.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct GroupView {
-    /// Reason for the failure.
-    pub reason: Option<String>,
-    /// Organization that owns the events.
-    pub organization: Option<String>,
-    /// Number of dead letters.
-    pub count: u64,
-    /// Time at which the most recent one failed.
-    pub last: Option<Timestamp>,
-    /// Error of the most recent one.
-    pub error: Option<String>,
-}
 
 /// Content of the page.
 pub(crate) struct DeadLetterList<'a> {
@@ -30,7 +15,7 @@ pub(crate) struct DeadLetterList<'a> {
     /// Requested filter.
     pub filter: &'a FilterForm,
     /// Groups of all dead letters, if the filter is empty.
-    pub groups: Option<&'a [GroupView]>,
+    pub groups: Option<&'a [DeadLetterGroup]>,
     /// Matching dead letters, oldest first.
     pub entries: &'a [DeadLetterEntry],
     /// True if more match than are shown.
@@ -60,9 +45,9 @@ pub(crate) fn letters(it: &DeadLetterList<'_>) -> Markup {
 }
 
 /// Renders the groups of one reason; the advice appears once.
-fn card(reason: Option<&str>, groups: &[&GroupView], now: Timestamp) -> Markup {
+fn card(reason: Option<&str>, groups: &[&DeadLetterGroup], now: Timestamp) -> Markup {
     let meaning = words::by_name(reason);
-    let filter = FilterForm { reason: reason.unwrap_or_default().to_owned(), ..FilterForm::default() };
+    let filter = FilterForm(SelectionText { reason: reason.map(str::to_owned), ..SelectionText::default() });
     let sum: u64 = groups.iter().map(|group| group.count).sum();
     html! {
         article class="card" {
@@ -80,13 +65,13 @@ fn card(reason: Option<&str>, groups: &[&GroupView], now: Timestamp) -> Markup {
     }
 }
 
-fn of_organization(group: &GroupView, reason: &FilterForm, now: Timestamp) -> Markup {
-    let filter = FilterForm { organization: group.organization.clone().unwrap_or_default(), ..reason.clone() };
+fn of_organization(group: &DeadLetterGroup, reason: &FilterForm, now: Timestamp) -> Markup {
+    let filter = FilterForm(SelectionText { organization: group.organization_id.clone(), ..reason.0.clone() });
     let act = |act| filter.address("/dead-letters/confirm", &[("act", act)]);
     html! {
         tr {
             th scope="row" data-name="Organization" {
-                @match &group.organization {
+                @match &group.organization_id {
                     Some(id) => a href=(filter.address("/dead-letters", &[])) { (text::id(id)) },
                     None => "unreadable",
                 }
@@ -98,7 +83,7 @@ fn of_organization(group: &GroupView, reason: &FilterForm, now: Timestamp) -> Ma
             }
             td class="act" {
                 // Without an organization or a reason, the filter would match other groups too.
-                @if group.organization.is_some() && group.reason.is_some() {
+                @if group.organization_id.is_some() && group.reason.is_some() {
                     a class="button" href=(act("replay")) { (all("Replay", group)) }
                     a class="button danger" href=(act("discard")) { (all("Discard", group)) }
                 }
@@ -108,27 +93,28 @@ fn of_organization(group: &GroupView, reason: &FilterForm, now: Timestamp) -> Ma
 }
 
 /// Renders a link's text; its hidden part names the organization for screen readers.
-fn all(word: &str, group: &GroupView) -> Markup {
-    let of = group.organization.as_deref().map(text::visible).unwrap_or_default();
+fn all(word: &str, group: &DeadLetterGroup) -> Markup {
+    let of = group.organization_id.as_deref().map(text::visible).unwrap_or_default();
     html! {
         (word) @if group.count > 1 { " all " (text::count(group.count)) } "…" span class="unseen" { " of " (of) }
     }
 }
 
 /// Groups by reason, in the order of the runbook.
-fn by_reason(groups: &[GroupView]) -> Vec<(Option<&str>, Vec<&GroupView>)> {
+fn by_reason(groups: &[DeadLetterGroup]) -> Vec<(Option<&str>, Vec<&DeadLetterGroup>)> {
     let reasons = Reason::DEAD.into_iter().map(|reason| Some(reason.as_str()));
     let of = |reason: Option<&'static str>| {
-        let known =
-            |group: &&GroupView| Reason::DEAD.iter().any(|reason| Some(reason.as_str()) == group.reason.as_deref());
-        let is = |group: &&GroupView| if reason.is_some() { group.reason.as_deref() == reason } else { !known(group) };
+        let known = |group: &&DeadLetterGroup| {
+            Reason::DEAD.iter().any(|reason| Some(reason.as_str()) == group.reason.as_deref())
+        };
+        let is =
+            |group: &&DeadLetterGroup| if reason.is_some() { group.reason.as_deref() == reason } else { !known(group) };
         (reason, groups.iter().filter(is).collect::<Vec<_>>())
     };
     reasons.chain([None]).map(of).filter(|(_, groups)| !groups.is_empty()).collect()
 }
 
 fn list(it: &DeadLetterList<'_>) -> Markup {
-    let selectable = it.entries.iter().any(|entry| entry.event_id.is_some());
     html! {
         section aria-labelledby="list" {
             h2 id="list" {
@@ -136,14 +122,14 @@ fn list(it: &DeadLetterList<'_>) -> Markup {
                 @else { @if it.more { "Oldest " } (text::counted(it.entries.len() as u64, "dead letter", "dead letters")) }
             }
             @if it.entries.is_empty() {
-                @if it.groups.is_some() { p { a href="/dead-letters?all=yes" { "Show the oldest" } } }
+                @if it.groups.is_some() { p { a href="/dead-letters?all=true" { "Show the oldest" } } }
                 @else { p class="empty" role="status" { "No matching dead letters." } }
             } @else {
                 form method="get" action="/dead-letters/confirm" {
-                    @for (name, value) in it.filter.pairs().into_iter().filter(|(name, _)| !["id", "all"].contains(name)) {
+                    @for (name, value) in it.filter.pairs().into_iter().filter(|(name, _)| !["letter", "id", "all"].contains(name)) {
                         input type="hidden" name=(name) value=(value);
                     }
-                    @if selectable { (tools()) }
+                    (tools())
                     (table(it.entries, it.now, CheckBoxes::Shown))
                 }
                 @if !it.filter.pairs().is_empty() { (all_that_match(it)) }
@@ -203,16 +189,16 @@ fn row(entry: &DeadLetterEntry, now: Timestamp, boxes: CheckBoxes, results: bool
         tr {
             @if boxes == CheckBoxes::Shown {
                 td class="choose" {
-                    @if let Some(id) = &entry.event_id {
-                        label { input type="checkbox" name="id" value=(id); span class="unseen" { "Select " (text::visible(id)) } }
+                    label {
+                        input type="checkbox" name="letter" value=(entry.letter_id);
+                        span class="unseen" { "Select " (text::visible(entry.event_id.as_ref().unwrap_or(&entry.letter_id))) }
                     }
                 }
             }
             @if results { td data-name="Result" { @if let Some(fate) = entry.result { (badge::badge(colour(fate), said(fate))) } } }
             th scope="row" data-name="Event" {
-                @match &entry.event_id {
-                    Some(id) => a href=(link::with("/dead-letters/show", &[("id", id), ("organization", organization.unwrap_or_default())])) { (text::id(id)) },
-                    None => (unnamed(entry)),
+                a href=(FilterForm::letter(&entry.letter_id).address("/dead-letters/show", &[])) {
+                    (text::id(entry.event_id.as_ref().unwrap_or(&entry.letter_id)))
                 }
             }
             td data-name="Organization" { (text::maybe_id(organization)) }
@@ -224,23 +210,6 @@ fn row(entry: &DeadLetterEntry, now: Timestamp, boxes: CheckBoxes, results: bool
             }
             td data-name="Reason" { (words::by_name(entry.reason.as_deref()).title) (why(entry)) }
             td class="when" data-name="Failed at" { @match entry.dead_at { Some(at) => (text::moment(at, now)), None => (text::dash()) } }
-        }
-    }
-}
-
-/// Links a dead letter without a readable ID by its reason and the time at which it failed.
-fn unnamed(entry: &DeadLetterEntry) -> Markup {
-    let moment = entry.dead_at.and_then(|at| Some((at, at.checked_add(SignedDuration::from_millis(1)).ok()?)));
-    let filter = moment.map(|(from, until)| FilterForm {
-        reason: entry.reason.clone().unwrap_or_default(),
-        after: from.to_string(),
-        before: until.to_string(),
-        ..FilterForm::default()
-    });
-    html! {
-        @match filter {
-            Some(filter) => a href=(filter.address("/dead-letters/show", &[])) { "no ID" },
-            None => (text::dash()),
         }
     }
 }

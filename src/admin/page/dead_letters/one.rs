@@ -4,7 +4,7 @@ use handoffd_engine::dead_letters::DeadLetterEntry;
 use handoffd_engine::text::visible_lines;
 use jiff::Timestamp;
 use maud::{Markup, html};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::filter::FilterForm;
 use crate::admin::page::{link, text, words};
@@ -15,10 +15,8 @@ pub(crate) struct OneDeadLetter<'a> {
     pub now: Timestamp,
     /// Filter that selects it.
     pub filter: &'a FilterForm,
-    /// Entry with the values of its headers.
+    /// Entry, with the full message and customer text only if requested.
     pub entry: &'a DeadLetterEntry,
-    /// Full message with customer text; `None` unless requested.
-    pub message: Option<&'a Map<String, Value>>,
 }
 
 /// Renders the page.
@@ -28,7 +26,7 @@ pub(crate) fn one(it: &OneDeadLetter<'_>) -> Markup {
     let event = entry.event_id.as_deref();
     let organization = entry.organization_id.as_deref();
     html! {
-        h1 { "Dead letter " (text::maybe_id(event)) }
+        h1 { "Dead letter " (text::id(event.unwrap_or(&entry.letter_id))) }
         section class="verdict bad" {
             h2 { (meaning.title) }
             p { (text::prose(meaning.means)) }
@@ -43,6 +41,7 @@ pub(crate) fn one(it: &OneDeadLetter<'_>) -> Markup {
                     None => (text::dash()),
                 }
             } }
+            div { dt { "Dead letter" } dd { (text::id(&entry.letter_id)) } }
             div { dt { "Failed at" } dd { @match entry.dead_at { Some(at) => (text::moment(at, it.now)), None => (text::dash()) } } }
         }
         p class="actions" {
@@ -60,7 +59,7 @@ fn content(it: &OneDeadLetter<'_>) -> Markup {
     html! {
         section aria-labelledby="content" {
             h2 id="content" { "Message content" }
-            @match it.message {
+            @match &it.entry.message {
                 None => {
                     p { "Contains text that the customer wrote. It is displayed only on request and not cached." }
                     p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[("content", "shown")])) { "Show customer text" } }

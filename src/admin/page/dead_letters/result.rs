@@ -1,19 +1,18 @@
 //! Progress of a job that replays or discards dead letters, event by event. Pure.
 
-use handoffd_engine::dead_letters::{DeadLetterEntry, OperationResult};
+use handoffd_engine::dead_letters::{DeadLetterEntry, LetterChange, OperationResult};
 use handoffd_engine::workflow::Phase;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::confirm::DeadLetterAction;
 use crate::admin::page::{badge, link, text};
 
 /// Progress of a job.
 pub(crate) struct JobProgress<'a> {
     /// Present time.
     pub now: Timestamp,
-    /// Action of the job.
-    pub act: DeadLetterAction,
+    /// Change that the job makes.
+    pub act: LetterChange,
     /// Number of dead letters checked.
     pub seen: u64,
     /// Number of dead letters to check.
@@ -50,7 +49,7 @@ pub(crate) fn course(it: &JobProgress<'_>) -> Markup {
             }
             Completion::Yes => p role="status" {
                 @if failed > 0 { (text::count(failed)) " failed and remain dead letters; see below. " }
-                @if it.act == DeadLetterAction::Replay { "The status of each event is updated below." }
+                @if it.act == LetterChange::Replay { "The status of each event is updated below." }
             },
             Completion::Failed(problem) => p class="verdict bad" role="status" {
                 "Stopped early: " (text::foreign_text(problem)) ". The remaining dead letters are unchanged; start again to continue with them."
@@ -70,17 +69,17 @@ pub(crate) fn course(it: &JobProgress<'_>) -> Markup {
 pub(crate) fn is_settled(it: &JobProgress<'_>) -> bool {
     let open = |phase: &Option<Phase>| !matches!(phase, Some(Phase::Finished(_) | Phase::Dead(_)));
     it.done != Completion::No
-        && (it.act == DeadLetterAction::Discard
+        && (it.act == LetterChange::Discard
             || !it.lines.iter().any(|(entry, phase)| entry.result == Some(OperationResult::Replayed) && open(phase)))
 }
 
 fn heading(it: &JobProgress<'_>, done: u64) -> String {
     let many = text::counted(done, "dead letter", "dead letters");
     match (it.act, &it.done) {
-        (DeadLetterAction::Replay, Completion::No) => "Replaying".to_owned(),
-        (DeadLetterAction::Discard, Completion::No) => "Discarding".to_owned(),
-        (DeadLetterAction::Replay, _) => format!("{many} replayed"),
-        (DeadLetterAction::Discard, _) => format!("{many} discarded"),
+        (LetterChange::Replay, Completion::No) => "Replaying".to_owned(),
+        (LetterChange::Discard, Completion::No) => "Discarding".to_owned(),
+        (LetterChange::Replay, _) => format!("{many} replayed"),
+        (LetterChange::Discard, _) => format!("{many} discarded"),
     }
 }
 
@@ -89,21 +88,21 @@ fn table(it: &JobProgress<'_>) -> Markup {
         table class="stack" {
             thead { tr {
                 th scope="col" { "Event" } th scope="col" { "Organization" } th scope="col" { "Result" }
-                @if it.act == DeadLetterAction::Replay { th scope="col" { "Current status" } }
+                @if it.act == LetterChange::Replay { th scope="col" { "Current status" } }
             } }
             tbody { @for (entry, phase) in it.lines { (row(it.act, entry, phase.as_ref(), it.now)) } }
         }
     }
 }
 
-fn row(act: DeadLetterAction, entry: &DeadLetterEntry, phase: Option<&Phase>, now: Timestamp) -> Markup {
+fn row(act: LetterChange, entry: &DeadLetterEntry, phase: Option<&Phase>, now: Timestamp) -> Markup {
     let (id, organization) = (entry.event_id.as_deref(), entry.organization_id.as_deref());
     html! {
         tr {
             th scope="row" data-name="Event" {
                 @match (id, organization) {
                     (Some(id), Some(organization)) => a href=(link::event(organization, id)) { (text::id(id)) },
-                    _ => (text::maybe_id(id)),
+                    _ => (text::id(id.unwrap_or(&entry.letter_id))),
                 }
             }
             td data-name="Organization" { (text::maybe_id(organization)) }
@@ -114,7 +113,7 @@ fn row(act: DeadLetterAction, entry: &DeadLetterEntry, phase: Option<&Phase>, no
                     None => (text::dash()),
                 }
             }
-            @if act == DeadLetterAction::Replay {
+            @if act == LetterChange::Replay {
                 td data-name="Current status" { @if entry.result == Some(OperationResult::Replayed) { (since(phase, now)) } }
             }
         }

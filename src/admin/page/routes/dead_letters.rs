@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect};
-use handoffd_engine::dead_letters::{Action, DeadLetterEntry, RunMode, Selection};
+use handoffd_engine::dead_letters::{Action, DeadLetterEntry, LetterChange, RunMode, Selection};
 use handoffd_engine::event::EventKey;
 use handoffd_engine::workflow::Phase;
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use url::form_urlencoded;
 use uuid::Uuid;
 
@@ -15,10 +15,10 @@ use super::answer::{PageAnswer, PageFault, Refresh, living};
 use super::state::PageState;
 use crate::admin::api::Problem;
 use crate::admin::api::dead_letters::Collected;
-use crate::admin::api::dead_letters::jobs::{JobAction, JobState, JobView};
-use crate::admin::page::dead_letters::confirm::{DeadLetterAction, DryRunForm, confirm as asked};
+use crate::admin::api::dead_letters::jobs::{JobState, JobView};
+use crate::admin::page::dead_letters::confirm::{DryRunForm, confirm as asked, verb};
 use crate::admin::page::dead_letters::filter::FilterForm;
-use crate::admin::page::dead_letters::list::{DeadLetterList, GroupView, letters as drawn};
+use crate::admin::page::dead_letters::list::{DeadLetterList, letters as drawn};
 use crate::admin::page::dead_letters::one::{OneDeadLetter, one};
 use crate::admin::page::dead_letters::result::{Completion, JobProgress, course as told, is_settled};
 use crate::admin::page::layout::PageTab;
@@ -30,9 +30,12 @@ const EVERY: u8 = 1;
 
 /// Shows the groups of all dead letters, or those that match.
 pub(super) async fn list(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
-    let filter = FilterForm::parse(query.as_deref().unwrap_or_default());
-    let selection = page.selection(&filter)?;
-    let groups = if selection.is_empty() { Some(page.groups().await?) } else { None };
+    let (filter, selection) = page.selection(query.as_deref().unwrap_or_default())?;
+    let groups = if selection.is_empty() {
+        Some(page.parts.letters.groups().await.map_err(|problem| page.refused(&problem))?)
+    } else {
+        None
+    };
     // Reading the queue a second time is acceptable only if it is short.
     let few = groups.as_ref().is_none_or(|groups| groups.iter().map(|group| group.count).sum::<u64>() <= MOST as u64);
     let wanted = few && groups.as_ref().is_none_or(|groups| !groups.is_empty());
@@ -50,47 +53,40 @@ pub(super) async fn list(State(page): State<Arc<PageState>>, RawQuery(query): Ra
 /// Shows one dead letter; its content only if the query asks for it.
 pub(super) async fn show(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
     let query = query.unwrap_or_default();
-    let filter = FilterForm::parse(&query);
-    let selection = page.selection(&filter)?;
+    let (filter, selection) = page.selection(&query)?;
     if selection.is_empty() {
-        return Err(page.unclear("specify the ID of an event"));
+        return Err(page.unclear("specify the ID of a dead letter or of an event"));
     }
     let wanted = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "content" && value == "shown");
-    let entry = page.collect(selection.clone(), Action::List).await?.entries.into_iter().next();
-    let Some(entry) = entry else {
+    let action = if wanted { Action::Show } else { Action::List };
+    let Some(entry) = page.collect(selection, action).await?.entries.into_iter().next() else {
         return Err(page.fault(
             PageTab::DeadLetters,
             &Problem::not_found("No such dead letter; it may have been replayed or discarded.".to_owned()),
         ));
     };
-    let found = if wanted { page.collect(selection, Action::Show).await? } else { Collected::default() };
-    let body =
-        one(&OneDeadLetter { now: Timestamp::now(), filter: &filter, entry: &entry, message: found.shown.first() });
+    let body = one(&OneDeadLetter { now: Timestamp::now(), filter: &filter, entry: &entry });
     Ok(page.answer(PageTab::DeadLetters, "Dead letter", &body))
 }
 
 /// Shows the dry run and asks for confirmation.
 pub(super) async fn confirm(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
     let (act, filter, selection) = page.order(query.as_deref().unwrap_or_default())?;
-    let found = page.collect(selection, act.action(RunMode::DryRun)).await?;
+    let found = page.collect(selection, Action::Change(act, RunMode::DryRun)).await?;
     let body = asked(&DryRunForm {
         now: Timestamp::now(),
         act,
         filter: &filter,
-        count: found.tally.matched,
+        count: found.matched,
         entries: &found.entries,
     });
-    Ok(page.answer(PageTab::DeadLetters, act.word(), &body))
+    Ok(page.answer(PageTab::DeadLetters, verb(act), &body))
 }
 
 /// Starts the job and redirects the browser to its progress.
 pub(super) async fn act(State(page): State<Arc<PageState>>, form: String) -> PageAnswer {
     let (act, _, selection) = page.order(&form)?;
-    let action = match act {
-        DeadLetterAction::Replay => JobAction::Replay,
-        DeadLetterAction::Discard => JobAction::Discard,
-    };
-    let job = page.parts.letters.start(selection, action, RunMode::Apply).map_err(|problem| page.refused(&problem))?;
+    let job = page.parts.letters.start(selection, act, RunMode::Apply).map_err(|problem| page.refused(&problem))?;
     Ok(Redirect::to(&format!("/dead-letters/course?job={}", job.id)).into_response())
 }
 
@@ -107,7 +103,7 @@ pub(super) async fn course(State(page): State<Arc<PageState>>, RawQuery(query): 
     let beyond = job.results_left_out + job.results.len().saturating_sub(lines.len()) as u64;
     let course = JobProgress {
         now: Timestamp::now(),
-        act: if job.action == JobAction::Replay { DeadLetterAction::Replay } else { DeadLetterAction::Discard },
+        act: job.action,
         seen: job.looked_at,
         total: job.total,
         done: done(&job),
@@ -124,34 +120,25 @@ impl PageState {
         found.map_err(|problem| self.refused(&problem))
     }
 
-    async fn groups(&self) -> Result<Vec<GroupView>, PageFault> {
-        let found = self.parts.letters.groups(Selection::default()).await.map_err(|problem| self.refused(&problem))?;
-        let group = |group: crate::admin::api::dead_letters::DeadLetterGroup| GroupView {
-            reason: group.reason,
-            organization: group.organization_id,
-            count: group.count,
-            last: group.last,
-            error: group.error,
-        };
-        Ok(found.groups.into_iter().map(group).collect())
-    }
-
-    /// Parses an action and its selection; an empty selection is refused.
-    fn order(&self, query: &str) -> Result<(DeadLetterAction, FilterForm, Selection), PageFault> {
-        let act = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "act");
-        let act = act
-            .and_then(|(_, name)| DeadLetterAction::parse(&name))
-            .ok_or_else(|| self.unclear("expected act=replay or act=discard"))?;
-        let filter = FilterForm::parse(query);
-        let selection = self.selection(&filter)?;
+    /// Parses a change and its selection; an empty selection is refused.
+    fn order(&self, query: &str) -> Result<(LetterChange, FilterForm, Selection), PageFault> {
+        let named = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "act");
+        let is_named = |change: &LetterChange| named.as_ref().is_some_and(|(_, name)| name == change.as_str());
+        let change = [LetterChange::Replay, LetterChange::Discard].into_iter().find(is_named);
+        let change = change.ok_or_else(|| self.unclear("expected act=replay or act=discard"))?;
+        let (filter, selection) = self.selection(query)?;
         if selection.is_empty() {
             return Err(self.unclear("No dead letter selected. Select at least one, or choose all matching."));
         }
-        Ok((act, filter, selection))
+        Ok((change, filter, selection))
     }
 
-    fn selection(&self, filter: &FilterForm) -> Result<Selection, PageFault> {
-        filter.selection(Timestamp::now()).map_err(|problem| self.unclear(&problem))
+    fn selection(&self, query: &str) -> Result<(FilterForm, Selection), PageFault> {
+        let parsed = FilterForm::parse(query).and_then(|filter| {
+            let selection = filter.0.selection(&Zoned::now())?;
+            Ok((filter, selection))
+        });
+        parsed.map_err(|error| self.refused(&error.into()))
     }
 
     /// Returns each result with the current phase of its event.

@@ -46,6 +46,8 @@ pub struct DeadLetter {
     pub envelope: Envelope,
     /// Body, byte for byte.
     pub body: Bytes,
+    /// Digest of everything in the message that stays the same as long as it is in the queue.
+    pub digest: u64,
     death: Option<BrokerDeath>,
     resolve: Box<dyn Resolve>,
 }
@@ -138,8 +140,14 @@ pub enum DeadLetterError {
 
 impl DeadLetter {
     /// Creates a dead letter with the means to resolve it.
-    pub fn new(envelope: Envelope, body: Bytes, death: Option<BrokerDeath>, resolve: Box<dyn Resolve>) -> Self {
-        Self { envelope, body, death, resolve }
+    pub fn new(
+        envelope: Envelope,
+        body: Bytes,
+        digest: u64,
+        death: Option<BrokerDeath>,
+        resolve: Box<dyn Resolve>,
+    ) -> Self {
+        Self { envelope, body, digest, death, resolve }
     }
 
     /// Returns the broker's dead-lettering, if that is why the message is here. Headers of a worker take precedence,
@@ -196,7 +204,7 @@ mod samples {
     impl DeadLetter {
         /// Creates a letter that is in no queue.
         pub fn sample(envelope: Envelope, body: Bytes, death: Option<BrokerDeath>) -> Self {
-            Self::new(envelope, body, death, Box::new(Nowhere))
+            Self::new(envelope, body, 0, death, Box::new(Nowhere))
         }
     }
 }

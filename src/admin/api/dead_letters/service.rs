@@ -1,0 +1,202 @@
+//! Operators' access to the dead letters, for one pass at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoffd_engine::dead_letters::{
+    Action, Counts, DeadLetterEntry, DeadLetterGroup, Groups, LetterChange, Observer, Operation, OrderFailure, RunMode,
+    Selection, execute,
+};
+use handoffd_engine::event::Limits;
+use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::jobs::{Job, JobView, Jobs};
+use super::pass::{Feed, Pass, PassEnd};
+use crate::admin::api::Problem;
+use crate::admin::api::requester::{Permission, Requester, require};
+use crate::admin::audit::dead_letters::{CountingObserver, audited};
+
+/// Time for which a client waits for another pass to end. A pass through 100,000 dead letters takes longer.
+const TURN: Duration = Duration::from_secs(15);
+
+/// Operators' access to the dead letters.
+pub struct DeadLetterService {
+    queue: Arc<dyn DeadLetterQueue>,
+    limits: Limits,
+    /// Serializes passes within this process, so that they do not compete at the broker.
+    turn: Semaphore,
+    /// Replays and discards.
+    pub jobs: Jobs,
+    /// Cancelled when the process stops.
+    stop: CancellationToken,
+}
+
+/// Result of a pass that changed nothing.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Collected {
+    /// Matching entries, oldest first, up to the requested number.
+    pub entries: Vec<DeadLetterEntry>,
+    /// True if more match.
+    pub more: bool,
+    /// Number of matches seen; of a list, at most one more than requested.
+    pub matched: u64,
+}
+
+impl DeadLetterService {
+    /// Creates an access to this queue; event bodies are decoded within these limits.
+    pub fn new(queue: Arc<dyn DeadLetterQueue>, limits: Limits) -> Self {
+        let (stop, turn) = (CancellationToken::new(), Semaphore::new(1));
+        Self { queue, limits, turn, jobs: Jobs::default(), stop }
+    }
+
+    /// Starts a list of at most this number of dead letters.
+    pub(super) fn list(self: &Arc<Self>, selection: Selection, most: Option<usize>) -> Pass {
+        self.begin(Operation { selection, action: Action::List, most, limits: self.limits }, None, TURN)
+    }
+
+    /// Returns the first matching dead letters; with full messages if `action` shows them, counting all that match if it
+    /// is a dry run.
+    pub async fn collect(
+        self: &Arc<Self>,
+        selection: Selection,
+        action: Action,
+        most: usize,
+    ) -> Result<Collected, Problem> {
+        let enough = matches!(action, Action::List | Action::Show).then_some(most + 1);
+        let operation = Operation { selection, action, most: enough, limits: self.limits };
+        let mut pass = self.begin(operation, None, TURN);
+        let mut entries = Vec::new();
+        while let Some(window) = pass.next().await {
+            let room = most - entries.len();
+            entries.extend(window.into_iter().take(room));
+        }
+        let matched = pass.end().await?.matched;
+        Ok(Collected { more: matched > most as u64, entries, matched })
+    }
+
+    /// Counts all dead letters by reason and organization.
+    pub async fn groups(self: &Arc<Self>) -> Result<Vec<DeadLetterGroup>, Problem> {
+        let (mut pass, mut groups) = (self.list(Selection::default(), None), Groups::default());
+        while let Some(window) = pass.next().await {
+            for entry in window {
+                groups.add(entry);
+            }
+        }
+        pass.end().await?;
+        Ok(groups.sorted())
+    }
+
+    /// Starts a job whose results are awaited; it stops if they are not.
+    pub(super) fn change(
+        self: &Arc<Self>,
+        selection: Selection,
+        change: LetterChange,
+        mode: RunMode,
+    ) -> Result<Pass, Problem> {
+        Ok(self.job(selection, change, mode, TURN)?.1)
+    }
+
+    /// Starts a job in the background.
+    pub fn start(
+        self: &Arc<Self>,
+        selection: Selection,
+        change: LetterChange,
+        mode: RunMode,
+    ) -> Result<JobView, Problem> {
+        let (view, pass) = self.job(selection, change, mode, Duration::MAX)?;
+        tokio::spawn(pass.end());
+        Ok(view)
+    }
+
+    /// Stops the pass in progress and waits for its orderly end.
+    pub async fn close(&self, within: Duration) {
+        self.stop.cancel();
+        // The pass releases its permit after it has returned all messages to the queue.
+        _ = timeout(within, self.turn.acquire()).await;
+    }
+
+    fn job(
+        self: &Arc<Self>,
+        selection: Selection,
+        change: LetterChange,
+        mode: RunMode,
+        patience: Duration,
+    ) -> Result<(JobView, Pass), Problem> {
+        permitted(&Action::Change(change, mode))?;
+        let view = JobView::new(change, mode);
+        let job = Arc::new(Job::new(&view, self.stop.child_token()));
+        self.jobs.add(&job)?;
+        let operation = Operation { selection, action: Action::Change(change, mode), most: None, limits: self.limits };
+        Ok((view, self.begin(operation, Some(job), patience)))
+    }
+
+    fn begin(self: &Arc<Self>, operation: Operation, job: Option<Arc<Job>>, patience: Duration) -> Pass {
+        let stop = job.as_ref().map_or_else(|| self.stop.child_token(), |job| job.stop.clone());
+        let (service, stopped) = (Arc::clone(self), stop.clone());
+        let (permitted, requester) = (permitted(&operation.action), Requester::current());
+        Pass::begin(job, stop, async move |mut feed: Feed| {
+            let mut counting = CountingObserver::new(&mut feed);
+            let end = match permitted {
+                Ok(()) => service.run(&operation, &mut counting, &stopped, patience).await,
+                Err(problem) => Err(problem),
+            };
+            if let (Some(requester), Some((action, subject))) = (requester, audited(&operation)) {
+                requester.audit(action, subject, counting.count);
+            }
+            feed.flush().await;
+            end
+        })
+    }
+
+    async fn run(
+        &self,
+        operation: &Operation,
+        observer: &mut dyn Observer,
+        stop: &CancellationToken,
+        patience: Duration,
+    ) -> PassEnd {
+        let opened = async {
+            let turn = self.turn.acquire().await;
+            (turn, self.queue.open(&|notice| tracing::info!("dead letters: {notice}")).await)
+        };
+        let (_turn, opened) = tokio::select! {
+            opened = timeout(patience, opened) => opened.map_err(|_| in_use())?,
+            () = stop.cancelled() => return Ok(Counts { stopped: true, ..Counts::default() }),
+        };
+        let mut letters = opened.map_err(|error| away(&error))?;
+        execute(&mut *letters, operation, observer, stop).await.map_err(|failure| match failure {
+            OrderFailure::Letters(error) => away(&error),
+            other => Problem::bad_request(other.to_string()),
+        })
+    }
+}
+
+/// Refuses an action that the request's client may not take.
+fn permitted(action: &Action) -> Result<(), Problem> {
+    require(match action {
+        Action::Show => Permission::ReadText,
+        Action::Change(LetterChange::Discard, RunMode::Apply) => Permission::Discard,
+        Action::Change(LetterChange::Replay, RunMode::Apply) | Action::Substitute(RunMode::Apply, _) => {
+            Permission::Change
+        }
+        Action::List | Action::Change(..) | Action::Substitute(..) => Permission::Look,
+    })
+}
+
+fn in_use() -> Problem {
+    Problem::conflict(format!(
+        "another operator is accessing the dead letters; waited {} s; try again later, or start a job (wait=false)",
+        TURN.as_secs()
+    ))
+}
+
+fn away(error: &DeadLetterError) -> Problem {
+    if matches!(error, DeadLetterError::InUse { .. }) {
+        return Problem::conflict(error.to_string());
+    }
+    tracing::warn!(error = error as &dyn std::error::Error, "could not read the dead letters for an operator");
+    Problem::unavailable(error.to_string())
+}
