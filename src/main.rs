@@ -1,4 +1,4 @@
-//! Executable `handoffd`: parses the command line and calls one function per subcommand.
+//! Executable `handoffd`; its commands are in `cli`.
 
 fn main() -> std::process::ExitCode {
     handoffd::cli::main()

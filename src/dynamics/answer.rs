@@ -1,6 +1,8 @@
 //! The parts of an HTTP response that the worker reads.
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -49,6 +51,11 @@ impl Answer {
     /// Returns true for a status that confirms the request.
     pub(super) fn is_success(&self) -> bool {
         matches!(self.status, 200 | 201 | 204)
+    }
+
+    /// Returns the time in `Date`, in the clock of Dynamics.
+    pub(super) fn sent_at(&self) -> Option<Timestamp> {
+        rfc2822::DateTimeParser::new().parse_timestamp(self.date.as_deref()?.trim()).ok()
     }
 
     /// Returns the body as a JSON object, or `None` if it is empty or anything else.

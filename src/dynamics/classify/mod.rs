@@ -22,6 +22,8 @@ pub(super) use refusal::{is_duplicate_key, is_missing_row};
 
 /// Wait after a 429 without a usable `Retry-After`. Microsoft's own clients wait about this long.
 const THROTTLED_UNSAID: Duration = Duration::from_secs(5);
+/// Shortest wait while throttled. A `Retry-After` of zero or in the past would otherwise repeat the request without a pause.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait accepted from `Retry-After`. Dataverse's own windows are 300 s, so a longer one is an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Advice for an environment without a table for live work items.
@@ -48,14 +50,14 @@ pub(super) fn classify(
     now: Timestamp,
 ) -> Classified {
     let text = error.message.to_lowercase();
-    let wait = answer.retry_after.as_deref().and_then(|text| wait(text, now));
+    let wait = answer.retry_after.as_deref().and_then(|text| wait(text, answer.sent_at().unwrap_or(now)));
     let seen = SeenAnswer { step, status: answer.status, code: &error.code, text: &text, wait };
     // The last row matches everything.
     let row = ROWS.iter().find(|row| row.fits(&seen));
     let (means, advice) = row.map_or((Means::Retry, Advice::None), |row| (row.means, row.advice));
     let remedy = match means {
         Means::Wait => {
-            let wait = wait.unwrap_or(THROTTLED_UNSAID).min(LONGEST_WAIT);
+            let wait = wait.unwrap_or(THROTTLED_UNSAID).clamp(SHORTEST_WAIT, LONGEST_WAIT);
             Remedy::NotBefore(now.saturating_add(wait).unwrap_or(now))
         }
         Means::Hold => Remedy::Hold,
@@ -71,7 +73,7 @@ pub(super) fn classify(
     Classified { remedy, advice }
 }
 
-/// Parses `Retry-After`, which is a number of seconds or an HTTP date.
+/// Parses `Retry-After`, which is a number of seconds or an HTTP date in the clock of the server.
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse::<f64>() {
         return Duration::try_from_secs_f64(seconds.max(0.0)).ok();

@@ -2,7 +2,6 @@
 
 use handoffd_engine::event::{ContactId, IncidentId};
 use handoffd_engine::workflow::Receipt;
-use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use uuid::Uuid;
@@ -53,7 +52,6 @@ pub(super) fn seen(body: &Value, incident: IncidentId, since: Timestamp) -> Opti
 
 /// Converts a time of the worker's clock to Dynamics' clock, which answers carry in whole seconds.
 pub(super) fn in_their_clock(time: Timestamp, answer: &Answer, now: Timestamp) -> Timestamp {
-    let date = answer.date.as_deref().and_then(|text| rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok());
-    let ahead = date.map(|date| date.duration_since(now)).filter(|ahead| ahead.abs() >= SAME_CLOCK);
+    let ahead = answer.sent_at().map(|date| date.duration_since(now)).filter(|ahead| ahead.abs() >= SAME_CLOCK);
     ahead.and_then(|ahead| time.checked_add(ahead).ok()).unwrap_or(time)
 }

@@ -1,5 +1,9 @@
 //! Retry policy: the time of the next attempt after a fault.
 //!
+//! [`after`] decides after a fault of a step or a panic, [`recheck_after`] for a resolution whose handoff is missing. Two more
+//! retries need no policy: a failing store ([`rung`], `worker/failures.rs`) and a destination in the broker that refuses
+//! (`worker/settle.rs`).
+//!
 //! The policy sees only the remedy of a fault; the destination classifies the answers of Dynamics. Waiting for an organization
 //! never brings an event closer to being given up.
 
@@ -58,7 +62,7 @@ pub fn after(remedy: Remedy, trial: FailedAttempt, policy: &Policy) -> RetryDeci
     }
 }
 
-/// Returns the time of the next check for a missing handoff: soon at first, then at growing delays, and once `left` has passed.
+/// Returns the retry decision for a missing handoff: soon at first, then at growing delays, and once `left` has passed.
 pub fn recheck_after(age: Duration, left: Option<Duration>, policy: &Policy) -> RetryDecision {
     if age >= policy.max_age {
         return RetryDecision::GiveUp(Reason::RetriesExhausted);

@@ -247,7 +247,7 @@ fn keys_taken() -> Fault {
 
 fn contact_gone() -> Fault {
     refusal(
-        format!("the contact was missing {CONTACT_TRIES} times when the incident was to be linked to it"),
+        "each contact that the incident was to be linked to was missing or inactive".to_owned(),
         "Find the plug-in or flow that deletes contacts right after they are created, then replay the event.",
     )
 }

@@ -196,22 +196,36 @@ fn a_429_waits_for_the_seconds_or_until_the_date_of_retry_after() {
     for (retry_after, expected) in [
         ("17", after(17)),
         (" 17 ", after(17)),
-        ("0", after(0)),
+        ("0", after(1)),
         ("1.5", Remedy::NotBefore(at(NOW) + Duration::from_millis(1500))),
-        ("-5", after(0)),
+        ("-5", after(1)),
         ("Sun, 22 Nov 2026 10:15:42 GMT", after(42)),
-        ("Sun, 22 Nov 2026 10:14:00 GMT", after(0)),
+        ("Sun, 22 Nov 2026 10:14:00 GMT", after(1)),
         ("99999999999", after(3600)),
         ("Sun, 22 Nov 2099 10:15:00 GMT", after(3600)),
         ("soon", after(5)),
         ("", after(5)),
-        ("NaN", after(0)),
+        ("NaN", after(1)),
         ("inf", after(5)),
         ("1e400", after(5)),
     ] {
         assert_eq!(remedy(&throttled(429, retry_after)), expected, "{retry_after:?}");
     }
     assert_eq!(remedy(&plain(429, "")), after(5), "without Retry-After");
+}
+
+#[test]
+fn a_date_of_retry_after_is_read_in_the_clock_of_dynamics() {
+    let ahead = Answer {
+        date: Some("Sun, 22 Nov 2026 11:15:00 GMT".to_owned()),
+        ..throttled(429, "Sun, 22 Nov 2026 11:15:42 GMT")
+    };
+    assert_eq!(remedy(&ahead), after(42));
+    let behind = Answer {
+        date: Some("Sun, 22 Nov 2026 09:15:00 GMT".to_owned()),
+        ..throttled(429, "Sun, 22 Nov 2026 09:15:42 GMT")
+    };
+    assert_eq!(remedy(&behind), after(42));
 }
 
 #[test]

@@ -28,6 +28,7 @@ use crate::ports::store::{Change, EventQuery, KnownEvent, StoreError};
 use crate::workflow::{
     ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record,
     Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable,
+    shortest_rung,
 };
 
 /// Duration after which progress is stored while an event is processed. Of a faster event only the end is stored: a
@@ -284,13 +285,17 @@ impl Attempt<'_> {
         let again = after(fault.remedy, self.trial(), &self.worker.settings.policy);
         self.log(&fault, again);
         match again {
-            RetryDecision::Now if self.is_held_too_long() => self.postpone(0, "held").await.map(Some),
+            RetryDecision::Now if self.is_held_too_long() => {
+                self.postpone(shortest_rung(&self.worker.settings.policy), "held").await.map(Some)
+            }
             RetryDecision::Now if self.pause().await => {
                 self.record.attempts += 1;
                 self.worker.metrics.record(crate::ports::metrics::Measurement::Retried("in_process"));
                 Ok(None)
             }
-            RetryDecision::Now => self.postpone(0, "shutdown").await.map(Some),
+            RetryDecision::Now => {
+                self.postpone(shortest_rung(&self.worker.settings.policy), "shutdown").await.map(Some)
+            }
             RetryDecision::After(rung) => self.postpone(rung, fault.remedy.as_str()).await.map(Some),
             RetryDecision::WhenAvailable => self.when_available(&fault).await,
             RetryDecision::WhenStepAllowed => self.when_step_is_available(&fault).await,
