@@ -82,8 +82,8 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     let parts = options::http(&config, (&broker, &opened, &metrics), organizations, &signals);
     let unready = parts.unready.clone();
     let server = HttpThread::start(config.http.listen, parts).await?;
-    let herald = ServiceManager::start(unready.clone());
-    tokio::spawn(reload_on_hangup(signals.hangup(), OrganizationReloader::start(registry), herald.clone()));
+    let service_manager = ServiceManager::start(unready.clone());
+    tokio::spawn(reload_on_sighup(signals.hangup(), OrganizationReloader::start(registry), service_manager.clone()));
     tokio::spawn(sweep_periodically(store.clone(), config.store.retention, metrics.clone()));
 
     let deps =
@@ -92,12 +92,12 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     metrics.set_health_source(health::of(worker.clone(), broker.clone(), health.clone(), unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => process_until_stopped((&worker, &broker, health), &config, (&mut signals, &herald)).await,
+            Ok(()) => process_until_stopped((&worker, &broker, health), &config, (&mut signals, &service_manager)).await,
             Err(problem) => Err(problem.into()),
         },
         problem = store_guard::damaged(health.clone()) => Err(problem.into()),
         () = signals.stop() => {
-            herald.stops();
+            service_manager.notify_stopping();
             Ok(())
         }
     };
@@ -119,7 +119,7 @@ fn warn_of_insecure_settings(config: &Config, metrics: &PrometheusMetrics) {
 async fn process_until_stopped(
     (worker, broker, health): (&Arc<Worker>, &Arc<rabbit::Rabbit>, Receiver<Option<StoreError>>),
     config: &Config,
-    (signals, herald): (&mut ProcessSignals, &ServiceManager),
+    (signals, service_manager): (&mut ProcessSignals, &ServiceManager),
 ) -> Result<()> {
     let mut working = tokio::spawn(worker.clone().run());
     tokio::select! {
@@ -129,7 +129,7 @@ async fn process_until_stopped(
             Err(problem.into())
         }
         () = signals.stop() => {
-            herald.stops();
+            service_manager.notify_stopping();
             drain(worker, broker, config.worker.drain_timeout, working).await;
             Ok(())
         }
@@ -137,13 +137,13 @@ async fn process_until_stopped(
 }
 
 /// Reloads organizations on SIGHUP, and reports it to the service manager.
-async fn reload_on_hangup(hangup: Arc<Notify>, organizations: OrganizationReloader, herald: ServiceManager) {
+async fn reload_on_sighup(hangup: Arc<Notify>, organizations: OrganizationReloader, service_manager: ServiceManager) {
     loop {
         hangup.notified().await;
         info!("SIGHUP received; reloading organizations");
-        herald.reloads();
+        service_manager.notify_reloading();
         organizations.reload().await;
-        herald.has_reloaded();
+        service_manager.notify_reloaded();
     }
 }
 

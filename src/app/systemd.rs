@@ -41,15 +41,15 @@ impl ServiceManager {
     /// detected.
     pub(super) fn start(unready: Unready) -> Self {
         let manager = std::env::var_os("NOTIFY_SOCKET").and_then(|_| begin());
-        let herald = Self { heard: Arc::default(), manager };
-        if herald.manager.is_some() {
-            tokio::spawn(herald.clone().go_on(unready, sd_notify::watchdog_enabled()));
+        let service_manager = Self { heard: Arc::default(), manager };
+        if service_manager.manager.is_some() {
+            tokio::spawn(service_manager.clone().go_on(unready, sd_notify::watchdog_enabled()));
         }
-        herald
+        service_manager
     }
 
     /// Reports that organizations are being reloaded after SIGHUP.
-    pub(super) fn reloads(&self) {
+    pub(super) fn notify_reloading(&self) {
         let now = NotifyState::monotonic_usec_now();
         if let (true, Ok(now)) = (self.heard.load(Ordering::Relaxed), now) {
             self.tell(vec![NotifyState::Reloading, now]);
@@ -57,14 +57,14 @@ impl ServiceManager {
     }
 
     /// Reports that the reload has finished.
-    pub(super) fn has_reloaded(&self) {
+    pub(super) fn notify_reloaded(&self) {
         if self.heard.load(Ordering::Relaxed) {
             self.tell(vec![NotifyState::Ready]);
         }
     }
 
     /// Reports that the worker is stopping: it takes no new events and finishes those in progress.
-    pub(super) fn stops(&self) {
+    pub(super) fn notify_stopping(&self) {
         self.tell(vec![NotifyState::Stopping]);
     }
 

@@ -88,8 +88,8 @@ impl<'a> StepCall<'a> {
     pub(super) fn apply_throttling(&self, environment: &OrganizationEnvironment, fault: &Fault) {
         if let Remedy::NotBefore(until) = fault.remedy {
             let wait = elapsed(Timestamp::now(), until);
-            let newly = environment.gate.throttle(wait, Instant::now());
-            notice::throttled(&*self.wire.watch, environment, fault, newly.then_some(wait));
+            let newly = environment.limiter.throttle(wait, Instant::now());
+            notice::throttled(&*self.wire.metrics, environment, fault, newly.then_some(wait));
         }
     }
 
@@ -141,7 +141,7 @@ impl<'a> StepCall<'a> {
         let url = &environment.access.settings.environment_url;
         let mut answer = self.exchange(self.step, self.wire.client.ask(url, asked, token)).await?;
         if let Some(hint) = answer.dop_hint {
-            environment.gate.advise(hint);
+            environment.limiter.advise(hint);
         }
         if !answer.is_success() {
             answer.shown = shown(&answer, self.event).await;

@@ -13,7 +13,7 @@ use super::token::TokenCache;
 /// Access to an organization's environment, with the limiter and the token shared by all requests.
 pub(super) struct OrganizationEnvironment {
     pub(super) access: Access,
-    pub(super) gate: Arc<Limiter>,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) token: TokenCache,
 }
 
@@ -26,13 +26,13 @@ impl OrganizationEnvironment {
     /// Returns the start of a step's hold, if the step is held while others are not.
     pub(super) fn held(&self, step: StepName) -> Option<Timestamp> {
         let now = Instant::now();
-        let since = self.gate.held_since(step, now)?;
+        let since = self.limiter.held_since(step, now)?;
         Timestamp::now().saturating_sub(now.saturating_duration_since(since)).ok()
     }
 
     /// Creates an environment with an existing limiter.
-    pub(super) fn with(access: Access, authority: &str, gate: Arc<Limiter>) -> Arc<Self> {
+    pub(super) fn with(access: Access, authority: &str, limiter: Arc<Limiter>) -> Arc<Self> {
         let token = TokenCache::new(authority, &access);
-        Arc::new(Self { access, gate, token })
+        Arc::new(Self { access, limiter, token })
     }
 }

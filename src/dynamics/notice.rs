@@ -36,16 +36,16 @@ fn refused(step: StepName, cause: &Cause, remedy: Remedy, what: &str) -> Fault {
 }
 
 /// Reports that an organization was blocked, or is available again.
-pub(super) fn report_change(watch: &dyn Metrics, environment: &OrganizationEnvironment, change: BreakerChange) {
+pub(super) fn report_change(metrics: &dyn Metrics, environment: &OrganizationEnvironment, change: BreakerChange) {
     let organization = &environment.access.settings.organization_id;
     match change {
         BreakerChange::None => {}
         BreakerChange::Blocked(fault) => {
-            watch.record(Measurement::Blocked(organization, true));
+            metrics.record(Measurement::Blocked(organization, true));
             blocked(environment, &fault, "organization is blocked; its events are on hold");
         }
         BreakerChange::Held(fault) => {
-            watch.record(Measurement::Blocked(organization, true));
+            metrics.record(Measurement::Blocked(organization, true));
             let sentence = "organization is blocked at one step; events that need the step are on hold";
             blocked(environment, &fault, sentence);
         }
@@ -61,7 +61,7 @@ pub(super) fn report_change(watch: &dyn Metrics, environment: &OrganizationEnvir
             blocked(environment, &fault, "organization is still blocked, now for another reason");
         }
         BreakerChange::Released(blocked_for) => {
-            watch.record(Measurement::Blocked(organization, false));
+            metrics.record(Measurement::Blocked(organization, false));
             info!(
                 organization_id = %organization,
                 blocked_for_s = blocked_for.as_secs(),
@@ -73,13 +73,13 @@ pub(super) fn report_change(watch: &dyn Metrics, environment: &OrganizationEnvir
 
 /// Reports that Dynamics or Entra ID throttles an organization. `shut` is the wait, present only when it begins.
 pub(super) fn throttled(
-    watch: &dyn Metrics,
+    metrics: &dyn Metrics,
     environment: &OrganizationEnvironment,
     fault: &Fault,
     shut: Option<Duration>,
 ) {
     let organization = &environment.access.settings.organization_id;
-    watch.record(Measurement::Throttled(organization));
+    metrics.record(Measurement::Throttled(organization));
     if let Some(wait) = shut {
         warn!(
             organization_id = %organization,

@@ -56,10 +56,10 @@ impl Dynamics {
     ///
     /// # Errors
     /// Returns an error if TLS roots can't be read or the proxy's URL is invalid.
-    pub fn new(options: DynamicsOptions, watch: Arc<dyn Metrics>) -> Result<Self, ClientError> {
+    pub fn new(options: DynamicsOptions, metrics: Arc<dyn Metrics>) -> Result<Self, ClientError> {
         let wire = Arc::new(DynamicsWire {
             client: Client::new(options.request_timeout, options.ca_file.as_deref(), options.proxy.as_ref())?,
-            watch,
+            metrics,
         });
         Ok(Self {
             wire,
@@ -86,16 +86,16 @@ impl Dynamics {
             environments.insert(organization, environment);
         }
         for gone in known.values() {
-            gone.gate.retire();
+            gone.limiter.retire();
         }
     }
 
     /// Blocks an organization without a usable secret at once, before its first event.
     fn block_withheld(&self, environment: &Arc<OrganizationEnvironment>) {
         if let Some(fault) = environment.token.withheld() {
-            let change = environment.gate.block(fault, Instant::now());
+            let change = environment.limiter.block(fault, Instant::now());
             probe::attend(&self.wire, environment);
-            notice::report_change(&*self.wire.watch, environment, change);
+            notice::report_change(&*self.wire.metrics, environment, change);
         }
     }
 
@@ -108,7 +108,7 @@ impl Dynamics {
     pub fn set_paused(&self, all: HashSet<OrganizationId>) {
         *self.paused.write().unwrap_or_else(PoisonError::into_inner) = all;
         let environments = self.environments.read().unwrap_or_else(PoisonError::into_inner);
-        environments.values().for_each(|environment| environment.gate.notify());
+        environments.values().for_each(|environment| environment.limiter.notify());
     }
 
     fn is_paused(&self, organization: &OrganizationId) -> bool {
@@ -123,12 +123,12 @@ impl Dynamics {
 
     /// Returns the state of an organization, or `None` if it is not configured.
     pub fn condition(&self, organization: &OrganizationId) -> Option<LimiterStatus> {
-        Some(self.environment(organization)?.gate.condition(Instant::now()))
+        Some(self.environment(organization)?.limiter.condition(Instant::now()))
     }
 
     fn reopen(&self, access: Access, other: &OrganizationEnvironment) -> Arc<OrganizationEnvironment> {
-        let gate = other.gate.succeeded_by(self.options.max_concurrency, Instant::now());
-        let environment = OrganizationEnvironment::with(access, &self.options.authority, gate);
+        let limiter = other.limiter.succeeded_by(self.options.max_concurrency, Instant::now());
+        let environment = OrganizationEnvironment::with(access, &self.options.authority, limiter);
         probe::attend(&self.wire, &environment);
         environment
     }
@@ -148,8 +148,8 @@ impl Destination for Dynamics {
                 exchanges: Vec::new(),
             };
         };
-        let place = match environment.gate.acquire(step.name()).await {
-            Ok(place) => place,
+        let permit = match environment.limiter.acquire(step.name()).await {
+            Ok(permit) => permit,
             Err(turned) => {
                 return Performed { result: Err(notice::rejected(step.name(), turned)), exchanges: Vec::new() };
             }
@@ -157,8 +157,8 @@ impl Destination for Dynamics {
         let mut call = StepCall::new(&self.wire, step.name(), Some(event));
         let mut result = call.perform(&environment, Sent { step, event, settings }).await;
         let held = result.as_ref().err().filter(|fault| fault.remedy == Remedy::Hold);
-        let change = place.release(step.name(), call.ended(&result), held);
-        notice::report_change(&*self.wire.watch, &environment, change);
+        let change = permit.release(step.name(), call.ended(&result), held);
+        notice::report_change(&*self.wire.metrics, &environment, change);
         if let Err(fault) = &mut result
             && fault.remedy == Remedy::Hold
         {
@@ -183,7 +183,7 @@ impl Destination for Dynamics {
         if self.is_paused(organization) {
             return Availability::Unavailable(Unavailable::Paused);
         }
-        match environment.gate.availability(Instant::now()) {
+        match environment.limiter.availability(Instant::now()) {
             LimiterAvailability::Open(room) => Availability::Available { room },
             LimiterAvailability::Throttled => Availability::Unavailable(Unavailable::Throttled),
             LimiterAvailability::Blocked => Availability::Unavailable(Unavailable::Blocked),
@@ -192,9 +192,9 @@ impl Destination for Dynamics {
 
     async fn step_available(&self, organization: &OrganizationId, step: StepName) {
         while let Some(environment) = self.environment(organization) {
-            let mut changed = pin!(environment.gate.changed());
+            let mut changed = pin!(environment.limiter.changed());
             changed.as_mut().enable();
-            let Some(until) = environment.gate.held_until(step, Instant::now()) else { return };
+            let Some(until) = environment.limiter.held_until(step, Instant::now()) else { return };
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(until.into()) => {}
@@ -204,11 +204,11 @@ impl Destination for Dynamics {
 
     async fn available(&self, organization: &OrganizationId) {
         while let Some(environment) = self.environment(organization) {
-            let mut changed = pin!(environment.gate.changed());
+            let mut changed = pin!(environment.limiter.changed());
             // No change is missed from here on.
             changed.as_mut().enable();
             let Availability::Unavailable(why) = self.availability(organization) else { return };
-            let over = environment.gate.condition(Instant::now()).wait.filter(|_| why == Unavailable::Throttled);
+            let over = environment.limiter.condition(Instant::now()).wait.filter(|_| why == Unavailable::Throttled);
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep(over.unwrap_or_default()), if over.is_some() => {}

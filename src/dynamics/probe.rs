@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Starts the probing task of a blocked organization. Does nothing if none is needed or one is running.
 pub(super) fn attend(wire: &Arc<DynamicsWire>, environment: &Arc<OrganizationEnvironment>) {
-    if environment.gate.claim_probing() {
+    if environment.limiter.claim_probing() {
         tokio::spawn(probe_until_available(wire.clone(), Arc::downgrade(environment)));
     }
 }
@@ -27,14 +27,14 @@ pub(super) fn attend(wire: &Arc<DynamicsWire>, environment: &Arc<OrganizationEnv
 /// Probes until the organization is available, has another file, or was removed.
 async fn probe_until_available(wire: Arc<DynamicsWire>, environment: Weak<OrganizationEnvironment>) {
     while let Some(environment) = environment.upgrade() {
-        let (look, change) = environment.gate.next_probe(Instant::now());
-        notice::report_change(&*wire.watch, &environment, change);
+        let (look, change) = environment.limiter.next_probe(Instant::now());
+        notice::report_change(&*wire.metrics, &environment, change);
         match look {
             ProbeTurn::Done => return,
             ProbeTurn::Now => {
                 let found = ask(&wire, &environment).await;
-                let change = environment.gate.probed(found.as_ref(), Instant::now());
-                notice::report_change(&*wire.watch, &environment, change);
+                let change = environment.limiter.probed(found.as_ref(), Instant::now());
+                notice::report_change(&*wire.metrics, &environment, change);
             }
             ProbeTurn::Later => {}
         }

@@ -90,13 +90,13 @@ mod tests {
     /// Returns a resolver that answers at once, except for hosts that hang until released, and a counter of look-ups begun.
     fn hanging() -> (Resolver, Arc<Semaphore>, Arc<AtomicUsize>) {
         let (let_go, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (gate, counter) = (let_go.clone(), begun.clone());
+        let (limiter, counter) = (let_go.clone(), begun.clone());
         let look_up = move |host: String| {
-            let gate = gate.clone();
+            let limiter = limiter.clone();
             counter.fetch_add(1, Ordering::SeqCst);
             async move {
                 if host.starts_with("hangs") {
-                    gate.acquire().await.unwrap().forget();
+                    limiter.acquire().await.unwrap().forget();
                 }
                 Ok(vec![HERE])
             }

@@ -14,7 +14,7 @@ use super::client::{Client, Unanswered};
 /// Client for Dynamics and Entra ID with the metrics of its requests.
 pub(super) struct DynamicsWire {
     pub(super) client: Client,
-    pub(super) watch: Arc<dyn Metrics>,
+    pub(super) metrics: Arc<dyn Metrics>,
 }
 
 impl DynamicsWire {
@@ -31,7 +31,7 @@ impl DynamicsWire {
         let status = result.as_ref().map_or(0, |answer| answer.status);
         let request_id = result.as_ref().ok().and_then(|answer| answer.request_id).map(|id| id.to_string());
         trace::answered(&span, status, request_id.as_deref());
-        self.watch.record(Measurement::Answered { step, status, elapsed });
+        self.metrics.record(Measurement::Answered { step, status, elapsed });
         (result, elapsed)
     }
 }

@@ -66,17 +66,17 @@ impl Link {
     /// Opens both connections and declares or checks the topology.
     pub(super) async fn establish(
         options: &RabbitOptions,
-        troubles: &Arc<DestinationFaults>,
+        faults: &Arc<DestinationFaults>,
         queues: &OrganizationQueues,
     ) -> Result<Self, LinkError> {
-        timeout(ESTABLISH_LIMIT, Self::connect(options, troubles, queues))
+        timeout(ESTABLISH_LIMIT, Self::connect(options, faults, queues))
             .await
             .unwrap_or_else(|_| Err(LinkError::Away("no answer in time".to_owned())))
     }
 
     async fn connect(
         options: &RabbitOptions,
-        troubles: &Arc<DestinationFaults>,
+        faults: &Arc<DestinationFaults>,
         queues: &OrganizationQueues,
     ) -> Result<Self, LinkError> {
         let reached = reach(options).await.map_err(LinkError::Away)?;
@@ -89,7 +89,7 @@ impl Link {
         }
         queues.declare(&reached, !declared.made.is_empty()).await.map_err(LinkError::TopologyMismatch)?;
         let consuming = ConfirmPool::connect(&reached, "consumes").await.map_err(LinkError::Away)?;
-        let policy = PublishPolicy { confirm_timeout: options.confirm_timeout, troubles: Some(troubles.clone()) };
+        let policy = PublishPolicy { confirm_timeout: options.confirm_timeout, faults: Some(faults.clone()) };
         let publisher = ConfirmedPublisher::connect(&reached, "publishes", policy).await.map_err(LinkError::Away)?;
         let failed = |error: lapin::Error| LinkError::Away(refusal::in_words(&error));
         let inbox = consuming.open().await.map_err(failed)?;

@@ -69,7 +69,7 @@ pub struct Rabbit {
     signals: SupervisorSignals,
     outlet: Arc<DeliverySender>,
     queues: Arc<OrganizationQueues>,
-    troubles: Arc<DestinationFaults>,
+    faults: Arc<DestinationFaults>,
     inbox: Mutex<Option<mpsc::Receiver<Delivery>>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -78,24 +78,24 @@ pub struct Rabbit {
 ///
 /// # Errors
 /// If a URL can't be parsed. An unreachable broker is not an error.
-pub fn connect(options: RabbitOptions, watch: Arc<dyn Metrics>) -> Result<Rabbit, StartError> {
+pub fn connect(options: RabbitOptions, metrics: Arc<dyn Metrics>) -> Result<Rabbit, StartError> {
     options.uris()?;
     let options = Arc::new(options);
     let state = Arc::new(SharedState::new(&options.place()));
     let signals = SupervisorSignals::default();
     let (sender, receiver) = mpsc::channel(BETWEEN);
-    let deaths = Arc::new(BrokerDeaths::new(&options, Arc::clone(&watch)));
+    let deaths = Arc::new(BrokerDeaths::new(&options, Arc::clone(&metrics)));
     let queues = OrganizationQueues::new(Arc::clone(&options));
-    let troubles = Arc::new(DestinationFaults::new());
+    let faults = Arc::new(DestinationFaults::new());
     let outlet = Arc::new(DeliverySender::new(sender));
     let supervisor = Supervisor {
         options: Arc::clone(&options),
         state: Arc::clone(&state),
-        watch,
+        metrics,
         outlet: Arc::clone(&outlet),
         deaths,
         queues: Arc::clone(&queues),
-        troubles: Arc::clone(&troubles),
+        faults: Arc::clone(&faults),
         signals: signals.clone(),
     };
     Ok(Rabbit {
@@ -104,7 +104,7 @@ pub fn connect(options: RabbitOptions, watch: Arc<dyn Metrics>) -> Result<Rabbit
         signals,
         outlet,
         queues,
-        troubles,
+        faults,
         inbox: Mutex::new(Some(receiver)),
         supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
     })
@@ -180,11 +180,11 @@ impl Rabbit {
 
 /// Declares the queues of new organizations.
 async fn declare_new(context: &ConsumeContext) {
-    if let Err(shortfall) = context.queues.declare_new(context.line.reached()).await {
+    if let Err(shortfall) = context.queues.declare_new(context.link.reached()).await {
         let why = shortfall.in_words();
         warn!(problem = %why, "could not declare the queues of new organizations");
         // The next connection retries and reports the error.
-        context.line.end(&why);
+        context.link.end(&why);
     }
 }
 
@@ -205,11 +205,11 @@ impl Bus for Rabbit {
         loop {
             let (context, until) = self.consumable(organization).await;
             // A queue without a leader never answers its consumer, nor any other consumer of the same channel.
-            if context.line.look(&queue).await.is_none() {
+            if context.link.look(&queue).await.is_none() {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;
             }
-            match Subscription::organization(&context.line, &queue, prefetch).await {
+            match Subscription::organization(&context.link, &queue, prefetch).await {
                 Ok(subscription) => {
                     return consumption(subscription, queue, context, until);
                 }
@@ -217,13 +217,13 @@ impl Bus for Rabbit {
                     warn!(organization_id = %organization, queue, problem = %error, "could not consume a queue; trying again");
                 }
                 // The queue may have been deleted; the next connection declares it.
-                Err(error) => context.line.end(&error.to_string()),
+                Err(error) => context.link.end(&error.to_string()),
             }
         }
     }
 
     async fn announce(&self, announcement: Announcement) -> Result<Announced, BusError> {
-        let line = self.state.line().ok_or(BusError::Away)?;
+        let link = self.state.link().ok_or(BusError::Away)?;
         let Announcement { routing_key, message_id, body, headers } = announcement;
         let to = Address { exchange: &self.options.outcomes_exchange, routing_key: &routing_key };
         let properties = BasicProperties::default()
@@ -233,8 +233,8 @@ impl Bus for Rabbit {
             .with_message_id(short(&message_id).map_err(|failure| failure.at(to))?)
             .with_timestamp(now())
             .with_headers(copy::table(&headers));
-        let sent = line.publisher().send(to, body.into(), properties);
-        line.confirmed(to, Instant::now() + CONFIRM_LIMIT, sent).await
+        let sent = link.publisher().send(to, body.into(), properties);
+        link.confirmed(to, Instant::now() + CONFIRM_LIMIT, sent).await
     }
 
     async fn stop(&self) {
@@ -244,8 +244,8 @@ impl Bus for Rabbit {
 
     async fn close(&self) {
         self.stop().await;
-        if let Some(line) = self.state.line() {
-            line.acks_taken().await;
+        if let Some(link) = self.state.link() {
+            link.acks_taken().await;
         }
         self.signals.close.cancel();
         let supervisor = lock(&self.supervisor).take();
@@ -258,7 +258,7 @@ impl Bus for Rabbit {
 
     fn unready(&self) -> Vec<String> {
         let mut reasons = self.state.unready();
-        for trouble in self.troubles.reasons() {
+        for trouble in self.faults.reasons() {
             if !reasons.iter().any(|known| known.contains(&trouble)) {
                 reasons.push(trouble);
             }

@@ -66,7 +66,7 @@ async fn measure(
     queue: &BrokerQueue,
     name: &str,
 ) -> Option<QueueStats> {
-    let found = context.line.look(name).await;
+    let found = context.link.look(name).await;
     metrics.record(Measurement::QueueDepth(queue, found.map(|found| found.ready.into())));
     found
 }
@@ -75,7 +75,7 @@ async fn measure(
 async fn report_missing(context: &ConsumeContext, metrics: &dyn Metrics, before: &mut Vec<OrganizationId>) {
     if !context.queues.all_missing().is_empty() {
         // The next check, or the next connection, reports a failure.
-        _ = context.queues.declare_new(context.line.reached()).await;
+        _ = context.queues.declare_new(context.link.reached()).await;
     }
     let missing = context.queues.all_missing();
     for restored in before.iter().filter(|id| !missing.contains(id)) {

@@ -32,7 +32,7 @@ impl ConnectionState {
 
     /// Context of the line, unless it has ended.
     fn context(&self) -> Option<Arc<ConsumeContext>> {
-        self.context.clone().filter(|context| !context.line.has_ended())
+        self.context.clone().filter(|context| !context.link.has_ended())
     }
 }
 
@@ -48,8 +48,8 @@ impl SharedState {
     }
 
     /// Current line to the broker.
-    pub(super) fn line(&self) -> Option<Arc<Link>> {
-        Some(self.context()?.line.clone())
+    pub(super) fn link(&self) -> Option<Arc<Link>> {
+        Some(self.context()?.link.clone())
     }
 
     /// Context of the line that consumes, and the token that is cancelled when consuming ends.
@@ -122,7 +122,7 @@ impl SharedState {
     /// Reasons for which the worker is not ready.
     pub(super) fn unready(&self) -> Vec<String> {
         let now = self.now.borrow();
-        let blocked = now.context.as_ref().and_then(|context| context.line.blocked());
+        let blocked = now.context.as_ref().and_then(|context| context.link.blocked());
         now.not_consuming_reason.iter().cloned().chain(blocked).collect()
     }
 }

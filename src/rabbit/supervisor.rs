@@ -30,11 +30,11 @@ const CHECK_BLOCKED_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Supervisor {
     pub options: Arc<RabbitOptions>,
     pub state: Arc<SharedState>,
-    pub watch: Arc<dyn Metrics>,
+    pub metrics: Arc<dyn Metrics>,
     pub outlet: Arc<DeliverySender>,
     pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
-    pub troubles: Arc<DestinationFaults>,
+    pub faults: Arc<DestinationFaults>,
     pub signals: SupervisorSignals,
 }
 
@@ -56,19 +56,19 @@ pub(super) struct SupervisorSignals {
 impl Supervisor {
     /// Runs until the bus closes.
     pub(super) async fn run(self) {
-        self.watch.record(Measurement::BrokerConnected(false));
+        self.metrics.record(Measurement::BrokerConnected(false));
         let mut backoff = ReconnectBackoff::new();
         let mut care = Caution::OneAtATime;
         let close = self.signals.close.clone();
         while !close.is_cancelled() {
             let established = tokio::select! {
-                established = Link::establish(&self.options, &self.troubles, &self.queues) => established,
+                established = Link::establish(&self.options, &self.faults, &self.queues) => established,
                 () = close.cancelled() => return,
             };
             match established {
-                Ok(line) => {
+                Ok(link) => {
                     let since = Instant::now();
-                    self.hold(Arc::new(line), &mut care).await;
+                    self.hold(Arc::new(link), &mut care).await;
                     backoff.reset_after(since.elapsed());
                 }
                 Err(reason) => self.without(reason),
@@ -81,37 +81,37 @@ impl Supervisor {
     }
 
     /// Serves a line until it breaks or the bus closes.
-    async fn hold(&self, line: Arc<Link>, care: &mut Caution) {
+    async fn hold(&self, link: Arc<Link>, care: &mut Caution) {
         info!(broker = %self.options.place(), "connected to the broker");
         let context = Arc::new(ConsumeContext {
-            line: line.clone(),
+            link: link.clone(),
             options: self.options.clone(),
             queues: self.queues.clone(),
             deaths: self.deaths.clone(),
         });
         self.state.connected(context.clone());
-        self.watch.record(Measurement::BrokerConnected(true));
+        self.metrics.record(Measurement::BrokerConnected(true));
         let close = self.signals.close.clone();
         let why = tokio::select! {
-            why = line.wait_broken() => why,
+            why = link.wait_broken() => why,
             why = self.work(&context, care) => why,
-            () = self.merge_pauses(&line) => String::new(),
-            why = queue_depths::report(&context, &self.state, self.watch.as_ref()) => why,
+            () = self.merge_pauses(&link) => String::new(),
+            why = queue_depths::report(&context, &self.state, self.metrics.as_ref()) => why,
             () = close.cancelled() => "closed".to_owned(),
         };
-        line.end(&why);
-        self.watch.record(Measurement::BrokerConnected(false));
+        link.end(&why);
+        self.metrics.record(Measurement::BrokerConnected(false));
         let place = self.options.place();
         self.state.set_disconnected(format!("the connection to the broker at {place} was lost: {why}"));
         self.queues.forget();
-        self.troubles.forget();
+        self.faults.forget();
         if close.is_cancelled() {
             info!(broker = %place, "closing the connection to the broker");
-            line.close().await;
+            link.close().await;
         } else {
             warn!(broker = %place, reason = %why, "lost the connection to the broker; reconnecting");
             // In the background, because a hanging broker must not delay the connection to its successor.
-            tokio::spawn(async move { line.close().await });
+            tokio::spawn(async move { link.close().await });
         }
     }
 
@@ -123,11 +123,11 @@ impl Supervisor {
         while self.may_consume(&mut pause).await {
             self.queues.complete().await;
             self.await_queues().await;
-            if *care == Caution::OneAtATime && self.is_inbox_empty(&context.line).await {
+            if *care == Caution::OneAtATime && self.is_inbox_empty(&context.link).await {
                 *care = Caution::None;
             }
             let prefetch = if *care == Caution::OneAtATime { 1 } else { self.options.prefetch };
-            let mut subscription = match Subscription::inbox(&context.line, &self.options.queue, prefetch).await {
+            let mut subscription = match Subscription::inbox(&context.link, &self.options.queue, prefetch).await {
                 Ok(subscription) => subscription,
                 Err(error) => return error.to_string(),
             };
@@ -148,17 +148,17 @@ impl Supervisor {
     }
 
     /// True if the inbox is empty, so that no message in it can have killed an earlier process.
-    async fn is_inbox_empty(&self, line: &Link) -> bool {
-        line.look(&self.options.queue).await.is_some_and(|inbox| inbox.ready == 0)
+    async fn is_inbox_empty(&self, link: &Link) -> bool {
+        link.look(&self.options.queue).await.is_some_and(|inbox| inbox.ready == 0)
     }
 
     /// Merges the reasons to pause: the owner's, a destination without write permission, a broker that blocks
     /// publishers.
-    async fn merge_pauses(&self, line: &Link) {
-        let (mut pause, mut forbidden) = (self.signals.pause.subscribe(), self.troubles.forbidden());
+    async fn merge_pauses(&self, link: &Link) {
+        let (mut pause, mut forbidden) = (self.signals.pause.subscribe(), self.faults.forbidden());
         loop {
             let owner = pause.borrow_and_update().clone();
-            let reason = owner.or(forbidden.borrow_and_update().clone()).or(line.blocked());
+            let reason = owner.or(forbidden.borrow_and_update().clone()).or(link.blocked());
             send_if_new(&self.signals.paused, reason);
             tokio::select! {
                 // Both senders live as long as `self`.

@@ -61,7 +61,7 @@ type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
 impl Committer {
     /// Starts the commit thread.
-    pub(super) fn start(shared: Arc<Shared>, disk: Box<dyn Disk>, watch: Arc<dyn Metrics>) -> io::Result<Self> {
+    pub(super) fn start(shared: Arc<Shared>, disk: Box<dyn Disk>, metrics: Arc<dyn Metrics>) -> io::Result<Self> {
         let (line, orders) = channel();
         let health = if shared.health.borrow().is_some() { Health::Broken } else { Health::Well };
         if health == Health::Broken {
@@ -71,7 +71,7 @@ impl Committer {
         let office = CommitLoop {
             shared,
             disk,
-            watch,
+            metrics,
             durable: 0,
             lost: 0..=0,
             waiting: Vec::new(),
@@ -129,7 +129,7 @@ impl Committer {
 struct CommitLoop {
     shared: Arc<Shared>,
     disk: Box<dyn Disk>,
-    watch: Arc<dyn Metrics>,
+    metrics: Arc<dyn Metrics>,
     /// Number of the last durable call.
     durable: u64,
     /// Calls lost with a damaged database.
@@ -261,7 +261,7 @@ impl CommitLoop {
     fn well(&mut self, started: Instant, call: u64) {
         self.shared.pending().mark_durable();
         self.shared.is_well();
-        self.watch.record(Measurement::StoreFlushed(started.elapsed()));
+        self.metrics.record(Measurement::StoreFlushed(started.elapsed()));
         self.health = Health::Well;
         self.rested = started + self.pace;
         self.durable = call;

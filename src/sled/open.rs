@@ -31,15 +31,15 @@ pub struct Opened {
 ///
 /// # Errors
 /// `InUse` if another process holds it, `StoredSchema` if a newer version wrote it, `Open` for every other failure.
-pub fn open(options: &SledOptions, watch: Arc<dyn Metrics>) -> Result<Opened, StoreError> {
-    open_with(options, watch, |disk| disk)
+pub fn open(options: &SledOptions, metrics: Arc<dyn Metrics>) -> Result<Opened, StoreError> {
+    open_with(options, metrics, |disk| disk)
 }
 
 /// Opens the store with a wrapper between the commit thread and the disk.
 #[doc(hidden)]
 pub fn open_with(
     options: &SledOptions,
-    watch: Arc<dyn Metrics>,
+    metrics: Arc<dyn Metrics>,
     between: impl FnOnce(Box<dyn Disk>) -> Box<dyn Disk>,
 ) -> Result<Opened, StoreError> {
     let path = &options.path;
@@ -59,7 +59,7 @@ pub fn open_with(
         Err(trouble) => return Err(trouble.into_error(path)),
     });
     let disk = between(Box::new(Arc::clone(&shared)));
-    let committer = Committer::start(Arc::clone(&shared), disk, watch)
+    let committer = Committer::start(Arc::clone(&shared), disk, metrics)
         .map_err(|error| failed(path, &format!("cannot start the commit thread: {error}")))?;
     Ok(Opened { store: SledStore::new(shared, committer), quarantined })
 }

@@ -26,25 +26,25 @@ fn no_privilege() -> Fault {
 }
 
 fn blocked_by(fault: &Fault, now: Instant) -> CircuitBreaker {
-    let mut blockade = CircuitBreaker::default();
-    assert!(matches!(blockade.held(fault.step, fault, now, now), BreakerChange::Blocked(_)));
-    blockade
+    let mut breaker = CircuitBreaker::default();
+    assert!(matches!(breaker.held(fault.step, fault, now, now), BreakerChange::Blocked(_)));
+    breaker
 }
 
 /// Returns a breaker with one held step: the step was refused and the probe succeeded.
 fn held_by(fault: &Fault, now: Instant) -> CircuitBreaker {
-    let mut blockade = CircuitBreaker::default();
-    assert!(matches!(blockade.held(fault.step, fault, now, now), BreakerChange::None), "the extent is not known yet");
-    assert_eq!(blockade.due(), Some(now), "a probe is due at once");
-    assert!(matches!(blockade.probe_succeeded(now), BreakerChange::Held(_)));
-    blockade
+    let mut breaker = CircuitBreaker::default();
+    assert!(matches!(breaker.held(fault.step, fault, now, now), BreakerChange::None), "the extent is not known yet");
+    assert_eq!(breaker.due(), Some(now), "a probe is due at once");
+    assert!(matches!(breaker.probe_succeeded(now), BreakerChange::Held(_)));
+    breaker
 }
 
 const STEP: StepName = StepName::PostIncident;
 
 /// Returns the time until the next event may try the held step.
-fn next_trial(blockade: &CircuitBreaker, now: Instant) -> Duration {
-    match blockade.entry(STEP, now) {
+fn next_trial(breaker: &CircuitBreaker, now: Instant) -> Duration {
+    match breaker.entry(STEP, now) {
         BreakerPermission::Held(_, until) => until - now,
         other => panic!("{other:?}"),
     }
@@ -53,16 +53,16 @@ fn next_trial(blockade: &CircuitBreaker, now: Instant) -> Duration {
 #[test]
 fn probes_are_due_after_5_seconds_and_then_at_growing_pauses_of_at_most_30() {
     let mut now = Instant::now();
-    let mut blockade = blocked_by(&no_token(), now);
+    let mut breaker = blocked_by(&no_token(), now);
     let mut pauses = Vec::new();
     for n in 0..6 {
-        let due = blockade.due().expect("a probe");
+        let due = breaker.due().expect("a probe");
         pauses.push((due - now).as_secs());
         now = due;
         if n % 2 == 0 {
-            assert!(matches!(blockade.probe_refused(&no_token(), now), BreakerChange::None));
+            assert!(matches!(breaker.probe_refused(&no_token(), now), BreakerChange::None));
         } else {
-            blockade.probe_inconclusive(now);
+            breaker.probe_inconclusive(now);
         }
     }
     assert_eq!(pauses, [5, 10, 20, 30, 30, 30]);
@@ -72,88 +72,88 @@ fn probes_are_due_after_5_seconds_and_then_at_growing_pauses_of_at_most_30() {
 fn a_block_of_every_request_ends_with_one_successful_probe() {
     for fault in [no_token(), fault(StepName::PostIncident, 401, "application user")] {
         let now = Instant::now();
-        let mut blockade = blocked_by(&fault, now);
+        let mut breaker = blocked_by(&fault, now);
         assert!(
-            matches!(blockade.probe_succeeded(now + SECOND * 7), BreakerChange::Released(time) if time == SECOND * 7),
+            matches!(breaker.probe_succeeded(now + SECOND * 7), BreakerChange::Released(time) if time == SECOND * 7),
             "{fault:?}"
         );
-        assert!(blockade.cause().is_none());
+        assert!(breaker.cause().is_none());
     }
 }
 
 #[test]
 fn a_step_that_is_held_holds_no_other() {
     let now = Instant::now();
-    let blockade = held_by(&no_privilege(), now);
-    assert!(blockade.blocked().is_none() && blockade.cause().is_some());
-    assert!(matches!(blockade.entry(StepName::PostLiveWorkItem, now), BreakerPermission::Free));
-    assert!(matches!(blockade.entry(STEP, now), BreakerPermission::Held(..)));
-    assert!(blockade.due().is_none(), "no probe is due");
+    let breaker = held_by(&no_privilege(), now);
+    assert!(breaker.blocked().is_none() && breaker.cause().is_some());
+    assert!(matches!(breaker.entry(StepName::PostLiveWorkItem, now), BreakerPermission::Free));
+    assert!(matches!(breaker.entry(STEP, now), BreakerPermission::Held(..)));
+    assert!(breaker.due().is_none(), "no probe is due");
 }
 
 #[test]
 fn a_refused_probe_blocks_the_organization_and_the_step_is_tried_afterwards() {
     let now = Instant::now();
-    let mut blockade = CircuitBreaker::default();
-    blockade.held(STEP, &no_privilege(), now, now);
-    assert!(matches!(blockade.probe_refused(&no_privilege(), now), BreakerChange::Blocked(_)));
-    assert!(blockade.blocked().is_some());
+    let mut breaker = CircuitBreaker::default();
+    breaker.held(STEP, &no_privilege(), now, now);
+    assert!(matches!(breaker.probe_refused(&no_privilege(), now), BreakerChange::Blocked(_)));
+    assert!(breaker.blocked().is_some());
     assert!(
-        matches!(blockade.probe_succeeded(now + SECOND * 5), BreakerChange::Held(_)),
+        matches!(breaker.probe_succeeded(now + SECOND * 5), BreakerChange::Held(_)),
         "a successful probe does not prove the step"
     );
-    assert!(matches!(blockade.entry(STEP, now + SECOND * 5), BreakerPermission::Trial));
-    blockade.begin_trial(STEP);
-    assert!(matches!(blockade.finish_trial(STEP, TrialResult::Answered, now + SECOND * 6), BreakerChange::Released(_)));
+    assert!(matches!(breaker.entry(STEP, now + SECOND * 5), BreakerPermission::Trial));
+    breaker.begin_trial(STEP);
+    assert!(matches!(breaker.finish_trial(STEP, TrialResult::Answered, now + SECOND * 6), BreakerChange::Released(_)));
 }
 
 #[test]
 fn one_event_at_a_time_tries_a_step_at_growing_pauses() {
     let start = Instant::now();
-    let (mut now, mut blockade, mut pauses) = (start, held_by(&no_privilege(), start), Vec::new());
+    let (mut now, mut breaker, mut pauses) = (start, held_by(&no_privilege(), start), Vec::new());
     for n in 0..5 {
-        let pause = next_trial(&blockade, now);
+        let pause = next_trial(&breaker, now);
         pauses.push(pause.as_secs());
         now += pause;
-        assert!(matches!(blockade.entry(STEP, now), BreakerPermission::Trial));
-        blockade.begin_trial(STEP);
-        assert!(matches!(blockade.entry(STEP, now), BreakerPermission::Held(..)), "one at a time");
+        assert!(matches!(breaker.entry(STEP, now), BreakerPermission::Trial));
+        breaker.begin_trial(STEP);
+        assert!(matches!(breaker.entry(STEP, now), BreakerPermission::Held(..)), "one at a time");
         let tried = if n % 2 == 0 { TrialResult::Refused(&no_privilege()) } else { TrialResult::Unknown };
-        assert!(matches!(blockade.finish_trial(STEP, tried, now), BreakerChange::None));
+        assert!(matches!(breaker.finish_trial(STEP, tried, now), BreakerChange::None));
     }
     assert_eq!(pauses, [5, 10, 20, 30, 30]);
-    assert_eq!(blockade.cause().unwrap().since, start, "since the first time");
-    blockade.begin_trial(STEP);
+    assert_eq!(breaker.cause().unwrap().since, start, "since the first time");
+    breaker.begin_trial(STEP);
     assert!(
-        matches!(blockade.finish_trial(STEP, TrialResult::Answered, now), BreakerChange::Released(time) if time == now - start)
+        matches!(breaker.finish_trial(STEP, TrialResult::Answered, now), BreakerChange::Released(time) if time == now - start)
     );
-    assert!(matches!(blockade.entry(STEP, now), BreakerPermission::Free));
+    assert!(matches!(breaker.entry(STEP, now), BreakerPermission::Free));
 }
 
 #[test]
 fn another_reason_is_reported_and_a_refused_token_in_a_trial_blocks_the_organization() {
     let now = Instant::now();
-    let mut blockade = held_by(&no_privilege(), now);
+    let mut breaker = held_by(&no_privilege(), now);
     let other = fault(STEP, 403, "another role");
-    assert!(matches!(blockade.finish_trial(STEP, TrialResult::Refused(&other), now), BreakerChange::ReasonChanged(_)));
-    assert!(matches!(blockade.finish_trial(STEP, TrialResult::Refused(&no_token()), now), BreakerChange::Blocked(_)));
-    assert!(matches!(blockade.probe_refused(&no_token(), now), BreakerChange::None));
-    assert!(matches!(blockade.probe_refused(&other, now), BreakerChange::ReasonChanged(_)));
+    assert!(matches!(breaker.finish_trial(STEP, TrialResult::Refused(&other), now), BreakerChange::ReasonChanged(_)));
+    assert!(matches!(breaker.finish_trial(STEP, TrialResult::Refused(&no_token()), now), BreakerChange::Blocked(_)));
+    assert!(matches!(breaker.probe_refused(&no_token(), now), BreakerChange::None));
+    assert!(matches!(breaker.probe_refused(&other, now), BreakerChange::ReasonChanged(_)));
 }
 
 #[test]
 fn two_steps_are_freed_one_by_one() {
     let now = Instant::now();
-    let mut blockade = held_by(&no_privilege(), now);
+    let mut breaker = held_by(&no_privilege(), now);
     let chats = fault(StepName::PostLiveWorkItem, 404, "install it");
-    blockade.held(chats.step, &chats, now, now);
-    assert!(matches!(blockade.probe_succeeded(now), BreakerChange::Held(fault) if fault.step == chats.step));
+    breaker.held(chats.step, &chats, now, now);
+    assert!(matches!(breaker.probe_succeeded(now), BreakerChange::Held(fault) if fault.step == chats.step));
     assert!(matches!(
-        blockade.finish_trial(STEP, TrialResult::Answered, now + SECOND),
+        breaker.finish_trial(STEP, TrialResult::Answered, now + SECOND),
         BreakerChange::StepReleased(STEP, _)
     ));
     assert!(matches!(
-        blockade.finish_trial(chats.step, TrialResult::Answered, now + SECOND * 2),
+        breaker.finish_trial(chats.step, TrialResult::Answered, now + SECOND * 2),
         BreakerChange::Released(_)
     ));
 }
@@ -161,16 +161,16 @@ fn two_steps_are_freed_one_by_one() {
 #[test]
 fn refusals_of_requests_sent_before_the_release_are_ignored() {
     let now = Instant::now();
-    let mut blockade = blocked_by(&no_token(), now);
-    let late = |blockade: &mut CircuitBreaker, fault: &Fault, at| blockade.held(fault.step, fault, now, at);
-    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND), BreakerChange::None), "one of the same burst");
-    assert_eq!(blockade.due(), Some(now + SECOND * 5));
-    blockade.probe_succeeded(now + SECOND * 5);
-    assert!(matches!(late(&mut blockade, &no_token(), now + SECOND * 6), BreakerChange::None), "a late refusal");
-    assert!(matches!(late(&mut blockade, &no_privilege(), now + SECOND * 6), BreakerChange::None), "a late refusal");
-    assert!(blockade.cause().is_none());
+    let mut breaker = blocked_by(&no_token(), now);
+    let late = |breaker: &mut CircuitBreaker, fault: &Fault, at| breaker.held(fault.step, fault, now, at);
+    assert!(matches!(late(&mut breaker, &no_token(), now + SECOND), BreakerChange::None), "one of the same burst");
+    assert_eq!(breaker.due(), Some(now + SECOND * 5));
+    breaker.probe_succeeded(now + SECOND * 5);
+    assert!(matches!(late(&mut breaker, &no_token(), now + SECOND * 6), BreakerChange::None), "a late refusal");
+    assert!(matches!(late(&mut breaker, &no_privilege(), now + SECOND * 6), BreakerChange::None), "a late refusal");
+    assert!(breaker.cause().is_none());
     let began = now + SECOND * 7;
-    assert!(matches!(blockade.held(StepName::Token, &no_token(), began, began), BreakerChange::Blocked(_)));
+    assert!(matches!(breaker.held(StepName::Token, &no_token(), began, began), BreakerChange::Blocked(_)));
 }
 
 #[test]
@@ -187,10 +187,10 @@ fn a_changed_file_is_probed_at_once() {
 #[test]
 fn a_step_that_no_event_needs_is_released() {
     let now = Instant::now();
-    let mut blockade = held_by(&no_privilege(), now);
+    let mut breaker = held_by(&no_privilege(), now);
     let due = now + FIRST_PAUSE;
-    assert!(matches!(blockade.release_untried(due + SECOND * 899), BreakerChange::None));
-    assert!(matches!(blockade.release_untried(due + UNTRIED), BreakerChange::Released(_)));
+    assert!(matches!(breaker.release_untried(due + SECOND * 899), BreakerChange::None));
+    assert!(matches!(breaker.release_untried(due + UNTRIED), BreakerChange::Released(_)));
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -217,32 +217,32 @@ proptest! {
 
     #[test]
     fn the_beginning_and_the_end_of_an_outage_are_always_reported(happenings in happenings()) {
-        let (mut now, mut blockade, mut told) = (Instant::now(), CircuitBreaker::default(), false);
+        let (mut now, mut breaker, mut told) = (Instant::now(), CircuitBreaker::default(), false);
         for happening in happenings {
             let change = match happening {
-                Happening::Held(step) => blockade.held(step, &fault(step, 403, ""), now, now),
-                Happening::Tried(step, 0) => blockade.finish_trial(step, TrialResult::Answered, now),
-                Happening::Tried(step, 1) => blockade.finish_trial(step, TrialResult::Unknown, now),
-                Happening::Tried(step, 2) => blockade.finish_trial(step, TrialResult::Refused(&no_token()), now),
-                Happening::Tried(step, _) => blockade.finish_trial(step, TrialResult::Refused(&fault(step, 403, "")), now),
-                Happening::Probe(0) => blockade.probe_succeeded(now),
-                Happening::Probe(1) => blockade.probe_refused(&no_token(), now),
-                Happening::Probe(_) => blockade.probe_inconclusive(now),
+                Happening::Held(step) => breaker.held(step, &fault(step, 403, ""), now, now),
+                Happening::Tried(step, 0) => breaker.finish_trial(step, TrialResult::Answered, now),
+                Happening::Tried(step, 1) => breaker.finish_trial(step, TrialResult::Unknown, now),
+                Happening::Tried(step, 2) => breaker.finish_trial(step, TrialResult::Refused(&no_token()), now),
+                Happening::Tried(step, _) => breaker.finish_trial(step, TrialResult::Refused(&fault(step, 403, "")), now),
+                Happening::Probe(0) => breaker.probe_succeeded(now),
+                Happening::Probe(1) => breaker.probe_refused(&no_token(), now),
+                Happening::Probe(_) => breaker.probe_inconclusive(now),
                 Happening::Pass(seconds) => {
                     now += SECOND * u32::try_from(seconds).unwrap();
-                    blockade.release_untried(now)
+                    breaker.release_untried(now)
                 }
             };
             match change {
                 BreakerChange::Blocked(_) | BreakerChange::Held(_) => told = true,
                 BreakerChange::Released(_) => told = false,
-                BreakerChange::StepReleased(..) => prop_assert!(blockade.cause().is_some()),
+                BreakerChange::StepReleased(..) => prop_assert!(breaker.cause().is_some()),
                 BreakerChange::ReasonChanged(_) | BreakerChange::None => {}
             }
-            prop_assert!(told || blockade.blocked().is_none(), "a block is reported at once");
-            prop_assert!(!told || blockade.cause().is_some(), "its end is reported");
-            prop_assert!(told || blockade.cause().is_none() || blockade.due().is_some(), "a held step is reported after a probe");
-            if let Some(due) = blockade.due() {
+            prop_assert!(told || breaker.blocked().is_none(), "a block is reported at once");
+            prop_assert!(!told || breaker.cause().is_some(), "its end is reported");
+            prop_assert!(told || breaker.cause().is_none() || breaker.due().is_some(), "a held step is reported after a probe");
+            if let Some(due) = breaker.due() {
                 prop_assert!(due.saturating_duration_since(now) <= LONGEST_PAUSE);
             }
         }

@@ -31,8 +31,8 @@ pub(super) struct Limiter {
 }
 
 struct LimiterState {
-    pace: Aimd,
-    blockade: CircuitBreaker,
+    aimd: Aimd,
+    breaker: CircuitBreaker,
     shut_until: Option<Instant>,
     under_way: usize,
     /// Waiting requests, first come, first served.
@@ -45,7 +45,7 @@ struct LimiterState {
 
 /// Permit to have a request under way. Dropping it releases it, even without a result.
 pub(super) struct Permit {
-    gate: Arc<Limiter>,
+    limiter: Arc<Limiter>,
     started: Instant,
     released: bool,
     trial: Option<StepTrial>,
@@ -53,7 +53,7 @@ pub(super) struct Permit {
 
 /// Trial of a held step. If it is dropped without a result, another event may try later.
 struct StepTrial {
-    gate: Arc<Limiter>,
+    limiter: Arc<Limiter>,
     step: StepName,
     over: bool,
 }
@@ -73,24 +73,24 @@ impl Limiter {
                 state.admits(now)?;
                 let tries = state.may_try(step, now)?;
                 let is_free = state.waiting.is_empty() && state.has_place(now);
-                (if is_free { Ok(self.place(&mut state, now)) } else { Err(state.queue()) }, tries)
+                (if is_free { Ok(self.permit(&mut state, now)) } else { Err(state.queue()) }, tries)
             };
-            let trial = tries.then(|| StepTrial { gate: self.clone(), step, over: false });
-            let place = match turn {
-                Ok(place) => Some(place),
+            let trial = tries.then(|| StepTrial { limiter: self.clone(), step, over: false });
+            let permit = match turn {
+                Ok(permit) => Some(permit),
                 // An error means that waiting requests were rejected. The organization may be available again already.
                 Err(turn) => turn.await.ok(),
             };
-            if let Some(mut place) = place {
-                place.trial = trial;
-                return Ok(place);
+            if let Some(mut permit) = permit {
+                permit.trial = trial;
+                return Ok(permit);
             }
         }
     }
 
     /// Returns the time to check a held step again, or `None` if the step is admitted.
     pub(super) fn held_until(&self, step: StepName, now: Instant) -> Option<Instant> {
-        match self.lock().blockade.entry(step, now) {
+        match self.lock().breaker.entry(step, now) {
             BreakerPermission::Free | BreakerPermission::Trial => None,
             BreakerPermission::Held(_, until) => Some(until),
         }
@@ -99,8 +99,8 @@ impl Limiter {
     /// Returns the start of a step's hold, if the step is held while others are not.
     pub(super) fn held_since(&self, step: StepName, now: Instant) -> Option<Instant> {
         let state = self.lock();
-        match state.blockade.entry(step, now) {
-            BreakerPermission::Held(cause, _) if state.blockade.blocked().is_none() => Some(cause.since),
+        match state.breaker.entry(step, now) {
+            BreakerPermission::Held(cause, _) if state.breaker.blocked().is_none() => Some(cause.since),
             _ => None,
         }
     }
@@ -118,10 +118,10 @@ impl Limiter {
     /// Returns the availability of the organization.
     pub(super) fn availability(&self, now: Instant) -> LimiterAvailability {
         let state = self.lock();
-        match (state.blockade.blocked(), state.wait(now)) {
+        match (state.breaker.blocked(), state.wait(now)) {
             (Some(_), _) => LimiterAvailability::Blocked,
             (None, Some(_)) => LimiterAvailability::Throttled,
-            (None, None) => LimiterAvailability::Open(state.pace.room(now)),
+            (None, None) => LimiterAvailability::Open(state.aimd.room(now)),
         }
     }
 
@@ -141,7 +141,7 @@ impl Limiter {
     /// Blocks the organization until a probe succeeds, for a fault that every step would meet.
     pub(super) fn block(&self, fault: &Fault, now: Instant) -> BreakerChange {
         let mut state = self.lock();
-        let change = state.blockade.held(fault.step, fault, now, now);
+        let change = state.breaker.held(fault.step, fault, now, now);
         state.reject_waiting();
         self.notify();
         state.unless_retired(change)
@@ -149,7 +149,7 @@ impl Limiter {
 
     /// Applies the concurrency that Dynamics recommends.
     pub(super) fn advise(&self, concurrency: usize) {
-        self.lock().pace.advise(concurrency);
+        self.lock().aimd.advise(concurrency);
     }
 
     /// Retires this limiter and returns the one for the same organization with a changed file.
@@ -157,7 +157,7 @@ impl Limiter {
         let mut state = self.lock();
         state.retired = true;
         self.notify();
-        Self::with(most, state.blockade.succeeding(now))
+        Self::with(most, state.breaker.succeeding(now))
     }
 
     /// Retires the limiter of a removed organization.
@@ -169,7 +169,7 @@ impl Limiter {
     /// Assigns the probing of a blocked organization to the caller. Returns false if none is needed or another task is probing.
     pub(super) fn claim_probing(&self) -> bool {
         let mut state = self.lock();
-        let needed = !state.is_probed && !state.retired && state.blockade.cause().is_some();
+        let needed = !state.is_probed && !state.retired && state.breaker.cause().is_some();
         state.is_probed |= needed;
         needed
     }
@@ -177,15 +177,15 @@ impl Limiter {
     /// Returns the next action of the probing task. [`ProbeTurn::Done`] ends the assignment.
     pub(super) fn next_probe(&self, now: Instant) -> (ProbeTurn, BreakerChange) {
         let mut state = self.lock();
-        let change = state.blockade.release_untried(now);
+        let change = state.breaker.release_untried(now);
         if !matches!(change, BreakerChange::None) {
             self.notify();
         }
-        if state.retired || state.blockade.cause().is_none() {
+        if state.retired || state.breaker.cause().is_none() {
             state.is_probed = false;
             return (ProbeTurn::Done, state.unless_retired(change));
         }
-        let due = state.blockade.due().is_some_and(|due| due <= now) && state.wait(now).is_none();
+        let due = state.breaker.due().is_some_and(|due| due <= now) && state.wait(now).is_none();
         (if due { ProbeTurn::Now } else { ProbeTurn::Later }, state.unless_retired(change))
     }
 
@@ -193,9 +193,9 @@ impl Limiter {
     pub(super) fn probed(&self, found: Option<&Result<(), Fault>>, now: Instant) -> BreakerChange {
         let mut state = self.lock();
         let change = match found {
-            Some(Ok(())) => state.blockade.probe_succeeded(now),
-            Some(Err(fault)) => state.blockade.probe_refused(fault, now),
-            None => state.blockade.probe_inconclusive(now),
+            Some(Ok(())) => state.breaker.probe_succeeded(now),
+            Some(Err(fault)) => state.breaker.probe_refused(fault, now),
+            None => state.breaker.probe_inconclusive(now),
         };
         state.reject_waiting();
         self.notify();
@@ -206,17 +206,17 @@ impl Limiter {
     pub(super) fn condition(&self, now: Instant) -> LimiterStatus {
         let state = self.lock();
         LimiterStatus {
-            concurrency: state.pace.places(now),
+            concurrency: state.aimd.places(now),
             under_way: state.under_way,
             wait: state.wait(now),
-            cause: state.blockade.cause().cloned(),
+            cause: state.breaker.cause().cloned(),
         }
     }
 
-    fn with(most: usize, blockade: CircuitBreaker) -> Arc<Self> {
+    fn with(most: usize, breaker: CircuitBreaker) -> Arc<Self> {
         let state = LimiterState {
-            pace: Aimd::new(most),
-            blockade,
+            aimd: Aimd::new(most),
+            breaker,
             shut_until: None,
             under_way: 0,
             waiting: VecDeque::new(),
@@ -226,10 +226,10 @@ impl Limiter {
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
     }
 
-    fn place(self: &Arc<Self>, state: &mut LimiterState, now: Instant) -> Permit {
+    fn permit(self: &Arc<Self>, state: &mut LimiterState, now: Instant) -> Permit {
         state.under_way += 1;
-        state.pace.began(now);
-        Permit { gate: self.clone(), started: now, released: false, trial: None }
+        state.aimd.began(now);
+        Permit { limiter: self.clone(), started: now, released: false, trial: None }
     }
 
     /// Releases a permit and grants free permits to the waiting requests.
@@ -237,7 +237,7 @@ impl Limiter {
         state.under_way = state.under_way.saturating_sub(1);
         while state.admits(now).is_ok() && state.has_place(now) {
             let Some(next) = state.waiting.pop_front() else { break };
-            if let Err(mut unwanted) = next.send(self.place(&mut state, now)) {
+            if let Err(mut unwanted) = next.send(self.permit(&mut state, now)) {
                 // The waiting request was dropped. Marking the permit prevents its destructor from calling this function again.
                 unwanted.released = true;
                 state.under_way -= 1;
@@ -253,7 +253,7 @@ impl Limiter {
 impl LimiterState {
     /// Checks whether the organization admits requests at all.
     fn admits(&self, now: Instant) -> Result<(), Rejected> {
-        if let Some(cause) = self.blockade.blocked() {
+        if let Some(cause) = self.breaker.blocked() {
             return Err(Rejected::Blocked(cause.clone()));
         }
         self.wait(now).map_or(Ok(()), |wait| Err(Rejected::Throttled(wait)))
@@ -261,23 +261,23 @@ impl LimiterState {
 
     /// Checks whether the step is admitted. Returns true if the request is the trial of a held step.
     fn may_try(&mut self, step: StepName, now: Instant) -> Result<bool, Rejected> {
-        match self.blockade.entry(step, now) {
+        match self.breaker.entry(step, now) {
             BreakerPermission::Free => Ok(false),
             BreakerPermission::Held(cause, _) => Err(Rejected::Held(cause)),
             BreakerPermission::Trial => {
-                self.blockade.begin_trial(step);
+                self.breaker.begin_trial(step);
                 Ok(true)
             }
         }
     }
 
     fn has_place(&self, now: Instant) -> bool {
-        self.under_way < self.pace.places(now)
+        self.under_way < self.aimd.places(now)
     }
 
     /// Rejects all waiting requests if the organization is blocked.
     fn reject_waiting(&mut self) {
-        if self.blockade.blocked().is_some() {
+        if self.breaker.blocked().is_some() {
             self.waiting.clear();
         }
     }
@@ -303,27 +303,27 @@ impl Permit {
     pub(super) fn release(mut self, step: StepName, ended: RequestResult, held: Option<&Fault>) -> BreakerChange {
         let now = Instant::now();
         self.released = true;
-        let mut state = self.gate.lock();
+        let mut state = self.limiter.lock();
         let (began, under_way) = (self.started, state.under_way);
         match ended {
-            RequestResult::Answered => state.pace.answered(began, under_way, now),
-            RequestResult::Failed => state.pace.failed(began, under_way, now),
-            RequestResult::Throttled => state.pace.throttled(began, under_way, now),
-            RequestResult::Silent => state.pace.unanswered(began, now),
+            RequestResult::Answered => state.aimd.answered(began, under_way, now),
+            RequestResult::Failed => state.aimd.failed(began, under_way, now),
+            RequestResult::Throttled => state.aimd.throttled(began, under_way, now),
+            RequestResult::Silent => state.aimd.unanswered(began, now),
             RequestResult::Broken => {}
         }
         let tries = self.trial.take().map(|mut trial| std::mem::replace(&mut trial.over, true)).is_some();
         let change = match (held, ended) {
-            (held, _) if tries => state.blockade.finish_trial(step, ended.of_trial(held), now),
-            (Some(fault), _) => state.blockade.held(step, fault, began, now),
+            (held, _) if tries => state.breaker.finish_trial(step, ended.of_trial(held), now),
+            (Some(fault), _) => state.breaker.held(step, fault, began, now),
             (None, _) => BreakerChange::None,
         };
         state.reject_waiting();
         if tries || !matches!(change, BreakerChange::None) {
-            self.gate.notify();
+            self.limiter.notify();
         }
         let change = state.unless_retired(change);
-        self.gate.free(state, now);
+        self.limiter.free(state, now);
         change
     }
 }
@@ -331,8 +331,8 @@ impl Permit {
 impl Drop for StepTrial {
     fn drop(&mut self) {
         if !self.over {
-            self.gate.lock().blockade.finish_trial(self.step, TrialResult::Unknown, Instant::now());
-            self.gate.notify();
+            self.limiter.lock().breaker.finish_trial(self.step, TrialResult::Unknown, Instant::now());
+            self.limiter.notify();
         }
     }
 }
@@ -341,7 +341,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if !self.released {
             self.released = true;
-            self.gate.free(self.gate.lock(), Instant::now());
+            self.limiter.free(self.limiter.lock(), Instant::now());
         }
     }
 }

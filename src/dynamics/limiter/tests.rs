@@ -9,12 +9,12 @@ use super::*;
 
 const STEP: StepName = StepName::PostIncident;
 
-async fn entered(gate: &Arc<Limiter>) -> Permit {
-    gate.acquire(STEP).await.expect("a place")
+async fn entered(limiter: &Arc<Limiter>) -> Permit {
+    limiter.acquire(STEP).await.expect("a place")
 }
 
-fn well(place: Permit) -> BreakerChange {
-    place.release(STEP, RequestResult::Answered, None)
+fn well(permit: Permit) -> BreakerChange {
+    permit.release(STEP, RequestResult::Answered, None)
 }
 
 fn held(step: StepName) -> Fault {
@@ -29,15 +29,15 @@ fn held(step: StepName) -> Fault {
     }
 }
 
-fn places(gate: &Limiter) -> usize {
-    gate.condition(Instant::now()).concurrency
+fn places(limiter: &Limiter) -> usize {
+    limiter.condition(Instant::now()).concurrency
 }
 
 #[tokio::test]
 async fn permits_are_granted_in_the_order_of_the_calls() {
-    let gate = Limiter::new(1);
-    let first = entered(&gate).await;
-    let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(gate.acquire(STEP))).collect();
+    let limiter = Limiter::new(1);
+    let first = entered(&limiter).await;
+    let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(limiter.acquire(STEP))).collect();
     for turn in &mut waiting {
         assert!(poll!(turn).is_pending());
     }
@@ -48,64 +48,64 @@ async fn permits_are_granted_in_the_order_of_the_calls() {
     while let Some(mut next) = order.pop_front() {
         assert!(poll!(&mut next).is_pending(), "one at a time");
         well(inside);
-        let Poll::Ready(Ok(place)) = poll!(next) else { panic!("not its turn") };
+        let Poll::Ready(Ok(permit)) = poll!(next) else { panic!("not its turn") };
         for later in &mut order {
             assert!(poll!(later).is_pending(), "nobody overtakes");
         }
-        inside = place;
+        inside = permit;
     }
 }
 
 #[tokio::test]
 async fn a_dropped_permit_is_free_again() {
-    let gate = Limiter::new(1);
-    let place = entered(&gate).await;
+    let limiter = Limiter::new(1);
+    let permit = entered(&limiter).await;
     {
-        let mut turn = pin!(gate.acquire(STEP));
+        let mut turn = pin!(limiter.acquire(STEP));
         assert!(poll!(&mut turn).is_pending());
-        drop(place);
+        drop(permit);
         // The waiting request was granted the permit and is dropped before it receives it.
     }
-    drop(entered(&gate).await);
-    well(entered(&gate).await);
+    drop(entered(&limiter).await);
+    well(entered(&limiter).await);
 }
 
 #[tokio::test]
 async fn throttling_rejects_every_request_until_it_ends() {
-    let gate = Limiter::new(8);
-    let inside = entered(&gate).await;
+    let limiter = Limiter::new(8);
+    let inside = entered(&limiter).await;
     let now = Instant::now();
-    assert!(gate.throttle(Duration::from_secs(60), now), "it was open");
-    assert!(!gate.throttle(Duration::from_secs(30), now), "shorter changes nothing");
-    assert!(matches!(gate.acquire(STEP).await, Err(Rejected::Throttled(wait)) if wait > Duration::from_secs(55)));
-    assert!(matches!(gate.availability(now), LimiterAvailability::Throttled));
-    assert!(matches!(gate.availability(now + Duration::from_secs(60)), LimiterAvailability::Open(_)));
+    assert!(limiter.throttle(Duration::from_secs(60), now), "it was open");
+    assert!(!limiter.throttle(Duration::from_secs(30), now), "shorter changes nothing");
+    assert!(matches!(limiter.acquire(STEP).await, Err(Rejected::Throttled(wait)) if wait > Duration::from_secs(55)));
+    assert!(matches!(limiter.availability(now), LimiterAvailability::Throttled));
+    assert!(matches!(limiter.availability(now + Duration::from_secs(60)), LimiterAvailability::Open(_)));
     inside.release(STEP, RequestResult::Throttled, None);
-    assert_eq!(places(&gate), 4);
+    assert_eq!(places(&limiter), 4);
 }
 
 #[tokio::test]
 async fn throttling_rejects_waiting_requests() {
-    let gate = Limiter::new(1);
-    let inside = entered(&gate).await;
-    let mut turn = pin!(gate.acquire(STEP));
+    let limiter = Limiter::new(1);
+    let inside = entered(&limiter).await;
+    let mut turn = pin!(limiter.acquire(STEP));
     assert!(poll!(&mut turn).is_pending());
-    gate.throttle(Duration::from_secs(60), Instant::now());
+    limiter.throttle(Duration::from_secs(60), Instant::now());
     assert!(matches!(poll!(&mut turn), Poll::Ready(Err(Rejected::Throttled(_)))));
     well(inside);
 }
 
 #[tokio::test]
 async fn a_wait_of_zero_is_no_throttling() {
-    let gate = Limiter::new(8);
-    assert!(!gate.throttle(Duration::ZERO, Instant::now()));
-    well(entered(&gate).await);
+    let limiter = Limiter::new(8);
+    assert!(!limiter.throttle(Duration::ZERO, Instant::now()));
+    well(entered(&limiter).await);
 }
 
 #[tokio::test]
 async fn a_blocked_organization_rejects_every_request_until_a_probe_succeeds() {
-    let gate = Limiter::new(8);
-    let (first, second) = (entered(&gate).await, entered(&gate).await);
+    let limiter = Limiter::new(8);
+    let (first, second) = (entered(&limiter).await, entered(&limiter).await);
     assert!(matches!(
         first.release(STEP, RequestResult::Failed, Some(&held(StepName::Token))),
         BreakerChange::Blocked(_)
@@ -114,62 +114,65 @@ async fn a_blocked_organization_rejects_every_request_until_a_probe_succeeds() {
         matches!(second.release(STEP, RequestResult::Failed, Some(&held(StepName::Token))), BreakerChange::None),
         "reported once"
     );
-    assert!(matches!(gate.acquire(STEP).await, Err(Rejected::Blocked(_))));
-    assert!(matches!(gate.availability(Instant::now()), LimiterAvailability::Blocked));
-    assert!(gate.claim_probing() && !gate.claim_probing(), "one task probes it");
+    assert!(matches!(limiter.acquire(STEP).await, Err(Rejected::Blocked(_))));
+    assert!(matches!(limiter.availability(Instant::now()), LimiterAvailability::Blocked));
+    assert!(limiter.claim_probing() && !limiter.claim_probing(), "one task probes it");
 
     let later = Instant::now() + Duration::from_secs(6);
-    assert!(matches!(gate.next_probe(later), (ProbeTurn::Now, BreakerChange::None)));
-    assert!(matches!(gate.probed(Some(&Ok(())), Instant::now()), BreakerChange::Released(_)));
-    assert!(matches!(gate.next_probe(later), (ProbeTurn::Done, BreakerChange::None)));
-    let _all = (entered(&gate).await, entered(&gate).await);
-    assert!(!gate.claim_probing(), "nothing to probe");
+    assert!(matches!(limiter.next_probe(later), (ProbeTurn::Now, BreakerChange::None)));
+    assert!(matches!(limiter.probed(Some(&Ok(())), Instant::now()), BreakerChange::Released(_)));
+    assert!(matches!(limiter.next_probe(later), (ProbeTurn::Done, BreakerChange::None)));
+    let _all = (entered(&limiter).await, entered(&limiter).await);
+    assert!(!limiter.claim_probing(), "nothing to probe");
 }
 
 #[tokio::test]
 async fn a_held_step_is_tried_by_one_request_and_other_steps_continue() {
-    let gate = Limiter::new(8);
+    let limiter = Limiter::new(8);
     let now = Instant::now();
     assert!(matches!(
-        entered(&gate).await.release(STEP, RequestResult::Failed, Some(&held(STEP))),
+        entered(&limiter).await.release(STEP, RequestResult::Failed, Some(&held(STEP))),
         BreakerChange::None
     ));
-    assert!(gate.claim_probing(), "a probe checks the extent of the refusal");
-    assert!(matches!(gate.next_probe(now + Duration::from_secs(1)), (ProbeTurn::Now, BreakerChange::None)), "at once");
-    assert!(matches!(gate.probed(Some(&Ok(())), now), BreakerChange::Held(_)));
-    assert!(matches!(gate.acquire(STEP).await, Err(Rejected::Held(_))));
-    assert!(matches!(gate.availability(now), LimiterAvailability::Open(_)));
-    assert!(gate.held_since(STEP, now).is_some() && gate.held_until(STEP, now).is_some());
-    let other = gate.acquire(StepName::PostLiveWorkItem).await.expect("another step is free");
+    assert!(limiter.claim_probing(), "a probe checks the extent of the refusal");
+    assert!(
+        matches!(limiter.next_probe(now + Duration::from_secs(1)), (ProbeTurn::Now, BreakerChange::None)),
+        "at once"
+    );
+    assert!(matches!(limiter.probed(Some(&Ok(())), now), BreakerChange::Held(_)));
+    assert!(matches!(limiter.acquire(STEP).await, Err(Rejected::Held(_))));
+    assert!(matches!(limiter.availability(now), LimiterAvailability::Open(_)));
+    assert!(limiter.held_since(STEP, now).is_some() && limiter.held_until(STEP, now).is_some());
+    let other = limiter.acquire(StepName::PostLiveWorkItem).await.expect("another step is free");
     assert!(matches!(other.release(StepName::PostLiveWorkItem, RequestResult::Answered, None), BreakerChange::None));
 
     // After a change of the file, the step is tried at once.
-    let gate = gate.succeeded_by(8, now);
-    drop(entered(&gate).await);
-    assert!(matches!(gate.acquire(STEP).await, Err(Rejected::Held(_))), "a dropped trial proves nothing");
-    let gate = gate.succeeded_by(8, now);
-    let one = entered(&gate).await;
-    assert!(matches!(gate.acquire(STEP).await, Err(Rejected::Held(_))), "one at a time");
+    let limiter = limiter.succeeded_by(8, now);
+    drop(entered(&limiter).await);
+    assert!(matches!(limiter.acquire(STEP).await, Err(Rejected::Held(_))), "a dropped trial proves nothing");
+    let limiter = limiter.succeeded_by(8, now);
+    let one = entered(&limiter).await;
+    assert!(matches!(limiter.acquire(STEP).await, Err(Rejected::Held(_))), "one at a time");
     assert!(matches!(well(one), BreakerChange::Released(_)));
-    well(entered(&gate).await);
+    well(entered(&limiter).await);
 }
 
 #[tokio::test]
 async fn a_successor_takes_over_and_the_predecessor_reports_nothing() {
-    let gate = Limiter::new(8);
-    let (first, second) = (entered(&gate).await, entered(&gate).await);
+    let limiter = Limiter::new(8);
+    let (first, second) = (entered(&limiter).await, entered(&limiter).await);
     first.release(STEP, RequestResult::Failed, Some(&held(StepName::Token)));
-    let next = gate.succeeded_by(8, Instant::now());
+    let next = limiter.succeeded_by(8, Instant::now());
     assert!(matches!(second.release(STEP, RequestResult::Failed, Some(&held(StepName::Token))), BreakerChange::None));
-    assert!(matches!(gate.next_probe(Instant::now()), (ProbeTurn::Done, BreakerChange::None)));
+    assert!(matches!(limiter.next_probe(Instant::now()), (ProbeTurn::Done, BreakerChange::None)));
     assert!(matches!(next.next_probe(Instant::now()), (ProbeTurn::Now, BreakerChange::None)), "at once");
     assert!(matches!(next.probed(Some(&Ok(())), Instant::now()), BreakerChange::Released(_)));
     well(entered(&next).await);
 
-    let gate = Limiter::new(8);
-    let inside = entered(&gate).await;
-    gate.succeeded_by(8, Instant::now());
+    let limiter = Limiter::new(8);
+    let inside = entered(&limiter).await;
+    limiter.succeeded_by(8, Instant::now());
     let change = inside.release(STEP, RequestResult::Failed, Some(&held(StepName::Token)));
     assert!(matches!(change, BreakerChange::None), "late results are not reported");
-    assert!(!gate.claim_probing());
+    assert!(!limiter.claim_probing());
 }

@@ -146,11 +146,11 @@ pub(in crate::rabbit) fn consumption(
     until: CancellationToken,
 ) -> Consumption {
     let (cancel, closed) = (CancellationToken::new(), CancellationToken::new());
-    let held = HeldChannel::new(subscription.channel.clone(), context.line.clone(), queue, closed.clone());
+    let held = HeldChannel::new(subscription.channel.clone(), context.link.clone(), queue, closed.clone());
     let state = (subscription, context, until, cancel.clone(), Some(Arc::new(held)), false);
     let deliveries = unfold(state, async |(mut subscription, context, until, cancel, held, mut cancelled)| {
         loop {
-            let ended = context.line.ended().clone();
+            let ended = context.link.ended().clone();
             let message = tokio::select! {
                 biased;
                 () = ended.cancelled() => return None,
@@ -163,7 +163,7 @@ pub(in crate::rabbit) fn consumption(
                 }
             };
             // An error ends the channel, and with it the line.
-            let message = message?.inspect_err(|error| context.line.end(&refusal::in_words(error))).ok()?;
+            let message = message?.inspect_err(|error| context.link.end(&refusal::in_words(error))).ok()?;
             let delivery = delivery(message, &context, held.clone());
             return Some((delivery, (subscription, context, until, cancel, held, cancelled)));
         }
@@ -184,7 +184,7 @@ fn delivery(
         body: body.clone(),
         routing_key: routing_key.clone(),
         redelivered: message.redelivered || delivery_count(&message.properties) > 0,
-        lost: context.line.ended().clone(),
+        lost: context.link.ended().clone(),
     };
     let in_flight = RabbitMessage {
         context: context.clone(),

@@ -17,25 +17,25 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Channel shared by the consumer and each of its messages; the last of them closes it.
 pub(super) struct HeldChannel {
     channel: Channel,
-    line: Arc<Link>,
+    link: Arc<Link>,
     queue: String,
     closed: CancellationToken,
 }
 
 impl HeldChannel {
-    pub(in crate::rabbit) fn new(channel: Channel, line: Arc<Link>, queue: String, closed: CancellationToken) -> Self {
-        Self { channel, line, queue, closed }
+    pub(in crate::rabbit) fn new(channel: Channel, link: Arc<Link>, queue: String, closed: CancellationToken) -> Self {
+        Self { channel, link, queue, closed }
     }
 }
 
 impl Drop for HeldChannel {
     fn drop(&mut self) {
-        let (channel, line, queue) = (self.channel.clone(), self.line.clone(), std::mem::take(&mut self.queue));
+        let (channel, link, queue) = (self.channel.clone(), self.link.clone(), std::mem::take(&mut self.queue));
         let closed = self.closed.clone().drop_guard();
         // Outside of a runtime nothing is consumed any more.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                close(&channel, &line, &queue).await;
+                close(&channel, &link, &queue).await;
                 drop(closed);
             });
         }
@@ -44,19 +44,19 @@ impl Drop for HeldChannel {
 
 /// Closes the channel, and waits until its unsettled messages are back in the queue. A consumer started sooner would
 /// receive the messages behind them first.
-async fn close(channel: &Channel, line: &Link, queue: &str) {
+async fn close(channel: &Channel, link: &Link, queue: &str) {
     sleep(TAKE_ACKS).await;
-    if line.has_ended() {
+    if link.has_ended() {
         return;
     }
-    let before = line.look(queue).await;
+    let before = link.look(queue).await;
     // A failure means that the connection is broken anyway.
     _ = timeout(GOODBYE, channel.close(200, "OK".into())).await;
     let start = Instant::now();
     let mut last = before;
-    while start.elapsed() < RETURN_LIMIT && !line.has_ended() {
+    while start.elapsed() < RETURN_LIMIT && !link.has_ended() {
         sleep(LOOK_EVERY).await;
-        let now = line.look(queue).await;
+        let now = link.look(queue).await;
         // Two equal answers mean that the queue has settled.
         if now.is_some() && now == last {
             return;

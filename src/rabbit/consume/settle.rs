@@ -30,7 +30,7 @@ pub(in crate::rabbit) const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
 
 /// Dependencies for settling messages.
 pub(in crate::rabbit) struct ConsumeContext {
-    pub line: Arc<Link>,
+    pub link: Arc<Link>,
     pub options: Arc<RabbitOptions>,
     pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
@@ -90,7 +90,7 @@ impl Settle for Unacked {
         };
         let copy = copy::for_retry(&message.properties, &headers);
         // Published here, not when the answer is awaited, to keep the order of the calls.
-        let sent = message.context.line.publisher().send(Address::queue(&queue), message.body.clone(), copy);
+        let sent = message.context.link.publisher().send(Address::queue(&queue), message.body.clone(), copy);
         Box::pin(async move {
             message.confirmed(&queue, limit(), sent).await?;
             Ok(forwarded(message.ack().await, Forwarded::Moved))
@@ -113,7 +113,7 @@ impl RabbitMessage {
         let options = &self.context.options;
         let others = (0..options.delays.len()).filter(|other| *other != rung);
         let mut queues: Vec<String> = [rung].into_iter().chain(others).map(|rung| options.retry_queue(rung)).collect();
-        queues.sort_by_key(|queue| self.context.line.publisher().is_in_trouble(queue));
+        queues.sort_by_key(|queue| self.context.link.publisher().is_in_trouble(queue));
         let mut answer = Err(BusError::Away);
         for queue in queues {
             let limit = Instant::now() + options.confirm_timeout;
@@ -134,12 +134,12 @@ impl RabbitMessage {
         if self.is_lost() {
             return Err(BusError::Away);
         }
-        let sent = self.context.line.publisher().send(Address::queue(queue), body, copy);
+        let sent = self.context.link.publisher().send(Address::queue(queue), body, copy);
         self.confirmed(queue, limit, sent).await
     }
 
     fn is_lost(&self) -> bool {
-        self.context.line.has_ended() || !self.acker.usable()
+        self.context.link.has_ended() || !self.acker.usable()
     }
 
     /// Waits for the confirm of a copy.
@@ -149,10 +149,10 @@ impl RabbitMessage {
         limit: Instant,
         sent: impl Future<Output = PublishResult> + Send,
     ) -> Result<(), BusError> {
-        let line = &self.context.line;
-        if line.confirmed(Address::queue(queue), limit, sent).await? == Announced::Unrouted {
+        let link = &self.context.link;
+        if link.confirmed(Address::queue(queue), limit, sent).await? == Announced::Unrouted {
             // The queue was deleted; the next connection declares it again.
-            line.end(&format!("the queue `{queue}` is missing"));
+            link.end(&format!("the queue `{queue}` is missing"));
             return Err(BusError::Away);
         }
         Ok(())
@@ -165,7 +165,7 @@ impl RabbitMessage {
     /// Acknowledges the message. If that fails, the message stays unacked and the broker redelivers it.
     async fn ack(&self) -> Settled {
         let answer = self.acker.ack(BasicAckOptions::default()).await;
-        self.context.line.acked();
+        self.context.link.acked();
         self.settled(&answer)
     }
 
@@ -180,12 +180,12 @@ impl RabbitMessage {
     /// Returns the result of an acknowledgement. If it failed on a line that is up, only this side has given up the
     /// channel: the broker would keep the message unacked, and its consumer without room for another. So the line ends.
     fn settled(&self, answer: &lapin::Result<bool>) -> Settled {
-        let line = &self.context.line;
+        let link = &self.context.link;
         match answer {
-            _ if line.has_ended() => return Settled::Lost,
+            _ if link.has_ended() => return Settled::Lost,
             Ok(true) => return Settled::Taken,
-            Ok(false) => line.end("the channel of a message failed"),
-            Err(error) => line.end(&refusal::in_words(error)),
+            Ok(false) => link.end("the channel of a message failed"),
+            Err(error) => link.end(&refusal::in_words(error)),
         }
         Settled::Lost
     }

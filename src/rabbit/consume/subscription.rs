@@ -35,16 +35,16 @@ pub(in crate::rabbit) enum SubscribeError {
 impl Subscription {
     /// Starts a consumer of an organization's queue, on a separate channel; closing it returns the unsettled messages.
     pub(in crate::rabbit) async fn organization(
-        line: &Link,
+        link: &Link,
         queue: &str,
         prefetch: u16,
     ) -> Result<Self, SubscribeError> {
-        in_time(async { subscribe(&line.organization_channel().await?, queue, prefetch).await }).await
+        in_time(async { subscribe(&link.organization_channel().await?, queue, prefetch).await }).await
     }
 
     /// Starts a consumer of the inbox.
-    pub(in crate::rabbit) async fn inbox(line: &Link, queue: &str, prefetch: u16) -> Result<Self, SubscribeError> {
-        in_time(subscribe(line.inbox(), queue, prefetch)).await
+    pub(in crate::rabbit) async fn inbox(link: &Link, queue: &str, prefetch: u16) -> Result<Self, SubscribeError> {
+        in_time(subscribe(link.inbox(), queue, prefetch)).await
     }
 
     /// Cancels the consumer; messages already received can still be settled. Returns the reason if it could not be

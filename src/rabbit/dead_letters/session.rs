@@ -61,7 +61,7 @@ impl DeadLetterSession {
 
     /// Publisher of replayed dead letters.
     pub(in crate::rabbit) async fn publisher(&self) -> Result<&ConfirmedPublisher, DeadLetterError> {
-        let policy = PublishPolicy { confirm_timeout: self.options.confirm_timeout, troubles: None };
+        let policy = PublishPolicy { confirm_timeout: self.options.confirm_timeout, faults: None };
         let replays = async |reached| ConfirmedPublisher::connect(&reached, "replays dead letters", policy).await;
         self.publishing.get_or_try_init(|| connected(&self.options, replays)).await
     }

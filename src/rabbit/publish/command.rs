@@ -38,7 +38,7 @@ impl Publisher {
     /// # Errors
     /// If the broker is unreachable or refuses the user.
     pub async fn connect(options: &RabbitOptions) -> Result<Self, StartError> {
-        let policy = PublishPolicy { confirm_timeout: options.confirm_timeout, troubles: None };
+        let policy = PublishPolicy { confirm_timeout: options.confirm_timeout, faults: None };
         let connect = async |reached: Reached| ConfirmedPublisher::connect(&reached, "publish", policy).await;
         connect_once(options, connect).await.map(Self)
     }

@@ -99,18 +99,18 @@ mod tests {
 
     #[test]
     fn a_trouble_is_reported_once_and_names_its_destination() {
-        let troubles = DestinationFaults::new();
-        let forbidden = troubles.forbidden();
-        assert!(troubles.begins("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
-        assert!(!troubles.begins("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
+        let faults = DestinationFaults::new();
+        let forbidden = faults.forbidden();
+        assert!(faults.begins("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
+        assert!(!faults.begins("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
         assert_eq!(*forbidden.borrow(), None, "unconfirmed messages don't pause consuming");
-        assert!(troubles.begins("opencx.outcomes", DestinationTrouble::Forbidden("ACCESS_REFUSED".to_owned())));
-        let reasons = troubles.reasons();
+        assert!(faults.begins("opencx.outcomes", DestinationTrouble::Forbidden("ACCESS_REFUSED".to_owned())));
+        let reasons = faults.reasons();
         assert!(reasons[0].contains("handoffd.retry.5s") && reasons[1].contains("opencx.outcomes"), "{reasons:?}");
         assert!(forbidden.borrow().as_ref().is_some_and(|why| why.contains("opencx.outcomes")));
-        assert!(troubles.ends("opencx.outcomes") && !troubles.ends("opencx.outcomes"));
+        assert!(faults.ends("opencx.outcomes") && !faults.ends("opencx.outcomes"));
         assert_eq!(*forbidden.borrow(), None);
-        troubles.forget();
-        assert!(troubles.reasons().is_empty());
+        faults.forget();
+        assert!(faults.reasons().is_empty());
     }
 }

@@ -48,7 +48,7 @@ pub(in crate::rabbit) struct PublishPolicy {
     /// Time without a confirm after which a destination is in trouble.
     pub confirm_timeout: Duration,
     /// Record of the troubles of a worker; `None` for a command, whose messages fail without write permission.
-    pub troubles: Option<Arc<DestinationFaults>>,
+    pub faults: Option<Arc<DestinationFaults>>,
 }
 
 /// Message to publish.
@@ -261,7 +261,7 @@ impl PublishLane {
         self.heard = Instant::now();
         self.forbidden = None;
         self.is_unconfirmed = false;
-        if self.policy.troubles.as_ref().is_some_and(|troubles| troubles.ends(&self.name)) {
+        if self.policy.faults.as_ref().is_some_and(|faults| faults.ends(&self.name)) {
             info!(destination = self.name, "the broker confirms messages again");
         }
     }
@@ -270,7 +270,7 @@ impl PublishLane {
     /// for the next attempt.
     fn forbidden(&mut self, error: &lapin::Error) {
         let refused = std::mem::take(&mut self.in_flight).into_values().map(|published| published.job);
-        let Some(troubles) = &self.policy.troubles else {
+        let Some(faults) = &self.policy.faults else {
             for job in refused.chain(self.waiting.drain(..)) {
                 _ = job.answer.send(Err(PublishFailure::Refused("this user has no write permission".to_owned())));
             }
@@ -280,7 +280,7 @@ impl PublishLane {
         let pause = self.forbidden.as_ref().map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
         self.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
         let problem = refusal::in_words(error);
-        if troubles.begins(&self.name, DestinationTrouble::Forbidden(problem.clone())) {
+        if faults.begins(&self.name, DestinationTrouble::Forbidden(problem.clone())) {
             error!(
                 destination = self.name,
                 problem, "no write permission for a destination; consuming is paused until it is granted"
@@ -300,8 +300,8 @@ impl PublishLane {
             }
         } else if self.heard.elapsed() >= self.policy.confirm_timeout {
             self.is_unconfirmed = true;
-            let troubles = self.policy.troubles.as_ref();
-            if troubles.is_some_and(|troubles| troubles.begins(&self.name, DestinationTrouble::Unconfirmed)) {
+            let faults = self.policy.faults.as_ref();
+            if faults.is_some_and(|faults| faults.begins(&self.name, DestinationTrouble::Unconfirmed)) {
                 let timeout_s = self.policy.confirm_timeout.as_secs();
                 error!(destination = self.name, timeout_s, "the broker does not confirm messages");
             }

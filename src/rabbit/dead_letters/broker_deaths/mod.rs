@@ -44,7 +44,7 @@ const WINDOW: Window = Window { first: 16, most: 512 };
 /// Counter of events that the broker dead-letters by itself.
 pub(in crate::rabbit) struct BrokerDeaths {
     queue: RabbitDeadLetterQueue,
-    watch: Arc<dyn Metrics>,
+    metrics: Arc<dyn Metrics>,
     begun: AtomicU64,
     finished: AtomicU64,
     growth: Mutex<Growth>,
@@ -60,10 +60,10 @@ pub(in crate::rabbit) struct OwnCopies(u64);
 
 impl BrokerDeaths {
     /// Creates a counter for the dead-letter queue of these options.
-    pub(in crate::rabbit) fn new(options: &RabbitOptions, watch: Arc<dyn Metrics>) -> Self {
+    pub(in crate::rabbit) fn new(options: &RabbitOptions, metrics: Arc<dyn Metrics>) -> Self {
         Self {
             queue: RabbitDeadLetterQueue::new(options.clone()).with_window(WINDOW),
-            watch,
+            metrics,
             begun: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             growth: Mutex::default(),
@@ -166,7 +166,7 @@ impl BrokerDeaths {
             Reason::Expired => found.expired += 1,
             _ => found.delivery_limit += 1,
         }
-        self.watch.record(Measurement::DeadLettered(death.reason));
+        self.metrics.record(Measurement::DeadLettered(death.reason));
     }
 }
 
