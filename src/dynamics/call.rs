@@ -14,7 +14,7 @@ use super::environment::OrganizationEnvironment;
 use super::limiter::RequestResult;
 use super::mask::{Masking, brief, is_code};
 use super::notice;
-use super::reply::{ReplyMeaning, Sent, read, read_back};
+use super::reply::{ReplyMeaning, StepContext, read, read_back};
 use super::request::{Request, request};
 use super::token::Token;
 use super::wire::DynamicsWire;
@@ -39,7 +39,7 @@ impl<'a> StepCall<'a> {
     pub(super) async fn perform(
         &mut self,
         environment: &OrganizationEnvironment,
-        sent: Sent<'_>,
+        sent: StepContext<'_>,
     ) -> Result<Receipt, Fault> {
         let asked = request(sent.step, sent.event, sent.settings);
         let answer = self.ask(environment, &asked).await?;
@@ -88,13 +88,13 @@ impl<'a> StepCall<'a> {
     pub(super) fn apply_throttling(&self, environment: &OrganizationEnvironment, fault: &Fault) {
         if let Remedy::NotBefore(until) = fault.remedy {
             let wait = elapsed(Timestamp::now(), until);
-            let newly = environment.limiter.throttle(wait, Instant::now());
-            notice::throttled(&*self.wire.metrics, environment, fault, newly.then_some(wait));
+            let began = environment.limiter.throttle(wait, Instant::now());
+            notice::throttled(&*self.wire.metrics, environment, fault, began.then_some(wait));
         }
     }
 
     /// Converts the result of the step to the limiter's view of it.
-    pub(super) fn ended(&self, result: &Result<Receipt, Fault>) -> RequestResult {
+    pub(super) fn limiter_result(&self, result: &Result<Receipt, Fault>) -> RequestResult {
         match result {
             Ok(_) => RequestResult::Answered,
             Err(fault) => match (self.transport_result, fault.remedy) {
@@ -114,7 +114,7 @@ impl<'a> StepCall<'a> {
             return Err(fault.clone());
         }
         let mut turn = environment.token.lock_fetch().await;
-        match turn.result_of_other() {
+        match turn.shared_result() {
             Some(Ok(token)) => return Ok(token),
             Some(Err((fault, lost))) => {
                 self.transport_result = lost;

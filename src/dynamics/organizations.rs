@@ -19,7 +19,7 @@ use super::client::{Client, ClientError, Proxy};
 use super::environment::OrganizationEnvironment;
 use super::limiter::{LimiterAvailability, LimiterStatus};
 use super::organization_check::{Finding, inspect};
-use super::reply::Sent;
+use super::reply::StepContext;
 use super::wire::DynamicsWire;
 use super::{notice, probe};
 
@@ -155,9 +155,9 @@ impl Destination for Dynamics {
             }
         };
         let mut call = StepCall::new(&self.wire, step.name(), Some(event));
-        let mut result = call.perform(&environment, Sent { step, event, settings }).await;
+        let mut result = call.perform(&environment, StepContext { step, event, settings }).await;
         let held = result.as_ref().err().filter(|fault| fault.remedy == Remedy::Hold);
-        let change = permit.release(step.name(), call.ended(&result), held);
+        let change = permit.release(step.name(), call.limiter_result(&result), held);
         notice::report_change(&*self.wire.metrics, &environment, change);
         if let Err(fault) = &mut result
             && fault.remedy == Remedy::Hold

@@ -129,7 +129,7 @@ impl TokenCache {
 
 impl TokenTurn<'_> {
     /// Returns the result of the fetch that this turn waited for, or `None` if the caller must fetch.
-    pub(super) fn result_of_other(&self) -> Option<Result<Arc<Token>, TokenFailure>> {
+    pub(super) fn shared_result(&self) -> Option<Result<Arc<Token>, TokenFailure>> {
         if let Some(token) = self.cache.cached() {
             return Some(Ok(token));
         }

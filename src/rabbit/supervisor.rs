@@ -104,7 +104,7 @@ impl Supervisor {
         let place = self.options.place();
         self.state.set_disconnected(format!("the connection to the broker at {place} was lost: {why}"));
         self.queues.forget();
-        self.faults.forget();
+        self.faults.clear_all();
         if close.is_cancelled() {
             info!(broker = %place, "closing the connection to the broker");
             link.close().await;

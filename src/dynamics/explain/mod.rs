@@ -88,7 +88,7 @@ impl<'a> Preview<'a> {
         let time = Time { now: Timestamp::UNIX_EPOCH, first_seen: Timestamp::UNIX_EPOCH, attempts: 1 };
         match decide(self.event, self.settings, &self.memory, &self.progress, time) {
             Decision::Call(step) => Some(step),
-            Decision::Await(_) | Decision::Finish(_) | Decision::Refuse(_) => None,
+            Decision::WaitForHandoff(_) | Decision::Finish(_) | Decision::Refuse(_) => None,
         }
     }
 

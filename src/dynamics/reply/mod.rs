@@ -4,7 +4,7 @@
 
 mod looks;
 mod meaning;
-mod sent;
+mod step_context;
 mod wants;
 
 use handoffd_engine::event::{Body, ContactId, Event, Handoff, IncidentId};
@@ -25,7 +25,7 @@ use looks::{guid, in_their_clock, is_active, looked_up, rows, seen};
 use wants::environment_wants;
 
 pub(super) use meaning::ReplyMeaning;
-pub(super) use sent::Sent;
+pub(super) use step_context::StepContext;
 
 /// Dataverse's default length of an incident's number, in UTF-16 units.
 const TICKET_NUMBER_LIMIT: usize = 100;
@@ -35,7 +35,7 @@ const INACTIVE: &[&str] = &["0x80044411", "0x800404cf", "0x80040230"];
 const CLOSED_BEFORE_QUEUED: &str = "0x8004051e";
 
 /// Interprets the answer to a step's request.
-pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
+pub(super) fn read(sent: StepContext<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
     if answer.is_success() {
         // Without a representation in the answer, the incident's number is unknown.
         if answer.body.is_empty() && matches!(sent.step, Step::PostIncident { .. }) {
@@ -56,7 +56,7 @@ pub(super) fn read(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> ReplyMean
 }
 
 /// Interprets the answer to reading back a record with a derived key.
-pub(super) fn read_back(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
+pub(super) fn read_back(sent: StepContext<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
     let error = answer.error();
     if is_missing_row(answer, &error) || answer.status == 404 && !error.code.is_empty() {
         if matches!(sent.step, Step::LookUpContact) {
@@ -91,7 +91,7 @@ pub(super) fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     Err(refused(StepName::Probe, None, answer, &error, now))
 }
 
-fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<ReplyMeaning> {
+fn done(sent: StepContext<'_>, answer: &Answer, now: Timestamp) -> Option<ReplyMeaning> {
     let body = answer.object();
     if body.is_none() && !answer.body.is_empty() {
         return None;
@@ -120,7 +120,7 @@ fn done(sent: Sent<'_>, answer: &Answer, now: Timestamp) -> Option<ReplyMeaning>
 }
 
 /// Returns the receipt of a record that is identified by its key alone.
-fn made(sent: Sent<'_>) -> Option<Receipt> {
+fn made(sent: StepContext<'_>) -> Option<Receipt> {
     match sent.step {
         Step::CreatePlaceholder => Some(Receipt::PlaceholderReady(keys::placeholder(&sent.event.key.organization_id))),
         Step::AttachTranscript { part, .. } => Some(attached(sent.event, *part)),
@@ -144,7 +144,7 @@ fn work_item(event: &Event, subject_limit: Option<u32>) -> Receipt {
     Receipt::WorkItemPosted { id: keys::work_item(&event.key), subject_cut: handoff(event).is_some_and(cut) }
 }
 
-fn posted(sent: Sent<'_>, body: Option<&Value>, existed: bool) -> Option<Receipt> {
+fn posted(sent: StepContext<'_>, body: Option<&Value>, existed: bool) -> Option<Receipt> {
     let Step::PostIncident { customer, queue } = sent.step else {
         return None;
     };
@@ -170,7 +170,7 @@ fn ticket_number(text: &str) -> Option<String> {
 }
 
 /// Recognizes refusals that mean the step's result already holds.
-fn already_done(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
+fn already_done(sent: StepContext<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
         Step::CloseIncident { incident, .. } if is_inactive(error) => Some(Receipt::IncidentClosed(*incident)),
         Step::CloseIncident { how: Closing::Patch, etag: Some(_), .. } if answer.status == 412 => {
@@ -207,7 +207,7 @@ fn is_inactive(error: &ErrorBody) -> bool {
     INACTIVE.contains(&error.code.as_str()) || (error.code.is_empty() && says)
 }
 
-fn look_back(sent: Sent<'_>) -> Option<ReplyMeaning> {
+fn look_back(sent: StepContext<'_>) -> Option<ReplyMeaning> {
     match sent.step {
         Step::CreateContact { generation } => {
             let email = handoff(sent.event)?.customer.email.as_deref()?;
@@ -226,7 +226,7 @@ fn look_back(sent: Sent<'_>) -> Option<ReplyMeaning> {
     }
 }
 
-fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
+fn found(sent: StepContext<'_>, answer: &Answer) -> Option<Receipt> {
     let body = answer.object()?;
     match sent.step {
         Step::CreateContact { generation } => {
@@ -247,11 +247,11 @@ fn found(sent: Sent<'_>, answer: &Answer) -> Option<Receipt> {
     }
 }
 
-fn excused(sent: Sent<'_>, fault: Fault) -> ReplyMeaning {
+fn excused(sent: StepContext<'_>, fault: Fault) -> ReplyMeaning {
     allow_unlinked(sent.step, sent.settings, fault).map_or_else(ReplyMeaning::Fault, ReplyMeaning::Receipt)
 }
 
-fn fault(sent: Sent<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
+fn fault(sent: StepContext<'_>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {
     // Without a readable message, a permanent refusal looks like that of a dispensable property. A page with status 404 is
     // different: it stands for a missing environment.
     let hides_why = match answer.status {
@@ -281,7 +281,7 @@ fn refused(step: StepName, owner: Option<Uuid>, answer: &Answer, error: &ErrorBo
     }
 }
 
-fn unreadable(sent: Sent<'_>, answer: &Answer) -> Fault {
+fn unreadable(sent: StepContext<'_>, answer: &Answer) -> Fault {
     Fault {
         remedy: Remedy::Retry,
         step: sent.step.name(),

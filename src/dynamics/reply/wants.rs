@@ -6,7 +6,7 @@ use handoffd_engine::workflow::{
 };
 use uuid::Uuid;
 
-use super::sent::Sent;
+use super::step_context::StepContext;
 use crate::dynamics::answer::{Answer, ErrorBody};
 use crate::dynamics::classify::is_missing_row;
 
@@ -22,7 +22,7 @@ const TOO_LONG: &str = "0x80044331";
 const SUBJECT_LIMIT: u32 = 200;
 
 /// Recognizes a refusal that reveals a requirement of the environment.
-pub(super) fn environment_wants(sent: Sent<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
+pub(super) fn environment_wants(sent: StepContext<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
         Step::PostIncident { customer, queue } => incident_wants(sent, *customer, *queue, answer, error),
         Step::CloseIncident { how: Closing::Patch, .. } => {
@@ -53,7 +53,7 @@ fn longest_named(message: &str) -> Option<u32> {
 }
 
 fn incident_wants(
-    sent: Sent<'_>,
+    sent: StepContext<'_>,
     customer: LinkedCustomer,
     queue: QueueBinding,
     answer: &Answer,

@@ -20,9 +20,9 @@ use crate::event::{Body, Event, Handoff, IncidentId, Resolution, Route, Verdict}
 
 /// Most derived keys tried for a contact whose record a rep has given another email or deactivated, and most times that a
 /// missing placeholder is created again.
-const CONTACT_TRIES: u8 = 5;
+const MAX_CONTACT_KEYS: u8 = 5;
 /// Most times that a contact that was deleted, deactivated or inaccessible is looked up again (contract 4).
-const CONTACT_LOOKED_UP_AGAIN: u8 = 1;
+const MAX_CONTACT_RELOOKUPS: u8 = 1;
 
 /// Next action for an event.
 #[derive(Clone, PartialEq, Debug)]
@@ -30,7 +30,7 @@ pub enum Decision {
     /// Send the request of this step to Dynamics.
     Call(Step),
     /// Wait for a handoff of this session until this time; without a time, until the handoff in progress ends.
-    Await(Option<Timestamp>),
+    WaitForHandoff(Option<Timestamp>),
     /// Finish the event with this outcome.
     Finish(Box<Outcome>),
     /// Refuse the event permanently.
@@ -54,7 +54,7 @@ fn incident(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
         return match customer(handoff, settings, memory, progress) {
             ChosenCustomer::Known(customer) => Decision::Call(Step::PostIncident { customer, queue }),
             ChosenCustomer::Needs(step) => Decision::Call(step),
-            ChosenCustomer::Impossible(fault) => Decision::Refuse(Box::new(fault)),
+            ChosenCustomer::Refused(fault) => Decision::Refuse(Box::new(fault)),
         };
     };
     let queued = posted.queue != QueueBinding::Unbound || progress.queue_assigned;
@@ -85,24 +85,24 @@ fn live_work_item(handoff: &Handoff, memory: &Memory, progress: &Progress, time:
 enum ChosenCustomer {
     Known(LinkedCustomer),
     Needs(Step),
-    Impossible(Fault),
+    Refused(Fault),
 }
 
 fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &Progress) -> ChosenCustomer {
     let Some(email) = &handoff.customer.email else {
-        return nobody(settings, memory, progress);
+        return default_customer(settings, memory, progress);
     };
     if !contact_limit::fits(email) {
         return without_contact(settings, memory, progress, email_too_long);
     }
     match progress.contact {
         ContactProgress::Known(id) => ChosenCustomer::Known(LinkedCustomer::Contact(id)),
-        ContactProgress::Refused => nobody(settings, memory, progress),
-        ContactProgress::Absent { generation } if generation < CONTACT_TRIES => {
+        ContactProgress::Refused => default_customer(settings, memory, progress),
+        ContactProgress::Absent { generation } if generation < MAX_CONTACT_KEYS => {
             ChosenCustomer::Needs(Step::CreateContact { generation })
         }
         ContactProgress::Absent { .. } => without_contact(settings, memory, progress, keys_taken),
-        ContactProgress::Forgotten if progress.contacts_gone > CONTACT_LOOKED_UP_AGAIN => {
+        ContactProgress::Forgotten if progress.contacts_gone > MAX_CONTACT_RELOOKUPS => {
             without_contact(settings, memory, progress, contact_gone)
         }
         ContactProgress::Forgotten => ChosenCustomer::Needs(Step::LookUpContact),
@@ -116,20 +116,20 @@ fn customer(handoff: &Handoff, settings: &Settings, memory: &Memory, progress: &
 /// Continues without a contact, unless the organization's settings require one.
 fn without_contact(settings: &Settings, memory: &Memory, progress: &Progress, why: fn() -> Fault) -> ChosenCustomer {
     match settings.contact_failure {
-        ContactFailure::Unlinked => nobody(settings, memory, progress),
-        ContactFailure::DeadLetter => ChosenCustomer::Impossible(why()),
+        ContactFailure::Unlinked => default_customer(settings, memory, progress),
+        ContactFailure::DeadLetter => ChosenCustomer::Refused(why()),
     }
 }
 
 /// Chooses the customer of an incident without a contact (contract 4, "No customer").
-fn nobody(settings: &Settings, memory: &Memory, progress: &Progress) -> ChosenCustomer {
+fn default_customer(settings: &Settings, memory: &Memory, progress: &Progress) -> ChosenCustomer {
     if !memory.learned.customer_required || settings.binds_customer_itself() {
         return ChosenCustomer::Known(LinkedCustomer::Nobody);
     }
     match (settings.fallback_customer, memory.learned.placeholder) {
         (Some(fallback), _) => ChosenCustomer::Known(LinkedCustomer::Fallback(fallback)),
         (None, Some(id)) => ChosenCustomer::Known(LinkedCustomer::Placeholder(id)),
-        (None, None) if progress.contacts_gone >= CONTACT_TRIES => ChosenCustomer::Impossible(contact_gone()),
+        (None, None) if progress.contacts_gone >= MAX_CONTACT_KEYS => ChosenCustomer::Refused(contact_gone()),
         (None, None) => ChosenCustomer::Needs(Step::CreatePlaceholder),
     }
 }
@@ -152,10 +152,14 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
         return skip(Reason::NotResolved);
     }
     if memory.session.iter().any(|entry| entry.state == SessionState::Opening) {
-        return Decision::Await(None);
+        return Decision::WaitForHandoff(None);
     }
-    if let Some(incident) = still_to_close(resolution, memory, progress) {
-        return Decision::Call(closing_step(incident, closing(settings, memory), intent(incident, memory, progress)));
+    if let Some(incident) = next_to_close(resolution, memory, progress) {
+        return Decision::Call(closing_step(
+            incident,
+            closing_method(settings, memory),
+            intent(incident, memory, progress),
+        ));
     }
     if !progress.closed.is_empty() {
         return Decision::Finish(Box::new(finish::closed(resolution, memory, progress, time)));
@@ -163,7 +167,7 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
     if !progress.missing.is_empty() {
         return skip(Reason::IncidentNotFound);
     }
-    match known_as(memory) {
+    match nothing_to_close_reason(memory) {
         Some(reason) => skip(reason),
         None => await_handoff(settings, time).unwrap_or_else(|| skip(Reason::NoIncident)),
     }
@@ -189,7 +193,7 @@ fn intent(incident: IncidentId, memory: &Memory, progress: &Progress) -> Option<
 
 /// Returns the next incident to close: the first of the session that is open according to the store, or else the incident
 /// named by the event, if no handoff of the session is known.
-fn still_to_close(resolution: &Resolution, memory: &Memory, progress: &Progress) -> Option<IncidentId> {
+fn next_to_close(resolution: &Resolution, memory: &Memory, progress: &Progress) -> Option<IncidentId> {
     let done = |id: &IncidentId| progress.closed.contains(id) || progress.missing.contains(id);
     let open = memory.session.iter().find_map(|entry| match &entry.state {
         SessionState::Open { incident, .. } if !done(incident) => Some(*incident),
@@ -207,7 +211,7 @@ fn still_to_close(resolution: &Resolution, memory: &Memory, progress: &Progress)
 }
 
 /// Returns the reason why a known session has nothing to close.
-fn known_as(memory: &Memory) -> Option<Reason> {
+fn nothing_to_close_reason(memory: &Memory) -> Option<Reason> {
     let any = |wanted: fn(&SessionState) -> bool| memory.session.iter().any(|entry| wanted(&entry.state));
     if any(|state| matches!(state, SessionState::Closed { .. } | SessionState::ClosedByMeta { .. })) {
         return Some(Reason::AlreadyClosed);
@@ -217,10 +221,10 @@ fn known_as(memory: &Memory) -> Option<Reason> {
 
 fn await_handoff(settings: &Settings, time: Time) -> Option<Decision> {
     let until = time.first_seen.saturating_add(settings.resolution_wait).ok()?;
-    (time.now < until).then_some(Decision::Await(Some(until)))
+    (time.now < until).then_some(Decision::WaitForHandoff(Some(until)))
 }
 
-fn closing(settings: &Settings, memory: &Memory) -> Closing {
+fn closing_method(settings: &Settings, memory: &Memory) -> Closing {
     match settings.close_with {
         CloseWith::CloseIncident => Closing::Action,
         CloseWith::Auto if memory.learned.close_by_action => Closing::Action,
@@ -240,7 +244,7 @@ fn email_too_long() -> Fault {
 
 fn keys_taken() -> Fault {
     refusal(
-        format!("{CONTACT_TRIES} contacts created for this email have since been given other emails"),
+        format!("{MAX_CONTACT_KEYS} contacts created for this email have since been given other emails"),
         "Set this email on one of the contacts that the worker created, then replay the event.",
     )
 }

@@ -29,7 +29,7 @@ impl DestinationFaults {
     }
 
     /// Records that a destination is in trouble. Returns true if this is new.
-    pub(super) fn begins(&self, destination: &str, trouble: DestinationTrouble) -> bool {
+    pub(super) fn report(&self, destination: &str, trouble: DestinationTrouble) -> bool {
         let mut all = self.lock();
         let is_new = all.get(destination) != Some(&trouble);
         all.insert(destination.to_owned(), trouble);
@@ -38,7 +38,7 @@ impl DestinationFaults {
     }
 
     /// Records that a destination accepts messages. Returns true if this is new.
-    pub(in crate::rabbit) fn ends(&self, destination: &str) -> bool {
+    pub(in crate::rabbit) fn clear(&self, destination: &str) -> bool {
         let mut all = self.lock();
         let is_new = all.remove(destination).is_some();
         if is_new {
@@ -48,14 +48,14 @@ impl DestinationFaults {
     }
 
     /// Forgets all troubles at the end of a connection; the next one detects them again.
-    pub(in crate::rabbit) fn forget(&self) {
+    pub(in crate::rabbit) fn clear_all(&self) {
         let mut all = self.lock();
         all.clear();
         self.publish(&all);
     }
 
     /// True if a destination is in trouble.
-    pub(in crate::rabbit) fn has(&self, destination: &str) -> bool {
+    pub(in crate::rabbit) fn contains(&self, destination: &str) -> bool {
         self.lock().contains_key(destination)
     }
 
@@ -101,16 +101,16 @@ mod tests {
     fn a_trouble_is_reported_once_and_names_its_destination() {
         let faults = DestinationFaults::new();
         let forbidden = faults.forbidden();
-        assert!(faults.begins("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
-        assert!(!faults.begins("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
+        assert!(faults.report("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
+        assert!(!faults.report("handoffd.retry.5s", DestinationTrouble::Unconfirmed));
         assert_eq!(*forbidden.borrow(), None, "unconfirmed messages don't pause consuming");
-        assert!(faults.begins("opencx.outcomes", DestinationTrouble::Forbidden("ACCESS_REFUSED".to_owned())));
+        assert!(faults.report("opencx.outcomes", DestinationTrouble::Forbidden("ACCESS_REFUSED".to_owned())));
         let reasons = faults.reasons();
         assert!(reasons[0].contains("handoffd.retry.5s") && reasons[1].contains("opencx.outcomes"), "{reasons:?}");
         assert!(forbidden.borrow().as_ref().is_some_and(|why| why.contains("opencx.outcomes")));
-        assert!(faults.ends("opencx.outcomes") && !faults.ends("opencx.outcomes"));
+        assert!(faults.clear("opencx.outcomes") && !faults.clear("opencx.outcomes"));
         assert_eq!(*forbidden.borrow(), None);
-        faults.forget();
+        faults.clear_all();
         assert!(faults.reasons().is_empty());
     }
 }

@@ -40,7 +40,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Time without a message after which a destination that did not confirm counts as healthy again, because its state is
 /// unknown.
-const UNASKED: Duration = Duration::from_secs(60);
+const ASSUME_HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// Treatment of a destination that does not take messages.
 #[derive(Clone)]
@@ -77,7 +77,7 @@ pub(super) struct PublishLane {
     confirms: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     number: u64,
     /// Time of its last confirm, or of the first message since it had none in flight.
-    heard: Instant,
+    last_confirm: Instant,
     /// True if its confirms are overdue.
     is_unconfirmed: bool,
     forbidden: Option<Forbidden>,
@@ -116,7 +116,7 @@ impl PublishLane {
             in_flight: BTreeMap::new(),
             confirms: FuturesUnordered::new(),
             number: 0,
-            heard: Instant::now(),
+            last_confirm: Instant::now(),
             is_unconfirmed: false,
             forbidden: None,
         };
@@ -172,7 +172,7 @@ impl PublishLane {
             }
         };
         if self.in_flight.is_empty() {
-            self.heard = Instant::now();
+            self.last_confirm = Instant::now();
         }
         self.number += 1;
         let to = (job.exchange.clone(), job.routing_key.clone());
@@ -258,10 +258,10 @@ impl PublishLane {
 
     /// Records an answer by the destination.
     fn hear(&mut self) {
-        self.heard = Instant::now();
+        self.last_confirm = Instant::now();
         self.forbidden = None;
         self.is_unconfirmed = false;
-        if self.policy.faults.as_ref().is_some_and(|faults| faults.ends(&self.name)) {
+        if self.policy.faults.as_ref().is_some_and(|faults| faults.clear(&self.name)) {
             info!(destination = self.name, "the broker confirms messages again");
         }
     }
@@ -280,7 +280,7 @@ impl PublishLane {
         let pause = self.forbidden.as_ref().map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
         self.forbidden = Some(Forbidden { next: Instant::now() + pause, pause });
         let problem = refusal::in_words(error);
-        if faults.begins(&self.name, DestinationTrouble::Forbidden(problem.clone())) {
+        if faults.report(&self.name, DestinationTrouble::Forbidden(problem.clone())) {
             error!(
                 destination = self.name,
                 problem, "no write permission for a destination; consuming is paused until it is granted"
@@ -293,15 +293,15 @@ impl PublishLane {
         self.waiting.retain(|job| !job.answer.is_closed());
         if self.channels.first().status().blocked() {
             // A blocked broker confirms nothing; that is no fault of a destination.
-            self.heard = Instant::now();
+            self.last_confirm = Instant::now();
         } else if self.in_flight.is_empty() {
-            if self.is_unconfirmed && self.heard.elapsed() >= UNASKED {
+            if self.is_unconfirmed && self.last_confirm.elapsed() >= ASSUME_HEALTHY_AFTER {
                 self.hear();
             }
-        } else if self.heard.elapsed() >= self.policy.confirm_timeout {
+        } else if self.last_confirm.elapsed() >= self.policy.confirm_timeout {
             self.is_unconfirmed = true;
             let faults = self.policy.faults.as_ref();
-            if faults.is_some_and(|faults| faults.begins(&self.name, DestinationTrouble::Unconfirmed)) {
+            if faults.is_some_and(|faults| faults.report(&self.name, DestinationTrouble::Unconfirmed)) {
                 let timeout_s = self.policy.confirm_timeout.as_secs();
                 error!(destination = self.name, timeout_s, "the broker does not confirm messages");
             }

@@ -51,7 +51,7 @@ impl ConfirmedPublisher {
 
     /// True if a destination does not confirm or refuses write permission.
     pub(in crate::rabbit) fn is_in_trouble(&self, name: &str) -> bool {
-        self.policy.faults.as_ref().is_some_and(|faults| faults.has(name))
+        self.policy.faults.as_ref().is_some_and(|faults| faults.contains(name))
     }
 
     fn queue(

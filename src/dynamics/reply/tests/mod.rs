@@ -41,7 +41,7 @@ fn duplicate() -> Answer {
 
 fn read_with(step: &Step, settings: &Settings, answer: &Answer) -> ReplyMeaning {
     let event = if matches!(step, Step::CloseIncident { .. }) { resolution(|_| {}) } else { email() };
-    read(Sent { step, event: &event, settings }, answer, at(NOW))
+    read(StepContext { step, event: &event, settings }, answer, at(NOW))
 }
 
 fn reading(step: &Step, answer: &Answer) -> ReplyMeaning {
@@ -49,7 +49,7 @@ fn reading(step: &Step, answer: &Answer) -> ReplyMeaning {
 }
 
 fn back(step: &Step, settings: &Settings, answer: &Answer) -> ReplyMeaning {
-    read_back(Sent { step, event: &email(), settings }, answer, at(NOW))
+    read_back(StepContext { step, event: &email(), settings }, answer, at(NOW))
 }
 
 fn receipt(receipt: Receipt) -> ReplyMeaning {

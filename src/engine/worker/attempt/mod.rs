@@ -88,7 +88,7 @@ impl Worker {
                         return Ok(settlement);
                     }
                 }
-                Decision::Await(until) => return attempt.wait(until).await,
+                Decision::WaitForHandoff(until) => return attempt.wait(until).await,
                 Decision::Finish(outcome) => return attempt.finish(outcome).await,
                 Decision::Refuse(fault) => return attempt.give_up(Reason::RejectedByDynamics, *fault).await,
             }
@@ -196,7 +196,7 @@ impl Attempt<'_> {
     pub(super) fn next_step(&self) -> StepName {
         match self.next() {
             Decision::Call(step) => step.name(),
-            Decision::Await(_) | Decision::Finish(_) | Decision::Refuse(_) => StepName::Decode,
+            Decision::WaitForHandoff(_) | Decision::Finish(_) | Decision::Refuse(_) => StepName::Decode,
         }
     }
 

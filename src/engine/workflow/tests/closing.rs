@@ -47,10 +47,10 @@ fn sessions_that_close_and_sessions_that_wait() {
         (vec![], Some(4), patch(4)),
         (vec![Dead], Some(4), patch(4)),
         (vec![BY_META()], Some(5), patch(5)),
-        (vec![Opening, open(1)], None, Decision::Await(None)),
-        (vec![Opening], Some(4), Decision::Await(None)),
-        (vec![], None, Decision::Await(until)),
-        (vec![Dead], None, Decision::Await(until)),
+        (vec![Opening, open(1)], None, Decision::WaitForHandoff(None)),
+        (vec![Opening], Some(4), Decision::WaitForHandoff(None)),
+        (vec![], None, Decision::WaitForHandoff(until)),
+        (vec![Dead], None, Decision::WaitForHandoff(until)),
     ] {
         assert_eq!(decided(&session, meta, early()), expected, "{session:?}, meta {meta:?}");
     }
@@ -89,7 +89,7 @@ fn an_unknown_session_is_awaited_for_resolution_wait_and_no_longer() {
     let long = settings_with(|it| it.resolution_wait = std::time::Duration::from_secs(600));
     let at = |seconds| Time { now: early().first_seen + std::time::Duration::from_secs(seconds), ..early() };
     let decided = |seconds| decide(&resolution(|_| {}), &long, &Memory::default(), &Progress::default(), at(seconds));
-    assert_eq!(decided(599), Decision::Await(Some(at(600).now)));
+    assert_eq!(decided(599), Decision::WaitForHandoff(Some(at(600).now)));
     assert_eq!(reason(&decided(600)), Some(Reason::NoIncident));
 }
 

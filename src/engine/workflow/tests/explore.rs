@@ -197,7 +197,7 @@ fn only_a_resolution_waits() {
     for case in cases() {
         for (state, _) in Graph::of(&case).ends {
             let decision = decide(&case.event, &case.settings, &state.memory, &state.progress, early());
-            if let Decision::Await(_) = decision {
+            if let Decision::WaitForHandoff(_) = decision {
                 assert!(matches!(case.event.body, crate::event::Body::Resolution(_)));
                 let waits = state.memory.session.iter().all(|it| it.state == SessionState::Dead)
                     || state.memory.session.iter().any(|it| it.state == SessionState::Opening);

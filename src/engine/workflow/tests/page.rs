@@ -224,8 +224,8 @@ fn ended(end: &Decision) -> String {
             }
             text
         }
-        Decision::Await(None) => "**wait** for that handoff".to_owned(),
-        Decision::Await(Some(_)) => "**wait** for a handoff".to_owned(),
+        Decision::WaitForHandoff(None) => "**wait** for that handoff".to_owned(),
+        Decision::WaitForHandoff(Some(_)) => "**wait** for a handoff".to_owned(),
         Decision::Refuse(_) => "**failed**, `rejected_by_dynamics`".to_owned(),
         Decision::Call(step) => format!("{step:?}"),
     }

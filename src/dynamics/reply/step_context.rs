@@ -5,7 +5,7 @@ use handoffd_engine::workflow::{Settings, Step};
 
 /// A sent step with its event and settings.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::dynamics) struct Sent<'a> {
+pub(in crate::dynamics) struct StepContext<'a> {
     /// Step that was sent.
     pub step: &'a Step,
     /// Event that the step belongs to.
