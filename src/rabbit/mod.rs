@@ -36,7 +36,7 @@ use tracing::warn;
 
 use self::connection::addresses::reach;
 use self::consume::consumer::{DeliverySender, consumption};
-use self::consume::settle::{CONFIRM_LIMIT, ConsumeContext};
+use self::consume::settle::ConsumeContext;
 use self::consume::subscription::{SubscribeError, Subscription};
 use self::dead_letters::broker_deaths::BrokerDeaths;
 use self::publish::address::{Address, short};
@@ -234,7 +234,7 @@ impl Bus for Rabbit {
             .with_timestamp(now())
             .with_headers(copy::table(&headers));
         let sent = link.publisher().send(to, body.into(), properties);
-        link.confirmed(to, Instant::now() + CONFIRM_LIMIT, sent).await
+        link.confirmed(to, Instant::now() + self.options.confirm_limit(), sent).await
     }
 
     async fn stop(&self) {

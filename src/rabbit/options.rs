@@ -19,6 +19,11 @@ use crate::regular::{self, LONGEST_PEM};
 /// brokers' own default of 60 s that would take two minutes.
 const HEARTBEAT_SECONDS: u16 = 10;
 
+/// Number of `broker.confirm_timeout`s that one message waits for its confirm.
+const CONFIRM_TIMEOUTS: u32 = 4;
+/// Longest wait of one message for its confirm. Nothing is held unacked for longer than 10 minutes.
+const LONGEST_CONFIRM_LIMIT: Duration = Duration::from_secs(300);
+
 /// Settings of the bus.
 #[derive(Clone, Debug)]
 pub struct RabbitOptions {
@@ -99,6 +104,13 @@ pub enum Declare {
 }
 
 impl RabbitOptions {
+    /// Returns the longest wait of one message for its confirm: several `confirm_timeout`s, so that a destination is
+    /// named first. After it the message goes elsewhere, or stays unacked until its connection ends. RabbitMQ closes the
+    /// channel of a message that is unacked for 30 minutes by default, and a shared broker may be set to less.
+    pub(super) fn confirm_limit(&self) -> Duration {
+        self.confirm_timeout.saturating_mul(CONFIRM_TIMEOUTS).min(LONGEST_CONFIRM_LIMIT)
+    }
+
     /// Returns the retry queue for a rung of the ladder; the last rung repeats.
     ///
     /// Without any delay configured there is no retry queue, and a retry returns to the inbox at once.

@@ -14,13 +14,20 @@ const UNREADY_WITHIN: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes_without_write_permission_are_announced_once_it_is_granted_and_nothing_is_asked_again() {
-    withdrawn_for(Duration::from_secs(10)).await;
+    withdrawn_for(Duration::from_secs(10), "30s").await;
+}
+
+/// After four times `confirm_timeout` every outcome has been given up and its event waits in a retry queue, while nothing
+/// is consumed: the worker has to find out by itself that the permission is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outcomes_without_write_permission_for_longer_than_they_wait_are_announced_all_the_same() {
+    withdrawn_for(Duration::from_secs(20), "2s").await;
 }
 
 /// Withdraws the permission to write to the outcomes exchange for a time, under load.
-pub async fn withdrawn_for(time: Duration) {
+pub async fn withdrawn_for(time: Duration, confirm_timeout: &str) {
     let broker = Broker::start();
-    let rig = rig_on(&broker).start().await;
+    let rig = rig_on(&broker).set("broker", "confirm_timeout", confirm_timeout).start().await;
     let [_, outcomes] = rig.files.exchanges();
     // Nothing was published so far: RabbitMQ caches a channel's write permissions.
     may_write(&broker, &format!("^(?!{}$).*", outcomes.replace('.', "\\.")));

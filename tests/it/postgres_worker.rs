@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::broker::eventually;
-use crate::support::event::{handoff, resolved};
+use crate::support::event::{Event, handoff, resolved};
 use crate::support::postgres::{Postgres, client, new_schema};
 use crate::support::rig::{Plan, rig};
 
@@ -84,23 +84,44 @@ async fn the_tables_are_made_by_a_command() {
     rig.nothing_is_left().await;
 }
 
-/// Counts the statements of single events: everything known is read in one trip, and the end is committed in one.
+/// Counts the statements of single events: everything known is read in one trip, and the end is committed in one. An event
+/// that takes long also notes its progress, so the quickest of several counts.
 #[tokio::test]
 async fn an_event_takes_two_trips_and_a_closing_one_more() {
+    const TRIES: usize = 5;
     let postgres = Postgres::start_with("-c log_statement=all");
     let rig = on(postgres.url()).start().await;
-    let trips = async |event: &crate::support::event::Event| {
+    let trips = async |event: &Event| {
         eventually("idle connections", async || postgres.log().contains("pg_stat_replication")).await;
         let count = || postgres.log().lines().filter(|line| line.contains("execute <unnamed>: WITH")).count();
         let before = count();
         rig.process(event).await;
         count() - before
     };
-    assert_eq!(trips(&handoff("web")).await, 2, "known and kept");
+    let fewest = async |expected: usize, event: &dyn Fn() -> Event| {
+        let mut fewest = usize::MAX;
+        for _ in 0..TRIES {
+            fewest = fewest.min(trips(&event()).await);
+            if fewest == expected {
+                break;
+            }
+        }
+        fewest
+    };
+    assert_eq!(fewest(2, &|| handoff("web")).await, 2, "known and kept");
+    assert_eq!(fewest(2, &|| handoff("email")).await, 2, "what is noted of a new customer goes along");
     let first = handoff("email");
-    assert_eq!(trips(&first).await, 2, "what is noted of a new customer goes along");
-    let returning = handoff("email").with("/data/customer/email", first.email());
-    assert_eq!(trips(&returning).await, 2);
-    assert_eq!(trips(&resolved(first.session())).await, 3, "known, intent, kept");
+    rig.hand_off(&first).await;
+    assert_eq!(fewest(2, &|| handoff("email").with("/data/customer/email", first.email())).await, 2);
+    let mut closing = usize::MAX;
+    for _ in 0..TRIES {
+        let opened = handoff("email");
+        rig.hand_off(&opened).await;
+        closing = closing.min(trips(&resolved(opened.session())).await);
+        if closing == 3 {
+            break;
+        }
+    }
+    assert_eq!(closing, 3, "known, intent, kept");
     rig.nothing_is_left().await;
 }

@@ -1,7 +1,6 @@
 //! Settles one message in flight: its copy is confirmed first, then the message is acknowledged.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,11 +21,6 @@ use crate::rabbit::publish::copy;
 use crate::rabbit::publish::lane::PublishResult;
 use crate::rabbit::refusal;
 use crate::rabbit::topology::organization_queues::OrganizationQueues;
-
-/// Longest wait for a confirm. After it the copy goes elsewhere, or the message stays unacked until its connection
-/// ends. RabbitMQ closes the channel of a message that is unacked for 30 minutes by default, and a shared broker may be
-/// set to less.
-pub(in crate::rabbit) const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
 
 /// Dependencies for settling messages.
 pub(in crate::rabbit) struct ConsumeContext {
@@ -66,7 +60,7 @@ impl Settle for Unacked {
             CopyTo::DeadLetters => {
                 let copy = copy::for_dead_letters(&self.0.properties, &headers);
                 let _copying = self.0.context.deaths.copying();
-                self.0.put(&self.0.context.options.dead_letter_queue, self.0.body.clone(), copy, limit()).await
+                self.0.put(&self.0.context.options.dead_letter_queue, self.0.body.clone(), copy, self.0.limit()).await
             }
         }
     }
@@ -92,18 +86,22 @@ impl Settle for Unacked {
         // Published here, not when the answer is awaited, to keep the order of the calls.
         let sent = message.context.link.publisher().send(Address::queue(&queue), message.body.clone(), copy);
         Box::pin(async move {
-            message.confirmed(&queue, limit(), sent).await?;
+            message.confirmed(&queue, message.limit(), sent).await?;
             Ok(forwarded(message.ack().await, Forwarded::Moved))
         })
     }
 }
 
 impl RabbitMessage {
+    fn limit(&self) -> Instant {
+        Instant::now() + self.context.options.confirm_limit()
+    }
+
     async fn publish_part(&self, part: Part) -> Result<(), BusError> {
         let queue = &self.context.options.queue;
         let message_id = short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
         let copy = copy::for_part(&self.properties, &self.routing_key, message_id);
-        self.put(queue, part.body.into(), copy, limit()).await
+        self.put(queue, part.body.into(), copy, self.limit()).await
     }
 
     /// Puts a copy into the retry queue of a rung, or into another one if that one refuses it or has not answered
@@ -196,8 +194,4 @@ fn forwarded(settled: Settled, taken: Forwarded) -> Forwarded {
         Settled::Taken => taken,
         Settled::Lost => Forwarded::Lost,
     }
-}
-
-fn limit() -> Instant {
-    Instant::now() + CONFIRM_LIMIT
 }

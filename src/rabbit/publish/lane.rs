@@ -7,7 +7,9 @@
 //! messages.
 //!
 //! A destination without write permission (403, which also closes the channel) is retried with one message at a time,
-//! at growing pauses; all other messages for it wait. A command does not wait: its messages fail.
+//! at growing pauses; all other messages for it wait. The first of them is kept for that even when its caller has given
+//! up: consuming is paused meanwhile, so no other message would come to show that the permission is back. A second copy
+//! of it is as harmless as any that a lost confirm leads to. A command does not wait: its messages fail.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -156,8 +158,8 @@ impl PublishLane {
     async fn publish_waiting(&mut self) {
         while self.may_publish() {
             let Some(job) = self.waiting.pop_front() else { return };
-            // The caller has stopped waiting and put the message elsewhere.
-            if !job.answer.is_closed() {
+            // The caller may have stopped waiting and put the message elsewhere.
+            if self.forbidden.is_some() || !job.answer.is_closed() {
                 self.publish(job).await;
             }
         }
@@ -290,7 +292,8 @@ impl PublishLane {
 
     /// Checks for overdue confirms.
     fn check(&mut self) {
-        self.waiting.retain(|job| !job.answer.is_closed());
+        let mut kept = usize::from(self.forbidden.is_some());
+        self.waiting.retain(|job| !job.answer.is_closed() || std::mem::take(&mut kept) > 0);
         if self.channels.first().status().blocked() {
             // A blocked broker confirms nothing; that is no fault of a destination.
             self.last_confirm = Instant::now();
