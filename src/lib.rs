@@ -25,6 +25,7 @@ pub mod schema;
 pub mod app;
 /// The command line.
 pub mod cli;
+mod private_files;
 mod regular;
 #[cfg(test)]
 mod test_authority;

@@ -34,6 +34,7 @@ use shell::{CommandError, FAILED, NOTHING_FOUND, USAGE, block_on, print, print_s
 
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
+    crate::private_files::restrict_umask();
     let arguments = Arguments::parse();
     let env = EnvironmentVariables::of_process();
     match dispatch(arguments, env) {

@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// Creates the folder and its parents durably.
+use crate::private_files;
+
+/// Creates the folder and its parents durably, closed to other users. An existing folder is closed to them.
 pub(super) fn create(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
-    fs::create_dir_all(path)?;
+    private_files::create_folders(path)?;
+    private_files::close_folder(path)?;
     for folder in missing {
         sync_parent(folder)?;
     }

@@ -255,13 +255,15 @@ fn record_result(
     }
 }
 
-/// Saves the original before anything is changed, and never overwrites a file.
+/// Saves the original before anything is changed, for its owner alone, and never overwrites a file.
 fn keep(substitute: &BodyPatch, original: &[u8]) -> Result<(), OrderFailure> {
     use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
     let Some(path) = &substitute.keep else { return Ok(()) };
-    let written = std::fs::File::create_new(path).and_then(|mut file| {
-        file.write_all(original)?;
-        file.sync_all()
-    });
+    let written =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            file.write_all(original)?;
+            file.sync_all()
+        });
     written.map_err(|problem| OrderFailure::Keep { path: path.display().to_string(), problem })
 }
