@@ -9,7 +9,7 @@ use super::document::parse_document;
 use super::operations::OrganizationError;
 use super::organization::Organization;
 use super::origin::Origin;
-use super::vault::{DecryptError, Vault};
+use super::vault::{DecryptError, SealedRow, Vault};
 use crate::config::{Config, ConfigFault, ConfigFaults};
 use crate::dynamics::Withheld;
 
@@ -45,14 +45,16 @@ pub(super) fn encrypted(
     vault: &Vault,
 ) -> Result<SavedOrganization, OrganizationError> {
     let secret = document[SECRET].as_str().unwrap_or_default().into();
-    let Some(sealed) = vault.encrypt(id, &secret) else {
+    // Authenticated is what will be read: printing and parsing a number may change its last digit.
+    let document: Value = serde_json::from_str(&document.to_string()).unwrap_or_default();
+    let Some(sealed) = vault.encrypt(SealedRow { organization: id, settings: &settings(&document) }, &secret) else {
         return Err(OrganizationError::Refused(
             "can't encrypt the secret without a key; set organizations.encryption_key (openssl rand -base64 32) and restart \
              the worker, or configure the organization in a file"
                 .to_owned(),
         ));
     };
-    let row = row(id, document.clone(), sealed);
+    let row = row(id, document, sealed);
     if row.document.len() > SavedOrganization::LONGEST {
         return Err(OrganizationError::Invalid(format!(
             "the document takes {} bytes, the limit is {}; shorten ticket_properties, or configure the organization in a \
@@ -64,14 +66,16 @@ pub(super) fn encrypted(
     Ok(row)
 }
 
-/// Re-encrypts a row with the current key. `None` if it already uses that key or can't be decrypted.
+/// Re-encrypts a row with the current key and version. `None` if it already uses them or can't be decrypted.
 pub(super) fn reencrypted(saved: &SavedOrganization, vault: &Vault) -> Option<SavedOrganization> {
     let document = document(saved);
     let secret = &document[SECRET];
     if !is_sealed(secret) || vault.is_current(secret) {
         return None;
     }
-    let sealed = vault.encrypt(&saved.id, &vault.open(&saved.id, secret).ok()?)?;
+    let settings = settings(&document);
+    let bound = SealedRow { organization: &saved.id, settings: &settings };
+    let sealed = vault.encrypt(bound, &vault.open(bound, secret).ok()?)?;
     Some(row(&saved.id, document, sealed))
 }
 
@@ -85,11 +89,13 @@ pub fn read_saved(saved: &SavedOrganization, vault: &Vault, config: &Config) -> 
     if document[ID] != saved.id.as_str() {
         return Err(not_it());
     }
-    if is_sealed(&document[SECRET]) {
-        match vault.open(&saved.id, &document[SECRET]) {
-            Ok(secret) => document[SECRET] = secret.expose_secret().into(),
-            Err(problem) => return withheld(document, sealed_shut(&problem), config),
-        }
+    // The worker encrypts every secret: another hand wrote one that is not.
+    if !is_sealed(&document[SECRET]) {
+        return withheld(document, unsealed(), config);
+    }
+    match vault.open(SealedRow { organization: &saved.id, settings: &settings(&document) }, &document[SECRET]) {
+        Ok(secret) => document[SECRET] = secret.expose_secret().into(),
+        Err(problem) => return withheld(document, sealed_shut(&problem), config),
     }
     parse_document(&document, config).or_else(|faults| withheld(document, at_fault(&faults), config))
 }
@@ -97,6 +103,14 @@ pub fn read_saved(saved: &SavedOrganization, vault: &Vault, config: &Config) -> 
 /// Returns the document of a row. Invalid JSON is reported as an organization that can't be read.
 fn document(saved: &SavedOrganization) -> Value {
     serde_json::from_str(&saved.document).unwrap_or_default()
+}
+
+/// Returns all of a document but its secret, as one text for each content.
+fn settings(document: &Value) -> String {
+    let mut settings = document.clone();
+    settings.as_object_mut().map(|keys| keys.shift_remove(SECRET));
+    settings.sort_all_objects();
+    settings.to_string()
 }
 
 fn row(id: &OrganizationId, mut document: Value, sealed: Value) -> SavedOrganization {
@@ -120,9 +134,16 @@ fn sealed_shut(problem: &DecryptError) -> Withheld {
             "Set organizations.encryption_key (or organizations.previous_encryption_key) to the key it was saved with, or save \
              the organization again."
         }
-        DecryptError::Damaged => "Save the organization again.",
+        DecryptError::Damaged => "Save the organization again, and find out who wrote to the store.",
     };
     Withheld { why: problem.to_string(), advice: advice.to_owned() }
+}
+
+fn unsealed() -> Withheld {
+    Withheld {
+        why: "its secret in the store is not encrypted".to_owned(),
+        advice: "Save the organization again, and find out who wrote to the store.".to_owned(),
+    }
 }
 
 fn at_fault(faults: &ConfigFaults) -> Withheld {
@@ -194,14 +215,44 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_refers_to_its_secret_is_withheld_whatever_it_names() {
-        let elsewhere = [json!({ "env": "PATH" }), json!({ "env": "NO_SUCH" }), json!({ "file": "/etc/hostname" })];
-        let why = elsewhere.map(|secret| {
-            let kept = row(&acme(), document(), secret);
-            read_saved(&kept, &vault(1), &config(&[])).unwrap().withheld.unwrap().why
-        });
-        assert!(why[0].contains("expected the secret itself"), "{}", why[0]);
-        assert!(why.iter().all(|other| *other == why[0]), "{why:?}");
+    fn a_row_with_a_secret_that_is_not_encrypted_is_withheld_whatever_it_names() {
+        for secret in [
+            json!("s3cret"),
+            json!(null),
+            json!({ "env": "PATH" }),
+            json!({ "env": "NO_SUCH" }),
+            json!({ "file": "/etc/hostname" }),
+        ] {
+            let organization = read_saved(&row(&acme(), document(), secret), &vault(1), &config(&[])).unwrap();
+            assert_eq!(organization.withheld.unwrap().why, "its secret in the store is not encrypted");
+            assert_eq!(organization.credentials.client_secret.expose_secret(), "withheld");
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_altered_in_any_key_is_withheld() {
+        let mut rich = document();
+        rich["ticket_properties"] = json!({ "b": 0.1, "a": { "d": 1, "c": 12_345_678_901_234_567_890_u64 } });
+        let kept = saved(&rich, &vault(1));
+        assert_eq!(read_saved(&kept, &vault(1), &config(&[])).unwrap().withheld, None);
+        let text = |value: Value| SavedOrganization { document: value.to_string(), ..kept.clone() };
+        let stored: Value = serde_json::from_str(&kept.document).unwrap();
+        for (key, value) in [
+            ("environment_url", json!("https://evil.crm.dynamics.com")),
+            ("tenant_id", json!("33333333-3333-3333-3333-333333333333")),
+            ("default_priority", json!(1)),
+            ("ticket_properties", json!({ "b": 0.1, "a": { "d": 1 } })),
+        ] {
+            let mut altered = stored.clone();
+            altered[key] = value;
+            let why = read_saved(&text(altered.clone()), &vault(1), &config(&[])).unwrap().withheld.unwrap().why;
+            assert!(why.contains("altered"), "{key}: {why}");
+            assert_eq!(reencrypted(&text(altered), &vault(1)), None, "{key}");
+        }
+        // The order of keys is no content.
+        let mut sorted = stored;
+        sorted.sort_all_objects();
+        assert_eq!(read_saved(&text(sorted), &vault(1), &config(&[])).unwrap().withheld, None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Encryption at rest of the secrets of saved organizations: XChaCha20-Poly1305 with a fresh random nonce each time.
 //!
-//! The organization and the field are authenticated together with the secret, so that no secret can be moved to another
-//! row.
+//! The whole row is authenticated together with the secret. So neither can a secret be moved to another organization,
+//! nor can the address that it is sent to be changed by whoever writes to the store but has no key.
 
 use std::fmt;
 
@@ -22,6 +22,18 @@ const KEY_NAMES: Uuid = uuid!("5b0c8b3e-6a0e-4f6c-9b39-7f9d1f3c2a61");
 const NONCE: usize = 24;
 /// Name of the encrypted field, as authenticated by the cipher.
 const FIELD: &str = "client_secret";
+
+/// Version of the authenticated data: 2 covers the whole row. 1 covered only the organization; its secrets carry no
+/// version and are re-encrypted when they are read.
+const VERSION: u64 = 2;
+
+/// Row that a secret belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SealedRow<'a> {
+    pub organization: &'a OrganizationId,
+    /// Text of all that the row holds beside the secret.
+    pub settings: &'a str,
+}
 
 /// Encrypts and decrypts secrets. Without a key it can do neither.
 #[derive(Clone, Default)]
@@ -45,8 +57,8 @@ pub(super) enum DecryptError {
         /// Id of that key.
         sealed_with: String,
     },
-    /// The encrypted secret was altered, or belongs to another organization.
-    #[error("its encrypted secret is damaged or belongs to another organization")]
+    /// The encrypted secret or the rest of the row was altered, or the secret belongs to another organization.
+    #[error("its row in the store was altered, or its secret is damaged or belongs to another organization")]
     Damaged,
 }
 
@@ -62,18 +74,19 @@ impl Vault {
     }
 
     /// Encrypts a secret with the current key; `None` without a key.
-    pub(super) fn encrypt(&self, organization: &OrganizationId, secret: &SecretString) -> Option<Value> {
+    pub(super) fn encrypt(&self, row: SealedRow<'_>, secret: &SecretString) -> Option<Value> {
         let key = self.keys.first()?;
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
-        let bound = bound_to(&key.id, organization);
+        let bound = bound_to(&key.id, row);
         let payload = Payload { msg: secret.expose_secret().as_bytes(), aad: &bound };
         // Encryption fails only for texts of 256 GiB.
         let text = key.cipher.encrypt(&nonce, payload).ok()?;
-        Some(json!({ "sealed": { "key": key.id, "nonce": STANDARD.encode(nonce), "text": STANDARD.encode(text) } }))
+        let (nonce, text) = (STANDARD.encode(nonce), STANDARD.encode(text));
+        Some(json!({ "sealed": { "version": VERSION, "key": key.id, "nonce": nonce, "text": text } }))
     }
 
     /// Decrypts a secret.
-    pub(super) fn open(&self, organization: &OrganizationId, sealed: &Value) -> Result<SecretString, DecryptError> {
+    pub(super) fn open(&self, row: SealedRow<'_>, sealed: &Value) -> Result<SecretString, DecryptError> {
         let sealed = &sealed["sealed"];
         let bytes = |name: &str| sealed[name].as_str().and_then(|text| STANDARD.decode(text).ok());
         let sealed_with = sealed["key"].as_str().ok_or(DecryptError::Damaged)?;
@@ -82,15 +95,20 @@ impl Vault {
         };
         let nonce = bytes("nonce").filter(|nonce| nonce.len() == NONCE).ok_or(DecryptError::Damaged)?;
         let text = bytes("text").ok_or(DecryptError::Damaged)?;
-        let bound = bound_to(&key.id, organization);
+        let bound = match &sealed["version"] {
+            Value::Null => bound_by_version_1(&key.id, row.organization),
+            version if *version == VERSION => bound_to(&key.id, row),
+            _ => return Err(DecryptError::Damaged),
+        };
         let payload = Payload { msg: &text, aad: &bound };
         let plain = key.cipher.decrypt(XNonce::from_slice(&nonce), payload).map_err(|_| DecryptError::Damaged)?;
         String::from_utf8(plain).map(Into::into).map_err(|_| DecryptError::Damaged)
     }
 
-    /// Reports whether a secret was encrypted with the current key.
+    /// Reports whether a secret was encrypted with the current key, together with its whole row.
     pub(super) fn is_current(&self, sealed: &Value) -> bool {
-        self.keys.first().is_some_and(|key| sealed["sealed"]["key"] == key.id.as_str())
+        let sealed = &sealed["sealed"];
+        self.keys.first().is_some_and(|key| sealed["key"] == key.id.as_str() && sealed["version"] == VERSION)
     }
 }
 
@@ -108,9 +126,15 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// Returns the data authenticated with a secret. The organization comes last, so that its text can't be confused with
-/// another part.
-fn bound_to(key: &str, organization: &OrganizationId) -> Vec<u8> {
+/// Returns the data authenticated with a secret. Each part but the last has its length before it, so that no text can be
+/// confused with parts of another row.
+fn bound_to(key: &str, row: SealedRow<'_>) -> Vec<u8> {
+    let organization = row.organization.as_str();
+    let length = organization.len();
+    format!("handoffd {VERSION}\0{key}\0{FIELD}\0{length}\0{organization}{}", row.settings).into_bytes()
+}
+
+fn bound_by_version_1(key: &str, organization: &OrganizationId) -> Vec<u8> {
     format!("handoffd 1\0{key}\0{FIELD}\0{organization}").into_bytes()
 }
 
@@ -130,45 +154,75 @@ mod tests {
         "org_acme".into()
     }
 
+    fn row(organization: &OrganizationId) -> SealedRow<'_> {
+        SealedRow { organization, settings: "{}" }
+    }
+
     #[test]
     fn a_secret_round_trips_and_encrypts_differently_each_time() {
-        let (vault, secret) = (vault(1, None), SecretString::from("s3cret ü"));
-        let (one, other) = (vault.encrypt(&acme(), &secret).unwrap(), vault.encrypt(&acme(), &secret).unwrap());
+        let (vault, secret, acme) = (vault(1, None), SecretString::from("s3cret ü"), acme());
+        let (one, other) = (vault.encrypt(row(&acme), &secret).unwrap(), vault.encrypt(row(&acme), &secret).unwrap());
         assert_ne!(one, other, "a fresh nonce each time");
         assert!(!one.to_string().contains("s3cret"));
-        assert_eq!(vault.open(&acme(), &one).unwrap().expose_secret(), "s3cret ü");
+        assert_eq!(vault.open(row(&acme), &one).unwrap().expose_secret(), "s3cret ü");
         assert!(vault.is_current(&one));
     }
 
     #[test]
-    fn another_key_or_organization_or_a_changed_byte_decrypts_nothing() {
-        let sealed = vault(1, None).encrypt(&acme(), &"x".into()).unwrap();
-        let refused = vault(2, None).open(&acme(), &sealed).unwrap_err();
-        assert!(
-            matches!(&refused, DecryptError::NoKey { sealed_with } if sealed["sealed"]["key"] == sealed_with.as_str())
-        );
-        assert_eq!(vault(1, None).open(&"org_globex".into(), &sealed).unwrap_err(), DecryptError::Damaged);
-        for (field, value) in [("nonce", "AAAA"), ("text", "AAAAAAAAAAAAAAAAAAAAAAAA"), ("text", "?"), ("nonce", "")] {
+    fn a_secret_opens_only_with_its_key_and_its_whole_row() {
+        let (vault, acme) = (vault(1, None), acme());
+        let sealed = vault.encrypt(row(&acme), &"x".into()).unwrap();
+        let refused = |vault: &Vault, row: SealedRow<'_>, sealed: &Value| vault.open(row, sealed).unwrap_err();
+        assert!(matches!(refused(&super::tests::vault(2, None), row(&acme), &sealed), DecryptError::NoKey { .. }));
+        assert_eq!(refused(&vault, row(&"org_globex".into()), &sealed), DecryptError::Damaged);
+        // The same bytes, cut elsewhere.
+        let longer = SealedRow { organization: &"org_acme{".into(), settings: "}" };
+        assert_eq!(refused(&vault, longer, &sealed), DecryptError::Damaged);
+        assert_eq!(refused(&vault, SealedRow { settings: "{ }", ..row(&acme) }, &sealed), DecryptError::Damaged);
+        for (field, value) in [
+            ("nonce", json!("AAAA")),
+            ("text", json!("AAAAAAAAAAAAAAAAAAAAAAAA")),
+            ("text", json!("?")),
+            ("nonce", json!("")),
+            ("version", json!(null)),
+            ("version", json!(1)),
+            ("version", json!(3)),
+        ] {
             let mut changed = sealed.clone();
-            changed["sealed"][field] = value.into();
-            assert_eq!(vault(1, None).open(&acme(), &changed).unwrap_err(), DecryptError::Damaged, "{field} {value}");
+            changed["sealed"][field] = value.clone();
+            assert_eq!(refused(&vault, row(&acme), &changed), DecryptError::Damaged, "{field} {value}");
         }
-        assert_eq!(vault(1, None).open(&acme(), &Value::Null).unwrap_err(), DecryptError::Damaged);
+        assert_eq!(refused(&vault, row(&acme), &Value::Null), DecryptError::Damaged);
     }
 
     #[test]
     fn the_previous_key_decrypts_and_the_current_one_encrypts() {
-        let sealed = vault(1, None).encrypt(&acme(), &"x".into()).unwrap();
+        let acme = acme();
+        let sealed = vault(1, None).encrypt(row(&acme), &"x".into()).unwrap();
         let rotating = vault(2, Some(1));
-        assert_eq!(rotating.open(&acme(), &sealed).unwrap().expose_secret(), "x");
+        assert_eq!(rotating.open(row(&acme), &sealed).unwrap().expose_secret(), "x");
         assert!(!rotating.is_current(&sealed));
-        let anew = rotating.encrypt(&acme(), &"x".into()).unwrap();
+        let anew = rotating.encrypt(row(&acme), &"x".into()).unwrap();
         assert!(vault(2, None).is_current(&anew));
+    }
+
+    /// Secret `x` of `org_acme`, as version 1 encrypted it with the key of 32 bytes of 1.
+    #[test]
+    fn a_secret_of_version_1_opens_and_is_not_current() {
+        let (vault, acme) = (vault(1, None), acme());
+        let key = &vault.keys[0];
+        let nonce = XNonce::from_slice(&[7; NONCE]);
+        let payload = Payload { msg: b"x", aad: &bound_by_version_1(&key.id, &acme) };
+        let text = STANDARD.encode(key.cipher.encrypt(nonce, payload).unwrap());
+        let sealed = json!({ "sealed": { "key": key.id, "nonce": STANDARD.encode(nonce), "text": text } });
+        assert_eq!(vault.open(row(&acme), &sealed).unwrap().expose_secret(), "x");
+        assert!(!vault.is_current(&sealed));
+        assert_eq!(vault.open(row(&"org_globex".into()), &sealed).unwrap_err(), DecryptError::Damaged);
     }
 
     #[test]
     fn without_a_key_nothing_is_encrypted_and_debug_shows_no_key() {
-        assert!(Vault::default().encrypt(&acme(), &"x".into()).is_none());
+        assert!(Vault::default().encrypt(row(&acme()), &"x".into()).is_none());
         assert!(!format!("{:?}", vault(7, None)).contains("07"));
     }
 }
