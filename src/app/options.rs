@@ -153,12 +153,14 @@ fn places(config: &Config) -> Vec<String> {
     let mut places = vec![bus(config).place(), config.store.path.display().to_string()];
     for url in config.broker.url.iter().filter_map(|url| url::Url::parse(url.expose()).ok()) {
         let host = url.host_str().unwrap_or_default();
-        places.push(format!("{host}:{}", url.port().unwrap_or(5672)));
+        let default = if url.scheme() == "amqps" { 5671 } else { 5672 };
+        places.push(format!("{host}:{}", url.port().unwrap_or(default)));
         // A name without a dot may be a word of the sentence.
         places.extend(host.contains('.').then(|| host.to_owned()));
         let vhost = percent_encoding::percent_decode_str(url.path().trim_start_matches('/')).decode_utf8_lossy();
         places.extend([vhost.trim_start_matches('/').to_owned(), url.username().to_owned()]);
     }
+    places.extend(config.store.url.iter().flat_map(|url| url.places.clone()));
     places
 }
 

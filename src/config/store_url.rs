@@ -15,6 +15,8 @@ pub struct StoreUrl {
     pub sslmode: SslMode,
     /// True if every host is this machine.
     pub is_local: bool,
+    /// Hosts, user and database, in the forms in which messages hold them.
+    pub places: Vec<String>,
 }
 
 /// Value of `sslmode`.
@@ -48,6 +50,7 @@ const OPTIONS: [&str; 15] = [
     "channel_binding",
 ];
 
+const DEFAULT_PORT: u16 = 5432;
 const EXPECTED: &str = "a URL such as postgres://user:password@host,host2/db?sslmode=verify-full";
 const ADVICE: &str = "percent-encode /, #, ?, @ and % in user, password and database (%2F, %23, %3F, %40, %25)";
 
@@ -103,7 +106,20 @@ pub(super) fn store(text: &str) -> Result<Option<StoreUrl>, String> {
     }
     let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
     let is_local = hosts.iter().all(|host| is_local(host));
-    Ok(Some(StoreUrl { url: format!("postgres://{base}{query}").into(), sslmode, is_local }))
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user.split(':').next().unwrap_or_default());
+    let places = places(&hosts, [user, path]);
+    Ok(Some(StoreUrl { url: format!("postgres://{base}{query}").into(), sslmode, is_local, places }))
+}
+
+/// Lists the forms in which the server's and the client's messages name hosts, user and database. A name without a dot
+/// may be a word of the sentence, so only its quoted form and the one with a port count.
+fn places(hosts: &[String], names: [&str; 2]) -> Vec<String> {
+    let names = names.into_iter().map(|name| percent_decode_str(name).decode_utf8_lossy().into_owned());
+    let quoted = |name: &String| format!("\"{name}\"");
+    let forms = |host: &String| if host.contains(['.', ':', '/']) { host.clone() } else { quoted(host) };
+    let names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
+    let with_port = hosts.iter().map(|host| format!("{host}:{DEFAULT_PORT}"));
+    hosts.iter().map(forms).chain(with_port).chain(names.iter().map(quoted)).collect()
 }
 
 fn mode(value: &str) -> Result<SslMode, String> {
@@ -162,6 +178,13 @@ mod tests {
         let url = read("postgresql://u@[::1]:5433/db?sslmode=disable");
         assert_eq!((url.expose(), url.sslmode, url.is_local), ("postgres://u@[::1]:5433/db", SslMode::Disable, true));
         assert!(store(" ").unwrap().is_none());
+    }
+
+    #[test]
+    fn hosts_user_and_database_are_known_as_messages_name_them() {
+        let url = read("postgres://us%65r:hidden@db,db.example:5433/orders?host=/run/pg");
+        let expected = ["\"db\"", "db.example", "/run/pg", "db:5432", "db.example:5432", "/run/pg:5432"];
+        assert_eq!(url.places, [&expected[..], &["\"user\"", "\"orders\""]].concat());
     }
 
     #[test]

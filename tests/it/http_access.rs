@@ -4,6 +4,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
 use crate::dead_letter_commands::desk::Dead;
+use crate::support::broker::eventually;
 use crate::support::event::{ORGANIZATION, handoff};
 use crate::support::files::TOKEN;
 use crate::support::interface::{Api, answer};
@@ -187,5 +188,28 @@ async fn metrics_have_a_listener_of_their_own() {
     let own = worker.address().unwrap();
     for (path, expected) in [("/metrics", 404), ("/livez", 200), ("/readyz", 200), ("/", 200)] {
         assert_eq!(get(&own, path).await, expected, "{path}");
+    }
+}
+
+/// Host, virtual host and user of a broker that can't be reached.
+const PLACES: [&str; 3] = ["mq-internal", "acme-vhost", "svc-handoffd"];
+
+#[tokio::test]
+async fn readiness_names_no_place_to_a_client_without_a_token() {
+    for token in [TOKEN, ""] {
+        let url = "amqps://svc-handoffd:pw@mq-internal/acme-vhost";
+        let rig = rig().set("http", "token", token).set("broker", "url", url).lay_out().await;
+        let worker = rig.start_worker("worker");
+        eventually("a reason about the broker", async || {
+            worker.unready().await.iter().any(|reason| reason.contains("can't reach the broker"))
+        })
+        .await;
+        let ready = async |api: Api| answer(api.request(Method::GET, "/readyz"), 503).await.to_string();
+        let bare = ready(Api::with_token(&worker, None)).await;
+        assert!(PLACES.iter().all(|place| !bare.contains(place)), "{bare}");
+        if !token.is_empty() {
+            let full = ready(Api::with_token(&worker, Some(TOKEN))).await;
+            assert!(full.contains("mq-internal") && full.contains("acme-vhost"), "{full}");
+        }
     }
 }

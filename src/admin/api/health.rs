@@ -14,14 +14,15 @@ use super::problem::Problem;
 use super::redact::redact;
 use super::requester::Requester;
 use super::state::ApiState;
+use crate::admin::audit::Identity;
 
 /// Reports that the process responds.
 pub(super) async fn live() -> &'static str {
     "ok"
 }
 
-/// Reports that the worker processes events; 503 with reasons if it does not. They name no host or path to a client that
-/// is not authenticated.
+/// Reports that the worker processes events; 503 with reasons if it does not. They name no host or path to a client without
+/// a token, not even where none is set: every user of the machine is one.
 pub(super) async fn ready(State(parts): State<Arc<ApiState>>) -> Response {
     let mut reasons = (parts.unready)();
     // After a failed write the store refuses reads too, until it recovers. It can't answer from memory for this empty key.
@@ -38,7 +39,7 @@ pub(super) async fn ready(State(parts): State<Arc<ApiState>>) -> Response {
     if reasons.is_empty() {
         return Json(json!({ "status": "ready" })).into_response();
     }
-    if Requester::current().is_none() {
+    if Requester::current().is_none_or(|requester| requester.identity == Identity::Local) {
         reasons = reasons.iter().map(|reason| redact(reason, &parts.private)).collect();
     }
     let body = Json(json!({ "status": "unready", "reasons": reasons }));
