@@ -119,6 +119,13 @@ def manifests_that_do_not_meet():
             yield f"kubernetes: {kind} does not select the pod"
     if not kinds["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= kinds["Service"]["metadata"]["labels"].items():
         yield "kubernetes: ServiceMonitor does not select the service"
+    for rule in [*kinds["NetworkPolicy"]["spec"]["ingress"], *kinds["NetworkPolicy"]["spec"]["egress"]]:
+        for peer in rule.get("from", []) + rule.get("to", []):
+            if "ipBlock" not in peer and not peer.keys() >= {"namespaceSelector", "podSelector"}:
+                yield f"kubernetes: NetworkPolicy admits every pod of a namespace: {peer}"
+    ports = {port["name"] for port in kinds["Service"]["spec"]["ports"]}
+    if any(endpoint["port"] not in ports - {"http"} for endpoint in kinds["ServiceMonitor"]["spec"]["endpoints"]):
+        yield "kubernetes: ServiceMonitor scrapes the operators' port, or none of the service"
     if spec["serviceName"] != kinds["Service"]["metadata"]["name"]:
         yield "kubernetes: the StatefulSet's serviceName is not the Service's name"
     have = {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]} | {each["name"] for each in spec["template"]["spec"]["volumes"]}
@@ -133,6 +140,9 @@ def units_that_promise_too_much():
     speaks = any("sd_notify" in path.read_text() or "NOTIFY_SOCKET" in path.read_text() for path in (ROOT / "src").rglob("*.rs"))
     if re.search(r"^(Type=notify|WatchdogSec=)", unit, re.M) and not speaks:
         yield "handoffd.service: the worker does not notify the service manager"
+    for line in ("User=handoffd", "Group=handoffd", "UMask=0077", "LimitCORE=0", "StateDirectoryMode=0700"):
+        if line not in unit.splitlines():
+            yield f"handoffd.service: {line} is missing"
 
 
 def alerts():

@@ -17,7 +17,7 @@ PYTHON=python3
 VALIDATE=kubernetes-validate
 VALIDATE_VERSION=1.37.0
 # Limit for systemd-analyze security, in tenths: 0 is closed, 100 is open. The unit has 1.2.
-MOST_EXPOSED=20
+MOST_EXPOSED=15
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/handoffd-check.XXXXXX")
 trap 'rm -rf "$SCRATCH"' EXIT
 
@@ -52,6 +52,7 @@ files() {
   else
     left_out systemd-analyze "systemd unit"
   fi
+  bash systemd/check.sh "$SCRATCH"
 }
 
 # PyPI's kubernetes-validate includes the schemas. It is installed into a virtual environment unless it is present.
