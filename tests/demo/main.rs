@@ -40,6 +40,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Configuration, secrets, logs and stores are their owner's alone, also where they are kept.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let project = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into()));
     let argument = std::env::args().nth(1);
     let result = match argument.as_deref() {

@@ -18,6 +18,7 @@ mod drain;
 mod fairness;
 mod faults;
 mod faulty_files;
+mod file_modes;
 mod gate;
 mod held;
 mod herald;

@@ -2,6 +2,7 @@
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use super::site::{ACME, Site};
 
@@ -40,6 +41,53 @@ fn each_insecure_setting_is_listed_with_advice_and_without_secrets() {
     let mapped = SECURE.replace("[http]", "[http]\nlisten = \"[::ffff:127.0.0.1]:9464\"");
     assert_eq!(Site::new(&mapped).insecure(&[]), <[String; 0]>::default());
     assert_eq!(keys(&Site::new("").insecure(&[])), ["http.token"], "open on this machine");
+}
+
+/// Every key that may name a file with a secret.
+#[test]
+fn each_key_that_names_a_secret_file_is_looked_at() {
+    let site = Site::new("");
+    let file = |name: &str, text: &str| {
+        let path = site.write(name, text);
+        set_permissions(&path, Permissions::from_mode(0o644)).expect("its mode");
+        path
+    };
+    let key = file("key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let token = file("token", "16-characters-xy");
+    let reader = file("reader", "16-characters-yz");
+    let (broker, store) = (file("broker", "amqp://u:pw@localhost"), file("store", "postgres://u:pw@127.0.0.1/db"));
+    let (pem, private) = (file("certificate", ""), file("private", ""));
+    let made = Command::new("openssl")
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=worker -days 1".split(' '))
+        .args(["-out", &pem, "-keyout", &private])
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "{made:?}");
+    set_permissions(&private, Permissions::from_mode(0o644)).expect("its mode");
+    let text = format!(
+        "[broker]\nurl = {{ file = {broker:?} }}\nclient_certificate = {pem:?}\nclient_key = {private:?}\n\
+         [store]\nkind = \"postgres\"\nurl = {{ file = {store:?} }}\n\
+         [http]\ntoken = {{ file = {token:?} }}\nreader_token = {{ file = {reader:?} }}\n\
+         [organizations]\nencryption_key = {{ file = {key:?} }}\nprevious_encryption_key = {{ file = {key:?} }}\n"
+    );
+    let mut lines = Site::new(&text).insecure(&[]);
+    lines.sort();
+    let mut expected = [
+        ("broker.client_key", &private),
+        ("broker.url", &broker),
+        ("http.reader_token", &reader),
+        ("http.token", &token),
+        ("organizations.encryption_key", &key),
+        ("organizations.previous_encryption_key", &key),
+        ("store.url", &store),
+    ]
+    .map(|(key, path)| format!("{key}: {path}"));
+    expected.sort();
+    let found: Vec<String> = lines
+        .iter()
+        .map(|line| format!("{}: {}", keys(&[line.clone()])[0], line.rsplit(' ').next().expect("a path")))
+        .collect();
+    assert_eq!(found, expected, "{lines:#?}");
 }
 
 #[test]
