@@ -1,11 +1,12 @@
 //! A worker on PostgreSQL, from event to outcome.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::broker::eventually;
-use crate::support::event::{Event, handoff, resolved};
+use crate::support::event::{ANOTHER_ORGANIZATION, Event, handoff, resolved};
 use crate::support::postgres::{Postgres, client, new_schema};
 use crate::support::rig::{Plan, rig};
+use crate::support::simulator::SECRET;
 
 fn on(url: &str) -> Plan {
     rig().set("store", "kind", "postgres").set("store", "url", url)
@@ -124,4 +125,39 @@ async fn an_event_takes_two_trips_and_a_closing_one_more() {
     }
     assert_eq!(closing, 3, "known, intent, kept");
     rig.nothing_is_left().await;
+}
+
+/// As someone does who may write to the database but has no key.
+#[tokio::test]
+async fn a_saved_organization_that_was_changed_in_the_database_is_blocked_and_asked_nothing() {
+    const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let schema = new_schema(Postgres::shared()).await;
+    let rig = on(&schema).set("organizations", "encryption_key", KEY).start().await;
+    let document = json!({
+        "environment_url": rig.crm.url(), "tenant_id": "11111111-1111-1111-1111-111111111111",
+        "client_id": "22222222-2222-2222-2222-222222222222", "client_secret": SECRET,
+    });
+    let path = format!("/organizations/{ANOTHER_ORGANIZATION}");
+    assert_eq!(rig.worker().api("PUT", &path, Some(&document)).await.0, 200);
+    let theirs = || handoff("email").with("/organization_id", ANOTHER_ORGANIZATION);
+    rig.hand_off(&theirs()).await;
+    rig.stop_workers().await;
+
+    let asked = rig.crm.environment().requests().len();
+    let event = theirs();
+    for change in [
+        "replace(document, '11111111-1111-1111-1111-111111111111', '33333333-3333-3333-3333-333333333333')",
+        "jsonb_set(document::jsonb, '{client_secret}', '\"simulator-secret\"')::text",
+    ] {
+        let update = format!("UPDATE handoffd_organizations SET document = {change}");
+        assert_eq!(client(&schema).await.execute(&update, &[]).await.unwrap(), 1);
+        rig.start_worker("worker").ready().await;
+        rig.bus.publish(&event).await;
+        rig.worker().counts("handoffd_organization_blocked", ANOTHER_ORGANIZATION, 1).await;
+        let stands = rig.worker().stands(ANOTHER_ORGANIZATION).await;
+        assert!(stands["advice"].as_str().unwrap().contains("who wrote to the store"), "{stands}");
+        rig.stop_workers().await;
+    }
+    assert_eq!(rig.crm.environment().requests().len(), asked);
+    assert_eq!(rig.bus.dead_letters().await, 0);
 }
