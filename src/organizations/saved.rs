@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_row_that_was_altered_in_any_key_is_withheld() {
         let mut rich = document();
-        rich["ticket_properties"] = json!({ "b": 0.1, "a": { "d": 1, "c": 12_345_678_901_234_567_890_u64 } });
+        rich["ticket_properties"] = json!({ "b": 1.1e-7, "a": { "d": 1, "c": 9_007_199_254_740_993_i64 } });
         let kept = saved(&rich, &vault(1));
         assert_eq!(read_saved(&kept, &vault(1), &config(&[])).unwrap().withheld, None);
         let text = |value: Value| SavedOrganization { document: value.to_string(), ..kept.clone() };
@@ -241,7 +241,7 @@ mod tests {
             ("environment_url", json!("https://evil.crm.dynamics.com")),
             ("tenant_id", json!("33333333-3333-3333-3333-333333333333")),
             ("default_priority", json!(1)),
-            ("ticket_properties", json!({ "b": 0.1, "a": { "d": 1 } })),
+            ("ticket_properties", json!({ "b": 1.1e-7, "a": { "d": 1 } })),
         ] {
             let mut altered = stored.clone();
             altered[key] = value;

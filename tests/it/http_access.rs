@@ -206,7 +206,11 @@ async fn readiness_names_no_place_to_a_client_without_a_token() {
             worker.unready().await.iter().any(|reason| reason.contains("can't reach the broker"))
         })
         .await;
-        let ready = async |api: Api| answer(api.request(Method::GET, "/readyz"), 503).await.to_string();
+        let ready = async |api: Api| {
+            let response = api.request(Method::GET, "/readyz").send().await.expect("an answer");
+            assert_eq!(response.status(), 503);
+            response.text().await.expect("a body")
+        };
         let bare = ready(Api::with_token(&worker, None)).await;
         assert!(PLACES.iter().all(|place| !bare.contains(place)), "{bare}");
         if !token.is_empty() {

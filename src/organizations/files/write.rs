@@ -45,7 +45,7 @@ pub enum Holds {
 
 /// Owner and mode of a file or folder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Access {
+struct FileAccess {
     user: u32,
     group: u32,
     mode: u32,
@@ -79,7 +79,7 @@ fn open_folder(path: &Path) -> io::Result<File> {
     private_files::create_folders(path)?;
     let folder = File::open(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parent = Access::of(&File::open(parent)?)?;
+    let parent = FileAccess::of(&File::open(parent)?)?;
     if parent.mode & OTHERS == 0 && fchown(&folder, Some(parent.user), Some(parent.group)).is_ok() {
         let mode = folder.metadata()?.mode() | parent.mode & 0o050;
         folder.set_permissions(Permissions::from_mode(mode & 0o777))?;
@@ -92,7 +92,7 @@ fn write(folder: &File, draft: &str, name: &OsStr, text: &str, holds: Holds) -> 
     let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file: File = rustix::fs::openat(folder, draft, create, Mode::RUSR | Mode::WUSR)?.into();
     file.write_all(text.as_bytes())?;
-    let access = access(Access::of(folder)?, previous(folder, name), holds);
+    let access = access(FileAccess::of(folder)?, previous(folder, name), holds);
     // Only the superuser may change the owner; files of other users remain their own, as with any editor.
     let owned = fchown(&file, Some(access.user), Some(access.group)).is_ok();
     // The file's own group is not the one that the mode is meant for.
@@ -102,18 +102,18 @@ fn write(folder: &File, draft: &str, name: &OsStr, text: &str, holds: Holds) -> 
 }
 
 /// Owner and mode of the file to be replaced; `None` for a link, whose target is not replaced.
-fn previous(folder: &File, name: &OsStr) -> Option<Access> {
+fn previous(folder: &File, name: &OsStr) -> Option<FileAccess> {
     let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-    is_file.then(|| Access { user: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o777 })
+    is_file.then(|| FileAccess { user: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o777 })
 }
 
 /// Decides on owner and mode of the new file.
-fn access(folder: Access, before: Option<Access>, holds: Holds) -> Access {
+fn access(folder: FileAccess, before: Option<FileAccess>, holds: Holds) -> FileAccess {
     // In a directory that others write to, the previous file may be anybody's, who would be given the secret.
     let before =
         before.filter(|before| folder.mode & FOREIGN_WRITES == 0 || [ROOT, folder.user].contains(&before.user));
-    let Access { user, group, .. } = before.unwrap_or(folder);
+    let FileAccess { user, group, .. } = before.unwrap_or(folder);
     // Root gave the directory to the worker's group.
     let of_the_worker = folder.user == ROOT && folder.group != ROOT;
     let mode = match (holds, before) {
@@ -124,10 +124,10 @@ fn access(folder: Access, before: Option<Access>, holds: Holds) -> Access {
         (Holds::Secret, None) if folder.is_closed() && of_the_worker => PRIVATE | folder.mode & GROUP_READS,
         (Holds::Secret, _) => PRIVATE,
     };
-    Access { user, group, mode }
+    FileAccess { user, group, mode }
 }
 
-impl Access {
+impl FileAccess {
     fn of(file: &File) -> io::Result<Self> {
         let found = file.metadata()?;
         Ok(Self { user: found.uid(), group: found.gid(), mode: found.mode() & 0o7777 })
@@ -150,8 +150,8 @@ mod tests {
         fs::metadata(path).unwrap().mode() & 0o777
     }
 
-    fn at(user: u32, group: u32, mode: u32) -> Access {
-        Access { user, group, mode }
+    fn at(user: u32, group: u32, mode: u32) -> FileAccess {
+        FileAccess { user, group, mode }
     }
 
     #[test]
