@@ -76,8 +76,8 @@ async fn nothing_that_is_created_is_open_to_other_users_whatever_the_umask() {
         "environment_url": rig.crm.url(), "tenant_id": "11111111-1111-1111-1111-111111111111",
         "client_id": "22222222-2222-2222-2222-222222222222", "client_secret": SECRET,
     });
-    let path = format!("/organizations/{ANOTHER_ORGANIZATION}");
-    assert_eq!(worker.api("PUT", &path, Some(&document)).await.0, 200);
+    let saved = format!("/organizations/{ANOTHER_ORGANIZATION}");
+    assert_eq!(worker.api("PUT", &saved, Some(&document)).await.0, 200);
     worker.stop().await;
 
     let dead = Dead::new().bury(&rig).await;

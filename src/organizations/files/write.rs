@@ -105,7 +105,7 @@ fn write(folder: &File, draft: &str, name: &OsStr, text: &str, holds: Holds) -> 
 fn previous(folder: &File, name: &OsStr) -> Option<FileAccess> {
     let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-    is_file.then(|| FileAccess { user: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o777 })
+    is_file.then_some(FileAccess { user: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o777 })
 }
 
 /// Decides on owner and mode of the new file.

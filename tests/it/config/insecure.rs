@@ -85,7 +85,7 @@ fn each_key_that_names_a_secret_file_is_looked_at() {
     expected.sort();
     let found: Vec<String> = lines
         .iter()
-        .map(|line| format!("{}: {}", keys(&[line.clone()])[0], line.rsplit(' ').next().expect("a path")))
+        .map(|line| format!("{}: {}", keys(std::slice::from_ref(line))[0], line.rsplit(' ').next().expect("a path")))
         .collect();
     assert_eq!(found, expected, "{lines:#?}");
 }
