@@ -30,9 +30,9 @@ main() {
 }
 
 # One private broker and one private PostgreSQL for all tests that do not start their own. Most tests wait for a broker or a clock and not for a
-# processor: five at a time for two processors.
+# processor: eight at a time for two processors.
 tests() {
-  local threads=$(($(nproc) * 5 / 2))
+  local threads=$(($(nproc) * 4))
   export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$threads} RUST_TEST_THREADS=${RUST_TEST_THREADS:-$threads}
   if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --no-run && bash deploy/broker.sh run -- bash deploy/postgres.sh run -- cargo nextest run --no-fail-fast
