@@ -1,5 +1,7 @@
 //! Reads the values of one section and records the faults of each.
 
+use std::path::PathBuf;
+
 use toml::Value;
 
 use super::fault::{ConfigFault, ConfigFaults};
@@ -67,6 +69,16 @@ impl Reader<'_> {
         self.recorded(name, |value, env| resolved(value, env, parse))
     }
 
+    /// Reads the place of a secret that is read again later, which must be a file; returns `None` if it is missing, or
+    /// faulty, which is recorded. Its present text is checked and dropped.
+    pub(crate) fn secret_file(&mut self, name: &str, check: impl Fn(&str) -> Read<()>) -> Option<PathBuf> {
+        self.recorded(name, |value, env| {
+            let file = value.as_table().and_then(|_| secret::secret_files(value).next());
+            let file = file.ok_or_else(|| (None, "{ file = \"/path\" }".to_owned()))?;
+            resolved(value, env, check).map(|()| file.to_owned())
+        })
+    }
+
     /// Reads a secret that must be the value itself; returns `None` if it is missing, or faulty, which is recorded. Any
     /// other value is neither quoted nor resolved: `elsewhere` is the expected value in the fault.
     pub(crate) fn inline_secret<T>(
@@ -108,7 +120,8 @@ type Refused = (Option<String>, String);
 
 fn resolved<T>(value: &Value, env: &EnvironmentVariables, parse: impl Fn(&str) -> Read<T>) -> Result<T, Refused> {
     let text = secret::resolve(value, env).map_err(|(found, expected)| (Some(found), expected))?;
-    parse(&text).map_err(|expected| (None, expected))
+    // The text is a secret; the place where it was found is none.
+    parse(&text).map_err(|expected| (secret::secret_place(value), expected))
 }
 
 /// Quotes a value for a fault.

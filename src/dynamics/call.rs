@@ -122,14 +122,19 @@ impl<'a> StepCall<'a> {
             }
             None => {}
         }
-        let answer = self.exchange(StepName::Token, self.wire.client.ask_token(&environment.token)).await;
-        let result = answer.and_then(|answer| environment.token.store(&answer, Timestamp::now()));
+        let result = self.fetch_token(environment).await;
         if let Err(fault) = &result {
-            self.note_error(None, &fault.message);
             self.apply_throttling(environment, fault);
             turn.failed(fault, self.transport_result);
         }
         result
+    }
+
+    async fn fetch_token(&mut self, environment: &OrganizationEnvironment) -> Result<Arc<Token>, Fault> {
+        let asked = environment.token.prepare().await?;
+        let answer = self.exchange(StepName::Token, self.wire.client.ask_token(&asked)).await;
+        let result = answer.and_then(|answer| environment.token.store(&answer, &asked, Timestamp::now()));
+        result.inspect_err(|fault| self.note_error(None, &fault.message))
     }
 
     async fn send(

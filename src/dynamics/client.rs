@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::mask::one_line;
 use super::request::{Method, Request};
 use super::resolver::Resolver;
-use super::token::{Token, TokenCache};
+use super::token::{Token, TokenRequest};
 use crate::regular::{self, LONGEST_PEM};
 
 /// Longest answer that is read. The worker's own requests return a few hundred bytes, error pages a few thousand.
@@ -109,8 +109,8 @@ impl Client {
     }
 
     /// Requests a token.
-    pub(super) async fn ask_token(&self, cache: &TokenCache) -> Result<Answer, Unanswered> {
-        fetch(cache.request(&self.0)).await
+    pub(super) async fn ask_token(&self, asked: &TokenRequest) -> Result<Answer, Unanswered> {
+        fetch(asked.build(&self.0)).await
     }
 }
 

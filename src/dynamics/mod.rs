@@ -6,10 +6,13 @@
 
 mod access;
 mod answer;
+mod assertion;
 mod circuit_breaker;
 mod call;
+mod certificate;
 mod classify;
 mod client;
+mod credential;
 mod description;
 mod environment;
 mod explain;
@@ -26,12 +29,17 @@ mod request;
 mod resolver;
 mod token;
 mod wire;
+mod withheld;
 
-pub use access::{Access, Credentials, Withheld};
+pub use access::{Access, Credentials};
+pub use assertion::is_token;
+pub use certificate::{CertificateError, ClientCertificate};
 pub use circuit_breaker::Cause;
 pub use client::{ClientError, Proxy};
+pub use credential::ClientCredential;
 pub use explain::{Explained, PLACEHOLDER_INCIDENT, explain};
 pub use limiter::LimiterStatus;
 pub use organization_check::{CheckResult, Finding, SetupHalf};
 pub use organizations::{Dynamics, DynamicsOptions};
 pub use request::{Method, Request, request};
+pub use withheld::Withheld;

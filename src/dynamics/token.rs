@@ -1,7 +1,7 @@
 //! Access tokens from Entra ID.
 //!
-//! A token is requested once for any number of waiting events and renewed shortly before it expires. The client secret must never
-//! appear in a message, whatever an answer quotes.
+//! A token is requested once for any number of waiting events and renewed shortly before it expires. The proof of the
+//! application's credential must never appear in a message, whatever an answer quotes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,17 +10,20 @@ use std::time::{Duration, Instant};
 use handoffd_engine::workflow::{Fault, Remedy, StepName};
 use jiff::Timestamp;
 use reqwest::header::HeaderValue;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinHandle;
 use url::form_urlencoded;
 
-use super::access::{Access, Credentials, Withheld};
+use super::access::{Access, Credentials};
 use super::answer::{Answer, ErrorBody};
 use super::classify::classify;
+use super::credential::{ClientCredential, ClientProof};
 use super::limiter::RequestResult;
 use super::mask::one_line;
+use super::withheld::Withheld;
 
 /// Time before expiry at which a token is renewed: longer than a request may take on the server (about 2 minutes).
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
@@ -30,12 +33,17 @@ const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Longest error code. Entra ID's codes are words such as `invalid_client`.
 const LONGEST_CODE: usize = 64;
 
+/// Longest wait for the proof of a credential.
+const PROOF_LIMIT: Duration = Duration::from_secs(5);
+
 /// Token of an organization, shared by all its requests.
 pub(super) struct TokenCache {
     url: String,
-    form: secrecy::SecretString,
-    secrets: Secrets,
-    /// Fault to return if the client secret is unavailable.
+    scope: String,
+    credentials: Credentials,
+    /// Proof that is being made and was not waited for any longer.
+    proving: std::sync::Mutex<Option<JoinHandle<Proved>>>,
+    /// Fault to return if the credential is unavailable.
     withheld: Option<Fault>,
     current: RwLock<Option<Arc<Token>>>,
     /// Lock of the task that fetches a token. Holds the failure of the last fetch, if it failed.
@@ -43,6 +51,16 @@ pub(super) struct TokenCache {
     /// Number of failed fetches.
     failures: AtomicU64,
 }
+
+/// Request for one token.
+pub(super) struct TokenRequest {
+    url: String,
+    form: SecretString,
+    secrets: Secrets,
+}
+
+/// Result of making a proof.
+type Proved = Result<ClientProof, Withheld>;
 
 /// Fault of a failed fetch, with the transport result if the request received no answer.
 pub(super) type TokenFailure = (Fault, Option<RequestResult>);
@@ -63,21 +81,12 @@ pub(super) struct Token {
 
 impl TokenCache {
     pub(super) fn new(authority: &str, access: &Access) -> Self {
-        let scope = format!("{}/.default", access.settings.environment_url);
-        let nothing = secrecy::SecretString::default();
-        let Credentials { tenant_id, client_id, client_secret } = &access.credentials;
-        // The secret of an organization that is withheld may be a placeholder.
-        let secret = if access.withheld.is_some() { &nothing } else { client_secret };
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", client_id)
-            .append_pair("client_secret", secret.expose_secret())
-            .append_pair("scope", &scope)
-            .finish();
+        let tenant_id = &access.credentials.tenant_id;
         Self {
             url: format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/')),
-            form: form.into(),
-            secrets: Secrets::of(secret),
+            scope: format!("{}/.default", access.settings.environment_url),
+            credentials: access.credentials.clone(),
+            proving: std::sync::Mutex::default(),
             withheld: access.withheld.as_ref().map(withheld),
             current: RwLock::new(None),
             fetching: Mutex::new(None),
@@ -85,7 +94,7 @@ impl TokenCache {
         }
     }
 
-    /// Returns the fault if the client secret is unavailable.
+    /// Returns the fault if the credential is unavailable.
     pub(super) fn withheld(&self) -> Option<&Fault> {
         self.withheld.as_ref()
     }
@@ -110,18 +119,47 @@ impl TokenCache {
         }
     }
 
-    /// Returns the request for a token.
-    pub(super) fn request(&self, client: &reqwest::Client) -> reqwest::RequestBuilder {
-        client
-            .post(&self.url)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("accept", "application/json")
-            .body(self.form.expose_secret().to_owned())
+    /// Prepares a request for a token, with a new proof of the credential.
+    ///
+    /// A certificate signs and a federated token is read off the event threads. A read that hangs (a network mount)
+    /// can't be cancelled, so it is waited for again by the next request instead of being repeated.
+    pub(super) async fn prepare(&self) -> Result<TokenRequest, Fault> {
+        if let ClientCredential::Secret(secret) = &self.credentials.credential {
+            return Ok(self.request(&ClientProof::Secret(secret.clone())));
+        }
+        let (credentials, audience) = (self.credentials.clone(), self.url.clone());
+        // A proof that was made while nobody waited is too old.
+        let unfinished = self.proving().take().filter(|proving| !proving.is_finished());
+        let mut proving = unfinished.unwrap_or_else(|| {
+            tokio::task::spawn_blocking(move || credentials.credential.prove(&credentials.client_id, &audience))
+        });
+        let transient = |message: &str| Fault::unanswered(StepName::Token, Remedy::Retry, message.to_owned());
+        let Ok(proved) = tokio::time::timeout(PROOF_LIMIT, &mut proving).await else {
+            *self.proving() = Some(proving);
+            return Err(transient("reading the file of federated_token takes too long"));
+        };
+        // A panic's message may quote the data that was read.
+        let proof = proved.map_err(|_| transient("the proof of the credential could not be made"))?;
+        proof.map(|proof| self.request(&proof)).map_err(|why| withheld(&why))
+    }
+
+    fn request(&self, proof: &ClientProof) -> TokenRequest {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.credentials.client_id)
+            .extend_pairs(proof.fields())
+            .append_pair("scope", &self.scope)
+            .finish();
+        TokenRequest { url: self.url.clone(), form: form.into(), secrets: Secrets::of(&proof.secrets()) }
+    }
+
+    fn proving(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<Proved>>> {
+        self.proving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores the token in the answer.
-    pub(super) fn store(&self, answer: &Answer, now: Timestamp) -> Result<Arc<Token>, Fault> {
-        let token = Arc::new(read(answer, now, &self.secrets)?);
+    pub(super) fn store(&self, answer: &Answer, to: &TokenRequest, now: Timestamp) -> Result<Arc<Token>, Fault> {
+        let token = Arc::new(read(answer, now, &to.secrets)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
     }
@@ -144,13 +182,27 @@ impl TokenTurn<'_> {
     }
 }
 
-/// Client secret in plain and in form encoding: texts that no message may contain.
-struct Secrets([secrecy::SecretString; 2]);
+impl TokenRequest {
+    /// Returns the request.
+    pub(super) fn build(&self, client: &reqwest::Client) -> reqwest::RequestBuilder {
+        client
+            .post(&self.url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("accept", "application/json")
+            .body(self.form.expose_secret().to_owned())
+    }
+}
+
+/// Proof of a credential in plain and in form encoding: texts that no message may contain.
+struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    fn of(secret: &secrecy::SecretString) -> Self {
-        let encoded: String = form_urlencoded::byte_serialize(secret.expose_secret().as_bytes()).collect();
-        Self([secret.clone(), encoded.into()])
+    fn of(secrets: &[&str]) -> Self {
+        let both = |secret: &&str| {
+            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            [SecretString::from(*secret), encoded.into()]
+        };
+        Self(secrets.iter().flat_map(both).collect())
     }
 
     /// Removes the secret from a text, as a proxy's page may quote the whole request.
@@ -160,7 +212,7 @@ impl Secrets {
     }
 }
 
-/// Returns the fault of an unavailable secret. The organization is at fault, not its event.
+/// Returns the fault of an unavailable credential. The organization is at fault, not its event.
 fn withheld(withheld: &Withheld) -> Fault {
     Fault {
         remedy: Remedy::Hold,
@@ -266,7 +318,7 @@ mod tests {
     }
 
     fn secrets() -> Secrets {
-        Secrets::of(&"s3cret/+ü".to_owned().into())
+        Secrets::of(&["s3cret/+ü"])
     }
 
     #[test]

@@ -13,7 +13,8 @@ use super::vault::{DecryptError, SealedRow, Vault};
 use crate::config::{Config, ConfigFault, ConfigFaults};
 use crate::dynamics::Withheld;
 
-const SECRET: &str = "client_secret";
+/// Keys that may hold the secret.
+const SECRETS: [&str; 2] = ["client_secret", "client_certificate"];
 const ID: &str = "organization_id";
 
 /// Returns the document with its id, which may be given only in the path.
@@ -44,10 +45,12 @@ pub(super) fn encrypted(
     document: &Value,
     vault: &Vault,
 ) -> Result<SavedOrganization, OrganizationError> {
-    let secret = document[SECRET].as_str().unwrap_or_default().into();
+    let field = secret_key(document);
+    let secret = document[field].as_str().unwrap_or_default().into();
     // Authenticated is what will be read: printing and parsing a number may change its last digit.
     let document: Value = serde_json::from_str(&document.to_string()).unwrap_or_default();
-    let Some(sealed) = vault.encrypt(SealedRow { organization: id, settings: &settings(&document) }, &secret) else {
+    let bound = SealedRow { organization: id, field, settings: &settings(&document, field) };
+    let Some(sealed) = vault.encrypt(bound, &secret) else {
         return Err(OrganizationError::Refused(
             "can't encrypt the secret without a key; set organizations.encryption_key (openssl rand -base64 32) and restart \
              the worker, or configure the organization in a file"
@@ -66,15 +69,16 @@ pub(super) fn encrypted(
     Ok(row)
 }
 
-/// Re-encrypts a row with the current key and version. `None` if it already uses them or can't be decrypted.
+/// Re-encrypts a row with the current key. `None` if it already uses that key or can't be decrypted.
 pub(super) fn reencrypted(saved: &SavedOrganization, vault: &Vault) -> Option<SavedOrganization> {
     let document = document(saved);
-    let secret = &document[SECRET];
+    let field = secret_key(&document);
+    let secret = &document[field];
     if !is_sealed(secret) || vault.is_current(secret) {
         return None;
     }
-    let settings = settings(&document);
-    let bound = SealedRow { organization: &saved.id, settings: &settings };
+    let settings = settings(&document, field);
+    let bound = SealedRow { organization: &saved.id, field, settings: &settings };
     let sealed = vault.encrypt(bound, &vault.open(bound, secret).ok()?)?;
     Some(row(&saved.id, document, sealed))
 }
@@ -90,11 +94,13 @@ pub fn read_saved(saved: &SavedOrganization, vault: &Vault, config: &Config) -> 
         return Err(not_it());
     }
     // The worker encrypts every secret: another hand wrote one that is not.
-    if !is_sealed(&document[SECRET]) {
+    let field = secret_key(&document);
+    if !is_sealed(&document[field]) {
         return withheld(document, unsealed(), config);
     }
-    match vault.open(SealedRow { organization: &saved.id, settings: &settings(&document) }, &document[SECRET]) {
-        Ok(secret) => document[SECRET] = secret.expose_secret().into(),
+    let bound = SealedRow { organization: &saved.id, field, settings: &settings(&document, field) };
+    match vault.open(bound, &document[field]) {
+        Ok(secret) => document[field] = secret.expose_secret().into(),
         Err(problem) => return withheld(document, sealed_shut(&problem), config),
     }
     parse_document(&document, config).or_else(|faults| withheld(document, at_fault(&faults), config))
@@ -106,22 +112,26 @@ fn document(saved: &SavedOrganization) -> Value {
 }
 
 /// Returns all of a document but its secret, as one text for each content.
-fn settings(document: &Value) -> String {
+fn settings(document: &Value, field: &str) -> String {
     let mut settings = document.clone();
-    settings.as_object_mut().map(|keys| keys.shift_remove(SECRET));
+    settings.as_object_mut().map(|keys| keys.shift_remove(field));
     settings.sort_all_objects();
     settings.to_string()
 }
 
 fn row(id: &OrganizationId, mut document: Value, sealed: Value) -> SavedOrganization {
-    document[SECRET] = sealed;
+    let field = secret_key(&document);
+    document[field] = sealed;
     SavedOrganization { id: id.clone(), document: document.to_string() }
 }
 
 /// Returns the organization with a placeholder for its secret, which no request ever uses.
 fn withheld(mut document: Value, why: Withheld, config: &Config) -> Result<Organization, ConfigFaults> {
     // A placeholder of valid length, never used.
-    document[SECRET] = "withheld".into();
+    document[SECRETS[0]] = "withheld".into();
+    for other in ["client_certificate", "federated_token"] {
+        document[other] = Value::Null;
+    }
     let mut lenient = config.clone();
     lenient.dynamics.allow_insecure = true;
     let organization = parse_document(&document, &lenient)?;
@@ -153,6 +163,11 @@ fn at_fault(faults: &ConfigFaults) -> Withheld {
     }
 }
 
+/// Returns the key that holds the secret of a document; a valid document has exactly one.
+fn secret_key(document: &Value) -> &'static str {
+    SECRETS.into_iter().find(|key| !document[*key].is_null()).unwrap_or(SECRETS[0])
+}
+
 fn is_sealed(secret: &Value) -> bool {
     secret.get("sealed").is_some()
 }
@@ -173,11 +188,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::dynamics::ClientCredential;
 
     const INSECURE: [(&str, &str); 1] = [("HANDOFFD_DYNAMICS__ALLOW_INSECURE", "true")];
 
     fn vault(byte: u8) -> Vault {
         Vault::new(Some(&SecretSlice::from(vec![byte; 32])), None)
+    }
+
+    fn secret(organization: &Organization) -> &str {
+        match &organization.credentials.credential {
+            ClientCredential::Secret(secret) => secret.expose_secret(),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn acme() -> OrganizationId {
@@ -210,7 +233,7 @@ mod tests {
         let kept = saved(&document(), &vault(1));
         assert!(!kept.document.contains("s3cret"));
         let organization = read_saved(&kept, &vault(1), &config(&[])).unwrap();
-        assert_eq!(organization.credentials.client_secret.expose_secret(), "s3cret");
+        assert_eq!(secret(&organization), "s3cret");
         assert_eq!((organization.withheld, organization.source), (None, Origin::Store));
     }
 
@@ -259,10 +282,10 @@ mod tests {
     fn an_organization_that_can_not_be_decrypted_is_withheld() {
         let kept = saved(&document(), &vault(1));
         let organization = read_saved(&kept, &vault(2), &config(&[])).unwrap();
-        let withheld = organization.withheld.unwrap();
+        let withheld = organization.withheld.clone().unwrap();
         assert!(withheld.advice.contains("organizations.encryption_key"), "{}", withheld.advice);
         assert_eq!(organization.settings.environment_url, "https://acme.crm.dynamics.com");
-        assert_ne!(organization.credentials.client_secret.expose_secret(), "s3cret");
+        assert_ne!(secret(&organization), "s3cret");
     }
 
     #[test]
@@ -310,6 +333,6 @@ mod tests {
         assert_eq!(reencrypted(&anew, &rotating), None);
         assert_eq!(reencrypted(&kept, &vault(2)), None, "it can't be decrypted and is unchanged");
         let organization = read_saved(&anew, &vault(2), &config(&[])).unwrap();
-        assert_eq!(organization.credentials.client_secret.expose_secret(), "s3cret");
+        assert_eq!(secret(&organization), "s3cret");
     }
 }

@@ -20,17 +20,13 @@ use crate::config::OrganizationFiles;
 const KEY_NAMES: Uuid = uuid!("5b0c8b3e-6a0e-4f6c-9b39-7f9d1f3c2a61");
 /// Bytes of XChaCha20's nonce, which is long enough to be chosen at random without limit.
 const NONCE: usize = 24;
-/// Name of the encrypted field, as authenticated by the cipher.
-const FIELD: &str = "client_secret";
-
-/// Version of the authenticated data: 2 covers the whole row. 1 covered only the organization; its secrets carry no
-/// version and are re-encrypted when they are read.
-const VERSION: u64 = 2;
 
 /// Row that a secret belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SealedRow<'a> {
     pub organization: &'a OrganizationId,
+    /// Name of the field that holds the secret.
+    pub field: &'a str,
     /// Text of all that the row holds beside the secret.
     pub settings: &'a str,
 }
@@ -82,7 +78,7 @@ impl Vault {
         // Encryption fails only for texts of 256 GiB.
         let text = key.cipher.encrypt(&nonce, payload).ok()?;
         let (nonce, text) = (STANDARD.encode(nonce), STANDARD.encode(text));
-        Some(json!({ "sealed": { "version": VERSION, "key": key.id, "nonce": nonce, "text": text } }))
+        Some(json!({ "sealed": { "key": key.id, "nonce": nonce, "text": text } }))
     }
 
     /// Decrypts a secret.
@@ -95,20 +91,16 @@ impl Vault {
         };
         let nonce = bytes("nonce").filter(|nonce| nonce.len() == NONCE).ok_or(DecryptError::Damaged)?;
         let text = bytes("text").ok_or(DecryptError::Damaged)?;
-        let bound = match &sealed["version"] {
-            Value::Null => bound_by_version_1(&key.id, row.organization),
-            version if *version == VERSION => bound_to(&key.id, row),
-            _ => return Err(DecryptError::Damaged),
-        };
+        let bound = bound_to(&key.id, row);
         let payload = Payload { msg: &text, aad: &bound };
         let plain = key.cipher.decrypt(XNonce::from_slice(&nonce), payload).map_err(|_| DecryptError::Damaged)?;
         String::from_utf8(plain).map(Into::into).map_err(|_| DecryptError::Damaged)
     }
 
-    /// Reports whether a secret was encrypted with the current key, together with its whole row.
+    /// Reports whether a secret was encrypted with the current key.
     pub(super) fn is_current(&self, sealed: &Value) -> bool {
         let sealed = &sealed["sealed"];
-        self.keys.first().is_some_and(|key| sealed["key"] == key.id.as_str() && sealed["version"] == VERSION)
+        self.keys.first().is_some_and(|key| sealed["key"] == key.id.as_str())
     }
 }
 
@@ -126,21 +118,19 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// Returns the data authenticated with a secret. Each part but the last has its length before it, so that no text can be
-/// confused with parts of another row.
+/// Returns the data authenticated with a secret. Each part but the last has its length before it, or a fixed form, so that
+/// no text can be confused with parts of another row.
 fn bound_to(key: &str, row: SealedRow<'_>) -> Vec<u8> {
-    let organization = row.organization.as_str();
-    let length = organization.len();
-    format!("handoffd {VERSION}\0{key}\0{FIELD}\0{length}\0{organization}{}", row.settings).into_bytes()
-}
-
-fn bound_by_version_1(key: &str, organization: &OrganizationId) -> Vec<u8> {
-    format!("handoffd 1\0{key}\0{FIELD}\0{organization}").into_bytes()
+    let SealedRow { organization, field, settings } = row;
+    let length = organization.as_str().len();
+    format!("handoffd\0{key}\0{field}\0{length}\0{}{settings}", organization.as_str()).into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FIELD: &str = "client_secret";
 
     fn key(byte: u8) -> SecretSlice<u8> {
         vec![byte; 32].into()
@@ -155,7 +145,7 @@ mod tests {
     }
 
     fn row(organization: &OrganizationId) -> SealedRow<'_> {
-        SealedRow { organization, settings: "{}" }
+        SealedRow { organization, field: "client_secret", settings: "{}" }
     }
 
     #[test]
@@ -176,17 +166,15 @@ mod tests {
         assert!(matches!(refused(&super::tests::vault(2, None), row(&acme), &sealed), DecryptError::NoKey { .. }));
         assert_eq!(refused(&vault, row(&"org_globex".into()), &sealed), DecryptError::Damaged);
         // The same bytes, cut elsewhere.
-        let longer = SealedRow { organization: &"org_acme{".into(), settings: "}" };
+        let longer = SealedRow { organization: &"org_acme{".into(), settings: "}", ..row(&acme) };
         assert_eq!(refused(&vault, longer, &sealed), DecryptError::Damaged);
         assert_eq!(refused(&vault, SealedRow { settings: "{ }", ..row(&acme) }, &sealed), DecryptError::Damaged);
+        assert_eq!(refused(&vault, SealedRow { field: "client_certificate", ..row(&acme) }, &sealed), DecryptError::Damaged);
         for (field, value) in [
             ("nonce", json!("AAAA")),
             ("text", json!("AAAAAAAAAAAAAAAAAAAAAAAA")),
             ("text", json!("?")),
             ("nonce", json!("")),
-            ("version", json!(null)),
-            ("version", json!(1)),
-            ("version", json!(3)),
         ] {
             let mut changed = sealed.clone();
             changed["sealed"][field] = value.clone();
@@ -204,20 +192,6 @@ mod tests {
         assert!(!rotating.is_current(&sealed));
         let anew = rotating.encrypt(row(&acme), &"x".into()).unwrap();
         assert!(vault(2, None).is_current(&anew));
-    }
-
-    /// Secret `x` of `org_acme`, as version 1 encrypted it with the key of 32 bytes of 1.
-    #[test]
-    fn a_secret_of_version_1_opens_and_is_not_current() {
-        let (vault, acme) = (vault(1, None), acme());
-        let key = &vault.keys[0];
-        let nonce = XNonce::from_slice(&[7; NONCE]);
-        let payload = Payload { msg: b"x", aad: &bound_by_version_1(&key.id, &acme) };
-        let text = STANDARD.encode(key.cipher.encrypt(nonce, payload).unwrap());
-        let sealed = json!({ "sealed": { "key": key.id, "nonce": STANDARD.encode(nonce), "text": text } });
-        assert_eq!(vault.open(row(&acme), &sealed).unwrap().expose_secret(), "x");
-        assert!(!vault.is_current(&sealed));
-        assert_eq!(vault.open(row(&"org_globex".into()), &sealed).unwrap_err(), DecryptError::Damaged);
     }
 
     #[test]

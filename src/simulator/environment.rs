@@ -183,7 +183,7 @@ impl Environment {
     ) -> SimulatedAnswer {
         let live = self.live();
         if let Target::Token(tenant) = target {
-            return token::answer(call, tenant, &live.settings, &live.urls, &mut lock(&self.tokens));
+            return token::answer(call, tenant, &live, &mut lock(&self.tokens));
         }
         let answer = self.dataverse(call, target, &live, in_flight).unwrap_or_else(Into::into);
         match live.settings.dop_hint {

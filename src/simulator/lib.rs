@@ -9,6 +9,7 @@
 mod access;
 mod actions;
 mod answer;
+mod assertion;
 mod call;
 mod closing;
 mod context;
@@ -49,6 +50,7 @@ mod table;
 mod tables;
 mod target;
 mod token;
+mod token_refusal;
 mod trigger;
 mod visit;
 mod wire;

@@ -31,6 +31,10 @@ pub struct EnvironmentSettings {
     pub client_id: String,
     /// Secrets of the application; two are valid during rotation.
     pub client_secrets: Vec<String>,
+    /// Certificates of the application, each as PEM; their keys sign assertions.
+    pub client_certificates: Vec<String>,
+    /// Tokens of another issuer that the application trusts.
+    pub federated_tokens: Vec<String>,
     /// Validity of the secrets.
     pub secret: Secret,
     /// State of the application registration.
@@ -135,6 +139,8 @@ impl EnvironmentSettings {
             tenant_id: "11111111-1111-1111-1111-111111111111".into(),
             client_id: "22222222-2222-2222-2222-222222222222".into(),
             client_secrets: vec!["simulator-secret".into()],
+            client_certificates: Vec::new(),
+            federated_tokens: Vec::new(),
             secret: Secret::default(),
             application: Application::default(),
             invalid_client_status: 401,

@@ -1,50 +1,53 @@
 //! Entra ID's token endpoint, and the tokens it has issued.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
-use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::answer::SimulatedAnswer;
+use super::assertion::{self, AssertionContext};
 use super::call::{self, IncomingRequest};
+use super::live_settings::LiveSettings;
 use super::settings::EnvironmentSettings;
 use super::switches::{Application, Secret};
+use super::token_refusal::{TokenRefusal, invalid, refused};
 
 /// Tokens of one environment with their expiry times.
 #[derive(Default)]
-pub(super) struct Tokens(HashMap<String, Instant>);
-
-/// Refused token request.
-struct TokenRefusal {
-    status: u16,
-    error: &'static str,
-    code: u32,
-    message: String,
+pub(super) struct Tokens {
+    issued: HashMap<String, Instant>,
+    /// Ids of assertions that were accepted.
+    assertions: HashSet<String>,
 }
 
 impl Tokens {
     /// Issues a token and removes expired ones.
     pub(super) fn issue(&mut self, lifetime: Duration) -> String {
         let now = Instant::now();
-        self.0.retain(|_, end| *end > now);
+        self.issued.retain(|_, end| *end > now);
         // The token only resembles a JSON Web Token; clients must treat it as opaque.
         let (head, body) = (Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let token = format!("eyJ0eXAiOiJKV1Qi.{head}.{body}");
-        self.0.insert(token.clone(), now + lifetime);
+        self.issued.insert(token.clone(), now + lifetime);
         token
     }
 
     /// Returns true if the token was issued for this environment and has not expired.
     pub(super) fn holds(&self, token: &str) -> bool {
-        self.0.get(token).is_some_and(|end| *end > Instant::now())
+        self.issued.get(token).is_some_and(|end| *end > Instant::now())
+    }
+
+    /// Remembers the id of an assertion. Returns false if it was used before.
+    pub(super) fn first_use(&mut self, assertion: &str) -> bool {
+        self.assertions.insert(assertion.to_owned())
     }
 
     /// Revokes all tokens.
     pub(super) fn revoke(&mut self) {
-        self.0.clear();
+        self.issued.clear();
     }
 }
 
@@ -55,27 +58,26 @@ pub(super) fn resource(call: &IncomingRequest) -> Option<String> {
     Some(scope.strip_suffix("/.default")?.to_owned())
 }
 
-/// Returns the body with the secret masked, for the journal.
+/// Returns the body with its credential masked, for the journal.
 pub(super) fn masked(body: &[u8]) -> String {
     let form = call::pairs(&String::from_utf8_lossy(body));
     let parts = form.into_iter().map(|(name, value)| match name.as_str() {
-        "client_secret" => format!("{name}=***"),
+        "client_secret" | "client_assertion" => format!("{name}=***"),
         _ => format!("{name}={value}"),
     });
     parts.collect::<Vec<_>>().join("&")
 }
 
-/// Answers a token request. `known` lists the URLs that a scope may name.
+/// Answers a token request.
 pub(super) fn answer(
     call: &IncomingRequest,
     tenant: &str,
-    settings: &EnvironmentSettings,
-    known: &[String],
+    live: &LiveSettings,
     tokens: &mut Tokens,
 ) -> SimulatedAnswer {
-    match check(call, tenant, settings, known) {
+    match check(call, tenant, live, tokens) {
         Ok(()) => {
-            let lifetime = settings.token_lifetime_s;
+            let lifetime = live.settings.token_lifetime_s;
             let token = tokens.issue(Duration::from_secs(lifetime));
             let body = json!({"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token});
             headed(SimulatedAnswer::json(200, &body))
@@ -84,12 +86,8 @@ pub(super) fn answer(
     }
 }
 
-fn check(
-    call: &IncomingRequest,
-    tenant: &str,
-    settings: &EnvironmentSettings,
-    known: &[String],
-) -> Result<(), TokenRefusal> {
+fn check(call: &IncomingRequest, tenant: &str, live: &LiveSettings, tokens: &mut Tokens) -> Result<(), TokenRefusal> {
+    let settings = &live.settings;
     if call.method != Method::POST {
         return Err(invalid(900_561, "The endpoint only accepts POST requests. Received a GET request."));
     }
@@ -111,8 +109,20 @@ fn check(
         return Err(refused(400, "unsupported_grant_type", 70_003, message));
     }
     application(settings, field("client_id")?)?;
-    secret(settings, field("client_secret")?)?;
-    scope(field("scope")?, known)
+    if let Ok(presented) = field("client_assertion") {
+        if field("client_secret").is_ok() {
+            return Err(invalid(90_014, "Only one of 'client_secret' and 'client_assertion' may be presented."));
+        }
+        assertion::check_type(field("client_assertion_type")?)?;
+        let context = AssertionContext { live, tenant, host: call.header("host") };
+        let id = assertion::check(presented, &context)?;
+        if id.is_some_and(|id| !tokens.first_use(&id)) {
+            return Err(assertion::replayed(&context));
+        }
+    } else {
+        secret(settings, field("client_secret")?)?;
+    }
+    scope(field("scope")?, &live.urls)
 }
 
 fn form(call: &IncomingRequest) -> Result<Vec<(String, String)>, TokenRefusal> {
@@ -169,33 +179,6 @@ fn scope(scope: &str, known: &[String]) -> Result<(), TokenRefusal> {
     }
     let message = format!("The resource principal named {resource} was not found in the tenant.");
     Err(refused(400, "invalid_resource", 500_011, message))
-}
-
-fn invalid(code: u32, message: &str) -> TokenRefusal {
-    refused(400, "invalid_request", code, message.to_owned())
-}
-
-fn refused(status: u16, error: &'static str, code: u32, message: String) -> TokenRefusal {
-    TokenRefusal { status, error, code, message }
-}
-
-impl TokenRefusal {
-    fn answer(&self) -> SimulatedAnswer {
-        let (trace, correlation) = (Uuid::new_v4(), Uuid::new_v4());
-        let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%SZ").to_string();
-        let (code, message) = (self.code, &self.message);
-        let body = json!({
-            "error": self.error,
-            "error_description":
-                format!("AADSTS{code}: {message} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {now}"),
-            "error_codes": [code],
-            "timestamp": now,
-            "trace_id": trace,
-            "correlation_id": correlation,
-            "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
-        });
-        SimulatedAnswer::json(self.status, &body)
-    }
 }
 
 fn headed(answer: SimulatedAnswer) -> SimulatedAnswer {

@@ -9,6 +9,7 @@ mod config;
 mod contract_table;
 mod crash;
 mod crash_matrix;
+mod credentials;
 mod crowds;
 mod dead_letter_commands;
 mod dead_letters;

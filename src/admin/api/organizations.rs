@@ -127,11 +127,14 @@ struct OrganizationList {
 }
 
 /// Settings of an organization: a JSON object with the keys of its file (docs/CONFIGURATION.md). `client_secret` is the
-/// secret itself.
+/// secret itself; in its place, `client_certificate` is PEM of a certificate and its RSA key.
 #[derive(JsonSchema)]
 #[schemars(
     rename = "OrganizationDocument",
-    extend("type" = "object", "properties" = json!({ "client_secret": { "type": "string", "writeOnly": true } }))
+    extend("type" = "object", "properties" = json!({
+        "client_secret": { "type": "string", "writeOnly": true },
+        "client_certificate": { "type": "string", "writeOnly": true },
+    }))
 )]
 struct OrganizationDocument(#[allow(dead_code)] Value);
 

@@ -95,7 +95,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 /// Reports whether the file contains the secret itself or a reference to it.
 fn holds(text: &str) -> Holds {
-    let plain =
-        text.parse::<toml::Table>().is_ok_and(|table| table.get("client_secret").is_some_and(toml::Value::is_str));
+    let plain = text.parse::<toml::Table>().is_ok_and(|table| {
+        ["client_secret", "client_certificate"].iter().any(|key| table.get(*key).is_some_and(toml::Value::is_str))
+    });
     if plain { Holds::Secret } else { Holds::Reference }
 }

@@ -3,6 +3,7 @@
 //! One table ([`table::ROWS`]) maps operation, status, code, text and headers to a remedy, with advice for operators. The
 //! workflow, not the table, decides the time of a retry.
 
+mod assertions;
 mod privilege;
 mod refusal;
 mod table;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use handoffd_engine::workflow::StepName;
 
+use super::assertions;
 use super::refusal::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE};
 
 /// Properties of a failed answer that the table matches on.
@@ -164,6 +165,13 @@ pub(super) const ROWS: &[ClassifyRow] = &[
         "The client secret has expired. Create a new one in Entra ID → App registrations → Certificates & secrets, and \
          set client_secret to its Value.",
     ),
+    aadsts(&["aadsts700027:"], assertions::CERTIFICATE),
+    aadsts(&["aadsts700024:"], assertions::TIMES),
+    aadsts(&["aadsts700021:", "aadsts700023:"], assertions::ELSEWHERE),
+    aadsts(
+        &["aadsts70021:", "aadsts70025:", "aadsts700211:", "aadsts700212:", "aadsts700213:", "aadsts7002138:"],
+        assertions::FEDERATED,
+    ),
     aadsts(
         &["aadsts90002:", "aadsts900023:"],
         "The tenant does not exist. Correct tenant_id (Entra ID → Overview → Tenant ID).",
@@ -190,7 +198,10 @@ pub(super) const ROWS: &[ClassifyRow] = &[
         Code::Some,
         MessagePattern::Any,
         Hold,
-        Words("Entra ID refuses the application. Check tenant_id, client_id and client_secret."),
+        Words(
+            "Entra ID refuses the application. Check tenant_id, client_id and client_secret, client_certificate or \
+             federated_token.",
+        ),
     ),
     row(
         Of::Token,

@@ -2,6 +2,7 @@
 //! Out: an `Organization` with typed values, or all of the document's faults.
 //! Absent: the place where a document is kept.
 
+mod credential;
 mod json;
 mod read;
 pub mod schema;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::workflow::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment, Settings};
-use secrecy::SecretString;
 use toml::Value;
 use uuid::Uuid;
 
 use super::schema::KEYS;
-use super::{json, ticket};
+use super::{credential, json, ticket};
 use crate::config::document::{self, TomlDocument};
 use crate::config::fault::{ConfigFault, ConfigFaults, NOTHING};
 use crate::config::reader::Reader;
@@ -54,7 +53,7 @@ pub(in crate::organizations) fn read_document(
     let mut reader = Reader { section: "", keys: KEYS, set: &set, env, faults: &mut faults };
     let credentials = credentials(&mut reader, source);
     let settings = settings(&mut reader, config);
-    for key in ["organization_id", "environment_url", "tenant_id", "client_id", "client_secret"] {
+    for key in ["organization_id", "environment_url", "tenant_id", "client_id"] {
         if !set.contains_key(key) {
             faults.push(missing(source, key));
         }
@@ -74,12 +73,8 @@ pub(in crate::organizations) fn read_document(
 fn credentials(reader: &mut Reader<'_>, source: &Origin) -> Option<Credentials> {
     let tenant_id = reader.required("tenant_id", tenant);
     let client_id = reader.required("client_id", guid);
-    let client_secret = match source {
-        Origin::File(_) => reader.required_secret("client_secret", client_secret),
-        // The sender of a document must not learn, or have the worker open, data that only the worker can read.
-        Origin::Store => reader.inline_secret("client_secret", SECRET_OF_DOCUMENT, client_secret),
-    };
-    Some(Credentials { tenant_id: tenant_id?, client_id: client_id?.to_string(), client_secret: client_secret? })
+    let credential = credential::credential(reader, source);
+    Some(Credentials { tenant_id: tenant_id?, client_id: client_id?.to_string(), credential: credential? })
 }
 
 fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
@@ -108,10 +103,6 @@ fn settings(reader: &mut Reader<'_>, config: &Config) -> Option<Settings> {
     };
     Some(Settings { organization_id: organization_id?, environment_url: environment_url?, ..rest })
 }
-
-/// Form of the secret in a document.
-const SECRET_OF_DOCUMENT: &str =
-    "the secret itself as a string; { env = … } and { file = … } are allowed only in an organization's file";
 
 const QUEUE_ASSIGNMENTS: &[(&str, QueueAssignment)] =
     &[("auto", QueueAssignment::Auto), ("bind", QueueAssignment::Bind), ("add_to_queue", QueueAssignment::AddToQueue)];
@@ -160,13 +151,6 @@ fn guid(value: &Value) -> Read<Uuid> {
         .ok_or_else(|| "a GUID such as 11111111-2222-3333-4444-555555555555".to_owned())
 }
 
-fn client_secret(text: &str) -> Read<SecretString> {
-    if text.trim().is_empty() {
-        return Err("the client secret's value".to_owned());
-    }
-    Ok(text.into())
-}
-
 fn customer(value: &Value) -> Read<FallbackCustomer> {
     let row = |set: &str| {
         let rest = value.as_str()?.strip_prefix(set)?;
@@ -201,10 +185,7 @@ fn known(source: &Origin, document: TomlDocument, faults: &mut ConfigFaults) -> 
 }
 
 fn missing(source: &Origin, name: &str) -> ConfigFault {
-    let allowed = match source {
-        Origin::Store if name == "client_secret" => Some(SECRET_OF_DOCUMENT),
-        _ => KEYS.iter().find(|key| key.name == name).map(|key| key.allowed),
-    };
+    let allowed = KEYS.iter().find(|key| key.name == name).map(|key| key.allowed);
     ConfigFault {
         place: source.place(None),
         key: name.to_owned(),

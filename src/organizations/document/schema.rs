@@ -31,7 +31,21 @@ pub const KEYS: &[ConfigKey] = &[
         ValueKind::Secret,
         "",
         "Secret of that application: its value, not its id.",
-        "required; a string, `{ env = … }` or `{ file = … }`",
+        "required without `client_certificate` and `federated_token`; a string, `{ env = … }` or `{ file = … }`",
+    ),
+    key(
+        ("", "client_certificate"),
+        ValueKind::Secret,
+        "",
+        "In place of `client_secret`: certificate of that application with its private key, which signs an assertion (PS256) for each token.",
+        "`{ file = … }`, `{ env = … }` or a string: PEM of a certificate and its RSA key of 2048 to 4096 bits without a passphrase",
+    ),
+    key(
+        ("", "federated_token"),
+        ValueKind::Secret,
+        "",
+        "In place of `client_secret`: token of another issuer that the application trusts (workload identity). Read anew for each token.",
+        "`{ file = … }`: a JSON Web Token",
     ),
     key(
         ("", "default_priority"),

@@ -82,6 +82,11 @@ impl Files {
         self.organization.insert(key.to_owned(), value.into());
     }
 
+    /// Removes a key of the organization's file.
+    pub fn leave_out(&mut self, key: &str) {
+        self.organization.remove(key);
+    }
+
     /// Inbox, dead-letter queue and retry queues.
     pub fn queues(&self) -> Vec<String> {
         let delays = self.get("retry", "delays").as_array().unwrap();

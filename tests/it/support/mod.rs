@@ -5,6 +5,7 @@
 pub mod broker;
 pub mod browser;
 pub mod bus;
+pub mod certificates;
 pub mod collector;
 pub mod event;
 pub mod files;
