@@ -29,3 +29,7 @@ mod private_files;
 mod regular;
 #[cfg(test)]
 mod test_authority;
+#[cfg(test)]
+#[allow(dead_code, unreachable_pub, reason = "the integration tests use the rest")]
+#[path = "../tests/it/support/certificates.rs"]
+mod test_certificates;

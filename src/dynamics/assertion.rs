@@ -50,3 +50,41 @@ pub fn is_token(text: &str) -> bool {
     };
     text.split('.').count() == 3 && text.split('.').all(legal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_and_claims_are_those_that_entra_id_requires() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let message = unsigned("thumb", "client", "https://login/tenant/oauth2/v2.0/token", Uuid::from_u128(1), now);
+        let parts: Vec<Value> = message
+            .split('.')
+            .map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap())
+            .collect();
+        let header = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": "thumb" });
+        let claims = json!({
+            "aud": "https://login/tenant/oauth2/v2.0/token", "iss": "client", "sub": "client",
+            "jti": "00000000-0000-0000-0000-000000000001",
+            "nbf": 1_800_000_000, "iat": 1_800_000_000, "exp": 1_800_000_300,
+        });
+        assert_eq!(parts, [header, claims]);
+    }
+
+    #[test]
+    fn a_token_has_three_parts_in_base64url() {
+        for (text, expected) in [
+            ("a.b-_9.c", true),
+            ("", false),
+            ("a.b", false),
+            ("a.b.c.d", false),
+            ("a..c", false),
+            ("a.b.c\nd", false),
+            ("a.b.c=", false),
+            ("-----BEGIN PRIVATE KEY-----", false),
+        ] {
+            assert_eq!(is_token(text), expected, "{text}");
+        }
+    }
+}

@@ -58,7 +58,9 @@ impl ClientCredential {
     pub(super) fn prove(&self, client_id: &str, audience: &str) -> Result<ClientProof, Withheld> {
         match self {
             Self::Secret(secret) => Ok(ClientProof::Secret(secret.clone())),
-            Self::Certificate(certificate) => signed(certificate, client_id, audience).map(ClientProof::Assertion),
+            Self::Certificate(certificate) => {
+                signed(certificate, client_id, audience, Timestamp::now()).map(ClientProof::Assertion)
+            }
             Self::FederatedToken(path) => read_token(path).map(ClientProof::Assertion),
         }
     }
@@ -100,8 +102,12 @@ impl ClientProof {
     }
 }
 
-fn signed(certificate: &ClientCertificate, client_id: &str, audience: &str) -> Result<SecretString, Withheld> {
-    let now = Timestamp::now();
+fn signed(
+    certificate: &ClientCertificate,
+    client_id: &str,
+    audience: &str,
+    now: Timestamp,
+) -> Result<SecretString, Withheld> {
     let end = certificate.expires_at();
     if end <= now {
         return Err(Withheld {
@@ -130,4 +136,63 @@ fn read_token(path: &Path) -> Result<SecretString, Withheld> {
     let token = text.trim();
     // A file that was named by mistake, such as a key, is not sent anywhere.
     if is_token(token) { Ok(token.into()) } else { Err(unusable("it holds no JSON Web Token".to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_certificates::Minted;
+
+    /// It was valid when its file was read.
+    #[test]
+    fn a_certificate_that_expires_while_it_is_in_force_signs_nothing_more() {
+        let minted = Minted::valid_for(1).both();
+        let certificate = ClientCertificate::parse(&minted, Timestamp::now()).unwrap();
+        let end = certificate.expires_at();
+        let before = end - std::time::Duration::from_secs(1);
+        assert!(signed(&certificate, "client", "https://login", before).is_ok());
+        let withheld = signed(&certificate, "client", "https://login", end).unwrap_err();
+        assert!(withheld.why.contains("expired at") && withheld.advice.contains("upload it"), "{withheld:?}");
+        assert!(ClientCertificate::parse(&minted, end).is_err() && ClientCertificate::parse(&minted, before).is_ok());
+    }
+
+    #[test]
+    fn a_federated_token_is_read_from_its_file_each_time_and_nothing_else_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let credential = ClientCredential::FederatedToken(path.clone());
+        let prove = || credential.prove("client", "https://login");
+        for token in ["a.first.c", "a.second.c"] {
+            std::fs::write(&path, format!("{token}\n")).unwrap();
+            let proof = prove().unwrap_or_else(|why| panic!("{why:?}"));
+            assert_eq!(proof.fields(), [("client_assertion_type", assertion::TYPE), ("client_assertion", token)]);
+        }
+        for text in ["", "-----BEGIN PRIVATE KEY-----\nhidden\n", &"x".repeat(70_000)] {
+            std::fs::write(&path, text).unwrap();
+            let Err(withheld) = prove() else { panic!("{text}") };
+            assert!(withheld.why.contains(path.to_str().unwrap()) && !withheld.why.contains("hidden"), "{withheld:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_differ_by_kind_and_value() {
+        let minted = [Minted::valid_for(1), Minted::valid_for(1)];
+        let certificate = |minted: &Minted| {
+            ClientCredential::Certificate(Arc::new(ClientCertificate::parse(&minted.both(), Timestamp::now()).unwrap()))
+        };
+        let all = [
+            ClientCredential::Secret("a".into()),
+            ClientCredential::Secret("b".into()),
+            certificate(&minted[0]),
+            certificate(&minted[1]),
+            ClientCredential::FederatedToken("/a".into()),
+            ClientCredential::FederatedToken("/b".into()),
+        ];
+        for (n, one) in all.iter().enumerate() {
+            for (m, other) in all.iter().enumerate() {
+                assert_eq!(one == other, n == m, "{one:?} {other:?}");
+            }
+        }
+        assert_eq!(certificate(&minted[0]), all[2]);
+    }
 }

@@ -21,6 +21,7 @@ mod organization_check;
 mod keys;
 mod mask;
 mod notice;
+mod off_thread;
 mod organizations;
 mod aimd;
 mod probe;

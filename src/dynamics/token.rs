@@ -14,7 +14,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::task::JoinHandle;
 use url::form_urlencoded;
 
 use super::access::{Access, Credentials};
@@ -23,6 +22,7 @@ use super::classify::classify;
 use super::credential::{ClientCredential, ClientProof};
 use super::limiter::RequestResult;
 use super::mask::one_line;
+use super::off_thread::{OffThread, OffThreadError};
 use super::withheld::Withheld;
 
 /// Time before expiry at which a token is renewed: longer than a request may take on the server (about 2 minutes).
@@ -41,8 +41,7 @@ pub(super) struct TokenCache {
     url: String,
     scope: String,
     credentials: Credentials,
-    /// Proof that is being made and was not waited for any longer.
-    proving: std::sync::Mutex<Option<JoinHandle<Proved>>>,
+    proving: OffThread<Proved>,
     /// Fault to return if the credential is unavailable.
     withheld: Option<Fault>,
     current: RwLock<Option<Arc<Token>>>,
@@ -86,7 +85,7 @@ impl TokenCache {
             url: format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/')),
             scope: format!("{}/.default", access.settings.environment_url),
             credentials: access.credentials.clone(),
-            proving: std::sync::Mutex::default(),
+            proving: OffThread::new(),
             withheld: access.withheld.as_ref().map(withheld),
             current: RwLock::new(None),
             fetching: Mutex::new(None),
@@ -119,28 +118,22 @@ impl TokenCache {
         }
     }
 
-    /// Prepares a request for a token, with a new proof of the credential.
-    ///
-    /// A certificate signs and a federated token is read off the event threads. A read that hangs (a network mount)
-    /// can't be cancelled, so it is waited for again by the next request instead of being repeated.
+    /// Prepares a request for a token, with a new proof of the credential. A certificate signs and a federated token is
+    /// read off the event threads.
     pub(super) async fn prepare(&self) -> Result<TokenRequest, Fault> {
         if let ClientCredential::Secret(secret) = &self.credentials.credential {
             return Ok(self.request(&ClientProof::Secret(secret.clone())));
         }
         let (credentials, audience) = (self.credentials.clone(), self.url.clone());
-        // A proof that was made while nobody waited is too old.
-        let unfinished = self.proving().take().filter(|proving| !proving.is_finished());
-        let mut proving = unfinished.unwrap_or_else(|| {
-            tokio::task::spawn_blocking(move || credentials.credential.prove(&credentials.client_id, &audience))
-        });
-        let transient = |message: &str| Fault::unanswered(StepName::Token, Remedy::Retry, message.to_owned());
-        let Ok(proved) = tokio::time::timeout(PROOF_LIMIT, &mut proving).await else {
-            *self.proving() = Some(proving);
-            return Err(transient("reading the file of federated_token takes too long"));
-        };
-        // A panic's message may quote the data that was read.
-        let proof = proved.map_err(|_| transient("the proof of the credential could not be made"))?;
-        proof.map(|proof| self.request(&proof)).map_err(|why| withheld(&why))
+        let prove = move || credentials.credential.prove(&credentials.client_id, &audience);
+        let proved = self.proving.run(PROOF_LIMIT, prove).await.map_err(|problem| {
+            let message = match problem {
+                OffThreadError::Late => "reading the file of federated_token takes too long",
+                OffThreadError::Panicked => "the proof of the credential could not be made",
+            };
+            Fault::unanswered(StepName::Token, Remedy::Retry, message.to_owned())
+        })?;
+        proved.map(|proof| self.request(&proof)).map_err(|why| withheld(&why))
     }
 
     fn request(&self, proof: &ClientProof) -> TokenRequest {
@@ -151,10 +144,6 @@ impl TokenCache {
             .append_pair("scope", &self.scope)
             .finish();
         TokenRequest { url: self.url.clone(), form: form.into(), secrets: Secrets::of(&proof.secrets()) }
-    }
-
-    fn proving(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<Proved>>> {
-        self.proving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores the token in the answer.
@@ -343,6 +332,16 @@ mod tests {
             let body = serde_json::json!({ "error": quoted });
             let fault = read(&answer(401, None, &body.to_string()), at(NOW), &secrets()).unwrap_err();
             assert_eq!(fault.code, None);
+        }
+    }
+
+    /// A signature would complete the parts that are no secret.
+    #[test]
+    fn a_quoted_assertion_is_hidden_whole_and_in_part() {
+        let secrets = Secrets::of(&ClientProof::Assertion("head.claims.s1gnature".into()).secrets());
+        for quoted in ["client_assertion=head.claims.s1gnature&scope=x", "the signature s1gnature is wrong"] {
+            let hidden = secrets.hidden(quoted);
+            assert!(!hidden.contains("s1gnature") && hidden.contains("***"), "{hidden}");
         }
     }
 

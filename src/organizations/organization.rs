@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use handoffd_engine::event::OrganizationId;
 use handoffd_engine::workflow::Settings;
+use jiff::Timestamp;
 
 use super::origin::Origin;
 use crate::dynamics::{Access, Credentials, Withheld};
@@ -28,5 +30,10 @@ impl Organization {
             credentials: self.credentials.clone(),
             withheld: self.withheld.clone(),
         }
+    }
+
+    /// Returns the end of its credential, with its id, if it can be known.
+    pub(super) fn credential_end(&self) -> Option<(&OrganizationId, Timestamp)> {
+        Some((&self.settings.organization_id, self.credentials.credential.expires_at()?))
     }
 }

@@ -168,6 +168,7 @@ impl OrganizationRegistry {
         }
         let ids = || known.in_force().map(|organization| &organization.settings.organization_id);
         metrics.configured(ids());
+        metrics.set_credential_ends(known.in_force().filter_map(Organization::credential_end));
         dynamics.set_organizations(known.in_force().map(Organization::access).collect());
         self.queues.configured(ids().cloned());
         if ids().next().is_none() {

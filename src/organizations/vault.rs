@@ -169,7 +169,10 @@ mod tests {
         let longer = SealedRow { organization: &"org_acme{".into(), settings: "}", ..row(&acme) };
         assert_eq!(refused(&vault, longer, &sealed), DecryptError::Damaged);
         assert_eq!(refused(&vault, SealedRow { settings: "{ }", ..row(&acme) }, &sealed), DecryptError::Damaged);
-        assert_eq!(refused(&vault, SealedRow { field: "client_certificate", ..row(&acme) }, &sealed), DecryptError::Damaged);
+        assert_eq!(
+            refused(&vault, SealedRow { field: "client_certificate", ..row(&acme) }, &sealed),
+            DecryptError::Damaged
+        );
         for (field, value) in [
             ("nonce", json!("AAAA")),
             ("text", json!("AAAAAAAAAAAAAAAAAAAAAAAA")),

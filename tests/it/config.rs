@@ -1,6 +1,7 @@
 //! The configuration from the user's side: files, environment, commands.
 
 mod commands;
+mod credentials;
 mod docs;
 mod faults;
 mod insecure;

@@ -79,7 +79,7 @@ async fn an_organization_that_fails_its_test_or_can_not_be_kept_is_refused() {
         (with("organization_id", json!("org_other")), "expected \"org_globex\""),
         (with("default_priority", json!(9)), "default_priority: found 9, expected"),
         (with("client_secret", json!({ "sealed": {} })), "client_secret"),
-        (with("ticket_properties", json!({ "description": "x".repeat(4000) })), "shorten ticket_properties"),
+        (with("ticket_properties", json!({ "description": "x".repeat(7000) })), "shorten ticket_properties"),
     ] {
         let (status, problem) = save(&rig.worker(), &document).await;
         assert_eq!(status, 400, "{problem}");

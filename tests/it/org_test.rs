@@ -209,10 +209,12 @@ async fn right() {
     let report = output.json();
     assert_eq!((output.status, &report["passed"]), (0, &json!(true)), "{report:#}");
     for check in checks(&report) {
-        assert_eq!(check["result"], "passed", "{check}");
+        // The end of a secret is not visible to the application.
+        let result = if check["check"] == "credential" { "skipped" } else { "passed" };
+        assert_eq!(check["result"], result, "{check}");
         assert_eq!(check["advice"], "", "{check}");
     }
-    assert_eq!(checks(&report).len(), 14);
+    assert_eq!(checks(&report).len(), 15);
     let operations = office.crm.operations();
     assert_eq!(&operations[..2], ["incidents.query", "metadata"], "the probe of Test & Save comes first");
     writes_nothing(&office);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::credential;
 use super::fields::{self, CaseFields};
 use super::finding::Finding;
 use super::privileges::{self, held, needed};
@@ -44,18 +45,20 @@ const MOST_ROWS: usize = 10;
 pub(in crate::dynamics) async fn inspect(wire: &DynamicsWire, environment: &OrganizationEnvironment) -> Vec<Finding> {
     let bench = Bench { begun: Instant::now(), wire, environment, settings: &environment.access.settings };
     let (token, rest) = reply::token(&StepCall::new(wire, StepName::Probe, None).sign_in(environment).await);
+    let known = &environment.access.credentials.credential;
+    let credential = credential::judged(known.key(), known.expires_at(), Timestamp::now());
     if rest == Rest::IsSkipped {
         let mut skipped = reply::skipped(&token, &["probe"]);
         skipped.extend(reply::skipped(&token, &LATER));
-        return std::iter::once(token).chain(skipped).collect();
+        return [token, credential].into_iter().chain(skipped).collect();
     }
     let (probe, rest) = reply::probe(bench.settings, &bench.ask(request::probe()).await);
     if rest == Rest::IsSkipped {
         let skipped = reply::skipped(&probe, &LATER);
-        return [token, probe].into_iter().chain(skipped).collect();
+        return [token, credential, probe].into_iter().chain(skipped).collect();
     }
     let fields = bench.fields().await;
-    let mut findings = vec![token, probe];
+    let mut findings = vec![token, credential, probe];
     findings.push(bench.owner().await);
     findings.push(bench.queue(fields.as_ref().ok()).await);
     findings.push(bench.fallback_customer().await);

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Check")]
 pub struct Finding {
-    /// Name of the check: `token`, `probe`, `owner`, `queue`, `workstream`, …
+    /// Name of the check: `token`, `credential`, `probe`, `owner`, `queue`, `workstream`, …
     pub check: &'static str,
     /// Half of the setup that the check belongs to.
     pub half: SetupHalf,

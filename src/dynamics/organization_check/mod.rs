@@ -5,6 +5,7 @@
 //! Absent: requests that write; the limiter, which is for events.
 
 mod call;
+mod credential;
 #[cfg(test)]
 mod document;
 mod fields;

@@ -33,6 +33,7 @@ pub(super) struct Families {
     pub request_seconds: HistogramVec,
     pub throttled: IntCounterVec,
     pub blocked: IntGaugeVec,
+    pub credential_expires: IntGaugeVec,
     pub queue_messages: IntGaugeVec,
     pub organization_waiting: IntGaugeVec,
     pub broker_connected: IntGauge,
@@ -99,6 +100,11 @@ impl Families {
                 "1 while blocked by a faulty configuration; its events are on hold.",
                 &["organization"],
             ),
+            credential_expires: gauges(
+                "handoffd_credential_expires_timestamp_seconds",
+                "Unix time at which an organization's certificate ends; absent where the end is unknown.",
+                &["organization"],
+            ),
             queue_messages: gauges("handoffd_queue_messages", "Messages ready in a queue.", &["queue"]),
             organization_waiting: gauges(
                 "handoffd_organization_waiting",
@@ -124,7 +130,7 @@ impl Families {
     /// Returns a new registry, so that two workers in one process do not share numbers.
     pub(super) fn registry(&self) -> Registry {
         let registry = Registry::new();
-        let all: [Box<dyn Collector>; 25] = [
+        let all: [Box<dyn Collector>; 26] = [
             Box::new(self.events.clone()),
             Box::new(self.event_seconds.clone()),
             Box::new(self.event_age_seconds.clone()),
@@ -141,6 +147,7 @@ impl Families {
             Box::new(self.request_seconds.clone()),
             Box::new(self.throttled.clone()),
             Box::new(self.blocked.clone()),
+            Box::new(self.credential_expires.clone()),
             Box::new(self.queue_messages.clone()),
             Box::new(self.organization_waiting.clone()),
             Box::new(self.broker_connected.clone()),

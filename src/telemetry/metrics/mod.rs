@@ -14,6 +14,7 @@ use std::time::Duration;
 use handoffd_engine::event::{Kind, OrganizationId, Route};
 use handoffd_engine::ports::metrics::{EventEnd, Measurement, Metrics};
 use handoffd_engine::workflow::{Reason, StepName};
+use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 
 pub use answers::RequestTotals;
@@ -137,6 +138,14 @@ impl PrometheusMetrics {
             self.keep_depth(id, true);
         }
         *known = next;
+    }
+
+    /// Sets the ends of the organizations' credentials, where they are known.
+    pub fn set_credential_ends<'a>(&self, ends: impl Iterator<Item = (&'a OrganizationId, Timestamp)>) {
+        self.families.credential_expires.reset();
+        ends.for_each(|(id, end)| {
+            self.families.credential_expires.with_label_values(&[id.as_str()]).set(end.as_second());
+        });
     }
 
     /// Begins a series for each insecure setting of the configuration.

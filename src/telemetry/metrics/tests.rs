@@ -202,3 +202,14 @@ fn labels_are_bounded() {
     (900..3_000).for_each(tell);
     assert_eq!(metrics.render().lines().count(), series);
 }
+
+#[test]
+fn ends_of_credentials_have_series_while_they_are_known() {
+    let metrics = PrometheusMetrics::new();
+    let (acme, end) = (acme(), Timestamp::from_second(1_800_000_000).unwrap());
+    metrics.set_credential_ends([(&acme, end)].into_iter());
+    let line = "handoffd_credential_expires_timestamp_seconds{organization=\"org_acme\"} 1800000000";
+    assert!(metrics.render().lines().any(|found| found == line), "{}", metrics.render());
+    metrics.set_credential_ends(std::iter::empty());
+    assert!(!metrics.render().contains("handoffd_credential_expires_timestamp_seconds{"));
+}
