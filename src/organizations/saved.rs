@@ -239,15 +239,15 @@ mod tests {
 
     #[test]
     fn a_row_with_a_secret_that_is_not_encrypted_is_withheld_whatever_it_names() {
-        for secret in [
+        for stored in [
             json!("s3cret"),
             json!(null),
             json!({ "env": "PATH" }),
             json!({ "env": "NO_SUCH" }),
             json!({ "file": "/etc/hostname" }),
         ] {
-            let organization = read_saved(&row(&acme(), document(), secret), &vault(1), &config(&[])).unwrap();
-            assert_eq!(organization.withheld.unwrap().why, "its secret in the store is not encrypted");
+            let organization = read_saved(&row(&acme(), document(), stored), &vault(1), &config(&[])).unwrap();
+            assert_eq!(organization.withheld.as_ref().unwrap().why, "its secret in the store is not encrypted");
             assert_eq!(secret(&organization), "withheld");
         }
     }
