@@ -121,7 +121,7 @@ def manifests_that_do_not_meet():
         yield "kubernetes: ServiceMonitor does not select the service"
     for rule in [*kinds["NetworkPolicy"]["spec"]["ingress"], *kinds["NetworkPolicy"]["spec"]["egress"]]:
         for peer in rule.get("from", []) + rule.get("to", []):
-            if "ipBlock" not in peer and not peer.keys() >= {"namespaceSelector", "podSelector"}:
+            if "ipBlock" not in peer and not (peer.get("namespaceSelector") and peer.get("podSelector")):
                 yield f"kubernetes: NetworkPolicy admits every pod of a namespace: {peer}"
     ports = {port["name"] for port in kinds["Service"]["spec"]["ports"]}
     if any(endpoint["port"] not in ports - {"http"} for endpoint in kinds["ServiceMonitor"]["spec"]["endpoints"]):

@@ -30,19 +30,22 @@ installation() {
   token=$(cat "$INSTALLED/etc/handoffd/secrets/http-token")
   [[ $token =~ ^[0-9a-f]{32}$ ]] || fail "the generated token is not 32 hexadecimal digits"
   modes
+  [ -z "$(find "$INSTALLED/usr" -perm /022)" ] || fail "others than root may write to $(find "$INSTALLED/usr" -perm /022 | head -1)"
   # An upgrade replaces the program, keeps what the operator has, and closes what was left open.
   echo '# own' >>"$config"
   echo 'two' >"$SCRATCH/program"
-  chmod 0666 "$INSTALLED/etc/handoffd/secrets/http-token" "$config"
+  touch "$INSTALLED/etc/handoffd/organizations/acme.toml" "$INSTALLED/etc/handoffd/environment"
+  chmod 0666 "$INSTALLED/etc/handoffd/organizations/acme.toml" "$INSTALLED/etc/handoffd/environment" "$INSTALLED/etc/handoffd/secrets/http-token" "$config"
   ROOT=$INSTALLED ./install.sh "$SCRATCH/program" >/dev/null
-  modes
+  modes environment organizations/acme.toml
   [ "$(cat "$INSTALLED/etc/handoffd/secrets/http-token")" = "$token" ] || fail "an upgrade replaces the token"
   grep -q '^# own$' "$config" || fail "an upgrade replaces the configuration"
   [ "$(cat "$INSTALLED/usr/lib/handoffd/handoffd")" = two ] || fail "an upgrade keeps the old program"
 }
 
+# modes OTHER-FILE-OF-THE-CONFIGURATION…
 modes() {
-  local group
+  local group file
   group=$(sed -n 's/^handoffd:x:[0-9]*:\([0-9]*\):.*/\1/p' "$INSTALLED/etc/passwd")
   (cd "$INSTALLED" && find etc/handoffd usr \( -type f -o -path 'etc/*' \) -printf '%m %U:%G %p\n' | sort -k3) >"$SCRATCH/found"
   cat >"$SCRATCH/expected" <<END
@@ -57,6 +60,10 @@ modes() {
 644 0:0 usr/lib/sysusers.d/handoffd.conf
 644 0:0 usr/lib/tmpfiles.d/handoffd.conf
 END
+  for file; do
+    echo "640 0:$group etc/handoffd/$file" >>"$SCRATCH/expected"
+  done
+  sort -k3 -o "$SCRATCH/expected" "$SCRATCH/expected"
   diff "$SCRATCH/expected" "$SCRATCH/found" || fail "owners or modes differ"
 }
 

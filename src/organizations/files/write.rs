@@ -210,6 +210,24 @@ mod tests {
     }
 
     #[test]
+    fn root_gives_the_file_to_the_owner_of_the_directory() {
+        const WORKER: u32 = 65_533;
+        let folder = tempfile::tempdir().unwrap();
+        if fs::metadata(folder.path()).unwrap().uid() != ROOT {
+            eprintln!("SKIPPED: needs root");
+            return;
+        }
+        for (user, mode) in [(WORKER, 0o600), (ROOT, 0o640)] {
+            std::os::unix::fs::chown(folder.path(), Some(user), Some(WORKER)).unwrap();
+            fs::set_permissions(folder.path(), Permissions::from_mode(0o750)).unwrap();
+            let path = folder.path().join(format!("{user}.toml"));
+            write_file(&path, "one", Holds::Secret).unwrap();
+            let written = FileAccess::of(&File::open(&path).unwrap()).unwrap();
+            assert_eq!((written.user, written.group, written.mode & 0o777), (user, WORKER, mode));
+        }
+    }
+
+    #[test]
     fn a_missing_directory_is_closed_to_others_and_open_to_the_group_of_a_closed_parent() {
         let folder = tempfile::tempdir().unwrap();
         for (parent, expected) in [(0o755, 0o700), (0o750, 0o750), (0o700, 0o700)] {
