@@ -15,6 +15,8 @@ pub mod dynamics;
 pub mod config;
 /// Organizations: their files, their rows in the store, their state.
 pub mod organizations;
+/// The verdict on the worker and its organizations.
+pub mod status;
 /// Metrics, logs and traces.
 pub mod telemetry;
 /// The HTTP API and the page for operators.

@@ -7,3 +7,4 @@ pub mod audit;
 pub mod deps;
 mod history;
 pub mod page;
+mod status_board;

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 use crate::admin::api::{self, ApiDeps};
-use crate::organizations::{OrganizationError, OrganizationView, Organizations, TestReport};
+use crate::organizations::{OrganizationError, OrganizationView, Organizations, OrganizationsReport, TestReport};
 
 /// Running interface.
 pub(super) struct HttpThread {
@@ -91,6 +91,10 @@ impl<T: Organizations> OnEventRuntime<T> {
 impl<T: Organizations> Organizations for OnEventRuntime<T> {
     async fn list(&self) -> Vec<OrganizationView> {
         self.run(|inner| async move { inner.list().await }).await.unwrap_or_default()
+    }
+
+    async fn report(&self) -> OrganizationsReport {
+        self.run(|inner| async move { inner.report().await }).await.unwrap_or_default()
     }
 
     async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {

@@ -89,6 +89,8 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     let deps =
         WorkerDeps { store: store.clone(), bus: broker.clone(), destination: dynamics, metrics: metrics.clone() };
     let worker = Worker::new(deps, options::rules(&config), Clock::real());
+    let aged = worker.clone();
+    metrics.set_age_source(move |organization| aged.event_ages(organization));
     metrics.set_health_source(health::of(worker.clone(), broker.clone(), health.clone(), unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use handoffd_engine::event::Event;
 use handoffd_engine::ports::destination::Exchange;
+use handoffd_engine::ports::metrics::RequestOutcome;
 use handoffd_engine::workflow::{Fault, Receipt, Remedy, StepName, elapsed};
 use jiff::Timestamp;
 
@@ -16,6 +17,7 @@ use super::mask::{Masking, brief, is_code};
 use super::notice;
 use super::reply::{ReplyMeaning, StepContext, read, read_back};
 use super::request::{Request, request};
+use super::request_tally::{Exchanged, RequestTally};
 use super::token::Token;
 use super::wire::DynamicsWire;
 
@@ -28,11 +30,27 @@ pub(super) struct StepCall<'a> {
     pub(super) exchanges: Vec<Exchange>,
     /// Outcome of the last request that received no answer.
     transport_result: Option<RequestResult>,
+    /// Account of the requests for their organization's metrics; `None` for those of an operator's test.
+    tally: Option<RequestTally>,
 }
 
 impl<'a> StepCall<'a> {
     pub(super) fn new(wire: &'a DynamicsWire, step: StepName, event: Option<&'a Event>) -> Self {
-        Self { wire, step, event, exchanges: Vec::new(), transport_result: None }
+        Self { wire, step, event, exchanges: Vec::new(), transport_result: None, tally: None }
+    }
+
+    /// Counts the requests of this step as the organization's.
+    pub(super) fn counted(mut self, environment: &OrganizationEnvironment) -> Self {
+        let organization = environment.access.settings.organization_id.clone();
+        self.tally = Some(RequestTally::new(self.wire.watch.clone(), organization));
+        self
+    }
+
+    /// Records the results of the requests, given that of the step.
+    pub(super) fn finish<T>(&mut self, result: &Result<T, Fault>) {
+        if let Some(tally) = &mut self.tally {
+            tally.finish(result);
+        }
     }
 
     /// Performs the step.
@@ -160,7 +178,11 @@ impl<'a> StepCall<'a> {
         step: StepName,
         asking: impl Future<Output = Result<Answer, Unanswered>>,
     ) -> Result<Answer, Fault> {
+        let sent = self.tally.as_ref().map(|tally| tally.sent(step));
         let (result, elapsed) = self.wire.exchange(step, asking).await;
+        if let Some((tally, sent)) = self.tally.as_mut().zip(sent) {
+            tally.exchanged(step, sent.began, exchanged(&result));
+        }
         self.exchanges.push(exchange(step, elapsed, &result));
         result.map_err(|unanswered| {
             let (lost, message) = match unanswered {
@@ -196,6 +218,14 @@ async fn masked(message: &str, event: Option<&Event>) -> String {
         tokio::task::yield_now().await;
     }
     masking.finish()
+}
+
+fn exchanged(result: &Result<Answer, Unanswered>) -> Exchanged {
+    match result {
+        Ok(answer) => Exchanged::Answered(answer.status),
+        Err(Unanswered::TimedOut(_)) => Exchanged::Unanswered(RequestOutcome::TimedOut),
+        Err(Unanswered::Disconnected(_)) => Exchanged::Unanswered(RequestOutcome::Failed),
+    }
 }
 
 fn exchange(step: StepName, elapsed: Duration, result: &Result<Answer, Unanswered>) -> Exchange {

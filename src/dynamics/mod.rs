@@ -27,6 +27,7 @@ mod aimd;
 mod probe;
 mod reply;
 mod request;
+mod request_tally;
 mod resolver;
 mod token;
 mod wire;

@@ -154,8 +154,9 @@ impl Destination for Dynamics {
                 return Performed { result: Err(notice::rejected(step.name(), turned)), exchanges: Vec::new() };
             }
         };
-        let mut call = StepCall::new(&self.wire, step.name(), Some(event));
+        let mut call = StepCall::new(&self.wire, step.name(), Some(event)).counted(&environment);
         let mut result = call.perform(&environment, StepContext { step, event, settings }).await;
+        call.finish(&result);
         let held = result.as_ref().err().filter(|fault| fault.remedy == Remedy::Hold);
         let change = permit.release(step.name(), call.limiter_result(&result), held);
         notice::report_change(&*self.wire.metrics, &environment, change);

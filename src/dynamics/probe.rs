@@ -47,11 +47,12 @@ async fn probe_until_available(wire: Arc<DynamicsWire>, environment: Weak<Organi
 /// that exists, is enabled and has a role, in an environment that exists and is enabled. Returns `None` if inconclusive.
 async fn ask(wire: &DynamicsWire, environment: &OrganizationEnvironment) -> Option<Result<(), Fault>> {
     let asked = Request { method: Method::Get, path: "WhoAmI".to_owned(), headers: Vec::new(), body: None };
-    let mut call = StepCall::new(wire, StepName::Probe, None);
+    let mut call = StepCall::new(wire, StepName::Probe, None).counted(environment);
     let answer = call.ask(environment, &asked).await;
     let result = answer.and_then(|answer| {
         probed(&answer, Timestamp::now()).inspect_err(|fault| call.apply_throttling(environment, fault))
     });
+    call.finish(&result);
     match result {
         Ok(()) => Some(Ok(())),
         Err(fault) => match fault.remedy {

@@ -7,6 +7,7 @@ use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::store::SavedOrganization;
 use jiff::Timestamp;
 
+use super::file_faults::FileFaults;
 use super::files::{Loaded, OrganizationChange, Snapshot};
 use super::organization::Organization;
 use super::reports::OrganizationReports;
@@ -26,6 +27,8 @@ pub(super) struct KnownOrganizations {
     /// Merged organizations that are in effect; none before the first merge.
     in_force: Option<Snapshot>,
     reports: OrganizationReports,
+    /// Present faults of files and saved organizations.
+    pub(super) faults: FileFaults,
 }
 
 impl KnownOrganizations {
@@ -34,6 +37,7 @@ impl KnownOrganizations {
     pub(super) fn read_files(&mut self, loaded: Loaded, requested: bool) -> bool {
         let update = if requested { self.files.reload(loaded) } else { self.files.poll(loaded, Instant::now()) };
         self.reports.faults(&update);
+        self.faults.read(&update, Timestamp::now());
         let is_news = !update.changes.is_empty() || update.snapshot.is_complete() != self.files.is_complete();
         self.files = update.snapshot;
         is_news
@@ -83,6 +87,8 @@ impl KnownOrganizations {
         self.in_force = Some(next);
         let problems: Vec<String> = self.saved.iter().filter_map(problem).collect();
         self.reports.problems(&problems);
+        let unreadable = self.saved.values().filter_map(|saved| saved.as_ref().err().cloned());
+        self.faults.read_saved(unreadable, Timestamp::now());
         self.reports.shadowed(self.saved.keys(), &self.files);
         changes
     }

@@ -3,6 +3,7 @@
 //! Absent: the transport of their events; HTTP and the command line.
 
 mod document;
+mod file_faults;
 mod files;
 mod known;
 mod load;
@@ -21,7 +22,7 @@ pub use crate::dynamics::{CheckResult, Finding, SetupHalf};
 pub use document::{parse, schema};
 pub use files::{DirectoryListing, Holds, Loaded, OrganizationChange, Snapshot, Update, WriteError, read, write_file};
 pub use load::{load_everything, load_to_run};
-pub use operations::{OrganizationError, Organizations};
+pub use operations::{OrganizationError, Organizations, OrganizationsReport};
 pub use organization::Organization;
 pub use origin::Origin;
 pub use registry::{OrganizationRegistry, RegistryDeps};

@@ -5,12 +5,29 @@ use handoffd_engine::event::OrganizationId;
 use serde_json::Value;
 
 use super::view::{OrganizationView, TestReport};
+use crate::status::StatusReason;
+
+/// All organizations, and the faults of files and saved organizations that can't be assigned to one of them.
+#[derive(Clone, Default, Debug)]
+pub struct OrganizationsReport {
+    /// Organizations by ID.
+    pub organizations: Vec<OrganizationView>,
+    /// Faults that concern no known organization.
+    pub faults: Vec<StatusReason>,
+    /// Number of files whose organization is unknown.
+    pub unidentified_files: usize,
+}
 
 /// Operator's view of the organizations.
 #[async_trait]
 pub trait Organizations: Send + Sync + 'static {
     /// Lists all organizations by ID.
     async fn list(&self) -> Vec<OrganizationView>;
+
+    /// Lists all organizations by ID, with the faults of files that can't be assigned to one of them.
+    async fn report(&self) -> OrganizationsReport {
+        OrganizationsReport { organizations: self.list().await, ..OrganizationsReport::default() }
+    }
 
     /// Runs the checks of "Test & Save", then further checks ([`TestReport`]). Changes nothing.
     async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError>;

@@ -19,7 +19,7 @@ use tracing::{debug, error, info, warn};
 use super::document::parse_document;
 use super::files::{Loaded, read};
 use super::known::KnownOrganizations;
-use super::operations::{OrganizationError, Organizations};
+use super::operations::{OrganizationError, Organizations, OrganizationsReport};
 use super::organization::Organization;
 use super::queues::OrganizationQueueKeeper;
 use super::reports::report_changes;
@@ -195,12 +195,23 @@ impl OrganizationRegistry {
     fn view(
         &self,
         organization: &Organization,
-        paused: Option<Timestamp>,
+        known: &KnownOrganizations,
     ) -> Result<OrganizationView, OrganizationError> {
         let (RegistryDeps { dynamics, broker, metrics, .. }, id) = (&self.deps, &organization.settings.organization_id);
         let limiter = dynamics.condition(id).ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
-        let facts = OrganizationFacts { paused, waiting: metrics.waiting(id), missing_queue: broker.missing_queue(id) };
+        let facts = OrganizationFacts {
+            paused: known.pauses.get(id).copied(),
+            waiting: metrics.waiting(id),
+            missing_queue: broker.missing_queue(id),
+            faulty: known.faults.of(organization.source.file()),
+            activity: metrics.activity(id, limiter.wait.is_some()),
+            ages: metrics.event_ages(id),
+        };
         Ok(OrganizationView::new(organization, limiter, facts))
+    }
+
+    fn views(&self, known: &KnownOrganizations) -> Vec<OrganizationView> {
+        known.in_force().filter_map(|one| self.view(one, known).ok()).collect()
     }
 
     /// Makes changes durable.
@@ -215,9 +226,16 @@ impl OrganizationRegistry {
 #[async_trait]
 impl Organizations for OrganizationRegistry {
     async fn list(&self) -> Vec<OrganizationView> {
+        self.views(&*self.known.lock().await)
+    }
+
+    async fn report(&self) -> OrganizationsReport {
         let known = self.known.lock().await;
-        let paused = |one: &Organization| known.pauses.get(&one.settings.organization_id).copied();
-        known.in_force().filter_map(|one| self.view(one, paused(one)).ok()).collect()
+        OrganizationsReport {
+            organizations: self.views(&known),
+            faults: known.faults.reasons(),
+            unidentified_files: known.faults.unidentified(),
+        }
     }
 
     async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {
@@ -237,8 +255,7 @@ impl Organizations for OrganizationRegistry {
             self.refresh(&mut known);
             info!(organization_id = %id, "organization paused; its events are on hold until it is resumed");
         }
-        drop(known);
-        self.view(&organization, Some(since))
+        self.view(&organization, &known)
     }
 
     async fn resume(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
@@ -249,8 +266,7 @@ impl Organizations for OrganizationRegistry {
             self.refresh(&mut known);
             info!(organization_id = %id, "organization resumed");
         }
-        drop(known);
-        self.view(&organization, None)
+        self.view(&organization, &known)
     }
 
     async fn save(&self, id: &OrganizationId, document: Value) -> Result<TestReport, OrganizationError> {

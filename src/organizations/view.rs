@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use handoffd_engine::worker::EventAges;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,6 +10,8 @@ use serde::Serialize;
 use super::organization::Organization;
 use super::origin::Origin;
 use crate::dynamics::{CheckResult, Finding, LimiterStatus, SetupHalf};
+use crate::status::{BlockReport, OldestEvent, OrganizationHealth, RequestCounts, StatusReason};
+use crate::telemetry::metrics::ActivityReport;
 
 /// Organization as lists show it. Holds no secret and no customer text.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
@@ -29,6 +32,18 @@ pub struct OrganizationView {
     /// Number of events waiting in its queue; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u64>,
+    /// Age of its oldest unfinished event in seconds, 0 without any; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_seconds: Option<f64>,
+    /// Requests of the last five minutes, by result.
+    pub requests: RequestCounts,
+    /// Time of its last event that succeeded, since the start of the worker; absent before the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub last_success: Option<Timestamp>,
+    /// Everything that is wrong with it; `state` is the first of it.
+    #[serde(skip)]
+    pub troubles: Vec<StatusReason>,
 }
 
 /// Availability of an organization for events.
@@ -58,6 +73,26 @@ pub enum OrganizationState {
         /// Time at which it was paused.
         #[schemars(with = "String")]
         since: Timestamp,
+    },
+    /// Its file is invalid. The last valid version is in effect.
+    Faulty {
+        /// Time at which this was found.
+        #[schemars(with = "String")]
+        since: Timestamp,
+        /// Faults of the file.
+        error: String,
+        /// Recommended action.
+        advice: String,
+    },
+    /// Half or more of its last requests fail, or its oldest event is old.
+    Degraded {
+        /// Time from which this is so.
+        #[schemars(with = "String")]
+        since: Timestamp,
+        /// Cause.
+        error: String,
+        /// Recommended action.
+        advice: String,
     },
 }
 
@@ -91,47 +126,104 @@ pub(super) struct OrganizationFacts {
     pub(super) waiting: Option<u64>,
     /// Name of its queue, if it is missing and may not be declared, and the time at which this was found.
     pub(super) missing_queue: Option<(String, Timestamp)>,
+    /// Start and text of the faults of its file, if its last valid version is in effect.
+    pub(super) faulty: Option<(Timestamp, String)>,
+    /// Recent requests.
+    pub(super) activity: Option<ActivityReport>,
+    /// Arrivals of its oldest unfinished events.
+    pub(super) ages: EventAges,
 }
 
 impl OrganizationView {
     /// Derives the view of an organization from its limiter and the other facts.
     pub(super) fn new(organization: &Organization, limiter: LimiterStatus, facts: OrganizationFacts) -> Self {
+        let now = Timestamp::now();
+        let (waiting, activity) = (facts.waiting, facts.activity);
+        let (concurrency, under_way, wait) = (limiter.concurrency, limiter.under_way, limiter.wait);
+        let id = organization.settings.organization_id.to_string();
+        let health = health(id.clone(), limiter, facts, now);
         Self {
-            organization_id: organization.settings.organization_id.to_string(),
+            organization_id: id,
             environment_url: organization.settings.environment_url.clone(),
             source: organization.source.clone(),
-            concurrency: limiter.concurrency,
-            under_way: limiter.under_way,
-            waiting: facts.waiting,
-            state: OrganizationState::new(limiter, facts),
+            concurrency,
+            under_way,
+            waiting,
+            oldest_seconds: health.oldest.age(now).map(|age| age.as_secs_f64()),
+            requests: activity.map(|activity| activity.requests).unwrap_or_default(),
+            last_success: activity.and_then(|activity| activity.last_success),
+            state: OrganizationState::new(&health, wait.and_then(|wait| now.saturating_add(wait).ok()), now),
+            troubles: health.troubles(now),
         }
     }
 }
 
+/// Gathers what the troubles of an organization follow from.
+fn health(
+    organization_id: String,
+    limiter: LimiterStatus,
+    facts: OrganizationFacts,
+    now: Timestamp,
+) -> OrganizationHealth {
+    let at = |instant: Instant| {
+        now.saturating_sub(Instant::now().saturating_duration_since(instant)).unwrap_or(Timestamp::MIN)
+    };
+    let missing = facts.missing_queue.map(|(queue, since)| BlockReport {
+        since,
+        error: format!("the queue `{queue}` is missing, and broker.declare is false"),
+        advice: "Create it (`handoffd topology` prints its definition); its events are on hold until then.".to_owned(),
+    });
+    let refused = limiter.cause.map(|cause| BlockReport {
+        since: at(cause.since),
+        error: cause.fault.message.clone(),
+        advice: cause.fault.advice.clone(),
+    });
+    let failing = facts.activity.and_then(|activity| activity.failing);
+    OrganizationHealth {
+        organization_id,
+        paused: facts.paused,
+        blocked: missing.or(refused),
+        faulty: facts.faulty,
+        throttled: facts.activity.and_then(|activity| activity.throttled).map(at),
+        failing: failing.map(|failing| (at(failing.since), failing.step, failing.counts)),
+        oldest: OldestEvent::new(facts.ages, facts.waiting, now),
+    }
+}
+
 impl OrganizationState {
-    /// Derives the state. A pause takes precedence over Dynamics, since only an operator ends it.
-    fn new(limiter: LimiterStatus, facts: OrganizationFacts) -> Self {
-        if let Some((queue, since)) = facts.missing_queue {
-            return Self::Blocked {
-                since,
-                error: format!("the queue `{queue}` is missing, and broker.declare is false"),
-                advice: "Create it (`handoffd topology` prints its definition); its events are on hold until then."
-                    .to_owned(),
-            };
+    /// Derives the state: the one that explains most. A pause comes first, since only an operator ends it; without its
+    /// queue an organization is blocked even so.
+    fn new(health: &OrganizationHealth, throttled_until: Option<Timestamp>, now: Timestamp) -> Self {
+        let advised = |reason: StatusReason| (reason.since, reason.cause, reason.advice);
+        if let Some(since) = health.paused {
+            return Self::Paused { since };
         }
-        let now = Timestamp::now();
-        let until = limiter.wait.and_then(|wait| now.saturating_add(wait).ok());
-        match (facts.paused, limiter.cause, until) {
-            (Some(since), _, _) => Self::Paused { since },
-            (None, Some(cause), _) => Self::Blocked {
-                since: now
-                    .saturating_sub(Instant::now().saturating_duration_since(cause.since))
-                    .unwrap_or(Timestamp::MIN),
-                error: cause.fault.message.clone(),
-                advice: cause.fault.advice.clone(),
-            },
-            (None, None, Some(until)) => Self::Throttled { until },
-            (None, None, None) => Self::Open,
+        if let Some(BlockReport { since, error, advice }) = health.blocked.clone() {
+            return Self::Blocked { since, error, advice };
+        }
+        if health.faulty.is_some() {
+            if let Some((since, error, advice)) = health.troubles(now).into_iter().next().map(advised) {
+                return Self::Faulty { since, error, advice };
+            }
+        }
+        if let Some(until) = throttled_until {
+            return Self::Throttled { until };
+        }
+        match health.degradation(now).next().map(advised) {
+            Some((since, error, advice)) => Self::Degraded { since, error, advice },
+            None => Self::Open,
+        }
+    }
+
+    /// Returns the name of the state, as in the API.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Throttled { .. } => "throttled",
+            Self::Blocked { .. } => "blocked",
+            Self::Paused { .. } => "paused",
+            Self::Faulty { .. } => "faulty",
+            Self::Degraded { .. } => "degraded",
         }
     }
 }

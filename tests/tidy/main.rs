@@ -30,9 +30,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("postgres", &["regular"]),
     ("dynamics", &["regular"]),
     ("config", &["regular"]),
-    ("telemetry", &["config"]),
-    ("organizations", &["config", "dynamics", "private_files", "rabbit", "telemetry"]),
-    ("admin", &["telemetry", "config", "organizations"]),
+    ("status", &[]),
+    ("telemetry", &["config", "status"]),
+    ("organizations", &["config", "dynamics", "private_files", "rabbit", "status", "telemetry"]),
+    ("admin", &["telemetry", "config", "organizations", "status"]),
 ];
 
 /// Pure files: no async, clock, random numbers, files, environment or logging.
@@ -41,6 +42,7 @@ const PURE: &[&str] = &[
     "engine/text/",
     "engine/workflow/",
     "schema/",
+    "status/",
     "dynamics/request/mod.rs",
     "dynamics/reply/mod.rs",
     "dynamics/circuit_breaker/mod.rs",

@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 use super::parameter::Parameter;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, Make, RouteLink, problem};
 use super::state::ApiState;
-use super::{audit_list, dead_letters, organizations, outcomes, queues, store};
+use super::{audit_list, dead_letters, organizations, outcomes, queues, status, store};
 
-const ABOUT: &str = "Outcomes, dead letters, organizations, queues and the store of a running handoffd. Every answer is JSON; every error is \
+const ABOUT: &str = "Status, outcomes, dead letters, organizations, queues and the store of a running handoffd. Every answer is JSON; every error is \
     `application/problem+json` (RFC 9457). docs/API.md shows each call.";
 
 const OWN: [ApiRoute; 1] = [ApiRoute {
@@ -39,8 +39,9 @@ pub(super) fn routes() -> impl Iterator<Item = &'static ApiRoute> {
     const QUEUES: &[ApiRoute] = &queues::ROUTES;
     const STORE: &[ApiRoute] = &store::ROUTES;
     const AUDIT: &[ApiRoute] = &audit_list::ROUTES;
+    const STATUS: &[ApiRoute] = &status::ROUTES;
     const DOCUMENT: &[ApiRoute] = &OWN;
-    [OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, STORE, AUDIT, DOCUMENT].into_iter().flatten()
+    [STATUS, OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, STORE, AUDIT, DOCUMENT].into_iter().flatten()
 }
 
 /// Authentication of the interface.
@@ -166,6 +167,7 @@ mod tests {
     fn every_route_of_the_contract_exists() {
         let document = document(TokenPolicy::Token);
         for (verb, path) in [
+            ("get", "/api/v1/status"),
             ("get", "/api/v1/outcomes"),
             ("get", "/api/v1/outcomes/{organization}/{event_id}"),
             ("get", "/api/v1/dead-letters"),

@@ -13,6 +13,7 @@ use super::scrape::Scrapes;
 use crate::admin::audit::AuditTrail;
 use crate::admin::deps::StoreAcceptance;
 use crate::admin::history::History;
+use crate::admin::status_board::StatusBoard;
 use crate::organizations::Organizations;
 use crate::telemetry::metrics::PrometheusMetrics;
 
@@ -41,6 +42,8 @@ pub struct ApiState {
     pub letters: Arc<DeadLetterService>,
     /// Counters of the last hour.
     pub history: History,
+    /// Troubles of organizations and faults of files.
+    pub board: StatusBoard,
     /// Permits for concurrent requests.
     pub places: Semaphore,
     /// Clients of `/metrics`.
@@ -87,6 +90,7 @@ impl ApiState {
             acceptance,
             letters: Arc::new(letters),
             history: History::default(),
+            board: StatusBoard::default(),
             places: Semaphore::new(MOST_AT_ONCE),
             scrapes: Scrapes::default(),
         }

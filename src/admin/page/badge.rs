@@ -24,6 +24,8 @@ pub(super) fn state(state: &OrganizationState) -> Markup {
         OrganizationState::Throttled { .. } => badge("warn", "throttled"),
         OrganizationState::Blocked { .. } => badge("bad", "blocked"),
         OrganizationState::Paused { .. } => badge("calm", "paused"),
+        OrganizationState::Faulty { .. } => badge("bad", "faulty file"),
+        OrganizationState::Degraded { .. } => badge("warn", "degraded"),
     }
 }
 
@@ -42,6 +44,10 @@ pub(super) fn state_details(state: &OrganizationState, now: Timestamp) -> Markup
                 }
                 p class="error" { (text::foreign_text(error)) }
                 @if !advice.is_empty() { p class="advice" { (text::foreign_text(advice)) } }
+            }
+            OrganizationState::Faulty { since, error, advice } | OrganizationState::Degraded { since, error, advice } => {
+                p class="error" { (text::foreign_text(error)) " (since " (text::moment(*since, now)) ")" }
+                p class="advice" { (text::foreign_text(advice)) }
             }
             OrganizationState::Paused { since } => {
                 p { "Paused by an operator " (text::moment(*since, now)) "; its events are on hold until it is resumed." }

@@ -1,8 +1,10 @@
 //! Frame of every page: header, search, navigation, footer. Pure.
 
+use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
 use super::text;
+use crate::status::{WorkerStatus, WorkerVerdict};
 
 /// Address of the style sheet; it holds the version, so that a browser never mixes two versions.
 const STYLE: &str = concat!("/page.css?", env!("CARGO_PKG_VERSION"));
@@ -34,10 +36,12 @@ const PLACES: [(PageTab, &str, &str); 5] = [
 ];
 
 /// State shown in the header of every page.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct PageHead {
-    /// Reasons why the worker is not ready; empty if it is.
-    pub unready: Vec<String>,
+    /// Present status.
+    pub status: WorkerStatus,
+    /// Time at which the page was made.
+    pub at: Timestamp,
     /// Number of dead letters, if known.
     pub dead_letters: Option<u64>,
     /// Sign-in state of this browser.
@@ -61,11 +65,11 @@ pub(super) fn page(place: PageTab, title: &str, standing: &PageHead, body: &Mark
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(title))
+            (head(&format!("{} · {title}", standing.status.verdict.words())))
             body {
                 a class="skip" href="#main" { "Skip to content" }
                 header class="top" {
-                    p class="mark" { a href="/" { "handoffd" } (status_light(standing)) }
+                    p class="mark" { a href="/" { "handoffd" } (light(&standing.status, standing.at)) }
                     nav aria-label="Pages" { ul { @for entry in PLACES { (link(entry, place, standing)) } } }
                     @if place != PageTab::Find { (search("", Size::Small)) }
                 }
@@ -148,14 +152,30 @@ fn link((place, path, name): (PageTab, &str, &str), here: PageTab, standing: &Pa
     }
 }
 
-fn status_light(standing: &PageHead) -> Markup {
-    let (class, word) = if standing.unready.is_empty() { ("good", "running") } else { ("bad", "not processing") };
-    html! { span class={ "light " (class) } { (word) } }
+/// Renders the verdict in the header. The script renews it every two seconds, and turns it grey without an answer; without
+/// the script it says when it was made.
+pub(super) fn light(status: &WorkerStatus, at: Timestamp) -> Markup {
+    let made = at.strftime("%H:%M:%S UTC").to_string();
+    html! {
+        span id="light" class={ "light " (tone(status.verdict)) } data-verdict=(status.verdict.words()) {
+            span { (status.verdict.words()) } " " time datetime=(at) { "at " (made) }
+        }
+    }
+}
+
+/// Returns the colour of a verdict.
+pub(super) fn tone(verdict: WorkerVerdict) -> &'static str {
+    match verdict {
+        WorkerVerdict::Working => "good",
+        WorkerVerdict::Degraded => "warn",
+        WorkerVerdict::NotWorking => "bad",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::page::tests::{head_in, page_head};
 
     fn drawn(place: PageTab, standing: &PageHead) -> String {
         page(place, "<i>\u{202e}", standing, &html! { h1 { "x" } }).into_string()
@@ -163,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_page_marks_its_section_and_is_self_contained() {
-        let page = drawn(PageTab::DeadLetters, &PageHead { dead_letters: Some(1200), ..PageHead::default() });
+        let page = drawn(PageTab::DeadLetters, &PageHead { dead_letters: Some(1200), ..page_head() });
         assert_eq!(page.matches("aria-current=\"page\"").count(), 1);
         assert!(
             page.contains(
@@ -171,35 +191,42 @@ mod tests {
             )
         );
         assert!(!page.contains("://") && !page.contains("style=") && !page.contains("onclick"), "{page}");
-        assert!(page.contains(r"<title>&lt;i&gt;\u{202e} · handoffd</title>"));
+        assert!(page.contains(r"<title>Running normally · &lt;i&gt;\u{202e} · handoffd</title>"));
     }
 
     #[test]
     fn every_page_has_one_labelled_search() {
         for place in [PageTab::Now, PageTab::Organizations] {
-            let page = drawn(place, &PageHead::default());
+            let page = drawn(place, &page_head());
             assert_eq!((page.matches("id=\"q\"").count(), page.matches("for=\"q\"").count()), (1, 1));
         }
-        assert_eq!(drawn(PageTab::Find, &PageHead::default()).matches("id=\"q\"").count(), 0);
+        assert_eq!(drawn(PageTab::Find, &page_head()).matches("id=\"q\"").count(), 0);
         let search = search("\"><script>", Size::Large).into_string();
         assert!(search.contains("value=\"&quot;&gt;&lt;script&gt;\""), "{search}");
     }
 
     #[test]
     fn the_light_has_a_text() {
-        let away = PageHead { unready: vec!["can't reach the broker".to_owned()], ..PageHead::default() };
-        assert!(drawn(PageTab::Now, &away).contains(r#"<span class="light bad">not processing</span>"#));
-        assert!(drawn(PageTab::Now, &PageHead::default()).contains("light good"));
+        for (verdict, class, words) in [
+            (WorkerVerdict::Working, "good", "Running normally"),
+            (WorkerVerdict::Degraded, "warn", "Degraded"),
+            (WorkerVerdict::NotWorking, "bad", "Not processing events"),
+        ] {
+            let page = drawn(PageTab::Now, &head_in(verdict));
+            let light = format!(r#"class="light {class}" data-verdict="{words}"><span>{words}</span> <time"#);
+            assert!(page.contains(&light) && page.contains(&format!("<title>{words} · ")), "{page}");
+            assert!(page.contains("at 10:15:00 UTC"), "without a script it says when it was made: {page}");
+        }
     }
 
     #[test]
     fn only_a_signed_in_browser_can_sign_out() {
         for session in [SignIn::Operator, SignIn::Reader] {
-            let page = drawn(PageTab::Now, &PageHead { session, ..PageHead::default() });
+            let page = drawn(PageTab::Now, &PageHead { session, ..page_head() });
             assert!(page.contains("/logout") && !page.contains("Open: no token"));
             assert_eq!(page.contains("as reader"), session == SignIn::Reader);
         }
-        let page = drawn(PageTab::Now, &PageHead::default());
+        let page = drawn(PageTab::Now, &page_head());
         assert!(!page.contains("/logout") && page.contains("Open: no token is set"));
     }
 }

@@ -8,11 +8,15 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::chart::Chart;
-use super::layout::PageHead;
+use super::layout::{PageHead, tone};
 use super::{badge, failure, text};
 use crate::admin::history::{MINUTES, Minute};
-use crate::organizations::{OrganizationState, OrganizationView};
+use crate::organizations::OrganizationView;
+use crate::status::{StatusReason, WorkerStatus, WorkerVerdict};
 use crate::telemetry::metrics::QueueDepths;
+
+/// Most reasons shown with the verdict.
+const REASONS: usize = 10;
 
 /// Data of the overview.
 pub(super) struct NowView<'a> {
@@ -61,49 +65,31 @@ pub(super) fn now(it: &NowView<'_>) -> Markup {
 
 /// Renders the verdict: the first thing an operator needs at three in the morning.
 fn band(it: &NowView<'_>) -> Markup {
-    let trouble = trouble(it.organizations);
-    let class = match (it.standing.unready.is_empty(), trouble.is_empty()) {
-        (false, _) => "bad",
-        (true, false) => "warn",
-        (true, true) => "good",
-    };
+    let WorkerStatus { verdict, since, reasons } = &it.standing.status;
     html! {
-        section class={ "band " (class) } {
+        section class={ "band " (tone(*verdict)) } {
             div role="status" {
-                h1 { (match class { "good" => "Running normally", "warn" => "Degraded", _ => "Not processing events" }) }
-                @if !it.standing.unready.is_empty() {
-                    ul { @for reason in &it.standing.unready { li { (text::foreign_text(reason)) } } }
-                    p { "No events are lost; they wait in the broker." }
+                h1 { (verdict.words()) @if *verdict != WorkerVerdict::Working { " since " (text::moment(*since, it.at)) } }
+                @if reasons.is_empty() { p { "Processing events; all organizations healthy." } }
+                @else { ul class="reasons" { @for reason in reasons.iter().take(REASONS) { (reason_item(reason, it.at)) } } }
+                @if let Some(others) = reasons.len().checked_sub(REASONS).filter(|others| *others > 0) {
+                    p { (text::counted(others as u64, "more reason", "more reasons")) " not shown: " a href="/organizations" { "Organizations" } }
                 }
-                @for trouble in &trouble { p { (trouble) } }
-                @if class == "good" { p { "Processing events; all organizations healthy." } }
             }
         }
     }
 }
 
-/// State in words, with a predicate that recognizes it.
-type StateWords = (&'static str, fn(&OrganizationState) -> bool);
-
-/// Renders a line for each kind of unavailability that some organization is in.
-fn trouble(organizations: &[OrganizationView]) -> Vec<Markup> {
-    let kinds: [StateWords; 3] = [
-        ("blocked", |state| matches!(state, OrganizationState::Blocked { .. })),
-        ("throttled by Dynamics", |state| matches!(state, OrganizationState::Throttled { .. })),
-        ("paused", |state| matches!(state, OrganizationState::Paused { .. })),
-    ];
-    let line = |(word, is): StateWords| {
-        let ids: Vec<&str> =
-            organizations.iter().filter(|it| is(&it.state)).map(|it| it.organization_id.as_str()).collect();
-        let first = *ids.first()?;
-        let others = ids.len() - 1;
-        Some(html! {
-            a href="/organizations" { (text::id(first)) }
-            @if others > 0 { " and " (text::counted(others as u64, "other", "others")) }
-            (if others > 0 { " are " } else { " is " }) (word) (if others > 0 { "; their" } else { "; its" }) " events are on hold."
-        })
-    };
-    kinds.into_iter().filter_map(line).collect()
+fn reason_item(reason: &StatusReason, now: Timestamp) -> Markup {
+    html! {
+        li {
+            p {
+                @if let Some(id) = &reason.organization_id { a href="/organizations" { (text::id(id)) } ": " }
+                (text::foreign_text(&reason.cause)) " (since " (text::moment(reason.since, now)) ")"
+            }
+            @if !reason.advice.is_empty() { p class="advice" { (text::foreign_text(&reason.advice)) } }
+        }
+    }
 }
 
 fn tiles(it: &NowView<'_>) -> Markup {

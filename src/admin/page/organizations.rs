@@ -1,5 +1,7 @@
 //! *Organizations*: state and cause of each; test, pause and resume. Pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -43,6 +45,9 @@ fn organization(line: &OrganizationLine<'_>, now: Timestamp) -> Markup {
                 div { dt { "Waiting" } dd {
                     @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => "unknown" }
                 } }
+                div { dt { "Oldest event" } dd { (oldest(view)) } }
+                div { dt { "Requests, last 5 min" } dd { (text::count(view.requests.total())) ", failed " (text::count(view.requests.bad())) } }
+                div { dt { "Last success" } dd { @match view.last_success { Some(at) => (text::moment(at, now)), None => "unknown" } } }
                 div { dt { "Settings" } dd { @match &view.source {
                     Origin::File(path) => (text::id(&path.to_string_lossy())),
                     Origin::Store => "saved in the store",
@@ -93,6 +98,14 @@ fn tested(report: &TestReport, at: Timestamp, now: Timestamp) -> Markup {
     }
 }
 
+fn oldest(view: &OrganizationView) -> String {
+    match view.oldest_seconds.map(Duration::try_from_secs_f64) {
+        Some(Ok(Duration::ZERO)) => "none".to_owned(),
+        Some(Ok(age)) => text::span(age),
+        Some(Err(_)) | None => "unknown".to_owned(),
+    }
+}
+
 fn half(half: SetupHalf) -> &'static str {
     match half {
         SetupHalf::Credentials => "Entra ID: tenant, application, secret",
@@ -103,8 +116,8 @@ fn half(half: SetupHalf) -> &'static str {
 fn class(state: &OrganizationState) -> &'static str {
     match state {
         OrganizationState::Open => "good",
-        OrganizationState::Throttled { .. } => "warn",
-        OrganizationState::Blocked { .. } => "bad",
+        OrganizationState::Throttled { .. } | OrganizationState::Degraded { .. } => "warn",
+        OrganizationState::Blocked { .. } | OrganizationState::Faulty { .. } => "bad",
         OrganizationState::Paused { .. } => "calm",
     }
 }

@@ -3,6 +3,7 @@
 
 (() => {
   comfort();
+  if (document.getElementById("light")) listen();
   const live = document.getElementById("live");
   if (live?.dataset.every) follow(live);
 
@@ -39,6 +40,52 @@
       all.addEventListener("change", () => boxes.forEach((box) => (box.checked = all.checked)));
       label.append(all, " All shown");
       tools.prepend(label);
+    }
+  }
+
+  // The verdict in the header and in the title is renewed on every page. Without an answer for five seconds it turns grey and
+  // says since when: a page must not look well after its worker has died.
+  function listen() {
+    const every = 2000;
+    const silence = 5000;
+    const own = document.title.split(" · ").slice(1).join(" · ");
+    const made = new Date(document.querySelector("#light time").dateTime);
+    let heard = { at: performance.now(), time: Number.isNaN(made.getTime()) ? new Date() : made };
+
+    ask();
+    setInterval(check, 1000);
+    document.addEventListener("visibilitychange", () => document.hidden || check());
+
+    async function ask() {
+      try {
+        const answer = await fetch("/light", {
+          headers: { accept: "text/html", "x-handoffd-refresh": "1" },
+          signal: AbortSignal.timeout(silence - 1000),
+        });
+        if (answer.ok && !answer.redirected) show(await answer.text());
+      } catch {
+        // No answer: `check` shows it.
+      }
+      check();
+      setTimeout(ask, every);
+    }
+
+    function show(text) {
+      const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("light");
+      if (!fresh) return;
+      document.getElementById("light").replaceWith(fresh);
+      document.title = `${fresh.dataset.verdict} · ${own}`;
+      document.body.classList.remove("unheard");
+      heard = { at: performance.now(), time: new Date() };
+    }
+
+    function check() {
+      if (performance.now() - heard.at < silence) return;
+      const light = document.getElementById("light");
+      light.className = "light grey";
+      light.textContent = `Unknown: no answer since ${heard.time.toISOString().slice(11, 19)} UTC`;
+      document.title = `Unknown · ${own}`;
+      document.body.classList.add("unheard");
     }
   }
 
@@ -103,7 +150,7 @@
       live.replaceChildren(...fresh.childNodes);
       shownAt = new Date();
       if (!fresh.dataset.every) delete live.dataset.every;
-      for (const part of [".light", "nav ul"]) document.querySelector(part).replaceWith(page.querySelector(part));
+      document.querySelector("nav ul").replaceWith(page.querySelector("nav ul"));
     }
   }
 })();

@@ -16,7 +16,7 @@ use super::dead_letters::filter::FilterForm;
 use super::dead_letters::list::{DeadLetterList, letters};
 use super::dead_letters::one::{OneDeadLetter, one};
 use super::dead_letters::result::{Completion, JobProgress, course, is_settled};
-use super::layout::{PageHead, PageTab, page};
+use super::layout::{PageHead, PageTab, SignIn, page};
 use super::now::{NowView, now};
 use super::organizations::{OrganizationLine, organizations};
 use super::timeline::StoryContext;
@@ -24,6 +24,7 @@ use super::{find, timeline};
 use crate::admin::audit::{AuditAction, AuditEntry, Identity};
 use crate::admin::history::{MINUTES, Minute};
 use crate::organizations::{CheckResult, Finding, OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
+use crate::status::{RequestCounts, StatusReason, WorkerStatus, WorkerVerdict};
 use crate::telemetry::metrics::QueueDepths;
 
 /// A tag, an attribute's end, an entity, a direction override and an invisible character.
@@ -103,7 +104,22 @@ fn view(state: OrganizationState) -> OrganizationView {
         concurrency: 4,
         under_way: 1,
         waiting: Some(3),
+        oldest_seconds: None,
+        requests: RequestCounts::default(),
+        last_success: Some(at()),
+        troubles: Vec::new(),
     }
+}
+
+/// Head of a page while everything works.
+pub(super) fn page_head() -> PageHead {
+    head_in(WorkerVerdict::Working)
+}
+
+/// Head of a page with this verdict.
+pub(super) fn head_in(verdict: WorkerVerdict) -> PageHead {
+    let status = WorkerStatus { verdict, since: at(), reasons: Vec::new() };
+    PageHead { status, at: at(), dead_letters: None, session: SignIn::default() }
 }
 
 /// Asserts that the text contains no markup and no invisible characters.
@@ -128,7 +144,14 @@ fn without_values(drawn: &str) -> String {
 #[test]
 fn names_are_never_markup_on_the_overview() {
     let blocked = OrganizationState::Blocked { since: at(), error: HOSTILE.to_owned(), advice: HOSTILE.to_owned() };
-    let standing = PageHead { unready: vec![HOSTILE.to_owned()], ..PageHead::default() };
+    let reason = |organization_id| StatusReason {
+        organization_id,
+        cause: HOSTILE.to_owned(),
+        advice: HOSTILE.to_owned(),
+        since: at(),
+    };
+    let mut standing = head_in(WorkerVerdict::NotWorking);
+    standing.status.reasons = vec![reason(None), reason(text())];
     let drawn = now(&NowView {
         at: at(),
         standing: &standing,
@@ -212,7 +235,7 @@ fn names_are_never_markup_among_organizations() {
     let drawn = organizations(&[OrganizationLine { view: &paused, tested: Some(&tested) }], at());
     assert_harmless(&drawn.0);
     assert_eq!((drawn.0.matches("/resume").count(), drawn.0.matches("/pause").count()), (1, 0));
-    let whole = page(PageTab::Organizations, HOSTILE, &PageHead::default(), &html! { h1 { "x" } });
+    let whole = page(PageTab::Organizations, HOSTILE, &page_head(), &html! { h1 { "x" } });
     assert!(whole.0.contains("&lt;script&gt;alert(1)") && !whole.0.contains("<script>"));
 }
 

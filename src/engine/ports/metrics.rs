@@ -2,7 +2,7 @@
 //! Out: calls of one trait, which the metrics implement.
 //! Absent: Prometheus, the text of labels, aggregation.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::event::{Kind, OrganizationId, Route};
 use crate::workflow::{Reason, StepName};
@@ -54,6 +54,10 @@ pub enum Measurement<'a> {
         /// Duration of the request.
         elapsed: Duration,
     },
+    /// An event of an organization ended.
+    OrganizationEvent(&'a OrganizationId, EventEnd),
+    /// A request of an organization began or ended.
+    Request(&'a OrganizationId, RequestChange),
     /// Dynamics throttled an organization.
     Throttled(&'a OrganizationId),
     /// An organization was blocked (`true`) or unblocked.
@@ -79,6 +83,32 @@ pub enum BrokerQueue {
     DeadLetters(String),
     /// Queue of an organization.
     Organization(OrganizationId),
+}
+
+/// Beginning or end of a request. Its result is known only once its answer has been interpreted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestChange {
+    /// The request of this number was sent.
+    Began(u64, StepName),
+    /// The request of this number was answered or given up.
+    Left(u64),
+    /// A request that was sent at this time has this result.
+    Ended(StepName, RequestOutcome, Instant),
+}
+
+/// Result of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RequestOutcome {
+    /// It had the desired effect, or an answer that the workflow continues with.
+    Ok,
+    /// Refused.
+    Refused,
+    /// Throttled.
+    Throttled,
+    /// A server error, a broken connection or an unreadable answer.
+    Failed,
+    /// No answer within the time-out.
+    TimedOut,
 }
 
 /// End of an event.

@@ -26,7 +26,7 @@ pub(super) struct Arrival {
     /// Span from its receipt until it is settled.
     pub(super) span: Span,
     /// Entry among the unfinished events.
-    pub(super) _pending: PendingEntry,
+    pub(super) pending: PendingEntry,
     /// Place among the events of its organization; `None` for a message from the inbox.
     pub(super) place: Option<LoadSlot>,
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::EventAges;
 use super::lanes::Lanes;
 use super::pending::PendingEvents;
 use super::quarantine::Quarantine;
-use crate::event::Limits;
+use crate::event::{Limits, OrganizationId};
 use crate::ports::bus::Bus;
 use crate::ports::destination::Destination;
 use crate::ports::metrics::Metrics;
@@ -114,6 +115,11 @@ impl Worker {
     pub fn oldest_event(&self) -> Duration {
         let age = self.pending.oldest().map(|first_seen| self.now().duration_since(first_seen));
         age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default()
+    }
+
+    /// Returns the arrivals of an organization's oldest unfinished events.
+    pub fn event_ages(&self, organization: &OrganizationId) -> EventAges {
+        self.pending.ages(organization, self.now())
     }
 
     /// Returns the current time.

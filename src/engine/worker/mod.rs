@@ -19,7 +19,9 @@ mod prefetch;
 mod process;
 
 mod age;
+mod account;
 mod arrival;
+mod arrivals;
 mod attempt;
 mod unroutable;
 mod caught_panic;
@@ -35,6 +37,7 @@ mod remember;
 mod settle;
 mod settlement;
 
+pub use arrivals::EventAges;
 pub use caught_panic::report_panics;
 pub use core::{Clock, Worker, WorkerDeps, WorkerSettings};
 

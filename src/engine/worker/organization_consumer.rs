@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::arrivals::OrganizationArrivals;
 use super::core::{HOLD, Worker};
 use super::organization_load::OrganizationLoad;
 use super::prefetch::{Prefetch, PrefetchChange};
@@ -142,6 +143,7 @@ impl OrganizationConsumer {
             }
             let Some(delivery) = self.taken.pop_front() else { return true };
             let place = self.room.begin();
+            self.worker.pending.arrivals(&self.organization, OrganizationArrivals::take);
             // Decoded here, one after the other: the order of a session is the order of its lane.
             let arrival = self.worker.receive(delivery, Some(place));
             let worker = self.worker.clone();

@@ -7,6 +7,7 @@ use tokio::time::timeout_at;
 use tracing::{Instrument, debug, warn};
 
 use super::arrival::{Arrival, LaneTurn, Undecodable, is_of_this_life};
+use super::arrivals::RetriedMessage;
 use super::attempt::digest;
 use super::caught_panic::caught_at_once;
 use super::core::{HOLD, Worker};
@@ -96,9 +97,15 @@ impl Worker {
         if let Ok(Decoded::Event(event)) = &decoded {
             trace::identify(&span, event);
         }
-        let pending = self.pending.register(self.first_seen(&past));
+        let first_seen = self.first_seen(&past);
+        let event = match &decoded {
+            Ok(Decoded::Event(event)) => Some(&event.key),
+            Ok(Decoded::Split(_)) | Err(_) => None,
+        };
+        let event = event.map(|key| (key.organization_id.clone(), RetriedMessage::new(first_seen, &key.event_id)));
+        let pending = self.pending.register(first_seen, event);
         let tickets = self.tickets(&decoded);
-        Arrival { delivery, received: Instant::now(), decoded, past, tickets, span, _pending: pending, place }
+        Arrival { delivery, received: Instant::now(), decoded, past, tickets, span, pending, place }
     }
 
     /// Takes the places in the lanes of the event's session and of its copies.

@@ -44,7 +44,10 @@ impl Worker {
 
     async fn forwarded(self: Arc<Self>, delivery: Delivery, organization: OrganizationId, forwarding: Forwarding) {
         match forwarding.await {
-            Ok(Forwarded::Moved) => self.metrics.record(Measurement::Forwarded),
+            Ok(Forwarded::Moved) => {
+                self.metrics.record(Measurement::Forwarded);
+                self.pending.arrivals(&organization, |arrivals| arrivals.arrive(self.now()));
+            }
             Ok(Forwarded::Waits) => self.metrics.record(Measurement::Retried("new_queue")),
             Ok(Forwarded::Lost) => {}
             Err(problem) if problem.is_of_destination() => {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tracing::{Instrument, Span, debug, error, info, warn};
 
+use super::account::{OrganizationAccount, end_of};
 use super::arrival::Arrival;
 use super::caught_panic::caught;
 use super::core::Worker;
@@ -16,7 +17,7 @@ use crate::ports::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Set
 use crate::ports::metrics::{EventEnd, Measurement};
 use crate::ports::store::Change;
 use crate::ports::trace;
-use crate::workflow::{Outcome, Reason, Record, Status, elapsed, render};
+use crate::workflow::{Outcome, Reason, Record, elapsed, render};
 
 impl Worker {
     /// Settles a delivery; a final outcome is announced first. If the connection is lost, the message stays unacked and
@@ -24,6 +25,7 @@ impl Worker {
     /// refuses a message or does not confirm it, the event goes to the retry ladder, and its decision stands.
     pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Disposition {
         // The tickets end with this function, so events behind proceed only once this one is settled.
+        let account = OrganizationAccount::new(&arrival, &settlement);
         let Arrival { delivery, received, tickets, .. } = arrival;
         let announced = self.announce(&settlement, &delivery.envelope).await;
         let settled = match announced {
@@ -32,10 +34,12 @@ impl Worker {
         };
         match settled {
             Ok(AfterCopy::Ack) => {
+                account.enter(self);
                 report(delivery.ack().await);
                 Disposition::Acked
             }
             Ok(AfterCopy::GiveBack) => {
+                account.enter(self);
                 tickets.into_iter().for_each(Ticket::give_back);
                 report(delivery.give_back().await);
                 Disposition::Unacked
@@ -92,7 +96,7 @@ impl Worker {
     fn done(&self, delivery: &Delivery, received: Instant, done: &FinishedEvent) {
         let FinishedEvent { key, outcome, timestamp } = done;
         trace::ended(outcome.status.as_str(), outcome.attempts, outcome.reason.map(Reason::as_str));
-        self.metrics.record(Measurement::Event(outcome.kind, ended(outcome)));
+        self.metrics.record(Measurement::Event(outcome.kind, end_of(outcome)));
         self.finished(received, outcome, *timestamp);
         log(key, outcome, &headers::trace(&delivery.envelope), received.elapsed());
     }
@@ -223,14 +227,6 @@ fn over(settlement: &Settlement) -> Option<(&EventKey, &Outcome)> {
         Settlement::Known(key, outcome) => Some((key, outcome)),
         Settlement::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
         Settlement::Later(_) | Settlement::GiveBack | Settlement::Split(_) => None,
-    }
-}
-
-fn ended(outcome: &Outcome) -> EventEnd {
-    match outcome.status {
-        Status::Succeeded => EventEnd::Succeeded,
-        Status::Skipped => EventEnd::Skipped,
-        Status::Failed => EventEnd::DeadLettered,
     }
 }
 

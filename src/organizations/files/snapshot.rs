@@ -63,6 +63,11 @@ impl Snapshot {
         self.unidentified.is_empty()
     }
 
+    /// Iterates over the faulty files whose organization is unknown.
+    pub fn unidentified(&self) -> impl Iterator<Item = &PathBuf> {
+        self.unidentified.iter()
+    }
+
     /// Returns one organization.
     pub fn get(&self, id: &OrganizationId) -> Option<&Organization> {
         self.organizations.get(id)

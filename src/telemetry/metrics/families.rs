@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Buckets from a fast outcome to one day, which an event takes that waited for its organization to recover.
@@ -36,6 +36,13 @@ pub(super) struct Families {
     pub credential_expires: IntGaugeVec,
     pub queue_messages: IntGaugeVec,
     pub organization_waiting: IntGaugeVec,
+    pub organization_state: IntGaugeVec,
+    pub organization_events: IntCounterVec,
+    pub organization_requests: IntCounterVec,
+    pub organization_last_success: IntGaugeVec,
+    pub organization_oldest: GaugeVec,
+    pub unidentified_files: IntGauge,
+    pub verdict: IntGaugeVec,
     pub broker_connected: IntGauge,
     pub store_flush_seconds: Histogram,
     pub store_bytes: IntGauge,
@@ -111,6 +118,40 @@ impl Families {
                 "Events ready in an organization's queue.",
                 &["organization"],
             ),
+            organization_state: gauges(
+                "handoffd_organization_state",
+                "1 for the state that an organization is in, 0 for the others.",
+                &["organization", "state"],
+            ),
+            organization_events: counters(
+                "handoffd_organization_events_total",
+                "Events of an organization by outcome, retries included.",
+                &["organization", "outcome"],
+            ),
+            organization_requests: counters(
+                "handoffd_organization_requests_total",
+                "Requests to Dynamics and Entra ID of an organization by result.",
+                &["organization", "result"],
+            ),
+            organization_last_success: gauges(
+                "handoffd_organization_last_success_seconds",
+                "Time at which an event of an organization last succeeded, as a Unix timestamp in seconds; absent before \
+                 the first one since the start.",
+                &["organization"],
+            ),
+            organization_oldest: registered(GaugeVec::new(
+                Opts::new(
+                    "handoffd_organization_oldest_seconds",
+                    "Age of the oldest unfinished event of an organization that this worker knows; 0 without any, absent \
+                     if it is unknown.",
+                ),
+                &["organization"],
+            )),
+            unidentified_files: gauge(
+                "handoffd_unidentified_organization_files",
+                "Organization files that are too broken to identify their organizations.",
+            ),
+            verdict: gauges("handoffd_verdict", "1 for the worker's verdict, 0 for the others.", &["verdict"]),
             broker_connected: gauge("handoffd_broker_connected", "1 while the broker is connected."),
             store_flush_seconds: registered(Histogram::with_opts(
                 HistogramOpts::new("handoffd_store_flush_seconds", "Duration of a flush of the store to disk.")
@@ -130,7 +171,7 @@ impl Families {
     /// Returns a new registry, so that two workers in one process do not share numbers.
     pub(super) fn registry(&self) -> Registry {
         let registry = Registry::new();
-        let all: [Box<dyn Collector>; 26] = [
+        let all: [Box<dyn Collector>; 33] = [
             Box::new(self.events.clone()),
             Box::new(self.event_seconds.clone()),
             Box::new(self.event_age_seconds.clone()),
@@ -150,6 +191,13 @@ impl Families {
             Box::new(self.credential_expires.clone()),
             Box::new(self.queue_messages.clone()),
             Box::new(self.organization_waiting.clone()),
+            Box::new(self.organization_state.clone()),
+            Box::new(self.organization_events.clone()),
+            Box::new(self.organization_requests.clone()),
+            Box::new(self.organization_last_success.clone()),
+            Box::new(self.organization_oldest.clone()),
+            Box::new(self.unidentified_files.clone()),
+            Box::new(self.verdict.clone()),
             Box::new(self.broker_connected.clone()),
             Box::new(self.store_flush_seconds.clone()),
             Box::new(self.store_bytes.clone()),

@@ -6,9 +6,10 @@ mod answers;
 mod counts;
 mod depths;
 mod families;
+mod organization;
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use handoffd_engine::event::{Kind, OrganizationId, Route};
@@ -21,6 +22,8 @@ pub use answers::RequestTotals;
 pub use counts::{MetricCounts, OutcomeCounts};
 pub use depths::QueueDepths;
 use families::Families;
+pub use organization::{ActivityReport, OrganizationGauges};
+use organization::{AgeSource, OrganizationActivity};
 
 /// Content type of [`PrometheusMetrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -93,7 +96,8 @@ pub struct PrometheusMetrics {
     event_seconds: [[Histogram; 3]; 2],
     event_age_seconds: [Histogram; 2],
     request_seconds: [Histogram; OPERATIONS.len()],
-    organizations: RwLock<BTreeSet<OrganizationId>>,
+    organizations: RwLock<BTreeMap<OrganizationId, Arc<OrganizationActivity>>>,
+    ages: OnceLock<AgeSource>,
     depths: Mutex<QueueDepths>,
     vitals: OnceLock<Box<dyn Fn() -> WorkerHealth + Send + Sync>>,
 }
@@ -114,6 +118,7 @@ impl PrometheusMetrics {
             event_age_seconds: KINDS.map(|kind| families.event_age_seconds.with_label_values(&[kind.as_str()])),
             request_seconds: OPERATIONS.map(|step| families.request_seconds.with_label_values(&[step.as_str()])),
             organizations: RwLock::default(),
+            ages: OnceLock::new(),
             depths: Mutex::default(),
             vitals: OnceLock::new(),
             families,
@@ -126,18 +131,22 @@ impl PrometheusMetrics {
     pub fn configured<'a>(&self, organizations: impl Iterator<Item = &'a OrganizationId>) {
         let next: BTreeSet<OrganizationId> = organizations.cloned().collect();
         let mut known = self.organizations.write().unwrap_or_else(PoisonError::into_inner);
-        for gone in known.difference(&next) {
+        for gone in known.keys().filter(|id| !next.contains(*id)) {
             // An error means that the series does not exist.
             let _ = self.families.throttled.remove_label_values(&[gone.as_str()]);
             let _ = self.families.blocked.remove_label_values(&[gone.as_str()]);
             self.keep_depth(gone, false);
+            self.remove_organization(gone.as_str());
         }
         for id in &next {
             self.families.throttled.with_label_values(&[id.as_str()]);
             self.families.blocked.with_label_values(&[id.as_str()]);
             self.keep_depth(id, true);
         }
-        *known = next;
+        known.retain(|id, _| next.contains(id));
+        for id in next {
+            known.entry(id).or_insert_with_key(|id| OrganizationActivity::new(&self.families, id.as_str()));
+        }
     }
 
     /// Sets the ends of the organizations' credentials, where they are known.
@@ -221,9 +230,13 @@ impl PrometheusMetrics {
     }
 
     fn if_configured(&self, organization: &OrganizationId, count: impl FnOnce(&Families, &str)) {
+        self.if_active(organization, |_| count(&self.families, organization.as_str()));
+    }
+
+    fn if_active(&self, organization: &OrganizationId, count: impl FnOnce(&OrganizationActivity)) {
         let known = self.organizations.read().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(organization) {
-            count(&self.families, organization.as_str());
+        if let Some(activity) = known.get(organization) {
+            count(activity);
         }
     }
 }
@@ -241,11 +254,20 @@ impl Metrics for PrometheusMetrics {
             Measurement::BodyDiffers(kind) => families.body_differs.with_label_values(&[kind.as_str()]).inc(),
             Measurement::OutcomeUnrouted(kind) => families.outcomes_unrouted.with_label_values(&[kind.as_str()]).inc(),
             Measurement::Answered { step, status, elapsed } => self.answered(step, status, elapsed),
+            Measurement::OrganizationEvent(organization, end) => {
+                self.if_active(organization, |activity| activity.event(families, organization.as_str(), end));
+            }
+            Measurement::Request(organization, change) => {
+                self.if_active(organization, |activity| activity.request(change));
+            }
             Measurement::Throttled(organization) => {
                 self.if_configured(organization, |families, id| families.throttled.with_label_values(&[id]).inc());
             }
-            Measurement::Blocked(organization, blocked) => self.if_configured(organization, |families, id| {
-                families.blocked.with_label_values(&[id]).set(i64::from(blocked));
+            Measurement::Blocked(organization, blocked) => self.if_active(organization, |activity| {
+                families.blocked.with_label_values(&[organization.as_str()]).set(i64::from(blocked));
+                if !blocked {
+                    activity.unblocked();
+                }
             }),
             Measurement::QueueDepth(queue, ready) => self.set_depth(queue, ready),
             Measurement::BrokerConnected(connected) => {

@@ -5,7 +5,7 @@ use handoffd_engine::ports::metrics::BrokerQueue;
 use super::*;
 
 /// Metrics of contract section 10; the two that count events that are otherwise only logged; the four that alerts use.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 27] = [
     "handoffd_broker_connected",
     "handoffd_build_info",
     "handoffd_consuming",
@@ -23,6 +23,8 @@ const NAMES: [&str; 24] = [
     "handoffd_insecure_settings",
     "handoffd_oldest_event_seconds",
     "handoffd_organization_blocked",
+    "handoffd_organization_events_total",
+    "handoffd_organization_requests_total",
     "handoffd_outcomes_unrouted_total",
     "handoffd_queue_messages",
     "handoffd_ready",
@@ -30,6 +32,7 @@ const NAMES: [&str; 24] = [
     "handoffd_store_bytes",
     "handoffd_store_flush_seconds",
     "handoffd_store_healthy",
+    "handoffd_unidentified_organization_files",
 ];
 
 fn acme() -> OrganizationId {

@@ -10,6 +10,7 @@ mod find;
 mod now;
 mod organizations;
 mod problems;
+mod light;
 mod sign_in;
 mod state;
 
@@ -38,6 +39,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<ApiState>) -> Router
         .route("/organizations/pause", post(organizations::pause))
         .route("/organizations/resume", post(organizations::resume))
         .route("/activity", get(activity::activity))
+        .route("/light", get(light::light))
         .route("/login", get(sign_in::form))
         .route("/page.css", get(assets::style))
         .route("/page.js", get(assets::script))

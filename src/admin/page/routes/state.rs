@@ -30,7 +30,8 @@ impl PageState {
         let depths = self.parts.metrics.queue_depths();
         let dead = depths.iter().find(|(queue, _)| matches!(queue, BrokerQueue::DeadLetters(_)));
         PageHead {
-            unready: (self.parts.unready)(),
+            status: self.parts.status(),
+            at: Timestamp::now(),
             dead_letters: dead.and_then(|(_, depth)| *depth),
             session: match Requester::current().map(|requester| requester.identity) {
                 Some(Identity::Token) => SignIn::Operator,

@@ -1,0 +1,241 @@
+//! Results of an organization's requests in the last five minutes, and the requests under way.
+//!
+//! The last requests are judged, not all: the [`LAST`] most recent ones, so that a recovery shows soon under load, and
+//! those of five minutes where requests are few. Each operation is judged by itself too, because an environment that
+//! refuses every case still answers look-ups. A request without an answer counts as failing long before its time-out.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use handoffd_engine::ports::metrics::RequestOutcome;
+use handoffd_engine::workflow::StepName;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Number of slots, which cover five minutes.
+const SLOTS: u64 = 60;
+/// Length of a slot.
+const SLOT: Duration = Duration::from_secs(5);
+/// Number of requests that suffice for a judgement.
+const LAST: u64 = 20;
+/// Fewest requests that a judgement needs (contract 9).
+const FEWEST: u64 = 5;
+/// Time without an answer after which a request counts as failing.
+const OVERDUE: Duration = Duration::from_secs(10);
+/// Time without an answer after which a single request is enough for a judgement, unless its operation succeeded
+/// lately.
+const HANGS: Duration = Duration::from_secs(30);
+/// Longest time between two throttled requests of one period of throttling.
+const THROTTLE_GAP: Duration = Duration::from_secs(15);
+
+/// Results of one organization's requests, in bounded memory: about 2 KB.
+pub struct RequestWindow {
+    start: Instant,
+    results: HashMap<(StepName, RequestOutcome), SlotCounts>,
+    /// Requests without an answer yet, by their numbers.
+    under_way: HashMap<u64, (StepName, Instant)>,
+    failing_since: Option<Instant>,
+    throttling: Option<ThrottlingPeriod>,
+}
+
+/// Counts of the last five minutes, by slot.
+struct SlotCounts {
+    counts: [u32; SLOTS as usize],
+    newest: u64,
+}
+
+/// Period in which Dynamics throttles an organization and no request succeeds.
+#[derive(Clone, Copy)]
+struct ThrottlingPeriod {
+    first: Instant,
+    last: Instant,
+}
+
+/// Number of requests by result, in the last five minutes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
+pub struct RequestCounts {
+    /// Succeeded.
+    pub ok: u64,
+    /// Refused by Dynamics or Entra ID.
+    pub refused: u64,
+    /// Throttled.
+    pub throttled: u64,
+    /// Failed: a server error, a broken connection or an unreadable answer.
+    pub failed: u64,
+    /// No answer within the time-out.
+    pub timeout: u64,
+    /// Under way for longer than 10 s.
+    pub overdue: u64,
+}
+
+/// Requests of which half or more fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FailingRequests {
+    /// Time from which they fail.
+    pub since: Instant,
+    /// Operation; `None` if no single one fails by itself.
+    pub step: Option<StepName>,
+    /// Counts of the last requests.
+    pub counts: RequestCounts,
+}
+
+impl RequestWindow {
+    /// Creates a window without requests.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            start: now,
+            results: HashMap::new(),
+            under_way: HashMap::new(),
+            failing_since: None,
+            throttling: None,
+        }
+    }
+
+    /// Records the start of a request.
+    pub fn began(&mut self, number: u64, step: StepName, now: Instant) {
+        self.under_way.insert(number, (step, now));
+    }
+
+    /// Records that a request is no longer under way.
+    pub fn left(&mut self, number: u64) {
+        self.under_way.remove(&number);
+    }
+
+    /// Records the result of a request that began at `began`.
+    pub fn ended(&mut self, step: StepName, end: RequestOutcome, began: Instant, now: Instant) {
+        let slot = self.slot(now);
+        self.results.entry((step, end)).or_insert_with(|| SlotCounts::new(slot)).add(slot);
+        match end {
+            RequestOutcome::Throttled => self.throttling.get_or_insert(ThrottlingPeriod { first: now, last: now }).last = now,
+            // An answer to an earlier request does not show that the throttling is over.
+            RequestOutcome::Ok => self.throttling = self.throttling.filter(|period| began <= period.last),
+            RequestOutcome::Refused | RequestOutcome::Failed | RequestOutcome::TimedOut => {}
+        }
+    }
+
+    /// Forgets refusals, whose cause has been removed.
+    pub fn forget_refusals(&mut self) {
+        self.results.retain(|(_, end), _| *end != RequestOutcome::Refused);
+    }
+
+    /// Returns the counts of the last five minutes.
+    pub fn counts(&self, now: Instant) -> RequestCounts {
+        self.tally(now, None, u64::MAX)
+    }
+
+    /// Returns the start of the throttling, if no request has succeeded since. `waits`: no request is admitted now.
+    pub fn throttled_since(&mut self, waits: bool, now: Instant) -> Option<Instant> {
+        let goes_on = |period: &ThrottlingPeriod| waits || now.saturating_duration_since(period.last) <= THROTTLE_GAP;
+        self.throttling = self.throttling.filter(goes_on);
+        self.throttling.map(|period| period.first)
+    }
+
+    /// Returns the requests that fail, and remembers since when.
+    pub fn failing(&mut self, now: Instant) -> Option<FailingRequests> {
+        let found = self.worst(now);
+        self.failing_since = found.is_some().then(|| self.failing_since.unwrap_or(now));
+        let (since, (step, counts)) = self.failing_since.zip(found)?;
+        Some(FailingRequests { since, step, counts })
+    }
+
+    /// Returns the failing operation with the most failures, else all operations together if they fail.
+    fn worst(&self, now: Instant) -> Option<(Option<StepName>, RequestCounts)> {
+        let known = self.results.keys().map(|(step, _)| *step).chain(self.under_way.values().map(|(step, _)| *step));
+        let mut steps: Vec<StepName> = known.collect();
+        steps.sort_by_key(|step| step.as_str());
+        steps.dedup();
+        let of_steps = steps.into_iter().map(|step| (Some(step), self.tally(now, Some(step), LAST)));
+        let failing = of_steps.filter(|(step, counts)| self.fails(now, *step, counts));
+        failing.max_by_key(|(_, counts)| counts.bad()).or_else(|| {
+            let counts = self.tally(now, None, LAST);
+            self.fails(now, None, &counts).then_some((None, counts))
+        })
+    }
+
+    fn fails(&self, now: Instant, step: Option<StepName>, counts: &RequestCounts) -> bool {
+        let hangs = || self.without_answer(now, step, HANGS) > 0;
+        counts.total() >= FEWEST && counts.bad() * 2 >= counts.total()
+            || counts.ok == 0 && (counts.timeout > 0 || hangs())
+    }
+
+    /// Adds up slots from the newest one until so many requests are counted.
+    fn tally(&self, now: Instant, step: Option<StepName>, enough: u64) -> RequestCounts {
+        let overdue = self.without_answer(now, step, OVERDUE);
+        let mut counts = RequestCounts { overdue, ..RequestCounts::default() };
+        let current = self.slot(now);
+        for slot in (current.saturating_sub(SLOTS - 1)..=current).rev() {
+            for ((_, end), found) in self.results.iter().filter(|((of, _), _)| step.is_none_or(|step| step == *of)) {
+                *counts.of(*end) += found.at(slot);
+            }
+            if counts.total() >= enough {
+                break;
+            }
+        }
+        counts
+    }
+
+    fn without_answer(&self, now: Instant, step: Option<StepName>, longer_than: Duration) -> u64 {
+        let is_late = |(of, began): &&(StepName, Instant)| {
+            step.is_none_or(|step| step == *of) && now.saturating_duration_since(*began) >= longer_than
+        };
+        self.under_way.values().filter(is_late).count() as u64
+    }
+
+    /// Returns the number of pairs of an operation and a result, which the memory grows with.
+    #[cfg(test)]
+    pub(super) fn pairs(&self) -> usize {
+        self.results.len()
+    }
+
+    fn slot(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_secs() / SLOT.as_secs()
+    }
+}
+
+impl SlotCounts {
+    fn new(newest: u64) -> Self {
+        Self { counts: [0; SLOTS as usize], newest }
+    }
+
+    fn add(&mut self, slot: u64) {
+        for passed in (self.newest + 1..=slot).rev().take(SLOTS as usize) {
+            self.counts[index(passed)] = 0;
+        }
+        self.newest = self.newest.max(slot);
+        let count = &mut self.counts[index(slot)];
+        *count = count.saturating_add(1);
+    }
+
+    fn at(&self, slot: u64) -> u64 {
+        let is_kept = slot <= self.newest && self.newest - slot < SLOTS;
+        if is_kept { self.counts[index(slot)].into() } else { 0 }
+    }
+}
+
+impl RequestCounts {
+    /// Returns the number of requests that failed, timed out, were refused, or are overdue.
+    pub fn bad(&self) -> u64 {
+        self.refused + self.failed + self.timeout + self.overdue
+    }
+
+    /// Returns the number of all requests.
+    pub fn total(&self) -> u64 {
+        self.ok + self.throttled + self.bad()
+    }
+
+    fn of(&mut self, end: RequestOutcome) -> &mut u64 {
+        match end {
+            RequestOutcome::Ok => &mut self.ok,
+            RequestOutcome::Refused => &mut self.refused,
+            RequestOutcome::Throttled => &mut self.throttled,
+            RequestOutcome::Failed => &mut self.failed,
+            RequestOutcome::TimedOut => &mut self.timeout,
+        }
+    }
+}
+
+/// Returns the place of a slot, which is below [`SLOTS`].
+#[allow(clippy::cast_possible_truncation)]
+fn index(slot: u64) -> usize {
+    (slot % SLOTS) as usize
+}
