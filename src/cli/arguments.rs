@@ -38,7 +38,14 @@ pub enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Test, save or list organizations.
+    /// Show whether the running worker processes events, and every reason why some are not: exit status 0 if it works, 4
+    /// if it is degraded, 1 if it does not work or does not respond.
+    Status {
+        /// Print JSON, as `GET /api/v1/status`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Test, save, pause, resume or list organizations.
     #[command(subcommand)]
     Org(OrgCommand),
     /// Look up event outcomes.
@@ -129,7 +136,23 @@ pub enum OrgCommand {
         #[arg(long)]
         json: bool,
     },
-    /// List the organizations, the source of each, and any problem reading it.
+    /// Hold an organization's events until it is resumed, also across restarts. Needs a running worker.
+    Pause {
+        /// Organization id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a pause. Needs a running worker.
+    Resume {
+        /// Organization id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the organizations, the source and the state of each, and any problem reading it.
     List {
         /// Print JSON.
         #[arg(long)]

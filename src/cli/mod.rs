@@ -1,6 +1,6 @@
 //! In: the command line.
 //! Out: text for a person or a program on standard output, an exit status: 0, 1 (it failed), 2 (usage or
-//! configuration), 3 (nothing found).
+//! configuration), 3 (nothing found), 4 (`status`: degraded).
 //! Absent: rules of any kind; commands delegate to other modules.
 
 pub mod arguments;
@@ -17,6 +17,7 @@ mod publish;
 mod remote;
 mod schema;
 mod shell;
+mod status;
 mod store;
 mod table;
 mod topology;
@@ -30,7 +31,7 @@ use handoffd_engine::event::Limits;
 use crate::config::{Config, EnvironmentVariables};
 use crate::organizations::{Organization, load_everything, load_to_run};
 use arguments::{Arguments, Command, ConfigCommand};
-use shell::{CommandError, FAILED, NOTHING_FOUND, USAGE, block_on, print, print_status, print_unescaped};
+use shell::{CommandError, DEGRADED, FAILED, NOTHING_FOUND, USAGE, block_on, print, print_status, print_unescaped};
 
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
         Err(CommandError::NothingFound) => ExitCode::from(NOTHING_FOUND),
+        Err(CommandError::Degraded) => ExitCode::from(DEGRADED),
         Err(CommandError::AlreadyReported) => ExitCode::from(FAILED),
         Err(CommandError::Failed(problem)) => {
             print_status(format_args!("error: {problem:#}"));
@@ -75,6 +77,7 @@ fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), Comma
             print(&summary);
         }
         Command::Config(ConfigCommand::Show) => print(&config::show(path, &env)?),
+        Command::Status { json } => status::status(&crate::config::load(path, env.pairs())?, json)?,
         Command::Org(command) => org::org(path, &env, &command)?,
         Command::Outcomes(command) => {
             let config = crate::config::load(path, env.pairs())?;

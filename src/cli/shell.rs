@@ -16,6 +16,8 @@ pub(super) const FAILED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// Exit status of a command that found nothing.
 pub(super) const NOTHING_FOUND: u8 = 3;
+/// Exit status of `status` for a degraded worker.
+pub(super) const DEGRADED: u8 = 4;
 /// Longest time a finished process waits for calls that can't be cancelled.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
@@ -27,6 +29,8 @@ pub(super) enum CommandError {
     Usage(String),
     /// Nothing that matches, as already printed; exit status 3.
     NothingFound,
+    /// Degraded worker, as already printed; exit status 4.
+    Degraded,
     /// Failure of the command; exit status 1.
     Failed(anyhow::Error),
     /// Failure whose reason is already printed; exit status 1.

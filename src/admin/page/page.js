@@ -50,6 +50,7 @@
     const silence = 5000;
     const own = document.title.split(" · ").slice(1).join(" · ");
     const made = new Date(document.querySelector("#light time").dateTime);
+    let why = "no answer";
     let heard = { at: performance.now(), time: Number.isNaN(made.getTime()) ? new Date() : made };
 
     ask();
@@ -62,9 +63,11 @@
           headers: { accept: "text/html", "x-handoffd-refresh": "1" },
           signal: AbortSignal.timeout(silence - 1000),
         });
+        // After the end of the session the sign-in form answers, which shows nothing.
+        why = answer.redirected ? "signed out" : "no answer";
         if (answer.ok && !answer.redirected) show(await answer.text());
       } catch {
-        // No answer: `check` shows it.
+        why = "no answer";
       }
       check();
       setTimeout(ask, every);
@@ -75,6 +78,7 @@
       if (!fresh) return;
       document.getElementById("light").replaceWith(fresh);
       document.title = `${fresh.dataset.verdict} · ${own}`;
+      if (document.body.classList.contains("unheard")) document.dispatchEvent(new Event("heard"));
       document.body.classList.remove("unheard");
       heard = { at: performance.now(), time: new Date() };
     }
@@ -83,7 +87,9 @@
       if (performance.now() - heard.at < silence) return;
       const light = document.getElementById("light");
       light.className = "light grey";
-      light.textContent = `Unknown: no answer since ${heard.time.toISOString().slice(11, 19)} UTC`;
+      light.textContent = `Unknown: ${why} since ${heard.time.toISOString().slice(11, 19)} UTC`;
+      const band = document.querySelector(".band h1");
+      if (band) band.textContent = light.textContent;
       document.title = `Unknown · ${own}`;
       document.body.classList.add("unheard");
     }
@@ -106,6 +112,7 @@
     });
     document.querySelector("footer").append(note, button);
     document.addEventListener("visibilitychange", () => document.hidden || renew());
+    document.addEventListener("heard", renew);
     say();
     wait();
 

@@ -10,12 +10,14 @@ use crate::cli::table;
 use crate::config::{Config, EnvironmentVariables, FaultPlace};
 use crate::organizations::{self, Organization};
 
-/// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`.
+/// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`,
+/// `state` (null if it is unknown, because no worker runs or it has not read the organization).
 pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<Value> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     let mut listed: Vec<Value> = loaded.organizations.iter().map(of_file).collect();
     let files: Vec<Value> = listed.iter().map(|one| one["organization_id"].clone()).collect();
-    for one in saved(config).await? {
+    let views = views(config).await?;
+    for one in saved(config, views.as_deref()).await? {
         let hidden = files.contains(&one["organization_id"]);
         listed.push(if hidden { shadowed(one) } else { one });
     }
@@ -26,21 +28,24 @@ pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<
         let problem = faults.collect::<Vec<_>>().join("; ");
         listed.push(entry(None, Some(&file.display().to_string()), None, Some(&problem)));
     }
+    for one in &mut listed {
+        one["state"] = state(one, views.as_deref().unwrap_or_default());
+    }
     Ok(Value::Array(listed))
 }
 
 /// Formats the list as text.
 pub(super) fn text(listed: &Value) -> String {
-    const COLUMNS: [&str; 4] = ["organization_id", "source", "environment_url", "readable"];
-    let rows: Vec<[String; 4]> = listed.as_array().into_iter().flatten().map(row).collect();
+    const COLUMNS: [&str; 5] = ["organization_id", "state", "source", "environment_url", "readable"];
+    let rows: Vec<[String; 5]> = listed.as_array().into_iter().flatten().map(row).collect();
     if rows.is_empty() {
         return "no organizations configured\n".to_owned();
     }
-    let rows: Vec<[String; 4]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
+    let rows: Vec<[String; 5]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
     table::table(&rows)
 }
 
-fn row(one: &Value) -> [String; 4] {
+fn row(one: &Value) -> [String; 5] {
     let text = |name: &str| one[name].as_str().unwrap_or("-").to_owned();
     let source = one["file"].as_str().map_or_else(|| text("source"), str::to_owned);
     let readable = match (one["readable"] == true, one["problem"].as_str()) {
@@ -48,20 +53,19 @@ fn row(one: &Value) -> [String; 4] {
         (true, Some(problem)) => format!("yes, but {problem}"),
         (false, problem) => format!("NO: {}", problem.unwrap_or_default()),
     };
-    [text("organization_id"), source, text("environment_url"), readable]
+    let state = one["state"].as_str().unwrap_or("unknown").to_owned();
+    [text("organization_id"), state, source, text("environment_url"), readable]
 }
 
 /// Ids of the organizations saved in the store.
 pub(in crate::cli) async fn saved_ids(config: &Config) -> Result<Vec<OrganizationId>> {
-    let saved = saved(config).await?;
+    let saved = saved(config, views(config).await?.as_deref()).await?;
     Ok(saved.iter().filter_map(|one| one["organization_id"].as_str()).map(OrganizationId::from).collect())
 }
 
 /// Organizations saved in the store, read through the running worker, which owns the store, or from the store itself.
-async fn saved(config: &Config) -> Result<Vec<Value>> {
-    if let Some(remote) = Remote::find(config).await? {
-        let answer = remote.get("/api/v1/organizations").await?.unwrap_or_default();
-        let all = answer["organizations"].as_array().cloned().unwrap_or_default();
+async fn saved(config: &Config, views: Option<&[Value]>) -> Result<Vec<Value>> {
+    if let Some(all) = views {
         return Ok(all.iter().filter(|view| view["source"] == "store").map(of_worker).collect());
     }
     let read = Offline::read(config).await?.0.into_iter();
@@ -73,6 +77,22 @@ async fn saved(config: &Config) -> Result<Vec<Value>> {
         Err(faults) => entry(Some(id.as_str()), None, None, Some(&faults.to_string())),
     });
     Ok(rows.collect())
+}
+
+/// Organizations as the running worker shows them; `None` without a worker.
+async fn views(config: &Config) -> Result<Option<Vec<Value>>> {
+    let Some(remote) = Remote::find(config).await? else { return Ok(None) };
+    let answer = remote.get("/api/v1/organizations").await?.unwrap_or_default();
+    Ok(Some(answer["organizations"].as_array().cloned().unwrap_or_default()))
+}
+
+/// State of a listed organization. That of a broken file is the state of the organization that it last described.
+fn state(one: &Value, views: &[Value]) -> Value {
+    let is_it = |view: &&Value| match one["organization_id"].as_str() {
+        Some(id) => view["organization_id"] == id,
+        None => view["source"]["file"] == one["file"],
+    };
+    views.iter().find(is_it).map(|view| view["state"].clone()).unwrap_or_default()
 }
 
 /// Entry of an organization listed by the worker. It is readable; if only its secret is not, the organization is blocked.

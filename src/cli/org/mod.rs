@@ -3,6 +3,7 @@
 //! Absent: the checks themselves; saving in the store, which belongs to the running worker.
 
 mod list;
+mod pause;
 mod report;
 mod save;
 mod tested;
@@ -32,6 +33,8 @@ pub(super) fn org(path: &Path, env: &EnvironmentVariables, command: &OrgCommand)
             passed(&report)
         }
         OrgCommand::Save { file, json } => save::save(&config, env, file, *json),
+        OrgCommand::Pause { id, json } => pause::change(&config, id, "pause", *json),
+        OrgCommand::Resume { id, json } => pause::change(&config, id, "resume", *json),
         OrgCommand::List { json } => {
             let listed = block_on(list::list(&config, env))?;
             print(&if *json { pretty(&listed)? } else { list::text(&listed) });
