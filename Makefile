@@ -66,7 +66,7 @@ crowds: ## tests 60,000 events of a blocked organization, and 200 hanging organi
 
 long-waits: ## tests that 40 minutes of throttling and 15 of a pause give nothing up and disturb nothing
 	@bash deploy/broker.sh ensure
-	@HANDOFFD_BROKER_LIFE=0 $(CARGO) test --quiet --test it long_waits:: -- --ignored
+	@HANDOFFD_BROKER_LIFE=0 $(CARGO) test --quiet --test it long_waits -- --ignored
 
 soak: ## injects failures for MINUTES=10 (RATE=25 events per second, SEED=…), then checks each event
 	@bash deploy/broker.sh ensure

@@ -164,15 +164,16 @@ mod tests {
             (&post(503), fault(Remedy::Retry), &["post_incident Failed"]),
             // A success that can't be read.
             (&post(201), fault(Remedy::Retry), &["post_incident Failed"]),
-            (&[(Token, Answered(200)), (PostIncident, Unanswered(RequestOutcome::TimedOut))], fault(Remedy::Retry), &[
-                "token Ok",
-                "post_incident TimedOut",
-            ]),
-            (&[post(401)[0], (Token, Answered(200)), post(201)[0]], Ok(()), &[
-                "post_incident Refused",
-                "token Ok",
-                "post_incident Ok",
-            ]),
+            (
+                &[(Token, Answered(200)), (PostIncident, Unanswered(RequestOutcome::TimedOut))],
+                fault(Remedy::Retry),
+                &["token Ok", "post_incident TimedOut"],
+            ),
+            (
+                &[post(401)[0], (Token, Answered(200)), post(201)[0]],
+                Ok(()),
+                &["post_incident Refused", "token Ok", "post_incident Ok"],
+            ),
             (&[(Token, Answered(400))], fault(Remedy::Hold), &["token Refused"]),
             (&[], fault(Remedy::Hold), &[]),
         ] {

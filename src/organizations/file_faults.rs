@@ -13,7 +13,8 @@ use crate::status::StatusReason;
 const ADVICE: &str = "Correct or remove the file; `handoffd config check` lists every fault. Events of unknown organizations \
                       wait in retry queues until then.";
 /// Advice on a saved organization that can't be read.
-const SAVED: &str = "Save it again (PUT /api/v1/organizations/ID), or delete it; its events are dead-lettered until then.";
+const SAVED: &str =
+    "Save it again (PUT /api/v1/organizations/ID), or delete it; its events are dead-lettered until then.";
 
 /// Faults by file.
 #[derive(Default)]

@@ -191,8 +191,7 @@ fn health(
 }
 
 impl OrganizationState {
-    /// Derives the state: the one that explains most. A pause comes first, since only an operator ends it; without its
-    /// queue an organization is blocked even so.
+    /// Derives the state: the one that explains most. A pause comes first, since only an operator ends it.
     fn new(health: &OrganizationHealth, throttled_until: Option<Timestamp>, now: Timestamp) -> Self {
         let advised = |reason: StatusReason| (reason.since, reason.cause, reason.advice);
         if let Some(since) = health.paused {

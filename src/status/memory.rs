@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::verdict::{WorkerStatus, StatusReason, WorkerVerdict, WorkerReadiness};
+use super::verdict::{StatusReason, WorkerReadiness, WorkerStatus, WorkerVerdict};
 
 /// Last verdict, for its start.
 #[derive(Default, Debug)]

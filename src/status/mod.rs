@@ -12,7 +12,7 @@ pub use memory::StatusMemory;
 pub use oldest::OldestEvent;
 pub use request_window::{FailingRequests, RequestCounts, RequestWindow};
 pub use trouble::{BlockReport, OrganizationHealth};
-pub use verdict::{WorkerStatus, StatusReason, WorkerVerdict, WorkerReadiness};
+pub use verdict::{StatusReason, WorkerReadiness, WorkerStatus, WorkerVerdict};
 
 #[cfg(test)]
 mod tests;

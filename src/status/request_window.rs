@@ -4,7 +4,7 @@
 //! those of five minutes where requests are few. Each operation is judged by itself too, because an environment that
 //! refuses every case still answers look-ups. A request without an answer counts as failing long before its time-out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use handoffd_engine::ports::metrics::RequestOutcome;
@@ -16,8 +16,10 @@ use serde::Serialize;
 const SLOTS: u64 = 60;
 /// Length of a slot.
 const SLOT: Duration = Duration::from_secs(5);
-/// Number of requests that suffice for a judgement.
-const LAST: u64 = 20;
+/// Time for which a result counts.
+const WINDOW: Duration = Duration::from_secs(300);
+/// Most requests that a judgement considers.
+const LAST: usize = 20;
 /// Fewest requests that a judgement needs (contract 9).
 const FEWEST: u64 = 5;
 /// Time without an answer after which a request counts as failing.
@@ -28,15 +30,23 @@ const HANGS: Duration = Duration::from_secs(30);
 /// Longest time between two throttled requests of one period of throttling.
 const THROTTLE_GAP: Duration = Duration::from_secs(15);
 
-/// Results of one organization's requests, in bounded memory: about 2 KB.
+/// Results of one organization's requests, in bounded memory: some kilobytes.
 pub struct RequestWindow {
     start: Instant,
-    results: HashMap<(StepName, RequestOutcome), SlotCounts>,
+    results: HashMap<RequestOutcome, SlotCounts>,
+    /// Last requests of each operation.
+    of_steps: HashMap<StepName, LastRequests>,
+    /// Last requests of all operations.
+    of_all: LastRequests,
     /// Requests without an answer yet, by their numbers.
     under_way: HashMap<u64, (StepName, Instant)>,
     failing_since: Option<Instant>,
     throttling: Option<ThrottlingPeriod>,
 }
+
+/// Results of the last requests, oldest first.
+#[derive(Default)]
+struct LastRequests(VecDeque<(Instant, RequestOutcome)>);
 
 /// Counts of the last five minutes, by slot.
 struct SlotCounts {
@@ -85,6 +95,8 @@ impl RequestWindow {
         Self {
             start: now,
             results: HashMap::new(),
+            of_steps: HashMap::new(),
+            of_all: LastRequests::default(),
             under_way: HashMap::new(),
             failing_since: None,
             throttling: None,
@@ -104,9 +116,13 @@ impl RequestWindow {
     /// Records the result of a request that began at `began`.
     pub fn ended(&mut self, step: StepName, end: RequestOutcome, began: Instant, now: Instant) {
         let slot = self.slot(now);
-        self.results.entry((step, end)).or_insert_with(|| SlotCounts::new(slot)).add(slot);
+        self.results.entry(end).or_insert_with(|| SlotCounts::new(slot)).add(slot);
+        self.of_steps.entry(step).or_default().add(end, now);
+        self.of_all.add(end, now);
         match end {
-            RequestOutcome::Throttled => self.throttling.get_or_insert(ThrottlingPeriod { first: now, last: now }).last = now,
+            RequestOutcome::Throttled => {
+                self.throttling.get_or_insert(ThrottlingPeriod { first: now, last: now }).last = now
+            }
             // An answer to an earlier request does not show that the throttling is over.
             RequestOutcome::Ok => self.throttling = self.throttling.filter(|period| began <= period.last),
             RequestOutcome::Refused | RequestOutcome::Failed | RequestOutcome::TimedOut => {}
@@ -115,12 +131,19 @@ impl RequestWindow {
 
     /// Forgets refusals, whose cause has been removed.
     pub fn forget_refusals(&mut self) {
-        self.results.retain(|(_, end), _| *end != RequestOutcome::Refused);
+        for last in self.of_steps.values_mut().chain([&mut self.of_all]) {
+            last.0.retain(|(_, end)| *end != RequestOutcome::Refused);
+        }
     }
 
     /// Returns the counts of the last five minutes.
     pub fn counts(&self, now: Instant) -> RequestCounts {
-        self.tally(now, None, u64::MAX)
+        let mut counts = RequestCounts { overdue: self.without_answer(now, None, OVERDUE), ..RequestCounts::default() };
+        let current = self.slot(now);
+        for (end, found) in &self.results {
+            *counts.of(*end) += (current.saturating_sub(SLOTS - 1)..=current).map(|slot| found.at(slot)).sum::<u64>();
+        }
+        counts
     }
 
     /// Returns the start of the throttling, if no request has succeeded since. `waits`: no request is admitted now.
@@ -140,14 +163,14 @@ impl RequestWindow {
 
     /// Returns the failing operation with the most failures, else all operations together if they fail.
     fn worst(&self, now: Instant) -> Option<(Option<StepName>, RequestCounts)> {
-        let known = self.results.keys().map(|(step, _)| *step).chain(self.under_way.values().map(|(step, _)| *step));
+        let known = self.of_steps.keys().copied().chain(self.under_way.values().map(|(step, _)| *step));
         let mut steps: Vec<StepName> = known.collect();
         steps.sort_by_key(|step| step.as_str());
         steps.dedup();
-        let of_steps = steps.into_iter().map(|step| (Some(step), self.tally(now, Some(step), LAST)));
+        let of_steps = steps.into_iter().map(|step| (Some(step), self.judged(now, Some(step))));
         let failing = of_steps.filter(|(step, counts)| self.fails(now, *step, counts));
         failing.max_by_key(|(_, counts)| counts.bad()).or_else(|| {
-            let counts = self.tally(now, None, LAST);
+            let counts = self.judged(now, None);
             self.fails(now, None, &counts).then_some((None, counts))
         })
     }
@@ -158,18 +181,15 @@ impl RequestWindow {
             || counts.ok == 0 && (counts.timeout > 0 || hangs())
     }
 
-    /// Adds up slots from the newest one until so many requests are counted.
-    fn tally(&self, now: Instant, step: Option<StepName>, enough: u64) -> RequestCounts {
-        let overdue = self.without_answer(now, step, OVERDUE);
-        let mut counts = RequestCounts { overdue, ..RequestCounts::default() };
-        let current = self.slot(now);
-        for slot in (current.saturating_sub(SLOTS - 1)..=current).rev() {
-            for ((_, end), found) in self.results.iter().filter(|((of, _), _)| step.is_none_or(|step| step == *of)) {
-                *counts.of(*end) += found.at(slot);
-            }
-            if counts.total() >= enough {
-                break;
-            }
+    /// Counts the last requests of an operation, or of all, and those without an answer.
+    fn judged(&self, now: Instant, step: Option<StepName>) -> RequestCounts {
+        let mut counts = RequestCounts { overdue: self.without_answer(now, step, OVERDUE), ..RequestCounts::default() };
+        let last = match step {
+            Some(step) => self.of_steps.get(&step),
+            None => Some(&self.of_all),
+        };
+        for (at, end) in last.into_iter().flat_map(|last| &last.0) {
+            *counts.of(*end) += u64::from(now.saturating_duration_since(*at) < WINDOW);
         }
         counts
     }
@@ -181,14 +201,23 @@ impl RequestWindow {
         self.under_way.values().filter(is_late).count() as u64
     }
 
-    /// Returns the number of pairs of an operation and a result, which the memory grows with.
+    /// Returns the number of results in memory.
     #[cfg(test)]
-    pub(super) fn pairs(&self) -> usize {
-        self.results.len()
+    pub(super) fn kept(&self) -> usize {
+        self.of_steps.values().chain([&self.of_all]).map(|last| last.0.len()).sum()
     }
 
     fn slot(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.start).as_secs() / SLOT.as_secs()
+    }
+}
+
+impl LastRequests {
+    fn add(&mut self, end: RequestOutcome, now: Instant) {
+        if self.0.len() >= LAST {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, end));
     }
 }
 

@@ -45,14 +45,34 @@ fn each_trouble_of_an_organization_degrades_and_says_what_to_do() {
     let counts = RequestCounts::default();
     let rows = [
         (OrganizationHealth { paused: Some(ago(7)), ..good() }, "paused by an operator", "org resume org_acme", 7),
-        (OrganizationHealth { blocked: Some(block), ..good() }, "blocked; its events are on hold: AADSTS7000222", "Renew", 9),
-        (OrganizationHealth { faulty: Some((ago(8), "a.toml".into())), ..good() }, "faulty file: a.toml", "config check", 8),
+        (
+            OrganizationHealth { blocked: Some(block), ..good() },
+            "blocked; its events are on hold: AADSTS7000222",
+            "Renew",
+            9,
+        ),
+        (
+            OrganizationHealth { faulty: Some((ago(8), "a.toml".into())), ..good() },
+            "faulty file: a.toml",
+            "config check",
+            8,
+        ),
         (OrganizationHealth { throttled: Some(ago(60)), ..good() }, "throttled by Dynamics", "wait", 60),
-        (failing(RequestCounts { timeout: 5, ..counts }), "5 of 5 requests timed out (post_incident)", "service health", 5),
+        (
+            failing(RequestCounts { timeout: 5, ..counts }),
+            "5 of 5 requests timed out (post_incident)",
+            "service health",
+            5,
+        ),
         (failing(RequestCounts { overdue: 4, ok: 1, ..counts }), "4 of 5 requests have had no answer", "not answer", 5),
         (failing(RequestCounts { failed: 3, ok: 3, ..counts }), "3 of 6 requests failed", "retried automatically", 5),
         (failing(RequestCounts { refused: 5, ..counts }), "5 of 5 requests were refused", "org test org_acme", 5),
-        (OrganizationHealth { oldest: OldestEvent::Since(ago(360)), ..good() }, "oldest event is 6 min old", "kept", 60),
+        (
+            OrganizationHealth { oldest: OldestEvent::Since(ago(360)), ..good() },
+            "oldest event is 6 min old",
+            "kept",
+            60,
+        ),
     ];
     for (health, cause, advice, since) in rows {
         let (verdict, reasons) = judged(&ready(), &health);
@@ -227,14 +247,14 @@ fn a_single_request_that_hangs_shows_where_nothing_succeeds() {
 fn the_last_requests_count_and_none_for_longer_than_five_minutes() {
     let mut stage = Stage::new();
     stage.ends(PostIncident, &[(Failed, 500)]);
-    assert!(stage.after(10).failing().is_some());
-    assert_eq!(stage.ends(PostIncident, &[(Answered, 19)]).failing(), Some((Some(PostIncident), 500, 519)));
-    assert_eq!(stage.ends(PostIncident, &[(Answered, 1)]).failing(), None, "twenty have succeeded");
+    assert_eq!(stage.after(10).failing(), Some((Some(PostIncident), 20, 20)));
+    assert_eq!(stage.ends(PostIncident, &[(Answered, 10)]).failing(), Some((Some(PostIncident), 10, 20)));
+    assert_eq!(stage.ends(PostIncident, &[(Answered, 1)]).failing(), None);
 
     let mut stage = Stage::new();
     stage.ends(PostIncident, &[(Failed, 5)]);
-    assert!(stage.after(294).failing().is_some());
-    assert_eq!(stage.after(6).failing(), None);
+    assert!(stage.after(299).failing().is_some());
+    assert_eq!(stage.after(1).failing(), None);
     assert_eq!(stage.window.counts(stage.now), RequestCounts::default());
     // A slot is used again after any number of rounds.
     let counts = |stage: &Stage| stage.window.counts(stage.now).failed;
@@ -245,10 +265,10 @@ fn the_last_requests_count_and_none_for_longer_than_five_minutes() {
 #[test]
 fn refusals_end_with_their_cause() {
     let mut stage = Stage::new();
-    stage.ends(PostIncident, &[(Refused, 20), (Failed, 1)]);
+    stage.ends(PostIncident, &[(Failed, 1), (Refused, 19), (Failed, 1)]);
     assert!(stage.failing().is_some());
     stage.window.forget_refusals();
-    assert_eq!((stage.failing(), stage.window.counts(stage.now).failed), (None, 1));
+    assert_eq!((stage.failing(), stage.window.counts(stage.now).refused), (None, 19));
 }
 
 #[test]
@@ -284,12 +304,12 @@ fn a_throttling_goes_on_until_a_later_request_succeeds() {
     assert_eq!(stage.window.throttled_since(false, stage.now + SECOND * 16), None);
 }
 
-/// An organization has at most five results of fourteen operations, each with a count for each slot.
+/// The last results of each operation, and of all.
 #[test]
 fn the_memory_of_an_organization_is_bounded() {
     let mut stage = Stage::new();
     for _ in 0..1_000 {
         stage.after(7).ends(PostIncident, &[(Failed, 3), (Answered, 3)]).ends(LookUpContact, &[(TimedOut, 1)]);
     }
-    assert_eq!(stage.window.pairs(), 3);
+    assert_eq!(stage.window.kept(), 3 * 20);
 }

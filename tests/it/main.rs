@@ -54,6 +54,7 @@ mod rabbit_topology;
 mod resolutions_out_of_order;
 mod secrecy;
 
+mod status;
 mod store_accept;
 mod store_conformance;
 mod store_damage;

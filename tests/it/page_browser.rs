@@ -1,6 +1,7 @@
 //! The operators' page in a real browser, on a real worker with a real broker and a simulated Dynamics.
 
 mod looks;
+mod silence;
 mod tour;
 
 use std::sync::Arc;

@@ -44,7 +44,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::page;
-use super::status_board::StatusBoard;
 use dead_letters::DeadLetterService;
 pub use document::{TokenPolicy, document};
 use guard::HostPolicy;
@@ -93,7 +92,7 @@ pub async fn serve(listen: SocketAddr, given: ApiDeps) -> Result<RunningServer, 
     let metrics_address = of_metrics.as_ref().map(|(_, address)| *address);
     let (stop, parts) = (CancellationToken::new(), Arc::new(ApiState::new(given, address.port())));
     let samples = tokio::spawn(parts.history.clone().keep(Arc::clone(&parts.metrics)));
-    let statuses = tokio::spawn(StatusBoard::keep(Arc::clone(&parts)));
+    let statuses = tokio::spawn(status::keep(Arc::clone(&parts)));
     let answer = listen::listen(listener, router(&parts, metrics_address), stop.clone());
     let answer_metrics =
         of_metrics.map(|(listener, address)| listen::listen(listener, monitors(&parts, address), stop.clone()));

@@ -1,14 +1,27 @@
-//! `GET /api/v1/status`.
+//! `GET /api/v1/status`, and the task that reads what it shows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::routing::on;
+use jiff::Timestamp;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
 use super::state::ApiState;
-use crate::status::WorkerStatus;
+use crate::organizations::OrganizationView;
+use crate::status::{WorkerReadiness, WorkerStatus};
+use crate::telemetry::metrics::OrganizationGauges;
+
+/// Interval between two readings of the organizations.
+const EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for a reading. It takes milliseconds unless the worker hangs.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Reason shown while the organizations can't be read.
+const SILENT: &str =
+    "the worker does not respond: the state of its organizations can't be read (a store or a disk hangs)";
 
 pub(super) const ROUTES: [ApiRoute; 1] = [ApiRoute {
     verb: HttpVerb::Get,
@@ -25,4 +38,41 @@ pub(super) const ROUTES: [ApiRoute; 1] = [ApiRoute {
 
 async fn show(State(parts): State<Arc<ApiState>>) -> Json<WorkerStatus> {
     Json(parts.status())
+}
+
+/// Reads the organizations and sets the gauges of the status, forever.
+pub(super) async fn keep(parts: Arc<ApiState>) {
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let report = timeout(LIMIT, parts.organizations.report()).await.ok();
+        let organizations = parts.board.read(report);
+        let verdict = parts.status().verdict;
+        parts.metrics.set_status(verdict, parts.board.unidentified_files(), organizations.iter().map(gauges));
+    }
+}
+
+impl ApiState {
+    /// Returns the present status.
+    pub fn status(&self) -> WorkerStatus {
+        let mut unready = (self.unready)();
+        if self.board.is_silent() {
+            unready.push(SILENT.to_owned());
+        }
+        let worker = WorkerReadiness {
+            unready,
+            broker_connected: self.metrics.counts().broker_connected,
+            store_healthy: self.metrics.vitals().is_none_or(|health| health.store_healthy),
+        };
+        self.board.status(&worker, Timestamp::now())
+    }
+}
+
+fn gauges(view: &OrganizationView) -> OrganizationGauges<'_> {
+    OrganizationGauges {
+        organization: &view.organization_id,
+        state: view.state.as_str(),
+        oldest_seconds: view.oldest_seconds,
+    }
 }

@@ -2,6 +2,7 @@
 //! Out: the metrics of contract section 10 in Prometheus' text format.
 //! Absent: unbounded labels; an organization has series only while it is configured.
 
+mod activity;
 mod answers;
 mod counts;
 mod depths;
@@ -18,12 +19,13 @@ use handoffd_engine::workflow::{Reason, StepName};
 use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 
+pub use activity::ActivityReport;
+use activity::{AgeSource, OrganizationActivity};
 pub use answers::RequestTotals;
 pub use counts::{MetricCounts, OutcomeCounts};
 pub use depths::QueueDepths;
 use families::Families;
-pub use organization::{ActivityReport, OrganizationGauges};
-use organization::{AgeSource, OrganizationActivity};
+pub use organization::OrganizationGauges;
 
 /// Content type of [`PrometheusMetrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -127,6 +129,12 @@ impl PrometheusMetrics {
         metrics
     }
 
+    fn start_activity(&self, organization: &str) -> Arc<OrganizationActivity> {
+        let families = &self.families;
+        let events = ENDS.map(|(_, end)| families.organization_events.with_label_values(&[organization, end]));
+        OrganizationActivity::new(families, organization, events)
+    }
+
     /// Sets the organizations that have series; call it at start and after each change.
     pub fn configured<'a>(&self, organizations: impl Iterator<Item = &'a OrganizationId>) {
         let next: BTreeSet<OrganizationId> = organizations.cloned().collect();
@@ -145,7 +153,7 @@ impl PrometheusMetrics {
         }
         known.retain(|id, _| next.contains(id));
         for id in next {
-            known.entry(id).or_insert_with_key(|id| OrganizationActivity::new(&self.families, id.as_str()));
+            known.entry(id).or_insert_with_key(|id| self.start_activity(id.as_str()));
         }
     }
 
@@ -254,9 +262,12 @@ impl Metrics for PrometheusMetrics {
             Measurement::BodyDiffers(kind) => families.body_differs.with_label_values(&[kind.as_str()]).inc(),
             Measurement::OutcomeUnrouted(kind) => families.outcomes_unrouted.with_label_values(&[kind.as_str()]).inc(),
             Measurement::Answered { step, status, elapsed } => self.answered(step, status, elapsed),
-            Measurement::OrganizationEvent(organization, end) => {
-                self.if_active(organization, |activity| activity.event(families, organization.as_str(), end));
-            }
+            Measurement::OrganizationEvent(organization, end) => self.if_active(organization, |activity| {
+                activity.event(index_of_end(end));
+                if end == EventEnd::Succeeded {
+                    activity.succeeded(families, organization.as_str());
+                }
+            }),
             Measurement::Request(organization, change) => {
                 self.if_active(organization, |activity| activity.request(change));
             }

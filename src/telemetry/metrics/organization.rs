@@ -1,41 +1,13 @@
-//! Requests and events of each configured organization, and the status that is derived from them.
+//! Gauges of each configured organization and of the verdict; series of organizations that are gone.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::PoisonError;
 
 use handoffd_engine::event::OrganizationId;
-use handoffd_engine::ports::metrics::{EventEnd, RequestChange, RequestOutcome};
 use handoffd_engine::worker::EventAges;
-use jiff::Timestamp;
-use prometheus::IntCounter;
 
-use super::families::Families;
-use super::{ENDS, PrometheusMetrics, index_of_end};
-use crate::status::{FailingRequests, RequestCounts, RequestWindow, WorkerVerdict};
-
-/// Results of requests by label, in the order of [`index_of_result`].
-const RESULTS: [&str; 5] = ["ok", "refused", "throttled", "failed", "timeout"];
-
-/// Counters and recent requests of one organization.
-pub(super) struct OrganizationActivity {
-    window: Mutex<RequestWindow>,
-    last_success: Mutex<Option<Timestamp>>,
-    requests: [IntCounter; RESULTS.len()],
-    events: [IntCounter; ENDS.len()],
-}
-
-/// Recent requests of an organization.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ActivityReport {
-    /// Requests of the last five minutes.
-    pub requests: RequestCounts,
-    /// Requests that fail, if half or more do.
-    pub failing: Option<FailingRequests>,
-    /// Time from which Dynamics throttles it without a success.
-    pub throttled: Option<Instant>,
-    /// Time of its last event that succeeded, since the start of the worker.
-    pub last_success: Option<Timestamp>,
-}
+use super::activity::RESULTS;
+use super::{ActivityReport, ENDS, PrometheusMetrics};
+use crate::status::WorkerVerdict;
 
 /// Status of an organization for its gauges.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -48,62 +20,8 @@ pub struct OrganizationGauges<'a> {
     pub oldest_seconds: Option<f64>,
 }
 
-/// Source of the ages of an organization's events.
-pub(super) type AgeSource = Box<dyn Fn(&OrganizationId) -> EventAges + Send + Sync>;
-
 /// States by label.
-pub(super) const STATES: [&str; 6] = ["open", "degraded", "throttled", "blocked", "paused", "faulty"];
-
-impl OrganizationActivity {
-    pub(super) fn new(families: &Families, organization: &str) -> Arc<Self> {
-        Arc::new(Self {
-            window: Mutex::new(RequestWindow::new(Instant::now())),
-            last_success: Mutex::default(),
-            requests: RESULTS.map(|result| families.organization_requests.with_label_values(&[organization, result])),
-            events: ENDS.map(|(_, end)| families.organization_events.with_label_values(&[organization, end])),
-        })
-    }
-
-    pub(super) fn request(&self, change: RequestChange) {
-        let now = Instant::now();
-        let mut window = self.window();
-        match change {
-            RequestChange::Began(number, step) => window.began(number, step, now),
-            RequestChange::Left(number) => window.left(number),
-            RequestChange::Ended(step, end, began) => {
-                window.ended(step, end, began, now);
-                self.requests[index_of_result(end)].inc();
-            }
-        }
-    }
-
-    pub(super) fn event(&self, families: &Families, organization: &str, end: EventEnd) {
-        self.events[index_of_end(end)].inc();
-        if end == EventEnd::Succeeded {
-            let now = Timestamp::now();
-            *self.last_success.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-            families.organization_last_success.with_label_values(&[organization]).set(now.as_second());
-        }
-    }
-
-    pub(super) fn unblocked(&self) {
-        self.window().forget_refusals();
-    }
-
-    fn report(&self, waits: bool) -> ActivityReport {
-        let (mut window, now) = (self.window(), Instant::now());
-        ActivityReport {
-            requests: window.counts(now),
-            failing: window.failing(now),
-            throttled: window.throttled_since(waits, now),
-            last_success: *self.last_success.lock().unwrap_or_else(PoisonError::into_inner),
-        }
-    }
-
-    fn window(&self) -> MutexGuard<'_, RequestWindow> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+const STATES: [&str; 6] = ["open", "degraded", "throttled", "blocked", "paused", "faulty"];
 
 impl PrometheusMetrics {
     /// Returns the recent requests of an organization; `None` if it is not configured. `waits`: Dynamics admits no
@@ -169,19 +87,11 @@ impl PrometheusMetrics {
     }
 }
 
-fn index_of_result(end: RequestOutcome) -> usize {
-    match end {
-        RequestOutcome::Ok => 0,
-        RequestOutcome::Refused => 1,
-        RequestOutcome::Throttled => 2,
-        RequestOutcome::Failed => 3,
-        RequestOutcome::TimedOut => 4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use handoffd_engine::ports::metrics::{Measurement, Metrics};
+    use std::time::Instant;
+
+    use handoffd_engine::ports::metrics::{EventEnd, Measurement, Metrics, RequestChange, RequestOutcome};
     use handoffd_engine::workflow::StepName;
 
     use super::*;
@@ -207,10 +117,15 @@ mod tests {
         let metrics = PrometheusMetrics::new();
         metrics.configured([acme()].iter());
         let now = Instant::now();
-        for (at, end) in
-            [RequestOutcome::Ok, RequestOutcome::Refused, RequestOutcome::Throttled, RequestOutcome::Failed, RequestOutcome::TimedOut]
-                .into_iter()
-                .enumerate()
+        for (at, end) in [
+            RequestOutcome::Ok,
+            RequestOutcome::Refused,
+            RequestOutcome::Throttled,
+            RequestOutcome::Failed,
+            RequestOutcome::TimedOut,
+        ]
+        .into_iter()
+        .enumerate()
         {
             (0..=at).for_each(|_| {
                 let change = RequestChange::Ended(StepName::PostIncident, end, now);
@@ -226,11 +141,14 @@ mod tests {
         assert!(!metrics.render().contains("handoffd_organization_last_success_seconds{"), "unknown is not 0");
         metrics.record(Measurement::OrganizationEvent(&acme(), EventEnd::DeadLettered));
         metrics.record(Measurement::OrganizationEvent(&acme(), EventEnd::Succeeded));
-        has(&metrics, &[
-            "handoffd_organization_events_total{organization=\"org_acme\",outcome=\"dead_lettered\"} 1",
-            "handoffd_organization_events_total{organization=\"org_acme\",outcome=\"succeeded\"} 1",
-            "handoffd_organization_events_total{organization=\"org_acme\",outcome=\"retried\"} 0",
-        ]);
+        has(
+            &metrics,
+            &[
+                "handoffd_organization_events_total{organization=\"org_acme\",outcome=\"dead_lettered\"} 1",
+                "handoffd_organization_events_total{organization=\"org_acme\",outcome=\"succeeded\"} 1",
+                "handoffd_organization_events_total{organization=\"org_acme\",outcome=\"retried\"} 0",
+            ],
+        );
         let report = metrics.activity(&acme(), false).unwrap();
         assert_eq!((report.requests.ok, report.requests.timeout, report.requests.total()), (1, 5, 15));
         let success = report.last_success.unwrap().as_second();
@@ -242,19 +160,25 @@ mod tests {
         let metrics = PrometheusMetrics::new();
         metrics.configured([acme()].iter());
         metrics.set_status(WorkerVerdict::Degraded, 2, [gauges("blocked", Some(7.5))].into_iter());
-        has(&metrics, &[
-            "handoffd_verdict{verdict=\"degraded\"} 1",
-            "handoffd_verdict{verdict=\"working\"} 0",
-            "handoffd_unidentified_organization_files 2",
-            "handoffd_organization_state{organization=\"org_acme\",state=\"blocked\"} 1",
-            "handoffd_organization_state{organization=\"org_acme\",state=\"open\"} 0",
-            "handoffd_organization_oldest_seconds{organization=\"org_acme\"} 7.5",
-        ]);
+        has(
+            &metrics,
+            &[
+                "handoffd_verdict{verdict=\"degraded\"} 1",
+                "handoffd_verdict{verdict=\"working\"} 0",
+                "handoffd_unidentified_organization_files 2",
+                "handoffd_organization_state{organization=\"org_acme\",state=\"blocked\"} 1",
+                "handoffd_organization_state{organization=\"org_acme\",state=\"open\"} 0",
+                "handoffd_organization_oldest_seconds{organization=\"org_acme\"} 7.5",
+            ],
+        );
         metrics.set_status(WorkerVerdict::Working, 0, [gauges("open", None)].into_iter());
-        has(&metrics, &[
-            "handoffd_organization_state{organization=\"org_acme\",state=\"blocked\"} 0",
-            "handoffd_organization_state{organization=\"org_acme\",state=\"open\"} 1",
-        ]);
+        has(
+            &metrics,
+            &[
+                "handoffd_organization_state{organization=\"org_acme\",state=\"blocked\"} 0",
+                "handoffd_organization_state{organization=\"org_acme\",state=\"open\"} 1",
+            ],
+        );
         assert!(!metrics.render().contains("handoffd_organization_oldest_seconds{"));
     }
 

@@ -69,7 +69,7 @@ async fn an_organization_is_tested_paused_and_resumed_and_a_dead_letter_discarde
     let event = handoff("email");
     scene.rig.bus.publish(&event).await;
     browser.go("/").await;
-    browser.reads("is paused; its events are on hold.").await;
+    browser.reads("paused by an operator; its events are on hold").await;
     browser.go("/organizations").await;
     browser.press("Resume").await;
     browser.reads("open").await;

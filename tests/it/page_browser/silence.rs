@@ -1,0 +1,49 @@
+//! A page shows the verdict of now, and that it hears nothing when its worker does not answer.
+
+use serde_json::json;
+
+use super::Scene;
+use crate::support::broker::{eventually, signal};
+
+/// Text of the light in the header, and title of the page.
+async fn head(scene: &Scene) -> (String, String) {
+    let head = scene.browser.run("return [document.getElementById('light').textContent, document.title]").await;
+    let text = |at: usize| head[at].as_str().unwrap_or_default().to_owned();
+    (text(0), text(1))
+}
+
+async fn shows(scene: &Scene, words: &str) {
+    eventually(words, async || {
+        let (light, title) = head(scene).await;
+        light.starts_with(words) && title.starts_with(words)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_page_follows_the_verdict_and_turns_grey_when_its_worker_is_silent() {
+    let Some(scene) = Scene::set().await else { return };
+    // A page that does not refresh its content.
+    scene.browser.go("/find").await;
+    shows(&scene, "Running normally").await;
+    scene.worker().api("POST", "/organizations/org_acme/pause", None).await;
+    shows(&scene, "Degraded").await;
+    scene.worker().api("POST", "/organizations/org_acme/resume", None).await;
+    shows(&scene, "Running normally").await;
+
+    scene.browser.go("/").await;
+    signal("-STOP", &scene.worker().id());
+    shows(&scene, "Unknown").await;
+    let (light, _) = head(&scene).await;
+    assert!(light.contains("no answer since") && light.ends_with("UTC"), "{light}");
+    let band = "return [document.getElementById('light').className, document.querySelector('.band h1').textContent]";
+    assert_eq!(scene.browser.run(band).await, json!(["light grey", light]));
+    signal("-CONT", &scene.worker().id());
+    shows(&scene, "Running normally").await;
+    scene.browser.reads("Processing events; all organizations healthy.").await;
+
+    scene.browser.without_scripts().await;
+    scene.browser.go("/find").await;
+    let text = scene.browser.text().await;
+    assert!(text.contains("Running normally at ") && text.contains(" UTC"), "{text}");
+}
