@@ -200,10 +200,10 @@ impl OrganizationState {
         if let Some(BlockReport { since, error, advice }) = health.blocked.clone() {
             return Self::Blocked { since, error, advice };
         }
-        if health.faulty.is_some() {
-            if let Some((since, error, advice)) = health.troubles(now).into_iter().next().map(advised) {
-                return Self::Faulty { since, error, advice };
-            }
+        if health.faulty.is_some()
+            && let Some((since, error, advice)) = health.troubles(now).into_iter().next().map(advised)
+        {
+            return Self::Faulty { since, error, advice };
         }
         if let Some(until) = throttled_until {
             return Self::Throttled { until };

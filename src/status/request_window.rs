@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Number of slots, which cover five minutes.
-const SLOTS: u64 = 60;
+const SLOTS: usize = 60;
 /// Length of a slot.
 const SLOT: Duration = Duration::from_secs(5);
 /// Time for which a result counts.
@@ -50,8 +50,8 @@ struct LastRequests(VecDeque<(Instant, RequestOutcome)>);
 
 /// Counts of the last five minutes, by slot.
 struct SlotCounts {
-    counts: [u32; SLOTS as usize],
-    newest: u64,
+    counts: [u32; SLOTS],
+    newest: usize,
 }
 
 /// Period in which Dynamics throttles an organization and no request succeeds.
@@ -121,7 +121,7 @@ impl RequestWindow {
         self.of_all.add(end, now);
         match end {
             RequestOutcome::Throttled => {
-                self.throttling.get_or_insert(ThrottlingPeriod { first: now, last: now }).last = now
+                self.throttling.get_or_insert(ThrottlingPeriod { first: now, last: now }).last = now;
             }
             // An answer to an earlier request does not show that the throttling is over.
             RequestOutcome::Ok => self.throttling = self.throttling.filter(|period| began <= period.last),
@@ -207,8 +207,9 @@ impl RequestWindow {
         self.of_steps.values().chain([&self.of_all]).map(|last| last.0.len()).sum()
     }
 
-    fn slot(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.start).as_secs() / SLOT.as_secs()
+    fn slot(&self, now: Instant) -> usize {
+        let passed = now.saturating_duration_since(self.start).as_secs() / SLOT.as_secs();
+        usize::try_from(passed).unwrap_or(usize::MAX)
     }
 }
 
@@ -222,22 +223,22 @@ impl LastRequests {
 }
 
 impl SlotCounts {
-    fn new(newest: u64) -> Self {
-        Self { counts: [0; SLOTS as usize], newest }
+    fn new(newest: usize) -> Self {
+        Self { counts: [0; SLOTS], newest }
     }
 
-    fn add(&mut self, slot: u64) {
-        for passed in (self.newest + 1..=slot).rev().take(SLOTS as usize) {
-            self.counts[index(passed)] = 0;
+    fn add(&mut self, slot: usize) {
+        for passed in (self.newest + 1..=slot).rev().take(SLOTS) {
+            self.counts[passed % SLOTS] = 0;
         }
         self.newest = self.newest.max(slot);
-        let count = &mut self.counts[index(slot)];
+        let count = &mut self.counts[slot % SLOTS];
         *count = count.saturating_add(1);
     }
 
-    fn at(&self, slot: u64) -> u64 {
+    fn at(&self, slot: usize) -> u64 {
         let is_kept = slot <= self.newest && self.newest - slot < SLOTS;
-        if is_kept { self.counts[index(slot)].into() } else { 0 }
+        if is_kept { self.counts[slot % SLOTS].into() } else { 0 }
     }
 }
 
@@ -261,10 +262,4 @@ impl RequestCounts {
             RequestOutcome::TimedOut => &mut self.timeout,
         }
     }
-}
-
-/// Returns the place of a slot, which is below [`SLOTS`].
-#[allow(clippy::cast_possible_truncation)]
-fn index(slot: u64) -> usize {
-    (slot % SLOTS) as usize
 }

@@ -45,7 +45,7 @@ impl OrganizationActivity {
         Arc::new(Self {
             window: Mutex::new(RequestWindow::new(Instant::now())),
             last_success: Mutex::default(),
-            requests: RESULTS.map(|result| families.organization_requests.with_label_values(&[organization, result])),
+            requests: RESULTS.map(|result| families.organization.requests.with_label_values(&[organization, result])),
             events,
         })
     }
@@ -72,7 +72,7 @@ impl OrganizationActivity {
     pub(super) fn succeeded(&self, families: &Families, organization: &str) {
         let now = Timestamp::now();
         *self.last_success.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        families.organization_last_success.with_label_values(&[organization]).set(now.as_second());
+        families.organization.last_success.with_label_values(&[organization]).set(now.as_second());
     }
 
     pub(super) fn unblocked(&self) {

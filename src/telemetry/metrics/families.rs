@@ -2,9 +2,11 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
+
+use super::organization_families::OrganizationFamilies;
+use super::register::{counters, gauges, registered};
 
 /// Buckets from a fast outcome to one day, which an event takes that waited for its organization to recover.
 const EVENT: [f64; 20] = [
@@ -37,11 +39,7 @@ pub(super) struct Families {
     pub credential_expires: IntGaugeVec,
     pub queue_messages: IntGaugeVec,
     pub organization_waiting: IntGaugeVec,
-    pub organization_state: IntGaugeVec,
-    pub organization_events: IntCounterVec,
-    pub organization_requests: IntCounterVec,
-    pub organization_last_success: IntGaugeVec,
-    pub organization_oldest: GaugeVec,
+    pub organization: OrganizationFamilies,
     pub unidentified_files: IntGauge,
     pub verdict: IntGaugeVec,
     pub broker_connected: IntGauge,
@@ -119,35 +117,7 @@ impl Families {
                 "Events ready in an organization's queue.",
                 &["organization"],
             ),
-            organization_state: gauges(
-                "handoffd_organization_state",
-                "1 for the state that an organization is in, 0 for the others.",
-                &["organization", "state"],
-            ),
-            organization_events: counters(
-                "handoffd_organization_events_total",
-                "Events of an organization by outcome, retries included.",
-                &["organization", "outcome"],
-            ),
-            organization_requests: counters(
-                "handoffd_organization_requests_total",
-                "Requests to Dynamics and Entra ID of an organization by result.",
-                &["organization", "result"],
-            ),
-            organization_last_success: gauges(
-                "handoffd_organization_last_success_seconds",
-                "Time at which an event of an organization last succeeded, as a Unix timestamp in seconds; absent before \
-                 the first one since the start.",
-                &["organization"],
-            ),
-            organization_oldest: registered(GaugeVec::new(
-                Opts::new(
-                    "handoffd_organization_oldest_seconds",
-                    "Age of the oldest unfinished event of an organization that this worker knows; 0 without any, absent \
-                     if it is unknown.",
-                ),
-                &["organization"],
-            )),
+            organization: OrganizationFamilies::new(),
             unidentified_files: gauge(
                 "handoffd_unidentified_organization_files",
                 "Organization files that are too broken to identify their organizations.",
@@ -192,11 +162,11 @@ impl Families {
             Box::new(self.credential_expires.clone()),
             Box::new(self.queue_messages.clone()),
             Box::new(self.organization_waiting.clone()),
-            Box::new(self.organization_state.clone()),
-            Box::new(self.organization_events.clone()),
-            Box::new(self.organization_requests.clone()),
-            Box::new(self.organization_last_success.clone()),
-            Box::new(self.organization_oldest.clone()),
+            Box::new(self.organization.state.clone()),
+            Box::new(self.organization.events.clone()),
+            Box::new(self.organization.requests.clone()),
+            Box::new(self.organization.last_success.clone()),
+            Box::new(self.organization.oldest.clone()),
             Box::new(self.unidentified_files.clone()),
             Box::new(self.verdict.clone()),
             Box::new(self.broker_connected.clone()),
@@ -214,22 +184,10 @@ impl Families {
     }
 }
 
-fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    registered(IntCounterVec::new(Opts::new(name, help), labels))
-}
-
-fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(IntGaugeVec::new(Opts::new(name, help), labels))
-}
-
 fn gauge(name: &str, help: &str) -> IntGauge {
     registered(IntGauge::new(name, help))
 }
 
 fn seconds(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
     registered(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
-}
-
-fn registered<T>(result: prometheus::Result<T>) -> T {
-    result.expect("names, labels and buckets are constants, legal and different; a test makes them all")
 }

@@ -8,6 +8,8 @@ mod counts;
 mod depths;
 mod families;
 mod organization;
+mod organization_families;
+mod register;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -131,7 +133,7 @@ impl PrometheusMetrics {
 
     fn start_activity(&self, organization: &str) -> Arc<OrganizationActivity> {
         let families = &self.families;
-        let events = ENDS.map(|(_, end)| families.organization_events.with_label_values(&[organization, end]));
+        let events = ENDS.map(|(_, end)| families.organization.events.with_label_values(&[organization, end]));
         OrganizationActivity::new(families, organization, events)
     }
 

@@ -59,12 +59,12 @@ impl PrometheusMetrics {
                 continue;
             }
             for one in STATES {
-                families.organization_state.with_label_values(&[organization, one]).set((one == state).into());
+                families.organization.state.with_label_values(&[organization, one]).set((one == state).into());
             }
             match oldest_seconds {
-                Some(seconds) => families.organization_oldest.with_label_values(&[organization]).set(seconds),
+                Some(seconds) => families.organization.oldest.with_label_values(&[organization]).set(seconds),
                 // An error means that the series does not exist.
-                None => _ = families.organization_oldest.remove_label_values(&[organization]),
+                None => _ = families.organization.oldest.remove_label_values(&[organization]),
             }
         }
     }
@@ -74,16 +74,16 @@ impl PrometheusMetrics {
         let families = &self.families;
         // An error means that the series does not exist.
         for result in RESULTS {
-            _ = families.organization_requests.remove_label_values(&[organization, result]);
+            _ = families.organization.requests.remove_label_values(&[organization, result]);
         }
         for (_, end) in ENDS {
-            _ = families.organization_events.remove_label_values(&[organization, end]);
+            _ = families.organization.events.remove_label_values(&[organization, end]);
         }
         for state in STATES {
-            _ = families.organization_state.remove_label_values(&[organization, state]);
+            _ = families.organization.state.remove_label_values(&[organization, state]);
         }
-        _ = families.organization_last_success.remove_label_values(&[organization]);
-        _ = families.organization_oldest.remove_label_values(&[organization]);
+        _ = families.organization.last_success.remove_label_values(&[organization]);
+        _ = families.organization.oldest.remove_label_values(&[organization]);
     }
 }
 

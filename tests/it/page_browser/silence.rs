@@ -32,6 +32,9 @@ async fn every_page_follows_the_verdict_and_turns_grey_when_its_worker_is_silent
     shows(&scene, "Running normally").await;
 
     scene.browser.go("/").await;
+    // The page has loaded, its icon included: the driver waits for all that was begun.
+    let heard = "return performance.getEntriesByType('resource').filter((it) => it.name.endsWith('/light')).length > 1";
+    eventually("two answers", async || scene.browser.run(heard).await == json!(true)).await;
     signal("-STOP", &scene.worker().id());
     shows(&scene, "Unknown").await;
     let (light, _) = head(&scene).await;
