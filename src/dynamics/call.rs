@@ -42,7 +42,7 @@ impl<'a> StepCall<'a> {
     /// Counts the requests of this step as the organization's.
     pub(super) fn counted(mut self, environment: &OrganizationEnvironment) -> Self {
         let organization = environment.access.settings.organization_id.clone();
-        self.tally = Some(RequestTally::new(self.wire.watch.clone(), organization));
+        self.tally = Some(RequestTally::new(self.wire.metrics.clone(), organization));
         self
     }
 

@@ -130,7 +130,6 @@ fn bound_to(key: &str, row: SealedRow<'_>) -> Vec<u8> {
 mod tests {
     use super::*;
 
-
     fn key(byte: u8) -> SecretSlice<u8> {
         vec![byte; 32].into()
     }
